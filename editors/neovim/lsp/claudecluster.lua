@@ -1,0 +1,29 @@
+-- What `vim.lsp.enable('claudecluster')` starts.
+
+---@type vim.lsp.Config
+return {
+  cmd = { 'claudecluster', 'lsp' },
+  root_markers = { '.git' },
+  -- A goal is about a workspace: without one there is nothing the server could do.
+  workspace_required = true,
+  init_options = {
+    -- This plugin tells about events itself (lua/claudecluster/events.lua).
+    events = true,
+    -- It has the command `claudecluster.client.prompt` (lua/claudecluster/init.lua).
+    prompts = true,
+  },
+  handlers = {
+    ['workspace/applyEdit'] = function(err, params, ctx)
+      return require('claudecluster.edit').apply(err, params, ctx)
+    end,
+    ['claudecluster/event'] = function(_, item)
+      require('claudecluster.events').on_event(item)
+    end,
+  },
+  commands = {
+    ['claudecluster.client.prompt'] = function(command)
+      local selection = command.arguments[1]
+      require('claudecluster').goal('', { uri = selection.uri, range = selection.range })
+    end,
+  },
+}

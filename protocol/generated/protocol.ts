@@ -1,0 +1,1693 @@
+// Written by `cargo xtask codegen` from the Rust types.
+
+/**
+ * What a worker or the planner is doing right now.
+ */
+export type Activity = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The task; `None` for the planner and the goal's gates.
+ */
+taskId?: TaskId | null, } & ({ "kind": "started",
+/**
+ * Its session.
+ */
+session: string | null,
+/**
+ * The model it says it uses.
+ */
+model: string | null, } | { "kind": "text",
+/**
+ * The words, or a part of them.
+ */
+text: string, } | { "kind": "tool",
+/**
+ * The tool's name.
+ */
+name: string,
+/**
+ * The one argument people want to see: a path, a command.
+ */
+detail: string, } | { "kind": "output",
+/**
+ * What it wrote.
+ */
+text: string, } | { "kind": "denied",
+/**
+ * What it asked for.
+ */
+what: string, } | { "kind": "rateLimited",
+/**
+ * How long the agent waits before it tries again.
+ */
+wait: Span | null, } | { "kind": "spent",
+/**
+ * Running total of this attempt.
+ */
+usage: Usage, });
+
+/**
+ * The agents a task can be run by.
+ */
+export type AgentName = "claude-code" | "native" | "command";
+
+/**
+ * What comes back.
+ */
+export type Answer = { "answer": "done" } | { "answer": "submitted",
+/**
+ * Its identifier.
+ */
+goalId: GoalId, } | { "answer": "goals",
+/**
+ * One line each.
+ */
+goals: Array<GoalSummary>, } | { "answer": "goal",
+/**
+ * All that is known.
+ */
+goal: GoalView, } | { "answer": "item",
+/**
+ * The item.
+ */
+item: StreamItem, } | { "answer": "hunks",
+/**
+ * In the order of goals, files, lines.
+ */
+hunks: Array<HunkView>, } | { "answer": "diff",
+/**
+ * What `git apply` takes. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
+ */
+diff: string,
+/**
+ * Binary and symlink changes it cannot express, one line each.
+ */
+omitted: Array<string>, } | { "answer": "content",
+/**
+ * `None` where the file does not exist on that side or is not text.
+ */
+text: string | null, } | { "answer": "decided",
+/**
+ * What came of it.
+ */
+report: DecisionReport, } | { "answer": "artifacts",
+/**
+ * What there is.
+ */
+artifacts: Array<Artifact>, } | { "answer": "blob",
+/**
+ * Base64, standard alphabet with padding.
+ */
+base64: string, } | { "answer": "status",
+/**
+ * What it says of itself.
+ */
+status: DaemonStatus, };
+
+/**
+ * Argument of `claudecluster.plan.approve`.
+ */
+export type ApproveArgs = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The plan as edited; the goal's own where there is none.
+ */
+plan?: Plan | null, };
+
+/**
+ * Something a goal left behind.
+ */
+export type Artifact = {
+/**
+ * Where its bytes are.
+ */
+id: BlobId,
+/**
+ * A file name for it.
+ */
+name: string,
+/**
+ * What it is: `transcript`, `file`, `snapshot`.
+ */
+kind: string,
+/**
+ * The task that made it.
+ */
+taskId?: TaskId | null,
+/**
+ * Its size in bytes; `None` where the store no longer has it.
+ */
+bytes: number | null, };
+
+/**
+ * One try at one task: numbered from 1 within the task.
+ */
+export type AttemptId = number;
+
+/**
+ * How an attempt ended.
+ */
+export type AttemptOutcome = {
+/**
+ * `None` for success.
+ */
+stop: StopReason | null,
+/**
+ * The agent's closing words, or the reason in words.
+ */
+summary: string,
+/**
+ * When the provider will answer again, where it said so.
+ */
+retryAfter?: Span | null,
+/**
+ * What it changed. Kept for failed attempts too.
+ */
+changes: Array<FileChange>,
+/**
+ * What it cost.
+ */
+usage: Usage,
+/**
+ * Results of the task's own gates.
+ */
+gates: Array<GateResult>,
+/**
+ * The agent's session, for resuming.
+ */
+session?: string | null,
+/**
+ * How it was isolated; `None` where it never came to that.
+ */
+sandbox?: SandboxKind | null,
+/**
+ * The transcript in the artifact store.
+ */
+transcript?: BlobId | null, };
+
+/**
+ * One try at a task.
+ */
+export type AttemptView = {
+/**
+ * Number within the task.
+ */
+id: AttemptId,
+/**
+ * When it started.
+ */
+startedAt: Timestamp,
+/**
+ * When it ended.
+ */
+endedAt?: Timestamp | null,
+/**
+ * Why it stopped short, if it did.
+ */
+stop?: StopReason | null,
+/**
+ * The agent's closing words, or the reason in words.
+ */
+summary?: string,
+/**
+ * What it cost.
+ */
+usage: Usage,
+/**
+ * How it was isolated; unknown until it runs.
+ */
+sandbox?: SandboxKind | null, };
+
+/**
+ * A blob in the artifact store: the lower-case hexadecimal BLAKE3 hash of its bytes.
+ */
+export type BlobId = string;
+
+/**
+ * What can be asked.
+ */
+export type Call = { "method": "submit",
+/**
+ * The goal.
+ */
+spec: GoalSpec, } | { "method": "goals" } | { "method": "goal",
+/**
+ * The goal.
+ */
+goalId: GoalId, } | { "method": "watch",
+/**
+ * Only this goal.
+ */
+goalId: GoalId | null,
+/**
+ * Start after this event; `None` for live only.
+ */
+after: EventSeq | null, } | { "method": "hunks",
+/**
+ * Only this goal.
+ */
+goalId: GoalId | null,
+/**
+ * Only this file.
+ */
+path: RelPath | null, } | { "method": "diff",
+/**
+ * The goal.
+ */
+goalId: GoalId, } | { "method": "content",
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * Which side.
+ */
+side: Side, } | { "method": "decide",
+/**
+ * What to decide.
+ */
+decision: Decision, } | { "method": "cancel",
+/**
+ * The goal.
+ */
+goalId: GoalId, } | { "method": "retry",
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * Only this task.
+ */
+taskId: TaskId | null, } | { "method": "approve",
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The plan as edited.
+ */
+plan: Plan | null, } | { "method": "artifacts",
+/**
+ * The goal.
+ */
+goalId: GoalId, } | { "method": "blob",
+/**
+ * Which.
+ */
+id: BlobId, } | { "method": "status" } | { "method": "stop",
+/**
+ * End it even while goals run; they are resumed by the next daemon.
+ */
+force: boolean, };
+
+/**
+ * What happens to one file.
+ */
+export type ChangeKind = "create" | "modify" | "delete" | "rename" | "mode";
+
+/**
+ * Answer of `claudecluster/changes`.
+ */
+export type Changes = {
+/**
+ * The documents with pending hunks.
+ */
+documents: Array<DocumentChanges>, };
+
+/**
+ * Parameters of `claudecluster/changes`.
+ */
+export type ChangesParams = {
+/**
+ * Only this document; all documents where there is none.
+ */
+uri: string | null, };
+
+/**
+ * A program with its arguments, or one string for the sandbox's shell.
+ */
+export type Command = string | Array<string>;
+
+/**
+ * Answer of `claudecluster/content`.
+ */
+export type Content = {
+/**
+ * The text; `None` where the file does not exist on that side.
+ */
+text: string | null, };
+
+/**
+ * Parameters of `claudecluster/content`.
+ */
+export type ContentParams = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The document.
+ */
+uri: string,
+/**
+ * Which of its texts.
+ */
+side: Side, };
+
+/**
+ * `$CLAUDECLUSTER_HOME/daemon.json`: how to find the daemon. Mode 0600.
+ */
+export type DaemonFile = {
+/**
+ * Its process id.
+ */
+pid: number,
+/**
+ * Its [`VERSION`].
+ */
+version: string,
+/**
+ * The local socket, absolute.
+ */
+socket: string,
+/**
+ * The HTTP address, once it serves one.
+ */
+http?: string | null,
+/**
+ * The token HTTP requests carry.
+ */
+token?: string | null, };
+
+/**
+ * What the daemon says of itself.
+ */
+export type DaemonStatus = {
+/**
+ * Its [`VERSION`].
+ */
+version: string,
+/**
+ * Its process id.
+ */
+pid: number,
+/**
+ * Seconds since it started.
+ */
+uptimeSecs: number,
+/**
+ * Goals in which work goes on.
+ */
+activeGoals: number,
+/**
+ * Attempts that run now.
+ */
+runningAttempts: number,
+/**
+ * Editors attached.
+ */
+editors: number,
+/**
+ * The last event in the journal.
+ */
+lastSeq: EventSeq,
+/**
+ * Its state folder.
+ */
+home: string, };
+
+/**
+ * Hunks to decide, and how.
+ */
+export type Decision = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * Accept, reject or undo.
+ */
+verdict: Verdict,
+/**
+ * Only hunks of this task.
+ */
+taskId: TaskId | null,
+/**
+ * Only hunks in this file. Naming a file or a hunk is the explicit look that held changes need.
+ */
+path: RelPath | null,
+/**
+ * Only this hunk.
+ */
+hunkId: HunkId | null,
+/**
+ * The client has put the edit into the text itself: only look whether it is there.
+ */
+applied: boolean,
+/**
+ * Why, for a rejection.
+ */
+reason: string | null, };
+
+/**
+ * What came of a decision.
+ */
+export type DecisionReport = {
+/**
+ * Hunks decided as asked.
+ */
+decided: number,
+/**
+ * Hunks left because they conflict.
+ */
+conflicts: number,
+/**
+ * Hunks left because they need an explicit look.
+ */
+held: number,
+/**
+ * Files written or edited.
+ */
+files: Array<RelPath>,
+/**
+ * Files that could not be landed, and why.
+ */
+failed: Array<FileFailure>,
+/**
+ * The goal's state after it.
+ */
+state: GoalState | null,
+/**
+ * The goal's hunks after it.
+ */
+hunks: HunkCounts, };
+
+/**
+ * What a goal is about that does not say so.
+ */
+export type DefaultScope = "open" | "workspace";
+
+/**
+ * Pending hunks of one document.
+ */
+export type DocumentChanges = {
+/**
+ * The document.
+ */
+uri: string,
+/**
+ * The version the positions are for; `None` where no editor has it open.
+ */
+version: number | null,
+/**
+ * The hunks in the order of their lines.
+ */
+hunks: Array<HunkView>, };
+
+/**
+ * What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
+ * in `workspace/configuration` and in `workspace/didChangeConfiguration`.
+ *
+ * The first six keys are defaults for the goals stated from this editor. What a goal says itself
+ * comes before them, and the daemon's own limits hold for both.
+ */
+export type EditorSettings = {
+/**
+ * The agent for planning and for tasks that name none.
+ */
+agent: AgentName | null,
+/**
+ * The model for planning and for tasks that name none.
+ */
+model: string | null,
+/**
+ * How many tasks of one goal may run at once.
+ */
+jobs: number | null,
+/**
+ * The most one goal may cost, in US dollars.
+ */
+budgetUsd: Usd | null,
+/**
+ * Commands that must succeed on the merged result, for goals that name none.
+ */
+gates: Array<Command> | null,
+/**
+ * What a goal is about that does not say so. Default: the open documents.
+ */
+scope: DefaultScope | null,
+/**
+ * Send `claudecluster/event` notifications: the client tells its user about proposals, failures
+ * and plans itself. Default: `false`.
+ */
+events: boolean | null,
+/**
+ * The client has a command `claudecluster.client.prompt`, which takes `{uri, range}` and asks for
+ * a goal's words. Default: `false`.
+ */
+prompts: boolean | null, };
+
+/**
+ * One environment variable.
+ */
+export type EnvVar = {
+/**
+ * Its name.
+ */
+name: string,
+/**
+ * Its value.
+ */
+value: string, };
+
+/**
+ * An error as it crosses a wire: what is wrong, and what to do next.
+ */
+export type ErrorBody = {
+/**
+ * Whose move it is.
+ */
+kind: ErrorKind,
+/**
+ * What is wrong, as one line.
+ */
+message: string,
+/**
+ * What to do next, as one line.
+ */
+hint?: string | null, };
+
+/**
+ * Whose move it is when something failed.
+ */
+export type ErrorKind = "user" | "config" | "environment" | "stale" | "internal";
+
+/**
+ * One journaled fact.
+ */
+export type Event = {
+/**
+ * Position in the journal.
+ */
+seq: EventSeq,
+/**
+ * When it happened.
+ */
+at: Timestamp,
+/**
+ * The goal it happened to.
+ */
+goalId: GoalId, } & ({ "type": "goalSubmitted",
+/**
+ * What was asked for.
+ */
+spec: GoalSpec, } | { "type": "snapshotTaken",
+/**
+ * The snapshot's manifest in the artifact store.
+ */
+manifest: BlobId,
+/**
+ * How many files it holds the content of: open, changed, and small untracked ones. What every
+ * other file was is known without its content.
+ */
+files: number,
+/**
+ * Open buffers whose unsaved text it holds.
+ */
+unsaved: Array<RelPath>, } | { "type": "planRefused",
+/**
+ * What was wrong with it, one line each.
+ */
+errors: Array<string>,
+/**
+ * The session that gave it, which the repair goes on from.
+ */
+session?: string | null,
+/**
+ * What the session cost.
+ */
+usage: Usage, } | { "type": "plannerTranscript",
+/**
+ * The transcript in the artifact store.
+ */
+transcript: BlobId, } | { "type": "planningStopped",
+/**
+ * Why.
+ */
+stop: StopReason,
+/**
+ * The reason in words.
+ */
+summary: string,
+/**
+ * What the session cost.
+ */
+usage: Usage, } | { "type": "planned",
+/**
+ * The plan.
+ */
+plan: Plan,
+/**
+ * The session that made it, which workers may fork.
+ */
+session: string | null,
+/**
+ * What the session cost.
+ */
+usage: Usage, } | { "type": "approvalRequested" } | { "type": "planApproved",
+/**
+ * The plan as approved, where it was edited.
+ */
+plan: Plan | null, } | { "type": "taskChanged",
+/**
+ * The task.
+ */
+taskId: TaskId,
+/**
+ * Its state now.
+ */
+state: TaskState, } | { "type": "attemptStarted",
+/**
+ * The task.
+ */
+taskId: TaskId,
+/**
+ * The attempt.
+ */
+attempt: AttemptId,
+/**
+ * The finished tasks whose results it builds on, in the order they finished: everything it
+ * depends on, and whatever else wrote where it is expected to write.
+ */
+upstream?: Array<TaskId>, } | { "type": "attemptEnded",
+/**
+ * The task.
+ */
+taskId: TaskId,
+/**
+ * The attempt.
+ */
+attempt: AttemptId,
+/**
+ * How it ended.
+ */
+outcome: AttemptOutcome, } | { "type": "retryScheduled",
+/**
+ * The task.
+ */
+taskId: TaskId,
+/**
+ * When it may start again.
+ */
+notBefore: Timestamp,
+/**
+ * What the next attempt is told about the last one.
+ */
+lesson: string, } | { "type": "proposed",
+/**
+ * The files of the proposal.
+ */
+files: Array<ProposedFile>, } | { "type": "gated",
+/**
+ * What each said.
+ */
+results: Array<GateResult>, } | { "type": "reviewed",
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * Which entry of that file.
+ */
+entry: number,
+/**
+ * What was decided.
+ */
+verdict: Verdict,
+/**
+ * The hunks it was about.
+ */
+hunks: Array<HunkId>,
+/**
+ * The pair of texts after it.
+ */
+base: FileVersion | null,
+/**
+ * The pair of texts after it.
+ */
+proposed: FileVersion | null,
+/**
+ * For a landing: the text that was expected and the text that was observed.
+ */
+landed: Landed | null,
+/**
+ * Why, in the developer's words.
+ */
+reason: string | null, } | { "type": "applied",
+/**
+ * Hunks that landed.
+ */
+landed: number,
+/**
+ * Hunks left because they conflict.
+ */
+conflicts: number,
+/**
+ * Hunks left because they need an explicit look.
+ */
+held: number,
+/**
+ * Files that could not be landed, and why; or why nothing could.
+ */
+failed: Array<ErrorBody>, } | { "type": "goalChanged",
+/**
+ * Its state now.
+ */
+state: GoalState,
+/**
+ * Why it failed, if it did.
+ */
+error: ErrorBody | null, });
+
+/**
+ * Position of an event in the journal. Starts at 1, has no gaps.
+ */
+export type EventSeq = number;
+
+/**
+ * One file's change, as one attempt left it.
+ */
+export type FileChange = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * For a rename: where it was.
+ */
+from?: RelPath | null,
+/**
+ * What the attempt started from; `None` where the file did not exist.
+ */
+base?: FileVersion | null,
+/**
+ * What the attempt left; `None` where it deleted the file.
+ */
+proposed?: FileVersion | null, };
+
+/**
+ * A file that could not be landed.
+ */
+export type FileFailure = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * Why, and what to do.
+ */
+error: ErrorBody, };
+
+/**
+ * Unix permission bits that survive landing: executable or not.
+ */
+export type FileMode = "regular" | "executable" | "symlink";
+
+/**
+ * What a file is at one moment: its bytes and its mode.
+ */
+export type FileVersion = {
+/**
+ * The content; for a symbolic link its target.
+ */
+blob: BlobId,
+/**
+ * Kind and permission.
+ */
+mode: FileMode, };
+
+/**
+ * What a gate said.
+ */
+export type GateResult = {
+/**
+ * The command.
+ */
+command: Command,
+/**
+ * Whether it exited with status 0 within its time.
+ */
+passed: boolean,
+/**
+ * Its exit status; `None` where a signal or a timeout ended it.
+ */
+status: number | null,
+/**
+ * The end of its output.
+ */
+output: string,
+/**
+ * How long it took.
+ */
+durationMs: number, };
+
+/**
+ * Argument of the commands that name a goal.
+ */
+export type GoalArgs = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * Only this task's work.
+ */
+taskId?: TaskId | null,
+/**
+ * Only this document.
+ */
+uri?: string | null,
+/**
+ * Why, for a rejection.
+ */
+reason?: string | null, };
+
+/**
+ * A goal: what a developer asked for. Made by the daemon, short enough to type: `g` and a
+ * number that counts up within one state folder (`g1`, `g2`, …).
+ */
+export type GoalId = string;
+
+/**
+ * What a developer asked for.
+ */
+export type GoalSpec = {
+/**
+ * The workspace root, absolute, as the client names it.
+ */
+workspace: string,
+/**
+ * The goal in the developer's words. May be empty where a plan is given.
+ */
+prompt?: string,
+/**
+ * Which files the goal is about.
+ */
+scope: Scope,
+/**
+ * A ready plan: no planner runs.
+ */
+plan?: Plan | null,
+/**
+ * The agent for planning and for tasks that name none. Default: configuration.
+ */
+agent?: AgentName | null,
+/**
+ * The model for planning and for tasks that name none. Default: configuration.
+ */
+model?: string | null,
+/**
+ * How many tasks may run at once. Default: the plan's, then configuration.
+ */
+jobs?: number | null,
+/**
+ * The most the goal may cost. Default: the plan's, then configuration.
+ */
+budgetUsd?: Usd | null,
+/**
+ * How long the goal may take from submission to proposal.
+ */
+timeout?: Span | null,
+/**
+ * Commands that must succeed on the merged result, beside the plan's own.
+ */
+gates?: Array<Command>,
+/**
+ * Stop once there is a valid plan and wait for approval.
+ */
+planOnly?: boolean,
+/**
+ * Land everything clean without asking.
+ */
+apply?: boolean,
+/**
+ * Environment of the client that submitted the goal, reduced to what workers may see.
+ */
+env?: Array<EnvVar>, };
+
+/**
+ * How far a goal has come.
+ */
+export type GoalState = "submitted" | "planning" | "awaitingApproval" | "running" | "merging" | "gating" | "proposed" | "landed" | "rejected" | "failed" | "cancelled";
+
+/**
+ * A goal in one line, for lists.
+ */
+export type GoalSummary = {
+/**
+ * Identifier.
+ */
+id: GoalId,
+/**
+ * The workspace root.
+ */
+workspace: string,
+/**
+ * The goal in the developer's words, or the plan's.
+ */
+prompt: string,
+/**
+ * How far it has come.
+ */
+state: GoalState,
+/**
+ * Tasks in all.
+ */
+tasks: number,
+/**
+ * Tasks that succeeded.
+ */
+succeeded: number,
+/**
+ * Tasks that run now.
+ */
+running: number,
+/**
+ * Hunks by fate.
+ */
+hunks: HunkCounts,
+/**
+ * What it cost so far.
+ */
+costUsd: Usd,
+/**
+ * When it was submitted.
+ */
+submittedAt: Timestamp,
+/**
+ * When it last changed state.
+ */
+updatedAt: Timestamp,
+/**
+ * Why it failed, if it did.
+ */
+error?: ErrorBody | null, };
+
+/**
+ * A goal with everything known about it.
+ */
+export type GoalView = {
+/**
+ * What was asked for.
+ */
+spec: GoalSpec,
+/**
+ * The plan, once there is one.
+ */
+plan?: Plan | null,
+/**
+ * The tasks in the plan's order.
+ */
+tasksDetail: Array<TaskView>,
+/**
+ * The goal's gates and their results.
+ */
+gates: Array<GateResult>,
+/**
+ * Identifier.
+ */
+id: GoalId,
+/**
+ * The workspace root.
+ */
+workspace: string,
+/**
+ * The goal in the developer's words, or the plan's.
+ */
+prompt: string,
+/**
+ * How far it has come.
+ */
+state: GoalState,
+/**
+ * Tasks in all.
+ */
+tasks: number,
+/**
+ * Tasks that succeeded.
+ */
+succeeded: number,
+/**
+ * Tasks that run now.
+ */
+running: number,
+/**
+ * Hunks by fate.
+ */
+hunks: HunkCounts,
+/**
+ * What it cost so far.
+ */
+costUsd: Usd,
+/**
+ * When it was submitted.
+ */
+submittedAt: Timestamp,
+/**
+ * When it last changed state.
+ */
+updatedAt: Timestamp,
+/**
+ * Why it failed, if it did.
+ */
+error?: ErrorBody | null, };
+
+/**
+ * Why a change is kept apart and never lands without being named.
+ */
+export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed";
+
+/**
+ * First line of a connection.
+ */
+export type Hello = {
+/**
+ * The client's [`VERSION`].
+ */
+version: string,
+/**
+ * What the connection is for.
+ */
+purpose: Purpose, };
+
+/**
+ * Argument of the commands that name a hunk.
+ */
+export type HunkArgs = {
+/**
+ * The hunk.
+ */
+hunkId: HunkId,
+/**
+ * Why, for a rejection.
+ */
+reason?: string | null,
+/**
+ * The client has applied the edit itself (code action): only look whether it is there.
+ */
+applied: boolean, };
+
+/**
+ * A hunk count by fate.
+ */
+export type HunkCounts = {
+/**
+ * Clean and waiting for a decision.
+ */
+pending: number,
+/**
+ * In the user's text.
+ */
+landed: number,
+/**
+ * Taken back.
+ */
+rejected: number,
+/**
+ * Waiting, and in the way of something else.
+ */
+conflicts: number, };
+
+/**
+ * A reviewable change. Stable while text above, below and beside it changes. It names its goal
+ * (`g1.4f2a90c1`), so that a hunk command needs no second argument.
+ */
+export type HunkId = string;
+
+/**
+ * How a pending hunk stands against the text that is there now.
+ */
+export type HunkStatus = "clean" | "conflict";
+
+/**
+ * A reviewable change with its place in the current text. Lines count from 0; ranges are
+ * half-open.
+ */
+export type HunkView = {
+/**
+ * Stable identifier.
+ */
+id: HunkId,
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * What happens to the file; `modify` for a hunk of text.
+ */
+kind: ChangeKind,
+/**
+ * For a rename: where the file was.
+ */
+from?: RelPath | null,
+/**
+ * It is decided with its file or not at all, and has no lines of its own: a file that is
+ * created, deleted, renamed, no text, or gets another mode.
+ */
+whole?: boolean,
+/**
+ * Whether it can land as it is.
+ */
+status: HunkStatus,
+/**
+ * Why it is kept apart, if it is.
+ */
+held?: Array<HeldReason>,
+/**
+ * First line it replaces in the current text.
+ */
+startLine: number,
+/**
+ * One past the last line it replaces in the current text.
+ */
+endLine: number,
+/**
+ * The lines it removes, as they stand in the current text.
+ */
+oldText: string,
+/**
+ * The lines it puts there.
+ */
+newText: string,
+/**
+ * The tasks that made it, first the one that decided its final text.
+ */
+provenance: Array<Provenance>, };
+
+/**
+ * The content of a file before and after a landing: what makes it happen at most once.
+ */
+export type Landed = {
+/**
+ * The file before; `None` where it did not exist.
+ */
+before: BlobId | null,
+/**
+ * The file after; `None` where it was deleted.
+ */
+after: BlobId | null, };
+
+/**
+ * Whole lines. They count from 0; the end is exclusive.
+ */
+export type LineRange = {
+/**
+ * First line.
+ */
+startLine: number,
+/**
+ * One past the last line.
+ */
+endLine: number, };
+
+/**
+ * A task graph with its gates and limits.
+ */
+export type Plan = {
+/**
+ * What the plan is for, in the developer's words.
+ */
+goal: string,
+/**
+ * Commands that must succeed on the merged result of all tasks.
+ */
+gates: Array<Command>,
+/**
+ * How many tasks may run at once. Default: the daemon's limit.
+ */
+maxParallel: number | null,
+/**
+ * The most the whole goal may cost.
+ */
+budgetUsd: Usd | null,
+/**
+ * The tasks, in the order they were written.
+ */
+tasks: Array<TaskSpec>, };
+
+/**
+ * One file of a proposal: a pair of versions, with who made it.
+ *
+ * A file on which tasks disagree has several entries. The first holds everything that merged; each
+ * further one is an alternative that conflicts with it.
+ */
+export type ProposedFile = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * For a rename: where it was.
+ */
+from?: RelPath | null,
+/**
+ * 0 for the merged entry, then counting up.
+ */
+entry: number,
+/**
+ * What is already decided or was there from the start.
+ */
+base: FileVersion | null,
+/**
+ * What is proposed.
+ */
+proposed: FileVersion | null,
+/**
+ * Why the file needs an explicit look.
+ */
+held?: Array<HeldReason>,
+/**
+ * Each contributing task's own version, for provenance per hunk.
+ */
+versions: Array<TaskVersion>, };
+
+/**
+ * Who made a hunk.
+ */
+export type Provenance = {
+/**
+ * The task.
+ */
+task: TaskId,
+/**
+ * The task's title.
+ */
+title: string,
+/**
+ * The attempt of that task.
+ */
+attempt: AttemptId, };
+
+/**
+ * What a connection is for.
+ */
+export type Purpose = { "lsp": {
+/**
+ * The editor's environment, reduced to what workers may see. The daemon may have been started
+ * from somewhere else, without the editor's keys and search path.
+ */
+env: Array<EnvVar>, } } | "requests";
+
+/**
+ * A path relative to the workspace root: `/`-separated, no empty, `.` or `..` part, no NUL, never
+ * absolute.
+ *
+ * File names are bytes on Unix and text on every wire. A byte that does not belong to valid UTF-8
+ * is written as the private-use character `U+10FF80 + (byte - 0x80)`, and so are the bytes of
+ * those characters themselves, so that every file name has exactly one form here and back.
+ */
+export type RelPath = string;
+
+/**
+ * A reply to the request with the same number. `Watch` gets many.
+ */
+export type Reply = {
+/**
+ * The request's number.
+ */
+id: number,
+/**
+ * The answer, or why there is none.
+ */
+result: { Ok : Answer } | { Err : ErrorBody }, };
+
+/**
+ * A request, with a number that its replies repeat.
+ */
+export type Request = {
+/**
+ * Chosen by the client.
+ */
+id: number,
+/**
+ * What is asked.
+ */
+call: Call, };
+
+/**
+ * How an attempt is isolated from the workspace.
+ */
+export type SandboxKind = "overlay" | "copy";
+
+/**
+ * Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
+ * everything.
+ */
+export type Scope = {
+/**
+ * How the files are chosen.
+ */
+kind: ScopeKind,
+/**
+ * For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
+ */
+files?: Array<RelPath>,
+/**
+ * For `files`: globs relative to the workspace.
+ */
+globs?: Array<string>,
+/**
+ * The part of one file the developer pointed at.
+ */
+selection?: Selection | null, };
+
+/**
+ * The scope as editors give it.
+ */
+export type ScopeArgs = {
+/**
+ * How the files are chosen. Default: as the editor's settings say.
+ */
+kind?: ScopeKind | null,
+/**
+ * Documents, for `files`; the document the range is in, for a selection.
+ */
+uris?: Array<string>,
+/**
+ * Globs relative to the workspace, for `files`.
+ */
+globs?: Array<string>,
+/**
+ * The selected range in the first of `uris`.
+ */
+range?: LineRange | null, };
+
+/**
+ * How the files of a goal are chosen.
+ */
+export type ScopeKind = "open" | "workspace" | "files";
+
+/**
+ * A range of lines in one file. Lines count from 0; the end is exclusive.
+ */
+export type Selection = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * First line.
+ */
+startLine: number,
+/**
+ * One past the last line.
+ */
+endLine: number, };
+
+/**
+ * Which text of a pending file.
+ */
+export type Side = "base" | "proposed" | "merged";
+
+/**
+ * A length of time in milliseconds; written `"90s"`, `"10m"`, `"1h 30m"` in files and options.
+ */
+export type Span = string;
+
+/**
+ * Why an attempt, or a planning session, ended without success. Each has its own retry policy.
+ */
+export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "cancelled" | "resources";
+
+/**
+ * One item of the stream that watchers get.
+ */
+export type StreamItem = Event | Activity;
+
+/**
+ * Argument of `claudecluster.goal.submit`. What is left out is as [`EditorSettings`] say.
+ */
+export type SubmitArgs = {
+/**
+ * The goal in the developer's words.
+ */
+prompt: string,
+/**
+ * Which files it is about.
+ */
+scope: ScopeArgs | null,
+/**
+ * A ready plan.
+ */
+plan: Plan | null,
+/**
+ * The agent for planning and for tasks that name none.
+ */
+agent: AgentName | null,
+/**
+ * The model for planning and for tasks that name none.
+ */
+model: string | null,
+/**
+ * How many tasks may run at once.
+ */
+jobs: number | null,
+/**
+ * Commands that must succeed on the merged result.
+ */
+gates: Array<Command>,
+/**
+ * The most it may cost.
+ */
+budgetUsd: Usd | null, };
+
+/**
+ * Answer of `claudecluster.goal.submit`.
+ */
+export type Submitted = {
+/**
+ * The new goal.
+ */
+goalId: GoalId, };
+
+/**
+ * A task inside one goal's plan. Chosen by the plan; `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+ */
+export type TaskId = string;
+
+/**
+ * One unit of work for one worker session.
+ */
+export type TaskSpec = {
+/**
+ * Unique within the plan: letters, digits, `.`, `_`, `-`; at most 64.
+ */
+id: TaskId,
+/**
+ * A few words for lists and trees. Default: the id.
+ */
+title?: string,
+/**
+ * What the worker is told to do. Required unless `run` is given.
+ */
+instructions?: string,
+/**
+ * Tasks whose results this one builds on. It starts when *all* of them have succeeded.
+ */
+dependsOn?: Array<TaskId>,
+/**
+ * Paths or globs, relative to the workspace, that the task is expected to write.
+ */
+writes?: Array<string>,
+/**
+ * Which agent runs it: `claude-code`, `native` or `command`. Default: `command` where `run` is
+ * given, else the goal's agent.
+ */
+agent?: AgentName | null,
+/**
+ * The model the agent uses. Default: the goal's.
+ */
+model?: string | null,
+/**
+ * For the `command` agent: what to run inside the sandbox.
+ */
+run?: Command | null,
+/**
+ * Commands that must succeed in the task's own sandbox before it counts as done.
+ */
+gates?: Array<Command>,
+/**
+ * How long one attempt may take.
+ */
+timeout?: Span | null,
+/**
+ * How often a failed attempt is tried again. Default: the daemon's setting.
+ */
+retries?: number | null,
+/**
+ * How many attempts run side by side, of which the best is kept. Only `1` is supported.
+ */
+candidates?: number | null,
+/**
+ * Environment variables for the `command` agent and the task's gates.
+ */
+env?: Record<string, string>, };
+
+/**
+ * How far a task has come.
+ */
+export type TaskState = "waiting" | "ready" | "running" | "succeeded" | "failed" | "skipped" | "cancelled";
+
+/**
+ * A file as one task left it.
+ */
+export type TaskVersion = {
+/**
+ * What the task started from.
+ */
+base: FileVersion | null,
+/**
+ * What it left.
+ */
+proposed: FileVersion | null,
+/**
+ * The task.
+ */
+task: TaskId,
+/**
+ * The task's title.
+ */
+title: string,
+/**
+ * The attempt of that task.
+ */
+attempt: AttemptId, };
+
+/**
+ * A task with its attempts.
+ */
+export type TaskView = {
+/**
+ * Identifier within the plan.
+ */
+id: TaskId,
+/**
+ * Title for people.
+ */
+title: string,
+/**
+ * How far it has come.
+ */
+state: TaskState,
+/**
+ * What it waits for.
+ */
+dependsOn: Array<TaskId>,
+/**
+ * Which agent runs it.
+ */
+agent: AgentName,
+/**
+ * The attempts, oldest first.
+ */
+attempts: Array<AttemptView>,
+/**
+ * Files the last attempt changed.
+ */
+changed: Array<RelPath>, };
+
+/**
+ * Milliseconds since the Unix epoch, UTC.
+ */
+export type Timestamp = number;
+
+/**
+ * What an attempt cost.
+ */
+export type Usage = {
+/**
+ * Tokens sent that no cache held.
+ */
+inputTokens: number,
+/**
+ * Tokens received.
+ */
+outputTokens: number,
+/**
+ * Tokens sent that the provider's prompt cache held.
+ */
+cacheReadTokens: number,
+/**
+ * Tokens written to the provider's prompt cache.
+ */
+cacheWriteTokens: number,
+/**
+ * What it cost, as the agent reports it.
+ */
+costUsd: Usd,
+/**
+ * Model turns.
+ */
+turns: number, };
+
+/**
+ * US dollars, kept as millionths; a plain number such as `2.5` on the wire.
+ */
+export type Usd = number;
+
+/**
+ * What a developer, or `--apply`, decided about hunks.
+ */
+export type Verdict = "accept" | "reject" | "undo";
+
+/**
+ * The daemon's answer to [`Hello`].
+ */
+export type Welcome = {
+/**
+ * The daemon's [`VERSION`].
+ */
+version: string,
+/**
+ * Its process id.
+ */
+pid: number,
+/**
+ * Why the connection is refused, if it is.
+ */
+error?: ErrorBody | null, };
+
+/**
+ * The last line of `run --json`.
+ */
+export type outcome = { "type": "outcome",
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * How it ended.
+ */
+state: GoalState,
+/**
+ * Its hunks by fate.
+ */
+hunks: HunkCounts,
+/**
+ * What it cost.
+ */
+costUsd: Usd,
+/**
+ * From submission to now.
+ */
+durationMs: number, };

@@ -1,0 +1,366 @@
+//! What clients ask of the daemon over its local socket, and what it writes beside it.
+//!
+//! A connection starts with one line of JSON, a [`Hello`]. After the daemon's [`Welcome`] line, a
+//! connection for `lsp` carries plain Language Server Protocol frames, and one for `requests` carries
+//! one [`Request`] a line from the client and one [`Reply`] a line from the daemon.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{
+    BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath, TaskId, Usd,
+    change::HunkView,
+    editor::Side,
+    event::StreamItem,
+    goal::{EnvVar, GoalSummary, GoalView, HunkCounts},
+};
+
+/// The version of this protocol; client and daemon must agree.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// First line of a connection.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Hello {
+    /// The client's [`VERSION`].
+    pub version: String,
+    /// What the connection is for.
+    pub purpose: Purpose,
+}
+
+/// What a connection is for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Purpose {
+    /// Language Server Protocol frames.
+    Lsp {
+        /// The editor's environment, reduced to what workers may see. The daemon may have been started
+        /// from somewhere else, without the editor's keys and search path.
+        #[serde(default)]
+        env: Vec<EnvVar>,
+    },
+    /// [`Request`]s and [`Reply`]s.
+    Requests,
+}
+
+/// The daemon's answer to [`Hello`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Welcome {
+    /// The daemon's [`VERSION`].
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Why the connection is refused, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// A request, with a number that its replies repeat.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Chosen by the client.
+    pub id: u64,
+    /// What is asked.
+    pub call: Call,
+}
+
+/// What can be asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "method",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Call {
+    /// Submit a goal → [`Answer::Submitted`].
+    Submit {
+        /// The goal.
+        spec: Box<GoalSpec>,
+    },
+    /// All goals, oldest first → [`Answer::Goals`].
+    Goals,
+    /// One goal → [`Answer::Goal`].
+    Goal {
+        /// The goal.
+        goal_id: GoalId,
+    },
+    /// Events after `after`, then live ones → many [`Answer::Item`] until the connection closes.
+    Watch {
+        /// Only this goal.
+        goal_id: Option<GoalId>,
+        /// Start after this event; `None` for live only.
+        after: Option<EventSeq>,
+    },
+    /// Pending hunks → [`Answer::Hunks`].
+    Hunks {
+        /// Only this goal.
+        goal_id: Option<GoalId>,
+        /// Only this file.
+        path: Option<RelPath>,
+    },
+    /// The pending change set as a unified diff → [`Answer::Diff`].
+    Diff {
+        /// The goal.
+        goal_id: GoalId,
+    },
+    /// One side of a pending file → [`Answer::Content`].
+    Content {
+        /// The goal.
+        goal_id: GoalId,
+        /// The file.
+        path: RelPath,
+        /// Which side.
+        side: Side,
+    },
+    /// Decide hunks → [`Answer::Decided`].
+    Decide {
+        /// What to decide.
+        decision: Decision,
+    },
+    /// Stop a goal → [`Answer::Done`].
+    Cancel {
+        /// The goal.
+        goal_id: GoalId,
+    },
+    /// Try failed tasks again → [`Answer::Done`].
+    Retry {
+        /// The goal.
+        goal_id: GoalId,
+        /// Only this task.
+        task_id: Option<TaskId>,
+    },
+    /// Let a plan run → [`Answer::Done`].
+    Approve {
+        /// The goal.
+        goal_id: GoalId,
+        /// The plan as edited.
+        plan: Option<Box<Plan>>,
+    },
+    /// What a goal left in the artifact store → [`Answer::Artifacts`].
+    Artifacts {
+        /// The goal.
+        goal_id: GoalId,
+    },
+    /// One artifact's bytes → [`Answer::Blob`].
+    Blob {
+        /// Which.
+        id: BlobId,
+    },
+    /// The daemon's state → [`Answer::Status`].
+    Status,
+    /// End the daemon → [`Answer::Done`]. Refused while goals run, unless forced.
+    Stop {
+        /// End it even while goals run; they are resumed by the next daemon.
+        force: bool,
+    },
+}
+
+/// A reply to the request with the same number. `Watch` gets many.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// The request's number.
+    pub id: u64,
+    /// The answer, or why there is none.
+    pub result: Result<Answer, ErrorBody>,
+}
+
+/// What comes back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "answer",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The goal is durable.
+    Submitted {
+        /// Its identifier.
+        goal_id: GoalId,
+    },
+    /// Goals, oldest first.
+    Goals {
+        /// One line each.
+        goals: Vec<GoalSummary>,
+    },
+    /// One goal.
+    Goal {
+        /// All that is known.
+        goal: Box<GoalView>,
+    },
+    /// One item of a watch.
+    Item {
+        /// The item.
+        item: StreamItem,
+    },
+    /// Pending hunks.
+    Hunks {
+        /// In the order of goals, files, lines.
+        hunks: Vec<HunkView>,
+    },
+    /// A unified diff.
+    Diff {
+        /// What `git apply` takes. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
+        diff: String,
+        /// Binary and symlink changes it cannot express, one line each.
+        omitted: Vec<String>,
+    },
+    /// The text of one side.
+    Content {
+        /// `None` where the file does not exist on that side or is not text.
+        text: Option<String>,
+    },
+    /// A decision was carried out.
+    Decided {
+        /// What came of it.
+        report: DecisionReport,
+    },
+    /// Artifacts.
+    Artifacts {
+        /// What there is.
+        artifacts: Vec<Artifact>,
+    },
+    /// The bytes of an artifact.
+    Blob {
+        /// Base64, standard alphabet with padding.
+        base64: String,
+    },
+    /// The daemon's state.
+    Status {
+        /// What it says of itself.
+        status: DaemonStatus,
+    },
+}
+
+/// Hunks to decide, and how.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Accept, reject or undo.
+    pub verdict: crate::event::Verdict,
+    /// Only hunks of this task.
+    #[serde(default)]
+    pub task_id: Option<TaskId>,
+    /// Only hunks in this file. Naming a file or a hunk is the explicit look that held changes need.
+    #[serde(default)]
+    pub path: Option<RelPath>,
+    /// Only this hunk.
+    #[serde(default)]
+    pub hunk_id: Option<HunkId>,
+    /// The client has put the edit into the text itself: only look whether it is there.
+    #[serde(default)]
+    pub applied: bool,
+    /// Why, for a rejection.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What came of a decision.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionReport {
+    /// Hunks decided as asked.
+    pub decided: u32,
+    /// Hunks left because they conflict.
+    pub conflicts: u32,
+    /// Hunks left because they need an explicit look.
+    pub held: u32,
+    /// Files written or edited.
+    pub files: Vec<RelPath>,
+    /// Files that could not be landed, and why.
+    pub failed: Vec<FileFailure>,
+    /// The goal's state after it.
+    pub state: Option<GoalState>,
+    /// The goal's hunks after it.
+    pub hunks: HunkCounts,
+}
+
+/// A file that could not be landed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct FileFailure {
+    /// The file.
+    pub path: RelPath,
+    /// Why, and what to do.
+    pub error: ErrorBody,
+}
+
+/// Something a goal left behind.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifact {
+    /// Where its bytes are.
+    pub id: BlobId,
+    /// A file name for it.
+    pub name: String,
+    /// What it is: `transcript`, `file`, `snapshot`.
+    pub kind: String,
+    /// The task that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// Its size in bytes; `None` where the store no longer has it.
+    pub bytes: Option<u64>,
+}
+
+/// What the daemon says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct DaemonStatus {
+    /// Its [`VERSION`].
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_secs: u64,
+    /// Goals in which work goes on.
+    pub active_goals: u32,
+    /// Attempts that run now.
+    pub running_attempts: u32,
+    /// Editors attached.
+    pub editors: u32,
+    /// The last event in the journal.
+    pub last_seq: EventSeq,
+    /// Its state folder.
+    pub home: String,
+}
+
+/// `$CLAUDECLUSTER_HOME/daemon.json`: how to find the daemon. Mode 0600.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct DaemonFile {
+    /// Its process id.
+    pub pid: u32,
+    /// Its [`VERSION`].
+    pub version: String,
+    /// The local socket, absolute.
+    pub socket: String,
+    /// The HTTP address, once it serves one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// The token HTTP requests carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// The last line of `run --json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(tag = "type", rename = "outcome", rename_all = "camelCase")]
+pub struct Outcome {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// How it ended.
+    pub state: GoalState,
+    /// Its hunks by fate.
+    pub hunks: HunkCounts,
+    /// What it cost.
+    pub cost_usd: Usd,
+    /// From submission to now.
+    pub duration_ms: u64,
+}

@@ -1,0 +1,138 @@
+//! Changes to files, as workers make them and as developers review them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{AttemptId, BlobId, HunkId, RelPath, TaskId};
+
+/// Unix permission bits that survive landing: executable or not.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum FileMode {
+    /// An ordinary file.
+    #[default]
+    Regular,
+    /// A file with its executable bits set.
+    Executable,
+    /// A symbolic link; the content is its target.
+    Symlink,
+}
+
+/// What a file is at one moment: its bytes and its mode.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct FileVersion {
+    /// The content; for a symbolic link its target.
+    pub blob: BlobId,
+    /// Kind and permission.
+    pub mode: FileMode,
+}
+
+/// What happens to one file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum ChangeKind {
+    /// The file did not exist.
+    Create,
+    /// The content changes.
+    Modify,
+    /// The file goes away.
+    Delete,
+    /// The file moves, possibly with changes to its content.
+    Rename,
+    /// Only the mode changes.
+    Mode,
+}
+
+/// Why a change is kept apart and never lands without being named.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema, TS,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum HeldReason {
+    /// The file is outside the goal's scope.
+    OutOfScope,
+    /// The file can make tools run code: editor settings, hooks, agent instructions.
+    SelfArming,
+    /// The task that made the change did not succeed.
+    Partial,
+    /// A gate failed on the result that holds this change.
+    GateFailed,
+}
+
+/// One file's change, as one attempt left it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct FileChange {
+    /// The file.
+    pub path: RelPath,
+    /// For a rename: where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RelPath>,
+    /// What the attempt started from; `None` where the file did not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<FileVersion>,
+    /// What the attempt left; `None` where it deleted the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<FileVersion>,
+}
+
+/// How a pending hunk stands against the text that is there now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum HunkStatus {
+    /// It can land as it is.
+    Clean,
+    /// The text it replaces has changed, or another task proposes something else there.
+    Conflict,
+}
+
+/// Who made a hunk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// The task.
+    pub task: TaskId,
+    /// The task's title.
+    pub title: String,
+    /// The attempt of that task.
+    pub attempt: AttemptId,
+}
+
+/// A reviewable change with its place in the current text. Lines count from 0; ranges are
+/// half-open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct HunkView {
+    /// Stable identifier.
+    pub id: HunkId,
+    /// The file.
+    pub path: RelPath,
+    /// What happens to the file; `modify` for a hunk of text.
+    pub kind: ChangeKind,
+    /// For a rename: where the file was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RelPath>,
+    /// It is decided with its file or not at all, and has no lines of its own: a file that is
+    /// created, deleted, renamed, no text, or gets another mode.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+    /// Whether it can land as it is.
+    pub status: HunkStatus,
+    /// Why it is kept apart, if it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldReason>,
+    /// First line it replaces in the current text.
+    pub start_line: u32,
+    /// One past the last line it replaces in the current text.
+    pub end_line: u32,
+    /// The lines it removes, as they stand in the current text.
+    pub old_text: String,
+    /// The lines it puts there.
+    pub new_text: String,
+    /// The tasks that made it, first the one that decided its final text.
+    pub provenance: Vec<Provenance>,
+}

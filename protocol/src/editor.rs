@@ -1,0 +1,311 @@
+//! Extensions to the Language Server Protocol: commands and their arguments, and the custom
+//! messages for thin clients that want more than plain LSP.
+//!
+//! Every command takes one object and answers at once.
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{
+    GoalId, HunkId, Plan, TaskId, Usd,
+    change::HunkView,
+    goal::ScopeKind,
+    plan::{AgentName, Gate},
+};
+
+/// Command names, as `workspace/executeCommand` takes them.
+pub mod command {
+    /// Submit a goal: [`super::SubmitArgs`] → [`super::Submitted`].
+    pub const GOAL_SUBMIT: &str = "claudecluster.goal.submit";
+    /// List goals: `{}` → array of goal summaries.
+    pub const GOAL_LIST: &str = "claudecluster.goal.list";
+    /// Show one goal: [`super::GoalArgs`] → goal view.
+    pub const GOAL_SHOW: &str = "claudecluster.goal.show";
+    /// Cancel a goal.
+    pub const GOAL_CANCEL: &str = "claudecluster.goal.cancel";
+    /// Try failed tasks again.
+    pub const GOAL_RETRY: &str = "claudecluster.goal.retry";
+    /// Restore what was there before a goal landed.
+    pub const GOAL_UNDO: &str = "claudecluster.goal.undo";
+    /// Land what is clean of a goal, a task or a file.
+    pub const GOAL_ACCEPT: &str = "claudecluster.goal.accept";
+    /// Take back a goal, a task or a file.
+    pub const GOAL_REJECT: &str = "claudecluster.goal.reject";
+    /// Let a plan run: [`super::ApproveArgs`].
+    pub const PLAN_APPROVE: &str = "claudecluster.plan.approve";
+    /// Land one hunk: [`super::HunkArgs`].
+    pub const HUNK_ACCEPT: &str = "claudecluster.hunk.accept";
+    /// Take back one hunk: [`super::HunkArgs`].
+    pub const HUNK_REJECT: &str = "claudecluster.hunk.reject";
+
+    /// Every command the server lists.
+    pub const ALL: [&str; 11] = [
+        GOAL_SUBMIT,
+        GOAL_LIST,
+        GOAL_SHOW,
+        GOAL_CANCEL,
+        GOAL_RETRY,
+        GOAL_UNDO,
+        GOAL_ACCEPT,
+        GOAL_REJECT,
+        PLAN_APPROVE,
+        HUNK_ACCEPT,
+        HUNK_REJECT,
+    ];
+}
+
+/// Custom method names.
+pub mod method {
+    /// Server → client notification with a [`crate::event::StreamItem`].
+    pub const EVENT: &str = "claudecluster/event";
+    /// Client → server request: [`super::ChangesParams`] → [`super::Changes`].
+    pub const CHANGES: &str = "claudecluster/changes";
+    /// Client → server request: [`super::ContentParams`] → [`super::Content`].
+    pub const CONTENT: &str = "claudecluster/content";
+}
+
+/// The section of the client's settings that is ours.
+pub const SECTION: &str = "claudecluster";
+
+/// What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
+/// in `workspace/configuration` and in `workspace/didChangeConfiguration`.
+///
+/// The first six keys are defaults for the goals stated from this editor. What a goal says itself
+/// comes before them, and the daemon's own limits hold for both.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EditorSettings {
+    /// The agent for planning and for tasks that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+    /// The model for planning and for tasks that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How many tasks of one goal may run at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<NonZeroU32>,
+    /// The most one goal may cost, in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<Usd>,
+    /// Commands that must succeed on the merged result, for goals that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gates: Option<Vec<Gate>>,
+    /// What a goal is about that does not say so. Default: the open documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<DefaultScope>,
+    /// Send `claudecluster/event` notifications: the client tells its user about proposals, failures
+    /// and plans itself. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<bool>,
+    /// The client has a command `claudecluster.client.prompt`, which takes `{uri, range}` and asks for
+    /// a goal's words. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<bool>,
+}
+
+impl EditorSettings {
+    /// These settings, and those of `lower` for what they leave open.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            agent: self.agent.or(lower.agent),
+            model: self.model.or(lower.model),
+            jobs: self.jobs.or(lower.jobs),
+            budget_usd: self.budget_usd.or(lower.budget_usd),
+            gates: self.gates.or(lower.gates),
+            scope: self.scope.or(lower.scope),
+            events: self.events.or(lower.events),
+            prompts: self.prompts.or(lower.prompts),
+        }
+    }
+}
+
+/// What a goal is about that does not say so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum DefaultScope {
+    /// The documents that are open in the editor.
+    #[default]
+    Open,
+    /// Everything in the workspace.
+    Workspace,
+}
+
+impl From<DefaultScope> for ScopeKind {
+    fn from(scope: DefaultScope) -> Self {
+        match scope {
+            DefaultScope::Open => Self::Open,
+            DefaultScope::Workspace => Self::Workspace,
+        }
+    }
+}
+
+/// Argument of `claudecluster.goal.submit`. What is left out is as [`EditorSettings`] say.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SubmitArgs {
+    /// The goal in the developer's words.
+    pub prompt: String,
+    /// Which files it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<ScopeArgs>,
+    /// A ready plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The agent for planning and for tasks that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+    /// The model for planning and for tasks that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How many tasks may run at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<NonZeroU32>,
+    /// Commands that must succeed on the merged result.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// The most it may cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<Usd>,
+}
+
+/// The scope as editors give it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScopeArgs {
+    /// How the files are chosen. Default: as the editor's settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ScopeKind>,
+    /// Documents, for `files`; the document the range is in, for a selection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uris: Vec<String>,
+    /// Globs relative to the workspace, for `files`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub globs: Vec<String>,
+    /// The selected range in the first of `uris`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<LineRange>,
+}
+
+/// Whole lines. They count from 0; the end is exclusive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LineRange {
+    /// First line.
+    pub start_line: u32,
+    /// One past the last line.
+    pub end_line: u32,
+}
+
+/// Answer of `claudecluster.goal.submit`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Submitted {
+    /// The new goal.
+    pub goal_id: GoalId,
+}
+
+/// Argument of the commands that name a goal.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GoalArgs {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// Only this task's work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// Only this document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// Why, for a rejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Argument of `claudecluster.plan.approve`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApproveArgs {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The plan as edited; the goal's own where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+}
+
+/// Argument of the commands that name a hunk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HunkArgs {
+    /// The hunk.
+    pub hunk_id: HunkId,
+    /// Why, for a rejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The client has applied the edit itself (code action): only look whether it is there.
+    #[serde(default)]
+    pub applied: bool,
+}
+
+/// Parameters of `claudecluster/changes`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ChangesParams {
+    /// Only this document; all documents where there is none.
+    pub uri: Option<String>,
+}
+
+/// Answer of `claudecluster/changes`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Changes {
+    /// The documents with pending hunks.
+    pub documents: Vec<DocumentChanges>,
+}
+
+/// Pending hunks of one document.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct DocumentChanges {
+    /// The document.
+    pub uri: String,
+    /// The version the positions are for; `None` where no editor has it open.
+    pub version: Option<i32>,
+    /// The hunks in the order of their lines.
+    pub hunks: Vec<HunkView>,
+}
+
+/// Parameters of `claudecluster/content`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContentParams {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The document.
+    pub uri: String,
+    /// Which of its texts.
+    pub side: Side,
+}
+
+/// Which text of a pending file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// What the proposal is a change to.
+    Base,
+    /// What is proposed.
+    Proposed,
+    /// What an accept of everything clean would give now.
+    Merged,
+}
+
+/// Answer of `claudecluster/content`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Content {
+    /// The text; `None` where the file does not exist on that side.
+    pub text: Option<String>,
+}

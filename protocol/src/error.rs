@@ -1,0 +1,78 @@
+//! What a user is told when something cannot be done.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Whose move it is when something failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum ErrorKind {
+    /// What was asked for cannot be done as asked: bad arguments, bad plan, unknown goal.
+    User,
+    /// A configuration file, option or environment variable is wrong.
+    Config,
+    /// Something outside is missing or refused: program, key, network, disk.
+    Environment,
+    /// The text or the state it was about has changed meanwhile; look again and retry.
+    Stale,
+    /// Our own mistake.
+    Internal,
+}
+
+/// An error as it crosses a wire: what is wrong, and what to do next.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+#[error("{message}")]
+pub struct ErrorBody {
+    /// Whose move it is.
+    pub kind: ErrorKind,
+    /// What is wrong, as one line.
+    pub message: String,
+    /// What to do next, as one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl ErrorBody {
+    /// An error of the given kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// What was asked for cannot be done as asked.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::User, message)
+    }
+
+    /// The configuration is wrong.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    /// Something outside is missing or refused.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Environment, message)
+    }
+
+    /// The world has changed meanwhile.
+    pub fn stale(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Stale, message)
+    }
+
+    /// Our own mistake.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

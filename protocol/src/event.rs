@@ -1,0 +1,340 @@
+//! Events: everything that happened to a goal, in order.
+//!
+//! The journal holds [`Event`]s, each durable before anyone can observe what it caused. An
+//! [`Activity`] is what a worker is doing right now: it is streamed beside the events, not
+//! journaled, and may be missed.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{
+    AttemptId, BlobId, ErrorBody, EventSeq, GoalId, GoalState, HunkId, Plan, RelPath, Span,
+    StopReason, TaskId, TaskState, Timestamp,
+    change::{FileChange, FileVersion, HeldReason, Provenance},
+    goal::{GateResult, GoalSpec, SandboxKind, Usage},
+};
+
+/// One journaled fact.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Position in the journal.
+    pub seq: EventSeq,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The goal it happened to.
+    pub goal_id: GoalId,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened. Written to disk: variants and keys are added, never renamed or removed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum EventBody {
+    /// Somebody asked for something.
+    GoalSubmitted {
+        /// What was asked for.
+        spec: Box<GoalSpec>,
+    },
+    /// The workspace was captured: what every proposal is a change to.
+    SnapshotTaken {
+        /// The snapshot's manifest in the artifact store.
+        manifest: BlobId,
+        /// How many files it holds the content of: open, changed, and small untracked ones. What every
+        /// other file was is known without its content.
+        files: u32,
+        /// Open buffers whose unsaved text it holds.
+        unsaved: Vec<RelPath>,
+    },
+    /// The planner's answer broke the rules and it is asked to repair it.
+    PlanRefused {
+        /// What was wrong with it, one line each.
+        errors: Vec<String>,
+        /// The session that gave it, which the repair goes on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+        /// What the session cost.
+        usage: Usage,
+    },
+    /// A planning session ended and left what was said in it.
+    PlannerTranscript {
+        /// The transcript in the artifact store.
+        transcript: BlobId,
+    },
+    /// A planning session ended without an answer.
+    PlanningStopped {
+        /// Why.
+        stop: StopReason,
+        /// The reason in words.
+        summary: String,
+        /// What the session cost.
+        usage: Usage,
+    },
+    /// There is a valid plan.
+    Planned {
+        /// The plan.
+        plan: Plan,
+        /// The session that made it, which workers may fork.
+        session: Option<String>,
+        /// What the session cost.
+        usage: Usage,
+    },
+    /// Somebody has to approve the plan before it runs.
+    ApprovalRequested,
+    /// The plan may run.
+    PlanApproved {
+        /// The plan as approved, where it was edited.
+        plan: Option<Plan>,
+    },
+    /// A task changed state without an attempt being involved.
+    TaskChanged {
+        /// The task.
+        task_id: TaskId,
+        /// Its state now.
+        state: TaskState,
+    },
+    /// An attempt is about to start.
+    AttemptStarted {
+        /// The task.
+        task_id: TaskId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// The finished tasks whose results it builds on, in the order they finished: everything it
+        /// depends on, and whatever else wrote where it is expected to write.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        upstream: Vec<TaskId>,
+    },
+    /// An attempt ended.
+    AttemptEnded {
+        /// The task.
+        task_id: TaskId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// How it ended.
+        outcome: AttemptOutcome,
+    },
+    /// A task waits before it is tried again.
+    RetryScheduled {
+        /// The task.
+        task_id: TaskId,
+        /// When it may start again.
+        not_before: Timestamp,
+        /// What the next attempt is told about the last one.
+        lesson: String,
+    },
+    /// All finished tasks' changes were merged into one proposal.
+    Proposed {
+        /// The files of the proposal.
+        files: Vec<ProposedFile>,
+    },
+    /// The goal's gates ran on the merged result.
+    Gated {
+        /// What each said.
+        results: Vec<GateResult>,
+    },
+    /// One file of the proposal moved: a verdict was carried out, or a later result came in.
+    Reviewed {
+        /// The file.
+        path: RelPath,
+        /// Which entry of that file.
+        entry: u32,
+        /// What was decided.
+        verdict: Verdict,
+        /// The hunks it was about.
+        hunks: Vec<HunkId>,
+        /// The pair of texts after it.
+        base: Option<FileVersion>,
+        /// The pair of texts after it.
+        proposed: Option<FileVersion>,
+        /// For a landing: the text that was expected and the text that was observed.
+        landed: Option<Landed>,
+        /// Why, in the developer's words.
+        reason: Option<String>,
+    },
+    /// What came of landing everything clean, for a goal that was submitted with `apply`.
+    Applied {
+        /// Hunks that landed.
+        landed: u32,
+        /// Hunks left because they conflict.
+        conflicts: u32,
+        /// Hunks left because they need an explicit look.
+        held: u32,
+        /// Files that could not be landed, and why; or why nothing could.
+        failed: Vec<ErrorBody>,
+    },
+    /// The goal changed state.
+    GoalChanged {
+        /// Its state now.
+        state: GoalState,
+        /// Why it failed, if it did.
+        error: Option<ErrorBody>,
+    },
+}
+
+/// What a developer, or `--apply`, decided about hunks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// Land them.
+    Accept,
+    /// Take them back.
+    Reject,
+    /// Restore what was there before they landed.
+    Undo,
+}
+
+/// The content of a file before and after a landing: what makes it happen at most once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Landed {
+    /// The file before; `None` where it did not exist.
+    pub before: Option<BlobId>,
+    /// The file after; `None` where it was deleted.
+    pub after: Option<BlobId>,
+}
+
+/// One file of a proposal: a pair of versions, with who made it.
+///
+/// A file on which tasks disagree has several entries. The first holds everything that merged; each
+/// further one is an alternative that conflicts with it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposedFile {
+    /// The file.
+    pub path: RelPath,
+    /// For a rename: where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RelPath>,
+    /// 0 for the merged entry, then counting up.
+    pub entry: u32,
+    /// What is already decided or was there from the start.
+    pub base: Option<FileVersion>,
+    /// What is proposed.
+    pub proposed: Option<FileVersion>,
+    /// Why the file needs an explicit look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldReason>,
+    /// Each contributing task's own version, for provenance per hunk.
+    pub versions: Vec<TaskVersion>,
+}
+
+/// A file as one task left it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskVersion {
+    /// Who made it.
+    #[serde(flatten)]
+    pub by: Provenance,
+    /// What the task started from.
+    pub base: Option<FileVersion>,
+    /// What it left.
+    pub proposed: Option<FileVersion>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptOutcome {
+    /// `None` for success.
+    pub stop: Option<StopReason>,
+    /// The agent's closing words, or the reason in words.
+    pub summary: String,
+    /// When the provider will answer again, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Span>,
+    /// What it changed. Kept for failed attempts too.
+    pub changes: Vec<FileChange>,
+    /// What it cost.
+    pub usage: Usage,
+    /// Results of the task's own gates.
+    pub gates: Vec<GateResult>,
+    /// The agent's session, for resuming.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// How it was isolated; `None` where it never came to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxKind>,
+    /// The transcript in the artifact store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<BlobId>,
+}
+
+/// What a worker or the planner is doing right now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The task; `None` for the planner and the goal's gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub what: AgentEvent,
+}
+
+/// What an agent reports while it works. Every agent's own format is converted to this at its edge.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum AgentEvent {
+    /// The agent is up.
+    Started {
+        /// Its session.
+        session: Option<String>,
+        /// The model it says it uses.
+        model: Option<String>,
+    },
+    /// It said something.
+    Text {
+        /// The words, or a part of them.
+        text: String,
+    },
+    /// It uses a tool.
+    Tool {
+        /// The tool's name.
+        name: String,
+        /// The one argument people want to see: a path, a command.
+        detail: String,
+    },
+    /// A program it ran wrote something.
+    Output {
+        /// What it wrote.
+        text: String,
+    },
+    /// It asked for something that the policy denied.
+    Denied {
+        /// What it asked for.
+        what: String,
+    },
+    /// The provider asks to slow down.
+    RateLimited {
+        /// How long the agent waits before it tries again.
+        wait: Option<Span>,
+    },
+    /// What it has cost so far.
+    Spent {
+        /// Running total of this attempt.
+        usage: Usage,
+    },
+}
+
+/// One item of the stream that watchers get.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(untagged)]
+pub enum StreamItem {
+    /// A journaled fact.
+    Event(Box<Event>),
+    /// What somebody is doing right now.
+    Activity(Box<Activity>),
+}

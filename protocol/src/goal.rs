@@ -1,0 +1,432 @@
+//! Goals, tasks and attempts: what was asked for and how far it has come.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{
+    AttemptId, ErrorBody, GoalId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
+    plan::{AgentName, Gate},
+};
+
+/// What a developer asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GoalSpec {
+    /// The workspace root, absolute, as the client names it.
+    pub workspace: String,
+    /// The goal in the developer's words. May be empty where a plan is given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// Which files the goal is about.
+    #[serde(default)]
+    pub scope: Scope,
+    /// A ready plan: no planner runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The agent for planning and for tasks that name none. Default: configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+    /// The model for planning and for tasks that name none. Default: configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How many tasks may run at once. Default: the plan's, then configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<u32>,
+    /// The most the goal may cost. Default: the plan's, then configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<Usd>,
+    /// How long the goal may take from submission to proposal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// Commands that must succeed on the merged result, beside the plan's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// Stop once there is a valid plan and wait for approval.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub plan_only: bool,
+    /// Land everything clean without asking.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub apply: bool,
+    /// Environment of the client that submitted the goal, reduced to what workers may see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
+}
+
+/// One environment variable.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvVar {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
+/// everything.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scope {
+    /// How the files are chosen.
+    #[serde(default)]
+    pub kind: ScopeKind,
+    /// For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<RelPath>,
+    /// For `files`: globs relative to the workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub globs: Vec<String>,
+    /// The part of one file the developer pointed at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
+}
+
+/// How the files of a goal are chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum ScopeKind {
+    /// The documents that are open in the editor, with their unsaved text.
+    Open,
+    /// Everything in the workspace.
+    #[default]
+    Workspace,
+    /// The files named.
+    Files,
+}
+
+/// A range of lines in one file. Lines count from 0; the end is exclusive.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// The file.
+    pub path: RelPath,
+    /// First line.
+    pub start_line: u32,
+    /// One past the last line.
+    pub end_line: u32,
+}
+
+/// How far a goal has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum GoalState {
+    /// Accepted and journaled; the workspace is being captured.
+    Submitted,
+    /// A planner session works out the task graph.
+    Planning,
+    /// There is a plan; somebody has to approve it.
+    AwaitingApproval,
+    /// Tasks run.
+    Running,
+    /// The tasks' changes are being merged into one proposal.
+    Merging,
+    /// The goal's gates run on the merged result.
+    Gating,
+    /// There is a proposal to decide.
+    Proposed,
+    /// Every hunk has been decided and at least one has landed, or there was nothing to change.
+    Landed,
+    /// Every hunk has been decided and none has landed.
+    Rejected,
+    /// The goal stopped without a complete result. Partial work may still be pending.
+    Failed,
+    /// Somebody cancelled it. Partial work may still be pending.
+    Cancelled,
+}
+
+impl GoalState {
+    /// Whether work goes on by itself.
+    pub fn is_active(self) -> bool {
+        matches!(
+            self,
+            Self::Submitted | Self::Planning | Self::Running | Self::Merging | Self::Gating
+        )
+    }
+
+    /// Whether the goal has ended for good, apart from partial work that may be pending.
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Landed | Self::Rejected | Self::Failed | Self::Cancelled
+        )
+    }
+
+    /// The state as it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Planning => "planning",
+            Self::AwaitingApproval => "awaitingApproval",
+            Self::Running => "running",
+            Self::Merging => "merging",
+            Self::Gating => "gating",
+            Self::Proposed => "proposed",
+            Self::Landed => "landed",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How far a task has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskState {
+    /// Some task it depends on has not succeeded yet.
+    Waiting,
+    /// It could run and waits for a free place, or for a retry's delay.
+    Ready,
+    /// An attempt runs.
+    Running,
+    /// An attempt succeeded.
+    Succeeded,
+    /// Its last attempt failed and no retry is left.
+    Failed,
+    /// A task it depends on did not succeed, so it never ran.
+    Skipped,
+    /// The goal was cancelled before it succeeded.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Whether nothing more happens to the task by itself.
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled
+        )
+    }
+
+    /// The state as it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why an attempt, or a planning session, ended without success. Each has its own retry policy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum StopReason {
+    /// The sandbox or the agent's process could not be started.
+    SpawnFailed,
+    /// The agent's process ended without reporting a result.
+    Crashed,
+    /// The agent did not become ready within its start deadline.
+    StartTimeout,
+    /// The agent said nothing for longer than its silence deadline.
+    Silent,
+    /// The attempt took longer than its timeout.
+    Timeout,
+    /// The agent's output broke off or was not what its format promises.
+    BrokenStream,
+    /// The provider is overloaded or its rate limit is reached.
+    Overloaded,
+    /// The provider refused the key or the account.
+    Auth,
+    /// The cost limit was reached.
+    Budget,
+    /// The agent's limit on turns was reached.
+    TurnLimit,
+    /// The agent reported that it cannot or will not do the task.
+    Refused,
+    /// The agent's program exited with an error status.
+    ExitStatus,
+    /// The agent reported success but permission for something it tried was denied.
+    PermissionDenied,
+    /// A gate of the task failed.
+    GateFailed,
+    /// The answer was not what the schema or the plan's rules demand.
+    InvalidAnswer,
+    /// The change set broke a limit: outside the workspace, too many files, too large.
+    ChangesRefused,
+    /// The daemon ended while the attempt ran.
+    DaemonRestart,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The machine refused: disk full, no memory, no permission.
+    Resources,
+}
+
+/// What an attempt cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Tokens sent that no cache held.
+    pub input_tokens: u64,
+    /// Tokens received.
+    pub output_tokens: u64,
+    /// Tokens sent that the provider's prompt cache held.
+    pub cache_read_tokens: u64,
+    /// Tokens written to the provider's prompt cache.
+    pub cache_write_tokens: u64,
+    /// What it cost, as the agent reports it.
+    pub cost_usd: Usd,
+    /// Model turns.
+    pub turns: u32,
+}
+
+impl Usage {
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Usage) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cache_read_tokens: self
+                .cache_read_tokens
+                .saturating_add(other.cache_read_tokens),
+            cache_write_tokens: self
+                .cache_write_tokens
+                .saturating_add(other.cache_write_tokens),
+            cost_usd: self.cost_usd.plus(other.cost_usd),
+            turns: self.turns.saturating_add(other.turns),
+        }
+    }
+}
+
+/// How an attempt is isolated from the workspace.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum SandboxKind {
+    /// A copy-on-write overlay at the workspace's own path, in namespaces of its own.
+    Overlay,
+    /// A private copy in another place.
+    Copy,
+}
+
+/// A hunk count by fate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct HunkCounts {
+    /// Clean and waiting for a decision.
+    pub pending: u32,
+    /// In the user's text.
+    pub landed: u32,
+    /// Taken back.
+    pub rejected: u32,
+    /// Waiting, and in the way of something else.
+    pub conflicts: u32,
+}
+
+/// A goal in one line, for lists.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GoalSummary {
+    /// Identifier.
+    pub id: GoalId,
+    /// The workspace root.
+    pub workspace: String,
+    /// The goal in the developer's words, or the plan's.
+    pub prompt: String,
+    /// How far it has come.
+    pub state: GoalState,
+    /// Tasks in all.
+    pub tasks: u32,
+    /// Tasks that succeeded.
+    pub succeeded: u32,
+    /// Tasks that run now.
+    pub running: u32,
+    /// Hunks by fate.
+    pub hunks: HunkCounts,
+    /// What it cost so far.
+    pub cost_usd: Usd,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When it last changed state.
+    pub updated_at: Timestamp,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// A goal with everything known about it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GoalView {
+    /// The line for lists.
+    #[serde(flatten)]
+    pub summary: GoalSummary,
+    /// What was asked for.
+    pub spec: GoalSpec,
+    /// The plan, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The tasks in the plan's order.
+    pub tasks_detail: Vec<TaskView>,
+    /// The goal's gates and their results.
+    pub gates: Vec<GateResult>,
+}
+
+/// A task with its attempts.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskView {
+    /// Identifier within the plan.
+    pub id: TaskId,
+    /// Title for people.
+    pub title: String,
+    /// How far it has come.
+    pub state: TaskState,
+    /// What it waits for.
+    pub depends_on: Vec<TaskId>,
+    /// Which agent runs it.
+    pub agent: AgentName,
+    /// The attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// Files the last attempt changed.
+    pub changed: Vec<RelPath>,
+}
+
+/// One try at a task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptView {
+    /// Number within the task.
+    pub id: AttemptId,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it stopped short, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopReason>,
+    /// The agent's closing words, or the reason in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// What it cost.
+    pub usage: Usage,
+    /// How it was isolated; unknown until it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxKind>,
+}
+
+/// What a gate said.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GateResult {
+    /// The command.
+    pub command: Gate,
+    /// Whether it exited with status 0 within its time.
+    pub passed: bool,
+    /// Its exit status; `None` where a signal or a timeout ended it.
+    pub status: Option<i32>,
+    /// The end of its output.
+    pub output: String,
+    /// How long it took.
+    pub duration_ms: u64,
+}

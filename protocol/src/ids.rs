@@ -1,0 +1,127 @@
+//! Identifiers. Each is its own type, so that a task cannot be passed where a goal is meant.
+
+use std::{fmt, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Defines an identifier that is a string on every wire.
+macro_rules! string_id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, TS)]
+        #[serde(transparent)]
+        #[ts(type = "string")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Wraps a string that is already known to be an identifier.
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+
+            /// The identifier as it is written on the wire.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = std::convert::Infallible;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                Ok(Self(s.to_owned()))
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(s: &str) -> Self {
+                Self(s.to_owned())
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+string_id! {
+    /// A goal: what a developer asked for. Made by the daemon, short enough to type: `g` and a
+    /// number that counts up within one state folder (`g1`, `g2`, …).
+    GoalId
+}
+string_id! {
+    /// A task inside one goal's plan. Chosen by the plan; `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+    TaskId
+}
+string_id! {
+    /// A reviewable change. Stable while text above, below and beside it changes. It names its goal
+    /// (`g1.4f2a90c1`), so that a hunk command needs no second argument.
+    HunkId
+}
+string_id! {
+    /// A blob in the artifact store: the lower-case hexadecimal BLAKE3 hash of its bytes.
+    BlobId
+}
+
+impl HunkId {
+    /// The goal this hunk belongs to, from the part before the first dot.
+    pub fn goal(&self) -> Option<GoalId> {
+        self.0.split_once('.').map(|(goal, _)| GoalId::new(goal))
+    }
+}
+
+/// One try at one task: numbered from 1 within the task.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema, TS,
+)]
+#[serde(transparent)]
+#[ts(type = "number")]
+pub struct AttemptId(pub u32);
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Position of an event in the journal. Starts at 1, has no gaps.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Debug,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    TS,
+)]
+#[serde(transparent)]
+#[ts(type = "number")]
+pub struct EventSeq(pub u64);
+
+impl fmt::Display for EventSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

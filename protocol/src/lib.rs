@@ -1,0 +1,29 @@
+//! Every type that crosses a wire: plan files, journal events, the daemon's local socket, and the
+//! extensions to the Language Server Protocol.
+//!
+//! Keys are camelCase everywhere. JSON Schema and TypeScript are generated from these types (see
+//! [`export`]); a test fails when the generated files are stale.
+//!
+//! Architecture invariant: this crate performs no IO and depends on no other crate of the
+//! workspace. A type that two crates exchange lives here and nowhere else.
+
+pub mod api;
+pub mod change;
+pub mod editor;
+pub mod error;
+pub mod event;
+pub mod export;
+pub mod goal;
+pub mod ids;
+pub mod path;
+pub mod plan;
+pub mod units;
+
+pub use change::{ChangeKind, FileMode};
+pub use error::{ErrorBody, ErrorKind};
+pub use event::{Event, EventBody};
+pub use goal::{GoalSpec, GoalState, Scope, StopReason, TaskState};
+pub use ids::{AttemptId, BlobId, EventSeq, GoalId, HunkId, TaskId};
+pub use path::RelPath;
+pub use plan::{Plan, TaskSpec};
+pub use units::{Span, Timestamp, Usd};

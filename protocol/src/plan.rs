@@ -1,0 +1,203 @@
+//! Plans: what a planner answers and what a plan file holds.
+//!
+//! One type serves both. Every omitted key has a documented default; unknown keys are errors.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{Span, TaskId, Usd};
+
+/// A task graph with its gates and limits.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Plan {
+    /// What the plan is for, in the developer's words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub goal: String,
+    /// Commands that must succeed on the merged result of all tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// How many tasks may run at once. Default: the daemon's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// The most the whole goal may cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<Usd>,
+    /// The tasks, in the order they were written.
+    pub tasks: Vec<TaskSpec>,
+}
+
+/// One unit of work for one worker session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Unique within the plan: letters, digits, `.`, `_`, `-`; at most 64.
+    pub id: TaskId,
+    /// A few words for lists and trees. Default: the id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// What the worker is told to do. Required unless `run` is given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instructions: String,
+    /// Tasks whose results this one builds on. It starts when *all* of them have succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<TaskId>,
+    /// Paths or globs, relative to the workspace, that the task is expected to write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+    /// Which agent runs it: `claude-code`, `native` or `command`. Default: `command` where `run` is
+    /// given, else the goal's agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+    /// The model the agent uses. Default: the goal's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// For the `command` agent: what to run inside the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Command>,
+    /// Commands that must succeed in the task's own sandbox before it counts as done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// How long one attempt may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// How often a failed attempt is tried again. Default: the daemon's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// How many attempts run side by side, of which the best is kept. Only `1` is supported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<u32>,
+    /// Environment variables for the `command` agent and the task's gates.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    #[ts(type = "Record<string, string>")]
+    pub env: IndexMap<String, String>,
+}
+
+impl TaskSpec {
+    /// A task with an id and instructions and the defaults for everything else.
+    pub fn new(id: impl Into<TaskId>, instructions: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            title: String::new(),
+            instructions: instructions.into(),
+            depends_on: Vec::new(),
+            writes: Vec::new(),
+            agent: None,
+            model: None,
+            run: None,
+            gates: Vec::new(),
+            timeout: None,
+            retries: None,
+            candidates: None,
+            env: IndexMap::new(),
+        }
+    }
+
+    /// The title, or the id where there is none.
+    pub fn label(&self) -> &str {
+        if self.title.is_empty() {
+            self.id.as_str()
+        } else {
+            &self.title
+        }
+    }
+
+    /// The agent that runs this task when the goal's is `default`.
+    pub fn agent_or(&self, default: AgentName) -> AgentName {
+        match (self.agent, &self.run) {
+            (Some(agent), _) => agent,
+            (None, Some(_)) => AgentName::Command,
+            (None, None) => default,
+        }
+    }
+}
+
+/// A program with its arguments, or one string for the sandbox's shell.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(untagged)]
+pub enum Command {
+    /// Given to `sh -c` inside the sandbox.
+    Shell(String),
+    /// Run as it is, without a shell.
+    Argv(Vec<String>),
+}
+
+impl Command {
+    /// The argument vector to run inside the sandbox.
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Command::Shell(script) => vec!["sh".into(), "-c".into(), script.clone()],
+            Command::Argv(argv) => argv.clone(),
+        }
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Command::Shell(script) => script.trim().is_empty(),
+            Command::Argv(argv) => argv.first().is_none_or(String::is_empty),
+        }
+    }
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Command::Shell(script) => f.write_str(script),
+            Command::Argv(argv) => f.write_str(&argv.join(" ")),
+        }
+    }
+}
+
+/// A command whose success is required. It runs in a sandbox, never in the workspace.
+pub type Gate = Command;
+
+/// The agents a task can be run by.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema, TS,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentName {
+    /// The real Claude Code, driven over its stdio control protocol.
+    ClaudeCode,
+    /// The built-in loop over the Messages API.
+    Native,
+    /// A program run in the sandbox.
+    Command,
+}
+
+impl AgentName {
+    /// Every agent, in the order they are preferred.
+    pub const ALL: [AgentName; 3] = [AgentName::ClaudeCode, AgentName::Native, AgentName::Command];
+
+    /// The name as it is written in plans and options.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AgentName::ClaudeCode => "claude-code",
+            AgentName::Native => "native",
+            AgentName::Command => "command",
+        }
+    }
+}
+
+impl std::fmt::Display for AgentName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for AgentName {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|name| name.as_str() == s)
+            .ok_or_else(|| {
+                format!("{s:?} is not an agent; there are `claude-code`, `native` and `command`")
+            })
+    }
+}

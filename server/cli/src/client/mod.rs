@@ -1,0 +1,284 @@
+//! The daemon as commands see it.
+
+mod start;
+
+use std::{io, time::Duration};
+
+use claudecluster_protocol::{
+    ErrorBody, EventSeq, GoalId,
+    api::{Answer, Call, DaemonFile, Hello, Purpose, Reply, Request, VERSION, Welcome},
+    event::StreamItem,
+    goal::GoalView,
+};
+use serde::Serialize;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::timeout,
+};
+
+use crate::{failure::Context, home::Home};
+
+pub(crate) use start::Started;
+
+/// A daemon that works greets within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Finds the daemon of a state folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    home: Home,
+}
+
+/// What came of looking for a daemon.
+pub(crate) enum Found {
+    /// It answers, and speaks our version.
+    Ready(Link),
+    /// It answers, in another version.
+    Other(Link),
+    /// There is none.
+    None,
+}
+
+/// An open connection, behind [`Hello`] and [`Welcome`].
+pub(crate) struct Link {
+    pub(crate) reader: BufReader<OwnedReadHalf>,
+    pub(crate) writer: OwnedWriteHalf,
+    pub(crate) welcome: Welcome,
+}
+
+impl Client {
+    pub(crate) fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    /// Looks for a daemon and starts none.
+    pub(crate) async fn find(&self, purpose: Purpose) -> Result<Found, ErrorBody> {
+        let Some(file) = self.home.read_daemon_file() else {
+            return Ok(Found::None);
+        };
+        let stream = match UnixStream::connect(&file.socket).await {
+            Ok(stream) => stream,
+            // A daemon that is gone leaves its socket behind, or not even that.
+            Err(e) if is_gone(&e) => return Ok(Found::None),
+            Err(e) => {
+                return Err(ErrorBody::environment(format!(
+                    "cannot reach the daemon at {}: {e}",
+                    file.socket
+                )));
+            }
+        };
+        greet(stream, &file, purpose).await
+    }
+
+    /// A connection for requests to a daemon that is started where there is none.
+    pub(crate) async fn connect(&self) -> Result<Connection, ErrorBody> {
+        Ok(Connection::new(self.link(Purpose::Requests).await?))
+    }
+
+    /// A connection to a daemon that is running, if one is.
+    pub(crate) async fn connect_running(&self) -> Result<Option<Connection>, ErrorBody> {
+        Ok(match self.find(Purpose::Requests).await? {
+            Found::Ready(link) | Found::Other(link) => Some(Connection::new(link)),
+            Found::None => None,
+        })
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn call(&self, call: Call) -> Result<Answer, ErrorBody> {
+        self.connect().await?.call(call).await
+    }
+
+    /// One goal.
+    pub(crate) async fn goal(&self, goal_id: &GoalId) -> Result<GoalView, ErrorBody> {
+        let goal_id = goal_id.clone();
+        match self.call(Call::Goal { goal_id }).await? {
+            Answer::Goal { goal } => Ok(*goal),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The events of one goal, or of all, after `after` and from then on.
+    pub(crate) async fn watch(
+        &self,
+        goal_id: Option<GoalId>,
+        after: Option<EventSeq>,
+    ) -> Result<Watch, ErrorBody> {
+        let mut connection = self.connect().await?;
+        let id = connection.send(Call::Watch { goal_id, after }).await?;
+        Ok(Watch { connection, id })
+    }
+}
+
+/// Says hello. A daemon that hangs up meanwhile was just ending.
+async fn greet(
+    stream: UnixStream,
+    file: &DaemonFile,
+    purpose: Purpose,
+) -> Result<Found, ErrorBody> {
+    let own = rustix::process::geteuid().as_raw();
+    let peer = stream
+        .peer_cred()
+        .context("cannot ask who serves the daemon's socket")?
+        .uid();
+    if peer != own {
+        return Err(ErrorBody::environment(format!(
+            "the socket {} belongs to another user (uid {peer})",
+            file.socket
+        ))
+        .hint("set CLAUDECLUSTER_HOME to a folder of your own"));
+    }
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let hello = Hello {
+        version: VERSION.to_owned(),
+        purpose,
+    };
+    let mut line = String::new();
+    let greeted = async {
+        write_line(&mut writer, &hello).await?;
+        reader.read_line(&mut line).await
+    };
+    let hung = |_| Err(io::Error::other("it is silent"));
+    match timeout(PATIENCE, greeted).await.unwrap_or_else(hung) {
+        Ok(0) => return Ok(Found::None),
+        Ok(_) => {}
+        Err(e) if is_gone(&e) => return Ok(Found::None),
+        Err(e) => {
+            return Err(
+                ErrorBody::environment(format!("the daemon does not answer: {e}"))
+                    .hint(format!("end it yourself: kill {}", file.pid)),
+            );
+        }
+    }
+    let welcome: Welcome = serde_json::from_str(&line).map_err(|_| {
+        ErrorBody::environment("what listens on the daemon's socket is no daemon")
+            .hint(format!("end process {}, then try again", file.pid))
+    })?;
+    let same = welcome.version == VERSION;
+    if let (true, Some(error)) = (same, &welcome.error) {
+        return Err(error.clone());
+    }
+    let link = Link {
+        reader,
+        writer,
+        welcome,
+    };
+    Ok(if same {
+        Found::Ready(link)
+    } else {
+        Found::Other(link)
+    })
+}
+
+fn is_gone(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+    )
+}
+
+async fn write_line(writer: &mut OwnedWriteHalf, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}
+
+/// A connection for requests. One request at a time.
+pub(crate) struct Connection {
+    lines: Lines<BufReader<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
+    pub(crate) welcome: Welcome,
+    last_id: u64,
+}
+
+impl Connection {
+    fn new(link: Link) -> Self {
+        Self {
+            lines: link.reader.lines(),
+            writer: link.writer,
+            welcome: link.welcome,
+            last_id: 0,
+        }
+    }
+
+    pub(crate) async fn call(&mut self, call: Call) -> Result<Answer, ErrorBody> {
+        let id = self.send(call).await?;
+        match self.next(id).await? {
+            Some(answer) => Ok(answer),
+            None => Err(lost()),
+        }
+    }
+
+    async fn send(&mut self, call: Call) -> Result<u64, ErrorBody> {
+        self.last_id += 1;
+        let id = self.last_id;
+        write_line(&mut self.writer, &Request { id, call })
+            .await
+            .map_err(|_| lost())?;
+        Ok(id)
+    }
+
+    /// The next answer to request `id`; `None` once the daemon has hung up. May be dropped and
+    /// called again without losing anything.
+    async fn next(&mut self, id: u64) -> Result<Option<Answer>, ErrorBody> {
+        loop {
+            let Ok(Some(line)) = self.lines.next_line().await else {
+                return Ok(None);
+            };
+            let reply: Reply = serde_json::from_str(&line).map_err(|e| {
+                ErrorBody::internal(format!("the daemon's reply cannot be read: {e}"))
+            })?;
+            if reply.id == id {
+                return reply.result.map(Some);
+            }
+        }
+    }
+
+    /// Waits until the daemon hangs up.
+    async fn closed(mut self) {
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+    }
+}
+
+/// A stream of what happens.
+pub(crate) struct Watch {
+    connection: Connection,
+    id: u64,
+}
+
+impl Watch {
+    /// The next item; `None` once the daemon has ended. May be dropped and called again without
+    /// losing anything.
+    pub(crate) async fn next(&mut self) -> Result<Option<StreamItem>, ErrorBody> {
+        match self.connection.next(self.id).await? {
+            Some(Answer::Item { item }) => Ok(Some(item)),
+            Some(other) => Err(unexpected(&other)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The daemon hung up in the middle of something.
+pub(crate) fn lost() -> ErrorBody {
+    ErrorBody::environment("the daemon ended meanwhile").hint(
+        "nothing is lost: the next command starts it again and goals resume; \
+         `claudecluster doctor` shows where its log is",
+    )
+}
+
+/// An answer to another question than the one asked.
+pub(crate) fn unexpected(answer: &Answer) -> ErrorBody {
+    let name = serde_json::to_value(answer)
+        .ok()
+        .and_then(|value| value.get("answer")?.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    ErrorBody::internal(format!("the daemon answered with `{name}`"))
+        .hint("restart it: claudecluster daemon stop")
+}

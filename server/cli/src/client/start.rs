@@ -1,0 +1,196 @@
+//! Starting the daemon on demand: once, however many clients want it at the same moment, and
+//! waiting for it without asking again and again.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    process::Stdio,
+    time::Duration,
+};
+
+use claudecluster_protocol::{
+    ErrorBody,
+    api::{Answer, Call, Purpose, VERSION},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    task::spawn_blocking,
+    time::timeout,
+};
+
+use super::{Client, Connection, Found, Link};
+use crate::{failure::Context, home::Home};
+
+/// A journal of any length is read within this time; what takes longer hangs.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// A daemon without work ends within this time.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a daemon started on demand says on its stdout, as one line, before it closes it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Started {
+    /// It listens.
+    Ready,
+    /// It cannot work.
+    Failed(ErrorBody),
+}
+
+impl Client {
+    /// A connection to a daemon of our version, which is started where there is none.
+    pub(crate) async fn link(&self, purpose: Purpose) -> Result<Link, ErrorBody> {
+        if let Found::Ready(link) = self.find(purpose.clone()).await? {
+            return Ok(link);
+        }
+        // Everybody who finds none comes here. The first starts one while the others wait, and
+        // they find it when it is their turn.
+        let home = self.home.clone();
+        let _turn = in_background(move || home.lock_start()).await??;
+        match self.find(purpose.clone()).await? {
+            Found::Ready(link) => return Ok(link),
+            Found::Other(link) => {
+                drop(link);
+                self.replace().await?;
+            }
+            Found::None => self.let_go().await,
+        }
+        spawn(&self.home).await?;
+        match self.find(purpose.clone()).await? {
+            Found::Ready(link) => Ok(link),
+            Found::Other(_) | Found::None => Err(ErrorBody::internal(
+                "the daemon was ready and is gone again",
+            )
+            .hint(format!("its log is in {}", self.home.logs().display()))),
+        }
+    }
+
+    /// Waits for a daemon that is ending: it is not found any more and still has the state folder. One
+    /// that keeps it will be the error of whoever starts the next.
+    async fn let_go(&self) {
+        let home = self.home.clone();
+        let _ = timeout(STOP_LIMIT, in_background(move || home.wait_for_store())).await;
+    }
+
+    /// Ends a daemon of another version, if it is older and has nothing to do.
+    async fn replace(&self) -> Result<(), ErrorBody> {
+        let Some(connection) = self.connect_running().await? else {
+            return Ok(());
+        };
+        let theirs = connection.welcome.version.clone();
+        if numbers(&theirs) > numbers(VERSION) {
+            return Err(ErrorBody::environment(format!(
+                "a newer daemon is running ({theirs}; this program is {VERSION})"
+            ))
+            .hint("use the newer program, or end the daemon: claudecluster daemon stop"));
+        }
+        self.stop(connection, false).await.map_err(|e| {
+            ErrorBody::environment(format!(
+                "a daemon of version {theirs} is still at work (this program is {VERSION}): {e}"
+            ))
+            .hint("let its goals finish, or end it: claudecluster daemon stop --force")
+        })
+    }
+
+    /// Asks a daemon to end and waits until it has given up the state folder.
+    pub(crate) async fn stop(
+        &self,
+        mut connection: Connection,
+        force: bool,
+    ) -> Result<(), ErrorBody> {
+        let pid = connection.welcome.pid;
+        match connection.call(Call::Stop { force }).await? {
+            Answer::Done => {}
+            other => return Err(super::unexpected(&other)),
+        }
+        let home = self.home.clone();
+        let gone = async {
+            connection.closed().await;
+            in_background(move || home.wait_for_store()).await
+        };
+        match timeout(STOP_LIMIT, gone).await {
+            Ok(waited) => waited?.context("cannot see whether the daemon has ended"),
+            Err(_) => Err(ErrorBody::environment("the daemon does not end")
+                .hint(format!("end process {pid} yourself: kill {pid}"))),
+        }
+    }
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ErrorBody> {
+    spawn_blocking(work)
+        .await
+        .map_err(|_| ErrorBody::internal("a background task ended early"))
+}
+
+/// The parts of a version that can be compared.
+fn numbers(version: &str) -> Vec<u64> {
+    let plain = version.split(['-', '+']).next().unwrap_or(version);
+    plain
+        .split('.')
+        .map_while(|part| part.parse().ok())
+        .collect()
+}
+
+/// Starts a daemon and returns when it listens.
+async fn spawn(home: &Home) -> Result<(), ErrorBody> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut child = Command::new(program)
+        .args(["daemon", "run", "--on-demand"])
+        .env("CLAUDECLUSTER_HOME", home.dir())
+        // It outlives the folder it happens to be started in.
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr_log(home)?)
+        .spawn()
+        .context("cannot start the daemon")?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| ErrorBody::internal("the daemon has no stdout"))?;
+    let mut line = String::new();
+    let read = timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line)).await;
+    let log = home.logs();
+    match (read, serde_json::from_str::<Started>(&line)) {
+        (Ok(Ok(_)), Ok(Started::Ready)) => Ok(()),
+        (Ok(Ok(_)), Ok(Started::Failed(error))) => Err(error),
+        (Err(_), _) => {
+            // Whoever hangs while starting would keep the folder for ever.
+            let _ = child.start_kill();
+            Err(ErrorBody::environment("the daemon does not become ready")
+                .hint(format!("its log is in {}", log.display())))
+        }
+        _ => Err(
+            ErrorBody::environment("the daemon ended before it was ready").hint(format!(
+                "its last words are in {}",
+                home.stderr_log().display()
+            )),
+        ),
+    }
+}
+
+fn stderr_log(home: &Home) -> Result<File, ErrorBody> {
+    let path = home.stderr_log();
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .context(format!("cannot open {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(numbers("0.10.0") > numbers("0.9.9"));
+        assert!(numbers("0.1.0-rc.1") == numbers("0.1.0"));
+        assert!(numbers("nonsense") < numbers("0.0.1"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `claudecluster artifacts`
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use claudecluster_protocol::{
+    BlobId, ErrorBody, GoalId,
+    api::{Answer, Artifact, Call},
+};
+
+use super::Context;
+use crate::{
+    cli::ArtifactsArgs,
+    client::{Client, unexpected},
+    failure::{Context as _, Exit, Outcome},
+    ui::text::{self, DIM, Line, PLAIN},
+};
+
+pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> {
+    let client = cx.client()?;
+    let artifacts = list(&client, &args.goal).await?;
+    if let Some(dir) = &args.download {
+        for artifact in artifacts.iter().filter(|artifact| artifact.bytes.is_some()) {
+            let path = download(&client, artifact, dir).await?;
+            if !cx.ui.quiet && !cx.ui.json {
+                cx.ui.line(text::safe(&path.display().to_string()))?;
+            }
+        }
+    } else if !cx.ui.json {
+        for artifact in &artifacts {
+            cx.ui.line(line(artifact).styled())?;
+        }
+    }
+    if cx.ui.json {
+        for artifact in &artifacts {
+            cx.ui.json(artifact)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What a goal left behind.
+pub(super) async fn list(client: &Client, goal: &GoalId) -> Result<Vec<Artifact>, ErrorBody> {
+    let goal_id = goal.clone();
+    match client.call(Call::Artifacts { goal_id }).await? {
+        Answer::Artifacts { artifacts } => Ok(artifacts),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The bytes of one.
+pub(super) async fn fetch(client: &Client, id: &BlobId) -> Result<Vec<u8>, ErrorBody> {
+    match client.call(Call::Blob { id: id.clone() }).await? {
+        Answer::Blob { base64 } => STANDARD
+            .decode(base64)
+            .map_err(|e| ErrorBody::internal(format!("the daemon's bytes cannot be read: {e}"))),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn download(client: &Client, artifact: &Artifact, dir: &Path) -> Result<PathBuf, ErrorBody> {
+    let bytes = fetch(client, &artifact.id).await?;
+    let path = dir.join(place(artifact));
+    let parent = path.parent().unwrap_or(dir);
+    fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
+    let failed = format!("cannot write {}", path.display());
+    // A whole file or none, and through no link that lies there.
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(parent)?;
+        file.write_all(&bytes)?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    write().context(failed)?;
+    Ok(path)
+}
+
+/// Where an artifact goes: below the folder of its task, under a name that leaves no folder.
+fn place(artifact: &Artifact) -> PathBuf {
+    let plain = |name: &str| -> String {
+        let name: String = name
+            .chars()
+            .map(|c| if c == '/' || c.is_control() { '_' } else { c })
+            .collect();
+        match name.as_str() {
+            "" | "." | ".." => "_".to_owned(),
+            _ => name,
+        }
+    };
+    let kind = plain(&artifact.kind);
+    let id: String = artifact.id.as_str().chars().take(8).collect();
+    let name = plain(&format!("{}-{}", plain(&id), artifact.name));
+    match &artifact.task_id {
+        Some(task) => PathBuf::from(plain(task.as_str())).join(kind).join(name),
+        None => PathBuf::from(kind).join(name),
+    }
+}
+
+fn line(artifact: &Artifact) -> Line {
+    let id: String = artifact.id.as_str().chars().take(12).collect();
+    let size = artifact.bytes.map_or("gone".to_owned(), text::bytes);
+    let task = artifact.task_id.as_ref().map_or("", |task| task.as_str());
+    Line::new()
+        .add(DIM, format!("{id}  "))
+        .add(PLAIN, format!("{:<11} {size:>10}  ", artifact.kind))
+        .add(DIM, format!("{task:<16} "))
+        .add(PLAIN, &artifact.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_leave_the_folder() {
+        let artifact = Artifact {
+            id: BlobId::new("0123456789"),
+            name: "../../etc/passwd".to_owned(),
+            kind: "..".to_owned(),
+            task_id: Some("a/b".into()),
+            bytes: Some(1),
+        };
+        assert_eq!(
+            place(&artifact),
+            Path::new("a_b/_/01234567-.._.._etc_passwd")
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! `claudecluster demo`: the real thing on a small project, with a model that follows a script.
+//!
+//! Everything lies in one private folder and everything runs in this process or below it, so nothing
+//! is left when it ends. Only the model is not real: it answers on loopback, from a script.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use claudecluster_driver::{Settings, worker::agent::claude_code::Detection};
+use claudecluster_model::{Script, Server};
+use claudecluster_protocol::{
+    ErrorBody, GoalId, GoalSpec, GoalState, Span,
+    api::{Answer, Call},
+    event::Verdict,
+    goal::{EnvVar, GoalView, SandboxKind},
+    plan::AgentName,
+};
+
+use super::{Context, decide, diff, run as run_command, show, summary};
+use crate::{
+    cli::DemoArgs,
+    client::{Client, unexpected},
+    config::Sources,
+    daemon::Daemon,
+    failure::{Context as _, Exit, Outcome},
+    follow::{self, End, Manner},
+    home::{Home, private_tempdir},
+    parts,
+    ui::{
+        Ui,
+        text::{self, BOLD, DIM, GREEN, Line, PLAIN, RED},
+    },
+};
+
+const SCRIPT: &str = include_str!("../../assets/demo/model.yaml");
+
+/// The project, file by file.
+const PROJECT: [(&str, &str); 6] = [
+    ("README.md", include_str!("../../assets/demo/README.md")),
+    ("lib/sum.sh", include_str!("../../assets/demo/sum.sh")),
+    ("lib/table.sh", include_str!("../../assets/demo/table.sh")),
+    ("report.sh", include_str!("../../assets/demo/report.sh")),
+    ("sales.csv", include_str!("../../assets/demo/sales.csv")),
+    ("test.sh", include_str!("../../assets/demo/test.sh")),
+];
+
+const GOAL: &str = "Show a bar for every row of the report, and the average below the total";
+
+/// The key the scripted model gets. It is no secret and opens nothing.
+const KEY: &str = "demo";
+
+pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
+    let folder =
+        private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
+    let project = folder.path().join("project");
+    make_project(&project)?;
+    let found = parts::detect_claude(&Settings::default()).await;
+    let agent = agent(args.agent, &found)?;
+    introduce(&mut cx.ui, &project, agent, &found)?;
+
+    let script = Script::parse(SCRIPT).map_err(|e| ErrorBody::internal(e.to_string()))?;
+    let model = Server::start(script).context("cannot start the scripted model")?;
+    let home = Home::at(folder.path().join("home"));
+    let daemon = Daemon::start(home.clone(), sources(&model.url())).await?;
+    let spec = spec(&project, agent, &model.url())?;
+    let played = play(cx, &Client::new(home), spec, &project).await;
+    daemon.end().await;
+
+    let kept = args.keep.then(|| folder.keep());
+    let exit = played?;
+    if exit == Exit::Done && !cx.ui.json {
+        farewell(&mut cx.ui, kept.as_deref())?;
+    }
+    Ok(exit)
+}
+
+/// No file of the user's and nothing of their environment, but the model's address.
+fn sources(url: &str) -> Sources {
+    let variables = [
+        ("CLAUDECLUSTER_NATIVE_BASE_URL", url),
+        ("CLAUDECLUSTER_NATIVE_KEY_ENV", "ANTHROPIC_API_KEY"),
+    ];
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    Sources::only(variables.map(owned).to_vec())
+}
+
+fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBody> {
+    let workspace = project
+        .canonicalize()
+        .context("cannot find the project's folder")?
+        .into_os_string()
+        .into_string()
+        .map_err(|_| ErrorBody::environment("the temporary folder's path is not UTF-8"))?;
+    let mut env = run_command::environment(&Settings::default());
+    // The user's own key, endpoint and proxy have no part in this.
+    env.retain(|var| {
+        let name = var.name.to_lowercase();
+        !name.starts_with("anthropic_") && !name.starts_with("claude_") && !name.ends_with("_proxy")
+    });
+    for (name, value) in [("ANTHROPIC_BASE_URL", url), ("ANTHROPIC_API_KEY", KEY)] {
+        env.push(EnvVar {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+    }
+    Ok(GoalSpec {
+        workspace,
+        prompt: GOAL.to_owned(),
+        scope: Default::default(),
+        plan: None,
+        agent: Some(agent),
+        model: None,
+        jobs: None,
+        budget_usd: None,
+        timeout: Some(Span::secs(120)),
+        // The planner finds the project's own test and makes it the gate.
+        gates: Vec::new(),
+        plan_only: false,
+        apply: false,
+        env,
+    })
+}
+
+fn agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, ErrorBody> {
+    match asked {
+        Some(AgentName::Command) => Err(ErrorBody::user("the agent `command` cannot plan a goal")
+            .hint("claudecluster demo --agent native")),
+        Some(AgentName::ClaudeCode) if !found.is_usable() => {
+            let why = found.problem.clone().unwrap_or_default();
+            Err(
+                ErrorBody::environment(format!("Claude Code cannot be used: {why}"))
+                    .hint("claudecluster demo --agent native"),
+            )
+        }
+        Some(agent) => Ok(agent),
+        None if found.is_usable() => Ok(AgentName::ClaudeCode),
+        None => Ok(AgentName::Native),
+    }
+}
+
+fn introduce(ui: &mut Ui, project: &Path, agent: AgentName, found: &Detection) -> Outcome<()> {
+    if ui.json || ui.quiet {
+        return Ok(());
+    }
+    let agent = match (agent, &found.version) {
+        (AgentName::ClaudeCode, Some(version)) => format!("Claude Code {version}"),
+        (AgentName::ClaudeCode, None) => "Claude Code".to_owned(),
+        _ if found.is_usable() => "the built-in agent".to_owned(),
+        _ => "the built-in agent (Claude Code is not installed)".to_owned(),
+    };
+    for (name, value) in [
+        ("goal", GOAL.to_owned()),
+        ("project", project.display().to_string()),
+        ("agent", agent),
+        (
+            "model",
+            "scripted, on loopback: no key, no account, no network".to_owned(),
+        ),
+    ] {
+        ui.line(
+            Line::new()
+                .add(DIM, format!("{name:<8} "))
+                .add(PLAIN, value)
+                .styled(),
+        )?;
+    }
+    ui.line("")?;
+    Ok(())
+}
+
+/// The goal's way from submission to landing.
+async fn play(cx: &mut Context, client: &Client, spec: GoalSpec, project: &Path) -> Outcome<Exit> {
+    let goal = run_command::submit(client, spec).await?;
+    let manner = Manner {
+        cancel: true,
+        ..Manner::default()
+    };
+    let (board, end) = follow::goal(client, &mut cx.ui, &goal, manner).await?;
+    if end == End::Left {
+        return Ok(Exit::Cancelled);
+    }
+    let view = client.goal(&goal).await?;
+    if view.summary.state != GoalState::Proposed || cx.ui.json {
+        return run_command::finish(cx, client, &goal, &board).await;
+    }
+    present(&mut cx.ui, client, &view).await?;
+    land(&mut cx.ui, client, &goal, project).await
+}
+
+/// The plan with its attempts, and the merged diff with who made what.
+async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
+    heading(ui, "What each session did")?;
+    for line in show::tasks(view) {
+        ui.line(line.styled())?;
+    }
+    let kind = view
+        .tasks_detail
+        .iter()
+        .flat_map(|task| &task.attempts)
+        .find_map(|attempt| attempt.sandbox);
+    let isolated = match kind {
+        Some(SandboxKind::Overlay) => "each in an overlay of its own on the project's own path",
+        Some(SandboxKind::Copy) => "each in a copy of its own: this machine has no overlays",
+        None => "each in a view of its own",
+    };
+    ui.line(Line::new().add(DIM, isolated).styled())?;
+
+    heading(ui, "The merged proposal")?;
+    summary::pending(ui, client, view).await?;
+    ui.line("")?;
+    let goal_id = view.summary.id.clone();
+    match client.call(Call::Diff { goal_id }).await? {
+        Answer::Diff { diff, .. } => diff::print(ui, &diff),
+        other => Err(unexpected(&other).into()),
+    }
+}
+
+/// Accepts everything and runs the project's own test, in the project itself this time.
+async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Outcome<Exit> {
+    heading(ui, "Landing")?;
+    let report = decide::accept_all(client, goal).await?;
+    for line in decide::lines(&report, Verdict::Accept, goal) {
+        ui.line(line.styled())?;
+    }
+    let exit = decide::status(&report);
+    if exit != Exit::Done {
+        return Ok(exit);
+    }
+    let output = Command::new("sh")
+        .arg("test.sh")
+        .current_dir(project)
+        .output()
+        .context("cannot run the project's test")?;
+    let said = if output.status.success() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+    let said = text::one_line(&String::from_utf8_lossy(said));
+    let (mark, style) = if output.status.success() {
+        ("✓", GREEN)
+    } else {
+        ("✗", RED)
+    };
+    let line = Line::new()
+        .add(style, format!("{mark} "))
+        .add(PLAIN, "sh test.sh");
+    ui.line(line.add(DIM, format!("  {said}")).styled())?;
+    if !output.status.success() {
+        return Ok(Exit::Failed);
+    }
+    let report = Command::new("sh")
+        .args(["report.sh", "sales.csv"])
+        .current_dir(project)
+        .output();
+    if let Ok(report) = report {
+        for line in String::from_utf8_lossy(&report.stdout).lines() {
+            ui.line(format!("    {}", text::safe(line)))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn heading(ui: &mut Ui, words: &str) -> Outcome<()> {
+    ui.line("")?;
+    ui.line(Line::new().add(BOLD, words).styled())?;
+    Ok(())
+}
+
+fn farewell(ui: &mut Ui, kept: Option<&Path>) -> Outcome<()> {
+    if ui.quiet {
+        return Ok(());
+    }
+    heading(ui, "Next, with a real model")?;
+    ui.line("  claudecluster doctor                  what is here, what is missing")?;
+    ui.line("  export ANTHROPIC_API_KEY=…            or log in once with: claude")?;
+    ui.line("  cd YOUR-PROJECT && claudecluster run \"what you want\"")?;
+    if let Some(dir) = kept {
+        ui.line(format!(
+            "The project is in {}",
+            dir.join("project").display()
+        ))?;
+    }
+    Ok(())
+}
+
+/// Makes the project, as a git repository with one commit.
+fn make_project(dir: &Path) -> Result<(), ErrorBody> {
+    for (name, content) in PROJECT {
+        let path: PathBuf = dir.join(name);
+        let parent = path.parent().unwrap_or(dir);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, content))
+            .context(format!("cannot write {}", path.display()))?;
+    }
+    git(dir, &["init", "--quiet"])?;
+    git(dir, &["add", "."])?;
+    git(
+        dir,
+        &[
+            "commit",
+            "--quiet",
+            "--no-gpg-sign",
+            "--message",
+            "Sales report",
+        ],
+    )
+}
+
+fn git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
+    let output = Command::new("git")
+        .args(["-c", "user.name=demo", "-c", "user.email=demo@localhost"])
+        .args(["-c", "core.hooksPath=/dev/null"])
+        .args(args)
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE")
+        .output()
+        .map_err(|e| {
+            ErrorBody::environment(format!("cannot run git: {e}"))
+                .hint("install git: apt-get install git, dnf install git, brew install git")
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(ErrorBody::environment(format!(
+        "git {} failed: {}",
+        args[0],
+        said.trim()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_one_and_edits_what_is_there() {
+        Script::parse(SCRIPT).unwrap();
+        let script: serde_json::Value = serde_saphyr::from_str(SCRIPT).unwrap();
+        let mut edits = 0;
+        for rule in script["rules"].as_array().unwrap() {
+            for block in rule["turns"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|t| t.as_array().unwrap())
+            {
+                if let Some(edit) = block.get("edit") {
+                    let name = edit["path"].as_str().unwrap();
+                    let (_, content) = PROJECT.iter().find(|(file, _)| *file == name).unwrap();
+                    assert_eq!(
+                        content.matches(edit["old"].as_str().unwrap()).count(),
+                        1,
+                        "{name}"
+                    );
+                    edits += 1;
+                }
+            }
+        }
+        assert_eq!(edits, 5);
+    }
+}

@@ -1,0 +1,183 @@
+//! `claudecluster logs`
+
+use claudecluster_protocol::{
+    GoalId, TaskId,
+    api::Artifact,
+    event::AgentEvent,
+    goal::{GoalView, TaskView},
+    plan::AgentName,
+};
+
+use super::{Context, artifacts};
+use crate::{
+    cli::LogsArgs,
+    client::Client,
+    failure::{Exit, Outcome},
+    parts,
+    ui::{
+        Ui,
+        board::doing_of,
+        text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED},
+    },
+};
+
+pub(super) async fn run(cx: &mut Context, args: LogsArgs) -> Outcome<Exit> {
+    let client = cx.client()?;
+    let view = client.goal(&args.goal).await?;
+    if let Some(task) = &args.task {
+        known(&view, task)?;
+    }
+    let transcripts = transcripts(&client, &args.goal, args.task.as_ref()).await?;
+    if args.raw {
+        for transcript in &transcripts {
+            cx.ui
+                .bytes(&artifacts::fetch(&client, &transcript.id).await?)?;
+        }
+        return Ok(Exit::Done);
+    }
+    if cx.ui.json {
+        for transcript in &transcripts {
+            cx.ui.json(transcript)?;
+        }
+        return Ok(Exit::Done);
+    }
+    let wanted = |task: &&TaskView| args.task.as_ref().is_none_or(|id| *id == task.id);
+    for task in view.tasks_detail.iter().filter(wanted) {
+        attempts(&mut cx.ui, task)?;
+        for transcript in transcripts
+            .iter()
+            .filter(|t| t.task_id.as_ref() == Some(&task.id))
+        {
+            print(&mut cx.ui, &client, transcript, task.agent).await?;
+        }
+    }
+    let planner = view.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    for transcript in transcripts.iter().filter(|t| t.task_id.is_none()) {
+        print(&mut cx.ui, &client, transcript, planner).await?;
+    }
+    Ok(Exit::Done)
+}
+
+fn known(view: &GoalView, task: &TaskId) -> Outcome<()> {
+    if view.tasks_detail.iter().any(|known| known.id == *task) {
+        return Ok(());
+    }
+    let names: Vec<&str> = view
+        .tasks_detail
+        .iter()
+        .map(|task| task.id.as_str())
+        .collect();
+    let goal = &view.summary.id;
+    let error = claudecluster_protocol::ErrorBody::user(format!("{goal} has no task {task}"));
+    Err(error
+        .hint(format!("its tasks: {}", names.join(", ")))
+        .into())
+}
+
+async fn transcripts(
+    client: &Client,
+    goal: &GoalId,
+    task: Option<&TaskId>,
+) -> Outcome<Vec<Artifact>> {
+    let mut found = artifacts::list(client, goal).await?;
+    found.retain(|artifact| {
+        artifact.kind == "transcript"
+            && artifact.bytes.is_some()
+            && task.is_none_or(|task| artifact.task_id.as_ref() == Some(task))
+    });
+    Ok(found)
+}
+
+/// A task's attempts in a line each.
+fn attempts(ui: &mut Ui, task: &TaskView) -> Outcome<()> {
+    ui.line(
+        Line::new()
+            .add(BOLD, task.id.as_str())
+            .add(DIM, format!("  {}  {}", task.agent, task.state.as_str()))
+            .styled(),
+    )?;
+    for attempt in &task.attempts {
+        let mut line = Line::new().add(DIM, format!("  attempt {}: ", attempt.id));
+        match (attempt.stop, attempt.ended_at) {
+            (Some(stop), _) => line.push(RED, text::stop(stop)),
+            (None, Some(_)) => line.push(GREEN, "done"),
+            (None, None) => line.push(PLAIN, "running"),
+        }
+        if !attempt.summary.is_empty() {
+            line.push(PLAIN, format!("  {}", text::one_line(&attempt.summary)));
+        }
+        ui.line(line.styled())?;
+    }
+    Ok(())
+}
+
+/// What a session said and did.
+async fn print(
+    ui: &mut Ui,
+    client: &Client,
+    transcript: &Artifact,
+    agent: AgentName,
+) -> Outcome<()> {
+    let bytes = artifacts::fetch(client, &transcript.id).await?;
+    let name = format!("  {}", transcript.name);
+    ui.line(Line::new().add(DIM, name).styled())?;
+    for line in readable(&parts::replay(agent, &bytes)) {
+        ui.line(format!("    {}", line.styled()))?;
+    }
+    Ok(())
+}
+
+/// Events as lines: words as they were said, everything else in a line each.
+fn readable(events: &[AgentEvent]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut words = String::new();
+    for event in events {
+        // Words come in pieces that are not lines.
+        if let AgentEvent::Text { text } = event {
+            words.push_str(text);
+            continue;
+        }
+        say(&mut lines, &mut words);
+        match event {
+            AgentEvent::Output { text } => {
+                lines.extend(text.lines().map(|line| Line::new().add(DIM, line)));
+            }
+            other => lines.extend(doing_of(other).map(|doing| Line::new().add(CYAN, doing))),
+        }
+    }
+    say(&mut lines, &mut words);
+    lines
+}
+
+fn say(lines: &mut Vec<Line>, words: &mut String) {
+    lines.extend(words.lines().map(|line| Line::new().add(PLAIN, line)));
+    words.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_words_become_lines() {
+        let text = |text: &str| AgentEvent::Text {
+            text: text.to_owned(),
+        };
+        let events = [
+            text("Let me "),
+            text("look.\nThen"),
+            AgentEvent::Tool {
+                name: "Read".to_owned(),
+                detail: "a.rs".to_owned(),
+            },
+            AgentEvent::Output {
+                text: "one\n\u{1b}[2Jtwo\n".to_owned(),
+            },
+        ];
+        let shown: Vec<String> = readable(&events).iter().map(Line::plain).collect();
+        assert_eq!(
+            shown,
+            ["Let me look.", "Then", "Read a.rs", "one", "\\u{1b}[2Jtwo"]
+        );
+    }
+}

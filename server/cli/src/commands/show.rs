@@ -1,0 +1,149 @@
+//! `claudecluster show`
+
+use claudecluster_protocol::{
+    GoalId, Usd,
+    goal::{AttemptView, GoalView, SandboxKind, TaskView},
+};
+
+use super::{Context, summary};
+use crate::{
+    failure::{Exit, Outcome},
+    ui::{
+        Ui,
+        render::{self, TreeItem, gate_line, goal_style, goal_words, task_mark},
+        text::{self, BOLD, DIM, Line, PLAIN, RED},
+    },
+};
+
+pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
+    let client = cx.client()?;
+    let view = client.goal(goal).await?;
+    if cx.ui.json {
+        cx.ui.json(&view)?;
+        return Ok(Exit::Done);
+    }
+    header(&mut cx.ui, &view)?;
+    for line in tasks(&view) {
+        cx.ui.line(line.styled())?;
+    }
+    for gate in &view.gates {
+        cx.ui
+            .line(gate_line(&gate.command.to_string(), gate.passed, gate.duration_ms).styled())?;
+        if !gate.passed {
+            indented(&mut cx.ui, &gate.output)?;
+        }
+    }
+    summary::pending(&mut cx.ui, &client, &view).await?;
+    Ok(Exit::Done)
+}
+
+fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
+    let goal = &view.summary;
+    ui.line(
+        Line::new()
+            .add(BOLD, format!("{} ", goal.id))
+            .add(goal_style(goal.state), goal_words(goal.state))
+            .add(PLAIN, format!("  {}", text::one_line(&goal.prompt)))
+            .styled(),
+    )?;
+    let took = goal.updated_at.since(goal.submitted_at);
+    ui.line(
+        Line::new()
+            .add(
+                DIM,
+                format!(
+                    "{}  {}  {}",
+                    goal.workspace,
+                    text::span(took),
+                    goal.cost_usd
+                ),
+            )
+            .styled(),
+    )?;
+    if let Some(error) = &goal.error {
+        ui.line(
+            Line::new()
+                .add(RED, text::one_line(&error.message))
+                .styled(),
+        )?;
+        if let Some(hint) = &error.hint {
+            ui.line(Line::new().add(DIM, text::one_line(hint)).styled())?;
+        }
+    }
+    Ok(())
+}
+
+/// The tasks as a tree, each with its attempts.
+pub(super) fn tasks(view: &GoalView) -> Vec<Line> {
+    let tasks = &view.tasks_detail;
+    let items: Vec<TreeItem<'_>> = tasks
+        .iter()
+        .map(|task| TreeItem {
+            id: &task.id,
+            depends_on: &task.depends_on,
+        })
+        .collect();
+    let mut lines = Vec::new();
+    for place in render::tree(&items) {
+        let task = &tasks[place.index];
+        lines.push(task_line(task, &place.prefix, place.also.len() > 1));
+        let indent = place.prefix.replace("├─", "│ ").replace("└─", "  ");
+        for attempt in &task.attempts {
+            lines.push(attempt_line(attempt, &indent));
+        }
+    }
+    lines
+}
+
+fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
+    let (mark, style) = task_mark(task.state);
+    let mut line = Line::new()
+        .add(DIM, prefix)
+        .add(style, format!("{mark} "))
+        .add(BOLD, task.id.as_str());
+    if task.title != task.id.as_str() {
+        line.push(PLAIN, format!("  {}", task.title));
+    }
+    line.push(DIM, format!("  {}", task.agent));
+    if join {
+        let after: Vec<&str> = task.depends_on.iter().map(AsRef::as_ref).collect();
+        line.push(DIM, format!("  after {}", after.join(", ")));
+    }
+    if !task.changed.is_empty() {
+        let files: Vec<String> = task.changed.iter().map(|path| path.display()).collect();
+        line.push(DIM, format!("  {}", files.join(" ")));
+    }
+    line
+}
+
+fn attempt_line(attempt: &AttemptView, indent: &str) -> Line {
+    let mut line = Line::new().add(DIM, format!("{indent}  {}. ", attempt.id));
+    match (attempt.stop, attempt.ended_at) {
+        (Some(stop), _) => line.push(RED, text::stop(stop)),
+        (None, Some(_)) => line.push(PLAIN, "done"),
+        (None, None) => line.push(PLAIN, "running"),
+    }
+    if let Some(ended) = attempt.ended_at {
+        line.push(
+            DIM,
+            format!("  {}", text::span(ended.since(attempt.started_at))),
+        );
+    }
+    if attempt.usage.cost_usd > Usd::ZERO {
+        line.push(DIM, format!("  {}", attempt.usage.cost_usd));
+    }
+    if attempt.sandbox == Some(SandboxKind::Copy) {
+        line.push(DIM, "  in a copy");
+    }
+    if !attempt.summary.is_empty() {
+        line.push(DIM, format!("  {}", text::one_line(&attempt.summary)));
+    }
+    line
+}
+
+fn indented(ui: &mut Ui, output: &str) -> Outcome<()> {
+    for line in text::safe(output).lines() {
+        ui.line(format!("    {line}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `claudecluster cancel`, `retry` and `approve`
+
+use claudecluster_protocol::{
+    GoalId,
+    api::{Answer, Call},
+};
+use serde_json::json;
+
+use super::Context;
+use crate::{
+    cli::{ApproveArgs, RetryArgs},
+    client::unexpected,
+    failure::{Exit, Outcome},
+    plan_file,
+};
+
+pub(super) async fn cancel(cx: &mut Context, goal_id: GoalId) -> Outcome<Exit> {
+    let said =
+        format!("{goal_id} cancelled; what it made so far is kept: claudecluster diff {goal_id}");
+    steer(cx, Call::Cancel { goal_id }, &said).await
+}
+
+pub(super) async fn retry(cx: &mut Context, args: RetryArgs) -> Outcome<Exit> {
+    let (goal_id, task_id) = (args.goal, args.task);
+    let said = format!("{goal_id} is tried again; follow it: claudecluster watch {goal_id}");
+    steer(cx, Call::Retry { goal_id, task_id }, &said).await
+}
+
+pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit> {
+    let plan = match &args.plan {
+        Some(path) => Some(Box::new(plan_file::read(path)?)),
+        None => None,
+    };
+    let goal_id = args.goal;
+    let said = format!("{goal_id} runs; follow it: claudecluster watch {goal_id}");
+    steer(cx, Call::Approve { goal_id, plan }, &said).await
+}
+
+async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {
+    match cx.client()?.call(call).await? {
+        Answer::Done => {}
+        other => return Err(unexpected(&other).into()),
+    }
+    if cx.ui.json {
+        cx.ui.json(&json!({"done": true}))?;
+    } else if !cx.ui.quiet {
+        cx.ui.line(said)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,301 @@
+//! One configuration file: reading it with every mistake and its place, and changing one key of it
+//! without touching the rest.
+
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use claudecluster_protocol::ErrorBody;
+use serde::Serialize;
+use serde_json::Value;
+use toml_edit::{Document, DocumentMut, Item, TableLike};
+
+use super::keys::{self, Key};
+
+/// Whose file it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    User,
+    Workspace,
+}
+
+/// One mistake in a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Problem {
+    pub(crate) file: PathBuf,
+    /// From 1.
+    pub(crate) line: usize,
+    /// The key, where the mistake is about one.
+    pub(crate) key: Option<String>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        if let Some(key) = &self.key {
+            write!(f, "`{key}`: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Problem> for ErrorBody {
+    fn from(problem: Problem) -> Self {
+        let error = ErrorBody::config(problem.to_string());
+        match problem.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// One value of a file.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: &'static Key,
+    pub(crate) value: Value,
+    /// From 1.
+    pub(crate) line: usize,
+}
+
+/// Reads a file's text: everything in it that is right, and everything that is wrong.
+pub(crate) fn read(file: &Path, text: &str, owner: Owner) -> (Vec<Entry>, Vec<Problem>) {
+    let mut reader = Reader {
+        file,
+        text,
+        owner,
+        entries: Vec::new(),
+        problems: Vec::new(),
+    };
+    match Document::parse(text) {
+        Ok(document) => reader.table(document.as_table(), ""),
+        Err(error) => {
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            reader.problem(error.span().as_ref(), None, message, None);
+        }
+    }
+    (reader.entries, reader.problems)
+}
+
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    owner: Owner,
+    entries: Vec<Entry>,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn table(&mut self, table: &dyn TableLike, prefix: &str) {
+        for (name, item) in table.iter() {
+            let path = if prefix.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{prefix}.{name}")
+            };
+            let span = table
+                .key(name)
+                .and_then(toml_edit::Key::span)
+                .or(item.span());
+            match item.as_table_like() {
+                Some(inner) if keys::is_table(&path) => self.table(inner, &path),
+                _ => self.entry(&path, item, span.as_ref()),
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &str, item: &Item, span: Option<&Range<usize>>) {
+        let workspace = self.owner == Owner::Workspace;
+        let Some(key) = keys::find(path) else {
+            let (message, hint) = if keys::is_table(path) {
+                ("expected a table".to_owned(), format!("write `[{path}]`"))
+            } else {
+                (
+                    "there is no such key".to_owned(),
+                    keys::hint(path, workspace),
+                )
+            };
+            return self.problem(span, Some(path), message, Some(hint));
+        };
+        if workspace && !key.workspace {
+            let hint = "a workspace's file may only lower limits and deny agents; \
+                        put it into your own file: claudecluster config path";
+            let message = "a workspace must not set this".to_owned();
+            return self.problem(span, Some(path), message, Some(hint.to_owned()));
+        }
+        let line = self.line(span);
+        match key.read_toml(item) {
+            Ok(value) => self.entries.push(Entry { key, value, line }),
+            Err(message) => self.problem(span, Some(path), message, None),
+        }
+    }
+
+    fn problem(
+        &mut self,
+        span: Option<&Range<usize>>,
+        key: Option<&str>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let line = self.line(span);
+        self.problems.push(Problem {
+            file: self.file.to_owned(),
+            line,
+            key: key.map(str::to_owned),
+            message,
+            hint,
+        });
+    }
+
+    fn line(&self, span: Option<&Range<usize>>) -> usize {
+        let before = span.and_then(|span| self.text.get(..span.start));
+        before.map_or(1, |text| text.matches('\n').count() + 1)
+    }
+}
+
+/// The file's text with one key changed. Comments, order and everything else stay as they are.
+pub(crate) fn set(text: &str, key: &Key, value: &Value) -> Result<String, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|e: toml_edit::TomlError| e.to_string())?;
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    let mut parts = key.path.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            let new = to_toml(value).ok_or("the value cannot be written")?;
+            match table.get_mut(part) {
+                // Keeps the comment behind the old value.
+                Some(Item::Value(old)) => {
+                    let decor = old.decor().clone();
+                    *old = new;
+                    *old.decor_mut() = decor;
+                }
+                _ => {
+                    table.insert(part, Item::Value(new));
+                }
+            }
+            break;
+        }
+        let inner = table
+            .entry(part)
+            .or_insert_with(|| Item::Table(toml_edit::Table::new()));
+        table = inner
+            .as_table_like_mut()
+            .ok_or_else(|| format!("`{part}` is not a table in this file"))?;
+    }
+    Ok(document.to_string())
+}
+
+fn to_toml(value: &Value) -> Option<toml_edit::Value> {
+    Some(match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Bool(b) => (*b).into(),
+        Value::Number(n) => match n.as_i64() {
+            Some(integer) => integer.into(),
+            None => n.as_f64()?.into(),
+        },
+        Value::Array(items) => {
+            let items = items.iter().map(to_toml).collect::<Option<Vec<_>>>()?;
+            toml_edit::Value::Array(items.into_iter().collect())
+        }
+        Value::Null | Value::Object(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "expectations are written in place"
+    )]
+    fn check(owner: Owner, text: &str, expected: Expect) {
+        let (_, problems) = read(Path::new("config.toml"), text, owner);
+        let shown: Vec<String> = problems
+            .into_iter()
+            .map(|p| format!("{p} ({})\n", p.hint.clone().unwrap_or_default()))
+            .collect();
+        expected.assert_eq(&shown.concat());
+    }
+
+    #[test]
+    fn every_mistake_has_its_place() {
+        check(
+            Owner::User,
+            "maxParalel = 3\n\n[timeouts]\nattempt = 10\nstrat = \"1m\"\n[planer]\nmodel = \"x\"\n",
+            expect![[r#"
+                config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
+                config.toml:4: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 10 ()
+                config.toml:5: `timeouts.strat`: there is no such key (did you mean `timeouts.start`?)
+                config.toml:6: `planer`: there is no such key (did you mean `planner`?)
+            "#]],
+        );
+        check(
+            Owner::User,
+            "agent = \"claude-code\"\ntimeouts = 3\nmodel = [1]\n",
+            expect![[r#"
+                config.toml:2: `timeouts`: expected a table (write `[timeouts]`)
+                config.toml:3: `model`: expected a string, found a list of something else ()
+            "#]],
+        );
+    }
+
+    #[test]
+    fn broken_toml_names_the_line() {
+        let (_, problems) = read(
+            Path::new("c.toml"),
+            "agent = \"native\"\nmodel = = 3\n",
+            Owner::User,
+        );
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].line, 2);
+    }
+
+    #[test]
+    fn a_workspace_configures_nothing() {
+        check(
+            Owner::Workspace,
+            "maxParallel = 2\nagent = \"native\"\n[claude]\nprogram = \"./evil\"\n[native]\nbaseUrl = \"http://x\"\n",
+            expect![[r#"
+                config.toml:2: `agent`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
+                config.toml:4: `claude.program`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
+                config.toml:6: `native.baseUrl`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn setting_a_key_keeps_the_rest() {
+        let text =
+            "# mine\nagent = \"native\" # for now\n\n[timeouts]\n# long builds\nattempt = \"2h\"\n";
+        let set =
+            |text: &str, path: &str, value| set(text, keys::find(path).unwrap(), &value).unwrap();
+        let text = set(text, "agent", json!("claude-code"));
+        let text = set(&text, "timeouts.gate", json!("5m"));
+        let text = set(&text, "limits.files", json!(10));
+        let text = set(&text, "budgetUsd", json!(2.5));
+        expect![[r#"
+            # mine
+            agent = "claude-code" # for now
+            budgetUsd = 2.5
+
+            [timeouts]
+            # long builds
+            attempt = "2h"
+            gate = "5m"
+
+            [limits]
+            files = 10
+        "#]]
+        .assert_eq(&text);
+    }
+}

@@ -1,0 +1,377 @@
+//! Settings in layers: defaults, the user's file, the environment, and options of a command goal by
+//! goal. The workspace's file comes last and only narrows.
+
+pub(crate) mod file;
+pub(crate) mod keys;
+
+use std::{
+    collections::BTreeMap,
+    env, fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use claudecluster_driver::settings::{Settings, WorkspaceSettings};
+use claudecluster_protocol::ErrorBody;
+use etcetera::BaseStrategy;
+use serde_json::{Map, Value};
+
+use file::{Entry, Owner, Problem};
+use keys::{KEYS, Key};
+
+/// The name of the workspace's file.
+pub(crate) const WORKSPACE_FILE: &str = ".claudecluster.toml";
+
+/// Larger files are no configuration.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// Variables that are no settings.
+const RESERVED: [&str; 2] = ["CLAUDECLUSTER_HOME", "CLAUDECLUSTER_CONFIG"];
+
+/// Where a value comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    Default,
+    File(PathBuf, usize),
+    Workspace(PathBuf, usize),
+    Environment(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(file, line) | Self::Workspace(file, line) => {
+                write!(f, "{}:{line}", file.display())
+            }
+            Self::Environment(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The settings that hold, and where each comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) settings: Settings,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Config {
+    /// Where the value of a key comes from.
+    pub(crate) fn origin(&self, key: &Key) -> Origin {
+        self.origins
+            .get(key.path)
+            .cloned()
+            .unwrap_or(Origin::Default)
+    }
+
+    /// The value of a key; null for one that is not set and has no default.
+    pub(crate) fn value(&self, key: &Key) -> Value {
+        let all = serde_json::to_value(&self.settings).unwrap_or_default();
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        all.pointer(&pointer).cloned().unwrap_or_default()
+    }
+}
+
+/// Where settings are read from.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    /// The user's file, whether it exists or not.
+    pub(crate) user_file: PathBuf,
+    /// Whether `CLAUDECLUSTER_CONFIG` names it, so that it has to exist.
+    named: bool,
+    /// Variables that start with `CLAUDECLUSTER_`.
+    variables: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Result<Self, ErrorBody> {
+        let variables = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with("CLAUDECLUSTER_"))
+            .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+            .collect();
+        let named = env::var_os("CLAUDECLUSTER_CONFIG").filter(|file| !file.is_empty());
+        let user_file = match &named {
+            Some(file) => std::path::absolute(file)
+                .map_err(|e| ErrorBody::config(format!("CLAUDECLUSTER_CONFIG: {e}")))?,
+            None => etcetera::choose_base_strategy()
+                .map_err(|e| {
+                    ErrorBody::environment(format!("there is no home folder: {e}"))
+                        .hint("set HOME, or CLAUDECLUSTER_CONFIG")
+                })?
+                .config_dir()
+                .join("claudecluster")
+                .join("config.toml"),
+        };
+        Ok(Self {
+            user_file,
+            named: named.is_some(),
+            variables,
+        })
+    }
+
+    /// No file, and only these variables: for the demo.
+    pub(crate) fn only(variables: Vec<(String, String)>) -> Self {
+        Self {
+            user_file: PathBuf::new(),
+            named: false,
+            variables,
+        }
+    }
+
+    /// The settings for a workspace, or those for none. The first mistake is an error.
+    pub(crate) fn load(&self, workspace: Option<&Path>) -> Result<Config, ErrorBody> {
+        let (config, problems) = self.load_all(workspace)?;
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem.into()),
+            None => Ok(config),
+        }
+    }
+
+    /// The settings as far as they are right, and every mistake.
+    pub(crate) fn load_all(
+        &self,
+        workspace: Option<&Path>,
+    ) -> Result<(Config, Vec<Problem>), ErrorBody> {
+        let mut problems = Vec::new();
+        let mut origins = BTreeMap::new();
+        let mut settings = Settings::default();
+
+        let (entries, wrong) = self.read(&self.user_file, Owner::User)?;
+        problems.extend(wrong);
+        settings = overlay(&settings, &entries)?;
+        for entry in &entries {
+            let origin = Origin::File(self.user_file.clone(), entry.line);
+            origins.insert(entry.key.path, origin);
+        }
+
+        let (entries, wrong) = self.read_environment();
+        problems.extend(wrong);
+        settings = overlay(&settings, &entries)?;
+        for entry in &entries {
+            origins.insert(entry.key.path, Origin::Environment(entry.key.variable()));
+        }
+
+        if let Some(workspace) = workspace {
+            let path = workspace.join(WORKSPACE_FILE);
+            let (entries, wrong) = self.read(&path, Owner::Workspace)?;
+            problems.extend(wrong);
+            let before = settings.clone();
+            let narrowing: WorkspaceSettings = overlay(&WorkspaceSettings::default(), &entries)?;
+            settings = settings.narrow(&narrowing);
+            note_narrowed(&before, &settings, &path, &entries, &mut origins);
+        }
+        Ok((Config { settings, origins }, problems))
+    }
+
+    /// What a workspace's file says. The first mistake in it is an error.
+    pub(crate) fn narrowing(&self, workspace: &Path) -> Result<WorkspaceSettings, ErrorBody> {
+        let (entries, problems) = self.read(&workspace.join(WORKSPACE_FILE), Owner::Workspace)?;
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem.into()),
+            None => overlay(&WorkspaceSettings::default(), &entries),
+        }
+    }
+
+    /// Variables that look like settings and are none.
+    pub(crate) fn unknown_variables(&self) -> Vec<String> {
+        self.variables
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|name| !RESERVED.contains(&name.as_str()))
+            .filter(|name| !KEYS.iter().any(|key| key.variable() == *name))
+            .collect()
+    }
+
+    fn read(&self, path: &Path, owner: Owner) -> Result<(Vec<Entry>, Vec<Problem>), ErrorBody> {
+        match read_text(path) {
+            Ok(text) => Ok(file::read(path, &text, owner)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if owner == Owner::User && self.named {
+                    return Err(
+                        ErrorBody::config(format!("there is no file {}", path.display()))
+                            .hint("CLAUDECLUSTER_CONFIG names it: make it, or unset the variable"),
+                    );
+                }
+                Ok((Vec::new(), Vec::new()))
+            }
+            Err(e) => Err(ErrorBody::config(format!(
+                "cannot read {}: {e}",
+                path.display()
+            ))),
+        }
+    }
+
+    fn read_environment(&self) -> (Vec<Entry>, Vec<Problem>) {
+        let mut entries = Vec::new();
+        let mut problems = Vec::new();
+        for key in &KEYS {
+            let name = key.variable();
+            let Some((_, text)) = self
+                .variables
+                .iter()
+                .find(|(n, v)| *n == name && !v.is_empty())
+            else {
+                continue;
+            };
+            match key.read(text) {
+                Ok(value) => entries.push(Entry {
+                    key,
+                    value,
+                    line: 0,
+                }),
+                Err(message) => problems.push(Problem {
+                    file: PathBuf::from("environment"),
+                    line: 0,
+                    key: Some(name),
+                    message,
+                    hint: None,
+                }),
+            }
+        }
+        (entries, problems)
+    }
+}
+
+/// A file's text. Only regular files are read: a workspace may hold a pipe of that name.
+fn read_text(path: &Path) -> io::Result<String> {
+    if path.as_os_str().is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if meta.len() > FILE_LIMIT {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    fs::read_to_string(path)
+}
+
+/// `base` with the values of `entries` in their places.
+fn overlay<T: serde::Serialize + serde::de::DeserializeOwned>(
+    base: &T,
+    entries: &[Entry],
+) -> Result<T, ErrorBody> {
+    let broken = |e: serde_json::Error| ErrorBody::config(format!("settings do not fit: {e}"));
+    let mut all = serde_json::to_value(base).map_err(broken)?;
+    for entry in entries {
+        put(&mut all, entry.key.path, entry.value.clone());
+    }
+    serde_json::from_value(all).map_err(broken)
+}
+
+fn put(all: &mut Value, path: &str, value: Value) {
+    let mut place = all;
+    for part in path.split('.') {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        place = &mut place[part];
+    }
+    *place = value;
+}
+
+/// Notes the workspace's file as the origin of what it changed.
+fn note_narrowed(
+    before: &Settings,
+    after: &Settings,
+    path: &Path,
+    entries: &[Entry],
+    origins: &mut BTreeMap<&'static str, Origin>,
+) {
+    let value = |settings: &Settings, key: &Key| {
+        let config = Config {
+            settings: settings.clone(),
+            origins: BTreeMap::new(),
+        };
+        config.value(key)
+    };
+    for entry in entries {
+        if value(before, entry.key) != value(after, entry.key) {
+            let origin = Origin::Workspace(path.to_owned(), entry.line);
+            origins.insert(entry.key.path, origin);
+        }
+    }
+}
+
+/// A value as people write it.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::plan::AgentName;
+
+    use super::*;
+
+    fn sources(dir: &Path, variables: &[(&str, &str)]) -> Sources {
+        Sources {
+            user_file: dir.join("config.toml"),
+            named: false,
+            variables: variables
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn layers_win_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = dir.path().join("w");
+        fs::create_dir(&workspace).unwrap();
+        fs::write(
+            dir.path().join("config.toml"),
+            "maxParallel = 8\nretries = 5\nmodel = \"m\"\n",
+        )
+        .unwrap();
+        fs::write(
+            workspace.join(WORKSPACE_FILE),
+            "maxParallel = 100\nretries = 1\ndenyAgents = [\"native\"]\n",
+        )
+        .unwrap();
+        let sources = sources(
+            dir.path(),
+            &[
+                ("CLAUDECLUSTER_MODEL", "e"),
+                ("CLAUDECLUSTER_HOME", "/x"),
+                ("CLAUDECLUSTER_MODLE", "y"),
+            ],
+        );
+
+        let config = sources.load(Some(&workspace)).unwrap();
+        let origin = |path| config.origin(keys::find(path).unwrap()).to_string();
+        assert_eq!(config.settings.max_parallel, 8);
+        assert!(origin("maxParallel").ends_with("config.toml:1"));
+        assert_eq!(config.settings.retries, 1);
+        assert!(origin("retries").ends_with(".claudecluster.toml:2"));
+        assert_eq!(config.settings.model.as_deref(), Some("e"));
+        assert_eq!(origin("model"), "CLAUDECLUSTER_MODEL");
+        assert_eq!(origin("sandbox"), "default");
+        assert_eq!(config.settings.deny_agents, [AgentName::Native]);
+        assert_eq!(sources.unknown_variables(), ["CLAUDECLUSTER_MODLE"]);
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_exist() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sources = sources(dir.path(), &[]);
+        assert!(sources.load(None).is_ok());
+        sources.named = true;
+        assert!(
+            sources
+                .load(None)
+                .unwrap_err()
+                .message
+                .contains("config.toml")
+        );
+    }
+}

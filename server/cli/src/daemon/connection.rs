@@ -1,0 +1,248 @@
+//! One connection, from its first line to its end.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use claudecluster_lsp::{ExitStatus, LspConfig};
+use claudecluster_protocol::{
+    ErrorBody,
+    api::{Hello, Purpose, Reply, Request, VERSION, Welcome},
+    goal::EnvVar,
+};
+use serde::Serialize;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+};
+
+use super::{Shared, requests};
+
+/// The longest line a client may send. A request can hold a plan with its instructions.
+const LINE_LIMIT: u64 = 64 << 20;
+/// Replies that wait for a client that reads slowly; then its requests wait too.
+const QUEUE: usize = 64;
+
+/// Starts the last line of a connection for an editor, behind the last frame: the exit status of
+/// the server follows. Frames start with a header, so nothing else starts like this.
+pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
+
+/// Counts a client for as long as it is connected.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.clients.send_modify(|count| *count += 1);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.clients.send_modify(|count| *count -= 1);
+    }
+}
+
+pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>) {
+    let _counted = Counted::new(&shared);
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == own => {}
+        Ok(peer) => {
+            tracing::warn!(uid = peer.uid(), "refused a connection of another user");
+            return;
+        }
+        Err(e) => {
+            tracing::warn!(error = %e, "refused a connection of an unknown user");
+            return;
+        }
+    }
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let hello = match read_line(&mut reader).await {
+        Ok(Some(line)) => serde_json::from_slice::<Hello>(&line).map_err(|e| e.to_string()),
+        Ok(None) => return,
+        Err(e) => Err(e.to_string()),
+    };
+    let error = match &hello {
+        Ok(hello) if hello.version == VERSION => None,
+        Ok(hello) => Some(
+            ErrorBody::environment(format!(
+                "the daemon is version {VERSION}, the client {}",
+                hello.version
+            ))
+            .hint("end the daemon: claudecluster daemon stop"),
+        ),
+        Err(e) => Some(ErrorBody::user(format!(
+            "the first line is no greeting: {e}"
+        ))),
+    };
+    let welcome = Welcome {
+        version: VERSION.to_owned(),
+        pid: std::process::id(),
+        error: error.clone(),
+    };
+    if write_line(&mut writer, &welcome).await.is_err() {
+        return;
+    }
+    match (hello, error) {
+        (Err(_), _) => {}
+        (
+            Ok(Hello {
+                purpose: Purpose::Lsp { env },
+                ..
+            }),
+            None,
+        ) => editor(reader, writer, shared, env).await,
+        (
+            Ok(Hello {
+                purpose: Purpose::Lsp { .. },
+                ..
+            }),
+            Some(_),
+        ) => {}
+        // A client of another version may still ask how we are and to make way for its own.
+        (
+            Ok(Hello {
+                purpose: Purpose::Requests,
+                ..
+            }),
+            other,
+        ) => {
+            requests(reader, writer, shared, other).await;
+        }
+    }
+}
+
+/// Serves requests, each in a task of its own, until the client hangs up or the daemon ends.
+async fn requests(
+    mut reader: BufReader<OwnedReadHalf>,
+    mut writer: OwnedWriteHalf,
+    shared: Arc<Shared>,
+    limited: Option<ErrorBody>,
+) {
+    let (replies, mut queue) = mpsc::channel::<Reply>(QUEUE);
+    let mut tasks = tokio::task::JoinSet::new();
+    let writing = tokio::spawn(async move {
+        while let Some(reply) = queue.recv().await {
+            if write_line(&mut writer, &reply).await.is_err() {
+                break;
+            }
+        }
+    });
+    let stop = shared.stop.clone();
+    loop {
+        let line = tokio::select! {
+            () = stop.cancelled() => break,
+            line = read_line(&mut reader) => line,
+        };
+        let request = match line {
+            Ok(Some(line)) => serde_json::from_slice::<Request>(&line).map_err(|e| e.to_string()),
+            Ok(None) => break,
+            Err(e) => Err(e.to_string()),
+        };
+        match request {
+            Ok(request) => {
+                let (shared, replies) = (shared.clone(), replies.clone());
+                let limited = limited.clone();
+                tasks.spawn(requests::answer(request, shared, replies, limited));
+            }
+            Err(e) => {
+                let error = ErrorBody::user(format!("not a request: {e}"));
+                let _ = replies
+                    .send(Reply {
+                        id: 0,
+                        result: Err(error),
+                    })
+                    .await;
+                break;
+            }
+        }
+        // Those that are done are forgotten, so that a long connection does not grow.
+        while tasks.try_join_next().is_some() {}
+    }
+    // Nobody waits for the rest: watches, and calls of a client that is gone.
+    tasks.shutdown().await;
+    drop(replies);
+    let _ = writing.await;
+}
+
+/// Serves an editor, then says how it ended, so that the pipe can pass that on.
+async fn editor(
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    shared: Arc<Shared>,
+    env: Vec<EnvVar>,
+) {
+    let config = LspConfig {
+        env,
+        ..LspConfig::default()
+    };
+    let writer = Writer(Arc::new(Mutex::new(writer)));
+    let serving = claudecluster_lsp::serve(reader, writer.clone(), shared.driver.clone(), config);
+    let status = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        status = serving => status,
+    };
+    let code = match status {
+        ExitStatus::Clean => 0,
+        ExitStatus::Unclean => 1,
+    };
+    let mut writer = writer;
+    let farewell = format!("{FAREWELL}{code}\n");
+    let _ = writer.write_all(farewell.as_bytes()).await;
+}
+
+/// A writer that is still there when the server that was given a clone of it has ended.
+#[derive(Clone)]
+struct Writer(Arc<Mutex<OwnedWriteHalf>>);
+
+impl Writer {
+    fn with<T>(&self, f: impl FnOnce(Pin<&mut OwnedWriteHalf>) -> T) -> T {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f(Pin::new(&mut *inner))
+    }
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|inner| inner.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|inner| inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The farewell is still to come.
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// One line without its end; `None` where the client has hung up.
+async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let read = reader.take(LINE_LIMIT).read_until(b'\n', &mut line).await?;
+    match line.pop() {
+        Some(b'\n') => Ok(Some(line)),
+        _ if read as u64 == LINE_LIMIT => Err(io::Error::other("the line is too long")),
+        _ => Ok(None),
+    }
+}
+
+async fn write_line(writer: &mut OwnedWriteHalf, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}

@@ -1,0 +1,77 @@
+//! When a daemon that nobody needs ends itself.
+
+use std::{sync::Arc, time::Duration};
+
+use claudecluster_protocol::{EventBody, event::StreamItem};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{Instant, sleep_until},
+};
+
+use super::Shared;
+
+/// Returns once there has been neither a client nor a goal at work for `limit`.
+///
+/// Nothing is asked periodically: the clock starts with the last client's leaving or the last
+/// goal's end, and both are events.
+pub(crate) async fn wait_until_idle(shared: Arc<Shared>, limit: Duration) {
+    let mut clients = shared.clients.subscribe();
+    let mut events = Some(shared.driver.watch(None, None));
+    let mut since = None;
+    loop {
+        since = is_idle(&shared).then(|| since.unwrap_or_else(Instant::now));
+        tokio::select! {
+            () = until(since.map(|since| since + limit)) => {
+                if is_idle(&shared) {
+                    return;
+                }
+                since = None;
+            }
+            // The sender lives in `shared`. A client that came and went starts the clock again.
+            _ = clients.changed() => since = None,
+            more = goals_changed(&mut events) => {
+                since = None;
+                if !more {
+                    events = None;
+                }
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when a goal has come or changed its state; `false` when there will be no more events.
+async fn goals_changed(events: &mut Option<Receiver<StreamItem>>) -> bool {
+    let Some(events) = events else {
+        return std::future::pending().await;
+    };
+    loop {
+        match events.recv().await {
+            Some(StreamItem::Event(event)) => {
+                let body = &event.body;
+                if matches!(
+                    body,
+                    EventBody::GoalSubmitted { .. } | EventBody::GoalChanged { .. }
+                ) {
+                    return true;
+                }
+            }
+            Some(StreamItem::Activity(_)) => {}
+            None => return false,
+        }
+    }
+}
+
+fn is_idle(shared: &Shared) -> bool {
+    let active = shared
+        .driver
+        .status()
+        .map_or(0, |status| status.active_goals);
+    *shared.clients.borrow() == 0 && active == 0
+}

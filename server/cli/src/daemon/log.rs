@@ -1,0 +1,55 @@
+//! The daemon's log: a file a day, seven of them.
+
+use std::sync::Once;
+
+use claudecluster_protocol::ErrorBody;
+use tracing_appender::{
+    non_blocking::WorkerGuard,
+    rolling::{RollingFileAppender, Rotation},
+};
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+use crate::{failure::Context, home::Home};
+
+/// Days for which logs are kept.
+const DAYS: usize = 7;
+
+/// Writes out what is left when dropped.
+pub(crate) struct LogGuard {
+    _worker: WorkerGuard,
+}
+
+/// Starts logging. `filter` has been checked by whoever read the configuration, but not by the one
+/// who knows.
+pub(crate) fn start(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
+    let filter = EnvFilter::try_new(filter).map_err(|e: ParseError| {
+        ErrorBody::config(format!("`log`: {filter:?} is not a filter: {e}"))
+            .hint("write a level such as \"info\", or \"info,claudecluster_driver=debug\"")
+    })?;
+    let files = RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("daemon")
+        .filename_suffix("log")
+        .max_log_files(DAYS)
+        .build(home.logs())
+        .context(format!("cannot write a log in {}", home.logs().display()))?;
+    let (writer, worker) = tracing_appender::non_blocking(files);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(false)
+        .init();
+    log_panics();
+    Ok(LogGuard { _worker: worker })
+}
+
+/// Panics go to the log with their place, and nowhere a client could see them.
+fn log_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let trace = std::backtrace::Backtrace::capture();
+            tracing::error!(%panic, %trace, "panic");
+        }));
+    });
+}

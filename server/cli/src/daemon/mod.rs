@@ -1,0 +1,151 @@
+//! The daemon: one driver behind a local socket.
+
+mod connection;
+mod idle;
+mod log;
+mod requests;
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use claudecluster_driver::Driver;
+use claudecluster_protocol::{
+    ErrorBody,
+    api::{DaemonFile, VERSION},
+};
+use tokio::{net::UnixListener, sync::watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{config::Sources, failure::Context, home::Home, parts};
+
+pub(crate) use connection::FAREWELL;
+pub(crate) use idle::wait_until_idle;
+pub(crate) use log::start as start_log;
+
+/// How long connections may take to send what they still have to say.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A running daemon. In `claudecluster daemon run` it is all the process does; `demo` has one
+/// beside its own work.
+pub(crate) struct Daemon {
+    shared: Arc<Shared>,
+    home: Home,
+    socket: PathBuf,
+    /// The private folder of a socket whose usual path is too long.
+    _socket_dir: Option<tempfile::TempDir>,
+    tasks: TaskTracker,
+    /// Keeps the state folder ours until everything has ended.
+    _store: claudecluster_driver::store::Store,
+}
+
+/// What connections work with.
+pub(crate) struct Shared {
+    pub(crate) driver: Driver,
+    /// Set once somebody asks the daemon to end.
+    pub(crate) stop: CancellationToken,
+    /// How many clients are connected.
+    pub(crate) clients: watch::Sender<usize>,
+}
+
+impl Daemon {
+    /// Takes the state folder, starts the driver and listens.
+    pub(crate) async fn start(home: Home, sources: Sources) -> Result<Self, ErrorBody> {
+        home.create()?;
+        let settings = sources.load(None)?.settings;
+        let (driver, store) = parts::start_driver(&home, sources, settings).await?;
+        let (socket, socket_dir) = home.socket()?;
+        let listener = listen(&socket)?;
+        home.write_daemon_file(&DaemonFile {
+            pid: std::process::id(),
+            version: VERSION.to_owned(),
+            socket: socket.to_string_lossy().into_owned(),
+            http: None,
+            token: None,
+        })?;
+        let shared = Arc::new(Shared {
+            driver,
+            stop: CancellationToken::new(),
+            clients: watch::Sender::new(0),
+        });
+        let tasks = TaskTracker::new();
+        tasks.spawn(accept(listener, shared.clone(), tasks.clone()));
+        tracing::info!(version = VERSION, home = %home.dir().display(), "daemon ready");
+        Ok(Self {
+            shared,
+            home,
+            socket,
+            _socket_dir: socket_dir,
+            tasks,
+            _store: store,
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Ends everything; goals that run are resumed by the next daemon.
+    pub(crate) async fn end(self) {
+        // From here on nobody finds this daemon any more; whoever looks for one waits for the
+        // store and starts the next.
+        self.home.remove_daemon_file(std::process::id());
+        let _ = fs::remove_file(&self.socket);
+        self.shared.stop.cancel();
+        self.shared.driver.shutdown().await;
+        self.tasks.close();
+        if tokio::time::timeout(LINGER, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections did not end in time");
+        }
+        tracing::info!("daemon ended");
+    }
+}
+
+/// Binds the socket. A file of that name belongs to a dead daemon: the living one has the store.
+fn listen(socket: &Path) -> Result<UnixListener, ErrorBody> {
+    let shown = socket.display();
+    match fs::remove_file(socket) {
+        Ok(()) => tracing::info!(socket = %shown, "removed the socket of a dead daemon"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => {
+            return Err(ErrorBody::environment(format!(
+                "cannot remove {shown}: {e}"
+            )));
+        }
+    }
+    // Its folder is 0700, so nobody gets in between the two steps.
+    let listener = UnixListener::bind(socket).context(format!("cannot listen on {shown}"))?;
+    fs::set_permissions(socket, Permissions::from_mode(0o600))
+        .context(format!("cannot make {shown} private"))?;
+    Ok(listener)
+}
+
+/// Takes connections until the daemon ends. Each has a task of its own: what goes wrong in one, a
+/// panic included, ends that one only.
+async fn accept(listener: UnixListener, shared: Arc<Shared>, tasks: TaskTracker) {
+    let stop = shared.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // A panic ends this task only; the hook has logged it.
+                tasks.spawn(connection::serve(stream, shared.clone()));
+            }
+            Err(e) => {
+                // Out of descriptors, most likely. They come back when connections end.
+                tracing::warn!(error = %e, "cannot take a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

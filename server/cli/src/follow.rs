@@ -1,0 +1,243 @@
+//! Following a goal: as a live view, as lines, or as JSON.
+
+use std::{future::pending, time::Duration};
+
+use claudecluster_protocol::{
+    ErrorBody, EventSeq, GoalId, GoalState, Timestamp,
+    api::Call,
+    event::{Event, EventBody, StreamItem},
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use crate::{
+    client::{Client, Watch, lost},
+    failure::Outcome,
+    ui::{Ui, board::Board, live::Live, plain, render, text},
+};
+
+/// The live view is painted at most so often.
+const FRAME: Duration = Duration::from_millis(100);
+/// A daemon that ends again and again is no use.
+const RECONNECTS: u32 = 3;
+
+/// What to do while following.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// Cancel the goal on Ctrl-C, instead of only leaving it.
+    pub(crate) cancel: bool,
+    /// Approve the plan where that is asked.
+    pub(crate) approve: bool,
+    /// States before this moment are history.
+    pub(crate) since: Timestamp,
+}
+
+/// How the following ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Nothing more happens by itself.
+    Settled,
+    /// The user left; the goal goes on, or is being cancelled.
+    Left,
+}
+
+/// Follows a goal until nothing more happens by itself.
+pub(crate) async fn goal(
+    client: &Client,
+    ui: &mut Ui,
+    goal: &GoalId,
+    manner: Manner,
+) -> Outcome<(Board, End)> {
+    let mut follower = Follower {
+        client,
+        board: Board::new(goal.clone()),
+        live: Live::default(),
+        manner,
+        last: EventSeq(0),
+        dirty: true,
+        painted: Instant::now() - FRAME,
+        cancelling: false,
+    };
+    let end = follower.run(ui).await;
+    if ui.live {
+        follower.live.end(ui)?;
+    }
+    Ok((follower.board, end?))
+}
+
+struct Follower<'a> {
+    client: &'a Client,
+    board: Board,
+    live: Live,
+    manner: Manner,
+    last: EventSeq,
+    dirty: bool,
+    painted: Instant,
+    cancelling: bool,
+}
+
+impl Follower<'_> {
+    async fn run(&mut self, ui: &mut Ui) -> Outcome<End> {
+        let goal = self.board.goal.clone();
+        let mut watch = self
+            .client
+            .watch(Some(goal.clone()), Some(self.last))
+            .await?;
+        let mut reconnects = 0;
+        let mut clock = interval(Duration::from_secs(1));
+        clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut resized = listen(SignalKind::window_change());
+        let mut interrupted = listen(SignalKind::interrupt());
+        loop {
+            tokio::select! {
+                item = watch.next() => match item? {
+                    Some(item) => {
+                        reconnects = 0;
+                        if self.take(ui, &item).await? {
+                            return Ok(End::Settled);
+                        }
+                    }
+                    None => {
+                        reconnects += 1;
+                        if reconnects > RECONNECTS {
+                            return Err(lost().into());
+                        }
+                        watch = self.resume(&goal).await?;
+                    }
+                },
+                () = sleep_until(self.painted + FRAME), if ui.live && self.dirty => self.paint(ui)?,
+                _ = clock.tick(), if ui.live => self.dirty = true,
+                () = received(&mut resized), if ui.live => self.dirty = true,
+                () = received(&mut interrupted) => {
+                    if self.cancelling || !self.manner.cancel {
+                        return Ok(End::Left);
+                    }
+                    self.cancel(ui).await?;
+                }
+            }
+        }
+    }
+
+    /// Another daemon takes the goal up where the last one left it, and we after the last event.
+    async fn resume(&self, goal: &GoalId) -> Result<Watch, ErrorBody> {
+        self.client.watch(Some(goal.clone()), Some(self.last)).await
+    }
+
+    /// Takes one item; `true` once nothing more happens by itself.
+    async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> Outcome<bool> {
+        self.board.apply(item);
+        self.dirty = true;
+        show(ui, item)?;
+        let StreamItem::Event(event) = item else {
+            return Ok(false);
+        };
+        self.last = event.seq;
+        let Some(state) = settled(event, self.manner.since) else {
+            return Ok(false);
+        };
+        if state == GoalState::Proposed && self.board.apply && !is_applied(event) {
+            return Ok(false);
+        }
+        if state == GoalState::AwaitingApproval && self.manner.approve {
+            let goal_id = self.board.goal.clone();
+            self.client
+                .call(Call::Approve {
+                    goal_id,
+                    plan: None,
+                })
+                .await?;
+            return Ok(false);
+        }
+        if ui.live {
+            self.paint(ui)?;
+        }
+        Ok(true)
+    }
+
+    async fn cancel(&mut self, ui: &mut Ui) -> Outcome<()> {
+        self.cancelling = true;
+        if !ui.json && !ui.quiet && !ui.live {
+            ui.line(format!(
+                "{} cancelling; once more leaves at once",
+                self.board.goal
+            ))?;
+        }
+        let goal_id = self.board.goal.clone();
+        match self.client.call(Call::Cancel { goal_id }).await {
+            // It settled in the same moment: its last event is on the way.
+            Err(e) if e.kind == claudecluster_protocol::ErrorKind::User => Ok(()),
+            other => other.map(|_| ()).map_err(Into::into),
+        }
+    }
+
+    fn paint(&mut self, ui: &mut Ui) -> Outcome<()> {
+        let (columns, _) = crate::ui::live::size();
+        let lines = render::board(&self.board, text::now(), columns.saturating_sub(1).max(1));
+        self.live.paint(ui, lines)?;
+        self.dirty = false;
+        self.painted = Instant::now();
+        Ok(())
+    }
+}
+
+/// The state in which an event left its goal to the user.
+fn settled(event: &Event, since: Timestamp) -> Option<GoalState> {
+    match event.body {
+        _ if event.at < since => None,
+        EventBody::GoalChanged { state, .. } if !state.is_active() => Some(state),
+        EventBody::Applied { .. } => Some(GoalState::Proposed),
+        _ => None,
+    }
+}
+
+/// Whether an event says that what was to land by itself has done so.
+fn is_applied(event: &Event) -> bool {
+    matches!(event.body, EventBody::Applied { .. })
+}
+
+/// Shows an item as a line, where lines are wanted.
+fn show(ui: &mut Ui, item: &StreamItem) -> Outcome<()> {
+    if ui.json {
+        ui.json(item)?;
+    } else if !ui.live
+        && !ui.quiet
+        && let Some(line) = plain::line(item)
+    {
+        ui.line(line.styled())?;
+    }
+    Ok(())
+}
+
+/// Prints everything that happens to all goals, until the user leaves.
+pub(crate) async fn everything(client: &Client, ui: &mut Ui) -> Outcome<()> {
+    let mut watch = client.watch(None, None).await?;
+    let mut interrupted = listen(SignalKind::interrupt());
+    loop {
+        tokio::select! {
+            item = watch.next() => match item? {
+                Some(item) if ui.json => ui.json(&item)?,
+                Some(item) => if let Some(line) = plain::line(&item) {
+                    ui.line(line.styled())?;
+                },
+                None => return Err(lost().into()),
+            },
+            () = received(&mut interrupted) => return Ok(()),
+        }
+    }
+}
+
+/// A signal as a stream; `None` where the system gives none, which then never comes.
+fn listen(kind: SignalKind) -> Option<Signal> {
+    signal(kind).ok()
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => pending().await,
+    }
+}

@@ -1,0 +1,97 @@
+//! The `claudecluster` program: its commands, the daemon, and the pipe between an editor and the
+//! daemon.
+//!
+//! Architecture invariant: commands know the daemon by its socket only. `daemon` is the one module
+//! that holds a driver; `demo` starts such a daemon inside its own process and then talks to it over
+//! the socket like everybody else.
+
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod daemon;
+mod failure;
+mod follow;
+mod home;
+mod parts;
+mod pipe;
+mod plan_file;
+mod ui;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, error::ErrorKind};
+use claudecluster_protocol::ErrorBody;
+
+use cli::Cli;
+use commands::Runtime;
+use failure::{Exit, Failure, Outcome};
+
+fn main() -> ExitCode {
+    if let Some(status) = parts::hidden(std::env::args_os()) {
+        return parts::exit_code(status);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let json = cli.global.json;
+    let exit = match run(cli) {
+        Ok(exit) => exit,
+        Err(Failure::Unread) => Exit::Done,
+        Err(Failure::Error(error)) => {
+            ui::complain(&error, json);
+            failure::status(&error)
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Runs a command on the runtime it needs.
+fn run(cli: Cli) -> Outcome<Exit> {
+    let mut builder = match commands::runtime(&cli.command) {
+        Runtime::Client => tokio::runtime::Builder::new_current_thread(),
+        Runtime::Daemon => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let cpus = std::thread::available_parallelism().map_or(2, usize::from);
+            builder.worker_threads(cpus.clamp(2, 4));
+            builder
+        }
+    };
+    let runtime = builder.enable_all().build().map_err(|e| {
+        ErrorBody::environment(format!("cannot start the runtime: {e}"))
+            .hint("is the limit on open files or processes very low?")
+    })?;
+    let exit = runtime.block_on(commands::run(cli));
+    // A thread may be blocked reading stdin for ever; the process ends without it.
+    runtime.shutdown_background();
+    exit
+}
+
+/// What clap has to say: help and version on stdout, mistakes on stderr.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked_for = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let json = std::env::args_os()
+        .take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json");
+    if json && !asked_for {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default();
+        let message = message
+            .strip_prefix("error: ")
+            .unwrap_or(message)
+            .to_owned();
+        ui::complain(
+            &ErrorBody::user(message).hint("claudecluster --help lists what there is"),
+            true,
+        );
+    } else {
+        // Where nobody reads it there is nobody to tell.
+        let _ = error.print();
+    }
+    ExitCode::from(if asked_for { Exit::Done } else { Exit::Usage } as u8)
+}

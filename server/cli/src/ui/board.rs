@@ -1,0 +1,263 @@
+//! What is known of a goal from its stream: the state behind the live view. Pure.
+
+use claudecluster_protocol::{
+    ErrorBody, EventBody, GoalId, GoalState, Plan, StopReason, TaskId, TaskState, Timestamp, Usd,
+    event::{Activity, AgentEvent, StreamItem},
+    goal::{GateResult, Usage},
+};
+
+/// A goal as its stream has told it so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    pub(crate) goal: GoalId,
+    pub(crate) prompt: String,
+    pub(crate) state: GoalState,
+    pub(crate) error: Option<ErrorBody>,
+    pub(crate) submitted: Option<Timestamp>,
+    /// When it settled: elapsed time stands still from then on.
+    pub(crate) settled: Option<Timestamp>,
+    /// Files in the proposal.
+    pub(crate) files: usize,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) gates: Vec<GateResult>,
+    /// Whether everything clean lands by itself, and what could not.
+    pub(crate) apply: bool,
+    pub(crate) not_landed: Vec<ErrorBody>,
+    /// What the planner, or the goal's gates, do right now.
+    pub(crate) doing: String,
+    spent: Usage,
+    /// Of the planner, while it runs.
+    running: Usage,
+    /// A planning session stopped because of a limit.
+    limited: bool,
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: TaskId,
+    pub(crate) title: String,
+    pub(crate) depends_on: Vec<TaskId>,
+    pub(crate) state: TaskState,
+    pub(crate) attempts: u32,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+    pub(crate) stop: Option<StopReason>,
+    /// When it is tried again.
+    pub(crate) not_before: Option<Timestamp>,
+    /// Files its last attempt changed.
+    pub(crate) changed: usize,
+    pub(crate) doing: String,
+    pub(crate) spent: Usage,
+    pub(crate) running: Usage,
+}
+
+impl Board {
+    pub(crate) fn new(goal: GoalId) -> Self {
+        Self {
+            goal,
+            prompt: String::new(),
+            state: GoalState::Submitted,
+            error: None,
+            submitted: None,
+            settled: None,
+            files: 0,
+            rows: Vec::new(),
+            gates: Vec::new(),
+            apply: false,
+            not_landed: Vec::new(),
+            doing: String::new(),
+            spent: Usage::default(),
+            running: Usage::default(),
+            limited: false,
+        }
+    }
+
+    /// What everything has cost so far.
+    pub(crate) fn cost(&self) -> Usd {
+        let tasks = self
+            .rows
+            .iter()
+            .map(|row| row.spent.cost_usd.plus(row.running.cost_usd));
+        tasks.fold(
+            self.spent.cost_usd.plus(self.running.cost_usd),
+            |sum, cost| sum.plus(cost),
+        )
+    }
+
+    /// Whether a limit on cost or time has stopped something.
+    pub(crate) fn limited(&self) -> bool {
+        self.limited || self.rows.iter().any(|row| row.stop.is_some_and(is_limit))
+    }
+
+    /// Takes the next item of the stream; of other goals nothing is taken.
+    pub(crate) fn apply(&mut self, item: &StreamItem) {
+        match item {
+            StreamItem::Event(event) if event.goal_id == self.goal => {
+                self.event(event.at, &event.body);
+            }
+            StreamItem::Activity(activity) if activity.goal_id == self.goal => {
+                self.activity(activity);
+            }
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, at: Timestamp, body: &EventBody) {
+        match body {
+            EventBody::GoalSubmitted { spec } => {
+                self.prompt.clone_from(&spec.prompt);
+                self.submitted = Some(at);
+                self.apply = spec.apply;
+            }
+            EventBody::PlanRefused { usage, errors, .. } => {
+                self.end_session(*usage);
+                self.doing = format!("repairing the plan: {}", errors.join("; "));
+            }
+            EventBody::PlanningStopped { usage, stop, .. } => {
+                self.end_session(*usage);
+                self.limited |= is_limit(*stop);
+            }
+            EventBody::Planned { plan, usage, .. } => {
+                self.end_session(*usage);
+                self.set_plan(plan);
+            }
+            EventBody::PlanApproved { plan: Some(plan) } => self.set_plan(plan),
+            EventBody::Proposed { files } => self.files = files.len(),
+            EventBody::Gated { results } => self.gates.clone_from(results),
+            EventBody::Applied { failed, .. } => self.not_landed.clone_from(failed),
+            EventBody::GoalChanged { state, error } => {
+                self.state = *state;
+                self.error.clone_from(error);
+                self.doing.clear();
+                self.settled = (!state.is_active()).then_some(at);
+            }
+            EventBody::TaskChanged { .. }
+            | EventBody::AttemptStarted { .. }
+            | EventBody::AttemptEnded { .. }
+            | EventBody::RetryScheduled { .. } => self.task_event(at, body),
+            EventBody::SnapshotTaken { .. }
+            | EventBody::ApprovalRequested
+            | EventBody::PlannerTranscript { .. }
+            | EventBody::PlanApproved { plan: None }
+            | EventBody::Reviewed { .. } => {}
+        }
+    }
+
+    fn end_session(&mut self, usage: Usage) {
+        self.spent = self.spent.plus(usage);
+        self.running = Usage::default();
+        self.doing.clear();
+    }
+
+    fn set_plan(&mut self, plan: &Plan) {
+        if self.prompt.is_empty() {
+            self.prompt.clone_from(&plan.goal);
+        }
+        let row = |task: &claudecluster_protocol::TaskSpec| Row {
+            id: task.id.clone(),
+            title: task.label().to_owned(),
+            depends_on: task.depends_on.clone(),
+            state: TaskState::Waiting,
+            attempts: 0,
+            started: None,
+            ended: None,
+            stop: None,
+            not_before: None,
+            changed: 0,
+            doing: String::new(),
+            spent: Usage::default(),
+            running: Usage::default(),
+        };
+        self.rows = plan.tasks.iter().map(row).collect();
+    }
+
+    fn task_event(&mut self, at: Timestamp, body: &EventBody) {
+        let (EventBody::TaskChanged { task_id, .. }
+        | EventBody::AttemptStarted { task_id, .. }
+        | EventBody::AttemptEnded { task_id, .. }
+        | EventBody::RetryScheduled { task_id, .. }) = body
+        else {
+            return;
+        };
+        let Some(row) = self.rows.iter_mut().find(|row| row.id == *task_id) else {
+            return;
+        };
+        match body {
+            EventBody::TaskChanged { state, .. } => row.state = *state,
+            EventBody::AttemptStarted { attempt, .. } => {
+                row.state = TaskState::Running;
+                row.attempts = attempt.0;
+                row.started = row.started.or(Some(at));
+                row.ended = None;
+                row.stop = None;
+                row.not_before = None;
+                row.doing.clear();
+            }
+            EventBody::AttemptEnded { outcome, .. } => {
+                row.state = match outcome.stop {
+                    None => TaskState::Succeeded,
+                    Some(_) => TaskState::Failed,
+                };
+                row.stop = outcome.stop;
+                row.ended = Some(at);
+                row.changed = outcome.changes.len();
+                row.spent = row.spent.plus(outcome.usage);
+                row.running = Usage::default();
+                row.doing.clear();
+            }
+            EventBody::RetryScheduled { not_before, .. } => {
+                row.state = TaskState::Ready;
+                row.not_before = Some(*not_before);
+            }
+            _ => {}
+        }
+    }
+
+    fn activity(&mut self, activity: &Activity) {
+        let (doing, running) = match &activity.task_id {
+            None => (&mut self.doing, &mut self.running),
+            Some(id) => match self.rows.iter_mut().find(|row| row.id == *id) {
+                Some(row) => (&mut row.doing, &mut row.running),
+                None => return,
+            },
+        };
+        match &activity.what {
+            AgentEvent::Spent { usage } => *running = *usage,
+            what => {
+                if let Some(text) = doing_of(what) {
+                    *doing = text;
+                }
+            }
+        }
+    }
+}
+
+fn is_limit(stop: StopReason) -> bool {
+    matches!(stop, StopReason::Budget | StopReason::Timeout)
+}
+
+/// What an agent is doing, in a few words; `None` where there is nothing to say.
+pub(crate) fn doing_of(what: &AgentEvent) -> Option<String> {
+    let last_line = |text: &str| {
+        text.lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .map(str::to_owned)
+    };
+    match what {
+        AgentEvent::Started { model, .. } => Some(match model {
+            Some(model) => format!("started, {model}"),
+            None => "started".to_owned(),
+        }),
+        AgentEvent::Text { text } | AgentEvent::Output { text } => last_line(text),
+        AgentEvent::Tool { name, detail } if detail.is_empty() => Some(name.clone()),
+        AgentEvent::Tool { name, detail } => Some(format!("{name} {detail}")),
+        AgentEvent::Denied { what } => Some(format!("was denied: {what}")),
+        AgentEvent::RateLimited { wait: Some(wait) } => {
+            Some(format!("told to wait {wait} by the provider"))
+        }
+        AgentEvent::RateLimited { wait: None } => Some("slowed down by the provider".to_owned()),
+        AgentEvent::Spent { .. } => None,
+    }
+}

@@ -1,0 +1,92 @@
+//! What people see: text, colours, the live view.
+
+pub(crate) mod board;
+pub(crate) mod live;
+pub(crate) mod plain;
+pub(crate) mod render;
+pub(crate) mod text;
+
+use std::io::{self, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use claudecluster_protocol::ErrorBody;
+use serde::Serialize;
+
+use crate::cli::{Color, Global};
+
+/// Where a command writes its results.
+pub(crate) struct Ui {
+    out: AutoStream<io::Stdout>,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    /// Whether a person is looking: stdout is a terminal that can move its cursor.
+    pub(crate) live: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(global: &Global) -> Self {
+        let choice = match global.color {
+            // Looks at NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
+            Color::Auto => AutoStream::choice(&io::stdout()),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            out: AutoStream::new(io::stdout(), choice),
+            json: global.json,
+            quiet: global.quiet,
+            live: io::stdout().is_terminal() && !dumb && !global.json && !global.quiet,
+        }
+    }
+
+    /// Whether colours are wanted.
+    pub(crate) fn colors(&self) -> bool {
+        !matches!(self.out.current_choice(), ColorChoice::Never)
+    }
+
+    /// One line of text with styles, which are dropped where they are not wanted.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        writeln!(self.out, "{}", text.as_ref())
+    }
+
+    /// One value as one line of JSON.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(value)?;
+        line.push(b'\n');
+        self.bytes(&line)
+    }
+
+    /// Bytes exactly as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    /// Text with cursor movements and styles.
+    pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// Tells the user what is wrong and what to do: one line on stderr, and one of JSON on stdout
+/// where that is asked for.
+pub(crate) fn complain(error: &ErrorBody, json: bool) {
+    #[derive(Serialize)]
+    struct Wrapped<'a> {
+        error: &'a ErrorBody,
+    }
+    if json && let Ok(mut line) = serde_json::to_vec(&Wrapped { error }) {
+        line.push(b'\n');
+        let _ = io::stdout().write_all(&line);
+    }
+    let message = text::one_line(&error.message);
+    let hint = match &error.hint {
+        Some(hint) => format!(" ({})", text::one_line(hint)),
+        None => String::new(),
+    };
+    // Where stderr is gone too there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "claudecluster: {message}{hint}");
+}

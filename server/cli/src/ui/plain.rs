@@ -1,0 +1,154 @@
+//! What happens, a line an event: for logs, pipes and `watch`. Pure.
+
+use claudecluster_protocol::{
+    EventBody, TaskId,
+    event::{Activity, AgentEvent, Event, StreamItem, Verdict},
+};
+
+use super::{
+    board::doing_of,
+    render::{goal_style, goal_words, task_mark},
+    text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+};
+
+/// The line of an item; `None` for what is not worth one.
+pub(crate) fn line(item: &StreamItem) -> Option<Line> {
+    match item {
+        StreamItem::Event(event) => self::event(event),
+        StreamItem::Activity(activity) => self::activity(activity),
+    }
+}
+
+fn event(event: &Event) -> Option<Line> {
+    let goal = Line::new().add(BOLD, format!("{} ", event.goal_id));
+    Some(match &event.body {
+        EventBody::GoalSubmitted { spec } => goal.add(
+            PLAIN,
+            format!("submitted: {}", text::one_line(&spec.prompt)),
+        ),
+        EventBody::SnapshotTaken { files, unsaved, .. } => {
+            let unsaved = match unsaved.len() {
+                0 => String::new(),
+                n => format!(", {n} with unsaved text"),
+            };
+            let files = text::count(*files as usize, "open or changed file");
+            goal.add(PLAIN, format!("snapshot taken: {files}{unsaved}"))
+        }
+        EventBody::PlannerTranscript { .. } => return None,
+        EventBody::PlanRefused { errors, .. } => {
+            goal.add(YELLOW, format!("plan refused: {}", errors.join("; ")))
+        }
+        EventBody::PlanningStopped { stop, summary, .. } => goal.add(
+            YELLOW,
+            format!(
+                "planning stopped: {}: {}",
+                text::stop(*stop),
+                text::one_line(summary)
+            ),
+        ),
+        EventBody::Planned { plan, .. } => goal.add(
+            PLAIN,
+            format!("planned {}", text::count(plan.tasks.len(), "task")),
+        ),
+        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan waits for approval"),
+        EventBody::PlanApproved { .. } => goal.add(PLAIN, "plan approved"),
+        EventBody::TaskChanged { task_id, .. }
+        | EventBody::AttemptStarted { task_id, .. }
+        | EventBody::AttemptEnded { task_id, .. }
+        | EventBody::RetryScheduled { task_id, .. } => task_event(event, task(goal, task_id))?,
+        EventBody::Proposed { files } => goal.add(
+            PLAIN,
+            format!("merged: {}", text::count(files.len(), "file")),
+        ),
+        EventBody::Gated { results } => {
+            let failed = results.iter().filter(|gate| !gate.passed).count();
+            match failed {
+                0 => goal.add(GREEN, format!("✓ {}", text::count(results.len(), "gate"))),
+                _ => goal.add(
+                    RED,
+                    format!("✗ {failed} of {}", text::count(results.len(), "gate")),
+                ),
+            }
+        }
+        EventBody::Reviewed {
+            path,
+            verdict,
+            hunks,
+            ..
+        } => {
+            let word = match verdict {
+                Verdict::Accept => "landed",
+                Verdict::Reject => "rejected",
+                Verdict::Undo => "undone",
+            };
+            let hunks = text::count(hunks.len(), "hunk");
+            goal.add(PLAIN, format!("{word} {} ({hunks})", path.display()))
+        }
+        EventBody::Applied {
+            landed,
+            conflicts,
+            held,
+            failed,
+        } => goal.add(
+            PLAIN,
+            format!(
+                "applied: {landed} landed, {conflicts} in conflict, {held} kept apart, {} failed",
+                failed.len()
+            ),
+        ),
+        EventBody::GoalChanged { state, error } => {
+            let line = goal.add(goal_style(*state), goal_words(*state));
+            match error {
+                Some(error) => line.add(RED, format!(": {}", text::one_line(&error.message))),
+                None => line,
+            }
+        }
+    })
+}
+
+/// What happened to a task, behind its name.
+fn task_event(event: &Event, line: Line) -> Option<Line> {
+    Some(match &event.body {
+        EventBody::TaskChanged { state, .. } => {
+            let (mark, style) = task_mark(*state);
+            line.add(style, format!("{mark} {}", state.as_str()))
+        }
+        EventBody::AttemptStarted { attempt, .. } => line.add(CYAN, format!("● attempt {attempt}")),
+        EventBody::AttemptEnded { outcome, .. } => match outcome.stop {
+            None => {
+                let files = text::count(outcome.changes.len(), "file");
+                line.add(GREEN, format!("✓ done, {files}"))
+            }
+            Some(stop) => {
+                let summary = text::one_line(&outcome.summary);
+                line.add(RED, format!("✗ {}: {summary}", text::stop(stop)))
+            }
+        },
+        EventBody::RetryScheduled { not_before, .. } => {
+            let wait = text::span(not_before.since(event.at));
+            line.add(YELLOW, format!("tried again in {wait}"))
+        }
+        _ => return None,
+    })
+}
+
+fn task(line: Line, task: &TaskId) -> Line {
+    line.add(PLAIN, format!("{task} "))
+}
+
+fn activity(activity: &Activity) -> Option<Line> {
+    // Words come in pieces and output in floods; the transcripts have both.
+    if matches!(
+        activity.what,
+        AgentEvent::Text { .. } | AgentEvent::Output { .. }
+    ) {
+        return None;
+    }
+    let doing = doing_of(&activity.what)?;
+    let line = Line::new().add(BOLD, format!("{} ", activity.goal_id));
+    let line = match &activity.task_id {
+        Some(id) => task(line, id),
+        None => line,
+    };
+    Some(line.add(DIM, text::one_line(&doing)))
+}

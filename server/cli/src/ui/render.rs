@@ -1,0 +1,479 @@
+//! A goal as lines of text. Pure: the same board at the same moment gives the same lines.
+
+use std::collections::BTreeSet;
+
+use anstyle::Style;
+use claudecluster_protocol::{GoalState, Span, TaskId, TaskState, Timestamp, Usd};
+
+use super::{
+    board::{Board, Row},
+    text::{self, BLUE, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+};
+
+/// The mark of a task's state, and its colour.
+pub(crate) fn task_mark(state: TaskState) -> (&'static str, Style) {
+    match state {
+        TaskState::Waiting => ("○", DIM),
+        TaskState::Ready => ("◌", BLUE),
+        TaskState::Running => ("●", CYAN),
+        TaskState::Succeeded => ("✓", GREEN),
+        TaskState::Failed => ("✗", RED),
+        TaskState::Skipped => ("–", DIM),
+        TaskState::Cancelled => ("⊘", YELLOW),
+    }
+}
+
+/// The colour of a goal's state.
+pub(crate) fn goal_style(state: GoalState) -> Style {
+    match state {
+        GoalState::Proposed | GoalState::Landed => GREEN,
+        GoalState::Failed => RED,
+        GoalState::AwaitingApproval | GoalState::Cancelled | GoalState::Rejected => YELLOW,
+        _ => CYAN,
+    }
+}
+
+/// A goal's state in words.
+pub(crate) fn goal_words(state: GoalState) -> &'static str {
+    match state {
+        GoalState::Submitted => "taking a snapshot",
+        GoalState::Planning => "planning",
+        GoalState::AwaitingApproval => "plan waits for approval",
+        GoalState::Running => "running",
+        GoalState::Merging => "merging",
+        GoalState::Gating => "checking the merged result",
+        GoalState::Proposed => "proposed",
+        GoalState::Landed => "landed",
+        GoalState::Rejected => "rejected",
+        GoalState::Failed => "failed",
+        GoalState::Cancelled => "cancelled",
+    }
+}
+
+/// The live view: a line for the goal, its tasks as a tree, its gates.
+pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
+    let mut lines = vec![header(board, now)];
+    if board.rows.is_empty() && !board.doing.is_empty() {
+        lines.push(Line::new().add(DIM, format!("└─ {}", board.doing)));
+    }
+    let items: Vec<TreeItem<'_>> = board
+        .rows
+        .iter()
+        .map(|row| TreeItem {
+            id: &row.id,
+            depends_on: &row.depends_on,
+        })
+        .collect();
+    for place in tree(&items) {
+        let row = &board.rows[place.index];
+        lines.push(task_line(row, &place, now, width));
+    }
+    for gate in &board.gates {
+        lines.push(gate_line(
+            &gate.command.to_string(),
+            gate.passed,
+            gate.duration_ms,
+        ));
+    }
+    if board.state == GoalState::Gating && !board.doing.is_empty() {
+        lines.push(Line::new().add(CYAN, "● ").add(DIM, &board.doing));
+    }
+    lines.into_iter().map(|line| line.fit(width)).collect()
+}
+
+/// What a gate said, as a line.
+pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> Line {
+    let (mark, style) = if passed { ("✓", GREEN) } else { ("✗", RED) };
+    Line::new()
+        .add(style, format!("{mark} "))
+        .add(PLAIN, format!("gate {command}"))
+        .add(DIM, format!("  {}", text::span(Span(duration_ms))))
+}
+
+fn header(board: &Board, now: Timestamp) -> Line {
+    let mut line = Line::new()
+        .add(BOLD, format!("{} ", board.goal))
+        .add(goal_style(board.state), goal_words(board.state));
+    if !board.rows.is_empty() {
+        let done = board
+            .rows
+            .iter()
+            .filter(|row| row.state == TaskState::Succeeded)
+            .count();
+        line.push(PLAIN, format!(" {} ", bar(done, board.rows.len())));
+        line.push(DIM, format!("{done}/{}", board.rows.len()));
+    }
+    if let Some(submitted) = board.submitted {
+        let until = board.settled.unwrap_or(now);
+        line.push(DIM, format!("  {}", text::span(until.since(submitted))));
+    }
+    if board.cost() > Usd::ZERO {
+        line.push(DIM, format!("  {}", board.cost()));
+    }
+    if !board.prompt.is_empty() {
+        line.push(DIM, "  ");
+        line.push(PLAIN, text::one_line(&board.prompt));
+    }
+    line
+}
+
+/// A bar of ten places.
+fn bar(done: usize, all: usize) -> String {
+    let full = (done * 10).checked_div(all).unwrap_or(0);
+    format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full))
+}
+
+fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
+    let (mark, style) = task_mark(row.state);
+    let mut line = Line::new()
+        .add(DIM, &place.prefix)
+        .add(style, format!("{mark} "))
+        .add(PLAIN, &row.title);
+    if !place.also.is_empty() {
+        line.push(DIM, format!("  after {}", names(&place.also)));
+    }
+    if let Some(started) = row.started {
+        let until = row.ended.unwrap_or(now);
+        line.push(DIM, format!("  {}", text::span(until.since(started))));
+    }
+    let cost = row.spent.cost_usd.plus(row.running.cost_usd);
+    if cost > Usd::ZERO {
+        line.push(DIM, format!("  {cost}"));
+    }
+    if row.attempts > 1 {
+        line.push(YELLOW, format!("  attempt {}", row.attempts));
+    }
+    match row.state {
+        TaskState::Running => {
+            // What it is doing goes last and takes what is left: it changes all the time.
+            let left = width.saturating_sub(line.width() + 2);
+            if left >= 8 && !row.doing.is_empty() {
+                let doing = Line::new().add(DIM, text::one_line(&row.doing)).fit(left);
+                line.push(PLAIN, "  ");
+                line.0.extend(doing.0);
+            }
+        }
+        TaskState::Succeeded => line.push(DIM, format!("  {}", text::count(row.changed, "file"))),
+        TaskState::Failed | TaskState::Cancelled => {
+            if let Some(stop) = row.stop {
+                line.push(style, format!("  {}", text::stop(stop)));
+            }
+        }
+        TaskState::Ready => {
+            if let Some(at) = row.not_before.filter(|at| *at > now) {
+                let wait = text::span(at.since(now));
+                let why = row.stop.map_or("failed", text::stop);
+                line.push(YELLOW, format!("  {why}; again in {wait}"));
+            }
+        }
+        TaskState::Waiting | TaskState::Skipped => {}
+    }
+    line
+}
+
+fn names(ids: &[TaskId]) -> String {
+    ids.iter()
+        .map(TaskId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A node to be placed in a tree.
+#[derive(Clone, Copy)]
+pub(crate) struct TreeItem<'a> {
+    pub(crate) id: &'a TaskId,
+    pub(crate) depends_on: &'a [TaskId],
+}
+
+/// Where a task stands in the tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// Its index among the items.
+    pub(crate) index: usize,
+    /// The branches in front of it.
+    pub(crate) prefix: String,
+    /// For a join: everything it waits for.
+    pub(crate) also: Vec<TaskId>,
+}
+
+/// A graph drawn as a tree: each task below the last of those it waits for, in the order of the
+/// plan. A join names all of them, for a tree shows only one.
+pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<Place> {
+    let index_of = |id: &TaskId| items.iter().position(|item| item.id == id);
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); items.len()];
+    let mut roots = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let parent = item.depends_on.iter().filter_map(index_of).max();
+        match parent.filter(|parent| *parent != index) {
+            Some(parent) => children[parent].push(index),
+            None => roots.push(index),
+        }
+    }
+    let mut places = Vec::with_capacity(items.len());
+    let mut seen = BTreeSet::new();
+    draw(&roots, "", &children, items, &mut seen, &mut places);
+    // A cycle has no root. Plans with one are refused, but nothing may vanish here.
+    for index in 0..items.len() {
+        if !seen.contains(&index) {
+            draw(&[index], "", &children, items, &mut seen, &mut places);
+        }
+    }
+    places
+}
+
+fn draw(
+    level: &[usize],
+    indent: &str,
+    children: &[Vec<usize>],
+    items: &[TreeItem<'_>],
+    seen: &mut BTreeSet<usize>,
+    places: &mut Vec<Place>,
+) {
+    for (position, &index) in level.iter().enumerate() {
+        if !seen.insert(index) {
+            continue;
+        }
+        let last = position + 1 == level.len();
+        let depends_on = items[index].depends_on;
+        places.push(Place {
+            index,
+            prefix: format!("{indent}{}", if last { "└─ " } else { "├─ " }),
+            also: if depends_on.len() > 1 {
+                depends_on.to_vec()
+            } else {
+                Vec::new()
+            },
+        });
+        let inner = format!("{indent}{}", if last { "   " } else { "│  " });
+        draw(&children[index], &inner, children, items, seen, places);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::{
+        AttemptId, Event, EventBody, EventSeq, GoalId, GoalSpec, Plan, StopReason, TaskSpec,
+        event::{Activity, AgentEvent, AttemptOutcome, StreamItem},
+        goal::Usage,
+    };
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// A goal that happens: one event a second.
+    struct Story {
+        board: Board,
+        now: u64,
+    }
+
+    impl Story {
+        fn new() -> Self {
+            let mut story = Self {
+                board: Board::new(GoalId::new("g1")),
+                now: 0,
+            };
+            let spec: GoalSpec = serde_json::from_str(
+                r#"{"workspace": "/w", "prompt": "Sort\nthe \u001b[31mimports"}"#,
+            )
+            .unwrap();
+            story.tell(EventBody::GoalSubmitted {
+                spec: Box::new(spec),
+            });
+            story
+        }
+
+        fn tell(&mut self, body: EventBody) {
+            self.now += 1000;
+            self.board.apply(&StreamItem::Event(Box::new(Event {
+                seq: EventSeq(self.now / 1000),
+                at: Timestamp(self.now),
+                goal_id: GoalId::new("g1"),
+                body,
+            })));
+        }
+
+        fn state(&mut self, state: GoalState) {
+            self.tell(EventBody::GoalChanged { state, error: None });
+        }
+
+        fn plan(&mut self) {
+            let task = |id: &str, after: &[&str]| TaskSpec {
+                title: format!("Do {id}"),
+                depends_on: after.iter().map(|id| TaskId::new(*id)).collect(),
+                ..TaskSpec::new(id, "x")
+            };
+            let plan = Plan {
+                tasks: vec![
+                    task("api", &[]),
+                    task("docs", &[]),
+                    task("join", &["api", "docs"]),
+                    task("fmt", &["join"]),
+                ],
+                ..Plan::default()
+            };
+            let usage = Usage::default();
+            self.tell(EventBody::Planned {
+                plan,
+                session: None,
+                usage,
+            });
+            self.state(GoalState::Running);
+        }
+
+        fn start(&mut self, task: &str, attempt: u32) {
+            self.tell(EventBody::AttemptStarted {
+                task_id: task.into(),
+                attempt: AttemptId(attempt),
+                upstream: Vec::new(),
+            });
+        }
+
+        fn end(&mut self, task: &str, stop: Option<StopReason>) {
+            self.tell(EventBody::AttemptEnded {
+                task_id: task.into(),
+                attempt: AttemptId(1),
+                outcome: AttemptOutcome {
+                    stop,
+                    summary: "said so".to_owned(),
+                    retry_after: None,
+                    changes: Vec::new(),
+                    usage: Usage {
+                        cost_usd: Usd::from_dollars(0.25),
+                        ..Usage::default()
+                    },
+                    gates: Vec::new(),
+                    session: None,
+                    sandbox: None,
+                    transcript: None,
+                },
+            });
+        }
+
+        fn act(&mut self, task: &str, what: AgentEvent) {
+            self.board.apply(&StreamItem::Activity(Box::new(Activity {
+                goal_id: GoalId::new("g1"),
+                task_id: Some(task.into()),
+                what,
+            })));
+        }
+
+        #[expect(
+            clippy::needless_pass_by_value,
+            reason = "expectations are written in place"
+        )]
+        fn check(&self, width: usize, expected: Expect) {
+            let lines = board(&self.board, Timestamp(self.now), width);
+            assert!(lines.iter().all(|line| line.width() <= width));
+            let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
+            expected.assert_eq(&shown);
+        }
+    }
+
+    #[test]
+    fn a_goal_from_submission_to_proposal() {
+        let mut story = Story::new();
+        story.state(GoalState::Planning);
+        story.check(
+            60,
+            expect![[r#"
+            g1 planning  1.0s  Sort the \u{1b}[31mimports
+        "#]],
+        );
+        story.plan();
+        story.start("api", 1);
+        story.start("docs", 1);
+        story.act(
+            "api",
+            AgentEvent::Tool {
+                name: "Edit".into(),
+                detail: "src/api.rs".into(),
+            },
+        );
+        story.act(
+            "docs",
+            AgentEvent::Text {
+                text: "Let me\nlook at \u{1b}[2J it\n".into(),
+            },
+        );
+        story.check(
+            60,
+            expect![[r#"
+            g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  5.0s  Sort the \u{1b}[31mimports
+            ├─ ● Do api  1.0s  Edit src/api.rs
+            └─ ● Do docs  0.0s  look at \u{1b}[2J it
+               └─ ○ Do join  after api, docs
+                  └─ ○ Do fmt
+        "#]],
+        );
+        story.end("docs", None);
+        story.end("api", Some(StopReason::Crashed));
+        story.tell(EventBody::RetryScheduled {
+            task_id: "api".into(),
+            not_before: Timestamp(story.now + 9000),
+            lesson: String::new(),
+        });
+        story.check(
+            60,
+            expect![[r#"
+            g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
+            ├─ ◌ Do api  3.0s  $0.25  crashed; again in 8.0s
+            └─ ✓ Do docs  1.0s  $0.25  0 files
+               └─ ○ Do join  after api, docs
+                  └─ ○ Do fmt
+        "#]],
+        );
+        story.start("api", 2);
+        story.check(
+            24,
+            expect![[r#"
+            g1 running ▰▰▱▱▱▱▱▱▱▱ 1…
+            ├─ ● Do api  5.0s  $0.2…
+            └─ ✓ Do docs  1.0s  $0.…
+               └─ ○ Do join  after …
+                  └─ ○ Do fmt
+        "#]],
+        );
+        story.end("api", None);
+        story.state(GoalState::Proposed);
+        story.now += 100_000;
+        story.check(
+            60,
+            expect![[r#"
+            g1 proposed ▰▰▰▰▰▱▱▱▱▱ 2/4  11s  $0.75  Sort the \u{1b}[31m…
+            ├─ ✓ Do api  6.0s  $0.50  attempt 2  0 files
+            └─ ✓ Do docs  1.0s  $0.25  0 files
+               └─ ○ Do join  after api, docs
+                  └─ ○ Do fmt
+        "#]],
+        );
+    }
+
+    #[test]
+    fn other_goals_do_not_count() {
+        let mut story = Story::new();
+        let before = board(&story.board, Timestamp(0), 80);
+        story.board.apply(&StreamItem::Event(Box::new(Event {
+            seq: EventSeq(9),
+            at: Timestamp(9),
+            goal_id: GoalId::new("g2"),
+            body: EventBody::ApprovalRequested,
+        })));
+        assert_eq!(board(&story.board, Timestamp(0), 80), before);
+    }
+
+    #[test]
+    fn a_cycle_hides_nothing() {
+        let (a, b) = (TaskId::new("a"), TaskId::new("b"));
+        let items = [
+            TreeItem {
+                id: &a,
+                depends_on: std::slice::from_ref(&b),
+            },
+            TreeItem {
+                id: &b,
+                depends_on: std::slice::from_ref(&a),
+            },
+        ];
+        assert_eq!(tree(&items).len(), 2);
+    }
+}

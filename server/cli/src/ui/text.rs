@@ -1,0 +1,232 @@
+//! Text that is safe to print and fits where it goes.
+//!
+//! What agents say and what files are called is input: it must not steer the terminal.
+
+use anstyle::{AnsiColor, Style};
+use claudecluster_protocol::{Span, StopReason, Timestamp};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+pub(crate) const PLAIN: Style = Style::new();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const RED: Style = AnsiColor::Red.on_default();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+pub(crate) const BLUE: Style = AnsiColor::Blue.on_default();
+
+/// Text with everything that could steer a terminal made visible. Line ends and tabs stay.
+pub(crate) fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if steers(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The same, on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    safe(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A piece of a line in one style.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Piece {
+    pub(crate) style: Style,
+    pub(crate) text: String,
+}
+
+/// A line that knows how wide it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Line(pub(crate) Vec<Piece>);
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds text, made safe and kept on the line.
+    #[must_use]
+    pub(crate) fn add(mut self, style: Style, text: impl AsRef<str>) -> Self {
+        self.push(style, text);
+        self
+    }
+
+    pub(crate) fn push(&mut self, style: Style, text: impl AsRef<str>) {
+        let text = safe(text.as_ref()).replace(['\n', '\t'], " ");
+        if !text.is_empty() {
+            self.0.push(Piece { style, text });
+        }
+    }
+
+    /// Columns it takes.
+    pub(crate) fn width(&self) -> usize {
+        self.0.iter().map(|piece| piece.text.width()).sum()
+    }
+
+    /// At most `width` columns of it, with an ellipsis where something was cut off.
+    #[must_use]
+    pub(crate) fn fit(self, width: usize) -> Self {
+        if self.width() <= width {
+            return self;
+        }
+        let mut left = width.saturating_sub(1);
+        let mut cut = Line::new();
+        for piece in self.0 {
+            let mut text = String::new();
+            for c in piece.text.chars() {
+                let columns = c.width().unwrap_or(0);
+                if columns > left {
+                    left = 0;
+                    break;
+                }
+                left -= columns;
+                text.push(c);
+            }
+            cut.push(piece.style, text);
+            if left == 0 {
+                break;
+            }
+        }
+        if width > 0 {
+            cut.push(DIM, "…");
+        }
+        cut
+    }
+
+    /// The line without styles.
+    #[cfg(test)]
+    pub(crate) fn plain(&self) -> String {
+        self.0.iter().map(|piece| piece.text.as_str()).collect()
+    }
+
+    /// The line with styles.
+    pub(crate) fn styled(&self) -> String {
+        let mut out = String::new();
+        for Piece { style, text } in &self.0 {
+            out.push_str(&format!("{style}{text}{style:#}"));
+        }
+        out
+    }
+}
+
+/// How long something took, short: `0.4s`, `12s`, `3m 05s`, `2h 10m`.
+pub(crate) fn span(span: Span) -> String {
+    let secs = span.0 / 1000;
+    match secs {
+        0..10 => format!("{}.{}s", secs, span.0 % 1000 / 100),
+        10..60 => format!("{secs}s"),
+        60..3600 => format!("{}m {:02}s", secs / 60, secs % 60),
+        _ => format!("{}h {:02}m", secs / 3600, secs % 3600 / 60),
+    }
+}
+
+/// How long ago something was: `12s`, `5m`, `3h`, `2d`.
+pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
+    let secs = now.since(then).0 / 1000;
+    match secs {
+        0..60 => format!("{secs}s ago"),
+        60..3600 => format!("{}m ago", secs / 60),
+        3600..86400 => format!("{}h ago", secs / 3600),
+        _ => format!("{}d ago", secs / 86400),
+    }
+}
+
+/// A size in bytes for people.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
+/// Why an attempt stopped, in a few words.
+pub(crate) fn stop(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::SpawnFailed => "could not start",
+        StopReason::Crashed => "crashed",
+        StopReason::StartTimeout => "did not start in time",
+        StopReason::Silent => "fell silent",
+        StopReason::Timeout => "out of time",
+        StopReason::BrokenStream => "output broke off",
+        StopReason::Overloaded => "provider overloaded",
+        StopReason::Auth => "key refused",
+        StopReason::Budget => "cost limit reached",
+        StopReason::TurnLimit => "turn limit reached",
+        StopReason::Refused => "declined",
+        StopReason::ExitStatus => "exited with an error",
+        StopReason::PermissionDenied => "permission denied",
+        StopReason::GateFailed => "gate failed",
+        StopReason::InvalidAnswer => "answer not usable",
+        StopReason::ChangesRefused => "changes refused",
+        StopReason::DaemonRestart => "daemon restarted",
+        StopReason::Cancelled => "cancelled",
+        StopReason::Resources => "machine refused",
+    }
+}
+
+/// The present.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(safe("a\x1b[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\n");
+        assert_eq!(one_line(" a\n b\t"), "a b");
+    }
+
+    #[test]
+    fn lines_fit() {
+        let line = |text: &str, width| Line::new().add(PLAIN, text).fit(width).plain();
+        assert_eq!(line("hello", 5), "hello");
+        assert_eq!(line("hello!", 5), "hell…");
+        // A wide character that would be cut in half goes.
+        assert_eq!(line("日本語", 4), "日…");
+        assert_eq!(line("hello", 0), "");
+    }
+
+    #[test]
+    fn lengths_of_time_are_short() {
+        for (ms, shown) in [
+            (400, "0.4s"),
+            (12_300, "12s"),
+            (185_000, "3m 05s"),
+            (7_800_000, "2h 10m"),
+        ] {
+            assert_eq!(span(Span(ms)), shown);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Which folder a command is about, and the files in it that the user names.
+
+use std::{
+    env,
+    path::{Component, Path, PathBuf},
+};
+
+use claudecluster_protocol::{
+    ErrorBody, RelPath,
+    goal::{Scope, ScopeKind},
+};
+
+use crate::failure::Context;
+
+/// The workspace: `named`, or the git repository around the current folder, or that folder.
+///
+/// No program is run to find it out: a repository must not get to say anything before it is trusted.
+pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, ErrorBody> {
+    let start = match named {
+        Some(dir) => dir.to_owned(),
+        None => env::current_dir().map_err(|e| {
+            ErrorBody::user(format!("the current folder cannot be used: {e}"))
+                .hint("cd into a folder that exists, or name one with --workspace")
+        })?,
+    };
+    let dir = start.canonicalize().map_err(|e| {
+        ErrorBody::user(format!("{} is not a workspace: {e}", start.display()))
+            .hint("name an existing folder with --workspace")
+    })?;
+    if !dir.is_dir() {
+        return Err(
+            ErrorBody::user(format!("{} is not a folder", start.display()))
+                .hint("name the project's folder with --workspace"),
+        );
+    }
+    if dir.components().any(|part| part.as_os_str() == ".git") {
+        return Err(ErrorBody::user(format!(
+            "{} is inside a repository's own data",
+            dir.display()
+        ))
+        .hint("cd into the project's folder, or name it with --workspace"));
+    }
+    if let Some(bare) = dir.ancestors().find(|dir| is_bare(dir)) {
+        return Err(ErrorBody::user(format!(
+            "{} is a bare repository: there are no files to work on",
+            bare.display()
+        ))
+        .hint("clone it, and run this in the clone"));
+    }
+    let root = match named {
+        Some(_) => dir,
+        None => toplevel(&dir).unwrap_or(dir),
+    };
+    refuse_too_wide(&root)?;
+    Ok(root)
+}
+
+/// The closest folder above (or at) `dir` that git calls a work tree.
+fn toplevel(dir: &Path) -> Option<PathBuf> {
+    dir.ancestors()
+        .find(|dir| dir.join(".git").exists())
+        .map(Path::to_owned)
+}
+
+fn is_bare(dir: &Path) -> bool {
+    !dir.join(".git").exists()
+        && dir.join("HEAD").is_file()
+        && dir.join("objects").is_dir()
+        && dir.join("refs").is_dir()
+}
+
+fn refuse_too_wide(root: &Path) -> Result<(), ErrorBody> {
+    let home = env::var_os("HOME").and_then(|home| Path::new(&home).canonicalize().ok());
+    let what = if root.parent().is_none() {
+        "the root of the file system"
+    } else if home.as_deref() == Some(root) {
+        "your home folder"
+    } else {
+        return Ok(());
+    };
+    Err(ErrorBody::user(format!(
+        "the workspace would be {what} ({})",
+        root.display()
+    ))
+    .hint("cd into the project's folder, or name it with --workspace"))
+}
+
+/// A path the user gave, as one inside the workspace. It need not exist.
+pub(crate) fn relative(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
+    let outside = || {
+        ErrorBody::user(format!(
+            "{} is outside the workspace {}",
+            given.display(),
+            root.display()
+        ))
+        .hint("name a file of the workspace")
+    };
+    let absolute = match given.is_absolute() {
+        true => given.to_owned(),
+        false => env::current_dir()
+            .context("cannot find the current folder")?
+            .join(given),
+    };
+    let mut lexical = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => {
+                lexical.pop();
+            }
+            Component::CurDir => {}
+            other => lexical.push(other),
+        }
+    }
+    // The workspace is canonical; what the user typed may go through a symbolic link.
+    let canonical = lexical
+        .ancestors()
+        .find_map(|dir| {
+            let rest = lexical.strip_prefix(dir).ok()?;
+            Some(dir.canonicalize().ok()?.join(rest))
+        })
+        .unwrap_or_else(|| lexical.clone());
+    let inside = lexical
+        .strip_prefix(root)
+        .or_else(|_| canonical.strip_prefix(root))
+        .map_err(|_| outside())?;
+    RelPath::from_path(inside).map_err(|_| outside())
+}
+
+/// The path of a hunk or file as `accept --file` takes it: relative to the workspace as lists show
+/// it, or a path from the current folder.
+pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
+    let from_here = relative(root, given);
+    match RelPath::from_path(given) {
+        // Outside the workspace's folder only the listed form makes sense.
+        Ok(listed) if from_here.is_err() || root.join(given).exists() => Ok(listed),
+        _ => from_here,
+    }
+}
+
+/// What `--file` names, as a goal's scope.
+pub(crate) fn scope(root: &Path, given: &[String]) -> Result<Scope, ErrorBody> {
+    if given.is_empty() {
+        return Ok(Scope::default());
+    }
+    let mut scope = Scope {
+        kind: ScopeKind::Files,
+        ..Scope::default()
+    };
+    for text in given {
+        let is_glob = text.contains(['*', '?', '[', '{']) && !Path::new(text).exists();
+        if is_glob {
+            scope
+                .globs
+                .push(relative(root, Path::new(text))?.as_str().to_owned());
+            continue;
+        }
+        if root == Path::new(text).canonicalize().unwrap_or_default() {
+            scope.globs.push("**".to_owned());
+            continue;
+        }
+        let path = relative(root, Path::new(text))?;
+        if root.join(path.to_path_buf()).is_dir() {
+            scope.globs.push(format!("{}/**", path.as_str()));
+        } else {
+            scope.files.push(path);
+        }
+    }
+    Ok(scope)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_become_places_in_the_workspace() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("src")).unwrap();
+        let inside = |name: &str| root.join(name).to_string_lossy().into_owned();
+
+        let found = scope(&root, &[inside("src"), inside("new.rs"), inside("*.md")]).unwrap();
+        assert_eq!(found.globs, ["src/**", "*.md"]);
+        assert_eq!(found.files, [RelPath::new("new.rs").unwrap()]);
+
+        let error = scope(&root, &["/etc/passwd".to_owned()]).unwrap_err();
+        assert!(error.message.contains("outside the workspace"), "{error}");
+        let error = scope(&root, &[inside("../x")]).unwrap_err();
+        assert!(error.message.contains("outside the workspace"), "{error}");
+    }
+
+    #[test]
+    fn folders_that_are_no_workspace_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let bare = dir.path().join("bare.git");
+        for folder in ["objects", "refs"] {
+            fs::create_dir_all(bare.join(folder)).unwrap();
+        }
+        fs::write(bare.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        for (path, part) in [
+            (bare.join("refs"), "bare repository"),
+            (bare.join("HEAD"), "is not a folder"),
+            (PathBuf::from("/"), "the root of the file system"),
+            (dir.path().join("none"), "is not a workspace"),
+        ] {
+            let error = find(Some(&path)).unwrap_err();
+            assert!(error.message.contains(part), "{error}");
+        }
+    }
+}

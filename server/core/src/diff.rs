@@ -1,0 +1,304 @@
+//! Line diffs.
+//!
+//! A line here ends at `\n` and includes it, as in git; the last line may lack it. That makes every
+//! concatenation of whole lines split back into the same lines, which merging relies on. Line
+//! numbers as editors count them come from [`crate::text`].
+
+use std::ops::Range;
+
+use imara_diff::{
+    Algorithm, Diff, IndentHeuristic, IndentLevel, Interner, NoSliderHeuristic, SliderHeuristic,
+    Token,
+};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for str {}
+    impl Sealed for [u8] {}
+}
+
+/// Text that can be split into lines and put together again: `str`, or `[u8]` where the encoding
+/// is not known.
+pub trait Text: sealed::Sealed + ToOwned {
+    /// The text as bytes.
+    fn as_bytes(&self) -> &[u8];
+    /// A part of the text. Both ends are line boundaries of this text.
+    fn part(&self, range: Range<usize>) -> &Self;
+    /// An empty text with room for `bytes`.
+    fn with_capacity(bytes: usize) -> Self::Owned;
+    /// Appends.
+    fn push(out: &mut Self::Owned, part: &Self);
+}
+
+impl Text for str {
+    fn as_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    fn part(&self, range: Range<usize>) -> &Self {
+        self.get(range).unwrap_or_default()
+    }
+
+    fn with_capacity(bytes: usize) -> String {
+        String::with_capacity(bytes)
+    }
+
+    fn push(out: &mut String, part: &Self) {
+        out.push_str(part);
+    }
+}
+
+impl Text for [u8] {
+    fn as_bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn part(&self, range: Range<usize>) -> &Self {
+        self.get(range).unwrap_or_default()
+    }
+
+    fn with_capacity(bytes: usize) -> Vec<u8> {
+        Vec::with_capacity(bytes)
+    }
+
+    fn push(out: &mut Vec<u8>, part: &Self) {
+        out.extend_from_slice(part);
+    }
+}
+
+/// A text with an index of its lines.
+#[derive(Debug)]
+pub struct Lines<'a, T: Text + ?Sized = str> {
+    text: &'a T,
+    /// Where each line starts, and one more entry for the end of the text.
+    bounds: Vec<usize>,
+}
+
+impl<'a, T: Text + ?Sized> Lines<'a, T> {
+    /// Splits a text. An empty text has no lines.
+    pub fn new(text: &'a T) -> Self {
+        let bytes = text.as_bytes();
+        let mut bounds = Vec::with_capacity(bytes.len() / 24 + 2);
+        bounds.push(0);
+        bounds.extend(memchr::memchr_iter(b'\n', bytes).map(|at| at + 1));
+        if bounds.last() != Some(&bytes.len()) {
+            bounds.push(bytes.len());
+        }
+        Self { text, bounds }
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &'a T {
+        self.text
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.bounds.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.bounds.len() == 1
+    }
+
+    /// Byte offset at which a line starts; the end of the text for lines that are not there.
+    pub fn start(&self, line: u32) -> usize {
+        let last = self.bounds.len() - 1;
+        self.bounds[(line as usize).min(last)]
+    }
+
+    /// Byte range of some lines.
+    pub fn bytes(&self, lines: &Range<u32>) -> Range<usize> {
+        let start = self.start(lines.start);
+        start..self.start(lines.end).max(start)
+    }
+
+    /// Some lines as one piece of text.
+    pub fn get(&self, lines: &Range<u32>) -> &'a T {
+        self.text.part(self.bytes(lines))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        let bytes = self.text.as_bytes();
+        self.bounds.windows(2).map(|pair| &bytes[pair[0]..pair[1]])
+    }
+}
+
+/// Lines of `old` that are replaced by lines of `new`. One of the ranges may be empty, not both.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Change {
+    /// Lines that go.
+    pub old: Range<u32>,
+    /// Lines that come.
+    pub new: Range<u32>,
+}
+
+/// What a diff is for. Where lines repeat there is more than one way to see what changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Changes as people would tell them: anchored at rare lines, placed by indentation.
+    Reading,
+    /// Changes as git sees them when it merges: as few as possible, each placed as low as possible.
+    Merging,
+}
+
+/// The lines to replace to get from `old` to `new`, in order; between two changes there is at least
+/// one unchanged line. Placed for reading, as `git diff` does.
+///
+/// ```
+/// use claudecluster_core::diff::{Change, diff_lines};
+/// assert_eq!(
+///     diff_lines("a\nb\nc\n", "a\nB\nc\nd\n"),
+///     [Change { old: 1..2, new: 1..2 }, Change { old: 3..3, new: 3..4 }],
+/// );
+/// ```
+pub fn diff_lines(old: &str, new: &str) -> Vec<Change> {
+    diff(&Lines::new(old), &Lines::new(new), Purpose::Reading)
+}
+
+/// The changes from one indexed text to another.
+pub fn diff<T: Text + ?Sized>(
+    old: &Lines<'_, T>,
+    new: &Lines<'_, T>,
+    purpose: Purpose,
+) -> Vec<Change> {
+    let mut vocabulary = Vocabulary::new(old.len() as usize + new.len() as usize);
+    let old = vocabulary.tokens(old);
+    let new = vocabulary.tokens(new);
+    vocabulary.diff(&old, &new, purpose)
+}
+
+/// Numbers for distinct lines, so that comparing lines is comparing numbers.
+pub(crate) struct Vocabulary<'a> {
+    interner: Interner<&'a [u8]>,
+}
+
+impl<'a> Vocabulary<'a> {
+    pub(crate) fn new(lines: usize) -> Self {
+        Self {
+            interner: Interner::new(lines),
+        }
+    }
+
+    pub(crate) fn tokens<T: Text + ?Sized>(&mut self, lines: &Lines<'a, T>) -> Vec<Token> {
+        lines
+            .iter()
+            .map(|line| self.interner.intern(line))
+            .collect()
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.interner.num_tokens() as usize
+    }
+
+    pub(crate) fn diff(&self, old: &[Token], new: &[Token], purpose: Purpose) -> Vec<Change> {
+        let mut diff = Diff::default();
+        let algorithm = match purpose {
+            Purpose::Reading => Algorithm::Histogram,
+            Purpose::Merging => Algorithm::Myers,
+        };
+        diff.compute_with(algorithm, old, new, self.interner.num_tokens());
+        match purpose {
+            Purpose::Merging => diff.postprocess_with(old, new, NoSliderHeuristic),
+            Purpose::Reading => {
+                diff.postprocess_with(old, new, self.indentation());
+            }
+        }
+        diff.hunks()
+            .map(|hunk| Change {
+                old: hunk.before,
+                new: hunk.after,
+            })
+            .collect()
+    }
+
+    /// By how many lines to raise a group of lines that is only added or only removed, and stands
+    /// as low as it can, so that it reads best. At most `room` lines.
+    pub(crate) fn best_raise(&self, tokens: &[Token], lines: &Range<u32>, room: u32) -> u32 {
+        let token = |line: u32| tokens.get(line as usize);
+        let room = room.min(lines.start);
+        let possible = (1..=room)
+            .take_while(|by| token(lines.start - by) == token(lines.end - by))
+            .count() as u32;
+        if possible == 0 {
+            return 0;
+        }
+        let earliest = lines.end - possible;
+        lines.end
+            - self
+                .indentation()
+                .best_slider_end(tokens, lines.clone(), earliest)
+    }
+
+    fn indentation(&self) -> impl SliderHeuristic {
+        IndentHeuristic::new(|token: Token| {
+            IndentLevel::for_ascii_line(self.interner[token].iter().copied(), 8)
+        })
+    }
+}
+
+/// Puts `replacements` (ranges of lines with the text that takes their place, in order and apart)
+/// into a text.
+pub(crate) fn splice<'t, T: Text + ?Sized + 't>(
+    lines: &Lines<'_, T>,
+    replacements: impl IntoIterator<Item = (Range<u32>, &'t T)>,
+) -> T::Owned {
+    let mut out = T::with_capacity(lines.text.as_bytes().len());
+    let mut done = 0;
+    for (range, text) in replacements {
+        T::push(&mut out, lines.get(&(done..range.start)));
+        T::push(&mut out, text);
+        done = range.end;
+    }
+    T::push(&mut out, lines.get(&(done..lines.len())));
+    out
+}
+
+/// Whether a file is better treated as a whole than line by line: it has a NUL in its first 8000
+/// bytes, as git decides it, or is not UTF-8.
+pub fn is_binary(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(8000)];
+    memchr::memchr(0, head).is_some() || std::str::from_utf8(bytes).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_told_from_binary_as_git_does_it() {
+        let check = |bytes: &[u8], expected: bool| assert_eq!(is_binary(bytes), expected);
+        check(b"", false);
+        check("na\u{ef}ve\r\n".as_bytes(), false);
+        check(b"a\0b", true);
+        check(b"caf\xe9", true);
+        // Git looks at the first 8000 bytes only.
+        let long = [vec![b'a'; 8000], vec![0]].concat();
+        check(&long, false);
+        check(&long[1..], true);
+    }
+
+    #[test]
+    fn what_a_diff_is_for_decides_where_a_change_is_placed() {
+        let old = "/// One.\nfn one() {}\n\n/// Two.\nfn two() {}\n";
+        let new = "/// One.\nfn one() {}\n\n/// Mid.\nfn mid() {}\n\n/// Two.\nfn two() {}\n";
+        let (a, b) = (Lines::new(old), Lines::new(new));
+        let inserted = |purpose| {
+            let changes = diff(&a, &b, purpose);
+            changes.iter().map(|c| b.get(&c.new)).collect::<String>()
+        };
+        assert_eq!(inserted(Purpose::Reading), "/// Mid.\nfn mid() {}\n\n");
+        assert_eq!(inserted(Purpose::Merging), "/// Mid.\nfn mid() {}\n\n");
+
+        // Sharing its first lines with what follows, it can stand lower.
+        let new = old.replace("/// Two.", "/// Two.\nfn zero() {}\n\n/// Two.");
+        let b = Lines::new(new.as_str());
+        let inserted = |purpose| {
+            let changes = diff(&a, &b, purpose);
+            changes.iter().map(|c| b.get(&c.new)).collect::<String>()
+        };
+        assert_eq!(inserted(Purpose::Reading), "/// Two.\nfn zero() {}\n\n");
+        assert_eq!(inserted(Purpose::Merging), "fn zero() {}\n\n/// Two.\n");
+    }
+}

@@ -1,0 +1,484 @@
+//! The state of all goals, and the one place where events change it.
+//!
+//! [`State::apply`] is a fold: the journal's events, applied in order, give the state, whatever the
+//! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
+//! written; nothing is decided here.
+
+use std::sync::Arc;
+
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath,
+    Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    change::{FileVersion, HeldReason},
+    event::{AttemptOutcome, Landed, ProposedFile, Verdict},
+    goal::{GateResult, Usage},
+};
+use indexmap::IndexMap;
+
+use crate::graph::TaskGraph;
+
+/// Every goal, oldest first. Cloning is cheap: goals are shared until they change.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The goals.
+    pub goals: IndexMap<GoalId, Arc<Goal>>,
+    /// The last event applied.
+    pub last_seq: EventSeq,
+    /// How many attempts the provider lets run at once.
+    pub fleet: Fleet,
+}
+
+/// The concurrency the provider has shown to allow, over all goals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fleet {
+    /// Fewer than configured, after the provider asked to slow down.
+    pub cap: Option<u32>,
+    /// Nothing new starts before this moment.
+    pub paused_until: Option<Timestamp>,
+}
+
+/// One goal.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// Identifier.
+    pub id: GoalId,
+    /// What was asked for.
+    pub spec: GoalSpec,
+    /// How far it has come.
+    pub state: GoalState,
+    /// Why it failed.
+    pub error: Option<ErrorBody>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When its state last changed.
+    pub updated_at: Timestamp,
+    /// The manifest of what it started from.
+    pub snapshot: Option<BlobId>,
+    /// Open buffers whose unsaved text the snapshot holds.
+    pub unsaved: Vec<RelPath>,
+    /// The plan, once there is one.
+    pub plan: Option<Plan>,
+    /// The plan's graph.
+    pub graph: Option<Arc<TaskGraph>>,
+    /// The session that planned.
+    pub planner_session: Option<String>,
+    /// How often the planner's answer was refused.
+    pub plan_refusals: u32,
+    /// How often planning was tried again after it stopped.
+    pub plan_retries: u32,
+    /// What was said in the planning sessions, oldest first.
+    pub plan_transcripts: Vec<BlobId>,
+    /// What planning cost.
+    pub planner_usage: Usage,
+    /// The tasks in the plan's order.
+    pub tasks: IndexMap<TaskId, Task>,
+    /// Tasks in the order in which they succeeded: a topological order.
+    pub finished: Vec<TaskId>,
+    /// Whether the tasks' changes, as they are now, have been merged into `files`.
+    pub merged: bool,
+    /// Whether everything clean has been landed, as `apply` asks.
+    pub applied: bool,
+    /// The proposal's files.
+    pub files: Vec<FileEntry>,
+    /// What the goal's gates said.
+    pub gates: Vec<GateResult>,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What the plan says of it.
+    pub spec: TaskSpec,
+    /// How far it has come.
+    pub state: TaskState,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// It is not started before this moment.
+    pub not_before: Option<Timestamp>,
+    /// What the next attempt is told about the last one.
+    pub lesson: Option<String>,
+    /// Attempts before this index do not count against the retries: somebody asked to retry.
+    pub forgiven: usize,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Number within the task, from 1.
+    pub id: AttemptId,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Tasks whose results it builds on.
+    pub upstream: Vec<TaskId>,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<AttemptOutcome>,
+}
+
+/// One file of a proposal, and what has been decided about it.
+#[derive(Clone, Debug)]
+pub struct FileEntry {
+    /// The file as it was proposed, with `base` and `proposed` as they are now.
+    pub file: ProposedFile,
+    /// Landings that have not been undone, oldest first.
+    pub landings: Vec<Landing>,
+    /// Hunks taken back.
+    pub rejected: u32,
+}
+
+/// One landing of hunks of one file.
+#[derive(Clone, Debug)]
+pub struct Landing {
+    /// How many hunks.
+    pub hunks: u32,
+    /// The content before and after.
+    pub landed: Landed,
+    /// The entry's base before.
+    pub base: Option<FileVersion>,
+    /// The entry's base after: what another landing must not have moved for an undo to be exact.
+    pub after: Option<FileVersion>,
+}
+
+impl FileEntry {
+    /// Whether there is nothing left to decide.
+    pub fn is_settled(&self) -> bool {
+        self.file.base == self.file.proposed
+    }
+
+    /// Whether it is an alternative to what merged: it never lands by itself.
+    pub fn is_alternative(&self) -> bool {
+        self.file.entry > 0
+    }
+}
+
+impl Task {
+    /// The attempt that runs now.
+    pub fn running(&self) -> Option<&Attempt> {
+        self.attempts
+            .last()
+            .filter(|attempt| attempt.outcome.is_none())
+    }
+
+    /// How the last finished attempt ended.
+    pub fn outcome(&self) -> Option<&AttemptOutcome> {
+        self.attempts
+            .iter()
+            .rev()
+            .find_map(|attempt| attempt.outcome.as_ref())
+    }
+
+    /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
+    pub fn stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
+        let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
+            .iter()
+            .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
+            .filter(|&stop| of(stop));
+        u32::try_from(stops.count()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Goal {
+    fn new(id: GoalId, spec: GoalSpec, at: Timestamp) -> Self {
+        Self {
+            id,
+            spec,
+            state: GoalState::Submitted,
+            error: None,
+            submitted_at: at,
+            updated_at: at,
+            snapshot: None,
+            unsaved: Vec::new(),
+            plan: None,
+            graph: None,
+            planner_session: None,
+            plan_refusals: 0,
+            plan_retries: 0,
+            plan_transcripts: Vec::new(),
+            planner_usage: Usage::default(),
+            tasks: IndexMap::new(),
+            finished: Vec::new(),
+            merged: false,
+            applied: false,
+            files: Vec::new(),
+            gates: Vec::new(),
+        }
+    }
+
+    /// What the goal has cost so far.
+    pub fn usage(&self) -> Usage {
+        self.tasks
+            .values()
+            .flat_map(|task| &task.attempts)
+            .filter_map(|attempt| attempt.outcome.as_ref())
+            .fold(self.planner_usage, |sum, outcome| sum.plus(outcome.usage))
+    }
+
+    /// Whether any attempt left changes.
+    pub fn has_changes(&self) -> bool {
+        self.tasks
+            .values()
+            .filter_map(Task::outcome)
+            .any(|outcome| !outcome.changes.is_empty())
+    }
+
+    /// Attempts that run now.
+    pub fn running(&self) -> impl Iterator<Item = (&TaskId, &Attempt)> {
+        self.tasks
+            .iter()
+            .filter_map(|(id, task)| Some((id, task.running()?)))
+    }
+
+    /// The entry of a file.
+    pub fn entry(&self, path: &RelPath, entry: u32) -> Option<&FileEntry> {
+        self.files
+            .iter()
+            .find(|f| f.file.path == *path && f.file.entry == entry)
+    }
+
+    fn set_plan(&mut self, plan: Plan) {
+        // A plan is checked before it is journaled; one that no longer passes (an older journal) leaves
+        // the goal without a graph, and `step` fails it with the reason.
+        self.graph = TaskGraph::new(&plan).ok().map(Arc::new);
+        self.tasks = plan
+            .tasks
+            .iter()
+            .map(|spec| {
+                let task = Task {
+                    spec: spec.clone(),
+                    state: TaskState::Waiting,
+                    attempts: Vec::new(),
+                    not_before: None,
+                    lesson: None,
+                    forgiven: 0,
+                };
+                (spec.id.clone(), task)
+            })
+            .collect();
+        self.plan = Some(plan);
+    }
+}
+
+impl State {
+    /// One goal.
+    pub fn goal(&self, id: &GoalId) -> Option<&Goal> {
+        self.goals.get(id).map(Arc::as_ref)
+    }
+
+    /// The identifier the next goal gets.
+    pub fn next_goal_id(&self) -> GoalId {
+        let last = self
+            .goals
+            .keys()
+            .filter_map(|id| id.as_str().strip_prefix('g')?.parse::<u64>().ok())
+            .max();
+        GoalId::new(format!("g{}", last.unwrap_or(0) + 1))
+    }
+
+    /// Applies one fact. Facts about goals that are not known are ignored: they can only come from a
+    /// journal that somebody cut.
+    pub fn apply(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
+        if let EventBody::GoalSubmitted { spec } = body {
+            let goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
+            self.goals.insert(goal_id.clone(), Arc::new(goal));
+            return;
+        }
+        if let EventBody::AttemptEnded { outcome, .. } = body {
+            let running = self.goals.values().map(|goal| goal.running().count()).sum();
+            self.fleet.observe(outcome, running, at);
+        }
+        if let Some(goal) = self.goals.get_mut(goal_id) {
+            Arc::make_mut(goal).apply(at, body);
+        }
+    }
+}
+
+impl Fleet {
+    /// The answer to a provider that is overloaded: half the fleet that runs, then slowly more.
+    fn observe(&mut self, outcome: &AttemptOutcome, running: usize, at: Timestamp) {
+        match outcome.stop {
+            Some(StopReason::Overloaded) => {
+                let running = u32::try_from(running).unwrap_or(u32::MAX);
+                self.cap = Some((self.cap.unwrap_or(running).min(running) / 2).max(1));
+                let wait = outcome.retry_after.unwrap_or(Span::secs(5));
+                self.paused_until = Some(at.plus(wait));
+            }
+            None => {
+                // Back to no limit of its own once it has grown past any sensible fleet.
+                self.cap = self.cap.map(|cap| cap + 1).filter(|&cap| cap < 64);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Goal {
+    fn apply(&mut self, at: Timestamp, body: &EventBody) {
+        match body {
+            EventBody::GoalSubmitted { .. } | EventBody::ApprovalRequested => {}
+            EventBody::Applied { .. } => self.applied = true,
+            EventBody::SnapshotTaken {
+                manifest, unsaved, ..
+            } => {
+                self.snapshot = Some(manifest.clone());
+                self.unsaved.clone_from(unsaved);
+            }
+            EventBody::PlanRefused { usage, session, .. } => {
+                self.planner_session.clone_from(session);
+                self.plan_refusals += 1;
+                self.planner_usage = self.planner_usage.plus(*usage);
+            }
+            EventBody::PlannerTranscript { transcript } => {
+                self.plan_transcripts.push(transcript.clone());
+            }
+            EventBody::PlanningStopped { usage, .. } => {
+                self.plan_retries += 1;
+                self.planner_usage = self.planner_usage.plus(*usage);
+            }
+            EventBody::Planned {
+                plan,
+                session,
+                usage,
+            } => {
+                self.planner_session.clone_from(session);
+                self.planner_usage = self.planner_usage.plus(*usage);
+                self.set_plan(plan.clone());
+            }
+            EventBody::PlanApproved { plan } => {
+                if let Some(plan) = plan {
+                    self.set_plan(plan.clone());
+                }
+            }
+            EventBody::GoalChanged { state, error } => {
+                self.state = *state;
+                self.error.clone_from(error);
+                self.updated_at = at;
+                if *state == GoalState::Running {
+                    self.merged = false;
+                }
+            }
+            EventBody::TaskChanged { .. }
+            | EventBody::AttemptStarted { .. }
+            | EventBody::AttemptEnded { .. }
+            | EventBody::RetryScheduled { .. } => self.apply_to_task(at, body),
+            EventBody::Proposed { files } => {
+                let entry = |file: &ProposedFile| FileEntry {
+                    file: file.clone(),
+                    landings: Vec::new(),
+                    rejected: 0,
+                };
+                self.files = files.iter().map(entry).collect();
+                self.merged = true;
+            }
+            EventBody::Gated { results } => {
+                self.gates.clone_from(results);
+                if results.iter().any(|gate| !gate.passed) {
+                    for entry in &mut self.files {
+                        hold(&mut entry.file.held, HeldReason::GateFailed);
+                    }
+                }
+            }
+            EventBody::Reviewed { .. } => self.apply_review(body),
+        }
+    }
+
+    fn apply_to_task(&mut self, at: Timestamp, body: &EventBody) {
+        let (EventBody::TaskChanged { task_id, .. }
+        | EventBody::AttemptStarted { task_id, .. }
+        | EventBody::AttemptEnded { task_id, .. }
+        | EventBody::RetryScheduled { task_id, .. }) = body
+        else {
+            return;
+        };
+        let Some(task) = self.tasks.get_mut(task_id) else {
+            return;
+        };
+        match body {
+            EventBody::TaskChanged { state, .. } => {
+                if *state == TaskState::Ready && task.state.is_terminal() {
+                    task.forgiven = task.attempts.len();
+                    task.not_before = None;
+                }
+                task.state = *state;
+            }
+            EventBody::AttemptStarted {
+                attempt, upstream, ..
+            } => {
+                task.state = TaskState::Running;
+                task.not_before = None;
+                task.attempts.push(Attempt {
+                    id: *attempt,
+                    started_at: at,
+                    ended_at: None,
+                    upstream: upstream.clone(),
+                    outcome: None,
+                });
+            }
+            EventBody::AttemptEnded {
+                attempt, outcome, ..
+            } => {
+                if let Some(ended) = task.attempts.iter_mut().find(|a| a.id == *attempt) {
+                    ended.ended_at = Some(at);
+                    ended.outcome = Some(outcome.clone());
+                }
+                if outcome.stop.is_none() {
+                    task.state = TaskState::Succeeded;
+                    self.finished.push(task_id.clone());
+                }
+            }
+            EventBody::RetryScheduled {
+                not_before, lesson, ..
+            } => {
+                task.state = TaskState::Ready;
+                task.not_before = Some(*not_before);
+                task.lesson = Some(lesson.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_review(&mut self, body: &EventBody) {
+        let EventBody::Reviewed {
+            path,
+            entry,
+            verdict,
+            hunks,
+            base,
+            proposed,
+            landed,
+            ..
+        } = body
+        else {
+            return;
+        };
+        let Some(file) = self
+            .files
+            .iter_mut()
+            .find(|f| f.file.path == *path && f.file.entry == *entry)
+        else {
+            return;
+        };
+        let count = u32::try_from(hunks.len()).unwrap_or(u32::MAX);
+        match (verdict, landed) {
+            (Verdict::Accept, Some(landed)) => file.landings.push(Landing {
+                hunks: count,
+                landed: landed.clone(),
+                base: file.file.base.clone(),
+                after: base.clone(),
+            }),
+            (Verdict::Accept, None) => {}
+            (Verdict::Reject, _) => file.rejected += count,
+            (Verdict::Undo, _) => {
+                file.landings.pop();
+            }
+        }
+        file.file.base.clone_from(base);
+        file.file.proposed.clone_from(proposed);
+    }
+}
+
+fn hold(held: &mut Vec<HeldReason>, reason: HeldReason) {
+    if !held.contains(&reason) {
+        held.push(reason);
+    }
+}

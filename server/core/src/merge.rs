@@ -1,0 +1,429 @@
+//! Three-way merging of lines.
+//!
+//! [`merge3`] divides three texts into regions. What only one side changed is taken from that side;
+//! what both changed in the same way is taken once; everything else is a conflict, and stays one
+//! until somebody decides. As in `git merge-file`, changes of both sides that touch each other are
+//! a conflict even where they do not overlap, because an unchanged line between them is what shows
+//! that they are independent.
+//!
+//! ```
+//! use claudecluster_core::merge::{Side, merge3};
+//!
+//! let merge = merge3("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nD\n");
+//! assert_eq!(merge.clean().as_deref(), Some("A\nb\nc\nD\n"));
+//!
+//! let merge = merge3("a\nb\n", "a\nx\n", "a\ny\n");
+//! assert_eq!(merge.clean(), None);
+//! assert_eq!(merge.with_conflicts_as(Side::Theirs), "a\ny\n");
+//! ```
+
+use std::ops::Range;
+
+use crate::diff::{Change, Lines, Purpose, Text, Vocabulary, diff};
+
+/// One of the three texts of a merge.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// What both sides started from.
+    Base,
+    /// The first side.
+    Ours,
+    /// The second side.
+    Theirs,
+}
+
+/// What happened to a region.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RegionKind {
+    /// Neither side changed it.
+    Unchanged,
+    /// Only ours changed it.
+    Ours,
+    /// Only theirs changed it.
+    Theirs,
+    /// Both sides changed it and have the same text now.
+    Both,
+    /// Both sides changed it and have different texts now.
+    Conflict,
+}
+
+/// A stretch of lines in each of the three texts. The regions of a merge cover all three completely
+/// and in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Region {
+    /// What happened to it.
+    pub kind: RegionKind,
+    /// Its lines in the base.
+    pub base: Range<u32>,
+    /// Its lines in ours.
+    pub ours: Range<u32>,
+    /// Its lines in theirs.
+    pub theirs: Range<u32>,
+    /// Which of theirs' changes it holds, as indices into [`Merge::their_changes`].
+    pub(crate) their_changes: Range<usize>,
+}
+
+/// Part of a conflict, see [`Merge::refine`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Piece {
+    /// Lines both sides have.
+    Agreed {
+        /// In ours.
+        ours: Range<u32>,
+        /// In theirs.
+        theirs: Range<u32>,
+    },
+    /// Lines in which the sides differ.
+    Differs {
+        /// In ours.
+        ours: Range<u32>,
+        /// In theirs.
+        theirs: Range<u32>,
+    },
+}
+
+/// The result of a three-way merge.
+#[derive(Debug)]
+pub struct Merge<'a, T: Text + ?Sized = str> {
+    pub(crate) base: Lines<'a, T>,
+    pub(crate) ours: Lines<'a, T>,
+    pub(crate) theirs: Lines<'a, T>,
+    regions: Vec<Region>,
+    their_changes: Vec<Change>,
+}
+
+/// Merges the changes from `base` to `ours` and from `base` to `theirs`.
+pub fn merge3<'a>(base: &'a str, ours: &'a str, theirs: &'a str) -> Merge<'a> {
+    merge_texts(base, ours, theirs)
+}
+
+/// [`merge3`] for text in an encoding that is not known.
+pub fn merge3_bytes<'a>(base: &'a [u8], ours: &'a [u8], theirs: &'a [u8]) -> Merge<'a, [u8]> {
+    merge_texts(base, ours, theirs)
+}
+
+fn merge_texts<'a, T: Text + ?Sized>(base: &'a T, ours: &'a T, theirs: &'a T) -> Merge<'a, T> {
+    let (base, ours, theirs) = (Lines::new(base), Lines::new(ours), Lines::new(theirs));
+    let mut vocabulary = Vocabulary::new((base.len() + ours.len() / 4 + theirs.len() / 4) as usize);
+    let b = vocabulary.tokens(&base);
+    let o = vocabulary.tokens(&ours);
+    let t = vocabulary.tokens(&theirs);
+    let our_changes = vocabulary.diff(&b, &o, Purpose::Merging);
+    let their_changes = vocabulary.diff(&b, &t, Purpose::Merging);
+    Merge::with_changes(base, ours, theirs, &our_changes, their_changes)
+}
+
+impl<'a, T: Text + ?Sized> Merge<'a, T> {
+    /// Merges along changes that are already known: from a diff, or from watching an editor.
+    ///
+    /// Both lists are in order, with at least one unchanged line between two changes of a list.
+    pub fn with_changes(
+        base: Lines<'a, T>,
+        ours: Lines<'a, T>,
+        theirs: Lines<'a, T>,
+        our_changes: &[Change],
+        their_changes: Vec<Change>,
+    ) -> Self {
+        let mut sweep = Sweep {
+            ours: Cursor::new(our_changes),
+            theirs: Cursor::new(&their_changes),
+            done: 0,
+            regions: Vec::new(),
+        };
+        while sweep.step(|a, b| ours.get(a).as_bytes() == theirs.get(b).as_bytes()) {}
+        sweep.unchanged_until(base.len());
+        let regions = sweep.regions;
+        Self {
+            base,
+            ours,
+            theirs,
+            regions,
+            their_changes,
+        }
+    }
+
+    /// All regions, in order.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// The changes from base to theirs.
+    pub fn their_changes(&self) -> &[Change] {
+        &self.their_changes
+    }
+
+    /// The regions that need a decision.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Region> {
+        self.regions
+            .iter()
+            .filter(|region| region.kind == RegionKind::Conflict)
+    }
+
+    /// Whether there is nothing to decide.
+    pub fn is_clean(&self) -> bool {
+        self.conflicts().next().is_none()
+    }
+
+    /// The merged text, if nothing needs a decision.
+    pub fn clean(&self) -> Option<T::Owned> {
+        self.is_clean().then(|| self.with_conflicts_as(Side::Base))
+    }
+
+    /// The merged text, with one side's text in every conflict.
+    pub fn with_conflicts_as(&self, side: Side) -> T::Owned {
+        let mut out = T::with_capacity(self.ours.text().as_bytes().len());
+        for region in &self.regions {
+            let side = match region.kind {
+                RegionKind::Unchanged | RegionKind::Ours | RegionKind::Both => Side::Ours,
+                RegionKind::Theirs => Side::Theirs,
+                RegionKind::Conflict => side,
+            };
+            T::push(&mut out, self.text_of(region, side));
+        }
+        out
+    }
+
+    /// A region's text on one side.
+    pub fn text_of(&self, region: &Region, side: Side) -> &'a T {
+        match side {
+            Side::Base => self.base.get(&region.base),
+            Side::Ours => self.ours.get(&region.ours),
+            Side::Theirs => self.theirs.get(&region.theirs),
+        }
+    }
+
+    /// Narrows a conflict to the lines in which the two sides really differ, as git shows it.
+    pub fn refine(&self, region: &Region) -> Vec<Piece> {
+        let changes = diff(
+            &Lines::new(self.text_of(region, Side::Ours)),
+            &Lines::new(self.text_of(region, Side::Theirs)),
+            Purpose::Merging,
+        );
+        let shift = |range: Range<u32>, by: u32| range.start + by..range.end + by;
+        let (o, t) = (region.ours.start, region.theirs.start);
+        let mut pieces = Vec::new();
+        let (mut ours, mut theirs) = (0, 0);
+        for change in changes {
+            if ours < change.old.start {
+                pieces.push(Piece::Agreed {
+                    ours: shift(ours..change.old.start, o),
+                    theirs: shift(theirs..change.new.start, t),
+                });
+            }
+            (ours, theirs) = (change.old.end, change.new.end);
+            pieces.push(Piece::Differs {
+                ours: shift(change.old, o),
+                theirs: shift(change.new, t),
+            });
+        }
+        if o + ours < region.ours.end {
+            pieces.push(Piece::Agreed {
+                ours: o + ours..region.ours.end,
+                theirs: t + theirs..region.theirs.end,
+            });
+        }
+        pieces
+    }
+}
+
+/// Walks one side's changes and knows how far its lines are shifted against the base.
+struct Cursor<'c> {
+    changes: &'c [Change],
+    next: usize,
+    /// Lines of this side minus lines of the base, before the next change.
+    shift: i64,
+}
+
+impl<'c> Cursor<'c> {
+    fn new(changes: &'c [Change]) -> Self {
+        Self {
+            changes,
+            next: 0,
+            shift: 0,
+        }
+    }
+
+    /// Where the next change starts in the base.
+    fn start(&self) -> Option<u32> {
+        self.changes.get(self.next).map(|change| change.old.start)
+    }
+
+    /// Takes the next change if it starts at `line` or before; gives its end in the base.
+    fn take_up_to(&mut self, line: u32) -> Option<u32> {
+        let change = self.changes.get(self.next)?;
+        if change.old.start > line {
+            return None;
+        }
+        self.next += 1;
+        self.shift = i64::from(change.new.end) - i64::from(change.old.end);
+        Some(change.old.end)
+    }
+
+    /// The line of this side that stands where `line` of the base stands.
+    fn map(&self, line: u32) -> u32 {
+        u32::try_from(i64::from(line) + self.shift).unwrap_or(0)
+    }
+}
+
+struct Sweep<'c> {
+    ours: Cursor<'c>,
+    theirs: Cursor<'c>,
+    /// How far the base is divided into regions.
+    done: u32,
+    regions: Vec<Region>,
+}
+
+impl Sweep<'_> {
+    /// Makes the next group of touching changes a region. False when no change is left.
+    fn step(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
+        let start = match (self.ours.start(), self.theirs.start()) {
+            (None, None) => return false,
+            (Some(a), Some(b)) => a.min(b),
+            (Some(a), None) | (None, Some(a)) => a,
+        };
+        self.unchanged_until(start);
+        let first = (self.ours.next, self.theirs.next);
+        let (our_start, their_start) = (self.ours.map(start), self.theirs.map(start));
+        let mut end = start;
+        loop {
+            let reached = self
+                .ours
+                .take_up_to(end)
+                .or_else(|| self.theirs.take_up_to(end));
+            match reached {
+                Some(line) => end = end.max(line),
+                None => break,
+            }
+        }
+        let ours = our_start..self.ours.map(end);
+        let theirs = their_start..self.theirs.map(end);
+        let kind = if self.theirs.next == first.1 {
+            RegionKind::Ours
+        } else if self.ours.next == first.0 {
+            RegionKind::Theirs
+        } else if same(&ours, &theirs) {
+            RegionKind::Both
+        } else {
+            RegionKind::Conflict
+        };
+        self.regions.push(Region {
+            kind,
+            base: start..end,
+            ours,
+            theirs,
+            their_changes: first.1..self.theirs.next,
+        });
+        self.done = end;
+        true
+    }
+
+    fn unchanged_until(&mut self, line: u32) {
+        if self.done < line {
+            self.regions.push(Region {
+                kind: RegionKind::Unchanged,
+                base: self.done..line,
+                ours: self.ours.map(self.done)..self.ours.map(line),
+                theirs: self.theirs.map(self.done)..self.theirs.map(line),
+                their_changes: self.theirs.next..self.theirs.next,
+            });
+            self.done = line;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both `merge3` and `merge3_bytes` give this, from either side.
+    fn check(base: &str, ours: &str, theirs: &str, expected: Option<&str>) {
+        for (a, b) in [(ours, theirs), (theirs, ours)] {
+            let merge = merge3(base, a, b);
+            assert_eq!(merge.clean().as_deref(), expected, "{base:?} {a:?} {b:?}");
+            let bytes = merge3_bytes(base.as_bytes(), a.as_bytes(), b.as_bytes());
+            let expected = expected.map(str::as_bytes);
+            assert_eq!(bytes.clean().as_deref(), expected, "{base:?} {a:?} {b:?}");
+            // The regions cover each text.
+            let joined = |side| {
+                let texts = merge.regions().iter().map(|r| merge.text_of(r, side));
+                texts.collect::<String>()
+            };
+            assert_eq!(joined(Side::Base), base);
+            assert_eq!(joined(Side::Ours), a);
+            assert_eq!(joined(Side::Theirs), b);
+        }
+    }
+
+    #[test]
+    fn one_side_or_the_same_on_both_is_clean() {
+        check("", "", "", Some(""));
+        check("", "a", "", Some("a"));
+        check("", "a\n", "a\n", Some("a\n"));
+        check("a\n", "", "a\n", Some(""));
+        check("a\n", "", "", Some(""));
+        check(
+            "a\nb\nc\n",
+            "x\na\nb\nc\n",
+            "a\nb\nc\ny\n",
+            Some("x\na\nb\nc\ny\n"),
+        );
+        check(
+            "a\r\nb\r\nc\r\n",
+            "A\r\nb\r\nc\r\n",
+            "a\r\nb\r\nC\r\n",
+            Some("A\r\nb\r\nC\r\n"),
+        );
+        // One side in one change, the other in two: what is there in the end counts.
+        check(
+            "a\nb\nc\nd\n",
+            "A\nx\nC\nd\n",
+            "A\nx\nC\nd\n",
+            Some("A\nx\nC\nd\n"),
+        );
+    }
+
+    #[test]
+    fn a_line_without_ending_is_another_line() {
+        check("a\nb\nc", "A\nb\nc", "a\nb\nc\n", Some("A\nb\nc\n"));
+        check("a\nb\nc\n", "A\nb\nc\n", "a\nb\nc", Some("A\nb\nc"));
+        check("a\nb", "a\nb\nc\n", "a\nb\n", None);
+        check("a", "b", "c", None);
+    }
+
+    #[test]
+    fn changes_that_touch_are_a_conflict() {
+        check("a\nb\n", "A\nb\n", "a\nB\n", None);
+        check("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", Some("A\nb\nC\n"));
+        check("a\nb\n", "a\nx\nb\n", "a\ny\nb\n", None);
+        check("a\nb\n", "a\nx\nb\n", "a\nB\n", None);
+        check("a\n", "", "A\n", None);
+        // A change of the line endings touches everything.
+        check("a\nb\nc\n", "a\r\nb\r\nc\r\n", "a\nB\nc\n", None);
+    }
+
+    #[test]
+    fn bytes_need_no_encoding() {
+        let merge = merge3_bytes(b"\xe4\nb\nc\n", b"\xf6\nb\nc\n", b"\xe4\nb\n\xfc\n");
+        assert_eq!(merge.clean().as_deref(), Some(&b"\xf6\nb\n\xfc\n"[..]));
+    }
+
+    #[test]
+    fn a_conflict_narrows_to_what_differs() {
+        let merge = merge3("a\n", "x\nsame\ny\n", "x\nsame\nz\n");
+        let conflict = merge.conflicts().next().unwrap();
+        assert_eq!(
+            merge.refine(conflict),
+            [
+                Piece::Agreed {
+                    ours: 0..2,
+                    theirs: 0..2
+                },
+                Piece::Differs {
+                    ours: 2..3,
+                    theirs: 2..3
+                },
+            ]
+        );
+        assert_eq!(merge.with_conflicts_as(Side::Base), "a\n");
+    }
+}

@@ -1,0 +1,258 @@
+//! Unified diffs of whole change sets, as `git apply` takes them.
+//!
+//! Creation, deletion, renames, mode changes and symbolic links are expressed in git's extended
+//! headers; paths are quoted as git quotes them, so the result is text whatever bytes a name has.
+//! Content that is not text is left out and reported.
+//!
+//! ```
+//! use claudecluster_core::patch::{FileAt, FilePair, unified};
+//! use claudecluster_protocol::{FileMode, RelPath};
+//!
+//! let path = RelPath::new("a.txt")?;
+//! let version = |content| Some(FileAt { mode: FileMode::Regular, content });
+//! let pair = FilePair { path: &path, from: None, old: version(b"a\n"), new: version(b"b\n") };
+//! assert_eq!(
+//!     unified(&[pair]).diff,
+//!     "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1,1 +1,1 @@\n-a\n+b\n",
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::{fmt::Write, ops::Range};
+
+use claudecluster_protocol::{FileMode, RelPath};
+
+use crate::diff::{Change, Lines, Purpose, diff, is_binary};
+
+/// Unchanged lines shown around a change.
+const CONTEXT: u32 = 3;
+
+/// A file at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileAt<'a> {
+    /// Kind and permission.
+    pub mode: FileMode,
+    /// The content; for a symbolic link its target.
+    pub content: &'a [u8],
+}
+
+/// One file before and after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FilePair<'a> {
+    /// The file; for a rename its new place.
+    pub path: &'a RelPath,
+    /// For a rename: the old place.
+    pub from: Option<&'a RelPath>,
+    /// The file before; `None` where it did not exist.
+    pub old: Option<FileAt<'a>>,
+    /// The file after; `None` where it is gone.
+    pub new: Option<FileAt<'a>>,
+}
+
+/// A change set as text.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Patch {
+    /// What `git apply` takes.
+    pub diff: String,
+    /// What it does not express, one line for people each.
+    pub omitted: Vec<String>,
+}
+
+/// The unified diff of some files, in the order they are given.
+pub fn unified(files: &[FilePair<'_>]) -> Patch {
+    let mut patch = Patch::default();
+    for file in files {
+        match file_diff(file) {
+            Some(diff) => patch.diff.push_str(&diff),
+            None => patch
+                .omitted
+                .push(format!("{}: the content is not text", file.path.display())),
+        }
+    }
+    patch
+}
+
+/// The diff of one file, empty if nothing changed; `None` if it cannot be expressed.
+fn file_diff(file: &FilePair<'_>) -> Option<String> {
+    let from = file.from.unwrap_or(file.path);
+    match (file.old, file.new) {
+        (None, None) => Some(String::new()),
+        (Some(old), Some(new))
+            if (old.mode == FileMode::Symlink) != (new.mode == FileMode::Symlink) =>
+        {
+            // As in git, a file that becomes a link goes away and comes again.
+            let gone = entry(from, from, Some(old), None)?;
+            Some(gone + &entry(file.path, file.path, None, Some(new))?)
+        }
+        (old, new) => entry(from, file.path, old, new),
+    }
+}
+
+fn entry(
+    from: &RelPath,
+    to: &RelPath,
+    old: Option<FileAt<'_>>,
+    new: Option<FileAt<'_>>,
+) -> Option<String> {
+    let (before, after) = (content(old), content(new));
+    let renamed = from != to && old.is_some() && new.is_some();
+    if old == new && !renamed {
+        return Some(String::new());
+    }
+    let changes = if before == after {
+        Vec::new()
+    } else if is_binary(before) || is_binary(after) {
+        return None;
+    } else {
+        diff(&Lines::new(before), &Lines::new(after), Purpose::Reading)
+    };
+    let (a, b) = (quoted("a/", from), quoted("b/", to));
+    let mut out = format!("diff --git {a} {b}\n");
+    for line in header(
+        from,
+        to,
+        old,
+        new,
+        renamed.then(|| similarity(before, after)),
+    ) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    if !changes.is_empty() {
+        let a = if old.is_some() {
+            a.as_str()
+        } else {
+            "/dev/null"
+        };
+        let b = if new.is_some() {
+            b.as_str()
+        } else {
+            "/dev/null"
+        };
+        let _ = write!(out, "--- {a}{}\n+++ {b}{}\n", tab(a), tab(b));
+        body(&mut out, &changes, before, after);
+    }
+    Some(out)
+}
+
+fn content(file: Option<FileAt<'_>>) -> &[u8] {
+    file.map_or(&[], |file| file.content)
+}
+
+/// Git's extended header lines.
+fn header(
+    from: &RelPath,
+    to: &RelPath,
+    old: Option<FileAt<'_>>,
+    new: Option<FileAt<'_>>,
+    similarity: Option<usize>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    match (old, new) {
+        (None, Some(new)) => lines.push(format!("new file mode {}", digits(new.mode))),
+        (Some(old), None) => lines.push(format!("deleted file mode {}", digits(old.mode))),
+        (Some(old), Some(new)) if old.mode != new.mode => {
+            lines.push(format!("old mode {}", digits(old.mode)));
+            lines.push(format!("new mode {}", digits(new.mode)));
+        }
+        _ => {}
+    }
+    if let Some(percent) = similarity {
+        lines.push(format!("similarity index {percent}%"));
+        lines.push(format!("rename from {}", quoted("", from)));
+        lines.push(format!("rename to {}", quoted("", to)));
+    }
+    lines
+}
+
+fn digits(mode: FileMode) -> &'static str {
+    match mode {
+        FileMode::Regular => "100644",
+        FileMode::Executable => "100755",
+        FileMode::Symlink => "120000",
+    }
+}
+
+/// How much of the larger text the other one shares, in percent. Only identical texts have 100.
+fn similarity(before: &[u8], after: &[u8]) -> usize {
+    if before == after {
+        return 100;
+    }
+    let (old, new) = (Lines::new(before), Lines::new(after));
+    let changes = diff(&old, &new, Purpose::Reading);
+    let removed: usize = changes.iter().map(|c| old.bytes(&c.old).len()).sum();
+    let larger = before.len().max(after.len()).max(1);
+    ((before.len() - removed) * 100 / larger).min(99)
+}
+
+/// Writes the hunks: changes with their context, those that are near each other together.
+fn body(out: &mut String, changes: &[Change], before: &[u8], after: &[u8]) {
+    let (old, new) = (Lines::new(before), Lines::new(after));
+    let near = |a: &Change, b: &Change| b.old.start - a.old.end <= 2 * CONTEXT;
+    for group in changes.chunk_by(near) {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            continue;
+        };
+        let lead = first.old.start.min(CONTEXT);
+        let tail = (old.len() - last.old.end).min(CONTEXT);
+        let old_range = first.old.start - lead..last.old.end + tail;
+        let new_range = first.new.start - lead..last.new.end + tail;
+        let _ = writeln!(out, "@@ -{} +{} @@", span(&old_range), span(&new_range));
+        let mut done = old_range.start;
+        for change in group {
+            lines(out, ' ', &old, done..change.old.start);
+            lines(out, '-', &old, change.old.clone());
+            lines(out, '+', &new, change.new.clone());
+            done = change.old.end;
+        }
+        lines(out, ' ', &old, done..old_range.end);
+    }
+}
+
+/// `start,count` with lines counted from 1; an empty range names the line before it.
+fn span(range: &Range<u32>) -> String {
+    let start = range.start + u32::from(!range.is_empty());
+    format!("{start},{}", range.len())
+}
+
+fn lines(out: &mut String, sign: char, text: &Lines<'_, [u8]>, range: Range<u32>) {
+    for line in range {
+        // Content that is not UTF-8 never comes this far.
+        let line = String::from_utf8_lossy(text.get(&(line..line + 1)));
+        out.push(sign);
+        out.push_str(&line);
+        if !line.ends_with('\n') {
+            out.push_str("\n\\ No newline at end of file\n");
+        }
+    }
+}
+
+/// A tab after a name with spaces tells where the name ends.
+fn tab(name: &str) -> &'static str {
+    if name.contains(' ') { "\t" } else { "" }
+}
+
+/// A path in git's C-style quotes, where it needs them.
+fn quoted(prefix: &str, path: &RelPath) -> String {
+    let bytes = path.to_bytes();
+    let plain = |b: &u8| matches!(b, 0x20..=0x7e) && !matches!(b, b'"' | b'\\');
+    if bytes.iter().all(plain) {
+        return format!("{prefix}{}", String::from_utf8_lossy(&bytes));
+    }
+    let mut out = format!("\"{prefix}");
+    for byte in bytes {
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x20..=0x7e => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "\\{byte:03o}");
+            }
+        }
+    }
+    out.push('"');
+    out
+}

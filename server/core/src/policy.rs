@@ -1,0 +1,218 @@
+//! What to do after an attempt or a planning session stopped short: one policy for each reason.
+
+use claudecluster_protocol::{Span, StopReason, TaskSpec};
+
+/// Limits and defaults that configuration decides. They steer new decisions only; replaying a
+/// journal does not ask them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// How many attempts run at once, over all goals.
+    pub max_parallel: u32,
+    /// How often a task is tried again after a failure that counts.
+    pub retries: u32,
+    /// How often the planner may repair its answer.
+    pub plan_repairs: u32,
+    /// Whether plans wait for approval.
+    pub approve_plans: bool,
+    /// The cost limit for goals that name none.
+    pub budget: Option<claudecluster_protocol::Usd>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_parallel: 4,
+            retries: 2,
+            plan_repairs: 2,
+            approve_plans: false,
+            budget: None,
+        }
+    }
+}
+
+/// How often overload is waited out before a task gives up. With the longest wait this is about
+/// half an hour.
+const MAX_OVERLOADS: u32 = 20;
+
+/// What follows a stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Try again after this long.
+    Retry(Span),
+    /// The task has failed; others go on.
+    FailTask,
+    /// Nothing else of the goal can succeed either.
+    FailGoal,
+}
+
+/// Why a stop happened, coarsely: what the retry policies are made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Class {
+    /// The machinery failed; the task itself may be fine. Counts.
+    Infrastructure,
+    /// The provider is busy. Does not count.
+    Overload,
+    /// Our own restart. Does not count.
+    Restart,
+    /// The result is wrong; another try with the lesson may be right. Counts.
+    Wrong,
+    /// Another try would end the same way.
+    Final,
+    /// No other task would fare better.
+    Fatal,
+}
+
+fn class(stop: StopReason) -> Class {
+    match stop {
+        StopReason::SpawnFailed
+        | StopReason::Crashed
+        | StopReason::StartTimeout
+        | StopReason::Silent
+        | StopReason::Timeout
+        | StopReason::BrokenStream => Class::Infrastructure,
+        StopReason::Overloaded => Class::Overload,
+        StopReason::DaemonRestart => Class::Restart,
+        StopReason::GateFailed | StopReason::InvalidAnswer | StopReason::ExitStatus => Class::Wrong,
+        StopReason::TurnLimit
+        | StopReason::Refused
+        | StopReason::PermissionDenied
+        | StopReason::ChangesRefused
+        | StopReason::Cancelled
+        | StopReason::Resources => Class::Final,
+        StopReason::Auth | StopReason::Budget => Class::Fatal,
+    }
+}
+
+/// Whether a stop counts against the retries of its task.
+pub fn counts(stop: StopReason) -> bool {
+    matches!(class(stop), Class::Infrastructure | Class::Wrong)
+}
+
+/// What follows when a task's attempt stopped. `failures` and `overloads` include this one.
+pub fn after(
+    stop: StopReason,
+    task: &TaskSpec,
+    policy: &Policy,
+    failures: u32,
+    overloads: u32,
+    retry_after: Option<Span>,
+) -> Next {
+    let is_command = task.run.is_some();
+    match class(stop) {
+        Class::Restart => Next::Retry(Span(0)),
+        Class::Overload if overloads > MAX_OVERLOADS => Next::FailTask,
+        Class::Overload => Next::Retry(retry_after.unwrap_or(backoff(overloads, Span::secs(2)))),
+        Class::Infrastructure | Class::Wrong => {
+            // A program gives the same answer to the same input, so it is run again only where the
+            // plan asks for it.
+            let default = if is_command && class(stop) == Class::Wrong {
+                0
+            } else {
+                policy.retries
+            };
+            if failures > task.retries.unwrap_or(default) {
+                Next::FailTask
+            } else if class(stop) == Class::Wrong {
+                Next::Retry(Span(0))
+            } else {
+                Next::Retry(backoff(failures, Span(500)))
+            }
+        }
+        Class::Final => Next::FailTask,
+        Class::Fatal => Next::FailGoal,
+    }
+}
+
+/// `first`, doubled for every time it did not help, at most two minutes.
+pub fn backoff(times: u32, first: Span) -> Span {
+    let factor = 1u64 << times.saturating_sub(1).min(16);
+    Span(first.0.saturating_mul(factor).min(Span::secs(120).0))
+}
+
+/// What a person can do about a stop that ended a goal or a task.
+pub fn hint(stop: StopReason) -> &'static str {
+    match stop {
+        StopReason::Auth => {
+            "set ANTHROPIC_API_KEY, or log in with `claude`, then `claudecluster retry`"
+        }
+        StopReason::Budget => {
+            "raise the limit with --budget or `budgetUsd`, then `claudecluster retry`"
+        }
+        StopReason::TurnLimit => "split the task into smaller ones and submit them as a new goal",
+        StopReason::SpawnFailed => "`claudecluster doctor` says what is missing",
+        StopReason::Resources => "free some space or memory, then `claudecluster retry`",
+        StopReason::Overloaded => "the provider is overloaded; `claudecluster retry` later",
+        StopReason::Timeout | StopReason::Silent | StopReason::StartTimeout => {
+            "`claudecluster logs` shows how far it came; raise `timeouts` or `claudecluster retry`"
+        }
+        StopReason::GateFailed | StopReason::ExitStatus => {
+            "`claudecluster logs` shows the output; partial work is kept: `claudecluster diff`"
+        }
+        StopReason::Crashed
+        | StopReason::BrokenStream
+        | StopReason::Refused
+        | StopReason::PermissionDenied
+        | StopReason::InvalidAnswer
+        | StopReason::ChangesRefused
+        | StopReason::DaemonRestart
+        | StopReason::Cancelled => "`claudecluster logs` shows what happened",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stop: StopReason, failures: u32, overloads: u32, expected: Next) {
+        let task = TaskSpec::new("t", "do it");
+        let next = after(stop, &task, &Policy::default(), failures, overloads, None);
+        assert_eq!(
+            next, expected,
+            "{stop:?} after {failures} failures, {overloads} overloads"
+        );
+    }
+
+    #[test]
+    fn each_reason_has_its_policy() {
+        check(StopReason::Crashed, 1, 0, Next::Retry(Span(500)));
+        check(StopReason::Crashed, 2, 0, Next::Retry(Span(1000)));
+        check(StopReason::Crashed, 3, 0, Next::FailTask);
+        check(StopReason::GateFailed, 1, 0, Next::Retry(Span(0)));
+        check(StopReason::GateFailed, 3, 0, Next::FailTask);
+        check(StopReason::DaemonRestart, 9, 0, Next::Retry(Span(0)));
+        check(StopReason::Overloaded, 9, 3, Next::Retry(Span::secs(8)));
+        check(StopReason::Overloaded, 0, 21, Next::FailTask);
+        check(StopReason::Refused, 1, 0, Next::FailTask);
+        check(StopReason::Auth, 1, 0, Next::FailGoal);
+    }
+
+    #[test]
+    fn programs_are_run_again_only_where_the_plan_asks() {
+        let mut task = TaskSpec::new("t", "");
+        task.run = Some(claudecluster_protocol::plan::Command::Shell("make".into()));
+        let policy = Policy::default();
+        let stop = StopReason::ExitStatus;
+        assert_eq!(after(stop, &task, &policy, 1, 0, None), Next::FailTask);
+        task.retries = Some(1);
+        assert_eq!(
+            after(stop, &task, &policy, 1, 0, None),
+            Next::Retry(Span(0))
+        );
+        assert_eq!(after(stop, &task, &policy, 2, 0, None), Next::FailTask);
+    }
+
+    #[test]
+    fn the_provider_decides_how_long_to_wait() {
+        let task = TaskSpec::new("t", "do it");
+        let next = after(
+            StopReason::Overloaded,
+            &task,
+            &Policy::default(),
+            0,
+            1,
+            Some(Span::secs(300)),
+        );
+        assert_eq!(next, Next::Retry(Span::secs(300)));
+    }
+}

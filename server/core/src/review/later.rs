@@ -1,0 +1,76 @@
+use crate::merge::{Merge, Region, Side, merge3};
+
+/// A later result for a file that already has a proposal.
+#[derive(Debug)]
+pub struct Later<'a> {
+    merge: Merge<'a>,
+}
+
+/// Merges `new`, a later result that started from `base`, into `proposed`.
+///
+/// `base` is the text the later result itself started from. Where that is not the base of the
+/// review (the task began on top of others' work, or after the developer typed on), only what the
+/// task changed comes in.
+pub fn later<'a>(base: &'a str, proposed: &'a str, new: &'a str) -> Later<'a> {
+    Later {
+        merge: merge3(base, proposed, new),
+    }
+}
+
+impl<'a> Later<'a> {
+    /// The new proposed text, if the two results do not conflict.
+    pub fn clean(&self) -> Option<String> {
+        self.merge.clean()
+    }
+
+    /// Both results, and the earlier one's text where they conflict. What the developer has decided
+    /// is part of the earlier text, so this is the one to go on with.
+    pub fn taken_ours(&self) -> String {
+        self.merge.with_conflicts_as(Side::Ours)
+    }
+
+    /// Both results, and the later one's text where they conflict: the alternative to show.
+    pub fn taken_theirs(&self) -> String {
+        self.merge.with_conflicts_as(Side::Theirs)
+    }
+
+    /// Where the two results conflict. Ours is the earlier result, theirs the later one.
+    pub fn conflicts(&self) -> impl Iterator<Item = &Region> {
+        self.merge.conflicts()
+    }
+
+    /// The merge itself, for the texts of its regions.
+    pub fn merge(&self) -> &Merge<'a> {
+        &self.merge
+    }
+}
+
+/// What undoing gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Undone {
+    /// The text as if the landing had not happened. Where what has been typed since touches what
+    /// landed, the text as it is now.
+    pub text: String,
+    /// How many places were left because of that.
+    pub conflicts: usize,
+}
+
+/// Takes back a landing that turned `before` into `after`, keeping what has been typed into
+/// `current` since: a merge with the sides exchanged. Undoing that result again
+/// (`undo(current, text, text)`) is redo.
+///
+/// The base of the review moved with the landing; it goes back by the same function, with the
+/// base's texts from before and after.
+///
+/// ```
+/// use claudecluster_core::review::undo;
+/// let undone = undo("a\nb\nc\n", "a\nB\nc\n", "a\nB\nc\ntyped\n");
+/// assert_eq!((undone.text.as_str(), undone.conflicts), ("a\nb\nc\ntyped\n", 0));
+/// ```
+pub fn undo(before: &str, after: &str, current: &str) -> Undone {
+    let merge = merge3(after, current, before);
+    Undone {
+        text: merge.with_conflicts_as(Side::Ours),
+        conflicts: merge.conflicts().count(),
+    }
+}

@@ -1,0 +1,384 @@
+//! Review of one file: which changes are proposed, how each stands against the text that is there
+//! now, and what a decision makes of the texts.
+//!
+//! The state of a file in review is a pair of texts, `base` and `proposed`: the proposal is the
+//! change from the one to the other. The third text, `current`, is not part of the state: it is
+//! what the editor or the disk has at this moment. Every question is answered by a three-way merge
+//! of the three, so nothing is stored that could drift:
+//!
+//! - a *hunk* is one change from `base` to `proposed`; see [`HunkState`] for how it can stand;
+//! - *accepting* hunks gives a new `current`, and moves `base` towards `proposed` once that text has
+//!   been observed;
+//! - *rejecting* hunks moves `proposed` back towards `base` and touches nothing else;
+//! - *resolving* a conflict puts a chosen text into all three;
+//! - there is nothing left to decide when `base` and `proposed` are equal.
+//!
+//! ```
+//! use claudecluster_core::review::{HunkState, Review};
+//!
+//! let base = "fn main() {\n    run();\n}\n\nfn run() {}\n";
+//! let proposed = "fn main() {\n    run(1);\n}\n\nfn run(n: u32) {}\n";
+//! // The developer typed a line at the top meanwhile.
+//! let current = "// entry\n\nfn main() {\n    run();\n}\n\nfn run() {}\n";
+//!
+//! let review = Review::new(base, current, proposed);
+//! let [first, second] = review.hunks() else { unreachable!() };
+//! assert_eq!((first.state, first.current.clone()), (HunkState::Clean, 3..4));
+//! assert_eq!(review.new_text(first), "    run(1);\n");
+//!
+//! let accepted = review.accept(&[first.key]);
+//! assert_eq!(accepted.current, "// entry\n\nfn main() {\n    run(1);\n}\n\nfn run() {}\n");
+//!
+//! // Once the editor shows that text, the pair moves on; the other hunk keeps its key.
+//! let review = Review::new(&accepted.base, &accepted.current, proposed);
+//! assert_eq!(review.hunks().len(), 1);
+//! assert_eq!(review.hunks()[0].key, second.key);
+//! ```
+
+mod key;
+mod later;
+mod provenance;
+mod shown;
+
+use std::{collections::BTreeSet, fmt, ops::Range, str::FromStr};
+
+pub use later::{Later, Undone, later, undo};
+pub use provenance::{Contribution, provenance};
+
+use crate::{
+    diff::{Lines, Purpose, Vocabulary, splice},
+    merge::{Merge, Region, RegionKind, Side},
+    text::LineEnding,
+};
+
+/// Names a hunk within one file's review.
+///
+/// It is a hash of the lines that go, the lines that come, the unchanged lines directly above and
+/// below, and a count that tells equal places apart. So it does not depend on positions or on the
+/// current text, and a decision on one hunk leaves the keys of the others as they are. It is the
+/// same in every process and on every machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct HunkKey(pub u64);
+
+impl fmt::Display for HunkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for HunkKey {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(s, 16).map(Self)
+    }
+}
+
+/// How a hunk stands against the current text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HunkState {
+    /// The lines it replaces are still there and nothing that touches them has changed.
+    Clean,
+    /// The current text already has what it proposes.
+    Present,
+    /// The current text has something else there, or right beside it.
+    Conflict,
+}
+
+/// A proposed change. Ranges are of lines that end at `\n`; see [`Review::current_bytes`] for
+/// offsets that can be turned into editor positions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hunk {
+    /// Its name.
+    pub key: HunkKey,
+    /// The lines it replaces in the base.
+    pub base: Range<u32>,
+    /// The lines it has in the proposed text.
+    pub proposed: Range<u32>,
+    /// Where it stands in the current text. For a clean hunk the lines it replaces; otherwise the
+    /// whole stretch that would have to be decided, which several hunks can share.
+    pub current: Range<u32>,
+    /// How it stands.
+    pub state: HunkState,
+    /// The region of the merge it belongs to.
+    region: usize,
+}
+
+/// Why a hunk was left as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum Refused {
+    /// No hunk has this key: it was decided before, or the proposal has changed.
+    #[error("there is no such hunk any more")]
+    Unknown,
+    /// The hunk conflicts with the current text.
+    #[error("the text it replaces has changed")]
+    Conflict,
+    /// The hunk is not in the current text yet.
+    #[error("the text does not have it")]
+    Missing,
+}
+
+/// What accepting gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// The current text with the hunks in it.
+    pub current: String,
+    /// The base from the moment on at which that text has been observed.
+    pub base: String,
+    /// Hunks that were left as they are.
+    pub refused: Vec<(HunkKey, Refused)>,
+}
+
+/// What observing landed hunks gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settled {
+    /// The base with the hunks that the current text has.
+    pub base: String,
+    /// Hunks that were left as they are.
+    pub refused: Vec<(HunkKey, Refused)>,
+}
+
+/// What rejecting gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejected {
+    /// The proposed text without the hunks.
+    pub proposed: String,
+    /// Keys that name no hunk.
+    pub refused: Vec<(HunkKey, Refused)>,
+}
+
+/// What resolving a conflict gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resolved {
+    /// The current text with the chosen text in the conflict's place.
+    pub current: String,
+    /// The base with the chosen text.
+    pub base: String,
+    /// The proposed text with the chosen text.
+    pub proposed: String,
+    /// The hunks this decides: all that share the stretch.
+    pub keys: Vec<HunkKey>,
+}
+
+/// A file in review, seen against its current text.
+#[derive(Debug)]
+pub struct Review<'a> {
+    merge: Merge<'a>,
+    hunks: Vec<Hunk>,
+}
+
+/// The hunks of `base` → `proposed`, each judged against `current`.
+pub fn hunks(base: &str, current: &str, proposed: &str) -> Vec<Hunk> {
+    Review::new(base, current, proposed).hunks
+}
+
+impl<'a> Review<'a> {
+    /// Compares the three texts.
+    pub fn new(base: &'a str, current: &'a str, proposed: &'a str) -> Self {
+        let (base, current, proposed) =
+            (Lines::new(base), Lines::new(current), Lines::new(proposed));
+        let mut vocabulary = Vocabulary::new(base.len() as usize * 2);
+        let b = vocabulary.tokens(&base);
+        let c = vocabulary.tokens(&current);
+        let p = vocabulary.tokens(&proposed);
+        let typed = vocabulary.diff(&b, &c, Purpose::Merging);
+        let changes = vocabulary.diff(&b, &p, Purpose::Merging);
+        let keys = key::keys(&base, &proposed, &b, &p, vocabulary.size(), &changes);
+        let merge = Merge::with_changes(base, current, proposed, &typed, changes);
+        let mut hunks = place(&merge, &keys);
+        shown::place_for_reading(&mut hunks, &merge, &vocabulary, &b, &p);
+        Self { merge, hunks }
+    }
+
+    /// The hunks, in the order of their lines.
+    pub fn hunks(&self) -> &[Hunk] {
+        &self.hunks
+    }
+
+    /// The hunk with this key.
+    pub fn hunk(&self, key: HunkKey) -> Option<&Hunk> {
+        self.hunks.iter().find(|hunk| hunk.key == key)
+    }
+
+    /// The merge everything is derived from: ours is the current text, theirs the proposed one.
+    pub fn merge(&self) -> &Merge<'a> {
+        &self.merge
+    }
+
+    /// The stretch of all three texts that [`Review::resolve`] decides: more than the hunk itself
+    /// where it conflicts. Ours is the current text, theirs the proposed one.
+    pub fn region(&self, hunk: &Hunk) -> Region {
+        let region = self.merge.regions().get(hunk.region).cloned();
+        let own = Region {
+            kind: RegionKind::Theirs,
+            base: hunk.base.clone(),
+            ours: hunk.current.clone(),
+            theirs: hunk.proposed.clone(),
+            their_changes: 0..0,
+        };
+        match hunk.state {
+            HunkState::Clean => own,
+            HunkState::Present | HunkState::Conflict => region.unwrap_or(own),
+        }
+    }
+
+    /// The lines the current text has where the hunk stands.
+    pub fn old_text(&self, hunk: &Hunk) -> &'a str {
+        self.merge.ours.get(&hunk.current)
+    }
+
+    /// The lines the hunk replaces, as they are in the base.
+    pub fn base_text(&self, hunk: &Hunk) -> &'a str {
+        self.merge.base.get(&hunk.base)
+    }
+
+    /// The lines the hunk puts there.
+    pub fn new_text(&self, hunk: &Hunk) -> &'a str {
+        self.merge.theirs.get(&hunk.proposed)
+    }
+
+    /// Byte offsets of [`Hunk::current`].
+    pub fn current_bytes(&self, hunk: &Hunk) -> Range<usize> {
+        self.merge.ours.bytes(&hunk.current)
+    }
+
+    /// Puts hunks into the current text. Hunks that conflict are left and reported; hunks that are
+    /// there already count as accepted.
+    pub fn accept(&self, keys: &[HunkKey]) -> Accepted {
+        let (chosen, refused) = self.choose(keys, |state| match state {
+            HunkState::Clean | HunkState::Present => Ok(()),
+            HunkState::Conflict => Err(Refused::Conflict),
+        });
+        let clean = chosen.iter().filter(|hunk| hunk.state == HunkState::Clean);
+        Accepted {
+            current: splice(
+                &self.merge.ours,
+                clean.map(|hunk| (hunk.current.clone(), self.new_text(hunk))),
+            ),
+            base: self.base_with(&chosen),
+            refused,
+        }
+    }
+
+    /// Moves the base over hunks that the current text has, however they came there.
+    pub fn settle(&self, keys: &[HunkKey]) -> Settled {
+        let (chosen, refused) = self.choose(keys, |state| match state {
+            HunkState::Present => Ok(()),
+            HunkState::Clean => Err(Refused::Missing),
+            HunkState::Conflict => Err(Refused::Conflict),
+        });
+        Settled {
+            base: self.base_with(&chosen),
+            refused,
+        }
+    }
+
+    /// Takes hunks out of the proposal, in whatever state they are.
+    pub fn reject(&self, keys: &[HunkKey]) -> Rejected {
+        let (chosen, refused) = self.choose(keys, |_| Ok(()));
+        let old = chosen
+            .iter()
+            .map(|hunk| (hunk.proposed.clone(), self.base_text(hunk)));
+        Rejected {
+            proposed: splice(&self.merge.theirs, old),
+            refused,
+        }
+    }
+
+    /// Decides the stretch a hunk stands in: `text` takes its place in all three texts. Text that
+    /// lacks a line ending where more lines follow gets one.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if there is no such hunk.
+    pub fn resolve(&self, key: HunkKey, text: &str) -> Result<Resolved, Refused> {
+        let hunk = self.hunk(key).ok_or(Refused::Unknown)?;
+        let region = self.region(hunk);
+        let put = |lines: &Lines<'a>, range: &Range<u32>| {
+            let text = self.closed(text, range.end < lines.len());
+            splice(lines, [(range.clone(), text.as_str())])
+        };
+        Ok(Resolved {
+            current: put(&self.merge.ours, &region.ours),
+            base: put(&self.merge.base, &region.base),
+            proposed: put(&self.merge.theirs, &region.theirs),
+            keys: self
+                .hunks
+                .iter()
+                .filter(|other| other.region == hunk.region)
+                .map(|other| other.key)
+                .collect(),
+        })
+    }
+
+    /// `text`, with a line ending in the file's style if more lines follow it.
+    fn closed(&self, text: &str, more_follows: bool) -> String {
+        let mut text = text.to_owned();
+        if more_follows && !text.is_empty() && !text.ends_with('\n') {
+            let style = match LineEnding::of(self.merge.ours.text()) {
+                Some(LineEnding::CrLf) => LineEnding::CrLf,
+                _ => LineEnding::Lf,
+            };
+            text.push_str(style.as_str());
+        }
+        text
+    }
+
+    /// The hunks with these keys in the order of their lines, and the keys that are refused.
+    fn choose(
+        &self,
+        keys: &[HunkKey],
+        judge: impl Fn(HunkState) -> Result<(), Refused>,
+    ) -> (Vec<&Hunk>, Vec<(HunkKey, Refused)>) {
+        let asked: BTreeSet<HunkKey> = keys.iter().copied().collect();
+        let mut found = BTreeSet::new();
+        let (mut chosen, mut refused) = (Vec::new(), Vec::new());
+        for hunk in self.hunks.iter().filter(|hunk| asked.contains(&hunk.key)) {
+            found.insert(hunk.key);
+            match judge(hunk.state) {
+                Ok(()) => chosen.push(hunk),
+                Err(why) => refused.push((hunk.key, why)),
+            }
+        }
+        let unknown = keys.iter().filter(|key| found.insert(**key));
+        refused.extend(unknown.map(|&key| (key, Refused::Unknown)));
+        (chosen, refused)
+    }
+
+    fn base_with(&self, hunks: &[&Hunk]) -> String {
+        let new = hunks
+            .iter()
+            .map(|hunk| (hunk.base.clone(), self.new_text(hunk)));
+        splice(&self.merge.base, new)
+    }
+}
+
+/// Makes a hunk of every change of the proposal.
+fn place(merge: &Merge<'_>, keys: &[HunkKey]) -> Vec<Hunk> {
+    let mut hunks = Vec::with_capacity(keys.len());
+    for (index, region) in merge.regions().iter().enumerate() {
+        let state = match region.kind {
+            RegionKind::Unchanged | RegionKind::Ours => continue,
+            RegionKind::Theirs => HunkState::Clean,
+            RegionKind::Both => HunkState::Present,
+            RegionKind::Conflict => HunkState::Conflict,
+        };
+        for at in region.their_changes.clone() {
+            let change = &merge.their_changes()[at];
+            hunks.push(Hunk {
+                key: keys[at],
+                base: change.old.clone(),
+                proposed: change.new.clone(),
+                current: region.ours.clone(),
+                state,
+                region: index,
+            });
+        }
+    }
+    hunks
+}
+
+/// One side's text of the merge `base`, `current`, `proposed` in which every clean hunk has landed
+/// and every conflict is as `side` has it.
+pub fn merged(base: &str, current: &str, proposed: &str, side: Side) -> String {
+    crate::merge::merge3(base, current, proposed).with_conflicts_as(side)
+}

@@ -1,0 +1,51 @@
+//! Where a hunk is shown.
+//!
+//! Merging places every change as low as it can stand, as git does, so that verdicts are git's. An
+//! added function then often starts with the comment of the one below it. Hunks that only add or
+//! only remove lines are moved up to where people expect them, as `git diff` does it; the text they
+//! make is the same.
+
+use std::ops::Range;
+
+use imara_diff::Token;
+
+use super::{Hunk, HunkState};
+use crate::{
+    diff::Vocabulary,
+    merge::{Merge, RegionKind},
+};
+
+/// Moves each clean hunk to its best place within the unchanged lines above it.
+pub(super) fn place_for_reading(
+    hunks: &mut [Hunk],
+    merge: &Merge<'_>,
+    vocabulary: &Vocabulary<'_>,
+    base: &[Token],
+    proposed: &[Token],
+) {
+    for hunk in hunks.iter_mut().filter(|h| h.state == HunkState::Clean) {
+        let (tokens, lines) = match (hunk.base.is_empty(), hunk.proposed.is_empty()) {
+            (true, false) => (proposed, &hunk.proposed),
+            (false, true) => (base, &hunk.base),
+            _ => continue,
+        };
+        let room = room_above(merge, hunk.region);
+        let by = vocabulary.best_raise(tokens, lines, room);
+        let raise = |range: &mut Range<u32>| {
+            range.start = range.start.saturating_sub(by);
+            range.end = range.end.saturating_sub(by);
+        };
+        raise(&mut hunk.base);
+        raise(&mut hunk.proposed);
+        raise(&mut hunk.current);
+    }
+}
+
+/// How many lines above a region nobody changed, less one to keep it apart from what is above them.
+fn room_above(merge: &Merge<'_>, region: usize) -> u32 {
+    region
+        .checked_sub(1)
+        .and_then(|above| merge.regions().get(above))
+        .filter(|above| above.kind == RegionKind::Unchanged)
+        .map_or(0, |above| above.base.len() as u32 - 1)
+}

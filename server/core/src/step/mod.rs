@@ -1,0 +1,292 @@
+//! The one function that decides: [`step`] takes what happened and says what to do about it.
+//!
+//! The order of what it returns is the order in which the driver carries it out. Facts
+//! ([`Effect::Record`]) are applied to the state as they are decided, and the driver makes them
+//! durable before it does anything that stands after them.
+
+mod planning;
+mod recover;
+mod result;
+mod running;
+mod steer;
+
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span,
+    StopReason, TaskId, Timestamp, Usd,
+    event::{AttemptOutcome, ProposedFile},
+    goal::{GateResult, Usage},
+};
+
+use crate::{
+    lifecycle::{Goal, State},
+    policy::Policy,
+};
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Somebody asks for something. The identifier is [`State::next_goal_id`]'s.
+    Submit {
+        /// The new goal's identifier.
+        goal: GoalId,
+        /// What is asked for.
+        spec: Box<GoalSpec>,
+    },
+    /// The workspace was captured, or could not be.
+    Snapshot {
+        /// The goal.
+        goal: GoalId,
+        /// The manifest, the number of files, the unsaved buffers.
+        result: Result<(BlobId, u32, Vec<RelPath>), ErrorBody>,
+    },
+    /// A planning session left its transcript.
+    PlannerTranscript {
+        /// The goal.
+        goal: GoalId,
+        /// The transcript.
+        transcript: BlobId,
+    },
+    /// A planning session answered.
+    PlanAnswer {
+        /// The goal.
+        goal: GoalId,
+        /// The plan, or why the answer is not even one.
+        answer: Result<Box<Plan>, String>,
+        /// The session, for forking.
+        session: Option<String>,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// A planning session stopped short.
+    PlanStopped {
+        /// The goal.
+        goal: GoalId,
+        /// Why.
+        stop: StopReason,
+        /// The reason in words.
+        summary: String,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// Somebody approves the plan, edited or as it is.
+    Approve {
+        /// The goal.
+        goal: GoalId,
+        /// The plan as edited.
+        plan: Option<Box<Plan>>,
+    },
+    /// An attempt ended.
+    Attempt {
+        /// The goal.
+        goal: GoalId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: AttemptId,
+        /// How.
+        outcome: Box<AttemptOutcome>,
+    },
+    /// The tasks' changes were merged, or could not be.
+    Merged {
+        /// The goal.
+        goal: GoalId,
+        /// The proposal.
+        result: Result<Vec<ProposedFile>, ErrorBody>,
+    },
+    /// The goal's gates ran.
+    Gates {
+        /// The goal.
+        goal: GoalId,
+        /// What each said.
+        results: Vec<GateResult>,
+    },
+    /// A verdict was carried out and observed.
+    Reviewed {
+        /// The goal.
+        goal: GoalId,
+        /// The facts, all of them [`EventBody::Reviewed`].
+        facts: Vec<EventBody>,
+    },
+    /// Everything clean was landed, as `apply` asks.
+    Applied {
+        /// The goal.
+        goal: GoalId,
+        /// [`EventBody::Applied`].
+        fact: EventBody,
+    },
+    /// Somebody cancels a goal.
+    Cancel {
+        /// The goal.
+        goal: GoalId,
+    },
+    /// Somebody wants failed tasks tried again.
+    Retry {
+        /// The goal.
+        goal: GoalId,
+        /// Only this task.
+        task: Option<TaskId>,
+    },
+    /// A moment asked for with [`Effect::WakeAt`] has come.
+    Tick,
+    /// The daemon has started and the journal is replayed.
+    Recover,
+}
+
+/// What to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Make this fact durable, then tell everybody.
+    Record(GoalId, EventBody),
+    /// Capture the workspace.
+    Snapshot(GoalId),
+    /// Start a planning session.
+    Plan {
+        /// The goal.
+        goal: GoalId,
+        /// What was wrong with the last answer.
+        repair: Vec<String>,
+        /// How long to wait first.
+        delay: Span,
+    },
+    /// Start an attempt.
+    Start {
+        /// The goal.
+        goal: GoalId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// End every process of the goal.
+    Stop(GoalId),
+    /// Merge the tasks' changes into one proposal.
+    Merge(GoalId),
+    /// Run the goal's gates on the merged result.
+    Gates(GoalId),
+    /// Land everything clean: the goal was submitted with `apply`.
+    Land(GoalId),
+    /// Delete what the goal no longer needs: its layers and its agents' homes.
+    Tidy(GoalId),
+    /// Come back with [`Input::Tick`] at this moment.
+    WakeAt(Timestamp),
+}
+
+/// Decides what follows from `input`.
+///
+/// # Errors
+///
+/// What was asked for cannot be done in the state the goal is in. The state is unchanged.
+pub fn step(
+    state: &mut State,
+    input: Input,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Vec<Effect>, ErrorBody> {
+    let mut turn = Turn {
+        state,
+        now,
+        policy,
+        effects: Vec::new(),
+    };
+    turn.take(input)?;
+    Ok(turn.effects)
+}
+
+/// One turn of the loop.
+struct Turn<'a> {
+    state: &'a mut State,
+    now: Timestamp,
+    policy: &'a Policy,
+    effects: Vec<Effect>,
+}
+
+impl Turn<'_> {
+    fn take(&mut self, input: Input) -> Result<(), ErrorBody> {
+        match input {
+            Input::Submit { goal, spec } => self.submit(goal, spec)?,
+            Input::Snapshot { goal, result } => self.snapshot_done(&goal, result),
+            Input::PlannerTranscript { goal, transcript } => {
+                self.record(&goal, EventBody::PlannerTranscript { transcript });
+            }
+            Input::PlanAnswer {
+                goal,
+                answer,
+                session,
+                usage,
+            } => {
+                self.plan_answer(&goal, answer, session, usage);
+            }
+            Input::PlanStopped {
+                goal,
+                stop,
+                summary,
+                usage,
+            } => {
+                self.plan_stopped(&goal, stop, summary, usage);
+            }
+            Input::Approve { goal, plan } => self.approve(&goal, plan)?,
+            Input::Attempt {
+                goal,
+                task,
+                attempt,
+                outcome,
+            } => {
+                self.attempt_ended(&goal, &task, attempt, *outcome);
+            }
+            Input::Merged { goal, result } => self.merged(&goal, result),
+            Input::Gates { goal, results } => self.gated(&goal, results),
+            Input::Reviewed { goal, facts } => self.reviewed(&goal, facts)?,
+            Input::Applied { goal, fact } => self.record(&goal, fact),
+            Input::Cancel { goal } => self.cancel(&goal)?,
+            Input::Retry { goal, task } => self.retry(&goal, task.as_ref())?,
+            Input::Tick => self.tick(),
+            Input::Recover => self.recover(),
+        }
+        self.schedule();
+        Ok(())
+    }
+
+    fn record(&mut self, goal: &GoalId, body: EventBody) {
+        self.state.apply(goal, self.now, &body);
+        self.effects.push(Effect::Record(goal.clone(), body));
+    }
+
+    fn goal(&self, id: &GoalId) -> Result<&Goal, ErrorBody> {
+        self.state.goal(id).ok_or_else(|| unknown_goal(id))
+    }
+
+    /// The goal, if it is in this state: answers of work that was cancelled meanwhile are dropped.
+    fn goal_in(&self, id: &GoalId, state: GoalState) -> Option<&Goal> {
+        self.state.goal(id).filter(|goal| goal.state == state)
+    }
+
+    fn change(&mut self, goal: &GoalId, state: GoalState, error: Option<ErrorBody>) {
+        self.record(goal, EventBody::GoalChanged { state, error });
+        // A failed or cancelled goal can be tried again and keeps what it built.
+        if matches!(state, GoalState::Landed | GoalState::Rejected) {
+            self.effects.push(Effect::Tidy(goal.clone()));
+        }
+    }
+}
+
+/// The cost limit of a goal.
+pub fn budget(goal: &Goal, policy: &Policy) -> Option<Usd> {
+    goal.spec
+        .budget_usd
+        .or_else(|| goal.plan.as_ref().and_then(|plan| plan.budget_usd))
+        .or(policy.budget)
+}
+
+/// The error for a goal that is not there.
+pub fn unknown_goal(id: &GoalId) -> ErrorBody {
+    ErrorBody::user(format!("there is no goal {:?}", id.as_str()))
+        .hint("`claudecluster goals` lists them")
+}
+
+fn wrong_state(goal: &Goal, why: &str) -> ErrorBody {
+    ErrorBody::user(format!(
+        "goal {} is {}: {why}",
+        goal.id,
+        goal.state.as_str()
+    ))
+}

@@ -1,0 +1,196 @@
+//! From submission to an approved plan.
+
+use claudecluster_protocol::{
+    BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
+    goal::Usage,
+};
+
+use super::{Effect, Turn, wrong_state};
+use crate::{
+    plan,
+    policy::{self, Next},
+};
+
+impl Turn<'_> {
+    pub(super) fn submit(&mut self, goal: GoalId, spec: Box<GoalSpec>) -> Result<(), ErrorBody> {
+        if spec.prompt.trim().is_empty() && spec.plan.is_none() {
+            return Err(ErrorBody::user("the goal is empty")
+                .hint("say what should be done: claudecluster run \"add tests for the parser\""));
+        }
+        if let Some(given) = &spec.plan {
+            plan::check(given).map_err(|problems| {
+                let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
+                    .hint("correct the plan and submit it again")
+            })?;
+        }
+        if spec.jobs == Some(0) {
+            return Err(ErrorBody::user("--jobs must be at least 1"));
+        }
+        let deadline = spec.timeout;
+        self.record(&goal, EventBody::GoalSubmitted { spec });
+        if let Some(timeout) = deadline {
+            self.effects.push(Effect::WakeAt(self.now.plus(timeout)));
+        }
+        self.effects.push(Effect::Snapshot(goal));
+        Ok(())
+    }
+
+    pub(super) fn snapshot_done(
+        &mut self,
+        id: &GoalId,
+        result: Result<(BlobId, u32, Vec<RelPath>), ErrorBody>,
+    ) {
+        let Some(goal) = self.goal_in(id, GoalState::Submitted) else {
+            return;
+        };
+        let given = goal.spec.plan.clone();
+        match result {
+            Err(error) => self.change(id, GoalState::Failed, Some(error)),
+            Ok((manifest, files, unsaved)) => {
+                self.record(
+                    id,
+                    EventBody::SnapshotTaken {
+                        manifest,
+                        files,
+                        unsaved,
+                    },
+                );
+                self.change(id, GoalState::Planning, None);
+                match given {
+                    Some(plan) => self.planned(id, plan, None, Usage::default()),
+                    None => self.plan(id, Vec::new(), Span(0)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn plan(&mut self, goal: &GoalId, repair: Vec<String>, delay: Span) {
+        self.effects.push(Effect::Plan {
+            goal: goal.clone(),
+            repair,
+            delay,
+        });
+    }
+
+    pub(super) fn plan_answer(
+        &mut self,
+        id: &GoalId,
+        answer: Result<Box<Plan>, String>,
+        session: Option<String>,
+        usage: Usage,
+    ) {
+        let Some(goal) = self.goal_in(id, GoalState::Planning) else {
+            return;
+        };
+        let refusals = goal.plan_refusals;
+        let errors = match answer {
+            Err(error) => vec![error],
+            Ok(plan) => match plan::check(&plan) {
+                Ok(_) => return self.planned(id, *plan, session, usage),
+                Err(problems) => problems.iter().map(ToString::to_string).collect(),
+            },
+        };
+        self.record(
+            id,
+            EventBody::PlanRefused {
+                errors: errors.clone(),
+                session,
+                usage,
+            },
+        );
+        if refusals < self.policy.plan_repairs {
+            self.plan(id, errors, Span(0));
+        } else {
+            let error = ErrorBody::user(format!(
+                "the planner gave no valid plan in {} tries; the last one: {}",
+                refusals + 1,
+                errors.join("; ")
+            ))
+            .hint("state the goal more precisely, or write a plan file: claudecluster run --plan");
+            self.change(id, GoalState::Failed, Some(error));
+        }
+    }
+
+    pub(super) fn plan_stopped(
+        &mut self,
+        id: &GoalId,
+        stop: StopReason,
+        summary: String,
+        usage: Usage,
+    ) {
+        let Some(goal) = self.goal_in(id, GoalState::Planning) else {
+            return;
+        };
+        let tries = goal.plan_retries + 1;
+        let text = format!("planning stopped: {summary}");
+        self.record(
+            id,
+            EventBody::PlanningStopped {
+                stop,
+                summary,
+                usage,
+            },
+        );
+        // Planning is a task like any other to the retry policies.
+        let as_task = claudecluster_protocol::TaskSpec::new("plan", "plan");
+        match policy::after(stop, &as_task, self.policy, tries, tries, None) {
+            Next::Retry(delay) => self.plan(id, Vec::new(), delay),
+            Next::FailTask | Next::FailGoal => {
+                let error = ErrorBody::environment(text).hint(policy::hint(stop));
+                self.change(id, GoalState::Failed, Some(error));
+            }
+        }
+    }
+
+    pub(super) fn planned(
+        &mut self,
+        id: &GoalId,
+        plan: Plan,
+        session: Option<String>,
+        usage: Usage,
+    ) {
+        self.record(
+            id,
+            EventBody::Planned {
+                plan,
+                session,
+                usage,
+            },
+        );
+        let plan_only = self.state.goal(id).is_some_and(|goal| goal.spec.plan_only);
+        if plan_only || self.policy.approve_plans {
+            self.record(id, EventBody::ApprovalRequested);
+            self.change(id, GoalState::AwaitingApproval, None);
+        } else {
+            self.change(id, GoalState::Running, None);
+            self.advance(id);
+        }
+    }
+
+    pub(super) fn approve(
+        &mut self,
+        id: &GoalId,
+        plan: Option<Box<Plan>>,
+    ) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        if goal.state != GoalState::AwaitingApproval {
+            return Err(wrong_state(goal, "no plan of it waits for approval"));
+        }
+        if let Some(plan) = &plan {
+            plan::check(plan).map_err(|problems| {
+                let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
+            })?;
+        }
+        self.record(
+            id,
+            EventBody::PlanApproved {
+                plan: plan.map(|plan| *plan),
+            },
+        );
+        self.change(id, GoalState::Running, None);
+        self.advance(id);
+        Ok(())
+    }
+}

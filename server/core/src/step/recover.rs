@@ -1,0 +1,117 @@
+//! Taking up what the last daemon left.
+
+use claudecluster_protocol::{
+    AttemptId, GoalId, GoalState, Span, StopReason, TaskId, TaskState, Timestamp,
+    event::AttemptOutcome, goal::Usage,
+};
+
+use super::{Effect, Turn};
+use crate::lifecycle::State;
+
+/// How long a failed or cancelled goal keeps its layers: trying it again is then quick. Later it still
+/// works, from the artifacts.
+const KEEP_STOPPED: Span = Span::secs(7 * 24 * 60 * 60);
+
+impl Turn<'_> {
+    /// Takes up every goal where the last daemon left it.
+    pub(super) fn recover(&mut self) {
+        let ids: Vec<GoalId> = self.state.goals.keys().cloned().collect();
+        for id in ids {
+            self.recover_goal(&id);
+        }
+    }
+
+    pub(super) fn recover_goal(&mut self, id: &GoalId) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        if let Some(timeout) = goal.spec.timeout
+            && goal.state.is_active()
+        {
+            self.effects
+                .push(Effect::WakeAt(goal.submitted_at.plus(timeout)));
+        }
+        match goal.state {
+            GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
+            GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {
+                (_, Some(plan)) => {
+                    self.planned(id, plan, goal_session(self.state, id), Usage::default());
+                }
+                (true, None) => match self.state.goal(id).and_then(|g| g.spec.plan.clone()) {
+                    Some(plan) => self.planned(id, plan, None, Usage::default()),
+                    None => self.plan(id, Vec::new(), Span(0)),
+                },
+                (false, None) => self.effects.push(Effect::Snapshot(id.clone())),
+            },
+            GoalState::Running => self.recover_attempts(id),
+            GoalState::Merging => self.effects.push(Effect::Merge(id.clone())),
+            GoalState::Gating => self.effects.push(Effect::Gates(id.clone())),
+            GoalState::Proposed if goal.spec.apply && !goal.applied => {
+                self.effects.push(Effect::Land(id.clone()));
+            }
+            GoalState::Failed | GoalState::Cancelled => {
+                if self.now.since(goal.updated_at) > KEEP_STOPPED {
+                    self.effects.push(Effect::Tidy(id.clone()));
+                }
+                self.recover_attempts(id);
+                self.merge_leftovers(id);
+            }
+            GoalState::AwaitingApproval
+            | GoalState::Proposed
+            | GoalState::Landed
+            | GoalState::Rejected => {}
+        }
+    }
+
+    pub(super) fn recover_attempts(&mut self, id: &GoalId) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        let orphans: Vec<(TaskId, AttemptId)> = goal
+            .running()
+            .map(|(task, attempt)| (task.clone(), attempt.id))
+            .collect();
+        // Facts that stand between an attempt's end and its task's next state may have been lost with
+        // the daemon; they follow from what is there.
+        let undecided: Vec<TaskId> = goal
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.state == TaskState::Running && task.running().is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        let waits: Vec<Timestamp> = goal
+            .tasks
+            .values()
+            .filter_map(|task| task.not_before)
+            .collect();
+        for (task, attempt) in orphans {
+            let outcome = AttemptOutcome {
+                stop: Some(StopReason::DaemonRestart),
+                summary: "the daemon ended while the attempt ran".into(),
+                retry_after: None,
+                changes: Vec::new(),
+                usage: Usage::default(),
+                gates: Vec::new(),
+                session: None,
+                sandbox: None,
+                transcript: None,
+            };
+            self.attempt_ended(id, &task, attempt, outcome);
+        }
+        for task in undecided {
+            let last = self
+                .state
+                .goal(id)
+                .and_then(|goal| goal.tasks[&task].outcome().cloned());
+            if let Some((stop, outcome)) = last.and_then(|o| Some((o.stop?, o))) {
+                self.attempt_stopped(id, &task, stop, outcome.summary, outcome.retry_after);
+            }
+        }
+        self.effects.extend(waits.into_iter().map(Effect::WakeAt));
+        self.advance(id);
+    }
+}
+
+fn goal_session(state: &State, id: &GoalId) -> Option<String> {
+    state.goal(id).and_then(|goal| goal.planner_session.clone())
+}

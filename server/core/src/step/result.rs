@@ -1,0 +1,131 @@
+//! From merged changes to a decided goal.
+
+use claudecluster_protocol::{
+    ErrorBody, EventBody, GoalId, GoalState, TaskState, event::ProposedFile, goal::GateResult,
+};
+
+use super::{Effect, Turn};
+use crate::{lifecycle::FileEntry, policy};
+
+impl Turn<'_> {
+    pub(super) fn merged(&mut self, id: &GoalId, result: Result<Vec<ProposedFile>, ErrorBody>) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        let stopped = matches!(goal.state, GoalState::Failed | GoalState::Cancelled);
+        if goal.state != GoalState::Merging && !stopped {
+            return;
+        }
+        let failed: Vec<String> = goal
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.state == TaskState::Failed)
+            .map(|(id, task)| {
+                let why = task
+                    .outcome()
+                    .map(|o| o.summary.clone())
+                    .unwrap_or_default();
+                format!("task {id} failed: {}", first_line(&why))
+            })
+            .collect();
+        let hint = goal
+            .tasks
+            .values()
+            .find(|task| task.state == TaskState::Failed)
+            .and_then(|task| task.outcome()?.stop)
+            .map(policy::hint);
+        let has_gates =
+            !goal.spec.gates.is_empty() || goal.plan.as_ref().is_some_and(|p| !p.gates.is_empty());
+        let files = match result {
+            Ok(files) => files,
+            Err(error) => {
+                if !stopped {
+                    self.change(id, GoalState::Failed, Some(error));
+                }
+                return;
+            }
+        };
+        let nothing = files.is_empty();
+        self.record(id, EventBody::Proposed { files });
+        if stopped {
+            return;
+        }
+        if !failed.is_empty() {
+            let error = ErrorBody::user(failed.join("; "))
+                .hint(hint.unwrap_or("`claudecluster show` says more"));
+            self.change(id, GoalState::Failed, Some(error));
+        } else if has_gates {
+            self.change(id, GoalState::Gating, None);
+            self.effects.push(Effect::Gates(id.clone()));
+        } else {
+            self.propose(id, nothing);
+        }
+    }
+
+    pub(super) fn propose(&mut self, id: &GoalId, nothing: bool) {
+        if nothing {
+            // Nothing to decide: the workspace already is as the goal wants it.
+            return self.change(id, GoalState::Landed, None);
+        }
+        self.change(id, GoalState::Proposed, None);
+        if self.state.goal(id).is_some_and(|goal| goal.spec.apply) {
+            self.effects.push(Effect::Land(id.clone()));
+        }
+    }
+
+    pub(super) fn gated(&mut self, id: &GoalId, results: Vec<GateResult>) {
+        let Some(goal) = self.goal_in(id, GoalState::Gating) else {
+            return;
+        };
+        let nothing = goal.files.is_empty();
+        let failed: Vec<String> = results
+            .iter()
+            .filter(|gate| !gate.passed)
+            .map(|gate| match gate.status {
+                Some(status) => format!("`{}` exited with status {status}", gate.command),
+                None => format!("`{}` did not finish", gate.command),
+            })
+            .collect();
+        self.record(id, EventBody::Gated { results });
+        if failed.is_empty() {
+            self.propose(id, nothing);
+        } else {
+            let error = ErrorBody::user(format!("gate failed: {}", failed.join("; "))).hint(format!(
+                "`claudecluster show {id}` has its output; the work is kept: `claudecluster diff {id}`"
+            ));
+            self.change(id, GoalState::Failed, Some(error));
+        }
+    }
+
+    /// Takes the facts of a verdict that was carried out and observed.
+    pub(super) fn reviewed(&mut self, id: &GoalId, facts: Vec<EventBody>) -> Result<(), ErrorBody> {
+        self.goal(id)?;
+        for fact in facts {
+            self.record(id, fact);
+        }
+        let Some(goal) = self.state.goal(id) else {
+            return Ok(());
+        };
+        let settled = goal.files.iter().all(FileEntry::is_settled);
+        let landed = goal.files.iter().any(|entry| !entry.landings.is_empty());
+        let state = match goal.state {
+            GoalState::Proposed | GoalState::Landed | GoalState::Rejected => {
+                match (settled, landed) {
+                    (true, true) => GoalState::Landed,
+                    (true, false) => GoalState::Rejected,
+                    (false, _) => GoalState::Proposed,
+                }
+            }
+            // Deciding what a failed or cancelled goal left does not make it succeed.
+            other => other,
+        };
+        if state != goal.state {
+            self.change(id, state, None);
+        }
+        Ok(())
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

@@ -1,0 +1,270 @@
+//! Attempts: which start, what follows when they end, and when a goal's tasks are done.
+
+use claudecluster_protocol::{
+    AttemptId, ErrorBody, EventBody, GoalId, GoalState, Span, StopReason, TaskId, TaskState,
+    event::AttemptOutcome,
+};
+
+use super::{Effect, Turn, budget};
+use crate::{
+    policy::{self, Next},
+    schedule,
+};
+
+impl Turn<'_> {
+    pub(super) fn attempt_ended(
+        &mut self,
+        id: &GoalId,
+        task_id: &TaskId,
+        attempt: AttemptId,
+        outcome: AttemptOutcome,
+    ) {
+        let running = self.state.goal(id).and_then(|goal| goal.tasks.get(task_id));
+        if running
+            .and_then(|task| task.running())
+            .is_none_or(|a| a.id != attempt)
+        {
+            return;
+        }
+        let (stop, summary, retry_after) =
+            (outcome.stop, outcome.summary.clone(), outcome.retry_after);
+        let (task_id, outcome) = (task_id.clone(), outcome);
+        self.record(
+            id,
+            EventBody::AttemptEnded {
+                task_id: task_id.clone(),
+                attempt,
+                outcome,
+            },
+        );
+        if let Some(stop) = stop {
+            self.attempt_stopped(id, &task_id, stop, summary, retry_after);
+        }
+        self.advance(id);
+        self.merge_leftovers(id);
+    }
+
+    /// Once the last process of a goal that was stopped has ended: what its tasks have made is merged
+    /// into a proposal, so that nothing that was paid for is lost.
+    pub(super) fn merge_leftovers(&mut self, id: &GoalId) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        let stopped = matches!(goal.state, GoalState::Failed | GoalState::Cancelled);
+        if stopped && !goal.merged && goal.running().next().is_none() && goal.has_changes() {
+            self.effects.push(Effect::Merge(id.clone()));
+        }
+    }
+
+    pub(super) fn attempt_stopped(
+        &mut self,
+        id: &GoalId,
+        task_id: &TaskId,
+        stop: StopReason,
+        summary: String,
+        retry_after: Option<Span>,
+    ) {
+        // The tasks of a goal that was stopped have been cancelled already.
+        let Some(goal) = self.goal_in(id, GoalState::Running) else {
+            return;
+        };
+        let task = &goal.tasks[task_id];
+        let failures = task.stops(policy::counts);
+        let overloads = task.stops(|stop| stop == StopReason::Overloaded);
+        let next = policy::after(
+            stop,
+            &task.spec,
+            self.policy,
+            failures,
+            overloads,
+            retry_after,
+        );
+        let spread = jitter(id, task_id, failures + overloads);
+        match next {
+            Next::Retry(delay) => {
+                let wait = Span(delay.0 + delay.0 * spread / 400);
+                let not_before = self.now.plus(wait);
+                let task_id = task_id.clone();
+                self.record(
+                    id,
+                    EventBody::RetryScheduled {
+                        task_id,
+                        not_before,
+                        lesson: summary,
+                    },
+                );
+                if wait.0 > 0 {
+                    self.effects.push(Effect::WakeAt(not_before));
+                }
+            }
+            Next::FailTask => self.set_task(id, task_id, TaskState::Failed),
+            Next::FailGoal => {
+                self.set_task(id, task_id, TaskState::Failed);
+                let error = ErrorBody::environment(format!("task {task_id} stopped: {summary}"))
+                    .hint(policy::hint(stop));
+                self.abort(id, GoalState::Failed, Some(error));
+            }
+        }
+    }
+
+    pub(super) fn set_task(&mut self, id: &GoalId, task: &TaskId, state: TaskState) {
+        self.record(
+            id,
+            EventBody::TaskChanged {
+                task_id: task.clone(),
+                state,
+            },
+        );
+    }
+
+    /// Ends all work of a goal. What its tasks have made is merged and stays pending.
+    pub(super) fn abort(&mut self, id: &GoalId, state: GoalState, error: Option<ErrorBody>) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        let open: Vec<TaskId> = goal
+            .tasks
+            .iter()
+            .filter(|(_, task)| !task.state.is_terminal())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for task in &open {
+            self.set_task(id, task, TaskState::Cancelled);
+        }
+        self.change(id, state, error);
+        self.effects.push(Effect::Stop(id.clone()));
+        self.merge_leftovers(id);
+    }
+
+    /// Moves tasks and the goal on as far as facts allow, without starting anything.
+    pub(super) fn advance(&mut self, id: &GoalId) {
+        let Some(goal) = self.goal_in(id, GoalState::Running) else {
+            return;
+        };
+        let Some(graph) = goal.graph.clone() else {
+            let error = ErrorBody::internal("the plan has no graph").hint("submit the goal again");
+            return self.change(id, GoalState::Failed, Some(error));
+        };
+        for task_id in graph.order() {
+            let Some(goal) = self.state.goal(id) else {
+                return;
+            };
+            if goal.tasks[task_id].state != TaskState::Waiting {
+                continue;
+            }
+            let parents: Vec<TaskState> = graph
+                .parents(task_id)
+                .map(|parent| goal.tasks[parent].state)
+                .collect();
+            // A join needs all its parents; one that cannot come any more decides at once.
+            if parents.iter().all(|&state| state == TaskState::Succeeded) {
+                self.set_task(id, task_id, TaskState::Ready);
+            } else if parents
+                .iter()
+                .any(|&state| state.is_terminal() && state != TaskState::Succeeded)
+            {
+                self.set_task(id, task_id, TaskState::Skipped);
+            }
+        }
+        let done = self
+            .state
+            .goal(id)
+            .is_some_and(|goal| goal.tasks.values().all(|task| task.state.is_terminal()));
+        if done {
+            self.change(id, GoalState::Merging, None);
+            self.effects.push(Effect::Merge(id.clone()));
+        }
+    }
+
+    /// Starts what can start, over all goals, oldest goal first.
+    pub(super) fn schedule(&mut self) {
+        if let Some(until) = self.state.fleet.paused_until
+            && until > self.now
+        {
+            self.effects.push(Effect::WakeAt(until));
+            return;
+        }
+        let cap = self
+            .state
+            .fleet
+            .cap
+            .unwrap_or(u32::MAX)
+            .min(self.policy.max_parallel);
+        let mut free = (cap as usize).saturating_sub(
+            self.state
+                .goals
+                .values()
+                .map(|goal| goal.running().count())
+                .sum::<usize>(),
+        );
+        let running: Vec<GoalId> = self
+            .state
+            .goals
+            .values()
+            .filter(|goal| goal.state == GoalState::Running)
+            .map(|goal| goal.id.clone())
+            .collect();
+        for id in running {
+            if free == 0 {
+                return;
+            }
+            free -= self.start(&id, free);
+        }
+    }
+
+    /// Starts at most `free` tasks of a goal; returns how many.
+    pub(super) fn start(&mut self, id: &GoalId, free: usize) -> usize {
+        let Some(goal) = self.state.goal(id) else {
+            return 0;
+        };
+        if let Some(budget) = budget(goal, self.policy)
+            && goal.usage().cost_usd >= budget
+        {
+            let error = ErrorBody::user(format!("the cost limit of {budget} is reached"))
+                .hint(policy::hint(StopReason::Budget));
+            self.abort(id, GoalState::Failed, Some(error));
+            return 0;
+        }
+        let plan_limit = goal.plan.as_ref().and_then(|plan| plan.max_parallel);
+        let own = goal.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
+        let free = free.min(own.saturating_sub(goal.running().count()));
+        let picked = schedule::pick(goal, free, self.now);
+        for task_id in &picked {
+            let Some(goal) = self.state.goal(id) else {
+                break;
+            };
+            let tries = goal.tasks[task_id].attempts.len();
+            let attempt = AttemptId(u32::try_from(tries + 1).unwrap_or(u32::MAX));
+            let upstream = schedule::upstream(goal, task_id);
+            let task_id = task_id.clone();
+            self.record(
+                id,
+                EventBody::AttemptStarted {
+                    task_id: task_id.clone(),
+                    attempt,
+                    upstream,
+                },
+            );
+            self.effects.push(Effect::Start {
+                goal: id.clone(),
+                task: task_id,
+                attempt,
+            });
+        }
+        picked.len()
+    }
+}
+
+/// A number below 100 that differs between tasks and tries, so that retries of a fleet do not come
+/// back in step. Not random: a replayed decision must be the same decision.
+fn jitter(goal: &GoalId, task: &TaskId, tries: u32) -> u64 {
+    let seed = goal
+        .as_str()
+        .bytes()
+        .chain(task.as_str().bytes())
+        .chain(tries.to_le_bytes());
+    let hash = seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash % 100
+}

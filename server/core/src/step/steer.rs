@@ -1,0 +1,86 @@
+//! What people and the clock do to a goal that is under way.
+
+use claudecluster_protocol::{ErrorBody, GoalId, GoalState, TaskId, TaskState};
+
+use super::{Effect, Turn, wrong_state};
+
+impl Turn<'_> {
+    pub(super) fn cancel(&mut self, id: &GoalId) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        if goal.state.is_terminal() {
+            return Err(wrong_state(goal, "there is nothing to cancel"));
+        }
+        if goal.state == GoalState::Proposed {
+            return Err(wrong_state(goal, "its work is done")
+                .hint(format!("take it back with `claudecluster reject {id}`")));
+        }
+        self.abort(id, GoalState::Cancelled, None);
+        Ok(())
+    }
+
+    pub(super) fn retry(&mut self, id: &GoalId, only: Option<&TaskId>) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        if !matches!(goal.state, GoalState::Failed | GoalState::Cancelled) {
+            return Err(wrong_state(
+                goal,
+                "only a failed or cancelled goal can be tried again",
+            ));
+        }
+        if goal
+            .files
+            .iter()
+            .any(|entry| !entry.landings.is_empty() || entry.rejected > 0)
+        {
+            return Err(
+                wrong_state(goal, "part of its work has already been decided")
+                    .hint("submit the rest as a new goal"),
+            );
+        }
+        if goal.plan.is_none() {
+            self.change(id, GoalState::Submitted, None);
+            self.effects.push(Effect::Snapshot(id.clone()));
+            return Ok(());
+        }
+        if let Some(task) = only
+            && !goal.tasks.contains_key(task)
+        {
+            return Err(ErrorBody::user(format!("goal {id} has no task {task}"))
+                .hint(format!("`claudecluster show {id}` lists its tasks")));
+        }
+        let again: Vec<TaskId> = goal
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.state.is_terminal() && task.state != TaskState::Succeeded)
+            .filter(|(id, task)| {
+                only.is_none_or(|only| only == *id) || task.state == TaskState::Skipped
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.change(id, GoalState::Running, None);
+        for task in &again {
+            self.set_task(id, task, TaskState::Waiting);
+        }
+        self.advance(id);
+        Ok(())
+    }
+
+    pub(super) fn tick(&mut self) {
+        let late: Vec<GoalId> = self
+            .state
+            .goals
+            .values()
+            .filter(|goal| goal.state.is_active())
+            .filter(|goal| {
+                goal.spec
+                    .timeout
+                    .is_some_and(|t| goal.submitted_at.plus(t) <= self.now)
+            })
+            .map(|goal| goal.id.clone())
+            .collect();
+        for id in late {
+            let error = ErrorBody::user("the goal's time limit is reached")
+                .hint(format!("partial work is kept: `claudecluster diff {id}`"));
+            self.abort(&id, GoalState::Failed, Some(error));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+use std::ops::Range;
+
+use super::{LineIndex, Position, PositionEncoding};
+use crate::diff::{Lines, Purpose, diff};
+
+/// Replaces a range by a text. Positions are those of the text before any edit of the same list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TextEdit {
+    /// What is replaced.
+    pub range: Range<Position>,
+    /// What takes its place.
+    pub new_text: String,
+}
+
+/// Small edits that turn `old` into `new`: one for each group of changed lines, without what the
+/// old and new lines have in common at their start and end. In order, not overlapping.
+///
+/// ```
+/// use claudecluster_core::text::{Position, PositionEncoding, TextEdit, edits};
+/// let at = |line, character| Position { line, character };
+/// assert_eq!(
+///     edits("let x = 1;\nrest\n", "let x = 12;\nrest\n", PositionEncoding::Utf16),
+///     [TextEdit { range: at(0, 9)..at(0, 9), new_text: "2".to_owned() }],
+/// );
+/// ```
+pub fn edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
+    let (old_lines, new_lines) = (Lines::new(old), Lines::new(new));
+    let index = LineIndex::new(old);
+    diff(&old_lines, &new_lines, Purpose::Merging)
+        .into_iter()
+        .map(|change| {
+            let old_range = old_lines.bytes(&change.old);
+            let replacement = new_lines.get(&change.new);
+            let kept = common_ends(old, &old_range, replacement);
+            let range = old_range.start + kept.0..old_range.end - kept.1;
+            let end = replacement.len() - kept.1;
+            TextEdit {
+                range: index.range(&range, encoding),
+                new_text: replacement.get(kept.0..end).unwrap_or_default().to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// How many bytes at the start and at the end of `old[range]` and `new` are the same, cut back to
+/// places a position can name: between characters, and not inside a `\r\n` of the old text.
+fn common_ends(old: &str, range: &Range<usize>, new: &str) -> (usize, usize) {
+    let bytes = old.as_bytes();
+    let replaced = &bytes[range.clone()];
+    let nameable = |at: usize| {
+        old.is_char_boundary(at)
+            && !(at > 0 && bytes[at - 1] == b'\r' && bytes.get(at) == Some(&b'\n'))
+    };
+    let mut prefix = replaced
+        .iter()
+        .zip(new.as_bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
+    while prefix > 0 && !(nameable(range.start + prefix) && new.is_char_boundary(prefix)) {
+        prefix -= 1;
+    }
+    let mut suffix = replaced[prefix..]
+        .iter()
+        .rev()
+        .zip(new.as_bytes()[prefix..].iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    while suffix > 0 && !(nameable(range.end - suffix) && new.is_char_boundary(new.len() - suffix))
+    {
+        suffix -= 1;
+    }
+    (prefix, suffix)
+}
+
+/// The text after all `edits`, as a client applies them. Edits that overlap an earlier one of the
+/// list are left out.
+pub fn apply_edits(text: &str, edits: &[TextEdit], encoding: PositionEncoding) -> String {
+    let index = LineIndex::new(text);
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for edit in edits {
+        let start = index.offset(edit.range.start, encoding);
+        let end = index.offset(edit.range.end, encoding);
+        if start < done || end < start {
+            continue;
+        }
+        out.push_str(text.get(done..start).unwrap_or_default());
+        out.push_str(&edit.new_text);
+        done = end;
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
+}

@@ -1,0 +1,83 @@
+//! Agreement with the real `git merge-file`.
+
+mod merge_support;
+
+use std::cell::Cell;
+
+use claudecluster_core::{
+    diff::Lines,
+    merge::{Merge, merge3},
+};
+use merge_support::{DISTINCT, Family, GitMerge, REPETITIVE, config, family, git_merge_all};
+use proptest::{prelude::*, test_runner::TestRunner};
+
+/// Cases that go through one set of git processes.
+const BATCH: usize = 24;
+
+fn check_all(families: &[Family], check: impl Fn(&Family, &GitMerge)) {
+    let cases: Vec<_> = families
+        .iter()
+        .map(|f| {
+            (
+                f.base.as_str(),
+                f.variants[0].as_str(),
+                f.variants[1].as_str(),
+            )
+        })
+        .collect();
+    for (family, git) in families.iter().zip(&git_merge_all(&cases)) {
+        check(family, git);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(24))]
+
+    /// Given the same two diffs, every merge comes out as git's, however ambiguous the text is.
+    #[test]
+    fn regions_are_gits(
+        families in prop::collection::vec(
+            prop_oneof![family(REPETITIVE, 0..14, 2), family(DISTINCT, 0..14, 2)],
+            BATCH,
+        )
+    ) {
+        check_all(&families, |family, git| {
+            let (ours, theirs) = (&family.variants[0], &family.variants[1]);
+            let merge = Merge::with_changes(
+                Lines::new(family.base.as_str()),
+                Lines::new(ours.as_str()),
+                Lines::new(theirs.as_str()),
+                &git.ours,
+                git.theirs.clone(),
+            );
+            assert_eq!(merge.clean(), git.clean, "{family:#?}\n{git:#?}");
+        });
+    }
+
+    /// With our own diffs, where it is clear which lines correspond.
+    #[test]
+    fn merges_are_gits(families in prop::collection::vec(family(DISTINCT, 0..40, 2), BATCH)) {
+        check_all(&families, |family, git| {
+            let merge = merge3(&family.base, &family.variants[0], &family.variants[1]);
+            assert_eq!(merge.clean(), git.clean, "{family:#?}\n{git:#?}\n{merge:#?}");
+        });
+    }
+}
+/// Where lines repeat all the time there are several shortest diffs, and git's choice among them is
+/// not promised to anyone. Ours is nearly always the same.
+#[test]
+fn merges_of_repetitive_text_are_gits_nearly_always() {
+    let mut runner = TestRunner::new(config(24));
+    let (all, same) = (Cell::new(0), Cell::new(0));
+    let families = prop::collection::vec(family(REPETITIVE, 0..40, 2), BATCH);
+    let result = runner.run(&families, |families| {
+        check_all(&families, |family, git| {
+            let merge = merge3(&family.base, &family.variants[0], &family.variants[1]);
+            all.set(all.get() + 1);
+            same.set(same.get() + u32::from(merge.clean() == git.clean));
+        });
+        Ok(())
+    });
+    assert!(result.is_ok(), "{result:?}");
+    assert!(same.get() * 100 >= all.get() * 97, "{same:?} of {all:?}");
+}

@@ -1,0 +1,240 @@
+//! What the tests of merging share: random texts, and the real git to compare with.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the tests of the pure crate may use the machine"
+)]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use std::{collections::HashMap, fs, ops::Range, path::Path, process::Command};
+
+use claudecluster_core::diff::Change;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+
+/// `cases` random cases, or as many as `PROPTEST_CASES` says. What failed once is kept beside the
+/// test and tried first.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: asked.and_then(|n| n.parse().ok()).unwrap_or(cases),
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
+/// What happens to one line of a base text.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Keep,
+    Delete,
+    Replace(Vec<u16>),
+    InsertBefore(Vec<u16>),
+}
+
+/// How many different lines there are to insert: few make the same text appear in many places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alphabet {
+    pub(crate) base: u16,
+    pub(crate) inserted: u16,
+}
+
+/// Every line of the base is unlike every other, inserted ones rarely meet their like.
+pub(crate) const DISTINCT: Alphabet = Alphabet {
+    base: u16::MAX,
+    inserted: u16::MAX,
+};
+/// Lines repeat all the time.
+pub(crate) const REPETITIVE: Alphabet = Alphabet {
+    base: 4,
+    inserted: 4,
+};
+
+/// The texts of one case, all in one style of line ending.
+#[derive(Clone, Debug)]
+pub(crate) struct Family {
+    pub(crate) base: String,
+    pub(crate) variants: Vec<String>,
+}
+
+/// A base text and `variants` texts made from it.
+pub(crate) fn family(
+    alphabet: Alphabet,
+    lines: Range<usize>,
+    variants: usize,
+) -> BoxedStrategy<Family> {
+    (lines, prop_oneof![5 => Just("\n"), 1 => Just("\r\n")])
+        .prop_flat_map(move |(count, ending)| {
+            let base = prop::collection::vec(0..alphabet.base.min(6), count);
+            let acts = prop::collection::vec(acts(alphabet, count), variants);
+            let unterminated = prop::collection::vec(prop::bool::weighted(0.15), variants + 1);
+            (base, acts, unterminated, Just(ending))
+        })
+        .prop_map(move |(base, acts, unterminated, ending)| {
+            let base: Vec<String> = base
+                .iter()
+                .enumerate()
+                .map(|(at, &n)| match alphabet.base {
+                    u16::MAX => format!("base {at}"),
+                    _ => word(n).to_owned(),
+                })
+                .collect();
+            let variants = acts
+                .iter()
+                .enumerate()
+                .map(|(at, acts)| {
+                    let lines = perform(&base, acts, alphabet);
+                    // Most variants end as the base does.
+                    join(
+                        &lines,
+                        ending,
+                        unterminated[0] ^ (unterminated[at + 1] && at > 0),
+                    )
+                })
+                .collect();
+            Family {
+                base: join(&base, ending, unterminated[0]),
+                variants,
+            }
+        })
+        .boxed()
+}
+
+fn acts(alphabet: Alphabet, lines: usize) -> impl Strategy<Value = Vec<Act>> {
+    let inserted = || prop::collection::vec(0..alphabet.inserted.min(40), 1..4);
+    // One more for the end of the text.
+    prop::collection::vec(
+        prop_oneof![
+            24 => Just(Act::Keep),
+            2 => Just(Act::Delete),
+            3 => inserted().prop_map(Act::Replace),
+            2 => inserted().prop_map(Act::InsertBefore),
+        ],
+        lines + 1,
+    )
+}
+
+fn perform(base: &[String], acts: &[Act], alphabet: Alphabet) -> Vec<String> {
+    let text = |n: &u16| match alphabet.inserted {
+        u16::MAX => format!("new {n}"),
+        _ => word(*n).to_owned(),
+    };
+    let mut out = Vec::new();
+    for (at, act) in acts.iter().enumerate() {
+        match act {
+            Act::Keep | Act::Delete => {}
+            Act::Replace(lines) | Act::InsertBefore(lines) => out.extend(lines.iter().map(text)),
+        }
+        if matches!(act, Act::Keep | Act::InsertBefore(_)) {
+            out.extend(base.get(at).cloned());
+        }
+    }
+    out
+}
+
+fn word(n: u16) -> &'static str {
+    ["}", "", "    return;", "a", "b", "fn f() {"][usize::from(n) % 6]
+}
+
+pub(crate) fn join(lines: &[String], ending: &str, unterminated: bool) -> String {
+    let mut text: String = lines.iter().flat_map(|line| [line, ending]).collect();
+    if unterminated && text.ends_with(ending) {
+        text.truncate(text.len() - ending.len());
+    }
+    text
+}
+
+/// A git command that no configuration of the machine reaches.
+pub(crate) fn git(dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .current_dir(dir)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CEILING_DIRECTORIES", dir);
+    command
+}
+
+/// What git makes of one merge.
+#[derive(Debug)]
+pub(crate) struct GitMerge {
+    /// The merged text, if clean.
+    pub(crate) clean: Option<String>,
+    /// The changes git found from base to ours and from base to theirs.
+    pub(crate) ours: Vec<Change>,
+    pub(crate) theirs: Vec<Change>,
+}
+
+/// Merges `(base, ours, theirs)` with the real git.
+pub(crate) fn git_merge_all(cases: &[(&str, &str, &str)]) -> Vec<GitMerge> {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    for side in ["b", "o", "t", "r"] {
+        fs::create_dir(root.join(side)).unwrap();
+    }
+    for (at, (base, ours, theirs)) in cases.iter().enumerate() {
+        for (side, text) in [("b", base), ("o", ours), ("t", theirs)] {
+            fs::write(root.join(side).join(at.to_string()), text).unwrap();
+        }
+    }
+    let script = "i=0; while [ $i -lt $1 ]; do git merge-file -p o/$i b/$i t/$i >r/$i 2>/dev/null; \
+                  echo $?; i=$((i+1)); done";
+    let count = cases.len().to_string();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script, "sh", &count])
+        .current_dir(root)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null");
+    let statuses = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    let mut ours = git_changes(root, "o");
+    let mut theirs = git_changes(root, "t");
+    statuses
+        .lines()
+        .enumerate()
+        .map(|(at, status)| {
+            let merged = fs::read_to_string(root.join("r").join(at.to_string())).unwrap();
+            let status: u8 = status.parse().unwrap();
+            assert!(status < 128, "git merge-file failed on {:?}", cases[at]);
+            GitMerge {
+                clean: (status == 0).then_some(merged),
+                ours: ours.remove(&at).unwrap_or_default(),
+                theirs: theirs.remove(&at).unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// The changes `git diff` finds between the numbered files of `b` and those of another folder.
+fn git_changes(root: &Path, side: &str) -> HashMap<usize, Vec<Change>> {
+    let output = git(root)
+        .args(["diff", "--no-index", "--no-color", "--text", "-U0"])
+        .args(["--no-indent-heuristic", "--diff-algorithm=myers", "b", side])
+        .output()
+        .unwrap();
+    let mut all = HashMap::new();
+    let mut file = 0;
+    for line in output.stdout.split(|&b| b == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        if let Some(names) = line.strip_prefix("diff --git ") {
+            file = names.rsplit('/').next().unwrap().parse().unwrap();
+        } else if let Some(header) = line.strip_prefix("@@ -") {
+            let (old, rest) = header.split_once(" +").unwrap();
+            let (new, _) = rest.split_once(" @@").unwrap();
+            let change = Change {
+                old: range(old),
+                new: range(new),
+            };
+            all.entry(file).or_insert_with(Vec::new).push(change);
+        }
+    }
+    all
+}
+
+/// `start,count` of a hunk header, where the count may be missing and lines count from 1.
+fn range(text: &str) -> Range<u32> {
+    let (start, count) = text.split_once(',').unwrap_or((text, "1"));
+    let (start, count): (u32, u32) = (start.parse().unwrap(), count.parse().unwrap());
+    let start = if count == 0 { start } else { start - 1 };
+    start..start + count
+}

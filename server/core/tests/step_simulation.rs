@@ -1,0 +1,403 @@
+//! `step` under a simulated executor: random graphs, random outcomes, cancels and crashes of the
+//! daemon at any moment. Time is virtual; a seed gives the same run.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    reason = "the tests of the pure crate may use the machine"
+)]
+
+use std::collections::{BTreeMap, HashSet};
+
+use claudecluster_core::{
+    lifecycle::State,
+    policy::Policy,
+    step::{Effect, Input, step},
+};
+use claudecluster_protocol::{
+    AttemptId, BlobId, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
+    TaskId, TaskSpec, TaskState, Timestamp,
+    change::{FileChange, FileMode, FileVersion},
+    event::{AttemptOutcome, ProposedFile},
+    goal::{Scope, Usage},
+};
+use proptest::prelude::*;
+
+/// One world: the state, the journal it came from, and the work in flight.
+struct World {
+    state: State,
+    journal: Vec<(GoalId, Timestamp, EventBody)>,
+    now: Timestamp,
+    policy: Policy,
+    running: HashSet<(GoalId, TaskId, AttemptId)>,
+    pending: Vec<Input>,
+    wakes: Vec<Timestamp>,
+    dice: Vec<u8>,
+    rolled: usize,
+}
+
+const STOPS: [StopReason; 8] = [
+    StopReason::Crashed,
+    StopReason::Overloaded,
+    StopReason::GateFailed,
+    StopReason::Refused,
+    StopReason::Silent,
+    StopReason::TurnLimit,
+    StopReason::Timeout,
+    StopReason::Auth,
+];
+
+impl World {
+    fn new(plan: Plan, jobs: u32, dice: Vec<u8>) -> Self {
+        let mut world = World {
+            state: State::default(),
+            journal: Vec::new(),
+            now: Timestamp(1_000),
+            policy: Policy {
+                max_parallel: jobs,
+                ..Policy::default()
+            },
+            running: HashSet::new(),
+            pending: Vec::new(),
+            wakes: Vec::new(),
+            dice,
+            rolled: 0,
+        };
+        let goal = world.state.next_goal_id();
+        world.give(Input::Submit {
+            goal,
+            spec: Box::new(spec(plan)),
+        });
+        world
+    }
+
+    /// The dice in a circle, shifted at every round.
+    fn roll(&mut self) -> u8 {
+        let value = self.dice[self.rolled % self.dice.len()];
+        let round = self.rolled / self.dice.len();
+        self.rolled += 1;
+        value.wrapping_add((round * 37 % 256) as u8)
+    }
+
+    fn give(&mut self, input: Input) {
+        let Ok(effects) = step(&mut self.state, input, self.now, &self.policy) else {
+            return;
+        };
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        self.check();
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Record(goal, body) => self.journal.push((goal, self.now, body)),
+            Effect::Snapshot(goal) => {
+                let result = Ok((BlobId::new("snapshot"), 3, Vec::new()));
+                self.pending.push(Input::Snapshot { goal, result });
+            }
+            Effect::Plan { .. } => unreachable!("the plan is given"),
+            Effect::Start {
+                goal,
+                task,
+                attempt,
+            } => {
+                let tasks = &self.state.goal(&goal).unwrap().tasks;
+                for parent in &tasks[&task].spec.depends_on {
+                    let state = tasks[parent].state;
+                    assert_eq!(
+                        state,
+                        TaskState::Succeeded,
+                        "{task} started before {parent}"
+                    );
+                }
+                assert!(
+                    self.running.insert((goal, task, attempt)),
+                    "an attempt started twice"
+                );
+            }
+            Effect::Stop(goal) => {
+                let killed: Vec<_> = self
+                    .running
+                    .iter()
+                    .filter(|r| r.0 == goal)
+                    .cloned()
+                    .collect();
+                for (goal, task, attempt) in killed {
+                    let outcome = Box::new(outcome(Some(StopReason::Cancelled), &task));
+                    self.pending.push(Input::Attempt {
+                        goal,
+                        task,
+                        attempt,
+                        outcome,
+                    });
+                }
+            }
+            Effect::Merge(goal) => {
+                let tasks = &self.state.goal(&goal).unwrap().tasks;
+                let outcomes = tasks.values().filter_map(|task| task.outcome());
+                let files = outcomes
+                    .flat_map(|outcome| &outcome.changes)
+                    .map(proposed)
+                    .collect();
+                self.pending.push(Input::Merged {
+                    goal,
+                    result: Ok(files),
+                });
+            }
+            Effect::Gates(goal) => self.pending.push(Input::Gates {
+                goal,
+                results: Vec::new(),
+            }),
+            Effect::Land(_) | Effect::Tidy(_) => {}
+            Effect::WakeAt(at) => self.wakes.push(at),
+        }
+    }
+
+    /// What must hold after every turn.
+    fn check(&self) {
+        let running: usize = self.state.goals.values().map(|g| g.running().count()).sum();
+        assert!(
+            running <= self.policy.max_parallel as usize,
+            "{running} attempts run"
+        );
+        assert_eq!(
+            describe(&self.replay()),
+            describe(&self.state),
+            "replay gives the same state"
+        );
+    }
+
+    fn replay(&self) -> State {
+        let mut state = State::default();
+        for (goal, at, body) in &self.journal {
+            state.apply(goal, *at, body);
+        }
+        state
+    }
+
+    /// The daemon is killed and the next one starts: all that is left is the journal.
+    fn crash(&mut self) {
+        self.state = self.replay();
+        self.running.clear();
+        self.pending.clear();
+        self.wakes.clear();
+        self.give(Input::Recover);
+    }
+
+    /// Lets something happen. Returns whether anything was left to happen.
+    fn turn(&mut self) -> bool {
+        self.now = self.now.plus(Span(1));
+        let roll = self.roll();
+        if roll < 6 {
+            self.crash();
+            return true;
+        }
+        if !self.pending.is_empty() {
+            let input = self.pending.remove(usize::from(roll) % self.pending.len());
+            if let Input::Attempt {
+                goal,
+                task,
+                attempt,
+                ..
+            } = &input
+            {
+                self.running.remove(&(goal.clone(), task.clone(), *attempt));
+            }
+            self.give(input);
+            return true;
+        }
+        let mut running: Vec<_> = self.running.iter().cloned().collect();
+        running.sort();
+        if !running.is_empty() {
+            let (goal, task, attempt) = running[usize::from(roll) % running.len()].clone();
+            self.running.remove(&(goal.clone(), task.clone(), attempt));
+            let fate = self.roll();
+            let stop = (fate < 100).then(|| STOPS[usize::from(fate) % STOPS.len()]);
+            let outcome = Box::new(outcome(stop, &task));
+            self.give(Input::Attempt {
+                goal,
+                task,
+                attempt,
+                outcome,
+            });
+            return true;
+        }
+        if self.wakes.is_empty() {
+            return false;
+        }
+        self.wakes.sort();
+        self.now = self.now.max(self.wakes.remove(0));
+        self.give(Input::Tick);
+        true
+    }
+}
+
+fn spec(plan: Plan) -> GoalSpec {
+    GoalSpec {
+        workspace: "/w".into(),
+        prompt: String::new(),
+        scope: Scope::default(),
+        plan: Some(plan),
+        agent: None,
+        model: None,
+        jobs: None,
+        budget_usd: None,
+        timeout: None,
+        gates: Vec::new(),
+        plan_only: false,
+        apply: false,
+        env: Vec::new(),
+    }
+}
+
+fn outcome(stop: Option<StopReason>, task: &TaskId) -> AttemptOutcome {
+    AttemptOutcome {
+        stop,
+        summary: "it ended".into(),
+        retry_after: None,
+        changes: vec![FileChange {
+            path: RelPath::new(task.as_str()).unwrap(),
+            from: None,
+            base: None,
+            proposed: Some(FileVersion {
+                blob: BlobId::new("b"),
+                mode: FileMode::Regular,
+            }),
+        }],
+        usage: Usage::default(),
+        gates: Vec::new(),
+        session: None,
+        sandbox: None,
+        transcript: None,
+    }
+}
+
+fn proposed(change: &FileChange) -> ProposedFile {
+    ProposedFile {
+        path: change.path.clone(),
+        from: None,
+        entry: 0,
+        base: change.base.clone(),
+        proposed: change.proposed.clone(),
+        held: Vec::new(),
+        versions: Vec::new(),
+    }
+}
+
+/// Everything that matters of a state, comparable.
+fn describe(state: &State) -> BTreeMap<String, String> {
+    let goal = |goal: &claudecluster_core::lifecycle::Goal| {
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            goal.state, goal.error, goal.tasks, goal.finished, goal.files, goal.merged
+        )
+    };
+    state
+        .goals
+        .iter()
+        .map(|(id, g)| (id.to_string(), goal(g)))
+        .collect()
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    (
+        1usize..9,
+        proptest::collection::vec((0usize..9, 0usize..9), 0..14),
+    )
+        .prop_map(|(n, edges)| {
+            let task = |i: usize| {
+                let parents = edges.iter().filter(|(a, b)| a.max(b) == &i && a != b);
+                let parents: std::collections::BTreeSet<usize> =
+                    parents.map(|(a, b)| *a.min(b)).collect();
+                TaskSpec {
+                    depends_on: parents
+                        .iter()
+                        .map(|p| TaskId::new(format!("t{p}")))
+                        .collect(),
+                    writes: vec![format!("dir{}/", i % 3)],
+                    ..TaskSpec::new(format!("t{i}").as_str(), "do it")
+                }
+            };
+            Plan {
+                tasks: (0..n).map(task).collect(),
+                ..Plan::default()
+            }
+        })
+}
+
+proptest! {
+    /// Whatever happens: no attempt starts twice or before everything it depends on has succeeded,
+    /// the limit on attempts holds, replaying the journal gives the state, and every goal comes to
+    /// an end in which its work is a proposal and each task has a terminal state.
+    #[test]
+    fn every_goal_ends_and_every_replay_agrees(
+        plan in plans(),
+        jobs in 1u32..5,
+        dice in proptest::collection::vec(any::<u8>(), 40..120),
+        cancel_at in proptest::option::of(0usize..60),
+    ) {
+        let goal = GoalId::new("g1");
+        let mut world = World::new(plan, jobs, dice);
+        let mut turns = 0;
+        while world.turn() {
+            turns += 1;
+            prop_assert!(turns < 20_000, "the goal does not come to an end");
+            if cancel_at == Some(turns) {
+                world.give(Input::Cancel { goal: goal.clone() });
+            }
+        }
+        let end = world.state.goal(&goal).unwrap();
+        prop_assert!(
+            matches!(end.state, GoalState::Proposed | GoalState::Failed | GoalState::Cancelled),
+            "{:?}", end.state
+        );
+        prop_assert!(end.running().next().is_none());
+        for (id, task) in &end.tasks {
+            prop_assert!(task.state.is_terminal(), "{} is {:?}", id, task.state);
+        }
+        prop_assert!(end.merged || !end.has_changes(), "what was made is proposed");
+        if end.state == GoalState::Proposed {
+            prop_assert!(end.tasks.values().all(|task| task.state == TaskState::Succeeded));
+        } else {
+            prop_assert!(end.error.is_some() || end.state == GoalState::Cancelled);
+        }
+    }
+}
+
+/// An overloaded provider halves the fleet and pauses it; success lets it grow again.
+#[test]
+fn overload_slows_the_fleet_down() {
+    let tasks = (0..8).map(|i| TaskSpec::new(format!("t{i}").as_str(), "do it"));
+    let plan = Plan {
+        tasks: tasks.collect(),
+        ..Plan::default()
+    };
+    let mut world = World::new(plan, 4, vec![0]);
+    while !world.pending.is_empty() {
+        let input = world.pending.remove(0);
+        world.give(input);
+    }
+    assert_eq!(world.running.len(), 4);
+    let end = |world: &mut World, stop: Option<StopReason>| {
+        let mut running: Vec<_> = world.running.iter().cloned().collect();
+        running.sort();
+        let (goal, task, attempt) = running.remove(0);
+        world.running.remove(&(goal.clone(), task.clone(), attempt));
+        let outcome = Box::new(outcome(stop, &task));
+        world.give(Input::Attempt {
+            goal,
+            task,
+            attempt,
+            outcome,
+        });
+    };
+    end(&mut world, Some(StopReason::Overloaded));
+    assert_eq!(world.state.fleet.cap, Some(2));
+    end(&mut world, None);
+    assert_eq!(world.running.len(), 2, "nothing starts during the pause");
+    world.now = world.now.plus(Span::secs(60));
+    world.give(Input::Tick);
+    assert_eq!(world.running.len(), 3, "the cap has grown by the success");
+}

@@ -1,0 +1,415 @@
+//! The driver as everybody else sees it: a cheap handle that sends messages to the one dispatcher
+//! loop and reads immutable snapshots.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use claudecluster_core::{lifecycle::State, step::Input};
+use claudecluster_protocol::{
+    BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
+    api::{Artifact, DaemonStatus, Decision, DecisionReport},
+    change::HunkView,
+    editor::Side,
+    event::StreamItem,
+    goal::{GoalSummary, GoalView, ScopeKind},
+};
+use claudecluster_store::Store;
+use claudecluster_worker::agent::claude_code;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    DriverConfig, agents, disk,
+    dispatcher::{Dispatcher, Message},
+    editor::Editor,
+    git, landing,
+    pending::Versions,
+    proposal::{self, as_text},
+    shared::Shared,
+    verdict, views, watch,
+    work::blocking,
+};
+
+type Result<T> = std::result::Result<T, ErrorBody>;
+
+/// A handle on the driver. Clones are cheap and equal.
+#[derive(Clone)]
+pub struct Driver {
+    shared: Arc<Shared>,
+}
+
+/// Detaches an editor when dropped.
+pub struct Attached {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.shared.editors.remove(&self.id);
+    }
+}
+
+/// A unified diff with what it cannot express.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Diff {
+    /// What `git apply` takes. Bytes, for file content need not be UTF-8.
+    pub text: Vec<u8>,
+    /// Changes it cannot express, one line each.
+    pub omitted: Vec<String>,
+}
+
+impl Driver {
+    /// Rebuilds the state from the journal and takes up the work that was left.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
+        claude_code::remember_in(&config.home);
+        let reader = store.clone();
+        let state = blocking("replaying the journal", move || {
+            let mut state = State::default();
+            for event in reader.read(EventSeq(0), None).map_err(ErrorBody::from)? {
+                state.apply(&event.goal_id, event.at, &event.body);
+                state.last_seq = event.seq;
+            }
+            Ok(state)
+        })
+        .await?;
+        let policy = config.policy();
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(config, store, messages, state));
+        tokio::spawn(Dispatcher::new(shared.clone(), inbox, policy).run());
+        Ok(Self { shared })
+    }
+
+    /// Journals a goal and starts working on it. The goal is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The goal is empty or its plan invalid, the workspace is none, no agent can work on it, or the
+    /// journal takes no more.
+    pub async fn submit(&self, mut spec: GoalSpec) -> Result<GoalId> {
+        self.shared.store.health().map_err(ErrorBody::from)?;
+        let shared = self.shared.clone();
+        let spec = blocking("checking the goal", move || {
+            let root = workspace(&shared, &spec.workspace)?;
+            spec.workspace = root.to_str().map(str::to_owned).ok_or_else(|| {
+                ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
+                    .hint("work from a folder whose path is UTF-8")
+            })?;
+            proposal::globs(&spec.scope.globs)?;
+            if spec.scope.kind == ScopeKind::Open && spec.scope.files.is_empty() {
+                let open = shared.documents(&root);
+                let inside = open
+                    .iter()
+                    .filter_map(|doc| doc.path.strip_prefix(&root).ok());
+                spec.scope.files = inside
+                    .filter_map(|path| RelPath::from_path(path).ok())
+                    .collect();
+                spec.scope.files.sort();
+            }
+            agents::settle(&shared, &mut spec)?;
+            Ok(spec)
+        })
+        .await?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.send(Message::Submit(Box::new(spec), reply));
+        answer.await.unwrap_or_else(|_| Err(shutting_down()))
+    }
+
+    /// All goals, oldest first. Reads the files with pending hunks.
+    pub fn goals(&self) -> Vec<GoalSummary> {
+        let state = self.shared.state();
+        state
+            .goals
+            .values()
+            .map(|goal| views::summary(&self.shared, goal))
+            .collect()
+    }
+
+    /// One goal. Reads the files with pending hunks.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal.
+    pub fn goal(&self, goal: &GoalId) -> Result<GoalView> {
+        Ok(views::goal(&self.shared, &*self.shared.goal(goal)?))
+    }
+
+    /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
+    /// one goal or all, without gap or duplicate. Ends when the receiver is dropped.
+    pub fn watch(
+        &self,
+        goal: Option<GoalId>,
+        after: Option<EventSeq>,
+    ) -> mpsc::Receiver<StreamItem> {
+        watch::watch(&self.shared, goal, after)
+    }
+
+    /// Pending hunks against what the editors and the disk hold now.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal, or a file cannot be read.
+    pub async fn hunks(
+        &self,
+        goal: Option<GoalId>,
+        path: Option<RelPath>,
+    ) -> Result<Vec<HunkView>> {
+        let shared = self.shared.clone();
+        blocking("listing hunks", move || {
+            let goals = match &goal {
+                Some(id) => vec![shared.goal(id)?],
+                None => shared.state().goals.values().cloned().collect(),
+            };
+            let mut found = Vec::new();
+            for goal in goals {
+                found.extend(views::hunks(&shared, &goal, path.as_ref())?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
+    /// and quick: for code actions and lenses.
+    pub fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
+        views::hunks_in(&self.shared, path, current)
+    }
+
+    /// The text `current` has once the hunk is accepted.
+    ///
+    /// # Errors
+    ///
+    /// It is no longer pending, or no longer clean.
+    pub fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
+        views::preview(&self.shared, hunk, current)
+    }
+
+    /// The pending change set of a goal as a unified diff against what is there now.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal, or a file cannot be read.
+    pub async fn diff(&self, goal: &GoalId) -> Result<Diff> {
+        let (shared, goal) = (self.shared.clone(), self.shared.goal(goal)?);
+        blocking("making a diff", move || views::diff(&shared, &goal)).await
+    }
+
+    /// One side of a pending file; `None` where the file does not exist on that side or is not text.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal, it does not change the file, or the file cannot be read.
+    pub async fn content(
+        &self,
+        goal: &GoalId,
+        path: &RelPath,
+        side: Side,
+    ) -> Result<Option<String>> {
+        let (shared, goal, path) = (self.shared.clone(), self.shared.goal(goal)?, path.clone());
+        blocking("reading a file", move || {
+            let entry = goal.entry(&path, 0).ok_or_else(|| {
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id))
+                    .hint(format!("`claudecluster show {}` lists its files", goal.id))
+            })?;
+            let current = shared.current(Path::new(&goal.spec.workspace), &path)?;
+            let versions = Versions::of(&shared, entry, current)?;
+            let content = match side {
+                Side::Base => versions.base,
+                Side::Proposed => versions.proposed,
+                Side::Merged => {
+                    let named = Decision {
+                        path: Some(path.clone()),
+                        ..landing::everything(&goal.id)
+                    };
+                    let verdicts = verdict::accept(&shared, &goal, entry, &versions, &named)?;
+                    verdicts
+                        .change
+                        .map_or(versions.current, |change| change.current)
+                }
+            };
+            Ok(content.as_ref().and_then(as_text).map(str::to_owned))
+        })
+        .await
+    }
+
+    /// Accepts, rejects or undoes hunks, in open buffers and on disk.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal or hunk. What could not be done for single files is in the report.
+    pub async fn decide(&self, decision: Decision) -> Result<DecisionReport> {
+        // On a task of its own: a decision that has begun is carried out also when whoever asked goes.
+        let shared = self.shared.clone();
+        let done = tokio::spawn(async move { landing::decide(&shared, decision).await });
+        done.await.unwrap_or_else(|_| {
+            Err(
+                ErrorBody::internal("the decision failed for a reason of our own")
+                    .hint("look at the pending changes again; nothing is lost"),
+            )
+        })
+    }
+
+    /// Stops a goal: every process it started is gone when this returns.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal, or it has ended.
+    pub async fn cancel(&self, goal: &GoalId) -> Result<()> {
+        let work = self.shared.work.get(goal).map(|work| work.tracker.clone());
+        landing::ask(&self.shared, Input::Cancel { goal: goal.clone() }).await?;
+        if let Some(tracker) = work {
+            tracker.close();
+            tracker.wait().await;
+        }
+        Ok(())
+    }
+
+    /// Tries failed tasks again, or one of them.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal or task, or it has not failed.
+    pub async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()> {
+        landing::ask(
+            &self.shared,
+            Input::Retry {
+                goal: goal.clone(),
+                task,
+            },
+        )
+        .await
+    }
+
+    /// Lets a plan run, edited or as it is.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal, no plan of it waits, or the edited plan is invalid.
+    pub async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()> {
+        let plan = plan.map(Box::new);
+        landing::ask(
+            &self.shared,
+            Input::Approve {
+                goal: goal.clone(),
+                plan,
+            },
+        )
+        .await
+    }
+
+    /// What a goal left in the artifact store.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal.
+    pub fn artifacts(&self, goal: &GoalId) -> Result<Vec<Artifact>> {
+        Ok(views::artifacts(&self.shared, &*self.shared.goal(goal)?))
+    }
+
+    /// The bytes of one artifact. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// There is no such artifact, or it is damaged.
+    pub fn blob(&self, id: &BlobId) -> Result<Vec<u8>> {
+        self.shared
+            .store
+            .get_blob(id)
+            .map_err(ErrorBody::from)?
+            .ok_or_else(|| {
+                ErrorBody::user(format!("there is no artifact {id}"))
+                    .hint("`claudecluster artifacts GOAL` lists them")
+            })
+    }
+
+    /// What the daemon says of itself.
+    ///
+    /// # Errors
+    ///
+    /// None today; remote daemons may not answer.
+    pub fn status(&self) -> Result<DaemonStatus> {
+        let state = self.shared.state();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Ok(DaemonStatus {
+            version: claudecluster_protocol::api::VERSION.to_owned(),
+            pid: std::process::id(),
+            uptime_secs: self.shared.started.elapsed().as_secs(),
+            active_goals: count(state.goals.values().filter(|g| g.state.is_active()).count()),
+            running_attempts: count(state.goals.values().map(|g| g.running().count()).sum()),
+            editors: count(self.shared.editors.len()),
+            last_seq: state.last_seq,
+            home: self.shared.config.home.display().to_string(),
+        })
+    }
+
+    /// Makes an editor's documents part of every snapshot of its workspace, and the place where
+    /// changes to them land.
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> Attached {
+        Attached {
+            id: self.shared.attach(editor),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Stops all work without ending any goal: the next daemon resumes them.
+    pub async fn shutdown(&self) {
+        // The dispatcher first, so that it does not take ended work for failed work.
+        let (reply, ended) = oneshot::channel();
+        self.shared.send(Message::Shutdown(reply));
+        // An error means that it has ended already.
+        let _ = ended.await;
+        let work: Vec<_> = self
+            .shared
+            .work
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
+        for work in work {
+            work.cancel.cancel();
+            work.tracker.close();
+            work.tracker.wait().await;
+        }
+    }
+}
+
+fn shutting_down() -> ErrorBody {
+    ErrorBody::environment("the daemon is shutting down").hint("try again in a moment")
+}
+
+/// The workspace root, canonical, if it can be worked on.
+fn workspace(shared: &Shared, path: &str) -> Result<PathBuf> {
+    let given = Path::new(path);
+    if !given.is_absolute() {
+        return Err(ErrorBody::user(format!(
+            "the workspace {path:?} is not an absolute path"
+        )));
+    }
+    let refused = |error: std::io::Error| {
+        ErrorBody::user(format!("{path} cannot be a workspace: {error}"))
+            .hint("run it in the folder of your project, or name it with --workspace")
+    };
+    let root = given.canonicalize().map_err(refused)?;
+    disk::readable_dir(&root).map_err(refused)?;
+    if root.parent().is_none() {
+        return Err(refused(std::io::Error::other(
+            "it is the root of the file system",
+        )));
+    }
+    let home = &shared.config.home;
+    if home.starts_with(&root) || root.starts_with(home) {
+        return Err(ErrorBody::user(format!(
+            "the workspace {} and the state folder {} lie inside each other",
+            root.display(),
+            home.display()
+        ))
+        .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"));
+    }
+    // Refuses what git knows not to be a work tree.
+    git::repository(&root)?;
+    Ok(root)
+}

@@ -1,0 +1,73 @@
+//! Owns all goals: turns core's effects into work, and what comes of it into inputs.
+//!
+//! Architecture invariants:
+//! - One loop, `dispatcher`, owns the state of all goals. It makes facts durable before anybody can
+//!   see what they cause. Work gets owned inputs and answers by message; readers get immutable
+//!   snapshots.
+//! - The user's text is never written over: `landing` merges against what is there now and counts
+//!   only what it has observed.
+//! - Nothing in a workspace is executed here. What runs, runs in a sandbox of the worker's.
+
+mod agents;
+mod attempts;
+mod disk;
+mod dispatcher;
+mod editor;
+mod gates;
+mod git;
+mod handle;
+mod landing;
+mod pending;
+mod planner;
+mod prompts;
+mod proposal;
+pub mod settings;
+mod shared;
+mod snapshot;
+mod verdict;
+mod views;
+mod watch;
+mod work;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use claudecluster_core::policy::Policy;
+use claudecluster_protocol::ErrorBody;
+
+pub use claudecluster_store as store;
+pub use claudecluster_worker as worker;
+pub use editor::{DocumentEdit, EditError, Editor, OpenDocument};
+pub use handle::{Attached, Diff, Driver};
+pub use settings::Settings;
+use settings::WorkspaceSettings;
+
+/// Reads what a workspace says of settings. An error refuses the goal.
+pub type Narrow = Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
+
+/// What a driver is started with.
+#[derive(Clone)]
+pub struct DriverConfig {
+    /// The state folder, absolute and canonical.
+    pub home: PathBuf,
+    /// Our own binary, which has the hidden subcommands `sandbox-exec` and `agent-native`.
+    pub launcher: PathBuf,
+    /// The settings.
+    pub settings: Settings,
+    /// What a workspace says of settings.
+    pub narrow: Narrow,
+}
+
+impl DriverConfig {
+    fn policy(&self) -> Policy {
+        Policy {
+            max_parallel: self.settings.max_parallel.max(1),
+            retries: self.settings.retries,
+            approve_plans: self.settings.approve_plans,
+            budget: self.settings.budget_usd,
+            ..Policy::default()
+        }
+    }
+}

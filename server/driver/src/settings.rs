@@ -1,0 +1,387 @@
+//! What can be configured, with its defaults. The command line reads the layers (files,
+//! environment, options) and hands the driver the result; the driver and the workers obey it.
+
+use std::path::PathBuf;
+
+use claudecluster_protocol::{Span, Usd, plan::AgentName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Every setting. Keys are camelCase; durations are written `"90s"`, `"10m"`, `"1h 30m"`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    /// The agent for planning and for tasks that name none. Default: Claude Code where it is
+    /// installed, else the built-in agent.
+    pub agent: Option<AgentName>,
+    /// Agents that must not run at all.
+    pub deny_agents: Vec<AgentName>,
+    /// The model for tasks that name none. Default: the agent's own.
+    pub model: Option<String>,
+    /// The planning session.
+    pub planner: PlannerSettings,
+    /// How many tasks may run at once, over all goals.
+    pub max_parallel: u32,
+    /// How often a failed attempt is tried again.
+    pub retries: u32,
+    /// The most one goal may cost, in US dollars. Default: no limit.
+    pub budget_usd: Option<Usd>,
+    /// Ask before a plan runs.
+    pub approve_plans: bool,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// How workers are isolated from the workspace.
+    pub sandbox: SandboxChoice,
+    /// What one attempt may do.
+    pub limits: Limits,
+    /// Claude Code.
+    pub claude: ClaudeSettings,
+    /// The built-in agent.
+    pub native: NativeSettings,
+    /// The environment of workers.
+    pub env: EnvSettings,
+    /// The daemon itself.
+    pub daemon: DaemonSettings,
+    /// What the daemon logs: a level or a filter such as `info,claudecluster_driver=debug`.
+    pub log: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            agent: None,
+            deny_agents: Vec::new(),
+            model: None,
+            planner: PlannerSettings::default(),
+            max_parallel: 4,
+            retries: 2,
+            budget_usd: None,
+            approve_plans: false,
+            timeouts: Timeouts::default(),
+            sandbox: SandboxChoice::default(),
+            limits: Limits::default(),
+            claude: ClaudeSettings::default(),
+            native: NativeSettings::default(),
+            env: EnvSettings::default(),
+            daemon: DaemonSettings::default(),
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// Settings of the planning session.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PlannerSettings {
+    /// The model that plans. Default: `model`.
+    pub model: Option<String>,
+}
+
+/// Deadlines. Each ends an attempt with its own reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// From an agent's start to its first sign of life.
+    pub start: Span,
+    /// The longest an agent may say nothing.
+    pub silence: Span,
+    /// From an agent's result to the end of its process.
+    pub exit: Span,
+    /// One attempt at a task that names no timeout of its own.
+    pub attempt: Span,
+    /// One gate command.
+    pub gate: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            start: Span::secs(60),
+            silence: Span::secs(600),
+            exit: Span::secs(10),
+            attempt: Span::secs(3600),
+            gate: Span::secs(900),
+        }
+    }
+}
+
+/// How workers are isolated from the workspace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SandboxChoice {
+    /// An overlay where the kernel allows it, else a copy.
+    #[default]
+    Auto,
+    /// An overlay; refuse to work without it.
+    Overlay,
+    /// A private copy.
+    Copy,
+}
+
+/// What one attempt may do. More ends it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of one changed file.
+    pub file_bytes: u64,
+    /// Bytes of all changed files together.
+    pub total_bytes: u64,
+    /// Changed files.
+    pub files: u32,
+    /// Model turns.
+    pub turns: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 16 << 20,
+            total_bytes: 256 << 20,
+            files: 10_000,
+            turns: 200,
+        }
+    }
+}
+
+/// Settings of Claude Code.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClaudeSettings {
+    /// The program. Default: `claude` as found on `PATH`.
+    pub program: Option<PathBuf>,
+}
+
+/// Settings of the built-in agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NativeSettings {
+    /// Where a Messages API is served.
+    pub base_url: String,
+    /// The environment variable that holds its key.
+    pub key_env: String,
+}
+
+impl Default for NativeSettings {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.anthropic.com".to_owned(),
+            key_env: "ANTHROPIC_API_KEY".to_owned(),
+        }
+    }
+}
+
+/// Which of the developer's environment variables workers get.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EnvSettings {
+    /// Names beside the built-in list; one `*` may end a name.
+    pub pass: Vec<String>,
+}
+
+/// What every worker may see of the developer's environment. `NAME*` stands for a prefix.
+const PASSED: [&str; 39] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TERM",
+    "COLORTERM",
+    "ANTHROPIC_*",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "AWS_REGION",
+    "AWS_PROFILE",
+    "CLOUD_ML_REGION",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "GOPATH",
+    "GOROOT",
+    "JAVA_HOME",
+    "VIRTUAL_ENV",
+    "PYENV_ROOT",
+    "NVM_DIR",
+    "CONDA_PREFIX",
+];
+
+impl EnvSettings {
+    /// Whether workers may see the variable `name`.
+    pub fn passes(&self, name: &str) -> bool {
+        PASSED
+            .into_iter()
+            .chain(self.pass.iter().map(String::as_str))
+            .any(|rule| match rule.strip_suffix('*') {
+                Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
+                None => name == rule,
+            })
+    }
+}
+
+/// Settings of the daemon itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DaemonSettings {
+    /// How long it stays without clients and without work.
+    pub idle_timeout: Span,
+}
+
+impl Default for DaemonSettings {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Span::secs(1800),
+        }
+    }
+}
+
+/// What a workspace's own file may say. A workspace is not trusted with configuration: it can
+/// lower limits and deny agents, and nothing else.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceSettings {
+    /// Agents that must not run in this workspace.
+    pub deny_agents: Vec<AgentName>,
+    /// Lowers `maxParallel`.
+    pub max_parallel: Option<u32>,
+    /// Lowers `retries`.
+    pub retries: Option<u32>,
+    /// Lowers `budgetUsd`.
+    pub budget_usd: Option<Usd>,
+    /// Lowers deadlines.
+    pub timeouts: WorkspaceTimeouts,
+    /// Lowers limits.
+    pub limits: WorkspaceLimits,
+}
+
+/// Deadlines a workspace lowers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceTimeouts {
+    /// Lowers `timeouts.attempt`.
+    pub attempt: Option<Span>,
+    /// Lowers `timeouts.gate`.
+    pub gate: Option<Span>,
+}
+
+/// Limits a workspace lowers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceLimits {
+    /// Lowers `limits.fileBytes`.
+    pub file_bytes: Option<u64>,
+    /// Lowers `limits.totalBytes`.
+    pub total_bytes: Option<u64>,
+    /// Lowers `limits.files`.
+    pub files: Option<u32>,
+    /// Lowers `limits.turns`.
+    pub turns: Option<u32>,
+}
+
+impl Settings {
+    /// These settings, narrowed by what the workspace says. Whatever it says, the result allows
+    /// nothing that `self` does not.
+    #[must_use]
+    pub fn narrow(mut self, workspace: &WorkspaceSettings) -> Settings {
+        for agent in &workspace.deny_agents {
+            if !self.deny_agents.contains(agent) {
+                self.deny_agents.push(*agent);
+            }
+        }
+        lower(&mut self.max_parallel, workspace.max_parallel);
+        lower(&mut self.retries, workspace.retries);
+        lower(&mut self.timeouts.attempt, workspace.timeouts.attempt);
+        lower(&mut self.timeouts.gate, workspace.timeouts.gate);
+        lower(&mut self.limits.file_bytes, workspace.limits.file_bytes);
+        lower(&mut self.limits.total_bytes, workspace.limits.total_bytes);
+        lower(&mut self.limits.files, workspace.limits.files);
+        lower(&mut self.limits.turns, workspace.limits.turns);
+        self.budget_usd = match (self.budget_usd, workspace.budget_usd) {
+            (Some(own), Some(lower)) => Some(own.min(lower)),
+            (own, lower) => own.or(lower),
+        };
+        self
+    }
+}
+
+fn lower<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
+    if let Some(limit) = limit {
+        *value = (*value).min(limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_lowers_and_never_raises() {
+        let own = Settings {
+            budget_usd: Some(Usd::from_dollars(2.0)),
+            ..Settings::default()
+        };
+        let greedy = WorkspaceSettings {
+            max_parallel: Some(1000),
+            retries: Some(1000),
+            budget_usd: Some(Usd::from_dollars(1000.0)),
+            timeouts: WorkspaceTimeouts {
+                attempt: Some(Span::secs(1_000_000)),
+                gate: Some(Span::secs(1_000_000)),
+            },
+            limits: WorkspaceLimits {
+                file_bytes: Some(u64::MAX),
+                total_bytes: Some(u64::MAX),
+                files: Some(u32::MAX),
+                turns: Some(u32::MAX),
+            },
+            deny_agents: Vec::new(),
+        };
+        assert_eq!(own.clone().narrow(&greedy), own);
+
+        let modest = WorkspaceSettings {
+            deny_agents: vec![AgentName::Native],
+            max_parallel: Some(1),
+            budget_usd: Some(Usd::from_dollars(0.5)),
+            ..WorkspaceSettings::default()
+        };
+        let narrowed = own.narrow(&modest);
+        assert_eq!(narrowed.max_parallel, 1);
+        assert_eq!(narrowed.deny_agents, [AgentName::Native]);
+        assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
+    }
+
+    #[test]
+    fn workers_see_listed_variables_only() {
+        let env = EnvSettings {
+            pass: vec!["MY_*".into(), "*".into()],
+        };
+        for (name, passes) in [
+            ("PATH", true),
+            ("LC_ALL", true),
+            ("ANTHROPIC_API_KEY", true),
+            ("MY_TOKEN", true),
+            ("LD_PRELOAD", false),
+            ("NODE_OPTIONS", false),
+            ("GIT_DIR", false),
+            ("CLAUDECODE", false),
+            ("PATHS", false),
+        ] {
+            assert_eq!(env.passes(name), passes, "{name}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! What a verdict on some hunks of one file makes of the file and of its pair of versions. Computed
+//! here, carried out in [`crate::landing`].
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    review::{HunkKey, HunkState, Review},
+};
+use claudecluster_protocol::{
+    ErrorBody, HunkId,
+    api::Decision,
+    change::{HeldReason, HunkStatus},
+};
+use claudecluster_worker::changes::Content;
+
+use crate::{
+    pending::{self, Part, Pending, Versions},
+    shared::Shared,
+};
+
+/// An entry after a verdict, and what the file has to become for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// The hunks it is about.
+    pub(crate) hunks: Vec<HunkId>,
+    /// What of them the text has to hold for the verdict to be carried out.
+    pub(crate) parts: Vec<Part>,
+    /// The file.
+    pub(crate) current: Option<Content>,
+    /// The pair.
+    pub(crate) base: Option<Content>,
+    /// The pair.
+    pub(crate) proposed: Option<Content>,
+}
+
+/// What a decision comes to for one entry.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    /// What changes, if anything does.
+    pub(crate) change: Option<Change>,
+    /// For an alternative: what changes in the merged entry it stands on.
+    pub(crate) beneath: Option<Change>,
+    /// Hunks left because they conflict.
+    pub(crate) conflicts: u32,
+    /// Hunks left because they need an explicit look.
+    pub(crate) held: u32,
+}
+
+/// Whether a decision is about this hunk at all.
+fn concerns(decision: &Decision, pending: &Pending) -> bool {
+    let task = decision
+        .task_id
+        .as_ref()
+        .is_none_or(|task| pending.view.provenance.iter().any(|by| by.task == *task));
+    task && decision
+        .hunk_id
+        .as_ref()
+        .is_none_or(|id| *id == pending.view.id)
+}
+
+/// Whether a decision is the explicit look a held hunk needs.
+fn looked_at(decision: &Decision, entry: &FileEntry) -> bool {
+    let named = decision.hunk_id.is_some() || decision.path.is_some();
+    named
+        || entry.file.held.iter().all(|reason| match reason {
+            // Naming the task that failed, or the task whose gate failed, is a look at its work. What
+            // can make tools run code, or was never asked for, is looked at file by file.
+            HeldReason::Partial | HeldReason::GateFailed => decision.task_id.is_some(),
+            HeldReason::OutOfScope | HeldReason::SelfArming => false,
+        })
+}
+
+/// What accepting comes to.
+pub(crate) fn accept(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &Versions,
+    decision: &Decision,
+) -> Result<Verdicts, ErrorBody> {
+    let mut found = pending::hunks(shared, goal, entry, versions)?;
+    found.retain(|pending| concerns(decision, pending));
+    if found.is_empty() {
+        return Ok(Verdicts::default());
+    }
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    if !looked_at(decision, entry) {
+        return Ok(Verdicts {
+            held: count(found.len()),
+            ..Verdicts::default()
+        });
+    }
+    if entry.is_alternative() {
+        if decision.hunk_id.is_none() {
+            return Ok(Verdicts {
+                conflicts: count(found.len()),
+                ..Verdicts::default()
+            });
+        }
+        return alternative(shared, goal, entry, versions, &found[0]);
+    }
+    let (ready, conflicts): (Vec<Pending>, Vec<Pending>) = found
+        .into_iter()
+        .partition(|pending| pending.present || pending.view.status == HunkStatus::Clean);
+    let change = (!ready.is_empty()).then(|| accepted(versions, &ready));
+    Ok(Verdicts {
+        change,
+        conflicts: count(conflicts.len()),
+        ..Verdicts::default()
+    })
+}
+
+/// The entry and the file with these hunks in.
+fn accepted(versions: &Versions, hunks: &[Pending]) -> Change {
+    let mut change = unchanged(versions, hunks);
+    if hunks.iter().any(|pending| pending.part == Part::Whole) {
+        change.current.clone_from(&versions.proposed);
+        change.base.clone_from(&versions.proposed);
+        return change;
+    }
+    if let Some((base, current, proposed)) = versions.texts() {
+        let accepted = Review::new(base, current, proposed).accept(&keys(hunks));
+        set_text(&mut change.current, accepted.current);
+        set_text(&mut change.base, accepted.base);
+    }
+    if hunks.iter().any(|pending| pending.part == Part::Mode) {
+        let mode = versions
+            .proposed
+            .as_ref()
+            .map(|content| content.mode)
+            .unwrap_or_default();
+        for content in [&mut change.current, &mut change.base]
+            .into_iter()
+            .flatten()
+        {
+            content.mode = mode;
+        }
+    }
+    change
+}
+
+/// Accepts one hunk of an alternative: what it is an alternative *to* lands beneath it in the same
+/// moment, unless the developer's own text stands there, which stays a conflict.
+fn alternative(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &Versions,
+    wanted: &Pending,
+) -> Result<Verdicts, ErrorBody> {
+    let conflict = Verdicts {
+        conflicts: 1,
+        ..Verdicts::default()
+    };
+    let below = goal.entry(&entry.file.path, 0);
+    let wanted = std::slice::from_ref(wanted);
+    let (Part::Lines(key), Some((merged, _, _))) = (wanted[0].part, versions.texts()) else {
+        // As a whole it takes the place of what it was made from, or of what nobody has touched.
+        let untouched = below
+            .map(|below| Versions::of(shared, below, None))
+            .transpose()?;
+        let untouched = untouched.is_some_and(|below| below.base == versions.current);
+        let free = untouched || versions.current == versions.base;
+        return Ok(if free {
+            Verdicts {
+                change: Some(accepted(versions, wanted)),
+                ..Verdicts::default()
+            }
+        } else {
+            conflict
+        });
+    };
+    let mut ground = versions.clone();
+    let mut beneath = None;
+    if let Some(below) = below.filter(|below| !below.is_settled()) {
+        let below_versions = Versions::of(shared, below, versions.current.clone())?;
+        let own = Review::new(
+            merged,
+            merged,
+            versions.texts().map_or(merged, |texts| texts.2),
+        );
+        let lines = own
+            .hunk(key)
+            .map(|hunk| hunk.base.clone())
+            .unwrap_or_default();
+        if let Some((base, current, proposed)) = below_versions.texts() {
+            let review = Review::new(base, current, proposed);
+            let meets = |hunk: &claudecluster_core::review::Hunk| {
+                hunk.state == HunkState::Clean
+                    && hunk.proposed.start <= lines.end
+                    && lines.start <= hunk.proposed.end
+            };
+            let under: Vec<HunkKey> = review
+                .hunks()
+                .iter()
+                .filter(|hunk| meets(hunk))
+                .map(|hunk| hunk.key)
+                .collect();
+            let hunks: Vec<Pending> = pending::hunks(shared, goal, below, &below_versions)?
+                .into_iter()
+                .filter(|p| matches!(p.part, Part::Lines(key) if under.contains(&key)))
+                .collect();
+            if !hunks.is_empty() {
+                let change = accepted(&below_versions, &hunks);
+                ground.current.clone_from(&change.current);
+                beneath = Some(change);
+            }
+        }
+    }
+    let Some((base, current, proposed)) = ground.texts() else {
+        return Ok(conflict);
+    };
+    let clean = Review::new(base, current, proposed)
+        .hunk(key)
+        .is_some_and(|hunk| hunk.state != HunkState::Conflict);
+    if !clean {
+        return Ok(conflict);
+    }
+    Ok(Verdicts {
+        change: Some(accepted(&ground, wanted)),
+        beneath,
+        ..Verdicts::default()
+    })
+}
+
+/// What rejecting comes to. The file stays as it is.
+pub(crate) fn reject(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &Versions,
+    decision: &Decision,
+) -> Result<Verdicts, ErrorBody> {
+    let mut found = pending::hunks(shared, goal, entry, versions)?;
+    found.retain(|pending| concerns(decision, pending));
+    if found.is_empty() {
+        return Ok(Verdicts::default());
+    }
+    let mut change = unchanged(versions, &found);
+    if found.iter().any(|pending| pending.part == Part::Whole) {
+        change.proposed.clone_from(&versions.base);
+    } else {
+        if let Some((base, current, proposed)) = versions.texts() {
+            let rejected = Review::new(base, current, proposed).reject(&keys(&found));
+            set_text(&mut change.proposed, rejected.proposed);
+        }
+        if found.iter().any(|pending| pending.part == Part::Mode) {
+            let mode = versions
+                .base
+                .as_ref()
+                .map(|content| content.mode)
+                .unwrap_or_default();
+            change
+                .proposed
+                .iter_mut()
+                .for_each(|content| content.mode = mode);
+        }
+    }
+    Ok(Verdicts {
+        change: Some(change),
+        ..Verdicts::default()
+    })
+}
+
+/// Whether the text, as it was observed, has what was accepted.
+pub(crate) fn has_landed(versions: &Versions, parts: &[Part]) -> bool {
+    match versions.texts() {
+        Some((base, current, proposed)) => {
+            let review = Review::new(base, current, proposed);
+            parts.iter().all(|part| match part {
+                Part::Lines(key) => review
+                    .hunk(*key)
+                    .is_none_or(|hunk| hunk.state == HunkState::Present),
+                Part::Mode | Part::Whole => true,
+            })
+        }
+        None => versions.current == versions.proposed,
+    }
+}
+
+fn unchanged(versions: &Versions, hunks: &[Pending]) -> Change {
+    Change {
+        hunks: hunks
+            .iter()
+            .map(|pending| pending.view.id.clone())
+            .collect(),
+        parts: hunks.iter().map(|pending| pending.part).collect(),
+        current: versions.current.clone(),
+        base: versions.base.clone(),
+        proposed: versions.proposed.clone(),
+    }
+}
+
+fn keys(hunks: &[Pending]) -> Vec<HunkKey> {
+    hunks
+        .iter()
+        .filter_map(|pending| match pending.part {
+            Part::Lines(key) => Some(key),
+            Part::Mode | Part::Whole => None,
+        })
+        .collect()
+}
+
+fn set_text(content: &mut Option<Content>, text: String) {
+    if let Some(content) = content {
+        content.bytes = text.into_bytes().into();
+    }
+}

@@ -1,0 +1,114 @@
+//! Watching: the journal up to now, then what happens, without gap or duplicate.
+
+use std::sync::Arc;
+
+use claudecluster_protocol::{Event, EventSeq, GoalId, event::StreamItem};
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc,
+};
+
+use crate::{shared::Shared, work::blocking};
+
+/// Items that wait for a slow watcher before it makes the stream wait.
+const QUEUE: usize = 256;
+
+pub(crate) fn watch(
+    shared: &Arc<Shared>,
+    goal: Option<GoalId>,
+    after: Option<EventSeq>,
+) -> mpsc::Receiver<StreamItem> {
+    let (items, receiver) = mpsc::channel(QUEUE);
+    // Subscribed before the journal is read: what happens meanwhile is seen twice and passed on once.
+    let live = shared.stream.subscribe();
+    let from = after.unwrap_or_else(|| shared.state().last_seq);
+    let watcher = Watcher {
+        shared: shared.clone(),
+        goal,
+        items,
+        last: from,
+    };
+    tokio::spawn(watcher.run(live, after.is_some()));
+    receiver
+}
+
+struct Watcher {
+    shared: Arc<Shared>,
+    goal: Option<GoalId>,
+    items: mpsc::Sender<StreamItem>,
+    /// The last event passed on, or not wanted.
+    last: EventSeq,
+}
+
+impl Watcher {
+    async fn run(mut self, mut live: broadcast::Receiver<StreamItem>, past: bool) {
+        if past && self.catch_up().await.is_none() {
+            return;
+        }
+        loop {
+            let item = tokio::select! {
+                item = live.recv() => item,
+                () = self.items.closed() => return,
+            };
+            let passed = match item {
+                Ok(StreamItem::Event(event)) => self.event(*event).await,
+                Ok(StreamItem::Activity(activity)) => {
+                    if self
+                        .goal
+                        .as_ref()
+                        .is_none_or(|goal| *goal == activity.goal_id)
+                    {
+                        self.items.send(StreamItem::Activity(activity)).await.ok()
+                    } else {
+                        Some(())
+                    }
+                }
+                // Too slow: events are read again, activity is missed.
+                Err(RecvError::Lagged(_)) => self.catch_up().await,
+                Err(RecvError::Closed) => None,
+            };
+            if passed.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Passes on what the journal has after the last event. `None` when nobody listens any more or
+    /// the journal cannot be read.
+    async fn catch_up(&mut self) -> Option<()> {
+        let (shared, goal, last) = (self.shared.clone(), self.goal.clone(), self.last);
+        let events = blocking("reading the journal", move || {
+            Ok(shared.store.read(last, goal.as_ref())?)
+        });
+        match events.await {
+            Ok(events) => {
+                for event in events {
+                    self.event(event).await?;
+                }
+                Some(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "a watcher is cut off");
+                None
+            }
+        }
+    }
+
+    async fn event(&mut self, event: Event) -> Option<()> {
+        if event.seq <= self.last {
+            return Some(());
+        }
+        self.last = event.seq;
+        if self
+            .goal
+            .as_ref()
+            .is_some_and(|goal| *goal != event.goal_id)
+        {
+            return Some(());
+        }
+        self.items
+            .send(StreamItem::Event(Box::new(event)))
+            .await
+            .ok()
+    }
+}

@@ -1,0 +1,92 @@
+//! What the language server asks of the driver. A seam for tests, with one real implementation.
+
+use std::{any::Any, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use claudecluster_driver::{Driver, Editor};
+use claudecluster_protocol::{
+    ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
+    api::{Decision, DecisionReport},
+    change::HunkView,
+    editor::Side,
+    event::StreamItem,
+    goal::{GoalSummary, GoalView},
+};
+use tokio::sync::mpsc;
+
+type Result<T> = std::result::Result<T, ErrorBody>;
+
+/// What the language server asks of the driver. The methods are those of [`Driver`].
+#[async_trait]
+#[allow(missing_docs, reason = "documented on `Driver`")]
+pub trait Backend: Send + Sync + 'static {
+    async fn submit(&self, spec: GoalSpec) -> Result<GoalId>;
+    fn goals(&self) -> Vec<GoalSummary>;
+    fn goal(&self, goal: &GoalId) -> Result<GoalView>;
+    fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
+    async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>>;
+    fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView>;
+    fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
+    async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>>;
+    async fn decide(&self, decision: Decision) -> Result<DecisionReport>;
+    async fn cancel(&self, goal: &GoalId) -> Result<()>;
+    async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()>;
+    async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()>;
+    /// The editor is detached when the returned value is dropped.
+    fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync>;
+}
+
+#[async_trait]
+impl Backend for Driver {
+    async fn submit(&self, spec: GoalSpec) -> Result<GoalId> {
+        Driver::submit(self, spec).await
+    }
+
+    fn goals(&self) -> Vec<GoalSummary> {
+        Driver::goals(self)
+    }
+
+    fn goal(&self, goal: &GoalId) -> Result<GoalView> {
+        Driver::goal(self, goal)
+    }
+
+    fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem> {
+        Driver::watch(self, goal, after)
+    }
+
+    async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>> {
+        Driver::hunks(self, goal, path).await
+    }
+
+    fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
+        Driver::hunks_in(self, path, current)
+    }
+
+    fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
+        Driver::preview(self, hunk, current)
+    }
+
+    async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>> {
+        Driver::content(self, goal, path, side).await
+    }
+
+    async fn decide(&self, decision: Decision) -> Result<DecisionReport> {
+        Driver::decide(self, decision).await
+    }
+
+    async fn cancel(&self, goal: &GoalId) -> Result<()> {
+        Driver::cancel(self, goal).await
+    }
+
+    async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()> {
+        Driver::retry(self, goal, task).await
+    }
+
+    async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()> {
+        Driver::approve(self, goal, plan).await
+    }
+
+    fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync> {
+        Box::new(Driver::attach(self, editor))
+    }
+}

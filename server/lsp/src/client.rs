@@ -1,0 +1,213 @@
+//! What the client can do, resolved once. Nothing else reads what it sent.
+
+use claudecluster_core::text::PositionEncoding;
+use lsp_types::{InitializeParams, PositionEncodingKind};
+
+/// The command an editor offers where it can ask its user for a goal; it takes one object
+/// `{uri, range}`. It is the editor's own, so its name differs from all of the server's.
+pub(crate) const PROMPT_COMMAND: &str = "claudecluster.client.prompt";
+
+/// What the client can do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Capabilities {
+    /// Name and version, as the client gave them.
+    pub(crate) name: String,
+    /// The unit of columns.
+    pub(crate) encoding: PositionEncoding,
+    /// It makes edits the server asks for.
+    pub(crate) apply_edit: bool,
+    /// It takes edits with a version, so that a stale one cannot land.
+    pub(crate) versioned_edits: bool,
+    /// It shows progress the server starts.
+    pub(crate) progress: bool,
+    /// It takes code actions; commands only where it does not.
+    pub(crate) code_actions: bool,
+    /// It asks for the edit of a code action when the user has chosen it.
+    pub(crate) resolves_edits: bool,
+    /// It shows code actions that cannot be taken, with the reason.
+    pub(crate) disabled_actions: bool,
+    /// It takes a hint to ask for code lenses again.
+    pub(crate) refreshes_lenses: bool,
+    /// It answers questions for its settings.
+    pub(crate) configuration: bool,
+    /// It tells of changes to its settings where it has been asked to.
+    pub(crate) registers_configuration: bool,
+}
+
+impl Capabilities {
+    pub(crate) fn new(params: &InitializeParams) -> Self {
+        let capabilities = &params.capabilities;
+        let workspace = capabilities.workspace.as_ref();
+        let actions = capabilities
+            .text_document
+            .as_ref()
+            .and_then(|document| document.code_action.as_ref());
+        Self {
+            name: name(params),
+            encoding: encoding(params),
+            apply_edit: workspace.and_then(|w| w.apply_edit) == Some(true),
+            versioned_edits: versioned_edits(params),
+            progress: capabilities
+                .window
+                .as_ref()
+                .and_then(|window| window.work_done_progress)
+                == Some(true),
+            code_actions: actions.is_some_and(|a| a.code_action_literal_support.is_some()),
+            resolves_edits: actions.is_some_and(|actions| {
+                let properties = actions
+                    .resolve_support
+                    .as_ref()
+                    .map(|r| r.properties.as_slice());
+                // Edit and command have to come together: a command that reports an edit that was
+                // not made would be wrong.
+                let has = |name: &str| {
+                    properties.is_some_and(|properties| properties.iter().any(|p| p == name))
+                };
+                actions.data_support == Some(true) && has("edit") && has("command")
+            }),
+            disabled_actions: actions.and_then(|a| a.disabled_support) == Some(true),
+            refreshes_lenses: workspace
+                .and_then(|w| w.code_lens.as_ref())
+                .and_then(|lens| lens.refresh_support)
+                == Some(true),
+            configuration: workspace.and_then(|w| w.configuration) == Some(true),
+            registers_configuration: workspace
+                .and_then(|w| w.did_change_configuration.as_ref())
+                .and_then(|told| told.dynamic_registration)
+                == Some(true),
+        }
+    }
+}
+
+fn name(params: &InitializeParams) -> String {
+    match &params.client_info {
+        None => "an editor".to_owned(),
+        Some(info) => match &info.version {
+            Some(version) => format!("{} {version}", info.name),
+            None => info.name.clone(),
+        },
+    }
+}
+
+/// The client's list is in the order of its preference, and we can do all of them.
+fn encoding(params: &InitializeParams) -> PositionEncoding {
+    let offered = params
+        .capabilities
+        .general
+        .as_ref()
+        .and_then(|general| general.position_encodings.as_deref())
+        .unwrap_or_default();
+    offered
+        .iter()
+        .find_map(|kind| match kind {
+            PositionEncodingKind::UTF8 => Some(PositionEncoding::Utf8),
+            PositionEncodingKind::UTF16 => Some(PositionEncoding::Utf16),
+            PositionEncodingKind::UTF32 => Some(PositionEncoding::Utf32),
+            PositionEncodingKind::Custom(_) => None,
+        })
+        .unwrap_or(PositionEncoding::Utf16)
+}
+
+/// Neovim takes versioned edits without saying so; that it takes resource operations, which come in
+/// the same list, gives it away.
+fn versioned_edits(params: &InitializeParams) -> bool {
+    let edit = params
+        .capabilities
+        .workspace
+        .as_ref()
+        .and_then(|workspace| workspace.workspace_edit.as_ref());
+    edit.is_some_and(|edit| {
+        edit.document_changes == Some(true)
+            || edit
+                .resource_operations
+                .as_ref()
+                .is_some_and(|ops| !ops.is_empty())
+    })
+}
+
+/// The unit of columns, as the protocol writes it.
+pub(crate) fn encoding_kind(encoding: PositionEncoding) -> PositionEncodingKind {
+    match encoding {
+        PositionEncoding::Utf8 => PositionEncodingKind::UTF8,
+        PositionEncoding::Utf16 => PositionEncodingKind::UTF16,
+        PositionEncoding::Utf32 => PositionEncodingKind::UTF32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn resolve(params: Value) -> Capabilities {
+        Capabilities::new(&serde_json::from_value(params).unwrap())
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_gets_the_least() {
+        let expected = Capabilities {
+            name: "an editor".into(),
+            ..Capabilities::default()
+        };
+        assert_eq!(resolve(json!({"capabilities": {}})), expected);
+    }
+
+    #[test]
+    fn neovim() {
+        let capabilities = resolve(json!({
+            "clientInfo": {"name": "Neovim", "version": "0.11.4"},
+            "capabilities": {
+                "general": {"positionEncodings": ["utf-8", "utf-16", "utf-32"]},
+                "workspace": {
+                    "applyEdit": true,
+                    "configuration": true,
+                    "workspaceEdit": {"resourceOperations": ["rename", "create", "delete"]},
+                },
+                "textDocument": {"codeAction": {
+                    "codeActionLiteralSupport": {"codeActionKind": {"valueSet": [""]}},
+                    "dataSupport": true,
+                    "resolveSupport": {"properties": ["edit", "command"]},
+                }},
+                "window": {"workDoneProgress": true},
+            },
+        }));
+        let expected = Capabilities {
+            name: "Neovim 0.11.4".into(),
+            encoding: PositionEncoding::Utf8,
+            apply_edit: true,
+            versioned_edits: true,
+            progress: true,
+            code_actions: true,
+            resolves_edits: true,
+            configuration: true,
+            ..Capabilities::default()
+        };
+        assert_eq!(capabilities, expected);
+    }
+
+    #[test]
+    fn the_clients_preference_decides_the_encoding() {
+        let check = |offered: &[&str], expected| {
+            let capabilities = json!({"general": {"positionEncodings": offered}});
+            let resolved = resolve(json!({ "capabilities": capabilities }));
+            assert_eq!(resolved.encoding, expected, "{offered:?}");
+        };
+        check(&[], PositionEncoding::Utf16);
+        check(&["utf-16"], PositionEncoding::Utf16);
+        check(&["utf-32", "utf-8", "utf-16"], PositionEncoding::Utf32);
+        check(&["utf-7", "utf-8"], PositionEncoding::Utf8);
+    }
+
+    #[test]
+    fn versioned_edits_need_a_list_that_can_hold_them() {
+        let check = |edit: Value, expected| {
+            let resolved = resolve(json!({"capabilities": {"workspace": {"workspaceEdit": edit}}}));
+            assert_eq!(resolved.versioned_edits, expected);
+        };
+        check(json!({}), false);
+        check(json!({"resourceOperations": []}), false);
+        check(json!({"resourceOperations": ["create"]}), true);
+        check(json!({"documentChanges": true}), true);
+    }
+}

@@ -1,0 +1,239 @@
+//! The editor as the driver sees it. An edit counts when its text has been observed, not when the
+//! client says that it has been made.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use claudecluster_core::text::{self, PositionEncoding};
+use claudecluster_driver::{DocumentEdit, EditError, Editor, OpenDocument};
+use claudecluster_protocol::Span;
+use lsp_types::{
+    ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, OptionalVersionedTextDocumentIdentifier,
+    Position, Range, TextDocumentEdit, TextDocumentIdentifier, TextEdit, Uri, WorkspaceEdit,
+};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{documents::Snapshot, session::Session};
+
+/// The edits that turn the document into `after`, for a client.
+///
+/// With a version where the client takes one. Never more than one document: some clients check the
+/// version of the first one only.
+pub(crate) fn workspace_edit(
+    document: &Snapshot,
+    after: &str,
+    encoding: PositionEncoding,
+    versioned: bool,
+) -> WorkspaceEdit {
+    let edits: Vec<_> = text::edits(&document.text.to_string(), after, encoding)
+        .into_iter()
+        .map(|edit| TextEdit {
+            range: Range {
+                start: position(edit.range.start),
+                end: position(edit.range.end),
+            },
+            new_text: edit.new_text,
+        })
+        .collect();
+    if !versioned {
+        return WorkspaceEdit {
+            changes: Some([(document.uri.clone(), edits)].into()),
+            ..WorkspaceEdit::default()
+        };
+    }
+    let edit = TextDocumentEdit {
+        text_document: OptionalVersionedTextDocumentIdentifier {
+            version: Some(document.version),
+            text_document_identifier: TextDocumentIdentifier {
+                uri: document.uri.clone(),
+            },
+        },
+        edits: edits.into_iter().map(Into::into).collect(),
+    };
+    WorkspaceEdit {
+        document_changes: Some(vec![edit.into()]),
+        ..WorkspaceEdit::default()
+    }
+}
+
+/// A position for a client.
+pub(crate) fn position(position: text::Position) -> Position {
+    Position {
+        line: position.line,
+        character: position.character,
+    }
+}
+
+#[async_trait]
+impl Editor for Session {
+    fn name(&self) -> String {
+        self.capabilities().name.clone()
+    }
+
+    fn roots(&self) -> Vec<PathBuf> {
+        Session::roots(self)
+    }
+
+    fn documents(&self) -> Vec<OpenDocument> {
+        self.documents
+            .all()
+            .iter()
+            .filter_map(Snapshot::to_open)
+            .collect()
+    }
+
+    fn document(&self, path: &Path) -> Option<OpenDocument> {
+        self.documents.at(path)?.to_open()
+    }
+
+    async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
+        let closed = || EditError::Closed;
+        let uri = self
+            .documents
+            .at(&edit.document.path)
+            .ok_or_else(closed)?
+            .uri;
+        let editing = self.documents.editing(&uri).ok_or_else(closed)?;
+        let _one_at_a_time = editing.lock().await;
+        let versions = self.documents.versions(&uri).ok_or_else(closed)?;
+        let before = self.documents.get(&uri).ok_or_else(closed)?;
+        if before.version != edit.document.version {
+            return Err(EditError::Stale);
+        }
+        if before.text == *edit.after {
+            return before.to_open().ok_or_else(closed);
+        }
+        if !self.capabilities().apply_edit {
+            return Err(EditError::Refused(
+                "it does not take edits from a server".into(),
+            ));
+        }
+        let expectation = Expectation::new(self, &before, versions, &edit.after);
+        tokio::select! {
+            () = self.closed() => Err(EditError::Closed),
+            observed = self.send_edit(&edit, expectation) => observed,
+        }
+    }
+
+    async fn changed(&self, path: &Path, version: i32, wait: Span) -> Option<OpenDocument> {
+        let uri = self.documents.at(path)?.uri;
+        let mut versions = self.documents.versions(&uri)?;
+        let moved = versions.wait_for(|now| *now != version);
+        match tokio::time::timeout(wait.to_duration(), moved).await {
+            Ok(Ok(_)) => self.documents.get(&uri)?.to_open(),
+            // Too late, or closed.
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+}
+
+impl Session {
+    async fn send_edit(
+        &self,
+        edit: &DocumentEdit,
+        mut expectation: Expectation<'_>,
+    ) -> Result<OpenDocument, EditError> {
+        let capabilities = self.capabilities();
+        let versioned = capabilities.versioned_edits;
+        let params = ApplyWorkspaceEditParams {
+            label: Some(edit.label.clone()),
+            edit: workspace_edit(
+                expectation.before,
+                &edit.after,
+                capabilities.encoding,
+                versioned,
+            ),
+            metadata: None,
+        };
+        let reply = self
+            .client
+            .send_request::<ApplyWorkspaceEditRequest>(params);
+        match tokio::time::timeout(self.config.reply_timeout, reply).await {
+            Ok(Ok(result)) if result.applied => {
+                expectation.observe(self.config.observe_timeout).await
+            }
+            Ok(refusal) => {
+                let reason = match refusal {
+                    Ok(result) => result
+                        .failure_reason
+                        .unwrap_or_else(|| "no reason given".into()),
+                    Err(error) => error.message.into_owned(),
+                };
+                match expectation.met() {
+                    Some(observed) => Ok(observed),
+                    None if expectation.moved() => Err(EditError::Stale),
+                    None => Err(EditError::Refused(reason)),
+                }
+            }
+            Err(_) => expectation.met().ok_or(EditError::Unconfirmed),
+        }
+    }
+}
+
+/// A text that is expected to appear in a document. Forgotten when dropped.
+struct Expectation<'a> {
+    session: &'a Session,
+    before: &'a Snapshot,
+    uri: Uri,
+    versions: watch::Receiver<i32>,
+}
+
+impl<'a> Expectation<'a> {
+    fn new(
+        session: &'a Session,
+        before: &'a Snapshot,
+        versions: watch::Receiver<i32>,
+        text: &str,
+    ) -> Self {
+        session.documents.expect(&before.uri, Some(text));
+        Self {
+            session,
+            before,
+            uri: before.uri.clone(),
+            versions,
+        }
+    }
+
+    fn met(&self) -> Option<OpenDocument> {
+        self.session.documents.met(&self.uri)?.to_open()
+    }
+
+    fn moved(&self) -> bool {
+        *self.versions.borrow() != self.before.version
+    }
+
+    /// Waits for the change that follows the client's word. Where another change came instead, the
+    /// client dropped the edit as stale, and what came is returned for the caller to look at.
+    async fn observe(&mut self, patience: Duration) -> Result<OpenDocument, EditError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            self.versions.mark_unchanged();
+            if let Some(observed) = self.met() {
+                return Ok(observed);
+            }
+            let versioned = self.session.capabilities().versioned_edits;
+            if versioned && self.moved() {
+                return self
+                    .session
+                    .documents
+                    .get(&self.uri)
+                    .and_then(|now| now.to_open())
+                    .ok_or(EditError::Closed);
+            }
+            match tokio::time::timeout_at(deadline, self.versions.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(EditError::Closed),
+                Err(_) => return Err(EditError::Unconfirmed),
+            }
+        }
+    }
+}
+
+impl Drop for Expectation<'_> {
+    fn drop(&mut self) {
+        self.session.documents.expect(&self.uri, None);
+    }
+}

@@ -1,0 +1,93 @@
+//! `workspace/didChangeConfiguration`, and `workspace/configuration` to ask for what it is about.
+
+use std::sync::Arc;
+
+use claudecluster_protocol::editor::SECTION;
+use lsp_types::{ConfigurationItem, Registration};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{session::Session, settings::Turn};
+
+/// Some clients leave the settings out: they only tell that something has changed.
+#[derive(Deserialize)]
+pub(crate) struct DidChange {
+    #[serde(default)]
+    settings: Value,
+}
+
+pub(crate) fn did_change(session: &Arc<Session>, params: &DidChange) {
+    let turn = session.settings.turn();
+    match params.settings.get(SECTION) {
+        Some(section) => {
+            session.settings.take(turn, section);
+            let session = session.clone();
+            session
+                .clone()
+                .spawn(async move { complain(&session).await });
+        }
+        None if session.capabilities().configuration => {
+            session.spawn(pull(session.clone(), turn));
+        }
+        // All of the settings, and our section is not among them any more.
+        None if params.settings.is_object() => session.settings.take(turn, &Value::Null),
+        None => {}
+    }
+}
+
+/// Tells what is wrong with what came first, and asks for the rest.
+pub(crate) fn start(session: &Arc<Session>) {
+    let turn = session.settings.turn();
+    let session = session.clone();
+    session.clone().spawn(async move {
+        complain(&session).await;
+        if session.capabilities().registers_configuration {
+            register(&session).await;
+        }
+        if session.capabilities().configuration {
+            pull(session, turn).await;
+        }
+    });
+}
+
+/// Some clients tell of changes only where they have been asked to.
+async fn register(session: &Session) {
+    let registration = Registration {
+        id: "claudecluster-configuration".to_owned(),
+        method: "workspace/didChangeConfiguration".to_owned(),
+        register_options: None,
+    };
+    let asked = session.client.register_capability(vec![registration]);
+    match tokio::time::timeout(session.config.reply_timeout, asked).await {
+        Ok(Ok(())) => {}
+        refused => tracing::debug!(?refused, "changes of settings will not be told"),
+    }
+}
+
+async fn pull(session: Arc<Session>, turn: Turn) {
+    let item = ConfigurationItem {
+        scope_uri: None,
+        section: Some(SECTION.to_owned()),
+    };
+    let asked = session.client.configuration(vec![item]);
+    match tokio::time::timeout(session.config.reply_timeout, asked).await {
+        Ok(Ok(sections)) => {
+            let section = sections.into_iter().next().unwrap_or_default();
+            session.settings.take(turn, &section);
+            complain(&session).await;
+        }
+        refused => tracing::debug!(?refused, "the editor did not give its settings"),
+    }
+}
+
+async fn complain(session: &Session) {
+    let wrong = session.settings.complaints();
+    if !wrong.is_empty() {
+        session
+            .warn(format!(
+                "ClaudeCluster's settings: {}. Correct it in your editor's settings; the rest of them holds.",
+                wrong.join("; ")
+            ))
+            .await;
+    }
+}

@@ -1,0 +1,246 @@
+//! `workspace/executeCommand`. Arguments are checked, the work is handed over, the answer comes at
+//! once: some editors stand still until they have it, so nothing here may wait for the editor.
+
+use std::{future::Future, sync::Arc};
+
+use claudecluster_protocol::{
+    ErrorBody, GoalId, HunkId,
+    api::{Decision, DecisionReport},
+    editor::{ApproveArgs, GoalArgs, HunkArgs, SubmitArgs, Submitted, command},
+    event::Verdict,
+};
+use lsp_types::ExecuteCommandParams;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tower_lsp::jsonrpc::{Error, Result};
+
+use super::{content::in_goal, submit};
+use crate::{failure, progress::count, session::Session};
+
+pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams) -> Result<Value> {
+    let arguments = params.arguments.unwrap_or_default();
+    match params.command.as_str() {
+        command::GOAL_SUBMIT => {
+            let args: SubmitArgs = argument(arguments)?;
+            // Before the first wait: the scope is the documents as they are at this point of the wire.
+            let spec = submit::spec(session, args).map_err(|e| failure::reply(&e))?;
+            let goal_id = session
+                .backend
+                .submit(spec)
+                .await
+                .map_err(|e| failure::reply(&e))?;
+            value(&Submitted { goal_id })
+        }
+        command::GOAL_LIST => {
+            let _: Nothing = argument(arguments)?;
+            let goals = session.ask(|backend| Ok(backend.goals())).await;
+            value(&goals.map_err(|e| failure::reply(&e))?)
+        }
+        command::GOAL_SHOW => {
+            let args: GoalArgs = argument(arguments)?;
+            value(&known(session, &args.goal_id).await?)
+        }
+        command::GOAL_CANCEL => {
+            let args: GoalArgs = argument(arguments)?;
+            known(session, &args.goal_id).await?;
+            cancel(session, args.goal_id);
+            Ok(Value::Null)
+        }
+        command::GOAL_RETRY => {
+            let GoalArgs {
+                goal_id, task_id, ..
+            } = argument(arguments)?;
+            done(session.backend.retry(&goal_id, task_id).await)
+        }
+        command::PLAN_APPROVE => {
+            let args: ApproveArgs = argument(arguments)?;
+            done(session.backend.approve(&args.goal_id, args.plan).await)
+        }
+        command::GOAL_ACCEPT => decide_goal(session, argument(arguments)?, Verdict::Accept).await,
+        command::GOAL_REJECT => decide_goal(session, argument(arguments)?, Verdict::Reject).await,
+        command::GOAL_UNDO => decide_goal(session, argument(arguments)?, Verdict::Undo).await,
+        command::HUNK_ACCEPT => decide_hunk(session, argument(arguments)?, Verdict::Accept).await,
+        command::HUNK_REJECT => decide_hunk(session, argument(arguments)?, Verdict::Reject).await,
+        other => Err(failure::bad_params(format!(
+            "{other:?} is not a command of this server; there are {}",
+            command::ALL.join(", ")
+        ))),
+    }
+}
+
+/// The argument of a command that takes none.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Reads the one argument. None at all is an object without keys.
+fn argument<T: DeserializeOwned>(mut arguments: Vec<Value>) -> Result<T> {
+    if arguments.len() > 1 {
+        let given = arguments.len();
+        return Err(failure::bad_params(format!(
+            "arguments: one object is expected, {given} were given"
+        )));
+    }
+    let argument = match arguments.pop() {
+        None | Some(Value::Null) => json!({}),
+        Some(Value::Array(_)) => {
+            return Err(failure::bad_params(
+                "arguments[0]: an object is expected, not an array",
+            ));
+        }
+        Some(argument) => argument,
+    };
+    serde_path_to_error::deserialize(argument).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." {
+            String::new()
+        } else {
+            format!(".{path}")
+        };
+        failure::bad_params(format!("arguments[0]{place}: {}", error.into_inner()))
+    })
+}
+
+fn value<T: Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|_| Error::internal_error())
+}
+
+fn done(result: std::result::Result<(), ErrorBody>) -> Result<Value> {
+    result.map(|()| Value::Null).map_err(|e| failure::reply(&e))
+}
+
+async fn known(session: &Session, goal: &GoalId) -> Result<claudecluster_protocol::goal::GoalView> {
+    session.goal(goal).await.map_err(|e| failure::reply(&e))
+}
+
+/// Goes on after the answer, and after the connection as well: what the user has decided is decided.
+fn after_the_answer(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
+}
+
+fn cancel(session: &Arc<Session>, goal: GoalId) {
+    let session = session.clone();
+    after_the_answer(async move {
+        if let Err(error) = session.backend.cancel(&goal).await {
+            session
+                .fail(&format!("{goal} could not be cancelled"), &error)
+                .await;
+        }
+    });
+}
+
+async fn decide_goal(session: &Arc<Session>, args: GoalArgs, verdict: Verdict) -> Result<Value> {
+    let _turn = session.arriving.lock().await;
+    known(session, &args.goal_id).await?;
+    let path = match &args.uri {
+        Some(uri) => Some(
+            in_goal(session, &args.goal_id, uri)
+                .await
+                .map_err(|e| failure::reply(&e))?,
+        ),
+        None => None,
+    };
+    let decision = Decision {
+        goal_id: args.goal_id,
+        verdict,
+        task_id: args.task_id,
+        path,
+        hunk_id: None,
+        applied: false,
+        reason: args.reason,
+    };
+    session.decide(decision);
+    Ok(Value::Null)
+}
+
+async fn decide_hunk(session: &Arc<Session>, args: HunkArgs, verdict: Verdict) -> Result<Value> {
+    let _turn = session.arriving.lock().await;
+    let goal_id = goal_of(&args.hunk_id)?;
+    known(session, &goal_id).await?;
+    let decision = Decision {
+        goal_id,
+        verdict,
+        task_id: None,
+        path: None,
+        hunk_id: Some(args.hunk_id),
+        applied: args.applied,
+        reason: args.reason,
+    };
+    session.decide(decision);
+    Ok(Value::Null)
+}
+
+fn goal_of(hunk: &HunkId) -> Result<GoalId> {
+    hunk.goal().ok_or_else(|| {
+        failure::bad_params(format!(
+            "arguments[0].hunkId: {hunk:?} is not a hunk's id; it has the form g1.4f2a90c1"
+        ))
+    })
+}
+
+/// Carries decisions out, one after the other. Goes on after the connection with what has arrived.
+pub(crate) async fn carry_out_decisions(
+    session: Arc<Session>,
+    mut decisions: mpsc::UnboundedReceiver<Decision>,
+) {
+    while let Some(decision) = decisions.recv().await {
+        carry_out(&session, decision).await;
+    }
+}
+
+/// Lands or takes back, and tells the user what they would not see by themselves.
+async fn carry_out(session: &Session, decision: Decision) {
+    let verdict = decision.verdict;
+    let goal = decision.goal_id.clone();
+    let whole = decision.hunk_id.is_none();
+    match session.backend.decide(decision).await {
+        Ok(report) => {
+            let (message, trouble) = summary(verdict, &report);
+            if trouble {
+                session.warn(format!("{goal}: {message}")).await;
+            } else if whole {
+                session.info(format!("{goal}: {message}")).await;
+            }
+        }
+        Err(error) => {
+            let what = format!("{goal}: nothing was {}", past(verdict));
+            session.fail(&what, &error).await;
+        }
+    }
+}
+
+fn past(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accept => "accepted",
+        Verdict::Reject => "rejected",
+        Verdict::Undo => "undone",
+    }
+}
+
+/// What came of a decision, and whether something is left that the user should know of.
+fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
+    let n = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let mut parts = vec![format!(
+        "{} {}",
+        count(n(report.decided), "change"),
+        past(verdict)
+    )];
+    if report.conflicts > 0 {
+        parts.push(format!("{} left in conflict", report.conflicts));
+    }
+    if report.held > 0 {
+        parts.push(format!(
+            "{} left that need a look of their own",
+            report.held
+        ));
+    }
+    for failed in &report.failed {
+        parts.push(format!(
+            "{}: {}",
+            failed.path.display(),
+            failure::sentence(&failed.error)
+        ));
+    }
+    (parts.join("; "), parts.len() > 1)
+}

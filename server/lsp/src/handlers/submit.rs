@@ -1,0 +1,202 @@
+//! From the arguments an editor gives to a goal.
+
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
+
+use claudecluster_protocol::{
+    ErrorBody, GoalSpec, Plan, RelPath, Scope,
+    editor::{EditorSettings, LineRange, ScopeArgs, SubmitArgs},
+    goal::{ScopeKind, Selection},
+};
+
+use crate::{hunks, session::Session, uri};
+
+type Result<T> = std::result::Result<T, ErrorBody>;
+
+/// The goal as the driver takes it: what it says itself, then what the editor's settings say.
+pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
+    if args.prompt.trim().is_empty() && args.plan.is_none() {
+        return Err(ErrorBody::user("prompt: a goal needs words, or a plan")
+            .hint("say what should be different afterwards"));
+    }
+    let settings = session.settings.now();
+    let asked = args.scope.unwrap_or_default();
+    let kind = asked
+        .kind
+        .unwrap_or_else(|| settings.scope.unwrap_or_default().into());
+    let named = asked
+        .uris
+        .iter()
+        .map(|uri| uri::parse(uri))
+        .collect::<Result<Vec<_>>>()?;
+    let root = workspace(session, &named)?;
+    let scope = scope(session, &root, kind, &asked, &named)?;
+    let settings = match &args.plan {
+        Some(plan) => beneath(plan, settings),
+        None => settings,
+    };
+    let gates = if args.gates.is_empty() {
+        settings.gates.unwrap_or_default()
+    } else {
+        args.gates
+    };
+    Ok(GoalSpec {
+        workspace: root.to_string_lossy().into_owned(),
+        prompt: args.prompt,
+        scope,
+        plan: args.plan,
+        agent: args.agent.or(settings.agent),
+        model: args.model.or(settings.model),
+        jobs: args.jobs.or(settings.jobs).map(NonZeroU32::get),
+        budget_usd: args.budget_usd.or(settings.budget_usd),
+        timeout: None,
+        gates,
+        plan_only: false,
+        apply: false,
+        env: session.config.env.clone(),
+    })
+}
+
+/// What the settings say beneath a ready plan, which comes with the goal: what it says itself comes
+/// first, and an agent that none of its tasks asks for need not be there.
+fn beneath(plan: &Plan, settings: EditorSettings) -> EditorSettings {
+    let mut tasks = plan.tasks.iter();
+    let asks = tasks.any(|task| task.agent.is_none() && task.run.is_none());
+    EditorSettings {
+        agent: settings.agent.filter(|_| asks),
+        jobs: settings.jobs.filter(|_| plan.max_parallel.is_none()),
+        budget_usd: settings.budget_usd.filter(|_| plan.budget_usd.is_none()),
+        ..settings
+    }
+}
+
+/// The folder a goal is about: that of the first document named, else of the document last touched,
+/// else the only one.
+fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
+    let roots = session.roots();
+    // Of nested folders the innermost.
+    let holding = |path: &Path| {
+        roots
+            .iter()
+            .filter(|root| path.starts_with(root))
+            .max_by_key(|root| root.components().count())
+            .cloned()
+    };
+    if roots.is_empty() {
+        return Err(ErrorBody::user("no workspace folder is open")
+            .hint("open a folder, or a file inside a project, and try again"));
+    }
+    if let Some(first) = named.first() {
+        return holding(first).ok_or_else(|| {
+            ErrorBody::user(format!(
+                "scope.uris[0]: {} is in no workspace folder",
+                first.display()
+            ))
+        });
+    }
+    let active = session
+        .documents
+        .all()
+        .into_iter()
+        .find_map(|document| holding(&document.path?));
+    match (active, roots.as_slice()) {
+        (Some(root), _) => Ok(root),
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(ErrorBody::user("several workspace folders are open")
+            .hint("open a document of the one that is meant, or name it in scope.uris")),
+    }
+}
+
+fn scope(
+    session: &Session,
+    root: &Path,
+    kind: ScopeKind,
+    asked: &ScopeArgs,
+    named: &[PathBuf],
+) -> Result<Scope> {
+    let selection = match asked.range {
+        Some(range) => Some(selection(session, root, named, range)?),
+        None => None,
+    };
+    let files = match kind {
+        ScopeKind::Workspace => Vec::new(),
+        ScopeKind::Open => open_files(session, root, named)?,
+        ScopeKind::Files => named_files(root, asked, named)?,
+    };
+    Ok(Scope {
+        kind,
+        files,
+        globs: asked.globs.clone(),
+        selection,
+    })
+}
+
+/// The open documents of this folder, and those named.
+fn open_files(session: &Session, root: &Path, named: &[PathBuf]) -> Result<Vec<RelPath>> {
+    let open = session
+        .documents
+        .all()
+        .into_iter()
+        .filter_map(|document| document.path);
+    let mut files: Vec<_> = open
+        .chain(named.iter().cloned())
+        .filter_map(|path| uri::relative(root, &path))
+        .collect();
+    files.sort();
+    files.dedup();
+    if files.is_empty() {
+        return Err(
+            ErrorBody::user(format!("no file of {} is open", root.display()))
+                .hint("open the files the goal is about, or give it the whole workspace as scope"),
+        );
+    }
+    Ok(files)
+}
+
+fn named_files(root: &Path, asked: &ScopeArgs, named: &[PathBuf]) -> Result<Vec<RelPath>> {
+    if named.is_empty() && asked.globs.is_empty() {
+        return Err(ErrorBody::user("scope: `files` needs uris or globs"));
+    }
+    named
+        .iter()
+        .enumerate()
+        .map(|(n, path)| {
+            uri::relative(root, path).ok_or_else(|| {
+                ErrorBody::user(format!(
+                    "scope.uris[{n}]: {} is not in {}",
+                    path.display(),
+                    root.display()
+                ))
+            })
+        })
+        .collect()
+}
+
+fn selection(
+    session: &Session,
+    root: &Path,
+    named: &[PathBuf],
+    range: LineRange,
+) -> Result<Selection> {
+    if range.end_line <= range.start_line {
+        return Err(ErrorBody::user(
+            "scope.range: endLine must be greater than startLine",
+        ));
+    }
+    let path = named
+        .first()
+        .and_then(|path| uri::relative(root, path))
+        .ok_or_else(|| ErrorBody::user("scope.range: it needs its document in scope.uris"))?;
+    let document = named.first().and_then(|path| session.documents.at(path));
+    let range = match &document {
+        Some(document) => hunks::to_text_lines(&document.text, range),
+        None => range,
+    };
+    Ok(Selection {
+        path,
+        start_line: range.start_line,
+        end_line: range.end_line,
+    })
+}

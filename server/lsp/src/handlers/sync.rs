@@ -1,0 +1,130 @@
+//! `textDocument/didOpen`, `didChange`, `didSave`, `didClose`.
+//!
+//! All of it is synchronous. The parameters are types of ours: a position that a client got wrong
+//! (negative, past the end) is clamped, where refusing it would leave the document wrong for good.
+
+use claudecluster_core::text::{ContentChange, Position};
+use lsp_types::Uri;
+use serde::Deserialize;
+
+use crate::{publish::Dirty, session::Session};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DidOpen {
+    text_document: Opened,
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    uri: Uri,
+    #[serde(default)]
+    version: i32,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DidChange {
+    text_document: Versioned,
+    content_changes: Vec<Change>,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    uri: Uri,
+    version: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    range: Option<WireRange>,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct WireRange {
+    start: WirePosition,
+    end: WirePosition,
+}
+
+#[derive(Deserialize)]
+struct WirePosition {
+    line: i64,
+    character: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DidSave {
+    text_document: Identifier,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DidClose {
+    text_document: Identifier,
+}
+
+#[derive(Deserialize)]
+struct Identifier {
+    uri: Uri,
+}
+
+impl From<WirePosition> for Position {
+    fn from(position: WirePosition) -> Self {
+        let clamp = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
+        Self {
+            line: clamp(position.line),
+            character: clamp(position.character),
+        }
+    }
+}
+
+impl From<Change> for ContentChange {
+    fn from(change: Change) -> Self {
+        Self {
+            range: change
+                .range
+                .map(|range| range.start.into()..range.end.into()),
+            text: change.text,
+        }
+    }
+}
+
+pub(crate) fn did_open(session: &Session, params: DidOpen) {
+    let Opened { uri, version, text } = params.text_document;
+    session.documents.open(uri.clone(), version, &text);
+    session.refresh(Dirty::Document(uri));
+}
+
+pub(crate) fn did_change(session: &Session, params: DidChange) {
+    let Versioned { uri, version } = params.text_document;
+    // A client may send no number; then each change still has one of its own.
+    let version = version.unwrap_or_else(|| {
+        session
+            .documents
+            .get(&uri)
+            .map_or(0, |document| document.version.wrapping_add(1))
+    });
+    let changes: Vec<ContentChange> = params.content_changes.into_iter().map(Into::into).collect();
+    if session
+        .documents
+        .change(&uri, version, &changes, session.encoding())
+    {
+        session.refresh(Dirty::Document(uri));
+    } else {
+        tracing::warn!(%uri, "a change to a document that is not open");
+    }
+}
+
+/// Saving changes no text. What is pending against the file on disk may have changed with it.
+pub(crate) fn did_save(session: &Session, params: &DidSave) {
+    session.refresh(Dirty::Document(params.text_document.uri.clone()));
+}
+
+pub(crate) fn did_close(session: &Session, params: &DidClose) {
+    let uri = &params.text_document.uri;
+    session.documents.close(uri);
+    session.refresh(Dirty::Closed(uri.clone()));
+}

@@ -1,0 +1,116 @@
+//! Between the addresses editors use and paths.
+
+use std::path::{Path, PathBuf};
+
+use claudecluster_protocol::{ErrorBody, RelPath};
+use lsp_types::Uri;
+
+/// The file a document shows; `None` for documents that show none (`untitled:`, `git:`, …).
+///
+/// Links in the way to it are resolved, for the driver knows workspaces by their real paths; a link
+/// in its place is the file that is meant.
+pub(crate) fn to_path(uri: &Uri) -> Option<PathBuf> {
+    if uri.scheme() != "file" {
+        return None;
+    }
+    let path = uri.to_file_path().ok()?;
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => Some(real(folder).join(name)),
+        _ => Some(path),
+    }
+}
+
+/// The folder at this address, with all links resolved.
+pub(crate) fn to_folder(uri: &Uri) -> Option<PathBuf> {
+    if uri.scheme() != "file" {
+        return None;
+    }
+    uri.to_file_path().ok().map(|path| real(&path))
+}
+
+/// Resolves the links of what exists of a path.
+fn real(path: &Path) -> PathBuf {
+    let existing = path
+        .ancestors()
+        .find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    match existing {
+        Some((ancestor, real)) => match path.strip_prefix(ancestor) {
+            Ok(rest) if rest.as_os_str().is_empty() => real,
+            Ok(rest) => real.join(rest),
+            Err(_) => path.to_owned(),
+        },
+        None => path.to_owned(),
+    }
+}
+
+/// The address of a file. `None` for a path that is not absolute.
+pub(crate) fn from_path(path: &Path) -> Option<Uri> {
+    Uri::from_file_path(path).ok()
+}
+
+/// Reads an address that came as a string in a command's argument.
+pub(crate) fn parse(uri: &str) -> Result<PathBuf, ErrorBody> {
+    Uri::parse(uri)
+        .ok()
+        .and_then(|uri| to_path(&uri))
+        .ok_or_else(|| {
+            ErrorBody::user(format!("{uri:?} is not the address of a file"))
+                .hint("give it as file:///…")
+        })
+}
+
+/// The path relative to a workspace folder; `None` if it is not in there.
+pub(crate) fn relative(root: &Path, path: &Path) -> Option<RelPath> {
+    RelPath::from_path(path.strip_prefix(root).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_the_way_are_resolved_and_a_link_in_the_place_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("real")).unwrap();
+        std::os::unix::fs::symlink(top.join("real"), top.join("alias")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", top.join("real/link")).unwrap();
+        let check = |given: &str, expected: &str| {
+            let uri = from_path(&top.join(given)).unwrap();
+            assert_eq!(to_path(&uri), Some(top.join(expected)), "{given}");
+        };
+        check("alias/a.rs", "real/a.rs");
+        check("alias/new/b.rs", "real/new/b.rs");
+        check("alias/link", "real/link");
+        let alias = from_path(&top.join("alias")).unwrap();
+        assert_eq!(to_folder(&alias), Some(top.join("real")));
+    }
+
+    #[test]
+    fn paths_come_back_and_other_schemes_are_no_files() {
+        for path in ["/a/b.rs", "/a b/ü/😀#?.rs", "/a/%41"] {
+            let uri = from_path(Path::new(path)).unwrap();
+            assert_eq!(to_path(&uri).as_deref(), Some(Path::new(path)), "{uri}");
+        }
+        assert_eq!(parse("file:///x%20y").unwrap(), Path::new("/x y"));
+        for other in [
+            "untitled:Untitled-1",
+            "git:/a/b.rs",
+            "",
+            "/a/b",
+            "file://host/x",
+            "http://a/b",
+        ] {
+            assert!(parse(other).is_err(), "{other}");
+        }
+        assert_eq!(
+            relative(Path::new("/w"), Path::new("/w/a/b"))
+                .unwrap()
+                .as_str(),
+            "a/b"
+        );
+        assert_eq!(relative(Path::new("/w"), Path::new("/wx/a")), None);
+        assert_eq!(relative(Path::new("/w"), Path::new("/w")), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Follows what happens to the goals of this editor's workspace, and tells the client.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use claudecluster_protocol::{
+    ErrorBody, EventBody, EventSeq, GoalId, GoalState,
+    editor::method,
+    event::{Event, StreamItem},
+    goal::GoalView,
+};
+use lsp_types::{
+    LspNotificationMethod, MessageActionItem, MessageDirection, MessageType, Notification,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{progress, publish::Dirty, session::Session};
+
+/// Carries every event and activity to clients that want them.
+enum EventNotification {}
+
+impl Notification for EventNotification {
+    type Params = StreamItem;
+    const METHOD: LspNotificationMethod<'static> = LspNotificationMethod::new(method::EVENT);
+    const MESSAGE_DIRECTION: MessageDirection = MessageDirection::ServerToClient;
+}
+
+/// How long to wait before the stream is opened again when it has ended.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Follows the events from this moment on: whoever asks for something next sees all that comes of it.
+/// The task runs as long as the connection does.
+pub(crate) fn start(session: &Arc<Session>) {
+    let stream = session.backend.watch(None, None);
+    session.spawn(run(session.clone(), stream));
+}
+
+async fn run(session: Arc<Session>, mut stream: mpsc::Receiver<StreamItem>) {
+    let mut watcher = Watcher {
+        session,
+        workspaces: HashMap::new(),
+        progress: HashMap::new(),
+    };
+    let mut last: Option<EventSeq> = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // After the stream is open, so that nothing falls between.
+        watcher.catch_up().await;
+        while let Some(item) = stream.recv().await {
+            pause = FIRST_PAUSE;
+            if let StreamItem::Event(event) = &item {
+                last = Some(event.seq);
+            }
+            watcher.item(item).await;
+        }
+        // What was missed comes again from `last` on.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        stream = watcher.session.backend.watch(None, last);
+    }
+}
+
+struct Watcher {
+    session: Arc<Session>,
+    /// Where each goal works, to tell those of this editor's folders.
+    workspaces: HashMap<GoalId, String>,
+    /// The goals whose progress is shown; the value wakes the task that shows it.
+    progress: HashMap<GoalId, watch::Sender<()>>,
+}
+
+impl Watcher {
+    /// Shows the progress of goals that were running before this editor came.
+    async fn catch_up(&mut self) {
+        let goals = self.session.ask(|backend| Ok(backend.goals())).await;
+        for goal in goals.unwrap_or_default() {
+            if goal.state.is_active() && self.session.has_workspace(&goal.workspace) {
+                self.poke(&goal.id).await;
+            }
+        }
+    }
+
+    async fn item(&mut self, item: StreamItem) {
+        let goal = match &item {
+            StreamItem::Event(event) => &event.goal_id,
+            StreamItem::Activity(activity) => &activity.goal_id,
+        };
+        if !self.concerns(goal, &item).await {
+            return;
+        }
+        if let StreamItem::Event(event) = &item {
+            self.event(event).await;
+        }
+        if self.session.settings.now().events == Some(true) {
+            self.session
+                .client
+                .send_notification::<EventNotification>(item)
+                .await;
+        }
+    }
+
+    async fn concerns(&mut self, goal: &GoalId, item: &StreamItem) -> bool {
+        if let Some(workspace) = self.workspaces.get(goal) {
+            return self.session.has_workspace(workspace);
+        }
+        let submitted = match item {
+            StreamItem::Event(event) => match &event.body {
+                EventBody::GoalSubmitted { spec } => Some(spec.workspace.clone()),
+                _ => None,
+            },
+            StreamItem::Activity(_) => None,
+        };
+        let workspace = match submitted {
+            Some(workspace) => workspace,
+            None => match self.session.goal(goal).await {
+                Ok(view) => view.summary.workspace,
+                Err(_) => return false,
+            },
+        };
+        let concerns = self.session.has_workspace(&workspace);
+        self.workspaces.insert(goal.clone(), workspace);
+        concerns
+    }
+
+    async fn event(&mut self, event: &Event) {
+        let goal = &event.goal_id;
+        self.poke(goal).await;
+        match &event.body {
+            EventBody::Proposed { .. } | EventBody::Reviewed { .. } => {
+                self.session.refresh(Dirty::Everything);
+            }
+            EventBody::GoalChanged { state, error } => {
+                self.session.refresh(Dirty::Everything);
+                if self.session.settings.now().events != Some(true) {
+                    self.announce(goal, *state, error.as_ref()).await;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts or wakes the task that shows a goal's progress.
+    async fn poke(&mut self, goal: &GoalId) {
+        if !self.session.capabilities().progress {
+            return;
+        }
+        if let Some(wake) = self.progress.get(goal)
+            && wake.send(()).is_ok()
+        {
+            return;
+        }
+        self.progress.remove(goal);
+        let view = self.session.goal(goal).await;
+        if view.is_ok_and(|view| view.summary.state.is_active()) {
+            let (wake, woken) = watch::channel(());
+            self.progress.insert(goal.clone(), wake);
+            self.session
+                .spawn(progress::show(self.session.clone(), goal.clone(), woken));
+        }
+    }
+
+    /// Tells the user of a client that does not do it itself what wants a decision.
+    async fn announce(&self, goal: &GoalId, state: GoalState, error: Option<&ErrorBody>) {
+        let session = self.session.clone();
+        match state {
+            GoalState::AwaitingApproval => {
+                if let Ok(view) = session.goal(goal).await {
+                    self.session.spawn(ask_for_approval(session, view));
+                }
+            }
+            GoalState::Proposed => {
+                let message = progress::outcome(&session, goal).await;
+                session
+                    .info(format!(
+                        "{goal}: {message}. Accept or reject them with code actions."
+                    ))
+                    .await;
+            }
+            GoalState::Failed => {
+                let unknown = ErrorBody::internal("no reason was given");
+                session
+                    .fail(&format!("{goal} failed"), error.unwrap_or(&unknown))
+                    .await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Asks whether a plan may run, and carries the answer out.
+async fn ask_for_approval(session: Arc<Session>, goal: GoalView) {
+    const RUN: &str = "Run the plan";
+    const CANCEL: &str = "Cancel the goal";
+    let id = goal.summary.id;
+    let tasks: Vec<_> = goal
+        .tasks_detail
+        .iter()
+        .map(|task| task.title.as_str())
+        .collect();
+    let message = format!(
+        "{id}: a plan of {} tasks waits: {}",
+        tasks.len(),
+        tasks.join("; ")
+    );
+    let action = |title: &str| MessageActionItem {
+        title: title.to_owned(),
+        properties: HashMap::default(),
+    };
+    let actions = Some(vec![action(RUN), action(CANCEL)]);
+    let answer = session
+        .client
+        .show_message_request(MessageType::Info, message, actions)
+        .await;
+    let done = match answer {
+        Ok(Some(chosen)) if chosen.title == RUN => session.backend.approve(&id, None).await,
+        Ok(Some(chosen)) if chosen.title == CANCEL => session.backend.cancel(&id).await,
+        // Closed without an answer: the plan goes on waiting.
+        _ => Ok(()),
+    };
+    if let Err(error) = done {
+        session.fail(&format!("{id}"), &error).await;
+    }
+}

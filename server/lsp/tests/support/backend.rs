@@ -1,0 +1,378 @@
+//! A driver that records what it is asked. Its proposals replace one piece of text by another,
+//! wherever that piece stands now.
+
+use std::{
+    any::Any,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use claudecluster_driver::{DocumentEdit, Editor};
+use claudecluster_lsp::Backend;
+use claudecluster_protocol::{
+    AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
+    HunkId, Plan, RelPath, Scope, TaskId, Timestamp, Usd,
+    api::{Decision, DecisionReport},
+    change::{HunkStatus, HunkView, Provenance},
+    editor::Side,
+    event::{StreamItem, Verdict},
+    goal::{GoalSummary, GoalView, HunkCounts},
+};
+use tokio::sync::{Notify, mpsc};
+
+type Result<T> = std::result::Result<T, ErrorBody>;
+
+/// A change that is proposed: `old` becomes `new` in the file `path`, or the file as a whole does.
+#[derive(Clone)]
+pub struct Proposal {
+    pub id: HunkId,
+    pub path: PathBuf,
+    pub whole: Option<ChangeKind>,
+    pub old: String,
+    pub new: String,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub submitted: Vec<GoalSpec>,
+    pub decisions: Vec<Decision>,
+    pub cancelled: Vec<GoalId>,
+    pub approved: Vec<GoalId>,
+    pub retried: Vec<(GoalId, Option<TaskId>)>,
+    pub goals: Vec<GoalView>,
+    pub proposals: Vec<Proposal>,
+    /// Proposals made so far: their identifiers are never used twice.
+    proposed: usize,
+    pub editors: Vec<Arc<dyn Editor>>,
+    watchers: Vec<mpsc::Sender<StreamItem>>,
+    events: u64,
+}
+
+/// The driver. A prompt of `wait` waits for [`Recorder::release`]; one of `panic` panics.
+#[derive(Default)]
+pub struct Recorder {
+    pub state: Mutex<State>,
+    pub released: Notify,
+    pub cancelled: Notify,
+    pub submitted: Notify,
+    pub retrying: Notify,
+    pub approving: Notify,
+    /// Every file has one hunk that holds its whole text: a request then tells what it saw.
+    pub echo: bool,
+}
+
+impl Recorder {
+    pub fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self
+            .state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    pub fn editor(&self) -> Arc<dyn Editor> {
+        self.with(|state| state.editors[0].clone())
+    }
+
+    /// Adds a goal with one proposal after the other.
+    pub fn propose(&self, workspace: &Path, goal: &str, file: &str, changes: &[(&str, &str)]) {
+        self.add_goal(workspace, goal, GoalState::Proposed);
+        self.with(|state| {
+            for (old, new) in changes {
+                state.proposed += 1;
+                state.proposals.push(Proposal {
+                    id: HunkId::new(format!("{goal}.{}", state.proposed)),
+                    path: workspace.join(file),
+                    whole: None,
+                    old: (*old).to_owned(),
+                    new: (*new).to_owned(),
+                });
+            }
+        });
+    }
+
+    /// Adds a proposal for a file as a whole to a goal.
+    pub fn propose_file(&self, workspace: &Path, goal: &str, file: &str, kind: ChangeKind) {
+        self.propose(workspace, goal, file, &[("", "made up\n")]);
+        self.with(|state| {
+            if let Some(proposal) = state.proposals.last_mut() {
+                proposal.whole = Some(kind);
+            }
+        });
+    }
+
+    pub fn add_goal(&self, workspace: &Path, goal: &str, state: GoalState) {
+        let view = view(workspace, goal, state);
+        self.with(|all| {
+            all.goals
+                .retain(|known| known.summary.id != view.summary.id);
+            all.goals.push(view);
+        });
+    }
+
+    /// Changes a goal's state and tells the watchers.
+    pub async fn set_state(&self, goal: &str, now: GoalState) {
+        self.with(|state| {
+            let id = GoalId::new(goal);
+            for view in state.goals.iter_mut().filter(|view| view.summary.id == id) {
+                view.summary.state = now;
+            }
+        });
+        self.event(
+            goal,
+            EventBody::GoalChanged {
+                state: now,
+                error: None,
+            },
+        )
+        .await;
+    }
+
+    pub async fn event(&self, goal: &str, body: EventBody) {
+        let (seq, watchers) = self.with(|state| {
+            state.events += 1;
+            (state.events, state.watchers.clone())
+        });
+        let event = Event {
+            seq: EventSeq(seq),
+            at: Timestamp(seq),
+            goal_id: GoalId::new(goal),
+            body,
+        };
+        for watcher in watchers {
+            let _ = watcher
+                .send(StreamItem::Event(Box::new(event.clone())))
+                .await;
+        }
+    }
+
+    fn hunks_of(&self, path: &Path, current: &str) -> Vec<HunkView> {
+        if self.echo {
+            return vec![hunk("g1.1", path, current, "", current)];
+        }
+        self.with(|state| {
+            let here = state
+                .proposals
+                .iter()
+                .filter(|proposal| proposal.path == path);
+            here.map(|p| p.view(current)).collect()
+        })
+    }
+}
+
+fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
+    let workspace = workspace.to_string_lossy().into_owned();
+    GoalView {
+        summary: GoalSummary {
+            id: GoalId::new(goal),
+            workspace: workspace.clone(),
+            prompt: "make it better".into(),
+            state,
+            tasks: 0,
+            succeeded: 0,
+            running: 0,
+            hunks: HunkCounts {
+                pending: 1,
+                ..HunkCounts::default()
+            },
+            cost_usd: Usd::ZERO,
+            submitted_at: Timestamp(0),
+            updated_at: Timestamp(0),
+            error: None,
+        },
+        spec: GoalSpec {
+            workspace,
+            prompt: "make it better".into(),
+            scope: Scope::default(),
+            plan: None,
+            agent: None,
+            model: None,
+            jobs: None,
+            budget_usd: None,
+            timeout: None,
+            gates: Vec::new(),
+            plan_only: false,
+            apply: false,
+            env: Vec::new(),
+        },
+        plan: None,
+        tasks_detail: Vec::new(),
+        gates: Vec::new(),
+    }
+}
+
+impl Proposal {
+    fn view(&self, current: &str) -> HunkView {
+        let lines = hunk(self.id.as_str(), &self.path, current, &self.old, &self.new);
+        match self.whole {
+            None => lines,
+            Some(kind) => HunkView {
+                kind,
+                whole: true,
+                from: (kind == ChangeKind::Rename).then(|| RelPath::new("old.rs").unwrap()),
+                ..lines
+            },
+        }
+    }
+}
+
+fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView {
+    let at = current.find(old);
+    let line = |at: usize| current[..at].matches('\n').count() as u32;
+    let start_line = line(at.unwrap_or(0));
+    HunkView {
+        id: HunkId::new(id),
+        path: RelPath::new(path.file_name().unwrap().to_string_lossy()).unwrap(),
+        kind: ChangeKind::Modify,
+        from: None,
+        whole: false,
+        status: if at.is_some() {
+            HunkStatus::Clean
+        } else {
+            HunkStatus::Conflict
+        },
+        held: Vec::new(),
+        start_line,
+        end_line: start_line + old.matches('\n').count().max(1) as u32,
+        old_text: old.to_owned(),
+        new_text: new.to_owned(),
+        provenance: vec![Provenance {
+            task: TaskId::new("t"),
+            title: "Rename things".into(),
+            attempt: AttemptId(1),
+        }],
+    }
+}
+
+#[async_trait]
+impl Backend for Recorder {
+    async fn submit(&self, spec: GoalSpec) -> Result<GoalId> {
+        match spec.prompt.as_str() {
+            "wait" => self.released.notified().await,
+            "panic" => panic!("as asked"),
+            "panic later" => {
+                tokio::task::yield_now().await;
+                panic!("as asked")
+            }
+            _ => {}
+        }
+        let goal = self.with(|state| {
+            state.submitted.push(spec);
+            GoalId::new(format!("g{}", state.submitted.len()))
+        });
+        self.submitted.notify_one();
+        Ok(goal)
+    }
+
+    fn goals(&self) -> Vec<GoalSummary> {
+        self.with(|state| {
+            state
+                .goals
+                .iter()
+                .map(|goal| goal.summary.clone())
+                .collect()
+        })
+    }
+
+    fn goal(&self, goal: &GoalId) -> Result<GoalView> {
+        self.with(|state| {
+            state
+                .goals
+                .iter()
+                .find(|view| view.summary.id == *goal)
+                .cloned()
+        })
+        .ok_or_else(|| ErrorBody::user(format!("there is no goal {goal}")))
+    }
+
+    fn watch(&self, _: Option<GoalId>, _: Option<EventSeq>) -> mpsc::Receiver<StreamItem> {
+        let (sender, receiver) = mpsc::channel(100);
+        self.with(|state| state.watchers.push(sender));
+        receiver
+    }
+
+    async fn hunks(&self, goal: Option<GoalId>, _: Option<RelPath>) -> Result<Vec<HunkView>> {
+        Ok(self.with(|state| {
+            let proposals = state.proposals.iter();
+            let wanted = proposals.filter(|p| goal.is_none() || p.id.goal() == goal);
+            wanted.map(|p| p.view(&p.old)).collect()
+        }))
+    }
+
+    fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
+        self.hunks_of(path, current)
+    }
+
+    fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
+        self.with(|state| state.proposals.iter().find(|p| p.id == *hunk).cloned())
+            .filter(|p| current.contains(&p.old))
+            .map(|p| current.replacen(&p.old, &p.new, 1))
+            .ok_or_else(|| ErrorBody::user("the hunk is not clean any more"))
+    }
+
+    async fn content(&self, _: &GoalId, path: &RelPath, _: Side) -> Result<Option<String>> {
+        Ok(Some(format!("the text of {path}")))
+    }
+
+    async fn decide(&self, decision: Decision) -> Result<DecisionReport> {
+        let wanted = self.with(|state| {
+            state.decisions.push(decision.clone());
+            let proposals = state.proposals.iter().filter(|p| {
+                let named = match (&decision.hunk_id, &decision.path) {
+                    (Some(hunk), _) => p.id == *hunk,
+                    (None, Some(path)) => p.path.ends_with(path.to_path_buf()),
+                    (None, None) => true,
+                };
+                named && p.id.goal().as_ref() == Some(&decision.goal_id)
+            });
+            proposals.cloned().collect::<Vec<_>>()
+        });
+        let mut report = DecisionReport::default();
+        for proposal in wanted {
+            if decision.verdict == Verdict::Accept && proposal.whole.is_some() {
+                std::fs::write(&proposal.path, &proposal.new).unwrap();
+                report.decided += 1;
+            } else if decision.verdict == Verdict::Accept && !decision.applied {
+                let editor = self.editor();
+                let document = editor.document(&proposal.path).expect("it is open");
+                let after = self.preview(&proposal.id, &document.text.to_string())?;
+                let label = "accept".to_owned();
+                let edit = DocumentEdit {
+                    document,
+                    after: after.clone(),
+                    label,
+                };
+                match editor.edit(edit).await {
+                    Ok(observed) if observed.text == *after => report.decided += 1,
+                    Ok(_) => return Err(ErrorBody::stale("another text was observed")),
+                    Err(error) => return Err(ErrorBody::stale(error.to_string())),
+                }
+            }
+            self.with(|state| state.proposals.retain(|p| p.id != proposal.id));
+        }
+        Ok(report)
+    }
+
+    async fn cancel(&self, goal: &GoalId) -> Result<()> {
+        self.with(|state| state.cancelled.push(goal.clone()));
+        self.cancelled.notify_one();
+        Ok(())
+    }
+
+    async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()> {
+        self.with(|state| state.retried.push((goal.clone(), task)));
+        self.retrying.notify_one();
+        Ok(())
+    }
+
+    async fn approve(&self, goal: &GoalId, _: Option<Plan>) -> Result<()> {
+        self.with(|state| state.approved.push(goal.clone()));
+        self.approving.notify_one();
+        Ok(())
+    }
+
+    fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync> {
+        self.with(|state| state.editors.push(editor));
+        Box::new(())
+    }
+}

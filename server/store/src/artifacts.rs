@@ -1,0 +1,106 @@
+//! Large blobs: files named by the hash of their content.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use claudecluster_protocol::BlobId;
+
+use crate::{StoreError, home};
+
+/// The name of a blob: the BLAKE3 hash of its bytes.
+pub(crate) fn id_of(bytes: &[u8]) -> BlobId {
+    BlobId::new(blake3::hash(bytes).to_hex().as_str())
+}
+
+/// Whether an identifier, which may come from outside, is one that [`id_of`] makes. Only such a one
+/// may become part of a path.
+pub(crate) fn is_id(id: &BlobId) -> bool {
+    id.as_str().len() == blake3::OUT_LEN * 2
+        && id
+            .as_str()
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The folder of large blobs, and the one in which they are written first.
+#[derive(Debug)]
+pub(crate) struct Files {
+    blobs: PathBuf,
+    incoming: PathBuf,
+    /// Makes names in `incoming` unique within this process, which owns the folder.
+    counter: AtomicU64,
+}
+
+impl Files {
+    /// Opens the folders and removes what a dead process left half written. Only for the owner of
+    /// the state folder.
+    pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {
+        let files = Self {
+            blobs: home.join("blobs"),
+            incoming: home.join("incoming"),
+            counter: AtomicU64::new(0),
+        };
+        home::private_folder(&files.blobs)?;
+        home::private_folder(&files.incoming)?;
+        let failed = |e| StoreError::io(format!("clean {}", files.incoming.display()), e);
+        for entry in fs::read_dir(&files.incoming).map_err(failed)? {
+            fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+        }
+        Ok(files)
+    }
+
+    /// Where a large blob is, or would be.
+    pub(crate) fn path(&self, id: &BlobId) -> PathBuf {
+        self.blobs.join(id.as_str())
+    }
+
+    /// Writes a blob. It is durable on return.
+    pub(crate) fn put(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(id);
+        let there = fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64);
+        if !there {
+            let number = self.counter.fetch_add(1, Ordering::Relaxed);
+            let temporary = self.incoming.join(number.to_string());
+            let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
+            if let Err(error) = written {
+                // The error that matters is the first one; what stays is removed at the next start.
+                let _ = fs::remove_file(&temporary);
+                return Err(StoreError::io(format!("write {}", path.display()), error));
+            }
+        }
+        // Also where the file was there: another thread may have just renamed it and not come to
+        // this line yet.
+        home::sync_folder(&self.blobs)
+    }
+
+    pub(crate) fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        match fs::read(self.path(id)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io(format!("read artifact {id}"), e)),
+        }
+    }
+
+    pub(crate) fn len(&self, id: &BlobId) -> Result<Option<u64>, StoreError> {
+        match fs::metadata(self.path(id)) {
+            Ok(file) => Ok(Some(file.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io(format!("look at artifact {id}"), e)),
+        }
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

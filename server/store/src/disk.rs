@@ -1,0 +1,263 @@
+//! The store on a disk: one writing thread, one reading connection, one folder of large blobs.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use claudecluster_protocol::{BlobId, Event, EventSeq, GoalId};
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::oneshot;
+
+use crate::{
+    NewEvent, StoreError,
+    artifacts::{self, Files},
+    home::{self, Lock},
+    row, schema,
+    writer::{NewRow, Request, Shared, Writer},
+};
+
+/// Blobs of this size and more are files of their own.
+const LARGE: usize = 64 * 1024;
+/// More than this is not held in memory while it waits for a commit.
+const MAX_PENDING: usize = 64 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// `None` only while the store is being dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Mutex<Connection>,
+    shared: Arc<Shared>,
+    files: Files,
+    /// Last, so that the folder is given up only after everything else is closed.
+    _lock: Lock,
+}
+
+impl Disk {
+    pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {
+        home::private_folder(home)?;
+        let lock = Lock::acquire(home)?;
+        let files = Files::open(home)?;
+        let path = home.join("journal.db");
+        let db = schema::open_writer(&path)?;
+        let reader = schema::open_reader(&path)?;
+        home::sync_folder(home)?;
+
+        let last: i64 = reader
+            .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
+                row.get(0)
+            })
+            .map_err(StoreError::database("read the end of the journal"))?;
+        let shared = Arc::new(Shared::starting_at(EventSeq(last.cast_unsigned())));
+        let (requests, inbox) = mpsc::channel();
+        let writer = Writer::new(db, Arc::clone(&shared));
+        let writer = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|e| StoreError::io("start the journal's thread", e))?;
+        Ok(Self {
+            requests: Some(requests),
+            writer: Some(writer),
+            reader: Mutex::new(reader),
+            shared,
+            files,
+            _lock: lock,
+        })
+    }
+
+    fn send(&self, request: Request) -> Result<(), StoreError> {
+        self.requests
+            .as_ref()
+            .and_then(|requests| requests.send(request).ok())
+            .ok_or(StoreError::Closed)
+    }
+
+    fn send_append(
+        &self,
+        rows: Vec<NewRow>,
+    ) -> Result<oneshot::Receiver<Result<EventSeq, StoreError>>, StoreError> {
+        let (done, result) = oneshot::channel();
+        self.send(Request::Append { rows, done })?;
+        Ok(result)
+    }
+
+    pub(crate) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
+        let rows = events.iter().map(encode).collect::<Result<_, _>>()?;
+        let first = self
+            .send_append(rows)?
+            .await
+            .map_err(|_| StoreError::Closed)??;
+        Ok((first.0..)
+            .zip(events)
+            .map(|(seq, event)| event.at(EventSeq(seq)))
+            .collect())
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read(
+        &self,
+        after: EventSeq,
+        goal: Option<&GoalId>,
+    ) -> Result<Vec<Event>, StoreError> {
+        let failed = || StoreError::database("read the journal");
+        let db = self.reader();
+        let after_column = i64::try_from(after.0).unwrap_or(i64::MAX);
+        let mut events = Vec::new();
+        if let Some(goal) = goal {
+            let mut query = db
+                .prepare_cached(
+                    "SELECT seq, at, goal, body, checksum FROM events \
+                     WHERE goal = ?2 AND seq > ?1 ORDER BY seq",
+                )
+                .map_err(failed())?;
+            let mut rows = query
+                .query(params![after_column, goal.as_str()])
+                .map_err(failed())?;
+            while let Some(row) = rows.next().map_err(failed())? {
+                events.push(row::decode(row)?);
+            }
+            return Ok(events);
+        }
+        let mut query = db
+            .prepare_cached(
+                "SELECT seq, at, goal, body, checksum FROM events WHERE seq > ?1 ORDER BY seq",
+            )
+            .map_err(failed())?;
+        let mut rows = query.query(params![after_column]).map_err(failed())?;
+        let mut expected = after.0.saturating_add(1);
+        while let Some(row) = rows.next().map_err(failed())? {
+            let event = row::decode(row)?;
+            if event.seq.0 != expected {
+                return Err(StoreError::CorruptEvent {
+                    seq: EventSeq(expected),
+                    reason: "it is missing".to_owned(),
+                });
+            }
+            expected += 1;
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    pub(crate) fn last_seq(&self) -> EventSeq {
+        self.shared.last_seq()
+    }
+
+    pub(crate) fn health(&self) -> Result<(), StoreError> {
+        self.shared.failure().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn put_blob(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
+        if let Err(error @ StoreError::ReadOnly(_)) = self.health() {
+            return Err(error);
+        }
+        if bytes.len() >= LARGE {
+            return self.files.put(id, bytes);
+        }
+        if self.has_row(id)? {
+            return Ok(());
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        let full = {
+            let mut pending = self.shared.pending();
+            if !pending.insert(id.clone(), Arc::clone(&bytes)) {
+                return Ok(());
+            }
+            // Sent under the lock: whoever finds the blob pending may rely on its having been sent
+            // before whatever they send next.
+            self.send(Request::Blob {
+                id: id.clone(),
+                bytes,
+            })?;
+            pending.bytes() > MAX_PENDING
+        };
+        if full {
+            self.send_append(Vec::new())?
+                .blocking_recv()
+                .map_err(|_| StoreError::Closed)??;
+        }
+        Ok(())
+    }
+
+    fn has_row(&self, id: &BlobId) -> Result<bool, StoreError> {
+        self.reader()
+            .prepare_cached("SELECT 1 FROM blobs WHERE id = ?1")
+            .and_then(|mut query| query.exists([id.as_str()]))
+            .map_err(StoreError::database("look for an artifact"))
+    }
+
+    pub(crate) fn get_blob(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(bytes) = self.shared.pending().get(id) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let row: Option<Vec<u8>> = self
+            .reader()
+            .prepare_cached("SELECT bytes FROM blobs WHERE id = ?1")
+            .and_then(|mut query| query.query_row([id.as_str()], |row| row.get(0)).optional())
+            .map_err(StoreError::database("read an artifact"))?;
+        let bytes = match row {
+            Some(bytes) => Some(bytes),
+            None => self.files.get(id)?,
+        };
+        match bytes {
+            Some(bytes) if artifacts::id_of(&bytes) != *id => {
+                Err(StoreError::CorruptBlob { id: id.clone() })
+            }
+            bytes => Ok(bytes),
+        }
+    }
+
+    pub(crate) fn blob_len(&self, id: &BlobId) -> Result<Option<u64>, StoreError> {
+        if let Some(bytes) = self.shared.pending().get(id) {
+            return Ok(Some(bytes.len() as u64));
+        }
+        let row: Option<i64> = self
+            .reader()
+            .prepare_cached("SELECT length(bytes) FROM blobs WHERE id = ?1")
+            .and_then(|mut query| query.query_row([id.as_str()], |row| row.get(0)).optional())
+            .map_err(StoreError::database("look at an artifact"))?;
+        match row {
+            Some(len) => Ok(Some(len.cast_unsigned())),
+            None => self.files.len(id),
+        }
+    }
+
+    pub(crate) fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
+        let path = self.files.path(id);
+        path.is_file().then_some(path)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let report: String = self
+            .reader()
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(StoreError::database("check the journal"))?;
+        if report != "ok" {
+            return Err(StoreError::CorruptFile(report));
+        }
+        self.read(EventSeq(0), None).map(drop)
+    }
+}
+
+fn encode(event: &NewEvent) -> Result<NewRow, StoreError> {
+    Ok(NewRow {
+        at: event.at,
+        goal: event.goal.as_str().to_owned(),
+        body: serde_json::to_string(&event.body).map_err(|e| StoreError::Encode(Arc::new(e)))?,
+    })
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic there has been reported by the panic hook; here nobody is left to tell.
+            let _ = writer.join();
+        }
+    }
+}

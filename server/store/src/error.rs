@@ -1,0 +1,155 @@
+//! What can go wrong with the journal and the artifacts, and what a user is told about it.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use claudecluster_protocol::{BlobId, ErrorBody, EventSeq};
+
+/// Why the store could not do what it was asked.
+///
+/// Cheap to clone: one failed commit is reported to everybody who waited for it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another daemon owns the state folder.
+    #[error("the state folder {} is in use by {}", home.display(), owner(*pid))]
+    Locked {
+        /// The state folder.
+        home: PathBuf,
+        /// The owner's process id, where it could be read.
+        pid: Option<u32>,
+    },
+    /// The journal was written by a newer version of this program.
+    #[error("the journal has format {found}, this version knows formats up to {known}")]
+    NewerSchema {
+        /// The format on disk.
+        found: u32,
+        /// The newest format this program reads.
+        known: u32,
+    },
+    /// The linked SQLite has a known corruption bug.
+    #[error("SQLite {found} can corrupt its log; at least {needed} is needed")]
+    OldLibrary {
+        /// The version that was found.
+        found: &'static str,
+        /// The oldest version without the bug.
+        needed: &'static str,
+    },
+    /// No space is left for the state folder. Reading goes on working.
+    #[error("the disk that holds the state folder is full")]
+    Full,
+    /// Writing failed in a way after which nothing may be assumed about what is on disk, so that
+    /// this store takes no more writes. Reading goes on working.
+    #[error("the journal takes no more writes since writing failed: {0}")]
+    ReadOnly(Arc<str>),
+    /// The operating system refused.
+    #[error("failed to {what}: {source}")]
+    Io {
+        /// What was being done, with the path it was about.
+        what: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// SQLite refused.
+    #[error("failed to {what}: {source}")]
+    Database {
+        /// What was being done.
+        what: &'static str,
+        /// What SQLite said.
+        source: Arc<rusqlite::Error>,
+    },
+    /// An event is not what was written.
+    #[error("event {seq} in the journal is damaged: {reason}")]
+    CorruptEvent {
+        /// The event.
+        seq: EventSeq,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A blob is not what was written.
+    #[error("artifact {id} is damaged: its content does not match its name")]
+    CorruptBlob {
+        /// The blob.
+        id: BlobId,
+    },
+    /// SQLite's own check of the file found damage.
+    #[error("the journal file is damaged: {0}")]
+    CorruptFile(String),
+    /// An event could not be written as JSON.
+    #[error("failed to encode an event: {0}")]
+    Encode(Arc<serde_json::Error>),
+    /// The writer has ended; the process is going down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+fn owner(pid: Option<u32>) -> String {
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
+}
+
+impl StoreError {
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull
+            || source.kind() == io::ErrorKind::QuotaExceeded
+        {
+            return Self::Full;
+        }
+        Self::Io {
+            what: what.into(),
+            source: Arc::new(source),
+        }
+    }
+
+    pub(crate) fn database(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| {
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+                return Self::Full;
+            }
+            Self::Database {
+                what,
+                source: Arc::new(source),
+            }
+        }
+    }
+
+    /// What to do next, as one line.
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => {
+                "use the daemon that runs, end it with `claudecluster daemon stop`, or set \
+                 CLAUDECLUSTER_HOME to another folder"
+            }
+            Self::NewerSchema { .. } => {
+                "update claudecluster, or set CLAUDECLUSTER_HOME to another folder"
+            }
+            Self::OldLibrary { .. } => "build claudecluster with its bundled SQLite",
+            Self::Full => "free some space and try again; everything acknowledged so far is safe",
+            Self::ReadOnly(_) => {
+                "check the disk, then restart with `claudecluster daemon stop`; everything \
+                 acknowledged so far is safe"
+            }
+            Self::Io { .. } | Self::Database { .. } => {
+                "check that the state folder is on a local disk that you can write to"
+            }
+            Self::CorruptEvent { .. } | Self::CorruptBlob { .. } | Self::CorruptFile(_) => {
+                "the disk may be failing; keep a copy of the state folder, then set \
+                 CLAUDECLUSTER_HOME to a new one"
+            }
+            Self::Encode(_) => "please report this",
+            Self::Closed => "try again once the daemon is back",
+        }
+    }
+}
+
+impl From<StoreError> for ErrorBody {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        let body = match error {
+            StoreError::Encode(_) => ErrorBody::internal(message),
+            _ => ErrorBody::environment(message),
+        };
+        body.hint(error.hint())
+    }
+}

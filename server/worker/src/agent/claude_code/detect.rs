@@ -1,0 +1,289 @@
+//! Finds Claude Code and asks what it can do. Probes run outside every workspace (R18).
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, mpsc},
+    time::{Duration, SystemTime},
+};
+
+/// How long a probe may take. It is half a second where nothing else runs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether there is a Claude Code, and which.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detection {
+    /// Where it is.
+    pub path: Option<PathBuf>,
+    /// Its version, such as `2.1.197`.
+    pub version: Option<String>,
+    /// Why it cannot be used, and what to do.
+    pub problem: Option<String>,
+}
+
+impl Detection {
+    /// Whether it can be used.
+    pub fn is_usable(&self) -> bool {
+        self.path.is_some() && self.problem.is_none()
+    }
+}
+
+/// Looks for Claude Code: at `program` where that is given, else on `PATH` and where its installers
+/// put it. Blocks for about half a second while it is asked for its version.
+pub fn detect(program: Option<&Path>) -> Detection {
+    let Some(path) = find(program, None) else {
+        let problem = match program {
+            Some(path) => format!("there is no program {}", path.display()),
+            None => {
+                "it is not installed; `npm i -g @anthropic-ai/claude-code` brings it".to_owned()
+            }
+        };
+        return Detection {
+            problem: Some(problem),
+            ..Detection::default()
+        };
+    };
+    match probe(&path, "--version") {
+        Ok(output) => Detection {
+            version: output.split_whitespace().next().map(str::to_owned),
+            path: Some(path),
+            problem: None,
+        },
+        Err(problem) => Detection {
+            path: Some(path),
+            version: None,
+            problem: Some(problem),
+        },
+    }
+}
+
+/// The program of Claude Code: `program` where that is given, else what is on `PATH` or where its
+/// installers put it. `search` is the `PATH` to look in, the daemon's own where there is none. Asks
+/// nothing of it.
+pub fn find(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
+    let search = search
+        .map(OsStr::to_owned)
+        .or_else(|| std::env::var_os("PATH"));
+    let folders: Vec<PathBuf> = std::env::split_paths(&search.unwrap_or_default()).collect();
+    let name = match program {
+        Some(path) if path.components().count() > 1 => {
+            return is_program(path).then(|| path.to_owned());
+        }
+        Some(name) => name,
+        None => Path::new("claude"),
+    };
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let installed = home
+        .iter()
+        .flat_map(|home| [home.join(".local/bin"), home.join(".claude/local")]);
+    folders
+        .into_iter()
+        .chain(installed)
+        // A relative entry of PATH would find a program of the workspace.
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path)
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// What `path argument` prints.
+fn probe(path: &Path, argument: &str) -> Result<String, String> {
+    let shown = path.display();
+    let keep = ["PATH", "HOME", "LD_LIBRARY_PATH"];
+    let kept = keep
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let mut child = Command::new(path)
+        .arg(argument)
+        .current_dir("/")
+        .env_clear()
+        .envs(kept)
+        .env("DISABLE_AUTOUPDATER", "1")
+        .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{shown} cannot be started: {error}"))?;
+    let (send, output) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let read = stdout.take(1 << 20).read_to_end(&mut text);
+            // Nobody listens any more where it took too long.
+            let _ = send.send(read.map(|_| text));
+        });
+    }
+    let read = output.recv_timeout(PATIENCE);
+    if read.is_err() {
+        // It may have exited meanwhile.
+        let _ = child.kill();
+    }
+    let status = child.wait();
+    match (read, status) {
+        (Ok(Ok(text)), Ok(status)) if status.success() => {
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        }
+        (Err(_), _) => Err(format!(
+            "{shown} did not answer within {} s",
+            PATIENCE.as_secs()
+        )),
+        (_, Ok(status)) => Err(format!("`{shown} {argument}` failed ({status})")),
+        (_, Err(error)) => Err(format!("`{shown} {argument}` failed: {error}")),
+    }
+}
+
+/// The flags a Claude Code knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Features {
+    /// Those that its help lists.
+    Listed(Arc<str>),
+    /// It would not say; a recent one is assumed.
+    Unknown,
+}
+
+type Known = HashMap<PathBuf, (Option<SystemTime>, Features)>;
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+
+static KEPT_IN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Keeps what programs answer in this folder, so that the next daemon does not have to ask: Claude
+/// Code takes half a second to print its help. Only the first call counts.
+pub fn remember_in(folder: &Path) {
+    // The folder of a process does not change.
+    let _ = KEPT_IN.set(folder.to_owned());
+}
+
+/// A program's answer on disk.
+struct Kept {
+    file: PathBuf,
+    /// What the file starts with if it is about the program as it is now.
+    stamp: String,
+}
+
+impl Kept {
+    /// `None` where nothing is kept, or nobody can tell whether the program has changed.
+    fn of(program: &Path, changed: Option<SystemTime>) -> Option<Self> {
+        let since = changed?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(Self {
+            file: KEPT_IN.get()?.join("claude-help.txt"),
+            stamp: format!("{}\n{}\n", program.display(), since.as_nanos()),
+        })
+    }
+
+    fn read(&self) -> Option<String> {
+        let text = std::fs::read_to_string(&self.file).ok()?;
+        text.strip_prefix(&self.stamp).map(str::to_owned)
+    }
+
+    /// Where it cannot be written the program is asked again next time.
+    fn write(&self, help: &str) {
+        let text = format!("{}{help}", self.stamp);
+        if let Err(error) = super::home::write_private(&self.file, text.as_bytes()) {
+            tracing::debug!(%error, "the help of Claude Code is not kept");
+        }
+    }
+}
+
+impl Features {
+    /// Asks `program`, once for as long as its file does not change.
+    pub(super) async fn of(program: &Path) -> Self {
+        let path = program.to_owned();
+        let asked = tokio::task::spawn_blocking(move || Self::ask(path)).await;
+        asked.unwrap_or(Self::Unknown)
+    }
+
+    fn ask(path: PathBuf) -> Self {
+        let changed = std::fs::metadata(&path)
+            .and_then(|found| found.modified())
+            .ok();
+        // Held while asking: sessions that start together ask once.
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, features)) = known.get(&path)
+            && *at == changed
+        {
+            return features.clone();
+        }
+        let kept = Kept::of(&path, changed);
+        let features = match kept.as_ref().and_then(Kept::read) {
+            Some(help) => Self::Listed(help.into()),
+            None => match probe(&path, "--help") {
+                Ok(help) if help.contains("--") => {
+                    if let Some(kept) = &kept {
+                        kept.write(&help);
+                    }
+                    Self::Listed(help.into())
+                }
+                _ => Self::Unknown,
+            },
+        };
+        known.insert(path, (changed, features.clone()));
+        features
+    }
+
+    /// Whether `flag` may be passed.
+    pub(super) fn has(&self, flag: &str) -> bool {
+        let Self::Listed(help) = self else {
+            return true;
+        };
+        let is_end = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
+        help.match_indices(flag)
+            .any(|(at, _)| help[at + flag.len()..].chars().next().is_none_or(is_end))
+    }
+
+    /// The first flag that must be there and is not.
+    pub(super) fn missing(&self) -> Option<&'static str> {
+        let needed = [
+            "--input-format",
+            "--output-format",
+            "--permission-mode",
+            "--strict-mcp-config",
+            "--setting-sources",
+            "--session-id",
+            "--fork-session",
+        ];
+        needed.into_iter().find(|flag| !self.has(flag))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_whole_words() {
+        let features = Features::Listed("  --model <m>\n  --fork-session   x".into());
+        assert!(features.has("--model") && features.has("--fork-session"));
+        assert!(!features.has("--mod") && !features.has("--fork"));
+        assert_eq!(features.missing(), Some("--input-format"));
+        assert_eq!(Features::Unknown.missing(), None);
+    }
+
+    #[test]
+    fn answers_are_kept_for_a_program_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = |stamp: &str| Kept {
+            file: folder.path().join("help.txt"),
+            stamp: stamp.to_owned(),
+        };
+        assert_eq!(kept("claude\n1\n").read(), None);
+        kept("claude\n1\n").write("--model");
+        assert_eq!(kept("claude\n1\n").read().as_deref(), Some("--model"));
+        assert_eq!(kept("claude\n2\n").read(), None, "it has changed since");
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let found = detect(Some(Path::new("/no/such/claude")));
+        assert!(!found.is_usable());
+        assert!(found.problem.unwrap().contains("/no/such/claude"));
+    }
+}

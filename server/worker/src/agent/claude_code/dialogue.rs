@@ -1,0 +1,521 @@
+//! The state of one session, moved by Claude's messages.
+
+use std::path::{Path, PathBuf};
+
+use claudecluster_protocol::{Span, StopReason, Timestamp, event::AgentEvent, goal::Usage};
+use serde_json::{Value, json};
+
+use super::{
+    home::Legacy,
+    policy::Policy,
+    result::{Outcome, by_status, difference},
+};
+use crate::agent::{
+    AgentReport, AgentSpec, prices,
+    session::{Dialogue, Ended, Next, Step},
+    text::{Words, one_line},
+};
+
+pub(super) struct ClaudeDialogue<'a> {
+    spec: &'a AgentSpec,
+    root: PathBuf,
+    policy: Policy,
+    before: Usage,
+    words: Words,
+    session: Option<String>,
+    model: Option<String>,
+    /// Summed up while it works: exact in tokens, estimated in cost.
+    running: Usage,
+    outcome: Option<Outcome>,
+    retry_after: Option<Span>,
+    /// The `error` of the last assistant message that had one.
+    hint: Option<String>,
+    /// Lines that were no messages.
+    garbled: u32,
+}
+
+impl<'a> ClaudeDialogue<'a> {
+    pub(super) fn new(spec: &'a AgentSpec, root: &Path, policy: Policy, before: Usage) -> Self {
+        Self {
+            spec,
+            root: root.to_owned(),
+            policy,
+            before,
+            words: Words::default(),
+            session: None,
+            model: spec.model.clone(),
+            running: Usage::default(),
+            outcome: None,
+            retry_after: None,
+            hint: None,
+            garbled: 0,
+        }
+    }
+
+    /// What became of the session, and what it leaves to forks.
+    pub(super) fn report(self, ended: &Ended) -> (AgentReport, Option<Legacy>) {
+        let session = self
+            .session
+            .or_else(|| ended.spoke.then(|| self.spec.session.clone()));
+        let Some(outcome) = self.outcome else {
+            let (mut stop, mut summary) = ended.without_result("Claude Code", &self.spec.limits);
+            if stop == StopReason::Crashed && self.garbled > 0 {
+                stop = StopReason::BrokenStream;
+            }
+            if stop == StopReason::Auth {
+                summary = AUTH.to_owned();
+            }
+            let report = AgentReport {
+                stop: Some(stop),
+                summary,
+                usage: self.running,
+                session,
+                retry_after: self.retry_after,
+                ..AgentReport::default()
+            };
+            return (report, None);
+        };
+        // A result that came while it was being stopped still says what it cost.
+        let stop = ended.stop.or(outcome.stop);
+        let usage = Usage {
+            turns: self.running.turns,
+            ..match outcome.totals {
+                Some(totals) => difference(totals, self.before, outcome.own),
+                None => self.running,
+            }
+        };
+        let mut summary = outcome.words;
+        if stop == Some(StopReason::Auth) {
+            summary = format!("{AUTH} ({summary})");
+        } else if summary.is_empty() && stop.is_some() {
+            summary = ended.without_result("Claude Code", &self.spec.limits).1;
+        }
+        let report = AgentReport {
+            stop,
+            summary,
+            answer: outcome.answer,
+            usage,
+            session,
+            retry_after: self.retry_after,
+        };
+        let left = Legacy {
+            totals: outcome.totals.unwrap_or_default(),
+            model: self.model,
+        };
+        (report, Some(left))
+    }
+
+    fn message(&mut self, message: &Value) -> Step {
+        let main = message["parent_tool_use_id"].is_null();
+        match message["type"].as_str() {
+            Some("stream_event") => Step {
+                events: self.streamed(&message["event"], main),
+                ..Step::default()
+            },
+            Some("assistant") => Step {
+                events: self.said(message),
+                ..Step::default()
+            },
+            Some("control_request") => self.asked(message),
+            Some("system") => self.system(message),
+            Some("rate_limit_event") => self.limited(&message["rate_limit_info"]),
+            Some("result") => self.result(message),
+            _ => Step::default(),
+        }
+    }
+
+    fn streamed(&mut self, event: &Value, main: bool) -> Vec<AgentEvent> {
+        match event["type"].as_str() {
+            Some("content_block_delta") if main => {
+                let text = event["delta"]["text"].as_str().unwrap_or_default();
+                self.words.push(text).into_iter().collect()
+            }
+            Some("content_block_stop") => self.words.flush().into_iter().collect(),
+            Some("message_delta") => {
+                self.count(&event["usage"]);
+                vec![AgentEvent::Spent {
+                    usage: self.running,
+                }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds one model turn's usage.
+    fn count(&mut self, usage: &Value) {
+        let tokens = |key: &str| usage[key].as_u64().unwrap_or_default();
+        let mut turn = Usage {
+            input_tokens: tokens("input_tokens"),
+            output_tokens: tokens("output_tokens"),
+            cache_read_tokens: tokens("cache_read_input_tokens"),
+            cache_write_tokens: tokens("cache_creation_input_tokens"),
+            turns: 1,
+            ..Usage::default()
+        };
+        turn.cost_usd = prices::cost(self.model.as_deref().unwrap_or_default(), &turn);
+        self.running = self.running.plus(turn);
+    }
+
+    fn said(&mut self, message: &Value) -> Vec<AgentEvent> {
+        if let Some(error) = message["error"].as_str() {
+            self.hint = Some(error.to_owned());
+        }
+        let blocks = message["message"]["content"].as_array();
+        let mut events: Vec<AgentEvent> = self.words.flush().into_iter().collect();
+        for block in blocks
+            .into_iter()
+            .flatten()
+            .filter(|b| b["type"] == "tool_use")
+        {
+            let name = block["name"].as_str().unwrap_or_default();
+            events.push(AgentEvent::Tool {
+                name: name.to_owned(),
+                detail: self.detail(&block["input"]),
+            });
+        }
+        events
+    }
+
+    /// The one argument of a tool call that people want to see.
+    fn detail(&self, input: &Value) -> String {
+        let keys = [
+            "file_path",
+            "notebook_path",
+            "command",
+            "pattern",
+            "path",
+            "query",
+            "description",
+        ];
+        let found = keys.into_iter().find_map(|key| input[key].as_str());
+        let text = found.unwrap_or_default();
+        let within = Path::new(text).strip_prefix(&self.root);
+        one_line(within.ok().and_then(Path::to_str).unwrap_or(text))
+    }
+
+    /// A request that Claude waits for an answer to. It has no deadline of its own, so every one
+    /// is answered, also those we do not know.
+    fn asked(&mut self, message: &Value) -> Step {
+        let id = &message["request_id"];
+        let request = &message["request"];
+        if request["subtype"] != "can_use_tool" {
+            let answer = json!({"type": "control_response", "response": {
+                "subtype": "error", "request_id": id, "error": "not supported by this host"}});
+            return Step {
+                send: vec![answer.to_string()],
+                ..Step::default()
+            };
+        }
+        let tool = request["tool_name"].as_str().unwrap_or_default();
+        let mut events = Vec::new();
+        let decision = if self.policy.allows(tool) {
+            json!({"behavior": "allow", "updatedInput": request["input"]})
+        } else {
+            events.push(AgentEvent::Denied {
+                what: format!("{tool} {}", self.detail(&request["input"]))
+                    .trim()
+                    .to_owned(),
+            });
+            let message = format!("{tool} is not available in this session; do without it.");
+            json!({"behavior": "deny", "message": message, "interrupt": false})
+        };
+        let answer = json!({"type": "control_response", "response": {
+            "subtype": "success", "request_id": id, "response": decision}});
+        Step {
+            send: vec![answer.to_string()],
+            events,
+            ..Step::default()
+        }
+    }
+
+    fn system(&mut self, message: &Value) -> Step {
+        match message["subtype"].as_str() {
+            Some("init") => self.init(message),
+            Some("api_retry") => self.retrying(message),
+            Some("permission_denied") => {
+                let what = message["tool_name"].as_str().unwrap_or("a tool").to_owned();
+                Step {
+                    events: vec![AgentEvent::Denied { what }],
+                    ..Step::default()
+                }
+            }
+            _ => Step::default(),
+        }
+    }
+
+    /// Comes with every turn; news only the first time.
+    fn init(&mut self, message: &Value) -> Step {
+        let text = |key: &str| message[key].as_str().map(str::to_owned);
+        if self.session.is_some() {
+            return Step::default();
+        }
+        self.session = text("session_id").or_else(|| Some(self.spec.session.clone()));
+        self.model = text("model").or_else(|| self.model.take());
+        Step {
+            events: vec![AgentEvent::Started {
+                session: self.session.clone(),
+                model: self.model.clone(),
+            }],
+            ..Step::default()
+        }
+    }
+
+    fn retrying(&mut self, message: &Value) -> Step {
+        let status = message["error_status"].as_u64();
+        if by_status(status) == Some(StopReason::Auth) {
+            // It would try ten times, with growing delays, what cannot succeed.
+            return Step {
+                next: Next::Abort(StopReason::Auth),
+                ..Step::default()
+            };
+        }
+        if !matches!(status, Some(429 | 503 | 529)) {
+            return Step::default();
+        }
+        let wait = message["retry_delay_ms"]
+            .as_f64()
+            .map(|ms| Span(ms.max(0.0) as u64));
+        Step {
+            events: vec![AgentEvent::RateLimited { wait }],
+            ..Step::default()
+        }
+    }
+
+    /// The limit of a subscription. Only a rejection means waiting.
+    fn limited(&mut self, info: &Value) -> Step {
+        if info["status"] != "rejected" {
+            return Step::default();
+        }
+        let reset = info["resetsAt"]
+            .as_u64()
+            .map(|s| Timestamp(s.saturating_mul(1000)));
+        let wait = reset.map(|at| at.since(now()));
+        self.retry_after = wait;
+        Step {
+            events: vec![AgentEvent::RateLimited { wait }],
+            ..Step::default()
+        }
+    }
+
+    /// The first result counts; a second one would be about something we did not ask.
+    fn result(&mut self, message: &Value) -> Step {
+        if self.outcome.is_some() {
+            return Step::default();
+        }
+        let mut outcome = Outcome::read(message, self.spec.schema.is_some(), self.hint.as_deref());
+        if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
+            outcome.stop = Some(StopReason::Overloaded);
+        }
+        let usage = Usage {
+            turns: self.running.turns,
+            ..outcome.totals.map_or(self.running, |totals| {
+                difference(totals, self.before, outcome.own)
+            })
+        };
+        self.outcome = Some(outcome);
+        let mut events: Vec<AgentEvent> = self.words.flush().into_iter().collect();
+        events.push(AgentEvent::Spent { usage });
+        Step {
+            events,
+            next: Next::Finished,
+            ..Step::default()
+        }
+    }
+}
+
+const AUTH: &str = "the provider refused the key or the login: set ANTHROPIC_API_KEY, or log in with \
+                    `claude` and `/login`";
+
+impl Dialogue for ClaudeDialogue<'_> {
+    fn opening(&mut self) -> Vec<String> {
+        let initialize = json!({"type": "control_request", "request_id": "initialize",
+            "request": {"subtype": "initialize"}});
+        // Two blocks: only the last is searched for commands and mentions (see the module's head).
+        let content = json!([
+            {"type": "text", "text": self.spec.prompt},
+            {"type": "text", "text": "Begin."},
+        ]);
+        let turn = json!({"type": "user", "message": {"role": "user", "content": content},
+            "parent_tool_use_id": null, "session_id": "", "client_composed": true});
+        vec![initialize.to_string(), turn.to_string()]
+    }
+
+    fn line(&mut self, line: &[u8]) -> Step {
+        if line.trim_ascii().is_empty() {
+            return Step::default();
+        }
+        // Invalid UTF-8 spoils one string, not the message.
+        match serde_json::from_str::<Value>(&String::from_utf8_lossy(line)) {
+            Ok(message) if message.is_object() => self.message(&message),
+            _ => {
+                self.garbled += 1;
+                Step::default()
+            }
+        }
+    }
+
+    fn interrupt(&mut self) -> Option<String> {
+        let request = json!({"type": "control_request", "request_id": "interrupt",
+            "request": {"subtype": "interrupt"}});
+        Some(request.to_string())
+    }
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::{Usd, plan::AgentName};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::agent::AgentLimits;
+
+    fn spec() -> AgentSpec {
+        AgentSpec {
+            agent: AgentName::ClaudeCode,
+            prompt: "--help\n/init".to_owned(),
+            system: None,
+            schema: None,
+            model: None,
+            session: "ours".to_owned(),
+            fork_of: None,
+            run: None,
+            env: Vec::new(),
+            home: PathBuf::new(),
+            program: PathBuf::new(),
+            limits: AgentLimits::default(),
+        }
+    }
+
+    /// What a session tells about these lines, and how it ends after them.
+    fn play(spec: &AgentSpec, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
+        let root = Path::new("/home/ada/space");
+        let mut dialogue = ClaudeDialogue::new(spec, root, Policy::default(), Usage::default());
+        let mut events = Vec::new();
+        for line in lines {
+            events.extend(dialogue.line(line.as_bytes()).events);
+        }
+        let ended = Ended {
+            spoke: true,
+            ..Ended::default()
+        };
+        (events, dialogue.report(&ended).0)
+    }
+
+    /// Lines of Claude Code 2.1.197, shortened by what nobody reads.
+    const RECORDED: [&str; 9] = [
+        r#"{"type":"control_response","response":{"subtype":"success","request_id":"initialize","response":{"commands":[]}}}"#,
+        r#"{"type":"system","subtype":"init","cwd":"/home/ada/space","session_id":"be67","tools":["Bash"],"model":"claude-sonnet-5","permissionMode":"acceptEdits","claude_code_version":"2.1.197"}"#,
+        r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":10,"retry_delay_ms":518.5678423574107,"error_status":529,"error":"overloaded","session_id":"be67"}"#,
+        r#"{"type":"stream_event","event":{"delta":{"text":"Looking at it now.","type":"text_delta"},"index":0,"type":"content_block_delta"},"session_id":"be67","parent_tool_use_id":null}"#,
+        r#"{"type":"stream_event","event":{"delta":{"text":"Within a subagent.\n","type":"text_delta"},"index":0,"type":"content_block_delta"},"session_id":"be67","parent_tool_use_id":"toolu_9"}"#,
+        r#"{"type":"assistant","message":{"content":[{"id":"toolu_1","input":{"file_path":"/home/ada/space/src/main.rs"},"name":"Read","type":"tool_use"}],"id":"msg_1","role":"assistant"},"parent_tool_use_id":null,"session_id":"be67"}"#,
+        r#"{"type":"stream_event","event":{"delta":{"stop_reason":"tool_use"},"type":"message_delta","usage":{"cache_creation_input_tokens":20000,"cache_read_input_tokens":0,"input_tokens":1000,"output_tokens":10}},"session_id":"be67","parent_tool_use_id":null}"#,
+        r#"{"type":"user","message":{"role":"user","content":[{"tool_use_id":"toolu_1","type":"tool_result","content":"x"}]},"parent_tool_use_id":null,"session_id":"be67"}"#,
+        r#"{"type":"result","subtype":"success","is_error":false,"api_error_status":null,"num_turns":5,"result":"done","session_id":"be67","total_cost_usd":0.25,"usage":{"input_tokens":1000,"output_tokens":10,"cache_creation_input_tokens":20000,"cache_read_input_tokens":0},"modelUsage":{"claude-sonnet-5":{"inputTokens":1000,"outputTokens":10,"cacheReadInputTokens":0,"cacheCreationInputTokens":20000,"costUSD":0.24},"claude-haiku-4-5":{"inputTokens":7,"outputTokens":3,"cacheReadInputTokens":0,"cacheCreationInputTokens":0,"costUSD":0.01}},"permission_denials":[],"terminal_reason":"completed"}"#,
+    ];
+
+    #[test]
+    fn a_recorded_session() {
+        let (events, report) = play(&spec(), &RECORDED);
+        let running = Usage {
+            input_tokens: 1000,
+            output_tokens: 10,
+            cache_write_tokens: 20_000,
+            cost_usd: Usd::from_dollars(0.078_15),
+            turns: 1,
+            ..Usage::default()
+        };
+        let usage = Usage {
+            input_tokens: 1007,
+            output_tokens: 13,
+            cost_usd: Usd::from_dollars(0.25),
+            ..running
+        };
+        let expected = [
+            AgentEvent::Started {
+                session: Some("be67".to_owned()),
+                model: Some("claude-sonnet-5".to_owned()),
+            },
+            AgentEvent::RateLimited {
+                wait: Some(Span(518)),
+            },
+            AgentEvent::Text {
+                text: "Looking at it now.".to_owned(),
+            },
+            AgentEvent::Tool {
+                name: "Read".to_owned(),
+                detail: "src/main.rs".to_owned(),
+            },
+            AgentEvent::Spent { usage: running },
+            AgentEvent::Spent { usage },
+        ];
+        assert_eq!(events, expected);
+        assert_eq!((report.stop, report.summary.as_str()), (None, "done"));
+        assert_eq!(report.usage, usage);
+        assert_eq!(report.session.as_deref(), Some("be67"));
+    }
+
+    #[test]
+    fn without_its_result_a_session_still_has_a_cost() {
+        let (_, report) = play(&spec(), &RECORDED[..8]);
+        assert_eq!(report.stop, Some(StopReason::Crashed));
+        assert_eq!(report.usage.cache_write_tokens, 20_000);
+        assert!(report.usage.cost_usd > Usd::ZERO);
+    }
+
+    #[test]
+    fn the_prompt_is_never_in_the_block_that_is_searched() {
+        let spec = spec();
+        let mut dialogue =
+            ClaudeDialogue::new(&spec, Path::new("/"), Policy::default(), Usage::default());
+        let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
+        let blocks = turn["message"]["content"].as_array().unwrap();
+        assert_eq!(blocks[0]["text"], spec.prompt);
+        assert_eq!(blocks.last().unwrap()["text"], "Begin.");
+        assert_eq!(turn["client_composed"], true);
+    }
+
+    proptest! {
+        /// Whatever a line is, the session goes on or ends in a class; nothing panics.
+        #[test]
+        fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
+            let spec = spec();
+            let mut dialogue =
+                ClaudeDialogue::new(&spec, Path::new("/"), Policy::default(), Usage::default());
+            for line in &lines {
+                dialogue.line(line);
+            }
+            prop_assert!(dialogue.report(&Ended::default()).0.stop.is_some());
+        }
+
+        /// Recorded lines with any of their values replaced by another kind of value.
+        #[test]
+        fn values_of_the_wrong_kind_are_survived(which in 0..RECORDED.len(), at in 0usize..40, put in 0usize..5) {
+            let mut message: Value = serde_json::from_str(RECORDED[which]).unwrap();
+            let wrong = [json!(null), json!(-1.5e300), json!("x"), json!([{}]), json!({"a": []})];
+            let mut left = at;
+            replace(&mut message, &mut left, &wrong[put]);
+            let line = message.to_string();
+            let (_, report) = play(&spec(), &[RECORDED[1], &line, RECORDED[8]]);
+            prop_assert!(which == 8 || report.stop.is_none(), "{line}: {report:?}");
+        }
+    }
+
+    /// Replaces the value that is `left` steps into `value`.
+    fn replace(value: &mut Value, left: &mut usize, by: &Value) {
+        if *left == 0 {
+            value.clone_from(by);
+        }
+        *left = left.wrapping_sub(1);
+        match value {
+            Value::Object(map) => map.values_mut().for_each(|v| replace(v, left, by)),
+            Value::Array(items) => items.iter_mut().for_each(|v| replace(v, left, by)),
+            _ => {}
+        }
+    }
+}

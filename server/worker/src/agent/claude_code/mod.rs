@@ -1,0 +1,207 @@
+//! The real Claude Code, driven over its stdio control protocol.
+//!
+//! Architecture invariant: nothing outside this folder knows Claude's stream format.
+//!
+//! One session is one process: `claude -p` with JSON lines in both directions. Its command line
+//! changes often, so optional flags are passed only where `--help` lists them, unknown messages
+//! and fields are ignored, and no text meant for people is ever parsed.
+//!
+//! What decides who controls the session (security requirements R12 to R14, R19):
+//! - `--setting-sources user` with a private `CLAUDE_CONFIG_DIR`: neither the repository's settings
+//!   (hooks, environment, permissions) nor the user's are read. `--strict-mcp-config`: nor its MCP
+//!   servers. Both are required; a Claude Code without them is refused.
+//! - the permission mode stands on the command line, and requests are answered by [`Policy`].
+//! - the prompt goes through standard input, never through the command line. It is sent as a text
+//!   block that is not the last one, because only the last is searched for slash commands and
+//!   `@file` mentions; releases that know `client_composed` do not search it either.
+
+mod detect;
+mod dialogue;
+mod home;
+mod policy;
+mod result;
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, plan::AgentName};
+use tokio::{io::AsyncWrite, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub use detect::{Detection, detect, find, remember_in};
+pub use home::prepare_home;
+pub use policy::Policy;
+
+use self::{detect::Features, dialogue::ClaudeDialogue, home::Legacy};
+use super::{AgentLimits, AgentReport, AgentSpec, longest_command, session};
+use crate::launch::Launch;
+
+/// Variables by which a Claude Code tells its children that they are inside it.
+const INHERITED: &str = "CLAUDE";
+
+/// How long a shell command may take where the model does not say.
+const USUAL_COMMAND: Span = Span::secs(120);
+
+/// What a transcript says.
+pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
+    // Nothing is started and nothing is sent, so most of this has no use here.
+    let spec = AgentSpec {
+        agent: AgentName::ClaudeCode,
+        prompt: String::new(),
+        system: None,
+        schema: None,
+        model: None,
+        session: String::new(),
+        fork_of: None,
+        run: None,
+        env: Vec::new(),
+        home: PathBuf::new(),
+        program: PathBuf::new(),
+        limits: AgentLimits::default(),
+    };
+    let root = Path::new("/");
+    let mut dialogue = ClaudeDialogue::new(&spec, root, Policy::default(), Usage::default());
+    let lines = transcript.split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.is_empty())
+        .flat_map(|line| session::Dialogue::line(&mut dialogue, line).events)
+        .collect()
+}
+
+/// Runs one session.
+pub(super) async fn run(
+    spec: &AgentSpec,
+    launch: &dyn Launch,
+    transcript: &mut (dyn AsyncWrite + Unpin + Send),
+    events: &mpsc::Sender<AgentEvent>,
+    cancel: &CancellationToken,
+) -> AgentReport {
+    let features = Features::of(&spec.program).await;
+    if let Some(missing) = features.missing() {
+        return AgentReport {
+            stop: Some(StopReason::SpawnFailed),
+            summary: format!(
+                "this Claude Code is too old: it does not know {missing}; update it with \
+                 `npm i -g @anthropic-ai/claude-code`"
+            ),
+            ..AgentReport::default()
+        };
+    }
+    if let Err(error) = home::make(&spec.home) {
+        return AgentReport {
+            stop: Some(StopReason::Resources),
+            summary: format!(
+                "cannot make the agent's home {}: {error}",
+                spec.home.display()
+            ),
+            ..AgentReport::default()
+        };
+    }
+    let policy = Policy::default();
+    let parent = match &spec.fork_of {
+        Some(parent) => Legacy::load(&spec.home, parent),
+        None => Legacy::default(),
+    };
+    let command = launch.command(
+        &arguments(spec, &features, &policy, parent.model),
+        &environment(spec, launch),
+    );
+    let mut dialogue = ClaudeDialogue::new(spec, launch.root(), policy, parent.totals);
+    let ended = session::drive(
+        command,
+        &mut dialogue,
+        &spec.limits,
+        transcript,
+        events,
+        cancel,
+    )
+    .await;
+    let (report, legacy) = dialogue.report(&ended);
+    if let (Some(legacy), Some(session)) = (legacy, &report.session) {
+        // Without it a fork's cost would include its parent's: worth a warning, not a failure.
+        if let Err(error) = legacy.save(&spec.home, session) {
+            tracing::warn!(%error, "what the session leaves to forks could not be kept");
+        }
+    }
+    report
+}
+
+/// The command line. A planner and its forks differ in nothing but their session ids: tools, schema,
+/// system prompt and model all stand in the prefix they share in the provider's prompt cache.
+fn arguments(
+    spec: &AgentSpec,
+    features: &Features,
+    policy: &Policy,
+    parents_model: Option<String>,
+) -> Vec<OsString> {
+    let mut argv = vec![spec.program.clone().into_os_string()];
+    argv.extend(
+        [
+            "-p",
+            "--input-format=stream-json",
+            "--output-format=stream-json",
+            "--verbose",
+            "--permission-prompt-tool=stdio",
+            "--permission-mode=acceptEdits",
+            "--strict-mcp-config",
+            "--setting-sources=user",
+        ]
+        .map(OsString::from),
+    );
+    argv.push(format!("--max-turns={}", spec.limits.max_turns).into());
+    if let Some(parent) = &spec.fork_of {
+        argv.push(format!("--resume={parent}").into());
+        argv.push("--fork-session".into());
+    }
+    argv.push(format!("--session-id={}", spec.session).into());
+    let mut optional = |flag: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|_| features.has(flag)) {
+            argv.push(format!("{flag}={value}").into());
+        }
+    };
+    optional("--disallowed-tools", Some(policy.denied().join(",")));
+    optional("--append-system-prompt", spec.system.clone());
+    optional(
+        "--json-schema",
+        spec.schema.as_ref().map(ToString::to_string),
+    );
+    optional("--model", spec.model.clone().or(parents_model));
+    let budget = spec.limits.budget.map(|usd| usd.dollars().to_string());
+    optional("--max-budget-usd", budget);
+    if features.has("--include-partial-messages") {
+        argv.push("--include-partial-messages".into());
+    }
+    argv
+}
+
+/// The allow-list, our own settings, and what the daemon adds (keys, base URL), later ones winning.
+fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
+    let mut env = launch.base_env();
+    env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
+    let config = home::config_dir(&spec.home).into_os_string();
+    let longest = longest_command(spec);
+    let ours = [
+        ("CLAUDE_CONFIG_DIR", config),
+        ("BASH_MAX_TIMEOUT_MS", longest.0.to_string().into()),
+        (
+            "BASH_DEFAULT_TIMEOUT_MS",
+            longest.min(USUAL_COMMAND).0.to_string().into(),
+        ),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
+        // A result while something still runs in the background would not be the end.
+        ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".into()),
+        // Memory is kept per project and outlives the session; ours has no later one.
+        ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1".into()),
+        ("DISABLE_AUTOUPDATER", "1".into()),
+        ("IS_SANDBOX", "1".into()),
+    ];
+    env.extend(ours.map(|(name, value)| (OsString::from(name), value)));
+    let added = spec.env.iter().filter(|(name, _)| name != "CLAUDECODE");
+    for (name, value) in added {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    env
+}

@@ -1,0 +1,358 @@
+//! The half that runs inside the sandbox.
+
+use std::io::{BufRead as _, Write as _};
+
+use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
+use serde_json::{Value, json};
+
+use super::{
+    Line, Report, Task,
+    api::{Api, Failure, Heard},
+    conversation::{Conversation, Head},
+    files::Root,
+    tools,
+};
+use crate::agent::{prices, text::Words};
+
+/// Where nobody names one.
+const DEFAULT_MODEL: &str = "claude-sonnet-5";
+/// Of one answer.
+const MAX_TOKENS: u32 = 16_000;
+/// How often the model is reminded of what it left out.
+const REMINDERS: u32 = 3;
+
+/// Runs the agent: reads one task from standard input, writes events and one report to standard
+/// output, both as JSON lines. Returns the process's exit status.
+///
+/// One thread, no caches: many of these run at once.
+pub fn native_main() -> i32 {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    let task: Task = match read.map(|_| serde_json::from_str(&line)) {
+        Ok(Ok(task)) => task,
+        Ok(Err(error)) => return complain(&format!("not a task: {error}")),
+        Err(error) => return complain(&format!("cannot read the task: {error}")),
+    };
+    drop(line);
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start: {error}")),
+    };
+    let report = runtime.block_on(session(task));
+    let failed = report.stop.is_some();
+    emit(&Line::Report(report));
+    i32::from(failed)
+}
+
+fn complain(words: &str) -> i32 {
+    // Standard error is where the other half looks for the reason; if it is closed nobody does.
+    let _ = writeln!(std::io::stderr(), "{words}");
+    2
+}
+
+fn emit(line: &Line) {
+    let mut out = std::io::stdout().lock();
+    let written = serde_json::to_writer(&mut out, line)
+        .map_err(std::io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+    if written.is_err() {
+        // The daemon is gone; working on would spend money on a result nobody takes.
+        std::process::exit(3);
+    }
+}
+
+fn tell(event: AgentEvent) {
+    emit(&Line::Event(event));
+}
+
+async fn session(task: Task) -> Report {
+    let refuse = |stop, summary| Report {
+        stop: Some(stop),
+        summary,
+        ..Report::default()
+    };
+    let root = match Root::open(&task.root) {
+        Ok(root) => root,
+        Err(words) => return refuse(StopReason::Resources, words),
+    };
+    let mut conversation = match task.fork_of.as_deref() {
+        None => Conversation::default(),
+        Some(parent) => match Conversation::load(&task.home, parent) {
+            Ok(conversation) => conversation,
+            Err(error) => {
+                let words = format!("the session {parent} cannot be continued: {error}");
+                return refuse(StopReason::Crashed, words);
+            }
+        },
+    };
+    conversation.say(&task.prompt);
+    tell(AgentEvent::Started {
+        session: Some(task.session.clone()),
+        model: Some(
+            task.model
+                .clone()
+                .unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+        ),
+    });
+    let api = match Api::from_env(&task.session) {
+        Ok(api) => api,
+        Err(failure) => return refuse(failure.stop, failure.words),
+    };
+    let mut session = Session {
+        tools: tools::offered(task.schema.as_ref()),
+        system: system(&task),
+        task,
+        root,
+        api,
+        conversation,
+        usage: Usage::default(),
+        reminders: 0,
+        said: String::new(),
+    };
+    let end = session.run().await;
+    // What is lost without it is only the way to continue.
+    if let Err(error) = session.save() {
+        complain(&format!("the conversation could not be kept: {error}"));
+    }
+    session.report(end)
+}
+
+fn system(task: &Task) -> String {
+    let mut text = format!(
+        "You are a software engineer working on a task in a code workspace, alone: nobody answers \
+         questions. Look before you change anything, change only what the task needs, and check \
+         your work by running what the project offers for that. Paths are relative to the \
+         workspace.\n\nWorking directory: {}\n",
+        task.root.display()
+    );
+    if task.schema.is_some() {
+        text.push_str("\nWhen everything is done, call the tool `answer` once.\n");
+    }
+    if let Some(more) = &task.system {
+        text.push('\n');
+        text.push_str(more);
+        text.push('\n');
+    }
+    text
+}
+
+/// How the loop ended.
+enum End {
+    Done { answer: Option<Value> },
+    Stopped { stop: StopReason, words: String },
+    Failed(Failure),
+}
+
+struct Session {
+    task: Task,
+    root: Root,
+    api: Api,
+    system: String,
+    tools: Vec<Value>,
+    conversation: Conversation,
+    usage: Usage,
+    reminders: u32,
+    /// The last words of the model.
+    said: String,
+}
+
+impl Session {
+    fn model(&self) -> &str {
+        self.task.model.as_deref().unwrap_or(DEFAULT_MODEL)
+    }
+
+    fn save(&self) -> std::io::Result<()> {
+        self.conversation.save(&self.task.home, &self.task.session)
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            if self.usage.turns >= self.task.max_turns {
+                let words = format!("the limit of {} turns is reached", self.task.max_turns);
+                return stopped(StopReason::TurnLimit, words);
+            }
+            if let Some(budget) = self
+                .task
+                .budget
+                .filter(|budget| self.usage.cost_usd >= *budget)
+            {
+                return stopped(
+                    StopReason::Budget,
+                    format!("the budget of {budget} is spent"),
+                );
+            }
+            match self.turn().await {
+                // Kept after every turn: a session that is killed can be continued.
+                Ok(None) => drop(self.save()),
+                Ok(Some(end)) => return end,
+                Err(failure) => return End::Failed(failure),
+            }
+        }
+    }
+
+    /// One answer of the model and what it asks for. `None` to go on.
+    async fn turn(&mut self) -> Result<Option<End>, Failure> {
+        let head = Head {
+            model: self.task.model.as_deref().unwrap_or(DEFAULT_MODEL),
+            max_tokens: MAX_TOKENS,
+            tools: &self.tools,
+            system: &self.system,
+        };
+        let body = self.conversation.request(&head).map_err(|error| Failure {
+            stop: StopReason::Crashed,
+            words: error.to_string(),
+            retry_after: None,
+        })?;
+        let mut words = Words::default();
+        let mut hear = |heard: Heard<'_>| match heard {
+            Heard::Words(text) => words.push(text).into_iter().for_each(tell),
+            Heard::Discarded => drop(words.flush()),
+            Heard::Event(event) => tell(event),
+        };
+        let mut message = self.api.send(&body, &mut hear).await?;
+        words.flush().into_iter().for_each(tell);
+        self.count(&message.usage);
+        let stop_reason = std::mem::take(&mut message.stop_reason);
+        let message = message.take();
+        self.said = text_of(&message);
+        let calls: Vec<Value> = calls_of(&message);
+        self.conversation.add_assistant(message);
+        if calls.is_empty() {
+            return Ok(self.without_calls(&stop_reason));
+        }
+        let answer = self.carry_out(&calls).await;
+        Ok(answer.map(|answer| End::Done {
+            answer: Some(answer),
+        }))
+    }
+
+    fn count(&mut self, usage: &serde_json::Map<String, Value>) {
+        let tokens = |key: &str| usage.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let mut turn = Usage {
+            input_tokens: tokens("input_tokens"),
+            output_tokens: tokens("output_tokens"),
+            cache_read_tokens: tokens("cache_read_input_tokens"),
+            cache_write_tokens: tokens("cache_creation_input_tokens"),
+            turns: 1,
+            ..Usage::default()
+        };
+        turn.cost_usd = prices::cost(self.model(), &turn);
+        self.usage = self.usage.plus(turn);
+        tell(AgentEvent::Spent { usage: self.usage });
+    }
+
+    /// The model said something and asked for nothing.
+    fn without_calls(&mut self, stop_reason: &str) -> Option<End> {
+        if stop_reason == "refusal" {
+            return Some(stopped(StopReason::Refused, self.said.clone()));
+        }
+        let reminder = if stop_reason == "max_tokens" {
+            "Your answer was cut off. Go on, in smaller steps."
+        } else if stop_reason == "pause_turn" {
+            "Go on."
+        } else if self.task.schema.is_some() {
+            "Call the tool `answer` now."
+        } else {
+            return Some(End::Done { answer: None });
+        };
+        self.remind(reminder)
+    }
+
+    fn remind(&mut self, words: &str) -> Option<End> {
+        if self.reminders == REMINDERS {
+            let words = format!("there is no usable answer: {words}");
+            return Some(stopped(StopReason::InvalidAnswer, words));
+        }
+        self.reminders += 1;
+        self.conversation.say(words);
+        None
+    }
+
+    /// Does what the model asks for, in its order. Some where the answer was among it.
+    async fn carry_out(&mut self, calls: &[Value]) -> Option<Value> {
+        let mut results = Vec::new();
+        let mut answer = None;
+        for call in calls {
+            let name = call["name"].as_str().unwrap_or_default();
+            let input = &call["input"];
+            tell(AgentEvent::Tool {
+                name: name.to_owned(),
+                detail: tools::detail(input),
+            });
+            let (text, failed) = match &self.task.schema {
+                Some(schema) if name == tools::ANSWER => match tools::lacks(schema, input) {
+                    Some(lack) => (lack, true),
+                    None => {
+                        answer = Some(input.clone());
+                        ("recorded".to_owned(), false)
+                    }
+                },
+                _ => self.call(name, input).await,
+            };
+            results.push(json!({"type": "tool_result", "tool_use_id": call["id"],
+                "content": text, "is_error": failed}));
+        }
+        self.conversation.add_user(results);
+        answer
+    }
+
+    async fn call(&self, name: &str, input: &Value) -> (String, bool) {
+        let outcome = tools::call(&self.root, name, input, self.task.longest_command).await;
+        if let Some(text) = outcome.output {
+            tell(AgentEvent::Output { text });
+        }
+        (outcome.text, outcome.failed)
+    }
+
+    fn report(self, end: End) -> Report {
+        let report = Report {
+            usage: self.usage,
+            ..Report::default()
+        };
+        match end {
+            End::Done { answer } => {
+                let summary = answer
+                    .as_ref()
+                    .and_then(|answer| answer["summary"].as_str());
+                Report {
+                    summary: summary.map_or(self.said, str::to_owned),
+                    answer,
+                    ..report
+                }
+            }
+            End::Stopped { stop, words } => Report {
+                stop: Some(stop),
+                summary: words,
+                ..report
+            },
+            End::Failed(failure) => Report {
+                stop: Some(failure.stop),
+                summary: failure.words,
+                retry_after: failure.retry_after,
+                ..report
+            },
+        }
+    }
+}
+
+fn stopped(stop: StopReason, words: String) -> End {
+    End::Stopped { stop, words }
+}
+
+fn text_of(message: &Value) -> String {
+    let blocks = message["content"].as_array().into_iter().flatten();
+    let texts: Vec<&str> = blocks.filter_map(|block| block["text"].as_str()).collect();
+    texts.join("\n")
+}
+
+fn calls_of(message: &Value) -> Vec<Value> {
+    let blocks = message["content"].as_array().into_iter().flatten();
+    blocks
+        .filter(|block| block["type"] == "tool_use")
+        .cloned()
+        .collect()
+}

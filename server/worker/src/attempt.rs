@@ -1,0 +1,396 @@
+//! One attempt at a task, from sandbox to change set.
+
+use std::{ffi::OsString, fmt::Write as _, panic::AssertUnwindSafe, path::PathBuf, time::Duration};
+
+use claudecluster_protocol::{
+    ErrorBody, Span, StopReason,
+    event::AgentEvent,
+    goal::{GateResult, SandboxKind, Usage},
+    plan::Gate,
+};
+use futures::FutureExt as _;
+use tokio::{
+    fs::File,
+    io::{AsyncWriteExt as _, BufWriter},
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agent::{self, AgentLimits, AgentReport, AgentSpec},
+    changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
+    launch::{Launch, argv},
+    program::{self, Deadlines, End},
+    sandbox::{Sandbox, SandboxError, SandboxSpec},
+};
+
+/// How long a gate has from SIGTERM to SIGKILL.
+const GATE_EXIT: Duration = Duration::from_secs(5);
+/// How long making the view, and reading what came out of it, may take. A copy of a large workspace is
+/// the slowest part.
+const VIEW_DEADLINE: Duration = Duration::from_secs(300);
+
+/// What one attempt is to do.
+#[derive(Clone, Debug)]
+pub struct AttemptSpec {
+    /// The view it works in.
+    pub sandbox: SandboxSpec,
+    /// The session.
+    pub agent: AgentSpec,
+    /// Commands that must succeed in the view afterwards.
+    pub gates: Vec<Gate>,
+    /// Added to the environment of the gates.
+    pub gate_env: Vec<(OsString, OsString)>,
+    /// For each gate.
+    pub gate_timeout: Span,
+    /// What version control knows.
+    pub tracked: Tracked,
+    /// Limits of the change set.
+    pub limits: ChangeLimits,
+    /// Where the agent's own words go, line by line. Made with its folder; added to where it exists.
+    pub transcript: PathBuf,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptReport {
+    /// `None` for success.
+    pub stop: Option<StopReason>,
+    /// The agent's closing words, or what went wrong.
+    pub summary: String,
+    /// The structured answer, where a schema was given.
+    pub answer: Option<serde_json::Value>,
+    /// What it cost.
+    pub usage: Usage,
+    /// The agent's session, for resuming and forking.
+    pub session: Option<String>,
+    /// When the provider will answer again, where it said so.
+    pub retry_after: Option<Span>,
+    /// What it changed; collected for failed attempts too.
+    pub changes: ChangeSet,
+    /// The finished layer, for downstream tasks to start from.
+    pub layer: Option<PathBuf>,
+    /// What its gates said.
+    pub gates: Vec<GateResult>,
+    /// How it was isolated; `None` where it never came to that.
+    pub sandbox: Option<SandboxKind>,
+    /// Why in that way, and what was different in it; empty where it never came to that.
+    pub isolation: String,
+    /// Where the agent's own words are.
+    pub transcript: PathBuf,
+}
+
+impl AttemptReport {
+    /// A later step failed. What the agent said about an earlier failure stays the reason, and the
+    /// reason comes first: it is what people are told of the attempt in one line.
+    fn fail(&mut self, stop: StopReason, words: &str) {
+        let said = std::mem::take(&mut self.summary);
+        let (first, second) = match self.stop {
+            Some(_) => (said.as_str(), words),
+            None => (words, said.as_str()),
+        };
+        self.stop.get_or_insert(stop);
+        let parts = [first, second].into_iter().filter(|part| !part.is_empty());
+        self.summary = parts.collect::<Vec<_>>().join("\n");
+    }
+}
+
+/// Runs one attempt to its classified end. Never fails and never outlasts its deadlines.
+pub async fn run(
+    spec: AttemptSpec,
+    events: mpsc::Sender<AgentEvent>,
+    cancel: CancellationToken,
+) -> AttemptReport {
+    let mut report = AttemptReport {
+        transcript: spec.transcript.clone(),
+        ..AttemptReport::default()
+    };
+    let transcript = match open_transcript(&spec.transcript).await {
+        Ok(file) => file,
+        Err(e) => {
+            let words = format!(
+                "the transcript {} cannot be written: {e}",
+                spec.transcript.display()
+            );
+            report.fail(program::class_of(&e), &words);
+            return report;
+        }
+    };
+    let prepared = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
+        prepared = timeout(VIEW_DEADLINE, Sandbox::prepare(spec.sandbox.clone())) => match prepared {
+            Ok(Ok(sandbox)) => Ok(sandbox),
+            Ok(Err(e)) => Err((class_of(&e), in_words(&e))),
+            Err(_) => Err((StopReason::Resources, "the sandbox could not be made in time".to_owned())),
+        },
+    };
+    match prepared {
+        Ok(sandbox) => {
+            report.sandbox = Some(sandbox.kind());
+            sandbox.why().clone_into(&mut report.isolation);
+            work(&spec, &sandbox, transcript, &events, &cancel, &mut report).await;
+            collect(&spec, sandbox, &events, &mut report).await;
+        }
+        Err((stop, words)) => report.fail(stop, &words),
+    }
+    report
+}
+
+async fn open_transcript(path: &std::path::Path) -> std::io::Result<BufWriter<File>> {
+    if let Some(dir) = path.parent() {
+        tokio::fs::create_dir_all(dir).await?;
+    }
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .await?;
+    Ok(BufWriter::new(file))
+}
+
+/// The class of a sandbox's failure. Trying again helps where the machine was short of something for
+/// a moment, not where the places or the kernel are wrong.
+fn class_of(error: &SandboxError) -> StopReason {
+    match error {
+        SandboxError::Io { source, .. } => program::class_of(source),
+        SandboxError::Overlap { .. }
+        | SandboxError::NoIsolation(_)
+        | SandboxError::NoOverlay(_) => StopReason::Resources,
+    }
+}
+
+/// What is wrong and what to do.
+fn in_words(error: &SandboxError) -> String {
+    let body = ErrorBody::from(error);
+    match body.hint {
+        Some(hint) => format!("{}; {hint}", body.message),
+        None => body.message,
+    }
+}
+
+/// The agent, then the gates.
+async fn work(
+    spec: &AttemptSpec,
+    sandbox: &Sandbox,
+    mut transcript: BufWriter<File>,
+    events: &mpsc::Sender<AgentEvent>,
+    cancel: &CancellationToken,
+    report: &mut AttemptReport,
+) {
+    let session = agent::run(
+        &spec.agent,
+        sandbox,
+        &mut transcript,
+        events.clone(),
+        cancel.clone(),
+    );
+    let session = AssertUnwindSafe(session).catch_unwind();
+    let said = match timeout(longest(&spec.agent.limits), session).await {
+        Ok(Ok(said)) => said,
+        Ok(Err(_)) => failed(
+            StopReason::Crashed,
+            "the session failed for a reason of our own making",
+        ),
+        Err(_) => failed(StopReason::Timeout, "the session outlasted its deadlines"),
+    };
+    report.stop = said.stop;
+    report.summary = said.summary;
+    report.answer = said.answer;
+    report.usage = said.usage;
+    report.session = said.session;
+    report.retry_after = said.retry_after;
+    if let Err(e) = transcript.flush().await {
+        report.fail(
+            program::class_of(&e),
+            &format!("the transcript cannot be written: {e}"),
+        );
+    }
+    if report.stop.is_none() {
+        let env = &spec.gate_env;
+        let timeout = spec.gate_timeout;
+        report.gates = run_gates(sandbox, &spec.gates, env, timeout, events, cancel).await;
+        judge(&spec.gates, cancel, report);
+    }
+}
+
+/// What the gates' results mean for the attempt.
+fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport) {
+    let all_ran = report.gates.len() == gates.len();
+    let Some(failed) = report.gates.iter().find(|gate| !gate.passed) else {
+        if !all_ran {
+            report.fail(StopReason::Cancelled, "cancelled before its gates had run");
+        }
+        return;
+    };
+    if cancel.is_cancelled() {
+        return report.fail(StopReason::Cancelled, "cancelled while its gates ran");
+    }
+    let status = match failed.status {
+        Some(code) => format!("exited with {code}"),
+        None => "was ended".to_owned(),
+    };
+    let words = format!("the gate `{}` {status}", failed.command);
+    report.fail(StopReason::GateFailed, &words);
+}
+
+fn failed(stop: StopReason, words: &str) -> AgentReport {
+    AgentReport {
+        stop: Some(stop),
+        summary: words.to_owned(),
+        ..AgentReport::default()
+    }
+}
+
+/// More than a session's own deadlines add up to.
+fn longest(limits: &AgentLimits) -> Duration {
+    let own = limits.timeout.to_duration() + limits.start.to_duration();
+    own.saturating_add(limits.exit.to_duration().saturating_mul(6))
+        .saturating_add(Duration::from_secs(5))
+}
+
+/// What came out of the view.
+async fn collect(
+    spec: &AttemptSpec,
+    sandbox: Sandbox,
+    events: &mpsc::Sender<AgentEvent>,
+    report: &mut AttemptReport,
+) {
+    let base = ViewBase {
+        workspace: spec.sandbox.workspace.clone(),
+        lowers: spec.sandbox.lowers.clone(),
+        tracked: spec.tracked.clone(),
+    };
+    let limits = spec.limits;
+    let collected = async {
+        let layer = sandbox.finish().await?.dir;
+        report.layer = Some(layer.clone());
+        let failed = SandboxError::io("read the layer", &layer);
+        tokio::task::spawn_blocking(move || changes::collect(&layer, &base, &limits))
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+            .map_err(failed)
+    };
+    match timeout(VIEW_DEADLINE, collected).await {
+        Ok(Ok(changes)) => report.changes = changes,
+        Ok(Err(e)) => return report.fail(class_of(&e), &in_words(&e)),
+        Err(_) => {
+            return report.fail(
+                StopReason::Resources,
+                "the changes could not be read in time",
+            );
+        }
+    }
+    if report.changes.touched_git {
+        let what = "changes inside .git are dropped".to_owned();
+        let _ = events.try_send(AgentEvent::Denied { what });
+    }
+    if report
+        .changes
+        .refused
+        .iter()
+        .any(|refused| refused.reason.breaks_limits())
+    {
+        let words = refusals(&report.changes);
+        report.fail(StopReason::ChangesRefused, &words);
+    }
+}
+
+/// The refused changes that broke a limit, the first few by name and the first one in the first line.
+fn refusals(changes: &ChangeSet) -> String {
+    let mut words = String::new();
+    let broken = || {
+        changes
+            .refused
+            .iter()
+            .filter(|refused| refused.reason.breaks_limits())
+    };
+    for refused in broken().take(5) {
+        let line = if words.is_empty() { "" } else { "\n" };
+        let _ = write!(
+            words,
+            "{line}{} is refused: {}",
+            refused.path, refused.reason
+        );
+    }
+    let more = broken().count().saturating_sub(5) as u64 + changes.refused_more;
+    if more > 0 {
+        let _ = write!(words, "\nand {more} more");
+    }
+    words
+}
+
+/// Runs gates one after the other, all of them, so that a failure is told with everything else that is
+/// wrong. A cancelled run has fewer results than gates, and the last one did not pass.
+pub async fn run_gates(
+    launch: &dyn Launch,
+    gates: &[Gate],
+    env: &[(OsString, OsString)],
+    timeout: Span,
+    events: &mpsc::Sender<AgentEvent>,
+    cancel: &CancellationToken,
+) -> Vec<GateResult> {
+    let mut results = Vec::new();
+    for gate in gates {
+        if cancel.is_cancelled() {
+            break;
+        }
+        let detail = gate.to_string();
+        let _ = events.try_send(AgentEvent::Tool {
+            name: "gate".to_owned(),
+            detail,
+        });
+        results.push(run_gate(launch, gate, env, timeout, events, cancel).await);
+    }
+    results
+}
+
+async fn run_gate(
+    launch: &dyn Launch,
+    gate: &Gate,
+    env: &[(OsString, OsString)],
+    timeout: Span,
+    events: &mpsc::Sender<AgentEvent>,
+    cancel: &CancellationToken,
+) -> GateResult {
+    let started = Instant::now();
+    let mut all = launch.base_env();
+    all.extend(env.iter().cloned());
+    let command = launch.command(&argv(gate.argv()), &all);
+    let deadlines = Deadlines {
+        timeout: timeout.to_duration(),
+        exit: GATE_EXIT,
+    };
+    let ended = program::run(command, deadlines, None, events, cancel).await;
+    let mut output = String::from_utf8_lossy(&ended.tail).into_owned();
+    let mut note = |words: String| {
+        if !output.is_empty() && !output.ends_with('\n') {
+            output.push('\n');
+        }
+        output.push_str(&words);
+    };
+    let (passed, status) = match ended.end {
+        End::Exited(status) => (status.success(), status.code()),
+        End::Failed(e) | End::NoTranscript(e) => {
+            note(format!("[could not be started: {e}]"));
+            (false, None)
+        }
+        End::TimedOut => {
+            note(format!("[took longer than {timeout}]"));
+            (false, None)
+        }
+        End::Cancelled => {
+            note("[cancelled]".to_owned());
+            (false, None)
+        }
+    };
+    GateResult {
+        command: gate.clone(),
+        passed,
+        status,
+        output,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}

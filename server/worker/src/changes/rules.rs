@@ -1,0 +1,75 @@
+//! What git ignores, by the rules of the view: a `.gitignore` the attempt changed counts as changed.
+
+use std::{ffi::OsStr, io, path::Path, rc::Rc};
+
+use ignore::{
+    Match,
+    gitignore::{Gitignore, GitignoreBuilder},
+};
+
+use crate::sandbox::layer::{Merged, Seen};
+
+/// The rules of one folder, and of those above.
+#[derive(Debug)]
+pub(super) struct Rules {
+    own: Gitignore,
+    above: Option<Rc<Rules>>,
+}
+
+impl Rules {
+    /// The rules at the top of the workspace: the user's own, the repository's, those of folders
+    /// between the repository's top and the workspace, and the workspace's own.
+    pub(super) fn of_workspace(workspace: &Path, view: &Merged) -> io::Result<Rc<Self>> {
+        let (global, _) = Gitignore::global();
+        let mut rules = Rc::new(Self {
+            own: global,
+            above: None,
+        });
+        let top = workspace.ancestors().find(|dir| dir.join(".git").exists());
+        if let Some(top) = top {
+            rules = rules.add(top, &top.join(".git/info/exclude"));
+            let below: Vec<_> = workspace
+                .ancestors()
+                .skip(1)
+                .take_while(|dir| dir.starts_with(top))
+                .collect();
+            for dir in below.into_iter().rev() {
+                rules = rules.add(dir, &dir.join(".gitignore"));
+            }
+        }
+        rules.enter(workspace, view)
+    }
+
+    /// With those of a folder inside.
+    pub(super) fn enter(self: &Rc<Self>, dir: &Path, view: &Merged) -> io::Result<Rc<Self>> {
+        Ok(match view.child(OsStr::new(".gitignore"))? {
+            Seen::File(file) => self.add(dir, &file),
+            _ => Rc::clone(self),
+        })
+    }
+
+    fn add(self: &Rc<Self>, dir: &Path, file: &Path) -> Rc<Self> {
+        let mut builder = GitignoreBuilder::new(dir);
+        // As git does: what cannot be read or understood says nothing.
+        builder.add(file);
+        match builder.build() {
+            Ok(own) if !own.is_empty() => Rc::new(Self {
+                own,
+                above: Some(Rc::clone(self)),
+            }),
+            _ => Rc::clone(self),
+        }
+    }
+
+    /// Whether an absolute path is ignored by its own name; its folders are asked before.
+    pub(super) fn ignores(&self, path: &Path, is_dir: bool) -> bool {
+        match self.own.matched(path, is_dir) {
+            Match::Ignore(_) => true,
+            Match::Whitelist(_) => false,
+            Match::None => self
+                .above
+                .as_ref()
+                .is_some_and(|above| above.ignores(path, is_dir)),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The seam between agents and sandboxes: an agent is a program, and whoever isolates it says how
+//! a program is started.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
+
+/// Starts programs inside some view of the workspace.
+pub trait Launch: Send + Sync {
+    /// A command that runs `argv` in the view, with exactly the environment `env` and nothing
+    /// inherited. Standard streams are the caller's to set. Dropping the child kills it with
+    /// everything it started.
+    fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command;
+
+    /// Where the program sees the workspace.
+    fn root(&self) -> &Path;
+
+    /// The environment every program in the view gets, before its own additions: an allow-list.
+    fn base_env(&self) -> Vec<(OsString, OsString)>;
+}
+
+/// Convenience for building argument vectors.
+pub fn argv<I, S>(parts: I) -> Vec<OsString>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    parts
+        .into_iter()
+        .map(|part| part.as_ref().to_owned())
+        .collect()
+}

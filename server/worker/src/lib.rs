@@ -1,0 +1,8 @@
+//! Runs one attempt: a sandbox, an agent in it, and the change set that comes out.
+
+pub mod agent;
+pub mod attempt;
+pub mod changes;
+pub mod launch;
+mod program;
+pub mod sandbox;

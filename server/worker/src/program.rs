@@ -1,0 +1,303 @@
+//! Runs one program to its end: for the `command` agent and for gates.
+//!
+//! Whatever it writes, memory stays bounded: its output is kept as a tail, and told to watchers a few
+//! times a second at most.
+
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use claudecluster_protocol::{StopReason, event::AgentEvent};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    process::{Child, Command},
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How much of the end of the output is kept.
+pub(crate) const TAIL: usize = 64 << 10;
+/// How much goes to a transcript.
+const TRANSCRIPT: usize = 16 << 20;
+/// How much one event tells; what comes faster is told only by its end.
+const TOLD: usize = 4 << 10;
+/// The shortest time between two events.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Read at once.
+const CHUNK: usize = 16 << 10;
+
+/// How long a program may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// From its start to its end.
+    pub(crate) timeout: Duration,
+    /// From SIGTERM to SIGKILL, and from its exit to the end of its output.
+    pub(crate) exit: Duration,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// By itself.
+    Exited(ExitStatus),
+    /// It could not be started or waited for.
+    Failed(io::Error),
+    /// Its output could not be written to the transcript.
+    NoTranscript(io::Error),
+    /// It was ended because it took too long.
+    TimedOut,
+    /// It was ended because somebody cancelled it.
+    Cancelled,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    /// The end of what it wrote to both streams, in the order it came.
+    pub(crate) tail: Vec<u8>,
+}
+
+/// The class of an error of the machine.
+pub(crate) fn class_of(error: &io::Error) -> StopReason {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::StorageFull
+        | Kind::QuotaExceeded
+        | Kind::OutOfMemory
+        | Kind::PermissionDenied
+        | Kind::ReadOnlyFilesystem
+        | Kind::FileTooLarge => StopReason::Resources,
+        _ => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::EIO) => StopReason::Resources,
+            _ => StopReason::SpawnFailed,
+        },
+    }
+}
+
+/// Runs `command`, whose arguments and environment are set. Ends it, with everything it started, when
+/// it takes too long, when `cancel` is cancelled, and when this future is dropped.
+pub(crate) async fn run(
+    mut command: Command,
+    deadlines: Deadlines,
+    transcript: Option<&mut (dyn AsyncWrite + Unpin + Send)>,
+    events: &mpsc::Sender<AgentEvent>,
+    cancel: &CancellationToken,
+) -> Ended {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(e) => {
+            return Ended {
+                end: End::Failed(e),
+                tail: Vec::new(),
+            };
+        }
+    };
+    let mut output = Output {
+        tail: Vec::new(),
+        untold: Vec::new(),
+        told_at: None,
+        written: 0,
+        transcript,
+        events,
+    };
+    let end = attend(&mut child, deadlines, &mut output, cancel).await;
+    output.tell(true);
+    let mut tail = output.tail;
+    cut_front(&mut tail, TAIL);
+    Ended { end, tail }
+}
+
+/// Why a program is being ended.
+enum Ending {
+    No,
+    Asked(End),
+    Killed(End),
+}
+
+async fn attend(
+    child: &mut Child,
+    deadlines: Deadlines,
+    output: &mut Output<'_, '_>,
+    cancel: &CancellationToken,
+) -> End {
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut deadline = Instant::now() + deadlines.timeout;
+    let mut ending = Ending::No;
+    let mut status = None;
+    loop {
+        let told = output.next_telling();
+        tokio::select! {
+            // Deadlines first: a program that floods its output does not escape them.
+            biased;
+            () = cancel.cancelled(), if matches!(ending, Ending::No) && status.is_none() => {
+                ask(child);
+                ending = Ending::Asked(End::Cancelled);
+                deadline = Instant::now() + deadlines.exit;
+            }
+            () = sleep_until(deadline) => {
+                // It has ended; somebody else holds its streams open.
+                if status.is_some() {
+                    break;
+                }
+                deadline = Instant::now() + deadlines.exit;
+                ending = match press(child, ending) {
+                    Ok(ending) => ending,
+                    Err(end) => return end,
+                };
+            }
+            ended = child.wait(), if status.is_none() => {
+                status = Some(ended);
+                deadline = Instant::now() + deadlines.exit;
+            }
+            read = read(&mut stdout, &mut out), if stdout.is_some() => match read {
+                Some(length) => if let Err(e) = output.take(&out[..length]).await {
+                    return End::NoTranscript(e);
+                },
+                None => stdout = None,
+            },
+            read = read(&mut stderr, &mut err), if stderr.is_some() => match read {
+                Some(length) => if let Err(e) = output.take(&err[..length]).await {
+                    return End::NoTranscript(e);
+                },
+                None => stderr = None,
+            },
+            () = sleep_until(told.unwrap_or(deadline)), if told.is_some() => output.tell(false),
+        }
+        if status.is_some() && stdout.is_none() && stderr.is_none() {
+            break;
+        }
+    }
+    match (ending, status) {
+        (Ending::Asked(end) | Ending::Killed(end), _) => end,
+        (Ending::No, Some(Ok(status))) => End::Exited(status),
+        (Ending::No, Some(Err(e))) => End::Failed(e),
+        (Ending::No, None) => End::TimedOut,
+    }
+}
+
+/// A deadline has passed: the next harder way to end the program. The error is the end where there is
+/// none left.
+fn press(child: &mut Child, ending: Ending) -> Result<Ending, End> {
+    match ending {
+        Ending::No => {
+            ask(child);
+            Ok(Ending::Asked(End::TimedOut))
+        }
+        Ending::Asked(end) => {
+            // It may have ended this very moment.
+            let _ = child.start_kill();
+            Ok(Ending::Killed(end))
+        }
+        Ending::Killed(end) => Err(end),
+    }
+}
+
+/// Asks the program to end.
+fn ask(child: &Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(pid) = id.and_then(Pid::from_raw) {
+        // It may have ended this very moment.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Reads what there is; `None` at the end.
+async fn read<R: AsyncRead + Unpin>(stream: &mut Option<R>, buffer: &mut [u8]) -> Option<usize> {
+    let length = stream.as_mut()?.read(buffer).await.ok()?;
+    (length > 0).then_some(length)
+}
+
+struct Output<'t, 'e> {
+    tail: Vec<u8>,
+    /// What watchers have not been told.
+    untold: Vec<u8>,
+    told_at: Option<Instant>,
+    written: usize,
+    transcript: Option<&'t mut (dyn AsyncWrite + Unpin + Send)>,
+    events: &'e mpsc::Sender<AgentEvent>,
+}
+
+impl Output<'_, '_> {
+    async fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.tail.extend_from_slice(bytes);
+        // Moving the rest to the front each time would cost more than the memory.
+        if self.tail.len() > 2 * TAIL {
+            cut_front(&mut self.tail, TAIL);
+        }
+        self.untold.extend_from_slice(bytes);
+        cut_front(&mut self.untold, TOLD);
+        if self.next_telling().is_some_and(|at| at <= Instant::now()) {
+            self.tell(false);
+        }
+        let Some(transcript) = &mut self.transcript else {
+            return Ok(());
+        };
+        if self.written < TRANSCRIPT {
+            let fitting = bytes.len().min(TRANSCRIPT - self.written);
+            transcript.write_all(&bytes[..fitting]).await?;
+            self.written += fitting;
+            if self.written == TRANSCRIPT {
+                transcript.write_all(b"\n[the rest is left out]\n").await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When there is something to tell.
+    fn next_telling(&self) -> Option<Instant> {
+        (!self.untold.is_empty()).then(|| self.told_at.map_or_else(Instant::now, |at| at + PAUSE))
+    }
+
+    /// Tells whole lines, and at the end or where lines are long whatever there is. Where nobody takes
+    /// it in time it is dropped: no watcher may hold up a program.
+    fn tell(&mut self, all: bool) {
+        self.told_at = Some(Instant::now());
+        let line_end = self.untold.iter().rposition(|&byte| byte == b'\n');
+        let until = match line_end {
+            _ if all => self.untold.len(),
+            Some(at) => at + 1,
+            None => self.untold.len(),
+        };
+        if until == 0 {
+            return;
+        }
+        let told: Vec<u8> = self.untold.drain(..until).collect();
+        let text = String::from_utf8_lossy(&told).into_owned();
+        let _ = self.events.try_send(AgentEvent::Output { text });
+    }
+}
+
+/// Leaves at most the last `most` bytes, from a line's start where there is one.
+fn cut_front(bytes: &mut Vec<u8>, most: usize) {
+    if bytes.len() <= most {
+        return;
+    }
+    let from = bytes.len() - most;
+    let line = bytes[from..]
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .map(|at| from + at + 1);
+    bytes.drain(..line.filter(|&at| at < bytes.len()).unwrap_or(from));
+}
+
+/// The last lines of an output, for a summary.
+pub(crate) fn last_lines(tail: &[u8]) -> String {
+    const LINES: usize = 20;
+    const BYTES: usize = 2 << 10;
+    let mut end = tail.trim_ascii_end().to_vec();
+    cut_front(&mut end, BYTES);
+    let text = String::from_utf8_lossy(&end);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}

@@ -1,0 +1,409 @@
+//! Layers: folders in the format of an overlay's upper directory.
+//!
+//! A layer holds what is new or changed, under the same names as in the workspace. A file that is
+//! gone is a *whiteout*: a character device 0:0, or, where those cannot be made, an empty file with
+//! the attribute `user.overlay.whiteout`, which newer kernels understand as well. A folder with the
+//! attribute `user.overlay.opaque` = `y` shows nothing of what is below it.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use claudecluster_protocol::{FileMode, RelPath};
+use rustix::{
+    fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat},
+    io::Errno,
+};
+
+use super::SandboxError;
+
+const OPAQUE: &str = "user.overlay.opaque";
+const WHITEOUT: &str = "user.overlay.whiteout";
+
+/// One file of a layer that is written by hand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LayerFile {
+    /// The file.
+    pub path: RelPath,
+    /// What it is in this layer.
+    pub state: LayerState,
+}
+
+/// What a file is in a layer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LayerState {
+    /// It is there.
+    Present {
+        /// Its content; for a symbolic link its target.
+        bytes: Bytes,
+        /// Its kind and permission.
+        mode: FileMode,
+    },
+    /// It is not there, whatever is below.
+    Deleted,
+}
+
+/// Writes a layer into `dir`, which is made where it does not exist: the seed layer with unsaved
+/// buffers, or the merged layer of a join. Where one file is given twice, the later one counts.
+pub fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), SandboxError> {
+    fs::create_dir_all(dir).map_err(SandboxError::io("make the layer", dir))?;
+    // Deletions first: a file may be replaced by a folder that holds new files.
+    let deleted = |file: &&LayerFile| file.state == LayerState::Deleted;
+    for file in files
+        .iter()
+        .filter(deleted)
+        .chain(files.iter().filter(|f| !deleted(f)))
+    {
+        let path = dir.join(file.path.to_path_buf());
+        write_file(dir, &path, &file.state)
+            .map_err(SandboxError::io("write the layer's", &path))?;
+    }
+    Ok(())
+}
+
+fn write_file(dir: &Path, path: &Path, state: &LayerState) -> io::Result<()> {
+    match state {
+        LayerState::Deleted => {
+            if make_parents(dir, path, false)? {
+                whiteout(path)?;
+            }
+            Ok(())
+        }
+        LayerState::Present { bytes, mode } => {
+            make_parents(dir, path, true)?;
+            remove(path)?;
+            write_new(path, bytes, *mode)
+        }
+    }
+}
+
+/// Makes the folders above `path`. Where one of them is deleted in this layer: with `replace` it becomes
+/// a folder that shows nothing from below, else nothing is made and the answer is `false`.
+fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
+    let Some(parent) = path.parent() else {
+        return Ok(true);
+    };
+    let Ok(below) = parent.strip_prefix(dir) else {
+        return Ok(true);
+    };
+    let mut at = dir.to_path_buf();
+    for part in below.components() {
+        at.push(part);
+        match Node::at(&at)? {
+            Node::Dir { .. } => {}
+            Node::Absent => fs::create_dir(&at)?,
+            _ if !replace => return Ok(false),
+            node => {
+                remove(&at)?;
+                fs::create_dir(&at)?;
+                if matches!(node, Node::Whiteout) {
+                    set_opaque(&at)?;
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Writes a file that does not exist yet.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: FileMode) -> io::Result<()> {
+    let permission = match mode {
+        FileMode::Symlink => return symlink(OsStr::from_bytes(bytes), path),
+        FileMode::Regular => 0o644,
+        FileMode::Executable => 0o755,
+    };
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(permission)
+        .open(path)?;
+    io::Write::write_all(&mut file, bytes)?;
+    // The mask of the daemon must not take the executable bits away.
+    file.set_permissions(fs::Permissions::from_mode(permission))
+}
+
+/// Removes whatever is there.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => remove_tree(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes a folder even where programs, or the kernel, left folders in it that cannot be entered.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+        other => return other,
+    }
+    open_up(path)?;
+    fs::remove_dir_all(path)
+}
+
+fn open_up(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks `path` as gone.
+pub(crate) fn whiteout(path: &Path) -> io::Result<()> {
+    remove(path)?;
+    match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0) {
+        Ok(()) => Ok(()),
+        Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+            fs::File::create_new(path)?;
+            lsetxattr(path, WHITEOUT, b"y", XattrFlags::empty())?;
+            // The kernel looks for such files only in folders that say so.
+            if let Some(parent) = path.parent().filter(|parent| !is_opaque(parent)) {
+                lsetxattr(parent, OPAQUE, b"x", XattrFlags::empty())?;
+            }
+            Ok(())
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Has a folder show nothing of what is below it.
+pub(crate) fn set_opaque(dir: &Path) -> io::Result<()> {
+    Ok(lsetxattr(dir, OPAQUE, b"y", XattrFlags::empty())?)
+}
+
+fn is_opaque(dir: &Path) -> bool {
+    let mut value = [0u8; 2];
+    matches!(lgetxattr(dir, OPAQUE, &mut value), Ok(1) if value[0] == b'y')
+}
+
+/// What one name is in one layer.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Absent,
+    Whiteout,
+    Dir {
+        opaque: bool,
+    },
+    File,
+    Symlink,
+    /// Socket, pipe or device.
+    Special(&'static str),
+}
+
+impl Node {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(Self::Absent);
+            }
+            Err(e) => return Err(e),
+        };
+        let kind = meta.file_type();
+        Ok(if kind.is_dir() {
+            Self::Dir {
+                opaque: is_opaque(path),
+            }
+        } else if kind.is_symlink() {
+            Self::Symlink
+        } else if kind.is_file() {
+            let marked = meta.len() == 0 && lgetxattr(path, WHITEOUT, &mut [0u8; 8]).is_ok();
+            if marked { Self::Whiteout } else { Self::File }
+        } else if kind.is_char_device() {
+            let number = std::os::unix::fs::MetadataExt::rdev(&meta);
+            if number == 0 {
+                Self::Whiteout
+            } else {
+                Self::Special("device")
+            }
+        } else if kind.is_fifo() {
+            Self::Special("named pipe")
+        } else if kind.is_socket() {
+            Self::Special("socket")
+        } else {
+            Self::Special("device")
+        })
+    }
+}
+
+/// One folder of a stack of layers, as an overlay would show it: the folders that make it up, the one
+/// that wins first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Merged(Vec<PathBuf>);
+
+/// What one name is in a [`Merged`] folder.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Absent,
+    Dir(Merged),
+    File(PathBuf),
+    Symlink(PathBuf),
+    Special,
+}
+
+impl Merged {
+    /// The top of a stack.
+    pub(crate) fn new(layers: impl IntoIterator<Item = PathBuf>) -> Self {
+        let mut kept = Vec::new();
+        for layer in layers {
+            let opaque = is_opaque(&layer);
+            kept.push(layer);
+            if opaque {
+                break;
+            }
+        }
+        Self(kept)
+    }
+
+    /// What `name` is here.
+    pub(crate) fn child(&self, name: &OsStr) -> io::Result<Seen> {
+        let mut dirs = Vec::new();
+        for dir in &self.0 {
+            let path = dir.join(name);
+            match Node::at(&path)? {
+                Node::Absent => {}
+                Node::Dir { opaque } => {
+                    dirs.push(path);
+                    if opaque {
+                        break;
+                    }
+                }
+                // Under a folder, anything else is hidden by it, with all that is below.
+                _ if !dirs.is_empty() => break,
+                Node::Whiteout => return Ok(Seen::Absent),
+                Node::File => return Ok(Seen::File(path)),
+                Node::Symlink => return Ok(Seen::Symlink(path)),
+                Node::Special(_) => return Ok(Seen::Special),
+            }
+        }
+        Ok(if dirs.is_empty() {
+            Seen::Absent
+        } else {
+            Seen::Dir(Self(dirs))
+        })
+    }
+
+    /// What the path below this folder is.
+    pub(crate) fn at(&self, path: &Path) -> io::Result<Seen> {
+        let mut seen = Seen::Dir(self.clone());
+        for part in path.iter() {
+            let Seen::Dir(dir) = seen else {
+                return Ok(Seen::Absent);
+            };
+            seen = dir.child(part)?;
+        }
+        Ok(seen)
+    }
+
+    /// The names here, those of deleted files among them.
+    pub(crate) fn names(&self) -> io::Result<BTreeSet<OsString>> {
+        let mut names = BTreeSet::new();
+        for dir in &self.0 {
+            for entry in fs::read_dir(dir)? {
+                names.insert(entry?.file_name());
+            }
+        }
+        Ok(names)
+    }
+
+    /// This folder with `top` above all others.
+    pub(crate) fn under(&self, top: PathBuf) -> Self {
+        let mut dirs = vec![top];
+        if !is_opaque(&dirs[0]) {
+            dirs.extend(self.0.iter().cloned());
+        }
+        Self(dirs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &'static str) -> LayerFile {
+        let bytes = Bytes::from_static(text.as_bytes());
+        let state = LayerState::Present {
+            bytes,
+            mode: FileMode::Regular,
+        };
+        LayerFile {
+            path: RelPath::new(path).unwrap(),
+            state,
+        }
+    }
+
+    fn gone(path: &str) -> LayerFile {
+        LayerFile {
+            path: RelPath::new(path).unwrap(),
+            state: LayerState::Deleted,
+        }
+    }
+
+    /// All files of a stack with their text.
+    fn listing(dir: &Merged, prefix: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        for name in dir.names().unwrap() {
+            let path = format!("{prefix}{}", name.display());
+            match dir.child(&name).unwrap() {
+                Seen::Dir(dir) => all.extend(listing(&dir, &format!("{path}/"))),
+                Seen::File(real) => {
+                    all.push(format!("{path}={}", fs::read_to_string(real).unwrap()));
+                }
+                Seen::Absent => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn stacks_show_what_an_overlay_shows() {
+        let check = |layers: &[&[LayerFile]], expected: &[&str]| {
+            let top = tempfile::tempdir().unwrap();
+            let dirs: Vec<_> = (0..layers.len())
+                .map(|i| top.path().join(i.to_string()))
+                .collect();
+            for (dir, files) in dirs.iter().zip(layers) {
+                write_layer(dir, files).unwrap();
+            }
+            assert_eq!(listing(&Merged::new(dirs), ""), expected);
+        };
+        let below = [file("a", "1"), file("d/x", "1"), file("d/y", "1")];
+        check(&[&[file("a", "2")], &below], &["a=2", "d/x=1", "d/y=1"]);
+        check(&[&[gone("a"), gone("d/x")], &below], &["d/y=1"]);
+        check(&[&[gone("d")], &below], &["a=1"]);
+        check(&[&[file("d", "file")], &below], &["a=1", "d=file"]);
+        // A deleted folder with a new file in it shows nothing from below.
+        check(&[&[gone("d"), file("d/z", "2")], &below], &["a=1", "d/z=2"]);
+        check(
+            &[&[file("a/in", "2")], &below],
+            &["a/in=2", "d/x=1", "d/y=1"],
+        );
+        check(&[&[gone("d"), gone("d/x")], &below], &["a=1"]);
+        check(
+            &[&[file("d/x", "3")], &[gone("d")], &below],
+            &["a=1", "d/x=3"],
+        );
+    }
+}

@@ -1,0 +1,506 @@
+//! Views of a workspace that can be written without the workspace being written.
+//!
+//! Architecture invariant: a program started through a [`Sandbox`] cannot change the workspace. What
+//! it changed is a *layer*: a folder in the format of an overlay's upper directory, whichever way the
+//! view was made.
+
+mod confine;
+mod copy;
+mod env;
+pub(crate) mod layer;
+mod mounts;
+mod overlay;
+mod places;
+mod supervise;
+mod sys;
+mod view;
+
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
+
+use self::view::{Backing, Isolation, Notes, View};
+use crate::launch::Launch;
+
+pub use self::layer::{LayerFile, LayerState, write_layer};
+
+/// How long the launcher may take to make a view; it takes milliseconds.
+const LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long programs may take to be gone once they are killed.
+const GONE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a sandbox is made of. All paths are absolute.
+#[derive(Clone, Debug)]
+pub struct SandboxSpec {
+    /// The root of the real workspace.
+    pub workspace: PathBuf,
+    /// The private folder of this attempt. Made, with mode 0700, where it does not exist.
+    pub layer: PathBuf,
+    /// Finished layers to start from, the one that wins first; usually the last is the goal's seed
+    /// layer with the unsaved buffers.
+    pub lowers: Vec<PathBuf>,
+    /// Folders outside the workspace that programs may write: the agent's private home. Made where
+    /// they do not exist.
+    pub writable: Vec<PathBuf>,
+    /// Folders that programs must not see: the daemon's state. `writable` folders inside stay visible.
+    pub hidden: Vec<PathBuf>,
+    /// Which kind to use.
+    pub preference: Preference,
+    /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
+    pub launcher: PathBuf,
+}
+
+/// Which kind of sandbox to use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Preference {
+    /// An overlay where the machine allows it, else an isolated copy, else an error.
+    #[default]
+    Auto,
+    /// An overlay or an error.
+    Overlay,
+    /// A copy, isolated as well as the machine allows, even if that is not at all.
+    Copy,
+}
+
+/// Why there is no sandbox, or no layer.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The workspace and another folder are in each other's way.
+    #[error("the workspace {} and the folder {} lie inside each other", .workspace.display(), .other.display())]
+    Overlap {
+        /// The workspace.
+        workspace: PathBuf,
+        /// The folder.
+        other: PathBuf,
+    },
+    /// The machine offers no isolation.
+    #[error("this machine offers no isolation for workers: {0}")]
+    NoIsolation(String),
+    /// An overlay was demanded and cannot be had.
+    #[error("an overlay cannot be made: {0}")]
+    NoOverlay(String),
+    /// A file operation failed.
+    #[error("cannot {what} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SandboxError {
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+impl From<&SandboxError> for ErrorBody {
+    fn from(error: &SandboxError) -> Self {
+        match error {
+            SandboxError::Overlap { .. } => Self::config(error.to_string())
+                .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"),
+            SandboxError::NoIsolation(_) | SandboxError::NoOverlay(_) => {
+                Self::environment(error.to_string()).hint(
+                    "allow user namespaces: on Ubuntu `sysctl \
+                     kernel.apparmor_restrict_unprivileged_userns=0`, in a container \
+                     `--security-opt seccomp=unconfined`",
+                )
+            }
+            SandboxError::Io { source, .. } => {
+                let body = Self::environment(error.to_string());
+                match source.kind() {
+                    io::ErrorKind::StorageFull => body.hint("free some disk space"),
+                    _ => body,
+                }
+            }
+        }
+    }
+}
+
+/// A view of a workspace. Programs in it run one after the other, not side by side.
+#[derive(Debug)]
+pub struct Sandbox {
+    launcher: PathBuf,
+    view: View,
+    description: PathBuf,
+    copied: Option<copy::Copied>,
+    why: String,
+}
+
+/// What a sandbox leaves behind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FinishedLayer {
+    /// The changes, in the format of an overlay's upper directory.
+    pub dir: PathBuf,
+}
+
+impl Sandbox {
+    /// Makes the view. Nothing runs in it yet.
+    pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
+        let spec = settle(spec)?;
+        let mut reasons = Vec::new();
+        if spec.preference != Preference::Copy {
+            let lowers = spec.lowers.iter().map(Into::into).collect();
+            let mut sandbox = Self::new(&spec, Backing::Overlay(lowers), Isolation::Namespaces);
+            match sandbox.try_out().await {
+                Ok(notes) => {
+                    sandbox.why = "copy-on-write overlay in namespaces of its own".to_owned();
+                    sandbox.note(&notes.notes);
+                    return Ok(sandbox);
+                }
+                Err(why) if spec.preference == Preference::Overlay => {
+                    return Err(SandboxError::NoOverlay(why));
+                }
+                Err(why) => reasons.push(format!("no overlay ({why})")),
+            }
+        }
+        Self::prepare_copy(&spec, reasons).await
+    }
+
+    /// The copy with the strongest isolation there is. Which one is found out before anything is
+    /// copied.
+    async fn prepare_copy(
+        spec: &SandboxSpec,
+        mut reasons: Vec<String>,
+    ) -> Result<Self, SandboxError> {
+        let tree = spec.layer.join("copy");
+        std::fs::create_dir_all(&tree).map_err(SandboxError::io("make the folder", &tree))?;
+        let kinds = [
+            (Isolation::Namespaces, "a copy in namespaces of its own"),
+            (
+                Isolation::Landlock,
+                "a copy in another place, kept from writing elsewhere by Landlock but not from reading",
+            ),
+            (Isolation::None, "a copy in another place, not isolated"),
+        ];
+        for (isolation, what) in kinds {
+            if isolation == Isolation::None && spec.preference != Preference::Copy {
+                break;
+            }
+            let objects = Some(spec.workspace.join(".git/objects")).filter(|path| path.is_dir());
+            let backing = Backing::Copy {
+                tree: tree.clone().into(),
+                objects: objects.map(Into::into),
+            };
+            let mut sandbox = Self::new(spec, backing, isolation);
+            match sandbox.try_out().await {
+                Ok(notes) => {
+                    reasons.insert(0, what.to_owned());
+                    sandbox.why = reasons.join("; ");
+                    sandbox.note(&notes.notes);
+                    sandbox.copy(spec, tree).await?;
+                    return Ok(sandbox);
+                }
+                Err(why) => reasons.push(why),
+            }
+        }
+        Err(SandboxError::NoIsolation(reasons.join("; ")))
+    }
+
+    fn new(spec: &SandboxSpec, backing: Backing, isolation: Isolation) -> Self {
+        let root = match (&backing, isolation) {
+            (Backing::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
+            _ => spec.workspace.clone().into(),
+        };
+        let view = View {
+            workspace: spec.workspace.clone().into(),
+            root,
+            layer: spec.layer.clone().into(),
+            backing,
+            isolation,
+            home: std::env::var_os("HOME"),
+            writable: spec.writable.iter().map(Into::into).collect(),
+            hidden: spec.hidden.iter().map(Into::into).collect(),
+        };
+        Self {
+            launcher: spec.launcher.clone(),
+            description: view.scratch("view.json"),
+            view,
+            copied: None,
+            why: String::new(),
+        }
+    }
+
+    fn note(&mut self, notes: &[String]) {
+        for note in notes {
+            self.why.push_str("; ");
+            self.why.push_str(note);
+        }
+    }
+
+    /// Has the launcher make the view once without a program. The error is the reason it gives.
+    async fn try_out(&self) -> Result<Notes, String> {
+        let text = serde_json::to_vec(&self.view).map_err(|e| e.to_string())?;
+        std::fs::write(&self.description, text).map_err(|e| e.to_string())?;
+        let mut command = self.command(&[], &[]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = match tokio::time::timeout(LAUNCH_DEADLINE, command.output()).await {
+            Ok(output) => {
+                output.map_err(|e| format!("{} cannot be started: {e}", self.launcher.display()))?
+            }
+            Err(_) => return Err("the launcher did not answer in time".to_owned()),
+        };
+        if output.status.success() {
+            return serde_json::from_slice(&output.stdout).map_err(|e| e.to_string());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().trim_start_matches("sandbox: ");
+        Err(if said.is_empty() {
+            format!("the launcher ended with {}", output.status)
+        } else {
+            said.to_owned()
+        })
+    }
+
+    async fn copy(&mut self, spec: &SandboxSpec, tree: PathBuf) -> Result<(), SandboxError> {
+        let (workspace, lowers) = (spec.workspace.clone(), spec.lowers.clone());
+        let mut skip = spec.hidden.clone();
+        skip.push(spec.layer.clone());
+        let objects = match self.view.isolation {
+            Isolation::Namespaces => PathBuf::from(view::OBJECTS),
+            Isolation::Landlock | Isolation::None => workspace.join(".git/objects"),
+        };
+        let failed = SandboxError::io("copy the workspace to", &tree);
+        let made = tokio::task::spawn_blocking(move || {
+            copy::make(&workspace, &tree, &lowers, &skip, &objects)
+        });
+        let copied = made
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(failed)?;
+        if let [first, rest @ ..] = copied.left_out.as_slice() {
+            let more = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(" and {} more", rest.len())
+            };
+            self.why
+                .push_str(&format!("; left out: {}{more}", first.display()));
+        }
+        self.copied = Some(copied);
+        // File times advance in steps of a few milliseconds: a write within the same step as the copy
+        // could not be told from it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(())
+    }
+
+    /// How programs are kept from the workspace.
+    pub fn kind(&self) -> SandboxKind {
+        match self.view.backing {
+            Backing::Overlay(_) => SandboxKind::Overlay,
+            Backing::Copy { .. } => SandboxKind::Copy,
+        }
+    }
+
+    /// Why this kind, and what is different in it, in words for a user.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether the kernel keeps programs from writing anything but their view.
+    pub fn is_isolated(&self) -> bool {
+        self.view.isolation != Isolation::None
+    }
+
+    /// Ends the view and keeps what was changed in it. Programs that were killed are waited for, at
+    /// most a few seconds.
+    pub async fn finish(self) -> Result<FinishedLayer, SandboxError> {
+        let layer = PathBuf::from(&self.view.layer);
+        let failed = SandboxError::io("finish the layer", &layer);
+        tokio::task::spawn_blocking(move || self.finish_blocking())
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(failed)
+    }
+
+    fn finish_blocking(&self) -> io::Result<FinishedLayer> {
+        let upper = self.view.upper();
+        supervise::wait_until_gone(&self.view, GONE_DEADLINE);
+        if let (Backing::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
+            copy::finish(copied, Path::new(tree), &upper)?;
+            layer::remove(Path::new(tree))?;
+        }
+        layer::remove(&view::scratch(Path::new(&self.view.layer)))?;
+        Ok(FinishedLayer { dir: upper })
+    }
+}
+
+impl Launch for Sandbox {
+    fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.launcher);
+        command
+            .arg("sandbox-exec")
+            .arg(&self.description)
+            .arg(std::process::id().to_string())
+            .args(argv)
+            .env_clear()
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    fn root(&self) -> &Path {
+        Path::new(&self.view.root)
+    }
+
+    fn base_env(&self) -> Vec<(OsString, OsString)> {
+        let mut env = env::allowed(std::env::vars_os());
+        if self.view.isolation != Isolation::Namespaces {
+            // Without namespaces the home and temporary folders are the real ones, and read-only.
+            let tmp = self.view.scratch("tmp");
+            env.push(("XDG_CACHE_HOME".into(), tmp.join("cache").into()));
+            env.push(("TMPDIR".into(), tmp.into()));
+        }
+        env
+    }
+}
+
+/// Checks the places, makes those that are ours, and gives them their canonical names.
+fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
+    let canonical = |path: &Path| path.canonicalize().map_err(SandboxError::io("open", path));
+    let private = |path: &Path| {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(SandboxError::io("make the folder", path))
+    };
+    for path in std::iter::once(&spec.layer).chain(&spec.writable) {
+        private(path)?;
+    }
+    spec.workspace = canonical(&spec.workspace)?;
+    spec.layer = canonical(&spec.layer)?;
+    spec.hidden.retain(|path| path.exists());
+    for path in spec
+        .lowers
+        .iter_mut()
+        .chain(&mut spec.writable)
+        .chain(&mut spec.hidden)
+    {
+        *path = canonical(path)?;
+    }
+    check_places(&spec)?;
+    std::fs::set_permissions(&spec.layer, std::fs::Permissions::from_mode(0o700))
+        .map_err(SandboxError::io("protect", &spec.layer))?;
+    let scratch = view::scratch(&spec.layer);
+    layer::remove(&scratch).map_err(SandboxError::io("clear", &scratch))?;
+    private(&scratch)?;
+    let upper = view::upper(&spec.layer);
+    if !upper.exists() {
+        std::fs::create_dir(&upper).map_err(SandboxError::io("make the folder", &upper))?;
+        // An overlay shows its upper folder's permissions as the workspace's.
+        let permissions = std::fs::metadata(&spec.workspace)
+            .map_err(SandboxError::io("read", &spec.workspace))?
+            .permissions();
+        let mode = permissions.mode() | 0o700;
+        std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(mode))
+            .map_err(SandboxError::io("protect", &upper))?;
+    }
+    for name in ["tmp", "vartmp"] {
+        let path = scratch.join(name);
+        private(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o1777))
+            .map_err(SandboxError::io("open", &path))?;
+    }
+    Ok(spec)
+}
+
+/// Refuses folders in each other's way. The daemon's state may lie inside the workspace: it is hidden
+/// there as it is elsewhere.
+fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
+    let overlap = |other: &Path| {
+        Err(SandboxError::Overlap {
+            workspace: spec.workspace.clone(),
+            other: other.to_path_buf(),
+        })
+    };
+    let hidden = |path: &Path| {
+        spec.hidden
+            .iter()
+            .any(|h| path.starts_with(h) && h.starts_with(&spec.workspace))
+    };
+    if spec.workspace == Path::new("/") {
+        return overlap(&spec.layer);
+    }
+    for other in std::iter::once(&spec.layer)
+        .chain(&spec.hidden)
+        .chain(&spec.writable)
+    {
+        if spec.workspace.starts_with(other) {
+            return overlap(other);
+        }
+    }
+    for other in std::iter::once(&spec.layer).chain(&spec.writable) {
+        if other.starts_with(&spec.workspace) && !hidden(other) {
+            return overlap(other);
+        }
+    }
+    Ok(())
+}
+
+/// What sandboxes will be like on this machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// The kind that will be used; `None` where there is none.
+    pub kind: Option<SandboxKind>,
+    /// Why, in words for a user.
+    pub why: String,
+    /// The version of the kernel's Landlock interface; `None` where it has none.
+    pub landlock: Option<u32>,
+}
+
+/// Finds out by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
+pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
+    let dir = scratch.join(format!("probe-{}", std::process::id()));
+    let workspace = dir.join("workspace");
+    let prepared = match std::fs::create_dir_all(&workspace) {
+        Ok(()) => {
+            let spec = SandboxSpec {
+                workspace,
+                layer: dir.join("layer"),
+                lowers: Vec::new(),
+                writable: Vec::new(),
+                hidden: Vec::new(),
+                preference: Preference::Auto,
+                launcher: launcher.to_path_buf(),
+            };
+            Sandbox::prepare(spec).await
+        }
+        Err(e) => Err(SandboxError::io("make the folder", &workspace)(e)),
+    };
+    if let Err(e) = layer::remove(&dir) {
+        tracing::warn!("cannot remove {}: {e}", dir.display());
+    }
+    let (kind, why) = match prepared {
+        Ok(sandbox) => (Some(sandbox.kind()), sandbox.why),
+        Err(e) => (None, e.to_string()),
+    };
+    Probe {
+        kind,
+        why,
+        landlock: confine::landlock_version(),
+    }
+}
+
+/// The body of the hidden subcommand `sandbox-exec`, given the arguments after it; gives the exit
+/// status. Must be called before the process has a second thread.
+pub fn exec_main(args: impl Iterator<Item = OsString>) -> i32 {
+    supervise::main(args)
+}

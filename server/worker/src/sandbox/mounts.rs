@@ -1,0 +1,322 @@
+//! The file system as programs in a sandbox see it.
+//!
+//! Everything is read-only but the workspace, which is the attempt's own view at its own path; the
+//! agent's private home; and the home and temporary folders, which take writes and forget them. What
+//! could lead out is not there: devices, the sockets under `/run`, other processes, the daemon's state.
+
+use std::{
+    ffi::OsString,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
+    thread::UnshareFlags,
+};
+
+use super::{
+    overlay::{Own, attach, clone_tree, make_place, open_folder, overlay, tmpfs},
+    places::{self, Discard, Nested},
+    supervise::{Step, StepError},
+    sys,
+    view::{Backing, Isolation, Notes, OBJECTS, View},
+};
+
+/// A view that is in place.
+pub(super) struct Made {
+    /// What programs may write.
+    pub(super) writable: Vec<PathBuf>,
+    /// What a user should know about it.
+    pub(super) notes: Notes,
+}
+
+/// The devices programs need; none of them stores anything.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Makes the view that `view` describes, in this process's own namespaces from now on.
+pub(super) fn make(view: &View) -> Result<Made, StepError> {
+    if view.isolation != Isolation::Namespaces {
+        return Ok(Made {
+            writable: open_places(view),
+            notes: Notes::default(),
+        });
+    }
+    let privileged = enter_namespaces()?;
+    let mut plan = Plan::gather(view, privileged)?;
+    plan.cover_devices()?;
+    plan.cover_run()?;
+    for index in 0..plan.discards.len() {
+        plan.mount_discard(index)?;
+    }
+    plan.mount_workspace()?;
+    plan.hide()?;
+    plan.mount_writable()?;
+    plan.seal()
+}
+
+/// What stays writable where there are no namespaces.
+fn open_places(view: &View) -> Vec<PathBuf> {
+    let mut places = vec![
+        PathBuf::from(&view.root),
+        view.scratch("tmp"),
+        "/dev".into(),
+        "/proc".into(),
+    ];
+    places.extend(view.writable.iter().map(PathBuf::from));
+    places
+}
+
+/// Enters new mount, PID and IPC namespaces, in a new user namespace only where it takes one. Gives
+/// whether it went without.
+fn enter_namespaces() -> Result<bool, StepError> {
+    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+    let (uid, gid) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    // With the privilege, a user namespace would only do harm: files of users it does not map could
+    // not be copied up, and mounts inside the workspace would be locked in place.
+    let privileged = sys::unshare(flags).is_ok();
+    if !privileged {
+        sys::unshare(flags | UnshareFlags::NEWUSER).step(|| "enter a user namespace".into())?;
+        let maps = [
+            ("setgroups", "deny".to_owned()),
+            ("uid_map", format!("{uid} {uid} 1")),
+            ("gid_map", format!("{gid} {gid} 1")),
+        ];
+        for (file, map) in maps {
+            std::fs::write(format!("/proc/self/{file}"), map)
+                .step(|| format!("write {file} of the user namespace"))?;
+        }
+    }
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .step(|| "separate the mounts".into())?;
+    Ok(privileged)
+}
+
+/// Descriptors of all that will be needed, opened before the first mount changes what paths mean.
+struct Plan<'a> {
+    view: &'a View,
+    workspace: PathBuf,
+    /// For a copy: its folder.
+    base: Option<OwnedFd>,
+    /// For an overlay: its layers, and its own folders.
+    layers: Option<(Vec<OwnedFd>, Own)>,
+    /// For a copy: the real repository's objects.
+    objects: Option<OwnedFd>,
+    discards: Vec<Discard>,
+    nested: Vec<Nested>,
+    writable_trees: Vec<(PathBuf, OwnedFd)>,
+    run: Vec<(PathBuf, OwnedFd)>,
+    /// Mounts to make writable again once everything is read-only.
+    open: Vec<PathBuf>,
+    notes: Vec<String>,
+}
+
+impl<'a> Plan<'a> {
+    fn gather(view: &'a View, privileged: bool) -> Result<Self, StepError> {
+        let workspace = PathBuf::from(&view.workspace);
+        let (base, layers) = match &view.backing {
+            Backing::Overlay(lowers) => {
+                let mut stack = Vec::new();
+                for lower in lowers {
+                    stack.push(open_folder(Path::new(lower))?);
+                }
+                stack.push(open_folder(&workspace)?);
+                let own = Own::make(view, &view.upper(), "workspace")?;
+                (None, Some((stack, own)))
+            }
+            Backing::Copy { tree, .. } => (Some(clone_tree(Path::new(tree), false)?), None),
+        };
+        let discards = places::discards(view, &workspace)?;
+        let nested = places::nested(view, &workspace, &discards, privileged)?;
+        let objects = match &view.backing {
+            Backing::Copy {
+                objects: Some(objects),
+                ..
+            } => Some(clone_tree(Path::new(objects), true)?),
+            _ => None,
+        };
+        let clone = |path: &OsString| {
+            let path = PathBuf::from(path);
+            clone_tree(&path, true).map(|tree| (path, tree))
+        };
+        let writable_trees = view.writable.iter().map(clone).collect::<Result<_, _>>()?;
+        Ok(Self {
+            run: places::run(),
+            view,
+            workspace,
+            base,
+            layers,
+            objects,
+            discards,
+            nested,
+            writable_trees,
+            open: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// A `/dev` without disks.
+    fn cover_devices(&mut self) -> Result<(), StepError> {
+        let trees: Vec<_> = DEVICES
+            .into_iter()
+            .map(|name| Path::new("/dev").join(name))
+            .filter_map(|path| Some((clone_tree(&path, false).ok()?, path)))
+            .collect();
+        tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
+        for (tree, path) in trees {
+            std::fs::write(&path, []).step(|| "make a device's place".into())?;
+            attach(&tree, &path)?;
+        }
+        for folder in ["/dev/pts", "/dev/shm"] {
+            std::fs::create_dir(folder).step(|| format!("make {folder}"))?;
+        }
+        tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
+        let options = c"newinstance,ptmxmode=0666,mode=0620";
+        mount(
+            "devpts",
+            "/dev/pts",
+            "devpts",
+            MountFlags::NOSUID | MountFlags::NOEXEC,
+            options,
+        )
+        .step(|| "mount /dev/pts".into())?;
+        let links = [
+            ("pts/ptmx", "/dev/ptmx"),
+            ("/proc/self/fd", "/dev/fd"),
+            ("/proc/self/fd/0", "/dev/stdin"),
+            ("/proc/self/fd/1", "/dev/stdout"),
+            ("/proc/self/fd/2", "/dev/stderr"),
+        ];
+        if let Some(objects) = &self.objects {
+            attach(objects, Path::new(OBJECTS))?;
+        }
+        for (to, link) in links {
+            std::os::unix::fs::symlink(to, link).step(|| format!("make {link}"))?;
+        }
+        self.open.push("/dev/shm".into());
+        self.open.push("/dev/pts".into());
+        Ok(())
+    }
+
+    fn cover_run(&mut self) -> Result<(), StepError> {
+        if !Path::new("/run").is_dir() {
+            return Ok(());
+        }
+        tmpfs(Path::new("/run"), c"mode=0755,size=64k")?;
+        for (path, tree) in &self.run {
+            attach(tree, path)?;
+        }
+        Ok(())
+    }
+
+    fn mount_discard(&mut self, index: usize) -> Result<(), StepError> {
+        let discard = &self.discards[index];
+        let target = &discard.target;
+        let made = make_place(target)
+            .and_then(|()| overlay(target, std::slice::from_ref(&discard.lower), &discard.own));
+        match (made, &discard.plain) {
+            (Ok(()), _) => self.open.push(target.clone()),
+            (Err(_), Some(plain)) => {
+                attach(plain, target)?;
+                self.open.push(target.clone());
+            }
+            (Err(e), None) => {
+                self.notes
+                    .push(format!("{} is read-only ({e})", target.display()));
+            }
+        }
+        for nested in &self.nested {
+            if nested.target.starts_with(target) && !nested.target.starts_with(&self.workspace) {
+                attach(&nested.tree, &nested.target)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mount_workspace(&mut self) -> Result<(), StepError> {
+        self.open.push(self.workspace.clone());
+        if let Some(tree) = &self.base {
+            attach(tree, &self.workspace)?;
+        }
+        if let Some((layers, own)) = &self.layers {
+            make_place(&self.workspace)
+                .and_then(|()| overlay(&self.workspace, layers, own))
+                .step(|| format!("mount an overlay on {}", self.workspace.display()))?;
+        }
+        for nested in &self.nested {
+            let target = &nested.target;
+            if target == &self.workspace || !target.starts_with(&self.workspace) {
+                continue;
+            }
+            attach(&nested.tree, target)?;
+            let Some((layers, own)) = &nested.layers else {
+                self.notes
+                    .push(format!("{} is read-only", target.display()));
+                continue;
+            };
+            match overlay(target, layers, own) {
+                Ok(()) => self.open.push(target.clone()),
+                Err(e) => self
+                    .notes
+                    .push(format!("{} is read-only ({e})", target.display())),
+            }
+        }
+        Ok(())
+    }
+
+    fn hide(&self) -> Result<(), StepError> {
+        for hidden in self.view.hidden.iter().map(Path::new) {
+            match std::fs::metadata(hidden) {
+                Ok(meta) if meta.is_dir() => tmpfs(hidden, c"mode=0755,size=64k")?,
+                Ok(_) => attach(&clone_tree(Path::new("/dev/null"), false)?, hidden)?,
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn mount_writable(&mut self) -> Result<(), StepError> {
+        for (path, tree) in &self.writable_trees {
+            attach(tree, path)?;
+            self.open.push(path.clone());
+        }
+        Ok(())
+    }
+
+    /// Makes the rest read-only.
+    fn seal(self) -> Result<Made, StepError> {
+        sys::set_read_only(Path::new("/"), true, true)
+            .step(|| "make the file system read-only".into())?;
+        for path in &self.open {
+            sys::set_read_only(path, false, false)
+                .step(|| format!("make {} writable", path.display()))?;
+        }
+        let mut writable = self.open;
+        writable.extend(["/dev".into(), "/proc".into()]);
+        Ok(Made {
+            writable,
+            notes: Notes { notes: self.notes },
+        })
+    }
+}
+
+/// A `/proc` that shows only the sandbox. Run by its first process.
+pub(super) fn mount_proc() -> Result<(), StepError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", "/proc", "proc", flags, c"").step(|| "mount /proc".into())?;
+    // Root could steer the kernel through these.
+    for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
+        let path = Path::new("/proc").join(part);
+        if path.exists() {
+            attach(&clone_tree(&path, false)?, &path)?;
+            sys::set_read_only(&path, true, false).step(|| format!("protect /proc/{part}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Which folders and mounts of the machine a view treats in a way of their own.
+
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    overlay::{Own, clone_tree, open_folder},
+    supervise::{Step, StepError},
+    view::{Backing, View},
+};
+
+/// What of `/run` programs need: how to resolve names, and where some systems keep their programs.
+/// The rest are sockets of services that act with the user's rights outside the sandbox.
+const RUN_KEEPS: [&str; 6] = [
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/nscd",
+    "/run/current-system",
+    "/run/wrappers",
+    "/run/opengl-driver",
+];
+
+/// Variables that name package caches, which programs write while they work.
+const CACHES: [&str; 3] = ["CARGO_HOME", "GOPATH", "GRADLE_USER_HOME"];
+
+/// A folder that takes writes and forgets them.
+pub(super) struct Discard {
+    pub(super) target: PathBuf,
+    pub(super) lower: OwnedFd,
+    pub(super) own: Own,
+    /// For a temporary folder: the upper folder as a mount, for where an overlay cannot be had. Others
+    /// then stay read-only.
+    pub(super) plain: Option<OwnedFd>,
+}
+
+/// A mount below a folder that is about to be covered by an overlay, which would not show it.
+pub(super) struct Nested {
+    pub(super) target: PathBuf,
+    pub(super) tree: OwnedFd,
+    /// Inside the workspace: what makes an overlay of its own.
+    pub(super) layers: Option<(Vec<OwnedFd>, Own)>,
+}
+
+/// The folders that take writes and forget them: the home folder and the package caches that lie outside
+/// of it, so that tools can lock and fill them and nothing of it leaks out; and the temporary folders, so
+/// that what the user names in a prompt can be read and parallel workers do not meet.
+pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, StepError> {
+    let mut candidates = vec![
+        ("tmp".to_owned(), Some("/tmp".into()), true),
+        ("vartmp".to_owned(), Some("/var/tmp".into()), true),
+        (
+            "home".to_owned(),
+            view.home.clone().map(PathBuf::from),
+            false,
+        ),
+    ];
+    for variable in CACHES {
+        let path = std::env::var_os(variable).map(PathBuf::from);
+        candidates.push((variable.to_lowercase(), path, false));
+    }
+    let mut discards: Vec<Discard> = Vec::new();
+    for (name, path, temporary) in candidates {
+        let Some(target) = path.and_then(|path| path.canonicalize().ok()) else {
+            continue;
+        };
+        let covered = target.starts_with(workspace)
+            || target == Path::new("/")
+            || discards
+                .iter()
+                .any(|d| target.starts_with(&d.target) && !temporary && name != "home");
+        let Ok(lower) = open_folder(&target) else {
+            continue;
+        };
+        if covered || discards.iter().any(|d| d.target == target) {
+            continue;
+        }
+        let upper = view.scratch(&name);
+        let own = Own::make(view, &upper, &name)?;
+        if !temporary {
+            // Some programs refuse a home folder that others may enter.
+            let like =
+                |meta: std::fs::Metadata| std::fs::set_permissions(&upper, meta.permissions());
+            std::fs::metadata(&target)
+                .and_then(like)
+                .step(|| format!("make a cover for {}", target.display()))?;
+        }
+        let plain = if temporary {
+            Some(clone_tree(&upper, false)?)
+        } else {
+            None
+        };
+        discards.push(Discard {
+            target,
+            lower,
+            own,
+            plain,
+        });
+    }
+    Ok(discards)
+}
+
+/// The mounts below what will be covered. A user namespace locks them in place; then an overlay over
+/// the workspace is impossible where it has any, and those elsewhere stay as they are.
+pub(super) fn nested(
+    view: &View,
+    workspace: &Path,
+    discards: &[Discard],
+    privileged: bool,
+) -> Result<Vec<Nested>, StepError> {
+    let overlay = matches!(view.backing, Backing::Overlay(_));
+    let mut nested = Vec::new();
+    for target in mount_points()? {
+        let below = |top: &Path| target != top && target.starts_with(top);
+        let in_workspace = below(workspace);
+        if in_workspace && overlay && !privileged {
+            let why = format!("{} is a mount of its own", target.display());
+            return Err(io::Error::other(why)).step(|| {
+                "only root can make an overlay over a workspace with mounts inside".into()
+            });
+        }
+        // What is mounted in the workspace is in the copy already.
+        let covered = if in_workspace {
+            overlay
+        } else {
+            discards.iter().any(|discard| below(&discard.target))
+        };
+        if !covered || !privileged {
+            continue;
+        }
+        // A mount that cannot be cloned, such as a broken network share, is left out.
+        if let Ok(tree) = clone_tree(&target, false) {
+            let layers = nested_layers(view, &target, nested.len()).filter(|_| in_workspace);
+            nested.push(Nested {
+                target,
+                tree,
+                layers,
+            });
+        }
+    }
+    Ok(nested)
+}
+
+/// What to keep of `/run`, opened.
+pub(super) fn run() -> Vec<(PathBuf, OwnedFd)> {
+    let mut places: Vec<PathBuf> = RUN_KEEPS.into_iter().map(PathBuf::from).collect();
+    places.extend(Path::new("/etc/resolv.conf").canonicalize());
+    if let Some(path) = std::env::var_os("PATH") {
+        places.extend(std::env::split_paths(&path));
+    }
+    places.retain(|place| place.starts_with("/run") && place.exists());
+    places.sort_unstable();
+    // A folder brings what is below it.
+    places.dedup_by(|later, kept| later.starts_with(&*kept));
+    let opened = places.into_iter().map(|place| {
+        let tree = clone_tree(&place, true).ok()?;
+        Some((place, tree))
+    });
+    opened.flatten().collect()
+}
+
+/// Where things are mounted, outermost first.
+fn mount_points() -> Result<Vec<PathBuf>, StepError> {
+    let table = std::fs::read("/proc/self/mountinfo").step(|| "read the table of mounts".into())?;
+    let mut points: Vec<PathBuf> = table
+        .split(|&b| b == b'\n')
+        .filter_map(|line| line.split(|&b| b == b' ').nth(4))
+        .map(unescape)
+        .collect();
+    points.sort_unstable();
+    points.dedup();
+    Ok(points)
+}
+
+/// The table writes space, tab, newline and backslash as three octal digits.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = (first == b'\\')
+            .then(|| tail.get(..3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match octal {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
+}
+
+/// The layers of an overlay over a mount inside the workspace. What is written there belongs to the same
+/// layer as everything else. `None` where it has to stay read-only.
+fn nested_layers(view: &View, target: &Path, number: usize) -> Option<(Vec<OwnedFd>, Own)> {
+    let Backing::Overlay(lowers) = &view.backing else {
+        return None;
+    };
+    let below = target.strip_prefix(Path::new(&view.workspace)).ok()?;
+    let mut stack: Vec<_> = lowers
+        .iter()
+        .filter_map(|l| open_folder(&Path::new(l).join(below)).ok())
+        .collect();
+    stack.push(open_folder(target).ok()?);
+    let upper = nested_upper(view, below).ok()?;
+    let own = Own::make(view, &upper, &format!("nested{number}")).ok()?;
+    Some((stack, own))
+}
+
+/// A folder in the attempt's layer, and its parents, with the modes of those they will cover.
+fn nested_upper(view: &View, below: &Path) -> io::Result<PathBuf> {
+    let (mut real, mut upper) = (PathBuf::from(&view.workspace), view.upper());
+    for part in below.components() {
+        real.push(part);
+        upper.push(part);
+        let meta = std::fs::metadata(&real)?;
+        match std::fs::create_dir(&upper) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made?;
+                std::fs::set_permissions(&upper, meta.permissions())?;
+            }
+        }
+    }
+    Ok(upper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_mounts_is_unescaped() {
+        let check = |field: &[u8], path: &str| assert_eq!(unescape(field), Path::new(path));
+        check(b"/mnt/a\\040b\\011c\\134d\\012e", "/mnt/a b\tc\\d\ne");
+        check(b"/plain\\9", "/plain\\9");
+        check(b"/end\\04", "/end\\04");
+    }
+}

@@ -1,0 +1,377 @@
+//! The launcher: makes the view, starts the program in it, and sees that nothing outlives it.
+//!
+//! Three processes. The *launcher* stays outside and watches the daemon. Its child is the *init* of the
+//! PID namespace: when it ends, for whatever reason, the kernel ends everything in the namespace,
+//! whichever session or group it has moved to. The init's child is the program.
+
+use std::{
+    ffi::OsString,
+    io::{self, Read, Write},
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    pipe::{PipeFlags, pipe_with},
+    process::{
+        DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process,
+        pidfd_open, set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal,
+        setsid, waitpid,
+    },
+};
+
+use super::{
+    confine, mounts, sys,
+    sys::Fork,
+    view::{Isolation, View},
+};
+
+/// Exit status when the view could not be made; the reason is on standard error.
+pub(super) const NO_VIEW: i32 = 125;
+/// Exit status when the program is there but could not be started.
+const NOT_STARTED: i32 = 126;
+/// Exit status when there is no such program.
+const NOT_FOUND: i32 = 127;
+
+/// A step that failed, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+pub(super) struct StepError {
+    what: String,
+    source: io::Error,
+}
+
+/// Names a step for the reason a user may read.
+pub(super) trait Step<T> {
+    fn step(self, what: impl FnOnce() -> String) -> Result<T, StepError>;
+}
+
+impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+    fn step(self, what: impl FnOnce() -> String) -> Result<T, StepError> {
+        self.map_err(|e| StepError {
+            what: what(),
+            source: e.into(),
+        })
+    }
+}
+
+/// `sandbox-exec VIEW DAEMON [PROGRAM ARGUMENT…]`: without a program it only makes the view and prints
+/// what it noticed.
+pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> i32 {
+    let view = args.next().map(PathBuf::from);
+    let daemon = args
+        .next()
+        .and_then(|pid| pid.to_str()?.parse().ok())
+        .and_then(Pid::from_raw);
+    let (Some(view), Some(daemon)) = (view, daemon) else {
+        complain("this command is for the daemon's own use");
+        return 2;
+    };
+    let argv: Vec<OsString> = args.collect();
+    match launch(&view, daemon, &argv) {
+        Ok(status) => status,
+        Err(e) => {
+            complain(&e.to_string());
+            NO_VIEW
+        }
+    }
+}
+
+/// Standard error is this command's only way to say something; there may be nobody left to read it.
+fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "sandbox: {what}");
+}
+
+fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError> {
+    // A process descriptor rather than the death signal: that one fires when the *thread* ends that
+    // started us, and the daemon's threads come and go.
+    let watch = pidfd_open(daemon, PidfdFlags::empty()).step(|| "watch the daemon".into())?;
+    if rustix::process::getppid() != Some(daemon) {
+        return Err(io::Error::other("it has ended")).step(|| "watch the daemon".into());
+    }
+    let view: View = std::fs::read(view)
+        .and_then(|text| serde_json::from_slice(&text).map_err(Into::into))
+        .step(|| "read the description of the view".into())?;
+    let signals = sys::signals().step(|| "block signals".into())?;
+    let made = mounts::make(&view)?;
+    if argv.is_empty() {
+        let notes = serde_json::to_vec(&made.notes).unwrap_or_default();
+        let _ = io::stdout().write_all(&notes);
+    }
+    // The init writes the program's raw wait status; its own exit status cannot carry signals. The
+    // launcher's end of the other pipe closes when the launcher ends.
+    let (status_read, status_write) =
+        pipe_with(PipeFlags::CLOEXEC).step(|| "make a pipe".into())?;
+    let (life_read, life_write) = pipe_with(PipeFlags::CLOEXEC).step(|| "make a pipe".into())?;
+    match sys::fork().step(|| "start the init process".into())? {
+        Fork::Child => {
+            drop((watch, status_read, life_write));
+            Ok(init(
+                &view,
+                &made,
+                argv,
+                &signals,
+                &status_write,
+                &life_read,
+            ))
+        }
+        Fork::Parent(init) => {
+            drop((status_write, life_read));
+            leave_word(&view, init);
+            release_stdio(argv.is_empty());
+            Ok(watch_over(init, &watch, &signals, status_read))
+        }
+    }
+}
+
+/// The folder that names the running inits of a view.
+fn running(view: &View) -> PathBuf {
+    view.scratch("running")
+}
+
+/// Writes down which process is the init, for [`wait_until_gone`]. Best effort: without it a layer may
+/// be read while a program that was just killed still ends.
+fn leave_word(view: &View, init: Pid) {
+    let dir = running(view);
+    let _ = std::fs::create_dir(&dir);
+    let _ = std::fs::write(dir.join(init.as_raw_nonzero().to_string()), []);
+}
+
+/// Waits until no program of the view is left. Called when all have ended or been killed: killing the
+/// launcher ends the init and everything in the namespace, but not before `wait` returns.
+pub(super) fn wait_until_gone(view: &View, at_most: std::time::Duration) {
+    let deadline = std::time::Instant::now() + at_most;
+    for entry in std::fs::read_dir(running(view))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            continue;
+        };
+        // The number may be in use again; then it names no process of our own making.
+        let stat =
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline", pid = pid.as_raw_nonzero()));
+        let ours = stat.is_ok_and(|text| {
+            text.split('\0')
+                .nth(2)
+                .is_some_and(|arg| Path::new(arg) == view.scratch("view.json"))
+        });
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+            continue;
+        };
+        if !ours {
+            continue;
+        }
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let left = rustix::event::Timespec::try_from(left).unwrap_or(rustix::event::Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        });
+        let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left));
+    }
+}
+
+/// Lets go of the program's streams, so that whoever reads them sees when the *program* closes them.
+fn release_stdio(keep_errors: bool) {
+    use rustix::{
+        fs::{Mode, OFlags, open},
+        stdio,
+    };
+    if let Ok(null) = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        let _ = stdio::dup2_stdin(&null);
+        let _ = stdio::dup2_stdout(&null);
+        if !keep_errors {
+            let _ = stdio::dup2_stderr(&null);
+        }
+    }
+}
+
+/// Waits for the init, passing signals on; ends it when the daemon ends.
+fn watch_over(init: Pid, daemon: &OwnedFd, signals: &OwnedFd, status: OwnedFd) -> i32 {
+    loop {
+        let mut fds = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(daemon, PollFlags::IN),
+        ];
+        let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
+        if polled.is_err() || !fds[1].revents().is_empty() {
+            // The init follows: its death signal is set.
+            return NO_VIEW;
+        }
+        match sys::next_signal(signals) {
+            Ok(Some(signal)) => {
+                let _ = kill_process(init, signal);
+            }
+            Ok(None) => {
+                if let Ok(Some((_, ended))) = waitpid(Some(init), WaitOptions::NOHANG) {
+                    return outcome(ended, status);
+                }
+            }
+            Err(_) => return NO_VIEW,
+        }
+    }
+}
+
+/// The status to end with: the program's, where the init came to report it.
+fn outcome(init: WaitStatus, status: OwnedFd) -> i32 {
+    let mut raw = [0; 4];
+    let mut status = std::fs::File::from(status);
+    if status.read_exact(&mut raw).is_err() {
+        if let Some(signal) = init.terminating_signal() {
+            sys::die_by(signal);
+        }
+        return init.exit_status().unwrap_or(NO_VIEW);
+    }
+    let raw = i32::from_ne_bytes(raw);
+    if libc::WIFSIGNALED(raw) {
+        sys::die_by(libc::WTERMSIG(raw));
+    }
+    libc::WEXITSTATUS(raw)
+}
+
+/// The first process inside.
+fn init(
+    view: &View,
+    made: &mounts::Made,
+    argv: &[OsString],
+    signals: &OwnedFd,
+    status: &OwnedFd,
+    life: &OwnedFd,
+) -> i32 {
+    let namespaces = view.isolation == Isolation::Namespaces;
+    // Outside a PID namespace nothing ends the program's descendants but this process, so it must live
+    // long enough to do it.
+    let last_words = if namespaces {
+        Signal::KILL
+    } else {
+        Signal::TERM
+    };
+    if let Err(e) = settle(view, made, last_words, life) {
+        complain(&e.to_string());
+        return NO_VIEW;
+    }
+    if argv.is_empty() {
+        return 0;
+    }
+    match sys::fork() {
+        Ok(Fork::Child) => start(argv),
+        Ok(Fork::Parent(program)) => {
+            release_stdio(false);
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+            reap(program, signals, status, life);
+            if !namespaces {
+                end_descendants();
+            }
+            0
+        }
+        Err(e) => {
+            complain(&format!("start a process: {e}"));
+            NO_VIEW
+        }
+    }
+}
+
+/// Everything that must be in place before a foreign program runs.
+fn settle(
+    view: &View,
+    made: &mounts::Made,
+    last_words: Signal,
+    life: &OwnedFd,
+) -> Result<(), StepError> {
+    let _ = setsid();
+    if view.isolation == Isolation::Namespaces {
+        mounts::mount_proc()?;
+        confine::drop_capabilities().step(|| "drop capabilities".into())?;
+    } else {
+        set_child_subreaper(Some(rustix::process::getpid())).step(|| "adopt orphans".into())?;
+    }
+    if view.isolation != Isolation::None {
+        let enforced = confine::landlock(&made.writable).step(|| "restrict writes".into())?;
+        if !enforced && view.isolation == Isolation::Landlock {
+            return Err(io::Error::other("the kernel has no Landlock"))
+                .step(|| "restrict writes".into());
+        }
+    }
+    std::env::set_current_dir(&view.root).step(|| "enter the workspace".into())?;
+    // Changes of credentials clear the death signal, so it comes after them. The launcher may have
+    // ended meanwhile: then its end of the pipe is closed already.
+    set_parent_process_death_signal(Some(last_words)).step(|| "follow the launcher".into())?;
+    if has_ended(life) {
+        return Err(io::Error::other("it has ended")).step(|| "follow the launcher".into());
+    }
+    Ok(())
+}
+
+/// Whether the launcher, which holds the other end, has ended.
+fn has_ended(life: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(life, PollFlags::IN)];
+    let now = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)) != Ok(0)
+}
+
+/// Becomes the program.
+fn start(argv: &[OsString]) -> i32 {
+    sys::close_others_on_exec();
+    let Some((program, args)) = argv.split_first() else {
+        return NOT_FOUND;
+    };
+    // `exec` also resets the signal mask and the disposition of SIGPIPE.
+    let e = std::process::Command::new(program).args(args).exec();
+    complain(&format!("{}: {e}", program.display()));
+    if e.kind() == io::ErrorKind::NotFound {
+        NOT_FOUND
+    } else {
+        NOT_STARTED
+    }
+}
+
+/// Reaps whatever ends, passes signals on, until the program ends.
+fn reap(program: Pid, signals: &OwnedFd, report: &OwnedFd, life: &OwnedFd) {
+    loop {
+        match sys::next_signal(signals) {
+            Ok(Some(signal)) => {
+                let _ = kill_process(program, signal);
+                // Without a PID namespace this is also how the launcher's death arrives.
+                if has_ended(life) {
+                    return;
+                }
+            }
+            Ok(None) => {
+                while let Ok(Some((pid, ended))) = waitpid(None, WaitOptions::NOHANG) {
+                    if pid == program {
+                        let _ = rustix::io::write(report, &ended.as_raw().to_ne_bytes());
+                        return;
+                    }
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// Ends everything this process started or adopted. Best effort: a program that forks faster than it
+/// is ended gets away; only a PID namespace is proof against that.
+fn end_descendants() {
+    for _ in 0..100 {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+        for pid in children.unwrap_or_default().split_whitespace() {
+            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        // Ended children hand theirs to us; none left means all are gone.
+        if waitpid(None, WaitOptions::empty()).is_err() {
+            return;
+        }
+    }
+}

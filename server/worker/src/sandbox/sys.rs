@@ -1,0 +1,178 @@
+//! The system calls no library wraps safely. Everything here runs in the launcher's process, which
+//! has a single thread.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use rustix::{
+    process::{Pid, Signal},
+    thread::UnshareFlags,
+};
+
+/// Leaves namespaces for new ones.
+#[expect(
+    unsafe_code,
+    reason = "the safe wrapper is deprecated because of threads"
+)]
+pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: the flags never contain FILES, and the process has one thread.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(Into::into)
+}
+
+/// Which side of a fork this is.
+pub(super) enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, with the new one's id.
+    Parent(Pid),
+}
+
+/// Makes a second process that continues here.
+#[expect(unsafe_code, reason = "fork has no safe wrapper")]
+pub(super) fn fork() -> io::Result<Fork> {
+    // SAFETY: the process has one thread, so the child may do everything its parent could.
+    match unsafe { libc::fork() } {
+        0 => Ok(Fork::Child),
+        pid => Pid::from_raw(pid)
+            .filter(|_| pid > 0)
+            .map(Fork::Parent)
+            .ok_or_else(io::Error::last_os_error),
+    }
+}
+
+/// Sets and clears the read-only flag of a mount, or of everything mounted at and below a path.
+#[expect(unsafe_code, reason = "mount_setattr has no safe wrapper")]
+pub(super) fn set_read_only(path: &Path, read_only: bool, recursive: bool) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flag = libc::MOUNT_ATTR_RDONLY;
+    let attr = libc::mount_attr {
+        attr_set: if read_only { flag } else { 0 },
+        attr_clr: if read_only { 0 } else { flag },
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: both pointers live through the call, and the size is that of the structure.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Signals that a supervisor passes on.
+const FORWARDED: [libc::c_int; 6] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
+
+/// Blocks the signals that [`next_signal`] then reads from the descriptor.
+#[expect(unsafe_code, reason = "signal sets have no safe wrapper")]
+pub(super) fn signals() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised by sigemptyset before anything reads it, and the descriptor is
+    // new and owned by nobody else.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        for signal in FORWARDED.into_iter().chain([libc::SIGCHLD]) {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// Waits for the next signal. `None` for SIGCHLD.
+pub(super) fn next_signal(signals: &OwnedFd) -> io::Result<Option<Signal>> {
+    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+    rustix::io::retry_on_intr(|| rustix::io::read(signals, &mut info))?;
+    // `ssi_signo` is the structure's first field.
+    let number = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+    Ok(Signal::from_named_raw(number).filter(|signal| *signal != Signal::CHILD))
+}
+
+/// Takes a capability away from this process and all it will ever start.
+#[expect(
+    unsafe_code,
+    reason = "the library's wrapper knows no capabilities newer than itself"
+)]
+pub(super) fn drop_bounding(capability: u32) -> io::Result<()> {
+    // SAFETY: PR_CAPBSET_DROP reads one integer.
+    match unsafe {
+        libc::prctl(
+            libc::PR_CAPBSET_DROP,
+            libc::c_ulong::from(capability),
+            0,
+            0,
+            0,
+        )
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Has every descriptor but the standard ones closed by the next `exec`.
+#[expect(unsafe_code, reason = "close_range has no safe wrapper")]
+pub(super) fn close_others_on_exec() {
+    // SAFETY: CLOEXEC closes nothing now. Where the kernel lacks the call, descriptors made by the
+    // standard library carry the flag already.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3u32,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
+    }
+}
+
+/// Ends this process the way `signal` ends one, so that whoever waits sees the same status.
+#[expect(unsafe_code, reason = "signal dispositions have no safe wrapper")]
+pub(super) fn die_by(signal: i32) {
+    // SAFETY: the default disposition runs no code of this process; a core dump of a supervisor would
+    // help nobody, so its size is limited to nothing.
+    unsafe {
+        let none = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        libc::signal(signal, libc::SIG_DFL);
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
+/// The path by which the kernel finds an open descriptor: short, and free of characters that mount
+/// options give a meaning to.
+pub(super) fn descriptor_path(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}

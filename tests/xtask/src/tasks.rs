@@ -1,0 +1,104 @@
+//! The tasks themselves, one function each.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Result, commits, provision,
+    run::{self, answers, cargo, program, run},
+};
+
+/// The folder of git hooks, from the top of the repository.
+const HOOKS: &str = ".github/hooks";
+
+/// Runs every test against the real parts.
+pub(crate) fn test(args: &[String]) -> Result {
+    let parts = provision::all()?;
+    // All at once, so that every crate is compiled with one set of features and not twice.
+    run(&mut cargo(&["build", "--workspace", "--bins", "--tests"]))?;
+    let binary = built("debug")?;
+    let nextest = answers(&mut cargo(&["nextest", "--version"]));
+    let with_everything = |mut command| {
+        parts.tell(&mut command).env("CLAUDECLUSTER_BIN", &binary);
+        run(command.args(args))
+    };
+    if !nextest {
+        return with_everything(cargo(&["test", "--workspace"]));
+    }
+    if args.is_empty() {
+        // What nextest does not run. First, so that its count closes the output.
+        run(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
+    }
+    with_everything(cargo(&["nextest", "run", "--workspace"]))
+}
+
+/// Prints the measured comparisons.
+pub(crate) fn bench(args: &[String]) -> Result {
+    let parts = provision::all()?;
+    let packages = ["-p", "claudecluster", "-p", "claudecluster-bench"];
+    run(cargo(&["build", "--release"]).args(packages))?;
+    let mut command = program(built("release")?.with_file_name("claudecluster-bench"), &[]);
+    parts
+        .tell(&mut command)
+        .env("CLAUDECLUSTER_BIN", built("release")?);
+    run(command.args(args))
+}
+
+/// Where cargo put the product's program.
+fn built(profile: &str) -> Result<PathBuf> {
+    // Cargo has put this program into the same folder, or the one beside it.
+    let this = env::current_exe()?;
+    let target = this
+        .parent()
+        .and_then(Path::parent)
+        .ok_or("this program is not in cargo's target folder")?;
+    let path = target.join(profile).join("claudecluster");
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("{} is missing after the build", path.display()).into())
+    }
+}
+
+/// Writes what is generated from the protocol's types.
+pub(crate) fn codegen() -> Result {
+    run(&mut cargo(&[
+        "run",
+        "--quiet",
+        "-p",
+        "claudecluster-protocol",
+        "--example",
+        "codegen",
+    ]))
+}
+
+/// Makes git check commit messages of this clone.
+pub(crate) fn hooks() -> Result {
+    run(&mut program("git", &["config", "core.hooksPath", HOOKS]))
+}
+
+/// Everything that CI checks; the quick parts first, the tests last.
+pub(crate) fn ci() -> Result {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    commits::check_range(None)?;
+    workflows()?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
+    run(cargo(&clippy).args(["--", "-D", "warnings"]))?;
+    run(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    // Stale generated files are a failing test of the protocol crate.
+    test(&[])
+}
+
+/// Checks the files that describe CI.
+pub(crate) fn workflows() -> Result {
+    let actionlint = provision::actionlint()?;
+    let folder = run::root().join(".github/workflows");
+    // Without the linters of embedded scripts, which would be used where they happen to be installed.
+    let mut command = program(actionlint, &["-no-color", "-shellcheck=", "-pyflakes="]);
+    for entry in std::fs::read_dir(folder)? {
+        command.arg(entry?.path());
+    }
+    run(&mut command)
+}
