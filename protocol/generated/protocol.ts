@@ -339,6 +339,27 @@ uri: string | null, };
 export type Command = string | Array<string>;
 
 /**
+ * Both sides of a conflict.
+ */
+export type ConflictView = {
+/**
+ * What both sides started from.
+ */
+base: string,
+/**
+ * What is there now.
+ */
+mine: string,
+/**
+ * What is proposed.
+ */
+theirs: string,
+/**
+ * Who wrote what is there now, as far as goals did; empty where the developer did.
+ */
+mineBy?: Array<Provenance>, };
+
+/**
  * Answer of `claudecluster/content`.
  */
 export type Content = {
@@ -457,7 +478,16 @@ applied: boolean,
 /**
  * Why, for a rejection.
  */
-reason: string | null, };
+reason: string | null,
+/**
+ * What a conflict becomes, for [`Verdict::Resolve`](crate::event::Verdict::Resolve).
+ */
+resolution: Resolution | null,
+/**
+ * Whether a rejection goes back to the worker as a repair turn. Default: as configured, where there
+ * is a reason.
+ */
+repair: boolean | null, };
 
 /**
  * What came of a decision.
@@ -483,6 +513,14 @@ files: Array<RelPath>,
  * Files that could not be landed, and why.
  */
 failed: Array<FileFailure>,
+/**
+ * Hunks left because the lines they touch are being edited right now.
+ */
+waiting: number,
+/**
+ * The task that was added to repair what was rejected or conflicts.
+ */
+repair?: TaskId | null,
 /**
  * The goal's state after it.
  */
@@ -551,6 +589,11 @@ scope: DefaultScope | null,
  * and plans itself. Default: `false`.
  */
 events: boolean | null,
+/**
+ * Send `claudecluster/pending` notifications: the client shows pending hunks in its documents.
+ * Default: `false`.
+ */
+pending: boolean | null,
 /**
  * The client has a command `claudecluster.client.prompt`, which takes `{uri, range}` and asks for
  * a goal's words. Default: `false`.
@@ -753,7 +796,67 @@ landed: Landed | null,
 /**
  * Why, in the developer's words.
  */
-reason: string | null, } | { "type": "applied",
+reason: string | null,
+/**
+ * For an undo or a redo: which of the entry's moves it takes back, counting from 0.
+ */
+of?: number | null, } | { "type": "landingBegun",
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * Which entry of that file.
+ */
+entry: number,
+/**
+ * What was decided.
+ */
+verdict: Verdict,
+/**
+ * The hunks it is about.
+ */
+hunks: Array<HunkId>,
+/**
+ * The pair of texts after it.
+ */
+base: FileVersion | null,
+/**
+ * The pair of texts after it.
+ */
+proposed: FileVersion | null,
+/**
+ * The text that is expected and the text that is to be.
+ */
+landed: Landed,
+/**
+ * For an undo or a redo: which of the entry's moves it takes back.
+ */
+of?: number | null, } | { "type": "landingDropped",
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * Which entry of that file.
+ */
+entry: number, } | { "type": "taskAdded",
+/**
+ * The task.
+ */
+task: TaskSpec,
+/**
+ * What it repairs.
+ */
+repair: Repair, } | { "type": "amended",
+/**
+ * The task that made it.
+ */
+taskId: TaskId,
+/**
+ * The entries as they are now, new ones included.
+ */
+files: Array<ProposedFile>, } | { "type": "applied",
 /**
  * Hunks that landed.
  */
@@ -1190,6 +1293,14 @@ oldText: string,
  */
 newText: string,
 /**
+ * The change refined to words, where that says more than the lines; empty otherwise.
+ */
+words?: Array<Word>,
+/**
+ * Both sides, where it conflicts and is text.
+ */
+conflict?: ConflictView | null,
+/**
  * The tasks that made it, first the one that decided its final text.
  */
 provenance: Array<Provenance>, };
@@ -1219,6 +1330,49 @@ startLine: number,
  * One past the last line.
  */
 endLine: number, };
+
+/**
+ * Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
+ * half-open.
+ */
+export type Origin = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The goal in the developer's words.
+ */
+prompt: string,
+/**
+ * The hunk.
+ */
+hunkId: HunkId,
+/**
+ * Whether it is in the text.
+ */
+state: OriginState,
+/**
+ * First line in the current text.
+ */
+startLine: number,
+/**
+ * One past the last line in the current text.
+ */
+endLine: number,
+/**
+ * The tasks that made it, first the one that decided its final text.
+ */
+provenance: Array<Provenance>,
+/**
+ * When it landed.
+ */
+landedAt?: Timestamp | null, };
+
+/**
+ * Whether a hunk is in the text.
+ */
+export type OriginState = "pending" | "conflict" | "landed";
 
 /**
  * A task graph with its gates and limits.
@@ -1296,7 +1450,11 @@ title: string,
 /**
  * The attempt of that task.
  */
-attempt: AttemptId, };
+attempt: AttemptId,
+/**
+ * Why, in the task's own closing words; filled in for views, not journaled.
+ */
+why?: string | null, };
 
 /**
  * What a connection is for.
@@ -1317,6 +1475,36 @@ env: Array<EnvVar>, } } | "requests";
  * those characters themselves, so that every file name has exactly one form here and back.
  */
 export type RelPath = string;
+
+/**
+ * What a task that was added to a plan repairs.
+ */
+export type Repair = {
+/**
+ * Why it is there.
+ */
+cause: RepairCause,
+/**
+ * The hunks it is about: rejected ones, or the conflict it resolves.
+ */
+hunks?: Array<HunkId>,
+/**
+ * The files it is about.
+ */
+files: Array<RelPath>,
+/**
+ * The tasks whose work it repairs, first the one whose session it goes on from.
+ */
+of: Array<TaskId>,
+/**
+ * Why, in the developer's words.
+ */
+reason?: string | null, };
+
+/**
+ * Why a repair task was added.
+ */
+export type RepairCause = "taskConflict" | "rejected" | "conflict";
 
 /**
  * A reply to the request with the same number. `Watch` gets many.
@@ -1343,6 +1531,32 @@ id: number,
  * What is asked.
  */
 call: Call, };
+
+/**
+ * What a conflict becomes.
+ */
+export type Resolution = { "kind": "mine" } | { "kind": "theirs" } | { "kind": "both" } | { "kind": "markers" } | { "kind": "text",
+/**
+ * The lines that take the conflict's place.
+ */
+text: string, } | { "kind": "repair" };
+
+/**
+ * Argument of `claudecluster.hunk.resolve`.
+ */
+export type ResolveArgs = {
+/**
+ * The hunk.
+ */
+hunkId: HunkId,
+/**
+ * What the conflict becomes.
+ */
+resolution: Resolution,
+/**
+ * What a repair task is told, in the developer's words.
+ */
+reason?: string | null, };
 
 /**
  * How an attempt is isolated from the workspace.
@@ -1571,7 +1785,11 @@ title: string,
 /**
  * The attempt of that task.
  */
-attempt: AttemptId, };
+attempt: AttemptId,
+/**
+ * Why, in the task's own closing words; filled in for views, not journaled.
+ */
+why?: string | null, };
 
 /**
  * A task with its attempts.
@@ -1648,7 +1866,7 @@ export type Usd = number;
 /**
  * What a developer, or `--apply`, decided about hunks.
  */
-export type Verdict = "accept" | "reject" | "undo";
+export type Verdict = "accept" | "reject" | "undo" | "redo" | "resolve";
 
 /**
  * The daemon's answer to [`Hello`].
@@ -1666,6 +1884,25 @@ pid: number,
  * Why the connection is refused, if it is.
  */
 error?: ErrorBody | null, };
+
+/**
+ * Part of a hunk refined to words. The parts that are not added make up the old text, those that
+ * are not removed the new one.
+ */
+export type Word = {
+/**
+ * What happens to it.
+ */
+kind: WordKind,
+/**
+ * The text.
+ */
+text: string, };
+
+/**
+ * What happens to a part of a hunk.
+ */
+export type WordKind = "same" | "removed" | "added";
 
 /**
  * The last line of `run --json`.

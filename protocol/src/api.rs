@@ -260,6 +260,51 @@ pub struct Decision {
     /// Why, for a rejection.
     #[serde(default)]
     pub reason: Option<String>,
+    /// What a conflict becomes, for [`Verdict::Resolve`](crate::event::Verdict::Resolve).
+    #[serde(default)]
+    pub resolution: Option<Resolution>,
+    /// Whether a rejection goes back to the worker as a repair turn. Default: as configured, where there
+    /// is a reason.
+    #[serde(default)]
+    pub repair: Option<bool>,
+}
+
+impl Decision {
+    /// A decision about everything of a goal.
+    pub fn new(goal_id: GoalId, verdict: crate::event::Verdict) -> Self {
+        Self {
+            goal_id,
+            verdict,
+            task_id: None,
+            path: None,
+            hunk_id: None,
+            applied: false,
+            reason: None,
+            resolution: None,
+            repair: None,
+        }
+    }
+}
+
+/// What a conflict becomes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Resolution {
+    /// What is there now stays.
+    Mine,
+    /// What is proposed takes its place.
+    Theirs,
+    /// What is there now, then what is proposed.
+    Both,
+    /// Both between standard conflict markers, to be edited by hand.
+    Markers,
+    /// This text.
+    Text {
+        /// The lines that take the conflict's place.
+        text: String,
+    },
+    /// A repair task that sees both intents finds the text.
+    Repair,
 }
 
 /// What came of a decision.
@@ -276,6 +321,12 @@ pub struct DecisionReport {
     pub files: Vec<RelPath>,
     /// Files that could not be landed, and why.
     pub failed: Vec<FileFailure>,
+    /// Hunks left because the lines they touch are being edited right now.
+    #[serde(default)]
+    pub waiting: u32,
+    /// The task that was added to repair what was rejected or conflicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<TaskId>,
     /// The goal's state after it.
     pub state: Option<GoalState>,
     /// The goal's hunks after it.

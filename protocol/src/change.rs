@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{AttemptId, BlobId, HunkId, RelPath, TaskId};
+use crate::{AttemptId, BlobId, GoalId, HunkId, RelPath, TaskId, Timestamp};
 
 /// Unix permission bits that survive landing: executable or not.
 #[derive(
@@ -100,6 +100,83 @@ pub struct Provenance {
     pub title: String,
     /// The attempt of that task.
     pub attempt: AttemptId,
+    /// Why, in the task's own closing words; filled in for views, not journaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Both sides of a conflict.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ConflictView {
+    /// What both sides started from.
+    pub base: String,
+    /// What is there now.
+    pub mine: String,
+    /// What is proposed.
+    pub theirs: String,
+    /// Who wrote what is there now, as far as goals did; empty where the developer did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mine_by: Vec<Provenance>,
+}
+
+/// Part of a hunk refined to words. The parts that are not added make up the old text, those that
+/// are not removed the new one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Word {
+    /// What happens to it.
+    pub kind: WordKind,
+    /// The text.
+    pub text: String,
+}
+
+/// What happens to a part of a hunk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum WordKind {
+    /// It stays.
+    Same,
+    /// It goes.
+    Removed,
+    /// It comes.
+    Added,
+}
+
+/// Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
+/// half-open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The goal in the developer's words.
+    pub prompt: String,
+    /// The hunk.
+    pub hunk_id: HunkId,
+    /// Whether it is in the text.
+    pub state: OriginState,
+    /// First line in the current text.
+    pub start_line: u32,
+    /// One past the last line in the current text.
+    pub end_line: u32,
+    /// The tasks that made it, first the one that decided its final text.
+    pub provenance: Vec<Provenance>,
+    /// When it landed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landed_at: Option<Timestamp>,
+}
+
+/// Whether a hunk is in the text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum OriginState {
+    /// It can land.
+    Pending,
+    /// It conflicts with the text.
+    Conflict,
+    /// It has landed.
+    Landed,
 }
 
 /// A reviewable change with its place in the current text. Lines count from 0; ranges are
@@ -133,6 +210,12 @@ pub struct HunkView {
     pub old_text: String,
     /// The lines it puts there.
     pub new_text: String,
+    /// The change refined to words, where that says more than the lines; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
+    /// Both sides, where it conflicts and is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<ConflictView>,
     /// The tasks that made it, first the one that decided its final text.
     pub provenance: Vec<Provenance>,
 }

@@ -11,6 +11,7 @@ use ts_rs::TS;
 
 use crate::{
     GoalId, HunkId, Plan, TaskId, Usd,
+    api::Resolution,
     change::HunkView,
     goal::ScopeKind,
     plan::{AgentName, Gate},
@@ -41,8 +42,17 @@ pub mod command {
     /// Take back one hunk: [`super::HunkArgs`].
     pub const HUNK_REJECT: &str = "claudecluster.hunk.reject";
 
+    /// Do again what the last undo of a goal, a task or a file took back: [`super::GoalArgs`].
+    pub const GOAL_REDO: &str = "claudecluster.goal.redo";
+    /// Restore what was there before one hunk landed: [`super::HunkArgs`].
+    pub const HUNK_UNDO: &str = "claudecluster.hunk.undo";
+    /// Decide a conflict: [`super::ResolveArgs`].
+    pub const HUNK_RESOLVE: &str = "claudecluster.hunk.resolve";
+    /// Show one hunk as a diff: [`super::HunkArgs`].
+    pub const HUNK_DIFF: &str = "claudecluster.hunk.diff";
+
     /// Every command the server lists.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 15] = [
         GOAL_SUBMIT,
         GOAL_LIST,
         GOAL_SHOW,
@@ -54,6 +64,10 @@ pub mod command {
         PLAN_APPROVE,
         HUNK_ACCEPT,
         HUNK_REJECT,
+        GOAL_REDO,
+        HUNK_UNDO,
+        HUNK_RESOLVE,
+        HUNK_DIFF,
     ];
 }
 
@@ -65,6 +79,9 @@ pub mod method {
     pub const CHANGES: &str = "claudecluster/changes";
     /// Client → server request: [`super::ContentParams`] → [`super::Content`].
     pub const CONTENT: &str = "claudecluster/content";
+    /// Server → client notification with [`super::DocumentChanges`], whenever the pending hunks of an open
+    /// document have changed or moved, for clients that set [`super::EditorSettings::pending`].
+    pub const PENDING: &str = "claudecluster/pending";
 }
 
 /// The section of the client's settings that is ours.
@@ -100,6 +117,10 @@ pub struct EditorSettings {
     /// and plans itself. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<bool>,
+    /// Send `claudecluster/pending` notifications: the client shows pending hunks in its documents.
+    /// Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<bool>,
     /// The client has a command `claudecluster.client.prompt`, which takes `{uri, range}` and asks for
     /// a goal's words. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +139,7 @@ impl EditorSettings {
             gates: self.gates.or(lower.gates),
             scope: self.scope.or(lower.scope),
             events: self.events.or(lower.events),
+            pending: self.pending.or(lower.pending),
             prompts: self.prompts.or(lower.prompts),
         }
     }
@@ -248,6 +270,19 @@ pub struct HunkArgs {
     /// The client has applied the edit itself (code action): only look whether it is there.
     #[serde(default)]
     pub applied: bool,
+}
+
+/// Argument of `claudecluster.hunk.resolve`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolveArgs {
+    /// The hunk.
+    pub hunk_id: HunkId,
+    /// What the conflict becomes.
+    pub resolution: Resolution,
+    /// What a repair task is told, in the developer's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Parameters of `claudecluster/changes`.

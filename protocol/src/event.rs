@@ -10,7 +10,7 @@ use ts_rs::TS;
 
 use crate::{
     AttemptId, BlobId, ErrorBody, EventSeq, GoalId, GoalState, HunkId, Plan, RelPath, Span,
-    StopReason, TaskId, TaskState, Timestamp,
+    StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileChange, FileVersion, HeldReason, Provenance},
     goal::{GateResult, GoalSpec, SandboxKind, Usage},
 };
@@ -157,6 +157,52 @@ pub enum EventBody {
         landed: Option<Landed>,
         /// Why, in the developer's words.
         reason: Option<String>,
+        /// For an undo or a redo: which of the entry's moves it takes back, counting from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<u32>,
+    },
+    /// A landing is about to be carried out: a [`Reviewed`](Self::Reviewed) or a
+    /// [`LandingDropped`](Self::LandingDropped) follows. Where neither does, the daemon ended in
+    /// between, and the next one looks which of the two texts is there.
+    LandingBegun {
+        /// The file.
+        path: RelPath,
+        /// Which entry of that file.
+        entry: u32,
+        /// What was decided.
+        verdict: Verdict,
+        /// The hunks it is about.
+        hunks: Vec<HunkId>,
+        /// The pair of texts after it.
+        base: Option<FileVersion>,
+        /// The pair of texts after it.
+        proposed: Option<FileVersion>,
+        /// The text that is expected and the text that is to be.
+        landed: Landed,
+        /// For an undo or a redo: which of the entry's moves it takes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<u32>,
+    },
+    /// A landing that was begun did not happen.
+    LandingDropped {
+        /// The file.
+        path: RelPath,
+        /// Which entry of that file.
+        entry: u32,
+    },
+    /// A task was added to the plan: work that was found wanting is to be repaired.
+    TaskAdded {
+        /// The task.
+        task: TaskSpec,
+        /// What it repairs.
+        repair: Repair,
+    },
+    /// What a repair made came into the proposal.
+    Amended {
+        /// The task that made it.
+        task_id: TaskId,
+        /// The entries as they are now, new ones included.
+        files: Vec<ProposedFile>,
     },
     /// What came of landing everything clean, for a goal that was submitted with `apply`.
     Applied {
@@ -188,6 +234,40 @@ pub enum Verdict {
     Reject,
     /// Restore what was there before they landed.
     Undo,
+    /// Do again what was undone.
+    Redo,
+    /// Put a chosen text into a conflict's place.
+    Resolve,
+}
+
+/// What a task that was added to a plan repairs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Repair {
+    /// Why it is there.
+    pub cause: RepairCause,
+    /// The hunks it is about: rejected ones, or the conflict it resolves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hunks: Vec<HunkId>,
+    /// The files it is about.
+    pub files: Vec<RelPath>,
+    /// The tasks whose work it repairs, first the one whose session it goes on from.
+    pub of: Vec<TaskId>,
+    /// Why, in the developer's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why a repair task was added.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum RepairCause {
+    /// Two tasks of the goal want different things in the same place.
+    TaskConflict,
+    /// The developer rejected hunks and said why.
+    Rejected,
+    /// The developer asked for it, for a conflict with the text that is there.
+    Conflict,
 }
 
 /// The content of a file before and after a landing: what makes it happen at most once.

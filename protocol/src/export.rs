@@ -12,10 +12,10 @@ use ts_rs::{Config, TS, TypeVisitor};
 use crate::{
     ErrorBody, Event, GoalSpec, Plan,
     api::{Answer, Call, DaemonFile, Hello, Outcome, Reply, Request, Welcome},
-    change::HunkView,
+    change::{HunkView, Origin},
     editor::{
         ApproveArgs, Changes, ChangesParams, Content, ContentParams, EditorSettings, GoalArgs,
-        HunkArgs, SubmitArgs, Submitted,
+        HunkArgs, ResolveArgs, SubmitArgs, Submitted,
     },
     event::StreamItem,
     goal::GoalView,
@@ -48,6 +48,7 @@ pub fn files() -> Vec<File> {
     all.output::<StreamItem>("stream-item");
     all.output::<GoalView>("goal-view");
     all.output::<HunkView>("hunk-view");
+    all.output::<Origin>("origin");
     all.output::<Outcome>("outcome");
     all.output::<ErrorBody>("error-body");
     all.input::<EditorSettings>("editor-settings");
@@ -56,6 +57,7 @@ pub fn files() -> Vec<File> {
     all.input::<GoalArgs>("editor-goal-args");
     all.input::<ApproveArgs>("editor-approve-args");
     all.input::<HunkArgs>("editor-hunk-args");
+    all.input::<ResolveArgs>("editor-resolve-args");
     all.input::<ChangesParams>("editor-changes-params");
     all.output::<Changes>("editor-changes");
     all.input::<ContentParams>("editor-content-params");

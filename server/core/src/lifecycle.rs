@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use claudecluster_protocol::{
-    AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath,
-    Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan,
+    RelPath, Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileVersion, HeldReason},
-    event::{AttemptOutcome, Landed, ProposedFile, Verdict},
+    event::{AttemptOutcome, Landed, ProposedFile, Repair, Verdict},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
@@ -99,6 +99,8 @@ pub struct Task {
     pub lesson: Option<String>,
     /// Attempts before this index do not count against the retries: somebody asked to retry.
     pub forgiven: usize,
+    /// What it repairs, for a task that was added after planning.
+    pub repair: Option<Repair>,
 }
 
 /// One attempt.
@@ -121,29 +123,96 @@ pub struct Attempt {
 pub struct FileEntry {
     /// The file as it was proposed, with `base` and `proposed` as they are now.
     pub file: ProposedFile,
-    /// Landings that have not been undone, oldest first.
-    pub landings: Vec<Landing>,
-    /// Hunks taken back.
-    pub rejected: u32,
+    /// Every verdict that was carried out, oldest first. Never taken away: an undo is a further move.
+    pub moves: Vec<Move>,
+    /// A landing that was begun and of which nothing has been heard since.
+    pub begun: Option<Begun>,
 }
 
-/// One landing of hunks of one file.
-#[derive(Clone, Debug)]
-pub struct Landing {
-    /// How many hunks.
-    pub hunks: u32,
-    /// The content before and after.
-    pub landed: Landed,
-    /// The entry's base before.
+/// The two texts that are in review.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pair {
+    /// What is already decided or was there from the start.
     pub base: Option<FileVersion>,
-    /// The entry's base after: what another landing must not have moved for an undo to be exact.
-    pub after: Option<FileVersion>,
+    /// What is proposed.
+    pub proposed: Option<FileVersion>,
+}
+
+/// One verdict on hunks of one entry, carried out.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The hunks it was about.
+    pub hunks: Vec<HunkId>,
+    /// Those of them that later moves have taken back, and none has done again.
+    pub undone: Vec<HunkId>,
+    /// The content before and after, if it changed the file.
+    pub landed: Option<Landed>,
+    /// The pair before.
+    pub before: Pair,
+    /// The pair after.
+    pub after: Pair,
+    /// For an undo or a redo: which move it takes back.
+    pub of: Option<u32>,
+    /// When it was observed.
+    pub at: Timestamp,
+}
+
+/// A landing under way, see [`EventBody::LandingBegun`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Begun {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The hunks it is about.
+    pub hunks: Vec<HunkId>,
+    /// The pair after it.
+    pub pair: Pair,
+    /// The content that is expected and the content that is to be.
+    pub landed: Landed,
+    /// For an undo or a redo: which move it takes back.
+    pub of: Option<u32>,
+}
+
+impl Move {
+    /// The hunks that still are as this move decided.
+    pub fn standing(&self) -> impl Iterator<Item = &HunkId> {
+        self.hunks.iter().filter(|id| !self.undone.contains(id))
+    }
+
+    /// Whether it put hunks or a chosen text into the file.
+    pub fn is_landing(&self) -> bool {
+        matches!(self.verdict, Verdict::Accept | Verdict::Resolve)
+    }
 }
 
 impl FileEntry {
     /// Whether there is nothing left to decide.
     pub fn is_settled(&self) -> bool {
         self.file.base == self.file.proposed
+    }
+
+    /// The pair as it is now.
+    pub fn pair(&self) -> Pair {
+        Pair {
+            base: self.file.base.clone(),
+            proposed: self.file.proposed.clone(),
+        }
+    }
+
+    /// How many hunks have landed and are not undone.
+    pub fn landed(&self) -> u32 {
+        self.count(Move::is_landing)
+    }
+
+    /// How many hunks were taken back for good.
+    pub fn rejected(&self) -> u32 {
+        self.count(|one| one.verdict == Verdict::Reject)
+    }
+
+    fn count(&self, of: impl Fn(&Move) -> bool) -> u32 {
+        let standing = self.moves.iter().filter(|one| of(one));
+        u32::try_from(standing.flat_map(Move::standing).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether it is an alternative to what merged: it never lands by itself.
@@ -153,6 +222,18 @@ impl FileEntry {
 }
 
 impl Task {
+    fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
+        Self {
+            spec,
+            state: TaskState::Waiting,
+            attempts: Vec::new(),
+            not_before: None,
+            lesson: None,
+            forgiven: 0,
+            repair,
+        }
+    }
+
     /// The attempt that runs now.
     pub fn running(&self) -> Option<&Attempt> {
         self.attempts
@@ -243,19 +324,20 @@ impl Goal {
         self.tasks = plan
             .tasks
             .iter()
-            .map(|spec| {
-                let task = Task {
-                    spec: spec.clone(),
-                    state: TaskState::Waiting,
-                    attempts: Vec::new(),
-                    not_before: None,
-                    lesson: None,
-                    forgiven: 0,
-                };
-                (spec.id.clone(), task)
-            })
+            .map(|spec| (spec.id.clone(), Task::new(spec.clone(), None)))
             .collect();
         self.plan = Some(plan);
+    }
+
+    /// Adds a task to the plan that is under way.
+    fn add_task(&mut self, spec: &TaskSpec, repair: &Repair) {
+        let Some(plan) = &mut self.plan else {
+            return;
+        };
+        plan.tasks.push(spec.clone());
+        self.graph = TaskGraph::new(plan).ok().map(Arc::new);
+        let task = Task::new(spec.clone(), Some(repair.clone()));
+        self.tasks.insert(spec.id.clone(), task);
     }
 }
 
@@ -362,13 +444,14 @@ impl Goal {
             | EventBody::AttemptEnded { .. }
             | EventBody::RetryScheduled { .. } => self.apply_to_task(at, body),
             EventBody::Proposed { files } => {
-                let entry = |file: &ProposedFile| FileEntry {
-                    file: file.clone(),
-                    landings: Vec::new(),
-                    rejected: 0,
-                };
-                self.files = files.iter().map(entry).collect();
+                self.files = files.iter().cloned().map(FileEntry::new).collect();
                 self.merged = true;
+            }
+            EventBody::TaskAdded { task, repair } => self.add_task(task, repair),
+            EventBody::Amended { files, .. } => {
+                for file in files {
+                    self.amend(file);
+                }
             }
             EventBody::Gated { results } => {
                 self.gates.clone_from(results);
@@ -378,7 +461,13 @@ impl Goal {
                     }
                 }
             }
-            EventBody::Reviewed { .. } => self.apply_review(body),
+            EventBody::Reviewed { .. } => self.apply_review(at, body),
+            EventBody::LandingBegun { .. } => self.begin_landing(body),
+            EventBody::LandingDropped { path, entry } => {
+                if let Some(file) = self.entry_mut(path, *entry) {
+                    file.begun = None;
+                }
+            }
         }
     }
 
@@ -437,7 +526,49 @@ impl Goal {
         }
     }
 
-    fn apply_review(&mut self, body: &EventBody) {
+    fn entry_mut(&mut self, path: &RelPath, entry: u32) -> Option<&mut FileEntry> {
+        self.files
+            .iter_mut()
+            .find(|f| f.file.path == *path && f.file.entry == entry)
+    }
+
+    /// Puts an entry as a repair left it into the proposal. What was decided before stays decided.
+    fn amend(&mut self, file: &ProposedFile) {
+        match self.entry_mut(&file.path, file.entry) {
+            Some(entry) => entry.file = file.clone(),
+            None => self.files.push(FileEntry::new(file.clone())),
+        }
+    }
+
+    fn begin_landing(&mut self, body: &EventBody) {
+        let EventBody::LandingBegun {
+            path,
+            entry,
+            verdict,
+            hunks,
+            base,
+            proposed,
+            landed,
+            of,
+        } = body
+        else {
+            return;
+        };
+        if let Some(file) = self.entry_mut(path, *entry) {
+            file.begun = Some(Begun {
+                verdict: *verdict,
+                hunks: hunks.clone(),
+                pair: Pair {
+                    base: base.clone(),
+                    proposed: proposed.clone(),
+                },
+                landed: landed.clone(),
+                of: *of,
+            });
+        }
+    }
+
+    fn apply_review(&mut self, at: Timestamp, body: &EventBody) {
         let EventBody::Reviewed {
             path,
             entry,
@@ -446,34 +577,66 @@ impl Goal {
             base,
             proposed,
             landed,
+            of,
             ..
         } = body
         else {
             return;
         };
-        let Some(file) = self
-            .files
-            .iter_mut()
-            .find(|f| f.file.path == *path && f.file.entry == *entry)
-        else {
+        if let Some(file) = self.entry_mut(path, *entry) {
+            let after = Pair {
+                base: base.clone(),
+                proposed: proposed.clone(),
+            };
+            file.record(Move {
+                verdict: *verdict,
+                hunks: hunks.clone(),
+                undone: Vec::new(),
+                landed: landed.clone(),
+                before: file.pair(),
+                after,
+                of: *of,
+                at,
+            });
+        }
+    }
+}
+
+impl FileEntry {
+    fn new(file: ProposedFile) -> Self {
+        Self {
+            file,
+            moves: Vec::new(),
+            begun: None,
+        }
+    }
+
+    /// Takes a move in: the pair is what it leaves, and the move it takes back knows of it.
+    fn record(&mut self, made: Move) {
+        if let Some(of) = made.of {
+            self.take_back(of as usize, made.verdict, &made.hunks);
+        }
+        self.file.base.clone_from(&made.after.base);
+        self.file.proposed.clone_from(&made.after.proposed);
+        self.begun = None;
+        self.moves.push(made);
+    }
+
+    /// An undo takes hunks of a move back; a redo takes them back from the undo, and so does them
+    /// again.
+    fn take_back(&mut self, of: usize, verdict: Verdict, hunks: &[HunkId]) {
+        let Some(earlier) = self.moves.get_mut(of) else {
             return;
         };
-        let count = u32::try_from(hunks.len()).unwrap_or(u32::MAX);
-        match (verdict, landed) {
-            (Verdict::Accept, Some(landed)) => file.landings.push(Landing {
-                hunks: count,
-                landed: landed.clone(),
-                base: file.file.base.clone(),
-                after: base.clone(),
-            }),
-            (Verdict::Accept, None) => {}
-            (Verdict::Reject, _) => file.rejected += count,
-            (Verdict::Undo, _) => {
-                file.landings.pop();
-            }
+        let news = hunks.iter().filter(|id| !earlier.undone.contains(id));
+        let news: Vec<HunkId> = news.cloned().collect();
+        earlier.undone.extend(news);
+        let original = earlier.of.map(|of| of as usize);
+        if verdict == Verdict::Redo
+            && let Some(original) = original.and_then(|of| self.moves.get_mut(of))
+        {
+            original.undone.retain(|id| !hunks.contains(id));
         }
-        file.file.base.clone_from(base);
-        file.file.proposed.clone_from(proposed);
     }
 }
 

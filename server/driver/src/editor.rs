@@ -1,7 +1,11 @@
 //! What the driver needs of an editor: the open documents, and edits that are verified by the text
 //! that comes back. The language server implements it, one per connection.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use claudecluster_protocol::Span;
@@ -16,6 +20,18 @@ pub struct OpenDocument {
     pub version: i32,
     /// Its text, saved or not.
     pub text: Rope,
+    /// Where the developer types.
+    pub edited: Option<Edited>,
+}
+
+/// The lines that were edited last: they are the developer's until the typing moves on or stops.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edited {
+    /// The lines as the document counts them now, from 0; half-open, empty where lines were only taken
+    /// away.
+    pub lines: Range<u32>,
+    /// When.
+    pub at: Instant,
 }
 
 /// A new text for one open document.

@@ -10,7 +10,7 @@ use claudecluster_core::{lifecycle::State, step::Input};
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Artifact, DaemonStatus, Decision, DecisionReport},
-    change::HunkView,
+    change::{HunkView, Origin},
     editor::Side,
     event::StreamItem,
     goal::{GoalSummary, GoalView, ScopeKind},
@@ -23,7 +23,7 @@ use crate::{
     DriverConfig, agents, disk,
     dispatcher::{Dispatcher, Message},
     editor::Editor,
-    git, landing,
+    git, landing, origins,
     pending::Versions,
     proposal::{self, as_text},
     shared::Shared,
@@ -178,6 +178,18 @@ impl Driver {
     /// and quick: for code actions and lenses.
     pub fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
         views::hunks_in(&self.shared, path, current)
+    }
+
+    /// Where the lines of a file (absolute path) come from and what is to become of them: pending hunks
+    /// and those that have landed, of all goals, against the text given. Synchronous and quick.
+    pub fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+        origins::of(&self.shared, path, current)
+    }
+
+    /// The text of an open document has settled: the ledger follows what its editor has undone or done
+    /// again by itself.
+    pub async fn settled(&self, path: &Path) {
+        landing::follow(&self.shared, path).await;
     }
 
     /// The text `current` has once the hunk is accepted.

@@ -17,6 +17,7 @@ mod gates;
 mod git;
 mod handle;
 mod landing;
+mod origins;
 mod pending;
 mod planner;
 mod prompts;
@@ -39,7 +40,7 @@ use claudecluster_protocol::ErrorBody;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
-pub use editor::{DocumentEdit, EditError, Editor, OpenDocument};
+pub use editor::{DocumentEdit, EditError, Edited, Editor, OpenDocument};
 pub use handle::{Attached, Diff, Driver};
 pub use settings::Settings;
 use settings::WorkspaceSettings;

@@ -202,6 +202,8 @@ fn view(goal: &Goal, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkVie
         end_line: 0,
         old_text: String::new(),
         new_text: String::new(),
+        words: Vec::new(),
+        conflict: None,
         provenance: Vec::new(),
     }
 }

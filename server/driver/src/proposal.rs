@@ -170,6 +170,7 @@ fn task_version(goal: &Goal, id: &TaskId, change: &FileChange) -> TaskVersion {
             task: id.clone(),
             title: task.spec.label().to_owned(),
             attempt: attempt.map_or(claudecluster_protocol::AttemptId(1), |attempt| attempt.id),
+            why: None,
         },
         base: change.base.clone(),
         proposed: change.proposed.clone(),

@@ -459,6 +459,7 @@ mod tests {
         repo.write("new/small.txt", "untracked\n");
         fs::remove_file(repo.root().join("d/c.txt")).unwrap();
         let buffer = OpenDocument {
+            edited: None,
             path: repo.root().join("a.txt"),
             version: 7,
             text: Rope::from_str("typed\n"),

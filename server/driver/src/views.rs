@@ -167,12 +167,8 @@ pub(crate) fn hunks(
 pub(crate) fn counts(shared: &Shared, goal: &Goal) -> HunkCounts {
     let mut counts = HunkCounts::default();
     for entry in &goal.files {
-        counts.landed += entry
-            .landings
-            .iter()
-            .map(|landing| landing.hunks)
-            .sum::<u32>();
-        counts.rejected += entry.rejected;
+        counts.landed += entry.landed();
+        counts.rejected += entry.rejected();
     }
     let root = Path::new(&goal.spec.workspace);
     for entry in open_entries(goal) {

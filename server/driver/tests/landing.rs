@@ -74,6 +74,7 @@ impl Fixture {
         let base = self.version(base, FileMode::Regular);
         let proposed = self.version(proposed, FileMode::Regular);
         let by = Provenance {
+            why: None,
             task: format!("task{entry}").as_str().into(),
             title: "Task".into(),
             attempt: AttemptId(1),
@@ -137,15 +138,7 @@ impl Fixture {
 }
 
 fn decision(verdict: Verdict) -> Decision {
-    Decision {
-        goal_id: GoalId::new(GOAL),
-        verdict,
-        task_id: None,
-        path: None,
-        hunk_id: None,
-        applied: false,
-        reason: None,
-    }
+    Decision::new(GoalId::new(GOAL), verdict)
 }
 
 async fn accept_all(driver: &Driver) -> DecisionReport {
@@ -178,6 +171,7 @@ impl OneDocument {
     fn new(path: PathBuf, text: &str, manner: Manner) -> Arc<Self> {
         Arc::new(Self {
             document: Mutex::new(OpenDocument {
+                edited: None,
                 path,
                 version: 1,
                 text: Rope::from_str(text),

@@ -7,7 +7,7 @@ use claudecluster_driver::{Driver, Editor};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Decision, DecisionReport},
-    change::HunkView,
+    change::{HunkView, Origin},
     editor::Side,
     event::StreamItem,
     goal::{GoalSummary, GoalView},
@@ -26,6 +26,8 @@ pub trait Backend: Send + Sync + 'static {
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
     async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>>;
     fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView>;
+    fn origins(&self, path: &Path, current: &str) -> Vec<Origin>;
+    async fn settled(&self, path: &Path);
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
     async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>>;
     async fn decide(&self, decision: Decision) -> Result<DecisionReport>;
@@ -60,6 +62,14 @@ impl Backend for Driver {
 
     fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
         Driver::hunks_in(self, path, current)
+    }
+
+    fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+        Driver::origins(self, path, current)
+    }
+
+    async fn settled(&self, path: &Path) {
+        Driver::settled(self, path).await;
     }
 
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {

@@ -33,6 +33,7 @@ impl Snapshot {
     /// As the driver sees it; `None` for a document that shows no file.
     pub(crate) fn to_open(&self) -> Option<OpenDocument> {
         Some(OpenDocument {
+            edited: None,
             path: self.path.clone()?,
             version: self.version,
             text: self.text.clone(),

@@ -43,13 +43,11 @@ async fn decide(
         None => None,
     };
     let decision = Decision {
-        goal_id: args.goal.clone(),
-        verdict,
         task_id: args.task,
         path,
         hunk_id: args.hunk,
-        applied: false,
         reason,
+        ..Decision::new(args.goal.clone(), verdict)
     };
     let report = send(&client, decision).await?;
     if cx.ui.json {
@@ -72,16 +70,7 @@ async fn send(client: &Client, decision: Decision) -> Outcome<DecisionReport> {
 
 /// Lands everything clean of a goal.
 pub(super) async fn accept_all(client: &Client, goal: &GoalId) -> Outcome<DecisionReport> {
-    let decision = Decision {
-        goal_id: goal.clone(),
-        verdict: Verdict::Accept,
-        task_id: None,
-        path: None,
-        hunk_id: None,
-        applied: false,
-        reason: None,
-    };
-    send(client, decision).await
+    send(client, Decision::new(goal.clone(), Verdict::Accept)).await
 }
 
 /// 3 where conflicts remain or something needs an explicit look, 1 where a file could not be written.
@@ -100,6 +89,8 @@ pub(super) fn lines(report: &DecisionReport, verdict: Verdict, goal: &GoalId) ->
         Verdict::Accept => "landed",
         Verdict::Reject => "rejected",
         Verdict::Undo => "undone",
+        Verdict::Redo => "done again",
+        Verdict::Resolve => "resolved",
     };
     let mut lines = Vec::new();
     if report.decided > 0 {

@@ -127,7 +127,10 @@ mod tests {
             end_line: 1,
             old_text: old.to_owned(),
             new_text: new.to_owned(),
+            words: Vec::new(),
+            conflict: None,
             provenance: vec![Provenance {
+                why: None,
                 task: task.into(),
                 title: task.to_owned(),
                 attempt: AttemptId(1),

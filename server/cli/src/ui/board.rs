@@ -52,6 +52,26 @@ pub(crate) struct Row {
     pub(crate) running: Usage,
 }
 
+impl Row {
+    fn new(task: &claudecluster_protocol::TaskSpec) -> Self {
+        Self {
+            id: task.id.clone(),
+            title: task.label().to_owned(),
+            depends_on: task.depends_on.clone(),
+            state: TaskState::Waiting,
+            attempts: 0,
+            started: None,
+            ended: None,
+            stop: None,
+            not_before: None,
+            changed: 0,
+            doing: String::new(),
+            spent: Usage::default(),
+            running: Usage::default(),
+        }
+    }
+}
+
 impl Board {
     pub(crate) fn new(goal: GoalId) -> Self {
         Self {
@@ -123,6 +143,7 @@ impl Board {
                 self.set_plan(plan);
             }
             EventBody::PlanApproved { plan: Some(plan) } => self.set_plan(plan),
+            EventBody::TaskAdded { task, .. } => self.rows.push(Row::new(task)),
             EventBody::Proposed { files } => self.files = files.len(),
             EventBody::Gated { results } => self.gates.clone_from(results),
             EventBody::Applied { failed, .. } => self.not_landed.clone_from(failed),
@@ -140,6 +161,9 @@ impl Board {
             | EventBody::ApprovalRequested
             | EventBody::PlannerTranscript { .. }
             | EventBody::PlanApproved { plan: None }
+            | EventBody::LandingBegun { .. }
+            | EventBody::LandingDropped { .. }
+            | EventBody::Amended { .. }
             | EventBody::Reviewed { .. } => {}
         }
     }
@@ -154,22 +178,7 @@ impl Board {
         if self.prompt.is_empty() {
             self.prompt.clone_from(&plan.goal);
         }
-        let row = |task: &claudecluster_protocol::TaskSpec| Row {
-            id: task.id.clone(),
-            title: task.label().to_owned(),
-            depends_on: task.depends_on.clone(),
-            state: TaskState::Waiting,
-            attempts: 0,
-            started: None,
-            ended: None,
-            stop: None,
-            not_before: None,
-            changed: 0,
-            doing: String::new(),
-            spent: Usage::default(),
-            running: Usage::default(),
-        };
-        self.rows = plan.tasks.iter().map(row).collect();
+        self.rows = plan.tasks.iter().map(Row::new).collect();
     }
 
     fn task_event(&mut self, at: Timestamp, body: &EventBody) {

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     EventBody, TaskId,
-    event::{Activity, AgentEvent, Event, StreamItem, Verdict},
+    event::{Activity, AgentEvent, Event, RepairCause, StreamItem, Verdict},
 };
 
 use super::{
@@ -34,7 +34,24 @@ fn event(event: &Event) -> Option<Line> {
             let files = text::count(*files as usize, "open or changed file");
             goal.add(PLAIN, format!("snapshot taken: {files}{unsaved}"))
         }
-        EventBody::PlannerTranscript { .. } => return None,
+        EventBody::PlannerTranscript { .. }
+        | EventBody::LandingBegun { .. }
+        | EventBody::LandingDropped { .. } => return None,
+        EventBody::TaskAdded { task, repair } => {
+            let why = match repair.cause {
+                RepairCause::TaskConflict => "tasks disagree",
+                RepairCause::Rejected => "changes were rejected",
+                RepairCause::Conflict => "a conflict is to be resolved",
+            };
+            goal.add(
+                PLAIN,
+                format!("task {} added because {why}: {}", task.id, task.label()),
+            )
+        }
+        EventBody::Amended { task_id, files } => goal.add(
+            PLAIN,
+            format!("{task_id}: {} amended", text::count(files.len(), "file")),
+        ),
         EventBody::PlanRefused { errors, .. } => {
             goal.add(YELLOW, format!("plan refused: {}", errors.join("; ")))
         }
@@ -80,6 +97,8 @@ fn event(event: &Event) -> Option<Line> {
                 Verdict::Accept => "landed",
                 Verdict::Reject => "rejected",
                 Verdict::Undo => "undone",
+                Verdict::Redo => "done again",
+                Verdict::Resolve => "resolved",
             };
             let hunks = text::count(hunks.len(), "hunk");
             goal.add(PLAIN, format!("{word} {} ({hunks})", path.display()))

@@ -107,7 +107,7 @@ impl Turn<'_> {
             return Ok(());
         };
         let settled = goal.files.iter().all(FileEntry::is_settled);
-        let landed = goal.files.iter().any(|entry| !entry.landings.is_empty());
+        let landed = goal.files.iter().any(|entry| entry.landed() > 0);
         let state = match goal.state {
             GoalState::Proposed | GoalState::Landed | GoalState::Rejected => {
                 match (settled, landed) {

