@@ -78,7 +78,12 @@ fn the_plan_schema_says_what_the_reader_demands() {
 #[test]
 fn every_name_is_documented() {
     let document = fs::read_to_string(folder().join("../docs/protocol.md")).unwrap();
-    let methods = [method::EVENT, method::CHANGES, method::CONTENT];
+    let methods = [
+        method::EVENT,
+        method::CHANGES,
+        method::CONTENT,
+        method::PENDING,
+    ];
     for name in command::ALL.into_iter().chain(methods) {
         assert!(
             document.contains(&format!("`{name}`")),
