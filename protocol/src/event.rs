@@ -193,7 +193,7 @@ pub enum EventBody {
     /// A task was added to the plan: work that was found wanting is to be repaired.
     TaskAdded {
         /// The task.
-        task: TaskSpec,
+        task: Box<TaskSpec>,
         /// What it repairs.
         repair: Repair,
     },

@@ -239,9 +239,8 @@ impl Driver {
                         ..landing::everything(&goal.id)
                     };
                     let verdicts = verdict::accept(&shared, &goal, entry, &versions, &named)?;
-                    verdicts
-                        .change
-                        .map_or(versions.current, |change| change.current)
+                    let target = verdicts.changes.into_iter().next_back();
+                    target.map_or(versions.current, |change| change.current)
                 }
             };
             Ok(content.as_ref().and_then(as_text).map(str::to_owned))

@@ -20,6 +20,8 @@ use crate::{
 /// An entry after a verdict, and what the file has to become for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
+    /// Which entry of the file: an alternative's verdict may move the merged one beneath it.
+    pub(crate) entry: u32,
     /// The hunks it is about.
     pub(crate) hunks: Vec<HunkId>,
     /// What of them the text has to hold for the verdict to be carried out.
@@ -30,19 +32,26 @@ pub(crate) struct Change {
     pub(crate) base: Option<Content>,
     /// The pair.
     pub(crate) proposed: Option<Content>,
+    /// For an undo or a redo: which of the entry's moves it takes back.
+    pub(crate) of: Option<u32>,
 }
 
 /// What a decision comes to for one entry.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
-    /// What changes, if anything does.
-    pub(crate) change: Option<Change>,
-    /// For an alternative: what changes in the merged entry it stands on.
-    pub(crate) beneath: Option<Change>,
+    /// What changes, in order: each goes on from the text the one before it leaves.
+    pub(crate) changes: Vec<Change>,
     /// Hunks left because they conflict.
     pub(crate) conflicts: u32,
     /// Hunks left because they need an explicit look.
     pub(crate) held: u32,
+}
+
+impl Verdicts {
+    /// The last change, if anything changes: what the file has to become.
+    pub(crate) fn target(&self) -> Option<&Change> {
+        self.changes.last()
+    }
 }
 
 /// Whether a decision is about this hunk at all.
@@ -101,17 +110,17 @@ pub(crate) fn accept(
     let (ready, conflicts): (Vec<Pending>, Vec<Pending>) = found
         .into_iter()
         .partition(|pending| pending.present || pending.view.status == HunkStatus::Clean);
-    let change = (!ready.is_empty()).then(|| accepted(versions, &ready));
+    let change = (!ready.is_empty()).then(|| accepted(entry, versions, &ready));
     Ok(Verdicts {
-        change,
+        changes: change.into_iter().collect(),
         conflicts: count(conflicts.len()),
         ..Verdicts::default()
     })
 }
 
 /// The entry and the file with these hunks in.
-fn accepted(versions: &Versions, hunks: &[Pending]) -> Change {
-    let mut change = unchanged(versions, hunks);
+fn accepted(entry: &FileEntry, versions: &Versions, hunks: &[Pending]) -> Change {
+    let mut change = unchanged(entry, versions, hunks);
     if hunks.iter().any(|pending| pending.part == Part::Whole) {
         change.current.clone_from(&versions.proposed);
         change.base.clone_from(&versions.proposed);
@@ -162,7 +171,7 @@ fn alternative(
         let free = untouched || versions.current == versions.base;
         return Ok(if free {
             Verdicts {
-                change: Some(accepted(versions, wanted)),
+                changes: vec![accepted(entry, versions, wanted)],
                 ..Verdicts::default()
             }
         } else {
@@ -170,7 +179,7 @@ fn alternative(
         });
     };
     let mut ground = versions.clone();
-    let mut beneath = None;
+    let mut changes = Vec::new();
     if let Some(below) = below.filter(|below| !below.is_settled()) {
         let below_versions = Versions::of(shared, below, versions.current.clone())?;
         let own = Review::new(
@@ -200,9 +209,9 @@ fn alternative(
                 .filter(|p| matches!(p.part, Part::Lines(key) if under.contains(&key)))
                 .collect();
             if !hunks.is_empty() {
-                let change = accepted(&below_versions, &hunks);
+                let change = accepted(below, &below_versions, &hunks);
                 ground.current.clone_from(&change.current);
-                beneath = Some(change);
+                changes.push(change);
             }
         }
     }
@@ -215,9 +224,9 @@ fn alternative(
     if !clean {
         return Ok(conflict);
     }
+    changes.push(accepted(entry, &ground, wanted));
     Ok(Verdicts {
-        change: Some(accepted(&ground, wanted)),
-        beneath,
+        changes,
         ..Verdicts::default()
     })
 }
@@ -235,7 +244,7 @@ pub(crate) fn reject(
     if found.is_empty() {
         return Ok(Verdicts::default());
     }
-    let mut change = unchanged(versions, &found);
+    let mut change = unchanged(entry, versions, &found);
     if found.iter().any(|pending| pending.part == Part::Whole) {
         change.proposed.clone_from(&versions.base);
     } else {
@@ -256,7 +265,7 @@ pub(crate) fn reject(
         }
     }
     Ok(Verdicts {
-        change: Some(change),
+        changes: vec![change],
         ..Verdicts::default()
     })
 }
@@ -277,8 +286,9 @@ pub(crate) fn has_landed(versions: &Versions, parts: &[Part]) -> bool {
     }
 }
 
-fn unchanged(versions: &Versions, hunks: &[Pending]) -> Change {
+fn unchanged(entry: &FileEntry, versions: &Versions, hunks: &[Pending]) -> Change {
     Change {
+        entry: entry.file.entry,
         hunks: hunks
             .iter()
             .map(|pending| pending.view.id.clone())
@@ -287,6 +297,7 @@ fn unchanged(versions: &Versions, hunks: &[Pending]) -> Change {
         current: versions.current.clone(),
         base: versions.base.clone(),
         proposed: versions.proposed.clone(),
+        of: None,
     }
 }
 

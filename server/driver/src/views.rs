@@ -242,7 +242,7 @@ pub(crate) fn preview(shared: &Shared, hunk: &HunkId, current: &str) -> Result<S
     for entry in open_entries(&goal) {
         let versions = Versions::of(shared, entry, Some(text(entry, current)))?;
         let verdicts = verdict::accept(shared, &goal, entry, &versions, &decision)?;
-        if let Some(change) = verdicts.change {
+        if let Some(change) = verdicts.target() {
             let after = change.current.as_ref().and_then(as_text).map(str::to_owned);
             return after.ok_or_else(gone);
         }
@@ -269,14 +269,14 @@ pub(crate) fn diff(shared: &Shared, goal: &Goal) -> Result<Diff, ErrorBody> {
             path: Some(path.clone()),
             ..landing::everything(&goal.id)
         };
-        let verdicts = verdict::accept(shared, goal, entry, &versions, &decision)?;
+        let mut verdicts = verdict::accept(shared, goal, entry, &versions, &decision)?;
         if verdicts.conflicts > 0 {
             omitted.push(format!(
                 "{path}: {} conflicting",
                 hunks_in_words(verdicts.conflicts)
             ));
         }
-        if let Some(change) = verdicts.change {
+        if let Some(change) = verdicts.changes.pop() {
             let old_place = match &entry.file.from {
                 Some(from) => shared.current(&root, from)?,
                 None => None,

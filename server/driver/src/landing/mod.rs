@@ -1,6 +1,7 @@
 //! Verdicts carried out: into open buffers through their editors, onto the disk where no editor has
 //! the file open. A verdict counts when its text has been observed, not when somebody was told.
 
+mod carry;
 mod undo;
 
 use std::{
@@ -13,30 +14,25 @@ use claudecluster_core::{
     step::Input,
 };
 use claudecluster_protocol::{
-    ErrorBody, EventBody, GoalId, RelPath, Span,
+    ErrorBody, EventBody, GoalId, RelPath,
     api::{Decision, DecisionReport, FileFailure},
-    event::{Landed, Verdict},
+    event::Verdict,
 };
-use claudecluster_worker::changes::Content;
 use tokio::sync::oneshot;
 
+use self::carry::Turn;
 use crate::{
-    disk::{self, WriteError},
     dispatcher::Message,
-    editor::{DocumentEdit, EditError},
     pending::Versions,
-    proposal::as_text,
     shared::Shared,
-    snapshot,
-    verdict::{self, Change, Verdicts},
+    verdict::{self, Verdicts},
     views,
     work::blocking,
 };
 
-/// How often a landing is computed again because the text moved meanwhile.
-const TRIES: u32 = 5;
-/// How long a client that applied an edit itself may take to report the change.
-const OBSERVE: Span = Span::secs(2);
+/// What a decision comes to for one entry. It depends on nothing but what it is given: where the text
+/// moves before it could be carried out, it is computed again.
+type Judge = fn(&Shared, &Goal, &FileEntry, &Versions, &Decision) -> Result<Verdicts, ErrorBody>;
 
 /// The decision to land everything clean.
 pub(crate) fn everything(goal: &GoalId) -> Decision {
@@ -90,6 +86,7 @@ pub(crate) async fn decide(
     if goal.files.is_empty() {
         return Err(nothing_proposed(&goal));
     }
+    let judge = judge(decision.verdict)?;
     let mut report = DecisionReport::default();
     let mut facts = Vec::new();
     for index in selected(&goal, &decision) {
@@ -110,19 +107,13 @@ pub(crate) async fn decide(
         } else {
             &decision
         };
-        let mut turn = Turn {
+        let turn = Turn {
             shared,
             goal: &goal,
             root: &root,
             decision,
         };
-        let done = match decision.verdict {
-            Verdict::Accept => turn.accept(entry).await,
-            Verdict::Reject => turn.reject(entry).await,
-            Verdict::Undo => turn.undo(entry).await,
-            Verdict::Redo | Verdict::Resolve => Err(ErrorBody::user("this cannot be done yet")),
-        };
-        match done {
+        match turn.carry(entry, judge).await {
             Ok(done) => {
                 report.conflicts += done.conflicts;
                 report.held += done.held;
@@ -156,6 +147,15 @@ pub(crate) async fn decide(
     report.state = Some(goal.state);
     report.hunks = blocking("counting hunks", move || Ok(views::counts(&owned, &goal))).await?;
     Ok(report)
+}
+
+fn judge(verdict: Verdict) -> Result<Judge, ErrorBody> {
+    match verdict {
+        Verdict::Accept => Ok(verdict::accept),
+        Verdict::Reject => Ok(verdict::reject),
+        Verdict::Undo => Ok(undo::undo),
+        Verdict::Redo | Verdict::Resolve => Err(ErrorBody::user("this cannot be done yet")),
+    }
 }
 
 /// Lets the ledger follow what an editor has undone, or done again, by itself.
@@ -232,287 +232,4 @@ fn selected(goal: &Goal, decision: &Decision) -> Vec<usize> {
 
 fn is_about(fact: &EventBody, file: &RelPath) -> bool {
     matches!(fact, EventBody::Reviewed { path, .. } if path == file)
-}
-
-/// What came of one entry.
-#[derive(Default)]
-struct Done {
-    facts: Vec<EventBody>,
-    conflicts: u32,
-    held: u32,
-}
-
-/// One decision about one entry.
-struct Turn<'a> {
-    shared: &'a Arc<Shared>,
-    goal: &'a Arc<Goal>,
-    root: &'a Path,
-    decision: &'a Decision,
-}
-
-impl Turn<'_> {
-    async fn accept(&mut self, entry: &FileEntry) -> Result<Done, ErrorBody> {
-        if self.decision.applied {
-            self.observe(entry).await?;
-        }
-        for _ in 0..TRIES {
-            let (versions, verdicts) = self.verdicts(entry, verdict::accept).await?;
-            let left = Done {
-                facts: Vec::new(),
-                conflicts: verdicts.conflicts,
-                held: verdicts.held,
-            };
-            let Some(change) = verdicts.change else {
-                return Ok(left);
-            };
-            let observed = match self.write(entry, &versions, &change).await? {
-                Some(observed) => observed,
-                None => continue,
-            };
-            let mut facts = Vec::new();
-            if let (Some(beneath), Some(below)) =
-                (&verdicts.beneath, self.goal.entry(&entry.file.path, 0))
-            {
-                let landed = self.landed(&versions.current, &beneath.current)?;
-                facts.push(self.fact(below, beneath, Some(landed))?);
-            }
-            let landed = self.landed(&versions.current, &observed)?;
-            facts.push(self.fact(entry, &change, Some(landed))?);
-            return Ok(Done { facts, ..left });
-        }
-        Err(moving(&entry.file.path))
-    }
-
-    async fn reject(&mut self, entry: &FileEntry) -> Result<Done, ErrorBody> {
-        let (_, verdicts) = self.verdicts(entry, verdict::reject).await?;
-        let facts = match &verdicts.change {
-            Some(change) => vec![self.fact(entry, change, None)?],
-            None => Vec::new(),
-        };
-        Ok(Done {
-            facts,
-            ..Done::default()
-        })
-    }
-
-    /// Waits for the text of a client that says it has made the edit itself. Where it does not come,
-    /// the hunk is landed like any other.
-    async fn observe(&self, entry: &FileEntry) -> Result<(), ErrorBody> {
-        let path = self.root.join(entry.file.path.to_path_buf());
-        let Some((editor, mut document)) = self.shared.document(&path) else {
-            return Ok(());
-        };
-        let deadline = tokio::time::Instant::now() + OBSERVE.to_duration();
-        loop {
-            let (versions, verdicts) = self.verdicts(entry, verdict::accept).await?;
-            let there = verdicts
-                .change
-                .as_ref()
-                .is_none_or(|change| verdict::has_landed(&versions, &change.parts));
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            if there || left.is_zero() {
-                return Ok(());
-            }
-            let left = Span(u64::try_from(left.as_millis()).unwrap_or(0));
-            match editor.changed(&path, document.version, left).await {
-                Some(next) => document = next,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    async fn versions(&self, entry: &FileEntry) -> Result<Versions, ErrorBody> {
-        let (shared, root, entry) = (self.shared.clone(), self.root.to_owned(), entry.clone());
-        blocking("reading a file", move || {
-            let current = shared.current(&root, &entry.file.path)?;
-            Versions::of(&shared, &entry, current)
-        })
-        .await
-    }
-
-    async fn verdicts(
-        &self,
-        entry: &FileEntry,
-        judge: fn(&Shared, &Goal, &FileEntry, &Versions, &Decision) -> Result<Verdicts, ErrorBody>,
-    ) -> Result<(Versions, Verdicts), ErrorBody> {
-        let versions = self.versions(entry).await?;
-        let (shared, goal, decision) = (
-            self.shared.clone(),
-            self.goal.clone(),
-            self.decision.clone(),
-        );
-        let entry = entry.clone();
-        blocking("merging a file", move || {
-            let verdicts = judge(&shared, &goal, &entry, &versions, &decision)?;
-            Ok((versions, verdicts))
-        })
-        .await
-    }
-
-    /// Makes the file what it is to be. Returns the content that was observed after it; `None` where
-    /// the text has moved, so that everything has to be computed again.
-    async fn write(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        change: &Change,
-    ) -> Result<Option<Option<Content>>, ErrorBody> {
-        if change.current == versions.current {
-            return Ok(Some(change.current.clone()));
-        }
-        let path = self.root.join(entry.file.path.to_path_buf());
-        let document = self.shared.document(&path);
-        let after = change.current.as_ref();
-        let (Some((editor, document)), Some(text)) = (document, after.and_then(as_text)) else {
-            return self.write_disk(entry, versions, change).await;
-        };
-        let was = versions
-            .current
-            .as_ref()
-            .map(|content| content.bytes.clone());
-        if was.is_none_or(|was| was != String::from(&document.text).into_bytes()) {
-            return Ok(None);
-        }
-        let label = format!("ClaudeCluster {}: {}", self.goal.id, entry.file.path);
-        let edit = DocumentEdit {
-            document,
-            after: text.to_owned(),
-            label,
-        };
-        let observed = match editor.edit(edit).await {
-            Ok(observed) => observed,
-            Err(EditError::Stale) => return Ok(None),
-            Err(error) => {
-                return Err(
-                    ErrorBody::environment(format!("{}: {error}", entry.file.path))
-                        .hint("accept it again once the editor answers"),
-                );
-            }
-        };
-        let mode = after.map(|content| content.mode).unwrap_or_default();
-        let bytes = String::from(&observed.text).into_bytes();
-        let observed = Content {
-            bytes: bytes.into(),
-            mode,
-        };
-        let now = Versions {
-            current: Some(observed.clone()),
-            ..versions.clone()
-        };
-        let landed = if change.parts.is_empty() {
-            Some(&observed) == after
-        } else {
-            verdict::has_landed(&now, &change.parts)
-        };
-        if !landed {
-            return Ok(None);
-        }
-        self.write_mode(entry, versions, mode).await?;
-        Ok(Some(Some(observed)))
-    }
-
-    /// The mode of a file whose text is the editor's to save.
-    async fn write_mode(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        mode: claudecluster_protocol::FileMode,
-    ) -> Result<(), ErrorBody> {
-        if versions
-            .current
-            .as_ref()
-            .is_none_or(|content| content.mode == mode)
-        {
-            return Ok(());
-        }
-        let (root, path) = (self.root.to_owned(), entry.file.path.clone());
-        blocking("changing a file's mode", move || {
-            let on_disk = disk::read(&root, &path).map_err(|error| refused(&path, &error))?;
-            let Some((before, _)) = on_disk else {
-                return Ok(());
-            };
-            let after = Content {
-                mode,
-                ..before.clone()
-            };
-            disk::replace(&root, &path, Some(&before), Some(&after))
-                .map_err(|error| refused(&path, &error))
-        })
-        .await
-    }
-
-    async fn write_disk(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        change: &Change,
-    ) -> Result<Option<Option<Content>>, ErrorBody> {
-        let (root, path) = (self.root.to_owned(), entry.file.path.clone());
-        let (before, after) = (versions.current.clone(), change.current.clone());
-        blocking("writing a file", move || {
-            match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
-                Ok(()) => Ok(Some(after)),
-                Err(WriteError::Changed) => Ok(None),
-                Err(error) => Err(refused(&path, &error)),
-            }
-        })
-        .await
-    }
-
-    fn landed(
-        &self,
-        before: &Option<Content>,
-        after: &Option<Content>,
-    ) -> Result<Landed, ErrorBody> {
-        let blob = |content: &Option<Content>| {
-            let version = content
-                .as_ref()
-                .map(|c| snapshot::version(&self.shared.store, c))
-                .transpose()?;
-            Ok::<_, ErrorBody>(version.map(|version| version.blob))
-        };
-        Ok(Landed {
-            before: blob(before)?,
-            after: blob(after)?,
-        })
-    }
-
-    fn fact(
-        &self,
-        entry: &FileEntry,
-        change: &Change,
-        landed: Option<Landed>,
-    ) -> Result<EventBody, ErrorBody> {
-        let version = |content: &Option<Content>| {
-            content
-                .as_ref()
-                .map(|c| snapshot::version(&self.shared.store, c))
-                .transpose()
-        };
-        Ok(EventBody::Reviewed {
-            path: entry.file.path.clone(),
-            entry: entry.file.entry,
-            verdict: self.decision.verdict,
-            hunks: change.hunks.clone(),
-            base: version(&change.base)?,
-            proposed: version(&change.proposed)?,
-            landed,
-            reason: self.decision.reason.clone(),
-            of: None,
-        })
-    }
-}
-
-fn moving(path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!("{path} keeps changing while its hunks land"))
-        .hint("accept them again once it is quiet")
-}
-
-fn refused(path: &RelPath, error: &WriteError) -> ErrorBody {
-    let hint = match error {
-        WriteError::Outside | WriteError::LinkOutside => "this change cannot land; reject it",
-        WriteError::Changed => "accept it again: it is merged with what is there now",
-        WriteError::Io(_) => "check the folder's permissions and free space, then accept it again",
-    };
-    ErrorBody::environment(format!("failed to write {path}: {error}")).hint(hint)
 }
