@@ -260,7 +260,19 @@ path: RelPath | null, } | { "method": "diff",
 /**
  * The goal.
  */
-goalId: GoalId, } | { "method": "content",
+goalId: GoalId,
+/**
+ * Only hunks of this task.
+ */
+taskId: TaskId | null,
+/**
+ * Only hunks in this file.
+ */
+path: RelPath | null,
+/**
+ * Only this hunk.
+ */
+hunkId: HunkId | null, } | { "method": "content",
 /**
  * The goal.
  */
@@ -446,6 +458,31 @@ lastSeq: EventSeq,
  * Its state folder.
  */
 home: string, };
+
+/**
+ * A hunk that was decided, with the last decision about it.
+ */
+export type DecidedHunk = {
+/**
+ * The hunk.
+ */
+id: HunkId,
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * What became of it.
+ */
+fate: HunkFate,
+/**
+ * The tasks that made the file's change.
+ */
+tasks: Array<TaskId>,
+/**
+ * When it was decided.
+ */
+at: Timestamp, };
 
 /**
  * Hunks to decide, and how.
@@ -1127,6 +1164,10 @@ tasksDetail: Array<TaskView>,
  */
 gates: Array<GateResult>,
 /**
+ * The hunks that were decided, in the order of files, oldest first.
+ */
+decided?: Array<DecidedHunk>,
+/**
  * Identifier.
  */
 id: GoalId,
@@ -1229,7 +1270,16 @@ rejected: number,
 /**
  * Waiting, and in the way of something else.
  */
-conflicts: number, };
+conflicts: number,
+/**
+ * Landed once and taken back since. They wait again, so `pending` or `conflicts` has them too.
+ */
+undone: number, };
+
+/**
+ * What became of a hunk.
+ */
+export type HunkFate = "landed" | "resolved" | "rejected" | "undone";
 
 /**
  * A reviewable change. Stable while text above, below and beside it changes. It names its goal
@@ -1822,7 +1872,11 @@ attempts: Array<AttemptView>,
 /**
  * Files the last attempt changed.
  */
-changed: Array<RelPath>, };
+changed: Array<RelPath>,
+/**
+ * What it repairs, where it was added for that.
+ */
+repair?: Repair | null, };
 
 /**
  * Milliseconds since the Unix epoch, UTC.

@@ -105,6 +105,15 @@ pub enum Call {
     Diff {
         /// The goal.
         goal_id: GoalId,
+        /// Only hunks of this task.
+        #[serde(default)]
+        task_id: Option<TaskId>,
+        /// Only hunks in this file.
+        #[serde(default)]
+        path: Option<RelPath>,
+        /// Only this hunk.
+        #[serde(default)]
+        hunk_id: Option<HunkId>,
     },
     /// One side of a pending file → [`Answer::Content`].
     Content {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{
-    AttemptId, ErrorBody, GoalId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
+    AttemptId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
+    event::Repair,
     plan::{AgentName, Gate},
 };
 
@@ -320,6 +321,9 @@ pub struct HunkCounts {
     pub rejected: u32,
     /// Waiting, and in the way of something else.
     pub conflicts: u32,
+    /// Landed once and taken back since. They wait again, so `pending` or `conflicts` has them too.
+    #[serde(default)]
+    pub undone: u32,
 }
 
 /// A goal in one line, for lists.
@@ -369,6 +373,39 @@ pub struct GoalView {
     pub tasks_detail: Vec<TaskView>,
     /// The goal's gates and their results.
     pub gates: Vec<GateResult>,
+    /// The hunks that were decided, in the order of files, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<DecidedHunk>,
+}
+
+/// A hunk that was decided, with the last decision about it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct DecidedHunk {
+    /// The hunk.
+    pub id: HunkId,
+    /// The file.
+    pub path: RelPath,
+    /// What became of it.
+    pub fate: HunkFate,
+    /// The tasks that made the file's change.
+    pub tasks: Vec<TaskId>,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// What became of a hunk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum HunkFate {
+    /// It is in the text.
+    Landed,
+    /// A chosen text is in its place.
+    Resolved,
+    /// It was taken back before it landed.
+    Rejected,
+    /// It had landed and was taken back.
+    Undone,
 }
 
 /// A task with its attempts.
@@ -389,6 +426,9 @@ pub struct TaskView {
     pub attempts: Vec<AttemptView>,
     /// Files the last attempt changed.
     pub changed: Vec<RelPath>,
+    /// What it repairs, where it was added for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repair>,
 }
 
 /// One try at a task.

@@ -201,14 +201,18 @@ impl Driver {
         views::preview(&self.shared, hunk, current)
     }
 
-    /// The pending change set of a goal as a unified diff against what is there now.
+    /// What accepting the hunks of a decision would change, as a unified diff against what is there
+    /// now.
     ///
     /// # Errors
     ///
-    /// There is no such goal, or a file cannot be read.
-    pub async fn diff(&self, goal: &GoalId) -> Result<Diff> {
-        let (shared, goal) = (self.shared.clone(), self.shared.goal(goal)?);
-        blocking("making a diff", move || views::diff(&shared, &goal)).await
+    /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
+    pub async fn diff(&self, wanted: Decision) -> Result<Diff> {
+        let (shared, goal) = (self.shared.clone(), self.shared.goal(&wanted.goal_id)?);
+        blocking("making a diff", move || {
+            views::diff(&shared, &goal, &wanted)
+        })
+        .await
     }
 
     /// One side of a pending file; `None` where the file does not exist on that side or is not text.

@@ -10,6 +10,7 @@
 
 mod agents;
 mod attempts;
+mod decided;
 mod disk;
 mod dispatcher;
 mod editor;

@@ -9,7 +9,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, RelPath, TaskState,
-    api::{Artifact, Decision},
+    api::{Artifact, Decision, DecisionReport},
     change::{HunkStatus, HunkView},
     goal::{AttemptView, GoalSummary, GoalView, HunkCounts, TaskView},
     plan::AgentName,
@@ -17,6 +17,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::changes::Content;
 
 use crate::{
+    decided,
     handle::Diff,
     landing,
     pending::{self, Pending, Versions},
@@ -76,6 +77,7 @@ pub(crate) fn goal(shared: &Shared, goal: &Goal) -> GoalView {
             .map(|task| self::task(goal, task))
             .collect(),
         gates: goal.gates.clone(),
+        decided: decided::of(goal),
     }
 }
 
@@ -94,6 +96,7 @@ fn task(goal: &Goal, task: &Task) -> TaskView {
             .agent_or(goal.spec.agent.unwrap_or(AgentName::ClaudeCode)),
         attempts: task.attempts.iter().map(attempt).collect(),
         changed: changes.iter().map(|change| change.path.clone()).collect(),
+        repair: task.repair.clone(),
     }
 }
 
@@ -169,6 +172,7 @@ pub(crate) fn counts(shared: &Shared, goal: &Goal) -> HunkCounts {
     for entry in &goal.files {
         counts.landed += entry.landed();
         counts.rejected += entry.rejected();
+        counts.undone += decided::undone(entry);
     }
     let root = Path::new(&goal.spec.workspace);
     for entry in open_entries(goal) {
@@ -256,18 +260,19 @@ pub(crate) fn preview(shared: &Shared, hunk: &HunkId, current: &str) -> Result<S
     Err(gone())
 }
 
-/// The pending change set as a diff against what is there now. What conflicts is left out and named.
-pub(crate) fn diff(shared: &Shared, goal: &Goal) -> Result<Diff, ErrorBody> {
+/// What accepting would change, as a diff against what is there now. What conflicts is left out and
+/// named.
+pub(crate) fn diff(shared: &Shared, goal: &Goal, wanted: &Decision) -> Result<Diff, ErrorBody> {
     let root = PathBuf::from(&goal.spec.workspace);
     let mut pairs = Vec::new();
     let mut omitted = Vec::new();
-    for entry in open_entries(goal) {
+    for entry in open_entries(goal).filter(|entry| is_in(entry, wanted.path.as_ref())) {
         let path = &entry.file.path;
         let versions = Versions::of(shared, entry, shared.current(&root, path)?)?;
         // Naming the file is the look that held changes need: this is where they are looked at.
         let decision = Decision {
             path: Some(path.clone()),
-            ..landing::everything(&goal.id)
+            ..wanted.clone()
         };
         let mut verdicts = verdict::accept(shared, goal, entry, &versions, &decision)?;
         if verdicts.conflicts > 0 {
@@ -285,6 +290,9 @@ pub(crate) fn diff(shared: &Shared, goal: &Goal) -> Result<Diff, ErrorBody> {
             pairs.push((path, entry.file.from.as_ref(), before, change.current));
         }
     }
+    if pairs.is_empty() && omitted.is_empty() {
+        landing::check_named(wanted, &DecisionReport::default())?;
+    }
     let files: Vec<FilePair<'_>> = pairs
         .iter()
         .map(|(path, from, old, new)| FilePair {
@@ -300,6 +308,11 @@ pub(crate) fn diff(shared: &Shared, goal: &Goal) -> Result<Diff, ErrorBody> {
         text: patch.diff.into_bytes(),
         omitted,
     })
+}
+
+/// Whether a file is meant by its name, or by the name it had.
+fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
+    path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }
 
 fn at(content: &Option<Content>) -> Option<FileAt<'_>> {

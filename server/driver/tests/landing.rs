@@ -448,7 +448,7 @@ async fn a_renamed_file_is_one_hunk() {
     let driver = fixture.start().await;
     let hunks = driver.hunks(None, None).await.unwrap();
     assert_eq!(hunks.len(), 1, "{hunks:?}");
-    let diff = driver.diff(&GoalId::new(GOAL)).await.unwrap();
+    let diff = driver.diff(decision(Verdict::Accept)).await.unwrap();
     assert!(
         String::from_utf8(diff.text)
             .unwrap()

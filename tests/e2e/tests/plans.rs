@@ -132,7 +132,7 @@ fn edits_of_different_parts_of_one_file_merge() {
     let said = world.run_plan(&plan(&tasks), &["--apply"]).expect(0);
     assert_eq!(
         said.outcome()["hunks"],
-        json!({"pending": 0, "landed": 3, "rejected": 0, "conflicts": 0})
+        json!({"pending": 0, "landed": 3, "rejected": 0, "conflicts": 0, "undone": 0})
     );
     let merged = text
         .replace("\n2\n", "\ntwo\n")

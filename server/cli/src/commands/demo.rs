@@ -211,8 +211,13 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
     heading(ui, "The merged proposal")?;
     summary::pending(ui, client, view).await?;
     ui.line("")?;
-    let goal_id = view.summary.id.clone();
-    match client.call(Call::Diff { goal_id }).await? {
+    let wanted = Call::Diff {
+        goal_id: view.summary.id.clone(),
+        task_id: None,
+        path: None,
+        hunk_id: None,
+    };
+    match client.call(wanted).await? {
         Answer::Diff { diff, .. } => diff::print(ui, &diff),
         other => Err(unexpected(&other).into()),
     }

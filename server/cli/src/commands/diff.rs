@@ -17,7 +17,13 @@ use crate::{
 };
 
 pub(super) async fn run(cx: &mut Context, goal_id: GoalId) -> Outcome<Exit> {
-    match cx.client()?.call(Call::Diff { goal_id }).await? {
+    let wanted = Call::Diff {
+        goal_id,
+        task_id: None,
+        path: None,
+        hunk_id: None,
+    };
+    match cx.client()?.call(wanted).await? {
         Answer::Diff { diff, omitted } if cx.ui.json => {
             cx.ui
                 .json(&serde_json::json!({"diff": diff, "omitted": omitted}))?;

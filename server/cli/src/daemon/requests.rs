@@ -6,7 +6,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     BlobId, ErrorBody,
-    api::{Answer, Call, Reply, Request},
+    api::{Answer, Call, Decision, Reply, Request},
+    event::Verdict,
     path::text_of_bytes,
 };
 use tokio::sync::mpsc;
@@ -88,8 +89,19 @@ async fn ask(driver: Driver, call: Call) -> Result<Answer> {
         Call::Hunks { goal_id, path } => Answer::Hunks {
             hunks: driver.hunks(goal_id, path).await?,
         },
-        Call::Diff { goal_id } => {
-            let diff = driver.diff(&goal_id).await?;
+        Call::Diff {
+            goal_id,
+            task_id,
+            path,
+            hunk_id,
+        } => {
+            let wanted = Decision {
+                task_id,
+                path,
+                hunk_id,
+                ..Decision::new(goal_id, Verdict::Accept)
+            };
+            let diff = driver.diff(wanted).await?;
             Answer::Diff {
                 diff: text_of_bytes(&diff.text),
                 omitted: diff.omitted,

@@ -191,7 +191,7 @@ fn nothing_proposed(goal: &Goal) -> ErrorBody {
 
 /// A decision that names something which is not there is an error; one that finds nothing left to
 /// do is not.
-fn check_named(decision: &Decision, report: &DecisionReport) -> Result<(), ErrorBody> {
+pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Result<(), ErrorBody> {
     let nothing = report.decided == 0
         && report.conflicts == 0
         && report.held == 0

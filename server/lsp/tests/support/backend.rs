@@ -198,6 +198,7 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
         plan: None,
         tasks_detail: Vec::new(),
         gates: Vec::new(),
+        decided: Vec::new(),
     }
 }
 
