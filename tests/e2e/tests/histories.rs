@@ -1,0 +1,266 @@
+//! Merges and patches of real code, against the real git.
+//!
+//! A package whose old release lines are kept up has a history that forks: between a release and two
+//! later ones of different lines, every file is a three-way merge somebody really had to make. Other
+//! choices of the three give what `git cherry-pick` and `git revert` merge. CONTRIBUTING.md says
+//! which packages these are.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
+    ops::Range,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use claudecluster_core::{
+    diff::{Change, Lines, Purpose, diff, is_binary},
+    merge::{Merge, merge3_bytes},
+    patch::{FileAt, FilePair, unified},
+};
+use claudecluster_e2e::part;
+use claudecluster_protocol::{FileMode, RelPath};
+
+/// The files of one release that are text.
+type Release = BTreeMap<String, Vec<u8>>;
+
+/// One file in three releases: what both sides started from, and the two sides.
+type Case<'a> = [&'a [u8]; 3];
+
+/// The releases of each package, by version.
+fn packages() -> BTreeMap<String, BTreeMap<String, Release>> {
+    let mut packages: BTreeMap<String, BTreeMap<String, Release>> = BTreeMap::new();
+    for entry in fs::read_dir(part("CLAUDECLUSTER_TEST_HISTORIES")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let (package, version) = name.rsplit_once('-').unwrap();
+        let mut release = Release::new();
+        read(&folder, &folder, &mut release);
+        let releases = packages.entry(package.to_owned()).or_default();
+        releases.insert(version.to_owned(), release);
+    }
+    packages
+}
+
+fn read(root: &Path, folder: &Path, release: &mut Release) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(root, &path, release);
+            continue;
+        }
+        let content = fs::read(&path).unwrap();
+        if !is_binary(&content) {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            release.insert(name.to_owned(), content);
+        }
+    }
+}
+
+/// Every different merge in which both sides changed something, whichever release is the base.
+fn cases(packages: &BTreeMap<String, BTreeMap<String, Release>>) -> Vec<Case<'_>> {
+    let mut found = BTreeSet::new();
+    for releases in packages.values() {
+        let releases: Vec<&Release> = releases.values().collect();
+        for (at, ours) in releases.iter().enumerate() {
+            for theirs in &releases[at + 1..] {
+                for base in &releases {
+                    for (path, base) in *base {
+                        let (Some(ours), Some(theirs)) = (ours.get(path), theirs.get(path)) else {
+                            continue;
+                        };
+                        if base != ours && base != theirs && ours != theirs {
+                            found.insert([base.as_slice(), ours, theirs]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// A command that runs git, or a shell that does, which no configuration of the machine reaches.
+fn command(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CEILING_DIRECTORIES", folder);
+    command
+}
+
+/// What `git merge-file` makes of each case; nothing where it finds a conflict.
+fn git_merges(cases: &[Case<'_>]) -> Vec<Option<Vec<u8>>> {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, texts) in cases.iter().enumerate() {
+        for (side, text) in ["b", "o", "t"].iter().zip(texts) {
+            fs::write(dir.path().join(format!("{side}{at}")), text).unwrap();
+        }
+    }
+    let script = "i=0; while [ $i -lt $1 ]; do git merge-file -p o$i b$i t$i >r$i 2>/dev/null; \
+                  echo $?; i=$((i+1)); done";
+    let output = command("sh", dir.path())
+        .args(["-c", script, "sh", &cases.len().to_string()])
+        .output()
+        .unwrap();
+    let statuses = String::from_utf8(output.stdout).unwrap();
+    let merge = |(at, status): (usize, &str)| {
+        let status: u8 = status.parse().unwrap();
+        assert!(status < 128, "git merge-file failed");
+        (status == 0).then(|| fs::read(dir.path().join(format!("r{at}"))).unwrap())
+    };
+    statuses.lines().enumerate().map(merge).collect()
+}
+
+/// The changes git finds between two texts.
+fn git_changes(old: &[u8], new: &[u8]) -> Vec<Change> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("old"), old).unwrap();
+    fs::write(dir.path().join("new"), new).unwrap();
+    let output = command("git", dir.path())
+        .args(["diff", "--no-index", "--no-color", "--text", "-U0"])
+        .args([
+            "--no-indent-heuristic",
+            "--diff-algorithm=myers",
+            "old",
+            "new",
+        ])
+        .output()
+        .unwrap();
+    let lines = output.stdout.split(|&byte| byte == b'\n');
+    let headers = lines.filter_map(|line| line.strip_prefix(b"@@ -"));
+    let change = |header: &[u8]| {
+        let header = String::from_utf8_lossy(header);
+        let (old, rest) = header.split_once(" +").unwrap();
+        let (new, _) = rest.split_once(" @@").unwrap();
+        Change {
+            old: lines_of(old),
+            new: lines_of(new),
+        }
+    };
+    headers.map(change).collect()
+}
+
+/// `start,count` of a hunk header, where the count may be missing and lines count from 1.
+fn lines_of(text: &str) -> Range<u32> {
+    let (start, count) = text.split_once(',').unwrap_or((text, "1"));
+    let (start, count): (u32, u32) = (start.parse().unwrap(), count.parse().unwrap());
+    let start = start - u32::from(count > 0);
+    start..start + count
+}
+
+/// Given the same two diffs, every merge is git's. With our own diffs nearly every one is: where
+/// lines repeat there is more than one good diff, and git's choice among them is promised to nobody.
+/// Such a choice can decide whether two changes touch, but never what a clean merge says.
+#[test]
+fn merges_of_real_histories_are_gits() {
+    let packages = packages();
+    let cases = cases(&packages);
+    assert!(cases.len() > 2000, "only {} merges", cases.len());
+    let (mut clean, mut others) = (0, 0);
+    for batch in cases.chunks(256) {
+        for (case, git) in batch.iter().zip(git_merges(batch)) {
+            let [base, ours, theirs] = *case;
+            clean += usize::from(git.is_some());
+            let merge = merge3_bytes(base, ours, theirs).clean();
+            if merge == git {
+                continue;
+            }
+            others += 1;
+            assert!(merge.is_none() || git.is_none(), "two clean merges differ");
+            let diffs = [git_changes(base, ours), git_changes(base, theirs)];
+            let [base, ours, theirs] = case.map(Lines::new);
+            let own = [&ours, &theirs].map(|side| diff(&base, side, Purpose::Merging));
+            assert_ne!(own, diffs, "the same changes merge in another way");
+            let [our_changes, their_changes] = diffs;
+            let merge = Merge::with_changes(base, ours, theirs, &our_changes, their_changes);
+            assert!(merge.clean() == git, "git's changes merge in another way");
+        }
+    }
+    println!(
+        "{} merges, {clean} of them clean for git, {others} judged otherwise",
+        cases.len()
+    );
+    assert!(others * 200 <= cases.len(), "{others} of {}", cases.len());
+}
+
+#[test]
+fn patches_between_real_releases_apply() {
+    for (package, releases) in packages() {
+        let releases: Vec<_> = releases.into_iter().collect();
+        for pair in releases.windows(2) {
+            let [(old_version, old), (new_version, new)] = pair else {
+                unreachable!("windows of two")
+            };
+            // What is the same in both takes no part.
+            let only = |one: &Release, other: &Release| -> Release {
+                let changed = one
+                    .iter()
+                    .filter(|(path, text)| other.get(*path) != Some(*text));
+                changed
+                    .map(|(path, text)| (path.clone(), text.clone()))
+                    .collect()
+            };
+            let (old, new) = (only(old, new), only(new, old));
+            let versions = format!("{package} {old_version} and {new_version}");
+            assert!(
+                applied(&old, &new) == new,
+                "from the first to the second: {versions}"
+            );
+            assert!(
+                applied(&new, &old) == old,
+                "from the second to the first: {versions}"
+            );
+        }
+    }
+}
+
+/// What `git apply` makes of a release with our patch to another one.
+fn applied(old: &Release, new: &Release) -> Release {
+    let at = |content| FileAt {
+        mode: FileMode::Regular,
+        content,
+    };
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let paths: Vec<_> = names
+        .into_iter()
+        .map(|name| (name, RelPath::new(name).unwrap()))
+        .collect();
+    let pairs: Vec<_> = paths
+        .iter()
+        .map(|(name, path)| FilePair {
+            path,
+            from: None,
+            old: old.get(*name).map(|text| at(text)),
+            new: new.get(*name).map(|text| at(text)),
+        })
+        .collect();
+    let patch = unified(&pairs);
+    assert!(patch.omitted.is_empty(), "{:?}", patch.omitted);
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in old {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut child = command("git", dir.path())
+        .args(["apply", "--whitespace=nowarn", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(patch.diff.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let mut release = Release::new();
+    read(dir.path(), dir.path(), &mut release);
+    release
+}
