@@ -1366,7 +1366,15 @@ before: BlobId | null,
 /**
  * The file after; `None` where it was deleted.
  */
-after: BlobId | null, };
+after: BlobId | null,
+/**
+ * Kind and permission before.
+ */
+modeBefore?: FileMode,
+/**
+ * Kind and permission after.
+ */
+modeAfter?: FileMode, };
 
 /**
  * Whole lines. They count from 0; the end is exclusive.

@@ -21,6 +21,13 @@ pub enum FileMode {
     Symlink,
 }
 
+impl FileMode {
+    /// Whether it is that of an ordinary file.
+    pub fn is_regular(&self) -> bool {
+        *self == Self::Regular
+    }
+}
+
 /// What a file is at one moment: its bytes and its mode.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]

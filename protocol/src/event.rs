@@ -11,7 +11,7 @@ use ts_rs::TS;
 use crate::{
     AttemptId, BlobId, ErrorBody, EventSeq, GoalId, GoalState, HunkId, Plan, RelPath, Span,
     StopReason, TaskId, TaskSpec, TaskState, Timestamp,
-    change::{FileChange, FileVersion, HeldReason, Provenance},
+    change::{FileChange, FileMode, FileVersion, HeldReason, Provenance},
     goal::{GateResult, GoalSpec, SandboxKind, Usage},
 };
 
@@ -278,6 +278,29 @@ pub struct Landed {
     pub before: Option<BlobId>,
     /// The file after; `None` where it was deleted.
     pub after: Option<BlobId>,
+    /// Kind and permission before.
+    #[serde(default, skip_serializing_if = "FileMode::is_regular")]
+    pub mode_before: FileMode,
+    /// Kind and permission after.
+    #[serde(default, skip_serializing_if = "FileMode::is_regular")]
+    pub mode_after: FileMode,
+}
+
+impl Landed {
+    /// The file before.
+    pub fn version_before(&self) -> Option<FileVersion> {
+        version(self.before.as_ref(), self.mode_before)
+    }
+
+    /// The file after.
+    pub fn version_after(&self) -> Option<FileVersion> {
+        version(self.after.as_ref(), self.mode_after)
+    }
+}
+
+fn version(blob: Option<&BlobId>, mode: FileMode) -> Option<FileVersion> {
+    let blob = blob?.clone();
+    Some(FileVersion { blob, mode })
 }
 
 /// One file of a proposal: a pair of versions, with who made it.

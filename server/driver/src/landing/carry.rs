@@ -247,9 +247,12 @@ impl Turn<'_> {
                 .transpose()?;
             Ok::<_, ErrorBody>(version.map(|version| version.blob))
         };
+        let mode = |content: &Option<Content>| content.as_ref().map(|c| c.mode).unwrap_or_default();
         Ok(Landed {
             before: blob(before)?,
             after: blob(after)?,
+            mode_before: mode(before),
+            mode_after: mode(after),
         })
     }
 
