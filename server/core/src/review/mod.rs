@@ -37,12 +37,14 @@
 
 mod key;
 mod later;
+mod ledger;
 mod provenance;
 mod shown;
 
 use std::{collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
 pub use later::{Later, Undone, later, undo};
+pub use ledger::{Carried, Made, Rewrite, Texts, resolution, still_there};
 pub use provenance::{Contribution, provenance};
 
 use crate::{

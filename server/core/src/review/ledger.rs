@@ -1,0 +1,395 @@
+//! Taking a move back, and making it again, hunk by hunk.
+//!
+//! A move changed up to three texts: the current one, the base and the proposed one. Which lines of
+//! each belong to which hunk is known exactly, for it is computed from the very texts the move was
+//! made from, and not guessed from a comparison of before and after. What has happened to a text
+//! since, be it typing or later moves, is merged with that: an undo is a merge in which one side is
+//! the text as it is now, and the other the text without the hunk.
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use claudecluster_core::review::{Made, Review, Texts};
+//!
+//! let before = Texts { base: "a\nb\nc\n", current: "a\nb\nc\n", proposed: "A\nb\nC\n" };
+//! let review = Review::new(before.base, before.current, before.proposed);
+//! let [first, second] = [review.hunks()[0].key, review.hunks()[1].key];
+//!
+//! // Both have landed, and something has been typed since.
+//! let landing = Made::accepted(before, &[first, second]).unwrap();
+//! let now = Texts { base: "A\nb\nC\n", current: "A\nb\nC\ntyped\n", proposed: before.proposed };
+//! let undo = landing.inverse().carry(now, &BTreeSet::from([first]));
+//! assert_eq!(undo.made.current.to(), "a\nb\nC\ntyped\n");
+//! assert_eq!(undo.made.base.to(), "a\nb\nC\n");
+//!
+//! // What is typed right beside the other hunk now touches it: it is left.
+//! let undo = landing.inverse().carry(now, &BTreeSet::from([second]));
+//! assert_eq!(undo.made.current.to(), now.current);
+//! assert_eq!(undo.left, BTreeSet::from([second]));
+//! ```
+
+use std::{collections::BTreeSet, ops::Range};
+
+use super::{HunkKey, HunkState, Review};
+use crate::{
+    diff::{Change, Lines, Purpose, diff},
+    merge::{Merge, RegionKind, Side},
+};
+
+/// The three texts of a file in review.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Texts<'a> {
+    /// What is decided already.
+    pub base: &'a str,
+    /// What is there.
+    pub current: &'a str,
+    /// What is proposed.
+    pub proposed: &'a str,
+}
+
+/// What one move makes of the three texts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// Of the base.
+    pub base: Rewrite,
+    /// Of the current text.
+    pub current: Rewrite,
+    /// Of the proposed text.
+    pub proposed: Rewrite,
+}
+
+/// A text and what it becomes, with the places in which the two differ, each a hunk's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rewrite {
+    from: String,
+    to: String,
+    /// In order, with an unchanged line between two of them.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Place {
+    change: Change,
+    hunk: HunkKey,
+}
+
+/// A move that was carried over to texts which have changed since.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carried {
+    /// What it makes of the texts as they are now.
+    pub made: Made,
+    /// Hunks that were left, in all three texts, because one of them has something else there now.
+    pub left: BTreeSet<HunkKey>,
+}
+
+impl Made {
+    /// What accepting hunks makes of the texts; `None` if one of them is not there or in conflict.
+    pub fn accepted(before: Texts<'_>, keys: &[HunkKey]) -> Option<Self> {
+        let review = Review::new(before.base, before.current, before.proposed);
+        let hunks = chosen(&review, keys)?;
+        let here = hunks.iter().filter(|hunk| hunk.state == HunkState::Clean);
+        let made = Self {
+            base: Rewrite::new(
+                before.base,
+                hunks
+                    .iter()
+                    .map(|hunk| (hunk.key, hunk.base.clone(), review.new_text(hunk))),
+            )?,
+            current: Rewrite::new(
+                before.current,
+                here.map(|hunk| (hunk.key, hunk.current.clone(), review.new_text(hunk))),
+            )?,
+            proposed: Rewrite::nothing(before.proposed),
+        };
+        let accepted = review.accept(keys);
+        let same = accepted.refused.is_empty()
+            && accepted.base == made.base.to
+            && accepted.current == made.current.to;
+        same.then_some(made)
+    }
+
+    /// What rejecting hunks makes of the texts; `None` if one of them is not there.
+    pub fn rejected(before: Texts<'_>, keys: &[HunkKey]) -> Option<Self> {
+        let review = Review::new(before.base, before.current, before.proposed);
+        let hunks = chosen(&review, keys)?;
+        Some(Self {
+            base: Rewrite::nothing(before.base),
+            current: Rewrite::nothing(before.current),
+            proposed: Rewrite::new(
+                before.proposed,
+                hunks
+                    .iter()
+                    .map(|hunk| (hunk.key, hunk.proposed.clone(), review.base_text(hunk))),
+            )?,
+        })
+    }
+
+    /// What putting `text` into the stretch of a hunk makes of the texts, see
+    /// [`Review::resolve`]; `None` if the hunk is not there. Whatever other hunks it decides, all of
+    /// it is this hunk's.
+    pub fn resolved(before: Texts<'_>, key: HunkKey, text: &str) -> Option<Self> {
+        let review = Review::new(before.base, before.current, before.proposed);
+        let region = review.region(review.hunk(key)?);
+        let resolved = review.resolve(key, text).ok()?;
+        let put = |before: &str, range: Range<u32>, after: &str| {
+            let text = put_there(before, &range, after)?;
+            Rewrite::new(before, [(key, range, text)])
+        };
+        Some(Self {
+            base: put(before.base, region.base, &resolved.base)?,
+            current: put(before.current, region.ours, &resolved.current)?,
+            proposed: put(before.proposed, region.theirs, &resolved.proposed)?,
+        })
+    }
+
+    /// From what it makes to what it was made from.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        Self {
+            base: self.base.inverse(),
+            current: self.current.inverse(),
+            proposed: self.proposed.inverse(),
+        }
+    }
+
+    /// Whether a hunk has a place in any of the texts.
+    pub fn touches(&self, key: HunkKey) -> bool {
+        [&self.base, &self.current, &self.proposed]
+            .iter()
+            .any(|rewrite| rewrite.touches(key))
+    }
+
+    /// The same for texts that have changed since, for the hunks that are `wanted`. A hunk is left in
+    /// all three texts where one of them has something else in its place, or right beside it.
+    pub fn carry(&self, now: Texts<'_>, wanted: &BTreeSet<HunkKey>) -> Carried {
+        let mut wanted = wanted.clone();
+        let mut left = BTreeSet::new();
+        loop {
+            let (base, in_base) = self.base.carry(now.base, &wanted);
+            let (current, in_current) = self.current.carry(now.current, &wanted);
+            let (proposed, in_proposed) = self.proposed.carry(now.proposed, &wanted);
+            let conflicts = [in_base, in_current, in_proposed].concat();
+            if conflicts.is_empty() {
+                let made = Self {
+                    base,
+                    current,
+                    proposed,
+                };
+                return Carried { made, left };
+            }
+            for key in conflicts {
+                wanted.remove(&key);
+                left.insert(key);
+            }
+        }
+    }
+}
+
+impl Rewrite {
+    /// The text before.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// The text after.
+    pub fn to(&self) -> &str {
+        &self.to
+    }
+
+    /// The lines of [`Rewrite::to`] that it put there, with the hunk they belong to.
+    pub fn written(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
+        let places = self.places.iter();
+        places.map(|place| (place.hunk, place.change.new.clone()))
+    }
+
+    /// Whether a hunk has a place in it.
+    pub fn touches(&self, key: HunkKey) -> bool {
+        self.places.iter().any(|place| place.hunk == key)
+    }
+
+    /// From one text to another, all of it one hunk's.
+    pub fn between(from: &str, to: &str, hunk: HunkKey) -> Self {
+        let changes = diff(&Lines::new(from), &Lines::new(to), Purpose::Merging);
+        Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            places: changes
+                .into_iter()
+                .map(|change| Place { change, hunk })
+                .collect(),
+        }
+    }
+
+    fn nothing(text: &str) -> Self {
+        Self {
+            from: text.to_owned(),
+            to: text.to_owned(),
+            places: Vec::new(),
+        }
+    }
+
+    /// Puts texts in the place of lines; in order. `None` where the result would not split into the
+    /// same lines again: a text without line ending before lines that follow.
+    fn new<'t>(
+        from: &str,
+        replacements: impl IntoIterator<Item = (HunkKey, Range<u32>, &'t str)>,
+    ) -> Option<Self> {
+        let lines = Lines::new(from);
+        let mut to = String::with_capacity(from.len());
+        let mut places = Vec::new();
+        let (mut done, mut written) = (0, 0);
+        for (hunk, old, text) in replacements {
+            if lines.get(&old) == text {
+                continue;
+            }
+            to.push_str(lines.get(&(done..old.start)));
+            written += old.start - done;
+            let new = written..written + Lines::new(text).len();
+            to.push_str(text);
+            (done, written) = (old.end, new.end);
+            let change = Change { old, new };
+            places.push(Place { change, hunk });
+        }
+        to.push_str(lines.get(&(done..lines.len())));
+        written += lines.len() - done;
+        (Lines::new(to.as_str()).len() == written).then(|| Self {
+            from: from.to_owned(),
+            to,
+            places,
+        })
+    }
+
+    #[must_use]
+    fn inverse(&self) -> Self {
+        let turned = |place: &Place| Place {
+            change: Change {
+                old: place.change.new.clone(),
+                new: place.change.old.clone(),
+            },
+            hunk: place.hunk,
+        };
+        Self {
+            from: self.to.clone(),
+            to: self.from.clone(),
+            places: self.places.iter().map(turned).collect(),
+        }
+    }
+
+    /// Only what some hunks change.
+    fn only(&self, wanted: &BTreeSet<HunkKey>) -> Option<Self> {
+        let lines = Lines::new(self.to.as_str());
+        let places = self.places.iter();
+        let places = places.filter(|place| wanted.contains(&place.hunk));
+        let places = places.map(|place| {
+            let change = &place.change;
+            (place.hunk, change.old.clone(), lines.get(&change.new))
+        });
+        Self::new(&self.from, places)
+    }
+
+    /// The same for a text that has changed since, and the hunks that conflict with it. What the text
+    /// has already is no place of the result.
+    fn carry(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
+        let refuse = || (Self::nothing(now), wanted.iter().copied().collect());
+        let Some(own) = self.only(wanted) else {
+            return refuse();
+        };
+        if own.from == now || own.places.is_empty() {
+            let own = if own.from == now {
+                own
+            } else {
+                Self::nothing(now)
+            };
+            return (own, Vec::new());
+        }
+        let (from, here, to) = (
+            Lines::new(own.from.as_str()),
+            Lines::new(now),
+            Lines::new(own.to.as_str()),
+        );
+        let since = diff(&from, &here, Purpose::Merging);
+        let changes = own.places.iter().map(|place| place.change.clone());
+        let merge = Merge::with_changes(from, here, to, &since, changes.collect());
+        let mut conflicts = Vec::new();
+        let mut replacements = Vec::new();
+        for region in merge.regions() {
+            let hunks = &own.places[region.their_changes.clone()];
+            match region.kind {
+                RegionKind::Conflict => conflicts.extend(hunks.iter().map(|place| place.hunk)),
+                RegionKind::Theirs => {
+                    let text = merge.text_of(region, Side::Theirs);
+                    replacements.push((hunks[0].hunk, region.ours.clone(), text));
+                }
+                RegionKind::Unchanged | RegionKind::Ours | RegionKind::Both => {}
+            }
+        }
+        if !conflicts.is_empty() {
+            return (Self::nothing(now), conflicts);
+        }
+        match Self::new(now, replacements) {
+            Some(made) => (made, conflicts),
+            None => refuse(),
+        }
+    }
+}
+
+/// The hunks with these keys in the order of their lines, if all are there.
+fn chosen<'r>(review: &'r Review<'_>, keys: &[HunkKey]) -> Option<Vec<&'r super::Hunk>> {
+    let asked: BTreeSet<HunkKey> = keys.iter().copied().collect();
+    let hunks = review.hunks().iter();
+    let found: Vec<_> = hunks.filter(|hunk| asked.contains(&hunk.key)).collect();
+    (found.len() == asked.len()).then_some(found)
+}
+
+/// The text that took the place of some lines, by what is around it before and after.
+fn put_there<'t>(before: &str, range: &Range<u32>, after: &'t str) -> Option<&'t str> {
+    let lines = Lines::new(before);
+    let bytes = lines.bytes(range);
+    let tail = before.len() - bytes.end;
+    after.get(bytes.start..after.len().checked_sub(tail)?)
+}
+
+/// The text that resolving a hunk put into the base, found again from the base after it.
+pub fn resolution<'t>(before: Texts<'_>, key: HunkKey, base_after: &'t str) -> Option<&'t str> {
+    let review = Review::new(before.base, before.current, before.proposed);
+    let region = review.region(review.hunk(key)?);
+    put_there(before.base, &region.base, base_after)
+}
+
+/// Lines of `now` that stand there as `rewrite` put them, with the hunk they belong to.
+pub fn still_there(rewrite: &Rewrite, now: &str) -> Vec<(HunkKey, Range<u32>)> {
+    let (then, here) = (Lines::new(rewrite.to.as_str()), Lines::new(now));
+    let since = diff(&then, &here, Purpose::Merging);
+    let mut found = Vec::new();
+    for (hunk, lines) in rewrite.written() {
+        let mut from = lines.start;
+        let mut shift = 0i64;
+        for change in &since {
+            if change.old.end <= lines.start {
+                shift = i64::from(change.new.end) - i64::from(change.old.end);
+                continue;
+            }
+            if change.old.start >= lines.end {
+                break;
+            }
+            push_moved(&mut found, hunk, from..change.old.start, shift);
+            from = change.old.end;
+            shift = i64::from(change.new.end) - i64::from(change.old.end);
+        }
+        push_moved(&mut found, hunk, from..lines.end, shift);
+    }
+    found
+}
+
+fn push_moved(
+    found: &mut Vec<(HunkKey, Range<u32>)>,
+    hunk: HunkKey,
+    lines: Range<u32>,
+    shift: i64,
+) {
+    let moved = |line: u32| u32::try_from(i64::from(line) + shift).ok();
+    if lines.start < lines.end
+        && let (Some(start), Some(end)) = (moved(lines.start), moved(lines.end))
+    {
+        found.push((hunk, start..end));
+    }
+}
