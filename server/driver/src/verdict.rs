@@ -9,6 +9,7 @@ use claudecluster_protocol::{
     ErrorBody, HunkId,
     api::Decision,
     change::{HeldReason, HunkStatus},
+    event::Verdict,
 };
 use claudecluster_worker::changes::Content;
 
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) struct Change {
     /// Which entry of the file: an alternative's verdict may move the merged one beneath it.
     pub(crate) entry: u32,
+    /// What happens to the hunks: a decision may come to different verdicts on different entries.
+    pub(crate) verdict: Verdict,
     /// The hunks it is about.
     pub(crate) hunks: Vec<HunkId>,
     /// What of them the text has to hold for the verdict to be carried out.
@@ -120,7 +123,7 @@ pub(crate) fn accept(
 
 /// The entry and the file with these hunks in.
 fn accepted(entry: &FileEntry, versions: &Versions, hunks: &[Pending]) -> Change {
-    let mut change = unchanged(entry, versions, hunks);
+    let mut change = unchanged(Verdict::Accept, entry, versions, hunks);
     if hunks.iter().any(|pending| pending.part == Part::Whole) {
         change.current.clone_from(&versions.proposed);
         change.base.clone_from(&versions.proposed);
@@ -244,7 +247,7 @@ pub(crate) fn reject(
     if found.is_empty() {
         return Ok(Verdicts::default());
     }
-    let mut change = unchanged(entry, versions, &found);
+    let mut change = unchanged(Verdict::Reject, entry, versions, &found);
     if found.iter().any(|pending| pending.part == Part::Whole) {
         change.proposed.clone_from(&versions.base);
     } else {
@@ -286,9 +289,15 @@ pub(crate) fn has_landed(versions: &Versions, parts: &[Part]) -> bool {
     }
 }
 
-fn unchanged(entry: &FileEntry, versions: &Versions, hunks: &[Pending]) -> Change {
+fn unchanged(
+    verdict: Verdict,
+    entry: &FileEntry,
+    versions: &Versions,
+    hunks: &[Pending],
+) -> Change {
     Change {
         entry: entry.file.entry,
+        verdict,
         hunks: hunks
             .iter()
             .map(|pending| pending.view.id.clone())

@@ -269,7 +269,7 @@ impl Turn<'_> {
         for (index, change) in changes.iter().enumerate() {
             let last = index + 1 == changes.len();
             let after = if last { observed } else { &change.current };
-            let landed = match self.decision.verdict {
+            let landed = match change.verdict {
                 Verdict::Reject => None,
                 _ => Some(self.landed(before, after)?),
             };
@@ -294,7 +294,7 @@ impl Turn<'_> {
         Ok(EventBody::Reviewed {
             path: entry.file.path.clone(),
             entry: change.entry,
-            verdict: self.decision.verdict,
+            verdict: change.verdict,
             hunks: change.hunks.clone(),
             base: version(&change.base)?,
             proposed: version(&change.proposed)?,

@@ -4,7 +4,9 @@ use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Move},
     review,
 };
-use claudecluster_protocol::{BlobId, ErrorBody, api::Decision, change::FileVersion};
+use claudecluster_protocol::{
+    BlobId, ErrorBody, api::Decision, change::FileVersion, event::Verdict,
+};
 use claudecluster_worker::changes::Content;
 
 use crate::{
@@ -37,6 +39,7 @@ pub(super) fn undo(
         current.clone_from(&target);
         verdicts.changes.push(Change {
             entry: entry.file.entry,
+            verdict: Verdict::Undo,
             hunks,
             parts: Vec::new(),
             current: target,
