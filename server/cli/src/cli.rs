@@ -1,6 +1,6 @@
 //! The command line: what can be said, and nothing of what it does.
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use claudecluster_protocol::{GoalId, HunkId, Span, TaskId, Usd, plan::AgentName};
@@ -56,13 +56,17 @@ pub(crate) enum Command {
     /// Print what the workers of a goal did and said
     Logs(LogsArgs),
     /// Print the pending changes of a goal as a unified diff
-    Diff(GoalArg),
+    Diff(DiffArgs),
     /// Land what is clean of a goal's changes
-    Accept(DecideArgs),
-    /// Take changes of a goal back
+    Accept(Selection),
+    /// Take changes of a goal back before they land
     Reject(RejectArgs),
-    /// Restore what was there before a goal's changes landed
-    Undo(DecideArgs),
+    /// Restore what was there before a goal's changes landed, keeping what was typed since
+    Undo(Selection),
+    /// Land again what was undone
+    Redo(Selection),
+    /// Say what becomes of a conflict
+    Resolve(ResolveArgs),
     /// Stop a goal
     Cancel(GoalArg),
     /// Try the failed tasks of a goal again
@@ -162,10 +166,37 @@ pub(crate) struct LogsArgs {
     pub(crate) raw: bool,
 }
 
-#[derive(Clone, Debug, Args)]
-pub(crate) struct DecideArgs {
-    /// The goal
+/// A goal, or one hunk of it: the identifier of a hunk names its goal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Target {
     pub(crate) goal: GoalId,
+    pub(crate) hunk: Option<HunkId>,
+}
+
+impl FromStr for Target {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let hunk = HunkId::new(text);
+        Ok(match hunk.goal() {
+            Some(goal) => Self {
+                goal,
+                hunk: Some(hunk),
+            },
+            None => Self {
+                goal: GoalId::new(text),
+                hunk: None,
+            },
+        })
+    }
+}
+
+/// Which of a goal's hunks.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Selection {
+    /// The goal, such as g1, or one hunk of it, such as g1.4f2a90c1d0
+    #[arg(value_name = "GOAL|HUNK")]
+    pub(crate) target: Target,
     /// Only what this task made
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<TaskId>,
@@ -178,12 +209,62 @@ pub(crate) struct DecideArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    pub(crate) what: Selection,
+    /// Show what conflicts instead: both sides, and who wrote them
+    #[arg(long)]
+    pub(crate) conflicts: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RejectArgs {
     #[command(flatten)]
-    pub(crate) what: DecideArgs,
+    pub(crate) what: Selection,
+    /// Why; the task that made it gets to repair it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Do not give it back to the task
+    #[arg(long)]
+    pub(crate) no_repair: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResolveArgs {
+    /// The conflict, such as g1.4f2a90c1d0; `diff GOAL --conflicts` lists them
+    pub(crate) hunk: HunkId,
+    #[command(flatten)]
+    pub(crate) how: How,
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+}
+
+/// What becomes of a conflict: exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct How {
+    /// What is there now stays
+    #[arg(long)]
+    pub(crate) mine: bool,
+    /// What is proposed takes its place
+    #[arg(long)]
+    pub(crate) theirs: bool,
+    /// What is there now, then what is proposed
+    #[arg(long)]
+    pub(crate) both: bool,
+    /// Both between conflict markers in the file, to be edited there
+    #[arg(long)]
+    pub(crate) markers: bool,
+    /// The lines in this file; `-` for stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) text: Option<PathBuf>,
+    /// Edit both sides in $EDITOR
+    #[arg(long)]
+    pub(crate) edit: bool,
+    /// A task that sees what both sides wanted finds the text
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Debug, Args)]
@@ -289,6 +370,35 @@ mod tests {
     #[test]
     fn the_tree_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_hunk_names_its_goal() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["claudecluster"], args].concat());
+        let Command::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
+            panic!("not undo")
+        };
+        assert_eq!(undo.target.goal, GoalId::new("g12"));
+        assert_eq!(undo.target.hunk, Some(HunkId::new("g12.4f2a90c1d0")));
+        let Command::Accept(accept) = parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
+        else {
+            panic!("not accept")
+        };
+        assert_eq!(accept.target.hunk, None);
+        assert_eq!(accept.hunk, Some(HunkId::new("g1.0")));
+    }
+
+    #[test]
+    fn a_conflict_is_resolved_in_exactly_one_way() {
+        let parse = |args: &[&str]| {
+            Cli::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
+        };
+        assert!(parse(&["--mine", "--reason", "it is right"]).is_ok());
+        assert!(parse(&["--text", "-"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--reason", "it is right"]).is_err());
+        assert!(parse(&["--mine", "--theirs"]).is_err());
+        assert!(parse(&["--edit", "--text", "a.txt"]).is_err());
     }
 
     #[test]

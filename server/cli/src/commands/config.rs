@@ -5,14 +5,13 @@ use std::{
     io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use claudecluster_driver::Settings;
 use claudecluster_protocol::ErrorBody;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, editor};
 use crate::{
     cli::ConfigAction,
     config::{
@@ -153,28 +152,7 @@ fn edit(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
             "# Settings of ClaudeCluster. `claudecluster config list` shows every key.\n",
         )?;
     }
-    let editor = ["VISUAL", "EDITOR"]
-        .into_iter()
-        .find_map(|name| {
-            std::env::var(name)
-                .ok()
-                .filter(|editor| !editor.trim().is_empty())
-        })
-        .unwrap_or_else(|| "vi".to_owned());
-    // Editors are named with their options: `code --wait`.
-    let mut words = editor.split_whitespace();
-    let status = Command::new(words.next().unwrap_or("vi"))
-        .args(words)
-        .arg(file)
-        .status()
-        .map_err(|e| {
-            ErrorBody::environment(format!("cannot start the editor {editor:?}: {e}"))
-                .hint("set EDITOR")
-        })?;
-    if !status.success() {
-        let error = ErrorBody::environment(format!("the editor {editor:?} ended with {status}"));
-        return Err(error.into());
-    }
+    editor::edit(file)?;
     check(cx, sources)
 }
 

@@ -13,13 +13,13 @@ use claudecluster_driver::{Settings, worker::agent::claude_code::Detection};
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span,
-    api::{Answer, Call},
+    api::Answer,
     event::Verdict,
     goal::{EnvVar, GoalView, SandboxKind},
     plan::AgentName,
 };
 
-use super::{Context, decide, diff, run as run_command, show, summary};
+use super::{Context, decide, diff, run as run_command, selection::Selection, show, summary};
 use crate::{
     cli::DemoArgs,
     client::{Client, unexpected},
@@ -211,14 +211,12 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
     heading(ui, "The merged proposal")?;
     summary::pending(ui, client, view).await?;
     ui.line("")?;
-    let wanted = Call::Diff {
-        goal_id: view.summary.id.clone(),
-        task_id: None,
-        path: None,
-        hunk_id: None,
-    };
-    match client.call(wanted).await? {
-        Answer::Diff { diff, .. } => diff::print(ui, &diff),
+    let all = Selection::all(view.summary.id.clone());
+    match client.call(all.diff()).await? {
+        Answer::Diff { diff, .. } => {
+            let hunks = all.hunks(client).await?;
+            diff::print(ui, &diff, &hunks)
+        }
         other => Err(unexpected(&other).into()),
     }
 }
@@ -226,8 +224,9 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
 /// Accepts everything and runs the project's own test, in the project itself this time.
 async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Outcome<Exit> {
     heading(ui, "Landing")?;
-    let report = decide::accept_all(client, goal).await?;
-    for line in decide::lines(&report, Verdict::Accept, goal) {
+    let everything = Selection::all(goal.clone()).decision(Verdict::Accept);
+    let report = decide::send(client, everything.clone()).await?;
+    for line in decide::lines(&report, &everything) {
         ui.line(line.styled())?;
     }
     let exit = decide::status(&report);

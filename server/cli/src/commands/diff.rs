@@ -1,68 +1,364 @@
 //! `claudecluster diff`
 
+use std::io::{self, Write};
+
 use claudecluster_protocol::{
-    GoalId,
-    api::{Answer, Call},
+    api::Answer,
+    change::{HunkStatus, HunkView, Word, WordKind},
     path::bytes_of_text,
 };
+use serde_json::json;
 
-use super::Context;
+use super::{
+    Context, conflicts,
+    selection::Selection,
+    summary::{held, holds},
+};
 use crate::{
+    cli::DiffArgs,
     client::unexpected,
     failure::{Exit, Outcome},
     ui::{
         Ui,
-        text::{self, BOLD, CYAN, GREEN, PLAIN, RED, YELLOW},
+        text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW},
     },
 };
 
-pub(super) async fn run(cx: &mut Context, goal_id: GoalId) -> Outcome<Exit> {
-    let wanted = Call::Diff {
-        goal_id,
-        task_id: None,
-        path: None,
-        hunk_id: None,
-    };
-    match cx.client()?.call(wanted).await? {
-        Answer::Diff { diff, omitted } if cx.ui.json => {
-            cx.ui
-                .json(&serde_json::json!({"diff": diff, "omitted": omitted}))?;
-        }
-        Answer::Diff { diff, omitted } => {
-            print(&mut cx.ui, &diff)?;
-            for line in omitted {
-                // Not on stdout: `git apply` reads that.
-                let line = text::one_line(&line);
-                let _ = std::io::Write::write_fmt(
-                    &mut std::io::stderr(),
-                    format_args!("not in the diff: {line}\n"),
-                );
-            }
-        }
+pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
+    let client = cx.client()?;
+    let selection = Selection::of(&client, args.what).await?;
+    if args.conflicts {
+        return conflicts::run(cx, &client, &selection).await;
+    }
+    let (diff, omitted) = match client.call(selection.diff()).await? {
+        Answer::Diff { diff, omitted } => (diff, omitted),
         other => return Err(unexpected(&other).into()),
+    };
+    let hunks = selection.hunks(&client).await?;
+    if cx.ui.json {
+        let all = json!({"diff": diff, "omitted": omitted, "hunks": hunks});
+        cx.ui.json(&all)?;
+        return Ok(Exit::Done);
+    }
+    print(&mut cx.ui, &diff, &hunks)?;
+    // Not on stdout: `git apply` reads that.
+    for line in omitted {
+        aside(format_args!("not in the diff: {}", text::one_line(&line)));
+    }
+    if !cx.ui.quiet {
+        notes(&hunks);
     }
     Ok(Exit::Done)
 }
 
-/// Prints a diff: for people in colour and safe to look at, for programs byte by byte.
-pub(super) fn print(ui: &mut Ui, diff: &str) -> Outcome<()> {
+/// What whoever reads the diff has to know beside it.
+fn notes(hunks: &[HunkView]) {
+    let Some(goal) = hunks.first().and_then(|hunk| hunk.id.goal()) else {
+        return;
+    };
+    let mut paths: Vec<_> = hunks
+        .iter()
+        .filter(|hunk| !hunk.held.is_empty())
+        .map(|hunk| (&hunk.path, &hunk.held))
+        .collect();
+    paths.dedup();
+    for (path, reasons) in paths {
+        let path = text::one_line(&path.display());
+        let why = held(reasons);
+        aside(format_args!(
+            "kept apart: {path}: {why} (claudecluster accept {goal} --file {path})"
+        ));
+    }
+    if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
+        aside(format_args!(
+            "both sides of what conflicts: claudecluster diff {goal} --conflicts"
+        ));
+    }
+}
+
+fn aside(line: std::fmt::Arguments<'_>) {
+    // Where nobody reads it there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints a diff: for people in colour and safe to look at, for programs byte by byte. On a terminal
+/// the words that differ stand out and each place names its hunks.
+pub(super) fn print(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> Outcome<()> {
     if !ui.colors() {
         ui.bytes(&bytes_of_text(diff))?;
         return Ok(());
     }
-    for line in diff.split_terminator('\n') {
-        let style = match line.as_bytes() {
-            [b'd', b'i', b'f', b'f', b' ', ..]
-            | [b'+', b'+', b'+', b' ', ..]
-            | [b'-', b'-', b'-', b' ', ..] => BOLD,
-            [b'@', b'@', ..] => CYAN,
-            [b'+', ..] => GREEN,
-            [b'-', ..] => RED,
-            [b'\\', ..] => YELLOW,
-            _ => PLAIN,
-        };
-        let safe = text::safe(line.trim_end_matches('\r'));
-        ui.line(format!("{style}{safe}{style:#}"))?;
+    let hunks = if ui.terminal { hunks } else { &[] };
+    for line in painted(diff, hunks) {
+        ui.line(line)?;
     }
     Ok(())
+}
+
+/// The lines of a diff with styles.
+fn painted(diff: &str, hunks: &[HunkView]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut lines = diff.split_terminator('\n').peekable();
+    let mut file: Vec<&HunkView> = Vec::new();
+    let mut in_header = false;
+    while let Some(line) = lines.next() {
+        if line.starts_with("diff ") {
+            in_header = true;
+            file = of_file(line, hunks);
+            let whole: Vec<_> = file.iter().copied().filter(|hunk| hunk.whole).collect();
+            out.push(styled(BOLD, line) + &named(&whole));
+        } else if line.starts_with("@@ ") {
+            in_header = false;
+            out.push(styled(CYAN, line) + &named(&within(line, &file)));
+        } else if in_header {
+            let header = line.starts_with("--- ") || line.starts_with("+++ ");
+            out.push(styled(if header { BOLD } else { PLAIN }, line));
+        } else if line.starts_with(['-', '+']) {
+            let mut run = vec![line];
+            while let Some(next) = lines.next_if(|next| next.starts_with(['-', '+', '\\'])) {
+                run.push(next);
+            }
+            out.extend(changed(&run, &file));
+        } else {
+            out.push(plain(line));
+        }
+    }
+    out
+}
+
+fn styled(style: anstyle::Style, line: &str) -> String {
+    let safe = text::safe(line.trim_end_matches('\r'));
+    format!("{style}{safe}{style:#}")
+}
+
+fn plain(line: &str) -> String {
+    let style = match line.as_bytes().first() {
+        Some(b'+') => GREEN,
+        Some(b'-') => RED,
+        Some(b'\\') => YELLOW,
+        _ => PLAIN,
+    };
+    styled(style, line)
+}
+
+/// The hunks of the file that a diff's first line names. Names that had to be quoted name none.
+fn of_file<'a>(line: &str, hunks: &'a [HunkView]) -> Vec<&'a HunkView> {
+    hunks
+        .iter()
+        .filter(|hunk| {
+            let old = hunk.from.as_ref().unwrap_or(&hunk.path);
+            line == format!("diff --git a/{} b/{}", old.as_str(), hunk.path.as_str())
+        })
+        .collect()
+}
+
+/// The hunks within the lines that a `@@` line covers.
+fn within<'a>(line: &str, file: &[&'a HunkView]) -> Vec<&'a HunkView> {
+    let range = line.strip_prefix("@@ -").and_then(|rest| {
+        let (first, count) = rest.split(' ').next()?.split_once(',')?;
+        Some((first.parse::<u32>().ok()?, count.parse::<u32>().ok()?))
+    });
+    let Some((first, count)) = range else {
+        return Vec::new();
+    };
+    // Lines count from 1 there, and an empty range is named by the line before it.
+    let start = if count == 0 { first } else { first - 1 };
+    file.iter()
+        .copied()
+        .filter(|hunk| {
+            !hunk.whole && start <= hunk.start_line && hunk.end_line <= start.saturating_add(count)
+        })
+        .collect()
+}
+
+/// What hunks are called, and why they are kept apart.
+fn named(hunks: &[&HunkView]) -> String {
+    let names = hunks.iter().map(|hunk| {
+        let id = text::one_line(hunk.id.as_str());
+        if holds(hunk) {
+            format!("  {DIM}{id}{DIM:#} {YELLOW}{}{YELLOW:#}", held(&hunk.held))
+        } else {
+            format!("  {DIM}{id}{DIM:#}")
+        }
+    });
+    names.collect()
+}
+
+/// A run of removed and added lines, with the words that differ where its hunk has them.
+fn changed(run: &[&str], file: &[&HunkView]) -> Vec<String> {
+    let side = |sign: char| -> Vec<&str> {
+        let lines = run.iter().filter_map(|line| line.strip_prefix(sign));
+        lines.map(|line| line.trim_end_matches('\r')).collect()
+    };
+    let (removed, added) = (side('-'), side('+'));
+    let is = |text: &str, lines: &[&str]| text.lines().eq(lines.iter().copied());
+    let words = file
+        .iter()
+        .filter(|hunk| is(&hunk.old_text, &removed) && is(&hunk.new_text, &added))
+        .map(|hunk| hunk.words.as_slice())
+        .find(|words| !words.is_empty());
+    let Some(words) = words else {
+        return run.iter().map(|line| plain(line)).collect();
+    };
+    let mut old = side_of(words, WordKind::Removed, RED).into_iter();
+    let mut new = side_of(words, WordKind::Added, GREEN).into_iter();
+    run.iter()
+        .map(|line| {
+            let refined = match line.as_bytes().first() {
+                Some(b'-') => old.next().map(|text| format!("{RED}-{RED:#}{text}")),
+                Some(b'+') => new.next().map(|text| format!("{GREEN}+{GREEN:#}{text}")),
+                _ => None,
+            };
+            refined.unwrap_or_else(|| plain(line))
+        })
+        .collect()
+}
+
+/// The lines of one side, its own words standing out.
+fn side_of(words: &[Word], own: WordKind, style: anstyle::Style) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in words {
+        let style = match word.kind {
+            WordKind::Same => style,
+            kind if kind == own => style.invert(),
+            _ => continue,
+        };
+        for (i, part) in word.text.split('\n').enumerate() {
+            if i > 0 {
+                lines.push(String::new());
+            }
+            let part = text::safe(part.trim_end_matches('\r'));
+            if let (false, Some(line)) = (part.is_empty(), lines.last_mut()) {
+                line.push_str(&format!("{style}{part}{style:#}"));
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::{
+        HunkId, RelPath,
+        change::{ChangeKind, HeldReason},
+    };
+    use expect_test::expect;
+
+    use super::*;
+
+    fn word(kind: WordKind, text: &str) -> Word {
+        Word {
+            kind,
+            text: text.to_owned(),
+        }
+    }
+
+    fn hunk(id: &str, line: u32, old: &str, new: &str) -> HunkView {
+        let lines = u32::try_from(old.lines().count()).unwrap();
+        HunkView {
+            id: HunkId::new(id),
+            path: RelPath::new("a.rs").unwrap(),
+            kind: ChangeKind::Modify,
+            from: None,
+            whole: false,
+            status: HunkStatus::Clean,
+            held: Vec::new(),
+            start_line: line,
+            end_line: line + lines,
+            old_text: old.to_owned(),
+            new_text: new.to_owned(),
+            words: Vec::new(),
+            conflict: None,
+            provenance: Vec::new(),
+        }
+    }
+
+    /// Styles as something to read: `[words that stand out]`, `{what is dimmed}`.
+    fn shown(diff: &str, hunks: &[HunkView]) -> String {
+        let mut text = painted(diff, hunks).join("\n") + "\n";
+        for (style, open, close) in [
+            (RED.invert(), "[", "]"),
+            (GREEN.invert(), "[", "]"),
+            (DIM, "{", "}"),
+        ] {
+            let (start, end) = (style.render().to_string(), style.render_reset().to_string());
+            while let Some(at) = text.find(&start) {
+                let rest = text[at + start.len()..].replacen(&end, close, 1);
+                text = format!("{}{open}{rest}", &text[..at]);
+            }
+        }
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn a_diff_names_its_hunks_and_shows_the_words() {
+        let diff = "\
+diff --git a/a.rs b/a.rs
+--- a/a.rs
++++ b/a.rs
+@@ -1,3 +1,3 @@
+ one
+-let two = 2;
++let deux = 2;
+ three
+@@ -40,2 +40,3 @@
+ forty
+-no end
+\\ No newline at end of file
++an end
++--- no header
+";
+        let mut first = hunk("g1.aa", 1, "let two = 2;\n", "let deux = 2;\n");
+        first.words = vec![
+            word(WordKind::Same, "let "),
+            word(WordKind::Removed, "two"),
+            word(WordKind::Added, "deux"),
+            word(WordKind::Same, " = 2;\n"),
+        ];
+        let mut second = hunk("g1.bb", 40, "no end", "an end\n--- no header\n");
+        second.held = vec![HeldReason::OutOfScope];
+        second.words = vec![
+            word(WordKind::Removed, "no"),
+            word(WordKind::Added, "an"),
+            word(WordKind::Same, " end"),
+            word(WordKind::Added, "\n--- no header\n"),
+        ];
+        expect![[r#"
+            diff --git a/a.rs b/a.rs
+            --- a/a.rs
+            +++ b/a.rs
+            @@ -1,3 +1,3 @@  {g1.aa}
+             one
+            -let [two] = 2;
+            +let [deux] = 2;
+             three
+            @@ -40,2 +40,3 @@  {g1.bb} outside the scope
+             forty
+            -[no] end
+            \ No newline at end of file
+            +[an] end
+            +[--- no header]
+        "#]]
+        .assert_eq(&shown(diff, &[first, second]));
+    }
+
+    #[test]
+    fn a_whole_file_is_named_in_its_first_line() {
+        let diff = "\
+diff --git a/old.rs b/a.rs
+similarity index 90%
+rename from old.rs
+rename to a.rs
+";
+        let mut moved = hunk("g1.cc", 0, "", "");
+        moved.whole = true;
+        moved.from = Some(RelPath::new("old.rs").unwrap());
+        expect![[r#"
+            diff --git a/old.rs b/a.rs  {g1.cc}
+            similarity index 90%
+            rename from old.rs
+            rename to a.rs
+        "#]]
+        .assert_eq(&shown(diff, &[moved]));
+    }
 }

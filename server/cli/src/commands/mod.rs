@@ -3,15 +3,19 @@
 mod artifacts;
 mod completions;
 mod config;
+mod conflicts;
 mod daemon;
 mod decide;
 mod demo;
 mod diff;
 mod doctor;
+mod editor;
 mod goals;
 mod logs;
 mod lsp;
+mod resolve;
 mod run;
+mod selection;
 mod show;
 mod steer;
 mod summary;
@@ -78,10 +82,12 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
         Command::Show(args) => show::run(cx, &args.goal).await,
         Command::Watch(args) => watch::run(cx, args.goal).await,
         Command::Logs(args) => logs::run(cx, args).await,
-        Command::Diff(args) => diff::run(cx, args.goal).await,
+        Command::Diff(args) => diff::run(cx, args).await,
         Command::Accept(args) => decide::accept(cx, args).await,
         Command::Reject(args) => decide::reject(cx, args).await,
         Command::Undo(args) => decide::undo(cx, args).await,
+        Command::Redo(args) => decide::redo(cx, args).await,
+        Command::Resolve(args) => resolve::run(cx, args).await,
         Command::Cancel(args) => steer::cancel(cx, args.goal).await,
         Command::Retry(args) => steer::retry(cx, args).await,
         Command::Approve(args) => steer::approve(cx, args).await,

@@ -207,10 +207,16 @@ fn next(view: &GoalView) -> Option<String> {
         GoalState::AwaitingApproval => Some(format!(
             "run it: claudecluster approve {id}   stop it: claudecluster cancel {id}"
         )),
-        _ if open > 0 => Some(format!(
-            "look: claudecluster diff {id}   land: claudecluster accept {id}   \
-             take back: claudecluster reject {id}"
-        )),
+        _ if open > 0 => {
+            let conflicts = match goal.hunks.conflicts {
+                0 => String::new(),
+                _ => format!("   conflicts: claudecluster diff {id} --conflicts"),
+            };
+            Some(format!(
+                "look: claudecluster diff {id}   land: claudecluster accept {id}   \
+                 take back: claudecluster reject {id}{conflicts}"
+            ))
+        }
         GoalState::Landed if goal.hunks.landed > 0 => {
             Some(format!("take it back: claudecluster undo {id}"))
         }

@@ -2,24 +2,30 @@
 
 use claudecluster_protocol::{
     GoalId, Usd,
+    change::HunkView,
     goal::{AttemptView, GoalView, SandboxKind, TaskView},
 };
+use serde::Serialize;
 
-use super::{Context, summary};
+use super::{Context, selection::Selection, summary};
 use crate::{
     failure::{Exit, Outcome},
     ui::{
         Ui,
         render::{self, TreeItem, gate_line, goal_style, goal_words, task_mark},
-        text::{self, BOLD, DIM, Line, PLAIN, RED},
+        text::{self, BOLD, DIM, Line, PLAIN, RED, YELLOW},
     },
 };
 
 pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
     let client = cx.client()?;
     let view = client.goal(goal).await?;
+    let hunks = Selection::all(goal.clone()).hunks(&client).await?;
     if cx.ui.json {
-        cx.ui.json(&view)?;
+        cx.ui.json(&Shown {
+            view: &view,
+            changes: &hunks,
+        })?;
         return Ok(Exit::Done);
     }
     header(&mut cx.ui, &view)?;
@@ -33,8 +39,30 @@ pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
             indented(&mut cx.ui, &gate.output)?;
         }
     }
-    summary::pending(&mut cx.ui, &client, &view).await?;
+    changes(&mut cx.ui, &view, &hunks)?;
     Ok(Exit::Done)
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    view: &'a GoalView,
+    /// The pending hunks; the others are in `decided`.
+    changes: &'a [HunkView],
+}
+
+/// Every hunk with what became of it, and what can be done.
+fn changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> Outcome<()> {
+    let counts = summary::counts(&view.summary.hunks);
+    if counts.is_empty() {
+        return Ok(());
+    }
+    ui.line(Line::new().add(BOLD, counts).styled())?;
+    for line in summary::files(hunks, &view.decided, text::now()) {
+        ui.line(line.styled())?;
+    }
+    Ok(())
 }
 
 fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
@@ -108,6 +136,9 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
     if join {
         let after: Vec<&str> = task.depends_on.iter().map(AsRef::as_ref).collect();
         line.push(DIM, format!("  after {}", after.join(", ")));
+    }
+    if let Some(repair) = &task.repair {
+        line.push(YELLOW, format!("  {}", text::repair(repair)));
     }
     if !task.changed.is_empty() {
         let files: Vec<String> = task.changed.iter().map(|path| path.display()).collect();

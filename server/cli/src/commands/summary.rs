@@ -1,18 +1,18 @@
 //! The pending changes of a goal in a few lines: which files, how much, and who made them.
 
 use claudecluster_protocol::{
-    ChangeKind, RelPath,
-    api::{Answer, Call},
+    ChangeKind, RelPath, TaskId, Timestamp,
     change::{HeldReason, HunkStatus, HunkView},
-    goal::GoalView,
+    goal::{DecidedHunk, GoalView, HunkCounts, HunkFate},
 };
 
+use super::selection::Selection;
 use crate::{
-    client::{Client, unexpected},
+    client::Client,
     failure::Outcome,
     ui::{
         Ui,
-        text::{self, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+        text::{self, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
     },
 };
 
@@ -22,32 +22,146 @@ pub(super) async fn pending(ui: &mut Ui, client: &Client, view: &GoalView) -> Ou
     if counts.pending + counts.conflicts == 0 {
         return Ok(());
     }
-    let goal_id = Some(view.summary.id.clone());
-    let hunks = match client
-        .call(Call::Hunks {
-            goal_id,
-            path: None,
-        })
-        .await?
-    {
-        Answer::Hunks { hunks } => hunks,
-        other => return Err(unexpected(&other).into()),
-    };
-    for line in lines(&hunks) {
+    let all = Selection::all(view.summary.id.clone());
+    for line in lines(&all.hunks(client).await?) {
         ui.line(line.styled())?;
     }
     Ok(())
+}
+
+/// How many hunks came to what, in words; empty where there are none.
+pub(super) fn counts(counts: &HunkCounts) -> String {
+    let undone = match counts.undone {
+        0 => String::new(),
+        n => format!(" ({n} undone)"),
+    };
+    let parts = [
+        (counts.pending, "pending"),
+        (counts.conflicts, "in conflict"),
+        (counts.landed, "landed"),
+        (counts.rejected, "rejected"),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    parts.join(", ") + &undone
+}
+
+/// Every file with its hunks: what is pending, and what was decided about the others.
+pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp) -> Vec<Line> {
+    let mut paths: Vec<&RelPath> = Vec::new();
+    for path in hunks
+        .iter()
+        .map(|hunk| &hunk.path)
+        .chain(decided.iter().map(|hunk| &hunk.path))
+    {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    let width = width(&paths);
+    let mut lines = Vec::new();
+    for path in paths {
+        let open: Vec<&HunkView> = hunks.iter().filter(|hunk| hunk.path == *path).collect();
+        lines.push(if open.is_empty() {
+            Line::new().add(PLAIN, format!("  {}", path.display()))
+        } else {
+            file_line(path, &open, width)
+        });
+        let of_file: Vec<&DecidedHunk> = decided.iter().filter(|d| d.path == *path).collect();
+        lines.extend(open.iter().map(|hunk| hunk_line(hunk, &of_file)));
+        let over = of_file
+            .iter()
+            .filter(|decided| !open.iter().any(|hunk| hunk.id == decided.id));
+        lines.extend(over.map(|decided| decided_line(decided, now)));
+    }
+    lines
+}
+
+fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
+    let undone = decided
+        .iter()
+        .any(|decided| decided.id == hunk.id && decided.fate == HunkFate::Undone);
+    let (state, style) = match hunk.status {
+        HunkStatus::Conflict => ("conflict", YELLOW),
+        HunkStatus::Clean if undone => ("undone", CYAN),
+        HunkStatus::Clean => ("pending", CYAN),
+    };
+    let mut line = row(hunk.id.as_str(), state, style, &place(hunk));
+    if let Some(sides) = &hunk.conflict {
+        let with = match names(sides.mine_by.iter().map(|by| &by.task)) {
+            names if names.is_empty() => "your text".to_owned(),
+            names => names,
+        };
+        line.push(YELLOW, format!("  with {with}"));
+    }
+    by(&mut line, hunk.provenance.iter().map(|by| &by.task));
+    line
+}
+
+fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> Line {
+    let (state, style) = match hunk.fate {
+        HunkFate::Landed => ("landed", GREEN),
+        HunkFate::Resolved => ("resolved", GREEN),
+        HunkFate::Rejected => ("rejected", RED),
+        HunkFate::Undone => ("undone", YELLOW),
+    };
+    let mut line = row(hunk.id.as_str(), state, style, &text::ago(hunk.at, now));
+    by(&mut line, hunk.tasks.iter());
+    line
+}
+
+fn row(id: &str, state: &str, style: anstyle::Style, what: &str) -> Line {
+    Line::new()
+        .add(DIM, format!("    {id:<14}"))
+        .add(style, format!(" {state:<9}"))
+        .add(PLAIN, format!(" {what}"))
+}
+
+fn by<'a>(line: &mut Line, tasks: impl Iterator<Item = &'a TaskId>) {
+    let names = names(tasks);
+    if !names.is_empty() {
+        line.push(DIM, format!("  by {names}"));
+    }
+}
+
+/// Each task once, in the order they come.
+fn names<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for task in tasks {
+        if !names.contains(&task.as_str()) {
+            names.push(task.as_str());
+        }
+    }
+    names.join(", ")
+}
+
+/// Where a hunk is: its lines, or what happens to its file.
+pub(super) fn place(hunk: &HunkView) -> String {
+    match (hunk.kind, &hunk.from) {
+        (ChangeKind::Create, _) => "new file".to_owned(),
+        (ChangeKind::Delete, _) => "deleted".to_owned(),
+        (ChangeKind::Rename, Some(from)) => format!("was {}", from.display()),
+        (ChangeKind::Mode, _) => format!("now {}", hunk.new_text.trim_end()),
+        _ if hunk.whole => "whole file".to_owned(),
+        _ if hunk.end_line <= hunk.start_line => format!("before line {}", hunk.start_line + 1),
+        _ if hunk.end_line == hunk.start_line + 1 => format!("line {}", hunk.end_line),
+        _ => format!("lines {}–{}", hunk.start_line + 1, hunk.end_line),
+    }
+}
+
+/// Whether a hunk needs an explicit look.
+pub(super) fn holds(hunk: &HunkView) -> bool {
+    !hunk.held.is_empty()
 }
 
 /// One line a file.
 pub(super) fn lines(hunks: &[HunkView]) -> Vec<Line> {
     let mut files: Vec<&RelPath> = hunks.iter().map(|hunk| &hunk.path).collect();
     files.dedup();
-    let widest = files
-        .iter()
-        .map(|path| path.display().chars().count())
-        .max();
-    let width = widest.unwrap_or(0).min(48);
+    let width = width(&files);
     files
         .into_iter()
         .map(|path| {
@@ -57,9 +171,16 @@ pub(super) fn lines(hunks: &[HunkView]) -> Vec<Line> {
         .collect()
 }
 
+fn width(paths: &[&RelPath]) -> usize {
+    let widths = paths.iter().map(|path| path.display().chars().count());
+    widths.max().unwrap_or(0).min(48)
+}
+
 fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
-    let added: usize = hunks.iter().map(|hunk| hunk.new_text.lines().count()).sum();
-    let removed: usize = hunks.iter().map(|hunk| hunk.old_text.lines().count()).sum();
+    // The texts of a mode are its names, not lines of the file.
+    let texts = || hunks.iter().filter(|hunk| hunk.kind != ChangeKind::Mode);
+    let added: usize = texts().map(|hunk| hunk.new_text.lines().count()).sum();
+    let removed: usize = texts().map(|hunk| hunk.old_text.lines().count()).sum();
     let mut line = Line::new()
         .add(PLAIN, format!("  {:<width$} ", path.display()))
         .add(GREEN, format!(" {:>5}", format!("+{added}")))
@@ -73,16 +194,8 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
         Some((ChangeKind::Mode, _)) => line.push(DIM, "  mode"),
         _ => {}
     }
-    let mut makers: Vec<&str> = hunks
-        .iter()
-        .flat_map(|hunk| &hunk.provenance)
-        .map(|by| by.task.as_str())
-        .collect();
-    makers.sort_unstable();
-    makers.dedup();
-    if !makers.is_empty() {
-        line.push(DIM, format!("  by {}", makers.join(", ")));
-    }
+    let makers = hunks.iter().flat_map(|hunk| &hunk.provenance);
+    by(&mut line, makers.map(|by| &by.task));
     let conflicts = hunks
         .iter()
         .filter(|hunk| hunk.status == HunkStatus::Conflict)
@@ -90,29 +203,34 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
     if conflicts > 0 {
         line.push(YELLOW, format!("  {}", text::count(conflicts, "conflict")));
     }
-    let mut held: Vec<HeldReason> = hunks.iter().flat_map(|hunk| hunk.held.clone()).collect();
-    held.sort_unstable();
-    held.dedup();
-    for reason in held {
-        line.push(YELLOW, format!("  {}", self::held(reason)));
+    let mut reasons: Vec<HeldReason> = hunks.iter().flat_map(|hunk| hunk.held.clone()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    if !reasons.is_empty() {
+        line.push(YELLOW, format!("  {}", held(&reasons)));
     }
     line
 }
 
 /// Why a change needs an explicit look, in a few words.
-fn held(reason: HeldReason) -> &'static str {
-    match reason {
+pub(super) fn held(reasons: &[HeldReason]) -> String {
+    let words = reasons.iter().map(|reason| match reason {
         HeldReason::OutOfScope => "outside the scope",
         HeldReason::SelfArming => "can make tools run code",
-        HeldReason::Partial => "partial",
-        HeldReason::GateFailed => "gate failed",
-    }
+        HeldReason::Partial => "its task did not succeed",
+        HeldReason::GateFailed => "a gate failed",
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use claudecluster_protocol::{AttemptId, HunkId, change::Provenance};
+    use claudecluster_protocol::{
+        AttemptId, HunkId,
+        change::{ConflictView, Provenance},
+    };
+    use expect_test::expect;
 
     fn hunk(path: &str, old: &str, new: &str, task: &str) -> HunkView {
         HunkView {
@@ -155,6 +273,61 @@ mod tests {
                 "  src/a.rs     +3    -1  by api, docs",
                 "  b.rs         +1    -1  by fmt  1 conflict  outside the scope",
             ]
+        );
+    }
+
+    #[test]
+    fn every_hunk_of_a_file_with_what_became_of_it() {
+        let mut clash = hunk("src/a.rs", "a\nb\n", "c\n", "api");
+        clash.id = HunkId::new("g1.1111111111");
+        clash.status = HunkStatus::Conflict;
+        clash.end_line = 2;
+        clash.conflict = Some(ConflictView {
+            base: "x\n".to_owned(),
+            mine: "a\nb\n".to_owned(),
+            theirs: "c\n".to_owned(),
+            mine_by: Vec::new(),
+        });
+        let mut again = hunk("src/a.rs", "d\n", "e\n", "docs");
+        again.id = HunkId::new("g1.2222222222");
+        let mut script = hunk("run.sh", "", "", "api");
+        (script.id, script.kind) = (HunkId::new("g1.3333333333"), ChangeKind::Mode);
+        (script.whole, script.new_text) = (true, "executable".to_owned());
+        let decided = |id: &str, path: &str, fate| DecidedHunk {
+            id: HunkId::new(id),
+            path: RelPath::new(path).unwrap(),
+            fate,
+            tasks: vec!["api".into()],
+            at: Timestamp(60_000),
+        };
+        let decided = [
+            decided("g1.2222222222", "src/a.rs", HunkFate::Undone),
+            decided("g1.4444444444", "src/a.rs", HunkFate::Rejected),
+            decided("g1.5555555555", "b.rs", HunkFate::Landed),
+        ];
+        let lines = files(&[clash, again, script], &decided, Timestamp(180_000));
+        let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
+        expect![[r#"
+              src/a.rs     +2    -3  by api, docs  1 conflict
+                g1.1111111111  conflict  lines 1–2  with your text  by api
+                g1.2222222222  undone    line 1  by docs
+                g1.4444444444  rejected  2m ago  by api
+              run.sh       +0    -0  mode  by api
+                g1.3333333333  pending   now executable  by api
+              b.rs
+                g1.5555555555  landed    2m ago  by api
+        "#]]
+        .assert_eq(&shown);
+        let counted = HunkCounts {
+            pending: 2,
+            conflicts: 1,
+            landed: 1,
+            rejected: 1,
+            undone: 1,
+        };
+        assert_eq!(
+            counts(&counted),
+            "2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)"
         );
     }
 }

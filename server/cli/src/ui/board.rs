@@ -38,6 +38,8 @@ pub(crate) struct Row {
     pub(crate) id: TaskId,
     pub(crate) title: String,
     pub(crate) depends_on: Vec<TaskId>,
+    /// For a task that was added to repair others: those.
+    pub(crate) repairs: Vec<TaskId>,
     pub(crate) state: TaskState,
     pub(crate) attempts: u32,
     pub(crate) started: Option<Timestamp>,
@@ -58,6 +60,7 @@ impl Row {
             id: task.id.clone(),
             title: task.label().to_owned(),
             depends_on: task.depends_on.clone(),
+            repairs: Vec::new(),
             state: TaskState::Waiting,
             attempts: 0,
             started: None,
@@ -143,7 +146,10 @@ impl Board {
                 self.set_plan(plan);
             }
             EventBody::PlanApproved { plan: Some(plan) } => self.set_plan(plan),
-            EventBody::TaskAdded { task, .. } => self.rows.push(Row::new(task)),
+            EventBody::TaskAdded { task, repair } => self.rows.push(Row {
+                repairs: repair.of.clone(),
+                ..Row::new(task)
+            }),
             EventBody::Proposed { files } => self.files = files.len(),
             EventBody::Gated { results } => self.gates.clone_from(results),
             EventBody::Applied { failed, .. } => self.not_landed.clone_from(failed),

@@ -19,6 +19,8 @@ pub(crate) struct Ui {
     out: AutoStream<io::Stdout>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    /// Whether stdout is a terminal.
+    pub(crate) terminal: bool,
     /// Whether a person is looking: stdout is a terminal that can move its cursor.
     pub(crate) live: bool,
 }
@@ -32,11 +34,13 @@ impl Ui {
             Color::Never => ColorChoice::Never,
         };
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let terminal = io::stdout().is_terminal();
         Self {
             out: AutoStream::new(io::stdout(), choice),
             json: global.json,
             quiet: global.quiet,
-            live: io::stdout().is_terminal() && !dumb && !global.json && !global.quiet,
+            terminal,
+            live: terminal && !dumb && !global.json && !global.quiet,
         }
     }
 

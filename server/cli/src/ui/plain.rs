@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     EventBody, TaskId,
-    event::{Activity, AgentEvent, Event, RepairCause, StreamItem, Verdict},
+    event::{Activity, AgentEvent, Event, StreamItem, Verdict},
 };
 
 use super::{
@@ -37,21 +37,14 @@ fn event(event: &Event) -> Option<Line> {
         EventBody::PlannerTranscript { .. }
         | EventBody::LandingBegun { .. }
         | EventBody::LandingDropped { .. } => return None,
-        EventBody::TaskAdded { task, repair } => {
-            let why = match repair.cause {
-                RepairCause::TaskConflict => "tasks disagree",
-                RepairCause::Rejected => "changes were rejected",
-                RepairCause::Conflict => "a conflict is to be resolved",
-            };
-            goal.add(
-                PLAIN,
-                format!("task {} added because {why}: {}", task.id, task.label()),
-            )
+        EventBody::TaskAdded {
+            task: added,
+            repair,
+        } => task(goal, &added.id).add(CYAN, format!("added: {}", text::repair(repair))),
+        EventBody::Amended { task_id, files } => {
+            let files = text::count(files.len(), "file");
+            task(goal, task_id).add(PLAIN, format!("amended {files} of the proposal"))
         }
-        EventBody::Amended { task_id, files } => goal.add(
-            PLAIN,
-            format!("{task_id}: {} amended", text::count(files.len(), "file")),
-        ),
         EventBody::PlanRefused { errors, .. } => {
             goal.add(YELLOW, format!("plan refused: {}", errors.join("; ")))
         }
@@ -97,7 +90,7 @@ fn event(event: &Event) -> Option<Line> {
                 Verdict::Accept => "landed",
                 Verdict::Reject => "rejected",
                 Verdict::Undo => "undone",
-                Verdict::Redo => "done again",
+                Verdict::Redo => "landed again",
                 Verdict::Resolve => "resolved",
             };
             let hunks = text::count(hunks.len(), "hunk");

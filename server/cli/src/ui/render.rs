@@ -132,6 +132,9 @@ fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
     if !place.also.is_empty() {
         line.push(DIM, format!("  after {}", names(&place.also)));
     }
+    if !row.repairs.is_empty() {
+        line.push(YELLOW, format!("  repairs {}", names(&row.repairs)));
+    }
     if let Some(started) = row.started {
         let until = row.ended.unwrap_or(now);
         line.push(DIM, format!("  {}", text::span(until.since(started))));

@@ -3,7 +3,10 @@
 //! What agents say and what files are called is input: it must not steer the terminal.
 
 use anstyle::{AnsiColor, Style};
-use claudecluster_protocol::{Span, StopReason, Timestamp};
+use claudecluster_protocol::{
+    Span, StopReason, Timestamp,
+    event::{Repair, RepairCause},
+};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub(crate) const PLAIN: Style = Style::new();
@@ -188,6 +191,23 @@ pub(crate) fn stop(reason: StopReason) -> &'static str {
         StopReason::Cancelled => "cancelled",
         StopReason::Resources => "machine refused",
     }
+}
+
+/// What a repair is for, in a few words.
+pub(crate) fn repair(repair: &Repair) -> String {
+    let of: Vec<&str> = repair.of.iter().map(AsRef::as_ref).collect();
+    let of = of.join(", ");
+    let files: Vec<String> = repair.files.iter().map(|path| path.display()).collect();
+    let why = match repair.cause {
+        RepairCause::TaskConflict => "they disagree",
+        RepairCause::Rejected => "rejected",
+        RepairCause::Conflict => "it conflicts",
+    };
+    let reason = match &repair.reason {
+        Some(reason) => format!(": {}", one_line(reason)),
+        None => String::new(),
+    };
+    format!("repairs {of} in {} ({why}{reason})", files.join(" "))
 }
 
 /// The present.

@@ -1,0 +1,176 @@
+//! `claudecluster diff --conflicts`: both sides of everything that conflicts.
+
+use claudecluster_protocol::change::{ConflictView, HunkStatus, HunkView, Provenance};
+use serde_json::json;
+
+use super::{Context, selection::Selection, summary};
+use crate::{
+    client::Client,
+    failure::{Exit, Outcome},
+    ui::text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+};
+
+pub(super) async fn run(cx: &mut Context, client: &Client, selection: &Selection) -> Outcome<Exit> {
+    let mut hunks = selection.hunks(client).await?;
+    hunks.retain(|hunk| hunk.status == HunkStatus::Conflict);
+    if cx.ui.json {
+        cx.ui.json(&json!({"conflicts": hunks}))?;
+        return Ok(Exit::Done);
+    }
+    if hunks.is_empty() && !cx.ui.quiet {
+        cx.ui
+            .line(format!("{}: nothing conflicts", selection.goal))?;
+    }
+    for (i, hunk) in hunks.iter().enumerate() {
+        if i > 0 {
+            cx.ui.line("")?;
+        }
+        for line in lines(hunk) {
+            cx.ui.line(line.styled())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// One conflict: where it is, what each side has there and whose it is, and what can be done.
+fn lines(hunk: &HunkView) -> Vec<Line> {
+    let mut head = Line::new()
+        .add(BOLD, hunk.path.display())
+        .add(BOLD, format!(" {}", summary::place(hunk)))
+        .add(DIM, format!("  {}", hunk.id));
+    if summary::holds(hunk) {
+        head.push(YELLOW, format!("  {}", summary::held(&hunk.held)));
+    }
+    let mut lines = vec![head];
+    let ways = match &hunk.conflict {
+        Some(sides) => {
+            lines.extend(both(hunk, sides));
+            "--mine|--theirs|--both|--edit"
+        }
+        None => {
+            lines.push(Line::new().add(CYAN, "  now"));
+            lines.extend(body(&hunk.old_text, '-', RED));
+            lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
+            lines.extend(body(&hunk.new_text, '+', GREEN));
+            "--mine|--theirs"
+        }
+    };
+    let next = format!("  claudecluster resolve {} {ways}", hunk.id);
+    lines.push(Line::new().add(DIM, next));
+    lines
+}
+
+fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<Line> {
+    let mine = if sides.mine_by.is_empty() {
+        "yours".to_owned()
+    } else {
+        whose(&sides.mine_by)
+    };
+    let mut lines = vec![Line::new().add(PLAIN, "  both started from")];
+    lines.extend(body(&sides.base, ' ', PLAIN));
+    lines.push(Line::new().add(CYAN, format!("  now  {mine}")));
+    lines.extend(body(&sides.mine, '-', RED));
+    lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
+    lines.extend(body(&sides.theirs, '+', GREEN));
+    lines
+}
+
+/// The lines of a side, marked for those who see no colours.
+fn body(side: &str, sign: char, style: anstyle::Style) -> Vec<Line> {
+    if side.is_empty() {
+        return vec![Line::new().add(DIM, "    (nothing)")];
+    }
+    // Tabs stay what they are on the screen: these are lines of a program.
+    side.lines()
+        .map(|line| Line::new().add(style, format!("  {sign} {}", line.replace('\t', "    "))))
+        .collect()
+}
+
+/// Who made something, and why.
+fn whose(by: &[Provenance]) -> String {
+    let one = |by: &Provenance| {
+        let title = if by.title == by.task.as_str() {
+            String::new()
+        } else {
+            format!(" ({})", text::one_line(&by.title))
+        };
+        let why = by
+            .why
+            .as_deref()
+            .map(|why| format!(": {}", text::one_line(why)));
+        format!("by {}{title}{}", by.task, why.unwrap_or_default())
+    };
+    by.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::{AttemptId, ChangeKind, HunkId, RelPath};
+    use expect_test::expect;
+
+    use super::*;
+
+    fn by(task: &str, title: &str, why: Option<&str>) -> Provenance {
+        Provenance {
+            task: task.into(),
+            title: title.to_owned(),
+            attempt: AttemptId(1),
+            why: why.map(str::to_owned),
+        }
+    }
+
+    fn shown(hunk: &HunkView) -> String {
+        lines(hunk).iter().map(|line| line.plain() + "\n").collect()
+    }
+
+    #[test]
+    fn a_conflict_shows_both_sides_and_whose_they_are() {
+        let mut hunk = HunkView {
+            id: HunkId::new("g1.4f2a90c1d0"),
+            path: RelPath::new("src/a.rs").unwrap(),
+            kind: ChangeKind::Modify,
+            from: None,
+            whole: false,
+            status: HunkStatus::Conflict,
+            held: Vec::new(),
+            start_line: 11,
+            end_line: 12,
+            old_text: "let x = 1;\n".to_owned(),
+            new_text: String::new(),
+            words: Vec::new(),
+            conflict: Some(ConflictView {
+                base: "let x = 0;\n".to_owned(),
+                mine: "let x = 1;\n".to_owned(),
+                theirs: String::new(),
+                mine_by: Vec::new(),
+            }),
+            provenance: vec![by("tidy", "Tidy up", Some("Nobody uses x."))],
+        };
+        expect![[r#"
+            src/a.rs line 12  g1.4f2a90c1d0
+              both started from
+                let x = 0;
+              now  yours
+              - let x = 1;
+              proposed  by tidy (Tidy up): Nobody uses x.
+                (nothing)
+              claudecluster resolve g1.4f2a90c1d0 --mine|--theirs|--both|--edit
+        "#]]
+        .assert_eq(&shown(&hunk));
+
+        hunk.conflict.as_mut().unwrap().mine_by = vec![by("api", "api", None)];
+        assert!(shown(&hunk).contains("  now  by api\n"));
+        hunk.conflict = None;
+        hunk.whole = true;
+        hunk.kind = ChangeKind::Delete;
+        expect![[r#"
+            src/a.rs deleted  g1.4f2a90c1d0
+              now
+              - let x = 1;
+              proposed  by tidy (Tidy up): Nobody uses x.
+                (nothing)
+              claudecluster resolve g1.4f2a90c1d0 --mine|--theirs
+        "#]]
+        .assert_eq(&shown(&hunk));
+    }
+}

@@ -1,0 +1,33 @@
+//! The user's own editor, for text that somebody has to write.
+
+use std::{path::Path, process::Command};
+
+use claudecluster_protocol::ErrorBody;
+
+/// Opens a file in `$VISUAL`, `$EDITOR` or `vi`, and returns once it is closed.
+pub(super) fn edit(file: &Path) -> Result<(), ErrorBody> {
+    let editor = ["VISUAL", "EDITOR"]
+        .into_iter()
+        .find_map(|name| {
+            std::env::var(name)
+                .ok()
+                .filter(|editor| !editor.trim().is_empty())
+        })
+        .unwrap_or_else(|| "vi".to_owned());
+    // Editors are named with their options: `code --wait`.
+    let mut words = editor.split_whitespace();
+    let status = Command::new(words.next().unwrap_or("vi"))
+        .args(words)
+        .arg(file)
+        .status()
+        .map_err(|e| {
+            ErrorBody::environment(format!("cannot start the editor {editor:?}: {e}"))
+                .hint("set EDITOR to a program that waits until the file is closed")
+        })?;
+    if !status.success() {
+        return Err(ErrorBody::environment(format!(
+            "the editor {editor:?} ended with {status}"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Which hunks of a goal a command is about.
+
+use std::path::Path;
+
+use claudecluster_protocol::{
+    ErrorBody, GoalId, HunkId, RelPath, TaskId,
+    api::{Answer, Call, Decision},
+    change::HunkView,
+    event::Verdict,
+};
+
+use crate::{
+    cli,
+    client::{Client, unexpected},
+    failure::Outcome,
+    workspace,
+};
+
+/// Some hunks of one goal, with the file as the workspace names it.
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    pub(super) goal: GoalId,
+    pub(super) task: Option<TaskId>,
+    pub(super) path: Option<RelPath>,
+    pub(super) hunk: Option<HunkId>,
+}
+
+impl Selection {
+    /// Everything of a goal.
+    pub(super) fn all(goal: GoalId) -> Self {
+        Self {
+            goal,
+            task: None,
+            path: None,
+            hunk: None,
+        }
+    }
+
+    /// What the arguments name.
+    pub(super) async fn of(client: &Client, args: cli::Selection) -> Outcome<Self> {
+        let hunk = match (args.target.hunk, args.hunk) {
+            (Some(one), Some(other)) if one != other => {
+                let error = ErrorBody::user(format!("two hunks are named: {one} and {other}"));
+                return Err(error
+                    .hint("name one, or decide a file at once with --file")
+                    .into());
+            }
+            (one, other) => one.or(other),
+        };
+        let path = match &args.file {
+            Some(file) => {
+                let goal = client.goal(&args.target.goal).await?;
+                let root = Path::new(&goal.summary.workspace);
+                Some(workspace::listed_or_relative(root, file)?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            goal: args.target.goal,
+            task: args.task,
+            path,
+            hunk,
+        })
+    }
+
+    /// The pending hunks it names, in the order of files and lines.
+    pub(super) async fn hunks(&self, client: &Client) -> Outcome<Vec<HunkView>> {
+        let wanted = Call::Hunks {
+            goal_id: Some(self.goal.clone()),
+            path: None,
+        };
+        match client.call(wanted).await? {
+            Answer::Hunks { mut hunks } => {
+                hunks.retain(|hunk| self.has(hunk));
+                Ok(hunks)
+            }
+            other => Err(unexpected(&other).into()),
+        }
+    }
+
+    fn has(&self, hunk: &HunkView) -> bool {
+        let makes = |task: &TaskId| hunk.provenance.iter().any(|by| by.task == *task);
+        let is_at = |path: &RelPath| hunk.path == *path || hunk.from.as_ref() == Some(path);
+        self.task.as_ref().is_none_or(makes)
+            && self.path.as_ref().is_none_or(is_at)
+            && self.hunk.as_ref().is_none_or(|id| *id == hunk.id)
+    }
+
+    /// The request for its diff.
+    pub(super) fn diff(&self) -> Call {
+        Call::Diff {
+            goal_id: self.goal.clone(),
+            task_id: self.task.clone(),
+            path: self.path.clone(),
+            hunk_id: self.hunk.clone(),
+        }
+    }
+
+    /// A decision about it.
+    pub(super) fn decision(&self, verdict: Verdict) -> Decision {
+        Decision {
+            task_id: self.task.clone(),
+            path: self.path.clone(),
+            hunk_id: self.hunk.clone(),
+            ..Decision::new(self.goal.clone(), verdict)
+        }
+    }
+}
