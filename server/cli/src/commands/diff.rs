@@ -99,28 +99,31 @@ pub(super) fn print(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> Outcome<()> 
 fn painted(diff: &str, hunks: &[HunkView]) -> Vec<String> {
     let mut out = Vec::new();
     let mut lines = diff.split_terminator('\n').peekable();
+    // The hunks of this file that no line has named yet.
     let mut file: Vec<&HunkView> = Vec::new();
-    let mut in_header = false;
+    // Where the next line stands in the old text, counted from 0; `None` in a file's header.
+    let mut place = None;
     while let Some(line) = lines.next() {
         if line.starts_with("diff ") {
-            in_header = true;
+            place = None;
             file = of_file(line, hunks);
-            let whole: Vec<_> = file.iter().copied().filter(|hunk| hunk.whole).collect();
+            let whole = file.extract_if(.., |hunk| hunk.whole).collect::<Vec<_>>();
             out.push(styled(BOLD, line) + &named(&whole));
         } else if line.starts_with("@@ ") {
-            in_header = false;
-            out.push(styled(CYAN, line) + &named(&within(line, &file)));
-        } else if in_header {
-            let header = line.starts_with("--- ") || line.starts_with("+++ ");
-            out.push(styled(if header { BOLD } else { PLAIN }, line));
-        } else if line.starts_with(['-', '+']) {
+            place = start(line);
+            out.push(styled(CYAN, line));
+        } else if let (Some(at), true) = (&mut place, line.starts_with(['-', '+'])) {
             let mut run = vec![line];
             while let Some(next) = lines.next_if(|next| next.starts_with(['-', '+', '\\'])) {
                 run.push(next);
             }
-            out.extend(changed(&run, &file));
-        } else {
+            out.extend(changed(&run, at, &mut file));
+        } else if let Some(at) = &mut place {
+            *at += u32::from(line.starts_with(' '));
             out.push(plain(line));
+        } else {
+            let header = line.starts_with("--- ") || line.starts_with("+++ ");
+            out.push(styled(if header { BOLD } else { PLAIN }, line));
         }
     }
     out
@@ -152,23 +155,17 @@ fn of_file<'a>(line: &str, hunks: &'a [HunkView]) -> Vec<&'a HunkView> {
         .collect()
 }
 
-/// The hunks within the lines that a `@@` line covers.
-fn within<'a>(line: &str, file: &[&'a HunkView]) -> Vec<&'a HunkView> {
-    let range = line.strip_prefix("@@ -").and_then(|rest| {
-        let (first, count) = rest.split(' ').next()?.split_once(',')?;
-        Some((first.parse::<u32>().ok()?, count.parse::<u32>().ok()?))
-    });
-    let Some((first, count)) = range else {
-        return Vec::new();
-    };
+/// The line of the old text at which the lines below a `@@` line start, counted from 0.
+fn start(line: &str) -> Option<u32> {
+    let range = line.strip_prefix("@@ -")?.split(' ').next()?;
+    let (first, count) = range.split_once(',')?;
+    let first: u32 = first.parse().ok()?;
     // Lines count from 1 there, and an empty range is named by the line before it.
-    let start = if count == 0 { first } else { first - 1 };
-    file.iter()
-        .copied()
-        .filter(|hunk| {
-            !hunk.whole && start <= hunk.start_line && hunk.end_line <= start.saturating_add(count)
-        })
-        .collect()
+    Some(if count == "0" {
+        first
+    } else {
+        first.saturating_sub(1)
+    })
 }
 
 /// What hunks are called, and why they are kept apart.
@@ -184,22 +181,41 @@ fn named(hunks: &[&HunkView]) -> String {
     names.collect()
 }
 
-/// A run of removed and added lines, with the words that differ where its hunk has them.
-fn changed(run: &[&str], file: &[&HunkView]) -> Vec<String> {
+/// A run of removed and added lines at line `at` of the old text, with the names of its hunks behind
+/// the first and the words that differ where they are known.
+fn changed(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<String> {
     let side = |sign: char| -> Vec<&str> {
         let lines = run.iter().filter_map(|line| line.strip_prefix(sign));
         lines.map(|line| line.trim_end_matches('\r')).collect()
     };
     let (removed, added) = (side('-'), side('+'));
+    let first = *at;
+    *at += u32::try_from(removed.len()).unwrap_or(u32::MAX);
     let is = |text: &str, lines: &[&str]| text.lines().eq(lines.iter().copied());
-    let words = file
+    let same = |hunk: &HunkView| is(&hunk.old_text, &removed) && is(&hunk.new_text, &added);
+    let here: Vec<&HunkView> = file
+        .extract_if(.., |hunk| {
+            let touches = hunk.start_line <= *at && first <= hunk.end_line;
+            touches && (hunk.status == HunkStatus::Clean || same(hunk))
+        })
+        .collect();
+    let words = here
         .iter()
-        .filter(|hunk| is(&hunk.old_text, &removed) && is(&hunk.new_text, &added))
+        .filter(|hunk| same(hunk))
         .map(|hunk| hunk.words.as_slice())
         .find(|words| !words.is_empty());
-    let Some(words) = words else {
-        return run.iter().map(|line| plain(line)).collect();
+    let mut lines = match words {
+        Some(words) => refined(run, words),
+        None => run.iter().map(|line| plain(line)).collect(),
     };
+    if let Some(first) = lines.first_mut() {
+        first.push_str(&named(&here));
+    }
+    lines
+}
+
+/// The lines of a run with the words that differ standing out.
+fn refined(run: &[&str], words: &[Word]) -> Vec<String> {
     let mut old = side_of(words, WordKind::Removed, RED).into_iter();
     let mut new = side_of(words, WordKind::Added, GREEN).into_iter();
     run.iter()
@@ -327,14 +343,14 @@ diff --git a/a.rs b/a.rs
             diff --git a/a.rs b/a.rs
             --- a/a.rs
             +++ b/a.rs
-            @@ -1,3 +1,3 @@  {g1.aa}
+            @@ -1,3 +1,3 @@
              one
-            -let [two] = 2;
+            -let [two] = 2;  {g1.aa}
             +let [deux] = 2;
              three
-            @@ -40,2 +40,3 @@  {g1.bb} outside the scope
+            @@ -40,2 +40,3 @@
              forty
-            -[no] end
+            -[no] end  {g1.bb} outside the scope
             \ No newline at end of file
             +[an] end
             +[--- no header]

@@ -115,7 +115,7 @@ fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> Line {
 
 fn row(id: &str, state: &str, style: anstyle::Style, what: &str) -> Line {
     Line::new()
-        .add(DIM, format!("    {id:<14}"))
+        .add(PLAIN, format!("    {id:<14}"))
         .add(style, format!(" {state:<9}"))
         .add(PLAIN, format!(" {what}"))
 }

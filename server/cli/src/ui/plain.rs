@@ -22,10 +22,14 @@ pub(crate) fn line(item: &StreamItem) -> Option<Line> {
 fn event(event: &Event) -> Option<Line> {
     let goal = Line::new().add(BOLD, format!("{} ", event.goal_id));
     Some(match &event.body {
-        EventBody::GoalSubmitted { spec } => goal.add(
-            PLAIN,
-            format!("submitted: {}", text::one_line(&spec.prompt)),
-        ),
+        EventBody::GoalSubmitted { spec } => {
+            let plan = spec.plan.as_ref().map(|plan| plan.goal.as_str());
+            let words = match spec.prompt.as_str() {
+                "" => plan.unwrap_or_default(),
+                prompt => prompt,
+            };
+            goal.add(PLAIN, format!("submitted: {}", text::one_line(words)))
+        }
         EventBody::SnapshotTaken { files, unsaved, .. } => {
             let unsaved = match unsaved.len() {
                 0 => String::new(),
