@@ -1,88 +1,333 @@
-//! `claudecluster lsp`: bytes from the editor to the daemon and back.
+//! `claudecluster lsp`: messages from the editor to the daemon and back, over the ends of daemons.
 //!
-//! Architecture invariant: this opens no TCP socket and knows no message of the protocol. It looks
-//! at nothing but the lengths of frames, to find what the daemon says behind the last one.
+//! Architecture invariant: this opens no TCP socket and decides nothing about the protocol. What has to
+//! be remembered for the next daemon, and what is told to whom when one is lost, is
+//! [`claudecluster_lsp::pipe`]'s.
 
-use claudecluster_protocol::{ErrorBody, api::Purpose, goal::EnvVar};
-use tokio::io::{self, AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::{io, time::Duration};
+
+use claudecluster_lsp::{
+    LspConfig,
+    pipe::{Frames, Mirror, Outgoing, Stage, frame, malformed},
+};
+use claudecluster_protocol::{ErrorBody, goal::EnvVar};
+use tokio::{
+    io::{
+        AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, stdin,
+        stdout,
+    },
+    sync::mpsc,
+    time::sleep,
+};
 
 use crate::{
-    client::{self, Client},
-    daemon::FAREWELL,
-    failure::{Context, Exit, Failure, Outcome},
+    client::{self, Client, Link},
+    daemon::{FAREWELL, STOPPED},
+    failure::{Exit, Failure, Outcome},
 };
 
 /// The longest header line; real ones have 30 bytes.
 const HEADER_LIMIT: u64 = 16 << 10;
+/// Messages of the editor that wait while a daemon is slow to read.
+const QUEUE: usize = 64;
+/// How long to wait before each further try to find or start a daemon.
+const PAUSES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
+/// Daemons that end one after the other without the editor having said anything: then something is
+/// wrong that another daemon does not mend.
+const LOSSES: u32 = 5;
 
-/// How the daemon's side of the pipe ended.
+/// What comes from the daemon.
 #[derive(PartialEq, Eq, Debug)]
-enum End {
+enum Said {
+    /// A message's body.
+    Message(Vec<u8>),
     /// The server has ended with this exit status.
-    Said(u8),
+    Exit(u8),
+    /// The daemon was asked to end.
+    Stopped,
     /// The daemon has hung up without a word.
     Lost,
 }
 
-/// Connects the editor's pipe with the daemon until one of them ends.
+/// Why a connection is over.
+enum End {
+    /// The editor hears of this exit status.
+    Exit(u8),
+    /// The daemon was asked to end.
+    Stopped,
+    /// The daemon is gone.
+    Lost,
+}
+
+/// What the editor sends: a message, or what is none and why.
+type FromEditor = Result<Vec<u8>, String>;
+
+/// Connects the editor with the daemon, and with the next one where that ends, until the editor goes.
 pub(crate) async fn run(client: &Client, env: Vec<EnvVar>) -> Outcome<Exit> {
-    let link = client.link(Purpose::Lsp { env }).await?;
-    let (mut from_daemon, mut to_daemon) = (link.reader, link.writer);
+    let mut link = client.link_editor(env.clone()).await?;
+    let (incoming, editor) = mpsc::channel(QUEUE);
     // Its thread blocks in a read that nothing ends; the process ends over it.
-    let upwards = tokio::spawn(async move {
-        let mut stdin = io::stdin();
-        let copied = io::copy(&mut stdin, &mut to_daemon).await;
-        // The daemon must see the end, and it says then how it ended.
-        let _ = to_daemon.shutdown().await;
-        copied.map(|_| ())
-    });
-    let end = downwards(&mut from_daemon, &mut io::stdout()).await;
-    upwards.abort();
-    match end.context("the editor's pipe broke")? {
-        End::Said(0) => Ok(Exit::Done),
-        End::Said(_) => Ok(Exit::Failed),
-        End::Lost => Err(Failure::Error(lost())),
+    tokio::spawn(read_editor(stdin(), incoming));
+    // A client that reads nothing while it writes must not stop us from reading.
+    let (to_editor, outgoing) = mpsc::unbounded_channel();
+    let writing = tokio::spawn(write_editor(stdout(), outgoing));
+    let mut pipe = Pipe {
+        mirror: Mirror::new(),
+        editor,
+        to_editor,
+        heard: false,
+    };
+    let mut losses = 0;
+    let status = loop {
+        let stopped = match pipe.serve(link).await {
+            End::Exit(status) => break status,
+            End::Stopped => true,
+            End::Lost => false,
+        };
+        losses = if std::mem::take(&mut pipe.heard) {
+            1
+        } else {
+            losses + 1
+        };
+        let lost = pipe.mirror.lost();
+        pipe.tell_editor(lost);
+        if pipe.mirror.stage() != Stage::Open {
+            break 0;
+        }
+        if losses > LOSSES {
+            return Err(pipe.give_up(client::lost()));
+        }
+        link = match pipe.next_daemon(client, &env, stopped).await {
+            Ok(Some(link)) => link,
+            Ok(None) => break u8::from(pipe.mirror.stage() != Stage::Exited),
+            Err(error) => return Err(pipe.give_up(error)),
+        };
+    };
+    drop(pipe);
+    // What was said last is written before the process ends.
+    let _ = writing.await;
+    Ok(if status == 0 {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+struct Pipe {
+    mirror: Mirror,
+    editor: mpsc::Receiver<FromEditor>,
+    to_editor: mpsc::UnboundedSender<Vec<u8>>,
+    /// The editor has said something to this daemon.
+    heard: bool,
+}
+
+impl Pipe {
+    /// Passes messages between the editor and one daemon until one of them is gone.
+    async fn serve(&mut self, link: Link) -> End {
+        let Link {
+            reader, mut writer, ..
+        } = link;
+        let (incoming, mut daemon) = mpsc::channel(QUEUE);
+        let reading = tokio::spawn(read_daemon(reader, incoming));
+        let replay = self.mirror.replay();
+        let mut broken = send(&mut writer, replay.daemon).await.is_err();
+        let mut closed = false;
+        let end = loop {
+            let out = tokio::select! {
+                said = daemon.recv() => match said.unwrap_or(Said::Lost) {
+                    Said::Message(body) => self.mirror.from_daemon(body),
+                    Said::Exit(status) => break End::Exit(status),
+                    Said::Stopped => break End::Stopped,
+                    Said::Lost => break End::Lost,
+                },
+                message = self.editor.recv(), if !closed && !broken => match message {
+                    Some(message) => {
+                        self.heard = true;
+                        self.take(message)
+                    }
+                    // The daemon must see the end, and it says then how it ended.
+                    None => {
+                        closed = true;
+                        broken = writer.shutdown().await.is_err();
+                        continue;
+                    }
+                },
+            };
+            // Where it cannot be written to there is still something to read, up to the end.
+            broken |= send(&mut writer, out.daemon).await.is_err();
+            self.tell_bodies(out.editor);
+        };
+        reading.abort();
+        match end {
+            End::Stopped | End::Lost if closed => End::Exit(1),
+            end => end,
+        }
     }
-}
 
-fn lost() -> ErrorBody {
-    let mut error = client::lost();
-    error.hint =
-        Some("restart the language server in your editor; goals resume by themselves".into());
-    error
-}
+    fn take(&mut self, message: FromEditor) -> Outgoing {
+        match message {
+            Ok(body) => self.mirror.from_editor(body),
+            Err(why) => Outgoing {
+                editor: vec![malformed(&why)],
+                daemon: Vec::new(),
+            },
+        }
+    }
 
-/// Copies frames until the daemon hangs up.
-async fn downwards(
-    reader: &mut (impl AsyncBufRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-) -> io::Result<End> {
-    let mut line = Vec::new();
-    loop {
-        let mut length = 0;
+    /// Finds or starts the next daemon, while the editor goes on. One that was stopped on purpose is
+    /// started again when the editor says something. `None` if the editor goes meanwhile.
+    async fn next_daemon(
+        &mut self,
+        client: &Client,
+        env: &[EnvVar],
+        stopped: bool,
+    ) -> Result<Option<Link>, ErrorBody> {
+        if stopped && !self.next_from_editor().await {
+            return Ok(None);
+        }
+        let finding = find(client.clone(), env.to_vec());
+        tokio::pin!(finding);
         loop {
-            line.clear();
-            let mut limited = (&mut *reader).take(HEADER_LIMIT);
-            limited.read_until(b'\n', &mut line).await?;
-            if line.last() != Some(&b'\n') {
-                return Ok(End::Lost);
+            // An editor that says goodbye needs none.
+            let wanted = self.mirror.stage() == Stage::Open;
+            tokio::select! {
+                link = &mut finding, if wanted => return link.map(Some),
+                goes_on = self.next_from_editor() => if !goes_on {
+                    return Ok(None);
+                },
             }
-            if let Some(code) = line.strip_prefix(FAREWELL.as_bytes()) {
-                let code = String::from_utf8_lossy(code).trim().parse().unwrap_or(1);
-                return Ok(End::Said(code));
-            }
-            writer.write_all(&line).await?;
-            if line == b"\r\n" {
-                break;
-            }
-            length = content_length(&line).unwrap_or(length);
-        }
-        let copied = io::copy(&mut (&mut *reader).take(length), writer).await?;
-        writer.flush().await?;
-        if copied < length {
-            return Ok(End::Lost);
         }
     }
+
+    /// Takes the editor's next message without a daemon; `false` if there will be no more.
+    async fn next_from_editor(&mut self) -> bool {
+        let Some(message) = self.editor.recv().await else {
+            return false;
+        };
+        let out = self.take(message);
+        self.tell_editor(out);
+        self.mirror.stage() != Stage::Exited
+    }
+
+    fn tell_editor(&self, out: Outgoing) {
+        self.tell_bodies(out.editor);
+    }
+
+    fn tell_bodies(&self, bodies: Vec<Vec<u8>>) {
+        for body in bodies {
+            // An editor that reads no more is gone, and its other pipe says so.
+            let _ = self.to_editor.send(body);
+        }
+    }
+
+    fn give_up(&mut self, mut error: ErrorBody) -> Failure {
+        let out = self.mirror.give_up(&error.message);
+        self.tell_editor(out);
+        error.hint =
+            Some("restart the language server in your editor; goals resume by themselves".into());
+        Failure::Error(error)
+    }
+}
+
+async fn find(client: Client, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
+    let mut last = client::lost();
+    for pause in PAUSES {
+        sleep(pause).await;
+        match client.link_editor(env.clone()).await {
+            Ok(link) => return Ok(link),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn send(writer: &mut (impl AsyncWrite + Unpin), bodies: Vec<Vec<u8>>) -> io::Result<()> {
+    for body in bodies {
+        writer.write_all(&frame(&body)).await?;
+    }
+    Ok(())
+}
+
+/// Ends with the stream; the channel's end tells so.
+async fn read_editor(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<FromEditor>) {
+    let mut frames = Frames::new(LspConfig::default().max_message_bytes);
+    while stream
+        .read_buf(frames.buffer())
+        .await
+        .is_ok_and(|read| read > 0)
+    {
+        while let Some(message) = frames.next_message() {
+            if messages.send(message).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn write_editor(
+    mut stream: impl AsyncWrite + Unpin,
+    mut bodies: mpsc::UnboundedReceiver<Vec<u8>>,
+) {
+    while let Some(body) = bodies.recv().await {
+        let mut batch = frame(&body);
+        while let Ok(body) = bodies.try_recv() {
+            batch.extend(frame(&body));
+        }
+        let written = async {
+            stream.write_all(&batch).await?;
+            stream.flush().await
+        };
+        if written.await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_daemon(mut stream: impl AsyncBufRead + Unpin, messages: mpsc::Sender<Said>) {
+    loop {
+        let said = read_message(&mut stream).await.unwrap_or(Said::Lost);
+        let goes_on = matches!(said, Said::Message(_));
+        if messages.send(said).await.is_err() || !goes_on {
+            return;
+        }
+    }
+}
+
+/// The next message of the daemon, or how it ended.
+async fn read_message(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Said> {
+    let mut line = Vec::new();
+    let mut length = 0;
+    loop {
+        line.clear();
+        let mut limited = (&mut *reader).take(HEADER_LIMIT);
+        limited.read_until(b'\n', &mut line).await?;
+        if line.last() != Some(&b'\n') {
+            return Ok(Said::Lost);
+        }
+        if let Some(said) = line.strip_prefix(FAREWELL.as_bytes()) {
+            let said = String::from_utf8_lossy(said);
+            return Ok(match said.trim() {
+                STOPPED => Said::Stopped,
+                status => Said::Exit(status.parse().unwrap_or(1)),
+            });
+        }
+        if line == b"\r\n" {
+            break;
+        }
+        length = content_length(&line).unwrap_or(length);
+    }
+    let mut body = Vec::new();
+    (&mut *reader).take(length).read_to_end(&mut body).await?;
+    Ok(if (body.len() as u64) < length {
+        Said::Lost
+    } else {
+        Said::Message(body)
+    })
 }
 
 fn content_length(line: &[u8]) -> Option<u64> {
@@ -95,25 +340,23 @@ fn content_length(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    async fn check(input: &str, expected: &str, end: End) {
-        let mut out = Vec::new();
+    async fn check(input: &str, expected: &[Said]) {
         let mut reader = tokio::io::BufReader::with_capacity(3, input.as_bytes());
-        assert_eq!(downwards(&mut reader, &mut out).await.unwrap(), end);
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        for said in expected {
+            assert_eq!(read_message(&mut reader).await.unwrap(), *said);
+        }
     }
 
     #[tokio::test]
-    async fn frames_pass_and_the_farewell_does_not() {
-        let frame = "Content-Length: 24\r\nX: y\r\n\r\nclaudecluster-exit: 7\n{}\n";
-        check(frame, frame, End::Lost).await;
-        let twice = format!("{frame}{frame}");
-        check(&format!("{twice}{FAREWELL}0\n"), &twice, End::Said(0)).await;
-        check(&format!("{FAREWELL}1\n"), "", End::Said(1)).await;
-        check(
-            "Content-Length: 10\r\n\r\n{}",
-            "Content-Length: 10\r\n\r\n{}",
-            End::Lost,
-        )
-        .await;
+    async fn messages_and_the_farewell_are_told_apart() {
+        let text = "claudecluster-exit: 7\n{}";
+        let framed = format!("Content-Length: 24\r\nX: y\r\n\r\n{text}");
+        let message = || Said::Message(text.into());
+        check(&framed, &[message(), Said::Lost]).await;
+        let twice = format!("{framed}{framed}{FAREWELL}0\n");
+        check(&twice, &[message(), message(), Said::Exit(0)]).await;
+        check(&format!("{FAREWELL}1\n"), &[Said::Exit(1)]).await;
+        check(&format!("{FAREWELL}{STOPPED}\n"), &[Said::Stopped]).await;
+        check("Content-Length: 10\r\n\r\n{}", &[Said::Lost]).await;
     }
 }

@@ -339,43 +339,113 @@ fn an_editor_is_served_and_hears_how_it_ended() {
     assert_eq!(user.run_with(&["lsp", "--stdio"], &rude).status, 1);
 }
 
+/// An editor at the end of its pipe.
+struct Piped {
+    child: std::process::Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Piped {
+    fn start(user: &User) -> Self {
+        let mut child = user
+            .command(&["lsp"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    fn say(&mut self, message: &Value) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(&frame(message)).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// The answer to a request; what comes before it is not looked at.
+    fn answer(&mut self, id: i32) -> Value {
+        loop {
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                assert_ne!(self.out.read_line(&mut line).unwrap(), 0, "the pipe ended");
+                if line == "\r\n" {
+                    break;
+                }
+                if let Some(value) = line.strip_prefix("Content-Length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            let mut body = vec![0; length];
+            self.out.read_exact(&mut body).unwrap();
+            let message: Value = serde_json::from_slice(&body).unwrap();
+            if message["id"] == id && message.get("method").is_none() {
+                return message;
+            }
+        }
+    }
+
+    fn goals(&mut self, id: i32) -> Value {
+        self.say(
+            &json!({"jsonrpc": "2.0", "id": id, "method": "workspace/executeCommand",
+            "params": {"command": "claudecluster.goal.list", "arguments": [{}]}}),
+        );
+        self.answer(id)
+    }
+
+    fn end(mut self) {
+        self.say(&json!({"jsonrpc": "2.0", "id": 99, "method": "shutdown"}));
+        assert_eq!(self.answer(99)["result"], Value::Null);
+        self.say(&json!({"jsonrpc": "2.0", "method": "exit"}));
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+fn initialized(user: &User) -> Piped {
+    let mut editor = Piped::start(user);
+    editor.say(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"processId": null, "rootUri": null, "capabilities": {}}}));
+    assert!(editor.answer(1)["result"]["capabilities"].is_object());
+    editor.say(&json!({"jsonrpc": "2.0", "method": "initialized", "params": {}}));
+    editor
+}
+
 #[test]
-fn an_editor_hears_that_the_daemon_is_gone() {
+fn an_editor_goes_on_over_the_death_of_a_daemon() {
     let user = User::new();
-    let mut child = user
-        .command(&["lsp"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {"processId": null, "rootUri": null, "capabilities": {}}});
-    child
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(&frame(&initialize))
-        .unwrap();
-    let mut first = [0; 16];
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut first)
-        .unwrap();
-    let pid =
-        rustix::process::Pid::from_raw(i32::try_from(daemon_file(&user).pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    // Its stdin stays open: it must end all the same.
-    let status = child.wait().unwrap();
-    let mut err = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut err)
-        .unwrap();
-    assert_eq!(status.code(), Some(1));
-    assert!(err.contains("the daemon ended meanwhile"), "{err}");
+    let mut editor = initialized(&user);
+    for id in 2..5 {
+        let before = daemon_file(&user).pid;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        // Asked in the very moment of its death: answered by the next, or to be asked again.
+        let answer = editor.goals(id * 10);
+        let again = editor.goals(id * 10 + 1);
+        assert!(
+            answer["result"].is_array() || answer["error"]["code"] == -32803,
+            "{answer}"
+        );
+        assert!(again["result"].is_array(), "{again}");
+        assert_ne!(daemon_file(&user).pid, before);
+    }
+    editor.end();
+}
+
+#[test]
+fn a_daemon_that_was_stopped_comes_back_when_the_editor_needs_it() {
+    let user = User::new();
+    let mut editor = initialized(&user);
+    assert_eq!(user.run(&["daemon", "stop"]).status, 0);
+    assert_eq!(
+        user.run(&["daemon", "status"]).status,
+        1,
+        "nobody asked for one"
+    );
+    assert!(editor.goals(2)["result"].is_array());
+    assert_eq!(user.run(&["daemon", "status"]).status, 0);
+    // The editor may also go without one.
+    assert_eq!(user.run(&["daemon", "stop"]).status, 0);
+    editor.end();
 }

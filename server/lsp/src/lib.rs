@@ -22,6 +22,7 @@ mod frame;
 mod handlers;
 mod hunks;
 mod parent;
+pub mod pipe;
 mod progress;
 mod publish;
 mod server;

@@ -96,7 +96,7 @@ impl Server {
     }
 
     async fn did_close(&self, params: sync::DidClose) {
-        sync::did_close(&self.0, &params);
+        sync::did_close(&self.0, params);
     }
 
     async fn code_action(&self, params: CodeActionParams) -> Result<Vec<CodeActionResponse>> {

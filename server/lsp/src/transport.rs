@@ -302,7 +302,7 @@ fn lenient_error(error: &Value) -> Error {
 
 /// Parses JSON, lone surrogates included: editors written in JavaScript send them for text that has
 /// them, and refusing the change would leave the document wrong from then on.
-fn from_json(body: &[u8]) -> serde_json::Result<Value> {
+pub(crate) fn from_json(body: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(body).or_else(|error| {
         if error.is_eof() {
             return Err(error);

@@ -11,6 +11,7 @@ use std::{
 use claudecluster_protocol::{
     ErrorBody,
     api::{Answer, Call, Purpose, VERSION},
+    goal::EnvVar,
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -63,6 +64,17 @@ impl Client {
                 "the daemon was ready and is gone again",
             )
             .hint(format!("its log is in {}", self.home.logs().display()))),
+        }
+    }
+
+    /// A connection for an editor. What editors speak has no version of ours, so a newer daemon serves it
+    /// as well: one that took the place of an older daemon while the editor was open.
+    pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
+        let purpose = Purpose::Lsp { env };
+        match self.find(purpose.clone()).await? {
+            Found::Ready(link) => Ok(link),
+            Found::Other(link) if numbers(&link.welcome.version) > numbers(VERSION) => Ok(link),
+            Found::Other(_) | Found::None => self.link(purpose).await,
         }
     }
 

@@ -33,6 +33,8 @@ const QUEUE: usize = 64;
 /// Starts the last line of a connection for an editor, behind the last frame: the exit status of
 /// the server follows. Frames start with a header, so nothing else starts like this.
 pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
+/// Takes the place of the exit status where the daemon ends and the editor does not.
+pub(crate) const STOPPED: &str = "stopped";
 
 /// Counts a client for as long as it is connected.
 struct Counted(Arc<Shared>);
@@ -99,15 +101,9 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>) {
                 purpose: Purpose::Lsp { env },
                 ..
             }),
-            None,
+            // The protocol they speak has no version of ours: a pipe that is older goes on with us.
+            _,
         ) => editor(reader, writer, shared, env).await,
-        (
-            Ok(Hello {
-                purpose: Purpose::Lsp { .. },
-                ..
-            }),
-            Some(_),
-        ) => {}
         // A client of another version may still ask how we are and to make way for its own.
         (
             Ok(Hello {
@@ -187,16 +183,15 @@ async fn editor(
     };
     let writer = Writer(Arc::new(Mutex::new(writer)));
     let serving = claudecluster_lsp::serve(reader, writer.clone(), shared.driver.clone(), config);
-    let status = tokio::select! {
-        () = shared.stop.cancelled() => return,
-        status = serving => status,
-    };
-    let code = match status {
-        ExitStatus::Clean => 0,
-        ExitStatus::Unclean => 1,
+    let said = tokio::select! {
+        () = shared.stop.cancelled() => STOPPED.to_owned(),
+        status = serving => match status {
+            ExitStatus::Clean => "0".to_owned(),
+            ExitStatus::Unclean => "1".to_owned(),
+        },
     };
     let mut writer = writer;
-    let farewell = format!("{FAREWELL}{code}\n");
+    let farewell = format!("{FAREWELL}{said}\n");
     let _ = writer.write_all(farewell.as_bytes()).await;
 }
 

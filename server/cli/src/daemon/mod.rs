@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{config::Sources, failure::Context, home::Home, parts};
 
-pub(crate) use connection::FAREWELL;
+pub(crate) use connection::{FAREWELL, STOPPED};
 pub(crate) use idle::wait_until_idle;
 pub(crate) use log::start as start_log;
 

@@ -3,11 +3,11 @@
 //! All of it is synchronous. The parameters are types of ours: a position that a client got wrong
 //! (negative, past the end) is clamped, where refusing it would leave the document wrong for good.
 
-use claudecluster_core::text::{ContentChange, Position};
+use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
 use lsp_types::Uri;
 use serde::Deserialize;
 
-use crate::{publish::Dirty, session::Session};
+use crate::{documents::Documents, publish::Dirty, session::Session};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,26 +92,48 @@ impl From<Change> for ContentChange {
     }
 }
 
+impl DidOpen {
+    /// Makes it so. Returns which document it is.
+    pub(crate) fn apply(self, documents: &Documents) -> Uri {
+        let Opened { uri, version, text } = self.text_document;
+        documents.open(uri.clone(), version, &text);
+        uri
+    }
+}
+
+impl DidChange {
+    /// Makes it so. Returns which document it is, and whether it is open at all.
+    pub(crate) fn apply(self, documents: &Documents, encoding: PositionEncoding) -> (Uri, bool) {
+        let Versioned { uri, version } = self.text_document;
+        // A client may send no number; then each change still has one of its own.
+        let version = version.unwrap_or_else(|| {
+            documents
+                .get(&uri)
+                .map_or(0, |document| document.version.wrapping_add(1))
+        });
+        let changes: Vec<ContentChange> =
+            self.content_changes.into_iter().map(Into::into).collect();
+        let open = documents.change(&uri, version, &changes, encoding);
+        (uri, open)
+    }
+}
+
+impl DidClose {
+    /// Makes it so. Returns which document it is.
+    pub(crate) fn apply(self, documents: &Documents) -> Uri {
+        documents.close(&self.text_document.uri);
+        self.text_document.uri
+    }
+}
+
 pub(crate) fn did_open(session: &Session, params: DidOpen) {
-    let Opened { uri, version, text } = params.text_document;
-    session.documents.open(uri.clone(), version, &text);
+    let uri = params.apply(&session.documents);
     session.refresh(Dirty::Document(uri));
 }
 
 pub(crate) fn did_change(session: &Session, params: DidChange) {
-    let Versioned { uri, version } = params.text_document;
-    // A client may send no number; then each change still has one of its own.
-    let version = version.unwrap_or_else(|| {
-        session
-            .documents
-            .get(&uri)
-            .map_or(0, |document| document.version.wrapping_add(1))
-    });
-    let changes: Vec<ContentChange> = params.content_changes.into_iter().map(Into::into).collect();
-    if session
-        .documents
-        .change(&uri, version, &changes, session.encoding())
-    {
+    let (uri, open) = params.apply(&session.documents, session.encoding());
+    if open {
         session.refresh(Dirty::Document(uri));
     } else {
         tracing::warn!(%uri, "a change to a document that is not open");
@@ -123,8 +145,7 @@ pub(crate) fn did_save(session: &Session, params: &DidSave) {
     session.refresh(Dirty::Document(params.text_document.uri.clone()));
 }
 
-pub(crate) fn did_close(session: &Session, params: &DidClose) {
-    let uri = &params.text_document.uri;
-    session.documents.close(uri);
-    session.refresh(Dirty::Closed(uri.clone()));
+pub(crate) fn did_close(session: &Session, params: DidClose) {
+    let uri = params.apply(&session.documents);
+    session.refresh(Dirty::Closed(uri));
 }
