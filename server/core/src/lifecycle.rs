@@ -80,6 +80,8 @@ pub struct Goal {
     pub applied: bool,
     /// The proposal's files.
     pub files: Vec<FileEntry>,
+    /// How many moves their ledgers hold.
+    pub moves: u64,
     /// What the goal's gates said.
     pub gates: Vec<GateResult>,
 }
@@ -141,6 +143,8 @@ pub struct Pair {
 /// One verdict on hunks of one entry, carried out.
 #[derive(Clone, Debug)]
 pub struct Move {
+    /// Its place among all moves of the goal, counting from 0.
+    pub order: u64,
     /// What was decided.
     pub verdict: Verdict,
     /// The hunks it was about.
@@ -180,9 +184,21 @@ impl Move {
         self.hunks.iter().filter(|id| !self.undone.contains(id))
     }
 
-    /// Whether it put hunks or a chosen text into the file.
+    /// Whether it put hunks or a chosen text into the file. Resolving a conflict to what is there is
+    /// no landing, but as good as a rejection.
     pub fn is_landing(&self) -> bool {
-        matches!(self.verdict, Verdict::Accept | Verdict::Resolve)
+        self.verdict == Verdict::Accept || self.verdict == Verdict::Resolve && !self.keeps()
+    }
+
+    /// Whether it took hunks out of the proposal and left the file as it is.
+    pub fn is_rejection(&self) -> bool {
+        self.verdict == Verdict::Reject || self.verdict == Verdict::Resolve && self.keeps()
+    }
+
+    /// Whether the file is the same before and after it.
+    fn keeps(&self) -> bool {
+        let landed = self.landed.as_ref();
+        landed.is_none_or(|landed| landed.version_before() == landed.version_after())
     }
 }
 
@@ -207,7 +223,47 @@ impl FileEntry {
 
     /// How many hunks were taken back for good.
     pub fn rejected(&self) -> u32 {
-        self.count(|one| one.verdict == Verdict::Reject)
+        self.count(Move::is_rejection)
+    }
+
+    /// The hunks of a move that stood as it decided before the move at `until` was made.
+    pub fn standing_before(&self, index: usize, until: usize) -> Vec<HunkId> {
+        let Some(of) = self.moves.get(index) else {
+            return Vec::new();
+        };
+        let mut standing = of.hunks.clone();
+        for later in self.moves.iter().take(until).skip(index) {
+            match (later.verdict, later.of.map(|of| of as usize)) {
+                (Verdict::Undo, Some(of)) if of == index => {
+                    standing.retain(|id| !later.hunks.contains(id));
+                }
+                (Verdict::Redo, Some(of)) if self.takes_back(of) == Some(index) => {
+                    standing.extend(later.hunks.iter().cloned());
+                }
+                _ => {}
+            }
+        }
+        standing
+    }
+
+    /// The hunks an undo took back that are still as it left them: neither done again nor decided in
+    /// another way since.
+    pub fn undone_by(&self, index: usize) -> Vec<HunkId> {
+        let Some(undo) = self.moves.get(index) else {
+            return Vec::new();
+        };
+        let later = self.moves.iter().skip(index + 1);
+        let decided: Vec<&HunkId> = later
+            .filter(|one| one.of.is_none())
+            .flat_map(|one| &one.hunks)
+            .collect();
+        let standing = undo.standing().filter(|id| !decided.contains(id));
+        standing.cloned().collect()
+    }
+
+    /// Which move an undo takes back.
+    pub fn takes_back(&self, undo: usize) -> Option<usize> {
+        self.moves.get(undo)?.of.map(|of| of as usize)
     }
 
     fn count(&self, of: impl Fn(&Move) -> bool) -> u32 {
@@ -282,6 +338,7 @@ impl Goal {
             merged: false,
             applied: false,
             files: Vec::new(),
+            moves: 0,
             gates: Vec::new(),
         }
     }
@@ -583,12 +640,14 @@ impl Goal {
         else {
             return;
         };
+        let order = self.moves;
         if let Some(file) = self.entry_mut(path, *entry) {
             let after = Pair {
                 base: base.clone(),
                 proposed: proposed.clone(),
             };
             file.record(Move {
+                order,
                 verdict: *verdict,
                 hunks: hunks.clone(),
                 undone: Vec::new(),
@@ -598,6 +657,7 @@ impl Goal {
                 of: *of,
                 at,
             });
+            self.moves += 1;
         }
     }
 }

@@ -176,7 +176,7 @@ impl Turn<'_> {
             ..versions.clone()
         };
         let landed = if change.parts.is_empty() {
-            Some(&observed) == after
+            verdict::holds(versions.current.as_ref(), after, &observed)
         } else {
             verdict::has_landed(&now, &change.parts)
         };

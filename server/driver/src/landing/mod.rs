@@ -2,7 +2,6 @@
 //! the file open. A verdict counts when its text has been observed, not when somebody was told.
 
 mod carry;
-mod undo;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,11 +9,11 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
+    lifecycle::{FileEntry, Goal, Move},
     step::Input,
 };
 use claudecluster_protocol::{
-    ErrorBody, EventBody, GoalId, RelPath,
+    ErrorBody, EventBody, GoalId, HunkId, RelPath,
     api::{Decision, DecisionReport, FileFailure},
     event::Verdict,
 };
@@ -92,12 +91,13 @@ pub(crate) async fn decide(
     for index in selected(&goal, &decision) {
         let entry = &goal.files[index];
         // The old place of a renamed file goes with the new one, and only with it.
-        let old_place = views::renamed_to(&goal, entry);
+        let old_place = moved_to(&goal, entry, decision.verdict);
         if old_place.is_some_and(|to| !facts.iter().any(|fact| is_about(fact, to))) {
             continue;
         }
         let with_it = Decision {
-            hunk_id: None,
+            hunk_id: last_word(entry)
+                .filter(|_| decision.verdict == Verdict::Undo && decision.hunk_id.is_some()),
             task_id: None,
             path: Some(entry.file.path.clone()),
             ..decision.clone()
@@ -153,8 +153,9 @@ fn judge(verdict: Verdict) -> Result<Judge, ErrorBody> {
     match verdict {
         Verdict::Accept => Ok(verdict::accept),
         Verdict::Reject => Ok(verdict::reject),
-        Verdict::Undo => Ok(undo::undo),
-        Verdict::Redo | Verdict::Resolve => Err(ErrorBody::user("this cannot be done yet")),
+        Verdict::Undo => Ok(verdict::undo),
+        Verdict::Redo => Ok(verdict::redo),
+        Verdict::Resolve => Err(ErrorBody::user("this cannot be done yet")),
     }
 }
 
@@ -190,7 +191,7 @@ fn nothing_proposed(goal: &Goal) -> ErrorBody {
 }
 
 /// A decision that names something which is not there is an error; one that finds nothing left to
-/// do is not.
+/// do is not, unless it asks for what was there to come back.
 pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Result<(), ErrorBody> {
     let nothing = report.decided == 0
         && report.conflicts == 0
@@ -200,13 +201,35 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
         return Ok(());
     }
     let id = &decision.goal_id;
-    let what = match (&decision.hunk_id, &decision.path, &decision.task_id) {
-        (Some(hunk), ..) => format!("there is no pending hunk {hunk}"),
-        (_, Some(path), _) => format!("nothing is pending in {path}"),
-        (_, _, Some(task)) => format!("nothing of task {task} is pending"),
-        _ => return Ok(()),
+    let of = match (&decision.hunk_id, &decision.path, &decision.task_id) {
+        (Some(hunk), ..) => Some(format!("hunk {hunk}")),
+        (_, Some(path), _) => Some(path.to_string()),
+        (_, _, Some(task)) => Some(format!("task {task}")),
+        _ => None,
     };
-    Err(ErrorBody::stale(what).hint(format!("`claudecluster diff {id}` shows what is pending")))
+    let (what, hint) = match (decision.verdict, of) {
+        (Verdict::Undo, Some(of)) => (
+            format!("nothing of {of} has landed"),
+            format!("`claudecluster show {id}` lists what has"),
+        ),
+        (Verdict::Redo, of) => (
+            format!(
+                "nothing of {} has been undone and could be done again",
+                of.unwrap_or_else(|| format!("goal {id}"))
+            ),
+            format!("`claudecluster accept {id}` lands what is pending"),
+        ),
+        (_, Some(of)) => (
+            match &decision.hunk_id {
+                Some(hunk) => format!("there is no pending hunk {hunk}"),
+                None if decision.path.is_some() => format!("nothing is pending in {of}"),
+                None => format!("nothing of {of} is pending"),
+            },
+            format!("`claudecluster diff {id}` shows what is pending"),
+        ),
+        (_, None) => return Ok(()),
+    };
+    Err(ErrorBody::stale(what).hint(hint))
 }
 
 fn decided(fact: &EventBody) -> u32 {
@@ -216,18 +239,43 @@ fn decided(fact: &EventBody) -> u32 {
     }
 }
 
-/// The entries a decision is about. With a renamed file goes the old one.
+/// The entries a decision is about. With a renamed file goes the old one. What takes moves back looks at
+/// a file as a whole, so one of its entries is enough.
 fn selected(goal: &Goal, decision: &Decision) -> Vec<usize> {
-    let wanted = |entry: &FileEntry| {
-        decision.path.as_ref().is_none_or(|path| {
-            entry.file.path == *path || views::renamed_to(goal, entry).is_some_and(|to| to == path)
-        })
+    let back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
+    let old_place = |entry| moved_to(goal, entry, decision.verdict);
+    let wanted = |index: usize| {
+        let entry = &goal.files[index];
+        let path = &entry.file.path;
+        let mut before = goal.files[..index].iter();
+        let named = |only: &RelPath| path == only || old_place(entry) == Some(only);
+        decision.path.as_ref().is_none_or(named)
+            && !(back && before.any(|other| other.file.path == *path))
     };
     let mut found: Vec<usize> = (0..goal.files.len())
-        .filter(|&index| wanted(&goal.files[index]))
+        .filter(|&index| wanted(index))
         .collect();
-    found.sort_by_key(|&index| views::renamed_to(goal, &goal.files[index]).is_some());
+    found.sort_by_key(|&index| old_place(&goal.files[index]).is_some());
     found
+}
+
+/// Where a file that is proposed to move away goes. What takes moves back is about proposals that have
+/// been decided, too.
+fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&'a RelPath> {
+    if !matches!(verdict, Verdict::Undo | Verdict::Redo) {
+        return views::renamed_to(goal, entry);
+    }
+    let first = entry.moves.first();
+    let proposed = first.map_or(&entry.file.proposed, |first| &first.before.proposed);
+    let mut others = goal.files.iter();
+    let to = others.find(|other| other.file.from.as_ref() == Some(&entry.file.path));
+    to.filter(|_| proposed.is_none()).map(|to| &to.file.path)
+}
+
+/// A hunk that was decided last.
+fn last_word(entry: &FileEntry) -> Option<HunkId> {
+    let decided = entry.moves.iter().rev().filter(|made| made.of.is_none());
+    decided.flat_map(Move::standing).next().cloned()
 }
 
 fn is_about(fact: &EventBody, file: &RelPath) -> bool {

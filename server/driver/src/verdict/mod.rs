@@ -1,8 +1,12 @@
 //! What a verdict on some hunks of one file makes of the file and of its pair of versions. Computed
 //! here, carried out in [`crate::landing`].
 
+mod back;
+mod undo;
+
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal},
+    merge::{RegionKind, merge3},
     review::{HunkKey, HunkState, Review},
 };
 use claudecluster_protocol::{
@@ -15,8 +19,11 @@ use claudecluster_worker::changes::Content;
 
 use crate::{
     pending::{self, Part, Pending, Versions},
+    proposal::as_text,
     shared::Shared,
 };
+
+pub(crate) use undo::{redo, undo};
 
 /// An entry after a verdict, and what the file has to become for it.
 #[derive(Clone, Debug)]
@@ -94,7 +101,6 @@ pub(crate) fn accept(
     if found.is_empty() {
         return Ok(Verdicts::default());
     }
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     if !looked_at(decision, entry) {
         return Ok(Verdicts {
             held: count(found.len()),
@@ -318,6 +324,25 @@ fn keys(hunks: &[Pending]) -> Vec<HunkKey> {
             Part::Mode | Part::Whole => None,
         })
         .collect()
+}
+
+/// Whether a text, as it was observed, has what a change from one content to another brings.
+pub(crate) fn holds(before: Option<&Content>, after: Option<&Content>, observed: &Content) -> bool {
+    if Some(observed) == after {
+        return true;
+    }
+    let texts = (before.and_then(as_text), after.and_then(as_text));
+    let (Some(before), Some(after), Some(observed)) = (texts.0, texts.1, as_text(observed)) else {
+        return false;
+    };
+    let missing = [RegionKind::Theirs, RegionKind::Conflict];
+    let merge = merge3(before, observed, after);
+    let mut regions = merge.regions().iter();
+    !regions.any(|region| missing.contains(&region.kind))
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn set_text(content: &mut Option<Content>, text: String) {

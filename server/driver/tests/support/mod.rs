@@ -1,0 +1,254 @@
+//! What the tests of landing share: a workspace with a proposal for it, and an editor that behaves as
+//! it is told.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use claudecluster_driver::{
+    DocumentEdit, Driver, DriverConfig, EditError, Editor, OpenDocument, Settings, store,
+};
+use claudecluster_protocol::{
+    AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, RelPath, Span,
+    Timestamp,
+    api::{Decision, DecisionReport},
+    change::{FileVersion, Provenance},
+    event::{ProposedFile, TaskVersion, Verdict},
+};
+use ropey::Rope;
+use store::{NewEvent, Store};
+use tempfile::TempDir;
+
+/// A workspace, a journal with a proposal for it, and a driver on both.
+pub(crate) struct Fixture {
+    pub(crate) workspace: TempDir,
+    pub(crate) home: TempDir,
+    pub(crate) store: Store,
+    pub(crate) files: Vec<ProposedFile>,
+}
+
+pub(crate) const GOAL: &str = "g1";
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self {
+            workspace: tempfile::tempdir().unwrap(),
+            home: tempfile::tempdir().unwrap(),
+            store: Store::in_memory(),
+            files: Vec::new(),
+        }
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.workspace.path().canonicalize().unwrap()
+    }
+
+    pub(crate) fn version(&self, text: Option<&str>, mode: FileMode) -> Option<FileVersion> {
+        text.map(|text| FileVersion {
+            blob: self.store.put_blob(text.as_bytes()).unwrap(),
+            mode,
+        })
+    }
+
+    /// Proposes `base` → `proposed` for a file, and writes `base` to disk.
+    pub(crate) fn propose(self, path: &str, base: Option<&str>, proposed: Option<&str>) -> Self {
+        if let Some(text) = base {
+            fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+            fs::write(self.path(path), text).unwrap();
+        }
+        self.entry(path, 0, base, proposed)
+    }
+
+    pub(crate) fn entry(
+        mut self,
+        path: &str,
+        entry: u32,
+        base: Option<&str>,
+        proposed: Option<&str>,
+    ) -> Self {
+        let base = self.version(base, FileMode::Regular);
+        let proposed = self.version(proposed, FileMode::Regular);
+        let by = Provenance {
+            why: None,
+            task: format!("task{entry}").as_str().into(),
+            title: "Task".into(),
+            attempt: AttemptId(1),
+        };
+        self.files.push(ProposedFile {
+            path: RelPath::new(path).unwrap(),
+            from: None,
+            entry,
+            base: base.clone(),
+            proposed: proposed.clone(),
+            held: Vec::new(),
+            versions: vec![TaskVersion { by, base, proposed }],
+        });
+        self
+    }
+
+    pub(crate) fn last(mut self, change: impl FnOnce(&mut ProposedFile)) -> Self {
+        change(self.files.last_mut().unwrap());
+        self
+    }
+
+    /// Starts a driver on the journal.
+    pub(crate) async fn start(&self) -> Driver {
+        if self.store.last_seq() == EventSeq(0) {
+            let spec = serde_json::json!({"workspace": self.root(), "prompt": "change it"});
+            let spec: GoalSpec = serde_json::from_value(spec).unwrap();
+            let bodies = [
+                EventBody::GoalSubmitted {
+                    spec: Box::new(spec),
+                },
+                EventBody::Proposed {
+                    files: self.files.clone(),
+                },
+                EventBody::GoalChanged {
+                    state: GoalState::Proposed,
+                    error: None,
+                },
+            ];
+            let event = |body| NewEvent {
+                at: Timestamp(1),
+                goal: GoalId::new(GOAL),
+                body,
+            };
+            self.store
+                .append(bodies.into_iter().map(event).collect())
+                .await
+                .unwrap();
+        }
+        let config = DriverConfig {
+            home: self.home.path().to_owned(),
+            launcher: PathBuf::from("/nonexistent"),
+            settings: Settings::default(),
+            narrow: Arc::new(|_| Ok(Default::default())),
+        };
+        Driver::start(config, self.store.clone()).await.unwrap()
+    }
+
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.path(path)).ok()
+    }
+}
+
+pub(crate) fn decision(verdict: Verdict) -> Decision {
+    Decision::new(GoalId::new(GOAL), verdict)
+}
+
+pub(crate) async fn accept_all(driver: &Driver) -> DecisionReport {
+    driver.decide(decision(Verdict::Accept)).await.unwrap()
+}
+
+pub(crate) fn state(driver: &Driver) -> GoalState {
+    driver.goal(&GoalId::new(GOAL)).unwrap().summary.state
+}
+
+/// An editor with one document, which behaves as it is told.
+pub(crate) struct OneDocument {
+    document: Mutex<OpenDocument>,
+    pub(crate) manner: Mutex<Manner>,
+    edits: Mutex<u32>,
+    changes: tokio::sync::watch::Sender<i32>,
+}
+
+/// How an editor treats edits.
+pub(crate) enum Manner {
+    Obeys,
+    /// The user types this at the end just before the edit arrives; then it obeys.
+    TypesFirst(&'static str),
+    /// Says yes and does nothing, once.
+    DropsSilently,
+    /// Says no.
+    Refuses,
+}
+
+impl OneDocument {
+    pub(crate) fn new(path: PathBuf, text: &str, manner: Manner) -> Arc<Self> {
+        Arc::new(Self {
+            document: Mutex::new(OpenDocument {
+                edited: None,
+                path,
+                version: 1,
+                text: Rope::from_str(text),
+            }),
+            manner: Mutex::new(manner),
+            edits: Mutex::default(),
+            changes: tokio::sync::watch::Sender::new(1),
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.document.lock().unwrap().text.to_string()
+    }
+
+    /// How many edits it made.
+    pub(crate) fn edits(&self) -> u32 {
+        *self.edits.lock().unwrap()
+    }
+
+    pub(crate) fn set(&self, text: &str) -> OpenDocument {
+        let mut document = self.document.lock().unwrap();
+        document.text = Rope::from_str(text);
+        document.version += 1;
+        self.changes.send_replace(document.version);
+        document.clone()
+    }
+}
+
+#[async_trait]
+impl Editor for OneDocument {
+    fn name(&self) -> String {
+        "test".into()
+    }
+
+    fn roots(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn documents(&self) -> Vec<OpenDocument> {
+        vec![self.document.lock().unwrap().clone()]
+    }
+
+    fn document(&self, path: &Path) -> Option<OpenDocument> {
+        let document = self.document.lock().unwrap().clone();
+        (document.path == path).then_some(document)
+    }
+
+    async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
+        let manner = std::mem::replace(&mut *self.manner.lock().unwrap(), Manner::Obeys);
+        match manner {
+            Manner::Obeys => {
+                *self.edits.lock().unwrap() += 1;
+                Ok(self.set(&edit.after))
+            }
+            Manner::TypesFirst(typed) => {
+                let text = format!("{}{typed}", self.text());
+                self.set(&text);
+                Err(EditError::Stale)
+            }
+            Manner::DropsSilently => Ok(self.document.lock().unwrap().clone()),
+            Manner::Refuses => Err(EditError::Refused("read-only".into())),
+        }
+    }
+
+    async fn changed(&self, path: &Path, version: i32, wait: Span) -> Option<OpenDocument> {
+        let mut changes = self.changes.subscribe();
+        let changed = changes.wait_for(|now| *now != version);
+        tokio::time::timeout(wait.to_duration(), changed)
+            .await
+            .ok()?
+            .ok()?;
+        self.document(path)
+    }
+}
