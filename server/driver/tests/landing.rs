@@ -1,8 +1,6 @@
 //! Verdicts carried out on a real workspace on disk and in open buffers, from a journal that holds a
 //! proposal. Agents and sandboxes have no part in it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
