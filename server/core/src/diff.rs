@@ -4,12 +4,11 @@
 //! concatenation of whole lines split back into the same lines, which merging relies on. Line
 //! numbers as editors count them come from [`crate::text`].
 
-use std::ops::Range;
+mod vocabulary;
 
-use imara_diff::{
-    Algorithm, Diff, IndentHeuristic, IndentLevel, Interner, NoSliderHeuristic, SliderHeuristic,
-    Token,
-};
+use std::{borrow::Cow, ops::Range};
+
+pub(crate) use vocabulary::Vocabulary;
 
 mod sealed {
     pub trait Sealed {}
@@ -71,20 +70,35 @@ impl Text for [u8] {
 pub struct Lines<'a, T: Text + ?Sized = str> {
     text: &'a T,
     /// Where each line starts, and one more entry for the end of the text.
-    bounds: Vec<usize>,
+    bounds: Cow<'a, [usize]>,
+}
+
+/// Where the lines of a text start, and one more entry for its end.
+pub(crate) fn bounds(text: &[u8]) -> Vec<usize> {
+    let mut bounds = Vec::with_capacity(text.len() / 24 + 2);
+    bounds.push(0);
+    bounds.extend(memchr::memchr_iter(b'\n', text).map(|at| at + 1));
+    if bounds.last() != Some(&text.len()) {
+        bounds.push(text.len());
+    }
+    bounds
 }
 
 impl<'a, T: Text + ?Sized> Lines<'a, T> {
     /// Splits a text. An empty text has no lines.
     pub fn new(text: &'a T) -> Self {
-        let bytes = text.as_bytes();
-        let mut bounds = Vec::with_capacity(bytes.len() / 24 + 2);
-        bounds.push(0);
-        bounds.extend(memchr::memchr_iter(b'\n', bytes).map(|at| at + 1));
-        if bounds.last() != Some(&bytes.len()) {
-            bounds.push(bytes.len());
+        Self {
+            text,
+            bounds: Cow::Owned(bounds(text.as_bytes())),
         }
-        Self { text, bounds }
+    }
+
+    /// A text whose [`bounds`] are known.
+    pub(crate) fn indexed(text: &'a T, bounds: &'a [usize]) -> Self {
+        Self {
+            text,
+            bounds: Cow::Borrowed(bounds),
+        }
     }
 
     /// The whole text.
@@ -167,75 +181,6 @@ pub fn diff<T: Text + ?Sized>(
     let old = vocabulary.tokens(old);
     let new = vocabulary.tokens(new);
     vocabulary.diff(&old, &new, purpose)
-}
-
-/// Numbers for distinct lines, so that comparing lines is comparing numbers.
-pub(crate) struct Vocabulary<'a> {
-    interner: Interner<&'a [u8]>,
-}
-
-impl<'a> Vocabulary<'a> {
-    pub(crate) fn new(lines: usize) -> Self {
-        Self {
-            interner: Interner::new(lines),
-        }
-    }
-
-    pub(crate) fn tokens<T: Text + ?Sized>(&mut self, lines: &Lines<'a, T>) -> Vec<Token> {
-        lines
-            .iter()
-            .map(|line| self.interner.intern(line))
-            .collect()
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.interner.num_tokens() as usize
-    }
-
-    pub(crate) fn diff(&self, old: &[Token], new: &[Token], purpose: Purpose) -> Vec<Change> {
-        let mut diff = Diff::default();
-        let algorithm = match purpose {
-            Purpose::Reading => Algorithm::Histogram,
-            Purpose::Merging => Algorithm::Myers,
-        };
-        diff.compute_with(algorithm, old, new, self.interner.num_tokens());
-        match purpose {
-            Purpose::Merging => diff.postprocess_with(old, new, NoSliderHeuristic),
-            Purpose::Reading => {
-                diff.postprocess_with(old, new, self.indentation());
-            }
-        }
-        diff.hunks()
-            .map(|hunk| Change {
-                old: hunk.before,
-                new: hunk.after,
-            })
-            .collect()
-    }
-
-    /// By how many lines to raise a group of lines that is only added or only removed, and stands
-    /// as low as it can, so that it reads best. At most `room` lines.
-    pub(crate) fn best_raise(&self, tokens: &[Token], lines: &Range<u32>, room: u32) -> u32 {
-        let token = |line: u32| tokens.get(line as usize);
-        let room = room.min(lines.start);
-        let possible = (1..=room)
-            .take_while(|by| token(lines.start - by) == token(lines.end - by))
-            .count() as u32;
-        if possible == 0 {
-            return 0;
-        }
-        let earliest = lines.end - possible;
-        lines.end
-            - self
-                .indentation()
-                .best_slider_end(tokens, lines.clone(), earliest)
-    }
-
-    fn indentation(&self) -> impl SliderHeuristic {
-        IndentHeuristic::new(|token: Token| {
-            IndentLevel::for_ascii_line(self.interner[token].iter().copied(), 8)
-        })
-    }
 }
 
 /// Puts `replacements` (ranges of lines with the text that takes their place, in order and apart)

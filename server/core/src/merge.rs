@@ -17,7 +17,7 @@
 //! assert_eq!(merge.with_conflicts_as(Side::Theirs), "a\ny\n");
 //! ```
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use crate::diff::{Change, Lines, Purpose, Text, Vocabulary, diff};
 
@@ -88,8 +88,8 @@ pub struct Merge<'a, T: Text + ?Sized = str> {
     pub(crate) base: Lines<'a, T>,
     pub(crate) ours: Lines<'a, T>,
     pub(crate) theirs: Lines<'a, T>,
-    regions: Vec<Region>,
-    their_changes: Vec<Change>,
+    regions: Cow<'a, [Region]>,
+    their_changes: Cow<'a, [Change]>,
 }
 
 /// Merges the changes from `base` to `ours` and from `base` to `theirs`.
@@ -113,6 +113,25 @@ fn merge_texts<'a, T: Text + ?Sized>(base: &'a T, ours: &'a T, theirs: &'a T) ->
     Merge::with_changes(base, ours, theirs, &our_changes, their_changes)
 }
 
+/// Divides three texts into regions, along the changes from the base to each side.
+pub(crate) fn regions<T: Text + ?Sized>(
+    base: &Lines<'_, T>,
+    ours: &Lines<'_, T>,
+    theirs: &Lines<'_, T>,
+    our_changes: &[Change],
+    their_changes: &[Change],
+) -> Vec<Region> {
+    let mut sweep = Sweep {
+        ours: Cursor::new(our_changes),
+        theirs: Cursor::new(their_changes),
+        done: 0,
+        regions: Vec::new(),
+    };
+    while sweep.step(|a, b| ours.get(a).as_bytes() == theirs.get(b).as_bytes()) {}
+    sweep.unchanged_until(base.len());
+    sweep.regions
+}
+
 impl<'a, T: Text + ?Sized> Merge<'a, T> {
     /// Merges along changes that are already known: from a diff, or from watching an editor.
     ///
@@ -124,15 +143,18 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
         our_changes: &[Change],
         their_changes: Vec<Change>,
     ) -> Self {
-        let mut sweep = Sweep {
-            ours: Cursor::new(our_changes),
-            theirs: Cursor::new(&their_changes),
-            done: 0,
-            regions: Vec::new(),
-        };
-        while sweep.step(|a, b| ours.get(a).as_bytes() == theirs.get(b).as_bytes()) {}
-        sweep.unchanged_until(base.len());
-        let regions = sweep.regions;
+        let regions = regions(&base, &ours, &theirs, our_changes, &their_changes);
+        Self::of_regions(base, ours, theirs, regions.into(), their_changes.into())
+    }
+
+    /// A merge of which everything is known.
+    pub(crate) fn of_regions(
+        base: Lines<'a, T>,
+        ours: Lines<'a, T>,
+        theirs: Lines<'a, T>,
+        regions: Cow<'a, [Region]>,
+        their_changes: Cow<'a, [Change]>,
+    ) -> Self {
         Self {
             base,
             ours,
@@ -172,7 +194,7 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
     /// The merged text, with one side's text in every conflict.
     pub fn with_conflicts_as(&self, side: Side) -> T::Owned {
         let mut out = T::with_capacity(self.ours.text().as_bytes().len());
-        for region in &self.regions {
+        for region in self.regions.iter() {
             let side = match region.kind {
                 RegionKind::Unchanged | RegionKind::Ours | RegionKind::Both => Side::Ours,
                 RegionKind::Theirs => Side::Theirs,

@@ -8,6 +8,7 @@ use claudecluster_core::{
     merge::{RegionKind, merge3},
     review::{HunkKey, HunkState, Review, later, undo},
 };
+use merge_support as support;
 use merge_support::{DISTINCT, REPETITIVE, config, family};
 use proptest::{prelude::*, sample::Index};
 
@@ -29,7 +30,7 @@ proptest! {
         texts in prop_oneof![family(REPETITIVE, 0..20, 2), family(DISTINCT, 0..20, 2)]
     ) {
         let (base, current, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let review = Review::new(base, current, proposed);
+        let review = support::review(base, current, proposed);
         let accepted = review.accept(&all_keys(&review));
         let merge = merge3(base, current, proposed);
         if let Some(clean) = merge.clean() {
@@ -48,10 +49,10 @@ proptest! {
         texts in prop_oneof![family(REPETITIVE, 0..20, 2), family(DISTINCT, 0..20, 2)]
     ) {
         let (base, current, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let review = Review::new(base, current, proposed);
+        let review = support::review(base, current, proposed);
         let rejected = review.reject(&all_keys(&review));
         prop_assert_eq!(&rejected.proposed, base);
-        let review = Review::new(base, current, &rejected.proposed);
+        let review = support::review(base, current, &rejected.proposed);
         prop_assert_eq!(&review.accept(&[]).current, current);
         prop_assert!(review.hunks().is_empty());
     }
@@ -64,7 +65,7 @@ proptest! {
         order in prop::collection::vec(any::<Index>(), 40),
     ) {
         let (current, proposed) = (&texts.variants[0], &texts.variants[1]);
-        let review = Review::new(&texts.base, current, proposed);
+        let review = support::review(&texts.base, current, proposed);
         let mut left = keys(&review, HunkState::Clean);
         let at_once = review.accept(&left);
         let (mut base, mut current) = (texts.base.clone(), current.clone());
@@ -73,12 +74,12 @@ proptest! {
                 break;
             }
             let key = left.swap_remove(index.index(left.len()));
-            let review = Review::new(&base, &current, proposed);
+            let review = support::review(&base, &current, proposed);
             let before = all_keys(&review);
             let accepted = review.accept(&[key]);
             prop_assert!(accepted.refused.is_empty(), "{:?}", accepted.refused);
             (base, current) = (accepted.base, accepted.current);
-            let after = all_keys(&Review::new(&base, &current, proposed));
+            let after = all_keys(&support::review(&base, &current, proposed));
             let expected: Vec<_> = before.into_iter().filter(|k| *k != key).collect();
             prop_assert_eq!(after, expected);
         }
@@ -101,7 +102,7 @@ proptest! {
             (base, proposed) = (texts.base.clone(), texts.variants[0].clone());
         }
         let mut current = base.clone();
-        let names = all_keys(&Review::new(&base, &current, &proposed));
+        let names = all_keys(&support::review(&base, &current, &proposed));
         let distinct: std::collections::HashSet<_> = names.iter().collect();
         prop_assert_eq!(distinct.len(), names.len());
         let mut left = names;
@@ -110,7 +111,7 @@ proptest! {
                 break;
             }
             let key = left.remove(index.index(left.len()));
-            let review = Review::new(&base, &current, &proposed);
+            let review = support::review(&base, &current, &proposed);
             if take {
                 let accepted = review.accept(&[key]);
                 prop_assert!(accepted.refused.is_empty());
@@ -120,7 +121,7 @@ proptest! {
                 prop_assert!(rejected.refused.is_empty());
                 proposed = rejected.proposed;
             }
-            prop_assert_eq!(all_keys(&Review::new(&base, &current, &proposed)), left.clone());
+            prop_assert_eq!(all_keys(&support::review(&base, &current, &proposed)), left.clone());
             prop_assert_eq!(&base, &current, "nobody typed");
         }
     }
@@ -134,7 +135,7 @@ proptest! {
     ) {
         let (base, proposed) = (&texts.base, &texts.variants[1]);
         for current in [base, &texts.variants[0]] {
-            let review = Review::new(base, current, proposed);
+            let review = support::review(base, current, proposed);
             let mut lines: Vec<String> =
                 current.split_inclusive('\n').map(str::to_owned).collect();
             let Some(last) = lines.len().checked_sub(1) else { continue };
@@ -150,7 +151,7 @@ proptest! {
             lines[at] = typed.iter().map(|word| format!("typed {word}\n")).collect();
             let changed = lines.concat();
             let shift = i64::try_from(typed.len()).unwrap() - 1;
-            let after = Review::new(base, &changed, proposed);
+            let after = support::review(base, &changed, proposed);
             prop_assert_eq!(review.hunks().len(), after.hunks().len());
             for (old, new) in review.hunks().iter().zip(after.hunks()) {
                 prop_assert_eq!((old.key, old.state), (new.key, new.state));
@@ -169,7 +170,7 @@ proptest! {
         texts in prop_oneof![family(REPETITIVE, 0..20, 2), family(DISTINCT, 0..20, 2)]
     ) {
         let (base, current, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let review = Review::new(base, current, proposed);
+        let review = support::review(base, current, proposed);
         for hunk in review.hunks() {
             let region = review.region(hunk);
             prop_assert!(region.base.start <= hunk.base.start && hunk.base.end <= region.base.end);
@@ -194,7 +195,7 @@ proptest! {
         chosen in any::<u64>(),
     ) {
         let (base, current, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let review = Review::new(base, current, proposed);
+        let review = support::review(base, current, proposed);
         let (mut some, mut others) = (Vec::new(), Vec::new());
         for (at, hunk) in review.hunks().iter().enumerate() {
             let take = hunk.state != HunkState::Conflict && chosen >> (at % 64) & 1 == 1;
@@ -212,12 +213,12 @@ proptest! {
         text in prop_oneof![Just(String::new()), Just("mine\n".to_owned()), Just("no end".to_owned())],
     ) {
         let (base, current, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let review = Review::new(base, current, proposed);
+        let review = support::review(base, current, proposed);
         for hunk in review.hunks().iter().filter(|h| h.state == HunkState::Conflict) {
             let resolved = review.resolve(hunk.key, &text).unwrap();
             prop_assert!(resolved.keys.contains(&hunk.key));
             prop_assert!(resolved.current.contains(&text));
-            let after = Review::new(&resolved.base, &resolved.current, &resolved.proposed);
+            let after = support::review(&resolved.base, &resolved.current, &resolved.proposed);
             let left = after.hunks().len() + resolved.keys.len();
             prop_assert_eq!(left, review.hunks().len());
             let conflicts = |review: &Review<'_>| keys(review, HunkState::Conflict).len();
@@ -233,7 +234,7 @@ proptest! {
     ) {
         // `before` has earlier typing in it; the landing is what accepting everything makes of it.
         let (base, before, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let review = Review::new(base, before, proposed);
+        let review = support::review(base, before, proposed);
         let after = review.accept(&all_keys(&review)).current;
         let plain = undo(before, &after, &after);
         prop_assert_eq!((&plain.text, plain.conflicts), (before, 0));
@@ -362,7 +363,7 @@ struct Desk {
 impl Desk {
     /// Lets an event happen. True where the developer did it, so that marks may change.
     fn happen(&mut self, event: Event) -> bool {
-        let review = Review::new(&self.base, &self.current, &self.proposed);
+        let review = support::review(&self.base, &self.current, &self.proposed);
         let names = all_keys(&review);
         let pick = |chosen: &[Index]| -> Vec<HunkKey> {
             let chosen = chosen.iter().filter(|_| !names.is_empty());
@@ -454,7 +455,7 @@ fn hunks_are_shown_where_people_expect_them() {
     let base = "/// One.\nfn one() {}\n\n/// Two.\nfn two() {}\n";
     let added = base.replace("/// Two.", "/// Two.\nfn zero() {}\n\n/// Two.");
     let check = |base: &str, current: &str, proposed: &str, expected: (&str, &str, u32)| {
-        let review = Review::new(base, current, proposed);
+        let review = support::review(base, current, proposed);
         let hunk = &review.hunks()[0];
         let found = (
             review.old_text(hunk),
@@ -482,7 +483,7 @@ fn hunks_are_shown_where_people_expect_them() {
 /// Keys are written into the journal: another version of the program must find the same ones.
 #[test]
 fn keys_are_the_same_everywhere() {
-    let review = Review::new("a\nb\nc\n", "typed\na\nb\nc\n", "a\nB\nc\nd\n");
+    let review = support::review("a\nb\nc\n", "typed\na\nb\nc\n", "a\nB\nc\nd\n");
     let names: Vec<_> = all_keys(&review).iter().map(HunkKey::to_string).collect();
     assert_eq!(names, ["4af1a8aa634679b6", "1368c3ebcf70e7fd"]);
     for name in names {

@@ -38,17 +38,19 @@
 mod key;
 mod later;
 mod ledger;
+mod live;
 mod provenance;
 mod shown;
 
-use std::{collections::BTreeSet, fmt, ops::Range, str::FromStr};
+use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
 pub use later::{Later, Undone, later, undo};
 pub use ledger::{Carried, Made, Rewrite, Texts, resolution, still_there};
+pub use live::Live;
 pub use provenance::{Contribution, provenance};
 
 use crate::{
-    diff::{Lines, Purpose, Vocabulary, splice},
+    diff::{Lines, splice},
     merge::{Merge, Region, RegionKind, Side},
     text::LineEnding,
 };
@@ -166,30 +168,19 @@ pub struct Resolved {
 #[derive(Debug)]
 pub struct Review<'a> {
     merge: Merge<'a>,
-    hunks: Vec<Hunk>,
+    hunks: Cow<'a, [Hunk]>,
 }
 
 /// The hunks of `base` → `proposed`, each judged against `current`.
 pub fn hunks(base: &str, current: &str, proposed: &str) -> Vec<Hunk> {
-    Review::new(base, current, proposed).hunks
+    Review::new(base, current, proposed).hunks.into_owned()
 }
 
 impl<'a> Review<'a> {
-    /// Compares the three texts.
+    /// Compares the three texts. What is asked again and again while somebody types is a [`Live`]
+    /// review: the same, without doing all of it again.
     pub fn new(base: &'a str, current: &'a str, proposed: &'a str) -> Self {
-        let (base, current, proposed) =
-            (Lines::new(base), Lines::new(current), Lines::new(proposed));
-        let mut vocabulary = Vocabulary::new(base.len() as usize * 2);
-        let b = vocabulary.tokens(&base);
-        let c = vocabulary.tokens(&current);
-        let p = vocabulary.tokens(&proposed);
-        let typed = vocabulary.diff(&b, &c, Purpose::Merging);
-        let changes = vocabulary.diff(&b, &p, Purpose::Merging);
-        let keys = key::keys(&base, &proposed, &b, &p, vocabulary.size(), &changes);
-        let merge = Merge::with_changes(base, current, proposed, &typed, changes);
-        let mut hunks = place(&merge, &keys);
-        shown::place_for_reading(&mut hunks, &merge, &vocabulary, &b, &p);
-        Self { merge, hunks }
+        live::review(base, current, proposed)
     }
 
     /// The hunks, in the order of their lines.
@@ -352,31 +343,6 @@ impl<'a> Review<'a> {
             .map(|hunk| (hunk.base.clone(), self.new_text(hunk)));
         splice(&self.merge.base, new)
     }
-}
-
-/// Makes a hunk of every change of the proposal.
-fn place(merge: &Merge<'_>, keys: &[HunkKey]) -> Vec<Hunk> {
-    let mut hunks = Vec::with_capacity(keys.len());
-    for (index, region) in merge.regions().iter().enumerate() {
-        let state = match region.kind {
-            RegionKind::Unchanged | RegionKind::Ours => continue,
-            RegionKind::Theirs => HunkState::Clean,
-            RegionKind::Both => HunkState::Present,
-            RegionKind::Conflict => HunkState::Conflict,
-        };
-        for at in region.their_changes.clone() {
-            let change = &merge.their_changes()[at];
-            hunks.push(Hunk {
-                key: keys[at],
-                base: change.old.clone(),
-                proposed: change.new.clone(),
-                current: region.ours.clone(),
-                state,
-                region: index,
-            });
-        }
-    }
-    hunks
 }
 
 /// One side's text of the merge `base`, `current`, `proposed` in which every clean hunk has landed

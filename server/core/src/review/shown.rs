@@ -12,14 +12,14 @@ use imara_diff::Token;
 use super::{Hunk, HunkState};
 use crate::{
     diff::Vocabulary,
-    merge::{Merge, RegionKind},
+    merge::{Region, RegionKind},
 };
 
 /// Moves each clean hunk to its best place within the unchanged lines above it.
 pub(super) fn place_for_reading(
     hunks: &mut [Hunk],
-    merge: &Merge<'_>,
-    vocabulary: &Vocabulary<'_>,
+    regions: &[Region],
+    vocabulary: &Vocabulary,
     base: &[Token],
     proposed: &[Token],
 ) {
@@ -29,7 +29,7 @@ pub(super) fn place_for_reading(
             (false, true) => (base, &hunk.base),
             _ => continue,
         };
-        let room = room_above(merge, hunk.region);
+        let room = room_above(regions, hunk.region);
         let by = vocabulary.best_raise(tokens, lines, room);
         let raise = |range: &mut Range<u32>| {
             range.start = range.start.saturating_sub(by);
@@ -42,10 +42,10 @@ pub(super) fn place_for_reading(
 }
 
 /// How many lines above a region nobody changed, less one to keep it apart from what is above them.
-fn room_above(merge: &Merge<'_>, region: usize) -> u32 {
+fn room_above(regions: &[Region], region: usize) -> u32 {
     region
         .checked_sub(1)
-        .and_then(|above| merge.regions().get(above))
+        .and_then(|above| regions.get(above))
         .filter(|above| above.kind == RegionKind::Unchanged)
         .map_or(0, |above| above.base.len() as u32 - 1)
 }

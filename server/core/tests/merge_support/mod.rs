@@ -9,8 +9,12 @@
 
 use std::{collections::HashMap, fs, ops::Range, path::Path, process::Command};
 
-use claudecluster_core::diff::Change;
+use claudecluster_core::{
+    diff::Change,
+    review::{Live, Review},
+};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use ropey::Rope;
 
 /// `cases` random cases, or as many as `PROPTEST_CASES` says. What failed once is kept beside the
 /// test and tried first.
@@ -142,6 +146,35 @@ pub(crate) fn join(lines: &[String], ending: &str, unterminated: bool) -> String
         text.truncate(text.len() - ending.len());
     }
     text
+}
+
+/// The review of three texts, and the proof that a live review that has seen other texts before
+/// comes to the same.
+pub(crate) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> Review<'a> {
+    let review = Review::new(base, current, proposed);
+    let mut live = Live::new(base, proposed);
+    // From the base, from nothing, and from a text that has moved.
+    assert_same(&live.update(current), &review);
+    live.update("");
+    assert_same(&live.update(current), &review);
+    live.update(&format!("{proposed}{current}"));
+    assert_same(&live.update_rope(&Rope::from_str(current)), &review);
+    review
+}
+
+/// Whether two reviews agree in everything that can be asked.
+pub(crate) fn assert_same(live: &Review<'_>, fresh: &Review<'_>) {
+    assert_eq!(live.hunks(), fresh.hunks());
+    assert_eq!(live.merge().regions(), fresh.merge().regions());
+    assert_eq!(live.merge().their_changes(), fresh.merge().their_changes());
+    for (a, b) in live.hunks().iter().zip(fresh.hunks()) {
+        assert_eq!(live.old_text(a), fresh.old_text(b));
+        assert_eq!(live.new_text(a), fresh.new_text(b));
+        assert_eq!(live.current_bytes(a), fresh.current_bytes(b));
+    }
+    let keys: Vec<_> = fresh.hunks().iter().map(|hunk| hunk.key).collect();
+    assert_eq!(live.accept(&keys), fresh.accept(&keys));
+    assert_eq!(live.reject(&keys), fresh.reject(&keys));
 }
 
 /// A git command that no configuration of the machine reaches.

@@ -1,0 +1,134 @@
+//! Lines as numbers.
+
+use std::{hash::BuildHasher as _, ops::Range};
+
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use imara_diff::{
+    Algorithm, Diff, IndentHeuristic, IndentLevel, NoSliderHeuristic, SliderHeuristic, Token,
+};
+
+use super::{Change, Lines, Purpose, Text};
+
+/// Numbers for distinct lines, so that comparing lines is comparing numbers.
+///
+/// It has its own copy of each distinct line, so that it can outlive the texts: the review of a
+/// file that is being typed in keeps it from one keystroke to the next.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    /// The distinct lines, one after the other in the order of their numbers.
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    table: HashTable<Token>,
+    hasher: DefaultHashBuilder,
+}
+
+fn line<'v>(bytes: &'v [u8], ends: &[usize], token: Token) -> &'v [u8] {
+    let at = token.0 as usize;
+    let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+    &bytes[start..ends[at]]
+}
+
+impl Vocabulary {
+    /// An empty one with room for some lines.
+    pub(crate) fn new(lines: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            ends: Vec::with_capacity(lines),
+            table: HashTable::with_capacity(lines),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    /// The numbers of a text's lines.
+    pub(crate) fn tokens<T: Text + ?Sized>(&mut self, lines: &Lines<'_, T>) -> Vec<Token> {
+        lines.iter().map(|line| self.token(line)).collect()
+    }
+
+    /// The number of a line.
+    pub(crate) fn token(&mut self, text: &[u8]) -> Token {
+        let Self {
+            bytes,
+            ends,
+            table,
+            hasher,
+        } = self;
+        let same = |token: &Token| line(bytes, ends, *token) == text;
+        let rehash = |token: &Token| hasher.hash_one(line(bytes, ends, *token));
+        match table.entry(hasher.hash_one(text), same, rehash) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let token = Token(u32::try_from(ends.len()).unwrap_or(u32::MAX));
+                entry.insert(token);
+                bytes.extend_from_slice(text);
+                ends.push(bytes.len());
+                token
+            }
+        }
+    }
+
+    /// How many distinct lines there are.
+    pub(crate) fn size(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How long the distinct lines are together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets all lines but the first `size`.
+    pub(crate) fn truncate(&mut self, size: usize) {
+        self.ends.truncate(size);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        self.table.retain(|token| (token.0 as usize) < size);
+    }
+
+    /// The changes from one list of lines to another.
+    pub(crate) fn diff(&self, old: &[Token], new: &[Token], purpose: Purpose) -> Vec<Change> {
+        let mut diff = Diff::default();
+        let algorithm = match purpose {
+            Purpose::Reading => Algorithm::Histogram,
+            Purpose::Merging => Algorithm::Myers,
+        };
+        let size = u32::try_from(self.size()).unwrap_or(u32::MAX);
+        diff.compute_with(algorithm, old, new, size);
+        match purpose {
+            Purpose::Merging => diff.postprocess_with(old, new, NoSliderHeuristic),
+            Purpose::Reading => {
+                diff.postprocess_with(old, new, self.indentation());
+            }
+        }
+        diff.hunks()
+            .map(|hunk| Change {
+                old: hunk.before,
+                new: hunk.after,
+            })
+            .collect()
+    }
+
+    /// By how many lines to raise a group of lines that is only added or only removed, and stands
+    /// as low as it can, so that it reads best. At most `room` lines.
+    pub(crate) fn best_raise(&self, tokens: &[Token], lines: &Range<u32>, room: u32) -> u32 {
+        let token = |line: u32| tokens.get(line as usize);
+        let room = room.min(lines.start);
+        let possible = (1..=room)
+            .take_while(|by| token(lines.start - by) == token(lines.end - by))
+            .count() as u32;
+        if possible == 0 {
+            return 0;
+        }
+        let earliest = lines.end - possible;
+        lines.end
+            - self
+                .indentation()
+                .best_slider_end(tokens, lines.clone(), earliest)
+    }
+
+    fn indentation(&self) -> impl SliderHeuristic {
+        IndentHeuristic::new(|token: Token| {
+            let line = line(&self.bytes, &self.ends, token);
+            IndentLevel::for_ascii_line(line.iter().copied(), 8)
+        })
+    }
+}

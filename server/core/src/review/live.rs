@@ -1,0 +1,316 @@
+//! A review that stays right while somebody types.
+
+use std::{borrow::Cow, ops::Range, sync::Arc};
+
+use imara_diff::Token;
+use ropey::Rope;
+
+use super::{Hunk, HunkKey, HunkState, Review, key, shown};
+use crate::{
+    diff::{Change, Lines, Purpose, Vocabulary, bounds},
+    merge::{self, Merge, Region, RegionKind},
+};
+
+/// The review of a file that is being typed in.
+///
+/// It keeps what depends on the proposal alone, and of the current text its lines as numbers. A new
+/// current text costs a comparison of bytes and a diff of numbers; only lines between the first and
+/// the last byte that changed are looked at. What comes out is what [`Review::new`] gives for the
+/// three texts, whatever the texts were before.
+///
+/// ```
+/// use claudecluster_core::review::Live;
+///
+/// let mut live = Live::new("a\nb\nc\n", "a\nB\nc\n");
+/// let key = live.review().hunks()[0].key;
+/// let review = live.update("typed\na\nb\nc\n");
+/// assert_eq!((review.hunks()[0].key, review.hunks()[0].current.clone()), (key, 2..3));
+/// ```
+#[derive(Debug)]
+pub struct Live {
+    base: Text,
+    proposed: Text,
+    proposal: Proposal,
+    /// How many distinct lines base and proposed have, and their bytes. What the vocabulary has
+    /// beyond that came from current texts, old ones too.
+    own: (usize, usize),
+    current: String,
+    bounds: Vec<usize>,
+    tokens: Vec<Token>,
+    regions: Vec<Region>,
+    hunks: Vec<Hunk>,
+}
+
+/// One of the two texts that stay.
+#[derive(Debug)]
+struct Text {
+    text: Arc<str>,
+    bounds: Vec<usize>,
+}
+
+impl Text {
+    fn new(text: Arc<str>) -> Self {
+        Self {
+            bounds: bounds(text.as_bytes()),
+            text,
+        }
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        Lines::indexed(&self.text, &self.bounds)
+    }
+}
+
+/// What depends on base and proposed alone.
+#[derive(Debug)]
+struct Proposal {
+    vocabulary: Vocabulary,
+    base: Vec<Token>,
+    proposed: Vec<Token>,
+    changes: Vec<Change>,
+    keys: Vec<HunkKey>,
+}
+
+impl Proposal {
+    fn new(base: &Lines<'_>, proposed: &Lines<'_>) -> Self {
+        let mut vocabulary = Vocabulary::new(base.len() as usize * 2);
+        let b = vocabulary.tokens(base);
+        let p = vocabulary.tokens(proposed);
+        let changes = vocabulary.diff(&b, &p, Purpose::Merging);
+        let keys = key::keys(base, proposed, &b, &p, vocabulary.size(), &changes);
+        Self {
+            vocabulary,
+            base: b,
+            proposed: p,
+            changes,
+            keys,
+        }
+    }
+
+    /// Holds the proposal against a current text.
+    fn place(
+        &self,
+        base: &Lines<'_>,
+        current: &Lines<'_>,
+        proposed: &Lines<'_>,
+        tokens: &[Token],
+    ) -> (Vec<Region>, Vec<Hunk>) {
+        let typed = self.vocabulary.diff(&self.base, tokens, Purpose::Merging);
+        let regions = merge::regions(base, current, proposed, &typed, &self.changes);
+        let mut hunks = hunks(&regions, &self.changes, &self.keys);
+        let (b, p) = (&self.base, &self.proposed);
+        shown::place_for_reading(&mut hunks, &regions, &self.vocabulary, b, p);
+        (regions, hunks)
+    }
+}
+
+/// Makes a hunk of every change of the proposal.
+fn hunks(regions: &[Region], changes: &[Change], keys: &[HunkKey]) -> Vec<Hunk> {
+    let mut hunks = Vec::with_capacity(keys.len());
+    for (index, region) in regions.iter().enumerate() {
+        let state = match region.kind {
+            RegionKind::Unchanged | RegionKind::Ours => continue,
+            RegionKind::Theirs => HunkState::Clean,
+            RegionKind::Both => HunkState::Present,
+            RegionKind::Conflict => HunkState::Conflict,
+        };
+        for at in region.their_changes.clone() {
+            hunks.push(Hunk {
+                key: keys[at],
+                base: changes[at].old.clone(),
+                proposed: changes[at].new.clone(),
+                current: region.ours.clone(),
+                state,
+                region: index,
+            });
+        }
+    }
+    hunks
+}
+
+/// The review of three texts that are looked at once.
+pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> Review<'a> {
+    let (base, current, proposed) = (Lines::new(base), Lines::new(current), Lines::new(proposed));
+    let mut proposal = Proposal::new(&base, &proposed);
+    let tokens = proposal.vocabulary.tokens(&current);
+    let (regions, hunks) = proposal.place(&base, &current, &proposed, &tokens);
+    Review {
+        merge: Merge::of_regions(
+            base,
+            current,
+            proposed,
+            Cow::Owned(regions),
+            Cow::Owned(proposal.changes),
+        ),
+        hunks: Cow::Owned(hunks),
+    }
+}
+
+impl Live {
+    /// The review of a proposal where the current text is the base.
+    pub fn new(base: impl Into<Arc<str>>, proposed: impl Into<Arc<str>>) -> Self {
+        let (base, proposed) = (Text::new(base.into()), Text::new(proposed.into()));
+        let proposal = Proposal::new(&base.lines(), &proposed.lines());
+        let mut live = Self {
+            own: (proposal.vocabulary.size(), proposal.vocabulary.bytes()),
+            current: base.text.as_ref().to_owned(),
+            bounds: base.bounds.clone(),
+            tokens: proposal.base.clone(),
+            regions: Vec::new(),
+            hunks: Vec::new(),
+            base,
+            proposed,
+            proposal,
+        };
+        live.place();
+        live
+    }
+
+    /// The text that is there now, and the review against it.
+    pub fn update(&mut self, current: &str) -> Review<'_> {
+        let (old, new) = (self.current.as_bytes(), current.as_bytes());
+        let prefix = same_start(old, new);
+        if prefix < old.len() || prefix < new.len() {
+            let suffix = same_end(&old[prefix..], &new[prefix..]);
+            let lines = self.lines_around(prefix, old.len() - suffix);
+            let end = new.len() - (old.len() - lines.end);
+            let middle = current.get(lines.start..end).unwrap_or_default();
+            self.splice(&lines, middle);
+        }
+        self.review()
+    }
+
+    /// [`Self::update`] for the text of an open document.
+    pub fn update_rope(&mut self, current: &Rope) -> Review<'_> {
+        let old = self.current.as_bytes();
+        let new_len = current.len_bytes();
+        let mut prefix = 0;
+        for chunk in current.chunks() {
+            let same = same_start(&old[prefix..], chunk.as_bytes());
+            prefix += same;
+            if same < chunk.len() {
+                break;
+            }
+        }
+        if prefix < old.len() || prefix < new_len {
+            let most = old.len().min(new_len) - prefix;
+            let mut suffix = 0;
+            let (mut chunks, ..) = current.chunks_at_byte(new_len);
+            while let Some(chunk) = chunks.prev() {
+                let same = same_end(&old[..old.len() - suffix], chunk.as_bytes());
+                suffix += same;
+                if same < chunk.len() || suffix >= most {
+                    break;
+                }
+            }
+            let lines = self.lines_around(prefix, old.len() - suffix.min(most));
+            let end = new_len - (old.len() - lines.end);
+            let middle = Cow::from(current.byte_slice(lines.start..end));
+            self.splice(&lines, &middle);
+        }
+        self.review()
+    }
+
+    /// The review against the text of the last update.
+    pub fn review(&self) -> Review<'_> {
+        let current = Lines::indexed(self.current.as_str(), &self.bounds);
+        Review {
+            merge: Merge::of_regions(
+                self.base.lines(),
+                current,
+                self.proposed.lines(),
+                Cow::Borrowed(&self.regions),
+                Cow::Borrowed(&self.proposal.changes),
+            ),
+            hunks: Cow::Borrowed(&self.hunks),
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn size(&self) -> usize {
+        let texts = self.base.text.len() + self.proposed.text.len() + self.current.len();
+        let lines = self.base.bounds.len() + self.proposed.bounds.len() + self.bounds.len();
+        let hunk = size_of::<Hunk>() + size_of::<Change>() + 3 * size_of::<Region>();
+        texts
+            + lines * (size_of::<usize>() + size_of::<Token>())
+            + self.proposal.vocabulary.bytes()
+            + self.proposal.vocabulary.size() * 2 * size_of::<usize>()
+            + self.hunks.len() * hunk
+    }
+
+    /// The whole lines of the current text that bytes `start..end` are in or touch.
+    fn lines_around(&self, start: usize, end: usize) -> Range<usize> {
+        let text = self.current.as_bytes();
+        let start = memchr::memrchr(b'\n', &text[..start]).map_or(0, |at| at + 1);
+        let end = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |at| end + at + 1);
+        start..end
+    }
+
+    /// Replaces whole lines of the current text by other whole lines.
+    fn splice(&mut self, bytes: &Range<usize>, text: &str) {
+        self.forget_old_lines();
+        let first = self.bounds.partition_point(|&bound| bound < bytes.start);
+        let last = self.bounds.partition_point(|&bound| bound < bytes.end);
+        let new = Lines::new(text);
+        let tokens = self.proposal.vocabulary.tokens(&new);
+        self.tokens.splice(first..last, tokens);
+        let (was, is) = (bytes.end, bytes.start + text.len());
+        for bound in &mut self.bounds[last + 1..] {
+            *bound = *bound - was + is;
+        }
+        let ends = (1..=new.len()).map(|line| bytes.start + new.start(line));
+        self.bounds.splice(first + 1..=last, ends);
+        self.current.replace_range(bytes.clone(), text);
+        self.place();
+    }
+
+    /// Keeps the vocabulary from growing with every line that was ever there.
+    fn forget_old_lines(&mut self) {
+        let vocabulary = &mut self.proposal.vocabulary;
+        let (lines, bytes) = self.own;
+        let grown = vocabulary.size() > lines + 2 * self.tokens.len() + 4096
+            || vocabulary.bytes() > bytes + 4 * self.current.len() + (256 << 10);
+        if grown {
+            vocabulary.truncate(lines);
+            self.tokens = vocabulary.tokens(&Lines::indexed(self.current.as_str(), &self.bounds));
+        }
+    }
+
+    fn place(&mut self) {
+        let current = Lines::indexed(self.current.as_str(), &self.bounds);
+        let (base, proposed) = (self.base.lines(), self.proposed.lines());
+        let placed = self
+            .proposal
+            .place(&base, &current, &proposed, &self.tokens);
+        (self.regions, self.hunks) = placed;
+    }
+}
+
+/// Bytes that are compared at once: enough for the comparison to be as fast as memory, and few
+/// enough that the rest of the last block costs nothing.
+const BLOCK: usize = 1024;
+
+/// How many bytes two texts have in common at their start.
+fn same_start(a: &[u8], b: &[u8]) -> usize {
+    let len = a.len().min(b.len());
+    let (a, b) = (&a[..len], &b[..len]);
+    let blocks = a.chunks(BLOCK).zip(b.chunks(BLOCK));
+    let same = blocks.take_while(|(a, b)| a == b).count() * BLOCK;
+    let same = same.min(len);
+    let rest = a[same..].iter().zip(&b[same..]);
+    same + rest.take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes two texts have in common at their end.
+fn same_end(a: &[u8], b: &[u8]) -> usize {
+    let len = a.len().min(b.len());
+    let (a, b) = (&a[a.len() - len..], &b[b.len() - len..]);
+    let blocks = a.rchunks(BLOCK).zip(b.rchunks(BLOCK));
+    let same = blocks.take_while(|(a, b)| a == b).count() * BLOCK;
+    let same = same.min(len);
+    let rest = a[..len - same]
+        .iter()
+        .rev()
+        .zip(b[..len - same].iter().rev());
+    same + rest.take_while(|(a, b)| a == b).count()
+}
