@@ -1,0 +1,148 @@
+//! Landing while somebody types, in real Neovims: every typed character stays, every hunk lands once, an
+//! accept is one undo step, and nothing is saved by anybody but the user.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::{os::unix::fs::symlink, process::Command};
+
+use claudecluster_e2e::{Said, World, part, said};
+use serde_json::Value;
+
+/// Runs a script of `neovim/` with the workspace and these arguments, `claudecluster` on its path.
+fn neovim(world: &mut World, script: &str, args: &[&str]) -> Said {
+    let tools = world.dir.path().join("bin");
+    std::fs::create_dir(&tools).unwrap();
+    symlink(part("CLAUDECLUSTER_BIN"), tools.join("claudecluster")).unwrap();
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+    world.env.push(("PATH".to_owned(), path));
+    let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
+        .args(["--headless", "--clean", "-i", "NONE", "-n", "-l"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/neovim").to_owned() + "/" + script)
+        .arg(world.root())
+        .args(args)
+        .current_dir(world.root())
+        .env_clear()
+        .envs(world.environment())
+        .output()
+        .unwrap();
+    said(&output)
+}
+
+#[expect(clippy::print_stderr, reason = "figures for whoever looks")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Four functions with lines for everybody: the user's slots, the sessions' lines, and the ticks of smaller
+/// goals, with lines between them that nobody changes.
+fn work(ticks: usize) -> String {
+    let mut text = String::new();
+    for k in 1..=4 {
+        let mut lines = vec![
+            format!("start{k} = x + 1"),
+            format!("# slot {k}a:"),
+            format!("middle{k} = start{k} * 2"),
+            format!("limit{k} = 100"),
+            format!("# slot {k}c:"),
+        ];
+        lines.extend((k..=ticks).step_by(4).map(|n| format!("tick{n} = 0")));
+        text.push_str(&format!("def f{k}(x):\n"));
+        for (n, line) in lines.iter().enumerate() {
+            text.push_str(&format!("    {line}\n    \"kept {k}.{n}\"\n"));
+        }
+        text.push_str(&format!("    return start{k} + middle{k} + limit{k}\n\n\n"));
+    }
+    text
+}
+
+/// The sessions begin together, and end one after the other.
+fn script() -> String {
+    let mut tasks = String::new();
+    let mut rules = String::new();
+    for k in 1..=4 {
+        tasks.push_str(&format!(
+            "                - {{id: f{k}, title: Better f{k}, instructions: Change f{k}}}\n"
+        ));
+        rules.push_str(&format!(
+            r#"
+  - name: f{k}
+    when: {{userMatches: 'Work on one task of a goal: .* \(f{k}\)'}}
+    delay: {k}s
+    turns:
+      - []
+      - - edit: {{path: work.txt, old: "    start{k} = x + 1\n", new: "    start{k} = x + {k}0\n    first{k} = start{k}\n"}}
+        - edit: {{path: work.txt, old: "middle{k} = start{k} * 2", new: "middle{k} = 7"}}
+        - edit: {{path: work.txt, old: "limit{k} = 100", new: "limit{k} = 2{k}0"}}
+      - - structured: {{status: done, summary: Better.}}
+"#
+        ));
+    }
+    format!(
+        r#"
+rules:
+  - name: plan
+    when: {{user: Plan this goal, tools: [StructuredOutput]}}
+    turns:
+      - - read: work.txt
+      - - structured:
+            status: done
+            summary: Four functions.
+            plan:
+              tasks:
+{tasks}
+  - name: together
+    when: {{userMatches: 'Work on one task of a goal: .* \((f\d)\)', turn: 0}}
+    together: 4
+    times: 4
+    answer:
+      - read: work.txt
+{rules}
+"#
+    )
+}
+
+/// How long the typing goes on.
+fn seconds() -> usize {
+    std::env::var("CLAUDECLUSTER_TYPING_SECONDS")
+        .map_or(60, |n| n.parse().expect("a number of seconds"))
+}
+
+#[test]
+fn a_minute_of_typing_while_four_sessions_change_the_same_functions() {
+    let seconds = seconds();
+    // More than can be done in that time.
+    let text = work(seconds / 2);
+    let mut world = World::new(&[("work.txt", &text)]);
+    world.with_claude();
+    let model = world.model(&script());
+    let said = neovim(&mut world, "typing.lua", &[&seconds.to_string()]);
+    let requests: Vec<_> = model.turns().into_iter().map(|turn| turn.rule).collect();
+    assert_eq!(said.status, 0, "{said:#?}\n{requests:?}");
+    let figures: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        world.read("work.txt"),
+        format!("{}\n", figures["text"].as_str().unwrap()),
+        "what was saved at the end is what was typed and what was accepted"
+    );
+    let hunks = &world.goal("g1")["hunks"];
+    assert_eq!(
+        (&hunks["landed"], &hunks["rejected"]),
+        (&10.into(), &2.into())
+    );
+    for (n, landed) in figures["landed"].as_array().unwrap().iter().enumerate() {
+        let hunks = &world.goal(&format!("g{}", n + 2))["hunks"];
+        assert_eq!(&hunks["landed"], landed, "{hunks}");
+    }
+    say(&format!(
+        "{} keys in {} s, {} landings, {} asked for again, the slowest after {} s",
+        figures["keys"],
+        figures["seconds"],
+        figures["landings"],
+        figures["pressedAgain"],
+        figures["slowest"]
+    ));
+}
