@@ -632,8 +632,10 @@ events: boolean | null,
  */
 pending: boolean | null,
 /**
- * The client has a command `claudecluster.client.prompt`, which takes `{uri, range}` and asks for
- * a goal's words. Default: `false`.
+ * The client has two commands of its own: `claudecluster.client.prompt`, which takes `{uri, range}`
+ * and asks for a goal's words, and `claudecluster.client.reason`, which takes `{prompt, command,
+ * argument}`, asks why, and runs the command with the answer as the argument's `reason`.
+ * Default: `false`.
  */
 prompts: boolean | null, };
 

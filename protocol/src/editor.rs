@@ -121,8 +121,10 @@ pub struct EditorSettings {
     /// Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<bool>,
-    /// The client has a command `claudecluster.client.prompt`, which takes `{uri, range}` and asks for
-    /// a goal's words. Default: `false`.
+    /// The client has two commands of its own: `claudecluster.client.prompt`, which takes `{uri, range}`
+    /// and asks for a goal's words, and `claudecluster.client.reason`, which takes `{prompt, command,
+    /// argument}`, asks why, and runs the command with the answer as the argument's `reason`.
+    /// Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<bool>,
 }

@@ -55,6 +55,11 @@ impl Home {
         self.dir.join("logs")
     }
 
+    /// Diffs that editors show as documents.
+    pub(crate) fn diffs(&self) -> PathBuf {
+        self.dir.join("diffs")
+    }
+
     /// What the daemon's process says outside its log: the last words of a crash.
     pub(crate) fn stderr_log(&self) -> PathBuf {
         self.logs().join("stderr.log")

@@ -1,11 +1,15 @@
 //! What the client can do, resolved once. Nothing else reads what it sent.
 
 use claudecluster_core::text::PositionEncoding;
-use lsp_types::{InitializeParams, PositionEncodingKind};
+use lsp_types::{InitializeParams, MarkupKind, PositionEncodingKind};
 
 /// The command an editor offers where it can ask its user for a goal; it takes one object
 /// `{uri, range}`. It is the editor's own, so its name differs from all of the server's.
 pub(crate) const PROMPT_COMMAND: &str = "claudecluster.client.prompt";
+
+/// The command of such an editor that asks its user why, and then runs a command of the server with
+/// the answer as its `reason`; it takes one object `{prompt, command, argument}`.
+pub(crate) const REASON_COMMAND: &str = "claudecluster.client.reason";
 
 /// What the client can do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,6 +30,10 @@ pub(crate) struct Capabilities {
     pub(crate) resolves_edits: bool,
     /// It shows code actions that cannot be taken, with the reason.
     pub(crate) disabled_actions: bool,
+    /// It renders Markdown where the mouse rests.
+    pub(crate) markdown: bool,
+    /// It opens documents the server names.
+    pub(crate) shows_documents: bool,
     /// It takes a hint to ask for code lenses again.
     pub(crate) refreshes_lenses: bool,
     /// It answers questions for its settings.
@@ -66,6 +74,12 @@ impl Capabilities {
                 actions.data_support == Some(true) && has("edit") && has("command")
             }),
             disabled_actions: actions.and_then(|a| a.disabled_support) == Some(true),
+            markdown: markdown(params),
+            shows_documents: capabilities
+                .window
+                .as_ref()
+                .and_then(|window| window.show_document.as_ref())
+                .is_some_and(|show| show.support),
             refreshes_lenses: workspace
                 .and_then(|w| w.code_lens.as_ref())
                 .and_then(|lens| lens.refresh_support)
@@ -106,6 +120,17 @@ fn encoding(params: &InitializeParams) -> PositionEncoding {
             PositionEncodingKind::Custom(_) => None,
         })
         .unwrap_or(PositionEncoding::Utf16)
+}
+
+/// The formats are in the order of the client's preference. One that names none gets plain text.
+fn markdown(params: &InitializeParams) -> bool {
+    let hover = params
+        .capabilities
+        .text_document
+        .as_ref()
+        .and_then(|document| document.hover.as_ref());
+    let formats = hover.and_then(|hover| hover.content_format.as_deref());
+    formats.and_then(<[_]>::first) == Some(&MarkupKind::Markdown)
 }
 
 /// Neovim takes versioned edits without saying so; that it takes resource operations, which come in
@@ -164,12 +189,15 @@ mod tests {
                     "configuration": true,
                     "workspaceEdit": {"resourceOperations": ["rename", "create", "delete"]},
                 },
-                "textDocument": {"codeAction": {
-                    "codeActionLiteralSupport": {"codeActionKind": {"valueSet": [""]}},
-                    "dataSupport": true,
-                    "resolveSupport": {"properties": ["edit", "command"]},
-                }},
-                "window": {"workDoneProgress": true},
+                "textDocument": {
+                    "codeAction": {
+                        "codeActionLiteralSupport": {"codeActionKind": {"valueSet": [""]}},
+                        "dataSupport": true,
+                        "resolveSupport": {"properties": ["edit", "command"]},
+                    },
+                    "hover": {"contentFormat": ["markdown", "plaintext"]},
+                },
+                "window": {"workDoneProgress": true, "showDocument": {"support": true}},
             },
         }));
         let expected = Capabilities {
@@ -180,6 +208,8 @@ mod tests {
             progress: true,
             code_actions: true,
             resolves_edits: true,
+            markdown: true,
+            shows_documents: true,
             configuration: true,
             ..Capabilities::default()
         };

@@ -1,6 +1,6 @@
 //! Settings of a connection that do not come from the editor.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use claudecluster_protocol::goal::EnvVar;
 
@@ -18,6 +18,9 @@ pub struct LspConfig {
     /// How long after its answer the editor may take to report the change it has made. Editors hold
     /// changes back for up to 150 ms.
     pub observe_timeout: Duration,
+    /// A private folder for diffs that editors open as documents. Without one they are shown as
+    /// messages.
+    pub diffs: Option<PathBuf>,
 }
 
 impl Default for LspConfig {
@@ -28,6 +31,7 @@ impl Default for LspConfig {
             max_message_bytes: 64 * 1024 * 1024,
             reply_timeout: Duration::from_secs(10),
             observe_timeout: Duration::from_secs(2),
+            diffs: None,
         }
     }
 }

@@ -167,6 +167,14 @@ impl Documents {
         all.into_iter().map(|(_, now)| now).collect()
     }
 
+    /// The addresses of all documents.
+    pub(crate) fn uris(&self) -> Vec<Uri> {
+        self.by_uri
+            .iter()
+            .map(|entry| entry.key().clone())
+            .collect()
+    }
+
     /// A receiver of the document's versions.
     pub(crate) fn versions(&self, uri: &Uri) -> Option<watch::Receiver<i32>> {
         Some(self.by_uri.get(uri)?.versions.subscribe())

@@ -1,10 +1,13 @@
 //! Pending changes of an open document, in a client's terms.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use claudecluster_core::text::{self, LineIndex, PositionEncoding};
 use claudecluster_protocol::{
-    GoalId,
-    change::{ChangeKind, HunkStatus, HunkView},
+    GoalId, HunkId,
+    change::{ChangeKind, HunkStatus, HunkView, Origin, Provenance},
     editor::LineRange,
+    plan::AgentName,
 };
 use lsp_types::{Position, Range};
 use ropey::Rope;
@@ -23,15 +26,40 @@ pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<HunkView> 
     let found = session.ask(move |backend| {
         let text = String::from(&text);
         let mut hunks = backend.hunks_in(&path, &text);
-        count_as_clients_do(&text, &mut hunks);
+        let lines = hunks
+            .iter_mut()
+            .map(|hunk| (&mut hunk.start_line, &mut hunk.end_line));
+        count_as_clients_do(&text, lines);
         Ok(hunks)
     });
     found.await.unwrap_or_default()
 }
 
+/// Where the lines of a document come from, or what is to become of them, as the snapshot has it. As
+/// with [`of`], callers take the snapshot before they wait for this.
+pub(crate) async fn origins(session: &Session, document: &Snapshot) -> Vec<Origin> {
+    let Some(path) = document.path.clone() else {
+        return Vec::new();
+    };
+    let text = document.text.clone();
+    let found = session.ask(move |backend| {
+        let text = String::from(&text);
+        let mut origins = backend.origins(&path, &text);
+        let lines = origins
+            .iter_mut()
+            .map(|origin| (&mut origin.start_line, &mut origin.end_line));
+        count_as_clients_do(&text, lines);
+        Ok(origins)
+    });
+    found.await.unwrap_or_default()
+}
+
 /// The driver's lines end at `\n` only, as in every diff; a client's end at a lone `\r` as well.
-fn count_as_clients_do(text: &str, hunks: &mut [HunkView]) {
-    if hunks.is_empty() {
+fn count_as_clients_do<'a>(
+    text: &str,
+    lines: impl ExactSizeIterator<Item = (&'a mut u32, &'a mut u32)>,
+) {
+    if lines.len() == 0 {
         return;
     }
     let index = LineIndex::new(text);
@@ -47,9 +75,9 @@ fn count_as_clients_do(text: &str, hunks: &mut [HunkView]) {
         None if text.ends_with('\r') => index.line_count() - 1,
         None => index.line_count(),
     };
-    for hunk in hunks {
-        hunk.start_line = line(hunk.start_line);
-        hunk.end_line = line(hunk.end_line);
+    for (start, end) in lines {
+        *start = line(*start);
+        *end = line(*end);
     }
 }
 
@@ -89,8 +117,47 @@ pub(crate) fn what(hunk: &HunkView) -> String {
 
 /// Who made a hunk, in words.
 pub(crate) fn maker(hunk: &HunkView) -> String {
-    let title = hunk.provenance.first().map(|by| progress::title(&by.title));
-    title.unwrap_or_else(|| "a task".to_owned())
+    makers(&hunk.provenance).unwrap_or_else(|| "a task".to_owned())
+}
+
+/// Who wrote the text that a hunk conflicts with, where it was not the developer.
+pub(crate) fn other_maker(hunk: &HunkView) -> Option<String> {
+    makers(&hunk.conflict.as_ref()?.mine_by)
+}
+
+/// The task that decided the text.
+pub(crate) fn makers(by: &[Provenance]) -> Option<String> {
+    by.first().map(|by| progress::title(&by.title))
+}
+
+/// The conflicts that a further task could settle: those of lines, where the task that made the change
+/// was an agent's and not a program's.
+pub(crate) async fn repairable(session: &Session, hunks: &[HunkView]) -> HashSet<HunkId> {
+    let mut conflicts: BTreeMap<GoalId, Vec<(&HunkView, &Provenance)>> = BTreeMap::new();
+    for hunk in hunks.iter().filter(|hunk| is_conflict(hunk) && !hunk.whole) {
+        if let Some(by) = hunk.provenance.first() {
+            conflicts.entry(goal(hunk)).or_default().push((hunk, by));
+        }
+    }
+    let mut found = HashSet::new();
+    for (goal, conflicts) in conflicts {
+        let Ok(goal) = session.goal(&goal).await else {
+            continue;
+        };
+        let agents: HashMap<_, _> = goal
+            .tasks_detail
+            .iter()
+            .map(|task| (&task.id, task.agent))
+            .collect();
+        let by_agent = |by: &Provenance| {
+            agents
+                .get(&by.task)
+                .is_some_and(|&a| a != AgentName::Command)
+        };
+        let settled = conflicts.iter().filter(|(_, by)| by_agent(by));
+        found.extend(settled.map(|(hunk, _)| hunk.id.clone()));
+    }
+    found
 }
 
 /// The goal a hunk belongs to.
@@ -106,7 +173,7 @@ pub(crate) fn is_conflict(hunk: &HunkView) -> bool {
 
 /// Where a hunk is: from the start of its first line to the end of its last.
 pub(crate) fn range(document: &Snapshot, hunk: &HunkView, encoding: PositionEncoding) -> Range {
-    let (first, last) = lines(document, hunk);
+    let (first, last) = lines(document, hunk.start_line, hunk.end_line);
     let end = text::Position {
         line: last,
         character: u32::MAX,
@@ -123,18 +190,25 @@ pub(crate) fn range(document: &Snapshot, hunk: &HunkView, encoding: PositionEnco
 
 /// Whether a hunk has a line in common with a range. An insertion has the line it goes before.
 pub(crate) fn touches(document: &Snapshot, hunk: &HunkView, range: Range) -> bool {
-    let (first, last) = lines(document, hunk);
+    have_in_common(document, (hunk.start_line, hunk.end_line), range)
+}
+
+/// Whether an origin has a line in common with a range. One that left no line has the line it was
+/// before.
+pub(crate) fn is_origin_of(document: &Snapshot, origin: &Origin, range: Range) -> bool {
+    have_in_common(document, (origin.start_line, origin.end_line), range)
+}
+
+fn have_in_common(document: &Snapshot, (start, end): (u32, u32), range: Range) -> bool {
+    let (first, last) = lines(document, start, end);
     first <= range.end.line && range.start.line <= last
 }
 
-/// First and last line of a hunk, both inclusive and both there.
-fn lines(document: &Snapshot, hunk: &HunkView) -> (u32, u32) {
+/// First and last line of what is half-open, both inclusive and both there.
+fn lines(document: &Snapshot, start: u32, end: u32) -> (u32, u32) {
     let bottom = u32::try_from(document.text.len_lines().saturating_sub(1)).unwrap_or(u32::MAX);
-    let first = hunk.start_line.min(bottom);
-    let last = hunk
-        .end_line
-        .saturating_sub(1)
-        .clamp(first, bottom.max(first));
+    let first = start.min(bottom);
+    let last = end.saturating_sub(1).clamp(first, bottom.max(first));
     (first, last)
 }
 

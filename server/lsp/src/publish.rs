@@ -1,75 +1,24 @@
-//! Keeps what is shown about pending changes right: diagnostics for conflicts, and code lenses.
+//! Keeps what is shown about pending changes right: diagnostics for conflicts, and code lenses. Tells
+//! the driver when a text has settled.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use claudecluster_protocol::change::HunkView;
 use lsp_types::{Diagnostic, DiagnosticSeverity, Uri};
-use tokio::sync::Notify;
 
-use crate::{
-    hunks,
-    session::{Session, lock},
-};
+use crate::{hunks, session::Session};
 
 /// Typing comes in bursts; what is shown follows when it pauses.
 const SETTLE: Duration = Duration::from_millis(150);
-
-/// What may be shown wrongly.
-pub(crate) enum Dirty {
-    /// One document: its text has changed, or it was opened.
-    Document(Uri),
-    /// Every document: the pending changes themselves have changed.
-    Everything,
-    /// A document was closed: nothing may be shown for it.
-    Closed(Uri),
-}
-
-/// Collects what is out of date.
-#[derive(Default)]
-pub(crate) struct Publisher {
-    stale: Mutex<Stale>,
-    wake: Notify,
-}
-
-#[derive(Default)]
-struct Stale {
-    documents: HashSet<Uri>,
-    everything: bool,
-}
-
-impl Publisher {
-    pub(crate) fn mark(&self, dirty: Dirty) {
-        let mut stale = lock(&self.stale);
-        match dirty {
-            Dirty::Document(uri) | Dirty::Closed(uri) => {
-                stale.documents.insert(uri);
-            }
-            Dirty::Everything => stale.everything = true,
-        }
-        drop(stale);
-        self.wake.notify_one();
-    }
-}
 
 /// Runs as long as the connection does.
 pub(crate) async fn run(session: Arc<Session>) {
     let mut shown: HashMap<Uri, Vec<Diagnostic>> = HashMap::new();
     loop {
-        session.publisher.wake.notified().await;
-        tokio::time::sleep(SETTLE).await;
-        let stale = std::mem::take(&mut *lock(&session.publisher.stale));
+        let stale = session.diagnostics.next(SETTLE).await;
         let mut documents = stale.documents;
         if stale.everything {
-            documents.extend(
-                session
-                    .documents
-                    .all()
-                    .into_iter()
-                    .map(|document| document.uri),
-            );
+            documents.extend(session.documents.uris());
             documents.extend(shown.keys().cloned());
         }
         for uri in documents {
@@ -96,6 +45,18 @@ pub(crate) async fn run(session: Arc<Session>) {
     }
 }
 
+/// Lets the ledger follow what an editor has undone or done again by itself. A task of its own: the
+/// driver may have to wait for a landing in the same file.
+pub(crate) async fn follow(session: Arc<Session>) {
+    loop {
+        for uri in session.settling.next(SETTLE).await.documents {
+            if let Some(path) = session.documents.get(&uri).and_then(|now| now.path) {
+                session.backend.settled(&path).await;
+            }
+        }
+    }
+}
+
 /// The conflicts of a document; none where it is not open.
 async fn diagnostics(session: &Session, uri: &Uri) -> (Option<i32>, Vec<Diagnostic>) {
     let Some(document) = session.documents.get(uri) else {
@@ -110,14 +71,19 @@ async fn diagnostics(session: &Session, uri: &Uri) -> (Option<i32>, Vec<Diagnost
             severity: Some(DiagnosticSeverity::Warning),
             code: Some(hunk.id.to_string().into()),
             source: Some("claudecluster".into()),
-            message: format!(
-                "a change from \"{}\" ({}) conflicts with this text",
-                hunks::maker(hunk),
-                hunks::goal(hunk)
-            )
-            .into(),
+            message: message(hunk).into(),
             ..Diagnostic::default()
         })
         .collect();
     (Some(document.version), conflicts)
+}
+
+fn message(hunk: &HunkView) -> String {
+    let (maker, goal) = (hunks::maker(hunk), hunks::goal(hunk));
+    match hunks::other_maker(hunk) {
+        None => format!("a change from \"{maker}\" ({goal}) conflicts with this text"),
+        Some(other) => {
+            format!("a change from \"{maker}\" ({goal}) conflicts with what \"{other}\" wrote here")
+        }
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use claudecluster_protocol::editor::{self, method};
 use lsp_types::{
     CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams,
-    DidChangeWorkspaceFoldersParams, ExecuteCommandParams, InitializeParams, InitializeResult,
-    InitializedParams, WorkDoneProgressCancelParams,
+    DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams, InitializeParams,
+    InitializeResult, InitializedParams, WorkDoneProgressCancelParams,
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use crate::{
     Backend, LspConfig,
     handlers::{
         changes, code_action, code_action_resolve, code_lens, configuration, content,
-        execute_command, initialize, progress_cancel, sync, workspace_folders,
+        execute_command, hover, initialize, progress_cancel, sync, workspace_folders,
     },
     session::Session,
 };
@@ -48,6 +48,7 @@ pub(crate) fn build(
     .custom_method("textDocument/codeAction", Server::code_action)
     .custom_method("codeAction/resolve", Server::code_action_resolve)
     .custom_method("textDocument/codeLens", Server::code_lens)
+    .custom_method("textDocument/hover", Server::hover)
     .custom_method("workspace/executeCommand", Server::execute_command)
     .custom_method(
         "workspace/didChangeConfiguration",
@@ -109,6 +110,10 @@ impl Server {
 
     async fn code_lens(&self, params: CodeLensParams) -> Result<Vec<CodeLens>> {
         Ok(code_lens::handle(&self.0, &params).await)
+    }
+
+    async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
+        Ok(hover::handle(&self.0, &params).await)
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Value> {

@@ -24,8 +24,8 @@ use crate::{
     client::Capabilities,
     documents::Documents,
     failure,
-    publish::{Dirty, Publisher},
     settings::Settings,
+    stale::{Dirty, Stale},
     uri,
 };
 
@@ -36,7 +36,12 @@ pub(crate) struct Session {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: LspConfig,
     pub(crate) documents: Documents,
-    pub(crate) publisher: Publisher,
+    /// What is out of date in diagnostics and lenses.
+    pub(crate) diagnostics: Stale,
+    /// What is out of date in the hunks a client shows in its documents.
+    pub(crate) pending: Stale,
+    /// Texts that the driver has not looked at since they changed.
+    pub(crate) settling: Stale,
     pub(crate) settings: Settings,
     capabilities: OnceLock<Capabilities>,
     roots: RwLock<Vec<PathBuf>>,
@@ -78,7 +83,9 @@ impl Session {
             backend,
             config,
             documents: Documents::default(),
-            publisher: Publisher::default(),
+            diagnostics: Stale::default(),
+            pending: Stale::default(),
+            settling: Stale::default(),
             settings: Settings::default(),
             capabilities: OnceLock::new(),
             roots: RwLock::default(),
@@ -211,7 +218,9 @@ impl Session {
 
     /// Marks what is shown about pending changes as out of date.
     pub(crate) fn refresh(&self, dirty: Dirty) {
-        self.publisher.mark(dirty);
+        self.diagnostics.mark(dirty.clone());
+        self.settling.mark(dirty.clone());
+        self.pending.mark(dirty);
     }
 
     pub(crate) async fn info(&self, message: impl std::fmt::Display + Send) {

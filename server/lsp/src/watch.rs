@@ -13,7 +13,7 @@ use lsp_types::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{progress, publish::Dirty, session::Session};
+use crate::{progress, session::Session, stale::Dirty};
 
 /// Carries every event and activity to clients that want them.
 enum EventNotification {}
@@ -125,7 +125,7 @@ impl Watcher {
         let goal = &event.goal_id;
         self.poke(goal).await;
         match &event.body {
-            EventBody::Proposed { .. } | EventBody::Reviewed { .. } => {
+            EventBody::Proposed { .. } | EventBody::Amended { .. } | EventBody::Reviewed { .. } => {
                 self.session.refresh(Dirty::Everything);
             }
             EventBody::GoalChanged { state, error } => {

@@ -82,6 +82,7 @@ async fn actions_are_offered_where_the_hunk_is() {
     let expected = [
         "Accept change from Rename things",
         "Reject change from Rename things",
+        "Show change from Rename things as a diff",
         "Accept all changes of goal g1",
     ];
     assert_eq!(titles(&on_the_hunk), expected);
@@ -90,19 +91,9 @@ async fn actions_are_offered_where_the_hunk_is() {
     let invoked = actions(&mut client, 0, json!({"diagnostics": [], "triggerKind": 1})).await;
     assert_eq!(titles(&invoked), ["Accept all changes of goal g1"]);
     let only = |kind: &str| json!({"diagnostics": [], "only": [kind]});
-    assert_eq!(actions(&mut client, 1, only("quickfix")).await.len(), 3);
+    assert_eq!(actions(&mut client, 1, only("quickfix")).await.len(), 4);
     assert!(actions(&mut client, 1, only("source")).await.is_empty());
     assert!(actions(&mut client, 1, only("quick")).await.is_empty());
-
-    // What the user typed over is a conflict: it can only be rejected.
-    client
-        .change(A, 2, "fn main() {\n    let mine = 1;\n}\n")
-        .await;
-    let conflict = actions(&mut client, 0, json!({"diagnostics": [], "triggerKind": 2})).await;
-    assert_eq!(
-        titles(&conflict)[0],
-        "Reject conflicting change from Rename things (keep this text)"
-    );
 }
 
 /// Files that are in no document are decided from any place of one.
@@ -123,12 +114,16 @@ async fn whole_files_are_offered_anywhere_in_the_menu() {
     let expected = [
         "Accept new file new.rs from Rename things",
         "Reject new file new.rs from Rename things",
+        "Show new file new.rs from Rename things as a diff",
         "Accept deletion of gone.rs from Rename things",
         "Reject deletion of gone.rs from Rename things",
+        "Show deletion of gone.rs from Rename things as a diff",
         "Accept rename of old.rs to moved.rs from Rename things",
         "Reject rename of old.rs to moved.rs from Rename things",
+        "Show rename of old.rs to moved.rs from Rename things as a diff",
         "Accept new content of logo.png from Rename things",
         "Reject new content of logo.png from Rename things",
+        "Show new content of logo.png from Rename things as a diff",
         "Accept all changes of goal g1",
     ];
     assert_eq!(titles(&offered), expected);
@@ -172,8 +167,8 @@ async fn whole_files_are_offered_anywhere_in_the_menu() {
     }
     let offered = actions(&mut client, 0, invoked).await;
     let titles = titles(&offered);
-    assert_eq!(titles.len(), 2 * 10 + 2);
-    assert_eq!(titles[20], "… and 4 more files of goal g1");
+    assert_eq!(titles.len(), 3 * 10 + 2);
+    assert_eq!(titles[30], "… and 4 more files of goal g1");
 }
 
 /// Lines of the driver end at `\n`; those of the protocol at a lone `\r` as well.
@@ -194,7 +189,7 @@ async fn hunks_are_where_clients_count_their_lines() {
     assert_eq!(lines, [(Some(2), Some(3)), (Some(3), Some(5))]);
     let automatic = json!({"diagnostics": [], "triggerKind": 2});
     assert!(actions(&mut client, 1, automatic.clone()).await.is_empty());
-    assert_eq!(actions(&mut client, 2, automatic).await.len(), 3);
+    assert_eq!(actions(&mut client, 2, automatic).await.len(), 5);
     let lenses = json!({"textDocument": {"uri": A}});
     let lenses = client.request("textDocument/codeLens", lenses).await["result"].clone();
     assert_eq!(lenses[0]["range"]["start"]["line"], 2);
@@ -325,6 +320,19 @@ async fn arguments_are_checked_and_the_error_names_the_key() {
             command::PLAN_APPROVE,
             json!({"goalId": "g1", "plan": 1}),
             "arguments[0].plan",
+        ),
+        (command::GOAL_REDO, json!({"goalId": "g9"}), "g9"),
+        (command::HUNK_UNDO, json!({"hunkId": "4f2a"}), "hunkId"),
+        (command::HUNK_DIFF, json!({"hunkId": "g9.1"}), "g9"),
+        (
+            command::HUNK_RESOLVE,
+            json!({"hunkId": "g1.1"}),
+            "resolution",
+        ),
+        (
+            command::HUNK_RESOLVE,
+            json!({"hunkId": "g1.1", "resolution": {"kind": "ours"}}),
+            "arguments[0].resolution",
         ),
         (command::HUNK_ACCEPT, json!({"hunkId": "4f2a"}), "hunkId"),
         (command::HUNK_ACCEPT, json!({"hunkId": "g9.1"}), "g9"),

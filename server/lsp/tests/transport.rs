@@ -256,7 +256,7 @@ async fn nothing_is_handled_before_initialize_and_nothing_unknown_at_all() {
     let early = client.command("claudecluster.goal.list", json!({})).await;
     assert_eq!(early["error"]["code"], -32002);
     client.initialize(json!({"capabilities": {}})).await;
-    let unknown = client.request("textDocument/hover", json!({})).await;
+    let unknown = client.request("textDocument/definition", json!({})).await;
     assert_eq!(unknown["error"]["code"], -32601);
     let again = client
         .request("initialize", json!({"capabilities": {}}))

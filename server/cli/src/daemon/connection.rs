@@ -179,6 +179,7 @@ async fn editor(
 ) {
     let config = LspConfig {
         env,
+        diffs: Some(shared.diffs.clone()),
         ..LspConfig::default()
     };
     let writer = Writer(Arc::new(Mutex::new(writer)));

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// How many clients are connected.
     pub(crate) clients: watch::Sender<usize>,
+    /// Where diffs that editors show are written.
+    pub(crate) diffs: PathBuf,
 }
 
 impl Daemon {
@@ -58,6 +60,8 @@ impl Daemon {
         home.create()?;
         let settings = sources.load(None)?.settings;
         let (driver, store) = parts::start_driver(&home, sources, settings).await?;
+        // What an earlier daemon wrote for editors that are gone with it.
+        let _ = fs::remove_dir_all(home.diffs());
         let (socket, socket_dir) = home.socket()?;
         let listener = listen(&socket)?;
         home.write_daemon_file(&DaemonFile {
@@ -71,6 +75,7 @@ impl Daemon {
             driver,
             stop: CancellationToken::new(),
             clients: watch::Sender::new(0),
+            diffs: home.diffs(),
         });
         let tasks = TaskTracker::new();
         tasks.spawn(accept(listener, shared.clone(), tasks.clone()));

@@ -4,19 +4,26 @@ use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 use claudecluster_protocol::{
     GoalId, HunkId,
-    change::{HeldReason, HunkView},
+    api::Resolution,
+    change::{HeldReason, HunkView, Origin, OriginState},
     editor::command,
     goal::GoalSummary,
 };
 use lsp_types::{
     CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,
-    CodeActionTriggerKind, Command, Uri,
+    CodeActionTriggerKind, Command, Range, Uri,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::code_lens::{accept, command, reject};
-use crate::{client, documents::Snapshot, hunks, progress::count, session::Session};
+use super::code_lens::{accept, between, command, diff, reject, resolve};
+use crate::{
+    client,
+    documents::Snapshot,
+    hunks,
+    progress::{count, title},
+    session::Session,
+};
 
 /// So many files that are not open are offered one by one; a menu with more is no help.
 const ELSEWHERE: usize = 10;
@@ -43,23 +50,29 @@ pub(crate) async fn handle(
     let mut actions = Vec::new();
     // Before the first wait: the text as the client has it at this point of the wire.
     if let Some(document) = session.documents.get(&params.text_document.uri) {
-        let mut hunks = hunks::of(session, &document).await;
-        hunks.retain(|hunk| hunks::touches(&document, hunk, params.range));
-        actions.extend(hunks.iter().flat_map(|hunk| {
-            let accept = accept_here(session, &document, hunk);
-            decide(session, hunk, accept)
-        }));
+        let file = hunks::of(session, &document).await;
+        let here = |hunk: &&HunkView| hunks::touches(&document, hunk, params.range);
+        let hunks: Vec<_> = file.iter().filter(here).cloned().collect();
+        actions.extend(decide_all(session, &hunks, Some(&document)).await);
         let mut goals: BTreeSet<GoalId> = hunks.iter().map(hunks::goal).collect();
+        for goal in &goals {
+            actions.extend(accept_file(&document, goal, &file));
+        }
         // The menu the user asked for offers what the light bulb should not light up for.
         if params.context.trigger_kind != Some(CodeActionTriggerKind::Automatic) {
-            for goal in undecided(session, &document).await {
-                actions.extend(elsewhere(session, &goal).await);
+            let known = goals_at(session, &document).await;
+            actions.extend(accept_tasks(&hunks, &known));
+            for goal in known.iter().filter(|goal| is_undecided(goal)) {
+                actions.extend(elsewhere(session, goal).await);
                 if goal.hunks.pending > 0 {
-                    goals.insert(goal.id);
+                    goals.insert(goal.id.clone());
                 }
             }
+            actions.extend(goals.iter().map(accept_all));
+            actions.extend(undo(session, &document, params.range, &known).await);
+        } else {
+            actions.extend(goals.iter().map(accept_all));
         }
-        actions.extend(goals.iter().map(accept_all));
     }
     if session.settings.now().prompts == Some(true) {
         actions.push(state_goal(params));
@@ -71,18 +84,21 @@ pub(crate) async fn handle(
         .collect()
 }
 
-/// Goals of the document's workspace with something left to decide.
-async fn undecided(session: &Session, document: &Snapshot) -> Vec<GoalSummary> {
+/// Goals of the document's workspace, oldest first.
+async fn goals_at(session: &Session, document: &Snapshot) -> Vec<GoalSummary> {
     let goals = session.ask(|backend| Ok(backend.goals())).await;
     let holds = |workspace: &str| {
         let path = document.path.as_ref();
         path.is_some_and(|path| path.starts_with(workspace)) && session.has_workspace(workspace)
     };
+    let mut goals = goals.unwrap_or_default();
+    goals.retain(|goal| holds(&goal.workspace));
     goals
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|goal| goal.hunks.pending + goal.hunks.conflicts > 0 && holds(&goal.workspace))
-        .collect()
+}
+
+/// Whether something is left to decide.
+fn is_undecided(goal: &GoalSummary) -> bool {
+    goal.hunks.pending + goal.hunks.conflicts > 0
 }
 
 /// Deciding the files of a goal that are no text to open: made, deleted, moved, binary, or given
@@ -96,11 +112,8 @@ async fn elsewhere(session: &Session, goal: &GoalSummary) -> Vec<CodeAction> {
     };
     let mut hunks = hunks.unwrap_or_default();
     hunks.retain(|hunk| hunk.whole && !is_open(hunk));
-    let mut actions: Vec<_> = hunks
-        .iter()
-        .take(ELSEWHERE)
-        .flat_map(|hunk| decide(session, hunk, quick_fix(accept(hunk, accept_title(hunk)))))
-        .collect();
+    let shown = &hunks[..hunks.len().min(ELSEWHERE)];
+    let mut actions = decide_all(session, shown, None).await;
     if let Some(more) = hunks.len().checked_sub(ELSEWHERE).filter(|&more| more > 0) {
         let blocked = session.capabilities().disabled_actions;
         actions.push(CodeAction {
@@ -142,30 +155,135 @@ fn accept_title(hunk: &HunkView) -> String {
     format!("Accept {what} from {maker}{}", held(&hunk.held))
 }
 
-/// `accept`, where the hunk can land, and the reject.
-fn decide(session: &Session, hunk: &HunkView, accept: CodeAction) -> Vec<CodeAction> {
-    let (what, maker) = (hunks::what(hunk), hunks::maker(hunk));
-    if hunks::is_conflict(hunk) {
-        let blocked = CodeAction {
-            title: accept_title(hunk),
-            kind: Some(CodeActionKind::QuickFix),
-            disabled: Some(CodeActionDisabled {
-                reason: "It conflicts with the text that is there now".into(),
-            }),
-            ..CodeAction::default()
-        };
-        let kept = if hunk.whole {
-            "what is there"
+/// What can be done with each hunk. Those of an open document are accepted by an edit.
+async fn decide_all(
+    session: &Session,
+    hunks: &[HunkView],
+    document: Option<&Snapshot>,
+) -> Vec<CodeAction> {
+    let prompts = session.settings.now().prompts == Some(true);
+    let repairable = hunks::repairable(session, hunks).await;
+    let mut actions = Vec::new();
+    for hunk in hunks {
+        if hunks::is_conflict(hunk) {
+            actions.extend(settle(hunk, prompts, repairable.contains(&hunk.id)));
         } else {
-            "this text"
-        };
-        let title = format!("Reject conflicting {what} from {maker} (keep {kept})");
-        let keep = quick_fix(reject(hunk, title));
-        let shown = session.capabilities().disabled_actions.then_some(blocked);
-        return shown.into_iter().chain([keep]).collect();
+            actions.push(match document {
+                Some(document) => accept_here(session, document, hunk),
+                None => quick_fix(accept(hunk, accept_title(hunk))),
+            });
+            actions.extend(reject_or_look(hunk, prompts));
+        }
     }
-    let reject = quick_fix(reject(hunk, format!("Reject {what} from {maker}")));
-    vec![accept, reject]
+    actions
+}
+
+/// The other things that can be done with a clean hunk.
+fn reject_or_look(hunk: &HunkView, prompts: bool) -> Vec<CodeAction> {
+    let change = format!("{} from {}", hunks::what(hunk), hunks::maker(hunk));
+    let mut actions = vec![quick_fix(reject(hunk, format!("Reject {change}")))];
+    if prompts {
+        let why = with_reason(
+            reject(hunk, format!("Reject {change} with a reason…")),
+            "Why is it rejected?",
+        );
+        actions.push(quick_fix(why));
+    }
+    actions.push(quick_fix(diff(hunk, format!("Show {change} as a diff"))));
+    actions
+}
+
+/// What a conflict can become. Files that are decided as a whole have two sides and nothing between.
+fn settle(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<CodeAction> {
+    let conflict = between(hunk);
+    let one = |resolution, words: &str| resolve(hunk, &resolution, format!("{conflict}: {words}"));
+    let mut commands = vec![
+        one(Resolution::Mine, "keep mine"),
+        one(Resolution::Theirs, "take theirs"),
+    ];
+    if !hunk.whole {
+        commands.push(one(Resolution::Both, "keep both"));
+        commands.push(one(Resolution::Markers, "leave conflict markers"));
+    }
+    if can_repair && prompts {
+        let repair = one(Resolution::Repair, "ask for a repair…");
+        commands.push(with_reason(repair, "What should come of both?"));
+    } else if can_repair {
+        commands.push(one(Resolution::Repair, "ask for a repair"));
+    }
+    commands.push(diff(hunk, format!("{conflict}: show both sides")));
+    commands.into_iter().map(quick_fix).collect()
+}
+
+/// The same command after the client has asked its user why, in its own way.
+fn with_reason(command: Command, prompt: &str) -> Command {
+    let argument = json!({
+        "prompt": prompt,
+        "command": command.command,
+        "argument": command.arguments.unwrap_or_default().into_iter().next(),
+    });
+    self::command(client::REASON_COMMAND, command.title, argument)
+}
+
+/// Accepts what is clean of a goal in one file, where that is more than one hunk.
+fn accept_file(document: &Snapshot, goal: &GoalId, file: &[HunkView]) -> Option<CodeAction> {
+    let mine = |hunk: &&HunkView| hunks::goal(hunk) == *goal && !hunks::is_conflict(hunk);
+    let clean: Vec<_> = file.iter().filter(mine).collect();
+    let path = &clean.get(1)?.path;
+    let argument = json!({"goalId": goal, "uri": document.uri});
+    let title = format!("Accept all changes of goal {goal} in {}", path.file_name());
+    Some(quick_fix(command(command::GOAL_ACCEPT, title, argument)))
+}
+
+/// Accepts what is clean of the tasks that made these hunks, where their goals have others.
+fn accept_tasks(hunks: &[HunkView], goals: &[GoalSummary]) -> Vec<CodeAction> {
+    let several = |id: &GoalId| goals.iter().any(|goal| goal.id == *id && goal.tasks > 1);
+    let mut done = BTreeSet::new();
+    let mut actions = Vec::new();
+    for hunk in hunks.iter().filter(|hunk| !hunks::is_conflict(hunk)) {
+        let (goal, by) = (hunks::goal(hunk), hunk.provenance.first());
+        if let Some(by) = by.filter(|_| several(&goal))
+            && done.insert((goal.clone(), by.task.clone()))
+        {
+            let argument = json!({"goalId": goal, "taskId": by.task});
+            let title = format!("Accept all changes from {} ({goal})", hunks::maker(hunk));
+            actions.push(quick_fix(command(command::GOAL_ACCEPT, title, argument)));
+        }
+    }
+    actions
+}
+
+/// Takes back what has landed on these lines, or what the last goal landed; and does again what was
+/// taken back last.
+async fn undo(
+    session: &Session,
+    document: &Snapshot,
+    range: Range,
+    goals: &[GoalSummary],
+) -> Vec<CodeAction> {
+    let mut origins = hunks::origins(session, document).await;
+    origins.retain(|origin| {
+        origin.state == OriginState::Landed && hunks::is_origin_of(document, origin, range)
+    });
+    let one = |origin: &Origin| {
+        let by = hunks::makers(&origin.provenance).unwrap_or_else(|| origin.goal_id.to_string());
+        let argument = json!({"hunkId": origin.hunk_id});
+        command(
+            command::HUNK_UNDO,
+            format!("Undo change from {by}"),
+            argument,
+        )
+    };
+    let mut commands: Vec<_> = origins.iter().map(one).collect();
+    let of_goal = |goal: &GoalSummary, name, verb: &str| {
+        let title = format!("{verb} goal {}: {}", goal.id, title(&goal.prompt));
+        command(name, title, json!({"goalId": goal.id}))
+    };
+    let landed = goals.iter().rfind(|goal| goal.hunks.landed > 0);
+    commands.extend(landed.map(|goal| of_goal(goal, command::GOAL_UNDO, "Undo")));
+    let undone = goals.iter().rfind(|goal| goal.hunks.undone > 0);
+    commands.extend(undone.map(|goal| of_goal(goal, command::GOAL_REDO, "Redo")));
+    commands.into_iter().map(quick_fix).collect()
 }
 
 /// What to know before accepting.

@@ -1,6 +1,6 @@
-//! `textDocument/codeLens`: accept and reject above each pending hunk.
+//! `textDocument/codeLens`: what can be done with each pending hunk, above it.
 
-use claudecluster_protocol::{change::HunkView, editor::command};
+use claudecluster_protocol::{api::Resolution, change::HunkView, editor::command};
 use lsp_types::{CodeLens, CodeLensParams, Command};
 use serde_json::json;
 
@@ -11,31 +11,58 @@ pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<Co
         return Vec::new();
     };
     let hunks = hunks::of(session, &document).await;
+    let repairable = hunks::repairable(session, &hunks).await;
     let mut lenses = Vec::new();
     for hunk in &hunks {
         let mut range = hunks::range(&document, hunk, session.encoding());
         range.end = range.start;
-        let mut push = |command| {
-            lenses.push(CodeLens {
-                range,
-                command: Some(command),
-                data: None,
-            });
-        };
-        if hunks::is_conflict(hunk) {
-            push(reject(
-                hunk,
-                format!("Conflict with {}: keep this text", hunks::maker(hunk)),
-            ));
+        let commands = if hunks::is_conflict(hunk) {
+            conflict(hunk, repairable.contains(&hunk.id))
         } else {
-            push(accept(
-                hunk,
-                format!("Accept {} from {}", hunks::what(hunk), hunks::maker(hunk)),
-            ));
-            push(reject(hunk, "Reject".to_owned()));
-        }
+            clean(hunk)
+        };
+        lenses.extend(commands.into_iter().map(|command| CodeLens {
+            range,
+            command: Some(command),
+            data: None,
+        }));
     }
     lenses
+}
+
+/// `Accept change from Rename things | Reject | Diff`
+fn clean(hunk: &HunkView) -> Vec<Command> {
+    let title = format!("Accept {} from {}", hunks::what(hunk), hunks::maker(hunk));
+    vec![
+        accept(hunk, title),
+        reject(hunk, "Reject".to_owned()),
+        diff(hunk, "Diff".to_owned()),
+    ]
+}
+
+/// `Conflict between you and Rename things | Mine | Theirs | Both | Repair`. The first shows both
+/// sides: every lens has a command, or some clients show none of them.
+fn conflict(hunk: &HunkView, can_repair: bool) -> Vec<Command> {
+    let one = |resolution, title: &str| resolve(hunk, &resolution, title.to_owned());
+    let mut commands = vec![
+        diff(hunk, between(hunk)),
+        one(Resolution::Mine, "Mine"),
+        one(Resolution::Theirs, "Theirs"),
+    ];
+    if !hunk.whole {
+        commands.push(one(Resolution::Both, "Both"));
+    }
+    commands.push(diff(hunk, "Diff".to_owned()));
+    if can_repair {
+        commands.push(one(Resolution::Repair, "Repair"));
+    }
+    commands
+}
+
+/// Whose texts a conflict is between.
+pub(crate) fn between(hunk: &HunkView) -> String {
+    let other = hunks::other_maker(hunk).unwrap_or_else(|| "you".to_owned());
+    format!("Conflict between {other} and {}", hunks::maker(hunk))
 }
 
 /// Accepts a hunk: the server makes the edit.
@@ -46,6 +73,17 @@ pub(crate) fn accept(hunk: &HunkView, title: String) -> Command {
 /// Rejects a hunk.
 pub(crate) fn reject(hunk: &HunkView, title: String) -> Command {
     command(command::HUNK_REJECT, title, json!({"hunkId": hunk.id}))
+}
+
+/// Shows a hunk as a diff.
+pub(crate) fn diff(hunk: &HunkView, title: String) -> Command {
+    command(command::HUNK_DIFF, title, json!({"hunkId": hunk.id}))
+}
+
+/// Decides a conflict.
+pub(crate) fn resolve(hunk: &HunkView, resolution: &Resolution, title: String) -> Command {
+    let argument = json!({"hunkId": hunk.id, "resolution": resolution});
+    command(command::HUNK_RESOLVE, title, argument)
 }
 
 /// A command with its one argument.

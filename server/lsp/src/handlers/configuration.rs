@@ -7,7 +7,7 @@ use lsp_types::{ConfigurationItem, Registration};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{session::Session, settings::Turn};
+use crate::{session::Session, settings::Turn, stale::Dirty};
 
 /// Some clients leave the settings out: they only tell that something has changed.
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ pub(crate) fn did_change(session: &Arc<Session>, params: &DidChange) {
     let turn = session.settings.turn();
     match params.settings.get(SECTION) {
         Some(section) => {
-            session.settings.take(turn, section);
+            take(session, turn, section);
             let session = session.clone();
             session
                 .clone()
@@ -30,9 +30,15 @@ pub(crate) fn did_change(session: &Arc<Session>, params: &DidChange) {
             session.spawn(pull(session.clone(), turn));
         }
         // All of the settings, and our section is not among them any more.
-        None if params.settings.is_object() => session.settings.take(turn, &Value::Null),
+        None if params.settings.is_object() => take(session, turn, &Value::Null),
         None => {}
     }
+}
+
+fn take(session: &Session, turn: Turn, section: &Value) {
+    session.settings.take(turn, section);
+    // The client may show pending hunks from now on.
+    session.pending.mark(Dirty::Everything);
 }
 
 /// Tells what is wrong with what came first, and asks for the rest.
@@ -73,7 +79,7 @@ async fn pull(session: Arc<Session>, turn: Turn) {
     match tokio::time::timeout(session.config.reply_timeout, asked).await {
         Ok(Ok(sections)) => {
             let section = sections.into_iter().next().unwrap_or_default();
-            session.settings.take(turn, &section);
+            take(&session, turn, &section);
             complain(&session).await;
         }
         refused => tracing::debug!(?refused, "the editor did not give its settings"),

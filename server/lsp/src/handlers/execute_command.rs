@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc};
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId,
     api::{Decision, DecisionReport},
-    editor::{ApproveArgs, GoalArgs, HunkArgs, SubmitArgs, Submitted, command},
+    editor::{ApproveArgs, GoalArgs, HunkArgs, ResolveArgs, SubmitArgs, Submitted, command},
     event::Verdict,
 };
 use lsp_types::ExecuteCommandParams;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower_lsp::jsonrpc::{Error, Result};
 
-use super::{content::in_goal, submit};
+use super::{content::in_goal, diff, submit};
 use crate::{failure, progress::count, session::Session};
 
 pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams) -> Result<Value> {
@@ -60,8 +60,17 @@ pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams)
         command::GOAL_ACCEPT => decide_goal(session, argument(arguments)?, Verdict::Accept).await,
         command::GOAL_REJECT => decide_goal(session, argument(arguments)?, Verdict::Reject).await,
         command::GOAL_UNDO => decide_goal(session, argument(arguments)?, Verdict::Undo).await,
+        command::GOAL_REDO => decide_goal(session, argument(arguments)?, Verdict::Redo).await,
         command::HUNK_ACCEPT => decide_hunk(session, argument(arguments)?, Verdict::Accept).await,
         command::HUNK_REJECT => decide_hunk(session, argument(arguments)?, Verdict::Reject).await,
+        command::HUNK_UNDO => decide_hunk(session, argument(arguments)?, Verdict::Undo).await,
+        command::HUNK_RESOLVE => resolve(session, argument(arguments)?).await,
+        command::HUNK_DIFF => {
+            let args: HunkArgs = argument(arguments)?;
+            let goal = known(session, &goal_of(&args.hunk_id)?).await?;
+            session.spawn(diff::show(session.clone(), goal, args.hunk_id));
+            Ok(Value::Null)
+        }
         other => Err(failure::bad_params(format!(
             "{other:?} is not a command of this server; there are {}",
             command::ALL.join(", ")
@@ -152,15 +161,29 @@ async fn decide_goal(session: &Arc<Session>, args: GoalArgs, verdict: Verdict) -
 }
 
 async fn decide_hunk(session: &Arc<Session>, args: HunkArgs, verdict: Verdict) -> Result<Value> {
-    let _turn = session.arriving.lock().await;
-    let goal_id = goal_of(&args.hunk_id)?;
-    known(session, &goal_id).await?;
     let decision = Decision {
-        hunk_id: Some(args.hunk_id),
+        hunk_id: Some(args.hunk_id.clone()),
         applied: args.applied,
         reason: args.reason,
-        ..Decision::new(goal_id, verdict)
+        ..Decision::new(goal_of(&args.hunk_id)?, verdict)
     };
+    decide(session, decision).await
+}
+
+async fn resolve(session: &Arc<Session>, args: ResolveArgs) -> Result<Value> {
+    let decision = Decision {
+        hunk_id: Some(args.hunk_id.clone()),
+        resolution: Some(args.resolution),
+        reason: args.reason,
+        ..Decision::new(goal_of(&args.hunk_id)?, Verdict::Resolve)
+    };
+    decide(session, decision).await
+}
+
+/// Takes a decision about one hunk.
+async fn decide(session: &Arc<Session>, decision: Decision) -> Result<Value> {
+    let _turn = session.arriving.lock().await;
+    known(session, &decision.goal_id).await?;
     session.decide(decision);
     Ok(Value::Null)
 }
@@ -191,9 +214,10 @@ async fn carry_out(session: &Session, decision: Decision) {
     match session.backend.decide(decision).await {
         Ok(report) => {
             let (message, trouble) = summary(verdict, &report);
+            let repairs = report.repair.is_some();
             if trouble {
                 session.warn(format!("{goal}: {message}")).await;
-            } else if whole {
+            } else if whole || repairs {
                 session.info(format!("{goal}: {message}")).await;
             }
         }
@@ -231,6 +255,13 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
             report.held
         ));
     }
+    if report.waiting > 0 {
+        let waiting = count(n(report.waiting), "change");
+        parts.push(format!(
+            "{waiting} left on the lines you are editing; leave them, or decide each by itself"
+        ));
+    }
+    let trouble = parts.len() > 1 || !report.failed.is_empty();
     for failed in &report.failed {
         parts.push(format!(
             "{}: {}",
@@ -238,5 +269,8 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
             failure::sentence(&failed.error)
         ));
     }
-    (parts.join("; "), parts.len() > 1)
+    if let Some(task) = &report.repair {
+        parts.push(format!("the task {task} is to repair it"));
+    }
+    (parts.join("; "), trouble)
 }

@@ -13,7 +13,7 @@ use lsp_types::{
 use crate::{
     client::{self, Capabilities},
     handlers::{code_action, configuration, execute_command},
-    publish,
+    pending, publish,
     session::Session,
     watch,
 };
@@ -48,6 +48,8 @@ pub(crate) fn initialized(session: &Arc<Session>) {
     configuration::start(session);
     watch::start(session);
     session.spawn(publish::run(session.clone()));
+    session.spawn(publish::follow(session.clone()));
+    session.spawn(pending::run(session.clone()));
 }
 
 #[expect(
@@ -101,6 +103,7 @@ fn capabilities(session: &Session) -> ServerCapabilities {
             resolve_provider: Some(false),
             ..CodeLensOptions::default()
         }),
+        hover_provider: Some(true.into()),
         execute_command_provider: Some(ExecuteCommandOptions {
             commands: command::ALL.iter().map(|&name| name.to_owned()).collect(),
             ..ExecuteCommandOptions::default()

@@ -7,7 +7,7 @@ use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
 use lsp_types::Uri;
 use serde::Deserialize;
 
-use crate::{documents::Documents, publish::Dirty, session::Session};
+use crate::{documents::Documents, session::Session, stale::Dirty};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,12 +12,13 @@ use claudecluster_driver::{DocumentEdit, Editor};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
     AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
-    HunkId, Plan, RelPath, Scope, TaskId, Timestamp, Usd,
-    api::{Decision, DecisionReport},
-    change::{HunkStatus, HunkView, Origin, Provenance},
+    HunkId, Plan, RelPath, Scope, TaskId, TaskState, Timestamp, Usd,
+    api::{Decision, DecisionReport, Resolution},
+    change::{ConflictView, HunkStatus, HunkView, Origin, OriginState, Provenance},
     editor::Side,
     event::{StreamItem, Verdict},
-    goal::{GoalSummary, GoalView, HunkCounts},
+    goal::{GoalSummary, GoalView, HunkCounts, TaskView},
+    plan::AgentName,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -33,8 +34,19 @@ pub struct Proposal {
     pub new: String,
 }
 
+/// A change that has landed: `text` is what it put there.
+#[derive(Clone)]
+pub struct Landing {
+    pub id: HunkId,
+    pub path: PathBuf,
+    pub text: String,
+}
+
 #[derive(Default)]
 pub struct State {
+    pub landed: Vec<Landing>,
+    /// The files whose text has settled.
+    pub settled: Vec<PathBuf>,
     pub submitted: Vec<GoalSpec>,
     pub decisions: Vec<Decision>,
     pub cancelled: Vec<GoalId>,
@@ -58,6 +70,7 @@ pub struct Recorder {
     pub submitted: Notify,
     pub retrying: Notify,
     pub approving: Notify,
+    pub settling: Notify,
     /// Every file has one hunk that holds its whole text: a request then tells what it saw.
     pub echo: bool,
 }
@@ -107,6 +120,50 @@ impl Recorder {
             all.goals
                 .retain(|known| known.summary.id != view.summary.id);
             all.goals.push(view);
+        });
+    }
+
+    /// Adds a change that has landed to a goal.
+    pub fn land(&self, workspace: &Path, goal: &str, file: &str, text: &str) {
+        self.add_goal(workspace, goal, GoalState::Landed);
+        self.with(|state| {
+            state.proposed += 1;
+            let hunks = state
+                .goals
+                .iter_mut()
+                .filter(|g| g.summary.id == GoalId::new(goal));
+            hunks.for_each(|goal| {
+                goal.summary.hunks = HunkCounts {
+                    landed: 1,
+                    undone: 1,
+                    ..HunkCounts::default()
+                };
+            });
+            state.landed.push(Landing {
+                id: HunkId::new(format!("{goal}.{}", state.proposed)),
+                path: workspace.join(file),
+                text: text.to_owned(),
+            });
+        });
+    }
+
+    /// Gives a goal a task of an agent, which can repair what it has made.
+    pub fn add_agent(&self, goal: &str) {
+        self.with(|state| {
+            let id = GoalId::new(goal);
+            for view in state.goals.iter_mut().filter(|view| view.summary.id == id) {
+                view.summary.tasks = 2;
+                view.tasks_detail.push(TaskView {
+                    id: TaskId::new("t"),
+                    title: "Rename things".into(),
+                    state: TaskState::Succeeded,
+                    depends_on: Vec::new(),
+                    agent: AgentName::Native,
+                    attempts: Vec::new(),
+                    changed: Vec::new(),
+                    repair: None,
+                });
+            }
         });
     }
 
@@ -217,6 +274,21 @@ impl Proposal {
     }
 }
 
+fn origin(hunk: &HunkView, state: OriginState) -> Origin {
+    let goal_id = hunk.id.goal().unwrap();
+    Origin {
+        goal_id,
+        prompt: "make it better".into(),
+        hunk_id: hunk.id.clone(),
+        state,
+        start_line: hunk.start_line,
+        end_line: hunk.end_line,
+        provenance: hunk.provenance.clone(),
+        landed_at: None,
+    }
+}
+
+/// Where its old text is gone, the hunk conflicts with the first line.
 fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView {
     let at = current.find(old);
     let line = |at: usize| current[..at].matches('\n').count() as u32;
@@ -238,13 +310,59 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
         old_text: old.to_owned(),
         new_text: new.to_owned(),
         words: Vec::new(),
-        conflict: None,
+        conflict: at.is_none().then(|| ConflictView {
+            base: old.to_owned(),
+            mine: first_line(current).to_owned(),
+            theirs: new.to_owned(),
+            mine_by: Vec::new(),
+        }),
         provenance: vec![Provenance {
-            why: None,
+            why: Some("`old` said <nothing>.".into()),
             task: TaskId::new("t"),
             title: "Rename things".into(),
             attempt: AttemptId(1),
         }],
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.split_inclusive('\n').next().unwrap_or_default()
+}
+
+impl Recorder {
+    /// Makes an edit and looks whether its text came.
+    async fn edit(&self, path: &Path, change: impl FnOnce(&str) -> Result<String>) -> Result<()> {
+        let editor = self.editor();
+        let document = editor.document(path).expect("it is open");
+        let after = change(&document.text.to_string())?;
+        let edit = DocumentEdit {
+            document,
+            after: after.clone(),
+            label: "accept".to_owned(),
+        };
+        match editor.edit(edit).await {
+            Ok(observed) if observed.text == *after => Ok(()),
+            Ok(_) => Err(ErrorBody::stale("another text was observed")),
+            Err(error) => Err(ErrorBody::stale(error.to_string())),
+        }
+    }
+
+    async fn resolve(&self, proposal: &Proposal, resolution: &Resolution) -> Result<()> {
+        let theirs = &proposal.new;
+        self.edit(&proposal.path, |text| {
+            let mine = first_line(text);
+            let rest = &text[mine.len()..];
+            Ok(match resolution {
+                Resolution::Mine | Resolution::Repair => text.to_owned(),
+                Resolution::Theirs => format!("{theirs}{rest}"),
+                Resolution::Both => format!("{mine}{theirs}{rest}"),
+                Resolution::Markers => {
+                    format!("<<<<<<< mine\n{mine}=======\n{theirs}>>>>>>> theirs\n{rest}")
+                }
+                Resolution::Text { text } => format!("{text}{rest}"),
+            })
+        })
+        .await
     }
 }
 
@@ -307,11 +425,30 @@ impl Backend for Recorder {
         self.hunks_of(path, current)
     }
 
-    fn origins(&self, _path: &Path, _current: &str) -> Vec<Origin> {
-        Vec::new()
+    fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+        let pending = self.hunks_of(path, current).into_iter();
+        let mut origins: Vec<_> = pending
+            .map(|hunk| {
+                let state = match hunk.status {
+                    HunkStatus::Clean => OriginState::Pending,
+                    HunkStatus::Conflict => OriginState::Conflict,
+                };
+                origin(&hunk, state)
+            })
+            .collect();
+        let landed = self.with(|state| state.landed.clone());
+        let here = landed.iter().filter(|one| one.path == path);
+        origins.extend(here.filter(|one| current.contains(&one.text)).map(|one| {
+            let hunk = hunk(one.id.as_str(), path, current, &one.text, "");
+            origin(&hunk, OriginState::Landed)
+        }));
+        origins
     }
 
-    async fn settled(&self, _path: &Path) {}
+    async fn settled(&self, path: &Path) {
+        self.with(|state| state.settled.push(path.to_owned()));
+        self.settling.notify_one();
+    }
 
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
         self.with(|state| state.proposals.iter().find(|p| p.id == *hunk).cloned())
@@ -343,19 +480,14 @@ impl Backend for Recorder {
                 std::fs::write(&proposal.path, &proposal.new).unwrap();
                 report.decided += 1;
             } else if decision.verdict == Verdict::Accept && !decision.applied {
-                let editor = self.editor();
-                let document = editor.document(&proposal.path).expect("it is open");
-                let after = self.preview(&proposal.id, &document.text.to_string())?;
-                let label = "accept".to_owned();
-                let edit = DocumentEdit {
-                    document,
-                    after: after.clone(),
-                    label,
-                };
-                match editor.edit(edit).await {
-                    Ok(observed) if observed.text == *after => report.decided += 1,
-                    Ok(_) => return Err(ErrorBody::stale("another text was observed")),
-                    Err(error) => return Err(ErrorBody::stale(error.to_string())),
+                let preview = |text: &str| self.preview(&proposal.id, text);
+                self.edit(&proposal.path, preview).await?;
+                report.decided += 1;
+            } else if let Some(resolution) = &decision.resolution {
+                self.resolve(&proposal, resolution).await?;
+                report.decided += 1;
+                if *resolution == Resolution::Repair {
+                    report.repair = Some(TaskId::new("repair-t"));
                 }
             }
             self.with(|state| state.proposals.retain(|p| p.id != proposal.id));

@@ -112,6 +112,13 @@ impl Client {
         self.wait_for(|message| message["method"] == method).await
     }
 
+    /// Whether a message with this method came while something else was waited for.
+    pub fn has(&self, method: &str) -> bool {
+        self.waiting
+            .iter()
+            .any(|message| message["method"] == method)
+    }
+
     pub async fn answer(&mut self, request: &Value, result: Value) {
         self.send(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result}))
             .await;

@@ -1,0 +1,75 @@
+//! Words of others in Markdown.
+
+/// Text of agents and of goals as Markdown that shows nothing else than its words: no links, images or
+/// HTML, which an editor might load or run. Code between single backticks stays code.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (n, line) in text.trim().lines().enumerate() {
+        if n > 0 {
+            out.push('\n');
+        }
+        // What is indented would be code, and is not worth more than its words.
+        escape_line(&mut out, line.trim());
+    }
+    out
+}
+
+fn escape_line(out: &mut String, line: &str) {
+    let mut rest = line;
+    while let Some(at) = rest.find('`') {
+        let (before, tail) = rest.split_at(at);
+        escape_words(out, before);
+        let inner = &tail[1..];
+        let code = inner.find('`').map(|end| &inner[..end]);
+        // Runs of backticks mean something else: they are only words.
+        let single = |code: &&str| !code.is_empty() && !inner[code.len() + 1..].starts_with('`');
+        match code.filter(single) {
+            Some(code) => {
+                out.push('`');
+                out.push_str(code);
+                out.push('`');
+                rest = &inner[code.len() + 1..];
+            }
+            None => {
+                let run = tail.len() - tail.trim_start_matches('`').len();
+                (0..run).for_each(|_| out.push_str("\\`"));
+                rest = &tail[run..];
+            }
+        }
+    }
+    escape_words(out, rest);
+}
+
+fn escape_words(out: &mut String, words: &str) {
+    for (at, character) in words.char_indices() {
+        // `https://…` is a link in many editors, without any markup around it.
+        let scheme = character == ':' && words[at..].starts_with("://");
+        let special = matches!(
+            character,
+            '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '!' | '|' | '#' | '~' | '&'
+        );
+        if special || scheme {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_words_and_code() {
+        let check = |given: &str, expected: &str| assert_eq!(escape(given), expected, "{given}");
+        check(" Uses `a[0]` in a.rs.\n", "Uses `a[0]` in a.rs.");
+        check("snake_case *x*", r"snake\_case \*x\*");
+        check("![](http://a/b.png)", r"\!\[\](http\://a/b.png)");
+        check("<img src=x> &amp;", r"\<img src=x\> \&amp;");
+        check("```sh\nrm\n```", "\\`\\`\\`sh\nrm\n\\`\\`\\`");
+        check("a `b", "a \\`b");
+        check("``a`` `b`", "\\`\\`a\\`\\` `b`");
+        check(r"\`[a](b)`", r"\\`[a](b)`");
+        check("    indented", "indented");
+    }
+}
