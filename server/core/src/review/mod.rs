@@ -41,6 +41,7 @@ mod ledger;
 mod live;
 mod provenance;
 mod shown;
+mod sides;
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
@@ -52,7 +53,6 @@ pub use provenance::{Contribution, provenance};
 use crate::{
     diff::{Lines, splice},
     merge::{Merge, Region, RegionKind, Side},
-    text::LineEnding,
 };
 
 /// Names a hunk within one file's review.
@@ -287,8 +287,9 @@ impl<'a> Review<'a> {
         let hunk = self.hunk(key).ok_or(Refused::Unknown)?;
         let region = self.region(hunk);
         let put = |lines: &Lines<'a>, range: &Range<u32>| {
-            let text = self.closed(text, range.end < lines.len());
-            splice(lines, [(range.clone(), text.as_str())])
+            let ended = range.end < lines.len();
+            let text = if ended { &self.ended(text) } else { text };
+            splice(lines, [(range.clone(), text)])
         };
         Ok(Resolved {
             current: put(&self.merge.ours, &region.ours),
@@ -301,19 +302,6 @@ impl<'a> Review<'a> {
                 .map(|other| other.key)
                 .collect(),
         })
-    }
-
-    /// `text`, with a line ending in the file's style if more lines follow it.
-    fn closed(&self, text: &str, more_follows: bool) -> String {
-        let mut text = text.to_owned();
-        if more_follows && !text.is_empty() && !text.ends_with('\n') {
-            let style = match LineEnding::of(self.merge.ours.text()) {
-                Some(LineEnding::CrLf) => LineEnding::CrLf,
-                _ => LineEnding::Lf,
-            };
-            text.push_str(style.as_str());
-        }
-        text
     }
 
     /// The hunks with these keys in the order of their lines, and the keys that are refused.

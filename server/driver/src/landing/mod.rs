@@ -14,7 +14,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, HunkId, RelPath,
-    api::{Decision, DecisionReport, FileFailure},
+    api::{Decision, DecisionReport, FileFailure, Resolution},
     event::Verdict,
 };
 use tokio::sync::oneshot;
@@ -85,7 +85,11 @@ pub(crate) async fn decide(
     if goal.files.is_empty() {
         return Err(nothing_proposed(&goal));
     }
-    let judge = judge(decision.verdict)?;
+    if decision.verdict == Verdict::Resolve
+        && (decision.hunk_id.is_none() || decision.resolution.is_none())
+    {
+        return Err(verdict::unsaid());
+    }
     let mut report = DecisionReport::default();
     let mut facts = Vec::new();
     for index in selected(&goal, &decision) {
@@ -95,25 +99,15 @@ pub(crate) async fn decide(
         if old_place.is_some_and(|to| !facts.iter().any(|fact| is_about(fact, to))) {
             continue;
         }
-        let with_it = Decision {
-            hunk_id: last_word(entry)
-                .filter(|_| decision.verdict == Verdict::Undo && decision.hunk_id.is_some()),
-            task_id: None,
-            path: Some(entry.file.path.clone()),
-            ..decision.clone()
-        };
-        let decision = if old_place.is_some() {
-            &with_it
-        } else {
-            &decision
-        };
+        let with_it = old_place.map(|_| with_it(entry, &decision));
+        let decision = with_it.as_ref().unwrap_or(&decision);
         let turn = Turn {
             shared,
             goal: &goal,
             root: &root,
             decision,
         };
-        match turn.carry(entry, judge).await {
+        match turn.carry(entry, judge(decision.verdict)).await {
             Ok(done) => {
                 report.conflicts += done.conflicts;
                 report.held += done.held;
@@ -149,13 +143,30 @@ pub(crate) async fn decide(
     Ok(report)
 }
 
-fn judge(verdict: Verdict) -> Result<Judge, ErrorBody> {
+fn judge(verdict: Verdict) -> Judge {
     match verdict {
-        Verdict::Accept => Ok(verdict::accept),
-        Verdict::Reject => Ok(verdict::reject),
-        Verdict::Undo => Ok(verdict::undo),
-        Verdict::Redo => Ok(verdict::redo),
-        Verdict::Resolve => Err(ErrorBody::user("this cannot be done yet")),
+        Verdict::Accept => verdict::accept,
+        Verdict::Reject => verdict::reject,
+        Verdict::Undo => verdict::undo,
+        Verdict::Redo => verdict::redo,
+        Verdict::Resolve => verdict::resolve,
+    }
+}
+
+/// What a decision about a renamed file comes to for its old place.
+fn with_it(entry: &FileEntry, decision: &Decision) -> Decision {
+    let named = decision.hunk_id.is_some();
+    Decision {
+        // Whoever takes the side of the rename has not seen what was typed into the old file since.
+        verdict: match (&decision.verdict, &decision.resolution) {
+            (Verdict::Resolve, Some(Resolution::Mine)) => Verdict::Reject,
+            (Verdict::Resolve, _) => Verdict::Accept,
+            (verdict, _) => *verdict,
+        },
+        hunk_id: last_word(entry).filter(|_| named && decision.verdict == Verdict::Undo),
+        task_id: None,
+        path: Some(entry.file.path.clone()),
+        ..decision.clone()
     }
 }
 

@@ -2,12 +2,13 @@
 //! here, carried out in [`crate::landing`].
 
 mod back;
+mod resolve;
 mod undo;
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal},
     merge::{RegionKind, merge3},
-    review::{HunkKey, HunkState, Review},
+    review::{Hunk, HunkKey, HunkState, Review},
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId,
@@ -23,7 +24,10 @@ use crate::{
     shared::Shared,
 };
 
-pub(crate) use undo::{redo, undo};
+pub(crate) use self::{
+    resolve::{resolve, unsaid},
+    undo::{redo, undo},
+};
 
 /// An entry after a verdict, and what the file has to become for it.
 #[derive(Clone, Debug)]
@@ -171,7 +175,7 @@ fn alternative(
     };
     let below = goal.entry(&entry.file.path, 0);
     let wanted = std::slice::from_ref(wanted);
-    let (Part::Lines(key), Some((merged, _, _))) = (wanted[0].part, versions.texts()) else {
+    let (Part::Lines(key), Some(_)) = (wanted[0].part, versions.texts()) else {
         // As a whole it takes the place of what it was made from, or of what nobody has touched.
         let untouched = below
             .map(|below| Versions::of(shared, below, None))
@@ -187,43 +191,7 @@ fn alternative(
             conflict
         });
     };
-    let mut ground = versions.clone();
-    let mut changes = Vec::new();
-    if let Some(below) = below.filter(|below| !below.is_settled()) {
-        let below_versions = Versions::of(shared, below, versions.current.clone())?;
-        let own = Review::new(
-            merged,
-            merged,
-            versions.texts().map_or(merged, |texts| texts.2),
-        );
-        let lines = own
-            .hunk(key)
-            .map(|hunk| hunk.base.clone())
-            .unwrap_or_default();
-        if let Some((base, current, proposed)) = below_versions.texts() {
-            let review = Review::new(base, current, proposed);
-            let meets = |hunk: &claudecluster_core::review::Hunk| {
-                hunk.state == HunkState::Clean
-                    && hunk.proposed.start <= lines.end
-                    && lines.start <= hunk.proposed.end
-            };
-            let under: Vec<HunkKey> = review
-                .hunks()
-                .iter()
-                .filter(|hunk| meets(hunk))
-                .map(|hunk| hunk.key)
-                .collect();
-            let hunks: Vec<Pending> = pending::hunks(shared, goal, below, &below_versions)?
-                .into_iter()
-                .filter(|p| matches!(p.part, Part::Lines(key) if under.contains(&key)))
-                .collect();
-            if !hunks.is_empty() {
-                let change = accepted(below, &below_versions, &hunks);
-                ground.current.clone_from(&change.current);
-                changes.push(change);
-            }
-        }
-    }
+    let (ground, mut changes) = ground(shared, goal, entry, versions, key)?;
     let Some((base, current, proposed)) = ground.texts() else {
         return Ok(conflict);
     };
@@ -238,6 +206,48 @@ fn alternative(
         changes,
         ..Verdicts::default()
     })
+}
+
+/// What an alternative stands on: the file with those hunks of the merged entry landed that the
+/// alternative's hunk is an alternative to, and their landing.
+fn ground(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &Versions,
+    key: HunkKey,
+) -> Result<(Versions, Vec<Change>), ErrorBody> {
+    let mut ground = versions.clone();
+    let below = goal.entry(&entry.file.path, 0);
+    let Some(below) = below.filter(|below| !below.is_settled()) else {
+        return Ok((ground, Vec::new()));
+    };
+    let below_versions = Versions::of(shared, below, versions.current.clone())?;
+    let (Some((merged, _, proposed)), Some(texts)) = (versions.texts(), below_versions.texts())
+    else {
+        return Ok((ground, Vec::new()));
+    };
+    let own = Review::new(merged, merged, proposed);
+    let lines = own.hunk(key).map(|hunk| hunk.base.clone());
+    let lines = lines.unwrap_or_default();
+    let review = Review::new(texts.0, texts.1, texts.2);
+    let meets = |hunk: &&Hunk| {
+        hunk.state == HunkState::Clean
+            && hunk.proposed.start <= lines.end
+            && lines.start <= hunk.proposed.end
+    };
+    let under = review.hunks().iter().filter(meets);
+    let under: Vec<HunkKey> = under.map(|hunk| hunk.key).collect();
+    let hunks: Vec<Pending> = pending::hunks(shared, goal, below, &below_versions)?
+        .into_iter()
+        .filter(|p| matches!(p.part, Part::Lines(key) if under.contains(&key)))
+        .collect();
+    if hunks.is_empty() {
+        return Ok((ground, Vec::new()));
+    }
+    let change = accepted(below, &below_versions, &hunks);
+    ground.current.clone_from(&change.current);
+    Ok((ground, vec![change]))
 }
 
 /// What rejecting comes to. The file stays as it is.

@@ -1,0 +1,102 @@
+//! The texts a conflict can become.
+
+use super::{HunkKey, Refused, Review};
+use crate::{merge::Side, text::LineEnding};
+
+impl<'a> Review<'a> {
+    /// One side of the stretch that [`Review::resolve`] decides: ours is the current text, theirs the
+    /// proposed one.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if there is no such hunk.
+    pub fn side(&self, key: HunkKey, side: Side) -> Result<&'a str, Refused> {
+        let hunk = self.hunk(key).ok_or(Refused::Unknown)?;
+        Ok(self.merge.text_of(&self.region(hunk), side))
+    }
+
+    /// What is there, then what is proposed.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if there is no such hunk.
+    pub fn both(&self, key: HunkKey) -> Result<String, Refused> {
+        let mine = self.ended(self.side(key, Side::Ours)?);
+        Ok(mine + self.side(key, Side::Theirs)?)
+    }
+
+    /// Both sides between conflict markers as git writes them, with a label for each.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if there is no such hunk.
+    pub fn markers(&self, key: HunkKey, mine: &str, theirs: &str) -> Result<String, Refused> {
+        let end = self.ending().as_str();
+        let (ours, proposed) = (self.side(key, Side::Ours)?, self.side(key, Side::Theirs)?);
+        Ok([
+            format!("<<<<<<< {mine}{end}"),
+            self.ended(ours),
+            format!("======={end}"),
+            self.ended(proposed),
+            format!(">>>>>>> {theirs}{end}"),
+        ]
+        .concat())
+    }
+
+    /// The text with a line ending, unless it is empty.
+    pub(super) fn ended(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push_str(self.ending().as_str());
+        }
+        text
+    }
+
+    /// The style of the file, as far as lines that end at `\n` have one.
+    fn ending(&self) -> LineEnding {
+        match LineEnding::of(self.merge.ours.text()) {
+            Some(LineEnding::CrLf) => LineEnding::CrLf,
+            _ => LineEnding::Lf,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(current: &str, proposed: &str, both: &str, markers: &str) {
+        let base = current.replace("mine", "b");
+        let review = Review::new(&base, current, proposed);
+        let [hunk] = review.hunks() else {
+            panic!("{:?}", review.hunks())
+        };
+        let texts = (
+            review.both(hunk.key),
+            review.markers(hunk.key, "here", "there"),
+        );
+        assert_eq!(texts, (Ok(both.to_owned()), Ok(markers.to_owned())));
+        let resolved = review.resolve(hunk.key, markers).map(|done| done.current);
+        assert!(resolved.is_ok_and(|text| text.contains(markers)));
+    }
+
+    #[test]
+    fn both_sides_keep_the_line_endings_of_the_file() {
+        check(
+            "a\nmine\nc\n",
+            "a\ntheirs\nc\n",
+            "mine\ntheirs\n",
+            "<<<<<<< here\nmine\n=======\ntheirs\n>>>>>>> there\n",
+        );
+        check(
+            "a\r\nmine",
+            "a\r\ntheirs",
+            "mine\r\ntheirs",
+            "<<<<<<< here\r\nmine\r\n=======\r\ntheirs\r\n>>>>>>> there\r\n",
+        );
+        // One side has nothing there.
+        check(
+            "a\nmine\nc\n",
+            "a\nc\n",
+            "mine\n",
+            "<<<<<<< here\nmine\n=======\n>>>>>>> there\n",
+        );
+    }
+}
