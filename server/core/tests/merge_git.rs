@@ -8,7 +8,7 @@ use claudecluster_core::{
     diff::Lines,
     merge::{Merge, merge3},
 };
-use merge_support::{DISTINCT, Family, GitMerge, REPETITIVE, config, family, git_merge_all};
+use merge_support::{DISTINCT, Family, GitMerge, REPETITIVE, batched, family, git_merge_all};
 use proptest::{prelude::*, test_runner::TestRunner};
 
 /// Cases that go through one set of git processes.
@@ -31,7 +31,7 @@ fn check_all(families: &[Family], check: impl Fn(&Family, &GitMerge)) {
 }
 
 proptest! {
-    #![proptest_config(config(24))]
+    #![proptest_config(batched(24, BATCH as u32))]
 
     /// Given the same two diffs, every merge comes out as git's, however ambiguous the text is.
     #[test]
@@ -67,7 +67,7 @@ proptest! {
 /// not promised to anyone. Ours is nearly always the same.
 #[test]
 fn merges_of_repetitive_text_are_gits_nearly_always() {
-    let mut runner = TestRunner::new(config(24));
+    let mut runner = TestRunner::new(batched(24, BATCH as u32));
     let (all, same) = (Cell::new(0), Cell::new(0));
     let families = prop::collection::vec(family(REPETITIVE, 0..40, 2), BATCH);
     let result = runner.run(&families, |families| {

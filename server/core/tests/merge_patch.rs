@@ -20,7 +20,7 @@ use std::{
 
 use claudecluster_core::patch::{FileAt, FilePair, unified};
 use claudecluster_protocol::{FileMode, RelPath};
-use merge_support::{DISTINCT, REPETITIVE, config, family, git};
+use merge_support::{DISTINCT, REPETITIVE, batched, family, git};
 use proptest::prelude::*;
 
 type Version = (FileMode, Vec<u8>);
@@ -161,7 +161,7 @@ fn check(files: &[(RelPath, RelPath, Case)]) {
 }
 
 proptest! {
-    #![proptest_config(config(60))]
+    #![proptest_config(batched(60, NAMES.len() as u32))]
 
     #[test]
     fn git_apply_makes_the_new_files(

@@ -1,12 +1,18 @@
 //! Positions and edits against a reference that is as simple as the protocol's own words.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the reference fails like a test"
+)]
+
 mod merge_support;
 
 use claudecluster_core::{
     diff::{Lines, Purpose, diff, diff_lines},
     text::{
-        ContentChange, LineIndex, Position, PositionEncoding, apply, apply_edits, edits, offset,
-        position,
+        ContentChange, LineIndex, Position, PositionEncoding, TextEdit, apply, apply_edits, edits,
+        offset, position,
     },
 };
 use merge_support::config;
@@ -96,6 +102,81 @@ fn any_position() -> impl Strategy<Value = Position> {
     prop_oneof![9 => near, 1 => far].prop_map(|(line, character)| Position { line, character })
 }
 
+/// A client that holds its text as the protocol counts it and refuses what a strict one may refuse:
+/// a line that is not there, a column past the end of a line, a column inside a character, edits that
+/// overlap or are out of order. It shares no code with what it checks.
+struct StrictClient {
+    units: Vec<u32>,
+    encoding: PositionEncoding,
+}
+
+impl StrictClient {
+    fn new(text: &str, encoding: PositionEncoding) -> Self {
+        let units = match encoding {
+            PositionEncoding::Utf8 => text.bytes().map(u32::from).collect(),
+            PositionEncoding::Utf16 => text.encode_utf16().map(u32::from).collect(),
+            PositionEncoding::Utf32 => text.chars().map(u32::from).collect(),
+        };
+        Self { units, encoding }
+    }
+
+    fn text(&self) -> String {
+        let units = self.units.iter();
+        match self.encoding {
+            PositionEncoding::Utf8 => {
+                String::from_utf8(units.map(|&u| u.try_into().unwrap()).collect()).unwrap()
+            }
+            PositionEncoding::Utf16 => {
+                let units: Vec<u16> = units.map(|&u| u.try_into().unwrap()).collect();
+                String::from_utf16(&units).unwrap()
+            }
+            PositionEncoding::Utf32 => units.map(|&u| char::from_u32(u).unwrap()).collect(),
+        }
+    }
+
+    /// The offset in units of a position that exists.
+    fn offset(&self, at: Position) -> usize {
+        let (newline, carriage) = (u32::from(b'\n'), u32::from(b'\r'));
+        let (mut start, mut line) = (0, 0);
+        while line < at.line {
+            let rest = &self.units[start..];
+            let end = rest.iter().position(|&u| u == newline || u == carriage);
+            let end = start + end.expect("the line is there");
+            let both = self.units[end] == carriage && self.units.get(end + 1) == Some(&newline);
+            start = end + if both { 2 } else { 1 };
+            line += 1;
+        }
+        let offset = start + at.character as usize;
+        assert!(offset <= self.units.len(), "the column is there: {at:?}");
+        let before = &self.units[start..offset];
+        assert!(
+            !before.contains(&newline) && !before.contains(&carriage),
+            "past the end: {at:?}"
+        );
+        let inside = match (self.encoding, self.units.get(offset)) {
+            (PositionEncoding::Utf8, Some(unit)) => (0x80..0xC0).contains(unit),
+            (PositionEncoding::Utf16, Some(unit)) => (0xDC00..0xE000).contains(unit),
+            _ => false,
+        };
+        assert!(!inside, "inside a character: {at:?}");
+        offset
+    }
+
+    fn apply(&mut self, edits: &[TextEdit]) {
+        let mut limit = self.units.len();
+        for edit in edits.iter().rev() {
+            let (start, end) = (self.offset(edit.range.start), self.offset(edit.range.end));
+            assert!(
+                start <= end && end <= limit,
+                "in order and apart: {edits:?}"
+            );
+            limit = start;
+            let new = Self::new(&edit.new_text, self.encoding).units;
+            self.units.splice(start..end, new);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(600))]
 
@@ -179,6 +260,9 @@ proptest! {
                     expected.replace_range(start..end, &edit.new_text);
                 }
                 prop_assert_eq!(&expected, new);
+                let mut client = StrictClient::new(&old, encoding);
+                client.apply(&edits);
+                prop_assert_eq!(&client.text(), new);
                 prop_assert_eq!(&apply_edits(&old, &edits, encoding), new);
             }
         }

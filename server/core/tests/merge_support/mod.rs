@@ -27,6 +27,15 @@ pub(crate) fn config(cases: u32) -> ProptestConfig {
     }
 }
 
+/// The same for tests that put `size` cases into one batch, so that git is started less often.
+pub(crate) fn batched(batches: u32, size: u32) -> ProptestConfig {
+    let config = config(batches * size);
+    ProptestConfig {
+        cases: config.cases.div_ceil(size),
+        ..config
+    }
+}
+
 /// What happens to one line of a base text.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
