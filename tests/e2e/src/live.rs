@@ -262,7 +262,8 @@ impl Drop for Editor {
     }
 }
 
-fn read_frame(input: &mut impl BufRead) -> Option<Value> {
+/// The next message of the Language Server Protocol; `None` at the end of the input.
+pub fn read_frame(input: &mut impl BufRead) -> Option<Value> {
     let mut length = 0;
     loop {
         let mut line = String::new();

@@ -125,7 +125,6 @@ fn done(verdict: Verdict) -> &'static str {
 fn nothing(report: &DecisionReport, decision: &Decision) -> String {
     let state = match (decision.verdict, report.state) {
         (Verdict::Undo, _) => "nothing to undo",
-        (Verdict::Redo, _) => "nothing to do again",
         (_, Some(GoalState::Landed)) => "everything has landed",
         _ => "nothing to decide",
     };
@@ -279,7 +278,6 @@ mod tests {
         for (verdict, words) in [
             (Verdict::Accept, "g1: everything has landed\n"),
             (Verdict::Undo, "g1: nothing to undo\n"),
-            (Verdict::Redo, "g1: nothing to do again\n"),
         ] {
             let shown = lines(&landed, &all(verdict))[0].plain() + "\n";
             assert_eq!(shown, words);

@@ -1,0 +1,83 @@
+-- The user of `a_goal_is_reviewed_in_two_editors_and_on_the_disk`: a headless Neovim with one of the
+-- goal's files open, who decides with the command line. Arguments: the workspace and the goal.
+
+local workspace, goal = arg[1], arg[2]
+
+local function text()
+  return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n') .. '\n'
+end
+
+local function check(condition, message)
+  if not condition then
+    error(('%s\n%s'):format(message, text()), 2)
+  end
+end
+
+local function eventually(what, condition)
+  check(vim.wait(20000, condition, 10), 'never happened: ' .. what)
+end
+
+-- A script is one undo step; keys that a user presses in between end it.
+local function press_a_key()
+  vim.bo.undolevels = vim.bo.undolevels
+end
+
+vim.lsp.enable('claudecluster')
+vim.cmd.edit(workspace .. '/nvim.txt')
+eventually('the server is attached', function()
+  local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
+  return client ~= nil and client.initialized
+end)
+
+-- The server's answer: what was typed before the question is known to it then.
+local function known()
+  local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
+  local reply = client:request_sync('claudecluster/changes', vim.empty_dict(), 20000)
+  check(reply ~= nil and reply.result ~= nil, 'the server answers: ' .. vim.inspect(reply))
+end
+
+-- The command line in another terminal; this editor goes on meanwhile, as it must to take the edit.
+local function run(...)
+  known()
+  press_a_key()
+  local ended
+  vim.system({ 'claudecluster', ... }, { text = true }, function(result)
+    ended = result
+  end)
+  eventually(table.concat({ ... }, ' '), function()
+    return ended ~= nil
+  end)
+  local said = ('%s%s'):format(ended.stdout, ended.stderr)
+  check(ended.code == 0, ('%s: %d %s'):format(table.concat({ ... }, ' '), ended.code, said))
+end
+
+local plain = text()
+vim.api.nvim_buf_set_lines(0, 0, 0, false, { 'typed first' })
+local function with(five, nine)
+  local body = plain:gsub('\n5\n', '\n' .. five .. '\n'):gsub('\n9\n', '\n' .. nine .. '\n')
+  return 'typed first\n' .. body
+end
+
+run('accept', goal)
+check(text() == with('five', 'nine'), 'the goal has landed around what was typed')
+check(vim.bo.modified, 'nothing was saved')
+run('undo', goal, '--task', 'nvim')
+check(text() == with('5', '9'), 'what was typed is kept')
+run('redo', goal, '--task', 'nvim')
+check(text() == with('five', 'nine'), 'and it lands again')
+-- One landing is one undo step here, too.
+vim.cmd.undo()
+check(text() == with('5', '9'), 'the editor takes exactly the landing back')
+vim.cmd.redo()
+check(text() == with('five', 'nine'), 'and brings it again')
+run('undo', goal)
+run('redo', goal)
+vim.api.nvim_buf_set_lines(0, -1, -1, false, { 'typed last' })
+check(text() == with('five', 'nine') .. 'typed last\n', 'everything typed is in its place')
+known()
+
+vim.cmd.wall()
+vim.lsp.get_clients({ name = 'claudecluster' })[1]:stop()
+vim.wait(2000, function()
+  return #vim.lsp.get_clients({ name = 'claudecluster' }) == 0
+end)
