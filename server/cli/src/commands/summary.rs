@@ -305,9 +305,18 @@ mod tests {
             decided("g1.4444444444", "src/a.rs", HunkFate::Rejected),
             decided("g1.5555555555", "b.rs", HunkFate::Landed),
         ];
+        let counted = HunkCounts {
+            pending: 2,
+            conflicts: 1,
+            landed: 1,
+            rejected: 1,
+            undone: 1,
+        };
         let lines = files(&[clash, again, script], &decided, Timestamp(180_000));
         let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
+        let shown = format!("{}\n{shown}", counts(&counted));
         expect![[r#"
+            2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)
               src/a.rs     +2    -3  by api, docs  1 conflict
                 g1.1111111111  conflict  lines 1–2  with your text  by api
                 g1.2222222222  undone    line 1  by docs
@@ -318,16 +327,5 @@ mod tests {
                 g1.5555555555  landed    2m ago  by api
         "#]]
         .assert_eq(&shown);
-        let counted = HunkCounts {
-            pending: 2,
-            conflicts: 1,
-            landed: 1,
-            rejected: 1,
-            undone: 1,
-        };
-        assert_eq!(
-            counts(&counted),
-            "2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)"
-        );
     }
 }

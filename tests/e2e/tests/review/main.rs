@@ -58,13 +58,12 @@ fn pending(world: &World, goal: &str) -> Vec<Value> {
 #[track_caller]
 fn bringing(world: &World, goal: &str, text: &str) -> Value {
     let hunks = pending(world, goal);
-    let mut found = hunks
+    let found: Vec<&Value> = hunks
         .iter()
-        .filter(|hunk| hunk["newText"].as_str().unwrap().contains(text));
-    match (found.next(), found.next()) {
-        (Some(hunk), None) => hunk.clone(),
-        _ => panic!("not one hunk brings {text:?}: {hunks:#?}"),
-    }
+        .filter(|hunk| hunk["newText"].as_str().unwrap().contains(text))
+        .collect();
+    assert_eq!(found.len(), 1, "hunks that bring {text:?}: {hunks:#?}");
+    found[0].clone()
 }
 
 #[track_caller]
