@@ -4,7 +4,7 @@
 
 mod merge_support;
 
-use claudecluster_core::review::{Contribution, Review, later, provenance};
+use claudecluster_core::review::{Authors, Contribution, Review, later};
 use merge_support::{DISTINCT, config, family};
 use proptest::prelude::*;
 
@@ -19,11 +19,8 @@ fn check(base: &str, tasks: &[(&str, &str)], expected: &[&[usize]]) {
         .map(|&(base, text)| Contribution { base, text })
         .collect();
     let review = Review::new(base, base, &proposed);
-    let found: Vec<_> = review
-        .hunks()
-        .iter()
-        .map(|hunk| provenance(base, &proposed, &versions, hunk))
-        .collect();
+    let authors = Authors::new(base, &proposed, &versions);
+    let found: Vec<_> = review.hunks().iter().map(|hunk| authors.of(hunk)).collect();
     assert_eq!(found, expected, "{base:?} {tasks:?} -> {proposed:?}");
 }
 
@@ -77,8 +74,9 @@ proptest! {
             Contribution { base, text: &lefts[1] },
         ];
         let review = Review::new(base, base, &proposed);
+        let authors = Authors::new(base, &proposed, &versions);
         for hunk in review.hunks() {
-            let found = provenance(base, &proposed, &versions, hunk);
+            let found = authors.of(hunk);
             for (task, word) in ["zero ", "one "].into_iter().enumerate() {
                 let wrote = review.new_text(hunk).contains(word);
                 let lines = review.base_text(hunk).split_inclusive('\n');

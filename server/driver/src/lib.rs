@@ -23,6 +23,7 @@ mod pending;
 mod planner;
 mod prompts;
 mod proposal;
+mod reviews;
 pub mod settings;
 mod shared;
 mod snapshot;

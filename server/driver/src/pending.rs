@@ -1,16 +1,22 @@
 //! What is left to decide: each entry of a proposal against the text that is there now.
 
 use claudecluster_core::{
+    diff::has_nul,
     lifecycle::{FileEntry, Goal},
-    review::{self, Contribution, HunkKey, HunkState, Review},
+    merge::Side,
+    review::{Hunk, HunkKey, HunkState, Review},
 };
 use claudecluster_protocol::{
-    ErrorBody, HunkId,
-    change::{ChangeKind, HunkStatus, HunkView, Provenance},
+    ErrorBody, FileMode, HunkId,
+    change::{ChangeKind, ConflictView, HunkStatus, HunkView, Provenance},
 };
 use claudecluster_worker::changes::Content;
 
-use crate::{proposal::as_text, shared::Shared};
+use crate::{
+    proposal::as_text,
+    reviews::{Known, Left, why},
+    shared::Shared,
+};
 
 /// Text shown of a whole-file hunk; the rest is there, but nobody reads it in a list.
 const SHOWN_BYTES: usize = 256 << 10;
@@ -77,28 +83,108 @@ pub(crate) fn hunks(
     if entry.is_settled() {
         return Ok(Vec::new());
     }
-    match versions.texts() {
-        Some((base, current, proposed)) => {
-            let review = Review::new(base, current, proposed);
+    let current = versions.current.as_ref();
+    if let Some((text, mode)) = current.and_then(|c| Some((as_text(c)?, c.mode)))
+        && let Some(found) = hunks_of_text(shared, goal, entry, text, Some(mode))?
+    {
+        return Ok(found);
+    }
+    Ok(vec![whole_hunk(goal, entry, versions)])
+}
+
+/// The same where the file is text now. `None` where its change has no lines: it is created, deleted
+/// or no text. The mode is that of the file; `None` where only a buffer is known.
+pub(crate) fn hunks_of_text(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    current: &str,
+    mode: Option<FileMode>,
+) -> Result<Option<Vec<Pending>>, ErrorBody> {
+    if entry.is_settled() {
+        return Ok(Some(Vec::new()));
+    }
+    if has_nul(current.as_bytes()) {
+        return Ok(None);
+    }
+    shared
+        .reviews
+        .with(shared, goal, entry, current, |review, known| {
             let mut found: Vec<Pending> = review
                 .hunks()
                 .iter()
-                .map(|hunk| lines_hunk(goal, entry, &review, hunk))
+                .map(|hunk| lines_hunk(goal, entry, review, hunk, known.get_mut(&hunk.key)))
                 .collect();
-            let contributions = contributions(shared, entry)?;
-            for (pending, hunk) in found.iter_mut().zip(review.hunks()) {
-                pending.view.provenance = provenance(entry, &contributions, base, proposed, hunk);
-            }
-            found.extend(mode_hunk(goal, entry, versions));
-            Ok(found)
-        }
-        None => Ok(vec![whole_hunk(goal, entry, versions)]),
-    }
+            found.extend(mode_hunk(goal, entry, mode));
+            found
+        })
 }
 
-fn lines_hunk(goal: &Goal, entry: &FileEntry, review: &Review<'_>, hunk: &review::Hunk) -> Pending {
+/// How many hunks of one entry are left to decide.
+pub(crate) fn left(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &Versions,
+) -> Result<Left, ErrorBody> {
+    let mut left = Left::default();
+    if entry.is_settled() {
+        return Ok(left);
+    }
+    let current = versions.current.as_ref();
+    if let Some((text, mode)) = current.and_then(|c| Some((as_text(c)?, c.mode))) {
+        let counted = review(shared, goal, entry, text, |review| {
+            let mut left = Left::default();
+            for hunk in review
+                .hunks()
+                .iter()
+                .filter(|h| h.state != HunkState::Present)
+            {
+                let conflicts = entry.is_alternative() || hunk.state == HunkState::Conflict;
+                left.add(conflicts);
+            }
+            left
+        })?;
+        if let Some(mut counted) = counted {
+            let mode = mode_hunk(goal, entry, Some(mode)).filter(|mode| !mode.present);
+            if let Some(mode) = mode {
+                counted.add(mode.view.status == HunkStatus::Conflict);
+            }
+            return Ok(counted);
+        }
+    }
+    let whole = whole_hunk(goal, entry, versions);
+    if !whole.present {
+        left.add(whole.view.status == HunkStatus::Conflict);
+    }
+    Ok(left)
+}
+
+/// What a review of the entry against a text says. `None` where the versions are not all text.
+pub(crate) fn review<R>(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    current: &str,
+    ask: impl FnOnce(&Review<'_>) -> R,
+) -> Result<Option<R>, ErrorBody> {
+    let reviews = &shared.reviews;
+    reviews.with(shared, goal, entry, current, |review, _| ask(review))
+}
+
+fn lines_hunk(
+    goal: &Goal,
+    entry: &FileEntry,
+    review: &Review<'_>,
+    hunk: &Hunk,
+    known: Option<&mut Known>,
+) -> Pending {
     let part = Part::Lines(hunk.key);
-    let mut view = view(goal, entry, part, ChangeKind::Modify);
+    let (id, provenance) = match &known {
+        Some(known) => (known.id.clone(), known.provenance.clone()),
+        None => (id(goal, entry, part), all(goal, entry)),
+    };
+    let mut view = view_of(id, entry, part, ChangeKind::Modify);
     if hunk.state == HunkState::Conflict {
         view.status = HunkStatus::Conflict;
     }
@@ -106,6 +192,19 @@ fn lines_hunk(goal: &Goal, entry: &FileEntry, review: &Review<'_>, hunk: &review
     view.end_line = hunk.current.end;
     view.old_text = review.old_text(hunk).to_owned();
     view.new_text = review.new_text(hunk).to_owned();
+    view.provenance = provenance;
+    if view.status == HunkStatus::Conflict {
+        let (merge, region) = (review.merge(), review.region(hunk));
+        let text = |side| merge.text_of(&region, side).to_owned();
+        view.conflict = Some(ConflictView {
+            base: text(Side::Base),
+            mine: text(Side::Ours),
+            theirs: text(Side::Theirs),
+            mine_by: Vec::new(),
+        });
+    } else if let Some(known) = known {
+        view.words = known.words(&view.old_text, &view.new_text);
+    }
     Pending {
         view,
         part,
@@ -114,23 +213,21 @@ fn lines_hunk(goal: &Goal, entry: &FileEntry, review: &Review<'_>, hunk: &review
 }
 
 /// The change of a file's mode, beside that of its lines.
-fn mode_hunk(goal: &Goal, entry: &FileEntry, versions: &Versions) -> Option<Pending> {
-    let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
-    let (base, current, proposed) = (
-        mode(&versions.base)?,
-        mode(&versions.current)?,
-        mode(&versions.proposed)?,
-    );
+fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<Pending> {
+    let base = entry.file.base.as_ref()?.mode;
+    let proposed = entry.file.proposed.as_ref()?.mode;
     if base == proposed {
         return None;
     }
+    // A buffer knows nothing of modes; whoever shows one has not changed it.
+    let current = current.unwrap_or(base);
     let mut view = view(goal, entry, Part::Mode, ChangeKind::Mode);
     if current != base && current != proposed {
         view.status = HunkStatus::Conflict;
     }
     view.old_text = format!("{current:?}").to_lowercase();
     view.new_text = format!("{proposed:?}").to_lowercase();
-    view.provenance = all(entry);
+    view.provenance = all(goal, entry);
     Some(Pending {
         view,
         part: Part::Mode,
@@ -158,7 +255,7 @@ fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &Versions) -> Pending {
     view.old_text = shown(versions.current.as_ref());
     view.new_text = shown(versions.proposed.as_ref());
     view.end_line = u32::try_from(view.old_text.lines().count()).unwrap_or(u32::MAX);
-    view.provenance = all(entry);
+    view.provenance = all(goal, entry);
     Pending {
         view,
         part: Part::Whole,
@@ -184,6 +281,10 @@ fn shown(content: Option<&Content>) -> String {
 }
 
 fn view(goal: &Goal, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkView {
+    view_of(id(goal, entry, part), entry, part, kind)
+}
+
+fn view_of(id: HunkId, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkView {
     // An alternative stands against what another task wants there: never clean.
     let status = if entry.is_alternative() {
         HunkStatus::Conflict
@@ -191,7 +292,7 @@ fn view(goal: &Goal, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkVie
         HunkStatus::Clean
     };
     HunkView {
-        id: id(goal, entry, part),
+        id,
         path: entry.file.path.clone(),
         kind,
         from: entry.file.from.clone(),
@@ -209,7 +310,7 @@ fn view(goal: &Goal, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkVie
 }
 
 /// The same for the same change of the same file, wherever its lines have moved.
-fn id(goal: &Goal, entry: &FileEntry, part: Part) -> HunkId {
+pub(crate) fn id(goal: &Goal, entry: &FileEntry, part: Part) -> HunkId {
     let mut hash = blake3::Hasher::new();
     hash.update(&entry.file.path.to_bytes())
         .update(&[0])
@@ -222,56 +323,8 @@ fn id(goal: &Goal, entry: &FileEntry, part: Part) -> HunkId {
     HunkId::new(format!("{}.{}", goal.id, &hash.finalize().to_hex()[..10]))
 }
 
-fn all(entry: &FileEntry) -> Vec<Provenance> {
-    entry
-        .file
-        .versions
-        .iter()
-        .rev()
-        .map(|version| version.by.clone())
-        .collect()
-}
-
-/// Each task's own two texts.
-fn contributions(shared: &Shared, entry: &FileEntry) -> Result<Vec<(String, String)>, ErrorBody> {
-    let text = |version: Option<&claudecluster_protocol::change::FileVersion>| {
-        let content = shared.content_of(version)?;
-        Ok::<_, ErrorBody>(
-            content
-                .as_ref()
-                .and_then(as_text)
-                .unwrap_or_default()
-                .to_owned(),
-        )
-    };
-    // With one task there is nothing to tell apart.
-    let versions = entry
-        .file
-        .versions
-        .iter()
-        .filter(|_| entry.file.versions.len() > 1);
-    versions
-        .map(|v| Ok((text(v.base.as_ref())?, text(v.proposed.as_ref())?)))
-        .collect()
-}
-
-fn provenance(
-    entry: &FileEntry,
-    contributions: &[(String, String)],
-    base: &str,
-    proposed: &str,
-    hunk: &review::Hunk,
-) -> Vec<Provenance> {
-    let versions: Vec<Contribution<'_>> = contributions
-        .iter()
-        .map(|(base, text)| Contribution { base, text })
-        .collect();
-    let tasks = review::provenance(base, proposed, &versions, hunk);
-    if tasks.is_empty() {
-        return all(entry);
-    }
-    tasks
-        .into_iter()
-        .map(|task| entry.file.versions[task].by.clone())
-        .collect()
+/// All tasks that worked on a file, the last one first.
+pub(crate) fn all(goal: &Goal, entry: &FileEntry) -> Vec<Provenance> {
+    let versions = entry.file.versions.iter().rev();
+    versions.map(|version| why(goal, &version.by)).collect()
 }

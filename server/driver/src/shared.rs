@@ -31,6 +31,7 @@ use crate::{
     DriverConfig, disk,
     dispatcher::Message,
     editor::{Editor, OpenDocument},
+    reviews::Reviews,
     snapshot,
 };
 
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     homes: Mutex<HashSet<GoalId>>,
     next_editor: AtomicU64,
     contents: Mutex<Contents>,
+    /// Reviews of the files that are looked at.
+    pub(crate) reviews: Reviews,
 }
 
 /// The running work of one goal.
@@ -98,6 +101,7 @@ impl Shared {
             homes: Mutex::default(),
             next_editor: AtomicU64::new(1),
             contents: Mutex::default(),
+            reviews: Reviews::default(),
         }
     }
 
@@ -248,6 +252,7 @@ impl Shared {
     pub(crate) fn forget(&self, goal: &GoalId) {
         self.tracked.remove(goal);
         self.env.remove(goal);
+        self.reviews.forget(goal);
         self.homes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

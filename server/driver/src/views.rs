@@ -1,7 +1,10 @@
 //! What others get to see: goals, tasks and pending hunks, made from an immutable snapshot of the
 //! state and the texts that are there now.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use claudecluster_core::{
     lifecycle::{Attempt, FileEntry, Goal, Task},
@@ -10,18 +13,19 @@ use claudecluster_core::{
 use claudecluster_protocol::{
     ErrorBody, HunkId, RelPath, TaskState,
     api::{Artifact, Decision, DecisionReport},
-    change::{HunkStatus, HunkView},
+    change::HunkView,
     goal::{AttemptView, GoalSummary, GoalView, HunkCounts, TaskView},
     plan::AgentName,
 };
 use claudecluster_worker::changes::Content;
 
 use crate::{
-    decided,
+    decided, disk,
     handle::Diff,
     landing,
     pending::{self, Pending, Versions},
     proposal::as_text,
+    reviews::Left,
     shared::Shared,
     verdict,
 };
@@ -129,9 +133,11 @@ pub(crate) fn renamed_to<'a>(goal: &'a Goal, entry: &FileEntry) -> Option<&'a Re
 
 /// The entries in which something may be left to decide.
 fn open_entries(goal: &Goal) -> impl Iterator<Item = &FileEntry> {
-    goal.files
-        .iter()
-        .filter(|entry| !entry.is_settled() && renamed_to(goal, entry).is_none())
+    let open = || goal.files.iter().filter(|entry| !entry.is_settled());
+    let moving: HashSet<&RelPath> = open()
+        .filter_map(|entry| entry.file.from.as_ref())
+        .collect();
+    open().filter(move |entry| entry.file.proposed.is_some() || !moving.contains(&entry.file.path))
 }
 
 /// The pending hunks of one entry, without those that are there already.
@@ -176,22 +182,32 @@ pub(crate) fn counts(shared: &Shared, goal: &Goal) -> HunkCounts {
     }
     let root = Path::new(&goal.spec.workspace);
     for entry in open_entries(goal) {
-        let hunks = shared
-            .current(root, &entry.file.path)
-            .and_then(|current| pending(shared, goal, entry, current));
-        match hunks {
+        match left(shared, goal, entry, root) {
             Err(_) => counts.conflicts += 1,
-            Ok(hunks) => {
-                for hunk in hunks {
-                    match hunk.view.status {
-                        HunkStatus::Clean => counts.pending += 1,
-                        HunkStatus::Conflict => counts.conflicts += 1,
-                    }
-                }
+            Ok(left) => {
+                counts.pending += left.clean;
+                counts.conflicts += left.conflicts;
             }
         }
     }
     counts
+}
+
+/// How many hunks of an entry are left. A file that nobody has touched is not read again.
+fn left(shared: &Shared, goal: &Goal, entry: &FileEntry, root: &Path) -> Result<Left, ErrorBody> {
+    let path = &entry.file.path;
+    let is_open = shared.document(&root.join(path.to_path_buf())).is_some();
+    // Taken before the file is read, so that what is written meanwhile is seen the next time.
+    let stamp = (!is_open).then(|| disk::stamp(root, path).ok()).flatten();
+    if let Some(known) = stamp.and_then(|stamp| shared.reviews.left(goal, entry, stamp)) {
+        return Ok(known);
+    }
+    let current = shared.current(root, path)?;
+    let left = pending::left(shared, goal, entry, &Versions::of(shared, entry, current)?)?;
+    if let Some(stamp) = stamp {
+        shared.reviews.remember(goal, entry, stamp, left);
+    }
+    Ok(left)
 }
 
 /// Pending hunks of one file, of all goals, against the text given.
@@ -202,15 +218,34 @@ pub(crate) fn hunks_in(shared: &Shared, path: &Path, current: &str) -> Vec<HunkV
         let Some(relative) = relative(goal, path) else {
             continue;
         };
+        if goal.files.iter().all(|entry| entry.file.path != relative) {
+            continue;
+        }
         for entry in open_entries(goal).filter(|entry| entry.file.path == relative) {
-            let hunks = pending(shared, goal, entry, Some(text(entry, current)));
-            match hunks {
-                Ok(hunks) => found.extend(hunks.into_iter().map(|p| p.view)),
+            match in_buffer(shared, goal, entry, current) {
+                Ok(hunks) => found.extend(hunks),
                 Err(error) => tracing::warn!(path = %relative, %error, "hunks are not shown"),
             }
         }
     }
     found
+}
+
+fn in_buffer(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    current: &str,
+) -> Result<Vec<HunkView>, ErrorBody> {
+    let hunks = match pending::hunks_of_text(shared, goal, entry, current, None)? {
+        Some(hunks) => hunks,
+        None => {
+            let versions = Versions::of(shared, entry, Some(text(entry, current)))?;
+            pending::hunks(shared, goal, entry, &versions)?
+        }
+    };
+    let left = hunks.into_iter().filter(|pending| !pending.present);
+    Ok(left.map(|pending| pending.view).collect())
 }
 
 fn relative(goal: &Goal, path: &Path) -> Option<RelPath> {
@@ -243,7 +278,15 @@ pub(crate) fn preview(shared: &Shared, hunk: &HunkId, current: &str) -> Result<S
         hunk_id: Some(hunk.clone()),
         ..landing::everything(&goal.id)
     };
-    for entry in open_entries(&goal) {
+    let mut entries: Vec<&FileEntry> = open_entries(&goal).collect();
+    // Whoever asks has seen the hunk, so there most likely is a review that has it.
+    if let Some(at) = entries
+        .iter()
+        .position(|e| shared.reviews.has(&goal, e, hunk))
+    {
+        entries.swap(0, at);
+    }
+    for entry in entries {
         let versions = Versions::of(shared, entry, Some(text(entry, current)))?;
         let verdicts = verdict::accept(shared, &goal, entry, &versions, &decision)?;
         if let Some(change) = verdicts.target() {

@@ -42,13 +42,14 @@ mod live;
 mod provenance;
 mod shown;
 mod sides;
+pub mod words;
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
 pub use later::{Later, Undone, later, undo};
 pub use ledger::{Carried, Made, Rewrite, Texts, resolution, still_there};
 pub use live::Live;
-pub use provenance::{Contribution, provenance};
+pub use provenance::{Authors, Contribution};
 
 use crate::{
     diff::{Lines, splice},

@@ -12,27 +12,41 @@ pub struct Contribution<'a> {
     pub text: &'a str,
 }
 
-/// Which tasks made a hunk of `base` → `proposed`, as indices into `versions`: first the one that
-/// wrote most of the hunk's final lines, of equals the later one. `versions` are in the order they
-/// were merged.
-///
-/// A task contributed when lines it wrote are among the hunk's new lines, or lines it took away are
-/// among the old ones.
-pub fn provenance(
-    base: &str,
-    proposed: &str,
-    versions: &[Contribution<'_>],
-    hunk: &Hunk,
-) -> Vec<usize> {
-    let (base, proposed) = (Lines::new(base), Lines::new(proposed));
-    let mut shares: Vec<(Share, usize)> = versions
-        .iter()
-        .enumerate()
-        .map(|(task, version)| (share(&base, &proposed, version, hunk), task))
-        .filter(|(share, _)| *share != Share::default())
-        .collect();
-    shares.sort_by(|a, b| b.cmp(a));
-    shares.into_iter().map(|(_, task)| task).collect()
+/// Who made the hunks of one proposal. What takes time is done once for all of them.
+#[derive(Debug)]
+pub struct Authors {
+    tasks: Vec<Author>,
+}
+
+impl Authors {
+    /// Looks at what each task did on the way from `base` to `proposed`. `versions` are in the order
+    /// they were merged.
+    pub fn new(base: &str, proposed: &str, versions: &[Contribution<'_>]) -> Self {
+        let (base, proposed) = (Lines::new(base), Lines::new(proposed));
+        Self {
+            tasks: versions
+                .iter()
+                .map(|version| Author::new(&base, &proposed, version))
+                .collect(),
+        }
+    }
+
+    /// Which tasks made a hunk, as indices into the versions: first the one that wrote most of the
+    /// hunk's final lines, of equals the later one.
+    ///
+    /// A task contributed when lines it wrote are among the hunk's new lines, or lines it took away
+    /// are among the old ones.
+    pub fn of(&self, hunk: &Hunk) -> Vec<usize> {
+        let mut shares: Vec<(Share, usize)> = self
+            .tasks
+            .iter()
+            .enumerate()
+            .map(|(task, author)| (author.share(hunk), task))
+            .filter(|(share, _)| *share != Share::default())
+            .collect();
+        shares.sort_by(|a, b| b.cmp(a));
+        shares.into_iter().map(|(_, task)| task).collect()
+    }
 }
 
 /// How many lines of a hunk a task accounts for. What was written decides before what was removed.
@@ -42,27 +56,50 @@ struct Share {
     removed: u32,
 }
 
-fn share(base: &Lines<'_>, proposed: &Lines<'_>, version: &Contribution<'_>, hunk: &Hunk) -> Share {
-    let (started, left) = (Lines::new(version.base), Lines::new(version.text));
-    let own = diff(&started, &left, Purpose::Merging);
-    if own.is_empty() {
-        return Share::default();
+/// What one task changed, and which of it is still to be seen.
+#[derive(Debug)]
+struct Author {
+    own: Vec<Change>,
+    /// Stretches that what it left shares with the proposed text.
+    kept: Vec<(Range<u32>, Range<u32>)>,
+    /// Stretches that the base shares with what it started from.
+    known: Vec<(Range<u32>, Range<u32>)>,
+}
+
+impl Author {
+    fn new(base: &Lines<'_>, proposed: &Lines<'_>, version: &Contribution<'_>) -> Self {
+        let (started, left) = (Lines::new(version.base), Lines::new(version.text));
+        let kept = diff(&left, proposed, Purpose::Merging);
+        let known = diff(base, &started, Purpose::Merging);
+        Self {
+            own: diff(&started, &left, Purpose::Merging),
+            kept: unchanged(&kept, left.len(), proposed.len()).collect(),
+            known: unchanged(&known, base.len(), started.len()).collect(),
+        }
     }
-    let kept = diff(&left, proposed, Purpose::Merging);
-    let known = diff(base, &started, Purpose::Merging);
-    let written = unchanged(&kept, left.len(), proposed.len())
-        .map(|(left, proposed)| {
-            let in_hunk = project(&intersect(&proposed, &hunk.proposed), &proposed, &left);
-            own.iter().map(|c| overlap(&c.new, &in_hunk)).sum::<u32>()
-        })
-        .sum();
-    let removed = unchanged(&known, base.len(), started.len())
-        .map(|(base, started)| {
-            let in_hunk = project(&intersect(&base, &hunk.base), &base, &started);
-            own.iter().map(|c| overlap(&c.old, &in_hunk)).sum::<u32>()
-        })
-        .sum();
-    Share { written, removed }
+
+    fn share(&self, hunk: &Hunk) -> Share {
+        let written = self.kept.iter().map(|(left, proposed)| {
+            let shared = intersect(proposed, &hunk.proposed);
+            count(&project(&shared, proposed, left), &self.own, |c| &c.new)
+        });
+        let removed = self.known.iter().map(|(base, started)| {
+            let shared = intersect(base, &hunk.base);
+            count(&project(&shared, base, started), &self.own, |c| &c.old)
+        });
+        Share {
+            written: written.sum(),
+            removed: removed.sum(),
+        }
+    }
+}
+
+/// How many of some lines are among those of the changes.
+fn count(lines: &Range<u32>, changes: &[Change], side: impl Fn(&Change) -> &Range<u32>) -> u32 {
+    if lines.is_empty() {
+        return 0;
+    }
+    changes.iter().map(|c| overlap(side(c), lines)).sum()
 }
 
 /// The stretches two texts share, as pairs of equally long ranges.

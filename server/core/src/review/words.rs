@@ -1,0 +1,187 @@
+//! Changes within lines.
+
+use std::ops::Range;
+
+use claudecluster_protocol::change::{Word, WordKind};
+
+use crate::diff::{Change, Purpose, Vocabulary};
+
+/// More text than this on one side is not refined: nobody reads it word by word, and a minified
+/// file has all of itself in one line.
+const MOST_BYTES: usize = 16 << 10;
+
+/// Refines the change from some lines to others to words, where that says more than the lines do:
+/// nothing where lines only come or only go, where no word stays, and where there is too much of it.
+///
+/// ```
+/// use claudecluster_core::review::words::refine;
+/// use claudecluster_protocol::change::WordKind::{Added, Removed, Same};
+///
+/// let parts = refine("let x = 1;\n", "let x = 12 + y;\n");
+/// let parts: Vec<_> = parts.iter().map(|part| (part.kind, part.text.as_str())).collect();
+/// assert_eq!(
+///     parts,
+///     [(Same, "let x = "), (Removed, "1"), (Added, "12 + y"), (Same, ";\n")],
+/// );
+/// ```
+pub fn refine(old: &str, new: &str) -> Vec<Word> {
+    if old.is_empty() || new.is_empty() || old.len().max(new.len()) > MOST_BYTES {
+        return Vec::new();
+    }
+    let (old, new) = (Words::new(old), Words::new(new));
+    let changes = joined(&old, changes(&old, &new));
+    let stays = |words: &Range<u32>| old.text(words).chars().any(char::is_alphanumeric);
+    if !gaps(&changes, old.len()).any(|words| stays(&words)) {
+        return Vec::new();
+    }
+    let mut parts = Vec::new();
+    let mut add = |kind, text: &str| {
+        if !text.is_empty() {
+            parts.push(Word {
+                kind,
+                text: text.to_owned(),
+            });
+        }
+    };
+    let mut done = 0;
+    for change in &changes {
+        add(WordKind::Same, old.text(&(done..change.old.start)));
+        add(WordKind::Removed, old.text(&change.old));
+        add(WordKind::Added, new.text(&change.new));
+        done = change.old.end;
+    }
+    add(WordKind::Same, old.text(&(done..old.len())));
+    parts
+}
+
+/// A text divided into words, white space, and single other characters. A line terminator is a
+/// word of its own.
+struct Words<'a> {
+    text: &'a str,
+    /// Where each starts, and one more entry for the end of the text.
+    bounds: Vec<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Word,
+    Blank,
+    Other,
+}
+
+fn class(c: char) -> Class {
+    if c.is_alphanumeric() || c == '_' {
+        Class::Word
+    } else if c.is_whitespace() && c != '\n' && c != '\r' {
+        Class::Blank
+    } else {
+        Class::Other
+    }
+}
+
+impl<'a> Words<'a> {
+    fn new(text: &'a str) -> Self {
+        let mut bounds = Vec::new();
+        let mut last = None;
+        for (at, c) in text.char_indices() {
+            let class = class(c);
+            let terminator = c == '\n' && at > 0 && text.as_bytes()[at - 1] == b'\r';
+            if !terminator && (class == Class::Other || last != Some(class)) {
+                bounds.push(at);
+            }
+            last = Some(class);
+        }
+        bounds.push(text.len());
+        Self { text, bounds }
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.bounds.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn text(&self, words: &Range<u32>) -> &'a str {
+        let bytes = self.bounds[words.start as usize]..self.bounds[words.end as usize];
+        self.text.get(bytes).unwrap_or_default()
+    }
+}
+
+/// The unchanged stretches of the old text.
+fn gaps(changes: &[Change], len: u32) -> impl Iterator<Item = Range<u32>> {
+    let starts = std::iter::once(0).chain(changes.iter().map(|change| change.old.end));
+    let ends = changes.iter().map(|change| change.old.start).chain([len]);
+    starts.zip(ends).map(|(start, end)| start..end)
+}
+
+fn changes(old: &Words<'_>, new: &Words<'_>) -> Vec<Change> {
+    let mut vocabulary = Vocabulary::new((old.len() + new.len()) as usize);
+    let mut tokens = |words: &Words<'_>| -> Vec<_> {
+        let each = words.bounds.windows(2);
+        each.map(|pair| vocabulary.token(&words.text.as_bytes()[pair[0]..pair[1]]))
+            .collect()
+    };
+    let (o, n) = (tokens(old), tokens(new));
+    vocabulary.diff(&o, &n, Purpose::Merging)
+}
+
+/// Changes with nothing but a blank between them are one: two new words read as a phrase.
+fn joined(old: &Words<'_>, changes: Vec<Change>) -> Vec<Change> {
+    let mut out: Vec<Change> = Vec::with_capacity(changes.len());
+    for change in changes {
+        match out.last_mut() {
+            Some(last) if is_blank(old.text(&(last.old.end..change.old.start))) => {
+                last.old.end = change.old.end;
+                last.new.end = change.new.end;
+            }
+            _ => out.push(change),
+        }
+    }
+    out
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| class(c) == Class::Blank)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_make_up_both_texts() {
+        for (old, new) in [
+            ("a b c\n", "a x c\n"),
+            ("call(a, b)\r\n", "call(b)\r\n"),
+            ("one two\n", "one two"),
+            ("f(x)\ng(y)\n", "f(z)\nh(y)\n"),
+            ("na\u{ef}ve caf\u{e9}\n", "na\u{ef}ve bar\n"),
+        ] {
+            let parts = refine(old, new);
+            let text = |left: WordKind| -> String {
+                let parts = parts.iter().filter(|part| part.kind != left);
+                parts.map(|part| part.text.as_str()).collect()
+            };
+            assert_eq!(
+                (text(WordKind::Added), text(WordKind::Removed)),
+                (old.into(), new.into())
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let none = |old: &str, new: &str| assert_eq!(refine(old, new), [], "{old:?} {new:?}");
+        none("", "new\n");
+        none("old\n", "");
+        none("all of it\n", "goes;\n");
+        none(&"word ".repeat(10_000), &"word ".repeat(9_999));
+    }
+
+    #[test]
+    fn a_phrase_is_one_change() {
+        let kinds: Vec<_> = refine("keep old words here\n", "keep new text here\n")
+            .into_iter()
+            .map(|part| part.text)
+            .collect();
+        assert_eq!(kinds, ["keep ", "old words", "new text", " here\n"]);
+    }
+}

@@ -1,0 +1,352 @@
+//! Reviews of files that are being looked at, kept from one look to the next: what an editor asks
+//! after every keystroke must not start from nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal, Pair},
+    review::{Authors, Contribution, Hunk, HunkKey, Live, Review, words},
+};
+use claudecluster_protocol::{
+    ErrorBody, GoalId, HunkId, RelPath,
+    change::{FileVersion, Provenance, Word},
+};
+
+use crate::{
+    disk::Stamp,
+    pending::{self, Part},
+    proposal::as_text,
+    shared::Shared,
+};
+
+/// Bytes of memory all kept reviews may take together. What was not looked at for the longest time
+/// goes first.
+const KEPT_BYTES: usize = 64 << 20;
+/// Characters shown of a task's closing words.
+const WHY_CHARS: usize = 300;
+
+/// The reviews that are kept.
+#[derive(Default)]
+pub(crate) struct Reviews {
+    kept: Mutex<Kept>,
+    /// How much was left of files on disk when they were last read.
+    counted: Mutex<HashMap<Place, Counted>>,
+}
+
+/// How many hunks are left to decide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) clean: u32,
+    pub(crate) conflicts: u32,
+}
+
+impl Left {
+    pub(crate) fn add(&mut self, conflicts: bool) {
+        if conflicts {
+            self.conflicts += 1;
+        } else {
+            self.clean += 1;
+        }
+    }
+}
+
+struct Counted {
+    pair: Pair,
+    stamp: Option<Stamp>,
+    left: Left,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_entry: HashMap<Place, Slot>,
+    bytes: usize,
+    /// Counts looks.
+    clock: u64,
+}
+
+impl Place {
+    fn of(goal: &Goal, entry: &FileEntry) -> Self {
+        Self {
+            goal: goal.id.clone(),
+            path: entry.file.path.clone(),
+            entry: entry.file.entry,
+        }
+    }
+}
+
+/// Which entry of which file.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    goal: GoalId,
+    path: RelPath,
+    entry: u32,
+}
+
+struct Slot {
+    /// The texts it is the review of. A verdict moves them, and the review with them.
+    pair: Pair,
+    review: Arc<Mutex<Reviewed>>,
+    bytes: usize,
+    used: u64,
+}
+
+struct Reviewed {
+    live: Live,
+    known: HashMap<HunkKey, Known>,
+}
+
+/// What is known of a hunk whatever the text is now.
+pub(crate) struct Known {
+    pub(crate) id: HunkId,
+    pub(crate) provenance: Vec<Provenance>,
+    /// Refined to words, with the lines it was refined from: those shown can move.
+    refined: Option<(String, Vec<Word>)>,
+}
+
+impl Known {
+    fn of(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
+        let tasks = authors.of(hunk);
+        let provenance = if tasks.is_empty() {
+            pending::all(goal, entry)
+        } else {
+            let versions = tasks.into_iter().map(|task| &entry.file.versions[task]);
+            versions.map(|version| why(goal, &version.by)).collect()
+        };
+        Self {
+            id: pending::id(goal, entry, Part::Lines(hunk.key)),
+            provenance,
+            refined: None,
+        }
+    }
+
+    /// A clean hunk refined to words.
+    pub(crate) fn words(&mut self, old: &str, new: &str) -> Vec<Word> {
+        let same = |(from, _): &&(String, Vec<Word>)| from == old;
+        if self.refined.as_ref().filter(same).is_none() {
+            self.refined = Some((old.to_owned(), words::refine(old, new)));
+        }
+        let refined = self.refined.as_ref();
+        refined.map(|(_, words)| words.clone()).unwrap_or_default()
+    }
+}
+
+impl Reviews {
+    /// Asks the review of an entry against a text. `None` where base or proposed are no text.
+    pub(crate) fn with<R>(
+        &self,
+        shared: &Shared,
+        goal: &Goal,
+        entry: &FileEntry,
+        current: &str,
+        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, Known>) -> R,
+    ) -> Result<Option<R>, ErrorBody> {
+        let place = Place::of(goal, entry);
+        let pair = entry.pair();
+        let review = match self.find(&place, &pair) {
+            Some(review) => review,
+            None => match Reviewed::new(shared, goal, entry)? {
+                Some(review) => Arc::new(Mutex::new(review)),
+                None => return Ok(None),
+            },
+        };
+        let (answer, bytes) = {
+            let mut reviewed = lock(&review);
+            let Reviewed { live, known } = &mut *reviewed;
+            let answer = ask(&live.update(current), known);
+            (answer, live.size())
+        };
+        lock(&self.kept).keep(place, pair, review, bytes);
+        Ok(Some(answer))
+    }
+
+    fn find(&self, place: &Place, pair: &Pair) -> Option<Arc<Mutex<Reviewed>>> {
+        let kept = lock(&self.kept);
+        let slot = kept.by_entry.get(place)?;
+        (slot.pair == *pair).then(|| slot.review.clone())
+    }
+
+    /// Whether the review of an entry is at hand and has this hunk.
+    pub(crate) fn has(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
+        let found = self.find(&Place::of(goal, entry), &entry.pair());
+        found.is_some_and(|review| lock(&review).known.values().any(|known| known.id == *hunk))
+    }
+
+    /// How much was left of a file on disk that has not changed since it was counted.
+    pub(crate) fn left(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        stamp: Option<Stamp>,
+    ) -> Option<Left> {
+        let counted = lock(&self.counted);
+        let known = counted.get(&Place::of(goal, entry))?;
+        (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
+    }
+
+    /// Keeps what [`Self::left`] gives. A file that has changed just now may change again without
+    /// its times telling, and is not remembered.
+    pub(crate) fn remember(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        stamp: Option<Stamp>,
+        left: Left,
+    ) {
+        if stamp.is_some_and(|stamp| !stamp.is_settled()) {
+            return;
+        }
+        let pair = entry.pair();
+        lock(&self.counted).insert(Place::of(goal, entry), Counted { pair, stamp, left });
+    }
+
+    /// Nobody looks at this goal's files any more.
+    pub(crate) fn forget(&self, goal: &GoalId) {
+        lock(&self.counted).retain(|place, _| place.goal != *goal);
+        let mut kept = lock(&self.kept);
+        kept.by_entry.retain(|place, _| place.goal != *goal);
+        kept.bytes = kept.by_entry.values().map(|slot| slot.bytes).sum();
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, place: Place, pair: Pair, review: Arc<Mutex<Reviewed>>, bytes: usize) {
+        self.clock += 1;
+        let slot = Slot {
+            pair,
+            review,
+            bytes,
+            used: self.clock,
+        };
+        self.bytes += bytes;
+        if let Some(old) = self.by_entry.insert(place, slot) {
+            self.bytes -= old.bytes;
+        }
+        // Half goes at once, so that looking at one file more does not look for the oldest each time.
+        if self.bytes > KEPT_BYTES {
+            self.evict(KEPT_BYTES / 2);
+        }
+    }
+
+    fn evict(&mut self, to: usize) {
+        let mut oldest: Vec<(u64, Place)> = self
+            .by_entry
+            .iter()
+            .map(|(place, slot)| (slot.used, place.clone()))
+            .collect();
+        oldest.sort_by_key(|(used, _)| *used);
+        for (_, place) in oldest {
+            if self.bytes <= to {
+                break;
+            }
+            if let Some(slot) = self.by_entry.remove(&place) {
+                self.bytes -= slot.bytes;
+            }
+        }
+    }
+}
+
+impl Reviewed {
+    fn new(shared: &Shared, goal: &Goal, entry: &FileEntry) -> Result<Option<Self>, ErrorBody> {
+        let base = shared.content_of(entry.file.base.as_ref())?;
+        let proposed = shared.content_of(entry.file.proposed.as_ref())?;
+        let texts = base.as_ref().and_then(as_text);
+        let Some((base, proposed)) = texts.zip(proposed.as_ref().and_then(as_text)) else {
+            return Ok(None);
+        };
+        let contributions = contributions(shared, entry)?;
+        let contributions: Vec<Contribution<'_>> = contributions
+            .iter()
+            .map(|(base, text)| Contribution { base, text })
+            .collect();
+        let authors = Authors::new(base, proposed, &contributions);
+        let live = Live::new(base, proposed);
+        let known = |hunk: &Hunk| (hunk.key, Known::of(goal, entry, &authors, hunk));
+        let known = live.review().hunks().iter().map(known).collect();
+        Ok(Some(Self { live, known }))
+    }
+}
+
+/// Each task's own two texts.
+fn contributions(shared: &Shared, entry: &FileEntry) -> Result<Vec<(String, String)>, ErrorBody> {
+    let text = |version: Option<&FileVersion>| {
+        let content = shared.content_of(version)?;
+        let text = content.as_ref().and_then(as_text).unwrap_or_default();
+        Ok::<_, ErrorBody>(text.to_owned())
+    };
+    // With one task there is nothing to tell apart.
+    let versions = entry
+        .file
+        .versions
+        .iter()
+        .filter(|_| entry.file.versions.len() > 1);
+    versions
+        .map(|v| Ok((text(v.base.as_ref())?, text(v.proposed.as_ref())?)))
+        .collect()
+}
+
+/// Who made a change, with the first of the closing words of that attempt.
+pub(crate) fn why(goal: &Goal, by: &Provenance) -> Provenance {
+    let attempts = goal.tasks.get(&by.task).map(|task| task.attempts.iter());
+    let outcome = attempts
+        .and_then(|mut attempts| attempts.find(|attempt| attempt.id == by.attempt))
+        .and_then(|attempt| attempt.outcome.as_ref());
+    Provenance {
+        why: outcome.and_then(|outcome| first_sentences(&outcome.summary)),
+        ..by.clone()
+    }
+}
+
+/// As many whole sentences as fit, on one line; a part of the first where it is too long.
+fn first_sentences(text: &str) -> Option<String> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        return None;
+    }
+    let Some((end, _)) = text.char_indices().nth(WHY_CHARS) else {
+        return Some(text);
+    };
+    let shown = &text[..end];
+    let sentence = shown.rfind(". ").map(|at| &shown[..=at]);
+    Some(match (sentence, shown.rfind(' ')) {
+        (Some(sentences), _) => sentences.to_owned(),
+        (None, Some(word)) => format!("{}\u{2026}", &shown[..word]),
+        (None, None) => format!("{shown}\u{2026}"),
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_words_are_cut_at_a_sentence() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(first_sentences(text).as_deref(), expected, "{text:?}");
+        };
+        check("  \n", None);
+        check(
+            "Renamed it.\n\nAll tests pass.",
+            Some("Renamed it. All tests pass."),
+        );
+        let long = format!("First thing. Second {}", "word ".repeat(100));
+        check(&long, Some("First thing."));
+        let long = "\u{e9}word ".repeat(100);
+        let cut = first_sentences(&long).unwrap();
+        assert!(
+            cut.chars().count() <= WHY_CHARS + 1 && cut.ends_with("word\u{2026}"),
+            "{cut}"
+        );
+        let long = "x".repeat(400);
+        assert_eq!(
+            first_sentences(&long).unwrap().chars().count(),
+            WHY_CHARS + 1
+        );
+    }
+}
