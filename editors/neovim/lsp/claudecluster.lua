@@ -13,9 +13,8 @@ return {
     prompts = true,
   },
   handlers = {
-    ['workspace/applyEdit'] = function(err, params, ctx)
-      return require('claudecluster.edit').apply(err, params, ctx)
-    end,
+    -- Loaded with the configuration: it watches what the user is doing before the first edit comes.
+    ['workspace/applyEdit'] = require('claudecluster.edit').apply,
     ['claudecluster/event'] = function(_, item)
       require('claudecluster.events').on_event(item)
     end,

@@ -126,6 +126,12 @@ function Editor:told(part)
   )
 end
 
+---Returns once the server has everything that has been typed: a change is told a moment later, but before
+---the next request.
+function Editor:told_all()
+  self:pending()
+end
+
 ---The pending hunks of every file, as the server has them.
 ---@return table[]
 function Editor:pending()
@@ -219,6 +225,22 @@ function M.cli(args)
     job.done = result
   end)
   return job
+end
+
+---Has a goal of one command proposed; the n-th is gn.
+---@param workspace string
+---@param script string
+---@return string goal
+function M.goal(workspace, script, ...)
+  local plan = vim.fs.dirname(workspace) .. '/plan.json'
+  local task = { id = 't', run = script }
+  vim.fn.writefile({ vim.json.encode({ goal = 'test', tasks = { task } }) }, plan)
+  local job = M.cli({ 'run', '--json', '--plan', plan, ... })
+  M.eventually('the proposal', function()
+    return job.done ~= nil
+  end)
+  M.check(job.done.code == 0, 'run: ' .. vim.inspect(job.done))
+  return job.done.stdout:match('"goalId":"(g%d+)"')
 end
 
 ---Runs a script and ends with its error, whole: Neovim shortens long ones.

@@ -146,3 +146,42 @@ fn a_minute_of_typing_while_four_sessions_change_the_same_functions() {
         figures["slowest"]
     ));
 }
+
+/// Nine lines in one file, and a case of `neovim/modes.lua`.
+fn check_mode(case: &str) {
+    let text: String = (1..=9).map(|n| format!("a{n}\n")).collect();
+    let mut world = World::new(&[("f.txt", &text)]);
+    let said = neovim(&mut world, "modes.lua", &[case]);
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(world.read("f.txt"), text, "nothing was saved");
+}
+
+#[test]
+fn a_landing_while_completions_are_offered() {
+    check_mode("completion");
+}
+
+#[test]
+fn a_landing_at_the_line_that_is_typed() {
+    check_mode("at_the_line");
+}
+
+#[test]
+fn a_landing_at_the_line_that_is_typed_without_a_rest() {
+    check_mode("at_the_line_without_a_rest");
+}
+
+#[test]
+fn a_landing_during_a_block_insert() {
+    check_mode("block_insert");
+}
+
+#[test]
+fn a_landing_beside_a_selection() {
+    check_mode("selection");
+}
+
+#[test]
+fn a_landing_between_macros() {
+    check_mode("macro");
+}

@@ -2,33 +2,136 @@
 
 local M = {}
 
----Ends the undo step of every buffer an edit touches: while somebody types, what the server changes
----would otherwise be undone together with what they have typed.
+-- How long an edit waits, in milliseconds: less than the ten seconds after which the server gives up.
+local PATIENCE = 5000
+
 ---@param edit lsp.WorkspaceEdit
-local function end_undo_steps(edit)
+---@return integer[] # the loaded buffers it changes
+local function buffers(edit)
   local uris = vim.tbl_keys(edit.changes or {})
   for _, change in ipairs(edit.documentChanges or {}) do
     if change.textDocument then
       table.insert(uris, change.textDocument.uri)
     end
   end
-  for _, uri in ipairs(uris) do
-    local buffer = vim.uri_to_bufnr(uri)
-    if vim.api.nvim_buf_is_loaded(buffer) then
-      -- Setting the option does it, to whatever value (|undo-break|).
-      vim.bo[buffer].undolevels = vim.bo[buffer].undolevels
+  return vim.tbl_filter(vim.api.nvim_buf_is_loaded, vim.tbl_map(vim.uri_to_bufnr, uris))
+end
+
+---Whether a buffer has been changed since the text that an edit is for.
+---@param edit lsp.WorkspaceEdit
+---@return boolean
+local function is_stale(edit)
+  return vim.iter(edit.documentChanges or {}):any(function(change)
+    local version = change.textDocument and change.textDocument.version
+    local now = change.textDocument
+      and vim.lsp.util.buf_versions[vim.uri_to_bufnr(change.textDocument.uri)]
+    return type(version) == 'number' and now ~= nil and now > version
+  end)
+end
+
+-- A block insert looks like any other, but repeats at its end what was typed in the lines whose numbers
+-- it has remembered.
+local block_insert = false
+
+vim.api.nvim_create_autocmd('ModeChanged', {
+  group = vim.api.nvim_create_augroup('claudecluster.edit', {}),
+  callback = function()
+    local old, new = vim.v.event.old_mode, vim.v.event.new_mode
+    if new:match('^[iR]') or new:match('^ni') then
+      block_insert = block_insert or old == '\22'
+    else
+      block_insert = false
     end
+  end,
+})
+
+---Whether something the user has begun in the current buffer is about lines by their numbers: what is
+---selected, what an operator goes from, where a block insert will be repeated, what the next completion
+---takes the place of. A line that is inserted above would make it about other lines.
+---@return boolean
+local function counts_lines()
+  local mode = vim.api.nvim_get_mode().mode
+  local is_completing = mode:match('^[iR]v?[cx]') ~= nil
+  local is_selecting = mode:match('^[vVsS\22\19]') ~= nil
+  return block_insert or is_completing or is_selecting or mode:match('^no') ~= nil
+end
+
+---Waits for the end of what the user has begun. To be called in a coroutine, as handlers are.
+---@param edited integer[]
+---@return boolean # whether it has ended
+local function wait_for_user(edited)
+  local this = coroutine.running()
+  local function is_free()
+    return not vim.list_contains(edited, vim.api.nvim_get_current_buf()) or not counts_lines()
+  end
+  if is_free() then
+    return true
+  end
+  local done = false
+  local autocmd, timer
+  local function finish()
+    if not done then
+      done = true
+      vim.api.nvim_del_autocmd(autocmd)
+      timer:stop()
+      coroutine.resume(this)
+    end
+  end
+  autocmd = vim.api.nvim_create_autocmd({ 'ModeChanged', 'BufEnter' }, {
+    callback = function()
+      -- The mode changes before the command that ends it has done its work.
+      vim.schedule(function()
+        if is_free() then
+          finish()
+        end
+      end)
+    end,
+  })
+  timer = vim.defer_fn(finish, PATIENCE)
+  coroutine.yield()
+  return is_free()
+end
+
+---Ends the undo steps of buffers: while somebody types, what the server changes would otherwise be undone
+---together with what they have typed.
+---@param edited integer[]
+local function end_undo_steps(edited)
+  for _, buffer in ipairs(edited) do
+    -- Setting the option does it, to whatever value (|undo-break|).
+    vim.bo[buffer].undolevels = vim.bo[buffer].undolevels
   end
 end
 
----Handles `workspace/applyEdit` as Neovim does, as an undo step of its own.
+---Tells the server what has changed. Neovim holds that back for a while, and for as long as somebody types
+---where nothing has been told of a buffer before; it does not hold it back past a request.
+---@param edited integer[]
+---@param client vim.lsp.Client?
+local function tell(edited, client)
+  for _, buffer in ipairs(client and edited or {}) do
+    local params = { uri = vim.uri_from_bufnr(buffer) }
+    client:request('claudecluster/changes', params, function() end, buffer)
+  end
+end
+
+---Handles `workspace/applyEdit` as Neovim does, as an undo step of its own, and says how it went: the
+---server sees the text that an answer is about before the answer.
 ---@param err lsp.ResponseError?
 ---@param params lsp.ApplyWorkspaceEditParams
 ---@param ctx lsp.HandlerContext
 function M.apply(err, params, ctx)
-  end_undo_steps(params.edit)
-  local result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx)
-  end_undo_steps(params.edit)
+  local edited = buffers(params.edit)
+  local client = vim.lsp.get_client_by_id(ctx.client_id)
+  local result
+  if not wait_for_user(edited) then
+    result = { applied = false, failureReason = 'a selection or a command is not finished' }
+  elseif is_stale(params.edit) then
+    result = { applied = false, failureReason = 'the text has changed meanwhile' }
+  else
+    end_undo_steps(edited)
+    result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx)
+    end_undo_steps(edited)
+  end
+  tell(edited, client)
   return result
 end
 
