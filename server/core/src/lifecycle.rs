@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan,
     RelPath, Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileVersion, HeldReason},
-    event::{AttemptOutcome, Landed, ProposedFile, Repair, Verdict},
+    event::{AttemptOutcome, Landed, ProposedFile, Repair, RepairCause, Verdict},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
@@ -103,6 +103,8 @@ pub struct Task {
     pub forgiven: usize,
     /// What it repairs, for a task that was added after planning.
     pub repair: Option<Repair>,
+    /// Whether what it made has come into the proposal, for a repair that amends it.
+    pub amended: bool,
 }
 
 /// One attempt.
@@ -287,7 +289,20 @@ impl Task {
             lesson: None,
             forgiven: 0,
             repair,
+            amended: false,
         }
+    }
+
+    /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
+    pub fn amends(&self) -> bool {
+        self.repair
+            .as_ref()
+            .is_some_and(|repair| repair.cause != RepairCause::TaskConflict)
+    }
+
+    /// Whether what it made has not come into the proposal yet.
+    pub fn awaits_amending(&self) -> bool {
+        self.amends() && self.state == TaskState::Succeeded && !self.amended
     }
 
     /// The attempt that runs now.
@@ -365,6 +380,30 @@ impl Goal {
         self.tasks
             .iter()
             .filter_map(|(id, task)| Some((id, task.running()?)))
+    }
+
+    /// The repairs of its proposal of which something is still to come.
+    pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
+        self.tasks.iter().filter(|(_, task)| {
+            let ended = task.state.is_terminal() && task.running().is_none();
+            task.amends() && (!ended || task.awaits_amending())
+        })
+    }
+
+    /// Whether tasks of it run or are to be started.
+    pub fn is_working(&self) -> bool {
+        match self.state {
+            GoalState::Running => true,
+            GoalState::Proposed => self.repairs_under_way().next().is_some(),
+            _ => false,
+        }
+    }
+
+    /// The identifier of the `n`th repair task from now, counting from 0.
+    pub fn repair_id(&self, n: usize) -> TaskId {
+        let name = |i: usize| TaskId::new(format!("repair-{i}"));
+        let free = (1..).map(name).filter(|id| !self.tasks.contains_key(id));
+        free.into_iter().nth(n).unwrap_or_else(|| name(0))
     }
 
     /// The entry of a file.
@@ -505,7 +544,10 @@ impl Goal {
                 self.merged = true;
             }
             EventBody::TaskAdded { task, repair } => self.add_task(task, repair),
-            EventBody::Amended { files, .. } => {
+            EventBody::Amended { task_id, files } => {
+                if let Some(task) = self.tasks.get_mut(task_id) {
+                    task.amended = true;
+                }
                 for file in files {
                     self.amend(file);
                 }
@@ -541,7 +583,8 @@ impl Goal {
         };
         match body {
             EventBody::TaskChanged { state, .. } => {
-                if *state == TaskState::Ready && task.state.is_terminal() {
+                let again = matches!(state, TaskState::Waiting | TaskState::Ready);
+                if again && task.state.is_terminal() {
                     task.forgiven = task.attempts.len();
                     task.not_before = None;
                 }
