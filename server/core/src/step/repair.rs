@@ -88,6 +88,7 @@ impl Turn<'_> {
 
     fn add(&mut self, id: &GoalId, repairs: Vec<NewRepair>) {
         for NewRepair { task, repair } in repairs {
+            let task = Box::new(task);
             self.record(id, EventBody::TaskAdded { task, repair });
         }
     }
