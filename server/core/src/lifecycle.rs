@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan,
     RelPath, Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileVersion, HeldReason},
-    event::{AttemptOutcome, Landed, ProposedFile, Repair, RepairCause, Verdict},
+    event::{AttemptOutcome, Landed, ProposedFile, Repair, Verdict},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
@@ -295,9 +295,7 @@ impl Task {
 
     /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
     pub fn amends(&self) -> bool {
-        self.repair
-            .as_ref()
-            .is_some_and(|repair| repair.cause != RepairCause::TaskConflict)
+        self.repair.as_ref().is_some_and(Repair::amends)
     }
 
     /// Whether what it made has not come into the proposal yet.
