@@ -144,7 +144,7 @@ impl Amendment<'_> {
                         .shared
                         .current(Path::new(&self.goal.spec.workspace), path)?,
                 };
-                self.as_mine(entry, &repair.hunks, mine)?
+                self.as_mine(entry, &repair.hunks, mine.as_ref())?
             };
             if let Some((base, proposed)) = pair {
                 self.put(ProposedFile {
@@ -162,13 +162,13 @@ impl Amendment<'_> {
         &self,
         entry: &FileEntry,
         hunks: &[HunkId],
-        mine: Option<Content>,
+        mine: Option<&Content>,
     ) -> Result<Option<Pair>, ErrorBody> {
         let mut entry = entry.clone();
         let mut resolved = false;
         // Deciding one can decide others of the same stretch, so each is looked up anew.
         for _ in hunks {
-            let versions = Versions::of(self.shared, &entry, mine.clone())?;
+            let versions = Versions::of(self.shared, &entry, mine.cloned())?;
             let found = pending::hunks(self.shared, self.goal, &entry, &versions)?;
             let wanted = found.into_iter().find(|pending| {
                 hunks.contains(&pending.view.id)
@@ -194,7 +194,6 @@ impl Amendment<'_> {
                 }
                 (Some(Part::Whole | Part::Mode), _) => {
                     let version = mine
-                        .as_ref()
                         .map(|mine| snapshot::version(&self.shared.store, mine))
                         .transpose()?;
                     (version.clone(), version)

@@ -70,7 +70,7 @@ pub(crate) async fn run(
     let report = watched(shared, &goal.id, Some(task), spec, cancel).await;
     let (owned, owned_goal) = (shared.clone(), goal.clone());
     let outcome = blocking("storing the attempt", move || {
-        outcome(&owned, &owned_goal, ground, report)
+        outcome(&owned, &owned_goal, &ground, report)
     })
     .await
     .unwrap_or_else(|error| failed(StopReason::Resources, error.message));
@@ -477,13 +477,13 @@ pub(crate) fn load(
 fn outcome(
     shared: &Shared,
     goal: &Goal,
-    ground: Ground,
+    ground: &Ground,
     report: AttemptReport,
 ) -> Result<AttemptOutcome, ErrorBody> {
     let bases = Bases {
         shared,
         goal,
-        ground: &ground,
+        ground,
     };
     let mut changes = Vec::new();
     for change in &report.changes.changes {

@@ -105,7 +105,8 @@ pub(crate) fn wanted(
         .filter(|reason| !reason.trim().is_empty());
     let asked = decision.repair == Some(true);
     let by_itself = decision.repair.is_none() && reason.is_some();
-    if !asked && !(by_itself && shared.config.settings.repair.rejections) {
+    let configured = shared.config.settings.repair.rejections;
+    if !(asked || by_itself && configured) {
         return Ok(Wanted::default());
     }
     if let Err(error) = possible(shared, goal) {
