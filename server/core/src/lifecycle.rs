@@ -4,17 +4,20 @@
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
+mod task;
+
 use std::sync::Arc;
 
 use claudecluster_protocol::{
-    AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan,
-    RelPath, Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath,
+    Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileVersion, HeldReason},
     event::{AttemptOutcome, Landed, ProposedFile, Repair, Verdict},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
 
+pub use self::task::{Attempt, Task};
 use crate::graph::TaskGraph;
 
 /// Every goal, oldest first. Cloning is cheap: goals are shared until they change.
@@ -84,42 +87,6 @@ pub struct Goal {
     pub moves: u64,
     /// What the goal's gates said.
     pub gates: Vec<GateResult>,
-}
-
-/// One task.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// What the plan says of it.
-    pub spec: TaskSpec,
-    /// How far it has come.
-    pub state: TaskState,
-    /// Its attempts, oldest first.
-    pub attempts: Vec<Attempt>,
-    /// It is not started before this moment.
-    pub not_before: Option<Timestamp>,
-    /// What the next attempt is told about the last one.
-    pub lesson: Option<String>,
-    /// Attempts before this index do not count against the retries: somebody asked to retry.
-    pub forgiven: usize,
-    /// What it repairs, for a task that was added after planning.
-    pub repair: Option<Repair>,
-    /// Whether what it made has come into the proposal, for a repair that amends it.
-    pub amended: bool,
-}
-
-/// One attempt.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Number within the task, from 1.
-    pub id: AttemptId,
-    /// When it started.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// Tasks whose results it builds on.
-    pub upstream: Vec<TaskId>,
-    /// How it ended; `None` while it runs.
-    pub outcome: Option<AttemptOutcome>,
 }
 
 /// One file of a proposal, and what has been decided about it.
@@ -276,55 +243,6 @@ impl FileEntry {
     /// Whether it is an alternative to what merged: it never lands by itself.
     pub fn is_alternative(&self) -> bool {
         self.file.entry > 0
-    }
-}
-
-impl Task {
-    fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
-        Self {
-            spec,
-            state: TaskState::Waiting,
-            attempts: Vec::new(),
-            not_before: None,
-            lesson: None,
-            forgiven: 0,
-            repair,
-            amended: false,
-        }
-    }
-
-    /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
-    pub fn amends(&self) -> bool {
-        self.repair.as_ref().is_some_and(Repair::amends)
-    }
-
-    /// Whether what it made has not come into the proposal yet.
-    pub fn awaits_amending(&self) -> bool {
-        self.amends() && self.state == TaskState::Succeeded && !self.amended
-    }
-
-    /// The attempt that runs now.
-    pub fn running(&self) -> Option<&Attempt> {
-        self.attempts
-            .last()
-            .filter(|attempt| attempt.outcome.is_none())
-    }
-
-    /// How the last finished attempt ended.
-    pub fn outcome(&self) -> Option<&AttemptOutcome> {
-        self.attempts
-            .iter()
-            .rev()
-            .find_map(|attempt| attempt.outcome.as_ref())
-    }
-
-    /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
-    pub fn stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
-        let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
-            .iter()
-            .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
-            .filter(|&stop| of(stop));
-        u32::try_from(stops.count()).unwrap_or(u32::MAX)
     }
 }
 

@@ -126,7 +126,7 @@ impl Watcher {
         let goal = &event.goal_id;
         self.poke(goal).await;
         match &event.body {
-            EventBody::Proposed { .. } | EventBody::Amended { .. } | EventBody::Reviewed { .. } => {
+            EventBody::Proposed { .. } | EventBody::Reviewed { .. } => {
                 self.session.refresh(Dirty::Everything);
             }
             EventBody::Amended { task_id, .. } => {
