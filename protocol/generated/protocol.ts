@@ -559,6 +559,10 @@ waiting: number,
  */
 repair?: TaskId | null,
 /**
+ * Why none was added, where the reason given would have called for one.
+ */
+unrepaired?: ErrorBody | null,
+/**
  * The goal's state after it.
  */
 state: GoalState | null,

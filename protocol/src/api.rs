@@ -336,6 +336,9 @@ pub struct DecisionReport {
     /// The task that was added to repair what was rejected or conflicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<TaskId>,
+    /// Why none was added, where the reason given would have called for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrepaired: Option<ErrorBody>,
     /// The goal's state after it.
     pub state: Option<GoalState>,
     /// The goal's hunks after it.

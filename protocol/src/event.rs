@@ -258,6 +258,14 @@ pub struct Repair {
     pub reason: Option<String>,
 }
 
+impl Repair {
+    /// Whether it repairs a proposal that is in review, so that what it makes is amended to it. Other
+    /// repairs run before there is a proposal.
+    pub fn amends(&self) -> bool {
+        self.cause != RepairCause::TaskConflict
+    }
+}
+
 /// Why a repair task was added.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]

@@ -431,6 +431,21 @@ pub struct TaskView {
     pub repair: Option<Repair>,
 }
 
+impl GoalView {
+    /// Repairs of its proposal that have not ended.
+    pub fn repairs_under_way(&self) -> impl Iterator<Item = &TaskView> {
+        self.tasks_detail
+            .iter()
+            .filter(|task| !task.state.is_terminal())
+            .filter(|task| task.repair.as_ref().is_some_and(Repair::amends))
+    }
+
+    /// Whether work goes on without anybody deciding anything.
+    pub fn is_working(&self) -> bool {
+        self.summary.state.is_active() || self.repairs_under_way().next().is_some()
+    }
+}
+
 /// One try at a task.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]

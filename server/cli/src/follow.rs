@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use claudecluster_protocol::{
-    ErrorBody, EventSeq, GoalId, GoalState, Timestamp,
+    ErrorBody, EventSeq, GoalId, GoalState, TaskId, Timestamp,
     api::Call,
     event::{Event, EventBody, StreamItem},
 };
@@ -24,7 +24,7 @@ const FRAME: Duration = Duration::from_millis(100);
 const RECONNECTS: u32 = 3;
 
 /// What to do while following.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Manner {
     /// Cancel the goal on Ctrl-C, instead of only leaving it.
     pub(crate) cancel: bool,
@@ -32,6 +32,8 @@ pub(crate) struct Manner {
     pub(crate) approve: bool,
     /// States before this moment are history.
     pub(crate) since: Timestamp,
+    /// The repairs of a proposal to wait for.
+    pub(crate) repairs: Vec<TaskId>,
 }
 
 /// How the following ended.
@@ -134,9 +136,15 @@ impl Follower<'_> {
             return Ok(false);
         };
         self.last = event.seq;
+        if self.repairs_ended(event) {
+            return Ok(true);
+        }
         let Some(state) = settled(event, self.manner.since) else {
             return Ok(false);
         };
+        if state == GoalState::Proposed && !self.manner.repairs.is_empty() {
+            return Ok(false);
+        }
         if state == GoalState::Proposed && self.board.apply && !is_applied(event) {
             return Ok(false);
         }
@@ -154,6 +162,22 @@ impl Follower<'_> {
             self.paint(ui)?;
         }
         Ok(true)
+    }
+
+    /// Whether an event is the end of the last repair that is waited for.
+    fn repairs_ended(&mut self, event: &Event) -> bool {
+        let ended = match &event.body {
+            _ if event.at < self.manner.since => return false,
+            EventBody::Amended { task_id, .. } => task_id,
+            EventBody::TaskChanged { task_id, state } if state.is_terminal() => task_id,
+            _ => return false,
+        };
+        let repairs = &mut self.manner.repairs;
+        let Some(at) = repairs.iter().position(|task| task == ended) else {
+            return false;
+        };
+        repairs.remove(at);
+        repairs.is_empty()
     }
 
     async fn cancel(&mut self, ui: &mut Ui) -> Outcome<()> {

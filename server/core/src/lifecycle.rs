@@ -4,17 +4,20 @@
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
+mod task;
+
 use std::sync::Arc;
 
 use claudecluster_protocol::{
-    AttemptId, BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan,
-    RelPath, Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath,
+    Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileVersion, HeldReason},
     event::{AttemptOutcome, Landed, ProposedFile, Repair, Verdict},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
 
+pub use self::task::{Attempt, Task};
 use crate::graph::TaskGraph;
 
 /// Every goal, oldest first. Cloning is cheap: goals are shared until they change.
@@ -84,40 +87,6 @@ pub struct Goal {
     pub files: Vec<FileEntry>,
     /// What the goal's gates said.
     pub gates: Vec<GateResult>,
-}
-
-/// One task.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// What the plan says of it.
-    pub spec: TaskSpec,
-    /// How far it has come.
-    pub state: TaskState,
-    /// Its attempts, oldest first.
-    pub attempts: Vec<Attempt>,
-    /// It is not started before this moment.
-    pub not_before: Option<Timestamp>,
-    /// What the next attempt is told about the last one.
-    pub lesson: Option<String>,
-    /// Attempts before this index do not count against the retries: somebody asked to retry.
-    pub forgiven: usize,
-    /// What it repairs, for a task that was added after planning.
-    pub repair: Option<Repair>,
-}
-
-/// One attempt.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Number within the task, from 1.
-    pub id: AttemptId,
-    /// When it started.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// Tasks whose results it builds on.
-    pub upstream: Vec<TaskId>,
-    /// How it ended; `None` while it runs.
-    pub outcome: Option<AttemptOutcome>,
 }
 
 /// One file of a proposal, and what has been decided about it.
@@ -277,44 +246,6 @@ impl FileEntry {
     }
 }
 
-impl Task {
-    fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
-        Self {
-            spec,
-            state: TaskState::Waiting,
-            attempts: Vec::new(),
-            not_before: None,
-            lesson: None,
-            forgiven: 0,
-            repair,
-        }
-    }
-
-    /// The attempt that runs now.
-    pub fn running(&self) -> Option<&Attempt> {
-        self.attempts
-            .last()
-            .filter(|attempt| attempt.outcome.is_none())
-    }
-
-    /// How the last finished attempt ended.
-    pub fn outcome(&self) -> Option<&AttemptOutcome> {
-        self.attempts
-            .iter()
-            .rev()
-            .find_map(|attempt| attempt.outcome.as_ref())
-    }
-
-    /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
-    pub fn stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
-        let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
-            .iter()
-            .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
-            .filter(|&stop| of(stop));
-        u32::try_from(stops.count()).unwrap_or(u32::MAX)
-    }
-}
-
 impl Goal {
     fn new(id: GoalId, spec: GoalSpec, at: Timestamp) -> Self {
         Self {
@@ -364,6 +295,30 @@ impl Goal {
         self.tasks
             .iter()
             .filter_map(|(id, task)| Some((id, task.running()?)))
+    }
+
+    /// The repairs of its proposal of which something is still to come.
+    pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
+        self.tasks.iter().filter(|(_, task)| {
+            let ended = task.state.is_terminal() && task.running().is_none();
+            task.amends() && (!ended || task.awaits_amending())
+        })
+    }
+
+    /// Whether tasks of it run or are to be started.
+    pub fn is_working(&self) -> bool {
+        match self.state {
+            GoalState::Running => true,
+            GoalState::Proposed => self.repairs_under_way().next().is_some(),
+            _ => false,
+        }
+    }
+
+    /// The identifier of the `n`th repair task from now, counting from 0.
+    pub fn repair_id(&self, n: usize) -> TaskId {
+        let name = |i: usize| TaskId::new(format!("repair-{i}"));
+        let free = (1..).map(name).filter(|id| !self.tasks.contains_key(id));
+        free.into_iter().nth(n).unwrap_or_else(|| name(0))
     }
 
     /// The entry of a file.
@@ -508,7 +463,10 @@ impl Goal {
                 self.merged = true;
             }
             EventBody::TaskAdded { task, repair } => self.add_task(task, repair),
-            EventBody::Amended { files, .. } => {
+            EventBody::Amended { task_id, files } => {
+                if let Some(task) = self.tasks.get_mut(task_id) {
+                    task.amended = true;
+                }
                 for file in files {
                     self.amend(file);
                 }
@@ -544,7 +502,8 @@ impl Goal {
         };
         match body {
             EventBody::TaskChanged { state, .. } => {
-                if *state == TaskState::Ready && task.state.is_terminal() {
+                let again = matches!(state, TaskState::Waiting | TaskState::Ready);
+                if again && task.state.is_terminal() {
                     task.forgiven = task.attempts.len();
                     task.not_before = None;
                 }

@@ -14,6 +14,8 @@ pub struct Policy {
     pub plan_repairs: u32,
     /// Whether plans wait for approval.
     pub approve_plans: bool,
+    /// Whether conflicts between tasks of a goal go to a repair task before the developer sees them.
+    pub repair_conflicts: bool,
     /// The cost limit for goals that name none.
     pub budget: Option<claudecluster_protocol::Usd>,
 }
@@ -25,6 +27,7 @@ impl Default for Policy {
             retries: 2,
             plan_repairs: 2,
             approve_plans: false,
+            repair_conflicts: true,
             budget: None,
         }
     }

@@ -11,15 +11,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use claudecluster_core::{
-    lifecycle::State,
+    lifecycle::{Goal, State},
     policy::Policy,
-    step::{Effect, Input, step},
+    step::{Effect, Input, Merged, NewRepair, step},
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
     TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileChange, FileMode, FileVersion},
-    event::{AttemptOutcome, ProposedFile},
+    event::{AttemptOutcome, ProposedFile, Repair, RepairCause, Verdict},
     goal::{Scope, Usage},
 };
 use proptest::prelude::*;
@@ -35,6 +35,8 @@ struct World {
     wakes: Vec<Timestamp>,
     dice: Vec<u8>,
     rolled: usize,
+    /// Verdicts that are still to come.
+    verdicts: u32,
 }
 
 const STOPS: [StopReason; 8] = [
@@ -63,6 +65,7 @@ impl World {
             wakes: Vec::new(),
             dice,
             rolled: 0,
+            verdicts: 6,
         };
         let goal = world.state.next_goal_id();
         world.give(Input::Submit {
@@ -141,10 +144,19 @@ impl World {
                     .flat_map(|outcome| &outcome.changes)
                     .map(proposed)
                     .collect();
+                let repairs = self.disagreement(&goal);
                 self.pending.push(Input::Merged {
                     goal,
-                    result: Ok(files),
+                    result: Ok(Merged { files, repairs }),
                 });
+            }
+            Effect::Amend { goal, task } => {
+                let made = self.state.goal(&goal).unwrap().tasks[&task]
+                    .outcome()
+                    .unwrap();
+                let files = made.changes.iter().map(proposed).collect();
+                let result = Ok(files);
+                self.pending.push(Input::Amended { goal, task, result });
             }
             Effect::Gates(goal) => self.pending.push(Input::Gates {
                 goal,
@@ -155,6 +167,61 @@ impl World {
         }
     }
 
+    /// How the last two tasks that finished could be made to agree, where the dice say they do not.
+    fn disagreement(&mut self, goal: &GoalId) -> Vec<NewRepair> {
+        if self.roll() < 100 {
+            return Vec::new();
+        }
+        let goal = self.state.goal(goal).unwrap();
+        let [.., a, b] = goal.finished.as_slice() else {
+            return Vec::new();
+        };
+        vec![repair(goal, RepairCause::TaskConflict, &[a, b])]
+    }
+
+    /// The developer looks at a proposal: rejects a file, with or without a reason, or changes their mind
+    /// about repairs.
+    fn decide(&mut self, id: &GoalId) {
+        let roll = self.roll();
+        let goal = self.state.goal(id).unwrap();
+        let under_way = goal.repairs_under_way().next().is_some();
+        if under_way && roll < 60 {
+            return self.give(Input::Cancel { goal: id.clone() });
+        }
+        let Some(entry) = goal.files.iter().find(|entry| !entry.is_settled()) else {
+            return self.give(Input::Retry {
+                goal: id.clone(),
+                task: None,
+            });
+        };
+        let facts = vec![EventBody::Reviewed {
+            path: entry.file.path.clone(),
+            entry: entry.file.entry,
+            verdict: Verdict::Reject,
+            hunks: Vec::new(),
+            base: entry.file.base.clone(),
+            proposed: entry.file.base.clone(),
+            landed: None,
+            reason: None,
+            of: None,
+        }];
+        let goal_id = id.clone();
+        self.give(if roll < 120 {
+            Input::Reviewed {
+                goal: goal_id,
+                facts,
+            }
+        } else {
+            let author = &goal.finished[0];
+            let repairs = vec![repair(goal, RepairCause::Rejected, &[author])];
+            Input::Repair {
+                goal: goal_id,
+                facts,
+                repairs,
+            }
+        });
+    }
+
     /// What must hold after every turn.
     fn check(&self) {
         let running: usize = self.state.goals.values().map(|g| g.running().count()).sum();
@@ -162,11 +229,32 @@ impl World {
             running <= self.policy.max_parallel as usize,
             "{running} attempts run"
         );
+        self.check_repairs();
         assert_eq!(
             describe(&self.replay()),
             describe(&self.state),
             "replay gives the same state"
         );
+    }
+
+    /// A goal that has a proposal keeps it whatever becomes of its repairs; and what a repair made comes
+    /// in once.
+    fn check_repairs(&self) {
+        let mut proposed = false;
+        let mut amended = HashSet::new();
+        for (_, _, body) in &self.journal {
+            match body {
+                EventBody::GoalChanged { state, .. } => {
+                    let open = matches!(state, GoalState::Proposed | GoalState::Rejected);
+                    assert!(open || !proposed, "a proposal became {state:?}");
+                    proposed |= *state == GoalState::Proposed;
+                }
+                EventBody::Amended { task_id, .. } => {
+                    assert!(amended.insert(task_id.clone()), "{task_id} came in twice");
+                }
+                _ => {}
+            }
+        }
     }
 
     fn replay(&self) -> State {
@@ -224,6 +312,18 @@ impl World {
             });
             return true;
         }
+        let reviewed = self
+            .state
+            .goals
+            .values()
+            .find(|g| g.state == GoalState::Proposed);
+        if let Some(goal) = reviewed.map(|goal| goal.id.clone())
+            && self.verdicts > 0
+        {
+            self.verdicts -= 1;
+            self.decide(&goal);
+            return true;
+        }
         if self.wakes.is_empty() {
             return false;
         }
@@ -274,6 +374,24 @@ fn outcome(stop: Option<StopReason>, task: &TaskId) -> AttemptOutcome {
     }
 }
 
+fn repair(goal: &Goal, cause: RepairCause, of: &[&TaskId]) -> NewRepair {
+    let of: Vec<TaskId> = of.iter().map(|&id| id.clone()).collect();
+    NewRepair {
+        task: TaskSpec {
+            depends_on: of.clone(),
+            writes: vec!["shared".into()],
+            ..TaskSpec::new(goal.repair_id(0), "repair it")
+        },
+        repair: Repair {
+            cause,
+            hunks: Vec::new(),
+            files: vec![RelPath::new("shared").unwrap()],
+            of,
+            reason: None,
+        },
+    }
+}
+
 fn proposed(change: &FileChange) -> ProposedFile {
     ProposedFile {
         path: change.path.clone(),
@@ -288,7 +406,7 @@ fn proposed(change: &FileChange) -> ProposedFile {
 
 /// Everything that matters of a state, comparable.
 fn describe(state: &State) -> BTreeMap<String, String> {
-    let goal = |goal: &claudecluster_core::lifecycle::Goal| {
+    let goal = |goal: &Goal| {
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?}",
             goal.state, goal.error, goal.tasks, goal.finished, goal.files, goal.merged
@@ -330,7 +448,8 @@ fn plans() -> impl Strategy<Value = Plan> {
 proptest! {
     /// Whatever happens: no attempt starts twice or before everything it depends on has succeeded,
     /// the limit on attempts holds, replaying the journal gives the state, and every goal comes to
-    /// an end in which its work is a proposal and each task has a terminal state.
+    /// an end in which its work is a proposal and each task has a terminal state. Repairs, before the
+    /// proposal and beside it, never take it away.
     #[test]
     fn every_goal_ends_and_every_replay_agrees(
         plan in plans(),
@@ -350,7 +469,7 @@ proptest! {
         }
         let end = world.state.goal(&goal).unwrap();
         prop_assert!(
-            matches!(end.state, GoalState::Proposed | GoalState::Failed | GoalState::Cancelled),
+            matches!(end.state, GoalState::Proposed | GoalState::Rejected | GoalState::Failed | GoalState::Cancelled),
             "{:?}", end.state
         );
         prop_assert!(end.running().next().is_none());
@@ -358,8 +477,12 @@ proptest! {
             prop_assert!(task.state.is_terminal(), "{} is {:?}", id, task.state);
         }
         prop_assert!(end.merged || !end.has_changes(), "what was made is proposed");
-        if end.state == GoalState::Proposed {
-            prop_assert!(end.tasks.values().all(|task| task.state == TaskState::Succeeded));
+        prop_assert!(end.repairs_under_way().next().is_none());
+        if matches!(end.state, GoalState::Proposed | GoalState::Rejected) {
+            for task in end.tasks.values() {
+                prop_assert!(task.state == TaskState::Succeeded || task.repair.is_some());
+                prop_assert_eq!(task.amended, task.amends() && task.state == TaskState::Succeeded);
+            }
         } else {
             prop_assert!(end.error.is_some() || end.state == GoalState::Cancelled);
         }

@@ -6,29 +6,29 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::{lifecycle::Goal, text::LineEnding};
+use claudecluster_core::lifecycle::Goal;
 use claudecluster_protocol::{
-    AttemptId, ErrorBody, GoalId, RelPath, StopReason, TaskId,
-    change::{FileChange, FileVersion},
-    event::AttemptOutcome,
-    goal::Usage,
-    plan::AgentName,
+    AttemptId, ErrorBody, ErrorKind, GoalId, RelPath, StopReason, TaskId, event::AttemptOutcome,
+    goal::Usage, plan::AgentName,
 };
 use claudecluster_worker::{
     agent::AgentSpec,
     attempt::{self, AttemptReport, AttemptSpec},
-    changes::{Change, ChangeLimits, Content, Tracked},
+    changes::{ChangeLimits, Content, Tracked},
     sandbox::{self, LayerFile, LayerState, Preference, SandboxSpec},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Settings, agents, disk, git, prompts,
+    Settings, agents, disk, git,
+    ground::{Bases, Ground},
+    prompts,
     proposal::{self, as_text},
+    repair,
     settings::SandboxChoice,
     shared::Shared,
-    snapshot::{self, Base, Manifest},
+    snapshot::{self, Manifest},
     work::blocking,
 };
 
@@ -58,15 +58,19 @@ pub(crate) async fn run(
     attempt: AttemptId,
     cancel: CancellationToken,
 ) -> AttemptOutcome {
-    let spec = match prepare(shared, goal, task, attempt).await {
-        Ok(spec) => spec,
+    let (spec, ground) = match prepare(shared, goal, task, attempt).await {
+        Ok(prepared) => prepared,
+        // What is to be done has been done meanwhile: no other try would find anything either.
+        Err(error) if error.kind == ErrorKind::Stale => {
+            return failed(StopReason::Refused, error.message);
+        }
         Err(error) => return failed(StopReason::SpawnFailed, error.message),
     };
     let layer = spec.sandbox.layer.clone();
     let report = watched(shared, &goal.id, Some(task), spec, cancel).await;
-    let (owned, owned_goal, owned_task) = (shared.clone(), goal.clone(), task.clone());
+    let (owned, owned_goal) = (shared.clone(), goal.clone());
     let outcome = blocking("storing the attempt", move || {
-        outcome(&owned, &owned_goal, &owned_task, attempt, report)
+        outcome(&owned, &owned_goal, &ground, report)
     })
     .await
     .unwrap_or_else(|error| failed(StopReason::Resources, error.message));
@@ -100,22 +104,25 @@ async fn prepare(
     goal: &Arc<Goal>,
     task: &TaskId,
     attempt: AttemptId,
-) -> Result<AttemptSpec, ErrorBody> {
+) -> Result<(AttemptSpec, Ground), ErrorBody> {
     let settings = agents::settings(shared, &goal.spec.workspace)?;
     let spec = &goal.tasks[task].spec;
     let agent = spec.agent_or(goal.spec.agent.unwrap_or(AgentName::ClaudeCode));
     let layer = task_dir(shared, goal, task).join(attempt.to_string());
-    let lowers = lowers(shared, goal, task, attempt).await?;
+    let (ground, lowers) = ground(shared, goal, task, attempt).await?;
     // Where the agents' home has been tidied away there is nothing to fork.
     let forkable = shared.goal_dir(&goal.id).join("agent").is_dir();
     let mut session = session(shared, &settings, goal, agent, spec.timeout)?;
-    session.prompt = prompts::work(goal, task);
+    session.prompt = prompt(shared, goal, task, attempt).await?;
     session.run.clone_from(&spec.run);
     session.model = spec.model.clone().or(session.model);
-    // A fork shares the planner's model, or it shares nothing.
+    // A fork shares its parent's model, or it shares nothing.
     let planner_model = settings.planner.model.clone().or(goal.spec.model.clone());
     if forkable && session.model == planner_model && Some(agent) == goal.spec.agent {
         session.fork_of.clone_from(&goal.planner_session);
+    }
+    if forkable && let Some(own) = repair::session(goal, task) {
+        session.fork_of = Some(own);
     }
     let task_env: Vec<(OsString, OsString)> = spec
         .env
@@ -132,7 +139,7 @@ async fn prepare(
         Ok(tracked(&owned, &owned_goal))
     })
     .await?;
-    Ok(AttemptSpec {
+    let spec = AttemptSpec {
         sandbox: sandbox(shared, &settings, goal, layer.clone(), lowers),
         agent: session,
         gates: spec.gates.clone(),
@@ -141,7 +148,51 @@ async fn prepare(
         tracked,
         limits: change_limits(&settings),
         transcript: layer.join("transcript.jsonl"),
+    };
+    Ok((spec, ground))
+}
+
+/// What an attempt starts from, and the layers that make it.
+async fn ground(
+    shared: &Arc<Shared>,
+    goal: &Arc<Goal>,
+    task: &TaskId,
+    attempt: AttemptId,
+) -> Result<(Ground, Vec<PathBuf>), ErrorBody> {
+    let (owned, owned_goal) = (shared.clone(), goal.clone());
+    if goal.tasks[task].amends() {
+        let layer = task_dir(shared, goal, task).join(format!("ground-{attempt}"));
+        let mut layers = vec![layer.clone()];
+        // Below it what was built and version control ignores.
+        layers.extend(upstream_layers(shared, goal, &goal.finished).await?);
+        let ground = blocking("capturing the workspace", move || {
+            Ground::now(&owned, &owned_goal, &layer)
+        });
+        return Ok((ground.await?, layers));
+    }
+    let lowers = lowers(shared, goal, task, attempt).await?;
+    let upstream = upstream(goal, task, attempt);
+    let ground = blocking("reading the snapshot", move || {
+        Ground::planned(&owned, &owned_goal, &upstream)
+    });
+    Ok((ground.await?, lowers))
+}
+
+async fn prompt(
+    shared: &Arc<Shared>,
+    goal: &Arc<Goal>,
+    task: &TaskId,
+    attempt: AttemptId,
+) -> Result<String, ErrorBody> {
+    if goal.tasks[task].repair.is_none() {
+        return Ok(prompts::work(goal, task));
+    }
+    let upstream = upstream(goal, task, attempt);
+    let (shared, goal, task) = (shared.clone(), goal.clone(), task.clone());
+    blocking("describing a repair", move || {
+        repair::prompt(&shared, &goal, &task, &upstream)
     })
+    .await
 }
 
 /// A session with everything but its prompt.
@@ -414,7 +465,7 @@ pub(crate) async fn discard(dir: &Path, keep: &[&str]) {
     }
 }
 
-fn load(
+pub(crate) fn load(
     shared: &Shared,
     manifest: Option<&claudecluster_protocol::BlobId>,
 ) -> Result<Manifest, ErrorBody> {
@@ -426,17 +477,13 @@ fn load(
 fn outcome(
     shared: &Shared,
     goal: &Goal,
-    task: &TaskId,
-    attempt: AttemptId,
+    ground: &Ground,
     report: AttemptReport,
 ) -> Result<AttemptOutcome, ErrorBody> {
-    let manifest = load(shared, goal.snapshot.as_ref())?;
-    let upstream = upstream(goal, task, attempt);
     let bases = Bases {
         shared,
         goal,
-        manifest,
-        above: proposal::view(shared, goal, &upstream)?,
+        ground,
     };
     let mut changes = Vec::new();
     for change in &report.changes.changes {
@@ -495,81 +542,4 @@ fn says_blocked(report: &AttemptReport) -> bool {
         .as_ref()
         .and_then(|answer| answer.get("status")?.as_str());
     status == Some("blocked")
-}
-
-/// Finds out what a changed file was before.
-struct Bases<'a> {
-    shared: &'a Shared,
-    goal: &'a Goal,
-    manifest: Manifest,
-    /// What the upstream tasks made of the files they changed.
-    above: std::collections::BTreeMap<RelPath, Option<FileVersion>>,
-}
-
-impl Bases<'_> {
-    /// A change as it is journaled. A rename is a new file and a deleted one: each lands, or does not,
-    /// against what is there then.
-    fn file_changes(&self, change: &Change, into: &mut Vec<FileChange>) -> Result<(), ErrorBody> {
-        if let Some(from) = &change.from {
-            into.extend(self.file_change(from, None, None)?);
-        }
-        into.extend(self.file_change(&change.path, change.from.clone(), change.after.as_ref())?);
-        Ok(())
-    }
-
-    fn file_change(
-        &self,
-        path: &RelPath,
-        from: Option<RelPath>,
-        after: Option<&Content>,
-    ) -> Result<Option<FileChange>, ErrorBody> {
-        let store = &self.shared.store;
-        let base = match self.above.get(path) {
-            Some(version) => version.clone(),
-            None => {
-                let root = Path::new(&self.goal.spec.workspace);
-                match self.manifest.base(store, root, path)? {
-                    Base::Known(content) => content
-                        .map(|content| snapshot::version(store, &content))
-                        .transpose()?,
-                    // With no base the proposal stands against whatever is there: a conflict.
-                    Base::Unknown => None,
-                }
-            }
-        };
-        let after = after
-            .map(|content| self.in_style_of(base.as_ref(), content))
-            .transpose()?;
-        let proposed = after
-            .map(|content| snapshot::version(store, &content))
-            .transpose()?;
-        Ok((base != proposed).then(|| FileChange {
-            path: path.clone(),
-            from,
-            base,
-            proposed,
-        }))
-    }
-
-    /// What a task left, with the line endings its file had: agents write what they are used to, and
-    /// a file that changes on every line can be reviewed by nobody.
-    fn in_style_of(
-        &self,
-        base: Option<&FileVersion>,
-        after: &Content,
-    ) -> Result<Content, ErrorBody> {
-        let before = self.shared.content_of(base)?;
-        let texts = (before.as_ref().and_then(as_text), as_text(after));
-        let (Some(before), Some(text)) = texts else {
-            return Ok(after.clone());
-        };
-        if !before.contains('\r') || LineEnding::CrLf.apply(before) != before {
-            return Ok(after.clone());
-        }
-        let bytes = LineEnding::CrLf.apply(text).into_owned().into_bytes();
-        Ok(Content {
-            bytes: bytes.into(),
-            mode: after.mode,
-        })
-    }
 }

@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 /// A turn that takes longer is worth a line in the log.
 const SLOW_TURN: Duration = Duration::from_millis(250);
 /// How long facts wait for space on a full disk before they are tried again.
-const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 
 /// What the loop is told. Closed: everything that can change a goal is one of these.
 pub(crate) enum Message {
@@ -259,6 +259,7 @@ impl Dispatcher {
                 work::attempt(&self.shared, &goal, &task, attempt);
             }
             Effect::Merge(goal) => work::merge(&self.shared, &goal),
+            Effect::Amend { goal, task } => work::amend(&self.shared, &goal, &task),
             Effect::Gates(goal) => work::gates(&self.shared, &goal),
             Effect::Land(goal) => work::land(&self.shared, &goal),
             Effect::Tidy(goal) => work::tidy(&self.shared, goal),

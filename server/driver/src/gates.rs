@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{agents, attempts, shared::Shared, work::blocking};
 
 /// The plan's gates, then the goal's own.
-fn commands(goal: &Goal) -> Vec<Gate> {
+pub(crate) fn commands(goal: &Goal) -> Vec<Gate> {
     let mut gates: Vec<Gate> = goal
         .plan
         .iter()

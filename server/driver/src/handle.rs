@@ -354,7 +354,13 @@ impl Driver {
             version: claudecluster_protocol::api::VERSION.to_owned(),
             pid: std::process::id(),
             uptime_secs: self.shared.started.elapsed().as_secs(),
-            active_goals: count(state.goals.values().filter(|g| g.state.is_active()).count()),
+            active_goals: count(
+                state
+                    .goals
+                    .values()
+                    .filter(|g| g.state.is_active() || g.is_working())
+                    .count(),
+            ),
             running_attempts: count(state.goals.values().map(|g| g.running().count()).sum()),
             editors: count(self.shared.editors.len()),
             last_seq: state.last_seq,

@@ -9,6 +9,7 @@
 //! - Nothing in a workspace is executed here. What runs, runs in a sandbox of the worker's.
 
 mod agents;
+mod amend;
 mod attempts;
 mod decided;
 mod disk;
@@ -16,6 +17,7 @@ mod dispatcher;
 mod editor;
 mod gates;
 mod git;
+mod ground;
 mod handle;
 mod landing;
 mod origins;
@@ -23,6 +25,7 @@ mod pending;
 mod planner;
 mod prompts;
 mod proposal;
+mod repair;
 mod reviews;
 pub mod settings;
 mod shared;
@@ -69,6 +72,7 @@ impl DriverConfig {
             max_parallel: self.settings.max_parallel.max(1),
             retries: self.settings.retries,
             approve_plans: self.settings.approve_plans,
+            repair_conflicts: self.settings.repair.conflicts,
             budget: self.settings.budget_usd,
             ..Policy::default()
         }

@@ -71,6 +71,14 @@ impl Versions {
             as_text(self.proposed.as_ref()?)?,
         ))
     }
+
+    /// Whether nobody has changed the file since its base.
+    pub(crate) fn is_untouched(&self) -> bool {
+        // An empty buffer at the place of a file that is not there yet is what an editor shows to
+        // somebody who looks for the file: nobody's text.
+        let nothing = self.current.as_ref().is_none_or(|c| c.bytes.is_empty());
+        self.current == self.base || self.base.is_none() && nothing
+    }
 }
 
 /// The hunks of one entry, those that are there already included.
@@ -244,12 +252,7 @@ fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &Versions) -> Pending {
     };
     let mut view = view(goal, entry, Part::Whole, kind);
     let present = versions.current == versions.proposed;
-    // An empty buffer at the place of a file that is not there yet is what an editor shows to somebody
-    // who looks for the file: nobody's text.
-    let nothing = |content: &Option<Content>| content.as_ref().is_none_or(|c| c.bytes.is_empty());
-    let untouched =
-        versions.current == versions.base || versions.base.is_none() && nothing(&versions.current);
-    if !present && !untouched {
+    if !present && !versions.is_untouched() {
         view.status = HunkStatus::Conflict;
     }
     view.old_text = shown(versions.current.as_ref());

@@ -4,7 +4,12 @@
 use std::fmt::Write;
 
 use claudecluster_core::lifecycle::Goal;
-use claudecluster_protocol::{RelPath, TaskId, TaskState, goal::ScopeKind};
+use claudecluster_protocol::{
+    RelPath, TaskId, TaskState,
+    change::Provenance,
+    event::{Repair, RepairCause},
+    goal::ScopeKind,
+};
 use serde_json::{Value, json};
 
 /// Added to the system prompt of every session of every goal. One text for planners and workers: a
@@ -117,11 +122,138 @@ pub(crate) fn work(goal: &Goal, task: &TaskId) -> String {
     }
     scope(&mut text, goal);
     siblings(&mut text, goal, task);
+    lesson(&mut text, goal, task);
+    text
+}
+
+fn lesson(text: &mut String, goal: &Goal, task: &TaskId) {
     if let Some(lesson) = &goal.tasks[task].lesson {
         text.push_str("\nAn earlier try at this task did not succeed. What it ended with:\n");
-        quote(&mut text, lesson);
+        quote(text, lesson);
+    }
+}
+
+/// A change that a repair is about.
+pub(crate) struct Shown {
+    pub(crate) path: RelPath,
+    /// Who made it.
+    pub(crate) by: Option<Provenance>,
+    pub(crate) diff: String,
+    /// What stands in its place, where the developer has changed that.
+    pub(crate) now: Option<String>,
+}
+
+/// The most of one diff that a repair is shown, in bytes. The rest is in its files.
+const SHOWN_BYTES: usize = 32 << 10;
+
+/// What a repair is there for, as its task says it.
+pub(crate) fn assignment(repair: &Repair) -> String {
+    let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
+    let files = files.join(", ");
+    let mut text = match repair.cause {
+        RepairCause::TaskConflict => {
+            format!("Find the text of {files} that does what all these tasks are for.")
+        }
+        RepairCause::Rejected => {
+            format!("Do again what was rejected in {files}, as the developer wants it.")
+        }
+        RepairCause::Conflict => {
+            format!("Bring the change to {files} together with the text that is there now.")
+        }
+    };
+    if let Some(reason) = &repair.reason {
+        let _ = write!(text, " The developer says: {reason}");
     }
     text
+}
+
+/// A repair's turn.
+pub(crate) fn repair_work(goal: &Goal, task: &TaskId, repair: &Repair, shown: &[Shown]) -> String {
+    let spec = &goal.tasks[task].spec;
+    let mut text = format!(
+        "Work on a repair of a goal's work: {} ({task}).\n\n",
+        spec.label()
+    );
+    text.push_str(match repair.cause {
+        RepairCause::TaskConflict => {
+            "Tasks of the goal, each done without knowing of the others, changed the same lines \
+             differently. You see all of their work that fits together; where they disagree, the file has \
+             the version of the task that finished first. What the others want there, as a diff \
+             against that version:\n"
+        }
+        RepairCause::Rejected => {
+            "The developer has looked at this part of the work and rejected it; it is no longer in the \
+             files. The diff of what was rejected:\n"
+        }
+        RepairCause::Conflict => {
+            "This part of the work does not fit the text that is in the file now. What the work changes, \
+             as a diff against what it started from:\n"
+        }
+    });
+    for one in shown {
+        let by = one
+            .by
+            .as_ref()
+            .map(|by| format!(", by {} ({})", by.title, by.task));
+        let _ = writeln!(text, "\n{}{}:", one.path, by.unwrap_or_default());
+        quote(
+            &mut text,
+            &one.diff[..one.diff.floor_char_boundary(SHOWN_BYTES)],
+        );
+        if let Some(now) = &one.now {
+            text.push_str("What stands in its place now:\n");
+            quote(&mut text, now);
+        }
+    }
+    if let Some(reason) = &repair.reason {
+        text.push_str("\nWhat the developer says:\n");
+        quote(&mut text, reason);
+    }
+    text.push_str(match repair.cause {
+        RepairCause::TaskConflict => {
+            "\nEdit the files so that they do what all of these tasks are for, and leave no conflict \
+             markers. If they are right as they are, change nothing. If both cannot be had, answer \
+             `blocked` and say why: the developer decides then.\n"
+        }
+        RepairCause::Rejected => {
+            "\nMake the change as the developer wants it; what you make takes the rejected part's place. If \
+             nothing should, change nothing and say so.\n"
+        }
+        RepairCause::Conflict => {
+            "\nEdit the files so that they do what the work is for and keep what the developer wrote, and \
+             leave no conflict markers. If they are right as they are, change nothing.\n"
+        }
+    });
+    if repair.cause != RepairCause::TaskConflict {
+        text.push_str(
+            "You see the workspace as the developer's editor shows it at this moment, with what is still \
+             pending of the goal's work in it. It may have changed since you last looked: read before \
+             you edit, and keep what you did not write.\n",
+        );
+    }
+    text.push_str("\nThe tasks this is about:\n");
+    for id in &repair.of {
+        about(&mut text, goal, id);
+    }
+    if !goal.spec.prompt.is_empty() {
+        text.push_str("\nThe goal it is part of:\n");
+        quote(&mut text, &goal.spec.prompt);
+    }
+    text.push_str("\nYour files; changes elsewhere are kept apart:\n");
+    list(&mut text, repair.files.iter().map(RelPath::display));
+    lesson(&mut text, goal, task);
+    text
+}
+
+/// What a task was to do, and what it says it did.
+fn about(text: &mut String, goal: &Goal, id: &TaskId) {
+    let task = &goal.tasks[id];
+    let _ = writeln!(text, "{} ({id}) was to do:", task.spec.label());
+    quote(text, &task.spec.instructions);
+    if let Some(outcome) = task.outcome() {
+        text.push_str("It ended with:\n");
+        quote(text, &outcome.summary);
+    }
 }
 
 fn siblings(text: &mut String, goal: &Goal, task: &TaskId) {

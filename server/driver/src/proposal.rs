@@ -7,17 +7,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use claudecluster_core::{diff::is_binary, lifecycle::Goal, review, selfarming};
+use claudecluster_core::{
+    diff::is_binary,
+    lifecycle::Goal,
+    review, selfarming,
+    step::{Merged as Proposal, NewRepair},
+};
 use claudecluster_protocol::{
     ErrorBody, FileMode, RelPath, TaskId,
     change::{FileChange, FileVersion, HeldReason, Provenance},
-    event::{ProposedFile, TaskVersion},
+    event::{ProposedFile, Repair, RepairCause, TaskVersion},
     goal::{Scope, ScopeKind},
 };
 use claudecluster_worker::{changes::Content, sandbox::LayerFile};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::{attempts, shared::Shared, snapshot};
+use crate::{attempts, repair, shared::Shared, snapshot};
 
 /// One file while tasks are merged into it.
 #[derive(Clone, Debug)]
@@ -40,8 +45,9 @@ struct Alternative {
 }
 
 /// The proposal of a goal whose tasks have all ended.
-pub(crate) fn build(shared: &Shared, goal: &Goal) -> Result<Vec<ProposedFile>, ErrorBody> {
+pub(crate) fn build(shared: &Shared, goal: &Goal) -> Result<Proposal, ErrorBody> {
     let mut files = fold(shared, goal, &goal.finished)?;
+    let repairs = repairs(shared, goal, &files)?;
     let unfinished = goal
         .tasks
         .iter()
@@ -58,16 +64,75 @@ pub(crate) fn build(shared: &Shared, goal: &Goal) -> Result<Vec<ProposedFile>, E
     let scope = ScopeMatch::new(&goal.spec.scope)?;
     let mut proposal = Vec::new();
     for (path, file) in files {
-        let mut held = BTreeSet::new();
-        if !scope.contains(&path) {
-            held.insert(HeldReason::OutOfScope);
-        }
-        if selfarming::is_self_arming(path.as_str()) {
-            held.insert(HeldReason::SelfArming);
-        }
-        file.into_entries(&path, &held, &mut proposal);
+        file.into_entries(&path, &scope.held(&path), &mut proposal);
     }
-    Ok(proposal)
+    Ok(Proposal {
+        files: proposal,
+        repairs,
+    })
+}
+
+/// Why a goal's change of a file needs an explicit look, whoever made it.
+pub(crate) fn held(goal: &Goal, path: &RelPath) -> Result<BTreeSet<HeldReason>, ErrorBody> {
+    Ok(ScopeMatch::new(&goal.spec.scope)?.held(path))
+}
+
+/// A repair for each group of files about which the same tasks disagree.
+fn repairs(
+    shared: &Shared,
+    goal: &Goal,
+    files: &BTreeMap<RelPath, Merged>,
+) -> Result<Vec<NewRepair>, ErrorBody> {
+    let mut groups: BTreeMap<Vec<TaskId>, Vec<RelPath>> = BTreeMap::new();
+    for (path, file) in files {
+        let mut sides = Vec::new();
+        for other in file.alternatives.iter().filter(|other| other.is_open()) {
+            if is_text(shared, &other.base)? && is_text(shared, &other.proposed)? {
+                sides.push(&other.version.by.task);
+            }
+        }
+        if sides.is_empty() {
+            continue;
+        }
+        sides.extend(file.versions.iter().map(|version| &version.by.task));
+        let of: Vec<TaskId> = goal
+            .finished
+            .iter()
+            .filter(|id| sides.contains(id))
+            .cloned()
+            .collect();
+        groups.entry(of).or_default().push(path.clone());
+    }
+    Ok(groups
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, (of, files))| repair::of_tasks(goal, n, of, files))
+        .collect())
+}
+
+/// The alternatives a repair of `tasks`' conflicts is about.
+pub(crate) fn disputed(
+    shared: &Shared,
+    goal: &Goal,
+    tasks: &[TaskId],
+    repair: &Repair,
+) -> Result<Vec<ProposedFile>, ErrorBody> {
+    let mut found = Vec::new();
+    for (path, file) in fold(shared, goal, tasks)? {
+        if repair.files.contains(&path) {
+            file.into_entries(&path, &BTreeSet::new(), &mut found);
+        }
+    }
+    found.retain(|entry| entry.entry > 0);
+    Ok(found)
+}
+
+/// Whether a version can be merged by lines, or is none.
+fn is_text(shared: &Shared, version: &Option<FileVersion>) -> Result<bool, ErrorBody> {
+    Ok(match version {
+        Some(version) => text_of(shared, version)?.is_some(),
+        None => true,
+    })
 }
 
 /// What the files that `tasks` changed are with their changes merged.
@@ -123,8 +188,24 @@ fn fold(
                 Some(file) => file.add(shared, change, version)?,
             }
         }
+        if let Some(repair) = &goal.tasks[id].repair {
+            settle(repair, &mut files);
+        }
     }
     Ok(files)
+}
+
+/// What a repair left is what the tasks it repairs were to agree on: they want nothing else any more.
+fn settle(repair: &Repair, files: &mut BTreeMap<RelPath, Merged>) {
+    if repair.cause != RepairCause::TaskConflict {
+        return;
+    }
+    for path in &repair.files {
+        if let Some(file) = files.get_mut(path) {
+            file.alternatives
+                .retain(|other| !repair.of.contains(&other.version.by.task));
+        }
+    }
 }
 
 /// Partial work of a task that did not succeed stands for itself: it is merged into nothing.
@@ -158,7 +239,7 @@ fn add_partial(
     Ok(())
 }
 
-fn task_version(goal: &Goal, id: &TaskId, change: &FileChange) -> TaskVersion {
+pub(crate) fn task_version(goal: &Goal, id: &TaskId, change: &FileChange) -> TaskVersion {
     let task = &goal.tasks[id];
     let attempt = task
         .attempts
@@ -174,6 +255,12 @@ fn task_version(goal: &Goal, id: &TaskId, change: &FileChange) -> TaskVersion {
         },
         base: change.base.clone(),
         proposed: change.proposed.clone(),
+    }
+}
+
+impl Alternative {
+    fn is_open(&self) -> bool {
+        self.base != self.proposed
     }
 }
 
@@ -240,7 +327,7 @@ impl Merged {
             });
         }
         for (i, other) in self.alternatives.into_iter().enumerate() {
-            if other.base == other.proposed {
+            if !other.is_open() {
                 continue;
             }
             let number = u32::try_from(i + 1).unwrap_or(u32::MAX);
@@ -257,7 +344,7 @@ impl Merged {
 }
 
 /// A three-way merge of whole files.
-enum Outcome {
+pub(crate) enum Outcome {
     Clean(Option<FileVersion>),
     /// `ours` with everything of theirs that does not conflict, and the same with theirs where they
     /// do.
@@ -267,7 +354,7 @@ enum Outcome {
     },
 }
 
-fn merge(
+pub(crate) fn merge(
     shared: &Shared,
     base: &Option<FileVersion>,
     ours: &Option<FileVersion>,
@@ -322,7 +409,7 @@ fn merge(
 }
 
 /// The text of a file that can be merged by lines.
-fn text_of(shared: &Shared, version: &FileVersion) -> Result<Option<String>, ErrorBody> {
+pub(crate) fn text_of(shared: &Shared, version: &FileVersion) -> Result<Option<String>, ErrorBody> {
     if version.mode == FileMode::Symlink {
         return Ok(None);
     }
@@ -349,6 +436,17 @@ impl<'a> ScopeMatch<'a> {
             scope,
             globs: globs(&scope.globs)?,
         })
+    }
+
+    fn held(&self, path: &RelPath) -> BTreeSet<HeldReason> {
+        let mut held = BTreeSet::new();
+        if !self.contains(path) {
+            held.insert(HeldReason::OutOfScope);
+        }
+        if selfarming::is_self_arming(path.as_str()) {
+            held.insert(HeldReason::SelfArming);
+        }
+        held
     }
 
     fn contains(&self, path: &RelPath) -> bool {

@@ -28,6 +28,8 @@ pub struct Settings {
     pub budget_usd: Option<Usd>,
     /// Ask before a plan runs.
     pub approve_plans: bool,
+    /// What goes to a repair task by itself.
+    pub repair: RepairSettings,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// How workers are isolated from the workspace.
@@ -57,6 +59,7 @@ impl Default for Settings {
             retries: 2,
             budget_usd: None,
             approve_plans: false,
+            repair: RepairSettings::default(),
             timeouts: Timeouts::default(),
             sandbox: SandboxChoice::default(),
             limits: Limits::default(),
@@ -75,6 +78,25 @@ impl Default for Settings {
 pub struct PlannerSettings {
     /// The model that plans. Default: `model`.
     pub model: Option<String>,
+}
+
+/// What goes to a repair task by itself. Whoever asks for a repair gets one in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RepairSettings {
+    /// Conflicts between tasks of one goal, before the developer sees them.
+    pub conflicts: bool,
+    /// Hunks that are rejected with a reason.
+    pub rejections: bool,
+}
+
+impl Default for RepairSettings {
+    fn default() -> Self {
+        Self {
+            conflicts: true,
+            rejections: true,
+        }
+    }
 }
 
 /// Deadlines. Each ends an attempt with its own reason.

@@ -10,7 +10,8 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    attempts, dispatcher::Message, gates, landing, planner, proposal, shared::Shared, snapshot,
+    amend, attempts, dispatcher::Message, gates, landing, planner, proposal, shared::Shared,
+    snapshot,
 };
 
 /// Runs work of a goal. A panic in it is answered like any other failure.
@@ -171,6 +172,13 @@ pub(crate) fn gates(shared: &Arc<Shared>, id: &GoalId) {
             results,
         }
     });
+}
+
+/// Merges what a repair made into the proposal.
+pub(crate) fn amend(shared: &Arc<Shared>, id: &GoalId, task: &TaskId) {
+    let tracker = shared.work.entry(id.clone()).or_default().tracker.clone();
+    let (shared, id, task) = (shared.clone(), id.clone(), task.clone());
+    tracker.spawn(async move { amend::run(&shared, &id, &task).await });
 }
 
 /// Lands what is clean of a goal that was submitted with `apply`.

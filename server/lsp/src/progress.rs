@@ -37,7 +37,7 @@ pub(crate) async fn show(session: Arc<Session>, goal: GoalId, mut woken: watch::
         return;
     };
     // A goal can become active again; its earlier tokens are used up.
-    let stretch = view.summary.updated_at.0;
+    let stretch = stretch(&view);
     let token = ProgressToken::String(format!("{PREFIX}{goal}/{stretch}"));
     let created = session.client.create_work_done_progress(token.clone());
     if !matches!(tokio::time::timeout(PATIENCE, created).await, Ok(Ok(()))) {
@@ -59,7 +59,7 @@ pub(crate) async fn show(session: Arc<Session>, goal: GoalId, mut woken: watch::
     loop {
         woken.mark_unchanged();
         match session.goal(&goal).await {
-            Ok(view) if view.summary.state.is_active() => {
+            Ok(view) if view.is_working() => {
                 let (percentage, message) = describe(&view);
                 if shown.update(percentage, message) {
                     let report = WorkDoneProgressReport {
@@ -81,6 +81,16 @@ pub(crate) async fn show(session: Arc<Session>, goal: GoalId, mut woken: watch::
     drop(woken);
     let message = Some(outcome(&session, &goal).await);
     send(&session, &token, "end", &WorkDoneProgressEnd { message }).await;
+}
+
+/// A name for the stretch of work that a goal is in.
+fn stretch(view: &GoalView) -> String {
+    let since = view.summary.updated_at.0;
+    // Repairs of a proposal come and go without the goal's state changing.
+    match view.summary.state {
+        GoalState::Proposed => format!("{since}-{}", view.tasks_detail.len()),
+        _ => since.to_string(),
+    }
 }
 
 async fn send<T: serde::Serialize + Sync>(
@@ -146,6 +156,11 @@ fn describe(view: &GoalView) -> (u32, String) {
                 message = format!("{message} · {}", running.join(", "));
             }
             (10 + share, message)
+        }
+        // What is proposed can be decided meanwhile; how far a repair is nobody can tell.
+        GoalState::Proposed => {
+            let titles: Vec<_> = view.repairs_under_way().map(|t| t.title.as_str()).collect();
+            (0, titles.join(", "))
         }
         _ => (100, summary.state.as_str().into()),
     }

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use claudecluster_protocol::{
-    ErrorBody, EventBody, EventSeq, GoalId, GoalState,
+    ErrorBody, EventBody, EventSeq, GoalId, GoalState, TaskId, TaskState,
     editor::method,
-    event::{Event, StreamItem},
+    event::{Event, Repair, StreamItem},
     goal::GoalView,
 };
 use lsp_types::{
@@ -73,7 +73,8 @@ impl Watcher {
     async fn catch_up(&mut self) {
         let goals = self.session.ask(|backend| Ok(backend.goals())).await;
         for goal in goals.unwrap_or_default() {
-            if goal.state.is_active() && self.session.has_workspace(&goal.workspace) {
+            let working = goal.state.is_active() || goal.running > 0;
+            if working && self.session.has_workspace(&goal.workspace) {
                 self.poke(&goal.id).await;
             }
         }
@@ -125,9 +126,17 @@ impl Watcher {
         let goal = &event.goal_id;
         self.poke(goal).await;
         match &event.body {
-            EventBody::Proposed { .. } | EventBody::Amended { .. } | EventBody::Reviewed { .. } => {
+            EventBody::Proposed { .. } | EventBody::Reviewed { .. } => {
                 self.session.refresh(Dirty::Everything);
             }
+            EventBody::Amended { task_id, .. } => {
+                self.session.refresh(Dirty::Everything);
+                self.announce_repair(goal, task_id).await;
+            }
+            EventBody::TaskChanged {
+                task_id,
+                state: TaskState::Failed,
+            } => self.announce_repair(goal, task_id).await,
             EventBody::GoalChanged { state, error } => {
                 self.session.refresh(Dirty::Everything);
                 if self.session.settings.now().events != Some(true) {
@@ -150,11 +159,39 @@ impl Watcher {
         }
         self.progress.remove(goal);
         let view = self.session.goal(goal).await;
-        if view.is_ok_and(|view| view.summary.state.is_active()) {
+        if view.is_ok_and(|view| view.is_working()) {
             let (wake, woken) = watch::channel(());
             self.progress.insert(goal.clone(), wake);
             self.session
                 .spawn(progress::show(self.session.clone(), goal.clone(), woken));
+        }
+    }
+
+    /// Tells the user of a client that does not do it itself what became of a repair they asked for.
+    async fn announce_repair(&self, goal: &GoalId, task: &TaskId) {
+        if self.session.settings.now().events == Some(true) {
+            return;
+        }
+        let Ok(view) = self.session.goal(goal).await else {
+            return;
+        };
+        let mut tasks = view.tasks_detail.into_iter();
+        let Some(task) = tasks.find(|one| one.id == *task) else {
+            return;
+        };
+        if !task.repair.as_ref().is_some_and(Repair::amends) {
+            return;
+        }
+        let words = task.attempts.last().map(|last| last.summary.as_str());
+        let words = words.unwrap_or_default();
+        if task.state == TaskState::Failed {
+            let error = ErrorBody::environment(words)
+                .hint("decide it by hand, or try again: claudecluster retry");
+            let what = format!("{goal}: {} failed, and nothing has changed", task.title);
+            self.session.fail(&what, &error).await;
+        } else {
+            let said = format!("{goal}: {} is done: {words}", task.title);
+            self.session.info(said).await;
         }
     }
 

@@ -15,8 +15,18 @@ pub(super) async fn run(cx: &mut Context, goal: Option<GoalId>) -> Outcome<Exit>
         return Ok(Exit::Done);
     };
     let view = client.goal(&goal).await?;
+    // How earlier tries at a repair ended is history.
+    let tried = view
+        .repairs_under_way()
+        .filter_map(|task| Some(task.attempts.last()?.started_at));
     let manner = Manner {
-        since: view.summary.updated_at,
+        since: tried.max().map_or(view.summary.updated_at, |at| {
+            at.max(view.summary.updated_at)
+        }),
+        repairs: view
+            .repairs_under_way()
+            .map(|task| task.id.clone())
+            .collect(),
         ..Manner::default()
     };
     let (board, end) = follow::goal(&client, &mut cx.ui, &goal, manner).await?;

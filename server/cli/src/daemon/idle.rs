@@ -57,7 +57,11 @@ async fn goals_changed(events: &mut Option<Receiver<StreamItem>>) -> bool {
                 let body = &event.body;
                 if matches!(
                     body,
-                    EventBody::GoalSubmitted { .. } | EventBody::GoalChanged { .. }
+                    EventBody::GoalSubmitted { .. }
+                        | EventBody::GoalChanged { .. }
+                        | EventBody::TaskChanged { .. }
+                        | EventBody::TaskAdded { .. }
+                        | EventBody::Amended { .. }
                 ) {
                     return true;
                 }

@@ -6,6 +6,7 @@
 
 mod planning;
 mod recover;
+mod repair;
 mod result;
 mod running;
 mod steer;
@@ -16,6 +17,8 @@ use claudecluster_protocol::{
     event::{AttemptOutcome, ProposedFile},
     goal::{GateResult, Usage},
 };
+
+pub use repair::{Merged, NewRepair, over_budget};
 
 use crate::{
     lifecycle::{Goal, State},
@@ -90,8 +93,8 @@ pub enum Input {
     Merged {
         /// The goal.
         goal: GoalId,
-        /// The proposal.
-        result: Result<Vec<ProposedFile>, ErrorBody>,
+        /// The proposal, and how what conflicts in it could be repaired.
+        result: Result<Merged, ErrorBody>,
     },
     /// The goal's gates ran.
     Gates {
@@ -106,6 +109,24 @@ pub enum Input {
         goal: GoalId,
         /// The facts, all of them [`EventBody::Reviewed`].
         facts: Vec<EventBody>,
+    },
+    /// A verdict is to be repaired.
+    Repair {
+        /// The goal.
+        goal: GoalId,
+        /// What was carried out of it, all of them [`EventBody::Reviewed`].
+        facts: Vec<EventBody>,
+        /// The tasks that repair it.
+        repairs: Vec<NewRepair>,
+    },
+    /// What a repair made was merged into the proposal, or could not be.
+    Amended {
+        /// The goal.
+        goal: GoalId,
+        /// The task that made it.
+        task: TaskId,
+        /// The entries as they are to be.
+        result: Result<Vec<ProposedFile>, ErrorBody>,
     },
     /// Everything clean was landed, as `apply` asks.
     Applied {
@@ -161,6 +182,13 @@ pub enum Effect {
     Stop(GoalId),
     /// Merge the tasks' changes into one proposal.
     Merge(GoalId),
+    /// Merge what a repair made into the proposal.
+    Amend {
+        /// The goal.
+        goal: GoalId,
+        /// The task that made it.
+        task: TaskId,
+    },
     /// Run the goal's gates on the merged result.
     Gates(GoalId),
     /// Land everything clean: the goal was submitted with `apply`.
@@ -236,6 +264,12 @@ impl Turn<'_> {
             Input::Merged { goal, result } => self.merged(&goal, result),
             Input::Gates { goal, results } => self.gated(&goal, results),
             Input::Reviewed { goal, facts } => self.reviewed(&goal, facts)?,
+            Input::Repair {
+                goal,
+                facts,
+                repairs,
+            } => self.repair(&goal, facts, repairs)?,
+            Input::Amended { goal, task, result } => self.amended(&goal, &task, result),
             Input::Applied { goal, fact } => self.record(&goal, fact),
             Input::Cancel { goal } => self.cancel(&goal)?,
             Input::Retry { goal, task } => self.retry(&goal, task.as_ref())?,

@@ -31,6 +31,12 @@ impl Turn<'_> {
             self.effects
                 .push(Effect::WakeAt(goal.submitted_at.plus(timeout)));
         }
+        if goal.state == GoalState::Proposed {
+            self.recover_repairs(id);
+        }
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
         match goal.state {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {

@@ -1,14 +1,14 @@
 //! From merged changes to a decided goal.
 
 use claudecluster_protocol::{
-    ErrorBody, EventBody, GoalId, GoalState, TaskState, event::ProposedFile, goal::GateResult,
+    ErrorBody, EventBody, GoalId, GoalState, TaskState, goal::GateResult,
 };
 
-use super::{Effect, Turn};
+use super::{Effect, Merged, Turn};
 use crate::{lifecycle::FileEntry, policy};
 
 impl Turn<'_> {
-    pub(super) fn merged(&mut self, id: &GoalId, result: Result<Vec<ProposedFile>, ErrorBody>) {
+    pub(super) fn merged(&mut self, id: &GoalId, result: Result<Merged, ErrorBody>) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -19,7 +19,7 @@ impl Turn<'_> {
         let failed: Vec<String> = goal
             .tasks
             .iter()
-            .filter(|(_, task)| task.state == TaskState::Failed)
+            .filter(|(_, task)| task.state == TaskState::Failed && task.repair.is_none())
             .map(|(id, task)| {
                 let why = task
                     .outcome()
@@ -31,13 +31,13 @@ impl Turn<'_> {
         let hint = goal
             .tasks
             .values()
-            .find(|task| task.state == TaskState::Failed)
+            .find(|task| task.state == TaskState::Failed && task.repair.is_none())
             .and_then(|task| task.outcome()?.stop)
             .map(policy::hint);
         let has_gates =
             !goal.spec.gates.is_empty() || goal.plan.as_ref().is_some_and(|p| !p.gates.is_empty());
-        let files = match result {
-            Ok(files) => files,
+        let Merged { files, repairs } = match result {
+            Ok(merged) => merged,
             Err(error) => {
                 if !stopped {
                     self.change(id, GoalState::Failed, Some(error));
@@ -45,6 +45,9 @@ impl Turn<'_> {
                 return;
             }
         };
+        if !stopped && failed.is_empty() && self.repair_conflicts(id, repairs) {
+            return;
+        }
         let nothing = files.is_empty();
         self.record(id, EventBody::Proposed { files });
         if stopped {
@@ -103,10 +106,17 @@ impl Turn<'_> {
         for fact in facts {
             self.record(id, fact);
         }
+        self.settle(id);
+        Ok(())
+    }
+
+    /// A proposal is over once nothing is left to decide and nothing more is to come.
+    pub(super) fn settle(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
-            return Ok(());
+            return;
         };
-        let settled = goal.files.iter().all(FileEntry::is_settled);
+        let settled = goal.files.iter().all(FileEntry::is_settled)
+            && goal.repairs_under_way().next().is_none();
         let landed = goal.files.iter().any(|entry| entry.landed() > 0);
         let state = match goal.state {
             GoalState::Proposed | GoalState::Landed | GoalState::Rejected => {
@@ -122,7 +132,6 @@ impl Turn<'_> {
         if state != goal.state {
             self.change(id, state, None);
         }
-        Ok(())
     }
 }
 

@@ -5,8 +5,9 @@ use claudecluster_protocol::{
     event::AttemptOutcome,
 };
 
-use super::{Effect, Turn, budget};
+use super::{Effect, Turn};
 use crate::{
+    lifecycle::Task,
     policy::{self, Next},
     schedule,
 };
@@ -17,7 +18,7 @@ impl Turn<'_> {
         id: &GoalId,
         task_id: &TaskId,
         attempt: AttemptId,
-        outcome: AttemptOutcome,
+        mut outcome: AttemptOutcome,
     ) {
         let running = self.state.goal(id).and_then(|goal| goal.tasks.get(task_id));
         if running
@@ -25,6 +26,11 @@ impl Turn<'_> {
             .is_none_or(|a| a.id != attempt)
         {
             return;
+        }
+        let amends = running.is_some_and(Task::amends);
+        if amends && running.is_some_and(|task| task.state.is_terminal()) {
+            // Cancelled while it was about to succeed: nothing of it comes into the proposal any more.
+            outcome.stop = outcome.stop.or(Some(StopReason::Cancelled));
         }
         let (stop, summary, retry_after) =
             (outcome.stop, outcome.summary.clone(), outcome.retry_after);
@@ -39,8 +45,16 @@ impl Turn<'_> {
         );
         if let Some(stop) = stop {
             self.attempt_stopped(id, &task_id, stop, summary, retry_after);
+        } else if amends {
+            self.effects.push(Effect::Amend {
+                goal: id.clone(),
+                task: task_id,
+            });
         }
         self.advance(id);
+        if amends {
+            self.settle(id);
+        }
         self.merge_leftovers(id);
     }
 
@@ -64,11 +78,15 @@ impl Turn<'_> {
         summary: String,
         retry_after: Option<Span>,
     ) {
-        // The tasks of a goal that was stopped have been cancelled already.
-        let Some(goal) = self.goal_in(id, GoalState::Running) else {
+        let Some(goal) = self.state.goal(id).filter(|goal| goal.is_working()) else {
             return;
         };
         let task = &goal.tasks[task_id];
+        if task.state.is_terminal() {
+            // It has been cancelled, alone or with its goal.
+            return;
+        }
+        let repairs = task.repair.is_some();
         let failures = task.stops(policy::counts);
         let overloads = task.stops(|stop| stop == StopReason::Overloaded);
         let next = policy::after(
@@ -97,6 +115,7 @@ impl Turn<'_> {
                     self.effects.push(Effect::WakeAt(not_before));
                 }
             }
+            Next::FailTask | Next::FailGoal if repairs => self.repair_failed(id, task_id),
             Next::FailTask => self.set_task(id, task_id, TaskState::Failed),
             Next::FailGoal => {
                 self.set_task(id, task_id, TaskState::Failed);
@@ -138,7 +157,7 @@ impl Turn<'_> {
 
     /// Moves tasks and the goal on as far as facts allow, without starting anything.
     pub(super) fn advance(&mut self, id: &GoalId) {
-        let Some(goal) = self.goal_in(id, GoalState::Running) else {
+        let Some(goal) = self.state.goal(id).filter(|goal| goal.is_working()) else {
             return;
         };
         let Some(graph) = goal.graph.clone() else {
@@ -167,8 +186,7 @@ impl Turn<'_> {
             }
         }
         let done = self
-            .state
-            .goal(id)
+            .goal_in(id, GoalState::Running)
             .is_some_and(|goal| goal.tasks.values().all(|task| task.state.is_terminal()));
         if done {
             self.change(id, GoalState::Merging, None);
@@ -201,7 +219,7 @@ impl Turn<'_> {
             .state
             .goals
             .values()
-            .filter(|goal| goal.state == GoalState::Running)
+            .filter(|goal| goal.is_working())
             .map(|goal| goal.id.clone())
             .collect();
         for id in running {
@@ -214,15 +232,14 @@ impl Turn<'_> {
 
     /// Starts at most `free` tasks of a goal; returns how many.
     pub(super) fn start(&mut self, id: &GoalId, free: usize) -> usize {
+        if self.out_of_money(id) {
+            return 0;
+        }
         let Some(goal) = self.state.goal(id) else {
             return 0;
         };
-        if let Some(budget) = budget(goal, self.policy)
-            && goal.usage().cost_usd >= budget
-        {
-            let error = ErrorBody::user(format!("the cost limit of {budget} is reached"))
-                .hint(policy::hint(StopReason::Budget));
-            self.abort(id, GoalState::Failed, Some(error));
+        if goal.tasks.values().any(Task::awaits_amending) {
+            // The next repair sees what this one made.
             return 0;
         }
         let plan_limit = goal.plan.as_ref().and_then(|plan| plan.max_parallel);

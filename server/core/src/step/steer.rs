@@ -11,8 +11,7 @@ impl Turn<'_> {
             return Err(wrong_state(goal, "there is nothing to cancel"));
         }
         if goal.state == GoalState::Proposed {
-            return Err(wrong_state(goal, "its work is done")
-                .hint(format!("take it back with `claudecluster reject {id}`")));
+            return self.cancel_repairs(id);
         }
         self.abort(id, GoalState::Cancelled, None);
         Ok(())
@@ -20,6 +19,9 @@ impl Turn<'_> {
 
     pub(super) fn retry(&mut self, id: &GoalId, only: Option<&TaskId>) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
+        if goal.state == GoalState::Proposed {
+            return self.retry_repairs(id, only);
+        }
         if !matches!(goal.state, GoalState::Failed | GoalState::Cancelled) {
             return Err(wrong_state(
                 goal,

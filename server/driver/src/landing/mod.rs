@@ -23,6 +23,7 @@ use self::carry::Turn;
 use crate::{
     dispatcher::Message,
     pending::Versions,
+    repair::{self, Wanted},
     shared::Shared,
     verdict::{self, Verdicts},
     views,
@@ -85,11 +86,16 @@ pub(crate) async fn decide(
     if goal.files.is_empty() {
         return Err(nothing_proposed(&goal));
     }
+    if decision.verdict == Verdict::Resolve && decision.resolution == Some(Resolution::Repair) {
+        let report = repair::resolve(shared, &goal, &decision).await?;
+        return finished(shared, &id, report).await;
+    }
     if decision.verdict == Verdict::Resolve
         && (decision.hunk_id.is_none() || decision.resolution.is_none())
     {
         return Err(verdict::unsaid());
     }
+    let wanted = repairs_wanted(shared, &goal, &decision).await?;
     let mut report = DecisionReport::default();
     let mut facts = Vec::new();
     for index in selected(&goal, &decision) {
@@ -127,16 +133,42 @@ pub(crate) async fn decide(
     report.decided = facts.iter().map(decided).sum();
     check_named(&decision, &report)?;
     if !facts.is_empty() {
-        ask(
-            shared,
-            Input::Reviewed {
-                goal: id.clone(),
+        let (goal, repairs) = (id.clone(), wanted.repairs(&goal, &facts));
+        report.repair = repairs.first().map(|new| new.task.id.clone());
+        report.unrepaired = wanted.refused;
+        let input = if repairs.is_empty() {
+            Input::Reviewed { goal, facts }
+        } else {
+            Input::Repair {
+                goal,
                 facts,
-            },
-        )
-        .await?;
+                repairs,
+            }
+        };
+        ask(shared, input).await?;
     }
-    let goal = shared.goal(&id)?;
+    finished(shared, &id, report).await
+}
+
+async fn repairs_wanted(
+    shared: &Arc<Shared>,
+    goal: &Arc<Goal>,
+    decision: &Decision,
+) -> Result<Wanted, ErrorBody> {
+    let (shared, goal, decision) = (shared.clone(), goal.clone(), decision.clone());
+    blocking("finding who made a hunk", move || {
+        repair::wanted(&shared, &goal, &decision)
+    })
+    .await
+}
+
+/// The report with how the goal stands now.
+async fn finished(
+    shared: &Arc<Shared>,
+    id: &GoalId,
+    mut report: DecisionReport,
+) -> Result<DecisionReport, ErrorBody> {
+    let goal = shared.goal(id)?;
     let owned = shared.clone();
     report.state = Some(goal.state);
     report.hunks = blocking("counting hunks", move || Ok(views::counts(&owned, &goal))).await?;

@@ -1,0 +1,91 @@
+//! Tasks and their attempts.
+
+use claudecluster_protocol::{
+    AttemptId, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    event::{AttemptOutcome, Repair},
+};
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What the plan says of it.
+    pub spec: TaskSpec,
+    /// How far it has come.
+    pub state: TaskState,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// It is not started before this moment.
+    pub not_before: Option<Timestamp>,
+    /// What the next attempt is told about the last one.
+    pub lesson: Option<String>,
+    /// Attempts before this index do not count against the retries: somebody asked to retry.
+    pub forgiven: usize,
+    /// What it repairs, for a task that was added after planning.
+    pub repair: Option<Repair>,
+    /// Whether what it made has come into the proposal, for a repair that amends it.
+    pub amended: bool,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Number within the task, from 1.
+    pub id: AttemptId,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Tasks whose results it builds on.
+    pub upstream: Vec<TaskId>,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<AttemptOutcome>,
+}
+
+impl Task {
+    pub(super) fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
+        Self {
+            spec,
+            state: TaskState::Waiting,
+            attempts: Vec::new(),
+            not_before: None,
+            lesson: None,
+            forgiven: 0,
+            repair,
+            amended: false,
+        }
+    }
+
+    /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
+    pub fn amends(&self) -> bool {
+        self.repair.as_ref().is_some_and(Repair::amends)
+    }
+
+    /// Whether what it made has not come into the proposal yet.
+    pub fn awaits_amending(&self) -> bool {
+        self.amends() && self.state == TaskState::Succeeded && !self.amended
+    }
+
+    /// The attempt that runs now.
+    pub fn running(&self) -> Option<&Attempt> {
+        self.attempts
+            .last()
+            .filter(|attempt| attempt.outcome.is_none())
+    }
+
+    /// How the last finished attempt ended.
+    pub fn outcome(&self) -> Option<&AttemptOutcome> {
+        self.attempts
+            .iter()
+            .rev()
+            .find_map(|attempt| attempt.outcome.as_ref())
+    }
+
+    /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
+    pub fn stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
+        let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
+            .iter()
+            .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
+            .filter(|&stop| of(stop));
+        u32::try_from(stops.count()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,259 @@
+//! Repair tasks: added to a plan that has been carried out, because what was made does not fit.
+//!
+//! There are two kinds. Where tasks of a goal disagree, a repair runs *before* the proposal and merges
+//! in as the last task. Where the developer rejects a hunk with a reason, or hands over a conflict, it
+//! runs *beside* the proposal, which stays open for decisions meanwhile, and what it makes is
+//! amended to it. Either way a repair that fails leaves everything as it was.
+
+use claudecluster_protocol::{
+    ErrorBody, EventBody, GoalId, GoalState, StopReason, TaskId, TaskSpec, TaskState,
+    event::{ProposedFile, Repair, RepairCause},
+};
+
+use super::{Effect, Turn, budget, wrong_state};
+use crate::{
+    lifecycle::{Goal, Task},
+    policy::{self, Policy},
+};
+
+/// A repair task that is not part of the plan yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewRepair {
+    /// The task.
+    pub task: TaskSpec,
+    /// What it repairs.
+    pub repair: Repair,
+}
+
+/// The tasks' changes merged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Merged {
+    /// The proposal.
+    pub files: Vec<ProposedFile>,
+    /// Repairs that could settle what tasks disagree about, in place of the developer.
+    pub repairs: Vec<NewRepair>,
+}
+
+impl Turn<'_> {
+    /// Has conflicts between tasks repaired before anybody sees them. Returns whether it does.
+    pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepair>) -> bool {
+        let Some(goal) = self.state.goal(id) else {
+            return false;
+        };
+        if !self.policy.repair_conflicts || over_budget(goal, self.policy).is_some() {
+            return false;
+        }
+        let repairs: Vec<NewRepair> = repairs
+            .into_iter()
+            .filter(|new| !goal.tasks.contains_key(&new.task.id) && !was_tried(goal, &new.repair))
+            .collect();
+        if repairs.is_empty() {
+            return false;
+        }
+        self.add(id, repairs);
+        self.change(id, GoalState::Running, None);
+        self.advance(id);
+        true
+    }
+
+    /// Takes the facts of a verdict that is to be repaired, and the repairs. Both or neither: a goal
+    /// whose last hunk was rejected is not over while its repair is to come.
+    pub(super) fn repair(
+        &mut self,
+        id: &GoalId,
+        facts: Vec<EventBody>,
+        repairs: Vec<NewRepair>,
+    ) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        if goal.state != GoalState::Proposed {
+            return Err(wrong_state(goal, "only a proposal can be repaired"));
+        }
+        if let Some(new) = repairs
+            .iter()
+            .find(|new| goal.tasks.contains_key(&new.task.id))
+        {
+            let task = &new.task.id;
+            return Err(ErrorBody::stale(format!(
+                "goal {id} has a task {task} already"
+            )));
+        }
+        for fact in facts {
+            self.record(id, fact);
+        }
+        self.add(id, repairs);
+        self.advance(id);
+        self.settle(id);
+        Ok(())
+    }
+
+    fn add(&mut self, id: &GoalId, repairs: Vec<NewRepair>) {
+        for NewRepair { task, repair } in repairs {
+            let task = Box::new(task);
+            self.record(id, EventBody::TaskAdded { task, repair });
+        }
+    }
+
+    /// Takes what a repair comes to in the proposal.
+    pub(super) fn amended(
+        &mut self,
+        id: &GoalId,
+        task_id: &TaskId,
+        result: Result<Vec<ProposedFile>, ErrorBody>,
+    ) {
+        // Asked for twice after a restart at the wrong moment, it is taken once.
+        let awaited = self
+            .state
+            .goal(id)
+            .and_then(|goal| goal.tasks.get(task_id))
+            .is_some_and(|task| task.awaits_amending());
+        if !awaited {
+            return;
+        }
+        match result {
+            Ok(files) => {
+                let task_id = task_id.clone();
+                self.record(id, EventBody::Amended { task_id, files });
+            }
+            Err(_) => self.set_task(id, task_id, TaskState::Failed),
+        }
+        self.settle(id);
+    }
+
+    /// What follows when an attempt at a repair stopped and is not tried again: the repair has failed,
+    /// and nothing else has.
+    pub(super) fn repair_failed(&mut self, id: &GoalId, task: &TaskId) {
+        self.set_task(id, task, TaskState::Failed);
+        self.settle(id);
+    }
+
+    /// Ends the repairs of a proposal; the proposal stays.
+    pub(super) fn cancel_repairs(&mut self, id: &GoalId) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        let open = unfinished(goal);
+        if open.is_empty() {
+            return Err(wrong_state(goal, "its work is done")
+                .hint(format!("take it back with `claudecluster reject {id}`")));
+        }
+        for task in &open {
+            self.set_task(id, task, TaskState::Cancelled);
+        }
+        self.effects.push(Effect::Stop(id.clone()));
+        self.settle(id);
+        Ok(())
+    }
+
+    /// Tries repairs of a proposal again that have failed or were cancelled.
+    pub(super) fn retry_repairs(
+        &mut self,
+        id: &GoalId,
+        only: Option<&TaskId>,
+    ) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        let again: Vec<TaskId> = goal
+            .tasks
+            .iter()
+            .filter(|(id, task)| task.amends() && only.is_none_or(|only| only == *id))
+            .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::Cancelled))
+            .filter(|(_, task)| task.running().is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        if again.is_empty() {
+            return Err(wrong_state(
+                goal,
+                "only a failed or cancelled goal or repair can be tried again",
+            ));
+        }
+        if let Some(error) = over_budget(goal, self.policy) {
+            return Err(error);
+        }
+        for task in &again {
+            self.set_task(id, task, TaskState::Waiting);
+        }
+        self.advance(id);
+        Ok(())
+    }
+
+    /// Takes the repairs of a proposal up where the last daemon left them.
+    pub(super) fn recover_repairs(&mut self, id: &GoalId) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        if goal.repairs_under_way().next().is_none() {
+            return;
+        }
+        let made: Vec<TaskId> = goal
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.awaits_amending())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for task in made {
+            let goal = id.clone();
+            self.effects.push(Effect::Amend { goal, task });
+        }
+        self.recover_attempts(id);
+        self.settle(id);
+    }
+
+    /// Whether nothing more may be started for want of money. Where only repairs are left to start they
+    /// are dropped, for the work itself is done.
+    pub(super) fn out_of_money(&mut self, id: &GoalId) -> bool {
+        let Some(goal) = self.state.goal(id) else {
+            return false;
+        };
+        let Some(error) = over_budget(goal, self.policy) else {
+            return false;
+        };
+        let open = |(_, task): &(&TaskId, &Task)| !task.state.is_terminal();
+        let only_repairs = goal
+            .tasks
+            .iter()
+            .filter(open)
+            .all(|(_, task)| task.repair.is_some());
+        if only_repairs {
+            let waiting: Vec<TaskId> = goal
+                .tasks
+                .iter()
+                .filter(open)
+                .filter(|(_, task)| task.running().is_none())
+                .map(|(id, _)| id.clone())
+                .collect();
+            for task in &waiting {
+                self.set_task(id, task, TaskState::Cancelled);
+            }
+            self.advance(id);
+            self.settle(id);
+        } else {
+            self.abort(id, GoalState::Failed, Some(error));
+        }
+        true
+    }
+}
+
+/// Why nothing more may be started for a goal: it has cost what it may.
+pub fn over_budget(goal: &Goal, policy: &Policy) -> Option<ErrorBody> {
+    let limit = budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
+    Some(
+        ErrorBody::user(format!("the cost limit of {limit} is reached"))
+            .hint(policy::hint(StopReason::Budget)),
+    )
+}
+
+/// Whether a repair of a conflict between tasks in one of these files has been tried: once is enough, what
+/// is left then is the developer's.
+fn was_tried(goal: &Goal, repair: &Repair) -> bool {
+    goal.tasks
+        .values()
+        .filter_map(|task| task.repair.as_ref())
+        .filter(|earlier| earlier.cause == RepairCause::TaskConflict)
+        .any(|earlier| earlier.files.iter().any(|file| repair.files.contains(file)))
+}
+
+/// The repairs of a proposal that have not ended.
+fn unfinished(goal: &Goal) -> Vec<TaskId> {
+    goal.tasks
+        .iter()
+        .filter(|(_, task)| task.amends() && !task.state.is_terminal())
+        .map(|(id, _)| id.clone())
+        .collect()
+}

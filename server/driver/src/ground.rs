@@ -1,0 +1,200 @@
+//! What an attempt starts from: what its changes are changes to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    merge::Side,
+    review,
+    text::LineEnding,
+};
+use claudecluster_protocol::{
+    ErrorBody, RelPath, TaskId,
+    change::{FileChange, FileVersion},
+};
+use claudecluster_worker::{
+    changes::{Change, Content},
+    sandbox::LayerFile,
+};
+
+use crate::{
+    attempts,
+    pending::Versions,
+    proposal::{self, as_text},
+    shared::Shared,
+    snapshot::{self, Base, Manifest},
+};
+
+/// The workspace at one moment, and what is laid over it.
+pub(crate) struct Ground {
+    manifest: Manifest,
+    /// Files that are something else in the attempt's view than in the workspace.
+    above: BTreeMap<RelPath, Option<FileVersion>>,
+}
+
+impl Ground {
+    /// The ground of a planned task: the goal's snapshot, and what upstream tasks made of it.
+    pub(crate) fn planned(
+        shared: &Shared,
+        goal: &Goal,
+        upstream: &[TaskId],
+    ) -> Result<Self, ErrorBody> {
+        Ok(Self {
+            manifest: attempts::load(shared, goal.snapshot.as_ref())?,
+            above: proposal::view(shared, goal, upstream)?,
+        })
+    }
+
+    /// The ground of a repair of a proposal in review: the workspace as it is now, unsaved text
+    /// included, with everything in it that is pending and clean. Written as a layer to `dir`.
+    pub(crate) fn now(shared: &Shared, goal: &Goal, dir: &Path) -> Result<Self, ErrorBody> {
+        let root = Path::new(&goal.spec.workspace);
+        let (manifest, _) = snapshot::take(&shared.store, root, &shared.documents(root))?;
+        let mut contents: BTreeMap<RelPath, Option<Content>> = BTreeMap::new();
+        for (path, version) in manifest.unsaved() {
+            contents.insert(path.clone(), Some(shared.content(version)?));
+        }
+        for path in touched(goal) {
+            let current = shared.current(root, path)?;
+            let content = match goal.entry(path, 0) {
+                Some(entry) => with_pending(shared, entry, current)?,
+                None => current,
+            };
+            contents.insert(path.clone(), content);
+        }
+        let mut above = BTreeMap::new();
+        let mut layer: Vec<LayerFile> = Vec::new();
+        for (path, content) in contents {
+            let version = content
+                .as_ref()
+                .map(|content| snapshot::version(&shared.store, content))
+                .transpose()?;
+            layer.push(attempts::layer_file(&path, content));
+            above.insert(path, version);
+        }
+        attempts::write_layer(dir, &layer)?;
+        Ok(Self { manifest, above })
+    }
+}
+
+/// Every file that a layer of the goal may hold: what was unsaved when it started, and what its tasks
+/// changed.
+fn touched(goal: &Goal) -> BTreeSet<&RelPath> {
+    let changed = goal
+        .finished
+        .iter()
+        .filter_map(|id| goal.tasks.get(id)?.outcome())
+        .flat_map(|outcome| &outcome.changes)
+        .map(|change| &change.path);
+    let proposed = goal.files.iter().map(|entry| &entry.file.path);
+    goal.unsaved.iter().chain(changed).chain(proposed).collect()
+}
+
+/// The file with everything in it that is pending and clean; where it conflicts, as it stands.
+fn with_pending(
+    shared: &Shared,
+    entry: &FileEntry,
+    current: Option<Content>,
+) -> Result<Option<Content>, ErrorBody> {
+    let versions = Versions::of(shared, entry, current)?;
+    let Some((base, current, proposed)) = versions.texts() else {
+        return Ok(if versions.is_untouched() {
+            versions.proposed
+        } else {
+            versions.current
+        });
+    };
+    let text = review::merged(base, current, proposed, Side::Ours);
+    let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
+    let mode = if mode(&versions.current) == mode(&versions.base) {
+        mode(&versions.proposed)
+    } else {
+        mode(&versions.current)
+    };
+    Ok(Some(Content {
+        bytes: text.into_bytes().into(),
+        mode: mode.unwrap_or_default(),
+    }))
+}
+
+/// Finds out what a changed file was before.
+pub(crate) struct Bases<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) goal: &'a Goal,
+    pub(crate) ground: &'a Ground,
+}
+
+impl Bases<'_> {
+    /// A change as it is journaled. A rename is a new file and a deleted one: each lands, or does not,
+    /// against what is there then.
+    pub(crate) fn file_changes(
+        &self,
+        change: &Change,
+        into: &mut Vec<FileChange>,
+    ) -> Result<(), ErrorBody> {
+        if let Some(from) = &change.from {
+            into.extend(self.file_change(from, None, None)?);
+        }
+        into.extend(self.file_change(&change.path, change.from.clone(), change.after.as_ref())?);
+        Ok(())
+    }
+
+    fn file_change(
+        &self,
+        path: &RelPath,
+        from: Option<RelPath>,
+        after: Option<&Content>,
+    ) -> Result<Option<FileChange>, ErrorBody> {
+        let store = &self.shared.store;
+        let base = match self.ground.above.get(path) {
+            Some(version) => version.clone(),
+            None => {
+                let root = Path::new(&self.goal.spec.workspace);
+                match self.ground.manifest.base(store, root, path)? {
+                    Base::Known(content) => content
+                        .map(|content| snapshot::version(store, &content))
+                        .transpose()?,
+                    // With no base the proposal stands against whatever is there: a conflict.
+                    Base::Unknown => None,
+                }
+            }
+        };
+        let after = after
+            .map(|content| self.in_style_of(base.as_ref(), content))
+            .transpose()?;
+        let proposed = after
+            .map(|content| snapshot::version(store, &content))
+            .transpose()?;
+        Ok((base != proposed).then(|| FileChange {
+            path: path.clone(),
+            from,
+            base,
+            proposed,
+        }))
+    }
+
+    /// What a task left, with the line endings its file had: agents write what they are used to, and
+    /// a file that changes on every line can be reviewed by nobody.
+    fn in_style_of(
+        &self,
+        base: Option<&FileVersion>,
+        after: &Content,
+    ) -> Result<Content, ErrorBody> {
+        let before = self.shared.content_of(base)?;
+        let texts = (before.as_ref().and_then(as_text), as_text(after));
+        let (Some(before), Some(text)) = texts else {
+            return Ok(after.clone());
+        };
+        if !before.contains('\r') || LineEnding::CrLf.apply(before) != before {
+            return Ok(after.clone());
+        }
+        let bytes = LineEnding::CrLf.apply(text).into_owned().into_bytes();
+        Ok(Content {
+            bytes: bytes.into(),
+            mode: after.mode,
+        })
+    }
+}
