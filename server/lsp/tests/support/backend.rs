@@ -491,6 +491,18 @@ impl Backend for Recorder {
                 }
             }
             self.with(|state| state.proposals.retain(|p| p.id != proposal.id));
+            let reviewed = EventBody::Reviewed {
+                path: RelPath::new("any").unwrap(),
+                entry: 0,
+                verdict: decision.verdict,
+                hunks: vec![proposal.id.clone()],
+                base: None,
+                proposed: None,
+                landed: None,
+                reason: decision.reason.clone(),
+                of: None,
+            };
+            self.event(decision.goal_id.as_str(), reviewed).await;
         }
         Ok(report)
     }
