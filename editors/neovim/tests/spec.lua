@@ -341,7 +341,11 @@ eventually('it is gone', function()
 end)
 
 -- What has landed is taken back where it is.
+check(vim.startswith(text(), '// kept two\n'), 'it is there')
 vim.cmd('1ClaudeCluster undo')
+eventually('it is gone', function()
+  return not text():find('// kept two', 1, true)
+end)
 
 -- Settings change while the server runs.
 client.settings = { claudecluster = { jobs = 3, scope = 'workspace' } }
