@@ -9,7 +9,9 @@ return {
   init_options = {
     -- This plugin tells about events itself (lua/claudecluster/events.lua).
     events = true,
-    -- It has the command `claudecluster.client.prompt` (lua/claudecluster/init.lua).
+    -- It shows pending hunks in the text (lua/claudecluster/pending.lua).
+    pending = true,
+    -- It has the commands `claudecluster.client.prompt` and `claudecluster.client.reason`, below.
     prompts = true,
   },
   handlers = {
@@ -18,11 +20,25 @@ return {
     ['claudecluster/event'] = function(_, item)
       require('claudecluster.events').on_event(item)
     end,
+    ['claudecluster/pending'] = function(_, told)
+      require('claudecluster.pending').on_pending(told)
+    end,
   },
   commands = {
     ['claudecluster.client.prompt'] = function(command)
       local selection = command.arguments[1]
       require('claudecluster').goal('', { uri = selection.uri, range = selection.range })
+    end,
+    ['claudecluster.client.reason'] = function(command)
+      local asked = command.arguments[1]
+      require('claudecluster').ask_why(asked.prompt, function(reason)
+        asked.argument.reason = reason
+        require('claudecluster.client').command(asked.command, asked.argument)
+      end)
+    end,
+    -- The server's own, which would open a file.
+    ['claudecluster.hunk.diff'] = function(command)
+      require('claudecluster').diff(command.arguments[1].hunkId)
     end,
   },
 }

@@ -99,6 +99,102 @@ end)
 check(progress[1].kind == 'begin', 'progress begins')
 check(progress[#progress].message == '2 changes proposed in 1 file', 'progress tells the outcome')
 
+-- What is pending is in the text: lines that go, lines that come, who proposes them.
+local ns = vim.api.nvim_create_namespace('claudecluster')
+local function marks()
+  return vim.api.nvim_buf_get_extmarks(0, ns, 0, -1, { details = true })
+end
+---What is shown between the lines: `row: text` for every virtual line, in order; `^` goes before the row.
+local function between()
+  local found = {}
+  for _, mark in ipairs(marks()) do
+    for _, line in ipairs(mark[4].virt_lines or {}) do
+      local words = {}
+      for _, chunk in ipairs(line) do
+        table.insert(words, chunk[1])
+      end
+      local text = vim.trim((table.concat(words):gsub('─', '')))
+      local place = (mark[4].virt_lines_above and '^' or '') .. mark[2]
+      table.insert(found, ('%s: %s'):format(place, text))
+    end
+  end
+  return found
+end
+local function highlighted(group)
+  for _, mark in ipairs(marks()) do
+    if mark[4].hl_group == group then
+      return { mark[2], mark[4].end_row }
+    end
+  end
+end
+eventually('pending hunks are shown', function()
+  return #between() == 2
+end)
+check(
+  vim.deep_equal(between(), {
+    '^3: let new_one = 1;  Rename things (g1)',
+    '^4: let new_two = 2;  Rename things (g1)',
+  }),
+  'where they are, not ' .. vim.inspect(between())
+)
+check(vim.deep_equal(highlighted('ClaudeClusterDelete'), { 2, 3 }), 'what goes is highlighted')
+-- They move with the text at once, before the server knows of the change.
+local pending = require('claudecluster.pending')
+local on_pending, newest = pending.on_pending, 0
+pending.on_pending = function(news)
+  newest = news.version
+  on_pending(news)
+end
+local uri, old = vim.uri_from_bufnr(0), vim.b.changedtick
+vim.api.nvim_buf_set_lines(0, 0, 0, false, { '// above' })
+check(vim.startswith(between()[1], '^4: let new_one'), 'they move with the text')
+-- What was told of the text before is not drawn over it.
+on_pending({ uri = uri, version = old, hunks = {} })
+check(#between() == 2, 'stale word changes nothing')
+eventually('the server follows', function()
+  return newest > old and vim.startswith(between()[1], '^4: let new_one')
+end)
+vim.api.nvim_buf_set_lines(0, 0, 1, false, {})
+vim.cmd('ClaudeCluster toggle')
+check(#marks() == 0, 'they can be hidden')
+vim.cmd('ClaudeCluster toggle')
+eventually('they are shown again', function()
+  return between()[1] and vim.startswith(between()[1], '^3: let new_one')
+end)
+-- From one to the next, around the end of the file.
+vim.api.nvim_win_set_cursor(0, { 1, 0 })
+local function jumps(command, line)
+  vim.cmd('ClaudeCluster ' .. command)
+  eventually(command .. ' is on line ' .. line, function()
+    return vim.fn.line('.') == line
+  end)
+end
+jumps('next', 3)
+jumps('next', 4)
+jumps('next', 3)
+jumps('prev', 4)
+local function float()
+  for _, window in ipairs(vim.api.nvim_list_wins()) do
+    if vim.api.nvim_win_get_config(window).relative ~= '' then
+      local buffer = vim.api.nvim_win_get_buf(window)
+      return window, table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n')
+    end
+  end
+end
+vim.cmd('ClaudeCluster diff')
+eventually('the diff floats', float)
+local window, diff = float()
+check(
+  diff:find('-    let old_two = 2;\n+    let new_two = 2;', 1, true),
+  'it has both sides: ' .. diff
+)
+vim.api.nvim_win_close(window, true)
+vim.lsp.buf.hover()
+eventually('hover says who proposes it', float)
+window, diff = float()
+check(diff:find('Rename things', 1, true), 'hover: ' .. diff)
+vim.api.nvim_win_close(window, true)
+
 -- An accept from the menu of code actions, into a buffer with unsaved text: one undo step.
 local titles, chosen = {}, 'Accept change from Rename things'
 vim.ui.select = function(items, _, choose)
@@ -202,6 +298,54 @@ eventually('the goal is shown', function()
 end)
 check(text():find('# g1: proposed', 1, true), 'with its state')
 vim.cmd.close()
+
+-- A conflict shows both sides; the first line of the file is what it is about.
+vim.cmd('ClaudeCluster retry g1')
+eventually('the conflict is shown', function()
+  return #between() == 4
+end)
+check(
+  vim.deep_equal(between(), {
+    '^0: conflict: written by you',
+    '^1: proposed by Rename things (g3)',
+    '^1: // theirs',
+    '^1: end of conflict',
+  }),
+  'both sides, not ' .. vim.inspect(between())
+)
+check(vim.deep_equal(highlighted('ClaudeClusterMine'), { 0, 1 }), 'what is mine is highlighted')
+vim.api.nvim_win_set_cursor(0, { 1, 0 })
+vim.cmd('ClaudeCluster resolve')
+check(told('resolve it how?'), 'what it may become is told')
+local mine = vim.api.nvim_buf_get_lines(0, 0, 1, false)[1]
+vim.cmd('ClaudeCluster resolve both')
+eventually('both are there, one below the other', function()
+  return vim.deep_equal(vim.api.nvim_buf_get_lines(0, 0, 2, false), { mine, '// theirs' })
+end)
+eventually('nothing is left of it', function()
+  return #marks() == 0
+end)
+
+-- A rejection may ask why.
+vim.ui.input = function(_, done)
+  done('not like that')
+end
+vim.cmd('ClaudeCluster retry g1')
+eventually('another one is shown', function()
+  return #between() == 1
+end)
+jumps('next', 3)
+vim.cmd('ClaudeCluster reject!')
+eventually('it is gone', function()
+  return #marks() == 0
+end)
+
+-- What has landed is taken back where it is.
+check(vim.startswith(text(), '// kept two\n'), 'it is there')
+vim.cmd('1ClaudeCluster undo')
+eventually('it is gone', function()
+  return not text():find('// kept two', 1, true)
+end)
 
 -- Settings change while the server runs.
 client.settings = { claudecluster = { jobs = 3, scope = 'workspace' } }

@@ -15,7 +15,7 @@ pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
         };
         found.push(Origin {
             goal_id: goal.id.clone(),
-            prompt: goal.spec.prompt.clone(),
+            prompt: views::prompt(&goal),
             hunk_id: hunk.id,
             state: match hunk.status {
                 HunkStatus::Clean => OriginState::Pending,

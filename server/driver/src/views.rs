@@ -34,6 +34,14 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+/// The goal in the developer's words, or the plan's.
+pub(crate) fn prompt(goal: &Goal) -> String {
+    match &goal.plan {
+        Some(plan) if goal.spec.prompt.is_empty() => plan.goal.clone(),
+        _ => goal.spec.prompt.clone(),
+    }
+}
+
 /// A goal in one line.
 pub(crate) fn summary(shared: &Shared, goal: &Goal) -> GoalSummary {
     let with = |state| {
@@ -44,19 +52,10 @@ pub(crate) fn summary(shared: &Shared, goal: &Goal) -> GoalSummary {
                 .count(),
         )
     };
-    let planned = goal
-        .plan
-        .as_ref()
-        .map(|plan| plan.goal.clone())
-        .unwrap_or_default();
     GoalSummary {
         id: goal.id.clone(),
         workspace: goal.spec.workspace.clone(),
-        prompt: if goal.spec.prompt.is_empty() {
-            planned
-        } else {
-            goal.spec.prompt.clone()
-        },
+        prompt: prompt(goal),
         state: goal.state,
         tasks: count(goal.tasks.len()),
         succeeded: with(TaskState::Succeeded),

@@ -15,6 +15,7 @@ use claudecluster_driver::{DocumentEdit, EditError};
 use claudecluster_lsp::{ExitStatus, LspConfig, serve_with};
 use claudecluster_protocol::{
     ChangeKind, EventBody, GoalState, Plan, TaskSpec, Usd,
+    api::Resolution,
     event::{ProposedFile, Verdict},
     goal::{ScopeKind, Usage},
 };
@@ -96,12 +97,23 @@ async fn a_goal_from_neovim_to_accepted_changes() {
             .iter()
             .map(|decision| decision.applied)
             .collect();
-        assert_eq!(applied, [true, false, false, false]);
+        assert_eq!(applied[..4], [true, false, false, false]);
         let kept = &state.decisions[2];
         assert_eq!(kept.path.as_ref().unwrap().as_str(), "new one.rs");
         let dropped = &state.decisions[3];
         assert_eq!(dropped.verdict, Verdict::Reject);
         assert!(dropped.hunk_id.is_some());
+        let later: Vec<_> = state.decisions[4..]
+            .iter()
+            .map(|decision| (decision.verdict, decision.reason.as_deref()))
+            .collect();
+        let expected = [
+            (Verdict::Resolve, None),
+            (Verdict::Reject, Some("not like that")),
+            (Verdict::Undo, None),
+        ];
+        assert_eq!(later, expected);
+        assert_eq!(state.decisions[4].resolution, Some(Resolution::Both));
         // The first goal was stated under the settings of the test, the second after they changed.
         let of = |n: usize| {
             let spec = &state.submitted[n];
@@ -195,6 +207,20 @@ async fn drive(backend: Arc<Recorder>, workspace: std::path::PathBuf) {
         Err(EditError::Stale) => {}
         Err(error) => panic!("{error}"),
     }
+    looked(&backend).await;
+    backend.retrying.notified().await;
+    let theirs = [("is not there", "// theirs\n")];
+    backend.propose(&workspace, "g3", "a.rs", &theirs);
+    backend.set_state("g3", GoalState::Proposed).await;
+    backend.retrying.notified().await;
+    let here = [("// kept one", "// changed")];
+    backend.propose(&workspace, "g3", "a.rs", &here);
+    backend.land(&workspace, "g4", "a.rs", "// kept two\n");
+    backend.set_state("g3", GoalState::Proposed).await;
+}
+
+/// Tells the script that the edit has been looked at.
+async fn looked(backend: &Recorder) {
     let error = Some(claudecluster_protocol::ErrorBody::internal("looked"));
     backend
         .event(

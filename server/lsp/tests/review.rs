@@ -273,6 +273,11 @@ async fn what_has_landed_is_undone_where_it_is() {
     client
         .command(command::HUNK_UNDO, json!({"hunkId": "g2.2"}))
         .await;
+    let edit = client.told("workspace/applyEdit").await;
+    client
+        .change(A, 2, &TEXT.replacen("fn main() {\n", "", 1))
+        .await;
+    client.answer(&edit, json!({"applied": true})).await;
     client
         .command(command::GOAL_REDO, json!({"goalId": "g2", "taskId": "t"}))
         .await;

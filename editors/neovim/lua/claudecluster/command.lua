@@ -45,18 +45,41 @@ local function take_reason(words)
   return words, nil
 end
 
----Accepts or rejects a goal or one of its files if they are named, else what is pending on the lines
----of the cursor.
----@param verdict 'accept'|'reject'
+---The lines a command is about: its range, else that of the cursor.
+---@param opts table
+---@return integer first, integer last
+local function lines_of(opts)
+  if opts.range > 0 then
+    return opts.line1, opts.line2
+  end
+  local line = vim.fn.line('.')
+  return line, line
+end
+
+---Decides a goal or one of its files if they are named. Else accepts or rejects what is pending on the
+---lines of the cursor, takes back what has landed in the range, or all of the newest goal.
+---@param verdict 'accept'|'reject'|'undo'|'redo'
 ---@return fun(words: string[], opts: table)
 local function verdict_on(verdict)
   return function(words, opts)
     local named, reason = take_reason(words)
     local goal, file = named[1], named[2]
-    if not goal then
-      local first = opts.range > 0 and opts.line1 or vim.fn.line('.')
-      local last = opts.range > 0 and opts.line2 or first
+    local here = verdict == 'accept' or verdict == 'reject'
+    if not goal and here then
+      local first, last = lines_of(opts)
       require('claudecluster').decide_here(verdict, first, last, reason)
+      return
+    elseif not goal and verdict == 'undo' and opts.range > 0 then
+      require('claudecluster').undo_here(opts.line1, opts.line2)
+      return
+    end
+    goal = goal or events.newest()
+    if not goal or not goal:match('^g%d+$') then
+      local what = goal and ('%q is not a goal; it looks like g1'):format(goal)
+      client.notify(
+        what or 'which goal? :ClaudeCluster goals lists them',
+        vim.log.levels.ERROR
+      )
       return
     end
     if #named > 2 then
@@ -69,6 +92,31 @@ local function verdict_on(verdict)
     local uri = file and require('claudecluster').uri(file)
     require('claudecluster').decide('goal.' .. verdict, goal, { uri = uri, reason = reason })
   end
+end
+
+---Rejects after it has asked why.
+---@param words string[]
+---@param opts table
+local function reject_with_reason(words, opts)
+  require('claudecluster').ask_why('Why is it rejected?', function(reason)
+    verdict_on('reject')(vim.list_extend(words, reason and { '--', reason } or {}), opts)
+  end)
+end
+
+local resolutions = { 'both', 'markers', 'mine', 'repair', 'theirs' }
+
+---@param words string[]
+---@param opts table
+local function resolve(words, opts)
+  local named, reason = take_reason(words)
+  local kind = named[1]
+  if #named ~= 1 or not vim.list_contains(resolutions, kind) then
+    local message = 'resolve it how? :ClaudeCluster resolve ' .. table.concat(resolutions, '|')
+    client.notify(message, vim.log.levels.ERROR)
+    return
+  end
+  local first, last = lines_of(opts)
+  require('claudecluster').resolve_here(kind, first, last, reason)
 end
 
 ---@type table<string, fun(words: string[], opts: table)>
@@ -95,10 +143,39 @@ local subcommands = {
   accept = verdict_on('accept'),
   reject = verdict_on('reject'),
   show = on_goal('show'),
-  undo = on_goal('goal.undo'),
+  ['reject!'] = reject_with_reason,
+  undo = verdict_on('undo'),
+  redo = verdict_on('redo'),
+  resolve = resolve,
+  next = function()
+    require('claudecluster').jump(1)
+  end,
+  prev = function()
+    require('claudecluster').jump(-1)
+  end,
+  diff = function()
+    require('claudecluster').diff()
+  end,
+  toggle = function()
+    local shown = require('claudecluster.pending').toggle()
+    client.notify(shown and 'pending changes are shown' or 'pending changes are hidden')
+  end,
   cancel = on_goal('goal.cancel'),
   retry = on_goal('goal.retry'),
   approve = on_goal('plan.approve'),
+}
+
+---Those that take a goal.
+local on_goals = {
+  'accept',
+  'approve',
+  'cancel',
+  'redo',
+  'reject',
+  'reject!',
+  'retry',
+  'show',
+  'undo',
 }
 
 ---@return string[]
@@ -151,9 +228,11 @@ function M.complete(lead, line, position)
   local choices = {}
   if #words == 0 then
     choices = names()
-  elseif #words == 1 and not vim.list_contains({ 'goal', 'goals', 'changes' }, words[1]) then
+  elseif #words == 1 and words[1] == 'resolve' then
+    choices = resolutions
+  elseif #words == 1 and vim.list_contains(on_goals, words[1]) then
     choices = events.goals()
-  elseif #words == 2 and vim.list_contains({ 'accept', 'reject' }, words[1]) then
+  elseif #words == 2 and vim.list_contains({ 'accept', 'reject', 'reject!' }, words[1]) then
     choices = pending_files(words[2])
   end
   return vim.tbl_filter(function(choice)

@@ -39,6 +39,9 @@ function M.check()
       ('attached in %s (server %s)'):format(client.root_dir or 'no folder', info.version or '?')
     )
   end
+  local hunks, files, visible = require('claudecluster.pending').count()
+  local shown = visible and 'shown' or 'hidden; :ClaudeCluster toggle shows them'
+  vim.health.info(('%d pending in %d buffer(s), %s'):format(hunks, files, shown))
 end
 
 return M

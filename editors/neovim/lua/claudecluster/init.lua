@@ -54,31 +54,144 @@ function M.decide(name, goal, extra)
   client.command('claudecluster.' .. name, argument)
 end
 
+---The pending hunks of the current buffer, as the server has them for its text.
+---@param done fun(hunks: table[])
+local function with_hunks(done)
+  client.request('claudecluster/changes', { uri = vim.uri_from_bufnr(0) }, function(result)
+    local document = result.documents[1]
+    done(document and document.hunks or {})
+  end)
+end
+
+---Those of them on lines `first` to `last`, both counted from 1. Tells the user when there are none.
+---@param first integer
+---@param last integer
+---@param wanted string what is looked for, in words
+---@param filter fun(hunk: table): boolean
+---@param done fun(hunks: table[])
+local function with_hunks_on(first, last, wanted, filter, done)
+  with_hunks(function(hunks)
+    local count = vim.api.nvim_buf_line_count(0)
+    local found = vim.tbl_filter(function(hunk)
+      -- What comes behind the last line is on it.
+      local start = math.min(hunk.startLine, count - 1)
+      local stop = math.max(hunk.endLine, start + 1)
+      return filter(hunk) and start < last and first - 1 < stop
+    end, hunks)
+    if #found == 0 then
+      client.notify(('no %s on this line; see :ClaudeCluster changes'):format(wanted))
+    else
+      done(found)
+    end
+  end)
+end
+
 ---Accepts or rejects what is pending on these lines of the current buffer.
 ---@param verdict 'accept'|'reject'
 ---@param first integer counted from 1
 ---@param last integer inclusive
 ---@param reason? string why, for a rejection
 function M.decide_here(verdict, first, last, reason)
-  local uri = vim.uri_from_bufnr(0)
-  client.request('claudecluster/changes', { uri = uri }, function(result)
-    local found = {}
-    for _, document in ipairs(result.documents) do
-      for _, hunk in ipairs(document.hunks) do
-        local stop = math.max(hunk.endLine, hunk.startLine + 1)
-        if hunk.startLine < last and first - 1 < stop then
-          table.insert(found, hunk)
-        end
-      end
-    end
-    if #found == 0 then
-      client.notify('nothing is pending on this line; see :ClaudeCluster changes')
-      return
-    end
+  with_hunks_on(first, last, 'change is pending', function()
+    return true
+  end, function(found)
     for _, hunk in ipairs(found) do
       client.command('claudecluster.hunk.' .. verdict, { hunkId = hunk.id, reason = reason })
     end
   end)
+end
+
+---Decides the conflicts on these lines of the current buffer.
+---@param kind 'mine'|'theirs'|'both'|'markers'|'repair'
+---@param first integer counted from 1
+---@param last integer inclusive
+---@param reason? string what a repair is to come to
+function M.resolve_here(kind, first, last, reason)
+  with_hunks_on(first, last, 'conflict is', function(hunk)
+    return hunk.status == 'conflict'
+  end, function(found)
+    for _, hunk in ipairs(found) do
+      local argument = { hunkId = hunk.id, resolution = { kind = kind }, reason = reason }
+      client.command('claudecluster.hunk.resolve', argument)
+    end
+  end)
+end
+
+---Takes back what has landed on these lines of the current buffer. Where that is more than one change,
+---the user chooses.
+---@param first integer counted from 1
+---@param last integer inclusive
+function M.undo_here(first, last)
+  local text = vim.api.nvim_buf_get_lines(0, last - 1, last, false)[1] or ''
+  vim.lsp.buf.code_action({
+    apply = true,
+    context = { diagnostics = {}, triggerKind = 1 },
+    range = { start = { first, 0 }, ['end'] = { last, #text } },
+    filter = function(action)
+      local command = action.command
+      return type(command) == 'table' and command.command == 'claudecluster.hunk.undo'
+    end,
+  })
+end
+
+---Asks why, then goes on with the answer. Nothing happens where the user gives up.
+---@param prompt string
+---@param done fun(reason?: string)
+function M.ask_why(prompt, done)
+  vim.ui.input({ prompt = prompt .. ' ' }, function(input)
+    if input then
+      input = vim.trim(input)
+      done(input ~= '' and input or nil)
+    end
+  end)
+end
+
+---Moves to the next pending hunk of the buffer, or the one before, around its end.
+---@param direction 1|-1
+function M.jump(direction)
+  with_hunks(function(hunks)
+    if #hunks == 0 then
+      client.notify('nothing is pending in this file; see :ClaudeCluster changes')
+      return
+    end
+    local count, here = vim.api.nvim_buf_line_count(0), vim.fn.line('.')
+    local lines = vim.tbl_map(function(hunk)
+      return math.min(hunk.startLine + 1, count)
+    end, hunks)
+    table.sort(lines, function(a, b)
+      return (a - b) * direction < 0
+    end)
+    local target = lines[1]
+    for _, line in ipairs(lines) do
+      if (line - here) * direction > 0 then
+        target = line
+        break
+      end
+    end
+    vim.cmd("normal! m'")
+    vim.api.nvim_win_set_cursor(0, { target, 0 })
+  end)
+end
+
+---Shows a hunk in a window that floats, in the buffer where it is pending.
+---@param id? string default: those at the cursor
+function M.diff(id)
+  local show = require('claudecluster.diff').show
+  if id then
+    with_hunks(function(hunks)
+      for _, hunk in ipairs(hunks) do
+        if hunk.id == id then
+          return show({ hunk })
+        end
+      end
+      client.notify(('%s is not pending in this file any more'):format(id))
+    end)
+    return
+  end
+  local line = vim.fn.line('.')
+  with_hunks_on(line, line, 'change is pending', function()
+    return true
+  end, show)
 end
 
 ---Lists the goals in a message.

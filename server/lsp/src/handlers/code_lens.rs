@@ -1,7 +1,7 @@
 //! `textDocument/codeLens`: what can be done with each pending hunk, above it.
 
 use claudecluster_protocol::{api::Resolution, change::HunkView, editor::command};
-use lsp_types::{CodeLens, CodeLensParams, Command};
+use lsp_types::{CodeLens, CodeLensParams, Command, Position, Range};
 use serde_json::json;
 
 use crate::{hunks, session::Session};
@@ -14,17 +14,21 @@ pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<Co
     let repairable = hunks::repairable(session, &hunks).await;
     let mut lenses = Vec::new();
     for hunk in &hunks {
-        let mut range = hunks::range(&document, hunk, session.encoding());
-        range.end = range.start;
+        let line = hunks::range(&document, hunk, session.encoding()).start.line;
         let commands = if hunks::is_conflict(hunk) {
             conflict(hunk, repairable.contains(&hunk.id))
         } else {
             clean(hunk)
         };
-        lenses.extend(commands.into_iter().map(|command| CodeLens {
-            range,
-            command: Some(command),
-            data: None,
+        // Each in a column of its own: Neovim orders those of a line by their columns, and not at all
+        // where these are equal. The others look at the line only.
+        lenses.extend((0..).zip(commands).map(|(character, command)| {
+            let at = Position { line, character };
+            CodeLens {
+                range: Range { start: at, end: at },
+                command: Some(command),
+                data: None,
+            }
         }));
     }
     lenses
@@ -40,7 +44,7 @@ fn clean(hunk: &HunkView) -> Vec<Command> {
     ]
 }
 
-/// `Conflict between you and Rename things | Mine | Theirs | Both | Repair`. The first shows both
+/// `Conflict between you and Rename things | Mine | Theirs | Both | Diff | Repair`. The first shows both
 /// sides: every lens has a command, or some clients show none of them.
 fn conflict(hunk: &HunkView, can_repair: bool) -> Vec<Command> {
     let one = |resolution, title: &str| resolve(hunk, &resolution, title.to_owned());

@@ -475,6 +475,15 @@ impl Backend for Recorder {
             proposals.cloned().collect::<Vec<_>>()
         });
         let mut report = DecisionReport::default();
+        let landed = self.with(|state| {
+            let named = |one: &&Landing| decision.hunk_id.as_ref() == Some(&one.id);
+            state.landed.iter().find(named).cloned()
+        });
+        if let Some(landed) = landed.filter(|_| decision.verdict == Verdict::Undo) {
+            let without = |text: &str| Ok(text.replacen(&landed.text, "", 1));
+            self.edit(&landed.path, without).await?;
+            report.decided += 1;
+        }
         for proposal in wanted {
             if decision.verdict == Verdict::Accept && proposal.whole.is_some() {
                 std::fs::write(&proposal.path, &proposal.new).unwrap();
@@ -491,6 +500,18 @@ impl Backend for Recorder {
                 }
             }
             self.with(|state| state.proposals.retain(|p| p.id != proposal.id));
+            let reviewed = EventBody::Reviewed {
+                path: RelPath::new("any").unwrap(),
+                entry: 0,
+                verdict: decision.verdict,
+                hunks: vec![proposal.id.clone()],
+                base: None,
+                proposed: None,
+                landed: None,
+                reason: decision.reason.clone(),
+                of: None,
+            };
+            self.event(decision.goal_id.as_str(), reviewed).await;
         }
         Ok(report)
     }
