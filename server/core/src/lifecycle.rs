@@ -26,6 +26,8 @@ pub struct State {
     pub last_seq: EventSeq,
     /// How many attempts the provider lets run at once.
     pub fleet: Fleet,
+    /// How many moves all ledgers hold.
+    pub moves: u64,
 }
 
 /// The concurrency the provider has shown to allow, over all goals.
@@ -80,8 +82,6 @@ pub struct Goal {
     pub applied: bool,
     /// The proposal's files.
     pub files: Vec<FileEntry>,
-    /// How many moves their ledgers hold.
-    pub moves: u64,
     /// What the goal's gates said.
     pub gates: Vec<GateResult>,
 }
@@ -143,7 +143,7 @@ pub struct Pair {
 /// One verdict on hunks of one entry, carried out.
 #[derive(Clone, Debug)]
 pub struct Move {
-    /// Its place among all moves of the goal, counting from 0.
+    /// Its place among all moves of all goals, counting from 0.
     pub order: u64,
     /// What was decided.
     pub verdict: Verdict,
@@ -338,7 +338,6 @@ impl Goal {
             merged: false,
             applied: false,
             files: Vec::new(),
-            moves: 0,
             gates: Vec::new(),
         }
     }
@@ -427,7 +426,10 @@ impl State {
             self.fleet.observe(outcome, running, at);
         }
         if let Some(goal) = self.goals.get_mut(goal_id) {
-            Arc::make_mut(goal).apply(at, body);
+            Arc::make_mut(goal).apply(at, body, self.moves);
+        }
+        if matches!(body, EventBody::Reviewed { .. }) {
+            self.moves += 1;
         }
     }
 }
@@ -452,7 +454,8 @@ impl Fleet {
 }
 
 impl Goal {
-    fn apply(&mut self, at: Timestamp, body: &EventBody) {
+    /// `order` is that of the move, should it be one.
+    fn apply(&mut self, at: Timestamp, body: &EventBody, order: u64) {
         match body {
             EventBody::GoalSubmitted { .. } | EventBody::ApprovalRequested => {}
             EventBody::Applied { .. } => self.applied = true,
@@ -518,7 +521,7 @@ impl Goal {
                     }
                 }
             }
-            EventBody::Reviewed { .. } => self.apply_review(at, body),
+            EventBody::Reviewed { .. } => self.apply_review(at, body, order),
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {
                 if let Some(file) = self.entry_mut(path, *entry) {
@@ -625,7 +628,7 @@ impl Goal {
         }
     }
 
-    fn apply_review(&mut self, at: Timestamp, body: &EventBody) {
+    fn apply_review(&mut self, at: Timestamp, body: &EventBody, order: u64) {
         let EventBody::Reviewed {
             path,
             entry,
@@ -640,7 +643,6 @@ impl Goal {
         else {
             return;
         };
-        let order = self.moves;
         if let Some(file) = self.entry_mut(path, *entry) {
             let after = Pair {
                 base: base.clone(),
@@ -657,7 +659,6 @@ impl Goal {
                 of: *of,
                 at,
             });
-            self.moves += 1;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use claudecluster_protocol::change::HunkView;
 use lsp_types::{Diagnostic, DiagnosticSeverity, Uri};
 
-use crate::{hunks, session::Session};
+use crate::{hunks, session::Session, uri};
 
 /// Typing comes in bursts; what is shown follows when it pauses.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -50,7 +50,10 @@ pub(crate) async fn run(session: Arc<Session>) {
 pub(crate) async fn follow(session: Arc<Session>) {
     loop {
         for uri in session.settling.next(SETTLE).await.documents {
-            if let Some(path) = session.documents.get(&uri).and_then(|now| now.path) {
+            // Closing one settles its text, too: what was not saved is gone.
+            let open = session.documents.get(&uri);
+            let path = open.map_or_else(|| uri::to_path(&uri), |document| document.path);
+            if let Some(path) = path {
                 session.backend.settled(&path).await;
             }
         }

@@ -2,11 +2,9 @@
 //! the file open. A verdict counts when its text has been observed, not when somebody was told.
 
 mod carry;
+mod follow;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Move},
@@ -18,6 +16,8 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 use tokio::sync::oneshot;
+
+pub(crate) use self::follow::follow;
 
 use self::carry::Turn;
 use crate::{
@@ -168,11 +168,6 @@ fn with_it(entry: &FileEntry, decision: &Decision) -> Decision {
         path: Some(entry.file.path.clone()),
         ..decision.clone()
     }
-}
-
-/// Lets the ledger follow what an editor has undone, or done again, by itself.
-pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
-    let _ = (shared, path);
 }
 
 /// Sends an input to the dispatcher and waits until it is durable.

@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// A move with what is needed to take it back.
-pub(super) struct Past<'a> {
-    pub(super) entry: &'a FileEntry,
-    pub(super) index: usize,
+pub(crate) struct Past<'a> {
+    pub(crate) entry: &'a FileEntry,
+    pub(crate) index: usize,
     before: Versions,
     after: Versions,
     /// The hunks there were when it was made.
@@ -34,14 +34,14 @@ pub(super) struct Past<'a> {
 }
 
 /// A file on which moves are taken back one after the other, with the pairs of its entries.
-pub(super) struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     shared: &'a Shared,
     current: Option<Content>,
     pairs: BTreeMap<u32, Versions>,
 }
 
 /// What takes hunks of a move back, or makes them again.
-pub(super) struct Step {
+pub(crate) struct Step {
     /// Hunk by hunk, and which hunk has which key in it; `None` where all goes as a whole.
     lines: Option<(Made, BTreeMap<HunkId, HunkKey>)>,
     /// The file and the pair as they are if nothing has happened since, and what they become.
@@ -52,7 +52,7 @@ pub(super) struct Step {
 }
 
 impl<'a> Past<'a> {
-    pub(super) fn of(
+    pub(crate) fn of(
         shared: &Shared,
         goal: &Goal,
         entry: &'a FileEntry,
@@ -86,17 +86,17 @@ impl<'a> Past<'a> {
         })
     }
 
-    pub(super) fn made(&self) -> &'a Move {
+    pub(crate) fn made(&self) -> &'a Move {
         &self.entry.moves[self.index]
     }
 
     /// Whether it is taken back with all its hunks or not at all.
-    pub(super) fn is_one(&self) -> bool {
+    pub(crate) fn is_one(&self) -> bool {
         self.made().verdict == Verdict::Resolve
     }
 
     /// Whether a task has a part in a hunk.
-    pub(super) fn is_by(&self, hunk: &HunkId, task: &TaskId) -> bool {
+    pub(crate) fn is_by(&self, hunk: &HunkId, task: &TaskId) -> bool {
         match self.hunks.iter().find(|pending| pending.view.id == *hunk) {
             Some(pending) => pending.view.provenance.iter().any(|by| by.task == *task),
             None => {
@@ -107,7 +107,7 @@ impl<'a> Past<'a> {
     }
 
     /// What takes hunks of it back: `standing` are those that stand.
-    pub(super) fn undo(&self, standing: &[HunkId]) -> Step {
+    pub(crate) fn undo(&self, standing: &[HunkId]) -> Step {
         let lines = self.lines(standing);
         Step {
             lines: lines.map(|(made, keys)| (made.inverse(), keys)),
@@ -118,7 +118,7 @@ impl<'a> Past<'a> {
     }
 
     /// What makes hunks again that `undo` took back, which is a later move of the same entry.
-    pub(super) fn redo(
+    pub(crate) fn redo(
         &self,
         shared: &Shared,
         goal: &Goal,
@@ -150,7 +150,7 @@ impl<'a> Past<'a> {
     }
 
     /// What it made of the texts, for some of its hunks, if that is known by lines.
-    pub(super) fn lines(&self, hunks: &[HunkId]) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
+    pub(crate) fn lines(&self, hunks: &[HunkId]) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
         let texts = texts(&self.before)?;
         let mut keys = BTreeMap::new();
         for id in hunks {
@@ -176,6 +176,29 @@ impl<'a> Past<'a> {
         Some((made, keys))
     }
 
+    /// The hunks it put into a file that are not there: the text has what stood in their place.
+    pub(crate) fn absent(&self, standing: &[HunkId], current: &Content) -> Vec<HunkId> {
+        let lines = self.lines(standing);
+        let (Some((made, keys)), Some(current)) = (lines, as_text(current)) else {
+            return Vec::new();
+        };
+        let now = Texts {
+            base: made.base.to(),
+            current,
+            proposed: made.proposed.to(),
+        };
+        let back = made.inverse().carry(now, &keys_of(&keys, standing));
+        let absent = |key: &HunkKey| {
+            made.current.touches(*key)
+                && !back.left.contains(key)
+                && !back.made.current.touches(*key)
+        };
+        let hunks = standing
+            .iter()
+            .filter(|id| keys.get(*id).is_some_and(absent));
+        hunks.cloned().collect()
+    }
+
     fn resolved(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
         let base = self.after.base.as_ref().and_then(as_text)?;
         let text = review::resolution(before, key, base)?;
@@ -195,7 +218,7 @@ impl<'a> Past<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(shared: &'a Shared, current: Option<Content>) -> Self {
+    pub(crate) fn new(shared: &'a Shared, current: Option<Content>) -> Self {
         Self {
             shared,
             current,
@@ -203,9 +226,14 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Puts another text there.
+    pub(crate) fn put(&mut self, current: Option<Content>) {
+        self.current = current;
+    }
+
     /// Carries a step out for some hunks of an entry. Gives the change, if any hunk moves, and how many
     /// were left because something else stands there now.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         entry: &FileEntry,
         step: &Step,
@@ -249,6 +277,15 @@ impl<'a> Desk<'a> {
 }
 
 impl Step {
+    /// The file as the step expects it if nothing has happened since.
+    pub(crate) fn start(&self) -> Option<Content> {
+        let mut start = self.from.current.clone();
+        if let Some((made, _)) = &self.lines {
+            set_text(&mut start, made.current.from().to_owned());
+        }
+        start
+    }
+
     /// The hunks that can go or come, each for itself.
     fn by_lines(
         &self,

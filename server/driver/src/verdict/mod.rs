@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use self::{
+    back::{Desk, Past},
     resolve::{resolve, unsaid},
     undo::{redo, undo},
 };

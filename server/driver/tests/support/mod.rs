@@ -30,7 +30,10 @@ pub(crate) struct Fixture {
     pub(crate) workspace: TempDir,
     pub(crate) home: TempDir,
     pub(crate) store: Store,
+    /// Of the last goal.
     pub(crate) files: Vec<ProposedFile>,
+    /// Of the goals before it.
+    earlier: Vec<Vec<ProposedFile>>,
 }
 
 pub(crate) const GOAL: &str = "g1";
@@ -42,6 +45,7 @@ impl Fixture {
             home: tempfile::tempdir().unwrap(),
             store: Store::in_memory(),
             files: Vec::new(),
+            earlier: Vec::new(),
         }
     }
 
@@ -101,32 +105,39 @@ impl Fixture {
         self
     }
 
+    /// What is proposed from here on is another goal's.
+    pub(crate) fn another_goal(mut self) -> Self {
+        self.earlier.push(std::mem::take(&mut self.files));
+        self
+    }
+
     /// Starts a driver on the journal.
     pub(crate) async fn start(&self) -> Driver {
         if self.store.last_seq() == EventSeq(0) {
             let spec = serde_json::json!({"workspace": self.root(), "prompt": "change it"});
             let spec: GoalSpec = serde_json::from_value(spec).unwrap();
-            let bodies = [
-                EventBody::GoalSubmitted {
-                    spec: Box::new(spec),
-                },
-                EventBody::Proposed {
-                    files: self.files.clone(),
-                },
-                EventBody::GoalChanged {
-                    state: GoalState::Proposed,
-                    error: None,
-                },
-            ];
-            let event = |body| NewEvent {
-                at: Timestamp(1),
-                goal: GoalId::new(GOAL),
-                body,
-            };
-            self.store
-                .append(bodies.into_iter().map(event).collect())
-                .await
-                .unwrap();
+            let mut events = Vec::new();
+            for (at, files) in self.earlier.iter().chain([&self.files]).enumerate() {
+                let bodies = [
+                    EventBody::GoalSubmitted {
+                        spec: Box::new(spec.clone()),
+                    },
+                    EventBody::Proposed {
+                        files: files.clone(),
+                    },
+                    EventBody::GoalChanged {
+                        state: GoalState::Proposed,
+                        error: None,
+                    },
+                ];
+                let goal = GoalId::new(format!("g{}", at + 1));
+                events.extend(bodies.into_iter().map(|body| NewEvent {
+                    at: Timestamp(1),
+                    goal: goal.clone(),
+                    body,
+                }));
+            }
+            self.store.append(events).await.unwrap();
         }
         let config = DriverConfig {
             home: self.home.path().to_owned(),

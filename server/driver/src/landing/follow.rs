@@ -1,0 +1,301 @@
+//! What an editor undoes, or does again, by itself. Nobody tells the daemon; it is seen when the text
+//! becomes, to the byte, what it was before a landing, or after it.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal, Move},
+    step::Input,
+};
+use claudecluster_protocol::{
+    BlobId, ErrorBody, EventBody, GoalId, HunkId, RelPath,
+    event::{Landed, Verdict},
+};
+use claudecluster_worker::changes::Content;
+
+use super::ask;
+use crate::{
+    shared::Shared,
+    snapshot,
+    verdict::{Desk, Past},
+    work::blocking,
+};
+
+/// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and a
+/// hash of the text where something has.
+pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
+    let state = shared.state();
+    let landed = |goal: &&Arc<Goal>| {
+        let path = relative(goal, path);
+        path.is_some_and(|path| history_of(goal, path).next().is_some())
+    };
+    let goals = state.goals.values().filter(landed);
+    let mut roots: Vec<PathBuf> = goals
+        .map(|goal| goal.spec.workspace.clone().into())
+        .collect();
+    roots.sort();
+    roots.dedup();
+    for root in roots {
+        if let Err(error) = follow_in(shared, &root, path).await {
+            tracing::warn!(path = %path.display(), %error, "the ledger does not follow the editor");
+        }
+    }
+}
+
+async fn follow_in(shared: &Arc<Shared>, root: &Path, path: &Path) -> Result<(), ErrorBody> {
+    let landing = shared.landing(root);
+    let _one_at_a_time = landing.lock().await;
+    let (owned, root, path) = (shared.clone(), root.to_owned(), path.to_owned());
+    let facts = blocking("following an editor", move || facts(&owned, &root, &path)).await?;
+    for (goal, facts) in facts {
+        ask(shared, Input::Reviewed { goal, facts }).await?;
+    }
+    Ok(())
+}
+
+/// A move that changed a file.
+struct Moved<'a> {
+    goal: &'a Goal,
+    entry: &'a FileEntry,
+    index: usize,
+    landed: &'a Landed,
+}
+
+/// Hunks of a move that are to be taken back or made again in the ledger, for the text is so already.
+struct Seen<'a> {
+    goal: &'a Goal,
+    entry: &'a FileEntry,
+    /// The landing.
+    index: usize,
+    /// The undo that is taken back, for a redo.
+    undo: Option<usize>,
+    hunks: Vec<HunkId>,
+    landed: Landed,
+    reason: &'static str,
+}
+
+impl<'a> Moved<'a> {
+    fn made(&self) -> &'a Move {
+        &self.entry.moves[self.index]
+    }
+}
+
+fn relative(goal: &Goal, path: &Path) -> Option<RelPath> {
+    let path = path.strip_prefix(&goal.spec.workspace).ok()?;
+    RelPath::from_path(path).ok()
+}
+
+/// The moves of a goal that changed a file's content, in no order.
+fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
+    let entries = goal.files.iter().filter(move |file| file.file.path == path);
+    entries.flat_map(move |entry| {
+        let moves = entry.moves.iter().enumerate();
+        moves.filter_map(move |(index, made)| {
+            let landed = made.landed.as_ref()?;
+            (landed.before != landed.after).then_some(Moved {
+                goal,
+                entry,
+                index,
+                landed,
+            })
+        })
+    })
+}
+
+/// What has to be journaled for the ledger to say what the text says.
+fn facts(
+    shared: &Shared,
+    root: &Path,
+    path: &Path,
+) -> Result<Vec<(GoalId, Vec<EventBody>)>, ErrorBody> {
+    let state = shared.state();
+    let goals = state.goals.values();
+    let mut history: Vec<Moved<'_>> = goals
+        .filter(|goal| Path::new(&goal.spec.workspace) == root)
+        .filter_map(|goal| Some((goal, relative(goal, path)?)))
+        .flat_map(|(goal, path)| history_of(goal, path))
+        .collect();
+    history.sort_by_key(|moved| moved.made().order);
+    let Some(relative) = history.first().map(|moved| &moved.entry.file.path) else {
+        return Ok(Vec::new());
+    };
+    let current = shared.current(root, relative)?;
+    let now = current.as_ref().map(blob_id);
+    let mut seen = seen(&history, now.as_ref());
+    if seen.is_empty() && shared.document(path).is_none() {
+        seen = gone(shared, &history, current.as_ref())?;
+    }
+    let mut facts: Vec<(GoalId, Vec<EventBody>)> = Vec::new();
+    let mut desks: HashMap<&GoalId, Desk<'_>> = HashMap::new();
+    for one in &seen {
+        let id = &one.goal.id;
+        let desk = desks.entry(id).or_insert_with(|| Desk::new(shared, None));
+        let Some(fact) = fact(shared, desk, one)? else {
+            continue;
+        };
+        match facts.iter_mut().find(|(goal, _)| goal == id) {
+            Some((_, known)) => known.push(fact),
+            None => facts.push((id.clone(), vec![fact])),
+        }
+    }
+    Ok(facts)
+}
+
+/// The moves after which, taken back, the file is what it is now, the latest first.
+fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
+    let is_now = |blob: &Option<BlobId>| blob.as_ref() == now;
+    if history.last().is_none_or(|last| is_now(&last.landed.after)) {
+        return Vec::new();
+    }
+    // Done again: the undos made last have not happened.
+    let mut run = Vec::new();
+    for moved in history.iter().rev() {
+        let hunks = moved.entry.undone_by(moved.index);
+        let of = moved.entry.takes_back(moved.index);
+        let (Verdict::Undo, Some(of), false) = (moved.made().verdict, of, hunks.is_empty()) else {
+            break;
+        };
+        run.push(Seen {
+            goal: moved.goal,
+            entry: moved.entry,
+            index: of,
+            undo: Some(moved.index),
+            hunks,
+            landed: turned(moved.landed),
+            reason: "done again in the editor",
+        });
+        if is_now(&moved.landed.before) {
+            return run;
+        }
+    }
+    // Undone: the landings made last have not happened.
+    let mut run: Vec<Seen<'_>> = Vec::new();
+    for moved in history.iter().rev() {
+        let made = moved.made();
+        let of = moved.entry.takes_back(moved.index);
+        let index = match made.verdict {
+            Verdict::Redo => of.and_then(|undo| moved.entry.takes_back(undo)),
+            _ => made.is_landing().then_some(moved.index),
+        };
+        let Some(index) = index else {
+            continue;
+        };
+        let same = |one: &&Seen<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
+        let known: Vec<&HunkId> = run.iter().filter(same).flat_map(|one| &one.hunks).collect();
+        let standing = moved.entry.moves[index].standing();
+        let hunks = standing.filter(|id| made.hunks.contains(id) && !known.contains(id));
+        let hunks: Vec<HunkId> = hunks.cloned().collect();
+        let mut landed = turned(moved.landed);
+        if let Some(rest) = run.iter().rfind(same) {
+            // Some of its hunks were done again by themselves: the others stood without them.
+            landed.before.clone_from(&rest.landed.after);
+        }
+        if !hunks.is_empty() {
+            run.push(Seen {
+                goal: moved.goal,
+                entry: moved.entry,
+                index,
+                undo: None,
+                hunks,
+                landed,
+                reason: "undone in the editor",
+            });
+        }
+        if is_now(&moved.landed.before) {
+            return run;
+        }
+    }
+    Vec::new()
+}
+
+/// The hunks that are not in a file which no editor has open any more: they were landed in a buffer
+/// that was closed without being saved, or taken out by hand.
+fn gone<'a>(
+    shared: &Shared,
+    history: &[Moved<'a>],
+    current: Option<&Content>,
+) -> Result<Vec<Seen<'a>>, ErrorBody> {
+    let mut found = Vec::new();
+    for moved in history.iter().rev() {
+        let made = moved.made();
+        let standing: Vec<HunkId> = made.standing().cloned().collect();
+        let (true, false, Some(current)) = (made.is_landing(), standing.is_empty(), current) else {
+            continue;
+        };
+        let past = Past::of(shared, moved.goal, moved.entry, moved.index)?;
+        let hunks = past.absent(&standing, current);
+        if !hunks.is_empty() {
+            found.push(Seen {
+                goal: moved.goal,
+                entry: moved.entry,
+                index: moved.index,
+                undo: None,
+                hunks,
+                landed: Landed {
+                    after: Some(snapshot::version(&shared.store, current)?.blob),
+                    mode_after: current.mode,
+                    ..turned(moved.landed)
+                },
+                reason: "no longer in the file when its editor closed it",
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The name the content has in the store.
+fn blob_id(content: &Content) -> BlobId {
+    BlobId::new(blake3::hash(&content.bytes).to_hex().as_str())
+}
+
+fn turned(landed: &Landed) -> Landed {
+    Landed {
+        before: landed.after.clone(),
+        after: landed.before.clone(),
+        mode_before: landed.mode_after,
+        mode_after: landed.mode_before,
+    }
+}
+
+/// The fact, as far as the pair still has the hunks.
+fn fact(
+    shared: &Shared,
+    desk: &mut Desk<'_>,
+    seen: &Seen<'_>,
+) -> Result<Option<EventBody>, ErrorBody> {
+    let past = Past::of(shared, seen.goal, seen.entry, seen.index)?;
+    let standing: Vec<HunkId> = past.made().standing().cloned().collect();
+    let (step, verdict, of) = match seen.undo {
+        Some(undo) => {
+            let step = past.redo(shared, seen.goal, undo, &seen.hunks)?;
+            (step, Verdict::Redo, undo)
+        }
+        None => (past.undo(&standing), Verdict::Undo, seen.index),
+    };
+    // The text is what it is; only the pair has to follow.
+    desk.put(step.start());
+    let (change, _) = desk.take(seen.entry, &step, &seen.hunks, verdict, of)?;
+    let Some(change) = change else {
+        return Ok(None);
+    };
+    let version = |content: &Option<Content>| {
+        let content = content.as_ref();
+        let version = content.map(|content| snapshot::version(&shared.store, content));
+        version.transpose()
+    };
+    Ok(Some(EventBody::Reviewed {
+        path: seen.entry.file.path.clone(),
+        entry: seen.entry.file.entry,
+        verdict,
+        hunks: change.hunks,
+        base: version(&change.base)?,
+        proposed: version(&change.proposed)?,
+        landed: Some(seen.landed.clone()),
+        reason: Some(seen.reason.to_owned()),
+        of: change.of,
+    }))
+}
