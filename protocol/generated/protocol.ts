@@ -476,7 +476,7 @@ path: RelPath,
  */
 fate: HunkFate,
 /**
- * The tasks that made the file's change.
+ * The tasks that made it.
  */
 tasks: Array<TaskId>,
 /**

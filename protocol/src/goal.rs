@@ -388,7 +388,7 @@ pub struct DecidedHunk {
     pub path: RelPath,
     /// What became of it.
     pub fate: HunkFate,
-    /// The tasks that made the file's change.
+    /// The tasks that made it.
     pub tasks: Vec<TaskId>,
     /// When it was decided.
     pub at: Timestamp,

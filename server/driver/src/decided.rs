@@ -1,16 +1,28 @@
 //! What has been decided about the hunks of a proposal, read off the ledger.
 
-use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
+use std::collections::BTreeMap;
+
+use claudecluster_core::lifecycle::{FileEntry, Goal, Move, Pair};
 use claudecluster_protocol::{
-    HunkId, TaskId, Timestamp,
+    ErrorBody, HunkId, TaskId, Timestamp,
+    change::Provenance,
     event::Verdict,
     goal::{DecidedHunk, HunkFate},
 };
 use indexmap::IndexMap;
 
-/// The decided hunks of a goal, in the order of files, oldest first.
-pub(crate) fn of(goal: &Goal) -> Vec<DecidedHunk> {
-    goal.files.iter().flat_map(of_entry).collect()
+use crate::{
+    pending::{self, Versions},
+    shared::Shared,
+};
+
+/// The decided hunks of a goal, in the order of files, oldest first. Reads the versions of files that
+/// several tasks have changed.
+pub(crate) fn of(shared: &Shared, goal: &Goal) -> Vec<DecidedHunk> {
+    let entries = goal.files.iter();
+    entries
+        .flat_map(|entry| of_entry(shared, goal, entry))
+        .collect()
 }
 
 /// How many hunks of an entry have landed once and are taken back.
@@ -21,22 +33,55 @@ pub(crate) fn undone(entry: &FileEntry) -> u32 {
     u32::try_from(undone.count()).unwrap_or(u32::MAX)
 }
 
-fn of_entry(entry: &FileEntry) -> impl Iterator<Item = DecidedHunk> {
-    let mut tasks: Vec<TaskId> = Vec::new();
-    for version in &entry.file.versions {
-        if !tasks.contains(&version.by.task) {
-            tasks.push(version.by.task.clone());
+fn of_entry(shared: &Shared, goal: &Goal, entry: &FileEntry) -> Vec<DecidedHunk> {
+    let fates = fates(entry);
+    let all = distinct(entry.file.versions.iter().map(|version| &version.by));
+    let mut makers = BTreeMap::new();
+    if all.len() > 1 && !fates.is_empty() {
+        for made in &entry.moves {
+            // What cannot be read any more only makes the answer less exact.
+            makers.extend(makers_at(shared, goal, entry, &made.before).unwrap_or_default());
         }
     }
-    fates(entry)
+    fates
         .into_iter()
-        .map(move |(id, (fate, at))| DecidedHunk {
+        .map(|(id, (fate, at))| DecidedHunk {
             id: id.clone(),
             path: entry.file.path.clone(),
             fate,
-            tasks: tasks.clone(),
+            tasks: makers.get(id).unwrap_or(&all).clone(),
             at,
         })
+        .collect()
+}
+
+/// The tasks of each hunk there was when the pair was this one.
+fn makers_at(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+    pair: &Pair,
+) -> Result<BTreeMap<HunkId, Vec<TaskId>>, ErrorBody> {
+    let mut then = entry.clone();
+    then.file.base.clone_from(&pair.base);
+    then.file.proposed.clone_from(&pair.proposed);
+    let mut versions = Versions::of(shared, &then, None)?;
+    versions.current.clone_from(&versions.base);
+    let hunks = pending::hunks(shared, goal, &then, &versions)?;
+    let makers = hunks
+        .into_iter()
+        .map(|hunk| (hunk.view.id, distinct(hunk.view.provenance.iter())));
+    Ok(makers.collect())
+}
+
+fn distinct<'a>(by: impl Iterator<Item = &'a Provenance>) -> Vec<TaskId> {
+    let mut tasks: Vec<TaskId> = Vec::new();
+    for by in by {
+        if !tasks.contains(&by.task) {
+            tasks.push(by.task.clone());
+        }
+    }
+    tasks
 }
 
 /// The last word on each hunk. A hunk may have several moves: landed, undone, landed again.
@@ -102,19 +147,17 @@ mod tests {
         for (second, event) in events.into_iter().map(read).enumerate() {
             state.apply(&goal, Timestamp(second as u64), &event);
         }
-        let goal = state.goal(&goal).unwrap();
-        assert_eq!(
-            undone(&goal.files[0]) as usize,
-            of(goal)
-                .iter()
-                .filter(|hunk| hunk.fate == HunkFate::Undone)
-                .count()
-        );
-        of(goal)
+        let entry = &state.goal(&goal).unwrap().files[0];
+        let found: Vec<_> = fates(entry)
             .into_iter()
-            .inspect(|hunk| assert_eq!(hunk.tasks, [TaskId::new("t")]))
-            .map(|hunk| (hunk.id.to_string(), hunk.fate))
-            .collect()
+            .map(|(id, (fate, _))| (id.to_string(), fate))
+            .collect();
+        let is_undone = |(_, fate): &&(String, HunkFate)| *fate == HunkFate::Undone;
+        assert_eq!(
+            undone(entry) as usize,
+            found.iter().filter(is_undone).count()
+        );
+        found
     }
 
     #[test]

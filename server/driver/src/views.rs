@@ -81,7 +81,7 @@ pub(crate) fn goal(shared: &Shared, goal: &Goal) -> GoalView {
             .map(|task| self::task(goal, task))
             .collect(),
         gates: goal.gates.clone(),
-        decided: decided::of(goal),
+        decided: decided::of(shared, goal),
     }
 }
 

@@ -87,6 +87,7 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
     let (state, style) = match hunk.status {
         HunkStatus::Conflict => ("conflict", YELLOW),
         HunkStatus::Clean if undone => ("undone", CYAN),
+        HunkStatus::Clean if holds(hunk) => ("held", YELLOW),
         HunkStatus::Clean => ("pending", CYAN),
     };
     let mut line = row(hunk.id.as_str(), state, style, &place(hunk));

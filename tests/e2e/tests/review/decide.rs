@@ -79,6 +79,15 @@ fn a_hunk_a_file_and_a_task_are_accepted_by_name() {
         counts(&world, &goal),
         json!({"pending": 0, "landed": 5, "rejected": 0, "conflicts": 0, "undone": 0})
     );
+    // What has landed is listed with those who made it, also where several made one file.
+    let decided = world.goal(&goal)["decided"].clone();
+    let made_by = |id: &str| {
+        let hunks = decided.as_array().unwrap().iter();
+        let found: Vec<_> = hunks.filter(|hunk| hunk["id"] == id).collect();
+        (found[0]["fate"].clone(), found[0]["tasks"].clone())
+    };
+    assert_eq!(made_by(&two), ("landed".into(), json!(["left"])));
+    assert_eq!(made_by(&other), ("landed".into(), json!(["right"])));
 }
 
 #[test]
