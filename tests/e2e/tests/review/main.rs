@@ -6,6 +6,7 @@
 mod decide;
 mod editors;
 mod repository;
+mod resolve;
 mod resources;
 mod undo;
 
