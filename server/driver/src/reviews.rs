@@ -269,6 +269,24 @@ impl Reviewed {
     }
 }
 
+/// The key of each hunk, and who made it.
+pub(crate) type Makers = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+
+/// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
+/// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
+pub(crate) fn hunks_of_pair(
+    shared: &Shared,
+    goal: &Goal,
+    entry: &FileEntry,
+) -> Result<Option<Makers>, ErrorBody> {
+    let reviewed = Reviewed::new(shared, goal, entry)?;
+    let known = reviewed.map(|reviewed| reviewed.known.into_iter());
+    Ok(known.map(|known| {
+        let hunks = known.map(|(key, known)| (known.id, (key, known.provenance)));
+        hunks.collect()
+    }))
+}
+
 /// Each task's own two texts.
 fn contributions(shared: &Shared, entry: &FileEntry) -> Result<Vec<(String, String)>, ErrorBody> {
     let text = |version: Option<&FileVersion>| {

@@ -11,15 +11,16 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, TaskId,
-    change::FileVersion,
+    change::{FileVersion, Provenance},
     event::{Landed, Verdict},
 };
 use claudecluster_worker::changes::Content;
 
 use super::{Change, set_text};
 use crate::{
-    pending::{self, Part, Pending, Versions},
+    pending::{self, Part, Versions},
     proposal::as_text,
+    reviews::{Makers, hunks_of_pair},
     shared::Shared,
 };
 
@@ -29,8 +30,12 @@ pub(crate) struct Past<'a> {
     pub(crate) index: usize,
     before: Versions,
     after: Versions,
-    /// The hunks there were when it was made.
-    hunks: Vec<Pending>,
+    /// The hunks of lines there were when it was made, and who made them.
+    hunks: Makers,
+    /// The hunk that is the file's mode.
+    mode: HunkId,
+    /// Who has a part in the file.
+    all: Vec<Provenance>,
 }
 
 /// A file on which moves are taken back one after the other, with the pairs of its entries.
@@ -78,7 +83,9 @@ impl<'a> Past<'a> {
         then.file.base.clone_from(&made.before.base);
         then.file.proposed.clone_from(&made.before.proposed);
         Ok(Self {
-            hunks: pending::hunks(shared, goal, &then, &before)?,
+            hunks: hunks_of_pair(shared, goal, &then)?.unwrap_or_default(),
+            mode: pending::id(goal, entry, Part::Mode),
+            all: pending::all(goal, entry),
             entry,
             index,
             before,
@@ -95,15 +102,14 @@ impl<'a> Past<'a> {
         self.made().verdict == Verdict::Resolve
     }
 
+    /// Who made a hunk.
+    pub(crate) fn makers(&self, hunk: &HunkId) -> &[Provenance] {
+        self.hunks.get(hunk).map_or(&self.all, |(_, makers)| makers)
+    }
+
     /// Whether a task has a part in a hunk.
     pub(crate) fn is_by(&self, hunk: &HunkId, task: &TaskId) -> bool {
-        match self.hunks.iter().find(|pending| pending.view.id == *hunk) {
-            Some(pending) => pending.view.provenance.iter().any(|by| by.task == *task),
-            None => {
-                let mut versions = self.entry.file.versions.iter();
-                versions.any(|version| version.by.task == *task)
-            }
-        }
+        self.makers(hunk).iter().any(|by| by.task == *task)
     }
 
     /// What takes hunks of it back: `standing` are those that stand.
@@ -154,13 +160,8 @@ impl<'a> Past<'a> {
         let texts = texts(&self.before)?;
         let mut keys = BTreeMap::new();
         for id in hunks {
-            let pending = self.hunks.iter().find(|pending| pending.view.id == *id)?;
-            match pending.part {
-                Part::Lines(key) => {
-                    keys.insert(id.clone(), key);
-                }
-                Part::Mode => {}
-                Part::Whole => return None,
+            if *id != self.mode {
+                keys.insert(id.clone(), self.hunks.get(id)?.0);
             }
         }
         let list: Vec<HunkKey> = keys.values().copied().collect();
