@@ -1,12 +1,77 @@
 //! Where lines come from: which goal, task and attempt wrote them, and why.
 
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use claudecluster_protocol::change::{HunkStatus, Origin, OriginState};
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    review::{HunkKey, Rewrite, still_there},
+};
+use claudecluster_protocol::{
+    ErrorBody, GoalId, HunkId, RelPath, Timestamp,
+    change::{HunkStatus, HunkView, Origin, OriginState, Provenance},
+};
 
-use crate::{shared::Shared, views};
+use crate::{shared::Shared, verdict::Past, views};
 
-/// The origins of a text's lines, in the order of their lines.
+/// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// What landings wrote, kept from one look to the next: an editor asks wherever the cursor goes.
+#[derive(Default)]
+pub(crate) struct Landings {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_move: HashMap<Place, Arc<Landing>>,
+    bytes: usize,
+}
+
+/// Which move of which entry.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    goal: GoalId,
+    path: RelPath,
+    entry: u32,
+    index: usize,
+}
+
+/// What one landing wrote.
+struct Landing {
+    /// The hunks that stand; with another one undone it is another.
+    standing: Vec<HunkId>,
+    written: Rewrite,
+    hunks: Vec<Hunk>,
+    /// Where it stood in the text that was looked at last.
+    found: Mutex<Option<(blake3::Hash, Lines)>>,
+}
+
+/// Lines of a text, with the place of their hunk among those of the landing.
+type Lines = Arc<[(usize, Range<u32>)]>;
+
+struct Hunk {
+    key: HunkKey,
+    id: HunkId,
+    makers: Vec<Provenance>,
+}
+
+/// Lines of a text that a landing wrote.
+struct Written {
+    goal: Arc<Goal>,
+    hunk: HunkId,
+    makers: Vec<Provenance>,
+    lines: Range<u32>,
+    at: Timestamp,
+}
+
+/// The origins of a text's lines, in the order of their lines: what is pending there, and what has
+/// landed and still stands.
 pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
     let mut found: Vec<Origin> = Vec::new();
     for hunk in views::hunks_in(shared, path, current) {
@@ -27,5 +92,164 @@ pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
             landed_at: None,
         });
     }
+    found.extend(
+        written(shared, path, current)
+            .into_iter()
+            .map(|landed| Origin {
+                goal_id: landed.goal.id.clone(),
+                prompt: landed.goal.spec.prompt.clone(),
+                hunk_id: landed.hunk,
+                state: OriginState::Landed,
+                start_line: landed.lines.start,
+                end_line: landed.lines.end,
+                provenance: landed.makers,
+                landed_at: Some(landed.at),
+            }),
+    );
+    found.sort_by_key(|origin| (origin.start_line, origin.end_line));
     found
+}
+
+/// Says of each conflict who wrote what is there now, as far as goals did.
+pub(crate) fn name_mine(shared: &Shared, path: &Path, current: &str, hunks: &mut [HunkView]) {
+    if hunks.iter().all(|hunk| hunk.conflict.is_none()) {
+        return;
+    }
+    let written = written(shared, path, current);
+    for hunk in hunks {
+        let Some(conflict) = &mut hunk.conflict else {
+            continue;
+        };
+        for landed in &written {
+            let lines = &landed.lines;
+            if lines.start >= hunk.end_line || hunk.start_line >= lines.end {
+                continue;
+            }
+            for by in &landed.makers {
+                if !conflict.mine_by.contains(by) {
+                    conflict.mine_by.push(by.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The lines of a text that landings of any goal wrote, where they still stand.
+fn written(shared: &Shared, path: &Path, current: &str) -> Vec<Written> {
+    let state = shared.state();
+    let mut found = Vec::new();
+    let mut hash = None;
+    for goal in state.goals.values() {
+        let relative = path.strip_prefix(&goal.spec.workspace).ok();
+        let Some(relative) = relative.and_then(|path| RelPath::from_path(path).ok()) else {
+            continue;
+        };
+        for entry in goal.files.iter().filter(|file| file.file.path == relative) {
+            for (index, made) in entry.moves.iter().enumerate() {
+                if !made.is_landing() || made.standing().next().is_none() {
+                    continue;
+                }
+                let landing = match shared.landings.get(shared, goal, entry, index) {
+                    Ok(Some(landing)) => landing,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        tracing::warn!(path = %relative, %error, "origins are not shown");
+                        continue;
+                    }
+                };
+                let hash = *hash.get_or_insert_with(|| blake3::hash(current.as_bytes()));
+                for (hunk, lines) in landing.found(current, hash).iter() {
+                    let hunk = &landing.hunks[*hunk];
+                    found.push(Written {
+                        goal: goal.clone(),
+                        hunk: hunk.id.clone(),
+                        makers: hunk.makers.clone(),
+                        lines: lines.clone(),
+                        at: made.at,
+                    });
+                }
+            }
+        }
+    }
+    found
+}
+
+impl Landings {
+    fn get(
+        &self,
+        shared: &Shared,
+        goal: &Goal,
+        entry: &FileEntry,
+        index: usize,
+    ) -> Result<Option<Arc<Landing>>, ErrorBody> {
+        let place = Place {
+            goal: goal.id.clone(),
+            path: entry.file.path.clone(),
+            entry: entry.file.entry,
+            index,
+        };
+        let standing: Vec<HunkId> = entry.moves[index].standing().cloned().collect();
+        {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = kept.by_move.get(&place);
+            if let Some(known) = known.filter(|known| known.standing == standing) {
+                return Ok(Some(known.clone()));
+            }
+        }
+        let past = Past::of(shared, goal, entry, index)?;
+        let Some((written, keys)) = past.written(&standing) else {
+            return Ok(None);
+        };
+        let hunks = keys.into_iter().map(|(key, id)| Hunk {
+            key,
+            makers: past.makers(&id).to_vec(),
+            id,
+        });
+        let landing = Arc::new(Landing {
+            hunks: hunks.collect(),
+            standing,
+            written,
+            found: Mutex::default(),
+        });
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.bytes + landing.bytes() > KEPT_BYTES {
+            *kept = Kept::default();
+        }
+        kept.bytes += landing.bytes();
+        if let Some(old) = kept.by_move.insert(place, landing.clone()) {
+            kept.bytes -= old.bytes();
+        }
+        Ok(Some(landing))
+    }
+
+    /// Nobody looks at this goal's files any more.
+    pub(crate) fn forget(&self, goal: &GoalId) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.by_move.retain(|place, _| place.goal != *goal);
+        kept.bytes = kept.by_move.values().map(|landing| landing.bytes()).sum();
+    }
+}
+
+impl Landing {
+    fn bytes(&self) -> usize {
+        self.written.from().len() + self.written.to().len()
+    }
+
+    /// Which lines of a text are its own, by hunk.
+    fn found(&self, current: &str, hash: blake3::Hash) -> Lines {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, lines)) = &*found
+            && *of == hash
+        {
+            return lines.clone();
+        }
+        let there = still_there(&self.written, current).into_iter();
+        let lines = there.filter_map(|(key, lines)| {
+            let hunk = self.hunks.iter().position(|hunk| hunk.key == key)?;
+            Some((hunk, lines))
+        });
+        let lines: Lines = lines.collect();
+        *found = Some((hash, lines.clone()));
+        lines
+    }
 }

@@ -31,6 +31,7 @@ use crate::{
     DriverConfig, disk,
     dispatcher::Message,
     editor::{Editor, OpenDocument},
+    origins::Landings,
     reviews::Reviews,
     snapshot,
 };
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     contents: Mutex<Contents>,
     /// Reviews of the files that are looked at.
     pub(crate) reviews: Reviews,
+    pub(crate) landings: Landings,
 }
 
 /// The running work of one goal.
@@ -102,6 +104,7 @@ impl Shared {
             next_editor: AtomicU64::new(1),
             contents: Mutex::default(),
             reviews: Reviews::default(),
+            landings: Landings::default(),
         }
     }
 
@@ -253,6 +256,7 @@ impl Shared {
         self.tracked.remove(goal);
         self.env.remove(goal);
         self.reviews.forget(goal);
+        self.landings.forget(goal);
         self.homes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -22,7 +22,7 @@ use claudecluster_worker::changes::Content;
 use crate::{
     decided, disk,
     handle::Diff,
-    landing,
+    landing, origins,
     pending::{self, Pending, Versions},
     proposal::as_text,
     reviews::Left,
@@ -161,12 +161,14 @@ pub(crate) fn hunks(
     let root = Path::new(&goal.spec.workspace);
     let mut found = Vec::new();
     for entry in open_entries(goal).filter(|e| only.is_none_or(|path| e.file.path == *path)) {
-        let current = shared.current(root, &entry.file.path)?;
-        found.extend(
-            pending(shared, goal, entry, current)?
-                .into_iter()
-                .map(|p| p.view),
-        );
+        let path = &entry.file.path;
+        let current = shared.current(root, path)?;
+        let pending = pending(shared, goal, entry, current.clone())?.into_iter();
+        let mut hunks: Vec<HunkView> = pending.map(|pending| pending.view).collect();
+        if let Some(text) = current.as_ref().and_then(as_text) {
+            origins::name_mine(shared, &root.join(path.to_path_buf()), text, &mut hunks);
+        }
+        found.extend(hunks);
     }
     Ok(found)
 }
@@ -227,6 +229,7 @@ pub(crate) fn hunks_in(shared: &Shared, path: &Path, current: &str) -> Vec<HunkV
             }
         }
     }
+    origins::name_mine(shared, path, current, &mut found);
     found
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Move, Pair},
-    review::{self, HunkKey, Made, Texts},
+    review::{self, HunkKey, Made, Rewrite, Texts},
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, TaskId,
@@ -175,6 +175,22 @@ impl<'a> Past<'a> {
             _ => Made::accepted(texts, &list)?,
         };
         Some((made, keys))
+    }
+
+    /// The lines it wrote into the file, for the hunks that stand, and which of them has which key.
+    pub(crate) fn written(&self, standing: &[HunkId]) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
+        if let Some((made, keys)) = self.lines(standing)
+            && !self.is_one()
+        {
+            let keys = keys.into_iter().map(|(id, key)| (key, id));
+            return Some((made.current, keys.collect()));
+        }
+        // As a whole: the lines that were not there before.
+        let before = self.before.current.as_ref().and_then(as_text);
+        let after = self.after.current.as_ref().and_then(as_text)?;
+        let (id, key) = (standing.first()?, HunkKey(0));
+        let rewrite = Rewrite::between(before.unwrap_or_default(), after, key);
+        Some((rewrite, vec![(key, id.clone())]))
     }
 
     /// The hunks it put into a file that are not there: the text has what stood in their place.
