@@ -261,6 +261,7 @@ impl Dispatcher {
             Effect::Merge(goal) => work::merge(&self.shared, &goal),
             Effect::Gates(goal) => work::gates(&self.shared, &goal),
             Effect::Land(goal) => work::land(&self.shared, &goal),
+            Effect::Settle(goal) => work::settle(&self.shared, goal),
             Effect::Tidy(goal) => work::tidy(&self.shared, goal),
         }
     }

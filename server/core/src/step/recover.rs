@@ -31,6 +31,9 @@ impl Turn<'_> {
             self.effects
                 .push(Effect::WakeAt(goal.submitted_at.plus(timeout)));
         }
+        if goal.files.iter().any(|entry| !entry.begun.is_empty()) {
+            self.effects.push(Effect::Settle(id.clone()));
+        }
         match goal.state {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {

@@ -1,7 +1,8 @@
 //! From merged changes to a decided goal.
 
 use claudecluster_protocol::{
-    ErrorBody, EventBody, GoalId, GoalState, TaskState, event::ProposedFile, goal::GateResult,
+    ErrorBody, EventBody, GoalId, GoalState, RelPath, TaskState, event::ProposedFile,
+    goal::GateResult,
 };
 
 use super::{Effect, Turn};
@@ -97,9 +98,43 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes the facts of a verdict that was carried out and observed.
+    /// Takes the intents of verdicts that are about to be carried out. One landing at a time touches
+    /// an entry: what was begun before has to be settled first.
+    pub(super) fn landing(&mut self, id: &GoalId, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        for intent in &intents {
+            let EventBody::LandingBegun { path, entry, .. } = intent else {
+                return Err(misplaced(intent, "an intent"));
+            };
+            let Some(file) = goal.entry(path, *entry) else {
+                return Err(gone(id, path));
+            };
+            if !file.begun.is_empty() {
+                return Err(ErrorBody::stale(format!(
+                    "another landing in {path} is under way"
+                ))
+                .hint("try again in a moment"));
+            }
+        }
+        for intent in intents {
+            self.record(id, intent);
+        }
+        Ok(())
+    }
+
+    /// Takes the facts of verdicts that were carried out and observed, or seen not to be.
     pub(super) fn reviewed(&mut self, id: &GoalId, facts: Vec<EventBody>) -> Result<(), ErrorBody> {
-        self.goal(id)?;
+        let goal = self.goal(id)?;
+        for fact in &facts {
+            let (EventBody::Reviewed { path, entry, .. }
+            | EventBody::LandingDropped { path, entry }) = fact
+            else {
+                return Err(misplaced(fact, "a verdict"));
+            };
+            if goal.entry(path, *entry).is_none() {
+                return Err(gone(id, path));
+            }
+        }
         for fact in facts {
             self.record(id, fact);
         }
@@ -124,6 +159,16 @@ impl Turn<'_> {
         }
         Ok(())
     }
+}
+
+fn misplaced(fact: &EventBody, expected: &str) -> ErrorBody {
+    ErrorBody::internal(format!("{expected} was expected, not {fact:?}"))
+        .hint("look at the pending changes again; nothing is lost")
+}
+
+fn gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
+    ErrorBody::stale(format!("{path} is no longer part of what goal {goal} proposes"))
+        .hint(format!("`claudecluster diff {goal}` shows what is pending"))
 }
 
 fn first_line(text: &str) -> &str {
