@@ -687,7 +687,8 @@ impl FileEntry {
         self.file.base.clone_from(&made.after.base);
         self.file.proposed.clone_from(&made.after.proposed);
         // What was begun is carried out in its order.
-        if !self.begun.is_empty() {
+        let begun = self.begun.first();
+        if begun.is_some_and(|begun| begun.verdict == made.verdict && begun.hunks == made.hunks) {
             self.begun.remove(0);
         }
         self.moves.push(made);

@@ -28,6 +28,8 @@ pub struct Settings {
     pub budget_usd: Option<Usd>,
     /// Ask before a plan runs.
     pub approve_plans: bool,
+    /// Review.
+    pub review: ReviewSettings,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// How workers are isolated from the workspace.
@@ -57,6 +59,7 @@ impl Default for Settings {
             retries: 2,
             budget_usd: None,
             approve_plans: false,
+            review: ReviewSettings::default(),
             timeouts: Timeouts::default(),
             sandbox: SandboxChoice::default(),
             limits: Limits::default(),
@@ -75,6 +78,23 @@ impl Default for Settings {
 pub struct PlannerSettings {
     /// The model that plans. Default: `model`.
     pub model: Option<String>,
+}
+
+/// How changes land beside the developer's typing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ReviewSettings {
+    /// How long after the last keystroke the lines around it are the developer's: what was not
+    /// accepted by naming the hunk or the file waits there. `"0s"` for not at all.
+    pub typing_pause: Span,
+}
+
+impl Default for ReviewSettings {
+    fn default() -> Self {
+        Self {
+            typing_pause: Span::secs(2),
+        }
+    }
 }
 
 /// Deadlines. Each ends an attempt with its own reason.

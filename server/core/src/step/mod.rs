@@ -104,7 +104,8 @@ pub enum Input {
     Landing {
         /// The goal.
         goal: GoalId,
-        /// The intents, all of them [`EventBody::LandingBegun`].
+        /// The intents, all of them [`EventBody::LandingBegun`], after [`EventBody::LandingDropped`] where
+        /// one is tried again.
         intents: Vec<EventBody>,
     },
     /// Verdicts were carried out and observed, or seen not to be.

@@ -99,21 +99,31 @@ impl Turn<'_> {
     }
 
     /// Takes the intents of verdicts that are about to be carried out. One landing at a time touches
-    /// an entry: what was begun before has to be settled first.
-    pub(super) fn landing(&mut self, id: &GoalId, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
+    /// a file: what was begun before has to be settled first, by what stands before them at the least.
+    pub(super) fn landing(
+        &mut self,
+        id: &GoalId,
+        intents: Vec<EventBody>,
+    ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
+        let mut dropped = Vec::new();
         for intent in &intents {
-            let EventBody::LandingBegun { path, entry, .. } = intent else {
-                return Err(misplaced(intent, "an intent"));
+            let (path, entry) = match intent {
+                EventBody::LandingBegun { path, entry, .. } => (path, *entry),
+                EventBody::LandingDropped { path, entry } => {
+                    dropped.push((path, *entry));
+                    continue;
+                }
+                _ => return Err(misplaced(intent, "an intent")),
             };
-            let Some(file) = goal.entry(path, *entry) else {
+            let Some(file) = goal.entry(path, entry) else {
                 return Err(gone(id, path));
             };
-            if !file.begun.is_empty() {
-                return Err(ErrorBody::stale(format!(
-                    "another landing in {path} is under way"
-                ))
-                .hint("try again in a moment"));
+            if !file.begun.is_empty() && !dropped.contains(&(path, entry)) {
+                return Err(
+                    ErrorBody::stale(format!("another landing in {path} is under way"))
+                        .hint("try again in a moment"),
+                );
             }
         }
         for intent in intents {
@@ -167,8 +177,10 @@ fn misplaced(fact: &EventBody, expected: &str) -> ErrorBody {
 }
 
 fn gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!("{path} is no longer part of what goal {goal} proposes"))
-        .hint(format!("`claudecluster diff {goal}` shows what is pending"))
+    ErrorBody::stale(format!(
+        "{path} is no longer part of what goal {goal} proposes"
+    ))
+    .hint(format!("`claudecluster diff {goal}` shows what is pending"))
 }
 
 fn first_line(text: &str) -> &str {

@@ -4,6 +4,9 @@ use std::{fs::File, os::fd::AsRawFd};
 
 use super::WriteError;
 
+/// Which signal announces somebody who waits; the same number on every architecture.
+const F_SETSIG: libc::c_int = 10;
+
 /// A promise of the kernel to make whoever opens the file for writing wait until it is dropped.
 pub(super) struct Lease<'a> {
     file: &'a File,
@@ -20,7 +23,7 @@ impl<'a> Lease<'a> {
     pub(super) fn take(file: &'a File) -> Result<Self, WriteError> {
         // Somebody who wants to write is announced by a signal, which would end the process if it were
         // not one that is ignored.
-        let quiet = control(file, libc::F_SETSIG, libc::SIGURG);
+        let quiet = control(file, F_SETSIG, libc::SIGURG);
         let taken = quiet.and_then(|_| control(file, libc::F_SETLEASE, libc::F_RDLCK));
         match taken {
             Ok(_) => Ok(Self { file, held: true }),

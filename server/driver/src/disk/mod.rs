@@ -25,6 +25,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 pub(crate) use self::stamp::{Stamp, stamp};
 pub(crate) use self::write::{Write, replace, replace_all};
 
+/// Threads for work that is done by processors.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
@@ -106,6 +111,92 @@ fn mode_of(raw: u32) -> FileMode {
     } else {
         FileMode::Regular
     }
+}
+
+/// Runs `work` on all items, on up to `threads` threads. Keeps their order.
+pub(crate) fn in_parallel<T: Send, R: Send>(
+    items: Vec<T>,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    if items.len() < 2 || threads < 2 {
+        return items.into_iter().map(work).collect();
+    }
+    let share = items.len().div_ceil(threads);
+    let mut shares: Vec<Vec<T>> = Vec::new();
+    let mut items = items.into_iter().peekable();
+    while items.peek().is_some() {
+        shares.push(items.by_ref().take(share).collect());
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || share.into_iter().map(work).collect::<Vec<R>>()))
+            .collect();
+        running
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(results) => results,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+/// Makes a file executable, or no longer so, in place: its content is somebody else's. Nothing to do
+/// where there is no file.
+pub(crate) fn set_mode(root: &Path, path: &RelPath, mode: FileMode) -> Result<(), WriteError> {
+    let root = open_root(root)?;
+    let Some(parent) = open_parent(&root, path, false)? else {
+        return Ok(());
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let name = path_bytes(path.file_name());
+    let file = match rustix::fs::openat(&parent, name.as_slice(), flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let raw = with_kind(rustix::fs::fstat(&file)?.st_mode & 0o7777, mode);
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(raw))?;
+    rustix::fs::fsync(&file)?;
+    Ok(())
+}
+
+/// Permission bits as they are for a file of this kind.
+fn with_kind(raw: u32, kind: FileMode) -> u32 {
+    match kind {
+        // Whoever may read it may run it, as `chmod +x` and git have it.
+        FileMode::Executable => raw | (raw & 0o444) >> 2,
+        _ => raw & !0o111,
+    }
+}
+
+/// Removes what a crash left beside a file: the new content before it took the file's place, or the
+/// old one after. Anything else that has such a name is somebody's text and stays.
+pub(crate) fn clear_leftovers(
+    root: &Path,
+    path: &RelPath,
+    known: &[&Content],
+) -> Result<(), WriteError> {
+    let root = open_root(root)?;
+    let Some(parent) = open_parent(&root, path, false)? else {
+        return Ok(());
+    };
+    for entry in rustix::fs::Dir::read_from(&parent)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !name.starts_with(write::ASIDE.as_bytes()) {
+            continue;
+        }
+        if let Some((content, _)) = read_at(parent.as_fd(), name)?
+            && known.iter().any(|known| known.bytes == content.bytes)
+        {
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file nobody else may read, outside any workspace.

@@ -1,5 +1,10 @@
 //! Files of a workspace, read and written while others read and write them.
 
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
 use super::*;
 
 fn text(text: &str) -> Content {
@@ -99,4 +104,223 @@ fn folders_that_are_links_inside_the_workspace_are_followed() {
         fs::read_to_string(root.path().join("real/new/x")).unwrap(),
         "x"
     );
+}
+
+fn write(path: &str, before: Option<&str>, after: Option<&str>) -> Write {
+    Write {
+        path: rel(path),
+        before: before.map(text),
+        after: after.map(text),
+        needs: None,
+    }
+}
+
+/// What lies in a folder, without folders.
+fn names(root: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_of_many_files_is_written_or_not_on_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let mut writes: Vec<Write> = (0..600)
+        .map(|i| write(&format!("d{}/f{i}", i % 7), Some("old"), Some("new")))
+        .collect();
+    for write in &writes {
+        let path = root.path().join(write.path.as_str());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "old").unwrap();
+    }
+    fs::write(root.path().join("d3/f3"), "mine").unwrap();
+    writes.push(write("fresh/a", None, Some("a")));
+    writes.push(write("d0/f0", None, Some("taken")));
+    writes.push(Write {
+        needs: Some(3),
+        ..write("d1/f1", Some("new"), None)
+    });
+    writes.push(Write {
+        needs: Some(600),
+        ..write("d2/f2", Some("new"), None)
+    });
+    let done = replace_all(root.path(), &writes);
+    for (index, result) in done.iter().enumerate() {
+        let as_expected = match index {
+            3 | 601 => matches!(result, Err(WriteError::Changed)),
+            602 => matches!(result, Err(WriteError::Apart)),
+            _ => result.is_ok(),
+        };
+        assert!(as_expected, "{index}: {result:?}");
+    }
+    let content = |path: &str| fs::read_to_string(root.path().join(path)).ok();
+    assert_eq!(content("d3/f3").as_deref(), Some("mine"));
+    assert_eq!(content("d1/f1").as_deref(), Some("new"));
+    assert_eq!(content("d2/f2"), None);
+    assert_eq!(content("fresh/a").as_deref(), Some("a"));
+    let left = names(&root.path().join("d3"));
+    assert!(left.iter().all(|name| name.starts_with('f')), "{left:?}");
+}
+
+#[test]
+fn what_is_no_file_is_neither_read_nor_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("dir")).unwrap();
+    rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        root.path().join("pipe"),
+        Mode::from_raw_mode(0o600),
+    )
+    .unwrap();
+    for (path, what) in [("dir", "a folder"), ("pipe", "a pipe")] {
+        let found = read(root.path(), &rel(path));
+        assert!(
+            matches!(found, Err(WriteError::NoFile(is)) if is == what),
+            "{found:?}"
+        );
+        for before in [None, Some(text("old"))] {
+            let done = replace(root.path(), &rel(path), before.as_ref(), Some(&text("new")));
+            assert!(
+                matches!(done, Err(WriteError::NoFile(is)) if is == what),
+                "{done:?}"
+            );
+        }
+    }
+    assert_eq!(names(root.path()), ["dir", "pipe"]);
+}
+
+#[test]
+fn a_folder_that_is_gone_is_not_made_again_for_a_file_that_was_in_it() {
+    let root = tempfile::tempdir().unwrap();
+    let path = rel("gone/x");
+    let done = replace(root.path(), &path, Some(&text("old")), Some(&text("new")));
+    assert!(matches!(done, Err(WriteError::Changed)), "{done:?}");
+    assert!(names(root.path()).is_empty());
+}
+
+#[test]
+fn bytes_are_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let texts: [&[u8]; 5] = [
+        b"\xef\xbb\xbfbom\r\n",
+        b"\xff\xfeu\0t\0f\0",
+        b"caf\xe9\n",
+        b"lone\rcr\r",
+        b"",
+    ];
+    let path = rel("x");
+    let mut before = None;
+    for bytes in texts {
+        let after = Content {
+            bytes: bytes.to_vec().into(),
+            mode: FileMode::Regular,
+        };
+        replace(root.path(), &path, before.as_ref(), Some(&after)).unwrap();
+        assert_eq!(fs::read(root.path().join("x")).unwrap(), bytes);
+        before = Some(after);
+    }
+}
+
+#[test]
+fn owner_mode_and_attributes_go_over_to_the_new_file() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("x");
+    fs::write(&file, "old").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    // Not every file system has attributes, and only root may give a file away.
+    let named = rustix::fs::setxattr(&file, "user.note", b"kept", rustix::fs::XattrFlags::empty());
+    let given = std::os::unix::fs::chown(&file, Some(4321), Some(4322));
+    replace(
+        root.path(),
+        &rel("x"),
+        Some(&text("old")),
+        Some(&text("new")),
+    )
+    .unwrap();
+    let meta = fs::metadata(&file).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o444);
+    if given.is_ok() {
+        assert_eq!((meta.uid(), meta.gid()), (4321, 4322));
+    }
+    if named.is_ok() {
+        let mut value = [0; 16];
+        let length = rustix::fs::getxattr(&file, "user.note", &mut value).unwrap();
+        assert_eq!(&value[..length], b"kept");
+    }
+}
+
+#[test]
+fn another_name_of_a_file_keeps_the_old_text() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("x"), "old").unwrap();
+    fs::hard_link(root.path().join("x"), root.path().join("y")).unwrap();
+    replace(
+        root.path(),
+        &rel("x"),
+        Some(&text("old")),
+        Some(&text("new")),
+    )
+    .unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("y")).unwrap(), "old");
+}
+
+/// A program that writes to the file all the time, anew and at its end, and landings between them:
+/// every line it ever wrote is there.
+#[test]
+fn whoever_writes_meanwhile_loses_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("x");
+    fs::write(&file, "0\n").unwrap();
+    let done = AtomicBool::new(false);
+    let (written, landed) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut written = 0_u32;
+            while !done.load(Ordering::Relaxed) {
+                written += 1;
+                // Their line is added to whatever is there, as an editor does that rereads first.
+                let mut lines = fs::read_to_string(&file).unwrap();
+                lines.push_str(&format!("{written}\n"));
+                if written.is_multiple_of(2) {
+                    fs::write(&file, lines).unwrap();
+                } else {
+                    let mut append = fs::OpenOptions::new().append(true).open(&file).unwrap();
+                    append.write_all(format!("{written}\n").as_bytes()).unwrap();
+                }
+                std::thread::yield_now();
+            }
+            written
+        });
+        let (mut landed, mut tries) = (0_u32, 0_u32);
+        while landed < 10 && tries < 2_000 {
+            tries += 1;
+            let before = read(root.path(), &rel("x")).unwrap().unwrap().0;
+            let after = Content {
+                bytes: before.bytes.clone(),
+                mode: FileMode::Regular,
+            };
+            let marked = [format!("landed {landed}\n").as_bytes(), &after.bytes[..]].concat();
+            let after = Content {
+                bytes: marked.into(),
+                ..after
+            };
+            match replace(root.path(), &rel("x"), Some(&before), Some(&after)) {
+                Ok(()) => landed += 1,
+                Err(WriteError::Changed) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        (writer.join().unwrap(), landed)
+    });
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: std::collections::HashSet<&str> = text.lines().collect();
+    let lost: Vec<u32> = (0..=written)
+        .filter(|line| !lines.contains(line.to_string().as_str()))
+        .collect();
+    assert!(lost.is_empty(), "of {written} lines: {lost:?}");
+    assert!(landed > 0);
+    assert_eq!(names(root.path()), ["x"]);
 }

@@ -20,8 +20,12 @@ use claudecluster_protocol::{FileMode, RelPath};
 use claudecluster_worker::changes::Content;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
-use super::{WriteError, lease::Lease, open_parent, open_root, path_bytes, read_at};
+use super::{
+    WriteError, in_parallel, lease::Lease, open_parent, open_root, path_bytes, read_at, with_kind,
+};
 
+/// How the names begin under which files stand aside.
+pub(super) const ASIDE: &str = ".claudecluster-";
 /// Files in flight at once. Each holds up to two descriptors, of which a process has 1,024.
 const IN_FLIGHT: usize = 256;
 /// Threads that write. They wait for the disk, not for a processor, and those that wait together share
@@ -86,7 +90,7 @@ fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteEr
         .iter()
         .map(|write| Flight::new(&mut parents, write))
         .collect();
-    let prepared = in_parallel(flights, |flight| {
+    let prepared = in_parallel(flights, WRITERS, |flight| {
         let flight = flight?;
         flight.prepare()?;
         Ok(flight)
@@ -107,43 +111,17 @@ fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteEr
         done.push(result);
     }
     // What was replaced is let go of by many threads, for that can take the disk milliseconds each.
-    let settled = in_parallel(swapped, |(index, flight, old)| (index, flight.settle(old)));
+    let settled = in_parallel(swapped, WRITERS, |(index, flight, old)| {
+        (index, flight.settle(old))
+    });
     for (index, result) in settled {
         done[index] = result;
     }
-    let synced = parents.sync();
-    if let Err(error) = synced {
+    if let Err(errno) = parents.sync() {
         for result in done[first..].iter_mut().filter(|result| result.is_ok()) {
-            *result = Err(WriteError::Io(std::io::Error::new(error.kind(), error.to_string())));
+            *result = Err(errno.into());
         }
     }
-}
-
-/// Runs `work` on all items, on several threads where there are several items. Keeps their order.
-fn in_parallel<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    if items.len() < 2 {
-        return items.into_iter().map(work).collect();
-    }
-    let share = items.len().div_ceil(WRITERS);
-    let mut shares: Vec<Vec<T>> = Vec::new();
-    let mut items = items.into_iter().peekable();
-    while items.peek().is_some() {
-        shares.push(items.by_ref().take(share).collect());
-    }
-    let work = &work;
-    std::thread::scope(|scope| {
-        let running: Vec<_> = shares
-            .into_iter()
-            .map(|share| scope.spawn(move || share.into_iter().map(work).collect::<Vec<R>>()))
-            .collect();
-        running
-            .into_iter()
-            .flat_map(|thread| match thread.join() {
-                Ok(results) => results,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    })
 }
 
 /// What a file gave way to its new content as.
@@ -183,10 +161,10 @@ impl<'a> Parents<'a> {
     }
 
     /// Makes the names in them durable.
-    fn sync(self) -> Result<(), WriteError> {
+    fn sync(self) -> rustix::io::Result<()> {
         let folders: Vec<Arc<OwnedFd>> = self.open.into_values().collect();
-        let synced = in_parallel(folders, |folder| rustix::fs::fsync(&*folder));
-        synced.into_iter().try_for_each(|one| Ok(one?))
+        let synced = in_parallel(folders, WRITERS, |folder| rustix::fs::fsync(&*folder));
+        synced.into_iter().collect()
     }
 }
 
@@ -196,7 +174,7 @@ impl<'a> Flight<'a> {
             write,
             parent: parents.of(write)?,
             name: path_bytes(write.path.file_name()),
-            aside: format!(".claudecluster-{}", uuid::Uuid::new_v4().simple()),
+            aside: format!("{ASIDE}{}", uuid::Uuid::new_v4().simple()),
         })
     }
 
@@ -237,18 +215,23 @@ impl<'a> Flight<'a> {
     /// Puts the new content into the file's place, and what was there aside.
     fn swap(&self) -> Result<Old, WriteError> {
         let file = self.open_old();
+        let aside = self.swap_leased(file.as_ref())?;
+        Ok(Old { file, aside })
+    }
+
+    /// Whether what was there is aside now, and not gone at once.
+    fn swap_leased(&self, file: Option<&File>) -> Result<bool, WriteError> {
         // Whoever opens the file for writing from now on waits until the lease is gone.
-        let lease = file.as_ref().map(Lease::take).transpose();
+        let lease = file.map(Lease::take).transpose();
         let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
         let (aside, lease) = swapped.inspect_err(|_| self.clear())?;
         if aside && lease.is_some_and(|lease| lease.is_wanted()) {
             self.put_back();
             return Err(WriteError::Changed);
         }
-        Ok(Old { file, aside })
+        Ok(aside)
     }
 
-    /// Whether what was there is aside now, and not gone at once.
     fn swap_names(&self) -> Result<bool, WriteError> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
         self.unchanged(&self.name, self.write.before.as_ref())?;
@@ -345,7 +328,7 @@ fn set_attributes(file: &File, old: Option<&File>, kind: FileMode) -> Result<(),
     let old = old.filter(|_| {
         stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     });
-    let mut mode = match (old, stat) {
+    let mode = match (old, stat) {
         (Some(old), Some(stat)) => {
             let mode = keep_owner(file, &stat);
             keep_attributes(file, old);
@@ -353,11 +336,7 @@ fn set_attributes(file: &File, old: Option<&File>, kind: FileMode) -> Result<(),
         }
         _ => file.metadata()?.permissions().mode() & 0o777,
     };
-    match kind {
-        // Whoever may read it may run it, as `chmod +x` and git have it.
-        FileMode::Executable => mode |= (mode & 0o444) >> 2,
-        _ => mode &= !0o111,
-    }
+    let mode = with_kind(mode, kind);
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(())
 }
@@ -389,7 +368,10 @@ fn keep_attributes(file: &File, old: &File) {
     };
     names.truncate(length);
     let mut value = vec![0; MAX_ATTRIBUTE];
-    for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+    for name in names
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         if let Ok(length) = rustix::fs::fgetxattr(old, name, value.as_mut_slice()) {
             let set = rustix::fs::fsetxattr(file, name, &value[..length], XattrFlags::empty());
             if let Err(error) = set {

@@ -2,6 +2,9 @@
 //! the file open. A verdict counts when its text has been observed, not when somebody was told.
 
 mod carry;
+mod plan;
+mod rest;
+mod settle;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +22,13 @@ use claudecluster_protocol::{
 };
 use tokio::sync::oneshot;
 
-use self::carry::Turn;
+pub(crate) use self::settle::recover;
+
+use self::{
+    carry::Done,
+    plan::{Ground, Unit},
+    settle::Which,
+};
 use crate::{
     dispatcher::Message,
     pending::Versions,
@@ -77,11 +86,29 @@ pub(crate) async fn decide(
                 .hint(format!("`claudecluster diff {id}` shows its hunks")),
         );
     }
-    let root = PathBuf::from(&shared.goal(&id)?.spec.workspace);
+    // What waits of earlier decisions about the goal waits no longer: this one says what happens.
+    let turn = shared.overrule(&decision);
+    let (report, waiting) = carry_out(shared, &decision, None).await?;
+    if !waiting.is_empty() {
+        rest::land(shared, decision, waiting, turn);
+    }
+    Ok(report)
+}
+
+/// Carries out what a decision comes to now, in `only` these files. Returns the files in which
+/// something waits, because somebody types there.
+async fn carry_out(
+    shared: &Arc<Shared>,
+    decision: &Decision,
+    only: Option<&[RelPath]>,
+) -> Result<(DecisionReport, Vec<RelPath>), ErrorBody> {
+    let id = &decision.goal_id;
+    let root = PathBuf::from(&shared.goal(id)?.spec.workspace);
     let landing = shared.landing(&root);
     let _one_at_a_time = landing.lock().await;
+    settle::settle(shared, &root, Which::All).await?;
     // Looked at again behind the lock: another decision may have moved the entries.
-    let goal = shared.goal(&id)?;
+    let goal = shared.goal(id)?;
     if goal.files.is_empty() {
         return Err(nothing_proposed(&goal));
     }
@@ -90,57 +117,84 @@ pub(crate) async fn decide(
     {
         return Err(verdict::unsaid());
     }
-    let mut report = DecisionReport::default();
-    let mut facts = Vec::new();
-    for index in selected(&goal, &decision) {
-        let entry = &goal.files[index];
-        // The old place of a renamed file goes with the new one, and only with it.
-        let old_place = moved_to(&goal, entry, decision.verdict);
-        if old_place.is_some_and(|to| !facts.iter().any(|fact| is_about(fact, to))) {
-            continue;
-        }
-        let with_it = old_place.map(|_| with_it(entry, &decision));
-        let decision = with_it.as_ref().unwrap_or(&decision);
-        let turn = Turn {
-            shared,
-            goal: &goal,
-            root: &root,
-            decision,
-        };
-        match turn.carry(entry, judge(decision.verdict)).await {
-            Ok(done) => {
-                report.conflicts += done.conflicts;
-                report.held += done.held;
-                if !done.facts.is_empty() && !report.files.contains(&entry.file.path) {
-                    report.files.push(entry.file.path.clone());
-                }
-                facts.extend(done.facts);
-            }
-            Err(error) => {
-                report.failed.push(FileFailure {
-                    path: entry.file.path.clone(),
-                    error,
-                });
-            }
-        }
+    let ground = Ground {
+        shared,
+        goal: &goal,
+        root: &root,
+    };
+    let units = units(&goal, decision, only);
+    let done = ground.carry(&units).await?;
+    let (mut report, facts, waiting) = summed_up(&units, done);
+    if only.is_none() {
+        check_named(decision, &report)?;
     }
-    report.decided = facts.iter().map(decided).sum();
-    check_named(&decision, &report)?;
     if !facts.is_empty() {
-        ask(
-            shared,
-            Input::Reviewed {
-                goal: id.clone(),
-                facts,
-            },
-        )
-        .await?;
+        let goal = id.clone();
+        ask(shared, Input::Reviewed { goal, facts }).await?;
     }
-    let goal = shared.goal(&id)?;
+    let goal = shared.goal(id)?;
     let owned = shared.clone();
     report.state = Some(goal.state);
     report.hunks = blocking("counting hunks", move || Ok(views::counts(&owned, &goal))).await?;
-    Ok(report)
+    Ok((report, waiting))
+}
+
+/// What came of the files of a decision: the report, the facts, and the files in which something
+/// waits.
+fn summed_up(
+    units: &[Unit<'_>],
+    done: Vec<Done>,
+) -> (DecisionReport, Vec<EventBody>, Vec<RelPath>) {
+    let mut report = DecisionReport::default();
+    let (mut facts, mut waiting) = (Vec::new(), Vec::new());
+    for (unit, done) in units.iter().zip(done) {
+        let path = &unit.entry.file.path;
+        if done.happened() && !report.files.contains(path) {
+            report.files.push(path.clone());
+        }
+        if done.waiting > 0 {
+            waiting.push(path.clone());
+        }
+        report.conflicts += done.conflicts;
+        report.held += done.held;
+        report.waiting += done.waiting;
+        report.failed.extend(done.failed.map(|error| FileFailure {
+            path: path.clone(),
+            error,
+        }));
+        facts.extend(done.facts);
+    }
+    report.decided = facts.iter().map(decided).sum();
+    (report, facts, waiting)
+}
+
+/// The files a decision is about, each with the decision as it is for it.
+fn units<'a>(goal: &'a Goal, decision: &Decision, only: Option<&[RelPath]>) -> Vec<Unit<'a>> {
+    let mut units: Vec<Unit<'a>> = Vec::new();
+    for index in selected(goal, decision) {
+        let entry = &goal.files[index];
+        let Some(to) = moved_to(goal, entry, decision.verdict) else {
+            if only.is_none_or(|only| only.contains(&entry.file.path)) {
+                let decision = decision.clone();
+                units.push(Unit {
+                    entry,
+                    decision,
+                    needs: None,
+                });
+            }
+            continue;
+        };
+        // The old place of a renamed file goes with the new one, and only with it.
+        let Some(needs) = units.iter().position(|unit| unit.entry.file.path == *to) else {
+            continue;
+        };
+        units.push(Unit {
+            entry,
+            decision: with_it(entry, decision),
+            needs: Some(needs),
+        });
+    }
+    units
 }
 
 fn judge(verdict: Verdict) -> Judge {
@@ -172,7 +226,9 @@ fn with_it(entry: &FileEntry, decision: &Decision) -> Decision {
 
 /// Lets the ledger follow what an editor has undone, or done again, by itself.
 pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
-    let _ = (shared, path);
+    if let Err(error) = settle::opened(shared, path).await {
+        tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
+    }
 }
 
 /// Sends an input to the dispatcher and waits until it is durable.
@@ -207,6 +263,7 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
     let nothing = report.decided == 0
         && report.conflicts == 0
         && report.held == 0
+        && report.waiting == 0
         && report.failed.is_empty();
     if !nothing {
         return Ok(());
@@ -287,8 +344,4 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
 fn last_word(entry: &FileEntry) -> Option<HunkId> {
     let decided = entry.moves.iter().rev().filter(|made| made.of.is_none());
     decided.flat_map(Move::standing).next().cloned()
-}
-
-fn is_about(fact: &EventBody, file: &RelPath) -> bool {
-    matches!(fact, EventBody::Reviewed { path, .. } if path == file)
 }
