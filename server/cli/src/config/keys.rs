@@ -51,7 +51,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [Key; 24] = [
+pub(crate) static KEYS: [Key; 25] = [
     key("agent", Kind::Agent),
     narrowable("denyAgents", Kind::Agents),
     key("model", Kind::Text),
@@ -60,6 +60,7 @@ pub(crate) static KEYS: [Key; 24] = [
     narrowable("retries", Kind::Number(0, 100)),
     narrowable("budgetUsd", Kind::Money),
     key("approvePlans", Kind::Bool),
+    key("review.typingPause", Kind::Span),
     key("timeouts.start", Kind::Span),
     key("timeouts.silence", Kind::Span),
     key("timeouts.exit", Kind::Span),
