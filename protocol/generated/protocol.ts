@@ -875,7 +875,15 @@ landed: Landed,
 /**
  * For an undo or a redo: which of the entry's moves it takes back.
  */
-of?: number | null, } | { "type": "landingDropped",
+of?: number | null,
+/**
+ * Why, in the developer's words.
+ */
+reason?: string | null,
+/**
+ * The text is an editor's: what the disk holds says nothing about it until it is saved.
+ */
+open?: boolean, } | { "type": "landingDropped",
 /**
  * The file.
  */

@@ -163,7 +163,8 @@ pub enum EventBody {
     },
     /// A landing is about to be carried out: a [`Reviewed`](Self::Reviewed) or a
     /// [`LandingDropped`](Self::LandingDropped) follows. Where neither does, the daemon ended in
-    /// between, and the next one looks which of the two texts is there.
+    /// between, and the next one looks which of the two texts is there. Several of one file in a row
+    /// are one landing: each goes on from the text the one before it leaves.
     LandingBegun {
         /// The file.
         path: RelPath,
@@ -182,8 +183,14 @@ pub enum EventBody {
         /// For an undo or a redo: which of the entry's moves it takes back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<u32>,
+        /// Why, in the developer's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The text is an editor's: what the disk holds says nothing about it until it is saved.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        open: bool,
     },
-    /// A landing that was begun did not happen.
+    /// The landings of an entry that were begun did not happen.
     LandingDropped {
         /// The file.
         path: RelPath,

@@ -96,8 +96,8 @@ pub struct FileEntry {
     pub file: ProposedFile,
     /// Every verdict that was carried out, oldest first. Never taken away: an undo is a further move.
     pub moves: Vec<Move>,
-    /// A landing that was begun and of which nothing has been heard since.
-    pub begun: Option<Begun>,
+    /// Landings that were begun and of which nothing has been heard since, in order.
+    pub begun: Vec<Begun>,
 }
 
 /// The two texts that are in review.
@@ -145,6 +145,10 @@ pub struct Begun {
     pub landed: Landed,
     /// For an undo or a redo: which move it takes back.
     pub of: Option<u32>,
+    /// Why, in the developer's words.
+    pub reason: Option<String>,
+    /// The text is an editor's.
+    pub open: bool,
 }
 
 impl Move {
@@ -483,7 +487,7 @@ impl Goal {
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {
                 if let Some(file) = self.entry_mut(path, *entry) {
-                    file.begun = None;
+                    file.begun.clear();
                 }
             }
         }
@@ -569,12 +573,14 @@ impl Goal {
             proposed,
             landed,
             of,
+            reason,
+            open,
         } = body
         else {
             return;
         };
         if let Some(file) = self.entry_mut(path, *entry) {
-            file.begun = Some(Begun {
+            file.begun.push(Begun {
                 verdict: *verdict,
                 hunks: hunks.clone(),
                 pair: Pair {
@@ -583,6 +589,8 @@ impl Goal {
                 },
                 landed: landed.clone(),
                 of: *of,
+                reason: reason.clone(),
+                open: *open,
             });
         }
     }
@@ -627,7 +635,7 @@ impl FileEntry {
         Self {
             file,
             moves: Vec::new(),
-            begun: None,
+            begun: Vec::new(),
         }
     }
 
@@ -638,7 +646,11 @@ impl FileEntry {
         }
         self.file.base.clone_from(&made.after.base);
         self.file.proposed.clone_from(&made.after.proposed);
-        self.begun = None;
+        // What was begun is carried out in its order.
+        let begun = self.begun.first();
+        if begun.is_some_and(|begun| begun.verdict == made.verdict && begun.hunks == made.hunks) {
+            self.begun.remove(0);
+        }
         self.moves.push(made);
     }
 

@@ -162,7 +162,7 @@ impl World {
                 goal,
                 results: Vec::new(),
             }),
-            Effect::Land(_) | Effect::Tidy(_) => {}
+            Effect::Land(_) | Effect::Settle(_) | Effect::Tidy(_) => {}
             Effect::WakeAt(at) => self.wakes.push(at),
         }
     }

@@ -262,6 +262,7 @@ impl Dispatcher {
             Effect::Amend { goal, task } => work::amend(&self.shared, &goal, &task),
             Effect::Gates(goal) => work::gates(&self.shared, &goal),
             Effect::Land(goal) => work::land(&self.shared, &goal),
+            Effect::Settle(goal) => work::settle(&self.shared, goal),
             Effect::Tidy(goal) => work::tidy(&self.shared, goal),
         }
     }

@@ -30,6 +30,7 @@ mod reviews;
 pub mod settings;
 mod shared;
 mod snapshot;
+mod typing;
 mod verdict;
 mod views;
 mod watch;

@@ -27,6 +27,8 @@ pub(crate) struct Versions {
     pub(crate) base: Option<Content>,
     pub(crate) current: Option<Content>,
     pub(crate) proposed: Option<Content>,
+    /// Lines of the current text that are the developer's right now.
+    pub(crate) typed: Option<std::ops::Range<u32>>,
 }
 
 /// Which part of a file's change a hunk is.
@@ -60,6 +62,7 @@ impl Versions {
             base: shared.content_of(entry.file.base.as_ref())?,
             current,
             proposed: shared.content_of(entry.file.proposed.as_ref())?,
+            typed: None,
         })
     }
 

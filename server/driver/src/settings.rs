@@ -30,6 +30,8 @@ pub struct Settings {
     pub approve_plans: bool,
     /// What goes to a repair task by itself.
     pub repair: RepairSettings,
+    /// Review.
+    pub review: ReviewSettings,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// How workers are isolated from the workspace.
@@ -60,6 +62,7 @@ impl Default for Settings {
             budget_usd: None,
             approve_plans: false,
             repair: RepairSettings::default(),
+            review: ReviewSettings::default(),
             timeouts: Timeouts::default(),
             sandbox: SandboxChoice::default(),
             limits: Limits::default(),
@@ -95,6 +98,23 @@ impl Default for RepairSettings {
         Self {
             conflicts: true,
             rejections: true,
+        }
+    }
+}
+
+/// How changes land beside the developer's typing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ReviewSettings {
+    /// How long after the last keystroke the lines around it are the developer's: what was not
+    /// accepted by naming the hunk or the file waits there. `"0s"` for not at all.
+    pub typing_pause: Span,
+}
+
+impl Default for ReviewSettings {
+    fn default() -> Self {
+        Self {
+            typing_pause: Span::secs(2),
         }
     }
 }

@@ -14,8 +14,9 @@ use std::{
 use claudecluster_core::lifecycle::{Goal, State};
 use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, RelPath, TaskId, Timestamp,
+    api::Decision,
     change::FileVersion,
-    event::{Activity, AgentEvent, StreamItem},
+    event::{Activity, AgentEvent, StreamItem, Verdict},
     goal::EnvVar,
 };
 use claudecluster_store::Store;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) tracked: DashMap<GoalId, Tracked>,
     /// One landing at a time in a workspace.
     landing: DashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>,
+    /// How many decisions have been made about each goal.
+    turns: DashMap<GoalId, u64>,
     /// Goals whose agents have a home.
     homes: Mutex<HashSet<GoalId>>,
     next_editor: AtomicU64,
@@ -100,6 +103,7 @@ impl Shared {
             env: DashMap::new(),
             tracked: DashMap::new(),
             landing: DashMap::new(),
+            turns: DashMap::new(),
             homes: Mutex::default(),
             next_editor: AtomicU64::new(1),
             contents: Mutex::default(),
@@ -235,6 +239,23 @@ impl Shared {
     /// The lock that lets one landing at a time into a workspace.
     pub(crate) fn landing(&self, root: &Path) -> Arc<tokio::sync::Mutex<()>> {
         self.landing.entry(root.to_owned()).or_default().clone()
+    }
+
+    /// Takes note of a decision. Unless it is about a single hunk that lands, it overrules what waits of
+    /// earlier ones about the goal. Returns which decision it is, for [`Self::stands`].
+    pub(crate) fn overrule(&self, decision: &Decision) -> u64 {
+        let mut turn = self.turns.entry(decision.goal_id.clone()).or_default();
+        let adds = decision.verdict == Verdict::Accept
+            && (decision.hunk_id.is_some() || decision.path.is_some());
+        if !adds {
+            *turn += 1;
+        }
+        *turn
+    }
+
+    /// Whether no later decision has overruled one.
+    pub(crate) fn stands(&self, goal: &GoalId, turn: u64) -> bool {
+        self.turns.get(goal).is_some_and(|now| *now == turn)
     }
 
     /// Where the agents of a goal keep their sessions, made on first use.

@@ -191,6 +191,17 @@ pub(crate) fn land(shared: &Arc<Shared>, id: &GoalId) {
     });
 }
 
+/// Looks what became of the landings that the last daemon had begun.
+pub(crate) fn settle(shared: &Arc<Shared>, id: GoalId) {
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        if let Err(error) = landing::recover(&shared, &id).await {
+            // It is tried again before anything else lands in that workspace.
+            tracing::warn!(goal = %id, %error, "earlier landings are not settled");
+        }
+    });
+}
+
 /// Deletes the private files of a goal whose work is done. Its journal and artifacts stay.
 pub(crate) fn tidy(shared: &Arc<Shared>, id: GoalId) {
     let shared = shared.clone();

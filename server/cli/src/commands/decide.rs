@@ -175,7 +175,7 @@ fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
         report.waiting,
         "hunk",
         " left: somebody is typing in these lines",
-        "try again once the cursor has left them".to_owned(),
+        "lands by itself once the typing there stops".to_owned(),
     );
     lines
 }

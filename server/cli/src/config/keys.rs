@@ -51,7 +51,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [Key; 26] = [
+pub(crate) static KEYS: [Key; 27] = [
     key("agent", Kind::Agent),
     narrowable("denyAgents", Kind::Agents),
     key("model", Kind::Text),
@@ -62,6 +62,7 @@ pub(crate) static KEYS: [Key; 26] = [
     key("approvePlans", Kind::Bool),
     key("repair.conflicts", Kind::Bool),
     key("repair.rejections", Kind::Bool),
+    key("review.typingPause", Kind::Span),
     key("timeouts.start", Kind::Span),
     key("timeouts.silence", Kind::Span),
     key("timeouts.exit", Kind::Span),

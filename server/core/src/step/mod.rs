@@ -103,11 +103,19 @@ pub enum Input {
         /// What each said.
         results: Vec<GateResult>,
     },
-    /// A verdict was carried out and observed.
+    /// Verdicts are about to be carried out.
+    Landing {
+        /// The goal.
+        goal: GoalId,
+        /// The intents, all of them [`EventBody::LandingBegun`], after [`EventBody::LandingDropped`] where
+        /// one is tried again.
+        intents: Vec<EventBody>,
+    },
+    /// Verdicts were carried out and observed, or seen not to be.
     Reviewed {
         /// The goal.
         goal: GoalId,
-        /// The facts, all of them [`EventBody::Reviewed`].
+        /// The facts, all of them [`EventBody::Reviewed`] or [`EventBody::LandingDropped`].
         facts: Vec<EventBody>,
     },
     /// A verdict is to be repaired.
@@ -193,6 +201,8 @@ pub enum Effect {
     Gates(GoalId),
     /// Land everything clean: the goal was submitted with `apply`.
     Land(GoalId),
+    /// Look what became of the landings that the last daemon had begun.
+    Settle(GoalId),
     /// Delete what the goal no longer needs: its layers and its agents' homes.
     Tidy(GoalId),
     /// Come back with [`Input::Tick`] at this moment.
@@ -263,6 +273,7 @@ impl Turn<'_> {
             }
             Input::Merged { goal, result } => self.merged(&goal, result),
             Input::Gates { goal, results } => self.gated(&goal, results),
+            Input::Landing { goal, intents } => self.landing(&goal, intents)?,
             Input::Reviewed { goal, facts } => self.reviewed(&goal, facts)?,
             Input::Repair {
                 goal,

@@ -37,6 +37,9 @@ impl Turn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
+        if goal.files.iter().any(|entry| !entry.begun.is_empty()) {
+            self.effects.push(Effect::Settle(id.clone()));
+        }
         match goal.state {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {

@@ -1,7 +1,7 @@
 //! From merged changes to a decided goal.
 
 use claudecluster_protocol::{
-    ErrorBody, EventBody, GoalId, GoalState, TaskState, goal::GateResult,
+    ErrorBody, EventBody, GoalId, GoalState, RelPath, TaskState, goal::GateResult,
 };
 
 use super::{Effect, Merged, Turn};
@@ -100,9 +100,53 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes the facts of a verdict that was carried out and observed.
+    /// Takes the intents of verdicts that are about to be carried out. One landing at a time touches
+    /// a file: what was begun before has to be settled first, by what stands before them at the least.
+    pub(super) fn landing(
+        &mut self,
+        id: &GoalId,
+        intents: Vec<EventBody>,
+    ) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        let mut dropped = Vec::new();
+        for intent in &intents {
+            let (path, entry) = match intent {
+                EventBody::LandingBegun { path, entry, .. } => (path, *entry),
+                EventBody::LandingDropped { path, entry } => {
+                    dropped.push((path, *entry));
+                    continue;
+                }
+                _ => return Err(misplaced(intent, "an intent")),
+            };
+            let Some(file) = goal.entry(path, entry) else {
+                return Err(gone(id, path));
+            };
+            if !file.begun.is_empty() && !dropped.contains(&(path, entry)) {
+                return Err(
+                    ErrorBody::stale(format!("another landing in {path} is under way"))
+                        .hint("try again in a moment"),
+                );
+            }
+        }
+        for intent in intents {
+            self.record(id, intent);
+        }
+        Ok(())
+    }
+
+    /// Takes the facts of verdicts that were carried out and observed, or seen not to be.
     pub(super) fn reviewed(&mut self, id: &GoalId, facts: Vec<EventBody>) -> Result<(), ErrorBody> {
-        self.goal(id)?;
+        let goal = self.goal(id)?;
+        for fact in &facts {
+            let (EventBody::Reviewed { path, entry, .. }
+            | EventBody::LandingDropped { path, entry }) = fact
+            else {
+                return Err(misplaced(fact, "a verdict"));
+            };
+            if goal.entry(path, *entry).is_none() {
+                return Err(gone(id, path));
+            }
+        }
         for fact in facts {
             self.record(id, fact);
         }
@@ -133,6 +177,18 @@ impl Turn<'_> {
             self.change(id, state, None);
         }
     }
+}
+
+fn misplaced(fact: &EventBody, expected: &str) -> ErrorBody {
+    ErrorBody::internal(format!("{expected} was expected, not {fact:?}"))
+        .hint("look at the pending changes again; nothing is lost")
+}
+
+fn gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
+    ErrorBody::stale(format!(
+        "{path} is no longer part of what goal {goal} proposes"
+    ))
+    .hint(format!("`claudecluster diff {goal}` shows what is pending"))
 }
 
 fn first_line(text: &str) -> &str {

@@ -1,307 +1,407 @@
-//! Carries decisions out, one entry at a time: computes what they come to, makes the file so, and
-//! says what was observed.
+//! Carries decisions out: journals what is about to happen, makes the files so, and says what was
+//! observed. Files that no editor has open are written together; the others one at a time, through
+//! their editors.
 
-use std::{path::Path, sync::Arc};
+use std::time::Duration;
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
-use claudecluster_protocol::{
-    ErrorBody, EventBody, FileMode, RelPath, Span,
-    api::Decision,
-    event::{Landed, Verdict},
-};
+use claudecluster_core::step::Input;
+use claudecluster_protocol::{ErrorBody, EventBody, FileMode, RelPath, Span};
 use claudecluster_worker::changes::Content;
+use tokio::time::Instant;
 
-use super::Judge;
+use super::{
+    ask,
+    plan::{Ground, Plan, Unit},
+};
 use crate::{
     disk::{self, WriteError},
-    editor::{DocumentEdit, EditError},
-    pending::Versions,
+    editor::{DocumentEdit, EditError, Editor, OpenDocument},
     proposal::as_text,
-    shared::Shared,
-    snapshot,
-    verdict::{self, Change, Verdicts},
+    verdict,
     work::blocking,
 };
 
-/// How often a landing is computed again because the text moved meanwhile.
-const TRIES: u32 = 5;
+/// How long a landing is tried again because the text moves.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for the next change of a text before trying again without one.
+const NEXT_CHANGE: Span = Span(300);
+/// How long to wait before a file is looked at again that some program writes to.
+const NEXT_LOOK: Duration = Duration::from_millis(20);
 /// How long a client that applied an edit itself may take to report the change.
 const OBSERVE: Span = Span::secs(2);
 
-/// What came of one entry.
+/// What came of one file.
 #[derive(Default)]
 pub(super) struct Done {
-    /// What was observed, all of it [`EventBody::Reviewed`].
+    /// What was observed, all of it [`EventBody::Reviewed`] or [`EventBody::LandingDropped`].
     pub(super) facts: Vec<EventBody>,
     /// Hunks left because they conflict.
     pub(super) conflicts: u32,
     /// Hunks left because they need an explicit look.
     pub(super) held: u32,
+    /// Hunks left because somebody types there.
+    pub(super) waiting: u32,
+    /// Why it was not carried out.
+    pub(super) failed: Option<ErrorBody>,
 }
 
-/// One decision about one entry.
-pub(super) struct Turn<'a> {
-    pub(super) shared: &'a Arc<Shared>,
-    pub(super) goal: &'a Arc<Goal>,
-    pub(super) root: &'a Path,
-    pub(super) decision: &'a Decision,
+impl Done {
+    fn of(plan: &Plan, facts: Vec<EventBody>) -> Self {
+        Self {
+            facts,
+            conflicts: plan.conflicts,
+            held: plan.held,
+            waiting: plan.waiting,
+            failed: None,
+        }
+    }
+
+    fn failed(facts: Vec<EventBody>, error: ErrorBody) -> Self {
+        Self {
+            facts,
+            failed: Some(error),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it has been carried out.
+    pub(super) fn happened(&self) -> bool {
+        let reviewed = |fact: &EventBody| matches!(fact, EventBody::Reviewed { .. });
+        self.facts.iter().any(reviewed)
+    }
 }
 
-impl Turn<'_> {
-    /// Makes the file what the decision makes of it, and returns what was observed.
-    pub(super) async fn carry(&self, entry: &FileEntry, judge: Judge) -> Result<Done, ErrorBody> {
-        if self.decision.applied {
-            self.observe(entry, judge).await?;
+/// What a write has come to.
+enum Wrote {
+    /// The text is there.
+    Landed,
+    /// The text has moved: everything has to be computed again.
+    Moved,
+}
+
+/// Why a write cannot be tried again.
+struct Stopped {
+    error: ErrorBody,
+    /// Whether the edit may still arrive: the intent stays open until somebody looks.
+    open: bool,
+}
+
+impl Ground<'_> {
+    /// Carries out what a decision comes to for each of these files, as far as it can be, in an order
+    /// in which what creates, moves or deletes files comes before what changes their text.
+    pub(super) async fn carry(&self, units: &[Unit<'_>]) -> Result<Vec<Done>, ErrorBody> {
+        for unit in units.iter().filter(|unit| unit.decision.applied) {
+            self.observe(unit).await?;
         }
-        for _ in 0..TRIES {
-            let (versions, verdicts) = self.verdicts(entry, judge).await?;
-            let left = Done {
-                facts: Vec::new(),
-                conflicts: verdicts.conflicts,
-                held: verdicts.held,
-            };
-            let Some(target) = verdicts.target() else {
-                return Ok(left);
-            };
-            let Some(observed) = self.write(entry, &versions, target).await? else {
-                continue;
-            };
-            let facts = self.facts(entry, &versions, &verdicts.changes, &observed)?;
-            return Ok(Done { facts, ..left });
+        let plans = self.plans(units).await?;
+        let mut done: Vec<Option<Done>> = Vec::new();
+        let mut batch = Vec::new();
+        for (index, (unit, plan)) in units.iter().zip(plans).enumerate() {
+            done.push(None);
+            match plan {
+                Err(error) => done[index] = Some(Done::failed(Vec::new(), error)),
+                // What goes with another one is done when that one is.
+                Ok(_)
+                    if unit
+                        .needs
+                        .is_some_and(|at| !batch.iter().any(|(i, _)| *i == at)) => {}
+                Ok(plan) if !plan.touches_the_file() => {
+                    let facts = plan.facts.clone();
+                    done[index] = Some(Done::of(&plan, facts));
+                }
+                Ok(plan) if self.document(unit).is_none() => batch.push((index, plan)),
+                Ok(_) => {}
+            }
         }
-        Err(moving(&entry.file.path))
+        self.write_together(units, batch, &mut done).await?;
+        let mut rest: Vec<usize> = (0..units.len()).collect();
+        rest.sort_by_key(|&index| units[index].needs.is_some());
+        for index in rest {
+            let before = match &mut done[index] {
+                Some(Done { failed: None, .. }) | None => done[index].take(),
+                Some(_) => continue,
+            };
+            let dropped = match before {
+                Some(before) if !before.is_dropped() => {
+                    done[index] = Some(before);
+                    continue;
+                }
+                before => before.map(|before| before.facts).unwrap_or_default(),
+            };
+            let needed = units[index].needs.and_then(|at| done[at].as_ref());
+            let apart = units[index].needs.is_some() && !needed.is_some_and(Done::happened);
+            done[index] = Some(if apart {
+                Done {
+                    facts: dropped,
+                    ..Done::default()
+                }
+            } else {
+                self.write_alone(&units[index], dropped).await
+            });
+        }
+        Ok(done.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Plans for all files at once: as many at a time as there are processors.
+    async fn plans(&self, units: &[Unit<'_>]) -> Result<Vec<Result<Plan, ErrorBody>>, ErrorBody> {
+        let (shared, goal) = (self.shared.clone(), self.goal.clone());
+        let root = self.root.to_owned();
+        let units: Vec<_> = units
+            .iter()
+            .map(|unit| (unit.entry.clone(), unit.decision.clone()))
+            .collect();
+        blocking("merging files", move || {
+            let ground = Ground {
+                shared: &shared,
+                goal: &goal,
+                root: &root,
+            };
+            Ok(disk::in_parallel(
+                units,
+                disk::processors(),
+                |(entry, decision)| {
+                    let unit = Unit {
+                        entry: &entry,
+                        decision,
+                        needs: None,
+                    };
+                    Plan::new(&ground, &unit)
+                },
+            ))
+        })
+        .await
+    }
+
+    async fn plan(&self, unit: &Unit<'_>) -> Result<Plan, ErrorBody> {
+        let alone = Unit {
+            entry: unit.entry,
+            decision: unit.decision.clone(),
+            needs: None,
+        };
+        let mut plans = self.plans(&[alone]).await?;
+        plans.pop().unwrap_or_else(|| Ok(Plan::default()))
+    }
+
+    fn document(&self, unit: &Unit<'_>) -> Option<(std::sync::Arc<dyn Editor>, OpenDocument)> {
+        let path = self.root.join(unit.entry.file.path.to_path_buf());
+        self.shared.document(&path)
+    }
+
+    /// Writes files that no editor has open: one commit of the journal, one write of the disk. Those
+    /// that have changed meanwhile are left with a dropped landing, to be tried again by themselves.
+    async fn write_together(
+        &self,
+        units: &[Unit<'_>],
+        mut batch: Vec<(usize, Plan)>,
+        done: &mut [Option<Done>],
+    ) -> Result<(), ErrorBody> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let resource = |plan: &Plan| plan.before.is_some() && plan.after.is_some();
+        batch.sort_by_key(|(index, plan)| (resource(plan), units[*index].needs.is_some()));
+        let intents = batch.iter().flat_map(|(_, plan)| plan.intents(false));
+        self.begin(intents.collect()).await?;
+        let place = |at: usize| batch.iter().position(|(index, _)| *index == at);
+        let writes: Vec<disk::Write> = batch
+            .iter()
+            .map(|(index, plan)| disk::Write {
+                path: units[*index].entry.file.path.clone(),
+                before: plan.before.clone(),
+                after: plan.after.clone(),
+                needs: units[*index].needs.and_then(place),
+            })
+            .collect();
+        let root = self.root.to_owned();
+        let written = blocking("writing files", move || {
+            Ok(disk::replace_all(&root, &writes))
+        })
+        .await?;
+        for ((index, plan), result) in batch.into_iter().zip(written) {
+            let path = &units[index].entry.file.path;
+            done[index] = Some(match result {
+                Ok(()) => {
+                    let facts = plan.facts.clone();
+                    Done::of(&plan, facts)
+                }
+                Err(WriteError::Changed | WriteError::Apart) => Done::of(&plan, plan.dropped()),
+                Err(error) => Done::failed(plan.dropped(), refused(path, &error)),
+            });
+        }
+        Ok(())
+    }
+
+    /// Journals what is about to happen.
+    async fn begin(&self, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
+        if intents.is_empty() {
+            return Ok(());
+        }
+        let goal = self.goal.id.clone();
+        ask(self.shared, Input::Landing { goal, intents }).await
+    }
+
+    /// Carries out what a decision comes to for one file, as often as its text moves meanwhile.
+    async fn write_alone(&self, unit: &Unit<'_>, mut dropped: Vec<EventBody>) -> Done {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let plan = match self.plan(unit).await {
+                Ok(plan) => plan,
+                Err(error) => return Done::failed(dropped, error),
+            };
+            if !plan.touches_the_file() {
+                dropped.extend(plan.facts.iter().cloned());
+                return Done::of(&plan, dropped);
+            }
+            let document = self.document(unit);
+            let open = document.is_some() && plan.after.as_ref().and_then(as_text).is_some();
+            let mut intents = std::mem::take(&mut dropped);
+            intents.extend(plan.intents(open));
+            if let Err(error) = self.begin(intents).await {
+                return Done::failed(Vec::new(), error);
+            }
+            let version = document.as_ref().map(|(_, document)| document.version);
+            let wrote = match document.filter(|_| open) {
+                Some((editor, document)) => self.edit(unit, &plan, &*editor, document).await,
+                None => self.write_disk(unit, &plan).await,
+            };
+            match wrote {
+                Ok(Wrote::Landed) => {
+                    let facts = plan.facts.clone();
+                    return Done::of(&plan, facts);
+                }
+                Err(stopped) if stopped.open => return Done::failed(Vec::new(), stopped.error),
+                Err(stopped) => return Done::failed(plan.dropped(), stopped.error),
+                Ok(Wrote::Moved) => dropped = plan.dropped(),
+            }
+            if Instant::now() >= deadline {
+                return Done::failed(dropped, moving(&unit.entry.file.path));
+            }
+            self.next_change(unit, version).await;
+        }
+    }
+
+    /// Waits until trying again makes sense. The moment right after a change is the best one: the next
+    /// one is as far away as it gets.
+    async fn next_change(&self, unit: &Unit<'_>, tried: Option<i32>) {
+        match (self.document(unit), tried) {
+            (Some((_, document)), Some(version)) if document.version != version => {}
+            (Some((editor, document)), _) => {
+                let changed = editor.changed(&document.path, document.version, NEXT_CHANGE);
+                let _ = changed.await;
+            }
+            // Nothing tells of changes to a file on disk.
+            (None, _) => tokio::time::sleep(NEXT_LOOK).await,
+        }
+    }
+
+    /// Lets an editor make the change, and looks whether it has.
+    async fn edit(
+        &self,
+        unit: &Unit<'_>,
+        plan: &Plan,
+        editor: &dyn Editor,
+        document: OpenDocument,
+    ) -> Result<Wrote, Stopped> {
+        let path = &unit.entry.file.path;
+        let (before, after) = (plan.before.as_ref(), plan.after.as_ref());
+        let text = String::from(&document.text);
+        if before.is_none_or(|before| *before.bytes != *text.as_bytes()) {
+            return Ok(Wrote::Moved);
+        }
+        let mode = after.map(|content| content.mode).unwrap_or_default();
+        if before.is_some_and(|before| before.mode != mode) {
+            self.set_mode(path, mode).await?;
+        }
+        let edit = DocumentEdit {
+            after: after.and_then(as_text).unwrap_or_default().to_owned(),
+            label: format!("ClaudeCluster {}: {path}", self.goal.id),
+            document,
+        };
+        let (observed, error) = match editor.edit(edit).await {
+            Ok(observed) => (Some(String::from(&observed.text)), None),
+            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            // Whatever the editor says, or does not: what counts is what is there now.
+            Err(error) => (None, Some(error)),
+        };
+        let observed = match observed {
+            Some(text) => Some(Content {
+                bytes: text.into_bytes().into(),
+                mode,
+            }),
+            None => self
+                .current(unit)
+                .await
+                .map_err(|error| Stopped { error, open: true })?,
+        };
+        let there = observed.is_some_and(|observed| verdict::holds(before, after, &observed));
+        match error {
+            _ if there => Ok(Wrote::Landed),
+            None | Some(EditError::Stale | EditError::Closed) => Ok(Wrote::Moved),
+            Some(error) => Err(Stopped {
+                open: matches!(error, EditError::Unconfirmed),
+                error: ErrorBody::environment(format!("{path}: {error}"))
+                    .hint("accept it again once the editor answers"),
+            }),
+        }
+    }
+
+    async fn current(&self, unit: &Unit<'_>) -> Result<Option<Content>, ErrorBody> {
+        let (shared, root) = (self.shared.clone(), self.root.to_owned());
+        let path = unit.entry.file.path.clone();
+        blocking("reading a file", move || shared.current(&root, &path)).await
+    }
+
+    /// The mode of a file whose text is the editor's to save.
+    async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), Stopped> {
+        let (root, path) = (self.root.to_owned(), path.clone());
+        let set = blocking("changing a file's mode", move || {
+            disk::set_mode(&root, &path, mode).map_err(|error| refused(&path, &error))
+        });
+        set.await.map_err(|error| Stopped { error, open: false })
+    }
+
+    async fn write_disk(&self, unit: &Unit<'_>, plan: &Plan) -> Result<Wrote, Stopped> {
+        let (root, path) = (self.root.to_owned(), unit.entry.file.path.clone());
+        let (before, after) = (plan.before.clone(), plan.after.clone());
+        let written = blocking("writing a file", move || {
+            match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
+                Ok(()) => Ok(Wrote::Landed),
+                Err(WriteError::Changed) => Ok(Wrote::Moved),
+                Err(error) => Err(refused(&path, &error)),
+            }
+        });
+        written
+            .await
+            .map_err(|error| Stopped { error, open: false })
     }
 
     /// Waits for the text of a client that says it has made the edit itself. Where it does not come,
     /// the hunk is landed like any other.
-    async fn observe(&self, entry: &FileEntry, judge: Judge) -> Result<(), ErrorBody> {
-        let path = self.root.join(entry.file.path.to_path_buf());
-        let Some((editor, mut document)) = self.shared.document(&path) else {
+    async fn observe(&self, unit: &Unit<'_>) -> Result<(), ErrorBody> {
+        let Some((editor, mut document)) = self.document(unit) else {
             return Ok(());
         };
-        let deadline = tokio::time::Instant::now() + OBSERVE.to_duration();
+        let deadline = Instant::now() + OBSERVE.to_duration();
         loop {
-            let (versions, verdicts) = self.verdicts(entry, judge).await?;
-            let there = verdicts
-                .target()
-                .is_none_or(|change| verdict::has_landed(&versions, &change.parts));
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            if there || left.is_zero() {
+            let plan = self.plan(unit).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if plan.facts.is_empty() || plan.present || left.is_zero() {
                 return Ok(());
             }
             let left = Span(u64::try_from(left.as_millis()).unwrap_or(0));
-            match editor.changed(&path, document.version, left).await {
+            match editor.changed(&document.path, document.version, left).await {
                 Some(next) => document = next,
                 None => return Ok(()),
             }
         }
     }
+}
 
-    async fn versions(&self, entry: &FileEntry) -> Result<Versions, ErrorBody> {
-        let (shared, root, entry) = (self.shared.clone(), self.root.to_owned(), entry.clone());
-        blocking("reading a file", move || {
-            let current = shared.current(&root, &entry.file.path)?;
-            Versions::of(&shared, &entry, current)
-        })
-        .await
-    }
-
-    async fn verdicts(
-        &self,
-        entry: &FileEntry,
-        judge: Judge,
-    ) -> Result<(Versions, Verdicts), ErrorBody> {
-        let versions = self.versions(entry).await?;
-        let (shared, goal, decision) = (
-            self.shared.clone(),
-            self.goal.clone(),
-            self.decision.clone(),
-        );
-        let entry = entry.clone();
-        blocking("merging a file", move || {
-            let verdicts = judge(&shared, &goal, &entry, &versions, &decision)?;
-            Ok((versions, verdicts))
-        })
-        .await
-    }
-
-    /// Makes the file what it is to be. Returns the content that was observed after it; `None` where
-    /// the text has moved, so that everything has to be computed again.
-    async fn write(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        change: &Change,
-    ) -> Result<Option<Option<Content>>, ErrorBody> {
-        if change.current == versions.current {
-            return Ok(Some(change.current.clone()));
-        }
-        let path = self.root.join(entry.file.path.to_path_buf());
-        let document = self.shared.document(&path);
-        let after = change.current.as_ref();
-        let (Some((editor, document)), Some(text)) = (document, after.and_then(as_text)) else {
-            return self.write_disk(entry, versions, change).await;
-        };
-        let was = versions
-            .current
-            .as_ref()
-            .map(|content| content.bytes.clone());
-        if was.is_none_or(|was| was != String::from(&document.text).into_bytes()) {
-            return Ok(None);
-        }
-        let label = format!("ClaudeCluster {}: {}", self.goal.id, entry.file.path);
-        let edit = DocumentEdit {
-            document,
-            after: text.to_owned(),
-            label,
-        };
-        let observed = match editor.edit(edit).await {
-            Ok(observed) => observed,
-            Err(EditError::Stale) => return Ok(None),
-            Err(error) => {
-                return Err(
-                    ErrorBody::environment(format!("{}: {error}", entry.file.path))
-                        .hint("accept it again once the editor answers"),
-                );
-            }
-        };
-        let mode = after.map(|content| content.mode).unwrap_or_default();
-        let bytes = String::from(&observed.text).into_bytes();
-        let observed = Content {
-            bytes: bytes.into(),
-            mode,
-        };
-        let now = Versions {
-            current: Some(observed.clone()),
-            ..versions.clone()
-        };
-        let landed = if change.parts.is_empty() {
-            verdict::holds(versions.current.as_ref(), after, &observed)
-        } else {
-            verdict::has_landed(&now, &change.parts)
-        };
-        if !landed {
-            return Ok(None);
-        }
-        self.write_mode(entry, versions, mode).await?;
-        Ok(Some(Some(observed)))
-    }
-
-    /// The mode of a file whose text is the editor's to save.
-    async fn write_mode(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        mode: FileMode,
-    ) -> Result<(), ErrorBody> {
-        if versions
-            .current
-            .as_ref()
-            .is_none_or(|content| content.mode == mode)
-        {
-            return Ok(());
-        }
-        let (root, path) = (self.root.to_owned(), entry.file.path.clone());
-        blocking("changing a file's mode", move || {
-            let on_disk = disk::read(&root, &path).map_err(|error| refused(&path, &error))?;
-            let Some((before, _)) = on_disk else {
-                return Ok(());
-            };
-            let after = Content {
-                mode,
-                ..before.clone()
-            };
-            disk::replace(&root, &path, Some(&before), Some(&after))
-                .map_err(|error| refused(&path, &error))
-        })
-        .await
-    }
-
-    async fn write_disk(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        change: &Change,
-    ) -> Result<Option<Option<Content>>, ErrorBody> {
-        let (root, path) = (self.root.to_owned(), entry.file.path.clone());
-        let (before, after) = (versions.current.clone(), change.current.clone());
-        blocking("writing a file", move || {
-            match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
-                Ok(()) => Ok(Some(after)),
-                Err(WriteError::Changed) => Ok(None),
-                Err(error) => Err(refused(&path, &error)),
-            }
-        })
-        .await
-    }
-
-    fn landed(
-        &self,
-        before: &Option<Content>,
-        after: &Option<Content>,
-    ) -> Result<Landed, ErrorBody> {
-        let blob = |content: &Option<Content>| {
-            let version = content
-                .as_ref()
-                .map(|c| snapshot::version(&self.shared.store, c))
-                .transpose()?;
-            Ok::<_, ErrorBody>(version.map(|version| version.blob))
-        };
-        let mode = |content: &Option<Content>| content.as_ref().map(|c| c.mode).unwrap_or_default();
-        Ok(Landed {
-            before: blob(before)?,
-            after: blob(after)?,
-            mode_before: mode(before),
-            mode_after: mode(after),
-        })
-    }
-
-    /// The moves of a decision, from what the file was to what was observed of it.
-    fn facts(
-        &self,
-        entry: &FileEntry,
-        versions: &Versions,
-        changes: &[Change],
-        observed: &Option<Content>,
-    ) -> Result<Vec<EventBody>, ErrorBody> {
-        let mut before = &versions.current;
-        let mut facts = Vec::new();
-        for (index, change) in changes.iter().enumerate() {
-            let last = index + 1 == changes.len();
-            let after = if last { observed } else { &change.current };
-            let landed = match change.verdict {
-                Verdict::Reject => None,
-                _ => Some(self.landed(before, after)?),
-            };
-            facts.push(self.fact(entry, change, landed)?);
-            before = after;
-        }
-        Ok(facts)
-    }
-
-    fn fact(
-        &self,
-        entry: &FileEntry,
-        change: &Change,
-        landed: Option<Landed>,
-    ) -> Result<EventBody, ErrorBody> {
-        let version = |content: &Option<Content>| {
-            content
-                .as_ref()
-                .map(|c| snapshot::version(&self.shared.store, c))
-                .transpose()
-        };
-        Ok(EventBody::Reviewed {
-            path: entry.file.path.clone(),
-            entry: change.entry,
-            verdict: change.verdict,
-            hunks: change.hunks.clone(),
-            base: version(&change.base)?,
-            proposed: version(&change.proposed)?,
-            landed,
-            reason: self.decision.reason.clone(),
-            of: change.of,
-        })
+impl Done {
+    /// Whether it was begun and did not happen.
+    fn is_dropped(&self) -> bool {
+        let dropped = |fact: &EventBody| matches!(fact, EventBody::LandingDropped { .. });
+        self.facts.iter().any(dropped)
     }
 }
 
@@ -313,7 +413,10 @@ fn moving(path: &RelPath) -> ErrorBody {
 fn refused(path: &RelPath, error: &WriteError) -> ErrorBody {
     let hint = match error {
         WriteError::Outside | WriteError::LinkOutside => "this change cannot land; reject it",
-        WriteError::Changed => "accept it again: it is merged with what is there now",
+        WriteError::Changed | WriteError::Apart => {
+            "accept it again: it is merged with what is there now"
+        }
+        WriteError::NoFile(_) => "move what is there away, then accept it again",
         WriteError::Io(_) => "check the folder's permissions and free space, then accept it again",
     };
     ErrorBody::environment(format!("failed to write {path}: {error}")).hint(hint)

@@ -3,8 +3,14 @@
 
 mod carry;
 mod follow;
+mod plan;
+mod rest;
+mod settle;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Move},
@@ -17,9 +23,13 @@ use claudecluster_protocol::{
 };
 use tokio::sync::oneshot;
 
-pub(crate) use self::follow::follow;
+pub(crate) use self::settle::recover;
 
-use self::carry::Turn;
+use self::{
+    carry::Done,
+    plan::{Ground, Unit},
+    settle::Which,
+};
 use crate::{
     dispatcher::Message,
     pending::Versions,
@@ -78,60 +88,53 @@ pub(crate) async fn decide(
                 .hint(format!("`claudecluster diff {id}` shows its hunks")),
         );
     }
-    let root = PathBuf::from(&shared.goal(&id)?.spec.workspace);
+    // What waits of earlier decisions about the goal waits no longer: this one says what happens.
+    let turn = shared.overrule(&decision);
+    let (report, waiting) = carry_out(shared, &decision, None).await?;
+    if !waiting.is_empty() {
+        rest::land(shared, decision, waiting, turn);
+    }
+    Ok(report)
+}
+
+/// Carries out what a decision comes to now, in `only` these files. Returns the files in which
+/// something waits, because somebody types there.
+async fn carry_out(
+    shared: &Arc<Shared>,
+    decision: &Decision,
+    only: Option<&[RelPath]>,
+) -> Result<(DecisionReport, Vec<RelPath>), ErrorBody> {
+    let id = &decision.goal_id;
+    let root = PathBuf::from(&shared.goal(id)?.spec.workspace);
     let landing = shared.landing(&root);
     let _one_at_a_time = landing.lock().await;
+    settle::settle(shared, &root, Which::All).await?;
     // Looked at again behind the lock: another decision may have moved the entries.
-    let goal = shared.goal(&id)?;
+    let goal = shared.goal(id)?;
     if goal.files.is_empty() {
         return Err(nothing_proposed(&goal));
     }
     if decision.verdict == Verdict::Resolve && decision.resolution == Some(Resolution::Repair) {
-        let report = repair::resolve(shared, &goal, &decision).await?;
-        return finished(shared, &id, report).await;
+        let report = repair::resolve(shared, &goal, decision).await?;
+        return Ok((finished(shared, id, report).await?, Vec::new()));
     }
     if decision.verdict == Verdict::Resolve
         && (decision.hunk_id.is_none() || decision.resolution.is_none())
     {
         return Err(verdict::unsaid());
     }
-    let wanted = repairs_wanted(shared, &goal, &decision).await?;
-    let mut report = DecisionReport::default();
-    let mut facts = Vec::new();
-    for index in selected(&goal, &decision) {
-        let entry = &goal.files[index];
-        // The old place of a renamed file goes with the new one, and only with it.
-        let old_place = moved_to(&goal, entry, decision.verdict);
-        if old_place.is_some_and(|to| !facts.iter().any(|fact| is_about(fact, to))) {
-            continue;
-        }
-        let with_it = old_place.map(|_| with_it(entry, &decision));
-        let decision = with_it.as_ref().unwrap_or(&decision);
-        let turn = Turn {
-            shared,
-            goal: &goal,
-            root: &root,
-            decision,
-        };
-        match turn.carry(entry, judge(decision.verdict)).await {
-            Ok(done) => {
-                report.conflicts += done.conflicts;
-                report.held += done.held;
-                if !done.facts.is_empty() && !report.files.contains(&entry.file.path) {
-                    report.files.push(entry.file.path.clone());
-                }
-                facts.extend(done.facts);
-            }
-            Err(error) => {
-                report.failed.push(FileFailure {
-                    path: entry.file.path.clone(),
-                    error,
-                });
-            }
-        }
+    let wanted = repairs_wanted(shared, &goal, decision).await?;
+    let ground = Ground {
+        shared,
+        goal: &goal,
+        root: &root,
+    };
+    let units = units(&goal, decision, only);
+    let done = ground.carry(&units).await?;
+    let (mut report, facts, waiting) = summed_up(&units, done);
+    if only.is_none() {
+        check_named(decision, &report)?;
     }
-    report.decided = facts.iter().map(decided).sum();
-    check_named(&decision, &report)?;
     if !facts.is_empty() {
         let (goal, repairs) = (id.clone(), wanted.repairs(&goal, &facts));
         report.repair = repairs.first().map(|new| new.task.id.clone());
@@ -147,7 +150,7 @@ pub(crate) async fn decide(
         };
         ask(shared, input).await?;
     }
-    finished(shared, &id, report).await
+    Ok((finished(shared, id, report).await?, waiting))
 }
 
 async fn repairs_wanted(
@@ -175,6 +178,64 @@ async fn finished(
     Ok(report)
 }
 
+/// What came of the files of a decision: the report, the facts, and the files in which something
+/// waits.
+fn summed_up(
+    units: &[Unit<'_>],
+    done: Vec<Done>,
+) -> (DecisionReport, Vec<EventBody>, Vec<RelPath>) {
+    let mut report = DecisionReport::default();
+    let (mut facts, mut waiting) = (Vec::new(), Vec::new());
+    for (unit, done) in units.iter().zip(done) {
+        let path = &unit.entry.file.path;
+        if done.happened() && !report.files.contains(path) {
+            report.files.push(path.clone());
+        }
+        if done.waiting > 0 {
+            waiting.push(path.clone());
+        }
+        report.conflicts += done.conflicts;
+        report.held += done.held;
+        report.waiting += done.waiting;
+        report.failed.extend(done.failed.map(|error| FileFailure {
+            path: path.clone(),
+            error,
+        }));
+        facts.extend(done.facts);
+    }
+    report.decided = facts.iter().map(decided).sum();
+    (report, facts, waiting)
+}
+
+/// The files a decision is about, each with the decision as it is for it.
+fn units<'a>(goal: &'a Goal, decision: &Decision, only: Option<&[RelPath]>) -> Vec<Unit<'a>> {
+    let mut units: Vec<Unit<'a>> = Vec::new();
+    for index in selected(goal, decision) {
+        let entry = &goal.files[index];
+        let Some(to) = moved_to(goal, entry, decision.verdict) else {
+            if only.is_none_or(|only| only.contains(&entry.file.path)) {
+                let decision = decision.clone();
+                units.push(Unit {
+                    entry,
+                    decision,
+                    needs: None,
+                });
+            }
+            continue;
+        };
+        // The old place of a renamed file goes with the new one, and only with it.
+        let Some(needs) = units.iter().position(|unit| unit.entry.file.path == *to) else {
+            continue;
+        };
+        units.push(Unit {
+            entry,
+            decision: with_it(entry, decision),
+            needs: Some(needs),
+        });
+    }
+    units
+}
+
 fn judge(verdict: Verdict) -> Judge {
     match verdict {
         Verdict::Accept => verdict::accept,
@@ -200,6 +261,14 @@ fn with_it(entry: &FileEntry, decision: &Decision) -> Decision {
         path: Some(entry.file.path.clone()),
         ..decision.clone()
     }
+}
+
+/// Lets the ledger follow what an editor has undone, or done again, by itself.
+pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
+    if let Err(error) = settle::opened(shared, path).await {
+        tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
+    }
+    follow::follow(shared, path).await;
 }
 
 /// Sends an input to the dispatcher and waits until it is durable.
@@ -234,6 +303,7 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
     let nothing = report.decided == 0
         && report.conflicts == 0
         && report.held == 0
+        && report.waiting == 0
         && report.failed.is_empty();
     if !nothing {
         return Ok(());
@@ -314,8 +384,4 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
 fn last_word(entry: &FileEntry) -> Option<HunkId> {
     let decided = entry.moves.iter().rev().filter(|made| made.of.is_none());
     decided.flat_map(Move::standing).next().cloned()
-}
-
-fn is_about(fact: &EventBody, file: &RelPath) -> bool {
-    matches!(fact, EventBody::Reviewed { path, .. } if path == file)
 }

@@ -74,6 +74,7 @@ impl<'a> Past<'a> {
                 base: shared.content_of(pair.base.as_ref())?,
                 current: shared.content_of(current.as_ref())?,
                 proposed: shared.content_of(pair.proposed.as_ref())?,
+                typed: None,
             })
         };
         let landed = made.landed.as_ref();
@@ -381,6 +382,7 @@ impl Step {
             base: back(&now.base, &self.from.base, &self.to.base)?,
             current: back(&now.current, &self.from.current, &self.to.current)?,
             proposed: back(&now.proposed, &self.from.proposed, &self.to.proposed)?,
+            typed: None,
         })
     }
 }
@@ -408,6 +410,7 @@ fn sides_mut(versions: &mut Versions) -> [Option<&mut Content>; 3] {
         base,
         current,
         proposed,
+        ..
     } = versions;
     [base, current, proposed].map(Option::as_mut)
 }

@@ -22,6 +22,7 @@ use crate::{
     pending::{self, Part, Pending, Versions},
     proposal::as_text,
     shared::Shared,
+    typing,
 };
 
 pub(crate) use self::{
@@ -60,6 +61,8 @@ pub(crate) struct Verdicts {
     pub(crate) conflicts: u32,
     /// Hunks left because they need an explicit look.
     pub(crate) held: u32,
+    /// Hunks left because somebody types there.
+    pub(crate) waiting: u32,
 }
 
 impl Verdicts {
@@ -124,12 +127,26 @@ pub(crate) fn accept(
     let (ready, conflicts): (Vec<Pending>, Vec<Pending>) = found
         .into_iter()
         .partition(|pending| pending.present || pending.view.status == HunkStatus::Clean);
+    let (waiting, ready): (Vec<Pending>, Vec<Pending>) = ready
+        .into_iter()
+        .partition(|pending| !pending.present && is_typed_in(versions, pending));
     let change = (!ready.is_empty()).then(|| accepted(entry, versions, &ready));
     Ok(Verdicts {
         changes: change.into_iter().collect(),
         conflicts: count(conflicts.len()),
+        waiting: count(waiting.len()),
         ..Verdicts::default()
     })
+}
+
+/// Whether somebody types where a hunk would land.
+fn is_typed_in(versions: &Versions, pending: &Pending) -> bool {
+    let lines = pending.view.start_line..pending.view.end_line;
+    pending.part != Part::Mode
+        && versions
+            .typed
+            .as_ref()
+            .is_some_and(|typed| typing::meet(typed, &lines))
 }
 
 /// The entry and the file with these hunks in.

@@ -7,12 +7,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use async_trait::async_trait;
 use claudecluster_driver::{
-    DocumentEdit, Driver, DriverConfig, EditError, Editor, OpenDocument, Settings, store,
+    DocumentEdit, Driver, DriverConfig, EditError, Edited, Editor, OpenDocument, Settings, store,
 };
 use claudecluster_protocol::{
     AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, RelPath, Span,
@@ -170,6 +174,7 @@ pub(crate) struct OneDocument {
     document: Mutex<OpenDocument>,
     pub(crate) manner: Mutex<Manner>,
     edits: Mutex<u32>,
+    closed: AtomicBool,
     changes: tokio::sync::watch::Sender<i32>,
 }
 
@@ -182,6 +187,12 @@ pub(crate) enum Manner {
     DropsSilently,
     /// Says no.
     Refuses,
+    /// The user types a letter at the end whenever an edit arrives, so often; then it obeys.
+    KeepsTyping(u32),
+    /// Is closed when the edit arrives, saved or not with the edit in it.
+    Closes(bool),
+    /// Makes the edit and never says so.
+    SaysNothing,
 }
 
 impl OneDocument {
@@ -195,6 +206,7 @@ impl OneDocument {
             }),
             manner: Mutex::new(manner),
             edits: Mutex::default(),
+            closed: AtomicBool::new(false),
             changes: tokio::sync::watch::Sender::new(1),
         })
     }
@@ -206,6 +218,17 @@ impl OneDocument {
     /// How many edits it made.
     pub(crate) fn edits(&self) -> u32 {
         *self.edits.lock().unwrap()
+    }
+
+    /// The user has just typed in these lines.
+    pub(crate) fn type_in(&self, lines: Option<std::ops::Range<u32>>) {
+        let mut document = self.document.lock().unwrap();
+        document.edited = lines.map(|lines| Edited {
+            lines,
+            at: Instant::now(),
+        });
+        document.version += 1;
+        self.changes.send_replace(document.version);
     }
 
     pub(crate) fn set(&self, text: &str) -> OpenDocument {
@@ -233,7 +256,8 @@ impl Editor for OneDocument {
 
     fn document(&self, path: &Path) -> Option<OpenDocument> {
         let document = self.document.lock().unwrap().clone();
-        (document.path == path).then_some(document)
+        let open = !self.closed.load(Ordering::SeqCst);
+        (open && document.path == path).then_some(document)
     }
 
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
@@ -250,6 +274,24 @@ impl Editor for OneDocument {
             }
             Manner::DropsSilently => Ok(self.document.lock().unwrap().clone()),
             Manner::Refuses => Err(EditError::Refused("read-only".into())),
+            Manner::KeepsTyping(0) => Ok(self.set(&edit.after)),
+            Manner::KeepsTyping(left) => {
+                *self.manner.lock().unwrap() = Manner::KeepsTyping(left - 1);
+                self.set(&format!("{}x", self.text()));
+                Err(EditError::Stale)
+            }
+            Manner::Closes(saved) => {
+                if saved {
+                    std::fs::write(&edit.document.path, &edit.after).unwrap();
+                }
+                self.closed.store(true, Ordering::SeqCst);
+                Err(EditError::Closed)
+            }
+            Manner::SaysNothing => {
+                let document = self.set(&edit.after);
+                self.set(&format!("{}typed\n", document.text));
+                Err(EditError::Unconfirmed)
+            }
         }
     }
 

@@ -258,7 +258,7 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
     if report.waiting > 0 {
         let waiting = count(n(report.waiting), "change");
         parts.push(format!(
-            "{waiting} left on the lines you are editing; leave them, or decide each by itself"
+            "{waiting} left on the lines you are editing, until you stop typing there"
         ));
     }
     let trouble = parts.len() > 1 || !report.failed.is_empty();

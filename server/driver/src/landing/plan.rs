@@ -1,0 +1,219 @@
+//! What a decision comes to for one file, as its text is now: computed on a thread that may block,
+//! and again wherever the text moves before it could be carried out.
+
+use std::{path::Path, sync::Arc};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    review::Review,
+};
+use claudecluster_protocol::{
+    ErrorBody, EventBody, RelPath,
+    api::Decision,
+    change::FileVersion,
+    event::{Landed, Verdict},
+};
+use claudecluster_worker::changes::Content;
+
+use super::judge;
+use crate::{
+    pending::Versions,
+    shared::Shared,
+    snapshot, typing,
+    verdict::{self, Change, Verdicts},
+};
+
+/// One file of a decision.
+pub(super) struct Unit<'a> {
+    /// What of the proposal it is about.
+    pub(super) entry: &'a FileEntry,
+    /// The decision, as it is for this file.
+    pub(super) decision: Decision,
+    /// An earlier one without which this one must not happen: the new place of a renamed file.
+    pub(super) needs: Option<usize>,
+}
+
+/// What is known of all files of a decision.
+#[derive(Clone)]
+pub(super) struct Ground<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) goal: &'a Arc<Goal>,
+    pub(super) root: &'a Path,
+}
+
+/// What is to be done about one file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// What the file has to be for it.
+    pub(super) before: Option<Content>,
+    /// What the file becomes.
+    pub(super) after: Option<Content>,
+    /// The facts once it is that.
+    pub(super) facts: Vec<EventBody>,
+    /// Whether the text has all of it already.
+    pub(super) present: bool,
+    /// Hunks left because they conflict.
+    pub(super) conflicts: u32,
+    /// Hunks left because they need an explicit look.
+    pub(super) held: u32,
+    /// Hunks left because somebody types there.
+    pub(super) waiting: u32,
+}
+
+impl Plan {
+    /// Plans for a file as it is now.
+    pub(super) fn new(ground: &Ground<'_>, unit: &Unit<'_>) -> Result<Self, ErrorBody> {
+        let (shared, entry, decision) = (ground.shared, unit.entry, &unit.decision);
+        let current = shared.current(ground.root, &entry.file.path)?;
+        let mut versions = Versions::of(shared, entry, current)?;
+        // Whoever names a hunk or a file wants it now, also where they type.
+        if decision.hunk_id.is_none() && decision.path.is_none() {
+            let path = ground.root.join(entry.file.path.to_path_buf());
+            versions.typed = typing::lines(shared, &path);
+        }
+        let verdicts = judge(decision.verdict)(shared, ground.goal, entry, &versions, decision)?;
+        let mut plan = Self {
+            after: versions.current.clone(),
+            conflicts: verdicts.conflicts,
+            held: verdicts.held,
+            waiting: verdicts.waiting,
+            ..Self::default()
+        };
+        let Some(target) = verdicts.target() else {
+            plan.before = versions.current;
+            return Ok(plan);
+        };
+        if meets(&versions, target) {
+            plan.waiting += hunks(&verdicts);
+            plan.before = versions.current;
+            return Ok(plan);
+        }
+        plan.present = verdict::has_landed(&versions, &target.parts);
+        plan.after.clone_from(&target.current);
+        plan.facts = facts(shared, &entry.file.path, decision, &versions, &verdicts)?;
+        plan.before = versions.current;
+        Ok(plan)
+    }
+
+    /// Whether the file has to change for it.
+    pub(super) fn touches_the_file(&self) -> bool {
+        self.before != self.after
+    }
+
+    /// What is journaled before the file is touched.
+    pub(super) fn intents(&self, open: bool) -> impl Iterator<Item = EventBody> {
+        self.facts.iter().filter_map(move |fact| intent(fact, open))
+    }
+
+    /// What is journaled where it was not carried out.
+    pub(super) fn dropped(&self) -> Vec<EventBody> {
+        let mut dropped: Vec<EventBody> = Vec::new();
+        for intent in self.intents(false) {
+            if let EventBody::LandingBegun { path, entry, .. } = intent {
+                let fact = EventBody::LandingDropped { path, entry };
+                if !dropped.contains(&fact) {
+                    dropped.push(fact);
+                }
+            }
+        }
+        dropped
+    }
+}
+
+/// Whether somebody types where a text would change. What is accepted has been sorted before, hunk by
+/// hunk; what is taken back is not split.
+fn meets(versions: &Versions, target: &Change) -> bool {
+    let Some(typed) = &versions.typed else {
+        return false;
+    };
+    let texts = (
+        versions.current.as_ref().and_then(crate::proposal::as_text),
+        target.current.as_ref().and_then(crate::proposal::as_text),
+    );
+    let (Some(before), Some(after)) = texts else {
+        return versions.current != target.current;
+    };
+    let review = Review::new(before, before, after);
+    review
+        .hunks()
+        .iter()
+        .any(|hunk| typing::meet(typed, &hunk.current))
+}
+
+fn hunks(verdicts: &Verdicts) -> u32 {
+    let hunks = verdicts.changes.iter().map(|change| change.hunks.len());
+    u32::try_from(hunks.sum::<usize>()).unwrap_or(u32::MAX)
+}
+
+/// The moves of a decision, each from the text the one before it leaves.
+///
+/// The text after a landing is the one that was computed: what somebody typed in the same moment is
+/// not part of it, so that taking the landing back keeps it.
+fn facts(
+    shared: &Shared,
+    path: &RelPath,
+    decision: &Decision,
+    versions: &Versions,
+    verdicts: &Verdicts,
+) -> Result<Vec<EventBody>, ErrorBody> {
+    let version = |content: &Option<Content>| -> Result<Option<FileVersion>, ErrorBody> {
+        let content = content.as_ref();
+        content
+            .map(|content| snapshot::version(&shared.store, content))
+            .transpose()
+    };
+    let mode = |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();
+    let mut before = version(&versions.current)?;
+    let mut facts = Vec::new();
+    for change in &verdicts.changes {
+        let after = version(&change.current)?;
+        let landed = Landed {
+            mode_before: mode(&before),
+            mode_after: mode(&after),
+            before: before.map(|version| version.blob),
+            after: after.clone().map(|version| version.blob),
+        };
+        before = after;
+        facts.push(EventBody::Reviewed {
+            path: path.clone(),
+            entry: change.entry,
+            verdict: change.verdict,
+            hunks: change.hunks.clone(),
+            base: version(&change.base)?,
+            proposed: version(&change.proposed)?,
+            landed: (change.verdict != Verdict::Reject).then_some(landed),
+            reason: decision.reason.clone(),
+            of: change.of,
+        });
+    }
+    Ok(facts)
+}
+
+fn intent(fact: &EventBody, open: bool) -> Option<EventBody> {
+    let EventBody::Reviewed {
+        path,
+        entry,
+        verdict,
+        hunks,
+        base,
+        proposed,
+        landed,
+        reason,
+        of,
+    } = fact
+    else {
+        return None;
+    };
+    Some(EventBody::LandingBegun {
+        path: path.clone(),
+        entry: *entry,
+        verdict: *verdict,
+        hunks: hunks.clone(),
+        base: base.clone(),
+        proposed: proposed.clone(),
+        landed: landed.clone()?,
+        of: *of,
+        reason: reason.clone(),
+        open,
+    })
+}
