@@ -11,7 +11,7 @@ local function check(condition, message)
 end
 
 local function eventually(what, condition)
-  check(vim.wait(20000, condition, 5), 'never happened: ' .. what)
+  check(vim.wait(60000, condition, 5), 'never happened: ' .. what)
 end
 
 local function text()

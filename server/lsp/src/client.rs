@@ -22,6 +22,9 @@ pub(crate) struct Capabilities {
     pub(crate) apply_edit: bool,
     /// It takes edits with a version, so that a stale one cannot land.
     pub(crate) versioned_edits: bool,
+    /// A lone carriage return ends no line for it, against the protocol: its positions in a text with
+    /// one are others.
+    pub(crate) ignores_returns: bool,
     /// It shows progress the server starts.
     pub(crate) progress: bool,
     /// It takes code actions; commands only where it does not.
@@ -55,6 +58,10 @@ impl Capabilities {
             encoding: encoding(params),
             apply_edit: workspace.and_then(|w| w.apply_edit) == Some(true),
             versioned_edits: versioned_edits(params),
+            ignores_returns: params
+                .client_info
+                .as_ref()
+                .is_some_and(|info| info.name == "Neovim"),
             progress: capabilities
                 .window
                 .as_ref()
@@ -205,6 +212,7 @@ mod tests {
             encoding: PositionEncoding::Utf8,
             apply_edit: true,
             versioned_edits: true,
+            ignores_returns: true,
             progress: true,
             code_actions: true,
             resolves_edits: true,

@@ -16,7 +16,7 @@ use lsp_types::{
 };
 use tokio::{sync::watch, time::Instant};
 
-use crate::{documents::Snapshot, session::Session};
+use crate::{client::Capabilities, documents::Snapshot, session::Session};
 
 /// The edits that turn the document into `after`, for a client.
 ///
@@ -57,6 +57,27 @@ pub(crate) fn workspace_edit(
         document_changes: Some(vec![edit.into()]),
         ..WorkspaceEdit::default()
     }
+}
+
+/// Why an edit that leads to `after` would go to the wrong place in this client, if it would.
+pub(crate) fn misplaced(
+    document: &Snapshot,
+    after: &str,
+    capabilities: &Capabilities,
+) -> Option<&'static str> {
+    let has_return = || {
+        let mut text = document.text.bytes().chain([b' ']).chain(after.bytes());
+        let mut before = None;
+        text.any(|byte| {
+            let lone = before == Some(b'\r') && byte != b'\n';
+            before = Some(byte);
+            lone
+        }) || before == Some(b'\r')
+    };
+    (capabilities.ignores_returns && has_return()).then_some(
+        "the text has a carriage return without a line feed, and this editor counts its lines \
+         differently; close the file in the editor, then accept again",
+    )
 }
 
 /// A position for a client.
@@ -110,6 +131,9 @@ impl Editor for Session {
             return Err(EditError::Refused(
                 "it does not take edits from a server".into(),
             ));
+        }
+        if let Some(reason) = misplaced(&before, &edit.after, self.capabilities()) {
+            return Err(EditError::Refused(reason.into()));
         }
         let expectation = Expectation::new(self, &before, versions, &edit.after);
         tokio::select! {
@@ -235,5 +259,36 @@ impl<'a> Expectation<'a> {
 impl Drop for Expectation<'_> {
     fn drop(&mut self) {
         self.session.documents.expect(&self.uri, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ropey::Rope;
+
+    use super::*;
+
+    #[test]
+    fn a_lone_return_is_only_for_clients_that_see_a_line_end_there() {
+        let check = |ignores_returns, text: &str, after, refused: bool| {
+            let document = Snapshot {
+                uri: Uri::parse("file:///w/a").unwrap(),
+                path: None,
+                version: 1,
+                text: Rope::from_str(text),
+            };
+            let capabilities = Capabilities {
+                ignores_returns,
+                ..Capabilities::default()
+            };
+            let found = misplaced(&document, after, &capabilities);
+            assert_eq!(found.is_some(), refused, "{text:?} {after:?}");
+        };
+        check(true, "a\r\nb\r\n", "a\r\nc\r\n", false);
+        check(true, "a\rb\n", "a\n", true);
+        check(true, "a\n", "a\rb\n", true);
+        check(true, "a\r", "a", true);
+        check(true, "a", "a\r", true);
+        check(false, "a\rb\n", "a\rc\n", false);
     }
 }

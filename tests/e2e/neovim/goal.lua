@@ -32,7 +32,7 @@ local function check(condition, message)
 end
 
 local function eventually(what, condition)
-  check(vim.wait(20000, condition, 10), 'never happened: ' .. what)
+  check(vim.wait(120000, condition, 10), 'never happened: ' .. what)
 end
 
 local function told(part)

@@ -14,7 +14,7 @@ local function check(condition, message)
 end
 
 local function eventually(what, condition)
-  check(vim.wait(20000, condition, 10), 'never happened: ' .. what)
+  check(vim.wait(120000, condition, 10), 'never happened: ' .. what)
 end
 
 -- A script is one undo step; keys that a user presses in between end it.

@@ -24,7 +24,8 @@ end
 
 ---@param script string what the goal's one task runs
 local function propose(script)
-  typist.goal(workspace, script)
+  local done = typist.goal(workspace, script)
+  check(done.code == 0, vim.inspect(done))
 end
 
 ---Accepts goal g1 on the command line.

@@ -227,20 +227,26 @@ function M.cli(args)
   return job
 end
 
----Has a goal of one command proposed; the n-th is gn.
+---Runs the command line client to its end.
+---@param args string[]
+---@return vim.SystemCompleted
+function M.run(args)
+  local job = M.cli(args)
+  M.eventually(table.concat(args, ' '), function()
+    return job.done ~= nil
+  end)
+  return job.done
+end
+
+---Runs a goal of one command to its end; the n-th is gn.
 ---@param workspace string
 ---@param script string
----@return string goal
+---@return vim.SystemCompleted
 function M.goal(workspace, script, ...)
   local plan = vim.fs.dirname(workspace) .. '/plan.json'
   local task = { id = 't', run = script }
   vim.fn.writefile({ vim.json.encode({ goal = 'test', tasks = { task } }) }, plan)
-  local job = M.cli({ 'run', '--json', '--plan', plan, ... })
-  M.eventually('the proposal', function()
-    return job.done ~= nil
-  end)
-  M.check(job.done.code == 0, 'run: ' .. vim.inspect(job.done))
-  return job.done.stdout:match('"goalId":"(g%d+)"')
+  return M.run({ 'run', '--json', '--plan', plan, ... })
 end
 
 ---Runs a script and ends with its error, whole: Neovim shortens long ones.

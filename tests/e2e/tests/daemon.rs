@@ -286,7 +286,7 @@ fn interrupting_a_run_ends_everything() {
     worker.ended();
     let said = live.end().expect(130);
     assert_eq!(said.outcome()["state"], "cancelled", "{said:#?}");
-    assert_eq!(sleepers(&tag), 0);
+    wait_for("the end of the grandchild", || sleepers(&tag) == 0);
     assert_eq!(world.read("a.txt"), "a\n");
     assert!(!world.has("half.txt"));
     let status = || {

@@ -10,7 +10,11 @@ use std::{
     process::Stdio,
 };
 
-use claudecluster_e2e::{Said, World, wait_for};
+use claudecluster_e2e::{
+    Said, World,
+    live::{Live, Meet},
+    wait_for,
+};
 use serde_json::{Value, json};
 
 fn shell(id: &str, script: &str, depends_on: &[&str]) -> Value {
@@ -144,11 +148,18 @@ fn edits_of_different_parts_of_one_file_merge() {
 #[test]
 fn overlapping_edits_are_a_conflict_and_nothing_is_lost() {
     let world = World::new(&[("f.txt", "1\n2\n3\n4\n5\n6\n7\n8\n")]);
+    let meet = Meet::new();
+    let right = format!("{}; sed -i 's/^2$/right/' f.txt", meet.script("right"));
     let tasks = [
         shell("left", "sed -i 's/^2$/left/; s/^8$/eight/' f.txt", &[]),
-        shell("right", "sleep 0.3; sed -i 's/^2$/right/' f.txt", &[]),
+        shell("right", &right, &[]),
     ];
-    let said = world.run_plan(&plan(&tasks), &["--apply"]).expect(3);
+    let mut live = Live::plan(&world, &plan(&tasks), &["--apply"]);
+    // The first to end stands; both began from the same text.
+    let waiting = meet.next();
+    live.until(|event| event["type"] == "attemptEnded" && event["taskId"] == "left");
+    waiting.release();
+    let said = live.end().expect(3);
     let outcome = said.outcome();
     assert_eq!(outcome["hunks"]["conflicts"], 1, "{outcome}");
     assert_eq!(world.read("f.txt"), "1\nleft\n3\n4\n5\n6\n7\neight\n");

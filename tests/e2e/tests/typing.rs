@@ -185,3 +185,62 @@ fn a_landing_beside_a_selection() {
 fn a_landing_between_macros() {
     check_mode("macro");
 }
+
+/// Files with `AAA` in them, which a goal makes `bbb` while they are open.
+fn check_files(how: &str, files: &[(&str, Vec<u8>)]) {
+    let mut world = World::without_git(&[]);
+    for (name, bytes) in files {
+        world.write(name, bytes);
+    }
+    for args in [
+        &["init", "-q", "-b", "main"][..],
+        &["add", "-A"],
+        &["commit", "-qm", "first"],
+    ] {
+        world.git(args);
+    }
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    let said = neovim(&mut world, "files.lua", &[&[how], &names[..]].concat());
+    assert_eq!(said.status, 0, "{said:#?}");
+    for (name, before) in files {
+        let at = before.windows(3).position(|part| part == b"AAA").unwrap();
+        let after = [&before[..at], b"bbb", &before[at + 3..]].concat();
+        let found = std::fs::read(world.path(name)).unwrap();
+        assert!(found == after, "{name}: {} bytes", found.len());
+    }
+}
+
+#[test]
+fn files_of_every_kind() {
+    let long: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
+    let minified = "function(a){return a+1};".repeat(42_000);
+    let middle = |text: &str| {
+        let half = text.len() / 2 - 3;
+        [&text[..half], "AAA", &text[half..]].concat().into_bytes()
+    };
+    let wide = "😀 one\u{2028}still one\ne\u{301} 👩‍👩‍👧 AAA 😀\nlast 😀\n";
+    check_files(
+        "open",
+        &[
+            ("dos.txt", b"one\r\ntwo AAA\r\nthree\r\n".to_vec()),
+            ("wide.txt", wide.into()),
+            ("no-newline.txt", b"one\ntwo\nthree AAA".to_vec()),
+            ("dos-no-newline.txt", b"one\r\ntwo\r\nthree AAA".to_vec()),
+            ("mark.txt", b"\xef\xbb\xbfone\nAAA\n".to_vec()),
+            ("long.txt", middle(&long)),
+            ("line.js", middle(&minified)),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_shown_converted_lands_once_it_is_closed() {
+    let latin = b"gr\xfc\xdfe\nAAA \xe9t\xe9\nend\n".to_vec();
+    check_files("closed", &[("latin.txt", latin)]);
+}
+
+#[test]
+fn a_file_whose_lines_neovim_counts_in_its_own_way_lands_once_it_is_closed() {
+    let returns = b"one\rstill one\ntwo\nAAA\nfour\n".to_vec();
+    check_files("closed", &[("returns.txt", returns)]);
+}

@@ -20,7 +20,7 @@ pub(crate) async fn handle(session: &Session, mut action: CodeAction) -> Result<
     })?;
     // Before the first wait: the text as the client has it at this point of the wire.
     let document = session.documents.get(&data.file);
-    let (encoding, versioned) = (session.encoding(), session.capabilities().versioned_edits);
+    let capabilities = session.capabilities().clone();
     let hunk = data.hunk.clone();
     let edit = session.ask(move |backend| {
         let document = document
@@ -32,6 +32,10 @@ pub(crate) async fn handle(session: &Session, mut action: CodeAction) -> Result<
         };
         let text = String::from(&document.text);
         let after = backend.preview(&data.hunk, &text).map_err(stale)?;
+        if let Some(reason) = edit::misplaced(&document, &after, &capabilities) {
+            return Err(ErrorBody::user(reason));
+        }
+        let (encoding, versioned) = (capabilities.encoding, capabilities.versioned_edits);
         Ok(edit::workspace_edit(&document, &after, encoding, versioned))
     });
     action.edit = Some(edit.await.map_err(|e| failure::reply(&e))?);
