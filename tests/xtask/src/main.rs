@@ -21,6 +21,7 @@ usage: cargo xtask TASK
 
   provision          bring the real parts that tests run against into a cache folder
   test [ARG…]        provision, build, run every test; ARGs go to the test runner
+  prove              the properties of merging and landing, 10,000 random cases each
   bench [ARG…]       provision, build with optimisation, print the measured comparisons
   codegen            write JSON Schema and TypeScript from the protocol's types
   ci                 everything that CI checks
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let result = match task.as_str() {
         "provision" => provision::all().map(drop),
         "test" => tasks::test(&rest),
+        "prove" => tasks::prove(),
         "bench" => tasks::bench(&rest),
         "codegen" => tasks::codegen(),
         "ci" => tasks::ci(),

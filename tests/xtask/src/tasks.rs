@@ -34,6 +34,21 @@ pub(crate) fn test(args: &[String]) -> Result {
     with_everything(cargo(&["nextest", "run", "--workspace"]))
 }
 
+/// How many random cases each property gets where `PROPTEST_CASES` does not say.
+const CASES: &str = "10000";
+
+/// Runs the properties of merging and landing for long, with optimisation.
+pub(crate) fn prove() -> Result {
+    let cases = env::var("PROPTEST_CASES").unwrap_or_else(|_| CASES.to_owned());
+    // Not with nextest, whose limit on the time of one test is meant for shorter runs.
+    let of_core = ["test", "--release", "-p", "claudecluster-core", "--tests"];
+    run(cargo(&of_core).env("PROPTEST_CASES", &cases))?;
+    let package = ["test", "--release", "-p", "claudecluster-driver"];
+    run(cargo(&package)
+        .args(["--test", "model"])
+        .env("PROPTEST_CASES", &cases))
+}
+
 /// Prints the measured comparisons.
 pub(crate) fn bench(args: &[String]) -> Result {
     let parts = provision::all()?;
