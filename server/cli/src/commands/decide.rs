@@ -222,7 +222,7 @@ mod tests {
                 landed 3 hunks  a.rs b.rs
                 2 conflicts left  look: claudecluster diff g1 --conflicts; decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit
                 1 change kept apart for an explicit look  look: claudecluster show g1; land: claudecluster accept g1 --file FILE
-                1 hunk left: somebody is typing in these lines  try again once the cursor has left them
+                1 hunk left: somebody is typing in these lines  lands by itself once the typing there stops
             "#]],
         );
         let one = Decision {
