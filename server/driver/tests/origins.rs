@@ -1,7 +1,5 @@
 //! Where lines come from: pending, landed, and beside what was typed since.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use claudecluster_driver::Driver;

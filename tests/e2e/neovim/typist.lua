@@ -83,6 +83,10 @@ function M.editor(workspace)
   )
   local editor = setmetatable({ channel = channel, terminal = terminal }, Editor)
   table.insert(editors, editor)
+  -- It listens before it is ready, and what is opened too early has no file type.
+  M.eventually('Neovim has started', function()
+    return editor:run('return vim.v.vim_did_enter == 1')
+  end)
   editor:run(SETUP)
   return editor
 end
