@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
+    /// Nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     /// One value.
     pub(crate) fn one(value: f64) -> Self {
         Self(vec![value])

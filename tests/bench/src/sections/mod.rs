@@ -4,6 +4,7 @@ mod editor;
 mod fleet;
 mod memory;
 mod prefix;
+mod review;
 mod sandbox;
 mod snapshot;
 
@@ -37,7 +38,7 @@ impl Bench {
 type Measure = fn(&Bench, &mut Table) -> Result;
 
 /// Every section with its name.
-pub(crate) const SECTIONS: [(&str, Measure); 8] = [
+pub(crate) const SECTIONS: [(&str, Measure); 9] = [
     ("sandbox", sandbox::measure),
     ("snapshot", snapshot::measure),
     ("fleet", fleet::large),
@@ -46,4 +47,5 @@ pub(crate) const SECTIONS: [(&str, Measure); 8] = [
     ("initialize", editor::initialize),
     ("latency", editor::latency),
     ("memory", memory::measure),
+    ("review", review::measure),
 ];
