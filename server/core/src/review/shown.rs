@@ -41,11 +41,15 @@ pub(super) fn place_for_reading(
     }
 }
 
+/// Further than this no hunk is raised, as in git: in a file of equal lines every place is possible,
+/// and looking at all of them for every hunk would take longer than a keystroke may.
+const MOST_RAISED: u32 = 100;
+
 /// How many lines above a region nobody changed, less one to keep it apart from what is above them.
 fn room_above(regions: &[Region], region: usize) -> u32 {
     region
         .checked_sub(1)
         .and_then(|above| regions.get(above))
         .filter(|above| above.kind == RegionKind::Unchanged)
-        .map_or(0, |above| above.base.len() as u32 - 1)
+        .map_or(0, |above| (above.base.len() as u32 - 1).min(MOST_RAISED))
 }
