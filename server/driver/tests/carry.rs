@@ -1,6 +1,8 @@
 //! How landings are carried out: journaled before they touch anything, settled after a crash, patient
 //! with whoever types or writes meanwhile.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{

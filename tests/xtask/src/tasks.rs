@@ -102,7 +102,12 @@ pub(crate) fn ci() -> Result {
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
     run(cargo(&clippy).args(["--", "-D", "warnings"]))?;
     // Only what drives the targets: the targets themselves are run by a test of the core.
-    let fuzz = ["check", "--quiet", "--manifest-path", "tests/fuzz/Cargo.toml"];
+    let fuzz = [
+        "check",
+        "--quiet",
+        "--manifest-path",
+        "tests/fuzz/Cargo.toml",
+    ];
     run(cargo(&fuzz).args(["--no-default-features", "--target-dir", "target/fuzz"]))?;
     run(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
     // Stale generated files are a failing test of the protocol crate.

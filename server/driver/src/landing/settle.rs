@@ -151,7 +151,9 @@ fn ends<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
     let follows = |one: &Begun| all().any(|other| !is(one, other) && after(other) == before(one));
     let leads = |one: &Begun| all().any(|other| !is(one, other) && before(other) == after(one));
     let first = all().find(|one| !follows(one)).or_else(|| all().next())?;
-    let last = all().find(|one| !leads(one)).or_else(|| all().next_back())?;
+    let last = all()
+        .find(|one| !leads(one))
+        .or_else(|| all().next_back())?;
     Some((first, last))
 }
 
