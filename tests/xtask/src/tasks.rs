@@ -20,8 +20,14 @@ pub(crate) fn test(args: &[String]) -> Result {
     run(&mut cargo(&["build", "--workspace", "--bins", "--tests"]))?;
     let binary = built("debug")?;
     let nextest = answers(&mut cargo(&["nextest", "--version"]));
+    // The same random cases every time: what a change breaks, and not what nobody has seen before.
+    // `prove` is for looking further.
+    let seed = env::var(SEED).unwrap_or_else(|_| "1".to_owned());
     let with_everything = |mut command| {
-        parts.tell(&mut command).env("CLAUDECLUSTER_BIN", &binary);
+        parts
+            .tell(&mut command)
+            .env("CLAUDECLUSTER_BIN", &binary)
+            .env(SEED, &seed);
         run(command.args(args))
     };
     if !nextest {
@@ -33,6 +39,9 @@ pub(crate) fn test(args: &[String]) -> Result {
     }
     with_everything(cargo(&["nextest", "run", "--workspace"]))
 }
+
+/// Where properties take their random cases from.
+const SEED: &str = "PROPTEST_RNG_SEED";
 
 /// How many random cases each property gets where `PROPTEST_CASES` does not say.
 const CASES: &str = "10000";
