@@ -10,13 +10,16 @@ use std::{
 };
 
 use claudecluster_core::text::{self, ContentChange, PositionEncoding};
-use claudecluster_driver::OpenDocument;
+use claudecluster_driver::{Edited, OpenDocument};
 use dashmap::DashMap;
 use lsp_types::Uri;
 use ropey::Rope;
 use tokio::sync::{Mutex, watch};
 
-use crate::uri;
+use crate::{
+    typed::{self, Typed},
+    uri,
+};
 
 /// A document at one moment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,13 +30,18 @@ pub(crate) struct Snapshot {
     /// The client's number, as it came: some clients leave numbers out.
     pub(crate) version: i32,
     pub(crate) text: Rope,
+    /// Where the user typed last, in the client's lines.
+    pub(crate) edited: Option<Edited>,
 }
 
 impl Snapshot {
     /// As the driver sees it; `None` for a document that shows no file.
     pub(crate) fn to_open(&self) -> Option<OpenDocument> {
         Some(OpenDocument {
-            edited: None,
+            edited: self
+                .edited
+                .as_ref()
+                .map(|edited| typed::in_text_lines(&self.text, edited)),
             path: self.path.clone()?,
             version: self.version,
             text: self.text.clone(),
@@ -91,6 +99,7 @@ impl Documents {
             path,
             version,
             text: Rope::from_str(text),
+            edited: None,
         };
         let touched = self.tick();
         if let Some(mut document) = self.by_uri.get_mut(&uri) {
@@ -125,15 +134,20 @@ impl Documents {
         let document = &mut *document;
         document.now.version = version;
         document.touched = touched;
+        let mut typed = Typed::new(document.now.edited.take());
         for change in changes {
+            let before = document.now.text.clone();
             text::apply(&mut document.now.text, change, encoding);
+            typed.take(&before, &document.now.text, change);
             if let Some(expectation) = &mut document.expectation
                 && expectation.met.is_none()
                 && expectation.text == document.now.text
             {
                 expectation.met = Some(document.now.clone());
+                typed.was_ours();
             }
         }
+        document.now.edited = typed.finish();
         document.versions.send_replace(version);
         true
     }

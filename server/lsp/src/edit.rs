@@ -275,6 +275,7 @@ mod tests {
                 uri: Uri::parse("file:///w/a").unwrap(),
                 path: None,
                 version: 1,
+                edited: None,
                 text: Rope::from_str(text),
             };
             let capabilities = Capabilities {

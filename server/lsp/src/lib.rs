@@ -32,6 +32,7 @@ mod session;
 mod settings;
 mod stale;
 mod transport;
+mod typed;
 mod uri;
 mod watch;
 
