@@ -225,11 +225,23 @@ impl<'a> Flight<'a> {
         let lease = file.map(Lease::take).transpose();
         let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
         let (aside, lease) = swapped.inspect_err(|_| self.clear())?;
-        if aside && lease.is_some_and(|lease| lease.is_wanted()) {
+        // Said at once, not when the batch settles: until then whoever replaces the file again would do so
+        // on top of ours, and what was replaced in the last moment would be gone.
+        let replaced = file.is_some_and(|file| !self.is_aside(file));
+        if aside && (replaced || lease.is_some_and(|lease| lease.is_wanted())) {
             self.put_back();
             return Err(WriteError::Changed);
         }
         Ok(aside)
+    }
+
+    /// Whether what is aside is this very file.
+    fn is_aside(&self, file: &File) -> bool {
+        let aside = rustix::fs::statat(&*self.parent, &self.aside, AtFlags::SYMLINK_NOFOLLOW);
+        match (aside, rustix::fs::fstat(file)) {
+            (Ok(aside), Ok(file)) => (aside.st_dev, aside.st_ino) == (file.st_dev, file.st_ino),
+            _ => false,
+        }
     }
 
     fn swap_names(&self) -> Result<bool, WriteError> {

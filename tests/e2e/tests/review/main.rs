@@ -9,6 +9,7 @@ mod repository;
 mod resolve;
 mod resources;
 mod undo;
+mod writers;
 
 use claudecluster_e2e::{
     Said, World,
