@@ -1,6 +1,10 @@
 //! What a repair made, merged into a proposal that is in review.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal},
@@ -30,38 +34,39 @@ use crate::{
 /// Verdicts are carried out one at a time in a workspace, and this takes its turn among them: it starts
 /// from what the last one left, and the next one starts from what this leaves.
 pub(crate) async fn run(shared: &Arc<Shared>, id: &GoalId, task: &TaskId) {
-    let Ok(goal) = shared.goal(id) else {
-        return;
-    };
-    let landing = shared.landing(Path::new(&goal.spec.workspace));
-    let _one_at_a_time = landing.lock().await;
-    loop {
-        let Ok(goal) = shared.goal(id) else {
-            return;
-        };
-        let (owned, owned_task) = (shared.clone(), task.clone());
-        let result = blocking("merging a repair", move || {
-            entries(&owned, &goal, &owned_task)
-        })
-        .await;
-        if let Err(error) = &result {
-            tracing::error!(goal = %id, %task, %error, "a repair could not be merged");
-        }
-        let input = Input::Amended {
-            goal: id.clone(),
-            task: task.clone(),
-            result,
-        };
-        match landing::ask(shared, input).await {
-            Ok(()) => return,
-            // What was paid for is not lost for want of space; where the daemon ends, the next one asks
-            // for it again.
-            Err(error) => {
-                tracing::error!(goal = %id, %task, %error, "a repair could not be journaled");
-                tokio::time::sleep(FULL_DISK_WAIT).await;
-            }
+    while let Err(error) = amend(shared, id, task).await {
+        // What was paid for is not lost for want of space; where the daemon ends, the next one asks for
+        // it again.
+        tracing::error!(goal = %id, %task, %error, "what a repair made waits to be taken in");
+        tokio::select! {
+            () = tokio::time::sleep(FULL_DISK_WAIT) => {}
+            () = shared.messages.closed() => return,
         }
     }
+}
+
+async fn amend(shared: &Arc<Shared>, id: &GoalId, task: &TaskId) -> Result<(), ErrorBody> {
+    let root = PathBuf::from(&shared.goal(id)?.spec.workspace);
+    let landing = shared.landing(&root);
+    let _one_at_a_time = landing.lock().await;
+    // A landing that the last daemon began and this one has not looked at yet would leave the pair that
+    // it began with.
+    landing::settle_all(shared, &root).await?;
+    let goal = shared.goal(id)?;
+    let (owned, owned_task) = (shared.clone(), task.clone());
+    let result = blocking("merging a repair", move || {
+        entries(&owned, &goal, &owned_task)
+    })
+    .await;
+    if let Err(error) = &result {
+        tracing::error!(goal = %id, %task, %error, "a repair could not be merged");
+    }
+    let input = Input::Amended {
+        goal: id.clone(),
+        task: task.clone(),
+        result,
+    };
+    landing::ask(shared, input).await
 }
 
 /// The entries that a repair changes, as they are to be.

@@ -108,7 +108,7 @@ async fn carry_out(
     let root = PathBuf::from(&shared.goal(id)?.spec.workspace);
     let landing = shared.landing(&root);
     let _one_at_a_time = landing.lock().await;
-    settle::settle(shared, &root, Which::All).await?;
+    settle_all(shared, &root).await?;
     // Looked at again behind the lock: another decision may have moved the entries.
     let goal = shared.goal(id)?;
     if goal.files.is_empty() {
@@ -151,6 +151,11 @@ async fn carry_out(
         ask(shared, input).await?;
     }
     Ok((finished(shared, id, report).await?, waiting))
+}
+
+/// Settles every landing of a workspace that was begun and not heard of since. The caller holds its lock.
+pub(crate) async fn settle_all(shared: &Arc<Shared>, root: &Path) -> Result<(), ErrorBody> {
+    settle::settle(shared, root, Which::All).await
 }
 
 async fn repairs_wanted(
