@@ -17,6 +17,10 @@ return {
   handlers = {
     -- Loaded with the configuration: it watches what the user is doing before the first edit comes.
     ['workspace/applyEdit'] = require('claudecluster.edit').apply,
+    ['window/showMessage'] = function(...)
+      local show = vim.lsp.handlers['window/showMessage']
+      return require('claudecluster.client').without_prompt(show, ...)
+    end,
     ['claudecluster/event'] = function(_, item)
       require('claudecluster.events').on_event(item)
     end,

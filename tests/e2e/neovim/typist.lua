@@ -14,8 +14,10 @@ local PATIENCE = 120000
 ---What an editor does once it has started, beside what its user configures.
 local SETUP = [[
   _G.told = {}
-  vim.notify = function(message)
+  local notify = vim.notify
+  vim.notify = function(message, ...)
     table.insert(_G.told, message)
+    return notify(message, ...)
   end
   -- Where there is a choice, the first.
   vim.ui.select = function(items, _, choose)
@@ -65,7 +67,8 @@ function M.editor(workspace)
     'set hidden shortmess+=I runtimepath^=' .. repository .. '/editors/neovim',
   }, {
     pty = true,
-    width = 80,
+    -- Narrow: messages do not fit.
+    width = 60,
     height = 40,
     cwd = workspace,
     env = { TERM = 'xterm-256color' },

@@ -4,10 +4,26 @@ local M = {}
 
 local NAME = 'claudecluster'
 
+---Shows messages without the prompt for a key that comes where they are wider than the screen: it would
+---take the keys of somebody who is typing. All of a message is in |:messages|.
+---@generic T
+---@param show fun(...): T
+---@return T
+function M.without_prompt(show, ...)
+  local before = vim.o.messagesopt
+  vim.o.messagesopt = before:gsub('hit%-enter', 'wait:0')
+  local shown, result = pcall(show, ...)
+  vim.o.messagesopt = before
+  if not shown then
+    error(result, 0)
+  end
+  return result
+end
+
 ---@param message string
 ---@param level? integer
 function M.notify(message, level)
-  vim.notify('ClaudeCluster: ' .. message, level or vim.log.levels.INFO)
+  M.without_prompt(vim.notify, 'ClaudeCluster: ' .. message, level or vim.log.levels.INFO)
 end
 
 ---The server's client: that of the current buffer, else any.

@@ -128,7 +128,8 @@ function M.apply(err, params, ctx)
     result = { applied = false, failureReason = 'the text has changed meanwhile' }
   else
     end_undo_steps(edited)
-    result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx)
+    local apply = vim.lsp.handlers['workspace/applyEdit']
+    result = require('claudecluster.client').without_prompt(apply, err, params, ctx)
     end_undo_steps(edited)
   end
   tell(edited, client)
