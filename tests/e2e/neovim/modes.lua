@@ -76,7 +76,8 @@ function cases.at_the_line(editor)
   propose([[sed -i '/^a5/i new1\nnew2' f.txt]])
   local above = { lines('a', 4), 'new1', 'new2' }
   local below = { 'a6', 'a7', 'a8', 'a9' }
-  landed(accept())
+  -- By its name: what is accepted all at once keeps away from the line.
+  landed(typist.cli({ 'accept', 'g1', '--file', 'f.txt' }))
   check(editor:text() == text({ above, 'a5 one', below }), 'the landing alone')
   check(editor:run('return vim.fn.mode()') == 'i', 'the mode is the user\'s')
   editor:type(' two<CR>three<Esc>')

@@ -3,10 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::Review,
-};
+use claudecluster_core::lifecycle::{FileEntry, Goal};
 use claudecluster_protocol::{
     ErrorBody, EventBody, RelPath,
     api::Decision,
@@ -20,7 +17,7 @@ use crate::{
     pending::Versions,
     shared::Shared,
     snapshot, typing,
-    verdict::{self, Change, Verdicts},
+    verdict::{self, Verdicts},
 };
 
 /// One file of a decision.
@@ -66,8 +63,10 @@ impl Plan {
         let (shared, entry, decision) = (ground.shared, unit.entry, &unit.decision);
         let current = shared.current(ground.root, &entry.file.path)?;
         let mut versions = Versions::of(shared, entry, current)?;
-        // Whoever names a hunk or a file wants it now, also where they type.
-        if decision.hunk_id.is_none() && decision.path.is_none() {
+        // Whoever names a hunk or a file wants it now, also where they type; and whoever takes something
+        // back has looked at it.
+        let all = decision.hunk_id.is_none() && decision.path.is_none();
+        if all && decision.verdict == Verdict::Accept {
             let path = ground.root.join(entry.file.path.to_path_buf());
             versions.typed = typing::lines(shared, &path);
         }
@@ -83,11 +82,6 @@ impl Plan {
             plan.before = versions.current;
             return Ok(plan);
         };
-        if meets(&versions, target) {
-            plan.waiting += hunks(&verdicts);
-            plan.before = versions.current;
-            return Ok(plan);
-        }
         plan.present = verdict::has_landed(&versions, &target.parts);
         plan.after.clone_from(&target.current);
         plan.facts = facts(shared, &entry.file.path, decision, &versions, &verdicts)?;
@@ -118,31 +112,6 @@ impl Plan {
         }
         dropped
     }
-}
-
-/// Whether somebody types where a text would change. What is accepted has been sorted before, hunk by
-/// hunk; what is taken back is not split.
-fn meets(versions: &Versions, target: &Change) -> bool {
-    let Some(typed) = &versions.typed else {
-        return false;
-    };
-    let texts = (
-        versions.current.as_ref().and_then(crate::proposal::as_text),
-        target.current.as_ref().and_then(crate::proposal::as_text),
-    );
-    let (Some(before), Some(after)) = texts else {
-        return versions.current != target.current;
-    };
-    let review = Review::new(before, before, after);
-    review
-        .hunks()
-        .iter()
-        .any(|hunk| typing::meet(typed, &hunk.current))
-}
-
-fn hunks(verdicts: &Verdicts) -> u32 {
-    let hunks = verdicts.changes.iter().map(|change| change.hunks.len());
-    u32::try_from(hunks.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 /// The moves of a decision, each from the text the one before it leaves.
