@@ -42,6 +42,7 @@ impl Editor {
             "processId": std::process::id(),
             "rootUri": root,
             "workspaceFolders": [{"uri": root, "name": "bench"}],
+            "initializationOptions": {"pending": true},
             "capabilities": {
                 "workspace": {"applyEdit": true, "workspaceEdit": {"documentChanges": true}},
                 "textDocument": {"codeAction": {
@@ -79,6 +80,16 @@ impl Editor {
                     return Err(format!("{method}: {error}").into());
                 }
                 return Ok(message["result"].take());
+            }
+        }
+    }
+
+    /// Waits for a notification and gives its parameters.
+    pub(crate) fn told(&mut self, method: &str) -> Result<Value> {
+        loop {
+            let mut message = self.receive()?;
+            if message["method"] == method {
+                return Ok(message["params"].take());
             }
         }
     }

@@ -7,6 +7,7 @@ mod prefix;
 mod review;
 mod sandbox;
 mod snapshot;
+mod typing;
 
 use std::path::PathBuf;
 
@@ -38,7 +39,7 @@ impl Bench {
 type Measure = fn(&Bench, &mut Table) -> Result;
 
 /// Every section with its name.
-pub(crate) const SECTIONS: [(&str, Measure); 9] = [
+pub(crate) const SECTIONS: [(&str, Measure); 10] = [
     ("sandbox", sandbox::measure),
     ("snapshot", snapshot::measure),
     ("fleet", fleet::large),
@@ -46,6 +47,7 @@ pub(crate) const SECTIONS: [(&str, Measure); 9] = [
     ("prefix", prefix::measure),
     ("initialize", editor::initialize),
     ("latency", editor::latency),
+    ("typing", typing::measure),
     ("memory", memory::measure),
     ("review", review::measure),
 ];
