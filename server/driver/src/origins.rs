@@ -97,7 +97,7 @@ pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
             .into_iter()
             .map(|landed| Origin {
                 goal_id: landed.goal.id.clone(),
-                prompt: landed.goal.spec.prompt.clone(),
+                prompt: views::prompt(&landed.goal),
                 hunk_id: landed.hunk,
                 state: OriginState::Landed,
                 start_line: landed.lines.start,

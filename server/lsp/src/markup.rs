@@ -41,14 +41,19 @@ fn escape_line(out: &mut String, line: &str) {
 }
 
 fn escape_words(out: &mut String, words: &str) {
+    let mut before = None;
     for (at, character) in words.char_indices() {
         // `https://…` is a link in many editors, without any markup around it.
         let scheme = character == ':' && words[at..].starts_with("://");
+        // Within a word it is a character like any other, and names are full of it.
+        let within = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let name = character == '_' && within(before) && within(words[at + 1..].chars().next());
+        before = Some(character);
         let special = matches!(
             character,
             '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '!' | '|' | '#' | '~' | '&'
         );
-        if special || scheme {
+        if (special && !name) || scheme {
             out.push('\\');
         }
         out.push(character);
@@ -63,7 +68,7 @@ mod tests {
     fn nothing_but_words_and_code() {
         let check = |given: &str, expected: &str| assert_eq!(escape(given), expected, "{given}");
         check(" Uses `a[0]` in a.rs.\n", "Uses `a[0]` in a.rs.");
-        check("snake_case *x*", r"snake\_case \*x\*");
+        check("snake_case _x_ *x*", r"snake_case \_x\_ \*x\*");
         check("![](http://a/b.png)", r"\!\[\](http\://a/b.png)");
         check("<img src=x> &amp;", r"\<img src=x\> \&amp;");
         check("```sh\nrm\n```", "\\`\\`\\`sh\nrm\n\\`\\`\\`");
