@@ -843,7 +843,12 @@ reason: string | null,
 /**
  * For an undo or a redo: which of the entry's moves it takes back, counting from 0.
  */
-of?: number | null, } | { "type": "landingBegun",
+of?: number | null,
+/**
+ * The decision it is a part of: the same number for all facts of one decision, another one for
+ * those of any other. Journals of older versions lack it.
+ */
+decision?: number | null, } | { "type": "landingBegun",
 /**
  * The file.
  */

@@ -160,6 +160,10 @@ pub enum EventBody {
         /// For an undo or a redo: which of the entry's moves it takes back, counting from 0.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<u32>,
+        /// The decision it is a part of: the same number for all facts of one decision, another one for
+        /// those of any other. Journals of older versions lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<u64>,
     },
     /// A landing is about to be carried out: a [`Reviewed`](Self::Reviewed) or a
     /// [`LandingDropped`](Self::LandingDropped) follows. Where neither does, the daemon ended in

@@ -130,6 +130,16 @@ pub struct Move {
     pub of: Option<u32>,
     /// When it was observed.
     pub at: Timestamp,
+    /// The decision it is a part of; `None` in journals of older versions.
+    pub decision: Option<u64>,
+}
+
+impl Move {
+    /// What is the same for all moves of one decision, and different for those of any other.
+    pub fn decided(&self) -> impl PartialEq + use<> {
+        // The facts of one decision become durable in one moment.
+        (self.decision, self.at)
+    }
 }
 
 /// A landing under way, see [`EventBody::LandingBegun`].
@@ -605,6 +615,7 @@ impl Goal {
             proposed,
             landed,
             of,
+            decision,
             ..
         } = body
         else {
@@ -625,6 +636,7 @@ impl Goal {
                 after,
                 of: *of,
                 at,
+                decision: *decision,
             });
         }
     }

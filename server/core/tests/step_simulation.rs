@@ -204,6 +204,7 @@ impl World {
             landed: None,
             reason: None,
             of: None,
+            decision: None,
         }];
         let goal_id = id.clone();
         self.give(if roll < 120 {

@@ -6,9 +6,13 @@ mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use claudecluster_driver::Driver;
+use claudecluster_driver::{
+    Driver,
+    store::{NewEvent, Store},
+};
 use claudecluster_protocol::{
-    AttemptId, FileMode, GoalId, GoalState, HunkId, RelPath,
+    AttemptId, BlobId, Event, EventBody, EventSeq, FileMode, GoalId, GoalState, HunkId, RelPath,
+    Timestamp,
     api::{Decision, DecisionReport},
     change::{HunkStatus, HunkView, Provenance},
     event::{TaskVersion, Verdict},
@@ -333,4 +337,59 @@ async fn the_ledger_survives_the_daemon() {
     assert_eq!(fixture.text("a.txt").unwrap(), PROPOSED);
     undo(&driver).await;
     assert_eq!(fixture.text("a.txt").unwrap(), BASE);
+}
+
+/// Decisions follow each other faster than a clock that counts milliseconds can tell apart.
+#[tokio::test]
+async fn a_redo_is_of_one_decision_even_if_all_were_made_in_one_moment() {
+    let mut fixture = Fixture::new().propose("a.txt", Some(BASE), Some(PROPOSED));
+    let driver = fixture.start().await;
+    let names = ids(&driver).await;
+    accept_all(&driver).await;
+    decide(&driver, of_hunk(Verdict::Undo, &names[0])).await;
+    decide(&driver, of_hunk(Verdict::Undo, &names[1])).await;
+    driver.shutdown().await;
+
+    let events = fixture.store.read(EventSeq(0), None).unwrap();
+    let at_once = Store::in_memory();
+    for version in events.iter().filter_map(texts).flatten() {
+        let bytes = fixture.store.get_blob(&version).unwrap().unwrap();
+        at_once.put_blob(&bytes).unwrap();
+    }
+    let events = events.into_iter().map(|event| NewEvent {
+        at: Timestamp(1),
+        goal: event.goal_id,
+        body: event.body,
+    });
+    at_once.append(events.collect()).await.unwrap();
+    fixture.store = at_once;
+
+    let driver = fixture.start().await;
+    for left in [1, 0] {
+        assert_eq!(redo(&driver).await.decided, 1);
+        assert_eq!(ids(&driver).await, names[..left]);
+    }
+    assert_eq!(fixture.text("a.txt").unwrap(), PROPOSED);
+}
+
+/// The texts that a fact about a proposal names.
+fn texts(event: &Event) -> Option<Vec<BlobId>> {
+    match &event.body {
+        EventBody::Proposed { files } => {
+            let versions = files.iter().flat_map(|file| [&file.base, &file.proposed]);
+            Some(versions.flatten().map(|one| one.blob.clone()).collect())
+        }
+        EventBody::Reviewed {
+            base,
+            proposed,
+            landed,
+            ..
+        } => {
+            let pair = [base, proposed].into_iter().flatten();
+            let landed = landed.iter().flat_map(|one| [&one.before, &one.after]);
+            let blobs = pair.map(|one| &one.blob).chain(landed.flatten());
+            Some(blobs.cloned().collect())
+        }
+        _ => None,
+    }
 }

@@ -77,9 +77,7 @@ impl Turn<'_> {
                 "goal {id} has a task {task} already"
             )));
         }
-        for fact in facts {
-            self.record(id, fact);
-        }
+        self.decided(id, facts);
         self.add(id, repairs);
         self.advance(id);
         self.settle(id);

@@ -147,11 +147,21 @@ impl Turn<'_> {
                 return Err(gone(id, path));
             }
         }
-        for fact in facts {
-            self.record(id, fact);
-        }
+        self.decided(id, facts);
         self.settle(id);
         Ok(())
+    }
+
+    /// Records the facts of one decision, numbered as such: a moment does not tell decisions apart that
+    /// follow each other at once.
+    pub(super) fn decided(&mut self, id: &GoalId, facts: Vec<EventBody>) {
+        let number = self.state.moves;
+        for mut fact in facts {
+            if let EventBody::Reviewed { decision, .. } = &mut fact {
+                *decision = Some(number);
+            }
+            self.record(id, fact);
+        }
     }
 
     /// A proposal is over once nothing is left to decide and nothing more is to come.

@@ -297,5 +297,6 @@ fn fact(
         landed: Some(seen.landed.clone()),
         reason: Some(seen.reason.to_owned()),
         of: change.of,
+        decision: None,
     }))
 }

@@ -153,6 +153,7 @@ fn facts(
             landed: (change.verdict != Verdict::Reject).then_some(landed),
             reason: decision.reason.clone(),
             of: change.of,
+            decision: None,
         });
     }
     Ok(facts)
@@ -169,6 +170,7 @@ fn intent(fact: &EventBody, open: bool) -> Option<EventBody> {
         landed,
         reason,
         of,
+        ..
     } = fact
     else {
         return None;

@@ -173,5 +173,6 @@ fn reviewed(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
         landed: Some(begun.landed.clone()),
         reason: begun.reason.clone(),
         of: begun.of,
+        decision: None,
     }
 }

@@ -141,8 +141,9 @@ fn to_redo<'a>(
             .path
             .as_ref()
             .is_some_and(|only| *only != entry.file.path);
-        // The facts of one decision become durable in one moment.
-        let earlier = latest.is_some_and(|at| at != made.at);
+        let earlier = latest
+            .as_ref()
+            .is_some_and(|latest| *latest != made.decided());
         if made.verdict != Verdict::Undo || elsewhere || earlier {
             continue;
         }
@@ -165,7 +166,7 @@ fn to_redo<'a>(
         if past.is_one() {
             hunks = entry.undone_by(index);
         }
-        latest = Some(made.at);
+        latest = Some(made.decided());
         if entry.file.path == *path {
             found.push(Target {
                 past,

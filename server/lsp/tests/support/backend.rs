@@ -510,6 +510,7 @@ impl Backend for Recorder {
                 landed: None,
                 reason: decision.reason.clone(),
                 of: None,
+                decision: None,
             };
             self.event(decision.goal_id.as_str(), reviewed).await;
         }
