@@ -173,8 +173,9 @@ fn with_kind(raw: u32, kind: FileMode) -> u32 {
     }
 }
 
-/// Removes what a crash left beside a file: the new content before it took the file's place, or the
-/// old one after. Anything else that has such a name is somebody's text and stays.
+/// Removes what a crash left beside a file: the new content before it took the file's place, or as
+/// much of it as was written, or the old one after. Anything else that has such a name is somebody's
+/// text and stays.
 pub(crate) fn clear_leftovers(
     root: &Path,
     path: &RelPath,
@@ -191,7 +192,9 @@ pub(crate) fn clear_leftovers(
             continue;
         }
         if let Some((content, _)) = read_at(parent.as_fd(), name)?
-            && known.iter().any(|known| known.bytes == content.bytes)
+            && known
+                .iter()
+                .any(|known| known.bytes.starts_with(&content.bytes))
         {
             rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
         }

@@ -324,3 +324,30 @@ fn whoever_writes_meanwhile_loses_nothing() {
     assert!(landed > 0);
     assert_eq!(names(root.path()), ["x"]);
 }
+
+#[test]
+fn what_a_crash_left_goes_and_what_somebody_wrote_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let aside = |name: &str, text: &str| {
+        let name = format!("{}{name}", write::ASIDE);
+        fs::write(root.path().join(&name), text).unwrap();
+        name
+    };
+    for (name, text) in [
+        ("new", "two"),
+        ("old", "one"),
+        ("half", "tw"),
+        ("empty", ""),
+    ] {
+        aside(name, text);
+    }
+    let kept = [aside("more", "two and more"), aside("other", "three")];
+    let known = [&text("one"), &text("two")];
+    clear_leftovers(root.path(), &rel("a.txt"), &known).unwrap();
+    let entries = fs::read_dir(root.path()).unwrap();
+    let mut left: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, kept);
+}

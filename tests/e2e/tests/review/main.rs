@@ -5,6 +5,7 @@
 
 mod decide;
 mod editors;
+mod killed;
 mod repository;
 mod resolve;
 mod resources;
