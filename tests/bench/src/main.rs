@@ -6,6 +6,7 @@
 
 mod lsp;
 mod process;
+mod proposal;
 mod repo;
 mod sections;
 mod stats;

@@ -2,6 +2,7 @@
 
 mod editor;
 mod fleet;
+mod landing;
 mod memory;
 mod prefix;
 mod review;
@@ -39,7 +40,7 @@ impl Bench {
 type Measure = fn(&Bench, &mut Table) -> Result;
 
 /// Every section with its name.
-pub(crate) const SECTIONS: [(&str, Measure); 10] = [
+pub(crate) const SECTIONS: [(&str, Measure); 11] = [
     ("sandbox", sandbox::measure),
     ("snapshot", snapshot::measure),
     ("fleet", fleet::large),
@@ -50,4 +51,5 @@ pub(crate) const SECTIONS: [(&str, Measure); 10] = [
     ("typing", typing::measure),
     ("memory", memory::measure),
     ("review", review::measure),
+    ("landing", landing::measure),
 ];

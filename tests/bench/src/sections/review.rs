@@ -1,22 +1,13 @@
 //! How long pending hunks take to be right again after a keystroke.
 
-use std::{fmt::Write as _, fs, path::Path, process::Command, sync::Arc};
+use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use claudecluster_core::review::{Live, Review};
-use claudecluster_driver::{
-    Driver, DriverConfig, Settings,
-    store::{NewEvent, Store},
-};
-use claudecluster_protocol::{
-    AttemptId, EventBody, FileMode, GoalId, GoalSpec, GoalState, RelPath, Timestamp,
-    change::{FileVersion, Provenance},
-    event::{ProposedFile, TaskVersion},
-};
-use serde_json::json;
+use claudecluster_driver::store::Store;
 
 use super::Bench;
 use crate::{
-    Result, process,
+    Result, process, proposal,
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit, Value},
 };
@@ -30,7 +21,8 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
         .prefix("review-")
         .tempdir_in(&bench.dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let driver = runtime.block_on(driver(dir.path(), &base, &proposed))?;
+    let files = [("file.rs".to_owned(), base.as_str(), proposed.as_str())];
+    let driver = runtime.block_on(proposal::driver(dir.path(), &files, Store::in_memory()))?;
     let file = dir.path().join("work/file.rs");
 
     let mut live = Live::new(base.as_str(), proposed.as_str());
@@ -137,68 +129,4 @@ fn merge_file(dir: &Path, texts: [&str; 3]) -> Result<std::time::Duration> {
         .current_dir(dir)
         .args(["merge-file", "-p", "ours", "base", "theirs"]);
     Ok(timed(|| process::output(&mut command))?.1)
-}
-
-/// A driver with a proposal for one file.
-async fn driver(dir: &Path, base: &str, proposed: &str) -> Result<Driver> {
-    for folder in ["work", "state"] {
-        fs::create_dir(dir.join(folder))?;
-    }
-    fs::write(dir.join("work/file.rs"), base)?;
-    let store = Store::in_memory();
-    let version = |text: &str| -> Result<Option<FileVersion>> {
-        let blob = store.put_blob(text.as_bytes())?;
-        let mode = FileMode::Regular;
-        Ok(Some(FileVersion { blob, mode }))
-    };
-    let by = Provenance {
-        task: "t".into(),
-        title: "Task".into(),
-        attempt: AttemptId(1),
-        why: None,
-    };
-    let (base, proposed) = (version(base)?, version(proposed)?);
-    let spec: GoalSpec = serde_json::from_value(json!({
-        "workspace": dir.join("work"), "prompt": "change it",
-    }))?;
-    let file = ProposedFile {
-        path: RelPath::new("file.rs")?,
-        entry: 0,
-        from: None,
-        held: Vec::new(),
-        versions: vec![TaskVersion {
-            by,
-            base: base.clone(),
-            proposed: proposed.clone(),
-        }],
-        base,
-        proposed,
-    };
-    let events = [
-        EventBody::GoalSubmitted {
-            spec: Box::new(spec),
-        },
-        EventBody::Proposed { files: vec![file] },
-        EventBody::GoalChanged {
-            state: GoalState::Proposed,
-            error: None,
-        },
-    ];
-    let event = |body| NewEvent {
-        at: Timestamp(1),
-        goal: GoalId::new("g1"),
-        body,
-    };
-    store
-        .append(events.into_iter().map(event).collect())
-        .await?;
-    let config = DriverConfig {
-        home: dir.join("state"),
-        launcher: dir.join("none"),
-        settings: Settings::default(),
-        narrow: Arc::new(|_| Ok(Default::default())),
-    };
-    Driver::start(config, store)
-        .await
-        .map_err(|error| error.to_string().into())
 }
