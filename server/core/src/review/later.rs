@@ -1,9 +1,11 @@
+use super::words;
 use crate::merge::{Merge, Region, Side, merge3};
 
 /// A later result for a file that already has a proposal.
 #[derive(Debug)]
 pub struct Later<'a> {
     merge: Merge<'a>,
+    by_words: bool,
 }
 
 /// Merges `new`, a later result that started from `base`, into `proposed`.
@@ -14,29 +16,55 @@ pub struct Later<'a> {
 pub fn later<'a>(base: &'a str, proposed: &'a str, new: &'a str) -> Later<'a> {
     Later {
         merge: merge3(base, proposed, new),
+        by_words: false,
     }
 }
 
 impl<'a> Later<'a> {
+    /// The same, where the two results do not conflict in lines of which they have changed
+    /// [different words](words::merge).
+    #[must_use]
+    pub fn by_words(self) -> Self {
+        Self {
+            by_words: true,
+            ..self
+        }
+    }
+
     /// The new proposed text, if the two results do not conflict.
     pub fn clean(&self) -> Option<String> {
-        self.merge.clean()
+        let clean = self.conflicts().next().is_none();
+        clean.then(|| self.taken_ours())
     }
 
     /// Both results, and the earlier one's text where they conflict. What the developer has decided
     /// is part of the earlier text, so this is the one to go on with.
     pub fn taken_ours(&self) -> String {
-        self.merge.with_conflicts_as(Side::Ours)
+        self.taken(Side::Ours)
     }
 
     /// Both results, and the later one's text where they conflict: the alternative to show.
     pub fn taken_theirs(&self) -> String {
-        self.merge.with_conflicts_as(Side::Theirs)
+        self.taken(Side::Theirs)
     }
 
     /// Where the two results conflict. Ours is the earlier result, theirs the later one.
     pub fn conflicts(&self) -> impl Iterator<Item = &Region> {
-        self.merge.conflicts()
+        let all = self.merge.conflicts();
+        all.filter(|region| self.merged(region).is_none())
+    }
+
+    fn taken(&self, side: Side) -> String {
+        self.merge.with_conflicts(|region| {
+            let text = || self.merge.text_of(region, side).to_owned();
+            self.merged(region).unwrap_or_else(text)
+        })
+    }
+
+    fn merged(&self, region: &Region) -> Option<String> {
+        let text = |side| self.merge.text_of(region, side);
+        let merged = || words::merge(text(Side::Base), text(Side::Ours), text(Side::Theirs));
+        self.by_words.then(merged).flatten()
     }
 
     /// The merge itself, for the texts of its regions.

@@ -339,3 +339,16 @@ impl<'a> Review<'a> {
 pub fn merged(base: &str, current: &str, proposed: &str, side: Side) -> String {
     crate::merge::merge3(base, current, proposed).with_conflicts_as(side)
 }
+
+/// The same with the [words](words::merge) of both sides in the conflicts of one hunk that can be merged
+/// so, and with what is there in all others.
+pub fn merged_by_words(base: &str, current: &str, proposed: &str) -> String {
+    let merge = crate::merge::merge3(base, current, proposed);
+    merge.with_conflicts(|region| {
+        let text = |side| merge.text_of(region, side);
+        let mine = text(Side::Ours);
+        let merged = (region.their_changes.len() == 1)
+            .then(|| words::merge(text(Side::Base), mine, text(Side::Theirs)));
+        merged.flatten().unwrap_or_else(|| mine.to_owned())
+    })
+}
