@@ -8,7 +8,8 @@ use std::{
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Pair},
-    review::{Authors, Contribution, Hunk, HunkKey, Live, Review, words},
+    merge::Side,
+    review::{Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, words},
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
@@ -104,6 +105,8 @@ pub(crate) struct Known {
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
     refined: Option<(String, Vec<Word>)>,
+    /// Merged by words where it conflicts, with the three texts it was merged from.
+    merged: Option<([String; 3], Option<String>)>,
 }
 
 impl Known {
@@ -119,7 +122,22 @@ impl Known {
             id: pending::id(goal, entry, Part::Lines(hunk.key)),
             provenance,
             refined: None,
+            merged: None,
         }
+    }
+
+    /// A conflict merged by words, see [`Review::merged`].
+    pub(crate) fn merged(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+        if hunk.state != HunkState::Conflict {
+            return None;
+        }
+        let (merge, region) = (review.merge(), review.region(hunk));
+        let sides = [Side::Base, Side::Ours, Side::Theirs].map(|side| merge.text_of(&region, side));
+        if self.merged.as_ref().is_none_or(|(from, _)| *from != sides) {
+            let from = sides.map(str::to_owned);
+            self.merged = Some((from, review.merged(hunk)));
+        }
+        self.merged.as_ref()?.1.clone()
     }
 
     /// A clean hunk refined to words.

@@ -14,6 +14,7 @@ use claudecluster_protocol::{
 use super::{Change, Verdicts, accept, accepted, ground, reject, set_text, unchanged};
 use crate::{
     pending::{self, Part, Pending, Versions},
+    settings::MergeWords,
     shared::Shared,
 };
 
@@ -31,6 +32,11 @@ pub(crate) fn resolve(
     let Some(resolution) = &decision.resolution else {
         return Err(unsaid());
     };
+    if *resolution == Resolution::Merged
+        && shared.config.settings.review.merge_words == MergeWords::Off
+    {
+        return Err(switched_off());
+    }
     let found = pending::hunks(shared, goal, entry, versions)?;
     let is_it = |pending: &&Pending| decision.hunk_id.as_ref() == Some(&pending.view.id);
     let Some(hunk) = found.iter().find(is_it) else {
@@ -84,6 +90,10 @@ fn stretch(
         Resolution::Mine => review.side(key, Side::Ours).map_err(lost)?.to_owned(),
         Resolution::Theirs => review.side(key, Side::Theirs).map_err(lost)?.to_owned(),
         Resolution::Both => review.both(key).map_err(lost)?,
+        Resolution::Merged => {
+            let hunk = review.hunk(key).ok_or_else(gone)?;
+            review.merged(hunk).ok_or_else(inseparable)?
+        }
         Resolution::Markers => review.markers(key, MINE, label).map_err(lost)?,
         Resolution::Text { text } => text.clone(),
         Resolution::Repair => return Err(unsaid()),
@@ -97,6 +107,16 @@ fn stretch(
     set_text(&mut change.base, resolved.base);
     set_text(&mut change.proposed, resolved.proposed);
     Ok(change)
+}
+
+/// The words of both sides in one hunk of lines, where they can be merged: it lands as a conflict does that
+/// was resolved so.
+pub(crate) fn merged(entry: &FileEntry, versions: &Versions, hunk: &Pending) -> Option<Change> {
+    let Part::Lines(key) = hunk.part else {
+        return None;
+    };
+    let hunks = std::slice::from_ref(hunk);
+    stretch(entry, versions, hunks, key, &Resolution::Merged, "").ok()
 }
 
 /// Decides what has no lines: one side or the other.
@@ -144,6 +164,17 @@ fn label(goal: &Goal, hunk: &Pending) -> String {
     format!("{} {title}", goal.id).trim_end().to_owned()
 }
 
+fn inseparable() -> ErrorBody {
+    ErrorBody::user("both sides have changed the same words, or words that touch")
+        .hint("take `mine`, `theirs` or `both`, or edit it by hand")
+}
+
+fn switched_off() -> ErrorBody {
+    ErrorBody::config("merging by words is switched off: `review.mergeWords` is \"off\"").hint(
+        "`claudecluster config set review.mergeWords suggest`, then `claudecluster daemon stop`",
+    )
+}
+
 fn gone() -> ErrorBody {
     ErrorBody::stale("the text has changed under the conflict")
         .hint("look at it again, then decide")
@@ -152,5 +183,7 @@ fn gone() -> ErrorBody {
 /// What a decision to resolve has to say.
 pub(crate) fn unsaid() -> ErrorBody {
     ErrorBody::user("it is not said which hunk is to become what")
-        .hint("name one hunk and what it becomes: mine, theirs, both, markers, a text, or a repair")
+        .hint(
+        "name one hunk and what it becomes: mine, theirs, both, merged, markers, a text, or a repair",
+    )
 }
