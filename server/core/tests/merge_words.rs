@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use claudecluster_core::{
     merge::Side,
-    review::{HunkState, Made, Review, Texts, later, merged_by_words, words::merge},
+    review::{HunkState, Made, Review, Texts, later, merged_by_words, words::merge, woven},
 };
 use merge_support as support;
 use merge_support::config;
@@ -399,6 +399,49 @@ proptest! {
             prop_assert_eq!(written(&clean, 't'), written(&theirs, 't'));
         }
     }
+}
+
+#[test]
+fn two_results_are_woven_by_their_hunks() {
+    let check = |base: &str, earlier: &str, later: &str, expected: &[(&str, &str)]| {
+        let found = woven(base, earlier, later);
+        let review = Review::new(earlier, earlier, later);
+        let of = review
+            .hunks()
+            .iter()
+            .filter_map(|hunk| found.get(&hunk.key));
+        let shown: Vec<_> = of
+            .map(|one| (one.base.as_str(), one.merged.as_str()))
+            .collect();
+        assert_eq!(shown, expected, "{base:?} {earlier:?} {later:?}");
+    };
+    let around = |lines: &str| format!("top\n{lines}end\n");
+    check(
+        &around("f(a);\n"),
+        &around("g(a);\n"),
+        &around("f(b);\n"),
+        &[("f(a);\n", "g(b);\n")],
+    );
+    // What the earlier one did alone is in both, and no hunk.
+    check(
+        &around("old.a(1);\nold.b(2);\nold.c(3);\n"),
+        &around("new.a(1);\nnew.b(2);\nnew.c(3);\n"),
+        &around("new.a(1);\nold.b(4);\nnew.c(3);\n"),
+        &[("old.b(2);\n", "new.b(4);\n")],
+    );
+    check(
+        &around("f(a);\n"),
+        &around("f(b);\n"),
+        &around("f(c);\n"),
+        &[],
+    );
+    check(&around("f(a);\n"), &around("g(a);\n"), &around(""), &[]);
+    check(
+        &around("f(a);\n"),
+        &around("g(a);\n"),
+        &around("f(b);\nx\n"),
+        &[],
+    );
 }
 
 #[test]

@@ -218,7 +218,9 @@ fn lines_hunk(
     };
     let mut view = view_of(id, entry, part, ChangeKind::Modify);
     let merged = match &mut known {
-        Some(known) if by_words != MergeWords::Off => known.merged(review, hunk),
+        _ if by_words == MergeWords::Off => None,
+        Some(known) if entry.is_alternative() => known.woven(review, hunk),
+        Some(known) => known.merged(review, hunk),
         _ => None,
     };
     let lands = lands_by_words(entry, review, hunk, known.as_deref_mut(), by_words);

@@ -2,14 +2,14 @@
 //! after every keystroke must not start from nothing.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Pair},
     merge::Side,
-    review::{Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, words},
+    review::{self, Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, Woven, words},
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
@@ -107,6 +107,8 @@ pub(crate) struct Known {
     refined: Option<(String, Vec<Word>)>,
     /// Merged by words where it conflicts, with the three texts it was merged from.
     merged: Option<([String; 3], Option<String>)>,
+    /// Of an alternative: merged by words with what it is an alternative to.
+    woven: Option<Woven>,
 }
 
 impl Known {
@@ -123,7 +125,17 @@ impl Known {
             provenance,
             refined: None,
             merged: None,
+            woven: None,
         }
+    }
+
+    /// What an alternative and what it is an alternative to come to by words, where that is what is there,
+    /// or the lines are still as both tasks found them.
+    pub(crate) fn woven(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+        let woven = self.woven.as_ref()?;
+        let there = review.merge().text_of(&review.region(hunk), Side::Ours);
+        let untouched = hunk.state == HunkState::Clean || there == woven.base;
+        untouched.then(|| woven.merged.clone())
     }
 
     /// A conflict merged by words, see [`Review::merged`].
@@ -281,10 +293,36 @@ impl Reviewed {
             .collect();
         let authors = Authors::new(base, proposed, &contributions);
         let live = Live::new(base, proposed);
-        let known = |hunk: &Hunk| (hunk.key, Known::of(goal, entry, &authors, hunk));
+        let mut woven = woven(shared, entry, base, proposed)?;
+        let known = |hunk: &Hunk| {
+            let known = Known {
+                woven: woven.remove(&hunk.key),
+                ..Known::of(goal, entry, &authors, hunk)
+            };
+            (hunk.key, known)
+        };
         let known = live.review().hunks().iter().map(known).collect();
         Ok(Some(Self { live, known }))
     }
+}
+
+/// What the hunks of an alternative come to by words, from what its task started from.
+fn woven(
+    shared: &Shared,
+    entry: &FileEntry,
+    base: &str,
+    proposed: &str,
+) -> Result<BTreeMap<HunkKey, Woven>, ErrorBody> {
+    let started = entry
+        .file
+        .versions
+        .last()
+        .filter(|_| entry.is_alternative());
+    let started = shared.content_of(started.and_then(|version| version.base.as_ref()))?;
+    let started = started.as_ref().and_then(as_text);
+    Ok(started.map_or_else(BTreeMap::new, |started| {
+        review::woven(started, base, proposed)
+    }))
 }
 
 /// The key of each hunk, and who made it.

@@ -264,3 +264,63 @@ async fn the_same_words_are_not_merged() {
     assert!(error.message.contains("the same words"), "{error:?}");
     assert_eq!(fixture.text("a.txt").unwrap(), "f(c);\n");
 }
+
+/// Two tasks of one goal: the alternative stays one, and what both come to is offered with it.
+#[tokio::test]
+async fn what_two_tasks_did_to_one_line_is_offered_too() {
+    let line = |text: &str| format!("1\n{text}\n3\n4\n5\n");
+    let base = line("let x = sum(a, b);");
+    let (left, right) = (
+        line("let total = sum(a, b);"),
+        line("let x = sum(a, b, c);"),
+    );
+    let both = line("let total = sum(a, b, c);");
+    for landed_first in [false, true] {
+        for words in [MergeWords::Off, MergeWords::Suggest, MergeWords::On] {
+            let fixture = fixture(words, &[("a.txt", &base, &left)]);
+            let started = fixture.version(Some(&base), Default::default());
+            let fixture = fixture.entry("a.txt", 1, Some(&left), Some(&right));
+            let fixture = fixture.last(|file| file.versions[0].base = started);
+            let driver = fixture.start().await;
+            if landed_first {
+                accept_all(&driver).await;
+            }
+            let found = hunks(&driver).await;
+            let alternative = found
+                .iter()
+                .find(|h| h.status == HunkStatus::Conflict)
+                .unwrap();
+            let merged = alternative.merged.as_deref();
+            let offered = (words != MergeWords::Off).then_some("let total = sum(a, b, c);\n");
+            assert_eq!(merged, offered, "{words:?}");
+            if offered.is_none() {
+                continue;
+            }
+            let report = merge(&driver, alternative).await;
+            assert_eq!(
+                (report.conflicts, report.failed.len()),
+                (0, 0),
+                "{report:?}"
+            );
+            assert_eq!(fixture.text("a.txt").unwrap(), both);
+            assert_eq!(state(&driver), GoalState::Landed);
+            driver.decide(decision(Verdict::Undo)).await.unwrap();
+            assert_eq!(fixture.text("a.txt").unwrap(), base);
+            driver.decide(decision(Verdict::Redo)).await.unwrap();
+            assert_eq!(fixture.text("a.txt").unwrap(), both);
+        }
+    }
+    // Where the developer has written, it is the developer's.
+    let fixture = fixture(MergeWords::On, &[("a.txt", &base, &left)]);
+    let started = fixture.version(Some(&base), Default::default());
+    let fixture = fixture.entry("a.txt", 1, Some(&left), Some(&right));
+    let fixture = fixture.last(|file| file.versions[0].base = started);
+    fs::write(fixture.path("a.txt"), line("typed();")).unwrap();
+    let driver = fixture.start().await;
+    let found = hunks(&driver).await;
+    let alternative = found.iter().find(|h| h.new_text.contains("b, c")).unwrap();
+    assert_eq!(alternative.merged, None);
+    let error = &merge(&driver, alternative).await.failed[0].error;
+    assert_eq!(error.kind, ErrorKind::User);
+    assert_eq!(fixture.text("a.txt").unwrap(), line("typed();"));
+}

@@ -1,5 +1,10 @@
-use super::words;
-use crate::merge::{Merge, Region, Side, merge3};
+use std::collections::BTreeMap;
+
+use super::{HunkKey, Review, words};
+use crate::{
+    diff::Lines,
+    merge::{Merge, Region, Side, merge3},
+};
 
 /// A later result for a file that already has a proposal.
 #[derive(Debug)]
@@ -71,6 +76,49 @@ impl<'a> Later<'a> {
     pub fn merge(&self) -> &Merge<'a> {
         &self.merge
     }
+}
+
+/// What two results come to where their hunks conflict, for those of which they have changed
+/// [different words](words::merge): lines of one hunk from `earlier` to `later`, without the hunk and
+/// with both results in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Woven {
+    /// The lines as both results found them.
+    pub base: String,
+    /// The lines with both results in them.
+    pub merged: String,
+}
+
+/// Both results that started from `base`, by the hunks from the `earlier` to the `later` one.
+pub fn woven(base: &str, earlier: &str, later: &str) -> BTreeMap<HunkKey, Woven> {
+    let review = Review::new(earlier, earlier, later);
+    let merge = merge3(base, earlier, later);
+    let mut found = BTreeMap::new();
+    for region in merge.conflicts() {
+        let text = |side| merge.text_of(region, side);
+        let base = text(Side::Base);
+        let Some(merged) = words::merge(base, text(Side::Ours), text(Side::Theirs)) else {
+            continue;
+        };
+        let (base, merged) = (Lines::new(base), Lines::new(merged.as_str()));
+        for hunk in review.hunks() {
+            let (old, new) = (&hunk.base, &hunk.proposed);
+            let inside = region.ours.start <= old.start && old.end <= region.ours.end;
+            // The lines of all four texts are paired.
+            let at = old.start.wrapping_sub(region.ours.start);
+            let paired =
+                new.start.wrapping_sub(region.theirs.start) == at && new.len() == old.len();
+            if inside && paired && !old.is_empty() {
+                let lines = at..at + (old.end - old.start);
+                let woven = Woven {
+                    base: base.get(&lines).to_owned(),
+                    merged: merged.get(&lines).to_owned(),
+                };
+                found.insert(hunk.key, woven);
+            }
+        }
+    }
+    found
 }
 
 /// What undoing gives.

@@ -46,7 +46,7 @@ pub mod words;
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
-pub use later::{Later, Undone, later, undo};
+pub use later::{Later, Undone, Woven, later, undo, woven};
 pub use ledger::{Carried, Made, Rewrite, Texts, resolution, still_there};
 pub use live::Live;
 pub use provenance::{Authors, Contribution};

@@ -3,7 +3,7 @@
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal},
     merge::Side,
-    review::{HunkKey, Refused, Review},
+    review::{HunkKey, HunkState, Refused, Review},
 };
 use claudecluster_protocol::{
     ErrorBody,
@@ -63,6 +63,10 @@ pub(crate) fn resolve(
                 (versions.clone(), Vec::new())
             };
             let label = label(goal, hunk);
+            let woven = (entry.is_alternative() && *resolution == Resolution::Merged)
+                .then(|| woven(&ground, hunk, key))
+                .transpose()?;
+            let resolution = woven.as_ref().unwrap_or(resolution);
             changes.push(stretch(entry, &ground, &found, key, resolution, &label)?);
             changes
         }
@@ -107,6 +111,17 @@ fn stretch(
     set_text(&mut change.base, resolved.base);
     set_text(&mut change.proposed, resolved.proposed);
     Ok(change)
+}
+
+/// The words of both tasks. They take the place of what one of them has put there, not of anything else.
+fn woven(ground: &Versions, hunk: &Pending, key: HunkKey) -> Result<Resolution, ErrorBody> {
+    let (base, current, proposed) = ground.texts().ok_or_else(gone)?;
+    let review = Review::new(base, current, proposed);
+    let state = review.hunk(key).map(|hunk| hunk.state);
+    let merged = hunk.view.merged.clone();
+    let text = merged.filter(|_| state == Some(HunkState::Clean));
+    let text = text.ok_or_else(inseparable)?;
+    Ok(Resolution::Text { text })
 }
 
 /// The words of both sides in one hunk of lines, where they can be merged: it lands as a conflict does that
