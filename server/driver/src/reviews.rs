@@ -145,6 +145,9 @@ impl Known {
         }
         let (merge, region) = (review.merge(), review.region(hunk));
         let sides = [Side::Base, Side::Ours, Side::Theirs].map(|side| merge.text_of(&region, side));
+        if sides.iter().any(|side| side.len() > words::MOST_MERGED) {
+            return None;
+        }
         if self.merged.as_ref().is_none_or(|(from, _)| *from != sides) {
             let from = sides.map(str::to_owned);
             self.merged = Some((from, review.merged(hunk)));

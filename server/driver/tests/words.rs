@@ -324,3 +324,26 @@ async fn what_two_tasks_did_to_one_line_is_offered_too() {
     assert_eq!(error.kind, ErrorKind::User);
     assert_eq!(fixture.text("a.txt").unwrap(), line("typed();"));
 }
+
+/// The words are merged once the typing has moved on, and not into the middle of it.
+#[tokio::test]
+async fn a_line_that_is_being_typed_in_waits() {
+    let fixture = fixture(MergeWords::On, &[("a.txt", BASE, PROPOSED)]);
+    let driver = fixture.start().await;
+    let editor = OneDocument::new(fixture.path("a.txt"), MINE, Manner::Obeys);
+    let _attached = driver.attach(editor.clone());
+    editor.type_in(Some(2..3));
+    let report = accept_all(&driver).await;
+    assert_eq!((report.decided, report.waiting), (1, 1), "{report:?}");
+    let five = MINE.replace('5', "FIVE");
+    assert_eq!(editor.text(), five);
+    let mut watch = driver.watch(Some(support::GOAL.into()), Some(EventSeq(0)));
+    editor.type_in(Some(6..7));
+    while state(&driver) != GoalState::Landed {
+        watch.recv().await.unwrap();
+    }
+    assert_eq!(
+        editor.text(),
+        five.replace("let total = sum(a, b);\n", LINE)
+    );
+}

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use claudecluster_protocol::change::{Word, WordKind};
 
-pub use merge::merge;
+pub use merge::{MOST_MERGED, merge};
 
 use crate::diff::{Change, Purpose, Vocabulary};
 

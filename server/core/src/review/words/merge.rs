@@ -28,9 +28,9 @@ use std::ops::Range;
 use super::{Class, Words, changes, class};
 use crate::diff::{Change, Lines, Purpose, Vocabulary, diff};
 
-/// More than this on one side is not merged. Nobody can judge at a glance what became of it, and it is
-/// looked at after every keystroke.
-const MOST_BYTES: usize = 8 << 10;
+/// More bytes than this on one side are not merged. Nobody can judge at a glance what became of them, and
+/// they are looked at after every keystroke.
+pub const MOST_MERGED: usize = 8 << 10;
 /// So many lines have to be told from each other.
 const MOST_LINES: u32 = 32;
 
@@ -55,7 +55,7 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
         return Some(ours.to_owned());
     }
     let texts = [base, ours, theirs];
-    if texts.iter().any(|text| text.len() > MOST_BYTES) {
+    if texts.iter().any(|text| text.len() > MOST_MERGED) {
         return None;
     }
     let [base, ours, theirs] = texts.map(Lines::new);
@@ -167,9 +167,11 @@ impl<'a> Sides<'a> {
                 && twin.is_some_and(|own| own.at == edit.at && own.text == edit.text)
         };
         let agreed: Vec<Edit<'_>> = theirs.extract_if(.., |edit| same(edit)).collect();
-        let only_ours = ours
-            .iter()
-            .filter(|own| !agreed.iter().any(|edit| edit.at == own.at));
+        let is_agreed = |own: &Edit<'_>| {
+            let found = agreed.binary_search_by_key(&own.at.start, |edit| edit.at.start);
+            found.is_ok()
+        };
+        let only_ours = ours.iter().filter(|own| !is_agreed(own));
         if !are_apart(base, only_ours, theirs.iter()) {
             return None;
         }
@@ -204,13 +206,15 @@ fn are_apart<'e>(
     let ours = ours.map(|edit| (&edit.reach, 0));
     let mut all: Vec<_> = ours.chain(theirs.map(|edit| (&edit.reach, 1))).collect();
     all.sort_by_key(|(reach, _)| (reach.start, reach.end));
+    // How far each side has come, and how far the other one had come when this one was last apart from it.
     let mut reached: [Option<usize>; 2] = [None, None];
-    all.iter().all(|(reach, side)| {
-        let apart = reached[1 - side].is_none_or(|end| {
-            let between = base.get(end..reach.start);
-            between.is_some_and(divides)
-        });
-        reached[*side] = reached[*side].max(Some(reach.end));
+    let mut passed = reached;
+    all.iter().all(|&(reach, side)| {
+        let other = reached[1 - side].filter(|_| passed[side] != reached[1 - side]);
+        let between = other.map(|end| base.get(end..reach.start));
+        let apart = between.is_none_or(|text| text.is_some_and(divides));
+        passed[side] = reached[1 - side];
+        reached[side] = reached[side].max(Some(reach.end));
         apart
     })
 }
