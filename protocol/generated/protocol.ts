@@ -1370,6 +1370,12 @@ words?: Array<Word>,
  */
 conflict?: ConflictView | null,
 /**
+ * What is there with what is proposed in it, where both have changed different words of the same
+ * lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is
+ * this one, and only the daemon can land it.
+ */
+merged?: string | null,
+/**
  * The tasks that made it, first the one that decided its final text.
  */
 provenance: Array<Provenance>, };
@@ -1612,7 +1618,7 @@ call: Call, };
 /**
  * What a conflict becomes.
  */
-export type Resolution = { "kind": "mine" } | { "kind": "theirs" } | { "kind": "both" } | { "kind": "markers" } | { "kind": "text",
+export type Resolution = { "kind": "mine" } | { "kind": "theirs" } | { "kind": "both" } | { "kind": "merged" } | { "kind": "markers" } | { "kind": "text",
 /**
  * The lines that take the conflict's place.
  */

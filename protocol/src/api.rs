@@ -305,6 +305,8 @@ pub enum Resolution {
     Theirs,
     /// What is there now, then what is proposed.
     Both,
+    /// What is there now with what is proposed in it, word by word: the hunk's `merged`.
+    Merged,
     /// Both between standard conflict markers, to be edited by hand.
     Markers,
     /// This text.

@@ -223,6 +223,11 @@ pub struct HunkView {
     /// Both sides, where it conflicts and is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<ConflictView>,
+    /// What is there with what is proposed in it, where both have changed different words of the same
+    /// lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is
+    /// this one, and only the daemon can land it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<String>,
     /// The tasks that made it, first the one that decided its final text.
     pub provenance: Vec<Provenance>,
 }

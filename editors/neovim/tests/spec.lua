@@ -96,6 +96,13 @@ check(
 eventually('progress ends', function()
   return #progress > 0 and progress[#progress].kind == 'end'
 end)
+check(
+  vim.deep_equal(
+    vim.fn.getcompletion('ClaudeCluster resolve m', 'cmdline'),
+    { 'markers', 'merged', 'mine' }
+  ),
+  'ways to resolve are completed'
+)
 check(progress[1].kind == 'begin', 'progress begins')
 check(progress[#progress].message == '2 changes proposed in 1 file', 'progress tells the outcome')
 

@@ -253,6 +253,9 @@ pub(crate) struct How {
     /// What is there now, then what is proposed
     #[arg(long)]
     pub(crate) both: bool,
+    /// The words of both, where they have changed different words of the same lines
+    #[arg(long)]
+    pub(crate) merged: bool,
     /// Both between conflict markers in the file, to be edited there
     #[arg(long)]
     pub(crate) markers: bool,

@@ -17,7 +17,10 @@
 //! assert_eq!(merge.with_conflicts_as(Side::Theirs), "a\ny\n");
 //! ```
 
-use std::{borrow::Cow, ops::Range};
+use std::{
+    borrow::{Borrow as _, Cow},
+    ops::Range,
+};
 
 use crate::diff::{Change, Lines, Purpose, Text, Vocabulary, diff};
 
@@ -193,12 +196,20 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
 
     /// The merged text, with one side's text in every conflict.
     pub fn with_conflicts_as(&self, side: Side) -> T::Owned {
+        self.with_conflicts(|region| self.text_of(region, side).to_owned())
+    }
+
+    /// The merged text, with a text of its own in every conflict.
+    pub fn with_conflicts(&self, mut text: impl FnMut(&Region) -> T::Owned) -> T::Owned {
         let mut out = T::with_capacity(self.ours.text().as_bytes().len());
         for region in self.regions.iter() {
             let side = match region.kind {
                 RegionKind::Unchanged | RegionKind::Ours | RegionKind::Both => Side::Ours,
                 RegionKind::Theirs => Side::Theirs,
-                RegionKind::Conflict => side,
+                RegionKind::Conflict => {
+                    T::push(&mut out, text(region).borrow());
+                    continue;
+                }
             };
             T::push(&mut out, self.text_of(region, side));
         }

@@ -178,7 +178,7 @@ impl Amendment<'_> {
             let wanted = found.into_iter().find(|pending| {
                 hunks.contains(&pending.view.id)
                     && !pending.present
-                    && pending.view.status == HunkStatus::Conflict
+                    && (pending.view.status == HunkStatus::Conflict || pending.is_by_words())
             });
             let pair = match (wanted.map(|pending| pending.part), versions.texts()) {
                 (Some(Part::Lines(key)), Some((base, current, proposed))) => {

@@ -24,6 +24,7 @@ use crate::{
     attempts,
     pending::Versions,
     proposal::{self, as_text},
+    settings::MergeWords,
     shared::Shared,
     snapshot::{self, Base, Manifest},
 };
@@ -107,7 +108,12 @@ fn with_pending(
             versions.current
         });
     };
-    let text = review::merged(base, current, proposed, Side::Ours);
+    let text = match shared.config.settings.review.merge_words {
+        MergeWords::On => review::merged_by_words(base, current, proposed),
+        MergeWords::Off | MergeWords::Suggest => {
+            review::merged(base, current, proposed, Side::Ours)
+        }
+    };
     let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
     let mode = if mode(&versions.current) == mode(&versions.base) {
         mode(&versions.proposed)

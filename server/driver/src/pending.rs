@@ -15,6 +15,7 @@ use claudecluster_worker::changes::Content;
 use crate::{
     proposal::as_text,
     reviews::{Known, Left, why},
+    settings::MergeWords,
     shared::Shared,
 };
 
@@ -49,6 +50,13 @@ pub(crate) struct Pending {
     pub(crate) part: Part,
     /// The current text has it already.
     pub(crate) present: bool,
+}
+
+impl Pending {
+    /// Whether the hunk is clean only because the words of both sides are merged.
+    pub(crate) fn is_by_words(&self) -> bool {
+        self.view.status == HunkStatus::Clean && self.view.merged.is_some()
+    }
 }
 
 impl Versions {
@@ -118,13 +126,17 @@ pub(crate) fn hunks_of_text(
     if has_nul(current.as_bytes()) {
         return Ok(None);
     }
+    let by_words = shared.config.settings.review.merge_words;
     shared
         .reviews
         .with(shared, goal, entry, current, |review, known| {
             let mut found: Vec<Pending> = review
                 .hunks()
                 .iter()
-                .map(|hunk| lines_hunk(goal, entry, review, hunk, known.get_mut(&hunk.key)))
+                .map(|hunk| {
+                    let known = known.get_mut(&hunk.key);
+                    lines_hunk(goal, entry, review, hunk, known, by_words)
+                })
                 .collect();
             found.extend(mode_hunk(goal, entry, mode));
             found
@@ -144,14 +156,19 @@ pub(crate) fn left(
     }
     let current = versions.current.as_ref();
     if let Some((text, mode)) = current.and_then(|c| Some((as_text(c)?, c.mode))) {
-        let counted = review(shared, goal, entry, text, |review| {
+        let reviews = &shared.reviews;
+        let by_words = shared.config.settings.review.merge_words;
+        let counted = reviews.with(shared, goal, entry, text, |review, known| {
             let mut left = Left::default();
             for hunk in review
                 .hunks()
                 .iter()
                 .filter(|h| h.state != HunkState::Present)
             {
-                let conflicts = entry.is_alternative() || hunk.state == HunkState::Conflict;
+                let known = known.get_mut(&hunk.key);
+                let conflicts = entry.is_alternative()
+                    || hunk.state == HunkState::Conflict
+                        && !lands_by_words(entry, review, hunk, known, by_words);
                 left.add(conflicts);
             }
             left
@@ -171,16 +188,19 @@ pub(crate) fn left(
     Ok(left)
 }
 
-/// What a review of the entry against a text says. `None` where the versions are not all text.
-pub(crate) fn review<R>(
-    shared: &Shared,
-    goal: &Goal,
+/// Whether a conflict is none because the words of both sides are merged. A stretch that several hunks
+/// share stays one: its text cannot be shown, or landed, for each of them.
+fn lands_by_words(
     entry: &FileEntry,
-    current: &str,
-    ask: impl FnOnce(&Review<'_>) -> R,
-) -> Result<Option<R>, ErrorBody> {
-    let reviews = &shared.reviews;
-    reviews.with(shared, goal, entry, current, |review, _| ask(review))
+    review: &Review<'_>,
+    hunk: &Hunk,
+    known: Option<&mut Known>,
+    by_words: MergeWords,
+) -> bool {
+    by_words == MergeWords::On
+        && !entry.is_alternative()
+        && review.is_alone(hunk)
+        && known.is_some_and(|known| known.merged(review, hunk).is_some())
 }
 
 fn lines_hunk(
@@ -188,7 +208,8 @@ fn lines_hunk(
     entry: &FileEntry,
     review: &Review<'_>,
     hunk: &Hunk,
-    known: Option<&mut Known>,
+    mut known: Option<&mut Known>,
+    by_words: MergeWords,
 ) -> Pending {
     let part = Part::Lines(hunk.key);
     let (id, provenance) = match &known {
@@ -196,13 +217,24 @@ fn lines_hunk(
         None => (id(goal, entry, part), all(goal, entry)),
     };
     let mut view = view_of(id, entry, part, ChangeKind::Modify);
-    if hunk.state == HunkState::Conflict {
+    let merged = match &mut known {
+        _ if by_words == MergeWords::Off => None,
+        Some(known) if entry.is_alternative() => known.woven(review, hunk),
+        Some(known) => known.merged(review, hunk),
+        _ => None,
+    };
+    let lands = lands_by_words(entry, review, hunk, known.as_deref_mut(), by_words);
+    if hunk.state == HunkState::Conflict && !lands {
         view.status = HunkStatus::Conflict;
     }
     view.start_line = hunk.current.start;
     view.end_line = hunk.current.end;
     view.old_text = review.old_text(hunk).to_owned();
-    view.new_text = review.new_text(hunk).to_owned();
+    view.new_text = match &merged {
+        Some(merged) if lands => merged.clone(),
+        _ => review.new_text(hunk).to_owned(),
+    };
+    view.merged = merged;
     view.provenance = provenance;
     if view.status == HunkStatus::Conflict {
         let (merge, region) = (review.merge(), review.region(hunk));
@@ -311,6 +343,7 @@ fn view_of(id: HunkId, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkV
         new_text: String::new(),
         words: Vec::new(),
         conflict: None,
+        merged: None,
         provenance: Vec::new(),
     }
 }

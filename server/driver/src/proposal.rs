@@ -22,7 +22,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::{changes::Content, sandbox::LayerFile};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::{attempts, repair, shared::Shared, snapshot};
+use crate::{attempts, repair, settings::MergeWords, shared::Shared, snapshot};
 
 /// One file while tasks are merged into it.
 #[derive(Clone, Debug)]
@@ -399,6 +399,10 @@ pub(crate) fn merge(
         Ok(Some(snapshot::version(&shared.store, &content)?))
     };
     let merged = review::later(&base_text, &left_text, &right_text);
+    let merged = match shared.config.settings.review.merge_words {
+        MergeWords::On => merged.by_words(),
+        MergeWords::Off | MergeWords::Suggest => merged,
+    };
     Ok(match merged.clean() {
         Some(text) => Outcome::Clean(store(text)?),
         None => Outcome::Conflict {

@@ -2,13 +2,14 @@
 //! after every keystroke must not start from nothing.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Pair},
-    review::{Authors, Contribution, Hunk, HunkKey, Live, Review, words},
+    merge::Side,
+    review::{self, Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, Woven, words},
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
@@ -104,6 +105,10 @@ pub(crate) struct Known {
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
     refined: Option<(String, Vec<Word>)>,
+    /// Merged by words where it conflicts, with the three texts it was merged from.
+    merged: Option<([String; 3], Option<String>)>,
+    /// Of an alternative: merged by words with what it is an alternative to.
+    woven: Option<Woven>,
 }
 
 impl Known {
@@ -119,7 +124,35 @@ impl Known {
             id: pending::id(goal, entry, Part::Lines(hunk.key)),
             provenance,
             refined: None,
+            merged: None,
+            woven: None,
         }
+    }
+
+    /// What an alternative and what it is an alternative to come to by words, where that is what is there,
+    /// or the lines are still as both tasks found them.
+    pub(crate) fn woven(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+        let woven = self.woven.as_ref()?;
+        let there = review.merge().text_of(&review.region(hunk), Side::Ours);
+        let untouched = hunk.state == HunkState::Clean || there == woven.base;
+        untouched.then(|| woven.merged.clone())
+    }
+
+    /// A conflict merged by words, see [`Review::merged`].
+    pub(crate) fn merged(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+        if hunk.state != HunkState::Conflict {
+            return None;
+        }
+        let (merge, region) = (review.merge(), review.region(hunk));
+        let sides = [Side::Base, Side::Ours, Side::Theirs].map(|side| merge.text_of(&region, side));
+        if sides.iter().any(|side| side.len() > words::MOST_MERGED) {
+            return None;
+        }
+        if self.merged.as_ref().is_none_or(|(from, _)| *from != sides) {
+            let from = sides.map(str::to_owned);
+            self.merged = Some((from, review.merged(hunk)));
+        }
+        self.merged.as_ref()?.1.clone()
     }
 
     /// A clean hunk refined to words.
@@ -263,10 +296,36 @@ impl Reviewed {
             .collect();
         let authors = Authors::new(base, proposed, &contributions);
         let live = Live::new(base, proposed);
-        let known = |hunk: &Hunk| (hunk.key, Known::of(goal, entry, &authors, hunk));
+        let mut woven = woven(shared, entry, base, proposed)?;
+        let known = |hunk: &Hunk| {
+            let known = Known {
+                woven: woven.remove(&hunk.key),
+                ..Known::of(goal, entry, &authors, hunk)
+            };
+            (hunk.key, known)
+        };
         let known = live.review().hunks().iter().map(known).collect();
         Ok(Some(Self { live, known }))
     }
+}
+
+/// What the hunks of an alternative come to by words, from what its task started from.
+fn woven(
+    shared: &Shared,
+    entry: &FileEntry,
+    base: &str,
+    proposed: &str,
+) -> Result<BTreeMap<HunkKey, Woven>, ErrorBody> {
+    let started = entry
+        .file
+        .versions
+        .last()
+        .filter(|_| entry.is_alternative());
+    let started = shared.content_of(started.and_then(|version| version.base.as_ref()))?;
+    let started = started.as_ref().and_then(as_text);
+    Ok(started.map_or_else(BTreeMap::new, |started| {
+        review::woven(started, base, proposed)
+    }))
 }
 
 /// The key of each hunk, and who made it.

@@ -109,12 +109,30 @@ pub struct ReviewSettings {
     /// How long after the last keystroke the lines around it are the developer's: what was not
     /// accepted by naming the hunk or the file waits there. `"0s"` for not at all.
     pub typing_pause: Span,
+    /// What becomes of lines of which the developer and a task, or two tasks, have changed different
+    /// words.
+    pub merge_words: MergeWords,
+}
+
+/// What becomes of lines of which both sides have changed different words. Whichever it is, what was
+/// decided stays as it was decided: the journal has the texts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MergeWords {
+    /// They are a conflict and nothing else, as to git.
+    Off,
+    /// They are a conflict, and the merged lines are offered as one way to resolve it.
+    #[default]
+    Suggest,
+    /// They are merged, and land with everything else that is clean.
+    On,
 }
 
 impl Default for ReviewSettings {
     fn default() -> Self {
         Self {
             typing_pause: Span::secs(2),
+            merge_words: MergeWords::default(),
         }
     }
 }

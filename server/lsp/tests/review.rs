@@ -173,6 +173,74 @@ async fn a_conflict_is_resolved_from_the_menu() {
     assert_eq!(decided, expected);
 }
 
+/// Where the developer has changed other words of the line than the proposal.
+const BESIDE: &str = "    let old: u8 = 1;\n}\n";
+
+#[tokio::test]
+async fn the_words_of_both_are_offered_first() {
+    let backend = backend();
+    backend.with(|state| state.proposals[0].new = "    let old = 2;\n".into());
+    let mut client = start(&backend, capable(), Value::Null).await;
+    client.open(A, 1, BESIDE).await;
+    let shown = lenses(&mut client).await;
+    let expected = ["Merged", "Mine", "Theirs", "Both", "Diff"];
+    assert_eq!(titles(&shown, |lens| &lens["command"])[1..], expected);
+    client
+        .command(command::HUNK_DIFF, json!({"hunkId": "g1.1"}))
+        .await;
+    let told = client.told("window/showMessage").await["params"]["message"].clone();
+    let expected = "\
+# What comes of the words of both:
+diff --git a/a.rs b/a.rs
+--- a/a.rs
++++ b/a.rs
+@@ -1,2 +1,2 @@
+-    let old: u8 = 1;
++    let old: u8 = 2;
+ }
+";
+    assert!(told.as_str().unwrap().ends_with(expected), "{told}");
+    let offered = actions(&mut client, 0, 2).await;
+    let merge = &offered[0];
+    let title = "Conflict between you and Rename things: merge the words of both";
+    assert_eq!(merge["title"], title);
+    let argument = json!({"hunkId": "g1.1", "resolution": {"kind": "merged"}});
+    assert_eq!(merge["command"]["arguments"], json!([argument]));
+    client.command(command::HUNK_RESOLVE, argument).await;
+    let edit = client.told("workspace/applyEdit").await;
+    client.change(A, 2, "    let old: u8 = 2;\n}\n").await;
+    client.answer(&edit, json!({"applied": true})).await;
+    let decided = backend.with(|state| state.decisions[0].resolution.clone());
+    assert_eq!(decided, Some(Resolution::Merged));
+}
+
+/// Once it has landed, nothing in the text tells that it has: the server makes the edit.
+#[tokio::test]
+async fn what_lands_merged_is_the_servers_to_land() {
+    let backend = backend();
+    backend.with(|state| {
+        state.proposals[0].new = "    let old = 2;\n".into();
+        state.proposals[0].merges = true;
+    });
+    let mut client = start(&backend, capable(), Value::Null).await;
+    client.open(A, 1, TEXT).await;
+    for (version, text, line, own) in [(2, TEXT, 1, true), (3, BESIDE, 0, false)] {
+        client.change(A, version, text).await;
+        let offered = actions(&mut client, line, 2).await;
+        let accept = &offered[0];
+        assert_eq!(accept["data"].is_object(), own, "{accept}");
+        assert_eq!(accept["command"].is_null(), own, "{accept}");
+        let merged = ", merged with the words that are there";
+        let title = format!(
+            "Accept change from Rename things{}",
+            if own { "" } else { merged }
+        );
+        assert_eq!(accept["title"], title);
+        let shown = lenses(&mut client).await;
+        assert_eq!(titles(&shown, |lens| &lens["command"])[0], title);
+    }
+}
+
 /// Files that are decided as a whole have two sides and nothing between.
 #[tokio::test]
 async fn a_file_in_conflict_is_mine_or_theirs() {

@@ -9,7 +9,7 @@ use arbitrary::{Result, Unstructured};
 use claudecluster_core::{
     merge::{Side, merge3},
     plan::check,
-    review::{HunkKey, HunkState, Made, Review, Texts},
+    review::{HunkKey, HunkState, Made, Review, Texts, words},
     text::{ContentChange, LineIndex, PositionEncoding, apply, apply_edits, edits},
 };
 use claudecluster_protocol::Plan;
@@ -27,6 +27,7 @@ pub fn merge(data: &[u8]) {
     // Bytes that run out give shorter texts, never an error worth looking at.
     let _ = three(&mut data).map(|[base, current, proposed]| {
         merges(&base, &current, &proposed);
+        words_merge(&base, &current, &proposed);
         reviews(&base, &current, &proposed);
     });
 }
@@ -108,6 +109,19 @@ fn merges(base: &str, ours: &str, theirs: &str) {
         merge3(base, theirs, theirs).clean().as_deref(),
         Some(theirs)
     );
+}
+
+fn words_merge(base: &str, ours: &str, theirs: &str) {
+    let merged = words::merge(base, ours, theirs);
+    assert_eq!(
+        merged,
+        words::merge(base, theirs, ours),
+        "a merge has no direction"
+    );
+    assert_eq!(words::merge(base, base, theirs).as_deref(), Some(theirs));
+    if let Some(merged) = merged.filter(|_| ours != base && theirs != base && ours != theirs) {
+        assert_eq!(merged.lines().count(), base.lines().count());
+    }
 }
 
 fn reviews(base: &str, current: &str, proposed: &str) {

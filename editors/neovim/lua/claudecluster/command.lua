@@ -103,7 +103,7 @@ local function reject_with_reason(words, opts)
   end)
 end
 
-local resolutions = { 'both', 'markers', 'mine', 'repair', 'theirs' }
+local resolutions = { 'both', 'markers', 'merged', 'mine', 'repair', 'theirs' }
 
 ---@param words string[]
 ---@param opts table

@@ -40,6 +40,10 @@ local function describe(hunk)
     add_diff(out, hunk.conflict.base, hunk.conflict.mine)
     table.insert(out, ('# %s proposes'):format(pending.maker(hunk)))
     add_diff(out, hunk.conflict.base, hunk.conflict.theirs)
+    if hunk.merged then
+      table.insert(out, '# the words of both')
+      add_diff(out, hunk.conflict.mine, hunk.merged)
+    end
   else
     table.insert(out, '# ' .. pending.maker(hunk))
     add(out, '-', hunk.oldText)

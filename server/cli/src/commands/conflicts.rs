@@ -45,7 +45,14 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
     let ways = match &hunk.conflict {
         Some(sides) => {
             lines.extend(both(hunk, sides));
-            "--mine|--theirs|--both|--edit"
+            match &hunk.merged {
+                Some(merged) => {
+                    lines.push(Line::new().add(CYAN, "  merged  the words of both"));
+                    lines.extend(body(merged, '+', GREEN));
+                    "--merged|--mine|--theirs|--both|--edit"
+                }
+                None => "--mine|--theirs|--both|--edit",
+            }
         }
         None => {
             lines.push(Line::new().add(CYAN, "  now"));
@@ -144,6 +151,7 @@ mod tests {
                 theirs: String::new(),
                 mine_by: Vec::new(),
             }),
+            merged: None,
             provenance: vec![by("tidy", "Tidy up", Some("Nobody uses x."))],
         };
         expect![[r#"
@@ -157,6 +165,11 @@ mod tests {
               claudecluster resolve g1.4f2a90c1d0 --mine|--theirs|--both|--edit
         "#]]
         .assert_eq(&shown(&hunk));
+
+        hunk.merged = Some("let y = 1;\n".to_owned());
+        let merged = "  merged  the words of both\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
+                      --merged|--mine|--theirs|--both|--edit\n";
+        assert!(shown(&hunk).ends_with(merged), "{}", shown(&hunk));
 
         hunk.conflict.as_mut().unwrap().mine_by = vec![by("api", "api", None)];
         assert!(shown(&hunk).contains("  now  by api\n"));

@@ -285,6 +285,7 @@ mod tests {
             new_text: new.to_owned(),
             words: Vec::new(),
             conflict: None,
+            merged: None,
             provenance: Vec::new(),
         }
     }

@@ -56,6 +56,7 @@ fn resolution(how: How) -> Result<Option<Resolution>, ErrorBody> {
         How { mine: true, .. } => Resolution::Mine,
         How { theirs: true, .. } => Resolution::Theirs,
         How { both: true, .. } => Resolution::Both,
+        How { merged: true, .. } => Resolution::Merged,
         How { markers: true, .. } => Resolution::Markers,
         How { repair: true, .. } => Resolution::Repair,
         How {

@@ -248,6 +248,7 @@ mod tests {
             new_text: new.to_owned(),
             words: Vec::new(),
             conflict: None,
+            merged: None,
             provenance: vec![Provenance {
                 why: None,
                 task: task.into(),

@@ -51,7 +51,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [Key; 27] = [
+pub(crate) static KEYS: [Key; 28] = [
     key("agent", Kind::Agent),
     narrowable("denyAgents", Kind::Agents),
     key("model", Kind::Text),
@@ -63,6 +63,7 @@ pub(crate) static KEYS: [Key; 27] = [
     key("repair.conflicts", Kind::Bool),
     key("repair.rejections", Kind::Bool),
     key("review.typingPause", Kind::Span),
+    key("review.mergeWords", Kind::Choice(&["off", "suggest", "on"])),
     key("timeouts.start", Kind::Span),
     key("timeouts.silence", Kind::Span),
     key("timeouts.exit", Kind::Span),
@@ -300,6 +301,7 @@ mod tests {
             ("timeouts.attempt", "soon", "is not a duration"),
             ("agent", "gpt", "is not an agent"),
             ("sandbox", "none", "one of auto, overlay, copy"),
+            ("review.mergeWords", "true", "one of off, suggest, on"),
             ("budgetUsd", "-1", "US dollars"),
             ("approvePlans", "maybe", "neither true nor false"),
         ] {

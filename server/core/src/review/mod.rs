@@ -46,7 +46,7 @@ pub mod words;
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
-pub use later::{Later, Undone, later, undo};
+pub use later::{Later, Undone, Woven, later, undo, woven};
 pub use ledger::{Carried, Made, Rewrite, Texts, resolution, still_there};
 pub use live::Live;
 pub use provenance::{Authors, Contribution};
@@ -338,4 +338,17 @@ impl<'a> Review<'a> {
 /// and every conflict is as `side` has it.
 pub fn merged(base: &str, current: &str, proposed: &str, side: Side) -> String {
     crate::merge::merge3(base, current, proposed).with_conflicts_as(side)
+}
+
+/// The same with the [words](words::merge) of both sides in the conflicts of one hunk that can be merged
+/// so, and with what is there in all others.
+pub fn merged_by_words(base: &str, current: &str, proposed: &str) -> String {
+    let merge = crate::merge::merge3(base, current, proposed);
+    merge.with_conflicts(|region| {
+        let text = |side| merge.text_of(region, side);
+        let mine = text(Side::Ours);
+        let merged = (region.their_changes.len() == 1)
+            .then(|| words::merge(text(Side::Base), mine, text(Side::Theirs)));
+        merged.flatten().unwrap_or_else(|| mine.to_owned())
+    })
 }

@@ -1,7 +1,10 @@
 //! The texts a conflict can become.
 
-use super::{HunkKey, Refused, Review};
+use super::{Hunk, HunkKey, HunkState, Refused, Review, words};
 use crate::{merge::Side, text::LineEnding};
+
+/// In the order in which they are merged.
+const SIDES: [Side; 3] = [Side::Base, Side::Ours, Side::Theirs];
 
 impl<'a> Review<'a> {
     /// One side of the stretch that [`Review::resolve`] decides: ours is the current text, theirs the
@@ -21,6 +24,23 @@ impl<'a> Review<'a> {
     pub fn both(&self, key: HunkKey) -> Result<String, Refused> {
         let mine = self.ended(self.side(key, Side::Ours)?);
         Ok(mine + self.side(key, Side::Theirs)?)
+    }
+
+    /// What is there with what is proposed in it, where the two sides of a conflict have changed
+    /// [different words](words::merge) of the same lines. `None` where what is there has all of it.
+    pub fn merged(&self, hunk: &Hunk) -> Option<String> {
+        if hunk.state != HunkState::Conflict {
+            return None;
+        }
+        let (merge, region) = (&self.merge, self.region(hunk));
+        let [base, ours, theirs] = SIDES.map(|side| merge.text_of(&region, side));
+        words::merge(base, ours, theirs).filter(|merged| merged != ours)
+    }
+
+    /// Whether no other hunk stands in the stretch that [`Review::resolve`] decides.
+    pub fn is_alone(&self, hunk: &Hunk) -> bool {
+        let mut others = self.hunks.iter();
+        !others.any(|other| other.region == hunk.region && other.key != hunk.key)
     }
 
     /// Both sides between conflict markers as git writes them, with a label for each.

@@ -1,8 +1,12 @@
 //! Changes within lines.
 
+mod merge;
+
 use std::ops::Range;
 
 use claudecluster_protocol::change::{Word, WordKind};
+
+pub use merge::{MOST_MERGED, merge};
 
 use crate::diff::{Change, Purpose, Vocabulary};
 
@@ -99,9 +103,16 @@ impl<'a> Words<'a> {
         u32::try_from(self.bounds.len() - 1).unwrap_or(u32::MAX)
     }
 
+    fn bytes(&self, words: &Range<u32>) -> Range<usize> {
+        self.bounds[words.start as usize]..self.bounds[words.end as usize]
+    }
+
     fn text(&self, words: &Range<u32>) -> &'a str {
-        let bytes = self.bounds[words.start as usize]..self.bounds[words.end as usize];
-        self.text.get(bytes).unwrap_or_default()
+        self.text.get(self.bytes(words)).unwrap_or_default()
+    }
+
+    fn word(&self, at: u32) -> &'a str {
+        self.text(&(at..at + 1))
     }
 }
 

@@ -180,6 +180,8 @@ pub(crate) fn assert_same(live: &Review<'_>, fresh: &Review<'_>) {
         assert_eq!(live.old_text(a), fresh.old_text(b));
         assert_eq!(live.new_text(a), fresh.new_text(b));
         assert_eq!(live.current_bytes(a), fresh.current_bytes(b));
+        assert_eq!(live.merged(a), fresh.merged(b));
+        assert_eq!(live.is_alone(a), fresh.is_alone(b));
     }
     let keys: Vec<_> = fresh.hunks().iter().map(|hunk| hunk.key).collect();
     assert_eq!(live.accept(&keys), fresh.accept(&keys));

@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) use self::{
     back::{Desk, Past},
-    resolve::{resolve, unsaid},
+    resolve::{merged, resolve, unsaid},
     undo::{redo, undo},
 };
 
@@ -63,6 +63,18 @@ pub(crate) struct Verdicts {
     pub(crate) held: u32,
     /// Hunks left because somebody types there.
     pub(crate) waiting: u32,
+}
+
+impl Change {
+    /// The file and the pair once it has been carried out.
+    fn versions(&self) -> Versions {
+        Versions {
+            base: self.base.clone(),
+            current: self.current.clone(),
+            proposed: self.proposed.clone(),
+            typed: None,
+        }
+    }
 }
 
 impl Verdicts {
@@ -130,13 +142,24 @@ pub(crate) fn accept(
     let (waiting, ready): (Vec<Pending>, Vec<Pending>) = ready
         .into_iter()
         .partition(|pending| !pending.present && is_typed_in(versions, pending));
+    let (by_words, ready): (Vec<Pending>, Vec<Pending>) =
+        ready.into_iter().partition(Pending::is_by_words);
     let change = (!ready.is_empty()).then(|| accepted(entry, versions, &ready));
-    Ok(Verdicts {
+    let mut verdicts = Verdicts {
         changes: change.into_iter().collect(),
         conflicts: count(conflicts.len()),
         waiting: count(waiting.len()),
         ..Verdicts::default()
-    })
+    };
+    // From the bottom up: what is decided below a hunk does not change its name.
+    for pending in by_words.iter().rev() {
+        let now = verdicts.target().map(|change| change.versions());
+        match merged(entry, now.as_ref().unwrap_or(versions), pending) {
+            Some(change) => verdicts.changes.push(change),
+            None => verdicts.conflicts += 1,
+        }
+    }
+    Ok(verdicts)
 }
 
 /// Whether somebody types where a hunk would land.

@@ -3,7 +3,7 @@
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal},
     merge::Side,
-    review::{HunkKey, Refused, Review},
+    review::{HunkKey, HunkState, Refused, Review},
 };
 use claudecluster_protocol::{
     ErrorBody,
@@ -14,6 +14,7 @@ use claudecluster_protocol::{
 use super::{Change, Verdicts, accept, accepted, ground, reject, set_text, unchanged};
 use crate::{
     pending::{self, Part, Pending, Versions},
+    settings::MergeWords,
     shared::Shared,
 };
 
@@ -31,6 +32,11 @@ pub(crate) fn resolve(
     let Some(resolution) = &decision.resolution else {
         return Err(unsaid());
     };
+    if *resolution == Resolution::Merged
+        && shared.config.settings.review.merge_words == MergeWords::Off
+    {
+        return Err(switched_off());
+    }
     let found = pending::hunks(shared, goal, entry, versions)?;
     let is_it = |pending: &&Pending| decision.hunk_id.as_ref() == Some(&pending.view.id);
     let Some(hunk) = found.iter().find(is_it) else {
@@ -57,6 +63,10 @@ pub(crate) fn resolve(
                 (versions.clone(), Vec::new())
             };
             let label = label(goal, hunk);
+            let woven = (entry.is_alternative() && *resolution == Resolution::Merged)
+                .then(|| woven(&ground, hunk, key))
+                .transpose()?;
+            let resolution = woven.as_ref().unwrap_or(resolution);
             changes.push(stretch(entry, &ground, &found, key, resolution, &label)?);
             changes
         }
@@ -84,6 +94,10 @@ fn stretch(
         Resolution::Mine => review.side(key, Side::Ours).map_err(lost)?.to_owned(),
         Resolution::Theirs => review.side(key, Side::Theirs).map_err(lost)?.to_owned(),
         Resolution::Both => review.both(key).map_err(lost)?,
+        Resolution::Merged => {
+            let hunk = review.hunk(key).ok_or_else(gone)?;
+            review.merged(hunk).ok_or_else(inseparable)?
+        }
         Resolution::Markers => review.markers(key, MINE, label).map_err(lost)?,
         Resolution::Text { text } => text.clone(),
         Resolution::Repair => return Err(unsaid()),
@@ -97,6 +111,27 @@ fn stretch(
     set_text(&mut change.base, resolved.base);
     set_text(&mut change.proposed, resolved.proposed);
     Ok(change)
+}
+
+/// The words of both tasks. They take the place of what one of them has put there, not of anything else.
+fn woven(ground: &Versions, hunk: &Pending, key: HunkKey) -> Result<Resolution, ErrorBody> {
+    let (base, current, proposed) = ground.texts().ok_or_else(gone)?;
+    let review = Review::new(base, current, proposed);
+    let state = review.hunk(key).map(|hunk| hunk.state);
+    let merged = hunk.view.merged.clone();
+    let text = merged.filter(|_| state == Some(HunkState::Clean));
+    let text = text.ok_or_else(inseparable)?;
+    Ok(Resolution::Text { text })
+}
+
+/// The words of both sides in one hunk of lines, where they can be merged: it lands as a conflict does that
+/// was resolved so.
+pub(crate) fn merged(entry: &FileEntry, versions: &Versions, hunk: &Pending) -> Option<Change> {
+    let Part::Lines(key) = hunk.part else {
+        return None;
+    };
+    let hunks = std::slice::from_ref(hunk);
+    stretch(entry, versions, hunks, key, &Resolution::Merged, "").ok()
 }
 
 /// Decides what has no lines: one side or the other.
@@ -144,6 +179,17 @@ fn label(goal: &Goal, hunk: &Pending) -> String {
     format!("{} {title}", goal.id).trim_end().to_owned()
 }
 
+fn inseparable() -> ErrorBody {
+    ErrorBody::user("both sides have changed the same words, or words that touch")
+        .hint("take `mine`, `theirs` or `both`, or edit it by hand")
+}
+
+fn switched_off() -> ErrorBody {
+    ErrorBody::config("merging by words is switched off: `review.mergeWords` is \"off\"").hint(
+        "`claudecluster config set review.mergeWords suggest`, then `claudecluster daemon stop`",
+    )
+}
+
 fn gone() -> ErrorBody {
     ErrorBody::stale("the text has changed under the conflict")
         .hint("look at it again, then decide")
@@ -152,5 +198,7 @@ fn gone() -> ErrorBody {
 /// What a decision to resolve has to say.
 pub(crate) fn unsaid() -> ErrorBody {
     ErrorBody::user("it is not said which hunk is to become what")
-        .hint("name one hunk and what it becomes: mine, theirs, both, markers, a text, or a repair")
+        .hint(
+        "name one hunk and what it becomes: mine, theirs, both, merged, markers, a text, or a repair",
+    )
 }

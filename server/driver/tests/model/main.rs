@@ -16,6 +16,7 @@ mod editor;
 mod support;
 mod world;
 
+use claudecluster_driver::settings::MergeWords;
 use proptest::{
     prelude::*,
     sample::{Index, select},
@@ -102,12 +103,15 @@ fn step() -> impl Strategy<Value = Step> {
 /// are others, some come.
 fn proposal() -> impl Strategy<Value = (String, String)> {
     prop::collection::vec(0u8..12, 3..14).prop_map(|acts| {
-        let base: String = (0..acts.len()).map(|at| format!("line {at}\n")).collect();
+        let same = |at: usize| format!("line {at}, kept ({at})\n");
+        let base: String = (0..acts.len()).map(same).collect();
+        // What is typed behind the comma can be merged with another first word.
         let line = |(at, act): (usize, &u8)| match act {
             0 => String::new(),
-            1 | 2 => format!("task {at}\n"),
-            3 => format!("more {at}\nline {at}\n"),
-            _ => format!("line {at}\n"),
+            1 => format!("task {at}\n"),
+            2 => format!("task {at}, kept ({at})\n"),
+            3 => format!("more {at}\n{}", same(at)),
+            _ => same(at),
         };
         let proposed = acts.iter().enumerate().map(line).collect();
         (base, proposed)
@@ -131,10 +135,11 @@ proptest! {
     fn the_driver_keeps_its_promises(
         files in prop::collection::vec(proposal(), FILES.len()),
         steps in prop::collection::vec(step(), 1..24),
+        words in select(&[MergeWords::Off, MergeWords::Suggest, MergeWords::On, MergeWords::On][..]),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut world = World::new(&files).await;
+            let mut world = World::new(&files, words).await;
             world.check("the start").await;
             for step in &steps {
                 world.happen(step).await;

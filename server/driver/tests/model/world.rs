@@ -11,7 +11,7 @@ use claudecluster_core::{
     merge::merge3,
     review::{HunkState, Review, later},
 };
-use claudecluster_driver::{Attached, Driver, store::NewEvent};
+use claudecluster_driver::{Attached, Driver, settings::MergeWords, store::NewEvent};
 use claudecluster_protocol::{
     EventBody, FileMode, GoalId, HunkId, RelPath, Timestamp,
     api::{Decision, DecisionReport, Resolution},
@@ -54,8 +54,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(files: &[(String, String)]) -> Self {
+    pub(crate) async fn new(files: &[(String, String)], words: MergeWords) -> Self {
         let mut fixture = Fixture::new();
+        fixture.settings.review.merge_words = words;
         let mut first = Vec::new();
         for (at, (base, proposed)) in files.iter().enumerate() {
             let base = (at + 1 < FILES.len()).then_some(base.as_str());
@@ -341,10 +342,10 @@ impl World {
         let hunk = hunks.swap_remove(hunk.index(hunks.len()));
         // What was typed is part of a proposal where somebody resolved to it before.
         let both = both && marks(&hunk.new_text).is_empty();
-        let resolution = if both {
-            Resolution::Both
-        } else {
-            Resolution::Mine
+        let resolution = match (both, &hunk.merged) {
+            (true, Some(_)) => Resolution::Merged,
+            (true, None) => Resolution::Both,
+            (false, _) => Resolution::Mine,
         };
         let before = self.texts();
         let wanted = Decision {
@@ -362,7 +363,9 @@ impl World {
 
     async fn applied(&mut self, hunk: &Index, honest: bool) {
         let mut hunks = self.hunks().await;
-        hunks.retain(|hunk| hunk.status == HunkStatus::Clean && !hunk.whole);
+        // What is merged by words is the daemon's to land.
+        let own = |hunk: &HunkView| !hunk.whole && hunk.merged.is_none();
+        hunks.retain(|hunk| hunk.status == HunkStatus::Clean && own(hunk));
         hunks.retain(|hunk| {
             self.open
                 .keys()
@@ -499,8 +502,15 @@ impl World {
                 .hunks()
                 .iter()
                 .filter(|hunk| hunk.state != HunkState::Present);
+            let by_words = self.fixture.settings.review.merge_words == MergeWords::On;
+            let new = |hunk| {
+                let merged = review
+                    .merged(hunk)
+                    .filter(|_| by_words && review.is_alone(hunk));
+                merged.unwrap_or_else(|| review.new_text(hunk).to_owned())
+            };
             let expected: Vec<_> = expected
-                .map(|hunk| (hunk.current.start, review.new_text(hunk).to_owned()))
+                .map(|hunk| (hunk.current.start, new(hunk)))
                 .collect();
             let told = hunks
                 .iter()

@@ -38,6 +38,7 @@ pub(crate) struct Fixture {
     pub(crate) files: Vec<ProposedFile>,
     /// Of the goals before it.
     earlier: Vec<Vec<ProposedFile>>,
+    pub(crate) settings: Settings,
 }
 
 pub(crate) const GOAL: &str = "g1";
@@ -50,6 +51,7 @@ impl Fixture {
             store: Store::in_memory(),
             files: Vec::new(),
             earlier: Vec::new(),
+            settings: Settings::default(),
         }
     }
 
@@ -146,7 +148,7 @@ impl Fixture {
         let config = DriverConfig {
             home: self.home.path().to_owned(),
             launcher: PathBuf::from("/nonexistent"),
-            settings: Settings::default(),
+            settings: self.settings.clone(),
             narrow: Arc::new(|_| Ok(Default::default())),
         };
         Driver::start(config, self.store.clone()).await.unwrap()

@@ -16,7 +16,7 @@ use lsp_types::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::code_lens::{accept, between, command, diff, reject, resolve};
+use super::code_lens::{self, accept, between, command, diff, reject, resolve};
 use crate::{
     client,
     documents::Snapshot,
@@ -129,10 +129,11 @@ async fn elsewhere(session: &Session, goal: &GoalSummary) -> Vec<CodeAction> {
 }
 
 /// Accepts a hunk of an open document: the edit is made when it is chosen, by clients that ask for it
-/// then. What is not a change of lines is no edit of a document, and the server's to make.
+/// then. What is not a change of lines is no edit of a document, and the server's to make; so is what is
+/// merged with the words that are there, for nothing in the text shows afterwards that it has landed.
 fn accept_here(session: &Session, document: &Snapshot, hunk: &HunkView) -> CodeAction {
     let title = accept_title(hunk);
-    if hunk.whole || !session.capabilities().resolves_edits {
+    if hunk.whole || hunk.merged.is_some() || !session.capabilities().resolves_edits {
         return quick_fix(accept(hunk, title));
     }
     CodeAction {
@@ -151,8 +152,7 @@ fn accept_here(session: &Session, document: &Snapshot, hunk: &HunkView) -> CodeA
 }
 
 fn accept_title(hunk: &HunkView) -> String {
-    let (what, maker) = (hunks::what(hunk), hunks::maker(hunk));
-    format!("Accept {what} from {maker}{}", held(&hunk.held))
+    format!("{}{}", code_lens::accept_title(hunk), held(&hunk.held))
 }
 
 /// What can be done with each hunk. Those of an open document are accepted by an edit.
@@ -197,10 +197,12 @@ fn reject_or_look(hunk: &HunkView, prompts: bool) -> Vec<CodeAction> {
 fn settle(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<CodeAction> {
     let conflict = between(hunk);
     let one = |resolution, words: &str| resolve(hunk, &resolution, format!("{conflict}: {words}"));
-    let mut commands = vec![
-        one(Resolution::Mine, "keep mine"),
-        one(Resolution::Theirs, "take theirs"),
-    ];
+    let mut commands = Vec::new();
+    if hunk.merged.is_some() {
+        commands.push(one(Resolution::Merged, "merge the words of both"));
+    }
+    commands.push(one(Resolution::Mine, "keep mine"));
+    commands.push(one(Resolution::Theirs, "take theirs"));
     if !hunk.whole {
         commands.push(one(Resolution::Both, "keep both"));
         commands.push(one(Resolution::Markers, "leave conflict markers"));

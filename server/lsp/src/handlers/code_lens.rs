@@ -36,23 +36,23 @@ pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<Co
 
 /// `Accept change from Rename things | Reject | Diff`
 fn clean(hunk: &HunkView) -> Vec<Command> {
-    let title = format!("Accept {} from {}", hunks::what(hunk), hunks::maker(hunk));
     vec![
-        accept(hunk, title),
+        accept(hunk, accept_title(hunk)),
         reject(hunk, "Reject".to_owned()),
         diff(hunk, "Diff".to_owned()),
     ]
 }
 
-/// `Conflict between you and Rename things | Mine | Theirs | Both | Diff | Repair`. The first shows both
-/// sides: every lens has a command, or some clients show none of them.
+/// `Conflict between you and Rename things | Merged | Mine | Theirs | Both | Diff | Repair`. The first shows
+/// both sides: every lens has a command, or some clients show none of them.
 fn conflict(hunk: &HunkView, can_repair: bool) -> Vec<Command> {
     let one = |resolution, title: &str| resolve(hunk, &resolution, title.to_owned());
-    let mut commands = vec![
-        diff(hunk, between(hunk)),
-        one(Resolution::Mine, "Mine"),
-        one(Resolution::Theirs, "Theirs"),
-    ];
+    let mut commands = vec![diff(hunk, between(hunk))];
+    if hunk.merged.is_some() {
+        commands.push(one(Resolution::Merged, "Merged"));
+    }
+    commands.push(one(Resolution::Mine, "Mine"));
+    commands.push(one(Resolution::Theirs, "Theirs"));
     if !hunk.whole {
         commands.push(one(Resolution::Both, "Both"));
     }
@@ -67,6 +67,17 @@ fn conflict(hunk: &HunkView, can_repair: bool) -> Vec<Command> {
 pub(crate) fn between(hunk: &HunkView) -> String {
     let other = hunks::other_maker(hunk).unwrap_or_else(|| "you".to_owned());
     format!("Conflict between {other} and {}", hunks::maker(hunk))
+}
+
+/// What is accepted, from whom, and that it is mixed with what is there.
+pub(crate) fn accept_title(hunk: &HunkView) -> String {
+    let (what, maker) = (hunks::what(hunk), hunks::maker(hunk));
+    let merged = if hunk.merged.is_some() {
+        ", merged with the words that are there"
+    } else {
+        ""
+    };
+    format!("Accept {what} from {maker}{merged}")
 }
 
 /// Accepts a hunk: the server makes the edit.

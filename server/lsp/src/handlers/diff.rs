@@ -127,12 +127,18 @@ fn both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
     };
     let base = with(&conflict.base);
     let mine = hunks::other_maker(hunk).unwrap_or_else(|| "you".to_owned());
-    format!(
+    let ours = with(&conflict.mine);
+    let mut sides = format!(
         "# What {mine} wrote:\n{}\n# What {} proposes:\n{}",
-        unified(&hunk.path, &base, &with(&conflict.mine)),
+        unified(&hunk.path, &base, &ours),
         hunks::maker(hunk),
         unified(&hunk.path, &base, &with(&conflict.theirs)),
-    )
+    );
+    if let Some(merged) = &hunk.merged {
+        sides += "\n# What comes of the words of both:\n";
+        sides += &unified(&hunk.path, &ours, &with(merged));
+    }
+    sides
 }
 
 fn unified(path: &RelPath, old: &str, new: &str) -> String {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use claudecluster_core::review::words::merge;
 use claudecluster_driver::{DocumentEdit, Editor};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
@@ -32,6 +33,8 @@ pub struct Proposal {
     pub whole: Option<ChangeKind>,
     pub old: String,
     pub new: String,
+    /// Where its words can be merged with what is there, it is clean.
+    pub merges: bool,
 }
 
 /// A change that has landed: `text` is what it put there.
@@ -99,6 +102,7 @@ impl Recorder {
                     whole: None,
                     old: (*old).to_owned(),
                     new: (*new).to_owned(),
+                    merges: false,
                 });
             }
         });
@@ -263,6 +267,12 @@ impl Proposal {
     fn view(&self, current: &str) -> HunkView {
         let lines = hunk(self.id.as_str(), &self.path, current, &self.old, &self.new);
         match self.whole {
+            None if self.merges && lines.merged.is_some() => HunkView {
+                status: HunkStatus::Clean,
+                new_text: lines.merged.clone().unwrap(),
+                conflict: None,
+                ..lines
+            },
             None => lines,
             Some(kind) => HunkView {
                 kind,
@@ -316,6 +326,10 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
             theirs: new.to_owned(),
             mine_by: Vec::new(),
         }),
+        merged: at
+            .is_none()
+            .then(|| merge(old, first_line(current), new))
+            .flatten(),
         provenance: vec![Provenance {
             why: Some("`old` said <nothing>.".into()),
             task: TaskId::new("t"),
@@ -356,6 +370,10 @@ impl Recorder {
                 Resolution::Mine | Resolution::Repair => text.to_owned(),
                 Resolution::Theirs => format!("{theirs}{rest}"),
                 Resolution::Both => format!("{mine}{theirs}{rest}"),
+                Resolution::Merged => {
+                    let merged = merge(&proposal.old, mine, theirs);
+                    format!("{}{rest}", merged.expect("it is offered"))
+                }
                 Resolution::Markers => {
                     format!("<<<<<<< mine\n{mine}=======\n{theirs}>>>>>>> theirs\n{rest}")
                 }

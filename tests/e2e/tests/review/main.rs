@@ -10,6 +10,7 @@ mod repository;
 mod resolve;
 mod resources;
 mod undo;
+mod words;
 mod writers;
 
 use claudecluster_e2e::{
