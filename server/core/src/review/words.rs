@@ -1,12 +1,12 @@
 //! Changes within lines.
 
-mod merge;
+mod merging;
 
 use std::ops::Range;
 
 use claudecluster_protocol::change::{Word, WordKind};
 
-pub use merge::{MOST_MERGED, merge};
+pub use merging::{MOST_MERGED, merge};
 
 use crate::diff::{Change, Purpose, Vocabulary};
 

@@ -350,7 +350,8 @@ fn in_common(a: &[u32], b: &[u32]) -> usize {
             std::cmp::Ordering::Greater => drop(b.next()),
             std::cmp::Ordering::Equal => {
                 count += 1;
-                (a.next(), b.next());
+                a.next();
+                b.next();
             }
         }
     }
