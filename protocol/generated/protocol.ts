@@ -93,7 +93,11 @@ text: string | null, } | { "answer": "decided",
 /**
  * What came of it.
  */
-report: DecisionReport, } | { "answer": "artifacts",
+report: DecisionReport, } | { "answer": "permissions",
+/**
+ * Oldest first.
+ */
+requests: Array<PermissionRequest>, } | { "answer": "artifacts",
 /**
  * What there is.
  */
@@ -308,7 +312,11 @@ goalId: GoalId,
 /**
  * The plan as edited.
  */
-plan: Plan | null, } | { "method": "artifacts",
+plan: Plan | null, } | { "method": "permissions" } | { "method": "permit",
+/**
+ * What is said to which request.
+ */
+answer: PermissionAnswer, } | { "method": "artifacts",
 /**
  * The goal.
  */
@@ -928,7 +936,35 @@ held: number,
 /**
  * Files that could not be landed, and why; or why nothing could.
  */
-failed: Array<ErrorBody>, } | { "type": "goalChanged",
+failed: Array<ErrorBody>, } | { "type": "permissionAsked",
+/**
+ * The request as it is now.
+ */
+request: PermissionRequest, } | { "type": "permissionAnswered",
+/**
+ * The request.
+ */
+requestId: PermissionId,
+/**
+ * What was said to it.
+ */
+decision: PermissionDecision,
+/**
+ * How far it reaches.
+ */
+scope: PermissionScope,
+/**
+ * Why.
+ */
+reason?: string | null,
+/**
+ * Who answered: an editor or the command line.
+ */
+by?: string | null, } | { "type": "permissionWithdrawn",
+/**
+ * The request.
+ */
+requestId: PermissionId, } | { "type": "goalChanged",
 /**
  * Its state now.
  */
@@ -1142,6 +1178,10 @@ succeeded: number,
  */
 running: number,
 /**
+ * Permission requests that wait for an answer.
+ */
+permissionsWaiting: number,
+/**
  * Hunks by fate.
  */
 hunks: HunkCounts,
@@ -1183,6 +1223,10 @@ tasksDetail: Array<TaskView>,
  */
 gates: Array<GateResult>,
 /**
+ * The permission requests that wait for an answer, oldest first.
+ */
+permissions?: Array<PermissionRequest>,
+/**
  * The hunks that were decided, in the order of files, oldest first.
  */
 decided?: Array<DecidedHunk>,
@@ -1214,6 +1258,10 @@ succeeded: number,
  * Tasks that run now.
  */
 running: number,
+/**
+ * Permission requests that wait for an answer.
+ */
+permissionsWaiting: number,
 /**
  * Hunks by fate.
  */
@@ -1456,6 +1504,90 @@ landedAt?: Timestamp | null, };
  * Whether a hunk is in the text.
  */
 export type OriginState = "pending" | "conflict" | "landed";
+
+/**
+ * An answer to a permission request.
+ */
+export type PermissionAnswer = {
+/**
+ * The request.
+ */
+requestId: PermissionId,
+/**
+ * What is said to it.
+ */
+decision: PermissionDecision,
+/**
+ * How far it reaches.
+ */
+scope: PermissionScope,
+/**
+ * Why, for a denial: the worker is told.
+ */
+reason?: string | null, };
+
+/**
+ * What somebody says to a permission request.
+ */
+export type PermissionDecision = "allow" | "deny";
+
+/**
+ * A permission request. Made by the daemon, short enough to type: `p` and a number that counts up
+ * within one state folder (`p1`, `p2`, …).
+ */
+export type PermissionId = string;
+
+/**
+ * What kind of thing a tool does.
+ */
+export type PermissionKind = "network" | "command" | "file";
+
+/**
+ * A worker waits until somebody allows or denies what it wants to do.
+ *
+ * Workers of one goal that want exactly the same share one request. Its identifier stands for this tool
+ * with this input and is never used for anything else, so an answer cannot come to mean something that
+ * nobody has looked at.
+ */
+export type PermissionRequest = {
+/**
+ * Identifier.
+ */
+id: PermissionId,
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The tasks that wait for the answer, in the order they asked. None: the planner waits.
+ */
+taskIds: Array<TaskId>,
+/**
+ * The tool, as its agent names it.
+ */
+tool: string,
+/**
+ * What it is to do, for people: an address, a command, or all of its input as JSON.
+ */
+detail: string,
+/**
+ * What kind of thing that is; `None` where it is of none of the known kinds.
+ */
+kind?: PermissionKind | null,
+/**
+ * The whole input, as canonical JSON in the artifact store. Being the hash of its bytes, it is what
+ * an answer is bound to.
+ */
+input: BlobId,
+/**
+ * When the first of the tasks asked.
+ */
+askedAt: Timestamp, };
+
+/**
+ * How far an answer reaches. However far, it is about this tool with exactly this input.
+ */
+export type PermissionScope = "once" | "task" | "goal";
 
 /**
  * A task graph with its gates and limits.

@@ -14,6 +14,7 @@ use crate::{
     editor::Side,
     event::StreamItem,
     goal::{EnvVar, GoalSummary, GoalView, HunkCounts},
+    permission::{PermissionAnswer, PermissionRequest},
 };
 
 /// The version of this protocol; client and daemon must agree.
@@ -148,6 +149,13 @@ pub enum Call {
         /// The plan as edited.
         plan: Option<Box<Plan>>,
     },
+    /// The permission requests that wait, oldest first → [`Answer::Permissions`].
+    Permissions,
+    /// Allow or deny what a worker asks for → [`Answer::Done`].
+    Permit {
+        /// What is said to which request.
+        answer: PermissionAnswer,
+    },
     /// What a goal left in the artifact store → [`Answer::Artifacts`].
     Artifacts {
         /// The goal.
@@ -228,6 +236,11 @@ pub enum Answer {
     Decided {
         /// What came of it.
         report: DecisionReport,
+    },
+    /// Permission requests that wait.
+    Permissions {
+        /// Oldest first.
+        requests: Vec<PermissionRequest>,
     },
     /// Artifacts.
     Artifacts {

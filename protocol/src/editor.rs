@@ -51,8 +51,13 @@ pub mod command {
     /// Show one hunk as a diff: [`super::HunkArgs`].
     pub const HUNK_DIFF: &str = "claudecluster.hunk.diff";
 
+    /// Allow or deny what a worker asks for: [`crate::permission::PermissionAnswer`].
+    pub const PERMISSION_ANSWER: &str = "claudecluster.permission.answer";
+    /// The permission requests that wait: `{}` → array of [`crate::permission::PermissionRequest`].
+    pub const PERMISSION_LIST: &str = "claudecluster.permission.list";
+
     /// Every command the server lists.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 17] = [
         GOAL_SUBMIT,
         GOAL_LIST,
         GOAL_SHOW,
@@ -68,6 +73,8 @@ pub mod command {
         HUNK_UNDO,
         HUNK_RESOLVE,
         HUNK_DIFF,
+        PERMISSION_ANSWER,
+        PERMISSION_LIST,
     ];
 }
 

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{
-    AttemptId, BlobId, ErrorBody, EventSeq, GoalId, GoalState, HunkId, Plan, RelPath, Span,
-    StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    AttemptId, BlobId, ErrorBody, EventSeq, GoalId, GoalState, HunkId, PermissionId, Plan, RelPath,
+    Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileChange, FileMode, FileVersion, HeldReason, Provenance},
     goal::{GateResult, GoalSpec, SandboxKind, Usage},
+    permission::{PermissionDecision, PermissionRequest, PermissionScope},
 };
 
 /// One journaled fact.
@@ -225,6 +226,33 @@ pub enum EventBody {
         held: u32,
         /// Files that could not be landed, and why; or why nothing could.
         failed: Vec<ErrorBody>,
+    },
+    /// A worker asks for permission, or other tasks wait for the same answer than before. A request that
+    /// is known already takes the place of what was known of it.
+    PermissionAsked {
+        /// The request as it is now.
+        request: Box<PermissionRequest>,
+    },
+    /// Somebody answered a permission request.
+    PermissionAnswered {
+        /// The request.
+        request_id: PermissionId,
+        /// What was said to it.
+        decision: PermissionDecision,
+        /// How far it reaches.
+        scope: PermissionScope,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Who answered: an editor or the command line.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Nobody waits for an answer to a permission request any more: what asked has ended, or has waited
+    /// as long as it may and was denied.
+    PermissionWithdrawn {
+        /// The request.
+        request_id: PermissionId,
     },
     /// The goal changed state.
     GoalChanged {

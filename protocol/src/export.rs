@@ -19,6 +19,7 @@ use crate::{
     },
     event::StreamItem,
     goal::GoalView,
+    permission::{PermissionAnswer, PermissionRequest},
 };
 
 /// A generated file.
@@ -47,6 +48,7 @@ pub fn files() -> Vec<File> {
     all.output::<Event>("event");
     all.output::<StreamItem>("stream-item");
     all.output::<GoalView>("goal-view");
+    all.output::<PermissionRequest>("permission-request");
     all.output::<HunkView>("hunk-view");
     all.output::<Origin>("origin");
     all.output::<Outcome>("outcome");
@@ -58,6 +60,7 @@ pub fn files() -> Vec<File> {
     all.input::<ApproveArgs>("editor-approve-args");
     all.input::<HunkArgs>("editor-hunk-args");
     all.input::<ResolveArgs>("editor-resolve-args");
+    all.input::<PermissionAnswer>("editor-permission-answer");
     all.input::<ChangesParams>("editor-changes-params");
     all.output::<Changes>("editor-changes");
     all.input::<ContentParams>("editor-content-params");

@@ -7,6 +7,7 @@ use ts_rs::TS;
 use crate::{
     AttemptId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
     event::Repair,
+    permission::PermissionRequest,
     plan::{AgentName, Gate},
 };
 
@@ -344,6 +345,9 @@ pub struct GoalSummary {
     pub succeeded: u32,
     /// Tasks that run now.
     pub running: u32,
+    /// Permission requests that wait for an answer.
+    #[serde(default)]
+    pub permissions_waiting: u32,
     /// Hunks by fate.
     pub hunks: HunkCounts,
     /// What it cost so far.
@@ -373,6 +377,9 @@ pub struct GoalView {
     pub tasks_detail: Vec<TaskView>,
     /// The goal's gates and their results.
     pub gates: Vec<GateResult>,
+    /// The permission requests that wait for an answer, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<PermissionRequest>,
     /// The hunks that were decided, in the order of files, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<DecidedHunk>,

@@ -75,8 +75,25 @@ string_id! {
     HunkId
 }
 string_id! {
+    /// A permission request. Made by the daemon, short enough to type: `p` and a number that counts up
+    /// within one state folder (`p1`, `p2`, …).
+    PermissionId
+}
+string_id! {
     /// A blob in the artifact store: the lower-case hexadecimal BLAKE3 hash of its bytes.
     BlobId
+}
+
+impl PermissionId {
+    /// The `n`th request of a state folder, counting from 1.
+    pub fn numbered(n: u64) -> Self {
+        Self(format!("p{n}"))
+    }
+
+    /// Which one it is; `None` for what is no request's identifier.
+    pub fn number(&self) -> Option<u64> {
+        self.0.strip_prefix('p')?.parse().ok()
+    }
 }
 
 impl HunkId {

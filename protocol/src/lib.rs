@@ -16,6 +16,7 @@ pub mod export;
 pub mod goal;
 pub mod ids;
 pub mod path;
+pub mod permission;
 pub mod plan;
 pub mod units;
 
@@ -23,7 +24,7 @@ pub use change::{ChangeKind, FileMode};
 pub use error::{ErrorBody, ErrorKind};
 pub use event::{Event, EventBody};
 pub use goal::{GoalSpec, GoalState, Scope, StopReason, TaskState};
-pub use ids::{AttemptId, BlobId, EventSeq, GoalId, HunkId, TaskId};
+pub use ids::{AttemptId, BlobId, EventSeq, GoalId, HunkId, PermissionId, TaskId};
 pub use path::RelPath;
 pub use plan::{Plan, TaskSpec};
 pub use units::{Span, Timestamp, Usd};

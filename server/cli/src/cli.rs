@@ -3,7 +3,7 @@
 use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use claudecluster_protocol::{GoalId, HunkId, Span, TaskId, Usd, plan::AgentName};
+use claudecluster_protocol::{GoalId, HunkId, PermissionId, Span, TaskId, Usd, plan::AgentName};
 
 /// Plans a goal, runs it as parallel isolated agent sessions, and lands the result.
 #[derive(Debug, Parser)]
@@ -73,6 +73,12 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Let the plan of a goal run
     Approve(ApproveArgs),
+    /// List what workers ask permission for
+    Permissions,
+    /// Allow what a worker asks for
+    Allow(AllowArgs),
+    /// Deny what a worker asks for; it goes on without
+    Deny(DenyArgs),
     /// List what a goal left behind, and fetch it
     Artifacts(ArtifactsArgs),
     /// Operate the daemon
@@ -285,6 +291,37 @@ pub(crate) struct ApproveArgs {
     /// Run this plan (JSON, YAML or TOML) instead
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plan: Option<PathBuf>,
+}
+
+/// How far an answer to a permission request reaches: at most one of these.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Reach {
+    /// Also for later attempts of the tasks that wait, if they ask for exactly the same
+    #[arg(long)]
+    pub(crate) task: bool,
+    /// For every task of the goal that asks for exactly the same
+    #[arg(long)]
+    pub(crate) goal: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AllowArgs {
+    /// The request, such as p3; `permissions` lists them
+    pub(crate) request: PermissionId,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DenyArgs {
+    /// The request, such as p3; `permissions` lists them
+    pub(crate) request: PermissionId,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// Why; the worker is told
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -133,7 +133,7 @@ fn configuration_mistakes_have_a_place() {
         expect![[r#"
         ~/config/claudecluster/config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
         ~/config/claudecluster/config.toml:3: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 5
-        ~/project/.claudecluster.toml:1: `agent`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
+        ~/project/.claudecluster.toml:1: `agent`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
     "#]],
     );
     check(

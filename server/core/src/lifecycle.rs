@@ -4,20 +4,26 @@
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
+mod fleet;
+mod permissions;
 mod task;
 
 use std::sync::Arc;
 
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath,
-    Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileVersion, HeldReason},
-    event::{AttemptOutcome, Landed, ProposedFile, Repair, Verdict},
+    event::{Landed, ProposedFile, Repair, Verdict},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
 
-pub use self::task::{Attempt, Task};
+pub use self::{
+    fleet::Fleet,
+    permissions::{Permissions, Rule},
+    task::{Attempt, Task},
+};
 use crate::graph::TaskGraph;
 
 /// Every goal, oldest first. Cloning is cheap: goals are shared until they change.
@@ -31,15 +37,8 @@ pub struct State {
     pub fleet: Fleet,
     /// How many moves all ledgers hold.
     pub moves: u64,
-}
-
-/// The concurrency the provider has shown to allow, over all goals.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Fleet {
-    /// Fewer than configured, after the provider asked to slow down.
-    pub cap: Option<u32>,
-    /// Nothing new starts before this moment.
-    pub paused_until: Option<Timestamp>,
+    /// How many permission requests there have been.
+    pub permissions: u64,
 }
 
 /// One goal.
@@ -87,6 +86,8 @@ pub struct Goal {
     pub files: Vec<FileEntry>,
     /// What the goal's gates said.
     pub gates: Vec<GateResult>,
+    /// What its workers ask for, and what they have been told.
+    pub permissions: Permissions,
 }
 
 /// One file of a proposal, and what has been decided about it.
@@ -284,6 +285,7 @@ impl Goal {
             applied: false,
             files: Vec::new(),
             gates: Vec::new(),
+            permissions: Permissions::default(),
         }
     }
 
@@ -394,30 +396,14 @@ impl State {
             let running = self.goals.values().map(|goal| goal.running().count()).sum();
             self.fleet.observe(outcome, running, at);
         }
+        if let EventBody::PermissionAsked { request } = body {
+            self.permissions = self.permissions.max(request.id.number().unwrap_or(0));
+        }
         if let Some(goal) = self.goals.get_mut(goal_id) {
             Arc::make_mut(goal).apply(at, body, self.moves);
         }
         if matches!(body, EventBody::Reviewed { .. }) {
             self.moves += 1;
-        }
-    }
-}
-
-impl Fleet {
-    /// The answer to a provider that is overloaded: half the fleet that runs, then slowly more.
-    fn observe(&mut self, outcome: &AttemptOutcome, running: usize, at: Timestamp) {
-        match outcome.stop {
-            Some(StopReason::Overloaded) => {
-                let running = u32::try_from(running).unwrap_or(u32::MAX);
-                self.cap = Some((self.cap.unwrap_or(running).min(running) / 2).max(1));
-                let wait = outcome.retry_after.unwrap_or(Span::secs(5));
-                self.paused_until = Some(at.plus(wait));
-            }
-            None => {
-                // Back to no limit of its own once it has grown past any sensible fleet.
-                self.cap = self.cap.map(|cap| cap + 1).filter(|&cap| cap < 64);
-            }
-            Some(_) => {}
         }
     }
 }
@@ -493,6 +479,9 @@ impl Goal {
                     }
                 }
             }
+            EventBody::PermissionAsked { .. }
+            | EventBody::PermissionAnswered { .. }
+            | EventBody::PermissionWithdrawn { .. } => self.permissions.apply(body),
             EventBody::Reviewed { .. } => self.apply_review(at, body, order),
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {

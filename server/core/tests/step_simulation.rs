@@ -8,12 +8,12 @@
     reason = "the tests of the pure crate may use the machine"
 )]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use claudecluster_core::{
     lifecycle::{Goal, State},
     policy::Policy,
-    step::{Effect, Input, Merged, NewRepair, step},
+    step::{Effect, Input, Merged, NewRepair, Wanted, step},
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
@@ -21,6 +21,7 @@ use claudecluster_protocol::{
     change::{FileChange, FileMode, FileVersion},
     event::{AttemptOutcome, ProposedFile, Repair, RepairCause, Verdict},
     goal::{Scope, Usage},
+    permission::{PermissionAnswer, PermissionDecision, PermissionScope},
 };
 use proptest::prelude::*;
 
@@ -37,6 +38,9 @@ struct World {
     rolled: usize,
     /// Verdicts that are still to come.
     verdicts: u32,
+    /// What attempts that run wait for, and questions that are still to come.
+    waiting: BTreeSet<(GoalId, TaskId, AttemptId, BlobId)>,
+    questions: u32,
 }
 
 const STOPS: [StopReason; 8] = [
@@ -66,6 +70,8 @@ impl World {
             dice,
             rolled: 0,
             verdicts: 6,
+            waiting: BTreeSet::new(),
+            questions: 12,
         };
         let goal = world.state.next_goal_id();
         world.give(Input::Submit {
@@ -119,6 +125,19 @@ impl World {
                     self.running.insert((goal, task, attempt)),
                     "an attempt started twice"
                 );
+                self.check_places();
+            }
+            Effect::Permit {
+                goal, task, input, ..
+            } => {
+                let task = task.unwrap();
+                let before = self.waiting.len();
+                self.waiting
+                    .retain(|one| (&one.0, &one.1, &one.3) != (&goal, &task, &input));
+                assert!(
+                    before > self.waiting.len(),
+                    "{task} was told what it did not ask"
+                );
             }
             Effect::Stop(goal) => {
                 let killed: Vec<_> = self
@@ -128,6 +147,7 @@ impl World {
                     .cloned()
                     .collect();
                 for (goal, task, attempt) in killed {
+                    self.stop_waiting(&task);
                     let outcome = Box::new(outcome(Some(StopReason::Cancelled), &task));
                     self.pending.push(Input::Attempt {
                         goal,
@@ -227,15 +247,134 @@ impl World {
     fn check(&self) {
         let running: usize = self.state.goals.values().map(|g| g.running().count()).sum();
         assert!(
-            running <= self.policy.max_parallel as usize,
+            running <= 2 * self.policy.max_parallel as usize,
             "{running} attempts run"
         );
         self.check_repairs();
+        self.check_permissions();
         assert_eq!(
             describe(&self.replay()),
             describe(&self.state),
             "replay gives the same state"
         );
+    }
+
+    /// Nothing starts beyond the limit but in the place of what waits for a person.
+    fn check_places(&self) {
+        let count = |of: fn(&Goal) -> usize| -> usize {
+            self.state.goals.values().map(|goal| of(goal)).sum()
+        };
+        let running = count(|goal| goal.running().count());
+        let waiting = count(|goal| goal.waiting().count());
+        let limit = self.policy.max_parallel as usize;
+        assert!(
+            running <= limit + waiting.min(limit),
+            "{running} attempts run and {waiting} of them wait"
+        );
+    }
+
+    /// Exactly what somebody waits for is open, each thing once.
+    fn check_permissions(&self) {
+        let mut open = BTreeSet::new();
+        let mut about = HashSet::new();
+        for goal in self.state.goals.values() {
+            for request in &goal.permissions.open {
+                assert!(about.insert((&goal.id, &request.input)), "asked twice");
+                assert!(
+                    !request.task_ids.is_empty(),
+                    "nobody waits for {}",
+                    request.id
+                );
+                for task in &request.task_ids {
+                    let attempt = goal.tasks[task].running().unwrap().id;
+                    let input = request.input.clone();
+                    open.insert((goal.id.clone(), task.clone(), attempt, input));
+                }
+            }
+        }
+        assert_eq!(open, self.asked());
+    }
+
+    /// What attempts wait for, as far as the state has been told.
+    fn asked(&self) -> BTreeSet<(GoalId, TaskId, AttemptId, BlobId)> {
+        let told = |one: &&(GoalId, TaskId, AttemptId, BlobId)| {
+            self.running
+                .contains(&(one.0.clone(), one.1.clone(), one.2))
+        };
+        self.waiting.iter().filter(told).cloned().collect()
+    }
+
+    fn stop_waiting(&mut self, task: &TaskId) {
+        self.waiting.retain(|one| one.1 != *task);
+    }
+
+    /// An attempt asks for something, takes its question back, or goes on. Returns whether it goes on.
+    fn question(&mut self, (goal, task, attempt): &(GoalId, TaskId, AttemptId)) -> bool {
+        if self.state.goal(goal).unwrap().tasks[task]
+            .state
+            .is_terminal()
+        {
+            // It is being ended.
+            return true;
+        }
+        let waits = self.waiting.iter().find(|one| one.1 == *task).cloned();
+        let roll = self.roll();
+        let asker = Some((task.clone(), *attempt));
+        if let Some((_, _, _, input)) = waits {
+            if roll < 50 {
+                self.stop_waiting(task);
+                let tool = "Fetch".to_owned();
+                self.give(Input::PermissionLeft {
+                    goal: goal.clone(),
+                    asker,
+                    tool,
+                    input,
+                });
+            }
+            return false;
+        }
+        if self.questions == 0 || roll < 120 {
+            return true;
+        }
+        self.questions -= 1;
+        let input = BlobId::new(format!("input{}", roll % 2));
+        self.waiting
+            .insert((goal.clone(), task.clone(), *attempt, input.clone()));
+        self.give(Input::PermissionAsked {
+            goal: goal.clone(),
+            asker,
+            wanted: Wanted {
+                tool: "Fetch".to_owned(),
+                detail: "it".to_owned(),
+                kind: None,
+                input,
+            },
+        });
+        false
+    }
+
+    /// Somebody answers the oldest request. Returns whether there was one.
+    fn answer(&mut self) -> bool {
+        let mut open = self.state.goals.values().flat_map(|g| &g.permissions.open);
+        let Some(id) = open.next().map(|request| request.id.clone()) else {
+            return false;
+        };
+        let roll = self.roll();
+        let decision = match roll % 2 {
+            0 => PermissionDecision::Allow,
+            _ => PermissionDecision::Deny,
+        };
+        let scope = match roll % 3 {
+            0 => PermissionScope::Once,
+            1 => PermissionScope::Task,
+            _ => PermissionScope::Goal,
+        };
+        let answer = PermissionAnswer {
+            scope,
+            ..PermissionAnswer::new(id, decision)
+        };
+        self.give(Input::PermissionAnswered { answer, by: None });
+        true
     }
 
     /// A goal that has a proposal keeps it whatever becomes of its repairs; and what a repair made comes
@@ -270,6 +409,7 @@ impl World {
     fn crash(&mut self) {
         self.state = self.replay();
         self.running.clear();
+        self.waiting.clear();
         self.pending.clear();
         self.wakes.clear();
         self.give(Input::Recover);
@@ -283,6 +423,9 @@ impl World {
             self.crash();
             return true;
         }
+        if roll < 60 && self.answer() {
+            return true;
+        }
         if !self.pending.is_empty() {
             let input = self.pending.remove(usize::from(roll) % self.pending.len());
             if let Input::Attempt {
@@ -293,6 +436,8 @@ impl World {
             } = &input
             {
                 self.running.remove(&(goal.clone(), task.clone(), *attempt));
+                let task = task.clone();
+                self.stop_waiting(&task);
             }
             self.give(input);
             return true;
@@ -300,7 +445,11 @@ impl World {
         let mut running: Vec<_> = self.running.iter().cloned().collect();
         running.sort();
         if !running.is_empty() {
-            let (goal, task, attempt) = running[usize::from(roll) % running.len()].clone();
+            let one = running[usize::from(roll) % running.len()].clone();
+            if !self.question(&one) {
+                return true;
+            }
+            let (goal, task, attempt) = one;
             self.running.remove(&(goal.clone(), task.clone(), attempt));
             let fate = self.roll();
             let stop = (fate < 100).then(|| STOPS[usize::from(fate) % STOPS.len()]);
@@ -409,15 +558,23 @@ fn proposed(change: &FileChange) -> ProposedFile {
 fn describe(state: &State) -> BTreeMap<String, String> {
     let goal = |goal: &Goal| {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?}",
-            goal.state, goal.error, goal.tasks, goal.finished, goal.files, goal.merged
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            goal.state,
+            goal.error,
+            goal.tasks,
+            goal.finished,
+            goal.files,
+            goal.merged,
+            goal.permissions
         )
     };
-    state
+    let mut all: BTreeMap<String, String> = state
         .goals
         .iter()
         .map(|(id, g)| (id.to_string(), goal(g)))
-        .collect()
+        .collect();
+    all.insert("permissions".into(), state.permissions.to_string());
+    all
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
@@ -474,6 +631,7 @@ proptest! {
             "{:?}", end.state
         );
         prop_assert!(end.running().next().is_none());
+        prop_assert!(end.permissions.open.is_empty());
         for (id, task) in &end.tasks {
             prop_assert!(task.state.is_terminal(), "{} is {:?}", id, task.state);
         }

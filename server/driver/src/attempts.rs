@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::{lifecycle::Goal, step::Asker};
 use claudecluster_protocol::{
     AttemptId, ErrorBody, ErrorKind, GoalId, RelPath, StopReason, TaskId, event::AttemptOutcome,
     goal::Usage, plan::AgentName,
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Settings, agents, disk, git,
     ground::{Bases, Ground},
+    permissions::Desk,
     prompts,
     proposal::{self, as_text},
     repair,
@@ -67,7 +68,8 @@ pub(crate) async fn run(
         Err(error) => return failed(StopReason::SpawnFailed, error.message),
     };
     let layer = spec.sandbox.layer.clone();
-    let report = watched(shared, &goal.id, Some(task), spec, cancel).await;
+    let asker = Some((task.clone(), attempt));
+    let report = watched(shared, &goal.id, asker, spec, cancel).await;
     let (owned, owned_goal) = (shared.clone(), goal.clone());
     let outcome = blocking("storing the attempt", move || {
         outcome(&owned, &owned_goal, &ground, report)
@@ -81,21 +83,25 @@ pub(crate) async fn run(
     outcome
 }
 
-/// Runs an attempt and passes on what its agent reports.
+/// Runs an attempt, or the planner, passes on what its agent reports, and has decided what it asks.
 pub(crate) async fn watched(
     shared: &Arc<Shared>,
     goal: &GoalId,
-    task: Option<&TaskId>,
-    spec: AttemptSpec,
+    asker: Asker,
+    mut spec: AttemptSpec,
     cancel: CancellationToken,
 ) -> AttemptReport {
+    let task = asker.as_ref().map(|(task, _)| task.clone());
+    let task = task.as_ref();
+    let (desk, asks) = Desk::open(shared, goal, asker);
+    spec.agent.permissions.desk = Some(asks);
     let (events, mut reported) = mpsc::channel(EVENTS);
     let pass_on = async {
         while let Some(event) = reported.recv().await {
             shared.activity(goal, task, event);
         }
     };
-    let (report, ()) = tokio::join!(attempt::run(spec, events, cancel), pass_on);
+    let (report, (), ()) = tokio::join!(attempt::run(spec, events, cancel), pass_on, desk.run());
     report
 }
 
@@ -216,6 +222,7 @@ pub(crate) fn session(
         home: shared.agent_home(&goal.id)?,
         program: agents::program(shared, settings, goal, agent)?,
         limits: agents::limits(settings, timeout, agents::budget_left(shared, goal)),
+        permissions: settings.permissions.of_session(),
     })
 }
 

@@ -13,9 +13,11 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, GoalId, GoalSpec, Timestamp, event::StreamItem};
 use claudecluster_store::{NewEvent, StoreError};
+use claudecluster_worker::agent::Reply;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    permissions::Said,
     shared::{Shared, now},
     work,
 };
@@ -242,6 +244,18 @@ impl Dispatcher {
                     work.cancel.cancel();
                     work.tracker.close();
                 }
+            }
+            Effect::Permit {
+                goal,
+                task,
+                tool,
+                input,
+                decision,
+                reason,
+            } => {
+                let reply = Reply { decision, reason };
+                let said = Said { tool, input, reply };
+                self.shared.desks.tell(goal, task, said);
             }
             Effect::Snapshot(goal) => work::snapshot(&self.shared, &goal),
             Effect::Plan {

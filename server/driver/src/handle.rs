@@ -14,6 +14,7 @@ use claudecluster_protocol::{
     editor::Side,
     event::StreamItem,
     goal::{GoalSummary, GoalView, ScopeKind},
+    permission::{PermissionAnswer, PermissionRequest},
 };
 use claudecluster_store::Store;
 use claudecluster_worker::agent::claude_code;
@@ -25,6 +26,7 @@ use crate::{
     editor::Editor,
     git, landing, origins,
     pending::Versions,
+    permissions,
     proposal::{self, as_text},
     shared::Shared,
     verdict, views, watch,
@@ -315,6 +317,20 @@ impl Driver {
             },
         )
         .await
+    }
+
+    /// The permission requests of all goals that wait for an answer, oldest first.
+    pub fn permissions(&self) -> Vec<PermissionRequest> {
+        permissions::open(&self.shared)
+    }
+
+    /// Allows or denies what a worker asks for. `by`: who says it, for the journal.
+    ///
+    /// # Errors
+    ///
+    /// There is no such request, or (stale) it does not wait any more.
+    pub async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
+        landing::ask(&self.shared, Input::PermissionAnswered { answer, by }).await
     }
 
     /// What a goal left in the artifact store.

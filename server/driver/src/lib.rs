@@ -22,6 +22,7 @@ mod handle;
 mod landing;
 mod origins;
 mod pending;
+mod permissions;
 mod planner;
 mod prompts;
 mod proposal;

@@ -4,6 +4,10 @@
 use std::path::PathBuf;
 
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
+use claudecluster_worker::agent::{
+    Permissions,
+    claude_code::{Policy, Rule},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +32,8 @@ pub struct Settings {
     pub budget_usd: Option<Usd>,
     /// Ask before a plan runs.
     pub approve_plans: bool,
+    /// Which tools workers may use, and which somebody is asked about.
+    pub permissions: PermissionSettings,
     /// What goes to a repair task by itself.
     pub repair: RepairSettings,
     /// Review.
@@ -61,6 +67,7 @@ impl Default for Settings {
             retries: 2,
             budget_usd: None,
             approve_plans: false,
+            permissions: PermissionSettings::default(),
             repair: RepairSettings::default(),
             review: ReviewSettings::default(),
             timeouts: Timeouts::default(),
@@ -81,6 +88,60 @@ impl Default for Settings {
 pub struct PlannerSettings {
     /// The model that plans. Default: `model`.
     pub model: Option<String>,
+}
+
+/// Which tools workers may use, by Claude Code's names. A denial is over a question, a question over what
+/// is allowed. Default: `WebFetch` and `WebSearch` are denied, whatever stays in the sandbox is allowed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PermissionSettings {
+    /// Tools that may be used though they are denied by default.
+    pub allow: Vec<String>,
+    /// Tools that somebody is asked about each time.
+    pub ask: Vec<String>,
+    /// Tools that may not be used.
+    pub deny: Vec<String>,
+    /// How long a worker waits for an answer. Then the tool is denied, and the worker goes on.
+    pub timeout: Span,
+}
+
+impl Default for PermissionSettings {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            ask: Vec::new(),
+            deny: Vec::new(),
+            timeout: Span::secs(1800),
+        }
+    }
+}
+
+impl PermissionSettings {
+    /// What a session is started with.
+    pub(crate) fn of_session(&self) -> Permissions {
+        Permissions {
+            allow: self.allow.clone(),
+            ask: self.ask.clone(),
+            deny: self.deny.clone(),
+            timeout: self.timeout,
+            desk: None,
+        }
+    }
+
+    /// Only what is allowed can be asked about, for what is denied must not be opened.
+    fn narrow(&mut self, workspace: &WorkspacePermissions) {
+        let policy = Policy::new(&self.of_session());
+        for tool in &workspace.ask {
+            if policy.rule(tool) == Rule::Allow && !self.ask.contains(tool) {
+                self.ask.push(tool.clone());
+            }
+        }
+        for tool in &workspace.deny {
+            if !self.deny.contains(tool) {
+                self.deny.push(tool.clone());
+            }
+        }
+    }
 }
 
 /// What goes to a repair task by itself. Whoever asks for a repair gets one in any case.
@@ -311,7 +372,7 @@ impl Default for DaemonSettings {
 }
 
 /// What a workspace's own file may say. A workspace is not trusted with configuration: it can
-/// lower limits and deny agents, and nothing else.
+/// lower limits, deny agents and tools, have somebody asked, and nothing else.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WorkspaceSettings {
@@ -323,10 +384,22 @@ pub struct WorkspaceSettings {
     pub retries: Option<u32>,
     /// Lowers `budgetUsd`.
     pub budget_usd: Option<Usd>,
+    /// Adds tools that are denied or asked about.
+    pub permissions: WorkspacePermissions,
     /// Lowers deadlines.
     pub timeouts: WorkspaceTimeouts,
     /// Lowers limits.
     pub limits: WorkspaceLimits,
+}
+
+/// Tools a workspace keeps its workers from.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspacePermissions {
+    /// Adds to `permissions.ask` what is allowed; what is denied stays denied.
+    pub ask: Vec<String>,
+    /// Adds to `permissions.deny`.
+    pub deny: Vec<String>,
 }
 
 /// Deadlines a workspace lowers.
@@ -363,6 +436,7 @@ impl Settings {
                 self.deny_agents.push(*agent);
             }
         }
+        self.permissions.narrow(&workspace.permissions);
         lower(&mut self.max_parallel, workspace.max_parallel);
         lower(&mut self.retries, workspace.retries);
         lower(&mut self.timeouts.attempt, workspace.timeouts.attempt);
@@ -409,6 +483,11 @@ mod tests {
                 files: Some(u32::MAX),
                 turns: Some(u32::MAX),
             },
+            // What is denied by default cannot be opened by asking about it.
+            permissions: WorkspacePermissions {
+                ask: vec!["WebFetch".into(), "Skill".into()],
+                deny: Vec::new(),
+            },
             deny_agents: Vec::new(),
         };
         assert_eq!(own.clone().narrow(&greedy), own);
@@ -417,12 +496,19 @@ mod tests {
             deny_agents: vec![AgentName::Native],
             max_parallel: Some(1),
             budget_usd: Some(Usd::from_dollars(0.5)),
+            permissions: WorkspacePermissions {
+                ask: vec!["Bash".into()],
+                deny: vec!["WebSearch".into()],
+            },
             ..WorkspaceSettings::default()
         };
         let narrowed = own.narrow(&modest);
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
+        let policy = Policy::new(&narrowed.permissions.of_session());
+        assert_eq!(policy.rule("Bash"), Rule::Ask);
+        assert_eq!(policy.rule("WebSearch"), Rule::Deny);
     }
 
     #[test]

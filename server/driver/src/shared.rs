@@ -33,6 +33,7 @@ use crate::{
     dispatcher::Message,
     editor::{Editor, OpenDocument},
     origins::Landings,
+    permissions::Desks,
     reviews::Reviews,
     snapshot,
 };
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     /// Reviews of the files that are looked at.
     pub(crate) reviews: Reviews,
     pub(crate) landings: Landings,
+    /// Where sessions wait for what they asked.
+    pub(crate) desks: Desks,
 }
 
 /// The running work of one goal.
@@ -109,6 +112,7 @@ impl Shared {
             contents: Mutex::default(),
             reviews: Reviews::default(),
             landings: Landings::default(),
+            desks: Desks::default(),
         }
     }
 

@@ -60,6 +60,7 @@ pub(crate) fn summary(shared: &Shared, goal: &Goal) -> GoalSummary {
         tasks: count(goal.tasks.len()),
         succeeded: with(TaskState::Succeeded),
         running: with(TaskState::Running),
+        permissions_waiting: count(goal.permissions.open.len()),
         hunks: counts(shared, goal),
         cost_usd: goal.usage().cost_usd,
         submitted_at: goal.submitted_at,
@@ -80,6 +81,7 @@ pub(crate) fn goal(shared: &Shared, goal: &Goal) -> GoalView {
             .map(|task| self::task(goal, task))
             .collect(),
         gates: goal.gates.clone(),
+        permissions: goal.permissions.open.clone(),
         decided: decided::of(shared, goal),
     }
 }

@@ -11,6 +11,7 @@ use claudecluster_protocol::{
     editor::Side,
     event::StreamItem,
     goal::{GoalSummary, GoalView},
+    permission::{PermissionAnswer, PermissionRequest},
 };
 use tokio::sync::mpsc;
 
@@ -34,6 +35,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn cancel(&self, goal: &GoalId) -> Result<()>;
     async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()>;
     async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()>;
+    fn permissions(&self) -> Vec<PermissionRequest>;
+    async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()>;
     /// The editor is detached when the returned value is dropped.
     fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync>;
 }
@@ -94,6 +97,14 @@ impl Backend for Driver {
 
     async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()> {
         Driver::approve(self, goal, plan).await
+    }
+
+    fn permissions(&self) -> Vec<PermissionRequest> {
+        Driver::permissions(self)
+    }
+
+    async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
+        Driver::permit(self, answer, by).await
     }
 
     fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync> {

@@ -24,6 +24,7 @@ mod hunks;
 mod markup;
 mod parent;
 mod pending;
+mod permission;
 pub mod pipe;
 mod progress;
 mod publish;

@@ -11,7 +11,7 @@ use lsp_types::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::session::Session;
+use crate::{permission, session::Session};
 
 /// Clients redraw at every report.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -131,6 +131,18 @@ impl Shown {
 
 /// How far an active goal has come, and what goes on, in words.
 fn describe(view: &GoalView) -> (u32, String) {
+    let (percentage, message) = work(view);
+    match view.permissions.first() {
+        None => (percentage, message),
+        Some(request) => {
+            let what = title(&permission::shown(&request.detail));
+            let asked = format!("waits for permission: {} {what}", request.tool);
+            (percentage, format!("{message} · {asked}"))
+        }
+    }
+}
+
+fn work(view: &GoalView) -> (u32, String) {
     let summary = &view.summary;
     match summary.state {
         GoalState::Submitted => (0, "capturing the workspace".into()),

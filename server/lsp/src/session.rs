@@ -50,6 +50,8 @@ pub(crate) struct Session {
     parent: Mutex<Option<oneshot::Sender<u32>>>,
     shutdown: AtomicBool,
     closed: watch::Sender<bool>,
+    /// Whether the client has been asked for its settings, whatever came of that.
+    configured: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     /// Held while a decision is checked, so that decisions are carried out in the order they came.
     pub(crate) arriving: tokio::sync::Mutex<()>,
@@ -93,6 +95,7 @@ impl Session {
             parent: Mutex::new(Some(parent)),
             shutdown: AtomicBool::new(false),
             closed: watch::Sender::new(false),
+            configured: watch::Sender::new(false),
             tasks: Mutex::default(),
             arriving: tokio::sync::Mutex::default(),
             decisions: Mutex::default(),
@@ -206,6 +209,17 @@ impl Session {
         let mut closed = self.closed.subscribe();
         // An error means the sender is gone, which it is not: `self` holds it.
         let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    pub(crate) fn set_configured(&self) {
+        self.configured.send_replace(true);
+    }
+
+    /// Resolves once the client has given its settings, or has not when asked.
+    pub(crate) async fn configured(&self) {
+        let mut configured = self.configured.subscribe();
+        // An error means the sender is gone, which it is not: `self` holds it.
+        let _ = configured.wait_for(|configured| *configured).await;
     }
 
     fn close(&self) {

@@ -1,19 +1,24 @@
 //! Follows what happens to the goals of this editor's workspace, and tells the client.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use claudecluster_protocol::{
-    ErrorBody, EventBody, EventSeq, GoalId, GoalState, TaskId, TaskState,
+    ErrorBody, EventBody, EventSeq, GoalId, GoalState, PermissionId, TaskId, TaskState,
     editor::method,
     event::{Event, Repair, StreamItem},
     goal::GoalView,
+    permission::PermissionRequest,
 };
 use lsp_types::{
     LspNotificationMethod, MessageActionItem, MessageDirection, MessageType, Notification,
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{progress, session::Session, stale::Dirty};
+use crate::{permission, progress, session::Session, stale::Dirty};
 
 /// Carries every event and activity to clients that want them.
 enum EventNotification {}
@@ -40,6 +45,7 @@ async fn run(session: Arc<Session>, mut stream: mpsc::Receiver<StreamItem>) {
         session,
         workspaces: HashMap::new(),
         progress: HashMap::new(),
+        asked: HashSet::new(),
     };
     let mut last: Option<EventSeq> = None;
     let mut pause = FIRST_PAUSE;
@@ -66,17 +72,33 @@ struct Watcher {
     workspaces: HashMap<GoalId, String>,
     /// The goals whose progress is shown; the value wakes the task that shows it.
     progress: HashMap<GoalId, watch::Sender<()>>,
+    /// The permission requests that this editor's user has been asked about.
+    asked: HashSet<PermissionId>,
 }
 
 impl Watcher {
-    /// Shows the progress of goals that were running before this editor came.
+    /// Shows the progress of goals that were running before this editor came, and asks what was asked
+    /// before.
     async fn catch_up(&mut self) {
         let goals = self.session.ask(|backend| Ok(backend.goals())).await;
         for goal in goals.unwrap_or_default() {
             let working = goal.state.is_active() || goal.running > 0;
             if working && self.session.has_workspace(&goal.workspace) {
                 self.poke(&goal.id).await;
+                if let Ok(view) = self.session.goal(&goal.id).await {
+                    for request in view.permissions {
+                        self.ask_permission(request);
+                    }
+                }
             }
+        }
+    }
+
+    /// Asks the user, once for a request however many workers come to wait for it.
+    fn ask_permission(&mut self, request: PermissionRequest) {
+        if self.asked.insert(request.id.clone()) {
+            let session = self.session.clone();
+            self.session.spawn(permission::ask(session, request));
         }
     }
 
@@ -137,6 +159,7 @@ impl Watcher {
                 task_id,
                 state: TaskState::Failed,
             } => self.announce_repair(goal, task_id).await,
+            EventBody::PermissionAsked { request } => self.ask_permission((**request).clone()),
             EventBody::GoalChanged { state, error } => {
                 self.session.refresh(Dirty::Everything);
                 if self.session.settings.now().events != Some(true) {

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{self, AgentLimits, AgentReport, AgentSpec},
+    agent::{self, AgentReport, AgentSpec},
     changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
     launch::{Launch, argv},
     program::{self, Deadlines, End},
@@ -188,7 +188,7 @@ async fn work(
         cancel.clone(),
     );
     let session = AssertUnwindSafe(session).catch_unwind();
-    let said = match timeout(longest(&spec.agent.limits), session).await {
+    let said = match timeout(longest(&spec.agent), session).await {
         Ok(Ok(said)) => said,
         Ok(Err(_)) => failed(
             StopReason::Crashed,
@@ -244,10 +244,18 @@ fn failed(stop: StopReason, words: &str) -> AgentReport {
     }
 }
 
-/// More than a session's own deadlines add up to.
-fn longest(limits: &AgentLimits) -> Duration {
+/// More than a session's own deadlines add up to, each of its turns having asked somebody who did not
+/// answer.
+fn longest(spec: &AgentSpec) -> Duration {
+    let limits = &spec.limits;
     let own = limits.timeout.to_duration() + limits.start.to_duration();
-    own.saturating_add(limits.exit.to_duration().saturating_mul(6))
+    let asked = if spec.permissions.ask.is_empty() {
+        Duration::ZERO
+    } else {
+        spec.permissions.timeout.to_duration()
+    };
+    own.saturating_add(asked.saturating_mul(limits.max_turns))
+        .saturating_add(limits.exit.to_duration().saturating_mul(6))
         .saturating_add(Duration::from_secs(5))
 }
 

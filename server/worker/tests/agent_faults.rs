@@ -164,7 +164,7 @@ async fn every_request_is_answered() {
         "",
     )
     .await;
-    let what = "WebFetch".to_owned();
+    let what = "WebFetch http://example.com".to_owned();
     assert!(
         run.events.contains(&AgentEvent::Denied { what }),
         "{:?}",

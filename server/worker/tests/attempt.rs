@@ -15,7 +15,7 @@ use claudecluster_protocol::{
     plan::{AgentName, Command},
 };
 use claudecluster_worker::{
-    agent::{AgentLimits, AgentSpec},
+    agent::{AgentLimits, AgentSpec, Permissions},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Tracked},
     sandbox::Preference,
@@ -44,6 +44,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
                 exit: Span(200),
                 ..AgentLimits::default()
             },
+            permissions: Permissions::default(),
         },
         gates: Vec::new(),
         gate_env: Vec::new(),

@@ -55,6 +55,10 @@ fn line(goal: &GoalSummary) -> Line {
         let conflicts = text::count(goal.hunks.conflicts as usize, "conflict");
         line.push(YELLOW, format!(" {conflicts}"));
     }
+    if goal.permissions_waiting > 0 {
+        let asked = text::count(goal.permissions_waiting as usize, "permission");
+        line.push(YELLOW, format!(" {asked} asked"));
+    }
     line.push(DIM, format!(" {:>8}  ", goal.cost_usd.to_string()));
     line.push(
         DIM,

@@ -32,6 +32,9 @@ pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
     for line in tasks(&view) {
         cx.ui.line(line.styled())?;
     }
+    for request in &view.permissions {
+        cx.ui.line(text::permission(request).styled())?;
+    }
     for gate in &view.gates {
         cx.ui
             .line(gate_line(&gate.command.to_string(), gate.passed, gate.duration_ms).styled())?;

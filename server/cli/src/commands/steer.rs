@@ -36,7 +36,7 @@ pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit
     steer(cx, Call::Approve { goal_id, plan }, &said).await
 }
 
-async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {
+pub(super) async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {
     match cx.client()?.call(call).await? {
         Answer::Done => {}
         other => return Err(unexpected(&other).into()),

@@ -123,8 +123,8 @@ impl Reader<'_> {
             return self.problem(span, Some(path), message, Some(hint));
         };
         if workspace && !key.workspace {
-            let hint = "a workspace's file may only lower limits and deny agents; \
-                        put it into your own file: claudecluster config path";
+            let hint = "a workspace's file may only lower limits, deny agents and tools, and have \
+                        you asked; put it into your own file: claudecluster config path";
             let message = "a workspace must not set this".to_owned();
             return self.problem(span, Some(path), message, Some(hint.to_owned()));
         }
@@ -264,11 +264,12 @@ mod tests {
     fn a_workspace_configures_nothing() {
         check(
             Owner::Workspace,
-            "maxParallel = 2\nagent = \"native\"\n[claude]\nprogram = \"./evil\"\n[native]\nbaseUrl = \"http://x\"\n",
+            "maxParallel = 2\nagent = \"native\"\n[claude]\nprogram = \"./evil\"\n[native]\nbaseUrl = \"http://x\"\n[permissions]\nask = [\"Bash\"]\nallow = [\"WebFetch\"]\n",
             expect![[r#"
-                config.toml:2: `agent`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
-                config.toml:4: `claude.program`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
-                config.toml:6: `native.baseUrl`: a workspace must not set this (a workspace's file may only lower limits and deny agents; put it into your own file: claudecluster config path)
+                config.toml:2: `agent`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
+                config.toml:4: `claude.program`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
+                config.toml:6: `native.baseUrl`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
+                config.toml:9: `permissions.allow`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
             "#]],
         );
     }

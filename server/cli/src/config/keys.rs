@@ -1,6 +1,7 @@
 //! The settings as keys: what each takes, and how it is written in files, in the environment and on
 //! the command line.
 
+use claudecluster_driver::worker::agent::claude_code::Policy;
 use claudecluster_protocol::{Span, plan::AgentName};
 use serde_json::{Value, json};
 use toml_edit::Item;
@@ -12,6 +13,8 @@ pub(crate) enum Kind {
     Texts,
     Agent,
     Agents,
+    /// Tools; whether they are opened by it.
+    Tools(bool),
     Bool,
     /// A whole number from the first to the second, both included.
     Number(u64, u64),
@@ -51,7 +54,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [Key; 28] = [
+pub(crate) static KEYS: [Key; 32] = [
     key("agent", Kind::Agent),
     narrowable("denyAgents", Kind::Agents),
     key("model", Kind::Text),
@@ -60,6 +63,10 @@ pub(crate) static KEYS: [Key; 28] = [
     narrowable("retries", Kind::Number(0, 100)),
     narrowable("budgetUsd", Kind::Money),
     key("approvePlans", Kind::Bool),
+    key("permissions.allow", Kind::Tools(true)),
+    narrowable("permissions.ask", Kind::Tools(true)),
+    narrowable("permissions.deny", Kind::Tools(false)),
+    key("permissions.timeout", Kind::Span),
     key("repair.conflicts", Kind::Bool),
     key("repair.rejections", Kind::Bool),
     key("review.typingPause", Kind::Span),
@@ -159,7 +166,7 @@ impl Key {
                 Ok(amount) => json!(amount),
                 Err(_) => return Err(self.expected(&format!("{text:?}"))),
             },
-            Kind::Texts | Kind::Agents => json!(list().collect::<Vec<_>>()),
+            Kind::Texts | Kind::Agents | Kind::Tools(_) => json!(list().collect::<Vec<_>>()),
             Kind::Text | Kind::Agent | Kind::Span | Kind::Choice(_) => json!(text),
         };
         self.check(value)
@@ -201,6 +208,15 @@ impl Key {
                 Some(text) => return text.parse::<AgentName>().map(|_| value),
                 None => false,
             },
+            Kind::Tools(opens) => match value.as_array() {
+                Some(names) => {
+                    for name in names {
+                        Policy::check_name(name.as_str().unwrap_or_default(), opens)?;
+                    }
+                    true
+                }
+                None => false,
+            },
             Kind::Agents => match value.as_array() {
                 Some(names) => {
                     for name in names {
@@ -224,6 +240,7 @@ impl Key {
             Kind::Texts => "a list of strings".to_owned(),
             Kind::Agent => "the name of an agent".to_owned(),
             Kind::Agents => "a list of agents".to_owned(),
+            Kind::Tools(_) => "a list of tools such as [\"WebFetch\"]".to_owned(),
             Kind::Bool => "true or false".to_owned(),
             Kind::Number(low, high) => format!("a whole number from {low} to {high}"),
             Kind::Money => "an amount in US dollars such as 2.5".to_owned(),
@@ -296,6 +313,7 @@ mod tests {
         let check = |path: &str, text: &str| find(path).unwrap().read(text);
         assert_eq!(check("maxParallel", "8"), Ok(json!(8)));
         assert_eq!(check("env.pass", "A, B_*"), Ok(json!(["A", "B_*"])));
+        assert_eq!(check("permissions.deny", "Skill"), Ok(json!(["Skill"])));
         for (path, text, part) in [
             ("maxParallel", "0", "from 1 to 1024"),
             ("timeouts.attempt", "soon", "is not a duration"),
@@ -304,6 +322,8 @@ mod tests {
             ("review.mergeWords", "true", "one of off, suggest, on"),
             ("budgetUsd", "-1", "US dollars"),
             ("approvePlans", "maybe", "neither true nor false"),
+            ("permissions.ask", "Bash(git push *)", "patterns"),
+            ("permissions.allow", "WebFetch,Skill", "cannot be opened"),
         ] {
             let error = check(path, text).unwrap_err();
             assert!(error.contains(part), "{path}: {error}");

@@ -122,6 +122,14 @@ async fn ask(driver: Driver, call: Call) -> Result<Answer> {
         Call::Approve { goal_id, plan } => {
             done(driver.approve(&goal_id, plan.map(|plan| *plan)).await)?
         }
+        Call::Permissions => Answer::Permissions {
+            requests: driver.permissions(),
+        },
+        Call::Permit { answer } => done(
+            driver
+                .permit(answer, Some("the command line".to_owned()))
+                .await,
+        )?,
         Call::Artifacts { goal_id } => {
             let artifacts = blocking(move || driver.artifacts(&goal_id)).await?;
             Answer::Artifacts { artifacts }

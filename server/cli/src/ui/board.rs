@@ -4,6 +4,7 @@ use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, Plan, StopReason, TaskId, TaskState, Timestamp, Usd,
     event::{Activity, AgentEvent, StreamItem},
     goal::{GateResult, Usage},
+    permission::PermissionRequest,
 };
 
 /// A goal as its stream has told it so far.
@@ -20,6 +21,8 @@ pub(crate) struct Board {
     pub(crate) files: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) gates: Vec<GateResult>,
+    /// What its workers wait for.
+    pub(crate) permissions: Vec<PermissionRequest>,
     /// Whether everything clean lands by itself, and what could not.
     pub(crate) apply: bool,
     pub(crate) not_landed: Vec<ErrorBody>,
@@ -87,6 +90,7 @@ impl Board {
             files: 0,
             rows: Vec::new(),
             gates: Vec::new(),
+            permissions: Vec::new(),
             apply: false,
             not_landed: Vec::new(),
             doing: String::new(),
@@ -163,6 +167,20 @@ impl Board {
             | EventBody::AttemptStarted { .. }
             | EventBody::AttemptEnded { .. }
             | EventBody::RetryScheduled { .. } => self.task_event(at, body),
+            EventBody::PermissionAsked { request } => {
+                let known = self
+                    .permissions
+                    .iter_mut()
+                    .find(|open| open.id == request.id);
+                match known {
+                    Some(known) => known.clone_from(request),
+                    None => self.permissions.push((**request).clone()),
+                }
+            }
+            EventBody::PermissionAnswered { request_id, .. }
+            | EventBody::PermissionWithdrawn { request_id } => {
+                self.permissions.retain(|open| open.id != *request_id);
+            }
             EventBody::SnapshotTaken { .. }
             | EventBody::ApprovalRequested
             | EventBody::PlannerTranscript { .. }

@@ -3,6 +3,7 @@
 use claudecluster_protocol::{
     EventBody, TaskId,
     event::{Activity, AgentEvent, Event, StreamItem, Verdict},
+    permission::{PermissionDecision, PermissionScope},
 };
 
 use super::{
@@ -111,6 +112,39 @@ fn event(event: &Event) -> Option<Line> {
                 "applied: {landed} landed, {conflicts} in conflict, {held} kept apart, {} failed",
                 failed.len()
             ),
+        ),
+        EventBody::PermissionAsked { request } => {
+            let mut line = goal;
+            line.0.extend(text::permission(request).0);
+            line
+        }
+        EventBody::PermissionAnswered {
+            request_id,
+            decision,
+            scope,
+            reason,
+            by,
+        } => {
+            let line = match decision {
+                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} allowed")),
+                PermissionDecision::Deny => goal.add(YELLOW, format!("✗ {request_id} denied")),
+            };
+            let reach = match scope {
+                PermissionScope::Once => "",
+                PermissionScope::Task => " for the task",
+                PermissionScope::Goal => " for the goal",
+            };
+            let by = by
+                .as_ref()
+                .map(|by| format!(" by {by}"))
+                .unwrap_or_default();
+            let why = reason.as_ref().map(|why| format!(": {why}"));
+            let why = why.unwrap_or_default();
+            line.add(PLAIN, format!("{reach}{by}{why}"))
+        }
+        EventBody::PermissionWithdrawn { request_id } => goal.add(
+            DIM,
+            format!("{request_id} is withdrawn: nobody waits for it any more"),
         ),
         EventBody::GoalChanged { state, error } => {
             let line = goal.add(goal_style(*state), goal_words(*state));

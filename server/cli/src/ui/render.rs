@@ -68,6 +68,7 @@ pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
         let row = &board.rows[place.index];
         lines.push(task_line(row, &place, now, width));
     }
+    lines.extend(board.permissions.iter().map(text::permission));
     for gate in &board.gates {
         lines.push(gate_line(
             &gate.command.to_string(),
@@ -255,9 +256,11 @@ fn draw(
 #[cfg(test)]
 mod tests {
     use claudecluster_protocol::{
-        AttemptId, Event, EventBody, EventSeq, GoalId, GoalSpec, Plan, StopReason, TaskSpec,
+        AttemptId, BlobId, Event, EventBody, EventSeq, GoalId, GoalSpec, PermissionId, Plan,
+        StopReason, TaskSpec,
         event::{Activity, AgentEvent, AttemptOutcome, StreamItem},
         goal::Usage,
+        permission::PermissionRequest,
     };
     use expect_test::{Expect, expect};
 
@@ -352,6 +355,21 @@ mod tests {
             });
         }
 
+        fn ask(&mut self, tasks: &[&str]) {
+            let request = PermissionRequest {
+                id: PermissionId::new("p1"),
+                goal_id: GoalId::new("g1"),
+                task_ids: tasks.iter().map(|id| TaskId::new(*id)).collect(),
+                tool: "WebFetch".into(),
+                detail: "http://example.com/\u{1b}[2J".into(),
+                kind: None,
+                input: BlobId::new("b"),
+                asked_at: Timestamp(self.now),
+            };
+            let request = Box::new(request);
+            self.tell(EventBody::PermissionAsked { request });
+        }
+
         fn act(&mut self, task: &str, what: AgentEvent) {
             self.board.apply(&StreamItem::Activity(Box::new(Activity {
                 goal_id: GoalId::new("g1"),
@@ -398,6 +416,23 @@ mod tests {
                 text: "Let me\nlook at \u{1b}[2J it\n".into(),
             },
         );
+        story.ask(&["api"]);
+        story.ask(&["api", "docs"]);
+        story.check(
+            60,
+            expect![[r#"
+            g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
+            ├─ ● Do api  3.0s  Edit src/api.rs
+            └─ ● Do docs  2.0s  look at \u{1b}[2J it
+               └─ ○ Do join  after api, docs
+                  └─ ○ Do fmt
+            ? api, docs wait for permission (claudecluster allow p1, or…
+        "#]],
+        );
+        story.tell(EventBody::PermissionWithdrawn {
+            request_id: PermissionId::new("p1"),
+        });
+        story.now -= 3000;
         story.check(
             60,
             expect![[r#"

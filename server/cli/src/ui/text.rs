@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use claudecluster_protocol::{
     Span, StopReason, Timestamp,
     event::{Repair, RepairCause},
+    permission::PermissionRequest,
 };
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -210,6 +211,27 @@ pub(crate) fn repair(repair: &Repair) -> String {
     format!("repairs {of} in {} ({why}{reason})", files.join(" "))
 }
 
+/// What a worker waits for, and the command that answers it. That comes first: it must not be what is cut
+/// off at the end of a line.
+pub(crate) fn permission(request: &PermissionRequest) -> Line {
+    let id = &request.id;
+    // Two lines are not one: a command must not look like another.
+    let detail = request.detail.replace('\n', " ⏎ ");
+    Line::new()
+        .add(YELLOW, format!("? {} for permission", waiting(request)))
+        .add(DIM, format!(" (claudecluster allow {id}, or deny {id}): "))
+        .add(PLAIN, one_line(&format!("{} {detail}", request.tool)))
+}
+
+fn waiting(request: &PermissionRequest) -> String {
+    let tasks: Vec<&str> = request.task_ids.iter().map(AsRef::as_ref).collect();
+    match tasks.as_slice() {
+        [] => "the planner waits".to_owned(),
+        [task] => format!("{task} waits"),
+        tasks => format!("{} wait", tasks.join(", ")),
+    }
+}
+
 /// The present.
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -220,12 +242,36 @@ pub(crate) fn now() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use claudecluster_protocol::{BlobId, GoalId, PermissionId, TaskId};
+
     use super::*;
 
     #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(safe("a\x1b[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\n");
         assert_eq!(one_line(" a\n b\t"), "a b");
+    }
+
+    #[test]
+    fn a_permission_is_shown_with_its_answer() {
+        let check = |tasks: &[&str], who: &str| {
+            let request = PermissionRequest {
+                id: PermissionId::new("p3"),
+                goal_id: GoalId::new("g1"),
+                task_ids: tasks.iter().map(|&id| TaskId::new(id)).collect(),
+                tool: "Bash".into(),
+                detail: "ls\nrm \x1b[2Jx".into(),
+                kind: None,
+                input: BlobId::new("b"),
+                asked_at: Timestamp(0),
+            };
+            let rest = "(claudecluster allow p3, or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
+            let expected = format!("? {who} for permission {rest}");
+            assert_eq!(permission(&request).plain(), expected);
+        };
+        check(&[], "the planner waits");
+        check(&["a"], "a waits");
+        check(&["a", "b"], "a, b wait");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ([`Effect::Record`]) are applied to the state as they are decided, and the driver makes them
 //! durable before it does anything that stands after them.
 
+mod permission;
 mod planning;
 mod recover;
 mod repair;
@@ -16,8 +17,10 @@ use claudecluster_protocol::{
     StopReason, TaskId, Timestamp, Usd,
     event::{AttemptOutcome, ProposedFile},
     goal::{GateResult, Usage},
+    permission::{PermissionAnswer, PermissionDecision},
 };
 
+pub use permission::{Asker, Wanted};
 pub use repair::{Merged, NewRepair, over_budget};
 
 use crate::{
@@ -143,6 +146,33 @@ pub enum Input {
         /// [`EventBody::Applied`].
         fact: EventBody,
     },
+    /// A worker asks for permission, and waits.
+    PermissionAsked {
+        /// The goal.
+        goal: GoalId,
+        /// Who asks.
+        asker: Asker,
+        /// What for.
+        wanted: Wanted,
+    },
+    /// A worker that asked goes on without an answer.
+    PermissionLeft {
+        /// The goal.
+        goal: GoalId,
+        /// Who asked.
+        asker: Asker,
+        /// The tool it asked about.
+        tool: String,
+        /// The tool's input.
+        input: BlobId,
+    },
+    /// Somebody answers a permission request.
+    PermissionAnswered {
+        /// What is said to which request.
+        answer: PermissionAnswer,
+        /// Who says it.
+        by: Option<String>,
+    },
     /// Somebody cancels a goal.
     Cancel {
         /// The goal.
@@ -185,6 +215,21 @@ pub enum Effect {
         task: TaskId,
         /// The attempt.
         attempt: AttemptId,
+    },
+    /// Tell a worker what was said to its permission request.
+    Permit {
+        /// The goal.
+        goal: GoalId,
+        /// The task whose attempt waits; the planner where there is none.
+        task: Option<TaskId>,
+        /// The tool it asked about.
+        tool: String,
+        /// The tool's input.
+        input: BlobId,
+        /// What was said.
+        decision: PermissionDecision,
+        /// Why.
+        reason: Option<String>,
     },
     /// End every process of the goal.
     Stop(GoalId),
@@ -282,6 +327,18 @@ impl Turn<'_> {
             } => self.repair(&goal, facts, repairs)?,
             Input::Amended { goal, task, result } => self.amended(&goal, &task, result),
             Input::Applied { goal, fact } => self.record(&goal, fact),
+            Input::PermissionAsked {
+                goal,
+                asker,
+                wanted,
+            } => self.permission_asked(&goal, &asker, wanted),
+            Input::PermissionLeft {
+                goal,
+                asker,
+                tool,
+                input,
+            } => self.permission_left(&goal, &asker, &tool, &input),
+            Input::PermissionAnswered { answer, by } => self.permission_answered(answer, by)?,
             Input::Cancel { goal } => self.cancel(&goal)?,
             Input::Retry { goal, task } => self.retry(&goal, task.as_ref())?,
             Input::Tick => self.tick(),

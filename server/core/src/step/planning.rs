@@ -84,6 +84,7 @@ impl Turn<'_> {
             return;
         };
         let refusals = goal.plan_refusals;
+        self.leave_all(id, None);
         let errors = match answer {
             Err(error) => vec![error],
             Ok(plan) => match plan::check(&plan) {
@@ -123,6 +124,7 @@ impl Turn<'_> {
             return;
         };
         let tries = goal.plan_retries + 1;
+        self.leave_all(id, None);
         let text = format!("planning stopped: {summary}");
         self.record(
             id,

@@ -31,6 +31,11 @@ impl Turn<'_> {
             self.effects
                 .push(Effect::WakeAt(goal.submitted_at.plus(timeout)));
         }
+        // Whoever asked has ended with the last daemon; the next attempt asks again.
+        self.withdraw_permissions(id);
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
         if goal.state == GoalState::Proposed {
             self.recover_repairs(id);
         }

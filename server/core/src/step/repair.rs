@@ -135,6 +135,7 @@ impl Turn<'_> {
         for task in &open {
             self.set_task(id, task, TaskState::Cancelled);
         }
+        self.withdraw_permissions(id);
         self.effects.push(Effect::Stop(id.clone()));
         self.settle(id);
         Ok(())

@@ -7,7 +7,7 @@ use claudecluster_protocol::{
 
 use super::{Effect, Turn};
 use crate::{
-    lifecycle::Task,
+    lifecycle::{Goal, Task},
     policy::{self, Next},
     schedule,
 };
@@ -43,6 +43,7 @@ impl Turn<'_> {
                 outcome,
             },
         );
+        self.leave_all(id, Some(&task_id));
         if let Some(stop) = stop {
             self.attempt_stopped(id, &task_id, stop, summary, retry_after);
         } else if amends {
@@ -150,6 +151,7 @@ impl Turn<'_> {
         for task in &open {
             self.set_task(id, task, TaskState::Cancelled);
         }
+        self.withdraw_permissions(id);
         self.change(id, state, error);
         self.effects.push(Effect::Stop(id.clone()));
         self.merge_leftovers(id);
@@ -208,12 +210,11 @@ impl Turn<'_> {
             .cap
             .unwrap_or(u32::MAX)
             .min(self.policy.max_parallel);
-        let mut free = (cap as usize).saturating_sub(
-            self.state
-                .goals
-                .values()
-                .map(|goal| goal.running().count())
-                .sum::<usize>(),
+        let sum = |of: fn(&Goal) -> usize| self.state.goals.values().map(|goal| of(goal)).sum();
+        let mut free = places(
+            cap as usize,
+            sum(|goal| goal.running().count()),
+            sum(|goal| goal.waiting().count()),
         );
         let running: Vec<GoalId> = self
             .state
@@ -244,7 +245,8 @@ impl Turn<'_> {
         }
         let plan_limit = goal.plan.as_ref().and_then(|plan| plan.max_parallel);
         let own = goal.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
-        let free = free.min(own.saturating_sub(goal.running().count()));
+        let left = places(own, goal.running().count(), goal.waiting().count());
+        let free = free.min(left);
         let picked = schedule::pick(goal, free, self.now);
         for task_id in &picked {
             let Some(goal) = self.state.goal(id) else {
@@ -270,6 +272,14 @@ impl Turn<'_> {
         }
         picked.len()
     }
+}
+
+/// How many more attempts may start where `limit` may work at once. Attempts that wait for a person give
+/// their places to others, so that nobody's coffee break idles the rest; as they keep their processes and
+/// go on at any moment, no more than `limit` of them do.
+fn places(limit: usize, running: usize, waiting: usize) -> usize {
+    let working = running.saturating_sub(waiting.min(limit));
+    limit.saturating_sub(working)
 }
 
 /// A number below 100 that differs between tasks and tries, so that retries of a fleet do not come

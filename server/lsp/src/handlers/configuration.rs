@@ -51,8 +51,9 @@ pub(crate) fn start(session: &Arc<Session>) {
             register(&session).await;
         }
         if session.capabilities().configuration {
-            pull(session, turn).await;
+            pull(session.clone(), turn).await;
         }
+        session.set_configured();
     });
 }
 

@@ -8,6 +8,7 @@ use claudecluster_protocol::{
     api::{Decision, DecisionReport},
     editor::{ApproveArgs, GoalArgs, HunkArgs, ResolveArgs, SubmitArgs, Submitted, command},
     event::Verdict,
+    permission::PermissionAnswer,
 };
 use lsp_types::ExecuteCommandParams;
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use tower_lsp::jsonrpc::{Error, Result};
 
 use super::{content::in_goal, diff, submit};
-use crate::{failure, progress::count, session::Session};
+use crate::{failure, permission, progress::count, session::Session};
 
 pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams) -> Result<Value> {
     let arguments = params.arguments.unwrap_or_default();
@@ -70,6 +71,14 @@ pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams)
             let goal = known(session, &goal_of(&args.hunk_id)?).await?;
             session.spawn(diff::show(session.clone(), goal, args.hunk_id));
             Ok(Value::Null)
+        }
+        command::PERMISSION_ANSWER => {
+            let answer: PermissionAnswer = argument(arguments)?;
+            done(permission::permit(session, answer).await)
+        }
+        command::PERMISSION_LIST => {
+            let _: Nothing = argument(arguments)?;
+            value(&session.backend.permissions())
         }
         other => Err(failure::bad_params(format!(
             "{other:?} is not a command of this server; there are {}",

@@ -12,13 +12,14 @@ use claudecluster_core::review::words::merge;
 use claudecluster_driver::{DocumentEdit, Editor};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
-    AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
-    HunkId, Plan, RelPath, Scope, TaskId, TaskState, Timestamp, Usd,
+    AttemptId, BlobId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec,
+    GoalState, HunkId, PermissionId, Plan, RelPath, Scope, TaskId, TaskState, Timestamp, Usd,
     api::{Decision, DecisionReport, Resolution},
     change::{ConflictView, HunkStatus, HunkView, Origin, OriginState, Provenance},
     editor::Side,
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts, TaskView},
+    permission::{PermissionAnswer, PermissionKind, PermissionRequest},
     plan::AgentName,
 };
 use tokio::sync::{Notify, mpsc};
@@ -55,6 +56,8 @@ pub struct State {
     pub cancelled: Vec<GoalId>,
     pub approved: Vec<GoalId>,
     pub retried: Vec<(GoalId, Option<TaskId>)>,
+    /// Answers to permission requests, with who gave them.
+    pub permitted: Vec<(PermissionAnswer, Option<String>)>,
     pub goals: Vec<GoalView>,
     pub proposals: Vec<Proposal>,
     /// Proposals made so far: their identifiers are never used twice.
@@ -73,6 +76,7 @@ pub struct Recorder {
     pub submitted: Notify,
     pub retrying: Notify,
     pub approving: Notify,
+    pub permitting: Notify,
     pub settling: Notify,
     /// Every file has one hunk that holds its whole text: a request then tells what it saw.
     pub echo: bool,
@@ -189,6 +193,30 @@ impl Recorder {
         .await;
     }
 
+    /// A worker of a goal asks for something.
+    pub async fn ask(&self, goal: &str, id: &str, tasks: &[&str]) {
+        let request = PermissionRequest {
+            id: PermissionId::new(id),
+            goal_id: GoalId::new(goal),
+            task_ids: tasks.iter().map(|&task| TaskId::new(task)).collect(),
+            tool: "WebFetch".into(),
+            detail: format!("http://example.com/{id}"),
+            kind: Some(PermissionKind::Network),
+            input: BlobId::new("b"),
+            asked_at: Timestamp(0),
+        };
+        self.with(|state| {
+            let goals = state.goals.iter_mut();
+            for view in goals.filter(|view| view.summary.id == request.goal_id) {
+                view.permissions.retain(|open| open.id != request.id);
+                view.permissions.push(request.clone());
+            }
+        });
+        let request = Box::new(request);
+        self.event(goal, EventBody::PermissionAsked { request })
+            .await;
+    }
+
     pub async fn event(&self, goal: &str, body: EventBody) {
         let (seq, watchers) = self.with(|state| {
             state.events += 1;
@@ -232,6 +260,7 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
             tasks: 0,
             succeeded: 0,
             running: 0,
+            permissions_waiting: 0,
             hunks: HunkCounts {
                 pending: 1,
                 ..HunkCounts::default()
@@ -259,6 +288,7 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
         plan: None,
         tasks_detail: Vec::new(),
         gates: Vec::new(),
+        permissions: Vec::new(),
         decided: Vec::new(),
     }
 }
@@ -550,6 +580,38 @@ impl Backend for Recorder {
     async fn approve(&self, goal: &GoalId, _: Option<Plan>) -> Result<()> {
         self.with(|state| state.approved.push(goal.clone()));
         self.approving.notify_one();
+        Ok(())
+    }
+
+    fn permissions(&self) -> Vec<PermissionRequest> {
+        self.with(|state| {
+            let goals = state.goals.iter();
+            goals.flat_map(|goal| goal.permissions.clone()).collect()
+        })
+    }
+
+    async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
+        let (id, decision) = (answer.request_id.clone(), answer.decision);
+        let scope = answer.scope;
+        let of = self.with(|state| {
+            let open = |goal: &GoalView| goal.permissions.iter().any(|open| open.id == id);
+            let goal = state.goals.iter_mut().find(|goal| open(goal))?;
+            goal.permissions.retain(|open| open.id != id);
+            state.permitted.push((answer, by));
+            Some(goal.summary.id.clone())
+        });
+        let Some(goal) = of else {
+            return Err(ErrorBody::stale(format!("{id} does not wait any more")));
+        };
+        let answered = EventBody::PermissionAnswered {
+            request_id: id,
+            decision,
+            scope,
+            reason: None,
+            by: None,
+        };
+        self.event(goal.as_str(), answered).await;
+        self.permitting.notify_one();
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 pub mod claude_code;
 mod command;
 pub mod native;
+mod permission;
 mod prices;
 mod session;
 mod text;
@@ -18,6 +19,7 @@ use claudecluster_protocol::{
     goal::Usage,
     plan::{AgentName, Command},
 };
+pub use permission::{Ask, Permissions, Reply, Wanted};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +52,8 @@ pub struct AgentSpec {
     pub program: PathBuf,
     /// Deadlines and limits.
     pub limits: AgentLimits,
+    /// Which tools it may use. Identical for a planner and its forks, apart from who decides.
+    pub permissions: Permissions,
 }
 
 /// Deadlines and limits of one session.

@@ -7,23 +7,29 @@
 //! |---|---|---|---|
 //! | starting | the first line | `start` | `StartTimeout` |
 //! | working | the result | `silence` since the last byte, `timeout` in all | `Silent`, `Timeout` |
+//! | working, a person is asked | the answer | the permissions' `timeout` | a denial; the session goes on |
 //! | finished | the program's exit | `exit` | ended; the result counts |
 //! | interrupting | the program's exit | half of `exit` | SIGTERM |
 //! | terminating | the program's exit | `exit` (half after an interrupt) | SIGKILL |
 
-use std::process::{ExitStatus, Stdio};
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    process::{ExitStatus, Stdio},
+    task::Poll,
+};
 
-use claudecluster_protocol::{StopReason, event::AgentEvent};
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::AgentLimits;
+use super::{AgentLimits, Ask, Permissions, Reply, Wanted};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
@@ -42,6 +48,11 @@ pub(crate) trait Dialogue: Send {
     /// One line from the program, without its end.
     fn line(&mut self, line: &[u8]) -> Step;
 
+    /// What came of a question it asked.
+    fn answered(&mut self, _question: u64, _answer: Answer) -> Step {
+        Step::default()
+    }
+
     /// What asks the program to stop by itself, where its protocol has that.
     fn interrupt(&mut self) -> Option<String> {
         None
@@ -55,8 +66,32 @@ pub(crate) struct Step {
     pub send: Vec<String>,
     /// What to tell watchers.
     pub events: Vec<AgentEvent>,
+    /// What the program waits for somebody to decide.
+    pub questions: Vec<Question>,
+    /// Questions, by their numbers, that it does not wait for any more.
+    pub withdrawn: Vec<u64>,
     /// How to go on.
     pub next: Next,
+}
+
+/// What a program waits for somebody to decide.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// A number of the dialogue's own.
+    pub number: u64,
+    /// What it wants.
+    pub wanted: Wanted,
+}
+
+/// What came of a question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Somebody decided.
+    Said(Reply),
+    /// There is nobody to ask, or whoever decides has gone.
+    Nobody,
+    /// Nobody decided within this time.
+    Late(Span),
 }
 
 /// How to go on after a line.
@@ -136,6 +171,7 @@ pub(crate) async fn drive(
     mut command: Command,
     dialogue: &mut dyn Dialogue,
     limits: &AgentLimits,
+    permissions: &Permissions,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
     events: &mpsc::Sender<AgentEvent>,
     cancel: &CancellationToken,
@@ -166,8 +202,11 @@ pub(crate) async fn drive(
         deaf: false,
         tail: Vec::new(),
         ended: Ended::default(),
+        waiting: Vec::new(),
+        paused: Instant::now(),
         dialogue,
         limits,
+        permissions,
         transcript,
         events,
     };
@@ -242,10 +281,36 @@ struct Session<'a> {
     deaf: bool,
     tail: Vec<u8>,
     ended: Ended,
+    /// Questions that wait for an answer.
+    waiting: Vec<Waiting>,
+    /// Since when there are some.
+    paused: Instant,
     dialogue: &'a mut dyn Dialogue,
     limits: &'a AgentLimits,
+    permissions: &'a Permissions,
     transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
     events: &'a mpsc::Sender<AgentEvent>,
+}
+
+/// A question that waits for an answer.
+struct Waiting {
+    number: u64,
+    deadline: Instant,
+    answer: oneshot::Receiver<Reply>,
+}
+
+/// The next answer, taken from those that wait; pending where none does.
+async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
+    poll_fn(|cx| {
+        for at in 0..waiting.len() {
+            if let Poll::Ready(said) = Pin::new(&mut waiting[at].answer).poll(cx) {
+                let number = waiting.remove(at).number;
+                return Poll::Ready((number, said.map_or(Answer::Nobody, Answer::Said)));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 impl Session<'_> {
@@ -270,6 +335,7 @@ impl Session<'_> {
                         return;
                     }
                 }
+                (number, answer) = next_answer(&mut self.waiting) => self.answer(number, answer),
                 status = self.child.wait(), if self.phase != Phase::Exited => {
                     self.ended.status = status.ok();
                     self.enter(Phase::Exited, self.limits.exit.to_duration());
@@ -301,7 +367,10 @@ impl Session<'_> {
     }
 
     fn next_deadline(&self) -> Instant {
-        if self.is_live() {
+        if let Some(first) = self.waiting.iter().map(|one| one.deadline).min() {
+            // A person may take longer than an agent.
+            first
+        } else if self.is_live() {
             self.deadline.min(self.end)
         } else {
             self.deadline
@@ -310,6 +379,10 @@ impl Session<'_> {
 
     fn enter(&mut self, phase: Phase, within: std::time::Duration) {
         self.phase = phase;
+        if !self.is_live() {
+            // Who asked is not there to hear the answer.
+            self.waiting.clear();
+        }
         self.deadline = Instant::now() + within;
     }
 
@@ -322,6 +395,10 @@ impl Session<'_> {
 
     /// A deadline has passed. False where there is nothing left to wait for.
     fn expire(&mut self) -> bool {
+        if !self.waiting.is_empty() {
+            self.give_up();
+            return true;
+        }
         let late = Instant::now() >= self.end;
         match self.phase {
             Phase::Starting | Phase::Working if late => self.stop(StopReason::Timeout),
@@ -337,6 +414,61 @@ impl Session<'_> {
             Phase::Killed | Phase::Exited => return false,
         }
         true
+    }
+
+    /// Asks whoever decides. Meanwhile the clocks of the session stand still.
+    fn ask(&mut self, question: Question) {
+        let Question { number, wanted } = question;
+        let (reply, answer) = oneshot::channel();
+        let desk = self.permissions.desk.as_ref();
+        let asked = desk.is_some_and(|desk| desk.send(Ask { wanted, reply }).is_ok());
+        if !asked {
+            let step = self.dialogue.answered(number, Answer::Nobody);
+            return self.carry_out(step);
+        }
+        let now = Instant::now();
+        if self.waiting.is_empty() {
+            self.paused = now;
+        }
+        self.waiting.push(Waiting {
+            number,
+            deadline: now + self.permissions.timeout.to_duration(),
+            answer,
+        });
+    }
+
+    fn answer(&mut self, number: u64, answer: Answer) {
+        self.resume();
+        let step = self.dialogue.answered(number, answer);
+        self.carry_out(step);
+    }
+
+    /// Lets the clocks go on once nothing is waited for any more.
+    fn resume(&mut self) {
+        if self.waiting.is_empty() {
+            let now = Instant::now();
+            self.end += now - self.paused;
+            self.paused = now;
+            self.deadline = now + self.limits.silence.to_duration();
+        }
+    }
+
+    /// Answers, in place of the person who did not, what has waited long enough.
+    fn give_up(&mut self) {
+        let now = Instant::now();
+        let late = self.waiting.extract_if(.., |one| one.deadline <= now);
+        let late: Vec<u64> = late.map(|one| one.number).collect();
+        for number in late {
+            self.answer(number, Answer::Late(self.permissions.timeout));
+        }
+    }
+
+    fn withdraw(&mut self, number: u64) {
+        let before = self.waiting.len();
+        self.waiting.retain(|one| one.number != number);
+        if self.waiting.len() < before {
+            self.resume();
+        }
     }
 
     fn cancel(&mut self) {
@@ -411,12 +543,24 @@ impl Session<'_> {
             self.enter(Phase::Working, self.limits.silence.to_duration());
         }
         let step = self.dialogue.line(line.strip_suffix(b"\r").unwrap_or(line));
+        self.carry_out(step);
+    }
+
+    fn carry_out(&mut self, step: Step) {
         for event in step.events {
             // Activity may be missed; an attempt may not be held up.
             let _ = self.events.try_send(event);
         }
         for line in step.send {
             self.send(line);
+        }
+        for number in step.withdrawn {
+            self.withdraw(number);
+        }
+        if self.is_live() {
+            for question in step.questions {
+                self.ask(question);
+            }
         }
         match step.next {
             Next::Continue => {}

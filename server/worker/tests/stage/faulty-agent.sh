@@ -45,6 +45,43 @@ asks-for-the-denied)
     while read -r line; do
         case "$line" in *'"behavior":"deny"'*) say '{"type":"result","subtype":"success","permission_denials":[{"tool_name":"WebFetch"}]}'; exit 0 ;; esac
     done ;;
+asks)
+    # Its result is what it was told, or that it was let.
+    say "$init"
+    say '{"type":"control_request","request_id":"r9","request":{"subtype":"can_use_tool","tool_name":"WebFetch","tool_use_id":"use1","input":{"url":"http://example.com/a","prompt":"what"}}}'
+    while read -r line; do
+        case "$line" in
+        *'"behavior":"allow"'*'"url":"http://example.com/a"'*) say '{"type":"result","subtype":"success","is_error":false,"result":"let"}'; exit 0 ;;
+        *'"behavior":"deny"'*)
+            told=$(printf '%s' "$line" | sed 's/.*"message":"\([^"]*\)".*/\1/')
+            say "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"$told\",\"permission_denials\":[{\"tool_name\":\"WebFetch\",\"tool_use_id\":\"use1\"}]}"
+            exit 0 ;;
+        esac
+    done ;;
+asks-twice)
+    # Says what it was told about each of two questions.
+    say "$init"
+    for n in 1 2; do
+        say "{\"type\":\"control_request\",\"request_id\":\"r$n\",\"request\":{\"subtype\":\"can_use_tool\",\"tool_name\":\"WebFetch\",\"input\":{\"url\":\"http://example.com/$n\"}}}"
+    done
+    told=
+    while read -r line; do
+        case "$line" in *'"r1"'*) id=r1 ;; *'"r2"'*) id=r2 ;; *) continue ;; esac
+        case "$line" in *'"allow"'*) told="$told $id:allow" ;; *) told="$told $id:deny" ;; esac
+        case "$told" in *r1:*r2:* | *r2:*r1:*) say "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"$told\"}"; exit 0 ;; esac
+    done ;;
+asks-and-goes-on)
+    say "$init"
+    say '{"type":"control_request","request_id":"r9","request":{"subtype":"can_use_tool","tool_name":"WebFetch","input":{"url":"http://example.com/a"}}}'
+    say '{"type":"control_cancel_request","request_id":"r9"}'
+    say '{"type":"control_request","request_id":"r10","request":{"subtype":"can_use_tool","tool_name":"WebFetch","input":{"url":"http://example.com/b"}}}'
+    while read -r line; do
+        case "$line" in *'"r9"'*) exit 9 ;; *'"r10"'*) say "$result"; exit 0 ;; esac
+    done ;;
+asks-then-hangs)
+    say "$init"
+    say '{"type":"control_request","request_id":"r9","request":{"subtype":"can_use_tool","tool_name":"WebFetch","input":{"url":"http://example.com/a"}}}'
+    exec sleep 30 ;;
 unauthorized) say "$init"; say '{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":500,"error_status":401}'; exec sleep 30 ;;
 used-up)
     say "$init"

@@ -14,7 +14,7 @@ use std::{
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
 use claudecluster_worker::{
-    agent::{self, AgentLimits, AgentReport, AgentSpec},
+    agent::{self, AgentLimits, AgentReport, AgentSpec, Permissions},
     launch::Launch,
 };
 use tokio::sync::mpsc;
@@ -113,6 +113,7 @@ impl Stage {
                 max_turns: 20,
                 budget: None,
             },
+            permissions: Permissions::default(),
         }
     }
 

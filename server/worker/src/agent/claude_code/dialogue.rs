@@ -1,18 +1,23 @@
 //! The state of one session, moved by Claude's messages.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+};
 
-use claudecluster_protocol::{Span, StopReason, Timestamp, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{
+    Span, StopReason, Timestamp, event::AgentEvent, goal::Usage, permission::PermissionDecision,
+};
 use serde_json::{Value, json};
 
 use super::{
     home::Legacy,
-    policy::Policy,
+    policy::{self, Policy, Rule},
     result::{Outcome, by_status, difference},
 };
 use crate::agent::{
-    AgentReport, AgentSpec, prices,
-    session::{Dialogue, Ended, Next, Step},
+    AgentReport, AgentSpec, Reply, Wanted, permission, prices,
+    session::{Answer, Dialogue, Ended, Next, Question, Step},
     text::{Words, one_line},
 };
 
@@ -32,6 +37,20 @@ pub(super) struct ClaudeDialogue<'a> {
     hint: Option<String>,
     /// Lines that were no messages.
     garbled: u32,
+    /// What somebody is asked, by number.
+    open: HashMap<u64, Call>,
+    questions: u64,
+    /// Tool uses that somebody denied or did not decide: the model was told to do without.
+    done_without: HashSet<String>,
+}
+
+/// A tool use that Claude waits to be let do.
+struct Call {
+    /// Of the request, as it came.
+    id: Value,
+    tool: String,
+    tool_use: Option<String>,
+    input: Value,
 }
 
 impl<'a> ClaudeDialogue<'a> {
@@ -49,6 +68,9 @@ impl<'a> ClaudeDialogue<'a> {
             retry_after: None,
             hint: None,
             garbled: 0,
+            open: HashMap::new(),
+            questions: 0,
+            done_without: HashSet::new(),
         }
     }
 
@@ -117,6 +139,7 @@ impl<'a> ClaudeDialogue<'a> {
                 ..Step::default()
             },
             Some("control_request") => self.asked(message),
+            Some("control_cancel_request") => self.not_asked(&message["request_id"]),
             Some("system") => self.system(message),
             Some("rate_limit_event") => self.limited(&message["rate_limit_info"]),
             Some("result") => self.result(message),
@@ -184,6 +207,7 @@ impl<'a> ClaudeDialogue<'a> {
             "command",
             "pattern",
             "path",
+            "url",
             "query",
             "description",
         ];
@@ -206,24 +230,59 @@ impl<'a> ClaudeDialogue<'a> {
                 ..Step::default()
             };
         }
-        let tool = request["tool_name"].as_str().unwrap_or_default();
-        let mut events = Vec::new();
-        let decision = if self.policy.allows(tool) {
-            json!({"behavior": "allow", "updatedInput": request["input"]})
-        } else {
-            events.push(AgentEvent::Denied {
-                what: format!("{tool} {}", self.detail(&request["input"]))
-                    .trim()
-                    .to_owned(),
-            });
-            let message = format!("{tool} is not available in this session; do without it.");
-            json!({"behavior": "deny", "message": message, "interrupt": false})
+        let call = Call {
+            id: id.clone(),
+            tool: request["tool_name"].as_str().unwrap_or_default().to_owned(),
+            tool_use: request["tool_use_id"].as_str().map(str::to_owned),
+            input: request["input"].clone(),
         };
-        let answer = json!({"type": "control_response", "response": {
-            "subtype": "success", "request_id": id, "response": decision}});
+        match self.policy.rule(&call.tool) {
+            Rule::Allow => allow(&call),
+            Rule::Ask => self.question(call),
+            Rule::Deny => {
+                let tool = &call.tool;
+                let words = format!("{tool} is not available in this session; do without it.");
+                self.deny(&call, &words)
+            }
+        }
+    }
+
+    fn question(&mut self, call: Call) -> Step {
+        self.questions += 1;
+        let wanted = Wanted {
+            tool: call.tool.clone(),
+            detail: permission::detail(&call.input),
+            kind: policy::kind(&call.tool),
+            input: permission::canonical(&call.input),
+        };
+        self.open.insert(self.questions, call);
         Step {
-            send: vec![answer.to_string()],
-            events,
+            questions: vec![Question {
+                number: self.questions,
+                wanted,
+            }],
+            ..Step::default()
+        }
+    }
+
+    /// Claude does not wait for the answer to a request any more.
+    fn not_asked(&mut self, id: &Value) -> Step {
+        let of = |open: &HashMap<u64, Call>| Some(*open.iter().find(|(_, call)| call.id == *id)?.0);
+        let number = of(&self.open);
+        self.open.retain(|open, _| Some(*open) != number);
+        Step {
+            withdrawn: number.into_iter().collect(),
+            ..Step::default()
+        }
+    }
+
+    fn deny(&self, call: &Call, words: &str) -> Step {
+        let what = format!("{} {}", call.tool, self.detail(&call.input));
+        let what = what.trim().to_owned();
+        let denial = json!({"behavior": "deny", "message": words, "interrupt": false});
+        Step {
+            send: vec![response(call, &denial)],
+            events: vec![AgentEvent::Denied { what }],
             ..Step::default()
         }
     }
@@ -302,7 +361,9 @@ impl<'a> ClaudeDialogue<'a> {
         if self.outcome.is_some() {
             return Step::default();
         }
-        let mut outcome = Outcome::read(message, self.spec.schema.is_some(), self.hint.as_deref());
+        let wants_answer = self.spec.schema.is_some();
+        let done_without = |tool_use: &str| self.done_without.contains(tool_use);
+        let mut outcome = Outcome::read(message, wants_answer, self.hint.as_deref(), &done_without);
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
@@ -354,11 +415,55 @@ impl Dialogue for ClaudeDialogue<'_> {
         }
     }
 
+    fn answered(&mut self, question: u64, answer: Answer) -> Step {
+        let Some(call) = self.open.remove(&question) else {
+            return Step::default();
+        };
+        let tool = &call.tool;
+        let words = match answer {
+            Answer::Said(Reply {
+                decision: PermissionDecision::Allow,
+                ..
+            }) => return allow(&call),
+            Answer::Said(Reply {
+                reason: Some(reason),
+                ..
+            }) => format!("The developer does not allow this: {reason}"),
+            Answer::Said(Reply { reason: None, .. }) => {
+                format!("The developer does not allow this use of {tool}. Do without it.")
+            }
+            Answer::Late(after) => format!(
+                "The developer was asked and did not answer within {after}, so {tool} cannot be used for \
+                 this. Do without it."
+            ),
+            Answer::Nobody => {
+                format!("There is nobody to allow this use of {tool}. Do without it.")
+            }
+        };
+        self.done_without.extend(call.tool_use.clone());
+        self.deny(&call, &words)
+    }
+
     fn interrupt(&mut self) -> Option<String> {
         let request = json!({"type": "control_request", "request_id": "interrupt",
             "request": {"subtype": "interrupt"}});
         Some(request.to_string())
     }
+}
+
+/// Lets a tool do exactly what was asked for.
+fn allow(call: &Call) -> Step {
+    let decision = json!({"behavior": "allow", "updatedInput": call.input});
+    Step {
+        send: vec![response(call, &decision)],
+        ..Step::default()
+    }
+}
+
+fn response(call: &Call, decision: &Value) -> String {
+    json!({"type": "control_response", "response": {
+        "subtype": "success", "request_id": call.id, "response": decision}})
+    .to_string()
 }
 
 fn now() -> Timestamp {
@@ -372,7 +477,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::agent::AgentLimits;
+    use crate::agent::{AgentLimits, Permissions};
 
     fn spec() -> AgentSpec {
         AgentSpec {
@@ -388,6 +493,7 @@ mod tests {
             home: PathBuf::new(),
             program: PathBuf::new(),
             limits: AgentLimits::default(),
+            permissions: Permissions::default(),
         }
     }
 

@@ -27,19 +27,23 @@ use std::{
 };
 
 use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, plan::AgentName};
+use serde_json::json;
 use tokio::{io::AsyncWrite, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use detect::{Detection, detect, find, remember_in};
 pub use home::prepare_home;
-pub use policy::Policy;
+pub use policy::{Policy, Rule};
 
 use self::{detect::Features, dialogue::ClaudeDialogue, home::Legacy};
-use super::{AgentLimits, AgentReport, AgentSpec, longest_command, session};
+use super::{AgentLimits, AgentReport, AgentSpec, Permissions, longest_command, session};
 use crate::launch::Launch;
 
 /// Variables by which a Claude Code tells its children that they are inside it.
 const INHERITED: &str = "CLAUDE";
+
+/// Takes settings of ours, which tell it what to ask about.
+const SETTINGS: &str = "--settings";
 
 /// How long a shell command may take where the model does not say.
 const USUAL_COMMAND: Span = Span::secs(120);
@@ -60,9 +64,10 @@ pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
         home: PathBuf::new(),
         program: PathBuf::new(),
         limits: AgentLimits::default(),
+        permissions: Permissions::default(),
     };
-    let root = Path::new("/");
-    let mut dialogue = ClaudeDialogue::new(&spec, root, Policy::default(), Usage::default());
+    let (root, policy) = (Path::new("/"), Policy::of_transcripts());
+    let mut dialogue = ClaudeDialogue::new(&spec, root, policy, Usage::default());
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter(|line| !line.is_empty())
@@ -99,7 +104,10 @@ pub(super) async fn run(
             ..AgentReport::default()
         };
     }
-    let policy = Policy::default();
+    let mut policy = Policy::new(&spec.permissions);
+    if !features.has(SETTINGS) {
+        policy = policy.without_asking();
+    }
     let parent = match &spec.fork_of {
         Some(parent) => Legacy::load(&spec.home, parent),
         None => Legacy::default(),
@@ -113,6 +121,7 @@ pub(super) async fn run(
         command,
         &mut dialogue,
         &spec.limits,
+        &spec.permissions,
         transcript,
         events,
         cancel,
@@ -162,6 +171,10 @@ fn arguments(
         }
     };
     optional("--disallowed-tools", Some(policy.denied().join(",")));
+    // By itself it asks only about what its own rules do not allow, and not, say, about `ls`.
+    let ask = (!policy.asked().is_empty())
+        .then(|| json!({"permissions": {"ask": policy.asked()}}).to_string());
+    optional(SETTINGS, ask);
     optional("--append-system-prompt", spec.system.clone());
     optional(
         "--json-schema",

@@ -1,22 +1,41 @@
 //! What a session may do that reaches beyond its sandbox.
 
+use claudecluster_protocol::permission::PermissionKind;
+
+use crate::agent::permission::Permissions;
+
 /// Answers a session's permission requests.
 ///
 /// The sandbox is the boundary (R20): whatever stays inside is allowed without looking at it, shell
 /// commands included. Denied are tools that act outside of it, or that wait for somebody who is not
 /// there. Denied tools are not even offered to the model where Claude Code allows to say so; that
 /// also takes two thirds off the fixed part of every request.
+///
+/// A tool is allowed, asked about, or denied as a whole. There are no patterns for its input: what a shell
+/// command does cannot be told from its words, so a rule about words would promise what it cannot keep.
 #[derive(Clone, Debug)]
 pub struct Policy {
     denied: Vec<String>,
+    asked: Vec<String>,
 }
 
-/// Denied unless configured otherwise.
-const DENIED: [&str; 14] = [
-    // Reach the network in the provider's or the daemon's name.
-    "WebFetch",
-    "WebSearch",
-    // Wait for a person.
+/// What is to be done about a tool.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Rule {
+    /// It may be used.
+    Allow,
+    /// A person decides each time.
+    Ask,
+    /// It may not be used.
+    Deny,
+}
+
+/// Denied unless configured otherwise: they reach the network in the provider's or the daemon's name.
+const USUALLY_DENIED: [&str; 2] = ["WebFetch", "WebSearch"];
+
+/// Denied whatever is configured.
+const NEVER: [&str; 12] = [
+    // Wait for a person at the session's own terminal.
     "AskUserQuestion",
     "EnterPlanMode",
     "ExitPlanMode",
@@ -35,25 +54,155 @@ const DENIED: [&str; 14] = [
 
 impl Default for Policy {
     fn default() -> Self {
-        Self::new(DENIED)
+        Self::new(&Permissions::default())
     }
 }
 
 impl Policy {
-    /// A policy that denies these tools and nothing else.
-    pub fn new<S: Into<String>>(denied: impl IntoIterator<Item = S>) -> Self {
-        Self {
-            denied: denied.into_iter().map(Into::into).collect(),
+    /// What configuration makes of the tools. A denial is over a question, a question over what is allowed.
+    pub fn new(permissions: &Permissions) -> Self {
+        let Permissions {
+            allow, ask, deny, ..
+        } = permissions;
+        let mut denied: Vec<String> = Vec::new();
+        let usually = USUALLY_DENIED.into_iter().map(str::to_owned);
+        let usually = usually.filter(|tool| !allow.contains(tool) && !ask.contains(tool));
+        let never = NEVER.into_iter().map(str::to_owned);
+        for tool in usually.chain(never).chain(deny.iter().cloned()) {
+            if !denied.contains(&tool) {
+                denied.push(tool);
+            }
         }
+        let mut asked: Vec<String> = Vec::new();
+        for tool in ask {
+            if !denied.contains(tool) && !asked.contains(tool) {
+                asked.push(tool.clone());
+            }
+        }
+        Self { denied, asked }
+    }
+
+    /// This policy for a Claude Code that cannot be told to ask: what it would ask about is denied.
+    pub(super) fn without_asking(mut self) -> Self {
+        self.denied.append(&mut self.asked);
+        self
+    }
+
+    /// For transcripts, which do not hold what was said to questions: only what is always denied is told
+    /// as denied.
+    pub(super) fn of_transcripts() -> Self {
+        Self::new(&Permissions {
+            ask: USUALLY_DENIED.map(str::to_owned).to_vec(),
+            ..Permissions::default()
+        })
     }
 
     /// The denied tools.
-    pub(crate) fn denied(&self) -> &[String] {
+    pub(super) fn denied(&self) -> &[String] {
         &self.denied
     }
 
-    /// Whether a call of `tool` is allowed.
-    pub fn allows(&self, tool: &str) -> bool {
-        !self.denied.iter().any(|denied| denied == tool)
+    /// The tools that are asked about.
+    pub(super) fn asked(&self) -> &[String] {
+        &self.asked
+    }
+
+    /// What is to be done about a call of `tool`.
+    pub fn rule(&self, tool: &str) -> Rule {
+        let among = |tools: &[String]| tools.iter().any(|one| one == tool);
+        if among(&self.denied) {
+            Rule::Deny
+        } else if among(&self.asked) {
+            Rule::Ask
+        } else {
+            Rule::Allow
+        }
+    }
+
+    /// Checks the name of a tool as configuration gives it. `opens`: it is to be allowed or asked about.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check_name(tool: &str, opens: bool) -> Result<(), String> {
+        let is_name = !tool.is_empty()
+            && tool
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        if !is_name {
+            return Err(format!(
+                "{tool:?} is not the name of a tool such as WebFetch; patterns for what a tool is given \
+                 are not supported, because what a command does cannot be told from its words"
+            ));
+        }
+        if opens && NEVER.contains(&tool) {
+            return Err(format!(
+                "{tool} cannot be opened: it waits at a terminal that is not there, or starts work that \
+                 nobody would follow"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What kind of thing a tool does.
+pub(super) fn kind(tool: &str) -> Option<PermissionKind> {
+    match tool {
+        "WebFetch" | "WebSearch" => Some(PermissionKind::Network),
+        "Bash" => Some(PermissionKind::Command),
+        "Read" | "Write" | "Edit" | "NotebookEdit" | "Glob" | "Grep" => Some(PermissionKind::File),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_over_a_question_is_over_an_allowance() {
+        let tools = |tools: &[&str]| tools.iter().map(|&tool| tool.to_owned()).collect();
+        let check = |allow: &[&str], ask: &[&str], deny: &[&str], tool: &str, expected: Rule| {
+            let policy = Policy::new(&Permissions {
+                allow: tools(allow),
+                ask: tools(ask),
+                deny: tools(deny),
+                ..Permissions::default()
+            });
+            assert_eq!(policy.rule(tool), expected, "{tool} of {policy:?}");
+            // What is to be asked about is offered to the model, what is denied is not.
+            assert_eq!(
+                policy.denied().iter().any(|denied| denied == tool),
+                expected == Rule::Deny
+            );
+        };
+        check(&[], &[], &[], "WebFetch", Rule::Deny);
+        check(&[], &[], &[], "Bash", Rule::Allow);
+        check(&[], &["WebFetch"], &[], "WebFetch", Rule::Ask);
+        check(&[], &["WebFetch"], &[], "WebSearch", Rule::Deny);
+        check(&["WebFetch"], &[], &[], "WebFetch", Rule::Allow);
+        check(&["WebFetch"], &["WebFetch"], &[], "WebFetch", Rule::Ask);
+        check(&[], &["WebFetch"], &["WebFetch"], "WebFetch", Rule::Deny);
+        check(&[], &["Bash"], &[], "Bash", Rule::Ask);
+        check(&[], &[], &["Bash"], "Bash", Rule::Deny);
+        check(&["Skill"], &["Skill"], &[], "Skill", Rule::Deny);
+    }
+
+    #[test]
+    fn names_are_names() {
+        let check = |tool: &str, opens: bool, wrong: Option<&str>| {
+            let checked = Policy::check_name(tool, opens);
+            match (&checked, wrong) {
+                (Ok(()), None) => {}
+                (Err(error), Some(part)) => assert!(error.contains(part), "{error}"),
+                _ => panic!("{tool}: {checked:?}"),
+            }
+        };
+        check("WebFetch", true, None);
+        check("mcp__docs__read-page", true, None);
+        check("Skill", false, None);
+        check("Skill", true, Some("cannot be opened"));
+        check("Bash(git push *)", true, Some("patterns"));
+        check("", false, Some("not the name"));
     }
 }

@@ -21,8 +21,14 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Reads a `result` message. `wants_answer`: a schema was given. `hint`: the class of the last
-    /// API error, as an assistant message named it.
-    pub(super) fn read(message: &Value, wants_answer: bool, hint: Option<&str>) -> Self {
+    /// API error, as an assistant message named it. `done_without`: whether the model was told to do
+    /// without a tool use; what it denied by itself, or the policy did, means that something is missing.
+    pub(super) fn read(
+        message: &Value,
+        wants_answer: bool,
+        hint: Option<&str>,
+        done_without: &dyn Fn(&str) -> bool,
+    ) -> Self {
         let answer = Some(&message["structured_output"])
             .filter(|v| !v.is_null())
             .cloned();
@@ -34,7 +40,7 @@ impl Outcome {
             .unwrap_or_default()
             .to_owned();
         Self {
-            stop: stop(message, hint).or_else(|| {
+            stop: stop(message, hint, done_without).or_else(|| {
                 (wants_answer && answer.is_none()).then_some(StopReason::InvalidAnswer)
             }),
             words,
@@ -45,15 +51,22 @@ impl Outcome {
     }
 }
 
-fn stop(message: &Value, hint: Option<&str>) -> Option<StopReason> {
+fn stop(
+    message: &Value,
+    hint: Option<&str>,
+    done_without: &dyn Fn(&str) -> bool,
+) -> Option<StopReason> {
     match message["subtype"].as_str() {
         Some("error_max_turns") => return Some(StopReason::TurnLimit),
         Some("error_max_budget_usd") => return Some(StopReason::Budget),
         Some("error_max_structured_output_retries") => return Some(StopReason::InvalidAnswer),
         Some("success") if message["is_error"] != true => {
-            let denied = message["permission_denials"].as_array();
+            let mut denied = message["permission_denials"]
+                .as_array()
+                .into_iter()
+                .flatten();
             return denied
-                .is_some_and(|denied| !denied.is_empty())
+                .any(|one| !one["tool_use_id"].as_str().is_some_and(done_without))
                 .then_some(StopReason::PermissionDenied);
         }
         _ => {}
@@ -158,11 +171,9 @@ mod tests {
     use super::*;
 
     fn check(message: &Value, hint: Option<&str>, expected: Option<StopReason>) {
-        assert_eq!(
-            Outcome::read(message, false, hint).stop,
-            expected,
-            "{message}"
-        );
+        let done_without = |tool_use: &str| tool_use == "ours";
+        let stop = Outcome::read(message, false, hint, &done_without).stop;
+        assert_eq!(stop, expected, "{message}");
     }
 
     #[test]
@@ -182,6 +193,12 @@ mod tests {
         );
         let denied = json!({"subtype": "success", "permission_denials": [{"tool_name": "x"}]});
         check(&denied, None, Some(PermissionDenied));
+        let denied = |uses: &[&str]| {
+            let uses = uses.iter().map(|tool_use| json!({"tool_use_id": tool_use}));
+            json!({"subtype": "success", "permission_denials": uses.collect::<Vec<_>>()})
+        };
+        check(&denied(&["ours"]), None, None);
+        check(&denied(&["ours", "theirs"]), None, Some(PermissionDenied));
         let failed = |status: Value| json!({"subtype": "success", "is_error": true, "api_error_status": status});
         check(&failed(json!(401)), None, Some(Auth));
         check(&failed(json!(403)), None, Some(Auth));
@@ -222,11 +239,11 @@ mod tests {
     #[test]
     fn a_schema_wants_an_answer() {
         let message = json!({"subtype": "success", "result": "words"});
-        let outcome = Outcome::read(&message, true, None);
+        let outcome = Outcome::read(&message, true, None, &|_| false);
         assert_eq!(outcome.stop, Some(StopReason::InvalidAnswer));
         let message =
             json!({"subtype": "success", "result": "{}", "structured_output": {"summary": "s"}});
-        let outcome = Outcome::read(&message, true, None);
+        let outcome = Outcome::read(&message, true, None, &|_| false);
         assert_eq!((outcome.stop, outcome.words.as_str()), (None, "s"));
     }
 

@@ -3,6 +3,9 @@
 //! It runs as a process of its own inside the sandbox, like every other agent: the daemon starts
 //! its own binary with the hidden subcommand [`SUBCOMMAND`], which calls [`native_main`]. The two
 //! halves speak JSON lines: one task in, events and a report out. This file holds the daemon's half.
+//!
+//! All of its tools stay inside the sandbox, so there is none that anybody is asked about. One that reached
+//! out would be a question of its dialogue, as Claude Code's are.
 
 mod api;
 mod child;
@@ -100,6 +103,7 @@ pub(super) async fn run(
         command,
         &mut dialogue,
         &spec.limits,
+        &spec.permissions,
         transcript,
         events,
         cancel,

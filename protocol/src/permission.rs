@@ -1,0 +1,107 @@
+//! Permission requests: a worker wants to use a tool that a person has to allow.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::{BlobId, GoalId, PermissionId, TaskId, Timestamp};
+
+/// A worker waits until somebody allows or denies what it wants to do.
+///
+/// Workers of one goal that want exactly the same share one request. Its identifier stands for this tool
+/// with this input and is never used for anything else, so an answer cannot come to mean something that
+/// nobody has looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct PermissionRequest {
+    /// Identifier.
+    pub id: PermissionId,
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The tasks that wait for the answer, in the order they asked. None: the planner waits.
+    pub task_ids: Vec<TaskId>,
+    /// The tool, as its agent names it.
+    pub tool: String,
+    /// What it is to do, for people: an address, a command, or all of its input as JSON.
+    pub detail: String,
+    /// What kind of thing that is; `None` where it is of none of the known kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<PermissionKind>,
+    /// The whole input, as canonical JSON in the artifact store. Being the hash of its bytes, it is what
+    /// an answer is bound to.
+    pub input: BlobId,
+    /// When the first of the tasks asked.
+    pub asked_at: Timestamp,
+}
+
+impl PermissionRequest {
+    /// Whether it is about this tool with this input.
+    pub fn is_about(&self, tool: &str, input: &BlobId) -> bool {
+        self.tool == tool && self.input == *input
+    }
+}
+
+/// What kind of thing a tool does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum PermissionKind {
+    /// It reaches the network.
+    Network,
+    /// It runs a command in the worker's sandbox.
+    Command,
+    /// It reads or writes a file in the worker's view.
+    File,
+}
+
+/// What somebody says to a permission request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum PermissionDecision {
+    /// It may.
+    Allow,
+    /// It may not; the worker goes on without.
+    Deny,
+}
+
+/// How far an answer reaches. However far, it is about this tool with exactly this input.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum PermissionScope {
+    /// To those who wait now.
+    #[default]
+    Once,
+    /// Also to later attempts of the tasks that wait now.
+    Task,
+    /// To all tasks of the goal, now and later.
+    Goal,
+}
+
+/// An answer to a permission request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PermissionAnswer {
+    /// The request.
+    pub request_id: PermissionId,
+    /// What is said to it.
+    pub decision: PermissionDecision,
+    /// How far it reaches.
+    #[serde(default)]
+    pub scope: PermissionScope,
+    /// Why, for a denial: the worker is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl PermissionAnswer {
+    /// An answer for those who wait now.
+    pub fn new(request_id: PermissionId, decision: PermissionDecision) -> Self {
+        Self {
+            request_id,
+            decision,
+            scope: PermissionScope::Once,
+            reason: None,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! How many attempts the provider lets run at once.
+
+use claudecluster_protocol::{Span, StopReason, Timestamp, event::AttemptOutcome};
+
+/// The concurrency the provider has shown to allow, over all goals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Fleet {
+    /// Fewer than configured, after the provider asked to slow down.
+    pub cap: Option<u32>,
+    /// Nothing new starts before this moment.
+    pub paused_until: Option<Timestamp>,
+}
+
+impl Fleet {
+    /// The answer to a provider that is overloaded: half the fleet that runs, then slowly more.
+    pub(super) fn observe(&mut self, outcome: &AttemptOutcome, running: usize, at: Timestamp) {
+        match outcome.stop {
+            Some(StopReason::Overloaded) => {
+                let running = u32::try_from(running).unwrap_or(u32::MAX);
+                self.cap = Some((self.cap.unwrap_or(running).min(running) / 2).max(1));
+                let wait = outcome.retry_after.unwrap_or(Span::secs(5));
+                self.paused_until = Some(at.plus(wait));
+            }
+            None => {
+                // Back to no limit of its own once it has grown past any sensible fleet.
+                self.cap = self.cap.map(|cap| cap + 1).filter(|&cap| cap < 64);
+            }
+            Some(_) => {}
+        }
+    }
+}

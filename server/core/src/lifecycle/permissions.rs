@@ -1,0 +1,102 @@
+//! What workers of one goal ask for, and what they have been told.
+
+use claudecluster_protocol::{
+    BlobId, EventBody, TaskId,
+    permission::{PermissionDecision, PermissionRequest, PermissionScope},
+};
+
+use super::{Attempt, Goal};
+
+/// The permission requests of one goal.
+#[derive(Clone, Debug, Default)]
+pub struct Permissions {
+    /// Those that wait for an answer, oldest first. No two are about the same.
+    pub open: Vec<PermissionRequest>,
+    /// Answers that go on standing, oldest first.
+    pub rules: Vec<Rule>,
+}
+
+/// An answer that stands for later requests about exactly the same.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The tool.
+    pub tool: String,
+    /// Its input.
+    pub input: BlobId,
+    /// For whom it stands: these tasks, or the planner where there are none; `None` for everybody.
+    pub tasks: Option<Vec<TaskId>>,
+    /// What was said.
+    pub decision: PermissionDecision,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Rule {
+    fn is_for(&self, task: Option<&TaskId>) -> bool {
+        match (&self.tasks, task) {
+            (None, _) => true,
+            (Some(tasks), Some(task)) => tasks.contains(task),
+            (Some(tasks), None) => tasks.is_empty(),
+        }
+    }
+}
+
+impl Permissions {
+    /// The request about this tool with this input.
+    pub fn about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
+        self.open.iter().find(|open| open.is_about(tool, input))
+    }
+
+    /// What a task, or the planner, has been told about this before. The last word counts.
+    pub fn rule(&self, tool: &str, input: &BlobId, task: Option<&TaskId>) -> Option<&Rule> {
+        let mut rules = self.rules.iter().rev();
+        rules.find(|rule| rule.tool == tool && rule.input == *input && rule.is_for(task))
+    }
+
+    pub(super) fn apply(&mut self, body: &EventBody) {
+        match body {
+            EventBody::PermissionAsked { request } => {
+                let known = self.open.iter_mut().find(|open| open.id == request.id);
+                match known {
+                    Some(known) => known.clone_from(request),
+                    None => self.open.push((**request).clone()),
+                }
+            }
+            EventBody::PermissionAnswered {
+                request_id,
+                decision,
+                scope,
+                reason,
+                ..
+            } => {
+                let Some(at) = self.open.iter().position(|open| open.id == *request_id) else {
+                    return;
+                };
+                let request = self.open.remove(at);
+                if *scope != PermissionScope::Once {
+                    self.rules.push(Rule {
+                        tool: request.tool,
+                        input: request.input,
+                        tasks: (*scope == PermissionScope::Task).then_some(request.task_ids),
+                        decision: *decision,
+                        reason: reason.clone(),
+                    });
+                }
+            }
+            EventBody::PermissionWithdrawn { request_id } => {
+                self.open.retain(|open| open.id != *request_id);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Goal {
+    /// Attempts that run and wait for a person: they hold a process and do nothing.
+    pub fn waiting(&self) -> impl Iterator<Item = (&TaskId, &Attempt)> {
+        self.running().filter(|(task, _)| {
+            let mut open = self.permissions.open.iter();
+            open.any(|request| request.task_ids.contains(task))
+        })
+    }
+}

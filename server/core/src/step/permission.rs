@@ -1,0 +1,196 @@
+//! Permission requests: asked once however many want the same, answered for all of them, taken back
+//! with those who asked.
+
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalState, PermissionId, TaskId,
+    permission::{PermissionAnswer, PermissionKind, PermissionRequest},
+};
+
+use super::{Effect, Turn};
+use crate::lifecycle::Goal;
+
+/// Who asks: an attempt at a task, or the planner.
+pub type Asker = Option<(TaskId, AttemptId)>;
+
+/// What somebody wants to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// The tool.
+    pub tool: String,
+    /// What it is to do, for people.
+    pub detail: String,
+    /// What kind of thing that is.
+    pub kind: Option<PermissionKind>,
+    /// Its whole input, by the hash of its canonical form.
+    pub input: BlobId,
+}
+
+impl Turn<'_> {
+    /// Somebody asks, and waits.
+    pub(super) fn permission_asked(&mut self, id: &GoalId, asker: &Asker, wanted: Wanted) {
+        let Some(goal) = self.state.goal(id).filter(|goal| waits(goal, asker)) else {
+            return;
+        };
+        let task = asker.as_ref().map(|(task, _)| task);
+        if let Some(rule) = goal.permissions.rule(&wanted.tool, &wanted.input, task) {
+            let effect = Effect::Permit {
+                goal: id.clone(),
+                task: task.cloned(),
+                tool: wanted.tool,
+                input: wanted.input,
+                decision: rule.decision,
+                reason: rule.reason.clone(),
+            };
+            self.effects.push(effect);
+            return;
+        }
+        let request = match goal.permissions.about(&wanted.tool, &wanted.input) {
+            Some(open) => {
+                let Some(task) = task.filter(|task| !open.task_ids.contains(task)) else {
+                    return;
+                };
+                let mut joined = open.clone();
+                joined.task_ids.push(task.clone());
+                joined
+            }
+            None => PermissionRequest {
+                id: PermissionId::numbered(self.state.permissions + 1),
+                goal_id: id.clone(),
+                task_ids: task.cloned().into_iter().collect(),
+                tool: wanted.tool,
+                detail: wanted.detail,
+                kind: wanted.kind,
+                input: wanted.input,
+                asked_at: self.now,
+            },
+        };
+        let request = Box::new(request);
+        self.record(id, EventBody::PermissionAsked { request });
+    }
+
+    /// Somebody answers.
+    pub(super) fn permission_answered(
+        &mut self,
+        answer: PermissionAnswer,
+        by: Option<String>,
+    ) -> Result<(), ErrorBody> {
+        let PermissionAnswer {
+            request_id,
+            decision,
+            scope,
+            reason,
+        } = answer;
+        let mut open = self.state.goals.values().flat_map(|g| &g.permissions.open);
+        let Some(request) = open.find(|open| open.id == request_id).cloned() else {
+            return Err(gone(&request_id, self.state.permissions));
+        };
+        // A reason of nothing but space is none.
+        let reason = reason.filter(|reason| !reason.trim().is_empty());
+        let goal = request.goal_id;
+        self.record(
+            &goal,
+            EventBody::PermissionAnswered {
+                request_id,
+                decision,
+                scope,
+                reason: reason.clone(),
+                by,
+            },
+        );
+        let planner = request.task_ids.is_empty().then_some(None);
+        let tasks = request.task_ids.into_iter().map(Some);
+        for task in tasks.chain(planner) {
+            self.effects.push(Effect::Permit {
+                goal: goal.clone(),
+                task,
+                tool: request.tool.clone(),
+                input: request.input.clone(),
+                decision,
+                reason: reason.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Somebody who asked does not wait any more, though it goes on.
+    pub(super) fn permission_left(
+        &mut self,
+        id: &GoalId,
+        asker: &Asker,
+        tool: &str,
+        input: &BlobId,
+    ) {
+        let Some(goal) = self.state.goal(id).filter(|goal| waits(goal, asker)) else {
+            return;
+        };
+        if let Some(request) = goal.permissions.about(tool, input).cloned() {
+            self.leave(id, request, asker.as_ref().map(|(task, _)| task));
+        }
+    }
+
+    /// A task's attempt, or the planner, has ended with everything it asked.
+    pub(super) fn leave_all(&mut self, id: &GoalId, task: Option<&TaskId>) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        for request in goal.permissions.open.clone() {
+            self.leave(id, request, task);
+        }
+    }
+
+    fn leave(&mut self, id: &GoalId, mut request: PermissionRequest, task: Option<&TaskId>) {
+        let waits = match task {
+            Some(task) => request.task_ids.contains(task),
+            None => request.task_ids.is_empty(),
+        };
+        if !waits {
+            return;
+        }
+        request.task_ids.retain(|id| Some(id) != task);
+        if request.task_ids.is_empty() {
+            let request_id = request.id;
+            self.record(id, EventBody::PermissionWithdrawn { request_id });
+        } else {
+            let request = Box::new(request);
+            self.record(id, EventBody::PermissionAsked { request });
+        }
+    }
+
+    /// Everybody who asked in a goal is being ended, or has ended with the last daemon.
+    pub(super) fn withdraw_permissions(&mut self, id: &GoalId) {
+        let Some(goal) = self.state.goal(id) else {
+            return;
+        };
+        let open: Vec<PermissionId> = goal
+            .permissions
+            .open
+            .iter()
+            .map(|request| request.id.clone())
+            .collect();
+        for request_id in open {
+            self.record(id, EventBody::PermissionWithdrawn { request_id });
+        }
+    }
+}
+
+/// Whether whoever asks is still there to hear the answer.
+fn waits(goal: &Goal, asker: &Asker) -> bool {
+    match asker {
+        None => goal.state == GoalState::Planning,
+        Some((task, attempt)) => goal.tasks.get(task).is_some_and(|task| {
+            !task.state.is_terminal() && task.running().is_some_and(|a| a.id == *attempt)
+        }),
+    }
+}
+
+/// The error for a request that does not wait. `last` is the number of the last one that was made.
+fn gone(id: &PermissionId, last: u64) -> ErrorBody {
+    if id.number().is_some_and(|n| (1..=last).contains(&n)) {
+        return ErrorBody::stale(format!(
+            "the permission request {id} does not wait any more: it was answered, or whoever asked has ended"
+        ))
+        .hint("`claudecluster permissions` lists those that wait");
+    }
+    ErrorBody::user(format!("there is no permission request {:?}", id.as_str()))
+        .hint("`claudecluster permissions` lists those that wait")
+}

@@ -1,0 +1,250 @@
+//! Permission requests in an editor that knows nothing of them, and in one that does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that gets here has failed"
+)]
+
+mod support;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use claudecluster_lsp::{Backend, LspConfig, serve_with};
+use claudecluster_protocol::{
+    GoalState, PermissionId,
+    editor::command,
+    permission::{PermissionAnswer, PermissionDecision, PermissionScope},
+};
+use serde_json::{Value, json};
+use support::{
+    backend::Recorder,
+    client::{Client, capable},
+};
+use tokio::{net::UnixListener, process::Command};
+
+/// An editor, and a goal of its workspace in which the task `t` asks for something.
+async fn asked() -> (Client, Arc<Recorder>) {
+    let backend = Arc::new(Recorder::default());
+    backend.add_goal(Path::new("/w"), "g1", GoalState::Running);
+    backend.add_goal(Path::new("/v"), "g2", GoalState::Running);
+    let mut client = Client::start(backend.clone()).await;
+    // After it the server follows what happens.
+    client.command(command::GOAL_LIST, json!({})).await;
+    backend.ask("g2", "p1", &["t"]).await;
+    backend.ask("g1", "p2", &["t"]).await;
+    (client, backend)
+}
+
+/// What an answer to the message becomes.
+async fn check(
+    answer: Value,
+    expected: Option<(PermissionDecision, PermissionScope)>,
+) -> (Client, Arc<Recorder>) {
+    let (mut client, backend) = asked().await;
+    let question = client.told("window/showMessageRequest").await;
+    assert_eq!(
+        question["params"]["message"],
+        "g1: t wants to use WebFetch: http://example.com/p2 (p2)"
+    );
+    assert_eq!(
+        question["params"]["actions"],
+        json!([{"title": "Allow once"}, {"title": "Allow for this goal"}, {"title": "Deny"}])
+    );
+    client.answer(&question, answer).await;
+    if let Some((decision, scope)) = expected {
+        backend.permitting.notified().await;
+        let expected = PermissionAnswer {
+            scope,
+            ..PermissionAnswer::new(PermissionId::new("p2"), decision)
+        };
+        let permitted = backend.with(|state| state.permitted.clone());
+        assert_eq!(permitted, [(expected, Some("an editor".to_owned()))]);
+    }
+    (client, backend)
+}
+
+#[tokio::test]
+async fn a_plain_editor_asks_by_a_message() {
+    use PermissionDecision::{Allow, Deny};
+    use PermissionScope::{Goal, Once};
+    let title = |title: &str| json!({ "title": title });
+    check(title("Allow once"), Some((Allow, Once))).await;
+    check(title("Allow for this goal"), Some((Allow, Goal))).await;
+    check(title("Deny"), Some((Deny, Once))).await;
+    // Closed without an answer: the request goes on waiting, for others as well.
+    let (mut client, backend) = check(Value::Null, None).await;
+    let open = client.command(command::PERMISSION_LIST, json!({})).await["result"].clone();
+    let ids: Vec<&Value> = open.as_array().unwrap().iter().map(|r| &r["id"]).collect();
+    // Also of folders that this editor does not have open; in the order of the driver.
+    assert_eq!(ids, ["p2", "p1"]);
+    assert!(backend.with(|state| state.permitted.is_empty()));
+    // Another worker joins the request: nobody is asked again.
+    backend.ask("g1", "p2", &["t", "u"]).await;
+    backend.ask("g1", "p3", &["t", "u"]).await;
+    let question = client.told("window/showMessageRequest").await;
+    assert_eq!(
+        question["params"]["message"],
+        "g1: t, u want to use WebFetch: http://example.com/p3 (p3)"
+    );
+    assert!(!client.has("window/showMessageRequest"));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_changes_nothing() {
+    let (mut client, backend) = asked().await;
+    let question = client.told("window/showMessageRequest").await;
+    let first = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
+    backend.permit(first.clone(), None).await.unwrap();
+    client
+        .answer(&question, json!({"title": "Allow once"}))
+        .await;
+    let said = client.told("window/showMessage").await["params"].clone();
+    assert_eq!(
+        said,
+        json!({"type": 3, "message": "p2 has been answered already, so this answer changed nothing"})
+    );
+    let permitted = backend.with(|state| state.permitted.clone());
+    assert_eq!(permitted, [(first, None)]);
+}
+
+#[tokio::test]
+async fn a_rich_editor_gets_the_event_and_answers_by_command() {
+    let backend = Arc::new(Recorder::default());
+    backend.add_goal(Path::new("/w"), "g1", GoalState::Running);
+    backend.ask("g1", "p1", &["t"]).await;
+    let mut client = Client::connect(backend.clone());
+    // Its settings come only when they are asked for.
+    let mut capabilities = capable();
+    capabilities["workspace"]["configuration"] = json!(true);
+    let id = client
+        .start_request(
+            "initialize",
+            json!({"capabilities": capabilities, "rootUri": "file:///w"}),
+        )
+        .await;
+    client.reply(id).await;
+    client.notify("initialized", json!({})).await;
+    let pulled = client.told("workspace/configuration").await;
+    client.answer(&pulled, json!([{"events": true}])).await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    backend.ask("g1", "p2", &["t"]).await;
+    let event = client
+        .wait_for(|message| message["params"]["type"] == "permissionAsked")
+        .await["params"]["request"]
+        .clone();
+    assert_eq!(
+        event,
+        json!({
+            "id": "p2", "goalId": "g1", "taskIds": ["t"], "tool": "WebFetch", "kind": "network",
+            "detail": "http://example.com/p2", "input": "b", "askedAt": 0,
+        })
+    );
+    let answer = json!({"requestId": "p2", "decision": "deny", "reason": "no", "scope": "task"});
+    let done = client.command(command::PERMISSION_ANSWER, answer).await;
+    assert_eq!(done["result"], Value::Null, "{done}");
+    let expected = PermissionAnswer {
+        request_id: PermissionId::new("p2"),
+        decision: PermissionDecision::Deny,
+        scope: PermissionScope::Task,
+        reason: Some("no".into()),
+    };
+    let permitted = backend.with(|state| state.permitted.clone());
+    assert_eq!(permitted, [(expected, Some("an editor".to_owned()))]);
+    let wrong = json!({"requestId": "p1", "decision": "maybe"});
+    let error = client.command(command::PERMISSION_ANSWER, wrong).await["error"].clone();
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("arguments[0].decision: unknown variant `maybe`"),
+        "{error}"
+    );
+    assert!(!client.has("window/showMessageRequest"));
+}
+
+#[tokio::test]
+async fn an_editor_that_comes_later_is_asked_as_well() {
+    let backend = Arc::new(Recorder::default());
+    backend.add_goal(Path::new("/w"), "g1", GoalState::Running);
+    backend.ask("g1", "p7", &[]).await;
+    let mut client = Client::start(backend).await;
+    let question = client.told("window/showMessageRequest").await;
+    assert_eq!(
+        question["params"]["message"],
+        "g1: the planner wants to use WebFetch: http://example.com/p7 (p7)"
+    );
+}
+
+/// What Neovim itself does with the message, without any plugin.
+const NEOVIM: &str = r"
+local socket, root = arg[1], arg[2]
+vim.ui.select = function(items, opts, choose)
+  for _, item in ipairs(items) do
+    if opts.prompt:find('wants to use WebFetch', 1, true) and item.title == 'Allow for this goal' then
+      return choose(item)
+    end
+  end
+  choose(nil)
+end
+vim.lsp.start({ name = 'claudecluster', cmd = vim.lsp.rpc.connect(socket), root_dir = root })
+vim.wait(120000, function() return vim.uv.fs_stat(root .. '/answered') ~= nil end)
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neovim_without_a_plugin_asks_its_user() {
+    let nvim = std::env::var("CLAUDECLUSTER_TEST_NVIM").unwrap_or_else(|_| {
+        panic!("CLAUDECLUSTER_TEST_NVIM is not set: run the tests with `cargo xtask test`")
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let (socket, script) = (root.join("lsp.sock"), root.join("script.lua"));
+    std::fs::write(&script, NEOVIM).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let backend = Arc::new(Recorder::default());
+    backend.add_goal(&root, "g1", GoalState::Running);
+    backend.ask("g1", "p1", &["t"]).await;
+    let server = tokio::spawn({
+        let backend = backend.clone();
+        async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (reader, writer) = stream.into_split();
+            serve_with(reader, writer, backend, LspConfig::default()).await
+        }
+    });
+    let mut neovim = Command::new(nvim)
+        .args(["--headless", "--clean", "-u", "NONE", "-i", "NONE", "-n"])
+        .arg("-l")
+        .arg(&script)
+        .args([&socket, &root])
+        .current_dir(folder.path())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(100), backend.permitting.notified())
+        .await
+        .expect("Neovim answers");
+    std::fs::write(root.join("answered"), "").unwrap();
+    assert!(neovim.wait().await.unwrap().success());
+    server.await.unwrap();
+    let permitted = backend.with(|state| state.permitted.clone());
+    let expected = PermissionAnswer {
+        scope: PermissionScope::Goal,
+        ..PermissionAnswer::new(PermissionId::new("p1"), PermissionDecision::Allow)
+    };
+    assert_eq!(permitted[0].0, expected);
+    let by = permitted[0].1.as_deref().unwrap();
+    assert!(by.starts_with("Neovim "), "{by}");
+}
+
+#[tokio::test]
+async fn progress_says_what_is_waited_for() {
+    let (mut client, _backend) = asked().await;
+    let created = client.told("window/workDoneProgress/create").await;
+    client.answer(&created, Value::Null).await;
+    // It may have begun before the request came.
+    let asked = "0/0 tasks · waits for permission: WebFetch http://example.com/p2";
+    let says = |message: &Value| message["params"]["value"]["message"] == asked;
+    client.wait_for(says).await;
+}

@@ -1,0 +1,140 @@
+//! Permissions of a session: what its configuration says, and the way to whoever decides the rest.
+
+use claudecluster_protocol::{
+    Span,
+    permission::{PermissionDecision, PermissionKind},
+};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::text::clip;
+
+/// At most this many bytes of what a tool is to do are shown. All of it is in [`Wanted::input`].
+const DETAIL: usize = 4 << 10;
+
+/// What configuration says of tools, and who decides about those that are to be asked about.
+#[derive(Clone, Debug)]
+pub struct Permissions {
+    /// Tools that may be used though they are denied by default.
+    pub allow: Vec<String>,
+    /// Tools that are asked about each time.
+    pub ask: Vec<String>,
+    /// Tools that may not be used.
+    pub deny: Vec<String>,
+    /// How long an answer is waited for. Then the tool is denied, and the session goes on.
+    pub timeout: Span,
+    /// Who decides. Where there is nobody, what would be asked is denied.
+    pub desk: Option<mpsc::UnboundedSender<Ask>>,
+}
+
+impl Default for Permissions {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            ask: Vec::new(),
+            deny: Vec::new(),
+            timeout: Span::secs(1800),
+            desk: None,
+        }
+    }
+}
+
+/// A session wants to use a tool, and waits. It waits no longer when the other end of `reply` is gone.
+#[derive(Debug)]
+pub struct Ask {
+    /// What it wants.
+    pub wanted: Wanted,
+    /// Where the answer goes. Dropped without one, it is a denial.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// A use of a tool.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// The tool, as its agent names it.
+    pub tool: String,
+    /// What it is to do, for people.
+    pub detail: String,
+    /// What kind of thing that is.
+    pub kind: Option<PermissionKind>,
+    /// Its whole input as canonical JSON: the same for the same input, whoever asks.
+    pub input: String,
+}
+
+/// What was said to an [`Ask`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// Whether it may.
+    pub decision: PermissionDecision,
+    /// Why, for a denial.
+    pub reason: Option<String>,
+}
+
+/// JSON without space and with the keys of every object in order.
+pub(crate) fn canonical(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let mut keys: Vec<&String> = map.keys().collect();
+                keys.sort_unstable();
+                let entry = |key: &String| (key.clone(), sorted(&map[key]));
+                Value::Object(keys.into_iter().map(entry).collect())
+            }
+            Value::Array(items) => items.iter().map(sorted).collect(),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
+
+/// What a tool is to do, in full as far as that is bearable: who allows it has to see it.
+pub(crate) fn detail(input: &Value) -> String {
+    let text = match input.as_object() {
+        Some(map) if map.len() == 1 => map.values().next().and_then(Value::as_str),
+        // Beside these there are only words about them.
+        Some(_) => ["url", "command", "query"]
+            .into_iter()
+            .find_map(|key| input[key].as_str()),
+        None => None,
+    };
+    match text {
+        Some(text) => clip(text, DETAIL),
+        None => clip(&canonical(input), DETAIL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_same_input_has_the_same_form() {
+        let one: Value = serde_json::from_str(r#"{"b": [{"y": 1, "x": "ä"}], "a": null}"#).unwrap();
+        let other: Value =
+            serde_json::from_str("{\"a\":null,\n\"b\":[{\"x\":\"\\u00e4\",\"y\":1}]}").unwrap();
+        assert_eq!(canonical(&one), r#"{"a":null,"b":[{"x":"ä","y":1}]}"#);
+        assert_eq!(canonical(&one), canonical(&other));
+    }
+
+    #[test]
+    fn people_see_what_they_allow() {
+        let check = |input: Value, expected: &str| assert_eq!(detail(&input), expected);
+        check(
+            json!({"url": "http://a/b", "prompt": "read it"}),
+            "http://a/b",
+        );
+        check(
+            json!({"command": "git fetch\nrm -r x", "description": "fetches"}),
+            "git fetch\nrm -r x",
+        );
+        check(json!({"path": "a"}), "a");
+        check(
+            json!({"file_path": "a", "content": "b"}),
+            r#"{"content":"b","file_path":"a"}"#,
+        );
+        check(json!(null), "null");
+        assert!(detail(&json!({"command": "x".repeat(10_000)})).ends_with("xx…"));
+    }
+}
