@@ -1,0 +1,255 @@
+//! The line diff: what holds of every diff, and agreement with the real `git diff`.
+
+mod merge_support;
+
+use claudecluster_core::diff::{Change, Lines, Purpose, diff};
+use merge_support::{Dice, batched, config, git_diff_all};
+use proptest::prelude::*;
+
+/// Cases that go through one git process.
+const BATCH: usize = 32;
+
+fn changes(old: &str, new: &str, purpose: Purpose) -> Vec<Change> {
+    diff(&Lines::new(old), &Lines::new(new), purpose)
+}
+
+/// How many lines come and go.
+fn cost(changes: &[Change]) -> usize {
+    changes.iter().map(|c| c.old.len() + c.new.len()).sum()
+}
+
+/// What a diff makes of the old text; proof that changes are in order and apart.
+fn applied(old: &str, new: &str, changes: &[Change]) -> String {
+    let (old, new) = (Lines::new(old), Lines::new(new));
+    let (mut out, mut done) = (String::new(), None);
+    for change in changes {
+        let start = done.unwrap_or(0);
+        assert!(
+            done.is_none_or(|done| done < change.old.start),
+            "{changes:?}"
+        );
+        assert!(
+            !change.old.is_empty() || !change.new.is_empty(),
+            "{changes:?}"
+        );
+        out.push_str(old.get(&(start..change.old.start)));
+        assert_eq!(
+            Lines::new(out.as_str()).len(),
+            change.new.start,
+            "{changes:?}"
+        );
+        out.push_str(new.get(&change.new));
+        done = Some(change.old.end);
+    }
+    out.push_str(old.get(&(done.unwrap_or(0)..old.len())));
+    out
+}
+
+/// How many lines come and go at the least.
+fn least_cost(old: &[&str], new: &[&str]) -> usize {
+    let mut row: Vec<usize> = (0..=new.len()).collect();
+    for (i, a) in old.iter().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, b) in new.iter().enumerate() {
+            let best = if a == b {
+                corner
+            } else {
+                1 + row[j].min(row[j + 1])
+            };
+            corner = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row[new.len()]
+}
+
+/// A text of lines from a small alphabet.
+fn text(alphabet: u8, lines: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    prop::collection::vec(0..alphabet, lines).prop_map(|lines| {
+        lines
+            .iter()
+            .map(|&n| format!("{}\n", line(n.into())))
+            .collect()
+    })
+}
+
+/// Lines like those of code: blank, braces, and more or less indented words.
+fn line(n: u32) -> String {
+    match n {
+        0 => "}".to_owned(),
+        1 => String::new(),
+        2 => "    }".to_owned(),
+        3 => "\treturn".to_owned(),
+        _ => format!("{}word {n}", " ".repeat(n as usize % 4 * 2)),
+    }
+}
+
+fn pair() -> impl Strategy<Value = (String, String)> {
+    (1u8..8).prop_flat_map(|alphabet| (text(alphabet, 0..30), text(alphabet, 0..30)))
+}
+
+proptest! {
+    #![proptest_config(config(2000))]
+
+    #[test]
+    fn every_diff_is_right_and_short((old, new) in pair()) {
+        let (a, b): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+        for purpose in [Purpose::Merging, Purpose::Reading] {
+            let found = changes(&old, &new, purpose);
+            prop_assert_eq!(&applied(&old, &new, &found), &new);
+            prop_assert_eq!(&changes(&old, &new, purpose), &found, "the same again");
+        }
+        // Frequent lines among many that the other text does not have are left out.
+        let absent = |a: &[&str], b: &[&str]| a.iter().filter(|line| !b.contains(line)).count();
+        let found = cost(&changes(&old, &new, Purpose::Merging));
+        let least = least_cost(&a, &b);
+        prop_assert!(found >= least);
+        if absent(&a, &b) < 7 && absent(&b, &a) < 7 {
+            prop_assert_eq!(found, least);
+            prop_assert_eq!(cost(&changes(&new, &old, Purpose::Merging)), least, "the other way");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(batched(40, BATCH as u32))]
+
+    #[test]
+    fn small_diffs_are_gits(pairs in prop::collection::vec(pair(), BATCH)) {
+        check(&pairs, Purpose::Merging, "--no-indent-heuristic");
+    }
+
+    /// One group of lines that is only added or only removed: there is no choice of what changed,
+    /// only of where it is shown.
+    #[test]
+    fn groups_stand_where_git_shows_them(
+        pairs in prop::collection::vec(
+            (1u8..12).prop_flat_map(|n| (text(n, 0..40), text(n, 0..40), text(n, 1..8), any::<bool>())),
+            BATCH,
+        )
+    ) {
+        let pair = |(above, below, group, removed): (String, String, String, bool)| {
+            let texts = (format!("{above}{below}"), format!("{above}{group}{below}"));
+            if removed { (texts.1, texts.0) } else { texts }
+        };
+        let pairs: Vec<_> = pairs.into_iter().map(pair).collect();
+        check(&pairs, Purpose::Reading, "--indent-heuristic");
+    }
+}
+
+proptest! {
+    #![proptest_config(batched(24, 4))]
+
+    /// Long enough for every rule that bounds the search.
+    #[test]
+    fn long_diffs_are_gits(seeds in prop::collection::vec(any::<u64>(), 4)) {
+        let pairs: Vec<_> = seeds.into_iter().map(long_pair).collect();
+        check(&pairs, Purpose::Merging, "--no-indent-heuristic");
+    }
+}
+
+fn check(pairs: &[(String, String)], purpose: Purpose, option: &str) {
+    for ((old, new), git) in pairs.iter().zip(git_diff_all(pairs, &[option])) {
+        let found = changes(old, new, purpose);
+        assert!(applied(old, new, &found) == *new, "leads elsewhere");
+        assert!(found == git, "{found:?}\n{git:?}\nfrom {old:?}\nto {new:?}");
+    }
+}
+
+/// Two texts of some hundred lines from an alphabet of 2 to 1,000, with anything from a few changes
+/// to nothing in common but chance, long runs that moved, and lines the other does not have.
+fn long_pair(seed: u64) -> (String, String) {
+    let mut dice = Dice::new(seed);
+    let alphabet = [2, 3, 5, 10, 40, 200, 1000][dice.roll(7) as usize];
+    let len = 200 + dice.roll(1500);
+    let words =
+        |dice: &mut Dice, len: u32| -> Vec<u32> { (0..len).map(|_| dice.roll(alphabet)).collect() };
+    let old = words(&mut dice, len);
+    let mut new = match dice.roll(4) {
+        0 => words(&mut dice, len),
+        1 => {
+            // Some stretches of the old one, in any order.
+            let mut new = Vec::new();
+            while new.len() < old.len() {
+                let start = dice.roll(len) as usize;
+                let end = (start + 1 + dice.roll(200) as usize).min(old.len());
+                new.extend_from_slice(&old[start..end]);
+            }
+            new
+        }
+        _ => old.clone(),
+    };
+    let (rate, own) = ([3, 10, 50, 500][dice.roll(4) as usize], dice.roll(3) == 0);
+    let mut at = dice.roll(rate) as usize;
+    while at < new.len() {
+        let word = if own {
+            2000 + dice.roll(9)
+        } else {
+            dice.roll(alphabet)
+        };
+        match dice.roll(3) {
+            0 => new.insert(at, word),
+            1 => new[at] = word,
+            _ => drop(new.remove(at)),
+        }
+        at += 1 + dice.roll(rate) as usize;
+    }
+    let text = |words: Vec<u32>| words.into_iter().map(|n| line(n) + "\n").collect();
+    (text(old), text(new))
+}
+
+/// Texts for which the search must be bounded. A test that compared every line with every other
+/// would not end here.
+#[test]
+fn no_text_takes_long() {
+    let each =
+        |lines: u32, line: fn(u32) -> String| -> Vec<String> { (0..lines).map(line).collect() };
+    let same = each(100_000, |_| "same\n".to_owned());
+    let mut inserted = same.clone();
+    for at in (0..1000).rev() {
+        inserted.insert(at * 97 + 13, format!("new {}\n", at % 3));
+    }
+    let numbers = each(20_000, |n| format!("{n}\n"));
+    let others = each(20_000, |n| format!("other {n}\n"));
+    let every_other = each(20_000, |n| {
+        if n % 2 == 0 {
+            format!("{n}\n")
+        } else {
+            "x\n".to_owned()
+        }
+    });
+    let mut dice = Dice::new(1);
+    let mut words = |alphabet| -> Vec<String> {
+        (0..4000)
+            .map(|_| format!("{}\n", dice.roll(alphabet)))
+            .collect()
+    };
+    let cases = [
+        (same.concat(), inserted.concat()),
+        (same.concat(), same[..60_000].concat()),
+        (numbers.concat(), others.concat()),
+        (numbers.concat(), every_other.concat()),
+        (words(2).concat(), words(2).concat()),
+        (words(300).concat(), words(300).concat()),
+        (words(4000).concat(), words(4000).concat()),
+    ];
+    for (at, (old, new)) in cases.iter().enumerate() {
+        for purpose in [Purpose::Merging, Purpose::Reading] {
+            for (old, new) in [(old, new), (new, old)] {
+                let found = changes(old, new, purpose);
+                assert!(applied_long(old, new, &found), "case {at}, {purpose:?}");
+            }
+        }
+    }
+}
+
+/// [`applied`] for long texts.
+fn applied_long(old: &str, new: &str, changes: &[Change]) -> bool {
+    let (a, b) = (Lines::new(old), Lines::new(new));
+    let (mut old_done, mut new_done) = (0, 0);
+    changes.iter().all(|change| {
+        let same = a.get(&(old_done..change.old.start)) == b.get(&(new_done..change.new.start));
+        (old_done, new_done) = (change.old.end, change.new.end);
+        same
+    }) && a.get(&(old_done..a.len())) == b.get(&(new_done..b.len()))
+}
