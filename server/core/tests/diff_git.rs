@@ -21,27 +21,24 @@ fn cost(changes: &[Change]) -> usize {
 /// What a diff makes of the old text; proof that changes are in order and apart.
 fn applied(old: &str, new: &str, changes: &[Change]) -> String {
     let (old, new) = (Lines::new(old), Lines::new(new));
-    let (mut out, mut done) = (String::new(), None);
-    for change in changes {
-        let start = done.unwrap_or(0);
-        assert!(
-            done.is_none_or(|done| done < change.old.start),
-            "{changes:?}"
-        );
+    let (mut out, mut done) = (String::new(), (0, 0));
+    for (at, change) in changes.iter().enumerate() {
+        let unchanged = done.0..change.old.start;
+        assert!(at == 0 || !unchanged.is_empty(), "change {at} is apart");
         assert!(
             !change.old.is_empty() || !change.new.is_empty(),
-            "{changes:?}"
+            "{at} does something"
         );
-        out.push_str(old.get(&(start..change.old.start)));
         assert_eq!(
-            Lines::new(out.as_str()).len(),
+            done.1 + unchanged.len() as u32,
             change.new.start,
-            "{changes:?}"
+            "change {at}"
         );
+        out.push_str(old.get(&unchanged));
         out.push_str(new.get(&change.new));
-        done = Some(change.old.end);
+        done = (change.old.end, change.new.end);
     }
-    out.push_str(old.get(&(done.unwrap_or(0)..old.len())));
+    out.push_str(old.get(&(done.0..old.len())));
     out
 }
 
@@ -140,11 +137,21 @@ proptest! {
 proptest! {
     #![proptest_config(batched(24, 4))]
 
-    /// Long enough for every rule that bounds the search.
+    /// Long enough for the search to be cut off.
     #[test]
     fn long_diffs_are_gits(seeds in prop::collection::vec(any::<u64>(), 4)) {
-        let pairs: Vec<_> = seeds.into_iter().map(long_pair).collect();
+        let pairs: Vec<_> = seeds.into_iter().map(|seed| long_pair(seed, &LONG)).collect();
         check(&pairs, Purpose::Merging, "--no-indent-heuristic");
+    }
+}
+
+proptest! {
+    #![proptest_config(config(4))]
+
+    #[test]
+    fn very_long_diffs_are_gits(seed: u64) {
+        let pair = long_pair(seed, &VERY_LONG);
+        check(&[pair], Purpose::Merging, "--no-indent-heuristic");
     }
 }
 
@@ -152,47 +159,73 @@ fn check(pairs: &[(String, String)], purpose: Purpose, option: &str) {
     for ((old, new), git) in pairs.iter().zip(git_diff_all(pairs, &[option])) {
         let found = changes(old, new, purpose);
         assert!(applied(old, new, &found) == *new, "leads elsewhere");
-        assert!(found == git, "{found:?}\n{git:?}\nfrom {old:?}\nto {new:?}");
+        let texts = if old.len() < 2000 {
+            format!("\nfrom {old:?}\nto {new:?}")
+        } else {
+            String::new()
+        };
+        assert!(found == git, "{found:?}\n{git:?}{texts}");
     }
 }
 
-/// Two texts of some hundred lines from an alphabet of 2 to 1,000, with anything from a few changes
-/// to nothing in common but chance, long runs that moved, and lines the other does not have.
-fn long_pair(seed: u64) -> (String, String) {
+/// How two long texts are made.
+struct Shape {
+    /// How many lines they have at least.
+    lines: usize,
+    /// The longest stretch that both have.
+    same: u32,
+    /// The longest stretch in which they differ.
+    different: u32,
+}
+
+/// Some thousand lines.
+const LONG: Shape = Shape {
+    lines: 1200,
+    same: 60,
+    different: 500,
+};
+/// Enough lines for the search to go on until it finds a good place, rather than to be cut off.
+const VERY_LONG: Shape = Shape {
+    lines: 33_500,
+    same: 2000,
+    different: 400,
+};
+
+/// Two texts, stretch by stretch: the same in both, chance in each, lines that the other does not have
+/// with a few that it has often, or what was there before already.
+fn long_pair(seed: u64, shape: &Shape) -> (String, String) {
     let mut dice = Dice::new(seed);
     let alphabet = [2, 3, 5, 10, 40, 200, 1000][dice.roll(7) as usize];
-    let len = 200 + dice.roll(1500);
-    let words =
-        |dice: &mut Dice, len: u32| -> Vec<u32> { (0..len).map(|_| dice.roll(alphabet)).collect() };
-    let old = words(&mut dice, len);
-    let mut new = match dice.roll(4) {
-        0 => words(&mut dice, len),
-        1 => {
-            // Some stretches of the old one, in any order.
-            let mut new = Vec::new();
-            while new.len() < old.len() {
-                let start = dice.roll(len) as usize;
-                let end = (start + 1 + dice.roll(200) as usize).min(old.len());
+    let words = |dice: &mut Dice, most: u32| -> Vec<u32> {
+        (0..dice.roll(most)).map(|_| dice.roll(alphabet)).collect()
+    };
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    while old.len() < shape.lines || new.len() < shape.lines {
+        match dice.roll(6) {
+            0..3 => {
+                let words = words(&mut dice, shape.same);
+                old.extend_from_slice(&words);
+                new.extend(words);
+            }
+            3 => {
+                old.extend(words(&mut dice, shape.different));
+                new.extend(words(&mut dice, shape.different));
+            }
+            4 => {
+                let common = 5 + dice.roll(25);
+                for (own, text) in [(2000, &mut old), (3000, &mut new)] {
+                    for word in words(&mut dice, shape.different) {
+                        let is_common = dice.roll(100) < common;
+                        text.push(if is_common { word } else { own + dice.roll(50) });
+                    }
+                }
+            }
+            _ => {
+                let start = dice.roll(old.len() as u32 + 1) as usize;
+                let end = (start + dice.roll(shape.same) as usize).min(old.len());
                 new.extend_from_slice(&old[start..end]);
             }
-            new
         }
-        _ => old.clone(),
-    };
-    let (rate, own) = ([3, 10, 50, 500][dice.roll(4) as usize], dice.roll(3) == 0);
-    let mut at = dice.roll(rate) as usize;
-    while at < new.len() {
-        let word = if own {
-            2000 + dice.roll(9)
-        } else {
-            dice.roll(alphabet)
-        };
-        match dice.roll(3) {
-            0 => new.insert(at, word),
-            1 => new[at] = word,
-            _ => drop(new.remove(at)),
-        }
-        at += 1 + dice.roll(rate) as usize;
     }
     let text = |words: Vec<u32>| words.into_iter().map(|n| line(n) + "\n").collect();
     (text(old), text(new))
@@ -237,19 +270,8 @@ fn no_text_takes_long() {
         for purpose in [Purpose::Merging, Purpose::Reading] {
             for (old, new) in [(old, new), (new, old)] {
                 let found = changes(old, new, purpose);
-                assert!(applied_long(old, new, &found), "case {at}, {purpose:?}");
+                assert!(applied(old, new, &found) == *new, "case {at}, {purpose:?}");
             }
         }
     }
-}
-
-/// [`applied`] for long texts.
-fn applied_long(old: &str, new: &str, changes: &[Change]) -> bool {
-    let (a, b) = (Lines::new(old), Lines::new(new));
-    let (mut old_done, mut new_done) = (0, 0);
-    changes.iter().all(|change| {
-        let same = a.get(&(old_done..change.old.start)) == b.get(&(new_done..change.new.start));
-        (old_done, new_done) = (change.old.end, change.new.end);
-        same
-    }) && a.get(&(old_done..a.len())) == b.get(&(new_done..b.len()))
 }
