@@ -161,7 +161,8 @@ pub struct Change {
 pub enum Purpose {
     /// Changes as people would tell them: anchored at rare lines, placed by indentation.
     Reading,
-    /// Changes as git sees them when it merges: as few as possible, each placed as low as possible.
+    /// Changes as git sees them when it merges: as few as possible, each placed as low as possible or
+    /// where the other text has one, too.
     Merging,
 }
 

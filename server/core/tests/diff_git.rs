@@ -146,12 +146,21 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(4))]
+    #![proptest_config(few())]
 
     #[test]
     fn very_long_diffs_are_gits(seed: u64) {
         let pair = long_pair(seed, &VERY_LONG);
         check(&[pair], Purpose::Merging, "--no-indent-heuristic");
+    }
+}
+
+/// A hundredth of the cases there would be of a short one.
+fn few() -> ProptestConfig {
+    let config = config(400);
+    ProptestConfig {
+        cases: config.cases.div_ceil(100),
+        ..config
     }
 }
 
