@@ -7,7 +7,11 @@
 
 use std::{cmp::Reverse, ops::Range};
 
-use super::{Places, Token, compare::Counts, myers};
+use super::{
+    Places, Token,
+    compare::{Counts, same_end, same_start},
+    myers,
+};
 
 /// A line that is there more often than this is nothing to go by.
 const MOST_OFTEN: usize = 64;
@@ -65,46 +69,42 @@ struct Run {
     len: usize,
 }
 
-/// Finds the run to divide a region at: one with the rarest line, of these the longest, of these the
-/// one nearest to the middle, so that what is left is of about the same size on both sides.
-fn anchor(parts: [&[Token]; 2], old: &Range<usize>, new: &Range<usize>, places: &Places) -> Anchor {
-    let [a, b] = parts;
-    let found: Vec<&[u32]> = b[new.clone()]
-        .iter()
-        .map(|&token| places.within(token, old))
-        .collect();
-    let often = |at: usize| found[at - new.start].len();
-    let mut is_common = false;
-    let mut best: Option<((usize, Reverse<usize>, usize), Run)> = None;
+/// Less is better: how often the rarest line of a run occurs; its length; how far it is from the
+/// middle, so that what is left is of about the same size on both sides.
+type Rank = (usize, Reverse<usize>, usize);
+
+/// A stretch of both parts that is still to be compared.
+struct Region<'t> {
+    parts: [&'t [Token]; 2],
+    old: &'t Range<usize>,
+    new: &'t Range<usize>,
+    /// For each new line, where it is in the old stretch.
+    found: Vec<&'t [u32]>,
+}
+
+/// Finds the best run to divide a region at.
+fn anchor<'t>(
+    parts: [&'t [Token]; 2],
+    old: &'t Range<usize>,
+    new: &'t Range<usize>,
+    places: &'t Places,
+) -> Anchor {
+    let lines = parts[1][new.clone()].iter();
+    let region = Region {
+        parts,
+        old,
+        new,
+        found: lines.map(|&line| places.within(line, old)).collect(),
+    };
+    let mut best: Option<(Rank, Run)> = None;
     let mut at = new.start;
     while at < new.end {
-        let here = often(at);
-        is_common |= here > 0;
+        let most = best.map_or(MOST_OFTEN, |((often, ..), _)| often);
         let mut next = at + 1;
-        if (1..=best.map_or(MOST_OFTEN, |(rank, _)| rank.0)).contains(&here) {
-            let mut done = old.start;
-            for place in found[at - new.start].iter().map(|&place| place as usize) {
-                // Part of the run before.
-                if place < done {
-                    continue;
-                }
-                let up = a[old.start..place]
-                    .iter()
-                    .rev()
-                    .zip(b[new.start..at].iter().rev());
-                let up = up.take_while(|(a, b)| a == b).count();
-                let down = a[place..old.end].iter().zip(&b[at..new.end]);
-                let down = down.take_while(|(a, b)| a == b).count();
-                done = place + down;
-                next = next.max(at + down);
-                let run = Run {
-                    old: place - up,
-                    new: at - up,
-                    len: up + down,
-                };
-                let rarest = (run.new..run.new + run.len).map(often).min();
-                let aside = (2 * run.new + run.len).abs_diff(new.start + new.end);
-                let rank = (rarest.unwrap_or(here), Reverse(run.len), aside);
+        if (1..=most).contains(&region.often(at)) {
+            for run in region.runs(at) {
+                next = next.max(run.new + run.len);
+                let rank = region.rank(&run);
                 if best.is_none_or(|(best, _)| rank < best) {
                     best = Some((rank, run));
                 }
@@ -114,7 +114,45 @@ fn anchor(parts: [&[Token]; 2], old: &Range<usize>, new: &Range<usize>, places: 
     }
     match best {
         Some((_, run)) => Anchor::Run(run),
-        None if is_common => Anchor::Frequent,
+        None if region.found.iter().any(|found| !found.is_empty()) => Anchor::Frequent,
         None => Anchor::Nothing,
+    }
+}
+
+impl Region<'_> {
+    /// How often a new line is in the old stretch.
+    fn often(&self, at: usize) -> usize {
+        self.found[at - self.new.start].len()
+    }
+
+    /// The runs that a new line is part of.
+    fn runs(&self, at: usize) -> impl Iterator<Item = Run> {
+        let [a, b] = self.parts;
+        let mut done = self.old.start;
+        let places = self.found[at - self.new.start].iter();
+        places.filter_map(move |&place| {
+            let place = place as usize;
+            // The run before can have this place, too.
+            if place < done {
+                return None;
+            }
+            let above = [&a[self.old.start..place], &b[self.new.start..at]];
+            let below = [&a[place..self.old.end], &b[at..self.new.end]];
+            let up = same_end(above[0], above[1]);
+            let down = same_start(below[0], below[1]);
+            done = place + down;
+            Some(Run {
+                old: place - up,
+                new: at - up,
+                len: up + down,
+            })
+        })
+    }
+
+    fn rank(&self, run: &Run) -> Rank {
+        let lines = run.new..run.new + run.len;
+        let rarest = lines.map(|line| self.often(line)).min();
+        let aside = (2 * run.new + run.len).abs_diff(self.new.start + self.new.end);
+        (rarest.unwrap_or(usize::MAX), Reverse(run.len), aside)
     }
 }
