@@ -195,8 +195,8 @@ const LONG: Shape = Shape {
 };
 /// Enough lines for the search to go on until it finds a good place, rather than to be cut off.
 const VERY_LONG: Shape = Shape {
-    lines: 33_500,
-    same: 2000,
+    lines: 40_000,
+    same: 1500,
     different: 400,
 };
 
@@ -212,7 +212,9 @@ fn long_pair(seed: u64, shape: &Shape) -> (String, String) {
     while old.len() < shape.lines || new.len() < shape.lines {
         match dice.roll(6) {
             0..3 => {
-                let words = words(&mut dice, shape.same);
+                // Some only just long enough to go by.
+                let most = [shape.same, 60][dice.roll(2) as usize];
+                let words = words(&mut dice, most);
                 old.extend_from_slice(&words);
                 new.extend(words);
             }
