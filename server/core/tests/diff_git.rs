@@ -155,11 +155,11 @@ proptest! {
     }
 }
 
-/// A hundredth of the cases there would be of a short one.
+/// One case for two hundred that there would be of short ones.
 fn few() -> ProptestConfig {
     let config = config(400);
     ProptestConfig {
-        cases: config.cases.div_ceil(100),
+        cases: config.cases.div_ceil(200),
         ..config
     }
 }
