@@ -4,11 +4,19 @@
 //! concatenation of whole lines split back into the same lines, which merging relies on. Line
 //! numbers as editors count them come from [`crate::text`].
 
+mod compare;
+mod frequent;
+mod histogram;
+mod indent;
+mod myers;
+mod places;
+mod slide;
 mod vocabulary;
 
 use std::{borrow::Cow, ops::Range};
 
-pub(crate) use vocabulary::Vocabulary;
+pub(crate) use places::Places;
+pub(crate) use vocabulary::{Token, Vocabulary};
 
 mod sealed {
     pub trait Sealed {}
@@ -153,7 +161,8 @@ pub struct Change {
 pub enum Purpose {
     /// Changes as people would tell them: anchored at rare lines, placed by indentation.
     Reading,
-    /// Changes as git sees them when it merges: as few as possible, each placed as low as possible.
+    /// Changes as git sees them when it merges: as few as possible, each placed as low as possible or
+    /// where the other text has one, too.
     Merging,
 }
 

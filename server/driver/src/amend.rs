@@ -256,33 +256,41 @@ impl Amendment<'_> {
         };
         let merge =
             |proposed| proposal::merge(self.shared, &change.base, proposed, &change.proposed);
-        let (mut amended, other) = match merge(&entry.proposed)? {
-            Outcome::Clean(proposed) => (ProposedFile { proposed, ..entry }, None),
-            Outcome::Conflict { ours, theirs } => {
-                // What was typed before the repair began is in its text and not in the proposal; taken
-                // into both sides of the pair, it is in nobody's way.
-                let typed = self.with_typed(&entry, &change.base)?;
-                let clean = match &typed {
-                    Some((_, proposed)) => merge(proposed)?,
-                    None => Outcome::Clean(None),
+        let plain = merge(&entry.proposed)?;
+        // What was typed before the repair began is in its text and not in the proposal; taken into both
+        // sides of the pair, it is in nobody's way. That is also needed where the repair took such lines
+        // away, to drop them or to put them elsewhere: the proposal never had them, so it would seem
+        // done, and they would stay where they are when the repair lands.
+        let is_about_typed =
+            matches!(plain, Outcome::Conflict { .. }) || self.agrees(change, &entry.proposed)?;
+        let with_typed = if is_about_typed {
+            self.with_typed(&entry, &change.base)?
+        } else {
+            None
+        };
+        let merged = match with_typed {
+            Some((base, proposed)) => match merge(&proposed)? {
+                Outcome::Clean(proposed) => Some((base, proposed)),
+                Outcome::Conflict { .. } => None,
+            },
+            None => None,
+        };
+        let (mut amended, other) = match (merged, plain) {
+            (Some((base, proposed)), _) => (
+                ProposedFile {
+                    base,
+                    proposed,
+                    ..entry
+                },
+                None,
+            ),
+            (None, Outcome::Clean(proposed)) => (ProposedFile { proposed, ..entry }, None),
+            (None, Outcome::Conflict { ours, theirs }) => {
+                let amended = ProposedFile {
+                    proposed: ours.clone(),
+                    ..entry
                 };
-                match (typed, clean) {
-                    (Some((base, _)), Outcome::Clean(proposed)) => {
-                        let amended = ProposedFile {
-                            base,
-                            proposed,
-                            ..entry
-                        };
-                        (amended, None)
-                    }
-                    _ => {
-                        let amended = ProposedFile {
-                            proposed: ours.clone(),
-                            ..entry
-                        };
-                        (amended, Some((ours, theirs)))
-                    }
-                }
+                (amended, Some((ours, theirs)))
             }
         };
         amended
@@ -347,6 +355,33 @@ impl Amendment<'_> {
         });
     }
 
+    /// Whether a repair changed a place as the proposal differs from what the repair saw.
+    fn agrees(
+        &self,
+        change: &FileChange,
+        proposed: &Option<FileVersion>,
+    ) -> Result<bool, ErrorBody> {
+        let (Some(base), Some(ours), Some(theirs)) = (
+            self.text(&change.base)?,
+            self.text(proposed)?,
+            self.text(&change.proposed)?,
+        ) else {
+            return Ok(false);
+        };
+        let merge = merge3(&base, &ours, &theirs);
+        Ok(merge
+            .regions()
+            .iter()
+            .any(|region| region.kind == RegionKind::Both))
+    }
+
+    fn text(&self, version: &Option<FileVersion>) -> Result<Option<String>, ErrorBody> {
+        match version {
+            Some(version) => proposal::text_of(self.shared, version),
+            None => Ok(None),
+        }
+    }
+
     /// The pair of an entry with the developer's own changes in `seen` on both sides. What is pending
     /// stays pending, and so does what conflicts.
     fn with_typed(
@@ -354,13 +389,11 @@ impl Amendment<'_> {
         entry: &ProposedFile,
         seen: &Option<FileVersion>,
     ) -> Result<Option<Pair>, ErrorBody> {
-        let text = |version: &Option<FileVersion>| match version {
-            Some(version) => proposal::text_of(self.shared, version),
-            None => Ok(None),
-        };
-        let (Some(base), Some(seen), Some(proposed)) =
-            (text(&entry.base)?, text(seen)?, text(&entry.proposed)?)
-        else {
+        let (Some(base), Some(seen), Some(proposed)) = (
+            self.text(&entry.base)?,
+            self.text(seen)?,
+            self.text(&entry.proposed)?,
+        ) else {
             return Ok(None);
         };
         let merge = merge3(&base, &seen, &proposed);

@@ -11,14 +11,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
-    ops::Range,
     path::Path,
     process::{Command, Stdio},
 };
 
 use claudecluster_core::{
-    diff::{Change, Lines, Purpose, diff, is_binary},
-    merge::{Merge, merge3_bytes},
+    diff::is_binary,
+    merge::merge3_bytes,
     patch::{FileAt, FilePair, unified},
 };
 use claudecluster_e2e::part;
@@ -117,76 +116,32 @@ fn git_merges(cases: &[Case<'_>]) -> Vec<Option<Vec<u8>>> {
     statuses.lines().enumerate().map(merge).collect()
 }
 
-/// The changes git finds between two texts.
-fn git_changes(old: &[u8], new: &[u8]) -> Vec<Change> {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("old"), old).unwrap();
-    fs::write(dir.path().join("new"), new).unwrap();
-    let output = command("git", dir.path())
-        .args(["diff", "--no-index", "--no-color", "--text", "-U0"])
-        .args([
-            "--no-indent-heuristic",
-            "--diff-algorithm=myers",
-            "old",
-            "new",
-        ])
-        .output()
-        .unwrap();
-    let lines = output.stdout.split(|&byte| byte == b'\n');
-    let headers = lines.filter_map(|line| line.strip_prefix(b"@@ -"));
-    let change = |header: &[u8]| {
-        let header = String::from_utf8_lossy(header);
-        let (old, rest) = header.split_once(" +").unwrap();
-        let (new, _) = rest.split_once(" @@").unwrap();
-        Change {
-            old: lines_of(old),
-            new: lines_of(new),
-        }
-    };
-    headers.map(change).collect()
-}
-
-/// `start,count` of a hunk header, where the count may be missing and lines count from 1.
-fn lines_of(text: &str) -> Range<u32> {
-    let (start, count) = text.split_once(',').unwrap_or((text, "1"));
-    let (start, count): (u32, u32) = (start.parse().unwrap(), count.parse().unwrap());
-    let start = start - u32::from(count > 0);
-    start..start + count
-}
-
-/// Given the same two diffs, every merge is git's. With our own diffs nearly every one is: where
-/// lines repeat there is more than one good diff, and git's choice among them is promised to nobody.
-/// Such a choice can decide whether two changes touch, but never what a clean merge says.
+/// Lines repeat all the time in real code, so there is more than one good diff, and which one is taken
+/// decides which changes touch. Every merge is git's nevertheless.
 #[test]
 fn merges_of_real_histories_are_gits() {
     let packages = packages();
     let cases = cases(&packages);
     assert!(cases.len() > 2000, "only {} merges", cases.len());
-    let (mut clean, mut others) = (0, 0);
+    let mut clean = 0;
     for batch in cases.chunks(256) {
         for (case, git) in batch.iter().zip(git_merges(batch)) {
             let [base, ours, theirs] = *case;
             clean += usize::from(git.is_some());
             let merge = merge3_bytes(base, ours, theirs).clean();
-            if merge == git {
-                continue;
-            }
-            others += 1;
-            assert!(merge.is_none() || git.is_none(), "two clean merges differ");
-            let diffs = [git_changes(base, ours), git_changes(base, theirs)];
-            let [base, ours, theirs] = case.map(Lines::new);
-            let own = [&ours, &theirs].map(|side| diff(&base, side, Purpose::Merging));
-            assert_ne!(own, diffs, "the same changes merge in another way");
-            let [our_changes, their_changes] = diffs;
-            let merge = Merge::with_changes(base, ours, theirs, &our_changes, their_changes);
-            assert!(merge.clean() == git, "git's changes merge in another way");
+            let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+            assert!(
+                merge == git,
+                "clean here: {}, for git: {}\n{}\n{}\n{}",
+                merge.is_some(),
+                git.is_some(),
+                text(base),
+                text(ours),
+                text(theirs),
+            );
         }
     }
-    println!(
-        "{} merges, {clean} of them clean for git, {others} judged otherwise",
-        cases.len()
-    );
-    assert!(others * 200 <= cases.len(), "{others} of {}", cases.len());
+    println!("{} merges, {clean} of them clean", cases.len());
 }
 
 #[test]

@@ -70,7 +70,7 @@ const FLOORS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that embody what only some of ours may know. All others may be used anywhere.
-const ONLY_IN: [(&str, &[&str]); 16] = [
+const ONLY_IN: [(&str, &[&str]); 15] = [
     // "Only lsp knows LSP, only the HTTP front knows HTTP, only core knows the graph."
     ("gen-lsp-types", &["claudecluster-lsp"]),
     ("tower-lsp-server", &["claudecluster-lsp"]),
@@ -79,7 +79,6 @@ const ONLY_IN: [(&str, &[&str]); 16] = [
     ("rusqlite", &["claudecluster-store"]),
     ("landlock", &["claudecluster-worker"]),
     ("petgraph", &["claudecluster-core"]),
-    ("imara-diff", &["claudecluster-core"]),
     ("ts-rs", &["claudecluster-protocol"]),
     ("crossterm", &["claudecluster"]),
     ("anstream", &["claudecluster", "claudecluster-bench"]),

@@ -238,6 +238,38 @@ fn a_reason_brings_a_better_hunk() {
     }
 }
 
+/// What the developer typed before a repair began is part of the text it works on, and not of the
+/// proposal. When the repair lands, what it made of such lines is what is there.
+#[test]
+fn lines_that_were_typed_before_can_be_moved() {
+    let check = |command: &str, expected: &str| {
+        let rules = does("work", "two", "zwei") + &repairs(command, "two", "deux");
+        let (world, _model) = world(&rules);
+        world
+            .run_plan(&plan(&[task("native", "work")]), &[])
+            .expect(0);
+        world.write("a.txt", format!("typed\n{TEXT}"));
+        world
+            .run(&["reject", "g1", "--reason", "in French, please"])
+            .expect(0);
+        wait_for_amendment(&world);
+        world.run(&["accept", "g1"]).expect(0);
+        assert_eq!(world.read("a.txt"), expected, "{command}");
+        assert_eq!(world.goal("g1")["state"], "landed");
+    };
+    let landed = TEXT.replace("two", "deux");
+    check("true", &format!("typed\n{landed}"));
+    check(
+        "sed -i 1d a.txt && echo typed >>a.txt",
+        &format!("{landed}typed\n"),
+    );
+    check("sed -i 1d a.txt", &landed);
+    check(
+        "sed -i s/typed/rephrased/ a.txt",
+        &format!("rephrased\n{landed}"),
+    );
+}
+
 #[test]
 fn without_a_reason_nothing_comes_back() {
     let rules = does("work", "two", "zwei") + &repairs("true", "two", "deux");

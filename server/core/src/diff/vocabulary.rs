@@ -3,11 +3,12 @@
 use std::{hash::BuildHasher as _, ops::Range};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
-use imara_diff::{
-    Algorithm, Diff, IndentHeuristic, IndentLevel, NoSliderHeuristic, SliderHeuristic, Token,
-};
 
-use super::{Change, Lines, Purpose, Text};
+use super::{Change, Lines, Purpose, Text, compare, indent};
+
+/// The number of a line in a [`Vocabulary`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Token(pub(crate) u32);
 
 /// Numbers for distinct lines, so that comparing lines is comparing numbers.
 ///
@@ -86,25 +87,7 @@ impl Vocabulary {
 
     /// The changes from one list of lines to another.
     pub(crate) fn diff(&self, old: &[Token], new: &[Token], purpose: Purpose) -> Vec<Change> {
-        let mut diff = Diff::default();
-        let algorithm = match purpose {
-            Purpose::Reading => Algorithm::Histogram,
-            Purpose::Merging => Algorithm::Myers,
-        };
-        let size = u32::try_from(self.size()).unwrap_or(u32::MAX);
-        diff.compute_with(algorithm, old, new, size);
-        match purpose {
-            Purpose::Merging => diff.postprocess_with(old, new, NoSliderHeuristic),
-            Purpose::Reading => {
-                diff.postprocess_with(old, new, self.indentation());
-            }
-        }
-        diff.hunks()
-            .map(|hunk| Change {
-                old: hunk.before,
-                new: hunk.after,
-            })
-            .collect()
+        compare::changes(self, old, new, purpose)
     }
 
     /// By how many lines to raise a group of lines that is only added or only removed, and stands
@@ -115,20 +98,15 @@ impl Vocabulary {
         let possible = (1..=room)
             .take_while(|by| token(lines.start - by) == token(lines.end - by))
             .count() as u32;
-        if possible == 0 {
-            return 0;
-        }
-        let earliest = lines.end - possible;
-        lines.end
-            - self
-                .indentation()
-                .best_slider_end(tokens, lines.clone(), earliest)
+        lines.end - self.best_end(tokens, lines, lines.end - possible)
     }
 
-    fn indentation(&self) -> impl SliderHeuristic {
-        IndentHeuristic::new(|token: Token| {
-            let line = line(&self.bytes, &self.ends, token);
-            IndentLevel::for_ascii_line(line.iter().copied(), 8)
-        })
+    /// Where a group of lines that can be slid up until it ends at `earliest` should end.
+    pub(super) fn best_end(&self, tokens: &[Token], lines: &Range<u32>, earliest: u32) -> u32 {
+        if earliest == lines.end {
+            return earliest;
+        }
+        let depth = |token| indent::depth(line(&self.bytes, &self.ends, token));
+        indent::best_end(tokens, lines, earliest, depth)
     }
 }

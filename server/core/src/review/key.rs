@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use imara_diff::Token;
-
 use super::HunkKey;
-use crate::diff::{Change, Lines};
+use crate::diff::{Change, Lines, Places, Token};
 
 /// The keys of all changes.
 ///
@@ -21,9 +19,7 @@ pub(super) fn keys(
     vocabulary: usize,
     changes: &[Change],
 ) -> Vec<HunkKey> {
-    let places = Places::new(base_tokens, vocabulary);
-    // Changes that look alike share one search.
-    let mut alike: BTreeMap<Digest, Vec<u32>> = BTreeMap::new();
+    let mut alike = Alike::new(base_tokens, vocabulary);
     changes
         .iter()
         .map(|change| {
@@ -37,10 +33,9 @@ pub(super) fn keys(
                 line(below),
             ]);
             let ordinal = above.map_or(0, |above| {
-                alike
-                    .entry(look)
-                    .or_insert_with(|| places.like(above, below, change, proposed_tokens))
-                    .partition_point(|&place| place < above)
+                let old = slice(base_tokens, &change.old);
+                let new = slice(proposed_tokens, &change.new);
+                alike.before(above, below, [old, new])
             });
             let whole = hash(&[Some(&look), Some(&(ordinal as u64).to_le_bytes())]);
             let [a, b, c, d, e, f, g, h, ..] = whole;
@@ -62,64 +57,139 @@ fn hash(parts: &[Option<&[u8]>]) -> Digest {
     *hasher.finalize().as_bytes()
 }
 
-/// Where each distinct line stands in the base.
-struct Places<'t> {
-    tokens: &'t [Token],
-    /// For each token, where its entries in `at` start.
-    starts: Vec<u32>,
-    at: Vec<u32>,
+/// Finds places in the base that look alike.
+struct Alike<'t> {
+    base: &'t [Token],
+    places: Places,
+    /// Where the base has some lines, for those that were asked for. Changes that look alike share a
+    /// search, and so do different insertions between equal lines.
+    found: BTreeMap<Pattern<'t>, Vec<u32>>,
 }
 
-impl<'t> Places<'t> {
-    fn new(tokens: &'t [Token], vocabulary: usize) -> Self {
-        let mut starts = vec![0u32; vocabulary + 1];
-        for token in tokens {
-            starts[token.0 as usize + 1] += 1;
+/// A line, some lines, and the line after them or the end of the text.
+type Pattern<'t> = (Token, &'t [Token], Option<Token>);
+
+impl<'t> Alike<'t> {
+    fn new(base: &'t [Token], vocabulary: usize) -> Self {
+        Self {
+            base,
+            places: Places::new(base, vocabulary),
+            found: BTreeMap::new(),
         }
-        for i in 1..starts.len() {
-            starts[i] += starts[i - 1];
-        }
-        let mut next = starts.clone();
-        let mut at = vec![0u32; tokens.len()];
-        for (line, token) in (0u32..).zip(tokens) {
-            let slot = &mut next[token.0 as usize];
-            at[*slot as usize] = line;
-            *slot += 1;
-        }
-        Self { tokens, starts, at }
     }
 
-    /// The lines that equal the one at `above` and are followed by the change's old or new lines
-    /// and then by a line that equals `below`.
-    fn like(
-        &self,
-        above: u32,
-        below: Option<u32>,
-        change: &Change,
-        proposed: &[Token],
-    ) -> Vec<u32> {
-        let token = self.tokens[above as usize].0 as usize;
-        let range = self.starts[token] as usize..self.starts[token + 1] as usize;
-        let old = slice(self.tokens, &change.old);
-        let new = slice(proposed, &change.new);
-        let below = below.map(|below| self.tokens[below as usize]);
-        let follows = |rest: &[Token], lines: &[Token]| {
-            rest.strip_prefix(lines)
-                .is_some_and(|rest| rest.first().copied() == below)
-        };
-        self.at[range]
+    /// How many lines before `above` equal it and are followed by the change's old or new lines and
+    /// then by a line that equals `below`.
+    fn before(&mut self, above: u32, below: Option<u32>, lines: [&'t [Token]; 2]) -> usize {
+        let token = |line: u32| self.base[line as usize];
+        let (first, last) = (token(above), below.map(token));
+        let patterns = lines.map(|lines| (first, lines, last));
+        for pattern in patterns {
+            let search = || places(self.base, &self.places, pattern);
+            self.found.entry(pattern).or_insert_with(search);
+        }
+        let [mut few, mut many] = patterns.map(|pattern| {
+            let found = self.found[&pattern].as_slice();
+            &found[..found.partition_point(|&place| place < above)]
+        });
+        if few.len() > many.len() {
+            std::mem::swap(&mut few, &mut many);
+        }
+        let others = few
             .iter()
-            .copied()
-            .filter(|&line| {
-                let rest = &self.tokens[line as usize + 1..];
-                follows(rest, old) || follows(rest, new)
-            })
-            .collect()
+            .filter(|place| many.binary_search(place).is_err());
+        many.len() + others.count()
     }
+}
+
+/// Where a text has a pattern.
+fn places(text: &[Token], places: &Places, (first, lines, last): Pattern<'_>) -> Vec<u32> {
+    let pattern: Vec<_> = [first].iter().chain(lines).chain(&last).copied().collect();
+    if last.is_none() {
+        let start = text.len() - pattern.len().min(text.len());
+        let found = text.ends_with(&pattern).then_some(start as u32);
+        return found.into_iter().collect();
+    }
+    // The rarest line of the pattern has the fewest places to try.
+    let rarest = (0u32..).zip(&pattern);
+    let rarest = rarest.map(|(at, &token)| (at, places.of(token)));
+    let Some((offset, candidates)) = rarest.min_by_key(|(_, places)| places.len()) else {
+        return Vec::new();
+    };
+    if candidates.len() * pattern.len() > 4 * text.len() {
+        return search(text, &pattern);
+    }
+    let starts = candidates
+        .iter()
+        .filter_map(|place| place.checked_sub(offset));
+    starts
+        .filter(|&start| text[start as usize..].starts_with(&pattern))
+        .collect()
+}
+
+/// Where a text has a pattern, in work proportional to the text however much of the pattern it has
+/// everywhere. This is the algorithm of Knuth, Morris and Pratt.
+fn search(text: &[Token], pattern: &[Token]) -> Vec<u32> {
+    // For each line of the pattern, how many lines before the next one begin the pattern again.
+    let mut again = vec![0; pattern.len()];
+    let advance = |again: &[usize], mut matched: usize, token: Token| {
+        while matched > 0 && pattern.get(matched) != Some(&token) {
+            matched = again[matched - 1];
+        }
+        matched + usize::from(pattern.get(matched) == Some(&token))
+    };
+    for at in 1..pattern.len() {
+        again[at] = advance(&again, again[at - 1], pattern[at]);
+    }
+    let mut found = Vec::new();
+    let mut matched = 0;
+    for (at, &token) in text.iter().enumerate() {
+        matched = advance(&again, matched, token);
+        if matched == pattern.len() {
+            found.push((at + 1 - matched) as u32);
+        }
+    }
+    found
 }
 
 fn slice<'t>(tokens: &'t [Token], range: &Range<u32>) -> &'t [Token] {
     tokens
         .get(range.start as usize..range.end as usize)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where `text` has `pattern`, found in both ways.
+    fn check(text: &str, pattern: &str, expected: &[u32]) {
+        let [text, pattern] = [text, pattern]
+            .map(|text| -> Vec<_> { text.bytes().map(|byte| Token(byte.into())).collect() });
+        assert_eq!(search(&text, &pattern), expected);
+        let known = Places::new(&text, 256);
+        let (first, lines) = pattern.split_first().unwrap();
+        let (last, lines) = lines.split_last().unwrap();
+        assert_eq!(
+            places(&text, &known, (*first, lines, Some(*last))),
+            expected
+        );
+        let rest = [lines, &[*last]].concat();
+        let at_end = expected
+            .last()
+            .filter(|&&at| at as usize + pattern.len() == text.len());
+        let at_end: Vec<_> = at_end.copied().into_iter().collect();
+        assert_eq!(places(&text, &known, (*first, &rest, None)), at_end);
+    }
+
+    #[test]
+    fn patterns_are_found_wherever_they_are() {
+        check("", "ab", &[]);
+        check("a", "ab", &[]);
+        check("abcab", "ab", &[0, 3]);
+        check("aaaaa", "aaa", &[0, 1, 2]);
+        check("aaaaaaaaaaaaaaaaab", "aaaab", &[13]);
+        check("abababcabab", "abab", &[0, 2, 7]);
+        check("aabaabaaab", "aabaaa", &[3]);
+    }
 }

@@ -2,12 +2,11 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use imara_diff::Token;
 use ropey::Rope;
 
 use super::{Hunk, HunkKey, HunkState, Review, key, shown};
 use crate::{
-    diff::{Change, Lines, Purpose, Vocabulary, bounds},
+    diff::{Change, Lines, Purpose, Token, Vocabulary, bounds},
     merge::{self, Merge, Region, RegionKind},
 };
 
@@ -69,6 +68,7 @@ struct Proposal {
     proposed: Vec<Token>,
     changes: Vec<Change>,
     keys: Vec<HunkKey>,
+    raises: shown::Raises,
 }
 
 impl Proposal {
@@ -84,12 +84,13 @@ impl Proposal {
             proposed: p,
             changes,
             keys,
+            raises: shown::Raises::default(),
         }
     }
 
     /// Holds the proposal against a current text.
     fn place(
-        &self,
+        &mut self,
         base: &Lines<'_>,
         current: &Lines<'_>,
         proposed: &Lines<'_>,
@@ -99,7 +100,8 @@ impl Proposal {
         let regions = merge::regions(base, current, proposed, &typed, &self.changes);
         let mut hunks = hunks(&regions, &self.changes, &self.keys);
         let (b, p) = (&self.base, &self.proposed);
-        shown::place_for_reading(&mut hunks, &regions, &self.vocabulary, b, p);
+        let (words, raises) = (&self.vocabulary, &mut self.raises);
+        shown::place_for_reading(&mut hunks, &regions, words, b, p, raises);
         (regions, hunks)
     }
 }

@@ -7,13 +7,31 @@
 
 use std::ops::Range;
 
-use imara_diff::Token;
-
 use super::{Hunk, HunkState};
 use crate::{
-    diff::Vocabulary,
+    diff::{Token, Vocabulary},
     merge::{Region, RegionKind},
 };
+
+/// What is known of the places of hunks. It depends on the proposal and on how much room there is
+/// above a hunk, and a keystroke changes that for few.
+#[derive(Debug, Default)]
+pub(super) struct Raises {
+    /// For each hunk the room for which its place is known, and how many lines higher that is.
+    known: Vec<Option<(u32, u32)>>,
+}
+
+impl Raises {
+    fn get(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
+        if self.known.len() <= hunk {
+            self.known.resize(hunk + 1, None);
+        }
+        match &mut self.known[hunk] {
+            Some((known, by)) if *known == room => *by,
+            unknown => unknown.insert((room, find())).1,
+        }
+    }
+}
 
 /// Moves each clean hunk to its best place within the unchanged lines above it.
 pub(super) fn place_for_reading(
@@ -22,15 +40,19 @@ pub(super) fn place_for_reading(
     vocabulary: &Vocabulary,
     base: &[Token],
     proposed: &[Token],
+    raises: &mut Raises,
 ) {
-    for hunk in hunks.iter_mut().filter(|h| h.state == HunkState::Clean) {
+    for (at, hunk) in hunks.iter_mut().enumerate() {
+        if hunk.state != HunkState::Clean {
+            continue;
+        }
         let (tokens, lines) = match (hunk.base.is_empty(), hunk.proposed.is_empty()) {
             (true, false) => (proposed, &hunk.proposed),
             (false, true) => (base, &hunk.base),
             _ => continue,
         };
         let room = room_above(regions, hunk.region);
-        let by = vocabulary.best_raise(tokens, lines, room);
+        let by = raises.get(at, room, || vocabulary.best_raise(tokens, lines, room));
         let raise = |range: &mut Range<u32>| {
             range.start = range.start.saturating_sub(by);
             range.end = range.end.saturating_sub(by);

@@ -249,29 +249,83 @@ pub(crate) fn git_merge_all(cases: &[(&str, &str, &str)]) -> Vec<GitMerge> {
         .collect()
 }
 
-/// The changes `git diff` finds between the numbered files of `b` and those of another folder.
+/// The changes `git diff` finds between the numbered files of `b` and those of another folder, as a
+/// merge sees them.
 fn git_changes(root: &Path, side: &str) -> HashMap<usize, Vec<Change>> {
+    git_diffs(root, side, &["--no-indent-heuristic"])
+}
+
+/// What `git diff` finds between `(old, new)`.
+pub(crate) fn git_diff_all(cases: &[(String, String)], options: &[&str]) -> Vec<Vec<Change>> {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    for side in ["b", "o"] {
+        fs::create_dir(root.join(side)).unwrap();
+    }
+    for (at, (old, new)) in cases.iter().enumerate() {
+        fs::write(root.join("b").join(at.to_string()), old).unwrap();
+        fs::write(root.join("o").join(at.to_string()), new).unwrap();
+    }
+    let mut found = git_diffs(root, "o", options);
+    let all = 0..cases.len();
+    all.map(|at| found.remove(&at).unwrap_or_default())
+        .collect()
+}
+
+fn git_diffs(root: &Path, side: &str, options: &[&str]) -> HashMap<usize, Vec<Change>> {
+    // With no line of context at all, git leaves out the common end of long files before it looks
+    // at them, and may come to another diff than its merges do.
     let output = git(root)
-        .args(["diff", "--no-index", "--no-color", "--text", "-U0"])
-        .args(["--no-indent-heuristic", "--diff-algorithm=myers", "b", side])
+        .args(["diff", "--no-index", "--no-color", "--text", "-U1"])
+        .arg("--diff-algorithm=myers")
+        .args(options)
+        .args(["b", side])
         .output()
         .unwrap();
     let mut all = HashMap::new();
-    let mut file = 0;
+    let mut changes: Vec<Change> = Vec::new();
+    let (mut file, mut old, mut new) = (0, 0, 0);
+    // Lines of the hunk that are still to come: they can begin like anything.
+    let mut left = (0, 0);
     for line in output.stdout.split(|&b| b == b'\n') {
-        let line = String::from_utf8_lossy(line);
-        if let Some(names) = line.strip_prefix("diff --git ") {
-            file = names.rsplit('/').next().unwrap().parse().unwrap();
-        } else if let Some(header) = line.strip_prefix("@@ -") {
-            let (old, rest) = header.split_once(" +").unwrap();
-            let (new, _) = rest.split_once(" @@").unwrap();
-            let change = Change {
-                old: range(old),
-                new: range(new),
-            };
-            all.entry(file).or_insert_with(Vec::new).push(change);
+        if left == (0, 0) {
+            let line = String::from_utf8_lossy(line);
+            if let Some(names) = line.strip_prefix("diff --git ") {
+                all.insert(file, std::mem::take(&mut changes));
+                file = names.rsplit('/').next().unwrap().parse().unwrap();
+            } else if let Some(header) = line.strip_prefix("@@ -") {
+                let (was, rest) = header.split_once(" +").unwrap();
+                let (is, _) = rest.split_once(" @@").unwrap();
+                let (was, is) = (range(was), range(is));
+                left = (was.len(), is.len());
+                (old, new) = (was.start, is.start);
+            }
+            continue;
         }
+        let (removed, added) = match line[0] {
+            b' ' => (1, 1),
+            b'-' => (1, 0),
+            b'+' => (0, 1),
+            // "No newline at end of file".
+            _ => continue,
+        };
+        left.0 -= removed as usize;
+        left.1 -= added as usize;
+        let end = (old + removed, new + added);
+        if (removed, added) != (1, 1) {
+            match changes.last_mut() {
+                Some(last) if (last.old.end, last.new.end) == (old, new) => {
+                    (last.old.end, last.new.end) = end;
+                }
+                _ => changes.push(Change {
+                    old: old..end.0,
+                    new: new..end.1,
+                }),
+            }
+        }
+        (old, new) = end;
     }
+    all.insert(file, changes);
     all
 }
 
@@ -281,4 +335,22 @@ fn range(text: &str) -> Range<u32> {
     let (start, count): (u32, u32) = (start.parse().unwrap(), count.parse().unwrap());
     let start = if count == 0 { start } else { start - 1 };
     start..start + count
+}
+
+/// Chance that a seed decides.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `sides`.
+    pub(crate) fn roll(&mut self, sides: u32) -> u32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % u64::from(sides)) as u32
+    }
 }

@@ -1,0 +1,177 @@
+//! Lines that are not worth comparing.
+//!
+//! A line that the other text does not have is changed, whatever else is. A line that the other text
+//! has very often (a brace, an empty line) says little about what corresponds to what; where it
+//! stands among lines of the first kind it would only tie unrelated parts together, so it is taken
+//! as changed as well. The limits are the ones git has, because what is left out decides which of
+//! several shortest diffs is found.
+
+use super::Token;
+
+/// How far to look to either side of a frequent line.
+const WINDOW: usize = 100;
+/// However long a text is, a line that the other one has more often than this is frequent.
+const MOST_OFTEN: u32 = 1024;
+/// So many absent lines for each frequent one leave it worth comparing.
+const FREQUENT: usize = 3;
+
+/// What the other text says about a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It is not there.
+    Absent,
+    /// It is there a few times.
+    Rare,
+    /// It is there so often that its places mean little.
+    Frequent,
+}
+
+/// A power of two near the square root, which is what git goes by.
+pub(super) fn about_root(n: usize) -> u32 {
+    let bits = usize::BITS - n.leading_zeros();
+    1 << bits.div_ceil(2)
+}
+
+/// Which lines of a part of a text to compare, in order. The text has `len` lines, and the other
+/// text has each line as often as `occurs` says.
+pub(super) fn worth_comparing(
+    part: &[Token],
+    len: usize,
+    occurs: impl Fn(Token) -> u32,
+) -> Vec<u32> {
+    let often = about_root(len).min(MOST_OFTEN);
+    let (mut absent, mut frequent) = (0, 0);
+    let kind = |token: &Token| match occurs(*token) {
+        0 => {
+            absent += 1;
+            Kind::Absent
+        }
+        n if n < often => Kind::Rare,
+        _ => {
+            frequent += 1;
+            Kind::Frequent
+        }
+    };
+    let kinds: Vec<_> = part.iter().map(kind).collect();
+    let stretches = (frequent > 0 && absent > FREQUENT).then(|| Stretches::new(&kinds));
+    let keep = |at: usize| match (kinds[at], &stretches) {
+        (Kind::Absent, _) => false,
+        (Kind::Frequent, Some(stretches)) => !stretches.drowns(at),
+        _ => true,
+    };
+    let mut kept = Vec::with_capacity(kinds.len() - absent);
+    kept.extend((0..kinds.len()).filter(|&at| keep(at)).map(|at| at as u32));
+    kept
+}
+
+/// The stretches between rare lines.
+struct Stretches {
+    /// How many absent lines there are above each line, and above the end.
+    absent: Vec<u32>,
+    /// Where the stretch of each line starts and ends.
+    starts: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Stretches {
+    fn new(kinds: &[Kind]) -> Self {
+        let mut absent = Vec::with_capacity(kinds.len() + 1);
+        let mut starts = Vec::with_capacity(kinds.len());
+        let (mut count, mut start) = (0, 0);
+        absent.push(count);
+        for (at, kind) in (1..).zip(kinds) {
+            starts.push(start);
+            match kind {
+                Kind::Absent => count += 1,
+                Kind::Rare => start = at,
+                Kind::Frequent => {}
+            }
+            absent.push(count);
+        }
+        let mut ends = vec![0; kinds.len()];
+        let mut end = kinds.len() as u32;
+        for (at, kind) in kinds.iter().enumerate().rev() {
+            ends[at] = end;
+            if *kind == Kind::Rare {
+                end = at as u32;
+            }
+        }
+        Self {
+            absent,
+            starts,
+            ends,
+        }
+    }
+
+    /// Whether a frequent line has absent lines both above and below it in its stretch, and too many
+    /// of them for the frequent ones, where the line itself counts for two.
+    fn drowns(&self, at: usize) -> bool {
+        let start = (self.starts[at] as usize).max(at.saturating_sub(WINDOW));
+        let end = (self.ends[at] as usize).min(at + 1 + WINDOW);
+        let above = self.absent[at] - self.absent[start];
+        let below = self.absent[end] - self.absent[at];
+        let absent = above + below;
+        let frequent = end - start + 1 - absent as usize;
+        above > 0 && below > 0 && absent as usize > FREQUENT * frequent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_powers_of_two() {
+        for (n, root) in [
+            (0, 1),
+            (1, 2),
+            (3, 2),
+            (4, 4),
+            (16, 8),
+            (255, 16),
+            (256, 32),
+        ] {
+            assert_eq!(about_root(n), root, "{n}");
+        }
+    }
+
+    /// `kept` are the lines that stay. Upper case is absent, lower case rare, a point frequent.
+    fn check(lines: &str, kept: &str) {
+        let part: Vec<_> = lines.bytes().map(|b| Token(b.into())).collect();
+        let occurs = |token: Token| match u8::try_from(token.0) {
+            Ok(b'.') => 40,
+            Ok(b'A'..=b'Z') => 0,
+            _ => 1,
+        };
+        let stay = worth_comparing(&part, 400, occurs);
+        let stay: String = stay
+            .iter()
+            .map(|&at| char::from(lines.as_bytes()[at as usize]))
+            .collect();
+        assert_eq!(stay, kept, "{lines}");
+    }
+
+    #[test]
+    fn frequent_lines_go_among_absent_ones() {
+        check("", "");
+        check("aXb", "ab");
+        check(".a.", ".a.");
+        // More than six absent lines around a single frequent one, on both sides of it.
+        check("XXX.XXXX", "");
+        check("XXX.XXX", ".");
+        check("XXXXXXXX.", ".");
+        check(".XXXXXXXX", ".");
+        check("XXX.XXX.XXXX", "");
+        check("XXX..XXX.XXX", "...");
+        // A rare line ends a stretch.
+        check("XXXXXXXa.XXXXXXX", "a.");
+        check("XXXa.XXXX", "a.");
+        // No further than the window.
+        let far = |n: usize| format!("{}{}X", "X".repeat(8), ".".repeat(n));
+        check(&far(2), "..");
+        check(
+            &format!("{}a{}.{}", "X".repeat(50), "X".repeat(101), "X".repeat(4)),
+            "a",
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! Where a group of lines reads best.
+//!
+//! A group that is only added, or only removed, divides the text in two places: above its first line
+//! and below its last. People expect these where the text divides anyway: at empty lines, and where
+//! the indentation goes back. The weights were found by others by experiment on real code, and are
+//! the ones `git diff` has.
+
+use std::{cmp::Ordering, ops::Range};
+
+use super::Token;
+
+/// Deeper indentation than this is all the same.
+const DEEPEST: u8 = 200;
+/// More empty lines in a row than this are not looked at.
+const MOST_BLANK: usize = 20;
+/// No group is raised by more lines than this.
+const MOST_RAISED: u32 = 100;
+
+/// How deep a line is indented, nothing if it is blank.
+pub(super) fn depth(line: &[u8]) -> Option<u8> {
+    let mut depth = 0;
+    for byte in line {
+        depth = match byte {
+            b' ' => depth + 1,
+            b'\t' => depth / 8 * 8 + 8,
+            b'\n' | b'\r' => depth,
+            _ => return Some(depth),
+        };
+        if depth >= DEEPEST {
+            return Some(DEEPEST);
+        }
+    }
+    None
+}
+
+/// Where a group should end that can end anywhere from `earliest` to where it ends now.
+pub(super) fn best_end(
+    lines: &[Token],
+    group: &Range<u32>,
+    earliest: u32,
+    depth: impl Fn(Token) -> Option<u8>,
+) -> u32 {
+    let size = group.end - group.start;
+    // Higher than by one more line than it has, the group would only show the same lines again.
+    let farthest = MOST_RAISED.min(size + 1);
+    let earliest = earliest.max(group.end.saturating_sub(farthest));
+    let badness = |end: u32| {
+        let seam = |at: u32| Seam::at(lines, at as usize, &depth).badness();
+        let (above, below) = (seam(end - size), seam(end));
+        (above.0 + below.0, above.1 + below.1)
+    };
+    let places = (earliest..=group.end).map(|end| (end, badness(end)));
+    let best = places.reduce(|best, lower| {
+        if is_worse(lower.1, best.1) {
+            best
+        } else {
+            lower
+        }
+    });
+    best.map_or(group.end, |(end, _)| end)
+}
+
+/// Less indented is better, unless it is much worse otherwise. This is no order: what is better than
+/// what is better need not be better itself, so it matters that places are tried from the top down.
+fn is_worse((depth, penalty): (i32, i32), (best_depth, best_penalty): (i32, i32)) -> bool {
+    const DEPTH: i32 = 60;
+    let deeper = match depth.cmp(&best_depth) {
+        Ordering::Less => -DEPTH,
+        Ordering::Equal => 0,
+        Ordering::Greater => DEPTH,
+    };
+    deeper + penalty > best_penalty
+}
+
+/// What is around a place between two lines.
+struct Seam {
+    /// The line below, nothing if it is blank or the text ends.
+    here: Option<u8>,
+    is_end: bool,
+    above: Side,
+    /// What follows the line below.
+    below: Side,
+}
+
+/// Blank lines, and the line after them.
+struct Side {
+    blank: usize,
+    depth: Option<u8>,
+}
+
+impl Side {
+    fn new(depths: impl Iterator<Item = Option<u8>>) -> Self {
+        let mut blank = 0;
+        for depth in depths {
+            if depth.is_some() {
+                return Self { blank, depth };
+            }
+            blank += 1;
+            if blank == MOST_BLANK {
+                return Self {
+                    blank,
+                    depth: Some(0),
+                };
+            }
+        }
+        Self { blank, depth: None }
+    }
+}
+
+impl Seam {
+    fn at(lines: &[Token], at: usize, depth: impl Fn(Token) -> Option<u8>) -> Self {
+        let above = lines.iter().take(at).rev();
+        let below = lines.iter().skip(at + 1);
+        Self {
+            here: lines.get(at).and_then(|&line| depth(line)),
+            is_end: at >= lines.len(),
+            above: Side::new(above.map(|&line| depth(line))),
+            below: Side::new(below.map(|&line| depth(line))),
+        }
+    }
+
+    /// How deep the text is here, and how bad a place this is otherwise.
+    fn badness(&self) -> (i32, i32) {
+        let blank_below = match self.here {
+            None => 1 + self.below.blank,
+            Some(_) => 0,
+        };
+        let blank = self.above.blank + blank_below;
+        let mut penalty = 6 * blank_below as i32 - 30 * blank as i32;
+        if self.above.depth.is_none() && self.above.blank == 0 {
+            penalty += 1;
+        }
+        if self.is_end {
+            penalty += 21;
+        }
+        let depth = self.here.or(self.below.depth);
+        penalty += self.turn(depth, blank > 0);
+        (depth.map_or(-1, i32::from), penalty)
+    }
+
+    /// What the change of the indentation adds: into a block is better than out of one.
+    fn turn(&self, depth: Option<u8>, blank: bool) -> i32 {
+        let (Some(depth), Some(above)) = (depth, self.above.depth) else {
+            return 0;
+        };
+        let opens = self.below.depth.is_some_and(|below| below > depth);
+        match (depth.cmp(&above), blank) {
+            (Ordering::Equal, _) => 0,
+            (Ordering::Greater, true) => 10,
+            (Ordering::Greater, false) => -4,
+            (Ordering::Less, true) => 17,
+            // The start of another block, or the end of this one.
+            (Ordering::Less, false) if opens => 24,
+            (Ordering::Less, false) => 23,
+        }
+    }
+}

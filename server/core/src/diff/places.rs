@@ -1,0 +1,46 @@
+//! Where each distinct line stands.
+
+use std::ops::Range;
+
+use super::Token;
+
+/// For each distinct line the places in a text where it is.
+pub(crate) struct Places {
+    /// For each token, where its entries in `at` start.
+    starts: Vec<u32>,
+    at: Vec<u32>,
+}
+
+impl Places {
+    /// The places in a text with tokens of a vocabulary that has `words` of them.
+    pub(crate) fn new(text: &[Token], words: usize) -> Self {
+        let mut starts = vec![0u32; words + 1];
+        for token in text {
+            starts[token.0 as usize + 1] += 1;
+        }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        let mut next = starts.clone();
+        let mut at = vec![0u32; text.len()];
+        for (line, token) in (0u32..).zip(text) {
+            let slot = &mut next[token.0 as usize];
+            at[*slot as usize] = line;
+            *slot += 1;
+        }
+        Self { starts, at }
+    }
+
+    /// Where a line is, in order.
+    pub(crate) fn of(&self, token: Token) -> &[u32] {
+        let token = token.0 as usize;
+        &self.at[self.starts[token] as usize..self.starts[token + 1] as usize]
+    }
+
+    /// Where a line is within a part of the text.
+    pub(super) fn within(&self, token: Token, part: &Range<usize>) -> &[u32] {
+        let places = self.of(token);
+        let before = |end: usize| places.partition_point(|&place| (place as usize) < end);
+        &places[before(part.start)..before(part.end)]
+    }
+}
