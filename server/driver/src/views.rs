@@ -60,6 +60,7 @@ pub(crate) fn summary(shared: &Shared, goal: &Goal) -> GoalSummary {
         tasks: count(goal.tasks.len()),
         succeeded: with(TaskState::Succeeded),
         running: with(TaskState::Running),
+        paused: with(TaskState::Paused),
         hunks: counts(shared, goal),
         cost_usd: goal.usage().cost_usd,
         submitted_at: goal.submitted_at,

@@ -55,6 +55,9 @@ fn line(goal: &GoalSummary) -> Line {
         let conflicts = text::count(goal.hunks.conflicts as usize, "conflict");
         line.push(YELLOW, format!(" {conflicts}"));
     }
+    if goal.paused > 0 {
+        line.push(YELLOW, format!(" {} to approve", goal.paused));
+    }
     line.push(DIM, format!(" {:>8}  ", goal.cost_usd.to_string()));
     line.push(
         DIM,

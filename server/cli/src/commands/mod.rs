@@ -13,6 +13,7 @@ mod editor;
 mod goals;
 mod logs;
 mod lsp;
+mod plan;
 mod resolve;
 mod run;
 mod selection;
@@ -91,6 +92,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
         Command::Cancel(args) => steer::cancel(cx, args.goal).await,
         Command::Retry(args) => steer::retry(cx, args).await,
         Command::Approve(args) => steer::approve(cx, args).await,
+        Command::Plan(args) => plan::run(cx, args).await,
         Command::Artifacts(args) => artifacts::run(cx, args).await,
         Command::Daemon { action } => daemon::run(cx, action).await,
         Command::Doctor => doctor::run(cx).await,
