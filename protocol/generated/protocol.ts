@@ -112,7 +112,8 @@ base64: string, } | { "answer": "status",
 status: DaemonStatus, };
 
 /**
- * Argument of `claudecluster.plan.approve`.
+ * Argument of `claudecluster.plan.approve`. Of `plan`, `uri` and `taskId` at most one is given; without
+ * any of them the goal's plan runs as it is.
  */
 export type ApproveArgs = {
 /**
@@ -120,9 +121,22 @@ export type ApproveArgs = {
  */
 goalId: GoalId,
 /**
- * The plan as edited; the goal's own where there is none.
+ * The plan as edited.
  */
-plan?: Plan | null, };
+plan?: Plan | null,
+/**
+ * The document with the plan as edited: its text as it is open, saved or not.
+ */
+uri?: string | null,
+/**
+ * Only this task, which is paused.
+ */
+taskId?: TaskId | null,
+/**
+ * The goal's plan as it was shown: refused as stale where the goal has another one by now. A
+ * document that the server wrote knows it by itself.
+ */
+shown?: Plan | null, };
 
 /**
  * Something a goal left behind.
@@ -312,7 +326,15 @@ goalId: GoalId,
 /**
  * The plan as edited.
  */
-plan: Plan | null, } | { "method": "permissions" } | { "method": "permit",
+plan: Plan | null,
+/**
+ * The goal's plan as it was shown: refused where the goal has another one by now.
+ */
+shown?: Plan | null,
+/**
+ * Only this task, which is paused.
+ */
+taskId?: TaskId | null, } | { "method": "permissions" } | { "method": "permit",
 /**
  * What is said to which request.
  */
@@ -1182,6 +1204,10 @@ running: number,
  */
 permissionsWaiting: number,
 /**
+ * Tasks that wait for somebody's approval.
+ */
+paused: number,
+/**
  * Hunks by fate.
  */
 hunks: HunkCounts,
@@ -1262,6 +1288,10 @@ running: number,
  * Permission requests that wait for an answer.
  */
 permissionsWaiting: number,
+/**
+ * Tasks that wait for somebody's approval.
+ */
+paused: number,
 /**
  * Hunks by fate.
  */
@@ -1613,6 +1643,24 @@ budgetUsd: Usd | null,
  * The tasks, in the order they were written.
  */
 tasks: Array<TaskSpec>, };
+
+/**
+ * Argument of `claudecluster.plan.open`.
+ */
+export type PlanArgs = {
+/**
+ * The goal.
+ */
+goalId: GoalId, };
+
+/**
+ * Answer of `claudecluster.plan.open`. The client is also asked to show the document, if it can.
+ */
+export type PlanDocument = {
+/**
+ * The document: a JSON file below the state folder.
+ */
+uri: string, };
 
 /**
  * One file of a proposal: a pair of versions, with who made it.
@@ -1968,6 +2016,11 @@ retries?: number | null,
  */
 candidates?: number | null,
 /**
+ * Whether somebody has to approve the task once everything it depends on has succeeded: it does
+ * not start before. Default: `false`.
+ */
+pause?: boolean,
+/**
  * Environment variables for the `command` agent and the task's gates.
  */
 env?: Record<string, string>, };
@@ -1975,7 +2028,7 @@ env?: Record<string, string>, };
 /**
  * How far a task has come.
  */
-export type TaskState = "waiting" | "ready" | "running" | "succeeded" | "failed" | "skipped" | "cancelled";
+export type TaskState = "waiting" | "ready" | "paused" | "running" | "succeeded" | "failed" | "skipped" | "cancelled";
 
 /**
  * A file as one task left it.

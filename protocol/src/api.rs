@@ -142,12 +142,18 @@ pub enum Call {
         /// Only this task.
         task_id: Option<TaskId>,
     },
-    /// Let a plan run → [`Answer::Done`].
+    /// Let a plan, or a task that its plan pauses, run → [`Answer::Done`].
     Approve {
         /// The goal.
         goal_id: GoalId,
         /// The plan as edited.
         plan: Option<Box<Plan>>,
+        /// The goal's plan as it was shown: refused where the goal has another one by now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown: Option<Box<Plan>>,
+        /// Only this task, which is paused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task_id: Option<TaskId>,
     },
     /// The permission requests that wait, oldest first → [`Answer::Permissions`].
     Permissions,

@@ -35,8 +35,10 @@ pub mod command {
     pub const GOAL_ACCEPT: &str = "claudecluster.goal.accept";
     /// Take back a goal, a task or a file.
     pub const GOAL_REJECT: &str = "claudecluster.goal.reject";
-    /// Let a plan run: [`super::ApproveArgs`].
+    /// Let a plan, or a task that its plan pauses, run: [`super::ApproveArgs`].
     pub const PLAN_APPROVE: &str = "claudecluster.plan.approve";
+    /// Show a goal's plan as a document: [`super::PlanArgs`] → [`super::PlanDocument`].
+    pub const PLAN_OPEN: &str = "claudecluster.plan.open";
     /// Land one hunk: [`super::HunkArgs`].
     pub const HUNK_ACCEPT: &str = "claudecluster.hunk.accept";
     /// Take back one hunk: [`super::HunkArgs`].
@@ -57,7 +59,7 @@ pub mod command {
     pub const PERMISSION_LIST: &str = "claudecluster.permission.list";
 
     /// Every command the server lists.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
         GOAL_SUBMIT,
         GOAL_LIST,
         GOAL_SHOW,
@@ -67,6 +69,7 @@ pub mod command {
         GOAL_ACCEPT,
         GOAL_REJECT,
         PLAN_APPROVE,
+        PLAN_OPEN,
         HUNK_ACCEPT,
         HUNK_REJECT,
         GOAL_REDO,
@@ -256,15 +259,42 @@ pub struct GoalArgs {
     pub reason: Option<String>,
 }
 
-/// Argument of `claudecluster.plan.approve`.
+/// Argument of `claudecluster.plan.approve`. Of `plan`, `uri` and `taskId` at most one is given; without
+/// any of them the goal's plan runs as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApproveArgs {
     /// The goal.
     pub goal_id: GoalId,
-    /// The plan as edited; the goal's own where there is none.
+    /// The plan as edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// The document with the plan as edited: its text as it is open, saved or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// Only this task, which is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// The goal's plan as it was shown: refused as stale where the goal has another one by now. A
+    /// document that the server wrote knows it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Plan>,
+}
+
+/// Argument of `claudecluster.plan.open`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanArgs {
+    /// The goal.
+    pub goal_id: GoalId,
+}
+
+/// Answer of `claudecluster.plan.open`. The client is also asked to show the document, if it can.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanDocument {
+    /// The document: a JSON file below the state folder.
+    pub uri: String,
 }
 
 /// Argument of the commands that name a hunk.

@@ -15,7 +15,7 @@ use crate::{
     change::{HunkView, Origin},
     editor::{
         ApproveArgs, Changes, ChangesParams, Content, ContentParams, EditorSettings, GoalArgs,
-        HunkArgs, ResolveArgs, SubmitArgs, Submitted,
+        HunkArgs, PlanArgs, PlanDocument, ResolveArgs, SubmitArgs, Submitted,
     },
     event::StreamItem,
     goal::GoalView,
@@ -58,6 +58,8 @@ pub fn files() -> Vec<File> {
     all.output::<Submitted>("editor-submitted");
     all.input::<GoalArgs>("editor-goal-args");
     all.input::<ApproveArgs>("editor-approve-args");
+    all.input::<PlanArgs>("editor-plan-args");
+    all.output::<PlanDocument>("editor-plan-document");
     all.input::<HunkArgs>("editor-hunk-args");
     all.input::<ResolveArgs>("editor-resolve-args");
     all.input::<PermissionAnswer>("editor-permission-answer");

@@ -184,6 +184,8 @@ pub enum TaskState {
     Waiting,
     /// It could run and waits for a free place, or for a retry's delay.
     Ready,
+    /// Everything it depends on has succeeded, and its plan says that somebody has to approve it first.
+    Paused,
     /// An attempt runs.
     Running,
     /// An attempt succeeded.
@@ -210,6 +212,7 @@ impl TaskState {
         match self {
             Self::Waiting => "waiting",
             Self::Ready => "ready",
+            Self::Paused => "paused",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
@@ -348,6 +351,9 @@ pub struct GoalSummary {
     /// Permission requests that wait for an answer.
     #[serde(default)]
     pub permissions_waiting: u32,
+    /// Tasks that wait for somebody's approval.
+    #[serde(default)]
+    pub paused: u32,
     /// Hunks by fate.
     pub hunks: HunkCounts,
     /// What it cost so far.
@@ -447,9 +453,24 @@ impl GoalView {
             .filter(|task| task.repair.as_ref().is_some_and(Repair::amends))
     }
 
+    /// Tasks that wait for somebody's approval.
+    pub fn paused(&self) -> impl Iterator<Item = &TaskView> {
+        let tasks = self.tasks_detail.iter();
+        tasks.filter(|task| task.state == TaskState::Paused)
+    }
+
+    /// Whether all that could go on waits for somebody's approval.
+    pub fn is_paused(&self) -> bool {
+        let goes_on = |task: &TaskView| matches!(task.state, TaskState::Ready | TaskState::Running);
+        self.summary.state == GoalState::Running
+            && self.paused().next().is_some()
+            && !self.tasks_detail.iter().any(goes_on)
+    }
+
     /// Whether work goes on without anybody deciding anything.
     pub fn is_working(&self) -> bool {
-        self.summary.state.is_active() || self.repairs_under_way().next().is_some()
+        let active = self.summary.state.is_active() && !self.is_paused();
+        active || self.repairs_under_way().next().is_some()
     }
 }
 

@@ -11,7 +11,12 @@ use crate::{Span, TaskId, Usd};
 
 /// A task graph with its gates and limits.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    default,
+    expecting = "a plan"
+)]
 pub struct Plan {
     /// What the plan is for, in the developer's words.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -31,7 +36,7 @@ pub struct Plan {
 
 /// One unit of work for one worker session.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a task")]
 pub struct TaskSpec {
     /// Unique within the plan: letters, digits, `.`, `_`, `-`; at most 64.
     pub id: TaskId,
@@ -69,6 +74,10 @@ pub struct TaskSpec {
     /// How many attempts run side by side, of which the best is kept. Only `1` is supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidates: Option<u32>,
+    /// Whether somebody has to approve the task once everything it depends on has succeeded: it does
+    /// not start before. Default: `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pause: bool,
     /// Environment variables for the `command` agent and the task's gates.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
@@ -92,6 +101,7 @@ impl TaskSpec {
             timeout: None,
             retries: None,
             candidates: None,
+            pause: false,
             env: IndexMap::new(),
         }
     }
@@ -117,7 +127,10 @@ impl TaskSpec {
 
 /// A program with its arguments, or one string for the sandbox's shell.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a command is a list of strings, or one string for the shell"
+)]
 pub enum Command {
     /// Given to `sh -c` inside the sandbox.
     Shell(String),

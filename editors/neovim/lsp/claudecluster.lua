@@ -1,9 +1,26 @@
 -- What `vim.lsp.enable('claudecluster')` starts.
 
+---Whether a file is a goal's plan that the server has written below its state folder.
+---@param path string
+local function is_plan(path)
+  local shown = vim.fs.joinpath(vim.fs.dirname(path), 'shown', vim.fs.basename(path))
+  return path:match('%.plan%.json$') ~= nil and vim.uv.fs_stat(shown) ~= nil
+end
+
 ---@type vim.lsp.Config
 return {
   cmd = { 'claudecluster', 'lsp' },
   root_markers = { '.git' },
+  root_dir = function(buffer, on_dir)
+    local path = vim.api.nvim_buf_get_name(buffer)
+    -- A goal's plan is in no workspace: it belongs to the server that has opened it.
+    local opened = is_plan(path) and vim.lsp.get_clients({ name = 'claudecluster' })[1]
+    local root = opened and opened.root_dir
+      or vim.fs.root(buffer, vim.lsp.config.claudecluster.root_markers)
+    if root then
+      on_dir(root)
+    end
+  end,
   -- A goal is about a workspace: without one there is nothing the server could do.
   workspace_required = true,
   init_options = {

@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Cancel(GoalArg),
     /// Try the failed tasks of a goal again
     Retry(RetryArgs),
-    /// Let the plan of a goal run
+    /// Let the plan of a goal, or a task that is paused, run
     Approve(ApproveArgs),
     /// List what workers ask permission for
     Permissions,
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Allow(AllowArgs),
     /// Deny what a worker asks for; it goes on without
     Deny(DenyArgs),
+    /// Print the plan of a goal, or change it before it runs
+    Plan(PlanArgs),
     /// List what a goal left behind, and fetch it
     Artifacts(ArtifactsArgs),
     /// Operate the daemon
@@ -291,6 +293,18 @@ pub(crate) struct ApproveArgs {
     /// Run this plan (JSON, YAML or TOML) instead
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plan: Option<PathBuf>,
+    /// Only this task, which its plan pauses
+    #[arg(long, value_name = "TASK", conflicts_with = "plan")]
+    pub(crate) task: Option<TaskId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The goal
+    pub(crate) goal: GoalId,
+    /// Change it in your own editor, then let it run; nothing runs if it is left as it was or broken
+    #[arg(long)]
+    pub(crate) edit: bool,
 }
 
 /// How far an answer to a permission request reaches: at most one of these.

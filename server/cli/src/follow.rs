@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use claudecluster_protocol::{
-    ErrorBody, EventSeq, GoalId, GoalState, TaskId, Timestamp,
+    ErrorBody, EventSeq, GoalId, GoalState, TaskId, TaskState, Timestamp,
     api::Call,
     event::{Event, EventBody, StreamItem},
 };
@@ -136,7 +136,7 @@ impl Follower<'_> {
             return Ok(false);
         };
         self.last = event.seq;
-        if self.repairs_ended(event) {
+        if self.repairs_ended(event) || self.is_paused(event).await? {
             return Ok(true);
         }
         let Some(state) = settled(event, self.manner.since) else {
@@ -154,6 +154,8 @@ impl Follower<'_> {
                 .call(Call::Approve {
                     goal_id,
                     plan: None,
+                    shown: None,
+                    task_id: None,
                 })
                 .await?;
             return Ok(false);
@@ -162,6 +164,24 @@ impl Follower<'_> {
             self.paint(ui)?;
         }
         Ok(true)
+    }
+
+    /// Whether an event left all that could go on to somebody's approval. Facts of one turn come one by
+    /// one, so that the daemon is asked what they amount to.
+    async fn is_paused(&self, event: &Event) -> Result<bool, ErrorBody> {
+        let may_be_last = match &event.body {
+            EventBody::TaskChanged { state, .. } => {
+                *state == TaskState::Paused || state.is_terminal()
+            }
+            EventBody::AttemptEnded { .. } => true,
+            _ => false,
+        };
+        let mut rows = self.board.rows.iter();
+        if !may_be_last || !rows.any(|row| row.state == TaskState::Paused) {
+            return Ok(false);
+        }
+        let view = self.client.goal(&self.board.goal).await?;
+        Ok(view.is_paused())
     }
 
     /// Whether an event is the end of the last repair that is waited for.

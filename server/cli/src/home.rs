@@ -60,6 +60,11 @@ impl Home {
         self.dir.join("diffs")
     }
 
+    /// Plans that editors show as documents, and that people write in.
+    pub(crate) fn plans(&self) -> PathBuf {
+        self.dir.join("plans")
+    }
+
     /// What the daemon's process says outside its log: the last words of a crash.
     pub(crate) fn stderr_log(&self) -> PathBuf {
         self.logs().join("stderr.log")

@@ -189,7 +189,7 @@ mod tests {
             "p.json",
             "{\"tasks\": [\n {\"id\": \"a\", \"instrutions\": \"x\"}]}",
             expect![
-                "p.json:2: `tasks[0].instrutions`: unknown field `instrutions`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `env`"
+                "p.json:2: `tasks[0].instrutions`: unknown field `instrutions`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env`"
             ],
         );
         check(
@@ -218,7 +218,7 @@ mod tests {
             "p.toml",
             "goal = \"g\"\n[[tasks]]\nid = \"a\"\ndepends = []\n",
             expect![
-                "p.toml:4: `tasks[0].depends`: unknown field `depends`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `env`"
+                "p.toml:4: `tasks[0].depends`: unknown field `depends`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env`"
             ],
         );
         check(

@@ -71,7 +71,7 @@ fn mistakes_are_told_in_one_line_with_a_hint() {
         user.run(&["run", "--plan", "p.yaml"]),
         2,
         expect![[r#"
-        claudecluster: p.yaml:4: `tasks[0].dependOn`: unknown field `dependOn`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `env` (docs/guide.md, "Plan files", lists every key)
+        claudecluster: p.yaml:4: `tasks[0].dependOn`: unknown field `dependOn`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env` (docs/guide.md, "Plan files", lists every key)
     "#]],
     );
 }

@@ -62,6 +62,8 @@ pub struct Goal {
     pub unsaved: Vec<RelPath>,
     /// The plan, once there is one.
     pub plan: Option<Plan>,
+    /// Whether somebody was asked to approve the plan and has not done so.
+    pub unapproved: bool,
     /// The plan's graph.
     pub graph: Option<Arc<TaskGraph>>,
     /// The session that planned.
@@ -273,6 +275,7 @@ impl Goal {
             snapshot: None,
             unsaved: Vec::new(),
             plan: None,
+            unapproved: false,
             graph: None,
             planner_session: None,
             plan_refusals: 0,
@@ -412,7 +415,8 @@ impl Goal {
     /// `order` is that of the move, should it be one.
     fn apply(&mut self, at: Timestamp, body: &EventBody, order: u64) {
         match body {
-            EventBody::GoalSubmitted { .. } | EventBody::ApprovalRequested => {}
+            EventBody::GoalSubmitted { .. } => {}
+            EventBody::ApprovalRequested => self.unapproved = true,
             EventBody::Applied { .. } => self.applied = true,
             EventBody::SnapshotTaken {
                 manifest, unsaved, ..
@@ -442,6 +446,7 @@ impl Goal {
                 self.set_plan(plan.clone());
             }
             EventBody::PlanApproved { plan } => {
+                self.unapproved = false;
                 if let Some(plan) = plan {
                     self.set_plan(plan.clone());
                 }
@@ -510,6 +515,8 @@ impl Goal {
                     task.forgiven = task.attempts.len();
                     task.not_before = None;
                 }
+                // Nothing but an approval makes a paused task ready.
+                task.approved |= task.state == TaskState::Paused && *state == TaskState::Ready;
                 task.state = *state;
             }
             EventBody::AttemptStarted {

@@ -1,5 +1,8 @@
-//! What makes a plan valid. Every problem names its place, so that a person can find it and a
-//! planner can repair it.
+//! What makes a plan valid, and what is worth a second look in one. Every problem names its place, so
+//! that a person can find it, an editor can mark it and a planner can repair it.
+
+mod advice;
+mod place;
 
 use std::collections::BTreeMap;
 
@@ -8,19 +11,103 @@ use claudecluster_protocol::{
     plan::{AgentName, Command},
 };
 
+pub use self::place::{Place, Step};
 use crate::graph::TaskGraph;
 
 /// The most tasks a plan may have.
 pub const MAX_TASKS: usize = 500;
 
-/// One thing that is wrong with a plan.
+/// One thing that is wrong with a plan, or worth a look.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct PlanProblem {
-    /// Where, as a path of keys: `tasks[2].dependsOn[0]`.
-    pub place: String,
+    /// Where. A key that is missing is named where it would be.
+    pub place: Place,
+    /// What kind of problem it is, for programs.
+    pub kind: ProblemKind,
     /// What is wrong and what would be right.
     pub message: String,
+    /// The other places it is about, each with what it has to do with it.
+    pub related: Vec<(Place, String)>,
+    /// What was probably meant.
+    pub meant: Option<String>,
+}
+
+/// What kind of problem it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ProblemKind {
+    /// There is no task, or there are too many.
+    TaskCount,
+    /// A number or a time is out of its range.
+    OutOfRange,
+    /// Two tasks have the same id.
+    DuplicateId,
+    /// An id has characters that ids do not have.
+    InvalidId,
+    /// A task waits for one that is not there.
+    UnknownDependency,
+    /// A task names one it waits for twice.
+    RepeatedDependency,
+    /// A task waits for itself.
+    SelfDependency,
+    /// Tasks wait for each other. The place is one of the edges, the related ones are the others.
+    Cycle,
+    /// An agent is not told what to do.
+    MissingInstructions,
+    /// The agent `command` has nothing to run.
+    MissingCommand,
+    /// Another agent has something to run.
+    UnusedCommand,
+    /// A command is empty.
+    EmptyCommand,
+    /// A path leads out of the workspace.
+    OutsideWorkspace,
+    /// A variable is not a plan's to set.
+    ForbiddenVariable,
+    /// Two tasks may write the same file, and neither waits for the other.
+    Overlap,
+    /// Nothing checks the result.
+    NoGates,
+}
+
+impl ProblemKind {
+    /// Whether a plan with it is not run.
+    pub fn is_error(self) -> bool {
+        !matches!(self, Self::Overlap | Self::NoGates)
+    }
+
+    /// A name for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskCount => "task-count",
+            Self::OutOfRange => "out-of-range",
+            Self::DuplicateId => "duplicate-id",
+            Self::InvalidId => "invalid-id",
+            Self::UnknownDependency => "unknown-dependency",
+            Self::RepeatedDependency => "repeated-dependency",
+            Self::SelfDependency => "self-dependency",
+            Self::Cycle => "cycle",
+            Self::MissingInstructions => "missing-instructions",
+            Self::MissingCommand => "missing-command",
+            Self::UnusedCommand => "unused-command",
+            Self::EmptyCommand => "empty-command",
+            Self::OutsideWorkspace => "outside-workspace",
+            Self::ForbiddenVariable => "forbidden-variable",
+            Self::Overlap => "overlap",
+            Self::NoGates => "no-gates",
+        }
+    }
+}
+
+/// Everything that is wrong with a plan or worth a look: errors first, in the order of the plan.
+pub fn inspect(plan: &Plan) -> Vec<PlanProblem> {
+    match check(plan) {
+        Ok(graph) => advice::of(plan, Some(&graph)),
+        Err(mut problems) => {
+            problems.extend(advice::of(plan, TaskGraph::new(plan).ok().as_ref()));
+            problems
+        }
+    }
 }
 
 /// Checks a plan and builds its graph.
@@ -31,25 +118,25 @@ pub struct PlanProblem {
 pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
     let mut problems = Problems::default();
     if plan.tasks.is_empty() {
-        problems.add("tasks", "a plan needs at least one task");
+        let message = "a plan needs at least one task";
+        problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
     }
     if plan.tasks.len() > MAX_TASKS {
-        problems.add(
-            "tasks",
-            format!("{} tasks are more than {MAX_TASKS}", plan.tasks.len()),
-        );
+        let message = format!("{} tasks are more than {MAX_TASKS}", plan.tasks.len());
+        problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
     }
     if plan.max_parallel == Some(0) {
-        problems.add("maxParallel", "must be at least 1");
+        let place = Place::key("maxParallel");
+        problems.add(place, ProblemKind::OutOfRange, "must be at least 1");
     }
-    check_gates(&mut problems, "gates", &plan.gates);
+    check_gates(&mut problems, &Place::key("gates"), &plan.gates);
     let mut seen: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (i, task) in plan.tasks.iter().enumerate() {
-        if let Some(first) = seen.get(&task.id) {
-            problems.add(
-                format!("tasks[{i}].id"),
-                format!("{:?} is already the id of tasks[{first}]", task.id.as_str()),
-            );
+        if let Some(&first) = seen.get(&task.id) {
+            let message = format!("{:?} is already the id of tasks[{first}]", task.id.as_str());
+            let other = Place::task(first).with("id");
+            problems.add(Place::task(i).with("id"), ProblemKind::DuplicateId, message);
+            problems.about_last(vec![(other, "the first task of this id".into())], None);
         } else {
             seen.insert(&task.id, i);
         }
@@ -59,10 +146,8 @@ pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
         check_edges(&mut problems, i, task, &seen);
     }
     let graph = TaskGraph::new(plan);
-    if let Err(cycles) = &graph {
-        for cycle in cycles {
-            problems.add("tasks", describe_cycle(cycle));
-        }
+    for cycle in graph.as_ref().err().into_iter().flatten() {
+        check_cycle(&mut problems, plan, cycle, &seen);
     }
     match graph {
         Ok(graph) if problems.0.is_empty() => Ok(graph),
@@ -74,19 +159,31 @@ pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
 struct Problems(Vec<PlanProblem>);
 
 impl Problems {
-    fn add(&mut self, place: impl Into<String>, message: impl Into<String>) {
+    fn add(&mut self, place: Place, kind: ProblemKind, message: impl Into<String>) {
         self.0.push(PlanProblem {
-            place: place.into(),
+            place,
+            kind,
             message: message.into(),
+            related: Vec::new(),
+            meant: None,
         });
+    }
+
+    /// What is known beside the problem that was added last.
+    fn about_last(&mut self, related: Vec<(Place, String)>, meant: Option<String>) {
+        if let Some(problem) = self.0.last_mut() {
+            problem.related = related;
+            problem.meant = meant;
+        }
     }
 }
 
 fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
-    let place = |key: &str| format!("tasks[{i}].{key}");
+    let place = |key: &str| Place::task(i).with(key);
     if !is_task_id(task.id.as_str()) {
         problems.add(
             place("id"),
+            ProblemKind::InvalidId,
             format!(
                 "{:?} is not an id: use letters, digits, '.', '_' and '-', starting with a letter \
                  or digit, at most 64 characters",
@@ -95,34 +192,48 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
         );
     }
     match (&task.run, task.agent) {
-        (Some(run), _) if run.is_empty() => problems.add(place("run"), "the command is empty"),
-        (Some(_), Some(agent)) if agent != AgentName::Command => problems.add(
-            place("run"),
-            format!("only the agent `command` runs a command, and the agent here is `{agent}`"),
-        ),
+        (Some(run), _) if run.is_empty() => {
+            let message = "the command is empty";
+            problems.add(place("run"), ProblemKind::EmptyCommand, message);
+        }
+        (Some(_), Some(agent)) if agent != AgentName::Command => {
+            let message =
+                format!("only the agent `command` runs a command, and the agent here is `{agent}`");
+            problems.add(place("run"), ProblemKind::UnusedCommand, message);
+        }
         (None, Some(AgentName::Command)) => {
-            problems.add(place("run"), "the agent `command` needs a command to run");
+            let message = "the agent `command` needs a command to run";
+            problems.add(place("run"), ProblemKind::MissingCommand, message);
         }
         (None, _) if task.instructions.trim().is_empty() => {
-            problems.add(place("instructions"), "say what the task is to do");
+            let message = "say what the task is to do";
+            problems.add(
+                place("instructions"),
+                ProblemKind::MissingInstructions,
+                message,
+            );
         }
         _ => {}
     }
     for (j, pattern) in task.writes.iter().enumerate() {
         if let Err(message) = check_write(pattern) {
-            problems.add(format!("tasks[{i}].writes[{j}]"), message);
+            let place = place("writes").at(j);
+            problems.add(place, ProblemKind::OutsideWorkspace, message);
         }
     }
     check_gates(problems, &place("gates"), &task.gates);
     if task.timeout.is_some_and(|t| t.0 == 0) {
-        problems.add(place("timeout"), "must be longer than nothing");
+        let message = "must be longer than nothing";
+        problems.add(place("timeout"), ProblemKind::OutOfRange, message);
     }
     if task.candidates.is_some_and(|n| n != 1) {
-        problems.add(place("candidates"), "only 1 is supported");
+        let message = "only 1 is supported";
+        problems.add(place("candidates"), ProblemKind::OutOfRange, message);
     }
     for name in task.env.keys() {
         if let Some(why) = forbidden_env(name) {
-            problems.add(format!("tasks[{i}].env.{name}"), why);
+            let place = place("env").with(name);
+            problems.add(place, ProblemKind::ForbiddenVariable, why);
         }
     }
 }
@@ -134,32 +245,62 @@ fn check_edges(
     known: &BTreeMap<&TaskId, usize>,
 ) {
     for (j, parent) in task.depends_on.iter().enumerate() {
-        let place = format!("tasks[{i}].dependsOn[{j}]");
+        let place = Place::task(i).with("dependsOn").at(j);
+        let name = parent.as_str();
         if !known.contains_key(parent) {
-            let near = known
-                .keys()
-                .map(|id| (distance(id.as_str(), parent.as_str()), *id))
-                .filter(|(distance, id)| *distance <= 2.max(id.as_str().len() / 3))
-                .min();
-            let hint = near.map(|(_, id)| format!("; did you mean {:?}?", id.as_str()));
-            problems.add(
-                place,
-                format!(
-                    "there is no task {:?}{}",
-                    parent.as_str(),
-                    hint.unwrap_or_default()
-                ),
-            );
+            let meant = nearest(name, known.keys().map(|id| id.as_str())).map(str::to_owned);
+            let hint = meant.as_ref().map(|id| format!("; did you mean {id:?}?"));
+            let message = format!("there is no task {name:?}{}", hint.unwrap_or_default());
+            problems.add(place, ProblemKind::UnknownDependency, message);
+            problems.about_last(Vec::new(), meant);
+        } else if *parent == task.id {
+            let message = format!("{name:?} waits for itself");
+            problems.add(place, ProblemKind::SelfDependency, message);
         } else if task.depends_on[..j].contains(parent) {
-            problems.add(place, format!("{:?} is named twice", parent.as_str()));
+            let message = format!("{name:?} is named twice");
+            problems.add(place, ProblemKind::RepeatedDependency, message);
         }
     }
 }
 
-fn check_gates(problems: &mut Problems, place: &str, gates: &[Command]) {
+/// Names a cycle at the first of its edges in the plan, with the others.
+fn check_cycle(
+    problems: &mut Problems,
+    plan: &Plan,
+    cycle: &[TaskId],
+    known: &BTreeMap<&TaskId, usize>,
+) {
+    if cycle.len() < 2 {
+        // Told where its only edge was checked.
+        return;
+    }
+    let next = cycle.iter().cycle().skip(1);
+    let mut edges: Vec<(usize, usize, String)> = cycle
+        .iter()
+        .zip(next)
+        .filter_map(|(before, after)| {
+            let &task = known.get(after)?;
+            let parents = &plan.tasks[task].depends_on;
+            let edge = parents.iter().position(|parent| parent == before)?;
+            Some((task, edge, format!("{after} waits for {before}")))
+        })
+        .collect();
+    edges.sort();
+    let mut edges = edges
+        .into_iter()
+        .map(|(task, edge, what)| (Place::task(task).with("dependsOn").at(edge), what));
+    let (place, _) = edges
+        .next()
+        .unwrap_or_else(|| (Place::key("tasks"), String::new()));
+    problems.add(place, ProblemKind::Cycle, describe_cycle(cycle));
+    problems.about_last(edges.collect(), None);
+}
+
+fn check_gates(problems: &mut Problems, place: &Place, gates: &[Command]) {
     for (i, gate) in gates.iter().enumerate() {
         if gate.is_empty() {
-            problems.add(format!("{place}[{i}]"), "the command is empty");
+            let place = place.clone().at(i);
+            problems.add(place, ProblemKind::EmptyCommand, "the command is empty");
         }
     }
 }
@@ -213,7 +354,16 @@ fn forbidden_env(name: &str) -> Option<String> {
         .then(|| "a plan may not set this variable; set it for the daemon if it is needed".into())
 }
 
-/// Levenshtein distance; ids are short.
+/// The one of `candidates` that `word` is probably a misspelling of.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (distance(candidate, word), candidate))
+        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance; ids and keys are short.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -284,8 +434,41 @@ mod tests {
     fn cycles_name_their_tasks() {
         check_problems(
             vec![task("a", &["b"]), task("b", &["a"])],
-            &expect!["tasks: these tasks wait for each other: a → b → a"],
+            &expect!["tasks[0].dependsOn[0]: these tasks wait for each other: a → b → a"],
         );
+    }
+
+    #[test]
+    fn a_cycle_names_every_edge_and_a_task_that_waits_for_itself_is_told_once() {
+        let plan = Plan {
+            tasks: vec![
+                task("x", &["x"]),
+                task("a", &["x", "c"]),
+                task("b", &["a"]),
+                task("c", &["b"]),
+            ],
+            ..Plan::default()
+        };
+        let problems = check(&plan).unwrap_err();
+        let told: Vec<_> = problems
+            .iter()
+            .map(|problem| {
+                let related: Vec<_> = problem
+                    .related
+                    .iter()
+                    .map(|(place, what)| format!("{place}: {what}"))
+                    .collect();
+                format!(
+                    "{} {problem} [{}]",
+                    problem.kind.as_str(),
+                    related.join(", ")
+                )
+            })
+            .collect();
+        expect![[r#"
+            self-dependency tasks[0].dependsOn[0]: "x" waits for itself []
+            cycle tasks[1].dependsOn[1]: these tasks wait for each other: a → b → c → a [tasks[2].dependsOn[0]: b waits for a, tasks[3].dependsOn[0]: c waits for b]"#]]
+        .assert_eq(&told.join("\n"));
     }
 
     #[test]

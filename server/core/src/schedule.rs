@@ -68,7 +68,7 @@ pub fn upstream(goal: &Goal, task: &TaskId) -> Vec<TaskId> {
 }
 
 /// Whether two tasks are expected to write the same file.
-fn overlap(a: &TaskSpec, b: &TaskSpec) -> bool {
+pub(crate) fn overlap(a: &TaskSpec, b: &TaskSpec) -> bool {
     a.writes
         .iter()
         .any(|x| b.writes.iter().any(|y| patterns_meet(x, y)))
@@ -76,7 +76,7 @@ fn overlap(a: &TaskSpec, b: &TaskSpec) -> bool {
 
 /// Whether some path may match both. Exact for plain paths; two patterns with wildcards meet where
 /// one's fixed beginning continues the other's, which errs on the side of waiting.
-fn patterns_meet(a: &str, b: &str) -> bool {
+pub(crate) fn patterns_meet(a: &str, b: &str) -> bool {
     let (a_fixed, a_open) = fixed_part(a);
     let (b_fixed, b_open) = fixed_part(b);
     let within = |path: &str, dir: &str| {

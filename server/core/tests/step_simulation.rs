@@ -41,6 +41,8 @@ struct World {
     /// What attempts that run wait for, and questions that are still to come.
     waiting: BTreeSet<(GoalId, TaskId, AttemptId, BlobId)>,
     questions: u32,
+    /// The paused tasks that somebody has approved.
+    approved: HashSet<TaskId>,
 }
 
 const STOPS: [StopReason; 8] = [
@@ -72,6 +74,7 @@ impl World {
             verdicts: 6,
             waiting: BTreeSet::new(),
             questions: 12,
+            approved: HashSet::new(),
         };
         let goal = world.state.next_goal_id();
         world.give(Input::Submit {
@@ -121,6 +124,10 @@ impl World {
                         "{task} started before {parent}"
                     );
                 }
+                assert!(
+                    !tasks[&task].spec.pause || self.approved.contains(&task),
+                    "{task} started without an approval"
+                );
                 assert!(
                     self.running.insert((goal, task, attempt)),
                     "an attempt started twice"
@@ -241,6 +248,21 @@ impl World {
                 repairs,
             }
         });
+    }
+
+    /// The developer lets a paused task start. Returns whether there was one.
+    fn approve(&mut self) -> bool {
+        let paused = self.state.goals.values().find_map(|goal| {
+            let mut tasks = goal.tasks.iter();
+            let (task, _) = tasks.find(|(_, task)| task.state == TaskState::Paused)?;
+            Some((goal.id.clone(), task.clone()))
+        });
+        let Some((goal, task)) = paused else {
+            return false;
+        };
+        self.approved.insert(task.clone());
+        self.give(Input::ApproveTask { goal, task });
+        true
     }
 
     /// What must hold after every turn.
@@ -444,6 +466,10 @@ impl World {
         }
         let mut running: Vec<_> = self.running.iter().cloned().collect();
         running.sort();
+        // Whoever is asked answers at some time: at once, or when there is nothing else to see.
+        if (running.is_empty() || roll < 40) && self.approve() {
+            return true;
+        }
         if !running.is_empty() {
             let one = running[usize::from(roll) % running.len()].clone();
             if !self.question(&one) {
@@ -581,8 +607,11 @@ fn plans() -> impl Strategy<Value = Plan> {
     (
         1usize..9,
         proptest::collection::vec((0usize..9, 0usize..9), 0..14),
+        any::<u16>(),
+        any::<u16>(),
     )
-        .prop_map(|(n, edges)| {
+        .prop_map(|(n, edges, some, of_them)| {
+            let paused = some & of_them;
             let task = |i: usize| {
                 let parents = edges.iter().filter(|(a, b)| a.max(b) == &i && a != b);
                 let parents: std::collections::BTreeSet<usize> =
@@ -593,6 +622,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                         .map(|p| TaskId::new(format!("t{p}")))
                         .collect(),
                     writes: vec![format!("dir{}/", i % 3)],
+                    pause: paused & (1 << i) != 0,
                     ..TaskSpec::new(format!("t{i}").as_str(), "do it")
                 }
             };
@@ -604,8 +634,8 @@ fn plans() -> impl Strategy<Value = Plan> {
 }
 
 proptest! {
-    /// Whatever happens: no attempt starts twice or before everything it depends on has succeeded,
-    /// the limit on attempts holds, replaying the journal gives the state, and every goal comes to
+    /// Whatever happens: no attempt starts twice, before everything it depends on has succeeded, or
+    /// before somebody has approved it where its plan asks for that; the limit on attempts holds, replaying the journal gives the state, and every goal comes to
     /// an end in which its work is a proposal and each task has a terminal state. Repairs, before the
     /// proposal and beside it, never take it away.
     #[test]

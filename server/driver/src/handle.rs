@@ -302,18 +302,40 @@ impl Driver {
         .await
     }
 
-    /// Lets a plan run, edited or as it is.
+    /// Lets a plan run, edited or as it is. `shown` is the goal's plan as it was looked at.
     ///
     /// # Errors
     ///
-    /// There is no such goal, no plan of it waits, or the edited plan is invalid.
-    pub async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()> {
-        let plan = plan.map(Box::new);
+    /// There is no such goal, no plan of it waits, it has another one than was shown, or the edited
+    /// plan is invalid.
+    pub async fn approve(
+        &self,
+        goal: &GoalId,
+        plan: Option<Plan>,
+        shown: Option<Plan>,
+    ) -> Result<()> {
         landing::ask(
             &self.shared,
             Input::Approve {
                 goal: goal.clone(),
-                plan,
+                plan: plan.map(Box::new),
+                shown: shown.map(Box::new),
+            },
+        )
+        .await
+    }
+
+    /// Lets a task start that its plan pauses.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal or task, or it is not paused.
+    pub async fn approve_task(&self, goal: &GoalId, task: &TaskId) -> Result<()> {
+        landing::ask(
+            &self.shared,
+            Input::ApproveTask {
+                goal: goal.clone(),
+                task: task.clone(),
             },
         )
         .await
@@ -375,6 +397,8 @@ impl Driver {
                     .goals
                     .values()
                     .filter(|g| g.state.is_active() || g.is_working())
+                    // What waits for an approval waits as well while no daemon runs.
+                    .filter(|g| !g.is_paused())
                     .count(),
             ),
             running_attempts: count(state.goals.values().map(|g| g.running().count()).sum()),

@@ -61,6 +61,7 @@ pub(crate) fn summary(shared: &Shared, goal: &Goal) -> GoalSummary {
         succeeded: with(TaskState::Succeeded),
         running: with(TaskState::Running),
         permissions_waiting: count(goal.permissions.open.len()),
+        paused: with(TaskState::Paused),
         hunks: counts(shared, goal),
         cost_usd: goal.usage().cost_usd,
         submitted_at: goal.submitted_at,

@@ -34,9 +34,10 @@ pub trait Backend: Send + Sync + 'static {
     async fn decide(&self, decision: Decision) -> Result<DecisionReport>;
     async fn cancel(&self, goal: &GoalId) -> Result<()>;
     async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()>;
-    async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()>;
     fn permissions(&self) -> Vec<PermissionRequest>;
     async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()>;
+    async fn approve(&self, goal: &GoalId, plan: Option<Plan>, shown: Option<Plan>) -> Result<()>;
+    async fn approve_task(&self, goal: &GoalId, task: &TaskId) -> Result<()>;
     /// The editor is detached when the returned value is dropped.
     fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync>;
 }
@@ -95,8 +96,12 @@ impl Backend for Driver {
         Driver::retry(self, goal, task).await
     }
 
-    async fn approve(&self, goal: &GoalId, plan: Option<Plan>) -> Result<()> {
-        Driver::approve(self, goal, plan).await
+    async fn approve(&self, goal: &GoalId, plan: Option<Plan>, shown: Option<Plan>) -> Result<()> {
+        Driver::approve(self, goal, plan, shown).await
+    }
+
+    async fn approve_task(&self, goal: &GoalId, task: &TaskId) -> Result<()> {
+        Driver::approve_task(self, goal, task).await
     }
 
     fn permissions(&self) -> Vec<PermissionRequest> {

@@ -1,7 +1,7 @@
 //! What the client can do, resolved once. Nothing else reads what it sent.
 
 use claudecluster_core::text::PositionEncoding;
-use lsp_types::{InitializeParams, MarkupKind, PositionEncodingKind};
+use lsp_types::{CompletionClientCapabilities, InitializeParams, MarkupKind, PositionEncodingKind};
 
 /// The command an editor offers where it can ask its user for a goal; it takes one object
 /// `{uri, range}`. It is the editor's own, so its name differs from all of the server's.
@@ -33,6 +33,10 @@ pub(crate) struct Capabilities {
     pub(crate) resolves_edits: bool,
     /// It shows code actions that cannot be taken, with the reason.
     pub(crate) disabled_actions: bool,
+    /// It can be told later for which files there are completions.
+    pub(crate) registers_completion: bool,
+    /// It fills in completions with a place for the cursor.
+    pub(crate) snippets: bool,
     /// It renders Markdown where the mouse rests.
     pub(crate) markdown: bool,
     /// It opens documents the server names.
@@ -81,6 +85,13 @@ impl Capabilities {
                 actions.data_support == Some(true) && has("edit") && has("command")
             }),
             disabled_actions: actions.and_then(|a| a.disabled_support) == Some(true),
+            registers_completion: completion(params)
+                .and_then(|completion| completion.dynamic_registration)
+                == Some(true),
+            snippets: completion(params)
+                .and_then(|completion| completion.completion_item.as_ref())
+                .and_then(|item| item.snippet_support)
+                == Some(true),
             markdown: markdown(params),
             shows_documents: capabilities
                 .window
@@ -127,6 +138,11 @@ fn encoding(params: &InitializeParams) -> PositionEncoding {
             PositionEncodingKind::Custom(_) => None,
         })
         .unwrap_or(PositionEncoding::Utf16)
+}
+
+fn completion(params: &InitializeParams) -> Option<&CompletionClientCapabilities> {
+    let document = params.capabilities.text_document.as_ref()?;
+    document.completion.as_ref()
 }
 
 /// The formats are in the order of the client's preference. One that names none gets plain text.

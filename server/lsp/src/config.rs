@@ -21,6 +21,9 @@ pub struct LspConfig {
     /// A private folder for diffs that editors open as documents. Without one they are shown as
     /// messages.
     pub diffs: Option<PathBuf>,
+    /// A private folder for the plans that editors open as documents. Unlike diffs, people write in
+    /// them. Without one no plan is opened.
+    pub plans: Option<PathBuf>,
 }
 
 impl Default for LspConfig {
@@ -32,6 +35,7 @@ impl Default for LspConfig {
             reply_timeout: Duration::from_secs(10),
             observe_timeout: Duration::from_secs(2),
             diffs: None,
+            plans: None,
         }
     }
 }

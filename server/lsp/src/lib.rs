@@ -26,6 +26,7 @@ mod parent;
 mod pending;
 mod permission;
 pub mod pipe;
+mod plan;
 mod progress;
 mod publish;
 mod server;
@@ -37,7 +38,7 @@ mod typed;
 mod uri;
 mod watch;
 
-use std::sync::Arc;
+use std::{io, path::Path, sync::Arc};
 
 use claudecluster_driver::Driver;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -53,6 +54,16 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     serve_with(reader, writer, Arc::new(driver), config).await
+}
+
+/// Removes the plan documents of goals that are done, unless somebody has changed them. For the start of a
+/// daemon: an editor may have any of them open later. Blocks on the disk.
+///
+/// # Errors
+///
+/// The folder cannot be read or written.
+pub fn tidy_plans(driver: &Driver, folder: &Path) -> io::Result<()> {
+    plan::tidy(driver, folder)
 }
 
 /// [`serve`] for anything that can do what a driver does.

@@ -89,6 +89,12 @@ fn stretch(view: &GoalView) -> String {
     // Repairs of a proposal come and go without the goal's state changing.
     match view.summary.state {
         GoalState::Proposed => format!("{since}-{}", view.tasks_detail.len()),
+        // Nor do pauses; before one ends, another task has.
+        GoalState::Running => {
+            let tasks = view.tasks_detail.iter();
+            let ended = tasks.filter(|task| task.state.is_terminal()).count();
+            format!("{since}-{ended}")
+        }
         _ => since.to_string(),
     }
 }
@@ -189,6 +195,10 @@ pub(crate) async fn outcome(session: &Session, goal: &GoalId) -> String {
             Err(_) => "changes proposed".into(),
         },
         GoalState::AwaitingApproval => "the plan waits for approval".into(),
+        GoalState::Running if view.is_paused() => {
+            let titles: Vec<_> = view.paused().map(|task| task.title.as_str()).collect();
+            format!("waits for approval: {}", titles.join(", "))
+        }
         GoalState::Landed if view.summary.hunks.landed == 0 => "nothing to change".into(),
         GoalState::Failed => match &view.summary.error {
             Some(error) => format!("failed: {}", error.message),

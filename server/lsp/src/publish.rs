@@ -1,12 +1,12 @@
-//! Keeps what is shown about pending changes right: diagnostics for conflicts, and code lenses. Tells
-//! the driver when a text has settled.
+//! Keeps what is shown about pending changes right: diagnostics for conflicts, and code lenses; and those
+//! about plans that are being written. Tells the driver when a text has settled.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use claudecluster_protocol::change::HunkView;
 use lsp_types::{Diagnostic, DiagnosticSeverity, Uri};
 
-use crate::{hunks, session::Session, uri};
+use crate::{hunks, plan, session::Session, uri};
 
 /// Typing comes in bursts; what is shown follows when it pauses.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -60,7 +60,7 @@ pub(crate) async fn follow(session: Arc<Session>) {
     }
 }
 
-/// The conflicts of a document; none where it is not open.
+/// The conflicts of a document, and what is wrong with it as a plan; none where it is not open.
 async fn diagnostics(session: &Session, uri: &Uri) -> (Option<i32>, Vec<Diagnostic>) {
     let Some(document) = session.documents.get(uri) else {
         return (None, Vec::new());
@@ -77,8 +77,10 @@ async fn diagnostics(session: &Session, uri: &Uri) -> (Option<i32>, Vec<Diagnost
             message: message(hunk).into(),
             ..Diagnostic::default()
         })
-        .collect();
-    (Some(document.version), conflicts)
+        .collect::<Vec<_>>();
+    let mut shown = plan::diagnostics(session, &document).await;
+    shown.extend(conflicts);
+    (Some(document.version), shown)
 }
 
 fn message(hunk: &HunkView) -> String {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use claudecluster_protocol::editor::{self, method};
 use lsp_types::{
-    CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams,
-    DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams, InitializeParams,
-    InitializeResult, InitializedParams, WorkDoneProgressCancelParams,
+    CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, CompletionItem,
+    CompletionParams, DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams,
+    InitializeParams, InitializeResult, InitializedParams, WorkDoneProgressCancelParams,
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use tower_lsp::{ClientSocket, LanguageServer, LspService, jsonrpc::Result};
 use crate::{
     Backend, LspConfig,
     handlers::{
-        changes, code_action, code_action_resolve, code_lens, configuration, content,
+        changes, code_action, code_action_resolve, code_lens, completion, configuration, content,
         execute_command, hover, initialize, progress_cancel, sync, workspace_folders,
     },
     session::Session,
@@ -49,6 +49,7 @@ pub(crate) fn build(
     .custom_method("codeAction/resolve", Server::code_action_resolve)
     .custom_method("textDocument/codeLens", Server::code_lens)
     .custom_method("textDocument/hover", Server::hover)
+    .custom_method("textDocument/completion", Server::completion)
     .custom_method("workspace/executeCommand", Server::execute_command)
     .custom_method(
         "workspace/didChangeConfiguration",
@@ -114,6 +115,10 @@ impl Server {
 
     async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
         Ok(hover::handle(&self.0, &params).await)
+    }
+
+    async fn completion(&self, params: CompletionParams) -> Result<Option<Vec<CompletionItem>>> {
+        Ok(completion::handle(&self.0, &params).await)
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Value> {

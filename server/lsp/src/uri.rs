@@ -29,7 +29,7 @@ pub(crate) fn to_folder(uri: &Uri) -> Option<PathBuf> {
 }
 
 /// Resolves the links of what exists of a path.
-fn real(path: &Path) -> PathBuf {
+pub(crate) fn real(path: &Path) -> PathBuf {
     let existing = path
         .ancestors()
         .find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));

@@ -18,7 +18,7 @@ use lsp_types::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{permission, progress, session::Session, stale::Dirty};
+use crate::{permission, plan, progress, session::Session, stale::Dirty};
 
 /// Carries every event and activity to clients that want them.
 enum EventNotification {}
@@ -160,6 +160,20 @@ impl Watcher {
                 state: TaskState::Failed,
             } => self.announce_repair(goal, task_id).await,
             EventBody::PermissionAsked { request } => self.ask_permission((**request).clone()),
+            EventBody::TaskChanged {
+                task_id,
+                state: TaskState::Paused,
+            } => {
+                self.session.refresh(Dirty::Everything);
+                if self.session.settings.now().events != Some(true)
+                    && let Ok(view) = self.session.goal(goal).await
+                {
+                    let asked = ask_for_task(self.session.clone(), view, task_id.clone());
+                    self.session.spawn(asked);
+                }
+            }
+            // Its plan may offer to let it start.
+            EventBody::AttemptStarted { .. } => self.session.refresh(Dirty::Everything),
             EventBody::GoalChanged { state, error } => {
                 self.session.refresh(Dirty::Everything);
                 if self.session.settings.now().events != Some(true) {
@@ -246,37 +260,77 @@ impl Watcher {
     }
 }
 
-/// Asks whether a plan may run, and carries the answer out.
+const CANCEL: &str = "Cancel the goal";
+const OPEN: &str = "Open plan";
+
+/// Asks whether a plan may run, and carries the answer out. What is approved is the plan that was asked
+/// about.
 async fn ask_for_approval(session: Arc<Session>, goal: GoalView) {
     const RUN: &str = "Run the plan";
-    const CANCEL: &str = "Cancel the goal";
-    let id = goal.summary.id;
     let tasks: Vec<_> = goal
         .tasks_detail
         .iter()
         .map(|task| task.title.as_str())
         .collect();
     let message = format!(
-        "{id}: a plan of {} tasks waits: {}",
+        "{}: a plan of {} tasks waits: {}",
+        goal.summary.id,
         tasks.len(),
         tasks.join("; ")
     );
-    let action = |title: &str| MessageActionItem {
-        title: title.to_owned(),
+    let answer = ask(&session, message, &[RUN, OPEN, CANCEL]).await;
+    if answer.as_deref() == Some(RUN) {
+        let id = &goal.summary.id;
+        let done = session.backend.approve(id, None, goal.plan).await;
+        told(&session, id, done).await;
+    } else {
+        open_or_cancel(&session, goal, answer).await;
+    }
+}
+
+/// Asks whether a task may start that its plan pauses.
+async fn ask_for_task(session: Arc<Session>, goal: GoalView, task: TaskId) {
+    const START: &str = "Let it start";
+    let mut tasks = goal.tasks_detail.iter();
+    let title = tasks.find(|one| one.id == task);
+    let title = title.map_or(task.as_str(), |one| &one.title);
+    let id = goal.summary.id.clone();
+    let message = format!("{id}: {title} ({task}) waits for your approval");
+    let answer = ask(&session, message, &[START, OPEN, CANCEL]).await;
+    if answer.as_deref() == Some(START) {
+        let done = session.backend.approve_task(&id, &task).await;
+        told(&session, &id, done).await;
+    } else {
+        open_or_cancel(&session, goal, answer).await;
+    }
+}
+
+/// What the user has chosen; `None` where they closed the question, and everything goes on waiting.
+async fn ask(session: &Session, message: String, choices: &[&str]) -> Option<String> {
+    let action = |title: &&str| MessageActionItem {
+        title: (*title).to_owned(),
         properties: HashMap::default(),
     };
-    let actions = Some(vec![action(RUN), action(CANCEL)]);
+    let actions = Some(choices.iter().map(action).collect());
     let answer = session
         .client
         .show_message_request(MessageType::Info, message, actions)
         .await;
-    let done = match answer {
-        Ok(Some(chosen)) if chosen.title == RUN => session.backend.approve(&id, None).await,
-        Ok(Some(chosen)) if chosen.title == CANCEL => session.backend.cancel(&id).await,
-        // Closed without an answer: the plan goes on waiting.
+    answer.ok().flatten().map(|chosen| chosen.title)
+}
+
+async fn open_or_cancel(session: &Arc<Session>, goal: GoalView, answer: Option<String>) {
+    let id = goal.summary.id.clone();
+    let done = match answer.as_deref() {
+        Some(OPEN) => plan::open(session, goal).await.map(|_| ()),
+        Some(CANCEL) => session.backend.cancel(&id).await,
         _ => Ok(()),
     };
+    told(session, &id, done).await;
+}
+
+async fn told(session: &Session, goal: &GoalId, done: Result<(), ErrorBody>) {
     if let Err(error) = done {
-        session.fail(&format!("{id}"), &error).await;
+        session.fail(goal.as_str(), &error).await;
     }
 }

@@ -59,6 +59,9 @@ fn line(goal: &GoalSummary) -> Line {
         let asked = text::count(goal.permissions_waiting as usize, "permission");
         line.push(YELLOW, format!(" {asked} asked"));
     }
+    if goal.paused > 0 {
+        line.push(YELLOW, format!(" {} to approve", goal.paused));
+    }
     line.push(DIM, format!(" {:>8}  ", goal.cost_usd.to_string()));
     line.push(
         DIM,

@@ -14,6 +14,7 @@ mod goals;
 mod logs;
 mod lsp;
 mod permissions;
+mod plan;
 mod resolve;
 mod run;
 mod selection;
@@ -95,6 +96,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
         Command::Permissions => permissions::list(cx).await,
         Command::Allow(args) => permissions::allow(cx, args).await,
         Command::Deny(args) => permissions::deny(cx, args).await,
+        Command::Plan(args) => plan::run(cx, args).await,
         Command::Artifacts(args) => artifacts::run(cx, args).await,
         Command::Daemon { action } => daemon::run(cx, action).await,
         Command::Doctor => doctor::run(cx).await,

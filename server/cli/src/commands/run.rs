@@ -20,7 +20,7 @@ use crate::{
     plan_file,
     ui::{
         board::Board,
-        render::{goal_style, goal_words},
+        render::goal_now,
         text::{self, BOLD, DIM, Line, PLAIN, RED},
     },
     workspace,
@@ -158,9 +158,10 @@ async fn report(
 ) -> Outcome<()> {
     let goal = &view.summary;
     let took = text::span(goal.updated_at.since(goal.submitted_at));
+    let (style, words) = goal_now(view);
     let mut line = Line::new()
         .add(BOLD, format!("{} ", goal.id))
-        .add(goal_style(goal.state), goal_words(goal.state))
+        .add(style, words)
         .add(DIM, format!(" after {took}"));
     if goal.cost_usd > Usd::ZERO {
         line.push(DIM, format!(" for {}", goal.cost_usd));
@@ -184,7 +185,7 @@ async fn report(
                 .line(Line::new().add(DIM, text::one_line(hint)).styled())?;
         }
     }
-    if goal.state == GoalState::AwaitingApproval {
+    if goal.state == GoalState::AwaitingApproval || view.is_paused() {
         for line in show::tasks(view) {
             cx.ui.line(line.styled())?;
         }
@@ -205,8 +206,10 @@ fn next(view: &GoalView) -> Option<String> {
     let open = goal.hunks.pending + goal.hunks.conflicts;
     match goal.state {
         GoalState::AwaitingApproval => Some(format!(
-            "run it: claudecluster approve {id}   stop it: claudecluster cancel {id}"
+            "run it: claudecluster approve {id}   change it: claudecluster plan {id} --edit   \
+             stop it: claudecluster cancel {id}"
         )),
+        GoalState::Running => show::approvals(view),
         _ if open > 0 => {
             let conflicts = match goal.hunks.conflicts {
                 0 => String::new(),
@@ -233,6 +236,7 @@ fn status(view: &GoalView, limited: bool) -> Exit {
         GoalState::Proposed if goal.hunks.conflicts > 0 || view.spec.apply => Exit::Waiting,
         GoalState::Proposed => Exit::Done,
         GoalState::AwaitingApproval => Exit::Waiting,
+        GoalState::Running if view.is_paused() => Exit::Waiting,
         GoalState::Cancelled => Exit::Cancelled,
         _ if limited || over_limit(view) => Exit::Limit,
         _ => Exit::Failed,

@@ -1,7 +1,7 @@
 //! `claudecluster show`
 
 use claudecluster_protocol::{
-    GoalId, Usd,
+    GoalId, TaskState, Usd,
     change::HunkView,
     goal::{AttemptView, GoalView, SandboxKind, TaskView},
 };
@@ -12,7 +12,7 @@ use crate::{
     failure::{Exit, Outcome},
     ui::{
         Ui,
-        render::{self, TreeItem, gate_line, goal_style, goal_words, task_mark},
+        render::{self, TreeItem, gate_line, goal_now, task_mark},
         text::{self, BOLD, DIM, Line, PLAIN, RED, YELLOW},
     },
 };
@@ -34,6 +34,9 @@ pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
     }
     for request in &view.permissions {
         cx.ui.line(text::permission(request).styled())?;
+    }
+    if let Some(next) = approvals(&view) {
+        cx.ui.line(Line::new().add(YELLOW, next).styled())?;
     }
     for gate in &view.gates {
         cx.ui
@@ -70,10 +73,11 @@ fn changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> Outcome<()> {
 
 fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
     let goal = &view.summary;
+    let (style, words) = goal_now(view);
     ui.line(
         Line::new()
             .add(BOLD, format!("{} ", goal.id))
-            .add(goal_style(goal.state), goal_words(goal.state))
+            .add(style, words)
             .add(PLAIN, format!("  {}", text::one_line(&goal.prompt)))
             .styled(),
     )?;
@@ -102,6 +106,21 @@ fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// How to let the tasks start that wait for it, if any do.
+pub(super) fn approvals(view: &GoalView) -> Option<String> {
+    let (id, tasks) = (&view.summary.id, view.paused());
+    let commands: Vec<_> = tasks
+        .map(|task| format!("claudecluster approve {id} --task {}", task.id))
+        .collect();
+    if commands.is_empty() {
+        return None;
+    }
+    let commands = commands.join("   ");
+    Some(format!(
+        "let it start: {commands}   stop the goal: claudecluster cancel {id}"
+    ))
 }
 
 /// The tasks as a tree, each with its attempts.
@@ -139,6 +158,9 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
     if join {
         let after: Vec<&str> = task.depends_on.iter().map(AsRef::as_ref).collect();
         line.push(DIM, format!("  after {}", after.join(", ")));
+    }
+    if task.state == TaskState::Paused {
+        line.push(style, "  waits for approval");
     }
     if let Some(repair) = &task.repair {
         line.push(YELLOW, format!("  {}", text::repair(repair)));

@@ -32,8 +32,22 @@ pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit
         None => None,
     };
     let goal_id = args.goal;
-    let said = format!("{goal_id} runs; follow it: claudecluster watch {goal_id}");
-    steer(cx, Call::Approve { goal_id, plan }, &said).await
+    let said = match &args.task {
+        Some(task) => format!("task {task} runs; follow it: claudecluster watch {goal_id}"),
+        None => runs(&goal_id),
+    };
+    let call = Call::Approve {
+        goal_id,
+        plan,
+        shown: None,
+        task_id: args.task,
+    };
+    steer(cx, call, &said).await
+}
+
+/// What is said once a plan runs.
+pub(super) fn runs(goal: &GoalId) -> String {
+    format!("{goal} runs; follow it: claudecluster watch {goal}")
 }
 
 pub(super) async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {

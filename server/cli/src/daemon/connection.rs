@@ -180,6 +180,7 @@ async fn editor(
     let config = LspConfig {
         env,
         diffs: Some(shared.diffs.clone()),
+        plans: Some(shared.plans.clone()),
         ..LspConfig::default()
     };
     let writer = Writer(Arc::new(Mutex::new(writer)));

@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) clients: watch::Sender<usize>,
     /// Where diffs that editors show are written.
     pub(crate) diffs: PathBuf,
+    /// Where plans that editors show are written.
+    pub(crate) plans: PathBuf,
 }
 
 impl Daemon {
@@ -62,6 +64,9 @@ impl Daemon {
         let (driver, store) = parts::start_driver(&home, sources, settings).await?;
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
+        if let Err(error) = claudecluster_lsp::tidy_plans(&driver, &home.plans()) {
+            tracing::warn!(%error, "plan documents of goals that are done are still there");
+        }
         let (socket, socket_dir) = home.socket()?;
         let listener = listen(&socket)?;
         home.write_daemon_file(&DaemonFile {
@@ -76,6 +81,7 @@ impl Daemon {
             stop: CancellationToken::new(),
             clients: watch::Sender::new(0),
             diffs: home.diffs(),
+            plans: home.plans(),
         });
         let tasks = TaskTracker::new();
         tasks.spawn(accept(listener, shared.clone(), tasks.clone()));

@@ -119,8 +119,14 @@ async fn ask(driver: Driver, call: Call) -> Result<Answer> {
         },
         Call::Cancel { goal_id } => done(driver.cancel(&goal_id).await)?,
         Call::Retry { goal_id, task_id } => done(driver.retry(&goal_id, task_id).await)?,
-        Call::Approve { goal_id, plan } => {
-            done(driver.approve(&goal_id, plan.map(|plan| *plan)).await)?
+        Call::Approve {
+            goal_id,
+            plan,
+            shown,
+            task_id: None,
+        } => {
+            let (plan, shown) = (plan.map(|plan| *plan), shown.map(|plan| *plan));
+            done(driver.approve(&goal_id, plan, shown).await)?
         }
         Call::Permissions => Answer::Permissions {
             requests: driver.permissions(),
@@ -130,6 +136,11 @@ async fn ask(driver: Driver, call: Call) -> Result<Answer> {
                 .permit(answer, Some("the command line".to_owned()))
                 .await,
         )?,
+        Call::Approve {
+            goal_id,
+            task_id: Some(task),
+            ..
+        } => done(driver.approve_task(&goal_id, &task).await)?,
         Call::Artifacts { goal_id } => {
             let artifacts = blocking(move || driver.artifacts(&goal_id)).await?;
             Answer::Artifacts { artifacts }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anstyle::Style;
-use claudecluster_protocol::{GoalState, Span, TaskId, TaskState, Timestamp, Usd};
+use claudecluster_protocol::{GoalState, Span, TaskId, TaskState, Timestamp, Usd, goal::GoalView};
 
 use super::{
     board::{Board, Row},
@@ -15,6 +15,7 @@ pub(crate) fn task_mark(state: TaskState) -> (&'static str, Style) {
     match state {
         TaskState::Waiting => ("○", DIM),
         TaskState::Ready => ("◌", BLUE),
+        TaskState::Paused => ("‖", YELLOW),
         TaskState::Running => ("●", CYAN),
         TaskState::Succeeded => ("✓", GREEN),
         TaskState::Failed => ("✗", RED),
@@ -48,6 +49,15 @@ pub(crate) fn goal_words(state: GoalState) -> &'static str {
         GoalState::Failed => "failed",
         GoalState::Cancelled => "cancelled",
     }
+}
+
+/// A goal's state in words, and their colour: also whether it is only waiting.
+pub(crate) fn goal_now(goal: &GoalView) -> (Style, &'static str) {
+    if goal.is_paused() {
+        return (YELLOW, "paused");
+    }
+    let state = goal.summary.state;
+    (goal_style(state), goal_words(state))
 }
 
 /// The live view: a line for the goal, its tasks as a tree, its gates.
@@ -170,6 +180,7 @@ fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
                 line.push(YELLOW, format!("  {why}; again in {wait}"));
             }
         }
+        TaskState::Paused => line.push(style, "  waits for approval"),
         TaskState::Waiting | TaskState::Skipped => {}
     }
     line

@@ -1,9 +1,11 @@
 //! Tasks and their attempts.
 
 use claudecluster_protocol::{
-    AttemptId, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
+    AttemptId, GoalState, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
     event::{AttemptOutcome, Repair},
 };
+
+use super::Goal;
 
 /// One task.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Task {
     pub lesson: Option<String>,
     /// Attempts before this index do not count against the retries: somebody asked to retry.
     pub forgiven: usize,
+    /// Whether somebody approved it after its plan had paused it. It is not paused again.
+    pub approved: bool,
     /// What it repairs, for a task that was added after planning.
     pub repair: Option<Repair>,
     /// Whether what it made has come into the proposal, for a repair that amends it.
@@ -50,6 +54,7 @@ impl Task {
             not_before: None,
             lesson: None,
             forgiven: 0,
+            approved: false,
             repair,
             amended: false,
         }
@@ -87,5 +92,16 @@ impl Task {
             .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
             .filter(|&stop| of(stop));
         u32::try_from(stops.count()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Goal {
+    /// Whether all that could go on waits for somebody's approval.
+    pub fn is_paused(&self) -> bool {
+        let has = |state| self.tasks.values().any(|task| task.state == state);
+        self.state == GoalState::Running
+            && has(TaskState::Paused)
+            && !has(TaskState::Ready)
+            && !has(TaskState::Running)
     }
 }

@@ -80,6 +80,15 @@ pub enum Input {
         goal: GoalId,
         /// The plan as edited.
         plan: Option<Box<Plan>>,
+        /// The goal's plan as they saw it.
+        shown: Option<Box<Plan>>,
+    },
+    /// Somebody approves a task that is paused.
+    ApproveTask {
+        /// The goal.
+        goal: GoalId,
+        /// The task.
+        task: TaskId,
     },
     /// An attempt ended.
     Attempt {
@@ -307,7 +316,8 @@ impl Turn<'_> {
             } => {
                 self.plan_stopped(&goal, stop, summary, usage);
             }
-            Input::Approve { goal, plan } => self.approve(&goal, plan)?,
+            Input::Approve { goal, plan, shown } => self.approve(&goal, plan, shown.as_deref())?,
+            Input::ApproveTask { goal, task } => self.approve_task(&goal, &task)?,
             Input::Attempt {
                 goal,
                 task,

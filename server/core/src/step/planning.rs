@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
-    goal::Usage,
+    TaskId, TaskState, goal::Usage,
 };
 
 use super::{Effect, Turn, wrong_state};
@@ -174,10 +174,18 @@ impl Turn<'_> {
         &mut self,
         id: &GoalId,
         plan: Option<Box<Plan>>,
+        shown: Option<&Plan>,
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::AwaitingApproval {
             return Err(wrong_state(goal, "no plan of it waits for approval"));
+        }
+        // What is approved is what somebody saw, and not whatever has taken its place since.
+        if shown.is_some() && shown != goal.plan.as_ref() {
+            return Err(ErrorBody::stale(format!(
+                "goal {id} has another plan than the one that was shown"
+            ))
+            .hint("look at its plan again, then approve it"));
         }
         if let Some(plan) = &plan {
             plan::check(plan).map_err(|problems| {
@@ -193,6 +201,29 @@ impl Turn<'_> {
         );
         self.change(id, GoalState::Running, None);
         self.advance(id);
+        Ok(())
+    }
+
+    /// Lets a task start that its plan pauses.
+    pub(super) fn approve_task(&mut self, id: &GoalId, task: &TaskId) -> Result<(), ErrorBody> {
+        let goal = self.goal(id)?;
+        let Some(found) = goal.tasks.get(task) else {
+            return Err(super::steer::unknown_task(id, task));
+        };
+        if goal.state != GoalState::Running || found.state != TaskState::Paused {
+            let hint = match found.state {
+                TaskState::Waiting if found.spec.pause => {
+                    "it can be approved once everything it depends on has succeeded"
+                }
+                _ => "only a paused task waits for approval",
+            };
+            return Err(ErrorBody::user(format!(
+                "task {task} of goal {id} is {}",
+                found.state.as_str()
+            ))
+            .hint(hint));
+        }
+        self.set_task(id, task, TaskState::Ready);
         Ok(())
     }
 }

@@ -179,7 +179,14 @@ impl Turn<'_> {
                 .collect();
             // A join needs all its parents; one that cannot come any more decides at once.
             if parents.iter().all(|&state| state == TaskState::Succeeded) {
-                self.set_task(id, task_id, TaskState::Ready);
+                let task = &goal.tasks[task_id];
+                let asks = task.spec.pause && !task.approved;
+                let next = if asks {
+                    TaskState::Paused
+                } else {
+                    TaskState::Ready
+                };
+                self.set_task(id, task_id, next);
             } else if parents
                 .iter()
                 .any(|&state| state.is_terminal() && state != TaskState::Succeeded)

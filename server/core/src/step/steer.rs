@@ -46,8 +46,7 @@ impl Turn<'_> {
         if let Some(task) = only
             && !goal.tasks.contains_key(task)
         {
-            return Err(ErrorBody::user(format!("goal {id} has no task {task}"))
-                .hint(format!("`claudecluster show {id}` lists its tasks")));
+            return Err(unknown_task(id, task));
         }
         let again: Vec<TaskId> = goal
             .tasks
@@ -58,7 +57,13 @@ impl Turn<'_> {
             })
             .map(|(id, _)| id.clone())
             .collect();
-        self.change(id, GoalState::Running, None);
+        // A plan that nobody has approved does not run because its goal was cancelled in between.
+        let next = if goal.unapproved {
+            GoalState::AwaitingApproval
+        } else {
+            GoalState::Running
+        };
+        self.change(id, next, None);
         for task in &again {
             self.set_task(id, task, TaskState::Waiting);
         }
@@ -85,4 +90,9 @@ impl Turn<'_> {
             self.abort(&id, GoalState::Failed, Some(error));
         }
     }
+}
+
+pub(super) fn unknown_task(goal: &GoalId, task: &TaskId) -> ErrorBody {
+    ErrorBody::user(format!("goal {goal} has no task {task}"))
+        .hint(format!("`claudecluster show {goal}` lists its tasks"))
 }

@@ -20,7 +20,7 @@ use super::code_lens::{self, accept, between, command, diff, reject, resolve};
 use crate::{
     client,
     documents::Snapshot,
-    hunks,
+    hunks, plan,
     progress::{count, title},
     session::Session,
 };
@@ -50,6 +50,7 @@ pub(crate) async fn handle(
     let mut actions = Vec::new();
     // Before the first wait: the text as the client has it at this point of the wire.
     if let Some(document) = session.documents.get(&params.text_document.uri) {
+        actions.extend(plan::offered(session, &document, params).await);
         let file = hunks::of(session, &document).await;
         let here = |hunk: &&HunkView| hunks::touches(&document, hunk, params.range);
         let hunks: Vec<_> = file.iter().filter(here).cloned().collect();

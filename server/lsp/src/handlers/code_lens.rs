@@ -4,7 +4,7 @@ use claudecluster_protocol::{api::Resolution, change::HunkView, editor::command}
 use lsp_types::{CodeLens, CodeLensParams, Command, Position, Range};
 use serde_json::json;
 
-use crate::{hunks, session::Session};
+use crate::{hunks, plan, session::Session};
 
 pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<CodeLens> {
     let Some(document) = session.documents.get(&params.text_document.uri) else {
@@ -12,7 +12,7 @@ pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<Co
     };
     let hunks = hunks::of(session, &document).await;
     let repairable = hunks::repairable(session, &hunks).await;
-    let mut lenses = Vec::new();
+    let mut lenses = plan::lenses(session, &document).await;
     for hunk in &hunks {
         let line = hunks::range(&document, hunk, session.encoding()).start.line;
         let commands = if hunks::is_conflict(hunk) {

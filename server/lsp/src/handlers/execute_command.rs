@@ -6,7 +6,9 @@ use std::{future::Future, sync::Arc};
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId,
     api::{Decision, DecisionReport},
-    editor::{ApproveArgs, GoalArgs, HunkArgs, ResolveArgs, SubmitArgs, Submitted, command},
+    editor::{
+        ApproveArgs, GoalArgs, HunkArgs, PlanArgs, ResolveArgs, SubmitArgs, Submitted, command,
+    },
     event::Verdict,
     permission::PermissionAnswer,
 };
@@ -17,7 +19,7 @@ use tokio::sync::mpsc;
 use tower_lsp::jsonrpc::{Error, Result};
 
 use super::{content::in_goal, diff, submit};
-use crate::{failure, permission, progress::count, session::Session};
+use crate::{failure, permission, plan, progress::count, session::Session};
 
 pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams) -> Result<Value> {
     let arguments = params.arguments.unwrap_or_default();
@@ -56,7 +58,13 @@ pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams)
         }
         command::PLAN_APPROVE => {
             let args: ApproveArgs = argument(arguments)?;
-            done(session.backend.approve(&args.goal_id, args.plan).await)
+            done(plan::approve(session, args).await)
+        }
+        command::PLAN_OPEN => {
+            let args: PlanArgs = argument(arguments)?;
+            let goal = known(session, &args.goal_id).await?;
+            let opened = plan::open(session, goal).await;
+            value(&opened.map_err(|e| failure::reply(&e))?)
         }
         command::GOAL_ACCEPT => decide_goal(session, argument(arguments)?, Verdict::Accept).await,
         command::GOAL_REJECT => decide_goal(session, argument(arguments)?, Verdict::Reject).await,

@@ -5,12 +5,15 @@ use std::fmt::Write;
 use claudecluster_protocol::change::{Origin, OriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
-use crate::{hunks, markup, progress, session::Session};
+use crate::{hunks, markup, plan, progress, session::Session};
 
 pub(crate) async fn handle(session: &Session, params: &HoverParams) -> Option<Hover> {
     let at = &params.text_document_position_params;
     // Before the first wait: the text as the client has it at this point of the wire.
     let document = session.documents.get(&at.text_document.uri)?;
+    if let Some(explained) = plan::explain(session, &document, params) {
+        return Some(explained);
+    }
     let here = Range {
         start: at.position,
         end: at.position,

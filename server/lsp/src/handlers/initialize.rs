@@ -13,7 +13,7 @@ use lsp_types::{
 use crate::{
     client::{self, Capabilities},
     handlers::{code_action, configuration, execute_command},
-    pending, publish,
+    pending, plan, publish,
     session::Session,
     watch,
 };
@@ -50,6 +50,7 @@ pub(crate) fn initialized(session: &Arc<Session>) {
     session.spawn(publish::run(session.clone()));
     session.spawn(publish::follow(session.clone()));
     session.spawn(pending::run(session.clone()));
+    plan::register_completion(session);
 }
 
 #[expect(
@@ -104,6 +105,7 @@ fn capabilities(session: &Session) -> ServerCapabilities {
             ..CodeLensOptions::default()
         }),
         hover_provider: Some(true.into()),
+        completion_provider: plan::completion_options(session),
         execute_command_provider: Some(ExecuteCommandOptions {
             commands: command::ALL.iter().map(|&name| name.to_owned()).collect(),
             ..ExecuteCommandOptions::default()

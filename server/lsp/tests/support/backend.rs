@@ -55,6 +55,10 @@ pub struct State {
     pub decisions: Vec<Decision>,
     pub cancelled: Vec<GoalId>,
     pub approved: Vec<GoalId>,
+    /// The plans that were approved, where they were edited.
+    pub plans: Vec<Option<Plan>>,
+    /// The paused tasks that were approved.
+    pub started: Vec<(GoalId, TaskId)>,
     pub retried: Vec<(GoalId, Option<TaskId>)>,
     /// Answers to permission requests, with who gave them.
     pub permitted: Vec<(PermissionAnswer, Option<String>)>,
@@ -175,6 +179,29 @@ impl Recorder {
         });
     }
 
+    /// Gives a goal a plan, with its tasks in the given states.
+    pub fn plan(&self, goal: &str, plan: &Plan, states: &[TaskState]) {
+        self.with(|state| {
+            let id = GoalId::new(goal);
+            for view in state.goals.iter_mut().filter(|view| view.summary.id == id) {
+                let tasks = plan.tasks.iter().zip(states);
+                view.tasks_detail = tasks
+                    .map(|(spec, &state)| TaskView {
+                        id: spec.id.clone(),
+                        title: spec.label().to_owned(),
+                        state,
+                        depends_on: spec.depends_on.clone(),
+                        agent: AgentName::Native,
+                        attempts: Vec::new(),
+                        changed: Vec::new(),
+                        repair: None,
+                    })
+                    .collect();
+                view.plan = Some(plan.clone());
+            }
+        });
+    }
+
     /// Changes a goal's state and tells the watchers.
     pub async fn set_state(&self, goal: &str, now: GoalState) {
         self.with(|state| {
@@ -261,6 +288,7 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
             succeeded: 0,
             running: 0,
             permissions_waiting: 0,
+            paused: 0,
             hunks: HunkCounts {
                 pending: 1,
                 ..HunkCounts::default()
@@ -577,8 +605,22 @@ impl Backend for Recorder {
         Ok(())
     }
 
-    async fn approve(&self, goal: &GoalId, _: Option<Plan>) -> Result<()> {
-        self.with(|state| state.approved.push(goal.clone()));
+    /// As the driver does: what is approved has to be what was shown.
+    async fn approve(&self, goal: &GoalId, plan: Option<Plan>, shown: Option<Plan>) -> Result<()> {
+        let known = self.goal(goal)?;
+        if shown.is_some() && shown != known.plan {
+            return Err(ErrorBody::stale("the goal has another plan"));
+        }
+        self.with(|state| {
+            state.approved.push(goal.clone());
+            state.plans.push(plan);
+        });
+        self.approving.notify_one();
+        Ok(())
+    }
+
+    async fn approve_task(&self, goal: &GoalId, task: &TaskId) -> Result<()> {
+        self.with(|state| state.started.push((goal.clone(), task.clone())));
         self.approving.notify_one();
         Ok(())
     }
