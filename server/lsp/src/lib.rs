@@ -12,6 +12,7 @@
 //! Architecture invariant: no request waits for the client, and none does long work. Commands check
 //! their arguments and answer; what follows is told by progress, messages and events.
 
+mod anchor;
 pub mod backend;
 mod client;
 mod config;
@@ -35,6 +36,7 @@ mod transport;
 mod typed;
 mod uri;
 mod watch;
+mod words;
 
 use std::sync::Arc;
 
