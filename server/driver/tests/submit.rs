@@ -5,7 +5,10 @@
 mod support;
 
 use claudecluster_driver::Driver;
-use claudecluster_protocol::{GoalId, GoalSpec, api::Decision, editor::Submitted, event::Verdict};
+use claudecluster_protocol::{
+    GoalId, GoalSpec, api::Decision, editor::Submitted, event::Verdict, goal::EnvVar,
+    plan::AgentName,
+};
 use serde_json::json;
 use support::{Fixture, GOAL};
 
@@ -58,8 +61,15 @@ async fn whoever_comes_later_is_told_of_the_first() {
 async fn a_proposal_counts_until_it_is_decided() {
     let fixture = Fixture::new().propose("a.txt", Some("1\n"), Some("2\n"));
     let driver = fixture.start().await;
+    let key = EnvVar {
+        name: "ANTHROPIC_API_KEY".into(),
+        value: "none".into(),
+    };
     let same = || GoalSpec {
         plan: None,
+        // There with any key; that it cannot plan without a sandbox is after what is looked at here.
+        agent: Some(AgentName::Native),
+        env: vec![key.clone()],
         ..spec(&fixture, "change it")
     };
     assert_eq!(once(&driver, same()).await, (GOAL.to_owned(), true));
