@@ -390,7 +390,10 @@ async fn a_client_that_knows_no_code_actions_gets_the_command() {
 async fn busy(options: Value) -> (Client, Arc<Recorder>) {
     let backend = Arc::new(Recorder::default());
     backend.add_goal(Path::new("/w"), "g7", GoalState::Running);
-    backend.with(|state| state.same_as = Some(GoalId::new("g7")));
+    backend.with(|state| {
+        state.same_as = Some(GoalId::new("g7"));
+        state.goals[0].summary.prompt = "make it\u{202e}\nbetter".into();
+    });
     let client = start(&backend, options).await;
     (client, backend)
 }

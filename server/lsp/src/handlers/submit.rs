@@ -16,9 +16,9 @@ use lsp_types::{MessageActionItem, MessageType};
 
 use crate::{
     anchor, hunks,
-    progress::{count, outcome, title},
+    progress::{count, outcome},
     session::Session,
-    uri,
+    uri, words,
 };
 
 type Result<T> = std::result::Result<T, ErrorBody>;
@@ -53,7 +53,10 @@ async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) 
         properties: HashMap::default(),
     };
     let about = match session.goal(&same).await {
-        Ok(view) => format!("{same} does this already: {}", title(&view.summary.prompt)),
+        Ok(view) => format!(
+            "{same} does this already: {}",
+            words::line(&view.summary.prompt, 60)
+        ),
         Err(_) => format!("{same} does this already"),
     };
     let actions = Some(vec![action(SHOW), action(ANOTHER)]);
