@@ -55,13 +55,30 @@ usage: Usage, });
 export type AgentName = "claude-code" | "native" | "command";
 
 /**
+ * The text that a range was made for. Only the server makes it, and only the server reads it.
+ */
+export type Anchor = {
+/**
+ * The document's version, as its client counts.
+ */
+version: number,
+/**
+ * Tells the lines of the range apart from others.
+ */
+hash: string, };
+
+/**
  * What comes back.
  */
 export type Answer = { "answer": "done" } | { "answer": "submitted",
 /**
- * Its identifier.
+ * Its identifier, or that of the goal that does the same already.
  */
-goalId: GoalId, } | { "answer": "goals",
+goalId: GoalId,
+/**
+ * There where nothing was started: the goal that does the same already.
+ */
+duplicateOf?: GoalId | null, } | { "answer": "goals",
 /**
  * One line each.
  */
@@ -254,7 +271,11 @@ export type Call = { "method": "submit",
 /**
  * The goal.
  */
-spec: GoalSpec, } | { "method": "goals" } | { "method": "goal",
+spec: GoalSpec,
+/**
+ * Start it even where a goal that is not settled does the same.
+ */
+again: boolean, } | { "method": "goals" } | { "method": "goal",
 /**
  * The goal.
  */
@@ -671,7 +692,12 @@ pending: boolean | null,
  * argument}`, asks why, and runs the command with the answer as the argument's `reason`.
  * Default: `false`.
  */
-prompts: boolean | null, };
+prompts: boolean | null,
+/**
+ * The contexts of the client's `textDocument/codeAction` requests hold all diagnostics of the document,
+ * those of other servers and on other lines too. Default: `false`.
+ */
+diagnostics: boolean | null, };
 
 /**
  * One environment variable.
@@ -1867,7 +1893,13 @@ globs?: Array<string>,
 /**
  * The selected range in the first of `uris`.
  */
-range?: LineRange | null, };
+range?: LineRange | null,
+/**
+ * Which text the range was made for, as the server put it into a code action. The range follows its
+ * lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
+ * text as it is when the command arrives.
+ */
+anchor?: Anchor | null, };
 
 /**
  * How the files of a goal are chosen.
@@ -1946,16 +1978,30 @@ gates: Array<Command>,
 /**
  * The most it may cost.
  */
-budgetUsd: Usd | null, };
+budgetUsd: Usd | null,
+/**
+ * Start it even where a goal that is not settled does the same.
+ */
+again: boolean,
+/**
+ * Where a goal does the same, ask the user whether to start another: for those who do not look at the
+ * answer. Default: as long as the client does not tell of events itself ([`EditorSettings::events`]).
+ */
+ask: boolean | null, };
 
 /**
  * Answer of `claudecluster.goal.submit`.
  */
 export type Submitted = {
 /**
- * The new goal.
+ * The goal: the new one, or the one that does the same already.
  */
-goalId: GoalId, };
+goalId: GoalId,
+/**
+ * There where nothing was started, because this goal has the same words and place and is not settled.
+ * It is `goal_id`.
+ */
+duplicateOf?: GoalId | null, };
 
 /**
  * A task inside one goal's plan. Chosen by the plan; `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.

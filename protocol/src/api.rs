@@ -80,6 +80,9 @@ pub enum Call {
     Submit {
         /// The goal.
         spec: Box<GoalSpec>,
+        /// Start it even where a goal that is not settled does the same.
+        #[serde(default)]
+        again: bool,
     },
     /// All goals, oldest first → [`Answer::Goals`].
     Goals,
@@ -203,8 +206,11 @@ pub enum Answer {
     Done,
     /// The goal is durable.
     Submitted {
-        /// Its identifier.
+        /// Its identifier, or that of the goal that does the same already.
         goal_id: GoalId,
+        /// There where nothing was started: the goal that does the same already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duplicate_of: Option<GoalId>,
     },
     /// Goals, oldest first.
     Goals {

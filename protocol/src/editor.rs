@@ -137,6 +137,10 @@ pub struct EditorSettings {
     /// Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<bool>,
+    /// The contexts of the client's `textDocument/codeAction` requests hold all diagnostics of the document,
+    /// those of other servers and on other lines too. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<bool>,
 }
 
 impl EditorSettings {
@@ -153,6 +157,7 @@ impl EditorSettings {
             events: self.events.or(lower.events),
             pending: self.pending.or(lower.pending),
             prompts: self.prompts.or(lower.prompts),
+            diagnostics: self.diagnostics.or(lower.diagnostics),
         }
     }
 }
@@ -204,6 +209,13 @@ pub struct SubmitArgs {
     /// The most it may cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
+    /// Start it even where a goal that is not settled does the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// Where a goal does the same, ask the user whether to start another: for those who do not look at the
+    /// answer. Default: as long as the client does not tell of events itself ([`EditorSettings::events`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<bool>,
 }
 
 /// The scope as editors give it.
@@ -222,6 +234,21 @@ pub struct ScopeArgs {
     /// The selected range in the first of `uris`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<LineRange>,
+    /// Which text the range was made for, as the server put it into a code action. The range follows its
+    /// lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
+    /// text as it is when the command arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<Anchor>,
+}
+
+/// The text that a range was made for. Only the server makes it, and only the server reads it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Anchor {
+    /// The document's version, as its client counts.
+    pub version: i32,
+    /// Tells the lines of the range apart from others.
+    pub hash: String,
 }
 
 /// Whole lines. They count from 0; the end is exclusive.
@@ -238,8 +265,12 @@ pub struct LineRange {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Submitted {
-    /// The new goal.
+    /// The goal: the new one, or the one that does the same already.
     pub goal_id: GoalId,
+    /// There where nothing was started, because this goal has the same words and place and is not settled.
+    /// It is `goal_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<GoalId>,
 }
 
 /// Argument of the commands that name a goal.

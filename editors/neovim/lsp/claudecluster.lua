@@ -30,6 +30,8 @@ return {
     pending = true,
     -- It has the commands `claudecluster.client.prompt` and `claudecluster.client.reason`, below.
     prompts = true,
+    -- It passes all problems of a buffer on (lua/claudecluster/problems.lua).
+    diagnostics = true,
   },
   handlers = {
     -- Loaded with the configuration: it watches what the user is doing before the first edit comes.

@@ -21,6 +21,7 @@ vim.api.nvim_create_autocmd('LspAttach', {
     local client = vim.lsp.get_client_by_id(args.data.client_id)
     if client and client.name == 'claudecluster' then
       require('claudecluster.pending').attach(args.buf)
+      require('claudecluster.problems').pass_on(client)
     end
   end,
 })

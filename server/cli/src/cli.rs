@@ -149,6 +149,9 @@ pub(crate) struct RunArgs {
     /// Run the plan without asking, even where `approvePlans` is set
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Say nothing where a goal that is not settled does the same
+    #[arg(long)]
+    pub(crate) again: bool,
 }
 
 #[derive(Debug, Args)]

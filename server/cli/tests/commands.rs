@@ -342,6 +342,31 @@ fn a_plan_that_is_only_planned_waits() {
 }
 
 #[test]
+fn a_goal_that_is_under_way_is_started_again_and_said_so() {
+    let user = User::new();
+    user.write("p.yaml", PLAN);
+    let run = |more: &[&str]| {
+        let args = ["run", "--plan", "p.yaml", "--plan-only"];
+        let said = user.run(&[&args, more].concat());
+        assert_eq!(said.status, 3, "{said:?}");
+        said
+    };
+    assert_eq!(run(&[]).err, "");
+    let note = "claudecluster: g1 does the same already; this is another goal (follow the first: \
+                claudecluster watch g1; say nothing of it: --again)\n";
+    let said = run(&[]);
+    assert_eq!(said.err, note);
+    assert!(said.out.contains("g2"), "{}", said.out);
+    for silent in ["--again", "--quiet"] {
+        assert_eq!(run(&[silent]).err, "", "{silent}");
+    }
+    for goal in ["g1", "g2", "g3", "g4"] {
+        assert_eq!(user.run(&["cancel", goal]).status, 0);
+    }
+    assert_eq!(run(&[]).err, "");
+}
+
+#[test]
 fn time_runs_out_with_4() {
     let user = User::new();
     user.write(

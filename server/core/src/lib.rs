@@ -6,10 +6,11 @@
 //! this crate's manifest bans the ways out.
 //!
 //! Two rooms hang together here and know little of each other: the *orchestration* ([`plan`],
-//! [`graph`], [`lifecycle`], [`policy`], [`schedule`], [`step`]) and the *texts* ([`text`], [`diff`],
+//! [`graph`], [`lifecycle`], [`duplicate`], [`policy`], [`schedule`], [`step`]) and the *texts* ([`text`], [`diff`],
 //! [`merge`], [`review`], [`patch`]).
 
 pub mod diff;
+pub mod duplicate;
 pub mod graph;
 pub mod lifecycle;
 pub mod merge;

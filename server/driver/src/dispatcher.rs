@@ -7,13 +7,16 @@
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 
 use claudecluster_core::{
+    duplicate,
     lifecycle::State,
     policy::Policy,
     step::{Effect, Input, step},
 };
-use claudecluster_protocol::{ErrorBody, GoalId, GoalSpec, Timestamp, event::StreamItem};
+use claudecluster_protocol::{
+    ErrorBody, GoalSpec, Timestamp, editor::Submitted, event::StreamItem,
+};
 use claudecluster_store::{NewEvent, StoreError};
-use claudecluster_worker::agent::Reply;
+use claudecluster_worker::agent;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -32,19 +35,31 @@ pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 /// What the loop is told. Closed: everything that can change a goal is one of these.
 pub(crate) enum Message {
     /// A new goal.
-    Submit(Box<GoalSpec>, oneshot::Sender<Result<GoalId, ErrorBody>>),
+    Submit(Box<GoalSpec>, Sameness, Reply<Submitted>),
     /// Somebody asks for something and waits for the answer.
-    Ask(Input, oneshot::Sender<Result<(), ErrorBody>>),
+    Ask(Input, Reply<()>),
     /// Work reports.
     Input(Input),
     /// End the loop.
     Shutdown(oneshot::Sender<()>),
 }
 
+/// Takes the answer to whoever asked.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, ErrorBody>>;
+
+/// What becomes of a goal that is the same as one that is not settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sameness {
+    /// It is started all the same.
+    Start,
+    /// The other one is the answer.
+    Join,
+}
+
 /// Who waits for the end of a turn.
 enum Waiter {
-    Goal(oneshot::Sender<Result<GoalId, ErrorBody>>, GoalId),
-    Done(oneshot::Sender<Result<(), ErrorBody>>),
+    Goal(Reply<Submitted>, Submitted),
+    Done(Reply<()>),
 }
 
 /// What one turn has come to so far.
@@ -142,7 +157,19 @@ impl Dispatcher {
     /// Lets `step` decide about one message. A refusal is answered at once: it changed nothing.
     fn take(&mut self, message: Message, at: Timestamp, turn: &mut Turn) {
         match message {
-            Message::Submit(mut spec, reply) => {
+            Message::Submit(mut spec, sameness, reply) => {
+                if sameness == Sameness::Join
+                    && let Some(same) = duplicate::of(&self.state, &spec)
+                {
+                    let goal_id = same.id.clone();
+                    let duplicate_of = Some(goal_id.clone());
+                    // It may be of this very turn: nobody hears of it before it is durable.
+                    let answer = Submitted {
+                        goal_id,
+                        duplicate_of,
+                    };
+                    return turn.waiters.push(Waiter::Goal(reply, answer));
+                }
                 let goal = self.state.next_goal_id();
                 let env = std::mem::take(&mut spec.env);
                 let input = Input::Submit {
@@ -153,7 +180,11 @@ impl Dispatcher {
                     Ok(effects) => {
                         self.shared.env.insert(goal.clone(), env);
                         turn.effects.extend(effects);
-                        turn.waiters.push(Waiter::Goal(reply, goal));
+                        let answer = Submitted {
+                            goal_id: goal,
+                            duplicate_of: None,
+                        };
+                        turn.waiters.push(Waiter::Goal(reply, answer));
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 }
@@ -253,7 +284,7 @@ impl Dispatcher {
                 decision,
                 reason,
             } => {
-                let reply = Reply { decision, reason };
+                let reply = agent::Reply { decision, reason };
                 let said = Said { tool, input, reply };
                 self.shared.desks.tell(goal, task, said);
             }
@@ -286,7 +317,7 @@ impl Waiter {
     /// Answers. Whoever asked may have gone meanwhile.
     fn answer(self, result: Result<(), ErrorBody>) {
         match self {
-            Self::Goal(reply, goal) => drop(reply.send(result.map(|()| goal))),
+            Self::Goal(reply, answer) => drop(reply.send(result.map(|()| answer))),
             Self::Done(reply) => drop(reply.send(result)),
         }
     }

@@ -11,7 +11,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Artifact, DaemonStatus, Decision, DecisionReport},
     change::{HunkView, Origin},
-    editor::Side,
+    editor::{Side, Submitted},
     event::StreamItem,
     goal::{GoalSummary, GoalView, ScopeKind},
     permission::{PermissionAnswer, PermissionRequest},
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     DriverConfig, agents, disk,
-    dispatcher::{Dispatcher, Message},
+    dispatcher::{Dispatcher, Message, Sameness},
     editor::Editor,
     git, landing, origins,
     pending::Versions,
@@ -93,7 +93,21 @@ impl Driver {
     ///
     /// The goal is empty or its plan invalid, the workspace is none, no agent can work on it, or the
     /// journal takes no more.
-    pub async fn submit(&self, mut spec: GoalSpec) -> Result<GoalId> {
+    pub async fn submit(&self, spec: GoalSpec) -> Result<GoalId> {
+        Ok(self.hand_in(spec, Sameness::Start).await?.goal_id)
+    }
+
+    /// As [`Driver::submit`], unless a goal that is not settled has the same words and place: then nothing
+    /// is started, and the answer says which.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::submit`].
+    pub async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+        self.hand_in(spec, Sameness::Join).await
+    }
+
+    async fn hand_in(&self, mut spec: GoalSpec, sameness: Sameness) -> Result<Submitted> {
         self.shared.store.health().map_err(ErrorBody::from)?;
         let shared = self.shared.clone();
         let spec = blocking("checking the goal", move || {
@@ -118,7 +132,8 @@ impl Driver {
         })
         .await?;
         let (reply, answer) = oneshot::channel();
-        self.shared.send(Message::Submit(Box::new(spec), reply));
+        let message = Message::Submit(Box::new(spec), sameness, reply);
+        self.shared.send(message);
         answer.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 

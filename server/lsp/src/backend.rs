@@ -8,7 +8,7 @@ use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Decision, DecisionReport},
     change::{HunkView, Origin},
-    editor::Side,
+    editor::{Side, Submitted},
     event::StreamItem,
     goal::{GoalSummary, GoalView},
     permission::{PermissionAnswer, PermissionRequest},
@@ -22,6 +22,7 @@ type Result<T> = std::result::Result<T, ErrorBody>;
 #[allow(missing_docs, reason = "documented on `Driver`")]
 pub trait Backend: Send + Sync + 'static {
     async fn submit(&self, spec: GoalSpec) -> Result<GoalId>;
+    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted>;
     fn goals(&self) -> Vec<GoalSummary>;
     fn goal(&self, goal: &GoalId) -> Result<GoalView>;
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
@@ -46,6 +47,10 @@ pub trait Backend: Send + Sync + 'static {
 impl Backend for Driver {
     async fn submit(&self, spec: GoalSpec) -> Result<GoalId> {
         Driver::submit(self, spec).await
+    }
+
+    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+        Driver::submit_once(self, spec).await
     }
 
     fn goals(&self) -> Vec<GoalSummary> {

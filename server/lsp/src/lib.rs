@@ -12,6 +12,7 @@
 //! Architecture invariant: no request waits for the client, and none does long work. Commands check
 //! their arguments and answer; what follows is told by progress, messages and events.
 
+mod anchor;
 pub mod backend;
 mod client;
 mod config;
@@ -37,6 +38,7 @@ mod transport;
 mod typed;
 mod uri;
 mod watch;
+mod words;
 
 use std::{io, path::Path, sync::Arc};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use claudecluster_protocol::editor::{self, method};
 use lsp_types::{
-    CodeAction, CodeActionParams, CodeActionResponse, CodeLens, CodeLensParams, CompletionItem,
-    CompletionParams, DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams,
-    InitializeParams, InitializeResult, InitializedParams, WorkDoneProgressCancelParams,
+    CodeAction, CodeActionResponse, CodeLens, CodeLensParams, CompletionItem, CompletionParams,
+    DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams, InitializeParams,
+    InitializeResult, InitializedParams, WorkDoneProgressCancelParams,
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -101,7 +101,8 @@ impl Server {
         sync::did_close(&self.0, params);
     }
 
-    async fn code_action(&self, params: CodeActionParams) -> Result<Vec<CodeActionResponse>> {
+    async fn code_action(&self, params: Value) -> Result<Vec<CodeActionResponse>> {
+        let params = code_action::read(params)?;
         Ok(code_action::handle(&self.0, &params).await)
     }
 

@@ -15,10 +15,26 @@ function M.setup(opts)
   vim.lsp.enable('claudecluster')
 end
 
+---Asks what to do about a goal that is under way already.
+---@param same string the goal
+---@param another fun() starts another
+local function on_duplicate(same, another)
+  local show, start = 'Show it', 'Start another'
+  local prompt = ('ClaudeCluster: %s does this already'):format(same)
+  vim.ui.select({ show, start }, { prompt = prompt }, function(choice)
+    if choice == show then
+      M.show(same)
+    elseif choice == start then
+      another()
+    end
+  end)
+end
+
 ---States a goal. Asks for its words when there are none.
 ---@param prompt string
 ---@param selection? claudecluster.Selection
-function M.goal(prompt, selection)
+---@param again? boolean even where a goal that is not settled does the same
+function M.goal(prompt, selection, again)
   if vim.trim(prompt) == '' then
     vim.ui.input({ prompt = 'Goal: ' }, function(input)
       if input and vim.trim(input) ~= '' then
@@ -29,7 +45,14 @@ function M.goal(prompt, selection)
   end
   -- What kind of scope it is, the settings say.
   local scope = selection and { uris = { selection.uri }, range = selection.range }
-  client.command('claudecluster.goal.submit', { prompt = prompt, scope = scope }, function(result)
+  local argument = { prompt = prompt, scope = scope, again = again }
+  client.command('claudecluster.goal.submit', argument, function(result)
+    if result.duplicateOf then
+      on_duplicate(result.duplicateOf, function()
+        M.goal(prompt, selection, true)
+      end)
+      return
+    end
     require('claudecluster.events').remember(result.goalId)
     client.notify(('goal %s submitted'):format(result.goalId))
   end)

@@ -19,6 +19,7 @@ use crate::{
     follow::{self, End, Manner},
     plan_file,
     ui::{
+        self,
         board::Board,
         render::goal_now,
         text::{self, BOLD, DIM, Line, PLAIN, RED},
@@ -34,9 +35,10 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Outcome<Exit> {
         approve: args.yes,
         ..Manner::default()
     };
+    let again = args.again;
     let spec = spec(&root, args, &config)?;
     let client = cx.client()?;
-    let goal = submit(&client, spec).await?;
+    let goal = start(cx, &client, spec, again).await?;
     if !cx.ui.json && !cx.ui.quiet {
         let words = "goes on if this terminal closes; Ctrl-C cancels it";
         cx.ui.line(
@@ -53,11 +55,45 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Outcome<Exit> {
     finish(cx, &client, &goal, &board).await
 }
 
-/// Makes a goal durable.
+/// Starts a goal. A command is an order: where another goal does the same, this one is started all the
+/// same, and its user is told of the other.
+async fn start(cx: &Context, client: &Client, spec: GoalSpec, again: bool) -> Outcome<GoalId> {
+    if again {
+        return submit(client, spec).await;
+    }
+    let (goal, same) = hand_in(client, spec.clone(), false).await?;
+    let Some(same) = same else {
+        return Ok(goal);
+    };
+    if !cx.ui.quiet {
+        let note = ErrorBody::user(format!(
+            "{same} does the same already; this is another goal"
+        ))
+        .hint(format!(
+            "follow the first: claudecluster watch {same}; say nothing of it: --again"
+        ));
+        ui::complain(&note, false);
+    }
+    submit(client, spec).await
+}
+
+/// Makes a goal durable, whatever others do.
 pub(super) async fn submit(client: &Client, spec: GoalSpec) -> Outcome<GoalId> {
+    Ok(hand_in(client, spec, true).await?.0)
+}
+
+/// The goal, and whether it is one that does the same already.
+async fn hand_in(
+    client: &Client,
+    spec: GoalSpec,
+    again: bool,
+) -> Outcome<(GoalId, Option<GoalId>)> {
     let spec = Box::new(spec);
-    match client.call(Call::Submit { spec }).await? {
-        Answer::Submitted { goal_id } => Ok(goal_id),
+    match client.call(Call::Submit { spec, again }).await? {
+        Answer::Submitted {
+            goal_id,
+            duplicate_of,
+        } => Ok((goal_id, duplicate_of)),
         other => Err(unexpected(&other).into()),
     }
 }

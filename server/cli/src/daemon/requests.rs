@@ -7,6 +7,7 @@ use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     BlobId, ErrorBody,
     api::{Answer, Call, Decision, Reply, Request},
+    editor::Submitted,
     event::Verdict,
     path::text_of_bytes,
 };
@@ -77,9 +78,20 @@ async fn watch(
 
 async fn ask(driver: Driver, call: Call) -> Result<Answer> {
     Ok(match call {
-        Call::Submit { spec } => Answer::Submitted {
+        Call::Submit { spec, again: true } => Answer::Submitted {
             goal_id: driver.submit(*spec).await?,
+            duplicate_of: None,
         },
+        Call::Submit { spec, again: false } => {
+            let Submitted {
+                goal_id,
+                duplicate_of,
+            } = driver.submit_once(*spec).await?;
+            Answer::Submitted {
+                goal_id,
+                duplicate_of,
+            }
+        }
         Call::Goals => Answer::Goals {
             goals: driver.goals(),
         },

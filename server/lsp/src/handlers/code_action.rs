@@ -1,4 +1,9 @@
-//! `textDocument/codeAction`: deciding the pending hunks in a range, and stating a goal for it.
+//! `textDocument/codeAction`: deciding the pending hunks in a range, and stating goals from it.
+
+mod comments;
+mod from_here;
+mod problems;
+mod test_functions;
 
 use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
@@ -11,16 +16,17 @@ use claudecluster_protocol::{
 };
 use lsp_types::{
     CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,
-    CodeActionTriggerKind, Command, Range, Uri,
+    CodeActionTriggerKind, Command, Diagnostic, Range, Uri,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
+use tower_lsp::jsonrpc::Result;
 
 use super::code_lens::{self, accept, between, command, diff, reject, resolve};
 use crate::{
     client,
     documents::Snapshot,
-    hunks, plan,
+    failure, hunks, plan,
     progress::{count, title},
     session::Session,
 };
@@ -41,6 +47,16 @@ pub(crate) struct ActionData {
 /// The kind of the action that states a goal.
 pub(crate) fn goal_kind() -> CodeActionKind {
     CodeActionKind::Custom(Cow::Borrowed("refactor.rewrite.claudecluster"))
+}
+
+/// The parameters without diagnostics that are not what the protocol says. They are other servers', and one
+/// that is wrong would cost everything else that can be done.
+pub(crate) fn read(mut params: Value) -> Result<CodeActionParams> {
+    let told = params.pointer_mut("/context/diagnostics");
+    if let Some(Value::Array(diagnostics)) = told {
+        diagnostics.retain(|one| Diagnostic::deserialize(one).is_ok());
+    }
+    serde_json::from_value(params).map_err(|error| failure::bad_params(error.to_string()))
 }
 
 pub(crate) async fn handle(
@@ -74,6 +90,7 @@ pub(crate) async fn handle(
         } else {
             actions.extend(goals.iter().map(accept_all));
         }
+        actions.extend(from_here::actions(session, &document, params));
     }
     if session.settings.now().prompts == Some(true) {
         actions.push(state_goal(params));
@@ -319,11 +336,9 @@ fn accept_all(goal: &GoalId) -> CodeAction {
 /// Offered where the client has a command of its own that asks for the goal's words.
 fn state_goal(params: &CodeActionParams) -> CodeAction {
     let range = params.range;
-    // A selection that ends before the first character of a line does not take that line in.
-    let past = range.end.line + u32::from(range.end.character > 0 || range.end == range.start);
     let argument = json!({
         "uri": params.text_document.uri,
-        "range": {"startLine": range.start.line, "endLine": past},
+        "range": from_here::whole_lines(range),
     });
     let title = if range.end == range.start {
         "State a goal for this line…"

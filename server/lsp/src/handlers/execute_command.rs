@@ -6,9 +6,7 @@ use std::{future::Future, sync::Arc};
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId,
     api::{Decision, DecisionReport},
-    editor::{
-        ApproveArgs, GoalArgs, HunkArgs, PlanArgs, ResolveArgs, SubmitArgs, Submitted, command,
-    },
+    editor::{ApproveArgs, GoalArgs, HunkArgs, PlanArgs, ResolveArgs, command},
     event::Verdict,
     permission::PermissionAnswer,
 };
@@ -25,15 +23,8 @@ pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams)
     let arguments = params.arguments.unwrap_or_default();
     match params.command.as_str() {
         command::GOAL_SUBMIT => {
-            let args: SubmitArgs = argument(arguments)?;
-            // Before the first wait: the scope is the documents as they are at this point of the wire.
-            let spec = submit::spec(session, args).map_err(|e| failure::reply(&e))?;
-            let goal_id = session
-                .backend
-                .submit(spec)
-                .await
-                .map_err(|e| failure::reply(&e))?;
-            value(&Submitted { goal_id })
+            let submitted = submit::handle(session, argument(arguments)?).await;
+            value(&submitted.map_err(|e| failure::reply(&e))?)
         }
         command::GOAL_LIST => {
             let _: Nothing = argument(arguments)?;

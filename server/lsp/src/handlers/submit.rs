@@ -1,19 +1,105 @@
 //! From the arguments an editor gives to a goal.
 
 use std::{
+    collections::HashMap,
     num::NonZeroU32,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use claudecluster_protocol::{
-    ErrorBody, GoalSpec, Plan, RelPath, Scope,
-    editor::{EditorSettings, LineRange, ScopeArgs, SubmitArgs},
+    ErrorBody, GoalId, GoalSpec, Plan, RelPath, Scope,
+    editor::{Anchor, EditorSettings, LineRange, ScopeArgs, SubmitArgs, Submitted},
     goal::{ScopeKind, Selection},
 };
+use lsp_types::{MessageActionItem, MessageType};
 
-use crate::{hunks, session::Session, uri};
+use crate::{
+    anchor, hunks,
+    progress::{count, outcome},
+    session::Session,
+    uri, words,
+};
 
 type Result<T> = std::result::Result<T, ErrorBody>;
+
+/// Hands a goal over, unless one that is not settled is the same.
+pub(crate) async fn handle(session: &Arc<Session>, args: SubmitArgs) -> Result<Submitted> {
+    // Before the first wait: the scope is the documents as they are at this point of the wire.
+    let spec = spec(session, args.clone())?;
+    if args.again {
+        let goal_id = session.backend.submit(spec).await?;
+        return Ok(Submitted {
+            goal_id,
+            duplicate_of: None,
+        });
+    }
+    let submitted = session.backend.submit_once(spec).await?;
+    let told_by_client = session.settings.now().events == Some(true);
+    if let Some(same) = &submitted.duplicate_of
+        && args.ask.unwrap_or(!told_by_client)
+    {
+        session.spawn(ask_for_another(session.clone(), same.clone(), args));
+    }
+    Ok(submitted)
+}
+
+/// Tells the user that nothing was started, and starts it where they want it all the same.
+async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) {
+    const SHOW: &str = "Show";
+    const ANOTHER: &str = "Start another";
+    let action = |title: &str| MessageActionItem {
+        title: title.to_owned(),
+        properties: HashMap::default(),
+    };
+    let about = match session.goal(&same).await {
+        Ok(view) => format!(
+            "{same} does this already: {}",
+            words::line(&view.summary.prompt, 60)
+        ),
+        Err(_) => format!("{same} does this already"),
+    };
+    let actions = Some(vec![action(SHOW), action(ANOTHER)]);
+    let answer = session
+        .client
+        .show_message_request(MessageType::Info, about, actions)
+        .await;
+    match answer {
+        Ok(Some(chosen)) if chosen.title == SHOW => {
+            let message = standing(&session, &same).await;
+            session.info(format!("{same}: {message}")).await;
+        }
+        Ok(Some(chosen)) if chosen.title == ANOTHER => {
+            // The text may have changed while the question stood there.
+            let started = match spec(&session, args) {
+                Ok(spec) => session.backend.submit(spec).await,
+                Err(error) => Err(error),
+            };
+            match started {
+                Ok(goal) => session.info(format!("{goal} is started")).await,
+                Err(error) => session.fail("no other goal was started", &error).await,
+            }
+        }
+        // Closed without an answer, or a client that asks nothing: the first goal goes on alone.
+        _ => {}
+    }
+}
+
+/// How far a goal is, in words.
+async fn standing(session: &Session, goal: &GoalId) -> String {
+    match session.goal(goal).await {
+        Ok(view) if view.summary.state.is_active() => {
+            let goal = &view.summary;
+            format!(
+                "{}, {} of {} done",
+                goal.state.as_str(),
+                goal.succeeded,
+                count(goal.tasks as usize, "task")
+            )
+        }
+        _ => outcome(session, goal).await,
+    }
+}
 
 /// The goal as the driver takes it: what it says itself, then what the editor's settings say.
 pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
@@ -76,14 +162,7 @@ fn beneath(plan: &Plan, settings: EditorSettings) -> EditorSettings {
 /// else the only one.
 fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
     let roots = session.roots();
-    // Of nested folders the innermost.
-    let holding = |path: &Path| {
-        roots
-            .iter()
-            .filter(|root| path.starts_with(root))
-            .max_by_key(|root| root.components().count())
-            .cloned()
-    };
+    let holding = |path: &Path| root_of(session, path);
     if roots.is_empty() {
         return Err(ErrorBody::user("no workspace folder is open")
             .hint("open a folder, or a file inside a project, and try again"));
@@ -109,6 +188,14 @@ fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
     }
 }
 
+/// The workspace folder a file is in; of nested ones the innermost.
+pub(crate) fn root_of(session: &Session, path: &Path) -> Option<PathBuf> {
+    let roots = session.roots().into_iter();
+    roots
+        .filter(|root| path.starts_with(root))
+        .max_by_key(|root| root.components().count())
+}
+
 fn scope(
     session: &Session,
     root: &Path,
@@ -117,7 +204,13 @@ fn scope(
     named: &[PathBuf],
 ) -> Result<Scope> {
     let selection = match asked.range {
-        Some(range) => Some(selection(session, root, named, range)?),
+        Some(range) => Some(selection(
+            session,
+            root,
+            named,
+            range,
+            asked.anchor.as_ref(),
+        )?),
         None => None,
     };
     let files = match kind {
@@ -179,6 +272,7 @@ fn selection(
     root: &Path,
     named: &[PathBuf],
     range: LineRange,
+    anchor: Option<&Anchor>,
 ) -> Result<Selection> {
     if range.end_line <= range.start_line {
         return Err(ErrorBody::user(
@@ -190,6 +284,13 @@ fn selection(
         .and_then(|path| uri::relative(root, path))
         .ok_or_else(|| ErrorBody::user("scope.range: it needs its document in scope.uris"))?;
     let document = named.first().and_then(|path| session.documents.at(path));
+    let range = match (anchor, &document) {
+        (None, _) => range,
+        (Some(anchor), Some(document)) => {
+            anchor::find(document, range, anchor).ok_or_else(moved)?
+        }
+        (Some(_), None) => return Err(moved()),
+    };
     let range = match &document {
         Some(document) => hunks::to_text_lines(&document.text, range),
         None => range,
@@ -199,4 +300,10 @@ fn selection(
         start_line: range.start_line,
         end_line: range.end_line,
     })
+}
+
+/// The lines are no longer those that the goal was offered for. It is never about others instead.
+fn moved() -> ErrorBody {
+    ErrorBody::stale("scope.range: these lines have changed since the goal was offered for them")
+        .hint("ask for code actions again")
 }

@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     GoalState, HunkId, PermissionId, Plan, RelPath, Scope, TaskId, TaskState, Timestamp, Usd,
     api::{Decision, DecisionReport, Resolution},
     change::{ConflictView, HunkStatus, HunkView, Origin, OriginState, Provenance},
-    editor::Side,
+    editor::{Side, Submitted},
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts, TaskView},
     permission::{PermissionAnswer, PermissionKind, PermissionRequest},
@@ -52,6 +52,8 @@ pub struct State {
     /// The files whose text has settled.
     pub settled: Vec<PathBuf>,
     pub submitted: Vec<GoalSpec>,
+    /// The goal that every goal is the same as.
+    pub same_as: Option<GoalId>,
     pub decisions: Vec<Decision>,
     pub cancelled: Vec<GoalId>,
     pub approved: Vec<GoalId>,
@@ -460,6 +462,18 @@ impl Backend for Recorder {
         });
         self.submitted.notify_one();
         Ok(goal)
+    }
+
+    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+        let same = self.with(|state| state.same_as.clone());
+        let goal_id = match &same {
+            Some(same) => same.clone(),
+            None => self.submit(spec).await?,
+        };
+        Ok(Submitted {
+            goal_id,
+            duplicate_of: same,
+        })
     }
 
     fn goals(&self) -> Vec<GoalSummary> {

@@ -1,0 +1,38 @@
+;;; claudecluster-eglot.el --- ClaudeCluster as the server of a buffer -*- lexical-binding: t; -*-
+
+;;; Commentary:
+
+;; eglot runs one server a buffer: use this in projects where ClaudeCluster is the one you want.
+
+;;; Code:
+
+(require 'eglot)
+
+(add-to-list 'eglot-server-programs '(prog-mode . ("claudecluster" "lsp")))
+
+(setq-default eglot-workspace-configuration
+              '(:claudecluster (:budgetUsd 5)))
+
+(defun claudecluster-goal (prompt)
+  "State a goal in the words of PROMPT, about the open files."
+  (interactive "sGoal: ")
+  (claudecluster--run "claudecluster.goal.submit" (list :prompt prompt)))
+
+(defun claudecluster-accept (goal)
+  "Accept everything clean of GOAL."
+  (interactive "sGoal: ")
+  (claudecluster--run "claudecluster.goal.accept" (list :goalId goal)))
+
+(defun claudecluster-cancel (goal)
+  "Cancel GOAL."
+  (interactive "sGoal: ")
+  (claudecluster--run "claudecluster.goal.cancel" (list :goalId goal)))
+
+(defun claudecluster--run (command argument)
+  "Run COMMAND of the buffer's server with its one ARGUMENT."
+  (jsonrpc-request (eglot-current-server)
+                   :workspace/executeCommand
+                   (list :command command :arguments (vector argument))))
+
+(provide 'claudecluster-eglot)
+;;; claudecluster-eglot.el ends here

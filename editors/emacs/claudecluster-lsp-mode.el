@@ -1,0 +1,36 @@
+;;; claudecluster-lsp-mode.el --- ClaudeCluster beside other servers -*- lexical-binding: t; -*-
+
+;;; Code:
+
+(require 'lsp-mode)
+
+(lsp-register-client
+ (make-lsp-client :new-connection (lsp-stdio-connection '("claudecluster" "lsp"))
+                  :activation-fn (lambda (_file mode)
+                                   (provided-mode-derived-p mode 'prog-mode))
+                  :add-on? t
+                  :server-id 'claudecluster
+                  :initialization-options '(:claudecluster (:budgetUsd 5))))
+
+(defun claudecluster-goal (prompt)
+  "State a goal in the words of PROMPT, about the open files."
+  (interactive "sGoal: ")
+  (claudecluster--run "claudecluster.goal.submit" (list :prompt prompt)))
+
+(defun claudecluster-accept (goal)
+  "Accept everything clean of GOAL."
+  (interactive "sGoal: ")
+  (claudecluster--run "claudecluster.goal.accept" (list :goalId goal)))
+
+(defun claudecluster-cancel (goal)
+  "Cancel GOAL."
+  (interactive "sGoal: ")
+  (claudecluster--run "claudecluster.goal.cancel" (list :goalId goal)))
+
+(defun claudecluster--run (command argument)
+  "Run COMMAND of this server with its one ARGUMENT."
+  (with-lsp-workspace (lsp-find-workspace 'claudecluster)
+    (lsp-workspace-command-execute command (vector argument))))
+
+(provide 'claudecluster-lsp-mode)
+;;; claudecluster-lsp-mode.el ends here

@@ -1,0 +1,172 @@
+//! Whether a goal is one that is under way already.
+
+use claudecluster_protocol::{
+    GoalSpec,
+    goal::{Scope, ScopeKind},
+};
+
+use crate::lifecycle::{Goal, State};
+
+/// A goal that is not settled and is about the same: the same words in the same place of the same
+/// workspace, with the same plan where one comes along. The oldest, if there are several.
+///
+/// What else goals can say (agent, model, limits, gates) is how they are done, not what is done.
+pub fn of<'a>(state: &'a State, spec: &GoalSpec) -> Option<&'a Goal> {
+    let words = words(&spec.prompt);
+    let mut goals = state.goals.values().map(AsRef::as_ref);
+    goals.find(|goal| {
+        let other = &goal.spec;
+        !goal.state.is_terminal()
+            && other.workspace == spec.workspace
+            && other.plan == spec.plan
+            && self::words(&other.prompt) == words
+            && is_same_place(&other.scope, &spec.scope)
+    })
+}
+
+/// The words, whatever they are written like.
+fn words(prompt: &str) -> Vec<String> {
+    let prompt = prompt.trim_end_matches(|c: char| c.is_whitespace() || c == '.');
+    prompt.split_whitespace().map(str::to_lowercase).collect()
+}
+
+/// Which documents are open changes all the time and is no other place.
+fn is_same_place(one: &Scope, other: &Scope) -> bool {
+    let files = one.kind != ScopeKind::Files || {
+        let both = [one, other].map(|scope| (sorted(&scope.files), sorted(&scope.globs)));
+        both[0] == both[1]
+    };
+    one.kind == other.kind && one.selection == other.selection && files
+}
+
+fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
+    let mut items: Vec<_> = items.iter().collect();
+    items.sort();
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::{
+        EventBody, GoalId, GoalState, Plan, RelPath, TaskSpec, Timestamp, goal::Selection,
+    };
+
+    use super::*;
+
+    fn spec(prompt: &str) -> GoalSpec {
+        GoalSpec {
+            workspace: "/w".into(),
+            prompt: prompt.into(),
+            scope: Scope::default(),
+            plan: None,
+            agent: None,
+            model: None,
+            jobs: None,
+            budget_usd: None,
+            timeout: None,
+            gates: Vec::new(),
+            plan_only: false,
+            apply: false,
+            env: Vec::new(),
+        }
+    }
+
+    fn path(path: &str) -> RelPath {
+        RelPath::new(path).unwrap()
+    }
+
+    fn at(prompt: &str, file: &str, start_line: u32) -> GoalSpec {
+        let selection = Selection {
+            path: path(file),
+            start_line,
+            end_line: start_line + 1,
+        };
+        with(prompt, |spec| spec.scope.selection = Some(selection))
+    }
+
+    fn with(prompt: &str, change: impl FnOnce(&mut GoalSpec)) -> GoalSpec {
+        let mut spec = spec(prompt);
+        change(&mut spec);
+        spec
+    }
+
+    fn files(names: &[&str]) -> GoalSpec {
+        with("fix it", |spec| {
+            spec.scope.kind = ScopeKind::Files;
+            spec.scope.files = names.iter().map(|name| path(name)).collect();
+        })
+    }
+
+    fn open(names: &[&str]) -> GoalSpec {
+        let mut spec = files(names);
+        spec.scope.kind = ScopeKind::Open;
+        spec
+    }
+
+    fn planned(instructions: &str) -> GoalSpec {
+        with("", |spec| {
+            spec.plan = Some(Plan {
+                tasks: vec![TaskSpec::new("a", instructions)],
+                ..Plan::default()
+            });
+        })
+    }
+
+    /// A state with goal `g1`.
+    fn state(spec: GoalSpec, now: GoalState) -> State {
+        let mut state = State::default();
+        let id = GoalId::new("g1");
+        let spec = Box::new(spec);
+        state.apply(&id, Timestamp(1), &EventBody::GoalSubmitted { spec });
+        let changed = EventBody::GoalChanged {
+            state: now,
+            error: None,
+        };
+        state.apply(&id, Timestamp(2), &changed);
+        state
+    }
+
+    #[test]
+    fn the_same_words_in_the_same_place_are_the_same_goal() {
+        let check = |first: GoalSpec, second: GoalSpec, same: bool| {
+            let state = state(first.clone(), GoalState::Running);
+            let found = of(&state, &second).map(|goal| goal.id.as_str());
+            assert_eq!(found, same.then_some("g1"), "{first:#?} {second:#?}");
+        };
+        check(spec("fix it"), spec("fix it"), true);
+        check(spec("fix it"), spec("  Fix\n it. "), true);
+        check(spec("fix it"), spec("fix them"), false);
+        check(spec("fix it"), spec("fixit"), false);
+        let elsewhere = with("fix it", |spec| spec.workspace = "/v".into());
+        check(spec("fix it"), elsewhere, false);
+        check(at("fix it", "a", 1), at("fix it", "a", 1), true);
+        check(at("fix it", "a", 1), at("fix it", "a", 2), false);
+        check(at("fix it", "a", 1), at("fix it", "b", 1), false);
+        check(at("fix it", "a", 1), spec("fix it"), false);
+        check(files(&["a", "b"]), files(&["b", "a"]), true);
+        check(files(&["a", "b"]), files(&["a"]), false);
+        check(files(&["a"]), open(&["a"]), false);
+        check(open(&["a"]), open(&["a", "b"]), true);
+        check(planned("x"), planned("x"), true);
+        check(planned("x"), planned("y"), false);
+        check(planned("x"), spec(""), false);
+        let otherwise = with("fix it", |spec| spec.jobs = Some(1));
+        check(spec("fix it"), otherwise, true);
+    }
+
+    #[test]
+    fn what_is_settled_may_be_wanted_again() {
+        let check = |now: GoalState, same: bool| {
+            let state = state(spec("fix it"), now);
+            assert_eq!(of(&state, &spec("fix it")).is_some(), same, "{now:?}");
+        };
+        check(GoalState::Submitted, true);
+        check(GoalState::AwaitingApproval, true);
+        check(GoalState::Gating, true);
+        check(GoalState::Proposed, true);
+        check(GoalState::Landed, false);
+        check(GoalState::Rejected, false);
+        check(GoalState::Failed, false);
+        check(GoalState::Cancelled, false);
+    }
+}
