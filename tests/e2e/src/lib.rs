@@ -10,6 +10,7 @@
 )]
 
 pub mod live;
+pub mod neovim;
 
 use std::{
     ffi::OsStr,
