@@ -14,10 +14,11 @@ local PATIENCE = 120000
 ---What an editor does once it has started, beside what its user configures.
 local SETUP = [[
   _G.told = {}
-  local notify = vim.notify
-  vim.notify = function(message, ...)
-    table.insert(_G.told, message)
-    return notify(message, ...)
+  local message = require('claudecluster.message')
+  local show = message.show
+  message.show = function(text, level)
+    table.insert(_G.told, text)
+    show(text, level)
   end
   _G.pending = { count = 0, hunks = {} }
   local pending = require('claudecluster.pending')

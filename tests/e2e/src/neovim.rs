@@ -1,4 +1,4 @@
-//! Real Neovims with the plugin, driven by the scripts in `neovim/`.
+//! Real Neovims with the plugin on their path, driven by the scripts in `neovim/`.
 
 use std::{os::unix::fs::symlink, path::PathBuf, process::Command};
 
@@ -23,7 +23,9 @@ impl World {
     pub fn neovim(&mut self, script: &str, args: &[&str]) -> Said {
         self.with_program_on_path();
         let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
-            .args(["--headless", "--clean", "-i", "NONE", "-n", "-l"])
+            .args(["--headless", "--clean", "-i", "NONE", "-n", "--cmd"])
+            .arg(format!("set hidden runtimepath^={}", plugin().display()))
+            .arg("-l")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/neovim").to_owned() + "/" + script)
             .arg(self.root())
             .args(args)
