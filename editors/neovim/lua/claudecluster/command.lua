@@ -10,7 +10,7 @@ local M = {}
 ---@alias claudecluster.Subcommand fun(words: string[], opts: table)
 
 ---How a conflict may be decided.
-M.resolutions = { 'both', 'markers', 'mine', 'repair', 'theirs' }
+M.resolutions = { 'both', 'markers', 'merged', 'mine', 'repair', 'theirs' }
 
 ---Decides what is named. Where nothing is: accepts or rejects what is pending on the lines of the cursor,
 ---takes back what has landed in the range, or all of the newest goal.

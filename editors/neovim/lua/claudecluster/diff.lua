@@ -42,6 +42,10 @@ local function describe(hunk)
     add_diff(out, hunk.conflict.base, hunk.conflict.mine)
     table.insert(out, ('# %s proposes'):format(text.maker(hunk)))
     add_diff(out, hunk.conflict.base, hunk.conflict.theirs)
+    if hunk.merged then
+      table.insert(out, '# the words of both')
+      add_diff(out, hunk.conflict.mine, hunk.merged)
+    end
   else
     table.insert(out, '# ' .. text.maker(hunk))
     add(out, '-', hunk.oldText)

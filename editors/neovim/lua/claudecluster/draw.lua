@@ -207,6 +207,12 @@ local function show_conflict(place, hunk)
   if #theirs == 0 then
     below = { rule('to be removed, says ' .. text.maker(hunk)) }
   end
+  if hunk.merged then
+    table.insert(below, rule('the words of both'))
+    for _, chunks in ipairs(new_lines(place.buffer, { newText = hunk.merged })) do
+      table.insert(below, to_the_edge(chunks, 'ClaudeClusterAdd'))
+    end
+  end
   table.insert(below, rule('end of conflict'))
   if place.first == place.last then
     between(place.buffer, place.first, vim.list_extend(above, below))

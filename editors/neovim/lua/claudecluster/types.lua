@@ -30,6 +30,7 @@
 ---@field newText string
 ---@field words? claudecluster.Word[]
 ---@field conflict? claudecluster.Conflict
+---@field merged? string what is there and what is proposed, merged word by word
 ---@field provenance claudecluster.Provenance[]
 
 ---@class claudecluster.Document
