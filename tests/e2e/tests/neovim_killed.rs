@@ -1,7 +1,5 @@
 //! A daemon that is killed while somebody types in a real Neovim: nothing is lost, and the review goes on.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use claudecluster_e2e::World;
 use serde_json::Value;
 
