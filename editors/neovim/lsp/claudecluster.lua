@@ -36,9 +36,17 @@ return {
   handlers = {
     -- Loaded with the configuration: it watches what the user is doing before the first edit comes.
     ['workspace/applyEdit'] = require('claudecluster.edit').apply,
-    ['window/showMessage'] = function(...)
-      local show = vim.lsp.handlers['window/showMessage']
-      return require('claudecluster.client').without_prompt(show, ...)
+    ['window/showMessage'] = function(_, params)
+      local levels = vim.log.levels
+      local level = ({ levels.ERROR, levels.WARN, levels.INFO })[params.type] or levels.DEBUG
+      require('claudecluster.client').notify(params.message, level)
+    end,
+    ['window/showDocument'] = function(...)
+      -- Not in the place of goals, of a list or of a help page.
+      if vim.bo.buftype ~= '' then
+        vim.cmd.split()
+      end
+      return vim.lsp.handlers['window/showDocument'](...)
     end,
     ['claudecluster/event'] = function(_, item)
       require('claudecluster.events').on_event(item)
@@ -54,14 +62,14 @@ return {
     end,
     ['claudecluster.client.reason'] = function(command)
       local asked = command.arguments[1]
-      require('claudecluster').ask_why(asked.prompt, function(reason)
+      require('claudecluster.prompt').why(asked.prompt, function(reason)
         asked.argument.reason = reason
         require('claudecluster.client').command(asked.command, asked.argument)
       end)
     end,
     -- The server's own, which would open a file.
     ['claudecluster.hunk.diff'] = function(command)
-      require('claudecluster').diff(command.arguments[1].hunkId)
+      require('claudecluster.diff').here(command.arguments[1].hunkId)
     end,
   },
 }

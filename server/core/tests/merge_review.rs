@@ -45,6 +45,32 @@ proptest! {
         prop_assert_eq!(accepted.refused.len(), keys(&review, HunkState::Conflict).len());
     }
 
+    /// What an editor put into its text by itself is known from the text alone: exactly where nothing else
+    /// has changed and no line is there twice, and else so that an accept would have come to the same.
+    #[test]
+    fn the_text_before_an_accept_is_told_from_the_one_after(
+        (texts, distinct) in prop_oneof![
+            family(REPETITIVE, 0..20, 2).prop_map(|texts| (texts, false)),
+            family(DISTINCT, 0..20, 2).prop_map(|texts| (texts, true)),
+        ]
+    ) {
+        let (base, proposed) = (&texts.base, &texts.variants[1]);
+        // Where lines repeat, more than one text may come to the same.
+        for (current, exact) in [(base, distinct), (&texts.variants[0], false)] {
+            let review = support::review(base, current, proposed);
+            for key in keys(&review, HunkState::Clean) {
+                prop_assert_eq!(review.before(&[key]), None, "it is not there");
+                let after = review.accept(&[key]).current;
+                let before = support::review(base, &after, proposed).before(&[key]);
+                prop_assert!(!exact || before.as_ref() == Some(base), "{before:?}");
+                if let Some(before) = before {
+                    let again = support::review(base, &before, proposed).accept(&[key]);
+                    prop_assert_eq!(again.current, after);
+                }
+            }
+        }
+    }
+
     /// Rejecting everything makes the proposal nothing.
     #[test]
     fn rejecting_everything_is_nothing(

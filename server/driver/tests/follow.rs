@@ -108,6 +108,41 @@ async fn an_editors_undo_and_redo_are_followed() {
     assert_eq!(stage.editor.text(), PROPOSED);
 }
 
+/// An accept that the editor makes by itself, as it does with a code action, is a landing like any other.
+#[tokio::test]
+async fn an_accept_of_the_editors_own_is_followed_and_taken_back() {
+    let stage = Stage::one_file().await;
+    let names = stage.pending().await;
+    // Something is typed that has nothing to do with it.
+    let typed = format!("{BASE}typed\n");
+    let accept = |text: String, name: HunkId| {
+        stage.editor.set(&text);
+        let decision = Decision {
+            hunk_id: Some(name),
+            applied: true,
+            ..decision(Verdict::Accept)
+        };
+        stage.driver.decide(decision)
+    };
+    stage.shows(&typed).await;
+    let five = typed.replace("5\n", "FIVE\n");
+    let report = accept(five.clone(), names[1].clone()).await.unwrap();
+    assert_eq!((report.decided, report.failed.len()), (1, 0), "{report:?}");
+    assert_eq!(stage.editor.edits(), 0, "the edit was its own");
+
+    stage.shows(&typed).await;
+    assert_eq!(stage.pending().await, names, "pending again");
+    stage.shows(&five).await;
+    assert_eq!(
+        stage.pending().await,
+        [&names[0], &names[2]].map(Clone::clone)
+    );
+    // By command it goes as well, and leaves the rest.
+    stage.decide(Verdict::Undo, &names[1]).await;
+    assert_eq!(stage.editor.text(), typed);
+    assert_eq!(stage.pending().await, names);
+}
+
 #[tokio::test]
 async fn several_landings_may_be_gone_at_once() {
     let stage = Stage::one_file().await;

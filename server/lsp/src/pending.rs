@@ -12,6 +12,10 @@ use crate::{hunks, session::Session};
 /// to see hunks move with the text.
 const SETTLE: Duration = Duration::from_millis(5);
 
+/// For how many more changes of a text it is told again that nothing is pending there any more: the client may
+/// have changed it meanwhile each time, and goes on showing what it should not until one of them arrives.
+const AGAIN: u32 = 16;
+
 enum PendingNotification {}
 
 impl Notification for PendingNotification {
@@ -20,9 +24,16 @@ impl Notification for PendingNotification {
     const MESSAGE_DIRECTION: MessageDirection = MessageDirection::ServerToClient;
 }
 
+/// What a client was told last of a document in which something is or was pending.
+struct Told {
+    changes: DocumentChanges,
+    /// How often it is told again that nothing is.
+    left: u32,
+}
+
 /// Runs as long as the connection does.
 pub(crate) async fn run(session: Arc<Session>) {
-    let mut told: HashMap<Uri, DocumentChanges> = HashMap::new();
+    let mut told: HashMap<Uri, Told> = HashMap::new();
     loop {
         let stale = session.pending.next(SETTLE).await;
         if session.settings.now().pending != Some(true) {
@@ -44,19 +55,22 @@ pub(crate) async fn run(session: Arc<Session>) {
                 version: Some(document.version),
                 hunks: hunks::of(&session, &document).await,
             };
-            // The same hunks for another version are told again: the client may have dropped what it
-            // was told for a text that it had changed meanwhile.
-            let news = match told.get(&uri) {
-                None => !now.hunks.is_empty(),
-                Some(before) => *before != now,
+            let before = told.get(&uri);
+            let left = match before {
+                None if now.hunks.is_empty() => continue,
+                // The same hunks for another version are told again: the client may have dropped what it
+                // was told for a text that it had changed meanwhile.
+                Some(before) if before.changes == now => continue,
+                Some(before) if before.changes.hunks.is_empty() && now.hunks.is_empty() => {
+                    before.left - 1
+                }
+                _ => AGAIN,
             };
-            if !news {
-                continue;
-            }
-            if now.hunks.is_empty() {
+            if left == 0 {
                 told.remove(&uri);
             } else {
-                told.insert(uri, now.clone());
+                let changes = now.clone();
+                told.insert(uri, Told { changes, left });
             }
             session
                 .client

@@ -34,9 +34,39 @@ fn nvim() -> String {
     })
 }
 
+/// Runs a script of the plugin's tests in a headless Neovim.
+async fn run(folder: &Path, script: &str, args: &[&Path]) {
+    let output = Command::new(nvim())
+        .args(["--headless", "--clean", "-u", "NONE", "-i", "NONE", "-n"])
+        .arg("--cmd")
+        .arg(format!("set runtimepath^={PLUGIN}"))
+        .arg("-l")
+        .arg(Path::new(PLUGIN).join("tests").join(script))
+        .args(args)
+        // Not a repository, or the empty first buffer would start a server of its own.
+        .current_dir(folder)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(120), output)
+        .await
+        .expect("Neovim ends")
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// What needs nothing but answers of a server: they are in the script.
+#[tokio::test]
+async fn questions_plans_pickers_and_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = folder.path().canonicalize().unwrap().join("w");
+    std::fs::create_dir_all(workspace.join(".git")).unwrap();
+    std::fs::write(workspace.join("a.rs"), TEXT).unwrap();
+    run(folder.path(), "asked.lua", &[&workspace]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_goal_from_neovim_to_accepted_changes() {
-    let nvim = nvim();
     let folder = tempfile::tempdir().unwrap();
     let workspace = folder.path().canonicalize().unwrap().join("w");
     std::fs::create_dir_all(workspace.join(".git")).unwrap();
@@ -55,31 +85,7 @@ async fn a_goal_from_neovim_to_accepted_changes() {
     });
     let work = tokio::spawn(drive(backend.clone(), workspace.clone()));
 
-    let output = Command::new(nvim)
-        .args([
-            "--headless",
-            "--clean",
-            "-u",
-            "NONE",
-            "-i",
-            "NONE",
-            "-n",
-            "--cmd",
-        ])
-        .arg(format!("set runtimepath^={PLUGIN}"))
-        .arg("-l")
-        .arg(Path::new(PLUGIN).join("tests/spec.lua"))
-        .args([&socket, &workspace])
-        // Not a repository, or the empty first buffer would start a server of its own.
-        .current_dir(folder.path())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(120), output)
-        .await
-        .expect("Neovim ends")
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    run(folder.path(), "spec.lua", &[&socket, &workspace]).await;
     assert_eq!(server.await.unwrap(), ExitStatus::Clean);
     work.await.unwrap();
 
@@ -90,7 +96,7 @@ async fn a_goal_from_neovim_to_accepted_changes() {
         let selection = spec.scope.selection.as_ref().unwrap();
         assert_eq!((selection.start_line, selection.end_line), (2, 4));
         assert_eq!(spec.scope.files[0].as_str(), "a.rs");
-        assert_eq!(state.submitted[1].prompt, "asked for");
+        assert_eq!(state.submitted[1].prompt, "asked for\n\nin two parts");
         // The first was applied by the editor itself, the second by the server.
         let applied: Vec<_> = state
             .decisions

@@ -512,6 +512,17 @@ async fn pending_hunks_follow_the_text() {
     backend.set_state("g1", GoalState::Landed).await;
     let told = client.told("claudecluster/pending").await["params"].clone();
     assert_eq!((&told["version"], &told["hunks"]), (&json!(10), &json!([])));
+    // That may have been dropped as well; but it is not told for ever.
+    for version in 11..=60 {
+        client
+            .change(A, version, &format!("// {version}\n{TEXT}"))
+            .await;
+        if version <= 26 {
+            let told = client.told("claudecluster/pending").await["params"].clone();
+            let expected = (&json!(version), &json!([]));
+            assert_eq!((&told["version"], &told["hunks"]), expected);
+        }
+    }
 
     // Nothing is pending in `b.rs`, and nothing is told of it: what comes next is about `a.rs`.
     client.open("file:///w/b.rs", 1, "x\n").await;

@@ -150,7 +150,7 @@ check(vim.uv.fs_stat(workspace .. '/NOTES.md') == nil, 'no file out of scope was
 vim.cmd('ClaudeCluster changes')
 eventually('the list says why it is kept apart', function()
   local items = vim.fn.getqflist()
-  return #items == 1 and items[1].text:find('[outOfScope]', 1, true) ~= nil
+  return #items == 1 and items[1].text:find("[outside the goal's scope]", 1, true) ~= nil
 end)
 vim.cmd.cclose()
 vim.cmd.wall()

@@ -14,10 +14,18 @@ local PATIENCE = 120000
 ---What an editor does once it has started, beside what its user configures.
 local SETUP = [[
   _G.told = {}
-  local notify = vim.notify
-  vim.notify = function(message, ...)
-    table.insert(_G.told, message)
-    return notify(message, ...)
+  local message = require('claudecluster.message')
+  local show = message.show
+  message.show = function(text, level)
+    table.insert(_G.told, text)
+    show(text, level)
+  end
+  _G.pending = { count = 0, hunks = {} }
+  local pending = require('claudecluster.pending')
+  local on_pending = pending.on_pending
+  pending.on_pending = function(news)
+    _G.pending = { count = _G.pending.count + 1, hunks = news.hunks }
+    on_pending(news)
   end
   -- Where there is a choice, the first.
   vim.ui.select = function(items, _, choose)
@@ -151,6 +159,27 @@ function Editor:pending()
     end
     return found
   ]])
+end
+
+---What the plugin has drawn in the current buffer.
+---@return table[]
+function Editor:marks()
+  return self:run([[
+    local ns = vim.api.nvim_create_namespace('claudecluster')
+    return vim.api.nvim_buf_get_extmarks(0, ns, 0, -1, {})
+  ]])
+end
+
+---The hunks the plugin was told of last for the current buffer.
+---@return table[]
+function Editor:shown()
+  return self:run('return _G.pending.hunks')
+end
+
+---How often the server has told of pending hunks.
+---@return integer
+function Editor:told_pending()
+  return self:run('return _G.pending.count')
 end
 
 ---Takes the editor from its server, so that what it does from now on is nobody's business.

@@ -10,6 +10,8 @@
 )]
 
 pub mod live;
+pub mod neovim;
+pub mod terminal;
 
 use std::{
     ffi::OsStr,
@@ -345,12 +347,18 @@ pub fn said(output: &Output) -> Said {
 /// # Panics
 ///
 /// When it does not come.
-pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
+#[track_caller]
+pub fn wait_for(what: &str, there: impl FnMut() -> bool) {
+    assert!(comes(there), "{what} did not come within 30 s");
+}
+
+/// Whether something that another process does comes within half a minute.
+pub fn comes(mut there: impl FnMut() -> bool) -> bool {
     for _ in 0..600 {
         if there() {
-            return;
+            return true;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("{what} did not come within 30 s");
+    false
 }

@@ -1,9 +1,7 @@
 //! The whole way in a real Neovim: a goal about unsaved text, planned and done by real Claude Code
 //! sessions in parallel, and decided with code actions.
 
-use std::{os::unix::fs::symlink, process::Command};
-
-use claudecluster_e2e::{World, part, said};
+use claudecluster_e2e::World;
 
 const SCRIPT: &str = r#"
 rules:
@@ -60,12 +58,6 @@ fn a_goal_from_unsaved_text_to_accepted_changes() {
     ]);
     world.with_claude();
     let model = world.model(SCRIPT);
-    let tools = world.dir.path().join("bin");
-    std::fs::create_dir(&tools).unwrap();
-    symlink(part("CLAUDECLUSTER_BIN"), tools.join("claudecluster")).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    world.env.push(("PATH".to_owned(), path));
-
     // The daemon may have been started from somewhere else: keys and paths are the editor's.
     let mut elsewhere = world.command(&["daemon", "start"]);
     elsewhere
@@ -73,20 +65,8 @@ fn a_goal_from_unsaved_text_to_accepted_changes() {
         .env_remove("ANTHROPIC_API_KEY");
     assert!(elsewhere.status().unwrap().success());
 
-    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
-        .args(["--headless", "--clean", "-i", "NONE", "-n", "--cmd"])
-        .arg(format!("set runtimepath^={repository}/editors/neovim"))
-        .args(["-c", "set hidden", "-l"])
-        .arg(format!("{repository}/tests/e2e/neovim/goal.lua"))
-        .arg(world.root())
-        .current_dir(world.root())
-        .env_clear()
-        .envs(world.environment())
-        .output()
-        .unwrap();
+    let output = world.neovim("goal.lua", &[]);
     let requests: Vec<_> = model.turns().into_iter().map(|turn| turn.rule).collect();
-    let output = said(&output);
     assert_eq!(output.status, 0, "{}\n{requests:?}", output.stderr);
 
     // What was saved at the end is what was typed and what was accepted.

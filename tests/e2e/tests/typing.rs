@@ -7,30 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
-use std::{os::unix::fs::symlink, process::Command};
-
-use claudecluster_e2e::{Said, World, part, said};
+use claudecluster_e2e::World;
 use serde_json::Value;
-
-/// Runs a script of `neovim/` with the workspace and these arguments, `claudecluster` on its path.
-fn neovim(world: &mut World, script: &str, args: &[&str]) -> Said {
-    let tools = world.dir.path().join("bin");
-    std::fs::create_dir(&tools).unwrap();
-    symlink(part("CLAUDECLUSTER_BIN"), tools.join("claudecluster")).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    world.env.push(("PATH".to_owned(), path));
-    let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
-        .args(["--headless", "--clean", "-i", "NONE", "-n", "-l"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/neovim").to_owned() + "/" + script)
-        .arg(world.root())
-        .args(args)
-        .current_dir(world.root())
-        .env_clear()
-        .envs(world.environment())
-        .output()
-        .unwrap();
-    said(&output)
-}
 
 #[expect(clippy::print_stderr, reason = "figures for whoever looks")]
 fn say(text: &str) {
@@ -119,7 +97,7 @@ fn a_minute_of_typing_while_four_sessions_change_the_same_functions() {
     let mut world = World::new(&[("work.txt", &text)]);
     world.with_claude();
     let model = world.model(&script());
-    let said = neovim(&mut world, "typing.lua", &[&seconds.to_string()]);
+    let said = world.neovim("typing.lua", &[&seconds.to_string()]);
     let requests: Vec<_> = model.turns().into_iter().map(|turn| turn.rule).collect();
     assert_eq!(said.status, 0, "{said:#?}\n{requests:?}");
     let figures: Value = serde_json::from_str(&said.stdout).unwrap();
@@ -151,7 +129,7 @@ fn a_minute_of_typing_while_four_sessions_change_the_same_functions() {
 fn check_mode(case: &str) {
     let text: String = (1..=9).map(|n| format!("a{n}\n")).collect();
     let mut world = World::new(&[("f.txt", &text)]);
-    let said = neovim(&mut world, "modes.lua", &[case]);
+    let said = world.neovim("modes.lua", &[case]);
     assert_eq!(said.status, 0, "{said:#?}");
     assert_eq!(world.read("f.txt"), text, "nothing was saved");
 }
@@ -200,7 +178,7 @@ fn check_files(how: &str, files: &[(&str, Vec<u8>)]) {
         world.git(args);
     }
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-    let said = neovim(&mut world, "files.lua", &[&[how], &names[..]].concat());
+    let said = world.neovim("files.lua", &[&[how], &names[..]].concat());
     assert_eq!(said.status, 0, "{said:#?}");
     for (name, before) in files {
         let at = before.windows(3).position(|part| part == b"AAA").unwrap();

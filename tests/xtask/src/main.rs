@@ -25,6 +25,7 @@ usage: cargo xtask TASK
   bench [ARG…]       provision, build with optimisation, print the measured comparisons
   codegen            write JSON Schema and TypeScript from the protocol's types
   ci                 everything that CI checks
+  lua                check the form of the Neovim plugin, with stylua
   workflows          check the files that describe CI, with actionlint
   hooks              check commit messages of this clone when they are written
   commits [RANGE]    check the messages of commits; without RANGE the newest 30
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         "bench" => tasks::bench(&rest),
         "codegen" => tasks::codegen(),
         "ci" => tasks::ci(),
+        "lua" => tasks::lua(),
         "workflows" => tasks::workflows(),
         "hooks" => tasks::hooks(),
         "commits" => commits::check_range(rest.first().map(String::as_str)),

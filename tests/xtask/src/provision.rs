@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     Result,
-    run::{self, output, program},
+    run::{self, cargo, output, program},
 };
 
 /// A part, and how it comes here.
@@ -37,6 +37,12 @@ enum Source {
         package: &'static str,
         platform_prefix: &'static str,
         program: &'static str,
+    },
+    /// A program of crates.io, built here.
+    Crate {
+        name: &'static str,
+        version: &'static str,
+        features: &'static str,
     },
     /// A wheel of the Python package index.
     Wheel {
@@ -84,6 +90,19 @@ const ACTIONLINT: Part = Part {
     version: ("-version", "actionlint"),
 };
 
+// The registries of packages with programs in them have none for it.
+const STYLUA: Part = Part {
+    name: "stylua 2.6.0",
+    folder: "stylua-2.6.0",
+    variable: "CLAUDECLUSTER_TEST_STYLUA",
+    source: Source::Crate {
+        name: "stylua",
+        version: "2.6.0",
+        features: "luajit,lua52",
+    },
+    version: ("--version", "stylua 2.6.0"),
+};
+
 /// Where the parts are.
 pub(crate) struct Parts {
     variables: Vec<(&'static str, PathBuf)>,
@@ -113,6 +132,13 @@ pub(crate) fn actionlint() -> Result<PathBuf> {
     let cache = cache_folder()?;
     fs::create_dir_all(&cache)?;
     provide(&ACTIONLINT, &cache)
+}
+
+/// Brings the formatter of Lua.
+pub(crate) fn stylua() -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    fs::create_dir_all(&cache)?;
+    provide(&STYLUA, &cache)
 }
 
 fn cache_folder() -> Result<PathBuf> {
@@ -178,6 +204,18 @@ fn fetch(part: &Part, into: &Path) -> Result {
             npm.args(["--ignore-scripts", "--loglevel=error", "--prefix"]);
             run::run(npm.arg(into).arg(package))
         }
+        Source::Crate {
+            name,
+            version,
+            features,
+        } => {
+            let target = into.join("target");
+            let mut install = cargo(&["install", "--quiet", "--locked", "--no-default-features"]);
+            install.args(["--features", features, "--version", version, "--root"]);
+            install.arg(into).arg("--target-dir").arg(&target);
+            run::run(install.arg(name))?;
+            Ok(fs::remove_dir_all(target)?)
+        }
         Source::Wheel {
             requirement,
             sha256,
@@ -227,6 +265,7 @@ fn make_executable(program: &Path) -> Result {
 fn find_program(part: &Part, folder: &Path) -> Result<PathBuf> {
     let path = match &part.source {
         Source::Wheel { program, .. } => folder.join(program),
+        Source::Crate { name, .. } => folder.join("bin").join(name),
         Source::Npm {
             platform_prefix,
             program,
@@ -267,6 +306,7 @@ fn try_out(part: &Part, folder: &Path) -> Result {
 
 fn explain(part: &Part, error: &dyn std::error::Error) -> String {
     let (needed, command) = match part.source {
+        Source::Crate { .. } => ("a C compiler", "apt-get install build-essential"),
         Source::Npm { .. } => ("npm", "apt-get install npm"),
         Source::Wheel { .. } => ("Python 3 with pip", "apt-get install python3-pip"),
     };

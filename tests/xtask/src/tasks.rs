@@ -103,11 +103,18 @@ pub(crate) fn hooks() -> Result {
     run(&mut program("git", &["config", "core.hooksPath", HOOKS]))
 }
 
+/// Checks the form of the Neovim plugin. `stylua .` in its folder puts it right.
+pub(crate) fn lua() -> Result {
+    let folder = run::root().join("editors/neovim");
+    run(program(provision::stylua()?, &["--check", "."]).current_dir(folder))
+}
+
 /// Everything that CI checks; the quick parts first, the tests last.
 pub(crate) fn ci() -> Result {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     commits::check_range(None)?;
     workflows()?;
+    lua()?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];
     run(cargo(&clippy).args(["--", "-D", "warnings"]))?;
     // Only what drives the targets: the targets themselves are run by a test of the core.

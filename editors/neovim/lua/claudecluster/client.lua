@@ -4,33 +4,30 @@ local M = {}
 
 local NAME = 'claudecluster'
 
----Shows messages without the prompt for a key that comes where they are wider than the screen: it would
----take the keys of somebody who is typing. All of a message is in |:messages|.
----@generic T
----@param show fun(...): T
----@return T
-function M.without_prompt(show, ...)
-  local before = vim.o.messagesopt
-  vim.o.messagesopt = before:gsub('hit%-enter', 'wait:0')
-  local shown, result = pcall(show, ...)
-  vim.o.messagesopt = before
-  if not shown then
-    error(result, 0)
-  end
-  return result
-end
+-- 0.10 has the functions of a client as fields, not as methods.
+local methods = vim.fn.has('nvim-0.11') == 1
 
 ---@param message string
 ---@param level? integer
 function M.notify(message, level)
-  M.without_prompt(vim.notify, 'ClaudeCluster: ' .. message, level or vim.log.levels.INFO)
+  require('claudecluster.message').show('ClaudeCluster: ' .. message, level)
+end
+
+---@param message string
+function M.fail(message)
+  M.notify(message, vim.log.levels.ERROR)
+end
+
+---The server's clients, one for each workspace.
+---@return vim.lsp.Client[]
+function M.all()
+  return vim.lsp.get_clients({ name = NAME })
 end
 
 ---The server's client: that of the current buffer, else any.
 ---@return vim.lsp.Client?
 function M.find()
-  return vim.lsp.get_clients({ bufnr = 0, name = NAME })[1]
-    or vim.lsp.get_clients({ name = NAME })[1]
+  return vim.lsp.get_clients({ bufnr = 0, name = NAME })[1] or M.all()[1]
 end
 
 ---The server's client. Tells the user when there is none.
@@ -38,13 +35,56 @@ end
 function M.get()
   local client = M.find()
   if not client then
-    M.notify(
-      "no server is running; call vim.lsp.enable('claudecluster') in your configuration, "
-        .. 'open a file of a git repository, and see :checkhealth claudecluster',
-      vim.log.levels.ERROR
+    local call = methods and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
+    M.fail(
+      ('no server is running; call %s in your configuration, '):format(call)
+        .. 'open a file of a git repository, and see :checkhealth claudecluster'
     )
   end
   return client
+end
+
+---Sends a request to one client, whatever the version of Neovim.
+---@param client vim.lsp.Client
+---@param method string
+---@param params table
+---@param handler fun(err: lsp.ResponseError?, result: any)
+---@param buffer? integer
+---@return boolean # whether it was sent
+function M.send(client, method, params, handler, buffer)
+  if methods then
+    return (client:request(method, params, handler, buffer))
+  end
+  return (client.request(method, params, handler, buffer))
+end
+
+---Sends a request and waits, for what cannot be done later: completion of a command.
+---@param method string
+---@param params table
+---@return any? result
+function M.wait(method, params)
+  local client = M.find()
+  if not client then
+    return nil
+  end
+  local reply
+  if methods then
+    reply = client:request_sync(method, params, 1000, 0)
+  else
+    reply = client.request_sync(method, params, 1000, 0)
+  end
+  return reply and reply.result
+end
+
+---@param client vim.lsp.Client
+---@param method string
+---@param params table
+function M.tell(client, method, params)
+  if methods then
+    client:notify(method, params)
+  else
+    client.notify(method, params)
+  end
 end
 
 ---@param method string
@@ -56,17 +96,27 @@ function M.request(method, params, done)
   if not client then
     return false
   end
-  local sent = client:request(method, params, function(err, result)
+  local sent = M.send(client, method, params, function(err, result)
     if err then
-      M.notify(err.message, vim.log.levels.ERROR)
+      M.fail(err.message)
     elseif done then
       done(result)
     end
   end)
   if not sent then
-    M.notify('the server has stopped; :edit starts it again', vim.log.levels.ERROR)
+    M.fail('the server has stopped; :edit starts it again')
   end
   return sent
+end
+
+---@param name string
+---@param argument table
+---@return lsp.ExecuteCommandParams
+function M.call(name, argument)
+  if vim.tbl_isempty(argument) then
+    argument = vim.empty_dict()
+  end
+  return { command = name, arguments = { argument } }
 end
 
 ---@param name string
@@ -74,11 +124,39 @@ end
 ---@param done? fun(result: any)
 ---@return boolean
 function M.command(name, argument, done)
-  if vim.tbl_isempty(argument) then
-    argument = vim.empty_dict()
+  return M.request('workspace/executeCommand', M.call(name, argument), done)
+end
+
+---Whether the server has a command.
+---@param client vim.lsp.Client
+---@param name string
+---@return boolean
+function M.has(client, name)
+  local provider = client.server_capabilities and client.server_capabilities.executeCommandProvider
+  return provider ~= nil and vim.list_contains(provider.commands or {}, name)
+end
+
+---The program that is the server, where it is started as one.
+---@return string?
+function M.program()
+  for _, client in ipairs(M.all()) do
+    if type(client.config.cmd) == 'table' then
+      return client.config.cmd[1]
+    end
   end
-  local params = { command = name, arguments = { argument } }
-  return M.request('workspace/executeCommand', params, done)
+  local cmd = require('claudecluster.server').config().cmd
+  return type(cmd) == 'table' and cmd[1] or nil
+end
+
+---The address of a file that is named relative to the workspace.
+---@param file string
+---@return string
+function M.uri(file)
+  local client = M.find()
+  if client and client.root_dir and not vim.startswith(file, '/') then
+    file = vim.fs.joinpath(client.root_dir, file)
+  end
+  return vim.uri_from_fname(file)
 end
 
 return M

@@ -1,186 +1,262 @@
 -- :ClaudeCluster
 
 local client = require('claudecluster.client')
-local events = require('claudecluster.events')
+local goals = require('claudecluster.goals')
+local hunks = require('claudecluster.hunks')
+local target = require('claudecluster.target')
 
 local M = {}
 
----@param words string[]
----@return string? goal, string[] rest
-local function take_goal(words)
-  if words[1] and words[1]:match('^g%d+$') then
-    return words[1], vim.list_slice(words, 2)
-  end
-  return events.newest(), words
-end
+---@alias claudecluster.Subcommand fun(words: string[], opts: table)
 
----@param name string
----@return fun(words: string[])
-local function on_goal(name)
-  return function(words)
-    local goal, rest = take_goal(words)
-    if not goal then
-      client.notify('which goal? :ClaudeCluster goals lists them', vim.log.levels.ERROR)
-    elseif #rest > 0 then
-      local what = table.concat(rest, ' ')
-      client.notify(('%q is not a goal; it looks like g1'):format(what), vim.log.levels.ERROR)
-    elseif name == 'show' then
-      require('claudecluster').show(goal)
-    else
-      require('claudecluster').decide(name, goal)
-    end
-  end
-end
+---How a conflict may be decided.
+M.resolutions = { 'both', 'markers', 'merged', 'mine', 'repair', 'theirs' }
 
----What stands before `--`, and the reason behind it.
----@param words string[]
----@return string[] words, string? reason
-local function take_reason(words)
-  for i, word in ipairs(words) do
-    if word == '--' then
-      local reason = table.concat(vim.list_slice(words, i + 1), ' ')
-      return vim.list_slice(words, 1, i - 1), reason ~= '' and reason or nil
-    end
-  end
-  return words, nil
-end
-
----The lines a command is about: its range, else that of the cursor.
----@param opts table
----@return integer first, integer last
-local function lines_of(opts)
-  if opts.range > 0 then
-    return opts.line1, opts.line2
-  end
-  local line = vim.fn.line('.')
-  return line, line
-end
-
----Decides a goal or one of its files if they are named. Else accepts or rejects what is pending on the
----lines of the cursor, takes back what has landed in the range, or all of the newest goal.
+---Decides what is named. Where nothing is: accepts or rejects what is pending on the lines of the cursor,
+---takes back what has landed in the range, or all of the newest goal.
 ---@param verdict 'accept'|'reject'|'undo'|'redo'
----@return fun(words: string[], opts: table)
+---@return claudecluster.Subcommand
 local function verdict_on(verdict)
   return function(words, opts)
-    local named, reason = take_reason(words)
-    local goal, file = named[1], named[2]
-    local here = verdict == 'accept' or verdict == 'reject'
-    if not goal and here then
-      local first, last = lines_of(opts)
-      require('claudecluster').decide_here(verdict, first, last, reason)
-      return
-    elseif not goal and verdict == 'undo' and opts.range > 0 then
-      require('claudecluster').undo_here(opts.line1, opts.line2)
-      return
-    end
-    goal = goal or events.newest()
-    if not goal or not goal:match('^g%d+$') then
-      local what = goal and ('%q is not a goal; it looks like g1'):format(goal)
-      client.notify(
-        what or 'which goal? :ClaudeCluster goals lists them',
-        vim.log.levels.ERROR
-      )
+    local named, reason = target.take_reason(words)
+    if #named == 0 then
+      local first, last = target.lines(opts)
+      if verdict == 'accept' or verdict == 'reject' then
+        hunks.decide(verdict, first, last, reason)
+        return
+      elseif verdict == 'undo' and opts.range > 0 then
+        hunks.undo(first, last)
+        return
+      end
+      local goal = target.goal({}, 0)
+      if goal then
+        client.command('claudecluster.goal.' .. verdict, { goalId = goal })
+      end
       return
     end
-    if #named > 2 then
-      client.notify(
-        'one file at a time; a backslash goes before a space in its name, and -- before a reason',
-        vim.log.levels.ERROR
-      )
+    local what = target.parse(named)
+    if not what then
       return
+    elseif what.hunk and verdict == 'redo' then
+      client.fail('a change that was taken back is pending: accept it')
+    elseif what.hunk then
+      client.command('claudecluster.hunk.' .. verdict, { hunkId = what.hunk, reason = reason })
+    else
+      client.command('claudecluster.goal.' .. verdict, {
+        goalId = what.goal,
+        taskId = what.task,
+        uri = what.uri,
+        reason = reason,
+      })
     end
-    local uri = file and require('claudecluster').uri(file)
-    require('claudecluster').decide('goal.' .. verdict, goal, { uri = uri, reason = reason })
   end
 end
 
 ---Rejects after it has asked why.
----@param words string[]
----@param opts table
+---@type claudecluster.Subcommand
 local function reject_with_reason(words, opts)
-  require('claudecluster').ask_why('Why is it rejected?', function(reason)
+  require('claudecluster.prompt').why('Why is it rejected?', function(reason)
     verdict_on('reject')(vim.list_extend(words, reason and { '--', reason } or {}), opts)
   end)
 end
 
-local resolutions = { 'both', 'markers', 'merged', 'mine', 'repair', 'theirs' }
-
----@param words string[]
----@param opts table
+---@type claudecluster.Subcommand
 local function resolve(words, opts)
-  local named, reason = take_reason(words)
-  local kind = named[1]
-  if #named ~= 1 or not vim.list_contains(resolutions, kind) then
-    local message = 'resolve it how? :ClaudeCluster resolve ' .. table.concat(resolutions, '|')
-    client.notify(message, vim.log.levels.ERROR)
-    return
+  local named, reason = target.take_reason(words)
+  local hunk = #named == 2 and named[1]:match('^g%d+%.%w+$')
+  local kind = hunk and named[2] or named[1]
+  if #named ~= (hunk and 2 or 1) or not vim.list_contains(M.resolutions, kind) then
+    client.fail('resolve it how? :ClaudeCluster resolve ' .. table.concat(M.resolutions, '|'))
+  elseif hunk then
+    local argument = { hunkId = hunk, resolution = { kind = kind }, reason = reason }
+    client.command('claudecluster.hunk.resolve', argument)
+  else
+    local first, last = target.lines(opts)
+    hunks.resolve(kind, first, last, reason)
   end
-  local first, last = lines_of(opts)
-  require('claudecluster').resolve_here(kind, first, last, reason)
 end
 
----@type table<string, fun(words: string[], opts: table)>
-local subcommands = {
-  goal = function(words, opts)
-    local selection
-    if opts.range > 0 then
-      selection = {
-        uri = vim.uri_from_bufnr(0),
-        range = { startLine = opts.line1 - 1, endLine = opts.line2 },
-      }
-    elseif vim.bo.buftype == '' and vim.api.nvim_buf_get_name(0) ~= '' then
-      -- Names the workspace where several are open.
-      selection = { uri = vim.uri_from_bufnr(0) }
+---@type claudecluster.Subcommand
+local function goal(words, opts)
+  local selection
+  if opts.range > 0 then
+    local first, last = target.lines(opts)
+    selection = {
+      uri = vim.uri_from_bufnr(0),
+      range = { startLine = first - 1, endLine = last },
+    }
+  elseif vim.bo.buftype == '' and vim.api.nvim_buf_get_name(0) ~= '' then
+    -- Names the workspace where several are open.
+    selection = { uri = vim.uri_from_bufnr(0) }
+  end
+  require('claudecluster').goal(table.concat(words, ' '), selection)
+end
+
+---Lets the plan run that waits; where several do, the user chooses.
+---@type claudecluster.Subcommand
+local function approve(words)
+  local plan = require('claudecluster.plan')
+  local waiting = vim.tbl_filter(function(known)
+    return known.state == 'awaitingApproval'
+  end, goals.all())
+  if #words == 0 and #waiting > 1 then
+    vim.ui.select(waiting, {
+      prompt = 'Approve the plan of which goal?',
+      format_item = function(known)
+        return known.id .. ' ' .. known.prompt
+      end,
+    }, function(known)
+      if known then
+        plan.approve(known.id)
+      end
+    end)
+    return
+  end
+  local chosen, task = target.goal(#words == 0 and waiting[1] and { waiting[1].id } or words, 2)
+  if chosen then
+    plan.approve(chosen, task)
+  end
+end
+
+---@type claudecluster.Subcommand
+local function cancel(words)
+  local progress = require('claudecluster.progress')
+  if #words == 0 then
+    progress.cancel_one()
+    return
+  end
+  local chosen = target.goal(words, 1)
+  if chosen then
+    progress.cancel(chosen)
+  end
+end
+
+---@type claudecluster.Subcommand
+local function retry(words)
+  local chosen, task = target.goal(words, 2)
+  if chosen then
+    client.command('claudecluster.goal.retry', { goalId = chosen, taskId = task })
+  end
+end
+
+---@param direction 1|-1
+---@return claudecluster.Subcommand
+local function jump(direction)
+  return function(_, opts)
+    local count = opts.range > 0 and opts.line2 or 1
+    require('claudecluster.motion').jump(direction, math.max(count, 1))
+  end
+end
+
+---@type claudecluster.Subcommand
+local function diff(words)
+  local compare = require('claudecluster.compare')
+  if not words[1] or words[1] == 'float' then
+    require('claudecluster.diff').here()
+  elseif vim.list_contains(compare.names(), words[1]) then
+    compare.here(words[1])
+  else
+    client.fail('diff how? :ClaudeCluster diff float|' .. table.concat(compare.names(), '|'))
+  end
+end
+
+---@type claudecluster.Subcommand
+local function permissions(words)
+  local asked = require('claudecluster.permissions')
+  local request, decision, scope = words[1], words[2], words[3]
+  if not request then
+    asked.choose()
+  elseif not vim.list_contains({ 'allow', 'deny' }, decision) then
+    client.fail('answer what? :ClaudeCluster permissions ' .. request .. ' allow|deny')
+  elseif scope and not vim.list_contains({ 'once', 'task', 'goal' }, scope) then
+    client.fail(('%q is not how far an answer goes; there are once, task, goal'):format(scope))
+  else
+    asked.answer(request, decision, scope)
+  end
+end
+
+---@type claudecluster.Subcommand
+local function pick(words)
+  local pickers = require('claudecluster.pickers')
+  local picker = pickers[words[1] or 'changes']
+  if picker then
+    picker()
+  else
+    client.fail('pick what? :ClaudeCluster pick changes|goals')
+  end
+end
+
+---@param list 'quickfix'|'loclist'
+---@return claudecluster.Subcommand
+local function list_in(list)
+  return function(words)
+    if words[1] and not target.is_goal(words[1]) then
+      client.fail(('%q is not a goal; it looks like g1'):format(words[1]))
+    else
+      require('claudecluster.lists')[list](words[1])
     end
-    require('claudecluster').goal(table.concat(words, ' '), selection)
+  end
+end
+
+---@type claudecluster.Subcommand
+local function toggle()
+  local shown = require('claudecluster.pending').toggle()
+  client.notify(shown and 'pending changes are shown' or 'pending changes are hidden')
+end
+
+---Something about one goal.
+---@param does fun(goal: string, task: string?, opts: table)
+---@return claudecluster.Subcommand
+local function about(does)
+  return function(words, opts)
+    local chosen, task = target.goal(words, 2)
+    if chosen then
+      does(chosen, task, opts)
+    end
+  end
+end
+
+---@type table<string, claudecluster.Subcommand>
+M.subcommands = {
+  goal = goal,
+  goals = function(_, opts)
+    require('claudecluster.board').open(opts.smods)
   end,
-  goals = function()
-    require('claudecluster').goals()
-  end,
-  changes = function()
-    require('claudecluster').changes()
-  end,
+  show = about(function(id, _, opts)
+    require('claudecluster.show').open(id, opts.smods)
+  end),
+  plan = about(function(id)
+    require('claudecluster.plan').open(id)
+  end),
+  log = about(function(id, task)
+    require('claudecluster.log').open(id, task)
+  end),
+  approve = approve,
+  cancel = cancel,
+  retry = retry,
   accept = verdict_on('accept'),
   reject = verdict_on('reject'),
-  show = on_goal('show'),
   ['reject!'] = reject_with_reason,
   undo = verdict_on('undo'),
   redo = verdict_on('redo'),
   resolve = resolve,
-  next = function()
-    require('claudecluster').jump(1)
+  next = jump(1),
+  prev = jump(-1),
+  diff = diff,
+  toggle = toggle,
+  quickfix = list_in('quickfix'),
+  loclist = list_in('loclist'),
+  changes = list_in('quickfix'),
+  pick = pick,
+  permissions = permissions,
+  health = function()
+    vim.cmd.checkhealth('claudecluster')
   end,
-  prev = function()
-    require('claudecluster').jump(-1)
-  end,
-  diff = function()
-    require('claudecluster').diff()
-  end,
-  toggle = function()
-    local shown = require('claudecluster.pending').toggle()
-    client.notify(shown and 'pending changes are shown' or 'pending changes are hidden')
-  end,
-  cancel = on_goal('goal.cancel'),
-  retry = on_goal('goal.retry'),
-  approve = on_goal('plan.approve'),
-}
-
----Those that take a goal.
-local on_goals = {
-  'accept',
-  'approve',
-  'cancel',
-  'redo',
-  'reject',
-  'reject!',
-  'retry',
-  'show',
-  'undo',
 }
 
 ---@return string[]
-local function names()
-  local all = vim.tbl_keys(subcommands)
+function M.names()
+  local all = vim.tbl_keys(M.subcommands)
   table.sort(all)
   return all
 end
@@ -189,55 +265,13 @@ end
 function M.run(opts)
   local words = vim.deepcopy(opts.fargs)
   local name = table.remove(words, 1) or 'goals'
-  local subcommand = subcommands[name]
+  local subcommand = M.subcommands[name]
   if not subcommand then
-    local message = ('there is no %q; there are %s'):format(name, table.concat(names(), ', '))
-    client.notify(message, vim.log.levels.ERROR)
+    local message = 'there is no %q; there are %s'
+    client.fail(message:format(name, table.concat(M.names(), ', ')))
     return
   end
   subcommand(words, opts)
-end
-
----Files in which something of a goal is pending, as they are written in a command.
----@param goal string
----@return string[]
-local function pending_files(goal)
-  local server = client.find()
-  local reply = server and server:request_sync('claudecluster/changes', vim.empty_dict(), 1000, 0)
-  local found = {}
-  for _, document in ipairs(reply and reply.result and reply.result.documents or {}) do
-    for _, hunk in ipairs(document.hunks) do
-      if vim.startswith(hunk.id, goal .. '.') then
-        local name = hunk.path:gsub('[\\ ]', '\\%0')
-        found[name] = true
-      end
-    end
-  end
-  local files = vim.tbl_keys(found)
-  table.sort(files)
-  return files
-end
-
----@param lead string
----@param line string
----@param position integer
----@return string[]
-function M.complete(lead, line, position)
-  local before = line:sub(1, position - #lead):match('ClaudeCluster(.*)$') or ''
-  local words = vim.split(before, '%s+', { trimempty = true })
-  local choices = {}
-  if #words == 0 then
-    choices = names()
-  elseif #words == 1 and words[1] == 'resolve' then
-    choices = resolutions
-  elseif #words == 1 and vim.list_contains(on_goals, words[1]) then
-    choices = events.goals()
-  elseif #words == 2 and vim.list_contains({ 'accept', 'reject', 'reject!' }, words[1]) then
-    choices = pending_files(words[2])
-  end
-  return vim.tbl_filter(function(choice)
-    return vim.startswith(choice, lead)
-  end, choices)
 end
 
 return M

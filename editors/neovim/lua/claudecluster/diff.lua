@@ -1,14 +1,14 @@
 -- Hunks as diffs, in a window that floats.
 
-local pending = require('claudecluster.pending')
+local text = require('claudecluster.text')
 
 local M = {}
 
 ---@param out string[]
 ---@param prefix string
----@param text string
-local function add(out, prefix, text)
-  for _, line in ipairs(pending.lines(text)) do
+---@param words string
+local function add(out, prefix, words)
+  for _, line in ipairs(text.lines(words)) do
     table.insert(out, prefix .. line)
   end
 end
@@ -19,33 +19,35 @@ end
 ---@param new string
 local function add_diff(out, old, new)
   local diff = vim.diff(old, new, { ctxlen = 3 })
-  for _, line in ipairs(pending.lines(diff --[[@as string]])) do
+  for _, line in
+    ipairs(text.lines(diff --[[@as string]]))
+  do
     if not vim.startswith(line, '@@') then
       table.insert(out, line)
     end
   end
 end
 
----@param hunk table
+---@param hunk claudecluster.Hunk
 ---@return string[]
 local function describe(hunk)
   local out = {}
   if hunk.whole then
-    table.insert(out, ('# %s of %s, from %s'):format(hunk.kind, hunk.path, pending.maker(hunk)))
+    table.insert(out, ('# %s of %s, from %s'):format(hunk.kind, hunk.path, text.maker(hunk)))
     add(out, '-', hunk.oldText)
     add(out, '+', hunk.newText)
   elseif hunk.conflict then
     local mine = hunk.conflict.mineBy and hunk.conflict.mineBy[1]
     table.insert(out, ('# %s wrote'):format(mine and mine.title or 'you'))
     add_diff(out, hunk.conflict.base, hunk.conflict.mine)
-    table.insert(out, ('# %s proposes'):format(pending.maker(hunk)))
+    table.insert(out, ('# %s proposes'):format(text.maker(hunk)))
     add_diff(out, hunk.conflict.base, hunk.conflict.theirs)
     if hunk.merged then
       table.insert(out, '# the words of both')
       add_diff(out, hunk.conflict.mine, hunk.merged)
     end
   else
-    table.insert(out, '# ' .. pending.maker(hunk))
+    table.insert(out, '# ' .. text.maker(hunk))
     add(out, '-', hunk.oldText)
     add(out, '+', hunk.newText)
   end
@@ -57,7 +59,8 @@ local function describe(hunk)
   return out
 end
 
----@param hunks table[]
+---@param hunks claudecluster.Hunk[]
+---@return integer window
 function M.show(hunks)
   local lines = {}
   for _, hunk in ipairs(hunks) do
@@ -66,11 +69,32 @@ function M.show(hunks)
     end
     vim.list_extend(lines, describe(hunk))
   end
-  vim.lsp.util.open_floating_preview(lines, 'diff', {
+  local _, window = vim.lsp.util.open_floating_preview(lines, 'diff', {
     border = 'rounded',
     focus_id = 'claudecluster.diff',
     wrap = false,
   })
+  return window
+end
+
+---Shows a pending hunk of the current buffer.
+---@param id? string default: those at the cursor
+function M.here(id)
+  local hunks = require('claudecluster.hunks')
+  if not id then
+    local line = vim.fn.line('.')
+    hunks.pending_on(line, line, M.show)
+    return
+  end
+  hunks.here(function(found)
+    for _, hunk in ipairs(found) do
+      if hunk.id == id then
+        M.show({ hunk })
+        return
+      end
+    end
+    require('claudecluster.client').notify(('%s is not pending in this file any more'):format(id))
+  end)
 end
 
 return M

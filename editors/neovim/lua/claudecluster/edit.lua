@@ -109,7 +109,8 @@ end
 local function tell(edited, client)
   for _, buffer in ipairs(client and edited or {}) do
     local params = { uri = vim.uri_from_bufnr(buffer) }
-    client:request('claudecluster/changes', params, function() end, buffer)
+    local send = require('claudecluster.client').send
+    send(client --[[@as vim.lsp.Client]], 'claudecluster/changes', params, function() end, buffer)
   end
 end
 
@@ -128,9 +129,14 @@ function M.apply(err, params, ctx)
     result = { applied = false, failureReason = 'the text has changed meanwhile' }
   else
     end_undo_steps(edited)
-    local apply = vim.lsp.handlers['workspace/applyEdit']
-    result = require('claudecluster.client').without_prompt(apply, err, params, ctx)
+    local label = params.label
+    -- Said below: Neovim says it in a way that may ask for a key.
+    params.label = nil
+    result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx)
     end_undo_steps(edited)
+    if label and result.applied then
+      require('claudecluster.message').show(label)
+    end
   end
   tell(edited, client)
   return result

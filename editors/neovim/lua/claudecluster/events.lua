@@ -1,64 +1,57 @@
--- Follows the goals, for messages and for completion.
+-- Takes the server's events, and tells the user what wants a decision.
 
 local client = require('claudecluster.client')
+local goals = require('claudecluster.goals')
+local text = require('claudecluster.text')
 
 local M = {}
 
----The goals seen in this session, newest last.
----@type string[]
-local goals = {}
-
 ---@param goal string
-function M.remember(goal)
-  if not vim.list_contains(goals, goal) then
-    table.insert(goals, goal)
+---@param event table
+local function state_changed(goal, event)
+  if event.state == 'failed' then
+    local why = event.error and event.error.message or 'no reason was given'
+    local hint = event.error and event.error.hint and (': ' .. event.error.hint) or ''
+    client.fail(('%s failed: %s%s'):format(goal, why, hint))
+  elseif event.state == 'awaitingApproval' then
+    client.notify(
+      ('the plan of %s waits; :ClaudeCluster plan %s shows it, :ClaudeCluster approve %s lets it run'):format(
+        goal,
+        goal,
+        goal
+      )
+    )
   end
 end
 
----@return string[]
-function M.goals()
-  return vim.deepcopy(goals)
-end
-
----The goal a command without a goal means: the newest.
----@return string?
-function M.newest()
-  return goals[#goals]
+---@param goal string
+---@param event table
+local function tell(goal, event)
+  if event.type == 'planned' then
+    client.notify(('%s is planned: %s'):format(goal, text.count(#event.plan.tasks, 'task')))
+  elseif event.type == 'proposed' and #event.files > 0 then
+    local files = text.count(#event.files, 'file')
+    local decide = 'decide with code actions or :ClaudeCluster accept'
+    client.notify(('%s proposes changes to %s; %s %s'):format(goal, files, decide, goal))
+  elseif event.type == 'taskChanged' and event.state == 'paused' then
+    local run = ':ClaudeCluster approve %s %s lets it run'
+    client.notify(
+      ('%s pauses before %s; '):format(goal, event.taskId) .. run:format(goal, event.taskId)
+    )
+  elseif event.type == 'goalChanged' then
+    state_changed(goal, event)
+  end
 end
 
 ---@param item table an event or an activity of the server
 function M.on_event(item)
   if not item.type then
-    return -- What a worker is doing right now; progress shows it.
+    goals.on_activity(item)
+    return
   end
-  local goal = item.goalId
-  M.remember(goal)
-  if item.type == 'planned' then
-    local n = #item.plan.tasks
-    client.notify(('%s is planned: %d task%s'):format(goal, n, n == 1 and '' or 's'))
-  elseif item.type == 'proposed' and #item.files > 0 then
-    local n = #item.files
-    client.notify(
-      ('%s proposes changes to %d file%s; decide with code actions or '):format(
-        goal,
-        n,
-        n == 1 and '' or 's'
-      ) .. (':ClaudeCluster accept %s'):format(goal)
-    )
-  elseif item.type == 'goalChanged' then
-    if item.state == 'failed' then
-      local why = item.error and item.error.message or 'no reason was given'
-      local hint = item.error and item.error.hint and (': ' .. item.error.hint) or ''
-      client.notify(('%s failed: %s%s'):format(goal, why, hint), vim.log.levels.ERROR)
-    elseif item.state == 'awaitingApproval' then
-      client.notify(
-        ('the plan of %s waits; :ClaudeCluster show %s, then :ClaudeCluster approve %s'):format(
-          goal,
-          goal,
-          goal
-        )
-      )
-    end
+  goals.on_event(item)
+  if not require('claudecluster.permissions').on_event(item) then
+    tell(item.goalId, item)
   end
   vim.api.nvim_exec_autocmds('User', {
     pattern = 'ClaudeClusterEvent',

@@ -1,47 +1,115 @@
 -- :checkhealth claudecluster
 
+local client = require('claudecluster.client')
+local server = require('claudecluster.server')
+
 local M = {}
 
-function M.check()
-  vim.health.start('ClaudeCluster')
-  if vim.fn.has('nvim-0.11') == 1 then
-    vim.health.ok('Neovim ' .. tostring(vim.version()))
-  else
-    vim.health.error('Neovim 0.11 or newer is needed', { 'Install a newer Neovim' })
+local health = vim.health
+
+---@return boolean
+local function check_neovim()
+  if vim.fn.has('nvim-0.10') == 0 then
+    health.error('Neovim 0.10 or newer is needed', { 'Install a newer Neovim' })
+    return false
+  end
+  health.ok('Neovim ' .. tostring(vim.version()))
+  if not server.is_native() then
+    health.info('0.10 has no vim.lsp.enable(): the server is started by setup()')
+  end
+  return true
+end
+
+---@return string? program, string? version
+local function check_program()
+  local cmd = server.config().cmd
+  if type(cmd) == 'function' then
+    health.info('the server is reached by a function of your configuration')
     return
   end
-
-  local config = vim.lsp.config.claudecluster
-  local cmd = config and type(config.cmd) == 'table' and config.cmd or { 'claudecluster' }
-  local program = cmd[1] --[[@as string]]
+  local program = cmd[1]
   if vim.fn.executable(program) == 0 then
-    vim.health.error(('%s is not an executable on PATH'):format(program), {
+    health.error(('%s is not an executable on PATH'):format(program), {
       'cargo install --path server/cli',
-      "or name it: vim.lsp.config('claudecluster', { cmd = { '/path/to/claudecluster', 'lsp' } })",
+      "or name it: require('claudecluster').setup({ cmd = { '/path/to/claudecluster', 'lsp' } })",
     })
     return
   end
   local result = vim.system({ program, '--version' }, { text = true, timeout = 5000 }):wait()
-  if result.code == 0 then
-    vim.health.ok(('%s (%s)'):format(vim.trim(result.stdout), vim.fn.exepath(program)))
-  else
-    vim.health.error(('%s --version failed: %s'):format(program, vim.trim(result.stderr or '')), {
+  if result.code ~= 0 then
+    health.error(('%s --version failed: %s'):format(program, vim.trim(result.stderr or '')), {
       ('Run %s doctor in a terminal'):format(program),
     })
+    return
   end
+  local version = vim.trim(result.stdout)
+  health.ok(('%s (%s)'):format(version, vim.fn.exepath(program)))
+  return program, version:match('%S+$')
+end
 
-  if not vim.lsp.is_enabled('claudecluster') then
-    vim.health.warn('the server is not enabled', { "vim.lsp.enable('claudecluster')" })
+---@param program string
+---@param version string?
+local function check_daemon(program, version)
+  local command = { program, 'daemon', 'status', '--json' }
+  local result = vim.system(command, { text = true, timeout = 10000 }):wait()
+  local read, status = pcall(vim.json.decode, result.stdout or '')
+  if result.code ~= 0 or not read or type(status) ~= 'table' or not status.pid then
+    health.info('no daemon runs; it is started with the first file of a git repository')
+  elseif version and status.version ~= version then
+    health.warn(('the daemon is version %s, the program %s'):format(status.version, version), {
+      ('%s daemon stop; the next command starts the right one'):format(program),
+    })
+  else
+    health.ok(('the daemon runs: process %d, version %s'):format(status.pid, status.version))
   end
-  for _, client in ipairs(vim.lsp.get_clients({ name = 'claudecluster' })) do
-    local info = client.server_info or {}
-    vim.health.info(
-      ('attached in %s (server %s)'):format(client.root_dir or 'no folder', info.version or '?')
-    )
+end
+
+---@param version string?
+local function check_clients(version)
+  if not server.is_enabled() then
+    local call = server.is_native() and "vim.lsp.enable('claudecluster')"
+      or "require('claudecluster').setup()"
+    health.warn('the server is not enabled', { call })
+  end
+  local clients = client.all()
+  if #clients == 0 then
+    health.info('no buffer is attached; open a file of a git repository')
+  end
+  for _, attached in ipairs(clients) do
+    local info = attached.server_info or {}
+    local where = attached.root_dir or attached.config.root_dir or 'no folder'
+    health.ok(('attached in %s (server %s)'):format(where, info.version or '?'))
+    if version and info.version and info.version ~= version then
+      health.warn(('that server is not the program on PATH, which is %s'):format(version), {
+        'Restart Neovim',
+      })
+    end
+  end
+end
+
+local function check_settings()
+  local settings = (server.config().settings or {}).claudecluster
+  if settings and next(settings) then
+    health.info('settings: ' .. vim.inspect(settings, { newline = ' ', indent = '' }))
+  else
+    health.info('no settings; the defaults hold')
   end
   local hunks, files, visible = require('claudecluster.pending').count()
   local shown = visible and 'shown' or 'hidden; :ClaudeCluster toggle shows them'
-  vim.health.info(('%d pending in %d buffer(s), %s'):format(hunks, files, shown))
+  health.info(('%d pending in %d buffer(s), %s'):format(hunks, files, shown))
+end
+
+function M.check()
+  health.start('ClaudeCluster')
+  if not check_neovim() then
+    return
+  end
+  local program, version = check_program()
+  if program then
+    check_daemon(program, version)
+  end
+  check_clients(version)
+  check_settings()
 end
 
 return M

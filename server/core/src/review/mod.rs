@@ -254,6 +254,27 @@ impl<'a> Review<'a> {
         }
     }
 
+    /// The current text before hunks came into it that an editor has put there by itself. `None` where one of
+    /// them is not there, or where accepting them in that text would give another one than the current:
+    /// then nothing says what it was.
+    pub fn before(&self, keys: &[HunkKey]) -> Option<String> {
+        let (chosen, refused) = self.choose(keys, |state| match state {
+            HunkState::Present => Ok(()),
+            HunkState::Clean => Err(Refused::Missing),
+            HunkState::Conflict => Err(Refused::Conflict),
+        });
+        let old = chosen
+            .iter()
+            .map(|hunk| (hunk.current.clone(), self.base_text(hunk)));
+        let before = splice(&self.merge.ours, old);
+        let (base, proposed) = (self.merge.base.text(), self.merge.theirs.text());
+        let again = Review::new(base, &before, proposed).accept(keys);
+        let same = refused.is_empty()
+            && again.refused.is_empty()
+            && again.current == self.merge.ours.text();
+        same.then_some(before)
+    }
+
     /// Moves the base over hunks that the current text has, however they came there.
     pub fn settle(&self, keys: &[HunkKey]) -> Settled {
         let (chosen, refused) = self.choose(keys, |state| match state {

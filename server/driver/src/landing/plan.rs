@@ -3,7 +3,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    review::Review,
+};
 use claudecluster_protocol::{
     ErrorBody, EventBody, RelPath,
     api::Decision,
@@ -14,7 +17,7 @@ use claudecluster_worker::changes::Content;
 
 use super::judge;
 use crate::{
-    pending::Versions,
+    pending::{self, Part, Versions},
     shared::Shared,
     snapshot, typing,
     verdict::{self, Verdicts},
@@ -70,7 +73,11 @@ impl Plan {
             let path = ground.root.join(entry.file.path.to_path_buf());
             versions.typed = typing::lines(shared, &path);
         }
-        let verdicts = judge(decision.verdict)(shared, ground.goal, entry, &versions, decision)?;
+        let start = match before_client(ground, unit, &versions)? {
+            Some(before) => before,
+            None => versions.clone(),
+        };
+        let verdicts = judge(decision.verdict)(shared, ground.goal, entry, &start, decision)?;
         let mut plan = Self {
             after: versions.current.clone(),
             conflicts: verdicts.conflicts,
@@ -84,7 +91,7 @@ impl Plan {
         };
         plan.present = verdict::has_landed(&versions, &target.parts);
         plan.after.clone_from(&target.current);
-        plan.facts = facts(shared, &entry.file.path, decision, &versions, &verdicts)?;
+        plan.facts = facts(shared, &entry.file.path, decision, &start, &verdicts)?;
         plan.before = versions.current;
         Ok(plan)
     }
@@ -112,6 +119,40 @@ impl Plan {
         }
         dropped
     }
+}
+
+/// The versions before a client carried an accept out by itself, where the text shows that it has. The
+/// landing is then from that text to the one that is there, like any other: it can be taken back, and is
+/// followed where the editor does.
+fn before_client(
+    ground: &Ground<'_>,
+    unit: &Unit<'_>,
+    versions: &Versions,
+) -> Result<Option<Versions>, ErrorBody> {
+    let Some(id) = unit
+        .decision
+        .hunk_id
+        .as_ref()
+        .filter(|_| unit.decision.applied)
+    else {
+        return Ok(None);
+    };
+    let found = pending::hunks(ground.shared, ground.goal, unit.entry, versions)?;
+    let part = found
+        .iter()
+        .find(|hunk| hunk.present && hunk.view.id == *id)
+        .map(|hunk| hunk.part);
+    let (Some(Part::Lines(key)), Some((base, current, proposed))) = (part, versions.texts()) else {
+        return Ok(None);
+    };
+    let before = Review::new(base, current, proposed).before(&[key]);
+    Ok(before.map(|text| {
+        let mut versions = versions.clone();
+        if let Some(current) = &mut versions.current {
+            current.bytes = text.into_bytes().into();
+        }
+        versions
+    }))
 }
 
 /// The moves of a decision, each from the text the one before it leaves.
