@@ -54,6 +54,8 @@ struct Seen {
     settings: bool,
     /// It is asked to tell of changes to them.
     told: bool,
+    /// It is told at once that something can be completed, and not for plans alone.
+    completes: bool,
     /// The accept of a hunk from the menu is an edit of its own.
     own_edit: bool,
     /// Edits, its own or the server's, name the version they are for.
@@ -87,8 +89,15 @@ async fn observe(name: &str) -> Seen {
         &fixture,
         "/workspace/didChangeConfiguration/dynamicRegistration",
     );
-    if told {
-        let asked = client.told("client/registerCapability").await;
+    // Where it can be told later that something is completed, it is told of plans alone.
+    let completes = !params_say(&fixture, "/textDocument/completion/dynamicRegistration");
+    let registered = [
+        (!completes, "textDocument/completion"),
+        (told, "workspace/didChangeConfiguration"),
+    ];
+    for (_, method) in registered.into_iter().filter(|(later, _)| *later) {
+        let registers = |told: &Value| told["params"]["registrations"][0]["method"] == method;
+        let asked = client.wait_for(registers).await;
         client.answer(&asked, Value::Null).await;
     }
     let settings = params_say(&fixture, "/workspace/configuration");
@@ -190,6 +199,7 @@ async fn observe(name: &str) -> Seen {
         advertised,
         settings: settings || client.has("workspace/configuration"),
         told: told || client.has("client/registerCapability"),
+        completes,
         own_edit,
         versions,
         progress: progress || client.has("window/workDoneProgress/create"),
@@ -261,13 +271,14 @@ fn wire(all: &[Seen]) -> String {
     all.iter()
         .map(|seen| {
             format!(
-                "{}: own edit {}, of the server {}; settings asked {}, changes told {}; lens refresh {}\n",
+                "{}: own edit {}, of the server {}; settings asked {}, changes told {}; lens refresh {}; completion {}\n",
                 seen.editor,
                 seen.versions.0.map_or("none", versions),
                 versions(seen.versions.1),
                 yes(seen.settings),
                 yes(seen.told),
                 yes(seen.refresh),
+                if seen.completes { "everywhere" } else { "in plans" },
             )
         })
         .collect()
@@ -289,25 +300,29 @@ async fn every_editor_gets_what_it_can_do() {
         all.push(observe(name).await);
     }
     expect![[r#"
-        VS Code: own edit with versions, of the server with versions; settings asked yes, changes told yes; lens refresh yes
-        Neovim 0.11: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no
-        Neovim 0.10: own edit none, of the server with versions; settings asked yes, changes told no; lens refresh no
-        Helix: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no
-        Zed: own edit with versions, of the server with versions; settings asked yes, changes told yes; lens refresh no
-        Emacs, eglot: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no
-        Emacs, lsp-mode: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh yes
-        Sublime Text, LSP: own edit none, of the server with versions; settings asked yes, changes told yes; lens refresh yes
-        Kakoune, kakoune-lsp: own edit none, of the server with versions; settings asked yes, changes told no; lens refresh yes
-        Vim 9, yegappan/lsp: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no
-        Vim, coc.nvim: own edit none, of the server with versions; settings asked yes, changes told yes; lens refresh yes
+        VS Code: own edit with versions, of the server with versions; settings asked yes, changes told yes; lens refresh yes; completion in plans
+        Neovim 0.11: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no; completion everywhere
+        Neovim 0.10: own edit none, of the server with versions; settings asked yes, changes told no; lens refresh no; completion everywhere
+        Helix: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no; completion everywhere
+        Zed: own edit with versions, of the server with versions; settings asked yes, changes told yes; lens refresh no; completion everywhere
+        Emacs, eglot: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no; completion everywhere
+        Emacs, lsp-mode: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh yes; completion everywhere
+        Sublime Text, LSP: own edit none, of the server with versions; settings asked yes, changes told yes; lens refresh yes; completion in plans
+        Kakoune, kakoune-lsp: own edit none, of the server with versions; settings asked yes, changes told no; lens refresh yes; completion everywhere
+        Vim 9, yegappan/lsp: own edit with versions, of the server with versions; settings asked yes, changes told no; lens refresh no; completion everywhere
+        Vim, coc.nvim: own edit none, of the server with versions; settings asked yes, changes told yes; lens refresh yes; completion in plans
     "#]].assert_eq(&wire(&all));
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/editors.md");
     let page = std::fs::read_to_string(docs).unwrap();
     expect_file![docs].assert_eq(&with_table(&page, &table(&all)));
 
-    // Whatever the client is, it is told of the same server, but for the unit of columns.
+    // Whatever the client is, it is told of the same server, but for the unit of columns and for
+    // what can be registered later.
     for seen in &mut all {
         seen.advertised["positionEncoding"] = json!("its own");
+        let advertised = seen.advertised.as_object_mut().unwrap();
+        let completion = advertised.remove("completionProvider");
+        assert_eq!(completion.is_some(), seen.completes, "{}", seen.editor);
         let commands = seen.advertised["executeCommandProvider"]["commands"].take();
         assert_eq!(commands, json!(command::ALL), "{}", seen.editor);
     }
