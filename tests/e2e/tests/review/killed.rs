@@ -65,10 +65,14 @@ fn landed_by_ledger(world: &World, goal: &str) -> Vec<bool> {
         .collect();
     let hunks = |n: usize| pending.iter().filter(|path| **path == name(n)).count();
     (0..FILES)
-        .map(|n| match hunks(n) {
-            0 => true,
-            2 => false,
-            some => panic!("{some} pending hunks in {}", name(n)),
+        .map(|n| {
+            let left = hunks(n);
+            assert!(
+                [0, 2].contains(&left),
+                "{left} hunks pending in {}",
+                name(n)
+            );
+            left == 0
         })
         .collect()
 }
