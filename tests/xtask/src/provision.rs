@@ -4,6 +4,7 @@
 //! into place, so that a folder that is there is whole and a second run has nothing to do.
 
 mod histories;
+mod vscode;
 
 use std::{
     env, fs,
@@ -84,6 +85,13 @@ const ACTIONLINT: Part = Part {
     version: ("-version", "actionlint"),
 };
 
+/// The folder of the Node.js that the extension's tools run on.
+pub(crate) fn node_folder() -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    fs::create_dir_all(&cache)?;
+    Ok(vscode::node_folder(&vscode::folder(&cache)?))
+}
+
 /// Where the parts are.
 pub(crate) struct Parts {
     variables: Vec<(&'static str, PathBuf)>,
@@ -105,6 +113,7 @@ pub(crate) fn all() -> Result<Parts> {
         .map(|part| Ok((part.variable, provide(part, &cache)?)))
         .collect::<Result<Vec<_>>>()?;
     variables.push((histories::VARIABLE, histories::provide(&cache)?));
+    variables.extend(vscode::provide(&cache)?);
     Ok(Parts { variables })
 }
 
