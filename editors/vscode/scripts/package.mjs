@@ -27,7 +27,7 @@ async function make(target, name) {
     packagePath,
     ...(target ? { target } : {}),
   });
-  return packagePath;
+  console.log(packagePath);
 }
 
 await rm(path.join(root, 'dist'), { recursive: true, force: true });

@@ -2,7 +2,8 @@
 // of Chromium that is driven with keys and the mouse.
 
 import { spawn } from 'node:child_process';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { glob, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -64,12 +65,28 @@ export async function open({ scratch, workspace, shots, settings = {} }) {
     });
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(PATIENCE);
-    const folder = encodeURIComponent(workspace);
-    await page.goto(`http://127.0.0.1:${server.port}/?folder=${folder}`);
+    const query = new URLSearchParams({
+      folder: workspace,
+      // What takes how long is in the extension's log.
+      payload: JSON.stringify([['logLevel', 'claudecluster.claudecluster=debug']]),
+    });
+    await page.goto(`http://127.0.0.1:${server.port}/?${query}`);
     return new Editor({ server, browser, page, shots, data });
   } catch (error) {
     server.child.kill();
     throw error;
+  }
+}
+
+/** Runs a story in an editor, and keeps a picture of where it failed. */
+export async function run(editor, story) {
+  try {
+    await story();
+  } catch (error) {
+    await editor.shot('failed');
+    throw error;
+  } finally {
+    await editor.close();
   }
 }
 
@@ -108,6 +125,30 @@ export class Editor {
     const ended = new Promise((end) => this.server.child.once('exit', end));
     this.server.child.kill();
     await ended;
+  }
+
+  /** Tells the test: what it is to do, or a figure. */
+  say(words) {
+    process.stdout.write(`${words}\n`);
+  }
+
+  /** The process of the daemon. */
+  daemon() {
+    const file = path.join(process.env.CLAUDECLUSTER_HOME, 'daemon.json');
+    return JSON.parse(readFileSync(file, 'utf8')).pid;
+  }
+
+  /** What an expression finds first in the extension's log; `undefined` where it is not there yet. */
+  async logged(expression) {
+    for await (const file of glob('data/logs/*/*/claudecluster.claudecluster/*.log', {
+      cwd: this.data,
+    })) {
+      const [, found] = expression.exec(await readFile(path.join(this.data, file), 'utf8')) ?? [];
+      if (found !== undefined) {
+        return found;
+      }
+    }
+    return undefined;
   }
 
   /** Keeps a picture for people to look at. */
@@ -185,6 +226,20 @@ export class Editor {
     await this.page.locator('.editor-instance .view-lines').first().waitFor();
   }
 
+  /** Puts the keys into the text. */
+  async focus() {
+    await this.command('View: Focus Active Editor Group');
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+    await this.page.locator('.editor-group-container.active .monaco-editor.focused').waitFor();
+  }
+
+  /** States a goal from the palette. */
+  async goal(words) {
+    await this.command('ClaudeCluster: New Goal…');
+    await this.type(words);
+    await this.choose('state this goal');
+  }
+
   tab(name) {
     return this.page.locator(`.tab[data-resource-name="${name}"]`);
   }
@@ -200,22 +255,20 @@ export class Editor {
       const editor = document.querySelector('.editor-group-container.active .editor-instance');
       const lines = [...(editor?.querySelectorAll('.view-lines > .view-line') ?? [])];
       const top = (line) => Number.parseFloat(line.style.top);
-      const own = (line) =>
-        [...line.querySelectorAll('span > span')]
-          // What stands behind a line is not in the text.
-          .filter((span) => !/ced-/.test(span.className))
-          .map((span) => span.textContent)
-          .join('');
       return lines
         .sort((a, b) => top(a) - top(b))
-        .map((line) => own(line).replaceAll('\u00a0', ' '));
+        .map((line) => line.textContent.replaceAll('\u00a0', ' '));
     });
   }
 
   /** Waits until the editor in front shows this text. */
   async shows(what, text) {
     const wanted = text.split('\n');
-    await this.until(what, () => this.text(), (lines) => lines.join('\n') === wanted.join('\n'));
+    await this.until(
+      what,
+      () => this.text(),
+      (lines) => lines.join('\n') === wanted.join('\n'),
+    );
   }
 
   /** A button above a line. */
@@ -228,18 +281,29 @@ export class Editor {
     return this.page.locator('.notification-toast', { hasText: text }).first();
   }
 
-  /** Presses a button of a message. */
-  async press(message, button) {
-    const toast = this.message(message);
-    await toast.getByRole('button', { name: button, exact: true }).click();
-  }
-
   /** Rows of the view of goals, as their users read them. */
   async rows() {
     return this.page.evaluate(() => {
       const rows = [...document.querySelectorAll('.pane-body .monaco-list-row')];
-      return rows.map((row) => row.textContent.trim());
+      const parts = (row) => [...row.querySelectorAll('.label-name, .label-description')];
+      return rows.map((row) =>
+        parts(row)
+          .map((part) => part.textContent)
+          .join(' '),
+      );
     });
+  }
+
+  /** Waits until a row of the view begins with this. */
+  async hasRow(text) {
+    const fits = (rows) => rows.some((row) => row.startsWith(text));
+    await this.until(`the view has ${text}`, () => this.rows(), fits);
+  }
+
+  /** Waits until none does. */
+  async noRow(text) {
+    const fits = (rows) => rows.length > 0 && !rows.some((row) => row.startsWith(text));
+    await this.until(`the view has ${text} no more`, () => this.rows(), fits);
   }
 
   row(text) {

@@ -74,10 +74,8 @@ fn folder() -> PathBuf {
 }
 
 fn npm(args: &[&str]) -> Result<Command> {
-    let mut folders = vec![provision::node_folder()?];
-    folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let mut npm = program("npm", args);
-    npm.current_dir(folder())
-        .env("PATH", env::join_paths(folders)?);
+    let path = provision::first_on_path(&provision::node_folder()?)?;
+    npm.current_dir(folder()).env("PATH", path);
     Ok(npm)
 }

@@ -17,6 +17,8 @@ use crate::{
     run::{self, output, program},
 };
 
+pub(crate) use vscode::first_on_path;
+
 /// A part, and how it comes here.
 struct Part {
     /// What people call it.

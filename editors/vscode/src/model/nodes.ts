@@ -328,8 +328,10 @@ function taskLook(goal: GoalId, task: TaskView, { store, now }: Sources): Look {
   ) {
     words.push('pending');
   }
+  const pending = words.includes('pending');
   return {
-    id: `${goal}/task/${task.id}`,
+    // The view remembers what is open by these names: a task that comes to have changes shows them.
+    id: `${goal}/task/${task.id}${pending ? '/pending' : ''}`,
     label: task.title,
     description: joined([
       taskState(task.state),
@@ -341,7 +343,7 @@ function taskLook(goal: GoalId, task: TaskView, { store, now }: Sources): Look {
     icon,
     ...(color ? { color } : {}),
     context: words.join(' '),
-    open: files.length === 0 ? 'leaf' : words.includes('pending') ? 'expanded' : 'closed',
+    open: files.length === 0 ? 'leaf' : pending ? 'expanded' : 'closed',
   };
 }
 

@@ -8,6 +8,7 @@ import { asMarkdownDiff, draw, type Drawing } from '../model/hunks';
 import { goalOf, type Store } from '../model/store';
 import { held, hunkTitle, joined, maker } from '../model/words';
 import { setting } from '../settings';
+import { SCHEME } from './diff';
 
 type Kind = Drawing['kind'];
 
@@ -141,8 +142,9 @@ export class Review implements vscode.Disposable {
     if (changes && changes.version !== null && changes.version < document.version) {
       return;
     }
+    const drawn = this.#visible && !isInDiff(uri);
     const shown: Shown = new Map(this.#styles.all.map((style) => [style, []]));
-    if (this.#visible && changes) {
+    if (drawn && changes) {
       for (const hunk of changes.hunks) {
         this.#add(shown, document, hunk);
       }
@@ -203,6 +205,18 @@ export class Review implements vscode.Disposable {
     const pending = (this.#store.document(uri)?.hunks.length ?? 0) > 0;
     void vscode.commands.executeCommand('setContext', 'claudecluster.pendingHere', pending);
   }
+}
+
+/** Whether a diff of ours is in front that shows the document, and what is proposed beside it. */
+function isInDiff(uri: string): boolean {
+  return vscode.window.tabGroups.all.some(({ activeTab }) => {
+    const input = activeTab?.input;
+    return (
+      input instanceof vscode.TabInputTextDiff &&
+      input.modified.scheme === SCHEME &&
+      input.original.toString() === uri
+    );
+  });
 }
 
 function hover(hunk: HunkView): vscode.MarkdownString {

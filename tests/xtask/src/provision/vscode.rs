@@ -1,7 +1,9 @@
 //! A VS Code that runs in a browser, and what drives it: Node.js, code-server, Chromium, playwright.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -69,10 +71,11 @@ pub(crate) fn folder(cache: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Without any script of the packages: the only thing one of them would do that is needed here is to
-/// install what VS Code itself depends on. Modules that would have to be compiled are for a log file, a
-/// watchdog and a kind of proxy, and VS Code goes on without them.
+/// Without the scripts of the packages, of which several want to download. The one module that is compiled
+/// writes log files, which tests read; VS Code goes on without the others, for a watchdog and a kind of
+/// proxy.
 fn fill(folder: &Path) -> Result {
+    compiler()?;
     let node = format!("{}@{NODE}", node_package()?);
     // Without it npm looks for one in the folders above.
     fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
@@ -83,6 +86,14 @@ fn fill(folder: &Path) -> Result {
     for folder in [vscode.clone(), vscode.join("extensions")] {
         run::run(self::npm(&folder).arg("--omit=dev"))?;
     }
+    let mut rebuild = program("npm", &["rebuild", "--loglevel=error", "@vscode/spdlog"]);
+    // For the Node.js it is to run in, whose headers are in its package.
+    let node = folder.join("node_modules").join(node_package()?);
+    rebuild
+        .env("npm_config_nodedir", node)
+        .env("PATH", first_on_path(&node_folder(folder))?)
+        .current_dir(&vscode);
+    run::run(&mut rebuild)?;
     try_out(folder, &vscode)
 }
 
@@ -91,6 +102,31 @@ fn npm(folder: &Path) -> Command {
     npm.args(["--ignore-scripts", "--loglevel=error"]);
     npm.current_dir(folder);
     npm
+}
+
+/// The search path with a folder before the others.
+pub(crate) fn first_on_path(folder: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = [folder.to_owned()].into_iter();
+    Ok(env::join_paths(folders.chain(env::split_paths(&path)))?)
+}
+
+/// Sees that C++ can be compiled.
+fn compiler() -> Result {
+    let tools = ["c++", "make", "python3"];
+    let there = || {
+        tools
+            .iter()
+            .all(|tool| answers(&mut program(tool, &["--version"])))
+    };
+    if !there() && may_install() {
+        install(&["g++", "make", "python3"])?;
+    }
+    if there() {
+        return Ok(());
+    }
+    let command = "sudo apt-get install g++ make python3";
+    Err(format!("a C++ compiler, make or Python 3 is missing (Debian: `{command}`)").into())
 }
 
 /// The package that carries Node.js for this machine.
@@ -146,13 +182,7 @@ fn browser() -> Result<PathBuf> {
         return Ok(path);
     }
     if find_browser().is_none() && may_install() {
-        run::run(&mut apt(&["update"]))?;
-        run::run(&mut apt(&[
-            "install",
-            "-y",
-            "--no-install-recommends",
-            "chromium",
-        ]))?;
+        install(&["chromium"])?;
     }
     let path = find_browser().ok_or_else(|| {
         format!(
@@ -177,6 +207,11 @@ fn may_install() -> bool {
     Path::new("/etc/debian_version").exists()
         && output(&mut program("id", &["-u"])).is_ok_and(|id| id.trim() == "0")
         && answers(&mut program("apt-get", &["--version"]))
+}
+
+fn install(packages: &[&str]) -> Result {
+    run::run(&mut apt(&["update"]))?;
+    run::run(apt(&["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 fn apt(args: &[&str]) -> Command {
