@@ -61,8 +61,11 @@ export function serverCommands(app: App, reports: Reports, extension: vscode.Uri
       const where = folder === undefined ? [] : ['--workspace', folder];
       return report(t('Doctor'), ['doctor', ...where]);
     },
-    [client.readme]: () => {
-      const readme = vscode.Uri.joinPath(extension, 'README.md');
+    [client.readme]: async () => {
+      // Packaging changes its name.
+      const files = await vscode.workspace.fs.readDirectory(extension);
+      const [name = ''] = files.find(([name]) => name.toLowerCase() === 'readme.md') ?? [];
+      const readme = vscode.Uri.joinPath(extension, name);
       return vscode.commands.executeCommand('markdown.showPreview', readme);
     },
     [client.taskLog]: async (node?: Node) => {

@@ -63,6 +63,8 @@ export interface Sources {
 
 /** So many goals with nothing left to do are shown among the others. */
 const RECENT = 5;
+/** A file with more changes is opened by its user. */
+const FEW = 10;
 
 const GOAL_ICONS: Record<string, [string, string?]> = {
   submitted: ['circle-outline'],
@@ -361,7 +363,7 @@ function fileLook(store: Store, node: Node & { kind: 'file' }): Look {
     ]),
     icon: '',
     context: hunks.length > 0 ? 'file pending' : 'file',
-    open: hunks.length > 0 ? 'closed' : 'leaf',
+    open: hunks.length === 0 ? 'leaf' : hunks.length > FEW ? 'closed' : 'expanded',
     uri: node.uri,
   };
 }
