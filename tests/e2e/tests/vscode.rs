@@ -17,20 +17,26 @@ use claudecluster_model::Server;
 const SCRIPT: &str = r#"
 rules:
   - name: second plan
-    when: {user: number the values, tools: [StructuredOutput]}
+    when: {user: Plan this goal, userMatches: number the values, tools: [StructuredOutput]}
     turns:
       - - structured:
             status: done
-            summary: One file.
+            summary: One file, and a look at it.
             plan:
               tasks:
                 - {id: values, title: Number them, instructions: Number the values, writes: [values.py]}
+                - {id: users, title: Look who uses them, instructions: Read the others}
+                - {id: report, title: Report, instructions: Say what is left, dependsOn: [values, users]}
   - name: values
     when: {userMatches: '\(values\)'}
     hold: second
     turns:
       - - run: awk '$1 == "value_5000" {$3 = "numbered"} 1' values.py > new.py && mv new.py values.py
       - - structured: {status: done, summary: Numbered them.}
+  - name: looks
+    when: {userMatches: '\((users|report)\)'}
+    answer:
+      - structured: {status: done, summary: Nothing is left.}
   - name: plan
     when: {user: Plan this goal, tools: [StructuredOutput]}
     turns:

@@ -154,6 +154,7 @@ export class Editor {
   /** Keeps a picture for people to look at. */
   async shot(name) {
     this.count += 1;
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
     const number = String(this.count).padStart(2, '0');
     await this.page.screenshot({ path: path.join(this.shots, `${number}-${name}.png`) });
   }

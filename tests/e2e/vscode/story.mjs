@@ -47,6 +47,7 @@ async function stateAGoal() {
   await editor.shows('nothing has changed by itself', BEFORE);
   await editor.hasRow("~ return 'good day ' + name");
   await editor.lens('Accept change from Greet politely').waitFor();
+  await editor.command('Notifications: Clear All Notifications');
   await editor.shot('proposed');
 }
 
@@ -114,19 +115,19 @@ async function loseTheDaemon() {
 /** The picture of a plan, with the keyboard. */
 async function lookAtThePlan() {
   await editor.command('ClaudeCluster: Show Plan');
-  await editor.choose('g1: make it nicer');
+  await editor.choose('g2: number the values');
   const plan = editor.page.frameLocator('iframe.webview').frameLocator('iframe');
-  const first = plan.locator('[data-task="greet"]');
-  await first.waitFor();
-  await first.click();
+  await plan.locator('[data-task="values"]').click();
   await editor.page.keyboard.press('ArrowDown');
+  await editor.page.keyboard.press('ArrowRight');
   const pressed = plan.locator('.task[aria-pressed="true"]');
   await editor.until(
-    'the arrow goes to the next task',
+    'the arrows go to the task that waits for both',
     () => pressed.getAttribute('data-task'),
-    (id) => id === 'parse',
+    (id) => id === 'report',
   );
-  await plan.locator('.details').getByText('Change parse').waitFor();
+  await plan.locator('.details').getByText('Say what is left').waitFor();
+  await editor.command('Notifications: Clear All Notifications');
   await editor.shot('plan');
 }
 
@@ -145,7 +146,8 @@ async function typeInALargeFile() {
   );
   await editor.shot('large-file');
   await editor.page.keyboard.press('Control+z');
-  await editor.command('ClaudeCluster: Accept All Changes of Goal');
+  await editor.lens('Accept change from Number them').waitFor();
+  await editor.page.keyboard.press('Control+Alt+Enter');
   await editor.until(
     'it has landed',
     () => editor.text(),

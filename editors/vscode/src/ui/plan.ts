@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import type { GoalId, GoalView } from '../../../../protocol/generated/protocol';
+import type { GoalId, GoalView, TaskView } from '../../../../protocol/generated/protocol';
 import { client } from '../ids';
 import { layOut } from '../model/layout';
 import { isActive, isUndecided, type Store } from '../model/store';
@@ -42,7 +42,7 @@ export function pictureOf(goal: GoalView, store: Store, now: number): Picture {
       instructions: spec?.instructions || run,
       ...(cells.get(task.id) ?? { column: 0, row: 0 }),
       dependsOn: task.dependsOn,
-      actions: taskActions(goal, task.state, task.attempts.length),
+      actions: taskActions(goal, task),
     };
   });
   return {
@@ -73,18 +73,19 @@ function goalActions(goal: GoalView): Action[] {
   return actions;
 }
 
-function taskActions(goal: GoalView, state: string, attempts: number): Action[] {
+function taskActions(goal: GoalView, { state, changed, attempts }: TaskView): Action[] {
   const actions: Action[] = [];
-  if (state === 'paused') {
+  // A state of newer servers.
+  if ((state as string) === 'paused') {
     actions.push({ name: 'approve', title: t('Go On') });
   }
   if (state === 'failed' || state === 'cancelled') {
     actions.push({ name: 'retry', title: t('Retry') });
   }
-  if (state === 'succeeded' && isUndecided(goal)) {
+  if (state === 'succeeded' && changed.length > 0 && isUndecided(goal)) {
     actions.push({ name: 'accept', title: t('Accept Its Changes') });
   }
-  if (attempts > 0) {
+  if (attempts.length > 0) {
     actions.push({ name: 'log', title: t('Show Its Log') });
   }
   return actions;

@@ -8,9 +8,9 @@ declare function acquireVsCodeApi(): {
   setState(state: { selected?: string }): void;
 };
 
-const WIDTH = 220;
+const WIDTH = 176;
 const HEIGHT = 64;
-const GAP_X = 64;
+const GAP_X = 48;
 const GAP_Y = 20;
 const EDGE = 16;
 
