@@ -128,6 +128,7 @@ function follow(app: App, status: StatusItems): vscode.Disposable[] {
     server.onPending((told) => {
       store.onPending(told);
       review.onPending(told);
+      diffs.refresh(told.uri);
     }),
     vscode.workspace.onDidChangeWorkspaceFolders(() => void load()),
     vscode.workspace.onDidChangeConfiguration((event) => {

@@ -83,7 +83,7 @@ export async function run(editor, story) {
   try {
     await story();
   } catch (error) {
-    await editor.shot('failed');
+    await editor.picture('failed');
     throw error;
   } finally {
     await editor.close();
@@ -153,8 +153,13 @@ export class Editor {
 
   /** Keeps a picture for people to look at. */
   async shot(name) {
-    this.count += 1;
+    // The palette fades away.
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+    await this.picture(name);
+  }
+
+  async picture(name) {
+    this.count += 1;
     const number = String(this.count).padStart(2, '0');
     await this.page.screenshot({ path: path.join(this.shots, `${number}-${name}.png`) });
   }
@@ -275,6 +280,12 @@ export class Editor {
   /** A button above a line. */
   lens(text) {
     return this.page.locator('.codelens-decoration a', { hasText: text });
+  }
+
+  /** A button above the editor in front. */
+  button(title) {
+    const group = this.page.locator('.editor-group-container.active');
+    return group.locator(`.action-item [aria-label*="${title}"]`).first();
   }
 
   /** A message in the corner. */

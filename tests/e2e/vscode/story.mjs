@@ -134,7 +134,7 @@ async function lookAtThePlan() {
 /** Marks are right again soon after a key, also where there are many lines. */
 async function typeInALargeFile() {
   await editor.file('values.py');
-  await editor.command('ClaudeCluster: Next Change');
+  await editor.button('Next Change').click();
   await editor.lens('Accept change from Number them').waitFor();
   await editor.focus();
   await editor.page.keyboard.press('Home');

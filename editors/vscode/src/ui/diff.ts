@@ -43,10 +43,11 @@ export class Diffs implements vscode.TextDocumentContentProvider, vscode.Disposa
     this.#changed.dispose();
   }
 
-  /** What is proposed has changed: diffs in sight show it. */
-  refresh(): void {
+  /** What is proposed for a file has changed, or for any: diffs that are open show it. */
+  refresh(file?: string): void {
+    const only = file === undefined ? undefined : vscode.Uri.parse(file, true).path;
     for (const { uri } of vscode.workspace.textDocuments) {
-      if (uri.scheme === SCHEME) {
+      if (uri.scheme === SCHEME && (only === undefined || uri.path === only)) {
         this.#changed.fire(uri);
       }
     }
