@@ -7,6 +7,7 @@
 )]
 
 mod commits;
+mod extension;
 mod provision;
 mod run;
 mod tasks;
@@ -23,6 +24,7 @@ usage: cargo xtask TASK
   test [ARG…]        provision, build, run every test; ARGs go to the test runner
   prove              the properties of merging and landing, 10,000 random cases each
   bench [ARG…]       provision, build with optimisation, print the measured comparisons
+  extension          make the packages of the VS Code extension, one with the server inside
   codegen            write JSON Schema and TypeScript from the protocol's types
   ci                 everything that CI checks
   lua                check the form of the Neovim plugin, with stylua
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         "test" => tasks::test(&rest),
         "prove" => tasks::prove(),
         "bench" => tasks::bench(&rest),
+        "extension" => tasks::extension(),
         "codegen" => tasks::codegen(),
         "ci" => tasks::ci(),
         "lua" => tasks::lua(),

@@ -3,7 +3,9 @@
 //! Each part has a folder named by its version. It is made under another name, tried, and renamed
 //! into place, so that a folder that is there is whole and a second run has nothing to do.
 
+mod debian;
 mod histories;
+mod vscode;
 
 use std::{
     env, fs,
@@ -15,6 +17,8 @@ use crate::{
     Result,
     run::{self, cargo, output, program},
 };
+
+pub(crate) use vscode::first_on_path;
 
 /// A part, and how it comes here.
 struct Part {
@@ -103,6 +107,13 @@ const STYLUA: Part = Part {
     version: ("--version", "stylua 2.6.0"),
 };
 
+/// The folder of the Node.js that the extension's tools run on.
+pub(crate) fn node_folder() -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    fs::create_dir_all(&cache)?;
+    Ok(vscode::node_folder(&vscode::folder(&cache)?))
+}
+
 /// Where the parts are.
 pub(crate) struct Parts {
     variables: Vec<(&'static str, PathBuf)>,
@@ -124,6 +135,8 @@ pub(crate) fn all() -> Result<Parts> {
         .map(|part| Ok((part.variable, provide(part, &cache)?)))
         .collect::<Result<Vec<_>>>()?;
     variables.push((histories::VARIABLE, histories::provide(&cache)?));
+    variables.extend(vscode::provide(&cache)?);
+    debian::terminal()?;
     Ok(Parts { variables })
 }
 

@@ -17,6 +17,16 @@ pub(crate) fn root() -> PathBuf {
     root
 }
 
+/// Cargo's folder for what it builds.
+pub(crate) fn target() -> Result<PathBuf> {
+    // Cargo has put this program into a folder below it.
+    let this = std::env::current_exe()?;
+    let target = this.parent().and_then(Path::parent);
+    Ok(target
+        .ok_or("this program is not in cargo's target folder")?
+        .to_path_buf())
+}
+
 /// The cargo that runs this program, started at the top of the repository.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

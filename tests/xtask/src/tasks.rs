@@ -1,12 +1,9 @@
 //! The tasks themselves, one function each.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::{env, path::PathBuf};
 
 use crate::{
-    Result, commits, provision,
+    Result, commits, extension, provision,
     run::{self, answers, cargo, program, run},
 };
 
@@ -19,6 +16,7 @@ pub(crate) fn test(args: &[String]) -> Result {
     // All at once, so that every crate is compiled with one set of features and not twice.
     run(&mut cargo(&["build", "--workspace", "--bins", "--tests"]))?;
     let binary = built("debug")?;
+    let unpacked = extension::unpacked()?;
     let nextest = answers(&mut cargo(&["nextest", "--version"]));
     // The same random cases every time: what a change breaks, and not what nobody has seen before.
     // `prove` is for looking further.
@@ -27,9 +25,13 @@ pub(crate) fn test(args: &[String]) -> Result {
         parts
             .tell(&mut command)
             .env("CLAUDECLUSTER_BIN", &binary)
+            .env(extension::VARIABLE, &unpacked)
             .env(SEED, &seed);
         run(command.args(args))
     };
+    if args.is_empty() {
+        extension::check()?;
+    }
     if !nextest {
         return with_everything(cargo(&["test", "--workspace"]));
     }
@@ -70,15 +72,15 @@ pub(crate) fn bench(args: &[String]) -> Result {
     run(command.args(args))
 }
 
+/// Makes the packages of the extension for VS Code.
+pub(crate) fn extension() -> Result {
+    run(&mut cargo(&["build", "--release", "-p", "claudecluster"]))?;
+    extension::package(&built("release")?)
+}
+
 /// Where cargo put the product's program.
 fn built(profile: &str) -> Result<PathBuf> {
-    // Cargo has put this program into the same folder, or the one beside it.
-    let this = env::current_exe()?;
-    let target = this
-        .parent()
-        .and_then(Path::parent)
-        .ok_or("this program is not in cargo's target folder")?;
-    let path = target.join(profile).join("claudecluster");
+    let path = run::target()?.join(profile).join("claudecluster");
     if path.is_file() {
         Ok(path)
     } else {

@@ -1,0 +1,163 @@
+// Stating goals and steering them.
+
+import * as vscode from 'vscode';
+
+import type { GoalId, SubmitArgs, Submitted } from '../../../../protocol/generated/protocol';
+import { goalFor, isTrusted, wants, type App, type Commands } from '../app';
+import { client, GOALS_VIEW } from '../ids';
+import type { Node } from '../model/nodes';
+import { goalState, goalTitle, joined, money } from '../model/words';
+import { askForGoal, stateDraft, type Drafts, type Place } from '../ui/prompt';
+import { telling } from '../ui/errors';
+import { command } from '../wire';
+
+const { t } = vscode.l10n;
+
+/** What is sent: keys with a default may be left out. */
+type Submit = Partial<SubmitArgs> & { again?: boolean };
+
+/** A newer server says when the same goal runs already. */
+type Stated = Submitted & { duplicateOf?: GoalId | null };
+
+/** States a goal; whether it is stated. */
+export async function submit(app: App, args: Submit): Promise<boolean> {
+  if (!(await isTrusted())) {
+    return false;
+  }
+  const began = performance.now();
+  const answer = await telling(() => app.server.command<Stated>(command.submit, args));
+  if (!answer) {
+    return false;
+  }
+  app.log.debug(`goal accepted in ${(performance.now() - began).toFixed(1)} ms`);
+  // What a message is answered with may come much later.
+  void telling(() => told(app, args, answer));
+  return true;
+}
+
+async function told(app: App, args: Submit, answer: Stated): Promise<void> {
+  if (answer.duplicateOf) {
+    const again = t('Start It Again');
+    const show = t('Show');
+    const same = t('{0} is the same, and it runs.', answer.duplicateOf);
+    const chosen = await vscode.window.showInformationMessage(same, show, again);
+    if (chosen === again) {
+      await submit(app, { ...args, again: true });
+    } else if (chosen === show) {
+      await app.view.reveal(answer.duplicateOf);
+    }
+    return;
+  }
+  if (args.prompt) {
+    await app.history.add(args.prompt);
+  }
+  vscode.window.setStatusBarMessage(`$(rocket) ${t('Goal {0} is stated.', answer.goalId)}`, 5000);
+}
+
+/** What is about the documents in front where the settings do not say more. */
+function scopeOf({ uri, range }: Place): Pick<Submit, 'scope'> {
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  const isOpen = vscode.workspace.textDocuments.some(
+    ({ uri }) => uri.scheme === 'file' && vscode.workspace.getWorkspaceFolder(uri),
+  );
+  if (uri !== undefined) {
+    return { scope: { uris: [uri], ...(range ? { range } : {}) } };
+  }
+  // A goal about the open documents needs one.
+  return isOpen || folders.length === 0 ? {} : { scope: { kind: 'workspace' } };
+}
+
+/** Commands around goals. */
+export function goalCommands(app: App, drafts: Drafts): Commands {
+  const ask = async (origin: Place, where: string) => {
+    if (!(await isTrusted())) {
+      return;
+    }
+    const answer = await askForGoal(app.history, where);
+    if (answer && 'draft' in answer) {
+      await drafts.open(answer.draft, origin);
+    } else if (answer) {
+      await submit(app, { prompt: answer.prompt, ...scopeOf(origin) });
+    }
+  };
+  const send = (name: string, fits: (typeof wants)[keyof typeof wants]) => async (node?: Node) => {
+    const goalId = await goalFor(app, node, fits);
+    if (goalId === undefined) {
+      return;
+    }
+    const task = node?.kind === 'task' ? { taskId: node.task } : {};
+    await telling(() => app.server.command(name, { goalId, ...task }));
+  };
+  const trusted = (work: (node?: Node) => Promise<void>) => async (node?: Node) =>
+    (await isTrusted()) ? work(node) : undefined;
+  return {
+    [client.newGoal]: () => ask({}, t('New Goal')),
+    [client.newGoalFromSelection]: () => {
+      const editor = vscode.window.activeTextEditor;
+      return editor
+        ? ask(selected(editor), t('New Goal about the Selection'))
+        : ask({}, t('New Goal'));
+    },
+    [client.prompt]: (origin: Place) => ask(origin, t('New Goal about the Selection')),
+    [client.stateDraft]: stateDraft,
+    [client.fix]: () => telling(() => fix()),
+    [client.goals]: () => telling(() => pick(app)),
+    [client.refresh]: () => telling(() => app.store.load()),
+    [client.approvePlan]: trusted(send(command.approve, wants.awaiting)),
+    [client.cancel]: send(command.cancel, wants.active),
+    [client.retry]: trusted(send(command.retry, wants.any)),
+  };
+}
+
+function selected(editor: vscode.TextEditor): Place {
+  const { start, end, isEmpty } = editor.selection;
+  // A selection that ends before the first character of a line does not take that line in.
+  const past = end.character > 0 || isEmpty ? end.line + 1 : end.line;
+  const range = { startLine: start.line, endLine: past };
+  return { uri: editor.document.uri.toString(), range };
+}
+
+/** Offers what the server would state as a goal for the place of the cursor. */
+async function fix(): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  const actions = editor
+    ? await vscode.commands.executeCommand<vscode.CodeAction[]>(
+        'vscode.executeCodeActionProvider',
+        editor.document.uri,
+        editor.selection,
+      )
+    : [];
+  const fixes = actions.filter((action) => action.command?.command === command.submit);
+  if (fixes.length === 0) {
+    const nothing = t('Nothing here that ClaudeCluster could be asked to fix.');
+    void vscode.window.showInformationMessage(nothing);
+    return;
+  }
+  const items = fixes.map((action) => ({ label: action.title, action }));
+  const [only] = items;
+  const chosen = items.length === 1 ? only : await vscode.window.showQuickPick(items);
+  const chosenCommand = chosen?.action.command;
+  if (chosenCommand) {
+    const args = (chosenCommand.arguments ?? []) as unknown[];
+    await vscode.commands.executeCommand(chosenCommand.command, ...args);
+  }
+}
+
+/** Shows the view, or a list where there is something to choose from. */
+async function pick(app: App): Promise<void> {
+  const { goals } = app.store;
+  if (goals.length === 0) {
+    await vscode.commands.executeCommand(`${GOALS_VIEW}.focus`);
+    return;
+  }
+  const items = goals.map(({ summary }) => ({
+    label: `${summary.id}: ${goalTitle(summary)}`,
+    description: joined([goalState(summary.state), money(summary.costUsd)]),
+    goal: summary.id,
+  }));
+  const options = { placeHolder: t('Goals'), matchOnDescription: true };
+  const chosen = await vscode.window.showQuickPick(items, options);
+  if (chosen) {
+    await app.view.reveal(chosen.goal);
+  }
+}

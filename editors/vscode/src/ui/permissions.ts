@@ -1,0 +1,137 @@
+// Questions of workers: a notification each, and an entry in the view until they are answered.
+
+import * as vscode from 'vscode';
+
+import type { StreamItem } from '../../../../protocol/generated/protocol';
+import type { Server } from '../client';
+import { Inbox, type Said, type Question } from '../permission';
+import { shorten } from '../model/words';
+import { newer } from '../wire';
+import { telling } from './errors';
+
+const { t } = vscode.l10n;
+
+type Choice = vscode.QuickPickItem & { readonly answer?: Said; readonly why?: true };
+
+/** What can be answered; the first three and a denial are buttons of the notification. */
+function choices(): Choice[] {
+  return [
+    { label: t('Allow Once'), answer: { decision: 'allow', scope: 'once' } },
+    { label: t('Allow for This Task'), answer: { decision: 'allow', scope: 'task' } },
+    { label: t('Allow for This Goal'), answer: { decision: 'allow', scope: 'goal' } },
+    { label: t('Deny'), answer: { decision: 'deny', scope: 'once' } },
+    { label: t('Deny with a Reason…'), why: true },
+  ];
+}
+
+/** Asks the user, and tells the server what they say. */
+export class Permissions {
+  readonly inbox = new Inbox();
+
+  constructor(
+    readonly server: Server,
+    readonly changed: () => void,
+  ) {}
+
+  /** Looks what is open: after a start of the server. */
+  async load(): Promise<void> {
+    if (!this.server.offers(newer.permissions)) {
+      this.inbox.replace([]);
+      return;
+    }
+    this.inbox.replace(await this.server.command<Question[]>(newer.permissions, {}));
+    this.changed();
+  }
+
+  /** Takes what the server tells; what is not about permissions is left alone. */
+  onEvent(item: StreamItem): void {
+    // A server that does not ask sends none of these.
+    const event = item as unknown as {
+      type?: string;
+      request?: Question;
+      requestId?: string;
+    };
+    if (event.type === 'permissionAsked' && event.request) {
+      if (this.inbox.add(event.request)) {
+        void telling(() => this.#notify(event.request as Question));
+      }
+      this.changed();
+    } else if (event.type === 'permissionAnswered' || event.type === 'permissionWithdrawn') {
+      this.inbox.remove(event.requestId ?? '');
+      this.changed();
+    }
+  }
+
+  /** Asks about one question, or lets the user choose which where several are open. */
+  async ask(request?: Question): Promise<void> {
+    const chosen = request ?? (await this.#choose());
+    if (!chosen) {
+      return;
+    }
+    const choice = await vscode.window.showQuickPick(choices(), {
+      title: question(chosen),
+      placeHolder: chosen.detail,
+    });
+    await this.#answer(chosen, choice);
+  }
+
+  async #choose(): Promise<Question | undefined> {
+    const open = this.inbox.all;
+    if (open.length === 0) {
+      void vscode.window.showInformationMessage(t('No worker asks for anything.'));
+      return undefined;
+    }
+    if (open.length === 1) {
+      return open[0];
+    }
+    const items = open.map((request) => ({
+      label: `$(shield) ${request.tool}`,
+      description: request.taskIds.join(', '),
+      detail: request.detail,
+      request,
+    }));
+    return (await vscode.window.showQuickPick(items))?.request;
+  }
+
+  async #notify(request: Question): Promise<void> {
+    const offered = choices().slice(0, 4);
+    const later = t('Answer Later');
+    const titles = [...offered.map(({ label }) => label), later];
+    const message = `${question(request)}  ${shorten(request.detail, 200)}`;
+    const title = await vscode.window.showWarningMessage(message, ...titles);
+    await this.#answer(
+      request,
+      offered.find(({ label }) => label === title),
+    );
+  }
+
+  async #answer(request: Question, choice: Choice | undefined): Promise<void> {
+    if (!choice) {
+      return;
+    }
+    let answer = choice.answer;
+    if (choice.why) {
+      const reason = await vscode.window.showInputBox({ prompt: t('Why not?') });
+      if (reason === undefined) {
+        return;
+      }
+      answer = { decision: 'deny', scope: 'once', ...(reason.trim() === '' ? {} : { reason }) };
+    }
+    if (!this.inbox.has(request.id)) {
+      void vscode.window.showInformationMessage(t('That has been answered meanwhile.'));
+      return;
+    }
+    await telling(() =>
+      this.server.command<null>(newer.answer, { requestId: request.id, ...answer }),
+    );
+  }
+}
+
+function question({ goalId, taskIds, tool }: Question): string {
+  if (taskIds.length === 0) {
+    return t('{0}: the planner asks to use {1}.', goalId, tool);
+  }
+  return taskIds.length === 1
+    ? t('{0}: the task {1} asks to use {2}.', goalId, taskIds[0] ?? '', tool)
+    : t('{0}: {1} tasks ask to use {2}.', goalId, taskIds.length, tool);
+}

@@ -1,0 +1,166 @@
+//! The whole way in a real VS Code in a real browser: a goal from the palette, planned and done by real
+//! Claude Code sessions in parallel, and decided in the text, the view and the diff editor.
+
+#![expect(clippy::print_stdout, reason = "figures are for people to read")]
+
+use std::{
+    fmt::Write,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use claudecluster_e2e::{World, part};
+use claudecluster_model::Server;
+
+const SCRIPT: &str = r#"
+rules:
+  - name: second plan
+    when: {user: Plan this goal, userMatches: number the values, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: One file, and a look at it.
+            plan:
+              tasks:
+                - {id: values, title: Number them, instructions: Number the values, writes: [values.py]}
+                - {id: users, title: Look who uses them, instructions: Read the others}
+                - {id: report, title: Report, instructions: Say what is left, dependsOn: [values, users]}
+  - name: values
+    when: {userMatches: '\(values\)'}
+    hold: second
+    turns:
+      - - run: awk '$1 == "value_5000" {$3 = "numbered"} 1' values.py > new.py && mv new.py values.py
+      - - structured: {status: done, summary: Numbered them.}
+  - name: looks
+    when: {userMatches: '\((users|report)\)'}
+    answer:
+      - structured: {status: done, summary: Nothing is left.}
+  - name: plan
+    when: {user: Plan this goal, tools: [StructuredOutput]}
+    turns:
+      - - read: greet.py
+      - - structured:
+            status: done
+            summary: Three files.
+            plan:
+              tasks:
+                - {id: greet, title: Greet politely, instructions: Change greet, writes: [greet.py]}
+                - {id: parse, title: Strip fields, instructions: Change parse, writes: [parse.py]}
+                - {id: show, title: Show lines, instructions: Change show, writes: [show.py]}
+  - name: together
+    when: {userMatches: 'Work on one task of a goal: .* \((greet|parse|show)\)', turn: 0}
+    together: 3
+    times: 3
+    hold: workers
+    answer:
+      - run: cat greet.py parse.py show.py
+  - name: greet
+    when: {userMatches: '\(greet\)', text: 'typed, in no file'}
+    turns:
+      - []
+      - - edit: {path: greet.py, old: "'hello '", new: "'good day '"}
+      - - structured: {status: done, summary: Greets politely now.}
+  - name: parse
+    when: {userMatches: '\(parse\)'}
+    turns:
+      - []
+      - - read: parse.py
+        - run: echo notes > NOTES.md
+      - - edit: {path: parse.py, old: "text.split(',')", new: "[f.strip() for f in text.split(',')]"}
+      - - structured: {status: done, summary: Strips fields now.}
+  - name: show
+    when: {userMatches: '\(show\)'}
+    turns:
+      - []
+      - - read: show.py
+      - - edit: {path: show.py, old: print(items), new: print(*items)}
+      - - structured: {status: done, summary: Shows lines now.}
+"#;
+
+/// Drives the editor with a script of tests/e2e/vscode. Its pictures are kept below the target folder.
+/// A line `release NAME` that it prints lets the model's answers of that name go.
+fn drive(world: &World, model: &Server, script: &str) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shots = target().join("vscode-shots").join(script);
+    let _ = fs::remove_dir_all(&shots);
+    let node = part("CLAUDECLUSTER_TEST_VSCODE").join("bin/node");
+    let mut command = Command::new(node);
+    command
+        .arg(here.join("vscode").join(script).with_extension("mjs"))
+        .args([&world.root(), &world.dir.path().join("editor"), &shots])
+        .current_dir(world.root())
+        .env_clear()
+        .envs(world.environment())
+        .stdout(Stdio::piped());
+    for name in ["VSCODE", "CHROMIUM", "EXTENSION"] {
+        let variable = format!("CLAUDECLUSTER_TEST_{name}");
+        command.env(&variable, part(&variable));
+    }
+    command.env("CLAUDECLUSTER_SERVER", part("CLAUDECLUSTER_BIN"));
+    let mut child = command.spawn().unwrap();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        match line.strip_prefix("release ") {
+            Some(name) => model.release(name),
+            None => println!("{line}"),
+        }
+    }
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}; pictures: {}", shots.display());
+}
+
+/// Cargo's folder, which holds this program.
+fn target() -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let target = exe
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").exists());
+    target.unwrap().to_path_buf()
+}
+
+/// A file with so many lines that work on all of it at each key would be felt.
+fn many_values() -> String {
+    (0..10_000).fold(String::new(), |mut text, n| {
+        writeln!(text, "value_{n} = {n}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn goals_from_the_palette_to_accepted_changes() {
+    let mut world = World::new(&[
+        (
+            "greet.py",
+            "def greet(name):\n    return 'hello ' + name\n\n\ndef wave():\n    return 'o/'\n",
+        ),
+        ("parse.py", "def parse(text):\n    return text.split(',')\n"),
+        ("show.py", "def show(items):\n    print(items)\n"),
+        ("values.py", &many_values()),
+    ]);
+    world.with_claude();
+    let model = world.model(SCRIPT);
+    drive(&world, &model, "story");
+
+    // What was saved at the end is what was typed and what was accepted.
+    assert_eq!(
+        world.read("greet.py"),
+        "# typed, in no file\ndef greet(name):\n    return 'good day ' + name\n\n\n\
+         def wave():\n    return 'o/'\n# typed while nobody served\n"
+    );
+    assert!(world.read("parse.py").contains("f.strip()"));
+    assert_eq!(
+        world.read("show.py"),
+        "def show(items):\n    print(items)\n"
+    );
+    let numbered = many_values().replace("value_5000 = 5000", "value_5000 = numbered");
+    assert_eq!(world.read("values.py"), numbered);
+    assert!(!world.has("NOTES.md"));
+    let hunks = ["g1", "g2"].map(|goal| {
+        let view = world.run(&["show", goal, "--json"]).expect(0).json();
+        let hunks = &view[0]["hunks"];
+        (hunks["landed"].clone(), hunks["rejected"].clone())
+    });
+    assert_eq!(hunks, [(2.into(), 1.into()), (1.into(), 0.into())]);
+}
