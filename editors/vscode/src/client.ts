@@ -127,12 +127,6 @@ export class Server implements vscode.Disposable {
     return text;
   }
 
-  /** Whether the server has a command. It may be an older one. */
-  offers(name: string): boolean {
-    const commands = this.#client?.initializeResult?.capabilities.executeCommandProvider?.commands;
-    return commands?.includes(name) ?? false;
-  }
-
   async #ask<T>(what: string, params: object): Promise<T> {
     // What is asked while the server starts is asked once it has.
     await this.#turn;
@@ -199,6 +193,11 @@ export class Server implements vscode.Disposable {
       markdown: { supportHtml: false },
       middleware: {
         executeCommand: (name, args: unknown[]) => this.#run(name, args[0]),
+        // "All like this" is about those of the whole document.
+        provideCodeActions: (document, range, context, token, next) => {
+          const diagnostics = vscode.languages.getDiagnostics(document.uri);
+          return next(document, range, { ...context, diagnostics }, token);
+        },
         workspace: {
           configuration: async (params: ConfigurationParams, token, next) => {
             const sections = await next(params, token);

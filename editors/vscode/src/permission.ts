@@ -1,33 +1,15 @@
 // What workers ask to be allowed, and what is answered.
 
-import type { GoalId, TaskId } from '../../../protocol/generated/protocol';
-
-/** A question of one or several workers of a goal. */
-export interface Question {
-  readonly id: string;
-  readonly goalId: GoalId;
-  readonly taskIds: readonly TaskId[];
-  readonly tool: string;
-  readonly detail: string;
-  readonly kind?: string | null;
-  readonly askedAt: number;
-}
-
-/** For how long an answer holds. */
-export type Reach = 'once' | 'task' | 'goal';
+import type { PermissionAnswer, PermissionRequest } from '../../../protocol/generated/protocol';
 
 /** What the user says. */
-export interface Said {
-  readonly decision: 'allow' | 'deny';
-  readonly scope?: Reach;
-  readonly reason?: string;
-}
+export type Said = Omit<PermissionAnswer, 'requestId'>;
 
 /** The questions that are open, in the order they came. */
 export class Inbox {
-  readonly #open = new Map<string, Question>();
+  readonly #open = new Map<string, PermissionRequest>();
 
-  get all(): readonly Question[] {
+  get all(): readonly PermissionRequest[] {
     return [...this.#open.values()];
   }
 
@@ -36,7 +18,7 @@ export class Inbox {
   }
 
   /** Takes a question; whether it is a new one. */
-  add(request: Question): boolean {
+  add(request: PermissionRequest): boolean {
     const isNew = !this.#open.has(request.id);
     // Asked again by another worker: the same question with more tasks.
     this.#open.set(request.id, request);
@@ -49,7 +31,7 @@ export class Inbox {
   }
 
   /** Everything that is open, as the server lists it. */
-  replace(requests: readonly Question[]): void {
+  replace(requests: readonly PermissionRequest[]): void {
     this.#open.clear();
     for (const request of requests) {
       this.#open.set(request.id, request);

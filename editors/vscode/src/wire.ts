@@ -17,10 +17,6 @@ export const command = {
   undoHunk: 'claudecluster.hunk.undo',
   resolveHunk: 'claudecluster.hunk.resolve',
   diffHunk: 'claudecluster.hunk.diff',
-} as const;
-
-/** Commands that not every server has. They are looked for before they are sent. */
-export const newer = {
   answer: 'claudecluster.permission.answer',
   permissions: 'claudecluster.permission.list',
   openPlan: 'claudecluster.plan.open',
@@ -38,7 +34,7 @@ export const method = {
 export const SECTION = 'claudecluster';
 
 /** What this client does itself: it is told to the server, and no setting of the user. */
-export const OURS = { events: true, pending: true, prompts: true } as const;
+export const OURS = { events: true, pending: true, prompts: true, diagnostics: true } as const;
 
 /** Settings that the server reads. The others under the section are this client's own. */
 export const SERVER_SETTINGS = ['agent', 'model', 'jobs', 'budgetUsd', 'gates', 'scope'] as const;

@@ -6,6 +6,7 @@ import type {
   GoalSummary,
   GoalView,
   HunkView,
+  PermissionRequest,
   StreamItem,
   TaskView,
 } from '../../../protocol/generated/protocol';
@@ -13,7 +14,7 @@ import { claimsOf } from '../src/model/claims';
 import { Coalesced } from '../src/model/coalesced';
 import { childrenOf, lookOf, parentOf, type Node } from '../src/model/nodes';
 import { Store, type Backend } from '../src/model/store';
-import { Inbox, type Question } from '../src/permission';
+import { Inbox } from '../src/permission';
 
 const usage = (costUsd: number) => ({
   inputTokens: 0,
@@ -46,6 +47,8 @@ function goal(id: string, more: Partial<GoalView> = {}): GoalView {
     tasks: 2,
     succeeded: 1,
     running: 1,
+    permissionsWaiting: 0,
+    paused: 0,
     hunks: { pending: 0, landed: 0, rejected: 0, conflicts: 0, undone: 0 },
     costUsd: 0.125,
     submittedAt: Number(id.slice(1)),
@@ -263,8 +266,8 @@ test('however many ask, the last of them is answered', async () => {
   release();
 });
 
-function question(id: string, taskIds: string[]): Question {
-  return { id, goalId: 'g2', taskIds, tool: 'Bash', detail: 'rm x', askedAt: 0 };
+function question(id: string, taskIds: string[]): PermissionRequest {
+  return { id, goalId: 'g2', taskIds, tool: 'Bash', detail: 'rm x', input: 'hash', askedAt: 0 };
 }
 
 test('questions are open until they are answered', () => {

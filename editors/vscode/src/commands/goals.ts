@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import type { GoalId, SubmitArgs, Submitted } from '../../../../protocol/generated/protocol';
+import type { SubmitArgs, Submitted } from '../../../../protocol/generated/protocol';
 import { goalFor, isTrusted, wants, type App, type Commands } from '../app';
 import { client, GOALS_VIEW } from '../ids';
 import type { Node } from '../model/nodes';
@@ -14,10 +14,7 @@ import { command } from '../wire';
 const { t } = vscode.l10n;
 
 /** What is sent: keys with a default may be left out. */
-type Submit = Partial<SubmitArgs> & { again?: boolean };
-
-/** A newer server says when the same goal runs already. */
-type Stated = Submitted & { duplicateOf?: GoalId | null };
+type Submit = Partial<SubmitArgs>;
 
 /** States a goal; whether it is stated. */
 export async function submit(app: App, args: Submit): Promise<boolean> {
@@ -25,7 +22,7 @@ export async function submit(app: App, args: Submit): Promise<boolean> {
     return false;
   }
   const began = performance.now();
-  const answer = await telling(() => app.server.command<Stated>(command.submit, args));
+  const answer = await telling(() => app.server.command<Submitted>(command.submit, args));
   if (!answer) {
     return false;
   }
@@ -35,7 +32,7 @@ export async function submit(app: App, args: Submit): Promise<boolean> {
   return true;
 }
 
-async function told(app: App, args: Submit, answer: Stated): Promise<void> {
+async function told(app: App, args: Submit, answer: Submitted): Promise<void> {
   if (answer.duplicateOf) {
     const again = t('Start It Again');
     const show = t('Show');
@@ -103,10 +100,23 @@ export function goalCommands(app: App, drafts: Drafts): Commands {
     [client.fix]: () => telling(() => fix()),
     [client.goals]: () => telling(() => pick(app)),
     [client.refresh]: () => telling(() => app.store.load()),
-    [client.approvePlan]: trusted(send(command.approve, wants.awaiting)),
+    [client.approvePlan]: trusted((node) => approve(app, node)),
     [client.cancel]: send(command.cancel, wants.active),
     [client.retry]: trusted(send(command.retry, wants.any)),
   };
+}
+
+/** Lets a plan run as it was shown, or a task of it that is paused. */
+async function approve(app: App, node: Node | undefined): Promise<void> {
+  const goalId = await goalFor(app, node, wants.awaiting);
+  if (goalId === undefined) {
+    return;
+  }
+  const plan = app.store.goal(goalId)?.view?.plan;
+  // Refused where the goal has another plan by now.
+  const shown = plan ? { shown: plan } : {};
+  const what = node?.kind === 'task' ? { taskId: node.task } : shown;
+  await telling(() => app.server.command(command.approve, { goalId, ...what }));
 }
 
 function selected(editor: vscode.TextEditor): Place {

@@ -150,6 +150,10 @@ async function resolve(app: App, node: Node | undefined): Promise<void> {
     { label: t('Mine'), detail: first(conflict?.mine), resolution: { kind: 'mine' } },
     { label: t('Theirs'), detail: first(conflict?.theirs), resolution: { kind: 'theirs' } },
   ];
+  if (hunk.merged != null) {
+    const label = t('Merged');
+    choices.unshift({ label, detail: first(hunk.merged), resolution: { kind: 'merged' } });
+  }
   if (!hunk.whole) {
     choices.push(
       { label: t('Both'), detail: t('mine, then theirs'), resolution: { kind: 'both' } },

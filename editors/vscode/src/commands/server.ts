@@ -9,7 +9,7 @@ import { client } from '../ids';
 import type { Node } from '../model/nodes';
 import { telling } from '../ui/errors';
 import { tellTrouble } from '../ui/trouble';
-import { newer } from '../wire';
+import { command } from '../wire';
 
 const { t } = vscode.l10n;
 
@@ -90,7 +90,7 @@ export function serverCommands(app: App, reports: Reports, extension: vscode.Uri
 
 /** The plan as a document; approving it there approves what it says. */
 async function editPlan(app: App, goalId: string): Promise<void> {
-  const { uri } = await app.server.command<{ uri: string }>(newer.openPlan, { goalId });
+  const { uri } = await app.server.command<{ uri: string }>(command.openPlan, { goalId });
   await vscode.window.showTextDocument(vscode.Uri.parse(uri, true));
 }
 

@@ -6,10 +6,10 @@ import type {
   DecidedHunk,
   GoalId,
   HunkView,
+  PermissionRequest,
   TaskId,
   TaskView,
 } from '../../../../protocol/generated/protocol';
-import type { Question } from '../permission';
 import { goalOf, isActive, isUndecided, type Known, type Store } from './store';
 import {
   doingNow,
@@ -30,7 +30,7 @@ const { t } = vscode.l10n;
 
 /** What an entry stands for: the argument of the commands in its menu. */
 export type Node =
-  | { readonly kind: 'permission'; readonly request: Question }
+  | { readonly kind: 'permission'; readonly request: PermissionRequest }
   | { readonly kind: 'goal'; readonly goal: GoalId }
   | { readonly kind: 'task'; readonly goal: GoalId; readonly task: TaskId }
   | { readonly kind: 'file'; readonly goal: GoalId; readonly task?: TaskId; readonly uri: string }
@@ -57,7 +57,7 @@ export interface Look {
 /** Where entries come from. */
 export interface Sources {
   readonly store: Store;
-  readonly permissions: () => readonly Question[];
+  readonly permissions: () => readonly PermissionRequest[];
   readonly now: () => number;
 }
 
@@ -264,7 +264,7 @@ export function lookOf(node: Node, sources: Sources): Look | undefined {
   }
 }
 
-function permissionLook(request: Question): Look {
+function permissionLook(request: PermissionRequest): Look {
   return {
     id: `permission/${request.id}`,
     label: t('Allow {0}?', request.tool),

@@ -1,12 +1,12 @@
-// Questions of workers: a notification each, and an entry in the view until they are answered.
+// PermissionRequests of workers: a notification each, and an entry in the view until they are answered.
 
 import * as vscode from 'vscode';
 
-import type { StreamItem } from '../../../../protocol/generated/protocol';
+import type { PermissionRequest, StreamItem } from '../../../../protocol/generated/protocol';
 import type { Server } from '../client';
-import { Inbox, type Said, type Question } from '../permission';
+import { Inbox, type Said } from '../permission';
 import { shorten } from '../model/words';
-import { newer } from '../wire';
+import { command } from '../wire';
 import { telling } from './errors';
 
 const { t } = vscode.l10n;
@@ -35,35 +35,30 @@ export class Permissions {
 
   /** Looks what is open: after a start of the server. */
   async load(): Promise<void> {
-    if (!this.server.offers(newer.permissions)) {
-      this.inbox.replace([]);
-      return;
-    }
-    this.inbox.replace(await this.server.command<Question[]>(newer.permissions, {}));
+    const open = await this.server.command<PermissionRequest[]>(command.permissions, {});
+    this.inbox.replace(open);
     this.changed();
   }
 
   /** Takes what the server tells; what is not about permissions is left alone. */
   onEvent(item: StreamItem): void {
-    // A server that does not ask sends none of these.
-    const event = item as unknown as {
-      type?: string;
-      request?: Question;
-      requestId?: string;
-    };
-    if (event.type === 'permissionAsked' && event.request) {
-      if (this.inbox.add(event.request)) {
-        void telling(() => this.#notify(event.request as Question));
+    if (!('type' in item)) {
+      return;
+    }
+    if (item.type === 'permissionAsked') {
+      const { request } = item;
+      if (this.inbox.add(request)) {
+        void telling(() => this.#notify(request));
       }
       this.changed();
-    } else if (event.type === 'permissionAnswered' || event.type === 'permissionWithdrawn') {
-      this.inbox.remove(event.requestId ?? '');
+    } else if (item.type === 'permissionAnswered' || item.type === 'permissionWithdrawn') {
+      this.inbox.remove(item.requestId);
       this.changed();
     }
   }
 
   /** Asks about one question, or lets the user choose which where several are open. */
-  async ask(request?: Question): Promise<void> {
+  async ask(request?: PermissionRequest): Promise<void> {
     const chosen = request ?? (await this.#choose());
     if (!chosen) {
       return;
@@ -75,7 +70,7 @@ export class Permissions {
     await this.#answer(chosen, choice);
   }
 
-  async #choose(): Promise<Question | undefined> {
+  async #choose(): Promise<PermissionRequest | undefined> {
     const open = this.inbox.all;
     if (open.length === 0) {
       void vscode.window.showInformationMessage(t('No worker asks for anything.'));
@@ -93,7 +88,7 @@ export class Permissions {
     return (await vscode.window.showQuickPick(items))?.request;
   }
 
-  async #notify(request: Question): Promise<void> {
+  async #notify(request: PermissionRequest): Promise<void> {
     const offered = choices().slice(0, 4);
     const later = t('Answer Later');
     const titles = [...offered.map(({ label }) => label), later];
@@ -105,7 +100,7 @@ export class Permissions {
     );
   }
 
-  async #answer(request: Question, choice: Choice | undefined): Promise<void> {
+  async #answer(request: PermissionRequest, choice: Choice | undefined): Promise<void> {
     if (!choice) {
       return;
     }
@@ -122,12 +117,12 @@ export class Permissions {
       return;
     }
     await telling(() =>
-      this.server.command<null>(newer.answer, { requestId: request.id, ...answer }),
+      this.server.command<null>(command.answer, { requestId: request.id, ...answer }),
     );
   }
 }
 
-function question({ goalId, taskIds, tool }: Question): string {
+function question({ goalId, taskIds, tool }: PermissionRequest): string {
   if (taskIds.length === 0) {
     return t('{0}: the planner asks to use {1}.', goalId, tool);
   }

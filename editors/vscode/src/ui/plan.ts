@@ -75,8 +75,7 @@ function goalActions(goal: GoalView): Action[] {
 
 function taskActions(goal: GoalView, { state, changed, attempts }: TaskView): Action[] {
   const actions: Action[] = [];
-  // A state of newer servers.
-  if ((state as string) === 'paused') {
+  if (state === 'paused') {
     actions.push({ name: 'approve', title: t('Go On') });
   }
   if (state === 'failed' || state === 'cancelled') {
