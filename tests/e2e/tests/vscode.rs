@@ -1,7 +1,11 @@
 //! The whole way in a real VS Code in a real browser: a goal from the palette, planned and done by real
 //! Claude Code sessions in parallel, and decided in the text, the view and the diff editor.
 
-#![expect(clippy::print_stdout, reason = "figures are for people to read")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints figures for people"
+)]
 
 use std::{
     fmt::Write,

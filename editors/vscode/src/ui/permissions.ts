@@ -11,15 +11,27 @@ import { telling } from './errors';
 
 const { t } = vscode.l10n;
 
-type Choice = vscode.QuickPickItem & { readonly answer?: Said; readonly why?: true };
+type Choice = vscode.QuickPickItem & {
+  readonly short?: string;
+  readonly answer?: Said;
+  readonly why?: true;
+};
 
 /** What can be answered; the first three and a denial are buttons of the notification. */
 function choices(): Choice[] {
   return [
-    { label: t('Allow Once'), answer: { decision: 'allow', scope: 'once' } },
-    { label: t('Allow for This Task'), answer: { decision: 'allow', scope: 'task' } },
-    { label: t('Allow for This Goal'), answer: { decision: 'allow', scope: 'goal' } },
-    { label: t('Deny'), answer: { decision: 'deny', scope: 'once' } },
+    { label: t('Allow Once'), short: t('Once'), answer: { decision: 'allow', scope: 'once' } },
+    {
+      label: t('Allow for This Task'),
+      short: t('For Task'),
+      answer: { decision: 'allow', scope: 'task' },
+    },
+    {
+      label: t('Allow for This Goal'),
+      short: t('For Goal'),
+      answer: { decision: 'allow', scope: 'goal' },
+    },
+    { label: t('Deny'), short: t('Deny'), answer: { decision: 'deny', scope: 'once' } },
     { label: t('Deny with a Reason…'), why: true },
   ];
 }
@@ -90,13 +102,13 @@ export class Permissions {
 
   async #notify(request: PermissionRequest): Promise<void> {
     const offered = choices().slice(0, 4);
-    const later = t('Answer Later');
-    const titles = [...offered.map(({ label }) => label), later];
+    const later = t('Later');
+    const titles = [...offered.flatMap(({ short }) => short ?? []), later];
     const message = `${question(request)}  ${shorten(request.detail, 200)}`;
     const title = await vscode.window.showWarningMessage(message, ...titles);
     await this.#answer(
       request,
-      offered.find(({ label }) => label === title),
+      offered.find(({ short }) => short !== undefined && short === title),
     );
   }
 
