@@ -193,11 +193,14 @@ export class Server implements vscode.Disposable {
       markdown: { supportHtml: false },
       middleware: {
         executeCommand: (name, args: unknown[]) => this.#run(name, args[0]),
-        // "All like this" is about those of the whole document.
-        provideCodeActions: (document, range, context, token, next) => {
-          const diagnostics = vscode.languages.getDiagnostics(document.uri);
-          return next(document, range, { ...context, diagnostics }, token);
-        },
+        // With the problems of the whole document, which goals about all like one are made of.
+        provideCodeActions: (document, range, context, token, next) =>
+          next(
+            document,
+            range,
+            { ...context, diagnostics: vscode.languages.getDiagnostics(document.uri) },
+            token,
+          ),
         workspace: {
           configuration: async (params: ConfigurationParams, token, next) => {
             const sections = await next(params, token);

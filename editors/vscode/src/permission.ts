@@ -1,9 +1,6 @@
-// What workers ask to be allowed, and what is answered.
+// What workers ask to be allowed.
 
-import type { PermissionAnswer, PermissionRequest } from '../../../protocol/generated/protocol';
-
-/** What the user says. */
-export type Said = Omit<PermissionAnswer, 'requestId'>;
+import type { PermissionRequest } from '../../../protocol/generated/protocol';
 
 /** The questions that are open, in the order they came. */
 export class Inbox {

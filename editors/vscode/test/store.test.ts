@@ -47,11 +47,11 @@ function goal(id: string, more: Partial<GoalView> = {}): GoalView {
     tasks: 2,
     succeeded: 1,
     running: 1,
-    permissionsWaiting: 0,
-    paused: 0,
     hunks: { pending: 0, landed: 0, rejected: 0, conflicts: 0, undone: 0 },
     costUsd: 0.125,
     submittedAt: Number(id.slice(1)),
+    permissionsWaiting: 0,
+    paused: 0,
     updatedAt: 0,
     spec: { workspace: '/project', scope: { kind: 'open' } },
     tasksDetail: [],
@@ -267,7 +267,7 @@ test('however many ask, the last of them is answered', async () => {
 });
 
 function question(id: string, taskIds: string[]): PermissionRequest {
-  return { id, goalId: 'g2', taskIds, tool: 'Bash', detail: 'rm x', input: 'hash', askedAt: 0 };
+  return { id, goalId: 'g2', taskIds, tool: 'Bash', detail: 'rm x', input: '', askedAt: 0 };
 }
 
 test('questions are open until they are answered', () => {

@@ -168,3 +168,39 @@ fn goals_from_the_palette_to_accepted_changes() {
     });
     assert_eq!(hunks, [(2.into(), 1.into()), (1.into(), 0.into())]);
 }
+
+/// Two tasks that fetch the same page before they write.
+const ASKING: &str = r"
+rules:
+  - name: plan
+    when: {user: Plan this goal, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: Two files.
+            plan:
+              tasks:
+                - {id: one, title: One, instructions: Fetch it, writes: [one.txt]}
+                - {id: two, title: Two, instructions: Fetch it, writes: [two.txt]}
+  - name: task
+    when: {userMatches: 'Work on one task of a goal: .* \((?<id>one|two)\)'}
+    turns:
+      - - tool: WebFetch
+          input: {url: 'http://127.0.0.1:9/docs', prompt: what is it}
+      - - write: {path: '{{id}}.txt', content: done}
+      - - structured: {status: done, summary: 'did {{id}}'}
+";
+
+#[test]
+fn a_question_of_two_workers_is_answered_once() {
+    let mut world = World::new(&[("README.md", "a project\n")]);
+    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
+    world.configure(&format!(
+        "[claude]\nprogram = {program:?}\n[permissions]\nask = [\"WebFetch\"]\n"
+    ));
+    let model = world.model(ASKING);
+    drive(&world, &model, "permission");
+    let view = world.run(&["show", "g1", "--json"]).expect(0).json();
+    assert_eq!(view[0]["permissionsWaiting"], 0, "{view:#?}");
+    assert_eq!(view[0]["succeeded"], 2, "{view:#?}");
+}

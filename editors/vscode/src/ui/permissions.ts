@@ -1,15 +1,22 @@
-// PermissionRequests of workers: a notification each, and an entry in the view until they are answered.
+// Questions of workers: a notification each, and an entry in the view until they are answered.
 
 import * as vscode from 'vscode';
 
-import type { PermissionRequest, StreamItem } from '../../../../protocol/generated/protocol';
+import type {
+  PermissionAnswer,
+  PermissionRequest,
+  StreamItem,
+} from '../../../../protocol/generated/protocol';
 import type { Server } from '../client';
-import { Inbox, type Said } from '../permission';
+import { Inbox } from '../permission';
 import { shorten } from '../model/words';
 import { command } from '../wire';
 import { telling } from './errors';
 
 const { t } = vscode.l10n;
+
+/** What the user says. */
+type Said = Omit<PermissionAnswer, 'requestId'>;
 
 type Choice = vscode.QuickPickItem & {
   readonly short?: string;
@@ -47,24 +54,23 @@ export class Permissions {
 
   /** Looks what is open: after a start of the server. */
   async load(): Promise<void> {
-    const open = await this.server.command<PermissionRequest[]>(command.permissions, {});
-    this.inbox.replace(open);
+    this.inbox.replace(await this.server.command<PermissionRequest[]>(command.permissions, {}));
     this.changed();
   }
 
   /** Takes what the server tells; what is not about permissions is left alone. */
-  onEvent(item: StreamItem): void {
-    if (!('type' in item)) {
+  onEvent(event: StreamItem): void {
+    if ('kind' in event) {
       return;
     }
-    if (item.type === 'permissionAsked') {
-      const { request } = item;
+    if (event.type === 'permissionAsked') {
+      const { request } = event;
       if (this.inbox.add(request)) {
         void telling(() => this.#notify(request));
       }
       this.changed();
-    } else if (item.type === 'permissionAnswered' || item.type === 'permissionWithdrawn') {
-      this.inbox.remove(item.requestId);
+    } else if (event.type === 'permissionAnswered' || event.type === 'permissionWithdrawn') {
+      this.inbox.remove(event.requestId);
       this.changed();
     }
   }
