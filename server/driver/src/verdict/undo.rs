@@ -1,6 +1,8 @@
 //! Undo and redo: which moves a decision takes back or makes again, and what that comes to.
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
+use std::cmp::Reverse;
+
+use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
 use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
 
 use super::{
@@ -61,24 +63,19 @@ pub(crate) fn redo(
     Ok(verdicts)
 }
 
-/// The move that an undo took back.
-fn taken_back<'a>(
-    shared: &Shared,
+/// Moves of a goal, the latest first.
+fn moves(
     goal: &Goal,
-    entry: &'a FileEntry,
-    undo: usize,
-) -> Result<Option<Past<'a>>, ErrorBody> {
-    let of = entry.takes_back(undo).filter(|of| *of < undo);
-    of.map(|of| Past::of(shared, goal, entry, of)).transpose()
-}
-
-/// All moves of a goal, the latest first.
-fn moves(goal: &Goal) -> Vec<(&FileEntry, usize)> {
-    let entries = goal.files.iter();
-    let all = entries.flat_map(|entry| (0..entry.moves.len()).map(move |index| (entry, index)));
-    let mut all: Vec<_> = all.collect();
-    all.sort_by_key(|(entry, index)| std::cmp::Reverse(entry.moves[*index].order));
-    all
+    wanted: impl Fn(&FileEntry, &Move) -> bool,
+) -> impl Iterator<Item = (&FileEntry, usize)> {
+    let mut found = Vec::new();
+    for entry in &goal.files {
+        let moves = entry.moves.iter().enumerate();
+        let moves = moves.filter(|(_, made)| wanted(entry, made));
+        found.extend(moves.map(|(index, made)| (made.order, entry, index)));
+    }
+    found.sort_by_key(|(order, ..)| Reverse(*order));
+    found.into_iter().map(|(_, entry, index)| (entry, index))
 }
 
 /// The moves of one file that a decision takes back, the latest first. Naming a hunk takes back the
@@ -90,11 +87,9 @@ fn to_undo<'a>(
     decision: &Decision,
 ) -> Result<Vec<Target<'a>>, ErrorBody> {
     let mut found = Vec::new();
-    for (entry, index) in moves(goal) {
+    let here = |entry: &FileEntry, made: &Move| entry.file.path == *path && made.of.is_none();
+    for (entry, index) in moves(goal, here) {
         let made = &entry.moves[index];
-        if entry.file.path != *path || made.of.is_some() {
-            continue;
-        }
         let mut hunks: Vec<HunkId> = made.standing().cloned().collect();
         match &decision.hunk_id {
             Some(named) => hunks.retain(|id| id == named),
@@ -135,28 +130,35 @@ fn to_redo<'a>(
 ) -> Result<Vec<Target<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let mut latest = None;
-    for (entry, index) in moves(goal) {
+    let meant = |entry: &FileEntry, made: &Move| {
+        let path = decision.path.as_ref();
+        made.verdict == Verdict::Undo && path.is_none_or(|only| *only == entry.file.path)
+    };
+    for (entry, index) in moves(goal, meant) {
         let made = &entry.moves[index];
-        let elsewhere = decision
-            .path
-            .as_ref()
-            .is_some_and(|only| *only != entry.file.path);
-        let earlier = latest
-            .as_ref()
-            .is_some_and(|latest| *latest != made.decided());
-        if made.verdict != Verdict::Undo || elsewhere || earlier {
-            continue;
+        let here = entry.file.path == *path;
+        match &latest {
+            Some(latest) if *latest != made.decided() => break,
+            // Which decision it is is known; what else it undid is for the other files to tell.
+            Some(_) if !here => continue,
+            _ => {}
         }
         let mut hunks = entry.undone_by(index);
         if let Some(named) = &decision.hunk_id {
             hunks.retain(|id| id == named);
         }
+        let Some(of) = entry.takes_back(index).filter(|of| *of < index) else {
+            continue;
+        };
         if hunks.is_empty() {
             continue;
         }
-        let Some(past) = taken_back(shared, goal, entry, index)? else {
+        // The texts that a move was made from are read only where they tell something.
+        if !here && decision.task_id.is_none() {
+            latest = Some(made.decided());
             continue;
-        };
+        }
+        let past = Past::of(shared, goal, entry, of)?;
         if let Some(task) = &decision.task_id {
             hunks.retain(|id| past.is_by(id, task));
         }
@@ -167,7 +169,7 @@ fn to_redo<'a>(
             hunks = entry.undone_by(index);
         }
         latest = Some(made.decided());
-        if entry.file.path == *path {
+        if here {
             found.push(Target {
                 past,
                 undo: index,
