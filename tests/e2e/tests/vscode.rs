@@ -204,3 +204,36 @@ fn a_question_of_two_workers_is_answered_once() {
     assert_eq!(view[0]["permissionsWaiting"], 0, "{view:#?}");
     assert_eq!(view[0]["succeeded"], 2, "{view:#?}");
 }
+
+const MENDING: &str = r#"
+rules:
+  - name: plan
+    when: {user: Plan this goal, userMatches: Colon expected, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: One file.
+            plan:
+              tasks:
+                - {id: mend, title: Mend the file, instructions: Put the colon in, writes: [data.json]}
+  - name: mend
+    when: {userMatches: '\(mend\)'}
+    turns:
+      - - read: data.json
+      - - edit: {path: data.json, old: '"a" 1', new: '"a": 1'}
+      - - structured: {status: done, summary: Put the colon in.}
+"#;
+
+#[test]
+fn a_problem_is_mended_by_a_plan_that_was_edited() {
+    let mut world = World::new(&[("data.json", "{\n  \"a\" 1\n}\n")]);
+    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
+    world.configure(&format!(
+        "approvePlans = true\n[claude]\nprogram = {program:?}\n"
+    ));
+    let model = world.model(MENDING);
+    drive(&world, &model, "plan");
+    let view = world.run(&["show", "g1", "--json"]).expect(0).json();
+    assert_eq!(view[0]["plan"]["tasks"][0]["pause"], true, "{view:#?}");
+    assert_eq!(view[0]["hunks"]["landed"], 1, "{view:#?}");
+}
