@@ -125,7 +125,7 @@ function M.changes()
         filename = entry.filename,
         lnum = entry.lnum,
         choose = function()
-          vim.cmd.edit(vim.fn.fnameescape(entry.filename))
+          require('claudecluster.file').open(entry.filename)
           local line = math.min(entry.lnum, vim.api.nvim_buf_line_count(0))
           vim.api.nvim_win_set_cursor(0, { line, 0 })
         end,

@@ -93,7 +93,7 @@ local function edit(row, how)
   else
     vim.cmd.split()
   end
-  vim.cmd.edit(vim.fn.fnameescape(vim.uri_to_fname(row.uri)))
+  require('claudecluster.file').open(vim.uri_to_fname(row.uri))
   if row.hunk and not row.hunk.whole then
     local line = math.min(row.hunk.startLine + 1, vim.api.nvim_buf_line_count(0))
     vim.api.nvim_win_set_cursor(0, { line, 0 })
