@@ -31,7 +31,9 @@ await run(editor, async () => {
     await editor.page.keyboard.press('ArrowDown');
   }
   await editor.page.keyboard.press('Control+.');
-  const offered = editor.page.locator('.action-widget .monaco-list-row', { hasText: 'Pause before' });
+  const offered = editor.page.locator('.action-widget .monaco-list-row', {
+    hasText: 'Pause before',
+  });
   await offered.first().click();
   await editor.until(
     'the task is paused in the text',
