@@ -10,6 +10,9 @@ import path from 'node:path';
 /** How long anything may take that a machine with other work on it is asked for. */
 const PATIENCE = 120_000;
 
+/** After how long something is tried again. A click or a key is lost where a list is drawn anew under it. */
+const STEP = 5_000;
+
 const { chromium } = createRequire(path.join(part('VSCODE'), 'package.json'))('playwright-core');
 
 /** A part that `cargo xtask test` provides. */
@@ -26,6 +29,7 @@ export function part(name) {
 const SETTINGS = {
   'chat.disableAIFeatures': true,
   'claudecluster.trace.server': 'off',
+  'editor.acceptSuggestionOnEnter': 'off',
   'editor.fontSize': 14,
   'editor.minimap.enabled': false,
   'extensions.autoCheckUpdates': false,
@@ -178,6 +182,59 @@ export class Editor {
     throw new Error(`never happened: ${what}; there is ${JSON.stringify(seen)}`);
   }
 
+  /**
+   * Does something until it has worked, as people do: what is clicked is often drawn anew between the button's
+   * going down and up. It must do no harm twice; `act` is given how long it may wait for what it needs.
+   */
+  async again(what, act, done) {
+    const until = Date.now() + PATIENCE;
+    let last = '';
+    while (Date.now() < until) {
+      try {
+        await act({ timeout: STEP });
+      } catch (error) {
+        if (error.name !== 'TimeoutError') {
+          throw error;
+        }
+        last = `; the last time: ${error.message}`;
+      }
+      if (await this.within(STEP, done)) {
+        return;
+      }
+    }
+    throw new Error(`never happened: ${what}${last}`);
+  }
+
+  async within(time, holds) {
+    const until = Date.now() + time;
+    do {
+      if (await holds()) {
+        return true;
+      }
+      await this.page.waitForTimeout(50);
+    } while (Date.now() < until);
+    return false;
+  }
+
+  /** Clicks the first of these until `done` holds; where it is not given, until one of them has gone. */
+  async click(locator, done) {
+    const target = locator.first();
+    await target.waitFor();
+    const seen = locator.filter({ visible: true });
+    const before = await seen.count();
+    done ??= async () => (await seen.count()) < before;
+    await this.again(
+      `a click on ${locator} does something`,
+      async (options) => {
+        // A click that was late has worked.
+        if (!(await done())) {
+          await target.click(options);
+        }
+      },
+      done,
+    );
+  }
+
   /** Trusts the folder, as somebody does who works in it. */
   async trust() {
     await this.page.locator('.statusbar-item', { hasText: 'Restricted Mode' }).waitFor();
@@ -211,25 +268,46 @@ export class Editor {
   }
 
   async choose(text) {
-    await this.choice(text).click();
+    await this.click(this.choice(text));
   }
 
   /** Runs a command by its name, from the palette. */
   async command(title) {
-    await this.page.keyboard.press('F1');
-    await this.type(`>${title}`);
-    const row = this.page.locator('.quick-input-list .monaco-list-row');
-    await row.filter({ hasText: title }).first().waitFor();
-    await this.page.keyboard.press('Enter');
+    const chosen = this.page.locator('.quick-input-list .monaco-list-row.focused');
+    const asked = `>${title}`;
+    await this.again(
+      `the command ${title} runs`,
+      async (options) => {
+        await this.page.keyboard.press('F1');
+        await this.input.fill(asked, options);
+        await chosen.filter({ hasText: title }).waitFor(options);
+        await this.page.keyboard.press('Enter');
+      },
+      async () => (await this.asked()) !== asked || (await this.input.isHidden()),
+    );
   }
 
-  /** Opens a file of the folder, by its name. */
+  /** What is in the box. */
+  async asked() {
+    return this.page.evaluate(
+      () => document.querySelector('.quick-input-widget input[type="text"]')?.value,
+    );
+  }
+
+  /** Opens a file of the folder, by its name, or brings it to the front. */
   async file(name) {
-    await this.page.keyboard.press('Control+p');
-    await this.type(name);
-    await this.choose(name);
-    await this.tab(name).waitFor();
-    await this.page.locator('.editor-instance .view-lines').first().waitFor();
+    const front = this.page.locator('.editor-group-container.active');
+    const tab = front.locator(`.tab.active[data-resource-name="${name}"]`);
+    await this.again(
+      `${name} is in front`,
+      async (options) => {
+        await this.page.keyboard.press('Control+p');
+        await this.input.fill(name, options);
+        await this.choice(name).click(options);
+      },
+      () => tab.isVisible(),
+    );
+    await front.locator('.editor-instance .view-lines').first().waitFor();
   }
 
   /** Puts the keys into the text. */

@@ -19,7 +19,8 @@ await run(editor, async () => {
     (rows) => rows.some((row) => asks.test(row)),
   );
   await editor.shot('asked');
-  await editor.row('Allow WebFetch?').click();
+  const allow = editor.choice('Allow for This Goal');
+  await editor.click(editor.row('Allow WebFetch?'), () => allow.isVisible());
   await editor.choose('Allow for This Goal');
   await editor.noRow('Allow WebFetch?');
   await editor.message('g1 (look it up) proposes changes').waitFor();

@@ -30,25 +30,26 @@ await run(editor, async () => {
   for (let line = 0; line < 4; line += 1) {
     await editor.page.keyboard.press('ArrowDown');
   }
-  await editor.page.keyboard.press('Control+.');
   const offered = editor.page.locator('.action-widget .monaco-list-row', {
     hasText: 'Pause before',
   });
-  await offered.first().click();
-  await editor.until(
+  await editor.again(
     'the task is paused in the text',
-    () => editor.text(),
-    (lines) => lines.some((line) => line.includes('"pause": true')),
+    async (options) => {
+      await editor.page.keyboard.press('Control+.');
+      await offered.first().click(options);
+    },
+    async () => (await editor.text()).some((line) => line.includes('"pause": true')),
   );
   await editor.shot('plan');
-  await editor.lens('Approve').click();
+  await editor.click(editor.lens('Approve'));
   await editor.lens('Let mend start').waitFor();
   await editor.hasRow('Mend the file waits for you');
   await editor.shot('paused');
-  await editor.lens('Let mend start').click();
+  await editor.click(editor.lens('Let mend start'));
 
   await editor.file('data.json');
-  await editor.lens('Accept change from Mend the file').click();
+  await editor.click(editor.lens('Accept change from Mend the file'));
   await editor.shows('the problem is gone', '{\n  "a": 1\n}\n');
   await editor.shot('mended');
 });

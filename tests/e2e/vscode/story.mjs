@@ -53,9 +53,9 @@ async function stateAGoal() {
 
 /** One change, and all changes of the goal, in the editor's own diffs. */
 async function lookAtDiffs() {
-  await editor.lens('Diff').click();
   const modified = editor.page.locator('.monaco-diff-editor .editor.modified .view-lines');
-  await modified.getByText("'good day '").waitFor();
+  const good = modified.getByText("'good day '");
+  await editor.click(editor.lens('Diff'), () => good.isVisible());
   await editor.shot('diff-of-a-change');
   await editor.page.keyboard.press('Control+F4');
   await editor.command('ClaudeCluster: Show Changes');
@@ -67,7 +67,7 @@ async function lookAtDiffs() {
 /** Accepts a change, takes that back and does it again; rejects another; accepts the rest. */
 async function decide() {
   await editor.file('greet.py');
-  await editor.lens('Accept change from Greet politely').click();
+  await editor.click(editor.lens('Accept change from Greet politely'));
   await editor.shows('exactly the change is in the text', AFTER);
   assert.ok(await editor.isDirty('greet.py'), 'nothing is saved');
   await editor.focus();
@@ -77,7 +77,7 @@ async function decide() {
   await editor.shows('redo brings it again', AFTER);
 
   await editor.file('show.py');
-  await editor.lens('Reject').click();
+  await editor.click(editor.lens('Reject'));
   await editor.noRow('~ print(*items)');
   await editor.shows('a reject leaves the text', 'def show(items):\n    print(items)\n');
 
@@ -117,10 +117,11 @@ async function lookAtThePlan() {
   await editor.command('ClaudeCluster: Show Plan');
   await editor.choose('g2: number the values');
   const plan = editor.page.frameLocator('iframe.webview').frameLocator('iframe');
-  await plan.locator('[data-task="values"]').click();
+  const pressed = plan.locator('.task[aria-pressed="true"]');
+  const task = plan.locator('[data-task="values"]');
+  await editor.click(task, () => plan.locator('[data-task="values"]:focus').isVisible());
   await editor.page.keyboard.press('ArrowDown');
   await editor.page.keyboard.press('ArrowRight');
-  const pressed = plan.locator('.task[aria-pressed="true"]');
   await editor.until(
     'the arrows go to the task that waits for both',
     () => pressed.getAttribute('data-task'),
@@ -134,8 +135,8 @@ async function lookAtThePlan() {
 /** Marks are right again soon after a key, also where there are many lines. */
 async function typeInALargeFile() {
   await editor.file('values.py');
-  await editor.button('Next Change').click();
-  await editor.lens('Accept change from Number them').waitFor();
+  const offered = editor.lens('Accept change from Number them');
+  await editor.click(editor.button('Next Change'), () => offered.isVisible());
   await editor.focus();
   await editor.page.keyboard.press('Home');
   await editor.page.keyboard.type('#');
