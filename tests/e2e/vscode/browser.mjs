@@ -273,15 +273,15 @@ export class Editor {
 
   /** Runs a command by its name, from the palette. */
   async command(title) {
-    const chosen = this.page.locator('.quick-input-list .monaco-list-row.focused');
+    const rows = this.page.locator('.quick-input-list .monaco-list-row');
+    const row = rows.filter({ has: this.page.getByText(title, { exact: true }) }).first();
     const asked = `>${title}`;
     await this.again(
       `the command ${title} runs`,
       async (options) => {
         await this.page.keyboard.press('F1');
         await this.input.fill(asked, options);
-        await chosen.filter({ hasText: title }).waitFor(options);
-        await this.page.keyboard.press('Enter');
+        await row.click(options);
       },
       async () => (await this.asked()) !== asked || (await this.input.isHidden()),
     );

@@ -106,17 +106,20 @@ async function loseTheDaemon() {
     () => editor.daemon(),
     (pid) => pid !== before,
   );
-  editor.say('release second');
-  await editor.message('g2 (number the values) proposes changes').waitFor();
-  await editor.hasRow('Number them done');
-  await editor.shows('nothing is lost', `${AFTER}# typed while nobody served\n`);
 }
 
-/** The picture of a plan, with the keyboard. */
+/** The picture of a plan while its tasks run, with the mouse and with the keyboard. */
 async function lookAtThePlan() {
   await editor.command('ClaudeCluster: Show Plan');
   await editor.choose('g2: number the values');
   const plan = editor.page.frameLocator('iframe.webview').frameLocator('iframe');
+  await plan.locator('[data-task="report"]').hover();
+  await editor.page.mouse.down();
+  editor.say('release second');
+  await plan.locator('[data-task="report"].succeeded').waitFor();
+  await editor.page.mouse.up();
+  await plan.locator('[data-task="report"][aria-pressed="true"]:focus').waitFor();
+
   const pressed = plan.locator('.task[aria-pressed="true"]');
   const task = plan.locator('[data-task="values"]');
   await editor.click(task, () => plan.locator('[data-task="values"]:focus').isVisible());
@@ -128,8 +131,12 @@ async function lookAtThePlan() {
     (id) => id === 'report',
   );
   await plan.locator('.details').getByText('Say what is left').waitFor();
+  await editor.message('g2 (number the values) proposes changes').waitFor();
   await editor.command('Notifications: Clear All Notifications');
   await editor.shot('plan');
+  await editor.hasRow('Number them done');
+  await editor.command('View: Close Editor');
+  await editor.shows('nothing is lost', `${AFTER}# typed while nobody served\n`);
 }
 
 /** Marks are right again soon after a key, also where there are many lines. */

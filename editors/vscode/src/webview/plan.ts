@@ -1,6 +1,7 @@
 // The picture of a plan, drawn in the web view. It knows what it is told and nothing else.
 
-import type { Action, Picture, PictureTask, Said } from './picture';
+import { become } from './become';
+import type { Action, ActionName, Picture, PictureTask, Said } from './picture';
 
 declare function acquireVsCodeApi(): {
   postMessage(message: Said): void;
@@ -15,6 +16,7 @@ const GAP_Y = 20;
 const EDGE = 16;
 
 const api = acquireVsCodeApi();
+const page = document.body.appendChild(document.createElement('main'));
 let picture: Picture | undefined;
 let selected = api.getState()?.selected;
 
@@ -74,13 +76,11 @@ function node(task: PictureTask): HTMLButtonElement {
     element('span', 'title', task.title),
     element('span', 'state', `${task.stateWords}  ${task.detail}`),
   );
-  button.addEventListener('click', () => select(task.id));
-  button.addEventListener('keydown', (event) => move(event, task));
   return button;
 }
 
 /** Arrow keys go to the nearest task in their direction. */
-function move(event: KeyboardEvent, from: PictureTask): void {
+function move(event: KeyboardEvent): void {
   const steps: Record<string, [number, number]> = {
     ArrowLeft: [-1, 0],
     ArrowRight: [1, 0],
@@ -88,7 +88,9 @@ function move(event: KeyboardEvent, from: PictureTask): void {
     ArrowDown: [0, 1],
   };
   const step = steps[event.key];
-  if (!step || !picture) {
+  const id = pressed(event)?.dataset['task'];
+  const from = picture?.tasks.find((task) => task.id === id);
+  if (!step || !picture || !from) {
     return;
   }
   event.preventDefault();
@@ -113,16 +115,32 @@ function select(id: string): void {
   document.querySelector<HTMLElement>(`[data-task="${CSS.escape(id)}"]`)?.focus();
 }
 
+/** The button that an event is about. */
+function pressed({ target }: Event): HTMLElement | null {
+  return target instanceof Element ? target.closest('button') : null;
+}
+
 function buttons(actions: readonly Action[], task?: string): HTMLElement {
   const row = element('div', 'actions');
   for (const { name, title } of actions) {
     const button = element('button', 'action', title);
-    button.addEventListener('click', () => {
-      api.postMessage({ said: 'do', action: name, ...(task === undefined ? {} : { task }) });
-    });
+    button.dataset['action'] = name;
+    if (task !== undefined) {
+      button.dataset['of'] = task;
+    }
     row.append(button);
   }
   return row;
+}
+
+function click(event: MouseEvent): void {
+  const { task, action, of } = pressed(event)?.dataset ?? {};
+  if (task !== undefined) {
+    select(task);
+  } else if (action !== undefined) {
+    const said = { said: 'do', action: action as ActionName } as const;
+    api.postMessage(of === undefined ? said : { ...said, task: of });
+  }
 }
 
 function details(task: PictureTask): HTMLElement {
@@ -144,7 +162,6 @@ function draw(): void {
   if (!tasks.some(({ id }) => id === selected)) {
     selected = tasks[0]?.id;
   }
-  const focused = document.activeElement?.getAttribute('data-task');
   const graph = element('div', 'graph');
   graph.setAttribute('role', 'group');
   graph.setAttribute('aria-label', picture.title);
@@ -156,16 +173,17 @@ function draw(): void {
     buttons(picture.actions),
   );
   const chosen = tasks.find(({ id }) => id === selected);
-  document.body.replaceChildren(
+  const wanted = document.createElement('main');
+  wanted.append(
     head,
     tasks.length > 0 ? graph : element('p', 'empty', picture.empty),
     ...(chosen ? [details(chosen)] : []),
   );
-  if (focused) {
-    document.querySelector<HTMLElement>(`[data-task="${CSS.escape(focused)}"]`)?.focus();
-  }
+  become(page, wanted);
 }
 
+document.addEventListener('click', click);
+document.addEventListener('keydown', move);
 window.addEventListener('message', ({ data }: MessageEvent<Picture>) => {
   picture = data;
   draw();
