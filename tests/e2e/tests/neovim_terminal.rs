@@ -30,8 +30,8 @@ rules:
       - - structured: {status: done, summary: Strips fields now.}
 "#;
 
-/// A Neovim with a file open and the server attached.
-fn neovim(world: &World, name: &str, file: &str) -> Terminal {
+/// A Neovim with a file open.
+fn neovim(world: &World, name: &str, file: &str, command: &str) -> Terminal {
     let program = part("CLAUDECLUSTER_TEST_NVIM").display().to_string();
     let plugin = format!("set hidden rtp^={}", plugin().display());
     let enable = "lua require('claudecluster').setup({ settings = { scope = 'workspace' } })";
@@ -49,10 +49,9 @@ fn neovim(world: &World, name: &str, file: &str) -> Terminal {
         "--cmd",
         status,
         file,
+        command,
     ];
-    let terminal = Terminal::start(world, name, (100, 34), &args);
-    terminal.shows(&["[]"]);
-    terminal
+    Terminal::start(world, name, (100, 34), &args)
 }
 
 #[test]
@@ -64,14 +63,16 @@ fn a_goal_is_stated_followed_and_reviewed_on_the_screen() {
     world.with_claude();
     world.with_program_on_path();
     let _model = world.model(SCRIPT);
-    let first = neovim(&world, "first", "greet.txt");
-    // Two on one workspace.
-    let second = neovim(&world, "second", "parse.txt");
-
-    // The goal is written in a window of its own.
-    first.command("ClaudeCluster goals");
+    // The first command comes before the server has started.
+    let first = neovim(&world, "first", "greet.txt", "+ClaudeCluster goals");
     first.shows(&["No goals yet", "g? lists the keys"]);
     first.press(&["q"]);
+    // Two on one workspace.
+    let second = neovim(&world, "second", "parse.txt", "+ClaudeCluster goals");
+    second.shows(&["No goals yet"]);
+    second.press(&["q"]);
+
+    // The goal is written in a window of its own.
     first.command("ClaudeCluster goal");
     first.shows(&["A goal about the workspace.  :w states it, :q! gives up."]);
     first.type_in("make it nicer");

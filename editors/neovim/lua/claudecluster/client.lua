@@ -4,6 +4,10 @@ local M = {}
 
 local NAME = 'claudecluster'
 
+-- How long a command waits for a server that is starting, in milliseconds. A daemon that is not up yet takes
+-- a fifth of a second; one that does not come within this has a fault that is told by itself.
+local STARTING = 5000
+
 -- 0.10 has the functions of a client as fields, not as methods.
 local methods = vim.fn.has('nvim-0.11') == 1
 
@@ -30,10 +34,30 @@ function M.find()
   return vim.lsp.get_clients({ bufnr = 0, name = NAME })[1] or M.all()[1]
 end
 
----The server's client. Tells the user when there is none.
+---Servers that have not said yet what they can do, too.
+local function begun()
+  return vim.lsp.get_clients({ name = NAME, _uninitialized = true })
+end
+
+---Waits for a server that is starting.
+local function settle()
+  -- What is enabled is started by Neovim when it has nothing else to do.
+  vim.wait(10, function()
+    return #begun() > 0
+  end, 1)
+  vim.wait(STARTING, function()
+    return #M.all() > 0 or #begun() == 0
+  end, 10)
+end
+
+---The server's client, once it has started. Tells the user when there is none.
 ---@return vim.lsp.Client?
 function M.get()
   local client = M.find()
+  if not client then
+    settle()
+    client = M.find()
+  end
   if not client then
     local call = methods and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
     M.fail(
