@@ -96,9 +96,13 @@ impl Dispatcher {
         }
     }
 
+    /// Takes up what the last daemon left.
+    pub(crate) async fn recover(&mut self) {
+        self.turn(vec![Message::Input(Input::Recover)]).await;
+    }
+
     /// Runs until it is told to end.
     pub(crate) async fn run(mut self) {
-        self.turn(vec![Message::Input(Input::Recover)]).await;
         loop {
             let due = self
                 .wakes

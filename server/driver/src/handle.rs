@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use claudecluster_core::{lifecycle::State, step::Input};
@@ -18,7 +19,10 @@ use claudecluster_protocol::{
 };
 use claudecluster_store::Store;
 use claudecluster_worker::agent::claude_code;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{
     DriverConfig, agents, disk,
@@ -34,6 +38,10 @@ use crate::{
 };
 
 type Result<T> = std::result::Result<T, ErrorBody>;
+
+/// How long a start waits for what the disk says about earlier landings. A file system that hangs must not
+/// keep the daemon from everybody else.
+const RECOVERY: Duration = Duration::from_secs(2);
 
 /// A handle on the driver. Clones are cheap and equal.
 #[derive(Clone)]
@@ -63,7 +71,8 @@ pub struct Diff {
 }
 
 impl Driver {
-    /// Rebuilds the state from the journal and takes up the work that was left.
+    /// Rebuilds the state from the journal and takes up the work that was left. What became of landings
+    /// that the last daemon had begun is known when this returns, unless the disk takes very long to say.
     ///
     /// # Errors
     ///
@@ -83,7 +92,13 @@ impl Driver {
         let policy = config.policy();
         let (messages, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(config, store, messages, state));
-        tokio::spawn(Dispatcher::new(shared.clone(), inbox, policy).run());
+        let mut dispatcher = Dispatcher::new(shared.clone(), inbox, policy);
+        dispatcher.recover().await;
+        tokio::spawn(dispatcher.run());
+        shared.recoveries.close();
+        if timeout(RECOVERY, shared.recoveries.wait()).await.is_err() {
+            tracing::warn!("it is not clear yet what became of earlier landings");
+        }
         Ok(Self { shared })
     }
 

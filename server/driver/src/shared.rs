@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) tracked: DashMap<GoalId, Tracked>,
     /// One landing at a time in a workspace.
     landing: DashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>,
+    /// Looks at what became of the last daemon's landings.
+    pub(crate) recoveries: TaskTracker,
     /// How many decisions have been made about each goal.
     turns: DashMap<GoalId, u64>,
     /// Goals whose agents have a home.
@@ -106,6 +108,7 @@ impl Shared {
             env: DashMap::new(),
             tracked: DashMap::new(),
             landing: DashMap::new(),
+            recoveries: TaskTracker::new(),
             turns: DashMap::new(),
             homes: Mutex::default(),
             next_editor: AtomicU64::new(1),

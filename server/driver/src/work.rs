@@ -193,8 +193,9 @@ pub(crate) fn land(shared: &Arc<Shared>, id: &GoalId) {
 
 /// Looks what became of the landings that the last daemon had begun.
 pub(crate) fn settle(shared: &Arc<Shared>, id: GoalId) {
+    let recoveries = shared.recoveries.clone();
     let shared = shared.clone();
-    tokio::spawn(async move {
+    recoveries.spawn(async move {
         if let Err(error) = landing::recover(&shared, &id).await {
             // It is tried again before anything else lands in that workspace.
             tracing::warn!(goal = %id, %error, "earlier landings are not settled");

@@ -129,8 +129,11 @@ async fn after_a_crash_the_file_says_what_happened() {
         fs::write(fixture.path(".claudecluster-left"), BASE).unwrap();
         fs::write(fixture.path(".claudecluster-mine"), "mine\n").unwrap();
         let driver = fixture.start().await;
+        // Whoever asks first is told what is there.
+        let settled = driver.hunks(None, None).await.unwrap().is_empty();
+        assert_eq!(settled, landed, "{now}");
+        assert_eq!(state(&driver) == GoalState::Landed, landed, "{now}");
         if landed {
-            comes_to(&driver, GoalState::Landed).await;
             driver.decide(decision(Verdict::Undo)).await.unwrap();
             let undone = fixture.text("a.txt").unwrap();
             assert_eq!(undone, now.replace("ONE", "1").replace("EIGHT", "8"));
