@@ -97,9 +97,14 @@ impl Hostile {
         hostile.world.git(&["add", "-A"]);
         hostile.world.git(&["commit", "-qm", "hostile"]);
         hostile.git_traps();
-        // Git compares the content of what may have changed, which is when filters run.
-        hostile.world.write("b.txt", "B\n");
+        hostile.look_changed("B\n");
         hostile
+    }
+
+    /// Gives git a reason to run each filter: it compares the content of what may have changed.
+    fn look_changed(&self, text: &str) {
+        self.world.write("a.txt", self.world.read("a.txt"));
+        self.world.write("b.txt", text);
     }
 
     /// A shell command that gives the trap away and then behaves as `then` does.
@@ -294,8 +299,8 @@ impl Hostile {
                 .for_each(|pid| kill(pid, "KILL"));
             sleepers(&self.tag) == 0
         });
-        // Git has refreshed the index; what it looks at must look changed again.
-        self.world.write("b.txt", "BB\n");
+        // Git has refreshed the index.
+        self.look_changed("BB\n");
     }
 
     #[track_caller]
