@@ -21,7 +21,7 @@ use indexmap::IndexMap;
 
 pub use self::{
     fleet::Fleet,
-    permissions::{Permissions, Rule},
+    permissions::{Ending, Permissions, Rule},
     task::{Attempt, Task},
 };
 use crate::graph::TaskGraph;

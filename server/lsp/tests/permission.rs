@@ -13,7 +13,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use claudecluster_lsp::{Backend, LspConfig, serve_with};
 use claudecluster_protocol::{
-    GoalState, PermissionId,
+    EventBody, GoalState, PermissionId, TaskId, TaskState,
     editor::command,
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
 };
@@ -91,22 +91,110 @@ async fn a_plain_editor_asks_by_a_message() {
     assert!(!client.has("window/showMessageRequest"));
 }
 
-#[tokio::test]
-async fn an_answer_that_comes_too_late_changes_nothing() {
-    let (mut client, backend) = asked().await;
-    let question = client.told("window/showMessageRequest").await;
-    let first = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
-    backend.permit(first.clone(), None).await.unwrap();
-    client
-        .answer(&question, json!({"title": "Allow once"}))
-        .await;
-    let said = client.told("window/showMessage").await["params"].clone();
-    assert_eq!(
-        said,
-        json!({"type": 3, "message": "p2 has been answered already, so this answer changed nothing"})
-    );
+/// Whom a request is answered by.
+enum By {
+    /// The user of another editor.
+    Editor,
+    /// Somebody in a terminal.
+    CommandLine,
+    /// Nobody, in time.
+    Nobody,
+}
+
+/// Two editors ask the same; it is settled, and then the second one answers all the same. `says` is what
+/// its user is told for it.
+async fn check_settled(by: By, answer: &Value, says: Option<&str>) {
+    let (mut second, backend) = asked().await;
+    let question = second.told("window/showMessageRequest").await;
+    let mut first = Client::start(backend.clone()).await;
+    let same = first.told("window/showMessageRequest").await;
+    assert_eq!(question["params"], same["params"]);
+    let answered = match by {
+        By::Editor => {
+            first.answer(&same, json!({"title": "Deny"})).await;
+            Some("an editor")
+        }
+        By::CommandLine => {
+            let denial = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
+            let by = Some("the command line".to_owned());
+            backend.permit(denial, by).await.unwrap();
+            Some("the command line")
+        }
+        By::Nobody => {
+            backend.withdraw("p2").await;
+            None
+        }
+    };
+    let withdrawn = second.told("$/cancelRequest").await;
+    assert_eq!(withdrawn["params"], json!({"id": question["id"]}));
+    if !matches!(by, By::Editor) {
+        first.told("$/cancelRequest").await;
+    }
+    let mut reply = json!({"jsonrpc": "2.0", "id": question["id"]});
+    let answer = answer.as_object().unwrap().clone();
+    reply.as_object_mut().unwrap().extend(answer);
+    second.send(&reply).await;
+    if let Some(says) = says {
+        let said = second.told("window/showMessage").await["params"].clone();
+        assert_eq!(said, json!({"type": 3, "message": says}));
+    }
+    // Both go on, and whoever has answered is not told that nobody waits for it.
+    backend.ask("g1", "p3", &["t"]).await;
+    for client in [&mut first, &mut second] {
+        client.told("window/showMessageRequest").await;
+        assert!(!client.has("$/cancelRequest"));
+        assert!(!client.has("window/showMessage"));
+    }
     let permitted = backend.with(|state| state.permitted.clone());
-    assert_eq!(permitted, [(first, None)]);
+    let denial = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
+    let expected: Vec<_> = answered
+        .map(|by| (denial, Some(by.to_owned())))
+        .into_iter()
+        .collect();
+    assert_eq!(permitted, expected);
+}
+
+#[tokio::test]
+async fn what_is_settled_elsewhere_is_no_longer_asked() {
+    let allows = json!({"result": {"title": "Allow once"}});
+    for (by, says) in [
+        (By::Editor, "p2 has been denied already by an editor"),
+        (
+            By::CommandLine,
+            "p2 has been denied already by the command line",
+        ),
+        (By::Nobody, "p2 waits no more"),
+    ] {
+        let says = format!("{says}. This answer changed nothing.");
+        check_settled(by, &allows, Some(&says)).await;
+    }
+    // An editor that heeds it says so, or closes the question as its user would.
+    let cancelled = json!({"error": {"code": -32800, "message": "cancelled"}});
+    check_settled(By::Editor, &cancelled, None).await;
+    check_settled(By::CommandLine, &json!({"result": null}), None).await;
+}
+
+#[tokio::test]
+async fn an_approval_elsewhere_takes_the_question_back() {
+    let backend = Arc::new(Recorder::default());
+    backend.add_goal(Path::new("/w"), "g1", GoalState::Planning);
+    let mut client = Client::start(backend.clone()).await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    backend.set_state("g1", GoalState::AwaitingApproval).await;
+    let question = client.told("window/showMessageRequest").await;
+    backend.set_state("g1", GoalState::Running).await;
+    let withdrawn = client.told("$/cancelRequest").await;
+    assert_eq!(withdrawn["params"]["id"], question["id"]);
+
+    let task = |state| EventBody::TaskChanged {
+        task_id: TaskId::new("t"),
+        state,
+    };
+    backend.event("g1", task(TaskState::Paused)).await;
+    let question = client.told("window/showMessageRequest").await;
+    backend.event("g1", task(TaskState::Ready)).await;
+    let withdrawn = client.told("$/cancelRequest").await;
+    assert_eq!(withdrawn["params"]["id"], question["id"]);
 }
 
 #[tokio::test]
