@@ -55,6 +55,27 @@ pub struct GoalSpec {
     pub env: Vec<EnvVar>,
 }
 
+impl GoalSpec {
+    /// A goal in words that leaves everything else to configuration.
+    pub fn new(workspace: impl Into<String>, prompt: impl Into<String>) -> Self {
+        Self {
+            workspace: workspace.into(),
+            prompt: prompt.into(),
+            scope: Scope::default(),
+            plan: None,
+            agent: None,
+            model: None,
+            jobs: None,
+            budget_usd: None,
+            timeout: None,
+            gates: Vec::new(),
+            plan_only: false,
+            apply: false,
+            env: Vec::new(),
+        }
+    }
+}
+
 fn is_false(b: &bool) -> bool {
     !b
 }

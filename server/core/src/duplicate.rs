@@ -54,21 +54,7 @@ mod tests {
     use super::*;
 
     fn spec(prompt: &str) -> GoalSpec {
-        GoalSpec {
-            workspace: "/w".into(),
-            prompt: prompt.into(),
-            scope: Scope::default(),
-            plan: None,
-            agent: None,
-            model: None,
-            jobs: None,
-            budget_usd: None,
-            timeout: None,
-            gates: Vec::new(),
-            plan_only: false,
-            apply: false,
-            env: Vec::new(),
-        }
+        GoalSpec::new("/w", prompt)
     }
 
     fn path(path: &str) -> RelPath {
