@@ -1907,6 +1907,19 @@ anchor?: Anchor | null, };
 export type ScopeKind = "open" | "workspace" | "files";
 
 /**
+ * The text of a selection, as it was when the goal was submitted.
+ */
+export type SelectedText = {
+/**
+ * The hash of its lines, as artifacts are named.
+ */
+hash: BlobId,
+/**
+ * How many stretches of the file above it read the same.
+ */
+above: number, };
+
+/**
  * A range of lines in one file. Lines count from 0; the end is exclusive.
  */
 export type Selection = {
@@ -1921,7 +1934,11 @@ startLine: number,
 /**
  * One past the last line.
  */
-endLine: number, };
+endLine: number,
+/**
+ * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+ */
+text?: SelectedText | null, };
 
 /**
  * Which text of a pending file.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{
-    AttemptId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
+    AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
     event::Repair,
     permission::PermissionRequest,
     plan::{AgentName, Gate},
@@ -132,6 +132,19 @@ pub struct Selection {
     pub start_line: u32,
     /// One past the last line.
     pub end_line: u32,
+    /// What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<SelectedText>,
+}
+
+/// The text of a selection, as it was when the goal was submitted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectedText {
+    /// The hash of its lines, as artifacts are named.
+    pub hash: BlobId,
+    /// How many stretches of the file above it read the same.
+    pub above: u32,
 }
 
 /// How far a goal has come.

@@ -28,6 +28,7 @@ use crate::{
     pending::Versions,
     permissions,
     proposal::{self, as_text},
+    selected,
     shared::Shared,
     verdict, views, watch,
     work::blocking,
@@ -127,6 +128,7 @@ impl Driver {
                     .collect();
                 spec.scope.files.sort();
             }
+            selected::remember(&shared, &root, &mut spec);
             agents::settle(&shared, &mut spec)?;
             Ok(spec)
         })
