@@ -1168,7 +1168,9 @@ jobs?: number | null,
  */
 budgetUsd?: Usd | null,
 /**
- * How long the goal may take from submission to proposal.
+ * How long the goal may take from submission to proposal. While all that could go on waits for
+ * somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
+ * tries a goal again gives it all of it anew.
  */
 timeout?: Span | null,
 /**
@@ -1282,6 +1284,10 @@ permissions?: Array<PermissionRequest>,
  * The hunks that were decided, in the order of files, oldest first.
  */
 decided?: Array<DecidedHunk>,
+/**
+ * How much of the goal's time is left, where it has a limit.
+ */
+timeLeft?: Span | null,
 /**
  * Identifier.
  */

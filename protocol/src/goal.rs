@@ -38,7 +38,9 @@ pub struct GoalSpec {
     /// The most the goal may cost. Default: the plan's, then configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// How long the goal may take from submission to proposal.
+    /// How long the goal may take from submission to proposal. While all that could go on waits for
+    /// somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
+    /// tries a goal again gives it all of it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
     /// Commands that must succeed on the merged result, beside the plan's own.
@@ -423,6 +425,9 @@ pub struct GoalView {
     /// The hunks that were decided, in the order of files, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<DecidedHunk>,
+    /// How much of the goal's time is left, where it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_left: Option<Span>,
 }
 
 /// A hunk that was decided, with the last decision about it.

@@ -4,6 +4,7 @@
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
+mod clock;
 mod fleet;
 mod ledger;
 mod permissions;
@@ -20,6 +21,7 @@ use claudecluster_protocol::{
 };
 use indexmap::IndexMap;
 
+use self::clock::Clock;
 pub use self::{
     fleet::Fleet,
     ledger::{Begun, FileEntry, Move, Pair},
@@ -92,6 +94,8 @@ pub struct Goal {
     pub gates: Vec<GateResult>,
     /// What its workers ask for, and what they have been told.
     pub permissions: Permissions,
+    /// How much of its time it has taken.
+    clock: Clock,
 }
 
 impl Goal {
@@ -120,6 +124,7 @@ impl Goal {
             files: Vec::new(),
             gates: Vec::new(),
             permissions: Permissions::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -222,7 +227,8 @@ impl State {
     /// journal that somebody cut.
     pub fn apply(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
         if let EventBody::GoalSubmitted { spec } = body {
-            let goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
+            let mut goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
+            goal.set_clock(at);
             self.goals.insert(goal_id.clone(), Arc::new(goal));
             return;
         }
@@ -234,7 +240,9 @@ impl State {
             self.permissions = self.permissions.max(request.id.number().unwrap_or(0));
         }
         if let Some(goal) = self.goals.get_mut(goal_id) {
-            Arc::make_mut(goal).apply(at, body, self.moves);
+            let goal = Arc::make_mut(goal);
+            goal.apply(at, body, self.moves);
+            goal.set_clock(at);
         }
         if matches!(body, EventBody::Reviewed { .. }) {
             self.moves += 1;
@@ -283,6 +291,9 @@ impl Goal {
                 }
             }
             EventBody::GoalChanged { state, error } => {
+                if self.state.is_terminal() && !state.is_terminal() {
+                    self.reset_clock();
+                }
                 self.state = *state;
                 self.error.clone_from(error);
                 self.updated_at = at;

@@ -284,6 +284,7 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
         gates: Vec::new(),
         permissions: Vec::new(),
         decided: Vec::new(),
+        time_left: None,
     }
 }
 
