@@ -265,30 +265,48 @@ async fn an_editor_that_comes_later_is_asked_as_well() {
     );
 }
 
-/// What Neovim itself does with the message, without any plugin.
-const NEOVIM: &str = r"
-local socket, root = arg[1], arg[2]
+/// What Neovim itself does with the message, without any plugin: its user takes the second choice.
+const ANSWERS: &str = r"
 vim.ui.select = function(items, opts, choose)
-  for _, item in ipairs(items) do
-    if opts.prompt:find('wants to use WebFetch', 1, true) and item.title == 'Allow for this goal' then
-      return choose(item)
-    end
+  if opts.prompt:find('wants to use WebFetch', 1, true) then
+    choose(items[2])
   end
-  choose(nil)
 end
-vim.lsp.start({ name = 'claudecluster', cmd = vim.lsp.rpc.connect(socket), root_dir = root })
-vim.wait(120000, function() return vim.uv.fs_stat(root .. '/answered') ~= nil end)
+function finished() return vim.uv.fs_stat(root .. '/answered') ~= nil end
 ";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_neovim_without_a_plugin_asks_its_user() {
+/// Before its user does so, somebody else denies it; what they are told then is kept.
+const TOO_LATE: &str = r"
+vim.ui.select = function(items, _, choose)
+  local answer = { requestId = 'p1', decision = 'deny' }
+  local command = { command = 'claudecluster.permission.answer', arguments = { answer } }
+  vim.lsp.get_clients()[1]:request('workspace/executeCommand', command, function()
+    choose(items[2])
+  end)
+end
+vim.lsp.handlers['window/showMessage'] = function(_, params)
+  vim.fn.writefile({ params.message, vim.v.errmsg }, root .. '/said')
+end
+function finished() return vim.uv.fs_stat(root .. '/said') ~= nil end
+";
+
+/// Runs a Neovim with this behaviour. Returns what its goal was told, and what its user was.
+async fn neovim(behaviour: &str) -> (Vec<(PermissionAnswer, Option<String>)>, String) {
     let nvim = std::env::var("CLAUDECLUSTER_TEST_NVIM").unwrap_or_else(|_| {
         panic!("CLAUDECLUSTER_TEST_NVIM is not set: run the tests with `cargo xtask test`")
     });
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let (socket, script) = (root.join("lsp.sock"), root.join("script.lua"));
-    std::fs::write(&script, NEOVIM).unwrap();
+    let lua = format!(
+        r"
+socket, root = arg[1], arg[2]
+{behaviour}
+vim.lsp.start({{ name = 'claudecluster', cmd = vim.lsp.rpc.connect(socket), root_dir = root }})
+assert(vim.wait(100000, finished))
+"
+    );
+    std::fs::write(&script, lua).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     let backend = Arc::new(Recorder::default());
     backend.add_goal(&root, "g1", GoalState::Running);
@@ -317,6 +335,13 @@ async fn a_neovim_without_a_plugin_asks_its_user() {
     assert!(neovim.wait().await.unwrap().success());
     server.await.unwrap();
     let permitted = backend.with(|state| state.permitted.clone());
+    let said = std::fs::read_to_string(root.join("said"));
+    (permitted, said.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neovim_without_a_plugin_asks_its_user() {
+    let (permitted, _) = neovim(ANSWERS).await;
     let expected = PermissionAnswer {
         scope: PermissionScope::Goal,
         ..PermissionAnswer::new(PermissionId::new("p1"), PermissionDecision::Allow)
@@ -324,6 +349,16 @@ async fn a_neovim_without_a_plugin_asks_its_user() {
     assert_eq!(permitted[0].0, expected);
     let by = permitted[0].1.as_deref().unwrap();
     assert!(by.starts_with("Neovim "), "{by}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neovim_without_a_plugin_hears_that_it_is_too_late() {
+    let (permitted, said) = neovim(TOO_LATE).await;
+    assert_eq!(permitted.len(), 1, "{permitted:?}");
+    assert_eq!(permitted[0].0.decision, PermissionDecision::Deny);
+    let by = permitted[0].1.as_deref().unwrap();
+    let expected = format!("p1 has been denied already by {by}. This answer changed nothing.\n\n");
+    assert_eq!(said, expected);
 }
 
 #[tokio::test]
