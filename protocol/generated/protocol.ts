@@ -1168,7 +1168,9 @@ jobs?: number | null,
  */
 budgetUsd?: Usd | null,
 /**
- * How long the goal may take from submission to proposal.
+ * How long the goal may take from submission to proposal. While all that could go on waits for
+ * somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
+ * tries a goal again gives it all of it anew.
  */
 timeout?: Span | null,
 /**
@@ -1282,6 +1284,10 @@ permissions?: Array<PermissionRequest>,
  * The hunks that were decided, in the order of files, oldest first.
  */
 decided?: Array<DecidedHunk>,
+/**
+ * How much of the goal's time is left, where it has a limit.
+ */
+timeLeft?: Span | null,
 /**
  * Identifier.
  */
@@ -1907,6 +1913,19 @@ anchor?: Anchor | null, };
 export type ScopeKind = "open" | "workspace" | "files";
 
 /**
+ * The text of a selection, as it was when the goal was submitted.
+ */
+export type SelectedText = {
+/**
+ * The hash of its lines, as artifacts are named.
+ */
+hash: BlobId,
+/**
+ * How many stretches of the file above it read the same.
+ */
+above: number, };
+
+/**
  * A range of lines in one file. Lines count from 0; the end is exclusive.
  */
 export type Selection = {
@@ -1921,7 +1940,11 @@ startLine: number,
 /**
  * One past the last line.
  */
-endLine: number, };
+endLine: number,
+/**
+ * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+ */
+text?: SelectedText | null, };
 
 /**
  * Which text of a pending file.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{
-    AttemptId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
+    AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
     event::Repair,
     permission::PermissionRequest,
     plan::{AgentName, Gate},
@@ -38,7 +38,9 @@ pub struct GoalSpec {
     /// The most the goal may cost. Default: the plan's, then configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// How long the goal may take from submission to proposal.
+    /// How long the goal may take from submission to proposal. While all that could go on waits for
+    /// somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
+    /// tries a goal again gives it all of it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
     /// Commands that must succeed on the merged result, beside the plan's own.
@@ -53,6 +55,27 @@ pub struct GoalSpec {
     /// Environment of the client that submitted the goal, reduced to what workers may see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
+}
+
+impl GoalSpec {
+    /// A goal in words that leaves everything else to configuration.
+    pub fn new(workspace: impl Into<String>, prompt: impl Into<String>) -> Self {
+        Self {
+            workspace: workspace.into(),
+            prompt: prompt.into(),
+            scope: Scope::default(),
+            plan: None,
+            agent: None,
+            model: None,
+            jobs: None,
+            budget_usd: None,
+            timeout: None,
+            gates: Vec::new(),
+            plan_only: false,
+            apply: false,
+            env: Vec::new(),
+        }
+    }
 }
 
 fn is_false(b: &bool) -> bool {
@@ -111,6 +134,19 @@ pub struct Selection {
     pub start_line: u32,
     /// One past the last line.
     pub end_line: u32,
+    /// What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<SelectedText>,
+}
+
+/// The text of a selection, as it was when the goal was submitted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SelectedText {
+    /// The hash of its lines, as artifacts are named.
+    pub hash: BlobId,
+    /// How many stretches of the file above it read the same.
+    pub above: u32,
 }
 
 /// How far a goal has come.
@@ -389,6 +425,9 @@ pub struct GoalView {
     /// The hunks that were decided, in the order of files, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<DecidedHunk>,
+    /// How much of the goal's time is left, where it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_left: Option<Span>,
 }
 
 /// A hunk that was decided, with the last decision about it.

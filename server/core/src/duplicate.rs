@@ -36,7 +36,22 @@ fn is_same_place(one: &Scope, other: &Scope) -> bool {
         let both = [one, other].map(|scope| (sorted(&scope.files), sorted(&scope.globs)));
         both[0] == both[1]
     };
-    one.kind == other.kind && one.selection == other.selection && files
+    one.kind == other.kind && is_same_selection(one, other) && files
+}
+
+/// Lines move, so what stands there tells more than their numbers, where it is known.
+fn is_same_selection(one: &Scope, other: &Scope) -> bool {
+    match (&one.selection, &other.selection) {
+        (Some(one), Some(other)) => {
+            one.path == other.path
+                && match (&one.text, &other.text) {
+                    (Some(one), Some(other)) => one == other,
+                    _ => (one.start_line, one.end_line) == (other.start_line, other.end_line),
+                }
+        }
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
@@ -48,27 +63,14 @@ fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
 #[cfg(test)]
 mod tests {
     use claudecluster_protocol::{
-        EventBody, GoalId, GoalState, Plan, RelPath, TaskSpec, Timestamp, goal::Selection,
+        BlobId, EventBody, GoalId, GoalState, Plan, RelPath, TaskSpec, Timestamp,
+        goal::{SelectedText, Selection},
     };
 
     use super::*;
 
     fn spec(prompt: &str) -> GoalSpec {
-        GoalSpec {
-            workspace: "/w".into(),
-            prompt: prompt.into(),
-            scope: Scope::default(),
-            plan: None,
-            agent: None,
-            model: None,
-            jobs: None,
-            budget_usd: None,
-            timeout: None,
-            gates: Vec::new(),
-            plan_only: false,
-            apply: false,
-            env: Vec::new(),
-        }
+        GoalSpec::new("/w", prompt)
     }
 
     fn path(path: &str) -> RelPath {
@@ -80,8 +82,19 @@ mod tests {
             path: path(file),
             start_line,
             end_line: start_line + 1,
+            text: None,
         };
         with(prompt, |spec| spec.scope.selection = Some(selection))
+    }
+
+    /// At a line that reads so, with so many like it above.
+    fn reads(start_line: u32, text: &str, above: u32) -> GoalSpec {
+        let mut spec = at("fix it", "a", start_line);
+        if let Some(selection) = &mut spec.scope.selection {
+            let hash = BlobId::new(text);
+            selection.text = Some(SelectedText { hash, above });
+        }
+        spec
     }
 
     fn with(prompt: &str, change: impl FnOnce(&mut GoalSpec)) -> GoalSpec {
@@ -143,6 +156,12 @@ mod tests {
         check(at("fix it", "a", 1), at("fix it", "a", 2), false);
         check(at("fix it", "a", 1), at("fix it", "b", 1), false);
         check(at("fix it", "a", 1), spec("fix it"), false);
+        check(reads(1, "x", 0), reads(4, "x", 0), true);
+        check(reads(1, "x", 0), reads(1, "y", 0), false);
+        check(reads(1, "x", 0), reads(4, "x", 1), false);
+        // A goal of before its text was known.
+        check(reads(1, "x", 0), at("fix it", "a", 1), true);
+        check(at("fix it", "a", 1), reads(2, "x", 0), false);
         check(files(&["a", "b"]), files(&["b", "a"]), true);
         check(files(&["a", "b"]), files(&["a"]), false);
         check(files(&["a"]), open(&["a"]), false);

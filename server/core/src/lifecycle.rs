@@ -4,24 +4,28 @@
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
+mod clock;
 mod fleet;
+mod ledger;
 mod permissions;
 mod task;
 
 use std::sync::Arc;
 
 use claudecluster_protocol::{
-    BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath,
-    TaskId, TaskSpec, TaskState, Timestamp,
-    change::{FileVersion, HeldReason},
-    event::{Landed, ProposedFile, Repair, Verdict},
+    BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath, TaskId,
+    TaskSpec, TaskState, Timestamp,
+    change::HeldReason,
+    event::{ProposedFile, Repair},
     goal::{GateResult, Usage},
 };
 use indexmap::IndexMap;
 
+use self::clock::Clock;
 pub use self::{
     fleet::Fleet,
-    permissions::{Permissions, Rule},
+    ledger::{Begun, FileEntry, Move, Pair},
+    permissions::{Ending, Permissions, Rule},
     task::{Attempt, Task},
 };
 use crate::graph::TaskGraph;
@@ -90,177 +94,8 @@ pub struct Goal {
     pub gates: Vec<GateResult>,
     /// What its workers ask for, and what they have been told.
     pub permissions: Permissions,
-}
-
-/// One file of a proposal, and what has been decided about it.
-#[derive(Clone, Debug)]
-pub struct FileEntry {
-    /// The file as it was proposed, with `base` and `proposed` as they are now.
-    pub file: ProposedFile,
-    /// Every verdict that was carried out, oldest first. Never taken away: an undo is a further move.
-    pub moves: Vec<Move>,
-    /// Landings that were begun and of which nothing has been heard since, in order.
-    pub begun: Vec<Begun>,
-}
-
-/// The two texts that are in review.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Pair {
-    /// What is already decided or was there from the start.
-    pub base: Option<FileVersion>,
-    /// What is proposed.
-    pub proposed: Option<FileVersion>,
-}
-
-/// One verdict on hunks of one entry, carried out.
-#[derive(Clone, Debug)]
-pub struct Move {
-    /// Its place among all moves of all goals, counting from 0.
-    pub order: u64,
-    /// What was decided.
-    pub verdict: Verdict,
-    /// The hunks it was about.
-    pub hunks: Vec<HunkId>,
-    /// Those of them that later moves have taken back, and none has done again.
-    pub undone: Vec<HunkId>,
-    /// The content before and after, if it changed the file.
-    pub landed: Option<Landed>,
-    /// The pair before.
-    pub before: Pair,
-    /// The pair after.
-    pub after: Pair,
-    /// For an undo or a redo: which move it takes back.
-    pub of: Option<u32>,
-    /// When it was observed.
-    pub at: Timestamp,
-    /// The decision it is a part of; `None` in journals of older versions.
-    pub decision: Option<u64>,
-}
-
-impl Move {
-    /// What is the same for all moves of one decision, and different for those of any other.
-    pub fn decided(&self) -> impl PartialEq + use<> {
-        // The facts of one decision become durable in one moment.
-        (self.decision, self.at)
-    }
-}
-
-/// A landing under way, see [`EventBody::LandingBegun`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Begun {
-    /// What was decided.
-    pub verdict: Verdict,
-    /// The hunks it is about.
-    pub hunks: Vec<HunkId>,
-    /// The pair after it.
-    pub pair: Pair,
-    /// The content that is expected and the content that is to be.
-    pub landed: Landed,
-    /// For an undo or a redo: which move it takes back.
-    pub of: Option<u32>,
-    /// Why, in the developer's words.
-    pub reason: Option<String>,
-    /// The text is an editor's.
-    pub open: bool,
-}
-
-impl Move {
-    /// The hunks that still are as this move decided.
-    pub fn standing(&self) -> impl Iterator<Item = &HunkId> {
-        self.hunks.iter().filter(|id| !self.undone.contains(id))
-    }
-
-    /// Whether it put hunks or a chosen text into the file. Resolving a conflict to what is there is
-    /// no landing, but as good as a rejection.
-    pub fn is_landing(&self) -> bool {
-        self.verdict == Verdict::Accept || self.verdict == Verdict::Resolve && !self.keeps()
-    }
-
-    /// Whether it took hunks out of the proposal and left the file as it is.
-    pub fn is_rejection(&self) -> bool {
-        self.verdict == Verdict::Reject || self.verdict == Verdict::Resolve && self.keeps()
-    }
-
-    /// Whether the file is the same before and after it.
-    fn keeps(&self) -> bool {
-        let landed = self.landed.as_ref();
-        landed.is_none_or(|landed| landed.version_before() == landed.version_after())
-    }
-}
-
-impl FileEntry {
-    /// Whether there is nothing left to decide.
-    pub fn is_settled(&self) -> bool {
-        self.file.base == self.file.proposed
-    }
-
-    /// The pair as it is now.
-    pub fn pair(&self) -> Pair {
-        Pair {
-            base: self.file.base.clone(),
-            proposed: self.file.proposed.clone(),
-        }
-    }
-
-    /// How many hunks have landed and are not undone.
-    pub fn landed(&self) -> u32 {
-        self.count(Move::is_landing)
-    }
-
-    /// How many hunks were taken back for good.
-    pub fn rejected(&self) -> u32 {
-        self.count(Move::is_rejection)
-    }
-
-    /// The hunks of a move that stood as it decided before the move at `until` was made.
-    pub fn standing_before(&self, index: usize, until: usize) -> Vec<HunkId> {
-        let Some(of) = self.moves.get(index) else {
-            return Vec::new();
-        };
-        let mut standing = of.hunks.clone();
-        for later in self.moves.iter().take(until).skip(index) {
-            match (later.verdict, later.of.map(|of| of as usize)) {
-                (Verdict::Undo, Some(of)) if of == index => {
-                    standing.retain(|id| !later.hunks.contains(id));
-                }
-                (Verdict::Redo, Some(of)) if self.takes_back(of) == Some(index) => {
-                    standing.extend(later.hunks.iter().cloned());
-                }
-                _ => {}
-            }
-        }
-        standing
-    }
-
-    /// The hunks an undo took back that are still as it left them: neither done again nor decided in
-    /// another way since.
-    pub fn undone_by(&self, index: usize) -> Vec<HunkId> {
-        let Some(undo) = self.moves.get(index) else {
-            return Vec::new();
-        };
-        let later = self.moves.iter().skip(index + 1);
-        let decided: Vec<&HunkId> = later
-            .filter(|one| one.of.is_none())
-            .flat_map(|one| &one.hunks)
-            .collect();
-        let standing = undo.standing().filter(|id| !decided.contains(id));
-        standing.cloned().collect()
-    }
-
-    /// Which move an undo takes back.
-    pub fn takes_back(&self, undo: usize) -> Option<usize> {
-        self.moves.get(undo)?.of.map(|of| of as usize)
-    }
-
-    fn count(&self, of: impl Fn(&Move) -> bool) -> u32 {
-        let standing = self.moves.iter().filter(|one| of(one));
-        u32::try_from(standing.flat_map(Move::standing).count()).unwrap_or(u32::MAX)
-    }
-
-    /// Whether it is an alternative to what merged: it never lands by itself.
-    pub fn is_alternative(&self) -> bool {
-        self.file.entry > 0
-    }
+    /// How much of its time it has taken.
+    clock: Clock,
 }
 
 impl Goal {
@@ -289,6 +124,7 @@ impl Goal {
             files: Vec::new(),
             gates: Vec::new(),
             permissions: Permissions::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -391,7 +227,8 @@ impl State {
     /// journal that somebody cut.
     pub fn apply(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
         if let EventBody::GoalSubmitted { spec } = body {
-            let goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
+            let mut goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
+            goal.set_clock(at);
             self.goals.insert(goal_id.clone(), Arc::new(goal));
             return;
         }
@@ -403,7 +240,9 @@ impl State {
             self.permissions = self.permissions.max(request.id.number().unwrap_or(0));
         }
         if let Some(goal) = self.goals.get_mut(goal_id) {
-            Arc::make_mut(goal).apply(at, body, self.moves);
+            let goal = Arc::make_mut(goal);
+            goal.apply(at, body, self.moves);
+            goal.set_clock(at);
         }
         if matches!(body, EventBody::Reviewed { .. }) {
             self.moves += 1;
@@ -452,6 +291,9 @@ impl Goal {
                 }
             }
             EventBody::GoalChanged { state, error } => {
+                if self.state.is_terminal() && !state.is_terminal() {
+                    self.reset_clock();
+                }
                 self.state = *state;
                 self.error.clone_from(error);
                 self.updated_at = at;
@@ -634,48 +476,6 @@ impl Goal {
                 at,
                 decision: *decision,
             });
-        }
-    }
-}
-
-impl FileEntry {
-    fn new(file: ProposedFile) -> Self {
-        Self {
-            file,
-            moves: Vec::new(),
-            begun: Vec::new(),
-        }
-    }
-
-    /// Takes a move in: the pair is what it leaves, and the move it takes back knows of it.
-    fn record(&mut self, made: Move) {
-        if let Some(of) = made.of {
-            self.take_back(of as usize, made.verdict, &made.hunks);
-        }
-        self.file.base.clone_from(&made.after.base);
-        self.file.proposed.clone_from(&made.after.proposed);
-        // What was begun is carried out in its order.
-        let begun = self.begun.first();
-        if begun.is_some_and(|begun| begun.verdict == made.verdict && begun.hunks == made.hunks) {
-            self.begun.remove(0);
-        }
-        self.moves.push(made);
-    }
-
-    /// An undo takes hunks of a move back; a redo takes them back from the undo, and so does them
-    /// again.
-    fn take_back(&mut self, of: usize, verdict: Verdict, hunks: &[HunkId]) {
-        let Some(earlier) = self.moves.get_mut(of) else {
-            return;
-        };
-        let news = hunks.iter().filter(|id| !earlier.undone.contains(id));
-        let news: Vec<HunkId> = news.cloned().collect();
-        earlier.undone.extend(news);
-        let original = earlier.of.map(|of| of as usize);
-        if verdict == Verdict::Redo
-            && let Some(original) = original.and_then(|of| self.moves.get_mut(of))
-        {
-            original.undone.retain(|id| !hunks.contains(id));
         }
     }
 }

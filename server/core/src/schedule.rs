@@ -37,6 +37,21 @@ pub fn pick(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId> {
     picked
 }
 
+/// How many more attempts may start where `limit` may work at once. Attempts that wait for a person give
+/// their places to others, so that nobody's coffee break idles the rest; as they keep their processes and
+/// go on at any moment, no more than `limit` of them do.
+pub(crate) fn places(limit: usize, running: usize, waiting: usize) -> usize {
+    let working = running.saturating_sub(waiting.min(limit));
+    limit.saturating_sub(working)
+}
+
+/// How many more attempts of a goal its own limit lets start.
+pub(crate) fn own_places(goal: &Goal) -> usize {
+    let plan_limit = goal.plan.as_ref().and_then(|plan| plan.max_parallel);
+    let own = goal.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
+    places(own, goal.running().count(), goal.waiting().count())
+}
+
 /// The finished tasks an attempt builds on, in the order they finished: what it depends on, and
 /// whatever else has written where it is expected to write, each with everything beneath it.
 pub fn upstream(goal: &Goal, task: &TaskId) -> Vec<TaskId> {

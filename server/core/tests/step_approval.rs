@@ -13,9 +13,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, ErrorKind, EventBody, GoalId, GoalSpec, GoalState, Plan, TaskId,
-    TaskSpec, TaskState, Timestamp,
-    event::AttemptOutcome,
-    goal::{Scope, Usage},
+    TaskSpec, TaskState, Timestamp, event::AttemptOutcome, goal::Usage,
 };
 use expect_test::expect;
 
@@ -40,19 +38,9 @@ impl World {
             ..Plan::default()
         };
         let spec = GoalSpec {
-            workspace: "/w".into(),
-            prompt: String::new(),
-            scope: Scope::default(),
             plan: Some(plan),
-            agent: None,
-            model: None,
-            jobs: None,
-            budget_usd: None,
-            timeout: None,
-            gates: Vec::new(),
             plan_only,
-            apply: false,
-            env: Vec::new(),
+            ..GoalSpec::new("/w", "")
         };
         let (goal, spec) = (goal(), Box::new(spec));
         world.give(Input::Submit { goal, spec }).unwrap();

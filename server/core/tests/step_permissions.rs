@@ -246,6 +246,43 @@ fn a_request_goes_with_the_last_who_waits() {
 }
 
 #[test]
+fn whoever_answers_too_late_hears_what_became_of_it() {
+    let mut world = World::new(4);
+    for input in ["x", "y", "z"] {
+        world.asked(Some("a"), 1, input);
+    }
+    for (id, decision, by) in [("p1", Deny, Some("Neovim 0.11.4")), ("p2", Allow, None)] {
+        let answer = PermissionAnswer {
+            reason: Some("so it is".into()),
+            ..PermissionAnswer::new(PermissionId::new(id), decision)
+        };
+        let by = by.map(str::to_owned);
+        world.give(Input::PermissionAnswered { answer, by });
+    }
+    let gone = "waits no more: whoever asked has ended, or goes on without an answer";
+    // The next daemon knows as much, and has nobody who waits.
+    for _ in 0..2 {
+        for (id, expected) in [
+            ("p1", "p1 has been denied already by Neovim 0.11.4"),
+            ("p2", "p2 has been allowed already"),
+        ] {
+            assert_eq!(too_late(&mut world, id), expected);
+        }
+        world.restart();
+    }
+    assert_eq!(too_late(&mut world, "p3"), format!("p3 {gone}"));
+}
+
+fn too_late(world: &mut World, id: &str) -> String {
+    let answer = PermissionAnswer::new(PermissionId::new(id), Allow);
+    let input = Input::PermissionAnswered { answer, by: None };
+    let refused = step(&mut world.state, input, Timestamp(5), &world.policy);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Stale);
+    refused.message
+}
+
+#[test]
 fn who_waits_for_a_person_gives_its_place_to_others() {
     let mut world = World::new(1);
     let states = |world: &World| {

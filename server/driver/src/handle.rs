@@ -32,6 +32,7 @@ use crate::{
     pending::Versions,
     permissions,
     proposal::{self, as_text},
+    selected,
     shared::Shared,
     verdict, views, watch,
     work::blocking,
@@ -142,6 +143,7 @@ impl Driver {
                     .collect();
                 spec.scope.files.sort();
             }
+            selected::remember(&shared, &root, &mut spec);
             agents::settle(&shared, &mut spec)?;
             Ok(spec)
         })

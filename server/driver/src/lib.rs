@@ -28,6 +28,7 @@ mod prompts;
 mod proposal;
 mod repair;
 mod reviews;
+mod selected;
 pub mod settings;
 mod shared;
 mod snapshot;

@@ -26,7 +26,7 @@ use crate::{
     pending::{self, Pending, Versions},
     proposal::as_text,
     reviews::Left,
-    shared::Shared,
+    shared::{self, Shared},
     verdict,
 };
 
@@ -84,6 +84,7 @@ pub(crate) fn goal(shared: &Shared, goal: &Goal) -> GoalView {
         gates: goal.gates.clone(),
         permissions: goal.permissions.open.clone(),
         decided: decided::of(shared, goal),
+        time_left: goal.time_left(shared::now()),
     }
 }
 

@@ -213,6 +213,84 @@ async fn an_edit_nobody_confirms_is_found_by_its_text() {
     assert_eq!(editor.text(), format!("{BASE}typed\n"));
 }
 
+/// Decides about the first hunk, so that an editor never answers the last of `before`, whose text is there
+/// a little later; then again, before or after that was `seen`. Returns what the second time comes to.
+async fn asked_again(
+    before: &[Verdict],
+    again: Verdict,
+    applied: bool,
+    seen: bool,
+) -> Result<u32, String> {
+    let fixture = proposed();
+    let driver = fixture.start().await;
+    let editor = OneDocument::new(fixture.path("a.txt"), BASE, Manner::Obeys);
+    let _attached = driver.attach(editor.clone());
+    let first = driver.hunks(None, None).await.unwrap().remove(0).id;
+    let named = |verdict| Decision {
+        hunk_id: Some(first.clone()),
+        ..decision(verdict)
+    };
+    let (last, earlier) = before.split_last().unwrap();
+    for verdict in earlier {
+        driver.decide(named(*verdict)).await.unwrap();
+    }
+    *editor.manner.lock().unwrap() = Manner::NeverAnswers;
+    let report = driver.decide(named(*last)).await.unwrap();
+    assert_eq!((report.decided, report.failed.len()), (0, 1), "{report:?}");
+    let there = match last {
+        Verdict::Undo => BASE.to_owned(),
+        _ => BASE.replacen('1', "ONE", 1),
+    };
+    editor.set(&there);
+    if seen {
+        driver.settled(&fixture.path("a.txt")).await;
+    }
+    let edits = editor.edits();
+    let decided = driver.decide(Decision {
+        applied,
+        ..named(again)
+    });
+    let decided = decided.await;
+    assert_eq!(editor.text(), there, "it is there once");
+    assert_eq!(editor.edits(), edits, "nothing is asked of the editor");
+    let report = decided.map_err(|error| error.message)?;
+    assert_eq!(report.files, [RelPath::new("a.txt").unwrap()]);
+    assert_eq!(
+        report.hunks.landed,
+        u32::from(*last != Verdict::Undo),
+        "{report:?}"
+    );
+    Ok(report.decided)
+}
+
+#[tokio::test]
+async fn what_an_editor_did_without_a_word_is_done_when_it_is_asked_for_again() {
+    use Verdict::{Accept, Redo, Undo};
+    for (before, again, applied) in [
+        (&[Accept][..], Accept, false),
+        (&[Accept], Accept, true),
+        (&[Accept, Undo], Undo, false),
+        (&[Accept, Undo, Redo], Redo, false),
+        (&[Accept, Undo, Redo], Accept, false),
+        (&[Accept, Undo, Redo], Accept, true),
+    ] {
+        let came_to = asked_again(before, again, applied, false).await;
+        assert_eq!(came_to, Ok(1), "{before:?}, then {again:?}");
+    }
+    // A client that made the edit says so when it likes.
+    for before in [&[Accept][..], &[Accept, Undo, Redo]] {
+        let came_to = asked_again(before, Accept, true, true).await;
+        assert_eq!(came_to, Ok(1), "{before:?}");
+    }
+    // What is asked for is something else, or was seen to have landed before.
+    let error = asked_again(&[Accept], Redo, false, false).await;
+    let error = error.unwrap_err();
+    assert!(error.starts_with("nothing of hunk g1."), "{error}");
+    let error = asked_again(&[Accept], Accept, false, true).await;
+    let error = error.unwrap_err();
+    assert!(error.starts_with("there is no pending hunk g1."), "{error}");
+}
+
 #[tokio::test]
 async fn lines_being_typed_in_are_the_developers() {
     let fixture = proposed().propose("b.txt", None, Some("new\n"));

@@ -6,11 +6,15 @@ mod support;
 
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
-    GoalId, GoalSpec, api::Decision, editor::Submitted, event::Verdict, goal::EnvVar,
+    GoalId, GoalSpec, RelPath,
+    api::Decision,
+    editor::Submitted,
+    event::Verdict,
+    goal::{EnvVar, Selection},
     plan::AgentName,
 };
 use serde_json::json;
-use support::{Fixture, GOAL};
+use support::{Fixture, GOAL, Manner, OneDocument};
 
 fn spec(fixture: &Fixture, prompt: &str) -> GoalSpec {
     // A plan of its own, so that no agent has to be there, which nobody lets run.
@@ -54,6 +58,38 @@ async fn whoever_comes_later_is_told_of_the_first() {
         driver.cancel(&GoalId::new(goal)).await.unwrap();
     }
     assert_eq!(once(&driver, spec(&fixture, "improve it")).await.0, "g5");
+}
+
+/// Lines that have moved, in an editor or on the disk, are where they were.
+#[tokio::test]
+async fn a_place_is_known_again_when_its_lines_have_moved() {
+    let text = "fn a() {}\n// TODO\nfn b() {}\n// TODO\n";
+    let fixture = Fixture::new().propose("a.txt", Some(text), Some("2\n"));
+    let driver = fixture.start().await;
+    let at = |line: u32| {
+        let mut spec = spec(&fixture, "do it");
+        spec.scope.selection = Some(Selection {
+            path: RelPath::new("a.txt").unwrap(),
+            start_line: line,
+            end_line: line + 1,
+            text: None,
+        });
+        spec
+    };
+    assert_eq!(once(&driver, at(1)).await, ("g2".to_owned(), false));
+    // Words that are there twice are two places.
+    assert_eq!(once(&driver, at(3)).await, ("g3".to_owned(), false));
+    let moved = format!("typed\n\n{text}");
+    let editor = OneDocument::new(fixture.path("a.txt"), &moved, Manner::Obeys);
+    let attached = driver.attach(editor);
+    assert_eq!(once(&driver, at(3)).await, ("g2".to_owned(), true));
+    assert_eq!(once(&driver, at(5)).await, ("g3".to_owned(), true));
+    drop(attached);
+    assert_eq!(once(&driver, at(3)).await, ("g3".to_owned(), true));
+    std::fs::write(fixture.path("a.txt"), moved).unwrap();
+    assert_eq!(once(&driver, at(3)).await, ("g2".to_owned(), true));
+    // What stands at those lines now is something else.
+    assert_eq!(once(&driver, at(2)).await, ("g4".to_owned(), false));
 }
 
 /// What waits for a decision is not done yet; what has been decided may be wanted again.

@@ -30,6 +30,7 @@ pub mod pipe;
 mod plan;
 mod progress;
 mod publish;
+mod question;
 mod server;
 mod session;
 mod settings;

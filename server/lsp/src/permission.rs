@@ -1,15 +1,17 @@
 //! Asks the users of clients that do not do it themselves what a worker may do.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use claudecluster_protocol::{
     ErrorBody, ErrorKind, PermissionId, TaskId,
     goal::GoalView,
     permission::{PermissionAnswer, PermissionDecision, PermissionRequest, PermissionScope},
 };
-use lsp_types::{MessageActionItem, MessageType};
 
-use crate::session::Session;
+use crate::{
+    question::{self, Settled},
+    session::Session,
+};
 
 /// The most of what a tool is to do that a message shows. The rest is told by its length.
 const SHOWN: usize = 1000;
@@ -28,8 +30,9 @@ const CHOICES: [(&str, PermissionDecision, PermissionScope); 3] = [
     ("Deny", PermissionDecision::Deny, PermissionScope::Once),
 ];
 
-/// Asks, waits for the user as long as it takes, and carries the answer out.
-pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest) {
+/// Asks, waits for the user as long as it takes, and carries the answer out. Where the request is `settled`
+/// in another way, the question is taken back.
+pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest, settled: Settled) {
     // Whether the client asks its user itself is in its settings.
     session.configured().await;
     if session.settings.now().events == Some(true) || !waits(&session, &request.id) {
@@ -38,27 +41,11 @@ pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest) {
     let Ok(view) = session.goal(&request.goal_id).await else {
         return;
     };
-    let actions = CHOICES.map(|(title, ..)| MessageActionItem {
-        title: title.to_owned(),
-        properties: HashMap::default(),
-    });
-    let chosen = session
-        .client
-        .show_message_request(
-            MessageType::Info,
-            question(&view, &request),
-            Some(actions.to_vec()),
-        )
-        .await;
-    let chosen = match chosen {
-        Ok(Some(chosen)) => chosen.title,
-        // Closed without an answer: the worker goes on waiting, and others may answer.
-        Ok(None) => return,
-        Err(error) => {
-            tracing::debug!(%error, "the editor asks its user nothing");
-            return;
-        }
-    };
+    let titles = CHOICES.map(|(title, ..)| title);
+    let message = question(&view, &request);
+    let chosen = question::ask(&session.client, message, &titles, settled).await;
+    // Closed without an answer: the worker goes on waiting, and others may answer.
+    let Some(chosen) = chosen else { return };
     let choice = CHOICES.into_iter().find(|(title, ..)| *title == chosen);
     let Some((_, decision, scope)) = choice else {
         return;
@@ -70,7 +57,7 @@ pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest) {
     if let Err(error) = permit(&session, answer).await {
         let id = &request.id;
         if error.kind == ErrorKind::Stale {
-            let said = format!("{id} has been answered already, so this answer changed nothing");
+            let said = format!("{}. This answer changed nothing.", error.message);
             session.info(said).await;
         } else {
             session

@@ -1,10 +1,6 @@
 //! Follows what happens to the goals of this editor's workspace, and tells the client.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use claudecluster_protocol::{
     ErrorBody, EventBody, EventSeq, GoalId, GoalState, PermissionId, TaskId, TaskState,
@@ -13,12 +9,15 @@ use claudecluster_protocol::{
     goal::GoalView,
     permission::PermissionRequest,
 };
-use lsp_types::{
-    LspNotificationMethod, MessageActionItem, MessageDirection, MessageType, Notification,
-};
-use tokio::sync::{mpsc, watch};
+use lsp_types::{LspNotificationMethod, MessageDirection, Notification};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{permission, plan, progress, session::Session, stale::Dirty};
+use crate::{
+    permission, plan, progress,
+    question::{self, Open, Settled},
+    session::Session,
+    stale::Dirty,
+};
 
 /// Carries every event and activity to clients that want them.
 enum EventNotification {}
@@ -45,7 +44,7 @@ async fn run(session: Arc<Session>, mut stream: mpsc::Receiver<StreamItem>) {
         session,
         workspaces: HashMap::new(),
         progress: HashMap::new(),
-        asked: HashSet::new(),
+        asked: HashMap::new(),
     };
     let mut last: Option<EventSeq> = None;
     let mut pause = FIRST_PAUSE;
@@ -72,8 +71,20 @@ struct Watcher {
     workspaces: HashMap<GoalId, String>,
     /// The goals whose progress is shown; the value wakes the task that shows it.
     progress: HashMap<GoalId, watch::Sender<()>>,
-    /// The permission requests that this editor's user has been asked about.
-    asked: HashSet<PermissionId>,
+    /// What this editor's user has been asked and nobody has settled. Taking one out takes the question
+    /// back, where it still stands there.
+    asked: HashMap<Topic, Open>,
+}
+
+/// What a question is about.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Topic {
+    /// A permission request.
+    Permission(PermissionId),
+    /// The plan of a goal, which waits for an approval.
+    Plan(GoalId),
+    /// A task that its plan pauses.
+    Task(GoalId, TaskId),
 }
 
 impl Watcher {
@@ -96,10 +107,20 @@ impl Watcher {
 
     /// Asks the user, once for a request however many workers come to wait for it.
     fn ask_permission(&mut self, request: PermissionRequest) {
-        if self.asked.insert(request.id.clone()) {
+        let topic = Topic::Permission(request.id.clone());
+        if !self.asked.contains_key(&topic) {
+            let settled = self.opened(topic);
             let session = self.session.clone();
-            self.session.spawn(permission::ask(session, request));
+            self.session
+                .spawn(permission::ask(session, request, settled));
         }
+    }
+
+    /// Remembers a question. What it returns resolves once the question is settled in another way.
+    fn opened(&mut self, topic: Topic) -> Settled {
+        let (open, settled) = oneshot::channel();
+        self.asked.insert(topic, open);
+        settled
     }
 
     async fn item(&mut self, item: StreamItem) {
@@ -147,6 +168,9 @@ impl Watcher {
     async fn event(&mut self, event: &Event) {
         let goal = &event.goal_id;
         self.poke(goal).await;
+        if let Some(topic) = settles(event) {
+            self.asked.remove(&topic);
+        }
         match &event.body {
             EventBody::Proposed { .. } | EventBody::Reviewed { .. } => {
                 self.session.refresh(Dirty::Everything);
@@ -168,7 +192,9 @@ impl Watcher {
                 if self.session.settings.now().events != Some(true)
                     && let Ok(view) = self.session.goal(goal).await
                 {
-                    let asked = ask_for_task(self.session.clone(), view, task_id.clone());
+                    let settled = self.opened(Topic::Task(goal.clone(), task_id.clone()));
+                    let session = self.session.clone();
+                    let asked = ask_for_task(session, view, task_id.clone(), settled);
                     self.session.spawn(asked);
                 }
             }
@@ -233,12 +259,13 @@ impl Watcher {
     }
 
     /// Tells the user of a client that does not do it itself what wants a decision.
-    async fn announce(&self, goal: &GoalId, state: GoalState, error: Option<&ErrorBody>) {
+    async fn announce(&mut self, goal: &GoalId, state: GoalState, error: Option<&ErrorBody>) {
         let session = self.session.clone();
         match state {
             GoalState::AwaitingApproval => {
                 if let Ok(view) = session.goal(goal).await {
-                    self.session.spawn(ask_for_approval(session, view));
+                    let settled = self.opened(Topic::Plan(goal.clone()));
+                    self.session.spawn(ask_for_approval(session, view, settled));
                 }
             }
             GoalState::Proposed => {
@@ -260,12 +287,30 @@ impl Watcher {
     }
 }
 
+/// The question that an event settles, should it stand open.
+fn settles(event: &Event) -> Option<Topic> {
+    let goal = || event.goal_id.clone();
+    match &event.body {
+        EventBody::PermissionAnswered { request_id, .. }
+        | EventBody::PermissionWithdrawn { request_id } => {
+            Some(Topic::Permission(request_id.clone()))
+        }
+        EventBody::GoalChanged { state, .. } if *state != GoalState::AwaitingApproval => {
+            Some(Topic::Plan(goal()))
+        }
+        EventBody::TaskChanged { task_id, state } if *state != TaskState::Paused => {
+            Some(Topic::Task(goal(), task_id.clone()))
+        }
+        _ => None,
+    }
+}
+
 const CANCEL: &str = "Cancel the goal";
 const OPEN: &str = "Open plan";
 
 /// Asks whether a plan may run, and carries the answer out. What is approved is the plan that was asked
 /// about.
-async fn ask_for_approval(session: Arc<Session>, goal: GoalView) {
+async fn ask_for_approval(session: Arc<Session>, goal: GoalView, settled: Settled) {
     const RUN: &str = "Run the plan";
     let tasks: Vec<_> = goal
         .tasks_detail
@@ -278,7 +323,8 @@ async fn ask_for_approval(session: Arc<Session>, goal: GoalView) {
         tasks.len(),
         tasks.join("; ")
     );
-    let answer = ask(&session, message, &[RUN, OPEN, CANCEL]).await;
+    let choices = [RUN, OPEN, CANCEL];
+    let answer = question::ask(&session.client, message, &choices, settled).await;
     if answer.as_deref() == Some(RUN) {
         let id = &goal.summary.id;
         let done = session.backend.approve(id, None, goal.plan).await;
@@ -289,34 +335,21 @@ async fn ask_for_approval(session: Arc<Session>, goal: GoalView) {
 }
 
 /// Asks whether a task may start that its plan pauses.
-async fn ask_for_task(session: Arc<Session>, goal: GoalView, task: TaskId) {
+async fn ask_for_task(session: Arc<Session>, goal: GoalView, task: TaskId, settled: Settled) {
     const START: &str = "Let it start";
     let mut tasks = goal.tasks_detail.iter();
     let title = tasks.find(|one| one.id == task);
     let title = title.map_or(task.as_str(), |one| &one.title);
     let id = goal.summary.id.clone();
     let message = format!("{id}: {title} ({task}) waits for your approval");
-    let answer = ask(&session, message, &[START, OPEN, CANCEL]).await;
+    let choices = [START, OPEN, CANCEL];
+    let answer = question::ask(&session.client, message, &choices, settled).await;
     if answer.as_deref() == Some(START) {
         let done = session.backend.approve_task(&id, &task).await;
         told(&session, &id, done).await;
     } else {
         open_or_cancel(&session, goal, answer).await;
     }
-}
-
-/// What the user has chosen; `None` where they closed the question, and everything goes on waiting.
-async fn ask(session: &Session, message: String, choices: &[&str]) -> Option<String> {
-    let action = |title: &&str| MessageActionItem {
-        title: (*title).to_owned(),
-        properties: HashMap::default(),
-    };
-    let actions = Some(choices.iter().map(action).collect());
-    let answer = session
-        .client
-        .show_message_request(MessageType::Info, message, actions)
-        .await;
-    answer.ok().flatten().map(|chosen| chosen.title)
 }
 
 async fn open_or_cancel(session: &Arc<Session>, goal: GoalView, answer: Option<String>) {

@@ -13,7 +13,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use claudecluster_lsp::{Backend, LspConfig, serve_with};
 use claudecluster_protocol::{
-    GoalState, PermissionId,
+    EventBody, GoalState, PermissionId, TaskId, TaskState,
     editor::command,
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
 };
@@ -91,22 +91,110 @@ async fn a_plain_editor_asks_by_a_message() {
     assert!(!client.has("window/showMessageRequest"));
 }
 
-#[tokio::test]
-async fn an_answer_that_comes_too_late_changes_nothing() {
-    let (mut client, backend) = asked().await;
-    let question = client.told("window/showMessageRequest").await;
-    let first = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
-    backend.permit(first.clone(), None).await.unwrap();
-    client
-        .answer(&question, json!({"title": "Allow once"}))
-        .await;
-    let said = client.told("window/showMessage").await["params"].clone();
-    assert_eq!(
-        said,
-        json!({"type": 3, "message": "p2 has been answered already, so this answer changed nothing"})
-    );
+/// Whom a request is answered by.
+enum By {
+    /// The user of another editor.
+    Editor,
+    /// Somebody in a terminal.
+    CommandLine,
+    /// Nobody, in time.
+    Nobody,
+}
+
+/// Two editors ask the same; it is settled, and then the second one answers all the same. `says` is what
+/// its user is told for it.
+async fn check_settled(by: By, answer: &Value, says: Option<&str>) {
+    let (mut second, backend) = asked().await;
+    let question = second.told("window/showMessageRequest").await;
+    let mut first = Client::start(backend.clone()).await;
+    let same = first.told("window/showMessageRequest").await;
+    assert_eq!(question["params"], same["params"]);
+    let answered = match by {
+        By::Editor => {
+            first.answer(&same, json!({"title": "Deny"})).await;
+            Some("an editor")
+        }
+        By::CommandLine => {
+            let denial = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
+            let by = Some("the command line".to_owned());
+            backend.permit(denial, by).await.unwrap();
+            Some("the command line")
+        }
+        By::Nobody => {
+            backend.withdraw("p2").await;
+            None
+        }
+    };
+    let withdrawn = second.told("$/cancelRequest").await;
+    assert_eq!(withdrawn["params"], json!({"id": question["id"]}));
+    if !matches!(by, By::Editor) {
+        first.told("$/cancelRequest").await;
+    }
+    let mut reply = json!({"jsonrpc": "2.0", "id": question["id"]});
+    let answer = answer.as_object().unwrap().clone();
+    reply.as_object_mut().unwrap().extend(answer);
+    second.send(&reply).await;
+    if let Some(says) = says {
+        let said = second.told("window/showMessage").await["params"].clone();
+        assert_eq!(said, json!({"type": 3, "message": says}));
+    }
+    // Both go on, and whoever has answered is not told that nobody waits for it.
+    backend.ask("g1", "p3", &["t"]).await;
+    for client in [&mut first, &mut second] {
+        client.told("window/showMessageRequest").await;
+        assert!(!client.has("$/cancelRequest"));
+        assert!(!client.has("window/showMessage"));
+    }
     let permitted = backend.with(|state| state.permitted.clone());
-    assert_eq!(permitted, [(first, None)]);
+    let denial = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
+    let expected: Vec<_> = answered
+        .map(|by| (denial, Some(by.to_owned())))
+        .into_iter()
+        .collect();
+    assert_eq!(permitted, expected);
+}
+
+#[tokio::test]
+async fn what_is_settled_elsewhere_is_no_longer_asked() {
+    let allows = json!({"result": {"title": "Allow once"}});
+    for (by, says) in [
+        (By::Editor, "p2 has been denied already by an editor"),
+        (
+            By::CommandLine,
+            "p2 has been denied already by the command line",
+        ),
+        (By::Nobody, "p2 waits no more"),
+    ] {
+        let says = format!("{says}. This answer changed nothing.");
+        check_settled(by, &allows, Some(&says)).await;
+    }
+    // An editor that heeds it says so, or closes the question as its user would.
+    let cancelled = json!({"error": {"code": -32800, "message": "cancelled"}});
+    check_settled(By::Editor, &cancelled, None).await;
+    check_settled(By::CommandLine, &json!({"result": null}), None).await;
+}
+
+#[tokio::test]
+async fn an_approval_elsewhere_takes_the_question_back() {
+    let backend = Arc::new(Recorder::default());
+    backend.add_goal(Path::new("/w"), "g1", GoalState::Planning);
+    let mut client = Client::start(backend.clone()).await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    backend.set_state("g1", GoalState::AwaitingApproval).await;
+    let question = client.told("window/showMessageRequest").await;
+    backend.set_state("g1", GoalState::Running).await;
+    let withdrawn = client.told("$/cancelRequest").await;
+    assert_eq!(withdrawn["params"]["id"], question["id"]);
+
+    let task = |state| EventBody::TaskChanged {
+        task_id: TaskId::new("t"),
+        state,
+    };
+    backend.event("g1", task(TaskState::Paused)).await;
+    let question = client.told("window/showMessageRequest").await;
+    backend.event("g1", task(TaskState::Ready)).await;
+    let withdrawn = client.told("$/cancelRequest").await;
+    assert_eq!(withdrawn["params"]["id"], question["id"]);
 }
 
 #[tokio::test]
@@ -177,30 +265,48 @@ async fn an_editor_that_comes_later_is_asked_as_well() {
     );
 }
 
-/// What Neovim itself does with the message, without any plugin.
-const NEOVIM: &str = r"
-local socket, root = arg[1], arg[2]
+/// What Neovim itself does with the message, without any plugin: its user takes the second choice.
+const ANSWERS: &str = r"
 vim.ui.select = function(items, opts, choose)
-  for _, item in ipairs(items) do
-    if opts.prompt:find('wants to use WebFetch', 1, true) and item.title == 'Allow for this goal' then
-      return choose(item)
-    end
+  if opts.prompt:find('wants to use WebFetch', 1, true) then
+    choose(items[2])
   end
-  choose(nil)
 end
-vim.lsp.start({ name = 'claudecluster', cmd = vim.lsp.rpc.connect(socket), root_dir = root })
-vim.wait(120000, function() return vim.uv.fs_stat(root .. '/answered') ~= nil end)
+function finished() return vim.uv.fs_stat(root .. '/answered') ~= nil end
 ";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_neovim_without_a_plugin_asks_its_user() {
+/// Before its user does so, somebody else denies it; what they are told then is kept.
+const TOO_LATE: &str = r"
+vim.ui.select = function(items, _, choose)
+  local answer = { requestId = 'p1', decision = 'deny' }
+  local command = { command = 'claudecluster.permission.answer', arguments = { answer } }
+  vim.lsp.get_clients()[1]:request('workspace/executeCommand', command, function()
+    choose(items[2])
+  end)
+end
+vim.lsp.handlers['window/showMessage'] = function(_, params)
+  vim.fn.writefile({ params.message, vim.v.errmsg }, root .. '/said')
+end
+function finished() return vim.uv.fs_stat(root .. '/said') ~= nil end
+";
+
+/// Runs a Neovim with this behaviour. Returns what its goal was told, and what its user was.
+async fn neovim(behaviour: &str) -> (Vec<(PermissionAnswer, Option<String>)>, String) {
     let nvim = std::env::var("CLAUDECLUSTER_TEST_NVIM").unwrap_or_else(|_| {
         panic!("CLAUDECLUSTER_TEST_NVIM is not set: run the tests with `cargo xtask test`")
     });
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let (socket, script) = (root.join("lsp.sock"), root.join("script.lua"));
-    std::fs::write(&script, NEOVIM).unwrap();
+    let lua = format!(
+        r"
+socket, root = arg[1], arg[2]
+{behaviour}
+vim.lsp.start({{ name = 'claudecluster', cmd = vim.lsp.rpc.connect(socket), root_dir = root }})
+assert(vim.wait(100000, finished))
+"
+    );
+    std::fs::write(&script, lua).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     let backend = Arc::new(Recorder::default());
     backend.add_goal(&root, "g1", GoalState::Running);
@@ -229,6 +335,13 @@ async fn a_neovim_without_a_plugin_asks_its_user() {
     assert!(neovim.wait().await.unwrap().success());
     server.await.unwrap();
     let permitted = backend.with(|state| state.permitted.clone());
+    let said = std::fs::read_to_string(root.join("said"));
+    (permitted, said.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neovim_without_a_plugin_asks_its_user() {
+    let (permitted, _) = neovim(ANSWERS).await;
     let expected = PermissionAnswer {
         scope: PermissionScope::Goal,
         ..PermissionAnswer::new(PermissionId::new("p1"), PermissionDecision::Allow)
@@ -236,6 +349,16 @@ async fn a_neovim_without_a_plugin_asks_its_user() {
     assert_eq!(permitted[0].0, expected);
     let by = permitted[0].1.as_deref().unwrap();
     assert!(by.starts_with("Neovim "), "{by}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neovim_without_a_plugin_hears_that_it_is_too_late() {
+    let (permitted, said) = neovim(TOO_LATE).await;
+    assert_eq!(permitted.len(), 1, "{permitted:?}");
+    assert_eq!(permitted[0].0.decision, PermissionDecision::Deny);
+    let by = permitted[0].1.as_deref().unwrap();
+    let expected = format!("p1 has been denied already by {by}. This answer changed nothing.\n\n");
+    assert_eq!(said, expected);
 }
 
 #[tokio::test]

@@ -138,6 +138,7 @@ async fn a_problem_becomes_a_goal() {
             path: claudecluster_protocol::RelPath::new("src/a.rs").unwrap(),
             start_line: 1,
             end_line: 2,
+            text: None,
         };
         assert_eq!(one.scope.selection, Some(place));
         assert_eq!(one.scope.files[0].as_str(), "src/a.rs");

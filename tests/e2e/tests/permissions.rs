@@ -89,7 +89,11 @@ fn two_sessions_ask_once_and_again_after_a_crash() {
     goal.until(|event| event["type"] == "permissionWithdrawn" && event["requestId"] == first);
     let second = asked(&mut goal, 2, &[&first]);
     let late = world.run(&["allow", &first]).expect(1);
-    assert!(late.stderr.contains("does not wait any more"), "{late:#?}");
+    assert!(
+        late.stderr
+            .contains("waits no more: whoever asked has ended"),
+        "{late:#?}"
+    );
     world.run(&["allow", &second, "--goal"]).expect(0);
     let answered = goal.event("permissionAnswered");
     assert_eq!(

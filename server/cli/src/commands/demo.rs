@@ -106,21 +106,12 @@ fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBo
             value: value.to_owned(),
         });
     }
+    // The planner finds the project's own test and makes it the gate.
     Ok(GoalSpec {
-        workspace,
-        prompt: GOAL.to_owned(),
-        scope: Default::default(),
-        plan: None,
         agent: Some(agent),
-        model: None,
-        jobs: None,
-        budget_usd: None,
         timeout: Some(Span::secs(120)),
-        // The planner finds the project's own test and makes it the gate.
-        gates: Vec::new(),
-        plan_only: false,
-        apply: false,
         env,
+        ..GoalSpec::new(workspace, GOAL)
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use claudecluster_driver::Settings;
 use claudecluster_protocol::{
-    ErrorBody, GoalId, GoalSpec, GoalState, Usd,
+    ErrorBody, GoalId, GoalSpec, GoalState, Span, Usd,
     api::{Answer, Call, Outcome as RunOutcome},
     goal::{EnvVar, GoalView},
     plan::Gate,
@@ -286,7 +286,5 @@ fn over_limit(view: &GoalView) -> bool {
         .spec
         .budget_usd
         .or(view.plan.as_ref().and_then(|plan| plan.budget_usd));
-    let took = goal.updated_at.since(goal.submitted_at);
-    budget.is_some_and(|budget| goal.cost_usd >= budget)
-        || view.spec.timeout.is_some_and(|timeout| took >= timeout)
+    budget.is_some_and(|budget| goal.cost_usd >= budget) || view.time_left == Some(Span(0))
 }

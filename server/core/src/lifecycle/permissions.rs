@@ -1,9 +1,10 @@
 //! What workers of one goal ask for, and what they have been told.
 
 use claudecluster_protocol::{
-    BlobId, EventBody, TaskId,
+    BlobId, EventBody, PermissionId, TaskId,
     permission::{PermissionDecision, PermissionRequest, PermissionScope},
 };
+use indexmap::IndexMap;
 
 use super::{Attempt, Goal};
 
@@ -14,6 +15,22 @@ pub struct Permissions {
     pub open: Vec<PermissionRequest>,
     /// Answers that go on standing, oldest first.
     pub rules: Vec<Rule>,
+    /// What became of those that wait no more.
+    pub ended: IndexMap<PermissionId, Ending>,
+}
+
+/// What became of a permission request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Somebody answered it.
+    Answered {
+        /// What was said.
+        decision: PermissionDecision,
+        /// Who said it, where that is known.
+        by: Option<String>,
+    },
+    /// Whoever asked has ended, or goes on without an answer.
+    Withdrawn,
 }
 
 /// An answer that stands for later requests about exactly the same.
@@ -67,12 +84,17 @@ impl Permissions {
                 decision,
                 scope,
                 reason,
-                ..
+                by,
             } => {
                 let Some(at) = self.open.iter().position(|open| open.id == *request_id) else {
                     return;
                 };
                 let request = self.open.remove(at);
+                let ending = Ending::Answered {
+                    decision: *decision,
+                    by: by.clone(),
+                };
+                self.ended.insert(request_id.clone(), ending);
                 if *scope != PermissionScope::Once {
                     self.rules.push(Rule {
                         tool: request.tool,
@@ -85,6 +107,7 @@ impl Permissions {
             }
             EventBody::PermissionWithdrawn { request_id } => {
                 self.open.retain(|open| open.id != *request_id);
+                self.ended.insert(request_id.clone(), Ending::Withdrawn);
             }
             _ => {}
         }

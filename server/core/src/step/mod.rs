@@ -294,6 +294,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn take(&mut self, input: Input) -> Result<(), ErrorBody> {
+        let deadlines = self.deadlines();
         match input {
             Input::Submit { goal, spec } => self.submit(goal, spec)?,
             Input::Snapshot { goal, result } => self.snapshot_done(&goal, result),
@@ -355,6 +356,7 @@ impl Turn<'_> {
             Input::Recover => self.recover(),
         }
         self.schedule();
+        self.watch_deadlines(&deadlines);
         Ok(())
     }
 

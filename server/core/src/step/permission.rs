@@ -3,11 +3,11 @@
 
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalState, PermissionId, TaskId,
-    permission::{PermissionAnswer, PermissionKind, PermissionRequest},
+    permission::{PermissionAnswer, PermissionDecision, PermissionKind, PermissionRequest},
 };
 
 use super::{Effect, Turn};
-use crate::lifecycle::Goal;
+use crate::lifecycle::{Ending, Goal, State};
 
 /// Who asks: an attempt at a task, or the planner.
 pub type Asker = Option<(TaskId, AttemptId)>;
@@ -82,7 +82,7 @@ impl Turn<'_> {
         } = answer;
         let mut open = self.state.goals.values().flat_map(|g| &g.permissions.open);
         let Some(request) = open.find(|open| open.id == request_id).cloned() else {
-            return Err(gone(&request_id, self.state.permissions));
+            return Err(gone(self.state, &request_id));
         };
         // A reason of nothing but space is none.
         let reason = reason.filter(|reason| !reason.trim().is_empty());
@@ -183,14 +183,23 @@ fn waits(goal: &Goal, asker: &Asker) -> bool {
     }
 }
 
-/// The error for a request that does not wait. `last` is the number of the last one that was made.
-fn gone(id: &PermissionId, last: u64) -> ErrorBody {
-    if id.number().is_some_and(|n| (1..=last).contains(&n)) {
-        return ErrorBody::stale(format!(
-            "the permission request {id} does not wait any more: it was answered, or whoever asked has ended"
-        ))
-        .hint("`claudecluster permissions` lists those that wait");
-    }
-    ErrorBody::user(format!("there is no permission request {:?}", id.as_str()))
-        .hint("`claudecluster permissions` lists those that wait")
+/// The error for a request that does not wait.
+fn gone(state: &State, id: &PermissionId) -> ErrorBody {
+    let mut goals = state.goals.values();
+    let error = match goals.find_map(|goal| goal.permissions.ended.get(id)) {
+        Some(Ending::Answered { decision, by }) => {
+            let said = match decision {
+                PermissionDecision::Allow => "allowed",
+                PermissionDecision::Deny => "denied",
+            };
+            let by = by.as_ref().map(|by| format!(" by {by}"));
+            let by = by.unwrap_or_default();
+            ErrorBody::stale(format!("{id} has been {said} already{by}"))
+        }
+        Some(Ending::Withdrawn) => ErrorBody::stale(format!(
+            "{id} waits no more: whoever asked has ended, or goes on without an answer"
+        )),
+        None => ErrorBody::user(format!("there is no permission request {:?}", id.as_str())),
+    };
+    error.hint("`claudecluster permissions` lists those that wait")
 }

@@ -27,11 +27,7 @@ impl Turn<'_> {
         if spec.jobs == Some(0) {
             return Err(ErrorBody::user("--jobs must be at least 1"));
         }
-        let deadline = spec.timeout;
         self.record(&goal, EventBody::GoalSubmitted { spec });
-        if let Some(timeout) = deadline {
-            self.effects.push(Effect::WakeAt(self.now.plus(timeout)));
-        }
         self.effects.push(Effect::Snapshot(goal));
         Ok(())
     }

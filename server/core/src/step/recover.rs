@@ -25,12 +25,8 @@ impl Turn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
-        if let Some(timeout) = goal.spec.timeout
-            && goal.state.is_active()
-        {
-            self.effects
-                .push(Effect::WakeAt(goal.submitted_at.plus(timeout)));
-        }
+        // The wakes went with the last daemon.
+        self.effects.extend(goal.deadline().map(Effect::WakeAt));
         // Whoever asked has ended with the last daemon; the next attempt asks again.
         self.withdraw_permissions(id);
         let Some(goal) = self.state.goal(id) else {

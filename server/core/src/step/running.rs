@@ -218,7 +218,7 @@ impl Turn<'_> {
             .unwrap_or(u32::MAX)
             .min(self.policy.max_parallel);
         let sum = |of: fn(&Goal) -> usize| self.state.goals.values().map(|goal| of(goal)).sum();
-        let mut free = places(
+        let mut free = schedule::places(
             cap as usize,
             sum(|goal| goal.running().count()),
             sum(|goal| goal.waiting().count()),
@@ -250,10 +250,7 @@ impl Turn<'_> {
             // The next repair sees what this one made.
             return 0;
         }
-        let plan_limit = goal.plan.as_ref().and_then(|plan| plan.max_parallel);
-        let own = goal.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
-        let left = places(own, goal.running().count(), goal.waiting().count());
-        let free = free.min(left);
+        let free = free.min(schedule::own_places(goal));
         let picked = schedule::pick(goal, free, self.now);
         for task_id in &picked {
             let Some(goal) = self.state.goal(id) else {
@@ -279,14 +276,6 @@ impl Turn<'_> {
         }
         picked.len()
     }
-}
-
-/// How many more attempts may start where `limit` may work at once. Attempts that wait for a person give
-/// their places to others, so that nobody's coffee break idles the rest; as they keep their processes and
-/// go on at any moment, no more than `limit` of them do.
-fn places(limit: usize, running: usize, waiting: usize) -> usize {
-    let working = running.saturating_sub(waiting.min(limit));
-    limit.saturating_sub(working)
 }
 
 /// A number below 100 that differs between tasks and tries, so that retries of a fleet do not come

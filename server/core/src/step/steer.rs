@@ -1,6 +1,7 @@
 //! What people and the clock do to a goal that is under way.
 
-use claudecluster_protocol::{ErrorBody, GoalId, GoalState, TaskId, TaskState};
+use claudecluster_protocol::{ErrorBody, GoalId, GoalState, TaskId, TaskState, Timestamp};
+use indexmap::IndexMap;
 
 use super::{Effect, Turn, wrong_state};
 
@@ -71,17 +72,29 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// The deadlines of the goals whose clock runs.
+    pub(super) fn deadlines(&self) -> IndexMap<GoalId, Timestamp> {
+        let goals = self.state.goals.values();
+        goals
+            .filter_map(|goal| Some((goal.id.clone(), goal.deadline()?)))
+            .collect()
+    }
+
+    /// Has the deadlines looked at when they come that are not as they were `before` this turn.
+    pub(super) fn watch_deadlines(&mut self, before: &IndexMap<GoalId, Timestamp>) {
+        for (goal, deadline) in self.deadlines() {
+            if before.get(&goal) != Some(&deadline) {
+                self.effects.push(Effect::WakeAt(deadline));
+            }
+        }
+    }
+
     pub(super) fn tick(&mut self) {
         let late: Vec<GoalId> = self
             .state
             .goals
             .values()
-            .filter(|goal| goal.state.is_active())
-            .filter(|goal| {
-                goal.spec
-                    .timeout
-                    .is_some_and(|t| goal.submitted_at.plus(t) <= self.now)
-            })
+            .filter(|goal| goal.deadline().is_some_and(|deadline| deadline <= self.now))
             .map(|goal| goal.id.clone())
             .collect();
         for id in late {

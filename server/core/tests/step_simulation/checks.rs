@@ -12,6 +12,7 @@ impl World {
         );
         self.check_repairs();
         self.check_permissions();
+        self.check_time();
         assert_eq!(
             describe(&self.replay()),
             describe(&self.state),
@@ -31,6 +32,30 @@ impl World {
             running <= limit + waiting.min(limit),
             "{running} attempts run and {waiting} of them wait"
         );
+    }
+
+    /// Somebody looks when a goal's time is over; and it is over no sooner than that has passed.
+    fn check_time(&self) {
+        for goal in self.state.goals.values() {
+            let Some(limit) = goal.spec.timeout else {
+                continue;
+            };
+            if let Some(deadline) = goal.deadline() {
+                assert!(
+                    self.wakes.contains(&deadline),
+                    "nobody looks at {deadline:?}"
+                );
+                assert!(deadline >= goal.submitted_at.plus(limit));
+            }
+            let late = goal
+                .error
+                .as_ref()
+                .is_some_and(|error| error.message.contains("time limit"));
+            if late && goal.state == GoalState::Failed {
+                assert_eq!(goal.time_left(self.now), Some(Span(0)));
+                assert!(self.now >= goal.submitted_at.plus(limit));
+            }
+        }
     }
 
     /// Exactly what somebody waits for is open, each thing once.

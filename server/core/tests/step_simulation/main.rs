@@ -22,7 +22,7 @@ use claudecluster_protocol::{
     TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileChange, FileMode, FileVersion},
     event::{AttemptOutcome, ProposedFile, Repair, RepairCause, Verdict},
-    goal::{Scope, Usage},
+    goal::Usage,
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
 };
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ const STOPS: [StopReason; 8] = [
 ];
 
 impl World {
-    fn new(plan: Plan, jobs: u32, dice: Vec<u8>) -> Self {
+    fn new(plan: Plan, timeout: Option<Span>, jobs: u32, dice: Vec<u8>) -> Self {
         let mut world = World {
             state: State::default(),
             journal: Vec::new(),
@@ -81,7 +81,7 @@ impl World {
         let goal = world.state.next_goal_id();
         world.give(Input::Submit {
             goal,
-            spec: Box::new(spec(plan)),
+            spec: Box::new(spec(plan, timeout)),
         });
         world
     }
@@ -361,6 +361,11 @@ impl World {
     /// Lets something happen. Returns whether anything was left to happen.
     fn turn(&mut self) -> bool {
         self.now = self.now.plus(Span(1));
+        let due = self.wakes.len();
+        self.wakes.retain(|&at| at > self.now);
+        if self.wakes.len() < due {
+            self.give(Input::Tick);
+        }
         let roll = self.roll();
         if roll < 6 {
             self.crash();
@@ -431,21 +436,11 @@ impl World {
     }
 }
 
-fn spec(plan: Plan) -> GoalSpec {
+fn spec(plan: Plan, timeout: Option<Span>) -> GoalSpec {
     GoalSpec {
-        workspace: "/w".into(),
-        prompt: String::new(),
-        scope: Scope::default(),
         plan: Some(plan),
-        agent: None,
-        model: None,
-        jobs: None,
-        budget_usd: None,
-        timeout: None,
-        gates: Vec::new(),
-        plan_only: false,
-        apply: false,
-        env: Vec::new(),
+        timeout,
+        ..GoalSpec::new("/w", "")
     }
 }
 
@@ -505,14 +500,16 @@ fn proposed(change: &FileChange) -> ProposedFile {
 fn describe(state: &State) -> BTreeMap<String, String> {
     let goal = |goal: &Goal| {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             goal.state,
             goal.error,
             goal.tasks,
             goal.finished,
             goal.files,
             goal.merged,
-            goal.permissions
+            goal.permissions,
+            goal.deadline(),
+            goal.time_left(Timestamp(0))
         )
     };
     let mut all: BTreeMap<String, String> = state
@@ -558,16 +555,17 @@ proptest! {
     /// Whatever happens: no attempt starts twice, before everything it depends on has succeeded, or
     /// before somebody has approved it where its plan asks for that; the limit on attempts holds, replaying the journal gives the state, and every goal comes to
     /// an end in which its work is a proposal and each task has a terminal state. Repairs, before the
-    /// proposal and beside it, never take it away.
+    /// proposal and beside it, never take it away. A goal whose time is over ends, and none before.
     #[test]
     fn every_goal_ends_and_every_replay_agrees(
         plan in plans(),
+        timeout in proptest::option::of(5u64..200),
         jobs in 1u32..5,
         dice in proptest::collection::vec(any::<u8>(), 40..120),
         cancel_at in proptest::option::of(0usize..60),
     ) {
         let goal = GoalId::new("g1");
-        let mut world = World::new(plan, jobs, dice);
+        let mut world = World::new(plan, timeout.map(Span), jobs, dice);
         let mut turns = 0;
         while world.turn() {
             turns += 1;
@@ -607,7 +605,7 @@ fn overload_slows_the_fleet_down() {
         tasks: tasks.collect(),
         ..Plan::default()
     };
-    let mut world = World::new(plan, 4, vec![0]);
+    let mut world = World::new(plan, None, 4, vec![0]);
     while !world.pending.is_empty() {
         let input = world.pending.remove(0);
         world.give(input);

@@ -108,7 +108,7 @@ async fn carry_out(
     let root = PathBuf::from(&shared.goal(id)?.spec.workspace);
     let landing = shared.landing(&root);
     let _one_at_a_time = landing.lock().await;
-    settle_all(shared, &root).await?;
+    let settled = settle::settle(shared, &root, Which::All).await?;
     // Looked at again behind the lock: another decision may have moved the entries.
     let goal = shared.goal(id)?;
     if goal.files.is_empty() {
@@ -132,8 +132,14 @@ async fn carry_out(
     let units = units(&goal, decision, only);
     let done = ground.carry(&units).await?;
     let (mut report, facts, waiting) = summed_up(&units, done);
-    if only.is_none() {
-        check_named(decision, &report)?;
+    if only.is_none() && came_to_nothing(&report) {
+        match found_done(&goal, decision, &settled) {
+            Some(path) => {
+                report.decided = 1;
+                report.files.push(path);
+            }
+            None => check_named(decision, &report)?,
+        }
     }
     if !facts.is_empty() {
         let (goal, repairs) = (id.clone(), wanted.repairs(&goal, &facts));
@@ -155,7 +161,7 @@ async fn carry_out(
 
 /// Settles every landing of a workspace that was begun and not heard of since. The caller holds its lock.
 pub(crate) async fn settle_all(shared: &Arc<Shared>, root: &Path) -> Result<(), ErrorBody> {
-    settle::settle(shared, root, Which::All).await
+    settle::settle(shared, root, Which::All).await.map(|_| ())
 }
 
 async fn repairs_wanted(
@@ -305,12 +311,7 @@ fn nothing_proposed(goal: &Goal) -> ErrorBody {
 /// A decision that names something which is not there is an error; one that finds nothing left to
 /// do is not, unless it asks for what was there to come back.
 pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Result<(), ErrorBody> {
-    let nothing = report.decided == 0
-        && report.conflicts == 0
-        && report.held == 0
-        && report.waiting == 0
-        && report.failed.is_empty();
-    if !nothing {
+    if !came_to_nothing(report) {
         return Ok(());
     }
     let id = &decision.goal_id;
@@ -343,6 +344,59 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
         (_, None) => return Ok(()),
     };
     Err(ErrorBody::stale(what).hint(hint))
+}
+
+fn came_to_nothing(report: &DecisionReport) -> bool {
+    report.decided == 0
+        && report.conflicts == 0
+        && report.held == 0
+        && report.waiting == 0
+        && report.failed.is_empty()
+}
+
+/// The file of the hunk that a decision names, where the text already had what the decision asks for: an
+/// editor never answered an earlier landing of it, and only looking now, before this decision, told that
+/// it is there. Whoever asks again, or has made the edit themselves meanwhile, is right to; the latter also
+/// where it was seen in the text before they said so.
+fn found_done(
+    goal: &Goal,
+    decision: &Decision,
+    settled: &[(GoalId, EventBody)],
+) -> Option<RelPath> {
+    let named = decision.hunk_id.as_ref()?;
+    if decision.applied && decision.verdict == Verdict::Accept {
+        let stands = |made: &Move| made.is_landing() && made.standing().any(|id| id == named);
+        let mut files = goal.files.iter();
+        let landed = files.find(|entry| entry.moves.iter().any(stands));
+        return landed.map(|entry| entry.file.path.clone());
+    }
+    let about = |(goal, fact): &&(GoalId, EventBody)| {
+        let hunks = match fact {
+            EventBody::Reviewed { hunks, .. } => hunks.as_slice(),
+            _ => &[],
+        };
+        *goal == decision.goal_id && hunks.contains(named)
+    };
+    let (_, last) = settled.iter().rfind(about)?;
+    let EventBody::Reviewed {
+        path,
+        verdict,
+        landed: Some(landed),
+        ..
+    } = last
+    else {
+        return None;
+    };
+    let same = match decision.verdict {
+        // What is done again has landed, too.
+        Verdict::Accept => matches!(verdict, Verdict::Accept | Verdict::Redo),
+        // It may have been resolved to another text than is asked for now.
+        Verdict::Resolve => false,
+        asked => asked == *verdict,
+    };
+    // A rejection that is made again leaves the file as it was.
+    let touched = landed.version_before() != landed.version_after();
+    (same && touched).then(|| path.clone())
 }
 
 fn decided(fact: &EventBody) -> u32 {

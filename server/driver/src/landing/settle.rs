@@ -36,7 +36,7 @@ pub(crate) async fn recover(shared: &Arc<Shared>, goal: &GoalId) -> Result<(), E
     let root = PathBuf::from(&shared.goal(goal)?.spec.workspace);
     let landing = shared.landing(&root);
     let _one_at_a_time = landing.lock().await;
-    settle(shared, &root, Which::Known).await
+    settle(shared, &root, Which::Known).await.map(|_| ())
 }
 
 /// Settles what is left of landings in a file that an editor has open.
@@ -60,13 +60,14 @@ fn is_unsettled(goal: &Goal) -> bool {
     goal.files.iter().any(|entry| !entry.begun.is_empty())
 }
 
-/// Settles landings in a workspace. The caller holds its lock.
+/// Settles landings in a workspace, and returns what was found of each goal. The caller holds its lock.
 pub(super) async fn settle(
     shared: &Arc<Shared>,
     root: &Path,
     which: Which<'_>,
-) -> Result<(), ErrorBody> {
+) -> Result<Vec<(GoalId, EventBody)>, ErrorBody> {
     let state = shared.state();
+    let mut settled = Vec::new();
     let here = |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
     for goal in state.goals.values().filter(here) {
         let mut paths: Vec<RelPath> = Vec::new();
@@ -92,10 +93,11 @@ pub(super) async fn settle(
         .await?;
         if !facts.is_empty() {
             let goal = goal.id.clone();
+            settled.extend(facts.iter().map(|fact| (goal.clone(), fact.clone())));
             ask(shared, Input::Reviewed { goal, facts }).await?;
         }
     }
-    Ok(())
+    Ok(settled)
 }
 
 /// What became of the landings of one file: all of them happened or none, for they are one write.

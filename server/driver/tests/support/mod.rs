@@ -195,6 +195,8 @@ pub(crate) enum Manner {
     Closes(bool),
     /// Makes the edit and never says so.
     SaysNothing,
+    /// Does nothing, and never says so.
+    NeverAnswers,
 }
 
 impl OneDocument {
@@ -289,6 +291,7 @@ impl Editor for OneDocument {
                 self.closed.store(true, Ordering::SeqCst);
                 Err(EditError::Closed)
             }
+            Manner::NeverAnswers => Err(EditError::Unconfirmed),
             Manner::SaysNothing => {
                 let document = self.set(&edit.after);
                 self.set(&format!("{}typed\n", document.text));

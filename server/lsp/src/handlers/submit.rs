@@ -299,6 +299,8 @@ fn selection(
         path,
         start_line: range.start_line,
         end_line: range.end_line,
+        // The driver reads it, for whoever submits.
+        text: None,
     })
 }
 

@@ -36,6 +36,7 @@ const REQUEST_CANCELLED: i64 = -32800;
 const PARSE_ERROR: i64 = -32700;
 /// What an editor shows to its user.
 const REQUEST_FAILED: i64 = -32803;
+const CANCEL: &str = "$/cancelRequest";
 const EXECUTE: &str = "workspace/executeCommand";
 
 /// Messages to send, as bodies without their frames.
@@ -77,6 +78,10 @@ pub struct Mirror {
     held: Vec<Vec<u8>>,
     /// Progress that has begun and not ended.
     progress: Vec<Value>,
+    /// Questions of the daemon that stand open before the user, as the editor names them.
+    questions: Vec<Value>,
+    /// Those of daemons that are gone: whoever still answers one is told.
+    moot: Vec<Value>,
     /// Capabilities that have been registered: registering one twice is an error for some editors.
     registered: HashSet<String>,
     stage: Option<Stage>,
@@ -113,7 +118,7 @@ impl Mirror {
         let id = message.get("id").cloned();
         match (method.map(str::to_owned), id) {
             (Some(method), Some(id)) => self.request(id, method, message, body),
-            (Some(method), None) if method == "$/cancelRequest" && !self.connected => {
+            (Some(method), None) if method == CANCEL && !self.connected => {
                 self.cancel(&message["params"]["id"])
             }
             (Some(method), None) => {
@@ -204,13 +209,23 @@ impl Mirror {
     }
 
     /// The editor's answer to a request of a daemon: of this one, or of one that is gone.
-    fn reply(&self, id: Option<&Value>, mut message: Value, body: Vec<u8>) -> Outgoing {
+    fn reply(&mut self, id: Option<&Value>, mut message: Value, body: Vec<u8>) -> Outgoing {
+        self.questions.retain(|open| Some(open) != id);
         if self.epoch == 0 {
             return self.pass_on(body);
         }
         let own = id.and_then(|id| self.own_id(id));
         let Some(own) = own else {
-            return Outgoing::default();
+            let before = self.moot.len();
+            self.moot.retain(|moot| Some(moot) != id);
+            let chosen = message
+                .get("result")
+                .is_some_and(|chosen| !chosen.is_null());
+            return if chosen && self.moot.len() < before {
+                to_editor(bytes(&too_late()))
+            } else {
+                Outgoing::default()
+            };
         };
         message["id"] = own;
         self.pass_on(bytes(&message))
@@ -232,8 +247,21 @@ impl Mirror {
                 self.progressed(&body);
                 to_editor(body)
             }
+            (Some(method), None) if method == CANCEL => self.withdrawn(body),
             _ => to_editor(body),
         }
+    }
+
+    /// The daemon takes a request of its own back.
+    fn withdrawn(&self, body: Vec<u8>) -> Outgoing {
+        if self.epoch == 0 {
+            return to_editor(body);
+        }
+        let Ok(mut message) = from_json(&body) else {
+            return to_editor(body);
+        };
+        message["params"]["id"] = self.foreign_id(&message["params"]["id"]);
+        to_editor(bytes(&message))
     }
 
     fn answered(&mut self, id: &Value, body: Vec<u8>) -> Outgoing {
@@ -264,10 +292,17 @@ impl Mirror {
                 };
             }
         }
+        let name = match self.epoch {
+            0 => id.clone(),
+            _ => self.foreign_id(id),
+        };
+        if method == "window/showMessageRequest" {
+            self.questions.push(name.clone());
+        }
         if self.epoch == 0 {
             return to_editor(body);
         }
-        message["id"] = self.foreign_id(id);
+        message["id"] = name;
         to_editor(bytes(&message))
     }
 
@@ -318,6 +353,14 @@ impl Mirror {
                 "params": {"token": token, "value": {"kind": "end"}}});
             out.editor.push(bytes(&ended));
         }
+        // Nobody waits for what the user says to these. The next daemon asks anew what is still open.
+        let questions = mem::take(&mut self.questions);
+        out.editor.extend(
+            questions.iter().map(|id| {
+                bytes(&json!({"jsonrpc": "2.0", "method": CANCEL, "params": {"id": id}}))
+            }),
+        );
+        self.moot.extend(questions);
         let waiting = mem::take(&mut self.waiting);
         for (id, method) in waiting {
             if method == "initialize" {
@@ -397,6 +440,14 @@ fn failed(id: &Value, method: &str) -> Value {
 
 fn error(id: &Value, code: i64, message: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+}
+
+/// What the user hears who answers a question of a daemon that is gone.
+fn too_late() -> Value {
+    let message = "the daemon was restarted after it had asked that, so this answer changed nothing; what \
+                   still waits for an answer is asked again";
+    // 3 is information.
+    json!({"jsonrpc": "2.0", "method": "window/showMessage", "params": {"type": 3, "message": message}})
 }
 
 fn done(id: &Value) -> Value {

@@ -175,6 +175,63 @@ fn answers_go_to_the_daemon_that_asked() {
 }
 
 #[test]
+fn questions_go_with_the_daemon_that_asked() {
+    let mut mirror = session();
+    let ask = |id: i32| bytes(&request(id, "window/showMessageRequest", json!({})));
+    let withdraw = |id: i32| bytes(&notification("$/cancelRequest", json!({"id": id})));
+    let withdrawn = |out: &Outgoing| -> Vec<Value> {
+        let told = values(&out.editor).into_iter();
+        let told = told.filter(|m| m["method"] == "$/cancelRequest");
+        told.map(|m| m["params"]["id"].clone()).collect()
+    };
+    for id in [3, 4] {
+        mirror.from_daemon(ask(id));
+    }
+    assert_eq!(withdrawn(&mirror.from_daemon(withdraw(3))), [3]);
+    let answer = |id: &Value, result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result});
+    assert_eq!(
+        editor(&mut mirror, answer(&json!(3), Value::Null))
+            .daemon
+            .len(),
+        1
+    );
+    for id in [5, 6] {
+        mirror.from_daemon(ask(id));
+    }
+    assert_eq!(withdrawn(&mirror.lost()), [4, 5, 6]);
+    mirror.replay();
+
+    // One closes it, one answers, one does so twice.
+    assert_eq!(
+        editor(&mut mirror, answer(&json!(4), Value::Null)),
+        Outgoing::default()
+    );
+    let late = editor(
+        &mut mirror,
+        answer(&json!(5), json!({"title": "Allow once"})),
+    );
+    assert_eq!(late.daemon, Vec::<Vec<u8>>::new());
+    let said = values(&late.editor).remove(0);
+    let said = said["params"]["message"].as_str().unwrap_or_default();
+    assert!(said.contains("this answer changed nothing"), "{said}");
+    let again = editor(
+        &mut mirror,
+        answer(&json!(5), json!({"title": "Allow once"})),
+    );
+    assert_eq!(again, Outgoing::default());
+
+    // The next daemon counts from the same number.
+    let asked = values(&mirror.from_daemon(ask(3)).editor).remove(0);
+    assert_eq!(
+        withdrawn(&mirror.from_daemon(withdraw(3))),
+        [asked["id"].clone()]
+    );
+    let passed = editor(&mut mirror, answer(&asked["id"], json!({"title": "Deny"})));
+    assert_eq!(values(&passed.daemon)[0]["id"], 3);
+    assert_eq!(withdrawn(&mirror.lost()), Vec::<Value>::new());
+}
+
+#[test]
 fn nothing_is_registered_twice() {
     let mut mirror = session();
     let register = |id: &str| {

@@ -1,6 +1,8 @@
 //! A driver that records what it is asked. Its proposals replace one piece of text by another,
 //! wherever that piece stands now.
 
+mod permissions;
+
 use std::{
     any::Any,
     path::{Path, PathBuf},
@@ -12,14 +14,14 @@ use claudecluster_core::review::words::merge;
 use claudecluster_driver::{DocumentEdit, Editor};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
-    AttemptId, BlobId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec,
-    GoalState, HunkId, PermissionId, Plan, RelPath, Scope, TaskId, TaskState, Timestamp, Usd,
+    AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
+    HunkId, Plan, RelPath, TaskId, TaskState, Timestamp, Usd,
     api::{Decision, DecisionReport, Resolution},
     change::{ConflictView, HunkStatus, HunkView, Origin, OriginState, Provenance},
     editor::{Side, Submitted},
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts, TaskView},
-    permission::{PermissionAnswer, PermissionKind, PermissionRequest},
+    permission::{PermissionAnswer, PermissionRequest},
     plan::AgentName,
 };
 use tokio::sync::{Notify, mpsc};
@@ -222,30 +224,6 @@ impl Recorder {
         .await;
     }
 
-    /// A worker of a goal asks for something.
-    pub async fn ask(&self, goal: &str, id: &str, tasks: &[&str]) {
-        let request = PermissionRequest {
-            id: PermissionId::new(id),
-            goal_id: GoalId::new(goal),
-            task_ids: tasks.iter().map(|&task| TaskId::new(task)).collect(),
-            tool: "WebFetch".into(),
-            detail: format!("http://example.com/{id}"),
-            kind: Some(PermissionKind::Network),
-            input: BlobId::new("b"),
-            asked_at: Timestamp(0),
-        };
-        self.with(|state| {
-            let goals = state.goals.iter_mut();
-            for view in goals.filter(|view| view.summary.id == request.goal_id) {
-                view.permissions.retain(|open| open.id != request.id);
-                view.permissions.push(request.clone());
-            }
-        });
-        let request = Box::new(request);
-        self.event(goal, EventBody::PermissionAsked { request })
-            .await;
-    }
-
     pub async fn event(&self, goal: &str, body: EventBody) {
         let (seq, watchers) = self.with(|state| {
             state.events += 1;
@@ -300,26 +278,13 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
             updated_at: Timestamp(0),
             error: None,
         },
-        spec: GoalSpec {
-            workspace,
-            prompt: "make it better".into(),
-            scope: Scope::default(),
-            plan: None,
-            agent: None,
-            model: None,
-            jobs: None,
-            budget_usd: None,
-            timeout: None,
-            gates: Vec::new(),
-            plan_only: false,
-            apply: false,
-            env: Vec::new(),
-        },
+        spec: GoalSpec::new(workspace, "make it better"),
         plan: None,
         tasks_detail: Vec::new(),
         gates: Vec::new(),
         permissions: Vec::new(),
         decided: Vec::new(),
+        time_left: None,
     }
 }
 
@@ -647,28 +612,7 @@ impl Backend for Recorder {
     }
 
     async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
-        let (id, decision) = (answer.request_id.clone(), answer.decision);
-        let scope = answer.scope;
-        let of = self.with(|state| {
-            let open = |goal: &GoalView| goal.permissions.iter().any(|open| open.id == id);
-            let goal = state.goals.iter_mut().find(|goal| open(goal))?;
-            goal.permissions.retain(|open| open.id != id);
-            state.permitted.push((answer, by));
-            Some(goal.summary.id.clone())
-        });
-        let Some(goal) = of else {
-            return Err(ErrorBody::stale(format!("{id} does not wait any more")));
-        };
-        let answered = EventBody::PermissionAnswered {
-            request_id: id,
-            decision,
-            scope,
-            reason: None,
-            by: None,
-        };
-        self.event(goal.as_str(), answered).await;
-        self.permitting.notify_one();
-        Ok(())
+        self.permitted(answer, by).await
     }
 
     fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync> {
