@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_core::review::words::merge;
-use claudecluster_driver::{DocumentEdit, Editor};
+use claudecluster_driver::{Current, DocumentEdit, Editor};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
     AttemptId, BlobId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec,
@@ -511,8 +511,8 @@ impl Backend for Recorder {
         }))
     }
 
-    fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
-        self.hunks_of(path, current)
+    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+        self.hunks_of(path, &current.whole())
     }
 
     fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
