@@ -22,7 +22,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionKind, PermissionRequest},
     plan::AgentName,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
@@ -86,6 +86,9 @@ pub struct Recorder {
     pub settling: Notify,
     /// Every file has one hunk that holds its whole text: a request then tells what it saw.
     pub echo: bool,
+    /// The text that hunks were asked for last, and what is held to keep the answer from coming.
+    pub asked: watch::Sender<String>,
+    pub answering: tokio::sync::Mutex<()>,
 }
 
 impl Recorder {
@@ -512,6 +515,8 @@ impl Backend for Recorder {
     }
 
     fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+        self.asked.send_replace(current.whole().into_owned());
+        let _not_held = self.answering.blocking_lock();
         self.hunks_of(path, &current.whole())
     }
 
