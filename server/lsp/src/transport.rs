@@ -8,7 +8,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
@@ -99,6 +99,7 @@ where
         service,
         replies,
         outgoing: outgoing.clone(),
+        arrived: Instant::now(),
     };
     let parent_death = async {
         match parent.await {
@@ -159,7 +160,7 @@ where
         while tasks.try_join_next().is_some() {}
         match reader.read_buf(&mut decoder.buffer).await {
             Ok(0) | Err(_) => return Ended::Eof,
-            Ok(_) => {}
+            Ok(_) => connection.arrived = Instant::now(),
         }
     }
 }
@@ -177,6 +178,8 @@ struct Connection<S, P> {
     /// Takes the client's replies to whoever asked.
     replies: P,
     outgoing: mpsc::UnboundedSender<Outgoing>,
+    /// When the bytes that are looked at now had been read.
+    arrived: Instant,
 }
 
 impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
@@ -202,6 +205,8 @@ impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
     fn call(&mut self, request: Request) -> Next {
         let id = request.id().cloned();
         let method = request.method().to_owned();
+        // Whoever asks the log for it learns how long each message kept the ones behind it waiting.
+        let told = tracing::enabled!(tracing::Level::TRACE).then(|| method.clone());
         let service = &mut self.service;
         let started = std::panic::catch_unwind(AssertUnwindSafe(|| service.call(request)));
         let Ok(future) = started else {
@@ -217,11 +222,16 @@ impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
         .boxed();
         // Outside tokio's budget: a handler must not be put off because earlier messages of the same
         // read used the budget up, or the order of the wire would be lost.
-        match tokio::task::unconstrained(&mut rest).now_or_never() {
+        let next = match tokio::task::unconstrained(&mut rest).now_or_never() {
             Some(Some(response)) => Next::Reply(response),
             Some(None) => Next::Nothing,
             None => Next::Later(rest),
+        };
+        if let Some(method) = told {
+            let nanos = u64::try_from(self.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            tracing::trace!(method, nanos, "handled");
         }
+        next
     }
 }
 
