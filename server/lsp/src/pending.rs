@@ -47,7 +47,8 @@ pub(crate) async fn run(session: Arc<Session>) {
                 version: Some(document.version),
                 hunks: hunks::of(&session, &document).await,
             };
-            // Its own mark says so: the hunks of the newer text are told next, and these to nobody's use.
+            // The change has marked it again: those of the newer text are told next, and a client could do
+            // nothing with these.
             if !session.documents.has(&uri, document.version) {
                 continue;
             }
