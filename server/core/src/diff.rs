@@ -209,15 +209,18 @@ pub(crate) fn splice<'t, T: Text + ?Sized + 't>(
     out
 }
 
-/// Whether a file is better treated as a whole than line by line: it has a NUL in its first 8000
+/// Whether a file is better treated as a whole than line by line: it has a NUL in its first [`HEAD`]
 /// bytes, as git decides it, or is not UTF-8.
 pub fn is_binary(bytes: &[u8]) -> bool {
     has_nul(bytes) || std::str::from_utf8(bytes).is_err()
 }
 
+/// How much of a text is looked at to tell whether it is binary.
+pub const HEAD: usize = 8000;
+
 /// What is left of [`is_binary`] where the text is known to be UTF-8.
 pub fn has_nul(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(8000)];
+    let head = &bytes[..bytes.len().min(HEAD)];
     memchr::memchr(0, head).is_some()
 }
 

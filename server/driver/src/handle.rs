@@ -25,7 +25,9 @@ use tokio::{
 };
 
 use crate::{
-    DriverConfig, agents, disk,
+    DriverConfig, agents,
+    current::Current,
+    disk,
     dispatcher::{Dispatcher, Message, Sameness},
     editor::Editor,
     git, landing, origins,
@@ -210,8 +212,8 @@ impl Driver {
 
     /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
     /// and quick: for code actions and lenses.
-    pub fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
-        views::hunks_in(&self.shared, path, current)
+    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<Current<'a>>) -> Vec<HunkView> {
+        views::hunks_in(&self.shared, path, current.into())
     }
 
     /// Where the lines of a file (absolute path) come from and what is to become of them: pending hunks

@@ -11,6 +11,7 @@
 mod agents;
 mod amend;
 mod attempts;
+mod current;
 mod decided;
 mod disk;
 mod dispatcher;
@@ -48,6 +49,7 @@ use claudecluster_protocol::ErrorBody;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
+pub use current::Current;
 pub use editor::{DocumentEdit, EditError, Edited, Editor, OpenDocument};
 pub use handle::{Attached, Diff, Driver};
 pub use settings::Settings;

@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     change::{HunkStatus, HunkView, Origin, OriginState, Provenance},
 };
 
-use crate::{shared::Shared, verdict::Past, views};
+use crate::{current::Current, shared::Shared, verdict::Past, views};
 
 /// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
 const KEPT_BYTES: usize = 64 << 20;
@@ -74,7 +74,7 @@ struct Written {
 /// landed and still stands.
 pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
     let mut found: Vec<Origin> = Vec::new();
-    for hunk in views::hunks_in(shared, path, current) {
+    for hunk in views::hunks_in(shared, path, current.into()) {
         let Some(goal) = hunk.id.goal().and_then(|id| shared.goal(&id).ok()) else {
             continue;
         };
@@ -111,11 +111,16 @@ pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
 }
 
 /// Says of each conflict who wrote what is there now, as far as goals did.
-pub(crate) fn name_mine(shared: &Shared, path: &Path, current: &str, hunks: &mut [HunkView]) {
+pub(crate) fn name_mine(
+    shared: &Shared,
+    path: &Path,
+    current: Current<'_>,
+    hunks: &mut [HunkView],
+) {
     if hunks.iter().all(|hunk| hunk.conflict.is_none()) {
         return;
     }
-    let written = written(shared, path, current);
+    let written = written(shared, path, &current.whole());
     for hunk in hunks {
         let Some(conflict) = &mut hunk.conflict else {
             continue;

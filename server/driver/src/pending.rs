@@ -1,7 +1,6 @@
 //! What is left to decide: each entry of a proposal against the text that is there now.
 
 use claudecluster_core::{
-    diff::has_nul,
     lifecycle::{FileEntry, Goal},
     merge::Side,
     review::{Hunk, HunkKey, HunkState, Review},
@@ -13,6 +12,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::changes::Content;
 
 use crate::{
+    current::Current,
     proposal::as_text,
     reviews::{Known, Left, why},
     settings::MergeWords,
@@ -104,7 +104,7 @@ pub(crate) fn hunks(
     }
     let current = versions.current.as_ref();
     if let Some((text, mode)) = current.and_then(|c| Some((as_text(c)?, c.mode)))
-        && let Some(found) = hunks_of_text(shared, goal, entry, text, Some(mode))?
+        && let Some(found) = hunks_of_text(shared, goal, entry, text.into(), Some(mode))?
     {
         return Ok(found);
     }
@@ -117,13 +117,13 @@ pub(crate) fn hunks_of_text(
     shared: &Shared,
     goal: &Goal,
     entry: &FileEntry,
-    current: &str,
+    current: Current<'_>,
     mode: Option<FileMode>,
 ) -> Result<Option<Vec<Pending>>, ErrorBody> {
     if entry.is_settled() {
         return Ok(Some(Vec::new()));
     }
-    if has_nul(current.as_bytes()) {
+    if current.has_nul() {
         return Ok(None);
     }
     let by_words = shared.config.settings.review.merge_words;
@@ -158,7 +158,7 @@ pub(crate) fn left(
     if let Some((text, mode)) = current.and_then(|c| Some((as_text(c)?, c.mode))) {
         let reviews = &shared.reviews;
         let by_words = shared.config.settings.review.merge_words;
-        let counted = reviews.with(shared, goal, entry, text, |review, known| {
+        let counted = reviews.with(shared, goal, entry, text.into(), |review, known| {
             let mut left = Left::default();
             for hunk in review
                 .hunks()

@@ -17,6 +17,7 @@ use claudecluster_protocol::{
 };
 
 use crate::{
+    current::Current,
     disk::Stamp,
     pending::{self, Part},
     proposal::as_text,
@@ -173,7 +174,7 @@ impl Reviews {
         shared: &Shared,
         goal: &Goal,
         entry: &FileEntry,
-        current: &str,
+        current: Current<'_>,
         ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, Known>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
         let place = Place::of(goal, entry);
@@ -188,7 +189,7 @@ impl Reviews {
         let (answer, bytes) = {
             let mut reviewed = lock(&review);
             let Reviewed { live, known } = &mut *reviewed;
-            let answer = ask(&live.update(current), known);
+            let answer = ask(&current.update(live), known);
             (answer, live.size())
         };
         lock(&self.kept).keep(place, pair, review, bytes);

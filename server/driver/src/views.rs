@@ -20,6 +20,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::changes::Content;
 
 use crate::{
+    current::Current,
     decided, disk,
     handle::Diff,
     landing, origins,
@@ -170,7 +171,12 @@ pub(crate) fn hunks(
         let pending = pending(shared, goal, entry, current.clone())?.into_iter();
         let mut hunks: Vec<HunkView> = pending.map(|pending| pending.view).collect();
         if let Some(text) = current.as_ref().and_then(as_text) {
-            origins::name_mine(shared, &root.join(path.to_path_buf()), text, &mut hunks);
+            origins::name_mine(
+                shared,
+                &root.join(path.to_path_buf()),
+                text.into(),
+                &mut hunks,
+            );
         }
         found.extend(hunks);
     }
@@ -216,7 +222,7 @@ fn left(shared: &Shared, goal: &Goal, entry: &FileEntry, root: &Path) -> Result<
 }
 
 /// Pending hunks of one file, of all goals, against the text given.
-pub(crate) fn hunks_in(shared: &Shared, path: &Path, current: &str) -> Vec<HunkView> {
+pub(crate) fn hunks_in(shared: &Shared, path: &Path, current: Current<'_>) -> Vec<HunkView> {
     let state = shared.state();
     let mut found = Vec::new();
     for goal in state.goals.values() {
@@ -241,12 +247,12 @@ fn in_buffer(
     shared: &Shared,
     goal: &Goal,
     entry: &FileEntry,
-    current: &str,
+    current: Current<'_>,
 ) -> Result<Vec<HunkView>, ErrorBody> {
     let hunks = match pending::hunks_of_text(shared, goal, entry, current, None)? {
         Some(hunks) => hunks,
         None => {
-            let versions = Versions::of(shared, entry, Some(text(entry, current)))?;
+            let versions = Versions::of(shared, entry, Some(text(entry, &current.whole())))?;
             pending::hunks(shared, goal, entry, &versions)?
         }
     };

@@ -165,6 +165,13 @@ impl Documents {
         self.by_uri.get(uri).map(|document| document.now.clone())
     }
 
+    /// Whether the document is still at this version.
+    pub(crate) fn has(&self, uri: &Uri, version: i32) -> bool {
+        self.by_uri
+            .get(uri)
+            .is_some_and(|document| document.now.version == version)
+    }
+
     pub(crate) fn at(&self, path: &Path) -> Option<Snapshot> {
         let uri = self.by_path.get(path)?.clone();
         self.get(&uri)

@@ -24,8 +24,7 @@ pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<HunkView> 
     };
     let text = document.text.clone();
     let found = session.ask(move |backend| {
-        let text = String::from(&text);
-        let mut hunks = backend.hunks_in(&path, &text);
+        let mut hunks = backend.hunks_in(&path, (&text).into());
         let lines = hunks
             .iter_mut()
             .map(|hunk| (&mut hunk.start_line, &mut hunk.end_line));
@@ -43,8 +42,7 @@ pub(crate) async fn origins(session: &Session, document: &Snapshot) -> Vec<Origi
     };
     let text = document.text.clone();
     let found = session.ask(move |backend| {
-        let text = String::from(&text);
-        let mut origins = backend.origins(&path, &text);
+        let mut origins = backend.origins(&path, &String::from(&text));
         let lines = origins
             .iter_mut()
             .map(|origin| (&mut origin.start_line, &mut origin.end_line));
@@ -56,19 +54,17 @@ pub(crate) async fn origins(session: &Session, document: &Snapshot) -> Vec<Origi
 
 /// The driver's lines end at `\n` only, as in every diff; a client's end at a lone `\r` as well.
 fn count_as_clients_do<'a>(
-    text: &str,
+    text: &Rope,
     lines: impl ExactSizeIterator<Item = (&'a mut u32, &'a mut u32)>,
 ) {
-    if lines.len() == 0 {
+    if lines.len() == 0 || feeds(text.chunks()) + 1 == text.len_lines() {
         return;
     }
+    let text = &String::from(text);
     let index = LineIndex::new(text);
     let starts: Vec<usize> = std::iter::once(0)
         .chain(text.match_indices('\n').map(|(at, _)| at + 1))
         .collect();
-    if index.line_count() as usize == starts.len() {
-        return;
-    }
     let line = |ours: u32| match starts.get(ours as usize) {
         Some(&start) => index.line_of(start),
         // Behind the last line, which ends nothing: where it ends in `\r`, clients see a line there.
@@ -81,21 +77,27 @@ fn count_as_clients_do<'a>(
     }
 }
 
+/// How many lines end as the driver's do. A pass over the bytes, which is all that most texts are looked at.
+fn feeds<'a>(pieces: impl Iterator<Item = &'a str>) -> usize {
+    let feeds = |piece: &str| piece.bytes().filter(|&byte| byte == b'\n').count();
+    pieces.map(feeds).sum()
+}
+
 /// The other way: a client's lines as everybody else counts them, who end lines at `\n` only. All of a
 /// line that is there in part.
 pub(crate) fn to_text_lines(text: &Rope, range: LineRange) -> LineRange {
-    if text.bytes().filter(|&byte| byte == b'\n').count() + 1 == text.len_lines() {
+    if feeds(text.chunks()) + 1 == text.len_lines() {
         return range;
     }
-    let feeds = |line: u32| {
+    let feeds_before = |line: u32| {
         let line = text.len_lines().min(line as usize);
         let before = text.slice(..text.line_to_char(line));
-        let count = before.bytes().filter(|&byte| byte == b'\n').count();
+        let count = feeds(before.chunks());
         let within = before.chars_at(before.len_chars()).prev() != Some('\n');
         (u32::try_from(count).unwrap_or(u32::MAX), within)
     };
-    let (start_line, _) = feeds(range.start_line);
-    let (last, within) = feeds(range.end_line);
+    let (start_line, _) = feeds_before(range.start_line);
+    let (last, within) = feeds_before(range.end_line);
     LineRange {
         start_line,
         end_line: last + u32::from(within),

@@ -13,6 +13,7 @@
 //! their arguments and answer; what follows is told by progress, messages and events.
 
 mod anchor;
+mod aside;
 pub mod backend;
 mod client;
 mod config;
@@ -84,7 +85,9 @@ where
     let (service, socket, session, parent) = server::build(backend, config);
     // Detaches from the driver however this ends: it holds the session, and the session holds it.
     let session = session::Open(session);
-    let status = transport::run(reader, writer, service, socket, parent, limit).await;
+    let streams = (reader, writer);
+    let client = (socket, session.0.aside.clone());
+    let status = transport::run(streams, service, client, parent, limit).await;
     let clean = session.0.shutdown_received();
     match status {
         transport::Ended::Exit if clean => ExitStatus::Clean,

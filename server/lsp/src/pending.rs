@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use claudecluster_protocol::editor::{DocumentChanges, method};
-use lsp_types::{LspNotificationMethod, MessageDirection, Notification, Uri};
+use lsp_types::Uri;
 
 use crate::{hunks, session::Session};
 
@@ -15,14 +15,6 @@ const SETTLE: Duration = Duration::from_millis(5);
 /// For how many more changes of a text it is told again that nothing is pending there any more: the client may
 /// have changed it meanwhile each time, and goes on showing what it should not until one of them arrives.
 const AGAIN: u32 = 16;
-
-enum PendingNotification {}
-
-impl Notification for PendingNotification {
-    type Params = DocumentChanges;
-    const METHOD: LspNotificationMethod<'static> = LspNotificationMethod::new(method::PENDING);
-    const MESSAGE_DIRECTION: MessageDirection = MessageDirection::ServerToClient;
-}
 
 /// What a client was told last of a document in which something is or was pending.
 struct Told {
@@ -55,6 +47,11 @@ pub(crate) async fn run(session: Arc<Session>) {
                 version: Some(document.version),
                 hunks: hunks::of(&session, &document).await,
             };
+            // The change has marked it again: those of the newer text are told next, and a client could do
+            // nothing with these.
+            if !session.documents.has(&uri, document.version) {
+                continue;
+            }
             let before = told.get(&uri);
             let left = match before {
                 None if now.hunks.is_empty() => continue,
@@ -66,16 +63,12 @@ pub(crate) async fn run(session: Arc<Session>) {
                 }
                 _ => AGAIN,
             };
+            session.aside.tell(&uri, method::PENDING, &now);
             if left == 0 {
                 told.remove(&uri);
             } else {
-                let changes = now.clone();
-                told.insert(uri, Told { changes, left });
+                told.insert(uri, Told { changes: now, left });
             }
-            session
-                .client
-                .send_notification::<PendingNotification>(now)
-                .await;
         }
     }
 }

@@ -21,6 +21,7 @@ use tower_lsp::Client;
 
 use crate::{
     Backend, LspConfig,
+    aside::Aside,
     client::Capabilities,
     documents::Documents,
     failure,
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: LspConfig,
     pub(crate) documents: Documents,
+    /// Where it is told what nobody waits for.
+    pub(crate) aside: Arc<Aside>,
     /// What is out of date in diagnostics and lenses.
     pub(crate) diagnostics: Stale,
     /// What is out of date in the hunks a client shows in its documents.
@@ -85,6 +88,7 @@ impl Session {
             backend,
             config,
             documents: Documents::default(),
+            aside: Arc::default(),
             diagnostics: Stale::default(),
             pending: Stale::default(),
             settling: Stale::default(),

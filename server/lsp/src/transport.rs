@@ -5,7 +5,11 @@
 //! Each message's handler is polled once, in the order of the wire, before the next message is
 //! looked at; what is not ready then goes on beside it.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
 use serde::Deserialize;
@@ -22,6 +26,7 @@ use tower_lsp::{
 };
 
 use crate::{
+    aside::Aside,
     frame::{Decoder, Frame},
     parent,
 };
@@ -69,12 +74,12 @@ enum Outgoing {
     Last,
 }
 
-/// Serves one connection until it ends. `parent` receives the client's process id.
+/// Serves one connection until it ends. The client hears what comes out of its socket and what is told it
+/// aside; `parent` receives its process id.
 pub(crate) async fn run<R, W, S>(
-    reader: R,
-    writer: W,
+    (reader, writer): (R, W),
     service: LspService<S>,
-    socket: ClientSocket,
+    (socket, aside): (ClientSocket, Arc<Aside>),
     parent: oneshot::Receiver<u32>,
     max_body: usize,
 ) -> Ended
@@ -88,12 +93,13 @@ where
     let mut tasks = JoinSet::new();
     // In the set, so that dropping this future ends the writer as well.
     let mut writing = JoinSet::new();
-    writing.spawn(write_all(writer, requests, queue));
+    writing.spawn(write_all(writer, requests, queue, aside));
 
     let mut connection = Connection {
         service,
         replies,
         outgoing: outgoing.clone(),
+        arrived: Instant::now(),
     };
     let parent_death = async {
         match parent.await {
@@ -154,7 +160,7 @@ where
         while tasks.try_join_next().is_some() {}
         match reader.read_buf(&mut decoder.buffer).await {
             Ok(0) | Err(_) => return Ended::Eof,
-            Ok(_) => {}
+            Ok(_) => connection.arrived = Instant::now(),
         }
     }
 }
@@ -172,6 +178,8 @@ struct Connection<S, P> {
     /// Takes the client's replies to whoever asked.
     replies: P,
     outgoing: mpsc::UnboundedSender<Outgoing>,
+    /// When the bytes that are looked at now had been read.
+    arrived: Instant,
 }
 
 impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
@@ -197,6 +205,8 @@ impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
     fn call(&mut self, request: Request) -> Next {
         let id = request.id().cloned();
         let method = request.method().to_owned();
+        // Whoever asks the log for it learns how long each message kept the ones behind it waiting.
+        let told = tracing::enabled!(tracing::Level::TRACE).then(|| method.clone());
         let service = &mut self.service;
         let started = std::panic::catch_unwind(AssertUnwindSafe(|| service.call(request)));
         let Ok(future) = started else {
@@ -212,11 +222,16 @@ impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
         .boxed();
         // Outside tokio's budget: a handler must not be put off because earlier messages of the same
         // read used the budget up, or the order of the wire would be lost.
-        match tokio::task::unconstrained(&mut rest).now_or_never() {
+        let next = match tokio::task::unconstrained(&mut rest).now_or_never() {
             Some(Some(response)) => Next::Reply(response),
             Some(None) => Next::Nothing,
             None => Next::Later(rest),
+        };
+        if let Some(method) = told {
+            let nanos = u64::try_from(self.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            tracing::trace!(method, nanos, "handled");
         }
+        next
     }
 }
 
@@ -342,11 +357,13 @@ fn replace_lone_surrogates(body: &[u8]) -> Option<Vec<u8>> {
     changed.then_some(out)
 }
 
-/// Writes messages, those the server starts before replies, in batches.
+/// Writes messages in batches: those the server starts before replies, and what is told aside when there is
+/// nothing else.
 async fn write_all<W, Q>(
     mut writer: W,
     mut requests: Q,
     mut queue: mpsc::UnboundedReceiver<Outgoing>,
+    aside: Arc<Aside>,
 ) -> std::io::Result<()>
 where
     W: AsyncWrite + Unpin,
@@ -365,12 +382,18 @@ where
                 false
             }
             out = queue.recv() => push(&mut batch, out),
+            body = aside.next() => {
+                frame(&mut batch, &body);
+                false
+            }
         };
         while batch.len() < BATCH {
             if let Some(Some(request)) = requests.next().now_or_never() {
                 encode(&mut batch, &request);
             } else if let Ok(out) = queue.try_recv() {
                 last |= push(&mut batch, Some(out));
+            } else if !last && let Some(body) = aside.take() {
+                frame(&mut batch, &body);
             } else {
                 break;
             }
@@ -396,12 +419,14 @@ fn push(batch: &mut Vec<u8>, out: Option<Outgoing>) -> bool {
     }
 }
 
+fn frame(batch: &mut Vec<u8>, body: &[u8]) {
+    batch.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+    batch.extend_from_slice(body);
+}
+
 fn encode<T: serde::Serialize>(batch: &mut Vec<u8>, message: &T) {
     match serde_json::to_vec(message) {
-        Ok(body) => {
-            batch.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
-            batch.extend_from_slice(&body);
-        }
+        Ok(body) => frame(batch, &body),
         // Cannot happen for a message that was made of JSON values.
         Err(error) => tracing::error!(%error, "a message could not be written"),
     }
@@ -423,6 +448,37 @@ mod tests {
         // A backslash before the `u` is text, not an escape.
         check(r#""\\ud800\ud800""#, "\\ud800\u{fffd}");
         assert!(from_json(br#"{"a":}"#).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_told_aside_lets_everything_else_pass() {
+        let aside = Arc::new(Aside::default());
+        let uri = lsp_types::Uri::parse("file:///a").unwrap();
+        aside.tell(&uri, "aside", &"x".repeat(BATCH));
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        let reply = |id| Outgoing::Response(Response::from_ok(Id::Number(id), Value::Null));
+        for id in [1, 2] {
+            assert!(queue.send(reply(id)).is_ok());
+        }
+        let asked = futures::stream::iter([Request::build("asked").finish()]);
+        let (ours, mut theirs) = tokio::io::duplex(4 * BATCH);
+        let writing = tokio::spawn(write_all(ours, asked, outgoing, aside.clone()));
+        let mut decoder = Decoder::new(2 * BATCH);
+        let mut heard = Vec::new();
+        while heard.len() < 4 {
+            theirs.read_buf(&mut decoder.buffer).await.unwrap();
+            while let Some(Frame::Body(body)) = decoder.next() {
+                let message: Value = serde_json::from_slice(&body).unwrap();
+                heard.push(message.get("method").unwrap_or(&message["id"]).clone());
+            }
+        }
+        assert_eq!(
+            Value::from(heard),
+            serde_json::json!(["asked", 1, 2, "aside"])
+        );
+        // Its last words are the end, whatever is still to be told.
+        assert!(queue.send(Outgoing::Last).is_ok());
+        writing.await.unwrap().unwrap();
     }
 
     #[test]

@@ -536,6 +536,30 @@ async fn pending_hunks_follow_the_text() {
     );
 }
 
+/// What was found for a text that has changed meanwhile is not told: the client could do nothing with it.
+#[tokio::test]
+async fn pending_hunks_of_a_text_that_is_gone_are_not_told() {
+    let backend = backend();
+    let mut client = start(&backend, capable(), json!({"pending": true})).await;
+    client.open(A, 1, TEXT).await;
+    let told = client.told("claudecluster/pending").await["params"].clone();
+    assert_eq!(told["version"], 1);
+    let mut asked = backend.asked.subscribe();
+    let held = backend.answering.lock().await;
+    client.change(A, 2, &format!("// two\n{TEXT}")).await;
+    asked
+        .wait_for(|text| text.starts_with("// two"))
+        .await
+        .unwrap();
+    client.change(A, 3, &format!("// three\n\n{TEXT}")).await;
+    // It has arrived once what comes behind it is answered.
+    client.command(command::GOAL_LIST, json!({})).await;
+    drop(held);
+    let told = client.told("claudecluster/pending").await["params"].clone();
+    let place = (&told["version"], &told["hunks"][0]["startLine"]);
+    assert_eq!(place, (&json!(3), &json!(3)));
+}
+
 /// A client that does not ask gets none, until its settings say so.
 #[tokio::test]
 async fn pending_hunks_are_told_to_those_who_ask() {

@@ -29,6 +29,11 @@ pub(crate) struct World {
 impl World {
     /// In `root`, with a model that follows `script`.
     pub(crate) fn new(bench: &Bench, root: &Path, script: &str) -> Result<Self> {
+        Self::logging(bench, root, script, "info")
+    }
+
+    /// The same, with a filter for what the daemon logs.
+    pub(crate) fn logging(bench: &Bench, root: &Path, script: &str, log: &str) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("world-")
             .tempdir_in(&bench.dir)?;
@@ -36,7 +41,8 @@ impl World {
             fs::create_dir(dir.path().join(folder))?;
         }
         let config = format!(
-            "maxParallel = 64\nretries = 0\nsandbox = \"overlay\"\n[claude]\nprogram = {:?}\n",
+            "maxParallel = 64\nretries = 0\nsandbox = \"overlay\"\nlog = {log:?}\n\
+             [claude]\nprogram = {:?}\n",
             bench.claude.display().to_string()
         );
         fs::write(dir.path().join("config.toml"), config)?;
@@ -121,6 +127,16 @@ impl World {
         let status: Value = serde_json::from_str(&self.run(&["daemon", "status", "--json"])?)?;
         let pid = &status["pid"];
         process::read(&pid.to_string()).ok_or_else(|| format!("no daemon: {status}").into())
+    }
+
+    /// Ends the daemon and gives what it has logged.
+    pub(crate) fn log(&self) -> Result<String> {
+        self.stop()?;
+        let mut text = String::new();
+        for file in fs::read_dir(self.path("state").join("logs"))? {
+            text.push_str(&fs::read_to_string(file?.path())?);
+        }
+        Ok(text)
     }
 
     /// Ends the daemon.

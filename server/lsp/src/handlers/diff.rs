@@ -82,7 +82,7 @@ async fn find(
                 Some(text) => String::from(&text),
                 None => fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))?,
             };
-            let mut hunks = backend.hunks_in(&path, &text).into_iter();
+            let mut hunks = backend.hunks_in(&path, text.as_str().into()).into_iter();
             match hunks.find(|hunk| hunk.id == id) {
                 Some(hunk) => Ok((hunk, Some(text))),
                 None => Err(

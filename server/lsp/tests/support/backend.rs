@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_core::review::words::merge;
-use claudecluster_driver::{DocumentEdit, Editor};
+use claudecluster_driver::{Current, DocumentEdit, Editor};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
     AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
@@ -24,7 +24,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionRequest},
     plan::AgentName,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
@@ -88,6 +88,9 @@ pub struct Recorder {
     pub settling: Notify,
     /// Every file has one hunk that holds its whole text: a request then tells what it saw.
     pub echo: bool,
+    /// The text that hunks were asked for last, and what is held to keep the answer from coming.
+    pub asked: watch::Sender<String>,
+    pub answering: tokio::sync::Mutex<()>,
 }
 
 impl Recorder {
@@ -476,8 +479,10 @@ impl Backend for Recorder {
         }))
     }
 
-    fn hunks_in(&self, path: &Path, current: &str) -> Vec<HunkView> {
-        self.hunks_of(path, current)
+    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+        self.asked.send_replace(current.whole().into_owned());
+        let _not_held = self.answering.blocking_lock();
+        self.hunks_of(path, &current.whole())
     }
 
     fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
