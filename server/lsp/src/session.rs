@@ -24,6 +24,7 @@ use crate::{
     client::Capabilities,
     documents::Documents,
     failure,
+    leaving::Leaving,
     settings::Settings,
     stale::{Dirty, Stale},
     uri,
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: LspConfig,
     pub(crate) documents: Documents,
+    /// Those that were closed a moment ago.
+    pub(crate) leaving: Leaving,
     /// What is out of date in diagnostics and lenses.
     pub(crate) diagnostics: Stale,
     /// What is out of date in the hunks a client shows in its documents.
@@ -85,6 +88,7 @@ impl Session {
             backend,
             config,
             documents: Documents::default(),
+            leaving: Leaving::default(),
             diagnostics: Stale::default(),
             pending: Stale::default(),
             settling: Stale::default(),

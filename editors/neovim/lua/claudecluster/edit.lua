@@ -17,15 +17,20 @@ local function buffers(edit)
   return vim.tbl_filter(vim.api.nvim_buf_is_loaded, vim.tbl_map(vim.uri_to_bufnr, uris))
 end
 
----Whether a buffer has been changed since the text that an edit is for.
+---Whether a buffer is not as an edit has it: it has been changed since, or closed. Neovim itself would open it
+---again and edit whatever is in the file.
 ---@param edit lsp.WorkspaceEdit
+---@param client integer
 ---@return boolean
-local function is_stale(edit)
+local function is_stale(edit, client)
   return vim.iter(edit.documentChanges or {}):any(function(change)
-    local version = change.textDocument and change.textDocument.version
-    local now = change.textDocument
-      and vim.lsp.util.buf_versions[vim.uri_to_bufnr(change.textDocument.uri)]
-    return type(version) == 'number' and now ~= nil and now > version
+    local document = change.textDocument
+    if not document or type(document.version) ~= 'number' then
+      return false
+    end
+    local buffer = vim.uri_to_bufnr(document.uri)
+    local now = vim.lsp.util.buf_versions[buffer]
+    return not vim.lsp.buf_is_attached(buffer, client) or now ~= document.version
   end)
 end
 
@@ -125,8 +130,8 @@ function M.apply(err, params, ctx)
   local result
   if not wait_for_user(edited) then
     result = { applied = false, failureReason = 'a selection or a command is not finished' }
-  elseif is_stale(params.edit) then
-    result = { applied = false, failureReason = 'the text has changed meanwhile' }
+  elseif is_stale(params.edit, ctx.client_id) then
+    result = { applied = false, failureReason = 'the text has changed, or was closed, meanwhile' }
   else
     end_undo_steps(edited)
     local label = params.label
