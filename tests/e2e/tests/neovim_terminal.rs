@@ -35,7 +35,9 @@ fn neovim(world: &World, name: &str, file: &str) -> Terminal {
     let program = part("CLAUDECLUSTER_TEST_NVIM").display().to_string();
     let plugin = format!("set hidden rtp^={}", plugin().display());
     let enable = "lua require('claudecluster').setup({ settings = { scope = 'workspace' } })";
-    let status = "set statusline=%f\\ [%{v:lua.require'claudecluster'.status()}]";
+    // Behind it how many servers there are: nothing can be asked of one that has not answered yet.
+    let status = "set statusline=%f\\ [%{v:lua.require'claudecluster'.status()}]\
+                  %{luaeval('#vim.lsp.get_clients()')}";
     let args = [
         program.as_str(),
         "--clean",
@@ -48,10 +50,12 @@ fn neovim(world: &World, name: &str, file: &str) -> Terminal {
         enable,
         "--cmd",
         status,
+        "--cmd",
+        "autocmd LspAttach * redrawstatus",
         file,
     ];
     let terminal = Terminal::start(world, name, (100, 34), &args);
-    terminal.shows(&["[]"]);
+    terminal.shows(&["[]1"]);
     terminal
 }
 
