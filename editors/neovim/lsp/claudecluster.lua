@@ -15,8 +15,9 @@ return {
     local path = vim.api.nvim_buf_get_name(buffer)
     -- A goal's plan is in no workspace: it belongs to the server that has opened it.
     local opened = is_plan(path) and vim.lsp.get_clients({ name = 'claudecluster' })[1]
+    local configs = vim.lsp.config --[[@as table<string, vim.lsp.Config>]]
     local root = opened and opened.root_dir
-      or vim.fs.root(buffer, vim.lsp.config.claudecluster.root_markers)
+      or vim.fs.root(buffer, configs.claudecluster.root_markers --[[@as string[] ]])
     if root then
       on_dir(root)
     end

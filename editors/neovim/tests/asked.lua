@@ -35,6 +35,7 @@ local answers = {
   ['claudecluster.plan.approve'] = vim.NIL,
   ['claudecluster.goal.submit'] = { goalId = 'g1', duplicateOf = 'g1' },
 }
+---@type fun(item: table)
 local tell
 
 ---@param dispatchers vim.lsp.rpc.Dispatchers
@@ -131,7 +132,6 @@ local request = {
   detail = 'cargo\npublish',
   askedAt = 0,
 }
-local chosen = vim.ui.select
 vim.ui.select = function()
   error('nothing is asked by itself')
 end
@@ -257,6 +257,7 @@ _G.documents = {
     },
   },
 }
+---@type string[]?
 local picked
 package.loaded['fzf-lua'] = {
   fzf_exec = function(found, opts)
@@ -269,8 +270,12 @@ vim.cmd('ClaudeCluster pick')
 eventually('fzf-lua has the changes, and goes to the one that is chosen', function()
   return picked ~= nil and vim.fn.line('.') == 2
 end)
-equal('a.rs:2 g1.1 clean Change a', picked[1]:gsub('^.*/', ''), 'the change')
-local prompt_title, opened
+equal('a.rs:2 g1.1 clean Change a', (assert(picked)[1]:gsub('^.*/', '')), 'the change')
+local prompt_title
+---@type fun()?
+local opened
+---@type table
+local chosen
 package.loaded['telescope'] = {
   register_extension = function(extension)
     return extension
@@ -286,7 +291,7 @@ package.loaded['telescope.actions'] = {
 }
 package.loaded['telescope.actions.state'] = {
   get_selected_entry = function()
-    return _G.entry
+    return chosen
   end,
 }
 package.loaded['telescope.config'] = {
@@ -294,7 +299,7 @@ package.loaded['telescope.config'] = {
 }
 package.loaded['telescope.finders'] = {
   new_table = function(opts)
-    _G.entry = opts.entry_maker(opts.results[1])
+    chosen = opts.entry_maker(opts.results[1])
     return {}
   end,
 }
@@ -313,8 +318,8 @@ require('telescope._extensions.claudecluster').exports.changes()
 eventually('telescope has them', function()
   return opened ~= nil
 end)
-equal({ 'Changes', 2 }, { prompt_title, _G.entry.lnum }, 'the change')
-opened()
+equal({ 'Changes', 2 }, { prompt_title, chosen.lnum }, 'the change')
+assert(opened)()
 equal(2, vim.fn.line('.'), 'and goes there')
 
 -- Colours are those of the colour scheme, also of the next one.
@@ -339,7 +344,8 @@ equal(
 )
 
 -- The help has tags, and everything that is there is in it.
-local plugin = vim.fs.dirname(vim.fs.dirname(vim.fs.normalize(debug.getinfo(1, 'S').source:sub(2))))
+local this = assert(debug.getinfo(1, 'S')).source:sub(2)
+local plugin = vim.fs.dirname(vim.fs.dirname(vim.fs.normalize(this)))
 local help = workspace .. '/help/doc'
 vim.fn.mkdir(help, 'p')
 vim.fn.writefile(vim.fn.readfile(plugin .. '/doc/claudecluster.txt'), help .. '/claudecluster.txt')
@@ -359,7 +365,9 @@ for _, name in ipairs(require('claudecluster.command').names()) do
   end
 end
 for _, map in ipairs(vim.api.nvim_get_keymap('n')) do
-  if vim.startswith(map.lhs, '<Plug>(claudecluster-') and not text:find(map.lhs, 1, true) then
+  if
+    vim.startswith(map.lhs or '', '<Plug>(claudecluster-') and not text:find(map.lhs or '', 1, true)
+  then
     table.insert(missing, map.lhs)
   end
 end

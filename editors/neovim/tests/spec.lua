@@ -116,8 +116,12 @@ check(progress[#progress].message == '2 changes proposed in 1 file', 'progress t
 
 -- What is pending is in the text: lines that go, lines that come, who proposes them.
 local ns = vim.api.nvim_create_namespace('claudecluster')
+---@alias spec.Mark [integer, integer, integer, vim.api.keyset.extmark_details]
+
+---@return spec.Mark[]
 local function marks()
-  return vim.api.nvim_buf_get_extmarks(0, ns, 0, -1, { details = true })
+  local found = vim.api.nvim_buf_get_extmarks(0, ns, 0, -1, { details = true })
+  return found --[[@as spec.Mark[] ]]
 end
 ---What is shown between the lines: `row: text` for every virtual line, in order; `^` goes before the row.
 local function between()
@@ -128,9 +132,9 @@ local function between()
       for _, chunk in ipairs(line) do
         table.insert(words, chunk[1])
       end
-      local text = vim.trim((table.concat(words):gsub('─', '')))
+      local said = vim.trim((table.concat(words):gsub('─', '')))
       local place = (mark[4].virt_lines_above and '^' or '') .. mark[2]
-      table.insert(found, ('%s: %s'):format(place, text))
+      table.insert(found, ('%s: %s'):format(place, said))
     end
   end
   return found
@@ -155,9 +159,10 @@ check(
 check(vim.deep_equal(highlighted('ClaudeClusterDelete'), { 2, 3 }), 'what goes is highlighted')
 -- They move with the text at once, before the server knows of the change.
 local pending = require('claudecluster.pending')
-local on_pending, newest = pending.on_pending, 0
+local on_pending = pending.on_pending
+local newest = 0
 pending.on_pending = function(news)
-  newest = news.version
+  newest = news.version --[[@as integer]]
   on_pending(news)
 end
 local uri, old = vim.uri_from_bufnr(0), vim.b.changedtick
@@ -188,6 +193,7 @@ jumps('next', 3)
 jumps('next', 4)
 jumps('next', 3)
 jumps('prev', 4)
+---@return integer window, string text
 local function float()
   for _, window in ipairs(vim.api.nvim_list_wins()) do
     if vim.api.nvim_win_get_config(window).relative ~= '' then
@@ -195,9 +201,13 @@ local function float()
       return window, table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n')
     end
   end
+  return 0, ''
+end
+local function floats()
+  return float() ~= 0
 end
 vim.cmd('ClaudeCluster diff')
-eventually('the diff floats', float)
+eventually('the diff floats', floats)
 local window, diff = float()
 check(
   diff:find('-    let old_two = 2;\n+    let new_two = 2;', 1, true),
@@ -205,7 +215,7 @@ check(
 )
 vim.api.nvim_win_close(window, true)
 vim.lsp.buf.hover()
-eventually('hover says who proposes it', float)
+eventually('hover says who proposes it', floats)
 window, diff = float()
 check(diff:find('Rename things', 1, true), 'hover: ' .. diff)
 vim.api.nvim_win_close(window, true)

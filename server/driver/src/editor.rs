@@ -77,6 +77,10 @@ pub trait Editor: Send + Sync {
     /// A snapshot of one open document.
     fn document(&self, path: &Path) -> Option<OpenDocument>;
 
+    /// Waits until it is known whether a document that was closed a moment ago stays closed: to load a file
+    /// anew, some editors close it and open it again. `false` where there was nothing to wait for.
+    async fn settled(&self, path: &Path) -> bool;
+
     /// Asks the client to make the edit and waits for the change that follows. Returns the document
     /// as observed after it: the caller checks whether the text is the one it wanted, for a client's
     /// word alone is not enough (one answers `applied` after dropping a stale edit).

@@ -187,6 +187,29 @@ impl Shared {
         found.map(|(_, editor, document)| (editor, document))
     }
 
+    /// The same, once it is known that no editor is merely loading the file anew. Whoever takes a file for
+    /// the disk's asks this.
+    pub(crate) async fn settled_document(
+        &self,
+        path: &Path,
+    ) -> Option<(Arc<dyn Editor>, OpenDocument)> {
+        loop {
+            let found = self.document(path);
+            if found.is_some() {
+                return found;
+            }
+            let editors: Vec<_> = self.editors.iter().map(|one| one.value().clone()).collect();
+            let mut waited = false;
+            for editor in editors {
+                waited |= editor.settled(path).await;
+            }
+            if !waited {
+                // Opened between the two looks.
+                return self.document(path);
+            }
+        }
+    }
+
     /// What a file is now: the open buffer, or the file on disk where no editor has it open.
     pub(crate) fn current(
         &self,

@@ -202,6 +202,45 @@ async fn a_document_that_is_closed_meanwhile_lands_on_disk_once() {
     }
 }
 
+/// Whatever of it the editor is in the middle of, the file is not the disk's.
+#[tokio::test]
+async fn a_file_that_its_editor_loads_anew_lands_in_the_editor() {
+    for decided_before in [true, false] {
+        let fixture = proposed();
+        let driver = fixture.start().await;
+        let editor = OneDocument::new(fixture.path("a.txt"), BASE, Manner::Obeys);
+        let _attached = driver.attach(editor.clone());
+        if decided_before {
+            *editor.manner.lock().unwrap() = Manner::Reloads;
+        } else {
+            editor.reload(BASE);
+        }
+        assert_eq!(accept_all(&driver).await.decided, 2);
+        assert_eq!(editor.text(), PROPOSED);
+        assert_eq!(fixture.text("a.txt").unwrap(), BASE, "not saved");
+
+        // What is on the disk meanwhile says nothing about what has landed.
+        editor.reload(PROPOSED);
+        driver.settled(&fixture.path("a.txt")).await;
+        assert_eq!(editor.text(), PROPOSED);
+        assert_eq!(state(&driver), GoalState::Landed);
+    }
+}
+
+/// A landing that was begun before the daemon ended is looked for where the file will be.
+#[tokio::test]
+async fn what_was_begun_is_settled_by_what_is_opened() {
+    let fixture = crashed(true).await;
+    let driver = fixture.start().await;
+    let editor = OneDocument::new(fixture.path("a.txt"), BASE, Manner::Obeys);
+    let _attached = driver.attach(editor.clone());
+    editor.reload(PROPOSED);
+    // It has landed already: nothing is left to accept.
+    assert_eq!(accept_all(&driver).await.decided, 0);
+    assert_eq!(state(&driver), GoalState::Landed);
+    assert_eq!(editor.text(), PROPOSED);
+}
+
 #[tokio::test]
 async fn an_edit_nobody_confirms_is_found_by_its_text() {
     let fixture = proposed();

@@ -110,6 +110,14 @@ impl Editor for Session {
         self.documents.at(path)?.to_open()
     }
 
+    async fn settled(&self, path: &Path) -> bool {
+        tokio::select! {
+            // It is about to be nobody's editor.
+            () = self.closed() => false,
+            waited = self.leaving.known(path) => waited,
+        }
+    }
+
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
         let closed = || EditError::Closed;
         let uri = self
@@ -121,7 +129,8 @@ impl Editor for Session {
         let _one_at_a_time = editing.lock().await;
         let versions = self.documents.versions(&uri).ok_or_else(closed)?;
         let before = self.documents.get(&uri).ok_or_else(closed)?;
-        if before.version != edit.document.version {
+        // A document that is opened again may have the number it had before.
+        if before.version != edit.document.version || before.text != edit.document.text {
             return Err(EditError::Stale);
         }
         if before.text == *edit.after {
@@ -188,6 +197,7 @@ impl Session {
                 };
                 match expectation.met() {
                     Some(observed) => Ok(observed),
+                    None if expectation.closed() => Err(EditError::Closed),
                     None if expectation.moved() => Err(EditError::Stale),
                     None => Err(EditError::Refused(reason)),
                 }
@@ -227,6 +237,11 @@ impl<'a> Expectation<'a> {
 
     fn moved(&self) -> bool {
         *self.versions.borrow() != self.before.version
+    }
+
+    /// Whether the document was closed, even if it is open again.
+    fn closed(&self) -> bool {
+        self.versions.has_changed().is_err()
     }
 
     /// Waits for the change that follows the client's word. Where another change came instead, the

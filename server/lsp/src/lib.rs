@@ -23,6 +23,7 @@ mod failure;
 mod frame;
 mod handlers;
 mod hunks;
+mod leaving;
 mod markup;
 mod parent;
 mod pending;

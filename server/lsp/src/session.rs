@@ -25,6 +25,7 @@ use crate::{
     client::Capabilities,
     documents::Documents,
     failure,
+    leaving::Leaving,
     settings::Settings,
     stale::{Dirty, Stale},
     uri,
@@ -39,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) documents: Documents,
     /// Where it is told what nobody waits for.
     pub(crate) aside: Arc<Aside>,
+    /// Those that were closed a moment ago.
+    pub(crate) leaving: Leaving,
     /// What is out of date in diagnostics and lenses.
     pub(crate) diagnostics: Stale,
     /// What is out of date in the hunks a client shows in its documents.
@@ -89,6 +92,7 @@ impl Session {
             config,
             documents: Documents::default(),
             aside: Arc::default(),
+            leaving: Leaving::default(),
             diagnostics: Stale::default(),
             pending: Stale::default(),
             settling: Stale::default(),

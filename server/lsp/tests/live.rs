@@ -14,6 +14,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use claudecluster_driver::{DocumentEdit, EditError};
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{GoalId, GoalState, Span, editor::command};
+use futures::FutureExt;
 use serde_json::{Value, json};
 use support::{
     backend::Recorder,
@@ -104,6 +105,112 @@ async fn an_edit_counts_when_its_text_is_seen() {
     ));
     // No answer, but the text is there: that is what counts.
     assert!(edit(None, &[(6, "one two\n")], false).await.is_ok());
+}
+
+/// A document that is closed may be about to be opened again: an editor that loads a file anew does that.
+#[tokio::test]
+async fn a_closing_counts_once_the_editor_has_answered() {
+    #[derive(PartialEq)]
+    enum Then {
+        StaysClosed,
+        Opens,
+        HangsUp,
+        SaysNothing,
+    }
+    async fn check(then: Then, applied: bool) {
+        let backend = Arc::new(Recorder::default());
+        let config = LspConfig {
+            // Only what never comes is waited for in vain.
+            reply_timeout: match then {
+                Then::SaysNothing => Duration::from_millis(300),
+                _ => Duration::from_secs(60),
+            },
+            ..LspConfig::default()
+        };
+        let mut client = Client::connect_with(backend.clone(), config);
+        let mut capabilities = capable();
+        capabilities["workspace"]["configuration"] = json!(true);
+        client
+            .initialize(json!({"capabilities": capabilities, "rootUri": "file:///w"}))
+            .await;
+        let settings = client.told("workspace/configuration").await;
+        client.answer(&settings, json!([null])).await;
+        client.open(A, 5, "one\n").await;
+        client.command(command::GOAL_LIST, json!({})).await;
+        let (editor, path) = (backend.editor(), Path::new("/w/a.rs"));
+        assert!(!editor.settled(path).await, "it is open");
+        let edit = tokio::spawn({
+            let editor = editor.clone();
+            let job = DocumentEdit {
+                document: editor.document(path).unwrap(),
+                after: "one two\n".into(),
+                label: "l".into(),
+            };
+            async move { editor.edit(job).await }
+        });
+        let request = client.told("workspace/applyEdit").await;
+        client
+            .notify("textDocument/didClose", json!({"textDocument": {"uri": A}}))
+            .await;
+        let first = client.told("workspace/configuration").await;
+        assert!(editor.document(path).is_none());
+        let mut settled = editor.settled(path);
+        assert!((&mut settled).now_or_never().is_none());
+        match then {
+            Then::StaysClosed => {
+                client.answer(&first, json!([null])).await;
+                let second = client.told("workspace/configuration").await;
+                assert!((&mut settled).now_or_never().is_none());
+                client.answer(&second, json!([null])).await;
+            }
+            Then::Opens => client.open(A, 5, "one\n").await,
+            Then::HangsUp => client.hang_up().await,
+            Then::SaysNothing => {}
+        }
+        assert_eq!(settled.await, then != Then::HangsUp);
+        assert_eq!(editor.document(path).is_some(), then == Then::Opens);
+        if then != Then::HangsUp {
+            client.answer(&request, json!({"applied": applied})).await;
+            // It was for the document that is gone, whatever the client says.
+            assert!(!editor.settled(path).await);
+        }
+        let ended = edit.await.unwrap();
+        if then == Then::SaysNothing {
+            assert!(matches!(ended, Err(EditError::Unconfirmed)));
+        } else {
+            assert!(matches!(ended, Err(EditError::Closed)));
+        }
+    }
+    for applied in [true, false] {
+        check(Then::Opens, applied).await;
+        check(Then::StaysClosed, applied).await;
+    }
+    check(Then::HangsUp, true).await;
+    check(Then::SaysNothing, true).await;
+
+    // A client that takes no questions means what it says.
+    let backend = Arc::new(Recorder::default());
+    let mut client = Client::start(backend.clone()).await;
+    client.open(A, 1, "one\n").await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    let (editor, path) = (backend.editor(), Path::new("/w/a.rs"));
+    let document = editor.document(path).unwrap();
+    client
+        .notify("textDocument/didClose", json!({"textDocument": {"uri": A}}))
+        .await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    assert!(editor.document(path).is_none());
+    assert!(!editor.settled(path).await);
+
+    // What was for the text before is not for one that has the same number.
+    client.open(A, 1, "another\n").await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    let job = DocumentEdit {
+        document,
+        after: "one two\n".into(),
+        label: "l".into(),
+    };
+    assert!(matches!(editor.edit(job).await, Err(EditError::Stale)));
 }
 
 #[tokio::test]

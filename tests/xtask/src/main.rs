@@ -27,7 +27,7 @@ usage: cargo xtask TASK
   extension          make the packages of the VS Code extension, one with the server inside
   codegen            write JSON Schema and TypeScript from the protocol's types
   ci                 everything that CI checks
-  lua                check the form of the Neovim plugin, with stylua
+  lua                check the form and the types of the Neovim plugin
   workflows          check the files that describe CI, with actionlint
   hooks              check commit messages of this clone when they are written
   commits [RANGE]    check the messages of commits; without RANGE the newest 30

@@ -47,6 +47,7 @@ enum Source {
         name: &'static str,
         version: &'static str,
         features: &'static str,
+        profile: &'static str,
     },
     /// A wheel of the Python package index.
     Wheel {
@@ -103,8 +104,24 @@ const STYLUA: Part = Part {
         name: "stylua",
         version: "2.6.0",
         features: "luajit,lua52",
+        profile: "release",
     },
     version: ("--version", "stylua 2.6.0"),
+};
+
+// Nor for this one. The better known checker of Lua is released as archives only.
+const EMMYLUA: Part = Part {
+    name: "emmylua_check 0.25.1",
+    folder: "emmylua_check-0.25.1",
+    variable: "CLAUDECLUSTER_TEST_EMMYLUA",
+    source: Source::Crate {
+        name: "emmylua_check",
+        version: "0.25.1",
+        features: "cli",
+        // It is large: what it takes longer to run is a tenth of what this saves.
+        profile: "dev",
+    },
+    version: ("--version", "emmylua_check 0.25.1"),
 };
 
 /// The folder of the Node.js that the extension's tools run on.
@@ -142,16 +159,31 @@ pub(crate) fn all() -> Result<Parts> {
 
 /// Brings the checker of workflow files.
 pub(crate) fn actionlint() -> Result<PathBuf> {
-    let cache = cache_folder()?;
-    fs::create_dir_all(&cache)?;
-    provide(&ACTIONLINT, &cache)
+    alone(&ACTIONLINT)
 }
 
 /// Brings the formatter of Lua.
 pub(crate) fn stylua() -> Result<PathBuf> {
+    alone(&STYLUA)
+}
+
+/// Brings the checker of types in Lua.
+pub(crate) fn emmylua() -> Result<PathBuf> {
+    alone(&EMMYLUA)
+}
+
+/// The folder in which Neovim describes its own Lua.
+pub(crate) fn neovim_runtime() -> Result<PathBuf> {
+    let write = "+lua io.stdout:write(vim.env.VIMRUNTIME)";
+    let mut neovim = program(alone(&NEOVIM)?, &["--headless", "--clean", write, "+quit"]);
+    Ok(output(&mut neovim)?.into())
+}
+
+/// Brings one part.
+fn alone(part: &Part) -> Result<PathBuf> {
     let cache = cache_folder()?;
     fs::create_dir_all(&cache)?;
-    provide(&STYLUA, &cache)
+    provide(part, &cache)
 }
 
 fn cache_folder() -> Result<PathBuf> {
@@ -221,10 +253,14 @@ fn fetch(part: &Part, into: &Path) -> Result {
             name,
             version,
             features,
+            profile,
         } => {
             let target = into.join("target");
             let mut install = cargo(&["install", "--quiet", "--locked", "--no-default-features"]);
-            install.args(["--features", features, "--version", version, "--root"]);
+            install.args(["--features", features, "--version", version]);
+            install.args(["--profile", profile, "--root"]);
+            // Nobody looks inside.
+            install.env("CARGO_PROFILE_DEV_DEBUG", "0");
             install.arg(into).arg("--target-dir").arg(&target);
             run::run(install.arg(name))?;
             Ok(fs::remove_dir_all(target)?)

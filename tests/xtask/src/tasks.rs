@@ -105,10 +105,14 @@ pub(crate) fn hooks() -> Result {
     run(&mut program("git", &["config", "core.hooksPath", HOOKS]))
 }
 
-/// Checks the form of the Neovim plugin. `stylua .` in its folder puts it right.
+/// Checks the form of the Neovim plugin, which `stylua .` in its folder puts right, and its types.
 pub(crate) fn lua() -> Result {
     let folder = run::root().join("editors/neovim");
-    run(program(provision::stylua()?, &["--check", "."]).current_dir(folder))
+    run(program(provision::stylua()?, &["--check", "."]).current_dir(&folder))?;
+    let mut types = program(provision::emmylua()?, &["--warnings-as-errors", "."]);
+    // What the plugin's settings for it name as a library: editors have it in their environment, too.
+    types.env("VIMRUNTIME", provision::neovim_runtime()?);
+    run(types.current_dir(folder))
 }
 
 /// Everything that CI checks; the quick parts first, the tests last.

@@ -79,6 +79,7 @@ function M.send(client, method, params, handler, buffer)
   if methods then
     return (client:request(method, params, handler, buffer))
   end
+  ---@diagnostic disable-next-line: param-type-mismatch
   return (client.request(method, params, handler, buffer))
 end
 
@@ -95,6 +96,7 @@ function M.wait(method, params)
   if methods then
     reply = client:request_sync(method, params, 1000, 0)
   else
+    ---@diagnostic disable-next-line: param-type-mismatch
     reply = client.request_sync(method, params, 1000, 0)
   end
   return reply and reply.result
@@ -107,6 +109,7 @@ function M.tell(client, method, params)
   if methods then
     client:notify(method, params)
   else
+    ---@diagnostic disable-next-line: param-type-mismatch
     client.notify(method, params)
   end
 end

@@ -22,7 +22,7 @@ local function verdict_on(verdict)
     if #named == 0 then
       local first, last = target.lines(opts)
       if verdict == 'accept' or verdict == 'reject' then
-        hunks.decide(verdict, first, last, reason)
+        hunks.decide(verdict --[[@as 'accept'|'reject']], first, last, reason)
         return
       elseif verdict == 'undo' and opts.range > 0 then
         hunks.undo(first, last)
@@ -53,14 +53,16 @@ local function verdict_on(verdict)
 end
 
 ---Rejects after it has asked why.
----@type claudecluster.Subcommand
+---@param words string[]
+---@param opts table
 local function reject_with_reason(words, opts)
   require('claudecluster.prompt').why('Why is it rejected?', function(reason)
     verdict_on('reject')(vim.list_extend(words, reason and { '--', reason } or {}), opts)
   end)
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
+---@param opts table
 local function resolve(words, opts)
   local named, reason = target.take_reason(words)
   local hunk = #named == 2 and named[1]:match('^g%d+%.%w+$')
@@ -72,11 +74,12 @@ local function resolve(words, opts)
     client.command('claudecluster.hunk.resolve', argument)
   else
     local first, last = target.lines(opts)
-    hunks.resolve(kind, first, last, reason)
+    hunks.resolve(kind --[[@as claudecluster.Resolution]], first, last, reason)
   end
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
+---@param opts table
 local function goal(words, opts)
   local selection
   if opts.range > 0 then
@@ -93,7 +96,7 @@ local function goal(words, opts)
 end
 
 ---Lets the plan run that waits; where several do, the user chooses.
----@type claudecluster.Subcommand
+---@param words string[]
 local function approve(words)
   local plan = require('claudecluster.plan')
   local waiting = vim.tbl_filter(function(known)
@@ -118,7 +121,7 @@ local function approve(words)
   end
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
 local function cancel(words)
   local progress = require('claudecluster.progress')
   if #words == 0 then
@@ -131,7 +134,7 @@ local function cancel(words)
   end
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
 local function retry(words)
   local chosen, task = target.goal(words, 2)
   if chosen then
@@ -148,7 +151,7 @@ local function jump(direction)
   end
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
 local function diff(words)
   local compare = require('claudecluster.compare')
   if not words[1] or words[1] == 'float' then
@@ -160,7 +163,7 @@ local function diff(words)
   end
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
 local function permissions(words)
   local asked = require('claudecluster.permissions')
   local request, decision, scope = words[1], words[2], words[3]
@@ -171,11 +174,13 @@ local function permissions(words)
   elseif scope and not vim.list_contains({ 'once', 'task', 'goal' }, scope) then
     client.fail(('%q is not how far an answer goes; there are once, task, goal'):format(scope))
   else
+    ---@cast decision 'allow'|'deny'
+    ---@cast scope 'once'|'task'|'goal'|nil
     asked.answer(request, decision, scope)
   end
 end
 
----@type claudecluster.Subcommand
+---@param words string[]
 local function pick(words)
   local pickers = require('claudecluster.pickers')
   local picker = pickers[words[1] or 'changes']
@@ -198,7 +203,6 @@ local function list_in(list)
   end
 end
 
----@type claudecluster.Subcommand
 local function toggle()
   local shown = require('claudecluster.pending').toggle()
   client.notify(shown and 'pending changes are shown' or 'pending changes are hidden')

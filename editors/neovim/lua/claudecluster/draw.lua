@@ -44,7 +44,7 @@ end
 ---The new text as virtual lines. Where the server refined the change to words, those that are new
 ---stand out.
 ---@param buffer integer
----@param hunk claudecluster.Hunk
+---@param hunk { newText: string, words?: claudecluster.Word[] }
 ---@return table[]
 local function new_lines(buffer, hunk)
   local words = hunk.words

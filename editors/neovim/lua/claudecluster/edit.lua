@@ -17,15 +17,20 @@ local function buffers(edit)
   return vim.tbl_filter(vim.api.nvim_buf_is_loaded, vim.tbl_map(vim.uri_to_bufnr, uris))
 end
 
----Whether a buffer has been changed since the text that an edit is for.
+---Whether a buffer is not as an edit has it: it has been changed since, or closed. Neovim itself would open it
+---again and edit whatever is in the file.
 ---@param edit lsp.WorkspaceEdit
+---@param client integer
 ---@return boolean
-local function is_stale(edit)
+local function is_stale(edit, client)
   return vim.iter(edit.documentChanges or {}):any(function(change)
-    local version = change.textDocument and change.textDocument.version
-    local now = change.textDocument
-      and vim.lsp.util.buf_versions[vim.uri_to_bufnr(change.textDocument.uri)]
-    return type(version) == 'number' and now ~= nil and now > version
+    local document = change.textDocument
+    if not document or type(document.version) ~= 'number' then
+      return false
+    end
+    local buffer = vim.uri_to_bufnr(document.uri)
+    local now = vim.lsp.util.buf_versions[buffer]
+    return not vim.lsp.buf_is_attached(buffer, client) or now ~= document.version
   end)
 end
 
@@ -36,7 +41,8 @@ local block_insert = false
 vim.api.nvim_create_autocmd('ModeChanged', {
   group = vim.api.nvim_create_augroup('claudecluster.edit', {}),
   callback = function()
-    local old, new = vim.v.event.old_mode, vim.v.event.new_mode
+    local event = vim.v.event --[[@as { old_mode: string, new_mode: string }]]
+    local old, new = event.old_mode, event.new_mode
     if new:match('^[iR]') or new:match('^ni') then
       block_insert = block_insert or old == '\22'
     else
@@ -57,10 +63,11 @@ local function counts_lines()
 end
 
 ---Waits for the end of what the user has begun. To be called in a coroutine, as handlers are.
+---@async
 ---@param edited integer[]
 ---@return boolean # whether it has ended
 local function wait_for_user(edited)
-  local this = coroutine.running()
+  local this = assert(coroutine.running())
   local function is_free()
     return not vim.list_contains(edited, vim.api.nvim_get_current_buf()) or not counts_lines()
   end
@@ -68,7 +75,10 @@ local function wait_for_user(edited)
     return true
   end
   local done = false
-  local autocmd, timer
+  ---@type integer
+  local autocmd
+  ---@type uv.uv_timer_t
+  local timer
   local function finish()
     if not done then
       done = true
@@ -87,7 +97,7 @@ local function wait_for_user(edited)
       end)
     end,
   })
-  timer = vim.defer_fn(finish, PATIENCE)
+  timer = vim.defer_fn(finish, PATIENCE) --[[@as uv.uv_timer_t]]
   coroutine.yield()
   return is_free()
 end
@@ -116,6 +126,7 @@ end
 
 ---Handles `workspace/applyEdit` as Neovim does, as an undo step of its own, and says how it went: the
 ---server sees the text that an answer is about before the answer.
+---@async
 ---@param err lsp.ResponseError?
 ---@param params lsp.ApplyWorkspaceEditParams
 ---@param ctx lsp.HandlerContext
@@ -125,14 +136,14 @@ function M.apply(err, params, ctx)
   local result
   if not wait_for_user(edited) then
     result = { applied = false, failureReason = 'a selection or a command is not finished' }
-  elseif is_stale(params.edit) then
-    result = { applied = false, failureReason = 'the text has changed meanwhile' }
+  elseif is_stale(params.edit, ctx.client_id) then
+    result = { applied = false, failureReason = 'the text has changed, or was closed, meanwhile' }
   else
     end_undo_steps(edited)
     local label = params.label
     -- Said below: Neovim says it in a way that may ask for a key.
     params.label = nil
-    result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx)
+    result = vim.lsp.handlers['workspace/applyEdit'](err, params, ctx) --[[@as table]]
     end_undo_steps(edited)
     if label and result.applied then
       require('claudecluster.message').show(label)

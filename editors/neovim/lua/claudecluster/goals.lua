@@ -45,7 +45,7 @@ end
 ---@param id string
 ---@return integer
 local function number(id)
-  return tonumber(id:match('%d+')) or 0
+  return tonumber(id:match('%d+')) --[[@as integer?]] or 0
 end
 
 ---The goals, newest first.

@@ -13,7 +13,8 @@ local function check_neovim()
     health.error('Neovim 0.10 or newer is needed', { 'Install a newer Neovim' })
     return false
   end
-  health.ok('Neovim ' .. tostring(vim.version()))
+  local version = vim.version --[[@as fun(): vim.Version]]
+  health.ok('Neovim ' .. tostring(version()))
   if not server.is_native() then
     health.info('0.10 has no vim.lsp.enable(): the server is started by setup()')
   end
@@ -27,7 +28,11 @@ local function check_program()
     health.info('the server is reached by a function of your configuration')
     return
   end
-  local program = cmd[1]
+  local program = cmd and cmd[1]
+  if not program then
+    health.error('your configuration of the server has no cmd')
+    return
+  end
   if vim.fn.executable(program) == 0 then
     health.error(('%s is not an executable on PATH'):format(program), {
       'cargo install --path server/cli',
@@ -42,7 +47,7 @@ local function check_program()
     })
     return
   end
-  local version = vim.trim(result.stdout)
+  local version = vim.trim(result.stdout or '')
   health.ok(('%s (%s)'):format(version, vim.fn.exepath(program)))
   return program, version:match('%S+$')
 end
@@ -88,7 +93,7 @@ local function check_clients(version)
 end
 
 local function check_settings()
-  local settings = (server.config().settings or {}).claudecluster
+  local settings = (server.config().settings or {}).claudecluster --[[@as table?]]
   if settings and next(settings) then
     health.info('settings: ' .. vim.inspect(settings, { newline = ' ', indent = '' }))
   else

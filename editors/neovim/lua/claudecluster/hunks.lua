@@ -62,7 +62,9 @@ function M.decide(verdict, first, last, reason)
 end
 
 ---Decides the conflicts on these lines of the current buffer.
----@param kind 'mine'|'theirs'|'both'|'merged'|'markers'|'repair'
+---@alias claudecluster.Resolution 'mine'|'theirs'|'both'|'merged'|'markers'|'repair'
+
+---@param kind claudecluster.Resolution
 ---@param first integer counted from 1
 ---@param last integer inclusive
 ---@param reason? string what a repair is to come to

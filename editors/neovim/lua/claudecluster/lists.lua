@@ -5,9 +5,13 @@ local text = require('claudecluster.text')
 
 local M = {}
 
+---@class claudecluster.Entry: vim.quickfix.entry
+---@field filename string
+---@field lnum integer
+
 ---@param documents claudecluster.Document[]
 ---@param goal? string only its changes
----@return vim.quickfix.entry[]
+---@return claudecluster.Entry[]
 function M.items(documents, goal)
   local items = {}
   for _, document in ipairs(documents) do
@@ -32,7 +36,7 @@ end
 
 ---@param goal? string
 ---@param uri? string
----@param done fun(items: vim.quickfix.entry[])
+---@param done fun(items: claudecluster.Entry[])
 local function with_items(goal, uri, done)
   local params = uri and { uri = uri } or vim.empty_dict()
   client.request('claudecluster/changes', params, function(result)

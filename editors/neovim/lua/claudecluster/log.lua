@@ -30,11 +30,11 @@ function M.open(goal, task)
   vim.system(command, { text = true, cwd = server and server.root_dir }, function(result)
     vim.schedule(function()
       if result.code ~= 0 then
-        client.fail(vim.trim(result.stderr))
+        client.fail(vim.trim(result.stderr or ''))
       else
         show(
           'log of ' .. goal .. (task and '/' .. task or ''),
-          vim.split(vim.trim(result.stdout), '\n')
+          vim.split(vim.trim(result.stdout or ''), '\n')
         )
       end
     end)

@@ -6,7 +6,8 @@ local M = {}
 ---Whether messages are shown by Neovim itself, not by a plugin.
 ---@return boolean
 local function is_builtin()
-  return debug.getinfo(vim.notify, 'S').source:find('_editor.lua', 1, true) ~= nil
+  local source = assert(debug.getinfo(vim.notify, 'S')).source
+  return source:find('_editor.lua', 1, true) ~= nil
 end
 
 local groups = {

@@ -4,6 +4,8 @@ local client = require('claudecluster.client')
 local goals = require('claudecluster.goals')
 local text = require('claudecluster.text')
 
+---@diagnostic disable: unresolved-require -- they may not be there
+
 local M = {}
 
 ---@class claudecluster.Item

@@ -42,6 +42,7 @@ function M.pass_on(client)
   local request = client.request
   -- Both `client:request(…)` and `client.request(…)` are in use.
   client.request = function(...)
+    ---@type any[]
     local arguments = { ... }
     local at = arguments[1] == client and 2 or 1
     if arguments[at] == 'textDocument/codeAction' then

@@ -20,10 +20,17 @@ local function goal_of(token)
   return type(token) == 'string' and token:match('^claudecluster/([^/]+)/') or nil
 end
 
+---@class claudecluster.ProgressValue
+---@field kind string
+---@field title? string
+---@field message? string
+---@field percentage? integer
+
 ---@param id integer the client
 ---@param params lsp.ProgressParams
 function M.on_progress(id, params)
-  local goal, value = goal_of(params.token), params.value
+  local goal = goal_of(params.token)
+  local value = params.value --[[@as claudecluster.ProgressValue]]
   if not goal or type(value) ~= 'table' then
     return
   end

@@ -22,7 +22,8 @@ local function hint(selection)
     local name = vim.fs.basename(vim.uri_to_fname(selection.uri))
     where = ('%s:%d-%d'):format(name, selection.range.startLine + 1, selection.range.endLine)
   end
-  return (' A goal about %s.  :w states it, :q! gives up.'):format(where):gsub('%%', '%%%%')
+  local words = (' A goal about %s.  :w states it, :q! gives up.'):format(where)
+  return (words:gsub('%%', '%%%%'))
 end
 
 ---@param buffer integer

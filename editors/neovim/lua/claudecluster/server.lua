@@ -16,7 +16,8 @@ end
 ---@return vim.lsp.Config
 function M.config()
   if M.is_native() then
-    return vim.lsp.config[NAME]
+    local configs = vim.lsp.config --[[@as table<string, vim.lsp.Config>]]
+    return configs[NAME]
   end
   local shipped = dofile(vim.api.nvim_get_runtime_file('lsp/claudecluster.lua', false)[1])
   return vim.tbl_deep_extend('force', shipped, overrides)
@@ -29,7 +30,9 @@ local function start(buffer)
     return
   end
   local config = M.config()
-  local root = vim.fs.root(buffer, config.root_markers)
+  -- Here as names alone: lists of them are newer than 0.10.
+  local markers = config.root_markers --[[@as string[] ]]
+  local root = vim.fs.root(buffer, markers)
   if root then
     config.name = NAME
     config.root_dir = root

@@ -8,7 +8,9 @@ local M = {}
 ---What goes on, in a few words; empty where nothing does.
 ---@return string
 function M.line()
-  local working, pending, conflicts, cost = 0, 0, 0, 0
+  local working, pending, conflicts = 0, 0, 0
+  ---@type number
+  local cost = 0
   local tasks, done = 0, 0
   for _, goal in ipairs(goals.all()) do
     if text.is_working(goal) then

@@ -29,7 +29,7 @@ end
 ---@return string
 function M.maker(hunk)
   local by = hunk.provenance[1]
-  local notes = { M.goal(hunk), unpack(M.held(hunk)) }
+  local notes = vim.list_extend({ M.goal(hunk) }, M.held(hunk))
   return ('%s (%s)'):format(by and by.title or 'a task', table.concat(notes, ', '))
 end
 
@@ -71,7 +71,7 @@ end
 ---@return integer # milliseconds since 1970
 function M.now()
   local seconds, microseconds = vim.uv.gettimeofday()
-  return seconds * 1000 + math.floor(microseconds / 1000)
+  return seconds * 1000 + math.floor(microseconds / 1000) --[[@as integer]]
 end
 
 local working = {

@@ -93,6 +93,10 @@ impl Ground<'_> {
         for unit in units.iter().filter(|unit| unit.decision.applied) {
             self.observe(unit).await?;
         }
+        for unit in units {
+            // For the plans: what an editor loads anew is planned from what it opens.
+            let _ = self.document(unit).await;
+        }
         let plans = self.plans(units).await?;
         let mut done: Vec<Option<Done>> = Vec::new();
         let mut batch = Vec::new();
@@ -109,7 +113,7 @@ impl Ground<'_> {
                     let facts = plan.facts.clone();
                     done[index] = Some(Done::of(&plan, facts));
                 }
-                Ok(plan) if self.document(unit).is_none() => batch.push((index, plan)),
+                Ok(plan) if self.document(unit).await.is_none() => batch.push((index, plan)),
                 Ok(_) => {}
             }
         }
@@ -182,9 +186,12 @@ impl Ground<'_> {
         plans.pop().unwrap_or_else(|| Ok(Plan::default()))
     }
 
-    fn document(&self, unit: &Unit<'_>) -> Option<(std::sync::Arc<dyn Editor>, OpenDocument)> {
+    async fn document(
+        &self,
+        unit: &Unit<'_>,
+    ) -> Option<(std::sync::Arc<dyn Editor>, OpenDocument)> {
         let path = self.root.join(unit.entry.file.path.to_path_buf());
-        self.shared.document(&path)
+        self.shared.settled_document(&path).await
     }
 
     /// Writes files that no editor has open: one commit of the journal, one write of the disk. Those
@@ -252,7 +259,7 @@ impl Ground<'_> {
                 dropped.extend(plan.facts.iter().cloned());
                 return Done::of(&plan, dropped);
             }
-            let document = self.document(unit);
+            let document = self.document(unit).await;
             let open = document.is_some() && plan.after.as_ref().and_then(as_text).is_some();
             let mut intents = std::mem::take(&mut dropped);
             intents.extend(plan.intents(open));
@@ -283,7 +290,7 @@ impl Ground<'_> {
     /// Waits until trying again makes sense. The moment right after a change is the best one: the next
     /// one is as far away as it gets.
     async fn next_change(&self, unit: &Unit<'_>, tried: Option<i32>) {
-        match (self.document(unit), tried) {
+        match (self.document(unit).await, tried) {
             (Some((_, document)), Some(version)) if document.version != version => {}
             (Some((editor, document)), _) => {
                 let changed = editor.changed(&document.path, document.version, NEXT_CHANGE);
@@ -329,7 +336,7 @@ impl Ground<'_> {
                 mode,
             }),
             None => self
-                .current(unit)
+                .settled_text(unit)
                 .await
                 .map_err(|error| Stopped { error, open: true })?,
         };
@@ -345,7 +352,8 @@ impl Ground<'_> {
         }
     }
 
-    async fn current(&self, unit: &Unit<'_>) -> Result<Option<Content>, ErrorBody> {
+    async fn settled_text(&self, unit: &Unit<'_>) -> Result<Option<Content>, ErrorBody> {
+        let _ = self.document(unit).await;
         let (shared, root) = (self.shared.clone(), self.root.to_owned());
         let path = unit.entry.file.path.clone();
         blocking("reading a file", move || shared.current(&root, &path)).await
@@ -378,7 +386,7 @@ impl Ground<'_> {
     /// Waits for the text of a client that says it has made the edit itself. Where it does not come,
     /// the hunk is landed like any other.
     async fn observe(&self, unit: &Unit<'_>) -> Result<(), ErrorBody> {
-        let Some((editor, mut document)) = self.document(unit) else {
+        let Some((editor, mut document)) = self.document(unit).await else {
             return Ok(());
         };
         let deadline = Instant::now() + OBSERVE.to_duration();

@@ -276,6 +276,8 @@ fn with_it(entry: &FileEntry, decision: &Decision) -> Decision {
 
 /// Lets the ledger follow what an editor has undone, or done again, by itself.
 pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
+    // What is being loaded anew says nothing yet.
+    let _ = shared.settled_document(path).await;
     if let Err(error) = settle::opened(shared, path).await {
         tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
     }

@@ -81,6 +81,12 @@ pub(super) async fn settle(
                 paths.push(path.clone());
             }
         }
+        for path in &paths {
+            // Then it is what is there that is looked at below, wherever it is.
+            let _ = shared
+                .settled_document(&root.join(path.to_path_buf()))
+                .await;
+        }
         let known_only = which == Which::Known;
         let (owned, subject, root) = (shared.clone(), goal.clone(), root.to_owned());
         let facts = blocking("looking what landed", move || {

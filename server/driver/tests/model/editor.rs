@@ -126,6 +126,10 @@ impl Editor for Desk {
         self.documents.lock().unwrap().get(path).cloned()
     }
 
+    async fn settled(&self, _: &Path) -> bool {
+        false
+    }
+
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
         let path = &edit.document.path;
         let now = self.document(path).ok_or(EditError::Closed)?;

@@ -177,6 +177,8 @@ pub(crate) struct OneDocument {
     pub(crate) manner: Mutex<Manner>,
     edits: Mutex<u32>,
     closed: AtomicBool,
+    /// What it opens again with.
+    reloads: Mutex<Option<String>>,
     changes: tokio::sync::watch::Sender<i32>,
 }
 
@@ -193,6 +195,8 @@ pub(crate) enum Manner {
     KeepsTyping(u32),
     /// Is closed when the edit arrives, saved or not with the edit in it.
     Closes(bool),
+    /// Is loading the file anew when the edit arrives.
+    Reloads,
     /// Makes the edit and never says so.
     SaysNothing,
     /// Does nothing, and never says so.
@@ -211,6 +215,7 @@ impl OneDocument {
             manner: Mutex::new(manner),
             edits: Mutex::default(),
             closed: AtomicBool::new(false),
+            reloads: Mutex::default(),
             changes: tokio::sync::watch::Sender::new(1),
         })
     }
@@ -222,6 +227,12 @@ impl OneDocument {
     /// How many edits it made.
     pub(crate) fn edits(&self) -> u32 {
         *self.edits.lock().unwrap()
+    }
+
+    /// The document is closed, and opened again with this text once somebody waits for that.
+    pub(crate) fn reload(&self, text: &str) {
+        *self.reloads.lock().unwrap() = Some(text.to_owned());
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     /// The user has just typed in these lines.
@@ -264,6 +275,15 @@ impl Editor for OneDocument {
         (open && document.path == path).then_some(document)
     }
 
+    async fn settled(&self, _: &Path) -> bool {
+        let Some(text) = self.reloads.lock().unwrap().take() else {
+            return false;
+        };
+        self.set(&text);
+        self.closed.store(false, Ordering::SeqCst);
+        true
+    }
+
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
         let manner = std::mem::replace(&mut *self.manner.lock().unwrap(), Manner::Obeys);
         match manner {
@@ -292,6 +312,10 @@ impl Editor for OneDocument {
                 Err(EditError::Closed)
             }
             Manner::NeverAnswers => Err(EditError::Unconfirmed),
+            Manner::Reloads => {
+                self.reload(&edit.document.text.to_string());
+                Err(EditError::Closed)
+            }
             Manner::SaysNothing => {
                 let document = self.set(&edit.after);
                 self.set(&format!("{}typed\n", document.text));

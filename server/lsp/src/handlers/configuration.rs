@@ -71,12 +71,22 @@ async fn register(session: &Session) {
     }
 }
 
-async fn pull(session: Arc<Session>, turn: Turn) {
-    let item = ConfigurationItem {
+/// Whether the client answers a question. By then it has done what it was at, and told of it.
+pub(crate) async fn answers(session: &Session) -> bool {
+    let asked = session.client.configuration(vec![section()]);
+    let answer = tokio::time::timeout(session.config.reply_timeout, asked).await;
+    answer.is_ok()
+}
+
+fn section() -> ConfigurationItem {
+    ConfigurationItem {
         scope_uri: None,
         section: Some(SECTION.to_owned()),
-    };
-    let asked = session.client.configuration(vec![item]);
+    }
+}
+
+async fn pull(session: Arc<Session>, turn: Turn) {
+    let asked = session.client.configuration(vec![section()]);
     match tokio::time::timeout(session.config.reply_timeout, asked).await {
         Ok(Ok(sections)) => {
             let section = sections.into_iter().next().unwrap_or_default();

@@ -13,7 +13,7 @@ use lsp_types::{
 use crate::{
     client::{self, Capabilities},
     handlers::{code_action, configuration, execute_command},
-    pending, plan, publish,
+    leaving, pending, plan, publish,
     session::Session,
     watch,
 };
@@ -50,6 +50,7 @@ pub(crate) fn initialized(session: &Arc<Session>) {
     session.spawn(publish::run(session.clone()));
     session.spawn(publish::follow(session.clone()));
     session.spawn(pending::run(session.clone()));
+    session.spawn(leaving::run(session.clone()));
     plan::register_completion(session);
 }
 

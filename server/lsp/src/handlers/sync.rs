@@ -7,7 +7,7 @@ use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
 use lsp_types::Uri;
 use serde::Deserialize;
 
-use crate::{documents::Documents, session::Session, stale::Dirty};
+use crate::{documents::Documents, session::Session, stale::Dirty, uri};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +128,9 @@ impl DidClose {
 
 pub(crate) fn did_open(session: &Session, params: DidOpen) {
     let uri = params.apply(&session.documents);
+    if let Some(path) = uri::to_path(&uri) {
+        session.leaving.back(&path);
+    }
     session.refresh(Dirty::Document(uri));
 }
 
@@ -146,6 +149,11 @@ pub(crate) fn did_save(session: &Session, params: &DidSave) {
 }
 
 pub(crate) fn did_close(session: &Session, params: DidClose) {
+    let left = &params.text_document.uri;
+    // An editor that can be asked nothing means what it says.
+    if let Some(path) = uri::to_path(left).filter(|_| session.capabilities().configuration) {
+        session.leaving.begin(path);
+    }
     let uri = params.apply(&session.documents);
     session.refresh(Dirty::Closed(uri));
 }

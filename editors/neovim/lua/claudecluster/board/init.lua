@@ -22,7 +22,7 @@ local seen = {}
 ---@param lnum integer
 ---@return string
 function M.fold(lnum)
-  return require('claudecluster.board.rows').level(vim.fn.getline(lnum))
+  return require('claudecluster.board.rows').level(vim.fn.getline(lnum) --[[@as string]])
 end
 
 ---A fold is shown by its first line, as it is when it is open.
@@ -30,7 +30,11 @@ end
 function M.foldtext()
   local row = rows[vim.v.foldstart]
   if not row then
-    return { { vim.fn.getline(vim.v.foldstart) } }
+    return {
+      {
+        vim.fn.getline(vim.v.foldstart) --[[@as string]],
+      },
+    }
   end
   local chunks, at = {}, 0
   for _, span in ipairs(row.spans) do
@@ -80,34 +84,37 @@ local function fold_again(window, closed)
 end
 
 ---Replaces only the lines that differ, so that cursor and folds stay where they are.
+---@param into integer
 ---@param lines string[]
 ---@return boolean # whether any did
-local function set_lines(lines)
-  local old = vim.api.nvim_buf_get_lines(buffer, 0, -1, false)
+local function set_lines(into, lines)
+  local old = vim.api.nvim_buf_get_lines(into, 0, -1, false)
   local diff = vim.diff(table.concat(old, '\n') .. '\n', table.concat(lines, '\n') .. '\n', {
     result_type = 'indices',
   }) --[[@as integer[][] ]]
-  vim.bo[buffer].modifiable = true
+  vim.bo[into].modifiable = true
   for index = #diff, 1, -1 do
-    local start, count, new_start, new_count = unpack(diff[index])
+    local hunk = diff[index]
+    local start, count, new_start, new_count = hunk[1], hunk[2], hunk[3], hunk[4]
     -- Nothing is replaced behind the line that is named, not before it.
     local first = count == 0 and start or start - 1
     local new = vim.list_slice(lines, new_start, new_start + new_count - 1)
-    vim.api.nvim_buf_set_lines(buffer, first, first + count, false, new)
+    vim.api.nvim_buf_set_lines(into, first, first + count, false, new)
   end
-  vim.bo[buffer].modifiable = false
+  vim.bo[into].modifiable = false
   return #diff > 0
 end
 
-local function decorate()
-  vim.api.nvim_buf_clear_namespace(buffer, ns, 0, -1)
+---@param shown integer
+local function decorate(shown)
+  vim.api.nvim_buf_clear_namespace(shown, ns, 0, -1)
   for index, row in ipairs(rows) do
     for _, span in ipairs(row.spans) do
       local opts = { end_col = span[2], hl_group = span[3] }
-      vim.api.nvim_buf_set_extmark(buffer, ns, index - 1, span[1], opts)
+      vim.api.nvim_buf_set_extmark(shown, ns, index - 1, span[1], opts)
     end
     if row.note and row.note ~= '' then
-      vim.api.nvim_buf_set_extmark(buffer, ns, index - 1, 0, {
+      vim.api.nvim_buf_set_extmark(shown, ns, index - 1, 0, {
         virt_text = { { '  ' .. row.note, 'ClaudeClusterInfo' } },
       })
     end
@@ -115,11 +122,12 @@ local function decorate()
 end
 
 ---Closes the folds of goals that are over, once.
-local function fold_what_is_over()
-  for _, window in ipairs(vim.fn.win_findbuf(buffer)) do
+---@param shown integer
+local function fold_what_is_over(shown)
+  for _, window in ipairs(vim.fn.win_findbuf(shown)) do
     vim.api.nvim_win_call(window, function()
       for index, row in ipairs(rows) do
-        local goal = row.kind == 'goal' and goals.get(row.goal)
+        local goal = row.kind == 'goal' and row.goal and goals.get(row.goal)
         if goal and goal.tasksDetail and not seen[goal.id] then
           seen[goal.id] = true
           local over = vim.list_contains({ 'landed', 'rejected', 'cancelled' }, goal.state)
@@ -151,7 +159,7 @@ end
 
 ---Draws what the server has told.
 local function draw()
-  if not is_visible() then
+  if not buffer or not is_visible() then
     stop_clock()
     return
   end
@@ -161,21 +169,25 @@ local function draw()
     closed[window] = closed_in(window)
   end
   rows = require('claudecluster.board.rows').make()
-  local changed = set_lines(vim.tbl_map(function(row)
-    return row.line
-  end, rows))
+  local changed = set_lines(
+    buffer,
+    vim.tbl_map(function(row)
+      return row.line
+    end, rows)
+  )
   if changed then
     for window, folds in pairs(closed) do
       fold_again(window, folds)
     end
   end
-  decorate()
-  fold_what_is_over()
+  decorate(buffer)
+  fold_what_is_over(buffer)
   if not is_working() then
     stop_clock()
   elseif not clock then
-    clock = assert(vim.uv.new_timer())
-    clock:start(1000, 1000, vim.schedule_wrap(draw))
+    local timer = assert(vim.uv.new_timer())
+    timer:start(1000, 1000, vim.schedule_wrap(draw))
+    clock = timer
   end
 end
 

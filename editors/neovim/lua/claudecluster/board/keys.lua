@@ -5,19 +5,6 @@ local prompt = require('claudecluster.prompt')
 
 local M = {}
 
----@param row claudecluster.Row
----@return string
-local function name(row)
-  if row.hunk then
-    return row.hunk.id
-  elseif row.kind == 'file' then
-    return vim.fs.basename(vim.uri_to_fname(row.uri))
-  elseif row.kind == 'task' then
-    return row.goal .. '/' .. row.task
-  end
-  return row.goal --[[@as string]]
-end
-
 ---Decides what a row stands for.
 ---@param verdict 'accept'|'reject'|'undo'|'redo'
 ---@param row claudecluster.Row
@@ -48,7 +35,8 @@ local function outermost(rows)
   ---@type table<string, boolean>
   local whole = {}
   for _, row in ipairs(rows) do
-    local goal, task = row.goal, row.goal and row.task and row.goal .. '/' .. row.task
+    local goal = row.goal
+    local task = goal and row.task and goal .. '/' .. row.task
     local file = task and row.uri and task .. '/' .. row.uri
     local covered = (row.kind ~= 'goal' and whole[goal])
       or (row.kind ~= 'task' and task and whole[task])
@@ -93,7 +81,7 @@ local function edit(row, how)
   else
     vim.cmd.split()
   end
-  require('claudecluster.file').open(vim.uri_to_fname(row.uri))
+  require('claudecluster.file').open(vim.uri_to_fname(row.uri --[[@as string]]))
   if row.hunk and not row.hunk.whole then
     local line = math.min(row.hunk.startLine + 1, vim.api.nvim_buf_line_count(0))
     vim.api.nvim_win_set_cursor(0, { line, 0 })
@@ -122,8 +110,9 @@ end
 
 ---@param rows claudecluster.Row[]
 local function compare(rows)
-  if rows[1].uri then
-    require('claudecluster.compare').open('all', rows[1].goal, rows[1].uri)
+  local goal, uri = rows[1].goal, rows[1].uri
+  if goal and uri then
+    require('claudecluster.compare').open('all', goal, uri)
   else
     client.notify('d compares a file; this is not one')
   end
@@ -146,7 +135,8 @@ end
 
 ---@param rows claudecluster.Row[]
 local function log(rows)
-  require('claudecluster.log').open(rows[1].goal, rows[1].kind == 'task' and rows[1].task or nil)
+  local goal = rows[1].goal --[[@as string]]
+  require('claudecluster.log').open(goal, rows[1].kind == 'task' and rows[1].task or nil)
 end
 
 ---@class claudecluster.Key
@@ -169,7 +159,7 @@ M.keys = {
     key = 'p',
     does = 'open the plan',
     run = function(rows)
-      require('claudecluster.plan').open(rows[1].goal)
+      require('claudecluster.plan').open(rows[1].goal --[[@as string]])
     end,
   },
   {
@@ -177,7 +167,7 @@ M.keys = {
     does = 'approve the plan, or a task that it pauses before',
     run = function(rows)
       local task = rows[1].kind == 'task' and rows[1].task or nil
-      require('claudecluster.plan').approve(rows[1].goal, task)
+      require('claudecluster.plan').approve(rows[1].goal --[[@as string]], task)
     end,
   },
   { key = 'c', does = 'cancel the goal', run = cancel },

@@ -53,7 +53,7 @@ end
 local function note(words)
   return table.concat(
     vim.tbl_filter(function(word)
-      return word and word ~= ''
+      return word ~= nil and word ~= false and word ~= ''
     end, words),
     ' · '
   )
@@ -96,7 +96,9 @@ local function task_row(goal, task)
     { task.id .. '  ', 'ClaudeClusterGoal' },
     { task.title },
   })
-  local took, cost = 0, 0
+  local took = 0
+  ---@type number
+  local cost = 0
   for _, attempt in ipairs(task.attempts) do
     took = took + (attempt.endedAt or text.now()) - attempt.startedAt
     cost = cost + attempt.usage.costUsd
@@ -151,7 +153,7 @@ local function hunk_row(row, hunk)
     task = row.task,
     uri = row.uri,
     hunk = hunk,
-    note = note({ conflict and 'conflict', unpack(text.held(hunk)) }),
+    note = note(vim.list_extend({ conflict and 'conflict' }, text.held(hunk))),
   }
 end
 

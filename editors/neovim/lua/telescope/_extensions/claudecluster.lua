@@ -2,6 +2,7 @@
 
 local pickers = require('claudecluster.pickers')
 
+---@diagnostic disable-next-line: unresolved-require -- it is what loads this
 return require('telescope').register_extension({
   exports = { goals = pickers.goals, changes = pickers.changes, claudecluster = pickers.changes },
 })
