@@ -9,7 +9,7 @@ use claudecluster_protocol::{
 };
 use lsp_types::{MessageActionItem, MessageType};
 
-use crate::session::Session;
+use crate::{session::Session, words};
 
 /// The most of what a tool is to do that a message shows. The rest is told by its length.
 const SHOWN: usize = 1000;
@@ -46,7 +46,7 @@ pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest) {
         .client
         .show_message_request(
             MessageType::Info,
-            question(&view, &request),
+            words::unlinked(&question(&view, &request)),
             Some(actions.to_vec()),
         )
         .await;

@@ -18,7 +18,7 @@ use lsp_types::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::{permission, plan, progress, session::Session, stale::Dirty};
+use crate::{permission, plan, progress, session::Session, stale::Dirty, words};
 
 /// Carries every event and activity to clients that want them.
 enum EventNotification {}
@@ -314,7 +314,7 @@ async fn ask(session: &Session, message: String, choices: &[&str]) -> Option<Str
     let actions = Some(choices.iter().map(action).collect());
     let answer = session
         .client
-        .show_message_request(MessageType::Info, message, actions)
+        .show_message_request(MessageType::Info, words::unlinked(&message), actions)
         .await;
     answer.ok().flatten().map(|chosen| chosen.title)
 }
