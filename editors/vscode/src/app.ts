@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 
 import type { GoalId } from '../../../protocol/generated/protocol';
 import type { Server } from './client';
+import { folderName } from './folders';
 import { isActive, isUndecided, type Known, type Store } from './model/store';
 import type { Node } from './model/nodes';
 import { goalState, goalTitle, joined } from './model/words';
@@ -61,7 +62,7 @@ export async function goalFor(
   }
   const items = found.map(({ summary }) => ({
     label: `${summary.id}: ${goalTitle(summary)}`,
-    description: joined([goalState(summary.state)]),
+    description: joined([folderName(summary.workspace), goalState(summary.state)]),
     goal: summary.id,
   }));
   return (await vscode.window.showQuickPick(items, { matchOnDescription: true }))?.goal;

@@ -36,7 +36,8 @@ export class ServerError extends Error {
 
   /** What is wrong and what to do, in one line. */
   get sentence(): string {
-    return this.body.hint ? `${this.body.message}. ${capital(this.body.hint)}.` : this.body.message;
+    const { message, hint } = this.body;
+    return hint ? `${message.replace(/\.$/, '')}. ${capital(hint)}.` : message;
   }
 }
 

@@ -2,13 +2,15 @@
 
 import * as vscode from 'vscode';
 
+import type { DocumentChanges } from '../../../protocol/generated/protocol';
 import { isTrusted, type App, type Commands } from './app';
 import { Server } from './client';
 import { goalCommands, submit } from './commands/goals';
 import { reviewCommands } from './commands/review';
 import { Reports, serverCommands } from './commands/server';
+import { asOpened, folderName, folderOf } from './folders';
 import { Store } from './model/store';
-import { announce } from './ui/announce';
+import { Announcer } from './ui/announce';
 import { Claims } from './ui/claims';
 import { Diffs } from './ui/diff';
 import { telling } from './ui/errors';
@@ -32,13 +34,18 @@ export function activate(context: vscode.ExtensionContext): void {
     {
       goals: () => running.command(command.goals, {}),
       goal: (goalId) => running.command(command.goal, { goalId }),
-      changes: (uri) => running.changes(uri),
+      changes: async (uri) => (await running.changes(uri)).map(here),
     },
-    isOurs,
+    (workspace) => folderOf(workspace) !== undefined,
     (error) => log.warn(String(error)),
   );
-  const permissions: Permissions = new Permissions(running, () => changed());
-  const sources = { store, permissions: () => permissions.inbox.all, now: () => Date.now() };
+  const permissions: Permissions = new Permissions(running, store, () => changed());
+  const sources = {
+    store,
+    permissions: () => permissions.inbox.all,
+    now: () => Date.now(),
+    folder: folderName,
+  };
   const app: App = {
     server: running,
     store,
@@ -52,11 +59,7 @@ export function activate(context: vscode.ExtensionContext): void {
   };
   const claims = new Claims(store, context.extensionUri);
   const status = new StatusItems(store, () => permissions.inbox.all.length);
-  const drafts = new Drafts((prompt, origin) => {
-    const { uri, range } = origin;
-    const scope = uri === undefined ? {} : { scope: { uris: [uri], ...(range ? { range } : {}) } };
-    return submit(app, { prompt, ...scope });
-  });
+  const drafts = new Drafts((prompt, scope) => submit(app, { prompt, scope }));
   const reports = new Reports();
 
   function changed(): void {
@@ -93,16 +96,16 @@ export async function deactivate(): Promise<void> {
   await server?.stop();
 }
 
-/** Whether a goal is of a folder of this window. */
-function isOurs(workspace: string): boolean {
-  const folders = vscode.workspace.workspaceFolders ?? [];
-  return folders.some((folder) => folder.uri.fsPath === workspace);
+function here(told: DocumentChanges): DocumentChanges {
+  return { ...told, uri: asOpened(told.uri) };
 }
 
 /** Takes what the server tells. */
 function follow(app: App, status: StatusItems): vscode.Disposable[] {
   const { server, store, permissions, review, diffs } = app;
-  const load = () => telling(() => Promise.all([store.load(), permissions.load()]));
+  const announcer = new Announcer(store);
+  // Questions are of goals that are known.
+  const load = () => telling(() => store.load().then(() => permissions.load()));
   return [
     server.onDidChangeStatus((now) => {
       status.set(now);
@@ -120,12 +123,13 @@ function follow(app: App, status: StatusItems): vscode.Disposable[] {
     server.onEvent((item) => {
       store.onEvent(item);
       permissions.onEvent(item);
-      void telling(() => announce(item, store));
+      void telling(() => announcer.onEvent(item));
       if ('type' in item && item.type === 'reviewed') {
         diffs.refresh();
       }
     }),
-    server.onPending((told) => {
+    server.onPending((named) => {
+      const told = here(named);
       store.onPending(told);
       review.onPending(told);
       diffs.refresh(told.uri);
@@ -157,7 +161,15 @@ function run(app: App, name: string, argument: unknown): Promise<unknown> {
 }
 
 function register(commands: Commands): vscode.Disposable[] {
-  return Object.entries(commands).map(([name, run]) =>
-    vscode.commands.registerCommand(name, run as (...args: unknown[]) => unknown),
-  );
+  return Object.entries(commands).map(([name, run]) => {
+    const work = run as (...args: unknown[]) => unknown;
+    return vscode.commands.registerCommand(name, (...args: unknown[]) => {
+      // The editor finds no entry that its view draws anew at this moment. What is at the cursor is not meant.
+      if (work.length > 0 && args.length > 0 && args[0] == null) {
+        const changed = vscode.l10n.t('The view has changed meanwhile. Try again.');
+        return vscode.window.showInformationMessage(changed);
+      }
+      return work(...args);
+    });
+  });
 }

@@ -36,6 +36,7 @@ test('how hunks are drawn', () => {
   // A text that is shorter than it was told: the marks stay inside.
   check({ startLine: 7, endLine: 8 }, 3, ['add', 3, 3, 2, ['2 + new']]);
   check({ whole: true, kind: 'create' }, 1, ['whole', 0, 0, 0, []]);
+  check({ whole: true, kind: 'delete', status: 'conflict' }, 1, ['conflict', 0, 0, 0, []]);
   const conflict = { base: '', mine: 'mine\n', theirs: 'theirs\n' };
   check({ status: 'conflict', conflict }, 9, ['conflict', 1, 2, 1, ['1 → theirs']]);
 });

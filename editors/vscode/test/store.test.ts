@@ -98,7 +98,7 @@ class Fake implements Backend {
   }
 }
 
-function world() {
+function world(folder = '') {
   const fake = new Fake();
   const failed: unknown[] = [];
   const store = new Store(
@@ -107,7 +107,12 @@ function world() {
     (error) => failed.push(error),
   );
   const inbox = new Inbox();
-  const sources = { store, permissions: () => inbox.all, now: () => 65_000 };
+  const sources = {
+    store,
+    permissions: () => inbox.all,
+    now: () => 65_000,
+    folder: () => folder,
+  };
   /** The view, an entry a line. */
   const draw = async (node?: Node, depth = 0): Promise<string[]> => {
     const lines: string[] = [];
@@ -158,17 +163,26 @@ test('the view, from goals to hunks', async () => {
     'Allow Bash? | rm x · a, b | permission',
     'words of g2 | running · 1/2 · 1 pending · 1 in conflict · $0.13 | goal state:running active pending retriable',
     '  Task a | done | task state:succeeded pending',
-    '    a.py | a.py · 2 · 1 in conflict | file pending',
+    '    a.py | 2 · 1 in conflict | file pending',
     '      ~ y | line 2 | hunk clean',
     "      ~ y | line 2 · conflict · outside the goal's scope | hunk conflict",
-    '    b.py | b.py | file',
+    '    b.py |  | file',
     '  Task b | running · 1m 00s · $0.50 · Bash make | task state:running',
     '  Task c | failed | task state:failed',
     'words of g1 | landed · 1/2 · $0.13 | goal state:landed landed',
     '  Task a | done | task state:succeeded',
-    '    a.py | a.py | file',
+    '    a.py |  | file',
     '  Landings | 1 | landings',
-    `    a.py | rejected · ${time} · a | landing`,
+    `    a.py | rejected · ${time} · a | landing decided`,
+  ]);
+});
+
+test('goals of several folders say which', async () => {
+  const { fake, store, draw } = world('web');
+  fake.all = [goal('g1', { state: 'proposed', running: 0 })];
+  await store.load();
+  assert.deepEqual(await draw(), [
+    'words of g1 | web · proposed · 1/2 · $0.13 | goal state:proposed',
   ]);
 });
 

@@ -12,8 +12,8 @@ use claudecluster_core::{
     step::{Effect, Input, step},
 };
 use claudecluster_protocol::{
-    AttemptId, BlobId, ErrorBody, ErrorKind, EventBody, GoalId, GoalSpec, GoalState, Plan, TaskId,
-    TaskSpec, TaskState, Timestamp, event::AttemptOutcome, goal::Usage,
+    AttemptId, BlobId, ErrorBody, ErrorKind, EventBody, GoalId, GoalSpec, GoalState, Plan,
+    StopReason, TaskId, TaskSpec, TaskState, Timestamp, event::AttemptOutcome, goal::Usage,
 };
 use expect_test::expect;
 
@@ -69,8 +69,12 @@ impl World {
     }
 
     fn succeed(&mut self, task: &str) {
+        self.end(task, 1, None);
+    }
+
+    fn end(&mut self, task: &str, attempt: u32, stop: Option<StopReason>) {
         let outcome = AttemptOutcome {
-            stop: None,
+            stop,
             summary: String::new(),
             retry_after: None,
             changes: Vec::new(),
@@ -83,7 +87,7 @@ impl World {
         let attempt = Input::Attempt {
             goal: goal(),
             task: TaskId::new(task),
-            attempt: AttemptId(1),
+            attempt: AttemptId(attempt),
             outcome: Box::new(outcome),
         };
         self.give(attempt).unwrap();
@@ -164,6 +168,24 @@ fn an_approval_holds_when_the_task_is_tried_again() {
     };
     world.give(retry).unwrap();
     assert_eq!(world.now(), "running: running");
+}
+
+/// A process takes a while to end. What was tried again meanwhile does not fail with it.
+#[test]
+fn a_cancelled_attempt_ends_after_its_task_was_tried_again() {
+    let mut world = World::new(vec![task("a", &[], false)], false);
+    world.policy.max_parallel = 1;
+    world.give(Input::Cancel { goal: goal() }).unwrap();
+    let retry = Input::Retry {
+        goal: goal(),
+        task: None,
+    };
+    world.give(retry).unwrap();
+    assert_eq!(world.now(), "running: ready");
+    world.end("a", 1, Some(StopReason::Cancelled));
+    assert_eq!(world.now(), "running: running");
+    world.end("a", 2, None);
+    assert_eq!(world.now(), "merging: succeeded");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest, settl
     };
     let titles = CHOICES.map(|(title, ..)| title);
     let message = question(&view, &request);
-    let chosen = question::ask(&session.client, message, &titles, settled).await;
+    let chosen = question::ask(&session.client, &message, &titles, settled).await;
     // Closed without an answer: the worker goes on waiting, and others may answer.
     let Some(chosen) = chosen else { return };
     let choice = CHOICES.into_iter().find(|(title, ..)| *title == chosen);

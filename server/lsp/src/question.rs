@@ -11,6 +11,8 @@ use tower_lsp::{
     jsonrpc::{Id, Request},
 };
 
+use crate::words;
+
 /// Resolves once a question is settled in another way: its [`Open`] end is gone.
 pub(crate) type Settled = oneshot::Receiver<()>;
 
@@ -24,7 +26,7 @@ pub(crate) type Open = oneshot::Sender<()>;
 /// whoever carries it out says what has become of the matter.
 pub(crate) async fn ask(
     client: &Client,
-    message: String,
+    message: &str,
     choices: &[&str],
     settled: Settled,
 ) -> Option<String> {
@@ -35,7 +37,11 @@ pub(crate) async fn ask(
     };
     let actions: Vec<_> = choices.iter().map(action).collect();
     let question = Request::build("window/showMessageRequest")
-        .params(json!({"type": MessageType::Info, "message": message, "actions": actions}))
+        .params(json!({
+            "type": MessageType::Info,
+            "message": words::unlinked(message),
+            "actions": actions,
+        }))
         .id(id.clone())
         .finish();
     let mut answer = client.clone().call(question);

@@ -28,7 +28,7 @@ use crate::{
     leaving::Leaving,
     settings::Settings,
     stale::{Dirty, Stale},
-    uri,
+    uri, words,
 };
 
 /// What one connection knows. Shared by its handlers, its background tasks, and the driver, which
@@ -246,17 +246,20 @@ impl Session {
     }
 
     pub(crate) async fn info(&self, message: impl std::fmt::Display + Send) {
-        self.client.show_message(MessageType::Info, message).await;
+        self.show(MessageType::Info, message).await;
     }
 
     pub(crate) async fn warn(&self, message: impl std::fmt::Display + Send) {
-        self.client
-            .show_message(MessageType::Warning, message)
-            .await;
+        self.show(MessageType::Warning, message).await;
     }
 
     pub(crate) async fn fail(&self, what: &str, error: &ErrorBody) {
         let message = format!("{what}: {}", failure::sentence(error));
-        self.client.show_message(MessageType::Error, message).await;
+        self.show(MessageType::Error, message).await;
+    }
+
+    async fn show(&self, kind: MessageType, message: impl std::fmt::Display + Send) {
+        let message = words::unlinked(&message.to_string());
+        self.client.show_message(kind, message).await;
     }
 }

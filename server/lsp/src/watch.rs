@@ -324,7 +324,7 @@ async fn ask_for_approval(session: Arc<Session>, goal: GoalView, settled: Settle
         tasks.join("; ")
     );
     let choices = [RUN, OPEN, CANCEL];
-    let answer = question::ask(&session.client, message, &choices, settled).await;
+    let answer = question::ask(&session.client, &message, &choices, settled).await;
     if answer.as_deref() == Some(RUN) {
         let id = &goal.summary.id;
         let done = session.backend.approve(id, None, goal.plan).await;
@@ -343,7 +343,7 @@ async fn ask_for_task(session: Arc<Session>, goal: GoalView, task: TaskId, settl
     let id = goal.summary.id.clone();
     let message = format!("{id}: {title} ({task}) waits for your approval");
     let choices = [START, OPEN, CANCEL];
-    let answer = question::ask(&session.client, message, &choices, settled).await;
+    let answer = question::ask(&session.client, &message, &choices, settled).await;
     if answer.as_deref() == Some(START) {
         let done = session.backend.approve_task(&id, &task).await;
         told(&session, &id, done).await;

@@ -28,6 +28,11 @@ pub(crate) fn block(text: &str, most: usize, longest: usize) -> Vec<String> {
         .collect()
 }
 
+/// As a message: some editors make links of Markdown in them, and run the commands these name.
+pub(crate) fn unlinked(text: &str) -> String {
+    text.replace("](", "] (")
+}
+
 /// Characters that cannot be seen and change how others are: they reorder them, or hide what is written
 /// with them. The joiners that scripts and pictures need are not among them.
 fn steers(c: char) -> bool {
@@ -53,6 +58,13 @@ mod tests {
         check("eighteen letters x and more", "eighteen letters x…");
         check("\u{1f468}\u{200d}\u{1f469}", "\u{1f468}\u{200d}\u{1f469}");
         assert_eq!(line(&"x".repeat(1 << 20), 5), "xxxx…");
+    }
+
+    #[test]
+    fn messages_have_no_links() {
+        let check = |text: &str, expected: &str| assert_eq!(unlinked(text), expected);
+        check("[run](command:x?y) it", "[run] (command:x?y) it");
+        check("a[0] (b) c", "a[0] (b) c");
     }
 
     #[test]

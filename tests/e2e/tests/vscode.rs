@@ -86,6 +86,11 @@ rules:
 /// Drives the editor with a script of tests/e2e/vscode. Its pictures are kept below the target folder.
 /// A line `release NAME` that it prints lets the model's answers of that name go.
 fn drive(world: &World, model: &Server, script: &str) {
+    drive_in(world, model, script, &world.root());
+}
+
+/// The same where something else than the folder of the world is opened.
+fn drive_in(world: &World, model: &Server, script: &str, workspace: &Path) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shots = target().join("vscode-shots").join(script);
     let _ = fs::remove_dir_all(&shots);
@@ -93,7 +98,7 @@ fn drive(world: &World, model: &Server, script: &str) {
     let mut command = Command::new(node);
     command
         .arg(here.join("vscode").join(script).with_extension("mjs"))
-        .args([&world.root(), &world.dir.path().join("editor"), &shots])
+        .args([workspace, &world.dir.path().join("editor"), &shots])
         .current_dir(world.root())
         .env_clear()
         .envs(world.environment())
@@ -236,4 +241,150 @@ fn a_problem_is_mended_by_a_plan_that_was_edited() {
     let view = world.run(&["show", "g1", "--json"]).expect(0).json();
     assert_eq!(view[0]["plan"]["tasks"][0]["pause"], true, "{view:#?}");
     assert_eq!(view[0]["hunks"]["landed"], 1, "{view:#?}");
+}
+
+/// What a task paints, and somebody else paints otherwise meanwhile. Two more tasks want different things
+/// of one line, which no repair brings together before somebody asks for it.
+const CONFLICTS: &str = r#"
+rules:
+  - name: plan
+    when: {user: Plan this goal, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: Four files.
+            plan:
+              tasks:
+                - {id: paint, title: Paint it blue, instructions: Paint, writes: [paint.py, alone.py, old.py]}
+                - {id: left, title: To the left, instructions: Go left}
+                - {id: right, title: To the right, instructions: Go right}
+  - name: in vain
+    when: {user: Work on a repair}
+    times: 1
+    answer:
+      - structured: {status: blocked, summary: They exclude each other.}
+  - name: repair
+    when: {user: Work on a repair}
+    turns:
+      - - read: paint.py
+      - - edit: {path: paint.py, old: "return 'green'  # fourth", new: "return 'turquoise'  # fourth"}
+      - - structured: {status: done, summary: Mixed both.}
+  - name: paint
+    when: {userMatches: 'Work on one task of a goal: .* \(paint\)'}
+    hold: typed
+    turns:
+      - - run: sed -i -e s/red/blue/ -e "s/mix(a, b)/mix(a, b, 'blue')/" paint.py alone.py && rm old.py
+      - - structured: {status: done, summary: Painted.}
+  - name: shared
+    when: {userMatches: 'Work on one task of a goal: .* \((?<id>left|right)\)'}
+    turns:
+      - - run: sed -i s/straight/{{id}}/ shared.py
+      - - structured: {status: done, summary: 'Went {{id}}.'}
+"#;
+
+#[test]
+fn conflicts_are_resolved_in_each_way() {
+    let mut world = World::new(&[
+        ("paint.py", PAINT),
+        ("alone.py", "def alone():\n    return 'red'\n"),
+        ("old.py", "OLD = 1\n"),
+        ("shared.py", "def go():\n    return 'straight'\n"),
+    ]);
+    world.with_claude();
+    let model = world.model(CONFLICTS);
+    drive(&world, &model, "conflict");
+    // What was taken back is still to be decided. How it fits is another matter: nothing was saved.
+    let view = world.run(&["show", "g1", "--json"]).expect(0).json();
+    let changes = view[0]["changes"].as_array().unwrap();
+    assert!(
+        changes.iter().any(|hunk| hunk["path"] == "alone.py"),
+        "{view:#?}"
+    );
+}
+
+const PAINT: &str = "\
+def first():
+    return 'red'  # first
+
+
+def second():
+    return 'red'  # second
+
+
+def merged(a, b):
+    return mix(a, b)
+
+
+def third():
+    return 'red'  # third
+
+
+def fourth():
+    return 'red'  # fourth
+";
+
+/// A task that does its work when it is tried again, and one that waits.
+const TOOLS: &str = r#"
+rules:
+  - name: plan tidy
+    when: {user: Plan this goal, userMatches: tidy the api, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: One file.
+            plan: {tasks: [{id: tidy, title: Tidy up, instructions: Tidy, writes: [api.py]}]}
+  - name: plan paint
+    when: {user: Plan this goal, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: One file.
+            plan: {tasks: [{id: paint, title: Paint, instructions: Paint, writes: [main.py]}]}
+  - name: in vain
+    when: {userMatches: '\(tidy\)'}
+    times: 1
+    answer:
+      - structured: {status: blocked, summary: There is no broom.}
+  - name: paint
+    when: {userMatches: '\(paint\)'}
+    hold: paint
+    turns:
+      - - run: sed -i s/white/blue/ main.py
+      - - structured: {status: done, summary: Painted.}
+  - name: tidy
+    when: {tools: [StructuredOutput]}
+    turns:
+      - - run: sed -i s/mess/tidy/ api.py
+      - - structured: {status: done, summary: Tidied up.}
+"#;
+
+#[test]
+fn two_repositories_in_one_window() {
+    let mut world = World::new(&[("main.py", "COLOR = 'white'\n")]);
+    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
+    world.configure(&format!(
+        "approvePlans = true\n[claude]\nprogram = {program:?}\n"
+    ));
+    let model = world.model(TOOLS);
+    // The second is open by a link, which its goals know nothing of.
+    let real = world.dir.path().join("elsewhere/api");
+    fs::create_dir_all(&real).unwrap();
+    fs::write(real.join("api.py"), "def api():\n    return 'mess'\n").unwrap();
+    let api = real.display().to_string();
+    for args in [
+        &["init", "-q"][..],
+        &["add", "-A"],
+        &["commit", "-q", "-m", "first"],
+    ] {
+        world.git(&[&["-C", &api], args].concat());
+    }
+    std::os::unix::fs::symlink(&real, world.dir.path().join("api")).unwrap();
+    let both = world.dir.path().join("both.code-workspace");
+    let folders = serde_json::json!([{"path": "project", "name": "web"}, {"path": "api"}]);
+    fs::write(&both, serde_json::json!({"folders": folders}).to_string()).unwrap();
+    drive_in(&world, &model, "tools", &both);
+
+    let text = fs::read_to_string(real.join("api.py")).unwrap();
+    assert_eq!(text, "def api():\n    return 'tidy'\n");
+    assert_eq!(world.read("main.py"), "COLOR = 'white'\n");
 }

@@ -1,11 +1,12 @@
 // A real VS Code in a real browser, for tests: its server on loopback with the extension in it, and a page
 // of Chromium that is driven with keys and the mouse.
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { glob, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { promisify } from 'node:util';
 
 /** How long anything may take that a machine with other work on it is asked for. */
 const PATIENCE = 120_000;
@@ -70,7 +71,7 @@ export async function open({ scratch, workspace, shots, settings = {} }) {
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(PATIENCE);
     const query = new URLSearchParams({
-      folder: workspace,
+      [workspace.endsWith('.code-workspace') ? 'workspace' : 'folder']: workspace,
       // What takes how long is in the extension's log.
       payload: JSON.stringify([['logLevel', 'claudecluster.claudecluster=debug']]),
     });
@@ -134,6 +135,11 @@ export class Editor {
   /** Tells the test: what it is to do, or a figure. */
   say(words) {
     process.stdout.write(`${words}\n`);
+  }
+
+  /** Runs a command as somebody does who sits at a terminal. */
+  async cli(...args) {
+    await promisify(execFile)(process.env.CLAUDECLUSTER_SERVER, args);
   }
 
   /** The process of the daemon. */
@@ -248,7 +254,7 @@ export class Editor {
 
   /** Waits until the extension is there and has found its server. */
   async ready() {
-    await this.page.locator('.statusbar-item[aria-label*="ClaudeCluster 0."]').waitFor();
+    await this.page.locator('.statusbar-item[aria-label*="ClaudeCluster 0."]').first().waitFor();
   }
 
   /** The box of the palette and of questions. */
@@ -317,6 +323,21 @@ export class Editor {
     await this.page.locator('.editor-group-container.active .monaco-editor.focused').waitFor();
   }
 
+  /** Puts the cursor to a line and a column, both counted from 1. */
+  async goTo(line, column) {
+    await this.focus();
+    const there = this.page.locator('.statusbar-item', { hasText: `Ln ${line}, Col ${column}` });
+    await this.again(
+      `the cursor is at ${line}:${column}`,
+      async (options) => {
+        await this.page.keyboard.press('Control+g');
+        await this.input.fill(`:${line}:${column}`, options);
+        await this.page.keyboard.press('Enter');
+      },
+      async () => (await this.input.isHidden()) && (await there.isVisible()),
+    );
+  }
+
   /** States a goal from the palette. */
   async goal(words) {
     await this.command('ClaudeCluster: New Goal…');
@@ -371,6 +392,23 @@ export class Editor {
     return this.page.locator('.notification-toast', { hasText: text }).first();
   }
 
+  /** A message in the list of all of them. */
+  listed(text) {
+    const list = this.page.locator('.notifications-center.visible .notification-list-item');
+    return list.filter({ hasText: text }).first();
+  }
+
+  /** Answers a message that may have gone to the list of all of them meanwhile. */
+  async answer(text, title) {
+    const button = this.listed(text).getByText(title, { exact: true });
+    await this.again(
+      `the message ${text} is listed`,
+      () => this.command('Notifications: Show Notifications'),
+      () => button.first().isVisible(),
+    );
+    await this.click(button);
+  }
+
   /** Rows of the view of goals, as their users read them. */
   async rows() {
     return this.page.evaluate(() => {
@@ -390,6 +428,11 @@ export class Editor {
     await this.until(`the view has ${text}`, () => this.rows(), fits);
   }
 
+  /** Whether a row begins with this now. */
+  async sees(text) {
+    return (await this.rows()).some((row) => row.startsWith(text));
+  }
+
   /** Waits until none does. */
   async noRow(text) {
     const fits = (rows) => rows.length > 0 && !rows.some((row) => row.startsWith(text));
@@ -398,5 +441,26 @@ export class Editor {
 
   row(text) {
     return this.page.locator('.pane-body .monaco-list-row', { hasText: text }).first();
+  }
+
+  /** The row with exactly this name. */
+  named(name) {
+    const label = this.page.locator('.label-name').getByText(name, { exact: true });
+    return this.page.locator('.pane-body .monaco-list-row').filter({ has: label }).first();
+  }
+
+  /** Clicks a button in a row of the view, which is there while the mouse is on the row, until `done` holds. */
+  async press(row, title, done) {
+    const button = row.locator(`.action-label[aria-label*="${title}"]`).first();
+    await this.again(
+      `${title} in ${row} does something`,
+      async (options) => {
+        if (!(await done())) {
+          await row.hover(options);
+          await button.click(options);
+        }
+      },
+      done,
+    );
   }
 }

@@ -2,12 +2,13 @@
 
 import * as vscode from 'vscode';
 
-import type { SubmitArgs, Submitted } from '../../../../protocol/generated/protocol';
+import type { ScopeArgs, SubmitArgs, Submitted } from '../../../../protocol/generated/protocol';
 import { goalFor, isTrusted, wants, type App, type Commands } from '../app';
 import { client, GOALS_VIEW } from '../ids';
+import { folderName } from '../folders';
 import type { Node } from '../model/nodes';
 import { goalState, goalTitle, joined, money } from '../model/words';
-import { askForGoal, stateDraft, type Drafts, type Place } from '../ui/prompt';
+import { askForGoal, type Drafts, type Place } from '../ui/prompt';
 import { telling } from '../ui/errors';
 import { command } from '../wire';
 
@@ -51,17 +52,28 @@ async function told(app: App, args: Submit, answer: Submitted): Promise<void> {
   vscode.window.setStatusBarMessage(`$(rocket) ${t('Goal {0} is stated.', answer.goalId)}`, 5000);
 }
 
-/** What is about the documents in front where the settings do not say more. */
-function scopeOf({ uri, range }: Place): Pick<Submit, 'scope'> {
-  const folders = vscode.workspace.workspaceFolders ?? [];
-  const isOpen = vscode.workspace.textDocuments.some(
-    ({ uri }) => uri.scheme === 'file' && vscode.workspace.getWorkspaceFolder(uri),
-  );
+/** What a goal from a place is about, as far as the settings do not say; nothing where the user gives up. */
+async function scopeOf({ uri, range }: Place): Promise<ScopeArgs | undefined> {
   if (uri !== undefined) {
-    return { scope: { uris: [uri], ...(range ? { range } : {}) } };
+    return { uris: [uri], ...(range ? { range } : {}) };
   }
-  // A goal about the open documents needs one.
-  return isOpen || folders.length === 0 ? {} : { scope: { kind: 'workspace' } };
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  const front = vscode.window.activeTextEditor?.document.uri;
+  const at = front && vscode.workspace.getWorkspaceFolder(front);
+  const folder =
+    at ?? (folders.length > 1 ? await vscode.window.showWorkspaceFolderPick() : folders[0]);
+  if (!folder) {
+    return folders.length > 1 ? undefined : {};
+  }
+  const isOpen = vscode.workspace.textDocuments.some(
+    ({ uri }) => uri.scheme === 'file' && vscode.workspace.getWorkspaceFolder(uri) === folder,
+  );
+  const which = at ? front : folder.uri;
+  return {
+    ...(folders.length > 1 ? { uris: [which.toString()] } : {}),
+    // A goal about the open documents needs one.
+    ...(isOpen ? {} : { kind: 'workspace' }),
+  };
 }
 
 /** Commands around goals. */
@@ -70,11 +82,12 @@ export function goalCommands(app: App, drafts: Drafts): Commands {
     if (!(await isTrusted())) {
       return;
     }
-    const answer = await askForGoal(app.history, where);
+    const scope = await scopeOf(origin);
+    const answer = scope && (await askForGoal(app.history, where));
     if (answer && 'draft' in answer) {
-      await drafts.open(answer.draft, origin);
+      await drafts.open(answer.draft, scope);
     } else if (answer) {
-      await submit(app, { prompt: answer.prompt, ...scopeOf(origin) });
+      await submit(app, { prompt: answer.prompt, scope });
     }
   };
   const send = (name: string, fits: (typeof wants)[keyof typeof wants]) => async (node?: Node) => {
@@ -96,7 +109,7 @@ export function goalCommands(app: App, drafts: Drafts): Commands {
         : ask({}, t('New Goal'));
     },
     [client.prompt]: (origin: Place) => ask(origin, t('New Goal about the Selection')),
-    [client.stateDraft]: stateDraft,
+    [client.stateDraft]: () => drafts.stateFront(),
     [client.fix]: () => telling(() => fix()),
     [client.goals]: () => telling(() => pick(app)),
     [client.refresh]: () => telling(() => app.store.load()),
@@ -162,7 +175,11 @@ async function pick(app: App): Promise<void> {
   }
   const items = goals.map(({ summary }) => ({
     label: `${summary.id}: ${goalTitle(summary)}`,
-    description: joined([goalState(summary.state), money(summary.costUsd)]),
+    description: joined([
+      folderName(summary.workspace),
+      goalState(summary.state),
+      money(summary.costUsd),
+    ]),
     goal: summary.id,
   }));
   const options = { placeHolder: t('Goals'), matchOnDescription: true };

@@ -2,13 +2,14 @@
 
 import * as vscode from 'vscode';
 
-import type { HunkView, Resolution } from '../../../../protocol/generated/protocol';
+import type { HunkView } from '../../../../protocol/generated/protocol';
 import { goalFor, wants, type App, type Commands } from '../app';
 import { client } from '../ids';
-import { hunksOn, nextLine } from '../model/hunks';
+import { between, ways } from '../model/conflict';
+import { hunksOn, isConflict, nextLine } from '../model/hunks';
+import { asOpened } from '../folders';
 import type { Node } from '../model/nodes';
 import { goalOf } from '../model/store';
-import { maker } from '../model/words';
 import { telling } from '../ui/errors';
 import { command } from '../wire';
 
@@ -18,13 +19,6 @@ const { t } = vscode.l10n;
 export function reviewCommands(app: App): Commands {
   const send = (name: string, argument: object) =>
     telling(() => app.server.command<unknown>(name, argument));
-  const onHunks =
-    (name: string, fits: (hunk: HunkView) => boolean = () => true) =>
-    async (node?: Node) => {
-      for (const hunk of here(app, node, fits)) {
-        await send(name, { hunkId: hunk.id });
-      }
-    };
   const onGoal =
     (name: string, fits: (typeof wants)[keyof typeof wants]) => async (node?: Node) => {
       const goalId = await goalFor(app, node, fits);
@@ -44,8 +38,19 @@ export function reviewCommands(app: App): Commands {
     }
   };
   return {
-    [client.accept]: onHunks(command.acceptHunk, (hunk) => hunk.status === 'clean'),
-    [client.reject]: onHunks(command.rejectHunk),
+    [client.accept]: async (node?: Node) => {
+      for (const hunk of here(app, node, () => true)) {
+        // There is no accepting both sides: it is asked which.
+        await (isConflict(hunk)
+          ? telling(() => resolve(app, hunk))
+          : send(command.acceptHunk, { hunkId: hunk.id }));
+      }
+    },
+    [client.reject]: async (node?: Node) => {
+      for (const hunk of here(app, node, () => true)) {
+        await send(command.rejectHunk, { hunkId: hunk.id });
+      }
+    },
     [client.rejectWithReason]: async (node?: Node) => {
       const found = here(app, node, () => true);
       const reason = found.length > 0 ? await why(t('Why is it rejected?')) : undefined;
@@ -66,7 +71,10 @@ export function reviewCommands(app: App): Commands {
         await send(command.undoHunk, { hunkId: node.hunk });
       }
     },
-    [client.resolve]: (node?: Node) => telling(() => resolve(app, node)),
+    [client.resolve]: (node?: Node) => {
+      const [hunk] = here(app, node, isConflict);
+      return hunk && telling(() => resolve(app, hunk));
+    },
     [client.next]: () => move(app, 1),
     [client.previous]: () => move(app, -1),
     [client.toggle]: () => app.review.toggle(),
@@ -138,35 +146,9 @@ async function chooseTask(app: App): Promise<{ goal: string; task: string } | un
   return chosen && goal !== undefined ? { goal, task: chosen.id } : undefined;
 }
 
-async function resolve(app: App, node: Node | undefined): Promise<void> {
-  const [hunk] = here(app, node, ({ status }) => status === 'conflict');
-  if (!hunk) {
-    return;
-  }
-  type Choice = vscode.QuickPickItem & { readonly resolution: Resolution };
-  const conflict = hunk.conflict;
-  const first = (text: string | undefined) => text?.trim().split('\n', 1)[0] ?? '';
-  const choices: Choice[] = [
-    { label: t('Mine'), detail: first(conflict?.mine), resolution: { kind: 'mine' } },
-    { label: t('Theirs'), detail: first(conflict?.theirs), resolution: { kind: 'theirs' } },
-  ];
-  if (hunk.merged != null) {
-    const label = t('Merged');
-    choices.unshift({ label, detail: first(hunk.merged), resolution: { kind: 'merged' } });
-  }
-  if (!hunk.whole) {
-    choices.push(
-      { label: t('Both'), detail: t('mine, then theirs'), resolution: { kind: 'both' } },
-      { label: t('Conflict Markers'), resolution: { kind: 'markers' } },
-    );
-  }
-  choices.push({
-    label: t('Ask for a Repair…'),
-    detail: t('an agent that sees both sides'),
-    resolution: { kind: 'repair' },
-  });
-  const title = t('Conflict with {0}', maker(hunk));
-  const chosen = await vscode.window.showQuickPick(choices, { title });
+async function resolve(app: App, hunk: HunkView): Promise<void> {
+  const offered = ways(hunk, await app.store.view(goalOf(hunk)));
+  const chosen = await vscode.window.showQuickPick(offered, { title: between(hunk) });
   if (!chosen) {
     return;
   }
@@ -203,8 +185,8 @@ async function open(app: App, node: Node | undefined): Promise<void> {
     const view = await app.store.view(node.goal);
     const path = view?.decided?.[node.n]?.path;
     if (view && path !== undefined) {
-      const file = vscode.Uri.joinPath(vscode.Uri.file(view.workspace), path);
-      await vscode.window.showTextDocument(file);
+      const file = vscode.Uri.joinPath(vscode.Uri.file(view.workspace), path).toString();
+      await vscode.window.showTextDocument(vscode.Uri.parse(asOpened(file), true));
     }
     return;
   }

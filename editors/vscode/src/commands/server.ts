@@ -57,8 +57,11 @@ export function serverCommands(app: App, reports: Reports, extension: vscode.Uri
     [client.logs]: () => app.log.show(),
     [client.restart]: () => telling(() => app.server.restart()),
     [client.doctor]: () => {
-      const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
-      const where = folder === undefined ? [] : ['--workspace', folder];
+      const front = vscode.window.activeTextEditor?.document.uri;
+      const folder =
+        (front && vscode.workspace.getWorkspaceFolder(front)) ??
+        vscode.workspace.workspaceFolders?.[0];
+      const where = folder ? ['--workspace', folder.uri.fsPath] : [];
       return report(t('Doctor'), ['doctor', ...where]);
     },
     [client.readme]: async () => {

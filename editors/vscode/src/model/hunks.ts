@@ -29,6 +29,11 @@ export interface Drawing {
   readonly ghosts: Ghost[];
 }
 
+/** Whether it is to be resolved before it can land. */
+export function isConflict({ status }: Pick<HunkView, 'status'>): boolean {
+  return status === 'conflict';
+}
+
 /** Lines without their ends. A text that ends a line has none after it. */
 export function linesOf(text: string): string[] {
   return text === '' ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/);
@@ -40,18 +45,18 @@ export function draw(hunk: HunkView, lineCount: number): Drawing {
   const startLine = Math.min(hunk.startLine, lineCount);
   const endLine = Math.min(Math.max(hunk.endLine, startLine), lineCount);
   if (hunk.whole) {
-    return { kind: 'whole', startLine: 0, endLine: 0, mark: 0, removed: [], ghosts: [] };
+    const kind = isConflict(hunk) ? 'conflict' : 'whole';
+    return { kind, startLine: 0, endLine: 0, mark: 0, removed: [], ghosts: [] };
   }
   const proposed = linesOf(hunk.conflict ? hunk.conflict.theirs : hunk.newText);
   const size = endLine - startLine;
-  const kind =
-    hunk.status === 'conflict'
-      ? 'conflict'
-      : size === 0
-        ? 'add'
-        : proposed.length === 0
-          ? 'delete'
-          : 'change';
+  const kind = isConflict(hunk)
+    ? 'conflict'
+    : size === 0
+      ? 'add'
+      : proposed.length === 0
+        ? 'delete'
+        : 'change';
   // What is put between two lines is shown behind the one above it, which it does not change.
   const anchor = size === 0 ? Math.max(0, startLine - 1) : startLine;
   return {

@@ -10,6 +10,8 @@ import type {
   TaskId,
   TaskView,
 } from '../../../../protocol/generated/protocol';
+import { asOpened } from '../folders';
+import { isConflict } from './hunks';
 import { goalOf, isActive, isUndecided, type Known, type Store } from './store';
 import {
   doingNow,
@@ -59,6 +61,8 @@ export interface Sources {
   readonly store: Store;
   readonly permissions: () => readonly PermissionRequest[];
   readonly now: () => number;
+  /** What tells the folder of a goal from others; nothing where there are none. */
+  readonly folder: (workspace: string) => string;
 }
 
 /** So many goals with nothing left to do are shown among the others. */
@@ -213,7 +217,9 @@ function filesOf(store: Store, goal: GoalId, task: TaskId): Node[] {
   const { workspace, tasksDetail } = store.goal(goal)?.view ?? {};
   const changed = tasksDetail?.find(({ id }) => id === task)?.changed ?? [];
   const others = changed
-    .map((path) => vscode.Uri.joinPath(vscode.Uri.file(workspace ?? '/'), path).toString())
+    .map((path) =>
+      asOpened(vscode.Uri.joinPath(vscode.Uri.file(workspace ?? '/'), path).toString()),
+    )
     .filter((uri) => !pending.includes(uri));
   return [...pending, ...others].sort().map((uri) => ({ kind: 'file', goal, task, uri }));
 }
@@ -235,7 +241,7 @@ export function lookOf(node: Node, sources: Sources): Look | undefined {
       };
     case 'goal': {
       const known = store.goal(node.goal);
-      return known && goalLook(known);
+      return known && goalLook(known, sources);
     }
     case 'task': {
       const known = store.goal(node.goal);
@@ -277,7 +283,7 @@ function permissionLook(request: PermissionRequest): Look {
   };
 }
 
-function goalLook({ summary, view }: Known): Look {
+function goalLook({ summary, view }: Known, { folder }: Sources): Look {
   const { state, hunks } = summary;
   const [icon, color] = GOAL_ICONS[state] ?? ['circle-outline'];
   const active = isActive(summary);
@@ -306,7 +312,13 @@ function goalLook({ summary, view }: Known): Look {
   return {
     id: summary.id,
     label: goalTitle(summary),
-    description: joined([goalState(state), tasks, ...changes, money(summary.costUsd)]),
+    description: joined([
+      folder(summary.workspace),
+      goalState(state),
+      tasks,
+      ...changes,
+      money(summary.costUsd),
+    ]),
     tooltip: [
       `${summary.id}: ${summary.prompt}`,
       ...(error ? [error.message, ...(error.hint ? [error.hint] : [])] : []),
@@ -351,13 +363,15 @@ function taskLook(goal: GoalId, task: TaskView, { store, now }: Sources): Look {
 
 function fileLook(store: Store, node: Node & { kind: 'file' }): Look {
   const hunks = hunksOf(store, node.goal, node.task, node.uri);
-  const conflicts = hunks.filter((hunk) => hunk.status === 'conflict').length;
+  const conflicts = hunks.filter(isConflict).length;
   const uri = vscode.Uri.parse(node.uri, true);
+  const name = uri.path.slice(uri.path.lastIndexOf('/') + 1);
+  const relative = vscode.workspace.asRelativePath(uri);
   return {
     id: `${node.goal}/file/${node.task ?? ''}/${node.uri}`,
-    label: uri.path.slice(uri.path.lastIndexOf('/') + 1),
+    label: name,
     description: joined([
-      vscode.workspace.asRelativePath(uri),
+      relative.slice(0, -name.length - 1),
       hunks.length > 0 ? String(hunks.length) : '',
       conflicts > 0 ? t('{0} in conflict', conflicts) : '',
     ]),
@@ -369,7 +383,7 @@ function fileLook(store: Store, node: Node & { kind: 'file' }): Look {
 }
 
 function hunkLook(hunk: HunkView): Look {
-  const conflict = hunk.status === 'conflict';
+  const conflict = isConflict(hunk);
   const apart = held(hunk.held);
   return {
     id: `hunk/${hunk.id}`,
@@ -400,7 +414,6 @@ function landingLook(goal: GoalId, n: number, decided: DecidedHunk): Look {
     rejected: t('rejected'),
     undone: t('undone'),
   };
-  const inText = decided.fate === 'landed' || decided.fate === 'resolved';
   return {
     id: `${goal}/landing/${n}`,
     label: decided.path,
@@ -410,7 +423,8 @@ function landingLook(goal: GoalId, n: number, decided: DecidedHunk): Look {
       decided.tasks.join(', '),
     ]),
     icon: icons[decided.fate] ?? 'circle-outline',
-    context: inText ? 'landing landed' : 'landing',
+    // What was undone is pending again.
+    context: decided.fate === 'undone' ? 'landing' : 'landing decided',
     open: 'leaf',
   };
 }

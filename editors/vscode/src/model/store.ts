@@ -143,8 +143,14 @@ export class Store {
   /** The details of a goal, asked for where they are not known yet. */
   async view(id: GoalId): Promise<GoalView | undefined> {
     if (!this.#goals.get(id)?.view) {
-      await this.#views.run(id);
+      return this.fresh(id);
     }
+    return this.#goals.get(id)?.view;
+  }
+
+  /** The details of a goal as they are now. */
+  async fresh(id: GoalId): Promise<GoalView | undefined> {
+    await this.#views.run(id);
     return this.#goals.get(id)?.view;
   }
 

@@ -93,6 +93,11 @@ export function shorten(text: string, most: number): string {
   return letters.length <= most ? text : `${letters.slice(0, most - 1).join('')}…`;
 }
 
+/** Words as a message shows them, which makes links of some. What a worker says must not become a command. */
+export function plain(text: string): string {
+  return text.replaceAll('](', '] (');
+}
+
 /** `$0.12`; nothing where nothing was spent. */
 export function money(usd: number): string {
   return usd === 0 ? '' : `$${usd.toFixed(2)}`;

@@ -4,12 +4,13 @@ import * as vscode from 'vscode';
 
 import { asServerError } from '../client';
 import { client } from '../ids';
+import { plain } from '../model/words';
 
 /** Shows an error, and offers the log. */
 export function tell(error: unknown): void {
   const logs = vscode.l10n.t('Show Logs');
   const { sentence } = asServerError(error);
-  void vscode.window.showErrorMessage(`ClaudeCluster: ${sentence}`, logs).then((chosen) => {
+  void vscode.window.showErrorMessage(plain(`ClaudeCluster: ${sentence}`), logs).then((chosen) => {
     if (chosen === logs) {
       void vscode.commands.executeCommand(client.logs);
     }

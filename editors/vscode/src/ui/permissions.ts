@@ -9,7 +9,8 @@ import type {
 } from '../../../../protocol/generated/protocol';
 import type { Server } from '../client';
 import { Inbox } from '../permission';
-import { shorten } from '../model/words';
+import type { Store } from '../model/store';
+import { plain, shorten } from '../model/words';
 import { command } from '../wire';
 import { telling } from './errors';
 
@@ -49,12 +50,15 @@ export class Permissions {
 
   constructor(
     readonly server: Server,
+    readonly store: Store,
     readonly changed: () => void,
   ) {}
 
   /** Looks what is open: after a start of the server. */
   async load(): Promise<void> {
-    this.inbox.replace(await this.server.command<PermissionRequest[]>(command.permissions, {}));
+    const open = await this.server.command<PermissionRequest[]>(command.permissions, {});
+    // Others are of folders that are open in other windows.
+    this.inbox.replace(open.filter(({ goalId }) => this.store.goal(goalId)));
     this.changed();
   }
 
@@ -111,7 +115,7 @@ export class Permissions {
     const later = t('Later');
     const titles = [...offered.flatMap(({ short }) => short ?? []), later];
     const message = `${question(request)}  ${shorten(request.detail, 200)}`;
-    const title = await vscode.window.showWarningMessage(message, ...titles);
+    const title = await vscode.window.showWarningMessage(plain(message), ...titles);
     await this.#answer(
       request,
       offered.find(({ short }) => short !== undefined && short === title),

@@ -15,6 +15,8 @@ import {
   type WorkDoneProgressReport,
 } from 'vscode-languageclient/node';
 
+import { plain } from '../model/words';
+
 type Value = WorkDoneProgressBegin | WorkDoneProgressReport | WorkDoneProgressEnd;
 
 /** One goal's progress, from the request for a token to its end. */
@@ -54,7 +56,11 @@ class Shown {
       this.where() === 'notification'
         ? vscode.ProgressLocation.Notification
         : vscode.ProgressLocation.Window;
-    const options = { location, title: value.title, cancellable: value.cancellable ?? false };
+    const options = {
+      location,
+      title: plain(value.title),
+      cancellable: value.cancellable ?? false,
+    };
     void vscode.window.withProgress(options, async (progress, cancelled) => {
       this.#progress = progress;
       this.#report(value);
@@ -69,7 +75,10 @@ class Shown {
   #report({ message, percentage = this.#percentage }: { message?: string; percentage?: number }) {
     const increment = Math.max(0, percentage - this.#percentage);
     this.#percentage += increment;
-    this.#progress?.report({ increment, ...(message === undefined ? {} : { message }) });
+    this.#progress?.report({
+      increment,
+      ...(message === undefined ? {} : { message: plain(message) }),
+    });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import * as vscode from 'vscode';
 
+import type { ScopeArgs } from '../../../../protocol/generated/protocol';
 import { client } from '../ids';
 
 const { t } = vscode.l10n;
@@ -82,23 +83,30 @@ export function askForGoal(
   });
 }
 
-/** Goals that are being written in an editor. Saving one states it. */
+/** Goals that are being written in an editor. Saving one states it, unless the editor does so by itself. */
 export class Drafts implements vscode.FileSystemProvider, vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<vscode.FileChangeEvent[]>();
-  readonly #texts = new Map<string, { text: Uint8Array; origin: Place; at: number }>();
-  /** Stated, and closed as soon as the editor knows that they are saved. */
+  readonly #texts = new Map<string, { text: Uint8Array; scope: ScopeArgs; at: number }>();
+  /** Being saved by their user. */
+  readonly #meant = new Set<string>();
+  /** Stated, and closed as soon as the editor knows that they are saved. It looks at them once more before. */
   readonly #stated = new Set<string>();
   readonly #registration: vscode.Disposable;
   #count = 0;
 
   readonly onDidChangeFile = this.#changed.event;
 
-  /** `state` is told the words, where they are from, and the document they were written in. */
-  constructor(readonly state: (prompt: string, origin: Place) => Promise<boolean>) {
+  /** `state` is told the words, and what they are about. */
+  constructor(readonly state: (prompt: string, scope: ScopeArgs) => Promise<boolean>) {
     this.#registration = vscode.Disposable.from(
       vscode.workspace.registerFileSystemProvider(DRAFTS, this),
+      vscode.workspace.onWillSaveTextDocument(({ document: { uri }, reason }) => {
+        if (uri.scheme === DRAFTS && reason === vscode.TextDocumentSaveReason.Manual) {
+          this.#meant.add(uri.path);
+        }
+      }),
       vscode.workspace.onDidSaveTextDocument(({ uri }) => {
-        if (uri.scheme === DRAFTS && this.#stated.delete(uri.path)) {
+        if (uri.scheme === DRAFTS && this.#stated.has(uri.path)) {
           void this.#close(uri);
         }
       }),
@@ -111,11 +119,11 @@ export class Drafts implements vscode.FileSystemProvider, vscode.Disposable {
   }
 
   /** Opens an editor for a goal. */
-  async open(text: string, origin: Place): Promise<void> {
+  async open(text: string, scope: ScopeArgs): Promise<void> {
     this.#count += 1;
     const uri = vscode.Uri.from({ scheme: DRAFTS, path: `/${t('Goal')} ${this.#count}.md` });
     const bytes = new TextEncoder().encode(text);
-    this.#texts.set(uri.path, { text: bytes, origin, at: Date.now() });
+    this.#texts.set(uri.path, { text: bytes, scope, at: Date.now() });
     const document = await vscode.workspace.openTextDocument(uri);
     await vscode.window.showTextDocument(document, { preview: false });
     const hint = t('Save to state the goal.');
@@ -124,20 +132,38 @@ export class Drafts implements vscode.FileSystemProvider, vscode.Disposable {
 
   async writeFile(uri: vscode.Uri, content: Uint8Array): Promise<void> {
     const draft = this.#draft(uri);
-    const prompt = new TextDecoder().decode(content).trim();
     draft.text = content;
     draft.at += 1;
-    if (prompt === '' || !(await this.state(prompt, draft.origin))) {
-      return;
+    if (this.#meant.delete(uri.path)) {
+      await this.#state(uri);
     }
-    this.#texts.delete(uri.path);
-    // What the editor does not yet know to be saved asks before it closes.
-    const open = vscode.workspace.textDocuments.find((it) => it.uri.path === uri.path);
-    if (open?.isDirty) {
-      this.#stated.add(uri.path);
-    } else {
-      await this.#close(uri);
+  }
+
+  /** States the draft in the editor in front. */
+  async stateFront(): Promise<void> {
+    const document = vscode.window.activeTextEditor?.document;
+    if (document?.uri.scheme !== DRAFTS) {
+      await vscode.commands.executeCommand(client.newGoal);
+    } else if (document.isDirty) {
+      await document.save();
+    } else if (await this.#state(document.uri)) {
+      await this.#close(document.uri);
     }
+  }
+
+  async #state(uri: vscode.Uri): Promise<boolean> {
+    const { text, scope } = this.#draft(uri);
+    const prompt = new TextDecoder().decode(text).trim();
+    if (prompt === '' || this.#stated.has(uri.path)) {
+      return false;
+    }
+    // Before it is: saved twice, it is one goal.
+    this.#stated.add(uri.path);
+    const stated = await this.state(prompt, scope);
+    if (!stated) {
+      this.#stated.delete(uri.path);
+    }
+    return stated;
   }
 
   stat(uri: vscode.Uri): vscode.FileStat {
@@ -182,20 +208,7 @@ export class Drafts implements vscode.FileSystemProvider, vscode.Disposable {
     const same = ({ input }: vscode.Tab) =>
       input instanceof vscode.TabInputText && input.uri.toString() === uri.toString();
     await vscode.window.tabGroups.close(tabs.filter(same));
-  }
-}
-
-/** States the draft in the editor in front: saves it. */
-export async function stateDraft(): Promise<void> {
-  const document = vscode.window.activeTextEditor?.document;
-  if (document?.uri.scheme !== DRAFTS) {
-    await vscode.commands.executeCommand(client.newGoal);
-    return;
-  }
-  // A text as it was opened is not saved by the editor.
-  if (document.isDirty) {
-    await document.save();
-  } else {
-    await vscode.workspace.fs.writeFile(document.uri, new TextEncoder().encode(document.getText()));
+    this.#texts.delete(uri.path);
+    this.#stated.delete(uri.path);
   }
 }

@@ -4,7 +4,7 @@
 import * as vscode from 'vscode';
 
 import type { DocumentChanges, HunkView } from '../../../../protocol/generated/protocol';
-import { asMarkdownDiff, draw, type Drawing } from '../model/hunks';
+import { asMarkdownDiff, draw, isConflict, type Drawing } from '../model/hunks';
 import { goalOf, type Store } from '../model/store';
 import { held, hunkTitle, joined, maker } from '../model/words';
 import { setting } from '../settings';
@@ -189,7 +189,7 @@ export class Review implements vscode.Disposable {
     const color = new vscode.ThemeColor(
       kind === 'conflict' ? 'editorWarning.foreground' : 'editorGutter.addedBackground',
     );
-    const texts = kind === 'whole' ? [{ line: 0, text: hunkTitle(hunk) }] : drawing.ghosts;
+    const texts = hunk.whole ? [{ line: 0, text: hunkTitle(hunk) }] : drawing.ghosts;
     for (const { line, text } of texts) {
       const { end } = at(line);
       push(this.#styles.ghosts, {
@@ -202,8 +202,11 @@ export class Review implements vscode.Disposable {
   /** Keys and menus are for editors in which something is pending. */
   #context(): void {
     const uri = vscode.window.activeTextEditor?.document.uri.toString() ?? '';
-    const pending = (this.#store.document(uri)?.hunks.length ?? 0) > 0;
-    void vscode.commands.executeCommand('setContext', 'claudecluster.pendingHere', pending);
+    const hunks = this.#store.document(uri)?.hunks ?? [];
+    const is = (name: string, value: boolean) =>
+      void vscode.commands.executeCommand('setContext', `claudecluster.${name}`, value);
+    is('pendingHere', hunks.length > 0);
+    is('conflictHere', hunks.some(isConflict));
   }
 }
 

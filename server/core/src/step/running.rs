@@ -83,8 +83,10 @@ impl Turn<'_> {
             return;
         };
         let task = &goal.tasks[task_id];
-        if task.state.is_terminal() {
-            // It has been cancelled, alone or with its goal.
+        let again = stop == StopReason::Cancelled && task.state != TaskState::Running;
+        if task.state.is_terminal() || again {
+            // It has been cancelled, alone or with its goal, and may have been tried again since: that
+            // begins once this attempt is over.
             return;
         }
         let repairs = task.repair.is_some();

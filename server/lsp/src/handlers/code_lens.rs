@@ -1,5 +1,7 @@
 //! `textDocument/codeLens`: what can be done with each pending hunk, above it.
 
+use std::collections::HashMap;
+
 use claudecluster_protocol::{api::Resolution, change::HunkView, editor::command};
 use lsp_types::{CodeLens, CodeLensParams, Command, Position, Range};
 use serde_json::json;
@@ -13,6 +15,7 @@ pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<Co
     let hunks = hunks::of(session, &document).await;
     let repairable = hunks::repairable(session, &hunks).await;
     let mut lenses = plan::lenses(session, &document).await;
+    let mut columns = HashMap::new();
     for hunk in &hunks {
         let line = hunks::range(&document, hunk, session.encoding()).start.line;
         let commands = if hunks::is_conflict(hunk) {
@@ -20,10 +23,15 @@ pub(crate) async fn handle(session: &Session, params: &CodeLensParams) -> Vec<Co
         } else {
             clean(hunk)
         };
-        // Each in a column of its own: Neovim orders those of a line by their columns, and not at all
-        // where these are equal. The others look at the line only.
-        lenses.extend((0..).zip(commands).map(|(character, command)| {
-            let at = Position { line, character };
+        // Each in a column of its own, past those of other hunks of the line: editors order those of a line
+        // by their columns, and Neovim not at all where these are equal.
+        let next: &mut u32 = columns.entry(line).or_default();
+        lenses.extend(commands.into_iter().map(|command| {
+            let at = Position {
+                line,
+                character: *next,
+            };
+            *next += 1;
             CodeLens {
                 range: Range { start: at, end: at },
                 command: Some(command),

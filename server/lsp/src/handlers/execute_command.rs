@@ -249,11 +249,8 @@ fn past(verdict: Verdict) -> &'static str {
 /// What came of a decision, and whether something is left that the user should know of.
 fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
     let n = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-    let mut parts = vec![format!(
-        "{} {}",
-        count(n(report.decided), "change"),
-        past(verdict)
-    )];
+    let decided = format!("{} {}", count(n(report.decided), "change"), past(verdict));
+    let mut parts = vec![decided];
     if report.conflicts > 0 {
         parts.push(format!("{} left in conflict", report.conflicts));
     }
@@ -279,6 +276,10 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
     }
     if let Some(task) = &report.repair {
         parts.push(format!("the task {task} is to repair it"));
+        // What was handed over is not decided yet.
+        if report.decided == 0 {
+            parts.remove(0);
+        }
     }
     (parts.join("; "), trouble)
 }

@@ -62,7 +62,7 @@ async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) 
     let actions = Some(vec![action(SHOW), action(ANOTHER)]);
     let answer = session
         .client
-        .show_message_request(MessageType::Info, about, actions)
+        .show_message_request(MessageType::Info, words::unlinked(&about), actions)
         .await;
     match answer {
         Ok(Some(chosen)) if chosen.title == SHOW => {
@@ -162,7 +162,9 @@ fn beneath(plan: &Plan, settings: EditorSettings) -> EditorSettings {
 /// else the only one.
 fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
     let roots = session.roots();
-    let holding = |path: &Path| root_of(session, path);
+    // A folder that is named may be a link to one of them.
+    let holding =
+        |path: &Path| root_of(session, path).or_else(|| root_of(session, &uri::real(path)));
     if roots.is_empty() {
         return Err(ErrorBody::user("no workspace folder is open")
             .hint("open a folder, or a file inside a project, and try again"));

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { AgentName, GoalView, HunkView } from '../../../protocol/generated/protocol';
+import { between, ways } from '../src/model/conflict';
+import { plain } from '../src/model/words';
+
+function hunk(more: Partial<HunkView>): HunkView {
+  return {
+    id: 'g1.00000000',
+    path: 'a.txt',
+    kind: 'modify',
+    status: 'conflict',
+    startLine: 1,
+    endLine: 2,
+    oldText: 'old\n',
+    newText: 'new\n',
+    provenance: [{ task: 'a', title: 'Task a', attempt: 1 }],
+    conflict: { base: 'old\n', mine: '  mine\n', theirs: 'new\nand more\n' },
+    ...more,
+  };
+}
+
+/** A goal with one task. */
+function goal(agent: AgentName): GoalView {
+  return { tasksDetail: [{ id: 'a', agent }] } as unknown as GoalView;
+}
+
+test('the ways to resolve a conflict', () => {
+  const check = (more: Partial<HunkView>, of: GoalView | undefined, expected: string[]) => {
+    const found = ways(hunk(more), of).map(
+      ({ resolution, detail }) => `${resolution.kind}: ${detail}`,
+    );
+    assert.deepEqual(found, expected, JSON.stringify(more));
+  };
+  const always = [
+    'mine: mine',
+    'theirs: new … +1',
+    'both: mine, then theirs',
+    'markers: both between markers, to be edited by hand',
+  ];
+  check({}, goal('native'), [...always, 'repair: an agent that sees both sides']);
+  // What a program made is not made anew, nor what nobody knows who made.
+  check({}, goal('command'), always);
+  check({}, undefined, always);
+  check({ merged: 'both words\n' }, goal('command'), ['merged: both words', ...always]);
+  const gone = { base: 'old\n', mine: '', theirs: 'new\n' };
+  check({ conflict: gone }, goal('command'), [
+    'mine: without these lines',
+    'theirs: new',
+    ...always.slice(2),
+  ]);
+  check({ whole: true, kind: 'delete', conflict: null }, goal('native'), [
+    'mine: the file stays as it is',
+    'theirs: delete the file',
+  ]);
+});
+
+test('whose texts a conflict is between', () => {
+  const check = (mineBy: HunkView['provenance'], expected: string) => {
+    const conflict = { base: '', mine: '', theirs: '', mineBy };
+    assert.equal(between(hunk({ conflict })), expected);
+  };
+  check([], 'Conflict between you and Task a');
+  check([{ task: 'b', title: 'Task b', attempt: 1 }], 'Conflict between Task b and Task a');
+});
+
+test('a message has no links', () => {
+  const check = (text: string, expected: string) => assert.equal(plain(text), expected);
+  check('[more](command:x?y) and [z](http://a)', '[more] (command:x?y) and [z] (http://a)');
+  check('a[0] (b)', 'a[0] (b)');
+});
