@@ -59,7 +59,7 @@ impl Move {
     }
 }
 
-/// A landing under way, see [`EventBody::LandingBegun`].
+/// A landing under way, see [`claudecluster_protocol::EventBody::LandingBegun`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Begun {
     /// What was decided.
