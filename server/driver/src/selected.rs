@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use claudecluster_protocol::{
-    BlobId, GoalSpec,
+    GoalSpec,
     goal::{SelectedText, Selection},
 };
+use claudecluster_store::id_of;
 
 use crate::{proposal::as_text, shared::Shared};
 
@@ -36,11 +37,7 @@ fn covered(text: &str, selection: &Selection) -> Option<SelectedText> {
     let above = lines.windows(covered.len()).take(start);
     let above = above.filter(|one| *one == covered).count();
     Some(SelectedText {
-        hash: BlobId::new(
-            blake3::hash(covered.join("\n").as_bytes())
-                .to_hex()
-                .as_str(),
-        ),
+        hash: id_of(covered.join("\n").as_bytes()),
         above: u32::try_from(above).unwrap_or(u32::MAX),
     })
 }

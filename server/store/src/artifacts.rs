@@ -13,7 +13,7 @@ use claudecluster_protocol::BlobId;
 use crate::{StoreError, home};
 
 /// The name of a blob: the BLAKE3 hash of its bytes.
-pub(crate) fn id_of(bytes: &[u8]) -> BlobId {
+pub fn id_of(bytes: &[u8]) -> BlobId {
     BlobId::new(blake3::hash(bytes).to_hex().as_str())
 }
 

@@ -31,6 +31,7 @@ use std::{
 
 use claudecluster_protocol::{BlobId, Event, EventSeq, GoalId};
 
+pub use artifacts::id_of;
 pub use error::StoreError;
 pub use row::NewEvent;
 

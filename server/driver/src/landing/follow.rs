@@ -15,6 +15,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, GoalId, HunkId, RelPath,
     event::{Landed, Verdict},
 };
+use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
 use super::ask;
@@ -124,7 +125,7 @@ fn facts(
         return Ok(Vec::new());
     };
     let current = shared.current(root, relative)?;
-    let now = current.as_ref().map(blob_id);
+    let now = current.as_ref().map(|content| id_of(&content.bytes));
     let mut seen = seen(&history, now.as_ref());
     if seen.is_empty() && shared.document(path).is_none() {
         seen = gone(shared, &history, current.as_ref())?;
@@ -245,11 +246,6 @@ fn gone<'a>(
         }
     }
     Ok(found)
-}
-
-/// The name the content has in the store.
-fn blob_id(content: &Content) -> BlobId {
-    BlobId::new(blake3::hash(&content.bytes).to_hex().as_str())
 }
 
 fn turned(landed: &Landed) -> Landed {
