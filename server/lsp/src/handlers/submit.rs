@@ -1,7 +1,6 @@
 //! From the arguments an editor gives to a goal.
 
 use std::{
-    collections::HashMap,
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,11 +11,12 @@ use claudecluster_protocol::{
     editor::{Anchor, EditorSettings, LineRange, ScopeArgs, SubmitArgs, Submitted},
     goal::{ScopeKind, Selection},
 };
-use lsp_types::{MessageActionItem, MessageType};
+use tokio::sync::oneshot;
 
 use crate::{
     anchor, hunks,
     progress::{count, outcome},
+    question,
     session::Session,
     uri, words,
 };
@@ -48,10 +48,6 @@ pub(crate) async fn handle(session: &Arc<Session>, args: SubmitArgs) -> Result<S
 async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) {
     const SHOW: &str = "Show";
     const ANOTHER: &str = "Start another";
-    let action = |title: &str| MessageActionItem {
-        title: title.to_owned(),
-        properties: HashMap::default(),
-    };
     let about = match session.goal(&same).await {
         Ok(view) => format!(
             "{same} does this already: {}",
@@ -59,17 +55,15 @@ async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) 
         ),
         Err(_) => format!("{same} does this already"),
     };
-    let actions = Some(vec![action(SHOW), action(ANOTHER)]);
-    let answer = session
-        .client
-        .show_message_request(MessageType::Info, words::unlinked(&about), actions)
-        .await;
-    match answer {
-        Ok(Some(chosen)) if chosen.title == SHOW => {
+    // Nothing that happens elsewhere settles it.
+    let (_open, settled) = oneshot::channel();
+    let answer = question::ask(&session.client, &about, &[SHOW, ANOTHER], settled).await;
+    match answer.as_deref() {
+        Some(SHOW) => {
             let message = standing(&session, &same).await;
             session.info(format!("{same}: {message}")).await;
         }
-        Ok(Some(chosen)) if chosen.title == ANOTHER => {
+        Some(ANOTHER) => {
             // The text may have changed while the question stood there.
             let started = match spec(&session, args) {
                 Ok(spec) => session.backend.submit(spec).await,
