@@ -416,6 +416,23 @@ pub struct AttemptOutcome {
     pub transcript: Option<BlobId>,
 }
 
+impl AttemptOutcome {
+    /// An end of which nothing more is known: what never came to run has changed and cost nothing.
+    pub fn new(stop: Option<StopReason>, summary: impl Into<String>) -> Self {
+        Self {
+            stop,
+            summary: summary.into(),
+            retry_after: None,
+            changes: Vec::new(),
+            usage: Usage::default(),
+            gates: Vec::new(),
+            session: None,
+            sandbox: None,
+            transcript: None,
+        }
+    }
+}
+
 /// What a worker or the planner is doing right now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]

@@ -13,7 +13,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, ErrorKind, EventBody, GoalId, GoalSpec, GoalState, Plan,
-    StopReason, TaskId, TaskSpec, TaskState, Timestamp, event::AttemptOutcome, goal::Usage,
+    StopReason, TaskId, TaskSpec, TaskState, Timestamp, event::AttemptOutcome,
 };
 use expect_test::expect;
 
@@ -73,22 +73,11 @@ impl World {
     }
 
     fn end(&mut self, task: &str, attempt: u32, stop: Option<StopReason>) {
-        let outcome = AttemptOutcome {
-            stop,
-            summary: String::new(),
-            retry_after: None,
-            changes: Vec::new(),
-            usage: Usage::default(),
-            gates: Vec::new(),
-            session: None,
-            sandbox: None,
-            transcript: None,
-        };
         let attempt = Input::Attempt {
             goal: goal(),
             task: TaskId::new(task),
             attempt: AttemptId(attempt),
-            outcome: Box::new(outcome),
+            outcome: Box::new(AttemptOutcome::new(stop, "")),
         };
         self.give(attempt).unwrap();
     }

@@ -46,8 +46,7 @@ impl World {
             journal: Vec::new(),
         };
         let tasks = ["a", "b", "c", "d"].map(|id| TaskSpec::new(id, "do it"));
-        let spec = json!({"workspace": "/w", "prompt": "do it"});
-        let mut spec: GoalSpec = serde_json::from_value(spec).unwrap();
+        let mut spec = GoalSpec::new("/w", "do it");
         spec.plan = Some(Plan {
             tasks: tasks.to_vec(),
             ..Plan::default()
@@ -104,22 +103,11 @@ impl World {
     }
 
     fn end(&mut self, task: &str, attempt: u32, stop: Option<StopReason>) -> Vec<String> {
-        let outcome = AttemptOutcome {
-            stop,
-            summary: String::new(),
-            retry_after: None,
-            changes: Vec::new(),
-            usage: Usage::default(),
-            gates: Vec::new(),
-            session: None,
-            sandbox: None,
-            transcript: None,
-        };
         self.give(Input::Attempt {
             goal: goal(),
             task: TaskId::new(task),
             attempt: AttemptId(attempt),
-            outcome: Box::new(outcome),
+            outcome: Box::new(AttemptOutcome::new(stop, "")),
         })
     }
 

@@ -15,7 +15,6 @@ use claudecluster_protocol::{
     AttemptId, BlobId, EventBody, GoalId, GoalSpec, GoalState, PermissionId, Plan, Span,
     StopReason, TaskId, TaskSpec, Timestamp,
     event::AttemptOutcome,
-    goal::Usage,
     permission::{PermissionAnswer, PermissionDecision},
 };
 
@@ -129,7 +128,7 @@ impl World {
                 goal,
                 task: TaskId::new(*task),
                 attempt: AttemptId(1),
-                outcome: Box::new(ended(None)),
+                outcome: Box::new(AttemptOutcome::new(None, "")),
             }),
             Asks(task) => self.give(Input::PermissionAsked {
                 goal,
@@ -176,7 +175,7 @@ impl World {
                 goal: goal(),
                 task,
                 attempt,
-                outcome: Box::new(ended(Some(StopReason::Cancelled))),
+                outcome: Box::new(AttemptOutcome::new(Some(StopReason::Cancelled), "")),
             });
         }
     }
@@ -186,20 +185,6 @@ impl World {
         self.now = Timestamp(at);
         self.give(Input::Tick);
         self.state.goal(&goal()).unwrap().state
-    }
-}
-
-fn ended(stop: Option<StopReason>) -> AttemptOutcome {
-    AttemptOutcome {
-        stop,
-        summary: String::new(),
-        retry_after: None,
-        changes: Vec::new(),
-        usage: Usage::default(),
-        gates: Vec::new(),
-        session: None,
-        sandbox: None,
-        transcript: None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use claudecluster_core::{lifecycle::Goal, step::Asker};
 use claudecluster_protocol::{
     AttemptId, ErrorBody, ErrorKind, GoalId, RelPath, StopReason, TaskId, event::AttemptOutcome,
-    goal::Usage, plan::AgentName,
+    plan::AgentName,
 };
 use claudecluster_worker::{
     agent::AgentSpec,
@@ -38,17 +38,7 @@ const EVENTS: usize = 256;
 
 /// An attempt that never came to run.
 pub(crate) fn failed(stop: StopReason, summary: String) -> AttemptOutcome {
-    AttemptOutcome {
-        stop: Some(stop),
-        summary,
-        retry_after: None,
-        changes: Vec::new(),
-        usage: Usage::default(),
-        gates: Vec::new(),
-        session: None,
-        sandbox: None,
-        transcript: None,
-    }
+    AttemptOutcome::new(Some(stop), summary)
 }
 
 /// Runs one attempt to its classified end.

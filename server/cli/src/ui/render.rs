@@ -350,18 +350,11 @@ mod tests {
                 task_id: task.into(),
                 attempt: AttemptId(1),
                 outcome: AttemptOutcome {
-                    stop,
-                    summary: "said so".to_owned(),
-                    retry_after: None,
-                    changes: Vec::new(),
                     usage: Usage {
                         cost_usd: Usd::from_dollars(0.25),
                         ..Usage::default()
                     },
-                    gates: Vec::new(),
-                    session: None,
-                    sandbox: None,
-                    transcript: None,
+                    ..AttemptOutcome::new(stop, "said so")
                 },
             });
         }

@@ -95,17 +95,10 @@ impl Turn<'_> {
             .filter_map(|task| task.not_before)
             .collect();
         for (task, attempt) in orphans {
-            let outcome = AttemptOutcome {
-                stop: Some(StopReason::DaemonRestart),
-                summary: "the daemon ended while the attempt ran".into(),
-                retry_after: None,
-                changes: Vec::new(),
-                usage: Usage::default(),
-                gates: Vec::new(),
-                session: None,
-                sandbox: None,
-                transcript: None,
-            };
+            let outcome = AttemptOutcome::new(
+                Some(StopReason::DaemonRestart),
+                "the daemon ended while the attempt ran",
+            );
             self.attempt_ended(id, &task, attempt, outcome);
         }
         for task in undecided {

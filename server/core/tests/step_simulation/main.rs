@@ -22,7 +22,6 @@ use claudecluster_protocol::{
     TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileChange, FileMode, FileVersion},
     event::{AttemptOutcome, ProposedFile, Repair, RepairCause, Verdict},
-    goal::Usage,
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
 };
 use proptest::prelude::*;
@@ -446,9 +445,6 @@ fn spec(plan: Plan, timeout: Option<Span>) -> GoalSpec {
 
 fn outcome(stop: Option<StopReason>, task: &TaskId) -> AttemptOutcome {
     AttemptOutcome {
-        stop,
-        summary: "it ended".into(),
-        retry_after: None,
         changes: vec![FileChange {
             path: RelPath::new(task.as_str()).unwrap(),
             from: None,
@@ -458,11 +454,7 @@ fn outcome(stop: Option<StopReason>, task: &TaskId) -> AttemptOutcome {
                 mode: FileMode::Regular,
             }),
         }],
-        usage: Usage::default(),
-        gates: Vec::new(),
-        session: None,
-        sandbox: None,
-        transcript: None,
+        ..AttemptOutcome::new(stop, "it ended")
     }
 }
 
