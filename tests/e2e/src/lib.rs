@@ -268,11 +268,13 @@ impl World {
 
     /// Makes the real Claude Code the one that is found.
     pub fn with_claude(&mut self) {
-        let program = part("CLAUDECLUSTER_TEST_CLAUDE");
-        self.configure(&format!(
-            "[claude]\nprogram = {:?}\n",
-            program.display().to_string()
-        ));
+        self.with_claude_and("");
+    }
+
+    /// The same, beside other settings.
+    pub fn with_claude_and(&mut self, settings: &str) {
+        let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
+        self.configure(&format!("claude.program = {program:?}\n{settings}"));
     }
 
     /// Everything about the workspace that must not change before something lands: content, modes and

@@ -6,7 +6,6 @@
 use claudecluster_e2e::{
     World,
     live::{Live, plan_of, shell},
-    part,
 };
 use serde_json::{Value, json};
 
@@ -24,10 +23,7 @@ rules:
 
 fn world() -> (World, claudecluster_model::Server) {
     let mut world = World::new(&[("README.md", "a project\n")]);
-    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
-    world.configure(&format!(
-        "[claude]\nprogram = {program:?}\n[permissions]\nask = [\"WebFetch\"]\n"
-    ));
+    world.with_claude_and("permissions.ask = [\"WebFetch\"]\n");
     let model = world.model(SCRIPT);
     (world, model)
 }

@@ -199,10 +199,7 @@ rules:
 #[test]
 fn a_question_of_two_workers_is_answered_once() {
     let mut world = World::new(&[("README.md", "a project\n")]);
-    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
-    world.configure(&format!(
-        "[claude]\nprogram = {program:?}\n[permissions]\nask = [\"WebFetch\"]\n"
-    ));
+    world.with_claude_and("permissions.ask = [\"WebFetch\"]\n");
     let model = world.model(ASKING);
     drive(&world, &model, "permission");
     let view = world.run(&["show", "g1", "--json"]).expect(0).json();
@@ -232,10 +229,7 @@ rules:
 #[test]
 fn a_problem_is_mended_by_a_plan_that_was_edited() {
     let mut world = World::new(&[("data.json", "{\n  \"a\" 1\n}\n")]);
-    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
-    world.configure(&format!(
-        "approvePlans = true\n[claude]\nprogram = {program:?}\n"
-    ));
+    world.with_claude_and("approvePlans = true\n");
     let model = world.model(MENDING);
     drive(&world, &model, "plan");
     let view = world.run(&["show", "g1", "--json"]).expect(0).json();
@@ -361,10 +355,7 @@ rules:
 #[test]
 fn two_repositories_in_one_window() {
     let mut world = World::new(&[("main.py", "COLOR = 'white'\n")]);
-    let program = part("CLAUDECLUSTER_TEST_CLAUDE").display().to_string();
-    world.configure(&format!(
-        "approvePlans = true\n[claude]\nprogram = {program:?}\n"
-    ));
+    world.with_claude_and("approvePlans = true\n");
     let model = world.model(TOOLS);
     // The second is open by a link, which its goals know nothing of.
     let real = world.dir.path().join("elsewhere/api");

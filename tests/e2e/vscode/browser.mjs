@@ -231,12 +231,7 @@ export class Editor {
     done ??= async () => (await seen.count()) < before;
     await this.again(
       `a click on ${locator} does something`,
-      async (options) => {
-        // A click that was late has worked.
-        if (!(await done())) {
-          await target.click(options);
-        }
-      },
+      (options) => target.click(options),
       done,
     );
   }
@@ -455,10 +450,8 @@ export class Editor {
     await this.again(
       `${title} in ${row} does something`,
       async (options) => {
-        if (!(await done())) {
-          await row.hover(options);
-          await button.click(options);
-        }
+        await row.hover(options);
+        await button.click(options);
       },
       done,
     );

@@ -42,11 +42,7 @@ async function writeAGoal() {
   await editor.shot('draft');
   await editor.again(
     'saving it states the goal',
-    async () => {
-      if (await draft.isVisible()) {
-        await editor.page.keyboard.press('Control+s');
-      }
-    },
+    () => editor.page.keyboard.press('Control+s'),
     () => draft.isHidden(),
   );
   await editor.hasRow('tidy the api api · plan waits for you');
