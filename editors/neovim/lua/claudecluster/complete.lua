@@ -24,11 +24,18 @@ local function pending()
   return found
 end
 
+---The goals, as the server has them now: the newest may be one of which no event has come yet.
 ---@return string[]
 local function goal_ids()
-  return vim.tbl_map(function(goal)
-    return goal.id
-  end, goals.all())
+  local ids = {}
+  for _, goal in ipairs(goals.all()) do
+    ids[goal.id] = true
+  end
+  local list = client.wait('workspace/executeCommand', client.call('claudecluster.goal.list', {}))
+  for _, goal in ipairs(list or {}) do
+    ids[goal.id] = true
+  end
+  return vim.tbl_keys(ids)
 end
 
 ---@param goal string
