@@ -25,8 +25,23 @@ const CACHE_READ: f64 = 0.1;
 /// Writing to the prompt cache for five minutes, in parts of the price of sending.
 const CACHE_WRITE: f64 = 1.25;
 
+/// What one turn took, by the names that the Messages API has for its parts.
+pub(crate) fn turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> Usage {
+    let tokens = |name| tokens(name).unwrap_or_default();
+    let mut usage = Usage {
+        input_tokens: tokens("input_tokens"),
+        output_tokens: tokens("output_tokens"),
+        cache_read_tokens: tokens("cache_read_input_tokens"),
+        cache_write_tokens: tokens("cache_creation_input_tokens"),
+        turns: 1,
+        ..Usage::default()
+    };
+    usage.cost_usd = cost(model, &usage);
+    usage
+}
+
 /// What `usage` costs with `model`.
-pub(crate) fn cost(model: &str, usage: &Usage) -> Usd {
+fn cost(model: &str, usage: &Usage) -> Usd {
     let Some((_, sent, received)) = PRICES.iter().find(|(name, ..)| model.contains(name)) else {
         return Usd::ZERO;
     };

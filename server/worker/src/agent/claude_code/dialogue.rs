@@ -166,16 +166,8 @@ impl<'a> ClaudeDialogue<'a> {
 
     /// Adds one model turn's usage.
     fn count(&mut self, usage: &Value) {
-        let tokens = |key: &str| usage[key].as_u64().unwrap_or_default();
-        let mut turn = Usage {
-            input_tokens: tokens("input_tokens"),
-            output_tokens: tokens("output_tokens"),
-            cache_read_tokens: tokens("cache_read_input_tokens"),
-            cache_write_tokens: tokens("cache_creation_input_tokens"),
-            turns: 1,
-            ..Usage::default()
-        };
-        turn.cost_usd = prices::cost(self.model.as_deref().unwrap_or_default(), &turn);
+        let model = self.model.as_deref().unwrap_or_default();
+        let turn = prices::turn(model, |part| usage[part].as_u64());
         self.running = self.running.plus(turn);
     }
 

@@ -231,16 +231,7 @@ impl Session {
     }
 
     fn count(&mut self, usage: &serde_json::Map<String, Value>) {
-        let tokens = |key: &str| usage.get(key).and_then(Value::as_u64).unwrap_or_default();
-        let mut turn = Usage {
-            input_tokens: tokens("input_tokens"),
-            output_tokens: tokens("output_tokens"),
-            cache_read_tokens: tokens("cache_read_input_tokens"),
-            cache_write_tokens: tokens("cache_creation_input_tokens"),
-            turns: 1,
-            ..Usage::default()
-        };
-        turn.cost_usd = prices::cost(self.model(), &turn);
+        let turn = prices::turn(self.model(), |part| usage.get(part)?.as_u64());
         self.usage = self.usage.plus(turn);
         tell(AgentEvent::Spent { usage: self.usage });
     }
