@@ -112,6 +112,11 @@ eventually('attached', function()
   return client ~= nil and client.initialized
 end)
 
+-- A goal of which nothing has been heard here, as when it was stated on the command line just now.
+answers['claudecluster.goal.list'] = { { id = 'g7', prompt = 'make it', state = 'planning' } }
+equal({ 'g7' }, vim.fn.getcompletion('ClaudeCluster cancel ', 'cmdline'), 'it is completed')
+answers['claudecluster.goal.list'] = {}
+
 -- What was asked before this editor came.
 eventually('it is told', function()
   return require('claudecluster').status() == '1 question'
