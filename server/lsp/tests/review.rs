@@ -140,6 +140,20 @@ async fn a_conflict_is_resolved_from_the_menu() {
         .map(|w| format!("{conflict}: {w}"))
         .collect();
     assert_eq!(titles(&offered, |action| action)[..6], expected);
+    // Menus put first what settles the problem that the client has been told of.
+    assert_eq!(offered[0].get("diagnostics"), None);
+    let told = client.told("textDocument/publishDiagnostics").await;
+    let problem = &told["params"]["diagnostics"][0];
+    let at = json!({"line": 0, "character": 0});
+    let params = json!({
+        "textDocument": {"uri": A},
+        "range": {"start": at, "end": at},
+        "context": {"diagnostics": [problem, {"range": {"start": at, "end": at}, "message": "x"}]},
+    });
+    let reply = client.request("textDocument/codeAction", params).await;
+    for action in &reply["result"].as_array().unwrap()[..6] {
+        assert_eq!(action["diagnostics"], json!([problem]), "{action}");
+    }
     let theirs = offered[1]["command"].clone();
     assert_eq!(theirs["command"], command::HUNK_RESOLVE);
     let argument = theirs["arguments"][0].clone();
