@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{
@@ -448,14 +448,18 @@ diff --git a/a.rs b/a.rs
  }
 ";
     let path = diffs.join("a.rs.g1.1.diff");
+    let mut written = None;
     for _ in 0..2 {
         let shown = client.told("window/showDocument").await;
         let uri = shown["params"]["uri"].as_str().unwrap();
         assert_eq!(uri, format!("file://{}", path.display()));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), clean);
         assert!(std::fs::metadata(&path).unwrap().permissions().readonly());
+        // An editor that has it open would ask about a file that is another one.
+        let now = std::fs::metadata(&path).unwrap().ino();
+        assert_eq!(*written.get_or_insert(now), now);
         client.answer(&shown, json!({"success": false})).await;
-        // Refused: the user sees it in a message, and another time it is written anew.
+        // Refused: the user sees it in a message.
         let told = client.told("window/showMessage").await;
         assert_eq!(told["params"]["message"], clean);
         client.command(command::HUNK_DIFF, ask.clone()).await;
