@@ -30,9 +30,16 @@
 
 (defun claudecluster--run (command argument)
   "Run COMMAND of the buffer's server with its one ARGUMENT."
-  (jsonrpc-request (eglot-current-server)
-                   :workspace/executeCommand
-                   (list :command command :arguments (vector argument))))
+  (let ((server (eglot-current-server)))
+    (unless server
+      (user-error "No server here: M-x eglot starts one"))
+    ;; eglot tells of changes when Emacs has been idle for a moment, and before requests of its own only.
+    ;; A goal is about what has been typed.
+    (when (fboundp 'eglot--signal-textDocument/didChange)
+      (eglot--signal-textDocument/didChange))
+    (jsonrpc-request server
+                     :workspace/executeCommand
+                     (list :command command :arguments (vector argument)))))
 
 (provide 'claudecluster-eglot)
 ;;; claudecluster-eglot.el ends here

@@ -28,8 +28,10 @@
   (claudecluster--run "claudecluster.goal.cancel" (list :goalId goal)))
 
 (defun claudecluster--run (command argument)
-  "Run COMMAND of this server with its one ARGUMENT."
-  (with-lsp-workspace (lsp-find-workspace 'claudecluster)
+  "Run COMMAND of this buffer's server with its one ARGUMENT."
+  ;; By the file: another project has another one.
+  (with-lsp-workspace (or (lsp-find-workspace 'claudecluster (buffer-file-name))
+                          (user-error "No ClaudeCluster server here: M-x lsp starts one"))
     (lsp-workspace-command-execute command (vector argument))))
 
 (provide 'claudecluster-lsp-mode)

@@ -62,10 +62,7 @@ impl Capabilities {
             encoding: encoding(params),
             apply_edit: workspace.and_then(|w| w.apply_edit) == Some(true),
             versioned_edits: versioned_edits(params),
-            ignores_returns: params
-                .client_info
-                .as_ref()
-                .is_some_and(|info| info.name == "Neovim"),
+            ignores_returns: is(params, NEOVIM),
             progress: capabilities
                 .window
                 .as_ref()
@@ -93,11 +90,7 @@ impl Capabilities {
                 .and_then(|item| item.snippet_support)
                 == Some(true),
             markdown: markdown(params),
-            shows_documents: capabilities
-                .window
-                .as_ref()
-                .and_then(|window| window.show_document.as_ref())
-                .is_some_and(|show| show.support),
+            shows_documents: shows_documents(params),
             refreshes_lenses: workspace
                 .and_then(|w| w.code_lens.as_ref())
                 .and_then(|lens| lens.refresh_support)
@@ -111,13 +104,24 @@ impl Capabilities {
     }
 }
 
+/// The names that clients with ways of their own give themselves.
+const NEOVIM: &str = "Neovim";
+const HELIX: &str = "helix";
+
+fn is(params: &InitializeParams, name: &str) -> bool {
+    let info = params.client_info.as_ref();
+    info.is_some_and(|info| info.name == name)
+}
+
 fn name(params: &InitializeParams) -> String {
-    match &params.client_info {
-        None => "an editor".to_owned(),
-        Some(info) => match &info.version {
-            Some(version) => format!("{} {version}", info.name),
-            None => info.name.clone(),
-        },
+    let Some(info) = &params.client_info else {
+        return "an editor".to_owned();
+    };
+    // lsp-mode tells in several lines how its Emacs was built.
+    let version = info.version.as_deref().and_then(|v| v.lines().next());
+    match version {
+        Some(version) => format!("{} {version}", info.name),
+        None => info.name.clone(),
     }
 }
 
@@ -156,21 +160,23 @@ fn markdown(params: &InitializeParams) -> bool {
     formats.and_then(<[_]>::first) == Some(&MarkupKind::Markdown)
 }
 
-/// Neovim takes versioned edits without saying so; that it takes resource operations, which come in
-/// the same list, gives it away.
+/// Neovim takes versioned edits without saying so. Nobody else does: yegappan/lsp reads the same list, but
+/// looks at no version, and makes an edit in steps that it tells one by one; the text after the first is no
+/// sign that the edit was dropped.
 fn versioned_edits(params: &InitializeParams) -> bool {
     let edit = params
         .capabilities
         .workspace
         .as_ref()
         .and_then(|workspace| workspace.workspace_edit.as_ref());
-    edit.is_some_and(|edit| {
-        edit.document_changes == Some(true)
-            || edit
-                .resource_operations
-                .as_ref()
-                .is_some_and(|ops| !ops.is_empty())
-    })
+    edit.is_some_and(|edit| edit.document_changes == Some(true)) || is(params, NEOVIM)
+}
+
+/// Helix opens them from 24.03 on, and says so after 25.07.
+fn shows_documents(params: &InitializeParams) -> bool {
+    let window = params.capabilities.window.as_ref();
+    let told = window.and_then(|window| window.show_document.as_ref());
+    told.is_some_and(|show| show.support) || is(params, HELIX)
 }
 
 /// The unit of columns, as the protocol writes it.
@@ -254,14 +260,30 @@ mod tests {
     }
 
     #[test]
-    fn versioned_edits_need_a_list_that_can_hold_them() {
-        let check = |edit: Value, expected| {
-            let resolved = resolve(json!({"capabilities": {"workspace": {"workspaceEdit": edit}}}));
-            assert_eq!(resolved.versioned_edits, expected);
+    fn versioned_edits_are_for_who_looks_at_the_version() {
+        let check = |name: &str, edit: Value, expected| {
+            let resolved = resolve(json!({
+                "clientInfo": {"name": name},
+                "capabilities": {"workspace": {"workspaceEdit": edit}},
+            }));
+            assert_eq!(resolved.versioned_edits, expected, "{name}");
         };
-        check(json!({}), false);
-        check(json!({"resourceOperations": []}), false);
-        check(json!({"resourceOperations": ["create"]}), true);
-        check(json!({"documentChanges": true}), true);
+        check("any", json!({}), false);
+        check("any", json!({"documentChanges": true}), true);
+        check("Neovim", json!({"resourceOperations": ["create"]}), true);
+        check("Vim", json!({"resourceOperations": ["create"]}), false);
+    }
+
+    #[test]
+    fn a_name_is_one_line() {
+        let info = json!({"name": "emacs", "version": "GNU Emacs 28.2 (build 2)\n of 2025-02-27"});
+        let resolved = resolve(json!({"clientInfo": info, "capabilities": {}}));
+        assert_eq!(resolved.name, "emacs GNU Emacs 28.2 (build 2)");
+    }
+
+    #[test]
+    fn helix_opens_documents_without_saying_so() {
+        let resolved = resolve(json!({"clientInfo": {"name": "helix"}, "capabilities": {}}));
+        assert!(resolved.shows_documents);
     }
 }

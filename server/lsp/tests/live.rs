@@ -107,6 +107,47 @@ async fn an_edit_counts_when_its_text_is_seen() {
     assert!(edit(None, &[(6, "one two\n")], false).await.is_ok());
 }
 
+/// yegappan/lsp in Vim makes an edit in steps, and tells each: what is between them is not the end of it.
+#[tokio::test]
+async fn an_edit_that_is_told_in_steps_is_waited_for() {
+    let backend = Arc::new(Recorder::default());
+    let config = LspConfig {
+        observe_timeout: Duration::from_secs(60),
+        ..LspConfig::default()
+    };
+    let mut client = Client::connect_with(backend.clone(), config);
+    let mut capabilities = capable();
+    capabilities["workspace"]["workspaceEdit"] = json!({"resourceOperations": ["create"]});
+    let params = json!({
+        "clientInfo": {"name": "Vim", "version": "9002142"},
+        "capabilities": capabilities,
+        "rootUri": "file:///w",
+    });
+    client.initialize(params).await;
+    client.open(A, 1, "one\ntwo\nthree\n").await;
+    client.command(command::GOAL_LIST, json!({})).await;
+    let editor = backend.editor();
+    let job = DocumentEdit {
+        document: editor.document(Path::new("/w/a.rs")).unwrap(),
+        after: "1\n".into(),
+        label: "l".into(),
+    };
+    let mut task = tokio::spawn(async move { editor.edit(job).await });
+    let request = client.told("workspace/applyEdit").await;
+    // It looks at no version, and need not be given one.
+    assert!(
+        request["params"]["edit"]["changes"].is_object(),
+        "{request}"
+    );
+    client.change(A, 2, "1\ntwo\nthree\n").await;
+    client.answer(&request, json!({"applied": true})).await;
+    // Answered after what came before it has been taken in.
+    client.command(command::GOAL_LIST, json!({})).await;
+    assert!((&mut task).now_or_never().is_none());
+    client.change(A, 3, "1\n").await;
+    assert_eq!(task.await.unwrap().unwrap().version, 3);
+}
+
 /// A document that is closed may be about to be opened again: an editor that loads a file anew does that.
 #[tokio::test]
 async fn a_closing_counts_once_the_editor_has_answered() {

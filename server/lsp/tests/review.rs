@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{
@@ -140,6 +140,20 @@ async fn a_conflict_is_resolved_from_the_menu() {
         .map(|w| format!("{conflict}: {w}"))
         .collect();
     assert_eq!(titles(&offered, |action| action)[..6], expected);
+    // Menus put first what settles the problem that the client has been told of.
+    assert_eq!(offered[0].get("diagnostics"), None);
+    let told = client.told("textDocument/publishDiagnostics").await;
+    let problem = &told["params"]["diagnostics"][0];
+    let at = json!({"line": 0, "character": 0});
+    let params = json!({
+        "textDocument": {"uri": A},
+        "range": {"start": at, "end": at},
+        "context": {"diagnostics": [problem, {"range": {"start": at, "end": at}, "message": "x"}]},
+    });
+    let reply = client.request("textDocument/codeAction", params).await;
+    for action in &reply["result"].as_array().unwrap()[..6] {
+        assert_eq!(action["diagnostics"], json!([problem]), "{action}");
+    }
     let theirs = offered[1]["command"].clone();
     assert_eq!(theirs["command"], command::HUNK_RESOLVE);
     let argument = theirs["arguments"][0].clone();
@@ -434,14 +448,18 @@ diff --git a/a.rs b/a.rs
  }
 ";
     let path = diffs.join("a.rs.g1.1.diff");
+    let mut written = None;
     for _ in 0..2 {
         let shown = client.told("window/showDocument").await;
         let uri = shown["params"]["uri"].as_str().unwrap();
         assert_eq!(uri, format!("file://{}", path.display()));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), clean);
         assert!(std::fs::metadata(&path).unwrap().permissions().readonly());
+        // An editor that has it open would ask about a file that is another one.
+        let now = std::fs::metadata(&path).unwrap().ino();
+        assert_eq!(*written.get_or_insert(now), now);
         client.answer(&shown, json!({"success": false})).await;
-        // Refused: the user sees it in a message, and another time it is written anew.
+        // Refused: the user sees it in a message.
         let told = client.told("window/showMessage").await;
         assert_eq!(told["params"]["message"], clean);
         client.command(command::HUNK_DIFF, ask.clone()).await;

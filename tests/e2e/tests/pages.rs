@@ -153,6 +153,14 @@ fn configuration_to_copy_can_be_read() {
     let server = serde_json::to_value(&servers["claudecluster"]).unwrap();
     check_settings(&server["settings"], "kakoune");
 
+    // Vim takes one line for an autocommand, and the rest for commands of their own.
+    let vim = read("vim/claudecluster.vim");
+    assert!(vim.starts_with("vim9script\n"));
+    for line in vim.lines().filter(|line| line.starts_with("autocmd")) {
+        let count = |brackets: &[char]| line.matches(brackets).count();
+        assert_eq!(count(&['(', '[', '{']), count(&[')', ']', '}']), "{line}");
+    }
+
     // JSON that pages show.
     for folder in editors() {
         for page in files(&folder, "README.md") {

@@ -11,11 +11,11 @@ use claudecluster_protocol::{
     GoalId, HunkId,
     api::Resolution,
     change::{HeldReason, HunkView, Origin, OriginState},
-    editor::command,
+    editor::{SECTION, command},
     goal::GoalSummary,
 };
 use lsp_types::{
-    CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,
+    Code, CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,
     CodeActionTriggerKind, Command, Diagnostic, Range, Uri,
 };
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,8 @@ pub(crate) async fn handle(
         let file = hunks::of(session, &document).await;
         let here = |hunk: &&HunkView| hunks::touches(&document, hunk, params.range);
         let hunks: Vec<_> = file.iter().filter(here).cloned().collect();
-        actions.extend(decide_all(session, &hunks, Some(&document)).await);
+        let told = &params.context.diagnostics;
+        actions.extend(decide_all(session, &hunks, Some(&document), told).await);
         let mut goals: BTreeSet<GoalId> = hunks.iter().map(hunks::goal).collect();
         for goal in &goals {
             actions.extend(accept_file(&document, goal, &file));
@@ -131,7 +132,7 @@ async fn elsewhere(session: &Session, goal: &GoalSummary) -> Vec<CodeAction> {
     let mut hunks = hunks.unwrap_or_default();
     hunks.retain(|hunk| hunk.whole && !is_open(hunk));
     let shown = &hunks[..hunks.len().min(ELSEWHERE)];
-    let mut actions = decide_all(session, shown, None).await;
+    let mut actions = decide_all(session, shown, None, &[]).await;
     if let Some(more) = hunks.len().checked_sub(ELSEWHERE).filter(|&more| more > 0) {
         let blocked = session.capabilities().disabled_actions;
         actions.push(CodeAction {
@@ -173,18 +174,30 @@ fn accept_title(hunk: &HunkView) -> String {
     format!("{}{}", code_lens::accept_title(hunk), held(&hunk.held))
 }
 
-/// What can be done with each hunk. Those of an open document are accepted by an edit.
+/// What can be done with each hunk. Those of an open document are accepted by an edit. Conflicts go with
+/// what the client has been `told` of them: menus put what settles a problem first.
 async fn decide_all(
     session: &Session,
     hunks: &[HunkView],
     document: Option<&Snapshot>,
+    told: &[Diagnostic],
 ) -> Vec<CodeAction> {
     let prompts = session.settings.now().prompts == Some(true);
     let repairable = hunks::repairable(session, hunks).await;
     let mut actions = Vec::new();
     for hunk in hunks {
         if hunks::is_conflict(hunk) {
-            actions.extend(settle(hunk, prompts, repairable.contains(&hunk.id)));
+            let code = Some(Code::String(hunk.id.to_string()));
+            let about =
+                |told: &&Diagnostic| told.source.as_deref() == Some(SECTION) && told.code == code;
+            let problem: Vec<_> = told.iter().filter(about).cloned().collect();
+            let can_repair = repairable.contains(&hunk.id);
+            actions.extend(settle(hunk, prompts, can_repair).into_iter().map(|action| {
+                CodeAction {
+                    diagnostics: (!problem.is_empty()).then(|| problem.clone()),
+                    ..action
+                }
+            }));
         } else {
             actions.push(match document {
                 Some(document) => accept_here(session, document, hunk),

@@ -219,9 +219,13 @@ fn name(hunk: &HunkView) -> String {
 }
 
 /// Writes what may be read only. An editor that has the earlier one open sees the old text or the new
-/// one, nothing between.
+/// one, nothing between; and not even a new file where the text is the same: Emacs would ask whether to read
+/// it again, and answer nobody meanwhile.
 fn write(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBody> {
     let path = folder.join(name);
+    if fs::read(&path).is_ok_and(|there| there == diff.as_bytes()) {
+        return Ok(path);
+    }
     private(folder)
         .and_then(|()| {
             let temporary = folder.join(format!("{name}.new"));

@@ -268,11 +268,13 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
     }
     let trouble = parts.len() > 1 || !report.failed.is_empty();
     for failed in &report.failed {
-        parts.push(format!(
-            "{}: {}",
-            failed.path.display(),
-            failure::sentence(&failed.error)
-        ));
+        let (path, why) = (failed.path.display(), failure::sentence(&failed.error));
+        // Some errors name the file by themselves.
+        parts.push(if why.starts_with(&path) {
+            why
+        } else {
+            format!("{path}: {why}")
+        });
     }
     if let Some(task) = &report.repair {
         parts.push(format!("the task {task} is to repair it"));
@@ -282,4 +284,28 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
         }
     }
     (parts.join("; "), trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::api::FileFailure;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_failed_is_named_once() {
+        let check = |why: &str, expected: &str| {
+            let failed = FileFailure {
+                path: claudecluster_protocol::RelPath::new("a.rs").unwrap(),
+                error: ErrorBody::environment(why),
+            };
+            let report = DecisionReport {
+                failed: vec![failed],
+                ..DecisionReport::default()
+            };
+            assert_eq!(summary(Verdict::Accept, &report).0, expected);
+        };
+        check("no space", "0 changes accepted; a.rs: no space");
+        check("a.rs: no answer", "0 changes accepted; a.rs: no answer");
+    }
 }
