@@ -1,7 +1,10 @@
 //! What the client can do, resolved once. Nothing else reads what it sent.
 
 use claudecluster_core::text::PositionEncoding;
-use lsp_types::{CompletionClientCapabilities, InitializeParams, MarkupKind, PositionEncodingKind};
+use lsp_types::{
+    CompletionClientCapabilities, InitializeParams, MarkupKind, PositionEncodingKind,
+    ResourceOperationKind, WorkspaceEditClientCapabilities,
+};
 
 /// The command an editor offers where it can ask its user for a goal; it takes one object
 /// `{uri, range}`. It is the editor's own, so its name differs from all of the server's.
@@ -22,6 +25,8 @@ pub(crate) struct Capabilities {
     pub(crate) apply_edit: bool,
     /// It takes edits with a version, so that a stale one cannot land.
     pub(crate) versioned_edits: bool,
+    /// It deletes files the server asks it to delete.
+    pub(crate) deletes_files: bool,
     /// A lone carriage return ends no line for it, against the protocol: its positions in a text with
     /// one are others.
     pub(crate) ignores_returns: bool,
@@ -62,6 +67,8 @@ impl Capabilities {
             encoding: encoding(params),
             apply_edit: workspace.and_then(|w| w.apply_edit) == Some(true),
             versioned_edits: versioned_edits(params),
+            deletes_files: workspace.and_then(|w| w.apply_edit) == Some(true)
+                && resource_operations(params).contains(&ResourceOperationKind::Delete),
             ignores_returns: params
                 .client_info
                 .as_ref()
@@ -159,18 +166,21 @@ fn markdown(params: &InitializeParams) -> bool {
 /// Neovim takes versioned edits without saying so; that it takes resource operations, which come in
 /// the same list, gives it away.
 fn versioned_edits(params: &InitializeParams) -> bool {
-    let edit = params
-        .capabilities
-        .workspace
-        .as_ref()
-        .and_then(|workspace| workspace.workspace_edit.as_ref());
-    edit.is_some_and(|edit| {
-        edit.document_changes == Some(true)
-            || edit
-                .resource_operations
-                .as_ref()
-                .is_some_and(|ops| !ops.is_empty())
-    })
+    let edit = workspace_edit(params);
+    edit.and_then(|edit| edit.document_changes) == Some(true)
+        || !resource_operations(params).is_empty()
+}
+
+/// What the client can do with files. It comes in the same list as versioned edits.
+fn resource_operations(params: &InitializeParams) -> &[ResourceOperationKind] {
+    let edit = workspace_edit(params);
+    edit.and_then(|edit| edit.resource_operations.as_deref())
+        .unwrap_or_default()
+}
+
+fn workspace_edit(params: &InitializeParams) -> Option<&WorkspaceEditClientCapabilities> {
+    let workspace = params.capabilities.workspace.as_ref()?;
+    workspace.workspace_edit.as_ref()
 }
 
 /// The unit of columns, as the protocol writes it.
@@ -228,6 +238,7 @@ mod tests {
             encoding: PositionEncoding::Utf8,
             apply_edit: true,
             versioned_edits: true,
+            deletes_files: true,
             ignores_returns: true,
             progress: true,
             code_actions: true,
