@@ -352,8 +352,9 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
             base: old.to_owned(),
             mine: first_line(current).to_owned(),
             theirs: new.to_owned(),
-            mine_by: Vec::new(),
         }),
+        mine_by: Vec::new(),
+        mine_pending: false,
         merged: at
             .is_none()
             .then(|| merge(old, first_line(current), new))
