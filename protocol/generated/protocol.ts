@@ -410,17 +410,14 @@ export type ConflictView = {
  */
 base: string,
 /**
- * What is there now.
+ * What is there now; where the hunk's `minePending` says so, what another task proposes for the same
+ * lines.
  */
 mine: string,
 /**
  * What is proposed.
  */
-theirs: string,
-/**
- * Who wrote what is there now, as far as goals did; empty where the developer did.
- */
-mineBy?: Array<Provenance>, };
+theirs: string, };
 
 /**
  * Answer of `claudecluster/content`.
@@ -1479,6 +1476,15 @@ words?: Array<Word>,
  * Both sides, where it conflicts and is text.
  */
 conflict?: ConflictView | null,
+/**
+ * For a conflict: who made the other side, as far as tasks did; empty where the developer did.
+ */
+mineBy?: Array<Provenance>,
+/**
+ * The other side is not there: it is what another task of the goal proposes, and no more decided than
+ * this one. What is there nobody has changed since.
+ */
+minePending?: boolean,
 /**
  * What is there with what is proposed in it, where both have changed different words of the same
  * lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is

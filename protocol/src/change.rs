@@ -118,13 +118,11 @@ pub struct Provenance {
 pub struct ConflictView {
     /// What both sides started from.
     pub base: String,
-    /// What is there now.
+    /// What is there now; where the hunk's `minePending` says so, what another task proposes for the same
+    /// lines.
     pub mine: String,
     /// What is proposed.
     pub theirs: String,
-    /// Who wrote what is there now, as far as goals did; empty where the developer did.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mine_by: Vec<Provenance>,
 }
 
 /// Part of a hunk refined to words. The parts that are not added make up the old text, those that
@@ -223,6 +221,13 @@ pub struct HunkView {
     /// Both sides, where it conflicts and is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<ConflictView>,
+    /// For a conflict: who made the other side, as far as tasks did; empty where the developer did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mine_by: Vec<Provenance>,
+    /// The other side is not there: it is what another task of the goal proposes, and no more decided than
+    /// this one. What is there nobody has changed since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mine_pending: bool,
     /// What is there with what is proposed in it, where both have changed different words of the same
     /// lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is
     /// this one, and only the daemon can land it.

@@ -164,7 +164,8 @@ function register(commands: Commands): vscode.Disposable[] {
   return Object.entries(commands).map(([name, run]) => {
     const work = run as (...args: unknown[]) => unknown;
     return vscode.commands.registerCommand(name, (...args: unknown[]) => {
-      // The editor finds no entry that its view draws anew at this moment. What is at the cursor is not meant.
+      // The editor finds no entry below one that its view draws anew at this moment, and does not tell which
+      // it was. What is at the cursor is not meant.
       if (work.length > 0 && args.length > 0 && args[0] == null) {
         const changed = vscode.l10n.t('The view has changed meanwhile. Try again.');
         return vscode.window.showInformationMessage(changed);

@@ -58,8 +58,7 @@ test('the ways to resolve a conflict', () => {
 
 test('whose texts a conflict is between', () => {
   const check = (mineBy: HunkView['provenance'], expected: string) => {
-    const conflict = { base: '', mine: '', theirs: '', mineBy };
-    assert.equal(between(hunk({ conflict })), expected);
+    assert.equal(between(hunk({ mineBy })), expected);
   };
   check([], 'Conflict between you and Task a');
   check([{ task: 'b', title: 'Task b', attempt: 1 }], 'Conflict between Task b and Task a');

@@ -32,7 +32,7 @@ const manifest = JSON.parse(read('package.json')) as {
 const { contributes } = manifest;
 
 /** Kilobytes of 1024 bytes. */
-const BUDGET = 300;
+const BUDGET = 285;
 
 test('the bundle stays small', () => {
   const files = readdirSync(path.join(ROOT, 'dist')).filter((name) => name.endsWith('.js'));

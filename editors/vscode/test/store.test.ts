@@ -12,6 +12,7 @@ import type {
 } from '../../../protocol/generated/protocol';
 import { claimsOf } from '../src/model/claims';
 import { Coalesced } from '../src/model/coalesced';
+import { Drawn } from '../src/model/drawn';
 import { childrenOf, lookOf, parentOf, type Node } from '../src/model/nodes';
 import { Store, type Backend } from '../src/model/store';
 import { Inbox } from '../src/permission';
@@ -126,7 +127,7 @@ function world(folder = '') {
     }
     return lines;
   };
-  return { fake, store, inbox, draw, failed };
+  return { fake, store, inbox, sources, draw, failed };
 }
 
 const settle = () => new Promise((done) => setImmediate(done));
@@ -175,6 +176,70 @@ test('the view, from goals to hunks', async () => {
     '  Landings | 1 | landings',
     `    a.py | rejected · ${time} · a | landing decided`,
   ]);
+});
+
+// What is drawn anew takes the buttons in all rows below it away for a moment.
+test('only what has changed is drawn again', async () => {
+  const { fake, store, inbox, sources } = world();
+  const uri = 'file:///project/a.py';
+  const started = { id: 1, startedAt: 5_000, usage: usage(0.5) };
+  const running = task('b', { state: 'running', attempts: [started] });
+  const view = goal('g1', {
+    tasksDetail: [task('a', { state: 'succeeded', changed: ['a.py'] }), running],
+    decided: [{ id: 'g1.9', path: 'a.py', fate: 'rejected', tasks: ['a'], at: 0 }],
+  });
+  fake.all = [view];
+  const hunks = [hunk('g1.1', 'a'), hunk('g1.2', 'a')];
+  fake.documents = [{ uri, version: 1, hunks }];
+  const drawn = new Drawn(sources);
+  /** As the editor does: an entry with all that is open below it. */
+  const give = async (node?: Node): Promise<void> => {
+    for (const child of await drawn.children(node)) {
+      drawn.look(child);
+      await give(child);
+    }
+  };
+  const check = async (what: string, expected: string[]) => {
+    await settle();
+    const stale = await drawn.stale();
+    const names = stale.map((node) => (node ? lookOf(node, sources)?.id : 'all of it'));
+    assert.deepEqual(names, expected, what);
+    for (const node of stale) {
+      if (node) {
+        drawn.look(node);
+      }
+      await give(node);
+    }
+    assert.deepEqual(await drawn.stale(), [], `${what}, drawn`);
+  };
+  assert.deepEqual(await drawn.stale(), [], 'the view was never in sight');
+  await give();
+  await store.load();
+  await check('goals come', ['all of it']);
+
+  store.onEvent({ kind: 'tool', goalId: 'g1', taskId: 'b', name: 'Bash', detail: 'make' });
+  await check('a worker does something', ['g1/task/b']);
+  sources.now = () => 66_000;
+  await check('time passes', ['g1/task/b']);
+  store.onPending({
+    uri,
+    version: 2,
+    hunks: [hunk('g1.1', 'a', { startLine: 4 }), ...hunks.slice(1)],
+  });
+  await check('a hunk moves', ['hunk/g1.1']);
+  store.onPending({ uri, version: 3, hunks: hunks.slice(1) });
+  await check('one is gone', [`g1/file/a/${uri}`]);
+  const { decided } = view;
+  view.decided = [
+    ...(decided ?? []),
+    { id: 'g1.1', path: 'a.py', fate: 'landed', tasks: ['a'], at: 1 },
+  ];
+  await store.fresh('g1');
+  await check('it has landed', ['g1/landings']);
+  store.onPending({ uri, version: 4, hunks: [] });
+  await check('a task that has no more to decide is another entry', ['g1']);
+  inbox.add(question('q1', ['b']));
+  await check('a question comes', ['all of it']);
 });
 
 test('goals of several folders say which', async () => {

@@ -45,6 +45,15 @@ pub struct DocumentEdit {
     pub label: String,
 }
 
+/// An open document that is to go, with its file.
+#[derive(Clone, Debug)]
+pub struct DocumentDeletion {
+    /// The document, at the version at which it was decided.
+    pub document: OpenDocument,
+    /// What the deletion is, for the client's undo list.
+    pub label: String,
+}
+
 /// Why an edit did not happen, or cannot be known to have happened.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -85,6 +94,15 @@ pub trait Editor: Send + Sync {
     /// as observed after it: the caller checks whether the text is the one it wanted, for a client's
     /// word alone is not enough (one answers `applied` after dropping a stale edit).
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError>;
+
+    /// Whether it deletes files where it is asked to.
+    fn deletes(&self) -> bool;
+
+    /// Asks the client to delete the file of an open document and waits until the document is closed: what
+    /// it shows that was never saved goes with the file, and nothing but the client can close it. Returns
+    /// the document as it was last: the caller checks whether its text is the one that was to go, and
+    /// whether the file has gone.
+    async fn delete(&self, deletion: DocumentDeletion) -> Result<OpenDocument, EditError>;
 
     /// Waits until the document has another version than `version`, at most for `wait`.
     async fn changed(&self, path: &Path, version: i32, wait: Span) -> Option<OpenDocument>;

@@ -50,7 +50,7 @@ use claudecluster_protocol::ErrorBody;
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
 pub use current::Current;
-pub use editor::{DocumentEdit, EditError, Edited, Editor, OpenDocument};
+pub use editor::{DocumentDeletion, DocumentEdit, EditError, Edited, Editor, OpenDocument};
 pub use handle::{Attached, Diff, Driver};
 pub use settings::Settings;
 use settings::WorkspaceSettings;

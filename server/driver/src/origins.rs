@@ -16,7 +16,9 @@ use claudecluster_protocol::{
     change::{HunkStatus, HunkView, Origin, OriginState, Provenance},
 };
 
-use crate::{current::Current, shared::Shared, verdict::Past, views};
+use claudecluster_store::id_of;
+
+use crate::{current::Current, pending, shared::Shared, verdict::Past, views};
 
 /// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
 const KEPT_BYTES: usize = 64 << 20;
@@ -110,31 +112,100 @@ pub(crate) fn of(shared: &Shared, path: &Path, current: &str) -> Vec<Origin> {
     found
 }
 
-/// Says of each conflict who wrote what is there now, as far as goals did.
-pub(crate) fn name_mine(
+/// Says of each conflict of one file who made the other side, as far as tasks did. Each hunk comes with the
+/// number of its entry; the file is `None` where there is none.
+pub(crate) fn name_sides(
     shared: &Shared,
     path: &Path,
-    current: Current<'_>,
-    hunks: &mut [HunkView],
+    current: Option<Current<'_>>,
+    hunks: &mut [(u32, HunkView)],
 ) {
-    if hunks.iter().all(|hunk| hunk.conflict.is_none()) {
+    let conflicts = |hunk: &HunkView| hunk.status == HunkStatus::Conflict;
+    if !hunks.iter().any(|(_, hunk)| conflicts(hunk)) {
         return;
     }
-    let written = written(shared, path, &current.whole());
-    for hunk in hunks {
-        let Some(conflict) = &mut hunk.conflict else {
+    let text = current.map(|current| current.whole());
+    let written = match &text {
+        Some(text) => written(shared, path, text),
+        None => Vec::new(),
+    };
+    for (_, hunk) in hunks.iter_mut().filter(|(_, hunk)| conflicts(hunk)) {
+        if hunk.whole {
+            hunk.mine_by = left_by(shared, path, text.as_deref());
             continue;
-        };
+        }
         for landed in &written {
             let lines = &landed.lines;
             if lines.start >= hunk.end_line || hunk.start_line >= lines.end {
                 continue;
             }
             for by in &landed.makers {
-                if !conflict.mine_by.contains(by) {
-                    conflict.mine_by.push(by.clone());
+                if !hunk.mine_by.contains(by) {
+                    hunk.mine_by.push(by.clone());
                 }
             }
+        }
+    }
+    name_rivals(hunks);
+}
+
+/// The tasks whose landing left a file as it is, to the byte.
+fn left_by(shared: &Shared, path: &Path, current: Option<&str>) -> Vec<Provenance> {
+    let now = current.map(|text| id_of(text.as_bytes()));
+    let state = shared.state();
+    let mut last: Option<(u64, &FileEntry, &Goal)> = None;
+    for goal in state.goals.values() {
+        let Ok(relative) = path.strip_prefix(&goal.spec.workspace) else {
+            continue;
+        };
+        let here = |entry: &&FileEntry| entry.file.path.to_path_buf() == relative;
+        for entry in goal.files.iter().filter(here) {
+            for made in &entry.moves {
+                let stands = made.is_landing() && made.standing().next().is_some();
+                let left = made
+                    .landed
+                    .as_ref()
+                    .is_some_and(|landed| landed.after == now);
+                if stands && left && last.is_none_or(|(order, ..)| order < made.order) {
+                    last = Some((made.order, entry, goal));
+                }
+            }
+        }
+    }
+    last.map_or_else(Vec::new, |(_, entry, goal)| pending::all(goal, entry))
+}
+
+/// Says of each alternative what it is one to where that is not in the text either: then what is there is what
+/// both found, and nobody's side.
+fn name_rivals(hunks: &mut [(u32, HunkView)]) {
+    for at in 0..hunks.len() {
+        let (entry, hunk) = &hunks[at];
+        let meets = |(other, rival): &&(u32, HunkView)| {
+            let touch = rival.start_line <= hunk.end_line && hunk.start_line <= rival.end_line;
+            other < entry
+                && rival.id.goal() == hunk.id.goal()
+                && (touch || rival.whole || hunk.whole)
+        };
+        let rivals: Vec<&(u32, HunkView)> = hunks.iter().filter(meets).collect();
+        // What came first stands in the way; the other alternatives stand beside.
+        let first = || rivals.iter().filter(|(other, _)| *other == 0);
+        let untouched =
+            |rival: &HunkView| rival.status == HunkStatus::Clean && rival.merged.is_none();
+        if first().next().is_none() || !first().all(|(_, rival)| untouched(rival)) {
+            continue;
+        }
+        let mut makers: Vec<Provenance> = Vec::new();
+        for by in rivals.iter().flat_map(|(_, rival)| &rival.provenance) {
+            if !makers.contains(by) {
+                makers.push(by.clone());
+            }
+        }
+        let hunk = &mut hunks[at].1;
+        hunk.mine_by = makers;
+        hunk.mine_pending = true;
+        if let Some(conflict) = &mut hunk.conflict {
+            // An alternative begins where the first one ends, and what is there is where both began.
+            std::mem::swap(&mut conflict.base, &mut conflict.mine);
         }
     }
 }

@@ -243,7 +243,6 @@ fn lines_hunk(
             base: text(Side::Base),
             mine: text(Side::Ours),
             theirs: text(Side::Theirs),
-            mine_by: Vec::new(),
         });
     } else if let Some(known) = known {
         view.words = known.words(&view.old_text, &view.new_text);
@@ -343,6 +342,8 @@ fn view_of(id: HunkId, entry: &FileEntry, part: Part, kind: ChangeKind) -> HunkV
         new_text: String::new(),
         words: Vec::new(),
         conflict: None,
+        mine_by: Vec::new(),
+        mine_pending: false,
         merged: None,
         provenance: Vec::new(),
     }

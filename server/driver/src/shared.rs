@@ -216,10 +216,7 @@ impl Shared {
         root: &Path,
         path: &RelPath,
     ) -> Result<Option<Content>, ErrorBody> {
-        let on_disk = disk::read(root, path).map_err(|error| {
-            ErrorBody::environment(format!("failed to read {path}: {error}"))
-                .hint("check the file's permissions and where its links lead")
-        })?;
+        let on_disk = disk::read(root, path).map_err(|error| unreadable(path, &error))?;
         let on_disk = on_disk.map(|(content, _)| content);
         if let Some((_, document)) = self.document(&root.join(path.to_path_buf())) {
             let mode = on_disk.map(|content| content.mode).unwrap_or_default();
@@ -230,6 +227,15 @@ impl Shared {
             }));
         }
         Ok(on_disk)
+    }
+
+    /// Whether there is no such file, whatever an editor shows in its place: the text of a file that was
+    /// deleted can stay open.
+    pub(crate) fn is_gone(&self, root: &Path, path: &RelPath) -> Result<bool, ErrorBody> {
+        match disk::stamp(root, path) {
+            Ok(stamp) => Ok(stamp.is_none()),
+            Err(error) => Err(unreadable(path, &error)),
+        }
     }
 
     /// The content of a version, from memory where it was wanted before.
@@ -318,6 +324,11 @@ impl Shared {
     pub(crate) fn goal_dir(&self, goal: &GoalId) -> PathBuf {
         self.config.home.join("goals").join(goal.as_str())
     }
+}
+
+fn unreadable(path: &RelPath, error: &disk::WriteError) -> ErrorBody {
+    ErrorBody::environment(format!("failed to read {path}: {error}"))
+        .hint("check the file's permissions and where its links lead")
 }
 
 /// The clock of events.

@@ -165,20 +165,25 @@ pub(crate) fn hunks(
 ) -> Result<Vec<HunkView>, ErrorBody> {
     let root = Path::new(&goal.spec.workspace);
     let mut found = Vec::new();
+    let mut looked_at: HashSet<&RelPath> = HashSet::new();
     for entry in open_entries(goal).filter(|e| only.is_none_or(|path| e.file.path == *path)) {
         let path = &entry.file.path;
-        let current = shared.current(root, path)?;
-        let pending = pending(shared, goal, entry, current.clone())?.into_iter();
-        let mut hunks: Vec<HunkView> = pending.map(|pending| pending.view).collect();
-        if let Some(text) = current.as_ref().and_then(as_text) {
-            origins::name_mine(
-                shared,
-                &root.join(path.to_path_buf()),
-                text.into(),
-                &mut hunks,
-            );
+        if !looked_at.insert(path) {
+            continue;
         }
-        found.extend(hunks);
+        let current = shared.current(root, path)?;
+        let mut hunks = Vec::new();
+        for entry in open_entries(goal).filter(|other| other.file.path == *path) {
+            let pending = pending(shared, goal, entry, current.clone())?.into_iter();
+            hunks.extend(pending.map(|pending| (entry.file.entry, pending.view)));
+        }
+        let text = current.as_ref().map(as_text);
+        // Of what is no text, nobody can be said to have written it.
+        if text != Some(None) {
+            let text = text.flatten().map(Current::from);
+            origins::name_sides(shared, &root.join(path.to_path_buf()), text, &mut hunks);
+        }
+        found.extend(hunks.into_iter().map(|(_, hunk)| hunk));
     }
     Ok(found)
 }
@@ -234,13 +239,13 @@ pub(crate) fn hunks_in(shared: &Shared, path: &Path, current: Current<'_>) -> Ve
         }
         for entry in open_entries(goal).filter(|entry| entry.file.path == relative) {
             match in_buffer(shared, goal, entry, current) {
-                Ok(hunks) => found.extend(hunks),
+                Ok(hunks) => found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk))),
                 Err(error) => tracing::warn!(path = %relative, %error, "hunks are not shown"),
             }
         }
     }
-    origins::name_mine(shared, path, current, &mut found);
-    found
+    origins::name_sides(shared, path, Some(current), &mut found);
+    found.into_iter().map(|(_, hunk)| hunk).collect()
 }
 
 fn in_buffer(

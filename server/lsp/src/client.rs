@@ -1,7 +1,10 @@
 //! What the client can do, resolved once. Nothing else reads what it sent.
 
 use claudecluster_core::text::PositionEncoding;
-use lsp_types::{CompletionClientCapabilities, InitializeParams, MarkupKind, PositionEncodingKind};
+use lsp_types::{
+    CompletionClientCapabilities, InitializeParams, MarkupKind, PositionEncodingKind,
+    ResourceOperationKind, WorkspaceEditClientCapabilities,
+};
 
 /// The command an editor offers where it can ask its user for a goal; it takes one object
 /// `{uri, range}`. It is the editor's own, so its name differs from all of the server's.
@@ -22,6 +25,8 @@ pub(crate) struct Capabilities {
     pub(crate) apply_edit: bool,
     /// It takes edits with a version, so that a stale one cannot land.
     pub(crate) versioned_edits: bool,
+    /// It deletes files the server asks it to delete.
+    pub(crate) deletes_files: bool,
     /// A lone carriage return ends no line for it, against the protocol: its positions in a text with
     /// one are others.
     pub(crate) ignores_returns: bool,
@@ -62,6 +67,8 @@ impl Capabilities {
             encoding: encoding(params),
             apply_edit: workspace.and_then(|w| w.apply_edit) == Some(true),
             versioned_edits: versioned_edits(params),
+            deletes_files: workspace.and_then(|w| w.apply_edit) == Some(true)
+                && resource_operations(params).contains(&ResourceOperationKind::Delete),
             ignores_returns: is(params, NEOVIM),
             progress: capabilities
                 .window
@@ -164,12 +171,8 @@ fn markdown(params: &InitializeParams) -> bool {
 /// looks at no version, and makes an edit in steps that it tells one by one; the text after the first is no
 /// sign that the edit was dropped.
 fn versioned_edits(params: &InitializeParams) -> bool {
-    let edit = params
-        .capabilities
-        .workspace
-        .as_ref()
-        .and_then(|workspace| workspace.workspace_edit.as_ref());
-    edit.is_some_and(|edit| edit.document_changes == Some(true)) || is(params, NEOVIM)
+    let edit = workspace_edit(params);
+    edit.and_then(|edit| edit.document_changes) == Some(true) || is(params, NEOVIM)
 }
 
 /// Helix opens them from 24.03 on, and says so after 25.07.
@@ -177,6 +180,18 @@ fn shows_documents(params: &InitializeParams) -> bool {
     let window = params.capabilities.window.as_ref();
     let told = window.and_then(|window| window.show_document.as_ref());
     told.is_some_and(|show| show.support) || is(params, HELIX)
+}
+
+/// What the client can do with files. It comes in the same list as versioned edits.
+fn resource_operations(params: &InitializeParams) -> &[ResourceOperationKind] {
+    let edit = workspace_edit(params);
+    edit.and_then(|edit| edit.resource_operations.as_deref())
+        .unwrap_or_default()
+}
+
+fn workspace_edit(params: &InitializeParams) -> Option<&WorkspaceEditClientCapabilities> {
+    let workspace = params.capabilities.workspace.as_ref()?;
+    workspace.workspace_edit.as_ref()
 }
 
 /// The unit of columns, as the protocol writes it.
@@ -234,6 +249,7 @@ mod tests {
             encoding: PositionEncoding::Utf8,
             apply_edit: true,
             versioned_edits: true,
+            deletes_files: true,
             ignores_returns: true,
             progress: true,
             code_actions: true,

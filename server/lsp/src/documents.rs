@@ -14,7 +14,7 @@ use claudecluster_driver::{Edited, OpenDocument};
 use dashmap::DashMap;
 use lsp_types::Uri;
 use ropey::Rope;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::{
     typed::{self, Typed},
@@ -63,6 +63,8 @@ struct Document {
     /// Held while an edit of ours is on its way: never two at once.
     editing: Arc<Mutex<()>>,
     expectation: Option<Expectation>,
+    /// Whoever waits for its end hears how it was last.
+    end: Option<oneshot::Sender<Snapshot>>,
     /// When it was last opened or changed, by the clock of [`Documents`].
     touched: u64,
 }
@@ -114,6 +116,7 @@ impl Documents {
             versions: watch::Sender::new(version),
             editing: Arc::default(),
             expectation: None,
+            end: None,
             touched,
         };
         self.by_uri.insert(uri, document);
@@ -153,11 +156,16 @@ impl Documents {
     }
 
     pub(crate) fn close(&self, uri: &Uri) {
-        if let Some((_, document)) = self.by_uri.remove(uri)
-            && let Some(path) = document.now.path
-        {
+        let Some((_, document)) = self.by_uri.remove(uri) else {
+            return;
+        };
+        if let Some(path) = &document.now.path {
             // Another address of the same file may have taken the path over.
-            self.by_path.remove_if(&path, |_, owner| owner == uri);
+            self.by_path.remove_if(path, |_, owner| owner == uri);
+        }
+        if let Some(end) = document.end {
+            // Nobody listens any more where it took too long.
+            let _ = end.send(document.now);
         }
     }
 
@@ -204,6 +212,13 @@ impl Documents {
     /// The lock that edits of the document take.
     pub(crate) fn editing(&self, uri: &Uri) -> Option<Arc<Mutex<()>>> {
         Some(self.by_uri.get(uri)?.editing.clone())
+    }
+
+    /// Gives the document as it was last once it is closed. Replaces an earlier call.
+    pub(crate) fn end(&self, uri: &Uri) -> Option<oneshot::Receiver<Snapshot>> {
+        let (sender, receiver) = oneshot::channel();
+        self.by_uri.get_mut(uri)?.end = Some(sender);
+        Some(receiver)
     }
 
     /// Watches out for the moment the document has this text. Replaces an earlier expectation.

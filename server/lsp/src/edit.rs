@@ -8,13 +8,17 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_core::text::{self, PositionEncoding};
-use claudecluster_driver::{DocumentEdit, EditError, Editor, OpenDocument};
+use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
 use claudecluster_protocol::Span;
 use lsp_types::{
-    ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, OptionalVersionedTextDocumentIdentifier,
-    Position, Range, TextDocumentEdit, TextDocumentIdentifier, TextEdit, Uri, WorkspaceEdit,
+    ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, DeleteFile,
+    OptionalVersionedTextDocumentIdentifier, Position, Range, TextDocumentEdit,
+    TextDocumentIdentifier, TextEdit, Uri, WorkspaceEdit,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use crate::{client::Capabilities, documents::Snapshot, session::Session};
 
@@ -120,19 +124,11 @@ impl Editor for Session {
 
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError> {
         let closed = || EditError::Closed;
-        let uri = self
-            .documents
-            .at(&edit.document.path)
-            .ok_or_else(closed)?
-            .uri;
+        let uri = self.uri_of(&edit.document)?;
         let editing = self.documents.editing(&uri).ok_or_else(closed)?;
         let _one_at_a_time = editing.lock().await;
         let versions = self.documents.versions(&uri).ok_or_else(closed)?;
-        let before = self.documents.get(&uri).ok_or_else(closed)?;
-        // A document that is opened again may have the number it had before.
-        if before.version != edit.document.version || before.text != edit.document.text {
-            return Err(EditError::Stale);
-        }
+        let before = self.still(&uri, &edit.document)?;
         if before.text == *edit.after {
             return before.to_open().ok_or_else(closed);
         }
@@ -151,6 +147,23 @@ impl Editor for Session {
         }
     }
 
+    fn deletes(&self) -> bool {
+        self.capabilities().deletes_files
+    }
+
+    async fn delete(&self, deletion: DocumentDeletion) -> Result<OpenDocument, EditError> {
+        let closed = || EditError::Closed;
+        let uri = self.uri_of(&deletion.document)?;
+        let editing = self.documents.editing(&uri).ok_or_else(closed)?;
+        let _one_at_a_time = editing.lock().await;
+        let end = self.documents.end(&uri).ok_or_else(closed)?;
+        self.still(&uri, &deletion.document)?;
+        tokio::select! {
+            () = self.closed() => Err(EditError::Closed),
+            last = self.send_deletion(uri, deletion.label, end) => last,
+        }
+    }
+
     async fn changed(&self, path: &Path, version: i32, wait: Span) -> Option<OpenDocument> {
         let uri = self.documents.at(path)?.uri;
         let mut versions = self.documents.versions(&uri)?;
@@ -164,6 +177,70 @@ impl Editor for Session {
 }
 
 impl Session {
+    fn uri_of(&self, document: &OpenDocument) -> Result<Uri, EditError> {
+        let now = self.documents.at(&document.path);
+        now.map(|now| now.uri).ok_or(EditError::Closed)
+    }
+
+    /// The document, if it is the one that was looked at: one that is opened again may have the number it
+    /// had before.
+    fn still(&self, uri: &Uri, seen: &OpenDocument) -> Result<Snapshot, EditError> {
+        let now = self.documents.get(uri).ok_or(EditError::Closed)?;
+        if now.version != seen.version || now.text != seen.text {
+            return Err(EditError::Stale);
+        }
+        Ok(now)
+    }
+
+    /// What it says is a hint: the client closes the document once it has deleted the file, and everything
+    /// that was typed until then comes before that.
+    async fn send_deletion(
+        &self,
+        uri: Uri,
+        label: String,
+        mut end: oneshot::Receiver<Snapshot>,
+    ) -> Result<OpenDocument, EditError> {
+        let deletion = DeleteFile {
+            uri: uri.clone(),
+            options: None,
+            annotation_id: None,
+        };
+        let params = ApplyWorkspaceEditParams {
+            label: Some(label),
+            edit: WorkspaceEdit {
+                document_changes: Some(vec![deletion.into()]),
+                ..WorkspaceEdit::default()
+            },
+            metadata: None,
+        };
+        let reply = self
+            .client
+            .send_request::<ApplyWorkspaceEditRequest>(params);
+        let refusal = match tokio::time::timeout(self.config.reply_timeout, reply).await {
+            Ok(Ok(result)) if result.applied => None,
+            Ok(Ok(result)) => Some(EditError::Refused(
+                result
+                    .failure_reason
+                    .unwrap_or_else(|| "no reason given".into()),
+            )),
+            Ok(Err(error)) => Some(EditError::Refused(error.message.into_owned())),
+            Err(_) => Some(EditError::Unconfirmed),
+        };
+        let last = match refusal {
+            None => match tokio::time::timeout(self.config.observe_timeout, end).await {
+                Ok(last) => last.ok(),
+                // Something else shows it still, so its text is there to be seen.
+                Err(_) => self.documents.get(&uri),
+            },
+            Some(error) => match end.try_recv() {
+                Ok(last) => Some(last),
+                Err(_) => return Err(error),
+            },
+        };
+        last.and_then(|last| last.to_open())
+            .ok_or(EditError::Closed)
+    }
+
     async fn send_edit(
         &self,
         edit: &DocumentEdit,

@@ -122,9 +122,9 @@ pub(crate) fn maker(hunk: &HunkView) -> String {
     makers(&hunk.provenance).unwrap_or_else(|| "a task".to_owned())
 }
 
-/// Who wrote the text that a hunk conflicts with, where it was not the developer.
+/// Who made the text that a hunk conflicts with, where it was not the developer.
 pub(crate) fn other_maker(hunk: &HunkView) -> Option<String> {
-    makers(&hunk.conflict.as_ref()?.mine_by)
+    makers(&hunk.mine_by)
 }
 
 /// The task that decided the text.

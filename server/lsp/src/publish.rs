@@ -88,7 +88,12 @@ fn message(hunk: &HunkView) -> String {
     match hunks::other_maker(hunk) {
         None => format!("a change from \"{maker}\" ({goal}) conflicts with this text"),
         Some(other) => {
-            format!("a change from \"{maker}\" ({goal}) conflicts with what \"{other}\" wrote here")
+            let did = if hunk.mine_pending {
+                "proposes"
+            } else {
+                "wrote"
+            };
+            format!("a change from \"{maker}\" ({goal}) conflicts with what \"{other}\" {did} here")
         }
     }
 }

@@ -11,7 +11,7 @@ mod support;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use claudecluster_driver::{DocumentEdit, EditError};
+use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError};
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{GoalId, GoalState, Span, editor::command};
 use futures::FutureExt;
@@ -146,6 +146,83 @@ async fn an_edit_that_is_told_in_steps_is_waited_for() {
     assert!((&mut task).now_or_never().is_none());
     client.change(A, 3, "1\n").await;
     assert_eq!(task.await.unwrap().unwrap().version, 3);
+}
+
+/// How a deletion ends, by what the client answers, what is typed meanwhile, and whether the document is closed.
+#[tokio::test]
+async fn a_deletion_counts_when_its_document_is_closed() {
+    async fn delete(
+        reply: Option<Value>,
+        typed: Option<&str>,
+        close: bool,
+    ) -> Result<String, EditError> {
+        let backend = Arc::new(Recorder::default());
+        // Only what never comes is waited for in vain.
+        let short = Duration::from_millis(300);
+        let long = Duration::from_secs(60);
+        let config = LspConfig {
+            reply_timeout: if reply.is_some() { long } else { short },
+            observe_timeout: if close { long } else { short },
+            ..LspConfig::default()
+        };
+        let mut client = Client::connect_with(backend.clone(), config);
+        let mut capabilities = capable();
+        capabilities["workspace"]["workspaceEdit"]["resourceOperations"] = json!(["delete"]);
+        client
+            .initialize(json!({"capabilities": capabilities, "rootUri": "file:///w"}))
+            .await;
+        client.open(A, 5, "one\n").await;
+        client.command(command::GOAL_LIST, json!({})).await;
+        let editor = backend.editor();
+        assert!(editor.deletes());
+        let job = DocumentDeletion {
+            document: editor.document(Path::new("/w/a.rs")).unwrap(),
+            label: "l".into(),
+        };
+        let task = tokio::spawn({
+            let (editor, job) = (editor.clone(), job.clone());
+            async move { editor.delete(job).await }
+        });
+        let request = client.told("workspace/applyEdit").await;
+        assert_eq!(
+            request["params"]["edit"],
+            json!({"documentChanges": [{"kind": "delete", "uri": A}]})
+        );
+        if let Some(text) = typed {
+            client.change(A, 6, text).await;
+        }
+        if close {
+            client
+                .notify("textDocument/didClose", json!({"textDocument": {"uri": A}}))
+                .await;
+        }
+        if let Some(reply) = reply {
+            client.answer(&request, reply).await;
+        }
+        let last = task.await.unwrap()?.text.to_string();
+        // What was decided about another text is never sent.
+        client.change(A, 7, "two\n").await;
+        client.command(command::GOAL_LIST, json!({})).await;
+        let late = editor.delete(job).await;
+        assert!(matches!(late, Err(EditError::Stale | EditError::Closed)));
+        Ok(last)
+    }
+    let yes = || Some(json!({"applied": true}));
+    let no = || Some(json!({"applied": false}));
+    assert_eq!(delete(yes(), None, true).await.unwrap(), "one\n");
+    assert_eq!(delete(yes(), Some("one!\n"), true).await.unwrap(), "one!\n");
+    // Something shows it still: its text is there to be seen.
+    assert_eq!(
+        delete(yes(), Some("one!\n"), false).await.unwrap(),
+        "one!\n"
+    );
+    // Whatever the client says, or does not.
+    assert_eq!(delete(no(), None, true).await.unwrap(), "one\n");
+    assert_eq!(delete(None, None, true).await.unwrap(), "one\n");
+    let refused = delete(no(), None, false).await;
+    assert!(matches!(refused, Err(EditError::Refused(_))));
+    let silent = delete(None, None, false).await;
+    assert!(matches!(silent, Err(EditError::Unconfirmed)));
 }
 
 /// A document that is closed may be about to be opened again: an editor that loads a file anew does that.

@@ -119,6 +119,36 @@ async fn lenses_say_what_can_be_done() {
     assert_eq!(conflict.last().unwrap()["command"]["title"], "Repair");
 }
 
+/// Neither has landed, and the developer has no part in it.
+#[tokio::test]
+async fn a_conflict_of_two_tasks_names_both() {
+    let backend = backend();
+    backend.with(|state| state.proposals[0].rival = Some("Go left"));
+    let mut client = start(&backend, capable(), Value::Null).await;
+    client.open(A, 1, TYPED).await;
+    let told = client.told("textDocument/publishDiagnostics").await;
+    assert_eq!(
+        told["params"]["diagnostics"][0]["message"],
+        "a change from \"Rename things\" (g1) conflicts with what \"Go left\" proposes here"
+    );
+    let between = "Conflict between Go left and Rename things";
+    assert_eq!(lenses(&mut client).await[0]["command"]["title"], between);
+    let offered = actions(&mut client, 0, 2).await;
+    assert_eq!(offered[0]["title"], format!("{between}: keep mine"));
+    client
+        .command(command::HUNK_DIFF, json!({"hunkId": "g1.1"}))
+        .await;
+    let told = client.told("window/showMessage").await["params"]["message"].clone();
+    let told = told.as_str().unwrap();
+    for line in [
+        between,
+        "What Go left proposes:",
+        "What Rename things proposes:",
+    ] {
+        assert!(told.contains(&format!("# {line}\n")), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_conflict_is_resolved_from_the_menu() {
     let backend = backend();

@@ -296,6 +296,33 @@ fn conflicts_are_resolved_in_each_way() {
     );
 }
 
+/// A task that deletes a file once somebody has typed into it.
+const DELETION: &str = r"
+rules:
+  - name: plan
+    when: {user: Plan this goal, tools: [StructuredOutput]}
+    turns:
+      - - structured:
+            status: done
+            summary: One file.
+            plan: {tasks: [{id: remove, title: Remove it, instructions: Remove it, writes: [old.py]}]}
+  - name: remove
+    when: {userMatches: '\(remove\)'}
+    hold: typed
+    turns:
+      - - run: rm old.py
+      - - structured: {status: done, summary: Nobody used it.}
+";
+
+#[test]
+fn a_file_goes_with_what_was_never_saved_in_it() {
+    let mut world = World::new(&[("old.py", "OLD = 1\n"), ("new.py", "NEW = 1\n")]);
+    world.with_claude();
+    let model = world.model(DELETION);
+    drive(&world, &model, "deletion");
+    assert_eq!(world.read("old.py"), "# never saved\nOLD = 1\n");
+}
+
 const PAINT: &str = "\
 def first():
     return 'red'  # first

@@ -158,7 +158,7 @@ async function aFileThatGoes() {
 /** Both are above their line, one after the other. */
 async function twoTasks() {
   await editor.file('shared.py');
-  await editor.lens('Conflict between you and To the right').waitFor();
+  await editor.lens('Conflict between To the left and To the right').waitFor();
   const each = /Accept.*Reject.*Diff.*Conflict.*Mine.*Theirs.*Both/;
   await editor.until(
     'what can be done with one is not among what can be done with the other',

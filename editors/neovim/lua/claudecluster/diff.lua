@@ -37,8 +37,9 @@ local function describe(hunk)
     add(out, '-', hunk.oldText)
     add(out, '+', hunk.newText)
   elseif hunk.conflict then
-    local mine = hunk.conflict.mineBy and hunk.conflict.mineBy[1]
-    table.insert(out, ('# %s wrote'):format(mine and mine.title or 'you'))
+    local mine = hunk.mineBy and hunk.mineBy[1]
+    local did = hunk.minePending and '# %s proposes' or '# %s wrote'
+    table.insert(out, did:format(mine and mine.title or 'you'))
     add_diff(out, hunk.conflict.base, hunk.conflict.mine)
     table.insert(out, ('# %s proposes'):format(text.maker(hunk)))
     add_diff(out, hunk.conflict.base, hunk.conflict.theirs)

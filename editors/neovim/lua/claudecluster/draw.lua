@@ -191,10 +191,12 @@ end
 ---@param place claudecluster.Place
 ---@param hunk claudecluster.Hunk
 local function show_conflict(place, hunk)
-  local by = hunk.conflict and hunk.conflict.mineBy or {}
-  local mine = by[1] and ('written by %s'):format(by[1].title) or 'written by you'
-  if place.first == place.last then
-    mine = by[1] and ('removed by %s'):format(by[1].title) or 'removed by you'
+  local who = hunk.mineBy and hunk.mineBy[1] and hunk.mineBy[1].title or 'you'
+  local mine = ('written by %s'):format(who)
+  if hunk.minePending then
+    mine = ('%s proposes something else'):format(who)
+  elseif place.first == place.last then
+    mine = ('removed by %s'):format(who)
   end
   local above = { rule('conflict: ' .. mine) }
   local below = { rule('proposed by ' .. text.maker(hunk)) }

@@ -15,7 +15,6 @@
 ---@field base string
 ---@field mine string
 ---@field theirs string
----@field mineBy? claudecluster.Provenance[]
 
 ---@class claudecluster.Hunk
 ---@field id string
@@ -30,6 +29,8 @@
 ---@field newText string
 ---@field words? claudecluster.Word[]
 ---@field conflict? claudecluster.Conflict
+---@field mineBy? claudecluster.Provenance[] who made the other side of a conflict, where tasks did
+---@field minePending? boolean that side is proposed as well, and not there
 ---@field merged? string what is there and what is proposed, merged word by word
 ---@field provenance claudecluster.Provenance[]
 

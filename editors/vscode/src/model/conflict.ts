@@ -18,7 +18,7 @@ export interface Way {
 
 /** Whose texts a conflict is between. */
 export function between(hunk: HunkView): string {
-  const other = hunk.conflict?.mineBy?.[0]?.title;
+  const other = hunk.mineBy?.[0]?.title;
   return other === undefined
     ? t('Conflict between you and {0}', maker(hunk))
     : t('Conflict between {0} and {1}', other, maker(hunk));

@@ -3,7 +3,8 @@
 import * as vscode from 'vscode';
 
 import { client, GOALS_VIEW } from '../ids';
-import { childrenOf, lookOf, parentOf, type Node, type Sources } from '../model/nodes';
+import { Drawn, keyOf } from '../model/drawn';
+import { parentOf, type Node, type Sources } from '../model/nodes';
 import { isUndecided } from '../model/store';
 
 /** Running tasks show how long they have been running. */
@@ -13,9 +14,10 @@ const PAUSE = 100;
 
 /** The tree, its badge, and the clock of running tasks. */
 export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposable {
-  readonly #changed = new vscode.EventEmitter<Node | undefined>();
+  readonly #changed = new vscode.EventEmitter<Node[] | undefined>();
   readonly #view: vscode.TreeView<Node>;
   readonly #sources: Sources;
+  readonly #drawn: Drawn;
   readonly #nodes = new Map<string, Node>();
   #drawing: NodeJS.Timeout | undefined;
   #clock: NodeJS.Timeout | undefined;
@@ -24,6 +26,7 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
 
   constructor(sources: Sources) {
     this.#sources = sources;
+    this.#drawn = new Drawn(sources);
     this.#view = vscode.window.createTreeView(GOALS_VIEW, {
       treeDataProvider: this,
       showCollapseAll: true,
@@ -38,14 +41,24 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
     this.#changed.dispose();
   }
 
-  /** Draws again soon. */
+  /** Draws what has changed again soon. */
   changed(): void {
     this.#drawing ??= setTimeout(() => {
       this.#drawing = undefined;
-      this.#changed.fire(undefined);
+      void this.#draw();
       this.#setBadge();
       this.#setClock();
     }, PAUSE);
+  }
+
+  async #draw(): Promise<void> {
+    const stale = await this.#drawn.stale();
+    const nodes = stale.filter((node) => node !== undefined);
+    if (nodes.length < stale.length) {
+      this.#changed.fire(undefined);
+    } else if (nodes.length > 0) {
+      this.#changed.fire(nodes.map((node) => this.#same(node)));
+    }
   }
 
   /** What is chosen in the view. */
@@ -60,7 +73,7 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
   }
 
   getChildren(node?: Node): Promise<Node[]> {
-    return childrenOf(node, this.#sources).then((nodes) => nodes.map((it) => this.#same(it)));
+    return this.#drawn.children(node).then((nodes) => nodes.map((it) => this.#same(it)));
   }
 
   getParent(node: Node): Node | undefined {
@@ -69,7 +82,7 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
-    const look = lookOf(node, this.#sources);
+    const look = this.#drawn.look(node);
     if (!look) {
       // Gone since the view asked for its parent's children; the next drawing leaves it out.
       return new vscode.TreeItem('');
@@ -100,7 +113,7 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
 
   /** The view knows entries by identity. */
   #same(node: Node): Node {
-    const key = JSON.stringify(node);
+    const key = keyOf(node);
     const known = this.#nodes.get(key);
     if (known) {
       return known;
@@ -125,7 +138,7 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
       clearInterval(this.#clock);
       this.#clock = undefined;
     } else {
-      this.#clock ??= setInterval(() => this.#changed.fire(undefined), TICK);
+      this.#clock ??= setInterval(() => void this.#draw(), TICK);
     }
   }
 }

@@ -55,8 +55,16 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
             }
         }
         None => {
-            lines.push(Line::new().add(CYAN, "  now"));
+            let now = match whose(&hunk.mine_by) {
+                by if by.is_empty() || hunk.mine_pending => String::new(),
+                by => format!("  {by}"),
+            };
+            lines.push(Line::new().add(CYAN, format!("  now{now}")));
             lines.extend(body(&hunk.old_text, '-', RED));
+            if hunk.mine_pending {
+                let other = format!("  proposed as well  {}", whose(&hunk.mine_by));
+                lines.push(Line::new().add(CYAN, other));
+            }
             lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
             lines.extend(body(&hunk.new_text, '+', GREEN));
             "--mine|--theirs"
@@ -68,15 +76,18 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
 }
 
 fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<Line> {
-    let mine = if sides.mine_by.is_empty() {
-        "yours".to_owned()
-    } else {
-        whose(&sides.mine_by)
-    };
     let mut lines = vec![Line::new().add(PLAIN, "  both started from")];
     lines.extend(body(&sides.base, ' ', PLAIN));
-    lines.push(Line::new().add(CYAN, format!("  now  {mine}")));
-    lines.extend(body(&sides.mine, '-', RED));
+    let mine = whose(&hunk.mine_by);
+    if hunk.mine_pending {
+        // Neither is there: nothing goes but what both started from.
+        lines.push(Line::new().add(CYAN, format!("  proposed  {mine}")));
+        lines.extend(body(&sides.mine, '+', GREEN));
+    } else {
+        let mine = if mine.is_empty() { "yours" } else { &mine };
+        lines.push(Line::new().add(CYAN, format!("  now  {mine}")));
+        lines.extend(body(&sides.mine, '-', RED));
+    }
     lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
     lines.extend(body(&sides.theirs, '+', GREEN));
     lines
@@ -149,8 +160,9 @@ mod tests {
                 base: "let x = 0;\n".to_owned(),
                 mine: "let x = 1;\n".to_owned(),
                 theirs: String::new(),
-                mine_by: Vec::new(),
             }),
+            mine_by: Vec::new(),
+            mine_pending: false,
             merged: None,
             provenance: vec![by("tidy", "Tidy up", Some("Nobody uses x."))],
         };
@@ -171,8 +183,13 @@ mod tests {
                       --merged|--mine|--theirs|--both|--edit\n";
         assert!(shown(&hunk).ends_with(merged), "{}", shown(&hunk));
 
-        hunk.conflict.as_mut().unwrap().mine_by = vec![by("api", "api", None)];
+        hunk.mine_by = vec![by("api", "api", None)];
         assert!(shown(&hunk).contains("  now  by api\n"));
+        hunk.mine_pending = true;
+        let both = "  proposed  by api\n  + let x = 1;\n  proposed  by tidy (Tidy up)";
+        assert!(shown(&hunk).contains(both), "{}", shown(&hunk));
+        hunk.mine_pending = false;
+        hunk.mine_by.clear();
         hunk.conflict = None;
         hunk.whole = true;
         hunk.kind = ChangeKind::Delete;

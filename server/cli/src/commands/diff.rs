@@ -285,6 +285,8 @@ mod tests {
             new_text: new.to_owned(),
             words: Vec::new(),
             conflict: None,
+            mine_by: Vec::new(),
+            mine_pending: false,
             merged: None,
             provenance: Vec::new(),
         }

@@ -197,7 +197,6 @@ mod tests {
             base: "a\n".to_owned(),
             mine: "Title\n=======\n".to_owned(),
             theirs: "b".to_owned(),
-            mine_by: Vec::new(),
         };
         let text = with_markers(&sides);
         assert_eq!(

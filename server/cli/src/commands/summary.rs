@@ -91,8 +91,8 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
         HunkStatus::Clean => ("pending", CYAN),
     };
     let mut line = row(hunk.id.as_str(), state, style, &place(hunk));
-    if let Some(sides) = &hunk.conflict {
-        let with = match names(sides.mine_by.iter().map(|by| &by.task)) {
+    if hunk.status == HunkStatus::Conflict {
+        let with = match names(hunk.mine_by.iter().map(|by| &by.task)) {
             names if names.is_empty() => "your text".to_owned(),
             names => names,
         };
@@ -248,6 +248,8 @@ mod tests {
             new_text: new.to_owned(),
             words: Vec::new(),
             conflict: None,
+            mine_by: Vec::new(),
+            mine_pending: false,
             merged: None,
             provenance: vec![Provenance {
                 why: None,
@@ -288,7 +290,6 @@ mod tests {
             base: "x\n".to_owned(),
             mine: "a\nb\n".to_owned(),
             theirs: "c\n".to_owned(),
-            mine_by: Vec::new(),
         });
         let mut again = hunk("src/a.rs", "d\n", "e\n", "docs");
         again.id = HunkId::new("g1.2222222222");

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use claudecluster_core::step::Input;
+use claudecluster_core::{lifecycle::FileEntry, step::Input};
 use claudecluster_protocol::{ErrorBody, EventBody, FileMode, RelPath, Span};
+use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::{self, WriteError},
-    editor::{DocumentEdit, EditError, Editor, OpenDocument},
+    editor::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument},
     proposal::as_text,
     verdict,
     work::blocking,
@@ -259,8 +260,14 @@ impl Ground<'_> {
                 dropped.extend(plan.facts.iter().cloned());
                 return Done::of(&plan, dropped);
             }
-            let document = self.document(unit).await;
-            let open = document.is_some() && plan.after.as_ref().and_then(as_text).is_some();
+            let document = match self.document(unit).await {
+                // The text of a file that has gone may still be open: what comes is the disk's.
+                Some(_) if plan.before.is_none() => None,
+                document => document,
+            };
+            let goes = plan.after.is_none();
+            let as_text = plan.after.as_ref().and_then(as_text).is_some();
+            let open = document.is_some() && (goes || as_text);
             let mut intents = std::mem::take(&mut dropped);
             intents.extend(plan.intents(open));
             if let Err(error) = self.begin(intents).await {
@@ -268,6 +275,9 @@ impl Ground<'_> {
             }
             let version = document.as_ref().map(|(_, document)| document.version);
             let wrote = match document.filter(|_| open) {
+                Some((editor, document)) if goes => {
+                    self.delete(unit, &plan, &*editor, document).await
+                }
                 Some((editor, document)) => self.edit(unit, &plan, &*editor, document).await,
                 None => self.write_disk(unit, &plan).await,
             };
@@ -352,6 +362,90 @@ impl Ground<'_> {
         }
     }
 
+    /// Lets an editor delete a file that it has open: only there can the text go that was never saved.
+    /// Nothing compares it once more, as the disk's is. So what goes has to be known: the text of the
+    /// buffer, which the journal has by now, and on the disk that one or another that the journal has.
+    async fn delete(
+        &self,
+        unit: &Unit<'_>,
+        plan: &Plan,
+        editor: &dyn Editor,
+        document: OpenDocument,
+    ) -> Result<Wrote, Stopped> {
+        let path = &unit.entry.file.path;
+        let closed = |error| Stopped { error, open: false };
+        let text = String::from(&document.text);
+        let Some(before) =
+            (plan.before.as_ref()).filter(|before| *before.bytes == *text.as_bytes())
+        else {
+            return Ok(Wrote::Moved);
+        };
+        let Some(saved) = self.on_disk(path).await.map_err(closed)? else {
+            // There is nothing to delete. What the editor shows stays there, and is nobody's file.
+            return Ok(Wrote::Landed);
+        };
+        let same = saved.bytes == before.bytes;
+        if !editor.deletes() && same {
+            return self.write_disk(unit, plan).await;
+        }
+        if !editor.deletes() {
+            let error = ErrorBody::environment(format!(
+                "{path} is open with text that is not saved, and its editor deletes no files for others"
+            ));
+            return Err(closed(
+                error.hint("save it or close it in the editor, then decide again"),
+            ));
+        }
+        if !same && !is_in_the_journal(unit.entry, &saved) {
+            let error = ErrorBody::stale(format!(
+                "{path} has another text on disk than in the editor, which would be lost"
+            ));
+            return Err(closed(error.hint(
+                "save it in the editor or load it anew there, then decide again",
+            )));
+        }
+        let deletion = DocumentDeletion {
+            label: format!("ClaudeCluster {}: {path}", self.goal.id),
+            document,
+        };
+        let (last, error) = match editor.delete(deletion).await {
+            Ok(last) => (Some(String::from(&last.text)), None),
+            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            Err(error) => (None, Some(error)),
+        };
+        let gone = self.on_disk(path).await;
+        let gone = gone.map_err(|error| Stopped { error, open: true })?;
+        let typed = last.filter(|last| *last.as_bytes() != *before.bytes);
+        match (gone, typed, error) {
+            (None, None, _) => Ok(Wrote::Landed),
+            (None, Some(typed), _) => {
+                // Typed in the very moment: it is the file, and what becomes of it is decided anew.
+                let typed = Content {
+                    bytes: typed.into_bytes().into(),
+                    mode: before.mode,
+                };
+                self.put(path, None, Some(typed))
+                    .await
+                    .map(|_| Wrote::Moved)
+            }
+            (Some(_), _, None | Some(EditError::Stale | EditError::Closed)) => Ok(Wrote::Moved),
+            (Some(_), _, Some(error)) => Err(Stopped {
+                open: matches!(error, EditError::Unconfirmed),
+                error: ErrorBody::environment(format!("{path}: {error}"))
+                    .hint("decide it again once the editor answers"),
+            }),
+        }
+    }
+
+    async fn on_disk(&self, path: &RelPath) -> Result<Option<Content>, ErrorBody> {
+        let (root, path) = (self.root.to_owned(), path.clone());
+        blocking("reading a file", move || {
+            let read = disk::read(&root, &path).map_err(|error| refused(&path, &error))?;
+            Ok(read.map(|(content, _)| content))
+        })
+        .await
+    }
+
     async fn settled_text(&self, unit: &Unit<'_>) -> Result<Option<Content>, ErrorBody> {
         let _ = self.document(unit).await;
         let (shared, root) = (self.shared.clone(), self.root.to_owned());
@@ -369,8 +463,17 @@ impl Ground<'_> {
     }
 
     async fn write_disk(&self, unit: &Unit<'_>, plan: &Plan) -> Result<Wrote, Stopped> {
-        let (root, path) = (self.root.to_owned(), unit.entry.file.path.clone());
         let (before, after) = (plan.before.clone(), plan.after.clone());
+        self.put(&unit.entry.file.path, before, after).await
+    }
+
+    async fn put(
+        &self,
+        path: &RelPath,
+        before: Option<Content>,
+        after: Option<Content>,
+    ) -> Result<Wrote, Stopped> {
+        let (root, path) = (self.root.to_owned(), path.clone());
         let written = blocking("writing a file", move || {
             match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
                 Ok(()) => Ok(Wrote::Landed),
@@ -411,6 +514,16 @@ impl Done {
         let dropped = |fact: &EventBody| matches!(fact, EventBody::LandingDropped { .. });
         self.facts.iter().any(dropped)
     }
+}
+
+/// Whether a text is one that the ledger of the entry has: it can be had again.
+fn is_in_the_journal(entry: &FileEntry, content: &Content) -> bool {
+    let id = id_of(&content.bytes);
+    let pair = [&entry.file.base, &entry.file.proposed];
+    let pair = pair.into_iter().flatten().map(|version| &version.blob);
+    let landed = entry.moves.iter().filter_map(|made| made.landed.as_ref());
+    let landed = landed.flat_map(|landed| [&landed.before, &landed.after]);
+    pair.chain(landed.flatten()).any(|blob| *blob == id)
 }
 
 fn moving(path: &RelPath) -> ErrorBody {

@@ -124,6 +124,13 @@ fn facts(
     let Some(relative) = history.first().map(|moved| &moved.entry.file.path) else {
         return Ok(Vec::new());
     };
+    let deleted = history
+        .last()
+        .is_some_and(|last| last.landed.after.is_none());
+    if deleted && shared.is_gone(root, relative)? {
+        // Its text may still be open. It is back when it is saved.
+        return Ok(Vec::new());
+    }
     let current = shared.current(root, relative)?;
     let now = current.as_ref().map(|content| id_of(&content.bytes));
     let mut seen = seen(&history, now.as_ref());

@@ -64,7 +64,13 @@ impl Plan {
     /// Plans for a file as it is now.
     pub(super) fn new(ground: &Ground<'_>, unit: &Unit<'_>) -> Result<Self, ErrorBody> {
         let (shared, entry, decision) = (ground.shared, unit.entry, &unit.decision);
-        let current = shared.current(ground.root, &entry.file.path)?;
+        let mut current = shared.current(ground.root, &entry.file.path)?;
+        // The text of a file that a landing deleted may still be open somewhere. Taking that back is about
+        // the file.
+        let back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
+        if back && is_deleted(entry) && shared.is_gone(ground.root, &entry.file.path)? {
+            current = None;
+        }
         let mut versions = Versions::of(shared, entry, current)?;
         // Whoever names a hunk or a file wants it now, also where they type; and whoever takes something
         // back has looked at it.
@@ -198,6 +204,16 @@ fn facts(
         });
     }
     Ok(facts)
+}
+
+/// Whether the last that landed of an entry is that the file goes.
+fn is_deleted(entry: &FileEntry) -> bool {
+    let last = entry
+        .moves
+        .iter()
+        .rev()
+        .find_map(|made| made.landed.as_ref());
+    last.is_some_and(|landed| landed.after.is_none())
 }
 
 fn intent(fact: &EventBody, open: bool) -> Option<EventBody> {

@@ -123,7 +123,11 @@ fn outcome(
     };
     let before = shared.content_of(before.landed.version_before().as_ref())?;
     let after = shared.content_of(after.landed.version_after().as_ref())?;
-    let current = shared.current(root, path)?;
+    let mut current = shared.current(root, path)?;
+    // Its text may still be open where it has gone.
+    if after.is_none() && shared.is_gone(root, path)? {
+        current = None;
+    }
     let landed = current == after || has_landed(&before, &after, &current);
     let seen = shared.document(&root.join(path.to_path_buf())).is_some();
     if !landed && known_only && !seen && begun.iter().any(|(_, begun)| begun.open) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use claudecluster_driver::{DocumentEdit, EditError, Editor, OpenDocument};
+use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
 use claudecluster_protocol::Span;
 use ropey::Rope;
 
@@ -168,6 +168,17 @@ impl Editor for Desk {
             Manner::Mute => Err(EditError::Unconfirmed),
             Manner::Refuses => Err(EditError::Refused("read-only".into())),
         }
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    async fn delete(&self, deletion: DocumentDeletion) -> Result<OpenDocument, EditError> {
+        let path = &deletion.document.path;
+        std::fs::remove_file(path).map_err(|error| EditError::Refused(error.to_string()))?;
+        let gone = self.documents.lock().unwrap().remove(path);
+        gone.ok_or(EditError::Closed)
     }
 
     async fn changed(&self, path: &Path, version: i32, _wait: Span) -> Option<OpenDocument> {

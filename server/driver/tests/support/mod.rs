@@ -16,7 +16,8 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_driver::{
-    DocumentEdit, Driver, DriverConfig, EditError, Edited, Editor, OpenDocument, Settings, store,
+    DocumentDeletion, DocumentEdit, Driver, DriverConfig, EditError, Edited, Editor, OpenDocument,
+    Settings, store,
 };
 use claudecluster_protocol::{
     AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, RelPath, Span,
@@ -201,6 +202,10 @@ pub(crate) enum Manner {
     SaysNothing,
     /// Does nothing, and never says so.
     NeverAnswers,
+    /// Deletes no files.
+    KeepsFiles,
+    /// Deletes a file and goes on showing what was in it.
+    KeepsShowing,
 }
 
 impl OneDocument {
@@ -222,6 +227,10 @@ impl OneDocument {
 
     pub(crate) fn text(&self) -> String {
         self.document.lock().unwrap().text.to_string()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::SeqCst)
     }
 
     /// How many edits it made.
@@ -312,6 +321,7 @@ impl Editor for OneDocument {
                 Err(EditError::Closed)
             }
             Manner::NeverAnswers => Err(EditError::Unconfirmed),
+            Manner::KeepsFiles | Manner::KeepsShowing => Ok(self.set(&edit.after)),
             Manner::Reloads => {
                 self.reload(&edit.document.text.to_string());
                 Err(EditError::Closed)
@@ -322,6 +332,27 @@ impl Editor for OneDocument {
                 Err(EditError::Unconfirmed)
             }
         }
+    }
+
+    fn deletes(&self) -> bool {
+        !matches!(*self.manner.lock().unwrap(), Manner::KeepsFiles)
+    }
+
+    async fn delete(&self, deletion: DocumentDeletion) -> Result<OpenDocument, EditError> {
+        let manner = std::mem::replace(&mut *self.manner.lock().unwrap(), Manner::Obeys);
+        match manner {
+            Manner::Refuses => return Err(EditError::Refused("read-only".into())),
+            Manner::NeverAnswers => return Err(EditError::Unconfirmed),
+            // No client compares what it deletes with what was decided about.
+            Manner::TypesFirst(typed) => {
+                self.set(&format!("{}{typed}", self.text()));
+            }
+            _ => {}
+        }
+        fs::remove_file(&deletion.document.path).unwrap();
+        let shows = matches!(manner, Manner::KeepsShowing);
+        self.closed.store(!shows, Ordering::SeqCst);
+        Ok(self.document.lock().unwrap().clone())
     }
 
     async fn changed(&self, path: &Path, version: i32, wait: Span) -> Option<OpenDocument> {

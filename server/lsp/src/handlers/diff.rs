@@ -128,8 +128,13 @@ fn both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
     let base = with(&conflict.base);
     let mine = hunks::other_maker(hunk).unwrap_or_else(|| "you".to_owned());
     let ours = with(&conflict.mine);
+    let did = if hunk.mine_pending {
+        "proposes"
+    } else {
+        "wrote"
+    };
     let mut sides = format!(
-        "# What {mine} wrote:\n{}\n# What {} proposes:\n{}",
+        "# What {mine} {did}:\n{}\n# What {} proposes:\n{}",
         unified(&hunk.path, &base, &ours),
         hunks::maker(hunk),
         unified(&hunk.path, &base, &with(&conflict.theirs)),

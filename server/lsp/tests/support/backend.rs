@@ -38,6 +38,8 @@ pub struct Proposal {
     pub new: String,
     /// Where its words can be merged with what is there, it is clean.
     pub merges: bool,
+    /// Another task that proposes something else there, where there is one.
+    pub rival: Option<&'static str>,
 }
 
 /// A change that has landed: `text` is what it put there.
@@ -118,6 +120,7 @@ impl Recorder {
                     old: (*old).to_owned(),
                     new: (*new).to_owned(),
                     merges: false,
+                    rival: None,
                 });
             }
         });
@@ -293,7 +296,14 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
 
 impl Proposal {
     fn view(&self, current: &str) -> HunkView {
-        let lines = hunk(self.id.as_str(), &self.path, current, &self.old, &self.new);
+        let mut lines = hunk(self.id.as_str(), &self.path, current, &self.old, &self.new);
+        if let Some(title) = self.rival {
+            lines.mine_pending = true;
+            lines.mine_by = vec![Provenance {
+                title: title.into(),
+                ..lines.provenance[0].clone()
+            }];
+        }
         match self.whole {
             None if self.merges && lines.merged.is_some() => HunkView {
                 status: HunkStatus::Clean,
@@ -352,8 +362,9 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
             base: old.to_owned(),
             mine: first_line(current).to_owned(),
             theirs: new.to_owned(),
-            mine_by: Vec::new(),
         }),
+        mine_by: Vec::new(),
+        mine_pending: false,
         merged: at
             .is_none()
             .then(|| merge(old, first_line(current), new))
