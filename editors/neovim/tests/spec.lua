@@ -340,6 +340,11 @@ check(
   'both sides, not ' .. vim.inspect(between())
 )
 check(vim.deep_equal(highlighted('ClaudeClusterMine'), { 0, 1 }), 'what is mine is highlighted')
+-- What is there is nobody's side where two tasks want something else.
+vim.cmd('ClaudeCluster retry g1')
+eventually('both tasks are named', function()
+  return between()[1] == '^0: conflict: Go left proposes something else'
+end)
 vim.api.nvim_win_set_cursor(0, { 1, 0 })
 vim.cmd('ClaudeCluster resolve')
 hears('resolve it how?', 'what it may become is told')

@@ -219,6 +219,12 @@ async fn drive(backend: Arc<Recorder>, workspace: std::path::PathBuf) {
     backend.propose(&workspace, "g3", "a.rs", &theirs);
     backend.set_state("g3", GoalState::Proposed).await;
     backend.retrying.notified().await;
+    backend.with(|state| {
+        let theirs = state.proposals.iter_mut();
+        theirs.for_each(|one| one.rival = (one.new == "// theirs\n").then_some("Go left"));
+    });
+    backend.set_state("g3", GoalState::Proposed).await;
+    backend.retrying.notified().await;
     let here = [("// kept one", "// changed")];
     backend.propose(&workspace, "g3", "a.rs", &here);
     backend.land(&workspace, "g4", "a.rs", "// kept two\n");
