@@ -22,6 +22,8 @@ pub(crate) struct Capabilities {
     pub(crate) apply_edit: bool,
     /// It takes edits with a version, so that a stale one cannot land.
     pub(crate) versioned_edits: bool,
+    /// It takes an edit for version 0 for one without a version, though it opens documents with that one.
+    pub(crate) ignores_version_zero: bool,
     /// A lone carriage return ends no line for it, against the protocol: its positions in a text with
     /// one are others.
     pub(crate) ignores_returns: bool,
@@ -50,6 +52,14 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
+    /// The version that an edit of a document at this one is for, where the client takes one. Neovim counts
+    /// from 0 but never back to 1: a document that has not changed is not newer than that, and any other is.
+    pub(crate) fn version_of(&self, version: i32) -> Option<i32> {
+        let first = if self.ignores_version_zero { 1 } else { 0 };
+        self.versioned_edits
+            .then_some(if version == 0 { first } else { version })
+    }
+
     pub(crate) fn new(params: &InitializeParams) -> Self {
         let capabilities = &params.capabilities;
         let workspace = capabilities.workspace.as_ref();
@@ -62,10 +72,8 @@ impl Capabilities {
             encoding: encoding(params),
             apply_edit: workspace.and_then(|w| w.apply_edit) == Some(true),
             versioned_edits: versioned_edits(params),
-            ignores_returns: params
-                .client_info
-                .as_ref()
-                .is_some_and(|info| info.name == "Neovim"),
+            ignores_version_zero: is_neovim(params),
+            ignores_returns: is_neovim(params),
             progress: capabilities
                 .window
                 .as_ref()
@@ -109,6 +117,11 @@ impl Capabilities {
                 == Some(true),
         }
     }
+}
+
+fn is_neovim(params: &InitializeParams) -> bool {
+    let info = params.client_info.as_ref();
+    info.is_some_and(|info| info.name == "Neovim")
 }
 
 fn name(params: &InitializeParams) -> String {
@@ -228,6 +241,7 @@ mod tests {
             encoding: PositionEncoding::Utf8,
             apply_edit: true,
             versioned_edits: true,
+            ignores_version_zero: true,
             ignores_returns: true,
             progress: true,
             code_actions: true,
