@@ -51,8 +51,8 @@ vim.cmd.runtime('plugin/claudecluster.lua')
 
 -- Before there is a server, a command says what to do.
 vim.cmd('ClaudeCluster goals')
-local newest = vim.fn.has('nvim-0.11') == 1
-local call = newest and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
+local is_native = vim.fn.has('nvim-0.11') == 1
+local call = is_native and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
 hears(call, 'a missing server is explained')
 vim.cmd('ClaudeCluster nonsense')
 hears('there is no "nonsense"', 'an unknown subcommand is explained')
@@ -71,7 +71,7 @@ local config = {
   cmd = vim.lsp.rpc.connect(socket),
   settings = { claudecluster = { jobs = 2, budgetUsd = 5, gates = 'no list' } },
 }
-if newest then
+if is_native then
   vim.lsp.config('claudecluster', config)
   vim.lsp.enable('claudecluster')
 else
@@ -84,7 +84,7 @@ eventually('attached', function()
 end)
 local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
 check(client.root_dir == workspace, 'the folder with .git is the workspace')
-check(client.offset_encoding == 'utf-8', 'the first encoding it offers')
+check(client.offset_encoding == (is_native and 'utf-8' or 'utf-16'), 'the first encoding it offers')
 
 eventually('a wrong setting is named', function()
   return told('claudecluster.gates: ')
@@ -402,7 +402,7 @@ eventually('the window is gone', function()
   return vim.fn.bufexists('claudecluster://goal') == 0
 end)
 
-client.stop(newest and client or nil)
+client.stop(is_native and client or nil)
 eventually('the server has gone', function()
   return client.rpc.is_closing()
 end)

@@ -113,29 +113,34 @@ local function dropped(editor)
   end
 end
 
----An edit on its way to a buffer that is loaded anew with another text, and with the number it had before.
+---An edit on its way to a buffer that is loaded anew with another text, and with the number it had before: on the
+---user's word it is closed for a moment, and by itself (|'autoread'|) it is not.
 ---@param editor e2e.Editor
 local function overtaken(editor)
-  local file = workspace .. '/overtaken.txt'
-  local lines = { 'c1', 'c2', 'c3', 'c4', 'c5', 'c6' }
-  vim.fn.writefile(lines, file)
-  editor:open(file)
-  check(typist.goal(workspace, "sed -i 's/c5/landed/' overtaken.txt").code == 0, 'the goal')
-  local goal = editor:pending()[1].id:match('^g%d+')
-  editor:run(
-    [[
-      local goal, lines = ...
-      _G.accept(goal)
-      table.insert(lines, 1, 'by another program')
-      vim.fn.writefile(lines, vim.api.nvim_buf_get_name(0))
-      vim.cmd('edit!')
-    ]],
-    goal,
-    lines
-  )
-  landed(editor, goal, 'overtaken')
-  local text = editor:text()
-  check(text == 'by another program\nc1\nc2\nc3\nc4\nlanded\nc6', text)
+  for _, reload in ipairs({ 'edit!', 'checktime' }) do
+    local name = reload:match('%a+') .. '.txt'
+    local file = workspace .. '/' .. name
+    local lines = { 'c1', 'c2', 'c3', 'c4', 'c5', 'c6' }
+    vim.fn.writefile(lines, file)
+    editor:open(file)
+    check(typist.goal(workspace, "sed -i 's/c5/landed/' " .. name).code == 0, 'the goal')
+    local goal = editor:pending()[1].id:match('^g%d+')
+    editor:run(
+      [[
+        local goal, lines, reload = ...
+        _G.accept(goal)
+        table.insert(lines, 1, 'by another program')
+        vim.fn.writefile(lines, vim.api.nvim_buf_get_name(0))
+        vim.cmd(reload)
+      ]],
+      goal,
+      lines,
+      reload
+    )
+    landed(editor, goal, reload)
+    local text = editor:text()
+    check(text == 'by another program\nc1\nc2\nc3\nc4\nlanded\nc6', reload .. ': ' .. text)
+  end
 end
 
 typist.main(function()
@@ -144,7 +149,7 @@ typist.main(function()
   dropped(editor)
   overtaken(editor)
   -- Of the goals above.
-  local first = 3
+  local first = 4
   local goals = 0
   local lines = vim.fn.readfile(path)
   ---A goal about a line of its own: an edit that comes late counts as typing there, and what is not named waits
