@@ -642,6 +642,17 @@ version: number | null,
 hunks: Array<HunkView>, };
 
 /**
+ * What an edit is for, beside the version: a client that counts anew when it opens a document again does not
+ * tell two texts apart by that.
+ */
+export type EditOf = {
+/**
+ * Of the text in UTF-8, without carriage returns and without the line feed at its end: from 0, for each
+ * byte, `sum = (sum * 65599 + byte + 1) % 4294967291`.
+ */
+checksum: number, };
+
+/**
  * What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
  * in `workspace/configuration` and in `workspace/didChangeConfiguration`.
  *
@@ -694,7 +705,12 @@ prompts: boolean | null,
  * The contexts of the client's `textDocument/codeAction` requests hold all diagnostics of the document,
  * those of other servers and on other lines too. Default: `false`.
  */
-diagnostics: boolean | null, };
+diagnostics: boolean | null,
+/**
+ * The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditOf`]: the client makes
+ * the edit in no other text. Default: `false`.
+ */
+edits: boolean | null, };
 
 /**
  * One environment variable.

@@ -141,6 +141,10 @@ pub struct EditorSettings {
     /// those of other servers and on other lines too. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<bool>,
+    /// The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditOf`]: the client makes
+    /// the edit in no other text. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edits: Option<bool>,
 }
 
 impl EditorSettings {
@@ -158,6 +162,41 @@ impl EditorSettings {
             pending: self.pending.or(lower.pending),
             prompts: self.prompts.or(lower.prompts),
             diagnostics: self.diagnostics.or(lower.diagnostics),
+            edits: self.edits.or(lower.edits),
+        }
+    }
+}
+
+/// What an edit is for, beside the version: a client that counts anew when it opens a document again does not
+/// tell two texts apart by that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct EditOf {
+    /// Of the text in UTF-8, without carriage returns and without the line feed at its end: from 0, for each
+    /// byte, `sum = (sum * 65599 + byte + 1) % 4294967291`.
+    pub checksum: u32,
+}
+
+impl EditOf {
+    /// Of a text in pieces.
+    pub fn new<'a>(text: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut sum = 0u64;
+        let mut add = |byte: u8| sum = (sum * 65_599 + u64::from(byte) + 1) % 4_294_967_291;
+        let mut ended = false;
+        for byte in text.into_iter().flat_map(str::bytes) {
+            if byte == b'\r' {
+                continue;
+            }
+            if ended {
+                add(b'\n');
+            }
+            ended = byte == b'\n';
+            if !ended {
+                add(byte);
+            }
+        }
+        Self {
+            checksum: u32::try_from(sum).unwrap_or_default(),
         }
     }
 }

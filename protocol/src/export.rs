@@ -14,8 +14,8 @@ use crate::{
     api::{Answer, Call, DaemonFile, Hello, Outcome, Reply, Request, Welcome},
     change::{HunkView, Origin},
     editor::{
-        ApproveArgs, Changes, ChangesParams, Content, ContentParams, EditorSettings, GoalArgs,
-        HunkArgs, PlanArgs, PlanDocument, ResolveArgs, SubmitArgs, Submitted,
+        ApproveArgs, Changes, ChangesParams, Content, ContentParams, EditOf, EditorSettings,
+        GoalArgs, HunkArgs, PlanArgs, PlanDocument, ResolveArgs, SubmitArgs, Submitted,
     },
     event::StreamItem,
     goal::GoalView,
@@ -54,6 +54,7 @@ pub fn files() -> Vec<File> {
     all.output::<Outcome>("outcome");
     all.output::<ErrorBody>("error-body");
     all.input::<EditorSettings>("editor-settings");
+    all.output::<EditOf>("editor-edit-of");
     all.input::<SubmitArgs>("editor-submit-args");
     all.output::<Submitted>("editor-submitted");
     all.input::<GoalArgs>("editor-goal-args");

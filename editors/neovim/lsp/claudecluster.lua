@@ -33,6 +33,8 @@ return {
     prompts = true,
     -- It passes all problems of a buffer on (lua/claudecluster/problems.lua).
     diagnostics = true,
+    -- It looks whether the text is the one that an edit is for (lua/claudecluster/edit.lua).
+    edits = true,
   },
   handlers = {
     -- Loaded with the configuration: it watches what the user is doing before the first edit comes.

@@ -51,7 +51,9 @@ vim.cmd.runtime('plugin/claudecluster.lua')
 
 -- Before there is a server, a command says what to do.
 vim.cmd('ClaudeCluster goals')
-hears("vim.lsp.enable('claudecluster')", 'a missing server is explained')
+local is_native = vim.fn.has('nvim-0.11') == 1
+local call = is_native and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
+hears(call, 'a missing server is explained')
 vim.cmd('ClaudeCluster nonsense')
 hears('there is no "nonsense"', 'an unknown subcommand is explained')
 check(
@@ -65,11 +67,16 @@ local function press_a_key()
 end
 
 -- Attach, with what the plugin ships and nothing else.
-vim.lsp.config('claudecluster', {
+local config = {
   cmd = vim.lsp.rpc.connect(socket),
   settings = { claudecluster = { jobs = 2, budgetUsd = 5, gates = 'no list' } },
-})
-vim.lsp.enable('claudecluster')
+}
+if is_native then
+  vim.lsp.config('claudecluster', config)
+  vim.lsp.enable('claudecluster')
+else
+  require('claudecluster').setup({ lsp = config })
+end
 vim.cmd.edit(workspace .. '/a.rs')
 eventually('attached', function()
   local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
@@ -77,7 +84,7 @@ eventually('attached', function()
 end)
 local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
 check(client.root_dir == workspace, 'the folder with .git is the workspace')
-check(client.offset_encoding == 'utf-8', 'the first encoding it offers')
+check(client.offset_encoding == (is_native and 'utf-8' or 'utf-16'), 'the first encoding it offers')
 
 eventually('a wrong setting is named', function()
   return told('claudecluster.gates: ')
@@ -380,7 +387,11 @@ end)
 
 -- Settings change while the server runs.
 client.settings = { claudecluster = { jobs = 3, scope = 'workspace' } }
-client:notify('workspace/didChangeConfiguration', { settings = client.settings })
+require('claudecluster.client').tell(
+  client,
+  'workspace/didChangeConfiguration',
+  { settings = client.settings }
+)
 
 -- The words of a goal are written in a window, and stated when they are written.
 vim.cmd('ClaudeCluster goal')
@@ -396,7 +407,7 @@ eventually('the window is gone', function()
   return vim.fn.bufexists('claudecluster://goal') == 0
 end)
 
-client:stop()
+client.stop(is_native and client or nil)
 eventually('the server has gone', function()
   return client.rpc.is_closing()
 end)

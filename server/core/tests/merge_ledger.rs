@@ -234,6 +234,55 @@ proptest! {
         prop_assert!(undo.left.iter().all(|key| keys.contains(key)));
     }
 
+    /// A hunk is taken out of a text that is as if it had never landed, whatever else was typed there, and
+    /// of no text in which it stands; and it is in the one and not in the other.
+    #[test]
+    fn what_is_out_of_a_text_is_known_by_its_places(
+        (distinct, texts) in prop_oneof![
+            (Just(false), family(REPETITIVE, 0..20, 3)),
+            (Just(true), family(DISTINCT, 0..20, 3)),
+        ],
+        landed in any::<u64>(),
+        gone in any::<u64>(),
+        at in any::<Index>(),
+    ) {
+        let before = of(&texts);
+        let keys = pick(&acceptable(before), landed);
+        let landing = Made::accepted(before, &list(&keys)).unwrap();
+        let gone = pick(&list(&keys), gone);
+        let made = &landing.current;
+        let touched = |keys: &BTreeSet<HunkKey>| -> BTreeSet<HunkKey> {
+            keys.iter().copied().filter(|key| made.touches(*key)).collect()
+        };
+        let out = |now: &str| made.taken_out_of(now).into_keys().collect::<BTreeSet<_>>();
+        let there = |now: &str| made.already_in(now).into_keys().collect::<BTreeSet<_>>();
+        prop_assert_eq!(out(made.to()), BTreeSet::new());
+        prop_assert_eq!(there(made.from()), BTreeSet::new());
+        // Where lines repeat it may look as if others had gone or come.
+        if distinct {
+            prop_assert_eq!(there(made.to()), touched(&keys));
+            prop_assert_eq!(out(made.from()), touched(&keys));
+        }
+        if let Some(typed) = type_apart(&landing, at, "typed") {
+            prop_assert_eq!(out(&typed), BTreeSet::new());
+            let now = Texts { current: &typed, ..after(&landing) };
+            let undo = landing.inverse().carry(now, &gone);
+            let is = out(undo.made.current.to());
+            prop_assert!(is.is_subset(&gone), "{:?} of {:?}", is, gone);
+            let undone = touched(&gone).difference(&undo.left).copied().collect();
+            if distinct {
+                prop_assert_eq!(is, undone);
+            }
+        }
+        // Of any text: what counts as out is out, to whoever would take it out.
+        let other = Texts { current: &texts.variants[2], ..after(&landing) };
+        let gone = made.taken_out_of(other.current);
+        prop_assert!(gone.values().all(|lines| !lines.is_empty()));
+        let undo = landing.inverse().carry(other, &gone.into_keys().collect());
+        prop_assert_eq!(undo.made.current.to(), other.current);
+        prop_assert!(undo.left.is_empty());
+    }
+
     /// A resolved conflict can be taken back and done again.
     #[test]
     fn a_resolution_is_undone_as_a_whole(

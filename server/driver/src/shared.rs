@@ -32,6 +32,7 @@ use crate::{
     DriverConfig, disk,
     dispatcher::Message,
     editor::{Editor, OpenDocument},
+    landing::Followed,
     origins::Landings,
     permissions::Desks,
     reviews::Reviews,
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     /// Reviews of the files that are looked at.
     pub(crate) reviews: Reviews,
     pub(crate) landings: Landings,
+    /// The files in which an editor's own undo is followed.
+    pub(crate) followed: Followed,
     /// Where sessions wait for what they asked.
     pub(crate) desks: Desks,
 }
@@ -115,6 +118,7 @@ impl Shared {
             contents: Mutex::default(),
             reviews: Reviews::default(),
             landings: Landings::default(),
+            followed: Followed::default(),
             desks: Desks::default(),
         }
     }

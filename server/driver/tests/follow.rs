@@ -8,8 +8,8 @@ use std::{fs, sync::Arc};
 
 use claudecluster_driver::{Attached, Driver};
 use claudecluster_protocol::{
-    EventSeq, GoalId, GoalState, HunkId,
-    api::Decision,
+    EventBody, EventSeq, GoalId, GoalState, HunkId, Span,
+    api::{Decision, Resolution},
     event::{StreamItem, Verdict},
 };
 use support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};
@@ -210,10 +210,178 @@ async fn a_text_that_was_never_there_changes_nothing() {
     stage.shows(BASE).await;
     accept_all(&stage.driver).await;
     let seq = stage.last_seq();
-    for text in [PROPOSED, "", "1\nTWO\n3\n4\nFIVE\n6\n7\n8\n9\n"] {
+    let typed_over = PROPOSED.replace("EIGHT", "EIGHTY");
+    let one_line_of_it = PROPOSED.replace("4\n", "").replace("FIVE", "5");
+    for text in [PROPOSED, "", &typed_over, &one_line_of_it] {
         stage.shows(text).await;
+        assert_eq!(stage.last_seq(), seq, "{text}");
+    }
+}
+
+/// Somebody presses `u` several times before the text settles: what is there then is older than the landing,
+/// and was never before one or after it.
+#[tokio::test]
+async fn several_steps_at_once_with_typing_between_are_followed() {
+    let stage = Stage::one_file().await;
+    let names = stage.pending().await;
+    // Beside the landing and elsewhere, before it and after it.
+    for after in ["typed after\n", "beside"] {
+        stage.shows(BASE).await;
+        stage.shows(&format!("typed before\n{BASE}")).await;
+        stage.decide(Verdict::Accept, &names[1]).await;
+        let landed = stage.editor.text();
+        let text = match after {
+            "beside" => landed.replace("6\n", "6 beside\n"),
+            _ => format!("{landed}{after}"),
+        };
+        stage.shows(&text).await;
+        assert_eq!(stage.pending().await.len(), 2);
+
+        stage.shows(BASE).await;
+        assert_eq!(stage.pending().await, names, "uuu: {after}");
+        stage.shows(&text).await;
+        assert_eq!(stage.pending().await.len(), 2, "3<C-r>: {after}");
+        stage.shows(BASE).await;
+        assert_eq!(stage.pending().await, names, "uuu again: {after}");
+        // A step that takes nothing of ours with it says nothing.
+        let seq = stage.last_seq();
+        stage.shows(&format!("typed before\n{BASE}")).await;
         assert_eq!(stage.last_seq(), seq);
     }
+}
+
+/// Two landings that are undone at once are done again at once.
+#[tokio::test]
+async fn several_landings_go_and_come_with_the_typing_around_them() {
+    let stage = Stage::one_file().await;
+    let names = stage.pending().await;
+    stage.shows(&format!("typed\n{BASE}")).await;
+    stage.decide(Verdict::Accept, &names[0]).await;
+    stage.shows(&format!("{}more\n", stage.editor.text())).await;
+    stage.decide(Verdict::Accept, &names[2]).await;
+    let all = stage.editor.text().replace("7\n", "7 beside\n");
+    stage.shows(&all).await;
+    for _ in 0..2 {
+        stage.shows(BASE).await;
+        assert_eq!(stage.pending().await, names);
+        stage.shows(&all).await;
+        assert_eq!(stage.pending().await, names[1..2]);
+    }
+}
+
+/// What was resolved is a conflict again once the text is older than what it conflicted with.
+#[tokio::test]
+async fn a_resolution_goes_with_the_typing_it_was_about() {
+    let stage = Stage::one_file().await;
+    let names = stage.pending().await;
+    stage.shows(&BASE.replace('5', "mine")).await;
+    let wanted = Decision {
+        hunk_id: Some(names[1].clone()),
+        resolution: Some(Resolution::Both),
+        ..decision(Verdict::Resolve)
+    };
+    assert_eq!(stage.driver.decide(wanted).await.unwrap().decided, 1);
+    assert_eq!(stage.pending().await.len(), 2);
+    stage.shows(BASE).await;
+    assert_eq!(stage.pending().await, names);
+}
+
+#[tokio::test]
+async fn what_is_moved_is_not_undone() {
+    let stage = Stage::one_file().await;
+    accept_all(&stage.driver).await;
+    let seq = stage.last_seq();
+    let moved = PROPOSED.replace("FIVE\n", "5\n");
+    stage.shows(&format!("{moved}    FIVE\n")).await;
+    assert_eq!(stage.last_seq(), seq);
+}
+
+/// A decision that takes out of the text what another one put in is no undo of the editor's.
+#[tokio::test]
+async fn what_another_goal_takes_out_is_not_undone() {
+    let with = BASE.replace('2', "TWO");
+    let fixture = Fixture::new()
+        .propose("a.txt", Some(BASE), Some(&with))
+        .another_goal()
+        .entry("a.txt", 0, Some(&with), Some(BASE));
+    let mut stage = Stage::new(fixture).await;
+    accept_all(&stage.driver).await;
+    let second = GoalId::new("g2");
+    let accept = Decision::new(second.clone(), Verdict::Accept);
+    stage.driver.decide(accept).await.unwrap();
+    assert_eq!(stage.editor.text(), BASE);
+    let seq = stage.last_seq();
+    stage.shows(&format!("{BASE}typed\n")).await;
+    assert_eq!(stage.last_seq(), seq, "open");
+    fs::write(stage.fixture.path("a.txt"), BASE).unwrap();
+    stage.attached = None;
+    stage.driver.settled(&stage.fixture.path("a.txt")).await;
+    assert_eq!(stage.last_seq(), seq, "closed");
+}
+
+/// A file that is loaded anew has neither what was typed nor what landed, if neither was saved, but may have
+/// what another program wrote.
+#[tokio::test]
+async fn what_is_gone_after_loading_anew_is_pending_again() {
+    let stage = Stage::one_file().await;
+    let names = stage.pending().await;
+    stage.shows(&format!("typed\n{BASE}")).await;
+    stage.decide(Verdict::Accept, &names[1]).await;
+    let path = stage.fixture.path("a.txt");
+    for on_disk in [BASE.to_owned(), format!("{BASE}written\n")] {
+        fs::write(&path, &on_disk).unwrap();
+        stage.editor.reload(&on_disk);
+        stage.driver.settled(&path).await;
+        assert_eq!(stage.pending().await, names);
+        assert_eq!(stage.fixture.text("a.txt").unwrap(), on_disk, "not landed");
+        assert_eq!(stage.editor.text(), on_disk, "nor here");
+        stage.decide(Verdict::Accept, &names[1]).await;
+        assert_eq!(stage.pending().await.len(), 2);
+    }
+}
+
+/// Somebody who takes a line out may be about to put it in elsewhere, or to write another one.
+#[tokio::test]
+async fn what_is_taken_out_by_hand_waits_for_the_typing_to_stop() {
+    let mut fixture = Fixture::new().propose("a.txt", Some(BASE), Some(PROPOSED));
+    fixture.settings.review.typing_pause = Span(400);
+    let stage = Stage::new(fixture).await;
+    accept_all(&stage.driver).await;
+    let seq = stage.last_seq();
+    let mut watch = stage.driver.watch(Some(GoalId::new(GOAL)), Some(seq));
+    let out = PROPOSED.replace("FIVE", "5");
+    stage.editor.type_in(Some(4..5));
+    stage.shows(&out).await;
+    assert_eq!(stage.last_seq(), seq, "somebody types there");
+    loop {
+        if let StreamItem::Event(event) = watch.recv().await.unwrap()
+            && let EventBody::Reviewed { verdict, .. } = &event.body
+        {
+            assert_eq!(*verdict, Verdict::Undo);
+            break;
+        }
+    }
+    assert_eq!(stage.pending().await.len(), 1);
+    // It does not wait where it is put in again, nor where typing goes on elsewhere.
+    stage.editor.type_in(Some(0..1));
+    stage.shows(PROPOSED).await;
+    assert!(stage.pending().await.is_empty());
+    stage.shows(&format!("{out}typed\n")).await;
+    assert_eq!(stage.pending().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_saved_before_it_was_undone_has_landed_once_the_file_is_closed() {
+    let mut stage = Stage::one_file().await;
+    accept_all(&stage.driver).await;
+    let saved = format!("{PROPOSED}typed\n");
+    fs::write(stage.fixture.path("a.txt"), &saved).unwrap();
+    stage.shows(BASE).await;
+    assert_eq!(stage.pending().await.len(), 3);
+    stage.attached = None;
+    stage.driver.settled(&stage.fixture.path("a.txt")).await;
+    assert!(stage.pending().await.is_empty());
+    assert_eq!(state(&stage.driver), GoalState::Landed);
 }
 
 #[tokio::test]

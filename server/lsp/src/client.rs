@@ -27,6 +27,8 @@ pub(crate) struct Capabilities {
     pub(crate) versioned_edits: bool,
     /// It deletes files the server asks it to delete.
     pub(crate) deletes_files: bool,
+    /// It takes an edit for version 0 for one without a version, though it opens documents with that one.
+    pub(crate) ignores_version_zero: bool,
     /// A lone carriage return ends no line for it, against the protocol: its positions in a text with
     /// one are others.
     pub(crate) ignores_returns: bool,
@@ -55,6 +57,14 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
+    /// The version that an edit of a document at this one is for, where the client takes one. Neovim counts
+    /// from 0 but never back to 1: a document that has not changed is not newer than that, and any other is.
+    pub(crate) fn version_of(&self, version: i32) -> Option<i32> {
+        let first = if self.ignores_version_zero { 1 } else { 0 };
+        self.versioned_edits
+            .then_some(if version == 0 { first } else { version })
+    }
+
     pub(crate) fn new(params: &InitializeParams) -> Self {
         let capabilities = &params.capabilities;
         let workspace = capabilities.workspace.as_ref();
@@ -69,6 +79,7 @@ impl Capabilities {
             versioned_edits: versioned_edits(params),
             deletes_files: workspace.and_then(|w| w.apply_edit) == Some(true)
                 && resource_operations(params).contains(&ResourceOperationKind::Delete),
+            ignores_version_zero: is(params, NEOVIM),
             ignores_returns: is(params, NEOVIM),
             progress: capabilities
                 .window
@@ -250,6 +261,7 @@ mod tests {
             apply_edit: true,
             versioned_edits: true,
             deletes_files: true,
+            ignores_version_zero: true,
             ignores_returns: true,
             progress: true,
             code_actions: true,

@@ -9,12 +9,13 @@ use std::{
 use async_trait::async_trait;
 use claudecluster_core::text::{self, PositionEncoding};
 use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
-use claudecluster_protocol::Span;
+use claudecluster_protocol::{Span, editor::EditOf};
 use lsp_types::{
-    ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, DeleteFile,
-    OptionalVersionedTextDocumentIdentifier, Position, Range, TextDocumentEdit,
-    TextDocumentIdentifier, TextEdit, Uri, WorkspaceEdit,
+    ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, DeleteFile, LspRequestMethod,
+    MessageDirection, OptionalVersionedTextDocumentIdentifier, Position, Range, Request,
+    TextDocumentEdit, TextDocumentIdentifier, TextEdit, Uri, WorkspaceEdit,
 };
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{oneshot, watch},
     time::Instant,
@@ -29,10 +30,9 @@ use crate::{client::Capabilities, documents::Snapshot, session::Session};
 pub(crate) fn workspace_edit(
     document: &Snapshot,
     after: &str,
-    encoding: PositionEncoding,
-    versioned: bool,
+    client: &Capabilities,
 ) -> WorkspaceEdit {
-    let edits: Vec<_> = text::edits(&document.text.to_string(), after, encoding)
+    let edits: Vec<_> = text::edits(&document.text.to_string(), after, client.encoding)
         .into_iter()
         .map(|edit| TextEdit {
             range: Range {
@@ -42,15 +42,15 @@ pub(crate) fn workspace_edit(
             new_text: edit.new_text,
         })
         .collect();
-    if !versioned {
+    let Some(version) = client.version_of(document.version) else {
         return WorkspaceEdit {
             changes: Some([(document.uri.clone(), edits)].into()),
             ..WorkspaceEdit::default()
         };
-    }
+    };
     let edit = TextDocumentEdit {
         text_document: OptionalVersionedTextDocumentIdentifier {
-            version: Some(document.version),
+            version: Some(version),
             text_document_identifier: TextDocumentIdentifier {
                 uri: document.uri.clone(),
             },
@@ -61,6 +61,24 @@ pub(crate) fn workspace_edit(
         document_changes: Some(vec![edit.into()]),
         ..WorkspaceEdit::default()
     }
+}
+
+/// `workspace/applyEdit`, and for clients that want it what the text is that the edit is for.
+enum ApplyEdit {}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EditParams {
+    #[serde(flatten)]
+    edit: ApplyWorkspaceEditParams,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claudecluster: Option<EditOf>,
+}
+
+impl Request for ApplyEdit {
+    type Params = EditParams;
+    type Result = <ApplyWorkspaceEditRequest as Request>::Result;
+    const METHOD: LspRequestMethod<'static> = ApplyWorkspaceEditRequest::METHOD;
+    const MESSAGE_DIRECTION: MessageDirection = ApplyWorkspaceEditRequest::MESSAGE_DIRECTION;
 }
 
 /// Why an edit that leads to `after` would go to the wrong place in this client, if it would.
@@ -247,20 +265,16 @@ impl Session {
         mut expectation: Expectation<'_>,
     ) -> Result<OpenDocument, EditError> {
         let capabilities = self.capabilities();
-        let versioned = capabilities.versioned_edits;
-        let params = ApplyWorkspaceEditParams {
-            label: Some(edit.label.clone()),
-            edit: workspace_edit(
-                expectation.before,
-                &edit.after,
-                capabilities.encoding,
-                versioned,
-            ),
-            metadata: None,
+        let checks = self.settings.now().edits == Some(true);
+        let params = EditParams {
+            edit: ApplyWorkspaceEditParams {
+                label: Some(edit.label.clone()),
+                edit: workspace_edit(expectation.before, &edit.after, capabilities),
+                metadata: None,
+            },
+            claudecluster: checks.then(|| EditOf::new(expectation.before.text.chunks())),
         };
-        let reply = self
-            .client
-            .send_request::<ApplyWorkspaceEditRequest>(params);
+        let reply = self.client.send_request::<ApplyEdit>(params);
         match tokio::time::timeout(self.config.reply_timeout, reply).await {
             Ok(Ok(result)) if result.applied => {
                 expectation.observe(self.config.observe_timeout).await

@@ -13,7 +13,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError};
 use claudecluster_lsp::LspConfig;
-use claudecluster_protocol::{GoalId, GoalState, Span, editor::command};
+use claudecluster_protocol::{
+    GoalId, GoalState, Span,
+    editor::{EditOf, command},
+};
 use futures::FutureExt;
 use serde_json::{Value, json};
 use support::{
@@ -223,6 +226,91 @@ async fn a_deletion_counts_when_its_document_is_closed() {
     assert!(matches!(refused, Err(EditError::Refused(_))));
     let silent = delete(None, None, false).await;
     assert!(matches!(silent, Err(EditError::Unconfirmed)));
+}
+
+/// An edit on its way to a document that is opened anew, with another text and the number it had: the client is
+/// told for which text it is. Where it makes it all the same, what comes of that is no landing.
+#[tokio::test]
+async fn an_edit_says_for_which_text_it_is() {
+    let anew = "another program's\none\n";
+    for (makes_it, text) in [(false, anew), (true, "another program's two\none\n")] {
+        let backend = Arc::new(Recorder::default());
+        let mut client = Client::connect(backend.clone());
+        let options = json!({"edits": true});
+        client
+            .initialize(json!({
+                "capabilities": capable(),
+                "initializationOptions": options,
+                "rootUri": "file:///w",
+            }))
+            .await;
+        client.open(A, 0, "one\r\n").await;
+        client.command(command::GOAL_LIST, json!({})).await;
+        let (editor, path) = (backend.editor(), Path::new("/w/a.rs"));
+        let job = DocumentEdit {
+            document: editor.document(path).unwrap(),
+            after: "one two\r\n".into(),
+            label: "l".into(),
+        };
+        let edit = tokio::spawn({
+            let editor = editor.clone();
+            async move { editor.edit(job).await }
+        });
+        let request = client.told("workspace/applyEdit").await;
+        let of = EditOf::new(["one"]);
+        assert_eq!(request["params"]["claudecluster"], json!(of));
+        assert_ne!(of, EditOf::new([anew]));
+        assert_eq!(
+            request["params"]["edit"]["documentChanges"][0]["textDocument"]["version"],
+            0
+        );
+        client
+            .notify("textDocument/didClose", json!({"textDocument": {"uri": A}}))
+            .await;
+        client.open(A, 0, anew).await;
+        if makes_it {
+            client.change(A, 1, text).await;
+        }
+        client.answer(&request, json!({"applied": makes_it})).await;
+        assert!(matches!(edit.await.unwrap(), Err(EditError::Closed)));
+        let now = editor.document(path).unwrap().text.to_string();
+        assert_eq!(now, text, "whoever landed it sees what is there");
+    }
+}
+
+/// What Neovim opens has the version 0, and what it gets for version 0 it makes whatever has been typed since.
+#[tokio::test]
+async fn an_edit_of_what_neovim_has_opened_is_for_version_one() {
+    for (name, expected) in [("Neovim", 1), ("another", 0)] {
+        let backend = Arc::new(Recorder::default());
+        let mut client = Client::connect(backend.clone());
+        client
+            .initialize(json!({
+                "capabilities": capable(),
+                "clientInfo": {"name": name},
+                "rootUri": "file:///w",
+            }))
+            .await;
+        client.open(A, 0, "one\n").await;
+        client.command(command::GOAL_LIST, json!({})).await;
+        let editor = backend.editor();
+        let job = DocumentEdit {
+            document: editor.document(Path::new("/w/a.rs")).unwrap(),
+            after: "one two\n".into(),
+            label: "l".into(),
+        };
+        let edit = tokio::spawn(async move { editor.edit(job).await });
+        let request = client.told("workspace/applyEdit").await;
+        let params = &request["params"];
+        assert_eq!(
+            params["edit"]["documentChanges"][0]["textDocument"]["version"],
+            expected
+        );
+        assert!(params.get("claudecluster").is_none(), "nobody asked for it");
+        client.change(A, 3, "one two\n").await;
+        client.answer(&request, json!({"applied": true})).await;
+        assert_eq!(edit.await.unwrap().unwrap().version, 3);
+    }
 }
 
 /// A document that is closed may be about to be opened again: an editor that loads a file anew does that.

@@ -55,7 +55,11 @@ local function press_a_key()
 end
 
 -- Everything a user needs to configure.
-vim.lsp.enable('claudecluster')
+if vim.lsp.enable then
+  vim.lsp.enable('claudecluster')
+else
+  require('claudecluster').setup()
+end
 
 for _, name in ipairs({ 'show.py', 'parse.py', 'greet.py' }) do
   vim.cmd.edit(workspace .. '/' .. name)
@@ -123,10 +127,9 @@ vim.cmd.buffer(vim.fn.bufnr(workspace .. '/show.py'))
 local shown = text('show.py')
 act(2, 'Reject change from Show lines')
 local function pending()
-  local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
-  local reply = client:request_sync('claudecluster/changes', vim.empty_dict(), 10000)
+  local wait = require('claudecluster.client').wait
   local found = {}
-  for _, document in ipairs(reply.result.documents) do
+  for _, document in ipairs(wait('claudecluster/changes', vim.empty_dict(), 10000).documents) do
     found[vim.fs.basename(document.uri)] = #document.hunks
   end
   return found

@@ -22,7 +22,11 @@ local function press_a_key()
   vim.bo.undolevels = vim.bo.undolevels
 end
 
-vim.lsp.enable('claudecluster')
+if vim.lsp.enable then
+  vim.lsp.enable('claudecluster')
+else
+  require('claudecluster').setup()
+end
 vim.cmd.edit(workspace .. '/nvim.txt')
 eventually('the server is attached', function()
   local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
@@ -31,9 +35,8 @@ end)
 
 -- The server's answer: what was typed before the question is known to it then.
 local function known()
-  local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
-  local reply = client:request_sync('claudecluster/changes', vim.empty_dict(), 20000)
-  check(reply ~= nil and reply.result ~= nil, 'the server answers: ' .. vim.inspect(reply))
+  local wait = require('claudecluster.client').wait
+  check(wait('claudecluster/changes', vim.empty_dict(), 20000), 'the server answers')
 end
 
 -- The command line in another terminal; this editor goes on meanwhile, as it must to take the edit.

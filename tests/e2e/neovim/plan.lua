@@ -58,7 +58,11 @@ local function act(pattern, title)
   vim.lsp.buf.code_action()
 end
 
-vim.lsp.enable('claudecluster')
+if vim.lsp.enable then
+  vim.lsp.enable('claudecluster')
+else
+  require('claudecluster').setup()
+end
 vim.cmd.edit(workspace .. '/base.txt')
 eventually('the server is attached', attached)
 local server = vim.lsp.get_clients({ bufnr = 0 })[1]
@@ -94,11 +98,9 @@ check(vim.list_contains(titles, 'Pause before first'), 'the task can be changed,
 vim.cmd([[%substitute/two\.txt/three.txt/]])
 act('"id"', 'Approve this plan')
 eventually('the goal runs', function()
-  local reply = server:request_sync('workspace/executeCommand', {
-    command = 'claudecluster.goal.show',
-    arguments = { { goalId = 'g1' } },
-  }, 10000)
-  return reply.result.state ~= 'awaitingApproval'
+  local show = { command = 'claudecluster.goal.show', arguments = { { goalId = 'g1' } } }
+  local goal = require('claudecluster.client').wait('workspace/executeCommand', show, 10000)
+  return goal.state ~= 'awaitingApproval'
 end)
 check(vim.bo.modified, 'nothing was saved')
 server:stop()

@@ -31,7 +31,11 @@ local SETUP = [[
   vim.ui.select = function(items, _, choose)
     choose(items[1])
   end
-  vim.lsp.enable('claudecluster')
+  if vim.lsp.enable then
+    vim.lsp.enable('claudecluster')
+  else
+    require('claudecluster').setup()
+  end
   local keys = {
     ['<F5>'] = function()
       vim.lsp.buf.code_action({
@@ -151,10 +155,9 @@ end
 ---@return table[]
 function Editor:pending()
   return self:run([[
-    local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
-    local reply = client:request_sync('claudecluster/changes', vim.empty_dict(), 60000)
+    local wait = require('claudecluster.client').wait
     local found = {}
-    for _, document in ipairs(reply.result.documents) do
+    for _, document in ipairs(wait('claudecluster/changes', vim.empty_dict(), 60000).documents) do
       vim.list_extend(found, document.hunks)
     end
     return found
@@ -186,7 +189,7 @@ end
 function Editor:detach()
   self:run([[
     for _, client in ipairs(vim.lsp.get_clients()) do
-      client:stop()
+      client.stop(vim.fn.has('nvim-0.11') == 1 and client or nil)
     end
   ]])
   M.eventually('the server is gone', function()

@@ -133,8 +133,19 @@ local function typing_around(editor)
   ledger(editor, goal, hunk, { landed = 1, pending = 0 }, 'after the second CTRL-R')
   editor:type('<C-r>')
   lines[1] = first
-  becomes(editor, table.concat(lines, '\n'), 'the third what was typed after')
+  local all = table.concat(lines, '\n')
+  becomes(editor, all, 'the third what was typed after')
   ledger(editor, goal, hunk, { landed = 1, pending = 0 }, 'after the third CTRL-R')
+
+  -- All three before the text settles: what is there then was never before a landing, or after it.
+  for round = 1, 2 do
+    editor:run("vim.api.nvim_input('uuu')")
+    becomes(editor, before, 'uuu')
+    ledger(editor, goal, hunk, { landed = 0, pending = 1 }, 'after uuu ' .. round)
+    editor:run("vim.api.nvim_input('3<C-r>')")
+    becomes(editor, all, '3 CTRL-R')
+    ledger(editor, goal, hunk, { landed = 1, pending = 0 }, 'after 3 CTRL-R ' .. round)
+  end
 end
 
 typist.main(function()

@@ -59,7 +59,11 @@ local function text()
   return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
 end
 
-vim.lsp.enable('claudecluster')
+if vim.lsp.enable then
+  vim.lsp.enable('claudecluster')
+else
+  require('claudecluster').setup()
+end
 vim.cmd.edit(workspace .. '/greet.py')
 local client
 eventually('the server is attached', function()
@@ -123,12 +127,9 @@ eventually('the change is in the buffer', function()
 end)
 check(text() == undone:gsub('retrun', 'return'), 'nothing else has changed')
 
-local goals = client:request_sync(
-  'workspace/executeCommand',
-  { command = 'claudecluster.goal.list', arguments = { vim.empty_dict() } },
-  10000
-)
-check(#goals.result == 1, 'nothing was started twice')
+local list = { command = 'claudecluster.goal.list', arguments = { vim.empty_dict() } }
+local goals = require('claudecluster.client').wait('workspace/executeCommand', list, 10000)
+check(#goals == 1, 'nothing was started twice')
 vim.cmd.wall()
 client:stop()
 vim.wait(2000, function()

@@ -86,18 +86,19 @@ end
 ---Sends a request and waits, for what cannot be done later: completion of a command.
 ---@param method string
 ---@param params table
+---@param patience? integer in milliseconds
 ---@return any? result
-function M.wait(method, params)
+function M.wait(method, params, patience)
   local client = M.find()
   if not client then
     return nil
   end
   local reply
   if methods then
-    reply = client:request_sync(method, params, 1000, 0)
+    reply = client:request_sync(method, params, patience or 1000, 0)
   else
     ---@diagnostic disable-next-line: param-type-mismatch
-    reply = client.request_sync(method, params, 1000, 0)
+    reply = client.request_sync(method, params, patience or 1000, 0)
   end
   return reply and reply.result
 end

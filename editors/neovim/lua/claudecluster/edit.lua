@@ -30,8 +30,30 @@ local function is_stale(edit, client)
     end
     local buffer = vim.uri_to_bufnr(document.uri)
     local now = vim.lsp.util.buf_versions[buffer]
-    return not vim.lsp.buf_is_attached(buffer, client) or now ~= document.version
+    -- What is for a document as it was opened, at 0, comes for 1: Neovim takes 0 for no version.
+    return not vim.lsp.buf_is_attached(buffer, client) or math.max(now, 1) ~= document.version
   end)
+end
+
+---What the server calls a text by, see docs/protocol.md.
+---@param buffer integer
+---@return integer
+local function checksum(buffer)
+  local text = table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n'):gsub('\r', '')
+  local sum = 0
+  for at = 1, #text do
+    sum = (sum * 65599 + text:byte(at) + 1) % 4294967291
+  end
+  return sum
+end
+
+---Whether a buffer has another text than the one that an edit is for. A file that is loaded anew has the number
+---that it had when it was opened first.
+---@param edited integer[]
+---@param of? { checksum: integer }
+---@return boolean
+local function is_other(edited, of)
+  return of ~= nil and #edited == 1 and checksum(edited[1]) ~= of.checksum
 end
 
 -- A block insert looks like any other, but repeats at its end what was typed in the lines whose numbers
@@ -128,7 +150,7 @@ end
 ---server sees the text that an answer is about before the answer.
 ---@async
 ---@param err lsp.ResponseError?
----@param params lsp.ApplyWorkspaceEditParams
+---@param params lsp.ApplyWorkspaceEditParams|{ claudecluster?: { checksum: integer } }
 ---@param ctx lsp.HandlerContext
 function M.apply(err, params, ctx)
   local edited = buffers(params.edit)
@@ -136,7 +158,7 @@ function M.apply(err, params, ctx)
   local result
   if not wait_for_user(edited) then
     result = { applied = false, failureReason = 'a selection or a command is not finished' }
-  elseif is_stale(params.edit, ctx.client_id) then
+  elseif is_stale(params.edit, ctx.client_id) or is_other(edited, params.claudecluster) then
     result = { applied = false, failureReason = 'the text has changed, or was closed, meanwhile' }
   else
     end_undo_steps(edited)

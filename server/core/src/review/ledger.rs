@@ -27,7 +27,10 @@
 //! assert_eq!(undo.left, BTreeSet::from([second]));
 //! ```
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use super::{HunkKey, HunkState, Review};
 use crate::{
@@ -206,6 +209,87 @@ impl Rewrite {
         self.places.iter().any(|place| place.hunk == key)
     }
 
+    /// Hunks that a text which has changed since has in all their places already, with the lines they are
+    /// in there: what was made of those places is just what the rewrite makes of them.
+    pub fn already_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
+        let since = diff(
+            &Lines::new(self.from.as_str()),
+            &Lines::new(now),
+            Purpose::Merging,
+        );
+        let mut own = self.clone();
+        loop {
+            let (found, missing) = own.agreed(now, &since);
+            if found.is_empty() || missing.is_empty() {
+                return found;
+            }
+            // What others make of the same lines may have been a part of the agreement.
+            let Some(rest) = self.only(&found.into_keys().collect()) else {
+                return BTreeMap::new();
+            };
+            own = rest;
+        }
+    }
+
+    /// Hunks that are in a text no more, as if they had never been: in all their places it has what they
+    /// took the place of. Gives the lines in which it has that. What was moved elsewhere is still there.
+    pub fn taken_out_of(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
+        let found = self.inverse().already_in(now);
+        if found.is_empty() {
+            return found;
+        }
+        let moved = self.moved_in(now);
+        let gone: BTreeSet<HunkKey> = found.keys().copied().collect();
+        if gone.is_disjoint(&moved) {
+            return found;
+        }
+        let rest = self.inverse().only(&(&gone - &moved));
+        rest.map(|rest| rest.already_in(now)).unwrap_or_default()
+    }
+
+    /// The hunks that a text has in all their places, with those places, and the others.
+    fn agreed(
+        &self,
+        now: &str,
+        since: &[Change],
+    ) -> (BTreeMap<HunkKey, Vec<Range<u32>>>, BTreeSet<HunkKey>) {
+        let mut found: BTreeMap<HunkKey, Vec<Range<u32>>> = BTreeMap::new();
+        let mut missing = BTreeSet::new();
+        for region in self.merge(Lines::new(now), since).regions() {
+            for place in &self.places[region.their_changes.clone()] {
+                if region.kind == RegionKind::Both {
+                    let lines = found.entry(place.hunk).or_default();
+                    lines.push(region.ours.clone());
+                } else {
+                    missing.insert(place.hunk);
+                }
+            }
+        }
+        found.retain(|hunk, _| !missing.contains(hunk));
+        (found, missing)
+    }
+
+    /// Hunks of which a line was taken from its place and put in at another one.
+    pub fn moved_in(&self, now: &str) -> BTreeSet<HunkKey> {
+        let (before, then, here) = (
+            Lines::new(self.from.as_str()),
+            Lines::new(self.to.as_str()),
+            Lines::new(now),
+        );
+        let since = diff(&then, &here, Purpose::Merging);
+        let put_in: BTreeSet<&str> = since
+            .iter()
+            .flat_map(|change| each(&here, &change.new))
+            .filter(|line| tells(line))
+            .collect();
+        let places = self.places.iter().filter(|place| {
+            let old: BTreeSet<&str> = each(&before, &place.change.old).collect();
+            let mut own = each(&then, &place.change.new).filter(|line| !old.contains(line));
+            own.any(|line| put_in.contains(line))
+        });
+        places.map(|place| place.hunk).collect()
+    }
+
     /// From one text to another, all of it one hunk's.
     pub fn between(from: &str, to: &str, hunk: HunkKey) -> Self {
         let changes = diff(&Lines::new(from), &Lines::new(to), Purpose::Merging);
@@ -286,6 +370,13 @@ impl Rewrite {
         Self::new(&self.from, places)
     }
 
+    /// What the rewrite does, and what has happened to its text since.
+    fn merge<'t>(&'t self, here: Lines<'t>, since: &[Change]) -> Merge<'t> {
+        let (from, to) = (Lines::new(self.from.as_str()), Lines::new(self.to.as_str()));
+        let own = self.places.iter().map(|place| place.change.clone());
+        Merge::with_changes(from, here, to, since, own.collect())
+    }
+
     /// The same for a text that has changed since, and the hunks that conflict with it. What the text
     /// has already is no place of the result.
     fn carry(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
@@ -301,14 +392,9 @@ impl Rewrite {
             };
             return (own, Vec::new());
         }
-        let (from, here, to) = (
-            Lines::new(own.from.as_str()),
-            Lines::new(now),
-            Lines::new(own.to.as_str()),
-        );
-        let since = diff(&from, &here, Purpose::Merging);
-        let changes = own.places.iter().map(|place| place.change.clone());
-        let merge = Merge::with_changes(from, here, to, &since, changes.collect());
+        let here = Lines::new(now);
+        let since = diff(&Lines::new(own.from.as_str()), &here, Purpose::Merging);
+        let merge = own.merge(here, &since);
         let mut conflicts = Vec::new();
         let mut replacements = Vec::new();
         for region in merge.regions() {
@@ -330,6 +416,16 @@ impl Rewrite {
             None => refuse(),
         }
     }
+}
+
+/// The lines of a range, without what is around their text: a line that was moved may be indented anew.
+fn each<'t>(lines: &Lines<'t>, range: &Range<u32>) -> impl Iterator<Item = &'t str> + use<'t> {
+    lines.get(range).lines().map(str::trim)
+}
+
+/// Whether a line is told from others by its text: brackets and rules are alike everywhere.
+fn tells(line: &str) -> bool {
+    line.chars().any(char::is_alphanumeric)
 }
 
 /// The hunks with these keys in the order of their lines, if all are there.

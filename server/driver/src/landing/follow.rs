@@ -1,10 +1,14 @@
-//! What an editor undoes, or does again, by itself. Nobody tells the daemon; it is seen when the text
-//! becomes, to the byte, what it was before a landing, or after it.
+//! What an editor undoes, or does again, by itself. Nobody tells the daemon; it is seen in the text once that
+//! has settled. Where it is, to the byte, what it was before a landing or after it, all that is between has
+//! been undone or done again. Else the places of the hunks tell.
+
+mod place;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use claudecluster_core::{
@@ -18,6 +22,7 @@ use claudecluster_protocol::{
 use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
+use self::place::{Found, Look};
 use super::ask;
 use crate::{
     shared::Shared,
@@ -26,9 +31,74 @@ use crate::{
     work::blocking,
 };
 
-/// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and a
-/// hash of the text where something has.
+/// The files in which somebody's own undo is followed.
+#[derive(Default)]
+pub(crate) struct Followed {
+    files: Mutex<BTreeMap<PathBuf, File>>,
+}
+
+/// One of them.
+#[derive(Default)]
+struct File {
+    /// Its text when it was looked at last, while an editor has it open.
+    last: Option<Content>,
+    /// Whether it is going to be looked at again by itself.
+    awaited: bool,
+}
+
+impl Followed {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, File>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self, path: &Path) -> Option<Content> {
+        self.files().get(path)?.last.clone()
+    }
+
+    fn looked_at(&self, path: &Path, now: Option<Content>) {
+        let mut files = self.files();
+        let file = files.entry(path.to_owned()).or_default();
+        file.last = now;
+        if file.last.is_none() && !file.awaited {
+            files.remove(path);
+        }
+    }
+
+    /// `false` where somebody waits already.
+    fn wait(&self, path: &Path) -> bool {
+        let mut files = self.files();
+        let file = files.entry(path.to_owned()).or_default();
+        !std::mem::replace(&mut file.awaited, true)
+    }
+
+    fn waited(&self, path: &Path) {
+        if let Some(file) = self.files().get_mut(path) {
+            file.awaited = false;
+        }
+    }
+}
+
+/// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and else a
+/// comparison with each of the landings.
 pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
+    let later = follow_now(shared, path).await;
+    let Some(mut later) = later.filter(|_| shared.followed.wait(path)) else {
+        return;
+    };
+    let (shared, path) = (shared.clone(), path.to_owned());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(later).await;
+            match follow_now(&shared, &path).await {
+                Some(still) => later = still,
+                None => return shared.followed.waited(&path),
+            }
+        }
+    });
+}
+
+/// Gives when to look again, where somebody types.
+async fn follow_now(shared: &Arc<Shared>, path: &Path) -> Option<Duration> {
     let state = shared.state();
     let landed = |goal: &&Arc<Goal>| {
         let path = relative(goal, path);
@@ -40,22 +110,32 @@ pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
         .collect();
     roots.sort();
     roots.dedup();
+    let mut later = None;
     for root in roots {
-        if let Err(error) = follow_in(shared, &root, path).await {
-            tracing::warn!(path = %path.display(), %error, "the ledger does not follow the editor");
+        match follow_in(shared, &root, path).await {
+            Ok(still) => later = later.max(still),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "the ledger does not follow the editor");
+            }
         }
     }
+    later
 }
 
-async fn follow_in(shared: &Arc<Shared>, root: &Path, path: &Path) -> Result<(), ErrorBody> {
+async fn follow_in(
+    shared: &Arc<Shared>,
+    root: &Path,
+    path: &Path,
+) -> Result<Option<Duration>, ErrorBody> {
     let landing = shared.landing(root);
     let _one_at_a_time = landing.lock().await;
     let (owned, root, path) = (shared.clone(), root.to_owned(), path.to_owned());
-    let facts = blocking("following an editor", move || facts(&owned, &root, &path)).await?;
+    let (facts, later) =
+        blocking("following an editor", move || facts(&owned, &root, &path)).await?;
     for (goal, facts) in facts {
         ask(shared, Input::Reviewed { goal, facts }).await?;
     }
-    Ok(())
+    Ok(later)
 }
 
 /// A move that changed a file.
@@ -107,12 +187,15 @@ fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
     })
 }
 
-/// What has to be journaled for the ledger to say what the text says.
+/// Facts of goals.
+type Facts = Vec<(GoalId, Vec<EventBody>)>;
+
+/// What has to be journaled for the ledger to say what the text says, and when to look again.
 fn facts(
     shared: &Shared,
     root: &Path,
     path: &Path,
-) -> Result<Vec<(GoalId, Vec<EventBody>)>, ErrorBody> {
+) -> Result<(Facts, Option<Duration>), ErrorBody> {
     let state = shared.state();
     let goals = state.goals.values();
     let mut history: Vec<Moved<'_>> = goals
@@ -122,22 +205,44 @@ fn facts(
         .collect();
     history.sort_by_key(|moved| moved.made().order);
     let Some(relative) = history.first().map(|moved| &moved.entry.file.path) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     };
     let deleted = history
         .last()
         .is_some_and(|last| last.landed.after.is_none());
     if deleted && shared.is_gone(root, relative)? {
         // Its text may still be open. It is back when it is saved.
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
+    let document = shared.document(path).map(|(_, document)| document);
     let current = shared.current(root, relative)?;
     let now = current.as_ref().map(|content| id_of(&content.bytes));
+    let last = shared.followed.last(path);
     let mut seen = seen(&history, now.as_ref());
-    if seen.is_empty() && shared.document(path).is_none() {
-        seen = gone(shared, &history, current.as_ref())?;
+    if let (true, Some(current)) = (seen.is_empty(), &current) {
+        let look = Look {
+            shared,
+            current,
+            last: last.as_ref(),
+            open: document.is_some(),
+            edited: document.as_ref().and_then(|open| open.edited.as_ref()),
+        };
+        seen = match place::look(&look, &history)? {
+            Found::Now(seen) => seen,
+            Found::Later(later) => return Ok((Vec::new(), Some(later))),
+        };
     }
-    let mut facts: Vec<(GoalId, Vec<EventBody>)> = Vec::new();
+    if let (Some(first), Some(current)) = (seen.first_mut(), &current) {
+        snapshot::version(&shared.store, current)?;
+        if let Some(last) = last.filter(|last| last.bytes != current.bytes) {
+            // So that it is known as that should it come back: with what has been typed since the landing.
+            first.landed.before = Some(snapshot::version(&shared.store, &last)?.blob);
+        }
+    }
+    shared
+        .followed
+        .looked_at(path, current.filter(|_| document.is_some()));
+    let mut facts: Facts = Vec::new();
     let mut desks: HashMap<&GoalId, Desk<'_>> = HashMap::new();
     for one in &seen {
         let id = &one.goal.id;
@@ -150,7 +255,7 @@ fn facts(
             None => facts.push((id.clone(), vec![fact])),
         }
     }
-    Ok(facts)
+    Ok((facts, None))
 }
 
 /// The moves after which, taken back, the file is what it is now, the latest first.
@@ -161,12 +266,17 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
     }
     // Done again: the undos made last have not happened.
     let mut run = Vec::new();
+    // What was seen in one look has the same texts, and goes with it.
+    let mut first: Option<&Landed> = None;
     for moved in history.iter().rev() {
         let hunks = moved.entry.undone_by(moved.index);
         let of = moved.entry.takes_back(moved.index);
         let (Verdict::Undo, Some(of), false) = (moved.made().verdict, of, hunks.is_empty()) else {
             break;
         };
+        if first.is_some_and(|first| first != moved.landed) {
+            break;
+        }
         run.push(Seen {
             goal: moved.goal,
             entry: moved.entry,
@@ -177,12 +287,18 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
             reason: "done again in the editor",
         });
         if is_now(&moved.landed.before) {
-            return run;
+            first = Some(moved.landed);
         }
+    }
+    if first.is_some() {
+        return run;
     }
     // Undone: the landings made last have not happened.
     let mut run: Vec<Seen<'_>> = Vec::new();
     for moved in history.iter().rev() {
+        if first.is_some_and(|first| first != moved.landed) {
+            break;
+        }
         let made = moved.made();
         let of = moved.entry.takes_back(moved.index);
         let index = match made.verdict {
@@ -214,45 +330,17 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
             });
         }
         if is_now(&moved.landed.before) {
-            return run;
+            first = Some(moved.landed);
         }
     }
-    Vec::new()
-}
-
-/// The hunks that are not in a file which no editor has open any more: they were landed in a buffer
-/// that was closed without being saved, or taken out by hand.
-fn gone<'a>(
-    shared: &Shared,
-    history: &[Moved<'a>],
-    current: Option<&Content>,
-) -> Result<Vec<Seen<'a>>, ErrorBody> {
-    let mut found = Vec::new();
-    for moved in history.iter().rev() {
-        let made = moved.made();
-        let standing: Vec<HunkId> = made.standing().cloned().collect();
-        let (true, false, Some(current)) = (made.is_landing(), standing.is_empty(), current) else {
-            continue;
-        };
-        let past = Past::of(shared, moved.goal, moved.entry, moved.index)?;
-        let hunks = past.absent(&standing, current);
-        if !hunks.is_empty() {
-            found.push(Seen {
-                goal: moved.goal,
-                entry: moved.entry,
-                index: moved.index,
-                undo: None,
-                hunks,
-                landed: Landed {
-                    after: Some(snapshot::version(&shared.store, current)?.blob),
-                    mode_after: current.mode,
-                    ..turned(moved.landed)
-                },
-                reason: "no longer in the file when its editor closed it",
-            });
-        }
+    if first.is_none() {
+        return Vec::new();
     }
-    Ok(found)
+    if let Some(last) = run.last_mut() {
+        // Between them may be moves that the ledger has followed already.
+        last.landed.after = now.cloned();
+    }
+    run
 }
 
 fn turned(landed: &Landed) -> Landed {

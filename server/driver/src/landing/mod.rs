@@ -23,7 +23,7 @@ use claudecluster_protocol::{
 };
 use tokio::sync::oneshot;
 
-pub(crate) use self::settle::recover;
+pub(crate) use self::{follow::Followed, settle::recover};
 
 use self::{
     carry::Done,

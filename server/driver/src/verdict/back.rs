@@ -3,11 +3,14 @@
 //!
 //! [`core::review::Made`]: claudecluster_core::review::Made
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal, Move, Pair},
-    review::{self, HunkKey, Made, Rewrite, Texts},
+    review::{self, HunkKey, HunkState, Made, Review, Rewrite, Texts},
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, TaskId,
@@ -194,27 +197,74 @@ impl<'a> Past<'a> {
         Some((rewrite, vec![(key, id.clone())]))
     }
 
-    /// The hunks it put into a file that are not there: the text has what stood in their place.
-    pub(crate) fn absent(&self, standing: &[HunkId], current: &Content) -> Vec<HunkId> {
-        let lines = self.lines(standing);
-        let (Some((made, keys)), Some(current)) = (lines, as_text(current)) else {
+    /// The hunks that it put into a file and that a text has no more, as if they had never landed, with the
+    /// lines they were taken out of: in all their places there is what stood there before, or what the
+    /// proposal is a change to. `pair` is what that is now.
+    pub(crate) fn taken_out(
+        &self,
+        standing: &[HunkId],
+        pair: &Versions,
+        now: &str,
+    ) -> Vec<(HunkId, Vec<Range<u32>>)> {
+        let Some((made, keys)) = self.lines(standing) else {
             return Vec::new();
         };
-        let now = Texts {
-            base: made.base.to(),
-            current,
-            proposed: made.proposed.to(),
+        let mut found = made.current.taken_out_of(now);
+        let unclear: BTreeSet<HunkKey> = keys
+            .values()
+            .filter(|key| made.current.touches(**key) && !found.contains_key(key))
+            .copied()
+            .collect();
+        if !unclear.is_empty() {
+            found.extend(self.clean_again(&made, unclear, pair, now));
+        }
+        let lines = |id: &HunkId| Some((id.clone(), found.get(keys.get(id)?)?.clone()));
+        standing.iter().filter_map(lines).collect()
+    }
+
+    /// Those of some hunks that would be pending and clean in a text if they had not landed: more has gone
+    /// with them than what they wrote.
+    fn clean_again(
+        &self,
+        made: &Made,
+        mut keys: BTreeSet<HunkKey>,
+        pair: &Versions,
+        now: &str,
+    ) -> Vec<(HunkKey, Vec<Range<u32>>)> {
+        let moved = made.current.moved_in(now);
+        keys.retain(|key| !moved.contains(key));
+        for (key, _) in review::still_there(&made.current, now) {
+            keys.remove(&key);
+        }
+        let (Some(base), Some(proposed)) = (&pair.base, &pair.proposed) else {
+            return Vec::new();
         };
-        let back = made.inverse().carry(now, &keys_of(&keys, standing));
-        let absent = |key: &HunkKey| {
-            made.current.touches(*key)
-                && !back.left.contains(key)
-                && !back.made.current.touches(*key)
+        let (true, Some(base), Some(proposed)) =
+            (!keys.is_empty(), as_text(base), as_text(proposed))
+        else {
+            return Vec::new();
         };
-        let hunks = standing
-            .iter()
-            .filter(|id| keys.get(*id).is_some_and(absent));
-        hunks.cloned().collect()
+        let landed = Texts {
+            base,
+            current: made.current.to(),
+            proposed,
+        };
+        let back = made.inverse().carry(landed, &keys);
+        let review = Review::new(back.made.base.to(), now, back.made.proposed.to());
+        let clean = |key: &HunkKey| {
+            let hunk = review.hunk(*key)?;
+            (hunk.state == HunkState::Clean).then(|| hunk.current.clone())
+        };
+        if self.is_one() {
+            let all = self.made().standing();
+            let all = all.map(|id| clean(&self.hunks.get(id)?.0));
+            let lines: Option<Vec<_>> = all.collect();
+            let one = keys.first().filter(|key| !back.left.contains(key));
+            return one.copied().zip(lines).into_iter().collect();
+        }
+        let keys = keys.iter().filter(|key| !back.left.contains(key));
+        keys.filter_map(|key| Some((*key, vec![clean(key)?])))
+            .collect()
     }
 
     fn resolved(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
@@ -302,6 +352,16 @@ impl Step {
             set_text(&mut start, made.current.from().to_owned());
         }
         start
+    }
+
+    /// Those of some hunks that a text has already as the step would make it.
+    pub(crate) fn already_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
+        let Some((made, keys)) = &self.lines else {
+            return Vec::new();
+        };
+        let there = made.current.already_in(now);
+        let there = |id: &&HunkId| keys.get(*id).is_some_and(|key| there.contains_key(key));
+        hunks.iter().filter(there).cloned().collect()
     }
 
     /// The hunks that can go or come, each for itself.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    back::{Desk, Past},
+    back::{Desk, Past, Step},
     resolve::{merged, resolve, unsaid},
     undo::{redo, undo},
 };

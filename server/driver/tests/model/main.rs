@@ -51,6 +51,8 @@ enum Step {
     /// A later result, made from the first text, while the daemon restarts.
     Later(Index, Vec<(Index, u8)>),
     Restart,
+    /// The developer presses the editor's own keys to undo or redo, this often, before the text settles.
+    Back(Index, i8),
 }
 
 /// What a decision is about.
@@ -96,6 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (at(), prop::collection::vec((at(), any::<u8>()), 1..4))
             .prop_map(|(f, lines)| Step::Later(f, lines)),
         1 => Just(Step::Restart),
+        5 => (at(), -5i8..4).prop_map(|(f, steps)| Step::Back(f, steps)),
     ]
 }
 

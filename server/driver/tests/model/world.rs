@@ -49,8 +49,18 @@ pub(crate) struct World {
     first: Vec<Option<String>>,
     /// Hunks that were rejected and not asked for again.
     rejected: BTreeSet<HunkId>,
+    /// What the editor's own undo and redo go to in each open file.
+    undo: BTreeMap<usize, Steps>,
     typed: u32,
     results: u32,
+}
+
+/// The texts of a file, oldest first, with what was pending then.
+#[derive(Default)]
+struct Steps {
+    texts: Vec<(String, BTreeSet<HunkId>)>,
+    /// Which of them is there.
+    at: usize,
 }
 
 impl World {
@@ -73,6 +83,7 @@ impl World {
             disk: first.iter().cloned().enumerate().collect(),
             first,
             rejected: BTreeSet::new(),
+            undo: BTreeMap::new(),
             typed: 0,
             results: 0,
         };
@@ -176,7 +187,66 @@ impl World {
             Step::AppliedByClient(hunk, honest) => self.applied(hunk, *honest).await,
             Step::Later(file, lines) => self.later(file.index(FILES.len()), lines).await,
             Step::Restart => self.restart(None).await,
+            Step::Back(file, steps) => self.back(file.index(FILES.len()), *steps).await,
         }
+        self.remember(step).await;
+    }
+
+    /// Lets every text settle, and keeps what the editor's own undo can go back to.
+    async fn remember(&mut self, step: &Step) {
+        for file in 0..FILES.len() {
+            self.driver.settled(&self.path(file)).await;
+        }
+        // Any other decision does more than the editor could undo.
+        let undoable = matches!(
+            step,
+            Step::Type(..)
+                | Step::Accept(..)
+                | Step::AppliedByClient(..)
+                | Step::Back(..)
+                | Step::Save(_)
+        );
+        if !undoable {
+            self.undo.clear();
+        }
+        self.undo.retain(|file, _| self.open.contains_key(file));
+        for &file in self.open.keys() {
+            let now = (self.text(file).unwrap(), self.pending(file).await);
+            let steps = self.undo.entry(file).or_default();
+            let last = steps.texts.get_mut(steps.at);
+            if let Some(last) = last.filter(|last| last.0 == now.0) {
+                *last = now;
+                continue;
+            }
+            steps.texts.truncate(steps.at + 1);
+            steps.texts.push(now);
+            steps.at = steps.texts.len() - 1;
+        }
+    }
+
+    /// The names of what is pending in a file.
+    async fn pending(&self, file: usize) -> BTreeSet<HunkId> {
+        let hunks = self.hunks().await.into_iter();
+        let here = hunks.filter(|hunk| hunk.path.as_str() == FILES[file]);
+        here.map(|hunk| hunk.id).collect()
+    }
+
+    /// What was pending when the text was as it is now is so again, and nothing else.
+    async fn back(&mut self, file: usize, by: i8) {
+        let Some(steps) = self.undo.get_mut(&file) else {
+            return;
+        };
+        let at = steps.at.saturating_add_signed(by.into());
+        steps.at = at.min(steps.texts.len() - 1);
+        let (text, pending) = steps.texts[steps.at].clone();
+        self.put(file, &text);
+        self.driver.settled(&self.path(file)).await;
+        assert_eq!(
+            self.pending(file).await,
+            pending,
+            "{} of {text:?}",
+            FILES[file]
+        );
     }
 
     fn type_mark(&mut self, file: usize, at: &Index, line: bool) {

@@ -35,8 +35,7 @@ pub(crate) async fn handle(session: &Session, mut action: CodeAction) -> Result<
         if let Some(reason) = edit::misplaced(&document, &after, &capabilities) {
             return Err(ErrorBody::user(reason));
         }
-        let (encoding, versioned) = (capabilities.encoding, capabilities.versioned_edits);
-        Ok(edit::workspace_edit(&document, &after, encoding, versioned))
+        Ok(edit::workspace_edit(&document, &after, &capabilities))
     });
     action.edit = Some(edit.await.map_err(|e| failure::reply(&e))?);
     // Runs after the edit, and after the change it makes has been told: the driver then looks

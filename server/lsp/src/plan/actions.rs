@@ -160,15 +160,9 @@ impl Menu<'_> {
         if edit::misplaced(self.document, &after, capabilities).is_some() {
             return None;
         }
-        let (encoding, versioned) = (capabilities.encoding, capabilities.versioned_edits);
         Some(CodeAction {
             title,
-            edit: Some(edit::workspace_edit(
-                self.document,
-                &after,
-                encoding,
-                versioned,
-            )),
+            edit: Some(edit::workspace_edit(self.document, &after, capabilities)),
             ..CodeAction::default()
         })
     }

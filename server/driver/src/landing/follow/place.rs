@@ -1,0 +1,168 @@
+//! What has gone, or come back, as the places tell in which hunks landed, whatever else has changed: several
+//! steps undone at once with typing between them, a file that was loaded anew without being saved.
+
+use std::time::Duration;
+
+use claudecluster_protocol::{ErrorBody, HunkId, change::FileVersion, event::Verdict};
+use claudecluster_store::id_of;
+use claudecluster_worker::changes::Content;
+
+use super::{Moved, Seen, turned};
+use crate::{
+    editor::Edited,
+    pending::Versions,
+    proposal::as_text,
+    shared::Shared,
+    typing,
+    verdict::{Past, Step},
+};
+
+/// The file as it is, and how it came to be so.
+pub(super) struct Look<'a> {
+    pub(super) shared: &'a Shared,
+    /// What is there now.
+    pub(super) current: &'a Content,
+    /// What was there when it was looked at last, if that is known.
+    pub(super) last: Option<&'a Content>,
+    /// Whether an editor has it open.
+    pub(super) open: bool,
+    /// Where somebody types.
+    pub(super) edited: Option<&'a Edited>,
+}
+
+/// What a look comes to.
+pub(super) enum Found<'a> {
+    /// This has happened.
+    Now(Vec<Seen<'a>>),
+    /// Somebody types where a hunk was: it is known after this time at the earliest.
+    Later(Duration),
+}
+
+/// Looks for the hunks of all moves. One that a decision took out of the text, or put into it, is no
+/// editor's.
+pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'a>, ErrorBody> {
+    let Some(now) = as_text(look.current) else {
+        return Ok(Found::Now(Vec::new()));
+    };
+    let mut seen = Vec::new();
+    for (at, moved) in history.iter().enumerate().rev() {
+        let standing: Vec<HunkId> = moved.made().standing().cloned().collect();
+        if !moved.made().is_landing() || standing.is_empty() {
+            continue;
+        }
+        let past = Past::of(look.shared, moved.goal, moved.entry, moved.index)?;
+        let pair = Versions::of(look.shared, moved.entry, None)?;
+        let mut hunks = Vec::new();
+        for (id, lines) in past.taken_out(&standing, &pair, now) {
+            let out = |text: &str| {
+                let out = past.taken_out(&standing, &pair, text);
+                out.iter().any(|(other, _)| *other == id)
+            };
+            if !look.by_nobody_else(&history[at + 1..], out)? {
+                continue;
+            }
+            if let Some(left) = look.typed_in(&lines) {
+                return Ok(Found::Later(left));
+            }
+            hunks.push(id);
+        }
+        let reason = if look.open {
+            "undone in the editor"
+        } else {
+            "no longer in the file when its editor closed it"
+        };
+        seen.push(look.seen(moved, None, hunks, reason));
+    }
+    for (at, moved) in history.iter().enumerate().rev() {
+        let undone = moved.entry.undone_by(moved.index);
+        let (Verdict::Undo, Some(_), false) = (
+            moved.made().verdict,
+            moved.entry.takes_back(moved.index),
+            undone.is_empty(),
+        ) else {
+            continue;
+        };
+        let step = redo(look.shared, moved, &undone)?;
+        let mut hunks = Vec::new();
+        for id in step.already_in(&undone, now) {
+            let one = std::slice::from_ref(&id);
+            let there = |text: &str| !step.already_in(one, text).is_empty();
+            if look.by_nobody_else(&history[at + 1..], there)? {
+                hunks.push(id);
+            }
+        }
+        let reason = if look.open {
+            "done again in the editor"
+        } else {
+            "in the file again when its editor closed it"
+        };
+        seen.push(look.seen(moved, Some(moved.index), hunks, reason));
+    }
+    seen.retain(|one| !one.hunks.is_empty());
+    Ok(Found::Now(seen))
+}
+
+fn redo(shared: &Shared, undo: &Moved<'_>, hunks: &[HunkId]) -> Result<Step, ErrorBody> {
+    let of = undo.entry.takes_back(undo.index).unwrap_or(undo.index);
+    Past::of(shared, undo.goal, undo.entry, of)?.redo(shared, undo.goal, undo.index, hunks)
+}
+
+impl Look<'_> {
+    /// Whether what `is_so` now has become so between moves, and not by one: `later` are those since.
+    fn by_nobody_else(
+        &self,
+        later: &[Moved<'_>],
+        is_so: impl Fn(&str) -> bool,
+    ) -> Result<bool, ErrorBody> {
+        let was_so = |version: Option<FileVersion>| {
+            let content = self.shared.content_of(version.as_ref())?;
+            Ok::<_, ErrorBody>(content.as_ref().and_then(as_text).map(&is_so))
+        };
+        for moved in later.iter().rev() {
+            match was_so(moved.landed.version_after())? {
+                Some(true) => {}
+                Some(false) => return Ok(true),
+                // There was no text to be in.
+                None => return Ok(false),
+            }
+            if was_so(moved.landed.version_before())? != Some(true) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How long some of the lines are the developer's, if they are: what is deleted may be about to be put
+    /// in elsewhere, or to be written anew.
+    fn typed_in(&self, lines: &[std::ops::Range<u32>]) -> Option<Duration> {
+        let edited = self.edited?;
+        let meets = lines.iter().any(|lines| typing::meet(&edited.lines, lines));
+        typing::left(self.shared, edited).filter(|_| meets)
+    }
+
+    fn seen<'a>(
+        &self,
+        moved: &Moved<'a>,
+        undo: Option<usize>,
+        hunks: Vec<HunkId>,
+        reason: &'static str,
+    ) -> Seen<'a> {
+        let mut landed = turned(moved.landed);
+        landed.after = Some(id_of(&self.current.bytes));
+        landed.mode_after = self.current.mode;
+        if let Some(last) = self.last.filter(|last| last.bytes != self.current.bytes) {
+            landed.before = Some(id_of(&last.bytes));
+            landed.mode_before = last.mode;
+        }
+        let of = undo.and_then(|undo| moved.entry.takes_back(undo));
+        Seen {
+            goal: moved.goal,
+            entry: moved.entry,
+            index: of.unwrap_or(moved.index),
+            undo,
+            hunks,
+            landed,
+            reason,
+        }
+    }
+}
