@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use claudecluster_core::text::{self, PositionEncoding};
+use claudecluster_core::text;
 use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
 use claudecluster_protocol::{Span, editor::EditOf};
 use lsp_types::{
