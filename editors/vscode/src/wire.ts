@@ -34,7 +34,14 @@ export const method = {
 export const SECTION = 'claudecluster';
 
 /** What this client does itself: it is told to the server, and no setting of the user. */
-export const OURS = { events: true, pending: true, prompts: true, diagnostics: true } as const;
+export const OURS = {
+  events: true,
+  pending: true,
+  prompts: true,
+  diagnostics: true,
+  // The version of an edit is what the client's library compares.
+  edits: false,
+} as const;
 
 /** Settings that the server reads. The others under the section are this client's own. */
 export const SERVER_SETTINGS = ['agent', 'model', 'jobs', 'budgetUsd', 'gates', 'scope'] as const;
