@@ -400,4 +400,9 @@ for link in text:gmatch('[%s(]|([^|%s]+)|') do
 end
 equal({}, missing, 'the help lacks')
 local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
-client.stop(vim.fn.has('nvim-0.11') == 1 and client or true, true)
+if vim.fn.has('nvim-0.11') == 1 then
+  client:stop(true)
+else
+  ---@diagnostic disable-next-line: param-type-mismatch
+  client.stop(true)
+end

@@ -407,7 +407,12 @@ eventually('the window is gone', function()
   return vim.fn.bufexists('claudecluster://goal') == 0
 end)
 
-client.stop(is_native and client or nil)
+if is_native then
+  client:stop()
+else
+  ---@diagnostic disable-next-line: param-type-mismatch
+  client.stop(nil)
+end
 eventually('the server has gone', function()
   return client.rpc.is_closing()
 end)

@@ -86,7 +86,7 @@ end
 ---Sends a request and waits, for what cannot be done later: completion of a command.
 ---@param method string
 ---@param params table
----@param patience? integer in milliseconds
+---@param patience? integer milliseconds
 ---@return any? result
 function M.wait(method, params, patience)
   local client = M.find()

@@ -146,11 +146,14 @@ local function tell(edited, client)
   end
 end
 
+---@class claudecluster.EditParams: lsp.ApplyWorkspaceEditParams
+---@field claudecluster? { checksum: integer }
+
 ---Handles `workspace/applyEdit` as Neovim does, as an undo step of its own, and says how it went: the
 ---server sees the text that an answer is about before the answer.
 ---@async
 ---@param err lsp.ResponseError?
----@param params lsp.ApplyWorkspaceEditParams|{ claudecluster?: { checksum: integer } }
+---@param params claudecluster.EditParams
 ---@param ctx lsp.HandlerContext
 function M.apply(err, params, ctx)
   local edited = buffers(params.edit)
