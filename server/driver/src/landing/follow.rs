@@ -3,6 +3,7 @@
 //! been undone or done again. Else the places of the hunks tell.
 
 mod place;
+mod trace;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,9 +23,13 @@ use claudecluster_protocol::{
 use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
-use self::place::{Found, Look};
+use self::{
+    place::{Found, Look},
+    trace::{Changed, Trace},
+};
 use super::ask;
 use crate::{
+    proposal::as_text,
     shared::Shared,
     snapshot,
     verdict::{Desk, Past},
@@ -44,7 +49,12 @@ struct File {
     last: Option<Content>,
     /// Whether it is going to be looked at again by itself.
     awaited: bool,
+    /// What moves did to it, by the texts before and after them.
+    traces: HashMap<Ends, Arc<Trace>>,
 }
+
+/// The texts that a move goes between.
+type Ends = (Option<BlobId>, Option<BlobId>);
 
 impl Followed {
     fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, File>> {
@@ -64,6 +74,41 @@ impl Followed {
         }
     }
 
+    /// The next look is at all of it.
+    fn forget(&self, path: &Path) {
+        if let Some(file) = self.files().get_mut(path) {
+            file.last = None;
+        }
+    }
+
+    /// What a move did to a file; `None` where that is not known by lines.
+    fn trace(
+        &self,
+        shared: &Shared,
+        path: &Path,
+        landed: &Landed,
+    ) -> Result<Option<Arc<Trace>>, ErrorBody> {
+        let ends = (landed.before.clone(), landed.after.clone());
+        let known = |files: &BTreeMap<PathBuf, File>| files.get(path)?.traces.get(&ends).cloned();
+        if let Some(trace) = known(&self.files()) {
+            return Ok(Some(trace));
+        }
+        let before = shared.content_of(landed.version_before().as_ref())?;
+        let after = shared.content_of(landed.version_after().as_ref())?;
+        let texts = before
+            .as_ref()
+            .map(as_text)
+            .zip(after.as_ref().map(as_text));
+        let Some((Some(before), Some(after))) = texts else {
+            return Ok(None);
+        };
+        let trace = Arc::new(Trace::new(before, after));
+        if let Some(file) = self.files().get_mut(path) {
+            file.traces.insert(ends, trace.clone());
+        }
+        Ok(Some(trace))
+    }
+
     /// `false` where somebody waits already.
     fn wait(&self, path: &Path) -> bool {
         let mut files = self.files();
@@ -79,7 +124,7 @@ impl Followed {
 }
 
 /// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and else a
-/// comparison with each of the landings.
+/// comparison with the text of the last look, and with each of the landings that it can be about.
 pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
     let later = follow_now(shared, path).await;
     let Some(mut later) = later.filter(|_| shared.followed.wait(path)) else {
@@ -130,10 +175,14 @@ async fn follow_in(
     let landing = shared.landing(root);
     let _one_at_a_time = landing.lock().await;
     let (owned, root, path) = (shared.clone(), root.to_owned(), path.to_owned());
+    let file = path.clone();
     let (facts, later) =
         blocking("following an editor", move || facts(&owned, &root, &path)).await?;
     for (goal, facts) in facts {
-        ask(shared, Input::Reviewed { goal, facts }).await?;
+        if let Err(error) = ask(shared, Input::Reviewed { goal, facts }).await {
+            shared.followed.forget(&file);
+            return Err(error);
+        }
     }
     Ok(later)
 }
@@ -222,6 +271,7 @@ fn facts(
     if let (true, Some(current)) = (seen.is_empty(), &current) {
         let look = Look {
             shared,
+            path,
             current,
             last: last.as_ref(),
             open: document.is_some(),

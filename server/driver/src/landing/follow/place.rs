@@ -1,13 +1,13 @@
 //! What has gone, or come back, as the places tell in which hunks landed, whatever else has changed: several
 //! steps undone at once with typing between them, a file that was loaded anew without being saved.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use claudecluster_protocol::{ErrorBody, HunkId, change::FileVersion, event::Verdict};
 use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
-use super::{Moved, Seen, turned};
+use super::{Changed, Moved, Seen, turned};
 use crate::{
     editor::Edited,
     pending::Versions,
@@ -20,6 +20,7 @@ use crate::{
 /// The file as it is, and how it came to be so.
 pub(super) struct Look<'a> {
     pub(super) shared: &'a Shared,
+    pub(super) path: &'a Path,
     /// What is there now.
     pub(super) current: &'a Content,
     /// What was there when it was looked at last, if that is known.
@@ -44,10 +45,13 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
     let Some(now) = as_text(look.current) else {
         return Ok(Found::Now(Vec::new()));
     };
+    let last = look.last.and_then(as_text);
+    let changed = last.map(|last| Changed::new(last, now));
+    let changed = changed.as_ref();
     let mut seen = Vec::new();
     for (at, moved) in history.iter().enumerate().rev() {
         let standing: Vec<HunkId> = moved.made().standing().cloned().collect();
-        if !moved.made().is_landing() || standing.is_empty() {
+        if !moved.made().is_landing() || standing.is_empty() || !look.concerns(moved, changed)? {
             continue;
         }
         let past = Past::of(look.shared, moved.goal, moved.entry, moved.index)?;
@@ -82,6 +86,9 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
         ) else {
             continue;
         };
+        if !look.concerns(moved, changed)? {
+            continue;
+        }
         let step = redo(look.shared, moved, &undone)?;
         let mut hunks = Vec::new();
         for id in step.already_in(&undone, now) {
@@ -108,6 +115,19 @@ fn redo(shared: &Shared, undo: &Moved<'_>, hunks: &[HunkId]) -> Result<Step, Err
 }
 
 impl Look<'_> {
+    /// Whether something that a move did can have gone, or come back, since the file was looked at last.
+    fn concerns(
+        &self,
+        moved: &Moved<'_>,
+        changed: Option<&Changed<'_>>,
+    ) -> Result<bool, ErrorBody> {
+        let Some(changed) = changed else {
+            return Ok(true);
+        };
+        let trace = (self.shared.followed).trace(self.shared, self.path, moved.landed)?;
+        Ok(trace.is_none_or(|trace| changed.concerns(&trace)))
+    }
+
     /// Whether what `is_so` now has become so between moves, and not by one: `later` are those since.
     fn by_nobody_else(
         &self,
