@@ -93,12 +93,13 @@ function M.wait(method, params, patience)
   if not client then
     return nil
   end
+  -- For no buffer, so that what has been typed in any is told first: 0 is not the current one there.
   local reply
   if methods then
-    reply = client:request_sync(method, params, patience or 1000, 0)
+    reply = client:request_sync(method, params, patience or 1000)
   else
     ---@diagnostic disable-next-line: param-type-mismatch
-    reply = client.request_sync(method, params, patience or 1000, 0)
+    reply = client.request_sync(method, params, patience or 1000)
   end
   return reply and reply.result
 end
