@@ -209,6 +209,10 @@ impl World {
         if !undoable {
             self.undo.clear();
         }
+        // A file that was deleted is open no more.
+        let (desks, fixture) = (&self.desks, &self.fixture);
+        let shows = |file: usize, desk: usize| desks[desk].text(&fixture.path(FILES[file]));
+        self.open.retain(|&file, desk| shows(file, *desk).is_some());
         self.undo.retain(|file, _| self.open.contains_key(file));
         for &file in self.open.keys() {
             let now = (self.text(file).unwrap(), self.pending(file).await);
