@@ -20,7 +20,9 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
     let dir = tempfile::Builder::new()
         .prefix("review-")
         .tempdir_in(&bench.dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let files = [("file.rs".to_owned(), base.as_str(), proposed.as_str())];
     let driver = runtime.block_on(proposal::driver(dir.path(), &files, Store::in_memory()))?;
     let file = dir.path().join("work/file.rs");

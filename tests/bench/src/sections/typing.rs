@@ -65,8 +65,7 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
             Unit::Millis,
             busy,
         )
-        .against("nothing pending", quiet)
-        .target(Target::Ratio(1.25)),
+        .against("nothing pending", quiet),
     );
     let row = format!("`claudecluster/pending` after a key, {HUNKS} hunks");
     table.add(Row::new(row, Unit::Millis, told).by(Of::P99));
