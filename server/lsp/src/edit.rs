@@ -223,34 +223,24 @@ impl Session {
             options: None,
             annotation_id: None,
         };
-        let params = ApplyWorkspaceEditParams {
-            label: Some(label),
-            edit: WorkspaceEdit {
-                document_changes: Some(vec![deletion.into()]),
-                ..WorkspaceEdit::default()
+        let params = EditParams {
+            edit: ApplyWorkspaceEditParams {
+                label: Some(label),
+                edit: WorkspaceEdit {
+                    document_changes: Some(vec![deletion.into()]),
+                    ..WorkspaceEdit::default()
+                },
+                metadata: None,
             },
-            metadata: None,
+            claudecluster: None,
         };
-        let reply = self
-            .client
-            .send_request::<ApplyWorkspaceEditRequest>(params);
-        let refusal = match tokio::time::timeout(self.config.reply_timeout, reply).await {
-            Ok(Ok(result)) if result.applied => None,
-            Ok(Ok(result)) => Some(EditError::Refused(
-                result
-                    .failure_reason
-                    .unwrap_or_else(|| "no reason given".into()),
-            )),
-            Ok(Err(error)) => Some(EditError::Refused(error.message.into_owned())),
-            Err(_) => Some(EditError::Unconfirmed),
-        };
-        let last = match refusal {
-            None => match tokio::time::timeout(self.config.observe_timeout, end).await {
+        let last = match self.apply(params).await {
+            Ok(()) => match tokio::time::timeout(self.config.observe_timeout, end).await {
                 Ok(last) => last.ok(),
                 // Something else shows it still, so its text is there to be seen.
                 Err(_) => self.documents.get(&uri),
             },
-            Some(error) => match end.try_recv() {
+            Err(error) => match end.try_recv() {
                 Ok(last) => Some(last),
                 Err(_) => return Err(error),
             },
@@ -274,26 +264,30 @@ impl Session {
             },
             claudecluster: checks.then(|| EditOf::new(expectation.before.text.chunks())),
         };
+        match self.apply(params).await {
+            Ok(()) => expectation.observe(self.config.observe_timeout).await,
+            Err(refused @ EditError::Refused(_)) => match expectation.met() {
+                Some(observed) => Ok(observed),
+                None if expectation.closed() => Err(EditError::Closed),
+                None if expectation.moved() => Err(EditError::Stale),
+                None => Err(refused),
+            },
+            Err(error) => expectation.met().ok_or(error),
+        }
+    }
+
+    /// Asks the client to make an edit; whether it did is what it says.
+    async fn apply(&self, params: EditParams) -> Result<(), EditError> {
         let reply = self.client.send_request::<ApplyEdit>(params);
         match tokio::time::timeout(self.config.reply_timeout, reply).await {
-            Ok(Ok(result)) if result.applied => {
-                expectation.observe(self.config.observe_timeout).await
-            }
-            Ok(refusal) => {
-                let reason = match refusal {
-                    Ok(result) => result
-                        .failure_reason
-                        .unwrap_or_else(|| "no reason given".into()),
-                    Err(error) => error.message.into_owned(),
-                };
-                match expectation.met() {
-                    Some(observed) => Ok(observed),
-                    None if expectation.closed() => Err(EditError::Closed),
-                    None if expectation.moved() => Err(EditError::Stale),
-                    None => Err(EditError::Refused(reason)),
-                }
-            }
-            Err(_) => expectation.met().ok_or(EditError::Unconfirmed),
+            Ok(Ok(result)) if result.applied => Ok(()),
+            Ok(Ok(result)) => Err(EditError::Refused(
+                result
+                    .failure_reason
+                    .unwrap_or_else(|| "no reason given".into()),
+            )),
+            Ok(Err(error)) => Err(EditError::Refused(error.message.into_owned())),
+            Err(_) => Err(EditError::Unconfirmed),
         }
     }
 }

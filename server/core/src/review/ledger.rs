@@ -279,12 +279,12 @@ impl Rewrite {
         let since = diff(&then, &here, Purpose::Merging);
         let put_in: BTreeSet<&str> = since
             .iter()
-            .flat_map(|change| each(&here, &change.new))
+            .flat_map(|change| each(here.get(&change.new)))
             .filter(|line| tells(line))
             .collect();
         let places = self.places.iter().filter(|place| {
-            let old: BTreeSet<&str> = each(&before, &place.change.old).collect();
-            let mut own = each(&then, &place.change.new).filter(|line| !old.contains(line));
+            let old: BTreeSet<&str> = each(before.get(&place.change.old)).collect();
+            let mut own = each(then.get(&place.change.new)).filter(|line| !old.contains(line));
             own.any(|line| put_in.contains(line))
         });
         places.map(|place| place.hunk).collect()
@@ -418,13 +418,13 @@ impl Rewrite {
     }
 }
 
-/// The lines of a range, without what is around their text: a line that was moved may be indented anew.
-fn each<'t>(lines: &Lines<'t>, range: &Range<u32>) -> impl Iterator<Item = &'t str> + use<'t> {
-    lines.get(range).lines().map(str::trim)
+/// The lines of a text, without what is around their words: a line that was moved may be indented anew.
+pub fn each(lines: &str) -> impl Iterator<Item = &str> {
+    lines.lines().map(str::trim)
 }
 
 /// Whether a line is told from others by its text: brackets and rules are alike everywhere.
-fn tells(line: &str) -> bool {
+pub fn tells(line: &str) -> bool {
     line.chars().any(char::is_alphanumeric)
 }
 

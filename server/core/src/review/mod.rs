@@ -47,7 +47,7 @@ pub mod words;
 use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
 pub use later::{Later, Undone, Woven, later, undo, woven};
-pub use ledger::{Carried, Made, Rewrite, Texts, resolution, still_there};
+pub use ledger::{Carried, Made, Rewrite, Texts, each, resolution, still_there, tells};
 pub use live::Live;
 pub use provenance::{Authors, Contribution};
 

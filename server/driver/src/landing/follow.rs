@@ -174,13 +174,12 @@ async fn follow_in(
 ) -> Result<Option<Duration>, ErrorBody> {
     let landing = shared.landing(root);
     let _one_at_a_time = landing.lock().await;
-    let (owned, root, path) = (shared.clone(), root.to_owned(), path.to_owned());
-    let file = path.clone();
+    let (owned, root, file) = (shared.clone(), root.to_owned(), path.to_owned());
     let (facts, later) =
-        blocking("following an editor", move || facts(&owned, &root, &path)).await?;
+        blocking("following an editor", move || facts(&owned, &root, &file)).await?;
     for (goal, facts) in facts {
         if let Err(error) = ask(shared, Input::Reviewed { goal, facts }).await {
-            shared.followed.forget(&file);
+            shared.followed.forget(path);
             return Err(error);
         }
     }

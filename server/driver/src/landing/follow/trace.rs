@@ -3,7 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use claudecluster_core::diff::{Lines, Purpose, diff};
+use claudecluster_core::{
+    diff::{Lines, Purpose, diff},
+    review::{each, tells},
+};
 
 /// The lines that a move took out of a text and put into it, without what is around their words.
 pub(super) struct Trace {
@@ -62,14 +65,6 @@ impl<'t> Changed<'t> {
             || (trace.put_in.iter())
                 .any(|(line, count)| self.lines.contains(&**line) || there(line) < *count)
     }
-}
-
-fn each(lines: &str) -> impl Iterator<Item = &str> {
-    lines.lines().map(str::trim)
-}
-
-fn tells(line: &str) -> bool {
-    line.chars().any(char::is_alphanumeric)
 }
 
 fn counted(text: &str) -> HashMap<&str, u32> {
