@@ -175,7 +175,7 @@ impl PendingReader {
             for entry in open_entries(goal).filter(|entry| entry.file.path == relative) {
                 match self.hunks_in_buffer(goal, entry, current) {
                     Ok(hunks) => {
-                        found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk)))
+                        found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk)));
                     }
                     Err(error) => tracing::warn!(path = %relative, %error, "hunks are not shown"),
                 }
