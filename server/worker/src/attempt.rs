@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{self, AgentReport, AgentSpec, AgentTask, SessionChannels},
+    agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
     changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
     launch::{Launch, argv},
     program::{self, Deadlines, End},
@@ -176,7 +176,7 @@ async fn work(
     report: &mut AttemptReport,
 ) {
     let SessionChannels { events, cancel, .. } = channels;
-    let session = agent::run(&spec.agent, sandbox, &mut transcript, channels);
+    let session = registry().run(&spec.agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
     let said = match timeout(longest(&spec.agent.task), session).await {
         Ok(Ok(said)) => said,
