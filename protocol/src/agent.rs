@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn lists_are_words() {
         let catalog = AgentCatalog::default();
-        assert_eq!(catalog.list(|_| true), "`claude-code`, `native` or `command`");
+        assert_eq!(
+            catalog.list(|_| true),
+            "`claude-code`, `native` or `command`"
+        );
         assert_eq!(catalog.list(|_| false), "");
     }
 }

@@ -220,7 +220,10 @@ impl std::str::FromStr for AgentName {
             .find(|name| name.as_str() == s)
             .ok_or_else(|| {
                 let [first @ .., last] = Self::ALL.map(|name| format!("`{name}`"));
-                format!("{s:?} is not an agent; there are {} and {last}", first.join(", "))
+                format!(
+                    "{s:?} is not an agent; there are {} and {last}",
+                    first.join(", ")
+                )
             })
     }
 }

@@ -17,7 +17,8 @@ use tokio::io::AsyncWrite;
 use super::{detect, home};
 use crate::{
     agent::{
-        AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent, SessionChannels,
+        AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
+        SessionChannels,
     },
     launch::Launch,
 };
@@ -77,7 +78,9 @@ impl CodingAgent for ClaudeCode {
     fn inspect(&self, setup: &AgentSetup<'_>) -> Option<AgentInspection> {
         let found = detect::detect(setup.settings.claude.program.as_deref());
         let usable = found.is_usable();
-        let path = found.path.map_or_else(|| "not found".to_owned(), |path| path.display().to_string());
+        let path = found
+            .path
+            .map_or_else(|| "not found".to_owned(), |path| path.display().to_string());
         Some(AgentInspection {
             agent: self.name(),
             title: "Claude Code",

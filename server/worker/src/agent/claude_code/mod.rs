@@ -15,8 +15,8 @@
 //!   block that is not the last one, because only the last is searched for slash commands and
 //!   `@file` mentions; releases that know `client_composed` do not search it either.
 
-mod detect;
 mod agent;
+mod detect;
 mod dialogue;
 mod home;
 mod policy;
@@ -28,8 +28,8 @@ use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, p
 use serde_json::json;
 use tokio::io::AsyncWrite;
 
-pub use agent::ClaudeSettings;
 pub(super) use agent::ClaudeCode;
+pub use agent::ClaudeSettings;
 pub use policy::{Policy, Rule};
 
 use self::{detect::Features, dialogue::ClaudeDialogue, home::Legacy};

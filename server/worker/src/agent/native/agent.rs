@@ -76,8 +76,10 @@ impl CodingAgent for NativeAgent {
         let settings = &setup.settings.native;
         find_key(settings, setup.env).map(drop).ok_or_else(|| {
             let key_env = &settings.key_env;
-            ErrorBody::environment(format!("the built-in agent has no key: {key_env} is not set"))
-                .hint("set it where you run claudecluster, or use another agent with --agent")
+            ErrorBody::environment(format!(
+                "the built-in agent has no key: {key_env} is not set"
+            ))
+            .hint("set it where you run claudecluster, or use another agent with --agent")
         })
     }
 

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::AsyncWrite;
 
-pub use agent::NativeSettings;
 pub(super) use agent::NativeAgent;
+pub use agent::NativeSettings;
 
 use super::{
     AgentReport, AgentSpec, SessionChannels, longest_command,
