@@ -30,16 +30,16 @@ const BATCH: usize = 64;
 const SLOW_TURN: Duration = Duration::from_millis(250);
 
 /// Who waits for the end of a turn.
-enum Waiter {
+enum TurnWaiter {
     Goal(ReplySender<Submitted>, Submitted),
     Done(ReplySender<()>),
 }
 
 /// What one turn has come to so far.
 #[derive(Default)]
-struct Turn {
+struct DispatcherTurn {
     effects: Vec<Effect>,
-    waiters: Vec<Waiter>,
+    waiters: Vec<TurnWaiter>,
     /// What work reported, to come again where it cannot be written now.
     reports: Vec<Input>,
     ending: Option<oneshot::Sender<()>>,
@@ -118,7 +118,7 @@ impl Dispatcher {
     async fn turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
         let began = std::time::Instant::now();
         let before = self.state.clone();
-        let mut turn = Turn::default();
+        let mut turn = DispatcherTurn::default();
         // One moment for the whole turn: what the state was decided with is what the journal says, so
         // that replaying it gives the same state.
         let at = now();
@@ -146,7 +146,7 @@ impl Dispatcher {
     }
 
     /// Lets `step` decide about one message. A refusal is answered at once: it changed nothing.
-    fn take(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut Turn) {
+    fn take(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut DispatcherTurn) {
         match message {
             DispatcherMessage::Submit(mut spec, duplicates, reply) => {
                 if duplicates == DuplicatePolicy::Join
@@ -159,7 +159,7 @@ impl Dispatcher {
                         goal_id,
                         duplicate_of,
                     };
-                    return turn.waiters.push(Waiter::Goal(reply, answer));
+                    return turn.waiters.push(TurnWaiter::Goal(reply, answer));
                 }
                 let goal = self.state.next_goal_id();
                 let env = std::mem::take(&mut spec.env);
@@ -175,7 +175,7 @@ impl Dispatcher {
                             goal_id: goal,
                             duplicate_of: None,
                         };
-                        turn.waiters.push(Waiter::Goal(reply, answer));
+                        turn.waiters.push(TurnWaiter::Goal(reply, answer));
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 }
@@ -183,7 +183,7 @@ impl Dispatcher {
             DispatcherMessage::Ask(input, reply) => match self.step(input, at) {
                 Ok(effects) => {
                     turn.effects.extend(effects);
-                    turn.waiters.push(Waiter::Done(reply));
+                    turn.waiters.push(TurnWaiter::Done(reply));
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
@@ -231,7 +231,7 @@ impl Dispatcher {
         &mut self,
         before: State,
         error: StoreError,
-        waiters: Vec<Waiter>,
+        waiters: Vec<TurnWaiter>,
         reports: Vec<Input>,
     ) {
         tracing::error!(%error, "the journal refused a turn");
@@ -254,7 +254,7 @@ impl Dispatcher {
     }
 }
 
-impl Waiter {
+impl TurnWaiter {
     /// Answers. Whoever asked may have gone meanwhile.
     fn answer(self, result: Result<(), ErrorBody>) {
         match self {

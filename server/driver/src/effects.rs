@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     blocking::{internal_failure, run_blocking},
-    land::{Landing, decision::applied_input, merge_repair::RepairMerger},
+    land::{LandingService, decision::applied_input, merge_repair::RepairMerger},
     mailbox::DispatcherMailbox,
     proposal::build_proposal,
     published::PublishedGoals,
@@ -45,7 +45,7 @@ pub(crate) struct EffectRunner {
     pub(crate) permissions: PermissionBrokers,
     pub(crate) attempts: AttemptRunner,
     pub(crate) pending: PendingReader,
-    pub(crate) landing: Landing,
+    pub(crate) landing: LandingService,
     pub(crate) repairs: RepairMerger,
     /// Looks at what became of the last daemon's landings.
     pub(crate) recoveries: TaskTracker,

@@ -32,7 +32,7 @@ use crate::{
     effects::EffectRunner,
     goal::{artifacts::list_artifacts, submission::check_goal, views},
     land::{
-        Landing,
+        LandingService,
         decision::DecisionRunner,
         decision_epoch::DecisionEpochs,
         locks::LandingLocks,
@@ -41,7 +41,7 @@ use crate::{
         undo_detection::{ObservedFiles, UndoDetection},
     },
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
-    proposal::file_merge::MergeRules,
+    proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
         diff::{self, Diff},
@@ -82,7 +82,7 @@ struct DriverParts {
     editors: EditorRegistry,
     running: RunningGoals,
     pending: PendingReader,
-    landing: Landing,
+    landing: LandingService,
     undo_detection: UndoDetection,
     started: Instant,
 }
@@ -523,7 +523,7 @@ fn assemble(
         review.merge_words,
     );
     let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
-    let merge = MergeRules {
+    let merge = FileMergeRules {
         contents: contents.clone(),
         merge_words: review.merge_words,
     };
@@ -548,7 +548,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks: locks.clone(),
     };
-    let landing = Landing {
+    let landing = LandingService {
         decisions: DecisionRunner {
             config: config.clone(),
             goals: goals.clone(),

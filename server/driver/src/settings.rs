@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Every setting. Keys are camelCase; durations are written `"90s"`, `"10m"`, `"1h 30m"`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Settings")]
 pub struct Settings {
     /// The agent for planning and for tasks that name none. Default: Claude Code where it is
     /// installed, else the built-in agent.
@@ -201,6 +202,7 @@ impl Default for ReviewSettings {
 /// Deadlines. Each ends an attempt with its own reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Timeouts")]
 pub struct Timeouts {
     /// From an agent's start to its first sign of life.
     pub start: Span,
@@ -242,6 +244,7 @@ pub enum SandboxChoice {
 /// What one attempt may do. More ends it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Limits")]
 pub struct Limits {
     /// Bytes of one changed file.
     pub file_bytes: u64,

@@ -23,7 +23,7 @@ pub(crate) fn watch_events(
     // Subscribed before the journal is read: what happens meanwhile is seen twice and passed on once.
     let live = goals.subscribe();
     let from = after.unwrap_or_else(|| goals.state().last_seq);
-    let watcher = Watcher {
+    let watcher = EventWatcher {
         store: store.clone(),
         goal,
         items,
@@ -33,7 +33,7 @@ pub(crate) fn watch_events(
     receiver
 }
 
-struct Watcher {
+struct EventWatcher {
     store: Store,
     goal: Option<GoalId>,
     items: mpsc::Sender<StreamItem>,
@@ -41,7 +41,7 @@ struct Watcher {
     last: EventSeq,
 }
 
-impl Watcher {
+impl EventWatcher {
     async fn run(mut self, mut live: broadcast::Receiver<StreamItem>, past: bool) {
         if past && self.catch_up().await.is_none() {
             return;

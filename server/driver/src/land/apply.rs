@@ -75,7 +75,7 @@ impl AppliedFile {
 }
 
 /// What a write has come to.
-enum Wrote {
+enum WriteOutcome {
     /// The text is there.
     Landed,
     /// The text has moved: everything has to be computed again.
@@ -83,7 +83,7 @@ enum Wrote {
 }
 
 /// Why a write cannot be tried again.
-struct Stopped {
+struct WriteStop {
     error: ErrorBody,
     /// Whether the edit may still arrive: the intent stays open until somebody looks.
     open: bool,
@@ -213,9 +213,9 @@ impl LandingContext {
         let intents = batch.iter().flat_map(|(_, plan)| plan.intents(false));
         self.begin(intents.collect()).await?;
         let place = |at: usize| batch.iter().position(|(index, _)| *index == at);
-        let writes: Vec<disk::Write> = batch
+        let writes: Vec<disk::FileWrite> = batch
             .iter()
-            .map(|(index, plan)| disk::Write {
+            .map(|(index, plan)| disk::FileWrite {
                 path: files[*index].entry.file.path.clone(),
                 before: plan.before.clone(),
                 after: plan.after.clone(),
@@ -290,7 +290,7 @@ impl LandingContext {
                 None => self.write_disk(file, &plan).await,
             };
             match wrote {
-                Ok(Wrote::Landed) => {
+                Ok(WriteOutcome::Landed) => {
                     let facts = plan.facts.clone();
                     return AppliedFile::of(&plan, facts);
                 }
@@ -298,7 +298,7 @@ impl LandingContext {
                     return AppliedFile::failed(Vec::new(), stopped.error);
                 }
                 Err(stopped) => return AppliedFile::failed(plan.dropped(), stopped.error),
-                Ok(Wrote::Moved) => dropped = plan.dropped(),
+                Ok(WriteOutcome::Moved) => dropped = plan.dropped(),
             }
             if Instant::now() >= deadline {
                 return AppliedFile::failed(dropped, moving(&file.entry.file.path));
@@ -328,12 +328,12 @@ impl LandingContext {
         plan: &FileLanding,
         editor: &dyn Editor,
         document: OpenDocument,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let path = &file.entry.file.path;
         let (before, after) = (plan.before.as_ref(), plan.after.as_ref());
         let text = String::from(&document.text);
         if before.is_none_or(|before| *before.bytes != *text.as_bytes()) {
-            return Ok(Wrote::Moved);
+            return Ok(WriteOutcome::Moved);
         }
         let mode = after.map(|content| content.mode).unwrap_or_default();
         if before.is_some_and(|before| before.mode != mode) {
@@ -349,7 +349,7 @@ impl LandingContext {
         };
         let (observed, error) = match editor.edit(edit).await {
             Ok(observed) => (Some(String::from(&observed.text)), None),
-            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            Err(EditError::Stale) => return Ok(WriteOutcome::Moved),
             // Whatever the editor says, or does not: what counts is what is there now.
             Err(error) => (None, Some(error)),
         };
@@ -358,13 +358,13 @@ impl LandingContext {
             None => self
                 .settled_text(file)
                 .await
-                .map_err(|error| Stopped { error, open: true })?,
+                .map_err(|error| WriteStop { error, open: true })?,
         };
         let there = observed.is_some_and(|observed| verdict::holds(before, after, &observed));
         match error {
-            _ if there => Ok(Wrote::Landed),
-            None | Some(EditError::Stale | EditError::Closed) => Ok(Wrote::Moved),
-            Some(error) => Err(Stopped {
+            _ if there => Ok(WriteOutcome::Landed),
+            None | Some(EditError::Stale | EditError::Closed) => Ok(WriteOutcome::Moved),
+            Some(error) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
                     .hint("accept it again once the editor answers"),
@@ -381,18 +381,18 @@ impl LandingContext {
         plan: &FileLanding,
         editor: &dyn Editor,
         document: OpenDocument,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let path = &file.entry.file.path;
-        let closed = |error| Stopped { error, open: false };
+        let closed = |error| WriteStop { error, open: false };
         let text = String::from(&document.text);
         let Some(before) =
             (plan.before.as_ref()).filter(|before| *before.bytes == *text.as_bytes())
         else {
-            return Ok(Wrote::Moved);
+            return Ok(WriteOutcome::Moved);
         };
         let Some(saved) = self.on_disk(path).await.map_err(closed)? else {
             // There is nothing to delete. What the editor shows stays there, and is nobody's file.
-            return Ok(Wrote::Landed);
+            return Ok(WriteOutcome::Landed);
         };
         let same = saved.bytes == before.bytes;
         if !editor.deletes() && same {
@@ -420,23 +420,25 @@ impl LandingContext {
         };
         let (last, error) = match editor.delete(deletion).await {
             Ok(last) => (Some(String::from(&last.text)), None),
-            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            Err(EditError::Stale) => return Ok(WriteOutcome::Moved),
             Err(error) => (None, Some(error)),
         };
         let gone = self.on_disk(path).await;
-        let gone = gone.map_err(|error| Stopped { error, open: true })?;
+        let gone = gone.map_err(|error| WriteStop { error, open: true })?;
         let typed = last.filter(|last| *last.as_bytes() != *before.bytes);
         match (gone, typed, error) {
-            (None, None, _) => Ok(Wrote::Landed),
+            (None, None, _) => Ok(WriteOutcome::Landed),
             (None, Some(typed), _) => {
                 // Typed in the very moment: it is the file, and what becomes of it is decided anew.
                 let typed = before.with_text(typed);
                 self.put(path, None, Some(typed))
                     .await
-                    .map(|_| Wrote::Moved)
+                    .map(|_| WriteOutcome::Moved)
             }
-            (Some(_), _, None | Some(EditError::Stale | EditError::Closed)) => Ok(Wrote::Moved),
-            (Some(_), _, Some(error)) => Err(Stopped {
+            (Some(_), _, None | Some(EditError::Stale | EditError::Closed)) => {
+                Ok(WriteOutcome::Moved)
+            }
+            (Some(_), _, Some(error)) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
                     .hint("decide it again once the editor answers"),
@@ -464,19 +466,19 @@ impl LandingContext {
     }
 
     /// The mode of a file whose text is the editor's to save.
-    async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), Stopped> {
+    async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), WriteStop> {
         let (root, path) = (self.root.clone(), path.clone());
         let set = run_blocking("changing a file's mode", move || {
             disk::set_mode(&root, &path, mode).map_err(|error| refused(&path, &error))
         });
-        set.await.map_err(|error| Stopped { error, open: false })
+        set.await.map_err(|error| WriteStop { error, open: false })
     }
 
     async fn write_disk(
         &self,
         file: &FileDecision<'_>,
         plan: &FileLanding,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let (before, after) = (plan.before.clone(), plan.after.clone());
         self.put(&file.entry.file.path, before, after).await
     }
@@ -486,18 +488,18 @@ impl LandingContext {
         path: &RelPath,
         before: Option<Content>,
         after: Option<Content>,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let (root, path) = (self.root.clone(), path.clone());
         let written = run_blocking("writing a file", move || {
             match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
-                Ok(()) => Ok(Wrote::Landed),
-                Err(WriteError::Changed) => Ok(Wrote::Moved),
+                Ok(()) => Ok(WriteOutcome::Landed),
+                Err(WriteError::Changed) => Ok(WriteOutcome::Moved),
                 Err(error) => Err(refused(&path, &error)),
             }
         });
         written
             .await
-            .map_err(|error| Stopped { error, open: false })
+            .map_err(|error| WriteStop { error, open: false })
     }
 
     /// Waits for the text of a client that says it has made the edit itself. Where it does not come,

@@ -18,7 +18,7 @@ use super::{
     file_decision::{FileDecision, file_decisions},
     locks::LandingLocks,
     plan::LandingContext,
-    recovery::{LandingRecovery, Which},
+    recovery::{LandingRecovery, RecoveryScope},
 };
 use crate::{
     blocking::run_blocking,
@@ -59,7 +59,10 @@ impl DecisionRunner {
         let id = &decision.goal_id;
         let root = PathBuf::from(&self.goals.goal(id)?.spec.workspace);
         let _one_at_a_time = self.locks.lock(&root).await;
-        let recovered = self.recovery.recover_landings(&root, Which::All).await?;
+        let recovered = self
+            .recovery
+            .recover_landings(&root, RecoveryScope::All)
+            .await?;
         // Looked at again behind the lock: another decision may have moved the entries.
         let goal = self.goals.goal(id)?;
         if goal.files.is_empty() {

@@ -20,13 +20,13 @@ use claudecluster_worker::changes::Content;
 
 use super::{
     locks::LandingLocks,
-    recovery::{LandingRecovery, Which},
+    recovery::{LandingRecovery, RecoveryScope},
 };
 use crate::{
     blocking::run_blocking,
     mailbox::{DispatcherMailbox, FULL_DISK_WAIT},
     proposal::{
-        file_merge::{self, MergeOutcome, MergeRules},
+        file_merge::{self, FileMergeRules, MergeOutcome},
         fold::task_version,
         scope::held_reasons,
     },
@@ -46,7 +46,7 @@ pub(crate) struct RepairMerger {
     pub(crate) goals: PublishedGoals,
     pub(crate) editors: EditorRegistry,
     pub(crate) pending: PendingReader,
-    pub(crate) merge: MergeRules,
+    pub(crate) merge: FileMergeRules,
     pub(crate) mailbox: DispatcherMailbox,
     pub(crate) locks: LandingLocks,
     pub(crate) recovery: LandingRecovery,
@@ -71,7 +71,9 @@ impl RepairMerger {
         let _one_at_a_time = self.locks.lock(&root).await;
         // A landing that the last daemon began and this one has not looked at yet would leave the pair that
         // it began with.
-        self.recovery.recover_landings(&root, Which::All).await?;
+        self.recovery
+            .recover_landings(&root, RecoveryScope::All)
+            .await?;
         let goal = self.goals.goal(id)?;
         let (owned, owned_task) = (self.clone(), task.clone());
         let result = run_blocking("merging a repair", move || {
@@ -100,7 +102,7 @@ fn amended_entries(
     let (Some(repair), Some(outcome)) = (&made.repair, made.outcome()) else {
         return Ok(Vec::new());
     };
-    let mut amendment = Amendment {
+    let mut amendment = RepairAmendment {
         merger,
         contents: &merger.merge.contents,
         goal,
@@ -123,7 +125,7 @@ fn amended_entries(
     Ok(amendment.files)
 }
 
-struct Amendment<'a> {
+struct RepairAmendment<'a> {
     merger: &'a RepairMerger,
     contents: &'a ContentStore,
     goal: &'a Goal,
@@ -131,7 +133,7 @@ struct Amendment<'a> {
     files: Vec<ProposedFile>,
 }
 
-impl Amendment<'_> {
+impl RepairAmendment<'_> {
     /// An entry as it is so far.
     fn entry(&self, path: &RelPath, number: u32) -> Option<ProposedFile> {
         let amended = self
@@ -196,7 +198,7 @@ impl Amendment<'_> {
         entry: &FileEntry,
         hunks: &[HunkId],
         mine: Option<&Content>,
-    ) -> Result<Option<Pair>, ErrorBody> {
+    ) -> Result<Option<VersionPair>, ErrorBody> {
         let mut entry = entry.clone();
         let mut resolved = false;
         // Deciding one can decide others of the same stretch, so each is looked up anew.
@@ -239,8 +241,12 @@ impl Amendment<'_> {
     }
 
     /// The pair of an alternative without these hunks.
-    fn without(&self, entry: &FileEntry, hunks: &[HunkId]) -> Result<Option<Pair>, ErrorBody> {
-        // Which hunks there are does not depend on the text that is there now.
+    fn without(
+        &self,
+        entry: &FileEntry,
+        hunks: &[HunkId],
+    ) -> Result<Option<VersionPair>, ErrorBody> {
+        // RecoveryScope hunks there are does not depend on the text that is there now.
         let base = self.contents.load_optional(entry.file.base.as_ref())?;
         let versions = FileVersions::load(self.contents, entry, base)?;
         let found = pending::hunks(self.merger.pending.reviews(), self.goal, entry, &versions)?;
@@ -363,7 +369,7 @@ impl Amendment<'_> {
         });
     }
 
-    fn alternative(&mut self, change: &FileChange, pair: Pair, held: BTreeSet<HeldReason>) {
+    fn alternative(&mut self, change: &FileChange, pair: VersionPair, held: BTreeSet<HeldReason>) {
         let last = self
             .goal
             .files
@@ -417,7 +423,7 @@ impl Amendment<'_> {
         &self,
         entry: &ProposedFile,
         seen: &Option<FileVersion>,
-    ) -> Result<Option<Pair>, ErrorBody> {
+    ) -> Result<Option<VersionPair>, ErrorBody> {
         let (Some(base), Some(seen), Some(proposed)) = (
             self.text(&entry.base)?,
             self.text(seen)?,
@@ -445,4 +451,4 @@ impl Amendment<'_> {
 }
 
 /// Base and proposed.
-type Pair = (Option<FileVersion>, Option<FileVersion>);
+type VersionPair = (Option<FileVersion>, Option<FileVersion>);

@@ -22,7 +22,7 @@ use crate::{
         hunk_part::HunkPart,
         pending,
         reader::PendingReader,
-        verdict::{self, Verdicts},
+        verdict::{self, EntryVerdicts},
         versions::FileVersions,
     },
     workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry, typing},
@@ -187,7 +187,7 @@ fn facts(
     path: &RelPath,
     decision: &Decision,
     versions: &FileVersions,
-    verdicts: &Verdicts,
+    verdicts: &EntryVerdicts,
 ) -> Result<Vec<EventBody>, ErrorBody> {
     let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
     let mode = |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();

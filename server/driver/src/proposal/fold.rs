@@ -15,7 +15,7 @@ use claudecluster_protocol::{
 };
 
 use crate::proposal::{
-    file_merge::{MergeOutcome, MergeRules, is_text, merge_files},
+    file_merge::{FileMergeRules, MergeOutcome, is_text, merge_files},
     scope::GoalScope,
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct FoldedProposal {
 }
 
 /// The proposal of a goal whose tasks have all ended.
-pub(crate) fn fold_goal(rules: &MergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
+pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
     let mut files = fold_tasks(rules, goal, &goal.finished)?;
     let disputes = disputes(rules, goal, &files)?;
     let unfinished = goal
@@ -77,7 +77,7 @@ pub(crate) fn fold_goal(rules: &MergeRules, goal: &Goal) -> Result<FoldedProposa
 
 /// Groups the files about which the same tasks disagree.
 fn disputes(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     files: &BTreeMap<RelPath, FoldedFile>,
 ) -> Result<BTreeMap<Vec<TaskId>, Vec<RelPath>>, ErrorBody> {
@@ -107,7 +107,7 @@ fn disputes(
 
 /// The alternatives a repair of `tasks`' conflicts is about.
 pub(crate) fn disputed_alternatives(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
     repair: &Repair,
@@ -124,7 +124,7 @@ pub(crate) fn disputed_alternatives(
 
 /// What the files that `tasks` changed are with their changes merged.
 pub(crate) fn merged_view(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
 ) -> Result<BTreeMap<RelPath, Option<FileVersion>>, ErrorBody> {
@@ -137,7 +137,7 @@ pub(crate) fn merged_view(
 /// Returns the files that more than one of `tasks` changed, merged: a task that depends on several
 /// sees these instead of the version of the last one.
 pub(crate) fn joined_files(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
 ) -> Result<Vec<(RelPath, Option<FileVersion>)>, ErrorBody> {
@@ -150,7 +150,7 @@ pub(crate) fn joined_files(
 
 /// Merges the changes of tasks that succeeded, in their order.
 fn fold_tasks(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
 ) -> Result<BTreeMap<RelPath, FoldedFile>, ErrorBody> {
@@ -194,7 +194,7 @@ fn close_alternatives(repair: &Repair, files: &mut BTreeMap<RelPath, FoldedFile>
 
 /// Partial work of a task that did not succeed stands for itself: it is merged into nothing.
 fn add_partial(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     id: &TaskId,
     change: &FileChange,
@@ -264,7 +264,7 @@ impl FoldedFile {
     /// Merges the next task's version.
     fn add(
         &mut self,
-        rules: &MergeRules,
+        rules: &FileMergeRules,
         change: &FileChange,
         version: TaskVersion,
     ) -> Result<(), ErrorBody> {

@@ -31,18 +31,18 @@ const KEPT_BYTES: usize = 64 << 20;
 pub(crate) struct BlameCache {
     contents: ContentStore,
     goals: PublishedGoals,
-    kept: Mutex<Kept>,
+    kept: Mutex<BlamedMoves>,
 }
 
 #[derive(Default)]
-struct Kept {
-    by_move: HashMap<Place, Arc<Landing>>,
+struct BlamedMoves {
+    by_move: HashMap<MoveKey, Arc<BlamedMove>>,
     bytes: usize,
 }
 
 /// Which move of which entry.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct MoveKey {
     goal: GoalId,
     path: RelPath,
     entry: u32,
@@ -50,25 +50,25 @@ struct Place {
 }
 
 /// What one landing wrote.
-struct Landing {
+struct BlamedMove {
     /// The hunks that stand; with another one undone it is another.
     standing: Vec<HunkId>,
     written: Rewrite,
-    hunks: Vec<Hunk>,
+    hunks: Vec<LandedHunk>,
     /// Where it stood in the text that was looked at last.
-    found: Mutex<Option<(blake3::Hash, Lines)>>,
+    found: Mutex<Option<(blake3::Hash, HunkRanges)>>,
 }
 
-/// Lines of a text, with the place of their hunk among those of the landing.
-type Lines = Arc<[(usize, Range<u32>)]>;
+/// HunkRanges of a text, with the place of their hunk among those of the landing.
+type HunkRanges = Arc<[(usize, Range<u32>)]>;
 
-struct Hunk {
+struct LandedHunk {
     key: HunkKey,
     id: HunkId,
     makers: Vec<Provenance>,
 }
 
-/// Lines of a text that a landing wrote.
+/// HunkRanges of a text that a landing wrote.
 pub(crate) struct LandedLines {
     pub(crate) goal: Arc<Goal>,
     pub(crate) hunk: HunkId,
@@ -230,8 +230,8 @@ impl BlameCache {
         goal: &Goal,
         entry: &FileEntry,
         index: usize,
-    ) -> Result<Option<Arc<Landing>>, ErrorBody> {
-        let place = Place {
+    ) -> Result<Option<Arc<BlamedMove>>, ErrorBody> {
+        let place = MoveKey {
             goal: goal.id.clone(),
             path: entry.file.path.clone(),
             entry: entry.file.entry,
@@ -249,12 +249,12 @@ impl BlameCache {
         let Some((written, keys)) = past.written(&standing) else {
             return Ok(None);
         };
-        let hunks = keys.into_iter().map(|(key, id)| Hunk {
+        let hunks = keys.into_iter().map(|(key, id)| LandedHunk {
             key,
             makers: past.makers(&id).to_vec(),
             id,
         });
-        let landing = Arc::new(Landing {
+        let landing = Arc::new(BlamedMove {
             hunks: hunks.collect(),
             standing,
             written,
@@ -262,7 +262,7 @@ impl BlameCache {
         });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.bytes + landing.bytes() > KEPT_BYTES {
-            *kept = Kept::default();
+            *kept = BlamedMoves::default();
         }
         kept.bytes += landing.bytes();
         if let Some(old) = kept.by_move.insert(place, landing.clone()) {
@@ -279,13 +279,13 @@ impl BlameCache {
     }
 }
 
-impl Landing {
+impl BlamedMove {
     fn bytes(&self) -> usize {
         self.written.from().len() + self.written.to().len()
     }
 
     /// Which lines of a text are its own, by hunk.
-    fn found(&self, current: &str, hash: blake3::Hash) -> Lines {
+    fn found(&self, current: &str, hash: blake3::Hash) -> HunkRanges {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, lines)) = &*found
             && *of == hash
@@ -297,7 +297,7 @@ impl Landing {
             let hunk = self.hunks.iter().position(|hunk| hunk.key == key)?;
             Some((hunk, lines))
         });
-        let lines: Lines = lines.collect();
+        let lines: HunkRanges = lines.collect();
         *found = Some((hash, lines.clone()));
         lines
     }

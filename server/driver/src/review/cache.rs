@@ -24,7 +24,8 @@ use crate::{
     },
     settings::MergeWords,
     workspace::{
-        content_store::ContentStore, content_text::ContentText, disk::Stamp, text_source::Current,
+        content_store::ContentStore, content_text::ContentText, disk::FileStamp,
+        text_source::Current,
     },
 };
 
@@ -36,19 +37,19 @@ const KEPT_BYTES: usize = 64 << 20;
 pub(crate) struct ReviewCache {
     contents: ContentStore,
     merge_words: MergeWords,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptReviews>,
     /// How much was left of files on disk when they were last read.
-    counted: Mutex<HashMap<Place, Counted>>,
+    counted: Mutex<HashMap<EntryKey, CountedEntry>>,
 }
 
 /// How many hunks are left to decide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Left {
+pub(crate) struct RemainingHunks {
     pub(crate) clean: u32,
     pub(crate) conflicts: u32,
 }
 
-impl Left {
+impl RemainingHunks {
     pub(crate) fn add(&mut self, conflicts: bool) {
         if conflicts {
             self.conflicts += 1;
@@ -58,21 +59,21 @@ impl Left {
     }
 }
 
-struct Counted {
+struct CountedEntry {
     pair: Pair,
-    stamp: Option<Stamp>,
-    left: Left,
+    stamp: Option<FileStamp>,
+    left: RemainingHunks,
 }
 
 #[derive(Default)]
-struct Kept {
-    by_entry: HashMap<Place, Slot>,
+struct KeptReviews {
+    by_entry: HashMap<EntryKey, KeptReview>,
     bytes: usize,
     /// Counts looks.
     clock: u64,
 }
 
-impl Place {
+impl EntryKey {
     fn of(goal: &Goal, entry: &FileEntry) -> Self {
         Self {
             goal: goal.id.clone(),
@@ -84,27 +85,27 @@ impl Place {
 
 /// Which entry of which file.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct EntryKey {
     goal: GoalId,
     path: RelPath,
     entry: u32,
 }
 
-struct Slot {
+struct KeptReview {
     /// The texts it is the review of. A verdict moves them, and the review with them.
     pair: Pair,
-    review: Arc<Mutex<Reviewed>>,
+    review: Arc<Mutex<EntryReview>>,
     bytes: usize,
     used: u64,
 }
 
-struct Reviewed {
+struct EntryReview {
     live: Live,
-    known: HashMap<HunkKey, Known>,
+    known: HashMap<HunkKey, KnownHunk>,
 }
 
 /// What is known of a hunk whatever the text is now.
-pub(crate) struct Known {
+pub(crate) struct KnownHunk {
     pub(crate) id: HunkId,
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
@@ -115,7 +116,7 @@ pub(crate) struct Known {
     woven: Option<Woven>,
 }
 
-impl Known {
+impl KnownHunk {
     fn of(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
@@ -199,20 +200,20 @@ impl ReviewCache {
         goal: &Goal,
         entry: &FileEntry,
         current: Current<'_>,
-        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, Known>) -> R,
+        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
-        let place = Place::of(goal, entry);
+        let place = EntryKey::of(goal, entry);
         let pair = entry.pair();
         let review = match self.find(&place, &pair) {
             Some(review) => review,
-            None => match Reviewed::new(&self.contents, goal, entry)? {
+            None => match EntryReview::new(&self.contents, goal, entry)? {
                 Some(review) => Arc::new(Mutex::new(review)),
                 None => return Ok(None),
             },
         };
         let (answer, bytes) = {
             let mut reviewed = lock(&review);
-            let Reviewed { live, known } = &mut *reviewed;
+            let EntryReview { live, known } = &mut *reviewed;
             let answer = ask(&current.update(live), known);
             (answer, live.size())
         };
@@ -220,7 +221,7 @@ impl ReviewCache {
         Ok(Some(answer))
     }
 
-    fn find(&self, place: &Place, pair: &Pair) -> Option<Arc<Mutex<Reviewed>>> {
+    fn find(&self, place: &EntryKey, pair: &Pair) -> Option<Arc<Mutex<EntryReview>>> {
         let kept = lock(&self.kept);
         let slot = kept.by_entry.get(place)?;
         (slot.pair == *pair).then(|| slot.review.clone())
@@ -228,7 +229,7 @@ impl ReviewCache {
 
     /// Whether the review of an entry is at hand and has this hunk.
     pub(crate) fn has(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
-        let found = self.find(&Place::of(goal, entry), &entry.pair());
+        let found = self.find(&EntryKey::of(goal, entry), &entry.pair());
         found.is_some_and(|review| lock(&review).known.values().any(|known| known.id == *hunk))
     }
 
@@ -237,10 +238,10 @@ impl ReviewCache {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        stamp: Option<Stamp>,
-    ) -> Option<Left> {
+        stamp: Option<FileStamp>,
+    ) -> Option<RemainingHunks> {
         let counted = lock(&self.counted);
-        let known = counted.get(&Place::of(goal, entry))?;
+        let known = counted.get(&EntryKey::of(goal, entry))?;
         (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
     }
 
@@ -250,14 +251,17 @@ impl ReviewCache {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        stamp: Option<Stamp>,
-        left: Left,
+        stamp: Option<FileStamp>,
+        left: RemainingHunks,
     ) {
         if stamp.is_some_and(|stamp| !stamp.is_settled()) {
             return;
         }
         let pair = entry.pair();
-        lock(&self.counted).insert(Place::of(goal, entry), Counted { pair, stamp, left });
+        lock(&self.counted).insert(
+            EntryKey::of(goal, entry),
+            CountedEntry { pair, stamp, left },
+        );
     }
 
     /// Nobody looks at this goal's files any more.
@@ -269,10 +273,10 @@ impl ReviewCache {
     }
 }
 
-impl Kept {
-    fn keep(&mut self, place: Place, pair: Pair, review: Arc<Mutex<Reviewed>>, bytes: usize) {
+impl KeptReviews {
+    fn keep(&mut self, place: EntryKey, pair: Pair, review: Arc<Mutex<EntryReview>>, bytes: usize) {
         self.clock += 1;
-        let slot = Slot {
+        let slot = KeptReview {
             pair,
             review,
             bytes,
@@ -289,7 +293,7 @@ impl Kept {
     }
 
     fn evict(&mut self, to: usize) {
-        let mut oldest: Vec<(u64, Place)> = self
+        let mut oldest: Vec<(u64, EntryKey)> = self
             .by_entry
             .iter()
             .map(|(place, slot)| (slot.used, place.clone()))
@@ -306,7 +310,7 @@ impl Kept {
     }
 }
 
-impl Reviewed {
+impl EntryReview {
     fn new(
         contents: &ContentStore,
         goal: &Goal,
@@ -327,9 +331,9 @@ impl Reviewed {
         let live = Live::new(base, proposed);
         let mut woven = woven(contents, entry, base, proposed)?;
         let known = |hunk: &Hunk| {
-            let known = Known {
+            let known = KnownHunk {
                 woven: woven.remove(&hunk.key),
-                ..Known::of(goal, entry, &authors, hunk)
+                ..KnownHunk::of(goal, entry, &authors, hunk)
             };
             (hunk.key, known)
         };
@@ -358,7 +362,7 @@ fn woven(
 }
 
 /// The key of each hunk, and who made it.
-pub(crate) type Makers = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+pub(crate) type HunkAuthors = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
 
 /// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
 /// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
@@ -366,8 +370,8 @@ pub(crate) fn hunks_of_pair(
     contents: &ContentStore,
     goal: &Goal,
     entry: &FileEntry,
-) -> Result<Option<Makers>, ErrorBody> {
-    let reviewed = Reviewed::new(contents, goal, entry)?;
+) -> Result<Option<HunkAuthors>, ErrorBody> {
+    let reviewed = EntryReview::new(contents, goal, entry)?;
     let known = reviewed.map(|reviewed| reviewed.known.into_iter());
     Ok(known.map(|known| {
         let hunks = known.map(|(key, known)| (known.id, (key, known.provenance)));

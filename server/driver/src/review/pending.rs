@@ -13,7 +13,7 @@ use claudecluster_worker::changes::Content;
 
 use crate::{
     review::{
-        cache::{Known, Left, ReviewCache},
+        cache::{KnownHunk, RemainingHunks, ReviewCache},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -27,14 +27,14 @@ const SHOWN_BYTES: usize = 256 << 10;
 
 /// A hunk with what is needed to carry a verdict out.
 #[derive(Clone, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingHunk {
     pub(crate) view: HunkView,
     pub(crate) part: HunkPart,
     /// The current text has it already.
     pub(crate) present: bool,
 }
 
-impl Pending {
+impl PendingHunk {
     /// Whether the hunk is clean only because the words of both sides are merged.
     pub(crate) fn is_by_words(&self) -> bool {
         self.view.status == HunkStatus::Clean && self.view.merged.is_some()
@@ -47,7 +47,7 @@ pub(crate) fn hunks(
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
-) -> Result<Vec<Pending>, ErrorBody> {
+) -> Result<Vec<PendingHunk>, ErrorBody> {
     if entry.is_settled() {
         return Ok(Vec::new());
     }
@@ -68,7 +68,7 @@ pub(crate) fn hunks_of_text(
     entry: &FileEntry,
     current: Current<'_>,
     mode: Option<FileMode>,
-) -> Result<Option<Vec<Pending>>, ErrorBody> {
+) -> Result<Option<Vec<PendingHunk>>, ErrorBody> {
     if entry.is_settled() {
         return Ok(Some(Vec::new()));
     }
@@ -77,7 +77,7 @@ pub(crate) fn hunks_of_text(
     }
     let by_words = reviews.merge_words();
     reviews.with(goal, entry, current, |review, known| {
-        let mut found: Vec<Pending> = review
+        let mut found: Vec<PendingHunk> = review
             .hunks()
             .iter()
             .map(|hunk| {
@@ -96,8 +96,8 @@ pub(crate) fn left(
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
-) -> Result<Left, ErrorBody> {
-    let mut left = Left::default();
+) -> Result<RemainingHunks, ErrorBody> {
+    let mut left = RemainingHunks::default();
     if entry.is_settled() {
         return Ok(left);
     }
@@ -105,7 +105,7 @@ pub(crate) fn left(
     if let Some((text, mode)) = current.and_then(|c| Some((c.as_text()?, c.mode))) {
         let by_words = reviews.merge_words();
         let counted = reviews.with(goal, entry, text.into(), |review, known| {
-            let mut left = Left::default();
+            let mut left = RemainingHunks::default();
             for hunk in review
                 .hunks()
                 .iter()
@@ -140,7 +140,7 @@ fn lands_by_words(
     entry: &FileEntry,
     review: &Review<'_>,
     hunk: &Hunk,
-    known: Option<&mut Known>,
+    known: Option<&mut KnownHunk>,
     by_words: MergeWords,
 ) -> bool {
     by_words == MergeWords::On
@@ -154,9 +154,9 @@ fn lines_hunk(
     entry: &FileEntry,
     review: &Review<'_>,
     hunk: &Hunk,
-    mut known: Option<&mut Known>,
+    mut known: Option<&mut KnownHunk>,
     by_words: MergeWords,
-) -> Pending {
+) -> PendingHunk {
     let part = HunkPart::Lines(hunk.key);
     let (id, provenance) = match &known {
         Some(known) => (known.id.clone(), known.provenance.clone()),
@@ -193,7 +193,7 @@ fn lines_hunk(
     } else if let Some(known) = known {
         view.words = known.words(&view.old_text, &view.new_text);
     }
-    Pending {
+    PendingHunk {
         view,
         part,
         present: hunk.state == HunkState::Present,
@@ -201,7 +201,7 @@ fn lines_hunk(
 }
 
 /// The change of a file's mode, beside that of its lines.
-fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<Pending> {
+fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<PendingHunk> {
     let base = entry.file.base.as_ref()?.mode;
     let proposed = entry.file.proposed.as_ref()?.mode;
     if base == proposed {
@@ -216,14 +216,14 @@ fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Optio
     view.old_text = format!("{current:?}").to_lowercase();
     view.new_text = format!("{proposed:?}").to_lowercase();
     view.provenance = entry_provenance(goal, entry);
-    Some(Pending {
+    Some(PendingHunk {
         view,
         part: HunkPart::Mode,
         present: current == proposed,
     })
 }
 
-fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pending {
+fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> PendingHunk {
     let kind = match (&entry.file.from, &versions.base, &versions.proposed) {
         (Some(_), _, Some(_)) => ChangeKind::Rename,
         (None, None, Some(_)) => ChangeKind::Create,
@@ -239,7 +239,7 @@ fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pendin
     view.new_text = shown(versions.proposed.as_ref());
     view.end_line = u32::try_from(view.old_text.lines().count()).unwrap_or(u32::MAX);
     view.provenance = entry_provenance(goal, entry);
-    Pending {
+    PendingHunk {
         view,
         part: HunkPart::Whole,
         present,

@@ -1,4 +1,4 @@
-//! Pending hunks as readers see them: against the open buffers and the disk as they are now.
+//! PendingHunk hunks as readers see them: against the open buffers and the disk as they are now.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -16,9 +16,9 @@ use crate::{
     published::PublishedGoals,
     review::{
         blame::BlameCache,
-        cache::{Left, ReviewCache},
+        cache::{RemainingHunks, ReviewCache},
         history,
-        pending::{self, Pending},
+        pending::{self, PendingHunk},
         provenance::goal_prompt,
         renames::open_entries,
         verdict,
@@ -76,7 +76,7 @@ impl PendingReader {
         goal: &Goal,
         entry: &FileEntry,
         current: Option<Content>,
-    ) -> Result<Vec<Pending>, ErrorBody> {
+    ) -> Result<Vec<PendingHunk>, ErrorBody> {
         let versions = FileVersions::load(self.reviews.contents(), entry, current)?;
         let mut hunks = pending::hunks(&self.reviews, goal, entry, &versions)?;
         hunks.retain(|pending| !pending.present);
@@ -137,7 +137,12 @@ impl PendingReader {
     }
 
     /// How many hunks of an entry are left. A file that nobody has touched is not read again.
-    fn count_left(&self, goal: &Goal, entry: &FileEntry, root: &Path) -> Result<Left, ErrorBody> {
+    fn count_left(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        root: &Path,
+    ) -> Result<RemainingHunks, ErrorBody> {
         let path = &entry.file.path;
         let is_open = self
             .editors
@@ -161,7 +166,7 @@ impl PendingReader {
         Ok(left)
     }
 
-    /// Pending hunks of one file, of all goals, against the text given.
+    /// PendingHunk hunks of one file, of all goals, against the text given.
     pub(crate) fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
         let state = self.goals.state();
         let mut found = Vec::new();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::run_blocking,
-    proposal::{file_merge::MergeRules, fold::joined_files},
+    proposal::{file_merge::FileMergeRules, fold::joined_files},
     review::reader::PendingReader,
     run::{
         agents,
@@ -65,7 +65,7 @@ pub(crate) struct AttemptRunner {
     pub(crate) setup: SessionSetup,
     pub(crate) sessions: SessionRunner,
     pub(crate) layers: GoalLayers,
-    pub(crate) merge: MergeRules,
+    pub(crate) merge: FileMergeRules,
     /// What repairs of a proposal in review are about.
     pub(crate) pending: PendingReader,
 }

@@ -134,7 +134,7 @@ fn lesson(text: &mut String, goal: &Goal, task: &TaskId) {
 }
 
 /// A change that a repair is about.
-pub(crate) struct Shown {
+pub(crate) struct RepairedChange {
     pub(crate) path: RelPath,
     /// Who made it.
     pub(crate) by: Option<Provenance>,
@@ -147,7 +147,12 @@ pub(crate) struct Shown {
 const SHOWN_BYTES: usize = 32 << 10;
 
 /// A repair's turn.
-pub(crate) fn repair_work(goal: &Goal, task: &TaskId, repair: &Repair, shown: &[Shown]) -> String {
+pub(crate) fn repair_work(
+    goal: &Goal,
+    task: &TaskId,
+    repair: &Repair,
+    shown: &[RepairedChange],
+) -> String {
     let spec = &goal.tasks[task].spec;
     let mut text = format!(
         "Work on a repair of a goal's work: {} ({task}).\n\n",

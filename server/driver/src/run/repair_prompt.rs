@@ -13,12 +13,12 @@ use claudecluster_protocol::{
 use claudecluster_worker::changes::Content;
 
 use crate::{
-    proposal::{file_merge::MergeRules, fold::disputed_alternatives},
+    proposal::{file_merge::FileMergeRules, fold::disputed_alternatives},
     review::{
         cache::ReviewCache, hunk_part::HunkPart, pending, reader::PendingReader,
         versions::FileVersions,
     },
-    run::prompts::{self, Shown},
+    run::prompts::{self, RepairedChange},
     workspace::content_store::ContentStore,
 };
 
@@ -40,7 +40,7 @@ pub(crate) fn forked_session(goal: &Goal, task: &TaskId) -> Option<String> {
 
 /// Returns the prompt of a repair; `None` if there is nothing left to repair.
 pub(crate) fn repair_prompt(
-    merge: &MergeRules,
+    merge: &FileMergeRules,
     pending: &PendingReader,
     goal: &Goal,
     task: &TaskId,
@@ -56,16 +56,16 @@ pub(crate) fn repair_prompt(
 }
 
 fn disputed(
-    merge: &MergeRules,
+    merge: &FileMergeRules,
     goal: &Goal,
     upstream: &[TaskId],
     repair: &Repair,
-) -> Result<Vec<Shown>, ErrorBody> {
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let entries = disputed_alternatives(merge, goal, upstream, repair)?;
     entries
         .into_iter()
         .map(|entry| {
-            Ok(Shown {
+            Ok(RepairedChange {
                 diff: diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
                 by: entry.versions.into_iter().map(|version| version.by).next(),
                 path: entry.path,
@@ -76,7 +76,11 @@ fn disputed(
 }
 
 /// The hunks as they were before they were rejected.
-fn rejected(reviews: &ReviewCache, goal: &Goal, repair: &Repair) -> Result<Vec<Shown>, ErrorBody> {
+fn rejected(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    repair: &Repair,
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
     for entry in about(goal, repair) {
         let moves = entry.moves.iter().rev();
@@ -95,7 +99,7 @@ fn conflicting(
     pending: &PendingReader,
     goal: &Goal,
     repair: &Repair,
-) -> Result<Vec<Shown>, ErrorBody> {
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let hunks = pending.hunks(goal, None)?;
     let mut shown = Vec::new();
     for entry in about(goal, repair) {
@@ -108,7 +112,7 @@ fn conflicting(
             continue;
         }
         let found = hunks_of(pending.reviews(), goal, entry, &entry.pair(), repair)?;
-        shown.extend(found.map(|found| Shown {
+        shown.extend(found.map(|found| RepairedChange {
             now: Some(now.join("\n")).filter(|_| !entry.is_alternative()),
             ..found
         }));
@@ -129,7 +133,7 @@ fn hunks_of(
     entry: &FileEntry,
     pair: &Pair,
     repair: &Repair,
-) -> Result<Option<Shown>, ErrorBody> {
+) -> Result<Option<RepairedChange>, ErrorBody> {
     let mut entry = entry.clone();
     entry.file.base.clone_from(&pair.base);
     entry.file.proposed.clone_from(&pair.proposed);
@@ -157,7 +161,7 @@ fn hunks_of(
         }
         _ => versions.proposed.clone(),
     };
-    Ok(Some(Shown {
+    Ok(Some(RepairedChange {
         diff: unified(&entry.file.path, base.as_ref(), after.as_ref()),
         by: found[0].view.provenance.first().cloned(),
         path: entry.file.path,

@@ -170,7 +170,7 @@ fn without_filters(dir: &Path) -> Result<Vec<(OsString, &'static str)>, GitError
 
 /// A repository as seen from a workspace.
 #[derive(Clone, Debug)]
-pub(crate) struct Repository {
+pub(crate) struct GitRepository {
     /// The workspace relative to the top of the work tree; empty at the top.
     pub(crate) prefix: Vec<u8>,
     /// The index file.
@@ -178,7 +178,7 @@ pub(crate) struct Repository {
 }
 
 /// The repository `workspace` lies in, if any.
-pub(crate) fn repository(workspace: &Path) -> Result<Option<Repository>, ErrorBody> {
+pub(crate) fn repository(workspace: &Path) -> Result<Option<GitRepository>, ErrorBody> {
     let args = [
         "rev-parse",
         "--is-bare-repository",
@@ -206,7 +206,7 @@ pub(crate) fn repository(workspace: &Path) -> Result<Option<Repository>, ErrorBo
     }
     let prefix = lines.next().unwrap_or_default();
     let index = lines.next().unwrap_or_default();
-    Ok(Some(Repository {
+    Ok(Some(GitRepository {
         prefix: prefix.strip_suffix(b"/").unwrap_or(prefix).to_vec(),
         index: workspace.join(to_path(index)),
     }))
@@ -233,7 +233,7 @@ fn to_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-impl Repository {
+impl GitRepository {
     /// A path relative to the top of the work tree, relative to the workspace instead.
     pub(crate) fn relative(&self, path: &[u8]) -> Option<RelPath> {
         let inside = if self.prefix.is_empty() {

@@ -23,7 +23,7 @@ use crate::workspace::{
     content_store::{load_content, save_content},
     disk,
     editor::OpenDocument,
-    git::{self, Repository},
+    git::{self, GitRepository},
 };
 
 /// Untracked files up to this size are captured.
@@ -38,7 +38,7 @@ const TICK_NANOS: i128 = 20_000_000;
 /// What was recorded. Stored as an artifact; the events name it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
+pub(crate) struct SnapshotManifest {
     /// Nanoseconds since the epoch when capturing began.
     taken_at: i128,
     /// The recorded index; `None` without git.
@@ -51,7 +51,7 @@ pub(crate) struct Manifest {
 
 /// What a file was.
 #[derive(Clone, Debug)]
-pub(crate) enum Base {
+pub(crate) enum RecordedBase {
     /// It was this.
     Known(Option<Content>),
     /// It has changed since and nobody knows from what.
@@ -63,7 +63,7 @@ pub(crate) fn take(
     store: &Store,
     workspace: &Path,
     open: &[OpenDocument],
-) -> Result<(Manifest, BlobId), ErrorBody> {
+) -> Result<(SnapshotManifest, BlobId), ErrorBody> {
     let taken_at = now();
     let repository = git::repository(workspace)?;
     let mut captured = BTreeMap::new();
@@ -78,7 +78,7 @@ pub(crate) fn take(
         capture_status(store, workspace, repository, &mut captured)?;
     }
     let unsaved = capture_documents(store, workspace, open, &mut captured)?;
-    let manifest = Manifest {
+    let manifest = SnapshotManifest {
         taken_at,
         index,
         captured,
@@ -91,7 +91,7 @@ pub(crate) fn take(
 }
 
 /// A snapshot that was taken earlier.
-pub(crate) fn load(store: &Store, id: &BlobId) -> Result<Manifest, ErrorBody> {
+pub(crate) fn load(store: &Store, id: &BlobId) -> Result<SnapshotManifest, ErrorBody> {
     let bytes = store
         .get_blob(id)
         .map_err(ErrorBody::from)?
@@ -103,12 +103,15 @@ pub(crate) fn load(store: &Store, id: &BlobId) -> Result<Manifest, ErrorBody> {
 }
 
 /// Loads the snapshot of a goal.
-pub(crate) fn load_of_goal(store: &Store, id: Option<&BlobId>) -> Result<Manifest, ErrorBody> {
+pub(crate) fn load_of_goal(
+    store: &Store,
+    id: Option<&BlobId>,
+) -> Result<SnapshotManifest, ErrorBody> {
     let id = id.ok_or_else(|| ErrorBody::internal("the goal has no snapshot"))?;
     load(store, id)
 }
 
-impl Manifest {
+impl SnapshotManifest {
     /// How many files it holds the content of.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.captured.len()).unwrap_or(u32::MAX)
@@ -127,9 +130,9 @@ impl Manifest {
         store: &Store,
         workspace: &Path,
         path: &RelPath,
-    ) -> Result<Base, ErrorBody> {
+    ) -> Result<RecordedBase, ErrorBody> {
         if let Some(version) = self.captured.get(path) {
-            return Ok(Base::Known(match version {
+            return Ok(RecordedBase::Known(match version {
                 Some(version) => Some(load_content(store, version)?),
                 None => None,
             }));
@@ -137,10 +140,10 @@ impl Manifest {
         let (on_disk, changed_at) = match disk::read(workspace, path) {
             Ok(found) => found.map_or((None, None), |(content, at)| (Some(content), Some(at))),
             // What cannot be read cannot be known.
-            Err(_) => return Ok(Base::Unknown),
+            Err(_) => return Ok(RecordedBase::Unknown),
         };
         if changed_at.is_some_and(|at| at + TICK_NANOS < self.taken_at) {
-            return Ok(Base::Known(on_disk));
+            return Ok(RecordedBase::Known(on_disk));
         }
         self.staged(store, workspace, path, on_disk.is_none())
     }
@@ -152,12 +155,12 @@ impl Manifest {
         workspace: &Path,
         path: &RelPath,
         absent_now: bool,
-    ) -> Result<Base, ErrorBody> {
+    ) -> Result<RecordedBase, ErrorBody> {
         let absent = || {
             if absent_now {
-                Base::Known(None)
+                RecordedBase::Known(None)
             } else {
-                Base::Unknown
+                RecordedBase::Unknown
             }
         };
         let (Some(index), Some(repository)) = (&self.index, git::repository(workspace)?) else {
@@ -170,7 +173,7 @@ impl Manifest {
             return Ok(absent());
         };
         let bytes = git::object(workspace, &object)?;
-        Ok(Base::Known(Some(Content {
+        Ok(RecordedBase::Known(Some(Content {
             bytes: bytes.into(),
             mode,
         })))
@@ -218,7 +221,7 @@ impl Drop for IndexFile {
 fn capture_status(
     store: &Store,
     workspace: &Path,
-    repository: &Repository,
+    repository: &GitRepository,
     captured: &mut BTreeMap<RelPath, Option<FileVersion>>,
 ) -> Result<(), ErrorBody> {
     let args = [
@@ -379,12 +382,12 @@ mod tests {
     use super::*;
 
     /// A small repository with one commit.
-    struct Repo {
+    struct TestRepository {
         dir: tempfile::TempDir,
         store: Store,
     }
 
-    impl Repo {
+    impl TestRepository {
         fn new() -> Self {
             let repo = Self {
                 dir: tempfile::tempdir().unwrap(),
@@ -415,19 +418,19 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
-        fn take(&self, open: &[OpenDocument]) -> Manifest {
+        fn take(&self, open: &[OpenDocument]) -> SnapshotManifest {
             let (_, id) = take(&self.store, self.root(), open).unwrap();
             load(&self.store, &id).unwrap()
         }
 
         /// The text a file had; `None` where there was none, an error where nobody knows.
-        fn base(&self, manifest: &Manifest, path: &str) -> Result<Option<String>, ()> {
+        fn base(&self, manifest: &SnapshotManifest, path: &str) -> Result<Option<String>, ()> {
             let path = RelPath::new(path).unwrap();
             match manifest.base(&self.store, self.root(), &path).unwrap() {
-                Base::Known(content) => {
+                RecordedBase::Known(content) => {
                     Ok(content.map(|c| String::from_utf8(c.bytes.to_vec()).unwrap()))
                 }
-                Base::Unknown => Err(()),
+                RecordedBase::Unknown => Err(()),
             }
         }
     }
@@ -438,7 +441,7 @@ mod tests {
 
     #[test]
     fn every_base_is_known_whatever_happens_afterwards() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         repo.write("b.txt", "dirty\n");
         repo.write("new/small.txt", "untracked\n");
         fs::remove_file(repo.root().join("d/c.txt")).unwrap();
@@ -467,7 +470,7 @@ mod tests {
 
     #[test]
     fn clean_files_are_known_by_the_recorded_index() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         let manifest = repo.take(&[]);
         repo.write("a.txt", "changed since\n");
         fs::remove_file(repo.root().join("b.txt")).unwrap();
@@ -480,7 +483,7 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_not_guessed() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         repo.write("ignored", "old\n");
         let manifest = repo.take(&[]);
         std::thread::sleep(std::time::Duration::from_millis(30));
@@ -490,7 +493,7 @@ mod tests {
 
     #[test]
     fn taking_a_snapshot_changes_nothing() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         repo.write("b.txt", "dirty\n");
         let index = || {
             let meta = fs::metadata(repo.root().join(".git/index")).unwrap();
@@ -506,7 +509,7 @@ mod tests {
 
     #[test]
     fn workspaces_come_in_many_forms() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         // Without git.
         let plain = tempfile::tempdir().unwrap();
         fs::write(plain.path().join("x"), "x").unwrap();
@@ -540,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_repository_runs_nothing() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         let canary = repo.root().join("canary");
         let program = format!("touch {}", canary.display());
         repo.git(&["config", "core.fsmonitor", &program]);

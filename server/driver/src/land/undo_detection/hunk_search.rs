@@ -7,7 +7,7 @@ use claudecluster_protocol::{ErrorBody, HunkId, Span, change::FileVersion, event
 use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
-use super::{Changed, Moved, ObservedFiles, Seen, turned};
+use super::{ChangedLines, DetectedUndo, LandedMove, ObservedFiles, turned};
 use crate::{
     review::{
         verdict::revert::{PastMove, RevertStep},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The file as it is, and how it came to be so.
-pub(super) struct Look<'a> {
+pub(super) struct UndoScan<'a> {
     pub(super) contents: &'a ContentStore,
     pub(super) observed: &'a ObservedFiles,
     pub(super) typing_pause: Span,
@@ -33,21 +33,24 @@ pub(super) struct Look<'a> {
 }
 
 /// What a look comes to.
-pub(super) enum Found<'a> {
+pub(super) enum UndoScanResult<'a> {
     /// This has happened.
-    Now(Vec<Seen<'a>>),
+    Now(Vec<DetectedUndo<'a>>),
     /// Somebody types where a hunk was: it is known after this time at the earliest.
     Later(Duration),
 }
 
 /// Looks for the hunks of all moves. One that a decision took out of the text, or put into it, is no
 /// editor's.
-pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'a>, ErrorBody> {
+pub(super) fn look<'a>(
+    look: &UndoScan<'_>,
+    history: &[LandedMove<'a>],
+) -> Result<UndoScanResult<'a>, ErrorBody> {
     let Some(now) = look.current.as_text() else {
-        return Ok(Found::Now(Vec::new()));
+        return Ok(UndoScanResult::Now(Vec::new()));
     };
     let last = look.last.and_then(Content::as_text);
-    let changed = last.map(|last| Changed::new(last, now));
+    let changed = last.map(|last| ChangedLines::new(last, now));
     let changed = changed.as_ref();
     let mut seen = Vec::new();
     for (at, moved) in history.iter().enumerate().rev() {
@@ -67,7 +70,7 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
                 continue;
             }
             if let Some(left) = look.typed_in(&lines) {
-                return Ok(Found::Later(left));
+                return Ok(UndoScanResult::Later(left));
             }
             hunks.push(id);
         }
@@ -107,24 +110,24 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
         seen.push(look.seen(moved, Some(moved.index), hunks, reason));
     }
     seen.retain(|one| !one.hunks.is_empty());
-    Ok(Found::Now(seen))
+    Ok(UndoScanResult::Now(seen))
 }
 
 fn redo(
     contents: &ContentStore,
-    undo: &Moved<'_>,
+    undo: &LandedMove<'_>,
     hunks: &[HunkId],
 ) -> Result<RevertStep, ErrorBody> {
     let of = undo.entry.takes_back(undo.index).unwrap_or(undo.index);
     PastMove::of(contents, undo.goal, undo.entry, of)?.redo(contents, undo.goal, undo.index, hunks)
 }
 
-impl Look<'_> {
+impl UndoScan<'_> {
     /// Whether something that a move did can have gone, or come back, since the file was looked at last.
     fn concerns(
         &self,
-        moved: &Moved<'_>,
-        changed: Option<&Changed<'_>>,
+        moved: &LandedMove<'_>,
+        changed: Option<&ChangedLines<'_>>,
     ) -> Result<bool, ErrorBody> {
         let Some(changed) = changed else {
             return Ok(true);
@@ -138,7 +141,7 @@ impl Look<'_> {
     /// Whether what `is_so` now has become so between moves, and not by one: `later` are those since.
     fn by_nobody_else(
         &self,
-        later: &[Moved<'_>],
+        later: &[LandedMove<'_>],
         is_so: impl Fn(&str) -> bool,
     ) -> Result<bool, ErrorBody> {
         let was_so = |version: Option<FileVersion>| {
@@ -169,11 +172,11 @@ impl Look<'_> {
 
     fn seen<'a>(
         &self,
-        moved: &Moved<'a>,
+        moved: &LandedMove<'a>,
         undo: Option<usize>,
         hunks: Vec<HunkId>,
         reason: &'static str,
-    ) -> Seen<'a> {
+    ) -> DetectedUndo<'a> {
         let mut landed = turned(moved.landed);
         landed.after = Some(id_of(&self.current.bytes));
         landed.mode_after = self.current.mode;
@@ -182,7 +185,7 @@ impl Look<'_> {
             landed.mode_before = last.mode;
         }
         let of = undo.and_then(|undo| moved.entry.takes_back(undo));
-        Seen {
+        DetectedUndo {
             goal: moved.goal,
             entry: moved.entry,
             index: of.unwrap_or(moved.index),

@@ -24,8 +24,8 @@ use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
 use self::{
-    change_index::{Changed, Trace},
-    hunk_search::{Found, Look},
+    change_index::{ChangedLines, MoveTrace},
+    hunk_search::{UndoScan, UndoScanResult},
 };
 use super::{locks::LandingLocks, recovery::LandingRecovery};
 use crate::{
@@ -66,11 +66,11 @@ struct ObservedFile {
     /// Whether it is going to be looked at again by itself.
     awaited: bool,
     /// What moves did to it, by the texts before and after them.
-    traces: HashMap<Ends, Arc<Trace>>,
+    traces: HashMap<MoveEnds, Arc<MoveTrace>>,
 }
 
 /// The texts that a move goes between.
-type Ends = (Option<BlobId>, Option<BlobId>);
+type MoveEnds = (Option<BlobId>, Option<BlobId>);
 
 impl ObservedFiles {
     fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, ObservedFile>> {
@@ -103,7 +103,7 @@ impl ObservedFiles {
         contents: &ContentStore,
         path: &Path,
         landed: &Landed,
-    ) -> Result<Option<Arc<Trace>>, ErrorBody> {
+    ) -> Result<Option<Arc<MoveTrace>>, ErrorBody> {
         let ends = (landed.before.clone(), landed.after.clone());
         let known =
             |files: &BTreeMap<PathBuf, ObservedFile>| files.get(path)?.traces.get(&ends).cloned();
@@ -119,7 +119,7 @@ impl ObservedFiles {
         let Some((Some(before), Some(after))) = texts else {
             return Ok(None);
         };
-        let trace = Arc::new(Trace::new(before, after));
+        let trace = Arc::new(MoveTrace::new(before, after));
         if let Some(file) = self.files().get_mut(path) {
             file.traces.insert(ends, trace.clone());
         }
@@ -210,10 +210,10 @@ impl UndoDetection {
     }
 
     /// What has to be journaled for the ledger to say what the text says, and when to look again.
-    fn facts(&self, root: &Path, path: &Path) -> Result<(Facts, Option<Duration>), ErrorBody> {
+    fn facts(&self, root: &Path, path: &Path) -> Result<(GoalFacts, Option<Duration>), ErrorBody> {
         let state = self.goals.state();
         let goals = state.goals.values();
-        let mut history: Vec<Moved<'_>> = goals
+        let mut history: Vec<LandedMove<'_>> = goals
             .filter(|goal| Path::new(&goal.spec.workspace) == root)
             .filter_map(|goal| Some((goal, relative(goal, path)?)))
             .flat_map(|(goal, path)| history_of(goal, path))
@@ -235,7 +235,7 @@ impl UndoDetection {
         let last = self.observed.last(path);
         let mut seen = seen(&history, now.as_ref());
         if let (true, Some(current)) = (seen.is_empty(), &current) {
-            let look = Look {
+            let look = UndoScan {
                 contents: &self.contents,
                 observed: &self.observed,
                 typing_pause: self.typing_pause,
@@ -246,8 +246,8 @@ impl UndoDetection {
                 edited: document.as_ref().and_then(|open| open.edited.as_ref()),
             };
             seen = match hunk_search::look(&look, &history)? {
-                Found::Now(seen) => seen,
-                Found::Later(later) => return Ok((Vec::new(), Some(later))),
+                UndoScanResult::Now(seen) => seen,
+                UndoScanResult::Later(later) => return Ok((Vec::new(), Some(later))),
             };
         }
         if let (Some(first), Some(current)) = (seen.first_mut(), &current) {
@@ -259,7 +259,7 @@ impl UndoDetection {
         }
         self.observed
             .looked_at(path, current.filter(|_| document.is_some()));
-        let mut facts: Facts = Vec::new();
+        let mut facts: GoalFacts = Vec::new();
         let mut states: HashMap<&GoalId, RevertState<'_>> = HashMap::new();
         for one in &seen {
             let id = &one.goal.id;
@@ -279,7 +279,7 @@ impl UndoDetection {
 }
 
 /// A move that changed a file.
-struct Moved<'a> {
+struct LandedMove<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
     index: usize,
@@ -287,7 +287,7 @@ struct Moved<'a> {
 }
 
 /// Hunks of a move that are to be taken back or made again in the ledger, for the text is so already.
-struct Seen<'a> {
+struct DetectedUndo<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
     /// The landing.
@@ -299,7 +299,7 @@ struct Seen<'a> {
     reason: &'static str,
 }
 
-impl<'a> Moved<'a> {
+impl<'a> LandedMove<'a> {
     fn made(&self) -> &'a Move {
         &self.entry.moves[self.index]
     }
@@ -311,13 +311,13 @@ fn relative(goal: &Goal, path: &Path) -> Option<RelPath> {
 }
 
 /// The moves of a goal that changed a file's content, in no order.
-fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
+fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = LandedMove<'_>> {
     let entries = goal.files.iter().filter(move |file| file.file.path == path);
     entries.flat_map(move |entry| {
         let moves = entry.moves.iter().enumerate();
         moves.filter_map(move |(index, made)| {
             let landed = made.landed.as_ref()?;
-            (landed.before != landed.after).then_some(Moved {
+            (landed.before != landed.after).then_some(LandedMove {
                 goal,
                 entry,
                 index,
@@ -327,11 +327,11 @@ fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
     })
 }
 
-/// Facts of goals.
-type Facts = Vec<(GoalId, Vec<EventBody>)>;
+/// GoalFacts of goals.
+type GoalFacts = Vec<(GoalId, Vec<EventBody>)>;
 
 /// The moves after which, taken back, the file is what it is now, the latest first.
-fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
+fn seen<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<DetectedUndo<'a>> {
     let is_now = |blob: &Option<BlobId>| blob.as_ref() == now;
     if history.last().is_none_or(|last| is_now(&last.landed.after)) {
         return Vec::new();
@@ -349,7 +349,7 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
         if first.is_some_and(|first| first != moved.landed) {
             break;
         }
-        run.push(Seen {
+        run.push(DetectedUndo {
             goal: moved.goal,
             entry: moved.entry,
             index: of,
@@ -366,7 +366,7 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
         return run;
     }
     // Undone: the landings made last have not happened.
-    let mut run: Vec<Seen<'_>> = Vec::new();
+    let mut run: Vec<DetectedUndo<'_>> = Vec::new();
     for moved in history.iter().rev() {
         if first.is_some_and(|first| first != moved.landed) {
             break;
@@ -380,7 +380,8 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
         let Some(index) = index else {
             continue;
         };
-        let same = |one: &&Seen<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
+        let same =
+            |one: &&DetectedUndo<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
         let known: Vec<&HunkId> = run.iter().filter(same).flat_map(|one| &one.hunks).collect();
         let standing = moved.entry.moves[index].standing();
         let hunks = standing.filter(|id| made.hunks.contains(id) && !known.contains(id));
@@ -391,7 +392,7 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
             landed.before.clone_from(&rest.landed.after);
         }
         if !hunks.is_empty() {
-            run.push(Seen {
+            run.push(DetectedUndo {
                 goal: moved.goal,
                 entry: moved.entry,
                 index,
@@ -428,7 +429,7 @@ fn turned(landed: &Landed) -> Landed {
 fn fact(
     contents: &ContentStore,
     state: &mut RevertState<'_>,
-    seen: &Seen<'_>,
+    seen: &DetectedUndo<'_>,
 ) -> Result<Option<EventBody>, ErrorBody> {
     let past = PastMove::of(contents, seen.goal, seen.entry, seen.index)?;
     let standing: Vec<HunkId> = past.made().standing().cloned().collect();

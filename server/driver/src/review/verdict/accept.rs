@@ -11,12 +11,12 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{Change, Verdicts, concerns, count, keys, set_text, stretch, unchanged};
+use super::{EntryVerdicts, VerdictChange, concerns, count, keys, set_text, stretch, unchanged};
 use crate::{
     review::{
         cache::ReviewCache,
         hunk_part::HunkPart,
-        pending::{self, Pending},
+        pending::{self, PendingHunk},
         versions::FileVersions,
     },
     workspace::typing,
@@ -41,41 +41,41 @@ pub(crate) fn accept(
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let mut found = pending::hunks(reviews, goal, entry, versions)?;
     found.retain(|pending| concerns(decision, pending));
     if found.is_empty() {
-        return Ok(Verdicts::default());
+        return Ok(EntryVerdicts::default());
     }
     if !looked_at(decision, entry) {
-        return Ok(Verdicts {
+        return Ok(EntryVerdicts {
             held: count(found.len()),
-            ..Verdicts::default()
+            ..EntryVerdicts::default()
         });
     }
     if entry.is_alternative() {
         if decision.hunk_id.is_none() {
-            return Ok(Verdicts {
+            return Ok(EntryVerdicts {
                 conflicts: count(found.len()),
-                ..Verdicts::default()
+                ..EntryVerdicts::default()
             });
         }
         return alternative(reviews, goal, entry, versions, &found[0]);
     }
-    let (ready, conflicts): (Vec<Pending>, Vec<Pending>) = found
+    let (ready, conflicts): (Vec<PendingHunk>, Vec<PendingHunk>) = found
         .into_iter()
         .partition(|pending| pending.present || pending.view.status == HunkStatus::Clean);
-    let (waiting, ready): (Vec<Pending>, Vec<Pending>) = ready
+    let (waiting, ready): (Vec<PendingHunk>, Vec<PendingHunk>) = ready
         .into_iter()
         .partition(|pending| !pending.present && is_typed_in(versions, pending));
-    let (by_words, ready): (Vec<Pending>, Vec<Pending>) =
-        ready.into_iter().partition(Pending::is_by_words);
+    let (by_words, ready): (Vec<PendingHunk>, Vec<PendingHunk>) =
+        ready.into_iter().partition(PendingHunk::is_by_words);
     let change = (!ready.is_empty()).then(|| accepted(entry, versions, &ready));
-    let mut verdicts = Verdicts {
+    let mut verdicts = EntryVerdicts {
         changes: change.into_iter().collect(),
         conflicts: count(conflicts.len()),
         waiting: count(waiting.len()),
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     };
     // From the bottom up: what is decided below a hunk does not change its name.
     for pending in by_words.iter().rev() {
@@ -89,7 +89,7 @@ pub(crate) fn accept(
 }
 
 /// Whether somebody types where a hunk would land.
-fn is_typed_in(versions: &FileVersions, pending: &Pending) -> bool {
+fn is_typed_in(versions: &FileVersions, pending: &PendingHunk) -> bool {
     let lines = pending.view.start_line..pending.view.end_line;
     pending.part != HunkPart::Mode
         && versions
@@ -99,7 +99,11 @@ fn is_typed_in(versions: &FileVersions, pending: &Pending) -> bool {
 }
 
 /// The entry and the file with these hunks in.
-pub(super) fn accepted(entry: &FileEntry, versions: &FileVersions, hunks: &[Pending]) -> Change {
+pub(super) fn accepted(
+    entry: &FileEntry,
+    versions: &FileVersions,
+    hunks: &[PendingHunk],
+) -> VerdictChange {
     let mut change = unchanged(Verdict::Accept, entry, versions, hunks);
     if hunks.iter().any(|pending| pending.part == HunkPart::Whole) {
         change.current.clone_from(&versions.proposed);
@@ -134,11 +138,11 @@ fn alternative(
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
-    wanted: &Pending,
-) -> Result<Verdicts, ErrorBody> {
-    let conflict = Verdicts {
+    wanted: &PendingHunk,
+) -> Result<EntryVerdicts, ErrorBody> {
+    let conflict = EntryVerdicts {
         conflicts: 1,
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     };
     let below = goal.entry(&entry.file.path, 0);
     let wanted = std::slice::from_ref(wanted);
@@ -150,9 +154,9 @@ fn alternative(
         let untouched = untouched.is_some_and(|below| below.base == versions.current);
         let free = untouched || versions.current == versions.base;
         return Ok(if free {
-            Verdicts {
+            EntryVerdicts {
                 changes: vec![accepted(entry, versions, wanted)],
-                ..Verdicts::default()
+                ..EntryVerdicts::default()
             }
         } else {
             conflict
@@ -169,9 +173,9 @@ fn alternative(
         return Ok(conflict);
     }
     changes.push(accepted(entry, &ground, wanted));
-    Ok(Verdicts {
+    Ok(EntryVerdicts {
         changes,
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     })
 }
 
@@ -183,7 +187,7 @@ pub(super) fn ground(
     entry: &FileEntry,
     versions: &FileVersions,
     key: HunkKey,
-) -> Result<(FileVersions, Vec<Change>), ErrorBody> {
+) -> Result<(FileVersions, Vec<VerdictChange>), ErrorBody> {
     let mut ground = versions.clone();
     let below = goal.entry(&entry.file.path, 0);
     let Some(below) = below.filter(|below| !below.is_settled()) else {
@@ -205,7 +209,7 @@ pub(super) fn ground(
     };
     let under = review.hunks().iter().filter(meets);
     let under: Vec<HunkKey> = under.map(|hunk| hunk.key).collect();
-    let hunks: Vec<Pending> = pending::hunks(reviews, goal, below, &below_versions)?
+    let hunks: Vec<PendingHunk> = pending::hunks(reviews, goal, below, &below_versions)?
         .into_iter()
         .filter(|p| matches!(p.part, HunkPart::Lines(key) if under.contains(&key)))
         .collect();

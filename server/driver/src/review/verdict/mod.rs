@@ -25,14 +25,21 @@ pub(crate) use self::{
     undo::{redo, undo},
 };
 use crate::{
-    review::{cache::ReviewCache, hunk_part::HunkPart, pending::Pending, versions::FileVersions},
+    review::{
+        cache::ReviewCache, hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions,
+    },
     workspace::content_text::ContentText,
 };
 
 /// What a decision comes to for one entry. It depends on nothing but what it is given: where the text
 /// moves before it could be carried out, it is computed again.
-pub(crate) type VerdictFn =
-    fn(&ReviewCache, &Goal, &FileEntry, &FileVersions, &Decision) -> Result<Verdicts, ErrorBody>;
+pub(crate) type VerdictFn = fn(
+    &ReviewCache,
+    &Goal,
+    &FileEntry,
+    &FileVersions,
+    &Decision,
+) -> Result<EntryVerdicts, ErrorBody>;
 
 /// Returns the function that works out a verdict.
 pub(crate) fn verdict_fn(verdict: Verdict) -> VerdictFn {
@@ -47,7 +54,7 @@ pub(crate) fn verdict_fn(verdict: Verdict) -> VerdictFn {
 
 /// An entry after a verdict, and what the file has to become for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct VerdictChange {
     /// Which entry of the file: an alternative's verdict may move the merged one beneath it.
     pub(crate) entry: u32,
     /// What happens to the hunks: a decision may come to different verdicts on different entries.
@@ -68,9 +75,9 @@ pub(crate) struct Change {
 
 /// What a decision comes to for one entry.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
+pub(crate) struct EntryVerdicts {
     /// What changes, in order: each goes on from the text the one before it leaves.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<VerdictChange>,
     /// Hunks left because they conflict.
     pub(crate) conflicts: u32,
     /// Hunks left because they need an explicit look.
@@ -79,7 +86,7 @@ pub(crate) struct Verdicts {
     pub(crate) waiting: u32,
 }
 
-impl Change {
+impl VerdictChange {
     /// The file and the pair once it has been carried out.
     fn versions(&self) -> FileVersions {
         FileVersions {
@@ -91,15 +98,15 @@ impl Change {
     }
 }
 
-impl Verdicts {
+impl EntryVerdicts {
     /// The last change, if anything changes: what the file has to become.
-    pub(crate) fn target(&self) -> Option<&Change> {
+    pub(crate) fn target(&self) -> Option<&VerdictChange> {
         self.changes.last()
     }
 }
 
 /// Whether a decision is about this hunk at all.
-fn concerns(decision: &Decision, pending: &Pending) -> bool {
+fn concerns(decision: &Decision, pending: &PendingHunk) -> bool {
     let task = decision
         .task_id
         .as_ref()
@@ -130,9 +137,9 @@ fn unchanged(
     verdict: Verdict,
     entry: &FileEntry,
     versions: &FileVersions,
-    hunks: &[Pending],
-) -> Change {
-    Change {
+    hunks: &[PendingHunk],
+) -> VerdictChange {
+    VerdictChange {
         entry: entry.file.entry,
         verdict,
         hunks: hunks
@@ -147,7 +154,7 @@ fn unchanged(
     }
 }
 
-fn keys(hunks: &[Pending]) -> Vec<HunkKey> {
+fn keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
     hunks
         .iter()
         .filter_map(|pending| match pending.part {

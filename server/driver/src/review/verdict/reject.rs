@@ -6,7 +6,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict};
 
-use super::{Verdicts, concerns, keys, set_text, unchanged};
+use super::{EntryVerdicts, concerns, keys, set_text, unchanged};
 use crate::review::{cache::ReviewCache, hunk_part::HunkPart, pending, versions::FileVersions};
 
 /// What rejecting comes to. The file stays as it is.
@@ -16,11 +16,11 @@ pub(crate) fn reject(
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let mut found = pending::hunks(reviews, goal, entry, versions)?;
     found.retain(|pending| concerns(decision, pending));
     if found.is_empty() {
-        return Ok(Verdicts::default());
+        return Ok(EntryVerdicts::default());
     }
     let mut change = unchanged(Verdict::Reject, entry, versions, &found);
     if found.iter().any(|pending| pending.part == HunkPart::Whole) {
@@ -42,8 +42,8 @@ pub(crate) fn reject(
                 .for_each(|content| content.mode = mode);
         }
     }
-    Ok(Verdicts {
+    Ok(EntryVerdicts {
         changes: vec![change],
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     })
 }

@@ -11,7 +11,7 @@ use claudecluster_protocol::{
 };
 
 use super::{
-    Change, Verdicts,
+    EntryVerdicts, VerdictChange,
     accept::{accept, accepted, ground},
     reject::reject,
     stretch::{decide_stretch, gone, inseparable, unsaid},
@@ -21,7 +21,7 @@ use crate::{
     review::{
         cache::ReviewCache,
         hunk_part::HunkPart,
-        pending::{self, Pending},
+        pending::{self, PendingHunk},
         versions::FileVersions,
     },
     settings::MergeWords,
@@ -34,7 +34,7 @@ pub(crate) fn resolve(
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let Some(resolution) = &decision.resolution else {
         return Err(unsaid());
     };
@@ -42,9 +42,9 @@ pub(crate) fn resolve(
         return Err(switched_off());
     }
     let found = pending::hunks(reviews, goal, entry, versions)?;
-    let is_it = |pending: &&Pending| decision.hunk_id.as_ref() == Some(&pending.view.id);
+    let is_it = |pending: &&PendingHunk| decision.hunk_id.as_ref() == Some(&pending.view.id);
     let Some(hunk) = found.iter().find(is_it) else {
-        return Ok(Verdicts::default());
+        return Ok(EntryVerdicts::default());
     };
     // Between two tasks, taking a side is accepting or rejecting the alternative.
     if entry.is_alternative() {
@@ -78,14 +78,14 @@ pub(crate) fn resolve(
         }
         HunkPart::Mode | HunkPart::Whole => vec![whole(entry, versions, hunk, resolution)?],
     };
-    Ok(Verdicts {
+    Ok(EntryVerdicts {
         changes,
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     })
 }
 
 /// The words of both tasks. They take the place of what one of them has put there, not of anything else.
-fn woven(ground: &FileVersions, hunk: &Pending, key: HunkKey) -> Result<Resolution, ErrorBody> {
+fn woven(ground: &FileVersions, hunk: &PendingHunk, key: HunkKey) -> Result<Resolution, ErrorBody> {
     let (base, current, proposed) = ground.texts().ok_or_else(gone)?;
     let review = Review::new(base, current, proposed);
     let state = review.hunk(key).map(|hunk| hunk.state);
@@ -99,9 +99,9 @@ fn woven(ground: &FileVersions, hunk: &Pending, key: HunkKey) -> Result<Resoluti
 fn whole(
     entry: &FileEntry,
     versions: &FileVersions,
-    hunk: &Pending,
+    hunk: &PendingHunk,
     resolution: &Resolution,
-) -> Result<Change, ErrorBody> {
+) -> Result<VerdictChange, ErrorBody> {
     let hunks = std::slice::from_ref(hunk);
     let mut change = match resolution {
         Resolution::Theirs => accepted(entry, versions, hunks),
@@ -132,7 +132,7 @@ fn whole(
 }
 
 /// Who proposes the other side, in one line.
-fn label(goal: &Goal, hunk: &Pending) -> String {
+fn label(goal: &Goal, hunk: &PendingHunk) -> String {
     let by = hunk.view.provenance.first();
     let title = by
         .and_then(|by| by.title.lines().next())

@@ -19,10 +19,10 @@ use claudecluster_protocol::{
 };
 use claudecluster_worker::changes::Content;
 
-use super::{Change, set_text};
+use super::{VerdictChange, set_text};
 use crate::{
     review::{
-        cache::{Makers, hunks_of_pair},
+        cache::{HunkAuthors, hunks_of_pair},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -37,7 +37,7 @@ pub(crate) struct PastMove<'a> {
     before: FileVersions,
     after: FileVersions,
     /// The hunks of lines there were when it was made, and who made them.
-    hunks: Makers,
+    hunks: HunkAuthors,
     /// The hunk that is the file's mode.
     mode: HunkId,
     /// Who has a part in the file.
@@ -311,7 +311,7 @@ impl<'a> RevertState<'a> {
         hunks: &[HunkId],
         verdict: Verdict,
         of: usize,
-    ) -> Result<(Option<Change>, usize), ErrorBody> {
+    ) -> Result<(Option<VerdictChange>, usize), ErrorBody> {
         let pair = match self.pairs.get(&entry.file.entry) {
             Some(pair) => pair.clone(),
             None => FileVersions::load(self.contents, entry, None)?,
@@ -333,7 +333,7 @@ impl<'a> RevertState<'a> {
         }
         self.current.clone_from(&next.current);
         self.pairs.insert(entry.file.entry, next.clone());
-        let change = Change {
+        let change = VerdictChange {
             entry: entry.file.entry,
             verdict,
             hunks: done,

@@ -7,8 +7,8 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, api::Resolution, event::Verdict};
 
-use super::{Change, set_text, unchanged};
-use crate::review::{hunk_part::HunkPart, pending::Pending, versions::FileVersions};
+use super::{VerdictChange, set_text, unchanged};
+use crate::review::{hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions};
 
 /// The label of what is there in conflict markers.
 const MINE: &str = "current text";
@@ -17,11 +17,11 @@ const MINE: &str = "current text";
 pub(super) fn decide_stretch(
     entry: &FileEntry,
     versions: &FileVersions,
-    hunks: &[Pending],
+    hunks: &[PendingHunk],
     key: HunkKey,
     resolution: &Resolution,
     label: &str,
-) -> Result<Change, ErrorBody> {
+) -> Result<VerdictChange, ErrorBody> {
     let (base, current, proposed) = versions.texts().ok_or_else(gone)?;
     let review = Review::new(base, current, proposed);
     let lost = |_: Refused| gone();
@@ -38,8 +38,8 @@ pub(super) fn decide_stretch(
         Resolution::Repair => return Err(unsaid()),
     };
     let resolved = review.resolve(key, &text).map_err(lost)?;
-    let decided = |pending: &&Pending| matches!(pending.part, HunkPart::Lines(own) if resolved.keys.contains(&own));
-    let decided: Vec<Pending> = hunks.iter().filter(decided).cloned().collect();
+    let decided = |pending: &&PendingHunk| matches!(pending.part, HunkPart::Lines(own) if resolved.keys.contains(&own));
+    let decided: Vec<PendingHunk> = hunks.iter().filter(decided).cloned().collect();
     let mut change = unchanged(Verdict::Resolve, entry, versions, &decided);
     change.parts.clear();
     set_text(&mut change.current, resolved.current);
@@ -53,8 +53,8 @@ pub(super) fn decide_stretch(
 pub(super) fn merge_words_of(
     entry: &FileEntry,
     versions: &FileVersions,
-    hunk: &Pending,
-) -> Option<Change> {
+    hunk: &PendingHunk,
+) -> Option<VerdictChange> {
     let HunkPart::Lines(key) = hunk.part else {
         return None;
     };

@@ -6,7 +6,7 @@ use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
 use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
 
 use super::{
-    Verdicts, count,
+    EntryVerdicts, count,
     revert::{PastMove, RevertState},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Hunks of a move that are to be taken back, or to be made again.
-struct Target<'a> {
+struct RevertTarget<'a> {
     past: PastMove<'a>,
     /// The undo that took them back; the move itself for those that are to be.
     undo: usize,
@@ -31,12 +31,12 @@ pub(crate) fn undo(
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let contents = reviews.contents();
     let mut state = RevertState::new(contents, versions.current.clone());
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = EntryVerdicts::default();
     for target in to_undo(contents, goal, &entry.file.path, decision)? {
-        let Target { past, hunks, .. } = target;
+        let RevertTarget { past, hunks, .. } = target;
         let standing: Vec<HunkId> = past.made().standing().cloned().collect();
         let step = past.undo(&standing);
         let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
@@ -53,12 +53,12 @@ pub(crate) fn redo(
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let contents = reviews.contents();
     let mut state = RevertState::new(contents, versions.current.clone());
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = EntryVerdicts::default();
     for target in to_redo(contents, goal, &entry.file.path, decision)? {
-        let Target { past, undo, hunks } = target;
+        let RevertTarget { past, undo, hunks } = target;
         let step = past.redo(contents, goal, undo, &hunks)?;
         let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Redo, undo)?;
         verdicts.changes.extend(change);
@@ -89,7 +89,7 @@ fn to_undo<'a>(
     goal: &'a Goal,
     path: &RelPath,
     decision: &Decision,
-) -> Result<Vec<Target<'a>>, ErrorBody> {
+) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let here = |entry: &FileEntry, made: &Move| entry.file.path == *path && made.of.is_none();
     for (entry, index) in moves(goal, here) {
@@ -111,7 +111,7 @@ fn to_undo<'a>(
             hunks = made.standing().cloned().collect();
         }
         if !hunks.is_empty() {
-            found.push(Target {
+            found.push(RevertTarget {
                 past,
                 undo: index,
                 hunks,
@@ -131,7 +131,7 @@ fn to_redo<'a>(
     goal: &'a Goal,
     path: &RelPath,
     decision: &Decision,
-) -> Result<Vec<Target<'a>>, ErrorBody> {
+) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let mut latest = None;
     let meant = |entry: &FileEntry, made: &Move| {
@@ -174,7 +174,7 @@ fn to_redo<'a>(
         }
         latest = Some(made.decided());
         if here {
-            found.push(Target {
+            found.push(RevertTarget {
                 past,
                 undo: index,
                 hunks,

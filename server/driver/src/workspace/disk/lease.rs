@@ -8,13 +8,13 @@ use super::WriteError;
 const F_SETSIG: libc::c_int = 10;
 
 /// A promise of the kernel to make whoever opens the file for writing wait until it is dropped.
-pub(super) struct Lease<'a> {
+pub(super) struct FileLease<'a> {
     file: &'a File,
     /// Not every file system has leases, and only a file's owner gets one.
     held: bool,
 }
 
-impl<'a> Lease<'a> {
+impl<'a> FileLease<'a> {
     /// Takes a lease on a file that is open for reading.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl<'a> Lease<'a> {
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for FileLease<'_> {
     fn drop(&mut self) {
         if self.held {
             // It ends with the descriptor in any case.

@@ -22,8 +22,8 @@ use claudecluster_protocol::{ErrorBody, FileMode, RelPath};
 use claudecluster_worker::changes::Content;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
-pub(crate) use self::stamp::{Stamp, stamp};
-pub(crate) use self::write::{Write, replace, replace_all};
+pub(crate) use self::stamp::{FileStamp, stamp};
+pub(crate) use self::write::{FileWrite, replace, replace_all};
 
 /// Threads for work that is done by processors.
 pub(crate) fn processors() -> usize {

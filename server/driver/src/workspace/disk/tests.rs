@@ -106,8 +106,8 @@ fn folders_that_are_links_inside_the_workspace_are_followed() {
     );
 }
 
-fn write(path: &str, before: Option<&str>, after: Option<&str>) -> Write {
-    Write {
+fn write(path: &str, before: Option<&str>, after: Option<&str>) -> FileWrite {
+    FileWrite {
         path: rel(path),
         before: before.map(text),
         after: after.map(text),
@@ -128,7 +128,7 @@ fn names(root: &Path) -> Vec<String> {
 #[test]
 fn each_of_many_files_is_written_or_not_on_its_own() {
     let root = tempfile::tempdir().unwrap();
-    let mut writes: Vec<Write> = (0..600)
+    let mut writes: Vec<FileWrite> = (0..600)
         .map(|i| write(&format!("d{}/f{i}", i % 7), Some("old"), Some("new")))
         .collect();
     for write in &writes {
@@ -139,11 +139,11 @@ fn each_of_many_files_is_written_or_not_on_its_own() {
     fs::write(root.path().join("d3/f3"), "mine").unwrap();
     writes.push(write("fresh/a", None, Some("a")));
     writes.push(write("d0/f0", None, Some("taken")));
-    writes.push(Write {
+    writes.push(FileWrite {
         needs: Some(3),
         ..write("d1/f1", Some("new"), None)
     });
-    writes.push(Write {
+    writes.push(FileWrite {
         needs: Some(600),
         ..write("d2/f2", Some("new"), None)
     });

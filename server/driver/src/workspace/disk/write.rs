@@ -21,7 +21,8 @@ use claudecluster_worker::changes::Content;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
 use super::{
-    WriteError, in_parallel, lease::Lease, open_parent, open_root, path_bytes, read_at, with_kind,
+    WriteError, in_parallel, lease::FileLease, open_parent, open_root, path_bytes, read_at,
+    with_kind,
 };
 
 /// How the names begin under which files stand aside.
@@ -37,7 +38,7 @@ const MAX_ATTRIBUTE: usize = 64 << 10;
 
 /// What one file is to become.
 #[derive(Clone, Debug)]
-pub(crate) struct Write {
+pub(crate) struct FileWrite {
     /// The file.
     pub(crate) path: RelPath,
     /// What it has to be now; `None` where there must be no file.
@@ -55,7 +56,7 @@ pub(crate) fn replace(
     before: Option<&Content>,
     after: Option<&Content>,
 ) -> Result<(), WriteError> {
-    let write = Write {
+    let write = FileWrite {
         path: path.clone(),
         before: before.cloned(),
         after: after.cloned(),
@@ -66,7 +67,7 @@ pub(crate) fn replace(
 
 /// Makes files what they are to become, in their order, each on its own as [`replace`] does. What is
 /// reported as written is durable.
-pub(crate) fn replace_all(root: &Path, writes: &[Write]) -> Vec<Result<(), WriteError>> {
+pub(crate) fn replace_all(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
     let mut done: Vec<Result<(), WriteError>> = Vec::with_capacity(writes.len());
     for batch in writes.chunks(IN_FLIGHT) {
         replace_batch(root, batch, &mut done);
@@ -75,20 +76,20 @@ pub(crate) fn replace_all(root: &Path, writes: &[Write]) -> Vec<Result<(), Write
 }
 
 /// One write under way.
-struct Flight<'a> {
-    write: &'a Write,
+struct PendingWrite<'a> {
+    write: &'a FileWrite,
     parent: Arc<OwnedFd>,
     name: Vec<u8>,
     /// The name beside the file: of the new content at first, of the old one later.
     aside: String,
 }
 
-fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteError>>) {
+fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), WriteError>>) {
     let first = done.len();
-    let mut parents = Parents::new(root);
-    let flights: Vec<Result<Flight<'_>, WriteError>> = batch
+    let mut parents = ParentFolders::new(root);
+    let flights: Vec<Result<PendingWrite<'_>, WriteError>> = batch
         .iter()
-        .map(|write| Flight::new(&mut parents, write))
+        .map(|write| PendingWrite::new(&mut parents, write))
         .collect();
     let prepared = in_parallel(flights, WRITERS, |flight| {
         let flight = flight?;
@@ -125,7 +126,7 @@ fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteEr
 }
 
 /// What a file gave way to its new content as.
-struct Old {
+struct ReplacedFile {
     /// The old file, held open so that letting go of it can come later.
     file: Option<File>,
     /// Whether it is aside now.
@@ -133,12 +134,12 @@ struct Old {
 }
 
 /// The folders of a batch, each opened once.
-struct Parents<'a> {
+struct ParentFolders<'a> {
     root: &'a Path,
     open: HashMap<Option<RelPath>, Arc<OwnedFd>>,
 }
 
-impl<'a> Parents<'a> {
+impl<'a> ParentFolders<'a> {
     fn new(root: &'a Path) -> Self {
         Self {
             root,
@@ -147,7 +148,7 @@ impl<'a> Parents<'a> {
     }
 
     /// The folder of a file, made where the file is new.
-    fn of(&mut self, write: &Write) -> Result<Arc<OwnedFd>, WriteError> {
+    fn of(&mut self, write: &FileWrite) -> Result<Arc<OwnedFd>, WriteError> {
         let key = write.path.parent();
         if let Some(open) = self.open.get(&key) {
             return Ok(open.clone());
@@ -168,8 +169,8 @@ impl<'a> Parents<'a> {
     }
 }
 
-impl<'a> Flight<'a> {
-    fn new(parents: &mut Parents<'_>, write: &'a Write) -> Result<Self, WriteError> {
+impl<'a> PendingWrite<'a> {
+    fn new(parents: &mut ParentFolders<'_>, write: &'a FileWrite) -> Result<Self, WriteError> {
         Ok(Self {
             write,
             parent: parents.of(write)?,
@@ -213,16 +214,16 @@ impl<'a> Flight<'a> {
     }
 
     /// Puts the new content into the file's place, and what was there aside.
-    fn swap(&self) -> Result<Old, WriteError> {
+    fn swap(&self) -> Result<ReplacedFile, WriteError> {
         let file = self.open_old();
         let aside = self.swap_leased(file.as_ref())?;
-        Ok(Old { file, aside })
+        Ok(ReplacedFile { file, aside })
     }
 
     /// Whether what was there is aside now, and not gone at once.
     fn swap_leased(&self, file: Option<&File>) -> Result<bool, WriteError> {
         // Whoever opens the file for writing from now on waits until the lease is gone.
-        let lease = file.map(Lease::take).transpose();
+        let lease = file.map(FileLease::take).transpose();
         let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
         let (aside, lease) = swapped.inspect_err(|_| self.clear())?;
         // Said at once, not when the batch settles: until then whoever replaces the file again would do so
@@ -262,7 +263,7 @@ impl<'a> Flight<'a> {
     }
 
     /// Looks whether what was put aside is what was expected, and lets go of it.
-    fn settle(&self, old: Old) -> Result<(), WriteError> {
+    fn settle(&self, old: ReplacedFile) -> Result<(), WriteError> {
         if old.aside {
             let expected = self.write.before.as_ref();
             if let Err(error) = self.unchanged(self.aside.as_bytes(), expected) {
