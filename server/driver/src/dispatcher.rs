@@ -81,7 +81,7 @@ impl Dispatcher {
 
     /// Takes up what the last daemon left.
     pub(crate) async fn recover(&mut self) {
-        self.turn(vec![DispatcherMessage::Report(Input::Recover)])
+        self.run_turn(vec![DispatcherMessage::Report(Input::Recover)])
             .await;
     }
 
@@ -106,7 +106,7 @@ impl Dispatcher {
             {
                 batch.push(next);
             }
-            if let Some(ended) = self.turn(batch).await {
+            if let Some(ended) = self.run_turn(batch).await {
                 // Nobody waiting any more is fine: the loop ends either way.
                 let _ = ended.send(());
                 return;
@@ -115,7 +115,7 @@ impl Dispatcher {
     }
 
     /// One turn. Returns who waits for the end of the loop, if it is to end.
-    async fn turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
+    async fn run_turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
         let began = std::time::Instant::now();
         let before = self.state.clone();
         let mut turn = DispatcherTurn::default();
@@ -123,9 +123,9 @@ impl Dispatcher {
         // that replaying it gives the same state.
         let at = now();
         for message in batch {
-            self.take(message, at, &mut turn);
+            self.decide_message(message, at, &mut turn);
         }
-        match self.commit(&turn.effects, at).await {
+        match self.commit_facts(&turn.effects, at).await {
             Ok(()) => {
                 for waiter in turn.waiters {
                     waiter.answer(Ok(()));
@@ -133,7 +133,7 @@ impl Dispatcher {
                 for effect in turn.effects {
                     match effect {
                         Effect::WakeAt(at) => self.wakes.push(Reverse(at)),
-                        effect => self.effects.start(effect),
+                        effect => self.effects.start_effect(effect),
                     }
                 }
             }
@@ -146,7 +146,7 @@ impl Dispatcher {
     }
 
     /// Lets `step` decide about one message. A refusal is answered at once: it changed nothing.
-    fn take(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut DispatcherTurn) {
+    fn decide_message(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut DispatcherTurn) {
         match message {
             DispatcherMessage::Submit(mut spec, duplicates, reply) => {
                 if duplicates == DuplicatePolicy::Join
@@ -203,7 +203,7 @@ impl Dispatcher {
     }
 
     /// Makes the turn's facts durable and public.
-    async fn commit(&mut self, effects: &[Effect], at: Timestamp) -> Result<(), StoreError> {
+    async fn commit_facts(&mut self, effects: &[Effect], at: Timestamp) -> Result<(), StoreError> {
         let facts: Vec<NewEvent> = effects
             .iter()
             .filter_map(|effect| match effect {

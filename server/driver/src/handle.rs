@@ -172,7 +172,7 @@ impl Driver {
         let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.0.pending, goal));
+            .map(|goal| views::goal_summary(&self.0.pending, goal));
         (summaries.collect(), state.last_seq)
     }
 
@@ -196,7 +196,7 @@ impl Driver {
             .goals
             .get(goal)
             .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
-        Ok((views::goal(&self.0.pending, goal), state.last_seq))
+        Ok((views::goal_view(&self.0.pending, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
@@ -305,7 +305,7 @@ impl Driver {
                         path: Some(path.clone()),
                         ..Decision::new(goal.id.clone(), Verdict::Accept)
                     };
-                    let verdicts = verdict::accept(reviews, &goal, entry, &versions, &named)?;
+                    let verdicts = verdict::accept_entry(reviews, &goal, entry, &versions, &named)?;
                     let target = verdicts.changes.into_iter().next_back();
                     target.map_or(versions.current, |change| change.current)
                 }

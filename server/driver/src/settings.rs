@@ -130,7 +130,7 @@ impl PermissionSettings {
     }
 
     /// Only what is allowed can be asked about, for what is denied must not be opened.
-    fn narrow(&mut self, workspace: &WorkspacePermissions) {
+    fn restrict_tools(&mut self, workspace: &WorkspacePermissions) {
         let policy = Policy::new(&self.of_session());
         for tool in &workspace.ask {
             if policy.rule(tool) == Rule::Allow && !self.ask.contains(tool) {
@@ -439,15 +439,15 @@ impl Settings {
                 self.deny_agents.push(*agent);
             }
         }
-        self.permissions.narrow(&workspace.permissions);
-        lower(&mut self.max_parallel, workspace.max_parallel);
-        lower(&mut self.retries, workspace.retries);
-        lower(&mut self.timeouts.attempt, workspace.timeouts.attempt);
-        lower(&mut self.timeouts.gate, workspace.timeouts.gate);
-        lower(&mut self.limits.file_bytes, workspace.limits.file_bytes);
-        lower(&mut self.limits.total_bytes, workspace.limits.total_bytes);
-        lower(&mut self.limits.files, workspace.limits.files);
-        lower(&mut self.limits.turns, workspace.limits.turns);
+        self.permissions.restrict_tools(&workspace.permissions);
+        lower_limit(&mut self.max_parallel, workspace.max_parallel);
+        lower_limit(&mut self.retries, workspace.retries);
+        lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
+        lower_limit(&mut self.timeouts.gate, workspace.timeouts.gate);
+        lower_limit(&mut self.limits.file_bytes, workspace.limits.file_bytes);
+        lower_limit(&mut self.limits.total_bytes, workspace.limits.total_bytes);
+        lower_limit(&mut self.limits.files, workspace.limits.files);
+        lower_limit(&mut self.limits.turns, workspace.limits.turns);
         self.budget_usd = match (self.budget_usd, workspace.budget_usd) {
             (Some(own), Some(lower)) => Some(own.min(lower)),
             (own, lower) => own.or(lower),
@@ -456,7 +456,7 @@ impl Settings {
     }
 }
 
-fn lower<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
+fn lower_limit<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
     if let Some(limit) = limit {
         *value = (*value).min(limit);
     }

@@ -52,7 +52,7 @@ impl EventWatcher {
                 () = self.items.closed() => return,
             };
             let passed = match item {
-                Ok(StreamItem::Event(event)) => self.event(*event).await,
+                Ok(StreamItem::Event(event)) => self.pass_event(*event).await,
                 Ok(StreamItem::Activity(activity)) => {
                     if self
                         .goal
@@ -84,7 +84,7 @@ impl EventWatcher {
         match events.await {
             Ok(events) => {
                 for event in events {
-                    self.event(event).await?;
+                    self.pass_event(event).await?;
                 }
                 Some(())
             }
@@ -95,7 +95,7 @@ impl EventWatcher {
         }
     }
 
-    async fn event(&mut self, event: Event) -> Option<()> {
+    async fn pass_event(&mut self, event: Event) -> Option<()> {
         if event.seq <= self.last {
             return Some(());
         }

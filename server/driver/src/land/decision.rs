@@ -74,7 +74,7 @@ impl DecisionRunner {
                 return Ok((self.with_state(id, report).await?, Vec::new()));
             }
             if decision.hunk_id.is_none() || decision.resolution.is_none() {
-                return Err(verdict::unsaid());
+                return Err(verdict::incomplete_resolution());
             }
         }
         let repairs = self.repairs_of_rejection(&goal, decision).await?;
@@ -87,7 +87,7 @@ impl DecisionRunner {
             typing_pause: self.config.settings.review.typing_pause,
         };
         let files = file_decisions(&goal, decision, only);
-        let done = context.apply(&files).await?;
+        let done = context.apply_files(&files).await?;
         let (mut report, facts, waiting) = summed_up(&files, done);
         if only.is_none() && came_to_nothing(&report) {
             match found_done(&goal, decision, &recovered) {
@@ -99,7 +99,7 @@ impl DecisionRunner {
             }
         }
         if !facts.is_empty() {
-            let (goal, new) = (id.clone(), repairs.repairs(&goal, &facts));
+            let (goal, new) = (id.clone(), repairs.repairs_of_facts(&goal, &facts));
             report.repair = new.first().map(|new| new.task.id.clone());
             report.unrepaired = repairs.refused;
             let input = if new.is_empty() {
@@ -191,7 +191,7 @@ fn summed_up(
     let (mut facts, mut waiting) = (Vec::new(), Vec::new());
     for (file, done) in files.iter().zip(done) {
         let path = &file.entry.file.path;
-        if done.happened() && !report.files.contains(path) {
+        if done.has_landed() && !report.files.contains(path) {
             report.files.push(path.clone());
         }
         if done.waiting > 0 {
@@ -206,7 +206,7 @@ fn summed_up(
         }));
         facts.extend(done.facts);
     }
-    report.decided = facts.iter().map(decided).sum();
+    report.decided = facts.iter().map(decided_hunks).sum();
     (report, facts, waiting)
 }
 
@@ -272,7 +272,7 @@ fn found_done(
     (same && touched).then(|| path.clone())
 }
 
-fn decided(fact: &EventBody) -> u32 {
+fn decided_hunks(fact: &EventBody) -> u32 {
     match fact {
         EventBody::Reviewed { hunks, .. } => u32::try_from(hunks.len()).unwrap_or(u32::MAX),
         _ => 0,

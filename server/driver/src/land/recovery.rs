@@ -135,7 +135,7 @@ impl LandingRecovery {
         let begun: Vec<(u32, &Begun)> = entries
             .flat_map(|entry| entry.begun.iter().map(|begun| (entry.file.entry, begun)))
             .collect();
-        let Some((before, after)) = ends(&begun) else {
+        let Some((before, after)) = first_and_last(&begun) else {
             return Ok(Vec::new());
         };
         let before = self
@@ -164,7 +164,7 @@ impl LandingRecovery {
         if landed {
             return Ok(begun
                 .into_iter()
-                .map(|(entry, begun)| reviewed(path, entry, begun))
+                .map(|(entry, begun)| reviewed_fact(path, entry, begun))
                 .collect());
         }
         let mut entries: Vec<u32> = begun.into_iter().map(|(entry, _)| entry).collect();
@@ -182,7 +182,7 @@ fn is_unsettled(goal: &Goal) -> bool {
 }
 
 /// The first and the last of landings of which each goes on from the text the one before it leaves.
-fn ends<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
+fn first_and_last<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
     let all = || begun.iter().map(|(_, begun)| *begun);
     let is = |one: &Begun, other: &Begun| std::ptr::eq(one, other);
     let (before, after) = (
@@ -200,10 +200,10 @@ fn ends<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
 
 fn has_landed(before: &Option<Content>, after: &Option<Content>, now: &Option<Content>) -> bool {
     let now = now.as_ref().filter(|_| now != before);
-    now.is_some_and(|now| verdict::holds(before.as_ref(), after.as_ref(), now))
+    now.is_some_and(|now| verdict::has_change(before.as_ref(), after.as_ref(), now))
 }
 
-fn reviewed(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
+fn reviewed_fact(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
     EventBody::Reviewed {
         path: path.clone(),
         entry,

@@ -50,7 +50,7 @@ pub(crate) struct FoldedProposal {
 /// The proposal of a goal whose tasks have all ended.
 pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
     let mut files = fold_tasks(rules, goal, &goal.finished)?;
-    let disputes = disputes(rules, goal, &files)?;
+    let disputes = group_disputes(rules, goal, &files)?;
     let unfinished = goal
         .tasks
         .iter()
@@ -76,7 +76,7 @@ pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedPro
 }
 
 /// Groups the files about which the same tasks disagree.
-fn disputes(
+fn group_disputes(
     rules: &FileMergeRules,
     goal: &Goal,
     files: &BTreeMap<RelPath, FoldedFile>,
@@ -169,7 +169,7 @@ fn fold_tasks(
                         FoldedFile::new(change, version, BTreeSet::new()),
                     );
                 }
-                Some(file) => file.add(rules, change, version)?,
+                Some(file) => file.merge_version(rules, change, version)?,
             }
         }
         if let Some(repair) = &goal.tasks[id].repair {
@@ -262,7 +262,7 @@ impl FoldedFile {
     }
 
     /// Merges the next task's version.
-    fn add(
+    fn merge_version(
         &mut self,
         rules: &FileMergeRules,
         change: &FileChange,

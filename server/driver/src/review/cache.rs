@@ -50,7 +50,7 @@ pub(crate) struct RemainingHunks {
 }
 
 impl RemainingHunks {
-    pub(crate) fn add(&mut self, conflicts: bool) {
+    pub(crate) fn count_hunk(&mut self, conflicts: bool) {
         if conflicts {
             self.conflicts += 1;
         } else {
@@ -74,7 +74,7 @@ struct KeptReviews {
 }
 
 impl EntryKey {
-    fn of(goal: &Goal, entry: &FileEntry) -> Self {
+    fn for_entry(goal: &Goal, entry: &FileEntry) -> Self {
         Self {
             goal: goal.id.clone(),
             path: entry.file.path.clone(),
@@ -117,7 +117,7 @@ pub(crate) struct KnownHunk {
 }
 
 impl KnownHunk {
-    fn of(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
+    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -138,7 +138,7 @@ impl KnownHunk {
 
     /// What an alternative and what it is an alternative to come to by words, where that is what is there,
     /// or the lines are still as both tasks found them.
-    pub(crate) fn woven(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_alternative(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
         let woven = self.woven.as_ref()?;
         let there = review.merge().text_of(&review.region(hunk), Side::Ours);
         let untouched = hunk.state == HunkState::Clean || there == woven.base;
@@ -146,7 +146,7 @@ impl KnownHunk {
     }
 
     /// A conflict merged by words, see [`Review::merged`].
-    pub(crate) fn merged(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_words(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }
@@ -163,7 +163,7 @@ impl KnownHunk {
     }
 
     /// A clean hunk refined to words.
-    pub(crate) fn words(&mut self, old: &str, new: &str) -> Vec<Word> {
+    pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<Word> {
         let same = |(from, _): &&(String, Vec<Word>)| from == old;
         if self.refined.as_ref().filter(same).is_none() {
             self.refined = Some((old.to_owned(), words::refine(old, new)));
@@ -195,16 +195,16 @@ impl ReviewCache {
     }
 
     /// Asks the review of an entry against a text. `None` where base or proposed are no text.
-    pub(crate) fn with<R>(
+    pub(crate) fn with_review<R>(
         &self,
         goal: &Goal,
         entry: &FileEntry,
         current: Current<'_>,
         ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
-        let place = EntryKey::of(goal, entry);
+        let place = EntryKey::for_entry(goal, entry);
         let pair = entry.pair();
-        let review = match self.find(&place, &pair) {
+        let review = match self.find_review(&place, &pair) {
             Some(review) => review,
             None => match EntryReview::new(&self.contents, goal, entry)? {
                 Some(review) => Arc::new(Mutex::new(review)),
@@ -212,42 +212,42 @@ impl ReviewCache {
             },
         };
         let (answer, bytes) = {
-            let mut reviewed = lock(&review);
+            let mut reviewed = lock_unpoisoned(&review);
             let EntryReview { live, known } = &mut *reviewed;
             let answer = ask(&current.update(live), known);
             (answer, live.size())
         };
-        lock(&self.kept).keep(place, pair, review, bytes);
+        lock_unpoisoned(&self.kept).keep_review(place, pair, review, bytes);
         Ok(Some(answer))
     }
 
-    fn find(&self, place: &EntryKey, pair: &Pair) -> Option<Arc<Mutex<EntryReview>>> {
-        let kept = lock(&self.kept);
+    fn find_review(&self, place: &EntryKey, pair: &Pair) -> Option<Arc<Mutex<EntryReview>>> {
+        let kept = lock_unpoisoned(&self.kept);
         let slot = kept.by_entry.get(place)?;
         (slot.pair == *pair).then(|| slot.review.clone())
     }
 
     /// Whether the review of an entry is at hand and has this hunk.
-    pub(crate) fn has(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
-        let found = self.find(&EntryKey::of(goal, entry), &entry.pair());
-        found.is_some_and(|review| lock(&review).known.values().any(|known| known.id == *hunk))
+    pub(crate) fn has_hunk(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
+        let found = self.find_review(&EntryKey::for_entry(goal, entry), &entry.pair());
+        found.is_some_and(|review| lock_unpoisoned(&review).known.values().any(|known| known.id == *hunk))
     }
 
     /// How much was left of a file on disk that has not changed since it was counted.
-    pub(crate) fn left(
+    pub(crate) fn remaining_hunks(
         &self,
         goal: &Goal,
         entry: &FileEntry,
         stamp: Option<FileStamp>,
     ) -> Option<RemainingHunks> {
-        let counted = lock(&self.counted);
-        let known = counted.get(&EntryKey::of(goal, entry))?;
+        let counted = lock_unpoisoned(&self.counted);
+        let known = counted.get(&EntryKey::for_entry(goal, entry))?;
         (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
     }
 
     /// Keeps what [`Self::left`] gives. A file that has changed just now may change again without
     /// its times telling, and is not remembered.
-    pub(crate) fn remember(
+    pub(crate) fn remember_remaining(
         &self,
         goal: &Goal,
         entry: &FileEntry,
@@ -258,23 +258,23 @@ impl ReviewCache {
             return;
         }
         let pair = entry.pair();
-        lock(&self.counted).insert(
-            EntryKey::of(goal, entry),
+        lock_unpoisoned(&self.counted).insert(
+            EntryKey::for_entry(goal, entry),
             CountedEntry { pair, stamp, left },
         );
     }
 
     /// Nobody looks at this goal's files any more.
-    pub(crate) fn forget(&self, goal: &GoalId) {
-        lock(&self.counted).retain(|place, _| place.goal != *goal);
-        let mut kept = lock(&self.kept);
+    pub(crate) fn forget_goal(&self, goal: &GoalId) {
+        lock_unpoisoned(&self.counted).retain(|place, _| place.goal != *goal);
+        let mut kept = lock_unpoisoned(&self.kept);
         kept.by_entry.retain(|place, _| place.goal != *goal);
         kept.bytes = kept.by_entry.values().map(|slot| slot.bytes).sum();
     }
 }
 
 impl KeptReviews {
-    fn keep(&mut self, place: EntryKey, pair: Pair, review: Arc<Mutex<EntryReview>>, bytes: usize) {
+    fn keep_review(&mut self, place: EntryKey, pair: Pair, review: Arc<Mutex<EntryReview>>, bytes: usize) {
         self.clock += 1;
         let slot = KeptReview {
             pair,
@@ -288,11 +288,11 @@ impl KeptReviews {
         }
         // Half goes at once, so that looking at one file more does not look for the oldest each time.
         if self.bytes > KEPT_BYTES {
-            self.evict(KEPT_BYTES / 2);
+            self.evict_oldest(KEPT_BYTES / 2);
         }
     }
 
-    fn evict(&mut self, to: usize) {
+    fn evict_oldest(&mut self, to: usize) {
         let mut oldest: Vec<(u64, EntryKey)> = self
             .by_entry
             .iter()
@@ -322,18 +322,18 @@ impl EntryReview {
         let Some((base, proposed)) = texts.zip(proposed.as_ref().and_then(Content::as_text)) else {
             return Ok(None);
         };
-        let contributions = contributions(contents, entry)?;
+        let contributions = task_contributions(contents, entry)?;
         let contributions: Vec<Contribution<'_>> = contributions
             .iter()
             .map(|(base, text)| Contribution { base, text })
             .collect();
         let authors = Authors::new(base, proposed, &contributions);
         let live = Live::new(base, proposed);
-        let mut woven = woven(contents, entry, base, proposed)?;
+        let mut woven = merged_alternatives(contents, entry, base, proposed)?;
         let known = |hunk: &Hunk| {
             let known = KnownHunk {
                 woven: woven.remove(&hunk.key),
-                ..KnownHunk::of(goal, entry, &authors, hunk)
+                ..KnownHunk::for_hunk(goal, entry, &authors, hunk)
             };
             (hunk.key, known)
         };
@@ -343,7 +343,7 @@ impl EntryReview {
 }
 
 /// What the hunks of an alternative come to by words, from what its task started from.
-fn woven(
+fn merged_alternatives(
     contents: &ContentStore,
     entry: &FileEntry,
     base: &str,
@@ -380,7 +380,7 @@ pub(crate) fn hunks_of_pair(
 }
 
 /// Each task's own two texts.
-fn contributions(
+fn task_contributions(
     contents: &ContentStore,
     entry: &FileEntry,
 ) -> Result<Vec<(String, String)>, ErrorBody> {
@@ -403,6 +403,6 @@ fn contributions(
         .collect()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

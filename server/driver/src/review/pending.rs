@@ -42,7 +42,7 @@ impl PendingHunk {
 }
 
 /// The hunks of one entry, those that are there already included.
-pub(crate) fn hunks(
+pub(crate) fn pending_hunks(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -76,7 +76,7 @@ pub(crate) fn hunks_of_text(
         return Ok(None);
     }
     let by_words = reviews.merge_words();
-    reviews.with(goal, entry, current, |review, known| {
+    reviews.with_review(goal, entry, current, |review, known| {
         let mut found: Vec<PendingHunk> = review
             .hunks()
             .iter()
@@ -91,7 +91,7 @@ pub(crate) fn hunks_of_text(
 }
 
 /// How many hunks of one entry are left to decide.
-pub(crate) fn left(
+pub(crate) fn count_remaining(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -104,7 +104,7 @@ pub(crate) fn left(
     let current = versions.current.as_ref();
     if let Some((text, mode)) = current.and_then(|c| Some((c.as_text()?, c.mode))) {
         let by_words = reviews.merge_words();
-        let counted = reviews.with(goal, entry, text.into(), |review, known| {
+        let counted = reviews.with_review(goal, entry, text.into(), |review, known| {
             let mut left = RemainingHunks::default();
             for hunk in review
                 .hunks()
@@ -115,21 +115,21 @@ pub(crate) fn left(
                 let conflicts = entry.is_alternative()
                     || hunk.state == HunkState::Conflict
                         && !lands_by_words(entry, review, hunk, known, by_words);
-                left.add(conflicts);
+                left.count_hunk(conflicts);
             }
             left
         })?;
         if let Some(mut counted) = counted {
             let mode = mode_hunk(goal, entry, Some(mode)).filter(|mode| !mode.present);
             if let Some(mode) = mode {
-                counted.add(mode.view.status == HunkStatus::Conflict);
+                counted.count_hunk(mode.view.status == HunkStatus::Conflict);
             }
             return Ok(counted);
         }
     }
     let whole = whole_hunk(goal, entry, versions);
     if !whole.present {
-        left.add(whole.view.status == HunkStatus::Conflict);
+        left.count_hunk(whole.view.status == HunkStatus::Conflict);
     }
     Ok(left)
 }
@@ -146,7 +146,7 @@ fn lands_by_words(
     by_words == MergeWords::On
         && !entry.is_alternative()
         && review.is_alone(hunk)
-        && known.is_some_and(|known| known.merged(review, hunk).is_some())
+        && known.is_some_and(|known| known.merged_words(review, hunk).is_some())
 }
 
 fn lines_hunk(
@@ -162,11 +162,11 @@ fn lines_hunk(
         Some(known) => (known.id.clone(), known.provenance.clone()),
         None => (hunk_id(goal, entry, part), entry_provenance(goal, entry)),
     };
-    let mut view = view_of(id, entry, part, ChangeKind::Modify);
+    let mut view = new_hunk_view(id, entry, part, ChangeKind::Modify);
     let merged = match &mut known {
         _ if by_words == MergeWords::Off => None,
-        Some(known) if entry.is_alternative() => known.woven(review, hunk),
-        Some(known) => known.merged(review, hunk),
+        Some(known) if entry.is_alternative() => known.merged_alternative(review, hunk),
+        Some(known) => known.merged_words(review, hunk),
         _ => None,
     };
     let lands = lands_by_words(entry, review, hunk, known.as_deref_mut(), by_words);
@@ -191,7 +191,7 @@ fn lines_hunk(
             theirs: text(Side::Theirs),
         });
     } else if let Some(known) = known {
-        view.words = known.words(&view.old_text, &view.new_text);
+        view.words = known.refined_words(&view.old_text, &view.new_text);
     }
     PendingHunk {
         view,
@@ -209,7 +209,7 @@ fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Optio
     }
     // A buffer knows nothing of modes; whoever shows one has not changed it.
     let current = current.unwrap_or(base);
-    let mut view = view(goal, entry, HunkPart::Mode, ChangeKind::Mode);
+    let mut view = hunk_view(goal, entry, HunkPart::Mode, ChangeKind::Mode);
     if current != base && current != proposed {
         view.status = HunkStatus::Conflict;
     }
@@ -230,13 +230,13 @@ fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pendin
         (_, _, None) => ChangeKind::Delete,
         (None, Some(_), Some(_)) => ChangeKind::Modify,
     };
-    let mut view = view(goal, entry, HunkPart::Whole, kind);
+    let mut view = hunk_view(goal, entry, HunkPart::Whole, kind);
     let present = versions.current == versions.proposed;
     if !present && !versions.is_untouched() {
         view.status = HunkStatus::Conflict;
     }
-    view.old_text = shown(versions.current.as_ref());
-    view.new_text = shown(versions.proposed.as_ref());
+    view.old_text = display_text(versions.current.as_ref());
+    view.new_text = display_text(versions.proposed.as_ref());
     view.end_line = u32::try_from(view.old_text.lines().count()).unwrap_or(u32::MAX);
     view.provenance = entry_provenance(goal, entry);
     PendingHunk {
@@ -246,7 +246,7 @@ fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pendin
     }
 }
 
-fn shown(content: Option<&Content>) -> String {
+fn display_text(content: Option<&Content>) -> String {
     match content {
         None => String::new(),
         Some(content) => match content.as_text() {
@@ -263,11 +263,11 @@ fn shown(content: Option<&Content>) -> String {
     }
 }
 
-fn view(goal: &Goal, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
-    view_of(hunk_id(goal, entry, part), entry, part, kind)
+fn hunk_view(goal: &Goal, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
+    new_hunk_view(hunk_id(goal, entry, part), entry, part, kind)
 }
 
-fn view_of(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
+fn new_hunk_view(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
     // An alternative stands against what another task wants there: never clean.
     let status = if entry.is_alternative() {
         HunkStatus::Conflict

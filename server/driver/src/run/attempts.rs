@@ -227,7 +227,7 @@ impl AttemptRunner {
         attempt: AttemptId,
     ) -> Result<String, AttemptStartError> {
         let Some(repair) = goal.tasks[task].repair.clone() else {
-            return Ok(prompts::work(goal, task));
+            return Ok(prompts::task_prompt(goal, task));
         };
         let upstream = upstream_tasks(goal, task, attempt);
         let (merge, pending) = (self.merge.clone(), self.pending.clone());

@@ -48,7 +48,7 @@ impl BaseSnapshot {
         upstream: &[TaskId],
     ) -> Result<Self, ErrorBody> {
         Ok(Self {
-            manifest: snapshot::load_of_goal(merge.contents.store(), goal.snapshot.as_ref())?,
+            manifest: snapshot::load_goal_snapshot(merge.contents.store(), goal.snapshot.as_ref())?,
             above: merged_view(merge, goal, upstream)?,
         })
     }
@@ -63,7 +63,7 @@ impl BaseSnapshot {
     ) -> Result<Self, ErrorBody> {
         let root = Path::new(&goal.spec.workspace);
         let store = reviews.contents();
-        let (manifest, _) = snapshot::take(store.store(), root, &editors.documents(root))?;
+        let (manifest, _) = snapshot::take_snapshot(store.store(), root, &editors.documents(root))?;
         let mut contents: BTreeMap<RelPath, Option<Content>> = BTreeMap::new();
         for (path, version) in manifest.unsaved() {
             contents.insert(path.clone(), Some(store.load(version)?));
@@ -163,7 +163,7 @@ impl FileBases<'_> {
             Some(version) => version.clone(),
             None => {
                 let root = Path::new(&self.goal.spec.workspace);
-                match self.snapshot.manifest.base(contents.store(), root, path)? {
+                match self.snapshot.manifest.base_of(contents.store(), root, path)? {
                     RecordedBase::Known(content) => contents.save_optional(content.as_ref())?,
                     // With no base the proposal stands against whatever is there: a conflict.
                     RecordedBase::Unknown => None,

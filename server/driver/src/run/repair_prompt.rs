@@ -48,14 +48,14 @@ pub(crate) fn repair_prompt(
     upstream: &[TaskId],
 ) -> Result<Option<String>, ErrorBody> {
     let shown = match repair.cause {
-        RepairCause::TaskConflict => disputed(merge, goal, upstream, repair)?,
-        RepairCause::Rejected => rejected(pending.reviews(), goal, repair)?,
-        RepairCause::Conflict => conflicting(pending, goal, repair)?,
+        RepairCause::TaskConflict => disputed_changes(merge, goal, upstream, repair)?,
+        RepairCause::Rejected => rejected_changes(pending.reviews(), goal, repair)?,
+        RepairCause::Conflict => conflicting_changes(pending, goal, repair)?,
     };
-    Ok((!shown.is_empty()).then(|| prompts::repair_work(goal, task, repair, &shown)))
+    Ok((!shown.is_empty()).then(|| prompts::repair_task_prompt(goal, task, repair, &shown)))
 }
 
-fn disputed(
+fn disputed_changes(
     merge: &FileMergeRules,
     goal: &Goal,
     upstream: &[TaskId],
@@ -66,7 +66,7 @@ fn disputed(
         .into_iter()
         .map(|entry| {
             Ok(RepairedChange {
-                diff: diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
+                diff: version_diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
                 by: entry.versions.into_iter().map(|version| version.by).next(),
                 path: entry.path,
                 now: None,
@@ -76,13 +76,13 @@ fn disputed(
 }
 
 /// The hunks as they were before they were rejected.
-fn rejected(
+fn rejected_changes(
     reviews: &ReviewCache,
     goal: &Goal,
     repair: &Repair,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
-    for entry in about(goal, repair) {
+    for entry in repaired_entries(goal, repair) {
         let moves = entry.moves.iter().rev();
         for made in moves.filter(|made| made.verdict == Verdict::Reject) {
             let wanted = |id: &HunkId| repair.hunks.contains(id);
@@ -95,14 +95,14 @@ fn rejected(
 }
 
 /// The hunks as they conflict.
-fn conflicting(
+fn conflicting_changes(
     pending: &PendingReader,
     goal: &Goal,
     repair: &Repair,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let hunks = pending.hunks(goal, None)?;
     let mut shown = Vec::new();
-    for entry in about(goal, repair) {
+    for entry in repaired_entries(goal, repair) {
         let now: Vec<&str> = hunks
             .iter()
             .filter(|hunk| repair.hunks.contains(&hunk.id) && hunk.path == entry.file.path)
@@ -120,7 +120,7 @@ fn conflicting(
     Ok(shown)
 }
 
-fn about<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
+fn repaired_entries<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
     goal.files
         .iter()
         .filter(|entry| repair.files.contains(&entry.file.path))
@@ -139,7 +139,7 @@ fn hunks_of(
     entry.file.proposed.clone_from(&pair.proposed);
     let base = reviews.contents().load_optional(pair.base.as_ref())?;
     let versions = FileVersions::load(reviews.contents(), &entry, base.clone())?;
-    let mut found = pending::hunks(reviews, goal, &entry, &versions)?;
+    let mut found = pending::pending_hunks(reviews, goal, &entry, &versions)?;
     found.retain(|pending| repair.hunks.contains(&pending.view.id));
     if found.is_empty() {
         return Ok(None);
@@ -162,14 +162,14 @@ fn hunks_of(
         _ => versions.proposed.clone(),
     };
     Ok(Some(RepairedChange {
-        diff: unified(&entry.file.path, base.as_ref(), after.as_ref()),
+        diff: unified_diff(&entry.file.path, base.as_ref(), after.as_ref()),
         by: found[0].view.provenance.first().cloned(),
         path: entry.file.path,
         now: None,
     }))
 }
 
-fn diff(
+fn version_diff(
     contents: &ContentStore,
     path: &RelPath,
     old: &Option<FileVersion>,
@@ -179,11 +179,11 @@ fn diff(
         contents.load_optional(old.as_ref())?,
         contents.load_optional(new.as_ref())?,
     );
-    Ok(unified(path, old.as_ref(), new.as_ref()))
+    Ok(unified_diff(path, old.as_ref(), new.as_ref()))
 }
 
-fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
-    fn at(content: &Content) -> FileAt<'_> {
+fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
+    fn file_at(content: &Content) -> FileAt<'_> {
         FileAt {
             mode: content.mode,
             content: &content.bytes,
@@ -192,8 +192,8 @@ fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> Stri
     let patch = patch::unified(&[FilePair {
         path,
         from: None,
-        old: old.map(at),
-        new: new.map(at),
+        old: old.map(file_at),
+        new: new.map(file_at),
     }]);
     let mut text = patch.diff;
     text.extend(patch.omitted.iter().map(|line| format!("{line}\n")));

@@ -18,7 +18,7 @@ pub(super) struct MoveTrace {
 impl MoveTrace {
     pub(super) fn new(before: &str, after: &str) -> Self {
         let (old, new) = (Lines::new(before), Lines::new(after));
-        let counted = counted(after);
+        let counted = count_lines(after);
         let mut trace = Self {
             out: Vec::new(),
             put_in: Vec::new(),
@@ -52,14 +52,14 @@ impl<'t> ChangedLines<'t> {
             lines.extend(each(old.get(&change.old)).chain(each(new.get(&change.new))));
         }
         Self {
-            last: counted(last),
+            last: count_lines(last),
             lines,
         }
     }
 
     /// Whether what a move did can have gone, or come back, by the change: it is about the same lines, or what
     /// the move put in had been changed before.
-    pub(super) fn concerns(&self, trace: &MoveTrace) -> bool {
+    pub(super) fn touch_move(&self, trace: &MoveTrace) -> bool {
         let there = |line: &str| self.last.get(line).copied().unwrap_or_default();
         trace.out.iter().any(|line| self.lines.contains(&**line))
             || (trace.put_in.iter())
@@ -67,7 +67,7 @@ impl<'t> ChangedLines<'t> {
     }
 }
 
-fn counted(text: &str) -> HashMap<&str, u32> {
+fn count_lines(text: &str) -> HashMap<&str, u32> {
     let mut counted = HashMap::new();
     for line in each(text) {
         *counted.entry(line).or_default() += 1;
@@ -84,7 +84,7 @@ mod tests {
         let (before, after) = ("a\nb {\n}\nc\n", "a\nb {\n  new\n}\n}\nd\n");
         let trace = MoveTrace::new(before, after);
         let check = |last: &str, now: &str, expected: bool| {
-            let found = ChangedLines::new(last, now).concerns(&trace);
+            let found = ChangedLines::new(last, now).touch_move(&trace);
             assert_eq!(found, expected, "{last:?} {now:?}");
         };
         check(after, after, false);
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_has_no_words_is_known_by_all_of_it() {
         let trace = MoveTrace::new("a\n", "a\n---\n");
-        assert!(ChangedLines::new("a\n---\n", "a\n").concerns(&trace));
-        assert!(!ChangedLines::new("a\n---\n", "b\na\n---\n").concerns(&trace));
+        assert!(ChangedLines::new("a\n---\n", "a\n").touch_move(&trace));
+        assert!(!ChangedLines::new("a\n---\n", "b\na\n---\n").touch_move(&trace));
     }
 }

@@ -11,7 +11,7 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{EntryVerdicts, VerdictChange, concerns, count, keys, set_text, stretch, unchanged};
+use super::{EntryVerdicts, VerdictChange, is_about_hunk, to_u32, line_keys, set_text, stretch, unchanged_entry};
 use crate::{
     review::{
         cache::ReviewCache,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Whether a decision is the explicit look a held hunk needs.
-fn looked_at(decision: &Decision, entry: &FileEntry) -> bool {
+fn is_explicit_look(decision: &Decision, entry: &FileEntry) -> bool {
     let named = decision.hunk_id.is_some() || decision.path.is_some();
     named
         || entry.file.held.iter().all(|reason| match reason {
@@ -35,32 +35,32 @@ fn looked_at(decision: &Decision, entry: &FileEntry) -> bool {
 }
 
 /// What accepting comes to.
-pub(crate) fn accept(
+pub(crate) fn accept_entry(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
 ) -> Result<EntryVerdicts, ErrorBody> {
-    let mut found = pending::hunks(reviews, goal, entry, versions)?;
-    found.retain(|pending| concerns(decision, pending));
+    let mut found = pending::pending_hunks(reviews, goal, entry, versions)?;
+    found.retain(|pending| is_about_hunk(decision, pending));
     if found.is_empty() {
         return Ok(EntryVerdicts::default());
     }
-    if !looked_at(decision, entry) {
+    if !is_explicit_look(decision, entry) {
         return Ok(EntryVerdicts {
-            held: count(found.len()),
+            held: to_u32(found.len()),
             ..EntryVerdicts::default()
         });
     }
     if entry.is_alternative() {
         if decision.hunk_id.is_none() {
             return Ok(EntryVerdicts {
-                conflicts: count(found.len()),
+                conflicts: to_u32(found.len()),
                 ..EntryVerdicts::default()
             });
         }
-        return alternative(reviews, goal, entry, versions, &found[0]);
+        return accept_alternative(reviews, goal, entry, versions, &found[0]);
     }
     let (ready, conflicts): (Vec<PendingHunk>, Vec<PendingHunk>) = found
         .into_iter()
@@ -70,16 +70,16 @@ pub(crate) fn accept(
         .partition(|pending| !pending.present && is_typed_in(versions, pending));
     let (by_words, ready): (Vec<PendingHunk>, Vec<PendingHunk>) =
         ready.into_iter().partition(PendingHunk::is_by_words);
-    let change = (!ready.is_empty()).then(|| accepted(entry, versions, &ready));
+    let change = (!ready.is_empty()).then(|| accept_hunks(entry, versions, &ready));
     let mut verdicts = EntryVerdicts {
         changes: change.into_iter().collect(),
-        conflicts: count(conflicts.len()),
-        waiting: count(waiting.len()),
+        conflicts: to_u32(conflicts.len()),
+        waiting: to_u32(waiting.len()),
         ..EntryVerdicts::default()
     };
     // From the bottom up: what is decided below a hunk does not change its name.
     for pending in by_words.iter().rev() {
-        let now = verdicts.target().map(|change| change.versions());
+        let now = verdicts.final_change().map(|change| change.file_versions());
         match stretch::merge_words_of(entry, now.as_ref().unwrap_or(versions), pending) {
             Some(change) => verdicts.changes.push(change),
             None => verdicts.conflicts += 1,
@@ -99,19 +99,19 @@ fn is_typed_in(versions: &FileVersions, pending: &PendingHunk) -> bool {
 }
 
 /// The entry and the file with these hunks in.
-pub(super) fn accepted(
+pub(super) fn accept_hunks(
     entry: &FileEntry,
     versions: &FileVersions,
     hunks: &[PendingHunk],
 ) -> VerdictChange {
-    let mut change = unchanged(Verdict::Accept, entry, versions, hunks);
+    let mut change = unchanged_entry(Verdict::Accept, entry, versions, hunks);
     if hunks.iter().any(|pending| pending.part == HunkPart::Whole) {
         change.current.clone_from(&versions.proposed);
         change.base.clone_from(&versions.proposed);
         return change;
     }
     if let Some((base, current, proposed)) = versions.texts() {
-        let accepted = Review::new(base, current, proposed).accept(&keys(hunks));
+        let accepted = Review::new(base, current, proposed).accept(&line_keys(hunks));
         set_text(&mut change.current, accepted.current);
         set_text(&mut change.base, accepted.base);
     }
@@ -133,7 +133,7 @@ pub(super) fn accepted(
 
 /// Accepts one hunk of an alternative: what it is an alternative *to* lands beneath it in the same
 /// moment, unless the developer's own text stands there, which stays a conflict.
-fn alternative(
+fn accept_alternative(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -155,14 +155,14 @@ fn alternative(
         let free = untouched || versions.current == versions.base;
         return Ok(if free {
             EntryVerdicts {
-                changes: vec![accepted(entry, versions, wanted)],
+                changes: vec![accept_hunks(entry, versions, wanted)],
                 ..EntryVerdicts::default()
             }
         } else {
             conflict
         });
     };
-    let (ground, mut changes) = ground(reviews, goal, entry, versions, key)?;
+    let (ground, mut changes) = land_beneath(reviews, goal, entry, versions, key)?;
     let Some((base, current, proposed)) = ground.texts() else {
         return Ok(conflict);
     };
@@ -172,7 +172,7 @@ fn alternative(
     if !clean {
         return Ok(conflict);
     }
-    changes.push(accepted(entry, &ground, wanted));
+    changes.push(accept_hunks(entry, &ground, wanted));
     Ok(EntryVerdicts {
         changes,
         ..EntryVerdicts::default()
@@ -181,7 +181,7 @@ fn alternative(
 
 /// What an alternative stands on: the file with those hunks of the merged entry landed that the
 /// alternative's hunk is an alternative to, and their landing.
-pub(super) fn ground(
+pub(super) fn land_beneath(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -209,14 +209,14 @@ pub(super) fn ground(
     };
     let under = review.hunks().iter().filter(meets);
     let under: Vec<HunkKey> = under.map(|hunk| hunk.key).collect();
-    let hunks: Vec<PendingHunk> = pending::hunks(reviews, goal, below, &below_versions)?
+    let hunks: Vec<PendingHunk> = pending::pending_hunks(reviews, goal, below, &below_versions)?
         .into_iter()
         .filter(|p| matches!(p.part, HunkPart::Lines(key) if under.contains(&key)))
         .collect();
     if hunks.is_empty() {
         return Ok((ground, Vec::new()));
     }
-    let change = accepted(below, &below_versions, &hunks);
+    let change = accept_hunks(below, &below_versions, &hunks);
     ground.current.clone_from(&change.current);
     Ok((ground, vec![change]))
 }

@@ -18,11 +18,11 @@ use claudecluster_protocol::{ErrorBody, HunkId, api::Decision, event::Verdict};
 use claudecluster_worker::changes::Content;
 
 pub(crate) use self::{
-    accept::accept,
-    reject::reject,
-    resolve::resolve,
-    stretch::unsaid,
-    undo::{redo, undo},
+    accept::accept_entry,
+    reject::reject_entry,
+    resolve::resolve_entry,
+    stretch::incomplete_resolution,
+    undo::{redo_moves, undo_moves},
 };
 use crate::{
     review::{
@@ -44,11 +44,11 @@ pub(crate) type VerdictFn = fn(
 /// Returns the function that works out a verdict.
 pub(crate) fn verdict_fn(verdict: Verdict) -> VerdictFn {
     match verdict {
-        Verdict::Accept => accept,
-        Verdict::Reject => reject,
-        Verdict::Undo => undo,
-        Verdict::Redo => redo,
-        Verdict::Resolve => resolve,
+        Verdict::Accept => accept_entry,
+        Verdict::Reject => reject_entry,
+        Verdict::Undo => undo_moves,
+        Verdict::Redo => redo_moves,
+        Verdict::Resolve => resolve_entry,
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct EntryVerdicts {
 
 impl VerdictChange {
     /// The file and the pair once it has been carried out.
-    fn versions(&self) -> FileVersions {
+    fn file_versions(&self) -> FileVersions {
         FileVersions {
             base: self.base.clone(),
             current: self.current.clone(),
@@ -100,13 +100,13 @@ impl VerdictChange {
 
 impl EntryVerdicts {
     /// The last change, if anything changes: what the file has to become.
-    pub(crate) fn target(&self) -> Option<&VerdictChange> {
+    pub(crate) fn final_change(&self) -> Option<&VerdictChange> {
         self.changes.last()
     }
 }
 
 /// Whether a decision is about this hunk at all.
-fn concerns(decision: &Decision, pending: &PendingHunk) -> bool {
+fn is_about_hunk(decision: &Decision, pending: &PendingHunk) -> bool {
     let task = decision
         .task_id
         .as_ref()
@@ -133,7 +133,7 @@ pub(crate) fn has_landed(versions: &FileVersions, parts: &[HunkPart]) -> bool {
     }
 }
 
-fn unchanged(
+fn unchanged_entry(
     verdict: Verdict,
     entry: &FileEntry,
     versions: &FileVersions,
@@ -154,7 +154,7 @@ fn unchanged(
     }
 }
 
-fn keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
+fn line_keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
     hunks
         .iter()
         .filter_map(|pending| match pending.part {
@@ -165,7 +165,7 @@ fn keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
 }
 
 /// Whether a text, as it was observed, has what a change from one content to another brings.
-pub(crate) fn holds(before: Option<&Content>, after: Option<&Content>, observed: &Content) -> bool {
+pub(crate) fn has_change(before: Option<&Content>, after: Option<&Content>, observed: &Content) -> bool {
     if Some(observed) == after {
         return true;
     }
@@ -182,7 +182,7 @@ pub(crate) fn holds(before: Option<&Content>, after: Option<&Content>, observed:
     !regions.any(|region| missing.contains(&region.kind))
 }
 
-fn count(n: usize) -> u32 {
+fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 

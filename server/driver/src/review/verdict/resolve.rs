@@ -12,10 +12,10 @@ use claudecluster_protocol::{
 
 use super::{
     EntryVerdicts, VerdictChange,
-    accept::{accept, accepted, ground},
-    reject::reject,
-    stretch::{decide_stretch, gone, inseparable, unsaid},
-    unchanged,
+    accept::{accept_entry, accept_hunks, land_beneath},
+    reject::reject_entry,
+    stretch::{decide_stretch, conflict_gone, inseparable_words, incomplete_resolution},
+    unchanged_entry,
 };
 use crate::{
     review::{
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What deciding one hunk comes to.
-pub(crate) fn resolve(
+pub(crate) fn resolve_entry(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -36,12 +36,12 @@ pub(crate) fn resolve(
     decision: &Decision,
 ) -> Result<EntryVerdicts, ErrorBody> {
     let Some(resolution) = &decision.resolution else {
-        return Err(unsaid());
+        return Err(incomplete_resolution());
     };
     if *resolution == Resolution::Merged && reviews.merge_words() == MergeWords::Off {
         return Err(switched_off());
     }
-    let found = pending::hunks(reviews, goal, entry, versions)?;
+    let found = pending::pending_hunks(reviews, goal, entry, versions)?;
     let is_it = |pending: &&PendingHunk| decision.hunk_id.as_ref() == Some(&pending.view.id);
     let Some(hunk) = found.iter().find(is_it) else {
         return Ok(EntryVerdicts::default());
@@ -49,9 +49,9 @@ pub(crate) fn resolve(
     // Between two tasks, taking a side is accepting or rejecting the alternative.
     if entry.is_alternative() {
         match resolution {
-            Resolution::Mine => return reject(reviews, goal, entry, versions, decision),
+            Resolution::Mine => return reject_entry(reviews, goal, entry, versions, decision),
             Resolution::Theirs => {
-                let taken = accept(reviews, goal, entry, versions, decision)?;
+                let taken = accept_entry(reviews, goal, entry, versions, decision)?;
                 if !taken.changes.is_empty() {
                     return Ok(taken);
                 }
@@ -62,13 +62,13 @@ pub(crate) fn resolve(
     let changes = match hunk.part {
         HunkPart::Lines(key) => {
             let (ground, mut changes) = if entry.is_alternative() {
-                ground(reviews, goal, entry, versions, key)?
+                land_beneath(reviews, goal, entry, versions, key)?
             } else {
                 (versions.clone(), Vec::new())
             };
-            let label = label(goal, hunk);
+            let label = proposal_label(goal, hunk);
             let woven = (entry.is_alternative() && *resolution == Resolution::Merged)
-                .then(|| woven(&ground, hunk, key))
+                .then(|| both_tasks_words(&ground, hunk, key))
                 .transpose()?;
             let resolution = woven.as_ref().unwrap_or(resolution);
             changes.push(decide_stretch(
@@ -76,7 +76,7 @@ pub(crate) fn resolve(
             )?);
             changes
         }
-        HunkPart::Mode | HunkPart::Whole => vec![whole(entry, versions, hunk, resolution)?],
+        HunkPart::Mode | HunkPart::Whole => vec![resolve_whole(entry, versions, hunk, resolution)?],
     };
     Ok(EntryVerdicts {
         changes,
@@ -85,18 +85,18 @@ pub(crate) fn resolve(
 }
 
 /// The words of both tasks. They take the place of what one of them has put there, not of anything else.
-fn woven(ground: &FileVersions, hunk: &PendingHunk, key: HunkKey) -> Result<Resolution, ErrorBody> {
-    let (base, current, proposed) = ground.texts().ok_or_else(gone)?;
+fn both_tasks_words(ground: &FileVersions, hunk: &PendingHunk, key: HunkKey) -> Result<Resolution, ErrorBody> {
+    let (base, current, proposed) = ground.texts().ok_or_else(conflict_gone)?;
     let review = Review::new(base, current, proposed);
     let state = review.hunk(key).map(|hunk| hunk.state);
     let merged = hunk.view.merged.clone();
     let text = merged.filter(|_| state == Some(HunkState::Clean));
-    let text = text.ok_or_else(inseparable)?;
+    let text = text.ok_or_else(inseparable_words)?;
     Ok(Resolution::Text { text })
 }
 
 /// Decides what has no lines: one side or the other.
-fn whole(
+fn resolve_whole(
     entry: &FileEntry,
     versions: &FileVersions,
     hunk: &PendingHunk,
@@ -104,9 +104,9 @@ fn whole(
 ) -> Result<VerdictChange, ErrorBody> {
     let hunks = std::slice::from_ref(hunk);
     let mut change = match resolution {
-        Resolution::Theirs => accepted(entry, versions, hunks),
+        Resolution::Theirs => accept_hunks(entry, versions, hunks),
         Resolution::Mine => {
-            let mut change = unchanged(Verdict::Resolve, entry, versions, hunks);
+            let mut change = unchanged_entry(Verdict::Resolve, entry, versions, hunks);
             match hunk.part {
                 HunkPart::Mode => {
                     let mode = versions.base.as_ref().map(|content| content.mode);
@@ -132,7 +132,7 @@ fn whole(
 }
 
 /// Who proposes the other side, in one line.
-fn label(goal: &Goal, hunk: &PendingHunk) -> String {
+fn proposal_label(goal: &Goal, hunk: &PendingHunk) -> String {
     let by = hunk.view.provenance.first();
     let title = by
         .and_then(|by| by.title.lines().next())

@@ -6,7 +6,7 @@ use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
 use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
 
 use super::{
-    EntryVerdicts, count,
+    EntryVerdicts, to_u32,
     revert::{PastMove, RevertState},
 };
 use crate::{
@@ -25,7 +25,7 @@ struct RevertTarget<'a> {
 /// What taking back comes to: the latest landing first, keeping what was typed since. Whatever entry
 /// of a file it is asked for, the answer is about all entries of that file, for a landing of one can
 /// stand on a landing of another.
-pub(crate) fn undo(
+pub(crate) fn undo_moves(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -37,17 +37,17 @@ pub(crate) fn undo(
     let mut verdicts = EntryVerdicts::default();
     for target in to_undo(contents, goal, &entry.file.path, decision)? {
         let RevertTarget { past, hunks, .. } = target;
-        let standing: Vec<HunkId> = past.made().standing().cloned().collect();
-        let step = past.undo(&standing);
-        let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
+        let standing: Vec<HunkId> = past.ledger_move().standing().cloned().collect();
+        let step = past.undo_step(&standing);
+        let (change, left) = state.apply_step(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
         verdicts.changes.extend(change);
-        verdicts.conflicts += count(left);
+        verdicts.conflicts += to_u32(left);
     }
     Ok(verdicts)
 }
 
 /// What making again comes to: the undo made last is taken back first.
-pub(crate) fn redo(
+pub(crate) fn redo_moves(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
@@ -59,16 +59,16 @@ pub(crate) fn redo(
     let mut verdicts = EntryVerdicts::default();
     for target in to_redo(contents, goal, &entry.file.path, decision)? {
         let RevertTarget { past, undo, hunks } = target;
-        let step = past.redo(contents, goal, undo, &hunks)?;
-        let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Redo, undo)?;
+        let step = past.redo_step(contents, goal, undo, &hunks)?;
+        let (change, left) = state.apply_step(past.entry, &step, &hunks, Verdict::Redo, undo)?;
         verdicts.changes.extend(change);
-        verdicts.conflicts += count(left);
+        verdicts.conflicts += to_u32(left);
     }
     Ok(verdicts)
 }
 
 /// Moves of a goal, the latest first.
-fn moves(
+fn moves_latest_first(
     goal: &Goal,
     wanted: impl Fn(&FileEntry, &Move) -> bool,
 ) -> impl Iterator<Item = (&FileEntry, usize)> {
@@ -92,7 +92,7 @@ fn to_undo<'a>(
 ) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let here = |entry: &FileEntry, made: &Move| entry.file.path == *path && made.of.is_none();
-    for (entry, index) in moves(goal, here) {
+    for (entry, index) in moves_latest_first(goal, here) {
         let made = &entry.moves[index];
         let mut hunks: Vec<HunkId> = made.standing().cloned().collect();
         match &decision.hunk_id {
@@ -103,11 +103,11 @@ fn to_undo<'a>(
         if hunks.is_empty() {
             continue;
         }
-        let past = PastMove::of(contents, goal, entry, index)?;
+        let past = PastMove::load_move(contents, goal, entry, index)?;
         if let Some(task) = &decision.task_id {
             hunks.retain(|id| past.is_by(id, task));
         }
-        if past.is_one() && !hunks.is_empty() {
+        if past.is_indivisible() && !hunks.is_empty() {
             hunks = made.standing().cloned().collect();
         }
         if !hunks.is_empty() {
@@ -138,7 +138,7 @@ fn to_redo<'a>(
         let path = decision.path.as_ref();
         made.verdict == Verdict::Undo && path.is_none_or(|only| *only == entry.file.path)
     };
-    for (entry, index) in moves(goal, meant) {
+    for (entry, index) in moves_latest_first(goal, meant) {
         let made = &entry.moves[index];
         let here = entry.file.path == *path;
         match &latest {
@@ -162,14 +162,14 @@ fn to_redo<'a>(
             latest = Some(made.decided());
             continue;
         }
-        let past = PastMove::of(contents, goal, entry, of)?;
+        let past = PastMove::load_move(contents, goal, entry, of)?;
         if let Some(task) = &decision.task_id {
             hunks.retain(|id| past.is_by(id, task));
         }
         if hunks.is_empty() {
             continue;
         }
-        if past.is_one() {
+        if past.is_indivisible() {
             hunks = entry.undone_by(index);
         }
         latest = Some(made.decided());

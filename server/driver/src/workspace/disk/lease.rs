@@ -23,8 +23,8 @@ impl<'a> FileLease<'a> {
     pub(super) fn take(file: &'a File) -> Result<Self, WriteError> {
         // Somebody who wants to write is announced by a signal, which would end the process if it were
         // not one that is ignored.
-        let quiet = control(file, F_SETSIG, libc::SIGURG);
-        let taken = quiet.and_then(|_| control(file, libc::F_SETLEASE, libc::F_RDLCK));
+        let quiet = lease_control(file, F_SETSIG, libc::SIGURG);
+        let taken = quiet.and_then(|_| lease_control(file, libc::F_SETLEASE, libc::F_RDLCK));
         match taken {
             Ok(_) => Ok(Self { file, held: true }),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -36,7 +36,7 @@ impl<'a> FileLease<'a> {
 
     /// Whether somebody waits to write since it was taken.
     pub(super) fn is_wanted(&self) -> bool {
-        self.held && control(self.file, libc::F_GETLEASE, 0).ok() != Some(libc::F_RDLCK)
+        self.held && lease_control(self.file, libc::F_GETLEASE, 0).ok() != Some(libc::F_RDLCK)
     }
 }
 
@@ -44,13 +44,13 @@ impl Drop for FileLease<'_> {
     fn drop(&mut self) {
         if self.held {
             // It ends with the descriptor in any case.
-            let _ = control(self.file, libc::F_SETLEASE, libc::F_UNLCK);
+            let _ = lease_control(self.file, libc::F_SETLEASE, libc::F_UNLCK);
         }
     }
 }
 
 #[expect(unsafe_code, reason = "leases have no safe wrapper")]
-fn control(file: &File, command: libc::c_int, argument: libc::c_int) -> std::io::Result<i32> {
+fn lease_control(file: &File, command: libc::c_int, argument: libc::c_int) -> std::io::Result<i32> {
     // SAFETY: the descriptor is open, and none of the commands used takes a pointer.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
     if answer < 0 {

@@ -36,7 +36,7 @@ impl FileStamp {
 }
 
 /// The stamp of a file; `None` where there is none.
-pub(crate) fn stamp(root: &Path, path: &RelPath) -> Result<Option<FileStamp>, WriteError> {
+pub(crate) fn file_stamp(root: &Path, path: &RelPath) -> Result<Option<FileStamp>, WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(None);
@@ -68,7 +68,7 @@ mod tests {
     fn a_stamp_tells_files_apart() {
         let root = tempfile::tempdir().unwrap();
         let path = RelPath::new("a.txt").unwrap();
-        let look = || stamp(root.path(), &path).unwrap();
+        let look = || file_stamp(root.path(), &path).unwrap();
         assert_eq!(look(), None);
         fs::write(root.path().join("a.txt"), "one").unwrap();
         let one = look().unwrap();

@@ -50,7 +50,7 @@ pub(crate) struct FileWrite {
 }
 
 /// Makes a file what `after` is, if it still is what `before` is. All or nothing, also in a crash.
-pub(crate) fn replace(
+pub(crate) fn replace_file(
     root: &Path,
     path: &RelPath,
     before: Option<&Content>,
@@ -62,12 +62,12 @@ pub(crate) fn replace(
         after: after.cloned(),
         needs: None,
     };
-    replace_all(root, &[write]).pop().unwrap_or(Ok(()))
+    replace_files(root, &[write]).pop().unwrap_or(Ok(()))
 }
 
-/// Makes files what they are to become, in their order, each on its own as [`replace`] does. What is
+/// Makes files what they are to become, in their order, each on its own as [`replace_file`] does. What is
 /// reported as written is durable.
-pub(crate) fn replace_all(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
+pub(crate) fn replace_files(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
     let mut done: Vec<Result<(), WriteError>> = Vec::with_capacity(writes.len());
     for batch in writes.chunks(IN_FLIGHT) {
         replace_batch(root, batch, &mut done);
@@ -93,7 +93,7 @@ fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), Wri
         .collect();
     let prepared = in_parallel(flights, WRITERS, |flight| {
         let flight = flight?;
-        flight.prepare()?;
+        flight.write_new()?;
         Ok(flight)
     });
     let mut swapped = Vec::new();
@@ -102,10 +102,10 @@ fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), Wri
         let apart = needed.is_some_and(|index| done.get(index).is_none_or(Result::is_err));
         let result = flight.and_then(|flight| {
             if apart {
-                flight.clear();
+                flight.remove_aside();
                 return Err(WriteError::Apart);
             }
-            let swapped_out = flight.swap()?;
+            let swapped_out = flight.swap_in()?;
             swapped.push((done.len(), flight, swapped_out));
             Ok(())
         });
@@ -113,12 +113,12 @@ fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), Wri
     }
     // What was replaced is let go of by many threads, for that can take the disk milliseconds each.
     let settled = in_parallel(swapped, WRITERS, |(index, flight, old)| {
-        (index, flight.settle(old))
+        (index, flight.finish_swap(old))
     });
     for (index, result) in settled {
         done[index] = result;
     }
-    if let Err(errno) = parents.sync() {
+    if let Err(errno) = parents.sync_all() {
         for result in done[first..].iter_mut().filter(|result| result.is_ok()) {
             *result = Err(errno.into());
         }
@@ -148,7 +148,7 @@ impl<'a> ParentFolders<'a> {
     }
 
     /// The folder of a file, made where the file is new.
-    fn of(&mut self, write: &FileWrite) -> Result<Arc<OwnedFd>, WriteError> {
+    fn folder_of(&mut self, write: &FileWrite) -> Result<Arc<OwnedFd>, WriteError> {
         let key = write.path.parent();
         if let Some(open) = self.open.get(&key) {
             return Ok(open.clone());
@@ -162,7 +162,7 @@ impl<'a> ParentFolders<'a> {
     }
 
     /// Makes the names in them durable.
-    fn sync(self) -> rustix::io::Result<()> {
+    fn sync_all(self) -> rustix::io::Result<()> {
         let folders: Vec<Arc<OwnedFd>> = self.open.into_values().collect();
         let synced = in_parallel(folders, WRITERS, |folder| rustix::fs::fsync(&*folder));
         synced.into_iter().collect()
@@ -173,18 +173,18 @@ impl<'a> PendingWrite<'a> {
     fn new(parents: &mut ParentFolders<'_>, write: &'a FileWrite) -> Result<Self, WriteError> {
         Ok(Self {
             write,
-            parent: parents.of(write)?,
+            parent: parents.folder_of(write)?,
             name: path_bytes(write.path.file_name()),
             aside: format!("{ASIDE}{}", uuid::Uuid::new_v4().simple()),
         })
     }
 
     /// Writes the new content aside.
-    fn prepare(&self) -> Result<(), WriteError> {
+    fn write_new(&self) -> Result<(), WriteError> {
         let Some(after) = &self.write.after else {
             return Ok(());
         };
-        self.write_aside(after).inspect_err(|_| self.clear())
+        self.write_aside(after).inspect_err(|_| self.remove_aside())
     }
 
     fn write_aside(&self, after: &Content) -> Result<(), WriteError> {
@@ -214,7 +214,7 @@ impl<'a> PendingWrite<'a> {
     }
 
     /// Puts the new content into the file's place, and what was there aside.
-    fn swap(&self) -> Result<ReplacedFile, WriteError> {
+    fn swap_in(&self) -> Result<ReplacedFile, WriteError> {
         let file = self.open_old();
         let aside = self.swap_leased(file.as_ref())?;
         Ok(ReplacedFile { file, aside })
@@ -225,7 +225,7 @@ impl<'a> PendingWrite<'a> {
         // Whoever opens the file for writing from now on waits until the lease is gone.
         let lease = file.map(FileLease::take).transpose();
         let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
-        let (aside, lease) = swapped.inspect_err(|_| self.clear())?;
+        let (aside, lease) = swapped.inspect_err(|_| self.remove_aside())?;
         // Said at once, not when the batch settles: until then whoever replaces the file again would do so
         // on top of ours, and what was replaced in the last moment would be gone.
         let replaced = file.is_some_and(|file| !self.is_aside(file));
@@ -247,13 +247,13 @@ impl<'a> PendingWrite<'a> {
 
     fn swap_names(&self) -> Result<bool, WriteError> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
-        self.unchanged(&self.name, self.write.before.as_ref())?;
+        self.check_unchanged(&self.name, self.write.before.as_ref())?;
         let moved = match (&self.write.before, &self.write.after) {
-            (_, None) => rename(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true),
+            (_, None) => rename_exactly(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true),
             (None, Some(_)) => {
-                rename(parent, aside, &self.name, RenameFlags::NOREPLACE).map(|_| false)
+                rename_exactly(parent, aside, &self.name, RenameFlags::NOREPLACE).map(|_| false)
             }
-            (Some(_), Some(_)) => rename(parent, aside, &self.name, RenameFlags::EXCHANGE),
+            (Some(_), Some(_)) => rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE),
         };
         match moved {
             Ok(aside) => Ok(aside),
@@ -263,20 +263,20 @@ impl<'a> PendingWrite<'a> {
     }
 
     /// Looks whether what was put aside is what was expected, and lets go of it.
-    fn settle(&self, old: ReplacedFile) -> Result<(), WriteError> {
+    fn finish_swap(&self, old: ReplacedFile) -> Result<(), WriteError> {
         if old.aside {
             let expected = self.write.before.as_ref();
-            if let Err(error) = self.unchanged(self.aside.as_bytes(), expected) {
+            if let Err(error) = self.check_unchanged(self.aside.as_bytes(), expected) {
                 self.put_back();
                 return Err(error);
             }
-            self.clear();
+            self.remove_aside();
         }
         drop(old.file);
         Ok(())
     }
 
-    fn unchanged(&self, name: &[u8], expected: Option<&Content>) -> Result<(), WriteError> {
+    fn check_unchanged(&self, name: &[u8], expected: Option<&Content>) -> Result<(), WriteError> {
         let now = read_at(self.parent.as_fd(), name)?.map(|(content, _)| content);
         if now.as_ref() == expected {
             Ok(())
@@ -290,17 +290,17 @@ impl<'a> PendingWrite<'a> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
         if self.write.after.is_none() {
             // Where there is a new file already, it is the later one.
-            self.left_behind(rename(parent, aside, &self.name, RenameFlags::NOREPLACE));
+            self.left_behind(rename_exactly(parent, aside, &self.name, RenameFlags::NOREPLACE));
             return;
         }
-        let back = rename(parent, aside, &self.name, RenameFlags::EXCHANGE);
-        if back.is_ok() && self.unchanged(aside, self.write.after.as_ref()).is_err() {
+        let back = rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE);
+        if back.is_ok() && self.check_unchanged(aside, self.write.after.as_ref()).is_err() {
             // Somebody replaced the new file already: theirs is the last word.
-            self.left_behind(rename(parent, aside, &self.name, RenameFlags::empty()));
+            self.left_behind(rename_exactly(parent, aside, &self.name, RenameFlags::empty()));
             return;
         }
         if back.is_ok() {
-            self.clear();
+            self.remove_aside();
         }
         self.left_behind(back);
     }
@@ -313,7 +313,7 @@ impl<'a> PendingWrite<'a> {
     }
 
     /// Removes what is aside.
-    fn clear(&self) {
+    fn remove_aside(&self) {
         // The error that matters is another one; what is left has a telling name.
         let _ = rustix::fs::unlinkat(&*self.parent, &self.aside, AtFlags::empty());
     }
@@ -321,7 +321,7 @@ impl<'a> PendingWrite<'a> {
 
 /// Renames within a folder, and says whether it was done as asked. Where the file system cannot
 /// exchange two names or keep from replacing one, what was compared a moment before has to do.
-fn rename(
+fn rename_exactly(
     parent: BorrowedFd<'_>,
     from: &[u8],
     to: &[u8],
