@@ -9,16 +9,16 @@ use claudecluster_protocol::{GoalId, HunkId, PermissionId, Span, TaskId, Usd, pl
 #[derive(Debug, Parser)]
 #[command(name = "claudecluster", version, max_term_width = 100)]
 #[command(disable_help_subcommand = true, propagate_version = false)]
-pub(crate) struct Cli {
+pub(crate) struct CliArgs {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -30,11 +30,11 @@ pub(crate) struct Global {
     pub(crate) workspace: Option<PathBuf>,
     /// Colour the output
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: Color,
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
+pub(crate) enum ColorChoice {
     #[default]
     Auto,
     Always,
@@ -42,7 +42,7 @@ pub(crate) enum Color {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Language server on stdin and stdout, for editors
     Lsp(LspArgs),
     /// Submit a goal, follow it and show the result
@@ -58,21 +58,21 @@ pub(crate) enum Command {
     /// Print the pending changes of a goal as a unified diff
     Diff(DiffArgs),
     /// Land what is clean of a goal's changes
-    Accept(Selection),
+    Accept(SelectionArgs),
     /// Take changes of a goal back before they land
     Reject(RejectArgs),
     /// Restore what was there before a goal's changes landed, keeping what was typed since
-    Undo(Selection),
+    Undo(SelectionArgs),
     /// Land again what was undone
-    Redo(Selection),
+    Redo(SelectionArgs),
     /// Say what becomes of a conflict
-    Resolve(ResolveArgs),
+    Resolve(ResolveOptions),
     /// Stop a goal
     Cancel(GoalArg),
     /// Try the failed tasks of a goal again
     Retry(RetryArgs),
     /// Let the plan of a goal, or a task that is paused, run
-    Approve(ApproveArgs),
+    Approve(ApproveOptions),
     /// List what workers ask permission for
     Permissions,
     /// Allow what a worker asks for
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Deny what a worker asks for; it goes on without
     Deny(DenyArgs),
     /// Print the plan of a goal, or change it before it runs
-    Plan(PlanArgs),
+    Plan(PlanOptions),
     /// List what a goal left behind, and fetch it
     Artifacts(ArtifactsArgs),
     /// Operate the daemon
@@ -179,12 +179,12 @@ pub(crate) struct LogsArgs {
 
 /// A goal, or one hunk of it: the identifier of a hunk names its goal.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Target {
+pub(crate) struct GoalOrHunk {
     pub(crate) goal: GoalId,
     pub(crate) hunk: Option<HunkId>,
 }
 
-impl FromStr for Target {
+impl FromStr for GoalOrHunk {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -204,10 +204,10 @@ impl FromStr for Target {
 
 /// Which of a goal's hunks.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Selection {
+pub(crate) struct SelectionArgs {
     /// The goal, such as g1, or one hunk of it, such as g1.4f2a90c1d0
     #[arg(value_name = "GOAL|HUNK")]
-    pub(crate) target: Target,
+    pub(crate) target: GoalOrHunk,
     /// Only what this task made
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<TaskId>,
@@ -222,7 +222,7 @@ pub(crate) struct Selection {
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     #[command(flatten)]
-    pub(crate) what: Selection,
+    pub(crate) what: SelectionArgs,
     /// Show what conflicts instead: both sides, and who wrote them
     #[arg(long)]
     pub(crate) conflicts: bool,
@@ -231,7 +231,7 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RejectArgs {
     #[command(flatten)]
-    pub(crate) what: Selection,
+    pub(crate) what: SelectionArgs,
     /// Why; the task that made it gets to repair it
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -241,11 +241,11 @@ pub(crate) struct RejectArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ResolveArgs {
+pub(crate) struct ResolveOptions {
     /// The conflict, such as g1.4f2a90c1d0; `diff GOAL --conflicts` lists them
     pub(crate) hunk: HunkId,
     #[command(flatten)]
-    pub(crate) how: How,
+    pub(crate) how: ResolutionArgs,
     /// Why
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -254,7 +254,7 @@ pub(crate) struct ResolveArgs {
 /// What becomes of a conflict: exactly one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct How {
+pub(crate) struct ResolutionArgs {
     /// What is there now stays
     #[arg(long)]
     pub(crate) mine: bool,
@@ -290,7 +290,7 @@ pub(crate) struct RetryArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ApproveArgs {
+pub(crate) struct ApproveOptions {
     /// The goal
     pub(crate) goal: GoalId,
     /// Run this plan (JSON, YAML or TOML) instead
@@ -302,7 +302,7 @@ pub(crate) struct ApproveArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
+pub(crate) struct PlanOptions {
     /// The goal
     pub(crate) goal: GoalId,
     /// Change it in your own editor, then let it run; nothing runs if it is left as it was or broken
@@ -313,7 +313,7 @@ pub(crate) struct PlanArgs {
 /// How far an answer to a permission request reaches: at most one of these.
 #[derive(Clone, Copy, Debug, Args)]
 #[group(multiple = false)]
-pub(crate) struct Reach {
+pub(crate) struct PermissionReach {
     /// Also for later attempts of the tasks that wait, if they ask for exactly the same
     #[arg(long)]
     pub(crate) task: bool,
@@ -327,7 +327,7 @@ pub(crate) struct AllowArgs {
     /// The request, such as p3; `permissions` lists them
     pub(crate) request: PermissionId,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: PermissionReach,
 }
 
 #[derive(Debug, Args)]
@@ -335,7 +335,7 @@ pub(crate) struct DenyArgs {
     /// The request, such as p3; `permissions` lists them
     pub(crate) request: PermissionId,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: PermissionReach,
     /// Why; the worker is told
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -426,18 +426,19 @@ mod tests {
 
     #[test]
     fn the_tree_is_consistent() {
-        Cli::command().debug_assert();
+        CliArgs::command().debug_assert();
     }
 
     #[test]
     fn a_hunk_names_its_goal() {
-        let parse = |args: &[&str]| Cli::try_parse_from([&["claudecluster"], args].concat());
-        let Command::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
+        let parse = |args: &[&str]| CliArgs::try_parse_from([&["claudecluster"], args].concat());
+        let CliCommand::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
             panic!("not undo")
         };
         assert_eq!(undo.target.goal, GoalId::new("g12"));
         assert_eq!(undo.target.hunk, Some(HunkId::new("g12.4f2a90c1d0")));
-        let Command::Accept(accept) = parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
+        let CliCommand::Accept(accept) =
+            parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
         else {
             panic!("not accept")
         };
@@ -448,7 +449,7 @@ mod tests {
     #[test]
     fn a_conflict_is_resolved_in_exactly_one_way() {
         let parse = |args: &[&str]| {
-            Cli::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
+            CliArgs::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
         };
         assert!(parse(&["--mine", "--reason", "it is right"]).is_ok());
         assert!(parse(&["--text", "-"]).is_ok());
@@ -460,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_words_not_flags() {
-        let cli = Cli::parse_from([
+        let cli = CliArgs::parse_from([
             "claudecluster",
             "run",
             "--json",
@@ -469,7 +470,7 @@ mod tests {
             "me",
             "-rf",
         ]);
-        let Command::Run(run) = cli.command else {
+        let CliCommand::Run(run) = cli.command else {
             panic!("not run")
         };
         assert!(cli.global.json);

@@ -10,13 +10,13 @@ mod client;
 mod commands;
 mod config;
 mod daemon;
-mod failure;
-mod follow;
+mod driver_setup;
+mod exit;
 mod home;
-mod parts;
-mod pipe;
+mod lsp_proxy;
 mod plan_file;
 mod ui;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,35 +24,35 @@ use std::process::ExitCode;
 use clap::{Parser, error::ErrorKind};
 use claudecluster_protocol::ErrorBody;
 
-use cli::Cli;
-use commands::Runtime;
-use failure::{Exit, Failure, Outcome};
+use cli::CliArgs;
+use commands::RuntimeKind;
+use exit::{CommandExit, CommandFailure, CommandResult};
 
 fn main() -> ExitCode {
-    if let Some(status) = parts::hidden(std::env::args_os()) {
-        return parts::exit_code(status);
+    if let Some(status) = driver_setup::hidden(std::env::args_os()) {
+        return driver_setup::exit_code(status);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match CliArgs::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let json = cli.global.json;
     let exit = match run(cli) {
         Ok(exit) => exit,
-        Err(Failure::Unread) => Exit::Done,
-        Err(Failure::Error(error)) => {
+        Err(CommandFailure::Unread) => CommandExit::Done,
+        Err(CommandFailure::Error(error)) => {
             ui::complain(&error, json);
-            failure::status(&error)
+            exit::status(&error)
         }
     };
     ExitCode::from(exit as u8)
 }
 
 /// Runs a command on the runtime it needs.
-fn run(cli: Cli) -> Outcome<Exit> {
+fn run(cli: CliArgs) -> CommandResult<CommandExit> {
     let mut builder = match commands::runtime(&cli.command) {
-        Runtime::Client => tokio::runtime::Builder::new_current_thread(),
-        Runtime::Daemon => {
+        RuntimeKind::Client => tokio::runtime::Builder::new_current_thread(),
+        RuntimeKind::Daemon => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let cpus = std::thread::available_parallelism().map_or(2, usize::from);
             builder.worker_threads(cpus.clamp(2, 4));
@@ -93,5 +93,9 @@ fn usage(error: &clap::Error) -> ExitCode {
         // Where nobody reads it there is nobody to tell.
         let _ = error.print();
     }
-    ExitCode::from(if asked_for { Exit::Done } else { Exit::Usage } as u8)
+    ExitCode::from(if asked_for {
+        CommandExit::Done
+    } else {
+        CommandExit::Usage
+    } as u8)
 }

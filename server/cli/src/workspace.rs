@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     goal::{Scope, ScopeKind},
 };
 
-use crate::failure::Context;
+use crate::exit::ErrorContext;
 
 /// The workspace: `named`, or the git repository around the current folder, or that folder.
 ///

@@ -22,8 +22,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, Connection, Found, Link};
-use crate::{failure::Context, home::Home};
+use super::{DaemonClient, DaemonConnection, DaemonLink, DaemonLookup};
+use crate::{exit::ErrorContext, home::Home};
 
 /// A journal of any length is read within this time; what takes longer hangs.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -33,17 +33,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// What a daemon started on demand says on its stdout, as one line, before it closes it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Started {
+pub(crate) enum StartReport {
     /// It listens.
     Ready,
     /// It cannot work.
     Failed(ErrorBody),
 }
 
-impl Client {
+impl DaemonClient {
     /// A connection to a daemon of our version, which is started where there is none.
-    pub(crate) async fn link(&self, purpose: Purpose) -> Result<Link, ErrorBody> {
-        if let Found::Ready(link) = self.find(purpose.clone()).await? {
+    pub(crate) async fn link(&self, purpose: Purpose) -> Result<DaemonLink, ErrorBody> {
+        if let DaemonLookup::Ready(link) = self.find(purpose.clone()).await? {
             return Ok(link);
         }
         // Everybody who finds none comes here. The first starts one while the others wait, and
@@ -51,17 +51,17 @@ impl Client {
         let home = self.home.clone();
         let _turn = in_background(move || home.lock_start()).await??;
         match self.find(purpose.clone()).await? {
-            Found::Ready(link) => return Ok(link),
-            Found::Other(link) => {
+            DaemonLookup::Ready(link) => return Ok(link),
+            DaemonLookup::Other(link) => {
                 drop(link);
                 self.replace().await?;
             }
-            Found::None => self.let_go().await,
+            DaemonLookup::None => self.let_go().await,
         }
         spawn(&self.home).await?;
         match self.find(purpose.clone()).await? {
-            Found::Ready(link) => Ok(link),
-            Found::Other(_) | Found::None => Err(ErrorBody::internal(
+            DaemonLookup::Ready(link) => Ok(link),
+            DaemonLookup::Other(_) | DaemonLookup::None => Err(ErrorBody::internal(
                 "the daemon was ready and is gone again",
             )
             .hint(format!("its log is in {}", self.home.logs().display()))),
@@ -70,12 +70,14 @@ impl Client {
 
     /// A connection for an editor. What editors speak has no version of ours, so a newer daemon serves it
     /// as well: one that took the place of an older daemon while the editor was open.
-    pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
+    pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
         let purpose = Purpose::Lsp { env };
         match self.find(purpose.clone()).await? {
-            Found::Ready(link) => Ok(link),
-            Found::Other(link) if numbers(&link.welcome.version) > numbers(VERSION) => Ok(link),
-            Found::Other(_) | Found::None => self.link(purpose).await,
+            DaemonLookup::Ready(link) => Ok(link),
+            DaemonLookup::Other(link) if numbers(&link.welcome.version) > numbers(VERSION) => {
+                Ok(link)
+            }
+            DaemonLookup::Other(_) | DaemonLookup::None => self.link(purpose).await,
         }
     }
 
@@ -107,7 +109,11 @@ impl Client {
     }
 
     /// Asks a daemon to end and waits until it has given up the state folder.
-    pub(crate) async fn stop(&self, connection: Connection, force: bool) -> Result<(), ErrorBody> {
+    pub(crate) async fn stop(
+        &self,
+        connection: DaemonConnection,
+        force: bool,
+    ) -> Result<(), ErrorBody> {
         let pid = connection.welcome.pid;
         connection.send_for_done(Call::Stop { force }).await?;
         let home = self.home.clone();
@@ -160,9 +166,9 @@ async fn spawn(home: &Home) -> Result<(), ErrorBody> {
     let mut line = String::new();
     let read = timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line)).await;
     let log = home.logs();
-    match (read, serde_json::from_str::<Started>(&line)) {
-        (Ok(Ok(_)), Ok(Started::Ready)) => Ok(()),
-        (Ok(Ok(_)), Ok(Started::Failed(error))) => Err(error),
+    match (read, serde_json::from_str::<StartReport>(&line)) {
+        (Ok(Ok(_)), Ok(StartReport::Ready)) => Ok(()),
+        (Ok(Ok(_)), Ok(StartReport::Failed(error))) => Err(error),
         (Err(_), _) => {
             // Whoever hangs while starting would keep the folder for ever.
             let _ = child.start_kill();

@@ -9,15 +9,18 @@ use std::{
 use claudecluster_protocol::{ErrorBody, api::Artifact};
 use claudecluster_service::TypedCalls;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
     cli::ArtifactsArgs,
-    client::Client,
-    failure::{Context as _, Exit, Outcome},
-    ui::text::{self, DIM, Line, PLAIN},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
+    ui::text::{self, DIM, PLAIN, StyledLine},
 };
 
-pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> {
+pub(super) async fn run(
+    cx: &mut CommandContext,
+    args: ArtifactsArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let artifacts = client.artifacts(&args.goal).await?;
     if let Some(dir) = &args.download {
@@ -37,10 +40,14 @@ pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> 
             cx.ui.json(artifact)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-async fn download(client: &Client, artifact: &Artifact, dir: &Path) -> Result<PathBuf, ErrorBody> {
+async fn download(
+    client: &DaemonClient,
+    artifact: &Artifact,
+    dir: &Path,
+) -> Result<PathBuf, ErrorBody> {
     let bytes = client.blob(&artifact.id).await?;
     let path = dir.join(place(artifact));
     let parent = path.parent().unwrap_or(dir);
@@ -78,11 +85,11 @@ fn place(artifact: &Artifact) -> PathBuf {
     }
 }
 
-fn line(artifact: &Artifact) -> Line {
+fn line(artifact: &Artifact) -> StyledLine {
     let id: String = artifact.id.as_str().chars().take(12).collect();
     let size = artifact.bytes.map_or("gone".to_owned(), text::bytes);
     let task = artifact.task_id.as_ref().map_or("", |task| task.as_str());
-    Line::new()
+    StyledLine::new()
         .add(DIM, format!("{id}  "))
         .add(PLAIN, format!("{:<11} {size:>10}  ", artifact.kind))
         .add(DIM, format!("{task:<16} "))

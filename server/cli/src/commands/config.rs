@@ -11,20 +11,20 @@ use claudecluster_driver::Settings;
 use claudecluster_protocol::ErrorBody;
 use serde_json::json;
 
-use super::{Context, editor};
+use super::{CommandContext, editor};
 use crate::{
     cli::ConfigAction,
     config::{
-        Sources, WORKSPACE_FILE, file,
-        keys::{self, KEYS, Key},
+        ConfigSources, WORKSPACE_FILE, file,
+        keys::{self, ConfigKey, KEYS},
         shown,
     },
-    failure::{Context as _, Exit, Outcome},
-    ui::text::{self, BOLD, DIM, Line, PLAIN},
+    exit::{CommandExit, CommandResult, ErrorContext as _},
+    ui::text::{self, BOLD, DIM, PLAIN, StyledLine},
 };
 
-pub(super) fn run(cx: &mut Context, action: &ConfigAction) -> Outcome<Exit> {
-    let sources = Sources::of_process()?;
+pub(super) fn run(cx: &mut CommandContext, action: &ConfigAction) -> CommandResult<CommandExit> {
+    let sources = ConfigSources::of_process()?;
     match action {
         ConfigAction::List => list(cx, &sources),
         ConfigAction::Get { key } => get(cx, &sources, key),
@@ -37,13 +37,13 @@ pub(super) fn run(cx: &mut Context, action: &ConfigAction) -> Outcome<Exit> {
             let mut text = serde_json::to_vec_pretty(&schema).unwrap_or_default();
             text.push(b'\n');
             cx.ui.bytes(&text)?;
-            Ok(Exit::Done)
+            Ok(CommandExit::Done)
         }
     }
 }
 
 /// The workspace whose file counts. Outside every workspace there is none, and that is no mistake.
-fn workspace(cx: &Context) -> Result<Option<PathBuf>, ErrorBody> {
+fn workspace(cx: &CommandContext) -> Result<Option<PathBuf>, ErrorBody> {
     match cx.workspace() {
         Ok(root) => Ok(Some(root)),
         Err(e) if cx.global.workspace.is_some() => Err(e),
@@ -51,7 +51,7 @@ fn workspace(cx: &Context) -> Result<Option<PathBuf>, ErrorBody> {
     }
 }
 
-fn list(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
+fn list(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let config = sources.load(workspace(cx)?.as_deref())?;
     for key in &KEYS {
         let (value, origin) = (config.value(key), config.origin(key));
@@ -60,22 +60,22 @@ fn list(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
             cx.ui.json(&line)?;
             continue;
         }
-        let line = Line::new()
+        let line = StyledLine::new()
             .add(PLAIN, format!("{:<20} ", key.path))
             .add(BOLD, format!("{:<28} ", shown(&value)))
             .add(DIM, origin.to_string());
         cx.ui.line(line.styled())?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn known(path: &str) -> Result<&'static Key, ErrorBody> {
+fn known(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
     keys::find(path).ok_or_else(|| {
         ErrorBody::user(format!("there is no setting `{path}`")).hint(keys::hint(path, false))
     })
 }
 
-fn get(cx: &mut Context, sources: &Sources, path: &str) -> Outcome<Exit> {
+fn get(cx: &mut CommandContext, sources: &ConfigSources, path: &str) -> CommandResult<CommandExit> {
     let key = known(path)?;
     let value = sources.load(workspace(cx)?.as_deref())?.value(key);
     if cx.ui.json {
@@ -83,10 +83,15 @@ fn get(cx: &mut Context, sources: &Sources, path: &str) -> Outcome<Exit> {
     } else {
         cx.ui.line(text::safe(&shown(&value)))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn set(cx: &mut Context, sources: &Sources, path: &str, value: &str) -> Outcome<Exit> {
+fn set(
+    cx: &mut CommandContext,
+    sources: &ConfigSources,
+    path: &str,
+    value: &str,
+) -> CommandResult<CommandExit> {
     let key = known(path)?;
     let value = key
         .read(value)
@@ -121,7 +126,7 @@ fn set(cx: &mut Context, sources: &Sources, path: &str, value: &str) -> Outcome<
             cx.ui.line("another layer or another mistake in the file overrides it: claudecluster config list")?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// Replaces the file as a whole, through a link if it is one: people keep such files elsewhere.
@@ -144,7 +149,7 @@ fn write(file: &Path, text: &str) -> Result<(), ErrorBody> {
     write().context(format!("cannot write {}", target.display()))
 }
 
-fn edit(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
+fn edit(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let file = &sources.user_file;
     if !file.exists() {
         write(
@@ -156,12 +161,12 @@ fn edit(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
     check(cx, sources)
 }
 
-fn path(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
+fn path(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let user = &sources.user_file;
     let own = workspace(cx)?.map(|root| root.join(WORKSPACE_FILE));
     if cx.ui.json {
         cx.ui.json(&json!({"user": user, "workspace": own}))?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     for file in std::iter::once(user).chain(&own) {
         let there = if file.exists() { "" } else { "  (not there)" };
@@ -170,10 +175,10 @@ fn path(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
             text::safe(&file.display().to_string())
         ))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn check(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
+fn check(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let (_, problems) = sources.load_all(workspace(cx)?.as_deref())?;
     let unknown = sources.unknown_variables();
     if cx.ui.json {
@@ -197,8 +202,8 @@ fn check(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
         }
     }
     Ok(if problems.is_empty() {
-        Exit::Done
+        CommandExit::Done
     } else {
-        Exit::Usage
+        CommandExit::Usage
     })
 }

@@ -3,19 +3,23 @@
 use claudecluster_protocol::change::{ConflictView, HunkStatus, HunkView, Provenance};
 use serde_json::json;
 
-use super::{Context, selection::Selection, summary};
+use super::{CommandContext, selection::HunkSelection, summary};
 use crate::{
-    client::Client,
-    failure::{Exit, Outcome},
-    ui::text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult},
+    ui::text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
-pub(super) async fn run(cx: &mut Context, client: &Client, selection: &Selection) -> Outcome<Exit> {
+pub(super) async fn run(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
+    selection: &HunkSelection,
+) -> CommandResult<CommandExit> {
     let mut hunks = selection.hunks(client).await?;
     hunks.retain(|hunk| hunk.status == HunkStatus::Conflict);
     if cx.ui.json {
         cx.ui.json(&json!({"conflicts": hunks}))?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if hunks.is_empty() && !cx.ui.quiet {
         cx.ui
@@ -29,12 +33,12 @@ pub(super) async fn run(cx: &mut Context, client: &Client, selection: &Selection
             cx.ui.line(line.styled())?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// One conflict: where it is, what each side has there and whose it is, and what can be done.
-fn lines(hunk: &HunkView) -> Vec<Line> {
-    let mut head = Line::new()
+fn lines(hunk: &HunkView) -> Vec<StyledLine> {
+    let mut head = StyledLine::new()
         .add(BOLD, hunk.path.display())
         .add(BOLD, format!(" {}", summary::place(hunk)))
         .add(DIM, format!("  {}", hunk.id));
@@ -47,7 +51,7 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
             lines.extend(both(hunk, sides));
             match &hunk.merged {
                 Some(merged) => {
-                    lines.push(Line::new().add(CYAN, "  merged  the words of both"));
+                    lines.push(StyledLine::new().add(CYAN, "  merged  the words of both"));
                     lines.extend(body(merged, '+', GREEN));
                     "--merged|--mine|--theirs|--both|--edit"
                 }
@@ -59,48 +63,52 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
                 by if by.is_empty() || hunk.mine_pending => String::new(),
                 by => format!("  {by}"),
             };
-            lines.push(Line::new().add(CYAN, format!("  now{now}")));
+            lines.push(StyledLine::new().add(CYAN, format!("  now{now}")));
             lines.extend(body(&hunk.old_text, '-', RED));
             if hunk.mine_pending {
                 let other = format!("  proposed as well  {}", whose(&hunk.mine_by));
-                lines.push(Line::new().add(CYAN, other));
+                lines.push(StyledLine::new().add(CYAN, other));
             }
-            lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
+            lines.push(
+                StyledLine::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))),
+            );
             lines.extend(body(&hunk.new_text, '+', GREEN));
             "--mine|--theirs"
         }
     };
     let next = format!("  claudecluster resolve {} {ways}", hunk.id);
-    lines.push(Line::new().add(DIM, next));
+    lines.push(StyledLine::new().add(DIM, next));
     lines
 }
 
-fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<Line> {
-    let mut lines = vec![Line::new().add(PLAIN, "  both started from")];
+fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {
+    let mut lines = vec![StyledLine::new().add(PLAIN, "  both started from")];
     lines.extend(body(&sides.base, ' ', PLAIN));
     let mine = whose(&hunk.mine_by);
     if hunk.mine_pending {
         // Neither is there: nothing goes but what both started from.
-        lines.push(Line::new().add(CYAN, format!("  proposed  {mine}")));
+        lines.push(StyledLine::new().add(CYAN, format!("  proposed  {mine}")));
         lines.extend(body(&sides.mine, '+', GREEN));
     } else {
         let mine = if mine.is_empty() { "yours" } else { &mine };
-        lines.push(Line::new().add(CYAN, format!("  now  {mine}")));
+        lines.push(StyledLine::new().add(CYAN, format!("  now  {mine}")));
         lines.extend(body(&sides.mine, '-', RED));
     }
-    lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
+    lines.push(StyledLine::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
     lines.extend(body(&sides.theirs, '+', GREEN));
     lines
 }
 
 /// The lines of a side, marked for those who see no colours.
-fn body(side: &str, sign: char, style: anstyle::Style) -> Vec<Line> {
+fn body(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> {
     if side.is_empty() {
-        return vec![Line::new().add(DIM, "    (nothing)")];
+        return vec![StyledLine::new().add(DIM, "    (nothing)")];
     }
     // Tabs stay what they are on the screen: these are lines of a program.
     side.lines()
-        .map(|line| Line::new().add(style, format!("  {sign} {}", line.replace('\t', "    "))))
+        .map(|line| {
+            StyledLine::new().add(style, format!("  {sign} {}", line.replace('\t', "    ")))
+        })
         .collect()
 }
 

@@ -10,18 +10,21 @@ use claudecluster_service::TypedCalls;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
+use super::CommandContext;
 use crate::{
     cli::DaemonAction,
-    client::Started,
-    config::Sources,
+    client::StartReport,
+    config::ConfigSources,
     daemon::{Daemon, start_log, wait_until_idle},
-    failure::{Context as _, Exit, Outcome},
+    exit::{CommandExit, CommandResult, ErrorContext as _},
     home::Home,
     ui::text,
 };
 
-pub(super) async fn run(cx: &mut Context, action: DaemonAction) -> Outcome<Exit> {
+pub(super) async fn run(
+    cx: &mut CommandContext,
+    action: DaemonAction,
+) -> CommandResult<CommandExit> {
     match action {
         DaemonAction::Start => start(cx).await,
         DaemonAction::Stop { force } => stop(cx, force).await,
@@ -31,7 +34,7 @@ pub(super) async fn run(cx: &mut Context, action: DaemonAction) -> Outcome<Exit>
     }
 }
 
-async fn start(cx: &mut Context) -> Outcome<Exit> {
+async fn start(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let connection = cx.client()?.connect().await?;
     let pid = connection.welcome.pid;
     if cx.ui.json {
@@ -40,10 +43,10 @@ async fn start(cx: &mut Context) -> Outcome<Exit> {
     } else if !cx.ui.quiet {
         cx.ui.line(format!("the daemon runs (process {pid})"))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-async fn stop(cx: &mut Context, force: bool) -> Outcome<Exit> {
+async fn stop(cx: &mut CommandContext, force: bool) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let said = match client.connect_running().await? {
         Some(connection) => {
@@ -57,10 +60,10 @@ async fn stop(cx: &mut Context, force: bool) -> Outcome<Exit> {
     } else if !cx.ui.quiet {
         cx.ui.line(said)?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-async fn status(cx: &mut Context) -> Outcome<Exit> {
+async fn status(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let Some(connection) = cx.client()?.connect_running().await? else {
         if cx.ui.json {
             cx.ui.json(&json!({"running": false}))?;
@@ -68,7 +71,7 @@ async fn status(cx: &mut Context) -> Outcome<Exit> {
             cx.ui
                 .line("no daemon is running; the next command that needs one starts it")?;
         }
-        return Ok(Exit::Failed);
+        return Ok(CommandExit::Failed);
     };
     let status = connection.status().await?;
     if cx.ui.json {
@@ -78,7 +81,7 @@ async fn status(cx: &mut Context) -> Outcome<Exit> {
     } else {
         cx.ui.line(describe(&status))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// The daemon's state in one line.
@@ -96,10 +99,10 @@ pub(super) fn describe(status: &DaemonStatus) -> String {
 }
 
 /// Is the daemon until somebody wants it to end. `ready` is called once it listens.
-async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> Outcome<Exit> {
+async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> CommandResult<CommandExit> {
     let home = Home::find()?;
     home.create()?;
-    let sources = Sources::of_process()?;
+    let sources = ConfigSources::of_process()?;
     let settings = sources.load(None)?.settings;
     let filter = std::env::var("CLAUDECLUSTER_LOG")
         .ok()
@@ -120,25 +123,25 @@ async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> Outcome<Exit> {
     tracing::info!(why, "daemon ends");
     drop(shared);
     daemon.end().await;
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// The same, for a client that waits on our stdout: it hears when we are ready, or why we are not.
-async fn on_demand() -> Outcome<Exit> {
+async fn on_demand() -> CommandResult<CommandExit> {
     // A session of our own: no terminal's signals reach us.
     let _ = rustix::process::setsid();
-    match serve(|| announce(&Started::Ready)).await {
-        Err(crate::failure::Failure::Error(error)) => {
+    match serve(|| announce(&StartReport::Ready)).await {
+        Err(crate::exit::CommandFailure::Error(error)) => {
             tracing::error!(error = %error.message, "daemon failed");
-            announce(&Started::Failed(error))?;
-            Ok(Exit::Failed)
+            announce(&StartReport::Failed(error))?;
+            Ok(CommandExit::Failed)
         }
         other => other,
     }
 }
 
 /// Says one line on stdout and closes it: the client's end of the pipe is gone soon.
-fn announce(what: &Started) -> Result<(), ErrorBody> {
+fn announce(what: &StartReport) -> Result<(), ErrorBody> {
     let failed = "cannot say that the daemon is ready";
     let mut line = serde_json::to_vec(what).context(failed)?;
     line.push(b'\n');

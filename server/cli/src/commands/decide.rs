@@ -7,29 +7,41 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{Context, selection::Selection};
+use super::{CommandContext, selection::HunkSelection};
 use crate::{
     cli::{self, RejectArgs},
-    client::Client,
-    failure::{Exit, Outcome},
-    ui::text::{self, DIM, Line, PLAIN, RED, YELLOW},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult},
+    ui::text::{self, DIM, PLAIN, RED, StyledLine, YELLOW},
 };
 
-pub(super) async fn accept(cx: &mut Context, args: cli::Selection) -> Outcome<Exit> {
+pub(super) async fn accept(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+) -> CommandResult<CommandExit> {
     decide(cx, args, Verdict::Accept).await
 }
 
-pub(super) async fn undo(cx: &mut Context, args: cli::Selection) -> Outcome<Exit> {
+pub(super) async fn undo(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+) -> CommandResult<CommandExit> {
     decide(cx, args, Verdict::Undo).await
 }
 
-pub(super) async fn redo(cx: &mut Context, args: cli::Selection) -> Outcome<Exit> {
+pub(super) async fn redo(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+) -> CommandResult<CommandExit> {
     decide(cx, args, Verdict::Redo).await
 }
 
-pub(super) async fn reject(cx: &mut Context, args: RejectArgs) -> Outcome<Exit> {
+pub(super) async fn reject(
+    cx: &mut CommandContext,
+    args: RejectArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let selection = Selection::of(&client, args.what).await?;
+    let selection = HunkSelection::of(&client, args.what).await?;
     let decision = Decision {
         reason: args.reason,
         repair: args.no_repair.then_some(false),
@@ -38,18 +50,22 @@ pub(super) async fn reject(cx: &mut Context, args: RejectArgs) -> Outcome<Exit> 
     carry_out(cx, &client, decision).await
 }
 
-async fn decide(cx: &mut Context, args: cli::Selection, verdict: Verdict) -> Outcome<Exit> {
+async fn decide(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+    verdict: Verdict,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let selection = Selection::of(&client, args).await?;
+    let selection = HunkSelection::of(&client, args).await?;
     carry_out(cx, &client, selection.decision(verdict)).await
 }
 
 /// Carries a decision out and says what came of it.
 pub(super) async fn carry_out(
-    cx: &mut Context,
-    client: &Client,
+    cx: &mut CommandContext,
+    client: &DaemonClient,
     decision: Decision,
-) -> Outcome<Exit> {
+) -> CommandResult<CommandExit> {
     let report = client.decide(decision.clone()).await?;
     if cx.ui.json {
         cx.ui.json(&report)?;
@@ -63,24 +79,24 @@ pub(super) async fn carry_out(
 
 /// 3 where conflicts remain, something needs an explicit look or lines are being edited, 1 where a
 /// file could not be written.
-pub(super) fn status(report: &DecisionReport) -> Exit {
+pub(super) fn status(report: &DecisionReport) -> CommandExit {
     if !report.failed.is_empty() {
-        Exit::Failed
+        CommandExit::Failed
     } else if report.conflicts + report.held + report.waiting > 0 {
-        Exit::Waiting
+        CommandExit::Waiting
     } else {
-        Exit::Done
+        CommandExit::Done
     }
 }
 
 /// What came of a decision, and what to do about what is left.
-pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
+pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     if report.decided > 0 {
         let hunks = text::count(report.decided as usize, "hunk");
         let files: Vec<String> = report.files.iter().map(|path| path.display()).collect();
         lines.push(
-            Line::new()
+            StyledLine::new()
                 .add(PLAIN, format!("{} {hunks}", done(decision.verdict)))
                 .add(DIM, format!("  {}", files.join(" "))),
         );
@@ -88,19 +104,23 @@ pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
     for failure in &report.failed {
         let hint = failure.error.hint.as_deref().unwrap_or_default();
         let said = format!("{}: {}", failure.path.display(), failure.error.message);
-        lines.push(Line::new().add(RED, said).add(DIM, format!("  {hint}")));
+        lines.push(
+            StyledLine::new()
+                .add(RED, said)
+                .add(DIM, format!("  {hint}")),
+        );
     }
     if let Some(task) = &report.repair {
         let goal = &decision.goal_id;
         lines.push(
-            Line::new()
+            StyledLine::new()
                 .add(PLAIN, format!("task {task} repairs it"))
                 .add(DIM, format!("  follow it: claudecluster watch {goal}")),
         );
     }
     lines.extend(left(report, decision));
     if lines.is_empty() {
-        lines.push(Line::new().add(PLAIN, nothing(report, decision)));
+        lines.push(StyledLine::new().add(PLAIN, nothing(report, decision)));
     }
     lines
 }
@@ -125,13 +145,17 @@ fn nothing(report: &DecisionReport, decision: &Decision) -> String {
 }
 
 /// What a decision has left, with the command that goes on from there.
-fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
+fn left(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
     let goal = &decision.goal_id;
     let mut lines = Vec::new();
     let mut say = |n: u32, what: &str, more: &str, next: String| {
         if n > 0 {
             let what = format!("{}{more}", text::count(n as usize, what));
-            lines.push(Line::new().add(YELLOW, what).add(DIM, format!("  {next}")));
+            lines.push(
+                StyledLine::new()
+                    .add(YELLOW, what)
+                    .add(DIM, format!("  {next}")),
+            );
         }
     };
     let takes_back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
@@ -184,7 +208,7 @@ mod tests {
         clippy::needless_pass_by_value,
         reason = "expectations are written in place"
     )]
-    fn check(report: &DecisionReport, decision: &Decision, exit: Exit, expected: Expect) {
+    fn check(report: &DecisionReport, decision: &Decision, exit: CommandExit, expected: Expect) {
         let shown: String = lines(report, decision)
             .iter()
             .map(|line| line.plain() + "\n")
@@ -210,7 +234,7 @@ mod tests {
         check(
             &report,
             &all(Verdict::Accept),
-            Exit::Waiting,
+            CommandExit::Waiting,
             expect![[r#"
                 landed 3 hunks  a.rs b.rs
                 2 conflicts left  look: claudecluster diff g1 --conflicts; decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit
@@ -229,7 +253,7 @@ mod tests {
         check(
             &conflict,
             &one,
-            Exit::Waiting,
+            CommandExit::Waiting,
             expect![[r#"
                 1 conflict left  claudecluster resolve g1.4f2a90c1d0 --mine|--theirs|--both|--edit
             "#]],
@@ -237,7 +261,7 @@ mod tests {
         check(
             &conflict,
             &all(Verdict::Undo),
-            Exit::Waiting,
+            CommandExit::Waiting,
             expect![[r#"
                 1 hunk left: what it was put into has changed since  look: claudecluster show g1; the others can go one by one: --hunk HUNK
             "#]],
@@ -254,7 +278,7 @@ mod tests {
         check(
             &report,
             &all(Verdict::Reject),
-            Exit::Done,
+            CommandExit::Done,
             expect![[r#"
                 rejected 1 hunk  
                 task errors-repair repairs it  follow it: claudecluster watch g1
@@ -274,7 +298,7 @@ mod tests {
         ] {
             let shown = lines(&landed, &all(verdict))[0].plain() + "\n";
             assert_eq!(shown, words);
-            assert_eq!(status(&landed), Exit::Done);
+            assert_eq!(status(&landed), CommandExit::Done);
         }
     }
 }

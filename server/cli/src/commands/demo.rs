@@ -19,20 +19,22 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{Context, decide, diff, run as run_command, selection::Selection, show, summary};
+use super::{
+    CommandContext, decide, diff, run as run_command, selection::HunkSelection, show, summary,
+};
 use crate::{
     cli::DemoArgs,
-    client::Client,
-    config::Sources,
+    client::DaemonClient,
+    config::ConfigSources,
     daemon::Daemon,
-    failure::{Context as _, Exit, Outcome},
-    follow::{self, End, Manner},
+    driver_setup,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
     home::{Home, private_tempdir},
-    parts,
     ui::{
         Ui,
-        text::{self, BOLD, DIM, GREEN, Line, PLAIN, RED},
+        text::{self, BOLD, DIM, GREEN, PLAIN, RED, StyledLine},
     },
+    watch::{self, WatchEnd, WatchOptions},
 };
 
 const SCRIPT: &str = include_str!("../../assets/demo/model.yaml");
@@ -52,12 +54,12 @@ const GOAL: &str = "Show a bar for every row of the report, and the average belo
 /// The key the scripted model gets. It is no secret and opens nothing.
 const KEY: &str = "demo";
 
-pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
+pub(super) async fn run(cx: &mut CommandContext, args: DemoArgs) -> CommandResult<CommandExit> {
     let folder =
         private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
-    let found = parts::detect_claude(&Settings::default()).await;
+    let found = driver_setup::detect_claude(&Settings::default()).await;
     let agent = agent(args.agent, &found)?;
     introduce(&mut cx.ui, &project, agent, &found)?;
 
@@ -66,25 +68,25 @@ pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
     let home = Home::at(folder.path().join("home"));
     let daemon = Daemon::start(home.clone(), sources(&model.url())).await?;
     let spec = spec(&project, agent, &model.url())?;
-    let played = play(cx, &Client::new(home), spec, &project).await;
+    let played = play(cx, &DaemonClient::new(home), spec, &project).await;
     daemon.end().await;
 
     let kept = args.keep.then(|| folder.keep());
     let exit = played?;
-    if exit == Exit::Done && !cx.ui.json {
+    if exit == CommandExit::Done && !cx.ui.json {
         farewell(&mut cx.ui, kept.as_deref())?;
     }
     Ok(exit)
 }
 
 /// No file of the user's and nothing of their environment, but the model's address.
-fn sources(url: &str) -> Sources {
+fn sources(url: &str) -> ConfigSources {
     let variables = [
         ("CLAUDECLUSTER_NATIVE_BASE_URL", url),
         ("CLAUDECLUSTER_NATIVE_KEY_ENV", "ANTHROPIC_API_KEY"),
     ];
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    Sources::only(variables.map(owned).to_vec())
+    ConfigSources::only(variables.map(owned).to_vec())
 }
 
 fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBody> {
@@ -132,7 +134,12 @@ fn agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, Error
     }
 }
 
-fn introduce(ui: &mut Ui, project: &Path, agent: AgentName, found: &Detection) -> Outcome<()> {
+fn introduce(
+    ui: &mut Ui,
+    project: &Path,
+    agent: AgentName,
+    found: &Detection,
+) -> CommandResult<()> {
     if ui.json || ui.quiet {
         return Ok(());
     }
@@ -152,7 +159,7 @@ fn introduce(ui: &mut Ui, project: &Path, agent: AgentName, found: &Detection) -
         ),
     ] {
         ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(DIM, format!("{name:<8} "))
                 .add(PLAIN, value)
                 .styled(),
@@ -163,15 +170,20 @@ fn introduce(ui: &mut Ui, project: &Path, agent: AgentName, found: &Detection) -
 }
 
 /// The goal's way from submission to landing.
-async fn play(cx: &mut Context, client: &Client, spec: GoalSpec, project: &Path) -> Outcome<Exit> {
+async fn play(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
+    spec: GoalSpec,
+    project: &Path,
+) -> CommandResult<CommandExit> {
     let goal = client.submit_again(spec).await?;
-    let manner = Manner {
+    let manner = WatchOptions {
         cancel: true,
-        ..Manner::default()
+        ..WatchOptions::default()
     };
-    let (board, end) = follow::goal(client, &mut cx.ui, &goal, manner).await?;
-    if end == End::Left {
-        return Ok(Exit::Cancelled);
+    let (board, end) = watch::goal(client, &mut cx.ui, &goal, manner).await?;
+    if end == WatchEnd::Left {
+        return Ok(CommandExit::Cancelled);
     }
     let view = client.goal(&goal).await?.value;
     if view.summary.state != GoalState::Proposed || cx.ui.json {
@@ -182,7 +194,7 @@ async fn play(cx: &mut Context, client: &Client, spec: GoalSpec, project: &Path)
 }
 
 /// The plan with its attempts, and the merged diff with who made what.
-async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
+async fn present(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> CommandResult<()> {
     heading(ui, "What each session did")?;
     for line in show::tasks(view) {
         ui.line(line.styled())?;
@@ -197,27 +209,32 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
         Some(SandboxKind::Copy) => "each in a copy of its own: this machine has no overlays",
         None => "each in a view of its own",
     };
-    ui.line(Line::new().add(DIM, isolated).styled())?;
+    ui.line(StyledLine::new().add(DIM, isolated).styled())?;
 
     heading(ui, "The merged proposal")?;
     summary::pending(ui, client, view).await?;
     ui.line("")?;
-    let all = Selection::all(view.summary.id.clone());
+    let all = HunkSelection::all(view.summary.id.clone());
     let diff = all.diff(client).await?;
     let hunks = all.hunks(client).await?;
     diff::print(ui, &diff.text, &hunks)
 }
 
 /// Accepts everything and runs the project's own test, in the project itself this time.
-async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Outcome<Exit> {
+async fn land(
+    ui: &mut Ui,
+    client: &DaemonClient,
+    goal: &GoalId,
+    project: &Path,
+) -> CommandResult<CommandExit> {
     heading(ui, "Landing")?;
-    let everything = Selection::all(goal.clone()).decision(Verdict::Accept);
+    let everything = HunkSelection::all(goal.clone()).decision(Verdict::Accept);
     let report = client.decide(everything.clone()).await?;
     for line in decide::lines(&report, &everything) {
         ui.line(line.styled())?;
     }
     let exit = decide::status(&report);
-    if exit != Exit::Done {
+    if exit != CommandExit::Done {
         return Ok(exit);
     }
     let output = Command::new("sh")
@@ -236,12 +253,12 @@ async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Ou
     } else {
         ("✗", RED)
     };
-    let line = Line::new()
+    let line = StyledLine::new()
         .add(style, format!("{mark} "))
         .add(PLAIN, "sh test.sh");
     ui.line(line.add(DIM, format!("  {said}")).styled())?;
     if !output.status.success() {
-        return Ok(Exit::Failed);
+        return Ok(CommandExit::Failed);
     }
     let report = Command::new("sh")
         .args(["report.sh", "sales.csv"])
@@ -252,16 +269,16 @@ async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Ou
             ui.line(format!("    {}", text::safe(line)))?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn heading(ui: &mut Ui, words: &str) -> Outcome<()> {
+fn heading(ui: &mut Ui, words: &str) -> CommandResult<()> {
     ui.line("")?;
-    ui.line(Line::new().add(BOLD, words).styled())?;
+    ui.line(StyledLine::new().add(BOLD, words).styled())?;
     Ok(())
 }
 
-fn farewell(ui: &mut Ui, kept: Option<&Path>) -> Outcome<()> {
+fn farewell(ui: &mut Ui, kept: Option<&Path>) -> CommandResult<()> {
     if ui.quiet {
         return Ok(());
     }

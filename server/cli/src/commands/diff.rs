@@ -10,22 +10,22 @@ use claudecluster_service::UnifiedDiff;
 use serde_json::json;
 
 use super::{
-    Context, conflicts,
-    selection::Selection,
+    CommandContext, conflicts,
+    selection::HunkSelection,
     summary::{held, holds},
 };
 use crate::{
     cli::DiffArgs,
-    failure::{Exit, Outcome},
+    exit::{CommandExit, CommandResult},
     ui::{
         Ui,
         text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW},
     },
 };
 
-pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
+pub(super) async fn run(cx: &mut CommandContext, args: DiffArgs) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let selection = Selection::of(&client, args.what).await?;
+    let selection = HunkSelection::of(&client, args.what).await?;
     if args.conflicts {
         return conflicts::run(cx, &client, &selection).await;
     }
@@ -37,7 +37,7 @@ pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
     if cx.ui.json {
         let all = json!({"diff": diff, "omitted": omitted, "hunks": hunks});
         cx.ui.json(&all)?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     print(&mut cx.ui, &diff, &hunks)?;
     // Not on stdout: `git apply` reads that.
@@ -47,7 +47,7 @@ pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
     if !cx.ui.quiet {
         notes(&hunks);
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// What whoever reads the diff has to know beside it.
@@ -82,7 +82,7 @@ fn aside(line: std::fmt::Arguments<'_>) {
 
 /// Prints a diff: for people in colour and safe to look at, for programs byte by byte. On a terminal
 /// the words that differ stand out and each place names its hunks.
-pub(super) fn print(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> Outcome<()> {
+pub(super) fn print(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> CommandResult<()> {
     if !ui.colors() {
         ui.bytes(&bytes_of_text(diff))?;
         return Ok(());

@@ -3,23 +3,23 @@
 use claudecluster_protocol::goal::GoalSummary;
 use claudecluster_service::TypedCalls;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
-    failure::{Exit, Outcome},
+    exit::{CommandExit, CommandResult},
     ui::{
         live,
         render::{goal_style, goal_words},
-        text::{self, BOLD, DIM, Line, PLAIN, YELLOW},
+        text::{self, BOLD, DIM, PLAIN, StyledLine, YELLOW},
     },
 };
 
-pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
+pub(super) async fn run(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let goals = cx.client()?.goals().await?.value;
     if cx.ui.json {
         for goal in &goals {
             cx.ui.json(goal)?;
         }
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if goals.is_empty() && !cx.ui.quiet {
         cx.ui
@@ -34,11 +34,11 @@ pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
         let line = line(goal).fit(width);
         cx.ui.line(line.styled())?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn line(goal: &GoalSummary) -> Line {
-    let mut line = Line::new()
+fn line(goal: &GoalSummary) -> StyledLine {
+    let mut line = StyledLine::new()
         .add(BOLD, format!("{:<5}", goal.id.as_str()))
         .add(
             goal_style(goal.state),

@@ -6,14 +6,14 @@ use claudecluster_protocol::{ErrorBody, GoalState, Plan, api::Call};
 use claudecluster_service::TypedCalls;
 use tempfile::TempPath;
 
-use super::{Context, editor, steer};
+use super::{CommandContext, editor, steer};
 use crate::{
-    cli::PlanArgs,
-    failure::{Context as _, Exit, Failure, Outcome},
+    cli::PlanOptions,
+    exit::{CommandExit, CommandFailure, CommandResult, ErrorContext as _},
     plan_file,
 };
 
-pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
+pub(super) async fn run(cx: &mut CommandContext, args: PlanOptions) -> CommandResult<CommandExit> {
     let view = cx.client()?.goal(&args.goal).await?.value;
     let Some(plan) = view.plan else {
         let state = view.summary.state.as_str();
@@ -23,7 +23,7 @@ pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
     let text = pretty(&plan);
     if !args.edit {
         cx.ui.bytes(text.as_bytes())?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if view.summary.state != GoalState::AwaitingApproval {
         let state = view.summary.state.as_str();
@@ -45,7 +45,7 @@ pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
                 "nothing was changed, and nothing runs; run it: claudecluster approve {id}"
             ))?;
         }
-        return Ok(Exit::Waiting);
+        return Ok(CommandExit::Waiting);
     }
     match approve(cx, &args, plan, &file).await {
         Ok(exit) => Ok(exit),
@@ -73,7 +73,12 @@ fn write(text: &str) -> Result<TempPath, ErrorBody> {
 }
 
 /// Lets the plan run that was written, in place of the one that was shown.
-async fn approve(cx: &mut Context, args: &PlanArgs, shown: Plan, file: &TempPath) -> Outcome<Exit> {
+async fn approve(
+    cx: &mut CommandContext,
+    args: &PlanOptions,
+    shown: Plan,
+    file: &TempPath,
+) -> CommandResult<CommandExit> {
     let edited = plan_file::read(file)?;
     let call = Call::Approve {
         goal_id: args.goal.clone(),
@@ -85,10 +90,10 @@ async fn approve(cx: &mut Context, args: &PlanArgs, shown: Plan, file: &TempPath
 }
 
 /// What somebody has written is not lost because it has a mistake.
-fn keep(failure: Failure, args: &PlanArgs, file: TempPath) -> Failure {
+fn keep(failure: CommandFailure, args: &PlanOptions, file: TempPath) -> CommandFailure {
     let goal = &args.goal;
     match (failure, file.keep()) {
-        (Failure::Error(error), Ok(path)) => {
+        (CommandFailure::Error(error), Ok(path)) => {
             let kept = path.display();
             let hint = format!(
                 "nothing runs; correct it in {kept}, then: claudecluster approve {goal} --plan {kept}"

@@ -13,11 +13,11 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{Context, decide, editor, selection::Selection};
+use super::{CommandContext, decide, editor, selection::HunkSelection};
 use crate::{
-    cli::{How, ResolveArgs},
-    client::Client,
-    failure::{Context as _, Exit, Outcome},
+    cli::{ResolutionArgs, ResolveOptions},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
 };
 
 const MINE: &str = "<<<<<<< mine: what is there now";
@@ -25,7 +25,10 @@ const BASE: &str = "||||||| base: what both started from";
 const MIDDLE: &str = "=======";
 const THEIRS: &str = ">>>>>>> theirs: what is proposed";
 
-pub(super) async fn run(cx: &mut Context, args: ResolveArgs) -> Outcome<Exit> {
+pub(super) async fn run(
+    cx: &mut CommandContext,
+    args: ResolveOptions,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let goal = goal(&args.hunk)?;
     let resolution = match resolution(args.how)? {
@@ -51,18 +54,18 @@ fn goal(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
 }
 
 /// What was asked for; `None` where an editor has to say it.
-fn resolution(how: How) -> Result<Option<Resolution>, ErrorBody> {
+fn resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
     Ok(Some(match how {
-        How { mine: true, .. } => Resolution::Mine,
-        How { theirs: true, .. } => Resolution::Theirs,
-        How { both: true, .. } => Resolution::Both,
-        How { merged: true, .. } => Resolution::Merged,
-        How { markers: true, .. } => Resolution::Markers,
-        How { repair: true, .. } => Resolution::Repair,
-        How {
+        ResolutionArgs { mine: true, .. } => Resolution::Mine,
+        ResolutionArgs { theirs: true, .. } => Resolution::Theirs,
+        ResolutionArgs { both: true, .. } => Resolution::Both,
+        ResolutionArgs { merged: true, .. } => Resolution::Merged,
+        ResolutionArgs { markers: true, .. } => Resolution::Markers,
+        ResolutionArgs { repair: true, .. } => Resolution::Repair,
+        ResolutionArgs {
             text: Some(file), ..
         } => Resolution::Text { text: read(&file)? },
-        How { .. } => return Ok(None),
+        ResolutionArgs { .. } => return Ok(None),
     }))
 }
 
@@ -87,7 +90,7 @@ fn read(file: &Path) -> Result<String, ErrorBody> {
 }
 
 /// The text the user makes of both sides in an editor.
-async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String> {
+async fn edited(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandResult<String> {
     let view = conflict(client, goal, hunk).await?;
     let Some(sides) = &view.conflict else {
         let error = ErrorBody::user(format!("{hunk} is not a conflict of lines"));
@@ -139,10 +142,10 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
 }
 
 /// The conflict as it stands now.
-async fn conflict(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<HunkView> {
-    let wanted = Selection {
+async fn conflict(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandResult<HunkView> {
+    let wanted = HunkSelection {
         hunk: Some(hunk.clone()),
-        ..Selection::all(goal.clone())
+        ..HunkSelection::all(goal.clone())
     };
     let view = wanted.hunks(client).await?.pop().ok_or_else(|| {
         ErrorBody::stale(format!("there is no pending hunk {hunk}"))

@@ -11,30 +11,30 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{Context, show, summary};
+use super::{CommandContext, show, summary};
 use crate::{
     cli::RunArgs,
-    client::Client,
-    config::{Config, Origin, Sources, keys},
-    failure::{Exit, Outcome},
-    follow::{self, End, Manner},
+    client::DaemonClient,
+    config::{Config, ConfigOrigin, ConfigSources, keys},
+    exit::{CommandExit, CommandResult},
     plan_file,
     ui::{
         self,
-        board::Board,
+        board::GoalBoard,
         render::goal_now,
-        text::{self, BOLD, DIM, Line, PLAIN, RED},
+        text::{self, BOLD, DIM, PLAIN, RED, StyledLine},
     },
+    watch::{self, WatchEnd, WatchOptions},
     workspace,
 };
 
-pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Outcome<Exit> {
+pub(super) async fn run(cx: &mut CommandContext, args: RunArgs) -> CommandResult<CommandExit> {
     let root = cx.workspace()?;
-    let config = Sources::of_process()?.load(Some(&root))?;
-    let manner = Manner {
+    let config = ConfigSources::of_process()?.load(Some(&root))?;
+    let manner = WatchOptions {
         cancel: true,
         approve: args.yes,
-        ..Manner::default()
+        ..WatchOptions::default()
     };
     let again = args.again;
     let spec = spec(&root, args, &config)?;
@@ -43,22 +43,27 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Outcome<Exit> {
     if !cx.ui.json && !cx.ui.quiet {
         let words = "goes on if this terminal closes; Ctrl-C cancels it";
         cx.ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(BOLD, goal.as_str())
                 .add(DIM, format!(" {words}"))
                 .styled(),
         )?;
     }
-    let (board, end) = follow::goal(&client, &mut cx.ui, &goal, manner).await?;
-    if end == End::Left {
-        return Ok(Exit::Cancelled);
+    let (board, end) = watch::goal(&client, &mut cx.ui, &goal, manner).await?;
+    if end == WatchEnd::Left {
+        return Ok(CommandExit::Cancelled);
     }
     finish(cx, &client, &goal, &board).await
 }
 
 /// Starts a goal. A command is an order: where another goal does the same, this one is started all the
 /// same, and its user is told of the other.
-async fn start(cx: &Context, client: &Client, spec: GoalSpec, again: bool) -> Outcome<GoalId> {
+async fn start(
+    cx: &CommandContext,
+    client: &DaemonClient,
+    spec: GoalSpec,
+    again: bool,
+) -> CommandResult<GoalId> {
     if again {
         return Ok(client.submit_again(spec).await?);
     }
@@ -94,7 +99,8 @@ fn spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBo
     let settings = &config.settings;
     // The daemon has read the same files, but its environment is that of whoever started it.
     let here = |path: &str| {
-        keys::find(path).is_some_and(|key| matches!(config.origin(key), Origin::Environment(_)))
+        keys::find(path)
+            .is_some_and(|key| matches!(config.origin(key), ConfigOrigin::Environment(_)))
     };
     Ok(GoalSpec {
         workspace: workspace.to_owned(),
@@ -136,16 +142,16 @@ pub(super) fn environment(settings: &Settings) -> Vec<EnvVar> {
 
 /// Says how a goal that has settled came out, and what to do next.
 pub(super) async fn finish(
-    cx: &mut Context,
-    client: &Client,
+    cx: &mut CommandContext,
+    client: &DaemonClient,
     goal: &GoalId,
-    board: &Board,
-) -> Outcome<Exit> {
+    board: &GoalBoard,
+) -> CommandResult<CommandExit> {
     let view = client.goal(goal).await?.value;
     let exit = if board.not_landed.is_empty() {
         status(&view, board.limited())
     } else {
-        Exit::Failed
+        CommandExit::Failed
     };
     if cx.ui.json {
         cx.ui.json(&outcome(&view))?;
@@ -167,15 +173,15 @@ fn outcome(view: &GoalView) -> RunOutcome {
 }
 
 async fn report(
-    cx: &mut Context,
-    client: &Client,
+    cx: &mut CommandContext,
+    client: &DaemonClient,
     view: &GoalView,
     not_landed: &[ErrorBody],
-) -> Outcome<()> {
+) -> CommandResult<()> {
     let goal = &view.summary;
     let took = text::span(goal.updated_at.since(goal.submitted_at));
     let (style, words) = goal_now(view);
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", goal.id))
         .add(style, words)
         .add(DIM, format!(" after {took}"));
@@ -192,13 +198,13 @@ async fn report(
     cx.ui.line(line.styled())?;
     for error in goal.error.iter().chain(not_landed) {
         cx.ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(RED, text::one_line(&error.message))
                 .styled(),
         )?;
         if let Some(hint) = &error.hint {
             cx.ui
-                .line(Line::new().add(DIM, text::one_line(hint)).styled())?;
+                .line(StyledLine::new().add(DIM, text::one_line(hint)).styled())?;
         }
     }
     if goal.state == GoalState::AwaitingApproval || view.is_paused() {
@@ -210,7 +216,7 @@ async fn report(
     if !cx.ui.quiet
         && let Some(next) = next(view)
     {
-        cx.ui.line(Line::new().add(DIM, next).styled())?;
+        cx.ui.line(StyledLine::new().add(DIM, next).styled())?;
     }
     Ok(())
 }
@@ -244,18 +250,18 @@ fn next(view: &GoalView) -> Option<String> {
 }
 
 /// The exit status for a goal.
-fn status(view: &GoalView, limited: bool) -> Exit {
+fn status(view: &GoalView, limited: bool) -> CommandExit {
     let goal = &view.summary;
     match goal.state {
-        GoalState::Landed | GoalState::Rejected => Exit::Done,
+        GoalState::Landed | GoalState::Rejected => CommandExit::Done,
         // With `apply` everything clean has landed: what is pending needs an explicit look.
-        GoalState::Proposed if goal.hunks.conflicts > 0 || view.spec.apply => Exit::Waiting,
-        GoalState::Proposed => Exit::Done,
-        GoalState::AwaitingApproval => Exit::Waiting,
-        GoalState::Running if view.is_paused() => Exit::Waiting,
-        GoalState::Cancelled => Exit::Cancelled,
-        _ if limited || over_limit(view) => Exit::Limit,
-        _ => Exit::Failed,
+        GoalState::Proposed if goal.hunks.conflicts > 0 || view.spec.apply => CommandExit::Waiting,
+        GoalState::Proposed => CommandExit::Done,
+        GoalState::AwaitingApproval => CommandExit::Waiting,
+        GoalState::Running if view.is_paused() => CommandExit::Waiting,
+        GoalState::Cancelled => CommandExit::Cancelled,
+        _ if limited || over_limit(view) => CommandExit::Limit,
+        _ => CommandExit::Failed,
     }
 }
 

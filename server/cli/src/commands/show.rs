@@ -8,26 +8,26 @@ use claudecluster_protocol::{
 use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
-use super::{Context, selection::Selection, summary};
+use super::{CommandContext, selection::HunkSelection, summary};
 use crate::{
-    failure::{Exit, Outcome},
+    exit::{CommandExit, CommandResult},
     ui::{
         Ui,
         render::{self, TreeItem, gate_line, goal_now, task_mark},
-        text::{self, BOLD, DIM, Line, PLAIN, RED, YELLOW},
+        text::{self, BOLD, DIM, PLAIN, RED, StyledLine, YELLOW},
     },
 };
 
-pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
+pub(super) async fn run(cx: &mut CommandContext, goal: &GoalId) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let view = client.goal(goal).await?.value;
-    let hunks = Selection::all(goal.clone()).hunks(&client).await?;
+    let hunks = HunkSelection::all(goal.clone()).hunks(&client).await?;
     if cx.ui.json {
-        cx.ui.json(&Shown {
+        cx.ui.json(&GoalJson {
             view: &view,
             changes: &hunks,
         })?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     header(&mut cx.ui, &view)?;
     for line in tasks(&view) {
@@ -37,7 +37,7 @@ pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
         cx.ui.line(text::permission(request).styled())?;
     }
     if let Some(next) = approvals(&view) {
-        cx.ui.line(Line::new().add(YELLOW, next).styled())?;
+        cx.ui.line(StyledLine::new().add(YELLOW, next).styled())?;
     }
     for gate in &view.gates {
         cx.ui
@@ -47,12 +47,12 @@ pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
         }
     }
     changes(&mut cx.ui, &view, &hunks)?;
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct GoalJson<'a> {
     #[serde(flatten)]
     view: &'a GoalView,
     /// The pending hunks; the others are in `decided`.
@@ -60,23 +60,23 @@ struct Shown<'a> {
 }
 
 /// Every hunk with what became of it, and what can be done.
-fn changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> Outcome<()> {
+fn changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> CommandResult<()> {
     let counts = summary::counts(&view.summary.hunks);
     if counts.is_empty() {
         return Ok(());
     }
-    ui.line(Line::new().add(BOLD, counts).styled())?;
+    ui.line(StyledLine::new().add(BOLD, counts).styled())?;
     for line in summary::files(hunks, &view.decided, text::now()) {
         ui.line(line.styled())?;
     }
     Ok(())
 }
 
-fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
+fn header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
     let goal = &view.summary;
     let (style, words) = goal_now(view);
     ui.line(
-        Line::new()
+        StyledLine::new()
             .add(BOLD, format!("{} ", goal.id))
             .add(style, words)
             .add(PLAIN, format!("  {}", text::one_line(&goal.prompt)))
@@ -84,7 +84,7 @@ fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
     )?;
     let took = goal.updated_at.since(goal.submitted_at);
     ui.line(
-        Line::new()
+        StyledLine::new()
             .add(
                 DIM,
                 format!(
@@ -98,12 +98,12 @@ fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
     )?;
     if let Some(error) = &goal.error {
         ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(RED, text::one_line(&error.message))
                 .styled(),
         )?;
         if let Some(hint) = &error.hint {
-            ui.line(Line::new().add(DIM, text::one_line(hint)).styled())?;
+            ui.line(StyledLine::new().add(DIM, text::one_line(hint)).styled())?;
         }
     }
     Ok(())
@@ -125,7 +125,7 @@ pub(super) fn approvals(view: &GoalView) -> Option<String> {
 }
 
 /// The tasks as a tree, each with its attempts.
-pub(super) fn tasks(view: &GoalView) -> Vec<Line> {
+pub(super) fn tasks(view: &GoalView) -> Vec<StyledLine> {
     let tasks = &view.tasks_detail;
     let items: Vec<TreeItem<'_>> = tasks
         .iter()
@@ -146,9 +146,9 @@ pub(super) fn tasks(view: &GoalView) -> Vec<Line> {
     lines
 }
 
-fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
+fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
     let (mark, style) = task_mark(task.state);
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(DIM, prefix)
         .add(style, format!("{mark} "))
         .add(BOLD, task.id.as_str());
@@ -173,8 +173,8 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
     line
 }
 
-fn attempt_line(attempt: &AttemptView, indent: &str) -> Line {
-    let mut line = Line::new().add(DIM, format!("{indent}  {}. ", attempt.id));
+fn attempt_line(attempt: &AttemptView, indent: &str) -> StyledLine {
+    let mut line = StyledLine::new().add(DIM, format!("{indent}  {}. ", attempt.id));
     match (attempt.stop, attempt.ended_at) {
         (Some(stop), _) => line.push(RED, text::stop(stop)),
         (None, Some(_)) => line.push(PLAIN, "done"),
@@ -198,7 +198,7 @@ fn attempt_line(attempt: &AttemptView, indent: &str) -> Line {
     line
 }
 
-fn indented(ui: &mut Ui, output: &str) -> Outcome<()> {
+fn indented(ui: &mut Ui, output: &str) -> CommandResult<()> {
     for line in text::safe(output).lines() {
         ui.line(format!("    {line}"))?;
     }

@@ -6,23 +6,27 @@ use claudecluster_protocol::{
     goal::{DecidedHunk, GoalView, HunkCounts, HunkFate},
 };
 
-use super::selection::Selection;
+use super::selection::HunkSelection;
 use crate::{
-    client::Client,
-    failure::Outcome,
+    client::DaemonClient,
+    exit::CommandResult,
     ui::{
         Ui,
-        text::{self, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+        text::{self, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
     },
 };
 
 /// Prints what is pending; nothing where nothing is.
-pub(super) async fn pending(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
+pub(super) async fn pending(
+    ui: &mut Ui,
+    client: &DaemonClient,
+    view: &GoalView,
+) -> CommandResult<()> {
     let counts = &view.summary.hunks;
     if counts.pending + counts.conflicts == 0 {
         return Ok(());
     }
-    let all = Selection::all(view.summary.id.clone());
+    let all = HunkSelection::all(view.summary.id.clone());
     for line in lines(&all.hunks(client).await?) {
         ui.line(line.styled())?;
     }
@@ -50,7 +54,11 @@ pub(super) fn counts(counts: &HunkCounts) -> String {
 }
 
 /// Every file with its hunks: what is pending, and what was decided about the others.
-pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp) -> Vec<Line> {
+pub(super) fn files(
+    hunks: &[HunkView],
+    decided: &[DecidedHunk],
+    now: Timestamp,
+) -> Vec<StyledLine> {
     let mut paths: Vec<&RelPath> = Vec::new();
     for path in hunks
         .iter()
@@ -66,7 +74,7 @@ pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp)
     for path in paths {
         let open: Vec<&HunkView> = hunks.iter().filter(|hunk| hunk.path == *path).collect();
         lines.push(if open.is_empty() {
-            Line::new().add(PLAIN, format!("  {}", path.display()))
+            StyledLine::new().add(PLAIN, format!("  {}", path.display()))
         } else {
             file_line(path, &open, width)
         });
@@ -80,7 +88,7 @@ pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp)
     lines
 }
 
-fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
+fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> StyledLine {
     let undone = decided
         .iter()
         .any(|decided| decided.id == hunk.id && decided.fate == HunkFate::Undone);
@@ -102,7 +110,7 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
     line
 }
 
-fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> Line {
+fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> StyledLine {
     let (state, style) = match hunk.fate {
         HunkFate::Landed => ("landed", GREEN),
         HunkFate::Resolved => ("resolved", GREEN),
@@ -114,14 +122,14 @@ fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> Line {
     line
 }
 
-fn row(id: &str, state: &str, style: anstyle::Style, what: &str) -> Line {
-    Line::new()
+fn row(id: &str, state: &str, style: anstyle::Style, what: &str) -> StyledLine {
+    StyledLine::new()
         .add(PLAIN, format!("    {id:<14}"))
         .add(style, format!(" {state:<9}"))
         .add(PLAIN, format!(" {what}"))
 }
 
-fn by<'a>(line: &mut Line, tasks: impl Iterator<Item = &'a TaskId>) {
+fn by<'a>(line: &mut StyledLine, tasks: impl Iterator<Item = &'a TaskId>) {
     let names = names(tasks);
     if !names.is_empty() {
         line.push(DIM, format!("  by {names}"));
@@ -159,7 +167,7 @@ pub(super) fn holds(hunk: &HunkView) -> bool {
 }
 
 /// One line a file.
-pub(super) fn lines(hunks: &[HunkView]) -> Vec<Line> {
+pub(super) fn lines(hunks: &[HunkView]) -> Vec<StyledLine> {
     let mut files: Vec<&RelPath> = hunks.iter().map(|hunk| &hunk.path).collect();
     files.dedup();
     let width = width(&files);
@@ -177,12 +185,12 @@ fn width(paths: &[&RelPath]) -> usize {
     widths.max().unwrap_or(0).min(48)
 }
 
-fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
+fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> StyledLine {
     // The texts of a mode are its names, not lines of the file.
     let texts = || hunks.iter().filter(|hunk| hunk.kind != ChangeKind::Mode);
     let added: usize = texts().map(|hunk| hunk.new_text.lines().count()).sum();
     let removed: usize = texts().map(|hunk| hunk.old_text.lines().count()).sum();
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(PLAIN, format!("  {:<width$} ", path.display()))
         .add(GREEN, format!(" {:>5}", format!("+{added}")))
         .add(RED, format!(" {:>5}", format!("-{removed}")));
@@ -270,7 +278,7 @@ mod tests {
             hunk("src/a.rs", "", "d\n", "docs"),
             conflict,
         ];
-        let shown: Vec<String> = lines(&hunks).iter().map(Line::plain).collect();
+        let shown: Vec<String> = lines(&hunks).iter().map(StyledLine::plain).collect();
         assert_eq!(
             shown,
             [

@@ -37,23 +37,23 @@ pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
 pub(crate) const STOPPED: &str = "stopped";
 
 /// Counts a client for as long as it is connected.
-struct Counted(Arc<DaemonState>);
+struct ClientCount(Arc<DaemonState>);
 
-impl Counted {
+impl ClientCount {
     fn new(shared: &Arc<DaemonState>) -> Self {
         shared.clients.send_modify(|count| *count += 1);
         Self(shared.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for ClientCount {
     fn drop(&mut self) {
         self.0.clients.send_modify(|count| *count -= 1);
     }
 }
 
 pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
-    let _counted = Counted::new(&shared);
+    let _counted = ClientCount::new(&shared);
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == own => {}
@@ -183,7 +183,7 @@ async fn editor(
         plans: Some(shared.plans.clone()),
         ..LspConfig::default()
     };
-    let writer = Writer(Arc::new(Mutex::new(writer)));
+    let writer = SharedWriter(Arc::new(Mutex::new(writer)));
     let serving = claudecluster_lsp::serve(reader, writer.clone(), shared.driver.clone(), config);
     let said = tokio::select! {
         () = shared.stop.cancelled() => STOPPED.to_owned(),
@@ -199,16 +199,16 @@ async fn editor(
 
 /// A writer that is still there when the server that was given a clone of it has ended.
 #[derive(Clone)]
-struct Writer(Arc<Mutex<OwnedWriteHalf>>);
+struct SharedWriter(Arc<Mutex<OwnedWriteHalf>>);
 
-impl Writer {
+impl SharedWriter {
     fn with<T>(&self, f: impl FnOnce(Pin<&mut OwnedWriteHalf>) -> T) -> T {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f(Pin::new(&mut *inner))
     }
 }
 
-impl AsyncWrite for Writer {
+impl AsyncWrite for SharedWriter {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

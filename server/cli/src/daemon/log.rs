@@ -9,7 +9,7 @@ use tracing_appender::{
 };
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
-use crate::{failure::Context, home::Home};
+use crate::{exit::ErrorContext, home::Home};
 
 /// Days for which logs are kept.
 const DAYS: usize = 7;

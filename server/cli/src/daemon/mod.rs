@@ -23,7 +23,7 @@ use tokio::{net::UnixListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::service::DaemonService;
-use crate::{config::Sources, failure::Context, home::Home, parts};
+use crate::{config::ConfigSources, driver_setup, exit::ErrorContext, home::Home};
 
 pub(crate) use connection::{FAREWELL, STOPPED};
 pub(crate) use idle::wait_until_idle;
@@ -62,10 +62,10 @@ pub(crate) struct DaemonState {
 
 impl Daemon {
     /// Takes the state folder, starts the driver and listens.
-    pub(crate) async fn start(home: Home, sources: Sources) -> Result<Self, ErrorBody> {
+    pub(crate) async fn start(home: Home, sources: ConfigSources) -> Result<Self, ErrorBody> {
         home.create()?;
         let settings = sources.load(None)?.settings;
-        let (driver, store) = parts::start_driver(&home, sources, settings).await?;
+        let (driver, store) = driver_setup::start_driver(&home, sources, settings).await?;
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
         if let Err(error) = claudecluster_lsp::tidy_plans(&driver, &home.plans()) {

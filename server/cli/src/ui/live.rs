@@ -11,7 +11,7 @@ use crossterm::{
 
 use super::{
     Ui,
-    text::{DIM, Line},
+    text::{DIM, StyledLine},
 };
 
 /// The terminal's size in columns and rows.
@@ -24,14 +24,14 @@ pub(crate) fn size() -> (usize, usize) {
 
 /// What is on the screen right now.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
+pub(crate) struct LiveView {
     /// Columns of each line that was painted.
     painted: Vec<usize>,
 }
 
-impl Live {
+impl LiveView {
     /// Paints lines over those painted before.
-    pub(crate) fn paint(&mut self, ui: &mut Ui, lines: Vec<Line>) -> io::Result<()> {
+    pub(crate) fn paint(&mut self, ui: &mut Ui, lines: Vec<StyledLine>) -> io::Result<()> {
         let (columns, rows) = size();
         let lines = shorten(lines, rows.saturating_sub(1).max(1));
         let text = self.frame(&lines, columns);
@@ -47,7 +47,7 @@ impl Live {
     }
 
     /// The bytes that replace the last frame by this one on a terminal of `columns`.
-    fn frame(&mut self, lines: &[Line], columns: usize) -> String {
+    fn frame(&mut self, lines: &[StyledLine], columns: usize) -> String {
         let mut text = String::new();
         put(&mut text, BeginSynchronizedUpdate);
         put(&mut text, Hide);
@@ -78,11 +78,11 @@ fn put(text: &mut String, command: impl Command) {
 }
 
 /// At most `rows` lines: the first, and as many of the others as there is room for.
-fn shorten(mut lines: Vec<Line>, rows: usize) -> Vec<Line> {
+fn shorten(mut lines: Vec<StyledLine>, rows: usize) -> Vec<StyledLine> {
     if lines.len() > rows {
         let hidden = lines.len() + 1 - rows;
         lines.truncate(rows - 1);
-        lines.push(Line::new().add(DIM, format!("   … {hidden} more")));
+        lines.push(StyledLine::new().add(DIM, format!("   … {hidden} more")));
     }
     lines
 }
@@ -92,15 +92,15 @@ mod tests {
     use super::*;
     use crate::ui::text::PLAIN;
 
-    fn lines(count: usize, width: usize) -> Vec<Line> {
+    fn lines(count: usize, width: usize) -> Vec<StyledLine> {
         (0..count)
-            .map(|_| Line::new().add(PLAIN, "x".repeat(width)))
+            .map(|_| StyledLine::new().add(PLAIN, "x".repeat(width)))
             .collect()
     }
 
     #[test]
     fn a_frame_covers_the_last_one_after_a_resize() {
-        let mut live = Live::default();
+        let mut live = LiveView::default();
         assert!(!live.frame(&lines(3, 60), 80).contains("\x1b[3A"));
         assert!(live.frame(&lines(3, 60), 80).contains("\x1b[3A"));
         // Each of the three lines takes two rows now.

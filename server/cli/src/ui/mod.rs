@@ -8,11 +8,11 @@ pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};
 
-use anstream::{AutoStream, ColorChoice};
+use anstream::AutoStream;
 use claudecluster_protocol::ErrorBody;
 use serde::Serialize;
 
-use crate::cli::{Color, Global};
+use crate::cli::{ColorChoice, GlobalArgs};
 
 /// Where a command writes its results.
 pub(crate) struct Ui {
@@ -26,12 +26,12 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &GlobalArgs) -> Self {
         let choice = match global.color {
             // Looks at NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
-            Color::Auto => AutoStream::choice(&io::stdout()),
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
+            ColorChoice::Auto => AutoStream::choice(&io::stdout()),
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
         };
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let terminal = io::stdout().is_terminal();

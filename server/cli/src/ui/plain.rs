@@ -9,19 +9,19 @@ use claudecluster_protocol::{
 use super::{
     board::doing_of,
     render::{goal_style, goal_words, task_mark},
-    text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
 /// The line of an item; `None` for what is not worth one.
-pub(crate) fn line(item: &StreamItem) -> Option<Line> {
+pub(crate) fn line(item: &StreamItem) -> Option<StyledLine> {
     match item {
         StreamItem::Event(event) => self::event(event),
         StreamItem::Activity(activity) => self::activity(activity),
     }
 }
 
-fn event(event: &Event) -> Option<Line> {
-    let goal = Line::new().add(BOLD, format!("{} ", event.goal_id));
+fn event(event: &Event) -> Option<StyledLine> {
+    let goal = StyledLine::new().add(BOLD, format!("{} ", event.goal_id));
     Some(match &event.body {
         EventBody::GoalSubmitted { spec } => {
             let plan = spec.plan.as_ref().map(|plan| plan.goal.as_str());
@@ -157,7 +157,7 @@ fn event(event: &Event) -> Option<Line> {
 }
 
 /// What happened to a task, behind its name.
-fn task_event(event: &Event, line: Line) -> Option<Line> {
+fn task_event(event: &Event, line: StyledLine) -> Option<StyledLine> {
     Some(match &event.body {
         EventBody::TaskChanged { state, .. } => {
             let (mark, style) = task_mark(*state);
@@ -182,11 +182,11 @@ fn task_event(event: &Event, line: Line) -> Option<Line> {
     })
 }
 
-fn task(line: Line, task: &TaskId) -> Line {
+fn task(line: StyledLine, task: &TaskId) -> StyledLine {
     line.add(PLAIN, format!("{task} "))
 }
 
-fn activity(activity: &Activity) -> Option<Line> {
+fn activity(activity: &Activity) -> Option<StyledLine> {
     // Words come in pieces and output in floods; the transcripts have both.
     if matches!(
         activity.what,
@@ -195,7 +195,7 @@ fn activity(activity: &Activity) -> Option<Line> {
         return None;
     }
     let doing = doing_of(&activity.what)?;
-    let line = Line::new().add(BOLD, format!("{} ", activity.goal_id));
+    let line = StyledLine::new().add(BOLD, format!("{} ", activity.goal_id));
     let line = match &activity.task_id {
         Some(id) => task(line, id),
         None => line,

@@ -6,8 +6,8 @@ use anstyle::Style;
 use claudecluster_protocol::{GoalState, Span, TaskId, TaskState, Timestamp, Usd, goal::GoalView};
 
 use super::{
-    board::{Board, Row},
-    text::{self, BLUE, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    board::{GoalBoard, TaskRow},
+    text::{self, BLUE, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
 /// The mark of a task's state, and its colour.
@@ -61,10 +61,10 @@ pub(crate) fn goal_now(goal: &GoalView) -> (Style, &'static str) {
 }
 
 /// The live view: a line for the goal, its tasks as a tree, its gates.
-pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
+pub(crate) fn board(board: &GoalBoard, now: Timestamp, width: usize) -> Vec<StyledLine> {
     let mut lines = vec![header(board, now)];
     if board.rows.is_empty() && !board.doing.is_empty() {
-        lines.push(Line::new().add(DIM, format!("└─ {}", board.doing)));
+        lines.push(StyledLine::new().add(DIM, format!("└─ {}", board.doing)));
     }
     let items: Vec<TreeItem<'_>> = board
         .rows
@@ -87,22 +87,22 @@ pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
         ));
     }
     if board.state == GoalState::Gating && !board.doing.is_empty() {
-        lines.push(Line::new().add(CYAN, "● ").add(DIM, &board.doing));
+        lines.push(StyledLine::new().add(CYAN, "● ").add(DIM, &board.doing));
     }
     lines.into_iter().map(|line| line.fit(width)).collect()
 }
 
 /// What a gate said, as a line.
-pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> Line {
+pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> StyledLine {
     let (mark, style) = if passed { ("✓", GREEN) } else { ("✗", RED) };
-    Line::new()
+    StyledLine::new()
         .add(style, format!("{mark} "))
         .add(PLAIN, format!("gate {command}"))
         .add(DIM, format!("  {}", text::span(Span(duration_ms))))
 }
 
-fn header(board: &Board, now: Timestamp) -> Line {
-    let mut line = Line::new()
+fn header(board: &GoalBoard, now: Timestamp) -> StyledLine {
+    let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", board.goal))
         .add(goal_style(board.state), goal_words(board.state));
     if !board.rows.is_empty() {
@@ -134,9 +134,9 @@ fn bar(done: usize, all: usize) -> String {
     format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full))
 }
 
-fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
+fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> StyledLine {
     let (mark, style) = task_mark(row.state);
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(DIM, &place.prefix)
         .add(style, format!("{mark} "))
         .add(PLAIN, &row.title);
@@ -162,7 +162,9 @@ fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
             // What it is doing goes last and takes what is left: it changes all the time.
             let left = width.saturating_sub(line.width() + 2);
             if left >= 8 && !row.doing.is_empty() {
-                let doing = Line::new().add(DIM, text::one_line(&row.doing)).fit(left);
+                let doing = StyledLine::new()
+                    .add(DIM, text::one_line(&row.doing))
+                    .fit(left);
                 line.push(PLAIN, "  ");
                 line.0.extend(doing.0);
             }
@@ -202,7 +204,7 @@ pub(crate) struct TreeItem<'a> {
 
 /// Where a task stands in the tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
+pub(crate) struct TreeRow {
     /// Its index among the items.
     pub(crate) index: usize,
     /// The branches in front of it.
@@ -213,7 +215,7 @@ pub(crate) struct Place {
 
 /// A graph drawn as a tree: each task below the last of those it waits for, in the order of the
 /// plan. A join names all of them, for a tree shows only one.
-pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<Place> {
+pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<TreeRow> {
     let index_of = |id: &TaskId| items.iter().position(|item| item.id == id);
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); items.len()];
     let mut roots = Vec::new();
@@ -242,7 +244,7 @@ fn draw(
     children: &[Vec<usize>],
     items: &[TreeItem<'_>],
     seen: &mut BTreeSet<usize>,
-    places: &mut Vec<Place>,
+    places: &mut Vec<TreeRow>,
 ) {
     for (position, &index) in level.iter().enumerate() {
         if !seen.insert(index) {
@@ -250,7 +252,7 @@ fn draw(
         }
         let last = position + 1 == level.len();
         let depends_on = items[index].depends_on;
-        places.push(Place {
+        places.push(TreeRow {
             index,
             prefix: format!("{indent}{}", if last { "└─ " } else { "├─ " }),
             also: if depends_on.len() > 1 {
@@ -279,14 +281,14 @@ mod tests {
 
     /// A goal that happens: one event a second.
     struct Story {
-        board: Board,
+        board: GoalBoard,
         now: u64,
     }
 
     impl Story {
         fn new() -> Self {
             let mut story = Self {
-                board: Board::new(GoalId::new("g1")),
+                board: GoalBoard::new(GoalId::new("g1")),
                 now: 0,
             };
             let spec: GoalSpec = serde_json::from_str(

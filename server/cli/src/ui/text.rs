@@ -44,16 +44,16 @@ fn steers(c: char) -> bool {
 
 /// A piece of a line in one style.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct StyledPiece {
     pub(crate) style: Style,
     pub(crate) text: String,
 }
 
 /// A line that knows how wide it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Line(pub(crate) Vec<Piece>);
+pub(crate) struct StyledLine(pub(crate) Vec<StyledPiece>);
 
-impl Line {
+impl StyledLine {
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -68,7 +68,7 @@ impl Line {
     pub(crate) fn push(&mut self, style: Style, text: impl AsRef<str>) {
         let text = safe(text.as_ref()).replace(['\n', '\t'], " ");
         if !text.is_empty() {
-            self.0.push(Piece { style, text });
+            self.0.push(StyledPiece { style, text });
         }
     }
 
@@ -84,7 +84,7 @@ impl Line {
             return self;
         }
         let mut left = width.saturating_sub(1);
-        let mut cut = Line::new();
+        let mut cut = StyledLine::new();
         for piece in self.0 {
             let mut text = String::new();
             for c in piece.text.chars() {
@@ -116,7 +116,7 @@ impl Line {
     /// The line with styles.
     pub(crate) fn styled(&self) -> String {
         let mut out = String::new();
-        for Piece { style, text } in &self.0 {
+        for StyledPiece { style, text } in &self.0 {
             out.push_str(&format!("{style}{text}{style:#}"));
         }
         out
@@ -213,11 +213,11 @@ pub(crate) fn repair(repair: &Repair) -> String {
 
 /// What a worker waits for, and the command that answers it. That comes first: it must not be what is cut
 /// off at the end of a line.
-pub(crate) fn permission(request: &PermissionRequest) -> Line {
+pub(crate) fn permission(request: &PermissionRequest) -> StyledLine {
     let id = &request.id;
     // Two lines are not one: a command must not look like another.
     let detail = request.detail.replace('\n', " ⏎ ");
-    Line::new()
+    StyledLine::new()
         .add(YELLOW, format!("? {} for permission", waiting(request)))
         .add(DIM, format!(" (claudecluster allow {id}, or deny {id}): "))
         .add(PLAIN, one_line(&format!("{} {detail}", request.tool)))
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn lines_fit() {
-        let line = |text: &str, width| Line::new().add(PLAIN, text).fit(width).plain();
+        let line = |text: &str, width| StyledLine::new().add(PLAIN, text).fit(width).plain();
         assert_eq!(line("hello", 5), "hello");
         assert_eq!(line("hello!", 5), "hell…");
         // A wide character that would be cut in half goes.

@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, Watch, lost},
-    failure::Outcome,
-    ui::{Ui, board::Board, live::Live, plain, render, text},
+    client::{DaemonClient, WatchStream, lost},
+    exit::CommandResult,
+    ui::{Ui, board::GoalBoard, live::LiveView, plain, render, text},
 };
 
 /// The live view is painted at most so often.
@@ -25,7 +25,7 @@ const RECONNECTS: u32 = 3;
 
 /// What to do while following.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Manner {
+pub(crate) struct WatchOptions {
     /// Cancel the goal on Ctrl-C, instead of only leaving it.
     pub(crate) cancel: bool,
     /// Approve the plan where that is asked.
@@ -38,7 +38,7 @@ pub(crate) struct Manner {
 
 /// How the following ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub(crate) enum WatchEnd {
     /// Nothing more happens by itself.
     Settled,
     /// The user left; the goal goes on, or is being cancelled.
@@ -47,15 +47,15 @@ pub(crate) enum End {
 
 /// Follows a goal until nothing more happens by itself.
 pub(crate) async fn goal(
-    client: &Client,
+    client: &DaemonClient,
     ui: &mut Ui,
     goal: &GoalId,
-    manner: Manner,
-) -> Outcome<(Board, End)> {
-    let mut follower = Follower {
+    manner: WatchOptions,
+) -> CommandResult<(GoalBoard, WatchEnd)> {
+    let mut follower = GoalWatcher {
         client,
-        board: Board::new(goal.clone()),
-        live: Live::default(),
+        board: GoalBoard::new(goal.clone()),
+        live: LiveView::default(),
         manner,
         last: EventSeq(0),
         dirty: true,
@@ -69,19 +69,19 @@ pub(crate) async fn goal(
     Ok((follower.board, end?))
 }
 
-struct Follower<'a> {
-    client: &'a Client,
-    board: Board,
-    live: Live,
-    manner: Manner,
+struct GoalWatcher<'a> {
+    client: &'a DaemonClient,
+    board: GoalBoard,
+    live: LiveView,
+    manner: WatchOptions,
     last: EventSeq,
     dirty: bool,
     painted: Instant,
     cancelling: bool,
 }
 
-impl Follower<'_> {
-    async fn run(&mut self, ui: &mut Ui) -> Outcome<End> {
+impl GoalWatcher<'_> {
+    async fn run(&mut self, ui: &mut Ui) -> CommandResult<WatchEnd> {
         let goal = self.board.goal.clone();
         let mut watch = self
             .client
@@ -98,7 +98,7 @@ impl Follower<'_> {
                     Some(item) => {
                         reconnects = 0;
                         if self.take(ui, &item).await? {
-                            return Ok(End::Settled);
+                            return Ok(WatchEnd::Settled);
                         }
                     }
                     None => {
@@ -114,7 +114,7 @@ impl Follower<'_> {
                 () = received(&mut resized), if ui.live => self.dirty = true,
                 () = received(&mut interrupted) => {
                     if self.cancelling || !self.manner.cancel {
-                        return Ok(End::Left);
+                        return Ok(WatchEnd::Left);
                     }
                     self.cancel(ui).await?;
                 }
@@ -123,12 +123,12 @@ impl Follower<'_> {
     }
 
     /// Another daemon takes the goal up where the last one left it, and we after the last event.
-    async fn resume(&self, goal: &GoalId) -> Result<Watch, ErrorBody> {
+    async fn resume(&self, goal: &GoalId) -> Result<WatchStream, ErrorBody> {
         self.client.watch(Some(goal.clone()), Some(self.last)).await
     }
 
     /// Takes one item; `true` once nothing more happens by itself.
-    async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> Outcome<bool> {
+    async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> CommandResult<bool> {
         self.board.apply(item);
         self.dirty = true;
         show(ui, item)?;
@@ -193,7 +193,7 @@ impl Follower<'_> {
         repairs.is_empty()
     }
 
-    async fn cancel(&mut self, ui: &mut Ui) -> Outcome<()> {
+    async fn cancel(&mut self, ui: &mut Ui) -> CommandResult<()> {
         self.cancelling = true;
         if !ui.json && !ui.quiet && !ui.live {
             ui.line(format!(
@@ -208,7 +208,7 @@ impl Follower<'_> {
         }
     }
 
-    fn paint(&mut self, ui: &mut Ui) -> Outcome<()> {
+    fn paint(&mut self, ui: &mut Ui) -> CommandResult<()> {
         let (columns, _) = crate::ui::live::size();
         let lines = render::board(&self.board, text::now(), columns.saturating_sub(1).max(1));
         self.live.paint(ui, lines)?;
@@ -234,7 +234,7 @@ fn is_applied(event: &Event) -> bool {
 }
 
 /// Shows an item as a line, where lines are wanted.
-fn show(ui: &mut Ui, item: &StreamItem) -> Outcome<()> {
+fn show(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
     if ui.json {
         ui.json(item)?;
     } else if !ui.live
@@ -247,7 +247,7 @@ fn show(ui: &mut Ui, item: &StreamItem) -> Outcome<()> {
 }
 
 /// Prints everything that happens to all goals, until the user leaves.
-pub(crate) async fn everything(client: &Client, ui: &mut Ui) -> Outcome<()> {
+pub(crate) async fn everything(client: &DaemonClient, ui: &mut Ui) -> CommandResult<()> {
     let mut watch = client.watch(None, None).await?;
     let mut interrupted = listen(SignalKind::interrupt());
     loop {

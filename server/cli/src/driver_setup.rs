@@ -17,8 +17,8 @@ use claudecluster_driver::{
 use claudecluster_protocol::ErrorBody;
 
 use crate::{
-    config::Sources,
-    failure::{Context, Exit},
+    config::ConfigSources,
+    exit::{CommandExit, ErrorContext},
     home::{Home, private_tempdir},
 };
 
@@ -27,7 +27,7 @@ pub(crate) use claudecluster_driver::worker::{agent::replay, sandbox::Probe};
 /// Opens the store of a state folder and starts a driver on it.
 pub(crate) async fn start_driver(
     home: &Home,
-    sources: Sources,
+    sources: ConfigSources,
     settings: Settings,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
@@ -76,5 +76,8 @@ pub(crate) async fn detect_claude(settings: &Settings) -> Detection {
 
 /// The exit status of a hidden subcommand as the process's own.
 pub(crate) fn exit_code(status: i32) -> std::process::ExitCode {
-    u8::try_from(status).map_or(std::process::ExitCode::from(Exit::Failed as u8), Into::into)
+    u8::try_from(status).map_or(
+        std::process::ExitCode::from(CommandExit::Failed as u8),
+        Into::into,
+    )
 }
