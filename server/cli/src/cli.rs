@@ -132,7 +132,7 @@ pub(crate) struct RunArgs {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
     /// The most it may cost, in US dollars
-    #[arg(long, value_name = "USD", value_parser = money)]
+    #[arg(long, value_name = "USD", value_parser = parse_usd)]
     pub(crate) budget: Option<Usd>,
     /// How long it may take, such as 10m
     #[arg(long, value_name = "DURATION")]
@@ -406,7 +406,7 @@ pub(crate) enum ConfigAction {
     Schema,
 }
 
-fn money(text: &str) -> Result<Usd, String> {
+fn parse_usd(text: &str) -> Result<Usd, String> {
     let amount: f64 = text
         .trim_start_matches('$')
         .parse()

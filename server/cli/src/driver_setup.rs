@@ -37,7 +37,7 @@ pub(crate) async fn start_driver(
     let store = Store::open(&dir).map_err(ErrorBody::from)?;
     let config = DriverConfig {
         home: dir,
-        launcher: launcher()?,
+        launcher: own_executable()?,
         settings,
         narrow: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
     };
@@ -45,13 +45,13 @@ pub(crate) async fn start_driver(
 }
 
 /// Our own program, which has the hidden subcommands.
-fn launcher() -> Result<std::path::PathBuf, ErrorBody> {
+fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
     std::env::current_exe().context("cannot find this program's own file")
 }
 
 /// Runs a hidden subcommand, if that is what was asked for. Nothing may have made a second thread
 /// before: one of them enters new namespaces.
-pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
+pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
         native::SUBCOMMAND => Some(native::native_main()),
@@ -63,7 +63,7 @@ pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
 pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
     let scratch =
         private_tempdir(home.dir()).context(format!("cannot write in {}", home.dir().display()))?;
-    Ok(sandbox::probe(&launcher()?, scratch.path()).await)
+    Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
 }
 
 /// Looks for Claude Code.
@@ -75,7 +75,7 @@ pub(crate) async fn detect_claude(settings: &Settings) -> Detection {
 }
 
 /// The exit status of a hidden subcommand as the process's own.
-pub(crate) fn exit_code(status: i32) -> std::process::ExitCode {
+pub(crate) fn process_exit_code(status: i32) -> std::process::ExitCode {
     u8::try_from(status).map_or(
         std::process::ExitCode::from(CommandExit::Failed as u8),
         Into::into,

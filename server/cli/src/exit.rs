@@ -66,7 +66,7 @@ impl<T, E: Display> ErrorContext<T> for Result<T, E> {
 }
 
 /// The exit status of an error.
-pub(crate) fn status(error: &ErrorBody) -> CommandExit {
+pub(crate) fn exit_of_error(error: &ErrorBody) -> CommandExit {
     match error.kind {
         ErrorKind::User | ErrorKind::Config => CommandExit::Usage,
         ErrorKind::Environment | ErrorKind::Stale | ErrorKind::Internal => CommandExit::Failed,

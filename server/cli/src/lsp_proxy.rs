@@ -68,7 +68,10 @@ enum SessionEnd {
 type EditorMessage = Result<Vec<u8>, String>;
 
 /// Connects the editor with the daemon, and with the next one where that ends, until the editor goes.
-pub(crate) async fn run(client: &DaemonClient, env: Vec<EnvVar>) -> CommandResult<CommandExit> {
+pub(crate) async fn run_lsp_proxy(
+    client: &DaemonClient,
+    env: Vec<EnvVar>,
+) -> CommandResult<CommandExit> {
     let mut link = client.link_editor(env.clone()).await?;
     let (incoming, editor) = mpsc::channel(QUEUE);
     // Its thread blocks in a read that nothing ends; the process ends over it.
@@ -100,7 +103,7 @@ pub(crate) async fn run(client: &DaemonClient, env: Vec<EnvVar>) -> CommandResul
             break 0;
         }
         if losses > LOSSES {
-            return Err(pipe.give_up(client::lost()));
+            return Err(pipe.give_up(client::daemon_lost()));
         }
         link = match pipe.next_daemon(client, &env, stopped).await {
             Ok(Some(link)) => link,
@@ -135,7 +138,7 @@ impl LspProxy {
         let (incoming, mut daemon) = mpsc::channel(QUEUE);
         let reading = tokio::spawn(read_daemon(reader, incoming));
         let replay = self.mirror.replay();
-        let mut broken = send(&mut writer, replay.daemon).await.is_err();
+        let mut broken = write_frames(&mut writer, replay.daemon).await.is_err();
         let mut closed = false;
         let end = loop {
             let out = tokio::select! {
@@ -159,7 +162,7 @@ impl LspProxy {
                 },
             };
             // Where it cannot be written to there is still something to read, up to the end.
-            broken |= send(&mut writer, out.daemon).await.is_err();
+            broken |= write_frames(&mut writer, out.daemon).await.is_err();
             self.tell_bodies(out.editor);
         };
         reading.abort();
@@ -190,7 +193,7 @@ impl LspProxy {
         if stopped && !self.next_from_editor().await {
             return Ok(None);
         }
-        let finding = find(client.clone(), env.to_vec());
+        let finding = find_daemon(client.clone(), env.to_vec());
         tokio::pin!(finding);
         loop {
             // An editor that says goodbye needs none.
@@ -234,8 +237,8 @@ impl LspProxy {
     }
 }
 
-async fn find(client: DaemonClient, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
-    let mut last = client::lost();
+async fn find_daemon(client: DaemonClient, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
+    let mut last = client::daemon_lost();
     for pause in PAUSES {
         sleep(pause).await;
         match client.link_editor(env.clone()).await {
@@ -246,7 +249,10 @@ async fn find(client: DaemonClient, env: Vec<EnvVar>) -> Result<DaemonLink, Erro
     Err(last)
 }
 
-async fn send(writer: &mut (impl AsyncWrite + Unpin), bodies: Vec<Vec<u8>>) -> io::Result<()> {
+async fn write_frames(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bodies: Vec<Vec<u8>>,
+) -> io::Result<()> {
     for body in bodies {
         writer.write_all(&frame(&body)).await?;
     }

@@ -29,28 +29,28 @@ use commands::RuntimeKind;
 use exit::{CommandExit, CommandFailure, CommandResult};
 
 fn main() -> ExitCode {
-    if let Some(status) = driver_setup::hidden(std::env::args_os()) {
-        return driver_setup::exit_code(status);
+    if let Some(status) = driver_setup::run_hidden_command(std::env::args_os()) {
+        return driver_setup::process_exit_code(status);
     }
     let cli = match CliArgs::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return report_usage(&error),
     };
     let json = cli.global.json;
-    let exit = match run(cli) {
+    let exit = match run_command(cli) {
         Ok(exit) => exit,
         Err(CommandFailure::Unread) => CommandExit::Done,
         Err(CommandFailure::Error(error)) => {
-            ui::complain(&error, json);
-            exit::status(&error)
+            ui::print_error(&error, json);
+            exit::exit_of_error(&error)
         }
     };
     ExitCode::from(exit as u8)
 }
 
 /// Runs a command on the runtime it needs.
-fn run(cli: CliArgs) -> CommandResult<CommandExit> {
-    let mut builder = match commands::runtime(&cli.command) {
+fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
+    let mut builder = match commands::runtime_kind(&cli.command) {
         RuntimeKind::Client => tokio::runtime::Builder::new_current_thread(),
         RuntimeKind::Daemon => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -63,14 +63,14 @@ fn run(cli: CliArgs) -> CommandResult<CommandExit> {
         ErrorBody::environment(format!("cannot start the runtime: {e}"))
             .hint("is the limit on open files or processes very low?")
     })?;
-    let exit = runtime.block_on(commands::run(cli));
+    let exit = runtime.block_on(commands::run_command(cli));
     // A thread may be blocked reading stdin for ever; the process ends without it.
     runtime.shutdown_background();
     exit
 }
 
 /// What clap has to say: help and version on stdout, mistakes on stderr.
-fn usage(error: &clap::Error) -> ExitCode {
+fn report_usage(error: &clap::Error) -> ExitCode {
     let asked_for = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -85,7 +85,7 @@ fn usage(error: &clap::Error) -> ExitCode {
             .strip_prefix("error: ")
             .unwrap_or(message)
             .to_owned();
-        ui::complain(
+        ui::print_error(
             &ErrorBody::user(message).hint("claudecluster --help lists what there is"),
             true,
         );

@@ -8,7 +8,7 @@ use claudecluster_protocol::{ErrorBody, Plan};
 const LIMIT: u64 = 8 << 20;
 
 /// Reads a plan file. Its form is told by the extension.
-pub(crate) fn read(path: &Path) -> Result<Plan, ErrorBody> {
+pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     let shown = path.display();
     let unreadable = |e: &dyn std::fmt::Display| {
         ErrorBody::user(format!("cannot read the plan {shown}: {e}"))
@@ -156,7 +156,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
-        let shown = match read(&path) {
+        let shown = match read_plan(&path) {
             Ok(plan) => format!("{} tasks", plan.tasks.len()),
             Err(e) => e.message.replace(&format!("{}/", dir.path().display()), ""),
         };

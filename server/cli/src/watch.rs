@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{DaemonClient, WatchStream, lost},
+    client::{DaemonClient, WatchStream, daemon_lost},
     exit::CommandResult,
     ui::{Ui, board::GoalBoard, live::LiveView, plain, render, text},
 };
@@ -46,7 +46,7 @@ pub(crate) enum WatchEnd {
 }
 
 /// Follows a goal until nothing more happens by itself.
-pub(crate) async fn goal(
+pub(crate) async fn watch_goal(
     client: &DaemonClient,
     ui: &mut Ui,
     goal: &GoalId,
@@ -90,8 +90,8 @@ impl GoalWatcher<'_> {
         let mut reconnects = 0;
         let mut clock = interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut resized = listen(SignalKind::window_change());
-        let mut interrupted = listen(SignalKind::interrupt());
+        let mut resized = listen_for_signal(SignalKind::window_change());
+        let mut interrupted = listen_for_signal(SignalKind::interrupt());
         loop {
             tokio::select! {
                 item = watch.next() => match item? {
@@ -104,15 +104,15 @@ impl GoalWatcher<'_> {
                     None => {
                         reconnects += 1;
                         if reconnects > RECONNECTS {
-                            return Err(lost().into());
+                            return Err(daemon_lost().into());
                         }
                         watch = self.resume(&goal).await?;
                     }
                 },
                 () = sleep_until(self.painted + FRAME), if ui.live && self.dirty => self.paint(ui)?,
                 _ = clock.tick(), if ui.live => self.dirty = true,
-                () = received(&mut resized), if ui.live => self.dirty = true,
-                () = received(&mut interrupted) => {
+                () = wait_for_signal(&mut resized), if ui.live => self.dirty = true,
+                () = wait_for_signal(&mut interrupted) => {
                     if self.cancelling || !self.manner.cancel {
                         return Ok(WatchEnd::Left);
                     }
@@ -131,7 +131,7 @@ impl GoalWatcher<'_> {
     async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> CommandResult<bool> {
         self.board.apply(item);
         self.dirty = true;
-        show(ui, item)?;
+        print_item(ui, item)?;
         let StreamItem::Event(event) = item else {
             return Ok(false);
         };
@@ -139,7 +139,7 @@ impl GoalWatcher<'_> {
         if self.repairs_ended(event) || self.is_paused(event).await? {
             return Ok(true);
         }
-        let Some(state) = settled(event, self.manner.since) else {
+        let Some(state) = state_left_to_user(event, self.manner.since) else {
             return Ok(false);
         };
         if state == GoalState::Proposed && !self.manner.repairs.is_empty() {
@@ -209,8 +209,12 @@ impl GoalWatcher<'_> {
     }
 
     fn paint(&mut self, ui: &mut Ui) -> CommandResult<()> {
-        let (columns, _) = crate::ui::live::size();
-        let lines = render::board(&self.board, text::now(), columns.saturating_sub(1).max(1));
+        let (columns, _) = crate::ui::live::terminal_size();
+        let lines = render::board_lines(
+            &self.board,
+            text::current_time(),
+            columns.saturating_sub(1).max(1),
+        );
         self.live.paint(ui, lines)?;
         self.dirty = false;
         self.painted = Instant::now();
@@ -219,7 +223,7 @@ impl GoalWatcher<'_> {
 }
 
 /// The state in which an event left its goal to the user.
-fn settled(event: &Event, since: Timestamp) -> Option<GoalState> {
+fn state_left_to_user(event: &Event, since: Timestamp) -> Option<GoalState> {
     match event.body {
         _ if event.at < since => None,
         EventBody::GoalChanged { state, .. } if !state.is_active() => Some(state),
@@ -234,12 +238,12 @@ fn is_applied(event: &Event) -> bool {
 }
 
 /// Shows an item as a line, where lines are wanted.
-fn show(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
+fn print_item(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
     if ui.json {
         ui.json(item)?;
     } else if !ui.live
         && !ui.quiet
-        && let Some(line) = plain::line(item)
+        && let Some(line) = plain::item_line(item)
     {
         ui.line(line.styled())?;
     }
@@ -247,29 +251,29 @@ fn show(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
 }
 
 /// Prints everything that happens to all goals, until the user leaves.
-pub(crate) async fn everything(client: &DaemonClient, ui: &mut Ui) -> CommandResult<()> {
+pub(crate) async fn watch_all_goals(client: &DaemonClient, ui: &mut Ui) -> CommandResult<()> {
     let mut watch = client.watch(None, None).await?;
-    let mut interrupted = listen(SignalKind::interrupt());
+    let mut interrupted = listen_for_signal(SignalKind::interrupt());
     loop {
         tokio::select! {
             item = watch.next() => match item? {
                 Some(item) if ui.json => ui.json(&item)?,
-                Some(item) => if let Some(line) = plain::line(&item) {
+                Some(item) => if let Some(line) = plain::item_line(&item) {
                     ui.line(line.styled())?;
                 },
-                None => return Err(lost().into()),
+                None => return Err(daemon_lost().into()),
             },
-            () = received(&mut interrupted) => return Ok(()),
+            () = wait_for_signal(&mut interrupted) => return Ok(()),
         }
     }
 }
 
 /// A signal as a stream; `None` where the system gives none, which then never comes.
-fn listen(kind: SignalKind) -> Option<Signal> {
+fn listen_for_signal(kind: SignalKind) -> Option<Signal> {
     signal(kind).ok()
 }
 
-async fn received(signal: &mut Option<Signal>) {
+async fn wait_for_signal(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;

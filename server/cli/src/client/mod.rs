@@ -73,7 +73,7 @@ impl DaemonClient {
                 )));
             }
         };
-        greet(stream, &file, purpose).await
+        exchange_greetings(stream, &file, purpose).await
     }
 
     /// A connection for requests to a daemon that is started where there is none.
@@ -113,7 +113,7 @@ impl TypedCalls for DaemonClient {
 }
 
 /// Says hello. A daemon that hangs up meanwhile was just ending.
-async fn greet(
+async fn exchange_greetings(
     stream: UnixStream,
     file: &DaemonFile,
     purpose: Purpose,
@@ -226,7 +226,7 @@ impl TypedCalls for DaemonConnection {
     async fn send_call(&self, call: Call) -> Result<Answer, ErrorBody> {
         let mut lines = self.lines.lock().await;
         let id = lines.send(call).await?;
-        lines.next_answer(id).await?.ok_or_else(lost)
+        lines.next_answer(id).await?.ok_or_else(daemon_lost)
     }
 }
 
@@ -236,7 +236,7 @@ impl RequestLines {
         let id = self.last_id;
         write_line(&mut self.writer, &Request { id, call })
             .await
-            .map_err(|_| lost())?;
+            .map_err(|_| daemon_lost())?;
         Ok(id)
     }
 
@@ -276,7 +276,7 @@ impl WatchStream {
 }
 
 /// The daemon hung up in the middle of something.
-pub(crate) fn lost() -> ErrorBody {
+pub(crate) fn daemon_lost() -> ErrorBody {
     ErrorBody::environment("the daemon ended meanwhile").hint(
         "nothing is lost: the next command starts it again and goals resume; \
          `claudecluster doctor` shows where its log is",

@@ -58,7 +58,7 @@ impl DaemonClient {
             }
             DaemonLookup::None => self.let_go().await,
         }
-        spawn(&self.home).await?;
+        spawn_daemon(&self.home).await?;
         match self.find(purpose.clone()).await? {
             DaemonLookup::Ready(link) => Ok(link),
             DaemonLookup::Other(_) | DaemonLookup::None => Err(ErrorBody::internal(
@@ -74,7 +74,9 @@ impl DaemonClient {
         let purpose = Purpose::Lsp { env };
         match self.find(purpose.clone()).await? {
             DaemonLookup::Ready(link) => Ok(link),
-            DaemonLookup::Other(link) if numbers(&link.welcome.version) > numbers(VERSION) => {
+            DaemonLookup::Other(link)
+                if version_numbers(&link.welcome.version) > version_numbers(VERSION) =>
+            {
                 Ok(link)
             }
             DaemonLookup::Other(_) | DaemonLookup::None => self.link(purpose).await,
@@ -94,7 +96,7 @@ impl DaemonClient {
             return Ok(());
         };
         let theirs = connection.welcome.version.clone();
-        if numbers(&theirs) > numbers(VERSION) {
+        if version_numbers(&theirs) > version_numbers(VERSION) {
             return Err(ErrorBody::environment(format!(
                 "a newer daemon is running ({theirs}; this program is {VERSION})"
             ))
@@ -138,7 +140,7 @@ async fn in_background<T: Send + 'static>(
 }
 
 /// The parts of a version that can be compared.
-fn numbers(version: &str) -> Vec<u64> {
+fn version_numbers(version: &str) -> Vec<u64> {
     let plain = version.split(['-', '+']).next().unwrap_or(version);
     plain
         .split('.')
@@ -147,7 +149,7 @@ fn numbers(version: &str) -> Vec<u64> {
 }
 
 /// Starts a daemon and returns when it listens.
-async fn spawn(home: &Home) -> Result<(), ErrorBody> {
+async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut child = Command::new(program)
         .args(["daemon", "run", "--on-demand"])
@@ -197,12 +199,12 @@ fn stderr_log(home: &Home) -> Result<File, ErrorBody> {
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use super::version_numbers;
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        assert!(numbers("0.10.0") > numbers("0.9.9"));
-        assert!(numbers("0.1.0-rc.1") == numbers("0.1.0"));
-        assert!(numbers("nonsense") < numbers("0.0.1"));
+        assert!(version_numbers("0.10.0") > version_numbers("0.9.9"));
+        assert!(version_numbers("0.1.0-rc.1") == version_numbers("0.1.0"));
+        assert!(version_numbers("nonsense") < version_numbers("0.0.1"));
     }
 }

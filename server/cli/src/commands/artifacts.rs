@@ -17,7 +17,7 @@ use crate::{
     ui::text::{self, DIM, PLAIN, StyledLine},
 };
 
-pub(super) async fn run(
+pub(super) async fn run_artifacts(
     cx: &mut CommandContext,
     args: ArtifactsArgs,
 ) -> CommandResult<CommandExit> {
@@ -25,14 +25,15 @@ pub(super) async fn run(
     let artifacts = client.artifacts(&args.goal).await?;
     if let Some(dir) = &args.download {
         for artifact in artifacts.iter().filter(|artifact| artifact.bytes.is_some()) {
-            let path = download(&client, artifact, dir).await?;
+            let path = download_artifact(&client, artifact, dir).await?;
             if !cx.ui.quiet && !cx.ui.json {
-                cx.ui.line(text::safe(&path.display().to_string()))?;
+                cx.ui
+                    .line(text::escape_controls(&path.display().to_string()))?;
             }
         }
     } else if !cx.ui.json {
         for artifact in &artifacts {
-            cx.ui.line(line(artifact).styled())?;
+            cx.ui.line(artifact_line(artifact).styled())?;
         }
     }
     if cx.ui.json {
@@ -43,13 +44,13 @@ pub(super) async fn run(
     Ok(CommandExit::Done)
 }
 
-async fn download(
+async fn download_artifact(
     client: &DaemonClient,
     artifact: &Artifact,
     dir: &Path,
 ) -> Result<PathBuf, ErrorBody> {
     let bytes = client.blob(&artifact.id).await?;
-    let path = dir.join(place(artifact));
+    let path = dir.join(artifact_path(artifact));
     let parent = path.parent().unwrap_or(dir);
     fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
     let failed = format!("cannot write {}", path.display());
@@ -65,7 +66,7 @@ async fn download(
 }
 
 /// Where an artifact goes: below the folder of its task, under a name that leaves no folder.
-fn place(artifact: &Artifact) -> PathBuf {
+fn artifact_path(artifact: &Artifact) -> PathBuf {
     let plain = |name: &str| -> String {
         let name: String = name
             .chars()
@@ -85,9 +86,9 @@ fn place(artifact: &Artifact) -> PathBuf {
     }
 }
 
-fn line(artifact: &Artifact) -> StyledLine {
+fn artifact_line(artifact: &Artifact) -> StyledLine {
     let id: String = artifact.id.as_str().chars().take(12).collect();
-    let size = artifact.bytes.map_or("gone".to_owned(), text::bytes);
+    let size = artifact.bytes.map_or("gone".to_owned(), text::size_text);
     let task = artifact.task_id.as_ref().map_or("", |task| task.as_str());
     StyledLine::new()
         .add(DIM, format!("{id}  "))
@@ -112,7 +113,7 @@ mod tests {
             bytes: Some(1),
         };
         assert_eq!(
-            place(&artifact),
+            artifact_path(&artifact),
             Path::new("a_b/_/01234567-.._.._etc_passwd")
         );
     }

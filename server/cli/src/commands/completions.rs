@@ -8,7 +8,7 @@ use crate::{
     exit::{CommandExit, CommandResult},
 };
 
-pub(super) fn run(
+pub(super) fn print_completions(
     cx: &mut CommandContext,
     shell: clap_complete::Shell,
 ) -> CommandResult<CommandExit> {

@@ -17,21 +17,24 @@ use crate::{
     config::{
         ConfigSources, WORKSPACE_FILE, file,
         keys::{self, ConfigKey, KEYS},
-        shown,
+        value_text,
     },
     exit::{CommandExit, CommandResult, ErrorContext as _},
     ui::text::{self, BOLD, DIM, PLAIN, StyledLine},
 };
 
-pub(super) fn run(cx: &mut CommandContext, action: &ConfigAction) -> CommandResult<CommandExit> {
+pub(super) fn run_config_command(
+    cx: &mut CommandContext,
+    action: &ConfigAction,
+) -> CommandResult<CommandExit> {
     let sources = ConfigSources::of_process()?;
     match action {
-        ConfigAction::List => list(cx, &sources),
+        ConfigAction::List => list_settings(cx, &sources),
         ConfigAction::Get { key } => get(cx, &sources, key),
-        ConfigAction::Set { key, value } => set(cx, &sources, key, value),
-        ConfigAction::Edit => edit(cx, &sources),
-        ConfigAction::Path => path(cx, &sources),
-        ConfigAction::Check => check(cx, &sources),
+        ConfigAction::Set { key, value } => set_setting(cx, &sources, key, value),
+        ConfigAction::Edit => edit_file(cx, &sources),
+        ConfigAction::Path => print_path(cx, &sources),
+        ConfigAction::Check => check_files(cx, &sources),
         ConfigAction::Schema => {
             let schema = schemars::schema_for!(Settings);
             let mut text = serde_json::to_vec_pretty(&schema).unwrap_or_default();
@@ -43,7 +46,7 @@ pub(super) fn run(cx: &mut CommandContext, action: &ConfigAction) -> CommandResu
 }
 
 /// The workspace whose file counts. Outside every workspace there is none, and that is no mistake.
-fn workspace(cx: &CommandContext) -> Result<Option<PathBuf>, ErrorBody> {
+fn workspace_if_any(cx: &CommandContext) -> Result<Option<PathBuf>, ErrorBody> {
     match cx.workspace() {
         Ok(root) => Ok(Some(root)),
         Err(e) if cx.global.workspace.is_some() => Err(e),
@@ -51,8 +54,8 @@ fn workspace(cx: &CommandContext) -> Result<Option<PathBuf>, ErrorBody> {
     }
 }
 
-fn list(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
-    let config = sources.load(workspace(cx)?.as_deref())?;
+fn list_settings(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
+    let config = sources.load(workspace_if_any(cx)?.as_deref())?;
     for key in &KEYS {
         let (value, origin) = (config.value(key), config.origin(key));
         if cx.ui.json {
@@ -62,37 +65,38 @@ fn list(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<Comma
         }
         let line = StyledLine::new()
             .add(PLAIN, format!("{:<20} ", key.path))
-            .add(BOLD, format!("{:<28} ", shown(&value)))
+            .add(BOLD, format!("{:<28} ", value_text(&value)))
             .add(DIM, origin.to_string());
         cx.ui.line(line.styled())?;
     }
     Ok(CommandExit::Done)
 }
 
-fn known(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
-    keys::find(path).ok_or_else(|| {
-        ErrorBody::user(format!("there is no setting `{path}`")).hint(keys::hint(path, false))
+fn known_key(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
+    keys::find_key(path).ok_or_else(|| {
+        ErrorBody::user(format!("there is no setting `{path}`"))
+            .hint(keys::unknown_key_hint(path, false))
     })
 }
 
 fn get(cx: &mut CommandContext, sources: &ConfigSources, path: &str) -> CommandResult<CommandExit> {
-    let key = known(path)?;
-    let value = sources.load(workspace(cx)?.as_deref())?.value(key);
+    let key = known_key(path)?;
+    let value = sources.load(workspace_if_any(cx)?.as_deref())?.value(key);
     if cx.ui.json {
         cx.ui.json(&value)?;
     } else {
-        cx.ui.line(text::safe(&shown(&value)))?;
+        cx.ui.line(text::escape_controls(&value_text(&value)))?;
     }
     Ok(CommandExit::Done)
 }
 
-fn set(
+fn set_setting(
     cx: &mut CommandContext,
     sources: &ConfigSources,
     path: &str,
     value: &str,
 ) -> CommandResult<CommandExit> {
-    let key = known(path)?;
+    let key = known_key(path)?;
     let value = key
         .read(value)
         .map_err(|e| ErrorBody::user(format!("`{path}`: {e}")))?;
@@ -104,7 +108,7 @@ fn set(
             return Err(ErrorBody::config(format!("cannot read {}: {e}", file.display())).into());
         }
     };
-    let after = file::set(&before, key, &value).map_err(|e| {
+    let after = file::set_value(&before, key, &value).map_err(|e| {
         ErrorBody::config(format!(
             "cannot change {}: {}",
             file.display(),
@@ -112,11 +116,11 @@ fn set(
         ))
         .hint("correct it first: claudecluster config edit")
     })?;
-    write(file, &after)?;
+    write_file(file, &after)?;
     if !cx.ui.quiet && !cx.ui.json {
         cx.ui.line(format!(
             "{path} = {}  ({})",
-            text::safe(&shown(&value)),
+            text::escape_controls(&value_text(&value)),
             file.display()
         ))?;
         if !sources
@@ -130,7 +134,7 @@ fn set(
 }
 
 /// Replaces the file as a whole, through a link if it is one: people keep such files elsewhere.
-fn write(file: &Path, text: &str) -> Result<(), ErrorBody> {
+fn write_file(file: &Path, text: &str) -> Result<(), ErrorBody> {
     let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let parent = target.parent().unwrap_or(Path::new("/"));
     let write = || -> io::Result<()> {
@@ -149,21 +153,21 @@ fn write(file: &Path, text: &str) -> Result<(), ErrorBody> {
     write().context(format!("cannot write {}", target.display()))
 }
 
-fn edit(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
+fn edit_file(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let file = &sources.user_file;
     if !file.exists() {
-        write(
+        write_file(
             file,
             "# Settings of ClaudeCluster. `claudecluster config list` shows every key.\n",
         )?;
     }
-    editor::edit(file)?;
-    check(cx, sources)
+    editor::open_in_editor(file)?;
+    check_files(cx, sources)
 }
 
-fn path(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
+fn print_path(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let user = &sources.user_file;
-    let own = workspace(cx)?.map(|root| root.join(WORKSPACE_FILE));
+    let own = workspace_if_any(cx)?.map(|root| root.join(WORKSPACE_FILE));
     if cx.ui.json {
         cx.ui.json(&json!({"user": user, "workspace": own}))?;
         return Ok(CommandExit::Done);
@@ -172,14 +176,14 @@ fn path(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<Comma
         let there = if file.exists() { "" } else { "  (not there)" };
         cx.ui.line(format!(
             "{}{there}",
-            text::safe(&file.display().to_string())
+            text::escape_controls(&file.display().to_string())
         ))?;
     }
     Ok(CommandExit::Done)
 }
 
-fn check(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
-    let (_, problems) = sources.load_all(workspace(cx)?.as_deref())?;
+fn check_files(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
+    let (_, problems) = sources.load_all(workspace_if_any(cx)?.as_deref())?;
     let unknown = sources.unknown_variables();
     if cx.ui.json {
         cx.ui
@@ -191,7 +195,8 @@ fn check(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<Comm
                 .as_ref()
                 .map(|hint| format!(" ({hint})"))
                 .unwrap_or_default();
-            cx.ui.line(text::safe(&format!("{problem}{hint}")))?;
+            cx.ui
+                .line(text::escape_controls(&format!("{problem}{hint}")))?;
         }
         for name in &unknown {
             cx.ui

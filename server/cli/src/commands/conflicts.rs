@@ -10,7 +10,7 @@ use crate::{
     ui::text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
-pub(super) async fn run(
+pub(super) async fn print_conflicts(
     cx: &mut CommandContext,
     client: &DaemonClient,
     selection: &HunkSelection,
@@ -29,7 +29,7 @@ pub(super) async fn run(
         if i > 0 {
             cx.ui.line("")?;
         }
-        for line in lines(hunk) {
+        for line in conflict_lines(hunk) {
             cx.ui.line(line.styled())?;
         }
     }
@@ -37,42 +37,42 @@ pub(super) async fn run(
 }
 
 /// One conflict: where it is, what each side has there and whose it is, and what can be done.
-fn lines(hunk: &HunkView) -> Vec<StyledLine> {
+fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
     let mut head = StyledLine::new()
         .add(BOLD, hunk.path.display())
-        .add(BOLD, format!(" {}", summary::place(hunk)))
+        .add(BOLD, format!(" {}", summary::hunk_place(hunk)))
         .add(DIM, format!("  {}", hunk.id));
-    if summary::holds(hunk) {
-        head.push(YELLOW, format!("  {}", summary::held(&hunk.held)));
+    if summary::is_held(hunk) {
+        head.push(YELLOW, format!("  {}", summary::held_reasons(&hunk.held)));
     }
     let mut lines = vec![head];
     let ways = match &hunk.conflict {
         Some(sides) => {
-            lines.extend(both(hunk, sides));
+            lines.extend(both_sides(hunk, sides));
             match &hunk.merged {
                 Some(merged) => {
                     lines.push(StyledLine::new().add(CYAN, "  merged  the words of both"));
-                    lines.extend(body(merged, '+', GREEN));
+                    lines.extend(side_lines(merged, '+', GREEN));
                     "--merged|--mine|--theirs|--both|--edit"
                 }
                 None => "--mine|--theirs|--both|--edit",
             }
         }
         None => {
-            let now = match whose(&hunk.mine_by) {
+            let now = match authors(&hunk.mine_by) {
                 by if by.is_empty() || hunk.mine_pending => String::new(),
                 by => format!("  {by}"),
             };
             lines.push(StyledLine::new().add(CYAN, format!("  now{now}")));
-            lines.extend(body(&hunk.old_text, '-', RED));
+            lines.extend(side_lines(&hunk.old_text, '-', RED));
             if hunk.mine_pending {
-                let other = format!("  proposed as well  {}", whose(&hunk.mine_by));
+                let other = format!("  proposed as well  {}", authors(&hunk.mine_by));
                 lines.push(StyledLine::new().add(CYAN, other));
             }
             lines.push(
-                StyledLine::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))),
+                StyledLine::new().add(CYAN, format!("  proposed  {}", authors(&hunk.provenance))),
             );
-            lines.extend(body(&hunk.new_text, '+', GREEN));
+            lines.extend(side_lines(&hunk.new_text, '+', GREEN));
             "--mine|--theirs"
         }
     };
@@ -81,26 +81,26 @@ fn lines(hunk: &HunkView) -> Vec<StyledLine> {
     lines
 }
 
-fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {
+fn both_sides(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {
     let mut lines = vec![StyledLine::new().add(PLAIN, "  both started from")];
-    lines.extend(body(&sides.base, ' ', PLAIN));
-    let mine = whose(&hunk.mine_by);
+    lines.extend(side_lines(&sides.base, ' ', PLAIN));
+    let mine = authors(&hunk.mine_by);
     if hunk.mine_pending {
         // Neither is there: nothing goes but what both started from.
         lines.push(StyledLine::new().add(CYAN, format!("  proposed  {mine}")));
-        lines.extend(body(&sides.mine, '+', GREEN));
+        lines.extend(side_lines(&sides.mine, '+', GREEN));
     } else {
         let mine = if mine.is_empty() { "yours" } else { &mine };
         lines.push(StyledLine::new().add(CYAN, format!("  now  {mine}")));
-        lines.extend(body(&sides.mine, '-', RED));
+        lines.extend(side_lines(&sides.mine, '-', RED));
     }
-    lines.push(StyledLine::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
-    lines.extend(body(&sides.theirs, '+', GREEN));
+    lines.push(StyledLine::new().add(CYAN, format!("  proposed  {}", authors(&hunk.provenance))));
+    lines.extend(side_lines(&sides.theirs, '+', GREEN));
     lines
 }
 
 /// The lines of a side, marked for those who see no colours.
-fn body(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> {
+fn side_lines(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> {
     if side.is_empty() {
         return vec![StyledLine::new().add(DIM, "    (nothing)")];
     }
@@ -113,7 +113,7 @@ fn body(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> {
 }
 
 /// Who made something, and why.
-fn whose(by: &[Provenance]) -> String {
+fn authors(by: &[Provenance]) -> String {
     let one = |by: &Provenance| {
         let title = if by.title == by.task.as_str() {
             String::new()
@@ -146,7 +146,10 @@ mod tests {
     }
 
     fn shown(hunk: &HunkView) -> String {
-        lines(hunk).iter().map(|line| line.plain() + "\n").collect()
+        conflict_lines(hunk)
+            .iter()
+            .map(|line| line.plain() + "\n")
+            .collect()
     }
 
     #[test]

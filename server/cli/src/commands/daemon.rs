@@ -21,20 +21,20 @@ use crate::{
     ui::text,
 };
 
-pub(super) async fn run(
+pub(super) async fn run_daemon_command(
     cx: &mut CommandContext,
     action: DaemonAction,
 ) -> CommandResult<CommandExit> {
     match action {
-        DaemonAction::Start => start(cx).await,
-        DaemonAction::Stop { force } => stop(cx, force).await,
-        DaemonAction::Status => status(cx).await,
-        DaemonAction::Run { on_demand: false } => serve(|| Ok(())).await,
+        DaemonAction::Start => start_daemon(cx).await,
+        DaemonAction::Stop { force } => stop_daemon(cx, force).await,
+        DaemonAction::Status => print_daemon_status(cx).await,
+        DaemonAction::Run { on_demand: false } => serve_until_stopped(|| Ok(())).await,
         DaemonAction::Run { on_demand: true } => on_demand().await,
     }
 }
 
-async fn start(cx: &mut CommandContext) -> CommandResult<CommandExit> {
+async fn start_daemon(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let connection = cx.client()?.connect().await?;
     let pid = connection.welcome.pid;
     if cx.ui.json {
@@ -46,7 +46,7 @@ async fn start(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     Ok(CommandExit::Done)
 }
 
-async fn stop(cx: &mut CommandContext, force: bool) -> CommandResult<CommandExit> {
+async fn stop_daemon(cx: &mut CommandContext, force: bool) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let said = match client.connect_running().await? {
         Some(connection) => {
@@ -63,7 +63,7 @@ async fn stop(cx: &mut CommandContext, force: bool) -> CommandResult<CommandExit
     Ok(CommandExit::Done)
 }
 
-async fn status(cx: &mut CommandContext) -> CommandResult<CommandExit> {
+async fn print_daemon_status(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let Some(connection) = cx.client()?.connect_running().await? else {
         if cx.ui.json {
             cx.ui.json(&json!({"running": false}))?;
@@ -79,27 +79,29 @@ async fn status(cx: &mut CommandContext) -> CommandResult<CommandExit> {
         value["running"] = json!(true);
         cx.ui.json(&value)?;
     } else {
-        cx.ui.line(describe(&status))?;
+        cx.ui.line(describe_status(&status))?;
     }
     Ok(CommandExit::Done)
 }
 
 /// The daemon's state in one line.
-pub(super) fn describe(status: &DaemonStatus) -> String {
-    let up = text::span(claudecluster_protocol::Span::secs(status.uptime_secs));
+pub(super) fn describe_status(status: &DaemonStatus) -> String {
+    let up = text::duration_text(claudecluster_protocol::Span::secs(status.uptime_secs));
     format!(
         "version {}, process {}, up {up}; {} at work, {} running, {} attached; state in {}",
         status.version,
         status.pid,
-        text::count(status.active_goals as usize, "goal"),
-        text::count(status.running_attempts as usize, "attempt"),
-        text::count(status.editors as usize, "editor"),
+        text::counted(status.active_goals as usize, "goal"),
+        text::counted(status.running_attempts as usize, "attempt"),
+        text::counted(status.editors as usize, "editor"),
         text::one_line(&status.home),
     )
 }
 
 /// Is the daemon until somebody wants it to end. `ready` is called once it listens.
-async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> CommandResult<CommandExit> {
+async fn serve_until_stopped(
+    ready: impl FnOnce() -> Result<(), ErrorBody>,
+) -> CommandResult<CommandExit> {
     let home = Home::find()?;
     home.create()?;
     let sources = ConfigSources::of_process()?;
@@ -130,10 +132,10 @@ async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> CommandResult<C
 async fn on_demand() -> CommandResult<CommandExit> {
     // A session of our own: no terminal's signals reach us.
     let _ = rustix::process::setsid();
-    match serve(|| announce(&StartReport::Ready)).await {
+    match serve_until_stopped(|| announce_start(&StartReport::Ready)).await {
         Err(crate::exit::CommandFailure::Error(error)) => {
             tracing::error!(error = %error.message, "daemon failed");
-            announce(&StartReport::Failed(error))?;
+            announce_start(&StartReport::Failed(error))?;
             Ok(CommandExit::Failed)
         }
         other => other,
@@ -141,7 +143,7 @@ async fn on_demand() -> CommandResult<CommandExit> {
 }
 
 /// Says one line on stdout and closes it: the client's end of the pipe is gone soon.
-fn announce(what: &StartReport) -> Result<(), ErrorBody> {
+fn announce_start(what: &StartReport) -> Result<(), ErrorBody> {
     let failed = "cannot say that the daemon is ready";
     let mut line = serde_json::to_vec(what).context(failed)?;
     line.push(b'\n');

@@ -15,28 +15,28 @@ use crate::{
     ui::text::{self, DIM, PLAIN, RED, StyledLine, YELLOW},
 };
 
-pub(super) async fn accept(
+pub(super) async fn accept_changes(
     cx: &mut CommandContext,
     args: cli::SelectionArgs,
 ) -> CommandResult<CommandExit> {
-    decide(cx, args, Verdict::Accept).await
+    decide_selection(cx, args, Verdict::Accept).await
 }
 
-pub(super) async fn undo(
+pub(super) async fn undo_changes(
     cx: &mut CommandContext,
     args: cli::SelectionArgs,
 ) -> CommandResult<CommandExit> {
-    decide(cx, args, Verdict::Undo).await
+    decide_selection(cx, args, Verdict::Undo).await
 }
 
-pub(super) async fn redo(
+pub(super) async fn redo_changes(
     cx: &mut CommandContext,
     args: cli::SelectionArgs,
 ) -> CommandResult<CommandExit> {
-    decide(cx, args, Verdict::Redo).await
+    decide_selection(cx, args, Verdict::Redo).await
 }
 
-pub(super) async fn reject(
+pub(super) async fn reject_changes(
     cx: &mut CommandContext,
     args: RejectArgs,
 ) -> CommandResult<CommandExit> {
@@ -47,21 +47,21 @@ pub(super) async fn reject(
         repair: args.no_repair.then_some(false),
         ..selection.decision(Verdict::Reject)
     };
-    carry_out(cx, &client, decision).await
+    decide_and_report(cx, &client, decision).await
 }
 
-async fn decide(
+async fn decide_selection(
     cx: &mut CommandContext,
     args: cli::SelectionArgs,
     verdict: Verdict,
 ) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let selection = HunkSelection::of(&client, args).await?;
-    carry_out(cx, &client, selection.decision(verdict)).await
+    decide_and_report(cx, &client, selection.decision(verdict)).await
 }
 
 /// Carries a decision out and says what came of it.
-pub(super) async fn carry_out(
+pub(super) async fn decide_and_report(
     cx: &mut CommandContext,
     client: &DaemonClient,
     decision: Decision,
@@ -70,16 +70,16 @@ pub(super) async fn carry_out(
     if cx.ui.json {
         cx.ui.json(&report)?;
     } else {
-        for line in lines(&report, &decision) {
+        for line in report_lines(&report, &decision) {
             cx.ui.line(line.styled())?;
         }
     }
-    Ok(status(&report))
+    Ok(report_exit(&report))
 }
 
 /// 3 where conflicts remain, something needs an explicit look or lines are being edited, 1 where a
 /// file could not be written.
-pub(super) fn status(report: &DecisionReport) -> CommandExit {
+pub(super) fn report_exit(report: &DecisionReport) -> CommandExit {
     if !report.failed.is_empty() {
         CommandExit::Failed
     } else if report.conflicts + report.held + report.waiting > 0 {
@@ -90,14 +90,14 @@ pub(super) fn status(report: &DecisionReport) -> CommandExit {
 }
 
 /// What came of a decision, and what to do about what is left.
-pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
+pub(super) fn report_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     if report.decided > 0 {
-        let hunks = text::count(report.decided as usize, "hunk");
+        let hunks = text::counted(report.decided as usize, "hunk");
         let files: Vec<String> = report.files.iter().map(|path| path.display()).collect();
         lines.push(
             StyledLine::new()
-                .add(PLAIN, format!("{} {hunks}", done(decision.verdict)))
+                .add(PLAIN, format!("{} {hunks}", verdict_done(decision.verdict)))
                 .add(DIM, format!("  {}", files.join(" "))),
         );
     }
@@ -118,14 +118,14 @@ pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledL
                 .add(DIM, format!("  follow it: claudecluster watch {goal}")),
         );
     }
-    lines.extend(left(report, decision));
+    lines.extend(undecided_lines(report, decision));
     if lines.is_empty() {
-        lines.push(StyledLine::new().add(PLAIN, nothing(report, decision)));
+        lines.push(StyledLine::new().add(PLAIN, nothing_decided(report, decision)));
     }
     lines
 }
 
-fn done(verdict: Verdict) -> &'static str {
+fn verdict_done(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Accept => "landed",
         Verdict::Reject => "rejected",
@@ -135,7 +135,7 @@ fn done(verdict: Verdict) -> &'static str {
     }
 }
 
-fn nothing(report: &DecisionReport, decision: &Decision) -> String {
+fn nothing_decided(report: &DecisionReport, decision: &Decision) -> String {
     let state = match (decision.verdict, report.state) {
         (Verdict::Undo, _) => "nothing to undo",
         (_, Some(GoalState::Landed)) => "everything has landed",
@@ -145,12 +145,12 @@ fn nothing(report: &DecisionReport, decision: &Decision) -> String {
 }
 
 /// What a decision has left, with the command that goes on from there.
-fn left(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
+fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
     let goal = &decision.goal_id;
     let mut lines = Vec::new();
     let mut say = |n: u32, what: &str, more: &str, next: String| {
         if n > 0 {
-            let what = format!("{}{more}", text::count(n as usize, what));
+            let what = format!("{}{more}", text::counted(n as usize, what));
             lines.push(
                 StyledLine::new()
                     .add(YELLOW, what)
@@ -209,12 +209,12 @@ mod tests {
         reason = "expectations are written in place"
     )]
     fn check(report: &DecisionReport, decision: &Decision, exit: CommandExit, expected: Expect) {
-        let shown: String = lines(report, decision)
+        let shown: String = report_lines(report, decision)
             .iter()
             .map(|line| line.plain() + "\n")
             .collect();
         expected.assert_eq(&shown);
-        assert_eq!(status(report), exit);
+        assert_eq!(report_exit(report), exit);
     }
 
     fn all(verdict: Verdict) -> Decision {
@@ -296,9 +296,9 @@ mod tests {
             (Verdict::Accept, "g1: everything has landed\n"),
             (Verdict::Undo, "g1: nothing to undo\n"),
         ] {
-            let shown = lines(&landed, &all(verdict))[0].plain() + "\n";
+            let shown = report_lines(&landed, &all(verdict))[0].plain() + "\n";
             assert_eq!(shown, words);
-            assert_eq!(status(&landed), CommandExit::Done);
+            assert_eq!(report_exit(&landed), CommandExit::Done);
         }
     }
 }

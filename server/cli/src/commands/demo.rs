@@ -19,9 +19,7 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{
-    CommandContext, decide, diff, run as run_command, selection::HunkSelection, show, summary,
-};
+use super::{CommandContext, decide, diff, run, selection::HunkSelection, show, summary};
 use crate::{
     cli::DemoArgs,
     client::DaemonClient,
@@ -54,33 +52,36 @@ const GOAL: &str = "Show a bar for every row of the report, and the average belo
 /// The key the scripted model gets. It is no secret and opens nothing.
 const KEY: &str = "demo";
 
-pub(super) async fn run(cx: &mut CommandContext, args: DemoArgs) -> CommandResult<CommandExit> {
+pub(super) async fn run_demo(
+    cx: &mut CommandContext,
+    args: DemoArgs,
+) -> CommandResult<CommandExit> {
     let folder =
         private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
     let found = driver_setup::detect_claude(&Settings::default()).await;
-    let agent = agent(args.agent, &found)?;
-    introduce(&mut cx.ui, &project, agent, &found)?;
+    let agent = choose_agent(args.agent, &found)?;
+    print_introduction(&mut cx.ui, &project, agent, &found)?;
 
     let script = Script::parse(SCRIPT).map_err(|e| ErrorBody::internal(e.to_string()))?;
     let model = Server::start(script).context("cannot start the scripted model")?;
     let home = Home::at(folder.path().join("home"));
-    let daemon = Daemon::start(home.clone(), sources(&model.url())).await?;
-    let spec = spec(&project, agent, &model.url())?;
-    let played = play(cx, &DaemonClient::new(home), spec, &project).await;
+    let daemon = Daemon::start(home.clone(), demo_sources(&model.url())).await?;
+    let spec = demo_goal(&project, agent, &model.url())?;
+    let played = play_demo(cx, &DaemonClient::new(home), spec, &project).await;
     daemon.end().await;
 
     let kept = args.keep.then(|| folder.keep());
     let exit = played?;
     if exit == CommandExit::Done && !cx.ui.json {
-        farewell(&mut cx.ui, kept.as_deref())?;
+        print_farewell(&mut cx.ui, kept.as_deref())?;
     }
     Ok(exit)
 }
 
 /// No file of the user's and nothing of their environment, but the model's address.
-fn sources(url: &str) -> ConfigSources {
+fn demo_sources(url: &str) -> ConfigSources {
     let variables = [
         ("CLAUDECLUSTER_NATIVE_BASE_URL", url),
         ("CLAUDECLUSTER_NATIVE_KEY_ENV", "ANTHROPIC_API_KEY"),
@@ -89,14 +90,14 @@ fn sources(url: &str) -> ConfigSources {
     ConfigSources::only(variables.map(owned).to_vec())
 }
 
-fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBody> {
+fn demo_goal(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBody> {
     let workspace = project
         .canonicalize()
         .context("cannot find the project's folder")?
         .into_os_string()
         .into_string()
         .map_err(|_| ErrorBody::environment("the temporary folder's path is not UTF-8"))?;
-    let mut env = run_command::environment(&Settings::default());
+    let mut env = run::worker_environment(&Settings::default());
     // The user's own key, endpoint and proxy have no part in this.
     env.retain(|var| {
         let name = var.name.to_lowercase();
@@ -117,7 +118,7 @@ fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBo
     })
 }
 
-fn agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, ErrorBody> {
+fn choose_agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, ErrorBody> {
     match asked {
         Some(AgentName::Command) => Err(ErrorBody::user("the agent `command` cannot plan a goal")
             .hint("claudecluster demo --agent native")),
@@ -134,7 +135,7 @@ fn agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, Error
     }
 }
 
-fn introduce(
+fn print_introduction(
     ui: &mut Ui,
     project: &Path,
     agent: AgentName,
@@ -170,7 +171,7 @@ fn introduce(
 }
 
 /// The goal's way from submission to landing.
-async fn play(
+async fn play_demo(
     cx: &mut CommandContext,
     client: &DaemonClient,
     spec: GoalSpec,
@@ -181,22 +182,22 @@ async fn play(
         cancel: true,
         ..WatchOptions::default()
     };
-    let (board, end) = watch::goal(client, &mut cx.ui, &goal, manner).await?;
+    let (board, end) = watch::watch_goal(client, &mut cx.ui, &goal, manner).await?;
     if end == WatchEnd::Left {
         return Ok(CommandExit::Cancelled);
     }
     let view = client.goal(&goal).await?.value;
     if view.summary.state != GoalState::Proposed || cx.ui.json {
-        return run_command::finish(cx, client, &goal, &board).await;
+        return run::report_outcome(cx, client, &goal, &board).await;
     }
-    present(&mut cx.ui, client, &view).await?;
-    land(&mut cx.ui, client, &goal, project).await
+    print_proposal(&mut cx.ui, client, &view).await?;
+    apply_proposal(&mut cx.ui, client, &goal, project).await
 }
 
 /// The plan with its attempts, and the merged diff with who made what.
-async fn present(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> CommandResult<()> {
-    heading(ui, "What each session did")?;
-    for line in show::tasks(view) {
+async fn print_proposal(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> CommandResult<()> {
+    print_heading(ui, "What each session did")?;
+    for line in show::task_lines(view) {
         ui.line(line.styled())?;
     }
     let kind = view
@@ -211,29 +212,29 @@ async fn present(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> Command
     };
     ui.line(StyledLine::new().add(DIM, isolated).styled())?;
 
-    heading(ui, "The merged proposal")?;
-    summary::pending(ui, client, view).await?;
+    print_heading(ui, "The merged proposal")?;
+    summary::print_pending(ui, client, view).await?;
     ui.line("")?;
     let all = HunkSelection::all(view.summary.id.clone());
     let diff = all.diff(client).await?;
     let hunks = all.hunks(client).await?;
-    diff::print(ui, &diff.text, &hunks)
+    diff::print_diff(ui, &diff.text, &hunks)
 }
 
 /// Accepts everything and runs the project's own test, in the project itself this time.
-async fn land(
+async fn apply_proposal(
     ui: &mut Ui,
     client: &DaemonClient,
     goal: &GoalId,
     project: &Path,
 ) -> CommandResult<CommandExit> {
-    heading(ui, "Landing")?;
+    print_heading(ui, "Landing")?;
     let everything = HunkSelection::all(goal.clone()).decision(Verdict::Accept);
     let report = client.decide(everything.clone()).await?;
-    for line in decide::lines(&report, &everything) {
+    for line in decide::report_lines(&report, &everything) {
         ui.line(line.styled())?;
     }
-    let exit = decide::status(&report);
+    let exit = decide::report_exit(&report);
     if exit != CommandExit::Done {
         return Ok(exit);
     }
@@ -266,23 +267,23 @@ async fn land(
         .output();
     if let Ok(report) = report {
         for line in String::from_utf8_lossy(&report.stdout).lines() {
-            ui.line(format!("    {}", text::safe(line)))?;
+            ui.line(format!("    {}", text::escape_controls(line)))?;
         }
     }
     Ok(CommandExit::Done)
 }
 
-fn heading(ui: &mut Ui, words: &str) -> CommandResult<()> {
+fn print_heading(ui: &mut Ui, words: &str) -> CommandResult<()> {
     ui.line("")?;
     ui.line(StyledLine::new().add(BOLD, words).styled())?;
     Ok(())
 }
 
-fn farewell(ui: &mut Ui, kept: Option<&Path>) -> CommandResult<()> {
+fn print_farewell(ui: &mut Ui, kept: Option<&Path>) -> CommandResult<()> {
     if ui.quiet {
         return Ok(());
     }
-    heading(ui, "Next, with a real model")?;
+    print_heading(ui, "Next, with a real model")?;
     ui.line("  claudecluster doctor                  what is here, what is missing")?;
     ui.line("  export ANTHROPIC_API_KEY=…            or log in once with: claude")?;
     ui.line("  cd YOUR-PROJECT && claudecluster run \"what you want\"")?;
@@ -304,9 +305,9 @@ fn make_project(dir: &Path) -> Result<(), ErrorBody> {
             .and_then(|()| fs::write(&path, content))
             .context(format!("cannot write {}", path.display()))?;
     }
-    git(dir, &["init", "--quiet"])?;
-    git(dir, &["add", "."])?;
-    git(
+    run_git(dir, &["init", "--quiet"])?;
+    run_git(dir, &["add", "."])?;
+    run_git(
         dir,
         &[
             "commit",
@@ -318,7 +319,7 @@ fn make_project(dir: &Path) -> Result<(), ErrorBody> {
     )
 }
 
-fn git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
+fn run_git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
     let output = Command::new("git")
         .args(["-c", "user.name=demo", "-c", "user.email=demo@localhost"])
         .args(["-c", "core.hooksPath=/dev/null"])

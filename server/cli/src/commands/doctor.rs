@@ -10,7 +10,7 @@ use claudecluster_protocol::{
 use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
-use super::{CommandContext, daemon::describe};
+use super::{CommandContext, daemon::describe_status};
 use crate::{
     client::{DaemonClient, DaemonLookup},
     config::ConfigSources,
@@ -63,19 +63,19 @@ impl SetupCheck {
     }
 }
 
-pub(super) async fn run(cx: &mut CommandContext) -> CommandResult<CommandExit> {
-    let (config, settings) = configuration(cx);
-    let (claude, native) = (claude(&settings).await, native(&settings));
-    let mut checks = vec![git(), agents(&claude, &native), claude, native];
+pub(super) async fn run_doctor(cx: &mut CommandContext) -> CommandResult<CommandExit> {
+    let (config, settings) = check_configuration(cx);
+    let (claude, native) = (check_claude(&settings).await, check_native(&settings));
+    let mut checks = vec![check_git(), check_agents(&claude, &native), claude, native];
     match Home::find() {
         Ok(home) => {
             let state = state_folder(&home);
             let usable = state.state != CheckState::Missing;
             checks.push(state);
             if usable {
-                checks.push(sandbox(&home).await);
+                checks.push(check_sandbox(&home).await);
             }
-            checks.push(daemon(&home).await);
+            checks.push(check_daemon(&home).await);
         }
         Err(e) => checks.push(
             SetupCheck::new("state folder", CheckState::Missing, e.message)
@@ -87,7 +87,7 @@ pub(super) async fn run(cx: &mut CommandContext) -> CommandResult<CommandExit> {
         if cx.ui.json {
             cx.ui.json(check)?;
         } else {
-            for line in lines(check) {
+            for line in check_lines(check) {
                 cx.ui.line(line.styled())?;
             }
         }
@@ -102,7 +102,7 @@ pub(super) async fn run(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     })
 }
 
-fn lines(check: &SetupCheck) -> Vec<StyledLine> {
+fn check_lines(check: &SetupCheck) -> Vec<StyledLine> {
     let (mark, style) = match check.state {
         CheckState::Good => ("✓", GREEN),
         CheckState::Warning => ("!", YELLOW),
@@ -121,7 +121,7 @@ fn lines(check: &SetupCheck) -> Vec<StyledLine> {
 }
 
 /// The settings as far as they can be read: everything else is looked at with them.
-fn configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
+fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
     let workspace = cx.workspace().ok();
     let loaded = ConfigSources::of_process().and_then(|sources| {
         let (config, problems) = sources.load_all(workspace.as_deref())?;
@@ -155,7 +155,7 @@ fn configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
     }
 }
 
-fn git() -> SetupCheck {
+fn check_git() -> SetupCheck {
     // Away from every repository: none of them is asked anything.
     let output = Command::new("git")
         .arg("--version")
@@ -177,7 +177,7 @@ fn git() -> SetupCheck {
     }
 }
 
-async fn claude(settings: &Settings) -> SetupCheck {
+async fn check_claude(settings: &Settings) -> SetupCheck {
     let found = driver_setup::detect_claude(settings).await;
     let usable = found.is_usable();
     let mut text = found
@@ -198,7 +198,7 @@ async fn claude(settings: &Settings) -> SetupCheck {
     }
 }
 
-fn native(settings: &Settings) -> SetupCheck {
+fn check_native(settings: &Settings) -> SetupCheck {
     let native = &settings.native;
     let set = std::env::var_os(&native.key_env).is_some_and(|key| !key.is_empty());
     if set {
@@ -214,7 +214,7 @@ fn native(settings: &Settings) -> SetupCheck {
     }
 }
 
-fn agents(claude: &SetupCheck, native: &SetupCheck) -> SetupCheck {
+fn check_agents(claude: &SetupCheck, native: &SetupCheck) -> SetupCheck {
     match (claude.state, native.state) {
         (CheckState::Good, _) => SetupCheck::new("agent", CheckState::Good, "claude-code"),
         (_, CheckState::Good) => SetupCheck::new("agent", CheckState::Good, "native"),
@@ -241,13 +241,13 @@ fn state_folder(home: &Home) -> SetupCheck {
     }
     match free_space(home.dir()) {
         Some(free) if free < LITTLE_SPACE => {
-            let found = format!("{shown}, only {} free", text::bytes(free));
+            let found = format!("{shown}, only {} free", text::size_text(free));
             SetupCheck::new("state folder", CheckState::Warning, found).hint("free some space")
         }
         Some(free) => SetupCheck::new(
             "state folder",
             CheckState::Good,
-            format!("{shown}, {} free", text::bytes(free)),
+            format!("{shown}, {} free", text::size_text(free)),
         ),
         None => SetupCheck::new("state folder", CheckState::Good, shown),
     }
@@ -258,7 +258,7 @@ fn free_space(dir: &Path) -> Option<u64> {
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
-async fn sandbox(home: &Home) -> SetupCheck {
+async fn check_sandbox(home: &Home) -> SetupCheck {
     match driver_setup::probe_sandbox(home).await {
         Ok(probe) => {
             let landlock = match probe.landlock {
@@ -291,7 +291,7 @@ async fn sandbox(home: &Home) -> SetupCheck {
     }
 }
 
-async fn daemon(home: &Home) -> SetupCheck {
+async fn check_daemon(home: &Home) -> SetupCheck {
     let client = DaemonClient::new(home.clone());
     match client.find(Purpose::Requests).await {
         Ok(DaemonLookup::None) => SetupCheck::new(
@@ -305,7 +305,7 @@ async fn daemon(home: &Home) -> SetupCheck {
             SetupCheck::new("daemon", CheckState::Warning, found).hint("claudecluster daemon stop")
         }
         Ok(DaemonLookup::Ready(_)) => match client.status().await {
-            Ok(status) => SetupCheck::new("daemon", CheckState::Good, describe(&status)),
+            Ok(status) => SetupCheck::new("daemon", CheckState::Good, describe_status(&status)),
             Err(e) => SetupCheck::new("daemon", CheckState::Warning, e.message),
         },
         Err(e) => {

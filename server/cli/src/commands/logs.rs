@@ -22,13 +22,16 @@ use crate::{
     },
 };
 
-pub(super) async fn run(cx: &mut CommandContext, args: LogsArgs) -> CommandResult<CommandExit> {
+pub(super) async fn print_logs(
+    cx: &mut CommandContext,
+    args: LogsArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let view = client.goal(&args.goal).await?.value;
     if let Some(task) = &args.task {
-        known(&view, task)?;
+        check_task(&view, task)?;
     }
-    let transcripts = transcripts(&client, &args.goal, args.task.as_ref()).await?;
+    let transcripts = list_transcripts(&client, &args.goal, args.task.as_ref()).await?;
     if args.raw {
         for transcript in &transcripts {
             cx.ui.bytes(&client.blob(&transcript.id).await?)?;
@@ -43,22 +46,22 @@ pub(super) async fn run(cx: &mut CommandContext, args: LogsArgs) -> CommandResul
     }
     let wanted = |task: &&TaskView| args.task.as_ref().is_none_or(|id| *id == task.id);
     for task in view.tasks_detail.iter().filter(wanted) {
-        attempts(&mut cx.ui, task)?;
+        print_attempts(&mut cx.ui, task)?;
         for transcript in transcripts
             .iter()
             .filter(|t| t.task_id.as_ref() == Some(&task.id))
         {
-            print(&mut cx.ui, &client, transcript, task.agent).await?;
+            print_transcript(&mut cx.ui, &client, transcript, task.agent).await?;
         }
     }
     let planner = view.spec.agent.unwrap_or(AgentName::ClaudeCode);
     for transcript in transcripts.iter().filter(|t| t.task_id.is_none()) {
-        print(&mut cx.ui, &client, transcript, planner).await?;
+        print_transcript(&mut cx.ui, &client, transcript, planner).await?;
     }
     Ok(CommandExit::Done)
 }
 
-fn known(view: &GoalView, task: &TaskId) -> CommandResult<()> {
+fn check_task(view: &GoalView, task: &TaskId) -> CommandResult<()> {
     if view.tasks_detail.iter().any(|known| known.id == *task) {
         return Ok(());
     }
@@ -74,7 +77,7 @@ fn known(view: &GoalView, task: &TaskId) -> CommandResult<()> {
         .into())
 }
 
-async fn transcripts(
+async fn list_transcripts(
     client: &DaemonClient,
     goal: &GoalId,
     task: Option<&TaskId>,
@@ -89,7 +92,7 @@ async fn transcripts(
 }
 
 /// A task's attempts in a line each.
-fn attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
+fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
     ui.line(
         StyledLine::new()
             .add(BOLD, task.id.as_str())
@@ -99,7 +102,7 @@ fn attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
     for attempt in &task.attempts {
         let mut line = StyledLine::new().add(DIM, format!("  attempt {}: ", attempt.id));
         match (attempt.stop, attempt.ended_at) {
-            (Some(stop), _) => line.push(RED, text::stop(stop)),
+            (Some(stop), _) => line.push(RED, text::stop_reason_text(stop)),
             (None, Some(_)) => line.push(GREEN, "done"),
             (None, None) => line.push(PLAIN, "running"),
         }
@@ -112,7 +115,7 @@ fn attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
 }
 
 /// What a session said and did.
-async fn print(
+async fn print_transcript(
     ui: &mut Ui,
     client: &DaemonClient,
     transcript: &Artifact,
@@ -121,14 +124,14 @@ async fn print(
     let bytes = client.blob(&transcript.id).await?;
     let name = format!("  {}", transcript.name);
     ui.line(StyledLine::new().add(DIM, name).styled())?;
-    for line in readable(&driver_setup::replay(agent, &bytes)) {
+    for line in readable_lines(&driver_setup::replay(agent, &bytes)) {
         ui.line(format!("    {}", line.styled()))?;
     }
     Ok(())
 }
 
 /// Events as lines: words as they were said, everything else in a line each.
-fn readable(events: &[AgentEvent]) -> Vec<StyledLine> {
+fn readable_lines(events: &[AgentEvent]) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     let mut words = String::new();
     for event in events {
@@ -137,7 +140,7 @@ fn readable(events: &[AgentEvent]) -> Vec<StyledLine> {
             words.push_str(text);
             continue;
         }
-        say(&mut lines, &mut words);
+        add_words(&mut lines, &mut words);
         match event {
             AgentEvent::Output { text } => {
                 lines.extend(text.lines().map(|line| StyledLine::new().add(DIM, line)));
@@ -145,11 +148,11 @@ fn readable(events: &[AgentEvent]) -> Vec<StyledLine> {
             other => lines.extend(doing_of(other).map(|doing| StyledLine::new().add(CYAN, doing))),
         }
     }
-    say(&mut lines, &mut words);
+    add_words(&mut lines, &mut words);
     lines
 }
 
-fn say(lines: &mut Vec<StyledLine>, words: &mut String) {
+fn add_words(lines: &mut Vec<StyledLine>, words: &mut String) {
     lines.extend(words.lines().map(|line| StyledLine::new().add(PLAIN, line)));
     words.clear();
 }
@@ -174,7 +177,10 @@ mod tests {
                 text: "one\n\u{1b}[2Jtwo\n".to_owned(),
             },
         ];
-        let shown: Vec<String> = readable(&events).iter().map(StyledLine::plain).collect();
+        let shown: Vec<String> = readable_lines(&events)
+            .iter()
+            .map(StyledLine::plain)
+            .collect();
         assert_eq!(
             shown,
             ["Let me look.", "Then", "Read a.rs", "one", "\\u{1b}[2Jtwo"]

@@ -49,7 +49,7 @@ impl CommandContext {
 
     /// The workspace the command is about.
     pub(crate) fn workspace(&self) -> Result<PathBuf, ErrorBody> {
-        workspace::find(self.global.workspace.as_deref())
+        workspace::find_workspace(self.global.workspace.as_deref())
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum RuntimeKind {
     Daemon,
 }
 
-pub(crate) fn runtime(command: &CliCommand) -> RuntimeKind {
+pub(crate) fn runtime_kind(command: &CliCommand) -> RuntimeKind {
     match command {
         CliCommand::Demo(_)
         | CliCommand::Daemon {
@@ -72,36 +72,36 @@ pub(crate) fn runtime(command: &CliCommand) -> RuntimeKind {
 }
 
 /// Runs a command.
-pub(crate) async fn run(cli: CliArgs) -> CommandResult<CommandExit> {
+pub(crate) async fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
     let cx = &mut CommandContext {
         global: cli.global.clone(),
         ui: Ui::new(&cli.global),
     };
     match cli.command {
-        CliCommand::Lsp(args) => lsp::run(cx, &args).await,
-        CliCommand::Run(args) => run::run(cx, *args).await,
-        CliCommand::Goals => goals::run(cx).await,
-        CliCommand::Show(args) => show::run(cx, &args.goal).await,
-        CliCommand::Watch(args) => watch::run(cx, args.goal).await,
-        CliCommand::Logs(args) => logs::run(cx, args).await,
-        CliCommand::Diff(args) => diff::run(cx, args).await,
-        CliCommand::Accept(args) => decide::accept(cx, args).await,
-        CliCommand::Reject(args) => decide::reject(cx, args).await,
-        CliCommand::Undo(args) => decide::undo(cx, args).await,
-        CliCommand::Redo(args) => decide::redo(cx, args).await,
-        CliCommand::Resolve(args) => resolve::run(cx, args).await,
-        CliCommand::Cancel(args) => steer::cancel(cx, args.goal).await,
-        CliCommand::Retry(args) => steer::retry(cx, args).await,
-        CliCommand::Approve(args) => steer::approve(cx, args).await,
-        CliCommand::Permissions => permissions::list(cx).await,
-        CliCommand::Allow(args) => permissions::allow(cx, args).await,
-        CliCommand::Deny(args) => permissions::deny(cx, args).await,
-        CliCommand::Plan(args) => plan::run(cx, args).await,
-        CliCommand::Artifacts(args) => artifacts::run(cx, args).await,
-        CliCommand::Daemon { action } => daemon::run(cx, action).await,
-        CliCommand::Doctor => doctor::run(cx).await,
-        CliCommand::Demo(args) => demo::run(cx, args).await,
-        CliCommand::Config { action } => config::run(cx, &action),
-        CliCommand::Completions { shell } => completions::run(cx, shell),
+        CliCommand::Lsp(args) => lsp::serve_lsp(cx, &args).await,
+        CliCommand::Run(args) => run::run_goal(cx, *args).await,
+        CliCommand::Goals => goals::list_goals(cx).await,
+        CliCommand::Show(args) => show::show_goal(cx, &args.goal).await,
+        CliCommand::Watch(args) => watch::run_watch(cx, args.goal).await,
+        CliCommand::Logs(args) => logs::print_logs(cx, args).await,
+        CliCommand::Diff(args) => diff::show_diff(cx, args).await,
+        CliCommand::Accept(args) => decide::accept_changes(cx, args).await,
+        CliCommand::Reject(args) => decide::reject_changes(cx, args).await,
+        CliCommand::Undo(args) => decide::undo_changes(cx, args).await,
+        CliCommand::Redo(args) => decide::redo_changes(cx, args).await,
+        CliCommand::Resolve(args) => resolve::resolve_conflict(cx, args).await,
+        CliCommand::Cancel(args) => steer::cancel_goal(cx, args.goal).await,
+        CliCommand::Retry(args) => steer::retry_tasks(cx, args).await,
+        CliCommand::Approve(args) => steer::approve_plan_or_task(cx, args).await,
+        CliCommand::Permissions => permissions::list_permissions(cx).await,
+        CliCommand::Allow(args) => permissions::allow_permission(cx, args).await,
+        CliCommand::Deny(args) => permissions::deny_permission(cx, args).await,
+        CliCommand::Plan(args) => plan::show_or_edit_plan(cx, args).await,
+        CliCommand::Artifacts(args) => artifacts::run_artifacts(cx, args).await,
+        CliCommand::Daemon { action } => daemon::run_daemon_command(cx, action).await,
+        CliCommand::Doctor => doctor::run_doctor(cx).await,
+        CliCommand::Demo(args) => demo::run_demo(cx, args).await,
+        CliCommand::Config { action } => config::run_config_command(cx, &action),
+        CliCommand::Completions { shell } => completions::print_completions(cx, shell),
     }
 }

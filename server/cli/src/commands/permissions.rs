@@ -14,7 +14,7 @@ use crate::{
     ui::text::{self, BOLD, DIM, PLAIN, StyledLine, YELLOW},
 };
 
-pub(super) async fn list(cx: &mut CommandContext) -> CommandResult<CommandExit> {
+pub(super) async fn list_permissions(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let requests = cx.client()?.permissions().await?;
     if cx.ui.json {
         for request in &requests {
@@ -26,7 +26,7 @@ pub(super) async fn list(cx: &mut CommandContext) -> CommandResult<CommandExit> 
         cx.ui.line("no worker waits for permission")?;
     }
     for request in &requests {
-        for line in lines(request) {
+        for line in request_lines(request) {
             cx.ui.line(line.styled())?;
         }
     }
@@ -34,7 +34,7 @@ pub(super) async fn list(cx: &mut CommandContext) -> CommandResult<CommandExit> 
 }
 
 /// Who asks for what since when, all of it, and what can be said.
-fn lines(request: &PermissionRequest) -> Vec<StyledLine> {
+fn request_lines(request: &PermissionRequest) -> Vec<StyledLine> {
     let mut tasks: Vec<&str> = request.task_ids.iter().map(AsRef::as_ref).collect();
     if tasks.is_empty() {
         tasks.push("planner");
@@ -46,10 +46,13 @@ fn lines(request: &PermissionRequest) -> Vec<StyledLine> {
         .add(YELLOW, format!("  {}", text::one_line(&request.tool)))
         .add(
             DIM,
-            format!("  {}", text::ago(request.asked_at, text::now())),
+            format!(
+                "  {}",
+                text::time_since(request.asked_at, text::current_time())
+            ),
         );
     // Whoever allows something has to see all of it, not its first line.
-    let detail = text::safe(&request.detail);
+    let detail = text::escape_controls(&request.detail);
     let detail = detail
         .lines()
         .map(|line| StyledLine::new().add(PLAIN, format!("    {line}")));
@@ -64,26 +67,32 @@ fn lines(request: &PermissionRequest) -> Vec<StyledLine> {
         .collect()
 }
 
-pub(super) async fn allow(cx: &mut CommandContext, args: AllowArgs) -> CommandResult<CommandExit> {
+pub(super) async fn allow_permission(
+    cx: &mut CommandContext,
+    args: AllowArgs,
+) -> CommandResult<CommandExit> {
     let answer = PermissionAnswer {
-        scope: scope(args.reach),
+        scope: answer_scope(args.reach),
         ..PermissionAnswer::new(args.request, PermissionDecision::Allow)
     };
     let said = format!("{} allowed", answer.request_id);
-    steer::steer(cx, Call::Permit { answer }, &said).await
+    steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 
-pub(super) async fn deny(cx: &mut CommandContext, args: DenyArgs) -> CommandResult<CommandExit> {
+pub(super) async fn deny_permission(
+    cx: &mut CommandContext,
+    args: DenyArgs,
+) -> CommandResult<CommandExit> {
     let answer = PermissionAnswer {
-        scope: scope(args.reach),
+        scope: answer_scope(args.reach),
         reason: args.reason,
         ..PermissionAnswer::new(args.request, PermissionDecision::Deny)
     };
     let said = format!("{} denied; the worker goes on without", answer.request_id);
-    steer::steer(cx, Call::Permit { answer }, &said).await
+    steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 
-fn scope(reach: PermissionReach) -> PermissionScope {
+fn answer_scope(reach: PermissionReach) -> PermissionScope {
     match reach {
         PermissionReach { goal: true, .. } => PermissionScope::Goal,
         PermissionReach { task: true, .. } => PermissionScope::Task,

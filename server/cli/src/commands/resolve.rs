@@ -25,16 +25,16 @@ const BASE: &str = "||||||| base: what both started from";
 const MIDDLE: &str = "=======";
 const THEIRS: &str = ">>>>>>> theirs: what is proposed";
 
-pub(super) async fn run(
+pub(super) async fn resolve_conflict(
     cx: &mut CommandContext,
     args: ResolveOptions,
 ) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let goal = goal(&args.hunk)?;
-    let resolution = match resolution(args.how)? {
+    let goal = goal_of_hunk(&args.hunk)?;
+    let resolution = match chosen_resolution(args.how)? {
         Some(resolution) => resolution,
         None => Resolution::Text {
-            text: edited(&client, &goal, &args.hunk).await?,
+            text: text_from_editor(&client, &goal, &args.hunk).await?,
         },
     };
     let decision = Decision {
@@ -43,10 +43,10 @@ pub(super) async fn run(
         resolution: Some(resolution),
         ..Decision::new(goal, Verdict::Resolve)
     };
-    decide::carry_out(cx, &client, decision).await
+    decide::decide_and_report(cx, &client, decision).await
 }
 
-fn goal(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
+fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     hunk.goal().ok_or_else(|| {
         ErrorBody::user(format!("{hunk} is no hunk"))
             .hint(format!("claudecluster diff {hunk} --conflicts lists them"))
@@ -54,7 +54,7 @@ fn goal(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
 }
 
 /// What was asked for; `None` where an editor has to say it.
-fn resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
+fn chosen_resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
     Ok(Some(match how {
         ResolutionArgs { mine: true, .. } => Resolution::Mine,
         ResolutionArgs { theirs: true, .. } => Resolution::Theirs,
@@ -64,12 +64,14 @@ fn resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
         ResolutionArgs { repair: true, .. } => Resolution::Repair,
         ResolutionArgs {
             text: Some(file), ..
-        } => Resolution::Text { text: read(&file)? },
+        } => Resolution::Text {
+            text: read_text(&file)?,
+        },
         ResolutionArgs { .. } => return Ok(None),
     }))
 }
 
-fn read(file: &Path) -> Result<String, ErrorBody> {
+fn read_text(file: &Path) -> Result<String, ErrorBody> {
     let mut bytes = Vec::new();
     let name = if file == Path::new("-") {
         io::stdin()
@@ -90,8 +92,12 @@ fn read(file: &Path) -> Result<String, ErrorBody> {
 }
 
 /// The text the user makes of both sides in an editor.
-async fn edited(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandResult<String> {
-    let view = conflict(client, goal, hunk).await?;
+async fn text_from_editor(
+    client: &DaemonClient,
+    goal: &GoalId,
+    hunk: &HunkId,
+) -> CommandResult<String> {
+    let view = current_conflict(client, goal, hunk).await?;
     let Some(sides) = &view.conflict else {
         let error = ErrorBody::user(format!("{hunk} is not a conflict of lines"));
         return Err(error
@@ -107,9 +113,9 @@ async fn edited(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandR
     let before = with_markers(sides);
     file.write_all(before.as_bytes())
         .context("cannot write a temporary file")?;
-    editor::edit(file.path())?;
+    editor::open_in_editor(file.path())?;
     // By its name: many editors put a new file in the old one's place.
-    let text = read(file.path())?;
+    let text = read_text(file.path())?;
     if text == before {
         let error = ErrorBody::user("nothing was edited, so nothing is resolved");
         return Err(error
@@ -133,7 +139,7 @@ async fn edited(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandR
         let error = ErrorBody::user(format!("a conflict marker is left: {line}"));
         return Err(kept(error, file).into());
     }
-    let now = conflict(client, goal, hunk).await?;
+    let now = current_conflict(client, goal, hunk).await?;
     if now.conflict.as_ref() != Some(sides) {
         let error = ErrorBody::stale(format!("{} has changed meanwhile", view.path.display()));
         return Err(kept(error, file).into());
@@ -142,7 +148,11 @@ async fn edited(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandR
 }
 
 /// The conflict as it stands now.
-async fn conflict(client: &DaemonClient, goal: &GoalId, hunk: &HunkId) -> CommandResult<HunkView> {
+async fn current_conflict(
+    client: &DaemonClient,
+    goal: &GoalId,
+    hunk: &HunkId,
+) -> CommandResult<HunkView> {
     let wanted = HunkSelection {
         hunk: Some(hunk.clone()),
         ..HunkSelection::all(goal.clone())

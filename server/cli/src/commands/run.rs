@@ -28,7 +28,7 @@ use crate::{
     workspace,
 };
 
-pub(super) async fn run(cx: &mut CommandContext, args: RunArgs) -> CommandResult<CommandExit> {
+pub(super) async fn run_goal(cx: &mut CommandContext, args: RunArgs) -> CommandResult<CommandExit> {
     let root = cx.workspace()?;
     let config = ConfigSources::of_process()?.load(Some(&root))?;
     let manner = WatchOptions {
@@ -37,9 +37,9 @@ pub(super) async fn run(cx: &mut CommandContext, args: RunArgs) -> CommandResult
         ..WatchOptions::default()
     };
     let again = args.again;
-    let spec = spec(&root, args, &config)?;
+    let spec = goal_spec(&root, args, &config)?;
     let client = cx.client()?;
-    let goal = start(cx, &client, spec, again).await?;
+    let goal = start_goal(cx, &client, spec, again).await?;
     if !cx.ui.json && !cx.ui.quiet {
         let words = "goes on if this terminal closes; Ctrl-C cancels it";
         cx.ui.line(
@@ -49,16 +49,16 @@ pub(super) async fn run(cx: &mut CommandContext, args: RunArgs) -> CommandResult
                 .styled(),
         )?;
     }
-    let (board, end) = watch::goal(&client, &mut cx.ui, &goal, manner).await?;
+    let (board, end) = watch::watch_goal(&client, &mut cx.ui, &goal, manner).await?;
     if end == WatchEnd::Left {
         return Ok(CommandExit::Cancelled);
     }
-    finish(cx, &client, &goal, &board).await
+    report_outcome(cx, &client, &goal, &board).await
 }
 
 /// Starts a goal. A command is an order: where another goal does the same, this one is started all the
 /// same, and its user is told of the other.
-async fn start(
+async fn start_goal(
     cx: &CommandContext,
     client: &DaemonClient,
     spec: GoalSpec,
@@ -78,14 +78,14 @@ async fn start(
         .hint(format!(
             "follow the first: claudecluster watch {same}; say nothing of it: --again"
         ));
-        ui::complain(&note, false);
+        ui::print_error(&note, false);
     }
     Ok(client.submit_again(spec).await?)
 }
 
 /// What is asked for.
-fn spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBody> {
-    let plan = args.plan.as_deref().map(plan_file::read).transpose()?;
+fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBody> {
+    let plan = args.plan.as_deref().map(plan_file::read_plan).transpose()?;
     let prompt = args.goal.join(" ").trim().to_owned();
     if prompt.is_empty() && plan.is_none() {
         return Err(ErrorBody::user("the goal is empty").hint(
@@ -99,12 +99,12 @@ fn spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBo
     let settings = &config.settings;
     // The daemon has read the same files, but its environment is that of whoever started it.
     let here = |path: &str| {
-        keys::find(path)
+        keys::find_key(path)
             .is_some_and(|key| matches!(config.origin(key), ConfigOrigin::Environment(_)))
     };
     Ok(GoalSpec {
         workspace: workspace.to_owned(),
-        scope: workspace::scope(root, &args.files)?,
+        scope: workspace::goal_scope(root, &args.files)?,
         prompt,
         plan,
         agent: args.agent.or(settings.agent.filter(|_| here("agent"))),
@@ -121,12 +121,12 @@ fn spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBo
         gates: args.gates.into_iter().map(Gate::Shell).collect(),
         plan_only: args.plan_only,
         apply: args.apply,
-        env: environment(settings),
+        env: worker_environment(settings),
     })
 }
 
 /// What workers may see of this process's environment.
-pub(super) fn environment(settings: &Settings) -> Vec<EnvVar> {
+pub(super) fn worker_environment(settings: &Settings) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = std::env::vars_os()
         .filter_map(|(name, value)| {
             Some(EnvVar {
@@ -141,7 +141,7 @@ pub(super) fn environment(settings: &Settings) -> Vec<EnvVar> {
 }
 
 /// Says how a goal that has settled came out, and what to do next.
-pub(super) async fn finish(
+pub(super) async fn report_outcome(
     cx: &mut CommandContext,
     client: &DaemonClient,
     goal: &GoalId,
@@ -149,19 +149,19 @@ pub(super) async fn finish(
 ) -> CommandResult<CommandExit> {
     let view = client.goal(goal).await?.value;
     let exit = if board.not_landed.is_empty() {
-        status(&view, board.limited())
+        goal_exit(&view, board.limited())
     } else {
         CommandExit::Failed
     };
     if cx.ui.json {
-        cx.ui.json(&outcome(&view))?;
+        cx.ui.json(&run_outcome(&view))?;
         return Ok(exit);
     }
-    report(cx, client, &view, &board.not_landed).await?;
+    print_report(cx, client, &view, &board.not_landed).await?;
     Ok(exit)
 }
 
-fn outcome(view: &GoalView) -> RunOutcome {
+fn run_outcome(view: &GoalView) -> RunOutcome {
     let goal = &view.summary;
     RunOutcome {
         goal_id: goal.id.clone(),
@@ -172,14 +172,14 @@ fn outcome(view: &GoalView) -> RunOutcome {
     }
 }
 
-async fn report(
+async fn print_report(
     cx: &mut CommandContext,
     client: &DaemonClient,
     view: &GoalView,
     not_landed: &[ErrorBody],
 ) -> CommandResult<()> {
     let goal = &view.summary;
-    let took = text::span(goal.updated_at.since(goal.submitted_at));
+    let took = text::duration_text(goal.updated_at.since(goal.submitted_at));
     let (style, words) = goal_now(view);
     let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", goal.id))
@@ -192,7 +192,7 @@ async fn report(
     if open > 0 {
         line.push(
             PLAIN,
-            format!(": {} to decide", text::count(open as usize, "hunk")),
+            format!(": {} to decide", text::counted(open as usize, "hunk")),
         );
     }
     cx.ui.line(line.styled())?;
@@ -208,13 +208,13 @@ async fn report(
         }
     }
     if goal.state == GoalState::AwaitingApproval || view.is_paused() {
-        for line in show::tasks(view) {
+        for line in show::task_lines(view) {
             cx.ui.line(line.styled())?;
         }
     }
-    summary::pending(&mut cx.ui, client, view).await?;
+    summary::print_pending(&mut cx.ui, client, view).await?;
     if !cx.ui.quiet
-        && let Some(next) = next(view)
+        && let Some(next) = next_steps(view)
     {
         cx.ui.line(StyledLine::new().add(DIM, next).styled())?;
     }
@@ -222,7 +222,7 @@ async fn report(
 }
 
 /// What to do next, if anything.
-fn next(view: &GoalView) -> Option<String> {
+fn next_steps(view: &GoalView) -> Option<String> {
     let goal = &view.summary;
     let id = &goal.id;
     let open = goal.hunks.pending + goal.hunks.conflicts;
@@ -231,7 +231,7 @@ fn next(view: &GoalView) -> Option<String> {
             "run it: claudecluster approve {id}   change it: claudecluster plan {id} --edit   \
              stop it: claudecluster cancel {id}"
         )),
-        GoalState::Running => show::approvals(view),
+        GoalState::Running => show::approval_commands(view),
         _ if open > 0 => {
             let conflicts = match goal.hunks.conflicts {
                 0 => String::new(),
@@ -250,7 +250,7 @@ fn next(view: &GoalView) -> Option<String> {
 }
 
 /// The exit status for a goal.
-fn status(view: &GoalView, limited: bool) -> CommandExit {
+fn goal_exit(view: &GoalView, limited: bool) -> CommandExit {
     let goal = &view.summary;
     match goal.state {
         GoalState::Landed | GoalState::Rejected => CommandExit::Done,

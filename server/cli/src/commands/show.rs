@@ -18,7 +18,10 @@ use crate::{
     },
 };
 
-pub(super) async fn run(cx: &mut CommandContext, goal: &GoalId) -> CommandResult<CommandExit> {
+pub(super) async fn show_goal(
+    cx: &mut CommandContext,
+    goal: &GoalId,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let view = client.goal(goal).await?.value;
     let hunks = HunkSelection::all(goal.clone()).hunks(&client).await?;
@@ -29,24 +32,24 @@ pub(super) async fn run(cx: &mut CommandContext, goal: &GoalId) -> CommandResult
         })?;
         return Ok(CommandExit::Done);
     }
-    header(&mut cx.ui, &view)?;
-    for line in tasks(&view) {
+    print_header(&mut cx.ui, &view)?;
+    for line in task_lines(&view) {
         cx.ui.line(line.styled())?;
     }
     for request in &view.permissions {
-        cx.ui.line(text::permission(request).styled())?;
+        cx.ui.line(text::permission_line(request).styled())?;
     }
-    if let Some(next) = approvals(&view) {
+    if let Some(next) = approval_commands(&view) {
         cx.ui.line(StyledLine::new().add(YELLOW, next).styled())?;
     }
     for gate in &view.gates {
         cx.ui
             .line(gate_line(&gate.command.to_string(), gate.passed, gate.duration_ms).styled())?;
         if !gate.passed {
-            indented(&mut cx.ui, &gate.output)?;
+            print_indented(&mut cx.ui, &gate.output)?;
         }
     }
-    changes(&mut cx.ui, &view, &hunks)?;
+    print_changes(&mut cx.ui, &view, &hunks)?;
     Ok(CommandExit::Done)
 }
 
@@ -60,19 +63,19 @@ struct GoalJson<'a> {
 }
 
 /// Every hunk with what became of it, and what can be done.
-fn changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> CommandResult<()> {
-    let counts = summary::counts(&view.summary.hunks);
+fn print_changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> CommandResult<()> {
+    let counts = summary::hunk_counts(&view.summary.hunks);
     if counts.is_empty() {
         return Ok(());
     }
     ui.line(StyledLine::new().add(BOLD, counts).styled())?;
-    for line in summary::files(hunks, &view.decided, text::now()) {
+    for line in summary::file_lines(hunks, &view.decided, text::current_time()) {
         ui.line(line.styled())?;
     }
     Ok(())
 }
 
-fn header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
+fn print_header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
     let goal = &view.summary;
     let (style, words) = goal_now(view);
     ui.line(
@@ -90,7 +93,7 @@ fn header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
                 format!(
                     "{}  {}  {}",
                     goal.workspace,
-                    text::span(took),
+                    text::duration_text(took),
                     goal.cost_usd
                 ),
             )
@@ -110,7 +113,7 @@ fn header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
 }
 
 /// How to let the tasks start that wait for it, if any do.
-pub(super) fn approvals(view: &GoalView) -> Option<String> {
+pub(super) fn approval_commands(view: &GoalView) -> Option<String> {
     let (id, tasks) = (&view.summary.id, view.paused());
     let commands: Vec<_> = tasks
         .map(|task| format!("claudecluster approve {id} --task {}", task.id))
@@ -125,7 +128,7 @@ pub(super) fn approvals(view: &GoalView) -> Option<String> {
 }
 
 /// The tasks as a tree, each with its attempts.
-pub(super) fn tasks(view: &GoalView) -> Vec<StyledLine> {
+pub(super) fn task_lines(view: &GoalView) -> Vec<StyledLine> {
     let tasks = &view.tasks_detail;
     let items: Vec<TreeItem<'_>> = tasks
         .iter()
@@ -135,7 +138,7 @@ pub(super) fn tasks(view: &GoalView) -> Vec<StyledLine> {
         })
         .collect();
     let mut lines = Vec::new();
-    for place in render::tree(&items) {
+    for place in render::tree_rows(&items) {
         let task = &tasks[place.index];
         lines.push(task_line(task, &place.prefix, place.also.len() > 1));
         let indent = place.prefix.replace("├─", "│ ").replace("└─", "  ");
@@ -164,7 +167,7 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
         line.push(style, "  waits for approval");
     }
     if let Some(repair) = &task.repair {
-        line.push(YELLOW, format!("  {}", text::repair(repair)));
+        line.push(YELLOW, format!("  {}", text::repair_text(repair)));
     }
     if !task.changed.is_empty() {
         let files: Vec<String> = task.changed.iter().map(|path| path.display()).collect();
@@ -176,14 +179,14 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
 fn attempt_line(attempt: &AttemptView, indent: &str) -> StyledLine {
     let mut line = StyledLine::new().add(DIM, format!("{indent}  {}. ", attempt.id));
     match (attempt.stop, attempt.ended_at) {
-        (Some(stop), _) => line.push(RED, text::stop(stop)),
+        (Some(stop), _) => line.push(RED, text::stop_reason_text(stop)),
         (None, Some(_)) => line.push(PLAIN, "done"),
         (None, None) => line.push(PLAIN, "running"),
     }
     if let Some(ended) = attempt.ended_at {
         line.push(
             DIM,
-            format!("  {}", text::span(ended.since(attempt.started_at))),
+            format!("  {}", text::duration_text(ended.since(attempt.started_at))),
         );
     }
     if attempt.usage.cost_usd > Usd::ZERO {
@@ -198,8 +201,8 @@ fn attempt_line(attempt: &AttemptView, indent: &str) -> StyledLine {
     line
 }
 
-fn indented(ui: &mut Ui, output: &str) -> CommandResult<()> {
-    for line in text::safe(output).lines() {
+fn print_indented(ui: &mut Ui, output: &str) -> CommandResult<()> {
+    for line in text::escape_controls(output).lines() {
         ui.line(format!("    {line}"))?;
     }
     Ok(())

@@ -11,30 +11,36 @@ use crate::{
     plan_file,
 };
 
-pub(super) async fn cancel(cx: &mut CommandContext, goal_id: GoalId) -> CommandResult<CommandExit> {
+pub(super) async fn cancel_goal(
+    cx: &mut CommandContext,
+    goal_id: GoalId,
+) -> CommandResult<CommandExit> {
     let said =
         format!("{goal_id} cancelled; what it made so far is kept: claudecluster diff {goal_id}");
-    steer(cx, Call::Cancel { goal_id }, &said).await
+    send_and_report(cx, Call::Cancel { goal_id }, &said).await
 }
 
-pub(super) async fn retry(cx: &mut CommandContext, args: RetryArgs) -> CommandResult<CommandExit> {
+pub(super) async fn retry_tasks(
+    cx: &mut CommandContext,
+    args: RetryArgs,
+) -> CommandResult<CommandExit> {
     let (goal_id, task_id) = (args.goal, args.task);
     let said = format!("{goal_id} is tried again; follow it: claudecluster watch {goal_id}");
-    steer(cx, Call::Retry { goal_id, task_id }, &said).await
+    send_and_report(cx, Call::Retry { goal_id, task_id }, &said).await
 }
 
-pub(super) async fn approve(
+pub(super) async fn approve_plan_or_task(
     cx: &mut CommandContext,
     args: ApproveOptions,
 ) -> CommandResult<CommandExit> {
     let plan = match &args.plan {
-        Some(path) => Some(Box::new(plan_file::read(path)?)),
+        Some(path) => Some(Box::new(plan_file::read_plan(path)?)),
         None => None,
     };
     let goal_id = args.goal;
     let said = match &args.task {
         Some(task) => format!("task {task} runs; follow it: claudecluster watch {goal_id}"),
-        None => runs(&goal_id),
+        None => goal_started(&goal_id),
     };
     let call = Call::Approve {
         goal_id,
@@ -42,15 +48,15 @@ pub(super) async fn approve(
         shown: None,
         task_id: args.task,
     };
-    steer(cx, call, &said).await
+    send_and_report(cx, call, &said).await
 }
 
 /// What is said once a plan runs.
-pub(super) fn runs(goal: &GoalId) -> String {
+pub(super) fn goal_started(goal: &GoalId) -> String {
     format!("{goal} runs; follow it: claudecluster watch {goal}")
 }
 
-pub(super) async fn steer(
+pub(super) async fn send_and_report(
     cx: &mut CommandContext,
     call: Call,
     said: &str,

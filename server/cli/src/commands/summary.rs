@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Prints what is pending; nothing where nothing is.
-pub(super) async fn pending(
+pub(super) async fn print_pending(
     ui: &mut Ui,
     client: &DaemonClient,
     view: &GoalView,
@@ -27,14 +27,14 @@ pub(super) async fn pending(
         return Ok(());
     }
     let all = HunkSelection::all(view.summary.id.clone());
-    for line in lines(&all.hunks(client).await?) {
+    for line in changed_lines(&all.hunks(client).await?) {
         ui.line(line.styled())?;
     }
     Ok(())
 }
 
 /// How many hunks came to what, in words; empty where there are none.
-pub(super) fn counts(counts: &HunkCounts) -> String {
+pub(super) fn hunk_counts(counts: &HunkCounts) -> String {
     let undone = match counts.undone {
         0 => String::new(),
         n => format!(" ({n} undone)"),
@@ -54,7 +54,7 @@ pub(super) fn counts(counts: &HunkCounts) -> String {
 }
 
 /// Every file with its hunks: what is pending, and what was decided about the others.
-pub(super) fn files(
+pub(super) fn file_lines(
     hunks: &[HunkView],
     decided: &[DecidedHunk],
     now: Timestamp,
@@ -69,7 +69,7 @@ pub(super) fn files(
             paths.push(path);
         }
     }
-    let width = width(&paths);
+    let width = path_width(&paths);
     let mut lines = Vec::new();
     for path in paths {
         let open: Vec<&HunkView> = hunks.iter().filter(|hunk| hunk.path == *path).collect();
@@ -95,10 +95,10 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> StyledLine {
     let (state, style) = match hunk.status {
         HunkStatus::Conflict => ("conflict", YELLOW),
         HunkStatus::Clean if undone => ("undone", CYAN),
-        HunkStatus::Clean if holds(hunk) => ("held", YELLOW),
+        HunkStatus::Clean if is_held(hunk) => ("held", YELLOW),
         HunkStatus::Clean => ("pending", CYAN),
     };
-    let mut line = row(hunk.id.as_str(), state, style, &place(hunk));
+    let mut line = hunk_row(hunk.id.as_str(), state, style, &hunk_place(hunk));
     if hunk.status == HunkStatus::Conflict {
         let with = match names(hunk.mine_by.iter().map(|by| &by.task)) {
             names if names.is_empty() => "your text".to_owned(),
@@ -117,12 +117,17 @@ fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> StyledLine {
         HunkFate::Rejected => ("rejected", RED),
         HunkFate::Undone => ("undone", YELLOW),
     };
-    let mut line = row(hunk.id.as_str(), state, style, &text::ago(hunk.at, now));
+    let mut line = hunk_row(
+        hunk.id.as_str(),
+        state,
+        style,
+        &text::time_since(hunk.at, now),
+    );
     by(&mut line, hunk.tasks.iter());
     line
 }
 
-fn row(id: &str, state: &str, style: anstyle::Style, what: &str) -> StyledLine {
+fn hunk_row(id: &str, state: &str, style: anstyle::Style, what: &str) -> StyledLine {
     StyledLine::new()
         .add(PLAIN, format!("    {id:<14}"))
         .add(style, format!(" {state:<9}"))
@@ -148,7 +153,7 @@ fn names<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
 }
 
 /// Where a hunk is: its lines, or what happens to its file.
-pub(super) fn place(hunk: &HunkView) -> String {
+pub(super) fn hunk_place(hunk: &HunkView) -> String {
     match (hunk.kind, &hunk.from) {
         (ChangeKind::Create, _) => "new file".to_owned(),
         (ChangeKind::Delete, _) => "deleted".to_owned(),
@@ -162,15 +167,15 @@ pub(super) fn place(hunk: &HunkView) -> String {
 }
 
 /// Whether a hunk needs an explicit look.
-pub(super) fn holds(hunk: &HunkView) -> bool {
+pub(super) fn is_held(hunk: &HunkView) -> bool {
     !hunk.held.is_empty()
 }
 
 /// One line a file.
-pub(super) fn lines(hunks: &[HunkView]) -> Vec<StyledLine> {
+pub(super) fn changed_lines(hunks: &[HunkView]) -> Vec<StyledLine> {
     let mut files: Vec<&RelPath> = hunks.iter().map(|hunk| &hunk.path).collect();
     files.dedup();
-    let width = width(&files);
+    let width = path_width(&files);
     files
         .into_iter()
         .map(|path| {
@@ -180,7 +185,7 @@ pub(super) fn lines(hunks: &[HunkView]) -> Vec<StyledLine> {
         .collect()
 }
 
-fn width(paths: &[&RelPath]) -> usize {
+fn path_width(paths: &[&RelPath]) -> usize {
     let widths = paths.iter().map(|path| path.display().chars().count());
     widths.max().unwrap_or(0).min(48)
 }
@@ -210,19 +215,22 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> StyledLine {
         .filter(|hunk| hunk.status == HunkStatus::Conflict)
         .count();
     if conflicts > 0 {
-        line.push(YELLOW, format!("  {}", text::count(conflicts, "conflict")));
+        line.push(
+            YELLOW,
+            format!("  {}", text::counted(conflicts, "conflict")),
+        );
     }
     let mut reasons: Vec<HeldReason> = hunks.iter().flat_map(|hunk| hunk.held.clone()).collect();
     reasons.sort_unstable();
     reasons.dedup();
     if !reasons.is_empty() {
-        line.push(YELLOW, format!("  {}", held(&reasons)));
+        line.push(YELLOW, format!("  {}", held_reasons(&reasons)));
     }
     line
 }
 
 /// Why a change needs an explicit look, in a few words.
-pub(super) fn held(reasons: &[HeldReason]) -> String {
+pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
     let words = reasons.iter().map(|reason| match reason {
         HeldReason::OutOfScope => "outside the scope",
         HeldReason::SelfArming => "can make tools run code",
@@ -278,7 +286,10 @@ mod tests {
             hunk("src/a.rs", "", "d\n", "docs"),
             conflict,
         ];
-        let shown: Vec<String> = lines(&hunks).iter().map(StyledLine::plain).collect();
+        let shown: Vec<String> = changed_lines(&hunks)
+            .iter()
+            .map(StyledLine::plain)
+            .collect();
         assert_eq!(
             shown,
             [
@@ -323,9 +334,9 @@ mod tests {
             rejected: 1,
             undone: 1,
         };
-        let lines = files(&[clash, again, script], &decided, Timestamp(180_000));
+        let lines = file_lines(&[clash, again, script], &decided, Timestamp(180_000));
         let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
-        let shown = format!("{}\n{shown}", counts(&counted));
+        let shown = format!("{}\n{shown}", hunk_counts(&counted));
         expect![[r#"
             2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)
               src/a.rs     +2    -3  by api, docs  1 conflict

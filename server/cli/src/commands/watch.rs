@@ -9,13 +9,13 @@ use crate::{
     watch::{self, WatchEnd, WatchOptions},
 };
 
-pub(super) async fn run(
+pub(super) async fn run_watch(
     cx: &mut CommandContext,
     goal: Option<GoalId>,
 ) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let Some(goal) = goal else {
-        watch::everything(&client, &mut cx.ui).await?;
+        watch::watch_all_goals(&client, &mut cx.ui).await?;
         return Ok(CommandExit::Done);
     };
     let view = client.goal(&goal).await?.value;
@@ -33,9 +33,9 @@ pub(super) async fn run(
             .collect(),
         ..WatchOptions::default()
     };
-    let (board, end) = watch::goal(&client, &mut cx.ui, &goal, manner).await?;
+    let (board, end) = watch::watch_goal(&client, &mut cx.ui, &goal, manner).await?;
     if end == WatchEnd::Left {
         return Ok(CommandExit::Done);
     }
-    super::run::finish(cx, &client, &goal, &board).await
+    super::run::report_outcome(cx, &client, &goal, &board).await
 }

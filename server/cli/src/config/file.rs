@@ -64,7 +64,7 @@ pub(crate) struct ConfigEntry {
 }
 
 /// Reads a file's text: everything in it that is right, and everything that is wrong.
-pub(crate) fn read(
+pub(crate) fn read_config(
     file: &Path,
     text: &str,
     owner: ConfigOwner,
@@ -115,13 +115,13 @@ impl ConfigReader<'_> {
 
     fn entry(&mut self, path: &str, item: &Item, span: Option<&Range<usize>>) {
         let workspace = self.owner == ConfigOwner::Workspace;
-        let Some(key) = keys::find(path) else {
+        let Some(key) = keys::find_key(path) else {
             let (message, hint) = if keys::is_table(path) {
                 ("expected a table".to_owned(), format!("write `[{path}]`"))
             } else {
                 (
                     "there is no such key".to_owned(),
-                    keys::hint(path, workspace),
+                    keys::unknown_key_hint(path, workspace),
                 )
             };
             return self.problem(span, Some(path), message, Some(hint));
@@ -163,7 +163,7 @@ impl ConfigReader<'_> {
 }
 
 /// The file's text with one key changed. Comments, order and everything else stay as they are.
-pub(crate) fn set(text: &str, key: &ConfigKey, value: &Value) -> Result<String, String> {
+pub(crate) fn set_value(text: &str, key: &ConfigKey, value: &Value) -> Result<String, String> {
     let mut document: DocumentMut = text
         .parse()
         .map_err(|e: toml_edit::TomlError| e.to_string())?;
@@ -223,7 +223,7 @@ mod tests {
         reason = "expectations are written in place"
     )]
     fn check(owner: ConfigOwner, text: &str, expected: Expect) {
-        let (_, problems) = read(Path::new("config.toml"), text, owner);
+        let (_, problems) = read_config(Path::new("config.toml"), text, owner);
         let shown: Vec<String> = problems
             .into_iter()
             .map(|p| format!("{p} ({})\n", p.hint.clone().unwrap_or_default()))
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn broken_toml_names_the_line() {
-        let (_, problems) = read(
+        let (_, problems) = read_config(
             Path::new("c.toml"),
             "agent = \"native\"\nmodel = = 3\n",
             ConfigOwner::User,
@@ -282,8 +282,9 @@ mod tests {
     fn setting_a_key_keeps_the_rest() {
         let text =
             "# mine\nagent = \"native\" # for now\n\n[timeouts]\n# long builds\nattempt = \"2h\"\n";
-        let set =
-            |text: &str, path: &str, value| set(text, keys::find(path).unwrap(), &value).unwrap();
+        let set = |text: &str, path: &str, value| {
+            set_value(text, keys::find_key(path).unwrap(), &value).unwrap()
+        };
         let text = set(text, "agent", json!("claude-code"));
         let text = set(&text, "timeouts.gate", json!("5m"));
         let text = set(&text, "limits.files", json!(10));

@@ -93,7 +93,7 @@ pub(crate) static KEYS: [ConfigKey; 32] = [
 ];
 
 /// The key at `path`.
-pub(crate) fn find(path: &str) -> Option<&'static ConfigKey> {
+pub(crate) fn find_key(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn is_table(path: &str) -> bool {
 }
 
 /// The key that was probably meant, for a message.
-pub(crate) fn nearest(path: &str, workspace: bool) -> Option<&'static str> {
+pub(crate) fn nearest_key(path: &str, workspace: bool) -> Option<&'static str> {
     let wanted = path.replace(['-', '_'], "").to_lowercase();
     KEYS.iter()
         .filter(|key| key.workspace || !workspace)
@@ -124,8 +124,8 @@ pub(crate) fn nearest(path: &str, workspace: bool) -> Option<&'static str> {
 }
 
 /// A hint for a key that does not exist.
-pub(crate) fn hint(path: &str, workspace: bool) -> String {
-    match nearest(path, workspace) {
+pub(crate) fn unknown_key_hint(path: &str, workspace: bool) -> String {
+    match nearest_key(path, workspace) {
         Some(known) => format!("did you mean `{known}`?"),
         None => "`claudecluster config list` shows every key".to_owned(),
     }
@@ -304,18 +304,21 @@ mod tests {
 
     #[test]
     fn names_and_suggestions() {
-        let name = |path| find(path).unwrap().variable();
+        let name = |path| find_key(path).unwrap().variable();
         assert_eq!(name("maxParallel"), "CLAUDECLUSTER_MAX_PARALLEL");
         assert_eq!(name("native.baseUrl"), "CLAUDECLUSTER_NATIVE_BASE_URL");
-        assert_eq!(nearest("max-paralel", false), Some("maxParallel"));
-        assert_eq!(nearest("timeouts.atempt", false), Some("timeouts.attempt"));
-        assert_eq!(nearest("timeout", false), Some("timeouts"));
-        assert_eq!(nearest("zebra", false), None);
+        assert_eq!(nearest_key("max-paralel", false), Some("maxParallel"));
+        assert_eq!(
+            nearest_key("timeouts.atempt", false),
+            Some("timeouts.attempt")
+        );
+        assert_eq!(nearest_key("timeout", false), Some("timeouts"));
+        assert_eq!(nearest_key("zebra", false), None);
     }
 
     #[test]
     fn values_are_checked() {
-        let check = |path: &str, text: &str| find(path).unwrap().read(text);
+        let check = |path: &str, text: &str| find_key(path).unwrap().read(text);
         assert_eq!(check("maxParallel", "8"), Ok(json!(8)));
         assert_eq!(check("env.pass", "A, B_*"), Ok(json!(["A", "B_*"])));
         assert_eq!(check("permissions.deny", "Skill"), Ok(json!(["Skill"])));

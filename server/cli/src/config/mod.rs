@@ -194,7 +194,7 @@ impl ConfigSources {
         owner: ConfigOwner,
     ) -> Result<(Vec<ConfigEntry>, Vec<ConfigProblem>), ErrorBody> {
         match read_text(path) {
-            Ok(text) => Ok(file::read(path, &text, owner)),
+            Ok(text) => Ok(file::read_config(path, &text, owner)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if owner == ConfigOwner::User && self.named {
                     return Err(
@@ -265,12 +265,12 @@ fn overlay<T: serde::Serialize + serde::de::DeserializeOwned>(
     let broken = |e: serde_json::Error| ErrorBody::config(format!("settings do not fit: {e}"));
     let mut all = serde_json::to_value(base).map_err(broken)?;
     for entry in entries {
-        put(&mut all, entry.key.path, entry.value.clone());
+        put_value(&mut all, entry.key.path, entry.value.clone());
     }
     serde_json::from_value(all).map_err(broken)
 }
 
-fn put(all: &mut Value, path: &str, value: Value) {
+fn put_value(all: &mut Value, path: &str, value: Value) {
     let mut place = all;
     for part in path.split('.') {
         if !place.is_object() {
@@ -305,11 +305,11 @@ fn note_narrowed(
 }
 
 /// A value as people write it.
-pub(crate) fn shown(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
+        Value::Array(items) => items.iter().map(value_text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }
@@ -356,7 +356,7 @@ mod tests {
         );
 
         let config = sources.load(Some(&workspace)).unwrap();
-        let origin = |path| config.origin(keys::find(path).unwrap()).to_string();
+        let origin = |path| config.origin(keys::find_key(path).unwrap()).to_string();
         assert_eq!(config.settings.max_parallel, 8);
         assert!(origin("maxParallel").ends_with("config.toml:1"));
         assert_eq!(config.settings.retries, 1);

@@ -52,7 +52,7 @@ impl Drop for ClientCount {
     }
 }
 
-pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
+pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState>) {
     let _counted = ClientCount::new(&shared);
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
@@ -103,7 +103,7 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
             }),
             // The protocol they speak has no version of ours: a pipe that is older goes on with us.
             _,
-        ) => editor(reader, writer, shared, env).await,
+        ) => serve_editor(reader, writer, shared, env).await,
         // A client of another version may still ask how we are and to make way for its own.
         (
             Ok(Hello {
@@ -112,13 +112,13 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
             }),
             other,
         ) => {
-            requests(reader, writer, shared, other).await;
+            serve_requests(reader, writer, shared, other).await;
         }
     }
 }
 
 /// Serves requests, each in a task of its own, until the client hangs up or the daemon ends.
-async fn requests(
+async fn serve_requests(
     mut reader: BufReader<OwnedReadHalf>,
     mut writer: OwnedWriteHalf,
     shared: Arc<DaemonState>,
@@ -171,7 +171,7 @@ async fn requests(
 }
 
 /// Serves an editor, then says how it ended, so that the pipe can pass that on.
-async fn editor(
+async fn serve_editor(
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     shared: Arc<DaemonState>,

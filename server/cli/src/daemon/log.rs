@@ -21,7 +21,7 @@ pub(crate) struct LogGuard {
 
 /// Starts logging. `filter` has been checked by whoever read the configuration, but not by the one
 /// who knows.
-pub(crate) fn start(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
+pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
     let filter = EnvFilter::try_new(filter).map_err(|e: ParseError| {
         ErrorBody::config(format!("`log`: {filter:?} is not a filter: {e}"))
             .hint("write a level such as \"info\", or \"info,claudecluster_driver=debug\"")

@@ -46,7 +46,7 @@ impl Ui {
 
     /// Whether colours are wanted.
     pub(crate) fn colors(&self) -> bool {
-        !matches!(self.out.current_choice(), ColorChoice::Never)
+        !matches!(self.out.current_choice(), anstream::ColorChoice::Never)
     }
 
     /// One line of text with styles, which are dropped where they are not wanted.
@@ -77,7 +77,7 @@ impl Ui {
 
 /// Tells the user what is wrong and what to do: one line on stderr, and one of JSON on stdout
 /// where that is asked for.
-pub(crate) fn complain(error: &ErrorBody, json: bool) {
+pub(crate) fn print_error(error: &ErrorBody, json: bool) {
     #[derive(Serialize)]
     struct Wrapped<'a> {
         error: &'a ErrorBody,

@@ -61,8 +61,8 @@ pub(crate) fn goal_now(goal: &GoalView) -> (Style, &'static str) {
 }
 
 /// The live view: a line for the goal, its tasks as a tree, its gates.
-pub(crate) fn board(board: &GoalBoard, now: Timestamp, width: usize) -> Vec<StyledLine> {
-    let mut lines = vec![header(board, now)];
+pub(crate) fn board_lines(board: &GoalBoard, now: Timestamp, width: usize) -> Vec<StyledLine> {
+    let mut lines = vec![header_line(board, now)];
     if board.rows.is_empty() && !board.doing.is_empty() {
         lines.push(StyledLine::new().add(DIM, format!("└─ {}", board.doing)));
     }
@@ -74,11 +74,11 @@ pub(crate) fn board(board: &GoalBoard, now: Timestamp, width: usize) -> Vec<Styl
             depends_on: &row.depends_on,
         })
         .collect();
-    for place in tree(&items) {
+    for place in tree_rows(&items) {
         let row = &board.rows[place.index];
         lines.push(task_line(row, &place, now, width));
     }
-    lines.extend(board.permissions.iter().map(text::permission));
+    lines.extend(board.permissions.iter().map(text::permission_line));
     for gate in &board.gates {
         lines.push(gate_line(
             &gate.command.to_string(),
@@ -98,10 +98,10 @@ pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> Styled
     StyledLine::new()
         .add(style, format!("{mark} "))
         .add(PLAIN, format!("gate {command}"))
-        .add(DIM, format!("  {}", text::span(Span(duration_ms))))
+        .add(DIM, format!("  {}", text::duration_text(Span(duration_ms))))
 }
 
-fn header(board: &GoalBoard, now: Timestamp) -> StyledLine {
+fn header_line(board: &GoalBoard, now: Timestamp) -> StyledLine {
     let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", board.goal))
         .add(goal_style(board.state), goal_words(board.state));
@@ -111,12 +111,15 @@ fn header(board: &GoalBoard, now: Timestamp) -> StyledLine {
             .iter()
             .filter(|row| row.state == TaskState::Succeeded)
             .count();
-        line.push(PLAIN, format!(" {} ", bar(done, board.rows.len())));
+        line.push(PLAIN, format!(" {} ", progress_bar(done, board.rows.len())));
         line.push(DIM, format!("{done}/{}", board.rows.len()));
     }
     if let Some(submitted) = board.submitted {
         let until = board.settled.unwrap_or(now);
-        line.push(DIM, format!("  {}", text::span(until.since(submitted))));
+        line.push(
+            DIM,
+            format!("  {}", text::duration_text(until.since(submitted))),
+        );
     }
     if board.cost() > Usd::ZERO {
         line.push(DIM, format!("  {}", board.cost()));
@@ -129,7 +132,7 @@ fn header(board: &GoalBoard, now: Timestamp) -> StyledLine {
 }
 
 /// A bar of ten places.
-fn bar(done: usize, all: usize) -> String {
+fn progress_bar(done: usize, all: usize) -> String {
     let full = (done * 10).checked_div(all).unwrap_or(0);
     format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full))
 }
@@ -141,14 +144,17 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
         .add(style, format!("{mark} "))
         .add(PLAIN, &row.title);
     if !place.also.is_empty() {
-        line.push(DIM, format!("  after {}", names(&place.also)));
+        line.push(DIM, format!("  after {}", task_names(&place.also)));
     }
     if !row.repairs.is_empty() {
-        line.push(YELLOW, format!("  repairs {}", names(&row.repairs)));
+        line.push(YELLOW, format!("  repairs {}", task_names(&row.repairs)));
     }
     if let Some(started) = row.started {
         let until = row.ended.unwrap_or(now);
-        line.push(DIM, format!("  {}", text::span(until.since(started))));
+        line.push(
+            DIM,
+            format!("  {}", text::duration_text(until.since(started))),
+        );
     }
     let cost = row.spent.cost_usd.plus(row.running.cost_usd);
     if cost > Usd::ZERO {
@@ -169,16 +175,16 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
                 line.0.extend(doing.0);
             }
         }
-        TaskState::Succeeded => line.push(DIM, format!("  {}", text::count(row.changed, "file"))),
+        TaskState::Succeeded => line.push(DIM, format!("  {}", text::counted(row.changed, "file"))),
         TaskState::Failed | TaskState::Cancelled => {
             if let Some(stop) = row.stop {
-                line.push(style, format!("  {}", text::stop(stop)));
+                line.push(style, format!("  {}", text::stop_reason_text(stop)));
             }
         }
         TaskState::Ready => {
             if let Some(at) = row.not_before.filter(|at| *at > now) {
-                let wait = text::span(at.since(now));
-                let why = row.stop.map_or("failed", text::stop);
+                let wait = text::duration_text(at.since(now));
+                let why = row.stop.map_or("failed", text::stop_reason_text);
                 line.push(YELLOW, format!("  {why}; again in {wait}"));
             }
         }
@@ -188,7 +194,7 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
     line
 }
 
-fn names(ids: &[TaskId]) -> String {
+fn task_names(ids: &[TaskId]) -> String {
     ids.iter()
         .map(TaskId::as_str)
         .collect::<Vec<_>>()
@@ -215,7 +221,7 @@ pub(crate) struct TreeRow {
 
 /// A graph drawn as a tree: each task below the last of those it waits for, in the order of the
 /// plan. A join names all of them, for a tree shows only one.
-pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<TreeRow> {
+pub(crate) fn tree_rows(items: &[TreeItem<'_>]) -> Vec<TreeRow> {
     let index_of = |id: &TaskId| items.iter().position(|item| item.id == id);
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); items.len()];
     let mut roots = Vec::new();
@@ -228,17 +234,17 @@ pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<TreeRow> {
     }
     let mut places = Vec::with_capacity(items.len());
     let mut seen = BTreeSet::new();
-    draw(&roots, "", &children, items, &mut seen, &mut places);
+    add_tree_rows(&roots, "", &children, items, &mut seen, &mut places);
     // A cycle has no root. Plans with one are refused, but nothing may vanish here.
     for index in 0..items.len() {
         if !seen.contains(&index) {
-            draw(&[index], "", &children, items, &mut seen, &mut places);
+            add_tree_rows(&[index], "", &children, items, &mut seen, &mut places);
         }
     }
     places
 }
 
-fn draw(
+fn add_tree_rows(
     level: &[usize],
     indent: &str,
     children: &[Vec<usize>],
@@ -262,7 +268,7 @@ fn draw(
             },
         });
         let inner = format!("{indent}{}", if last { "   " } else { "│  " });
-        draw(&children[index], &inner, children, items, seen, places);
+        add_tree_rows(&children[index], &inner, children, items, seen, places);
     }
 }
 
@@ -389,7 +395,7 @@ mod tests {
             reason = "expectations are written in place"
         )]
         fn check(&self, width: usize, expected: Expect) {
-            let lines = board(&self.board, Timestamp(self.now), width);
+            let lines = board_lines(&self.board, Timestamp(self.now), width);
             assert!(lines.iter().all(|line| line.width() <= width));
             let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
             expected.assert_eq(&shown);
@@ -495,14 +501,14 @@ mod tests {
     #[test]
     fn other_goals_do_not_count() {
         let mut story = Story::new();
-        let before = board(&story.board, Timestamp(0), 80);
+        let before = board_lines(&story.board, Timestamp(0), 80);
         story.board.apply(&StreamItem::Event(Box::new(Event {
             seq: EventSeq(9),
             at: Timestamp(9),
             goal_id: GoalId::new("g2"),
             body: EventBody::ApprovalRequested,
         })));
-        assert_eq!(board(&story.board, Timestamp(0), 80), before);
+        assert_eq!(board_lines(&story.board, Timestamp(0), 80), before);
     }
 
     #[test]
@@ -518,6 +524,6 @@ mod tests {
                 depends_on: std::slice::from_ref(&a),
             },
         ];
-        assert_eq!(tree(&items).len(), 2);
+        assert_eq!(tree_rows(&items).len(), 2);
     }
 }
