@@ -60,10 +60,10 @@ impl Client {
         spawn(&self.home).await?;
         match self.find(purpose.clone()).await? {
             Found::Ready(link) => Ok(link),
-            Found::Other(_) | Found::None => Err(ErrorBody::internal(
-                "the daemon was ready and is gone again",
-            )
-            .hint(format!("its log is in {}", self.home.logs().display()))),
+            Found::Other(_) | Found::None => {
+                Err(ErrorBody::internal("the daemon started and then stopped")
+                    .hint(format!("its log is in {}", self.home.logs().display())))
+            }
         }
     }
 
@@ -93,15 +93,15 @@ impl Client {
         let theirs = connection.welcome.version.clone();
         if numbers(&theirs) > numbers(VERSION) {
             return Err(ErrorBody::environment(format!(
-                "a newer daemon is running ({theirs}; this program is {VERSION})"
+                "a newer daemon is running (version {theirs}; this program is version {VERSION})"
             ))
-            .hint("use the newer program, or end the daemon: claudecluster daemon stop"));
+            .hint("use the newer program, or stop the daemon with: claudecluster daemon stop"));
         }
         self.stop(connection, false).await.map_err(|e| {
             ErrorBody::environment(format!(
-                "a daemon of version {theirs} is still at work (this program is {VERSION}): {e}"
+                "a daemon of version {theirs} is still working (this program is version {VERSION}): {e}"
             ))
-            .hint("let its goals finish, or end it: claudecluster daemon stop --force")
+            .hint("wait for its goals to finish, or stop it with: claudecluster daemon stop --force")
         })
     }
 
@@ -122,9 +122,9 @@ impl Client {
             in_background(move || home.wait_for_store()).await
         };
         match timeout(STOP_LIMIT, gone).await {
-            Ok(waited) => waited?.context("cannot see whether the daemon has ended"),
-            Err(_) => Err(ErrorBody::environment("the daemon does not end")
-                .hint(format!("end process {pid} yourself: kill {pid}"))),
+            Ok(waited) => waited?.context("cannot tell whether the daemon has stopped"),
+            Err(_) => Err(ErrorBody::environment("the daemon is not stopping")
+                .hint(format!("stop it with: kill {pid}"))),
         }
     }
 }
@@ -134,7 +134,7 @@ async fn in_background<T: Send + 'static>(
 ) -> Result<T, ErrorBody> {
     spawn_blocking(work)
         .await
-        .map_err(|_| ErrorBody::internal("a background task ended early"))
+        .map_err(|_| ErrorBody::internal("a background task failed"))
 }
 
 /// The parts of a version that can be compared.
@@ -148,7 +148,7 @@ fn numbers(version: &str) -> Vec<u64> {
 
 /// Starts a daemon and returns when it listens.
 async fn spawn(home: &Home) -> Result<(), ErrorBody> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut child = Command::new(program)
         .args(["daemon", "run", "--on-demand"])
         .env("CLAUDECLUSTER_HOME", home.dir())
@@ -162,7 +162,7 @@ async fn spawn(home: &Home) -> Result<(), ErrorBody> {
     let stdout = child
         .stdout
         .take()
-        .ok_or_else(|| ErrorBody::internal("the daemon has no stdout"))?;
+        .ok_or_else(|| ErrorBody::internal("cannot read the daemon's output"))?;
     let mut line = String::new();
     let read = timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line)).await;
     let log = home.logs();
@@ -172,12 +172,14 @@ async fn spawn(home: &Home) -> Result<(), ErrorBody> {
         (Err(_), _) => {
             // Whoever hangs while starting would keep the folder for ever.
             let _ = child.start_kill();
-            Err(ErrorBody::environment("the daemon does not become ready")
-                .hint(format!("its log is in {}", log.display())))
+            Err(
+                ErrorBody::environment("the daemon did not become ready in time")
+                    .hint(format!("its log is in {}", log.display())),
+            )
         }
         _ => Err(
-            ErrorBody::environment("the daemon ended before it was ready").hint(format!(
-                "its last words are in {}",
+            ErrorBody::environment("the daemon exited before it was ready").hint(format!(
+                "its error output is in {}",
                 home.stderr_log().display()
             )),
         ),

@@ -55,9 +55,11 @@ pub(super) async fn list(client: &Client, goal: &GoalId) -> Result<Vec<Artifact>
 /// The bytes of one.
 pub(super) async fn fetch(client: &Client, id: &BlobId) -> Result<Vec<u8>, ErrorBody> {
     match client.call(Call::Blob { id: id.clone() }).await? {
-        Answer::Blob { base64 } => STANDARD
-            .decode(base64)
-            .map_err(|e| ErrorBody::internal(format!("the daemon's bytes cannot be read: {e}"))),
+        Answer::Blob { base64 } => STANDARD.decode(base64).map_err(|e| {
+            ErrorBody::internal(format!(
+                "cannot decode the artifact sent by the daemon: {e}"
+            ))
+        }),
         other => Err(unexpected(&other)),
     }
 }
@@ -66,7 +68,7 @@ async fn download(client: &Client, artifact: &Artifact, dir: &Path) -> Result<Pa
     let bytes = fetch(client, &artifact.id).await?;
     let path = dir.join(place(artifact));
     let parent = path.parent().unwrap_or(dir);
-    fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
+    fs::create_dir_all(parent).context(format!("cannot create {}", parent.display()))?;
     let failed = format!("cannot write {}", path.display());
     // A whole file or none, and through no link that lies there.
     let write = || -> std::io::Result<()> {

@@ -71,7 +71,7 @@ fn list(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
 
 fn known(path: &str) -> Result<&'static Key, ErrorBody> {
     keys::find(path).ok_or_else(|| {
-        ErrorBody::user(format!("there is no setting `{path}`")).hint(keys::hint(path, false))
+        ErrorBody::user(format!("unknown setting `{path}`")).hint(keys::hint(path, false))
     })
 }
 
@@ -105,7 +105,7 @@ fn set(cx: &mut Context, sources: &Sources, path: &str, value: &str) -> Outcome<
             file.display(),
             text::one_line(&e)
         ))
-        .hint("correct it first: claudecluster config edit")
+        .hint("fix the file first: claudecluster config edit")
     })?;
     write(file, &after)?;
     if !cx.ui.quiet && !cx.ui.json {
@@ -118,7 +118,7 @@ fn set(cx: &mut Context, sources: &Sources, path: &str, value: &str) -> Outcome<
             .load(None)
             .is_ok_and(|config| config.value(key) == value)
         {
-            cx.ui.line("another layer or another mistake in the file overrides it: claudecluster config list")?;
+            cx.ui.line("This value has no effect yet: another source or an error in the file overrides it. See: claudecluster config list")?;
         }
     }
     Ok(Exit::Done)
@@ -149,7 +149,7 @@ fn edit(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
     if !file.exists() {
         write(
             file,
-            "# Settings of ClaudeCluster. `claudecluster config list` shows every key.\n",
+            "# ClaudeCluster settings. List them all with: claudecluster config list\n",
         )?;
     }
     editor::edit(file)?;
@@ -164,7 +164,11 @@ fn path(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
         return Ok(Exit::Done);
     }
     for file in std::iter::once(user).chain(&own) {
-        let there = if file.exists() { "" } else { "  (not there)" };
+        let there = if file.exists() {
+            ""
+        } else {
+            "  (does not exist)"
+        };
         cx.ui.line(format!(
             "{}{there}",
             text::safe(&file.display().to_string())
@@ -189,11 +193,12 @@ fn check(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
             cx.ui.line(text::safe(&format!("{problem}{hint}")))?;
         }
         for name in &unknown {
-            cx.ui
-                .line(format!("environment: {name} is no setting and is ignored"))?;
+            cx.ui.line(format!(
+                "environment: {name} is not a setting and is ignored"
+            ))?;
         }
         if problems.is_empty() && unknown.is_empty() && !cx.ui.quiet {
-            cx.ui.line("the configuration is right")?;
+            cx.ui.line("The configuration is valid")?;
         }
     }
     Ok(if problems.is_empty() {

@@ -18,8 +18,7 @@ pub(super) async fn run(cx: &mut Context, client: &Client, selection: &Selection
         return Ok(Exit::Done);
     }
     if hunks.is_empty() && !cx.ui.quiet {
-        cx.ui
-            .line(format!("{}: nothing conflicts", selection.goal))?;
+        cx.ui.line(format!("{} has no conflicts", selection.goal))?;
     }
     for (i, hunk) in hunks.iter().enumerate() {
         if i > 0 {
@@ -47,7 +46,7 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
             lines.extend(both(hunk, sides));
             match &hunk.merged {
                 Some(merged) => {
-                    lines.push(Line::new().add(CYAN, "  merged  the words of both"));
+                    lines.push(Line::new().add(CYAN, "  merged  word by word"));
                     lines.extend(body(merged, '+', GREEN));
                     "--merged|--mine|--theirs|--both|--edit"
                 }
@@ -62,7 +61,7 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
             lines.push(Line::new().add(CYAN, format!("  now{now}")));
             lines.extend(body(&hunk.old_text, '-', RED));
             if hunk.mine_pending {
-                let other = format!("  proposed as well  {}", whose(&hunk.mine_by));
+                let other = format!("  also proposed  {}", whose(&hunk.mine_by));
                 lines.push(Line::new().add(CYAN, other));
             }
             lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
@@ -76,7 +75,7 @@ fn lines(hunk: &HunkView) -> Vec<Line> {
 }
 
 fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<Line> {
-    let mut lines = vec![Line::new().add(PLAIN, "  both started from")];
+    let mut lines = vec![Line::new().add(PLAIN, "  base")];
     lines.extend(body(&sides.base, ' ', PLAIN));
     let mine = whose(&hunk.mine_by);
     if hunk.mine_pending {
@@ -168,7 +167,7 @@ mod tests {
         };
         expect![[r#"
             src/a.rs line 12  g1.4f2a90c1d0
-              both started from
+              base
                 let x = 0;
               now  yours
               - let x = 1;
@@ -179,7 +178,7 @@ mod tests {
         .assert_eq(&shown(&hunk));
 
         hunk.merged = Some("let y = 1;\n".to_owned());
-        let merged = "  merged  the words of both\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
+        let merged = "  merged  word by word\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
                       --merged|--mine|--theirs|--both|--edit\n";
         assert!(shown(&hunk).ends_with(merged), "{}", shown(&hunk));
 

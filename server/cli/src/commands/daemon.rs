@@ -37,7 +37,8 @@ async fn start(cx: &mut Context) -> Outcome<Exit> {
         cx.ui
             .json(&json!({"running": true, "pid": pid, "version": VERSION}))?;
     } else if !cx.ui.quiet {
-        cx.ui.line(format!("the daemon runs (process {pid})"))?;
+        cx.ui
+            .line(format!("The daemon is running (process {pid})"))?;
     }
     Ok(Exit::Done)
 }
@@ -47,9 +48,9 @@ async fn stop(cx: &mut Context, force: bool) -> Outcome<Exit> {
     let said = match client.connect_running().await? {
         Some(connection) => {
             client.stop(connection, force).await?;
-            "the daemon has ended"
+            "The daemon has stopped"
         }
-        None => "no daemon is running",
+        None => "No daemon is running",
     };
     if cx.ui.json {
         cx.ui.json(&json!({"running": false}))?;
@@ -65,7 +66,7 @@ async fn status(cx: &mut Context) -> Outcome<Exit> {
             cx.ui.json(&json!({"running": false}))?;
         } else {
             cx.ui
-                .line("no daemon is running; the next command that needs one starts it")?;
+                .line("No daemon is running; commands start it when needed")?;
         }
         return Ok(Exit::Failed);
     };
@@ -85,7 +86,7 @@ async fn status(cx: &mut Context) -> Outcome<Exit> {
 pub(super) fn describe(status: &DaemonStatus) -> String {
     let up = text::span(claudecluster_protocol::Span::secs(status.uptime_secs));
     format!(
-        "version {}, process {}, up {up}; {} at work, {} running, {} attached; state in {}",
+        "version {}, process {}, up {up}; {} active, {} running, {} connected; state folder {}",
         status.version,
         status.pid,
         text::count(status.active_goals as usize, "goal"),
@@ -112,12 +113,12 @@ async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> Outcome<Exit> {
     let shared = daemon.shared().clone();
     let idle = wait_until_idle(shared.clone(), settings.daemon.idle_timeout.to_duration());
     let why = tokio::select! {
-        () = shared.stop.cancelled() => "asked to",
-        () = idle => "nobody needs it",
+        () = shared.stop.cancelled() => "requested",
+        () = idle => "idle",
         _ = terminated.recv() => "SIGTERM",
         _ = interrupted.recv() => "SIGINT",
     };
-    tracing::info!(why, "daemon ends");
+    tracing::info!(why, "daemon stopping");
     drop(shared);
     daemon.end().await;
     Ok(Exit::Done)
@@ -139,7 +140,7 @@ async fn on_demand() -> Outcome<Exit> {
 
 /// Says one line on stdout and closes it: the client's end of the pipe is gone soon.
 fn announce(what: &Started) -> Result<(), ErrorBody> {
-    let failed = "cannot say that the daemon is ready";
+    let failed = "cannot report that the daemon is ready";
     let mut line = serde_json::to_vec(what).context(failed)?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();

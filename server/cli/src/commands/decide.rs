@@ -101,8 +101,8 @@ pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
         let goal = &decision.goal_id;
         lines.push(
             Line::new()
-                .add(PLAIN, format!("task {task} repairs it"))
-                .add(DIM, format!("  follow it: claudecluster watch {goal}")),
+                .add(PLAIN, format!("Started {task} to address this"))
+                .add(DIM, format!("  watch it: claudecluster watch {goal}")),
         );
     }
     lines.extend(left(report, decision));
@@ -114,10 +114,10 @@ pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
 
 fn done(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Accept => "landed",
+        Verdict::Accept => "applied",
         Verdict::Reject => "rejected",
         Verdict::Undo => "undone",
-        Verdict::Redo => "landed again",
+        Verdict::Redo => "applied again",
         Verdict::Resolve => "resolved",
     }
 }
@@ -125,8 +125,8 @@ fn done(verdict: Verdict) -> &'static str {
 fn nothing(report: &DecisionReport, decision: &Decision) -> String {
     let state = match (decision.verdict, report.state) {
         (Verdict::Undo, _) => "nothing to undo",
-        (_, Some(GoalState::Landed)) => "everything has landed",
-        _ => "nothing to decide",
+        (_, Some(GoalState::Landed)) => "all changes have been applied",
+        _ => "nothing to review",
     };
     format!("{}: {state}", decision.goal_id)
 }
@@ -146,8 +146,10 @@ fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
         _ if takes_back => say(
             report.conflicts,
             "hunk",
-            " left: what it was put into has changed since",
-            format!("look: claudecluster show {goal}; the others can go one by one: --hunk HUNK"),
+            " not undone: the text has changed since",
+            format!(
+                "review: claudecluster show {goal}; name a hunk to decide it alone: --hunk HUNK"
+            ),
         ),
         Some(hunk) => say(
             report.conflicts,
@@ -160,22 +162,24 @@ fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
             "conflict",
             " left",
             format!(
-                "look: claudecluster diff {goal} --conflicts; \
-                 decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
+                "review: claudecluster diff {goal} --conflicts; \
+                 resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
             ),
         ),
     }
     say(
         report.held,
         "change",
-        " kept apart for an explicit look",
-        format!("look: claudecluster show {goal}; land: claudecluster accept {goal} --file FILE"),
+        " held for review",
+        format!(
+            "review: claudecluster show {goal}; accept: claudecluster accept {goal} --file FILE"
+        ),
     );
     say(
         report.waiting,
         "hunk",
-        " left: somebody is typing in these lines",
-        "lands by itself once the typing there stops".to_owned(),
+        " waiting: you are editing these lines",
+        "applied once you stop typing there".to_owned(),
     );
     lines
 }
@@ -220,9 +224,9 @@ mod tests {
             Exit::Waiting,
             expect![[r#"
                 landed 3 hunks  a.rs b.rs
-                2 conflicts left  look: claudecluster diff g1 --conflicts; decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit
-                1 change kept apart for an explicit look  look: claudecluster show g1; land: claudecluster accept g1 --file FILE
-                1 hunk left: somebody is typing in these lines  lands by itself once the typing there stops
+                2 conflicts left  look: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
+                1 change held for review  look: claudecluster show g1; land: claudecluster accept g1 --file FILE
+                1 hunk waiting: you are editing these lines  applied once you stop typing there
             "#]],
         );
         let one = Decision {

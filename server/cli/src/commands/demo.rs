@@ -54,7 +54,7 @@ const KEY: &str = "demo";
 
 pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
     let folder =
-        private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
+        private_tempdir(&std::env::temp_dir()).context("cannot create a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
     let found = parts::detect_claude(&Settings::default()).await;
@@ -122,7 +122,7 @@ fn agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, Error
         Some(AgentName::ClaudeCode) if !found.is_usable() => {
             let why = found.problem.clone().unwrap_or_default();
             Err(
-                ErrorBody::environment(format!("Claude Code cannot be used: {why}"))
+                ErrorBody::environment(format!("cannot use Claude Code: {why}"))
                     .hint("claudecluster demo --agent native"),
             )
         }
@@ -148,7 +148,7 @@ fn introduce(ui: &mut Ui, project: &Path, agent: AgentName, found: &Detection) -
         ("agent", agent),
         (
             "model",
-            "scripted, on loopback: no key, no account, no network".to_owned(),
+            "scripted, on loopback (no API key, account or network)".to_owned(),
         ),
     ] {
         ui.line(
@@ -193,9 +193,11 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
         .flat_map(|task| &task.attempts)
         .find_map(|attempt| attempt.sandbox);
     let isolated = match kind {
-        Some(SandboxKind::Overlay) => "each in an overlay of its own on the project's own path",
-        Some(SandboxKind::Copy) => "each in a copy of its own: this machine has no overlays",
-        None => "each in a view of its own",
+        Some(SandboxKind::Overlay) => "each session ran in its own overlay, at the project's path",
+        Some(SandboxKind::Copy) => {
+            "each session ran in its own copy (overlays are not available here)"
+        }
+        None => "each session ran in its own isolated view",
     };
     ui.line(Line::new().add(DIM, isolated).styled())?;
 
@@ -214,7 +216,7 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
 
 /// Accepts everything and runs the project's own test, in the project itself this time.
 async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Outcome<Exit> {
-    heading(ui, "Landing")?;
+    heading(ui, "Applying the changes")?;
     let everything = Selection::all(goal.clone()).decision(Verdict::Accept);
     let report = decide::send(client, everything.clone()).await?;
     for line in decide::lines(&report, &everything) {
@@ -270,9 +272,9 @@ fn farewell(ui: &mut Ui, kept: Option<&Path>) -> Outcome<()> {
         return Ok(());
     }
     heading(ui, "Next, with a real model")?;
-    ui.line("  claudecluster doctor                  what is here, what is missing")?;
+    ui.line("  claudecluster doctor                  check your setup")?;
     ui.line("  export ANTHROPIC_API_KEY=…            or log in once with: claude")?;
-    ui.line("  cd YOUR-PROJECT && claudecluster run \"what you want\"")?;
+    ui.line("  cd YOUR-PROJECT && claudecluster run \"describe the change you want\"")?;
     if let Some(dir) = kept {
         ui.line(format!(
             "The project is in {}",
@@ -319,7 +321,7 @@ fn git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
         .output()
         .map_err(|e| {
             ErrorBody::environment(format!("cannot run git: {e}"))
-                .hint("install git: apt-get install git, dnf install git, brew install git")
+                .hint("install it: apt-get install git, dnf install git, or brew install git")
         })?;
     if output.status.success() {
         return Ok(());

@@ -66,12 +66,12 @@ fn notes(hunks: &[HunkView]) {
         let path = text::one_line(&path.display());
         let why = held(reasons);
         aside(format_args!(
-            "kept apart: {path}: {why} (claudecluster accept {goal} --file {path})"
+            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {path})"
         ));
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
         aside(format_args!(
-            "both sides of what conflicts: claudecluster diff {goal} --conflicts"
+            "show both sides of the conflicts: claudecluster diff {goal} --conflicts"
         ));
     }
 }

@@ -123,14 +123,14 @@ fn configuration(cx: &Context) -> (Check, Settings) {
         Ok((file, settings, problems)) => {
             let check = match problems.first() {
                 Some(problem) => Check::new("configuration", State::Missing, problem.to_string())
-                    .hint("claudecluster config check lists every mistake"),
+                    .hint("list all problems with: claudecluster config check"),
                 None if file.exists() => {
                     Check::new("configuration", State::Good, file.display().to_string())
                 }
                 None => Check::new(
                     "configuration",
                     State::Good,
-                    format!("defaults; there is no {}", file.display()),
+                    format!("using default settings ({} does not exist)", file.display()),
                 ),
             };
             (check, settings)
@@ -158,10 +158,10 @@ fn git() -> Check {
         Ok(output) => Check::new(
             "git",
             State::Missing,
-            format!("it ends with {}", output.status),
+            format!("git exited with {}", output.status),
         ),
         Err(_) => Check::new("git", State::Missing, "not found on PATH")
-            .hint("apt-get install git, dnf install git, brew install git"),
+            .hint("install it: apt-get install git, dnf install git, or brew install git"),
     }
 }
 
@@ -186,7 +186,7 @@ fn native(settings: &Settings) -> Check {
     let native = &settings.native;
     let set = std::env::var_os(&native.key_env).is_some_and(|key| !key.is_empty());
     if set {
-        let found = format!("{} is set, for {}", native.key_env, native.base_url);
+        let found = format!("{} is set; endpoint {}", native.key_env, native.base_url);
         Check::new("built-in agent", State::Good, found)
     } else {
         Check::new(
@@ -194,7 +194,7 @@ fn native(settings: &Settings) -> Check {
             State::Warning,
             format!("{} is not set", native.key_env),
         )
-        .hint(format!("export {}=…", native.key_env))
+        .hint(format!("to use it: export {}=…", native.key_env))
     }
 }
 
@@ -205,9 +205,9 @@ fn agents(claude: &Check, native: &Check) -> Check {
         _ => Check::new(
             "agent",
             State::Missing,
-            "none: plan files with `run` work, goals do not",
+            "none available; only plan files whose tasks run commands work",
         )
-        .hint("npm install -g @anthropic-ai/claude-code, or export ANTHROPIC_API_KEY=…"),
+        .hint("install Claude Code (npm install -g @anthropic-ai/claude-code) or set a key (export ANTHROPIC_API_KEY=…)"),
     }
 }
 
@@ -221,7 +221,7 @@ fn state_folder(home: &Home) -> Check {
         return wrong(e.message);
     }
     if let Err(e) = tempfile::tempfile_in(home.dir()) {
-        return wrong(format!("cannot write in {shown}: {e}"));
+        return wrong(format!("cannot write to {shown}: {e}"));
     }
     match free_space(home.dir()) {
         Some(free) if free < LITTLE_SPACE => {
@@ -260,7 +260,7 @@ async fn sandbox(home: &Home) -> Check {
                     State::Warning,
                     format!("copy, {landlock}: {}", probe.why),
                 )
-                .hint("it works, and costs a copy of the workspace for each attempt"),
+                .hint("works, but copies the workspace for each attempt"),
                 None => Check::new(
                     "sandbox",
                     State::Missing,
@@ -278,15 +278,19 @@ async fn sandbox(home: &Home) -> Check {
 async fn daemon(home: &Home) -> Check {
     let client = Client::new(home.clone());
     match client.find(Purpose::Requests).await {
-        Ok(Found::None) => Check::new("daemon", State::Good, "not running; started when needed"),
+        Ok(Found::None) => Check::new("daemon", State::Good, "not running; starts when needed"),
         Ok(Found::Other(link)) => {
             let version = &link.welcome.version;
-            let found = format!("version {version} is running, this program is {VERSION}");
+            let found = format!("version {version} is running; this program is version {VERSION}");
             Check::new("daemon", State::Warning, found).hint("claudecluster daemon stop")
         }
         Ok(Found::Ready(_)) => match client.call(Call::Status).await {
             Ok(Answer::Status { status }) => Check::new("daemon", State::Good, describe(&status)),
-            Ok(_) => Check::new("daemon", State::Warning, "it does not say how it is"),
+            Ok(_) => Check::new(
+                "daemon",
+                State::Warning,
+                "unexpected reply to a status request",
+            ),
             Err(e) => Check::new("daemon", State::Warning, e.message),
         },
         Err(e) => {

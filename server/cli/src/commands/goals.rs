@@ -29,7 +29,7 @@ pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
     }
     if goals.is_empty() && !cx.ui.quiet {
         cx.ui
-            .line("no goals yet; state one: claudecluster run \"…\"")?;
+            .line("No goals yet. Start one with: claudecluster run \"…\"")?;
     }
     let width = if cx.ui.live {
         live::size().0
@@ -57,7 +57,7 @@ fn line(goal: &GoalSummary) -> Line {
     }
     if goal.permissions_waiting > 0 {
         let asked = text::count(goal.permissions_waiting as usize, "permission");
-        line.push(YELLOW, format!(" {asked} asked"));
+        line.push(YELLOW, format!(" {asked} requested"));
     }
     if goal.paused > 0 {
         line.push(YELLOW, format!(" {} to approve", goal.paused));

@@ -70,7 +70,7 @@ fn known(view: &GoalView, task: &TaskId) -> Outcome<()> {
     let goal = &view.summary.id;
     let error = claudecluster_protocol::ErrorBody::user(format!("{goal} has no task {task}"));
     Err(error
-        .hint(format!("its tasks: {}", names.join(", ")))
+        .hint(format!("its tasks are: {}", names.join(", ")))
         .into())
 }
 

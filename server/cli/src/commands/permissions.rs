@@ -25,7 +25,7 @@ pub(super) async fn list(cx: &mut Context) -> Outcome<Exit> {
         return Ok(Exit::Done);
     }
     if requests.is_empty() && !cx.ui.quiet {
-        cx.ui.line("no worker waits for permission")?;
+        cx.ui.line("No open permission requests")?;
     }
     for request in &requests {
         for line in lines(request) {
@@ -71,7 +71,7 @@ pub(super) async fn allow(cx: &mut Context, args: AllowArgs) -> Outcome<Exit> {
         scope: scope(args.reach),
         ..PermissionAnswer::new(args.request, PermissionDecision::Allow)
     };
-    let said = format!("{} allowed", answer.request_id);
+    let said = format!("Granted {}", answer.request_id);
     steer::steer(cx, Call::Permit { answer }, &said).await
 }
 
@@ -81,7 +81,10 @@ pub(super) async fn deny(cx: &mut Context, args: DenyArgs) -> Outcome<Exit> {
         reason: args.reason,
         ..PermissionAnswer::new(args.request, PermissionDecision::Deny)
     };
-    let said = format!("{} denied; the worker goes on without", answer.request_id);
+    let said = format!(
+        "Denied {}; the worker continues without it",
+        answer.request_id
+    );
     steer::steer(cx, Call::Permit { answer }, &said).await
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
     let Some(plan) = view.plan else {
         let state = view.summary.state.as_str();
         let error = ErrorBody::user(format!("goal {} is {state}: it has no plan", args.goal));
-        return Err(error.hint("it has one once it is planned").into());
+        return Err(error.hint("wait until planning has finished").into());
     };
     let text = pretty(&plan);
     if !args.edit {
@@ -31,17 +31,19 @@ pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
             args.goal
         ));
         return Err(error
-            .hint("a plan can be changed before it runs: claudecluster run --plan-only")
+            .hint(
+                "to edit a plan before it runs, start the goal with: claudecluster run --plan-only",
+            )
             .into());
     }
     let file = write(&text)?;
     editor::edit(&file)?;
-    let now = fs::read_to_string(&file).context("cannot read what was edited")?;
+    let now = fs::read_to_string(&file).context("cannot read the edited plan")?;
     if now == text {
         if !cx.ui.quiet && !cx.ui.json {
             let id = &args.goal;
             cx.ui.line(format!(
-                "nothing was changed, and nothing runs; run it: claudecluster approve {id}"
+                "The plan is unchanged and was not started. Start it with: claudecluster approve {id}"
             ))?;
         }
         return Ok(Exit::Waiting);
@@ -90,7 +92,7 @@ fn keep(failure: Failure, args: &PlanArgs, file: TempPath) -> Failure {
         (Failure::Error(error), Ok(path)) => {
             let kept = path.display();
             let hint = format!(
-                "nothing runs; correct it in {kept}, then: claudecluster approve {goal} --plan {kept}"
+                "the plan was not started; fix {kept}, then run: claudecluster approve {goal} --plan {kept}"
             );
             error.hint(hint).into()
         }

@@ -119,7 +119,7 @@ pub(super) fn approvals(view: &GoalView) -> Option<String> {
     }
     let commands = commands.join("   ");
     Some(format!(
-        "let it start: {commands}   stop the goal: claudecluster cancel {id}"
+        "Approve: {commands}   Cancel the goal: claudecluster cancel {id}"
     ))
 }
 
@@ -160,7 +160,7 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
         line.push(DIM, format!("  after {}", after.join(", ")));
     }
     if task.state == TaskState::Paused {
-        line.push(style, "  waits for approval");
+        line.push(style, "  waiting for approval");
     }
     if let Some(repair) = &task.repair {
         line.push(YELLOW, format!("  {}", text::repair(repair)));

@@ -16,13 +16,13 @@ use crate::{
 
 pub(super) async fn cancel(cx: &mut Context, goal_id: GoalId) -> Outcome<Exit> {
     let said =
-        format!("{goal_id} cancelled; what it made so far is kept: claudecluster diff {goal_id}");
+        format!("Cancelled {goal_id}; its changes so far are kept: claudecluster diff {goal_id}");
     steer(cx, Call::Cancel { goal_id }, &said).await
 }
 
 pub(super) async fn retry(cx: &mut Context, args: RetryArgs) -> Outcome<Exit> {
     let (goal_id, task_id) = (args.goal, args.task);
-    let said = format!("{goal_id} is tried again; follow it: claudecluster watch {goal_id}");
+    let said = format!("Retrying {goal_id}; watch it with: claudecluster watch {goal_id}");
     steer(cx, Call::Retry { goal_id, task_id }, &said).await
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit
     };
     let goal_id = args.goal;
     let said = match &args.task {
-        Some(task) => format!("task {task} runs; follow it: claudecluster watch {goal_id}"),
+        Some(task) => format!("Started task {task}; watch it with: claudecluster watch {goal_id}"),
         None => runs(&goal_id),
     };
     let call = Call::Approve {
@@ -47,7 +47,7 @@ pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit
 
 /// What is said once a plan runs.
 pub(super) fn runs(goal: &GoalId) -> String {
-    format!("{goal} runs; follow it: claudecluster watch {goal}")
+    format!("Started {goal}; watch it with: claudecluster watch {goal}")
 }
 
 pub(super) async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {

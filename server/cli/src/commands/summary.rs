@@ -38,7 +38,7 @@ pub(super) fn counts(counts: &HunkCounts) -> String {
     let parts = [
         (counts.pending, "pending"),
         (counts.conflicts, "in conflict"),
-        (counts.landed, "landed"),
+        (counts.landed, "applied"),
         (counts.rejected, "rejected"),
     ];
     let parts: Vec<String> = parts
@@ -104,7 +104,7 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
 
 fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> Line {
     let (state, style) = match hunk.fate {
-        HunkFate::Landed => ("landed", GREEN),
+        HunkFate::Landed => ("applied", GREEN),
         HunkFate::Resolved => ("resolved", GREEN),
         HunkFate::Rejected => ("rejected", RED),
         HunkFate::Undone => ("undone", YELLOW),
@@ -216,7 +216,7 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
 /// Why a change needs an explicit look, in a few words.
 pub(super) fn held(reasons: &[HeldReason]) -> String {
     let words = reasons.iter().map(|reason| match reason {
-        HeldReason::OutOfScope => "outside the scope",
+        HeldReason::OutOfScope => "outside the goal's scope",
         HeldReason::SelfArming => "can make tools run code",
         HeldReason::Partial => "its task did not succeed",
         HeldReason::GateFailed => "a gate failed",

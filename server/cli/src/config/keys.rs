@@ -124,7 +124,7 @@ pub(crate) fn nearest(path: &str, workspace: bool) -> Option<&'static str> {
 pub(crate) fn hint(path: &str, workspace: bool) -> String {
     match nearest(path, workspace) {
         Some(known) => format!("did you mean `{known}`?"),
-        None => "`claudecluster config list` shows every key".to_owned(),
+        None => "list all settings with: claudecluster config list".to_owned(),
     }
 }
 
@@ -156,7 +156,7 @@ impl Key {
             Kind::Bool => match text {
                 "true" | "1" | "yes" | "on" => json!(true),
                 "false" | "0" | "no" | "off" => json!(false),
-                _ => return Err(format!("{text:?} is neither true nor false")),
+                _ => return Err(format!("expected true or false, found {text:?}")),
             },
             Kind::Number(..) => match text.replace('_', "").parse::<u64>() {
                 Ok(number) => json!(number),
@@ -184,7 +184,7 @@ impl Key {
                 .map(|item| item.as_str())
                 .collect::<Option<Vec<_>>>()
                 .map(|items| json!(items))
-                .ok_or_else(|| self.expected("a list of something else"))?,
+                .ok_or_else(|| self.expected("a list with other values"))?,
             other => return Err(self.expected(&format!("a {}", other.type_name()))),
         };
         self.check(value)

@@ -42,10 +42,10 @@ pub(super) async fn answer(
     let driver = shared.driver.clone();
     // In a task of its own, so that a mistake of ours costs one answer and its words stay here.
     let result = tokio::spawn(ask(driver, call)).await.unwrap_or_else(|e| {
-        tracing::error!(error = %e, "a request's task ended early");
+        tracing::error!(error = %e, "a request handler panicked");
         Err(
-            ErrorBody::internal("the daemon failed to answer this request")
-                .hint("its log says more: claudecluster doctor shows where it is"),
+            ErrorBody::internal("the daemon could not answer this request")
+                .hint("run `claudecluster doctor` to find its log"),
         )
     });
     let stop = stopping && result.is_ok();
@@ -71,8 +71,9 @@ async fn watch(
         // The end of the connection says it: whoever follows goes on with the next daemon.
         return;
     }
-    let lagged = ErrorBody::environment("the daemon ended this watch: too much was left unread");
-    let result = Err(lagged.hint("watch again from the last event you have seen"));
+    let lagged =
+        ErrorBody::environment("the daemon closed this watch: the client reads too slowly");
+    let result = Err(lagged.hint("watch again from the last event you received"));
     let _ = replies.send(Reply { id, result }).await;
 }
 
@@ -163,7 +164,11 @@ async fn ask(driver: Driver, call: Call) -> Result<Answer> {
         },
         Call::Stop { force } => stop(&driver, force)?,
         // Answered by many replies, not by one.
-        Call::Watch { .. } => return Err(ErrorBody::internal("a watch was asked for one answer")),
+        Call::Watch { .. } => {
+            return Err(ErrorBody::internal(
+                "a watch request needs a streaming connection",
+            ));
+        }
     })
 }
 
@@ -184,21 +189,21 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|_| Err(ErrorBody::internal("a background task ended early")))
+        .unwrap_or_else(|_| Err(ErrorBody::internal("a background task failed")))
 }
 
 fn stop(driver: &Driver, force: bool) -> Result<Answer> {
     let active = driver.status()?.active_goals;
     if active > 0 && !force {
         let goals = if active == 1 {
-            "a goal runs"
+            "a goal is still running"
         } else {
-            "goals run"
+            "goals are still running"
         };
         return Err(
-            ErrorBody::user(format!("{goals}, so the daemon stays")).hint(
-                "cancel what runs, or end the daemon all the same with --force: \
-             the next one resumes its goals",
+            ErrorBody::user(format!("{goals}, so the daemon was not stopped")).hint(
+                "cancel running goals first, or stop the daemon anyway with --force: \
+             the next daemon resumes its goals",
             ),
         );
     }

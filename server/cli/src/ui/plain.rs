@@ -48,7 +48,7 @@ fn event(event: &Event) -> Option<Line> {
         } => task(goal, &added.id).add(CYAN, format!("added: {}", text::repair(repair))),
         EventBody::Amended { task_id, files } => {
             let files = text::count(files.len(), "file");
-            task(goal, task_id).add(PLAIN, format!("amended {files} of the proposal"))
+            task(goal, task_id).add(PLAIN, format!("updated {files} in the proposal"))
         }
         EventBody::PlanRefused { errors, .. } => {
             goal.add(YELLOW, format!("plan refused: {}", errors.join("; ")))
@@ -56,7 +56,7 @@ fn event(event: &Event) -> Option<Line> {
         EventBody::PlanningStopped { stop, summary, .. } => goal.add(
             YELLOW,
             format!(
-                "planning stopped: {}: {}",
+                "planning failed: {}: {}",
                 text::stop(*stop),
                 text::one_line(summary)
             ),
@@ -65,7 +65,7 @@ fn event(event: &Event) -> Option<Line> {
             PLAIN,
             format!("planned {}", text::count(plan.tasks.len(), "task")),
         ),
-        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan waits for approval"),
+        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan is waiting for approval"),
         EventBody::PlanApproved { .. } => goal.add(PLAIN, "plan approved"),
         EventBody::TaskChanged { task_id, .. }
         | EventBody::AttemptStarted { task_id, .. }
@@ -92,10 +92,10 @@ fn event(event: &Event) -> Option<Line> {
             ..
         } => {
             let word = match verdict {
-                Verdict::Accept => "landed",
+                Verdict::Accept => "applied",
                 Verdict::Reject => "rejected",
                 Verdict::Undo => "undone",
-                Verdict::Redo => "landed again",
+                Verdict::Redo => "applied again",
                 Verdict::Resolve => "resolved",
             };
             let hunks = text::count(hunks.len(), "hunk");
@@ -109,7 +109,7 @@ fn event(event: &Event) -> Option<Line> {
         } => goal.add(
             PLAIN,
             format!(
-                "applied: {landed} landed, {conflicts} in conflict, {held} kept apart, {} failed",
+                "applied {landed}, {conflicts} in conflict, {held} held for review, {} failed",
                 failed.len()
             ),
         ),
@@ -126,7 +126,7 @@ fn event(event: &Event) -> Option<Line> {
             by,
         } => {
             let line = match decision {
-                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} allowed")),
+                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} granted")),
                 PermissionDecision::Deny => goal.add(YELLOW, format!("✗ {request_id} denied")),
             };
             let reach = match scope {
@@ -144,7 +144,7 @@ fn event(event: &Event) -> Option<Line> {
         }
         EventBody::PermissionWithdrawn { request_id } => goal.add(
             DIM,
-            format!("{request_id} is withdrawn: nobody waits for it any more"),
+            format!("{request_id} withdrawn: the worker no longer waits for it"),
         ),
         EventBody::GoalChanged { state, error } => {
             let line = goal.add(goal_style(*state), goal_words(*state));
@@ -176,7 +176,7 @@ fn task_event(event: &Event, line: Line) -> Option<Line> {
         },
         EventBody::RetryScheduled { not_before, .. } => {
             let wait = text::span(not_before.since(event.at));
-            line.add(YELLOW, format!("tried again in {wait}"))
+            line.add(YELLOW, format!("retrying in {wait}"))
         }
         _ => return None,
     })

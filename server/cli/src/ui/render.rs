@@ -39,12 +39,12 @@ pub(crate) fn goal_words(state: GoalState) -> &'static str {
     match state {
         GoalState::Submitted => "taking a snapshot",
         GoalState::Planning => "planning",
-        GoalState::AwaitingApproval => "plan waits for approval",
+        GoalState::AwaitingApproval => "plan waiting for approval",
         GoalState::Running => "running",
         GoalState::Merging => "merging",
-        GoalState::Gating => "checking the merged result",
+        GoalState::Gating => "running gates",
         GoalState::Proposed => "proposed",
-        GoalState::Landed => "landed",
+        GoalState::Landed => "applied",
         GoalState::Rejected => "rejected",
         GoalState::Failed => "failed",
         GoalState::Cancelled => "cancelled",
@@ -177,10 +177,10 @@ fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
             if let Some(at) = row.not_before.filter(|at| *at > now) {
                 let wait = text::span(at.since(now));
                 let why = row.stop.map_or("failed", text::stop);
-                line.push(YELLOW, format!("  {why}; again in {wait}"));
+                line.push(YELLOW, format!("  {why}; retrying in {wait}"));
             }
         }
-        TaskState::Paused => line.push(style, "  waits for approval"),
+        TaskState::Paused => line.push(style, "  waiting for approval"),
         TaskState::Waiting | TaskState::Skipped => {}
     }
     line
