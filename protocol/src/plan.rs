@@ -210,7 +210,7 @@ impl std::str::FromStr for AgentName {
             .into_iter()
             .find(|name| name.as_str() == s)
             .ok_or_else(|| {
-                format!("{s:?} is not an agent; there are `claude-code`, `native` and `command`")
+                format!("unknown agent {s:?}; use `claude-code`, `native` or `command`")
             })
     }
 }

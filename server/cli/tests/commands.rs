@@ -384,7 +384,7 @@ fn unknown_goals_say_so() {
         user.run(&["show", "g9"]),
         2,
         expect![[r#"
-        claudecluster: there is no goal "g9" (`claudecluster goals` lists them)
+        claudecluster: there is no goal "g9" (list goals with: claudecluster goals)
     "#]],
     );
     check(

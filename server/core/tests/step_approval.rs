@@ -123,7 +123,7 @@ fn a_paused_task_waits_for_its_approval_over_restarts() {
     );
     assert_eq!(world.now(), "running: running waiting waiting");
     let early = world.approve("b").unwrap_err();
-    expect!["task b of goal g1 is waiting (it can be approved once everything it depends on has succeeded)"]
+    expect!["task b of goal g1 is waiting (approve it once its dependencies have succeeded)"]
         .assert_eq(&format!("{} ({})", early.message, early.hint.unwrap()));
     world.succeed("a");
     assert_eq!(world.now(), "running: succeeded paused waiting, waits");

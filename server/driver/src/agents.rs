@@ -45,7 +45,7 @@ pub(crate) fn settle(shared: &Shared, spec: &mut GoalSpec) -> Result<(), ErrorBo
             .any(|task| task.agent.is_none() && task.run.is_none());
     if spec.agent == Some(AgentName::Command) && spec.plan.is_none() {
         return Err(ErrorBody::user("the agent `command` cannot plan a goal")
-            .hint("give a plan file with --plan, or use the agent `claude-code` or `native`"));
+            .hint("pass a plan file with --plan, or use the agent `claude-code` or `native`"));
     }
     if needs_default && spec.agent.is_none() {
         spec.agent = Some(default_agent(&settings, &spec.env)?);
@@ -71,9 +71,9 @@ fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, Error
         .into_iter()
         .find(|&agent| usable(agent))
         .ok_or_else(|| {
-            ErrorBody::environment("no agent found: Claude Code is not installed and no key is set")
+            ErrorBody::environment("no agent available: Claude Code is not installed and no API key is set")
                 .hint(
-                    "install it with `npm install -g @anthropic-ai/claude-code`, or set \
+                    "install Claude Code with `npm install -g @anthropic-ai/claude-code`, or set \
                      ANTHROPIC_API_KEY for the built-in agent",
                 )
         })
@@ -83,8 +83,8 @@ fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, Error
 fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
         return Err(
-            ErrorBody::config(format!("the agent `{agent}` is denied by configuration"))
-                .hint("`claudecluster config list` shows where `denyAgents` is set"),
+            ErrorBody::config(format!("the setting `denyAgents` denies the agent `{agent}`"))
+                .hint("see where it is set with: claudecluster config list"),
         );
     }
     match agent {
@@ -92,10 +92,10 @@ fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), Er
         AgentName::ClaudeCode => claude(settings, env).map(|_| ()),
         AgentName::Native => native_key(settings, env).map(|_| ()).ok_or_else(|| {
             ErrorBody::environment(format!(
-                "the built-in agent has no key: {} is not set",
+                "the built-in agent needs an API key: {} is not set",
                 settings.native.key_env
             ))
-            .hint("set it where you run claudecluster, or use another agent with --agent")
+            .hint("set it in the environment of claudecluster, or choose another agent with --agent")
         }),
     }
 }
@@ -109,12 +109,12 @@ fn claude(settings: &Settings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
     claude_code::find(settings.claude.program.as_deref(), path).ok_or_else(|| {
         match &settings.claude.program {
             Some(program) => ErrorBody::config(format!(
-                "`claude.program` is {}, which is not a program",
+                "the setting `claude.program` names {}, which is not a program",
                 program.display()
             ))
-            .hint("correct it with `claudecluster config set claude.program PATH`"),
+            .hint("correct it with: claudecluster config set claude.program PATH"),
             None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
-                .hint("npm install -g @anthropic-ai/claude-code"),
+                .hint("install it with: npm install -g @anthropic-ai/claude-code"),
         }
     })
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, id: &GoalId, task: &TaskId) {
     while let Err(error) = amend(shared, id, task).await {
         // What was paid for is not lost for want of space; where the daemon ends, the next one asks for
         // it again.
-        tracing::error!(goal = %id, %task, %error, "what a repair made waits to be taken in");
+        tracing::error!(goal = %id, %task, %error, "a repair's changes wait to be merged");
         tokio::select! {
             () = tokio::time::sleep(FULL_DISK_WAIT) => {}
             () = shared.messages.closed() => return,
@@ -59,7 +59,7 @@ async fn amend(shared: &Arc<Shared>, id: &GoalId, task: &TaskId) -> Result<(), E
     })
     .await;
     if let Err(error) = &result {
-        tracing::error!(goal = %id, %task, %error, "a repair could not be merged");
+        tracing::error!(goal = %id, %task, %error, "cannot merge a repair");
     }
     let input = Input::Amended {
         goal: id.clone(),

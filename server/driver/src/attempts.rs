@@ -241,10 +241,10 @@ fn system(shared: &Shared, goal: &Goal) -> Result<String, ErrorBody> {
             Ok(std::fs::read_to_string(&kept).unwrap_or(text))
         }
         Err(error) => Err(ErrorBody::environment(format!(
-            "failed to write {}: {error}",
+            "cannot write {}: {error}",
             kept.display()
         ))
-        .hint("check that the state folder has space left")),
+        .hint("free some space for the state folder")),
         Ok(()) => Ok(text),
     }
 }
@@ -296,7 +296,7 @@ fn tracked(shared: &Shared, goal: &Goal) -> Tracked {
     let workspace = Path::new(&goal.spec.workspace);
     let tracked = match git::repository(workspace) {
         Ok(Some(_)) => Tracked::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
-            tracing::warn!(%error, "tracked files under an ignore rule are taken for ignored");
+            tracing::warn!(%error, "cannot list tracked files; tracked files that match an ignore rule count as ignored");
             Vec::new()
         })),
         _ => Tracked::default(),
@@ -347,8 +347,8 @@ pub(crate) fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBo
     let parent = dir.parent().unwrap_or(dir);
     let building = parent.join(format!(".building-{}", uuid::Uuid::new_v4().simple()));
     let refused = |error: String| {
-        ErrorBody::environment(format!("failed to write a layer of the workspace: {error}"))
-            .hint("check that the state folder has space left")
+        ErrorBody::environment(format!("cannot write a layer of the workspace: {error}"))
+            .hint("free some space for the state folder")
     };
     std::fs::create_dir_all(parent).map_err(|error| refused(error.to_string()))?;
     sandbox::write_layer(&building, files).map_err(|error| refused(error.to_string()))?;
@@ -452,13 +452,13 @@ pub(crate) async fn discard(dir: &Path, keep: &[&str]) {
                 _ => std::fs::remove_file(&path),
             };
             if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a leftover could not be removed");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
             }
         }
         Ok(())
     });
     if let Err(error) = done.await {
-        tracing::warn!(%error, "leftovers could not be removed");
+        tracing::warn!(%error, "cannot remove leftovers");
     }
 }
 

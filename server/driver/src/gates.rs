@@ -75,8 +75,8 @@ async fn in_sandbox(
     lowers.extend(attempts::seed_layer(shared, goal).await?);
     let spec = attempts::sandbox(shared, &settings, goal, dir.join("run"), lowers);
     let sandbox = Sandbox::prepare(spec).await.map_err(|error| {
-        ErrorBody::environment(format!("the gates have no sandbox: {error}"))
-            .hint("`claudecluster doctor` says what is missing")
+        ErrorBody::environment(format!("cannot create a sandbox for the gates: {error}"))
+            .hint("check the setup with: claudecluster doctor")
     })?;
     let env = agents::env(shared, &settings, goal, AgentName::Command);
     let (events, mut reported) = mpsc::channel::<AgentEvent>(64);

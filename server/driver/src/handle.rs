@@ -100,7 +100,7 @@ impl Driver {
         tokio::spawn(dispatcher.run());
         shared.recoveries.close();
         if timeout(RECOVERY, shared.recoveries.wait()).await.is_err() {
-            tracing::warn!("it is not clear yet what became of earlier landings");
+            tracing::warn!("earlier changes are still being recovered");
         }
         Ok(Self { shared })
     }
@@ -132,7 +132,7 @@ impl Driver {
             let root = workspace(&shared, &spec.workspace)?;
             spec.workspace = root.to_str().map(str::to_owned).ok_or_else(|| {
                 ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-                    .hint("work from a folder whose path is UTF-8")
+                    .hint("move the project to a folder whose path is valid UTF-8")
             })?;
             proposal::globs(&spec.scope.globs)?;
             if spec.scope.kind == ScopeKind::Open && spec.scope.files.is_empty() {
@@ -266,7 +266,7 @@ impl Driver {
         blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
                 ErrorBody::user(format!("goal {} does not change {path}", goal.id))
-                    .hint(format!("`claudecluster show {}` lists its files", goal.id))
+                    .hint(format!("list its files with: claudecluster show {}", goal.id))
             })?;
             let current = shared.current(Path::new(&goal.spec.workspace), &path)?;
             let versions = Versions::of(&shared, entry, current)?;
@@ -299,8 +299,8 @@ impl Driver {
         let done = tokio::spawn(async move { landing::decide(&shared, decision).await });
         done.await.unwrap_or_else(|_| {
             Err(
-                ErrorBody::internal("the decision failed for a reason of our own")
-                    .hint("look at the pending changes again; nothing is lost"),
+                ErrorBody::internal("the decision failed because of an internal error")
+                    .hint("nothing is lost; review the pending changes and try again"),
             )
         })
     }
@@ -410,7 +410,7 @@ impl Driver {
             .map_err(ErrorBody::from)?
             .ok_or_else(|| {
                 ErrorBody::user(format!("there is no artifact {id}"))
-                    .hint("`claudecluster artifacts GOAL` lists them")
+                    .hint("list a goal's artifacts with: claudecluster artifacts GOAL")
             })
     }
 
@@ -485,8 +485,8 @@ fn workspace(shared: &Shared, path: &str) -> Result<PathBuf> {
         )));
     }
     let refused = |error: std::io::Error| {
-        ErrorBody::user(format!("{path} cannot be a workspace: {error}"))
-            .hint("run it in the folder of your project, or name it with --workspace")
+        ErrorBody::user(format!("cannot use {path} as a workspace: {error}"))
+            .hint("change to the project folder, or name it with --workspace")
     };
     let root = given.canonicalize().map_err(refused)?;
     disk::readable_dir(&root).map_err(refused)?;
@@ -498,7 +498,7 @@ fn workspace(shared: &Shared, path: &str) -> Result<PathBuf> {
     let home = &shared.config.home;
     if home.starts_with(&root) || root.starts_with(home) {
         return Err(ErrorBody::user(format!(
-            "the workspace {} and the state folder {} lie inside each other",
+            "the workspace {} and the state folder {} overlap",
             root.display(),
             home.display()
         ))

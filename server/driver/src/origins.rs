@@ -229,7 +229,7 @@ fn written(shared: &Shared, path: &Path, current: &str) -> Vec<Written> {
                     Ok(Some(landing)) => landing,
                     Ok(None) => continue,
                     Err(error) => {
-                        tracing::warn!(path = %relative, %error, "origins are not shown");
+                        tracing::warn!(path = %relative, %error, "cannot determine the origins of lines");
                         continue;
                     }
                 };

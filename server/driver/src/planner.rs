@@ -111,7 +111,7 @@ async fn keep_transcript(shared: &Arc<Shared>, goal: &Goal, report: &AttemptRepo
             }));
         }
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, "the planner's transcript is not kept"),
+        Err(error) => tracing::warn!(%error, "cannot store the planner's transcript"),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn remember(shared: &Shared, root: &Path, spec: &mut GoalSpec) {
     let content = match shared.current(root, &selection.path) {
         Ok(content) => content,
         Err(error) => {
-            tracing::debug!(path = %selection.path, %error, "the selection is known by its lines");
+            tracing::debug!(path = %selection.path, %error, "the selection is identified by its lines only");
             None
         }
     };

@@ -140,7 +140,7 @@ impl Shared {
     /// Tells the dispatcher. It is there as long as the process is.
     pub(crate) fn send(&self, message: Message) {
         if self.messages.send(message).is_err() {
-            tracing::debug!("the dispatcher has ended; a message to it is dropped");
+            tracing::debug!("the dispatcher has stopped; dropping a message");
         }
     }
 
@@ -304,8 +304,8 @@ impl Shared {
         let mut ready = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         if !ready.contains(goal) {
             claude_code::prepare_home(&home).map_err(|error| {
-                ErrorBody::environment(format!("failed to make {}: {error}", home.display()))
-                    .hint("check that the state folder can be written and has space left")
+                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
+                    .hint("check that the state folder is writable and has free space")
             })?;
             ready.insert(goal.clone());
         }
@@ -331,8 +331,8 @@ impl Shared {
 }
 
 fn unreadable(path: &RelPath, error: &disk::WriteError) -> ErrorBody {
-    ErrorBody::environment(format!("failed to read {path}: {error}"))
-        .hint("check the file's permissions and where its links lead")
+    ErrorBody::environment(format!("cannot read {path}: {error}"))
+        .hint("check the file's permissions and the targets of its links")
 }
 
 /// The clock of events.

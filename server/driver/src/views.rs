@@ -240,7 +240,7 @@ pub(crate) fn hunks_in(shared: &Shared, path: &Path, current: Current<'_>) -> Ve
         for entry in open_entries(goal).filter(|entry| entry.file.path == relative) {
             match in_buffer(shared, goal, entry, current) {
                 Ok(hunks) => found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk))),
-                Err(error) => tracing::warn!(path = %relative, %error, "hunks are not shown"),
+                Err(error) => tracing::warn!(path = %relative, %error, "cannot list hunks"),
             }
         }
     }
@@ -287,8 +287,8 @@ fn text(entry: &FileEntry, current: &str) -> Content {
 /// The text `current` has once a hunk is accepted.
 pub(crate) fn preview(shared: &Shared, hunk: &HunkId, current: &str) -> Result<String, ErrorBody> {
     let gone = || {
-        ErrorBody::stale(format!("the hunk {hunk} is not pending any more"))
-            .hint("look at the pending changes again")
+        ErrorBody::stale(format!("hunk {hunk} is no longer pending"))
+            .hint("review the pending changes again")
     };
     let goal = shared.goal(&hunk.goal().ok_or_else(gone)?)?;
     let decision = Decision {
@@ -312,8 +312,8 @@ pub(crate) fn preview(shared: &Shared, hunk: &HunkId, current: &str) -> Result<S
         }
         if verdicts.conflicts > 0 {
             return Err(
-                ErrorBody::stale(format!("the hunk {hunk} conflicts with the text"))
-                    .hint("change the text it conflicts with, or reject the hunk"),
+                ErrorBody::stale(format!("hunk {hunk} conflicts with the current text"))
+                    .hint("change the conflicting text, or reject the hunk"),
             );
         }
     }
@@ -337,7 +337,7 @@ pub(crate) fn diff(shared: &Shared, goal: &Goal, wanted: &Decision) -> Result<Di
         let mut verdicts = verdict::accept(shared, goal, entry, &versions, &decision)?;
         if verdicts.conflicts > 0 {
             omitted.push(format!(
-                "{path}: {} conflicting",
+                "{path}: {} in conflict",
                 hunks_in_words(verdicts.conflicts)
             ));
         }

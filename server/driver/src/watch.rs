@@ -88,7 +88,7 @@ impl Watcher {
                 Some(())
             }
             Err(error) => {
-                tracing::error!(%error, "a watcher is cut off");
+                tracing::error!(%error, "dropped a slow watcher");
                 None
             }
         }

@@ -26,7 +26,7 @@ where
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
-                tracing::error!("work panicked; the panic's text is above");
+                tracing::error!("a background task panicked");
                 panicked
             });
         shared.send(Message::Input(input));
@@ -46,14 +46,14 @@ fn token(shared: &Shared, goal: &GoalId) -> CancellationToken {
 fn goal_of(shared: &Shared, id: &GoalId) -> Option<Arc<Goal>> {
     let goal = shared.goal(id);
     if let Err(error) = &goal {
-        tracing::error!(%error, "an effect names an unknown goal");
+        tracing::error!(%error, "ignored an effect for an unknown goal");
     }
     goal.ok()
 }
 
 fn bug(what: &str) -> ErrorBody {
-    ErrorBody::internal(format!("{what} failed for a reason of our own"))
-        .hint("the daemon's log has the details: claudecluster daemon status")
+    ErrorBody::internal(format!("{what} failed because of an internal error"))
+        .hint("see the daemon's log; `claudecluster daemon status` shows the state folder")
 }
 
 /// Runs blocking work where it blocks nobody.
@@ -198,7 +198,7 @@ pub(crate) fn settle(shared: &Arc<Shared>, id: GoalId) {
     recoveries.spawn(async move {
         if let Err(error) = landing::recover(&shared, &id).await {
             // It is tried again before anything else lands in that workspace.
-            tracing::warn!(goal = %id, %error, "earlier landings are not settled");
+            tracing::warn!(goal = %id, %error, "cannot recover earlier changes");
         }
     });
 }

@@ -209,7 +209,7 @@ async fn a_cycle_is_told_corrected_and_what_is_open_is_approved() {
         assert_eq!(one["source"], "claudecluster");
         assert_eq!(one["code"], "cycle");
         assert_eq!(one["severity"], 1);
-        assert_eq!(one["message"], "these tasks wait for each other: a → b → a");
+        assert_eq!(one["message"], "circular dependency: a → b → a");
         assert_eq!(covered(&cyclic, &one["range"]), marked);
         let related = &one["relatedInformation"][0]["location"];
         assert_eq!(related["uri"], uri.as_str());

@@ -15,8 +15,8 @@ use crate::{
 pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
     let view = cx.client()?.goal(&args.goal).await?;
     let Some(plan) = view.plan else {
-        let state = view.summary.state.as_str();
-        let error = ErrorBody::user(format!("goal {} is {state}: it has no plan", args.goal));
+        let state = view.summary.state.phrase();
+        let error = ErrorBody::user(format!("goal {} {state}; it has no plan", args.goal));
         return Err(error.hint("wait until planning has finished").into());
     };
     let text = pretty(&plan);
@@ -25,9 +25,9 @@ pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
         return Ok(Exit::Done);
     }
     if view.summary.state != GoalState::AwaitingApproval {
-        let state = view.summary.state.as_str();
+        let state = view.summary.state.phrase();
         let error = ErrorBody::user(format!(
-            "goal {} is {state}: its plan does not wait for approval",
+            "goal {} {state}; its plan is not waiting for approval",
             args.goal
         ));
         return Err(error

@@ -160,7 +160,7 @@ async fn follow_now(shared: &Arc<Shared>, path: &Path) -> Option<Duration> {
         match follow_in(shared, &root, path).await {
             Ok(still) => later = later.max(still),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "the ledger does not follow the editor");
+                tracing::warn!(path = %path.display(), %error, "cannot record an undo made in the editor");
             }
         }
     }
@@ -333,7 +333,7 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
             undo: Some(moved.index),
             hunks,
             landed: turned(moved.landed),
-            reason: "done again in the editor",
+            reason: "redone in the editor",
         });
         if is_now(&moved.landed.before) {
             first = Some(moved.landed);

@@ -84,8 +84,8 @@ pub(crate) async fn decide(
         && hunk.goal().as_ref() != Some(&id)
     {
         return Err(
-            ErrorBody::user(format!("the hunk {hunk} does not belong to goal {id}"))
-                .hint(format!("`claudecluster diff {id}` shows its hunks")),
+            ErrorBody::user(format!("hunk {hunk} does not belong to goal {id}"))
+                .hint(format!("show its hunks with: claudecluster diff {id}")),
         );
     }
     // What waits of earlier decisions about the goal waits no longer: this one says what happens.
@@ -279,7 +279,7 @@ pub(crate) async fn follow(shared: &Arc<Shared>, path: &Path) {
     // What is being loaded anew says nothing yet.
     let _ = shared.settled_document(path).await;
     if let Err(error) = settle::opened(shared, path).await {
-        tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
+        tracing::warn!(path = %path.display(), %error, "cannot settle an earlier change");
     }
     follow::follow(shared, path).await;
 }
@@ -295,17 +295,17 @@ pub(crate) async fn ask(shared: &Shared, input: Input) -> Result<(), ErrorBody> 
 
 fn nothing_proposed(goal: &Goal) -> ErrorBody {
     let what = if goal.state.is_active() {
-        "has proposed nothing yet"
+        "has not proposed any changes yet"
     } else {
-        "proposes nothing"
+        "has no proposed changes"
     };
     ErrorBody::user(format!(
-        "goal {} {what}; it is {}",
+        "goal {} {what}; it {}",
         goal.id,
-        goal.state.as_str()
+        goal.state.phrase()
     ))
     .hint(format!(
-        "`claudecluster show {}` says how far it is",
+        "see its progress with: claudecluster show {}",
         goal.id
     ))
 }
@@ -325,23 +325,23 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
     };
     let (what, hint) = match (decision.verdict, of) {
         (Verdict::Undo, Some(of)) => (
-            format!("nothing of {of} has landed"),
-            format!("`claudecluster show {id}` lists what has"),
+            format!("no changes of {of} have been applied"),
+            format!("list its changes with: claudecluster show {id}"),
         ),
         (Verdict::Redo, of) => (
             format!(
-                "nothing of {} has been undone and could be done again",
+                "no changes of {} have been undone",
                 of.unwrap_or_else(|| format!("goal {id}"))
             ),
-            format!("`claudecluster accept {id}` lands what is pending"),
+            format!("apply pending changes with: claudecluster accept {id}"),
         ),
         (_, Some(of)) => (
             match &decision.hunk_id {
                 Some(hunk) => format!("there is no pending hunk {hunk}"),
-                None if decision.path.is_some() => format!("nothing is pending in {of}"),
-                None => format!("nothing of {of} is pending"),
+                None if decision.path.is_some() => format!("no changes are pending in {of}"),
+                None => format!("no changes of {of} are pending"),
             },
-            format!("`claudecluster diff {id}` shows what is pending"),
+            format!("show pending changes with: claudecluster diff {id}"),
         ),
         (_, None) => return Ok(()),
     };

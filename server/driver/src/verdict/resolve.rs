@@ -160,9 +160,9 @@ fn whole(
         _ => {
             let path = &entry.file.path;
             return Err(ErrorBody::user(format!(
-                "{path} is decided as a whole: it has no lines that could be mixed"
+                "{path} cannot be merged line by line"
             ))
-            .hint("take one side: `mine` or `theirs`"));
+            .hint("choose one side: `mine` or `theirs`"));
         }
     };
     change.verdict = Verdict::Resolve;
@@ -180,25 +180,25 @@ fn label(goal: &Goal, hunk: &Pending) -> String {
 }
 
 fn inseparable() -> ErrorBody {
-    ErrorBody::user("both sides have changed the same words, or words that touch")
-        .hint("take `mine`, `theirs` or `both`, or edit it by hand")
+    ErrorBody::user("both sides changed the same or adjacent words")
+        .hint("choose `mine`, `theirs` or `both`, or edit the text yourself")
 }
 
 fn switched_off() -> ErrorBody {
-    ErrorBody::config("merging by words is switched off: `review.mergeWords` is \"off\"").hint(
-        "`claudecluster config set review.mergeWords suggest`, then `claudecluster daemon stop`",
+    ErrorBody::config("word-by-word merging is off (`review.mergeWords` is \"off\")").hint(
+        "turn it on with: claudecluster config set review.mergeWords suggest; then restart the daemon with: claudecluster daemon stop",
     )
 }
 
 fn gone() -> ErrorBody {
-    ErrorBody::stale("the text has changed under the conflict")
-        .hint("look at it again, then decide")
+    ErrorBody::stale("the text has changed since the conflict was shown")
+        .hint("review the conflict again, then resolve it")
 }
 
 /// What a decision to resolve has to say.
 pub(crate) fn unsaid() -> ErrorBody {
-    ErrorBody::user("it is not said which hunk is to become what")
+    ErrorBody::user("the hunk or its resolution is missing")
         .hint(
-        "name one hunk and what it becomes: mine, theirs, both, merged, markers, a text, or a repair",
+        "name one hunk and a resolution: mine, theirs, both, merged, markers, a text or a repair",
     )
 }

@@ -64,8 +64,8 @@ async fn find(
     id: &HunkId,
 ) -> Result<(HunkView, Option<String>), ErrorBody> {
     let gone = || {
-        ErrorBody::stale(format!("the hunk {id} is not pending any more"))
-            .hint("look at the pending changes again")
+        ErrorBody::stale(format!("hunk {id} is no longer pending"))
+            .hint("review the pending changes again")
     };
     let pending = session.backend.hunks(Some(goal.summary.id.clone()), None);
     let known = pending.await?.into_iter().find(|hunk| hunk.id == *id);
@@ -86,8 +86,8 @@ async fn find(
             match hunks.find(|hunk| hunk.id == id) {
                 Some(hunk) => Ok((hunk, Some(text))),
                 None => Err(
-                    ErrorBody::stale(format!("the hunk {id} is not pending any more"))
-                        .hint("look at the pending changes again"),
+                    ErrorBody::stale(format!("hunk {id} is no longer pending"))
+                        .hint("review the pending changes again"),
                 ),
             }
         })

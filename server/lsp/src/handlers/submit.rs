@@ -70,8 +70,8 @@ async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) 
                 Err(error) => Err(error),
             };
             match started {
-                Ok(goal) => session.info(format!("{goal} is started")).await,
-                Err(error) => session.fail("no other goal was started", &error).await,
+                Ok(goal) => session.info(format!("Started {goal}")).await,
+                Err(error) => session.fail("cannot start another goal", &error).await,
             }
         }
         // Closed without an answer, or a client that asks nothing: the first goal goes on alone.
@@ -98,8 +98,8 @@ async fn standing(session: &Session, goal: &GoalId) -> String {
 /// The goal as the driver takes it: what it says itself, then what the editor's settings say.
 pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
     if args.prompt.trim().is_empty() && args.plan.is_none() {
-        return Err(ErrorBody::user("prompt: a goal needs words, or a plan")
-            .hint("say what should be different afterwards"));
+        return Err(ErrorBody::user("prompt: a goal needs a prompt or a plan")
+            .hint("describe the change you want"));
     }
     let settings = session.settings.now();
     let asked = args.scope.unwrap_or_default();

@@ -75,11 +75,11 @@ fn what_core_says_is_marked() {
             {"id": "b"}
         ]}"#,
         &[
-            "Error cycle \"b\": these tasks wait for each other: a → b → a [\"a\" b waits for a]",
-            "Error cycle \"a\": these tasks wait for each other: a → b → a [\"b\" and this task waits, too]",
+            "Error cycle \"b\": circular dependency: a → b → a [\"a\" b waits for a]",
+            "Error cycle \"a\": circular dependency: a → b → a [\"b\" and this task waits, too]",
             "Error unknown-dependency \"aa\": there is no task \"aa\"; did you mean \"a\"?",
-            "Error duplicate-id \"b\": \"b\" is already the id of tasks[1] [\"b\" the first task of this id]",
-            "Error missing-instructions \"b\": say what the task is to do",
+            "Error duplicate-id \"b\": \"b\" is already the id of tasks[1] [\"b\" the first task with this id]",
+            "Error missing-instructions \"b\": describe the task in `instructions`",
         ],
     );
     check_text(
@@ -89,8 +89,8 @@ fn what_core_says_is_marked() {
         ]}"#,
         &[
             "Error outside-workspace \"/etc/passwd\": \"/etc/passwd\" is absolute; give it relative to the workspace",
-            "Error unused-command \"x\": only the agent `command` runs a command, and the agent here is `native`",
-            "Warning overlap \"src/a.rs\": a may write src/a.rs as well as b, and neither waits for the other [\"src/*.rs\" a writes here too]",
+            "Error unused-command \"x\": `run` needs the agent `command`, but this task uses `native`",
+            "Warning overlap \"src/a.rs\": a and b may both write src/a.rs, and neither depends on the other [\"src/*.rs\" a also writes here]",
             "Error out-of-range 2: only 1 is supported",
         ],
     );
@@ -125,7 +125,7 @@ fn paths_that_are_not_there_and_missing_gates_are_hints() {
     assert_eq!(
         said(text, &around),
         [
-            "Hint no-gates {: nothing checks the result: neither the plan nor a task has gates",
+            "Hint no-gates {: no gates: neither the plan nor its tasks check the result",
             "Hint missing-path \"new.rs\": new.rs is not there; the task may make it",
             "Error outside-workspace \"../x\": \"../x\" has an empty, \".\" or \"..\" part; give it relative to the workspace",
         ]

@@ -81,11 +81,11 @@ impl Recorder {
             None => format!("{id} waits no more"),
             Some((answer, by)) => {
                 let said = match answer.decision {
-                    PermissionDecision::Allow => "allowed",
+                    PermissionDecision::Allow => "granted",
                     PermissionDecision::Deny => "denied",
                 };
                 let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
-                format!("{id} has been {said} already{by}")
+                format!("{id} was already {said}{by}")
             }
         }
     }
