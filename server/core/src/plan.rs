@@ -133,7 +133,10 @@ pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
     let mut seen: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (i, task) in plan.tasks.iter().enumerate() {
         if let Some(&first) = seen.get(&task.id) {
-            let message = format!("duplicate task id {:?}, also used by tasks[{first}]", task.id.as_str());
+            let message = format!(
+                "duplicate task id {:?}, also used by tasks[{first}]",
+                task.id.as_str()
+            );
             let other = Place::task(first).with("id");
             problems.add(Place::task(i).with("id"), ProblemKind::DuplicateId, message);
             problems.about_last(vec![(other, "the first task with this id".into())], None);
@@ -197,8 +200,7 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
             problems.add(place("run"), ProblemKind::EmptyCommand, message);
         }
         (Some(_), Some(agent)) if agent != AgentName::Command => {
-            let message =
-                format!("`run` needs the agent `command`, but this task uses `{agent}`");
+            let message = format!("`run` needs the agent `command`, but this task uses `{agent}`");
             problems.add(place("run"), ProblemKind::UnusedCommand, message);
         }
         (None, Some(AgentName::Command)) => {
@@ -344,14 +346,14 @@ fn forbidden_env(name: &str) -> Option<String> {
     let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !well_formed {
-        return Some(format!(
-            "{name:?} is not a valid environment variable name"
-        ));
+        return Some(format!("{name:?} is not a valid environment variable name"));
     }
     let upper = name.to_ascii_uppercase();
     let proxy = upper.ends_with("_PROXY");
     (proxy || EXACT.contains(&upper.as_str()) || PREFIXES.iter().any(|p| upper.starts_with(p)))
-        .then(|| "a plan cannot set this variable; pass it to workers with the `env.pass` setting".into())
+        .then(|| {
+            "a plan cannot set this variable; pass it to workers with the `env.pass` setting".into()
+        })
 }
 
 /// The one of `candidates` that `word` is probably a misspelling of.

@@ -144,9 +144,7 @@ pub fn hint(stop: StopReason, goal: &GoalId) -> String {
         StopReason::TurnLimit => {
             "start a new goal with smaller tasks, or raise `limits.turns`".to_owned()
         }
-        StopReason::SpawnFailed => {
-            "check the setup with: claudecluster doctor".to_owned()
-        }
+        StopReason::SpawnFailed => "check the setup with: claudecluster doctor".to_owned(),
         StopReason::Resources => {
             format!("free some disk space or memory, then run: claudecluster retry {goal}")
         }

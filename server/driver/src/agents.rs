@@ -71,21 +71,23 @@ fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, Error
         .into_iter()
         .find(|&agent| usable(agent))
         .ok_or_else(|| {
-            ErrorBody::environment("no agent available: Claude Code is not installed and no API key is set")
-                .hint(
-                    "install Claude Code with `npm install -g @anthropic-ai/claude-code`, or set \
+            ErrorBody::environment(
+                "no agent available: Claude Code is not installed and no API key is set",
+            )
+            .hint(
+                "install Claude Code with `npm install -g @anthropic-ai/claude-code`, or set \
                      ANTHROPIC_API_KEY for the built-in agent",
-                )
+            )
         })
 }
 
 /// Whether an agent may and can run.
 fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
-        return Err(
-            ErrorBody::config(format!("the setting `denyAgents` denies the agent `{agent}`"))
-                .hint("see where it is set with: claudecluster config list"),
-        );
+        return Err(ErrorBody::config(format!(
+            "the setting `denyAgents` denies the agent `{agent}`"
+        ))
+        .hint("see where it is set with: claudecluster config list"));
     }
     match agent {
         AgentName::Command => Ok(()),
@@ -95,7 +97,9 @@ fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), Er
                 "the built-in agent needs an API key: {} is not set",
                 settings.native.key_env
             ))
-            .hint("set it in the environment of claudecluster, or choose another agent with --agent")
+            .hint(
+                "set it in the environment of claudecluster, or choose another agent with --agent",
+            )
         }),
     }
 }

@@ -265,8 +265,10 @@ impl Driver {
         let (shared, goal, path) = (self.shared.clone(), self.shared.goal(goal)?, path.clone());
         blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
-                ErrorBody::user(format!("goal {} does not change {path}", goal.id))
-                    .hint(format!("list its files with: claudecluster show {}", goal.id))
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).hint(format!(
+                    "list its files with: claudecluster show {}",
+                    goal.id
+                ))
             })?;
             let current = shared.current(Path::new(&goal.spec.workspace), &path)?;
             let versions = Versions::of(&shared, entry, current)?;

@@ -247,8 +247,11 @@ fn conflicts(
         }
     }
     if !found {
-        return Err(ErrorBody::stale("there is no such pending conflict")
-            .hint(format!("show pending changes with: claudecluster diff {id}")));
+        return Err(
+            ErrorBody::stale("there is no such pending conflict").hint(format!(
+                "show pending changes with: claudecluster diff {id}"
+            )),
+        );
     }
     let reason = decision.reason.as_ref();
     let repairs = of_authors(goal, RepairCause::Conflict, wanted, reason);

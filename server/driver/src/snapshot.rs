@@ -95,7 +95,8 @@ pub(crate) fn load(store: &Store, id: &BlobId) -> Result<Manifest, ErrorBody> {
         .get_blob(id)
         .map_err(ErrorBody::from)?
         .ok_or_else(|| {
-            ErrorBody::internal(format!("the snapshot {id} no longer exists")).hint("start the goal again")
+            ErrorBody::internal(format!("the snapshot {id} no longer exists"))
+                .hint("start the goal again")
         })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ErrorBody::internal(format!("the snapshot {id} is damaged: {error}")))

@@ -101,7 +101,7 @@ fn read(section: &Value, place: &str) -> (EditorSettings, BTreeSet<String>) {
             }
         }
         _ => {
-            wrong.insert(format!("{place}: an object is expected"));
+            wrong.insert(format!("{place}: expected an object"));
         }
     }
     (settings, wrong)

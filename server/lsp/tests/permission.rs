@@ -165,7 +165,7 @@ async fn what_is_settled_elsewhere_is_no_longer_asked() {
         ),
         (By::Nobody, "p2 waits no more"),
     ] {
-        let says = format!("{says}. This answer changed nothing.");
+        let says = format!("{says}. Your answer was not used.");
         check_settled(by, &allows, Some(&says)).await;
     }
     // An editor that heeds it says so, or closes the question as its user would.
@@ -357,7 +357,7 @@ async fn a_neovim_without_a_plugin_hears_that_it_is_too_late() {
     assert_eq!(permitted.len(), 1, "{permitted:?}");
     assert_eq!(permitted[0].0.decision, PermissionDecision::Deny);
     let by = permitted[0].1.as_deref().unwrap();
-    let expected = format!("p1 has been denied already by {by}. This answer changed nothing.\n\n");
+    let expected = format!("p1 has been denied already by {by}. Your answer was not used.\n\n");
     assert_eq!(said, expected);
 }
 
@@ -367,7 +367,7 @@ async fn progress_says_what_is_waited_for() {
     let created = client.told("window/workDoneProgress/create").await;
     client.answer(&created, Value::Null).await;
     // It may have begun before the request came.
-    let asked = "0/0 tasks · waits for permission: WebFetch http://example.com/p2";
+    let asked = "0/0 tasks · waiting for permission: WebFetch http://example.com/p2";
     let says = |message: &Value| message["params"]["value"]["message"] == asked;
     client.wait_for(says).await;
 }

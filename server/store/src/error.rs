@@ -27,7 +27,9 @@ pub enum StoreError {
         known: u32,
     },
     /// The linked SQLite has a known corruption bug.
-    #[error("SQLite {found} can corrupt its write-ahead log; version {needed} or newer is required")]
+    #[error(
+        "SQLite {found} can corrupt its write-ahead log; version {needed} or newer is required"
+    )]
     OldLibrary {
         /// The version that was found.
         found: &'static str,

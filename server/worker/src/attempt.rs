@@ -285,10 +285,7 @@ async fn collect(
         Ok(Ok(changes)) => report.changes = changes,
         Ok(Err(e)) => return report.fail(class_of(&e), &in_words(&e)),
         Err(_) => {
-            return report.fail(
-                StopReason::Resources,
-                "cannot read the changes in time",
-            );
+            return report.fail(StopReason::Resources, "cannot read the changes in time");
         }
     }
     if report.changes.touched_git {

@@ -14,8 +14,9 @@ use crate::{
 impl Turn<'_> {
     pub(super) fn submit(&mut self, goal: GoalId, spec: Box<GoalSpec>) -> Result<(), ErrorBody> {
         if spec.prompt.trim().is_empty() && spec.plan.is_none() {
-            return Err(ErrorBody::user("the goal is empty")
-                .hint("describe the change, as in: claudecluster run \"add tests for the parser\""));
+            return Err(ErrorBody::user("the goal is empty").hint(
+                "describe the change, as in: claudecluster run \"add tests for the parser\"",
+            ));
         }
         if let Some(given) = &spec.plan {
             plan::check(given).map_err(|problems| {

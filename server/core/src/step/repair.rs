@@ -66,7 +66,10 @@ impl Turn<'_> {
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::Proposed {
-            return Err(wrong_state(goal, "only a goal with proposed changes can be repaired"));
+            return Err(wrong_state(
+                goal,
+                "only a goal with proposed changes can be repaired",
+            ));
         }
         if let Some(new) = repairs
             .iter()
@@ -129,8 +132,9 @@ impl Turn<'_> {
         let goal = self.goal(id)?;
         let open = unfinished(goal);
         if open.is_empty() {
-            return Err(wrong_state(goal, "its work is already done")
-                .hint(format!("reject its changes with: claudecluster reject {id}")));
+            return Err(wrong_state(goal, "its work is already done").hint(format!(
+                "reject its changes with: claudecluster reject {id}"
+            )));
         }
         for task in &open {
             self.set_task(id, task, TaskState::Cancelled);

@@ -54,8 +54,9 @@ impl Turn<'_> {
             return;
         }
         if !failed.is_empty() {
-            let error = ErrorBody::user(failed.join("; "))
-                .hint(hint.unwrap_or_else(|| format!("see the details with: claudecluster show {id}")));
+            let error = ErrorBody::user(failed.join("; ")).hint(
+                hint.unwrap_or_else(|| format!("see the details with: claudecluster show {id}")),
+            );
             self.change(id, GoalState::Failed, Some(error));
         } else if has_gates {
             self.change(id, GoalState::Gating, None);
@@ -195,10 +196,9 @@ fn misplaced(fact: &EventBody, expected: &str) -> ErrorBody {
 }
 
 fn gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!(
-        "goal {goal} no longer proposes changes to {path}"
+    ErrorBody::stale(format!("goal {goal} no longer proposes changes to {path}")).hint(format!(
+        "show pending changes with: claudecluster diff {goal}"
     ))
-    .hint(format!("show pending changes with: claudecluster diff {goal}"))
 }
 
 fn first_line(text: &str) -> &str {

@@ -165,7 +165,8 @@ impl Turn<'_> {
             return;
         };
         let Some(graph) = goal.graph.clone() else {
-            let error = ErrorBody::internal("the plan has no task graph").hint("start the goal again");
+            let error =
+                ErrorBody::internal("the plan has no task graph").hint("start the goal again");
             return self.change(id, GoalState::Failed, Some(error));
         };
         for task_id in graph.order() {

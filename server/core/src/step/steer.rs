@@ -34,10 +34,11 @@ impl Turn<'_> {
             .iter()
             .any(|entry| entry.landed() > 0 || entry.rejected() > 0)
         {
-            return Err(
-                wrong_state(goal, "some of its changes were already accepted or rejected")
-                    .hint("start a new goal for the rest"),
-            );
+            return Err(wrong_state(
+                goal,
+                "some of its changes were already accepted or rejected",
+            )
+            .hint("start a new goal for the rest"));
         }
         if goal.plan.is_none() {
             self.change(id, GoalState::Submitted, None);

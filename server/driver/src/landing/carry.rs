@@ -400,9 +400,9 @@ impl Ground<'_> {
             let error = ErrorBody::stale(format!(
                 "{path} differs on disk from the text in the editor"
             ));
-            return Err(closed(error.hint(
-                "save or reload the file in the editor, then try again",
-            )));
+            return Err(closed(
+                error.hint("save or reload the file in the editor, then try again"),
+            ));
         }
         let deletion = DocumentDeletion {
             label: format!("ClaudeCluster {}: {path}", self.goal.id),
@@ -527,8 +527,10 @@ fn is_in_the_journal(entry: &FileEntry, content: &Content) -> bool {
 }
 
 fn moving(path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!("{path} keeps changing while changes are applied to it"))
-        .hint("accept them again once the file stops changing")
+    ErrorBody::stale(format!(
+        "{path} keeps changing while changes are applied to it"
+    ))
+    .hint("accept them again once the file stops changing")
 }
 
 fn refused(path: &RelPath, error: &WriteError) -> ErrorBody {

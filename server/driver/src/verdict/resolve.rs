@@ -159,10 +159,10 @@ fn whole(
         }
         _ => {
             let path = &entry.file.path;
-            return Err(ErrorBody::user(format!(
-                "{path} cannot be merged line by line"
-            ))
-            .hint("choose one side: `mine` or `theirs`"));
+            return Err(
+                ErrorBody::user(format!("{path} cannot be merged line by line"))
+                    .hint("choose one side: `mine` or `theirs`"),
+            );
         }
     };
     change.verdict = Verdict::Resolve;
@@ -197,8 +197,7 @@ fn gone() -> ErrorBody {
 
 /// What a decision to resolve has to say.
 pub(crate) fn unsaid() -> ErrorBody {
-    ErrorBody::user("the hunk or its resolution is missing")
-        .hint(
+    ErrorBody::user("the hunk or its resolution is missing").hint(
         "name one hunk and a resolution: mine, theirs, both, merged, markers, a text or a repair",
     )
 }

@@ -23,8 +23,11 @@ pub(crate) async fn open(
         );
     };
     let Some(folder) = session.config.plans.clone() else {
-        return Err(ErrorBody::environment("the server has no folder for plans")
-            .hint(format!("show the plan in a terminal: claudecluster plan {id}")));
+        return Err(
+            ErrorBody::environment("the server has no folder for plans").hint(format!(
+                "show the plan in a terminal: claudecluster plan {id}"
+            )),
+        );
     };
     let path = session
         .ask(move |_| files::find_or_write(&folder, &id, &plan))

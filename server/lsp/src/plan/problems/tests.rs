@@ -52,16 +52,16 @@ fn every_key_and_value_that_does_not_belong_is_told() {
             {"id": "a\u0020b", "run": {"x": 1}, "id": "c"}
         ]}"#,
         &[
-            "Error unknown-key \"gola\": there is no key `gola`; did you mean `goal`?",
-            "Error unknown-key \"instrutions\": there is no key `instrutions`; did you mean `instructions`?",
+            "Error unknown-key \"gola\": unknown key `gola`; did you mean `goal`?",
+            "Error unknown-key \"instrutions\": unknown key `instrutions`; did you mean `instructions`?",
             "Error wrong-value \"soon\": `timeout`: \"soon\" is not a duration such as \"90s\" or \"10m\": expected number at 0",
             "Error wrong-value \"gpt\": `agent`: unknown variant `gpt`, expected one of `claude-code`, `native`, `command`",
-            "Error missing-key {: the key `id` is missing",
+            "Error missing-key {: missing key `id`",
             "Error wrong-value 1: invalid type: integer `1`, expected a string",
-            "Error unknown-key \"zzzzzzzzzzz\": there is no key `zzzzzzzzzzz`; there are `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env`",
+            "Error unknown-key \"zzzzzzzzzzz\": unknown key `zzzzzzzzzzz`; the keys are `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env`",
             "Error wrong-value 7: invalid type: integer `7`, expected a task",
             "Error wrong-value \"run\": `run`: a command is a list of strings, or one string for the shell",
-            "Error duplicate-key \"id\": the key `id` is there already",
+            "Error duplicate-key \"id\": duplicate key `id`",
         ],
     );
 }
@@ -76,7 +76,7 @@ fn what_core_says_is_marked() {
         ]}"#,
         &[
             "Error cycle \"b\": circular dependency: a → b → a [\"a\" b waits for a]",
-            "Error cycle \"a\": circular dependency: a → b → a [\"b\" and this task waits, too]",
+            "Error cycle \"a\": circular dependency: a → b → a [\"b\" and this task depends on it]",
             "Error unknown-dependency \"aa\": there is no task \"aa\"; did you mean \"a\"?",
             "Error duplicate-id \"b\": \"b\" is already the id of tasks[1] [\"b\" the first task with this id]",
             "Error missing-instructions \"b\": describe the task in `instructions`",
@@ -105,7 +105,7 @@ fn broken_text_is_told_and_read_as_far_as_it_goes() {
             "Error trailing-comma ,: not JSON: trailing commas are not allowed",
         ],
     );
-    check_text("[]", &["Error wrong-value [: a plan is an object"]);
+    check_text("[]", &["Error wrong-value [: expected an object"]);
     check_text(
         "{\"tasks\": [",
         &["Error not-json [: not JSON: unterminated array"],
@@ -126,7 +126,7 @@ fn paths_that_are_not_there_and_missing_gates_are_hints() {
         said(text, &around),
         [
             "Hint no-gates {: no gates: neither the plan nor its tasks check the result",
-            "Hint missing-path \"new.rs\": new.rs is not there; the task may make it",
+            "Hint missing-path \"new.rs\": new.rs does not exist; the task may create it",
             "Error outside-workspace \"../x\": \"../x\" has an empty, \".\" or \"..\" part; give it relative to the workspace",
         ]
     );

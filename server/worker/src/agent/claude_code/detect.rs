@@ -37,9 +37,8 @@ pub fn detect(program: Option<&Path>) -> Detection {
     let Some(path) = find(program, None) else {
         let problem = match program {
             Some(path) => format!("there is no program {}", path.display()),
-            None => {
-                "not installed; install it with: npm install -g @anthropic-ai/claude-code".to_owned()
-            }
+            None => "not installed; install it with: npm install -g @anthropic-ai/claude-code"
+                .to_owned(),
         };
         return Detection {
             problem: Some(problem),

@@ -211,7 +211,9 @@ async fn refused(response: Response) -> Try {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Try::Never(failure(
             StopReason::Auth,
-            format!("the provider rejected the API key ({status}); check ANTHROPIC_API_KEY ({said})"),
+            format!(
+                "the provider rejected the API key ({status}); check ANTHROPIC_API_KEY ({said})"
+            ),
         )),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Try::Again {
             failure: failure(StopReason::Overloaded, format!("{status}: {said}")),
