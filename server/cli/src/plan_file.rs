@@ -229,7 +229,7 @@ mod tests {
         check(
             "plan",
             "",
-            expect!["plan has no extension that says what it is"],
+            expect!["cannot tell the format of plan from its extension"],
         );
     }
 }

@@ -206,7 +206,7 @@ mod tests {
             (bare.join("refs"), "bare repository"),
             (bare.join("HEAD"), "is not a folder"),
             (PathBuf::from("/"), "the root of the file system"),
-            (dir.path().join("none"), "is not a workspace"),
+            (dir.path().join("none"), "as a workspace: "),
         ] {
             let error = find(Some(&path)).unwrap_err();
             assert!(error.message.contains(part), "{error}");

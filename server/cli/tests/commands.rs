@@ -46,7 +46,7 @@ fn mistakes_are_told_in_one_line_with_a_hint() {
         user.run(&["run", "x", "--workspace", "none"]),
         2,
         expect![[r#"
-            claudecluster: none is not a workspace: No such file or directory (os error 2) (pass an existing folder to --workspace)
+            claudecluster: cannot use none as a workspace: No such file or directory (os error 2) (pass an existing folder to --workspace)
         "#]],
     );
     check(
@@ -131,10 +131,10 @@ fn configuration_mistakes_have_a_place() {
         user.run(&["config", "check"]),
         2,
         expect![[r#"
-        ~/config/claudecluster/config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
-        ~/config/claudecluster/config.toml:3: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 5
-        ~/project/.claudecluster.toml:1: `agent`: a workspace file cannot set this (a workspace's file may only lower limits, deny agents and tools, and have confirmation; set it in your own file instead (see: claudecluster config path))
-    "#]],
+            ~/config/claudecluster/config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
+            ~/config/claudecluster/config.toml:3: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 5
+            ~/project/.claudecluster.toml:1: `agent`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+        "#]],
     );
     check(
         user.run(&["config", "list"]),

@@ -217,7 +217,7 @@ fn an_older_one_at_work_stays() {
     let said = user.run(&["goals"]);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(
-        said.err.contains("version 0.0.1 is still at work"),
+        said.err.contains("version 0.0.1 is still working"),
         "{}",
         said.err
     );
@@ -232,7 +232,7 @@ fn a_newer_one_is_left_alone() {
     let said = user.run(&["goals"]);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(
-        said.err.contains("newer daemon is running (99.0.0"),
+        said.err.contains("newer daemon is running (version 99.0.0"),
         "{}",
         said.err
     );

@@ -158,12 +158,9 @@ async fn check_settled(by: By, answer: &Value, says: Option<&str>) {
 async fn what_is_settled_elsewhere_is_no_longer_asked() {
     let allows = json!({"result": {"title": "Allow once"}});
     for (by, says) in [
-        (By::Editor, "p2 has been denied already by an editor"),
-        (
-            By::CommandLine,
-            "p2 has been denied already by the command line",
-        ),
-        (By::Nobody, "p2 waits no more"),
+        (By::Editor, "p2 was already denied by an editor"),
+        (By::CommandLine, "p2 was already denied by the command line"),
+        (By::Nobody, "p2 is no longer open"),
     ] {
         let says = format!("{says}. Your answer was not used.");
         check_settled(by, &allows, Some(&says)).await;
@@ -357,7 +354,7 @@ async fn a_neovim_without_a_plugin_hears_that_it_is_too_late() {
     assert_eq!(permitted.len(), 1, "{permitted:?}");
     assert_eq!(permitted[0].0.decision, PermissionDecision::Deny);
     let by = permitted[0].1.as_deref().unwrap();
-    let expected = format!("p1 has been denied already by {by}. Your answer was not used.\n\n");
+    let expected = format!("p1 was already denied by {by}. Your answer was not used.\n\n");
     assert_eq!(said, expected);
 }
 

@@ -140,7 +140,11 @@ async fn a_conflict_of_two_tasks_names_both() {
         .await;
     let told = client.told("window/showMessage").await["params"]["message"].clone();
     let told = told.as_str().unwrap();
-    for line in [between, "Proposed by Go left:", "Proposed by Rename things:"] {
+    for line in [
+        between,
+        "Proposed by Go left:",
+        "Proposed by Rename things:",
+    ] {
         assert!(told.contains(&format!("# {line}\n")), "{told}");
     }
 }
@@ -524,7 +528,7 @@ diff --git a/a.rs b/a.rs
         .await;
     let told = client.told("window/showMessage").await["params"]["message"].clone();
     assert!(
-        told.as_str().unwrap().contains("is not pending any more"),
+        told.as_str().unwrap().contains("is no longer pending"),
         "{told}"
     );
 }

@@ -223,9 +223,9 @@ mod tests {
             &all(Verdict::Accept),
             Exit::Waiting,
             expect![[r#"
-                landed 3 hunks  a.rs b.rs
-                2 conflicts left  look: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
-                1 change held for review  look: claudecluster show g1; land: claudecluster accept g1 --file FILE
+                applied 3 hunks  a.rs b.rs
+                2 conflicts left  review: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
+                1 change held for review  review: claudecluster show g1; accept: claudecluster accept g1 --file FILE
                 1 hunk waiting: you are editing these lines  applied once you stop typing there
             "#]],
         );
@@ -250,7 +250,7 @@ mod tests {
             &all(Verdict::Undo),
             Exit::Waiting,
             expect![[r#"
-                1 hunk left: what it was put into has changed since  look: claudecluster show g1; the others can go one by one: --hunk HUNK
+                1 hunk not undone: the text has changed since  review: claudecluster show g1; name a hunk to decide it alone: --hunk HUNK
             "#]],
         );
     }
@@ -268,7 +268,7 @@ mod tests {
             Exit::Done,
             expect![[r#"
                 rejected 1 hunk  
-                task errors-repair repairs it  follow it: claudecluster watch g1
+                Started errors-repair to address this  watch it: claudecluster watch g1
             "#]],
         );
     }
@@ -280,7 +280,7 @@ mod tests {
             ..DecisionReport::default()
         };
         for (verdict, words) in [
-            (Verdict::Accept, "g1: everything has landed\n"),
+            (Verdict::Accept, "g1: all changes have been applied\n"),
             (Verdict::Undo, "g1: nothing to undo\n"),
         ] {
             let shown = lines(&landed, &all(verdict))[0].plain() + "\n";

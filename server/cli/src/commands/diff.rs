@@ -353,7 +353,7 @@ diff --git a/a.rs b/a.rs
              three
             @@ -40,2 +40,3 @@
              forty
-            -[no] end  {g1.bb} outside the scope
+            -[no] end  {g1.bb} outside the goal's scope
             \ No newline at end of file
             +[an] end
             +[--- no header]

@@ -275,7 +275,7 @@ mod tests {
             shown,
             [
                 "  src/a.rs     +3    -1  by api, docs",
-                "  b.rs         +1    -1  by fmt  1 conflict  outside the scope",
+                "  b.rs         +1    -1  by fmt  1 conflict  outside the goal's scope",
             ]
         );
     }
@@ -319,7 +319,7 @@ mod tests {
         let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
         let shown = format!("{}\n{shown}", counts(&counted));
         expect![[r#"
-            2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)
+            2 pending, 1 in conflict, 1 applied, 1 rejected (1 undone)
               src/a.rs     +2    -3  by api, docs  1 conflict
                 g1.1111111111  conflict  lines 1–2  with your text  by api
                 g1.2222222222  undone    line 1  by docs
@@ -327,7 +327,7 @@ mod tests {
               run.sh       +0    -0  mode  by api
                 g1.3333333333  pending   now executable  by api
               b.rs
-                g1.5555555555  landed    2m ago  by api
+                g1.5555555555  applied   2m ago  by api
         "#]]
         .assert_eq(&shown);
     }

@@ -263,10 +263,10 @@ mod tests {
             Owner::Workspace,
             "maxParallel = 2\nagent = \"native\"\n[claude]\nprogram = \"./evil\"\n[native]\nbaseUrl = \"http://x\"\n[permissions]\nask = [\"Bash\"]\nallow = [\"WebFetch\"]\n",
             expect![[r#"
-                config.toml:2: `agent`: a workspace file cannot set this (a workspace's file may only lower limits, deny agents and tools, and have confirmation; set it in your own file instead (see: claudecluster config path))
-                config.toml:4: `claude.program`: a workspace file cannot set this (a workspace's file may only lower limits, deny agents and tools, and have confirmation; set it in your own file instead (see: claudecluster config path))
-                config.toml:6: `native.baseUrl`: a workspace file cannot set this (a workspace's file may only lower limits, deny agents and tools, and have confirmation; set it in your own file instead (see: claudecluster config path))
-                config.toml:9: `permissions.allow`: a workspace file cannot set this (a workspace's file may only lower limits, deny agents and tools, and have confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:2: `agent`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:4: `claude.program`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:6: `native.baseUrl`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:9: `permissions.allow`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
             "#]],
         );
     }

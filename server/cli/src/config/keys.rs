@@ -317,13 +317,13 @@ mod tests {
         for (path, text, part) in [
             ("maxParallel", "0", "from 1 to 1024"),
             ("timeouts.attempt", "soon", "is not a duration"),
-            ("agent", "gpt", "is not an agent"),
+            ("agent", "gpt", "unknown agent"),
             ("sandbox", "none", "one of auto, overlay, copy"),
             ("review.mergeWords", "true", "one of off, suggest, on"),
             ("budgetUsd", "-1", "US dollars"),
-            ("approvePlans", "maybe", "neither true nor false"),
+            ("approvePlans", "maybe", "expected true or false"),
             ("permissions.ask", "Bash(git push *)", "patterns"),
-            ("permissions.allow", "WebFetch,Skill", "cannot be opened"),
+            ("permissions.allow", "WebFetch,Skill", "cannot be enabled"),
         ] {
             let error = check(path, text).unwrap_err();
             assert!(error.contains(part), "{path}: {error}");

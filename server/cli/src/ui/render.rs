@@ -425,13 +425,13 @@ mod tests {
         story.check(
             60,
             expect![[r#"
-            g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
-            ├─ ● Do api  3.0s  Edit src/api.rs
-            └─ ● Do docs  2.0s  look at \u{1b}[2J it
-               └─ ○ Do join  after api, docs
-                  └─ ○ Do fmt
-            ? api, docs wait for permission (claudecluster allow p1, or…
-        "#]],
+                g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
+                ├─ ● Do api  3.0s  Edit src/api.rs
+                └─ ● Do docs  2.0s  look at \u{1b}[2J it
+                   └─ ○ Do join  after api, docs
+                      └─ ○ Do fmt
+                ? api, docs are waiting for permission (claudecluster allow…
+            "#]],
         );
         story.tell(EventBody::PermissionWithdrawn {
             request_id: PermissionId::new("p1"),
@@ -457,12 +457,12 @@ mod tests {
         story.check(
             60,
             expect![[r#"
-            g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
-            ├─ ◌ Do api  3.0s  $0.25  crashed; again in 8.0s
-            └─ ✓ Do docs  1.0s  $0.25  0 files
-               └─ ○ Do join  after api, docs
-                  └─ ○ Do fmt
-        "#]],
+                g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
+                ├─ ◌ Do api  3.0s  $0.25  crashed; retrying in 8.0s
+                └─ ✓ Do docs  1.0s  $0.25  0 files
+                   └─ ○ Do join  after api, docs
+                      └─ ○ Do fmt
+            "#]],
         );
         story.start("api", 2);
         story.check(

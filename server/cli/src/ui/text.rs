@@ -265,13 +265,13 @@ mod tests {
                 input: BlobId::new("b"),
                 asked_at: Timestamp(0),
             };
-            let rest = "(claudecluster allow p3, or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
+            let rest = "(claudecluster allow p3 or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
             let expected = format!("? {who} for permission {rest}");
             assert_eq!(permission(&request).plain(), expected);
         };
         check(&[], "the planner is waiting");
-        check(&["a"], "a waits");
-        check(&["a", "b"], "a, b wait");
+        check(&["a"], "a is waiting");
+        check(&["a", "b"], "a, b are waiting");
     }
 
     #[test]

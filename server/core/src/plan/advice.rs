@@ -52,7 +52,7 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
             }
             if !names.is_empty() {
                 let message = format!(
-                    "{} and {} may both write {pattern}, and neither depends on the other",
+                    "{} and {} may write {pattern} in any order; no dependency orders them",
                     names.join(", "),
                     task.id
                 );
@@ -117,9 +117,9 @@ mod tests {
                 task("d", &[], &["src/a.rs"]),
             ],
             &["make"],
-            &expect![[r"
-                tasks[1].writes[1]: a may write src/*.rs as well as b, and neither waits for the other [tasks[0].writes[0]]
-                tasks[3].writes[0]: a, b, c may write src/a.rs as well as d, and neither waits for the other [tasks[0].writes[0], tasks[1].writes[1], tasks[2].writes[0]]"]],
+            &expect![[r#"
+                tasks[1].writes[1]: a and b may write src/*.rs in any order; no dependency orders them [tasks[0].writes[0]]
+                tasks[3].writes[0]: a, b, c and d may write src/a.rs in any order; no dependency orders them [tasks[0].writes[0], tasks[1].writes[1], tasks[2].writes[0]]"#]],
         );
     }
 

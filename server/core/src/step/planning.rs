@@ -215,7 +215,7 @@ impl Turn<'_> {
                 _ => "only paused tasks need approval",
             };
             return Err(ErrorBody::user(format!(
-                "task {task} of goal {id} is {}, not paused",
+                "task {task} of goal {id} is not paused; its state is {}",
                 found.state.as_str()
             ))
             .hint(hint));

@@ -286,7 +286,7 @@ mod tests {
         );
         fix(
             r#"{"tasks": [{"id": "a", "run": "x", "writes": ["f"]}, {"id": "b", "run": "x", "writes": ["f"]}]}"#,
-            "Let b wait for a",
+            "Make b depend on a",
             r#"{"tasks": [{"id": "a", "run": "x", "writes": ["f"]}, {"id": "b", "dependsOn": ["a"], "run": "x", "writes": ["f"]}]}"#,
         );
     }

@@ -294,7 +294,7 @@ mod tests {
   ]
 }"#;
         for (index, title) in [
-            (0, "Merge b, which waits for it, into a"),
+            (0, "Merge b, which depends on it, into a"),
             (1, "Merge b into a, its dependency"),
         ] {
             assert_eq!(reshape(PLAN, index, title).unwrap(), merged);
@@ -305,11 +305,11 @@ mod tests {
             {"id": "c", "instructions": "x", "dependsOn": ["a", "b"]}
         ]}"#;
         assert_eq!(
-            reshape(chain, 2, "Merge c into a, which it waits for"),
+            reshape(chain, 2, "Merge c into a, its dependency"),
             Err("Another task comes between them")
         );
         assert_eq!(
-            reshape(PLAN, 2, "Merge c into b, which it waits for"),
+            reshape(PLAN, 2, "Merge c into b, its dependency"),
             Err("A command cannot be merged with another task")
         );
     }
@@ -321,6 +321,9 @@ mod tests {
             paused.contains(r#""dependsOn": ["a"], "pause": true, "writes""#),
             "{paused}"
         );
-        assert_eq!(reshape(&paused, 1, "Do not pause before b").unwrap(), PLAN);
+        assert_eq!(
+            reshape(&paused, 1, "Remove the pause before b").unwrap(),
+            PLAN
+        );
     }
 }

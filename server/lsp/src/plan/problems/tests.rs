@@ -75,10 +75,10 @@ fn what_core_says_is_marked() {
             {"id": "b"}
         ]}"#,
         &[
-            "Error cycle \"b\": circular dependency: a → b → a [\"a\" b waits for a]",
+            "Error cycle \"b\": circular dependency: a → b → a [\"a\" b depends on a]",
             "Error cycle \"a\": circular dependency: a → b → a [\"b\" and this task depends on it]",
             "Error unknown-dependency \"aa\": there is no task \"aa\"; did you mean \"a\"?",
-            "Error duplicate-id \"b\": \"b\" is already the id of tasks[1] [\"b\" the first task with this id]",
+            "Error duplicate-id \"b\": duplicate task id \"b\", also used by tasks[1] [\"b\" the first task with this id]",
             "Error missing-instructions \"b\": describe the task in `instructions`",
         ],
     );
@@ -88,9 +88,9 @@ fn what_core_says_is_marked() {
             {"id": "b", "run": "x", "agent": "native", "writes": ["src/a.rs"], "candidates": 2}
         ]}"#,
         &[
-            "Error outside-workspace \"/etc/passwd\": \"/etc/passwd\" is absolute; give it relative to the workspace",
+            "Error outside-workspace \"/etc/passwd\": \"/etc/passwd\" is absolute; use a path relative to the workspace",
             "Error unused-command \"x\": `run` needs the agent `command`, but this task uses `native`",
-            "Warning overlap \"src/a.rs\": a and b may both write src/a.rs, and neither depends on the other [\"src/*.rs\" a also writes here]",
+            "Warning overlap \"src/a.rs\": a and b may write src/a.rs in any order; no dependency orders them [\"src/*.rs\" a also writes here]",
             "Error out-of-range 2: only 1 is supported",
         ],
     );
@@ -101,7 +101,7 @@ fn broken_text_is_told_and_read_as_far_as_it_goes() {
     check_text(
         "{\"tasks\": [{\"id\": \"a\", \"run\": \"x\", \"dependsOn\": [\"a\"],}]}",
         &[
-            "Error self-dependency \"a\": \"a\" waits for itself",
+            "Error self-dependency \"a\": \"a\" depends on itself",
             "Error trailing-comma ,: not JSON: trailing commas are not allowed",
         ],
     );
@@ -127,7 +127,7 @@ fn paths_that_are_not_there_and_missing_gates_are_hints() {
         [
             "Hint no-gates {: no gates: neither the plan nor its tasks check the result",
             "Hint missing-path \"new.rs\": new.rs does not exist; the task may create it",
-            "Error outside-workspace \"../x\": \"../x\" has an empty, \".\" or \"..\" part; give it relative to the workspace",
+            "Error outside-workspace \"../x\": \"../x\" has an empty, \".\" or \"..\" part; use a plain path relative to the workspace",
         ]
     );
 }

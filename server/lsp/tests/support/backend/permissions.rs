@@ -78,7 +78,7 @@ impl Recorder {
         let permitted = self.with(|state| state.permitted.clone());
         let mut answers = permitted.into_iter();
         match answers.find(|(answer, _)| answer.request_id == *id) {
-            None => format!("{id} waits no more"),
+            None => format!("{id} is no longer open"),
             Some((answer, by)) => {
                 let said = match answer.decision {
                     PermissionDecision::Allow => "granted",
