@@ -118,14 +118,14 @@ impl Service for Driver {
                 status: driver.status()?,
             },
             Call::Stop { .. } => {
-                return Err(
-                    ErrorBody::internal("the driver cannot stop the daemon")
-                        .hint("stop it with: claudecluster daemon stop"),
-                );
+                return Err(ErrorBody::internal("the driver cannot stop the daemon")
+                    .hint("stop it with: claudecluster daemon stop"));
             }
             // Answered by many items, not by one.
             Call::Watch { .. } => {
-                return Err(ErrorBody::internal("a watch request needs a streaming connection"));
+                return Err(ErrorBody::internal(
+                    "a watch request needs a streaming connection",
+                ));
             }
         })
     }

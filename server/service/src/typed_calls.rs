@@ -222,7 +222,9 @@ pub trait TypedCalls: Sync {
         let answer = self.send_call(Call::Blob { id: id.clone() }).await?;
         let base64 = expect_answer!(answer, Answer::Blob { base64 } => base64)?;
         STANDARD.decode(base64).map_err(|error| {
-            ErrorBody::internal(format!("cannot decode the artifact sent by the daemon: {error}"))
+            ErrorBody::internal(format!(
+                "cannot decode the artifact sent by the daemon: {error}"
+            ))
         })
     }
 

@@ -114,11 +114,11 @@ pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
 
 fn done(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Accept => "applied",
-        Verdict::Reject => "rejected",
-        Verdict::Undo => "undone",
-        Verdict::Redo => "applied again",
-        Verdict::Resolve => "resolved",
+        Verdict::Accept => "Applied",
+        Verdict::Reject => "Rejected",
+        Verdict::Undo => "Undid",
+        Verdict::Redo => "Reapplied",
+        Verdict::Resolve => "Resolved",
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
             &all(Verdict::Accept),
             Exit::Waiting,
             expect![[r#"
-                applied 3 hunks  a.rs b.rs
+                Applied 3 hunks  a.rs b.rs
                 2 conflicts left  review: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
                 1 change held for review  review: claudecluster show g1; accept: claudecluster accept g1 --file FILE
                 1 hunk waiting: you are editing these lines  applied once you stop typing there
@@ -267,7 +267,7 @@ mod tests {
             &all(Verdict::Reject),
             Exit::Done,
             expect![[r#"
-                rejected 1 hunk  
+                Rejected 1 hunk  
                 Started errors-repair to address this  watch it: claudecluster watch g1
             "#]],
         );

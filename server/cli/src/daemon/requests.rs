@@ -63,7 +63,8 @@ async fn forward_events(
         // The closed connection tells the client, which watches on with the next daemon.
         return;
     }
-    let lagged = ErrorBody::environment("the daemon closed this watch: the client reads too slowly");
+    let lagged =
+        ErrorBody::environment("the daemon closed this watch: the client reads too slowly");
     let result = Err(lagged.hint("watch again from the last event you received"));
     send_reply(replies, id, result).await;
 }

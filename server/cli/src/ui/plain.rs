@@ -95,7 +95,7 @@ fn event(event: &Event) -> Option<Line> {
                 Verdict::Accept => "applied",
                 Verdict::Reject => "rejected",
                 Verdict::Undo => "undone",
-                Verdict::Redo => "applied again",
+                Verdict::Redo => "reapplied",
                 Verdict::Resolve => "resolved",
             };
             let hunks = text::count(hunks.len(), "hunk");

@@ -180,7 +180,7 @@ fn label(goal: &Goal, hunk: &Pending) -> String {
 }
 
 fn inseparable() -> ErrorBody {
-    ErrorBody::user("both sides changed the same or adjacent words")
+    ErrorBody::user("both sides changed the same words or adjacent ones")
         .hint("choose `mine`, `theirs` or `both`, or edit the text yourself")
 }
 

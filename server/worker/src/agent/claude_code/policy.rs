@@ -201,7 +201,7 @@ mod tests {
         check("WebFetch", true, None);
         check("mcp__docs__read-page", true, None);
         check("Skill", false, None);
-        check("Skill", true, Some("cannot be opened"));
+        check("Skill", true, Some("cannot be enabled"));
         check("Bash(git push *)", true, Some("patterns"));
         check("", false, Some("not the name"));
     }
