@@ -209,8 +209,6 @@ impl std::str::FromStr for AgentName {
         Self::ALL
             .into_iter()
             .find(|name| name.as_str() == s)
-            .ok_or_else(|| {
-                format!("{s:?} is not an agent; there are `claude-code`, `native` and `command`")
-            })
+            .ok_or_else(|| format!("unknown agent {s:?}; use `claude-code`, `native` or `command`"))
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn start_driver(
 
 /// Our own program, which has the hidden subcommands.
 fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
-    std::env::current_exe().context("cannot find this program's own file")
+    std::env::current_exe().context("cannot find the path of this program")
 }
 
 /// Runs a hidden subcommand, if that is what was asked for. Nothing may have made a second thread
@@ -62,7 +62,7 @@ pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Op
 /// What sandboxes will be like. Tries it out in a folder that is removed again.
 pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
     let scratch =
-        private_tempdir(home.dir()).context(format!("cannot write in {}", home.dir().display()))?;
+        private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
     Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
 }
 

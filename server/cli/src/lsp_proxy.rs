@@ -232,7 +232,7 @@ impl LspProxy {
         let out = self.mirror.give_up(&error.message);
         self.tell_editor(out);
         error.hint =
-            Some("restart the language server in your editor; goals resume by themselves".into());
+            Some("restart the language server in your editor; goals resume automatically".into());
         CommandFailure::Error(error)
     }
 }

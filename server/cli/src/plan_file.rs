@@ -12,11 +12,11 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     let shown = path.display();
     let unreadable = |e: &dyn std::fmt::Display| {
         ErrorBody::user(format!("cannot read the plan {shown}: {e}"))
-            .hint("name an existing file with --plan")
+            .hint("pass an existing file to --plan")
     };
     let meta = fs::metadata(path).map_err(|e| unreadable(&e))?;
     if meta.len() > LIMIT {
-        return Err(unreadable(&"it is larger than 8 MiB"));
+        return Err(unreadable(&"larger than 8 MiB"));
     }
     let text = fs::read_to_string(path).map_err(|e| unreadable(&e))?;
     let form = path
@@ -28,10 +28,10 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
         Some("yaml" | "yml") => from_yaml(&text),
         Some("toml") => from_toml(&text),
         _ => {
-            return Err(
-                ErrorBody::user(format!("{shown} has no extension that says what it is"))
-                    .hint("name the plan *.json, *.yaml or *.toml"),
-            );
+            return Err(ErrorBody::user(format!(
+                "cannot tell the format of {shown} from its extension"
+            ))
+            .hint("rename it to *.json, *.yaml or *.toml"));
         }
     };
     parsed.map_err(|wrong| wrong.in_file(path))
@@ -57,7 +57,7 @@ impl PlanFileError {
             path.display(),
             one_line(&self.message)
         ))
-        .hint("docs/guide.md, \"Plan files\", lists every key")
+        .hint("see \"Plan files\" in docs/guide.md for all keys")
     }
 }
 
@@ -76,7 +76,7 @@ fn from_json(text: &str) -> Result<Plan, PlanFileError> {
     reader.end().map_err(|e| PlanFileError {
         line: Some(e.line()),
         key: None,
-        message: "there is something behind the plan".to_owned(),
+        message: "unexpected text after the plan".to_owned(),
     })?;
     Ok(plan)
 }
@@ -200,7 +200,7 @@ mod tests {
         check(
             "p.json",
             "{\"tasks\": []} x",
-            expect!["p.json:1: there is something behind the plan"],
+            expect!["p.json:1: unexpected text after the plan"],
         );
         check(
             "p.yaml",
@@ -229,7 +229,7 @@ mod tests {
         check(
             "plan",
             "",
-            expect!["plan has no extension that says what it is"],
+            expect!["cannot tell the format of plan from its extension"],
         );
     }
 }

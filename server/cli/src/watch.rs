@@ -197,7 +197,7 @@ impl GoalWatcher<'_> {
         self.cancelling = true;
         if !ui.json && !ui.quiet && !ui.live {
             ui.line(format!(
-                "{} cancelling; once more leaves at once",
+                "Cancelling {}; press Ctrl-C again to leave immediately",
                 self.board.goal
             ))?;
         }

@@ -19,33 +19,36 @@ pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody>
     let start = match named {
         Some(dir) => dir.to_owned(),
         None => env::current_dir().map_err(|e| {
-            ErrorBody::user(format!("the current folder cannot be used: {e}"))
-                .hint("cd into a folder that exists, or name one with --workspace")
+            ErrorBody::user(format!("cannot use the current folder: {e}"))
+                .hint("change to an existing folder, or name one with --workspace")
         })?,
     };
     let dir = start.canonicalize().map_err(|e| {
-        ErrorBody::user(format!("{} is not a workspace: {e}", start.display()))
-            .hint("name an existing folder with --workspace")
+        ErrorBody::user(format!(
+            "cannot use {} as a workspace: {e}",
+            start.display()
+        ))
+        .hint("pass an existing folder to --workspace")
     })?;
     if !dir.is_dir() {
         return Err(
             ErrorBody::user(format!("{} is not a folder", start.display()))
-                .hint("name the project's folder with --workspace"),
+                .hint("pass the project folder to --workspace"),
         );
     }
     if dir.components().any(|part| part.as_os_str() == ".git") {
         return Err(ErrorBody::user(format!(
-            "{} is inside a repository's own data",
+            "{} is inside a repository's .git folder",
             dir.display()
         ))
-        .hint("cd into the project's folder, or name it with --workspace"));
+        .hint("change to the project folder, or name it with --workspace"));
     }
     if let Some(bare) = dir.ancestors().find(|dir| is_bare(dir)) {
         return Err(ErrorBody::user(format!(
-            "{} is a bare repository: there are no files to work on",
+            "{} is a bare repository: it has no files to work on",
             bare.display()
         ))
-        .hint("clone it, and run this in the clone"));
+        .hint("clone it and run this command in the clone"));
     }
     let root = match named {
         Some(_) => dir,
@@ -79,10 +82,10 @@ fn refuse_too_wide(root: &Path) -> Result<(), ErrorBody> {
         return Ok(());
     };
     Err(ErrorBody::user(format!(
-        "the workspace would be {what} ({})",
+        "the workspace cannot be {what} ({})",
         root.display()
     ))
-    .hint("cd into the project's folder, or name it with --workspace"))
+    .hint("change to the project folder, or name it with --workspace"))
 }
 
 /// A path the user gave, as one inside the workspace. It need not exist.
@@ -93,7 +96,7 @@ pub(crate) fn relative_path(root: &Path, given: &Path) -> Result<RelPath, ErrorB
             given.display(),
             root.display()
         ))
-        .hint("name a file of the workspace")
+        .hint("name a file in the workspace")
     };
     let absolute = match given.is_absolute() {
         true => given.to_owned(),
@@ -203,7 +206,7 @@ mod tests {
             (bare.join("refs"), "bare repository"),
             (bare.join("HEAD"), "is not a folder"),
             (PathBuf::from("/"), "the root of the file system"),
-            (dir.path().join("none"), "is not a workspace"),
+            (dir.path().join("none"), "as a workspace: "),
         ] {
             let error = find_workspace(Some(&path)).unwrap_err();
             assert!(error.message.contains(part), "{error}");

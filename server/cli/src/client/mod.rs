@@ -121,14 +121,14 @@ async fn exchange_greetings(
     let own = rustix::process::geteuid().as_raw();
     let peer = stream
         .peer_cred()
-        .context("cannot ask who serves the daemon's socket")?
+        .context("cannot determine who owns the daemon's socket")?
         .uid();
     if peer != own {
         return Err(ErrorBody::environment(format!(
             "the socket {} belongs to another user (uid {peer})",
             file.socket
         ))
-        .hint("set CLAUDECLUSTER_HOME to a folder of your own"));
+        .hint("set CLAUDECLUSTER_HOME to a folder that only you can write"));
     }
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
@@ -141,21 +141,21 @@ async fn exchange_greetings(
         write_line(&mut writer, &hello).await?;
         reader.read_line(&mut line).await
     };
-    let hung = |_| Err(io::Error::other("it is silent"));
+    let hung = |_| Err(io::Error::other("no response"));
     match timeout(PATIENCE, greeted).await.unwrap_or_else(hung) {
         Ok(0) => return Ok(DaemonLookup::None),
         Ok(_) => {}
         Err(e) if is_gone(&e) => return Ok(DaemonLookup::None),
         Err(e) => {
             return Err(
-                ErrorBody::environment(format!("the daemon does not answer: {e}"))
-                    .hint(format!("end it yourself: kill {}", file.pid)),
+                ErrorBody::environment(format!("the daemon is not responding: {e}"))
+                    .hint(format!("stop it with: kill {}", file.pid)),
             );
         }
     }
     let welcome: Welcome = serde_json::from_str(&line).map_err(|_| {
-        ErrorBody::environment("what listens on the daemon's socket is no daemon")
-            .hint(format!("end process {}, then try again", file.pid))
+        ErrorBody::environment("another program is listening on the daemon's socket")
+            .hint(format!("stop process {}, then try again", file.pid))
     })?;
     let same = welcome.version == VERSION;
     if let (true, Some(error)) = (same, &welcome.error) {
@@ -247,9 +247,8 @@ impl RequestLines {
             let Ok(Some(line)) = self.reader.next_line().await else {
                 return Ok(None);
             };
-            let reply: Reply = serde_json::from_str(&line).map_err(|e| {
-                ErrorBody::internal(format!("the daemon's reply cannot be read: {e}"))
-            })?;
+            let reply: Reply = serde_json::from_str(&line)
+                .map_err(|e| ErrorBody::internal(format!("cannot read the daemon's reply: {e}")))?;
             if reply.id == id {
                 return reply.result.map(Some);
             }
@@ -277,8 +276,8 @@ impl WatchStream {
 
 /// The daemon hung up in the middle of something.
 pub(crate) fn daemon_lost() -> ErrorBody {
-    ErrorBody::environment("the daemon ended meanwhile").hint(
-        "nothing is lost: the next command starts it again and goals resume; \
-         `claudecluster doctor` shows where its log is",
+    ErrorBody::environment("the daemon stopped before it answered").hint(
+        "nothing is lost: the next command restarts it and goals resume; \
+         run `claudecluster doctor` to find its log",
     )
 }

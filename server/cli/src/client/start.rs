@@ -61,10 +61,10 @@ impl DaemonClient {
         spawn_daemon(&self.home).await?;
         match self.find(purpose.clone()).await? {
             DaemonLookup::Ready(link) => Ok(link),
-            DaemonLookup::Other(_) | DaemonLookup::None => Err(ErrorBody::internal(
-                "the daemon was ready and is gone again",
-            )
-            .hint(format!("its log is in {}", self.home.logs().display()))),
+            DaemonLookup::Other(_) | DaemonLookup::None => {
+                Err(ErrorBody::internal("the daemon started and then stopped")
+                    .hint(format!("its log is in {}", self.home.logs().display())))
+            }
         }
     }
 
@@ -98,15 +98,15 @@ impl DaemonClient {
         let theirs = connection.welcome.version.clone();
         if version_numbers(&theirs) > version_numbers(VERSION) {
             return Err(ErrorBody::environment(format!(
-                "a newer daemon is running ({theirs}; this program is {VERSION})"
+                "a newer daemon is running (version {theirs}; this program is version {VERSION})"
             ))
-            .hint("use the newer program, or end the daemon: claudecluster daemon stop"));
+            .hint("use the newer program, or stop the daemon with: claudecluster daemon stop"));
         }
         self.stop(connection, false).await.map_err(|e| {
             ErrorBody::environment(format!(
-                "a daemon of version {theirs} is still at work (this program is {VERSION}): {e}"
+                "a daemon of version {theirs} is still working (this program is version {VERSION}): {e}"
             ))
-            .hint("let its goals finish, or end it: claudecluster daemon stop --force")
+            .hint("wait for its goals to finish, or stop it with: claudecluster daemon stop --force")
         })
     }
 
@@ -124,9 +124,9 @@ impl DaemonClient {
             in_background(move || home.wait_for_store()).await
         };
         match timeout(STOP_LIMIT, gone).await {
-            Ok(waited) => waited?.context("cannot see whether the daemon has ended"),
-            Err(_) => Err(ErrorBody::environment("the daemon does not end")
-                .hint(format!("end process {pid} yourself: kill {pid}"))),
+            Ok(waited) => waited?.context("cannot tell whether the daemon has stopped"),
+            Err(_) => Err(ErrorBody::environment("the daemon is not stopping")
+                .hint(format!("stop it with: kill {pid}"))),
         }
     }
 }
@@ -136,7 +136,7 @@ async fn in_background<T: Send + 'static>(
 ) -> Result<T, ErrorBody> {
     spawn_blocking(work)
         .await
-        .map_err(|_| ErrorBody::internal("a background task ended early"))
+        .map_err(|_| ErrorBody::internal("a background task failed"))
 }
 
 /// The parts of a version that can be compared.
@@ -150,7 +150,7 @@ fn version_numbers(version: &str) -> Vec<u64> {
 
 /// Starts a daemon and returns when it listens.
 async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut child = Command::new(program)
         .args(["daemon", "run", "--on-demand"])
         .env("CLAUDECLUSTER_HOME", home.dir())
@@ -164,7 +164,7 @@ async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
     let stdout = child
         .stdout
         .take()
-        .ok_or_else(|| ErrorBody::internal("the daemon has no stdout"))?;
+        .ok_or_else(|| ErrorBody::internal("cannot read the daemon's output"))?;
     let mut line = String::new();
     let read = timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line)).await;
     let log = home.logs();
@@ -174,12 +174,14 @@ async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
         (Err(_), _) => {
             // Whoever hangs while starting would keep the folder for ever.
             let _ = child.start_kill();
-            Err(ErrorBody::environment("the daemon does not become ready")
-                .hint(format!("its log is in {}", log.display())))
+            Err(
+                ErrorBody::environment("the daemon did not become ready in time")
+                    .hint(format!("its log is in {}", log.display())),
+            )
         }
         _ => Err(
-            ErrorBody::environment("the daemon ended before it was ready").hint(format!(
-                "its last words are in {}",
+            ErrorBody::environment("the daemon exited before it was ready").hint(format!(
+                "its error output is in {}",
                 home.stderr_log().display()
             )),
         ),

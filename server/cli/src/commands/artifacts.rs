@@ -52,7 +52,7 @@ async fn download_artifact(
     let bytes = client.blob(&artifact.id).await?;
     let path = dir.join(artifact_path(artifact));
     let parent = path.parent().unwrap_or(dir);
-    fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
+    fs::create_dir_all(parent).context(format!("cannot create {}", parent.display()))?;
     let failed = format!("cannot write {}", path.display());
     // A whole file or none, and through no link that lies there.
     let write = || -> std::io::Result<()> {

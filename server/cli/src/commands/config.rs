@@ -74,7 +74,7 @@ fn list_settings(cx: &mut CommandContext, sources: &ConfigSources) -> CommandRes
 
 fn known_key(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
     keys::find_key(path).ok_or_else(|| {
-        ErrorBody::user(format!("there is no setting `{path}`"))
+        ErrorBody::user(format!("unknown setting `{path}`"))
             .hint(keys::unknown_key_hint(path, false))
     })
 }
@@ -114,7 +114,7 @@ fn set_setting(
             file.display(),
             text::one_line(&e)
         ))
-        .hint("correct it first: claudecluster config edit")
+        .hint("fix the file first: claudecluster config edit")
     })?;
     write_file(file, &after)?;
     if !cx.ui.quiet && !cx.ui.json {
@@ -127,7 +127,7 @@ fn set_setting(
             .load(None)
             .is_ok_and(|config| config.value(key) == value)
         {
-            cx.ui.line("another layer or another mistake in the file overrides it: claudecluster config list")?;
+            cx.ui.line("This value has no effect yet: another source or an error in the file overrides it. See: claudecluster config list")?;
         }
     }
     Ok(CommandExit::Done)
@@ -158,7 +158,7 @@ fn edit_file(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<
     if !file.exists() {
         write_file(
             file,
-            "# Settings of ClaudeCluster. `claudecluster config list` shows every key.\n",
+            "# ClaudeCluster settings. List them all with: claudecluster config list\n",
         )?;
     }
     editor::open_in_editor(file)?;
@@ -173,7 +173,11 @@ fn print_path(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult
         return Ok(CommandExit::Done);
     }
     for file in std::iter::once(user).chain(&own) {
-        let there = if file.exists() { "" } else { "  (not there)" };
+        let there = if file.exists() {
+            ""
+        } else {
+            "  (does not exist)"
+        };
         cx.ui.line(format!(
             "{}{there}",
             text::escape_controls(&file.display().to_string())
@@ -199,11 +203,12 @@ fn check_files(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResul
                 .line(text::escape_controls(&format!("{problem}{hint}")))?;
         }
         for name in &unknown {
-            cx.ui
-                .line(format!("environment: {name} is no setting and is ignored"))?;
+            cx.ui.line(format!(
+                "environment: {name} is not a setting and is ignored"
+            ))?;
         }
         if problems.is_empty() && unknown.is_empty() && !cx.ui.quiet {
-            cx.ui.line("the configuration is right")?;
+            cx.ui.line("The configuration is valid")?;
         }
     }
     Ok(if problems.is_empty() {

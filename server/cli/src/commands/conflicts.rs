@@ -22,8 +22,7 @@ pub(super) async fn print_conflicts(
         return Ok(CommandExit::Done);
     }
     if hunks.is_empty() && !cx.ui.quiet {
-        cx.ui
-            .line(format!("{}: nothing conflicts", selection.goal))?;
+        cx.ui.line(format!("{} has no conflicts", selection.goal))?;
     }
     for (i, hunk) in hunks.iter().enumerate() {
         if i > 0 {
@@ -51,7 +50,7 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
             lines.extend(both_sides(hunk, sides));
             match &hunk.merged {
                 Some(merged) => {
-                    lines.push(StyledLine::new().add(CYAN, "  merged  the words of both"));
+                    lines.push(StyledLine::new().add(CYAN, "  merged  word by word"));
                     lines.extend(side_lines(merged, '+', GREEN));
                     "--merged|--mine|--theirs|--both|--edit"
                 }
@@ -66,7 +65,7 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
             lines.push(StyledLine::new().add(CYAN, format!("  now{now}")));
             lines.extend(side_lines(&hunk.old_text, '-', RED));
             if hunk.mine_pending {
-                let other = format!("  proposed as well  {}", authors(&hunk.mine_by));
+                let other = format!("  also proposed  {}", authors(&hunk.mine_by));
                 lines.push(StyledLine::new().add(CYAN, other));
             }
             lines.push(
@@ -82,7 +81,7 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
 }
 
 fn both_sides(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {
-    let mut lines = vec![StyledLine::new().add(PLAIN, "  both started from")];
+    let mut lines = vec![StyledLine::new().add(PLAIN, "  base")];
     lines.extend(side_lines(&sides.base, ' ', PLAIN));
     let mine = authors(&hunk.mine_by);
     if hunk.mine_pending {
@@ -179,7 +178,7 @@ mod tests {
         };
         expect![[r#"
             src/a.rs line 12  g1.4f2a90c1d0
-              both started from
+              base
                 let x = 0;
               now  yours
               - let x = 1;
@@ -190,7 +189,7 @@ mod tests {
         .assert_eq(&shown(&hunk));
 
         hunk.merged = Some("let y = 1;\n".to_owned());
-        let merged = "  merged  the words of both\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
+        let merged = "  merged  word by word\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
                       --merged|--mine|--theirs|--both|--edit\n";
         assert!(shown(&hunk).ends_with(merged), "{}", shown(&hunk));
 

@@ -41,7 +41,8 @@ async fn start_daemon(cx: &mut CommandContext) -> CommandResult<CommandExit> {
         cx.ui
             .json(&json!({"running": true, "pid": pid, "version": VERSION}))?;
     } else if !cx.ui.quiet {
-        cx.ui.line(format!("the daemon runs (process {pid})"))?;
+        cx.ui
+            .line(format!("The daemon is running (process {pid})"))?;
     }
     Ok(CommandExit::Done)
 }
@@ -51,9 +52,9 @@ async fn stop_daemon(cx: &mut CommandContext, force: bool) -> CommandResult<Comm
     let said = match client.connect_running().await? {
         Some(connection) => {
             client.stop(connection, force).await?;
-            "the daemon has ended"
+            "The daemon has stopped"
         }
-        None => "no daemon is running",
+        None => "No daemon is running",
     };
     if cx.ui.json {
         cx.ui.json(&json!({"running": false}))?;
@@ -69,7 +70,7 @@ async fn print_daemon_status(cx: &mut CommandContext) -> CommandResult<CommandEx
             cx.ui.json(&json!({"running": false}))?;
         } else {
             cx.ui
-                .line("no daemon is running; the next command that needs one starts it")?;
+                .line("No daemon is running; commands start it when needed")?;
         }
         return Ok(CommandExit::Failed);
     };
@@ -88,7 +89,7 @@ async fn print_daemon_status(cx: &mut CommandContext) -> CommandResult<CommandEx
 pub(super) fn describe_status(status: &DaemonStatus) -> String {
     let up = text::duration_text(claudecluster_protocol::Span::secs(status.uptime_secs));
     format!(
-        "version {}, process {}, up {up}; {} at work, {} running, {} attached; state in {}",
+        "version {}, process {}, up {up}; {} active, {} running, {} connected; state folder {}",
         status.version,
         status.pid,
         text::counted(status.active_goals as usize, "goal"),
@@ -117,12 +118,12 @@ async fn serve_until_stopped(
     let shared = daemon.shared().clone();
     let idle = wait_until_idle(shared.clone(), settings.daemon.idle_timeout.to_duration());
     let why = tokio::select! {
-        () = shared.stop.cancelled() => "asked to",
-        () = idle => "nobody needs it",
+        () = shared.stop.cancelled() => "requested",
+        () = idle => "idle",
         _ = terminated.recv() => "SIGTERM",
         _ = interrupted.recv() => "SIGINT",
     };
-    tracing::info!(why, "daemon ends");
+    tracing::info!(why, "daemon stopping");
     drop(shared);
     daemon.end().await;
     Ok(CommandExit::Done)
@@ -144,7 +145,7 @@ async fn on_demand() -> CommandResult<CommandExit> {
 
 /// Says one line on stdout and closes it: the client's end of the pipe is gone soon.
 fn announce_start(what: &StartReport) -> Result<(), ErrorBody> {
-    let failed = "cannot say that the daemon is ready";
+    let failed = "cannot report that the daemon is ready";
     let mut line = serde_json::to_vec(what).context(failed)?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();

@@ -114,8 +114,8 @@ pub(super) fn report_lines(report: &DecisionReport, decision: &Decision) -> Vec<
         let goal = &decision.goal_id;
         lines.push(
             StyledLine::new()
-                .add(PLAIN, format!("task {task} repairs it"))
-                .add(DIM, format!("  follow it: claudecluster watch {goal}")),
+                .add(PLAIN, format!("Started {task} to address this"))
+                .add(DIM, format!("  watch it: claudecluster watch {goal}")),
         );
     }
     lines.extend(undecided_lines(report, decision));
@@ -127,19 +127,19 @@ pub(super) fn report_lines(report: &DecisionReport, decision: &Decision) -> Vec<
 
 fn verdict_done(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Accept => "landed",
-        Verdict::Reject => "rejected",
-        Verdict::Undo => "undone",
-        Verdict::Redo => "landed again",
-        Verdict::Resolve => "resolved",
+        Verdict::Accept => "Applied",
+        Verdict::Reject => "Rejected",
+        Verdict::Undo => "Undid",
+        Verdict::Redo => "Reapplied",
+        Verdict::Resolve => "Resolved",
     }
 }
 
 fn nothing_decided(report: &DecisionReport, decision: &Decision) -> String {
     let state = match (decision.verdict, report.state) {
         (Verdict::Undo, _) => "nothing to undo",
-        (_, Some(GoalState::Landed)) => "everything has landed",
-        _ => "nothing to decide",
+        (_, Some(GoalState::Landed)) => "all changes have been applied",
+        _ => "nothing to review",
     };
     format!("{}: {state}", decision.goal_id)
 }
@@ -163,8 +163,10 @@ fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLi
         _ if takes_back => say(
             report.conflicts,
             "hunk",
-            " left: what it was put into has changed since",
-            format!("look: claudecluster show {goal}; the others can go one by one: --hunk HUNK"),
+            " not undone: the text has changed since",
+            format!(
+                "review: claudecluster show {goal}; name a hunk to decide it alone: --hunk HUNK"
+            ),
         ),
         Some(hunk) => say(
             report.conflicts,
@@ -177,22 +179,24 @@ fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLi
             "conflict",
             " left",
             format!(
-                "look: claudecluster diff {goal} --conflicts; \
-                 decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
+                "review: claudecluster diff {goal} --conflicts; \
+                 resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
             ),
         ),
     }
     say(
         report.held,
         "change",
-        " kept apart for an explicit look",
-        format!("look: claudecluster show {goal}; land: claudecluster accept {goal} --file FILE"),
+        " held for review",
+        format!(
+            "review: claudecluster show {goal}; accept: claudecluster accept {goal} --file FILE"
+        ),
     );
     say(
         report.waiting,
         "hunk",
-        " left: somebody is typing in these lines",
-        "lands by itself once the typing there stops".to_owned(),
+        " waiting: you are editing these lines",
+        "applied once you stop typing there".to_owned(),
     );
     lines
 }
@@ -236,10 +240,10 @@ mod tests {
             &all(Verdict::Accept),
             CommandExit::Waiting,
             expect![[r#"
-                landed 3 hunks  a.rs b.rs
-                2 conflicts left  look: claudecluster diff g1 --conflicts; decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit
-                1 change kept apart for an explicit look  look: claudecluster show g1; land: claudecluster accept g1 --file FILE
-                1 hunk left: somebody is typing in these lines  lands by itself once the typing there stops
+                Applied 3 hunks  a.rs b.rs
+                2 conflicts left  review: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
+                1 change held for review  review: claudecluster show g1; accept: claudecluster accept g1 --file FILE
+                1 hunk waiting: you are editing these lines  applied once you stop typing there
             "#]],
         );
         let one = Decision {
@@ -263,7 +267,7 @@ mod tests {
             &all(Verdict::Undo),
             CommandExit::Waiting,
             expect![[r#"
-                1 hunk left: what it was put into has changed since  look: claudecluster show g1; the others can go one by one: --hunk HUNK
+                1 hunk not undone: the text has changed since  review: claudecluster show g1; name a hunk to decide it alone: --hunk HUNK
             "#]],
         );
     }
@@ -280,8 +284,8 @@ mod tests {
             &all(Verdict::Reject),
             CommandExit::Done,
             expect![[r#"
-                rejected 1 hunk  
-                task errors-repair repairs it  follow it: claudecluster watch g1
+                Rejected 1 hunk  
+                Started errors-repair to address this  watch it: claudecluster watch g1
             "#]],
         );
     }
@@ -293,7 +297,7 @@ mod tests {
             ..DecisionReport::default()
         };
         for (verdict, words) in [
-            (Verdict::Accept, "g1: everything has landed\n"),
+            (Verdict::Accept, "g1: all changes have been applied\n"),
             (Verdict::Undo, "g1: nothing to undo\n"),
         ] {
             let shown = report_lines(&landed, &all(verdict))[0].plain() + "\n";

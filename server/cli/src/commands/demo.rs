@@ -57,7 +57,7 @@ pub(super) async fn run_demo(
     args: DemoArgs,
 ) -> CommandResult<CommandExit> {
     let folder =
-        private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
+        private_tempdir(&std::env::temp_dir()).context("cannot create a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
     let found = driver_setup::detect_claude(&Settings::default()).await;
@@ -125,7 +125,7 @@ fn choose_agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName
         Some(AgentName::ClaudeCode) if !found.is_usable() => {
             let why = found.problem.clone().unwrap_or_default();
             Err(
-                ErrorBody::environment(format!("Claude Code cannot be used: {why}"))
+                ErrorBody::environment(format!("cannot use Claude Code: {why}"))
                     .hint("claudecluster demo --agent native"),
             )
         }
@@ -156,7 +156,7 @@ fn print_introduction(
         ("agent", agent),
         (
             "model",
-            "scripted, on loopback: no key, no account, no network".to_owned(),
+            "scripted, on loopback (no API key, account or network)".to_owned(),
         ),
     ] {
         ui.line(
@@ -206,9 +206,11 @@ async fn print_proposal(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> 
         .flat_map(|task| &task.attempts)
         .find_map(|attempt| attempt.sandbox);
     let isolated = match kind {
-        Some(SandboxKind::Overlay) => "each in an overlay of its own on the project's own path",
-        Some(SandboxKind::Copy) => "each in a copy of its own: this machine has no overlays",
-        None => "each in a view of its own",
+        Some(SandboxKind::Overlay) => "each session ran in its own overlay, at the project's path",
+        Some(SandboxKind::Copy) => {
+            "each session ran in its own copy (overlays are not available here)"
+        }
+        None => "each session ran in its own isolated view",
     };
     ui.line(StyledLine::new().add(DIM, isolated).styled())?;
 
@@ -228,7 +230,7 @@ async fn apply_proposal(
     goal: &GoalId,
     project: &Path,
 ) -> CommandResult<CommandExit> {
-    print_heading(ui, "Landing")?;
+    print_heading(ui, "Applying the changes")?;
     let everything = HunkSelection::all(goal.clone()).decision(Verdict::Accept);
     let report = client.decide(everything.clone()).await?;
     for line in decide::report_lines(&report, &everything) {
@@ -284,9 +286,9 @@ fn print_farewell(ui: &mut Ui, kept: Option<&Path>) -> CommandResult<()> {
         return Ok(());
     }
     print_heading(ui, "Next, with a real model")?;
-    ui.line("  claudecluster doctor                  what is here, what is missing")?;
+    ui.line("  claudecluster doctor                  check your setup")?;
     ui.line("  export ANTHROPIC_API_KEY=…            or log in once with: claude")?;
-    ui.line("  cd YOUR-PROJECT && claudecluster run \"what you want\"")?;
+    ui.line("  cd YOUR-PROJECT && claudecluster run \"describe the change you want\"")?;
     if let Some(dir) = kept {
         ui.line(format!(
             "The project is in {}",
@@ -333,7 +335,7 @@ fn run_git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
         .output()
         .map_err(|e| {
             ErrorBody::environment(format!("cannot run git: {e}"))
-                .hint("install git: apt-get install git, dnf install git, brew install git")
+                .hint("install it: apt-get install git, dnf install git, or brew install git")
         })?;
     if output.status.success() {
         return Ok(());

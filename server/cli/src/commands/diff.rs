@@ -68,12 +68,12 @@ fn print_notes(hunks: &[HunkView]) {
         let path = text::one_line(&path.display());
         let why = held_reasons(reasons);
         print_note(format_args!(
-            "kept apart: {path}: {why} (claudecluster accept {goal} --file {path})"
+            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {path})"
         ));
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
         print_note(format_args!(
-            "both sides of what conflicts: claudecluster diff {goal} --conflicts"
+            "show both sides of the conflicts: claudecluster diff {goal} --conflicts"
         ));
     }
 }
@@ -358,7 +358,7 @@ diff --git a/a.rs b/a.rs
              three
             @@ -40,2 +40,3 @@
              forty
-            -[no] end  {g1.bb} outside the scope
+            -[no] end  {g1.bb} outside the goal's scope
             \ No newline at end of file
             +[an] end
             +[--- no header]

@@ -132,7 +132,7 @@ fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
             let check = match problems.first() {
                 Some(problem) => {
                     SetupCheck::new("configuration", CheckState::Missing, problem.to_string())
-                        .hint("claudecluster config check lists every mistake")
+                        .hint("list all problems with: claudecluster config check")
                 }
                 None if file.exists() => SetupCheck::new(
                     "configuration",
@@ -142,7 +142,7 @@ fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
                 None => SetupCheck::new(
                     "configuration",
                     CheckState::Good,
-                    format!("defaults; there is no {}", file.display()),
+                    format!("using default settings ({} does not exist)", file.display()),
                 ),
             };
             (check, settings)
@@ -170,10 +170,10 @@ fn check_git() -> SetupCheck {
         Ok(output) => SetupCheck::new(
             "git",
             CheckState::Missing,
-            format!("it ends with {}", output.status),
+            format!("git exited with {}", output.status),
         ),
         Err(_) => SetupCheck::new("git", CheckState::Missing, "not found on PATH")
-            .hint("apt-get install git, dnf install git, brew install git"),
+            .hint("install it: apt-get install git, dnf install git, or brew install git"),
     }
 }
 
@@ -202,7 +202,7 @@ fn check_native(settings: &Settings) -> SetupCheck {
     let native = &settings.native;
     let set = std::env::var_os(&native.key_env).is_some_and(|key| !key.is_empty());
     if set {
-        let found = format!("{} is set, for {}", native.key_env, native.base_url);
+        let found = format!("{} is set; endpoint {}", native.key_env, native.base_url);
         SetupCheck::new("built-in agent", CheckState::Good, found)
     } else {
         SetupCheck::new(
@@ -210,7 +210,7 @@ fn check_native(settings: &Settings) -> SetupCheck {
             CheckState::Warning,
             format!("{} is not set", native.key_env),
         )
-        .hint(format!("export {}=…", native.key_env))
+        .hint(format!("to use it: export {}=…", native.key_env))
     }
 }
 
@@ -221,9 +221,9 @@ fn check_agents(claude: &SetupCheck, native: &SetupCheck) -> SetupCheck {
         _ => SetupCheck::new(
             "agent",
             CheckState::Missing,
-            "none: plan files with `run` work, goals do not",
+            "none available; only plan files whose tasks run commands work",
         )
-        .hint("npm install -g @anthropic-ai/claude-code, or export ANTHROPIC_API_KEY=…"),
+        .hint("install Claude Code (npm install -g @anthropic-ai/claude-code) or set a key (export ANTHROPIC_API_KEY=…)"),
     }
 }
 
@@ -237,7 +237,7 @@ fn state_folder(home: &Home) -> SetupCheck {
         return wrong(e.message);
     }
     if let Err(e) = tempfile::tempfile_in(home.dir()) {
-        return wrong(format!("cannot write in {shown}: {e}"));
+        return wrong(format!("cannot write to {shown}: {e}"));
     }
     match free_space(home.dir()) {
         Some(free) if free < LITTLE_SPACE => {
@@ -276,7 +276,7 @@ async fn check_sandbox(home: &Home) -> SetupCheck {
                     CheckState::Warning,
                     format!("copy, {landlock}: {}", probe.why),
                 )
-                .hint("it works, and costs a copy of the workspace for each attempt"),
+                .hint("works, but copies the workspace for each attempt"),
                 None => SetupCheck::new(
                     "sandbox",
                     CheckState::Missing,
@@ -297,11 +297,11 @@ async fn check_daemon(home: &Home) -> SetupCheck {
         Ok(DaemonLookup::None) => SetupCheck::new(
             "daemon",
             CheckState::Good,
-            "not running; started when needed",
+            "not running; starts when needed",
         ),
         Ok(DaemonLookup::Other(link)) => {
             let version = &link.welcome.version;
-            let found = format!("version {version} is running, this program is {VERSION}");
+            let found = format!("version {version} is running; this program is version {VERSION}");
             SetupCheck::new("daemon", CheckState::Warning, found).hint("claudecluster daemon stop")
         }
         Ok(DaemonLookup::Ready(_)) => match client.status().await {

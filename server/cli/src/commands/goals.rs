@@ -23,7 +23,7 @@ pub(super) async fn list_goals(cx: &mut CommandContext) -> CommandResult<Command
     }
     if goals.is_empty() && !cx.ui.quiet {
         cx.ui
-            .line("no goals yet; state one: claudecluster run \"…\"")?;
+            .line("No goals yet. Start one with: claudecluster run \"…\"")?;
     }
     let width = if cx.ui.live {
         live::terminal_size().0
@@ -51,7 +51,7 @@ fn goal_line(goal: &GoalSummary) -> StyledLine {
     }
     if goal.permissions_waiting > 0 {
         let asked = text::counted(goal.permissions_waiting as usize, "permission");
-        line.push(YELLOW, format!(" {asked} asked"));
+        line.push(YELLOW, format!(" {asked} requested"));
     }
     if goal.paused > 0 {
         line.push(YELLOW, format!(" {} to approve", goal.paused));

@@ -23,7 +23,7 @@ pub(super) async fn list_permissions(cx: &mut CommandContext) -> CommandResult<C
         return Ok(CommandExit::Done);
     }
     if requests.is_empty() && !cx.ui.quiet {
-        cx.ui.line("no worker waits for permission")?;
+        cx.ui.line("No open permission requests")?;
     }
     for request in &requests {
         for line in request_lines(request) {
@@ -75,7 +75,7 @@ pub(super) async fn allow_permission(
         scope: answer_scope(args.reach),
         ..PermissionAnswer::new(args.request, PermissionDecision::Allow)
     };
-    let said = format!("{} allowed", answer.request_id);
+    let said = format!("Granted {}", answer.request_id);
     steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 
@@ -88,7 +88,10 @@ pub(super) async fn deny_permission(
         reason: args.reason,
         ..PermissionAnswer::new(args.request, PermissionDecision::Deny)
     };
-    let said = format!("{} denied; the worker goes on without", answer.request_id);
+    let said = format!(
+        "Denied {}; the worker continues without it",
+        answer.request_id
+    );
     steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 

@@ -19,9 +19,9 @@ pub(super) async fn show_or_edit_plan(
 ) -> CommandResult<CommandExit> {
     let view = cx.client()?.goal(&args.goal).await?.value;
     let Some(plan) = view.plan else {
-        let state = view.summary.state.as_str();
-        let error = ErrorBody::user(format!("goal {} is {state}: it has no plan", args.goal));
-        return Err(error.hint("it has one once it is planned").into());
+        let state = view.summary.state.phrase();
+        let error = ErrorBody::user(format!("goal {} {state}; it has no plan", args.goal));
+        return Err(error.hint("wait until planning has finished").into());
     };
     let text = plan_text(&plan);
     if !args.edit {
@@ -29,23 +29,25 @@ pub(super) async fn show_or_edit_plan(
         return Ok(CommandExit::Done);
     }
     if view.summary.state != GoalState::AwaitingApproval {
-        let state = view.summary.state.as_str();
+        let state = view.summary.state.phrase();
         let error = ErrorBody::user(format!(
-            "goal {} is {state}: its plan does not wait for approval",
+            "goal {} {state}; its plan is not waiting for approval",
             args.goal
         ));
         return Err(error
-            .hint("a plan can be changed before it runs: claudecluster run --plan-only")
+            .hint(
+                "to edit a plan before it runs, start the goal with: claudecluster run --plan-only",
+            )
             .into());
     }
     let file = write_plan(&text)?;
     editor::open_in_editor(&file)?;
-    let now = fs::read_to_string(&file).context("cannot read what was edited")?;
+    let now = fs::read_to_string(&file).context("cannot read the edited plan")?;
     if now == text {
         if !cx.ui.quiet && !cx.ui.json {
             let id = &args.goal;
             cx.ui.line(format!(
-                "nothing was changed, and nothing runs; run it: claudecluster approve {id}"
+                "The plan is unchanged and was not started. Start it with: claudecluster approve {id}"
             ))?;
         }
         return Ok(CommandExit::Waiting);
@@ -99,7 +101,7 @@ fn keep_edited_file(failure: CommandFailure, args: &PlanOptions, file: TempPath)
         (CommandFailure::Error(error), Ok(path)) => {
             let kept = path.display();
             let hint = format!(
-                "nothing runs; correct it in {kept}, then: claudecluster approve {goal} --plan {kept}"
+                "the plan was not started; fix {kept}, then run: claudecluster approve {goal} --plan {kept}"
             );
             error.hint(hint).into()
         }

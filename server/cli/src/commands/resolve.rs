@@ -20,10 +20,10 @@ use crate::{
     exit::{CommandExit, CommandResult, ErrorContext as _},
 };
 
-const MINE: &str = "<<<<<<< mine: what is there now";
-const BASE: &str = "||||||| base: what both started from";
+const MINE: &str = "<<<<<<< mine: current text";
+const BASE: &str = "||||||| base: text before both changes";
 const MIDDLE: &str = "=======";
-const THEIRS: &str = ">>>>>>> theirs: what is proposed";
+const THEIRS: &str = ">>>>>>> theirs: proposed text";
 
 pub(super) async fn resolve_conflict(
     cx: &mut CommandContext,
@@ -48,8 +48,9 @@ pub(super) async fn resolve_conflict(
 
 fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     hunk.goal().ok_or_else(|| {
-        ErrorBody::user(format!("{hunk} is no hunk"))
-            .hint(format!("claudecluster diff {hunk} --conflicts lists them"))
+        ErrorBody::user(format!("{hunk} is not a hunk id")).hint(format!(
+            "list conflicts with: claudecluster diff {hunk} --conflicts"
+        ))
     })
 }
 
@@ -81,13 +82,13 @@ fn read_text(file: &Path) -> Result<String, ErrorBody> {
     } else {
         bytes = fs::read(file).map_err(|e| {
             ErrorBody::user(format!("cannot read {}: {e}", file.display()))
-                .hint("name an existing file with --text, or - for stdin")
+                .hint("pass an existing file to --text, or - for stdin")
         })?;
         file.display().to_string()
     };
     String::from_utf8(bytes).map_err(|_| {
         ErrorBody::user(format!("{name} is not UTF-8"))
-            .hint("convert it, or resolve it in the file: --markers")
+            .hint("convert it to UTF-8, or resolve the conflict in the file with --markers")
     })
 }
 
@@ -99,10 +100,8 @@ async fn text_from_editor(
 ) -> CommandResult<String> {
     let view = current_conflict(client, goal, hunk).await?;
     let Some(sides) = &view.conflict else {
-        let error = ErrorBody::user(format!("{hunk} is not a conflict of lines"));
-        return Err(error
-            .hint("it can be decided as a whole: --mine or --theirs")
-            .into());
+        let error = ErrorBody::user(format!("{hunk} cannot be edited line by line"));
+        return Err(error.hint("choose one side: --mine or --theirs").into());
     };
     let name = view.path.as_str().rsplit('/').next().unwrap_or_default();
     let mut file = tempfile::Builder::new()
@@ -117,10 +116,10 @@ async fn text_from_editor(
     // By its name: many editors put a new file in the old one's place.
     let text = read_text(file.path())?;
     if text == before {
-        let error = ErrorBody::user("nothing was edited, so nothing is resolved");
+        let error = ErrorBody::user("the text was not changed, so the conflict was not resolved");
         return Err(error
             .hint(format!(
-                "claudecluster resolve {hunk} --markers leaves both sides in the file"
+                "to write both sides into the file, run: claudecluster resolve {hunk} --markers"
             ))
             .into());
     }
@@ -128,7 +127,7 @@ async fn text_from_editor(
         let kept = file.into_temp_path().keep();
         match kept {
             Ok(path) => what.hint(format!(
-                "what you wrote is in {path}; go on there, then: \
+                "your text is saved in {path}; edit it there, then run: \
                  claudecluster resolve {hunk} --text {path}",
                 path = path.display()
             )),
@@ -136,12 +135,15 @@ async fn text_from_editor(
         }
     };
     if let Some(line) = marker_in(&text, sides) {
-        let error = ErrorBody::user(format!("a conflict marker is left: {line}"));
+        let error = ErrorBody::user(format!("a conflict marker is still in the text: {line}"));
         return Err(kept(error, file).into());
     }
     let now = current_conflict(client, goal, hunk).await?;
     if now.conflict.as_ref() != Some(sides) {
-        let error = ErrorBody::stale(format!("{} has changed meanwhile", view.path.display()));
+        let error = ErrorBody::stale(format!(
+            "{} has changed in the meantime",
+            view.path.display()
+        ));
         return Err(kept(error, file).into());
     }
     Ok(text)
@@ -158,15 +160,16 @@ async fn current_conflict(
         ..HunkSelection::all(goal.clone())
     };
     let view = wanted.hunks(client).await?.pop().ok_or_else(|| {
-        ErrorBody::stale(format!("there is no pending hunk {hunk}"))
-            .hint(format!("claudecluster diff {goal} --conflicts lists them"))
+        ErrorBody::stale(format!("there is no pending hunk {hunk}")).hint(format!(
+            "list conflicts with: claudecluster diff {goal} --conflicts"
+        ))
     })?;
     if view.status == HunkStatus::Conflict {
         return Ok(view);
     }
-    let error = ErrorBody::user(format!("{hunk} conflicts with nothing"));
+    let error = ErrorBody::user(format!("{hunk} is not in conflict"));
     Err(error
-        .hint(format!("land it as it is: claudecluster accept {hunk}"))
+        .hint(format!("accept it with: claudecluster accept {hunk}"))
         .into())
 }
 
@@ -214,10 +217,10 @@ mod tests {
         let text = with_markers(&sides);
         assert_eq!(
             text,
-            "<<<<<<< mine: what is there now\nTitle\n=======\n\
-             ||||||| base: what both started from\na\n\
+            "<<<<<<< mine: current text\nTitle\n=======\n\
+             ||||||| base: text before both changes\na\n\
              =======\nb\n\
-             >>>>>>> theirs: what is proposed\n"
+             >>>>>>> theirs: proposed text\n"
         );
         assert_eq!(marker_in(&text, &sides), Some(MINE));
         assert_eq!(marker_in("Title\n=======\nb\n", &sides), None);

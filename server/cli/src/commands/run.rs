@@ -41,7 +41,7 @@ pub(super) async fn run_goal(cx: &mut CommandContext, args: RunArgs) -> CommandR
     let client = cx.client()?;
     let goal = start_goal(cx, &client, spec, again).await?;
     if !cx.ui.json && !cx.ui.quiet {
-        let words = "goes on if this terminal closes; Ctrl-C cancels it";
+        let words = "keeps running if you close this terminal; Ctrl-C cancels it";
         cx.ui.line(
             StyledLine::new()
                 .add(BOLD, goal.as_str())
@@ -89,12 +89,12 @@ fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, Er
     let prompt = args.goal.join(" ").trim().to_owned();
     if prompt.is_empty() && plan.is_none() {
         return Err(ErrorBody::user("the goal is empty").hint(
-            "say what you want: claudecluster run \"add tests for the parser\", or give --plan FILE",
+            "describe the change, as in: claudecluster run \"add tests for the parser\", or pass --plan FILE",
         ));
     }
     let workspace = root.to_str().ok_or_else(|| {
         ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-            .hint("work in a folder whose path is")
+            .hint("move the project to a folder whose path is valid UTF-8")
     })?;
     let settings = &config.settings;
     // The daemon has read the same files, but its environment is that of whoever started it.
@@ -192,7 +192,7 @@ async fn print_report(
     if open > 0 {
         line.push(
             PLAIN,
-            format!(": {} to decide", text::counted(open as usize, "hunk")),
+            format!(": {} to review", text::counted(open as usize, "hunk")),
         );
     }
     cx.ui.line(line.styled())?;
@@ -228,22 +228,22 @@ fn next_steps(view: &GoalView) -> Option<String> {
     let open = goal.hunks.pending + goal.hunks.conflicts;
     match goal.state {
         GoalState::AwaitingApproval => Some(format!(
-            "run it: claudecluster approve {id}   change it: claudecluster plan {id} --edit   \
-             stop it: claudecluster cancel {id}"
+            "Approve: claudecluster approve {id}   Edit: claudecluster plan {id} --edit   \
+             Cancel: claudecluster cancel {id}"
         )),
         GoalState::Running => show::approval_commands(view),
         _ if open > 0 => {
             let conflicts = match goal.hunks.conflicts {
                 0 => String::new(),
-                _ => format!("   conflicts: claudecluster diff {id} --conflicts"),
+                _ => format!("   Conflicts: claudecluster diff {id} --conflicts"),
             };
             Some(format!(
-                "look: claudecluster diff {id}   land: claudecluster accept {id}   \
-                 take back: claudecluster reject {id}{conflicts}"
+                "Review: claudecluster diff {id}   Apply: claudecluster accept {id}   \
+                 Discard: claudecluster reject {id}{conflicts}"
             ))
         }
         GoalState::Landed if goal.hunks.landed > 0 => {
-            Some(format!("take it back: claudecluster undo {id}"))
+            Some(format!("Undo: claudecluster undo {id}"))
         }
         _ => None,
     }

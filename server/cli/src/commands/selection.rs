@@ -33,9 +33,11 @@ impl HunkSelection {
     pub(super) async fn of(client: &DaemonClient, args: cli::SelectionArgs) -> CommandResult<Self> {
         let hunk = match (args.target.hunk, args.hunk) {
             (Some(one), Some(other)) if one != other => {
-                let error = ErrorBody::user(format!("two hunks are named: {one} and {other}"));
+                let error = ErrorBody::user(format!(
+                    "cannot select two hunks at once: {one} and {other}"
+                ));
                 return Err(error
-                    .hint("name one, or decide a file at once with --file")
+                    .hint("name one hunk, or select a whole file with --file")
                     .into());
             }
             (one, other) => one.or(other),

@@ -123,7 +123,7 @@ pub(super) fn approval_commands(view: &GoalView) -> Option<String> {
     }
     let commands = commands.join("   ");
     Some(format!(
-        "let it start: {commands}   stop the goal: claudecluster cancel {id}"
+        "Approve: {commands}   Cancel the goal: claudecluster cancel {id}"
     ))
 }
 
@@ -164,7 +164,7 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
         line.push(DIM, format!("  after {}", after.join(", ")));
     }
     if task.state == TaskState::Paused {
-        line.push(style, "  waits for approval");
+        line.push(style, "  waiting for approval");
     }
     if let Some(repair) = &task.repair {
         line.push(YELLOW, format!("  {}", text::repair_text(repair)));

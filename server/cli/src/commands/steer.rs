@@ -16,7 +16,7 @@ pub(super) async fn cancel_goal(
     goal_id: GoalId,
 ) -> CommandResult<CommandExit> {
     let said =
-        format!("{goal_id} cancelled; what it made so far is kept: claudecluster diff {goal_id}");
+        format!("Cancelled {goal_id}; its changes so far are kept: claudecluster diff {goal_id}");
     send_and_report(cx, Call::Cancel { goal_id }, &said).await
 }
 
@@ -25,7 +25,7 @@ pub(super) async fn retry_tasks(
     args: RetryArgs,
 ) -> CommandResult<CommandExit> {
     let (goal_id, task_id) = (args.goal, args.task);
-    let said = format!("{goal_id} is tried again; follow it: claudecluster watch {goal_id}");
+    let said = format!("Retrying {goal_id}; watch it with: claudecluster watch {goal_id}");
     send_and_report(cx, Call::Retry { goal_id, task_id }, &said).await
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn approve_plan_or_task(
     };
     let goal_id = args.goal;
     let said = match &args.task {
-        Some(task) => format!("task {task} runs; follow it: claudecluster watch {goal_id}"),
+        Some(task) => format!("Started task {task}; watch it with: claudecluster watch {goal_id}"),
         None => goal_started(&goal_id),
     };
     let call = Call::Approve {
@@ -53,7 +53,7 @@ pub(super) async fn approve_plan_or_task(
 
 /// What is said once a plan runs.
 pub(super) fn goal_started(goal: &GoalId) -> String {
-    format!("{goal} runs; follow it: claudecluster watch {goal}")
+    format!("Started {goal}; watch it with: claudecluster watch {goal}")
 }
 
 pub(super) async fn send_and_report(

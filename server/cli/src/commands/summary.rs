@@ -42,7 +42,7 @@ pub(super) fn hunk_counts(counts: &HunkCounts) -> String {
     let parts = [
         (counts.pending, "pending"),
         (counts.conflicts, "in conflict"),
-        (counts.landed, "landed"),
+        (counts.landed, "applied"),
         (counts.rejected, "rejected"),
     ];
     let parts: Vec<String> = parts
@@ -112,7 +112,7 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> StyledLine {
 
 fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> StyledLine {
     let (state, style) = match hunk.fate {
-        HunkFate::Landed => ("landed", GREEN),
+        HunkFate::Landed => ("applied", GREEN),
         HunkFate::Resolved => ("resolved", GREEN),
         HunkFate::Rejected => ("rejected", RED),
         HunkFate::Undone => ("undone", YELLOW),
@@ -232,7 +232,7 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> StyledLine {
 /// Why a change needs an explicit look, in a few words.
 pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
     let words = reasons.iter().map(|reason| match reason {
-        HeldReason::OutOfScope => "outside the scope",
+        HeldReason::OutOfScope => "outside the goal's scope",
         HeldReason::SelfArming => "can make tools run code",
         HeldReason::Partial => "its task did not succeed",
         HeldReason::GateFailed => "a gate failed",
@@ -294,7 +294,7 @@ mod tests {
             shown,
             [
                 "  src/a.rs     +3    -1  by api, docs",
-                "  b.rs         +1    -1  by fmt  1 conflict  outside the scope",
+                "  b.rs         +1    -1  by fmt  1 conflict  outside the goal's scope",
             ]
         );
     }
@@ -338,7 +338,7 @@ mod tests {
         let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
         let shown = format!("{}\n{shown}", hunk_counts(&counted));
         expect![[r#"
-            2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)
+            2 pending, 1 in conflict, 1 applied, 1 rejected (1 undone)
               src/a.rs     +2    -3  by api, docs  1 conflict
                 g1.1111111111  conflict  lines 1–2  with your text  by api
                 g1.2222222222  undone    line 1  by docs
@@ -346,7 +346,7 @@ mod tests {
               run.sh       +0    -0  mode  by api
                 g1.3333333333  pending   now executable  by api
               b.rs
-                g1.5555555555  landed    2m ago  by api
+                g1.5555555555  applied   2m ago  by api
         "#]]
         .assert_eq(&shown);
     }

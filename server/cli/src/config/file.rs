@@ -120,16 +120,16 @@ impl ConfigReader<'_> {
                 ("expected a table".to_owned(), format!("write `[{path}]`"))
             } else {
                 (
-                    "there is no such key".to_owned(),
+                    "unknown setting".to_owned(),
                     keys::unknown_key_hint(path, workspace),
                 )
             };
             return self.problem(span, Some(path), message, Some(hint));
         };
         if workspace && !key.workspace {
-            let hint = "a workspace's file may only lower limits, deny agents and tools, and have \
-                        you asked; put it into your own file: claudecluster config path";
-            let message = "a workspace must not set this".to_owned();
+            let hint = "a workspace file can only lower limits, deny agents and tools, and require \
+                        confirmation; set it in your own file instead (see: claudecluster config path)";
+            let message = "a workspace file cannot set this".to_owned();
             return self.problem(span, Some(path), message, Some(hint.to_owned()));
         }
         let line = self.line(span);
@@ -171,7 +171,7 @@ pub(crate) fn set_value(text: &str, key: &ConfigKey, value: &Value) -> Result<St
     let mut parts = key.path.split('.').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
-            let new = to_toml(value).ok_or("the value cannot be written")?;
+            let new = to_toml(value).ok_or("the value cannot be written to the file")?;
             match table.get_mut(part) {
                 // Keeps the comment behind the old value.
                 Some(Item::Value(old)) => {
@@ -237,10 +237,10 @@ mod tests {
             ConfigOwner::User,
             "maxParalel = 3\n\n[timeouts]\nattempt = 10\nstrat = \"1m\"\n[planer]\nmodel = \"x\"\n",
             expect![[r#"
-                config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
+                config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
                 config.toml:4: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 10 ()
-                config.toml:5: `timeouts.strat`: there is no such key (did you mean `timeouts.start`?)
-                config.toml:6: `planer`: there is no such key (did you mean `planner`?)
+                config.toml:5: `timeouts.strat`: unknown setting (did you mean `timeouts.start`?)
+                config.toml:6: `planer`: unknown setting (did you mean `planner`?)
             "#]],
         );
         check(
@@ -248,7 +248,7 @@ mod tests {
             "agent = \"claude-code\"\ntimeouts = 3\nmodel = [1]\n",
             expect![[r#"
                 config.toml:2: `timeouts`: expected a table (write `[timeouts]`)
-                config.toml:3: `model`: expected a string, found a list of something else ()
+                config.toml:3: `model`: expected a string, found a list with other values ()
             "#]],
         );
     }
@@ -270,10 +270,10 @@ mod tests {
             ConfigOwner::Workspace,
             "maxParallel = 2\nagent = \"native\"\n[claude]\nprogram = \"./evil\"\n[native]\nbaseUrl = \"http://x\"\n[permissions]\nask = [\"Bash\"]\nallow = [\"WebFetch\"]\n",
             expect![[r#"
-                config.toml:2: `agent`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-                config.toml:4: `claude.program`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-                config.toml:6: `native.baseUrl`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-                config.toml:9: `permissions.allow`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
+                config.toml:2: `agent`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:4: `claude.program`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:6: `native.baseUrl`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:9: `permissions.allow`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
             "#]],
         );
     }

@@ -127,7 +127,7 @@ pub(crate) fn nearest_key(path: &str, workspace: bool) -> Option<&'static str> {
 pub(crate) fn unknown_key_hint(path: &str, workspace: bool) -> String {
     match nearest_key(path, workspace) {
         Some(known) => format!("did you mean `{known}`?"),
-        None => "`claudecluster config list` shows every key".to_owned(),
+        None => "list all settings with: claudecluster config list".to_owned(),
     }
 }
 
@@ -159,7 +159,7 @@ impl ConfigKey {
             KeyKind::Bool => match text {
                 "true" | "1" | "yes" | "on" => json!(true),
                 "false" | "0" | "no" | "off" => json!(false),
-                _ => return Err(format!("{text:?} is neither true nor false")),
+                _ => return Err(format!("expected true or false, found {text:?}")),
             },
             KeyKind::Number(..) => match text.replace('_', "").parse::<u64>() {
                 Ok(number) => json!(number),
@@ -189,7 +189,7 @@ impl ConfigKey {
                 .map(|item| item.as_str())
                 .collect::<Option<Vec<_>>>()
                 .map(|items| json!(items))
-                .ok_or_else(|| self.expected("a list of something else"))?,
+                .ok_or_else(|| self.expected("a list with other values"))?,
             other => return Err(self.expected(&format!("a {}", other.type_name()))),
         };
         self.check(value)
@@ -325,13 +325,13 @@ mod tests {
         for (path, text, part) in [
             ("maxParallel", "0", "from 1 to 1024"),
             ("timeouts.attempt", "soon", "is not a duration"),
-            ("agent", "gpt", "is not an agent"),
+            ("agent", "gpt", "unknown agent"),
             ("sandbox", "none", "one of auto, overlay, copy"),
             ("review.mergeWords", "true", "one of off, suggest, on"),
             ("budgetUsd", "-1", "US dollars"),
-            ("approvePlans", "maybe", "neither true nor false"),
+            ("approvePlans", "maybe", "expected true or false"),
             ("permissions.ask", "Bash(git push *)", "patterns"),
-            ("permissions.allow", "WebFetch,Skill", "cannot be opened"),
+            ("permissions.allow", "WebFetch,Skill", "cannot be enabled"),
         ] {
             let error = check(path, text).unwrap_err();
             assert!(error.contains(part), "{path}: {error}");

@@ -97,8 +97,8 @@ impl ConfigSources {
                 .map_err(|e| ErrorBody::config(format!("CLAUDECLUSTER_CONFIG: {e}")))?,
             None => etcetera::choose_base_strategy()
                 .map_err(|e| {
-                    ErrorBody::environment(format!("there is no home folder: {e}"))
-                        .hint("set HOME, or CLAUDECLUSTER_CONFIG")
+                    ErrorBody::environment(format!("cannot find the home folder: {e}"))
+                        .hint("set HOME or CLAUDECLUSTER_CONFIG")
                 })?
                 .config_dir()
                 .join("claudecluster")
@@ -198,8 +198,8 @@ impl ConfigSources {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if owner == ConfigOwner::User && self.named {
                     return Err(
-                        ErrorBody::config(format!("there is no file {}", path.display()))
-                            .hint("CLAUDECLUSTER_CONFIG names it: make it, or unset the variable"),
+                        ErrorBody::config(format!("{} does not exist", path.display()))
+                            .hint("create it, or unset CLAUDECLUSTER_CONFIG"),
                     );
                 }
                 Ok((Vec::new(), Vec::new()))
@@ -249,10 +249,10 @@ fn read_text(path: &Path) -> io::Result<String> {
     }
     let meta = fs::metadata(path)?;
     if !meta.is_file() {
-        return Err(io::Error::other("it is not a file"));
+        return Err(io::Error::other("not a regular file"));
     }
     if meta.len() > FILE_LIMIT {
-        return Err(io::Error::other("it is larger than 1 MiB"));
+        return Err(io::Error::other("larger than 1 MiB"));
     }
     fs::read_to_string(path)
 }
@@ -262,7 +262,8 @@ fn overlay<T: serde::Serialize + serde::de::DeserializeOwned>(
     base: &T,
     entries: &[ConfigEntry],
 ) -> Result<T, ErrorBody> {
-    let broken = |e: serde_json::Error| ErrorBody::config(format!("settings do not fit: {e}"));
+    let broken =
+        |e: serde_json::Error| ErrorBody::config(format!("cannot combine the settings: {e}"));
     let mut all = serde_json::to_value(base).map_err(broken)?;
     for entry in entries {
         put_value(&mut all, entry.key.path, entry.value.clone());

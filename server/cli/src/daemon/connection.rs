@@ -58,11 +58,11 @@ pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == own => {}
         Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), "refused a connection of another user");
+            tracing::warn!(uid = peer.uid(), "refused a connection from another user");
             return;
         }
         Err(e) => {
-            tracing::warn!(error = %e, "refused a connection of an unknown user");
+            tracing::warn!(error = %e, "refused a connection from an unknown user");
             return;
         }
     }
@@ -77,13 +77,13 @@ pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState
         Ok(hello) if hello.version == VERSION => None,
         Ok(hello) => Some(
             ErrorBody::environment(format!(
-                "the daemon is version {VERSION}, the client {}",
+                "the daemon is version {VERSION}, but the client is version {}",
                 hello.version
             ))
-            .hint("end the daemon: claudecluster daemon stop"),
+            .hint("stop the daemon with: claudecluster daemon stop"),
         ),
         Err(e) => Some(ErrorBody::user(format!(
-            "the first line is no greeting: {e}"
+            "the first line is not a valid greeting: {e}"
         ))),
     };
     let welcome = Welcome {
@@ -151,7 +151,7 @@ async fn serve_requests(
                 tasks.spawn(answer_request(request, shared, replies, limited));
             }
             Err(e) => {
-                let error = ErrorBody::user(format!("not a request: {e}"));
+                let error = ErrorBody::user(format!("invalid request: {e}"));
                 let _ = replies
                     .send(Reply {
                         id: 0,

@@ -23,8 +23,9 @@ pub(crate) struct LogGuard {
 /// who knows.
 pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
     let filter = EnvFilter::try_new(filter).map_err(|e: ParseError| {
-        ErrorBody::config(format!("`log`: {filter:?} is not a filter: {e}"))
-            .hint("write a level such as \"info\", or \"info,claudecluster_driver=debug\"")
+        ErrorBody::config(format!("`log`: invalid filter {filter:?}: {e}")).hint(
+            "use a level such as \"info\", or a filter such as \"info,claudecluster_driver=debug\"",
+        )
     })?;
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
@@ -32,7 +33,7 @@ pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody
         .filename_suffix("log")
         .max_log_files(DAYS)
         .build(home.logs())
-        .context(format!("cannot write a log in {}", home.logs().display()))?;
+        .context(format!("cannot write the log to {}", home.logs().display()))?;
     let (writer, worker) = tracing_appender::non_blocking(files);
     tracing_subscriber::fmt()
         .with_env_filter(filter)

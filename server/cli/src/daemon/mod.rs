@@ -69,7 +69,7 @@ impl Daemon {
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
         if let Err(error) = claudecluster_lsp::tidy_plans(&driver, &home.plans()) {
-            tracing::warn!(%error, "plan documents of goals that are done are still there");
+            tracing::warn!(%error, "cannot remove the plan documents of finished goals");
         }
         let (socket, socket_dir) = home.socket()?;
         let listener = bind_socket(&socket)?;
@@ -119,7 +119,7 @@ impl Daemon {
             .await
             .is_err()
         {
-            tracing::warn!("connections did not end in time");
+            tracing::warn!("connections did not close in time");
         }
         tracing::info!("daemon ended");
     }
@@ -129,7 +129,7 @@ impl Daemon {
 fn bind_socket(socket: &Path) -> Result<UnixListener, ErrorBody> {
     let shown = socket.display();
     match fs::remove_file(socket) {
-        Ok(()) => tracing::info!(socket = %shown, "removed the socket of a dead daemon"),
+        Ok(()) => tracing::info!(socket = %shown, "removed a stale daemon socket"),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => {
             return Err(ErrorBody::environment(format!(
@@ -160,7 +160,7 @@ async fn accept_connections(listener: UnixListener, shared: Arc<DaemonState>, ta
             }
             Err(e) => {
                 // Out of descriptors, most likely. They come back when connections end.
-                tracing::warn!(error = %e, "cannot take a connection");
+                tracing::warn!(error = %e, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

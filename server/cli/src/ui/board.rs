@@ -286,11 +286,11 @@ pub(crate) fn doing_of(what: &AgentEvent) -> Option<String> {
         AgentEvent::Text { text } | AgentEvent::Output { text } => last_line(text),
         AgentEvent::Tool { name, detail } if detail.is_empty() => Some(name.clone()),
         AgentEvent::Tool { name, detail } => Some(format!("{name} {detail}")),
-        AgentEvent::Denied { what } => Some(format!("was denied: {what}")),
+        AgentEvent::Denied { what } => Some(format!("denied: {what}")),
         AgentEvent::RateLimited { wait: Some(wait) } => {
-            Some(format!("told to wait {wait} by the provider"))
+            Some(format!("waiting {wait} (rate limit)"))
         }
-        AgentEvent::RateLimited { wait: None } => Some("slowed down by the provider".to_owned()),
+        AgentEvent::RateLimited { wait: None } => Some("slowed by a rate limit".to_owned()),
         AgentEvent::Spent { .. } => None,
     }
 }

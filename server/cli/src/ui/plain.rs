@@ -48,7 +48,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
         } => add_task(goal, &added.id).add(CYAN, format!("added: {}", text::repair_text(repair))),
         EventBody::Amended { task_id, files } => {
             let files = text::counted(files.len(), "file");
-            add_task(goal, task_id).add(PLAIN, format!("amended {files} of the proposal"))
+            add_task(goal, task_id).add(PLAIN, format!("updated {files} in the proposal"))
         }
         EventBody::PlanRefused { errors, .. } => {
             goal.add(YELLOW, format!("plan refused: {}", errors.join("; ")))
@@ -56,7 +56,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
         EventBody::PlanningStopped { stop, summary, .. } => goal.add(
             YELLOW,
             format!(
-                "planning stopped: {}: {}",
+                "planning failed: {}: {}",
                 text::stop_reason_text(*stop),
                 text::one_line(summary)
             ),
@@ -65,7 +65,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
             PLAIN,
             format!("planned {}", text::counted(plan.tasks.len(), "task")),
         ),
-        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan waits for approval"),
+        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan is waiting for approval"),
         EventBody::PlanApproved { .. } => goal.add(PLAIN, "plan approved"),
         EventBody::TaskChanged { task_id, .. }
         | EventBody::AttemptStarted { task_id, .. }
@@ -92,10 +92,10 @@ fn event_line(event: &Event) -> Option<StyledLine> {
             ..
         } => {
             let word = match verdict {
-                Verdict::Accept => "landed",
+                Verdict::Accept => "applied",
                 Verdict::Reject => "rejected",
                 Verdict::Undo => "undone",
-                Verdict::Redo => "landed again",
+                Verdict::Redo => "reapplied",
                 Verdict::Resolve => "resolved",
             };
             let hunks = text::counted(hunks.len(), "hunk");
@@ -109,7 +109,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
         } => goal.add(
             PLAIN,
             format!(
-                "applied: {landed} landed, {conflicts} in conflict, {held} kept apart, {} failed",
+                "applied {landed}, {conflicts} in conflict, {held} held for review, {} failed",
                 failed.len()
             ),
         ),
@@ -126,7 +126,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
             by,
         } => {
             let line = match decision {
-                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} allowed")),
+                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} granted")),
                 PermissionDecision::Deny => goal.add(YELLOW, format!("✗ {request_id} denied")),
             };
             let reach = match scope {
@@ -144,7 +144,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
         }
         EventBody::PermissionWithdrawn { request_id } => goal.add(
             DIM,
-            format!("{request_id} is withdrawn: nobody waits for it any more"),
+            format!("{request_id} withdrawn: the worker no longer waits for it"),
         ),
         EventBody::GoalChanged { state, error } => {
             let line = goal.add(goal_style(*state), goal_words(*state));
@@ -179,7 +179,7 @@ fn task_event(event: &Event, line: StyledLine) -> Option<StyledLine> {
         },
         EventBody::RetryScheduled { not_before, .. } => {
             let wait = text::duration_text(not_before.since(event.at));
-            line.add(YELLOW, format!("tried again in {wait}"))
+            line.add(YELLOW, format!("retrying in {wait}"))
         }
         _ => return None,
     })

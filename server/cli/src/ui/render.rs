@@ -39,12 +39,12 @@ pub(crate) fn goal_words(state: GoalState) -> &'static str {
     match state {
         GoalState::Submitted => "taking a snapshot",
         GoalState::Planning => "planning",
-        GoalState::AwaitingApproval => "plan waits for approval",
+        GoalState::AwaitingApproval => "plan waiting for approval",
         GoalState::Running => "running",
         GoalState::Merging => "merging",
-        GoalState::Gating => "checking the merged result",
+        GoalState::Gating => "running gates",
         GoalState::Proposed => "proposed",
-        GoalState::Landed => "landed",
+        GoalState::Landed => "applied",
         GoalState::Rejected => "rejected",
         GoalState::Failed => "failed",
         GoalState::Cancelled => "cancelled",
@@ -185,10 +185,10 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
             if let Some(at) = row.not_before.filter(|at| *at > now) {
                 let wait = text::duration_text(at.since(now));
                 let why = row.stop.map_or("failed", text::stop_reason_text);
-                line.push(YELLOW, format!("  {why}; again in {wait}"));
+                line.push(YELLOW, format!("  {why}; retrying in {wait}"));
             }
         }
-        TaskState::Paused => line.push(style, "  waits for approval"),
+        TaskState::Paused => line.push(style, "  waiting for approval"),
         TaskState::Waiting | TaskState::Skipped => {}
     }
     line
@@ -433,13 +433,13 @@ mod tests {
         story.check(
             60,
             expect![[r#"
-            g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
-            ├─ ● Do api  3.0s  Edit src/api.rs
-            └─ ● Do docs  2.0s  look at \u{1b}[2J it
-               └─ ○ Do join  after api, docs
-                  └─ ○ Do fmt
-            ? api, docs wait for permission (claudecluster allow p1, or…
-        "#]],
+                g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
+                ├─ ● Do api  3.0s  Edit src/api.rs
+                └─ ● Do docs  2.0s  look at \u{1b}[2J it
+                   └─ ○ Do join  after api, docs
+                      └─ ○ Do fmt
+                ? api, docs are waiting for permission (claudecluster allow…
+            "#]],
         );
         story.tell(EventBody::PermissionWithdrawn {
             request_id: PermissionId::new("p1"),
@@ -465,12 +465,12 @@ mod tests {
         story.check(
             60,
             expect![[r#"
-            g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
-            ├─ ◌ Do api  3.0s  $0.25  crashed; again in 8.0s
-            └─ ✓ Do docs  1.0s  $0.25  0 files
-               └─ ○ Do join  after api, docs
-                  └─ ○ Do fmt
-        "#]],
+                g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
+                ├─ ◌ Do api  3.0s  $0.25  crashed; retrying in 8.0s
+                └─ ✓ Do docs  1.0s  $0.25  0 files
+                   └─ ○ Do join  after api, docs
+                      └─ ○ Do fmt
+            "#]],
         );
         story.start("api", 2);
         story.check(

@@ -175,22 +175,22 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
         StopReason::SpawnFailed => "could not start",
         StopReason::Crashed => "crashed",
         StopReason::StartTimeout => "did not start in time",
-        StopReason::Silent => "fell silent",
-        StopReason::Timeout => "out of time",
-        StopReason::BrokenStream => "output broke off",
+        StopReason::Silent => "no output",
+        StopReason::Timeout => "timed out",
+        StopReason::BrokenStream => "output ended early",
         StopReason::Overloaded => "provider overloaded",
-        StopReason::Auth => "key refused",
+        StopReason::Auth => "key rejected",
         StopReason::Budget => "cost limit reached",
         StopReason::TurnLimit => "turn limit reached",
         StopReason::Refused => "declined",
         StopReason::ExitStatus => "exited with an error",
         StopReason::PermissionDenied => "permission denied",
         StopReason::GateFailed => "gate failed",
-        StopReason::InvalidAnswer => "answer not usable",
-        StopReason::ChangesRefused => "changes refused",
+        StopReason::InvalidAnswer => "unusable answer",
+        StopReason::ChangesRefused => "changes rejected",
         StopReason::DaemonRestart => "daemon restarted",
         StopReason::Cancelled => "cancelled",
-        StopReason::Resources => "machine refused",
+        StopReason::Resources => "out of resources",
     }
 }
 
@@ -200,9 +200,9 @@ pub(crate) fn repair_text(repair: &Repair) -> String {
     let of = of.join(", ");
     let files: Vec<String> = repair.files.iter().map(|path| path.display()).collect();
     let why = match repair.cause {
-        RepairCause::TaskConflict => "they disagree",
+        RepairCause::TaskConflict => "conflicting changes",
         RepairCause::Rejected => "rejected",
-        RepairCause::Conflict => "it conflicts",
+        RepairCause::Conflict => "conflict with your text",
     };
     let reason = match &repair.reason {
         Some(reason) => format!(": {}", one_line(reason)),
@@ -222,16 +222,16 @@ pub(crate) fn permission_line(request: &PermissionRequest) -> StyledLine {
             YELLOW,
             format!("? {} for permission", waiting_tasks(request)),
         )
-        .add(DIM, format!(" (claudecluster allow {id}, or deny {id}): "))
+        .add(DIM, format!(" (claudecluster allow {id} or deny {id}): "))
         .add(PLAIN, one_line(&format!("{} {detail}", request.tool)))
 }
 
 fn waiting_tasks(request: &PermissionRequest) -> String {
     let tasks: Vec<&str> = request.task_ids.iter().map(AsRef::as_ref).collect();
     match tasks.as_slice() {
-        [] => "the planner waits".to_owned(),
-        [task] => format!("{task} waits"),
-        tasks => format!("{} wait", tasks.join(", ")),
+        [] => "the planner is waiting".to_owned(),
+        [task] => format!("{task} is waiting"),
+        tasks => format!("{} are waiting", tasks.join(", ")),
     }
 }
 
@@ -271,13 +271,13 @@ mod tests {
                 input: BlobId::new("b"),
                 asked_at: Timestamp(0),
             };
-            let rest = "(claudecluster allow p3, or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
+            let rest = "(claudecluster allow p3 or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
             let expected = format!("? {who} for permission {rest}");
             assert_eq!(permission_line(&request).plain(), expected);
         };
-        check(&[], "the planner waits");
-        check(&["a"], "a waits");
-        check(&["a", "b"], "a, b wait");
+        check(&[], "the planner is waiting");
+        check(&["a"], "a is waiting");
+        check(&["a", "b"], "a, b are waiting");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) fn resolve_defaults(
             .any(|task| task.agent.is_none() && task.run.is_none());
     if spec.agent == Some(AgentName::Command) && spec.plan.is_none() {
         return Err(ErrorBody::user("the agent `command` cannot plan a goal")
-            .hint("give a plan file with --plan, or use the agent `claude-code` or `native`"));
+            .hint("pass a plan file with --plan, or use the agent `claude-code` or `native`"));
     }
     if needs_default && spec.agent.is_none() {
         spec.agent = Some(default_agent(&settings, &spec.env)?);
@@ -68,31 +68,35 @@ fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, Error
         .into_iter()
         .find(|&agent| usable(agent))
         .ok_or_else(|| {
-            ErrorBody::environment("no agent found: Claude Code is not installed and no key is set")
-                .hint(
-                    "install it with `npm install -g @anthropic-ai/claude-code`, or set \
+            ErrorBody::environment(
+                "no agent available: Claude Code is not installed and no API key is set",
+            )
+            .hint(
+                "install Claude Code with `npm install -g @anthropic-ai/claude-code`, or set \
                      ANTHROPIC_API_KEY for the built-in agent",
-                )
+            )
         })
 }
 
 /// Whether an agent may and can run.
 fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
-        return Err(
-            ErrorBody::config(format!("the agent `{agent}` is denied by configuration"))
-                .hint("`claudecluster config list` shows where `denyAgents` is set"),
-        );
+        return Err(ErrorBody::config(format!(
+            "the setting `denyAgents` denies the agent `{agent}`"
+        ))
+        .hint("see where it is set with: claudecluster config list"));
     }
     match agent {
         AgentName::Command => Ok(()),
         AgentName::ClaudeCode => claude(settings, env).map(|_| ()),
         AgentName::Native => native_key(settings, env).map(|_| ()).ok_or_else(|| {
             ErrorBody::environment(format!(
-                "the built-in agent has no key: {} is not set",
+                "the built-in agent needs an API key: {} is not set",
                 settings.native.key_env
             ))
-            .hint("set it where you run claudecluster, or use another agent with --agent")
+            .hint(
+                "set it in the environment of claudecluster, or choose another agent with --agent",
+            )
         }),
     }
 }
@@ -106,12 +110,12 @@ fn claude(settings: &Settings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
     claude_code::find(settings.claude.program.as_deref(), path).ok_or_else(|| {
         match &settings.claude.program {
             Some(program) => ErrorBody::config(format!(
-                "`claude.program` is {}, which is not a program",
+                "the setting `claude.program` names {}, which is not a program",
                 program.display()
             ))
-            .hint("correct it with `claudecluster config set claude.program PATH`"),
+            .hint("correct it with: claudecluster config set claude.program PATH"),
             None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
-                .hint("npm install -g @anthropic-ai/claude-code"),
+                .hint("install it with: npm install -g @anthropic-ai/claude-code"),
         }
     })
 }

@@ -74,7 +74,7 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
         let reason = if look.open {
             "undone in the editor"
         } else {
-            "no longer in the file when its editor closed it"
+            "discarded when the editor closed the file"
         };
         seen.push(look.seen(moved, None, hunks, reason));
     }
@@ -100,9 +100,9 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
             }
         }
         let reason = if look.open {
-            "done again in the editor"
+            "redone in the editor"
         } else {
-            "in the file again when its editor closed it"
+            "restored when the editor closed the file"
         };
         seen.push(look.seen(moved, Some(moved.index), hunks, reason));
     }

@@ -88,8 +88,8 @@ pub(super) async fn run(
         return AgentReport {
             stop: Some(StopReason::SpawnFailed),
             summary: format!(
-                "this Claude Code is too old: it does not know {missing}; update it with \
-                 `npm i -g @anthropic-ai/claude-code`"
+                "this version of Claude Code is too old: it does not support {missing}; update it with \
+                 `npm install -g @anthropic-ai/claude-code`"
             ),
             ..AgentReport::default()
         };
@@ -98,7 +98,7 @@ pub(super) async fn run(
         return AgentReport {
             stop: Some(StopReason::Resources),
             summary: format!(
-                "cannot make the agent's home {}: {error}",
+                "cannot create the agent's home {}: {error}",
                 spec.home.display()
             ),
             ..AgentReport::default()
@@ -131,7 +131,7 @@ pub(super) async fn run(
     if let (Some(legacy), Some(session)) = (legacy, &report.session) {
         // Without it a fork's cost would include its parent's: worth a warning, not a failure.
         if let Err(error) = legacy.save(&spec.home, session) {
-            tracing::warn!(%error, "what the session leaves to forks could not be kept");
+            tracing::warn!(%error, "cannot keep the session for forks");
         }
     }
     report
