@@ -204,7 +204,7 @@ impl BlameCache {
                         Ok(Some(landing)) => landing,
                         Ok(None) => continue,
                         Err(error) => {
-                            tracing::warn!(path = %relative, %error, "origins are not shown");
+                            tracing::warn!(path = %relative, %error, "cannot determine the origins of lines");
                             continue;
                         }
                     };

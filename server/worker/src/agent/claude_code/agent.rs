@@ -66,10 +66,10 @@ impl CodingAgent for ClaudeCode {
         let path = path.map(|var| OsStr::new(&var.value));
         detect::find(program, path).ok_or_else(|| match program {
             Some(program) => ErrorBody::config(format!(
-                "`claude.program` is {}, which is not a program",
+                "the setting `claude.program` names {}, which is not a program",
                 program.display()
             ))
-            .hint("correct it with `claudecluster config set claude.program PATH`"),
+            .hint("correct it with: claudecluster config set claude.program PATH"),
             None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
                 .hint(INSTALL),
         })

@@ -376,7 +376,7 @@ impl<'a> ClaudeDialogue<'a> {
     }
 }
 
-const AUTH: &str = "the provider refused the key or the login: set ANTHROPIC_API_KEY, or log in with \
+const AUTH: &str = "the provider rejected the API key or login: set ANTHROPIC_API_KEY, or log in with \
                     `claude` and `/login`";
 
 impl Dialogue for ClaudeDialogue<'_> {

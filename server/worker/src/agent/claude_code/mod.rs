@@ -82,14 +82,14 @@ async fn run(
     let features = Features::of(&spec.place.program).await;
     if let Some(missing) = features.missing() {
         let summary = format!(
-            "this Claude Code is too old: it does not know {missing}; update it with \
-             `npm i -g @anthropic-ai/claude-code`"
+            "this version of Claude Code is too old: it does not support {missing}; update it with \
+             `npm install -g @anthropic-ai/claude-code`"
         );
         return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
     if let Err(error) = home::make(&spec.place.home) {
         let summary = format!(
-            "cannot make the agent's home {}: {error}",
+            "cannot create the agent's home {}: {error}",
             spec.place.home.display()
         );
         return AgentReport::failed(StopReason::Resources, summary);
@@ -120,7 +120,7 @@ async fn run(
     if let (Some(legacy), Some(session)) = (legacy, &report.session) {
         // Without it a fork's cost would include its parent's: worth a warning, not a failure.
         if let Err(error) = legacy.save(&spec.place.home, session) {
-            tracing::warn!(%error, "what the session leaves to forks could not be kept");
+            tracing::warn!(%error, "cannot keep the session for forks");
         }
     }
     report

@@ -77,9 +77,11 @@ impl CodingAgent for NativeAgent {
         find_key(settings, setup.env).map(drop).ok_or_else(|| {
             let key_env = &settings.key_env;
             ErrorBody::environment(format!(
-                "the built-in agent has no key: {key_env} is not set"
+                "the built-in agent needs an API key: {key_env} is not set"
             ))
-            .hint("set it where you run claudecluster, or use another agent with --agent")
+            .hint(
+                "set it in the environment of claudecluster, or choose another agent with --agent",
+            )
         })
     }
 
