@@ -203,6 +203,6 @@ mod tests {
         check("Skill", false, None);
         check("Skill", true, Some("cannot be enabled"));
         check("Bash(git push *)", true, Some("patterns"));
-        check("", false, Some("not the name"));
+        check("", false, Some("not a tool name"));
     }
 }
