@@ -4,7 +4,7 @@
 use std::{ffi::OsString, path::Path, sync::Arc};
 
 use claudecluster_driver::{
-    Driver, DriverConfig, Settings,
+    Driver, DriverConfig, DriverSettings,
     store::Store,
     worker::{
         agent::{
@@ -28,7 +28,7 @@ pub(crate) use claudecluster_driver::worker::{agent::replay, sandbox::Probe};
 pub(crate) async fn start_driver(
     home: &Home,
     sources: Sources,
-    settings: Settings,
+    settings: DriverSettings,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
         .dir()
@@ -39,7 +39,7 @@ pub(crate) async fn start_driver(
         home: dir,
         launcher: launcher()?,
         settings,
-        narrow: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
     };
     Ok((Driver::start(config, store.clone()).await?, store))
 }
@@ -67,7 +67,7 @@ pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
 }
 
 /// Looks for Claude Code.
-pub(crate) async fn detect_claude(settings: &Settings) -> Detection {
+pub(crate) async fn detect_claude(settings: &DriverSettings) -> Detection {
     let program = settings.claude.program.clone();
     tokio::task::spawn_blocking(move || detect(program.as_deref()))
         .await

@@ -146,7 +146,12 @@ impl Dispatcher {
     }
 
     /// Lets `step` decide about one message. A refusal is answered at once: it changed nothing.
-    fn decide_message(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut DispatcherTurn) {
+    fn decide_message(
+        &mut self,
+        message: DispatcherMessage,
+        at: Timestamp,
+        turn: &mut DispatcherTurn,
+    ) {
         match message {
             DispatcherMessage::Submit(mut spec, duplicates, reply) => {
                 if duplicates == DuplicatePolicy::Join

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use claudecluster_driver::{Settings, worker::agent::claude_code::Detection};
+use claudecluster_driver::{DriverSettings, worker::agent::claude_code::Detection};
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span,
@@ -57,7 +57,7 @@ pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
         private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
-    let found = parts::detect_claude(&Settings::default()).await;
+    let found = parts::detect_claude(&DriverSettings::default()).await;
     let agent = agent(args.agent, &found)?;
     introduce(&mut cx.ui, &project, agent, &found)?;
 
@@ -94,7 +94,7 @@ fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBo
         .into_os_string()
         .into_string()
         .map_err(|_| ErrorBody::environment("the temporary folder's path is not UTF-8"))?;
-    let mut env = run_command::environment(&Settings::default());
+    let mut env = run_command::environment(&DriverSettings::default());
     // The user's own key, endpoint and proxy have no part in this.
     env.retain(|var| {
         let name = var.name.to_lowercase();

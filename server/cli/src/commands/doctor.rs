@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::{
     api::{Purpose, VERSION},
     goal::SandboxKind,
@@ -114,7 +114,7 @@ fn lines(check: &Check) -> Vec<Line> {
 }
 
 /// The settings as far as they can be read: everything else is looked at with them.
-fn configuration(cx: &Context) -> (Check, Settings) {
+fn configuration(cx: &Context) -> (Check, DriverSettings) {
     let workspace = cx.workspace().ok();
     let loaded = Sources::of_process().and_then(|sources| {
         let (config, problems) = sources.load_all(workspace.as_deref())?;
@@ -139,7 +139,7 @@ fn configuration(cx: &Context) -> (Check, Settings) {
         Err(e) => {
             let check = Check::new("configuration", State::Missing, e.message)
                 .hint(e.hint.unwrap_or_default());
-            (check, Settings::default())
+            (check, DriverSettings::default())
         }
     }
 }
@@ -166,7 +166,7 @@ fn git() -> Check {
     }
 }
 
-async fn claude(settings: &Settings) -> Check {
+async fn claude(settings: &DriverSettings) -> Check {
     let found = parts::detect_claude(settings).await;
     let usable = found.is_usable();
     let mut text = found
@@ -183,7 +183,7 @@ async fn claude(settings: &Settings) -> Check {
     }
 }
 
-fn native(settings: &Settings) -> Check {
+fn native(settings: &DriverSettings) -> Check {
     let native = &settings.native;
     let set = std::env::var_os(&native.key_env).is_some_and(|key| !key.is_empty());
     if set {

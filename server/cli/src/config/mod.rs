@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_driver::settings::{Settings, WorkspaceSettings};
+use claudecluster_driver::settings::{DriverSettings, WorkspaceSettings};
 use claudecluster_protocol::ErrorBody;
 use etcetera::BaseStrategy;
 use serde_json::{Map, Value};
@@ -51,7 +51,7 @@ impl fmt::Display for Origin {
 /// The settings that hold, and where each comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) settings: Settings,
+    pub(crate) settings: DriverSettings,
     origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -136,7 +136,7 @@ impl Sources {
     ) -> Result<(Config, Vec<Problem>), ErrorBody> {
         let mut problems = Vec::new();
         let mut origins = BTreeMap::new();
-        let mut settings = Settings::default();
+        let mut settings = DriverSettings::default();
 
         let (entries, wrong) = self.read(&self.user_file, Owner::User)?;
         problems.extend(wrong);
@@ -159,7 +159,7 @@ impl Sources {
             problems.extend(wrong);
             let before = settings.clone();
             let narrowing: WorkspaceSettings = overlay(&WorkspaceSettings::default(), &entries)?;
-            settings = settings.narrow(&narrowing);
+            settings = settings.restrict(&narrowing);
             note_narrowed(&before, &settings, &path, &entries, &mut origins);
         }
         Ok((Config { settings, origins }, problems))
@@ -275,13 +275,13 @@ fn put(all: &mut Value, path: &str, value: Value) {
 
 /// Notes the workspace's file as the origin of what it changed.
 fn note_narrowed(
-    before: &Settings,
-    after: &Settings,
+    before: &DriverSettings,
+    after: &DriverSettings,
     path: &Path,
     entries: &[Entry],
     origins: &mut BTreeMap<&'static str, Origin>,
 ) {
-    let value = |settings: &Settings, key: &Key| {
+    let value = |settings: &DriverSettings, key: &Key| {
         let config = Config {
             settings: settings.clone(),
             origins: BTreeMap::new(),

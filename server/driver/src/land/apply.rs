@@ -119,7 +119,9 @@ impl LandingContext {
                     let facts = plan.facts.clone();
                     done[index] = Some(AppliedFile::from_landing(&plan, facts));
                 }
-                Ok(plan) if self.settled_document(file).await.is_none() => batch.push((index, plan)),
+                Ok(plan) if self.settled_document(file).await.is_none() => {
+                    batch.push((index, plan))
+                }
                 Ok(_) => {}
             }
         }
@@ -139,7 +141,8 @@ impl LandingContext {
                 before => before.map(|before| before.facts).unwrap_or_default(),
             };
             let needed = files[index].needs.and_then(|at| done[at].as_ref());
-            let apart = files[index].needs.is_some() && !needed.is_some_and(AppliedFile::has_landed);
+            let apart =
+                files[index].needs.is_some() && !needed.is_some_and(AppliedFile::has_landed);
             done[index] = Some(if apart {
                 AppliedFile {
                     facts: dropped,
@@ -210,7 +213,9 @@ impl LandingContext {
         }
         let resource = |plan: &FileLanding| plan.before.is_some() && plan.after.is_some();
         batch.sort_by_key(|(index, plan)| (resource(plan), files[*index].needs.is_some()));
-        let intents = batch.iter().flat_map(|(_, plan)| plan.landing_intents(false));
+        let intents = batch
+            .iter()
+            .flat_map(|(_, plan)| plan.landing_intents(false));
         self.journal_intents(intents.collect()).await?;
         let place = |at: usize| batch.iter().position(|(index, _)| *index == at);
         let writes: Vec<disk::FileWrite> = batch
@@ -237,7 +242,9 @@ impl LandingContext {
                 Err(WriteError::Changed | WriteError::Apart) => {
                     AppliedFile::from_landing(&plan, plan.dropped_facts())
                 }
-                Err(error) => AppliedFile::from_error(plan.dropped_facts(), write_error(path, &error)),
+                Err(error) => {
+                    AppliedFile::from_error(plan.dropped_facts(), write_error(path, &error))
+                }
             });
         }
         Ok(())
@@ -286,7 +293,9 @@ impl LandingContext {
                 Some((editor, document)) if goes => {
                     self.delete_document(file, &plan, &*editor, document).await
                 }
-                Some((editor, document)) => self.edit_document(file, &plan, &*editor, document).await,
+                Some((editor, document)) => {
+                    self.edit_document(file, &plan, &*editor, document).await
+                }
                 None => self.write_disk(file, &plan).await,
             };
             match wrote {
@@ -297,11 +306,16 @@ impl LandingContext {
                 Err(stopped) if stopped.open => {
                     return AppliedFile::from_error(Vec::new(), stopped.error);
                 }
-                Err(stopped) => return AppliedFile::from_error(plan.dropped_facts(), stopped.error),
+                Err(stopped) => {
+                    return AppliedFile::from_error(plan.dropped_facts(), stopped.error);
+                }
                 Ok(WriteOutcome::Moved) => dropped = plan.dropped_facts(),
             }
             if Instant::now() >= deadline {
-                return AppliedFile::from_error(dropped, keeps_changing_error(&file.entry.file.path));
+                return AppliedFile::from_error(
+                    dropped,
+                    keeps_changing_error(&file.entry.file.path),
+                );
             }
             self.next_change(file, version).await;
         }
@@ -480,7 +494,8 @@ impl LandingContext {
         plan: &FileLanding,
     ) -> Result<WriteOutcome, WriteStop> {
         let (before, after) = (plan.before.clone(), plan.after.clone());
-        self.replace_file(&file.entry.file.path, before, after).await
+        self.replace_file(&file.entry.file.path, before, after)
+            .await
     }
 
     async fn replace_file(

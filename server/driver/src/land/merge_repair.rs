@@ -204,8 +204,12 @@ impl RepairAmendment<'_> {
         // Deciding one can decide others of the same stretch, so each is looked up anew.
         for _ in hunks {
             let versions = FileVersions::load(self.contents, &entry, mine.cloned())?;
-            let found =
-                pending::pending_hunks(self.merger.pending.reviews(), self.goal, &entry, &versions)?;
+            let found = pending::pending_hunks(
+                self.merger.pending.reviews(),
+                self.goal,
+                &entry,
+                &versions,
+            )?;
             let wanted = found.into_iter().find(|pending| {
                 hunks.contains(&pending.view.id)
                     && !pending.present
@@ -249,7 +253,8 @@ impl RepairAmendment<'_> {
         // RecoveryScope hunks there are does not depend on the text that is there now.
         let base = self.contents.load_optional(entry.file.base.as_ref())?;
         let versions = FileVersions::load(self.contents, entry, base)?;
-        let found = pending::pending_hunks(self.merger.pending.reviews(), self.goal, entry, &versions)?;
+        let found =
+            pending::pending_hunks(self.merger.pending.reviews(), self.goal, entry, &versions)?;
         let mut keys = Vec::new();
         for pending in found.iter().filter(|p| hunks.contains(&p.view.id)) {
             match pending.part {
@@ -369,7 +374,12 @@ impl RepairAmendment<'_> {
         });
     }
 
-    fn add_alternative(&mut self, change: &FileChange, pair: VersionPair, held: BTreeSet<HeldReason>) {
+    fn add_alternative(
+        &mut self,
+        change: &FileChange,
+        pair: VersionPair,
+        held: BTreeSet<HeldReason>,
+    ) {
         let last = self
             .goal
             .files

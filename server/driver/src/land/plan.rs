@@ -120,7 +120,9 @@ impl FileLanding {
 
     /// What is journaled before the file is touched.
     pub(super) fn landing_intents(&self, open: bool) -> impl Iterator<Item = EventBody> {
-        self.facts.iter().filter_map(move |fact| intent_of(fact, open))
+        self.facts
+            .iter()
+            .filter_map(move |fact| intent_of(fact, open))
     }
 
     /// What is journaled where it was not carried out.

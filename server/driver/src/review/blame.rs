@@ -20,7 +20,7 @@ use claudecluster_store::id_of;
 use crate::{
     published::PublishedGoals,
     review::{provenance::entry_provenance, verdict::revert::PastMove},
-    workspace::{content_store::ContentStore, text_source::Current},
+    workspace::{content_store::ContentStore, text_source::TextSource},
 };
 
 /// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
@@ -127,7 +127,7 @@ impl BlameCache {
     pub(crate) fn name_sides(
         &self,
         path: &Path,
-        current: Option<Current<'_>>,
+        current: Option<TextSource<'_>>,
         hunks: &mut [(u32, HunkView)],
     ) {
         let conflicts = |hunk: &HunkView| hunk.status == HunkStatus::Conflict;
@@ -275,7 +275,11 @@ impl BlameCache {
     pub(crate) fn forget_goal(&self, goal: &GoalId) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.by_move.retain(|place, _| place.goal != *goal);
-        kept.bytes = kept.by_move.values().map(|landing| landing.size_in_bytes()).sum();
+        kept.bytes = kept
+            .by_move
+            .values()
+            .map(|landing| landing.size_in_bytes())
+            .sum();
     }
 }
 

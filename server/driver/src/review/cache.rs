@@ -25,7 +25,7 @@ use crate::{
     settings::MergeWords,
     workspace::{
         content_store::ContentStore, content_text::ContentText, disk::FileStamp,
-        text_source::Current,
+        text_source::TextSource,
     },
 };
 
@@ -199,7 +199,7 @@ impl ReviewCache {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        current: Current<'_>,
+        current: TextSource<'_>,
         ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
         let place = EntryKey::for_entry(goal, entry);
@@ -230,7 +230,12 @@ impl ReviewCache {
     /// Whether the review of an entry is at hand and has this hunk.
     pub(crate) fn has_hunk(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
         let found = self.find_review(&EntryKey::for_entry(goal, entry), &entry.pair());
-        found.is_some_and(|review| lock_unpoisoned(&review).known.values().any(|known| known.id == *hunk))
+        found.is_some_and(|review| {
+            lock_unpoisoned(&review)
+                .known
+                .values()
+                .any(|known| known.id == *hunk)
+        })
     }
 
     /// How much was left of a file on disk that has not changed since it was counted.
@@ -274,7 +279,13 @@ impl ReviewCache {
 }
 
 impl KeptReviews {
-    fn keep_review(&mut self, place: EntryKey, pair: Pair, review: Arc<Mutex<EntryReview>>, bytes: usize) {
+    fn keep_review(
+        &mut self,
+        place: EntryKey,
+        pair: Pair,
+        review: Arc<Mutex<EntryReview>>,
+        bytes: usize,
+    ) {
         self.clock += 1;
         let slot = KeptReview {
             pair,

@@ -30,7 +30,7 @@ use crate::{
         content_text::{ContentText, text_content},
         disk,
         editor_registry::EditorRegistry,
-        text_source::Current,
+        text_source::TextSource,
     },
 };
 
@@ -106,7 +106,7 @@ impl PendingReader {
             let text = current.as_ref().map(Content::as_text);
             // Of what is no text, nobody can be said to have written it.
             if text != Some(None) {
-                let text = text.flatten().map(Current::from);
+                let text = text.flatten().map(TextSource::from);
                 self.blame
                     .name_sides(&root.join(path.to_path_buf()), text, &mut hunks);
             }
@@ -149,8 +149,12 @@ impl PendingReader {
             .document(&root.join(path.to_path_buf()))
             .is_some();
         // Taken before the file is read, so that what is written meanwhile is seen the next time.
-        let stamp = (!is_open).then(|| disk::file_stamp(root, path).ok()).flatten();
-        if let Some(known) = stamp.and_then(|stamp| self.reviews.remaining_hunks(goal, entry, stamp)) {
+        let stamp = (!is_open)
+            .then(|| disk::file_stamp(root, path).ok())
+            .flatten();
+        if let Some(known) =
+            stamp.and_then(|stamp| self.reviews.remaining_hunks(goal, entry, stamp))
+        {
             return Ok(known);
         }
         let current = self.editors.current_content(root, path)?;
@@ -167,7 +171,7 @@ impl PendingReader {
     }
 
     /// Pending hunks of one file, of all goals, against the text given.
-    pub(crate) fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+    pub(crate) fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         let state = self.goals.state();
         let mut found = Vec::new();
         for goal in state.goals.values() {
@@ -194,7 +198,7 @@ impl PendingReader {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        current: Current<'_>,
+        current: TextSource<'_>,
     ) -> Result<Vec<HunkView>, ErrorBody> {
         let hunks = match pending::hunks_of_text(&self.reviews, goal, entry, current, None)? {
             Some(hunks) => hunks,
@@ -236,7 +240,8 @@ impl PendingReader {
                 entry,
                 Some(buffer_content(entry, current)),
             )?;
-            let verdicts = verdict::accept_entry(&self.reviews, &goal, entry, &versions, &decision)?;
+            let verdicts =
+                verdict::accept_entry(&self.reviews, &goal, entry, &versions, &decision)?;
             if let Some(change) = verdicts.final_change() {
                 let after = change
                     .current

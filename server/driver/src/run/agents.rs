@@ -13,7 +13,7 @@ use claudecluster_protocol::{
 };
 use claudecluster_worker::agent::{AgentLimits, claude_code};
 
-use crate::{config::DriverConfig, run::running_goals::RunningGoals, settings::Settings};
+use crate::{config::DriverConfig, run::running_goals::RunningGoals, settings::DriverSettings};
 
 /// Fills in what the goal leaves to configuration, and refuses what cannot run here. So a goal that
 /// is accepted says which agent it uses, and does not change with the configuration.
@@ -59,7 +59,7 @@ pub(crate) fn resolve_defaults(
 }
 
 /// Claude Code where it is installed, else the built-in agent where there is a key.
-fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, ErrorBody> {
+fn default_agent(settings: &DriverSettings, env: &[EnvVar]) -> Result<AgentName, ErrorBody> {
     if let Some(agent) = settings.agent {
         return Ok(agent);
     }
@@ -77,7 +77,7 @@ fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, Error
 }
 
 /// Whether an agent may and can run.
-fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
+fn check(settings: &DriverSettings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
         return Err(
             ErrorBody::config(format!("the agent `{agent}` is denied by configuration"))
@@ -98,7 +98,7 @@ fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), Er
 }
 
 /// The Claude Code program, as whoever submitted the goal would find it.
-fn claude(settings: &Settings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
+fn claude(settings: &DriverSettings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
     let path = env
         .iter()
         .find(|var| var.name == "PATH")
@@ -116,7 +116,7 @@ fn claude(settings: &Settings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
     })
 }
 
-fn native_key(settings: &Settings, env: &[EnvVar]) -> Option<String> {
+fn native_key(settings: &DriverSettings, env: &[EnvVar]) -> Option<String> {
     let named = |name: &str| {
         env.iter()
             .find(|var| var.name == name)
@@ -130,7 +130,7 @@ fn native_key(settings: &Settings, env: &[EnvVar]) -> Option<String> {
 pub(crate) fn program(
     launcher: &Path,
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Result<PathBuf, ErrorBody> {
@@ -145,7 +145,7 @@ pub(crate) fn program(
 /// Keys go to agents only: a plan's commands and gates have no use for them.
 pub(crate) fn env(
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Vec<(OsString, OsString)> {
@@ -176,7 +176,7 @@ pub(crate) fn env(
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.
-fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<EnvVar> {
+fn client_env(running: &RunningGoals, settings: &DriverSettings, goal: &Goal) -> Vec<EnvVar> {
     let mut vars = match running.client_env(&goal.id) {
         vars if !vars.is_empty() => vars,
         _ => std::env::vars_os()
@@ -201,7 +201,7 @@ fn is_secret(name: &str) -> bool {
 
 /// Deadlines and limits of a session.
 pub(crate) fn limits(
-    settings: &Settings,
+    settings: &DriverSettings,
     timeout: Option<Span>,
     budget: Option<Usd>,
 ) -> AgentLimits {

@@ -163,7 +163,11 @@ impl FileBases<'_> {
             Some(version) => version.clone(),
             None => {
                 let root = Path::new(&self.goal.spec.workspace);
-                match self.snapshot.manifest.base_of(contents.store(), root, path)? {
+                match self
+                    .snapshot
+                    .manifest
+                    .base_of(contents.store(), root, path)?
+                {
                     RecordedBase::Known(content) => contents.save_optional(content.as_ref())?,
                     // With no base the proposal stands against whatever is there: a conflict.
                     RecordedBase::Unknown => None,

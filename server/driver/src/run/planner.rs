@@ -74,7 +74,11 @@ async fn run_plan_session(
     session.prompt = match (repair, &goal.planner_session) {
         ([], _) => prompts::plan_prompt(goal),
         // Without a session to go on from, the errors follow the whole request.
-        (errors, None) => format!("{}\n{}", prompts::plan_prompt(goal), prompts::plan_repair_prompt(errors)),
+        (errors, None) => format!(
+            "{}\n{}",
+            prompts::plan_prompt(goal),
+            prompts::plan_repair_prompt(errors)
+        ),
         (errors, Some(_)) => prompts::plan_repair_prompt(errors),
     };
     session.fork_of.clone_from(&goal.planner_session);

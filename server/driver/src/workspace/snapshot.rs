@@ -163,7 +163,8 @@ impl SnapshotManifest {
                 RecordedBase::Unknown
             }
         };
-        let (Some(index), Some(repository)) = (&self.index, git::find_repository(workspace)?) else {
+        let (Some(index), Some(repository)) = (&self.index, git::find_repository(workspace)?)
+        else {
             return Ok(absent());
         };
         let file = IndexFile::new(store, index)?;

@@ -13,7 +13,9 @@ use crate::{
         verdict::revert::{PastMove, RevertStep},
         versions::FileVersions,
     },
-    workspace::{content_store::ContentStore, content_text::ContentText, editor::Edited, typing},
+    workspace::{
+        content_store::ContentStore, content_text::ContentText, editor::EditedLines, typing,
+    },
 };
 
 /// The file as it is, and how it came to be so.
@@ -29,7 +31,7 @@ pub(super) struct UndoScan<'a> {
     /// Whether an editor has it open.
     pub(super) open: bool,
     /// Where somebody types.
-    pub(super) edited: Option<&'a Edited>,
+    pub(super) edited: Option<&'a EditedLines>,
 }
 
 /// What a look comes to.
@@ -55,7 +57,10 @@ pub(super) fn search_hunks<'a>(
     let mut seen = Vec::new();
     for (at, moved) in history.iter().enumerate().rev() {
         let standing: Vec<HunkId> = moved.ledger_move().standing().cloned().collect();
-        if !moved.ledger_move().is_landing() || standing.is_empty() || !look.can_have_changed(moved, changed)? {
+        if !moved.ledger_move().is_landing()
+            || standing.is_empty()
+            || !look.can_have_changed(moved, changed)?
+        {
             continue;
         }
         let past = PastMove::load_move(look.contents, moved.goal, moved.entry, moved.index)?;
@@ -119,7 +124,8 @@ fn redo_step(
     hunks: &[HunkId],
 ) -> Result<RevertStep, ErrorBody> {
     let of = undo.entry.takes_back(undo.index).unwrap_or(undo.index);
-    PastMove::load_move(contents, undo.goal, undo.entry, of)?.redo_step(contents, undo.goal, undo.index, hunks)
+    PastMove::load_move(contents, undo.goal, undo.entry, of)?
+        .redo_step(contents, undo.goal, undo.index, hunks)
 }
 
 impl UndoScan<'_> {

@@ -198,8 +198,10 @@ impl UndoDetection {
     async fn follow_in(&self, root: &Path, path: &Path) -> Result<Option<Duration>, ErrorBody> {
         let _one_at_a_time = self.locks.lock(root).await;
         let (owned, root, file) = (self.clone(), root.to_owned(), path.to_owned());
-        let (facts, later) =
-            run_blocking("following an editor", move || owned.ledger_facts(&root, &file)).await?;
+        let (facts, later) = run_blocking("following an editor", move || {
+            owned.ledger_facts(&root, &file)
+        })
+        .await?;
         for (goal, facts) in facts {
             if let Err(error) = self.mailbox.ask(Input::Reviewed { goal, facts }).await {
                 self.observed.forget_last(path);
@@ -210,7 +212,11 @@ impl UndoDetection {
     }
 
     /// What has to be journaled for the ledger to say what the text says, and when to look again.
-    fn ledger_facts(&self, root: &Path, path: &Path) -> Result<(GoalFacts, Option<Duration>), ErrorBody> {
+    fn ledger_facts(
+        &self,
+        root: &Path,
+        path: &Path,
+    ) -> Result<(GoalFacts, Option<Duration>), ErrorBody> {
         let state = self.goals.state();
         let goals = state.goals.values();
         let mut history: Vec<LandedMove<'_>> = goals
@@ -343,7 +349,8 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
     for moved in history.iter().rev() {
         let hunks = moved.entry.undone_by(moved.index);
         let of = moved.entry.takes_back(moved.index);
-        let (Verdict::Undo, Some(of), false) = (moved.ledger_move().verdict, of, hunks.is_empty()) else {
+        let (Verdict::Undo, Some(of), false) = (moved.ledger_move().verdict, of, hunks.is_empty())
+        else {
             break;
         };
         if first.is_some_and(|first| first != moved.landed) {

@@ -11,7 +11,10 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{EntryVerdicts, VerdictChange, is_about_hunk, to_u32, line_keys, set_text, stretch, unchanged_entry};
+use super::{
+    EntryVerdicts, VerdictChange, is_about_hunk, line_keys, set_text, stretch, to_u32,
+    unchanged_entry,
+};
 use crate::{
     review::{
         cache::ReviewCache,

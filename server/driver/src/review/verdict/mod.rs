@@ -165,7 +165,11 @@ fn line_keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
 }
 
 /// Whether a text, as it was observed, has what a change from one content to another brings.
-pub(crate) fn has_change(before: Option<&Content>, after: Option<&Content>, observed: &Content) -> bool {
+pub(crate) fn has_change(
+    before: Option<&Content>,
+    after: Option<&Content>,
+    observed: &Content,
+) -> bool {
     if Some(observed) == after {
         return true;
     }

@@ -14,7 +14,7 @@ use super::{
     EntryVerdicts, VerdictChange,
     accept::{accept_entry, accept_hunks, land_beneath},
     reject::reject_entry,
-    stretch::{decide_stretch, conflict_gone, inseparable_words, incomplete_resolution},
+    stretch::{conflict_gone, decide_stretch, incomplete_resolution, inseparable_words},
     unchanged_entry,
 };
 use crate::{
@@ -85,7 +85,11 @@ pub(crate) fn resolve_entry(
 }
 
 /// The words of both tasks. They take the place of what one of them has put there, not of anything else.
-fn both_tasks_words(ground: &FileVersions, hunk: &PendingHunk, key: HunkKey) -> Result<Resolution, ErrorBody> {
+fn both_tasks_words(
+    ground: &FileVersions,
+    hunk: &PendingHunk,
+    key: HunkKey,
+) -> Result<Resolution, ErrorBody> {
     let (base, current, proposed) = ground.texts().ok_or_else(conflict_gone)?;
     let review = Review::new(base, current, proposed);
     let state = review.hunk(key).map(|hunk| hunk.state);

@@ -142,7 +142,10 @@ impl<'a> PastMove<'a> {
         let stood = self.entry.standing_before(self.index, undo);
         let exact = self.line_effect(&stood).and_then(|(made, keys)| {
             let wanted = keys_of(&keys, &undone.ledger_move().hunks);
-            let then = made.inverse().carry(texts_of(&undone.before)?, &wanted).made;
+            let then = made
+                .inverse()
+                .carry(texts_of(&undone.before)?, &wanted)
+                .made;
             let all = again.iter().filter_map(|id| keys.get(id));
             let exact = all.into_iter().all(|key| then.touches(*key));
             exact.then(|| (then.inverse(), keys))
@@ -163,7 +166,10 @@ impl<'a> PastMove<'a> {
     }
 
     /// What it made of the texts, for some of its hunks, if that is known by lines.
-    pub(crate) fn line_effect(&self, hunks: &[HunkId]) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
+    pub(crate) fn line_effect(
+        &self,
+        hunks: &[HunkId],
+    ) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
         let texts = texts_of(&self.before)?;
         let mut keys = BTreeMap::new();
         for id in hunks {
@@ -185,7 +191,10 @@ impl<'a> PastMove<'a> {
     }
 
     /// The lines it wrote into the file, for the hunks that stand, and which of them has which key.
-    pub(crate) fn written_lines(&self, standing: &[HunkId]) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
+    pub(crate) fn written_lines(
+        &self,
+        standing: &[HunkId],
+    ) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
         if let Some((made, keys)) = self.line_effect(standing)
             && !self.is_indivisible()
         {

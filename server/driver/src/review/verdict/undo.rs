@@ -6,8 +6,9 @@ use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
 use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
 
 use super::{
-    EntryVerdicts, to_u32,
+    EntryVerdicts,
     revert::{PastMove, RevertState},
+    to_u32,
 };
 use crate::{
     review::{cache::ReviewCache, versions::FileVersions},
@@ -39,7 +40,8 @@ pub(crate) fn undo_moves(
         let RevertTarget { past, hunks, .. } = target;
         let standing: Vec<HunkId> = past.ledger_move().standing().cloned().collect();
         let step = past.undo_step(&standing);
-        let (change, left) = state.apply_step(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
+        let (change, left) =
+            state.apply_step(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
         verdicts.changes.extend(change);
         verdicts.conflicts += to_u32(left);
     }

@@ -80,7 +80,10 @@ pub(crate) fn is_gone(root: &Path, path: &RelPath) -> Result<bool, ErrorBody> {
 
 /// The content of a file and the moment of its last change in nanoseconds since the epoch; `None`
 /// where there is no file.
-pub(crate) fn read_file(root: &Path, path: &RelPath) -> Result<Option<(Content, i128)>, WriteError> {
+pub(crate) fn read_file(
+    root: &Path,
+    path: &RelPath,
+) -> Result<Option<(Content, i128)>, WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(None);

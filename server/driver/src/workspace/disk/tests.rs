@@ -23,7 +23,10 @@ fn a_file_is_replaced_only_while_it_is_what_it_was() {
     let root = tempfile::tempdir().unwrap();
     let path = rel("a/b/c.txt");
     replace_file(root.path(), &path, None, Some(&text("one"))).unwrap();
-    assert_eq!(read_file(root.path(), &path).unwrap().unwrap().0, text("one"));
+    assert_eq!(
+        read_file(root.path(), &path).unwrap().unwrap().0,
+        text("one")
+    );
     let stale = replace_file(root.path(), &path, Some(&text("zero")), Some(&text("two")));
     assert!(matches!(stale, Err(WriteError::Changed)), "{stale:?}");
     assert!(matches!(
@@ -71,7 +74,10 @@ fn nothing_is_read_or_written_outside() {
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), root.path().join("out")).unwrap();
     let path = rel("out/secret");
-    assert!(matches!(read_file(root.path(), &path), Err(WriteError::Outside)));
+    assert!(matches!(
+        read_file(root.path(), &path),
+        Err(WriteError::Outside)
+    ));
     let written = replace_file(root.path(), &rel("out/new"), None, Some(&text("x")));
     assert!(matches!(written, Err(WriteError::Outside)), "{written:?}");
     assert!(!outside.path().join("new").exists());
@@ -91,7 +97,10 @@ fn nothing_is_read_or_written_outside() {
         ..text("../run.sh")
     };
     replace_file(root.path(), &rel("d/link"), None, Some(&link)).unwrap();
-    assert_eq!(read_file(root.path(), &rel("d/link")).unwrap().unwrap().0, link);
+    assert_eq!(
+        read_file(root.path(), &rel("d/link")).unwrap().unwrap().0,
+        link
+    );
 }
 
 #[test]

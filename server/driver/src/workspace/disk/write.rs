@@ -249,7 +249,9 @@ impl<'a> PendingWrite<'a> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
         self.check_unchanged(&self.name, self.write.before.as_ref())?;
         let moved = match (&self.write.before, &self.write.after) {
-            (_, None) => rename_exactly(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true),
+            (_, None) => {
+                rename_exactly(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true)
+            }
             (None, Some(_)) => {
                 rename_exactly(parent, aside, &self.name, RenameFlags::NOREPLACE).map(|_| false)
             }
@@ -290,13 +292,27 @@ impl<'a> PendingWrite<'a> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
         if self.write.after.is_none() {
             // Where there is a new file already, it is the later one.
-            self.left_behind(rename_exactly(parent, aside, &self.name, RenameFlags::NOREPLACE));
+            self.left_behind(rename_exactly(
+                parent,
+                aside,
+                &self.name,
+                RenameFlags::NOREPLACE,
+            ));
             return;
         }
         let back = rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE);
-        if back.is_ok() && self.check_unchanged(aside, self.write.after.as_ref()).is_err() {
+        if back.is_ok()
+            && self
+                .check_unchanged(aside, self.write.after.as_ref())
+                .is_err()
+        {
             // Somebody replaced the new file already: theirs is the last word.
-            self.left_behind(rename_exactly(parent, aside, &self.name, RenameFlags::empty()));
+            self.left_behind(rename_exactly(
+                parent,
+                aside,
+                &self.name,
+                RenameFlags::empty(),
+            ));
             return;
         }
         if back.is_ok() {
