@@ -6,7 +6,8 @@ use std::{
 };
 
 use claudecluster_core::policy::Policy;
-use claudecluster_protocol::ErrorBody;
+use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
+use claudecluster_worker::agent::registry;
 
 use crate::settings::{DriverSettings, WorkspaceSettings};
 
@@ -36,6 +37,7 @@ impl DriverConfig {
             approve_plans: self.settings.approve_plans,
             repair_conflicts: self.settings.repair.conflicts,
             budget: self.settings.budget_usd,
+            agents: agent_catalog(),
             ..Policy::default()
         }
     }
@@ -45,4 +47,9 @@ impl DriverConfig {
         let restrictions = (self.restrictions)(Path::new(workspace))?;
         Ok(self.settings.clone().restrict(&restrictions))
     }
+}
+
+/// Returns what each agent can do.
+pub fn agent_catalog() -> AgentCatalog {
+    registry().catalog()
 }

@@ -18,7 +18,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionRequest},
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::claude_code;
+use claudecluster_worker::agent::registry;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -107,7 +107,7 @@ impl Driver {
     ///
     /// The journal cannot be read.
     pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
-        claude_code::remember_in(&config.home);
+        registry().cache_in(&config.home);
         let reader = store.clone();
         let state = run_blocking("replaying the journal", move || {
             let mut state = State::default();

@@ -29,7 +29,7 @@ mod workspace;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
-pub use config::{DriverConfig, WorkspaceSettingsSource};
+pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};
 pub use handle::{AttachedEditor, Driver};
 pub use review::diff::AcceptancePatch;
 pub use settings::DriverSettings;

@@ -1,12 +1,11 @@
 //! What can be configured, with its defaults. The command line reads the layers (files,
 //! environment, options) and hands the driver the result; the driver and the workers obey it.
 
-use std::path::PathBuf;
-
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
-    Permissions,
-    claude_code::{Policy, Rule},
+    AgentSettings, NativeSettings, ToolPermissions,
+    claude_code::{ClaudeSettings, Policy, Rule},
+    registry,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,13 +118,12 @@ impl Default for PermissionSettings {
 
 impl PermissionSettings {
     /// What a session is started with.
-    pub(crate) fn of_session(&self) -> Permissions {
-        Permissions {
+    pub(crate) fn of_session(&self) -> ToolPermissions {
+        ToolPermissions {
             allow: self.allow.clone(),
             ask: self.ask.clone(),
             deny: self.deny.clone(),
             timeout: self.timeout,
-            desk: None,
         }
     }
 
@@ -267,33 +265,6 @@ impl Default for AttemptLimits {
     }
 }
 
-/// Settings of Claude Code.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ClaudeSettings {
-    /// The program. Default: `claude` as found on `PATH`.
-    pub program: Option<PathBuf>,
-}
-
-/// Settings of the built-in agent.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct NativeSettings {
-    /// Where a Messages API is served.
-    pub base_url: String,
-    /// The environment variable that holds its key.
-    pub key_env: String,
-}
-
-impl Default for NativeSettings {
-    fn default() -> Self {
-        Self {
-            base_url: "https://api.anthropic.com".to_owned(),
-            key_env: "ANTHROPIC_API_KEY".to_owned(),
-        }
-    }
-}
-
 /// Which of the developer's environment variables workers get.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -302,8 +273,9 @@ pub struct EnvSettings {
     pub pass: Vec<String>,
 }
 
-/// What every worker may see of the developer's environment. `NAME*` stands for a prefix.
-const PASSED: [&str; 39] = [
+/// The variables every worker may see of the developer's environment, beside those of its agent.
+/// `NAME*` stands for a prefix.
+const PASSED: [&str; 32] = [
     "PATH",
     "HOME",
     "USER",
@@ -315,13 +287,6 @@ const PASSED: [&str; 39] = [
     "TZ",
     "TERM",
     "COLORTERM",
-    "ANTHROPIC_*",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_VERTEX",
-    "AWS_REGION",
-    "AWS_PROFILE",
-    "CLOUD_ML_REGION",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -348,13 +313,13 @@ const PASSED: [&str; 39] = [
 impl EnvSettings {
     /// Whether workers may see the variable `name`.
     pub fn passes(&self, name: &str) -> bool {
-        PASSED
-            .into_iter()
-            .chain(self.pass.iter().map(String::as_str))
-            .any(|rule| match rule.strip_suffix('*') {
-                Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
-                None => name == rule,
-            })
+        let matches = |rule: &str| match rule.strip_suffix('*') {
+            Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
+            None => name == rule,
+        };
+        PASSED.into_iter().any(matches)
+            || registry().passed_variables().any(matches)
+            || self.pass.iter().any(|rule| matches(rule))
     }
 }
 
@@ -430,6 +395,14 @@ pub struct WorkspaceLimits {
 }
 
 impl DriverSettings {
+    /// Returns the settings of the agents.
+    pub fn agent_settings(&self) -> AgentSettings {
+        AgentSettings {
+            claude: self.claude.clone(),
+            native: self.native.clone(),
+        }
+    }
+
     /// These settings, narrowed by what the workspace says. Whatever it says, the result allows
     /// nothing that `self` does not.
     #[must_use]

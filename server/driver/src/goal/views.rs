@@ -5,7 +5,6 @@ use claudecluster_core::lifecycle::{Attempt, Goal, Task};
 use claudecluster_protocol::{
     TaskState,
     goal::{AttemptView, GoalSummary, GoalView, TaskView},
-    plan::AgentName,
 };
 
 use crate::{
@@ -73,9 +72,7 @@ fn task_view(goal: &Goal, task: &Task) -> TaskView {
         title: task.spec.label().to_owned(),
         state: task.state,
         depends_on: task.spec.depends_on.clone(),
-        agent: task
-            .spec
-            .agent_or(goal.spec.agent.unwrap_or(AgentName::ClaudeCode)),
+        agent: goal.spec.agent_for(&task.spec),
         attempts: task.attempts.iter().map(attempt_view).collect(),
         changed: changes.iter().map(|change| change.path.clone()).collect(),
         repair: task.repair.clone(),

@@ -1,7 +1,7 @@
 //! From a goal to a plan: one session that explores, in a sandbox that is thrown away.
 
 use claudecluster_core::{lifecycle::Goal, step::Input};
-use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage, plan::AgentName};
+use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage};
 use claudecluster_worker::attempt::{self, AttemptReport};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ async fn run_plan_session(
 ) -> Result<AttemptReport, ErrorBody> {
     let setup = &runner.setup;
     let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
-    let agent = goal.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let agent = goal.spec.main_agent();
     let number = goal.plan_refusals + goal.plan_retries + 1;
     let layer = setup
         .running
@@ -70,8 +70,8 @@ async fn run_plan_session(
         .join(number.to_string());
     let seed = runner.layers.seed_layer(goal).await?;
     let mut session = setup.session_spec(&settings, goal, agent, None)?;
-    session.model = settings.planner.model.clone().or(goal.spec.model.clone());
-    session.prompt = match (repair, &goal.planner_session) {
+    session.task.model = settings.planner.model.clone().or(goal.spec.model.clone());
+    session.task.prompt = match (repair, &goal.planner_session) {
         ([], _) => prompts::plan_prompt(goal),
         // Without a session to go on from, the errors follow the whole request.
         (errors, None) => format!(
@@ -81,7 +81,7 @@ async fn run_plan_session(
         ),
         (errors, Some(_)) => prompts::plan_repair_prompt(errors),
     };
-    session.fork_of.clone_from(&goal.planner_session);
+    session.task.fork_of.clone_from(&goal.planner_session);
     let spec = attempt::AttemptSpec {
         sandbox: setup.sandbox_spec(&settings, goal, layer.clone(), seed),
         agent: session,

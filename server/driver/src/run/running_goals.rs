@@ -9,7 +9,7 @@ use std::{
 };
 
 use claudecluster_protocol::{ErrorBody, GoalId, goal::EnvVar};
-use claudecluster_worker::{agent::claude_code, changes::Tracked};
+use claudecluster_worker::{agent::registry, changes::Tracked};
 use dashmap::DashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -115,7 +115,7 @@ impl RunningGoals {
         };
         let mut has_home = has_home.lock().unwrap_or_else(PoisonError::into_inner);
         if !*has_home {
-            claude_code::prepare_home(&home).map_err(|error| {
+            registry().prepare_home(&home).map_err(|error| {
                 ErrorBody::environment(format!("failed to make {}: {error}", home.display()))
                     .hint("check that the state folder can be written and has space left")
             })?;

@@ -8,7 +8,7 @@ use std::{
 use claudecluster_core::{lifecycle::Goal, step::Asker};
 use claudecluster_protocol::{ErrorBody, GoalId, RelPath, Span, plan::AgentName};
 use claudecluster_worker::{
-    agent::AgentSpec,
+    agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Tracked},
     sandbox::{Preference, SandboxSpec},
@@ -48,21 +48,24 @@ impl SessionRunner {
         &self,
         goal: &GoalId,
         asker: Asker,
-        mut spec: AttemptSpec,
+        spec: AttemptSpec,
         cancel: CancellationToken,
     ) -> AttemptReport {
         let task = asker.as_ref().map(|(task, _)| task.clone());
         let task = task.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
-        spec.agent.permissions.desk = Some(asks);
         let (events, mut reported) = mpsc::channel(EVENTS);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
                 self.goals.publish_activity(goal, task, event);
             }
         };
-        let (report, (), ()) =
-            tokio::join!(attempt::run(spec, events, cancel), pass_on, broker.run());
+        let channels = SessionChannels {
+            events,
+            questions: Some(asks),
+            cancel,
+        };
+        let (report, (), ()) = tokio::join!(attempt::run(spec, channels), pass_on, broker.run());
         report
     }
 }
@@ -77,7 +80,7 @@ impl SessionSetup {
         timeout: Option<Span>,
     ) -> Result<AgentSpec, ErrorBody> {
         let policy = self.config.policy();
-        Ok(AgentSpec {
+        let task = AgentTask {
             agent,
             prompt: String::new(),
             system: Some(self.system_text(goal)?),
@@ -86,12 +89,15 @@ impl SessionSetup {
             session: uuid::Uuid::new_v4().to_string(),
             fork_of: None,
             run: None,
+            limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
+            permissions: settings.permissions.of_session(),
+        };
+        let place = AgentPlace {
             env: agents::env(&self.running, settings, goal, agent),
             home: self.running.agent_home(&goal.id)?,
             program: agents::program(&self.config.launcher, &self.running, settings, goal, agent)?,
-            limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal)),
-            permissions: settings.permissions.of_session(),
-        })
+        };
+        Ok(AgentSpec { task, place })
     }
 
     /// Returns the system text of every session of a goal: ours, and the project's own instructions,
