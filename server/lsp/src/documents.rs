@@ -10,7 +10,7 @@ use std::{
 };
 
 use claudecluster_core::text::{self, ContentChange, PositionEncoding};
-use claudecluster_driver::{Edited, OpenDocument};
+use claudecluster_driver::{EditedLines, OpenDocument};
 use dashmap::DashMap;
 use lsp_types::Uri;
 use ropey::Rope;
@@ -31,7 +31,7 @@ pub(crate) struct Snapshot {
     pub(crate) version: i32,
     pub(crate) text: Rope,
     /// Where the user typed last, in the client's lines.
-    pub(crate) edited: Option<Edited>,
+    pub(crate) edited: Option<EditedLines>,
 }
 
 impl Snapshot {

@@ -4,7 +4,7 @@
 use std::{ops::Range, time::Instant};
 
 use claudecluster_core::text::ContentChange;
-use claudecluster_driver::Edited;
+use claudecluster_driver::EditedLines;
 use claudecluster_protocol::editor::LineRange;
 use ropey::{Rope, iter::Chunks};
 
@@ -13,14 +13,14 @@ use crate::hunks;
 /// One message of changes, as far as lines go.
 pub(crate) struct Typed {
     /// What was known before, carried along.
-    carried: Option<Edited>,
+    carried: Option<EditedLines>,
     /// What the message itself has changed.
     own: Option<Range<u32>>,
 }
 
 impl Typed {
     /// Before the first change of a message.
-    pub(crate) fn new(before: Option<Edited>) -> Self {
+    pub(crate) fn new(before: Option<EditedLines>) -> Self {
         Self {
             carried: before,
             own: None,
@@ -61,8 +61,8 @@ impl Typed {
     }
 
     /// After the last change.
-    pub(crate) fn finish(self) -> Option<Edited> {
-        let own = self.own.map(|lines| Edited {
+    pub(crate) fn finish(self) -> Option<EditedLines> {
+        let own = self.own.map(|lines| EditedLines {
             lines,
             at: Instant::now(),
         });
@@ -71,13 +71,13 @@ impl Typed {
 }
 
 /// What a client counts as lines, as everybody else counts them.
-pub(crate) fn in_text_lines(text: &Rope, edited: &Edited) -> Edited {
+pub(crate) fn in_text_lines(text: &Rope, edited: &EditedLines) -> EditedLines {
     let range = LineRange {
         start_line: edited.lines.start,
         end_line: edited.lines.end,
     };
     let range = hunks::to_text_lines(text, range);
-    Edited {
+    EditedLines {
         lines: range.start_line..range.end_line,
         at: edited.at,
     }
