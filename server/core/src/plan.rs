@@ -203,13 +203,13 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &Agent
         }
         (Some(_), Some(agent)) if !runs_commands(agents.get(agent)) => {
             let message = format!(
-                "only the agent {} runs a command, and the agent here is `{agent}`",
+                "`run` needs the agent {}, but this task uses `{agent}`",
                 agents.list(runs_commands)
             );
             problems.add(place("run"), ProblemKind::UnusedCommand, message);
         }
         (None, Some(agent)) if runs_commands(agents.get(agent)) => {
-            let message = format!("the agent `{agent}` needs a command to run");
+            let message = format!("the agent `{agent}` needs a `run` key");
             problems.add(place("run"), ProblemKind::MissingCommand, message);
         }
         (None, _) if task.instructions.trim().is_empty() => {
@@ -445,7 +445,7 @@ mod tests {
             ],
             &expect![[r#"
                 tasks[1].dependsOn[0]: there is no task "error"; did you mean "errors"?
-                tasks[1].dependsOn[2]: "errors" is named twice"#]],
+                tasks[1].dependsOn[2]: "errors" is listed twice"#]],
         );
     }
 
@@ -485,8 +485,8 @@ mod tests {
             })
             .collect();
         expect![[r#"
-            self-dependency tasks[0].dependsOn[0]: "x" waits for itself []
-            cycle tasks[1].dependsOn[1]: circular dependency: a → b → c → a [tasks[2].dependsOn[0]: b waits for a, tasks[3].dependsOn[0]: c waits for b]"#]]
+            self-dependency tasks[0].dependsOn[0]: "x" depends on itself []
+            cycle tasks[1].dependsOn[1]: circular dependency: a → b → c → a [tasks[2].dependsOn[0]: b depends on a, tasks[3].dependsOn[0]: c depends on b]"#]]
         .assert_eq(&told.join("\n"));
     }
 
@@ -495,8 +495,8 @@ mod tests {
         check_problems(
             vec![task("a", &[]), task("a", &[]), task("$(touch pwn)", &[])],
             &expect![[r#"
-                tasks[1].id: "a" is already the id of tasks[0]
-                tasks[2].id: "$(touch pwn)" is not an id: use letters, digits, '.', '_' and '-', starting with a letter or digit; at most 64 characters"#]],
+                tasks[1].id: duplicate task id "a", also used by tasks[0]
+                tasks[2].id: invalid task id "$(touch pwn)": use letters, digits, '.', '_' and '-', starting with a letter or digit; at most 64 characters"#]],
         );
     }
 

@@ -103,7 +103,10 @@ impl CodingAgent for NativeAgent {
     }
 
     fn remedy(&self, settings: &AgentSettings) -> Option<String> {
-        Some(format!("export {}=…", settings.native.key_env))
+        Some(format!(
+            "set an API key: export {}=…",
+            settings.native.key_env
+        ))
     }
 
     fn passed_variables(&self) -> &'static [&'static str] {
