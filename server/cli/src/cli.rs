@@ -9,16 +9,16 @@ use claudecluster_protocol::{GoalId, HunkId, PermissionId, Span, TaskId, Usd, pl
 #[derive(Debug, Parser)]
 #[command(name = "claudecluster", version, max_term_width = 100)]
 #[command(disable_help_subcommand = true, propagate_version = false)]
-pub(crate) struct Cli {
+pub(crate) struct CliArgs {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
+pub(crate) struct GlobalArgs {
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -30,11 +30,11 @@ pub(crate) struct Global {
     pub(crate) workspace: Option<PathBuf>,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: Color,
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
+pub(crate) enum ColorChoice {
     #[default]
     Auto,
     Always,
@@ -42,7 +42,7 @@ pub(crate) enum Color {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Run the language server on stdin and stdout (for editors)
     Lsp(LspArgs),
     /// Start a goal, watch it, and show the result
@@ -58,21 +58,21 @@ pub(crate) enum Command {
     /// Print a goal's pending changes as a unified diff
     Diff(DiffArgs),
     /// Apply a goal's changes that merge cleanly
-    Accept(Selection),
+    Accept(SelectionArgs),
     /// Reject a goal's pending changes
     Reject(RejectArgs),
     /// Undo accepted changes, keeping later edits
-    Undo(Selection),
+    Undo(SelectionArgs),
     /// Apply undone changes again
-    Redo(Selection),
+    Redo(SelectionArgs),
     /// Resolve a conflict
-    Resolve(ResolveArgs),
+    Resolve(ResolveOptions),
     /// Cancel a goal
     Cancel(GoalArg),
     /// Retry a goal's failed tasks
     Retry(RetryArgs),
     /// Approve a plan or a paused task
-    Approve(ApproveArgs),
+    Approve(ApproveOptions),
     /// List open permission requests
     Permissions,
     /// Grant a worker's permission request
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Deny a worker's permission request
     Deny(DenyArgs),
     /// Print a goal's plan, or edit it before it runs
-    Plan(PlanArgs),
+    Plan(PlanOptions),
     /// List or download a goal's artifacts
     Artifacts(ArtifactsArgs),
     /// Start, stop or inspect the daemon
@@ -132,7 +132,7 @@ pub(crate) struct RunArgs {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
     /// Spend at most this much, in US dollars
-    #[arg(long, value_name = "USD", value_parser = money)]
+    #[arg(long, value_name = "USD", value_parser = parse_usd)]
     pub(crate) budget: Option<Usd>,
     /// Stop after this much working time, such as 10m
     #[arg(long, value_name = "DURATION")]
@@ -179,12 +179,12 @@ pub(crate) struct LogsArgs {
 
 /// A goal, or one hunk of it: the identifier of a hunk names its goal.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Target {
+pub(crate) struct GoalOrHunk {
     pub(crate) goal: GoalId,
     pub(crate) hunk: Option<HunkId>,
 }
 
-impl FromStr for Target {
+impl FromStr for GoalOrHunk {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -204,10 +204,10 @@ impl FromStr for Target {
 
 /// Which of a goal's hunks.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Selection {
+pub(crate) struct SelectionArgs {
     /// The goal, such as g1, or one hunk of it, such as g1.4f2a90c1d0
     #[arg(value_name = "GOAL|HUNK")]
-    pub(crate) target: Target,
+    pub(crate) target: GoalOrHunk,
     /// Select only changes made by this task
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<TaskId>,
@@ -222,7 +222,7 @@ pub(crate) struct Selection {
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     #[command(flatten)]
-    pub(crate) what: Selection,
+    pub(crate) what: SelectionArgs,
     /// Show both sides of each conflict and who wrote them
     #[arg(long)]
     pub(crate) conflicts: bool,
@@ -231,7 +231,7 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RejectArgs {
     #[command(flatten)]
-    pub(crate) what: Selection,
+    pub(crate) what: SelectionArgs,
     /// The reason; sends the changes back to the task for repair
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -241,11 +241,11 @@ pub(crate) struct RejectArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ResolveArgs {
+pub(crate) struct ResolveOptions {
     /// The conflict, such as g1.4f2a90c1d0; `diff GOAL --conflicts` lists them
     pub(crate) hunk: HunkId,
     #[command(flatten)]
-    pub(crate) how: How,
+    pub(crate) how: ResolutionArgs,
     /// The reason for this resolution
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -254,7 +254,7 @@ pub(crate) struct ResolveArgs {
 /// What becomes of a conflict: exactly one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct How {
+pub(crate) struct ResolutionArgs {
     /// Keep the current text
     #[arg(long)]
     pub(crate) mine: bool,
@@ -290,7 +290,7 @@ pub(crate) struct RetryArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ApproveArgs {
+pub(crate) struct ApproveOptions {
     /// The goal
     pub(crate) goal: GoalId,
     /// Run this plan (JSON, YAML or TOML) instead
@@ -302,7 +302,7 @@ pub(crate) struct ApproveArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
+pub(crate) struct PlanOptions {
     /// The goal
     pub(crate) goal: GoalId,
     /// Edit the plan in $EDITOR and run it; an unchanged or invalid plan does not run
@@ -313,7 +313,7 @@ pub(crate) struct PlanArgs {
 /// How far an answer to a permission request reaches: at most one of these.
 #[derive(Clone, Copy, Debug, Args)]
 #[group(multiple = false)]
-pub(crate) struct Reach {
+pub(crate) struct PermissionReach {
     /// Also answer later identical requests of the waiting tasks
     #[arg(long)]
     pub(crate) task: bool,
@@ -327,7 +327,7 @@ pub(crate) struct AllowArgs {
     /// The request, such as p3; `permissions` lists them
     pub(crate) request: PermissionId,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: PermissionReach,
 }
 
 #[derive(Debug, Args)]
@@ -335,7 +335,7 @@ pub(crate) struct DenyArgs {
     /// The request, such as p3; `permissions` lists them
     pub(crate) request: PermissionId,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: PermissionReach,
     /// The reason; the worker sees it
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -406,7 +406,7 @@ pub(crate) enum ConfigAction {
     Schema,
 }
 
-fn money(text: &str) -> Result<Usd, String> {
+fn parse_usd(text: &str) -> Result<Usd, String> {
     let amount: f64 = text
         .trim_start_matches('$')
         .parse()
@@ -426,18 +426,19 @@ mod tests {
 
     #[test]
     fn the_tree_is_consistent() {
-        Cli::command().debug_assert();
+        CliArgs::command().debug_assert();
     }
 
     #[test]
     fn a_hunk_names_its_goal() {
-        let parse = |args: &[&str]| Cli::try_parse_from([&["claudecluster"], args].concat());
-        let Command::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
+        let parse = |args: &[&str]| CliArgs::try_parse_from([&["claudecluster"], args].concat());
+        let CliCommand::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
             panic!("not undo")
         };
         assert_eq!(undo.target.goal, GoalId::new("g12"));
         assert_eq!(undo.target.hunk, Some(HunkId::new("g12.4f2a90c1d0")));
-        let Command::Accept(accept) = parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
+        let CliCommand::Accept(accept) =
+            parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
         else {
             panic!("not accept")
         };
@@ -448,7 +449,7 @@ mod tests {
     #[test]
     fn a_conflict_is_resolved_in_exactly_one_way() {
         let parse = |args: &[&str]| {
-            Cli::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
+            CliArgs::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
         };
         assert!(parse(&["--mine", "--reason", "it is right"]).is_ok());
         assert!(parse(&["--text", "-"]).is_ok());
@@ -460,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_words_not_flags() {
-        let cli = Cli::parse_from([
+        let cli = CliArgs::parse_from([
             "claudecluster",
             "run",
             "--json",
@@ -469,7 +470,7 @@ mod tests {
             "me",
             "-rf",
         ]);
-        let Command::Run(run) = cli.command else {
+        let CliCommand::Run(run) = cli.command else {
             panic!("not run")
         };
         assert!(cli.global.json);

@@ -12,7 +12,7 @@ use std::{
 use claudecluster_protocol::{ErrorBody, api::DaemonFile};
 use etcetera::BaseStrategy;
 
-use crate::failure::Context;
+use crate::exit::ErrorContext;
 
 /// The longest path a socket can be bound to, with room to spare: the kernel takes 107 bytes on
 /// Linux and 103 on macOS.

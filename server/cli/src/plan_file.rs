@@ -8,7 +8,7 @@ use claudecluster_protocol::{ErrorBody, Plan};
 const LIMIT: u64 = 8 << 20;
 
 /// Reads a plan file. Its form is told by the extension.
-pub(crate) fn read(path: &Path) -> Result<Plan, ErrorBody> {
+pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     let shown = path.display();
     let unreadable = |e: &dyn std::fmt::Display| {
         ErrorBody::user(format!("cannot read the plan {shown}: {e}"))
@@ -38,13 +38,13 @@ pub(crate) fn read(path: &Path) -> Result<Plan, ErrorBody> {
 }
 
 /// A mistake in a plan's text.
-struct Wrong {
+struct PlanFileError {
     line: Option<usize>,
     key: Option<String>,
     message: String,
 }
 
-impl Wrong {
+impl PlanFileError {
     fn in_file(self, path: &Path) -> ErrorBody {
         let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
         let key = self
@@ -61,19 +61,19 @@ impl Wrong {
     }
 }
 
-fn from_json(text: &str) -> Result<Plan, Wrong> {
+fn from_json(text: &str) -> Result<Plan, PlanFileError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let plan = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
         let key = e.path().to_string();
         let inner = e.into_inner();
         let place = format!(" at line {} column {}", inner.line(), inner.column());
-        Wrong {
+        PlanFileError {
             line: Some(inner.line()),
             key: Some(key),
             message: inner.to_string().replace(&place, ""),
         }
     })?;
-    reader.end().map_err(|e| Wrong {
+    reader.end().map_err(|e| PlanFileError {
         line: Some(e.line()),
         key: None,
         message: "unexpected text after the plan".to_owned(),
@@ -81,12 +81,12 @@ fn from_json(text: &str) -> Result<Plan, Wrong> {
     Ok(plan)
 }
 
-fn from_toml(text: &str) -> Result<Plan, Wrong> {
+fn from_toml(text: &str) -> Result<Plan, PlanFileError> {
     let line = |e: &toml::de::Error| {
         let before = e.span().and_then(|span| text.get(..span.start));
         before.map(|before| before.matches('\n').count() + 1)
     };
-    let reader = toml::Deserializer::parse(text).map_err(|e| Wrong {
+    let reader = toml::Deserializer::parse(text).map_err(|e| PlanFileError {
         line: line(&e),
         key: None,
         message: e.message().to_owned(),
@@ -94,7 +94,7 @@ fn from_toml(text: &str) -> Result<Plan, Wrong> {
     serde_path_to_error::deserialize(reader).map_err(|e| {
         let key = e.path().to_string();
         let inner = e.into_inner();
-        Wrong {
+        PlanFileError {
             line: line(&inner),
             key: Some(key),
             message: inner.message().to_owned(),
@@ -102,7 +102,7 @@ fn from_toml(text: &str) -> Result<Plan, Wrong> {
     })
 }
 
-fn from_yaml(text: &str) -> Result<Plan, Wrong> {
+fn from_yaml(text: &str) -> Result<Plan, PlanFileError> {
     // The reader names the line; reading the same text as a plain tree first gives the key its path.
     serde_saphyr::from_str::<Plan>(text).map_err(|e| {
         let key = serde_saphyr::from_str::<serde_json::Value>(text)
@@ -114,12 +114,12 @@ fn from_yaml(text: &str) -> Result<Plan, Wrong> {
             });
         let line = e.location().map(|place| place.line() as usize);
         match key {
-            Some((key, message)) => Wrong {
+            Some((key, message)) => PlanFileError {
                 line,
                 key: Some(key),
                 message,
             },
-            None => Wrong {
+            None => PlanFileError {
                 line,
                 key: None,
                 message: first_line(&e.to_string()),
@@ -156,7 +156,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
-        let shown = match read(&path) {
+        let shown = match read_plan(&path) {
             Ok(plan) => format!("{} tasks", plan.tasks.len()),
             Err(e) => e.message.replace(&format!("{}/", dir.path().display()), ""),
         };

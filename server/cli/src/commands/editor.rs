@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use claudecluster_protocol::ErrorBody;
 
 /// Opens a file in `$VISUAL`, `$EDITOR` or `vi`, and returns once it is closed.
-pub(super) fn edit(file: &Path) -> Result<(), ErrorBody> {
+pub(super) fn open_in_editor(file: &Path) -> Result<(), ErrorBody> {
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| {

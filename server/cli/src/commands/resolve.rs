@@ -13,11 +13,11 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{Context, decide, editor, selection::Selection};
+use super::{CommandContext, decide, editor, selection::HunkSelection};
 use crate::{
-    cli::{How, ResolveArgs},
-    client::Client,
-    failure::{Context as _, Exit, Outcome},
+    cli::{ResolutionArgs, ResolveOptions},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
 };
 
 const MINE: &str = "<<<<<<< mine: current text";
@@ -25,13 +25,16 @@ const BASE: &str = "||||||| base: text before both changes";
 const MIDDLE: &str = "=======";
 const THEIRS: &str = ">>>>>>> theirs: proposed text";
 
-pub(super) async fn run(cx: &mut Context, args: ResolveArgs) -> Outcome<Exit> {
+pub(super) async fn resolve_conflict(
+    cx: &mut CommandContext,
+    args: ResolveOptions,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let goal = goal(&args.hunk)?;
-    let resolution = match resolution(args.how)? {
+    let goal = goal_of_hunk(&args.hunk)?;
+    let resolution = match chosen_resolution(args.how)? {
         Some(resolution) => resolution,
         None => Resolution::Text {
-            text: edited(&client, &goal, &args.hunk).await?,
+            text: text_from_editor(&client, &goal, &args.hunk).await?,
         },
     };
     let decision = Decision {
@@ -40,10 +43,10 @@ pub(super) async fn run(cx: &mut Context, args: ResolveArgs) -> Outcome<Exit> {
         resolution: Some(resolution),
         ..Decision::new(goal, Verdict::Resolve)
     };
-    decide::carry_out(cx, &client, decision).await
+    decide::decide_and_report(cx, &client, decision).await
 }
 
-fn goal(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
+fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     hunk.goal().ok_or_else(|| {
         ErrorBody::user(format!("{hunk} is not a hunk id")).hint(format!(
             "list conflicts with: claudecluster diff {hunk} --conflicts"
@@ -52,22 +55,24 @@ fn goal(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
 }
 
 /// What was asked for; `None` where an editor has to say it.
-fn resolution(how: How) -> Result<Option<Resolution>, ErrorBody> {
+fn chosen_resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
     Ok(Some(match how {
-        How { mine: true, .. } => Resolution::Mine,
-        How { theirs: true, .. } => Resolution::Theirs,
-        How { both: true, .. } => Resolution::Both,
-        How { merged: true, .. } => Resolution::Merged,
-        How { markers: true, .. } => Resolution::Markers,
-        How { repair: true, .. } => Resolution::Repair,
-        How {
+        ResolutionArgs { mine: true, .. } => Resolution::Mine,
+        ResolutionArgs { theirs: true, .. } => Resolution::Theirs,
+        ResolutionArgs { both: true, .. } => Resolution::Both,
+        ResolutionArgs { merged: true, .. } => Resolution::Merged,
+        ResolutionArgs { markers: true, .. } => Resolution::Markers,
+        ResolutionArgs { repair: true, .. } => Resolution::Repair,
+        ResolutionArgs {
             text: Some(file), ..
-        } => Resolution::Text { text: read(&file)? },
-        How { .. } => return Ok(None),
+        } => Resolution::Text {
+            text: read_text(&file)?,
+        },
+        ResolutionArgs { .. } => return Ok(None),
     }))
 }
 
-fn read(file: &Path) -> Result<String, ErrorBody> {
+fn read_text(file: &Path) -> Result<String, ErrorBody> {
     let mut bytes = Vec::new();
     let name = if file == Path::new("-") {
         io::stdin()
@@ -88,8 +93,12 @@ fn read(file: &Path) -> Result<String, ErrorBody> {
 }
 
 /// The text the user makes of both sides in an editor.
-async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String> {
-    let view = conflict(client, goal, hunk).await?;
+async fn text_from_editor(
+    client: &DaemonClient,
+    goal: &GoalId,
+    hunk: &HunkId,
+) -> CommandResult<String> {
+    let view = current_conflict(client, goal, hunk).await?;
     let Some(sides) = &view.conflict else {
         let error = ErrorBody::user(format!("{hunk} cannot be edited line by line"));
         return Err(error.hint("choose one side: --mine or --theirs").into());
@@ -103,9 +112,9 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
     let before = with_markers(sides);
     file.write_all(before.as_bytes())
         .context("cannot write a temporary file")?;
-    editor::edit(file.path())?;
+    editor::open_in_editor(file.path())?;
     // By its name: many editors put a new file in the old one's place.
-    let text = read(file.path())?;
+    let text = read_text(file.path())?;
     if text == before {
         let error = ErrorBody::user("the text was not changed, so the conflict was not resolved");
         return Err(error
@@ -129,7 +138,7 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
         let error = ErrorBody::user(format!("a conflict marker is still in the text: {line}"));
         return Err(kept(error, file).into());
     }
-    let now = conflict(client, goal, hunk).await?;
+    let now = current_conflict(client, goal, hunk).await?;
     if now.conflict.as_ref() != Some(sides) {
         let error = ErrorBody::stale(format!(
             "{} has changed in the meantime",
@@ -141,10 +150,14 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
 }
 
 /// The conflict as it stands now.
-async fn conflict(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<HunkView> {
-    let wanted = Selection {
+async fn current_conflict(
+    client: &DaemonClient,
+    goal: &GoalId,
+    hunk: &HunkId,
+) -> CommandResult<HunkView> {
+    let wanted = HunkSelection {
         hunk: Some(hunk.clone()),
-        ..Selection::all(goal.clone())
+        ..HunkSelection::all(goal.clone())
     };
     let view = wanted.hunks(client).await?.pop().ok_or_else(|| {
         ErrorBody::stale(format!("there is no pending hunk {hunk}")).hint(format!(

@@ -240,11 +240,12 @@ fn no_author_error() -> ErrorBody {
 /// Whether a goal can be repaired now.
 fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     if goal.state != GoalState::Proposed {
-        let state = goal.state.phrase();
-        return Err(
-            ErrorBody::user(format!("goal {} {state}; it cannot be repaired", goal.id))
-                .hint("start a new goal"),
-        );
+        return Err(ErrorBody::user(format!(
+            "goal {} {}; it cannot be repaired",
+            goal.id,
+            goal.state.phrase()
+        ))
+        .hint("start a new goal"));
     }
     over_budget(goal, &config.policy()).map_or(Ok(()), Err)
 }

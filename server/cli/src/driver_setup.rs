@@ -14,8 +14,8 @@ use claudecluster_driver::{
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 
 use crate::{
-    config::Sources,
-    failure::{Context, Exit},
+    config::ConfigSources,
+    exit::{CommandExit, ErrorContext},
     home::{Home, private_tempdir},
 };
 
@@ -24,7 +24,7 @@ pub(crate) use claudecluster_driver::worker::sandbox::Probe;
 /// Opens the store of a state folder and starts a driver on it.
 pub(crate) async fn start_driver(
     home: &Home,
-    sources: Sources,
+    sources: ConfigSources,
     settings: Settings,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
@@ -34,7 +34,7 @@ pub(crate) async fn start_driver(
     let store = Store::open(&dir).map_err(ErrorBody::from)?;
     let config = DriverConfig {
         home: dir,
-        launcher: launcher()?,
+        launcher: own_executable()?,
         settings,
         narrow: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
     };
@@ -42,13 +42,13 @@ pub(crate) async fn start_driver(
 }
 
 /// Our own program, which has the hidden subcommands.
-fn launcher() -> Result<std::path::PathBuf, ErrorBody> {
+fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
     std::env::current_exe().context("cannot find the path of this program")
 }
 
 /// Runs a hidden subcommand, if that is what was asked for. Nothing may have made a second thread
 /// before: one of them enters new namespaces.
-pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
+pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
         name => registry().run_subcommand(name),
@@ -59,7 +59,7 @@ pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
 pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
     let scratch =
         private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
-    Ok(sandbox::probe(&launcher()?, scratch.path()).await)
+    Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
 }
 
 /// Looks at the installation of every agent that has one, preferred agents first, with the variables
@@ -68,7 +68,7 @@ pub(crate) async fn inspect_agents(
     settings: &Settings,
     env: Vec<EnvVar>,
 ) -> Result<Vec<AgentInspection>, ErrorBody> {
-    let (settings, launcher) = (settings.agent_settings(), launcher()?);
+    let (settings, launcher) = (settings.agent_settings(), own_executable()?);
     let inspected = tokio::task::spawn_blocking(move || {
         let setup = AgentSetup {
             settings: &settings,
@@ -86,6 +86,9 @@ pub(crate) async fn inspect_agents(
 }
 
 /// The exit status of a hidden subcommand as the process's own.
-pub(crate) fn exit_code(status: i32) -> std::process::ExitCode {
-    u8::try_from(status).map_or(std::process::ExitCode::from(Exit::Failed as u8), Into::into)
+pub(crate) fn process_exit_code(status: i32) -> std::process::ExitCode {
+    u8::try_from(status).map_or(
+        std::process::ExitCode::from(CommandExit::Failed as u8),
+        Into::into,
+    )
 }
