@@ -1,29 +1,30 @@
 //! Watching: the journal up to now, then what happens, without gap or duplicate.
 
-use std::sync::Arc;
-
 use claudecluster_protocol::{Event, EventSeq, GoalId, event::StreamItem};
+use claudecluster_store::Store;
 use tokio::sync::{
     broadcast::{self, error::RecvError},
     mpsc,
 };
 
-use crate::{shared::Shared, work::blocking};
+use crate::{blocking::run_blocking, published::PublishedGoals};
 
 /// Items that wait for a slow watcher before it makes the stream wait.
 const QUEUE: usize = 256;
 
-pub(crate) fn watch(
-    shared: &Arc<Shared>,
+/// Streams journaled events after `after`, then live ones, without gap or duplicate.
+pub(crate) fn watch_events(
+    goals: &PublishedGoals,
+    store: &Store,
     goal: Option<GoalId>,
     after: Option<EventSeq>,
 ) -> mpsc::Receiver<StreamItem> {
     let (items, receiver) = mpsc::channel(QUEUE);
     // Subscribed before the journal is read: what happens meanwhile is seen twice and passed on once.
-    let live = shared.stream.subscribe();
-    let from = after.unwrap_or_else(|| shared.state().last_seq);
-    let watcher = Watcher {
-        shared: shared.clone(),
+    let live = goals.subscribe();
+    let from = after.unwrap_or_else(|| goals.state().last_seq);
+    let watcher = EventWatcher {
+        store: store.clone(),
         goal,
         items,
         last: from,
@@ -32,15 +33,15 @@ pub(crate) fn watch(
     receiver
 }
 
-struct Watcher {
-    shared: Arc<Shared>,
+struct EventWatcher {
+    store: Store,
     goal: Option<GoalId>,
     items: mpsc::Sender<StreamItem>,
     /// The last event passed on, or not wanted.
     last: EventSeq,
 }
 
-impl Watcher {
+impl EventWatcher {
     async fn run(mut self, mut live: broadcast::Receiver<StreamItem>, past: bool) {
         if past && self.catch_up().await.is_none() {
             return;
@@ -51,7 +52,7 @@ impl Watcher {
                 () = self.items.closed() => return,
             };
             let passed = match item {
-                Ok(StreamItem::Event(event)) => self.event(*event).await,
+                Ok(StreamItem::Event(event)) => self.pass_event(*event).await,
                 Ok(StreamItem::Activity(activity)) => {
                     if self
                         .goal
@@ -76,14 +77,14 @@ impl Watcher {
     /// Passes on what the journal has after the last event. `None` when nobody listens any more or
     /// the journal cannot be read.
     async fn catch_up(&mut self) -> Option<()> {
-        let (shared, goal, last) = (self.shared.clone(), self.goal.clone(), self.last);
-        let events = blocking("reading the journal", move || {
-            Ok(shared.store.read(last, goal.as_ref())?)
+        let (store, goal, last) = (self.store.clone(), self.goal.clone(), self.last);
+        let events = run_blocking("reading the journal", move || {
+            Ok(store.read(last, goal.as_ref())?)
         });
         match events.await {
             Ok(events) => {
                 for event in events {
-                    self.event(event).await?;
+                    self.pass_event(event).await?;
                 }
                 Some(())
             }
@@ -94,7 +95,7 @@ impl Watcher {
         }
     }
 
-    async fn event(&mut self, event: Event) -> Option<()> {
+    async fn pass_event(&mut self, event: Event) -> Option<()> {
         if event.seq <= self.last {
             return Some(());
         }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use claudecluster_core::text::PositionEncoding;
+use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{
     GoalId, HunkId,
+    agent::AgentInput,
     change::{ChangeKind, HunkStatus, HunkView, Origin, Provenance},
-    plan::AgentName,
 };
 use lsp_types::Range;
 
@@ -113,6 +114,7 @@ pub(crate) async fn repairable_conflicts(
             conflicts.entry(goal_of(hunk)).or_default().push((hunk, by));
         }
     }
+    let catalog = agent_catalog();
     let mut found = HashSet::new();
     for (goal, conflicts) in conflicts {
         let Ok(goal) = session.goal_view(&goal).await else {
@@ -125,7 +127,7 @@ pub(crate) async fn repairable_conflicts(
             .collect();
         let by_agent = |by: &Provenance| {
             let agent = agents.get(&by.task);
-            agent.is_some_and(|&agent| agent != AgentName::Command)
+            agent.is_some_and(|&agent| catalog.get(agent).input == AgentInput::Instructions)
         };
         let repairable = conflicts.iter().filter(|(_, by)| by_agent(by));
         found.extend(repairable.map(|(hunk, _)| hunk.id.clone()));

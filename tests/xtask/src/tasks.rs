@@ -3,8 +3,8 @@
 use std::{env, path::PathBuf};
 
 use crate::{
-    Result, commits, extension, provision,
-    run::{self, answers, cargo, program, run},
+    commits, extension, provision,
+    run::{self, Result, answers, cargo, program, run},
 };
 
 /// The folder of git hooks, from the top of the repository.
@@ -56,7 +56,7 @@ pub(crate) fn prove() -> Result {
     run(cargo(&of_core).env("PROPTEST_CASES", &cases))?;
     let package = ["test", "--release", "-p", "claudecluster-driver"];
     run(cargo(&package)
-        .args(["--test", "model"])
+        .args(["--test", "it", "model::"])
         .env("PROPTEST_CASES", &cases))
 }
 

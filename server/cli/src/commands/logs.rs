@@ -1,5 +1,6 @@
 //! `claudecluster logs`
 
+use claudecluster_driver::worker::agent::registry;
 use claudecluster_protocol::{
     GoalId, TaskId,
     api::Artifact,
@@ -7,13 +8,13 @@ use claudecluster_protocol::{
     goal::{GoalView, TaskView},
     plan::AgentName,
 };
+use claudecluster_service::TypedCalls;
 
-use super::{Context, artifacts};
+use super::Context;
 use crate::{
     cli::LogsArgs,
     client::Client,
     failure::{Exit, Outcome},
-    parts,
     ui::{
         Ui,
         board::doing_of,
@@ -23,15 +24,14 @@ use crate::{
 
 pub(super) async fn run(cx: &mut Context, args: LogsArgs) -> Outcome<Exit> {
     let client = cx.client()?;
-    let view = client.goal(&args.goal).await?;
+    let view = client.goal(&args.goal).await?.value;
     if let Some(task) = &args.task {
         known(&view, task)?;
     }
     let transcripts = transcripts(&client, &args.goal, args.task.as_ref()).await?;
     if args.raw {
         for transcript in &transcripts {
-            cx.ui
-                .bytes(&artifacts::fetch(&client, &transcript.id).await?)?;
+            cx.ui.bytes(&client.blob(&transcript.id).await?)?;
         }
         return Ok(Exit::Done);
     }
@@ -51,7 +51,7 @@ pub(super) async fn run(cx: &mut Context, args: LogsArgs) -> Outcome<Exit> {
             print(&mut cx.ui, &client, transcript, task.agent).await?;
         }
     }
-    let planner = view.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let planner = view.spec.main_agent();
     for transcript in transcripts.iter().filter(|t| t.task_id.is_none()) {
         print(&mut cx.ui, &client, transcript, planner).await?;
     }
@@ -79,7 +79,7 @@ async fn transcripts(
     goal: &GoalId,
     task: Option<&TaskId>,
 ) -> Outcome<Vec<Artifact>> {
-    let mut found = artifacts::list(client, goal).await?;
+    let mut found = client.artifacts(goal).await?;
     found.retain(|artifact| {
         artifact.kind == "transcript"
             && artifact.bytes.is_some()
@@ -118,10 +118,10 @@ async fn print(
     transcript: &Artifact,
     agent: AgentName,
 ) -> Outcome<()> {
-    let bytes = artifacts::fetch(client, &transcript.id).await?;
+    let bytes = client.blob(&transcript.id).await?;
     let name = format!("  {}", transcript.name);
     ui.line(Line::new().add(DIM, name).styled())?;
-    for line in readable(&parts::replay(agent, &bytes)) {
+    for line in readable(&registry().replay(agent, &bytes)) {
         ui.line(format!("    {}", line.styled()))?;
     }
     Ok(())

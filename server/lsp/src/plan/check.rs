@@ -12,6 +12,7 @@ use std::{
 };
 
 use claudecluster_core::plan::{self, Place, PlanProblem, ProblemKind, Step};
+use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{Plan, RelPath};
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -300,7 +301,7 @@ impl PlanChecker<'_> {
 
     /// Reports violations of the rules of `core::plan`.
     fn check_rules(&mut self, plan: &Plan, has_gates: bool) {
-        for problem in plan::inspect(plan) {
+        for problem in plan::inspect(plan, &agent_catalog()) {
             let of_gates = problem.kind == ProblemKind::NoGates;
             if of_gates && has_gates || self.follows_placeholder(&problem) {
                 continue;

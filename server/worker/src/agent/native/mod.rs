@@ -1,12 +1,13 @@
 //! The built-in agent: a small loop over the streaming Messages API.
 //!
 //! It runs as a process of its own inside the sandbox, like every other agent: the daemon starts
-//! its own binary with the hidden subcommand [`SUBCOMMAND`], which calls [`native_main`]. The two
+//! its own binary with the hidden subcommand [`SUBCOMMAND`], which calls [`child::native_main`]. The two
 //! halves speak JSON lines: one task in, events and a report out. This file holds the daemon's half.
 //!
 //! All of its tools stay inside the sandbox, so there is none that anybody is asked about. One that reached
 //! out would be a question of its dialogue, as Claude Code's are.
 
+mod agent;
 mod api;
 mod child;
 mod command;
@@ -20,19 +21,19 @@ use std::{ffi::OsString, path::PathBuf};
 use claudecluster_protocol::{Span, StopReason, Usd, event::AgentEvent, goal::Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{io::AsyncWrite, sync::mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncWrite;
 
-pub use child::native_main;
+pub(super) use agent::NativeAgent;
+pub use agent::NativeSettings;
 
 use super::{
-    AgentReport, AgentSpec, longest_command,
+    AgentReport, AgentSpec, SessionChannels, longest_command,
     session::{self, Dialogue, Next, Step},
 };
 use crate::launch::{Launch, argv};
 
 /// The hidden subcommand of our own binary that is this agent.
-pub const SUBCOMMAND: &str = "agent-native";
+const SUBCOMMAND: &str = "agent-native";
 
 /// What the daemon sends: one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ struct Report {
 }
 
 /// What a transcript says.
-pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
+fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| match serde_json::from_slice(line).ok()? {
@@ -84,14 +85,16 @@ pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
 }
 
 /// Runs one session.
-pub(super) async fn run(
+async fn run(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> AgentReport {
-    let program = [spec.program.clone().into_os_string(), SUBCOMMAND.into()];
+    let program = [
+        spec.place.program.clone().into_os_string(),
+        SUBCOMMAND.into(),
+    ];
     let command = launch.command(&argv(program), &environment(spec, launch));
     let mut dialogue = NativeDialogue {
         task: task(spec, launch),
@@ -102,14 +105,13 @@ pub(super) async fn run(
     let ended = session::drive(
         command,
         &mut dialogue,
-        &spec.limits,
-        &spec.permissions,
+        &spec.task.limits,
+        spec.task.permissions.timeout,
         transcript,
-        events,
-        cancel,
+        channels,
     )
     .await;
-    let session = ended.spoke.then(|| spec.session.clone());
+    let session = ended.spoke.then(|| spec.task.session.clone());
     match dialogue.report {
         Some(report) => AgentReport {
             stop: ended.stop.or(report.stop),
@@ -120,7 +122,7 @@ pub(super) async fn run(
             retry_after: report.retry_after,
         },
         None => {
-            let (stop, summary) = ended.without_result("the built-in agent", &spec.limits);
+            let (stop, summary) = ended.without_result("the built-in agent", &spec.task.limits);
             let broken = stop == StopReason::Crashed && dialogue.garbled;
             AgentReport {
                 stop: Some(if broken {
@@ -139,23 +141,23 @@ pub(super) async fn run(
 
 fn task(spec: &AgentSpec, launch: &dyn Launch) -> Task {
     Task {
-        prompt: spec.prompt.clone(),
-        system: spec.system.clone(),
-        schema: spec.schema.clone(),
-        model: spec.model.clone(),
-        session: spec.session.clone(),
-        fork_of: spec.fork_of.clone(),
-        home: spec.home.clone(),
+        prompt: spec.task.prompt.clone(),
+        system: spec.task.system.clone(),
+        schema: spec.task.schema.clone(),
+        model: spec.task.model.clone(),
+        session: spec.task.session.clone(),
+        fork_of: spec.task.fork_of.clone(),
+        home: spec.place.home.clone(),
         root: launch.root().to_owned(),
-        max_turns: spec.limits.max_turns,
-        budget: spec.limits.budget,
-        longest_command: longest_command(spec),
+        max_turns: spec.task.limits.max_turns,
+        budget: spec.task.limits.budget,
+        longest_command: longest_command(&spec.task.limits),
     }
 }
 
 fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
-    for (name, value) in &spec.env {
+    for (name, value) in &spec.place.env {
         env.retain(|(known, _)| known != name);
         env.push((name.clone(), value.clone()));
     }

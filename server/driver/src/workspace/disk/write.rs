@@ -1,0 +1,429 @@
+//! Files written: all of a landing at once, each whole or not at all.
+//!
+//! What is written stands complete and durable beside the file before it takes its place, and what it
+//! takes the place of is looked at once more afterwards, for nothing lets a program compare a file and
+//! replace it in one step. Where somebody wrote in that moment, their file is put back.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::Write as _,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
+    path::Path,
+    sync::Arc,
+};
+
+use claudecluster_protocol::{FileMode, RelPath};
+use claudecluster_worker::changes::Content;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
+
+use super::{
+    WriteError, in_parallel, lease::FileLease, open_parent, open_root, path_bytes, read_at,
+    with_kind,
+};
+
+/// How the names begin under which files stand aside.
+pub(super) const ASIDE: &str = ".claudecluster-";
+/// Files in flight at once. Each holds up to two descriptors, of which a process has 1,024.
+const IN_FLIGHT: usize = 256;
+/// Threads that write. They wait for the disk, not for a processor, and those that wait together share
+/// the disk's commits.
+const WRITERS: usize = 16;
+
+/// The most the kernel gives of a list or a value of extended attributes.
+const MAX_ATTRIBUTE: usize = 64 << 10;
+
+/// What one file is to become.
+#[derive(Clone, Debug)]
+pub(crate) struct FileWrite {
+    /// The file.
+    pub(crate) path: RelPath,
+    /// What it has to be now; `None` where there must be no file.
+    pub(crate) before: Option<Content>,
+    /// What it becomes; `None` where it goes.
+    pub(crate) after: Option<Content>,
+    /// An earlier write without which this one must not happen.
+    pub(crate) needs: Option<usize>,
+}
+
+/// Makes a file what `after` is, if it still is what `before` is. All or nothing, also in a crash.
+pub(crate) fn replace_file(
+    root: &Path,
+    path: &RelPath,
+    before: Option<&Content>,
+    after: Option<&Content>,
+) -> Result<(), WriteError> {
+    let write = FileWrite {
+        path: path.clone(),
+        before: before.cloned(),
+        after: after.cloned(),
+        needs: None,
+    };
+    replace_files(root, &[write]).pop().unwrap_or(Ok(()))
+}
+
+/// Makes files what they are to become, in their order, each on its own as [`replace_file`] does. What is
+/// reported as written is durable.
+pub(crate) fn replace_files(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
+    let mut done: Vec<Result<(), WriteError>> = Vec::with_capacity(writes.len());
+    for batch in writes.chunks(IN_FLIGHT) {
+        replace_batch(root, batch, &mut done);
+    }
+    done
+}
+
+/// One write under way.
+struct PendingWrite<'a> {
+    write: &'a FileWrite,
+    parent: Arc<OwnedFd>,
+    name: Vec<u8>,
+    /// The name beside the file: of the new content at first, of the old one later.
+    aside: String,
+}
+
+fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), WriteError>>) {
+    let first = done.len();
+    let mut parents = ParentFolders::new(root);
+    let flights: Vec<Result<PendingWrite<'_>, WriteError>> = batch
+        .iter()
+        .map(|write| PendingWrite::new(&mut parents, write))
+        .collect();
+    let prepared = in_parallel(flights, WRITERS, |flight| {
+        let flight = flight?;
+        flight.write_new()?;
+        Ok(flight)
+    });
+    let mut swapped = Vec::new();
+    for flight in prepared {
+        let needed = flight.as_ref().ok().and_then(|flight| flight.write.needs);
+        let apart = needed.is_some_and(|index| done.get(index).is_none_or(Result::is_err));
+        let result = flight.and_then(|flight| {
+            if apart {
+                flight.remove_aside();
+                return Err(WriteError::Apart);
+            }
+            let swapped_out = flight.swap_in()?;
+            swapped.push((done.len(), flight, swapped_out));
+            Ok(())
+        });
+        done.push(result);
+    }
+    // What was replaced is let go of by many threads, for that can take the disk milliseconds each.
+    let settled = in_parallel(swapped, WRITERS, |(index, flight, old)| {
+        (index, flight.finish_swap(old))
+    });
+    for (index, result) in settled {
+        done[index] = result;
+    }
+    if let Err(errno) = parents.sync_all() {
+        for result in done[first..].iter_mut().filter(|result| result.is_ok()) {
+            *result = Err(errno.into());
+        }
+    }
+}
+
+/// What a file gave way to its new content as.
+struct ReplacedFile {
+    /// The old file, held open so that letting go of it can come later.
+    file: Option<File>,
+    /// Whether it is aside now.
+    aside: bool,
+}
+
+/// The folders of a batch, each opened once.
+struct ParentFolders<'a> {
+    root: &'a Path,
+    open: HashMap<Option<RelPath>, Arc<OwnedFd>>,
+}
+
+impl<'a> ParentFolders<'a> {
+    fn new(root: &'a Path) -> Self {
+        Self {
+            root,
+            open: HashMap::new(),
+        }
+    }
+
+    /// The folder of a file, made where the file is new.
+    fn folder_of(&mut self, write: &FileWrite) -> Result<Arc<OwnedFd>, WriteError> {
+        let key = write.path.parent();
+        if let Some(open) = self.open.get(&key) {
+            return Ok(open.clone());
+        }
+        let root = open_root(self.root)?;
+        let make = write.before.is_none() && write.after.is_some();
+        let parent = open_parent(&root, &write.path, make)?.ok_or(WriteError::Changed)?;
+        let parent = Arc::new(parent);
+        self.open.insert(key, parent.clone());
+        Ok(parent)
+    }
+
+    /// Makes the names in them durable.
+    fn sync_all(self) -> rustix::io::Result<()> {
+        let folders: Vec<Arc<OwnedFd>> = self.open.into_values().collect();
+        let synced = in_parallel(folders, WRITERS, |folder| rustix::fs::fsync(&*folder));
+        synced.into_iter().collect()
+    }
+}
+
+impl<'a> PendingWrite<'a> {
+    fn new(parents: &mut ParentFolders<'_>, write: &'a FileWrite) -> Result<Self, WriteError> {
+        Ok(Self {
+            write,
+            parent: parents.folder_of(write)?,
+            name: path_bytes(write.path.file_name()),
+            aside: format!("{ASIDE}{}", uuid::Uuid::new_v4().simple()),
+        })
+    }
+
+    /// Writes the new content aside.
+    fn write_new(&self) -> Result<(), WriteError> {
+        let Some(after) = &self.write.after else {
+            return Ok(());
+        };
+        self.write_aside(after).inspect_err(|_| self.remove_aside())
+    }
+
+    fn write_aside(&self, after: &Content) -> Result<(), WriteError> {
+        let parent = self.parent.as_fd();
+        if after.mode == FileMode::Symlink {
+            if link_leaves(&self.write.path, &after.bytes) {
+                return Err(WriteError::LinkOutside);
+            }
+            return Ok(rustix::fs::symlinkat(&*after.bytes, parent, &self.aside)?);
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(parent, &self.aside, flags, Mode::from_raw_mode(0o666))?;
+        let mut file = File::from(file);
+        file.write_all(&after.bytes)?;
+        let old = self.write.before.as_ref().and_then(|_| self.open_old());
+        set_attributes(&file, old.as_ref(), after.mode)?;
+        file.sync_all()?;
+        Ok(())
+    }
+
+    /// The file that is to be replaced, to be read.
+    fn open_old(&self) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&*self.parent, self.name.as_slice(), flags, Mode::empty());
+        file.ok().map(File::from)
+    }
+
+    /// Puts the new content into the file's place, and what was there aside.
+    fn swap_in(&self) -> Result<ReplacedFile, WriteError> {
+        let file = self.open_old();
+        let aside = self.swap_leased(file.as_ref())?;
+        Ok(ReplacedFile { file, aside })
+    }
+
+    /// Whether what was there is aside now, and not gone at once.
+    fn swap_leased(&self, file: Option<&File>) -> Result<bool, WriteError> {
+        // Whoever opens the file for writing from now on waits until the lease is gone.
+        let lease = file.map(FileLease::take).transpose();
+        let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
+        let (aside, lease) = swapped.inspect_err(|_| self.remove_aside())?;
+        // Said at once, not when the batch settles: until then whoever replaces the file again would do so
+        // on top of ours, and what was replaced in the last moment would be gone.
+        let replaced = file.is_some_and(|file| !self.is_aside(file));
+        if aside && (replaced || lease.is_some_and(|lease| lease.is_wanted())) {
+            self.put_back();
+            return Err(WriteError::Changed);
+        }
+        Ok(aside)
+    }
+
+    /// Whether what is aside is this very file.
+    fn is_aside(&self, file: &File) -> bool {
+        let aside = rustix::fs::statat(&*self.parent, &self.aside, AtFlags::SYMLINK_NOFOLLOW);
+        match (aside, rustix::fs::fstat(file)) {
+            (Ok(aside), Ok(file)) => (aside.st_dev, aside.st_ino) == (file.st_dev, file.st_ino),
+            _ => false,
+        }
+    }
+
+    fn swap_names(&self) -> Result<bool, WriteError> {
+        let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
+        self.check_unchanged(&self.name, self.write.before.as_ref())?;
+        let moved = match (&self.write.before, &self.write.after) {
+            (_, None) => {
+                rename_exactly(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true)
+            }
+            (None, Some(_)) => {
+                rename_exactly(parent, aside, &self.name, RenameFlags::NOREPLACE).map(|_| false)
+            }
+            (Some(_), Some(_)) => rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE),
+        };
+        match moved {
+            Ok(aside) => Ok(aside),
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOENT) => Err(WriteError::Changed),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Looks whether what was put aside is what was expected, and lets go of it.
+    fn finish_swap(&self, old: ReplacedFile) -> Result<(), WriteError> {
+        if old.aside {
+            let expected = self.write.before.as_ref();
+            if let Err(error) = self.check_unchanged(self.aside.as_bytes(), expected) {
+                self.put_back();
+                return Err(error);
+            }
+            self.remove_aside();
+        }
+        drop(old.file);
+        Ok(())
+    }
+
+    fn check_unchanged(&self, name: &[u8], expected: Option<&Content>) -> Result<(), WriteError> {
+        let now = read_at(self.parent.as_fd(), name)?.map(|(content, _)| content);
+        if now.as_ref() == expected {
+            Ok(())
+        } else {
+            Err(WriteError::Changed)
+        }
+    }
+
+    /// Gives the file's place back to what was there: somebody wrote to it in the last moment.
+    fn put_back(&self) {
+        let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
+        if self.write.after.is_none() {
+            // Where there is a new file already, it is the later one.
+            self.left_behind(rename_exactly(
+                parent,
+                aside,
+                &self.name,
+                RenameFlags::NOREPLACE,
+            ));
+            return;
+        }
+        let back = rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE);
+        if back.is_ok()
+            && self
+                .check_unchanged(aside, self.write.after.as_ref())
+                .is_err()
+        {
+            // Somebody replaced the new file already: theirs is the last word.
+            self.left_behind(rename_exactly(
+                parent,
+                aside,
+                &self.name,
+                RenameFlags::empty(),
+            ));
+            return;
+        }
+        if back.is_ok() {
+            self.remove_aside();
+        }
+        self.left_behind(back);
+    }
+
+    fn left_behind(&self, result: rustix::io::Result<bool>) {
+        if let Err(error) = result {
+            let path = &self.write.path;
+            tracing::warn!(%path, %error, kept = self.aside, "a file that changed in the last moment is kept beside it");
+        }
+    }
+
+    /// Removes what is aside.
+    fn remove_aside(&self) {
+        // The error that matters is another one; what is left has a telling name.
+        let _ = rustix::fs::unlinkat(&*self.parent, &self.aside, AtFlags::empty());
+    }
+}
+
+/// Renames within a folder, and says whether it was done as asked. Where the file system cannot
+/// exchange two names or keep from replacing one, what was compared a moment before has to do.
+fn rename_exactly(
+    parent: BorrowedFd<'_>,
+    from: &[u8],
+    to: &[u8],
+    how: RenameFlags,
+) -> rustix::io::Result<bool> {
+    match rustix::fs::renameat_with(parent, from, parent, to, how) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            rustix::fs::renameat(parent, from, parent, to).map(|()| false)
+        }
+        other => other.map(|()| true),
+    }
+}
+
+/// Gives a new file the owner, the mode and the extended attributes of the one it replaces.
+fn set_attributes(file: &File, old: Option<&File>, kind: FileMode) -> Result<(), WriteError> {
+    let stat = old.and_then(|old| rustix::fs::fstat(old).ok());
+    let old = old.filter(|_| {
+        stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    });
+    let mode = match (old, stat) {
+        (Some(old), Some(stat)) => {
+            let mode = keep_owner(file, &stat);
+            keep_attributes(file, old);
+            mode
+        }
+        _ => file.metadata()?.permissions().mode() & 0o777,
+    };
+    let mode = with_kind(mode, kind);
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+/// Keeps owner and group as far as that is allowed, and returns the mode to go with them: a group that
+/// could not be kept must not give another one its rights.
+fn keep_owner(file: &File, old: &rustix::fs::Stat) -> u32 {
+    let (user, group) = (
+        rustix::fs::Uid::from_raw(old.st_uid),
+        rustix::fs::Gid::from_raw(old.st_gid),
+    );
+    let mode = old.st_mode & 0o7777;
+    if rustix::fs::fchown(file, Some(user), Some(group)).is_ok() {
+        return mode;
+    }
+    // Owners other than oneself can be kept by root only; everybody else gets a file of their own, as
+    // with any editor that saves by renaming.
+    if rustix::fs::fchown(file, None, Some(group)).is_ok() {
+        return mode & 0o777;
+    }
+    mode & 0o707 | (mode & 0o007) << 3
+}
+
+/// Keeps what can be kept: some attributes are only the system's to set.
+fn keep_attributes(file: &File, old: &File) {
+    let mut names = vec![0; MAX_ATTRIBUTE];
+    let Ok(length) = rustix::fs::flistxattr(old, names.as_mut_slice()) else {
+        return;
+    };
+    names.truncate(length);
+    let mut value = vec![0; MAX_ATTRIBUTE];
+    for name in names
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        if let Ok(length) = rustix::fs::fgetxattr(old, name, value.as_mut_slice()) {
+            let set = rustix::fs::fsetxattr(file, name, &value[..length], XattrFlags::empty());
+            if let Err(error) = set {
+                tracing::debug!(%error, "an extended attribute is not kept");
+            }
+        }
+    }
+}
+
+/// Whether a link at `path` with this target points out of the workspace, by its text. What it meets
+/// on the way is somebody else's link, checked when that was made.
+fn link_leaves(path: &RelPath, target: &[u8]) -> bool {
+    if target.first() == Some(&b'/') {
+        return true;
+    }
+    let mut depth = path.components().count().saturating_sub(1);
+    for part in target.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if depth == 0 => return true,
+            b".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    false
+}
