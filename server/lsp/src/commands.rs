@@ -48,7 +48,7 @@ pub(crate) fn resolve_conflict(hunk: &HunkView, resolution: &Resolution, title: 
 pub(crate) fn accept_title(hunk: &HunkView) -> String {
     let (what, maker) = (hunks::describe_change(hunk), hunks::maker_title(hunk));
     let merged = if hunk.merged.is_some() {
-        ", merged with the words that are there"
+        ", merged word by word"
     } else {
         ""
     };

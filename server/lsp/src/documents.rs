@@ -13,7 +13,7 @@ use std::{
 };
 
 use claudecluster_core::text::{self, ContentChange, PositionEncoding};
-use claudecluster_driver::{Edited, OpenDocument};
+use claudecluster_driver::{EditedLines, OpenDocument};
 use claudecluster_protocol::editor::LineRange;
 use lsp_types::Uri;
 use parking_lot::RwLock;
@@ -33,7 +33,7 @@ pub(crate) struct DocumentSnapshot {
     pub(crate) version: i32,
     pub(crate) text: Rope,
     /// The lines of the user's most recent edit, as the client counts lines.
-    pub(crate) edited: Option<Edited>,
+    pub(crate) edited: Option<EditedLines>,
 }
 
 impl DocumentSnapshot {
@@ -59,13 +59,13 @@ impl DocumentSnapshot {
 }
 
 /// Converts the lines of an edit from the client's count to the driver's.
-fn in_driver_lines(text: &Rope, edited: &Edited) -> Edited {
+fn in_driver_lines(text: &Rope, edited: &EditedLines) -> EditedLines {
     let range = LineRange {
         start_line: edited.lines.start,
         end_line: edited.lines.end,
     };
     let range = lines::to_driver_lines(text, range);
-    Edited {
+    EditedLines {
         lines: range.start_line..range.end_line,
         at: edited.at,
     }

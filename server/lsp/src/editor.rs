@@ -88,7 +88,7 @@ impl Editor for EditorSession {
         }
         if !self.capabilities().apply_edit {
             return Err(EditError::Refused(
-                "it does not take edits from a server".into(),
+                "it does not accept edits from a server".into(),
             ));
         }
         if let Some(reason) = unsupported_line_endings(&before, &edit.after, self.capabilities()) {

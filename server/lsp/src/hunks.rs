@@ -73,7 +73,7 @@ pub(crate) fn describe_change(hunk: &HunkView) -> String {
         (_, ChangeKind::Create, _) => format!("new file {path}"),
         (_, ChangeKind::Delete, _) => format!("deletion of {path}"),
         (_, ChangeKind::Rename, Some(from)) => format!("rename of {from} to {path}"),
-        (_, ChangeKind::Mode, _) => format!("new mode of {path} ({})", hunk.new_text),
+        (_, ChangeKind::Mode, _) => format!("mode change of {path} ({})", hunk.new_text),
         (_, ChangeKind::Modify | ChangeKind::Rename, _) => format!("new content of {path}"),
     }
 }

@@ -442,11 +442,14 @@ pub fn malformed_reply(why: &str) -> Vec<u8> {
 /// Creates the reply to a request whose daemon is gone.
 fn restart_reply(id: &Value, method: &str) -> Value {
     let (code, message) = if method == EXECUTE {
-        let message = "the daemon was restarted before it answered; look at the pending changes, \
-                       then run the command again if it is still needed";
+        let message = "the daemon restarted before it responded; review the pending changes, \
+                       then run the command again if needed";
         (REQUEST_FAILED, message)
     } else {
-        (CONTENT_MODIFIED, "the daemon was restarted; ask again")
+        (
+            CONTENT_MODIFIED,
+            "the daemon restarted; send the request again",
+        )
     };
     error_reply(id, code, message)
 }
@@ -457,8 +460,8 @@ fn error_reply(id: &Value, code: i64, message: &str) -> Value {
 
 /// Creates the message to a user who answers a question of an earlier daemon.
 fn too_late_message() -> Value {
-    let message = "the daemon was restarted after it had asked that, so this answer changed nothing; what \
-                   still waits for an answer is asked again";
+    let message = "the daemon restarted after this question, so your answer was not used; open \
+                   questions are asked again";
     // 3 is information.
     json!({"jsonrpc": "2.0", "method": "window/showMessage", "params": {"type": 3, "message": message}})
 }

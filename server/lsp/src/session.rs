@@ -181,7 +181,7 @@ impl EditorSession {
         let span = Span::current();
         let answer = tokio::task::spawn_blocking(move || span.in_scope(|| query(&*backend)));
         answer.await.unwrap_or_else(|_| {
-            Err(ErrorBody::internal("the driver failed to answer").hint("its log says why"))
+            Err(ErrorBody::internal("the driver did not respond").hint("see its log"))
         })
     }
 

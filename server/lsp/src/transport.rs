@@ -282,9 +282,9 @@ fn request_span(request: &Request) -> Span {
 
 /// Creates the reply to a request whose handler panicked. The panic hook has reported the panic.
 fn panic_reply(id: Option<Id>, method: &str) -> Option<Response> {
-    tracing::error!(method, "a handler panicked");
+    tracing::error!(method, "a request handler panicked");
     id.map(|id| {
-        let why = format!("the server failed while it handled {method}; its log says where");
+        let why = format!("the server failed while handling {method}; see its log");
         error_reply(id, ErrorCode::InternalError, why)
     })
 }
@@ -362,7 +362,7 @@ fn append_message<T: serde::Serialize>(batch: &mut Vec<u8>, message: &T) {
     match serde_json::to_vec(message) {
         Ok(body) => append_frame(batch, &body),
         // Cannot happen for a message that was made of JSON values.
-        Err(error) => tracing::error!(%error, "a message could not be written"),
+        Err(error) => tracing::error!(%error, "cannot write a message"),
     }
 }
 

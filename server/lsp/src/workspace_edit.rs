@@ -70,8 +70,8 @@ pub(crate) fn unsupported_line_endings(
         }) || before == Some(b'\r')
     };
     (capabilities.ignores_returns && has_return()).then_some(
-        "the text has a carriage return without a line feed, and this editor counts its lines \
-         differently; close the file in the editor, then accept again",
+        "the text has a carriage return without a line feed, which this editor counts \
+         differently; close the file in the editor, then accept the change again",
     )
 }
 

@@ -159,7 +159,7 @@ impl LandingRecovery {
         }
         let known: Vec<&Content> = [&before, &after].into_iter().flatten().collect();
         if let Err(error) = disk::clear_leftovers(root, path, &known) {
-            tracing::warn!(%path, %error, "files left beside it are not removed");
+            tracing::warn!(%path, %error, "cannot remove leftover files");
         }
         if landed {
             return Ok(begun

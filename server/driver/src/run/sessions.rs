@@ -20,7 +20,7 @@ use crate::{
     config::DriverConfig,
     published::PublishedGoals,
     run::{agents, permissions::PermissionBrokers, prompts, running_goals::RunningGoals},
-    settings::{SandboxChoice, Settings},
+    settings::{DriverSettings, SandboxChoice},
     workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
 };
 
@@ -74,7 +74,7 @@ impl SessionSetup {
     /// Returns a session with everything but its prompt.
     pub(crate) fn session_spec(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         agent: AgentName,
         timeout: Option<Span>,
@@ -126,10 +126,10 @@ impl SessionSetup {
                 Ok(std::fs::read_to_string(&kept).unwrap_or(text))
             }
             Err(error) => Err(ErrorBody::environment(format!(
-                "failed to write {}: {error}",
+                "cannot write {}: {error}",
                 kept.display()
             ))
-            .hint("check that the state folder has space left")),
+            .hint("free some space for the state folder")),
             Ok(()) => Ok(text),
         }
     }
@@ -137,7 +137,7 @@ impl SessionSetup {
     /// Returns the sandbox of a view of the workspace with these layers over it.
     pub(crate) fn sandbox_spec(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         layer: PathBuf,
         lowers: Vec<PathBuf>,
@@ -168,7 +168,7 @@ impl SessionSetup {
                     Tracked::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
                         tracing::warn!(
                             goal = %goal.id, %error,
-                            "tracked files under an ignore rule are taken for ignored"
+                            "cannot list tracked files; tracked files that match an ignore rule count as ignored"
                         );
                         Vec::new()
                     }))
@@ -180,7 +180,7 @@ impl SessionSetup {
 }
 
 /// Returns the limits of what one attempt may change.
-pub(crate) fn change_limits(settings: &Settings) -> ChangeLimits {
+pub(crate) fn change_limits(settings: &DriverSettings) -> ChangeLimits {
     ChangeLimits {
         file_bytes: settings.limits.file_bytes,
         total_bytes: settings.limits.total_bytes,

@@ -28,7 +28,7 @@ pub(super) async fn ask_plan_approval(
         .map(|task| task.title.as_str())
         .collect();
     let message = format!(
-        "{}: a plan of {} tasks waits: {}",
+        "{}: a plan of {} tasks is waiting for approval: {}",
         goal.summary.id,
         tasks.len(),
         tasks.join("; ")
@@ -51,12 +51,12 @@ pub(super) async fn ask_task_approval(
     task: TaskId,
     settled: QuestionSettled,
 ) {
-    const START: &str = "Let it start";
+    const START: &str = "Start task";
     let mut tasks = goal.tasks_detail.iter();
     let title = tasks.find(|one| one.id == task);
     let title = title.map_or(task.as_str(), |one| &one.title);
     let id = goal.summary.id.clone();
-    let message = format!("{id}: {title} ({task}) waits for your approval");
+    let message = format!("{id}: {title} ({task}) is waiting for your approval");
     let choices = [START, OPEN, CANCEL];
     let answer = question::ask_user(&session.client, &message, &choices, settled).await;
     if answer.as_deref() == Some(START) {

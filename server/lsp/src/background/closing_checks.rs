@@ -18,7 +18,9 @@ pub(super) async fn run(session: Arc<EditorSession>) {
             // The settings serve as the question. By the time of its answer, the editor has finished
             // its earlier work and reported the changes.
             if session.request_settings().await.is_none() {
-                tracing::debug!("the editor does not answer: its closed documents count as closed");
+                tracing::debug!(
+                    "the editor is not responding; treating its closed documents as closed"
+                );
                 break;
             }
         }

@@ -63,7 +63,7 @@ fn past_tense(verdict: Verdict) -> &'static str {
         Verdict::Accept => "accepted",
         Verdict::Reject => "rejected",
         Verdict::Undo => "undone",
-        Verdict::Redo => "done again",
+        Verdict::Redo => "redone",
         Verdict::Resolve => "resolved",
     }
 }
@@ -78,18 +78,15 @@ fn summarize_report(verdict: Verdict, report: &DecisionReport) -> (String, bool)
     );
     let mut parts = vec![decided];
     if report.conflicts > 0 {
-        parts.push(format!("{} left in conflict", report.conflicts));
+        parts.push(format!("{} in conflict", report.conflicts));
     }
     if report.held > 0 {
-        parts.push(format!(
-            "{} left that need a look of their own",
-            report.held
-        ));
+        parts.push(format!("{} held for review", report.held));
     }
     if report.waiting > 0 {
         let waiting = count_noun(n(report.waiting), "change");
         parts.push(format!(
-            "{waiting} left on the lines you are editing, until you stop typing there"
+            "{waiting} waiting until you stop editing these lines"
         ));
     }
     let trouble = parts.len() > 1 || !report.failed.is_empty();
@@ -103,7 +100,7 @@ fn summarize_report(verdict: Verdict, report: &DecisionReport) -> (String, bool)
         });
     }
     if let Some(task) = &report.repair {
-        parts.push(format!("the task {task} is to repair it"));
+        parts.push(format!("started {task} to address this"));
         // A conflict that is repaired is not decided yet.
         if report.decided == 0 {
             parts.remove(0);

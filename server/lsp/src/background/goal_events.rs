@@ -267,11 +267,11 @@ impl GoalEventWatcher {
         let words = words.unwrap_or_default();
         if task.state == TaskState::Failed {
             let error = ErrorBody::environment(words)
-                .hint("decide it by hand, or try again: claudecluster retry");
-            let what = format!("{goal}: {} failed, and nothing has changed", task.title);
+                .hint("resolve it yourself, or try again with: claudecluster retry {goal}");
+            let what = format!("{goal}: {} failed; nothing has changed", task.title);
             self.session.show_error(&what, &error).await;
         } else {
-            let said = format!("{goal}: {} is done: {words}", task.title);
+            let said = format!("{goal}: {} finished: {words}", task.title);
             self.session.show_info(said).await;
         }
     }
@@ -291,7 +291,7 @@ impl GoalEventWatcher {
                 let message = progress::describe_outcome(&session, goal).await;
                 session
                     .show_info(format!(
-                        "{goal}: {message}. Accept or reject them with code actions."
+                        "{goal}: {message}. Use code actions to accept or reject them."
                     ))
                     .await;
             }

@@ -62,11 +62,11 @@ pub(super) async fn ask_permission(
     if let Err(error) = answer_permission(&session, answer).await {
         let id = &request.id;
         if error.kind == ErrorKind::Stale {
-            let said = format!("{}. This answer changed nothing.", error.message);
+            let said = format!("{}. Your answer was not used.", error.message);
             session.show_info(said).await;
         } else {
             session
-                .show_error(&format!("{id} could not be answered"), &error)
+                .show_error(&format!("cannot answer {id}"), &error)
                 .await;
         }
     }

@@ -153,7 +153,7 @@ fn describe_progress(view: &GoalView) -> (u32, String) {
         None => (percentage, message),
         Some(request) => {
             let what = short_title(&safe_detail(&request.detail));
-            let asked = format!("waits for permission: {} {what}", request.tool);
+            let asked = format!("waiting for permission: {} {what}", request.tool);
             (percentage, format!("{message} · {asked}"))
         }
     }
@@ -165,7 +165,7 @@ fn describe_state(view: &GoalView) -> (u32, String) {
         GoalState::Submitted => (0, "capturing the workspace".into()),
         GoalState::Planning => (5, "planning".into()),
         GoalState::Merging => (90, "merging".into()),
-        GoalState::Gating => (95, "checking the result".into()),
+        GoalState::Gating => (95, "running gates".into()),
         GoalState::Running => {
             let done = view
                 .tasks_detail
@@ -198,19 +198,19 @@ fn describe_state(view: &GoalView) -> (u32, String) {
 /// Describes the outcome of a goal that is not active any more.
 pub(crate) async fn describe_outcome(session: &EditorSession, goal: &GoalId) -> String {
     let Ok(view) = session.goal_view(goal).await else {
-        return "gone".into();
+        return "no longer available".into();
     };
     match view.summary.state {
         GoalState::Proposed => match session.backend.hunks(Some(goal.clone()), None).await {
             Ok(hunks) => describe_proposal(&hunks),
             Err(_) => "changes proposed".into(),
         },
-        GoalState::AwaitingApproval => "the plan waits for approval".into(),
+        GoalState::AwaitingApproval => "the plan is waiting for approval".into(),
         GoalState::Running if view.is_paused() => {
             let titles: Vec<_> = view.paused().map(|task| task.title.as_str()).collect();
-            format!("waits for approval: {}", titles.join(", "))
+            format!("waiting for approval: {}", titles.join(", "))
         }
-        GoalState::Landed if view.summary.hunks.landed == 0 => "nothing to change".into(),
+        GoalState::Landed if view.summary.hunks.landed == 0 => "no changes needed".into(),
         GoalState::Failed => match &view.summary.error {
             Some(error) => format!("failed: {}", error.message),
             None => "failed".into(),

@@ -5,20 +5,20 @@
 use std::{ops::Range, time::Instant};
 
 use claudecluster_core::text::ContentChange;
-use claudecluster_driver::Edited;
+use claudecluster_driver::EditedLines;
 use ropey::{Rope, iter::Chunks};
 
 /// Tracks edited lines through the changes of one message.
 pub(super) struct EditTracker {
     /// The lines known before the message, shifted by its changes.
-    earlier: Option<Edited>,
+    earlier: Option<EditedLines>,
     /// The lines that the message itself has changed.
     message: Option<Range<u32>>,
 }
 
 impl EditTracker {
     /// Starts a message, with the lines known before it.
-    pub(super) fn new(before: Option<Edited>) -> Self {
+    pub(super) fn new(before: Option<EditedLines>) -> Self {
         Self {
             earlier: before,
             message: None,
@@ -59,8 +59,8 @@ impl EditTracker {
     }
 
     /// Ends the message. Returns the lines of the user's most recent edit.
-    pub(super) fn finish(self) -> Option<Edited> {
-        let message = self.message.map(|lines| Edited {
+    pub(super) fn finish(self) -> Option<EditedLines> {
+        let message = self.message.map(|lines| EditedLines {
             lines,
             at: Instant::now(),
         });

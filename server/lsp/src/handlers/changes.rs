@@ -20,9 +20,10 @@ pub(crate) async fn list_changes(
     params: ChangesParams,
 ) -> Result<Changes> {
     let only = match &params.uri {
-        Some(uri) => Some(Uri::parse(uri).map_err(|e| {
-            failure::invalid_params(format!("uri: {uri:?} is not an address: {e}"))
-        })?),
+        Some(uri) => Some(
+            Uri::parse(uri)
+                .map_err(|e| failure::invalid_params(format!("uri: {uri:?} is not a URI: {e}")))?,
+        ),
         None => None,
     };
     // Before the first await: the texts as the client has them at this point of the wire.

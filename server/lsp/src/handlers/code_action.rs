@@ -151,7 +151,7 @@ async fn unopened_file_actions(session: &EditorSession, goal: &GoalSummary) -> V
             ),
             kind: Some(CodeActionKind::QuickFix),
             disabled: blocked.then(|| CodeActionDisabled {
-                reason: "Decide some of the others first, or all at once".into(),
+                reason: "Accept or reject some of the other changes first".into(),
             }),
             ..CodeAction::default()
         });
@@ -236,7 +236,7 @@ fn clean_hunk_actions(hunk: &HunkView, prompts: bool) -> Vec<CodeAction> {
     if prompts {
         let why = ask_reason(
             reject_hunk(hunk, format!("Reject {change} with a reason…")),
-            "Why is it rejected?",
+            "Reason for rejecting:",
         );
         actions.push(to_quick_fix(why));
     }
@@ -255,19 +255,19 @@ fn conflict_actions(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<Cod
     };
     let mut commands = Vec::new();
     if hunk.merged.is_some() {
-        commands.push(one(Resolution::Merged, "merge the words of both"));
+        commands.push(one(Resolution::Merged, "merge word by word"));
     }
     commands.push(one(Resolution::Mine, "keep mine"));
-    commands.push(one(Resolution::Theirs, "take theirs"));
+    commands.push(one(Resolution::Theirs, "use theirs"));
     if !hunk.whole {
         commands.push(one(Resolution::Both, "keep both"));
-        commands.push(one(Resolution::Markers, "leave conflict markers"));
+        commands.push(one(Resolution::Markers, "insert conflict markers"));
     }
     if can_repair && prompts {
-        let repair = one(Resolution::Repair, "ask for a repair…");
-        commands.push(ask_reason(repair, "What should come of both?"));
+        let repair = one(Resolution::Repair, "request a repair…");
+        commands.push(ask_reason(repair, "Describe how to combine both sides:"));
     } else if can_repair {
-        commands.push(one(Resolution::Repair, "ask for a repair"));
+        commands.push(one(Resolution::Repair, "request a repair"));
     }
     commands.push(show_diff(hunk, format!("{conflict}: show both sides")));
     commands.into_iter().map(to_quick_fix).collect()
@@ -364,8 +364,8 @@ fn describe_held(reasons: &[HeldReason]) -> String {
         .map(|reason| match reason {
             HeldReason::OutOfScope => "outside the goal's scope",
             HeldReason::SelfArming => "can make tools run code",
-            HeldReason::Partial => "its task did not finish",
-            HeldReason::GateFailed => "a check failed",
+            HeldReason::Partial => "its task did not succeed",
+            HeldReason::GateFailed => "a gate failed",
         })
         .collect();
     if words.is_empty() {
@@ -392,9 +392,9 @@ fn prompt_action(params: &CodeActionParams) -> CodeAction {
         "range": covered_lines(range),
     });
     let title = if range.end == range.start {
-        "State a goal for this line…"
+        "Start a goal for this line…"
     } else {
-        "State a goal for this selection…"
+        "Start a goal for this selection…"
     };
     CodeAction {
         kind: Some(goal_action_kind()),

@@ -64,5 +64,5 @@ pub(crate) async fn resolve_action(
 
 fn text_changed() -> ErrorBody {
     ErrorBody::stale("the text has changed since the action was offered")
-        .hint("ask for code actions again")
+        .hint("request code actions again")
 }

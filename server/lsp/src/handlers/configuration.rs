@@ -72,7 +72,7 @@ async fn register_for_changes(session: &EditorSession) {
     let asked = session.client.register_capability(vec![registration]);
     match tokio::time::timeout(session.config.reply_timeout, asked).await {
         Ok(Ok(())) => {}
-        refused => tracing::debug!(?refused, "changes of settings will not be told"),
+        refused => tracing::debug!(?refused, "cannot register for settings changes"),
     }
 }
 
@@ -82,7 +82,7 @@ async fn request_section(session: Arc<EditorSession>, revision: SettingsRevision
             apply_section(&session, revision, &section);
             report_mistakes(&session).await;
         }
-        refused => tracing::debug!(?refused, "the editor did not give its settings"),
+        refused => tracing::debug!(?refused, "cannot read the editor's settings"),
     }
 }
 
@@ -92,7 +92,7 @@ async fn report_mistakes(session: &EditorSession) {
     if !wrong.is_empty() {
         session
             .show_warning(format!(
-                "ClaudeCluster's settings: {}. Correct it in your editor's settings; the rest of them holds.",
+                "Invalid ClaudeCluster setting: {}. Correct it in your editor's settings; the other settings apply.",
                 wrong.join("; ")
             ))
             .await;

@@ -37,7 +37,7 @@ pub(crate) async fn path_in_goal(
     let workspace = session.goal_view(goal).await?.summary.workspace;
     uri::relative_to(Path::new(&workspace), &path).ok_or_else(|| {
         ErrorBody::user(format!(
-            "{address} is not in {workspace}, the workspace of {goal}"
+            "{address} is outside {workspace}, the workspace of {goal}"
         ))
     })
 }

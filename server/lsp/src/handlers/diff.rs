@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 150;
 pub(crate) async fn show_hunk_diff(session: Arc<EditorSession>, goal: GoalView, hunk: HunkId) {
     if let Err(error) = try_show(&session, &goal, &hunk).await {
         session
-            .show_error(&format!("{hunk} cannot be shown"), &error)
+            .show_error(&format!("cannot show {hunk}"), &error)
             .await;
     }
 }
@@ -97,13 +97,13 @@ async fn find_hunk(
 }
 
 fn not_pending(id: &HunkId) -> ErrorBody {
-    ErrorBody::stale(format!("the hunk {id} is not pending any more"))
-        .hint("look at the pending changes again")
+    ErrorBody::stale(format!("hunk {id} is no longer pending"))
+        .hint("review the pending changes again")
 }
 
 fn unreadable_file(path: &Path, error: &io::Error) -> ErrorBody {
     ErrorBody::environment(format!("cannot read {}: {error}", path.display()))
-        .hint("look whether the file is there and readable")
+        .hint("check that the file exists and is readable")
 }
 
 /// Returns the diff of a hunk of lines.
@@ -137,21 +137,20 @@ fn diff_both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> Stri
         )
     };
     let base = with(&conflict.base);
-    let mine = hunks::rival_title(hunk).unwrap_or_else(|| "you".to_owned());
-    let ours = with(&conflict.mine);
-    let did = if hunk.mine_pending {
-        "proposes"
-    } else {
-        "wrote"
+    let mine = match hunks::rival_title(hunk) {
+        None => "Your text".to_owned(),
+        Some(other) if hunk.mine_pending => format!("Proposed by {other}"),
+        Some(other) => format!("Text by {other}"),
     };
+    let ours = with(&conflict.mine);
     let mut sides = format!(
-        "# What {mine} {did}:\n{}\n# What {} proposes:\n{}",
+        "# {mine}:\n{}\n# Proposed by {}:\n{}",
         diff_texts(&hunk.path, &base, &ours),
         hunks::maker_title(hunk),
         diff_texts(&hunk.path, &base, &with(&conflict.theirs)),
     );
     if let Some(merged) = &hunk.merged {
-        sides += "\n# What comes of the words of both:\n";
+        sides += "\n# Merged word by word:\n";
         sides += &diff_texts(&hunk.path, &ours, &with(merged));
     }
     sides
@@ -208,8 +207,8 @@ async fn diff_file(
         return Ok(diff);
     }
     let kind = match hunk.kind {
-        ChangeKind::Mode => "its content stays",
-        _ => "its content is no text",
+        ChangeKind::Mode => "content unchanged",
+        _ => "binary content",
     };
     Ok(format!("{}: {kind}\n", hunks::describe_change(hunk)))
 }
@@ -266,7 +265,7 @@ fn write_diff(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBod
         })
         .map_err(|e| {
             ErrorBody::environment(format!("cannot write {}: {e}", path.display()))
-                .hint("look whether the disk is full and the state folder is yours")
+                .hint("check the free disk space and the permissions of the state folder")
         })?;
     Ok(path)
 }
@@ -279,7 +278,7 @@ fn shorten_diff(diff: &str, goal: &GoalView) -> String {
     }
     let shown: Vec<_> = diff.lines().take(MESSAGE_LINES).collect();
     format!(
-        "{}\n… {} more lines; `claudecluster diff {}` shows all of it",
+        "{}\n… {} more lines; see all of it with: claudecluster diff {}",
         shown.join("\n"),
         total - MESSAGE_LINES,
         goal.summary.id

@@ -99,7 +99,7 @@ pub(crate) async fn execute_command(
             to_value(&session.backend.permissions())
         }
         other => Err(failure::invalid_params(format!(
-            "{other:?} is not a command of this server; there are {}",
+            "unknown command {other:?}; the commands are {}",
             command::ALL.join(", ")
         ))),
     }
@@ -128,14 +128,14 @@ fn parse_argument<T: DeserializeOwned>(mut arguments: Vec<Value>) -> Result<T> {
     if arguments.len() > 1 {
         let given = arguments.len();
         return Err(failure::invalid_params(format!(
-            "arguments: one object is expected, {given} were given"
+            "arguments: expected one object, found {given}"
         )));
     }
     let argument = match arguments.pop() {
         None | Some(Value::Null) => json!({}),
         Some(Value::Array(_)) => {
             return Err(failure::invalid_params(
-                "arguments[0]: an object is expected, not an array",
+                "arguments[0]: expected an object, found an array",
             ));
         }
         Some(argument) => argument,
@@ -178,7 +178,7 @@ pub(crate) fn cancel_goal(session: &Arc<EditorSession>, goal: GoalId) {
     spawn_detached(async move {
         if let Err(error) = session.backend.cancel(&goal).await {
             session
-                .show_error(&format!("{goal} could not be cancelled"), &error)
+                .show_error(&format!("cannot cancel {goal}"), &error)
                 .await;
         }
     });
@@ -237,7 +237,7 @@ async fn queue_decision(session: &EditorSession, decision: Decision) -> Result<V
 fn goal_of(hunk: &HunkId) -> Result<GoalId> {
     hunk.goal().ok_or_else(|| {
         failure::invalid_params(format!(
-            "arguments[0].hunkId: {hunk:?} is not a hunk's id; it has the form g1.4f2a90c1"
+            "arguments[0].hunkId: {hunk:?} is not a hunk id such as g1.4f2a90c1d0"
         ))
     })
 }

@@ -41,7 +41,7 @@ fn state_title(origin: &Origin) -> &'static str {
     match origin.state {
         OriginState::Pending => "Pending change",
         OriginState::Conflict => "Conflicting change",
-        OriginState::Landed => "Landed change",
+        OriginState::Landed => "Accepted change",
     }
 }
 

@@ -54,10 +54,10 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
     const ANOTHER: &str = "Start another";
     let about = match session.goal_view(&same).await {
         Ok(view) => format!(
-            "{same} does this already: {}",
+            "{same} already has this goal: {}",
             plain_text::to_line(&view.summary.prompt, 60)
         ),
-        Err(_) => format!("{same} does this already"),
+        Err(_) => format!("{same} already has this goal"),
     };
     // No event settles this question.
     let (_open, settled) = oneshot::channel();
@@ -74,10 +74,10 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
                 Err(error) => Err(error),
             };
             match started {
-                Ok(goal) => session.show_info(format!("{goal} is started")).await,
+                Ok(goal) => session.show_info(format!("Started {goal}")).await,
                 Err(error) => {
                     session
-                        .show_error("no other goal was started", &error)
+                        .show_error("cannot start another goal", &error)
                         .await
                 }
             }
@@ -106,8 +106,8 @@ async fn describe_standing(session: &EditorSession, goal: &GoalId) -> String {
 /// Creates the specification of a goal: its arguments come first, then the editor's settings.
 fn to_spec(session: &EditorSession, args: SubmitArgs) -> Result<GoalSpec> {
     if args.prompt.trim().is_empty() && args.plan.is_none() {
-        return Err(ErrorBody::user("prompt: a goal needs words, or a plan")
-            .hint("say what should be different afterwards"));
+        return Err(ErrorBody::user("prompt: a goal needs a prompt or a plan")
+            .hint("describe the change you want"));
     }
     let settings = session.settings.current();
     let asked = args.scope.unwrap_or_default();
@@ -175,7 +175,7 @@ fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBu
     };
     if roots.is_empty() {
         return Err(ErrorBody::user("no workspace folder is open")
-            .hint("open a folder, or a file inside a project, and try again"));
+            .hint("open a folder or a file in a project, then try again"));
     }
     if let Some(first) = named.first() {
         return holding(first).ok_or_else(|| {
@@ -194,7 +194,7 @@ fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBu
         (Some(root), _) => Ok(root),
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(ErrorBody::user("several workspace folders are open")
-            .hint("open a document of the one that is meant, or name it in scope.uris")),
+            .hint("open a document in the right folder, or name the folder in scope.uris")),
     }
 }
 
@@ -243,8 +243,8 @@ fn open_files(session: &EditorSession, root: &Path, named: &[PathBuf]) -> Result
     files.dedup();
     if files.is_empty() {
         return Err(
-            ErrorBody::user(format!("no file of {} is open", root.display()))
-                .hint("open the files the goal is about, or give it the whole workspace as scope"),
+            ErrorBody::user(format!("no file in {} is open", root.display()))
+                .hint("open the files for the goal, or use the whole workspace as its scope"),
         );
     }
     Ok(files)
@@ -284,7 +284,7 @@ fn to_selection(
     let path = named
         .first()
         .and_then(|path| uri::relative_to(root, path))
-        .ok_or_else(|| ErrorBody::user("scope.range: it needs its document in scope.uris"))?;
+        .ok_or_else(|| ErrorBody::user("scope.range: the document must be listed in scope.uris"))?;
     let document = named
         .first()
         .and_then(|path| session.documents.get_by_path(path));
@@ -310,6 +310,6 @@ fn to_selection(
 
 /// The error for lines that have changed since their goal was offered.
 fn lines_changed() -> ErrorBody {
-    ErrorBody::stale("scope.range: these lines have changed since the goal was offered for them")
-        .hint("ask for code actions again")
+    ErrorBody::stale("scope.range: these lines have changed since the goal was offered")
+        .hint("request code actions again")
 }

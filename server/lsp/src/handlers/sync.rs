@@ -149,7 +149,7 @@ pub(crate) fn did_change(session: &EditorSession, params: DocumentChanged) {
     if open {
         session.mark_dirty(DirtyMark::Document(uri));
     } else {
-        tracing::warn!(%uri, "a change to a document that is not open");
+        tracing::warn!(%uri, "ignored a change to a document that is not open");
     }
 }
 

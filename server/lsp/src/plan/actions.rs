@@ -99,12 +99,12 @@ impl PlanMenu<'_> {
         };
         let waits = |goal: &GoalView| goal.summary.state == GoalState::AwaitingApproval;
         let reason = match (&open.owner, &open.goal) {
-            _ if !open.checked.is_valid() => Some("The plan has mistakes".to_owned()),
-            (PlanOwner::Goal(id), None) => Some(format!("There is no goal {id} any more")),
+            _ if !open.checked.is_valid() => Some("The plan has errors".to_owned()),
+            (PlanOwner::Goal(id), None) => Some(format!("Goal {id} no longer exists")),
             (PlanOwner::Goal(id), Some(goal)) if !waits(goal) => {
-                let state = goal.summary.state.as_str();
+                let state = goal.summary.state.phrase();
                 Some(format!(
-                    "Goal {id} is {state}, and does not wait for a plan"
+                    "Goal {id} {state} and is not waiting for plan approval"
                 ))
             }
             _ => None,

@@ -27,7 +27,7 @@ pub(crate) async fn approve_plan(
             let path = uri::parse_file(&uri)?;
             let document = session.documents.get_by_path(&path).ok_or_else(|| {
                 ErrorBody::user(format!("uri: {} is not open", path.display()))
-                    .hint("open the document whose text is to be approved")
+                    .hint("open the plan document first")
             })?;
             let (plan, shown) = read_document(session, &goal, &document).await?;
             let shown = args.shown.or(shown);
@@ -35,7 +35,7 @@ pub(crate) async fn approve_plan(
         }
         (plan, None, None) => session.backend.approve(&goal, plan, args.shown).await,
         _ => Err(ErrorBody::user(
-            "of `plan`, `uri` and `taskId` only one can be approved",
+            "pass only one of `plan`, `uri` and `taskId`",
         )),
     }
 }
@@ -49,8 +49,9 @@ async fn read_document(
     document: &DocumentSnapshot,
 ) -> Result<(Plan, Option<Plan>), ErrorBody> {
     let owner = plan_owner(session, document).ok_or_else(|| {
-        ErrorBody::user(format!("uri: {} is no plan", document.uri))
-            .hint("plans are what claudecluster.plan.open opens, and *.claudecluster.json")
+        ErrorBody::user(format!("uri: {} is not a plan", document.uri)).hint(
+            "plans are documents opened by claudecluster.plan.open, and *.claudecluster.json files",
+        )
     })?;
     if let PlanOwner::Goal(other) = &owner
         && other != goal
@@ -99,8 +100,8 @@ fn mistakes_error(checked: &CheckedPlan) -> ErrorBody {
     };
     ErrorBody::user(format!(
         "the plan has {}: {}{more}",
-        count_noun(errors().count(), "mistake"),
+        count_noun(errors().count(), "error"),
         told.join("; ")
     ))
-    .hint("correct it, then approve it again")
+    .hint("fix the plan, then approve it again")
 }

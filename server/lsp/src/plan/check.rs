@@ -214,7 +214,7 @@ impl PlanChecker<'_> {
             // serde would accept an array as an object whose values are in the order of its keys.
             let range = self.text.marked_range(&Place::default());
             let kind = FindingKind::WrongValue;
-            self.add_finding(kind, None, range, "a plan is an object");
+            self.add_finding(kind, None, range, "expected an object");
             return None;
         }
         self.check_duplicate_keys(root, &Place::default());
@@ -242,7 +242,7 @@ impl PlanChecker<'_> {
                 for (i, entry) in entries.iter().enumerate() {
                     let place = place.clone().with(&entry.key);
                     if entries[..i].iter().any(|one| one.key == entry.key) {
-                        let message = format!("the key `{}` is there already", entry.key);
+                        let message = format!("duplicate key `{}`", entry.key);
                         let at = Some(place.clone());
                         let range = entry.key_range.clone();
                         self.add_finding(FindingKind::DuplicateKey, at, range, message);
@@ -263,7 +263,7 @@ impl PlanChecker<'_> {
     fn report_mismatch(&mut self, place: &Place, message: &str) {
         let range = self.text.marked_range(place);
         if let Some(key) = missing_field(message) {
-            let message = format!("the key `{key}` is missing");
+            let message = format!("missing key `{key}`");
             let place = place.clone().with(key);
             self.add_finding(FindingKind::MissingKey, Some(place), range, message);
             return;
@@ -289,10 +289,10 @@ impl PlanChecker<'_> {
         let names = || known.iter().map(|key| key.name);
         let meant = plan::nearest(key, names()).map(str::to_owned);
         let message = match &meant {
-            Some(meant) => format!("there is no key `{key}`; did you mean `{meant}`?"),
+            Some(meant) => format!("unknown key `{key}`; did you mean `{meant}`?"),
             None => {
                 let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-                format!("there is no key `{key}`; there are {}", names.join(", "))
+                format!("unknown key `{key}`; the keys are {}", names.join(", "))
             }
         };
         self.add_finding(FindingKind::UnknownKey, at, range, message)
@@ -329,7 +329,7 @@ impl PlanChecker<'_> {
                 let others = all.iter().enumerate().filter(|(n, _)| *n != at);
                 let others = others.map(|(n, one)| RelatedPlace {
                     message: if n == 0 {
-                        "and this task waits, too".to_owned()
+                        "and this task depends on it".to_owned()
                     } else {
                         one.message.clone()
                     },
@@ -380,7 +380,7 @@ impl PlanChecker<'_> {
                     .symlink_metadata()
                     .is_err()
                 {
-                    let message = format!("{path} is not there; the task may make it");
+                    let message = format!("{path} does not exist; the task may create it");
                     let range = self.text.marked_range(&place);
                     self.add_finding(FindingKind::MissingPath, Some(place), range, message);
                 }

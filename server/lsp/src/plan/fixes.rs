@@ -94,7 +94,7 @@ fn fix_rule(
             let other = text.node_at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
                 (Some(waits), Some(other)) if kind == ProblemKind::Cycle => {
-                    format!("Do not let {waits} wait for {other}")
+                    format!("Remove the dependency of {waits} on {other}")
                 }
                 (_, Some(other)) => format!("Remove {other}"),
                 _ => "Remove it".to_owned(),
@@ -150,7 +150,7 @@ fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &Place) -> Op
         id(&Place::task(index))
     });
     let others: Vec<&str> = others.collect();
-    let title = format!("Let {} wait for {}", id(task)?, others.join(", "));
+    let title = format!("Make {} depend on {}", id(task)?, others.join(", "));
     let values: Vec<Value> = others.iter().map(|&id| json!(id)).collect();
     let after = ["id", "title", "instructions"];
     PlanFix::new(title, text.append_to(task, "dependsOn", &values, &after))
@@ -289,7 +289,7 @@ mod tests {
         );
         fix(
             r#"{"tasks": [{"id": "a", "run": "x", "writes": ["f"]}, {"id": "b", "run": "x", "writes": ["f"]}]}"#,
-            "Let b wait for a",
+            "Make b depend on a",
             r#"{"tasks": [{"id": "a", "run": "x", "writes": ["f"]}, {"id": "b", "dependsOn": ["a"], "run": "x", "writes": ["f"]}]}"#,
         );
     }

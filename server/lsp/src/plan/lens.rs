@@ -43,7 +43,7 @@ pub(crate) async fn plan_lenses(
             let mark = open.checked.text.marked_range(&Place::task(index));
             let range = to_lsp_range(&document.text, &mark, session.encoding());
             let argument = json!({"goalId": id, "taskId": task.id});
-            let title = format!("Let {} start", task.id);
+            let title = format!("Start {}", task.id);
             let start = new_command(command::PLAN_APPROVE, title, argument);
             let commands = vec![start, cancel()];
             lenses.extend(to_lenses(range.start.line, 0, commands));

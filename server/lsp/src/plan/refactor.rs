@@ -37,7 +37,7 @@ pub(super) fn list_refactorings(checked: &CheckedPlan, index: usize) -> Vec<Plan
     for parent in task.depends_on.iter().take(MOST_MERGES) {
         if let Some(into) = at(parent).filter(|&into| into != index) {
             offers.push(PlanRefactoring {
-                title: format!("Merge {} into {parent}, which it waits for", task.id),
+                title: format!("Merge {} into {parent}, its dependency", task.id),
                 edit: merge_tasks(checked, plan, into, index),
             });
         }
@@ -46,7 +46,7 @@ pub(super) fn list_refactorings(checked: &CheckedPlan, index: usize) -> Vec<Plan
     let children = children.filter(|(i, one)| *i != index && one.depends_on.contains(&task.id));
     for (child, spec) in children.take(MOST_MERGES) {
         offers.push(PlanRefactoring {
-            title: format!("Merge {}, which waits for it, into {}", spec.id, task.id),
+            title: format!("Merge {}, which depends on it, into {}", spec.id, task.id),
             edit: merge_tasks(checked, plan, index, child),
         });
     }
@@ -58,7 +58,7 @@ fn toggle_pause(checked: &CheckedPlan, index: usize, task: &TaskSpec) -> PlanRef
     let (title, splice) = if task.pause {
         let key = place.with("pause");
         (
-            format!("Do not pause before {}", task.id),
+            format!("Remove the pause before {}", task.id),
             checked.text.remove_at(&key),
         )
     } else {
@@ -72,7 +72,7 @@ fn toggle_pause(checked: &CheckedPlan, index: usize, task: &TaskSpec) -> PlanRef
         title,
         edit: splice
             .map(|splice| vec![splice])
-            .ok_or("The text cannot be changed here"),
+            .ok_or("This text cannot be changed"),
     }
 }
 
@@ -84,9 +84,9 @@ fn split_task(
     index: usize,
     task: &TaskSpec,
 ) -> Result<Vec<TextSplice>, &'static str> {
-    const CANNOT: &str = "The text cannot be changed here";
+    const CANNOT: &str = "This text cannot be changed";
     if task.run.is_some() {
-        return Err("A command is not made of parts");
+        return Err("A command cannot be split");
     }
     let (text, place) = (&checked.text, Place::task(index));
     let (first, second) = halve_instructions(&task.instructions);
@@ -152,17 +152,17 @@ fn merge_tasks(
     into: usize,
     child: usize,
 ) -> Result<Vec<TextSplice>, &'static str> {
-    const CANNOT: &str = "The text cannot be changed here";
+    const CANNOT: &str = "This text cannot be changed";
     let (one, other) = (&plan.tasks[into], &plan.tasks[child]);
     if one.run.is_some() || other.run.is_some() {
-        return Err("A command and another task cannot be merged");
+        return Err("A command cannot be merged with another task");
     }
     if other
         .depends_on
         .iter()
         .any(|parent| *parent != one.id && waits_for(plan, parent, &one.id))
     {
-        return Err("Another task stands between them");
+        return Err("Another task comes between them");
     }
     let (text, place) = (&checked.text, Place::task(into));
     let mut splices = Vec::new();
@@ -289,7 +289,7 @@ mod tests {
         );
         assert_eq!(
             refactor(PLAN, 2, "Split c into two tasks"),
-            Err("A command is not made of parts")
+            Err("A command cannot be split")
         );
     }
 
@@ -302,8 +302,8 @@ mod tests {
   ]
 }"#;
         for (index, title) in [
-            (0, "Merge b, which waits for it, into a"),
-            (1, "Merge b into a, which it waits for"),
+            (0, "Merge b, which depends on it, into a"),
+            (1, "Merge b into a, its dependency"),
         ] {
             assert_eq!(refactor(PLAN, index, title).unwrap(), merged);
         }
@@ -313,12 +313,12 @@ mod tests {
             {"id": "c", "instructions": "x", "dependsOn": ["a", "b"]}
         ]}"#;
         assert_eq!(
-            refactor(chain, 2, "Merge c into a, which it waits for"),
-            Err("Another task stands between them")
+            refactor(chain, 2, "Merge c into a, its dependency"),
+            Err("Another task comes between them")
         );
         assert_eq!(
-            refactor(PLAN, 2, "Merge c into b, which it waits for"),
-            Err("A command and another task cannot be merged")
+            refactor(PLAN, 2, "Merge c into b, its dependency"),
+            Err("A command cannot be merged with another task")
         );
     }
 
@@ -329,6 +329,9 @@ mod tests {
             paused.contains(r#""dependsOn": ["a"], "pause": true, "writes""#),
             "{paused}"
         );
-        assert_eq!(refactor(&paused, 1, "Do not pause before b").unwrap(), PLAN);
+        assert_eq!(
+            refactor(&paused, 1, "Remove the pause before b").unwrap(),
+            PLAN
+        );
     }
 }

@@ -213,7 +213,7 @@ fn to_node(value: &ast::Value<'_>) -> PlanNode {
 fn empty_fault(text: &str) -> SyntaxFault {
     SyntaxFault {
         range: 0..text.len().min(1),
-        message: "there is no plan: it is an object with `tasks`".to_owned(),
+        message: "no plan found; a plan is an object with the key `tasks`".to_owned(),
         is_trailing_comma: false,
     }
 }
@@ -317,7 +317,7 @@ mod tests {
         check(
             "",
             "",
-            "there is no plan: it is an object with `tasks`",
+            "no plan found; a plan is an object with the key `tasks`",
             false,
         );
     }

@@ -48,7 +48,7 @@ pub(super) fn parse_message(body: &[u8]) -> Result<IncomingMessage, Box<Response
             _ => Response::from_ok(id, message.remove("result").unwrap_or_default()),
         })),
         (_, id) => {
-            let why = "a message needs a method, or an id with a result".to_owned();
+            let why = "a message needs a method, or an id and a result".to_owned();
             Err(refuse(
                 id.unwrap_or_default(),
                 ErrorCode::InvalidRequest,

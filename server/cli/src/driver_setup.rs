@@ -4,7 +4,7 @@
 use std::{ffi::OsString, path::Path, sync::Arc};
 
 use claudecluster_driver::{
-    Driver, DriverConfig, Settings,
+    Driver, DriverConfig, DriverSettings,
     store::Store,
     worker::{
         agent::{AgentInspection, AgentSetup, registry},
@@ -14,8 +14,8 @@ use claudecluster_driver::{
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 
 use crate::{
-    config::Sources,
-    failure::{Context, Exit},
+    config::ConfigSources,
+    exit::{CommandExit, ErrorContext},
     home::{Home, private_tempdir},
 };
 
@@ -24,8 +24,8 @@ pub(crate) use claudecluster_driver::worker::sandbox::Probe;
 /// Opens the store of a state folder and starts a driver on it.
 pub(crate) async fn start_driver(
     home: &Home,
-    sources: Sources,
-    settings: Settings,
+    sources: ConfigSources,
+    settings: DriverSettings,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
         .dir()
@@ -34,21 +34,21 @@ pub(crate) async fn start_driver(
     let store = Store::open(&dir).map_err(ErrorBody::from)?;
     let config = DriverConfig {
         home: dir,
-        launcher: launcher()?,
+        launcher: own_executable()?,
         settings,
-        narrow: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
     };
     Ok((Driver::start(config, store.clone()).await?, store))
 }
 
 /// Our own program, which has the hidden subcommands.
-fn launcher() -> Result<std::path::PathBuf, ErrorBody> {
-    std::env::current_exe().context("cannot find this program's own file")
+fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
+    std::env::current_exe().context("cannot find the path of this program")
 }
 
 /// Runs a hidden subcommand, if that is what was asked for. Nothing may have made a second thread
 /// before: one of them enters new namespaces.
-pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
+pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
         name => registry().run_subcommand(name),
@@ -58,17 +58,17 @@ pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
 /// What sandboxes will be like. Tries it out in a folder that is removed again.
 pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
     let scratch =
-        private_tempdir(home.dir()).context(format!("cannot write in {}", home.dir().display()))?;
-    Ok(sandbox::probe(&launcher()?, scratch.path()).await)
+        private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
+    Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
 }
 
 /// Looks at the installation of every agent that has one, preferred agents first, with the variables
 /// `env` before those of this process.
 pub(crate) async fn inspect_agents(
-    settings: &Settings,
+    settings: &DriverSettings,
     env: Vec<EnvVar>,
 ) -> Result<Vec<AgentInspection>, ErrorBody> {
-    let (settings, launcher) = (settings.agent_settings(), launcher()?);
+    let (settings, launcher) = (settings.agent_settings(), own_executable()?);
     let inspected = tokio::task::spawn_blocking(move || {
         let setup = AgentSetup {
             settings: &settings,
@@ -86,6 +86,9 @@ pub(crate) async fn inspect_agents(
 }
 
 /// The exit status of a hidden subcommand as the process's own.
-pub(crate) fn exit_code(status: i32) -> std::process::ExitCode {
-    u8::try_from(status).map_or(std::process::ExitCode::from(Exit::Failed as u8), Into::into)
+pub(crate) fn process_exit_code(status: i32) -> std::process::ExitCode {
+    u8::try_from(status).map_or(
+        std::process::ExitCode::from(CommandExit::Failed as u8),
+        Into::into,
+    )
 }

@@ -126,7 +126,7 @@ impl Ended {
     /// Why there is no result, in one class and in words.
     pub(crate) fn without_result(&self, name: &str, limits: &AgentLimits) -> (StopReason, String) {
         if let Some(error) = &self.spawn_error {
-            let words = format!("{name} could not be started: {error}");
+            let words = format!("cannot start {name}: {error}");
             return (StopReason::SpawnFailed, words);
         }
         let reason = self.stop.unwrap_or_else(|| match self.status {
@@ -139,11 +139,11 @@ impl Ended {
         });
         let mut words = match reason {
             StopReason::StartTimeout => format!("{name} did not start within {}", limits.start),
-            StopReason::Silent => format!("{name} said nothing for {}", limits.silence),
+            StopReason::Silent => format!("{name} produced no output for {}", limits.silence),
             StopReason::Timeout => format!("{name} took longer than {}", limits.timeout),
             StopReason::Cancelled => format!("{name} was cancelled"),
-            StopReason::BrokenStream => format!("{name}'s output broke off"),
-            StopReason::Resources => format!("{name}'s transcript could not be written"),
+            StopReason::BrokenStream => format!("{name}'s output ended early"),
+            StopReason::Resources => format!("cannot write {name}'s transcript"),
             _ => match self.status {
                 Some(status) => format!("{name} ended without a result ({status})"),
                 None => format!("{name} ended without a result"),
