@@ -19,7 +19,6 @@ use super::{
 const STILL_THERE: [(&str, usize); 5] = [
     ("claudecluster-core", 5),
     ("claudecluster-driver", 33),
-    ("claudecluster-lsp", 13),
     ("claudecluster-protocol", 2),
     ("claudecluster-service", 2),
 ];
