@@ -33,7 +33,7 @@ pub struct File {
 
 /// Everything that is generated, in a fixed order.
 pub fn files() -> Vec<File> {
-    let mut all = Collected::default();
+    let mut all = GeneratedFiles::default();
     // What others send is described as we read it, what we send as we write it: a key with a default
     // may be left out of the one and is always there in the other.
     all.input::<Plan>("plan");
@@ -84,12 +84,12 @@ fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
 
 /// What has been generated so far.
 #[derive(Default)]
-struct Collected {
+struct GeneratedFiles {
     files: Vec<File>,
-    types: Declarations,
+    types: TypeDeclarations,
 }
 
-impl Collected {
+impl GeneratedFiles {
     fn input<T: JsonSchema + TS + 'static>(&mut self, name: &str) {
         self.add::<T>(name, SchemaSettings::draft2020_12().for_deserialize());
     }
@@ -116,13 +116,13 @@ impl Collected {
 }
 
 /// TypeScript declarations, each once, with everything they refer to.
-struct Declarations {
+struct TypeDeclarations {
     config: Config,
     seen: HashSet<std::any::TypeId>,
     by_name: BTreeMap<String, String>,
 }
 
-impl Default for Declarations {
+impl Default for TypeDeclarations {
     fn default() -> Self {
         Self {
             // Counts and times stay far below 2^53, and `JSON.parse` makes numbers of them anyway.
@@ -133,7 +133,7 @@ impl Default for Declarations {
     }
 }
 
-impl TypeVisitor for Declarations {
+impl TypeVisitor for TypeDeclarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
         if !self.seen.insert(std::any::TypeId::of::<T>()) {
             return;
@@ -154,7 +154,7 @@ impl TypeVisitor for Declarations {
     }
 }
 
-impl Declarations {
+impl TypeDeclarations {
     fn finish(self) -> String {
         let mut text = String::from("// Written by `cargo xtask codegen` from the Rust types.\n");
         for declaration in self.by_name.values() {

@@ -21,7 +21,7 @@ use claudecluster_protocol::{
 };
 use indexmap::IndexMap;
 
-use self::clock::Clock;
+use self::clock::GoalClock;
 pub use self::{
     fleet::Fleet,
     ledger::{Begun, FileEntry, Move, Pair},
@@ -95,7 +95,7 @@ pub struct Goal {
     /// What its workers ask for, and what they have been told.
     pub permissions: Permissions,
     /// How much of its time it has taken.
-    clock: Clock,
+    clock: GoalClock,
 }
 
 impl Goal {
@@ -124,7 +124,7 @@ impl Goal {
             files: Vec::new(),
             gates: Vec::new(),
             permissions: Permissions::default(),
-            clock: Clock::default(),
+            clock: GoalClock::default(),
         }
     }
 

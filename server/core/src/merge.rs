@@ -124,9 +124,9 @@ pub(crate) fn regions<T: Text + ?Sized>(
     our_changes: &[Change],
     their_changes: &[Change],
 ) -> Vec<Region> {
-    let mut sweep = Sweep {
-        ours: Cursor::new(our_changes),
-        theirs: Cursor::new(their_changes),
+    let mut sweep = MergeSweep {
+        ours: ChangeCursor::new(our_changes),
+        theirs: ChangeCursor::new(their_changes),
         done: 0,
         regions: Vec::new(),
     };
@@ -260,14 +260,14 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
 }
 
 /// Walks one side's changes and knows how far its lines are shifted against the base.
-struct Cursor<'c> {
+struct ChangeCursor<'c> {
     changes: &'c [Change],
     next: usize,
     /// Lines of this side minus lines of the base, before the next change.
     shift: i64,
 }
 
-impl<'c> Cursor<'c> {
+impl<'c> ChangeCursor<'c> {
     fn new(changes: &'c [Change]) -> Self {
         Self {
             changes,
@@ -298,15 +298,15 @@ impl<'c> Cursor<'c> {
     }
 }
 
-struct Sweep<'c> {
-    ours: Cursor<'c>,
-    theirs: Cursor<'c>,
+struct MergeSweep<'c> {
+    ours: ChangeCursor<'c>,
+    theirs: ChangeCursor<'c>,
     /// How far the base is divided into regions.
     done: u32,
     regions: Vec<Region>,
 }
 
-impl Sweep<'_> {
+impl MergeSweep<'_> {
     /// Makes the next group of touching changes a region. False when no change is left.
     fn step(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
         let start = match (self.ours.start(), self.theirs.start()) {

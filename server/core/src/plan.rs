@@ -116,7 +116,7 @@ pub fn inspect(plan: &Plan) -> Vec<PlanProblem> {
 ///
 /// Every problem found, in the order of the plan.
 pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
-    let mut problems = Problems::default();
+    let mut problems = PlanProblemList::default();
     if plan.tasks.is_empty() {
         let message = "a plan needs at least one task";
         problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
@@ -156,9 +156,9 @@ pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
 }
 
 #[derive(Default)]
-struct Problems(Vec<PlanProblem>);
+struct PlanProblemList(Vec<PlanProblem>);
 
-impl Problems {
+impl PlanProblemList {
     fn add(&mut self, place: Place, kind: ProblemKind, message: impl Into<String>) {
         self.0.push(PlanProblem {
             place,
@@ -178,7 +178,7 @@ impl Problems {
     }
 }
 
-fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
+fn check_task(problems: &mut PlanProblemList, i: usize, task: &TaskSpec) {
     let place = |key: &str| Place::task(i).with(key);
     if !is_task_id(task.id.as_str()) {
         problems.add(
@@ -239,7 +239,7 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
 }
 
 fn check_edges(
-    problems: &mut Problems,
+    problems: &mut PlanProblemList,
     i: usize,
     task: &TaskSpec,
     known: &BTreeMap<&TaskId, usize>,
@@ -265,7 +265,7 @@ fn check_edges(
 
 /// Names a cycle at the first of its edges in the plan, with the others.
 fn check_cycle(
-    problems: &mut Problems,
+    problems: &mut PlanProblemList,
     plan: &Plan,
     cycle: &[TaskId],
     known: &BTreeMap<&TaskId, usize>,
@@ -296,7 +296,7 @@ fn check_cycle(
     problems.about_last(edges.collect(), None);
 }
 
-fn check_gates(problems: &mut Problems, place: &Place, gates: &[Command]) {
+fn check_gates(problems: &mut PlanProblemList, place: &Place, gates: &[Command]) {
     for (i, gate) in gates.iter().enumerate() {
         if gate.is_empty() {
             let place = place.clone().at(i);

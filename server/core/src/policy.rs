@@ -50,7 +50,7 @@ pub enum Next {
 
 /// Why a stop happened, coarsely: what the retry policies are made for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
+enum StopClass {
     /// The machinery failed; the task itself may be fine. Counts.
     Infrastructure,
     /// The provider is busy. Does not count.
@@ -65,30 +65,32 @@ enum Class {
     Fatal,
 }
 
-fn class(stop: StopReason) -> Class {
+fn class(stop: StopReason) -> StopClass {
     match stop {
         StopReason::SpawnFailed
         | StopReason::Crashed
         | StopReason::StartTimeout
         | StopReason::Silent
         | StopReason::Timeout
-        | StopReason::BrokenStream => Class::Infrastructure,
-        StopReason::Overloaded => Class::Overload,
-        StopReason::DaemonRestart => Class::Restart,
-        StopReason::GateFailed | StopReason::InvalidAnswer | StopReason::ExitStatus => Class::Wrong,
+        | StopReason::BrokenStream => StopClass::Infrastructure,
+        StopReason::Overloaded => StopClass::Overload,
+        StopReason::DaemonRestart => StopClass::Restart,
+        StopReason::GateFailed | StopReason::InvalidAnswer | StopReason::ExitStatus => {
+            StopClass::Wrong
+        }
         StopReason::TurnLimit
         | StopReason::Refused
         | StopReason::PermissionDenied
         | StopReason::ChangesRefused
         | StopReason::Cancelled
-        | StopReason::Resources => Class::Final,
-        StopReason::Auth | StopReason::Budget => Class::Fatal,
+        | StopReason::Resources => StopClass::Final,
+        StopReason::Auth | StopReason::Budget => StopClass::Fatal,
     }
 }
 
 /// Whether a stop counts against the retries of its task.
 pub fn counts(stop: StopReason) -> bool {
-    matches!(class(stop), Class::Infrastructure | Class::Wrong)
+    matches!(class(stop), StopClass::Infrastructure | StopClass::Wrong)
 }
 
 /// What follows when a task's attempt stopped. `failures` and `overloads` include this one.
@@ -102,27 +104,29 @@ pub fn after(
 ) -> Next {
     let is_command = task.run.is_some();
     match class(stop) {
-        Class::Restart => Next::Retry(Span(0)),
-        Class::Overload if overloads > MAX_OVERLOADS => Next::FailTask,
-        Class::Overload => Next::Retry(retry_after.unwrap_or(backoff(overloads, Span::secs(2)))),
-        Class::Infrastructure | Class::Wrong => {
+        StopClass::Restart => Next::Retry(Span(0)),
+        StopClass::Overload if overloads > MAX_OVERLOADS => Next::FailTask,
+        StopClass::Overload => {
+            Next::Retry(retry_after.unwrap_or(backoff(overloads, Span::secs(2))))
+        }
+        StopClass::Infrastructure | StopClass::Wrong => {
             // A program gives the same answer to the same input, so it is run again only where the
             // plan asks for it.
-            let default = if is_command && class(stop) == Class::Wrong {
+            let default = if is_command && class(stop) == StopClass::Wrong {
                 0
             } else {
                 policy.retries
             };
             if failures > task.retries.unwrap_or(default) {
                 Next::FailTask
-            } else if class(stop) == Class::Wrong {
+            } else if class(stop) == StopClass::Wrong {
                 Next::Retry(Span(0))
             } else {
                 Next::Retry(backoff(failures, Span(500)))
             }
         }
-        Class::Final => Next::FailTask,
-        Class::Fatal => Next::FailGoal,
+        StopClass::Final => Next::FailTask,
+        StopClass::Fatal => Next::FailGoal,
     }
 }
 

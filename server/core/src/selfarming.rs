@@ -10,16 +10,16 @@ use unicode_normalization::UnicodeNormalization;
 
 /// How a pattern is compared with a part of a path.
 #[derive(Clone, Copy)]
-enum Part {
+enum PathPartPattern {
     Is(&'static str),
     StartsWith(&'static str),
     EndsWith(&'static str),
 }
 
-use Part::{EndsWith, Is, StartsWith};
+use PathPartPattern::{EndsWith, Is, StartsWith};
 
 /// Consecutive parts of a path; everything beneath them counts too. All in lower case.
-const PATTERNS: &[&[Part]] = &[
+const PATTERNS: &[&[PathPartPattern]] = &[
     // Version control.
     &[Is(".git")],
     &[Is(".gitmodules")],
@@ -116,7 +116,7 @@ pub fn is_self_arming(path: &str) -> bool {
     })
 }
 
-impl Part {
+impl PathPartPattern {
     fn matches(self, part: &str) -> bool {
         match self {
             Is(name) => part == name || is_short_name(part, name),

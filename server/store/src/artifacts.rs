@@ -29,14 +29,14 @@ pub(crate) fn is_id(id: &BlobId) -> bool {
 
 /// The folder of large blobs, and the one in which they are written first.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct BlobFiles {
     blobs: PathBuf,
     incoming: PathBuf,
     /// Makes names in `incoming` unique within this process, which owns the folder.
     counter: AtomicU64,
 }
 
-impl Files {
+impl BlobFiles {
     /// Opens the folders and removes what a dead process left half written. Only for the owner of
     /// the state folder.
     pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {

@@ -21,7 +21,7 @@ pub(super) fn changes(
     if is_all_different(parts) {
         marks.iter_mut().for_each(|marks| marks.fill(true));
     } else {
-        let mut counts = Counts::new(words.size());
+        let mut counts = LineCounts::new(words.size());
         match purpose {
             Purpose::Merging => myers::mark(parts, [old, new], &mut counts, &mut marks),
             Purpose::Reading => histogram::mark(parts, &mut counts, &mut marks),
@@ -71,9 +71,9 @@ fn groups(marks: &[bool], start: usize) -> Vec<Range<u32>> {
 }
 
 /// How often each distinct line occurs in each of two texts.
-pub(super) struct Counts(Vec<[u32; 2]>);
+pub(super) struct LineCounts(Vec<[u32; 2]>);
 
-impl Counts {
+impl LineCounts {
     fn new(words: usize) -> Self {
         Self(vec![[0; 2]; words])
     }

@@ -17,7 +17,7 @@ const FREQUENT: usize = 3;
 
 /// What the other text says about a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LineFrequency {
     /// It is not there.
     Absent,
     /// It is there a few times.
@@ -44,19 +44,19 @@ pub(super) fn worth_comparing(
     let kind = |token: &Token| match occurs(*token) {
         0 => {
             absent += 1;
-            Kind::Absent
+            LineFrequency::Absent
         }
-        n if n < often => Kind::Rare,
+        n if n < often => LineFrequency::Rare,
         _ => {
             frequent += 1;
-            Kind::Frequent
+            LineFrequency::Frequent
         }
     };
     let kinds: Vec<_> = part.iter().map(kind).collect();
-    let stretches = (frequent > 0 && absent > FREQUENT).then(|| Stretches::new(&kinds));
+    let stretches = (frequent > 0 && absent > FREQUENT).then(|| RareLineStretches::new(&kinds));
     let keep = |at: usize| match (kinds[at], &stretches) {
-        (Kind::Absent, _) => false,
-        (Kind::Frequent, Some(stretches)) => !stretches.drowns(at),
+        (LineFrequency::Absent, _) => false,
+        (LineFrequency::Frequent, Some(stretches)) => !stretches.drowns(at),
         _ => true,
     };
     let mut kept = Vec::with_capacity(kinds.len() - absent);
@@ -65,7 +65,7 @@ pub(super) fn worth_comparing(
 }
 
 /// The stretches between rare lines.
-struct Stretches {
+struct RareLineStretches {
     /// How many absent lines there are above each line, and above the end.
     absent: Vec<u32>,
     /// Where the stretch of each line starts and ends.
@@ -73,8 +73,8 @@ struct Stretches {
     ends: Vec<u32>,
 }
 
-impl Stretches {
-    fn new(kinds: &[Kind]) -> Self {
+impl RareLineStretches {
+    fn new(kinds: &[LineFrequency]) -> Self {
         let mut absent = Vec::with_capacity(kinds.len() + 1);
         let mut starts = Vec::with_capacity(kinds.len());
         let (mut count, mut start) = (0, 0);
@@ -82,9 +82,9 @@ impl Stretches {
         for (at, kind) in (1..).zip(kinds) {
             starts.push(start);
             match kind {
-                Kind::Absent => count += 1,
-                Kind::Rare => start = at,
-                Kind::Frequent => {}
+                LineFrequency::Absent => count += 1,
+                LineFrequency::Rare => start = at,
+                LineFrequency::Frequent => {}
             }
             absent.push(count);
         }
@@ -92,7 +92,7 @@ impl Stretches {
         let mut end = kinds.len() as u32;
         for (at, kind) in kinds.iter().enumerate().rev() {
             ends[at] = end;
-            if *kind == Kind::Rare {
+            if *kind == LineFrequency::Rare {
                 end = at as u32;
             }
         }

@@ -9,14 +9,14 @@ use crate::schedule;
 /// How much of its time a goal has taken. It knows nothing but the moments of events, so that replaying
 /// them gives the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct GoalClock {
     /// Taken before it stood still the last time.
     taken: Span,
     /// Since when it runs; `None` while it stands still.
     since: Option<Timestamp>,
 }
 
-impl Clock {
+impl GoalClock {
     fn let_run(&mut self, runs: bool, now: Timestamp) {
         match (self.since, runs) {
             (None, true) => self.since = Some(now),
@@ -57,7 +57,7 @@ impl Goal {
 
     /// Whoever tries a goal again gives it its time anew.
     pub(super) fn reset_clock(&mut self) {
-        self.clock = Clock::default();
+        self.clock = GoalClock::default();
     }
 
     /// Whether the goal goes on by itself, and does not only wait for somebody.

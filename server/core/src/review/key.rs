@@ -19,7 +19,7 @@ pub(super) fn keys(
     vocabulary: usize,
     changes: &[Change],
 ) -> Vec<HunkKey> {
-    let mut alike = Alike::new(base_tokens, vocabulary);
+    let mut alike = LookalikeCounter::new(base_tokens, vocabulary);
     changes
         .iter()
         .map(|change| {
@@ -44,10 +44,10 @@ pub(super) fn keys(
         .collect()
 }
 
-type Digest = [u8; 32];
+type KeyDigest = [u8; 32];
 
 /// Each part goes in with its length, so that no two lists of parts look the same.
-fn hash(parts: &[Option<&[u8]>]) -> Digest {
+fn hash(parts: &[Option<&[u8]>]) -> KeyDigest {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
@@ -58,18 +58,18 @@ fn hash(parts: &[Option<&[u8]>]) -> Digest {
 }
 
 /// Finds places in the base that look alike.
-struct Alike<'t> {
+struct LookalikeCounter<'t> {
     base: &'t [Token],
     places: Places,
     /// Where the base has some lines, for those that were asked for. Changes that look alike share a
     /// search, and so do different insertions between equal lines.
-    found: BTreeMap<Pattern<'t>, Vec<u32>>,
+    found: BTreeMap<LinePattern<'t>, Vec<u32>>,
 }
 
 /// A line, some lines, and the line after them or the end of the text.
-type Pattern<'t> = (Token, &'t [Token], Option<Token>);
+type LinePattern<'t> = (Token, &'t [Token], Option<Token>);
 
-impl<'t> Alike<'t> {
+impl<'t> LookalikeCounter<'t> {
     fn new(base: &'t [Token], vocabulary: usize) -> Self {
         Self {
             base,
@@ -103,7 +103,7 @@ impl<'t> Alike<'t> {
 }
 
 /// Where a text has a pattern.
-fn places(text: &[Token], places: &Places, (first, lines, last): Pattern<'_>) -> Vec<u32> {
+fn places(text: &[Token], places: &Places, (first, lines, last): LinePattern<'_>) -> Vec<u32> {
     let pattern: Vec<_> = [first].iter().chain(lines).chain(&last).copied().collect();
     if last.is_none() {
         let start = text.len() - pattern.len().min(text.len());

@@ -66,11 +66,11 @@ pub struct Rewrite {
     from: String,
     to: String,
     /// In order, with an unchanged line between two of them.
-    places: Vec<Place>,
+    places: Vec<RewritePlace>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Place {
+struct RewritePlace {
     change: Change,
     hunk: HunkKey,
 }
@@ -298,7 +298,7 @@ impl Rewrite {
             to: to.to_owned(),
             places: changes
                 .into_iter()
-                .map(|change| Place { change, hunk })
+                .map(|change| RewritePlace { change, hunk })
                 .collect(),
         }
     }
@@ -331,7 +331,7 @@ impl Rewrite {
             to.push_str(text);
             (done, written) = (old.end, new.end);
             let change = Change { old, new };
-            places.push(Place { change, hunk });
+            places.push(RewritePlace { change, hunk });
         }
         to.push_str(lines.get(&(done..lines.len())));
         written += lines.len() - done;
@@ -344,7 +344,7 @@ impl Rewrite {
 
     #[must_use]
     fn inverse(&self) -> Self {
-        let turned = |place: &Place| Place {
+        let turned = |place: &RewritePlace| RewritePlace {
             change: Change {
                 old: place.change.new.clone(),
                 new: place.change.old.clone(),

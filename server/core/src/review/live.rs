@@ -27,9 +27,9 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Live {
-    base: Text,
-    proposed: Text,
-    proposal: Proposal,
+    base: ReviewText,
+    proposed: ReviewText,
+    proposal: IndexedProposal,
     /// How many distinct lines base and proposed have, and their bytes. What the vocabulary has
     /// beyond that came from current texts, old ones too.
     own: (usize, usize),
@@ -42,12 +42,12 @@ pub struct Live {
 
 /// One of the two texts that stay.
 #[derive(Debug)]
-struct Text {
+struct ReviewText {
     text: Arc<str>,
     bounds: Vec<usize>,
 }
 
-impl Text {
+impl ReviewText {
     fn new(text: Arc<str>) -> Self {
         Self {
             bounds: bounds(text.as_bytes()),
@@ -62,16 +62,16 @@ impl Text {
 
 /// What depends on base and proposed alone.
 #[derive(Debug)]
-struct Proposal {
+struct IndexedProposal {
     vocabulary: Vocabulary,
     base: Vec<Token>,
     proposed: Vec<Token>,
     changes: Vec<Change>,
     keys: Vec<HunkKey>,
-    raises: shown::Raises,
+    raises: shown::HunkRaises,
 }
 
-impl Proposal {
+impl IndexedProposal {
     fn new(base: &Lines<'_>, proposed: &Lines<'_>) -> Self {
         let mut vocabulary = Vocabulary::new(base.len() as usize * 2);
         let b = vocabulary.tokens(base);
@@ -84,7 +84,7 @@ impl Proposal {
             proposed: p,
             changes,
             keys,
-            raises: shown::Raises::default(),
+            raises: shown::HunkRaises::default(),
         }
     }
 
@@ -133,7 +133,7 @@ fn hunks(regions: &[Region], changes: &[Change], keys: &[HunkKey]) -> Vec<Hunk> 
 /// The review of three texts that are looked at once.
 pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> Review<'a> {
     let (base, current, proposed) = (Lines::new(base), Lines::new(current), Lines::new(proposed));
-    let mut proposal = Proposal::new(&base, &proposed);
+    let mut proposal = IndexedProposal::new(&base, &proposed);
     let tokens = proposal.vocabulary.tokens(&current);
     let (regions, hunks) = proposal.place(&base, &current, &proposed, &tokens);
     Review {
@@ -151,8 +151,11 @@ pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> 
 impl Live {
     /// The review of a proposal where the current text is the base.
     pub fn new(base: impl Into<Arc<str>>, proposed: impl Into<Arc<str>>) -> Self {
-        let (base, proposed) = (Text::new(base.into()), Text::new(proposed.into()));
-        let proposal = Proposal::new(&base.lines(), &proposed.lines());
+        let (base, proposed) = (
+            ReviewText::new(base.into()),
+            ReviewText::new(proposed.into()),
+        );
+        let proposal = IndexedProposal::new(&base.lines(), &proposed.lines());
         let mut live = Self {
             own: (proposal.vocabulary.size(), proposal.vocabulary.bytes()),
             current: base.text.as_ref().to_owned(),

@@ -15,7 +15,7 @@ pub struct Contribution<'a> {
 /// Who made the hunks of one proposal. What takes time is done once for all of them.
 #[derive(Debug)]
 pub struct Authors {
-    tasks: Vec<Author>,
+    tasks: Vec<TaskAuthor>,
 }
 
 impl Authors {
@@ -26,7 +26,7 @@ impl Authors {
         Self {
             tasks: versions
                 .iter()
-                .map(|version| Author::new(&base, &proposed, version))
+                .map(|version| TaskAuthor::new(&base, &proposed, version))
                 .collect(),
         }
     }
@@ -37,12 +37,12 @@ impl Authors {
     /// A task contributed when lines it wrote are among the hunk's new lines, or lines it took away
     /// are among the old ones.
     pub fn of(&self, hunk: &Hunk) -> Vec<usize> {
-        let mut shares: Vec<(Share, usize)> = self
+        let mut shares: Vec<(AuthorShare, usize)> = self
             .tasks
             .iter()
             .enumerate()
             .map(|(task, author)| (author.share(hunk), task))
-            .filter(|(share, _)| *share != Share::default())
+            .filter(|(share, _)| *share != AuthorShare::default())
             .collect();
         shares.sort_by(|a, b| b.cmp(a));
         shares.into_iter().map(|(_, task)| task).collect()
@@ -51,14 +51,14 @@ impl Authors {
 
 /// How many lines of a hunk a task accounts for. What was written decides before what was removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Share {
+struct AuthorShare {
     written: u32,
     removed: u32,
 }
 
 /// What one task changed, and which of it is still to be seen.
 #[derive(Debug)]
-struct Author {
+struct TaskAuthor {
     own: Vec<Change>,
     /// Stretches that what it left shares with the proposed text.
     kept: Vec<(Range<u32>, Range<u32>)>,
@@ -66,7 +66,7 @@ struct Author {
     known: Vec<(Range<u32>, Range<u32>)>,
 }
 
-impl Author {
+impl TaskAuthor {
     fn new(base: &Lines<'_>, proposed: &Lines<'_>, version: &Contribution<'_>) -> Self {
         let (started, left) = (Lines::new(version.base), Lines::new(version.text));
         let kept = diff(&left, proposed, Purpose::Merging);
@@ -78,7 +78,7 @@ impl Author {
         }
     }
 
-    fn share(&self, hunk: &Hunk) -> Share {
+    fn share(&self, hunk: &Hunk) -> AuthorShare {
         let written = self.kept.iter().map(|(left, proposed)| {
             let shared = intersect(proposed, &hunk.proposed);
             count(&project(&shared, proposed, left), &self.own, |c| &c.new)
@@ -87,7 +87,7 @@ impl Author {
             let shared = intersect(base, &hunk.base);
             count(&project(&shared, base, started), &self.own, |c| &c.old)
         });
-        Share {
+        AuthorShare {
             written: written.sum(),
             removed: removed.sum(),
         }

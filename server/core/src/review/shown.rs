@@ -16,12 +16,12 @@ use crate::{
 /// What is known of the places of hunks. It depends on the proposal and on how much room there is
 /// above a hunk, and a keystroke changes that for few.
 #[derive(Debug, Default)]
-pub(super) struct Raises {
+pub(super) struct HunkRaises {
     /// For each hunk the room for which its place is known, and how many lines higher that is.
     known: Vec<Option<(u32, u32)>>,
 }
 
-impl Raises {
+impl HunkRaises {
     fn get(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
         if self.known.len() <= hunk {
             self.known.resize(hunk + 1, None);
@@ -40,7 +40,7 @@ pub(super) fn place_for_reading(
     vocabulary: &Vocabulary,
     base: &[Token],
     proposed: &[Token],
-    raises: &mut Raises,
+    raises: &mut HunkRaises,
 ) {
     for (at, hunk) in hunks.iter_mut().enumerate() {
         if hunk.state != HunkState::Clean {

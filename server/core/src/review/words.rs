@@ -32,7 +32,7 @@ pub fn refine(old: &str, new: &str) -> Vec<Word> {
     if old.is_empty() || new.is_empty() || old.len().max(new.len()) > MOST_BYTES {
         return Vec::new();
     }
-    let (old, new) = (Words::new(old), Words::new(new));
+    let (old, new) = (SplitWords::new(old), SplitWords::new(new));
     let changes = joined(&old, changes(&old, &new));
     let stays = |words: &Range<u32>| old.text(words).chars().any(char::is_alphanumeric);
     if !gaps(&changes, old.len()).any(|words| stays(&words)) {
@@ -60,37 +60,37 @@ pub fn refine(old: &str, new: &str) -> Vec<Word> {
 
 /// A text divided into words, white space, and single other characters. A line terminator is a
 /// word of its own.
-struct Words<'a> {
+struct SplitWords<'a> {
     text: &'a str,
     /// Where each starts, and one more entry for the end of the text.
     bounds: Vec<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum CharClass {
     Word,
     Blank,
     Other,
 }
 
-fn class(c: char) -> Class {
+fn class(c: char) -> CharClass {
     if c.is_alphanumeric() || c == '_' {
-        Class::Word
+        CharClass::Word
     } else if c.is_whitespace() && c != '\n' && c != '\r' {
-        Class::Blank
+        CharClass::Blank
     } else {
-        Class::Other
+        CharClass::Other
     }
 }
 
-impl<'a> Words<'a> {
+impl<'a> SplitWords<'a> {
     fn new(text: &'a str) -> Self {
         let mut bounds = Vec::new();
         let mut last = None;
         for (at, c) in text.char_indices() {
             let class = class(c);
             let terminator = c == '\n' && at > 0 && text.as_bytes()[at - 1] == b'\r';
-            if !terminator && (class == Class::Other || last != Some(class)) {
+            if !terminator && (class == CharClass::Other || last != Some(class)) {
                 bounds.push(at);
             }
             last = Some(class);
@@ -123,9 +123,9 @@ fn gaps(changes: &[Change], len: u32) -> impl Iterator<Item = Range<u32>> {
     starts.zip(ends).map(|(start, end)| start..end)
 }
 
-fn changes(old: &Words<'_>, new: &Words<'_>) -> Vec<Change> {
+fn changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<Change> {
     let mut vocabulary = Vocabulary::new((old.len() + new.len()) as usize);
-    let mut tokens = |words: &Words<'_>| -> Vec<_> {
+    let mut tokens = |words: &SplitWords<'_>| -> Vec<_> {
         let each = words.bounds.windows(2);
         each.map(|pair| vocabulary.token(&words.text.as_bytes()[pair[0]..pair[1]]))
             .collect()
@@ -135,7 +135,7 @@ fn changes(old: &Words<'_>, new: &Words<'_>) -> Vec<Change> {
 }
 
 /// Changes with nothing but a blank between them are one: two new words read as a phrase.
-fn joined(old: &Words<'_>, changes: Vec<Change>) -> Vec<Change> {
+fn joined(old: &SplitWords<'_>, changes: Vec<Change>) -> Vec<Change> {
     let mut out: Vec<Change> = Vec::with_capacity(changes.len());
     for change in changes {
         match out.last_mut() {
@@ -150,7 +150,7 @@ fn joined(old: &Words<'_>, changes: Vec<Change>) -> Vec<Change> {
 }
 
 fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| class(c) == Class::Blank)
+    text.chars().all(|c| class(c) == CharClass::Blank)
 }
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ pub fn step(
     now: Timestamp,
     policy: &Policy,
 ) -> Result<Vec<Effect>, ErrorBody> {
-    let mut turn = Turn {
+    let mut turn = StepTurn {
         state,
         now,
         policy,
@@ -285,14 +285,14 @@ pub fn step(
 }
 
 /// One turn of the loop.
-struct Turn<'a> {
+struct StepTurn<'a> {
     state: &'a mut State,
     now: Timestamp,
     policy: &'a Policy,
     effects: Vec<Effect>,
 }
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     fn take(&mut self, input: Input) -> Result<(), ErrorBody> {
         let deadlines = self.deadlines();
         match input {

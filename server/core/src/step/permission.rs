@@ -6,7 +6,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionDecision, PermissionKind, PermissionRequest},
 };
 
-use super::{Effect, Turn};
+use super::{Effect, StepTurn};
 use crate::lifecycle::{Ending, Goal, State};
 
 /// Who asks: an attempt at a task, or the planner.
@@ -25,7 +25,7 @@ pub struct Wanted {
     pub input: BlobId,
 }
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     /// Somebody asks, and waits.
     pub(super) fn permission_asked(&mut self, id: &GoalId, asker: &Asker, wanted: Wanted) {
         let Some(goal) = self.state.goal(id).filter(|goal| waits(goal, asker)) else {

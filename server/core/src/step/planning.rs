@@ -5,13 +5,13 @@ use claudecluster_protocol::{
     TaskId, TaskState, goal::Usage,
 };
 
-use super::{Effect, Turn, wrong_state};
+use super::{Effect, StepTurn, wrong_state};
 use crate::{
     plan,
     policy::{self, Next},
 };
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     pub(super) fn submit(&mut self, goal: GoalId, spec: Box<GoalSpec>) -> Result<(), ErrorBody> {
         if spec.prompt.trim().is_empty() && spec.plan.is_none() {
             return Err(ErrorBody::user("the goal is empty")

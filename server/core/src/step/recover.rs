@@ -5,14 +5,14 @@ use claudecluster_protocol::{
     event::AttemptOutcome, goal::Usage,
 };
 
-use super::{Effect, Turn};
+use super::{Effect, StepTurn};
 use crate::lifecycle::State;
 
 /// How long a failed or cancelled goal keeps its layers: trying it again is then quick. Later it still
 /// works, from the artifacts.
 const KEEP_STOPPED: Span = Span::secs(7 * 24 * 60 * 60);
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     /// Takes up every goal where the last daemon left it.
     pub(super) fn recover(&mut self) {
         let ids: Vec<GoalId> = self.state.goals.keys().cloned().collect();

@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     event::{ProposedFile, Repair, RepairCause},
 };
 
-use super::{Effect, Turn, budget, wrong_state};
+use super::{Effect, StepTurn, budget, wrong_state};
 use crate::{
     lifecycle::{Goal, Task},
     policy::{self, Policy},
@@ -34,7 +34,7 @@ pub struct Merged {
     pub repairs: Vec<NewRepair>,
 }
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     /// Has conflicts between tasks repaired before anybody sees them. Returns whether it does.
     pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepair>) -> bool {
         let Some(goal) = self.state.goal(id) else {

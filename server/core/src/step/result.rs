@@ -4,10 +4,10 @@ use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, RelPath, TaskState, goal::GateResult,
 };
 
-use super::{Effect, Merged, Turn};
+use super::{Effect, Merged, StepTurn};
 use crate::{lifecycle::FileEntry, policy};
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     pub(super) fn merged(&mut self, id: &GoalId, result: Result<Merged, ErrorBody>) {
         let Some(goal) = self.state.goal(id) else {
             return;

@@ -5,14 +5,14 @@ use claudecluster_protocol::{
     event::AttemptOutcome,
 };
 
-use super::{Effect, Turn};
+use super::{Effect, StepTurn};
 use crate::{
     lifecycle::{Goal, Task},
     policy::{self, Next},
     schedule,
 };
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     pub(super) fn attempt_ended(
         &mut self,
         id: &GoalId,
