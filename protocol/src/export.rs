@@ -1,6 +1,6 @@
 //! JSON Schema and TypeScript for people who speak the protocol from other languages.
 //!
-//! `cargo xtask codegen` writes what [`files`] returns to `protocol/generated`; a test fails when
+//! `cargo xtask codegen` writes what [`generated_files`] returns to `protocol/generated`; a test fails when
 //! the two differ.
 
 use std::collections::{BTreeMap, HashSet};
@@ -32,7 +32,7 @@ pub struct File {
 }
 
 /// Everything that is generated, in a fixed order.
-pub fn files() -> Vec<File> {
+pub fn generated_files() -> Vec<File> {
     let mut all = GeneratedFiles::default();
     // What others send is described as we read it, what we send as we write it: a key with a default
     // may be left out of the one and is always there in the other.

@@ -5,13 +5,13 @@ use claudecluster_protocol::{
     goal::{Scope, ScopeKind},
 };
 
-use crate::lifecycle::{Goal, State};
+use crate::state::{ClusterState, Goal};
 
 /// A goal that is not settled and is about the same: the same words in the same place of the same
 /// workspace, with the same plan where one comes along. The oldest, if there are several.
 ///
 /// What else goals can say (agent, model, limits, gates) is how they are done, not what is done.
-pub fn of<'a>(state: &'a State, spec: &GoalSpec) -> Option<&'a Goal> {
+pub fn find_duplicate<'a>(state: &'a ClusterState, spec: &GoalSpec) -> Option<&'a Goal> {
     let words = words(&spec.prompt);
     let mut goals = state.goals.values().map(AsRef::as_ref);
     goals.find(|goal| {
@@ -126,8 +126,8 @@ mod tests {
     }
 
     /// A state with goal `g1`.
-    fn state(spec: GoalSpec, now: GoalState) -> State {
-        let mut state = State::default();
+    fn state(spec: GoalSpec, now: GoalState) -> ClusterState {
+        let mut state = ClusterState::default();
         let id = GoalId::new("g1");
         let spec = Box::new(spec);
         state.apply(&id, Timestamp(1), &EventBody::GoalSubmitted { spec });
@@ -143,7 +143,7 @@ mod tests {
     fn the_same_words_in_the_same_place_are_the_same_goal() {
         let check = |first: GoalSpec, second: GoalSpec, same: bool| {
             let state = state(first.clone(), GoalState::Running);
-            let found = of(&state, &second).map(|goal| goal.id.as_str());
+            let found = find_duplicate(&state, &second).map(|goal| goal.id.as_str());
             assert_eq!(found, same.then_some("g1"), "{first:#?} {second:#?}");
         };
         check(spec("fix it"), spec("fix it"), true);
@@ -177,7 +177,11 @@ mod tests {
     fn what_is_settled_may_be_wanted_again() {
         let check = |now: GoalState, same: bool| {
             let state = state(spec("fix it"), now);
-            assert_eq!(of(&state, &spec("fix it")).is_some(), same, "{now:?}");
+            assert_eq!(
+                find_duplicate(&state, &spec("fix it")).is_some(),
+                same,
+                "{now:?}"
+            );
         };
         check(GoalState::Submitted, true);
         check(GoalState::AwaitingApproval, true);

@@ -205,7 +205,7 @@ impl DiskBackend {
             None => self.files.get(id)?,
         };
         match bytes {
-            Some(bytes) if artifacts::id_of(&bytes) != *id => {
+            Some(bytes) if artifacts::blob_id(&bytes) != *id => {
                 Err(StoreError::CorruptBlob { id: id.clone() })
             }
             bytes => Ok(bytes),

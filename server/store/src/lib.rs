@@ -31,7 +31,7 @@ use std::{
 
 use claudecluster_protocol::{BlobId, Event, EventSeq, GoalId};
 
-pub use artifacts::id_of;
+pub use artifacts::blob_id;
 pub use error::StoreError;
 pub use row::NewEvent;
 
@@ -121,7 +121,7 @@ impl Store {
     /// # Errors
     /// As [`Store::append`].
     pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
-        let id = artifacts::id_of(bytes);
+        let id = artifacts::blob_id(bytes);
         match &self.backend {
             StoreBackend::DiskBackend(disk) => disk.put_blob(&id, bytes)?,
             StoreBackend::MemoryBackend(memory) => memory.put_blob(id.clone(), bytes),

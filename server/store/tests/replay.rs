@@ -14,7 +14,10 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use claudecluster_core::lifecycle::{Begun, Ending, FileEntry, Goal, Move, Pair, State, Task};
+use claudecluster_core::state::{
+    ClusterState, FileEntry, Goal, GoalTask, LedgerRecord, PendingLanding, PermissionEnding,
+    ReviewPair,
+};
 use claudecluster_protocol::{Event, EventBody, EventSeq, Timestamp};
 use claudecluster_store::Store;
 use serde_json::{Value, json};
@@ -33,8 +36,8 @@ fn journaled(name: &str) -> Vec<Event> {
     store.read(EventSeq(0), None).unwrap()
 }
 
-fn replay(events: &[Event]) -> State {
-    let mut state = State::default();
+fn replay(events: &[Event]) -> ClusterState {
+    let mut state = ClusterState::default();
     for event in events {
         state.apply(&event.goal_id, event.at, &event.body);
         state.last_seq = event.seq;
@@ -43,13 +46,13 @@ fn replay(events: &[Event]) -> State {
 }
 
 /// All of a state that anybody can see, in the words of the protocol.
-fn rendered(state: &State, now: Timestamp) -> Value {
+fn rendered(state: &ClusterState, now: Timestamp) -> Value {
     json!({
         "lastSeq": state.last_seq,
         "nextGoalId": state.next_goal_id(),
-        "providerCap": state.fleet.cap,
-        "providerPausedUntil": state.fleet.paused_until,
-        "moves": state.moves,
+        "providerCap": state.provider_limit.cap,
+        "providerPausedUntil": state.provider_limit.paused_until,
+        "moves": state.ledger_records,
         "permissions": state.permissions,
         "goals": state.goals.values().map(|one| goal(one, now)).collect::<Vec<_>>(),
     })
@@ -104,7 +107,7 @@ fn goal(goal: &Goal, now: Timestamp) -> Value {
         .collect()
 }
 
-fn task(task: &Task) -> Value {
+fn task(task: &GoalTask) -> Value {
     let attempts = task.attempts.iter().map(|attempt| {
         json!({
             "id": attempt.id,
@@ -128,23 +131,23 @@ fn task(task: &Task) -> Value {
     })
 }
 
-fn pair(pair: &Pair) -> Value {
+fn pair(pair: &ReviewPair) -> Value {
     json!({"base": pair.base, "proposed": pair.proposed})
 }
 
 fn entry(entry: &FileEntry) -> Value {
     json!({
         "file": entry.file,
-        "moves": entry.moves.iter().map(decided).collect::<Vec<_>>(),
-        "begun": entry.begun.iter().map(begun).collect::<Vec<_>>(),
+        "moves": entry.ledger.iter().map(decided).collect::<Vec<_>>(),
+        "begun": entry.pending_landings.iter().map(begun).collect::<Vec<_>>(),
         "landed": entry.landed(),
         "rejected": entry.rejected(),
         "isSettled": entry.is_settled(),
-        "undoneBy": (0..entry.moves.len()).map(|at| entry.undone_by(at)).collect::<Vec<_>>(),
+        "undoneBy": (0..entry.ledger.len()).map(|at| entry.undone_by(at)).collect::<Vec<_>>(),
     })
 }
 
-fn decided(one: &Move) -> Value {
+fn decided(one: &LedgerRecord) -> Value {
     json!({
         "order": one.order,
         "verdict": one.verdict,
@@ -159,7 +162,7 @@ fn decided(one: &Move) -> Value {
     })
 }
 
-fn begun(begun: &Begun) -> Value {
+fn begun(begun: &PendingLanding) -> Value {
     json!({
         "verdict": begun.verdict,
         "hunks": begun.hunks,
@@ -183,8 +186,8 @@ fn permissions(goal: &Goal) -> Value {
         })
     });
     let ended = permissions.ended.iter().map(|(id, ending)| match ending {
-        Ending::Answered { decision, by } => json!([id, decision, by]),
-        Ending::Withdrawn => json!([id, "withdrawn"]),
+        PermissionEnding::Answered { decision, by } => json!([id, decision, by]),
+        PermissionEnding::Withdrawn => json!([id, "withdrawn"]),
     });
     json!({
         "open": permissions.open,

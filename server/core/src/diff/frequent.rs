@@ -6,7 +6,7 @@
 //! as changed as well. The limits are the ones git has, because what is left out decides which of
 //! several shortest diffs is found.
 
-use super::Token;
+use super::LineToken;
 
 /// How far to look to either side of a frequent line.
 const WINDOW: usize = 100;
@@ -35,13 +35,13 @@ pub(super) fn about_root(n: usize) -> u32 {
 /// Which lines of a part of a text to compare, in order. The text has `len` lines, and the other
 /// text has each line as often as `occurs` says.
 pub(super) fn worth_comparing(
-    part: &[Token],
+    part: &[LineToken],
     len: usize,
-    occurs: impl Fn(Token) -> u32,
+    occurs: impl Fn(LineToken) -> u32,
 ) -> Vec<u32> {
     let often = about_root(len).min(MOST_OFTEN);
     let (mut absent, mut frequent) = (0, 0);
-    let kind = |token: &Token| match occurs(*token) {
+    let kind = |token: &LineToken| match occurs(*token) {
         0 => {
             absent += 1;
             LineFrequency::Absent
@@ -137,8 +137,8 @@ mod tests {
 
     /// `kept` are the lines that stay. Upper case is absent, lower case rare, a point frequent.
     fn check(lines: &str, kept: &str) {
-        let part: Vec<_> = lines.bytes().map(|b| Token(b.into())).collect();
-        let occurs = |token: Token| match u8::try_from(token.0) {
+        let part: Vec<_> = lines.bytes().map(|b| LineToken(b.into())).collect();
+        let occurs = |token: LineToken| match u8::try_from(token.0) {
             Ok(b'.') => 40,
             Ok(b'A'..=b'Z') => 0,
             _ => 1,

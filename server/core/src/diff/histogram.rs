@@ -8,7 +8,7 @@
 use std::{cmp::Reverse, ops::Range};
 
 use super::{
-    Places, Token,
+    LineOccurrences, LineToken,
     compare::{LineCounts, same_end, same_start},
     myers,
 };
@@ -20,8 +20,8 @@ const MOST_OFTEN: usize = 64;
 const PATIENCE: usize = 64;
 
 /// Marks the lines that change between two parts.
-pub(super) fn mark(parts: [&[Token]; 2], counts: &mut LineCounts, marks: &mut [Vec<bool>; 2]) {
-    let places = Places::new(parts[0], counts.words());
+pub(super) fn mark(parts: [&[LineToken]; 2], counts: &mut LineCounts, marks: &mut [Vec<bool>; 2]) {
+    let places = LineOccurrences::new(parts[0], counts.words());
     let mut patience = PATIENCE * (parts[0].len() + parts[1].len());
     let mut regions = vec![parts.map(|part| 0..part.len())];
     while let Some(region) = regions.pop() {
@@ -75,7 +75,7 @@ type EqualRunRank = (usize, Reverse<usize>, usize);
 
 /// A stretch of both parts that is still to be compared.
 struct HistogramRegion<'t> {
-    parts: [&'t [Token]; 2],
+    parts: [&'t [LineToken]; 2],
     old: &'t Range<usize>,
     new: &'t Range<usize>,
     /// For each new line, where it is in the old stretch.
@@ -84,10 +84,10 @@ struct HistogramRegion<'t> {
 
 /// Finds the best run to divide a region at.
 fn anchor<'t>(
-    parts: [&'t [Token]; 2],
+    parts: [&'t [LineToken]; 2],
     old: &'t Range<usize>,
     new: &'t Range<usize>,
-    places: &'t Places,
+    places: &'t LineOccurrences,
 ) -> SplitAnchor {
     let lines = parts[1][new.clone()].iter();
     let region = HistogramRegion {

@@ -7,7 +7,7 @@
 
 use std::{cmp::Ordering, ops::Range};
 
-use super::Token;
+use super::LineToken;
 
 /// Deeper indentation than this is all the same.
 const DEEPEST: u8 = 200;
@@ -35,10 +35,10 @@ pub(super) fn depth(line: &[u8]) -> Option<u8> {
 
 /// Where a group should end that can end anywhere from `earliest` to where it ends now.
 pub(super) fn best_end(
-    lines: &[Token],
+    lines: &[LineToken],
     group: &Range<u32>,
     earliest: u32,
-    depth: impl Fn(Token) -> Option<u8>,
+    depth: impl Fn(LineToken) -> Option<u8>,
 ) -> u32 {
     let size = group.end - group.start;
     // Higher than by one more line than it has, the group would only show the same lines again.
@@ -108,7 +108,7 @@ impl SeamSide {
 }
 
 impl LineSeam {
-    fn at(lines: &[Token], at: usize, depth: impl Fn(Token) -> Option<u8>) -> Self {
+    fn at(lines: &[LineToken], at: usize, depth: impl Fn(LineToken) -> Option<u8>) -> Self {
         let above = lines.iter().take(at).rev();
         let below = lines.iter().skip(at + 1);
         Self {

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use super::{
-    Token,
+    LineToken,
     compare::{LineCounts, same_end, same_start},
     frequent::{about_root, worth_comparing},
 };
@@ -31,8 +31,8 @@ const LEAST_LIMIT: i32 = 256;
 
 /// Marks the lines that change between two parts of two texts.
 pub(super) fn mark(
-    parts: [&[Token]; 2],
-    texts: [&[Token]; 2],
+    parts: [&[LineToken]; 2],
+    texts: [&[LineToken]; 2],
     counts: &mut LineCounts,
     marks: &mut [impl AsMut<[bool]>; 2],
 ) {
@@ -43,7 +43,7 @@ pub(super) fn mark(
         })
     });
     counts.clear(texts);
-    let lines = [0, 1].map(|side| -> Vec<Token> {
+    let lines = [0, 1].map(|side| -> Vec<LineToken> {
         let kept = kept[side].iter();
         kept.map(|&at| parts[side][at as usize]).collect()
     });
@@ -70,7 +70,7 @@ struct UncomparedRange {
 }
 
 struct MyersSearch<'t> {
-    lists: [&'t [Token]; 2],
+    lists: [&'t [LineToken]; 2],
     ahead: SearchFront,
     back: SearchFront,
     limit: i32,
@@ -84,7 +84,7 @@ struct SearchSplit {
 }
 
 impl<'t> MyersSearch<'t> {
-    fn new(lists: [&'t [Token]; 2]) -> Self {
+    fn new(lists: [&'t [LineToken]; 2]) -> Self {
         let lines = lists[0].len() + lists[1].len();
         let limit = i32::try_from(about_root(lines + 3)).unwrap_or(i32::MAX);
         Self {
@@ -131,7 +131,7 @@ impl<'t> MyersSearch<'t> {
         }
     }
 
-    fn lists_of(&self, piece: &UncomparedRange) -> [&'t [Token]; 2] {
+    fn lists_of(&self, piece: &UncomparedRange) -> [&'t [LineToken]; 2] {
         let [a, b] = &piece.ranges;
         [&self.lists[0][a.clone()], &self.lists[1][b.clone()]]
     }
@@ -199,8 +199,8 @@ impl<'t> MyersSearch<'t> {
 /// step down is a line added, and a step along the diagonal is a line both have. With `BACK` the
 /// lists are seen from their ends, so that searching backward is searching forward.
 struct EditPlane<'t, const BACK: bool> {
-    a: &'t [Token],
-    b: &'t [Token],
+    a: &'t [LineToken],
+    b: &'t [LineToken],
 }
 
 impl<const BACK: bool> EditPlane<'_, BACK> {
@@ -253,7 +253,7 @@ struct FrontAdvance {
 }
 
 impl SearchFront {
-    fn new(lists: [&[Token]; 2]) -> Self {
+    fn new(lists: [&[LineToken]; 2]) -> Self {
         Self {
             // All diagonals of the whole, and one beyond at either end.
             reach: vec![-1; lists[0].len() + lists[1].len() + 3],

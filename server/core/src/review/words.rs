@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use claudecluster_protocol::change::{Word, WordKind};
 
-pub use merging::{MOST_MERGED, merge};
+pub use merging::{MOST_MERGED, merge_words};
 
-use crate::diff::{Change, Purpose, Vocabulary};
+use crate::diff::{DiffPurpose, LineChange, LineVocabulary};
 
 /// More text than this on one side is not refined: nobody reads it word by word, and a minified
 /// file has all of itself in one line.
@@ -28,7 +28,7 @@ const MOST_BYTES: usize = 16 << 10;
 ///     [(Same, "let x = "), (Removed, "1"), (Added, "12 + y"), (Same, ";\n")],
 /// );
 /// ```
-pub fn refine(old: &str, new: &str) -> Vec<Word> {
+pub fn refine_to_words(old: &str, new: &str) -> Vec<Word> {
     if old.is_empty() || new.is_empty() || old.len().max(new.len()) > MOST_BYTES {
         return Vec::new();
     }
@@ -117,26 +117,26 @@ impl<'a> SplitWords<'a> {
 }
 
 /// The unchanged stretches of the old text.
-fn gaps(changes: &[Change], len: u32) -> impl Iterator<Item = Range<u32>> {
+fn gaps(changes: &[LineChange], len: u32) -> impl Iterator<Item = Range<u32>> {
     let starts = std::iter::once(0).chain(changes.iter().map(|change| change.old.end));
     let ends = changes.iter().map(|change| change.old.start).chain([len]);
     starts.zip(ends).map(|(start, end)| start..end)
 }
 
-fn changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<Change> {
-    let mut vocabulary = Vocabulary::new((old.len() + new.len()) as usize);
+fn changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<LineChange> {
+    let mut vocabulary = LineVocabulary::new((old.len() + new.len()) as usize);
     let mut tokens = |words: &SplitWords<'_>| -> Vec<_> {
         let each = words.bounds.windows(2);
         each.map(|pair| vocabulary.token(&words.text.as_bytes()[pair[0]..pair[1]]))
             .collect()
     };
     let (o, n) = (tokens(old), tokens(new));
-    vocabulary.diff(&o, &n, Purpose::Merging)
+    vocabulary.diff(&o, &n, DiffPurpose::Merging)
 }
 
 /// Changes with nothing but a blank between them are one: two new words read as a phrase.
-fn joined(old: &SplitWords<'_>, changes: Vec<Change>) -> Vec<Change> {
-    let mut out: Vec<Change> = Vec::with_capacity(changes.len());
+fn joined(old: &SplitWords<'_>, changes: Vec<LineChange>) -> Vec<LineChange> {
+    let mut out: Vec<LineChange> = Vec::with_capacity(changes.len());
     for change in changes {
         match out.last_mut() {
             Some(last) if is_blank(old.text(&(last.old.end..change.old.start))) => {
@@ -166,7 +166,7 @@ mod tests {
             ("f(x)\ng(y)\n", "f(z)\nh(y)\n"),
             ("na\u{ef}ve caf\u{e9}\n", "na\u{ef}ve bar\n"),
         ] {
-            let parts = refine(old, new);
+            let parts = refine_to_words(old, new);
             let text = |left: WordKind| -> String {
                 let parts = parts.iter().filter(|part| part.kind != left);
                 parts.map(|part| part.text.as_str()).collect()
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn nothing_is_said_twice() {
-        let none = |old: &str, new: &str| assert_eq!(refine(old, new), [], "{old:?} {new:?}");
+        let none =
+            |old: &str, new: &str| assert_eq!(refine_to_words(old, new), [], "{old:?} {new:?}");
         none("", "new\n");
         none("old\n", "");
         none("all of it\n", "goes;\n");
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_phrase_is_one_change() {
-        let kinds: Vec<_> = refine("keep old words here\n", "keep new text here\n")
+        let kinds: Vec<_> = refine_to_words("keep old words here\n", "keep new text here\n")
             .into_iter()
             .map(|part| part.text)
             .collect();

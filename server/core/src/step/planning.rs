@@ -8,7 +8,7 @@ use claudecluster_protocol::{
 use super::{Effect, StepTurn, wrong_state};
 use crate::{
     plan,
-    policy::{self, Next},
+    policy::{self, StopFollowUp},
 };
 
 impl StepTurn<'_> {
@@ -18,7 +18,7 @@ impl StepTurn<'_> {
                 .hint("say what should be done: claudecluster run \"add tests for the parser\""));
         }
         if let Some(given) = &spec.plan {
-            plan::check(given).map_err(|problems| {
+            plan::check_plan(given).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
                     .hint("correct the plan and submit it again")
@@ -83,7 +83,7 @@ impl StepTurn<'_> {
         self.leave_all(id, None);
         let errors = match answer {
             Err(error) => vec![error],
-            Ok(plan) => match plan::check(&plan) {
+            Ok(plan) => match plan::check_plan(&plan) {
                 Ok(_) => return self.planned(id, *plan, session, usage),
                 Err(problems) => problems.iter().map(ToString::to_string).collect(),
             },
@@ -132,10 +132,10 @@ impl StepTurn<'_> {
         );
         // Planning is a task like any other to the retry policies.
         let as_task = claudecluster_protocol::TaskSpec::new("plan", "plan");
-        match policy::after(stop, &as_task, self.policy, tries, tries, None) {
-            Next::Retry(delay) => self.plan(id, Vec::new(), delay),
-            Next::FailTask | Next::FailGoal => {
-                let error = ErrorBody::environment(text).hint(policy::hint(stop));
+        match policy::follow_up(stop, &as_task, self.policy, tries, tries, None) {
+            StopFollowUp::Retry(delay) => self.plan(id, Vec::new(), delay),
+            StopFollowUp::FailTask | StopFollowUp::FailGoal => {
+                let error = ErrorBody::environment(text).hint(policy::stop_hint(stop));
                 self.change(id, GoalState::Failed, Some(error));
             }
         }
@@ -184,7 +184,7 @@ impl StepTurn<'_> {
             .hint("look at its plan again, then approve it"));
         }
         if let Some(plan) = &plan {
-            plan::check(plan).map_err(|problems| {
+            plan::check_plan(plan).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
             })?;

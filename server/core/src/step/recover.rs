@@ -6,7 +6,7 @@ use claudecluster_protocol::{
 };
 
 use super::{Effect, StepTurn};
-use crate::lifecycle::State;
+use crate::state::ClusterState;
 
 /// How long a failed or cancelled goal keeps its layers: trying it again is then quick. Later it still
 /// works, from the artifacts.
@@ -38,7 +38,11 @@ impl StepTurn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
-        if goal.files.iter().any(|entry| !entry.begun.is_empty()) {
+        if goal
+            .files
+            .iter()
+            .any(|entry| !entry.pending_landings.is_empty())
+        {
             self.effects.push(Effect::Settle(id.clone()));
         }
         match goal.state {
@@ -115,6 +119,6 @@ impl StepTurn<'_> {
     }
 }
 
-fn goal_session(state: &State, id: &GoalId) -> Option<String> {
+fn goal_session(state: &ClusterState, id: &GoalId) -> Option<String> {
     state.goal(id).and_then(|goal| goal.planner_session.clone())
 }

@@ -10,15 +10,15 @@ use claudecluster_protocol::{
     event::{ProposedFile, Repair, RepairCause},
 };
 
-use super::{Effect, StepTurn, budget, wrong_state};
+use super::{Effect, StepTurn, goal_budget, wrong_state};
 use crate::{
-    lifecycle::{Goal, Task},
-    policy::{self, Policy},
+    policy::{self, SchedulingPolicy},
+    state::{Goal, GoalTask},
 };
 
 /// A repair task that is not part of the plan yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewRepair {
+pub struct NewRepairTask {
     /// The task.
     pub task: TaskSpec,
     /// What it repairs.
@@ -27,23 +27,23 @@ pub struct NewRepair {
 
 /// The tasks' changes merged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Merged {
+pub struct MergedProposal {
     /// The proposal.
     pub files: Vec<ProposedFile>,
     /// Repairs that could settle what tasks disagree about, in place of the developer.
-    pub repairs: Vec<NewRepair>,
+    pub repairs: Vec<NewRepairTask>,
 }
 
 impl StepTurn<'_> {
     /// Has conflicts between tasks repaired before anybody sees them. Returns whether it does.
-    pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepair>) -> bool {
+    pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) -> bool {
         let Some(goal) = self.state.goal(id) else {
             return false;
         };
-        if !self.policy.repair_conflicts || over_budget(goal, self.policy).is_some() {
+        if !self.policy.repair_conflicts || budget_error(goal, self.policy).is_some() {
             return false;
         }
-        let repairs: Vec<NewRepair> = repairs
+        let repairs: Vec<NewRepairTask> = repairs
             .into_iter()
             .filter(|new| !goal.tasks.contains_key(&new.task.id) && !was_tried(goal, &new.repair))
             .collect();
@@ -62,7 +62,7 @@ impl StepTurn<'_> {
         &mut self,
         id: &GoalId,
         facts: Vec<EventBody>,
-        repairs: Vec<NewRepair>,
+        repairs: Vec<NewRepairTask>,
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::Proposed {
@@ -84,8 +84,8 @@ impl StepTurn<'_> {
         Ok(())
     }
 
-    fn add(&mut self, id: &GoalId, repairs: Vec<NewRepair>) {
-        for NewRepair { task, repair } in repairs {
+    fn add(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) {
+        for NewRepairTask { task, repair } in repairs {
             let task = Box::new(task);
             self.record(id, EventBody::TaskAdded { task, repair });
         }
@@ -162,7 +162,7 @@ impl StepTurn<'_> {
                 "only a failed or cancelled goal or repair can be tried again",
             ));
         }
-        if let Some(error) = over_budget(goal, self.policy) {
+        if let Some(error) = budget_error(goal, self.policy) {
             return Err(error);
         }
         for task in &again {
@@ -200,10 +200,10 @@ impl StepTurn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return false;
         };
-        let Some(error) = over_budget(goal, self.policy) else {
+        let Some(error) = budget_error(goal, self.policy) else {
             return false;
         };
-        let open = |(_, task): &(&TaskId, &Task)| !task.state.is_terminal();
+        let open = |(_, task): &(&TaskId, &GoalTask)| !task.state.is_terminal();
         let only_repairs = goal
             .tasks
             .iter()
@@ -230,11 +230,11 @@ impl StepTurn<'_> {
 }
 
 /// Why nothing more may be started for a goal: it has cost what it may.
-pub fn over_budget(goal: &Goal, policy: &Policy) -> Option<ErrorBody> {
-    let limit = budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
+pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody> {
+    let limit = goal_budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
     Some(
         ErrorBody::user(format!("the cost limit of {limit} is reached"))
-            .hint(policy::hint(StopReason::Budget)),
+            .hint(policy::stop_hint(StopReason::Budget)),
     )
 }
 

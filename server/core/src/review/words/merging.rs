@@ -26,7 +26,7 @@
 use std::ops::Range;
 
 use super::{CharClass, SplitWords, changes, class};
-use crate::diff::{Change, Lines, Purpose, Vocabulary, diff};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, LineVocabulary, diff};
 
 /// More bytes than this on one side are not merged. Nobody can judge at a glance what became of them, and
 /// they are looked at after every keystroke.
@@ -47,7 +47,7 @@ const MOST_LINES: u32 = 32;
 /// assert_eq!(merge(base, "let total = add(a, b);\n", "let total = max(a, b);\n"), None);
 /// assert_eq!(merge("x < 10\n", "x <= 10\n", "x < 9\n"), None);
 /// ```
-pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
+pub fn merge_words(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if ours == base || ours == theirs {
         return Some(theirs.to_owned());
     }
@@ -58,7 +58,7 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if texts.iter().any(|text| text.len() > MOST_MERGED) {
         return None;
     }
-    let [base, ours, theirs] = texts.map(Lines::new);
+    let [base, ours, theirs] = texts.map(IndexedText::new);
     let lines = base.len();
     if lines == 0 || lines > MOST_LINES || [&ours, &theirs].iter().any(|side| side.len() != lines) {
         return None;
@@ -239,13 +239,13 @@ fn edits<'a>(
     start: usize,
     base: &SplitWords<'_>,
     side: &SplitWords<'a>,
-    made: &[Change],
+    made: &[LineChange],
 ) -> Vec<WordEdit<'a>> {
     let bytes = |words: Range<u32>| {
         let range = base.bytes(&words);
         start + range.start..start + range.end
     };
-    let edit = |(at, change): (usize, &Change)| {
+    let edit = |(at, change): (usize, &LineChange)| {
         let above = at.checked_sub(1).map_or(0, |at| made[at].old.end);
         let below = made.get(at + 1).map_or(base.len(), |next| next.old.start);
         WordEdit {
@@ -261,7 +261,7 @@ fn edits<'a>(
 fn reach(
     base: &SplitWords<'_>,
     side: &SplitWords<'_>,
-    change: &Change,
+    change: &LineChange,
     room: Range<u32>,
 ) -> Range<u32> {
     let Range { mut start, mut end } = change.old;
@@ -290,7 +290,7 @@ fn reach(
 }
 
 /// Whether more than half of a line's words have gone: what is there now is another line.
-fn is_rewritten(base: &SplitWords<'_>, made: &[Change]) -> bool {
+fn is_rewritten(base: &SplitWords<'_>, made: &[LineChange]) -> bool {
     let count = |words: Range<u32>| words.filter(|&at| !is_blank(base.word(at))).count();
     let gone: usize = made.iter().map(|change| count(change.old.clone())).sum();
     2 * gone > count(0..base.len())
@@ -301,10 +301,10 @@ fn is_blank(word: &str) -> bool {
 }
 
 /// Whether each line of a side is the base's line in the same place.
-fn is_paired(base: &Lines<'_>, side: &Lines<'_>) -> bool {
+fn is_paired(base: &IndexedText<'_>, side: &IndexedText<'_>) -> bool {
     let mut words = WordBags::default();
-    let changes = diff(base, side, Purpose::Merging);
-    changes.iter().all(|Change { old, new }| {
+    let changes = diff(base, side, DiffPurpose::Merging);
+    changes.iter().all(|LineChange { old, new }| {
         if old.len() != new.len() {
             return false;
         }
@@ -312,7 +312,7 @@ fn is_paired(base: &Lines<'_>, side: &Lines<'_>) -> bool {
         if old.len() == 1 {
             return true;
         }
-        let mut bags = |text: &Lines<'_>, lines: &Range<u32>| -> Vec<_> {
+        let mut bags = |text: &IndexedText<'_>, lines: &Range<u32>| -> Vec<_> {
             let each = lines.clone().map(|line| text.get(&(line..line + 1)));
             each.map(|line| words.of(line)).collect()
         };
@@ -328,13 +328,13 @@ fn is_paired(base: &Lines<'_>, side: &Lines<'_>) -> bool {
 
 /// Lines as the sorted numbers of their words, to compare what they have in common.
 struct WordBags {
-    vocabulary: Vocabulary,
+    vocabulary: LineVocabulary,
 }
 
 impl Default for WordBags {
     fn default() -> Self {
         Self {
-            vocabulary: Vocabulary::new(64),
+            vocabulary: LineVocabulary::new(64),
         }
     }
 }

@@ -82,7 +82,7 @@ impl Goal {
     /// something that waits has ended, because both are expected to write the same files.
     fn is_held_up(&self) -> bool {
         let waiting: Vec<_> = self.waiting().map(|(id, _)| id).collect();
-        let behind = |task: &super::Task| {
+        let behind = |task: &super::GoalTask| {
             let mut ahead = waiting.iter().filter_map(|id| self.tasks.get(*id));
             ahead.any(|ahead| schedule::overlap(&task.spec, &ahead.spec))
         };

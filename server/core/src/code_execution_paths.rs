@@ -96,11 +96,11 @@ const PATTERNS: &[&[PathPartPattern]] = &[
 /// could on some file system.
 ///
 /// ```
-/// use claudecluster_core::selfarming::is_self_arming;
+/// use claudecluster_core::code_execution_paths::is_self_arming;
 /// assert!(is_self_arming("web/.VSCode/tasks.json"));
 /// assert!(!is_self_arming("src/vscode.rs"));
 /// ```
-pub fn is_self_arming(path: &str) -> bool {
+pub fn is_code_execution_path(path: &str) -> bool {
     let parts: Vec<String> = path
         .split(['/', '\\'])
         .map(fold)
@@ -186,7 +186,7 @@ fn is_numbered(stem: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_self_arming;
+    use super::is_code_execution_path;
 
     #[test]
     fn files_that_make_tools_run_code() {
@@ -229,7 +229,7 @@ mod tests {
             ".dir-locals.el",
         ];
         for path in yes {
-            assert!(is_self_arming(path), "{path:?}");
+            assert!(is_code_execution_path(path), "{path:?}");
         }
     }
 
@@ -272,7 +272,7 @@ mod tests {
             ".g\u{206a}it",
         ];
         for path in yes {
-            assert!(is_self_arming(path), "{path:?}");
+            assert!(is_code_execution_path(path), "{path:?}");
         }
     }
 
@@ -300,7 +300,7 @@ mod tests {
             "caf\u{e9}/main.rs",
         ];
         for path in no {
-            assert!(!is_self_arming(path), "{path:?}");
+            assert!(!is_code_execution_path(path), "{path:?}");
         }
     }
 }

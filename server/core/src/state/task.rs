@@ -9,13 +9,13 @@ use super::Goal;
 
 /// One task.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct GoalTask {
     /// What the plan says of it.
     pub spec: TaskSpec,
     /// How far it has come.
     pub state: TaskState,
     /// Its attempts, oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<TaskAttempt>,
     /// It is not started before this moment.
     pub not_before: Option<Timestamp>,
     /// What the next attempt is told about the last one.
@@ -32,7 +32,7 @@ pub struct Task {
 
 /// One attempt.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct TaskAttempt {
     /// Number within the task, from 1.
     pub id: AttemptId,
     /// When it started.
@@ -45,7 +45,7 @@ pub struct Attempt {
     pub outcome: Option<AttemptOutcome>,
 }
 
-impl Task {
+impl GoalTask {
     pub(super) fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
         Self {
             spec,
@@ -71,7 +71,7 @@ impl Task {
     }
 
     /// The attempt that runs now.
-    pub fn running(&self) -> Option<&Attempt> {
+    pub fn running(&self) -> Option<&TaskAttempt> {
         self.attempts
             .last()
             .filter(|attempt| attempt.outcome.is_none())
