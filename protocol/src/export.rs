@@ -11,20 +11,22 @@ use ts_rs::{Config, TS, TypeVisitor};
 
 use crate::{
     ErrorBody, Event, GoalSpec, Plan,
-    api::{Answer, Call, DaemonFile, Hello, Outcome, Reply, Request, Welcome},
-    change::{HunkView, Origin},
+    api::{Answer, Call, DaemonFile, GoalOutcome, Hello, Reply, Request, Welcome},
+    change::{HunkOrigin, HunkView},
+    content::{PendingContent, PendingContentParams},
     editor::{
-        ApproveArgs, Changes, ChangesParams, Content, ContentParams, EditOf, EditorSettings,
-        GoalArgs, HunkArgs, PlanArgs, PlanDocument, ResolveArgs, SubmitArgs, Submitted,
+        ApproveArgs, Changes, ChangesParams, EditChecksum, EditorSettings, GoalArgs, HunkArgs,
+        PlanArgs, PlanDocument, ResolveArgs, SubmitArgs,
     },
     event::StreamItem,
     goal::GoalView,
     permission::{PermissionAnswer, PermissionRequest},
+    submitted::SubmittedGoal,
 };
 
 /// A generated file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct File {
+pub struct GeneratedFile {
     /// Its name in `protocol/generated`.
     pub name: String,
     /// Its content.
@@ -32,7 +34,7 @@ pub struct File {
 }
 
 /// Everything that is generated, in a fixed order.
-pub fn generated_files() -> Vec<File> {
+pub fn generated_files() -> Vec<GeneratedFile> {
     let mut all = GeneratedFiles::default();
     // What others send is described as we read it, what we send as we write it: a key with a default
     // may be left out of the one and is always there in the other.
@@ -50,13 +52,13 @@ pub fn generated_files() -> Vec<File> {
     all.output::<GoalView>("goal-view");
     all.output::<PermissionRequest>("permission-request");
     all.output::<HunkView>("hunk-view");
-    all.output::<Origin>("origin");
-    all.output::<Outcome>("outcome");
+    all.output::<HunkOrigin>("origin");
+    all.output::<GoalOutcome>("outcome");
     all.output::<ErrorBody>("error-body");
     all.input::<EditorSettings>("editor-settings");
-    all.output::<EditOf>("editor-edit-of");
+    all.output::<EditChecksum>("editor-edit-of");
     all.input::<SubmitArgs>("editor-submit-args");
-    all.output::<Submitted>("editor-submitted");
+    all.output::<SubmittedGoal>("editor-submitted");
     all.input::<GoalArgs>("editor-goal-args");
     all.input::<ApproveArgs>("editor-approve-args");
     all.input::<PlanArgs>("editor-plan-args");
@@ -66,8 +68,8 @@ pub fn generated_files() -> Vec<File> {
     all.input::<PermissionAnswer>("editor-permission-answer");
     all.input::<ChangesParams>("editor-changes-params");
     all.output::<Changes>("editor-changes");
-    all.input::<ContentParams>("editor-content-params");
-    all.output::<Content>("editor-content");
+    all.input::<PendingContentParams>("editor-content-params");
+    all.output::<PendingContent>("editor-content");
     all.finish()
 }
 
@@ -85,7 +87,7 @@ fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
 /// What has been generated so far.
 #[derive(Default)]
 struct GeneratedFiles {
-    files: Vec<File>,
+    files: Vec<GeneratedFile>,
     types: TypeDeclarations,
 }
 
@@ -99,15 +101,15 @@ impl GeneratedFiles {
     }
 
     fn add<T: JsonSchema + TS + 'static>(&mut self, name: &str, settings: SchemaSettings) {
-        self.files.push(File {
+        self.files.push(GeneratedFile {
             name: format!("{name}.schema.json"),
             content: format!("{:#}\n", schema::<T>(settings)),
         });
         self.types.visit::<T>();
     }
 
-    fn finish(mut self) -> Vec<File> {
-        self.files.push(File {
+    fn finish(mut self) -> Vec<GeneratedFile> {
+        self.files.push(GeneratedFile {
             name: "protocol.ts".to_owned(),
             content: self.types.finish(),
         });

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     GoalSpec,
-    goal::{Scope, ScopeKind},
+    goal::{GoalScope, GoalScopeKind},
 };
 
 use crate::state::{ClusterState, Goal};
@@ -31,8 +31,8 @@ fn words(prompt: &str) -> Vec<String> {
 }
 
 /// Which documents are open changes all the time and is no other place.
-fn is_same_place(one: &Scope, other: &Scope) -> bool {
-    let files = one.kind != ScopeKind::Files || {
+fn is_same_place(one: &GoalScope, other: &GoalScope) -> bool {
+    let files = one.kind != GoalScopeKind::Files || {
         let both = [one, other].map(|scope| (sorted(&scope.files), sorted(&scope.globs)));
         both[0] == both[1]
     };
@@ -40,7 +40,7 @@ fn is_same_place(one: &Scope, other: &Scope) -> bool {
 }
 
 /// Lines move, so what stands there tells more than their numbers, where it is known.
-fn is_same_selection(one: &Scope, other: &Scope) -> bool {
+fn is_same_selection(one: &GoalScope, other: &GoalScope) -> bool {
     match (&one.selection, &other.selection) {
         (Some(one), Some(other)) => {
             one.path == other.path
@@ -64,7 +64,7 @@ fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
 mod tests {
     use claudecluster_protocol::{
         BlobId, EventBody, GoalId, GoalState, Plan, RelPath, TaskSpec, Timestamp,
-        goal::{SelectedText, Selection},
+        goal::{SelectedText, GoalSelection},
     };
 
     use super::*;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn at(prompt: &str, file: &str, start_line: u32) -> GoalSpec {
-        let selection = Selection {
+        let selection = GoalSelection {
             path: path(file),
             start_line,
             end_line: start_line + 1,
@@ -105,14 +105,14 @@ mod tests {
 
     fn files(names: &[&str]) -> GoalSpec {
         with("fix it", |spec| {
-            spec.scope.kind = ScopeKind::Files;
+            spec.scope.kind = GoalScopeKind::Files;
             spec.scope.files = names.iter().map(|name| path(name)).collect();
         })
     }
 
     fn open(names: &[&str]) -> GoalSpec {
         let mut spec = files(names);
-        spec.scope.kind = ScopeKind::Open;
+        spec.scope.kind = GoalScopeKind::Open;
         spec
     }
 

@@ -16,8 +16,9 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath, TaskId,
     TaskSpec, TaskState, Timestamp,
     change::HeldReason,
-    event::{ProposedFile, Repair},
-    goal::{GateResult, Usage},
+    event::ProposedFile,
+    goal::{GateResult, AgentUsage},
+    repair::RepairSpec,
 };
 use indexmap::IndexMap;
 
@@ -79,7 +80,7 @@ pub struct Goal {
     /// What was said in the planning sessions, oldest first.
     pub plan_transcripts: Vec<BlobId>,
     /// What planning cost.
-    pub planner_usage: Usage,
+    pub planner_usage: AgentUsage,
     /// The tasks in the plan's order.
     pub tasks: IndexMap<TaskId, GoalTask>,
     /// Tasks in the order in which they succeeded: a topological order.
@@ -116,7 +117,7 @@ impl Goal {
             plan_refusals: 0,
             plan_retries: 0,
             plan_transcripts: Vec::new(),
-            planner_usage: Usage::default(),
+            planner_usage: AgentUsage::default(),
             tasks: IndexMap::new(),
             finished: Vec::new(),
             merged: false,
@@ -129,7 +130,7 @@ impl Goal {
     }
 
     /// What the goal has cost so far.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> AgentUsage {
         self.tasks
             .values()
             .flat_map(|task| &task.attempts)
@@ -196,7 +197,7 @@ impl Goal {
     }
 
     /// Adds a task to the plan that is under way.
-    fn add_task(&mut self, spec: &TaskSpec, repair: &Repair) {
+    fn add_task(&mut self, spec: &TaskSpec, repair: &RepairSpec) {
         let Some(plan) = &mut self.plan else {
             return;
         };

@@ -6,7 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use claudecluster_protocol::editor::{Anchor, LineRange};
+use claudecluster_protocol::editor::{RangeAnchor, LineRange};
 use ropey::Rope;
 
 use crate::documents::Snapshot;
@@ -43,10 +43,10 @@ impl<'a> Lines<'a> {
 }
 
 /// What tells later where these lines have gone.
-pub(crate) fn of(document: &Snapshot, range: LineRange) -> Anchor {
+pub(crate) fn of(document: &Snapshot, range: LineRange) -> RangeAnchor {
     let lines = Lines(&document.text);
     let hashes = (range.start_line..range.end_line).map(|line| line_hash(lines, line as usize));
-    Anchor {
+    RangeAnchor {
         version: document.version,
         hash: hash_of(&hashes.collect::<Vec<_>>()),
     }
@@ -54,7 +54,7 @@ pub(crate) fn of(document: &Snapshot, range: LineRange) -> Anchor {
 
 /// Where the lines are that were at `range` when `anchor` was made. `None` where they have changed, or where
 /// the text has changed and there are several like them: which of them was meant is not known.
-pub(crate) fn find(document: &Snapshot, range: LineRange, anchor: &Anchor) -> Option<LineRange> {
+pub(crate) fn find(document: &Snapshot, range: LineRange, anchor: &RangeAnchor) -> Option<LineRange> {
     let lines = Lines(&document.text);
     let count = range.end_line.checked_sub(range.start_line)?;
     let fits = (range.end_line as usize) <= lines.len();

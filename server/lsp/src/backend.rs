@@ -7,11 +7,12 @@ use claudecluster_driver::{Current, Driver, Editor};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Decision, DecisionReport},
-    change::{HunkView, Origin},
-    editor::{Side, Submitted},
+    change::{HunkView, HunkOrigin},
+    content::PendingSide,
     event::StreamItem,
     goal::{GoalSummary, GoalView},
     permission::{PermissionAnswer, PermissionRequest},
+    submitted::SubmittedGoal,
 };
 use tokio::sync::mpsc;
 
@@ -22,16 +23,16 @@ type Result<T> = std::result::Result<T, ErrorBody>;
 #[allow(missing_docs, reason = "documented on `Driver`")]
 pub trait Backend: Send + Sync + 'static {
     async fn submit(&self, spec: GoalSpec) -> Result<GoalId>;
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted>;
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal>;
     fn goals(&self) -> Vec<GoalSummary>;
     fn goal(&self, goal: &GoalId) -> Result<GoalView>;
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
     async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>>;
     fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView>;
-    fn origins(&self, path: &Path, current: &str) -> Vec<Origin>;
+    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin>;
     async fn settled(&self, path: &Path);
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
-    async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>>;
+    async fn content(&self, goal: &GoalId, path: &RelPath, side: PendingSide) -> Result<Option<String>>;
     async fn decide(&self, decision: Decision) -> Result<DecisionReport>;
     async fn cancel(&self, goal: &GoalId) -> Result<()>;
     async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()>;
@@ -49,7 +50,7 @@ impl Backend for Driver {
         Driver::submit(self, spec).await
     }
 
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         Driver::submit_once(self, spec).await
     }
 
@@ -73,7 +74,7 @@ impl Backend for Driver {
         Driver::hunks_in(self, path, current)
     }
 
-    fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
         Driver::origins(self, path, current)
     }
 
@@ -85,7 +86,7 @@ impl Backend for Driver {
         Driver::preview(self, hunk, current)
     }
 
-    async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>> {
+    async fn content(&self, goal: &GoalId, path: &RelPath, side: PendingSide) -> Result<Option<String>> {
         Driver::content(self, goal, path, side).await
     }
 

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use claudecluster_core::text;
 use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
-use claudecluster_protocol::{Span, editor::EditOf};
+use claudecluster_protocol::{Span, editor::EditChecksum};
 use lsp_types::{
     ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, DeleteFile, LspRequestMethod,
     MessageDirection, OptionalVersionedTextDocumentIdentifier, Position, Range, Request,
@@ -71,7 +71,7 @@ struct EditParams {
     #[serde(flatten)]
     edit: ApplyWorkspaceEditParams,
     #[serde(skip_serializing_if = "Option::is_none")]
-    claudecluster: Option<EditOf>,
+    claudecluster: Option<EditChecksum>,
 }
 
 impl Request for ApplyEdit {
@@ -103,7 +103,7 @@ pub(crate) fn misplaced(
 }
 
 /// A position for a client.
-pub(crate) fn position(position: text::Position) -> Position {
+pub(crate) fn position(position: text::TextPosition) -> Position {
     Position {
         line: position.line,
         character: position.character,
@@ -262,7 +262,7 @@ impl Session {
                 edit: workspace_edit(expectation.before, &edit.after, capabilities),
                 metadata: None,
             },
-            claudecluster: checks.then(|| EditOf::new(expectation.before.text.chunks())),
+            claudecluster: checks.then(|| EditChecksum::new(expectation.before.text.chunks())),
         };
         match self.apply(params).await {
             Ok(()) => expectation.observe(self.config.observe_timeout).await,

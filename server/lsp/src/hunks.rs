@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use claudecluster_core::text::{self, LineIndex, PositionEncoding};
 use claudecluster_protocol::{
     GoalId, HunkId,
-    change::{ChangeKind, HunkStatus, HunkView, Origin, Provenance},
+    change::{ChangeKind, HunkStatus, HunkView, HunkOrigin, Provenance},
     editor::LineRange,
     plan::AgentName,
 };
@@ -36,7 +36,7 @@ pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<HunkView> 
 
 /// Where the lines of a document come from, or what is to become of them, as the snapshot has it. As
 /// with [`of`], callers take the snapshot before they wait for this.
-pub(crate) async fn origins(session: &Session, document: &Snapshot) -> Vec<Origin> {
+pub(crate) async fn origins(session: &Session, document: &Snapshot) -> Vec<HunkOrigin> {
     let Some(path) = document.path.clone() else {
         return Vec::new();
     };
@@ -176,7 +176,7 @@ pub(crate) fn is_conflict(hunk: &HunkView) -> bool {
 /// Where a hunk is: from the start of its first line to the end of its last.
 pub(crate) fn range(document: &Snapshot, hunk: &HunkView, encoding: PositionEncoding) -> Range {
     let (first, last) = lines(document, hunk.start_line, hunk.end_line);
-    let end = text::Position {
+    let end = text::TextPosition {
         line: last,
         character: u32::MAX,
     };
@@ -197,7 +197,7 @@ pub(crate) fn touches(document: &Snapshot, hunk: &HunkView, range: Range) -> boo
 
 /// Whether an origin has a line in common with a range. One that left no line has the line it was
 /// before.
-pub(crate) fn is_origin_of(document: &Snapshot, origin: &Origin, range: Range) -> bool {
+pub(crate) fn is_origin_of(document: &Snapshot, origin: &HunkOrigin, range: Range) -> bool {
     have_in_common(document, (origin.start_line, origin.end_line), range)
 }
 

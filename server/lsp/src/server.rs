@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claudecluster_protocol::editor::{self, method};
+use claudecluster_protocol::{editor::{self, method}};
 use lsp_types::{
     CodeAction, CodeActionResponse, CodeLens, CodeLensParams, CompletionItem, CompletionParams,
     DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams, InitializeParams,
@@ -142,7 +142,7 @@ impl Server {
         changes::handle(&self.0, params).await
     }
 
-    async fn content(&self, params: editor::ContentParams) -> Result<editor::Content> {
+    async fn content(&self, params: claudecluster_protocol::content::PendingContentParams) -> Result<claudecluster_protocol::content::PendingContent> {
         content::handle(&self.0, params).await
     }
 

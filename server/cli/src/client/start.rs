@@ -10,9 +10,10 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody,
-    api::{Answer, Call, Purpose, VERSION},
+    api::{Call, ConnectionPurpose, VERSION},
     goal::EnvVar,
 };
+use claudecluster_service::TypedCalls;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -41,7 +42,7 @@ pub(crate) enum Started {
 
 impl Client {
     /// A connection to a daemon of our version, which is started where there is none.
-    pub(crate) async fn link(&self, purpose: Purpose) -> Result<Link, ErrorBody> {
+    pub(crate) async fn link(&self, purpose: ConnectionPurpose) -> Result<Link, ErrorBody> {
         if let Found::Ready(link) = self.find(purpose.clone()).await? {
             return Ok(link);
         }
@@ -70,7 +71,7 @@ impl Client {
     /// A connection for an editor. What editors speak has no version of ours, so a newer daemon serves it
     /// as well: one that took the place of an older daemon while the editor was open.
     pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
-        let purpose = Purpose::Lsp { env };
+        let purpose = ConnectionPurpose::Lsp { env };
         match self.find(purpose.clone()).await? {
             Found::Ready(link) => Ok(link),
             Found::Other(link) if numbers(&link.welcome.version) > numbers(VERSION) => Ok(link),
@@ -106,16 +107,9 @@ impl Client {
     }
 
     /// Asks a daemon to end and waits until it has given up the state folder.
-    pub(crate) async fn stop(
-        &self,
-        mut connection: Connection,
-        force: bool,
-    ) -> Result<(), ErrorBody> {
+    pub(crate) async fn stop(&self, connection: Connection, force: bool) -> Result<(), ErrorBody> {
         let pid = connection.welcome.pid;
-        match connection.call(Call::Stop { force }).await? {
-            Answer::Done => {}
-            other => return Err(super::unexpected(&other)),
-        }
+        connection.send_for_done(Call::Stop { force }).await?;
         let home = self.home.clone();
         let gone = async {
             connection.closed().await;

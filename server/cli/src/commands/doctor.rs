@@ -4,9 +4,10 @@ use std::{path::Path, process::Command};
 
 use claudecluster_driver::Settings;
 use claudecluster_protocol::{
-    api::{Answer, Call, Purpose, VERSION},
+    api::{ConnectionPurpose, VERSION},
     goal::SandboxKind,
 };
+use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
 use super::{Context, daemon::describe};
@@ -277,16 +278,15 @@ async fn sandbox(home: &Home) -> Check {
 
 async fn daemon(home: &Home) -> Check {
     let client = Client::new(home.clone());
-    match client.find(Purpose::Requests).await {
+    match client.find(ConnectionPurpose::Requests).await {
         Ok(Found::None) => Check::new("daemon", State::Good, "not running; started when needed"),
         Ok(Found::Other(link)) => {
             let version = &link.welcome.version;
             let found = format!("version {version} is running, this program is {VERSION}");
             Check::new("daemon", State::Warning, found).hint("claudecluster daemon stop")
         }
-        Ok(Found::Ready(_)) => match client.call(Call::Status).await {
-            Ok(Answer::Status { status }) => Check::new("daemon", State::Good, describe(&status)),
-            Ok(_) => Check::new("daemon", State::Warning, "it does not say how it is"),
+        Ok(Found::Ready(_)) => match client.status().await {
+            Ok(status) => Check::new("daemon", State::Good, describe(&status)),
             Err(e) => Check::new("daemon", State::Warning, e.message),
         },
         Err(e) => {

@@ -5,8 +5,8 @@
 use anstyle::{AnsiColor, Style};
 use claudecluster_protocol::{
     Span, StopReason, Timestamp,
-    event::{Repair, RepairCause},
     permission::PermissionRequest,
+    repair::{Repair, RepairCause},
 };
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

@@ -4,7 +4,7 @@ mod merging;
 
 use std::ops::Range;
 
-use claudecluster_protocol::change::{Word, WordKind};
+use claudecluster_protocol::change::{HunkWord, HunkWordKind};
 
 pub use merging::{MOST_MERGED, merge_words};
 
@@ -28,7 +28,7 @@ const MOST_BYTES: usize = 16 << 10;
 ///     [(Same, "let x = "), (Removed, "1"), (Added, "12 + y"), (Same, ";\n")],
 /// );
 /// ```
-pub fn refine_to_words(old: &str, new: &str) -> Vec<Word> {
+pub fn refine_to_words(old: &str, new: &str) -> Vec<HunkWord> {
     if old.is_empty() || new.is_empty() || old.len().max(new.len()) > MOST_BYTES {
         return Vec::new();
     }
@@ -41,7 +41,7 @@ pub fn refine_to_words(old: &str, new: &str) -> Vec<Word> {
     let mut parts = Vec::new();
     let mut add = |kind, text: &str| {
         if !text.is_empty() {
-            parts.push(Word {
+            parts.push(HunkWord {
                 kind,
                 text: text.to_owned(),
             });
@@ -49,12 +49,12 @@ pub fn refine_to_words(old: &str, new: &str) -> Vec<Word> {
     };
     let mut done = 0;
     for change in &changes {
-        add(WordKind::Same, old.text(&(done..change.old.start)));
-        add(WordKind::Removed, old.text(&change.old));
-        add(WordKind::Added, new.text(&change.new));
+        add(HunkWordKind::Same, old.text(&(done..change.old.start)));
+        add(HunkWordKind::Removed, old.text(&change.old));
+        add(HunkWordKind::Added, new.text(&change.new));
         done = change.old.end;
     }
-    add(WordKind::Same, old.text(&(done..old.len())));
+    add(HunkWordKind::Same, old.text(&(done..old.len())));
     parts
 }
 
@@ -167,12 +167,12 @@ mod tests {
             ("na\u{ef}ve caf\u{e9}\n", "na\u{ef}ve bar\n"),
         ] {
             let parts = refine_to_words(old, new);
-            let text = |left: WordKind| -> String {
+            let text = |left: HunkWordKind| -> String {
                 let parts = parts.iter().filter(|part| part.kind != left);
                 parts.map(|part| part.text.as_str()).collect()
             };
             assert_eq!(
-                (text(WordKind::Added), text(WordKind::Removed)),
+                (text(HunkWordKind::Added), text(HunkWordKind::Removed)),
                 (old.into(), new.into())
             );
         }

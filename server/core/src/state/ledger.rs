@@ -3,7 +3,8 @@
 use claudecluster_protocol::{
     HunkId, Timestamp,
     change::FileVersion,
-    event::{Landed, ProposedFile, Verdict},
+    event::{ProposedFile, Verdict},
+    landed::LandedContent,
 };
 
 /// One file of a proposal, and what has been decided about it.
@@ -38,7 +39,7 @@ pub struct LedgerRecord {
     /// Those of them that later moves have taken back, and none has done again.
     pub undone: Vec<HunkId>,
     /// The content before and after, if it changed the file.
-    pub landed: Option<Landed>,
+    pub landed: Option<LandedContent>,
     /// The pair before.
     pub before: ReviewPair,
     /// The pair after.
@@ -69,7 +70,7 @@ pub struct PendingLanding {
     /// The pair after it.
     pub pair: ReviewPair,
     /// The content that is expected and the content that is to be.
-    pub landed: Landed,
+    pub landed: LandedContent,
     /// For an undo or a redo: which move it takes back.
     pub of: Option<u32>,
     /// Why, in the developer's words.

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     AttemptId, GoalState, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
-    event::{AttemptOutcome, Repair},
+    event::AttemptOutcome, repair::RepairSpec,
 };
 
 use super::Goal;
@@ -25,7 +25,7 @@ pub struct GoalTask {
     /// Whether somebody approved it after its plan had paused it. It is not paused again.
     pub approved: bool,
     /// What it repairs, for a task that was added after planning.
-    pub repair: Option<Repair>,
+    pub repair: Option<RepairSpec>,
     /// Whether what it made has come into the proposal, for a repair that amends it.
     pub amended: bool,
 }
@@ -46,7 +46,7 @@ pub struct TaskAttempt {
 }
 
 impl GoalTask {
-    pub(super) fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
+    pub(super) fn new(spec: TaskSpec, repair: Option<RepairSpec>) -> Self {
         Self {
             spec,
             state: TaskState::Waiting,
@@ -62,7 +62,7 @@ impl GoalTask {
 
     /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
     pub fn amends(&self) -> bool {
-        self.repair.as_ref().is_some_and(Repair::amends)
+        self.repair.as_ref().is_some_and(RepairSpec::amends)
     }
 
     /// Whether what it made has not come into the proposal yet.

@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span,
     StopReason, TaskId, Timestamp, Usd,
     event::{AttemptOutcome, ProposedFile},
-    goal::{GateResult, Usage},
+    goal::{GateResult, AgentUsage},
     permission::{PermissionAnswer, PermissionDecision},
 };
 
@@ -61,7 +61,7 @@ pub enum Input {
         /// The session, for forking.
         session: Option<String>,
         /// What it cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// A planning session stopped short.
     PlanStopped {
@@ -72,7 +72,7 @@ pub enum Input {
         /// The reason in words.
         summary: String,
         /// What it cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// Somebody approves the plan, edited or as it is.
     Approve {

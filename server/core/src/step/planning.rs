@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
-    TaskId, TaskState, goal::Usage,
+    TaskId, TaskState, goal::AgentUsage,
 };
 
 use super::{Effect, StepTurn, wrong_state};
@@ -54,7 +54,7 @@ impl StepTurn<'_> {
                 );
                 self.change(id, GoalState::Planning, None);
                 match given {
-                    Some(plan) => self.planned(id, plan, None, Usage::default()),
+                    Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
                     None => self.plan(id, Vec::new(), Span(0)),
                 }
             }
@@ -74,7 +74,7 @@ impl StepTurn<'_> {
         id: &GoalId,
         answer: Result<Box<Plan>, String>,
         session: Option<String>,
-        usage: Usage,
+        usage: AgentUsage,
     ) {
         let Some(goal) = self.goal_in(id, GoalState::Planning) else {
             return;
@@ -114,7 +114,7 @@ impl StepTurn<'_> {
         id: &GoalId,
         stop: StopReason,
         summary: String,
-        usage: Usage,
+        usage: AgentUsage,
     ) {
         let Some(goal) = self.goal_in(id, GoalState::Planning) else {
             return;
@@ -146,7 +146,7 @@ impl StepTurn<'_> {
         id: &GoalId,
         plan: Plan,
         session: Option<String>,
-        usage: Usage,
+        usage: AgentUsage,
     ) {
         self.record(
             id,

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     AttemptId, GoalId, GoalState, Span, StopReason, TaskId, TaskState, Timestamp,
-    event::AttemptOutcome, goal::Usage,
+    event::AttemptOutcome, goal::AgentUsage,
 };
 
 use super::{Effect, StepTurn};
@@ -49,10 +49,10 @@ impl StepTurn<'_> {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {
                 (_, Some(plan)) => {
-                    self.planned(id, plan, goal_session(self.state, id), Usage::default());
+                    self.planned(id, plan, goal_session(self.state, id), AgentUsage::default());
                 }
                 (true, None) => match self.state.goal(id).and_then(|g| g.spec.plan.clone()) {
-                    Some(plan) => self.planned(id, plan, None, Usage::default()),
+                    Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
                     None => self.plan(id, Vec::new(), Span(0)),
                 },
                 (false, None) => self.effects.push(Effect::Snapshot(id.clone())),

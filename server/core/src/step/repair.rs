@@ -7,7 +7,8 @@
 
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, StopReason, TaskId, TaskSpec, TaskState,
-    event::{ProposedFile, Repair, RepairCause},
+    event::ProposedFile,
+    repair::{RepairSpec, RepairCause},
 };
 
 use super::{Effect, StepTurn, goal_budget, wrong_state};
@@ -22,7 +23,7 @@ pub struct NewRepairTask {
     /// The task.
     pub task: TaskSpec,
     /// What it repairs.
-    pub repair: Repair,
+    pub repair: RepairSpec,
 }
 
 /// The tasks' changes merged.
@@ -240,7 +241,7 @@ pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody>
 
 /// Whether a repair of a conflict between tasks in one of these files has been tried: once is enough, what
 /// is left then is the developer's.
-fn was_tried(goal: &Goal, repair: &Repair) -> bool {
+fn was_tried(goal: &Goal, repair: &RepairSpec) -> bool {
     goal.tasks
         .values()
         .filter_map(|task| task.repair.as_ref())

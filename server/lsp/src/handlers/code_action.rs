@@ -9,10 +9,10 @@ use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 use claudecluster_protocol::{
     GoalId, HunkId,
-    api::Resolution,
-    change::{HeldReason, HunkView, Origin, OriginState},
+    change::{HeldReason, HunkView, HunkOrigin, HunkOriginState},
     editor::{SECTION, command},
     goal::GoalSummary,
+    resolution::Resolution,
 };
 use lsp_types::{
     Code, CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,
@@ -296,9 +296,9 @@ async fn undo(
 ) -> Vec<CodeAction> {
     let mut origins = hunks::origins(session, document).await;
     origins.retain(|origin| {
-        origin.state == OriginState::Landed && hunks::is_origin_of(document, origin, range)
+        origin.state == HunkOriginState::Landed && hunks::is_origin_of(document, origin, range)
     });
-    let one = |origin: &Origin| {
+    let one = |origin: &HunkOrigin| {
         let by = hunks::makers(&origin.provenance).unwrap_or_else(|| origin.goal_id.to_string());
         let argument = json!({"hunkId": origin.hunk_id});
         command(

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use claudecluster_protocol::{
     ErrorBody, GoalId, RelPath,
-    editor::{Content, ContentParams},
+    content::{PendingContent, PendingContentParams},
 };
 use tower_lsp::jsonrpc::Result;
 
 use crate::{failure, session::Session, uri};
 
-pub(crate) async fn handle(session: &Session, params: ContentParams) -> Result<Content> {
+pub(crate) async fn handle(session: &Session, params: PendingContentParams) -> Result<PendingContent> {
     let path = in_goal(session, &params.goal_id, &params.uri)
         .await
         .map_err(|e| failure::reply(&e))?;
@@ -18,7 +18,7 @@ pub(crate) async fn handle(session: &Session, params: ContentParams) -> Result<C
         .backend
         .content(&params.goal_id, &path, params.side)
         .await;
-    Ok(Content {
+    Ok(PendingContent {
         text: content.map_err(|e| failure::reply(&e))?,
     })
 }

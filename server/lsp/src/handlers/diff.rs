@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::patch::{self, FileAt, FilePair};
+use claudecluster_core::patch::{self, PatchFile, PatchFilePair};
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId, RelPath,
     change::{ChangeKind, ConflictView, HunkView},
-    editor::Side,
+    content::PendingSide,
     goal::GoalView,
 };
 use lsp_types::ShowDocumentParams;
@@ -151,13 +151,13 @@ fn unified(path: &RelPath, old: &str, new: &str) -> String {
 }
 
 fn pair(path: &RelPath, from: Option<&RelPath>, old: Option<&str>, new: Option<&str>) -> String {
-    fn at(text: &str) -> FileAt<'_> {
-        FileAt {
+    fn at(text: &str) -> PatchFile<'_> {
+        PatchFile {
             mode: FileMode::Regular,
             content: text.as_bytes(),
         }
     }
-    patch::unified(&[FilePair {
+    patch::unified_patch(&[PatchFilePair {
         path,
         from,
         old: old.map(at),
@@ -170,7 +170,7 @@ fn pair(path: &RelPath, from: Option<&RelPath>, old: Option<&str>, new: Option<&
 async fn whole(session: &Session, goal: &GoalView, hunk: &HunkView) -> Result<String, ErrorBody> {
     let id = &goal.summary.id;
     let side = |side| session.backend.content(id, &hunk.path, side);
-    let (old, new) = (side(Side::Base).await?, side(Side::Proposed).await?);
+    let (old, new) = (side(PendingSide::Base).await?, side(PendingSide::Proposed).await?);
     let expected = match hunk.kind {
         ChangeKind::Create => new.is_some(),
         ChangeKind::Delete => old.is_some(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use claudecluster_protocol::change::{Origin, OriginState, Provenance};
+use claudecluster_protocol::change::{HunkOrigin, HunkOriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
 use crate::{hunks, markup, plan, progress, session::Session};
@@ -36,11 +36,11 @@ pub(crate) async fn handle(session: &Session, params: &HoverParams) -> Option<Ho
     })
 }
 
-fn state(origin: &Origin) -> &'static str {
+fn state(origin: &HunkOrigin) -> &'static str {
     match origin.state {
-        OriginState::Pending => "Pending change",
-        OriginState::Conflict => "Conflicting change",
-        OriginState::Landed => "Landed change",
+        HunkOriginState::Pending => "Pending change",
+        HunkOriginState::Conflict => "Conflicting change",
+        HunkOriginState::Landed => "Landed change",
     }
 }
 
@@ -48,7 +48,7 @@ fn made_by(by: &Provenance) -> String {
     format!("task {}, attempt {}", by.task, by.attempt.0)
 }
 
-fn markdown(origin: &Origin) -> String {
+fn markdown(origin: &HunkOrigin) -> String {
     let goal = markup::escape(&progress::title(&origin.prompt));
     let mut out = format!("**{}** · {} · {goal}", state(origin), origin.goal_id);
     for by in &origin.provenance {
@@ -67,7 +67,7 @@ fn markdown(origin: &Origin) -> String {
     out
 }
 
-fn plain(origin: &Origin) -> String {
+fn plain(origin: &HunkOrigin) -> String {
     let goal = progress::title(&origin.prompt);
     let mut out = format!("{} · {} · {goal}", state(origin), origin.goal_id);
     for by in &origin.provenance {

@@ -7,9 +7,10 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    ErrorBody, GoalId, GoalSpec, Plan, RelPath, Scope,
-    editor::{Anchor, EditorSettings, LineRange, ScopeArgs, SubmitArgs, Submitted},
-    goal::{ScopeKind, Selection},
+    ErrorBody, GoalId, GoalSpec, Plan, RelPath, GoalScope,
+    editor::{RangeAnchor, EditorSettings, LineRange, ScopeArgs, SubmitArgs},
+    goal::{GoalScopeKind, GoalSelection},
+    submitted::SubmittedGoal,
 };
 use tokio::sync::oneshot;
 
@@ -24,12 +25,12 @@ use crate::{
 type Result<T> = std::result::Result<T, ErrorBody>;
 
 /// Hands a goal over, unless one that is not settled is the same.
-pub(crate) async fn handle(session: &Arc<Session>, args: SubmitArgs) -> Result<Submitted> {
+pub(crate) async fn handle(session: &Arc<Session>, args: SubmitArgs) -> Result<SubmittedGoal> {
     // Before the first wait: the scope is the documents as they are at this point of the wire.
     let spec = spec(session, args.clone())?;
     if args.again {
         let goal_id = session.backend.submit(spec).await?;
-        return Ok(Submitted {
+        return Ok(SubmittedGoal {
             goal_id,
             duplicate_of: None,
         });
@@ -195,10 +196,10 @@ pub(crate) fn root_of(session: &Session, path: &Path) -> Option<PathBuf> {
 fn scope(
     session: &Session,
     root: &Path,
-    kind: ScopeKind,
+    kind: GoalScopeKind,
     asked: &ScopeArgs,
     named: &[PathBuf],
-) -> Result<Scope> {
+) -> Result<GoalScope> {
     let selection = match asked.range {
         Some(range) => Some(selection(
             session,
@@ -210,11 +211,11 @@ fn scope(
         None => None,
     };
     let files = match kind {
-        ScopeKind::Workspace => Vec::new(),
-        ScopeKind::Open => open_files(session, root, named)?,
-        ScopeKind::Files => named_files(root, asked, named)?,
+        GoalScopeKind::Workspace => Vec::new(),
+        GoalScopeKind::Open => open_files(session, root, named)?,
+        GoalScopeKind::Files => named_files(root, asked, named)?,
     };
-    Ok(Scope {
+    Ok(GoalScope {
         kind,
         files,
         globs: asked.globs.clone(),
@@ -268,8 +269,8 @@ fn selection(
     root: &Path,
     named: &[PathBuf],
     range: LineRange,
-    anchor: Option<&Anchor>,
-) -> Result<Selection> {
+    anchor: Option<&RangeAnchor>,
+) -> Result<GoalSelection> {
     if range.end_line <= range.start_line {
         return Err(ErrorBody::user(
             "scope.range: endLine must be greater than startLine",
@@ -291,7 +292,7 @@ fn selection(
         Some(document) => hunks::to_text_lines(&document.text, range),
         None => range,
     };
-    Ok(Selection {
+    Ok(GoalSelection {
         path,
         start_line: range.start_line,
         end_line: range.end_line,

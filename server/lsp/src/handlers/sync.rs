@@ -3,7 +3,7 @@
 //! All of it is synchronous. The parameters are types of ours: a position that a client got wrong
 //! (negative, past the end) is clamped, where refusing it would leave the document wrong for good.
 
-use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
+use claudecluster_core::text::{ContentChange, TextPosition, PositionEncoding};
 use lsp_types::Uri;
 use serde::Deserialize;
 
@@ -71,7 +71,7 @@ struct Identifier {
     uri: Uri,
 }
 
-impl From<WirePosition> for Position {
+impl From<WirePosition> for TextPosition {
     fn from(position: WirePosition) -> Self {
         let clamp = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
         Self {

@@ -1,6 +1,6 @@
 //! Code actions on a plan: approving it, correcting it, and giving it another shape.
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{GoalState, editor::command};
 use lsp_types::{
     CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionTriggerKind,
@@ -57,7 +57,7 @@ pub(crate) async fn offered(
 
 /// The task an offset is in.
 fn task_at(opened: &Opened, offset: usize) -> Option<usize> {
-    let tasks = opened.checked.text.at(&Place::key("tasks"))?;
+    let tasks = opened.checked.text.at(&PlanPath::key("tasks"))?;
     let holds = |task: &super::text::Node| task.range.start <= offset && offset <= task.range.end;
     tasks.elements().iter().position(holds)
 }

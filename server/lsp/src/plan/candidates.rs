@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use claudecluster_protocol::RelPath;
 use lsp_types::CompletionItemKind;
 use serde_json::json;
@@ -67,7 +67,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// The keys an object has and does not have yet.
-    fn keys(&self, object: &Place) -> Vec<Candidate> {
+    fn keys(&self, object: &PlanPath) -> Vec<Candidate> {
         let Some(allowed) = schema::at(object) else {
             return Vec::new();
         };
@@ -104,7 +104,7 @@ impl Writer<'_> {
             .collect()
     }
 
-    fn values(&self, place: &Place, root: Option<&Path>) -> Vec<Candidate> {
+    fn values(&self, place: &PlanPath, root: Option<&Path>) -> Vec<Candidate> {
         let Some(allowed) = schema::at(place) else {
             return Vec::new();
         };
@@ -125,7 +125,7 @@ impl Writer<'_> {
             return choices.iter().map(choice).collect();
         }
         match place.steps() {
-            [.., Step::Key(key), Step::Index(_)] => match key.as_str() {
+            [.., PlanPathStep::Key(key), PlanPathStep::Index(_)] => match key.as_str() {
                 "dependsOn" => self.tasks(place),
                 "writes" => self.paths(root),
                 "gates" => self.gates(place),
@@ -136,7 +136,7 @@ impl Writer<'_> {
     }
 
     /// The tasks that this one can wait for: not itself, none that waits for it, none twice.
-    fn tasks(&self, place: &Place) -> Vec<Candidate> {
+    fn tasks(&self, place: &PlanPath) -> Vec<Candidate> {
         let ids = self.outline.task_ids();
         let (Some(own), Some((array, _))) = (place.task_index(), place.split_last()) else {
             return Vec::new();
@@ -152,7 +152,7 @@ impl Writer<'_> {
                 continue;
             }
             for (index, child) in &ids {
-                let parents = Place::task(*index).with("dependsOn");
+                let parents = PlanPath::task(*index).with("dependsOn");
                 if self.outline.elements(&parents).any(|item| item.text == id) {
                     below.push(child);
                 }
@@ -160,7 +160,7 @@ impl Writer<'_> {
         }
         let free = ids.iter().filter(|(_, id)| !out.contains(*id));
         free.map(|(index, id)| {
-            let title = self.outline.value(&Place::task(*index).with("title"));
+            let title = self.outline.value(&PlanPath::task(*index).with("title"));
             Candidate {
                 detail: title.map(str::to_owned),
                 ..candidate(id, CompletionItemKind::Reference)
@@ -170,7 +170,7 @@ impl Writer<'_> {
     }
 
     /// Commands that are gates elsewhere.
-    fn gates(&self, place: &Place) -> Vec<Candidate> {
+    fn gates(&self, place: &PlanPath) -> Vec<Candidate> {
         let here = place.split_last().map(|(array, _)| array);
         let here = here.unwrap_or_default();
         let mut seen: BTreeSet<&str> = self
@@ -178,7 +178,7 @@ impl Writer<'_> {
             .elements(&here)
             .map(|item| item.text.as_str())
             .collect();
-        let is_gate = |place: &Place| matches!(place.steps(), [.., Step::Key(key), Step::Index(_)] if key == "gates");
+        let is_gate = |place: &PlanPath| matches!(place.steps(), [.., PlanPathStep::Key(key), PlanPathStep::Index(_)] if key == "gates");
         let items = self.outline.items.iter();
         items
             .filter(|item| !item.is_key && is_gate(&item.place))

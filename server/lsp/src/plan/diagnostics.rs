@@ -73,7 +73,7 @@ pub(super) fn offset(
     at: lsp_types::Position,
     encoding: PositionEncoding,
 ) -> usize {
-    let at = text::Position {
+    let at = text::TextPosition {
         line: at.line,
         character: at.character,
     };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use claudecluster_core::{plan::Place, text::LineEnding};
+use claudecluster_core::{plan::PlanPath, text::LineEnding};
 use serde_json::Value;
 
 use super::text::{Kind, Node, PlanText};
@@ -56,7 +56,7 @@ impl PlanText {
     }
 
     /// Removes the element or key at a place, with its comma.
-    pub(crate) fn remove(&self, place: &Place) -> Option<Splice> {
+    pub(crate) fn remove(&self, place: &PlanPath) -> Option<Splice> {
         let (above, _) = place.split_last()?;
         let parts = parts(self.at(&above)?);
         let range = match self.entry(place) {
@@ -80,7 +80,7 @@ impl PlanText {
     /// or behind the last.
     pub(crate) fn set(
         &self,
-        object: &Place,
+        object: &PlanPath,
         key: &str,
         value: &Value,
         after: &[&str],
@@ -115,7 +115,7 @@ impl PlanText {
     /// is missing.
     pub(crate) fn push(
         &self,
-        object: &Place,
+        object: &PlanPath,
         key: &str,
         values: &[Value],
         after: &[&str],
@@ -137,7 +137,7 @@ impl PlanText {
     }
 
     /// Puts an object before the element at a place, written like it.
-    pub(crate) fn insert_before(&self, place: &Place, value: &Value) -> Option<Splice> {
+    pub(crate) fn insert_before(&self, place: &PlanPath, value: &Value) -> Option<Splice> {
         let node = self.at(place)?;
         let separator = self.separator(node.range.start);
         let indent = self.layout().indent(node.range.start);
@@ -234,16 +234,16 @@ mod tests {
 
     #[test]
     fn what_goes_takes_its_comma_with_it() {
-        let second = Place::key("a").at(1);
+        let second = PlanPath::key("a").at(1);
         check(
             r#"{"a": [1, 2, 3]}"#,
             |p| p.remove(&second),
             r#"{"a": [1, 3]}"#,
         );
         check(r#"{"a": [1, 2]}"#, |p| p.remove(&second), r#"{"a": [1]}"#);
-        let first = Place::key("a").at(0);
+        let first = PlanPath::key("a").at(0);
         check(r#"{"a": [ 1 ]}"#, |p| p.remove(&first), r#"{"a": []}"#);
-        let key = Place::key("b");
+        let key = PlanPath::key("b");
         check(
             "{\n  \"a\": 1,\n  \"b\": [2],\n  \"c\": 3\n}",
             |p| p.remove(&key),
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_comes_looks_like_what_is_there() {
-        let plan = Place::default();
+        let plan = PlanPath::default();
         check(
             r#"{"a": 1}"#,
             |p| p.set(&plan, "b", &json!(true), &[]),
@@ -290,7 +290,7 @@ mod tests {
             |p| p.push(&plan, "b", &[json!("x"), json!("y")], &["a"]),
             r#"{"a": 1, "b": ["x", "y"]}"#,
         );
-        let first = Place::key("tasks").at(0);
+        let first = PlanPath::key("tasks").at(0);
         check(
             "{\n  \"tasks\": [\n    {\n      \"id\": \"b\"\n    }\n  ]\n}",
             |p| p.insert_before(&first, &json!({"id": "a", "writes": ["x", "y"]})),

@@ -1,6 +1,6 @@
 //! What can be done about what is wrong with a plan.
 
-use claudecluster_core::plan::{Place, ProblemKind, Step};
+use claudecluster_core::plan::{PlanPath, PlanProblemKind, PlanPathStep};
 use serde_json::{Value, json};
 
 use super::{
@@ -47,7 +47,7 @@ pub(super) fn of(checked: &Checked, problem: &Problem) -> Vec<Fix> {
         }
         (What::DuplicateKey, Some(place)) => vec![remove(checked, place)],
         (What::MissingKey, Some(place)) => match place.split_last() {
-            Some((task, Step::Key(key))) if key == "id" => {
+            Some((task, PlanPathStep::Key(key))) if key == "id" => {
                 let id = free_id(checked, "task");
                 let id = text.set(&task, "id", &json!(id), &[]);
                 vec![Fix::new("Give it an id", id)]
@@ -72,25 +72,25 @@ pub(super) fn of(checked: &Checked, problem: &Problem) -> Vec<Fix> {
 fn rule(
     checked: &Checked,
     problem: &Problem,
-    kind: ProblemKind,
-    place: &Place,
+    kind: PlanProblemKind,
+    place: &PlanPath,
 ) -> Vec<Option<Fix>> {
     let text = &checked.text;
-    let task = place.task_index().map(Place::task);
+    let task = place.task_index().map(PlanPath::task);
     let task = task.unwrap_or_default();
     match kind {
-        ProblemKind::UnknownDependency => vec![
+        PlanProblemKind::UnknownDependency => vec![
             problem.meant.as_ref().and_then(|meant| {
                 let name = Splice::new(problem.range.clone(), json!(meant).to_string());
                 Fix::new(format!("Change to `{meant}`"), Some(name))
             }),
             remove(checked, place),
         ],
-        ProblemKind::Cycle | ProblemKind::SelfDependency | ProblemKind::RepeatedDependency => {
+        PlanProblemKind::Cycle | PlanProblemKind::SelfDependency | PlanProblemKind::RepeatedDependency => {
             let waits = text.at(&task.with("id")).and_then(|node| node.as_str());
             let other = text.at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
-                (Some(waits), Some(other)) if kind == ProblemKind::Cycle => {
+                (Some(waits), Some(other)) if kind == PlanProblemKind::Cycle => {
                     format!("Do not let {waits} wait for {other}")
                 }
                 (_, Some(other)) => format!("Remove {other}"),
@@ -98,53 +98,53 @@ fn rule(
             };
             vec![Fix::new(title, text.remove(place))]
         }
-        ProblemKind::Overlap => vec![order(checked, problem, &task)],
-        ProblemKind::DuplicateId => {
+        PlanProblemKind::Overlap => vec![order(checked, problem, &task)],
+        PlanProblemKind::DuplicateId => {
             let id = text.at(place).and_then(|node| node.as_str());
             let free = free_id(checked, id.unwrap_or("task"));
             let name = Splice::new(problem.range.clone(), json!(free).to_string());
             vec![Fix::new(format!("Rename to `{free}`"), Some(name))]
         }
-        ProblemKind::InvalidId => vec![rename(checked, place)],
-        ProblemKind::MissingInstructions => {
+        PlanProblemKind::InvalidId => vec![rename(checked, place)],
+        PlanProblemKind::MissingInstructions => {
             let new = text.at(&task.clone().with("instructions")).is_none();
             let key = text.set(&task, "instructions", &json!(""), &["id", "title"]);
             vec![Fix::new("Add `instructions`", key.filter(|_| new))]
         }
-        ProblemKind::MissingCommand => {
+        PlanProblemKind::MissingCommand => {
             let key = text.set(&task, "run", &json!([""]), &["id", "title", "agent"]);
             vec![Fix::new("Add `run`", key)]
         }
-        ProblemKind::UnusedCommand => vec![
+        PlanProblemKind::UnusedCommand => vec![
             Fix::new(
                 "Use the agent `command`",
                 text.set(&task, "agent", &json!("command"), &[]),
             ),
             remove(checked, place),
         ],
-        ProblemKind::OutOfRange
-        | ProblemKind::ForbiddenVariable
-        | ProblemKind::OutsideWorkspace
-        | ProblemKind::EmptyCommand => vec![remove(checked, place)],
-        ProblemKind::TaskCount | ProblemKind::NoGates => Vec::new(),
+        PlanProblemKind::OutOfRange
+        | PlanProblemKind::ForbiddenVariable
+        | PlanProblemKind::OutsideWorkspace
+        | PlanProblemKind::EmptyCommand => vec![remove(checked, place)],
+        PlanProblemKind::TaskCount | PlanProblemKind::NoGates => Vec::new(),
     }
 }
 
-fn remove(checked: &Checked, place: &Place) -> Option<Fix> {
+fn remove(checked: &Checked, place: &PlanPath) -> Option<Fix> {
     let title = match place.split_last() {
-        Some((_, Step::Key(key))) => format!("Remove `{key}`"),
+        Some((_, PlanPathStep::Key(key))) => format!("Remove `{key}`"),
         _ => "Remove it".to_owned(),
     };
     Fix::new(title, checked.text.remove(place))
 }
 
 /// Lets a task wait for those that may write the same file.
-fn order(checked: &Checked, problem: &Problem, task: &Place) -> Option<Fix> {
+fn order(checked: &Checked, problem: &Problem, task: &PlanPath) -> Option<Fix> {
     let text = &checked.text;
-    let id = |place: &Place| text.at(&place.clone().with("id"))?.as_str();
+    let id = |place: &PlanPath| text.at(&place.clone().with("id"))?.as_str();
     let others = problem.related.iter().filter_map(|one| {
         let index = one.place.task_index()?;
-        id(&Place::task(index))
+        id(&PlanPath::task(index))
     });
     let others: Vec<&str> = others.collect();
     let title = format!("Let {} wait for {}", id(task)?, others.join(", "));
@@ -154,7 +154,7 @@ fn order(checked: &Checked, problem: &Problem, task: &Place) -> Option<Fix> {
 }
 
 /// Gives a task an id with the characters that ids have, wherever it is named.
-fn rename(checked: &Checked, place: &Place) -> Option<Fix> {
+fn rename(checked: &Checked, place: &PlanPath) -> Option<Fix> {
     let text = &checked.text;
     let old = text.at(place)?.as_str()?;
     let plain: String = old
@@ -178,7 +178,7 @@ fn names_of<'a>(
     checked: &'a Checked,
     id: &'a str,
 ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-    let tasks = checked.text.at(&Place::key("tasks"));
+    let tasks = checked.text.at(&PlanPath::key("tasks"));
     let tasks = tasks.into_iter().flat_map(|tasks| tasks.elements());
     tasks
         .flat_map(|task| {
@@ -192,7 +192,7 @@ fn names_of<'a>(
 
 /// An id that no task has yet.
 pub(super) fn free_id(checked: &Checked, wanted: &str) -> String {
-    let tasks = checked.text.at(&Place::key("tasks"));
+    let tasks = checked.text.at(&PlanPath::key("tasks"));
     let tasks = tasks.map(|tasks| tasks.elements()).unwrap_or_default();
     let taken: Vec<_> = tasks
         .iter()

@@ -2,7 +2,7 @@
 
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 
 use super::{
     diagnostics::{offset, range},
@@ -53,12 +53,12 @@ fn meaning(item: &Item) -> Option<String> {
 fn task_named(outline: &Outline, item: &Item) -> Option<String> {
     let (above, last) = item.place.split_last()?;
     let (_, key) = above.split_last()?;
-    if item.is_key || !matches!(last, Step::Index(_)) || *key != Step::Key("dependsOn".into()) {
+    if item.is_key || !matches!(last, PlanPathStep::Index(_)) || *key != PlanPathStep::Key("dependsOn".into()) {
         return None;
     }
     let ids = outline.task_ids();
     let (index, _) = ids.iter().find(|(_, id)| **id == item.text)?;
-    let says = |key: &str| outline.value(&Place::task(*index).with(key));
+    let says = |key: &str| outline.value(&PlanPath::task(*index).with(key));
     let title = says("title").unwrap_or(&item.text);
     let rest = says("instructions").map(progress::title);
     Some(match rest.filter(|rest| !rest.is_empty()) {

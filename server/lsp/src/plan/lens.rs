@@ -1,6 +1,6 @@
 //! What can be decided about the plan of a goal, above it and above its tasks.
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{GoalState, editor::command};
 use lsp_types::{CodeLens, Command, Position, Range};
 use serde_json::json;
@@ -33,7 +33,7 @@ pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<CodeLens> 
     let tasks = opened.checked.plan.iter().flat_map(|plan| &plan.tasks);
     for (index, task) in tasks.enumerate() {
         if goal.paused().any(|paused| paused.id == task.id) {
-            let mark = opened.checked.text.mark(&Place::task(index));
+            let mark = opened.checked.text.mark(&PlanPath::task(index));
             let line = range(document, &mark, session.encoding()).start.line;
             let argument = json!({"goalId": id, "taskId": task.id});
             let title = format!("Let {} start", task.id);

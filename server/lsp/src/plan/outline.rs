@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use jsonc_parser::{Scanner, ScannerOptions, tokens::Token};
 
 /// The keys and values of a text, in their order.
@@ -18,7 +18,7 @@ pub(crate) struct Outline {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Item {
     /// Of a key with itself as the last step.
-    pub(crate) place: Place,
+    pub(crate) place: PlanPath,
     pub(crate) is_key: bool,
     pub(crate) range: Range<usize>,
     pub(crate) text: String,
@@ -28,9 +28,9 @@ pub(crate) struct Item {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Spot {
     /// A key of the object at this place.
-    Key(Place),
+    Key(PlanPath),
     /// The value at this place.
-    Value(Place),
+    Value(PlanPath),
     /// Only what goes between values.
     Between,
 }
@@ -89,24 +89,24 @@ impl Outline {
     }
 
     /// The value at a place.
-    pub(crate) fn value(&self, place: &Place) -> Option<&str> {
+    pub(crate) fn value(&self, place: &PlanPath) -> Option<&str> {
         let mut items = self.items.iter();
         let item = items.find(|item| !item.is_key && item.place == *place)?;
         Some(&item.text)
     }
 
     /// The values right in the array at a place, with their ranges.
-    pub(crate) fn elements(&self, array: &Place) -> impl Iterator<Item = &Item> {
+    pub(crate) fn elements(&self, array: &PlanPath) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             !item.is_key
                 && above
-                    .is_some_and(|(above, last)| above == *array && matches!(last, Step::Index(_)))
+                    .is_some_and(|(above, last)| above == *array && matches!(last, PlanPathStep::Index(_)))
         })
     }
 
     /// The keys of the object at a place.
-    pub(crate) fn keys(&self, object: &Place) -> impl Iterator<Item = &Item> {
+    pub(crate) fn keys(&self, object: &PlanPath) -> impl Iterator<Item = &Item> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             item.is_key && above.is_some_and(|(above, _)| above == *object)
@@ -118,7 +118,7 @@ impl Outline {
         let ids = self.items.iter().filter(|item| !item.is_key);
         ids.filter_map(|item| {
             let index = item.place.task_index()?;
-            (item.place == Place::task(index).with("id")).then_some((index, item.text.as_str()))
+            (item.place == PlanPath::task(index).with("id")).then_some((index, item.text.as_str()))
         })
         .collect()
     }
@@ -276,10 +276,10 @@ impl Walker<'_> {
         }
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> PlanPath {
         let steps = self.stack.iter().filter_map(|frame| match frame {
-            Frame::Object { key, .. } => key.clone().map(Step::Key),
-            Frame::Array { index, .. } => Some(Step::Index(*index)),
+            Frame::Object { key, .. } => key.clone().map(PlanPathStep::Key),
+            Frame::Array { index, .. } => Some(PlanPathStep::Index(*index)),
         });
         steps.collect()
     }
@@ -287,7 +287,7 @@ impl Walker<'_> {
     fn spot(&self) -> Spot {
         match self.stack.last() {
             None if self.done => Spot::Between,
-            None => Spot::Value(Place::default()),
+            None => Spot::Value(PlanPath::default()),
             Some(Frame::Object { after, .. }) => match after {
                 After::Start => {
                     let above = self.place();

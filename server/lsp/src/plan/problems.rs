@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::plan::{self, Place, PlanProblem, ProblemKind, Step};
+use claudecluster_core::plan::{self, PlanPath, PlanProblem, PlanProblemKind, PlanPathStep};
 use claudecluster_protocol::{Plan, RelPath};
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -24,7 +24,7 @@ const MOST: usize = 100;
 pub(crate) struct Problem {
     pub(crate) what: What,
     /// Where, for what can be corrected; nothing where the text is no JSON.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<PlanPath>,
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
     /// The other places it is about, each with what it has to do with it.
@@ -35,7 +35,7 @@ pub(crate) struct Problem {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Related {
-    pub(crate) place: Place,
+    pub(crate) place: PlanPath,
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
 }
@@ -49,7 +49,7 @@ pub(crate) enum What {
     DuplicateKey,
     MissingKey,
     WrongValue,
-    Rule(ProblemKind),
+    Rule(PlanProblemKind),
     MissingPath,
 }
 
@@ -77,7 +77,7 @@ impl What {
 
     pub(crate) fn severity(self) -> Severity {
         match self {
-            Self::Rule(ProblemKind::Overlap) => Severity::Warning,
+            Self::Rule(PlanProblemKind::Overlap) => Severity::Warning,
             Self::Rule(kind) if !kind.is_error() => Severity::Hint,
             Self::MissingPath => Severity::Hint,
             _ => Severity::Error,
@@ -176,14 +176,14 @@ struct Finder<'a> {
     text: &'a PlanText,
     problems: Vec<Problem>,
     /// Where something else was put to read on: what the rules say of that is not said.
-    broken: Vec<Place>,
+    broken: Vec<PlanPath>,
 }
 
 impl Finder<'_> {
     fn add(
         &mut self,
         what: What,
-        place: Option<Place>,
+        place: Option<PlanPath>,
         range: Range<usize>,
         message: impl Into<String>,
     ) -> &mut Problem {
@@ -203,11 +203,11 @@ impl Finder<'_> {
     fn read(&mut self, root: &Node) -> Option<Plan> {
         if !matches!(root.kind, Kind::Object(_)) {
             // Lists would pass for objects whose keys are in order.
-            let range = self.text.mark(&Place::default());
+            let range = self.text.mark(&PlanPath::default());
             self.add(What::WrongValue, None, range, "a plan is an object");
             return None;
         }
-        self.duplicate_keys(root, &Place::default());
+        self.duplicate_keys(root, &PlanPath::default());
         let mut value = root.to_value();
         for _ in 0..MOST {
             let error = match serde_path_to_error::deserialize::<_, Plan>(&value) {
@@ -226,7 +226,7 @@ impl Finder<'_> {
         None
     }
 
-    fn duplicate_keys(&mut self, node: &Node, place: &Place) {
+    fn duplicate_keys(&mut self, node: &Node, place: &PlanPath) {
         match &node.kind {
             Kind::Object(entries) => {
                 for (i, entry) in entries.iter().enumerate() {
@@ -249,7 +249,7 @@ impl Finder<'_> {
     }
 
     /// Tells of a key or a value that a plan does not have there.
-    fn mismatch(&mut self, place: &Place, message: &str) {
+    fn mismatch(&mut self, place: &PlanPath, message: &str) {
         let range = self.text.mark(place);
         if let Some(key) = missing_field(message) {
             let message = format!("the key `{key}` is missing");
@@ -261,7 +261,7 @@ impl Finder<'_> {
             );
             return;
         }
-        let Some((above, Step::Key(key))) = place.split_last() else {
+        let Some((above, PlanPathStep::Key(key))) = place.split_last() else {
             self.add(What::WrongValue, Some(place.clone()), range, message);
             return;
         };
@@ -279,7 +279,7 @@ impl Finder<'_> {
             .map(|allowed| allowed.keys())
             .unwrap_or_default();
         let names = || known.iter().map(|key| key.name);
-        let meant = plan::nearest(key, names()).map(str::to_owned);
+        let meant = plan::nearest_word(key, names()).map(str::to_owned);
         let message = match &meant {
             Some(meant) => format!("there is no key `{key}`; did you mean `{meant}`?"),
             None => {
@@ -292,12 +292,12 @@ impl Finder<'_> {
     }
 
     fn rules(&mut self, plan: &Plan, has_gates: bool) {
-        for problem in plan::inspect(plan) {
-            let of_gates = problem.kind == ProblemKind::NoGates;
+        for problem in plan::inspect_plan(plan) {
+            let of_gates = problem.kind == PlanProblemKind::NoGates;
             if of_gates && has_gates || self.follows(&problem) {
                 continue;
             }
-            let edges = problem.kind == ProblemKind::Cycle;
+            let edges = problem.kind == PlanProblemKind::Cycle;
             let related: Vec<_> = problem
                 .related
                 .into_iter()
@@ -341,7 +341,7 @@ impl Finder<'_> {
         let task = problem.place.task_index();
         let about_missing = matches!(
             problem.kind,
-            ProblemKind::MissingInstructions | ProblemKind::MissingCommand | ProblemKind::TaskCount
+            PlanProblemKind::MissingInstructions | PlanProblemKind::MissingCommand | PlanProblemKind::TaskCount
         );
         self.broken.iter().any(|broken| {
             problem.place.is_in(broken) && !broken.steps().is_empty()
@@ -354,7 +354,7 @@ impl Finder<'_> {
     fn paths(&mut self, plan: &Plan, root: &Path) {
         for (i, task) in plan.tasks.iter().enumerate() {
             for (j, path) in task.writes.iter().enumerate() {
-                let place = Place::task(i).with("writes").at(j);
+                let place = PlanPath::task(i).with("writes").at(j);
                 if path.contains(['*', '?', '[', '{'])
                     || self.broken.iter().any(|broken| place.is_in(broken))
                 {
@@ -382,18 +382,18 @@ fn missing_field(message: &str) -> Option<&str> {
     message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
-fn place(path: &serde_path_to_error::Path) -> Place {
+fn place(path: &serde_path_to_error::Path) -> PlanPath {
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Seq { index } => Some(PlanPathStep::Index(*index)),
+            Segment::Map { key } => Some(PlanPathStep::Key(key.clone())),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
 }
 
 /// Puts something that can be read where something cannot. The rest keeps its place.
-fn look_past(value: &mut Value, place: &Place, message: &str) {
+fn look_past(value: &mut Value, place: &PlanPath, message: &str) {
     if let Some(key) = missing_field(message) {
         if let Some(Value::Object(object)) = find(value, place) {
             object.insert(key.to_owned(), stand_in(place));
@@ -406,16 +406,16 @@ fn look_past(value: &mut Value, place: &Place, message: &str) {
         return;
     };
     match (find(value, &above), last) {
-        (Some(Value::Object(object)), Step::Key(key)) if key == "id" => {
+        (Some(Value::Object(object)), PlanPathStep::Key(key)) if key == "id" => {
             object.insert(key.clone(), stand_in(place));
         }
-        (Some(Value::Object(object)), Step::Key(key)) => {
+        (Some(Value::Object(object)), PlanPathStep::Key(key)) => {
             object.remove(key);
         }
-        (Some(Value::Array(elements)), Step::Index(index)) => {
+        (Some(Value::Array(elements)), PlanPathStep::Index(index)) => {
             if let Some(element) = elements.get_mut(*index) {
                 *element = match above.steps() {
-                    [Step::Key(tasks)] if tasks == "tasks" => {
+                    [PlanPathStep::Key(tasks)] if tasks == "tasks" => {
                         serde_json::json!({"id": stand_in(place)})
                     }
                     _ => stand_in(place),
@@ -427,17 +427,17 @@ fn look_past(value: &mut Value, place: &Place, message: &str) {
 }
 
 /// A word that nobody writes, another one at each place.
-fn stand_in(place: &Place) -> Value {
+fn stand_in(place: &PlanPath) -> Value {
     Value::String(format!("\u{0}{place}"))
 }
 
-fn find<'a>(value: &'a mut Value, place: &Place) -> Option<&'a mut Value> {
+fn find<'a>(value: &'a mut Value, place: &PlanPath) -> Option<&'a mut Value> {
     place
         .steps()
         .iter()
         .try_fold(value, |value, step| match step {
-            Step::Key(key) => value.get_mut(key),
-            Step::Index(index) => value.get_mut(*index),
+            PlanPathStep::Key(key) => value.get_mut(key),
+            PlanPathStep::Index(index) => value.get_mut(*index),
         })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{Plan, TaskId, TaskSpec};
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,7 @@ pub(super) fn offers(checked: &Checked, index: usize) -> Vec<Offer> {
 }
 
 fn pause(checked: &Checked, index: usize, task: &TaskSpec) -> Offer {
-    let place = Place::task(index);
+    let place = PlanPath::task(index);
     let (title, splice) = if task.pause {
         let key = place.with("pause");
         (
@@ -83,7 +83,7 @@ fn split(checked: &Checked, index: usize, task: &TaskSpec) -> Result<Vec<Splice>
     if task.run.is_some() {
         return Err("A command is not made of parts");
     }
-    let (text, place) = (&checked.text, Place::task(index));
+    let (text, place) = (&checked.text, PlanPath::task(index));
     let (first, second) = halves(&task.instructions);
     let id = free_id(checked, &format!("{}-1", task.id));
     let mut half = Map::new();
@@ -156,7 +156,7 @@ fn merge(
     {
         return Err("Another task stands between them");
     }
-    let (text, place) = (&checked.text, Place::task(into));
+    let (text, place) = (&checked.text, PlanPath::task(into));
     let mut splices = Vec::new();
     let mut set = |key: &str, value: Value, after: &[&str]| {
         splices.push(text.set(&place, key, &value, after));
@@ -186,7 +186,7 @@ fn merge(
             );
         }
     }
-    splices.push(text.remove(&Place::task(child)));
+    splices.push(text.remove(&PlanPath::task(child)));
     for (i, task) in plan.tasks.iter().enumerate() {
         let at = task
             .depends_on
@@ -195,7 +195,7 @@ fn merge(
         let Some(at) = at.filter(|_| i != into && i != child) else {
             continue;
         };
-        let place = Place::task(i).with("dependsOn").at(at);
+        let place = PlanPath::task(i).with("dependsOn").at(at);
         splices.push(if task.depends_on.contains(&one.id) {
             text.remove(&place)
         } else {

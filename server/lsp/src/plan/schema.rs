@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use claudecluster_protocol::export::plan_schema;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ pub(crate) struct Key {
 }
 
 /// What may be at a place; `None` where the schema knows none.
-pub(crate) fn at(place: &Place) -> Option<Allowed> {
+pub(crate) fn at(place: &PlanPath) -> Option<Allowed> {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     let root = SCHEMA.get_or_init(plan_schema);
     let mut allowed = Allowed {
@@ -35,10 +35,10 @@ pub(crate) fn at(place: &Place) -> Option<Allowed> {
     };
     for step in place.steps() {
         let step = |node: &'static Value| match step {
-            Step::Key(key) => node["properties"]
+            PlanPathStep::Key(key) => node["properties"]
                 .get(key)
                 .or_else(|| node.get("additionalProperties").filter(|v| v.is_object())),
-            Step::Index(_) => node.get("items"),
+            PlanPathStep::Index(_) => node.get("items"),
         };
         let next = allowed.nodes.iter().find_map(|node| step(node))?;
         allowed.words = next["description"].as_str();
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_schema_answers_by_place() {
-        let task = at(&Place::task(3)).unwrap();
+        let task = at(&PlanPath::task(3)).unwrap();
         let keys = task.keys();
         let shown: Vec<_> = keys
             .iter()
@@ -159,12 +159,12 @@ mod tests {
                 "env {}",
             ]
         );
-        let agent = at(&Place::task(0).with("agent")).unwrap();
+        let agent = at(&PlanPath::task(0).with("agent")).unwrap();
         let names: Vec<_> = agent.choices().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["claude-code", "native", "command"]);
-        assert!(at(&Place::task(0).with("pause")).unwrap().is_boolean());
-        let first = at(&Place::task(0).with("dependsOn").at(0)).unwrap();
+        assert!(at(&PlanPath::task(0).with("pause")).unwrap().is_boolean());
+        let first = at(&PlanPath::task(0).with("dependsOn").at(0)).unwrap();
         assert!(first.words().unwrap().starts_with("A task inside"));
-        assert!(at(&Place::key("nothing")).is_none());
+        assert!(at(&PlanPath::key("nothing")).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use jsonc_parser::{
     CollectOptions, ParseOptions, ast,
     common::Ranged,
@@ -77,28 +77,28 @@ impl PlanText {
     }
 
     /// What is at a place.
-    pub(crate) fn at(&self, place: &Place) -> Option<&Node> {
+    pub(crate) fn at(&self, place: &PlanPath) -> Option<&Node> {
         let mut node = self.root.as_ref()?;
         for step in place.steps() {
             node = match step {
-                Step::Key(key) => &node.entry(key)?.value,
-                Step::Index(index) => node.elements().get(*index)?,
+                PlanPathStep::Key(key) => &node.entry(key)?.value,
+                PlanPathStep::Index(index) => node.elements().get(*index)?,
             };
         }
         Some(node)
     }
 
     /// The key at a place, where that is one.
-    pub(crate) fn entry(&self, place: &Place) -> Option<&Entry> {
+    pub(crate) fn entry(&self, place: &PlanPath) -> Option<&Entry> {
         match place.split_last()? {
-            (above, Step::Key(key)) => self.at(&above)?.entry(key),
-            (_, Step::Index(_)) => None,
+            (above, PlanPathStep::Key(key)) => self.at(&above)?.entry(key),
+            (_, PlanPathStep::Index(_)) => None,
         }
     }
 
     /// What is marked for a problem at a place: the value, where it is short; the key of one that is
     /// not; and what it is missing from, where it is missing.
-    pub(crate) fn mark(&self, place: &Place) -> Range<usize> {
+    pub(crate) fn mark(&self, place: &PlanPath) -> Range<usize> {
         if let Some(node) = self.at(place) {
             return match &node.kind {
                 Kind::Object(_) | Kind::Array(_) => match self.entry(place) {
@@ -266,14 +266,14 @@ mod tests {
     fn everything_has_its_place() {
         let text = r#"{"tasks": [{"id": "a", "dependsOn": ["ü", "b"]}, {"id": "c"}]}"#;
         let plan = PlanText::new(text.to_owned());
-        let check = |place: Place, marked: &str| {
+        let check = |place: PlanPath, marked: &str| {
             assert_eq!(&plan.text[plan.mark(&place)], marked, "{place}");
         };
-        check(Place::task(0).with("dependsOn").at(1), "\"b\"");
-        check(Place::task(0).with("dependsOn"), "\"dependsOn\"");
-        check(Place::task(1), "\"c\"");
-        check(Place::task(1).with("run"), "\"c\"");
-        check(Place::key("gates"), "{");
+        check(PlanPath::task(0).with("dependsOn").at(1), "\"b\"");
+        check(PlanPath::task(0).with("dependsOn"), "\"dependsOn\"");
+        check(PlanPath::task(1), "\"c\"");
+        check(PlanPath::task(1).with("run"), "\"c\"");
+        check(PlanPath::key("gates"), "{");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{ffi::OsString, path::PathBuf};
 use claudecluster_protocol::{
     Span, StopReason, Usd,
     event::AgentEvent,
-    goal::Usage,
+    goal::AgentUsage,
     plan::{AgentName, Command},
 };
 pub use permission::{Ask, Permissions, Reply, Wanted};
@@ -96,7 +96,7 @@ pub struct AgentReport {
     /// The structured answer, where a schema was given.
     pub answer: Option<serde_json::Value>,
     /// What it cost. Differences, not the agent's running totals across forks.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// The session to resume or fork, where there is one.
     pub session: Option<String>,
     /// When the provider will answer again, where it said so.

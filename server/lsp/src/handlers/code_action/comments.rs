@@ -3,7 +3,7 @@
 
 use claudecluster_protocol::{
     editor::{DefaultScope, LineRange},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 
 use super::from_here::{Here, Offer, overlap};
@@ -69,7 +69,7 @@ pub(super) fn offers(here: &Here<'_>) -> Vec<Offer> {
 }
 
 /// What such a goal may be about is for the settings to say: the comment does not.
-fn scope(here: &Here<'_>) -> ScopeKind {
+fn scope(here: &Here<'_>) -> GoalScopeKind {
     let scope: DefaultScope = here.settings.scope.unwrap_or_default();
     scope.into()
 }

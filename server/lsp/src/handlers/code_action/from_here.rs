@@ -6,7 +6,7 @@ use std::path::Path;
 use claudecluster_protocol::{
     RelPath,
     editor::{EditorSettings, LineRange, ScopeArgs, SubmitArgs, command},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 use lsp_types::{CodeAction, CodeActionParams, CodeActionTriggerKind, Diagnostic, Range};
 
@@ -43,7 +43,7 @@ pub(super) struct Offer {
     /// The words of others that it is about.
     pub(super) about: String,
     pub(super) prompt: String,
-    pub(super) kind: ScopeKind,
+    pub(super) kind: GoalScopeKind,
     pub(super) range: Option<LineRange>,
     /// The problem it would solve.
     pub(super) solves: Option<Diagnostic>,

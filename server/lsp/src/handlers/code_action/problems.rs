@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     editor::{LineRange, SECTION},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 use lsp_types::{Code, Diagnostic, DiagnosticSeverity, Message};
 
@@ -115,7 +115,7 @@ fn one(here: &Here<'_>, problem: &Problem<'_>) -> Offer {
         verb: "Fix with ClaudeCluster".into(),
         about: problem.message.join(" "),
         prompt,
-        kind: ScopeKind::Files,
+        kind: GoalScopeKind::Files,
         range: Some(problem.lines),
         solves: Some(problem.told.clone()),
     }
@@ -145,7 +145,7 @@ fn all_in_file(here: &Here<'_>, kind: &Problem<'_>, problems: &[Problem<'_>]) ->
         verb: format!("Fix {all} like this in this file with ClaudeCluster"),
         about: kind.message.join(" "),
         prompt,
-        kind: ScopeKind::Files,
+        kind: GoalScopeKind::Files,
         range: None,
         solves: Some(kind.told.clone()),
     })
@@ -161,7 +161,7 @@ fn all_in_workspace(here: &Here<'_>, kind: &Problem<'_>) -> Offer {
             "Fix all like this in the workspace, wherever they are: {sentence}\n\
              One of them is in {file}; find the others as the project's own tools do."
         ),
-        kind: ScopeKind::Workspace,
+        kind: GoalScopeKind::Workspace,
         range: None,
         solves: Some(kind.told.clone()),
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    Span, StopReason, Timestamp, event::AgentEvent, goal::Usage, permission::PermissionDecision,
+    Span, StopReason, Timestamp, event::AgentEvent, goal::AgentUsage, permission::PermissionDecision,
 };
 use serde_json::{Value, json};
 
@@ -25,12 +25,12 @@ pub(super) struct ClaudeDialogue<'a> {
     spec: &'a AgentSpec,
     root: PathBuf,
     policy: Policy,
-    before: Usage,
+    before: AgentUsage,
     words: Words,
     session: Option<String>,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
-    running: Usage,
+    running: AgentUsage,
     outcome: Option<Outcome>,
     retry_after: Option<Span>,
     /// The `error` of the last assistant message that had one.
@@ -54,7 +54,7 @@ struct Call {
 }
 
 impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(spec: &'a AgentSpec, root: &Path, policy: Policy, before: Usage) -> Self {
+    pub(super) fn new(spec: &'a AgentSpec, root: &Path, policy: Policy, before: AgentUsage) -> Self {
         Self {
             spec,
             root: root.to_owned(),
@@ -63,7 +63,7 @@ impl<'a> ClaudeDialogue<'a> {
             words: Words::default(),
             session: None,
             model: spec.model.clone(),
-            running: Usage::default(),
+            running: AgentUsage::default(),
             outcome: None,
             retry_after: None,
             hint: None,
@@ -99,7 +99,7 @@ impl<'a> ClaudeDialogue<'a> {
         };
         // A result that came while it was being stopped still says what it cost.
         let stop = ended.stop.or(outcome.stop);
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..match outcome.totals {
                 Some(totals) => difference(totals, self.before, outcome.own),
@@ -359,7 +359,7 @@ impl<'a> ClaudeDialogue<'a> {
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..outcome.totals.map_or(self.running, |totals| {
                 difference(totals, self.before, outcome.own)

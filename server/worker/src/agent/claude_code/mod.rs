@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, plan::AgentName};
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::AgentUsage, plan::AgentName};
 use serde_json::json;
 use tokio::{io::AsyncWrite, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
         permissions: Permissions::default(),
     };
     let (root, policy) = (Path::new("/"), Policy::of_transcripts());
-    let mut dialogue = ClaudeDialogue::new(&spec, root, policy, Usage::default());
+    let mut dialogue = ClaudeDialogue::new(&spec, root, policy, AgentUsage::default());
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter(|line| !line.is_empty())

@@ -17,7 +17,7 @@ mod tools;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use claudecluster_protocol::{Span, StopReason, Usd, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{Span, StopReason, Usd, event::AgentEvent, goal::AgentUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{io::AsyncWrite, sync::mpsc};
@@ -68,7 +68,7 @@ struct Report {
     stop: Option<StopReason>,
     summary: String,
     answer: Option<Value>,
-    usage: Usage,
+    usage: AgentUsage,
     retry_after: Option<Span>,
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn run(
     let mut dialogue = NativeDialogue {
         task: task(spec, launch),
         report: None,
-        spent: Usage::default(),
+        spent: AgentUsage::default(),
         garbled: false,
     };
     let ended = session::drive(
@@ -166,7 +166,7 @@ struct NativeDialogue {
     task: Task,
     report: Option<Report>,
     /// As last reported, for sessions that end without a report.
-    spent: Usage,
+    spent: AgentUsage,
     garbled: bool,
 }
 

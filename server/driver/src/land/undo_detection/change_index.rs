@@ -1,0 +1,115 @@
+//! Which landings a change of a text can have to do with. To look at all of them whenever somebody pauses
+//! would cost several comparisons of the whole text for each.
+
+use std::collections::{HashMap, HashSet};
+
+use claudecluster_core::{
+    diff::{IndexedText, DiffPurpose, diff},
+    review::{trimmed_lines, is_distinctive},
+};
+
+/// The lines that a move took out of a text and put into it, without what is around their words.
+pub(super) struct Trace {
+    out: Vec<Box<str>>,
+    /// With how often each was there then.
+    put_in: Vec<(Box<str>, u32)>,
+}
+
+impl Trace {
+    pub(super) fn new(before: &str, after: &str) -> Self {
+        let (old, new) = (IndexedText::new(before), IndexedText::new(after));
+        let counted = counted(after);
+        let mut trace = Self {
+            out: Vec::new(),
+            put_in: Vec::new(),
+        };
+        for change in diff(&old, &new, DiffPurpose::Merging) {
+            let (out, put_in) = (old.get(&change.old), new.get(&change.new));
+            // Brackets and empty lines come and go everywhere. With the words beside them is enough.
+            let some_tell = trimmed_lines(out).chain(trimmed_lines(put_in)).any(is_distinctive);
+            let wanted = |line: &&str| is_distinctive(line) || !some_tell;
+            trace.out.extend(trimmed_lines(out).filter(wanted).map(Box::from));
+            let put_in = trimmed_lines(put_in).filter(wanted);
+            trace
+                .put_in
+                .extend(put_in.map(|line| (line.into(), counted[line])));
+        }
+        trace
+    }
+}
+
+/// What has happened to a text since it was looked at last.
+pub(super) struct Changed<'t> {
+    last: HashMap<&'t str, u32>,
+    lines: HashSet<&'t str>,
+}
+
+impl<'t> Changed<'t> {
+    pub(super) fn new(last: &'t str, now: &'t str) -> Self {
+        let (old, new) = (IndexedText::new(last), IndexedText::new(now));
+        let mut lines = HashSet::new();
+        for change in diff(&old, &new, DiffPurpose::Merging) {
+            lines.extend(trimmed_lines(old.get(&change.old)).chain(trimmed_lines(new.get(&change.new))));
+        }
+        Self {
+            last: counted(last),
+            lines,
+        }
+    }
+
+    /// Whether what a move did can have gone, or come back, by the change: it is about the same lines, or what
+    /// the move put in had been changed before.
+    pub(super) fn concerns(&self, trace: &Trace) -> bool {
+        let there = |line: &str| self.last.get(line).copied().unwrap_or_default();
+        trace.out.iter().any(|line| self.lines.contains(&**line))
+            || (trace.put_in.iter())
+                .any(|(line, count)| self.lines.contains(&**line) || there(line) < *count)
+    }
+}
+
+fn counted(text: &str) -> HashMap<&str, u32> {
+    let mut counted = HashMap::new();
+    for line in trimmed_lines(text) {
+        *counted.entry(line).or_default() += 1;
+    }
+    counted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_concerns_what_it_can_take_back() {
+        let (before, after) = ("a\nb {\n}\nc\n", "a\nb {\n  new\n}\n}\nd\n");
+        let trace = Trace::new(before, after);
+        let check = |last: &str, now: &str, expected: bool| {
+            let found = Changed::new(last, now).concerns(&trace);
+            assert_eq!(found, expected, "{last:?} {now:?}");
+        };
+        check(after, after, false);
+        // Typed elsewhere, brackets too.
+        check(after, "a!\nb {\n  new\n}\n}\nd\n}\n\n", false);
+        // Taken back whole or in part, also with what was typed.
+        check(after, before, true);
+        check(after, "a!\nb {\n}\nc\n", true);
+        check(after, "a\nb {\n}\n}\nd\n", true);
+        check(after, "a\nb {\n  new\n}\nc\n", true);
+        // Indented anew.
+        check(after, "a\nb {\nnew\n}\n}\nd\n", true);
+        // What was typed in goes with it.
+        let typed = "a\nb {\n  newer\n}\n}\nd\n";
+        check(after, typed, true);
+        check(typed, "a\nb {\n}\nd\n", true);
+        check(typed, "a!\nb {\n  newer\n}\n}\nd\n", true);
+        // It comes back.
+        check(before, after, true);
+    }
+
+    #[test]
+    fn what_has_no_words_is_known_by_all_of_it() {
+        let trace = Trace::new("a\n", "a\n---\n");
+        assert!(Changed::new("a\n---\n", "a\n").concerns(&trace));
+        assert!(!Changed::new("a\n---\n", "b\na\n---\n").concerns(&trace));
+    }
+}

@@ -1,0 +1,202 @@
+//! What an attempt starts from: what its changes are changes to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use claudecluster_core::{
+    merge::MergeSide,
+    review,
+    state::{FileEntry, Goal},
+    text::LineEnding,
+};
+use claudecluster_protocol::{
+    ErrorBody, RelPath, TaskId,
+    change::{FileChange, FileVersion},
+};
+use claudecluster_worker::{
+    changes::{Change, Content},
+    sandbox::LayerFile,
+};
+
+use crate::{
+    proposal::{file_merge::MergeRules, fold::merged_view},
+    review::{cache::ReviewCache, versions::FileVersions},
+    run::layers::{layer_file, write_layer},
+    settings::MergeWords,
+    workspace::{
+        content_store::ContentStore,
+        content_text::{ContentText, text_content},
+        editor_registry::EditorRegistry,
+        snapshot::{self, Base, Manifest},
+    },
+};
+
+/// What an attempt starts from: the workspace at one moment, and what is laid over it.
+pub(crate) struct BaseSnapshot {
+    manifest: Manifest,
+    /// Files that are something else in the attempt's view than in the workspace.
+    above: BTreeMap<RelPath, Option<FileVersion>>,
+}
+
+impl BaseSnapshot {
+    /// Returns what a planned task starts from: the goal's snapshot, and what upstream tasks made of it.
+    pub(crate) fn of_plan(
+        merge: &MergeRules,
+        goal: &Goal,
+        upstream: &[TaskId],
+    ) -> Result<Self, ErrorBody> {
+        Ok(Self {
+            manifest: snapshot::load_of_goal(merge.contents.store(), goal.snapshot.as_ref())?,
+            above: merged_view(merge, goal, upstream)?,
+        })
+    }
+
+    /// Captures what a repair of a proposal in review starts from, and writes it as a layer to `dir`: the
+    /// workspace as it is now, unsaved text included, with everything in it that is pending and clean.
+    pub(crate) fn of_review(
+        editors: &EditorRegistry,
+        reviews: &ReviewCache,
+        goal: &Goal,
+        dir: &Path,
+    ) -> Result<Self, ErrorBody> {
+        let root = Path::new(&goal.spec.workspace);
+        let store = reviews.contents();
+        let (manifest, _) = snapshot::take(store.store(), root, &editors.documents(root))?;
+        let mut contents: BTreeMap<RelPath, Option<Content>> = BTreeMap::new();
+        for (path, version) in manifest.unsaved() {
+            contents.insert(path.clone(), Some(store.load(version)?));
+        }
+        for path in touched_files(goal) {
+            let current = editors.current_content(root, path)?;
+            let content = match goal.entry(path, 0) {
+                Some(entry) => with_pending(reviews, entry, current)?,
+                None => current,
+            };
+            contents.insert(path.clone(), content);
+        }
+        let mut above = BTreeMap::new();
+        let mut layer: Vec<LayerFile> = Vec::new();
+        for (path, content) in contents {
+            let version = store.save_optional(content.as_ref())?;
+            layer.push(layer_file(&path, content));
+            above.insert(path, version);
+        }
+        write_layer(dir, &layer)?;
+        Ok(Self { manifest, above })
+    }
+}
+
+/// Every file that a layer of the goal may hold: what was unsaved when it started, and what its tasks
+/// changed.
+fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
+    let changed = goal
+        .finished
+        .iter()
+        .filter_map(|id| goal.tasks.get(id)?.outcome())
+        .flat_map(|outcome| &outcome.changes)
+        .map(|change| &change.path);
+    let proposed = goal.files.iter().map(|entry| &entry.file.path);
+    goal.unsaved.iter().chain(changed).chain(proposed).collect()
+}
+
+/// The file with everything in it that is pending and clean; where it conflicts, as it stands.
+fn with_pending(
+    reviews: &ReviewCache,
+    entry: &FileEntry,
+    current: Option<Content>,
+) -> Result<Option<Content>, ErrorBody> {
+    let versions = FileVersions::load(reviews.contents(), entry, current)?;
+    let Some((base, current, proposed)) = versions.texts() else {
+        return Ok(if versions.is_untouched() {
+            versions.proposed
+        } else {
+            versions.current
+        });
+    };
+    let text = match reviews.merge_words() {
+        MergeWords::On => review::merge_with_words(base, current, proposed),
+        MergeWords::Off | MergeWords::Suggest => {
+            review::merge_with_side(base, current, proposed, MergeSide::Ours)
+        }
+    };
+    let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
+    let mode = if mode(&versions.current) == mode(&versions.base) {
+        mode(&versions.proposed)
+    } else {
+        mode(&versions.current)
+    };
+    Ok(Some(text_content(text, mode.unwrap_or_default())))
+}
+
+/// Finds out what a changed file was before.
+pub(crate) struct FileBases<'a> {
+    pub(crate) contents: &'a ContentStore,
+    pub(crate) goal: &'a Goal,
+    pub(crate) snapshot: &'a BaseSnapshot,
+}
+
+impl FileBases<'_> {
+    /// A change as it is journaled. A rename is a new file and a deleted one: each lands, or does not,
+    /// against what is there then.
+    pub(crate) fn file_changes(
+        &self,
+        change: &Change,
+        into: &mut Vec<FileChange>,
+    ) -> Result<(), ErrorBody> {
+        if let Some(from) = &change.from {
+            into.extend(self.file_change(from, None, None)?);
+        }
+        into.extend(self.file_change(&change.path, change.from.clone(), change.after.as_ref())?);
+        Ok(())
+    }
+
+    fn file_change(
+        &self,
+        path: &RelPath,
+        from: Option<RelPath>,
+        after: Option<&Content>,
+    ) -> Result<Option<FileChange>, ErrorBody> {
+        let contents = self.contents;
+        let base = match self.snapshot.above.get(path) {
+            Some(version) => version.clone(),
+            None => {
+                let root = Path::new(&self.goal.spec.workspace);
+                match self.snapshot.manifest.base(contents.store(), root, path)? {
+                    Base::Known(content) => contents.save_optional(content.as_ref())?,
+                    // With no base the proposal stands against whatever is there: a conflict.
+                    Base::Unknown => None,
+                }
+            }
+        };
+        let after = after
+            .map(|content| self.in_style_of(base.as_ref(), content))
+            .transpose()?;
+        let proposed = contents.save_optional(after.as_ref())?;
+        Ok((base != proposed).then(|| FileChange {
+            path: path.clone(),
+            from,
+            base,
+            proposed,
+        }))
+    }
+
+    /// What a task left, with the line endings its file had: agents write what they are used to, and
+    /// a file that changes on every line can be reviewed by nobody.
+    fn in_style_of(
+        &self,
+        base: Option<&FileVersion>,
+        after: &Content,
+    ) -> Result<Content, ErrorBody> {
+        let before = self.contents.load_optional(base)?;
+        let texts = (before.as_ref().and_then(Content::as_text), after.as_text());
+        let (Some(before), Some(text)) = texts else {
+            return Ok(after.clone());
+        };
+        if !before.contains('\r') || LineEnding::CrLf.apply(before) != before {
+            return Ok(after.clone());
+        }
+        Ok(after.with_text(LineEnding::CrLf.apply(text).into_owned()))
+    }
+}

@@ -1,0 +1,149 @@
+//! From a goal to a plan: one session that explores, in a sandbox that is thrown away.
+
+use claudecluster_core::{state::Goal, step::Input};
+use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::AgentUsage, plan::AgentName};
+use claudecluster_worker::attempt::{self, AttemptReport};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    blocking::run_blocking,
+    mailbox::DispatcherMailbox,
+    run::{attempts::AttemptRunner, layers::discard_files, prompts, sessions::change_limits},
+    workspace::content_store::ContentStore,
+};
+
+/// Plans, or repairs the last plan, and answers with what came of it.
+pub(crate) async fn run_planner(
+    runner: &AttemptRunner,
+    mailbox: &DispatcherMailbox,
+    goal: &Goal,
+    repair: &[String],
+    cancel: CancellationToken,
+) -> Input {
+    let report = match session(runner, mailbox, goal, repair, cancel).await {
+        Ok(report) => report,
+        Err(error) => {
+            return stopped(
+                goal,
+                StopReason::SpawnFailed,
+                error.message,
+                AgentUsage::default(),
+            );
+        }
+    };
+    match (report.stop, report.answer) {
+        (Some(stop), _) => stopped(goal, stop, report.summary, report.usage),
+        (None, answer) => Input::PlanAnswer {
+            goal: goal.id.clone(),
+            answer: read(answer, &report.summary).map(Box::new),
+            session: report.session,
+            usage: report.usage,
+        },
+    }
+}
+
+fn stopped(goal: &Goal, stop: StopReason, summary: String, usage: AgentUsage) -> Input {
+    Input::PlanStopped {
+        goal: goal.id.clone(),
+        stop,
+        summary,
+        usage,
+    }
+}
+
+async fn session(
+    runner: &AttemptRunner,
+    mailbox: &DispatcherMailbox,
+    goal: &Goal,
+    repair: &[String],
+    cancel: CancellationToken,
+) -> Result<AttemptReport, ErrorBody> {
+    let setup = &runner.setup;
+    let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
+    let agent = goal.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let number = goal.plan_refusals + goal.plan_retries + 1;
+    let layer = setup
+        .running
+        .goal_dir(&goal.id)
+        .join("planner")
+        .join(number.to_string());
+    let seed = runner.layers.seed_layer(goal).await?;
+    let mut session = setup.session_spec(&settings, goal, agent, None)?;
+    session.model = settings.planner.model.clone().or(goal.spec.model.clone());
+    session.prompt = match (repair, &goal.planner_session) {
+        ([], _) => prompts::plan(goal),
+        // Without a session to go on from, the errors follow the whole request.
+        (errors, None) => format!("{}\n{}", prompts::plan(goal), prompts::repair(errors)),
+        (errors, Some(_)) => prompts::repair(errors),
+    };
+    session.fork_of.clone_from(&goal.planner_session);
+    let spec = attempt::AttemptSpec {
+        sandbox: setup.sandbox_spec(&settings, goal, layer.clone(), seed),
+        agent: session,
+        gates: Vec::new(),
+        gate_env: Vec::new(),
+        gate_timeout: settings.timeouts.gate,
+        tracked: Default::default(),
+        limits: change_limits(&settings),
+        transcript: layer.join("transcript.jsonl"),
+    };
+    // What an interrupted session left under the same number is nobody's.
+    discard_files(&layer, &[]).await;
+    let report = runner
+        .sessions
+        .run_session(&goal.id, None, spec, cancel)
+        .await;
+    store_transcript(&runner.merge.contents, mailbox, goal, &report).await;
+    // What the planner wrote is not wanted; what it read lives on in its session.
+    discard_files(&layer, &[]).await;
+    Ok(report)
+}
+
+/// Stores what was said. It is told to the dispatcher before the session's result is.
+async fn store_transcript(
+    contents: &ContentStore,
+    mailbox: &DispatcherMailbox,
+    goal: &Goal,
+    report: &AttemptReport,
+) {
+    let (owned, path) = (contents.clone(), report.transcript.clone());
+    let stored = run_blocking(
+        "storing the planner's transcript",
+        move || match std::fs::read(path) {
+            Ok(bytes) if !bytes.is_empty() => Ok(Some(
+                owned.store().put_blob(&bytes).map_err(ErrorBody::from)?,
+            )),
+            _ => Ok(None),
+        },
+    );
+    match stored.await {
+        Ok(Some(transcript)) => {
+            let goal = goal.id.clone();
+            mailbox.report(Input::PlannerTranscript { goal, transcript });
+        }
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(goal = %goal.id, %error, "the planner's transcript is not kept");
+        }
+    }
+}
+
+/// The plan in an answer.
+fn read(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
+    let Some(mut answer) = answer else {
+        return Err(format!(
+            "there was no structured answer, but these words: {summary}"
+        ));
+    };
+    let plan = answer.get_mut("plan").map(Value::take).unwrap_or_default();
+    if plan.is_null() {
+        let said = answer
+            .get("summary")
+            .and_then(Value::as_str)
+            .unwrap_or(summary);
+        return Err(format!("the answer holds no `plan`; its summary: {said}"));
+    }
+    serde_json::from_value(plan)
+        .map_err(|error| format!("the plan does not fit the schema: {error}"))
+}

@@ -1,0 +1,184 @@
+//! Sessions of agents: what one is started with, and one that runs.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use claudecluster_core::{state::Goal, step::PermissionAsker};
+use claudecluster_protocol::{ErrorBody, GoalId, RelPath, Span, plan::AgentName};
+use claudecluster_worker::{
+    agent::AgentSpec,
+    attempt::{self, AttemptReport, AttemptSpec},
+    changes::{ChangeLimits, Tracked},
+    sandbox::{Preference, SandboxSpec},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::DriverConfig,
+    published::PublishedGoals,
+    run::{agents, permissions::PermissionBrokers, prompts, running_goals::RunningGoals},
+    settings::{SandboxChoice, Settings},
+    workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
+};
+
+/// Reports of an agent that wait to be passed on.
+const EVENTS: usize = 256;
+
+/// Prepares the sessions of goals.
+#[derive(Clone)]
+pub(crate) struct SessionSetup {
+    pub(crate) config: Arc<DriverConfig>,
+    pub(crate) running: RunningGoals,
+    pub(crate) editors: EditorRegistry,
+}
+
+/// Runs sessions: publishes what their agents do, and brings their permission requests to be decided.
+#[derive(Clone)]
+pub(crate) struct SessionRunner {
+    pub(crate) goals: PublishedGoals,
+    pub(crate) permissions: PermissionBrokers,
+}
+
+impl SessionRunner {
+    /// Runs an attempt, or the planner, to its end.
+    pub(crate) async fn run_session(
+        &self,
+        goal: &GoalId,
+        asker: PermissionAsker,
+        mut spec: AttemptSpec,
+        cancel: CancellationToken,
+    ) -> AttemptReport {
+        let task = asker.as_ref().map(|(task, _)| task.clone());
+        let task = task.as_ref();
+        let (broker, asks) = self.permissions.open(goal, asker);
+        spec.agent.permissions.desk = Some(asks);
+        let (events, mut reported) = mpsc::channel(EVENTS);
+        let pass_on = async {
+            while let Some(event) = reported.recv().await {
+                self.goals.publish_activity(goal, task, event);
+            }
+        };
+        let (report, (), ()) =
+            tokio::join!(attempt::run(spec, events, cancel), pass_on, broker.run());
+        report
+    }
+}
+
+impl SessionSetup {
+    /// Returns a session with everything but its prompt.
+    pub(crate) fn session_spec(
+        &self,
+        settings: &Settings,
+        goal: &Goal,
+        agent: AgentName,
+        timeout: Option<Span>,
+    ) -> Result<AgentSpec, ErrorBody> {
+        let policy = self.config.policy();
+        Ok(AgentSpec {
+            agent,
+            prompt: String::new(),
+            system: Some(self.system_text(goal)?),
+            schema: Some(prompts::schema()),
+            model: goal.spec.model.clone(),
+            session: uuid::Uuid::new_v4().to_string(),
+            fork_of: None,
+            run: None,
+            env: agents::env(&self.running, settings, goal, agent),
+            home: self.running.agent_home(&goal.id)?,
+            program: agents::program(&self.config.launcher, &self.running, settings, goal, agent)?,
+            limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal)),
+            permissions: settings.permissions.of_session(),
+        })
+    }
+
+    /// Returns the system text of every session of a goal: ours, and the project's own instructions,
+    /// which the agents do not read by themselves, because what lies beside them in a repository can run
+    /// code. Taken once a goal, so that all its sessions share one prompt prefix.
+    fn system_text(&self, goal: &Goal) -> Result<String, ErrorBody> {
+        let kept = self.running.agent_home(&goal.id)?.join("system.txt");
+        if let Ok(text) = std::fs::read_to_string(&kept) {
+            return Ok(text);
+        }
+        let mut text = prompts::SYSTEM.to_owned();
+        for name in ["CLAUDE.md", "AGENTS.md"] {
+            let path =
+                RelPath::new(name).map_err(|error| ErrorBody::internal(error.to_string()))?;
+            let root = Path::new(&goal.spec.workspace);
+            // One that cannot be read is none.
+            let file = self.editors.current_content(root, &path).ok().flatten();
+            if let Some(instructions) = file.as_ref().and_then(ContentText::as_text) {
+                text.push_str(&prompts::project(name, instructions));
+                break;
+            }
+        }
+        match disk::write_private(&kept, text.as_bytes()) {
+            // Another session of the goal was first; its text is the one that is shared.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(std::fs::read_to_string(&kept).unwrap_or(text))
+            }
+            Err(error) => Err(ErrorBody::environment(format!(
+                "failed to write {}: {error}",
+                kept.display()
+            ))
+            .hint("check that the state folder has space left")),
+            Ok(()) => Ok(text),
+        }
+    }
+
+    /// Returns the sandbox of a view of the workspace with these layers over it.
+    pub(crate) fn sandbox_spec(
+        &self,
+        settings: &Settings,
+        goal: &Goal,
+        layer: PathBuf,
+        lowers: Vec<PathBuf>,
+    ) -> SandboxSpec {
+        SandboxSpec {
+            workspace: PathBuf::from(&goal.spec.workspace),
+            layer,
+            lowers,
+            writable: vec![self.running.goal_dir(&goal.id).join("agent")],
+            // The state folder holds the daemon's socket: a worker that reached it could accept its own
+            // hunks.
+            hidden: vec![self.config.home.clone()],
+            preference: match settings.sandbox {
+                SandboxChoice::Auto => Preference::Auto,
+                SandboxChoice::Overlay => Preference::Overlay,
+                SandboxChoice::Copy => Preference::Copy,
+            },
+            launcher: self.config.launcher.clone(),
+        }
+    }
+
+    /// Returns the tracked files of a goal's workspace that an ignore rule names. Blocks on git.
+    pub(crate) fn tracked_files(&self, goal: &Goal) -> Tracked {
+        self.running.tracked_files(&goal.id, || {
+            let workspace = Path::new(&goal.spec.workspace);
+            match git::repository(workspace) {
+                Ok(Some(_)) => {
+                    Tracked::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
+                        tracing::warn!(
+                            goal = %goal.id, %error,
+                            "tracked files under an ignore rule are taken for ignored"
+                        );
+                        Vec::new()
+                    }))
+                }
+                _ => Tracked::default(),
+            }
+        })
+    }
+}
+
+/// Returns the limits of what one attempt may change.
+pub(crate) fn change_limits(settings: &Settings) -> ChangeLimits {
+    ChangeLimits {
+        file_bytes: settings.limits.file_bytes,
+        total_bytes: settings.limits.total_bytes,
+        files: settings.limits.files as usize,
+        ..ChangeLimits::default()
+    }
+}
