@@ -64,7 +64,7 @@ fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
 mod tests {
     use claudecluster_protocol::{
         BlobId, EventBody, GoalId, GoalState, Plan, RelPath, TaskSpec, Timestamp,
-        goal::{SelectedText, GoalSelection},
+        goal::{GoalSelection, SelectedText},
     };
 
     use super::*;

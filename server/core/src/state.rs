@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     TaskSpec, TaskState, Timestamp,
     change::HeldReason,
     event::ProposedFile,
-    goal::{GateResult, AgentUsage},
+    goal::{AgentUsage, GateResult},
     repair::RepairSpec,
 };
 use indexmap::IndexMap;

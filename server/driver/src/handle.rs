@@ -10,8 +10,8 @@ use std::{
 use claudecluster_core::{state::ClusterState, step::Input};
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
-    api::{GoalArtifact, DaemonStatus, Decision, DecisionReport},
-    change::{HunkView, HunkOrigin},
+    api::{DaemonStatus, Decision, DecisionReport, GoalArtifact},
+    change::{HunkOrigin, HunkView},
     content::PendingSide,
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView},
@@ -19,7 +19,7 @@ use claudecluster_protocol::{
     submitted::SubmittedGoal,
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::claude_code;
+use claudecluster_worker::agent::registry;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -33,7 +33,7 @@ use crate::{
     effects::EffectRunner,
     goal::{artifacts::list_artifacts, submission::check_goal, views},
     land::{
-        Landing,
+        LandingService,
         decision::DecisionRunner,
         decision_epoch::DecisionEpochs,
         locks::LandingLocks,
@@ -42,10 +42,10 @@ use crate::{
         undo_detection::{ObservedFiles, UndoDetection},
     },
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
-    proposal::file_merge::MergeRules,
+    proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
-        diff::{self, Diff},
+        diff::{self, AcceptancePatch},
         reader::PendingReader,
         verdict,
         versions::FileVersions,
@@ -60,7 +60,7 @@ use crate::{
     watch,
     workspace::{
         content_store::ContentStore, content_text::ContentText, editor::Editor,
-        editor_registry::EditorRegistry, text_source::Current,
+        editor_registry::EditorRegistry, text_source::TextSource,
     },
 };
 
@@ -83,18 +83,18 @@ struct DriverParts {
     editors: EditorRegistry,
     running: RunningGoals,
     pending: PendingReader,
-    landing: Landing,
+    landing: LandingService,
     undo_detection: UndoDetection,
     started: Instant,
 }
 
 /// Detaches an editor when dropped.
-pub struct Attached {
+pub struct AttachedEditor {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for Attached {
+impl Drop for AttachedEditor {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -108,7 +108,7 @@ impl Driver {
     ///
     /// The journal cannot be read.
     pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
-        claude_code::remember_in(&config.home);
+        registry().cache_in(&config.home);
         let reader = store.clone();
         let state = run_blocking("replaying the journal", move || {
             let mut state = ClusterState::default();
@@ -127,7 +127,7 @@ impl Driver {
         tokio::spawn(dispatcher.run());
         recoveries.close();
         if timeout(RECOVERY, recoveries.wait()).await.is_err() {
-            tracing::warn!("it is not clear yet what became of earlier landings");
+            tracing::warn!("earlier changes are still being recovered");
         }
         Ok(Self(Arc::new(parts)))
     }
@@ -173,7 +173,7 @@ impl Driver {
         let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.0.pending, goal));
+            .map(|goal| views::goal_summary(&self.0.pending, goal));
         (summaries.collect(), state.last_seq)
     }
 
@@ -197,7 +197,7 @@ impl Driver {
             .goals
             .get(goal)
             .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
-        Ok((views::goal(&self.0.pending, goal), state.last_seq))
+        Ok((views::goal_view(&self.0.pending, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
@@ -237,7 +237,7 @@ impl Driver {
 
     /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
     /// and quick: for code actions and lenses.
-    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<Current<'a>>) -> Vec<HunkView> {
+    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<TextSource<'a>>) -> Vec<HunkView> {
         self.0.pending.hunks_in(path, current.into())
     }
 
@@ -268,7 +268,7 @@ impl Driver {
     /// # Errors
     ///
     /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
-    pub async fn diff(&self, wanted: Decision) -> Result<Diff> {
+    pub async fn diff(&self, wanted: Decision) -> Result<AcceptancePatch> {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let goal = self.0.goals.goal(&wanted.goal_id)?;
         run_blocking("making a diff", move || {
@@ -292,8 +292,10 @@ impl Driver {
         let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
         run_blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
-                ErrorBody::user(format!("goal {} does not change {path}", goal.id))
-                    .hint(format!("`claudecluster show {}` lists its files", goal.id))
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).hint(format!(
+                    "list its files with: claudecluster show {}",
+                    goal.id
+                ))
             })?;
             let reviews = pending.reviews();
             let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
@@ -306,7 +308,7 @@ impl Driver {
                         path: Some(path.clone()),
                         ..Decision::new(goal.id.clone(), Verdict::Accept)
                     };
-                    let verdicts = verdict::accept(reviews, &goal, entry, &versions, &named)?;
+                    let verdicts = verdict::accept_entry(reviews, &goal, entry, &versions, &named)?;
                     let target = verdicts.changes.into_iter().next_back();
                     target.map_or(versions.current, |change| change.current)
                 }
@@ -330,8 +332,8 @@ impl Driver {
         let done = tokio::spawn(async move { landing.decide(decision).await });
         done.await.unwrap_or_else(|_| {
             Err(
-                ErrorBody::internal("the decision failed for a reason of our own")
-                    .hint("look at the pending changes again; nothing is lost"),
+                ErrorBody::internal("the decision failed because of an internal error")
+                    .hint("nothing is lost; review the pending changes and try again"),
             )
         })
     }
@@ -442,7 +444,7 @@ impl Driver {
             .map_err(ErrorBody::from)?
             .ok_or_else(|| {
                 ErrorBody::user(format!("there is no artifact {id}"))
-                    .hint("`claudecluster artifacts GOAL` lists them")
+                    .hint("list a goal's artifacts with: claudecluster artifacts GOAL")
             })
     }
 
@@ -476,8 +478,8 @@ impl Driver {
 
     /// Makes an editor's documents part of every snapshot of its workspace, and the place where
     /// changes to them land.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> Attached {
-        Attached {
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
+        AttachedEditor {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }
@@ -524,7 +526,7 @@ fn assemble(
         review.merge_words,
     );
     let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
-    let merge = MergeRules {
+    let merge = FileMergeRules {
         contents: contents.clone(),
         merge_words: review.merge_words,
     };
@@ -549,7 +551,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks: locks.clone(),
     };
-    let landing = Landing {
+    let landing = LandingService {
         decisions: DecisionRunner {
             config: config.clone(),
             goals: goals.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claudecluster_core::state::{Goal, ClusterState};
+use claudecluster_core::state::{ClusterState, Goal};
 use claudecluster_protocol::{
     ErrorBody, Event, GoalId, TaskId,
     event::{AgentActivity, AgentEvent, StreamItem},
@@ -54,11 +54,13 @@ impl PublishedGoals {
     /// Tells watchers what an agent is doing right now.
     pub(crate) fn publish_activity(&self, goal: &GoalId, task: Option<&TaskId>, what: AgentEvent) {
         // Nobody watching is not an error.
-        let _ = self.stream.send(StreamItem::Activity(Box::new(AgentActivity {
-            goal_id: goal.clone(),
-            task_id: task.cloned(),
-            what,
-        })));
+        let _ = self
+            .stream
+            .send(StreamItem::Activity(Box::new(AgentActivity {
+                goal_id: goal.clone(),
+                task_id: task.cloned(),
+                what,
+            })));
     }
 
     /// Subscribes to everything that is published from now on.

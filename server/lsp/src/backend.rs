@@ -3,11 +3,11 @@
 use std::{any::Any, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use claudecluster_driver::{Current, Driver, Editor};
+use claudecluster_driver::{Driver, Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Decision, DecisionReport},
-    change::{HunkView, HunkOrigin},
+    change::{HunkOrigin, HunkView},
     content::PendingSide,
     event::StreamItem,
     goal::{GoalSummary, GoalView},
@@ -28,11 +28,16 @@ pub trait Backend: Send + Sync + 'static {
     fn goal(&self, goal: &GoalId) -> Result<GoalView>;
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
     async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>>;
-    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView>;
-    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin>;
+    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView>;
+    fn origins(&self, path: &Path, current: &str) -> Vec<Origin>;
     async fn settled(&self, path: &Path);
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
-    async fn content(&self, goal: &GoalId, path: &RelPath, side: PendingSide) -> Result<Option<String>>;
+    async fn content(
+        &self,
+        goal: &GoalId,
+        path: &RelPath,
+        side: PendingSide,
+    ) -> Result<Option<String>>;
     async fn decide(&self, decision: Decision) -> Result<DecisionReport>;
     async fn cancel(&self, goal: &GoalId) -> Result<()>;
     async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()>;
@@ -70,7 +75,7 @@ impl Backend for Driver {
         Driver::hunks(self, goal, path).await
     }
 
-    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         Driver::hunks_in(self, path, current)
     }
 
@@ -86,7 +91,12 @@ impl Backend for Driver {
         Driver::preview(self, hunk, current)
     }
 
-    async fn content(&self, goal: &GoalId, path: &RelPath, side: PendingSide) -> Result<Option<String>> {
+    async fn content(
+        &self,
+        goal: &GoalId,
+        path: &RelPath,
+        side: PendingSide,
+    ) -> Result<Option<String>> {
         Driver::content(self, goal, path, side).await
     }
 

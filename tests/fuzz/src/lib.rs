@@ -9,7 +9,7 @@ use arbitrary::{Result, Unstructured};
 use claudecluster_core::{
     merge::{MergeSide, merge3},
     plan::check_plan,
-    review::{HunkKey, HunkState, VerdictEffect, FileReview, ReviewTexts, words},
+    review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, words},
     text::{ContentChange, LineIndex, PositionEncoding, apply, apply_edits, edits},
 };
 use claudecluster_protocol::Plan;
@@ -118,7 +118,10 @@ fn words_merge(base: &str, ours: &str, theirs: &str) {
         words::merge_words(base, theirs, ours),
         "a merge has no direction"
     );
-    assert_eq!(words::merge_words(base, base, theirs).as_deref(), Some(theirs));
+    assert_eq!(
+        words::merge_words(base, base, theirs).as_deref(),
+        Some(theirs)
+    );
     if let Some(merged) = merged.filter(|_| ours != base && theirs != base && ours != theirs) {
         assert_eq!(merged.lines().count(), base.lines().count());
     }
@@ -236,7 +239,7 @@ pub fn plan(data: &[u8]) {
         return;
     };
     // Both answers are right; only an end of the process would not be.
-    let _ = check_plan(&plan);
+    let _ = check_plan(&plan, &Default::default());
     let again = serde_json::to_vec(&plan).expect("a plan is JSON");
     let again: Plan = serde_json::from_slice(&again).expect("what is written can be read");
     assert_eq!(again, plan);

@@ -2,14 +2,14 @@
 
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, Plan, StopReason, TaskId, TaskState, Timestamp, Usd,
-    event::{Activity, AgentEvent, StreamItem},
-    goal::{GateResult, Usage},
+    event::{AgentActivity, AgentEvent, StreamItem},
+    goal::{AgentUsage, GateResult},
     permission::PermissionRequest,
 };
 
 /// A goal as its stream has told it so far.
 #[derive(Clone, Debug)]
-pub(crate) struct Board {
+pub(crate) struct GoalBoard {
     pub(crate) goal: GoalId,
     pub(crate) prompt: String,
     pub(crate) state: GoalState,
@@ -19,7 +19,7 @@ pub(crate) struct Board {
     pub(crate) settled: Option<Timestamp>,
     /// Files in the proposal.
     pub(crate) files: usize,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<TaskRow>,
     pub(crate) gates: Vec<GateResult>,
     /// What its workers wait for.
     pub(crate) permissions: Vec<PermissionRequest>,
@@ -28,16 +28,16 @@ pub(crate) struct Board {
     pub(crate) not_landed: Vec<ErrorBody>,
     /// What the planner, or the goal's gates, do right now.
     pub(crate) doing: String,
-    spent: Usage,
+    spent: AgentUsage,
     /// Of the planner, while it runs.
-    running: Usage,
+    running: AgentUsage,
     /// A planning session stopped because of a limit.
     limited: bool,
 }
 
 /// A task.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub(crate) struct TaskRow {
     pub(crate) id: TaskId,
     pub(crate) title: String,
     pub(crate) depends_on: Vec<TaskId>,
@@ -53,11 +53,11 @@ pub(crate) struct Row {
     /// Files its last attempt changed.
     pub(crate) changed: usize,
     pub(crate) doing: String,
-    pub(crate) spent: Usage,
-    pub(crate) running: Usage,
+    pub(crate) spent: AgentUsage,
+    pub(crate) running: AgentUsage,
 }
 
-impl Row {
+impl TaskRow {
     fn new(task: &claudecluster_protocol::TaskSpec) -> Self {
         Self {
             id: task.id.clone(),
@@ -72,13 +72,13 @@ impl Row {
             not_before: None,
             changed: 0,
             doing: String::new(),
-            spent: Usage::default(),
-            running: Usage::default(),
+            spent: AgentUsage::default(),
+            running: AgentUsage::default(),
         }
     }
 }
 
-impl Board {
+impl GoalBoard {
     pub(crate) fn new(goal: GoalId) -> Self {
         Self {
             goal,
@@ -94,8 +94,8 @@ impl Board {
             apply: false,
             not_landed: Vec::new(),
             doing: String::new(),
-            spent: Usage::default(),
-            running: Usage::default(),
+            spent: AgentUsage::default(),
+            running: AgentUsage::default(),
             limited: false,
         }
     }
@@ -150,9 +150,9 @@ impl Board {
                 self.set_plan(plan);
             }
             EventBody::PlanApproved { plan: Some(plan) } => self.set_plan(plan),
-            EventBody::TaskAdded { task, repair } => self.rows.push(Row {
+            EventBody::TaskAdded { task, repair } => self.rows.push(TaskRow {
                 repairs: repair.of.clone(),
-                ..Row::new(task)
+                ..TaskRow::new(task)
             }),
             EventBody::Proposed { files } => self.files = files.len(),
             EventBody::Gated { results } => self.gates.clone_from(results),
@@ -192,9 +192,9 @@ impl Board {
         }
     }
 
-    fn end_session(&mut self, usage: Usage) {
+    fn end_session(&mut self, usage: AgentUsage) {
         self.spent = self.spent.plus(usage);
-        self.running = Usage::default();
+        self.running = AgentUsage::default();
         self.doing.clear();
     }
 
@@ -202,7 +202,7 @@ impl Board {
         if self.prompt.is_empty() {
             self.prompt.clone_from(&plan.goal);
         }
-        self.rows = plan.tasks.iter().map(Row::new).collect();
+        self.rows = plan.tasks.iter().map(TaskRow::new).collect();
     }
 
     fn task_event(&mut self, at: Timestamp, body: &EventBody) {
@@ -236,7 +236,7 @@ impl Board {
                 row.ended = Some(at);
                 row.changed = outcome.changes.len();
                 row.spent = row.spent.plus(outcome.usage);
-                row.running = Usage::default();
+                row.running = AgentUsage::default();
                 row.doing.clear();
             }
             EventBody::RetryScheduled { not_before, .. } => {
@@ -247,7 +247,7 @@ impl Board {
         }
     }
 
-    fn activity(&mut self, activity: &Activity) {
+    fn activity(&mut self, activity: &AgentActivity) {
         let (doing, running) = match &activity.task_id {
             None => (&mut self.doing, &mut self.running),
             Some(id) => match self.rows.iter_mut().find(|row| row.id == *id) {
@@ -286,11 +286,11 @@ pub(crate) fn doing_of(what: &AgentEvent) -> Option<String> {
         AgentEvent::Text { text } | AgentEvent::Output { text } => last_line(text),
         AgentEvent::Tool { name, detail } if detail.is_empty() => Some(name.clone()),
         AgentEvent::Tool { name, detail } => Some(format!("{name} {detail}")),
-        AgentEvent::Denied { what } => Some(format!("was denied: {what}")),
+        AgentEvent::Denied { what } => Some(format!("denied: {what}")),
         AgentEvent::RateLimited { wait: Some(wait) } => {
-            Some(format!("told to wait {wait} by the provider"))
+            Some(format!("waiting {wait} (rate limit)"))
         }
-        AgentEvent::RateLimited { wait: None } => Some("slowed down by the provider".to_owned()),
+        AgentEvent::RateLimited { wait: None } => Some("slowed by a rate limit".to_owned()),
         AgentEvent::Spent { .. } => None,
     }
 }

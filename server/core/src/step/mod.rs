@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span,
     StopReason, TaskId, Timestamp, Usd,
     event::{AttemptOutcome, ProposedFile},
-    goal::{GateResult, AgentUsage},
+    goal::{AgentUsage, GateResult},
     permission::{PermissionAnswer, PermissionDecision},
 };
 
@@ -394,13 +394,9 @@ pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
 /// The error for a goal that is not there.
 pub fn unknown_goal(id: &GoalId) -> ErrorBody {
     ErrorBody::user(format!("there is no goal {:?}", id.as_str()))
-        .hint("`claudecluster goals` lists them")
+        .hint("list goals with: claudecluster goals")
 }
 
 fn wrong_state(goal: &Goal, why: &str) -> ErrorBody {
-    ErrorBody::user(format!(
-        "goal {} is {}: {why}",
-        goal.id,
-        goal.state.as_str()
-    ))
+    ErrorBody::user(format!("goal {} {}; {why}", goal.id, goal.state.phrase()))
 }

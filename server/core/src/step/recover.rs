@@ -49,7 +49,12 @@ impl StepTurn<'_> {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {
                 (_, Some(plan)) => {
-                    self.planned(id, plan, goal_session(self.state, id), AgentUsage::default());
+                    self.planned(
+                        id,
+                        plan,
+                        goal_session(self.state, id),
+                        AgentUsage::default(),
+                    );
                 }
                 (true, None) => match self.state.goal(id).and_then(|g| g.spec.plan.clone()) {
                     Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
@@ -101,7 +106,7 @@ impl StepTurn<'_> {
         for (task, attempt) in orphans {
             let outcome = AttemptOutcome::new(
                 Some(StopReason::DaemonRestart),
-                "the daemon ended while the attempt ran",
+                "the daemon stopped during the attempt",
             );
             self.attempt_ended(id, &task, attempt, outcome);
         }

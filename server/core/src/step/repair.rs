@@ -8,7 +8,7 @@
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, StopReason, TaskId, TaskSpec, TaskState,
     event::ProposedFile,
-    repair::{RepairSpec, RepairCause},
+    repair::{RepairCause, RepairSpec},
 };
 
 use super::{Effect, StepTurn, goal_budget, wrong_state};
@@ -67,7 +67,10 @@ impl StepTurn<'_> {
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::Proposed {
-            return Err(wrong_state(goal, "only a proposal can be repaired"));
+            return Err(wrong_state(
+                goal,
+                "only a goal with proposed changes can be repaired",
+            ));
         }
         if let Some(new) = repairs
             .iter()
@@ -75,7 +78,7 @@ impl StepTurn<'_> {
         {
             let task = &new.task.id;
             return Err(ErrorBody::stale(format!(
-                "goal {id} has a task {task} already"
+                "goal {id} already has a task {task}"
             )));
         }
         self.decided(id, facts);
@@ -130,8 +133,9 @@ impl StepTurn<'_> {
         let goal = self.goal(id)?;
         let open = unfinished(goal);
         if open.is_empty() {
-            return Err(wrong_state(goal, "its work is done")
-                .hint(format!("take it back with `claudecluster reject {id}`")));
+            return Err(wrong_state(goal, "its work is already done").hint(format!(
+                "reject its changes with: claudecluster reject {id}"
+            )));
         }
         for task in &open {
             self.set_task(id, task, TaskState::Cancelled);
@@ -160,7 +164,7 @@ impl StepTurn<'_> {
         if again.is_empty() {
             return Err(wrong_state(
                 goal,
-                "only a failed or cancelled goal or repair can be tried again",
+                "only a failed or cancelled goal or repair can be retried",
             ));
         }
         if let Some(error) = budget_error(goal, self.policy) {
@@ -234,8 +238,8 @@ impl StepTurn<'_> {
 pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody> {
     let limit = goal_budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
     Some(
-        ErrorBody::user(format!("the cost limit of {limit} is reached"))
-            .hint(policy::stop_hint(StopReason::Budget)),
+        ErrorBody::user(format!("the goal reached its cost limit of {limit}"))
+            .hint(policy::stop_hint(StopReason::Budget, &goal.id)),
     )
 }
 

@@ -9,17 +9,17 @@ use claudecluster_protocol::{
     ErrorBody, HunkId, RelPath, StopReason, TaskId,
     change::FileVersion,
     event::Verdict,
-    repair::{RepairSpec, RepairCause},
+    repair::{RepairCause, RepairSpec},
 };
 use claudecluster_worker::changes::Content;
 
 use crate::{
-    proposal::{file_merge::MergeRules, fold::disputed_alternatives},
+    proposal::{file_merge::FileMergeRules, fold::disputed_alternatives},
     review::{
         cache::ReviewCache, hunk_part::HunkPart, pending, reader::PendingReader,
         versions::FileVersions,
     },
-    run::prompts::{self, Shown},
+    run::prompts::{self, RepairedChange},
     workspace::content_store::ContentStore,
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn forked_session(goal: &Goal, task: &TaskId) -> Option<String> {
 
 /// Returns the prompt of a repair; `None` if there is nothing left to repair.
 pub(crate) fn repair_prompt(
-    merge: &MergeRules,
+    merge: &FileMergeRules,
     pending: &PendingReader,
     goal: &Goal,
     task: &TaskId,
@@ -49,25 +49,25 @@ pub(crate) fn repair_prompt(
     upstream: &[TaskId],
 ) -> Result<Option<String>, ErrorBody> {
     let shown = match repair.cause {
-        RepairCause::TaskConflict => disputed(merge, goal, upstream, repair)?,
-        RepairCause::Rejected => rejected(pending.reviews(), goal, repair)?,
-        RepairCause::Conflict => conflicting(pending, goal, repair)?,
+        RepairCause::TaskConflict => disputed_changes(merge, goal, upstream, repair)?,
+        RepairCause::Rejected => rejected_changes(pending.reviews(), goal, repair)?,
+        RepairCause::Conflict => conflicting_changes(pending, goal, repair)?,
     };
-    Ok((!shown.is_empty()).then(|| prompts::repair_work(goal, task, repair, &shown)))
+    Ok((!shown.is_empty()).then(|| prompts::repair_task_prompt(goal, task, repair, &shown)))
 }
 
-fn disputed(
-    merge: &MergeRules,
+fn disputed_changes(
+    merge: &FileMergeRules,
     goal: &Goal,
     upstream: &[TaskId],
-    repair: &RepairSpec,
-) -> Result<Vec<Shown>, ErrorBody> {
+    repair: &Repair,
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let entries = disputed_alternatives(merge, goal, upstream, repair)?;
     entries
         .into_iter()
         .map(|entry| {
-            Ok(Shown {
-                diff: diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
+            Ok(RepairedChange {
+                diff: version_diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
                 by: entry.versions.into_iter().map(|version| version.by).next(),
                 path: entry.path,
                 now: None,
@@ -77,9 +77,13 @@ fn disputed(
 }
 
 /// The hunks as they were before they were rejected.
-fn rejected(reviews: &ReviewCache, goal: &Goal, repair: &RepairSpec) -> Result<Vec<Shown>, ErrorBody> {
+fn rejected_changes(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    repair: &Repair,
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
-    for entry in about(goal, repair) {
+    for entry in repaired_entries(goal, repair) {
         let moves = entry.ledger.iter().rev();
         for made in moves.filter(|made| made.verdict == Verdict::Reject) {
             let wanted = |id: &HunkId| repair.hunks.contains(id);
@@ -92,14 +96,14 @@ fn rejected(reviews: &ReviewCache, goal: &Goal, repair: &RepairSpec) -> Result<V
 }
 
 /// The hunks as they conflict.
-fn conflicting(
+fn conflicting_changes(
     pending: &PendingReader,
     goal: &Goal,
-    repair: &RepairSpec,
-) -> Result<Vec<Shown>, ErrorBody> {
+    repair: &Repair,
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let hunks = pending.hunks(goal, None)?;
     let mut shown = Vec::new();
-    for entry in about(goal, repair) {
+    for entry in repaired_entries(goal, repair) {
         let now: Vec<&str> = hunks
             .iter()
             .filter(|hunk| repair.hunks.contains(&hunk.id) && hunk.path == entry.file.path)
@@ -109,7 +113,7 @@ fn conflicting(
             continue;
         }
         let found = hunks_of(pending.reviews(), goal, entry, &entry.pair(), repair)?;
-        shown.extend(found.map(|found| Shown {
+        shown.extend(found.map(|found| RepairedChange {
             now: Some(now.join("\n")).filter(|_| !entry.is_alternative()),
             ..found
         }));
@@ -117,7 +121,7 @@ fn conflicting(
     Ok(shown)
 }
 
-fn about<'a>(goal: &'a Goal, repair: &RepairSpec) -> impl Iterator<Item = &'a FileEntry> {
+fn repaired_entries<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
     goal.files
         .iter()
         .filter(|entry| repair.files.contains(&entry.file.path))
@@ -128,15 +132,15 @@ fn hunks_of(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
-    pair: &ReviewPair,
-    repair: &RepairSpec,
-) -> Result<Option<Shown>, ErrorBody> {
+    pair: &Pair,
+    repair: &Repair,
+) -> Result<Option<RepairedChange>, ErrorBody> {
     let mut entry = entry.clone();
     entry.file.base.clone_from(&pair.base);
     entry.file.proposed.clone_from(&pair.proposed);
     let base = reviews.contents().load_optional(pair.base.as_ref())?;
     let versions = FileVersions::load(reviews.contents(), &entry, base.clone())?;
-    let mut found = pending::hunks(reviews, goal, &entry, &versions)?;
+    let mut found = pending::pending_hunks(reviews, goal, &entry, &versions)?;
     found.retain(|pending| repair.hunks.contains(&pending.view.id));
     if found.is_empty() {
         return Ok(None);
@@ -158,15 +162,15 @@ fn hunks_of(
         }
         _ => versions.proposed.clone(),
     };
-    Ok(Some(Shown {
-        diff: unified(&entry.file.path, base.as_ref(), after.as_ref()),
+    Ok(Some(RepairedChange {
+        diff: unified_diff(&entry.file.path, base.as_ref(), after.as_ref()),
         by: found[0].view.provenance.first().cloned(),
         path: entry.file.path,
         now: None,
     }))
 }
 
-fn diff(
+fn version_diff(
     contents: &ContentStore,
     path: &RelPath,
     old: &Option<FileVersion>,
@@ -176,12 +180,12 @@ fn diff(
         contents.load_optional(old.as_ref())?,
         contents.load_optional(new.as_ref())?,
     );
-    Ok(unified(path, old.as_ref(), new.as_ref()))
+    Ok(unified_diff(path, old.as_ref(), new.as_ref()))
 }
 
-fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
-    fn at(content: &Content) -> PatchFile<'_> {
-        PatchFile {
+fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
+    fn file_at(content: &Content) -> FileAt<'_> {
+        FileAt {
             mode: content.mode,
             content: &content.bytes,
         }
@@ -189,8 +193,8 @@ fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> Stri
     let patch = patch::unified_patch(&[PatchFilePair {
         path,
         from: None,
-        old: old.map(at),
-        new: new.map(at),
+        old: old.map(file_at),
+        new: new.map(file_at),
     }]);
     let mut text = patch.diff;
     text.extend(patch.omitted.iter().map(|line| format!("{line}\n")));

@@ -6,7 +6,7 @@
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkKey, HunkState, FileReview, merge_later_result},
+    review::{FileReview, HunkKey, HunkState, merge_later_result},
 };
 use proptest::{prelude::*, sample::Index};
 

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkKey, HunkState, VerdictEffect, FileReview, ReviewTexts, find_resolution, surviving_lines},
+    review::{
+        FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, find_resolution,
+        surviving_lines,
+    },
 };
 use proptest::{prelude::*, sample::Index};
 

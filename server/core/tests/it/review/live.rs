@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use claudecluster_core::review::{LiveReview, FileReview};
+use claudecluster_core::review::{FileReview, LiveReview};
 use proptest::{prelude::*, sample::Index};
 use ropey::Rope;
 

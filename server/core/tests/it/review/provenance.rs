@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use claudecluster_core::review::{HunkAuthors, TaskContribution, FileReview, merge_later_result};
+use claudecluster_core::review::{FileReview, HunkAuthors, TaskContribution, merge_later_result};
 use proptest::prelude::*;
 
 use crate::support::{DISTINCT, config, family};
@@ -11,7 +11,9 @@ use crate::support::{DISTINCT, config, family};
 fn check(base: &str, tasks: &[(&str, &str)], expected: &[&[usize]]) {
     let mut proposed = base.to_owned();
     for (started, left) in tasks {
-        proposed = merge_later_result(started, &proposed, left).clean().unwrap();
+        proposed = merge_later_result(started, &proposed, left)
+            .clean()
+            .unwrap();
     }
     let versions: Vec<_> = tasks
         .iter()

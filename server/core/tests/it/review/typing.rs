@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use claudecluster_core::{
     merge::{MergeRegionKind, MergeSide},
-    review::{HunkKey, HunkState, VerdictEffect, FileReview, ReviewTexts, merge_later_result},
+    review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, merge_later_result},
 };
 use proptest::{prelude::*, sample::Index};
 

@@ -1,6 +1,6 @@
 //! The line diff: what holds of every diff, and agreement with the real `git diff`.
 
-use claudecluster_core::diff::{LineChange, IndexedText, DiffPurpose, diff};
+use claudecluster_core::diff::{DiffPurpose, IndexedText, LineChange, diff};
 use proptest::prelude::*;
 
 use crate::support::{Dice, batched, config, git_diff_all};

@@ -4,21 +4,21 @@
 use std::collections::{HashMap, HashSet};
 
 use claudecluster_core::{
-    diff::{IndexedText, DiffPurpose, diff},
-    review::{trimmed_lines, is_distinctive},
+    diff::{DiffPurpose, IndexedText, diff},
+    review::{is_distinctive, trimmed_lines},
 };
 
 /// The lines that a move took out of a text and put into it, without what is around their words.
-pub(super) struct Trace {
+pub(super) struct MoveTrace {
     out: Vec<Box<str>>,
     /// With how often each was there then.
     put_in: Vec<(Box<str>, u32)>,
 }
 
-impl Trace {
+impl MoveTrace {
     pub(super) fn new(before: &str, after: &str) -> Self {
-        let (old, new) = (IndexedText::new(before), IndexedText::new(after));
-        let counted = counted(after);
+        let (old, new) = (Lines::new(before), Lines::new(after));
+        let counted = count_lines(after);
         let mut trace = Self {
             out: Vec::new(),
             put_in: Vec::new(),
@@ -26,9 +26,13 @@ impl Trace {
         for change in diff(&old, &new, DiffPurpose::Merging) {
             let (out, put_in) = (old.get(&change.old), new.get(&change.new));
             // Brackets and empty lines come and go everywhere. With the words beside them is enough.
-            let some_tell = trimmed_lines(out).chain(trimmed_lines(put_in)).any(is_distinctive);
+            let some_tell = trimmed_lines(out)
+                .chain(trimmed_lines(put_in))
+                .any(is_distinctive);
             let wanted = |line: &&str| is_distinctive(line) || !some_tell;
-            trace.out.extend(trimmed_lines(out).filter(wanted).map(Box::from));
+            trace
+                .out
+                .extend(trimmed_lines(out).filter(wanted).map(Box::from));
             let put_in = trimmed_lines(put_in).filter(wanted);
             trace
                 .put_in
@@ -39,27 +43,29 @@ impl Trace {
 }
 
 /// What has happened to a text since it was looked at last.
-pub(super) struct Changed<'t> {
+pub(super) struct ChangedLines<'t> {
     last: HashMap<&'t str, u32>,
     lines: HashSet<&'t str>,
 }
 
-impl<'t> Changed<'t> {
+impl<'t> ChangedLines<'t> {
     pub(super) fn new(last: &'t str, now: &'t str) -> Self {
         let (old, new) = (IndexedText::new(last), IndexedText::new(now));
         let mut lines = HashSet::new();
         for change in diff(&old, &new, DiffPurpose::Merging) {
-            lines.extend(trimmed_lines(old.get(&change.old)).chain(trimmed_lines(new.get(&change.new))));
+            lines.extend(
+                trimmed_lines(old.get(&change.old)).chain(trimmed_lines(new.get(&change.new))),
+            );
         }
         Self {
-            last: counted(last),
+            last: count_lines(last),
             lines,
         }
     }
 
     /// Whether what a move did can have gone, or come back, by the change: it is about the same lines, or what
     /// the move put in had been changed before.
-    pub(super) fn concerns(&self, trace: &Trace) -> bool {
+    pub(super) fn touch_move(&self, trace: &MoveTrace) -> bool {
         let there = |line: &str| self.last.get(line).copied().unwrap_or_default();
         trace.out.iter().any(|line| self.lines.contains(&**line))
             || (trace.put_in.iter())
@@ -67,7 +73,7 @@ impl<'t> Changed<'t> {
     }
 }
 
-fn counted(text: &str) -> HashMap<&str, u32> {
+fn count_lines(text: &str) -> HashMap<&str, u32> {
     let mut counted = HashMap::new();
     for line in trimmed_lines(text) {
         *counted.entry(line).or_default() += 1;
@@ -82,9 +88,9 @@ mod tests {
     #[test]
     fn a_change_concerns_what_it_can_take_back() {
         let (before, after) = ("a\nb {\n}\nc\n", "a\nb {\n  new\n}\n}\nd\n");
-        let trace = Trace::new(before, after);
+        let trace = MoveTrace::new(before, after);
         let check = |last: &str, now: &str, expected: bool| {
-            let found = Changed::new(last, now).concerns(&trace);
+            let found = ChangedLines::new(last, now).touch_move(&trace);
             assert_eq!(found, expected, "{last:?} {now:?}");
         };
         check(after, after, false);
@@ -108,8 +114,8 @@ mod tests {
 
     #[test]
     fn what_has_no_words_is_known_by_all_of_it() {
-        let trace = Trace::new("a\n", "a\n---\n");
-        assert!(Changed::new("a\n---\n", "a\n").concerns(&trace));
-        assert!(!Changed::new("a\n---\n", "b\na\n---\n").concerns(&trace));
+        let trace = MoveTrace::new("a\n", "a\n---\n");
+        assert!(ChangedLines::new("a\n---\n", "a\n").touch_move(&trace));
+        assert!(!ChangedLines::new("a\n---\n", "b\na\n---\n").touch_move(&trace));
     }
 }

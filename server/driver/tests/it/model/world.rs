@@ -9,9 +9,9 @@ use std::{
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkState, FileReview, merge_later_result},
+    review::{FileReview, HunkState, merge_later_result},
 };
-use claudecluster_driver::{Attached, Driver, settings::MergeWords, store::NewEvent};
+use claudecluster_driver::{AttachedEditor, Driver, settings::MergeWords, store::NewEvent};
 use claudecluster_protocol::{
     EventBody, FileMode, GoalId, HunkId, RelPath, Timestamp,
     api::{Decision, DecisionReport},
@@ -41,7 +41,7 @@ pub(crate) struct World {
     fixture: Fixture,
     driver: Driver,
     desks: [Arc<Desk>; 2],
-    attached: Vec<Attached>,
+    attached: Vec<AttachedEditor>,
     /// Which desk has a file open.
     open: BTreeMap<usize, usize>,
     /// What the disk is to hold.

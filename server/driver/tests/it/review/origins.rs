@@ -4,7 +4,7 @@ use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     GoalId,
     api::Decision,
-    change::{HunkStatus, HunkView, HunkOriginState},
+    change::{HunkOriginState, HunkStatus, HunkView},
     event::Verdict,
     resolution::Resolution,
 };

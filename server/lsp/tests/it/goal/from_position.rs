@@ -13,7 +13,7 @@ use std::{path::Path, sync::Arc};
 use claudecluster_protocol::{
     GoalId, GoalState,
     editor::command,
-    goal::{ScopeKind, Selection},
+    goal::{GoalScopeKind, GoalSelection},
 };
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ async fn a_problem_becomes_a_goal() {
             one.prompt,
             "Fix in src/a.rs: mismatched types (rustc E0308)\nexpected `u32`, found `&str`"
         );
-        let place = Selection {
+        let place = GoalSelection {
             path: claudecluster_protocol::RelPath::new("src/a.rs").unwrap(),
             start_line: 1,
             end_line: 2,
@@ -147,14 +147,14 @@ async fn a_problem_becomes_a_goal() {
         );
         assert_eq!(
             (file.scope.kind, &file.scope.selection),
-            (ScopeKind::Files, &None)
+            (GoalScopeKind::Files, &None)
         );
         assert!(
             workspace
                 .prompt
                 .starts_with("Fix all like this in the workspace")
         );
-        assert_eq!(workspace.scope.kind, ScopeKind::Workspace);
+        assert_eq!(workspace.scope.kind, GoalScopeKind::Workspace);
     });
 }
 
@@ -244,7 +244,7 @@ async fn comments_and_tests_become_goals() {
                 .prompt
                 .ends_with("take the comment away: say hello,\npolitely")
         );
-        assert_eq!(comment.scope.kind, ScopeKind::Workspace);
+        assert_eq!(comment.scope.kind, GoalScopeKind::Workspace);
         assert!(
             test.prompt
                 .starts_with("Make the test \"adds\" in src/a.rs pass.")
@@ -409,7 +409,7 @@ async fn a_goal_that_is_under_way_is_not_started_twice() {
     );
     let asked = client.told("window/showMessageRequest").await;
     let message = asked["params"]["message"].as_str().unwrap();
-    assert_eq!(message, "g7 does this already: make it better");
+    assert_eq!(message, "g7 already has this goal: make it better");
     let actions = json!([{"title": "Show"}, {"title": "Start another"}]);
     assert_eq!(asked["params"]["actions"], actions);
     client.answer(&asked, json!({"title": "Show"})).await;
@@ -428,7 +428,7 @@ async fn a_goal_that_is_under_way_is_not_started_twice() {
         .answer(&asked, json!({"title": "Start another"}))
         .await;
     let told = client.told("window/showMessage").await;
-    assert_eq!(told["params"]["message"], "g1 is started");
+    assert_eq!(told["params"]["message"], "Started g1");
     assert_eq!(backend.with(|state| state.submitted.len()), 1);
 
     let again = json!({"prompt": "make it better", "again": true});
@@ -449,7 +449,7 @@ async fn another_goal_is_for_the_text_as_it_is_then() {
     let told = client.told("window/showMessage").await;
     let message = told["params"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("no other goal was started: scope.range"),
+        message.starts_with("cannot start another goal: scope.range"),
         "{message}"
     );
     assert!(backend.with(|state| state.submitted.is_empty()));

@@ -13,7 +13,7 @@ use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError};
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{
     GoalId, GoalState, Span,
-    editor::{EditOf, command},
+    editor::{EditChecksum, command},
 };
 use futures::FutureExt;
 use serde_json::{Value, json};
@@ -256,9 +256,9 @@ async fn an_edit_says_for_which_text_it_is() {
             async move { editor.edit(job).await }
         });
         let request = client.told("workspace/applyEdit").await;
-        let of = EditOf::new(["one"]);
+        let of = EditChecksum::new(["one"]);
         assert_eq!(request["params"]["claudecluster"], json!(of));
-        assert_ne!(of, EditOf::new([anew]));
+        assert_ne!(of, EditChecksum::new([anew]));
         assert_eq!(
             request["params"]["edit"]["documentChanges"][0]["textDocument"]["version"],
             0
@@ -592,7 +592,7 @@ async fn events_go_to_those_who_ask_and_conflicts_to_all() {
         "context": {"diagnostics": [], "only": ["refactor.rewrite"]},
     });
     let offered = client.request("textDocument/codeAction", params).await["result"].clone();
-    assert_eq!(offered[0]["title"], "State a goal for this line…");
+    assert_eq!(offered[0]["title"], "Start a goal for this line…");
     assert_eq!(
         offered[0]["command"]["command"],
         "claudecluster.client.prompt"

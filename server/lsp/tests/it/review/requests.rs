@@ -11,7 +11,7 @@ use std::{path::Path, sync::Arc};
 
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
-    ChangeKind, RelPath, editor::command, event::Verdict, goal::ScopeKind,
+    ChangeKind, RelPath, editor::command, event::Verdict, goal::GoalScopeKind,
 };
 use serde_json::{Value, json};
 
@@ -299,7 +299,7 @@ async fn arguments_are_checked_and_the_error_names_the_key() {
             "arguments[0].plan.tasks[0]",
         ),
         (command::GOAL_LIST, json!({"all": true}), "all"),
-        (command::GOAL_LIST, json!([1]), "an object is expected"),
+        (command::GOAL_LIST, json!([1]), "expected an object"),
         (command::GOAL_SHOW, json!({}), "goalId"),
         (command::GOAL_SHOW, json!({"goalId": "g9"}), "g9"),
         (command::GOAL_CANCEL, json!({"goalId": "g9"}), "g9"),
@@ -340,7 +340,7 @@ async fn arguments_are_checked_and_the_error_names_the_key() {
             json!({"hunkId": "g1.1", "applied": "yes"}),
             "arguments[0].applied",
         ),
-        ("claudecluster.goal.delete", json!({}), "is not a command"),
+        ("claudecluster.goal.delete", json!({}), "unknown command"),
     ];
     for (name, argument, expected) in cases {
         let reply = client.command(name, argument.clone()).await;
@@ -402,7 +402,7 @@ async fn a_goal_is_about_the_open_documents() {
             (spec.workspace.as_str(), spec.prompt.as_str()),
             ("/w", "improve")
         );
-        assert_eq!(spec.scope.kind, ScopeKind::Open);
+        assert_eq!(spec.scope.kind, GoalScopeKind::Open);
         assert_eq!(spec.scope.files, [rel("a.rs"), rel("src/b.rs")]);
     });
     // With a selection, which names its document.

@@ -23,7 +23,7 @@ use claudecluster_protocol::{
     change::{FileChange, FileMode, FileVersion},
     event::{AttemptOutcome, ProposedFile, Verdict},
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
-    repair::{RepairSpec, RepairCause},
+    repair::{RepairCause, RepairSpec},
 };
 use proptest::prelude::*;
 
