@@ -7,7 +7,7 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody, RelPath,
-    goal::{Scope, ScopeKind},
+    goal::{GoalScope, GoalScopeKind},
 };
 
 use crate::exit::ErrorContext;
@@ -141,12 +141,12 @@ pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, E
 }
 
 /// What `--file` names, as a goal's scope.
-pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<Scope, ErrorBody> {
+pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<GoalScope, ErrorBody> {
     if given.is_empty() {
-        return Ok(Scope::default());
+        return Ok(GoalScope::default());
     }
-    let mut scope = Scope {
-        kind: ScopeKind::Files,
+    let mut scope = GoalScope {
+        kind: GoalScopeKind::Files,
         ..Scope::default()
     };
     for text in given {

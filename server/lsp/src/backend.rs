@@ -7,11 +7,12 @@ use claudecluster_driver::{Driver, Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Decision, DecisionReport},
-    change::{HunkView, Origin},
-    editor::{Side, Submitted},
+    change::{HunkOrigin, HunkView},
+    content::PendingSide,
     event::StreamItem,
     goal::{GoalSummary, GoalView},
     permission::{PermissionAnswer, PermissionRequest},
+    submitted::SubmittedGoal,
 };
 use tokio::sync::mpsc;
 
@@ -22,7 +23,7 @@ type Result<T> = std::result::Result<T, ErrorBody>;
 #[allow(missing_docs, reason = "documented on `Driver`")]
 pub trait Backend: Send + Sync + 'static {
     async fn submit(&self, spec: GoalSpec) -> Result<GoalId>;
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted>;
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal>;
     fn goals(&self) -> Vec<GoalSummary>;
     fn goal(&self, goal: &GoalId) -> Result<GoalView>;
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
@@ -31,7 +32,12 @@ pub trait Backend: Send + Sync + 'static {
     fn origins(&self, path: &Path, current: &str) -> Vec<Origin>;
     async fn settled(&self, path: &Path);
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
-    async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>>;
+    async fn content(
+        &self,
+        goal: &GoalId,
+        path: &RelPath,
+        side: PendingSide,
+    ) -> Result<Option<String>>;
     async fn decide(&self, decision: Decision) -> Result<DecisionReport>;
     async fn cancel(&self, goal: &GoalId) -> Result<()>;
     async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()>;
@@ -49,7 +55,7 @@ impl Backend for Driver {
         Driver::submit(self, spec).await
     }
 
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         Driver::submit_once(self, spec).await
     }
 
@@ -73,7 +79,7 @@ impl Backend for Driver {
         Driver::hunks_in(self, path, current)
     }
 
-    fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
         Driver::origins(self, path, current)
     }
 
@@ -85,7 +91,12 @@ impl Backend for Driver {
         Driver::preview(self, hunk, current)
     }
 
-    async fn content(&self, goal: &GoalId, path: &RelPath, side: Side) -> Result<Option<String>> {
+    async fn content(
+        &self,
+        goal: &GoalId,
+        path: &RelPath,
+        side: PendingSide,
+    ) -> Result<Option<String>> {
         Driver::content(self, goal, path, side).await
     }
 

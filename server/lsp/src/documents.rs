@@ -281,12 +281,12 @@ impl Documents {
 
 #[cfg(test)]
 mod tests {
-    use claudecluster_core::text::Position;
+    use claudecluster_core::text::TextPosition;
 
     use super::*;
 
     fn insert(line: u32, character: u32, text: &str) -> ContentChange {
-        let at = Position { line, character };
+        let at = TextPosition { line, character };
         ContentChange {
             range: Some(at..at),
             text: text.into(),

@@ -7,7 +7,7 @@ use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{
     GoalId, HunkId,
     agent::AgentInput,
-    change::{ChangeKind, HunkStatus, HunkView, Origin, Provenance},
+    change::{ChangeKind, HunkOrigin, HunkStatus, HunkView, Provenance},
 };
 use lsp_types::Range;
 
@@ -49,7 +49,7 @@ pub(crate) async fn pending_hunks(
 pub(crate) async fn line_origins(
     session: &EditorSession,
     document: &DocumentSnapshot,
-) -> Vec<Origin> {
+) -> Vec<HunkOrigin> {
     let Some(path) = document.path.clone() else {
         return Vec::new();
     };
@@ -162,6 +162,10 @@ pub(crate) fn hunk_touches(document: &DocumentSnapshot, hunk: &HunkView, range: 
 }
 
 /// Whether an origin has a line in common with a range. A deletion has the line it was before.
-pub(crate) fn origin_touches(document: &DocumentSnapshot, origin: &Origin, range: Range) -> bool {
+pub(crate) fn origin_touches(
+    document: &DocumentSnapshot,
+    origin: &HunkOrigin,
+    range: Range,
+) -> bool {
     lines_touch(&document.text, (origin.start_line, origin.end_line), range)
 }

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 use async_trait::async_trait;
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId,
-    api::{Answer, Call, DaemonFile, Hello, Purpose, Reply, Request, VERSION, Welcome},
+    api::{Answer, Call, ConnectionPurpose, DaemonFile, Hello, Reply, Request, VERSION, Welcome},
     event::StreamItem,
 };
 use claudecluster_service::{TypedCalls, unexpected_answer};

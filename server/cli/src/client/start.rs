@@ -10,7 +10,7 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody,
-    api::{Call, Purpose, VERSION},
+    api::{Call, ConnectionPurpose, VERSION},
     goal::EnvVar,
 };
 use claudecluster_service::TypedCalls;

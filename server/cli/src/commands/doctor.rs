@@ -7,7 +7,7 @@ use claudecluster_driver::{
     worker::agent::{AgentInspection, registry},
 };
 use claudecluster_protocol::{
-    api::{Purpose, VERSION},
+    api::{ConnectionPurpose, VERSION},
     goal::SandboxKind,
 };
 use claudecluster_service::TypedCalls;

@@ -1,7 +1,7 @@
 //! Goals and tasks as fronts show them, made from an immutable snapshot of the state and the texts
 //! that are there now.
 
-use claudecluster_core::lifecycle::{Attempt, Goal, Task};
+use claudecluster_core::state::{Goal, GoalTask, TaskAttempt};
 use claudecluster_protocol::{
     TaskState,
     goal::{AttemptView, GoalSummary, GoalView, TaskView},

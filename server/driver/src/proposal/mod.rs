@@ -5,7 +5,7 @@ pub(crate) mod fold;
 pub(crate) mod repair_tasks;
 pub(crate) mod scope;
 
-use claudecluster_core::{lifecycle::Goal, step::Merged};
+use claudecluster_core::{state::Goal, step::MergedProposal};
 use claudecluster_protocol::ErrorBody;
 
 use self::file_merge::FileMergeRules;
@@ -19,7 +19,7 @@ pub(crate) fn build_proposal(rules: &FileMergeRules, goal: &Goal) -> Result<Merg
         .enumerate()
         .filter_map(|(n, (of, files))| repair_tasks::repair_of_dispute(goal, n, of, files))
         .collect();
-    Ok(Merged {
+    Ok(MergedProposal {
         files: folded.files,
         repairs,
     })

@@ -4,16 +4,17 @@
 use std::{collections::HashMap, fmt::Write};
 
 use claudecluster_core::{
-    lifecycle::{Goal, Task},
-    step::{NewRepair, over_budget},
+    state::{Goal, GoalTask},
+    step::{NewRepairTask, budget_error},
 };
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalState, HunkId, RelPath, TaskId, TaskSpec, TaskState,
     agent::AgentInput,
     api::Decision,
     change::{HunkStatus, HunkView, Provenance},
-    event::{Repair, RepairCause, Verdict},
+    event::Verdict,
     plan::{AgentName, Gate},
+    repair::{RepairCause, RepairSpec},
 };
 use claudecluster_worker::agent::registry;
 
@@ -59,7 +60,7 @@ pub(crate) fn repair_of_dispute(
     of.insert(0, author);
     let labels: Vec<&str> = of.iter().map(|id| goal.tasks[id].spec.label()).collect();
     let title = format!("Settle: {}", labels.join(" / "));
-    let repair = Repair {
+    let repair = RepairSpec {
         cause: RepairCause::TaskConflict,
         hunks: Vec::new(),
         files,
@@ -152,12 +153,12 @@ fn of_authors(
     cause: RepairCause,
     hunks: Vec<(TaskId, RelPath, HunkId)>,
     reason: Option<&String>,
-) -> Vec<NewRepair> {
-    let mut repairs: Vec<Repair> = Vec::new();
+) -> Vec<NewRepairTask> {
+    let mut repairs: Vec<RepairSpec> = Vec::new();
     for (author, path, id) in hunks {
         let known = repairs.iter().position(|repair| repair.of[0] == author);
         let at = known.unwrap_or_else(|| {
-            repairs.push(Repair {
+            repairs.push(RepairSpec {
                 cause,
                 hunks: Vec::new(),
                 files: Vec::new(),
@@ -183,7 +184,7 @@ fn of_authors(
 }
 
 /// Finds the conflicts that a decision hands over, as
-/// [`Resolution::Repair`](claudecluster_protocol::api::Resolution) asks, and returns their repairs.
+/// [`Resolution::Repair`](claudecluster_protocol::resolution::Resolution) asks, and returns their repairs.
 pub(crate) fn repairs_of_conflicts(
     pending: &PendingReader,
     config: &DriverConfig,
@@ -247,7 +248,7 @@ fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody>
         ))
         .hint("start a new goal"));
     }
-    over_budget(goal, &config.policy()).map_or(Ok(()), Err)
+    budget_error(goal, &config.policy()).map_or(Ok(()), Err)
 }
 
 fn is_about(decision: &Decision, hunk: &HunkView) -> bool {

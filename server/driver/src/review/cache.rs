@@ -7,13 +7,16 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal, Pair},
-    merge::Side,
-    review::{self, Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, Woven, words},
+    merge::MergeSide,
+    review::{
+        self, FileReview, HunkAuthors, HunkKey, HunkState, LiveReview, MergedAlternative,
+        ReviewHunk, TaskContribution, words,
+    },
+    state::{FileEntry, Goal, ReviewPair},
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
-    change::{FileVersion, Provenance, Word},
+    change::{FileVersion, HunkWord, Provenance},
 };
 use claudecluster_worker::changes::Content;
 
@@ -109,11 +112,11 @@ pub(crate) struct KnownHunk {
     pub(crate) id: HunkId,
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
-    refined: Option<(String, Vec<Word>)>,
+    refined: Option<(String, Vec<HunkWord>)>,
     /// Merged by words where it conflicts, with the three texts it was merged from.
     merged: Option<([String; 3], Option<String>)>,
     /// Of an alternative: merged by words with what it is an alternative to.
-    woven: Option<Woven>,
+    woven: Option<MergedAlternative>,
 }
 
 impl KnownHunk {
@@ -140,7 +143,9 @@ impl KnownHunk {
     /// or the lines are still as both tasks found them.
     pub(crate) fn merged_alternative(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
         let woven = self.woven.as_ref()?;
-        let there = review.merge().text_of(&review.region(hunk), Side::Ours);
+        let there = review
+            .merge()
+            .text_of(&review.region(hunk), MergeSide::Ours);
         let untouched = hunk.state == HunkState::Clean || there == woven.base;
         untouched.then(|| woven.merged.clone())
     }
@@ -151,7 +156,8 @@ impl KnownHunk {
             return None;
         }
         let (merge, region) = (review.merge(), review.region(hunk));
-        let sides = [Side::Base, Side::Ours, Side::Theirs].map(|side| merge.text_of(&region, side));
+        let sides = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs]
+            .map(|side| merge.text_of(&region, side));
         if sides.iter().any(|side| side.len() > words::MOST_MERGED) {
             return None;
         }
@@ -166,7 +172,7 @@ impl KnownHunk {
     pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<Word> {
         let same = |(from, _): &&(String, Vec<Word>)| from == old;
         if self.refined.as_ref().filter(same).is_none() {
-            self.refined = Some((old.to_owned(), words::refine(old, new)));
+            self.refined = Some((old.to_owned(), words::refine_to_words(old, new)));
         }
         let refined = self.refined.as_ref();
         refined.map(|(_, words)| words.clone()).unwrap_or_default()
@@ -336,7 +342,7 @@ impl EntryReview {
         let contributions = task_contributions(contents, entry)?;
         let contributions: Vec<Contribution<'_>> = contributions
             .iter()
-            .map(|(base, text)| Contribution { base, text })
+            .map(|(base, text)| TaskContribution { base, text })
             .collect();
         let authors = Authors::new(base, proposed, &contributions);
         let live = Live::new(base, proposed);
@@ -359,7 +365,7 @@ fn merged_alternatives(
     entry: &FileEntry,
     base: &str,
     proposed: &str,
-) -> Result<BTreeMap<HunkKey, Woven>, ErrorBody> {
+) -> Result<BTreeMap<HunkKey, MergedAlternative>, ErrorBody> {
     let started = entry
         .file
         .versions
@@ -368,7 +374,7 @@ fn merged_alternatives(
     let started = contents.load_optional(started.and_then(|version| version.base.as_ref()))?;
     let started = started.as_ref().and_then(Content::as_text);
     Ok(started.map_or_else(BTreeMap::new, |started| {
-        review::woven(started, base, proposed)
+        review::merge_alternatives(started, base, proposed)
     }))
 }
 

@@ -1,9 +1,9 @@
 //! What is left to decide: each entry of a proposal against the text that is there now.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    merge::Side,
-    review::{Hunk, HunkState, Review},
+    merge::MergeSide,
+    review::{FileReview, HunkState, ReviewHunk},
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId,
@@ -186,9 +186,9 @@ fn lines_hunk(
         let (merge, region) = (review.merge(), review.region(hunk));
         let text = |side| merge.text_of(&region, side).to_owned();
         view.conflict = Some(ConflictView {
-            base: text(Side::Base),
-            mine: text(Side::Ours),
-            theirs: text(Side::Theirs),
+            base: text(MergeSide::Base),
+            mine: text(MergeSide::Ours),
+            theirs: text(MergeSide::Theirs),
         });
     } else if let Some(known) = known {
         view.words = known.refined_words(&view.old_text, &view.new_text);

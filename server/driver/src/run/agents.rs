@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::{lifecycle::Goal, policy::Policy};
+use claudecluster_core::{policy::SchedulingPolicy, state::Goal};
 use claudecluster_protocol::{
     ErrorBody, ErrorKind, GoalSpec, Span, Usd,
     goal::EnvVar,
@@ -190,5 +190,5 @@ pub(crate) fn budget_left(policy: &Policy, goal: &Goal, agent: AgentName) -> Opt
     if !registry().get(agent).capabilities().reports_cost {
         return None;
     }
-    claudecluster_core::step::budget(goal, policy).map(|all| all.minus(goal.usage().cost_usd))
+    claudecluster_core::step::goal_budget(goal, policy).map(|all| all.minus(goal.usage().cost_usd))
 }

@@ -1,14 +1,15 @@
 //! What a repair task is told, and whose session it goes on from.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal, Pair},
-    patch::{self, FileAt, FilePair},
-    review::Review,
+    patch::{self, PatchFile, PatchFilePair},
+    review::FileReview,
+    state::{FileEntry, Goal, ReviewPair},
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, RelPath, StopReason, TaskId,
     change::FileVersion,
-    event::{Repair, RepairCause, Verdict},
+    event::Verdict,
+    repair::{RepairCause, RepairSpec},
 };
 use claudecluster_worker::changes::Content;
 
@@ -44,7 +45,7 @@ pub(crate) fn repair_prompt(
     pending: &PendingReader,
     goal: &Goal,
     task: &TaskId,
-    repair: &Repair,
+    repair: &RepairSpec,
     upstream: &[TaskId],
 ) -> Result<Option<String>, ErrorBody> {
     let shown = match repair.cause {
@@ -83,7 +84,7 @@ fn rejected_changes(
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
     for entry in repaired_entries(goal, repair) {
-        let moves = entry.moves.iter().rev();
+        let moves = entry.ledger.iter().rev();
         for made in moves.filter(|made| made.verdict == Verdict::Reject) {
             let wanted = |id: &HunkId| repair.hunks.contains(id);
             if made.hunks.iter().any(wanted) {
@@ -153,7 +154,7 @@ fn hunks_of(
         .collect();
     let after = match versions.texts() {
         Some((base, current, proposed)) if keys.len() == found.len() => {
-            let accepted = Review::new(base, current, proposed).accept(&keys);
+            let accepted = FileReview::new(base, current, proposed).accept(&keys);
             versions.current.as_ref().map(|content| Content {
                 bytes: accepted.current.into_bytes().into(),
                 mode: content.mode,
@@ -189,7 +190,7 @@ fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) ->
             content: &content.bytes,
         }
     }
-    let patch = patch::unified(&[FilePair {
+    let patch = patch::unified_patch(&[PatchFilePair {
         path,
         from: None,
         old: old.map(file_at),

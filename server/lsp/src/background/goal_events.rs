@@ -5,8 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use claudecluster_protocol::{
     ErrorBody, EventBody, EventSeq, GoalId, GoalState, PermissionId, TaskId, TaskState,
     editor::method,
-    event::{Event, Repair, StreamItem},
+    event::{Event, StreamItem},
     permission::PermissionRequest,
+    repair::RepairSpec,
 };
 use lsp_types::{LspNotificationMethod, MessageDirection, Notification};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -260,7 +261,7 @@ impl GoalEventWatcher {
         let Some(task) = tasks.find(|one| one.id == *task) else {
             return;
         };
-        if !task.repair.as_ref().is_some_and(Repair::amends) {
+        if !task.repair.as_ref().is_some_and(RepairSpec::amends) {
             return;
         }
         let words = task.attempts.last().map(|last| last.summary.as_str());

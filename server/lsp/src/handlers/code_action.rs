@@ -10,10 +10,10 @@ use std::{collections::BTreeSet, path::Path};
 
 use claudecluster_protocol::{
     GoalId, HunkId,
-    api::Resolution,
-    change::{HeldReason, HunkView, Origin, OriginState},
+    change::{HeldReason, HunkOrigin, HunkOriginState, HunkView},
     editor::{SECTION, command},
     goal::GoalSummary,
+    resolution::Resolution,
 };
 use lsp_types::{
     Code, CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,

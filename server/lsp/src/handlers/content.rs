@@ -4,7 +4,7 @@ use std::path::Path;
 
 use claudecluster_protocol::{
     ErrorBody, GoalId, RelPath,
-    editor::{Content, ContentParams},
+    content::{PendingContent, PendingContentParams},
 };
 use tower_lsp::jsonrpc::Result;
 

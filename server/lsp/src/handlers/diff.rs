@@ -8,11 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::patch::{self, FileAt, FilePair};
+use claudecluster_core::patch::{self, PatchFile, PatchFilePair};
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId, RelPath,
     change::{ChangeKind, ConflictView, HunkView},
-    editor::Side,
+    content::PendingSide,
     goal::GoalView,
 };
 
@@ -173,7 +173,7 @@ fn diff_pair(
             content: text.as_bytes(),
         }
     }
-    patch::unified(&[FilePair {
+    patch::unified_patch(&[PatchFilePair {
         path,
         from,
         old: old.map(at),
@@ -190,7 +190,10 @@ async fn diff_file(
 ) -> Result<String, ErrorBody> {
     let id = &goal.summary.id;
     let side = |side| session.backend.content(id, &hunk.path, side);
-    let (old, new) = (side(Side::Base).await?, side(Side::Proposed).await?);
+    let (old, new) = (
+        side(PendingSide::Base).await?,
+        side(PendingSide::Proposed).await?,
+    );
     let expected = match hunk.kind {
         ChangeKind::Create => new.is_some(),
         ChangeKind::Delete => old.is_some(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use claudecluster_protocol::change::{Origin, OriginState, Provenance};
+use claudecluster_protocol::change::{HunkOrigin, HunkOriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
 use crate::{hunks, markdown::escape_text, phrases::short_title, plan, session::EditorSession};

@@ -7,9 +7,10 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    ErrorBody, GoalId, GoalSpec, Plan, RelPath, Scope,
-    editor::{Anchor, EditorSettings, LineRange, ScopeArgs, SubmitArgs, Submitted},
-    goal::{ScopeKind, Selection},
+    ErrorBody, GoalId, GoalScope, GoalSpec, Plan, RelPath,
+    editor::{EditorSettings, LineRange, RangeAnchor, ScopeArgs, SubmitArgs},
+    goal::{GoalScopeKind, GoalSelection},
+    submitted::SubmittedGoal,
 };
 use tokio::sync::oneshot;
 
@@ -33,7 +34,7 @@ pub(crate) async fn submit_goal(
     let spec = to_spec(session, args.clone())?;
     if args.again {
         let goal_id = session.backend.submit(spec).await?;
-        return Ok(Submitted {
+        return Ok(SubmittedGoal {
             goal_id,
             duplicate_of: None,
         });
@@ -201,10 +202,10 @@ fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBu
 fn to_scope(
     session: &EditorSession,
     root: &Path,
-    kind: ScopeKind,
+    kind: GoalScopeKind,
     asked: &ScopeArgs,
     named: &[PathBuf],
-) -> Result<Scope> {
+) -> Result<GoalScope> {
     let selection = match asked.range {
         Some(range) => Some(to_selection(
             session,
@@ -216,11 +217,11 @@ fn to_scope(
         None => None,
     };
     let files = match kind {
-        ScopeKind::Workspace => Vec::new(),
-        ScopeKind::Open => open_files(session, root, named)?,
-        ScopeKind::Files => named_files(root, asked, named)?,
+        GoalScopeKind::Workspace => Vec::new(),
+        GoalScopeKind::Open => open_files(session, root, named)?,
+        GoalScopeKind::Files => named_files(root, asked, named)?,
     };
-    Ok(Scope {
+    Ok(GoalScope {
         kind,
         files,
         globs: asked.globs.clone(),
@@ -274,8 +275,8 @@ fn to_selection(
     root: &Path,
     named: &[PathBuf],
     range: LineRange,
-    anchor: Option<&Anchor>,
-) -> Result<Selection> {
+    anchor: Option<&RangeAnchor>,
+) -> Result<GoalSelection> {
     if range.end_line <= range.start_line {
         return Err(ErrorBody::user(
             "scope.range: endLine must be greater than startLine",
@@ -299,7 +300,7 @@ fn to_selection(
         Some(document) => lines::to_driver_lines(&document.text, range),
         None => range,
     };
-    Ok(Selection {
+    Ok(GoalSelection {
         path,
         start_line: range.start_line,
         end_line: range.end_line,

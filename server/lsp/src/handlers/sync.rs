@@ -3,7 +3,7 @@
 //! All handlers are synchronous. The parameters have types of this crate, because a wrong position
 //! (negative, past the end) is clamped: refusing it would leave the document wrong from then on.
 
-use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
+use claudecluster_core::text::{ContentChange, PositionEncoding, TextPosition};
 use lsp_types::Uri;
 use serde::Deserialize;
 
@@ -79,7 +79,7 @@ struct DocumentId {
     uri: Uri,
 }
 
-impl From<WirePosition> for Position {
+impl From<WirePosition> for TextPosition {
     fn from(position: WirePosition) -> Self {
         let clamp = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
         Self {

@@ -1,6 +1,6 @@
 //! Code actions of a plan: approval, fixes and refactorings.
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{GoalState, editor::command, goal::GoalView};
 use lsp_types::{
     CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionTriggerKind,
@@ -58,7 +58,7 @@ pub(crate) async fn plan_actions(
 
 /// Returns the index of the task at an offset.
 fn task_at(open: &OpenPlan, offset: usize) -> Option<usize> {
-    let tasks = open.checked.text.node_at(&Place::key("tasks"))?;
+    let tasks = open.checked.text.node_at(&PlanPath::key("tasks"))?;
     let holds = |task: &PlanNode| task.range.start <= offset && offset <= task.range.end;
     tasks.elements().iter().position(holds)
 }

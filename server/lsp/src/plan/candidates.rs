@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use claudecluster_protocol::RelPath;
 use lsp_types::CompletionItemKind;
 use serde_json::json;
@@ -181,7 +181,7 @@ impl CandidateFinder<'_> {
             .elements_of(&here)
             .map(|item| item.text.as_str())
             .collect();
-        let is_gate = |place: &Place| matches!(place.steps(), [.., Step::Key(key), Step::Index(_)] if key == "gates");
+        let is_gate = |place: &PlanPath| matches!(place.steps(), [.., PlanPathStep::Key(key), PlanPathStep::Index(_)] if key == "gates");
         let items = self.outline.items.iter();
         items
             .filter(|item| !item.is_key && is_gate(&item.place))

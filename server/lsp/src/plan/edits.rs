@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use claudecluster_core::{plan::Place, text::LineEnding};
+use claudecluster_core::{plan::PlanPath, text::LineEnding};
 use serde_json::Value;
 
 use super::syntax::{PlanNode, PlanNodeKind, PlanText};
@@ -82,7 +82,7 @@ impl PlanText {
     /// A missing key is added after the last of the keys `after`, or else after the last key.
     pub(crate) fn set_key(
         &self,
-        object: &Place,
+        object: &PlanPath,
         key: &str,
         value: &Value,
         after: &[&str],
@@ -118,7 +118,7 @@ impl PlanText {
     /// A missing array is added as [`PlanText::set_key`] does.
     pub(crate) fn append_to(
         &self,
-        object: &Place,
+        object: &PlanPath,
         key: &str,
         values: &[Value],
         after: &[&str],
@@ -302,7 +302,7 @@ mod tests {
             |p| p.append_to(&plan, "b", &[json!("x"), json!("y")], &["a"]),
             r#"{"a": 1, "b": ["x", "y"]}"#,
         );
-        let first = Place::key("tasks").at(0);
+        let first = PlanPath::key("tasks").at(0);
         check(
             "{\n  \"tasks\": [\n    {\n      \"id\": \"b\"\n    }\n  ]\n}",
             |p| p.insert_before(&first, &json!({"id": "a", "writes": ["x", "y"]})),

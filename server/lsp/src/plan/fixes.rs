@@ -1,6 +1,6 @@
 //! Fixes for the mistakes of a plan.
 
-use claudecluster_core::plan::{Place, ProblemKind, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep, PlanProblemKind};
 use serde_json::{Value, json};
 
 use super::{
@@ -77,7 +77,7 @@ fn fix_rule(
     place: &Place,
 ) -> Vec<Option<PlanFix>> {
     let text = &checked.text;
-    let task = place.task_index().map(Place::task);
+    let task = place.task_index().map(PlanPath::task);
     let task = task.unwrap_or_default();
     match kind {
         ProblemKind::UnknownDependency => vec![
@@ -135,7 +135,7 @@ fn fix_rule(
 
 fn remove_part(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
     let title = match place.split_last() {
-        Some((_, Step::Key(key))) => format!("Remove `{key}`"),
+        Some((_, PlanPathStep::Key(key))) => format!("Remove `{key}`"),
         _ => "Remove it".to_owned(),
     };
     PlanFix::new(title, checked.text.remove_at(place))
@@ -147,7 +147,7 @@ fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &Place) -> Op
     let id = |place: &Place| text.node_at(&place.clone().with("id"))?.as_str();
     let others = finding.related.iter().filter_map(|one| {
         let index = one.place.task_index()?;
-        id(&Place::task(index))
+        id(&PlanPath::task(index))
     });
     let others: Vec<&str> = others.collect();
     let title = format!("Make {} depend on {}", id(task)?, others.join(", "));

@@ -2,7 +2,7 @@
 
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 
 use super::{
     document::plan_owner,
@@ -62,7 +62,10 @@ fn describe_schema(item: &OutlineItem) -> Option<String> {
 fn describe_dependency(outline: &PlanOutline, item: &OutlineItem) -> Option<String> {
     let (above, last) = item.place.split_last()?;
     let (_, key) = above.split_last()?;
-    if item.is_key || !matches!(last, Step::Index(_)) || *key != Step::Key("dependsOn".into()) {
+    if item.is_key
+        || !matches!(last, PlanPathStep::Index(_))
+        || *key != PlanPathStep::Key("dependsOn".into())
+    {
         return None;
     }
     let ids = outline.task_ids();

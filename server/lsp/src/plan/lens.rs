@@ -1,6 +1,6 @@
 //! Code lenses above a plan that waits for approval, and above its paused tasks.
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{GoalState, editor::command};
 use lsp_types::CodeLens;
 use serde_json::json;

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use jsonc_parser::{Scanner, ScannerOptions, tokens::Token};
 
 /// The keys and scalar values of a text, in their order.
@@ -30,7 +30,7 @@ pub(crate) struct OutlineItem {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum CursorSpot {
     /// A key of the object at this place.
-    Key(Place),
+    Key(PlanPath),
     /// The value at this place.
     Value(Place),
     /// Punctuation only.
@@ -103,8 +103,9 @@ impl PlanOutline {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             !item.is_key
-                && above
-                    .is_some_and(|(above, last)| above == *array && matches!(last, Step::Index(_)))
+                && above.is_some_and(|(above, last)| {
+                    above == *array && matches!(last, PlanPathStep::Index(_))
+                })
         })
     }
 
@@ -121,7 +122,7 @@ impl PlanOutline {
         let ids = self.items.iter().filter(|item| !item.is_key);
         ids.filter_map(|item| {
             let index = item.place.task_index()?;
-            (item.place == Place::task(index).with("id")).then_some((index, item.text.as_str()))
+            (item.place == PlanPath::task(index).with("id")).then_some((index, item.text.as_str()))
         })
         .collect()
     }

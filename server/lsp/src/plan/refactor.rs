@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{Plan, TaskId, TaskSpec};
 use serde_json::{Map, Value, json};
 
@@ -164,7 +164,7 @@ fn merge_tasks(
     {
         return Err("Another task comes between them");
     }
-    let (text, place) = (&checked.text, Place::task(into));
+    let (text, place) = (&checked.text, PlanPath::task(into));
     let mut splices = Vec::new();
     let mut set = |key: &str, value: Value, after: &[&str]| {
         splices.push(text.set_key(&place, key, &value, after));
@@ -203,7 +203,7 @@ fn merge_tasks(
         let Some(at) = at.filter(|_| i != into && i != child) else {
             continue;
         };
-        let place = Place::task(i).with("dependsOn").at(at);
+        let place = PlanPath::task(i).with("dependsOn").at(at);
         splices.push(if task.depends_on.contains(&one.id) {
             text.remove_at(&place)
         } else {

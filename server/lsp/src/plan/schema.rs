@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use claudecluster_protocol::export::plan_schema;
 use serde_json::Value;
 
@@ -37,10 +37,10 @@ pub(crate) fn schema_at(place: &Place) -> Option<PlaceSchema> {
     };
     for step in place.steps() {
         let step = |node: &'static Value| match step {
-            Step::Key(key) => node["properties"]
+            PlanPathStep::Key(key) => node["properties"]
                 .get(key)
                 .or_else(|| node.get("additionalProperties").filter(|v| v.is_object())),
-            Step::Index(_) => node.get("items"),
+            PlanPathStep::Index(_) => node.get("items"),
         };
         let next = schema.types.iter().find_map(|node| step(node))?;
         schema.description = next["description"].as_str();

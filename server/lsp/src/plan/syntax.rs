@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use jsonc_parser::{
     CollectOptions, ParseOptions, ast,
     common::Ranged,
@@ -83,8 +83,8 @@ impl PlanText {
         let mut node = self.root.as_ref()?;
         for step in place.steps() {
             node = match step {
-                Step::Key(key) => &node.entry(key)?.value,
-                Step::Index(index) => node.elements().get(*index)?,
+                PlanPathStep::Key(key) => &node.entry(key)?.value,
+                PlanPathStep::Index(index) => node.elements().get(*index)?,
             };
         }
         Some(node)
@@ -280,11 +280,11 @@ mod tests {
         let check = |place: Place, marked: &str| {
             assert_eq!(&plan.text[plan.marked_range(&place)], marked, "{place}");
         };
-        check(Place::task(0).with("dependsOn").at(1), "\"b\"");
-        check(Place::task(0).with("dependsOn"), "\"dependsOn\"");
-        check(Place::task(1), "\"c\"");
-        check(Place::task(1).with("run"), "\"c\"");
-        check(Place::key("gates"), "{");
+        check(PlanPath::task(0).with("dependsOn").at(1), "\"b\"");
+        check(PlanPath::task(0).with("dependsOn"), "\"dependsOn\"");
+        check(PlanPath::task(1), "\"c\"");
+        check(PlanPath::task(1).with("run"), "\"c\"");
+        check(PlanPath::key("gates"), "{");
     }
 
     #[test]

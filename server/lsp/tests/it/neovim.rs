@@ -13,9 +13,9 @@ use claudecluster_driver::{DocumentEdit, EditError};
 use claudecluster_lsp::{ExitStatus, LspConfig, serve_with};
 use claudecluster_protocol::{
     ChangeKind, EventBody, GoalState, Plan, TaskSpec, Usd,
-    api::Resolution,
     event::{ProposedFile, Verdict},
-    goal::{ScopeKind, Usage},
+    goal::{AgentUsage, GoalScopeKind},
+    resolution::Resolution,
 };
 use tokio::{net::UnixListener, process::Command};
 
@@ -133,8 +133,8 @@ async fn a_goal_from_neovim_to_accepted_changes() {
             (spec.jobs, spec.budget_usd, spec.scope.kind)
         };
         let five = Some(Usd::from_dollars(5.0));
-        assert_eq!(of(0), (Some(2), five, ScopeKind::Open));
-        assert_eq!(of(1), (Some(3), None, ScopeKind::Workspace));
+        assert_eq!(of(0), (Some(2), five, GoalScopeKind::Open));
+        assert_eq!(of(1), (Some(3), None, GoalScopeKind::Workspace));
     });
     assert_eq!(
         std::fs::read_to_string(workspace.join("a.rs")).unwrap(),
@@ -160,7 +160,7 @@ async fn drive(backend: Arc<Recorder>, workspace: std::path::PathBuf) {
     let planned = EventBody::Planned {
         plan,
         session: None,
-        usage: Usage::default(),
+        usage: AgentUsage::default(),
     };
     backend.event("g1", planned).await;
     backend.set_state("g1", GoalState::Running).await;

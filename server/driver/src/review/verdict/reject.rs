@@ -1,8 +1,8 @@
 //! Hunks rejected: the proposal gets the base text, and the file stays as it is.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::Review,
+    review::FileReview,
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict};
 

@@ -1,14 +1,10 @@
 //! Conflicts decided: the stretch in which the two sides differ becomes a chosen text.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::{HunkKey, HunkState, Review},
+    review::{FileReview, HunkKey, HunkState},
+    state::{FileEntry, Goal},
 };
-use claudecluster_protocol::{
-    ErrorBody,
-    api::{Decision, Resolution},
-    event::Verdict,
-};
+use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict, resolution::Resolution};
 
 use super::{
     EntryVerdicts, VerdictChange,

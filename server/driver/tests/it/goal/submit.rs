@@ -6,10 +6,10 @@ use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     GoalId, GoalSpec, RelPath,
     api::Decision,
-    editor::Submitted,
     event::Verdict,
-    goal::{EnvVar, Selection},
+    goal::{EnvVar, GoalSelection},
     plan::AgentName,
+    submitted::SubmittedGoal,
 };
 use serde_json::json;
 

@@ -16,7 +16,8 @@ use claudecluster_protocol::{
     BlobId, EventBody, EventSeq, FileMode, GoalId, GoalState, HunkId, RelPath, Timestamp,
     api::Decision,
     change::FileVersion,
-    event::{Landed, StreamItem, Verdict},
+    event::{StreamItem, Verdict},
+    landed::LandedContent,
 };
 
 use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};

@@ -8,9 +8,10 @@ use std::fs;
 use claudecluster_driver::{Driver, settings::MergeWords};
 use claudecluster_protocol::{
     ErrorKind, EventBody, EventSeq, GoalState,
-    api::{Decision, DecisionReport, Resolution},
-    change::{HunkStatus, HunkView, WordKind},
+    api::{Decision, DecisionReport},
+    change::{HunkStatus, HunkView, HunkWordKind},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use crate::support::{self, Fixture, Manner, OneDocument, accept_all, decision, state};

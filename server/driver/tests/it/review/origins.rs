@@ -3,9 +3,10 @@
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     GoalId,
-    api::{Decision, Resolution},
-    change::{HunkStatus, HunkView, OriginState},
+    api::Decision,
+    change::{HunkOriginState, HunkStatus, HunkView},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use crate::support::{Fixture, accept_all, decision};

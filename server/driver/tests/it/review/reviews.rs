@@ -4,7 +4,7 @@ use std::fs;
 
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
-    change::{HunkStatus, HunkView, WordKind},
+    change::{HunkStatus, HunkView, HunkWordKind},
     event::Verdict,
 };
 

@@ -5,7 +5,7 @@
 
 use claudecluster_protocol::{
     editor::{DefaultScope, LineRange},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 
 use super::goal_offer::{GoalOffer, OfferContext};

@@ -2,7 +2,7 @@
 //! languages, and where they end by how they are indented: what is laid out otherwise is not offered. Whether
 //! a test fails nobody here knows.
 
-use claudecluster_protocol::{editor::LineRange, goal::ScopeKind};
+use claudecluster_protocol::{editor::LineRange, goal::GoalScopeKind};
 
 use super::goal_offer::{GoalOffer, OfferContext};
 use crate::{documents::lines::ClientLines, plain_text};
@@ -31,7 +31,7 @@ pub(super) fn offer_test(context: &OfferContext<'_>) -> Option<GoalOffer> {
         ),
         about: test.name,
         // What has to change is hardly in the file of the test.
-        kind: ScopeKind::Workspace,
+        kind: GoalScopeKind::Workspace,
         range: Some(test.lines),
         fixes: None,
     })

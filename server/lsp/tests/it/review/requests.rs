@@ -11,7 +11,7 @@ use std::{path::Path, sync::Arc};
 
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
-    ChangeKind, RelPath, editor::command, event::Verdict, goal::ScopeKind,
+    ChangeKind, RelPath, editor::command, event::Verdict, goal::GoalScopeKind,
 };
 use serde_json::{Value, json};
 
@@ -402,7 +402,7 @@ async fn a_goal_is_about_the_open_documents() {
             (spec.workspace.as_str(), spec.prompt.as_str()),
             ("/w", "improve")
         );
-        assert_eq!(spec.scope.kind, ScopeKind::Open);
+        assert_eq!(spec.scope.kind, GoalScopeKind::Open);
         assert_eq!(spec.scope.files, [rel("a.rs"), rel("src/b.rs")]);
     });
     // With a selection, which names its document.

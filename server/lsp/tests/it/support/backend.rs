@@ -10,19 +10,21 @@ use std::{
 };
 
 use async_trait::async_trait;
-use claudecluster_core::review::words::merge;
+use claudecluster_core::review::words::merge_words;
 use claudecluster_driver::{DocumentEdit, Editor, TextSource};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
     AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
     HunkId, Plan, RelPath, TaskId, TaskState, Timestamp, Usd,
-    api::{Decision, DecisionReport, Resolution},
-    change::{ConflictView, HunkStatus, HunkView, Origin, OriginState, Provenance},
-    editor::{Side, Submitted},
+    api::{Decision, DecisionReport},
+    change::{ConflictView, HunkOrigin, HunkOriginState, HunkStatus, HunkView, Provenance},
+    content::PendingSide,
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts, TaskView},
     permission::{PermissionAnswer, PermissionRequest},
     plan::AgentName,
+    resolution::Resolution,
+    submitted::SubmittedGoal,
 };
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -328,9 +330,9 @@ impl Proposal {
     }
 }
 
-fn origin(hunk: &HunkView, state: OriginState) -> Origin {
+fn origin(hunk: &HunkView, state: HunkOriginState) -> HunkOrigin {
     let goal_id = hunk.id.goal().unwrap();
-    Origin {
+    HunkOrigin {
         goal_id,
         prompt: "make it better".into(),
         hunk_id: hunk.id.clone(),
@@ -373,7 +375,7 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
         mine_pending: false,
         merged: at
             .is_none()
-            .then(|| merge(old, first_line(current), new))
+            .then(|| merge_words(old, first_line(current), new))
             .flatten(),
         provenance: vec![Provenance {
             why: Some("`old` said <nothing>.".into()),
@@ -416,7 +418,7 @@ impl Recorder {
                 Resolution::Theirs => format!("{theirs}{rest}"),
                 Resolution::Both => format!("{mine}{theirs}{rest}"),
                 Resolution::Merged => {
-                    let merged = merge(&proposal.old, mine, theirs);
+                    let merged = merge_words(&proposal.old, mine, theirs);
                     format!("{}{rest}", merged.expect("it is offered"))
                 }
                 Resolution::Markers => {
@@ -449,13 +451,13 @@ impl Backend for Recorder {
         Ok(goal)
     }
 
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         let same = self.with(|state| state.same_as.clone());
         let goal_id = match &same {
             Some(same) => same.clone(),
             None => self.submit(spec).await?,
         };
-        Ok(Submitted {
+        Ok(SubmittedGoal {
             goal_id,
             duplicate_of: same,
         })
@@ -502,13 +504,13 @@ impl Backend for Recorder {
         self.hunks_of(path, &current.whole())
     }
 
-    fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
         let pending = self.hunks_of(path, current).into_iter();
         let mut origins: Vec<_> = pending
             .map(|hunk| {
                 let state = match hunk.status {
-                    HunkStatus::Clean => OriginState::Pending,
-                    HunkStatus::Conflict => OriginState::Conflict,
+                    HunkStatus::Clean => HunkOriginState::Pending,
+                    HunkStatus::Conflict => HunkOriginState::Conflict,
                 };
                 origin(&hunk, state)
             })
@@ -517,7 +519,7 @@ impl Backend for Recorder {
         let here = landed.iter().filter(|one| one.path == path);
         origins.extend(here.filter(|one| current.contains(&one.text)).map(|one| {
             let hunk = hunk(one.id.as_str(), path, current, &one.text, "");
-            origin(&hunk, OriginState::Landed)
+            origin(&hunk, HunkOriginState::Landed)
         }));
         origins
     }
@@ -534,7 +536,7 @@ impl Backend for Recorder {
             .ok_or_else(|| ErrorBody::user("the hunk is not clean any more"))
     }
 
-    async fn content(&self, _: &GoalId, path: &RelPath, _: Side) -> Result<Option<String>> {
+    async fn content(&self, _: &GoalId, path: &RelPath, _: PendingSide) -> Result<Option<String>> {
         Ok(Some(format!("the text of {path}")))
     }
 

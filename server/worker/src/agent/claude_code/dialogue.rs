@@ -6,7 +6,8 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    Span, StopReason, Timestamp, event::AgentEvent, goal::Usage, permission::PermissionDecision,
+    Span, StopReason, Timestamp, event::AgentEvent, goal::AgentUsage,
+    permission::PermissionDecision,
 };
 use serde_json::{Value, json};
 
@@ -26,12 +27,12 @@ pub(super) struct ClaudeDialogue<'a> {
     task: &'a AgentTask,
     root: PathBuf,
     policy: Policy,
-    before: Usage,
+    before: AgentUsage,
     words: Words,
     session: Option<String>,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
-    running: Usage,
+    running: AgentUsage,
     outcome: Option<Outcome>,
     retry_after: Option<Span>,
     /// The `error` of the last assistant message that had one.
@@ -100,7 +101,7 @@ impl<'a> ClaudeDialogue<'a> {
         };
         // A result that came while it was being stopped still says what it cost.
         let stop = ended.stop.or(outcome.stop);
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..match outcome.totals {
                 Some(totals) => difference(totals, self.before, outcome.own),
@@ -360,7 +361,7 @@ impl<'a> ClaudeDialogue<'a> {
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..outcome.totals.map_or(self.running, |totals| {
                 difference(totals, self.before, outcome.own)

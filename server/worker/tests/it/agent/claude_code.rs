@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 use claudecluster_model::{Recorded, common_prefix};
 use claudecluster_protocol::{
-    Span, StopReason, Usd, event::AgentEvent, goal::Usage, plan::AgentName,
+    Span, StopReason, Usd, event::AgentEvent, goal::AgentUsage, plan::AgentName,
 };
 use claudecluster_worker::agent::{
     AgentSettings, AgentSetup, claude_code::ClaudeSettings, registry,
