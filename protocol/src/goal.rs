@@ -8,7 +8,7 @@ use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
     event::Repair,
     permission::PermissionRequest,
-    plan::{AgentName, Gate},
+    plan::{AgentName, Gate, TaskSpec},
 };
 
 /// What a developer asked for.
@@ -75,6 +75,16 @@ impl GoalSpec {
             apply: false,
             env: Vec::new(),
         }
+    }
+
+    /// Returns the agent that plans the goal and runs tasks that name none.
+    pub fn main_agent(&self) -> AgentName {
+        self.agent.unwrap_or(AgentName::FALLBACK)
+    }
+
+    /// Returns the agent that runs `task`.
+    pub fn agent_for(&self, task: &TaskSpec) -> AgentName {
+        task.agent_or(self.main_agent())
     }
 }
 
@@ -208,6 +218,23 @@ impl GoalState {
             Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state as the predicate of a sentence about the goal: "goal g1 has failed".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Submitted => "is capturing the workspace",
+            Self::Planning => "is still being planned",
+            Self::AwaitingApproval => "is waiting for plan approval",
+            Self::Running => "is running",
+            Self::Merging => "is merging its results",
+            Self::Gating => "is running its gates",
+            Self::Proposed => "has proposed its changes",
+            Self::Landed => "has already been applied",
+            Self::Rejected => "has been rejected",
+            Self::Failed => "has failed",
+            Self::Cancelled => "has been cancelled",
         }
     }
 }

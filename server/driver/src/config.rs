@@ -6,7 +6,8 @@ use std::{
 };
 
 use claudecluster_core::policy::Policy;
-use claudecluster_protocol::ErrorBody;
+use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
+use claudecluster_worker::agent::registry;
 
 use crate::settings::{Settings, WorkspaceSettings};
 
@@ -35,6 +36,7 @@ impl DriverConfig {
             approve_plans: self.settings.approve_plans,
             repair_conflicts: self.settings.repair.conflicts,
             budget: self.settings.budget_usd,
+            agents: agent_catalog(),
             ..Policy::default()
         }
     }
@@ -44,4 +46,9 @@ impl DriverConfig {
         let restrictions = (self.narrow)(Path::new(workspace))?;
         Ok(self.settings.clone().narrow(&restrictions))
     }
+}
+
+/// Returns what each agent can do.
+pub fn agent_catalog() -> AgentCatalog {
+    registry().catalog()
 }

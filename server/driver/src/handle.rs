@@ -18,7 +18,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionRequest},
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::claude_code;
+use claudecluster_worker::agent::registry;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -32,7 +32,7 @@ use crate::{
     effects::EffectRunner,
     goal::{artifacts::list_artifacts, submission::check_goal, views},
     land::{
-        Landing,
+        LandingService,
         decision::DecisionRunner,
         decision_epoch::DecisionEpochs,
         locks::LandingLocks,
@@ -41,7 +41,7 @@ use crate::{
         undo_detection::{ObservedFiles, UndoDetection},
     },
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
-    proposal::file_merge::MergeRules,
+    proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
         diff::{self, Diff},
@@ -82,7 +82,7 @@ struct DriverParts {
     editors: EditorRegistry,
     running: RunningGoals,
     pending: PendingReader,
-    landing: Landing,
+    landing: LandingService,
     undo_detection: UndoDetection,
     started: Instant,
 }
@@ -107,7 +107,7 @@ impl Driver {
     ///
     /// The journal cannot be read.
     pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
-        claude_code::remember_in(&config.home);
+        registry().cache_in(&config.home);
         let reader = store.clone();
         let state = run_blocking("replaying the journal", move || {
             let mut state = State::default();
@@ -126,7 +126,7 @@ impl Driver {
         tokio::spawn(dispatcher.run());
         recoveries.close();
         if timeout(RECOVERY, recoveries.wait()).await.is_err() {
-            tracing::warn!("it is not clear yet what became of earlier landings");
+            tracing::warn!("earlier changes are still being recovered");
         }
         Ok(Self(Arc::new(parts)))
     }
@@ -172,7 +172,7 @@ impl Driver {
         let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.0.pending, goal));
+            .map(|goal| views::goal_summary(&self.0.pending, goal));
         (summaries.collect(), state.last_seq)
     }
 
@@ -196,7 +196,7 @@ impl Driver {
             .goals
             .get(goal)
             .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
-        Ok((views::goal(&self.0.pending, goal), state.last_seq))
+        Ok((views::goal_view(&self.0.pending, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
@@ -291,8 +291,10 @@ impl Driver {
         let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
         run_blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
-                ErrorBody::user(format!("goal {} does not change {path}", goal.id))
-                    .hint(format!("`claudecluster show {}` lists its files", goal.id))
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).hint(format!(
+                    "list its files with: claudecluster show {}",
+                    goal.id
+                ))
             })?;
             let reviews = pending.reviews();
             let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
@@ -305,7 +307,7 @@ impl Driver {
                         path: Some(path.clone()),
                         ..Decision::new(goal.id.clone(), Verdict::Accept)
                     };
-                    let verdicts = verdict::accept(reviews, &goal, entry, &versions, &named)?;
+                    let verdicts = verdict::accept_entry(reviews, &goal, entry, &versions, &named)?;
                     let target = verdicts.changes.into_iter().next_back();
                     target.map_or(versions.current, |change| change.current)
                 }
@@ -329,8 +331,8 @@ impl Driver {
         let done = tokio::spawn(async move { landing.decide(decision).await });
         done.await.unwrap_or_else(|_| {
             Err(
-                ErrorBody::internal("the decision failed for a reason of our own")
-                    .hint("look at the pending changes again; nothing is lost"),
+                ErrorBody::internal("the decision failed because of an internal error")
+                    .hint("nothing is lost; review the pending changes and try again"),
             )
         })
     }
@@ -441,7 +443,7 @@ impl Driver {
             .map_err(ErrorBody::from)?
             .ok_or_else(|| {
                 ErrorBody::user(format!("there is no artifact {id}"))
-                    .hint("`claudecluster artifacts GOAL` lists them")
+                    .hint("list a goal's artifacts with: claudecluster artifacts GOAL")
             })
     }
 
@@ -523,7 +525,7 @@ fn assemble(
         review.merge_words,
     );
     let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
-    let merge = MergeRules {
+    let merge = FileMergeRules {
         contents: contents.clone(),
         merge_words: review.merge_words,
     };
@@ -548,7 +550,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks: locks.clone(),
     };
-    let landing = Landing {
+    let landing = LandingService {
         decisions: DecisionRunner {
             config: config.clone(),
             goals: goals.clone(),

@@ -29,7 +29,7 @@ mod workspace;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
-pub use config::{DriverConfig, Narrow};
+pub use config::{DriverConfig, Narrow, agent_catalog};
 pub use handle::{Attached, Driver};
 pub use review::diff::Diff;
 pub use settings::Settings;

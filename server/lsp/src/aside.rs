@@ -36,7 +36,7 @@ impl Aside {
             Ok(body) => body,
             // Cannot happen for types of the protocol: their keys are text.
             Err(error) => {
-                tracing::error!(method, %error, "a notification could not be written");
+                tracing::error!(method, %error, "cannot write a notification");
                 return;
             }
         };

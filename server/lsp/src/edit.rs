@@ -97,8 +97,8 @@ pub(crate) fn misplaced(
         }) || before == Some(b'\r')
     };
     (capabilities.ignores_returns && has_return()).then_some(
-        "the text has a carriage return without a line feed, and this editor counts its lines \
-         differently; close the file in the editor, then accept again",
+        "the text has a carriage return without a line feed, which this editor counts \
+         differently; close the file in the editor, then accept the change again",
     )
 }
 
@@ -152,7 +152,7 @@ impl Editor for Session {
         }
         if !self.capabilities().apply_edit {
             return Err(EditError::Refused(
-                "it does not take edits from a server".into(),
+                "it does not accept edits from a server".into(),
             ));
         }
         if let Some(reason) = misplaced(&before, &edit.after, self.capabilities()) {

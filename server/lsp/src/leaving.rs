@@ -105,7 +105,9 @@ pub(crate) async fn run(session: Arc<Session>) {
         let closings = session.leaving.next().await;
         for _ in 0..ANSWERS {
             if !configuration::answers(&session).await {
-                tracing::debug!("the editor does not answer: what it closed counts as closed");
+                tracing::debug!(
+                    "the editor is not responding; treating its closed documents as closed"
+                );
                 break;
             }
         }

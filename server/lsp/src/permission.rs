@@ -57,12 +57,10 @@ pub(crate) async fn ask(session: Arc<Session>, request: PermissionRequest, settl
     if let Err(error) = permit(&session, answer).await {
         let id = &request.id;
         if error.kind == ErrorKind::Stale {
-            let said = format!("{}. This answer changed nothing.", error.message);
+            let said = format!("{}. Your answer was not used.", error.message);
             session.info(said).await;
         } else {
-            session
-                .fail(&format!("{id} could not be answered"), &error)
-                .await;
+            session.fail(&format!("cannot answer {id}"), &error).await;
         }
     }
 }

@@ -142,7 +142,7 @@ fn describe(view: &GoalView) -> (u32, String) {
         None => (percentage, message),
         Some(request) => {
             let what = title(&permission::shown(&request.detail));
-            let asked = format!("waits for permission: {} {what}", request.tool);
+            let asked = format!("waiting for permission: {} {what}", request.tool);
             (percentage, format!("{message} · {asked}"))
         }
     }
@@ -154,7 +154,7 @@ fn work(view: &GoalView) -> (u32, String) {
         GoalState::Submitted => (0, "capturing the workspace".into()),
         GoalState::Planning => (5, "planning".into()),
         GoalState::Merging => (90, "merging".into()),
-        GoalState::Gating => (95, "checking the result".into()),
+        GoalState::Gating => (95, "running gates".into()),
         GoalState::Running => {
             let done = view
                 .tasks_detail
@@ -187,19 +187,19 @@ fn work(view: &GoalView) -> (u32, String) {
 /// What came of a goal that is not active any more.
 pub(crate) async fn outcome(session: &Session, goal: &GoalId) -> String {
     let Ok(view) = session.goal(goal).await else {
-        return "gone".into();
+        return "no longer available".into();
     };
     match view.summary.state {
         GoalState::Proposed => match session.backend.hunks(Some(goal.clone()), None).await {
             Ok(hunks) => proposed(&hunks),
             Err(_) => "changes proposed".into(),
         },
-        GoalState::AwaitingApproval => "the plan waits for approval".into(),
+        GoalState::AwaitingApproval => "the plan is waiting for approval".into(),
         GoalState::Running if view.is_paused() => {
             let titles: Vec<_> = view.paused().map(|task| task.title.as_str()).collect();
-            format!("waits for approval: {}", titles.join(", "))
+            format!("waiting for approval: {}", titles.join(", "))
         }
-        GoalState::Landed if view.summary.hunks.landed == 0 => "nothing to change".into(),
+        GoalState::Landed if view.summary.hunks.landed == 0 => "no changes needed".into(),
         GoalState::Failed => match &view.summary.error {
             Some(error) => format!("failed: {}", error.message),
             None => "failed".into(),

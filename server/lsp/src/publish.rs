@@ -91,9 +91,11 @@ fn message(hunk: &HunkView) -> String {
             let did = if hunk.mine_pending {
                 "proposes"
             } else {
-                "wrote"
+                "made"
             };
-            format!("a change from \"{maker}\" ({goal}) conflicts with what \"{other}\" {did} here")
+            format!(
+                "a change from \"{maker}\" ({goal}) conflicts with a change that \"{other}\" {did} here"
+            )
         }
     }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn ask(
     match chosen {
         Ok(chosen) => chosen.map(|chosen| chosen.title),
         Err(error) => {
-            tracing::debug!(%error, "the editor asks its user nothing");
+            tracing::debug!(%error, "the editor did not ask the user");
             None
         }
     }

@@ -171,7 +171,7 @@ impl Session {
         let backend = self.backend.clone();
         let answer = tokio::task::spawn_blocking(move || question(&*backend));
         answer.await.unwrap_or_else(|_| {
-            Err(ErrorBody::internal("the driver failed to answer").hint("its log says why"))
+            Err(ErrorBody::internal("the driver did not respond").hint("see its log"))
         })
     }
 

@@ -101,7 +101,7 @@ fn read(section: &Value, place: &str) -> (EditorSettings, BTreeSet<String>) {
             }
         }
         _ => {
-            wrong.insert(format!("{place}: an object is expected"));
+            wrong.insert(format!("{place}: expected an object"));
         }
     }
     (settings, wrong)
@@ -127,7 +127,7 @@ mod tests {
         for nothing in [json!(null), json!({}), json!([])] {
             assert_eq!(check(nothing, &[]), EditorSettings::default());
         }
-        check(json!("fast"), &["claudecluster: an object is expected"]);
+        check(json!("fast"), &["claudecluster: expected an object"]);
         let settings = check(
             json!({
                 "agent": "gpt",
@@ -140,7 +140,7 @@ mod tests {
             }),
             &[
                 "claudecluster.agent: unknown variant `gpt`",
-                "claudecluster.budgetUsd: an amount of money",
+                "claudecluster.budgetUsd: the amount must be zero or more",
                 "claudecluster.gates[1]:",
                 "claudecluster.jobs: invalid value: integer `0`",
                 "claudecluster.modle: unknown field `modle`",

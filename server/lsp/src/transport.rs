@@ -237,9 +237,9 @@ impl<S: LanguageServer, P: Sink<Response> + Unpin> Connection<S, P> {
 
 /// The panic itself has been reported by the panic hook.
 fn panicked(id: Option<Id>, method: &str) -> Option<Response> {
-    tracing::error!(method, "a handler panicked");
+    tracing::error!(method, "a request handler panicked");
     id.map(|id| {
-        let why = format!("the server failed while it handled {method}; its log says where");
+        let why = format!("the server failed while handling {method}; see its log");
         complaint(id, ErrorCode::InternalError, why)
     })
 }
@@ -297,7 +297,7 @@ fn parse(body: &[u8]) -> Result<Incoming, Box<Response>> {
             _ => Response::from_ok(id, message.remove("result").unwrap_or_default()),
         })),
         (_, id) => {
-            let why = "a message needs a method, or an id with a result".to_owned();
+            let why = "a message needs a method, or an id and a result".to_owned();
             Err(refuse(
                 id.unwrap_or_default(),
                 ErrorCode::InvalidRequest,
@@ -428,7 +428,7 @@ fn encode<T: serde::Serialize>(batch: &mut Vec<u8>, message: &T) {
     match serde_json::to_vec(message) {
         Ok(body) => frame(batch, &body),
         // Cannot happen for a message that was made of JSON values.
-        Err(error) => tracing::error!(%error, "a message could not be written"),
+        Err(error) => tracing::error!(%error, "cannot write a message"),
     }
 }
 

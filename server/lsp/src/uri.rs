@@ -54,8 +54,8 @@ pub(crate) fn parse(uri: &str) -> Result<PathBuf, ErrorBody> {
         .ok()
         .and_then(|uri| to_path(&uri))
         .ok_or_else(|| {
-            ErrorBody::user(format!("{uri:?} is not the address of a file"))
-                .hint("give it as file:///…")
+            ErrorBody::user(format!("{uri:?} is not a file URI"))
+                .hint("use a URI of the form file:///…")
         })
 }
 

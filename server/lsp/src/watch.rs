@@ -248,12 +248,13 @@ impl Watcher {
         let words = task.attempts.last().map(|last| last.summary.as_str());
         let words = words.unwrap_or_default();
         if task.state == TaskState::Failed {
-            let error = ErrorBody::environment(words)
-                .hint("decide it by hand, or try again: claudecluster retry");
-            let what = format!("{goal}: {} failed, and nothing has changed", task.title);
+            let error = ErrorBody::environment(words).hint(format!(
+                "resolve it yourself, or try again with: claudecluster retry {goal}"
+            ));
+            let what = format!("{goal}: {} failed; nothing has changed", task.title);
             self.session.fail(&what, &error).await;
         } else {
-            let said = format!("{goal}: {} is done: {words}", task.title);
+            let said = format!("{goal}: {} finished: {words}", task.title);
             self.session.info(said).await;
         }
     }
@@ -272,7 +273,7 @@ impl Watcher {
                 let message = progress::outcome(&session, goal).await;
                 session
                     .info(format!(
-                        "{goal}: {message}. Accept or reject them with code actions."
+                        "{goal}: {message}. Use code actions to accept or reject them."
                     ))
                     .await;
             }
@@ -318,7 +319,7 @@ async fn ask_for_approval(session: Arc<Session>, goal: GoalView, settled: Settle
         .map(|task| task.title.as_str())
         .collect();
     let message = format!(
-        "{}: a plan of {} tasks waits: {}",
+        "{}: a plan of {} tasks is waiting for approval: {}",
         goal.summary.id,
         tasks.len(),
         tasks.join("; ")
@@ -336,12 +337,12 @@ async fn ask_for_approval(session: Arc<Session>, goal: GoalView, settled: Settle
 
 /// Asks whether a task may start that its plan pauses.
 async fn ask_for_task(session: Arc<Session>, goal: GoalView, task: TaskId, settled: Settled) {
-    const START: &str = "Let it start";
+    const START: &str = "Start task";
     let mut tasks = goal.tasks_detail.iter();
     let title = tasks.find(|one| one.id == task);
     let title = title.map_or(task.as_str(), |one| &one.title);
     let id = goal.summary.id.clone();
-    let message = format!("{id}: {title} ({task}) waits for your approval");
+    let message = format!("{id}: {title} ({task}) is waiting for your approval");
     let choices = [START, OPEN, CANCEL];
     let answer = question::ask(&session.client, &message, &choices, settled).await;
     if answer.as_deref() == Some(START) {

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{self, AgentReport, AgentSpec},
+    agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
     changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
     launch::{Launch, argv},
     program::{self, Deadlines, End},
@@ -97,11 +97,7 @@ impl AttemptReport {
 }
 
 /// Runs one attempt to its classified end. Never fails and never outlasts its deadlines.
-pub async fn run(
-    spec: AttemptSpec,
-    events: mpsc::Sender<AgentEvent>,
-    cancel: CancellationToken,
-) -> AttemptReport {
+pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport {
     let mut report = AttemptReport {
         transcript: spec.transcript.clone(),
         ..AttemptReport::default()
@@ -110,7 +106,7 @@ pub async fn run(
         Ok(file) => file,
         Err(e) => {
             let words = format!(
-                "the transcript {} cannot be written: {e}",
+                "cannot write the transcript {}: {e}",
                 spec.transcript.display()
             );
             report.fail(program::class_of(&e), &words);
@@ -119,19 +115,19 @@ pub async fn run(
     };
     let prepared = tokio::select! {
         biased;
-        () = cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
+        () = channels.cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
         prepared = timeout(VIEW_DEADLINE, Sandbox::prepare(spec.sandbox.clone())) => match prepared {
             Ok(Ok(sandbox)) => Ok(sandbox),
             Ok(Err(e)) => Err((class_of(&e), in_words(&e))),
-            Err(_) => Err((StopReason::Resources, "the sandbox could not be made in time".to_owned())),
+            Err(_) => Err((StopReason::Resources, "cannot create the sandbox in time".to_owned())),
         },
     };
     match prepared {
         Ok(sandbox) => {
             report.sandbox = Some(sandbox.kind());
             sandbox.why().clone_into(&mut report.isolation);
-            work(&spec, &sandbox, transcript, &events, &cancel, &mut report).await;
-            collect(&spec, sandbox, &events, &mut report).await;
+            work(&spec, &sandbox, transcript, &channels, &mut report).await;
+            collect(&spec, sandbox, &channels.events, &mut report).await;
         }
         Err((stop, words)) => report.fail(stop, &words),
     }
@@ -176,25 +172,19 @@ async fn work(
     spec: &AttemptSpec,
     sandbox: &Sandbox,
     mut transcript: BufWriter<File>,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
-    let session = agent::run(
-        &spec.agent,
-        sandbox,
-        &mut transcript,
-        events.clone(),
-        cancel.clone(),
-    );
+    let SessionChannels { events, cancel, .. } = channels;
+    let session = registry().run(&spec.agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
-    let said = match timeout(longest(&spec.agent), session).await {
+    let said = match timeout(longest(&spec.agent.task), session).await {
         Ok(Ok(said)) => said,
-        Ok(Err(_)) => failed(
+        Ok(Err(_)) => AgentReport::failed(
             StopReason::Crashed,
-            "the session failed for a reason of our own making",
+            "the session failed because of an internal error",
         ),
-        Err(_) => failed(StopReason::Timeout, "the session outlasted its deadlines"),
+        Err(_) => AgentReport::failed(StopReason::Timeout, "the session exceeded its deadlines"),
     };
     report.stop = said.stop;
     report.summary = said.summary;
@@ -205,7 +195,7 @@ async fn work(
     if let Err(e) = transcript.flush().await {
         report.fail(
             program::class_of(&e),
-            &format!("the transcript cannot be written: {e}"),
+            &format!("cannot write the transcript: {e}"),
         );
     }
     if report.stop.is_none() {
@@ -221,7 +211,7 @@ fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport)
     let all_ran = report.gates.len() == gates.len();
     let Some(failed) = report.gates.iter().find(|gate| !gate.passed) else {
         if !all_ran {
-            report.fail(StopReason::Cancelled, "cancelled before its gates had run");
+            report.fail(StopReason::Cancelled, "cancelled before its gates ran");
         }
         return;
     };
@@ -230,29 +220,22 @@ fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport)
     }
     let status = match failed.status {
         Some(code) => format!("exited with {code}"),
-        None => "was ended".to_owned(),
+        None => "was stopped".to_owned(),
     };
     let words = format!("the gate `{}` {status}", failed.command);
     report.fail(StopReason::GateFailed, &words);
 }
 
-fn failed(stop: StopReason, words: &str) -> AgentReport {
-    AgentReport {
-        stop: Some(stop),
-        summary: words.to_owned(),
-        ..AgentReport::default()
-    }
-}
-
 /// More than a session's own deadlines add up to, each of its turns having asked somebody who did not
 /// answer.
-fn longest(spec: &AgentSpec) -> Duration {
-    let limits = &spec.limits;
+fn longest(task: &AgentTask) -> Duration {
+    let limits = &task.limits;
     let own = limits.timeout.to_duration() + limits.start.to_duration();
-    let asked = if spec.permissions.ask.is_empty() {
-        Duration::ZERO
+    let can_ask = registry().get(task.agent).capabilities().asks_permission;
+    let asked = if can_ask && !task.permissions.ask.is_empty() {
+        task.permissions.timeout.to_duration()
     } else {
-        spec.permissions.timeout.to_duration()
+        Duration::ZERO
     };
     own.saturating_add(asked.saturating_mul(limits.max_turns))
         .saturating_add(limits.exit.to_duration().saturating_mul(6))
@@ -285,14 +268,11 @@ async fn collect(
         Ok(Ok(changes)) => report.changes = changes,
         Ok(Err(e)) => return report.fail(class_of(&e), &in_words(&e)),
         Err(_) => {
-            return report.fail(
-                StopReason::Resources,
-                "the changes could not be read in time",
-            );
+            return report.fail(StopReason::Resources, "cannot read the changes in time");
         }
     }
     if report.changes.touched_git {
-        let what = "changes inside .git are dropped".to_owned();
+        let what = "dropped changes inside .git".to_owned();
         let _ = events.try_send(AgentEvent::Denied { what });
     }
     if report
@@ -319,7 +299,7 @@ fn refusals(changes: &ChangeSet) -> String {
         let line = if words.is_empty() { "" } else { "\n" };
         let _ = write!(
             words,
-            "{line}{} is refused: {}",
+            "{line}{} was rejected: {}",
             refused.path, refused.reason
         );
     }

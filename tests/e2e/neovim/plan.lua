@@ -46,7 +46,7 @@ local line = vim.api.nvim_buf_get_lines(0, told.lnum, told.lnum + 1, false)[1]
 check(line:sub(told.col + 1, told.end_col) == '"second"', 'exactly the edge is marked')
 
 -- One of the edges goes.
-act('"dependsOn": \\["second', 'Do not let first wait for second')
+act('"dependsOn": \\["second', 'Remove the dependency of first on second')
 eventually('the edge is gone', function()
   return #codes(vim.diagnostic.severity.ERROR) == 0
 end)

@@ -53,7 +53,7 @@ export function reviewCommands(app: App): Commands {
     },
     [client.rejectWithReason]: async (node?: Node) => {
       const found = here(app, node, () => true);
-      const reason = found.length > 0 ? await why(t('Why is it rejected?')) : undefined;
+      const reason = found.length > 0 ? await why(t('Reason for rejecting:')) : undefined;
       for (const hunk of reason === undefined ? [] : found) {
         await send(command.rejectHunk, { hunkId: hunk.id, ...said(reason) });
       }
@@ -154,7 +154,7 @@ async function resolve(app: App, hunk: HunkView): Promise<void> {
   }
   const { resolution } = chosen;
   const asks = resolution.kind === 'repair';
-  const reason = asks ? await why(t('What should come of both?')) : '';
+  const reason = asks ? await why(t('Describe how to combine both sides:')) : '';
   if (reason !== undefined) {
     const argument = { hunkId: hunk.id, resolution, ...said(reason) };
     await app.server.command(command.resolveHunk, argument);

@@ -18,7 +18,7 @@ pub(crate) async fn handle(session: &Session, params: ChangesParams) -> Result<C
     let only = match &params.uri {
         Some(uri) => Some(
             Uri::parse(uri)
-                .map_err(|e| failure::bad_params(format!("uri: {uri:?} is not an address: {e}")))?,
+                .map_err(|e| failure::bad_params(format!("uri: {uri:?} is not a URI: {e}")))?,
         ),
         None => None,
     };

@@ -139,7 +139,7 @@ async fn elsewhere(session: &Session, goal: &GoalSummary) -> Vec<CodeAction> {
             title: format!("… and {} of goal {}", count(more, "more file"), goal.id),
             kind: Some(CodeActionKind::QuickFix),
             disabled: blocked.then(|| CodeActionDisabled {
-                reason: "Decide some of the others first, or all at once".into(),
+                reason: "Accept or reject some of the other changes first".into(),
             }),
             ..CodeAction::default()
         });
@@ -216,7 +216,7 @@ fn reject_or_look(hunk: &HunkView, prompts: bool) -> Vec<CodeAction> {
     if prompts {
         let why = with_reason(
             reject(hunk, format!("Reject {change} with a reason…")),
-            "Why is it rejected?",
+            "Reason for rejecting:",
         );
         actions.push(quick_fix(why));
     }
@@ -230,19 +230,19 @@ fn settle(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<CodeAction> {
     let one = |resolution, words: &str| resolve(hunk, &resolution, format!("{conflict}: {words}"));
     let mut commands = Vec::new();
     if hunk.merged.is_some() {
-        commands.push(one(Resolution::Merged, "merge the words of both"));
+        commands.push(one(Resolution::Merged, "merge word by word"));
     }
     commands.push(one(Resolution::Mine, "keep mine"));
-    commands.push(one(Resolution::Theirs, "take theirs"));
+    commands.push(one(Resolution::Theirs, "use theirs"));
     if !hunk.whole {
         commands.push(one(Resolution::Both, "keep both"));
-        commands.push(one(Resolution::Markers, "leave conflict markers"));
+        commands.push(one(Resolution::Markers, "insert conflict markers"));
     }
     if can_repair && prompts {
-        let repair = one(Resolution::Repair, "ask for a repair…");
-        commands.push(with_reason(repair, "What should come of both?"));
+        let repair = one(Resolution::Repair, "request a repair…");
+        commands.push(with_reason(repair, "Describe how to combine both sides:"));
     } else if can_repair {
-        commands.push(one(Resolution::Repair, "ask for a repair"));
+        commands.push(one(Resolution::Repair, "request a repair"));
     }
     commands.push(diff(hunk, format!("{conflict}: show both sides")));
     commands.into_iter().map(quick_fix).collect()
@@ -326,8 +326,8 @@ fn held(reasons: &[HeldReason]) -> String {
         .map(|reason| match reason {
             HeldReason::OutOfScope => "outside the goal's scope",
             HeldReason::SelfArming => "can make tools run code",
-            HeldReason::Partial => "its task did not finish",
-            HeldReason::GateFailed => "a check failed",
+            HeldReason::Partial => "its task did not succeed",
+            HeldReason::GateFailed => "a gate failed",
         })
         .collect();
     if words.is_empty() {
@@ -354,9 +354,9 @@ fn state_goal(params: &CodeActionParams) -> CodeAction {
         "range": from_here::whole_lines(range),
     });
     let title = if range.end == range.start {
-        "State a goal for this line…"
+        "Start a goal for this line…"
     } else {
-        "State a goal for this selection…"
+        "Start a goal for this selection…"
     };
     CodeAction {
         kind: Some(goal_kind()),

@@ -51,5 +51,5 @@ pub(crate) async fn handle(session: &Session, mut action: CodeAction) -> Result<
 
 fn changed() -> ErrorBody {
     ErrorBody::stale("the text has changed since the action was offered")
-        .hint("ask for code actions again")
+        .hint("request code actions again")
 }

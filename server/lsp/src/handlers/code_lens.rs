@@ -81,7 +81,7 @@ pub(crate) fn between(hunk: &HunkView) -> String {
 pub(crate) fn accept_title(hunk: &HunkView) -> String {
     let (what, maker) = (hunks::what(hunk), hunks::maker(hunk));
     let merged = if hunk.merged.is_some() {
-        ", merged with the words that are there"
+        ", merged word by word"
     } else {
         ""
     };

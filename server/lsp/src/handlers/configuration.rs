@@ -67,7 +67,7 @@ async fn register(session: &Session) {
     let asked = session.client.register_capability(vec![registration]);
     match tokio::time::timeout(session.config.reply_timeout, asked).await {
         Ok(Ok(())) => {}
-        refused => tracing::debug!(?refused, "changes of settings will not be told"),
+        refused => tracing::debug!(?refused, "cannot register for settings changes"),
     }
 }
 
@@ -93,7 +93,7 @@ async fn pull(session: Arc<Session>, turn: Turn) {
             take(&session, turn, &section);
             complain(&session).await;
         }
-        refused => tracing::debug!(?refused, "the editor did not give its settings"),
+        refused => tracing::debug!(?refused, "cannot read the editor's settings"),
     }
 }
 
@@ -102,7 +102,7 @@ async fn complain(session: &Session) {
     if !wrong.is_empty() {
         session
             .warn(format!(
-                "ClaudeCluster's settings: {}. Correct it in your editor's settings; the rest of them holds.",
+                "Invalid ClaudeCluster setting: {}. Correct it in your editor's settings; the other settings apply.",
                 wrong.join("; ")
             ))
             .await;

@@ -33,7 +33,7 @@ pub(crate) async fn in_goal(
     let workspace = session.goal(goal).await?.summary.workspace;
     uri::relative(Path::new(&workspace), &path).ok_or_else(|| {
         ErrorBody::user(format!(
-            "{address} is not in {workspace}, the workspace of {goal}"
+            "{address} is outside {workspace}, the workspace of {goal}"
         ))
     })
 }

@@ -26,9 +26,7 @@ const LONGEST_NAME: usize = 150;
 /// Shows the hunk. What goes wrong is told, for the command has been answered.
 pub(crate) async fn show(session: Arc<Session>, goal: GoalView, hunk: HunkId) {
     if let Err(error) = try_show(&session, &goal, &hunk).await {
-        session
-            .fail(&format!("{hunk} cannot be shown"), &error)
-            .await;
+        session.fail(&format!("cannot show {hunk}"), &error).await;
     }
 }
 
@@ -64,8 +62,8 @@ async fn find(
     id: &HunkId,
 ) -> Result<(HunkView, Option<String>), ErrorBody> {
     let gone = || {
-        ErrorBody::stale(format!("the hunk {id} is not pending any more"))
-            .hint("look at the pending changes again")
+        ErrorBody::stale(format!("hunk {id} is no longer pending"))
+            .hint("review the pending changes again")
     };
     let pending = session.backend.hunks(Some(goal.summary.id.clone()), None);
     let known = pending.await?.into_iter().find(|hunk| hunk.id == *id);
@@ -85,10 +83,8 @@ async fn find(
             let mut hunks = backend.hunks_in(&path, text.as_str().into()).into_iter();
             match hunks.find(|hunk| hunk.id == id) {
                 Some(hunk) => Ok((hunk, Some(text))),
-                None => Err(
-                    ErrorBody::stale(format!("the hunk {id} is not pending any more"))
-                        .hint("look at the pending changes again"),
-                ),
+                None => Err(ErrorBody::stale(format!("hunk {id} is no longer pending"))
+                    .hint("review the pending changes again")),
             }
         })
         .await
@@ -96,7 +92,7 @@ async fn find(
 
 fn unreadable(path: &Path, error: &io::Error) -> ErrorBody {
     ErrorBody::environment(format!("cannot read {}: {error}", path.display()))
-        .hint("look whether the file is there and readable")
+        .hint("check that the file exists and is readable")
 }
 
 /// The diff of a hunk of lines.
@@ -126,21 +122,20 @@ fn both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
         )
     };
     let base = with(&conflict.base);
-    let mine = hunks::other_maker(hunk).unwrap_or_else(|| "you".to_owned());
-    let ours = with(&conflict.mine);
-    let did = if hunk.mine_pending {
-        "proposes"
-    } else {
-        "wrote"
+    let mine = match hunks::other_maker(hunk) {
+        None => "Your text".to_owned(),
+        Some(other) if hunk.mine_pending => format!("Proposed by {other}"),
+        Some(other) => format!("Text by {other}"),
     };
+    let ours = with(&conflict.mine);
     let mut sides = format!(
-        "# What {mine} {did}:\n{}\n# What {} proposes:\n{}",
+        "# {mine}:\n{}\n# Proposed by {}:\n{}",
         unified(&hunk.path, &base, &ours),
         hunks::maker(hunk),
         unified(&hunk.path, &base, &with(&conflict.theirs)),
     );
     if let Some(merged) = &hunk.merged {
-        sides += "\n# What comes of the words of both:\n";
+        sides += "\n# Merged word by word:\n";
         sides += &unified(&hunk.path, &ours, &with(merged));
     }
     sides
@@ -187,8 +182,8 @@ async fn whole(session: &Session, goal: &GoalView, hunk: &HunkView) -> Result<St
         return Ok(diff);
     }
     let kind = match hunk.kind {
-        ChangeKind::Mode => "its content stays",
-        _ => "its content is no text",
+        ChangeKind::Mode => "content unchanged",
+        _ => "binary content",
     };
     Ok(format!("{}: {kind}\n", hunks::what(hunk)))
 }
@@ -243,7 +238,7 @@ fn write(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBody> {
         })
         .map_err(|e| {
             ErrorBody::environment(format!("cannot write {}: {e}", path.display()))
-                .hint("look whether the disk is full and the state folder is yours")
+                .hint("check the free disk space and the permissions of the state folder")
         })?;
     Ok(path)
 }
@@ -277,7 +272,7 @@ fn shortened(diff: &str, goal: &GoalView) -> String {
     }
     let shown: Vec<_> = diff.lines().take(MESSAGE_LINES).collect();
     format!(
-        "{}\n… {} more lines; `claudecluster diff {}` shows all of it",
+        "{}\n… {} more lines; see all of it with: claudecluster diff {}",
         shown.join("\n"),
         total - MESSAGE_LINES,
         goal.summary.id

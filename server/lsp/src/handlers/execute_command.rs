@@ -80,7 +80,7 @@ pub(crate) async fn handle(session: &Arc<Session>, params: ExecuteCommandParams)
             value(&session.backend.permissions())
         }
         other => Err(failure::bad_params(format!(
-            "{other:?} is not a command of this server; there are {}",
+            "unknown command {other:?}; the commands are {}",
             command::ALL.join(", ")
         ))),
     }
@@ -96,14 +96,14 @@ fn argument<T: DeserializeOwned>(mut arguments: Vec<Value>) -> Result<T> {
     if arguments.len() > 1 {
         let given = arguments.len();
         return Err(failure::bad_params(format!(
-            "arguments: one object is expected, {given} were given"
+            "arguments: expected one object, found {given}"
         )));
     }
     let argument = match arguments.pop() {
         None | Some(Value::Null) => json!({}),
         Some(Value::Array(_)) => {
             return Err(failure::bad_params(
-                "arguments[0]: an object is expected, not an array",
+                "arguments[0]: expected an object, found an array",
             ));
         }
         Some(argument) => argument,
@@ -140,9 +140,7 @@ fn cancel(session: &Arc<Session>, goal: GoalId) {
     let session = session.clone();
     after_the_answer(async move {
         if let Err(error) = session.backend.cancel(&goal).await {
-            session
-                .fail(&format!("{goal} could not be cancelled"), &error)
-                .await;
+            session.fail(&format!("cannot cancel {goal}"), &error).await;
         }
     });
 }
@@ -199,7 +197,7 @@ async fn decide(session: &Arc<Session>, decision: Decision) -> Result<Value> {
 fn goal_of(hunk: &HunkId) -> Result<GoalId> {
     hunk.goal().ok_or_else(|| {
         failure::bad_params(format!(
-            "arguments[0].hunkId: {hunk:?} is not a hunk's id; it has the form g1.4f2a90c1"
+            "arguments[0].hunkId: {hunk:?} is not a hunk id such as g1.4f2a90c1d0"
         ))
     })
 }
@@ -241,7 +239,7 @@ fn past(verdict: Verdict) -> &'static str {
         Verdict::Accept => "accepted",
         Verdict::Reject => "rejected",
         Verdict::Undo => "undone",
-        Verdict::Redo => "done again",
+        Verdict::Redo => "redone",
         Verdict::Resolve => "resolved",
     }
 }
@@ -252,18 +250,15 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
     let decided = format!("{} {}", count(n(report.decided), "change"), past(verdict));
     let mut parts = vec![decided];
     if report.conflicts > 0 {
-        parts.push(format!("{} left in conflict", report.conflicts));
+        parts.push(format!("{} in conflict", report.conflicts));
     }
     if report.held > 0 {
-        parts.push(format!(
-            "{} left that need a look of their own",
-            report.held
-        ));
+        parts.push(format!("{} held for review", report.held));
     }
     if report.waiting > 0 {
         let waiting = count(n(report.waiting), "change");
         parts.push(format!(
-            "{waiting} left on the lines you are editing, until you stop typing there"
+            "{waiting} waiting until you stop editing these lines"
         ));
     }
     let trouble = parts.len() > 1 || !report.failed.is_empty();
@@ -277,7 +272,7 @@ fn summary(verdict: Verdict, report: &DecisionReport) -> (String, bool) {
         });
     }
     if let Some(task) = &report.repair {
-        parts.push(format!("the task {task} is to repair it"));
+        parts.push(format!("started {task} to address this"));
         // What was handed over is not decided yet.
         if report.decided == 0 {
             parts.remove(0);

@@ -40,7 +40,7 @@ fn state(origin: &Origin) -> &'static str {
     match origin.state {
         OriginState::Pending => "Pending change",
         OriginState::Conflict => "Conflicting change",
-        OriginState::Landed => "Landed change",
+        OriginState::Landed => "Accepted change",
     }
 }
 

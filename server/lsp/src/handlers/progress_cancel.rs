@@ -14,9 +14,7 @@ pub(crate) fn handle(session: &Arc<Session>, params: &WorkDoneProgressCancelPara
     // Not one of the session's tasks: what the user has cancelled stays cancelled when they quit.
     tokio::spawn(async move {
         if let Err(error) = session.backend.cancel(&goal).await {
-            session
-                .fail(&format!("{goal} could not be cancelled"), &error)
-                .await;
+            session.fail(&format!("cannot cancel {goal}"), &error).await;
         }
     });
 }

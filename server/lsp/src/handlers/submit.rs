@@ -50,10 +50,10 @@ async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) 
     const ANOTHER: &str = "Start another";
     let about = match session.goal(&same).await {
         Ok(view) => format!(
-            "{same} does this already: {}",
+            "{same} already has this goal: {}",
             words::line(&view.summary.prompt, 60)
         ),
-        Err(_) => format!("{same} does this already"),
+        Err(_) => format!("{same} already has this goal"),
     };
     // Nothing that happens elsewhere settles it.
     let (_open, settled) = oneshot::channel();
@@ -70,8 +70,8 @@ async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) 
                 Err(error) => Err(error),
             };
             match started {
-                Ok(goal) => session.info(format!("{goal} is started")).await,
-                Err(error) => session.fail("no other goal was started", &error).await,
+                Ok(goal) => session.info(format!("Started {goal}")).await,
+                Err(error) => session.fail("cannot start another goal", &error).await,
             }
         }
         // Closed without an answer, or a client that asks nothing: the first goal goes on alone.
@@ -98,8 +98,8 @@ async fn standing(session: &Session, goal: &GoalId) -> String {
 /// The goal as the driver takes it: what it says itself, then what the editor's settings say.
 pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
     if args.prompt.trim().is_empty() && args.plan.is_none() {
-        return Err(ErrorBody::user("prompt: a goal needs words, or a plan")
-            .hint("say what should be different afterwards"));
+        return Err(ErrorBody::user("prompt: a goal needs a prompt or a plan")
+            .hint("describe the change you want"));
     }
     let settings = session.settings.now();
     let asked = args.scope.unwrap_or_default();
@@ -161,7 +161,7 @@ fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
         |path: &Path| root_of(session, path).or_else(|| root_of(session, &uri::real(path)));
     if roots.is_empty() {
         return Err(ErrorBody::user("no workspace folder is open")
-            .hint("open a folder, or a file inside a project, and try again"));
+            .hint("open a folder or a file in a project, then try again"));
     }
     if let Some(first) = named.first() {
         return holding(first).ok_or_else(|| {
@@ -180,7 +180,7 @@ fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
         (Some(root), _) => Ok(root),
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(ErrorBody::user("several workspace folders are open")
-            .hint("open a document of the one that is meant, or name it in scope.uris")),
+            .hint("open a document in the right folder, or name the folder in scope.uris")),
     }
 }
 
@@ -237,8 +237,8 @@ fn open_files(session: &Session, root: &Path, named: &[PathBuf]) -> Result<Vec<R
     files.dedup();
     if files.is_empty() {
         return Err(
-            ErrorBody::user(format!("no file of {} is open", root.display()))
-                .hint("open the files the goal is about, or give it the whole workspace as scope"),
+            ErrorBody::user(format!("no file in {} is open", root.display()))
+                .hint("open the files for the goal, or use the whole workspace as its scope"),
         );
     }
     Ok(files)
@@ -278,7 +278,7 @@ fn selection(
     let path = named
         .first()
         .and_then(|path| uri::relative(root, path))
-        .ok_or_else(|| ErrorBody::user("scope.range: it needs its document in scope.uris"))?;
+        .ok_or_else(|| ErrorBody::user("scope.range: the document must be listed in scope.uris"))?;
     let document = named.first().and_then(|path| session.documents.at(path));
     let range = match (anchor, &document) {
         (None, _) => range,
@@ -302,6 +302,6 @@ fn selection(
 
 /// The lines are no longer those that the goal was offered for. It is never about others instead.
 fn moved() -> ErrorBody {
-    ErrorBody::stale("scope.range: these lines have changed since the goal was offered for them")
-        .hint("ask for code actions again")
+    ErrorBody::stale("scope.range: these lines have changed since the goal was offered")
+        .hint("request code actions again")
 }

@@ -139,7 +139,7 @@ pub(crate) fn did_change(session: &Session, params: DidChange) {
     if open {
         session.refresh(Dirty::Document(uri));
     } else {
-        tracing::warn!(%uri, "a change to a document that is not open");
+        tracing::warn!(%uri, "ignored a change to a document that is not open");
     }
 }
 

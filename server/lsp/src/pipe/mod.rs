@@ -429,11 +429,14 @@ pub fn malformed(why: &str) -> Vec<u8> {
 /// What an editor hears about a request whose daemon is gone.
 fn failed(id: &Value, method: &str) -> Value {
     let (code, message) = if method == EXECUTE {
-        let message = "the daemon was restarted before it answered; look at the pending changes, \
-                       then run the command again if it is still needed";
+        let message = "the daemon restarted before it responded; review the pending changes, \
+                       then run the command again if needed";
         (REQUEST_FAILED, message)
     } else {
-        (CONTENT_MODIFIED, "the daemon was restarted; ask again")
+        (
+            CONTENT_MODIFIED,
+            "the daemon restarted; send the request again",
+        )
     };
     error(id, code, message)
 }
@@ -444,8 +447,8 @@ fn error(id: &Value, code: i64, message: &str) -> Value {
 
 /// What the user hears who answers a question of a daemon that is gone.
 fn too_late() -> Value {
-    let message = "the daemon was restarted after it had asked that, so this answer changed nothing; what \
-                   still waits for an answer is asked again";
+    let message = "the daemon restarted after this question, so your answer was not used; open \
+                   questions are asked again";
     // 3 is information.
     json!({"jsonrpc": "2.0", "method": "window/showMessage", "params": {"type": 3, "message": message}})
 }

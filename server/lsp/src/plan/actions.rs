@@ -99,12 +99,12 @@ impl Menu<'_> {
             goal.summary.state == GoalState::AwaitingApproval
         };
         let reason = match (&opened.of, &opened.goal) {
-            _ if !opened.checked.is_valid() => Some("The plan has mistakes".to_owned()),
-            (Of::Goal(id), None) => Some(format!("There is no goal {id} any more")),
+            _ if !opened.checked.is_valid() => Some("The plan has errors".to_owned()),
+            (Of::Goal(id), None) => Some(format!("Goal {id} no longer exists")),
             (Of::Goal(id), Some(goal)) if !waits(goal) => {
-                let state = goal.summary.state.as_str();
+                let state = goal.summary.state.phrase();
                 Some(format!(
-                    "Goal {id} is {state}, and does not wait for a plan"
+                    "Goal {id} {state} and is not waiting for plan approval"
                 ))
             }
             _ => None,

@@ -20,7 +20,7 @@ pub(crate) async fn approve(session: &Session, args: ApproveArgs) -> Result<(), 
             let path = uri::parse(&uri)?;
             let document = session.documents.at(&path).ok_or_else(|| {
                 ErrorBody::user(format!("uri: {} is not open", path.display()))
-                    .hint("open the document whose text is to be approved")
+                    .hint("open the plan document first")
             })?;
             let (plan, shown) = written(session, &goal, &document).await?;
             let shown = args.shown.or(shown);
@@ -28,7 +28,7 @@ pub(crate) async fn approve(session: &Session, args: ApproveArgs) -> Result<(), 
         }
         (plan, None, None) => session.backend.approve(&goal, plan, args.shown).await,
         _ => Err(ErrorBody::user(
-            "of `plan`, `uri` and `taskId` only one can be approved",
+            "pass only one of `plan`, `uri` and `taskId`",
         )),
     }
 }
@@ -40,8 +40,9 @@ async fn written(
     document: &Snapshot,
 ) -> Result<(Plan, Option<Plan>), ErrorBody> {
     let whose = of(session, document).ok_or_else(|| {
-        ErrorBody::user(format!("uri: {} is no plan", document.uri))
-            .hint("plans are what claudecluster.plan.open opens, and *.claudecluster.json")
+        ErrorBody::user(format!("uri: {} is not a plan", document.uri)).hint(
+            "plans are documents opened by claudecluster.plan.open, and *.claudecluster.json files",
+        )
     })?;
     if let Of::Goal(other) = &whose
         && other != goal
@@ -92,8 +93,8 @@ fn refused(checked: &Checked) -> ErrorBody {
     };
     ErrorBody::user(format!(
         "the plan has {}: {}{more}",
-        count(errors().count(), "mistake"),
+        count(errors().count(), "error"),
         told.join("; ")
     ))
-    .hint("correct it, then approve it again")
+    .hint("fix the plan, then approve it again")
 }

@@ -85,7 +85,7 @@ pub(crate) fn register(session: &Arc<Session>) {
         let asked = asking.client.register_capability(vec![registration]);
         match tokio::time::timeout(asking.config.reply_timeout, asked).await {
             Ok(Ok(())) => {}
-            refused => tracing::debug!(?refused, "plans will not be completed"),
+            refused => tracing::debug!(?refused, "cannot register completion for plans"),
         }
     });
 }

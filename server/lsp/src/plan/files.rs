@@ -27,12 +27,12 @@ pub(super) fn find_or_write(
 ) -> Result<PathBuf, ErrorBody> {
     let failed = |e: io::Error| {
         ErrorBody::environment(format!("cannot write a plan to {}: {e}", folder.display()))
-            .hint("look whether the disk is full and the state folder is yours")
+            .hint("check the free disk space and the permissions of the state folder")
     };
     let shown = folder.join(SHOWN);
     private_folder(&shown).map_err(failed)?;
     let mut text = serde_json::to_string_pretty(plan)
-        .map_err(|e| ErrorBody::internal(format!("the plan cannot be written: {e}")))?;
+        .map_err(|e| ErrorBody::internal(format!("cannot encode the plan: {e}")))?;
     text.push('\n');
     for n in 1u32.. {
         let name = match n {
@@ -55,7 +55,7 @@ pub(super) fn find_or_write(
             Err(e) => return Err(failed(e)),
         }
     }
-    Err(ErrorBody::internal("there is no name left for the plan"))
+    Err(ErrorBody::internal("no free file name for the plan"))
 }
 
 /// The plan that was written into a file.
@@ -66,7 +66,7 @@ pub(super) fn shown(path: &Path) -> Result<Plan, ErrorBody> {
         .map(|(folder, name)| folder.join(SHOWN).join(name));
     let unknown = || {
         ErrorBody::stale(format!(
-            "it is not known which plan {} was written from",
+            "cannot tell which plan {} was written from",
             path.display()
         ))
         .hint("open the goal's plan again")

@@ -91,7 +91,7 @@ fn rule(
             let other = text.at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
                 (Some(waits), Some(other)) if kind == ProblemKind::Cycle => {
-                    format!("Do not let {waits} wait for {other}")
+                    format!("Remove the dependency of {waits} on {other}")
                 }
                 (_, Some(other)) => format!("Remove {other}"),
                 _ => "Remove it".to_owned(),
@@ -147,7 +147,7 @@ fn order(checked: &Checked, problem: &Problem, task: &Place) -> Option<Fix> {
         id(&Place::task(index))
     });
     let others: Vec<&str> = others.collect();
-    let title = format!("Let {} wait for {}", id(task)?, others.join(", "));
+    let title = format!("Make {} depend on {}", id(task)?, others.join(", "));
     let values: Vec<Value> = others.iter().map(|&id| json!(id)).collect();
     let after = ["id", "title", "instructions"];
     Fix::new(title, text.push(task, "dependsOn", &values, &after))
@@ -286,7 +286,7 @@ mod tests {
         );
         fix(
             r#"{"tasks": [{"id": "a", "run": "x", "writes": ["f"]}, {"id": "b", "run": "x", "writes": ["f"]}]}"#,
-            "Let b wait for a",
+            "Make b depend on a",
             r#"{"tasks": [{"id": "a", "run": "x", "writes": ["f"]}, {"id": "b", "dependsOn": ["a"], "run": "x", "writes": ["f"]}]}"#,
         );
     }

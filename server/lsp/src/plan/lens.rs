@@ -36,7 +36,7 @@ pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<CodeLens> 
             let mark = opened.checked.text.mark(&Place::task(index));
             let line = range(document, &mark, session.encoding()).start.line;
             let argument = json!({"goalId": id, "taskId": task.id});
-            let title = format!("Let {} start", task.id);
+            let title = format!("Start {}", task.id);
             let start = command(command::PLAN_APPROVE, title, argument);
             lenses.extend(on_line(line, vec![start, cancel()]));
         }

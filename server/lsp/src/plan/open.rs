@@ -16,21 +16,24 @@ pub(crate) async fn open(
 ) -> Result<PlanDocument, ErrorBody> {
     let id = goal.summary.id;
     let Some(plan) = goal.plan else {
-        let state = goal.summary.state.as_str();
+        let state = goal.summary.state.phrase();
         return Err(
-            ErrorBody::user(format!("goal {id} is {state}: it has no plan"))
-                .hint("it has one once it is planned"),
+            ErrorBody::user(format!("goal {id} {state}; it has no plan"))
+                .hint("wait until planning has finished"),
         );
     };
     let Some(folder) = session.config.plans.clone() else {
-        return Err(ErrorBody::environment("there is no folder for plans")
-            .hint(format!("look at it in a terminal: claudecluster plan {id}")));
+        return Err(
+            ErrorBody::environment("the server has no folder for plans").hint(format!(
+                "show the plan in a terminal: claudecluster plan {id}"
+            )),
+        );
     };
     let path = session
         .ask(move |_| files::find_or_write(&folder, &id, &plan))
         .await?;
     let uri = uri::from_path(&path).ok_or_else(|| {
-        ErrorBody::internal(format!("{} has no address", path.display()))
+        ErrorBody::internal(format!("cannot make a URI of {}", path.display()))
             .hint("set CLAUDECLUSTER_HOME to an absolute path")
     })?;
     let document = PlanDocument {
@@ -53,5 +56,5 @@ async fn show(session: Arc<Session>, uri: Uri, path: String) {
             return;
         }
     }
-    session.info(format!("the plan is in {path}")).await;
+    session.info(format!("The plan is in {path}")).await;
 }

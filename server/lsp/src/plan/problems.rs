@@ -7,6 +7,7 @@ use std::{
 };
 
 use claudecluster_core::plan::{self, Place, PlanProblem, ProblemKind, Step};
+use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{Plan, RelPath};
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -204,7 +205,7 @@ impl Finder<'_> {
         if !matches!(root.kind, Kind::Object(_)) {
             // Lists would pass for objects whose keys are in order.
             let range = self.text.mark(&Place::default());
-            self.add(What::WrongValue, None, range, "a plan is an object");
+            self.add(What::WrongValue, None, range, "expected an object");
             return None;
         }
         self.duplicate_keys(root, &Place::default());
@@ -232,7 +233,7 @@ impl Finder<'_> {
                 for (i, entry) in entries.iter().enumerate() {
                     let place = place.clone().with(&entry.key);
                     if entries[..i].iter().any(|one| one.key == entry.key) {
-                        let message = format!("the key `{}` is there already", entry.key);
+                        let message = format!("duplicate key `{}`", entry.key);
                         let at = Some(place.clone());
                         self.add(What::DuplicateKey, at, entry.key_range.clone(), message);
                     }
@@ -252,7 +253,7 @@ impl Finder<'_> {
     fn mismatch(&mut self, place: &Place, message: &str) {
         let range = self.text.mark(place);
         if let Some(key) = missing_field(message) {
-            let message = format!("the key `{key}` is missing");
+            let message = format!("missing key `{key}`");
             self.add(
                 What::MissingKey,
                 Some(place.clone().with(key)),
@@ -281,10 +282,10 @@ impl Finder<'_> {
         let names = || known.iter().map(|key| key.name);
         let meant = plan::nearest(key, names()).map(str::to_owned);
         let message = match &meant {
-            Some(meant) => format!("there is no key `{key}`; did you mean `{meant}`?"),
+            Some(meant) => format!("unknown key `{key}`; did you mean `{meant}`?"),
             None => {
                 let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-                format!("there is no key `{key}`; there are {}", names.join(", "))
+                format!("unknown key `{key}`; the keys are {}", names.join(", "))
             }
         };
         self.add(What::UnknownKey, Some(place.clone()), range, message)
@@ -292,7 +293,7 @@ impl Finder<'_> {
     }
 
     fn rules(&mut self, plan: &Plan, has_gates: bool) {
-        for problem in plan::inspect(plan) {
+        for problem in plan::inspect(plan, &agent_catalog()) {
             let of_gates = problem.kind == ProblemKind::NoGates;
             if of_gates && has_gates || self.follows(&problem) {
                 continue;
@@ -320,7 +321,7 @@ impl Finder<'_> {
                 let others = all.iter().enumerate().filter(|(n, _)| *n != at);
                 let others = others.map(|(n, one)| Related {
                     message: if n == 0 {
-                        "and this task waits, too".to_owned()
+                        "and this task depends on it".to_owned()
                     } else {
                         one.message.clone()
                     },
@@ -368,7 +369,7 @@ impl Finder<'_> {
                     .symlink_metadata()
                     .is_err()
                 {
-                    let message = format!("{path} is not there; the task may make it");
+                    let message = format!("{path} does not exist; the task may create it");
                     let range = self.text.mark(&place);
                     self.add(What::MissingPath, Some(place), range, message);
                 }

@@ -37,7 +37,7 @@ pub(super) fn offers(checked: &Checked, index: usize) -> Vec<Offer> {
     for parent in task.depends_on.iter().take(MOST) {
         if let Some(into) = at(parent).filter(|&into| into != index) {
             offers.push(Offer {
-                title: format!("Merge {} into {parent}, which it waits for", task.id),
+                title: format!("Merge {} into {parent}, its dependency", task.id),
                 edit: merge(checked, plan, into, index),
             });
         }
@@ -46,7 +46,7 @@ pub(super) fn offers(checked: &Checked, index: usize) -> Vec<Offer> {
     let children = children.filter(|(i, one)| *i != index && one.depends_on.contains(&task.id));
     for (child, spec) in children.take(MOST) {
         offers.push(Offer {
-            title: format!("Merge {}, which waits for it, into {}", spec.id, task.id),
+            title: format!("Merge {}, which depends on it, into {}", spec.id, task.id),
             edit: merge(checked, plan, index, child),
         });
     }
@@ -58,7 +58,7 @@ fn pause(checked: &Checked, index: usize, task: &TaskSpec) -> Offer {
     let (title, splice) = if task.pause {
         let key = place.with("pause");
         (
-            format!("Do not pause before {}", task.id),
+            format!("Remove the pause before {}", task.id),
             checked.text.remove(&key),
         )
     } else {
@@ -72,16 +72,16 @@ fn pause(checked: &Checked, index: usize, task: &TaskSpec) -> Offer {
         title,
         edit: splice
             .map(|splice| vec![splice])
-            .ok_or("The text cannot be changed here"),
+            .ok_or("This text cannot be changed"),
     }
 }
 
 /// Puts a task before this one, which does the first half of it. This one keeps its id, so that what
 /// waits for it still waits for all of it.
 fn split(checked: &Checked, index: usize, task: &TaskSpec) -> Result<Vec<Splice>, &'static str> {
-    const CANNOT: &str = "The text cannot be changed here";
+    const CANNOT: &str = "This text cannot be changed";
     if task.run.is_some() {
-        return Err("A command is not made of parts");
+        return Err("A command cannot be split");
     }
     let (text, place) = (&checked.text, Place::task(index));
     let (first, second) = halves(&task.instructions);
@@ -144,17 +144,17 @@ fn merge(
     into: usize,
     child: usize,
 ) -> Result<Vec<Splice>, &'static str> {
-    const CANNOT: &str = "The text cannot be changed here";
+    const CANNOT: &str = "This text cannot be changed";
     let (one, other) = (&plan.tasks[into], &plan.tasks[child]);
     if one.run.is_some() || other.run.is_some() {
-        return Err("A command and another task cannot be merged");
+        return Err("A command cannot be merged with another task");
     }
     if other
         .depends_on
         .iter()
         .any(|parent| *parent != one.id && waits_for(plan, parent, &one.id))
     {
-        return Err("Another task stands between them");
+        return Err("Another task comes between them");
     }
     let (text, place) = (&checked.text, Place::task(into));
     let mut splices = Vec::new();
@@ -281,7 +281,7 @@ mod tests {
         );
         assert_eq!(
             reshape(PLAN, 2, "Split c into two tasks"),
-            Err("A command is not made of parts")
+            Err("A command cannot be split")
         );
     }
 
@@ -294,8 +294,8 @@ mod tests {
   ]
 }"#;
         for (index, title) in [
-            (0, "Merge b, which waits for it, into a"),
-            (1, "Merge b into a, which it waits for"),
+            (0, "Merge b, which depends on it, into a"),
+            (1, "Merge b into a, its dependency"),
         ] {
             assert_eq!(reshape(PLAN, index, title).unwrap(), merged);
         }
@@ -305,12 +305,12 @@ mod tests {
             {"id": "c", "instructions": "x", "dependsOn": ["a", "b"]}
         ]}"#;
         assert_eq!(
-            reshape(chain, 2, "Merge c into a, which it waits for"),
-            Err("Another task stands between them")
+            reshape(chain, 2, "Merge c into a, its dependency"),
+            Err("Another task comes between them")
         );
         assert_eq!(
-            reshape(PLAN, 2, "Merge c into b, which it waits for"),
-            Err("A command and another task cannot be merged")
+            reshape(PLAN, 2, "Merge c into b, its dependency"),
+            Err("A command cannot be merged with another task")
         );
     }
 
@@ -321,6 +321,9 @@ mod tests {
             paused.contains(r#""dependsOn": ["a"], "pause": true, "writes""#),
             "{paused}"
         );
-        assert_eq!(reshape(&paused, 1, "Do not pause before b").unwrap(), PLAN);
+        assert_eq!(
+            reshape(&paused, 1, "Remove the pause before b").unwrap(),
+            PLAN
+        );
     }
 }

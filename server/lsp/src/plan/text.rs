@@ -203,7 +203,7 @@ fn node(value: &ast::Value<'_>) -> Node {
 fn empty(text: &str) -> Broken {
     Broken {
         range: 0..text.len().min(1),
-        message: "there is no plan: it is an object with `tasks`".to_owned(),
+        message: "no plan found; a plan is an object with the key `tasks`".to_owned(),
         trailing_comma: false,
     }
 }
@@ -306,7 +306,7 @@ mod tests {
         check(
             "",
             "",
-            "there is no plan: it is an object with `tasks`",
+            "no plan found; a plan is an object with the key `tasks`",
             false,
         );
     }

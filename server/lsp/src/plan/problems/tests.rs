@@ -52,16 +52,16 @@ fn every_key_and_value_that_does_not_belong_is_told() {
             {"id": "a\u0020b", "run": {"x": 1}, "id": "c"}
         ]}"#,
         &[
-            "Error unknown-key \"gola\": there is no key `gola`; did you mean `goal`?",
-            "Error unknown-key \"instrutions\": there is no key `instrutions`; did you mean `instructions`?",
+            "Error unknown-key \"gola\": unknown key `gola`; did you mean `goal`?",
+            "Error unknown-key \"instrutions\": unknown key `instrutions`; did you mean `instructions`?",
             "Error wrong-value \"soon\": `timeout`: \"soon\" is not a duration such as \"90s\" or \"10m\": expected number at 0",
             "Error wrong-value \"gpt\": `agent`: unknown variant `gpt`, expected one of `claude-code`, `native`, `command`",
-            "Error missing-key {: the key `id` is missing",
+            "Error missing-key {: missing key `id`",
             "Error wrong-value 1: invalid type: integer `1`, expected a string",
-            "Error unknown-key \"zzzzzzzzzzz\": there is no key `zzzzzzzzzzz`; there are `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env`",
+            "Error unknown-key \"zzzzzzzzzzz\": unknown key `zzzzzzzzzzz`; the keys are `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env`",
             "Error wrong-value 7: invalid type: integer `7`, expected a task",
             "Error wrong-value \"run\": `run`: a command is a list of strings, or one string for the shell",
-            "Error duplicate-key \"id\": the key `id` is there already",
+            "Error duplicate-key \"id\": duplicate key `id`",
         ],
     );
 }
@@ -75,11 +75,11 @@ fn what_core_says_is_marked() {
             {"id": "b"}
         ]}"#,
         &[
-            "Error cycle \"b\": these tasks wait for each other: a → b → a [\"a\" b waits for a]",
-            "Error cycle \"a\": these tasks wait for each other: a → b → a [\"b\" and this task waits, too]",
+            "Error cycle \"b\": circular dependency: a → b → a [\"a\" b depends on a]",
+            "Error cycle \"a\": circular dependency: a → b → a [\"b\" and this task depends on it]",
             "Error unknown-dependency \"aa\": there is no task \"aa\"; did you mean \"a\"?",
-            "Error duplicate-id \"b\": \"b\" is already the id of tasks[1] [\"b\" the first task of this id]",
-            "Error missing-instructions \"b\": say what the task is to do",
+            "Error duplicate-id \"b\": duplicate task id \"b\", also used by tasks[1] [\"b\" the first task with this id]",
+            "Error missing-instructions \"b\": describe the task in `instructions`",
         ],
     );
     check_text(
@@ -88,9 +88,9 @@ fn what_core_says_is_marked() {
             {"id": "b", "run": "x", "agent": "native", "writes": ["src/a.rs"], "candidates": 2}
         ]}"#,
         &[
-            "Error outside-workspace \"/etc/passwd\": \"/etc/passwd\" is absolute; give it relative to the workspace",
-            "Error unused-command \"x\": only the agent `command` runs a command, and the agent here is `native`",
-            "Warning overlap \"src/a.rs\": a may write src/a.rs as well as b, and neither waits for the other [\"src/*.rs\" a writes here too]",
+            "Error outside-workspace \"/etc/passwd\": \"/etc/passwd\" is absolute; use a path relative to the workspace",
+            "Error unused-command \"x\": `run` needs the agent `command`, but this task uses `native`",
+            "Warning overlap \"src/a.rs\": a and b may write src/a.rs in any order; no dependency orders them [\"src/*.rs\" a also writes here]",
             "Error out-of-range 2: only 1 is supported",
         ],
     );
@@ -101,11 +101,11 @@ fn broken_text_is_told_and_read_as_far_as_it_goes() {
     check_text(
         "{\"tasks\": [{\"id\": \"a\", \"run\": \"x\", \"dependsOn\": [\"a\"],}]}",
         &[
-            "Error self-dependency \"a\": \"a\" waits for itself",
+            "Error self-dependency \"a\": \"a\" depends on itself",
             "Error trailing-comma ,: not JSON: trailing commas are not allowed",
         ],
     );
-    check_text("[]", &["Error wrong-value [: a plan is an object"]);
+    check_text("[]", &["Error wrong-value [: expected an object"]);
     check_text(
         "{\"tasks\": [",
         &["Error not-json [: not JSON: unterminated array"],
@@ -125,9 +125,9 @@ fn paths_that_are_not_there_and_missing_gates_are_hints() {
     assert_eq!(
         said(text, &around),
         [
-            "Hint no-gates {: nothing checks the result: neither the plan nor a task has gates",
-            "Hint missing-path \"new.rs\": new.rs is not there; the task may make it",
-            "Error outside-workspace \"../x\": \"../x\" has an empty, \".\" or \"..\" part; give it relative to the workspace",
+            "Hint no-gates {: no gates: neither the plan nor its tasks check the result",
+            "Hint missing-path \"new.rs\": new.rs does not exist; the task may create it",
+            "Error outside-workspace \"../x\": \"../x\" has an empty, \".\" or \"..\" part; use a plain path relative to the workspace",
         ]
     );
 }

@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, Watch, lost},
-    failure::Outcome,
-    ui::{Ui, board::Board, live::Live, plain, render, text},
+    client::{DaemonClient, WatchStream, daemon_lost},
+    exit::CommandResult,
+    ui::{Ui, board::GoalBoard, live::LiveView, plain, render, text},
 };
 
 /// The live view is painted at most so often.
@@ -25,7 +25,7 @@ const RECONNECTS: u32 = 3;
 
 /// What to do while following.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Manner {
+pub(crate) struct WatchOptions {
     /// Cancel the goal on Ctrl-C, instead of only leaving it.
     pub(crate) cancel: bool,
     /// Approve the plan where that is asked.
@@ -38,7 +38,7 @@ pub(crate) struct Manner {
 
 /// How the following ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub(crate) enum WatchEnd {
     /// Nothing more happens by itself.
     Settled,
     /// The user left; the goal goes on, or is being cancelled.
@@ -46,16 +46,16 @@ pub(crate) enum End {
 }
 
 /// Follows a goal until nothing more happens by itself.
-pub(crate) async fn goal(
-    client: &Client,
+pub(crate) async fn watch_goal(
+    client: &DaemonClient,
     ui: &mut Ui,
     goal: &GoalId,
-    manner: Manner,
-) -> Outcome<(Board, End)> {
-    let mut follower = Follower {
+    manner: WatchOptions,
+) -> CommandResult<(GoalBoard, WatchEnd)> {
+    let mut follower = GoalWatcher {
         client,
-        board: Board::new(goal.clone()),
-        live: Live::default(),
+        board: GoalBoard::new(goal.clone()),
+        live: LiveView::default(),
         manner,
         last: EventSeq(0),
         dirty: true,
@@ -69,19 +69,19 @@ pub(crate) async fn goal(
     Ok((follower.board, end?))
 }
 
-struct Follower<'a> {
-    client: &'a Client,
-    board: Board,
-    live: Live,
-    manner: Manner,
+struct GoalWatcher<'a> {
+    client: &'a DaemonClient,
+    board: GoalBoard,
+    live: LiveView,
+    manner: WatchOptions,
     last: EventSeq,
     dirty: bool,
     painted: Instant,
     cancelling: bool,
 }
 
-impl Follower<'_> {
-    async fn run(&mut self, ui: &mut Ui) -> Outcome<End> {
+impl GoalWatcher<'_> {
+    async fn run(&mut self, ui: &mut Ui) -> CommandResult<WatchEnd> {
         let goal = self.board.goal.clone();
         let mut watch = self
             .client
@@ -90,31 +90,31 @@ impl Follower<'_> {
         let mut reconnects = 0;
         let mut clock = interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut resized = listen(SignalKind::window_change());
-        let mut interrupted = listen(SignalKind::interrupt());
+        let mut resized = listen_for_signal(SignalKind::window_change());
+        let mut interrupted = listen_for_signal(SignalKind::interrupt());
         loop {
             tokio::select! {
                 item = watch.next() => match item? {
                     Some(item) => {
                         reconnects = 0;
                         if self.take(ui, &item).await? {
-                            return Ok(End::Settled);
+                            return Ok(WatchEnd::Settled);
                         }
                     }
                     None => {
                         reconnects += 1;
                         if reconnects > RECONNECTS {
-                            return Err(lost().into());
+                            return Err(daemon_lost().into());
                         }
                         watch = self.resume(&goal).await?;
                     }
                 },
                 () = sleep_until(self.painted + FRAME), if ui.live && self.dirty => self.paint(ui)?,
                 _ = clock.tick(), if ui.live => self.dirty = true,
-                () = received(&mut resized), if ui.live => self.dirty = true,
-                () = received(&mut interrupted) => {
+                () = wait_for_signal(&mut resized), if ui.live => self.dirty = true,
+                () = wait_for_signal(&mut interrupted) => {
                     if self.cancelling || !self.manner.cancel {
-                        return Ok(End::Left);
+                        return Ok(WatchEnd::Left);
                     }
                     self.cancel(ui).await?;
                 }
@@ -123,15 +123,15 @@ impl Follower<'_> {
     }
 
     /// Another daemon takes the goal up where the last one left it, and we after the last event.
-    async fn resume(&self, goal: &GoalId) -> Result<Watch, ErrorBody> {
+    async fn resume(&self, goal: &GoalId) -> Result<WatchStream, ErrorBody> {
         self.client.watch(Some(goal.clone()), Some(self.last)).await
     }
 
     /// Takes one item; `true` once nothing more happens by itself.
-    async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> Outcome<bool> {
+    async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> CommandResult<bool> {
         self.board.apply(item);
         self.dirty = true;
-        show(ui, item)?;
+        print_item(ui, item)?;
         let StreamItem::Event(event) = item else {
             return Ok(false);
         };
@@ -139,7 +139,7 @@ impl Follower<'_> {
         if self.repairs_ended(event) || self.is_paused(event).await? {
             return Ok(true);
         }
-        let Some(state) = settled(event, self.manner.since) else {
+        let Some(state) = state_left_to_user(event, self.manner.since) else {
             return Ok(false);
         };
         if state == GoalState::Proposed && !self.manner.repairs.is_empty() {
@@ -193,11 +193,11 @@ impl Follower<'_> {
         repairs.is_empty()
     }
 
-    async fn cancel(&mut self, ui: &mut Ui) -> Outcome<()> {
+    async fn cancel(&mut self, ui: &mut Ui) -> CommandResult<()> {
         self.cancelling = true;
         if !ui.json && !ui.quiet && !ui.live {
             ui.line(format!(
-                "{} cancelling; once more leaves at once",
+                "Cancelling {}; press Ctrl-C again to leave immediately",
                 self.board.goal
             ))?;
         }
@@ -208,9 +208,13 @@ impl Follower<'_> {
         }
     }
 
-    fn paint(&mut self, ui: &mut Ui) -> Outcome<()> {
-        let (columns, _) = crate::ui::live::size();
-        let lines = render::board(&self.board, text::now(), columns.saturating_sub(1).max(1));
+    fn paint(&mut self, ui: &mut Ui) -> CommandResult<()> {
+        let (columns, _) = crate::ui::live::terminal_size();
+        let lines = render::board_lines(
+            &self.board,
+            text::current_time(),
+            columns.saturating_sub(1).max(1),
+        );
         self.live.paint(ui, lines)?;
         self.dirty = false;
         self.painted = Instant::now();
@@ -219,7 +223,7 @@ impl Follower<'_> {
 }
 
 /// The state in which an event left its goal to the user.
-fn settled(event: &Event, since: Timestamp) -> Option<GoalState> {
+fn state_left_to_user(event: &Event, since: Timestamp) -> Option<GoalState> {
     match event.body {
         _ if event.at < since => None,
         EventBody::GoalChanged { state, .. } if !state.is_active() => Some(state),
@@ -234,12 +238,12 @@ fn is_applied(event: &Event) -> bool {
 }
 
 /// Shows an item as a line, where lines are wanted.
-fn show(ui: &mut Ui, item: &StreamItem) -> Outcome<()> {
+fn print_item(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
     if ui.json {
         ui.json(item)?;
     } else if !ui.live
         && !ui.quiet
-        && let Some(line) = plain::line(item)
+        && let Some(line) = plain::item_line(item)
     {
         ui.line(line.styled())?;
     }
@@ -247,29 +251,29 @@ fn show(ui: &mut Ui, item: &StreamItem) -> Outcome<()> {
 }
 
 /// Prints everything that happens to all goals, until the user leaves.
-pub(crate) async fn everything(client: &Client, ui: &mut Ui) -> Outcome<()> {
+pub(crate) async fn watch_all_goals(client: &DaemonClient, ui: &mut Ui) -> CommandResult<()> {
     let mut watch = client.watch(None, None).await?;
-    let mut interrupted = listen(SignalKind::interrupt());
+    let mut interrupted = listen_for_signal(SignalKind::interrupt());
     loop {
         tokio::select! {
             item = watch.next() => match item? {
                 Some(item) if ui.json => ui.json(&item)?,
-                Some(item) => if let Some(line) = plain::line(&item) {
+                Some(item) => if let Some(line) = plain::item_line(&item) {
                     ui.line(line.styled())?;
                 },
-                None => return Err(lost().into()),
+                None => return Err(daemon_lost().into()),
             },
-            () = received(&mut interrupted) => return Ok(()),
+            () = wait_for_signal(&mut interrupted) => return Ok(()),
         }
     }
 }
 
 /// A signal as a stream; `None` where the system gives none, which then never comes.
-fn listen(kind: SignalKind) -> Option<Signal> {
+fn listen_for_signal(kind: SignalKind) -> Option<Signal> {
     signal(kind).ok()
 }
 
-async fn received(signal: &mut Option<Signal>) {
+async fn wait_for_signal(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;

@@ -21,9 +21,9 @@ use tokio::{
 };
 
 use crate::{
-    client::{self, Client, Link},
+    client::{self, DaemonClient, DaemonLink},
     daemon::{FAREWELL, STOPPED},
-    failure::{Exit, Failure, Outcome},
+    exit::{CommandExit, CommandFailure, CommandResult},
 };
 
 /// The longest header line; real ones have 30 bytes.
@@ -43,7 +43,7 @@ const LOSSES: u32 = 5;
 
 /// What comes from the daemon.
 #[derive(PartialEq, Eq, Debug)]
-enum Said {
+enum DaemonMessage {
     /// A message's body.
     Message(Vec<u8>),
     /// The server has ended with this exit status.
@@ -55,7 +55,7 @@ enum Said {
 }
 
 /// Why a connection is over.
-enum End {
+enum SessionEnd {
     /// The editor hears of this exit status.
     Exit(u8),
     /// The daemon was asked to end.
@@ -65,10 +65,13 @@ enum End {
 }
 
 /// What the editor sends: a message, or what is none and why.
-type FromEditor = Result<Vec<u8>, String>;
+type EditorMessage = Result<Vec<u8>, String>;
 
 /// Connects the editor with the daemon, and with the next one where that ends, until the editor goes.
-pub(crate) async fn run(client: &Client, env: Vec<EnvVar>) -> Outcome<Exit> {
+pub(crate) async fn run_lsp_proxy(
+    client: &DaemonClient,
+    env: Vec<EnvVar>,
+) -> CommandResult<CommandExit> {
     let mut link = client.link_editor(env.clone()).await?;
     let (incoming, editor) = mpsc::channel(QUEUE);
     // Its thread blocks in a read that nothing ends; the process ends over it.
@@ -76,7 +79,7 @@ pub(crate) async fn run(client: &Client, env: Vec<EnvVar>) -> Outcome<Exit> {
     // A client that reads nothing while it writes must not stop us from reading.
     let (to_editor, outgoing) = mpsc::unbounded_channel();
     let writing = tokio::spawn(write_editor(stdout(), outgoing));
-    let mut pipe = Pipe {
+    let mut pipe = LspProxy {
         mirror: Mirror::new(),
         editor,
         to_editor,
@@ -85,9 +88,9 @@ pub(crate) async fn run(client: &Client, env: Vec<EnvVar>) -> Outcome<Exit> {
     let mut losses = 0;
     let status = loop {
         let stopped = match pipe.serve(link).await {
-            End::Exit(status) => break status,
-            End::Stopped => true,
-            End::Lost => false,
+            SessionEnd::Exit(status) => break status,
+            SessionEnd::Stopped => true,
+            SessionEnd::Lost => false,
         };
         losses = if std::mem::take(&mut pipe.heard) {
             1
@@ -100,7 +103,7 @@ pub(crate) async fn run(client: &Client, env: Vec<EnvVar>) -> Outcome<Exit> {
             break 0;
         }
         if losses > LOSSES {
-            return Err(pipe.give_up(client::lost()));
+            return Err(pipe.give_up(client::daemon_lost()));
         }
         link = match pipe.next_daemon(client, &env, stopped).await {
             Ok(Some(link)) => link,
@@ -112,38 +115,38 @@ pub(crate) async fn run(client: &Client, env: Vec<EnvVar>) -> Outcome<Exit> {
     // What was said last is written before the process ends.
     let _ = writing.await;
     Ok(if status == 0 {
-        Exit::Done
+        CommandExit::Done
     } else {
-        Exit::Failed
+        CommandExit::Failed
     })
 }
 
-struct Pipe {
+struct LspProxy {
     mirror: Mirror,
-    editor: mpsc::Receiver<FromEditor>,
+    editor: mpsc::Receiver<EditorMessage>,
     to_editor: mpsc::UnboundedSender<Vec<u8>>,
     /// The editor has said something to this daemon.
     heard: bool,
 }
 
-impl Pipe {
+impl LspProxy {
     /// Passes messages between the editor and one daemon until one of them is gone.
-    async fn serve(&mut self, link: Link) -> End {
-        let Link {
+    async fn serve(&mut self, link: DaemonLink) -> SessionEnd {
+        let DaemonLink {
             reader, mut writer, ..
         } = link;
         let (incoming, mut daemon) = mpsc::channel(QUEUE);
         let reading = tokio::spawn(read_daemon(reader, incoming));
         let replay = self.mirror.replay();
-        let mut broken = send(&mut writer, replay.daemon).await.is_err();
+        let mut broken = write_frames(&mut writer, replay.daemon).await.is_err();
         let mut closed = false;
         let end = loop {
             let out = tokio::select! {
-                said = daemon.recv() => match said.unwrap_or(Said::Lost) {
-                    Said::Message(body) => self.mirror.from_daemon(body),
-                    Said::Exit(status) => break End::Exit(status),
-                    Said::Stopped => break End::Stopped,
-                    Said::Lost => break End::Lost,
+                said = daemon.recv() => match said.unwrap_or(DaemonMessage::Lost) {
+                    DaemonMessage::Message(body) => self.mirror.from_daemon(body),
+                    DaemonMessage::Exit(status) => break SessionEnd::Exit(status),
+                    DaemonMessage::Stopped => break SessionEnd::Stopped,
+                    DaemonMessage::Lost => break SessionEnd::Lost,
                 },
                 message = self.editor.recv(), if !closed && !broken => match message {
                     Some(message) => {
@@ -159,17 +162,17 @@ impl Pipe {
                 },
             };
             // Where it cannot be written to there is still something to read, up to the end.
-            broken |= send(&mut writer, out.daemon).await.is_err();
+            broken |= write_frames(&mut writer, out.daemon).await.is_err();
             self.tell_bodies(out.editor);
         };
         reading.abort();
         match end {
-            End::Stopped | End::Lost if closed => End::Exit(1),
+            SessionEnd::Stopped | SessionEnd::Lost if closed => SessionEnd::Exit(1),
             end => end,
         }
     }
 
-    fn take(&mut self, message: FromEditor) -> Outgoing {
+    fn take(&mut self, message: EditorMessage) -> Outgoing {
         match message {
             Ok(body) => self.mirror.from_editor(body),
             Err(why) => Outgoing {
@@ -183,14 +186,14 @@ impl Pipe {
     /// started again when the editor says something. `None` if the editor goes meanwhile.
     async fn next_daemon(
         &mut self,
-        client: &Client,
+        client: &DaemonClient,
         env: &[EnvVar],
         stopped: bool,
-    ) -> Result<Option<Link>, ErrorBody> {
+    ) -> Result<Option<DaemonLink>, ErrorBody> {
         if stopped && !self.next_from_editor().await {
             return Ok(None);
         }
-        let finding = find(client.clone(), env.to_vec());
+        let finding = find_daemon(client.clone(), env.to_vec());
         tokio::pin!(finding);
         loop {
             // An editor that says goodbye needs none.
@@ -225,17 +228,17 @@ impl Pipe {
         }
     }
 
-    fn give_up(&mut self, mut error: ErrorBody) -> Failure {
+    fn give_up(&mut self, mut error: ErrorBody) -> CommandFailure {
         let out = self.mirror.give_up(&error.message);
         self.tell_editor(out);
         error.hint =
-            Some("restart the language server in your editor; goals resume by themselves".into());
-        Failure::Error(error)
+            Some("restart the language server in your editor; goals resume automatically".into());
+        CommandFailure::Error(error)
     }
 }
 
-async fn find(client: Client, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
-    let mut last = client::lost();
+async fn find_daemon(client: DaemonClient, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
+    let mut last = client::daemon_lost();
     for pause in PAUSES {
         sleep(pause).await;
         match client.link_editor(env.clone()).await {
@@ -246,7 +249,10 @@ async fn find(client: Client, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
     Err(last)
 }
 
-async fn send(writer: &mut (impl AsyncWrite + Unpin), bodies: Vec<Vec<u8>>) -> io::Result<()> {
+async fn write_frames(
+    writer: &mut (impl AsyncWrite + Unpin),
+    bodies: Vec<Vec<u8>>,
+) -> io::Result<()> {
     for body in bodies {
         writer.write_all(&frame(&body)).await?;
     }
@@ -254,7 +260,7 @@ async fn send(writer: &mut (impl AsyncWrite + Unpin), bodies: Vec<Vec<u8>>) -> i
 }
 
 /// Ends with the stream; the channel's end tells so.
-async fn read_editor(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<FromEditor>) {
+async fn read_editor(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<EditorMessage>) {
     let mut frames = Frames::new(LspConfig::default().max_message_bytes);
     while stream
         .read_buf(frames.buffer())
@@ -288,10 +294,12 @@ async fn write_editor(
     }
 }
 
-async fn read_daemon(mut stream: impl AsyncBufRead + Unpin, messages: mpsc::Sender<Said>) {
+async fn read_daemon(mut stream: impl AsyncBufRead + Unpin, messages: mpsc::Sender<DaemonMessage>) {
     loop {
-        let said = read_message(&mut stream).await.unwrap_or(Said::Lost);
-        let goes_on = matches!(said, Said::Message(_));
+        let said = read_message(&mut stream)
+            .await
+            .unwrap_or(DaemonMessage::Lost);
+        let goes_on = matches!(said, DaemonMessage::Message(_));
         if messages.send(said).await.is_err() || !goes_on {
             return;
         }
@@ -299,7 +307,7 @@ async fn read_daemon(mut stream: impl AsyncBufRead + Unpin, messages: mpsc::Send
 }
 
 /// The next message of the daemon, or how it ended.
-async fn read_message(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Said> {
+async fn read_message(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<DaemonMessage> {
     let mut line = Vec::new();
     let mut length = 0;
     loop {
@@ -307,13 +315,13 @@ async fn read_message(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Sa
         let mut limited = (&mut *reader).take(HEADER_LIMIT);
         limited.read_until(b'\n', &mut line).await?;
         if line.last() != Some(&b'\n') {
-            return Ok(Said::Lost);
+            return Ok(DaemonMessage::Lost);
         }
         if let Some(said) = line.strip_prefix(FAREWELL.as_bytes()) {
             let said = String::from_utf8_lossy(said);
             return Ok(match said.trim() {
-                STOPPED => Said::Stopped,
-                status => Said::Exit(status.parse().unwrap_or(1)),
+                STOPPED => DaemonMessage::Stopped,
+                status => DaemonMessage::Exit(status.parse().unwrap_or(1)),
             });
         }
         if line == b"\r\n" {
@@ -324,9 +332,9 @@ async fn read_message(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Sa
     let mut body = Vec::new();
     (&mut *reader).take(length).read_to_end(&mut body).await?;
     Ok(if (body.len() as u64) < length {
-        Said::Lost
+        DaemonMessage::Lost
     } else {
-        Said::Message(body)
+        DaemonMessage::Message(body)
     })
 }
 
@@ -340,7 +348,7 @@ fn content_length(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    async fn check(input: &str, expected: &[Said]) {
+    async fn check(input: &str, expected: &[DaemonMessage]) {
         let mut reader = tokio::io::BufReader::with_capacity(3, input.as_bytes());
         for said in expected {
             assert_eq!(read_message(&mut reader).await.unwrap(), *said);
@@ -351,12 +359,12 @@ mod tests {
     async fn messages_and_the_farewell_are_told_apart() {
         let text = "claudecluster-exit: 7\n{}";
         let framed = format!("Content-Length: 24\r\nX: y\r\n\r\n{text}");
-        let message = || Said::Message(text.into());
-        check(&framed, &[message(), Said::Lost]).await;
+        let message = || DaemonMessage::Message(text.into());
+        check(&framed, &[message(), DaemonMessage::Lost]).await;
         let twice = format!("{framed}{framed}{FAREWELL}0\n");
-        check(&twice, &[message(), message(), Said::Exit(0)]).await;
-        check(&format!("{FAREWELL}1\n"), &[Said::Exit(1)]).await;
-        check(&format!("{FAREWELL}{STOPPED}\n"), &[Said::Stopped]).await;
-        check("Content-Length: 10\r\n\r\n{}", &[Said::Lost]).await;
+        check(&twice, &[message(), message(), DaemonMessage::Exit(0)]).await;
+        check(&format!("{FAREWELL}1\n"), &[DaemonMessage::Exit(1)]).await;
+        check(&format!("{FAREWELL}{STOPPED}\n"), &[DaemonMessage::Stopped]).await;
+        check("Content-Length: 10\r\n\r\n{}", &[DaemonMessage::Lost]).await;
     }
 }

@@ -7,7 +7,7 @@ use claudecluster_protocol::{ErrorBody, ErrorKind};
 /// Exit statuses, as `docs/guide.md` lists them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(crate) enum Exit {
+pub(crate) enum CommandExit {
     /// Done as asked.
     Done = 0,
     /// It failed.
@@ -24,7 +24,7 @@ pub(crate) enum Exit {
 
 /// Why a command ended early.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandFailure {
     /// Something is wrong that the user is told.
     Error(ErrorBody),
     /// Nobody reads the output any more. Nothing is wrong, and nobody is there to be told.
@@ -32,16 +32,16 @@ pub(crate) enum Failure {
 }
 
 /// The result of a command, or of a part of one.
-pub(crate) type Outcome<T> = Result<T, Failure>;
+pub(crate) type CommandResult<T> = Result<T, CommandFailure>;
 
-impl From<ErrorBody> for Failure {
+impl From<ErrorBody> for CommandFailure {
     fn from(error: ErrorBody) -> Self {
         Self::Error(error)
     }
 }
 
-/// For writing to stdout only: everything else says what it was about, with [`Context`].
-impl From<io::Error> for Failure {
+/// For writing to stdout only: everything else says what it was about, with [`ErrorContext`].
+impl From<io::Error> for CommandFailure {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::Unread
@@ -54,21 +54,21 @@ impl From<io::Error> for Failure {
 }
 
 /// Says what an error of the operating system was about.
-pub(crate) trait Context<T> {
+pub(crate) trait ErrorContext<T> {
     /// `what` continues with a colon and the system's words.
     fn context(self, what: impl Display) -> Result<T, ErrorBody>;
 }
 
-impl<T, E: Display> Context<T> for Result<T, E> {
+impl<T, E: Display> ErrorContext<T> for Result<T, E> {
     fn context(self, what: impl Display) -> Result<T, ErrorBody> {
         self.map_err(|e| ErrorBody::environment(format!("{what}: {e}")))
     }
 }
 
 /// The exit status of an error.
-pub(crate) fn status(error: &ErrorBody) -> Exit {
+pub(crate) fn exit_of_error(error: &ErrorBody) -> CommandExit {
     match error.kind {
-        ErrorKind::User | ErrorKind::Config => Exit::Usage,
-        ErrorKind::Environment | ErrorKind::Stale | ErrorKind::Internal => Exit::Failed,
+        ErrorKind::User | ErrorKind::Config => CommandExit::Usage,
+        ErrorKind::Environment | ErrorKind::Stale | ErrorKind::Internal => CommandExit::Failed,
     }
 }
