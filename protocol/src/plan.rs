@@ -183,8 +183,17 @@ pub enum AgentName {
 }
 
 impl AgentName {
-    /// Every agent, in the order they are preferred.
+    /// Every agent, in the order they are declared and preferred.
+    ///
+    /// The names are a closed list, so that schemas and editors can offer them. A new agent costs here:
+    /// a variant, its place in this list, and its text in [`AgentName::as_str`]. The compiler then asks for
+    /// its line in the worker's registry; everything else is in the agent's own folder there. A name that a
+    /// journal may hold is never removed. What differs between agents is read from
+    /// [`AgentCapabilities`](crate::agent::AgentCapabilities), never from the name.
     pub const ALL: [AgentName; 3] = [AgentName::ClaudeCode, AgentName::Native, AgentName::Command];
+
+    /// The agent of goals that were recorded without one.
+    pub const FALLBACK: AgentName = AgentName::ClaudeCode;
 
     /// The name as it is written in plans and options.
     pub const fn as_str(self) -> &'static str {
@@ -209,6 +218,9 @@ impl std::str::FromStr for AgentName {
         Self::ALL
             .into_iter()
             .find(|name| name.as_str() == s)
-            .ok_or_else(|| format!("unknown agent {s:?}; use `claude-code`, `native` or `command`"))
+            .ok_or_else(|| {
+                let [first @ .., last] = Self::ALL.map(|name| format!("`{name}`"));
+                format!("unknown agent {s:?}; use {} or {last}", first.join(", "))
+            })
     }
 }

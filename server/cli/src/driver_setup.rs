@@ -4,17 +4,14 @@
 use std::{ffi::OsString, path::Path, sync::Arc};
 
 use claudecluster_driver::{
-    Driver, DriverConfig, Settings,
+    Driver, DriverConfig, DriverSettings,
     store::Store,
     worker::{
-        agent::{
-            claude_code::{Detection, detect},
-            native,
-        },
+        agent::{AgentInspection, AgentSetup, registry},
         sandbox,
     },
 };
-use claudecluster_protocol::ErrorBody;
+use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 
 use crate::{
     config::ConfigSources,
@@ -22,13 +19,13 @@ use crate::{
     home::{Home, private_tempdir},
 };
 
-pub(crate) use claudecluster_driver::worker::{agent::replay, sandbox::Probe};
+pub(crate) use claudecluster_driver::worker::sandbox::Probe;
 
 /// Opens the store of a state folder and starts a driver on it.
 pub(crate) async fn start_driver(
     home: &Home,
     sources: ConfigSources,
-    settings: Settings,
+    settings: DriverSettings,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
         .dir()
@@ -39,7 +36,7 @@ pub(crate) async fn start_driver(
         home: dir,
         launcher: own_executable()?,
         settings,
-        narrow: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
     };
     Ok((Driver::start(config, store.clone()).await?, store))
 }
@@ -54,8 +51,7 @@ fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
 pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
-        native::SUBCOMMAND => Some(native::native_main()),
-        _ => None,
+        name => registry().run_subcommand(name),
     }
 }
 
@@ -66,12 +62,27 @@ pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
     Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
 }
 
-/// Looks for Claude Code.
-pub(crate) async fn detect_claude(settings: &Settings) -> Detection {
-    let program = settings.claude.program.clone();
-    tokio::task::spawn_blocking(move || detect(program.as_deref()))
+/// Looks at the installation of every agent that has one, preferred agents first, with the variables
+/// `env` before those of this process.
+pub(crate) async fn inspect_agents(
+    settings: &DriverSettings,
+    env: Vec<EnvVar>,
+) -> Result<Vec<AgentInspection>, ErrorBody> {
+    let (settings, launcher) = (settings.agent_settings(), own_executable()?);
+    let inspected = tokio::task::spawn_blocking(move || {
+        let setup = AgentSetup {
+            settings: &settings,
+            launcher: &launcher,
+            env: &env,
+        };
+        registry()
+            .iter()
+            .filter_map(|agent| agent.inspect(&setup))
+            .collect()
+    });
+    inspected
         .await
-        .unwrap_or_default()
+        .map_err(|error| ErrorBody::internal(error.to_string()))
 }
 
 /// The exit status of a hidden subcommand as the process's own.

@@ -18,7 +18,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionRequest},
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::claude_code;
+use claudecluster_worker::agent::registry;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -32,7 +32,7 @@ use crate::{
     effects::EffectRunner,
     goal::{artifacts::list_artifacts, submission::check_goal, views},
     land::{
-        Landing,
+        LandingService,
         decision::DecisionRunner,
         decision_epoch::DecisionEpochs,
         locks::LandingLocks,
@@ -41,10 +41,10 @@ use crate::{
         undo_detection::{ObservedFiles, UndoDetection},
     },
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
-    proposal::file_merge::MergeRules,
+    proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
-        diff::{self, Diff},
+        diff::{self, AcceptancePatch},
         reader::PendingReader,
         verdict,
         versions::FileVersions,
@@ -59,7 +59,7 @@ use crate::{
     watch,
     workspace::{
         content_store::ContentStore, content_text::ContentText, editor::Editor,
-        editor_registry::EditorRegistry, text_source::Current,
+        editor_registry::EditorRegistry, text_source::TextSource,
     },
 };
 
@@ -82,18 +82,18 @@ struct DriverParts {
     editors: EditorRegistry,
     running: RunningGoals,
     pending: PendingReader,
-    landing: Landing,
+    landing: LandingService,
     undo_detection: UndoDetection,
     started: Instant,
 }
 
 /// Detaches an editor when dropped.
-pub struct Attached {
+pub struct AttachedEditor {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for Attached {
+impl Drop for AttachedEditor {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -107,7 +107,7 @@ impl Driver {
     ///
     /// The journal cannot be read.
     pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
-        claude_code::remember_in(&config.home);
+        registry().cache_in(&config.home);
         let reader = store.clone();
         let state = run_blocking("replaying the journal", move || {
             let mut state = State::default();
@@ -172,7 +172,7 @@ impl Driver {
         let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.0.pending, goal));
+            .map(|goal| views::goal_summary(&self.0.pending, goal));
         (summaries.collect(), state.last_seq)
     }
 
@@ -196,7 +196,7 @@ impl Driver {
             .goals
             .get(goal)
             .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
-        Ok((views::goal(&self.0.pending, goal), state.last_seq))
+        Ok((views::goal_view(&self.0.pending, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
@@ -236,7 +236,7 @@ impl Driver {
 
     /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
     /// and quick: for code actions and lenses.
-    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<Current<'a>>) -> Vec<HunkView> {
+    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<TextSource<'a>>) -> Vec<HunkView> {
         self.0.pending.hunks_in(path, current.into())
     }
 
@@ -267,7 +267,7 @@ impl Driver {
     /// # Errors
     ///
     /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
-    pub async fn diff(&self, wanted: Decision) -> Result<Diff> {
+    pub async fn diff(&self, wanted: Decision) -> Result<AcceptancePatch> {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let goal = self.0.goals.goal(&wanted.goal_id)?;
         run_blocking("making a diff", move || {
@@ -307,7 +307,7 @@ impl Driver {
                         path: Some(path.clone()),
                         ..Decision::new(goal.id.clone(), Verdict::Accept)
                     };
-                    let verdicts = verdict::accept(reviews, &goal, entry, &versions, &named)?;
+                    let verdicts = verdict::accept_entry(reviews, &goal, entry, &versions, &named)?;
                     let target = verdicts.changes.into_iter().next_back();
                     target.map_or(versions.current, |change| change.current)
                 }
@@ -477,8 +477,8 @@ impl Driver {
 
     /// Makes an editor's documents part of every snapshot of its workspace, and the place where
     /// changes to them land.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> Attached {
-        Attached {
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
+        AttachedEditor {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }
@@ -525,7 +525,7 @@ fn assemble(
         review.merge_words,
     );
     let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
-    let merge = MergeRules {
+    let merge = FileMergeRules {
         contents: contents.clone(),
         merge_words: review.merge_words,
     };
@@ -550,7 +550,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks: locks.clone(),
     };
-    let landing = Landing {
+    let landing = LandingService {
         decisions: DecisionRunner {
             config: config.clone(),
             goals: goals.clone(),

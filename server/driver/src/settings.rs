@@ -1,12 +1,11 @@
 //! What can be configured, with its defaults. The command line reads the layers (files,
 //! environment, options) and hands the driver the result; the driver and the workers obey it.
 
-use std::path::PathBuf;
-
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
-    Permissions,
-    claude_code::{Policy, Rule},
+    AgentSettings, NativeSettings, ToolPermissions,
+    claude_code::{ClaudeSettings, Policy, Rule},
+    registry,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// Every setting. Keys are camelCase; durations are written `"90s"`, `"10m"`, `"1h 30m"`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Settings {
+#[schemars(rename = "Settings")]
+pub struct DriverSettings {
     /// The agent for planning and for tasks that name none. Default: Claude Code where it is
     /// installed, else the built-in agent.
     pub agent: Option<AgentName>,
@@ -39,11 +39,11 @@ pub struct Settings {
     /// Review.
     pub review: ReviewSettings,
     /// Deadlines.
-    pub timeouts: Timeouts,
+    pub timeouts: AttemptTimeouts,
     /// How workers are isolated from the workspace.
     pub sandbox: SandboxChoice,
     /// What one attempt may do.
-    pub limits: Limits,
+    pub limits: AttemptLimits,
     /// Claude Code.
     pub claude: ClaudeSettings,
     /// The built-in agent.
@@ -56,7 +56,7 @@ pub struct Settings {
     pub log: String,
 }
 
-impl Default for Settings {
+impl Default for DriverSettings {
     fn default() -> Self {
         Self {
             agent: None,
@@ -70,9 +70,9 @@ impl Default for Settings {
             permissions: PermissionSettings::default(),
             repair: RepairSettings::default(),
             review: ReviewSettings::default(),
-            timeouts: Timeouts::default(),
+            timeouts: AttemptTimeouts::default(),
             sandbox: SandboxChoice::default(),
-            limits: Limits::default(),
+            limits: AttemptLimits::default(),
             claude: ClaudeSettings::default(),
             native: NativeSettings::default(),
             env: EnvSettings::default(),
@@ -118,18 +118,17 @@ impl Default for PermissionSettings {
 
 impl PermissionSettings {
     /// What a session is started with.
-    pub(crate) fn of_session(&self) -> Permissions {
-        Permissions {
+    pub(crate) fn of_session(&self) -> ToolPermissions {
+        ToolPermissions {
             allow: self.allow.clone(),
             ask: self.ask.clone(),
             deny: self.deny.clone(),
             timeout: self.timeout,
-            desk: None,
         }
     }
 
     /// Only what is allowed can be asked about, for what is denied must not be opened.
-    fn narrow(&mut self, workspace: &WorkspacePermissions) {
+    fn restrict_tools(&mut self, workspace: &WorkspacePermissions) {
         let policy = Policy::new(&self.of_session());
         for tool in &workspace.ask {
             if policy.rule(tool) == Rule::Allow && !self.ask.contains(tool) {
@@ -201,7 +200,8 @@ impl Default for ReviewSettings {
 /// Deadlines. Each ends an attempt with its own reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Timeouts {
+#[schemars(rename = "Timeouts")]
+pub struct AttemptTimeouts {
     /// From an agent's start to its first sign of life.
     pub start: Span,
     /// The longest an agent may say nothing.
@@ -214,7 +214,7 @@ pub struct Timeouts {
     pub gate: Span,
 }
 
-impl Default for Timeouts {
+impl Default for AttemptTimeouts {
     fn default() -> Self {
         Self {
             start: Span::secs(60),
@@ -242,7 +242,8 @@ pub enum SandboxChoice {
 /// What one attempt may do. More ends it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Limits {
+#[schemars(rename = "Limits")]
+pub struct AttemptLimits {
     /// Bytes of one changed file.
     pub file_bytes: u64,
     /// Bytes of all changed files together.
@@ -253,40 +254,13 @@ pub struct Limits {
     pub turns: u32,
 }
 
-impl Default for Limits {
+impl Default for AttemptLimits {
     fn default() -> Self {
         Self {
             file_bytes: 16 << 20,
             total_bytes: 256 << 20,
             files: 10_000,
             turns: 200,
-        }
-    }
-}
-
-/// Settings of Claude Code.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ClaudeSettings {
-    /// The program. Default: `claude` as found on `PATH`.
-    pub program: Option<PathBuf>,
-}
-
-/// Settings of the built-in agent.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct NativeSettings {
-    /// Where a Messages API is served.
-    pub base_url: String,
-    /// The environment variable that holds its key.
-    pub key_env: String,
-}
-
-impl Default for NativeSettings {
-    fn default() -> Self {
-        Self {
-            base_url: "https://api.anthropic.com".to_owned(),
-            key_env: "ANTHROPIC_API_KEY".to_owned(),
         }
     }
 }
@@ -299,8 +273,9 @@ pub struct EnvSettings {
     pub pass: Vec<String>,
 }
 
-/// What every worker may see of the developer's environment. `NAME*` stands for a prefix.
-const PASSED: [&str; 39] = [
+/// The variables every worker may see of the developer's environment, beside those of its agent.
+/// `NAME*` stands for a prefix.
+const PASSED: [&str; 32] = [
     "PATH",
     "HOME",
     "USER",
@@ -312,13 +287,6 @@ const PASSED: [&str; 39] = [
     "TZ",
     "TERM",
     "COLORTERM",
-    "ANTHROPIC_*",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_VERTEX",
-    "AWS_REGION",
-    "AWS_PROFILE",
-    "CLOUD_ML_REGION",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -345,13 +313,13 @@ const PASSED: [&str; 39] = [
 impl EnvSettings {
     /// Whether workers may see the variable `name`.
     pub fn passes(&self, name: &str) -> bool {
-        PASSED
-            .into_iter()
-            .chain(self.pass.iter().map(String::as_str))
-            .any(|rule| match rule.strip_suffix('*') {
-                Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
-                None => name == rule,
-            })
+        let matches = |rule: &str| match rule.strip_suffix('*') {
+            Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
+            None => name == rule,
+        };
+        PASSED.into_iter().any(matches)
+            || registry().passed_variables().any(matches)
+            || self.pass.iter().any(|rule| matches(rule))
     }
 }
 
@@ -426,25 +394,33 @@ pub struct WorkspaceLimits {
     pub turns: Option<u32>,
 }
 
-impl Settings {
+impl DriverSettings {
+    /// Returns the settings of the agents.
+    pub fn agent_settings(&self) -> AgentSettings {
+        AgentSettings {
+            claude: self.claude.clone(),
+            native: self.native.clone(),
+        }
+    }
+
     /// These settings, narrowed by what the workspace says. Whatever it says, the result allows
     /// nothing that `self` does not.
     #[must_use]
-    pub fn narrow(mut self, workspace: &WorkspaceSettings) -> Settings {
+    pub fn restrict(mut self, workspace: &WorkspaceSettings) -> DriverSettings {
         for agent in &workspace.deny_agents {
             if !self.deny_agents.contains(agent) {
                 self.deny_agents.push(*agent);
             }
         }
-        self.permissions.narrow(&workspace.permissions);
-        lower(&mut self.max_parallel, workspace.max_parallel);
-        lower(&mut self.retries, workspace.retries);
-        lower(&mut self.timeouts.attempt, workspace.timeouts.attempt);
-        lower(&mut self.timeouts.gate, workspace.timeouts.gate);
-        lower(&mut self.limits.file_bytes, workspace.limits.file_bytes);
-        lower(&mut self.limits.total_bytes, workspace.limits.total_bytes);
-        lower(&mut self.limits.files, workspace.limits.files);
-        lower(&mut self.limits.turns, workspace.limits.turns);
+        self.permissions.restrict_tools(&workspace.permissions);
+        lower_limit(&mut self.max_parallel, workspace.max_parallel);
+        lower_limit(&mut self.retries, workspace.retries);
+        lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
+        lower_limit(&mut self.timeouts.gate, workspace.timeouts.gate);
+        lower_limit(&mut self.limits.file_bytes, workspace.limits.file_bytes);
+        lower_limit(&mut self.limits.total_bytes, workspace.limits.total_bytes);
+        lower_limit(&mut self.limits.files, workspace.limits.files);
+        lower_limit(&mut self.limits.turns, workspace.limits.turns);
         self.budget_usd = match (self.budget_usd, workspace.budget_usd) {
             (Some(own), Some(lower)) => Some(own.min(lower)),
             (own, lower) => own.or(lower),
@@ -453,7 +429,7 @@ impl Settings {
     }
 }
 
-fn lower<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
+fn lower_limit<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
     if let Some(limit) = limit {
         *value = (*value).min(limit);
     }
@@ -465,9 +441,9 @@ mod tests {
 
     #[test]
     fn a_workspace_lowers_and_never_raises() {
-        let own = Settings {
+        let own = DriverSettings {
             budget_usd: Some(Usd::from_dollars(2.0)),
-            ..Settings::default()
+            ..DriverSettings::default()
         };
         let greedy = WorkspaceSettings {
             max_parallel: Some(1000),
@@ -490,7 +466,7 @@ mod tests {
             },
             deny_agents: Vec::new(),
         };
-        assert_eq!(own.clone().narrow(&greedy), own);
+        assert_eq!(own.clone().restrict(&greedy), own);
 
         let modest = WorkspaceSettings {
             deny_agents: vec![AgentName::Native],
@@ -502,7 +478,7 @@ mod tests {
             },
             ..WorkspaceSettings::default()
         };
-        let narrowed = own.narrow(&modest);
+        let narrowed = own.restrict(&modest);
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));

@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Command};
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::{
+    DriverSettings,
+    worker::agent::{AgentInspection, registry},
+};
 use claudecluster_protocol::{
     api::{Purpose, VERSION},
     goal::SandboxKind,
@@ -57,6 +60,17 @@ impl SetupCheck {
         }
     }
 
+    fn of_agent(found: AgentInspection) -> Self {
+        let state = if found.usable {
+            CheckState::Good
+        } else {
+            CheckState::Warning
+        };
+        let mut check = Self::new(found.title, state, found.found);
+        check.hint = found.problem;
+        check
+    }
+
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -65,8 +79,9 @@ impl SetupCheck {
 
 pub(super) async fn run_doctor(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let (config, settings) = check_configuration(cx);
-    let (claude, native) = (check_claude(&settings).await, check_native(&settings));
-    let mut checks = vec![check_git(), check_agents(&claude, &native), claude, native];
+    let found = driver_setup::inspect_agents(&settings, Vec::new()).await?;
+    let mut checks = vec![check_git(), check_agents(&found, &settings)];
+    checks.extend(found.into_iter().map(SetupCheck::of_agent));
     match Home::find() {
         Ok(home) => {
             let state = state_folder(&home);
@@ -121,7 +136,7 @@ fn check_lines(check: &SetupCheck) -> Vec<StyledLine> {
 }
 
 /// The settings as far as they can be read: everything else is looked at with them.
-fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
+fn check_configuration(cx: &CommandContext) -> (SetupCheck, DriverSettings) {
     let workspace = cx.workspace().ok();
     let loaded = ConfigSources::of_process().and_then(|sources| {
         let (config, problems) = sources.load_all(workspace.as_deref())?;
@@ -150,7 +165,7 @@ fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
         Err(e) => {
             let check = SetupCheck::new("configuration", CheckState::Missing, e.message)
                 .hint(e.hint.unwrap_or_default());
-            (check, Settings::default())
+            (check, DriverSettings::default())
         }
     }
 }
@@ -177,54 +192,23 @@ fn check_git() -> SetupCheck {
     }
 }
 
-async fn check_claude(settings: &Settings) -> SetupCheck {
-    let found = driver_setup::detect_claude(settings).await;
-    let usable = found.is_usable();
-    let mut text = found
-        .path
-        .map_or_else(|| "not found".to_owned(), |path| path.display().to_string());
-    if let Some(version) = found.version {
-        text = format!("{version}, {text}");
+/// The agent that goals use unless they name one.
+fn check_agents(found: &[AgentInspection], settings: &DriverSettings) -> SetupCheck {
+    let usable = |agent| found.iter().any(|one| one.agent == agent && one.usable);
+    if let Some(agent) = registry().planners().find(|one| usable(one.name())) {
+        return SetupCheck::new("agent", CheckState::Good, agent.name().as_str());
     }
-    let state = if usable {
-        CheckState::Good
-    } else {
-        CheckState::Warning
-    };
-    let check = SetupCheck::new("Claude Code", state, text);
-    match found.problem {
-        Some(problem) => check.hint(problem),
-        None => check,
-    }
-}
-
-fn check_native(settings: &Settings) -> SetupCheck {
-    let native = &settings.native;
-    let set = std::env::var_os(&native.key_env).is_some_and(|key| !key.is_empty());
-    if set {
-        let found = format!("{} is set; endpoint {}", native.key_env, native.base_url);
-        SetupCheck::new("built-in agent", CheckState::Good, found)
-    } else {
-        SetupCheck::new(
-            "built-in agent",
-            CheckState::Warning,
-            format!("{} is not set", native.key_env),
-        )
-        .hint(format!("to use it: export {}=…", native.key_env))
-    }
-}
-
-fn check_agents(claude: &SetupCheck, native: &SetupCheck) -> SetupCheck {
-    match (claude.state, native.state) {
-        (CheckState::Good, _) => SetupCheck::new("agent", CheckState::Good, "claude-code"),
-        (_, CheckState::Good) => SetupCheck::new("agent", CheckState::Good, "native"),
-        _ => SetupCheck::new(
-            "agent",
-            CheckState::Missing,
-            "none available; only plan files whose tasks run commands work",
-        )
-        .hint("install Claude Code (npm install -g @anthropic-ai/claude-code) or set a key (export ANTHROPIC_API_KEY=…)"),
-    }
+    let settings = settings.agent_settings();
+    let remedies = registry()
+        .planners()
+        .filter_map(|one| one.remedy(&settings));
+    let remedies: Vec<String> = remedies.collect();
+    SetupCheck::new(
+        "agent",
+        CheckState::Missing,
+        "none available; only plan files whose tasks run commands work",
+    )
+    .hint(remedies.join(", or "))
 }
 
 fn state_folder(home: &Home) -> SetupCheck {

@@ -1,5 +1,6 @@
 //! `claudecluster logs`
 
+use claudecluster_driver::worker::agent::registry;
 use claudecluster_protocol::{
     GoalId, TaskId,
     api::Artifact,
@@ -13,7 +14,6 @@ use super::CommandContext;
 use crate::{
     cli::LogsArgs,
     client::DaemonClient,
-    driver_setup,
     exit::{CommandExit, CommandResult},
     ui::{
         Ui,
@@ -54,7 +54,7 @@ pub(super) async fn print_logs(
             print_transcript(&mut cx.ui, &client, transcript, task.agent).await?;
         }
     }
-    let planner = view.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let planner = view.spec.main_agent();
     for transcript in transcripts.iter().filter(|t| t.task_id.is_none()) {
         print_transcript(&mut cx.ui, &client, transcript, planner).await?;
     }
@@ -124,7 +124,7 @@ async fn print_transcript(
     let bytes = client.blob(&transcript.id).await?;
     let name = format!("  {}", transcript.name);
     ui.line(StyledLine::new().add(DIM, name).styled())?;
-    for line in readable_lines(&driver_setup::replay(agent, &bytes)) {
+    for line in readable_lines(&registry().replay(agent, &bytes)) {
         ui.line(format!("    {}", line.styled()))?;
     }
     Ok(())

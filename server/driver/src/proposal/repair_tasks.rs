@@ -9,26 +9,29 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalState, HunkId, RelPath, TaskId, TaskSpec, TaskState,
+    agent::AgentInput,
     api::Decision,
     change::{HunkStatus, HunkView, Provenance},
     event::{Repair, RepairCause, Verdict},
     plan::{AgentName, Gate},
 };
+use claudecluster_worker::agent::registry;
 
 use crate::{config::DriverConfig, review::reader::PendingReader};
 
-/// The agent of a task, if it is one that can be told something.
-fn model_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
-    let default = goal.spec.agent.unwrap_or(AgentName::ClaudeCode);
-    Some(task.spec.agent_or(default)).filter(|&agent| agent != AgentName::Command)
+/// Returns the agent of a task, if it follows instructions.
+fn instructed_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
+    let agent = goal.spec.agent_for(&task.spec);
+    let input = registry().get(agent).capabilities().input;
+    (input == AgentInput::Instructions).then_some(agent)
 }
 
 /// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
-fn new(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
+fn new_repair(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
     let author = goal.tasks.get(repair.of.first()?)?;
     let mut task = TaskSpec::new(goal.repair_id(n), "");
     task.title = title;
-    task.agent = Some(model_agent(goal, author)?);
+    task.agent = Some(instructed_agent(goal, author)?);
     task.model.clone_from(&author.spec.model);
     task.timeout = author.spec.timeout;
     task.writes = repair.files.iter().map(|file| file.display()).collect();
@@ -38,7 +41,7 @@ fn new(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair
         // The goal's gates have run already; what is amended has to pass them as well.
         task.gates = gate_commands(goal);
     }
-    task.instructions = assignment(&repair);
+    task.instructions = repair_instructions(&repair);
     Some(NewRepair { task, repair })
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn repair_of_dispute(
     mut of: Vec<TaskId>,
     files: Vec<RelPath>,
 ) -> Option<NewRepair> {
-    let told = |id: &TaskId| model_agent(goal, &goal.tasks[id]).is_some();
+    let told = |id: &TaskId| instructed_agent(goal, &goal.tasks[id]).is_some();
     let last = of.iter().rposition(told)?;
     let author = of.remove(last);
     of.insert(0, author);
@@ -63,7 +66,7 @@ pub(crate) fn repair_of_dispute(
         of,
         reason: None,
     };
-    new(goal, n, title, repair)
+    new_repair(goal, n, title, repair)
 }
 
 /// What of a rejection goes back to whoever made it.
@@ -99,7 +102,7 @@ pub(crate) fn repairs_of_rejection(
     if !(asked || by_itself && configured) {
         return Ok(RejectionRepairs::default());
     }
-    if let Err(error) = possible(config, goal) {
+    if let Err(error) = check_repairable(config, goal) {
         if asked {
             return Err(error);
         }
@@ -112,14 +115,14 @@ pub(crate) fn repairs_of_rejection(
     }
     let mut authors = HashMap::new();
     for hunk in pending.hunks(goal, decision.path.as_ref())? {
-        if concerns(decision, &hunk)
+        if is_about(decision, &hunk)
             && let Some(author) = repairing_author(goal, &hunk.provenance)
         {
             authors.insert(hunk.id, author);
         }
     }
     if asked && authors.is_empty() {
-        return Err(nobody());
+        return Err(no_author_error());
     }
     Ok(RejectionRepairs {
         authors,
@@ -130,7 +133,7 @@ pub(crate) fn repairs_of_rejection(
 
 impl RejectionRepairs {
     /// The repairs of what was rejected, one for each task that made some of it.
-    pub(crate) fn repairs(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
+    pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
         let rejected = facts.iter().flat_map(|fact| match fact {
             EventBody::Reviewed { path, hunks, .. } => {
                 hunks.iter().map(|id| (path.clone(), id.clone())).collect()
@@ -174,7 +177,7 @@ fn of_authors(
         .filter_map(|(n, repair)| {
             let label = goal.tasks[&repair.of[0]].spec.label();
             let label = label.strip_prefix("Repair: ").unwrap_or(label);
-            new(goal, n, format!("Repair: {label}"), repair)
+            new_repair(goal, n, format!("Repair: {label}"), repair)
         })
         .collect()
 }
@@ -187,7 +190,7 @@ pub(crate) fn repairs_of_conflicts(
     goal: &Goal,
     decision: &Decision,
 ) -> Result<Vec<NewRepair>, ErrorBody> {
-    possible(config, goal)?;
+    check_repairable(config, goal)?;
     let id = &goal.id;
     let at_work: Vec<(&TaskId, &HunkId)> = goal
         .repairs_under_way()
@@ -197,7 +200,7 @@ pub(crate) fn repairs_of_conflicts(
     let mut wanted = Vec::new();
     let mut found = false;
     for hunk in pending.hunks(goal, decision.path.as_ref())? {
-        if hunk.status != HunkStatus::Conflict || !concerns(decision, &hunk) {
+        if hunk.status != HunkStatus::Conflict || !is_about(decision, &hunk) {
             continue;
         }
         if let Some((task, _)) = at_work.iter().find(|(_, other)| **other == hunk.id) {
@@ -224,18 +227,18 @@ pub(crate) fn repairs_of_conflicts(
     let reason = decision.reason.as_ref();
     let repairs = of_authors(goal, RepairCause::Conflict, wanted, reason);
     if repairs.is_empty() {
-        return Err(nobody());
+        return Err(no_author_error());
     }
     Ok(repairs)
 }
 
-fn nobody() -> ErrorBody {
+fn no_author_error() -> ErrorBody {
     ErrorBody::user("a command made this change, and no agent session can repair it")
         .hint("resolve it yourself, or start a new goal")
 }
 
 /// Whether a goal can be repaired now.
-fn possible(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
+fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     if goal.state != GoalState::Proposed {
         return Err(ErrorBody::user(format!(
             "goal {} {}; it cannot be repaired",
@@ -247,7 +250,7 @@ fn possible(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     over_budget(goal, &config.policy()).map_or(Ok(()), Err)
 }
 
-fn concerns(decision: &Decision, hunk: &HunkView) -> bool {
+fn is_about(decision: &Decision, hunk: &HunkView) -> bool {
     let task = |id: &TaskId| hunk.provenance.iter().any(|by| by.task == *id);
     decision.hunk_id.as_ref().is_none_or(|id| *id == hunk.id)
         && decision.task_id.as_ref().is_none_or(task)
@@ -257,7 +260,7 @@ fn concerns(decision: &Decision, hunk: &HunkView) -> bool {
 fn repairing_author(goal: &Goal, provenance: &[Provenance]) -> Option<TaskId> {
     let told = |id: &&TaskId| {
         let task = goal.tasks.get(*id);
-        task.is_some_and(|task| model_agent(goal, task).is_some())
+        task.is_some_and(|task| instructed_agent(goal, task).is_some())
     };
     provenance.iter().map(|by| &by.task).find(told).cloned()
 }
@@ -281,7 +284,7 @@ pub(crate) fn gate_commands(goal: &Goal) -> Vec<Gate> {
 }
 
 /// What a repair is there for, as its task says it.
-fn assignment(repair: &Repair) -> String {
+fn repair_instructions(repair: &Repair) -> String {
     let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
     let files = files.join(", ");
     let mut text = match repair.cause {

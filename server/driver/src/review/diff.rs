@@ -24,7 +24,7 @@ use crate::{
 
 /// A unified diff with what it cannot express.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Diff {
+pub struct AcceptancePatch {
     /// What `git apply` takes. Bytes, for file content need not be UTF-8.
     pub text: Vec<u8>,
     /// Changes it cannot express, one line each.
@@ -38,7 +38,7 @@ pub(crate) fn diff_of_accepting(
     reviews: &ReviewCache,
     goal: &Goal,
     wanted: &Decision,
-) -> Result<Diff, ErrorBody> {
+) -> Result<AcceptancePatch, ErrorBody> {
     let root = Path::new(&goal.spec.workspace);
     let mut pairs = Vec::new();
     let mut omitted = Vec::new();
@@ -54,7 +54,7 @@ pub(crate) fn diff_of_accepting(
             path: Some(path.clone()),
             ..wanted.clone()
         };
-        let mut verdicts = verdict::accept(reviews, goal, entry, &versions, &decision)?;
+        let mut verdicts = verdict::accept_entry(reviews, goal, entry, &versions, &decision)?;
         if verdicts.conflicts > 0 {
             omitted.push(format!(
                 "{path}: {} in conflict",
@@ -78,13 +78,13 @@ pub(crate) fn diff_of_accepting(
         .map(|(path, from, old, new)| FilePair {
             path,
             from: *from,
-            old: at(old),
-            new: at(new),
+            old: file_at(old),
+            new: file_at(new),
         })
         .collect();
     let patch = patch::unified(&files);
     omitted.extend(patch.omitted);
-    Ok(Diff {
+    Ok(AcceptancePatch {
         text: patch.diff.into_bytes(),
         omitted,
     })
@@ -95,7 +95,7 @@ fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
     path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }
 
-fn at(content: &Option<Content>) -> Option<FileAt<'_>> {
+fn file_at(content: &Option<Content>) -> Option<FileAt<'_>> {
     content.as_ref().map(|content| FileAt {
         mode: content.mode,
         content: &content.bytes,

@@ -1,19 +1,24 @@
-//! Which agents there are, what they are started with, and what they may see.
+//! Which agent a goal or a task uses, by its settings, and what that agent is started with.
 
 use std::{
-    ffi::{OsStr, OsString},
+    collections::BTreeSet,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
 use claudecluster_core::{lifecycle::Goal, policy::Policy};
 use claudecluster_protocol::{
-    ErrorBody, GoalSpec, Span, Usd,
+    ErrorBody, ErrorKind, GoalSpec, Span, Usd,
     goal::EnvVar,
     plan::{AgentName, TaskSpec},
 };
-use claudecluster_worker::agent::{AgentLimits, claude_code};
+use claudecluster_worker::agent::{AgentLimits, AgentSetup, registry};
 
-use crate::{config::DriverConfig, run::running_goals::RunningGoals, settings::Settings};
+use crate::{
+    config::{DriverConfig, agent_catalog},
+    run::running_goals::RunningGoals,
+    settings::DriverSettings,
+};
 
 /// Fills in what the goal leaves to configuration, and refuses what cannot run here. So a goal that
 /// is accepted says which agent it uses, and does not change with the configuration.
@@ -40,147 +45,114 @@ pub(crate) fn resolve_defaults(
         || tasks
             .iter()
             .any(|task| task.agent.is_none() && task.run.is_none());
-    if spec.agent == Some(AgentName::Command) && spec.plan.is_none() {
-        return Err(ErrorBody::user("the agent `command` cannot plan a goal")
-            .hint("pass a plan file with --plan, or use the agent `claude-code` or `native`"));
+    if let Some(agent) = spec.agent
+        && spec.plan.is_none()
+        && !registry().get(agent).capabilities().plans
+    {
+        let planners = agent_catalog().list(|one| one.plans);
+        return Err(
+            ErrorBody::user(format!("the agent `{agent}` cannot plan a goal")).hint(format!(
+                "pass a plan file with --plan, or use the agent {planners}"
+            )),
+        );
     }
+    let agents = settings.agent_settings();
+    let setup = AgentSetup {
+        settings: &agents,
+        launcher: &config.launcher,
+        env: &spec.env,
+    };
     if needs_default && spec.agent.is_none() {
-        spec.agent = Some(default_agent(&settings, &spec.env)?);
+        spec.agent = Some(default_agent(&settings, &setup)?);
     }
-    let default = spec.agent.unwrap_or(AgentName::Command);
-    let mut wanted: Vec<AgentName> = tasks.iter().map(|task| task.agent_or(default)).collect();
-    wanted.extend(spec.agent);
-    wanted.sort_unstable();
-    wanted.dedup();
-    for agent in wanted {
-        check(&settings, agent, &spec.env)?;
+    let of_tasks = tasks.iter().map(|task| spec.agent_for(task));
+    let used: BTreeSet<AgentName> = of_tasks.chain(spec.agent).collect();
+    for agent in used {
+        check(&settings, agent, &setup)?;
     }
     Ok(())
 }
 
-/// Claude Code where it is installed, else the built-in agent where there is a key.
-fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, ErrorBody> {
+/// Returns the configured agent, else the first that can plan and is usable here.
+fn default_agent(
+    settings: &DriverSettings,
+    setup: &AgentSetup<'_>,
+) -> Result<AgentName, ErrorBody> {
     if let Some(agent) = settings.agent {
         return Ok(agent);
     }
-    let usable = |agent| check(settings, agent, env).is_ok();
-    [AgentName::ClaudeCode, AgentName::Native]
-        .into_iter()
-        .find(|&agent| usable(agent))
-        .ok_or_else(|| {
-            ErrorBody::environment(
-                "no agent available: Claude Code is not installed and no API key is set",
-            )
-            .hint(
-                "install Claude Code with `npm install -g @anthropic-ai/claude-code`, or set \
-                     ANTHROPIC_API_KEY for the built-in agent",
-            )
-        })
+    let (mut missing, mut remedies) = (Vec::new(), Vec::new());
+    for agent in registry().planners() {
+        let Err(error) = check(settings, agent.name(), setup) else {
+            return Ok(agent.name());
+        };
+        missing.push(error.message);
+        remedies.extend(match error.kind {
+            ErrorKind::Environment => agent.remedy(setup.settings),
+            _ => error.hint,
+        });
+    }
+    let error = ErrorBody::environment(format!("no agent available: {}", missing.join("; ")));
+    Err(error.hint(remedies.join(", or ")))
 }
 
-/// Whether an agent may and can run.
-fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
+/// Checks that an agent may run and can.
+fn check(
+    settings: &DriverSettings,
+    agent: AgentName,
+    setup: &AgentSetup<'_>,
+) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
         return Err(ErrorBody::config(format!(
             "the setting `denyAgents` denies the agent `{agent}`"
         ))
         .hint("see where it is set with: claudecluster config list"));
     }
-    match agent {
-        AgentName::Command => Ok(()),
-        AgentName::ClaudeCode => claude(settings, env).map(|_| ()),
-        AgentName::Native => native_key(settings, env).map(|_| ()).ok_or_else(|| {
-            ErrorBody::environment(format!(
-                "the built-in agent needs an API key: {} is not set",
-                settings.native.key_env
-            ))
-            .hint(
-                "set it in the environment of claudecluster, or choose another agent with --agent",
-            )
-        }),
-    }
+    registry().get(agent).check_usable(setup)
 }
 
-/// The Claude Code program, as whoever submitted the goal would find it.
-fn claude(settings: &Settings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
-    let path = env
-        .iter()
-        .find(|var| var.name == "PATH")
-        .map(|var| OsStr::new(&var.value));
-    claude_code::find(settings.claude.program.as_deref(), path).ok_or_else(|| {
-        match &settings.claude.program {
-            Some(program) => ErrorBody::config(format!(
-                "the setting `claude.program` names {}, which is not a program",
-                program.display()
-            ))
-            .hint("correct it with: claudecluster config set claude.program PATH"),
-            None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
-                .hint("install it with: npm install -g @anthropic-ai/claude-code"),
-        }
-    })
-}
-
-fn native_key(settings: &Settings, env: &[EnvVar]) -> Option<String> {
-    let named = |name: &str| {
-        env.iter()
-            .find(|var| var.name == name)
-            .map(|var| var.value.clone())
-            .or_else(|| std::env::var(name).ok())
-    };
-    named(&settings.native.key_env).or_else(|| named("ANTHROPIC_AUTH_TOKEN"))
-}
-
-/// The program of an agent.
+/// Finds the program of an agent.
 pub(crate) fn program(
     launcher: &Path,
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Result<PathBuf, ErrorBody> {
-    match agent {
-        AgentName::ClaudeCode => claude(settings, &client_env(running, settings, goal)),
-        AgentName::Native | AgentName::Command => Ok(launcher.to_owned()),
-    }
+    registry().get(agent).find_program(&AgentSetup {
+        settings: &settings.agent_settings(),
+        launcher,
+        env: &client_env(running, settings, goal),
+    })
 }
 
-/// The environment an agent gets beside what every sandbox has.
-///
-/// Keys go to agents only: a plan's commands and gates have no use for them.
+/// Returns the variables an agent gets, beside those of every sandbox.
 pub(crate) fn env(
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Vec<(OsString, OsString)> {
-    let mut client = client_env(running, settings, goal);
-    if agent == AgentName::Native {
-        let key = native_key(settings, &client);
-        let has_url = client.iter().any(|var| var.name == "ANTHROPIC_BASE_URL");
-        if let Some(value) = key {
-            client.retain(|var| var.name != "ANTHROPIC_API_KEY");
-            client.push(EnvVar {
-                name: "ANTHROPIC_API_KEY".into(),
-                value,
-            });
-        }
-        if !has_url {
-            let value = settings.native.base_url.clone();
-            client.push(EnvVar {
-                name: "ANTHROPIC_BASE_URL".into(),
-                value,
-            });
-        }
-    }
-    client
-        .into_iter()
-        .filter(|var| agent != AgentName::Command || !is_secret(&var.name))
-        .map(|var| (var.name.into(), var.value.into()))
-        .collect()
+    let client = client_env(running, settings, goal);
+    as_pairs(registry().environment(agent, &settings.agent_settings(), client))
+}
+
+/// Returns the variables a plan's gates get, beside those of every sandbox.
+pub(crate) fn command_env(
+    running: &RunningGoals,
+    settings: &DriverSettings,
+    goal: &Goal,
+) -> Vec<(OsString, OsString)> {
+    as_pairs(registry().without_secrets(client_env(running, settings, goal)))
+}
+
+fn as_pairs(variables: Vec<EnvVar>) -> Vec<(OsString, OsString)> {
+    let pair = |var: EnvVar| (var.name.into(), var.value.into());
+    variables.into_iter().map(pair).collect()
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.
-fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<EnvVar> {
+fn client_env(running: &RunningGoals, settings: &DriverSettings, goal: &Goal) -> Vec<EnvVar> {
     let mut vars = match running.client_env(&goal.id) {
         vars if !vars.is_empty() => vars,
         _ => std::env::vars_os()
@@ -197,15 +169,9 @@ fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<E
     vars
 }
 
-fn is_secret(name: &str) -> bool {
-    ["ANTHROPIC_", "CLAUDE", "AWS_"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-}
-
 /// Deadlines and limits of a session.
 pub(crate) fn limits(
-    settings: &Settings,
+    settings: &DriverSettings,
     timeout: Option<Span>,
     budget: Option<Usd>,
 ) -> AgentLimits {
@@ -219,7 +185,10 @@ pub(crate) fn limits(
     }
 }
 
-/// What is left of a goal's budget.
-pub(crate) fn budget_left(policy: &Policy, goal: &Goal) -> Option<Usd> {
+/// Returns what is left of a goal's budget; `None` for an agent that cannot keep to one.
+pub(crate) fn budget_left(policy: &Policy, goal: &Goal, agent: AgentName) -> Option<Usd> {
+    if !registry().get(agent).capabilities().reports_cost {
+        return None;
+    }
     claudecluster_core::step::budget(goal, policy).map(|all| all.minus(goal.usage().cost_usd))
 }

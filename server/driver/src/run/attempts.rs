@@ -4,14 +4,17 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use claudecluster_core::lifecycle::Goal;
 use claudecluster_protocol::{
-    AttemptId, ErrorBody, StopReason, TaskId, event::AttemptOutcome, plan::AgentName,
+    AttemptId, ErrorBody, StopReason, TaskId, agent::AgentInput, event::AttemptOutcome,
 };
-use claudecluster_worker::attempt::{AttemptReport, AttemptSpec};
+use claudecluster_worker::{
+    agent::registry,
+    attempt::{AttemptReport, AttemptSpec},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::run_blocking,
-    proposal::{file_merge::MergeRules, fold::joined_files},
+    proposal::{file_merge::FileMergeRules, fold::joined_files},
     review::reader::PendingReader,
     run::{
         agents,
@@ -65,7 +68,7 @@ pub(crate) struct AttemptRunner {
     pub(crate) setup: SessionSetup,
     pub(crate) sessions: SessionRunner,
     pub(crate) layers: GoalLayers,
-    pub(crate) merge: MergeRules,
+    pub(crate) merge: FileMergeRules,
     /// What repairs of a proposal in review are about.
     pub(crate) pending: PendingReader,
 }
@@ -111,32 +114,37 @@ impl AttemptRunner {
         let setup = &self.setup;
         let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
         let spec = &goal.tasks[task].spec;
-        let agent = spec.agent_or(goal.spec.agent.unwrap_or(AgentName::ClaudeCode));
+        let agent = goal.spec.agent_for(spec);
+        let can = registry().get(agent).capabilities();
         let layer = self.layers.task_dir(goal, task).join(attempt.to_string());
         let (snapshot, lowers) = self.base_of(goal, task, attempt).await?;
         // Where the agents' home has been tidied away there is nothing to fork.
         let forkable = setup.running.goal_dir(&goal.id).join("agent").is_dir();
         let mut session = setup.session_spec(&settings, goal, agent, spec.timeout)?;
-        session.prompt = self.prompt(goal, task, attempt).await?;
-        session.run.clone_from(&spec.run);
-        session.model = spec.model.clone().or(session.model);
+        session.task.prompt = self.prompt(goal, task, attempt).await?;
+        session.task.run.clone_from(&spec.run);
+        session.task.model = spec.model.clone().or(session.task.model);
         // A fork shares its parent's model, or it shares nothing.
         let planner_model = settings.planner.model.clone().or(goal.spec.model.clone());
-        if forkable && session.model == planner_model && Some(agent) == goal.spec.agent {
-            session.fork_of.clone_from(&goal.planner_session);
+        let shares = session.task.model == planner_model && Some(agent) == goal.spec.agent;
+        if forkable && can.forks && shares {
+            session.task.fork_of.clone_from(&goal.planner_session);
         }
-        if forkable && let Some(own) = forked_session(goal, task) {
-            session.fork_of = Some(own);
+        if forkable
+            && can.resumes
+            && let Some(own) = forked_session(goal, task)
+        {
+            session.task.fork_of = Some(own);
         }
         let task_env: Vec<(OsString, OsString)> = spec
             .env
             .iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
-        let mut gate_env = agents::env(&setup.running, &settings, goal, AgentName::Command);
+        let mut gate_env = agents::command_env(&setup.running, &settings, goal);
         gate_env.extend(task_env.iter().cloned());
-        if agent == AgentName::Command {
-            session.env.extend(task_env);
+        if can.input == AgentInput::Command {
+            session.place.env.extend(task_env);
         }
         let (owned, owned_goal) = (setup.clone(), goal.clone());
         let tracked = run_blocking("listing tracked files", move || {
@@ -227,7 +235,7 @@ impl AttemptRunner {
         attempt: AttemptId,
     ) -> Result<String, AttemptStartError> {
         let Some(repair) = goal.tasks[task].repair.clone() else {
-            return Ok(prompts::work(goal, task));
+            return Ok(prompts::task_prompt(goal, task));
         };
         let upstream = upstream_tasks(goal, task, attempt);
         let (merge, pending) = (self.merge.clone(), self.pending.clone());

@@ -21,7 +21,7 @@ use claudecluster_worker::{
 };
 
 use crate::{
-    proposal::{file_merge::MergeRules, fold::merged_view},
+    proposal::{file_merge::FileMergeRules, fold::merged_view},
     review::{cache::ReviewCache, versions::FileVersions},
     run::layers::{layer_file, write_layer},
     settings::MergeWords,
@@ -29,13 +29,13 @@ use crate::{
         content_store::ContentStore,
         content_text::{ContentText, text_content},
         editor_registry::EditorRegistry,
-        snapshot::{self, Base, Manifest},
+        snapshot::{self, RecordedBase, SnapshotManifest},
     },
 };
 
 /// What an attempt starts from: the workspace at one moment, and what is laid over it.
 pub(crate) struct BaseSnapshot {
-    manifest: Manifest,
+    manifest: SnapshotManifest,
     /// Files that are something else in the attempt's view than in the workspace.
     above: BTreeMap<RelPath, Option<FileVersion>>,
 }
@@ -43,12 +43,12 @@ pub(crate) struct BaseSnapshot {
 impl BaseSnapshot {
     /// Returns what a planned task starts from: the goal's snapshot, and what upstream tasks made of it.
     pub(crate) fn of_plan(
-        merge: &MergeRules,
+        merge: &FileMergeRules,
         goal: &Goal,
         upstream: &[TaskId],
     ) -> Result<Self, ErrorBody> {
         Ok(Self {
-            manifest: snapshot::load_of_goal(merge.contents.store(), goal.snapshot.as_ref())?,
+            manifest: snapshot::load_goal_snapshot(merge.contents.store(), goal.snapshot.as_ref())?,
             above: merged_view(merge, goal, upstream)?,
         })
     }
@@ -63,7 +63,7 @@ impl BaseSnapshot {
     ) -> Result<Self, ErrorBody> {
         let root = Path::new(&goal.spec.workspace);
         let store = reviews.contents();
-        let (manifest, _) = snapshot::take(store.store(), root, &editors.documents(root))?;
+        let (manifest, _) = snapshot::take_snapshot(store.store(), root, &editors.documents(root))?;
         let mut contents: BTreeMap<RelPath, Option<Content>> = BTreeMap::new();
         for (path, version) in manifest.unsaved() {
             contents.insert(path.clone(), Some(store.load(version)?));
@@ -163,10 +163,14 @@ impl FileBases<'_> {
             Some(version) => version.clone(),
             None => {
                 let root = Path::new(&self.goal.spec.workspace);
-                match self.snapshot.manifest.base(contents.store(), root, path)? {
-                    Base::Known(content) => contents.save_optional(content.as_ref())?,
+                match self
+                    .snapshot
+                    .manifest
+                    .base_of(contents.store(), root, path)?
+                {
+                    RecordedBase::Known(content) => contents.save_optional(content.as_ref())?,
                     // With no base the proposal stands against whatever is there: a conflict.
-                    Base::Unknown => None,
+                    RecordedBase::Unknown => None,
                 }
             }
         };

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use claudecluster_core::lifecycle::Goal;
-use claudecluster_protocol::{ErrorBody, event::AgentEvent, goal::GateResult, plan::AgentName};
+use claudecluster_protocol::{ErrorBody, event::AgentEvent, goal::GateResult};
 use claudecluster_worker::{attempt, sandbox::Sandbox};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ async fn run_in_sandbox(
         ErrorBody::environment(format!("cannot create a sandbox for the gates: {error}"))
             .hint("check the setup with: claudecluster doctor")
     })?;
-    let env = agents::env(&setup.running, &settings, goal, AgentName::Command);
+    let env = agents::command_env(&setup.running, &settings, goal);
     let (events, mut reported) = mpsc::channel::<AgentEvent>(64);
     let pass_on = async {
         while let Some(event) = reported.recv().await {

@@ -49,7 +49,7 @@ impl GoalLayers {
             if target.is_dir() {
                 return Ok(());
             }
-            let manifest = snapshot::load_of_goal(contents.store(), id.as_ref())?;
+            let manifest = snapshot::load_goal_snapshot(contents.store(), id.as_ref())?;
             let files: Result<Vec<LayerFile>, ErrorBody> = manifest
                 .unsaved()
                 .map(|(path, version)| Ok(layer_file(path, Some(contents.load(version)?))))

@@ -1,7 +1,7 @@
 //! From a goal to a plan: one session that explores, in a sandbox that is thrown away.
 
 use claudecluster_core::{lifecycle::Goal, step::Input};
-use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage, plan::AgentName};
+use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage};
 use claudecluster_worker::attempt::{self, AttemptReport};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,10 @@ pub(crate) async fn run_planner(
     repair: &[String],
     cancel: CancellationToken,
 ) -> Input {
-    let report = match session(runner, mailbox, goal, repair, cancel).await {
+    let report = match run_plan_session(runner, mailbox, goal, repair, cancel).await {
         Ok(report) => report,
         Err(error) => {
-            return stopped(
+            return planner_stopped(
                 goal,
                 StopReason::SpawnFailed,
                 error.message,
@@ -33,17 +33,17 @@ pub(crate) async fn run_planner(
         }
     };
     match (report.stop, report.answer) {
-        (Some(stop), _) => stopped(goal, stop, report.summary, report.usage),
+        (Some(stop), _) => planner_stopped(goal, stop, report.summary, report.usage),
         (None, answer) => Input::PlanAnswer {
             goal: goal.id.clone(),
-            answer: read(answer, &report.summary).map(Box::new),
+            answer: parse_plan(answer, &report.summary).map(Box::new),
             session: report.session,
             usage: report.usage,
         },
     }
 }
 
-fn stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
+fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
     Input::PlanStopped {
         goal: goal.id.clone(),
         stop,
@@ -52,7 +52,7 @@ fn stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Inpu
     }
 }
 
-async fn session(
+async fn run_plan_session(
     runner: &AttemptRunner,
     mailbox: &DispatcherMailbox,
     goal: &Goal,
@@ -61,7 +61,7 @@ async fn session(
 ) -> Result<AttemptReport, ErrorBody> {
     let setup = &runner.setup;
     let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
-    let agent = goal.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let agent = goal.spec.main_agent();
     let number = goal.plan_refusals + goal.plan_retries + 1;
     let layer = setup
         .running
@@ -70,14 +70,18 @@ async fn session(
         .join(number.to_string());
     let seed = runner.layers.seed_layer(goal).await?;
     let mut session = setup.session_spec(&settings, goal, agent, None)?;
-    session.model = settings.planner.model.clone().or(goal.spec.model.clone());
-    session.prompt = match (repair, &goal.planner_session) {
-        ([], _) => prompts::plan(goal),
+    session.task.model = settings.planner.model.clone().or(goal.spec.model.clone());
+    session.task.prompt = match (repair, &goal.planner_session) {
+        ([], _) => prompts::plan_prompt(goal),
         // Without a session to go on from, the errors follow the whole request.
-        (errors, None) => format!("{}\n{}", prompts::plan(goal), prompts::repair(errors)),
-        (errors, Some(_)) => prompts::repair(errors),
+        (errors, None) => format!(
+            "{}\n{}",
+            prompts::plan_prompt(goal),
+            prompts::plan_repair_prompt(errors)
+        ),
+        (errors, Some(_)) => prompts::plan_repair_prompt(errors),
     };
-    session.fork_of.clone_from(&goal.planner_session);
+    session.task.fork_of.clone_from(&goal.planner_session);
     let spec = attempt::AttemptSpec {
         sandbox: setup.sandbox_spec(&settings, goal, layer.clone(), seed),
         agent: session,
@@ -130,7 +134,7 @@ async fn store_transcript(
 }
 
 /// The plan in an answer.
-fn read(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
+fn parse_plan(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
     let Some(mut answer) = answer else {
         return Err(format!(
             "there was no structured answer, but these words: {summary}"

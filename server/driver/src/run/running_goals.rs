@@ -9,7 +9,7 @@ use std::{
 };
 
 use claudecluster_protocol::{ErrorBody, GoalId, goal::EnvVar};
-use claudecluster_worker::{agent::claude_code, changes::Tracked};
+use claudecluster_worker::{agent::registry, changes::Tracked};
 use dashmap::DashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -115,7 +115,7 @@ impl RunningGoals {
         };
         let mut has_home = has_home.lock().unwrap_or_else(PoisonError::into_inner);
         if !*has_home {
-            claude_code::prepare_home(&home).map_err(|error| {
+            registry().prepare_home(&home).map_err(|error| {
                 ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
                     .hint("check that the state folder is writable and has free space")
             })?;
@@ -125,7 +125,7 @@ impl RunningGoals {
     }
 
     /// Forgets a goal that is done. Work that was started meanwhile stays.
-    pub(crate) fn forget(&self, goal: &GoalId) {
+    pub(crate) fn forget_goal(&self, goal: &GoalId) {
         if let Some(mut running) = self.by_goal.get_mut(goal) {
             let work = std::mem::take(&mut running.work);
             *running = RunningGoal {

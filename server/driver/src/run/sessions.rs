@@ -8,7 +8,7 @@ use std::{
 use claudecluster_core::{lifecycle::Goal, step::Asker};
 use claudecluster_protocol::{ErrorBody, GoalId, RelPath, Span, plan::AgentName};
 use claudecluster_worker::{
-    agent::AgentSpec,
+    agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Tracked},
     sandbox::{Preference, SandboxSpec},
@@ -20,7 +20,7 @@ use crate::{
     config::DriverConfig,
     published::PublishedGoals,
     run::{agents, permissions::PermissionBrokers, prompts, running_goals::RunningGoals},
-    settings::{SandboxChoice, Settings},
+    settings::{DriverSettings, SandboxChoice},
     workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
 };
 
@@ -48,21 +48,24 @@ impl SessionRunner {
         &self,
         goal: &GoalId,
         asker: Asker,
-        mut spec: AttemptSpec,
+        spec: AttemptSpec,
         cancel: CancellationToken,
     ) -> AttemptReport {
         let task = asker.as_ref().map(|(task, _)| task.clone());
         let task = task.as_ref();
-        let (broker, asks) = self.permissions.open(goal, asker);
-        spec.agent.permissions.desk = Some(asks);
+        let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
                 self.goals.publish_activity(goal, task, event);
             }
         };
-        let (report, (), ()) =
-            tokio::join!(attempt::run(spec, events, cancel), pass_on, broker.run());
+        let channels = SessionChannels {
+            events,
+            questions: Some(asks),
+            cancel,
+        };
+        let (report, (), ()) = tokio::join!(attempt::run(spec, channels), pass_on, broker.run());
         report
     }
 }
@@ -71,27 +74,30 @@ impl SessionSetup {
     /// Returns a session with everything but its prompt.
     pub(crate) fn session_spec(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         agent: AgentName,
         timeout: Option<Span>,
     ) -> Result<AgentSpec, ErrorBody> {
         let policy = self.config.policy();
-        Ok(AgentSpec {
+        let task = AgentTask {
             agent,
             prompt: String::new(),
             system: Some(self.system_text(goal)?),
-            schema: Some(prompts::schema()),
+            schema: Some(prompts::answer_schema()),
             model: goal.spec.model.clone(),
             session: uuid::Uuid::new_v4().to_string(),
             fork_of: None,
             run: None,
+            limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
+            permissions: settings.permissions.of_session(),
+        };
+        let place = AgentPlace {
             env: agents::env(&self.running, settings, goal, agent),
             home: self.running.agent_home(&goal.id)?,
             program: agents::program(&self.config.launcher, &self.running, settings, goal, agent)?,
-            limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal)),
-            permissions: settings.permissions.of_session(),
-        })
+        };
+        Ok(AgentSpec { task, place })
     }
 
     /// Returns the system text of every session of a goal: ours, and the project's own instructions,
@@ -110,7 +116,7 @@ impl SessionSetup {
             // One that cannot be read is none.
             let file = self.editors.current_content(root, &path).ok().flatten();
             if let Some(instructions) = file.as_ref().and_then(ContentText::as_text) {
-                text.push_str(&prompts::project(name, instructions));
+                text.push_str(&prompts::project_instructions(name, instructions));
                 break;
             }
         }
@@ -131,7 +137,7 @@ impl SessionSetup {
     /// Returns the sandbox of a view of the workspace with these layers over it.
     pub(crate) fn sandbox_spec(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         layer: PathBuf,
         lowers: Vec<PathBuf>,
@@ -157,7 +163,7 @@ impl SessionSetup {
     pub(crate) fn tracked_files(&self, goal: &Goal) -> Tracked {
         self.running.tracked_files(&goal.id, || {
             let workspace = Path::new(&goal.spec.workspace);
-            match git::repository(workspace) {
+            match git::find_repository(workspace) {
                 Ok(Some(_)) => {
                     Tracked::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
                         tracing::warn!(
@@ -174,7 +180,7 @@ impl SessionSetup {
 }
 
 /// Returns the limits of what one attempt may change.
-pub(crate) fn change_limits(settings: &Settings) -> ChangeLimits {
+pub(crate) fn change_limits(settings: &DriverSettings) -> ChangeLimits {
     ChangeLimits {
         file_bytes: settings.limits.file_bytes,
         total_bytes: settings.limits.total_bytes,
