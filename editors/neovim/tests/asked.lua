@@ -121,7 +121,11 @@ answers['claudecluster.goal.list'] = {}
 eventually('it is told', function()
   return require('claudecluster').status() == '1 question'
 end)
-equal({ 'ClaudeCluster: 1 question of workers; :ClaudeCluster permissions' }, _G.messages, 'told')
+equal(
+  { 'ClaudeCluster: 1 open permission request; answer with :ClaudeCluster permissions' },
+  _G.messages,
+  'told'
+)
 tell({ type = 'permissionWithdrawn', seq = 1, goalId = 'g1', requestId = 'p0' })
 eventually('it is gone', function()
   return require('claudecluster').status() == ''
@@ -179,7 +183,7 @@ end
 vim.ui.input = function(_, done)
   done(' too early ')
 end
-wanted = { 'Deny, and say why' }
+wanted = { 'Deny with a reason' }
 local denied = { requestId = 'p1', decision = 'deny', scope = 'once', reason = 'too early' }
 sends('permissions', { { answer, denied } })
 local second = vim.tbl_extend('force', request, { id = 'p2', detail = 'ls' })
@@ -203,8 +207,8 @@ eventually('nothing is open', function()
 end)
 answers['claudecluster.permission.list'] = {}
 vim.cmd('ClaudeCluster permissions')
-eventually('nothing is asked for', function()
-  return vim.list_contains(_G.messages, 'ClaudeCluster: nothing is asked for')
+eventually('no open permission requests', function()
+  return vim.list_contains(_G.messages, 'ClaudeCluster: no open permission requests')
 end)
 since()
 
@@ -213,7 +217,7 @@ tell({ type = 'taskChanged', seq = 4, goalId = 'g1', taskId = 'a', state = 'paus
 eventually('it is told', function()
   return vim.startswith(
     _G.messages[#_G.messages],
-    'ClaudeCluster: g1 pauses before a; :ClaudeCluster approve'
+    'ClaudeCluster: g1: task a is waiting for approval; approve it with :ClaudeCluster approve'
   )
 end)
 
@@ -240,7 +244,7 @@ sends('goal the same', {
   { 'goal.submit', { prompt = 'the same', scope = scope, again = true } },
 })
 eventually('it is told', function()
-  return vim.list_contains(_G.messages, 'ClaudeCluster: goal g2 submitted')
+  return vim.list_contains(_G.messages, 'ClaudeCluster: started g2')
 end)
 
 -- Pickers are used where they are there. These stand for them.

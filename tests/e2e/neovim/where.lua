@@ -96,7 +96,7 @@ before_choosing = function()
 end
 act(2, title)
 eventually('the goal is under way', function()
-  return told('g1 is planned: 1 task')
+  return told('planned g1: 1 task')
 end)
 check(
   vim.list_contains(
@@ -118,7 +118,7 @@ act(3, title)
 eventually('the user is asked', function()
   return #questions == 1
 end)
-check(questions[1]:find('g1 does this already', 1, true), 'the question names the goal')
+check(questions[1]:find('g1 already has this goal', 1, true), 'the question names the goal')
 
 local undone = text()
 act(3, 'Accept change from Spell it right')
