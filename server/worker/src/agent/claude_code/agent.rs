@@ -10,11 +10,9 @@ use claudecluster_protocol::{
     ErrorBody, agent::AgentCapabilities, event::AgentEvent, plan::AgentName,
 };
 use futures::future::BoxFuture;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
-use super::{detect, home};
+use super::{detect, home, session};
 use crate::{
     agent::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
@@ -25,14 +23,6 @@ use crate::{
 
 /// The command that installs it.
 const INSTALL: &str = "install it with: npm install -g @anthropic-ai/claude-code";
-
-/// Settings of Claude Code.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ClaudeSettings {
-    /// The program. Default: `claude` as found on `PATH`.
-    pub program: Option<PathBuf>,
-}
 
 /// The real Claude Code.
 #[derive(Clone, Copy, Debug)]
@@ -129,10 +119,10 @@ impl CodingAgent for ClaudeCode {
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {
-        Box::pin(super::run(spec, launch, transcript, channels))
+        Box::pin(session::run_session(spec, launch, transcript, channels))
     }
 
     fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent> {
-        super::replay(transcript)
+        session::replay_transcript(transcript)
     }
 }

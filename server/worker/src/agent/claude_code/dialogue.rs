@@ -16,8 +16,9 @@ use super::{
     result::{Outcome, by_status, difference},
 };
 use crate::agent::{
-    AgentReport, AgentTask, Reply, Wanted, permission, prices,
-    session::{Answer, Dialogue, Ended, Next, Question, Step},
+    AgentReport, AgentTask, Reply, Wanted,
+    line_session::{Answer, Dialogue, Ended, Next, Question, Step},
+    permission, prices,
     text::{Words, one_line},
 };
 

@@ -6,10 +6,10 @@ use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
 use serde_json::{Value, json};
 
 use super::{
-    Line, Report, Task,
     api::{Api, Failure, Heard},
     conversation::{Conversation, Head},
     files::Root,
+    lines::{Line, Report, Task},
     tools,
 };
 use crate::agent::{prices, text::Words};
