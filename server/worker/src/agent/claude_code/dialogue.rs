@@ -56,7 +56,12 @@ struct Call {
 }
 
 impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: Usage) -> Self {
+    pub(super) fn new(
+        task: &'a AgentTask,
+        root: &Path,
+        policy: Policy,
+        before: AgentUsage,
+    ) -> Self {
         Self {
             task,
             root: root.to_owned(),
@@ -65,7 +70,7 @@ impl<'a> ClaudeDialogue<'a> {
             words: Words::default(),
             session: None,
             model: task.model.clone(),
-            running: Usage::default(),
+            running: AgentUsage::default(),
             outcome: None,
             retry_after: None,
             hint: None,
