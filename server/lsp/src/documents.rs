@@ -13,8 +13,8 @@ use std::{
 };
 
 use claudecluster_core::text::{self, ContentChange, PositionEncoding};
-use claudecluster_driver::{EditedLines, OpenDocument};
 use claudecluster_protocol::editor::LineRange;
+use claudecluster_service::{EditedLines, OpenDocument};
 use lsp_types::Uri;
 use parking_lot::RwLock;
 use ropey::Rope;

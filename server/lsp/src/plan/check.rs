@@ -12,8 +12,8 @@ use std::{
 };
 
 use claudecluster_core::plan::{self, Place, PlanProblem, ProblemKind, Step};
-use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{Plan, RelPath};
+use claudecluster_service::agent_catalog;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
