@@ -33,7 +33,7 @@ use self::{
 use crate::{
     blocking::run_blocking,
     config::LspConfig,
-    documents::{Documents, closing::ClosingDocuments},
+    documents::{OpenDocuments, closing::ClosingDocuments},
     failure, plain_text,
     transport::notify_queue::NotifyQueue,
     uri,
@@ -47,7 +47,7 @@ use crate::{
 pub(crate) struct EditorSession {
     pub(crate) client: Client,
     pub(crate) config: LspConfig,
-    pub(crate) documents: Documents,
+    pub(crate) documents: OpenDocuments,
     /// Notifications that must not delay replies.
     pub(crate) notify_queue: Arc<NotifyQueue>,
     /// Documents that were closed a moment ago.
@@ -98,7 +98,7 @@ impl EditorSession {
         Self {
             client,
             config,
-            documents: Documents::default(),
+            documents: OpenDocuments::default(),
             notify_queue: Arc::default(),
             closing_documents: ClosingDocuments::default(),
             diagnostics_queue: DirtyQueue::default(),

@@ -79,7 +79,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
                 Err(error) => {
                     session
                         .show_error("cannot start another goal", &error)
-                        .await
+                        .await;
                 }
             }
         }

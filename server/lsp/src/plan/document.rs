@@ -40,7 +40,7 @@ pub(super) fn plan_owner(
 }
 
 /// An open plan document and the result of its check.
-pub(super) struct OpenPlan {
+pub(super) struct CheckedPlanDocument {
     pub(super) owner: PlanOwner,
     /// The goal of the plan, if it is known.
     pub(super) goal: Option<GoalView>,
@@ -51,7 +51,7 @@ pub(super) struct OpenPlan {
 pub(super) async fn check_document(
     session: &EditorSession,
     document: &DocumentSnapshot,
-) -> Option<OpenPlan> {
+) -> Option<CheckedPlanDocument> {
     let owner = plan_owner(session, document)?;
     let goal = owning_goal(session, &owner).await;
     let context = plan_context(session, document, goal.as_ref());
@@ -59,7 +59,7 @@ pub(super) async fn check_document(
     let checked = run_blocking(move || Ok(check_plan(String::from(&text), &context)))
         .await
         .ok()?;
-    Some(OpenPlan {
+    Some(CheckedPlanDocument {
         owner,
         goal,
         checked,
