@@ -130,7 +130,7 @@ tell({ type = 'permissionAsked', seq = 1, goalId = 'g1', request = request })
 eventually('the question is told', function()
   return vim.startswith(
     user.messages[1] or '',
-    'ClaudeCluster: g1/a, b: Bash cargo publish asks for'
+    'ClaudeCluster: g1/a, b: Bash cargo publish: permission requested'
   )
 end)
 equal('1 question', require('claudecluster').status(), 'the status line has it')

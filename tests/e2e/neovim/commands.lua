@@ -22,7 +22,7 @@ end
 vim.cmd('ClaudeCluster goals')
 hears('no server is running', 'a missing server is explained')
 require('claudecluster').setup({ nonsense = 1, signs = 'yes', settings = { scop = 'open', jobs = 2 } })
-for _, part in ipairs({ '"nonsense"', 'signs is to be a boolean', '"scop"' }) do
+for _, part in ipairs({ '"nonsense"', 'signs must be a boolean', '"scop"' }) do
   hears(part, 'setup tells what is wrong: ' .. part)
 end
 equal({ jobs = 2 }, require('claudecluster.server').config().settings.claudecluster, 'the rest holds')
@@ -315,7 +315,7 @@ end)
 local plan_only = user.goal(workspace, { { id = 'p', run = 'echo x > x.txt' } }, 'wait', '--plan-only')
 check(plan_only.code == 3, vim.inspect(plan_only))
 eventually('the plan is announced', function()
-  return told('the plan of g5 waits')
+  return told('the plan of g5 is waiting')
 end)
 vim.cmd('ClaudeCluster approve')
 left(1)

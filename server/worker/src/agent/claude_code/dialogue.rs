@@ -496,7 +496,8 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), Usage::default());
+        let mut dialogue =
+            ClaudeDialogue::new(task, root, Policy::default(), AgentUsage::default());
         let mut events = Vec::new();
         for line in lines {
             events.extend(dialogue.line(line.as_bytes()).events);
@@ -524,15 +525,15 @@ mod tests {
     #[test]
     fn a_recorded_session() {
         let (events, report) = play(&task(), &RECORDED);
-        let running = Usage {
+        let running = AgentUsage {
             input_tokens: 1000,
             output_tokens: 10,
             cache_write_tokens: 20_000,
             cost_usd: Usd::from_dollars(0.078_15),
             turns: 1,
-            ..Usage::default()
+            ..AgentUsage::default()
         };
-        let usage = Usage {
+        let usage = AgentUsage {
             input_tokens: 1007,
             output_tokens: 13,
             cost_usd: Usd::from_dollars(0.25),
@@ -573,8 +574,12 @@ mod tests {
     #[test]
     fn the_prompt_is_never_in_the_block_that_is_searched() {
         let task = task();
-        let mut dialogue =
-            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+        let mut dialogue = ClaudeDialogue::new(
+            &task,
+            Path::new("/"),
+            Policy::default(),
+            AgentUsage::default(),
+        );
         let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
@@ -588,7 +593,7 @@ mod tests {
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
             let task = task();
             let mut dialogue =
-                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), AgentUsage::default());
             for line in &lines {
                 dialogue.line(line);
             }
