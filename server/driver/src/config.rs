@@ -38,7 +38,7 @@ impl DriverConfig {
             repair_conflicts: self.settings.repair.conflicts,
             budget: self.settings.budget_usd,
             agents: agent_catalog(),
-            ..Policy::default()
+            ..SchedulingPolicy::default()
         }
     }
 

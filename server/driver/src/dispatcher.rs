@@ -31,7 +31,7 @@ const SLOW_TURN: Duration = Duration::from_millis(250);
 
 /// Who waits for the end of a turn.
 enum TurnWaiter {
-    Goal(ReplySender<Submitted>, Submitted),
+    Goal(ReplySender<SubmittedGoal>, SubmittedGoal),
     Done(ReplySender<()>),
 }
 

@@ -29,7 +29,7 @@ pub trait Backend: Send + Sync + 'static {
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
     async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>>;
     fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView>;
-    fn origins(&self, path: &Path, current: &str) -> Vec<Origin>;
+    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin>;
     async fn settled(&self, path: &Path);
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
     async fn content(

@@ -360,7 +360,7 @@ mod tests {
                 outcome: AttemptOutcome {
                     usage: AgentUsage {
                         cost_usd: Usd::from_dollars(0.25),
-                        ..Usage::default()
+                        ..AgentUsage::default()
                     },
                     ..AttemptOutcome::new(stop, "said so")
                 },

@@ -27,7 +27,7 @@ pub(crate) fn anchor_selection(editors: &EditorRegistry, root: &Path, spec: &mut
     selection.text = text.and_then(|text| covered_text(text, selection));
 }
 
-fn covered_text(text: &str, selection: &Selection) -> Option<SelectedText> {
+fn covered_text(text: &str, selection: &GoalSelection) -> Option<SelectedText> {
     let lines: Vec<&str> = text.split_inclusive('\n').map(str::trim_end).collect();
     let (start, end) = (selection.start_line as usize, selection.end_line as usize);
     let covered = lines.get(start..end)?;

@@ -269,7 +269,7 @@ impl RepairAmendment<'_> {
         let (false, Some((base, current, proposed))) = (keys.is_empty(), versions.texts()) else {
             return Ok(None);
         };
-        let rejected = Review::new(base, current, proposed).reject(&keys);
+        let rejected = FileReview::new(base, current, proposed).reject(&keys);
         let proposed = self.store_text(&versions.proposed, rejected.proposed)?;
         Ok(Some((entry.file.base.clone(), proposed)))
     }
@@ -455,8 +455,8 @@ impl RepairAmendment<'_> {
         };
         let like = |version: &Option<FileVersion>| self.contents.load_optional(version.as_ref());
         Ok(Some((
-            self.store_text(&like(&entry.base)?, with(Side::Base))?,
-            self.store_text(&like(&entry.proposed)?, with(Side::Theirs))?,
+            self.store_text(&like(&entry.base)?, with(MergeSide::Base))?,
+            self.store_text(&like(&entry.proposed)?, with(MergeSide::Theirs))?,
         )))
     }
 }

@@ -193,7 +193,7 @@ fn is_unsettled(goal: &Goal) -> bool {
 }
 
 /// The first and the last of landings of which each goes on from the text the one before it leaves.
-fn first_and_last<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
+fn first_and_last<'a>(begun: &[(u32, &'a PendingLanding)]) -> Option<(&'a PendingLanding, &'a PendingLanding)> {
     let all = || begun.iter().map(|(_, begun)| *begun);
     let is = |one: &PendingLanding, other: &PendingLanding| std::ptr::eq(one, other);
     let (before, after) = (
@@ -216,7 +216,7 @@ fn has_landed(before: &Option<Content>, after: &Option<Content>, now: &Option<Co
     now.is_some_and(|now| verdict::has_change(before.as_ref(), after.as_ref(), now))
 }
 
-fn reviewed_fact(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
+fn reviewed_fact(path: &RelPath, entry: u32, begun: &PendingLanding) -> EventBody {
     EventBody::Reviewed {
         path: path.clone(),
         entry,

@@ -17,7 +17,7 @@ use claudecluster_protocol::{
 
 use crate::proposal::{
     file_merge::{FileMergeRules, MergeOutcome, is_text, merge_files},
-    scope::GoalScope,
+    scope::ScopeMatcher,
 };
 
 /// One file while tasks are merged into it.

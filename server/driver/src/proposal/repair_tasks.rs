@@ -21,14 +21,14 @@ use claudecluster_worker::agent::registry;
 use crate::{config::DriverConfig, review::reader::PendingReader};
 
 /// Returns the agent of a task, if it follows instructions.
-fn instructed_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
+fn instructed_agent(goal: &Goal, task: &GoalTask) -> Option<AgentName> {
     let agent = goal.spec.agent_for(&task.spec);
     let input = registry().get(agent).capabilities().input;
     (input == AgentInput::Instructions).then_some(agent)
 }
 
 /// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
-fn new_repair(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
+fn new_repair(goal: &Goal, n: usize, title: String, repair: RepairSpec) -> Option<NewRepairTask> {
     let author = goal.tasks.get(repair.of.first()?)?;
     let mut task = TaskSpec::new(goal.repair_id(n), "");
     task.title = title;
@@ -43,7 +43,7 @@ fn new_repair(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<Ne
         task.gates = gate_commands(goal);
     }
     task.instructions = repair_instructions(&repair);
-    Some(NewRepair { task, repair })
+    Some(NewRepairTask { task, repair })
 }
 
 /// The repair of what `of`, in the order in which they finished, want differently in `files`. By the
@@ -53,7 +53,7 @@ pub(crate) fn repair_of_dispute(
     n: usize,
     mut of: Vec<TaskId>,
     files: Vec<RelPath>,
-) -> Option<NewRepair> {
+) -> Option<NewRepairTask> {
     let told = |id: &TaskId| instructed_agent(goal, &goal.tasks[id]).is_some();
     let last = of.iter().rposition(told)?;
     let author = of.remove(last);
@@ -134,7 +134,7 @@ pub(crate) fn repairs_of_rejection(
 
 impl RejectionRepairs {
     /// The repairs of what was rejected, one for each task that made some of it.
-    pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
+    pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepairTask> {
         let rejected = facts.iter().flat_map(|fact| match fact {
             EventBody::Reviewed { path, hunks, .. } => {
                 hunks.iter().map(|id| (path.clone(), id.clone())).collect()
@@ -190,7 +190,7 @@ pub(crate) fn repairs_of_conflicts(
     config: &DriverConfig,
     goal: &Goal,
     decision: &Decision,
-) -> Result<Vec<NewRepair>, ErrorBody> {
+) -> Result<Vec<NewRepairTask>, ErrorBody> {
     check_repairable(config, goal)?;
     let id = &goal.id;
     let at_work: Vec<(&TaskId, &HunkId)> = goal
@@ -285,7 +285,7 @@ pub(crate) fn gate_commands(goal: &Goal) -> Vec<Gate> {
 }
 
 /// What a repair is there for, as its task says it.
-fn repair_instructions(repair: &Repair) -> String {
+fn repair_instructions(repair: &RepairSpec) -> String {
     let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
     let files = files.join(", ");
     let mut text = match repair.cause {

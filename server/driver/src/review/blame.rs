@@ -53,7 +53,7 @@ struct MoveKey {
 struct BlamedMove {
     /// The hunks that stand; with another one undone it is another.
     standing: Vec<HunkId>,
-    written: Rewrite,
+    written: HunkRewrite,
     hunks: Vec<LandedHunk>,
     /// Where it stood in the text that was looked at last.
     found: Mutex<Option<(blake3::Hash, HunkRanges)>>,
@@ -161,7 +161,7 @@ impl BlameCache {
 
     /// The tasks whose landing left a file as it is, to the byte.
     fn authors_of_whole(&self, path: &Path, current: Option<&str>) -> Vec<Provenance> {
-        let now = current.map(|text| id_of(text.as_bytes()));
+        let now = current.map(|text| blob_id(text.as_bytes()));
         let state = self.goals.state();
         let mut last: Option<(u64, &FileEntry, &Goal)> = None;
         for goal in state.goals.values() {

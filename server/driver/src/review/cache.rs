@@ -9,7 +9,7 @@ use std::{
 use claudecluster_core::{
     merge::MergeSide,
     review::{
-        self, FileReview, HunkAuthors, HunkKey, HunkState, LiveReview, MergedAlternative,
+        self, FileReview, HunkAttribution, HunkKey, HunkState, LiveReview, MergedAlternative,
         ReviewHunk, TaskContribution, words,
     },
     state::{FileEntry, Goal, ReviewPair},
@@ -63,7 +63,7 @@ impl RemainingHunks {
 }
 
 struct CountedEntry {
-    pair: Pair,
+    pair: ReviewPair,
     stamp: Option<FileStamp>,
     left: RemainingHunks,
 }
@@ -96,14 +96,14 @@ struct EntryKey {
 
 struct KeptReview {
     /// The texts it is the review of. A verdict moves them, and the review with them.
-    pair: Pair,
+    pair: ReviewPair,
     review: Arc<Mutex<EntryReview>>,
     bytes: usize,
     used: u64,
 }
 
 struct EntryReview {
-    live: Live,
+    live: LiveReview,
     known: HashMap<HunkKey, KnownHunk>,
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct KnownHunk {
 }
 
 impl KnownHunk {
-    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
+    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAttribution, hunk: &ReviewHunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -141,7 +141,7 @@ impl KnownHunk {
 
     /// What an alternative and what it is an alternative to come to by words, where that is what is there,
     /// or the lines are still as both tasks found them.
-    pub(crate) fn merged_alternative(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_alternative(&self, review: &FileReview<'_>, hunk: &ReviewHunk) -> Option<String> {
         let woven = self.woven.as_ref()?;
         let there = review
             .merge()
@@ -150,8 +150,8 @@ impl KnownHunk {
         untouched.then(|| woven.merged.clone())
     }
 
-    /// A conflict merged by words, see [`Review::merged`].
-    pub(crate) fn merged_words(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    /// A conflict merged by words, see [`FileReview::merged`].
+    pub(crate) fn merged_words(&mut self, review: &FileReview<'_>, hunk: &ReviewHunk) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }
@@ -169,8 +169,8 @@ impl KnownHunk {
     }
 
     /// A clean hunk refined to words.
-    pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<Word> {
-        let same = |(from, _): &&(String, Vec<Word>)| from == old;
+    pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<HunkWord> {
+        let same = |(from, _): &&(String, Vec<HunkWord>)| from == old;
         if self.refined.as_ref().filter(same).is_none() {
             self.refined = Some((old.to_owned(), words::refine_to_words(old, new)));
         }
@@ -206,7 +206,7 @@ impl ReviewCache {
         goal: &Goal,
         entry: &FileEntry,
         current: TextSource<'_>,
-        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
+        ask: impl FnOnce(&FileReview<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
         let place = EntryKey::for_entry(goal, entry);
         let pair = entry.pair();
@@ -227,7 +227,7 @@ impl ReviewCache {
         Ok(Some(answer))
     }
 
-    fn find_review(&self, place: &EntryKey, pair: &Pair) -> Option<Arc<Mutex<EntryReview>>> {
+    fn find_review(&self, place: &EntryKey, pair: &ReviewPair) -> Option<Arc<Mutex<EntryReview>>> {
         let kept = lock_unpoisoned(&self.kept);
         let slot = kept.by_entry.get(place)?;
         (slot.pair == *pair).then(|| slot.review.clone())
@@ -288,7 +288,7 @@ impl KeptReviews {
     fn keep_review(
         &mut self,
         place: EntryKey,
-        pair: Pair,
+        pair: ReviewPair,
         review: Arc<Mutex<EntryReview>>,
         bytes: usize,
     ) {
@@ -340,14 +340,14 @@ impl EntryReview {
             return Ok(None);
         };
         let contributions = task_contributions(contents, entry)?;
-        let contributions: Vec<Contribution<'_>> = contributions
+        let contributions: Vec<TaskContribution<'_>> = contributions
             .iter()
             .map(|(base, text)| TaskContribution { base, text })
             .collect();
-        let authors = Authors::new(base, proposed, &contributions);
-        let live = Live::new(base, proposed);
+        let authors = HunkAttribution::new(base, proposed, &contributions);
+        let live = LiveReview::new(base, proposed);
         let mut woven = merged_alternatives(contents, entry, base, proposed)?;
-        let known = |hunk: &Hunk| {
+        let known = |hunk: &ReviewHunk| {
             let known = KnownHunk {
                 woven: woven.remove(&hunk.key),
                 ..KnownHunk::for_hunk(goal, entry, &authors, hunk)

@@ -95,8 +95,8 @@ fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
     path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }
 
-fn file_at(content: &Option<Content>) -> Option<FileAt<'_>> {
-    content.as_ref().map(|content| FileAt {
+fn file_at(content: &Option<Content>) -> Option<PatchFile<'_>> {
+    content.as_ref().map(|content| PatchFile {
         mode: content.mode,
         content: &content.bytes,
     })

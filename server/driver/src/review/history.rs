@@ -101,7 +101,7 @@ fn hunk_fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
     found
 }
 
-fn fate_in_move(one: &Move, id: &HunkId) -> Option<HunkFate> {
+fn fate_in_move(one: &LedgerRecord, id: &HunkId) -> Option<HunkFate> {
     let stands = !one.undone.contains(id);
     match one.verdict {
         Verdict::Accept if stands => Some(HunkFate::Landed),

@@ -138,8 +138,8 @@ pub(crate) fn count_remaining(
 /// share stays one: its text cannot be shown, or landed, for each of them.
 fn lands_by_words(
     entry: &FileEntry,
-    review: &Review<'_>,
-    hunk: &Hunk,
+    review: &FileReview<'_>,
+    hunk: &ReviewHunk,
     known: Option<&mut KnownHunk>,
     by_words: MergeWords,
 ) -> bool {
@@ -152,8 +152,8 @@ fn lands_by_words(
 fn lines_hunk(
     goal: &Goal,
     entry: &FileEntry,
-    review: &Review<'_>,
-    hunk: &Hunk,
+    review: &FileReview<'_>,
+    hunk: &ReviewHunk,
     mut known: Option<&mut KnownHunk>,
     by_words: MergeWords,
 ) -> PendingHunk {

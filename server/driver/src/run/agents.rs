@@ -186,7 +186,7 @@ pub(crate) fn limits(
 }
 
 /// Returns what is left of a goal's budget; `None` for an agent that cannot keep to one.
-pub(crate) fn budget_left(policy: &Policy, goal: &Goal, agent: AgentName) -> Option<Usd> {
+pub(crate) fn budget_left(policy: &SchedulingPolicy, goal: &Goal, agent: AgentName) -> Option<Usd> {
     if !registry().get(agent).capabilities().reports_cost {
         return None;
     }

@@ -150,7 +150,7 @@ const SHOWN_BYTES: usize = 32 << 10;
 pub(crate) fn repair_task_prompt(
     goal: &Goal,
     task: &TaskId,
-    repair: &Repair,
+    repair: &RepairSpec,
     shown: &[RepairedChange],
 ) -> String {
     let spec = &goal.tasks[task].spec;

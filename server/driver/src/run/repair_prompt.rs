@@ -60,7 +60,7 @@ fn disputed_changes(
     merge: &FileMergeRules,
     goal: &Goal,
     upstream: &[TaskId],
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let entries = disputed_alternatives(merge, goal, upstream, repair)?;
     entries
@@ -80,7 +80,7 @@ fn disputed_changes(
 fn rejected_changes(
     reviews: &ReviewCache,
     goal: &Goal,
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
     for entry in repaired_entries(goal, repair) {
@@ -99,7 +99,7 @@ fn rejected_changes(
 fn conflicting_changes(
     pending: &PendingReader,
     goal: &Goal,
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let hunks = pending.hunks(goal, None)?;
     let mut shown = Vec::new();
@@ -121,7 +121,7 @@ fn conflicting_changes(
     Ok(shown)
 }
 
-fn repaired_entries<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
+fn repaired_entries<'a>(goal: &'a Goal, repair: &RepairSpec) -> impl Iterator<Item = &'a FileEntry> {
     goal.files
         .iter()
         .filter(|entry| repair.files.contains(&entry.file.path))
@@ -132,8 +132,8 @@ fn hunks_of(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
-    pair: &Pair,
-    repair: &Repair,
+    pair: &ReviewPair,
+    repair: &RepairSpec,
 ) -> Result<Option<RepairedChange>, ErrorBody> {
     let mut entry = entry.clone();
     entry.file.base.clone_from(&pair.base);
@@ -184,8 +184,8 @@ fn version_diff(
 }
 
 fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
-    fn file_at(content: &Content) -> FileAt<'_> {
-        FileAt {
+    fn file_at(content: &Content) -> PatchFile<'_> {
+        PatchFile {
             mode: content.mode,
             content: &content.bytes,
         }

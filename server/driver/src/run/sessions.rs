@@ -47,7 +47,7 @@ impl SessionRunner {
     pub(crate) async fn run_session(
         &self,
         goal: &GoalId,
-        asker: Asker,
+        asker: PermissionAsker,
         spec: AttemptSpec,
         cancel: CancellationToken,
     ) -> AttemptReport {

@@ -333,9 +333,9 @@ async fn undo_actions(
 ) -> Vec<CodeAction> {
     let mut origins = hunks::line_origins(session, document).await;
     origins.retain(|origin| {
-        origin.state == OriginState::Landed && hunks::origin_touches(document, origin, range)
+        origin.state == HunkOriginState::Landed && hunks::origin_touches(document, origin, range)
     });
-    let one = |origin: &Origin| {
+    let one = |origin: &HunkOrigin| {
         let by =
             hunks::task_title(&origin.provenance).unwrap_or_else(|| origin.goal_id.to_string());
         let argument = json!({"hunkId": origin.hunk_id});

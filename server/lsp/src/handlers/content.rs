@@ -13,8 +13,8 @@ use crate::{failure, session::EditorSession, uri};
 /// Reads one side of a file of a goal.
 pub(crate) async fn read_content(
     session: &EditorSession,
-    params: ContentParams,
-) -> Result<Content> {
+    params: PendingContentParams,
+) -> Result<PendingContent> {
     let path = path_in_goal(session, &params.goal_id, &params.uri)
         .await
         .map_err(|e| failure::to_reply(&e))?;
@@ -22,7 +22,7 @@ pub(crate) async fn read_content(
         .backend
         .content(&params.goal_id, &path, params.side)
         .await;
-    Ok(Content {
+    Ok(PendingContent {
         text: content.map_err(|e| failure::to_reply(&e))?,
     })
 }

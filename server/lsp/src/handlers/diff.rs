@@ -167,8 +167,8 @@ fn diff_pair(
     old: Option<&str>,
     new: Option<&str>,
 ) -> String {
-    fn at(text: &str) -> FileAt<'_> {
-        FileAt {
+    fn at(text: &str) -> PatchFile<'_> {
+        PatchFile {
             mode: FileMode::Regular,
             content: text.as_bytes(),
         }

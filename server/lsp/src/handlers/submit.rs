@@ -29,7 +29,7 @@ type Result<T> = std::result::Result<T, ErrorBody>;
 pub(crate) async fn submit_goal(
     session: &Arc<EditorSession>,
     args: SubmitArgs,
-) -> Result<Submitted> {
+) -> Result<SubmittedGoal> {
     // Before the first await: the scope is the documents as they are at this point of the wire.
     let spec = to_spec(session, args.clone())?;
     if args.again {

@@ -57,7 +57,7 @@ impl PlanText {
     }
 
     /// Removes the element or key at a place, with its comma.
-    pub(crate) fn remove_at(&self, place: &Place) -> Option<TextSplice> {
+    pub(crate) fn remove_at(&self, place: &PlanPath) -> Option<TextSplice> {
         let (above, _) = place.split_last()?;
         let parts = part_ranges(self.node_at(&above)?);
         let range = match self.entry_at(place) {
@@ -140,7 +140,7 @@ impl PlanText {
     }
 
     /// Inserts an object before the element at a place, in the layout of that element.
-    pub(crate) fn insert_before(&self, place: &Place, value: &Value) -> Option<TextSplice> {
+    pub(crate) fn insert_before(&self, place: &PlanPath, value: &Value) -> Option<TextSplice> {
         let node = self.node_at(place)?;
         let separator = self.separator(node.range.start);
         let indent = self.layout().indent_at(node.range.start);
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_removed_part_takes_its_comma_with_it() {
-        let second = Place::key("a").at(1);
+        let second = PlanPath::key("a").at(1);
         check(
             r#"{"a": [1, 2, 3]}"#,
             |p| p.remove_at(&second),
@@ -249,9 +249,9 @@ mod tests {
             |p| p.remove_at(&second),
             r#"{"a": [1]}"#,
         );
-        let first = Place::key("a").at(0);
+        let first = PlanPath::key("a").at(0);
         check(r#"{"a": [ 1 ]}"#, |p| p.remove_at(&first), r#"{"a": []}"#);
-        let key = Place::key("b");
+        let key = PlanPath::key("b");
         check(
             "{\n  \"a\": 1,\n  \"b\": [2],\n  \"c\": 3\n}",
             |p| p.remove_at(&key),
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_added_part_has_the_layout_of_its_neighbours() {
-        let plan = Place::default();
+        let plan = PlanPath::default();
         check(
             r#"{"a": 1}"#,
             |p| p.set_key(&plan, "b", &json!(true), &[]),

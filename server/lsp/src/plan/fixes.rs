@@ -47,7 +47,7 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
         }
         (FindingKind::DuplicateKey, Some(place)) => vec![remove_part(checked, place)],
         (FindingKind::MissingKey, Some(place)) => match place.split_last() {
-            Some((task, Step::Key(key))) if key == "id" => {
+            Some((task, PlanPathStep::Key(key))) if key == "id" => {
                 let id = unused_id(checked, "task");
                 let id = text.set_key(&task, "id", &json!(id), &[]);
                 vec![PlanFix::new("Give it an id", id)]
@@ -73,27 +73,27 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
 fn fix_rule(
     checked: &CheckedPlan,
     finding: &PlanFinding,
-    kind: ProblemKind,
-    place: &Place,
+    kind: PlanProblemKind,
+    place: &PlanPath,
 ) -> Vec<Option<PlanFix>> {
     let text = &checked.text;
     let task = place.task_index().map(PlanPath::task);
     let task = task.unwrap_or_default();
     match kind {
-        ProblemKind::UnknownDependency => vec![
+        PlanProblemKind::UnknownDependency => vec![
             finding.meant.as_ref().and_then(|meant| {
                 let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
                 PlanFix::new(format!("Change to `{meant}`"), Some(name))
             }),
             remove_part(checked, place),
         ],
-        ProblemKind::Cycle | ProblemKind::SelfDependency | ProblemKind::RepeatedDependency => {
+        PlanProblemKind::Cycle | PlanProblemKind::SelfDependency | PlanProblemKind::RepeatedDependency => {
             let waits = text
                 .node_at(&task.with("id"))
                 .and_then(|node| node.as_str());
             let other = text.node_at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
-                (Some(waits), Some(other)) if kind == ProblemKind::Cycle => {
+                (Some(waits), Some(other)) if kind == PlanProblemKind::Cycle => {
                     format!("Remove the dependency of {waits} on {other}")
                 }
                 (_, Some(other)) => format!("Remove {other}"),
@@ -101,39 +101,39 @@ fn fix_rule(
             };
             vec![PlanFix::new(title, text.remove_at(place))]
         }
-        ProblemKind::Overlap => vec![order_tasks(checked, finding, &task)],
-        ProblemKind::DuplicateId => {
+        PlanProblemKind::Overlap => vec![order_tasks(checked, finding, &task)],
+        PlanProblemKind::DuplicateId => {
             let id = text.node_at(place).and_then(|node| node.as_str());
             let free = unused_id(checked, id.unwrap_or("task"));
             let name = TextSplice::new(finding.range.clone(), json!(free).to_string());
             vec![PlanFix::new(format!("Rename to `{free}`"), Some(name))]
         }
-        ProblemKind::InvalidId => vec![rename_task(checked, place)],
-        ProblemKind::MissingInstructions => {
+        PlanProblemKind::InvalidId => vec![rename_task(checked, place)],
+        PlanProblemKind::MissingInstructions => {
             let new = text.node_at(&task.clone().with("instructions")).is_none();
             let key = text.set_key(&task, "instructions", &json!(""), &["id", "title"]);
             vec![PlanFix::new("Add `instructions`", key.filter(|_| new))]
         }
-        ProblemKind::MissingCommand => {
+        PlanProblemKind::MissingCommand => {
             let key = text.set_key(&task, "run", &json!([""]), &["id", "title", "agent"]);
             vec![PlanFix::new("Add `run`", key)]
         }
-        ProblemKind::UnusedCommand => vec![
+        PlanProblemKind::UnusedCommand => vec![
             PlanFix::new(
                 "Use the agent `command`",
                 text.set_key(&task, "agent", &json!("command"), &[]),
             ),
             remove_part(checked, place),
         ],
-        ProblemKind::OutOfRange
-        | ProblemKind::ForbiddenVariable
-        | ProblemKind::OutsideWorkspace
-        | ProblemKind::EmptyCommand => vec![remove_part(checked, place)],
-        ProblemKind::TaskCount | ProblemKind::NoGates => Vec::new(),
+        PlanProblemKind::OutOfRange
+        | PlanProblemKind::ForbiddenVariable
+        | PlanProblemKind::OutsideWorkspace
+        | PlanProblemKind::EmptyCommand => vec![remove_part(checked, place)],
+        PlanProblemKind::TaskCount | PlanProblemKind::NoGates => Vec::new(),
     }
 }
 
-fn remove_part(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
+fn remove_part(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanFix> {
     let title = match place.split_last() {
         Some((_, PlanPathStep::Key(key))) => format!("Remove `{key}`"),
         _ => "Remove it".to_owned(),
@@ -142,9 +142,9 @@ fn remove_part(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
 }
 
 /// Lets a task wait for the tasks that may write the same file.
-fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &Place) -> Option<PlanFix> {
+fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &PlanPath) -> Option<PlanFix> {
     let text = &checked.text;
-    let id = |place: &Place| text.node_at(&place.clone().with("id"))?.as_str();
+    let id = |place: &PlanPath| text.node_at(&place.clone().with("id"))?.as_str();
     let others = finding.related.iter().filter_map(|one| {
         let index = one.place.task_index()?;
         id(&PlanPath::task(index))
@@ -157,7 +157,7 @@ fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &Place) -> Op
 }
 
 /// Renames a task to a valid id, wherever the task is named.
-fn rename_task(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
+fn rename_task(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanFix> {
     let text = &checked.text;
     let old = text.node_at(place)?.as_str()?;
     let plain: String = old
@@ -181,7 +181,7 @@ fn task_references<'a>(
     checked: &'a CheckedPlan,
     id: &'a str,
 ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-    let tasks = checked.text.node_at(&Place::key("tasks"));
+    let tasks = checked.text.node_at(&PlanPath::key("tasks"));
     let tasks = tasks.into_iter().flat_map(|tasks| tasks.elements());
     tasks
         .flat_map(|task| {
@@ -195,7 +195,7 @@ fn task_references<'a>(
 
 /// Returns `wanted`, or `wanted` with a number, so that no task has the id yet.
 pub(super) fn unused_id(checked: &CheckedPlan, wanted: &str) -> String {
-    let tasks = checked.text.node_at(&Place::key("tasks"));
+    let tasks = checked.text.node_at(&PlanPath::key("tasks"));
     let tasks = tasks.map(|tasks| tasks.elements()).unwrap_or_default();
     let taken: Vec<_> = tasks
         .iter()

@@ -20,7 +20,7 @@ pub(crate) struct PlanOutline {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OutlineItem {
     /// The place; that of a key has the key itself as its last step.
-    pub(crate) place: Place,
+    pub(crate) place: PlanPath,
     pub(crate) is_key: bool,
     pub(crate) range: Range<usize>,
     pub(crate) text: String,
@@ -32,7 +32,7 @@ pub(crate) enum CursorSpot {
     /// A key of the object at this place.
     Key(PlanPath),
     /// The value at this place.
-    Value(Place),
+    Value(PlanPath),
     /// Punctuation only.
     Between,
 }
@@ -92,14 +92,14 @@ impl PlanOutline {
     }
 
     /// Returns the scalar value at a place.
-    pub(crate) fn value_at(&self, place: &Place) -> Option<&str> {
+    pub(crate) fn value_at(&self, place: &PlanPath) -> Option<&str> {
         let mut items = self.items.iter();
         let item = items.find(|item| !item.is_key && item.place == *place)?;
         Some(&item.text)
     }
 
     /// Returns the scalar elements of the array at a place.
-    pub(crate) fn elements_of(&self, array: &Place) -> impl Iterator<Item = &OutlineItem> {
+    pub(crate) fn elements_of(&self, array: &PlanPath) -> impl Iterator<Item = &OutlineItem> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             !item.is_key
@@ -110,7 +110,7 @@ impl PlanOutline {
     }
 
     /// Returns the keys of the object at a place.
-    pub(crate) fn keys_of(&self, object: &Place) -> impl Iterator<Item = &OutlineItem> {
+    pub(crate) fn keys_of(&self, object: &PlanPath) -> impl Iterator<Item = &OutlineItem> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             item.is_key && above.is_some_and(|(above, _)| above == *object)
@@ -290,10 +290,10 @@ impl TokenReader<'_> {
         }
     }
 
-    fn current_place(&self) -> Place {
+    fn current_place(&self) -> PlanPath {
         let steps = self.stack.iter().filter_map(|frame| match frame {
-            OpenContainer::Object { key, .. } => key.clone().map(Step::Key),
-            OpenContainer::Array { index, .. } => Some(Step::Index(*index)),
+            OpenContainer::Object { key, .. } => key.clone().map(PlanPathStep::Key),
+            OpenContainer::Array { index, .. } => Some(PlanPathStep::Index(*index)),
         });
         steps.collect()
     }
@@ -302,7 +302,7 @@ impl TokenReader<'_> {
     fn next_spot(&self) -> CursorSpot {
         match self.stack.last() {
             None if self.done => CursorSpot::Between,
-            None => CursorSpot::Value(Place::default()),
+            None => CursorSpot::Value(PlanPath::default()),
             Some(OpenContainer::Object { after, .. }) => match after {
                 // A comma has cleared the key, so the place is that of the object.
                 LastToken::Start => CursorSpot::Key(self.current_place()),

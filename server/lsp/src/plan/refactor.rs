@@ -54,7 +54,7 @@ pub(super) fn list_refactorings(checked: &CheckedPlan, index: usize) -> Vec<Plan
 }
 
 fn toggle_pause(checked: &CheckedPlan, index: usize, task: &TaskSpec) -> PlanRefactoring {
-    let place = Place::task(index);
+    let place = PlanPath::task(index);
     let (title, splice) = if task.pause {
         let key = place.with("pause");
         (
@@ -88,7 +88,7 @@ fn split_task(
     if task.run.is_some() {
         return Err("A command cannot be split");
     }
-    let (text, place) = (&checked.text, Place::task(index));
+    let (text, place) = (&checked.text, PlanPath::task(index));
     let (first, second) = halve_instructions(&task.instructions);
     let id = unused_id(checked, &format!("{}-1", task.id));
     let mut half = Map::new();
@@ -194,7 +194,7 @@ fn merge_tasks(
             );
         }
     }
-    splices.push(text.remove_at(&Place::task(child)));
+    splices.push(text.remove_at(&PlanPath::task(child)));
     for (i, task) in plan.tasks.iter().enumerate() {
         let at = task
             .depends_on

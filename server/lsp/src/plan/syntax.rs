@@ -79,7 +79,7 @@ impl PlanText {
     }
 
     /// Returns the node at a place.
-    pub(crate) fn node_at(&self, place: &Place) -> Option<&PlanNode> {
+    pub(crate) fn node_at(&self, place: &PlanPath) -> Option<&PlanNode> {
         let mut node = self.root.as_ref()?;
         for step in place.steps() {
             node = match step {
@@ -91,10 +91,10 @@ impl PlanText {
     }
 
     /// Returns the key and value at a place; `None` for an element of an array.
-    pub(crate) fn entry_at(&self, place: &Place) -> Option<&PlanEntry> {
+    pub(crate) fn entry_at(&self, place: &PlanPath) -> Option<&PlanEntry> {
         match place.split_last()? {
-            (above, Step::Key(key)) => self.node_at(&above)?.entry(key),
-            (_, Step::Index(_)) => None,
+            (above, PlanPathStep::Key(key)) => self.node_at(&above)?.entry(key),
+            (_, PlanPathStep::Index(_)) => None,
         }
     }
 
@@ -103,7 +103,7 @@ impl PlanText {
     /// - A scalar value: the value.
     /// - An object or array: its key, or the id of a task.
     /// - A missing value: the range to mark for the object that lacks it.
-    pub(crate) fn marked_range(&self, place: &Place) -> Range<usize> {
+    pub(crate) fn marked_range(&self, place: &PlanPath) -> Range<usize> {
         if let Some(node) = self.node_at(place) {
             return match &node.kind {
                 PlanNodeKind::Object(_) | PlanNodeKind::Array(_) => match self.entry_at(place) {
@@ -277,7 +277,7 @@ mod tests {
     fn every_place_has_a_range_to_mark() {
         let text = r#"{"tasks": [{"id": "a", "dependsOn": ["ü", "b"]}, {"id": "c"}]}"#;
         let plan = PlanText::parse(text.to_owned());
-        let check = |place: Place, marked: &str| {
+        let check = |place: PlanPath, marked: &str| {
             assert_eq!(&plan.text[plan.marked_range(&place)], marked, "{place}");
         };
         check(PlanPath::task(0).with("dependsOn").at(1), "\"b\"");

@@ -57,12 +57,12 @@ mod tests {
 
     #[test]
     fn known_models_have_a_price_and_others_none() {
-        let usage = Usage {
+        let usage = AgentUsage {
             input_tokens: 1_000_000,
             output_tokens: 1_000_000,
             cache_read_tokens: 1_000_000,
             cache_write_tokens: 1_000_000,
-            ..Usage::default()
+            ..AgentUsage::default()
         };
         assert_eq!(cost("claude-sonnet-5", &usage), Usd::from_dollars(22.05));
         assert_eq!(

@@ -17,7 +17,7 @@ pub(super) struct MoveTrace {
 
 impl MoveTrace {
     pub(super) fn new(before: &str, after: &str) -> Self {
-        let (old, new) = (Lines::new(before), Lines::new(after));
+        let (old, new) = (IndexedText::new(before), IndexedText::new(after));
         let counted = count_lines(after);
         let mut trace = Self {
             out: Vec::new(),

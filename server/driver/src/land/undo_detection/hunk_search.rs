@@ -184,7 +184,7 @@ impl UndoScan<'_> {
         reason: &'static str,
     ) -> DetectedUndo<'a> {
         let mut landed = reverse_landing(moved.landed);
-        landed.after = Some(id_of(&self.current.bytes));
+        landed.after = Some(blob_id(&self.current.bytes));
         landed.mode_after = self.current.mode;
         if let Some(last) = self.last.filter(|last| last.bytes != self.current.bytes) {
             landed.before = Some(blob_id(&last.bytes));

@@ -102,7 +102,7 @@ impl ObservedFiles {
         &self,
         contents: &ContentStore,
         path: &Path,
-        landed: &Landed,
+        landed: &LandedContent,
     ) -> Result<Option<Arc<MoveTrace>>, ErrorBody> {
         let ends = (landed.before.clone(), landed.after.clone());
         let known =
@@ -237,7 +237,7 @@ impl UndoDetection {
         }
         let document = self.editors.document(path).map(|(_, document)| document);
         let current = self.editors.current_content(root, relative)?;
-        let now = current.as_ref().map(|content| id_of(&content.bytes));
+        let now = current.as_ref().map(|content| blob_id(&content.bytes));
         let last = self.observed.last_content(path);
         let mut seen = detect_by_text(&history, now.as_ref());
         if let (true, Some(current)) = (seen.is_empty(), &current) {
@@ -306,7 +306,7 @@ struct DetectedUndo<'a> {
 }
 
 impl<'a> LandedMove<'a> {
-    fn ledger_move(&self) -> &'a Move {
+    fn ledger_move(&self) -> &'a LedgerRecord {
         &self.entry.ledger[self.index]
     }
 }
@@ -423,8 +423,8 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
     run
 }
 
-fn reverse_landing(landed: &Landed) -> Landed {
-    Landed {
+fn reverse_landing(landed: &LandedContent) -> LandedContent {
+    LandedContent {
         before: landed.after.clone(),
         after: landed.before.clone(),
         mode_before: landed.mode_after,

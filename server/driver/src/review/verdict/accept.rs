@@ -114,7 +114,7 @@ pub(super) fn accept_hunks(
         return change;
     }
     if let Some((base, current, proposed)) = versions.texts() {
-        let accepted = Review::new(base, current, proposed).accept(&line_keys(hunks));
+        let accepted = FileReview::new(base, current, proposed).accept(&line_keys(hunks));
         set_text(&mut change.current, accepted.current);
         set_text(&mut change.base, accepted.base);
     }

@@ -27,7 +27,7 @@ pub(crate) fn reject_entry(
         change.proposed.clone_from(&versions.base);
     } else {
         if let Some((base, current, proposed)) = versions.texts() {
-            let rejected = Review::new(base, current, proposed).reject(&line_keys(&found));
+            let rejected = FileReview::new(base, current, proposed).reject(&line_keys(&found));
             set_text(&mut change.proposed, rejected.proposed);
         }
         if found.iter().any(|pending| pending.part == HunkPart::Mode) {

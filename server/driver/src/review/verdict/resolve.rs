@@ -87,7 +87,7 @@ fn both_tasks_words(
     key: HunkKey,
 ) -> Result<Resolution, ErrorBody> {
     let (base, current, proposed) = ground.texts().ok_or_else(conflict_gone)?;
-    let review = Review::new(base, current, proposed);
+    let review = FileReview::new(base, current, proposed);
     let state = review.hunk(key).map(|hunk| hunk.state);
     let merged = hunk.view.merged.clone();
     let text = merged.filter(|_| state == Some(HunkState::Clean));

@@ -101,7 +101,7 @@ impl<'a> PastMove<'a> {
         })
     }
 
-    pub(crate) fn ledger_move(&self) -> &'a Move {
+    pub(crate) fn ledger_move(&self) -> &'a LedgerRecord {
         &self.entry.ledger[self.index]
     }
 
@@ -170,7 +170,7 @@ impl<'a> PastMove<'a> {
     pub(crate) fn line_effect(
         &self,
         hunks: &[HunkId],
-    ) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
+    ) -> Option<(VerdictEffect, BTreeMap<HunkId, HunkKey>)> {
         let texts = texts_of(&self.before)?;
         let mut keys = BTreeMap::new();
         for id in hunks {
@@ -180,7 +180,7 @@ impl<'a> PastMove<'a> {
         }
         let list: Vec<HunkKey> = keys.values().copied().collect();
         let made = match self.ledger_move().verdict {
-            Verdict::Reject => Made::rejected(texts, &list)?,
+            Verdict::Reject => VerdictEffect::rejected(texts, &list)?,
             Verdict::Resolve if !list.is_empty() => {
                 // One stretch, whatever hunks it decides.
                 keys.values_mut().for_each(|key| *key = list[0]);
@@ -195,7 +195,7 @@ impl<'a> PastMove<'a> {
     pub(crate) fn written_lines(
         &self,
         standing: &[HunkId],
-    ) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
+    ) -> Option<(HunkRewrite, Vec<(HunkKey, HunkId)>)> {
         if let Some((made, keys)) = self.line_effect(standing)
             && !self.is_indivisible()
         {
@@ -280,7 +280,7 @@ impl<'a> PastMove<'a> {
             .collect()
     }
 
-    fn resolved_effect(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
+    fn resolved_effect(&self, before: ReviewTexts<'_>, key: HunkKey) -> Option<VerdictEffect> {
         let base = self.after.base.as_ref().and_then(Content::as_text)?;
         let text = review::find_resolution(before, key, base)?;
         let made = VerdictEffect::resolved(before, key, text)?;
@@ -368,7 +368,7 @@ impl RevertStep {
     }
 
     /// Those of some hunks that a text has already as the step would make it.
-    pub(crate) fn already_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
+    pub(crate) fn present_hunks_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
         let Some((made, keys)) = &self.lines else {
             return Vec::new();
         };
@@ -460,7 +460,7 @@ impl RevertStep {
     }
 }
 
-fn texts_of(versions: &FileVersions) -> Option<Texts<'_>> {
+fn texts_of(versions: &FileVersions) -> Option<ReviewTexts<'_>> {
     let (base, current, proposed) = versions.texts()?;
     Some(ReviewTexts {
         base,

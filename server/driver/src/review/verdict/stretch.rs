@@ -23,8 +23,8 @@ pub(super) fn decide_stretch(
     label: &str,
 ) -> Result<VerdictChange, ErrorBody> {
     let (base, current, proposed) = versions.texts().ok_or_else(conflict_gone)?;
-    let review = Review::new(base, current, proposed);
-    let lost = |_: Refused| conflict_gone();
+    let review = FileReview::new(base, current, proposed);
+    let lost = |_: HunkRefusal| conflict_gone();
     let text = match resolution {
         Resolution::Mine => review.side(key, MergeSide::Ours).map_err(lost)?.to_owned(),
         Resolution::Theirs => review

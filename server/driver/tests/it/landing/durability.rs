@@ -56,7 +56,7 @@ async fn begin(fixture: &Fixture, hunks: Vec<HunkId>, open: bool) {
         hunks,
         base: version.clone(),
         proposed: version,
-        landed: Landed {
+        landed: LandedContent {
             before: Some(blob(BASE)),
             after: Some(blob(PROPOSED)),
             mode_before: FileMode::Regular,

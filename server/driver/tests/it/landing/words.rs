@@ -77,7 +77,7 @@ async fn it_is_a_conflict_an_offer_or_clean() {
         let added: Vec<_> = hunk
             .words
             .iter()
-            .filter(|w| w.kind == WordKind::Added)
+            .filter(|w| w.kind == HunkWordKind::Added)
             .collect();
         assert_eq!(added.len(), usize::from(clean), "{added:?}");
 

@@ -572,7 +572,7 @@ impl World {
             else {
                 continue;
             };
-            let review = Review::new(&base, &current, &proposed);
+            let review = FileReview::new(&base, &current, &proposed);
             let expected = review
                 .hunks()
                 .iter()

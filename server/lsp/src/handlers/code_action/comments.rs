@@ -77,7 +77,7 @@ pub(super) fn offer_todos(context: &OfferContext<'_>) -> Vec<GoalOffer> {
 }
 
 /// Returns the scope of the settings: a comment does not name one.
-fn default_scope(context: &OfferContext<'_>) -> ScopeKind {
+fn default_scope(context: &OfferContext<'_>) -> GoalScopeKind {
     let scope: DefaultScope = context.settings.scope.unwrap_or_default();
     scope.into()
 }

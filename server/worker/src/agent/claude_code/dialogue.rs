@@ -56,7 +56,7 @@ struct Call {
 }
 
 impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: Usage) -> Self {
+    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: AgentUsage) -> Self {
         Self {
             task,
             root: root.to_owned(),
@@ -65,7 +65,7 @@ impl<'a> ClaudeDialogue<'a> {
             words: Words::default(),
             session: None,
             model: task.model.clone(),
-            running: Usage::default(),
+            running: AgentUsage::default(),
             outcome: None,
             retry_after: None,
             hint: None,
@@ -491,7 +491,7 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), Usage::default());
+        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), AgentUsage::default());
         let mut events = Vec::new();
         for line in lines {
             events.extend(dialogue.line(line.as_bytes()).events);
@@ -519,15 +519,15 @@ mod tests {
     #[test]
     fn a_recorded_session() {
         let (events, report) = play(&task(), &RECORDED);
-        let running = Usage {
+        let running = AgentUsage {
             input_tokens: 1000,
             output_tokens: 10,
             cache_write_tokens: 20_000,
             cost_usd: Usd::from_dollars(0.078_15),
             turns: 1,
-            ..Usage::default()
+            ..AgentUsage::default()
         };
-        let usage = Usage {
+        let usage = AgentUsage {
             input_tokens: 1007,
             output_tokens: 13,
             cost_usd: Usd::from_dollars(0.25),
@@ -569,7 +569,7 @@ mod tests {
     fn the_prompt_is_never_in_the_block_that_is_searched() {
         let task = task();
         let mut dialogue =
-            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), AgentUsage::default());
         let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
@@ -583,7 +583,7 @@ mod tests {
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
             let task = task();
             let mut dialogue =
-                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), AgentUsage::default());
             for line in &lines {
                 dialogue.line(line);
             }

@@ -121,10 +121,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         make(home.path()).unwrap();
         let left = Legacy {
-            totals: Usage {
+            totals: AgentUsage {
                 input_tokens: 7,
                 cost_usd: Usd::from_micros(12),
-                ..Usage::default()
+                ..AgentUsage::default()
             },
             model: Some("claude-opus-4-8[1m]".to_owned()),
         };

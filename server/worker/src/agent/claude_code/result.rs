@@ -249,10 +249,10 @@ mod tests {
 
     #[test]
     fn forks_cost_the_difference() {
-        let usage = |tokens, micros| Usage {
+        let usage = |tokens, micros| AgentUsage {
             input_tokens: tokens,
             cost_usd: Usd::from_micros(micros),
-            ..Usage::default()
+            ..AgentUsage::default()
         };
         let own = usage(6, 0);
         assert_eq!(difference(usage(10, 50), usage(4, 20), own), usage(6, 30));

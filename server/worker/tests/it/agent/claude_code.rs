@@ -144,7 +144,7 @@ async fn forks_share_the_planners_context_and_cost_the_difference() {
         assert_eq!(report.session.as_ref(), Some(&spec.task.session));
         assert_eq!(report.usage.turns, 1);
         // What the script says one turn uses, and not the planner's beside it.
-        let Usage {
+        let AgentUsage {
             input_tokens,
             output_tokens,
             cache_read_tokens,
