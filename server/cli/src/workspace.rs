@@ -147,7 +147,7 @@ pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<GoalScope, Err
     }
     let mut scope = GoalScope {
         kind: GoalScopeKind::Files,
-        ..Scope::default()
+        ..GoalScope::default()
     };
     for text in given {
         let is_glob = text.contains(['*', '?', '[', '{']) && !Path::new(text).exists();

@@ -153,7 +153,10 @@ impl LspServer {
         changes::list_changes(&self.0, params).await
     }
 
-    async fn read_content(&self, params: editor::ContentParams) -> Result<editor::Content> {
+    async fn read_content(
+        &self,
+        params: claudecluster_protocol::content::PendingContentParams,
+    ) -> Result<claudecluster_protocol::content::PendingContent> {
         content::read_content(&self.0, params).await
     }
 

@@ -78,7 +78,9 @@ impl DaemonClient {
 
     /// A connection for requests to a daemon that is started where there is none.
     pub(crate) async fn connect(&self) -> Result<DaemonConnection, ErrorBody> {
-        Ok(DaemonConnection::new(self.link(ConnectionPurpose::Requests).await?))
+        Ok(DaemonConnection::new(
+            self.link(ConnectionPurpose::Requests).await?,
+        ))
     }
 
     /// A connection to a daemon that is running, if one is.

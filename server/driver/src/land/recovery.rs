@@ -193,7 +193,9 @@ fn is_unsettled(goal: &Goal) -> bool {
 }
 
 /// The first and the last of landings of which each goes on from the text the one before it leaves.
-fn first_and_last<'a>(begun: &[(u32, &'a PendingLanding)]) -> Option<(&'a PendingLanding, &'a PendingLanding)> {
+fn first_and_last<'a>(
+    begun: &[(u32, &'a PendingLanding)],
+) -> Option<(&'a PendingLanding, &'a PendingLanding)> {
     let all = || begun.iter().map(|(_, begun)| *begun);
     let is = |one: &PendingLanding, other: &PendingLanding| std::ptr::eq(one, other);
     let (before, after) = (

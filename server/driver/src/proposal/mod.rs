@@ -11,7 +11,10 @@ use claudecluster_protocol::ErrorBody;
 use self::file_merge::FileMergeRules;
 
 /// Builds the proposal of a goal whose tasks have all ended, with a repair for each dispute.
-pub(crate) fn build_proposal(rules: &FileMergeRules, goal: &Goal) -> Result<MergedProposal, ErrorBody> {
+pub(crate) fn build_proposal(
+    rules: &FileMergeRules,
+    goal: &Goal,
+) -> Result<MergedProposal, ErrorBody> {
     let folded = fold::fold_goal(rules, goal)?;
     let repairs = folded
         .disputes

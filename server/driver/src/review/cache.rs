@@ -120,7 +120,12 @@ pub(crate) struct KnownHunk {
 }
 
 impl KnownHunk {
-    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAttribution, hunk: &ReviewHunk) -> Self {
+    fn for_hunk(
+        goal: &Goal,
+        entry: &FileEntry,
+        authors: &HunkAttribution,
+        hunk: &ReviewHunk,
+    ) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -141,7 +146,11 @@ impl KnownHunk {
 
     /// What an alternative and what it is an alternative to come to by words, where that is what is there,
     /// or the lines are still as both tasks found them.
-    pub(crate) fn merged_alternative(&self, review: &FileReview<'_>, hunk: &ReviewHunk) -> Option<String> {
+    pub(crate) fn merged_alternative(
+        &self,
+        review: &FileReview<'_>,
+        hunk: &ReviewHunk,
+    ) -> Option<String> {
         let woven = self.woven.as_ref()?;
         let there = review
             .merge()
@@ -151,7 +160,11 @@ impl KnownHunk {
     }
 
     /// A conflict merged by words, see [`FileReview::merged`].
-    pub(crate) fn merged_words(&mut self, review: &FileReview<'_>, hunk: &ReviewHunk) -> Option<String> {
+    pub(crate) fn merged_words(
+        &mut self,
+        review: &FileReview<'_>,
+        hunk: &ReviewHunk,
+    ) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }

@@ -121,7 +121,10 @@ fn conflicting_changes(
     Ok(shown)
 }
 
-fn repaired_entries<'a>(goal: &'a Goal, repair: &RepairSpec) -> impl Iterator<Item = &'a FileEntry> {
+fn repaired_entries<'a>(
+    goal: &'a Goal,
+    repair: &RepairSpec,
+) -> impl Iterator<Item = &'a FileEntry> {
     goal.files
         .iter()
         .filter(|entry| repair.files.contains(&entry.file.path))

@@ -87,7 +87,9 @@ fn fix_rule(
             }),
             remove_part(checked, place),
         ],
-        PlanProblemKind::Cycle | PlanProblemKind::SelfDependency | PlanProblemKind::RepeatedDependency => {
+        PlanProblemKind::Cycle
+        | PlanProblemKind::SelfDependency
+        | PlanProblemKind::RepeatedDependency => {
             let waits = text
                 .node_at(&task.with("id"))
                 .and_then(|node| node.as_str());

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use claudecluster_core::review::{FileReview, HunkAttribution, TaskContribution, merge_later_result};
+use claudecluster_core::review::{
+    FileReview, HunkAttribution, TaskContribution, merge_later_result,
+};
 use proptest::prelude::*;
 
 use crate::support::{DISTINCT, config, family};

@@ -93,7 +93,8 @@ fn to_undo<'a>(
     decision: &Decision,
 ) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
-    let here = |entry: &FileEntry, made: &LedgerRecord| entry.file.path == *path && made.of.is_none();
+    let here =
+        |entry: &FileEntry, made: &LedgerRecord| entry.file.path == *path && made.of.is_none();
     for (entry, index) in moves_latest_first(goal, here) {
         let made = &entry.ledger[index];
         let mut hunks: Vec<HunkId> = made.standing().cloned().collect();

@@ -491,7 +491,7 @@ impl World {
         let Some(proposed) = self.content(file, PendingSide::Proposed).await else {
             return;
         };
-        let merged = later(first, &proposed, &new.concat()).taken_ours();
+        let merged = merge_later_result(first, &proposed, &new.concat()).taken_ours();
         let known = self
             .fixture
             .files

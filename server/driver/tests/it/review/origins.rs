@@ -14,7 +14,11 @@ use crate::support::{Fixture, accept_all, decision};
 const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 
 /// State, lines and task of each origin.
-fn origins(driver: &Driver, fixture: &Fixture, text: &str) -> Vec<(HunkOriginState, u32, u32, String)> {
+fn origins(
+    driver: &Driver,
+    fixture: &Fixture,
+    text: &str,
+) -> Vec<(HunkOriginState, u32, u32, String)> {
     let found = driver.origins(&fixture.path("a.txt"), text);
     let found = found.into_iter().inspect(|origin| {
         assert_eq!(

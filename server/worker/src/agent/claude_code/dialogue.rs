@@ -56,7 +56,12 @@ struct Call {
 }
 
 impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: AgentUsage) -> Self {
+    pub(super) fn new(
+        task: &'a AgentTask,
+        root: &Path,
+        policy: Policy,
+        before: AgentUsage,
+    ) -> Self {
         Self {
             task,
             root: root.to_owned(),
@@ -491,7 +496,8 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), AgentUsage::default());
+        let mut dialogue =
+            ClaudeDialogue::new(task, root, Policy::default(), AgentUsage::default());
         let mut events = Vec::new();
         for line in lines {
             events.extend(dialogue.line(line.as_bytes()).events);
@@ -568,8 +574,12 @@ mod tests {
     #[test]
     fn the_prompt_is_never_in_the_block_that_is_searched() {
         let task = task();
-        let mut dialogue =
-            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), AgentUsage::default());
+        let mut dialogue = ClaudeDialogue::new(
+            &task,
+            Path::new("/"),
+            Policy::default(),
+            AgentUsage::default(),
+        );
         let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
