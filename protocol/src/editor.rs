@@ -100,27 +100,27 @@ pub const SECTION: &str = "claudecluster";
 /// What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
 /// in `workspace/configuration` and in `workspace/didChangeConfiguration`.
 ///
-/// The first six keys are defaults for the goals stated from this editor. What a goal says itself
-/// comes before them, and the daemon's own limits hold for both.
+/// The first six keys are defaults for goals started from this editor. Values of a goal override them,
+/// and the daemon's limits apply to both.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EditorSettings {
-    /// The agent for planning and for tasks that name none.
+    /// The agent for planning and for tasks that do not name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
-    /// The model for planning and for tasks that name none.
+    /// The model for planning and for tasks that do not name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many tasks of one goal may run at once.
+    /// The maximum number of tasks of one goal that run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<NonZeroU32>,
-    /// The most one goal may cost, in US dollars.
+    /// The maximum cost of one goal, in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// Commands that must succeed on the merged result, for goals that name none.
+    /// Commands that must succeed on the merged result, for goals that do not name any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gates: Option<Vec<Gate>>,
-    /// What a goal is about that does not say so. Default: the open documents.
+    /// The default scope of a goal. Default: the open documents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<DefaultScope>,
     /// Send `claudecluster/event` notifications: the client tells its user about proposals, failures
@@ -132,8 +132,8 @@ pub struct EditorSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<bool>,
     /// The client has two commands of its own: `claudecluster.client.prompt`, which takes `{uri, range}`
-    /// and asks for a goal's words, and `claudecluster.client.reason`, which takes `{prompt, command,
-    /// argument}`, asks why, and runs the command with the answer as the argument's `reason`.
+    /// and asks for the text of a goal, and `claudecluster.client.reason`, which takes `{prompt, command,
+    /// argument}`, asks for a reason, and runs the command with the answer as the argument's `reason`.
     /// Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<bool>,

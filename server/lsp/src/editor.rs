@@ -9,8 +9,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
 use claudecluster_protocol::{Span, editor::EditChecksum};
+use claudecluster_service::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
 use lsp_types::{
     ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, DeleteFile, LspRequestMethod,
     MessageDirection, Request, Uri, WorkspaceEdit,

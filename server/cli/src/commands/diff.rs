@@ -65,10 +65,11 @@ fn print_notes(hunks: &[HunkView]) {
         .collect();
     paths.dedup();
     for (path, reasons) in paths {
+        let file = text::shell_word(&path.display());
         let path = text::one_line(&path.display());
         let why = held_reasons(reasons);
         print_note(format_args!(
-            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {path})"
+            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {file})"
         ));
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {

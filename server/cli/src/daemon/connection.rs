@@ -184,7 +184,8 @@ async fn serve_editor(
         ..LspConfig::default()
     };
     let writer = SharedWriter(Arc::new(Mutex::new(writer)));
-    let serving = claudecluster_lsp::serve(reader, writer.clone(), shared.driver.clone(), config);
+    let service = Arc::new(shared.driver.clone());
+    let serving = claudecluster_lsp::serve(reader, writer.clone(), service, config);
     let said = tokio::select! {
         () = shared.stop.cancelled() => STOPPED.to_owned(),
         status = serving => match status {

@@ -29,7 +29,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
                 "" => plan.unwrap_or_default(),
                 prompt => prompt,
             };
-            goal.add(PLAIN, format!("submitted: {}", text::one_line(words)))
+            goal.add(PLAIN, format!("started: {}", text::one_line(words)))
         }
         EventBody::SnapshotTaken { files, unsaved, .. } => {
             let unsaved = match unsaved.len() {

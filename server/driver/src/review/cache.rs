@@ -120,12 +120,7 @@ pub(crate) struct KnownHunk {
 }
 
 impl KnownHunk {
-    fn for_hunk(
-        goal: &Goal,
-        entry: &FileEntry,
-        authors: &HunkAttribution,
-        hunk: &ReviewHunk,
-    ) -> Self {
+    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAttribution, hunk: &ReviewHunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -392,7 +387,7 @@ fn merged_alternatives(
 }
 
 /// The key of each hunk, and who made it.
-pub(crate) type HunkAuthors = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+pub(crate) type KeyedHunks = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
 
 /// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
 /// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
@@ -400,7 +395,7 @@ pub(crate) fn hunks_of_pair(
     contents: &ContentStore,
     goal: &Goal,
     entry: &FileEntry,
-) -> Result<Option<HunkAuthors>, ErrorBody> {
+) -> Result<Option<KeyedHunks>, ErrorBody> {
     let reviewed = EntryReview::new(contents, goal, entry)?;
     let known = reviewed.map(|reviewed| reviewed.known.into_iter());
     Ok(known.map(|known| {

@@ -5,7 +5,7 @@
 use std::{ops::Range, time::Instant};
 
 use claudecluster_core::text::ContentChange;
-use claudecluster_driver::EditedLines;
+use claudecluster_service::EditedLines;
 use ropey::{Rope, iter::Chunks};
 
 /// Tracks edited lines through the changes of one message.

@@ -6,6 +6,7 @@ use claudecluster_protocol::{
     ErrorBody, GoalId, RelPath,
     content::{PendingContent, PendingContentParams},
 };
+use claudecluster_service::TypedCalls;
 use tower_lsp::jsonrpc::Result;
 
 use crate::{failure, session::EditorSession, uri};
@@ -19,7 +20,7 @@ pub(crate) async fn read_content(
         .await
         .map_err(|e| failure::to_reply(&e))?;
     let content = session
-        .backend
+        .service()
         .content(&params.goal_id, &path, params.side)
         .await;
     Ok(PendingContent {

@@ -12,6 +12,7 @@ use claudecluster_protocol::{
     goal::{GoalScopeKind, GoalSelection},
     submitted::SubmittedGoal,
 };
+use claudecluster_service::TypedCalls;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -33,13 +34,13 @@ pub(crate) async fn submit_goal(
     // Before the first await: the scope is the documents as they are at this point of the wire.
     let spec = to_spec(session, args.clone())?;
     if args.again {
-        let goal_id = session.backend.submit(spec).await?;
+        let goal_id = session.service().submit_again(spec).await?;
         return Ok(SubmittedGoal {
             goal_id,
             duplicate_of: None,
         });
     }
-    let submitted = session.backend.submit_once(spec).await?;
+    let submitted = session.service().submit_once(spec).await?;
     if let Some(same) = &submitted.duplicate_of
         && args.ask.unwrap_or(!session.client_shows_events())
     {
@@ -71,7 +72,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
         Some(ANOTHER) => {
             // The text may have changed while the question was open.
             let started = match to_spec(&session, args) {
-                Ok(spec) => session.backend.submit(spec).await,
+                Ok(spec) => session.service().submit_again(spec).await,
                 Err(error) => Err(error),
             };
             match started {
@@ -79,7 +80,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
                 Err(error) => {
                     session
                         .show_error("cannot start another goal", &error)
-                        .await
+                        .await;
                 }
             }
         }

@@ -13,7 +13,7 @@ use lsp_types::CompletionItemKind;
 use serde_json::json;
 
 use super::{
-    outline::{CursorSpot, PlanOutline},
+    outline::{CompletionSpot, PlanOutline},
     schema::schema_at,
 };
 
@@ -52,9 +52,9 @@ pub(super) fn find_candidates(
         snippets,
     };
     let found = match spot {
-        CursorSpot::Key(object) => finder.find_keys(&object),
-        CursorSpot::Value(place) => finder.find_values(&place, root),
-        CursorSpot::Between => Vec::new(),
+        CompletionSpot::Key(object) => finder.find_keys(&object),
+        CompletionSpot::Value(place) => finder.find_values(&place, root),
+        CompletionSpot::Between => Vec::new(),
     };
     (range, found)
 }

@@ -12,14 +12,14 @@ use std::{
 };
 
 use claudecluster_core::plan::{self, PlanPath, PlanPathStep, PlanProblem, PlanProblemKind};
-use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{Plan, RelPath};
+use claudecluster_service::agent_catalog;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::{
     schema::schema_at,
-    syntax::{PlanNode, PlanNodeKind, PlanText},
+    syntax::{ParsedPlanText, PlanSyntaxKind, PlanSyntaxNode},
 };
 
 /// The most findings in one text.
@@ -104,7 +104,7 @@ pub(crate) struct PlanContext {
 
 /// A plan's text and the findings about it.
 pub(crate) struct CheckedPlan {
-    pub(crate) text: PlanText,
+    pub(crate) text: ParsedPlanText,
     pub(crate) findings: Vec<PlanFinding>,
     /// The plan; that of a text with mistakes has placeholders at their places.
     pub(crate) plan: Option<Plan>,
@@ -121,7 +121,7 @@ impl CheckedPlan {
 
 /// Checks a text. Blocks on the disk if the context has a workspace folder.
 pub(crate) fn check_plan(text: String, context: &PlanContext) -> CheckedPlan {
-    let text = PlanText::parse(text);
+    let text = ParsedPlanText::parse(text);
     let mut checker = PlanChecker {
         text: &text,
         findings: Vec::new(),
@@ -182,7 +182,7 @@ impl CheckedPlan {
 }
 
 struct PlanChecker<'a> {
-    text: &'a PlanText,
+    text: &'a ParsedPlanText,
     findings: Vec<PlanFinding>,
     /// The places with placeholders. Violations of rules there are not reported.
     unreadable: Vec<PlanPath>,
@@ -209,8 +209,8 @@ impl PlanChecker<'_> {
     }
 
     /// Reads the plan. Reports each wrong value and replaces it by a placeholder.
-    fn read_plan(&mut self, root: &PlanNode) -> Option<Plan> {
-        if !matches!(root.kind, PlanNodeKind::Object(_)) {
+    fn read_plan(&mut self, root: &PlanSyntaxNode) -> Option<Plan> {
+        if !matches!(root.kind, PlanSyntaxKind::Object(_)) {
             // serde would accept an array as an object whose values are in the order of its keys.
             let range = self.text.marked_range(&PlanPath::default());
             let kind = FindingKind::WrongValue;
@@ -236,9 +236,9 @@ impl PlanChecker<'_> {
         None
     }
 
-    fn check_duplicate_keys(&mut self, node: &PlanNode, place: &PlanPath) {
+    fn check_duplicate_keys(&mut self, node: &PlanSyntaxNode, place: &PlanPath) {
         match &node.kind {
-            PlanNodeKind::Object(entries) => {
+            PlanSyntaxKind::Object(entries) => {
                 for (i, entry) in entries.iter().enumerate() {
                     let place = place.clone().with(&entry.key);
                     if entries[..i].iter().any(|one| one.key == entry.key) {
@@ -250,7 +250,7 @@ impl PlanChecker<'_> {
                     self.check_duplicate_keys(&entry.value, &place);
                 }
             }
-            PlanNodeKind::Array(elements) => {
+            PlanSyntaxKind::Array(elements) => {
                 for (i, element) in elements.iter().enumerate() {
                     self.check_duplicate_keys(element, &place.clone().at(i));
                 }

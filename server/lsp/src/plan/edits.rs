@@ -5,7 +5,7 @@ use std::ops::Range;
 use claudecluster_core::{plan::PlanPath, text::LineEnding};
 use serde_json::Value;
 
-use super::syntax::{PlanNode, PlanNodeKind, PlanText};
+use super::syntax::{ParsedPlanText, PlanSyntaxKind, PlanSyntaxNode};
 
 /// The replacement of one range of a text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,20 +36,20 @@ pub(crate) fn apply_splices(text: &str, mut splices: Vec<TextSplice>) -> String 
 }
 
 /// The layout of a text.
-struct TextLayout<'a> {
+struct PlanTextLayout<'a> {
     text: &'a str,
     newline: &'static str,
     /// The indentation of one level.
     indent_unit: String,
 }
 
-impl PlanText {
-    fn layout(&self) -> TextLayout<'_> {
+impl ParsedPlanText {
+    fn layout(&self) -> PlanTextLayout<'_> {
         let newline = LineEnding::of(&self.text).unwrap_or_default().as_str();
         // The first line inside the plan is indented by one level.
         let inner = self.text.lines().nth(1).unwrap_or_default();
         let unit = &inner[..inner.len() - inner.trim_start().len()];
-        TextLayout {
+        PlanTextLayout {
             text: &self.text,
             newline,
             indent_unit: if unit.is_empty() { "  " } else { unit }.to_owned(),
@@ -115,7 +115,7 @@ impl PlanText {
 
     /// Appends elements to the array under a key of the object at a place.
     ///
-    /// A missing array is added as [`PlanText::set_key`] does.
+    /// A missing array is added as [`ParsedPlanText::set_key`] does.
     pub(crate) fn append_to(
         &self,
         object: &PlanPath,
@@ -124,7 +124,7 @@ impl PlanText {
         after: &[&str],
     ) -> Option<TextSplice> {
         let array = self.node_at(&object.clone().with(key));
-        let Some(array) = array.filter(|node| matches!(node.kind, PlanNodeKind::Array(_))) else {
+        let Some(array) = array.filter(|node| matches!(node.kind, PlanSyntaxKind::Array(_))) else {
             return self.set_key(object, key, &Value::from(values), after);
         };
         Some(match array.elements().last() {
@@ -163,18 +163,18 @@ impl PlanText {
 }
 
 /// Returns the ranges of an object's entries or an array's elements.
-fn part_ranges(node: &PlanNode) -> Vec<Range<usize>> {
+fn part_ranges(node: &PlanSyntaxNode) -> Vec<Range<usize>> {
     match &node.kind {
-        PlanNodeKind::Object(entries) => entries
+        PlanSyntaxKind::Object(entries) => entries
             .iter()
             .map(|entry| entry.key_range.start..entry.value.range.end)
             .collect(),
-        PlanNodeKind::Array(elements) => elements.iter().map(|one| one.range.clone()).collect(),
+        PlanSyntaxKind::Array(elements) => elements.iter().map(|one| one.range.clone()).collect(),
         _ => Vec::new(),
     }
 }
 
-impl TextLayout<'_> {
+impl PlanTextLayout<'_> {
     /// Returns the indentation of the line that contains an offset.
     fn indent_at(&self, at: usize) -> String {
         let line = self.text[..at].rfind(['\n', '\r']).map_or(0, |n| n + 1);
@@ -230,8 +230,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, edit: impl Fn(&PlanText) -> Option<TextSplice>, expected: &str) {
-        let plan = PlanText::parse(text.to_owned());
+    fn check(text: &str, edit: impl Fn(&ParsedPlanText) -> Option<TextSplice>, expected: &str) {
+        let plan = ParsedPlanText::parse(text.to_owned());
         let splice = edit(&plan).expect("the place is there");
         assert_eq!(apply_splices(text, vec![splice]), expected, "{text}");
     }

@@ -10,12 +10,12 @@ use super::{
 };
 
 /// A fix for one finding.
-pub(super) struct PlanFix {
+pub(super) struct PlanQuickFix {
     pub(super) title: String,
     pub(super) splices: Vec<TextSplice>,
 }
 
-impl PlanFix {
+impl PlanQuickFix {
     fn new(title: impl Into<String>, splice: Option<TextSplice>) -> Option<Self> {
         Some(Self {
             title: title.into(),
@@ -25,12 +25,12 @@ impl PlanFix {
 }
 
 /// Lists the fixes for a finding, the likeliest first.
-pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<PlanFix> {
+pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<PlanQuickFix> {
     let text = &checked.text;
     let fixes = match (finding.kind, &finding.place) {
         (FindingKind::TrailingComma, _) => {
             let comma = TextSplice::new(finding.range.clone(), "");
-            vec![PlanFix::new("Remove the comma", Some(comma))]
+            vec![PlanQuickFix::new("Remove the comma", Some(comma))]
         }
         (FindingKind::UnknownKey, Some(place)) => {
             let renamed = finding.meant.as_ref().filter(|meant| {
@@ -40,7 +40,7 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
             vec![
                 renamed.and_then(|meant| {
                     let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
-                    PlanFix::new(format!("Change to `{meant}`"), Some(name))
+                    PlanQuickFix::new(format!("Change to `{meant}`"), Some(name))
                 }),
                 remove_part(checked, place),
             ]
@@ -50,7 +50,7 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
             Some((task, PlanPathStep::Key(key))) if key == "id" => {
                 let id = unused_id(checked, "task");
                 let id = text.set_key(&task, "id", &json!(id), &[]);
-                vec![PlanFix::new("Give it an id", id)]
+                vec![PlanQuickFix::new("Give it an id", id)]
             }
             _ => Vec::new(),
         },
@@ -59,7 +59,7 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
             let each = choices.into_iter().flatten().map(|(name, _)| {
                 let range = text.node_at(place)?.range.clone();
                 let name = (format!("Use `{name}`"), json!(name).to_string());
-                PlanFix::new(name.0, Some(TextSplice::new(range, name.1)))
+                PlanQuickFix::new(name.0, Some(TextSplice::new(range, name.1)))
             });
             each.collect()
         }
@@ -75,7 +75,7 @@ fn fix_rule(
     finding: &PlanFinding,
     kind: PlanProblemKind,
     place: &PlanPath,
-) -> Vec<Option<PlanFix>> {
+) -> Vec<Option<PlanQuickFix>> {
     let text = &checked.text;
     let task = place.task_index().map(PlanPath::task);
     let task = task.unwrap_or_default();
@@ -83,7 +83,7 @@ fn fix_rule(
         PlanProblemKind::UnknownDependency => vec![
             finding.meant.as_ref().and_then(|meant| {
                 let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
-                PlanFix::new(format!("Change to `{meant}`"), Some(name))
+                PlanQuickFix::new(format!("Change to `{meant}`"), Some(name))
             }),
             remove_part(checked, place),
         ],
@@ -101,27 +101,27 @@ fn fix_rule(
                 (_, Some(other)) => format!("Remove {other}"),
                 _ => "Remove it".to_owned(),
             };
-            vec![PlanFix::new(title, text.remove_at(place))]
+            vec![PlanQuickFix::new(title, text.remove_at(place))]
         }
         PlanProblemKind::Overlap => vec![order_tasks(checked, finding, &task)],
         PlanProblemKind::DuplicateId => {
             let id = text.node_at(place).and_then(|node| node.as_str());
             let free = unused_id(checked, id.unwrap_or("task"));
             let name = TextSplice::new(finding.range.clone(), json!(free).to_string());
-            vec![PlanFix::new(format!("Rename to `{free}`"), Some(name))]
+            vec![PlanQuickFix::new(format!("Rename to `{free}`"), Some(name))]
         }
         PlanProblemKind::InvalidId => vec![rename_task(checked, place)],
         PlanProblemKind::MissingInstructions => {
             let new = text.node_at(&task.clone().with("instructions")).is_none();
             let key = text.set_key(&task, "instructions", &json!(""), &["id", "title"]);
-            vec![PlanFix::new("Add `instructions`", key.filter(|_| new))]
+            vec![PlanQuickFix::new("Add `instructions`", key.filter(|_| new))]
         }
         PlanProblemKind::MissingCommand => {
             let key = text.set_key(&task, "run", &json!([""]), &["id", "title", "agent"]);
-            vec![PlanFix::new("Add `run`", key)]
+            vec![PlanQuickFix::new("Add `run`", key)]
         }
         PlanProblemKind::UnusedCommand => vec![
-            PlanFix::new(
+            PlanQuickFix::new(
                 "Use the agent `command`",
                 text.set_key(&task, "agent", &json!("command"), &[]),
             ),
@@ -135,16 +135,20 @@ fn fix_rule(
     }
 }
 
-fn remove_part(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanFix> {
+fn remove_part(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanQuickFix> {
     let title = match place.split_last() {
         Some((_, PlanPathStep::Key(key))) => format!("Remove `{key}`"),
         _ => "Remove it".to_owned(),
     };
-    PlanFix::new(title, checked.text.remove_at(place))
+    PlanQuickFix::new(title, checked.text.remove_at(place))
 }
 
 /// Lets a task wait for the tasks that may write the same file.
-fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &PlanPath) -> Option<PlanFix> {
+fn order_tasks(
+    checked: &CheckedPlan,
+    finding: &PlanFinding,
+    task: &PlanPath,
+) -> Option<PlanQuickFix> {
     let text = &checked.text;
     let id = |place: &PlanPath| text.node_at(&place.clone().with("id"))?.as_str();
     let others = finding.related.iter().filter_map(|one| {
@@ -155,11 +159,11 @@ fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &PlanPath) ->
     let title = format!("Make {} depend on {}", id(task)?, others.join(", "));
     let values: Vec<Value> = others.iter().map(|&id| json!(id)).collect();
     let after = ["id", "title", "instructions"];
-    PlanFix::new(title, text.append_to(task, "dependsOn", &values, &after))
+    PlanQuickFix::new(title, text.append_to(task, "dependsOn", &values, &after))
 }
 
 /// Renames a task to a valid id, wherever the task is named.
-fn rename_task(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanFix> {
+fn rename_task(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanQuickFix> {
     let text = &checked.text;
     let old = text.node_at(place)?.as_str()?;
     let plain: String = old
@@ -172,7 +176,7 @@ fn rename_task(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanFix> {
     let splices = task_references(checked, old)
         .map(|range| TextSplice::new(range, json!(new).to_string()))
         .collect();
-    Some(PlanFix {
+    Some(PlanQuickFix {
         title: format!("Rename to `{new}`"),
         splices,
     })
@@ -222,7 +226,7 @@ mod tests {
     #[track_caller]
     fn fix(text: &str, title: &str, expected: &str) {
         let checked = check_plan(text.to_owned(), &PlanContext::default());
-        let fixes: Vec<PlanFix> = checked
+        let fixes: Vec<PlanQuickFix> = checked
             .findings
             .iter()
             .flat_map(|finding| list_fixes(&checked, finding))

@@ -10,10 +10,10 @@ use jsonc_parser::{Scanner, ScannerOptions, tokens::Token};
 /// The keys and scalar values of a text, in their order.
 pub(crate) struct PlanOutline {
     pub(crate) items: Vec<OutlineItem>,
-    /// What can be written before each token, with the start of the token.
-    spots: Vec<(usize, CursorSpot)>,
-    /// What can be written after the last token.
-    end: CursorSpot,
+    /// The spot before each token, with the start of the token.
+    spots: Vec<(usize, CompletionSpot)>,
+    /// The spot after the last token.
+    end: CompletionSpot,
 }
 
 /// A key or a scalar value.
@@ -26,9 +26,9 @@ pub(crate) struct OutlineItem {
     pub(crate) text: String,
 }
 
-/// What can be written at an offset.
+/// A position in a plan, by what a completion there may insert.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum CursorSpot {
+pub(crate) enum CompletionSpot {
     /// A key of the object at this place.
     Key(PlanPath),
     /// The value at this place.
@@ -65,7 +65,7 @@ impl PlanOutline {
     }
 
     /// Returns what can be written at an offset, and the range it replaces.
-    pub(crate) fn spot_at(&self, offset: usize) -> (CursorSpot, Range<usize>) {
+    pub(crate) fn spot_at(&self, offset: usize) -> (CompletionSpot, Range<usize>) {
         let within = |item: &&OutlineItem| item.range.start < offset && offset < item.range.end;
         let unfinished = |item: &&OutlineItem| {
             // A word or an unclosed string continues at its end.
@@ -80,9 +80,9 @@ impl PlanOutline {
         if let Some(item) = item {
             let spot = if item.is_key {
                 let above = item.place.split_last().map(|(above, _)| above);
-                CursorSpot::Key(above.unwrap_or_default())
+                CompletionSpot::Key(above.unwrap_or_default())
             } else {
-                CursorSpot::Value(item.place.clone())
+                CompletionSpot::Value(item.place.clone())
             };
             return (spot, item.range.clone());
         }
@@ -132,17 +132,17 @@ impl PlanOutline {
 enum OpenContainer {
     Object {
         key: Option<String>,
-        after: LastToken,
+        after: LastTokenKind,
     },
     Array {
         index: usize,
-        after: LastToken,
+        after: LastTokenKind,
     },
 }
 
 /// The last token of an object or array.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LastToken {
+enum LastTokenKind {
     /// The opening bracket, or a comma.
     Start,
     Key,
@@ -156,7 +156,7 @@ struct TokenReader<'a> {
     /// Whether the outermost value has ended.
     done: bool,
     items: Vec<OutlineItem>,
-    spots: Vec<(usize, CursorSpot)>,
+    spots: Vec<(usize, CompletionSpot)>,
 }
 
 impl TokenReader<'_> {
@@ -208,11 +208,11 @@ impl TokenReader<'_> {
         match token {
             Token::OpenBrace => self.open_container(OpenContainer::Object {
                 key: None,
-                after: LastToken::Start,
+                after: LastTokenKind::Start,
             }),
             Token::OpenBracket => self.open_container(OpenContainer::Array {
                 index: 0,
-                after: LastToken::Start,
+                after: LastTokenKind::Start,
             }),
             Token::CloseBrace | Token::CloseBracket => {
                 self.stack.pop();
@@ -220,18 +220,18 @@ impl TokenReader<'_> {
             }
             Token::Comma => match self.stack.last_mut() {
                 Some(OpenContainer::Object { after, key }) => {
-                    *after = LastToken::Start;
+                    *after = LastTokenKind::Start;
                     *key = None;
                 }
                 Some(OpenContainer::Array { index, after }) => {
                     *index += 1;
-                    *after = LastToken::Start;
+                    *after = LastTokenKind::Start;
                 }
                 None => {}
             },
             Token::Colon => {
                 if let Some(OpenContainer::Object { after, .. }) = self.stack.last_mut() {
-                    *after = LastToken::Colon;
+                    *after = LastTokenKind::Colon;
                 }
             }
             Token::String(text) => self.add_scalar(text.to_string(), range),
@@ -252,19 +252,19 @@ impl TokenReader<'_> {
     /// Continues after a value of an array as if there were a comma.
     fn assume_comma(&mut self) {
         if let Some(OpenContainer::Array { index, after }) = self.stack.last_mut()
-            && *after == LastToken::Value
+            && *after == LastTokenKind::Value
         {
             *index += 1;
-            *after = LastToken::Start;
+            *after = LastTokenKind::Start;
         }
     }
 
     fn add_scalar(&mut self, text: String, range: Range<usize>) {
         self.assume_comma();
         let is_key = match self.stack.last_mut() {
-            Some(OpenContainer::Object { key, after }) if *after != LastToken::Colon => {
+            Some(OpenContainer::Object { key, after }) if *after != LastTokenKind::Colon => {
                 *key = Some(text.clone());
-                *after = LastToken::Key;
+                *after = LastTokenKind::Key;
                 true
             }
             _ => false,
@@ -284,7 +284,7 @@ impl TokenReader<'_> {
     fn end_value(&mut self) {
         match self.stack.last_mut() {
             Some(OpenContainer::Object { after, .. } | OpenContainer::Array { after, .. }) => {
-                *after = LastToken::Value
+                *after = LastTokenKind::Value;
             }
             None => self.done = true,
         }
@@ -299,19 +299,21 @@ impl TokenReader<'_> {
     }
 
     /// Returns what can be written after the tokens read so far.
-    fn next_spot(&self) -> CursorSpot {
+    fn next_spot(&self) -> CompletionSpot {
         match self.stack.last() {
-            None if self.done => CursorSpot::Between,
-            None => CursorSpot::Value(PlanPath::default()),
+            None if self.done => CompletionSpot::Between,
+            None => CompletionSpot::Value(PlanPath::default()),
             Some(OpenContainer::Object { after, .. }) => match after {
                 // A comma has cleared the key, so the place is that of the object.
-                LastToken::Start => CursorSpot::Key(self.current_place()),
-                LastToken::Colon => CursorSpot::Value(self.current_place()),
-                LastToken::Key | LastToken::Value => CursorSpot::Between,
+                LastTokenKind::Start => CompletionSpot::Key(self.current_place()),
+                LastTokenKind::Colon => CompletionSpot::Value(self.current_place()),
+                LastTokenKind::Key | LastTokenKind::Value => CompletionSpot::Between,
             },
             Some(OpenContainer::Array { after, .. }) => match after {
-                LastToken::Start => CursorSpot::Value(self.current_place()),
-                LastToken::Key | LastToken::Colon | LastToken::Value => CursorSpot::Between,
+                LastTokenKind::Start => CompletionSpot::Value(self.current_place()),
+                LastTokenKind::Key | LastTokenKind::Colon | LastTokenKind::Value => {
+                    CompletionSpot::Between
+                }
             },
         }
     }
@@ -327,9 +329,9 @@ mod tests {
         let text = text.replacen('|', "", 1);
         let (spot, range) = PlanOutline::scan(&text).spot_at(at);
         let spot = match spot {
-            CursorSpot::Key(place) => format!("key of {place}"),
-            CursorSpot::Value(place) => format!("value of {place}"),
-            CursorSpot::Between => "between".to_owned(),
+            CompletionSpot::Key(place) => format!("key of {place}"),
+            CompletionSpot::Value(place) => format!("value of {place}"),
+            CompletionSpot::Between => "between".to_owned(),
         };
         assert_eq!(format!("{spot} <{}>", &text[range]), expected, "{text}");
     }

@@ -18,7 +18,7 @@ pub(crate) struct PlaceSchema {
 }
 
 /// A key of an object.
-pub(crate) struct SchemaKey {
+pub(crate) struct PlanSchemaKey {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) required: bool,
@@ -75,12 +75,12 @@ impl PlaceSchema {
     }
 
     /// Returns the keys that an object at the place may have.
-    pub(crate) fn keys(&self) -> Vec<SchemaKey> {
+    pub(crate) fn keys(&self) -> Vec<PlanSchemaKey> {
         let mut keys = Vec::new();
         for node in &self.types {
             let required = node["required"].as_array();
             for (name, property) in node["properties"].as_object().into_iter().flatten() {
-                keys.push(SchemaKey {
+                keys.push(PlanSchemaKey {
                     name,
                     description: property["description"].as_str().unwrap_or_default(),
                     required: required.is_some_and(|all| all.iter().any(|one| one == name)),

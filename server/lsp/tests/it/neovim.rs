@@ -9,14 +9,14 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use claudecluster_driver::{DocumentEdit, EditError};
-use claudecluster_lsp::{ExitStatus, LspConfig, serve_with};
+use claudecluster_lsp::{ExitStatus, LspConfig, serve};
 use claudecluster_protocol::{
     ChangeKind, EventBody, GoalState, Plan, TaskSpec, Usd,
     event::{ProposedFile, Verdict},
     goal::{AgentUsage, GoalScopeKind},
     resolution::Resolution,
 };
+use claudecluster_service::{DocumentEdit, EditError};
 use tokio::{net::UnixListener, process::Command};
 
 use crate::support::backend::Recorder;
@@ -86,7 +86,7 @@ async fn a_goal_from_neovim_to_accepted_changes() {
         async move {
             let (stream, _) = listener.accept().await.unwrap();
             let (reader, writer) = stream.into_split();
-            serve_with(reader, writer, backend, LspConfig::default()).await
+            serve(reader, writer, backend, LspConfig::default()).await
         }
     });
     let work = tokio::spawn(drive(backend.clone(), workspace.clone()));

@@ -23,7 +23,7 @@ use claudecluster_worker::changes::Content;
 use super::{VerdictChange, set_text};
 use crate::{
     review::{
-        cache::{HunkAuthors, hunks_of_pair},
+        cache::{KeyedHunks, hunks_of_pair},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -38,7 +38,7 @@ pub(crate) struct PastMove<'a> {
     before: FileVersions,
     after: FileVersions,
     /// The hunks of lines there were when it was made, and who made them.
-    hunks: HunkAuthors,
+    hunks: KeyedHunks,
     /// The hunk that is the file's mode.
     mode: HunkId,
     /// Who has a part in the file.

@@ -9,12 +9,12 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError};
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{
     GoalId, GoalState, Span,
     editor::{EditChecksum, command},
 };
+use claudecluster_service::{DocumentDeletion, DocumentEdit, EditError};
 use futures::FutureExt;
 use serde_json::{Value, json};
 
