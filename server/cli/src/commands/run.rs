@@ -5,7 +5,7 @@ use std::path::Path;
 use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span, Usd,
-    api::Outcome as RunOutcome,
+    api::GoalOutcome as RunOutcome,
     goal::{EnvVar, GoalView},
     plan::Gate,
 };
