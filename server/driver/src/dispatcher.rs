@@ -22,6 +22,7 @@ use crate::{
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy, FULL_DISK_WAIT, ReplySender},
     published::PublishedGoals,
     run::running_goals::RunningGoals,
+    spans::input_span,
 };
 
 /// Messages taken in one turn.
@@ -167,6 +168,7 @@ impl Dispatcher {
                     return turn.waiters.push(TurnWaiter::Goal(reply, answer));
                 }
                 let goal = self.state.next_goal_id();
+                tracing::info!(%goal, workspace = spec.workspace, "a goal is submitted");
                 let env = std::mem::take(&mut spec.env);
                 let input = Input::Submit {
                     goal: goal.clone(),
@@ -193,10 +195,11 @@ impl Dispatcher {
                 Err(error) => drop(reply.send(Err(error))),
             },
             DispatcherMessage::Report(input) => {
+                let span = input_span(&input);
                 turn.reports.push(input.clone());
                 match self.step(input, at) {
                     Ok(effects) => turn.effects.extend(effects),
-                    Err(error) => tracing::warn!(%error, "a report was refused"),
+                    Err(error) => tracing::warn!(parent: &span, %error, "a report was refused"),
                 }
             }
             DispatcherMessage::Shutdown(reply) => turn.ending = Some(reply),
@@ -204,6 +207,7 @@ impl Dispatcher {
     }
 
     fn step(&mut self, input: Input, at: Timestamp) -> Result<Vec<Effect>, ErrorBody> {
+        let _span = input_span(&input).entered();
         step(&mut self.state, input, at, &self.policy)
     }
 

@@ -88,12 +88,12 @@ struct DriverParts {
 }
 
 /// Detaches an editor when dropped.
-pub struct AttachedEditor {
+pub struct EditorAttachment {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for AttachedEditor {
+impl Drop for EditorAttachment {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -475,8 +475,8 @@ impl Driver {
 
     /// Makes an editor's documents part of every snapshot of its workspace, and the place where
     /// changes to them land.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
-        AttachedEditor {
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment {
+        EditorAttachment {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }

@@ -24,13 +24,14 @@ mod published;
 mod review;
 mod run;
 pub mod settings;
+mod spans;
 mod watch;
 mod workspace;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
 pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};
-pub use handle::{AttachedEditor, Driver};
+pub use handle::{Driver, EditorAttachment};
 pub use review::diff::AcceptancePatch;
 pub use settings::DriverSettings;
 pub use workspace::{

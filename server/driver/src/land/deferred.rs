@@ -17,31 +17,29 @@ use crate::workspace::{editor_registry::EditorRegistry, typing};
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Lands what waits in these files once it can, unless a later decision supersedes it.
-pub(super) fn land_deferred(
+pub(super) async fn land_deferred(
     decisions: DecisionRunner,
     epochs: DecisionEpochs,
     decision: Decision,
     mut files: Vec<RelPath>,
     epoch: u64,
 ) {
-    tokio::spawn(async move {
-        let deadline = Instant::now() + LONGEST;
-        while Instant::now() < deadline {
-            wait_for_pause(&decisions, &decision, &files, deadline).await;
-            if !epochs.is_current(&decision.goal_id, epoch) {
+    let deadline = Instant::now() + LONGEST;
+    while Instant::now() < deadline {
+        wait_for_pause(&decisions, &decision, &files, deadline).await;
+        if !epochs.is_current(&decision.goal_id, epoch) {
+            return;
+        }
+        files = match decisions.carry_out(&decision, Some(&files)).await {
+            Ok((_, waiting)) if waiting.is_empty() => return,
+            Ok((_, waiting)) => waiting,
+            Err(error) => {
+                tracing::warn!(%error, "what waited for the typing to stop did not land");
                 return;
             }
-            files = match decisions.carry_out(&decision, Some(&files)).await {
-                Ok((_, waiting)) if waiting.is_empty() => return,
-                Ok((_, waiting)) => waiting,
-                Err(error) => {
-                    tracing::warn!(goal = %decision.goal_id, %error, "what waited for the typing to stop did not land");
-                    return;
-                }
-            };
-        }
-        tracing::info!(goal = %decision.goal_id, "hunks stay pending: somebody types there all the time");
-    });
+        };
+    }
+    tracing::info!("hunks stay pending: somebody types there all the time");
 }
 
 /// Waits until the typing in one of the files has stopped, or gone somewhere else.

@@ -17,7 +17,10 @@ use claudecluster_protocol::{
     api::{Decision, DecisionReport},
 };
 
+use tracing::Instrument;
+
 use self::{decision::DecisionRunner, decision_epoch::DecisionEpochs};
+use crate::spans::decision_span;
 
 /// Carries out the decisions of developers.
 #[derive(Clone)]
@@ -35,15 +38,29 @@ impl LandingService {
     pub(crate) async fn decide(&self, decision: Decision) -> Result<DecisionReport, ErrorBody> {
         decision::check_hunk_of_goal(&decision)?;
         let epoch = self.epochs.supersede(&decision);
-        let (report, waiting) = self.decisions.carry_out(&decision, None).await?;
+        let span = decision_span(&decision, epoch);
+        let carried_out = async {
+            let (report, waiting) = self.decisions.carry_out(&decision, None).await?;
+            tracing::info!(
+                decided = report.decided,
+                conflicts = report.conflicts,
+                held = report.held,
+                waiting = report.waiting,
+                failed = report.failed.len(),
+                "a decision is carried out"
+            );
+            Ok::<_, ErrorBody>((report, waiting))
+        };
+        let (report, waiting) = carried_out.instrument(span.clone()).await?;
         if !waiting.is_empty() {
-            deferred::land_deferred(
+            let deferred = deferred::land_deferred(
                 self.decisions.clone(),
                 self.epochs.clone(),
                 decision,
                 waiting,
                 epoch,
             );
+            tokio::spawn(deferred.instrument(span));
         }
         Ok(report)
     }

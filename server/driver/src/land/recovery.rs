@@ -16,6 +16,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, EventBody, GoalId, RelPath};
 use claudecluster_worker::changes::Content;
+use tracing::Instrument;
 
 use super::locks::LandingLocks;
 use crate::{
@@ -79,48 +80,64 @@ impl LandingRecovery {
     pub(super) async fn recover_landings(
         &self,
         root: &Path,
-        which: RecoveryScope<'_>,
+        scope: RecoveryScope<'_>,
     ) -> Result<Vec<(GoalId, EventBody)>, ErrorBody> {
         let state = self.goals.state();
-        let mut settled = Vec::new();
+        let mut recovered = Vec::new();
         let here =
             |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
         for goal in state.goals.values().filter(here) {
-            let mut paths: Vec<RelPath> = Vec::new();
-            for entry in goal.files.iter().filter(|entry| !entry.begun.is_empty()) {
-                let path = &entry.file.path;
-                let meant = match which {
-                    RecoveryScope::File(file) => root.join(path.to_path_buf()) == file,
-                    RecoveryScope::All | RecoveryScope::OnDisk => true,
-                };
-                if meant && !paths.contains(path) {
-                    paths.push(path.clone());
-                }
-            }
-            for path in &paths {
-                // Then it is what is there that is looked at below, wherever it is.
-                let _ = self
-                    .editors
-                    .settled_document(&root.join(path.to_path_buf()))
-                    .await;
-            }
-            let known_only = which == RecoveryScope::OnDisk;
-            let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
-            let facts = run_blocking("looking what landed", move || {
-                let mut facts = Vec::new();
-                for path in paths {
-                    facts.extend(owned.observe_file(&subject, &root, &path, known_only)?);
-                }
-                Ok(facts)
-            })
-            .await?;
-            if !facts.is_empty() {
-                let goal = goal.id.clone();
-                settled.extend(facts.iter().map(|fact| (goal.clone(), fact.clone())));
-                self.mailbox.ask(Input::Reviewed { goal, facts }).await?;
+            let span = tracing::info_span!("recovery", goal = %goal.id);
+            let facts = self.recover_landings_of(goal, root, scope);
+            let facts = facts.instrument(span).await?;
+            recovered.extend(facts.into_iter().map(|fact| (goal.id.clone(), fact)));
+        }
+        Ok(recovered)
+    }
+
+    /// Recovers the landings of one goal, and returns what was found.
+    async fn recover_landings_of(
+        &self,
+        goal: &Arc<Goal>,
+        root: &Path,
+        scope: RecoveryScope<'_>,
+    ) -> Result<Vec<EventBody>, ErrorBody> {
+        let mut paths: Vec<RelPath> = Vec::new();
+        for entry in goal.files.iter().filter(|entry| !entry.begun.is_empty()) {
+            let path = &entry.file.path;
+            let meant = match scope {
+                RecoveryScope::File(file) => root.join(path.to_path_buf()) == file,
+                RecoveryScope::All | RecoveryScope::OnDisk => true,
+            };
+            if meant && !paths.contains(path) {
+                paths.push(path.clone());
             }
         }
-        Ok(settled)
+        for path in &paths {
+            // Only waited for: the text is read below, wherever it is then.
+            let _ = self
+                .editors
+                .settled_document(&root.join(path.to_path_buf()))
+                .await;
+        }
+        let on_disk_only = scope == RecoveryScope::OnDisk;
+        let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
+        let facts = run_blocking("looking what landed", move || {
+            let mut facts = Vec::new();
+            for path in paths {
+                facts.extend(owned.observe_file(&subject, &root, &path, on_disk_only)?);
+            }
+            Ok(facts)
+        })
+        .await?;
+        if !facts.is_empty() {
+            let input = Input::Reviewed {
+                goal: goal.id.clone(),
+                facts: facts.clone(),
+            };
+            self.mailbox.ask(input).await?;
+        }
+        Ok(facts)
     }
 
     /// What became of the landings of one file: all of them happened or none, for they are one write.
@@ -129,7 +146,7 @@ impl LandingRecovery {
         goal: &Goal,
         root: &Path,
         path: &RelPath,
-        known_only: bool,
+        on_disk_only: bool,
     ) -> Result<Vec<EventBody>, ErrorBody> {
         let entries = goal.files.iter().filter(|entry| entry.file.path == *path);
         let begun: Vec<(u32, &Begun)> = entries
@@ -154,7 +171,7 @@ impl LandingRecovery {
             .editors
             .document(&root.join(path.to_path_buf()))
             .is_some();
-        if !landed && known_only && !seen && begun.iter().any(|(_, begun)| begun.open) {
+        if !landed && on_disk_only && !seen && begun.iter().any(|(_, begun)| begun.open) {
             return Ok(Vec::new());
         }
         let known: Vec<&Content> = [&before, &after].into_iter().flatten().collect();

@@ -204,7 +204,7 @@ impl BlameCache {
                         Ok(Some(landing)) => landing,
                         Ok(None) => continue,
                         Err(error) => {
-                            tracing::warn!(path = %relative, %error, "origins are not shown");
+                            tracing::warn!(goal = %goal.id, path = %relative, %error, "origins are not shown");
                             continue;
                         }
                     };

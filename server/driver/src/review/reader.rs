@@ -186,7 +186,9 @@ impl PendingReader {
                     Ok(hunks) => {
                         found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk)));
                     }
-                    Err(error) => tracing::warn!(path = %relative, %error, "hunks are not shown"),
+                    Err(error) => {
+                        tracing::warn!(goal = %goal.id, path = %relative, %error, "hunks are not shown")
+                    }
                 }
             }
         }
