@@ -49,7 +49,7 @@ pub(crate) struct EffectRunner {
     pub(crate) pending: PendingReader,
     pub(crate) landing: LandingService,
     pub(crate) repairs: RepairMerger,
-    /// Looks at what became of the last daemon's landings.
+    /// Recoveries of landings that the last daemon began. A start waits for them.
     pub(crate) recoveries: TaskTracker,
 }
 
@@ -237,7 +237,7 @@ impl EffectRunner {
         });
     }
 
-    /// Merges what a repair made into the proposal.
+    /// Merges the work of a repair into the proposal.
     fn merge_repair(&self, id: &GoalId, task: &TaskId) {
         let tracker = self.running.work(id).tracker;
         let (merger, id, task) = (self.repairs.clone(), id.clone(), task.clone());
@@ -245,7 +245,7 @@ impl EffectRunner {
         tracker.spawn(work.in_current_span());
     }
 
-    /// Lands what is clean of a goal that was submitted with `apply`.
+    /// Lands the clean hunks of a goal that was submitted with `apply`.
     fn land_clean(&self, id: &GoalId) {
         let panicked = applied_input(id, Err(internal_failure("landing")));
         let (landing, goal) = (self.landing.clone(), id.clone());
@@ -256,7 +256,7 @@ impl EffectRunner {
         });
     }
 
-    /// Looks what became of the landings that the last daemon had begun.
+    /// Recovers the landings that the last daemon had begun.
     fn recover_landings(&self, id: GoalId) {
         let recovery = self.landing.decisions.recovery.clone();
         let work = async move {

@@ -72,7 +72,7 @@ fn record_ids(
     }
 }
 
-/// The name of an input or effect, and what it is about.
+/// Name of an input or effect, with the ids of its goal, task and attempt.
 type NamedIds<'a> = (
     &'static str,
     Option<&'a GoalId>,

@@ -1,5 +1,5 @@
-//! What is left of a decision because somebody types there: it lands when the typing has stopped or
-//! moved on, or stays pending when it goes on for too long.
+//! Hunks that wait because somebody types there. They land when the typing has stopped or moved on,
+//! or stay pending if it goes on for too long.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use crate::workspace::{editor_registry::EditorRegistry, typing};
 /// The longest that hunks wait for somebody to stop typing there.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Lands what waits in these files once it can, unless a later decision supersedes it.
+/// Lands the waiting hunks of these files once they can, unless a later decision supersedes them.
 pub(super) async fn land_deferred(
     decisions: DecisionRunner,
     epochs: DecisionEpochs,

@@ -1,5 +1,5 @@
-//! Verdicts carried out: into open buffers through their editors, onto the disk where no editor has
-//! the file open. A verdict counts when its text has been observed, not when somebody was told.
+//! Verdicts carried out: into open buffers through their editors, onto the disk if no editor has
+//! the file open. A verdict counts when its text was observed, not when an editor was asked.
 
 pub(crate) mod apply;
 pub(crate) mod decision;
@@ -30,11 +30,11 @@ pub(crate) struct LandingService {
 }
 
 impl LandingService {
-    /// Carries out a decision, and lands later what waits because somebody types there.
+    /// Carries out a decision. Hunks in lines that somebody types in land later.
     ///
     /// # Errors
     ///
-    /// There is no such goal or hunk. What could not be done for single files is in the report.
+    /// There is no such goal or hunk. Failures in single files are in the report.
     pub(crate) async fn decide(&self, decision: Decision) -> Result<DecisionReport, ErrorBody> {
         decision::check_hunk_of_goal(&decision)?;
         let epoch = self.epochs.supersede(&decision);

@@ -1,9 +1,10 @@
-//! Landings that were begun and of which nothing was heard since: the daemon ended in between, or an
-//! editor never answered. What is there now says which of the two texts it is.
+//! Landings that were begun and not heard of since: the daemon ended in between, or an editor never
+//! answered. The current text shows which of the two texts it is.
 //!
-//! For a file that was open in an editor, the disk says nothing until the buffer is saved. Where the
-//! disk does not have the new text and no editor has the file open, such a landing stays begun until
-//! one has, or until somebody decides about the workspace: then what is there is what counts.
+//! For a file that was open in an editor, the disk says nothing until the buffer is saved. If the
+//! disk does not have the new text and no editor has the file open, such a landing stays begun
+//! until an editor opens it, or until somebody decides about the workspace: then the current text
+//! counts.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,7 +28,7 @@ use crate::{
     workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry},
 };
 
-/// Finds out what became of landings that were begun and not heard of since.
+/// Recovers landings that were begun and not heard of since.
 #[derive(Clone)]
 pub(crate) struct LandingRecovery {
     pub(crate) goals: PublishedGoals,
@@ -37,14 +38,14 @@ pub(crate) struct LandingRecovery {
     pub(crate) locks: LandingLocks,
 }
 
-/// RecoveryScope landings to look at.
+/// The landings to recover.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecoveryScope<'a> {
-    /// All. Whoever decides takes what is there for what is.
+    /// All landings, because a decision builds on the current text.
     All,
-    /// All that the disk says something about.
+    /// All landings that the disk says something about.
     OnDisk,
-    /// Those of one file that has just been looked at in an editor.
+    /// Landings in one file that has just been looked at in an editor.
     File(&'a Path),
 }
 
@@ -75,8 +76,8 @@ impl LandingRecovery {
         Ok(())
     }
 
-    /// Recovers the landings of a workspace, and returns what was found of each goal. The caller holds the
-    /// workspace's lock.
+    /// Recovers the landings of a workspace, and returns the facts of each goal. The caller holds
+    /// the workspace's lock.
     pub(super) async fn recover_landings(
         &self,
         root: &Path,
@@ -95,7 +96,7 @@ impl LandingRecovery {
         Ok(recovered)
     }
 
-    /// Recovers the landings of one goal, and returns what was found.
+    /// Recovers the landings of one goal, and returns the facts.
     async fn recover_landings_of(
         &self,
         goal: &Arc<Goal>,
@@ -140,7 +141,8 @@ impl LandingRecovery {
         Ok(facts)
     }
 
-    /// What became of the landings of one file: all of them happened or none, for they are one write.
+    /// Returns the facts of the landings of one file: all of them happened or none, for they are
+    /// one write.
     fn observe_file(
         &self,
         goal: &Goal,
@@ -198,7 +200,8 @@ fn is_unsettled(goal: &Goal) -> bool {
     goal.files.iter().any(|entry| !entry.begun.is_empty())
 }
 
-/// The first and the last of landings of which each goes on from the text the one before it leaves.
+/// Returns the first and the last of landings that follow each other, each from the text the one
+/// before it leaves.
 fn first_and_last<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
     let all = || begun.iter().map(|(_, begun)| *begun);
     let is = |one: &Begun, other: &Begun| std::ptr::eq(one, other);

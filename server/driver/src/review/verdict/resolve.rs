@@ -1,4 +1,4 @@
-//! Conflicts decided: the stretch in which the two sides differ becomes a chosen text.
+//! Conflicts resolved: the stretch in which the two sides differ becomes a chosen text.
 
 use claudecluster_core::{
     lifecycle::{FileEntry, Goal},
@@ -27,7 +27,7 @@ use crate::{
     settings::MergeWords,
 };
 
-/// What deciding one hunk comes to.
+/// Works out the resolution of one hunk.
 pub(crate) fn resolve_entry(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -84,7 +84,8 @@ pub(crate) fn resolve_entry(
     })
 }
 
-/// The words of both tasks. They take the place of what one of them has put there, not of anything else.
+/// Returns the lines with the words of both tasks. They replace the text of one of the tasks,
+/// nothing else.
 fn both_tasks_words(
     ground: &FileVersions,
     hunk: &PendingHunk,
@@ -99,7 +100,7 @@ fn both_tasks_words(
     Ok(Resolution::Text { text })
 }
 
-/// Decides what has no lines: one side or the other.
+/// Resolves a hunk without lines: takes one side or the other.
 fn resolve_whole(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -135,7 +136,7 @@ fn resolve_whole(
     Ok(change)
 }
 
-/// Who proposes the other side, in one line.
+/// Returns a one-line label of the proposed side.
 fn proposal_label(goal: &Goal, hunk: &PendingHunk) -> String {
     let by = hunk.view.provenance.first();
     let title = by

@@ -10,10 +10,10 @@ use claudecluster_protocol::{ErrorBody, api::Resolution, event::Verdict};
 use super::{VerdictChange, set_text, unchanged_entry};
 use crate::review::{hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions};
 
-/// The label of what is there in conflict markers.
+/// Label of the current text in conflict markers.
 const MINE: &str = "current text";
 
-/// Decides the stretch of a hunk of lines, and with it whatever other hunks stand there.
+/// Resolves the stretch of a hunk of lines, together with the other hunks in it.
 pub(super) fn decide_stretch(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -48,8 +48,7 @@ pub(super) fn decide_stretch(
     Ok(change)
 }
 
-/// The words of both sides in one hunk of lines, where they can be merged: it lands as a conflict does that
-/// was resolved so.
+/// Resolves one hunk of lines to the words of both sides; `None` if they cannot be merged.
 pub(super) fn merge_words_of(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -72,7 +71,7 @@ pub(super) fn conflict_gone() -> ErrorBody {
         .hint("look at it again, then decide")
 }
 
-/// What a decision to resolve has to say.
+/// Returns the error of a decision to resolve that does not name the hunk or the resolution.
 pub(crate) fn incomplete_resolution() -> ErrorBody {
     ErrorBody::user("it is not said which hunk is to become what")
         .hint(
