@@ -108,7 +108,7 @@ impl EffectRunner {
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
-                    tracing::error!("work panicked; the panic's text is above");
+                    tracing::error!("a background task panicked");
                     panicked
                 });
             mailbox.report(input);
@@ -124,7 +124,7 @@ impl EffectRunner {
     fn goal_of(&self, id: &GoalId) -> Option<Arc<Goal>> {
         let goal = self.goals.goal(id);
         if let Err(error) = &goal {
-            tracing::error!(%error, "an effect names an unknown goal");
+            tracing::error!(%error, "ignored an effect for an unknown goal");
         }
         goal.ok()
     }
@@ -262,7 +262,7 @@ impl EffectRunner {
         let work = async move {
             if let Err(error) = recovery.recover_goal(&id).await {
                 // It is tried again before anything else lands in that workspace.
-                tracing::warn!(%error, "earlier landings are not settled");
+                tracing::warn!(%error, "cannot recover earlier changes");
             }
         };
         self.recoveries.spawn(work.in_current_span());

@@ -126,7 +126,7 @@ impl Driver {
         tokio::spawn(dispatcher.run());
         recoveries.close();
         if timeout(RECOVERY, recoveries.wait()).await.is_err() {
-            tracing::warn!("it is not clear yet what became of earlier landings");
+            tracing::warn!("earlier changes are still being recovered");
         }
         Ok(Self(Arc::new(parts)))
     }
@@ -294,8 +294,10 @@ impl Driver {
         let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
         run_blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
-                ErrorBody::user(format!("goal {} does not change {path}", goal.id))
-                    .hint(format!("`claudecluster show {}` lists its files", goal.id))
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).hint(format!(
+                    "list its files with: claudecluster show {}",
+                    goal.id
+                ))
             })?;
             let reviews = pending.reviews();
             let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
@@ -332,8 +334,8 @@ impl Driver {
         let done = tokio::spawn(async move { landing.decide(decision).await });
         done.await.unwrap_or_else(|_| {
             Err(
-                ErrorBody::internal("the decision failed for a reason of our own")
-                    .hint("look at the pending changes again; nothing is lost"),
+                ErrorBody::internal("the decision failed because of an internal error")
+                    .hint("nothing is lost; review the pending changes and try again"),
             )
         })
     }
@@ -444,7 +446,7 @@ impl Driver {
             .map_err(ErrorBody::from)?
             .ok_or_else(|| {
                 ErrorBody::user(format!("there is no artifact {id}"))
-                    .hint("`claudecluster artifacts GOAL` lists them")
+                    .hint("list a goal's artifacts with: claudecluster artifacts GOAL")
             })
     }
 

@@ -34,12 +34,12 @@ pub(super) async fn land_deferred(
             Ok((_, waiting)) if waiting.is_empty() => return,
             Ok((_, waiting)) => waiting,
             Err(error) => {
-                tracing::warn!(%error, "what waited for the typing to stop did not land");
+                tracing::warn!(%error, "cannot apply changes that waited for typing to stop");
                 return;
             }
         };
     }
-    tracing::info!("hunks stay pending: somebody types there all the time");
+    tracing::info!("hunks stay pending: the typing there does not stop");
 }
 
 /// Waits until the typing in one of the files has stopped, or gone somewhere else.

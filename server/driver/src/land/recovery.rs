@@ -123,7 +123,7 @@ impl LandingRecovery {
         }
         let on_disk_only = scope == RecoveryScope::OnDisk;
         let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
-        let facts = run_blocking("looking what landed", move || {
+        let facts = run_blocking("recovering earlier changes", move || {
             let mut facts = Vec::new();
             for path in paths {
                 facts.extend(owned.observe_file(&subject, &root, &path, on_disk_only)?);
@@ -178,7 +178,7 @@ impl LandingRecovery {
         }
         let known: Vec<&Content> = [&before, &after].into_iter().flatten().collect();
         if let Err(error) = disk::clear_leftovers(root, path, &known) {
-            tracing::warn!(%path, %error, "files left beside it are not removed");
+            tracing::warn!(%path, %error, "cannot remove leftover files");
         }
         if landed {
             return Ok(begun

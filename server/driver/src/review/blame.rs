@@ -59,7 +59,7 @@ struct BlamedMove {
     found: Mutex<Option<(blake3::Hash, HunkRanges)>>,
 }
 
-/// HunkRanges of a text, with the place of their hunk among those of the landing.
+/// Line ranges in a text, each with the index of its hunk in the landing.
 type HunkRanges = Arc<[(usize, Range<u32>)]>;
 
 struct LandedHunk {
@@ -68,7 +68,7 @@ struct LandedHunk {
     makers: Vec<Provenance>,
 }
 
-/// HunkRanges of a text that a landing wrote.
+/// Lines of a text that a landing wrote.
 pub(crate) struct LandedLines {
     pub(crate) goal: Arc<Goal>,
     pub(crate) hunk: HunkId,
@@ -204,7 +204,7 @@ impl BlameCache {
                         Ok(Some(landing)) => landing,
                         Ok(None) => continue,
                         Err(error) => {
-                            tracing::warn!(goal = %goal.id, path = %relative, %error, "origins are not shown");
+                            tracing::warn!(goal = %goal.id, path = %relative, %error, "cannot determine the origins of lines");
                             continue;
                         }
                     };

@@ -57,7 +57,7 @@ pub(crate) fn diff_of_accepting(
         let mut verdicts = verdict::accept_entry(reviews, goal, entry, &versions, &decision)?;
         if verdicts.conflicts > 0 {
             omitted.push(format!(
-                "{path}: {} conflicting",
+                "{path}: {} in conflict",
                 hunks_in_words(verdicts.conflicts)
             ));
         }

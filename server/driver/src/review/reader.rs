@@ -188,7 +188,7 @@ impl PendingReader {
                         found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk)));
                     }
                     Err(error) => {
-                        tracing::warn!(goal = %goal.id, path = %relative, %error, "hunks are not shown")
+                        tracing::warn!(goal = %goal.id, path = %relative, %error, "cannot list hunks");
                     }
                 }
             }
@@ -221,8 +221,8 @@ impl PendingReader {
     /// Returns the text that `current` becomes if a hunk is accepted.
     pub(crate) fn preview(&self, hunk: &HunkId, current: &str) -> Result<String, ErrorBody> {
         let gone = || {
-            ErrorBody::stale(format!("the hunk {hunk} is not pending any more"))
-                .hint("look at the pending changes again")
+            ErrorBody::stale(format!("hunk {hunk} is no longer pending"))
+                .hint("review the pending changes again")
         };
         let goal = self.goals.goal(&hunk.goal().ok_or_else(gone)?)?;
         let decision = Decision {
@@ -254,10 +254,10 @@ impl PendingReader {
                 return after.ok_or_else(gone);
             }
             if verdicts.conflicts > 0 {
-                return Err(
-                    ErrorBody::stale(format!("the hunk {hunk} conflicts with the text"))
-                        .hint("change the text it conflicts with, or reject the hunk"),
-                );
+                return Err(ErrorBody::stale(format!(
+                    "hunk {hunk} conflicts with the current text"
+                ))
+                .hint("change the conflicting text, or reject the hunk"));
             }
         }
         Err(gone())

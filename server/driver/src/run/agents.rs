@@ -52,7 +52,7 @@ pub(crate) fn resolve_defaults(
         let planners = agent_catalog().list(|one| one.plans);
         return Err(
             ErrorBody::user(format!("the agent `{agent}` cannot plan a goal")).hint(format!(
-                "give a plan file with --plan, or use the agent {planners}"
+                "pass a plan file with --plan, or use the agent {planners}"
             )),
         );
     }
@@ -92,7 +92,7 @@ fn default_agent(
             _ => error.hint,
         });
     }
-    let error = ErrorBody::environment(format!("no agent found: {}", missing.join("; ")));
+    let error = ErrorBody::environment(format!("no agent available: {}", missing.join("; ")));
     Err(error.hint(remedies.join(", or ")))
 }
 
@@ -103,10 +103,10 @@ fn check(
     setup: &AgentSetup<'_>,
 ) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
-        return Err(
-            ErrorBody::config(format!("the agent `{agent}` is denied by configuration"))
-                .hint("`claudecluster config list` shows where `denyAgents` is set"),
-        );
+        return Err(ErrorBody::config(format!(
+            "the setting `denyAgents` denies the agent `{agent}`"
+        ))
+        .hint("see where it is set with: claudecluster config list"));
     }
     registry().get(agent).check_usable(setup)
 }

@@ -58,8 +58,8 @@ async fn run_in_sandbox(
     lowers.extend(layers.seed_layer(goal).await?);
     let spec = setup.sandbox_spec(&settings, goal, dir.join("run"), lowers);
     let sandbox = Sandbox::prepare(spec).await.map_err(|error| {
-        ErrorBody::environment(format!("the gates have no sandbox: {error}"))
-            .hint("`claudecluster doctor` says what is missing")
+        ErrorBody::environment(format!("cannot create a sandbox for the gates: {error}"))
+            .hint("check the setup with: claudecluster doctor")
     })?;
     let env = agents::command_env(&setup.running, &settings, goal);
     let (events, mut reported) = mpsc::channel::<AgentEvent>(64);

@@ -142,8 +142,8 @@ pub(crate) fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBo
     let parent = dir.parent().unwrap_or(dir);
     let building = parent.join(format!(".building-{}", uuid::Uuid::new_v4().simple()));
     let refused = |error: String| {
-        ErrorBody::environment(format!("failed to write a layer of the workspace: {error}"))
-            .hint("check that the state folder has space left")
+        ErrorBody::environment(format!("cannot write a layer of the workspace: {error}"))
+            .hint("free some space for the state folder")
     };
     std::fs::create_dir_all(parent).map_err(|error| refused(error.to_string()))?;
     sandbox::write_layer(&building, files).map_err(|error| refused(error.to_string()))?;
@@ -169,12 +169,12 @@ pub(crate) async fn discard_files(dir: &Path, keep: &[&str]) {
                 _ => std::fs::remove_file(&path),
             };
             if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a leftover could not be removed");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
             }
         }
         Ok(())
     });
     if let Err(error) = done.await {
-        tracing::warn!(%error, "leftovers could not be removed");
+        tracing::warn!(%error, "cannot remove leftovers");
     }
 }

@@ -128,7 +128,7 @@ async fn store_transcript(
         }
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(goal = %goal.id, %error, "the planner's transcript is not kept");
+            tracing::warn!(goal = %goal.id, %error, "cannot store the planner's transcript");
         }
     }
 }

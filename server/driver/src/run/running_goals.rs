@@ -116,8 +116,8 @@ impl RunningGoals {
         let mut has_home = has_home.lock().unwrap_or_else(PoisonError::into_inner);
         if !*has_home {
             registry().prepare_home(&home).map_err(|error| {
-                ErrorBody::environment(format!("failed to make {}: {error}", home.display()))
-                    .hint("check that the state folder can be written and has space left")
+                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
+                    .hint("check that the state folder is writable and has free space")
             })?;
             *has_home = true;
         }

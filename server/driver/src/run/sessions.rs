@@ -128,10 +128,10 @@ impl SessionSetup {
                 Ok(std::fs::read_to_string(&kept).unwrap_or(text))
             }
             Err(error) => Err(ErrorBody::environment(format!(
-                "failed to write {}: {error}",
+                "cannot write {}: {error}",
                 kept.display()
             ))
-            .hint("check that the state folder has space left")),
+            .hint("free some space for the state folder")),
             Ok(()) => Ok(text),
         }
     }
@@ -170,7 +170,7 @@ impl SessionSetup {
                     Tracked::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
                         tracing::warn!(
                             goal = %goal.id, %error,
-                            "tracked files under an ignore rule are taken for ignored"
+                            "cannot list tracked files; tracked files that match an ignore rule count as ignored"
                         );
                         Vec::new()
                     }))

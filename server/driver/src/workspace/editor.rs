@@ -58,10 +58,10 @@ pub struct DocumentDeletion {
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// The document has changed since the edit was computed: compute it again.
-    #[error("the document changed meanwhile")]
+    #[error("the document has changed in the meantime")]
     Stale,
     /// The client refused the edit.
-    #[error("the editor refused the edit: {0}")]
+    #[error("the editor rejected the edit: {0}")]
     Refused(String),
     /// The client did not answer, or no change was observed, in time.
     #[error("the editor did not confirm the edit in time")]

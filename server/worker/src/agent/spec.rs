@@ -106,6 +106,14 @@ impl Default for AgentLimits {
     }
 }
 
+impl AgentLimits {
+    /// Returns how long one command of an agent may take: less than the silence that ends its session,
+    /// because the agent is silent meanwhile.
+    pub(super) fn longest_command(&self) -> Span {
+        Span(self.silence.0 / 10 * 9)
+    }
+}
+
 /// How a session ended.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -81,7 +81,7 @@ pub(super) fn search_hunks<'a>(
         let reason = if look.open {
             "undone in the editor"
         } else {
-            "no longer in the file when its editor closed it"
+            "discarded when the editor closed the file"
         };
         seen.push(look.detected_undo(moved, None, hunks, reason));
     }
@@ -107,9 +107,9 @@ pub(super) fn search_hunks<'a>(
             }
         }
         let reason = if look.open {
-            "done again in the editor"
+            "redone in the editor"
         } else {
-            "in the file again when its editor closed it"
+            "restored when the editor closed the file"
         };
         seen.push(look.detected_undo(moved, Some(moved.index), hunks, reason));
     }

@@ -98,7 +98,7 @@ async fn an_editors_undo_and_redo_are_followed() {
         reasons,
         [
             "undone in the editor",
-            "done again in the editor",
+            "redone in the editor",
             "undone in the editor"
         ]
     );
