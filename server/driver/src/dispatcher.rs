@@ -8,11 +8,11 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use claudecluster_core::{
     duplicate,
-    lifecycle::State,
-    policy::Policy,
+    policy::SchedulingPolicy,
+    state::ClusterState,
     step::{Effect, Input, step},
 };
-use claudecluster_protocol::{ErrorBody, Timestamp, editor::Submitted};
+use claudecluster_protocol::{ErrorBody, Timestamp, submitted::SubmittedGoal};
 use claudecluster_store::{NewEvent, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +32,7 @@ const SLOW_TURN: Duration = Duration::from_millis(250);
 
 /// A caller that waits for the end of a turn.
 enum TurnWaiter {
-    Goal(ReplySender<Submitted>, Submitted),
+    Goal(ReplySender<SubmittedGoal>, SubmittedGoal),
     Done(ReplySender<()>),
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct Dispatcher {
     effects: EffectRunner,
     mailbox: DispatcherMailbox,
     inbox: mpsc::UnboundedReceiver<DispatcherMessage>,
-    state: State,
-    policy: Policy,
+    state: ClusterState,
+    policy: SchedulingPolicy,
     wakes: BinaryHeap<Reverse<Timestamp>>,
 }
 
@@ -64,7 +64,7 @@ impl Dispatcher {
     pub(crate) fn new(
         effects: EffectRunner,
         inbox: mpsc::UnboundedReceiver<DispatcherMessage>,
-        policy: Policy,
+        policy: SchedulingPolicy,
     ) -> Self {
         let goals = effects.goals.clone();
         Self {
@@ -156,12 +156,12 @@ impl Dispatcher {
         match message {
             DispatcherMessage::Submit(mut spec, duplicates, reply) => {
                 if duplicates == DuplicatePolicy::Join
-                    && let Some(same) = duplicate::of(&self.state, &spec)
+                    && let Some(same) = duplicate::find_duplicate(&self.state, &spec)
                 {
                     let goal_id = same.id.clone();
                     let duplicate_of = Some(goal_id.clone());
                     // It may be of this very turn: nobody hears of it before it is durable.
-                    let answer = Submitted {
+                    let answer = SubmittedGoal {
                         goal_id,
                         duplicate_of,
                     };
@@ -178,7 +178,7 @@ impl Dispatcher {
                     Ok(effects) => {
                         self.running.set_client_env(&goal, env);
                         turn.effects.extend(effects);
-                        let answer = Submitted {
+                        let answer = SubmittedGoal {
                             goal_id: goal,
                             duplicate_of: None,
                         };
@@ -239,7 +239,7 @@ impl Dispatcher {
     /// happened.
     fn take_back(
         &mut self,
-        before: State,
+        before: ClusterState,
         error: StoreError,
         waiters: Vec<TurnWaiter>,
         reports: Vec<Input>,

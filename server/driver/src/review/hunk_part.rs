@@ -1,8 +1,8 @@
 //! Parts of a file's change, and the ids of hunks that follow from them.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
     review::HunkKey,
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::HunkId;
 

@@ -1,6 +1,6 @@
 //! Authors of a hunk, and their reasons.
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
+use claudecluster_core::state::{FileEntry, Goal};
 use claudecluster_protocol::change::Provenance;
 
 /// Characters shown of an attempt's summary.
