@@ -159,7 +159,7 @@ impl KnownHunk {
         untouched.then(|| woven.merged.clone())
     }
 
-    /// Returns a conflict merged by words, see [`Review::merged`].
+    /// Returns a conflict merged by words, see [`FileReview::merged`].
     pub(crate) fn merged_words(
         &mut self,
         review: &FileReview<'_>,
@@ -393,7 +393,7 @@ fn merged_alternatives(
 }
 
 /// Key and authors of each hunk.
-pub(crate) type HunkAuthors = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+pub(crate) type KeyedHunks = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
 
 /// Returns the hunks of an entry with their keys and authors, whatever the current text; `None` if
 /// base or proposed are not text. For past pairs, which nobody looks at again: nothing is cached.
@@ -401,7 +401,7 @@ pub(crate) fn hunks_of_pair(
     contents: &ContentStore,
     goal: &Goal,
     entry: &FileEntry,
-) -> Result<Option<HunkAuthors>, ErrorBody> {
+) -> Result<Option<KeyedHunks>, ErrorBody> {
     let reviewed = EntryReview::new(contents, goal, entry)?;
     let known = reviewed.map(|reviewed| reviewed.known.into_iter());
     Ok(known.map(|known| {

@@ -1,7 +1,7 @@
 //! Undo and redo of ledger moves. The effect of a move is computed from the texts it was made from,
 //! hunk by hunk, and merged with the current file; see [`core::review::Made`].
 //!
-//! [`core::review::Made`]: claudecluster_core::review::Made
+//! [`core::review::VerdictEffect`]: claudecluster_core::review::VerdictEffect
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use claudecluster_worker::changes::Content;
 use super::{VerdictChange, set_text};
 use crate::{
     review::{
-        cache::{HunkAuthors, hunks_of_pair},
+        cache::{KeyedHunks, hunks_of_pair},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -38,7 +38,7 @@ pub(crate) struct PastMove<'a> {
     before: FileVersions,
     after: FileVersions,
     /// Hunks of lines at the time of the move, with their authors.
-    hunks: HunkAuthors,
+    hunks: KeyedHunks,
     /// Id of the hunk that is the file's mode.
     mode: HunkId,
     /// Authors of the whole file.
@@ -371,7 +371,7 @@ impl RevertStep {
     }
 
     /// Returns those hunks that a text already has as the step would make them.
-    pub(crate) fn already_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
+    pub(crate) fn present_hunks_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
         let Some((made, keys)) = &self.lines else {
             return Vec::new();
         };
