@@ -40,7 +40,7 @@ act(2, title, function()
   vim.api.nvim_buf_set_lines(0, 0, 0, false, { '# new' })
 end)
 eventually('the goal is under way', function()
-  return told('g1 is planned: 1 task')
+  return told('planned g1: 1 task')
 end)
 check(
   vim.list_contains(

@@ -5,10 +5,7 @@
 use std::fs;
 
 use claudecluster_protocol::{
-    GoalState,
-    api::{DecisionReport, Resolution},
-    change::HunkStatus,
-    event::Verdict,
+    GoalState, api::DecisionReport, change::HunkStatus, event::Verdict, resolution::Resolution,
 };
 
 use crate::support::{Fixture, Manner, Stage, accept_all, decision, resolution, state};

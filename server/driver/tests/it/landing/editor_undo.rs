@@ -6,8 +6,9 @@ use std::fs;
 
 use claudecluster_protocol::{
     EventBody, EventSeq, GoalId, GoalState, HunkId, Span,
-    api::{Decision, Resolution},
+    api::Decision,
     event::{StreamItem, Verdict},
+    resolution::Resolution,
 };
 
 use crate::support::{

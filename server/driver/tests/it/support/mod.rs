@@ -21,9 +21,10 @@ use claudecluster_driver::{
 use claudecluster_protocol::{
     AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, HunkId, RelPath, Span,
     Timestamp,
-    api::{Decision, DecisionReport, Resolution},
+    api::{Decision, DecisionReport},
     change::{FileVersion, Provenance},
     event::{ProposedFile, TaskVersion, Verdict},
+    resolution::Resolution,
 };
 use ropey::Rope;
 use store::{NewEvent, Store};
