@@ -8,9 +8,10 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId,
-    api::{Decision, Resolution},
+    api::Decision,
     change::{ConflictView, HunkStatus, HunkView},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use super::{CommandContext, decide, editor, selection::HunkSelection};

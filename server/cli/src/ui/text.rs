@@ -5,8 +5,8 @@
 use anstyle::{AnsiColor, Style};
 use claudecluster_protocol::{
     Span, StopReason, Timestamp,
-    event::{Repair, RepairCause},
     permission::PermissionRequest,
+    repair::{RepairCause, RepairSpec},
 };
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -204,7 +204,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
 }
 
 /// What a repair is for, in a few words.
-pub(crate) fn repair_text(repair: &Repair) -> String {
+pub(crate) fn repair_text(repair: &RepairSpec) -> String {
     let of: Vec<&str> = repair.of.iter().map(AsRef::as_ref).collect();
     let of = of.join(", ");
     let files: Vec<String> = repair.files.iter().map(|path| path.display()).collect();
