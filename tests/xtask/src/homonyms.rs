@@ -22,7 +22,10 @@ pub(crate) fn check() -> Result {
             continue;
         };
         for (line, name) in defined_types(&text) {
-            places.entry(name).or_default().push(format!("{file}:{line}"));
+            places
+                .entry(name)
+                .or_default()
+                .push(format!("{file}:{line}"));
         }
     }
     let unexplained: Vec<String> = places
