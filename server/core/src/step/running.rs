@@ -119,7 +119,7 @@ impl StepTurn<'_> {
                 }
             }
             StopFollowUp::FailTask | StopFollowUp::FailGoal if repairs => {
-                self.repair_failed(id, task_id)
+                self.repair_failed(id, task_id);
             }
             StopFollowUp::FailTask => self.set_task(id, task_id, TaskState::Failed),
             StopFollowUp::FailGoal => {
