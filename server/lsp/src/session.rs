@@ -14,7 +14,7 @@ use std::{
 use claudecluster_core::text::PositionEncoding;
 use claudecluster_protocol::{ErrorBody, GoalId, editor::SECTION, goal::GoalView};
 use claudecluster_service::{
-    AttachedEditor, Caller, EditorService, LiveTexts, ServiceClient, TypedCalls,
+    Caller, EditorAttachment, EditorService, LiveTexts, ServiceClient, TypedCalls,
 };
 use lsp_types::{ConfigurationItem, MessageType, ShowDocumentParams, Uri};
 use parking_lot::{Mutex, RwLock};
@@ -71,7 +71,7 @@ pub(crate) struct EditorSession {
     capabilities: OnceLock<EditorCapabilities>,
     roots: RwLock<Vec<PathBuf>>,
     /// Detaches this editor from the driver when dropped.
-    attachment: Mutex<Option<AttachedEditor>>,
+    attachment: Mutex<Option<EditorAttachment>>,
     /// The span of the connection, which holds its number and the client's name.
     span: Span,
 }

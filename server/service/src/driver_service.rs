@@ -15,7 +15,7 @@ use claudecluster_protocol::{
 };
 
 use crate::{
-    live_texts::{AttachedEditor, LiveTexts},
+    live_texts::{EditorAttachment, LiveTexts},
     permit::Permit,
     service::{EventReceiver, Service},
 };
@@ -158,7 +158,7 @@ impl LiveTexts for Driver {
         self.settled(path).await;
     }
 
-    fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
+    fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment {
         Box::new(Self::attach(self, editor))
     }
 }

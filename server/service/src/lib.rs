@@ -24,7 +24,7 @@ pub use claudecluster_driver::{
 
 pub use crate::{
     caller::{Caller, CallerName},
-    live_texts::{AttachedEditor, EditorService, LiveTexts},
+    live_texts::{EditorAttachment, EditorService, LiveTexts},
     permit::Permit,
     rights::{Right, Rights, right_needed},
     service::{EventReceiver, Service},

@@ -12,7 +12,7 @@ use claudecluster_protocol::{
 use crate::service::Service;
 
 /// Keeps an editor attached; dropping it detaches the editor.
-pub type AttachedEditor = Box<dyn Any + Send + Sync>;
+pub type EditorAttachment = Box<dyn Any + Send + Sync>;
 
 /// Questions about a text that an editor holds, and the way to attach an editor.
 ///
@@ -39,7 +39,7 @@ pub trait LiveTexts: Send + Sync + 'static {
     async fn text_settled(&self, path: &Path);
 
     /// Attaches an editor: its documents become part of every snapshot, and changes to them land there.
-    fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor;
+    fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment;
 }
 
 /// Both halves of what an editor front needs.

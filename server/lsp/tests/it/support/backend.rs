@@ -23,7 +23,7 @@ use claudecluster_protocol::{
     submitted::SubmittedGoal,
 };
 use claudecluster_service::{
-    AttachedEditor, DocumentEdit, Editor, EventReceiver, LiveTexts, Permit, Service, TextSource,
+    DocumentEdit, Editor, EditorAttachment, EventReceiver, LiveTexts, Permit, Service, TextSource,
 };
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -693,7 +693,7 @@ impl LiveTexts for Recorder {
         self.settling.notify_one();
     }
 
-    fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
+    fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment {
         self.with(|state| state.editors.push(editor));
         Box::new(())
     }
