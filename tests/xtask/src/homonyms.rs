@@ -3,10 +3,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::{
-    Result,
-    run::{output, program, root},
-};
+use crate::run::{Result, output, program, root};
 
 /// Names that may be defined twice, each with its reason. At most five.
 const ALLOWED: [(&str, &str); 0] = [];

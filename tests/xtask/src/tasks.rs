@@ -3,7 +3,7 @@
 use std::{env, path::PathBuf};
 
 use crate::{
-    commits, extension, provision,
+    commits, extension, homonyms, provision,
     run::{self, Result, answers, cargo, program, run},
 };
 
