@@ -191,7 +191,10 @@ fn undecided_lines(
         _ if takes_back => say(
             report.conflicts,
             "hunk",
-            " not undone: the text has changed since",
+            match decision.verdict {
+                Verdict::Redo => " not reapplied: the text has changed since",
+                _ => " not undone: the text has changed since",
+            },
             format!(
                 "review: claudecluster show {goal}; name a hunk to decide it alone: --hunk HUNK"
             ),
