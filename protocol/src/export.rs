@@ -20,6 +20,7 @@ use crate::{
     event::StreamItem,
     goal::GoalView,
     permission::{PermissionAnswer, PermissionRequest},
+    worker::{LayerManifest, MessageFromWorker, MessageToWorker},
 };
 
 /// A generated file.
@@ -68,6 +69,9 @@ pub fn files() -> Vec<File> {
     all.output::<Changes>("editor-changes");
     all.input::<ContentParams>("editor-content-params");
     all.output::<Content>("editor-content");
+    all.output::<MessageToWorker>("message-to-worker");
+    all.input::<MessageFromWorker>("message-from-worker");
+    all.output::<LayerManifest>("layer-manifest");
     all.finish()
 }
 

@@ -19,6 +19,7 @@ pub mod path;
 pub mod permission;
 pub mod plan;
 pub mod units;
+pub mod worker;
 
 pub use change::{ChangeKind, FileMode};
 pub use error::{ErrorBody, ErrorKind};
