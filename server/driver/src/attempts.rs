@@ -12,7 +12,7 @@ use claudecluster_protocol::{
     plan::AgentName,
 };
 use claudecluster_worker::{
-    agent::AgentSpec,
+    agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Content, Tracked},
     sandbox::{self, LayerFile, LayerState, Preference, SandboxSpec},
@@ -78,20 +78,24 @@ pub(crate) async fn watched(
     shared: &Arc<Shared>,
     goal: &GoalId,
     asker: Asker,
-    mut spec: AttemptSpec,
+    spec: AttemptSpec,
     cancel: CancellationToken,
 ) -> AttemptReport {
     let task = asker.as_ref().map(|(task, _)| task.clone());
     let task = task.as_ref();
     let (desk, asks) = Desk::open(shared, goal, asker);
-    spec.agent.permissions.desk = Some(asks);
     let (events, mut reported) = mpsc::channel(EVENTS);
     let pass_on = async {
         while let Some(event) = reported.recv().await {
             shared.activity(goal, task, event);
         }
     };
-    let (report, (), ()) = tokio::join!(attempt::run(spec, events, cancel), pass_on, desk.run());
+    let channels = SessionChannels {
+        events,
+        questions: Some(asks),
+        cancel,
+    };
+    let (report, (), ()) = tokio::join!(attempt::run(spec, channels), pass_on, desk.run());
     report
 }
 
@@ -109,16 +113,16 @@ async fn prepare(
     // Where the agents' home has been tidied away there is nothing to fork.
     let forkable = shared.goal_dir(&goal.id).join("agent").is_dir();
     let mut session = session(shared, &settings, goal, agent, spec.timeout)?;
-    session.prompt = prompt(shared, goal, task, attempt).await?;
-    session.run.clone_from(&spec.run);
-    session.model = spec.model.clone().or(session.model);
+    session.task.prompt = prompt(shared, goal, task, attempt).await?;
+    session.task.run.clone_from(&spec.run);
+    session.task.model = spec.model.clone().or(session.task.model);
     // A fork shares its parent's model, or it shares nothing.
     let planner_model = settings.planner.model.clone().or(goal.spec.model.clone());
-    if forkable && session.model == planner_model && Some(agent) == goal.spec.agent {
-        session.fork_of.clone_from(&goal.planner_session);
+    if forkable && session.task.model == planner_model && Some(agent) == goal.spec.agent {
+        session.task.fork_of.clone_from(&goal.planner_session);
     }
     if forkable && let Some(own) = repair::session(goal, task) {
-        session.fork_of = Some(own);
+        session.task.fork_of = Some(own);
     }
     let task_env: Vec<(OsString, OsString)> = spec
         .env
@@ -128,7 +132,7 @@ async fn prepare(
     let mut gate_env = agents::env(shared, &settings, goal, AgentName::Command);
     gate_env.extend(task_env.iter().cloned());
     if agent == AgentName::Command {
-        session.env.extend(task_env);
+        session.place.env.extend(task_env);
     }
     let (owned, owned_goal) = (shared.clone(), goal.clone());
     let tracked = blocking("listing tracked files", move || {
@@ -199,7 +203,7 @@ pub(crate) fn session(
     agent: AgentName,
     timeout: Option<claudecluster_protocol::Span>,
 ) -> Result<AgentSpec, ErrorBody> {
-    Ok(AgentSpec {
+    let task = AgentTask {
         agent,
         prompt: String::new(),
         system: Some(system(shared, goal)?),
@@ -208,12 +212,15 @@ pub(crate) fn session(
         session: uuid::Uuid::new_v4().to_string(),
         fork_of: None,
         run: None,
+        limits: agents::limits(settings, timeout, agents::budget_left(shared, goal)),
+        permissions: settings.permissions.of_session(),
+    };
+    let place = AgentPlace {
         env: agents::env(shared, settings, goal, agent),
         home: shared.agent_home(&goal.id)?,
         program: agents::program(shared, settings, goal, agent)?,
-        limits: agents::limits(settings, timeout, agents::budget_left(shared, goal)),
-        permissions: settings.permissions.of_session(),
-    })
+    };
+    Ok(AgentSpec { task, place })
 }
 
 /// The system text of every session of a goal: ours, and the project's own instructions, which the

@@ -63,14 +63,14 @@ async fn session(
         .join(number.to_string());
     let seed = attempts::seed_layer(shared, goal).await?;
     let mut session = attempts::session(shared, &settings, goal, agent, None)?;
-    session.model = settings.planner.model.clone().or(goal.spec.model.clone());
-    session.prompt = match (repair, &goal.planner_session) {
+    session.task.model = settings.planner.model.clone().or(goal.spec.model.clone());
+    session.task.prompt = match (repair, &goal.planner_session) {
         ([], _) => prompts::plan(goal),
         // Without a session to go on from, the errors follow the whole request.
         (errors, None) => format!("{}\n{}", prompts::plan(goal), prompts::repair(errors)),
         (errors, Some(_)) => prompts::repair(errors),
     };
-    session.fork_of.clone_from(&goal.planner_session);
+    session.task.fork_of.clone_from(&goal.planner_session);
     let spec = attempt::AttemptSpec {
         sandbox: attempts::sandbox(shared, &settings, goal, layer.clone(), seed),
         agent: session,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
-    Permissions,
+    ToolPermissions,
     claude_code::{Policy, Rule},
 };
 use schemars::JsonSchema;
@@ -118,13 +118,12 @@ impl Default for PermissionSettings {
 
 impl PermissionSettings {
     /// What a session is started with.
-    pub(crate) fn of_session(&self) -> Permissions {
-        Permissions {
+    pub(crate) fn of_session(&self) -> ToolPermissions {
+        ToolPermissions {
             allow: self.allow.clone(),
             ask: self.ask.clone(),
             deny: self.deny.clone(),
             timeout: self.timeout,
-            desk: None,
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{self, AgentReport, AgentSpec},
+    agent::{self, AgentReport, AgentSpec, AgentTask, SessionChannels},
     changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
     launch::{Launch, argv},
     program::{self, Deadlines, End},
@@ -97,11 +97,7 @@ impl AttemptReport {
 }
 
 /// Runs one attempt to its classified end. Never fails and never outlasts its deadlines.
-pub async fn run(
-    spec: AttemptSpec,
-    events: mpsc::Sender<AgentEvent>,
-    cancel: CancellationToken,
-) -> AttemptReport {
+pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport {
     let mut report = AttemptReport {
         transcript: spec.transcript.clone(),
         ..AttemptReport::default()
@@ -119,7 +115,7 @@ pub async fn run(
     };
     let prepared = tokio::select! {
         biased;
-        () = cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
+        () = channels.cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
         prepared = timeout(VIEW_DEADLINE, Sandbox::prepare(spec.sandbox.clone())) => match prepared {
             Ok(Ok(sandbox)) => Ok(sandbox),
             Ok(Err(e)) => Err((class_of(&e), in_words(&e))),
@@ -130,8 +126,8 @@ pub async fn run(
         Ok(sandbox) => {
             report.sandbox = Some(sandbox.kind());
             sandbox.why().clone_into(&mut report.isolation);
-            work(&spec, &sandbox, transcript, &events, &cancel, &mut report).await;
-            collect(&spec, sandbox, &events, &mut report).await;
+            work(&spec, &sandbox, transcript, &channels, &mut report).await;
+            collect(&spec, sandbox, &channels.events, &mut report).await;
         }
         Err((stop, words)) => report.fail(stop, &words),
     }
@@ -176,25 +172,19 @@ async fn work(
     spec: &AttemptSpec,
     sandbox: &Sandbox,
     mut transcript: BufWriter<File>,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
-    let session = agent::run(
-        &spec.agent,
-        sandbox,
-        &mut transcript,
-        events.clone(),
-        cancel.clone(),
-    );
+    let SessionChannels { events, cancel, .. } = channels;
+    let session = agent::run(&spec.agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
-    let said = match timeout(longest(&spec.agent), session).await {
+    let said = match timeout(longest(&spec.agent.task), session).await {
         Ok(Ok(said)) => said,
-        Ok(Err(_)) => failed(
+        Ok(Err(_)) => AgentReport::failed(
             StopReason::Crashed,
             "the session failed for a reason of our own making",
         ),
-        Err(_) => failed(StopReason::Timeout, "the session outlasted its deadlines"),
+        Err(_) => AgentReport::failed(StopReason::Timeout, "the session outlasted its deadlines"),
     };
     report.stop = said.stop;
     report.summary = said.summary;
@@ -236,23 +226,15 @@ fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport)
     report.fail(StopReason::GateFailed, &words);
 }
 
-fn failed(stop: StopReason, words: &str) -> AgentReport {
-    AgentReport {
-        stop: Some(stop),
-        summary: words.to_owned(),
-        ..AgentReport::default()
-    }
-}
-
 /// More than a session's own deadlines add up to, each of its turns having asked somebody who did not
 /// answer.
-fn longest(spec: &AgentSpec) -> Duration {
-    let limits = &spec.limits;
+fn longest(task: &AgentTask) -> Duration {
+    let limits = &task.limits;
     let own = limits.timeout.to_duration() + limits.start.to_duration();
-    let asked = if spec.permissions.ask.is_empty() {
+    let asked = if task.permissions.ask.is_empty() {
         Duration::ZERO
     } else {
-        spec.permissions.timeout.to_duration()
+        task.permissions.timeout.to_duration()
     };
     own.saturating_add(asked.saturating_mul(limits.max_turns))
         .saturating_add(limits.exit.to_duration().saturating_mul(6))

@@ -36,14 +36,17 @@ async fn does_a_task_and_reports_it() {
     let stage = Stage::new(WORK);
     stage.write("src/main.rs", "fn main() {}\n");
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "Do the task.");
-    spec.schema = Some(schema());
+    spec.task.schema = Some(schema());
     let run = stage.run(&spec).await;
     assert_eq!(run.report.stop, None, "{run:?}");
     assert_eq!(stage.read("src/main.rs"), "fn main() { work(); }\n");
     assert_eq!(stage.read("made.txt"), "made\n");
     assert_eq!(run.report.summary, "it works");
     assert_eq!(run.report.answer.as_ref().unwrap()["summary"], "it works");
-    assert_eq!(run.report.session.as_deref(), Some(spec.session.as_str()));
+    assert_eq!(
+        run.report.session.as_deref(),
+        Some(spec.task.session.as_str())
+    );
     assert_eq!(run.report.usage.turns, 3);
     assert!(run.report.usage.cost_usd > Usd::ZERO && run.report.usage.cache_read_tokens > 0);
     assert!(
@@ -61,7 +64,7 @@ async fn does_a_task_and_reports_it() {
     ];
     assert_eq!(tools, expected);
     assert!(
-        matches!(&run.events[0], AgentEvent::Started { session: Some(id), .. } if *id == spec.session)
+        matches!(&run.events[0], AgentEvent::Started { session: Some(id), .. } if *id == spec.task.session)
     );
     assert!(run.events.contains(&AgentEvent::Text {
         text: "Let me look.".to_owned()
@@ -75,7 +78,7 @@ async fn does_a_task_and_reports_it() {
     assert!(
         requests
             .iter()
-            .all(|r| r.session.as_deref() == Some(spec.session.as_str()))
+            .all(|r| r.session.as_deref() == Some(spec.task.session.as_str()))
     );
     assert!(
         requests
@@ -113,12 +116,12 @@ async fn forks_share_the_planners_context_and_cost_the_difference() {
     stage.write("src/main.rs", &"fn main() {}\n".repeat(400));
     let spec = |prompt: &str, parent: Option<&str>| {
         let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), prompt);
-        spec.schema = Some(schema());
-        spec.fork_of = parent.map(str::to_owned);
+        spec.task.schema = Some(schema());
+        spec.task.fork_of = parent.map(str::to_owned);
         // Claude's own default, whose full name only the parent knows.
-        spec.model = None;
+        spec.task.model = None;
         // What the planner used does not count against its forks.
-        spec.limits.max_turns = 2;
+        spec.task.limits.max_turns = 2;
         spec
     };
     let planner = spec("Make a plan.", None);
@@ -126,8 +129,8 @@ async fn forks_share_the_planners_context_and_cost_the_difference() {
     assert_eq!(planned.report.stop, None, "{planned:?}");
 
     let (one, two) = (
-        spec("Task one", Some(&planner.session)),
-        spec("Task two", Some(&planner.session)),
+        spec("Task one", Some(&planner.task.session)),
+        spec("Task two", Some(&planner.task.session)),
     );
     let (first, second) = tokio::join!(stage.run(&one), stage.run(&two));
     let reports = [&first.report, &second.report];
@@ -136,7 +139,7 @@ async fn forks_share_the_planners_context_and_cost_the_difference() {
         ["task one", "task two"]
     );
     for (report, spec) in reports.iter().zip([&one, &two]) {
-        assert_eq!(report.session.as_ref(), Some(&spec.session));
+        assert_eq!(report.session.as_ref(), Some(&spec.task.session));
         assert_eq!(report.usage.turns, 1);
         // What the script says one turn uses, and not the planner's beside it.
         let Usage {
@@ -163,9 +166,9 @@ async fn forks_share_the_planners_context_and_cost_the_difference() {
             .filter(|r| r.session.as_deref() == Some(session));
         of.map(Recorded::context).collect()
     };
-    let planner_last = sent_by(&planner.session).pop().unwrap();
+    let planner_last = sent_by(&planner.task.session).pop().unwrap();
     for fork in [&one, &two] {
-        let request = &sent_by(&fork.session)[0];
+        let request = &sent_by(&fork.task.session)[0];
         let shared = common_prefix(&planner_last, request);
         let all = planner_last.len();
         println!(
@@ -244,7 +247,7 @@ async fn a_prompt_is_only_a_prompt() {
 async fn check(script: &str, expected: StopReason, summary: &str) -> Run {
     let stage = Stage::new(script);
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "the task");
-    spec.limits.max_turns = 2;
+    spec.task.limits.max_turns = 2;
     let run = stage.run(&spec).await;
     assert_eq!(run.report.stop, Some(expected), "{run:?}");
     assert!(
@@ -282,7 +285,9 @@ async fn the_turn_limit_is_a_class_of_its_own() {
 async fn without_a_login_it_says_so() {
     let stage = Stage::new("rules: []");
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "hello");
-    spec.env.retain(|(name, _)| name != "ANTHROPIC_API_KEY");
+    spec.place
+        .env
+        .retain(|(name, _)| name != "ANTHROPIC_API_KEY");
     let run = stage.run(&spec).await;
     assert_eq!(run.report.stop, Some(StopReason::Auth), "{run:?}");
 }
@@ -331,7 +336,7 @@ async fn cancelling_ends_it_and_keeps_what_it_cost() {
 async fn silence_has_an_end() {
     let stage = Stage::new("rules: [{hold: never, answer: [{text: x}]}]");
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "hello");
-    spec.limits.silence = Span::secs(2);
+    spec.task.limits.silence = Span::secs(2);
     let run = stage.run(&spec).await;
     assert_eq!(run.report.stop, Some(StopReason::Silent), "{run:?}");
     assert!(run.report.summary.contains("2s"), "{}", run.report.summary);

@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     event::AgentEvent,
     plan::AgentName,
 };
-use claudecluster_worker::agent::{self, AgentLimits};
+use claudecluster_worker::agent::{self, AgentLimits, SessionChannels};
 use stage::{Bare, PATIENCE, Run, Stage};
 use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
@@ -39,16 +39,16 @@ fn program() -> PathBuf {
 async fn play(agent: AgentName, fault: &str, short: Short) -> Run {
     let stage = Stage::new("rules: []");
     let mut spec = stage.spec(agent, &program(), &"long ".repeat(100_000));
-    spec.env.push(("FAULT".into(), fault.into()));
+    spec.place.env.push(("FAULT".into(), fault.into()));
     let (long, brief) = (Span::secs(50), Span(700));
     let pick = |wanted: bool| if wanted { brief } else { long };
-    spec.limits = AgentLimits {
+    spec.task.limits = AgentLimits {
         start: pick(matches!(short, Short::Start)),
         silence: pick(matches!(short, Short::Silence)),
         timeout: pick(matches!(short, Short::Timeout)),
         // Ending what does not end by itself takes two of these at most.
         exit: pick(!matches!(short, Short::None)),
-        ..spec.limits
+        ..spec.task.limits
     };
     let run = tokio::time::timeout(PATIENCE, stage.run(&spec)).await;
     run.unwrap_or_else(|_| panic!("{fault} outlasted its deadlines"))
@@ -184,8 +184,8 @@ async fn cancelling_needs_nobodys_consent() {
     for fault in ["ignores-term", "silent", "never-starts", "endless"] {
         let stage = Stage::new("rules: []");
         let mut spec = stage.spec(AgentName::ClaudeCode, &program(), "hello");
-        spec.env.push(("FAULT".into(), fault.into()));
-        spec.limits.exit = Span(700);
+        spec.place.env.push(("FAULT".into(), fault.into()));
+        spec.task.limits.exit = Span(700);
         let cancel = CancellationToken::new();
         cancel.cancel();
         let run = tokio::time::timeout(PATIENCE, stage.run_until(&spec, cancel))
@@ -216,10 +216,15 @@ impl AsyncWrite for Full {
 async fn without_a_transcript_it_does_not_go_on() {
     let stage = Stage::new("rules: []");
     let mut spec = stage.spec(AgentName::ClaudeCode, &program(), "hello");
-    spec.env.push(("FAULT".into(), "silent".into()));
+    spec.place.env.push(("FAULT".into(), "silent".into()));
     let (events, _watcher) = tokio::sync::mpsc::channel(9);
     let launch = Bare(stage.root());
-    let report = agent::run(&spec, &launch, &mut Full, events, CancellationToken::new()).await;
+    let channels = SessionChannels {
+        events,
+        questions: None,
+        cancel: CancellationToken::new(),
+    };
+    let report = agent::run(&spec, &launch, &mut Full, &channels).await;
     assert_eq!(report.stop, Some(Resources), "{report:?}");
 }
 

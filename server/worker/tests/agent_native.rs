@@ -43,12 +43,12 @@ async fn does_a_task_and_reports_it() {
     let stage = Stage::new(WORK);
     stage.write("src/main.rs", "fn main() {}\n");
     let mut spec = spec(&stage, "Do the task.");
-    spec.schema = Some(schema());
+    spec.task.schema = Some(schema());
     let run = stage.run(&spec).await;
     assert_eq!(run.report.stop, None, "{run:?}");
     assert_eq!(run.report.summary, "it works");
     assert_eq!(run.report.answer, Some(json!({"summary": "it works"})));
-    assert_eq!(run.report.session.as_ref(), Some(&spec.session));
+    assert_eq!(run.report.session.as_ref(), Some(&spec.task.session));
     assert_eq!(run.report.usage.turns, 4);
     assert!(run.report.usage.cost_usd > Usd::ZERO && run.report.usage.cache_read_tokens > 0);
     assert_eq!(stage.read("src/main.rs"), "fn main() { work(); }\n");
@@ -88,7 +88,7 @@ async fn does_a_task_and_reports_it() {
     assert!(
         turns
             .iter()
-            .all(|r| r.session.as_deref() == Some(spec.session.as_str()))
+            .all(|r| r.session.as_deref() == Some(spec.task.session.as_str()))
     );
 }
 
@@ -115,11 +115,11 @@ rules:
     );
     stage.write("a.txt", &"line\n".repeat(2000));
     let mut planner = spec(&stage, "Make a plan.");
-    planner.schema = Some(schema());
+    planner.task.schema = Some(schema());
     let planned = stage.run(&planner).await;
     let mut fork = spec(&stage, "Task one");
-    fork.schema = Some(schema());
-    fork.fork_of = Some(planner.session.clone());
+    fork.task.schema = Some(schema());
+    fork.task.fork_of = Some(planner.task.session.clone());
     let forked = stage.run(&fork).await;
     assert_eq!(forked.report.summary, "one", "{forked:?}");
     let usage = (forked.report.usage, planned.report.usage);
@@ -166,22 +166,26 @@ async fn failures_have_their_class() {
     let endless = "rules: [{answer: [{run: 'true'}]}]";
     check(
         endless,
-        |spec| spec.limits.max_turns = 3,
+        |spec| spec.task.limits.max_turns = 3,
         Some(StopReason::TurnLimit),
     )
     .await;
-    let cheap = |spec: &mut AgentSpec| spec.limits.budget = Some(Usd::from_micros(1));
+    let cheap = |spec: &mut AgentSpec| spec.task.limits.budget = Some(Usd::from_micros(1));
     check(endless, cheap, Some(StopReason::Budget)).await;
     let words = "rules: [{answer: [{text: no}]}]";
     check(
         words,
-        |spec| spec.schema = Some(schema()),
+        |spec| spec.task.schema = Some(schema()),
         Some(StopReason::InvalidAnswer),
     )
     .await;
-    let no_key = |spec: &mut AgentSpec| spec.env.retain(|(name, _)| name != "ANTHROPIC_API_KEY");
+    let no_key = |spec: &mut AgentSpec| {
+        spec.place
+            .env
+            .retain(|(name, _)| name != "ANTHROPIC_API_KEY")
+    };
     check(words, no_key, Some(StopReason::Auth)).await;
-    let orphan = |spec: &mut AgentSpec| spec.fork_of = Some("nobody".to_owned());
+    let orphan = |spec: &mut AgentSpec| spec.task.fork_of = Some("nobody".to_owned());
     check(words, orphan, Some(StopReason::Crashed)).await;
 }
 
@@ -222,7 +226,7 @@ async fn cancelling_ends_it_and_keeps_what_it_cost() {
     assert!(
         stage
             .home()
-            .join(format!("native/{}.json", spec.session))
+            .join(format!("native/{}.json", spec.task.session))
             .exists()
     );
 }

@@ -44,7 +44,7 @@ async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
 
 fn spec(stage: &Stage, agent: AgentName, program: &Path, prompt: &str) -> AgentSpec {
     let mut spec = stage.spec(agent, program, prompt);
-    spec.schema = Some(json!({"type": "object", "required": ["summary"],
+    spec.task.schema = Some(json!({"type": "object", "required": ["summary"],
         "properties": {"summary": {"type": "string"}}}));
     spec
 }
@@ -76,7 +76,7 @@ async fn a_plan_and_two_forks_side_by_side() {
         assert_eq!(planned.report.stop, None, "{agent}: {planned:?}");
         let work = async |name: &str| {
             let mut spec = spec(&stage, agent, &program, &format!("Task {name}"));
-            spec.fork_of = Some(planner.session.clone());
+            spec.task.fork_of = Some(planner.task.session.clone());
             let view = sandbox(&stage, name).await;
             let run = stage.run_in(&view, &spec, CancellationToken::new()).await;
             (run, view)

@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use claudecluster_protocol::{
     Span, StopReason,
@@ -15,7 +15,7 @@ use claudecluster_protocol::{
     plan::{AgentName, Command},
 };
 use claudecluster_worker::{
-    agent::{AgentLimits, AgentSpec, Permissions},
+    agent::{AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, ToolPermissions},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Tracked},
     sandbox::Preference,
@@ -28,23 +28,23 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
     AttemptSpec {
         sandbox: fixture.spec("layer", Preference::Auto),
         agent: AgentSpec {
-            agent: AgentName::Command,
-            prompt: String::new(),
-            system: None,
-            schema: None,
-            model: None,
-            session: String::new(),
-            fork_of: None,
-            run: Some(Command::Shell(script.into())),
-            env: Vec::new(),
-            home: PathBuf::new(),
-            program: PathBuf::new(),
-            limits: AgentLimits {
-                timeout: Span::secs(60),
-                exit: Span(200),
-                ..AgentLimits::default()
+            task: AgentTask {
+                agent: AgentName::Command,
+                prompt: String::new(),
+                system: None,
+                schema: None,
+                model: None,
+                session: String::new(),
+                fork_of: None,
+                run: Some(Command::Shell(script.into())),
+                limits: AgentLimits {
+                    timeout: Span::secs(60),
+                    exit: Span(200),
+                    ..AgentLimits::default()
+                },
+                permissions: ToolPermissions::default(),
             },
-            permissions: Permissions::default(),
+            place: AgentPlace::default(),
         },
         gates: Vec::new(),
         gate_env: Vec::new(),
@@ -52,6 +52,14 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         tracked: Tracked::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),
+    }
+}
+
+fn channels(events: mpsc::Sender<AgentEvent>, cancel: CancellationToken) -> SessionChannels {
+    SessionChannels {
+        events,
+        questions: None,
+        cancel,
     }
 }
 
@@ -64,7 +72,7 @@ struct Run {
 impl Run {
     async fn of(spec: AttemptSpec) -> Self {
         let (sender, mut receiver) = mpsc::channel(1024);
-        let report = attempt::run(spec, sender, CancellationToken::new()).await;
+        let report = attempt::run(spec, channels(sender, CancellationToken::new())).await;
         let mut events = Vec::new();
         while let Ok(event) = receiver.try_recv() {
             events.push(event);
@@ -146,7 +154,7 @@ async fn a_program_that_does_not_end_is_ended() {
         "trap '' TERM; echo new > a; while :; do sleep 1000; done",
     );
     // Long enough to begin, however busy the machine is.
-    spec.agent.limits.timeout = Span::secs(3);
+    spec.agent.task.limits.timeout = Span::secs(3);
     let run = Run::of(spec).await;
     assert_eq!(run.report.stop, Some(StopReason::Timeout));
     assert_eq!(run.paths(), ["a"]);
@@ -158,14 +166,14 @@ async fn cancelling_ends_the_whole_tree() {
     let mark = format!("claudecluster-cancel-{}", std::process::id());
     let script = format!("setsid sh -c 'echo up; exec -a {mark} sleep 1000' & sleep 1000");
     let mut spec = spec(&fixture, &script);
-    spec.agent.run = Some(Command::Argv(vec![
+    spec.agent.task.run = Some(Command::Argv(vec![
         "bash".into(),
         "-c".into(),
         script.replace("sh -c", "bash -c"),
     ]));
     let (sender, mut receiver) = mpsc::channel(64);
     let cancel = CancellationToken::new();
-    let attempt = tokio::spawn(attempt::run(spec, sender, cancel.clone()));
+    let attempt = tokio::spawn(attempt::run(spec, channels(sender, cancel.clone())));
     while let Some(event) = receiver.recv().await {
         if matches!(&event, AgentEvent::Output { text } if text.contains("up")) {
             break;
@@ -267,7 +275,11 @@ async fn what_cannot_start_is_classified() {
     );
     let cancelled = CancellationToken::new();
     cancelled.cancel();
-    let report = attempt::run(spec(&fixture, "true"), mpsc::channel(1).0, cancelled).await;
+    let report = attempt::run(
+        spec(&fixture, "true"),
+        channels(mpsc::channel(1).0, cancelled),
+    )
+    .await;
     assert_eq!(report.stop, Some(StopReason::Cancelled));
 }
 
@@ -277,9 +289,12 @@ async fn a_dropped_attempt_leaves_nothing_running() {
     let mark = format!("claudecluster-drop-{}", std::process::id());
     let mut spec = spec(&fixture, "");
     let script = format!("echo up; exec -a {mark} sleep 1000");
-    spec.agent.run = Some(Command::Argv(vec!["bash".into(), "-c".into(), script]));
+    spec.agent.task.run = Some(Command::Argv(vec!["bash".into(), "-c".into(), script]));
     let (sender, mut receiver) = mpsc::channel(64);
-    let attempt = tokio::spawn(attempt::run(spec, sender, CancellationToken::new()));
+    let attempt = tokio::spawn(attempt::run(
+        spec,
+        channels(sender, CancellationToken::new()),
+    ));
     while let Some(event) = receiver.recv().await {
         if matches!(&event, AgentEvent::Output { text } if text.contains("up")) {
             break;

@@ -18,7 +18,7 @@ use claudecluster_protocol::{
     permission::{PermissionDecision, PermissionKind},
     plan::AgentName,
 };
-use claudecluster_worker::agent::{AgentSpec, Ask, Permissions, Reply, Wanted};
+use claudecluster_worker::agent::{AgentSpec, Ask, Reply, ToolPermissions, Wanted};
 use serde_json::Value;
 use stage::{PATIENCE, Run, Stage, claude};
 use tokio::sync::mpsc;
@@ -28,21 +28,19 @@ fn faulty() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stage/faulty-agent.sh")
 }
 
-fn asking(tools: &[&str], timeout: Span) -> (Permissions, mpsc::UnboundedReceiver<Ask>) {
-    let (desk, asks) = mpsc::unbounded_channel();
-    let permissions = Permissions {
+/// Permissions under which `tools` are asked about.
+fn asking(tools: &[&str], timeout: Span) -> ToolPermissions {
+    ToolPermissions {
         ask: tools.iter().map(|&tool| tool.to_owned()).collect(),
         timeout,
-        desk: Some(desk),
-        ..Permissions::default()
-    };
-    (permissions, asks)
+        ..ToolPermissions::default()
+    }
 }
 
-fn spec(stage: &Stage, fault: &str, permissions: Permissions) -> AgentSpec {
+fn spec(stage: &Stage, fault: &str, permissions: ToolPermissions) -> AgentSpec {
     let mut spec = stage.spec(AgentName::ClaudeCode, &faulty(), "hello");
-    spec.env.push(("FAULT".into(), fault.into()));
-    spec.permissions = permissions;
+    spec.place.env.push(("FAULT".into(), fault.into()));
+    spec.task.permissions = permissions;
     spec
 }
 
@@ -54,7 +52,8 @@ fn say(ask: Ask, decision: PermissionDecision, reason: Option<&str>) {
 /// A session that asks once, and what it says it was told.
 async fn check(answer: impl FnOnce(Ask), expected: &str) -> Run {
     let stage = Stage::new("rules: []");
-    let (permissions, mut asks) = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
     let spec = spec(&stage, "asks", permissions);
     let answering = async {
         let ask = asks.recv().await.unwrap();
@@ -67,7 +66,10 @@ async fn check(answer: impl FnOnce(Ask), expected: &str) -> Run {
         assert_eq!(ask.wanted, wanted);
         answer(ask);
     };
-    let (run, ()) = tokio::join!(stage.run(&spec), answering);
+    let (run, ()) = tokio::join!(
+        stage.run_asking(&spec, questions, CancellationToken::new()),
+        answering
+    );
     assert_eq!(run.report.stop, None, "{run:?}");
     assert_eq!(run.report.summary, expected);
     run
@@ -104,10 +106,7 @@ async fn the_session_is_told_what_was_said() {
 #[tokio::test]
 async fn with_nobody_to_ask_it_is_denied() {
     let stage = Stage::new("rules: []");
-    let permissions = Permissions {
-        desk: None,
-        ..asking(&["WebFetch"], Span::secs(50)).0
-    };
+    let permissions = asking(&["WebFetch"], Span::secs(50));
     let run = stage.run(&spec(&stage, "asks", permissions)).await;
     assert_eq!(run.report.stop, None, "{run:?}");
     assert!(run.report.summary.starts_with("There is nobody"), "{run:?}");
@@ -116,7 +115,8 @@ async fn with_nobody_to_ask_it_is_denied() {
 #[tokio::test]
 async fn answers_find_their_questions() {
     let stage = Stage::new("rules: []");
-    let (permissions, mut asks) = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
     let spec = spec(&stage, "asks-twice", permissions);
     let answering = async {
         let first = asks.recv().await.unwrap();
@@ -125,7 +125,10 @@ async fn answers_find_their_questions() {
         say(second, PermissionDecision::Deny, None);
         say(first, PermissionDecision::Allow, None);
     };
-    let (run, ()) = tokio::join!(stage.run(&spec), answering);
+    let (run, ()) = tokio::join!(
+        stage.run_asking(&spec, questions, CancellationToken::new()),
+        answering
+    );
     let mut told: Vec<&str> = run.report.summary.split_whitespace().collect();
     told.sort_unstable();
     assert_eq!(told, ["r1:allow", "r2:deny"], "{run:?}");
@@ -134,7 +137,8 @@ async fn answers_find_their_questions() {
 #[tokio::test]
 async fn a_question_that_is_not_asked_any_more_is_closed() {
     let stage = Stage::new("rules: []");
-    let (permissions, mut asks) = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
     let spec = spec(&stage, "asks-and-goes-on", permissions);
     let closing = async {
         let mut first = asks.recv().await.unwrap();
@@ -143,7 +147,10 @@ async fn a_question_that_is_not_asked_any_more_is_closed() {
         assert_eq!(second.wanted.detail, "http://example.com/b");
         say(second, PermissionDecision::Allow, None);
     };
-    let (run, ()) = tokio::join!(stage.run(&spec), closing);
+    let (run, ()) = tokio::join!(
+        stage.run_asking(&spec, questions, CancellationToken::new()),
+        closing
+    );
     assert_eq!(
         (run.report.stop, run.report.summary.as_str()),
         (None, "fine"),
@@ -155,31 +162,42 @@ async fn a_question_that_is_not_asked_any_more_is_closed() {
 #[tokio::test]
 async fn a_person_may_take_longer_than_an_agent() {
     let stage = Stage::new("rules: []");
-    let (permissions, mut asks) = asking(&["WebFetch"], Span(2_500));
+    let permissions = asking(&["WebFetch"], Span(2_500));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
     let mut spec = spec(&stage, "asks", permissions);
-    spec.limits.silence = Span(900);
-    spec.limits.timeout = Span(2_000);
+    spec.task.limits.silence = Span(900);
+    spec.task.limits.timeout = Span(2_000);
     let waiting = async { asks.recv().await.unwrap().reply.closed().await };
-    let (run, ()) = tokio::join!(stage.run(&spec), waiting);
+    let (run, ()) = tokio::join!(
+        stage.run_asking(&spec, questions, CancellationToken::new()),
+        waiting
+    );
     assert_eq!(run.report.stop, None, "{run:?}");
     let told = "The developer was asked and did not answer within 2s 500ms";
     assert!(run.report.summary.starts_with(told), "{run:?}");
 
-    let (permissions, mut asks) = asking(&["WebFetch"], Span::secs(50));
-    spec.env.retain(|(name, _)| name != "FAULT");
-    spec.env.push(("FAULT".into(), "asks-then-hangs".into()));
-    spec.permissions = permissions;
+    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    spec.place.env.retain(|(name, _)| name != "FAULT");
+    spec.place
+        .env
+        .push(("FAULT".into(), "asks-then-hangs".into()));
+    spec.task.permissions = permissions;
     let answering = async { say(asks.recv().await.unwrap(), PermissionDecision::Allow, None) };
-    let (run, ()) = tokio::join!(stage.run(&spec), answering);
+    let (run, ()) = tokio::join!(
+        stage.run_asking(&spec, questions, CancellationToken::new()),
+        answering
+    );
     assert_eq!(run.report.stop, Some(StopReason::Silent), "{run:?}");
 }
 
 #[tokio::test]
 async fn cancelling_does_not_wait_for_the_answer() {
     let stage = Stage::new("rules: []");
-    let (permissions, mut asks) = asking(&["WebFetch"], Span::secs(3600));
+    let permissions = asking(&["WebFetch"], Span::secs(3600));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
     let mut spec = spec(&stage, "asks-then-hangs", permissions);
-    spec.limits.exit = Span(700);
+    spec.task.limits.exit = Span(700);
     let cancel = CancellationToken::new();
     let then = cancel.clone();
     let cancelling = async {
@@ -187,7 +205,7 @@ async fn cancelling_does_not_wait_for_the_answer() {
         then.cancel();
         ask.reply.closed().await;
     };
-    let (run, ()) = tokio::join!(stage.run_until(&spec, cancel), cancelling);
+    let (run, ()) = tokio::join!(stage.run_asking(&spec, questions, cancel), cancelling);
     assert_eq!(run.report.stop, Some(StopReason::Cancelled), "{run:?}");
 }
 
@@ -207,9 +225,10 @@ rules:
 #[tokio::test]
 async fn the_real_one_asks_and_goes_on() {
     let stage = Stage::new(FETCHES);
-    let (permissions, mut asks) = asking(&["WebFetch", "Bash"], Span::secs(50));
+    let permissions = asking(&["WebFetch", "Bash"], Span::secs(50));
+    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "Do the task.");
-    spec.permissions = permissions;
+    spec.task.permissions = permissions;
     let answering = async {
         let mut wanted = Vec::new();
         for _ in 0..2 {
@@ -222,7 +241,10 @@ async fn the_real_one_asks_and_goes_on() {
         }
         wanted
     };
-    let (run, wanted) = tokio::join!(stage.run(&spec), answering);
+    let (run, wanted) = tokio::join!(
+        stage.run_asking(&spec, questions, CancellationToken::new()),
+        answering
+    );
     assert_eq!(run.report.stop, None, "{run:?}");
     assert_eq!(run.report.summary, "I did without.");
     let wanted: Vec<(&str, &str)> = wanted.iter().map(|(a, b)| (&**a, &**b)).collect();
@@ -274,10 +296,10 @@ fn text_of(result: &Value) -> String {
 #[tokio::test]
 async fn the_real_one_offers_what_is_allowed() {
     let stage = Stage::new("rules: []");
-    let offered = async |permissions: Permissions| {
+    let offered = async |permissions: ToolPermissions| {
         let before = stage.server.turns().len();
         let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "hello");
-        spec.permissions = permissions;
+        spec.task.permissions = permissions;
         let run = stage.run(&spec).await;
         assert_eq!(run.report.stop, None, "{run:?}");
         let tools = stage.server.turns()[before].json()["tools"].clone();
@@ -285,12 +307,12 @@ async fn the_real_one_offers_what_is_allowed() {
         ["WebFetch", "WebSearch", "Bash"].map(named)
     };
     let tools = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let usual = offered(Permissions::default()).await;
+    let usual = offered(ToolPermissions::default()).await;
     assert_eq!(usual, [false, false, true]);
-    let changed = offered(Permissions {
+    let changed = offered(ToolPermissions {
         allow: tools(&["WebSearch"]),
         deny: tools(&["Bash"]),
-        ..Permissions::default()
+        ..ToolPermissions::default()
     })
     .await;
     assert_eq!(changed, [false, true, false]);
@@ -303,14 +325,16 @@ async fn the_real_ones_forks_share_its_tools() {
     let stage = Stage::new("rules: []");
     let spec = |prompt: &str, fork_of: Option<&str>| {
         let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), prompt);
-        spec.fork_of = fork_of.map(str::to_owned);
-        spec.permissions = asking(&["WebFetch", "Bash"], Span::secs(50)).0;
+        spec.task.fork_of = fork_of.map(str::to_owned);
+        spec.task.permissions = asking(&["WebFetch", "Bash"], Span::secs(50));
         spec
     };
     let planner = spec("Make a plan.", None);
     let planned = stage.run(&planner).await;
     assert_eq!(planned.report.stop, None, "{planned:?}");
-    let forked = stage.run(&spec("Do it.", Some(&planner.session))).await;
+    let forked = stage
+        .run(&spec("Do it.", Some(&planner.task.session)))
+        .await;
     assert_eq!(forked.report.stop, None, "{forked:?}");
     let turns = stage.server.turns();
     let [first, .., last] = turns.as_slice() else {

@@ -1,10 +1,9 @@
 //! The `command` agent: a program run in the sandbox, such as a codemod, a formatter or a fixer.
 
 use claudecluster_protocol::{StopReason, event::AgentEvent, plan::Command};
-use tokio::{io::AsyncWrite, sync::mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncWrite;
 
-use super::{AgentLimits, AgentReport, AgentSpec};
+use super::{AgentLimits, AgentReport, AgentSpec, SessionChannels};
 use crate::{
     launch::{Launch, argv},
     program::{self, Deadlines, End, Ended},
@@ -18,29 +17,32 @@ pub(super) async fn run(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> AgentReport {
-    let Some(run) = spec.run.as_ref().filter(|run| !run.is_empty()) else {
-        return stopped(
-            StopReason::Refused,
-            "the task names no program to run".to_owned(),
-        );
+    let Some(run) = spec.task.run.as_ref().filter(|run| !run.is_empty()) else {
+        return AgentReport::failed(StopReason::Refused, "the task names no program to run");
     };
     let mut env = launch.base_env();
-    env.extend(spec.env.iter().cloned());
+    env.extend(spec.place.env.iter().cloned());
     let command = launch.command(&argv(run.argv()), &env);
-    let _ = events.try_send(AgentEvent::Started {
+    let _ = channels.events.try_send(AgentEvent::Started {
         session: None,
         model: None,
     });
     let deadlines = Deadlines {
-        timeout: spec.limits.timeout.to_duration(),
-        exit: spec.limits.exit.to_duration(),
+        timeout: spec.task.limits.timeout.to_duration(),
+        exit: spec.task.limits.exit.to_duration(),
     };
-    let ended = program::run(command, deadlines, Some(transcript), events, cancel).await;
+    let ended = program::run(
+        command,
+        deadlines,
+        Some(transcript),
+        &channels.events,
+        &channels.cancel,
+    )
+    .await;
     let last = program::last_lines(&ended.tail);
-    let Some((stop, words)) = why_stopped(&ended, run, &spec.limits) else {
+    let Some((stop, words)) = why_stopped(&ended, run, &spec.task.limits) else {
         let summary = last.lines().last().unwrap_or("done").to_owned();
         return AgentReport {
             summary,
@@ -52,7 +54,7 @@ pub(super) async fn run(
     } else {
         format!("{words}\n{last}")
     };
-    stopped(stop, summary)
+    AgentReport::failed(stop, summary)
 }
 
 /// Why the program did not succeed, in one class and in words; `None` where it did.
@@ -81,12 +83,4 @@ fn why_stopped(ended: &Ended, run: &Command, limits: &AgentLimits) -> Option<(St
         }
         End::Cancelled => (StopReason::Cancelled, format!("`{run}` was cancelled")),
     })
-}
-
-fn stopped(stop: StopReason, summary: String) -> AgentReport {
-    AgentReport {
-        stop: Some(stop),
-        summary,
-        ..AgentReport::default()
-    }
 }

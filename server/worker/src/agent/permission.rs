@@ -4,17 +4,19 @@ use claudecluster_protocol::{
     Span,
     permission::{PermissionDecision, PermissionKind},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::text::clip;
 
 /// At most this many bytes of what a tool is to do are shown. All of it is in [`Wanted::input`].
 const DETAIL: usize = 4 << 10;
 
-/// What configuration says of tools, and who decides about those that are to be asked about.
-#[derive(Clone, Debug)]
-pub struct Permissions {
+/// Which tools a session may use, as configured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ToolPermissions {
     /// Tools that may be used though they are denied by default.
     pub allow: Vec<String>,
     /// Tools that are asked about each time.
@@ -23,18 +25,15 @@ pub struct Permissions {
     pub deny: Vec<String>,
     /// How long an answer is waited for. Then the tool is denied, and the session goes on.
     pub timeout: Span,
-    /// Who decides. Where there is nobody, what would be asked is denied.
-    pub desk: Option<mpsc::UnboundedSender<Ask>>,
 }
 
-impl Default for Permissions {
+impl Default for ToolPermissions {
     fn default() -> Self {
         Self {
             allow: Vec::new(),
             ask: Vec::new(),
             deny: Vec::new(),
             timeout: Span::secs(1800),
-            desk: None,
         }
     }
 }

@@ -27,9 +27,8 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
-use super::{AgentLimits, Ask, Permissions, Reply, Wanted};
+use super::{AgentLimits, Ask, Reply, SessionChannels, Wanted};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
@@ -171,10 +170,9 @@ pub(crate) async fn drive(
     mut command: Command,
     dialogue: &mut dyn Dialogue,
     limits: &AgentLimits,
-    permissions: &Permissions,
+    answer_timeout: Span,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> Ended {
     command
         .stdin(Stdio::piped())
@@ -206,14 +204,14 @@ pub(crate) async fn drive(
         paused: Instant::now(),
         dialogue,
         limits,
-        permissions,
+        answer_timeout,
         transcript,
-        events,
+        channels,
     };
     for line in session.dialogue.opening() {
         session.send(line);
     }
-    session.run(streams.stdout, streams.stderr, cancel).await;
+    session.run(streams.stdout, streams.stderr).await;
     streams.writer.abort();
     session.finish()
 }
@@ -287,9 +285,10 @@ struct Session<'a> {
     paused: Instant,
     dialogue: &'a mut dyn Dialogue,
     limits: &'a AgentLimits,
-    permissions: &'a Permissions,
+    /// How long an answer to a question is waited for.
+    answer_timeout: Span,
     transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
-    events: &'a mpsc::Sender<AgentEvent>,
+    channels: &'a SessionChannels,
 }
 
 /// A question that waits for an answer.
@@ -314,12 +313,8 @@ async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
 }
 
 impl Session<'_> {
-    async fn run(
-        &mut self,
-        mut stdout: ChildStdout,
-        mut stderr: ChildStderr,
-        cancel: &CancellationToken,
-    ) {
+    async fn run(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
+        let channels = self.channels;
         let mut out = Vec::with_capacity(CHUNK);
         let mut err = Vec::with_capacity(TAIL);
         let (mut out_open, mut err_open) = (true, true);
@@ -329,7 +324,7 @@ impl Session<'_> {
             tokio::select! {
                 // Deadlines first: a program that floods its output does not escape them.
                 biased;
-                () = cancel.cancelled(), if self.is_live() => self.cancel(),
+                () = channels.cancel.cancelled(), if self.is_live() => self.cancel(),
                 () = sleep_until(self.next_deadline()) => {
                     if !self.expire() {
                         return;
@@ -420,8 +415,8 @@ impl Session<'_> {
     fn ask(&mut self, question: Question) {
         let Question { number, wanted } = question;
         let (reply, answer) = oneshot::channel();
-        let desk = self.permissions.desk.as_ref();
-        let asked = desk.is_some_and(|desk| desk.send(Ask { wanted, reply }).is_ok());
+        let questions = self.channels.questions.as_ref();
+        let asked = questions.is_some_and(|to| to.send(Ask { wanted, reply }).is_ok());
         if !asked {
             let step = self.dialogue.answered(number, Answer::Nobody);
             return self.carry_out(step);
@@ -432,7 +427,7 @@ impl Session<'_> {
         }
         self.waiting.push(Waiting {
             number,
-            deadline: now + self.permissions.timeout.to_duration(),
+            deadline: now + self.answer_timeout.to_duration(),
             answer,
         });
     }
@@ -459,7 +454,7 @@ impl Session<'_> {
         let late = self.waiting.extract_if(.., |one| one.deadline <= now);
         let late: Vec<u64> = late.map(|one| one.number).collect();
         for number in late {
-            self.answer(number, Answer::Late(self.permissions.timeout));
+            self.answer(number, Answer::Late(self.answer_timeout));
         }
     }
 
@@ -549,7 +544,7 @@ impl Session<'_> {
     fn carry_out(&mut self, step: Step) {
         for event in step.events {
             // Activity may be missed; an attempt may not be held up.
-            let _ = self.events.try_send(event);
+            let _ = self.channels.events.try_send(event);
         }
         for line in step.send {
             self.send(line);

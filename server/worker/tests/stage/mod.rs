@@ -14,7 +14,10 @@ use std::{
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
 use claudecluster_worker::{
-    agent::{self, AgentLimits, AgentReport, AgentSpec, Permissions},
+    agent::{
+        self, AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, Ask, SessionChannels,
+        ToolPermissions,
+    },
     launch::Launch,
 };
 use tokio::sync::mpsc;
@@ -91,29 +94,33 @@ impl Stage {
 
     pub fn spec(&self, agent: AgentName, program: &Path, prompt: &str) -> AgentSpec {
         AgentSpec {
-            agent,
-            prompt: prompt.to_owned(),
-            system: Some("You work on one task of a larger plan.".to_owned()),
-            schema: None,
-            model: Some("claude-sonnet-5".to_owned()),
-            session: uuid::Uuid::new_v4().to_string(),
-            fork_of: None,
-            run: None,
-            env: vec![
-                ("ANTHROPIC_BASE_URL".into(), self.server.url().into()),
-                ("ANTHROPIC_API_KEY".into(), "test".into()),
-            ],
-            home: self.home(),
-            program: program.to_owned(),
-            limits: AgentLimits {
-                start: Span::secs(60),
-                silence: Span::secs(60),
-                exit: Span::secs(5),
-                timeout: Span::secs(120),
-                max_turns: 20,
-                budget: None,
+            task: AgentTask {
+                agent,
+                prompt: prompt.to_owned(),
+                system: Some("You work on one task of a larger plan.".to_owned()),
+                schema: None,
+                model: Some("claude-sonnet-5".to_owned()),
+                session: uuid::Uuid::new_v4().to_string(),
+                fork_of: None,
+                run: None,
+                limits: AgentLimits {
+                    start: Span::secs(60),
+                    silence: Span::secs(60),
+                    exit: Span::secs(5),
+                    timeout: Span::secs(120),
+                    max_turns: 20,
+                    budget: None,
+                },
+                permissions: ToolPermissions::default(),
             },
-            permissions: Permissions::default(),
+            place: AgentPlace {
+                env: vec![
+                    ("ANTHROPIC_BASE_URL".into(), self.server.url().into()),
+                    ("ANTHROPIC_API_KEY".into(), "test".into()),
+                ],
+                home: self.home(),
+                program: program.to_owned(),
+            },
         }
     }
 
@@ -125,15 +132,42 @@ impl Stage {
         self.run_in(&Bare(self.root()), spec, cancel).await
     }
 
+    /// Runs a session whose questions about permissions go to `questions`.
+    pub async fn run_asking(
+        &self,
+        spec: &AgentSpec,
+        questions: mpsc::UnboundedSender<Ask>,
+        cancel: CancellationToken,
+    ) -> Run {
+        let launch = Bare(self.root());
+        self.run_with(&launch, spec, Some(questions), cancel).await
+    }
+
     pub async fn run_in(
         &self,
         launch: &dyn Launch,
         spec: &AgentSpec,
         cancel: CancellationToken,
     ) -> Run {
-        let (send, mut receive) = mpsc::channel(10_000);
+        self.run_with(launch, spec, None, cancel).await
+    }
+
+    async fn run_with(
+        &self,
+        launch: &dyn Launch,
+        spec: &AgentSpec,
+        questions: Option<mpsc::UnboundedSender<Ask>>,
+        cancel: CancellationToken,
+    ) -> Run {
+        let (events, mut receive) = mpsc::channel(10_000);
         let mut transcript = Vec::new();
-        let report = agent::run(spec, launch, &mut transcript, send, cancel).await;
+        let channels = SessionChannels {
+            events,
+            questions,
+            cancel,
+        };
+        let report = agent::run(spec, launch, &mut transcript, &channels).await;
+        drop(channels);
         let mut events = Vec::new();
         while let Some(event) = receive.recv().await {
             events.push(event);

@@ -16,13 +16,13 @@ use super::{
     result::{Outcome, by_status, difference},
 };
 use crate::agent::{
-    AgentReport, AgentSpec, Reply, Wanted, permission, prices,
+    AgentReport, AgentTask, Reply, Wanted, permission, prices,
     session::{Answer, Dialogue, Ended, Next, Question, Step},
     text::{Words, one_line},
 };
 
 pub(super) struct ClaudeDialogue<'a> {
-    spec: &'a AgentSpec,
+    task: &'a AgentTask,
     root: PathBuf,
     policy: Policy,
     before: Usage,
@@ -54,15 +54,15 @@ struct Call {
 }
 
 impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(spec: &'a AgentSpec, root: &Path, policy: Policy, before: Usage) -> Self {
+    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: Usage) -> Self {
         Self {
-            spec,
+            task,
             root: root.to_owned(),
             policy,
             before,
             words: Words::default(),
             session: None,
-            model: spec.model.clone(),
+            model: task.model.clone(),
             running: Usage::default(),
             outcome: None,
             retry_after: None,
@@ -78,9 +78,9 @@ impl<'a> ClaudeDialogue<'a> {
     pub(super) fn report(self, ended: &Ended) -> (AgentReport, Option<Legacy>) {
         let session = self
             .session
-            .or_else(|| ended.spoke.then(|| self.spec.session.clone()));
+            .or_else(|| ended.spoke.then(|| self.task.session.clone()));
         let Some(outcome) = self.outcome else {
-            let (mut stop, mut summary) = ended.without_result("Claude Code", &self.spec.limits);
+            let (mut stop, mut summary) = ended.without_result("Claude Code", &self.task.limits);
             if stop == StopReason::Crashed && self.garbled > 0 {
                 stop = StopReason::BrokenStream;
             }
@@ -110,7 +110,7 @@ impl<'a> ClaudeDialogue<'a> {
         if stop == Some(StopReason::Auth) {
             summary = format!("{AUTH} ({summary})");
         } else if summary.is_empty() && stop.is_some() {
-            summary = ended.without_result("Claude Code", &self.spec.limits).1;
+            summary = ended.without_result("Claude Code", &self.task.limits).1;
         }
         let report = AgentReport {
             stop,
@@ -300,7 +300,7 @@ impl<'a> ClaudeDialogue<'a> {
         if self.session.is_some() {
             return Step::default();
         }
-        self.session = text("session_id").or_else(|| Some(self.spec.session.clone()));
+        self.session = text("session_id").or_else(|| Some(self.task.session.clone()));
         self.model = text("model").or_else(|| self.model.take());
         Step {
             events: vec![AgentEvent::Started {
@@ -353,7 +353,7 @@ impl<'a> ClaudeDialogue<'a> {
         if self.outcome.is_some() {
             return Step::default();
         }
-        let wants_answer = self.spec.schema.is_some();
+        let wants_answer = self.task.schema.is_some();
         let done_without = |tool_use: &str| self.done_without.contains(tool_use);
         let mut outcome = Outcome::read(message, wants_answer, self.hint.as_deref(), &done_without);
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
@@ -385,7 +385,7 @@ impl Dialogue for ClaudeDialogue<'_> {
             "request": {"subtype": "initialize"}});
         // Two blocks: only the last is searched for commands and mentions (see the module's head).
         let content = json!([
-            {"type": "text", "text": self.spec.prompt},
+            {"type": "text", "text": self.task.prompt},
             {"type": "text", "text": "Begin."},
         ]);
         let turn = json!({"type": "user", "message": {"role": "user", "content": content},
@@ -469,10 +469,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::agent::{AgentLimits, Permissions};
+    use crate::agent::{AgentLimits, ToolPermissions};
 
-    fn spec() -> AgentSpec {
-        AgentSpec {
+    fn task() -> AgentTask {
+        AgentTask {
             agent: AgentName::ClaudeCode,
             prompt: "--help\n/init".to_owned(),
             system: None,
@@ -481,18 +481,15 @@ mod tests {
             session: "ours".to_owned(),
             fork_of: None,
             run: None,
-            env: Vec::new(),
-            home: PathBuf::new(),
-            program: PathBuf::new(),
             limits: AgentLimits::default(),
-            permissions: Permissions::default(),
+            permissions: ToolPermissions::default(),
         }
     }
 
     /// What a session tells about these lines, and how it ends after them.
-    fn play(spec: &AgentSpec, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
+    fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue = ClaudeDialogue::new(spec, root, Policy::default(), Usage::default());
+        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), Usage::default());
         let mut events = Vec::new();
         for line in lines {
             events.extend(dialogue.line(line.as_bytes()).events);
@@ -519,7 +516,7 @@ mod tests {
 
     #[test]
     fn a_recorded_session() {
-        let (events, report) = play(&spec(), &RECORDED);
+        let (events, report) = play(&task(), &RECORDED);
         let running = Usage {
             input_tokens: 1000,
             output_tokens: 10,
@@ -560,7 +557,7 @@ mod tests {
 
     #[test]
     fn without_its_result_a_session_still_has_a_cost() {
-        let (_, report) = play(&spec(), &RECORDED[..8]);
+        let (_, report) = play(&task(), &RECORDED[..8]);
         assert_eq!(report.stop, Some(StopReason::Crashed));
         assert_eq!(report.usage.cache_write_tokens, 20_000);
         assert!(report.usage.cost_usd > Usd::ZERO);
@@ -568,12 +565,12 @@ mod tests {
 
     #[test]
     fn the_prompt_is_never_in_the_block_that_is_searched() {
-        let spec = spec();
+        let task = task();
         let mut dialogue =
-            ClaudeDialogue::new(&spec, Path::new("/"), Policy::default(), Usage::default());
+            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
         let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
-        assert_eq!(blocks[0]["text"], spec.prompt);
+        assert_eq!(blocks[0]["text"], task.prompt);
         assert_eq!(blocks.last().unwrap()["text"], "Begin.");
         assert_eq!(turn["client_composed"], true);
     }
@@ -582,9 +579,9 @@ mod tests {
         /// Whatever a line is, the session goes on or ends in a class; nothing panics.
         #[test]
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
-            let spec = spec();
+            let task = task();
             let mut dialogue =
-                ClaudeDialogue::new(&spec, Path::new("/"), Policy::default(), Usage::default());
+                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
             for line in &lines {
                 dialogue.line(line);
             }
@@ -599,7 +596,7 @@ mod tests {
             let mut left = at;
             replace(&mut message, &mut left, &wrong[put]);
             let line = message.to_string();
-            let (_, report) = play(&spec(), &[RECORDED[1], &line, RECORDED[8]]);
+            let (_, report) = play(&task(), &[RECORDED[1], &line, RECORDED[8]]);
             prop_assert!(which == 8 || report.stop.is_none(), "{line}: {report:?}");
         }
     }

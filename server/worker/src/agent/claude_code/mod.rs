@@ -21,22 +21,21 @@ mod home;
 mod policy;
 mod result;
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, path::Path};
 
 use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, plan::AgentName};
 use serde_json::json;
-use tokio::{io::AsyncWrite, sync::mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncWrite;
 
 pub use detect::{Detection, detect, find, remember_in};
 pub use home::prepare_home;
 pub use policy::{Policy, Rule};
 
 use self::{detect::Features, dialogue::ClaudeDialogue, home::Legacy};
-use super::{AgentLimits, AgentReport, AgentSpec, Permissions, longest_command, session};
+use super::{
+    AgentLimits, AgentReport, AgentSpec, AgentTask, SessionChannels, ToolPermissions,
+    longest_command, session,
+};
 use crate::launch::Launch;
 
 /// Variables by which a Claude Code tells its children that they are inside it.
@@ -51,7 +50,7 @@ const USUAL_COMMAND: Span = Span::secs(120);
 /// What a transcript says.
 pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
     // Nothing is started and nothing is sent, so most of this has no use here.
-    let spec = AgentSpec {
+    let task = AgentTask {
         agent: AgentName::ClaudeCode,
         prompt: String::new(),
         system: None,
@@ -60,14 +59,11 @@ pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
         session: String::new(),
         fork_of: None,
         run: None,
-        env: Vec::new(),
-        home: PathBuf::new(),
-        program: PathBuf::new(),
         limits: AgentLimits::default(),
-        permissions: Permissions::default(),
+        permissions: ToolPermissions::default(),
     };
     let (root, policy) = (Path::new("/"), Policy::of_transcripts());
-    let mut dialogue = ClaudeDialogue::new(&spec, root, policy, Usage::default());
+    let mut dialogue = ClaudeDialogue::new(&task, root, policy, Usage::default());
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter(|line| !line.is_empty())
@@ -80,57 +76,49 @@ pub(super) async fn run(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> AgentReport {
-    let features = Features::of(&spec.program).await;
+    let features = Features::of(&spec.place.program).await;
     if let Some(missing) = features.missing() {
-        return AgentReport {
-            stop: Some(StopReason::SpawnFailed),
-            summary: format!(
-                "this Claude Code is too old: it does not know {missing}; update it with \
-                 `npm i -g @anthropic-ai/claude-code`"
-            ),
-            ..AgentReport::default()
-        };
+        let summary = format!(
+            "this Claude Code is too old: it does not know {missing}; update it with \
+             `npm i -g @anthropic-ai/claude-code`"
+        );
+        return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
-    if let Err(error) = home::make(&spec.home) {
-        return AgentReport {
-            stop: Some(StopReason::Resources),
-            summary: format!(
-                "cannot make the agent's home {}: {error}",
-                spec.home.display()
-            ),
-            ..AgentReport::default()
-        };
+    if let Err(error) = home::make(&spec.place.home) {
+        let summary = format!(
+            "cannot make the agent's home {}: {error}",
+            spec.place.home.display()
+        );
+        return AgentReport::failed(StopReason::Resources, summary);
     }
-    let mut policy = Policy::new(&spec.permissions);
+    let mut policy = Policy::new(&spec.task.permissions);
     if !features.has(SETTINGS) {
         policy = policy.without_asking();
     }
-    let parent = match &spec.fork_of {
-        Some(parent) => Legacy::load(&spec.home, parent),
+    let parent = match &spec.task.fork_of {
+        Some(parent) => Legacy::load(&spec.place.home, parent),
         None => Legacy::default(),
     };
     let command = launch.command(
         &arguments(spec, &features, &policy, parent.model),
         &environment(spec, launch),
     );
-    let mut dialogue = ClaudeDialogue::new(spec, launch.root(), policy, parent.totals);
+    let mut dialogue = ClaudeDialogue::new(&spec.task, launch.root(), policy, parent.totals);
     let ended = session::drive(
         command,
         &mut dialogue,
-        &spec.limits,
-        &spec.permissions,
+        &spec.task.limits,
+        spec.task.permissions.timeout,
         transcript,
-        events,
-        cancel,
+        channels,
     )
     .await;
     let (report, legacy) = dialogue.report(&ended);
     if let (Some(legacy), Some(session)) = (legacy, &report.session) {
         // Without it a fork's cost would include its parent's: worth a warning, not a failure.
-        if let Err(error) = legacy.save(&spec.home, session) {
+        if let Err(error) = legacy.save(&spec.place.home, session) {
             tracing::warn!(%error, "what the session leaves to forks could not be kept");
         }
     }
@@ -145,7 +133,7 @@ fn arguments(
     policy: &Policy,
     parents_model: Option<String>,
 ) -> Vec<OsString> {
-    let mut argv = vec![spec.program.clone().into_os_string()];
+    let mut argv = vec![spec.place.program.clone().into_os_string()];
     argv.extend(
         [
             "-p",
@@ -159,12 +147,12 @@ fn arguments(
         ]
         .map(OsString::from),
     );
-    argv.push(format!("--max-turns={}", spec.limits.max_turns).into());
-    if let Some(parent) = &spec.fork_of {
+    argv.push(format!("--max-turns={}", spec.task.limits.max_turns).into());
+    if let Some(parent) = &spec.task.fork_of {
         argv.push(format!("--resume={parent}").into());
         argv.push("--fork-session".into());
     }
-    argv.push(format!("--session-id={}", spec.session).into());
+    argv.push(format!("--session-id={}", spec.task.session).into());
     let mut optional = |flag: &str, value: Option<String>| {
         if let Some(value) = value.filter(|_| features.has(flag)) {
             argv.push(format!("{flag}={value}").into());
@@ -175,13 +163,13 @@ fn arguments(
     let ask = (!policy.asked().is_empty())
         .then(|| json!({"permissions": {"ask": policy.asked()}}).to_string());
     optional(SETTINGS, ask);
-    optional("--append-system-prompt", spec.system.clone());
+    optional("--append-system-prompt", spec.task.system.clone());
     optional(
         "--json-schema",
-        spec.schema.as_ref().map(ToString::to_string),
+        spec.task.schema.as_ref().map(ToString::to_string),
     );
-    optional("--model", spec.model.clone().or(parents_model));
-    let budget = spec.limits.budget.map(|usd| usd.dollars().to_string());
+    optional("--model", spec.task.model.clone().or(parents_model));
+    let budget = spec.task.limits.budget.map(|usd| usd.dollars().to_string());
     optional("--max-budget-usd", budget);
     if features.has("--include-partial-messages") {
         argv.push("--include-partial-messages".into());
@@ -193,8 +181,8 @@ fn arguments(
 fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
-    let config = home::config_dir(&spec.home).into_os_string();
-    let longest = longest_command(spec);
+    let config = home::config_dir(&spec.place.home).into_os_string();
+    let longest = longest_command(&spec.task.limits);
     let ours = [
         ("CLAUDE_CONFIG_DIR", config),
         ("BASH_MAX_TIMEOUT_MS", longest.0.to_string().into()),
@@ -211,7 +199,11 @@ fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString
         ("IS_SANDBOX", "1".into()),
     ];
     env.extend(ours.map(|(name, value)| (OsString::from(name), value)));
-    let added = spec.env.iter().filter(|(name, _)| name != "CLAUDECODE");
+    let added = spec
+        .place
+        .env
+        .iter()
+        .filter(|(name, _)| name != "CLAUDECODE");
     for (name, value) in added {
         env.retain(|(known, _)| known != name);
         env.push((name.clone(), value.clone()));

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::permission::PermissionKind;
 
-use crate::agent::permission::Permissions;
+use crate::agent::permission::ToolPermissions;
 
 /// Answers a session's permission requests.
 ///
@@ -54,14 +54,14 @@ const NEVER: [&str; 12] = [
 
 impl Default for Policy {
     fn default() -> Self {
-        Self::new(&Permissions::default())
+        Self::new(&ToolPermissions::default())
     }
 }
 
 impl Policy {
     /// What configuration makes of the tools. A denial is over a question, a question over what is allowed.
-    pub fn new(permissions: &Permissions) -> Self {
-        let Permissions {
+    pub fn new(permissions: &ToolPermissions) -> Self {
+        let ToolPermissions {
             allow, ask, deny, ..
         } = permissions;
         let mut denied: Vec<String> = Vec::new();
@@ -91,9 +91,9 @@ impl Policy {
     /// For transcripts, which do not hold what was said to questions: only what is always denied is told
     /// as denied.
     pub(super) fn of_transcripts() -> Self {
-        Self::new(&Permissions {
+        Self::new(&ToolPermissions {
             ask: USUALLY_DENIED.map(str::to_owned).to_vec(),
-            ..Permissions::default()
+            ..ToolPermissions::default()
         })
     }
 
@@ -163,11 +163,11 @@ mod tests {
     fn a_denial_is_over_a_question_is_over_an_allowance() {
         let tools = |tools: &[&str]| tools.iter().map(|&tool| tool.to_owned()).collect();
         let check = |allow: &[&str], ask: &[&str], deny: &[&str], tool: &str, expected: Rule| {
-            let policy = Policy::new(&Permissions {
+            let policy = Policy::new(&ToolPermissions {
                 allow: tools(allow),
                 ask: tools(ask),
                 deny: tools(deny),
-                ..Permissions::default()
+                ..ToolPermissions::default()
             });
             assert_eq!(policy.rule(tool), expected, "{tool} of {policy:?}");
             // What is to be asked about is offered to the model, what is denied is not.

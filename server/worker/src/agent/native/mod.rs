@@ -20,13 +20,12 @@ use std::{ffi::OsString, path::PathBuf};
 use claudecluster_protocol::{Span, StopReason, Usd, event::AgentEvent, goal::Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{io::AsyncWrite, sync::mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncWrite;
 
 pub use child::native_main;
 
 use super::{
-    AgentReport, AgentSpec, longest_command,
+    AgentReport, AgentSpec, SessionChannels, longest_command,
     session::{self, Dialogue, Next, Step},
 };
 use crate::launch::{Launch, argv};
@@ -88,10 +87,12 @@ pub(super) async fn run(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> AgentReport {
-    let program = [spec.program.clone().into_os_string(), SUBCOMMAND.into()];
+    let program = [
+        spec.place.program.clone().into_os_string(),
+        SUBCOMMAND.into(),
+    ];
     let command = launch.command(&argv(program), &environment(spec, launch));
     let mut dialogue = NativeDialogue {
         task: task(spec, launch),
@@ -102,14 +103,13 @@ pub(super) async fn run(
     let ended = session::drive(
         command,
         &mut dialogue,
-        &spec.limits,
-        &spec.permissions,
+        &spec.task.limits,
+        spec.task.permissions.timeout,
         transcript,
-        events,
-        cancel,
+        channels,
     )
     .await;
-    let session = ended.spoke.then(|| spec.session.clone());
+    let session = ended.spoke.then(|| spec.task.session.clone());
     match dialogue.report {
         Some(report) => AgentReport {
             stop: ended.stop.or(report.stop),
@@ -120,7 +120,7 @@ pub(super) async fn run(
             retry_after: report.retry_after,
         },
         None => {
-            let (stop, summary) = ended.without_result("the built-in agent", &spec.limits);
+            let (stop, summary) = ended.without_result("the built-in agent", &spec.task.limits);
             let broken = stop == StopReason::Crashed && dialogue.garbled;
             AgentReport {
                 stop: Some(if broken {
@@ -139,23 +139,23 @@ pub(super) async fn run(
 
 fn task(spec: &AgentSpec, launch: &dyn Launch) -> Task {
     Task {
-        prompt: spec.prompt.clone(),
-        system: spec.system.clone(),
-        schema: spec.schema.clone(),
-        model: spec.model.clone(),
-        session: spec.session.clone(),
-        fork_of: spec.fork_of.clone(),
-        home: spec.home.clone(),
+        prompt: spec.task.prompt.clone(),
+        system: spec.task.system.clone(),
+        schema: spec.task.schema.clone(),
+        model: spec.task.model.clone(),
+        session: spec.task.session.clone(),
+        fork_of: spec.task.fork_of.clone(),
+        home: spec.place.home.clone(),
         root: launch.root().to_owned(),
-        max_turns: spec.limits.max_turns,
-        budget: spec.limits.budget,
-        longest_command: longest_command(spec),
+        max_turns: spec.task.limits.max_turns,
+        budget: spec.task.limits.budget,
+        longest_command: longest_command(&spec.task.limits),
     }
 }
 
 fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
-    for (name, value) in &spec.env {
+    for (name, value) in &spec.place.env {
         env.retain(|(known, _)| known != name);
         env.push((name.clone(), value.clone()));
     }
