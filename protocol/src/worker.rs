@@ -302,18 +302,18 @@ impl fmt::Debug for JobEnv {
     }
 }
 
-/// How attempts are to be isolated from the workspace.
+/// How workers are isolated from the workspace.
 #[derive(
     Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxChoice {
-    /// An overlay where the kernel allows it, else an isolated copy, else an error.
+    /// An overlay where the kernel allows it, else a copy.
     #[default]
     Auto,
     /// An overlay; refuse to work without it.
     Overlay,
-    /// A private copy, isolated as well as the machine allows, even if that is not at all.
+    /// A private copy.
     Copy,
 }
 

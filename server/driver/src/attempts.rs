@@ -15,7 +15,7 @@ use claudecluster_worker::{
     agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Content, Tracked},
-    sandbox::{self, LayerFile, LayerState, Preference, SandboxSpec},
+    sandbox::{self, LayerFile, LayerState, SandboxSpec},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,6 @@ use crate::{
     prompts,
     proposal::{self, as_text},
     repair,
-    settings::SandboxChoice,
     shared::Shared,
     snapshot::{self, Manifest},
     work::blocking,
@@ -272,11 +271,7 @@ pub(crate) fn sandbox(
         // The state folder holds the daemon's socket: a worker that reached it could accept its own
         // hunks.
         hidden: vec![shared.config.home.clone()],
-        preference: match settings.sandbox {
-            SandboxChoice::Auto => Preference::Auto,
-            SandboxChoice::Overlay => Preference::Overlay,
-            SandboxChoice::Copy => Preference::Copy,
-        },
+        preference: settings.sandbox,
         launcher: shared.config.launcher.clone(),
     }
 }

@@ -288,7 +288,7 @@ impl Dispatcher {
                 decision,
                 reason,
             } => {
-                let reply = agent::Reply { decision, reason };
+                let reply = agent::QuestionReply { decision, reason };
                 let said = Said { tool, input, reply };
                 self.shared.desks.tell(goal, task, said);
             }

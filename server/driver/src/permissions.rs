@@ -11,7 +11,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, TaskId,
     permission::{PermissionDecision, PermissionRequest},
 };
-use claudecluster_worker::agent::{Ask, Reply};
+use claudecluster_worker::agent::{Ask, QuestionReply};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +25,7 @@ pub(crate) struct Desks(DashMap<(GoalId, Option<TaskId>), mpsc::UnboundedSender<
 pub(crate) struct Said {
     pub(crate) tool: String,
     pub(crate) input: BlobId,
-    pub(crate) reply: Reply,
+    pub(crate) reply: QuestionReply,
 }
 
 impl Desks {
@@ -53,7 +53,7 @@ pub(crate) struct Desk {
 struct Waiting {
     tool: String,
     input: BlobId,
-    replies: Vec<oneshot::Sender<Reply>>,
+    replies: Vec<oneshot::Sender<QuestionReply>>,
 }
 
 impl Desk {
@@ -110,7 +110,7 @@ impl Desk {
                 let reason = Some(format!("it cannot be recorded: {}", error.message));
                 let decision = PermissionDecision::Deny;
                 // The session may have ended meanwhile.
-                let _ = reply.send(Reply { decision, reason });
+                let _ = reply.send(QuestionReply { decision, reason });
                 return;
             }
         };
@@ -223,9 +223,9 @@ mod tests {
         (shared, desk, asks, told)
     }
 
-    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<Reply> {
+    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<QuestionReply> {
         let (reply, answer) = oneshot::channel();
-        let wanted = agent::Wanted {
+        let wanted = agent::ToolRequest {
             tool: "Fetch".into(),
             detail: input.into(),
             kind: None,
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(asked, "asked");
         assert_ne!(other, input);
 
-        let reply = Reply {
+        let reply = QuestionReply {
             decision: PermissionDecision::Deny,
             reason: Some("no".into()),
         };

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
     ToolPermissions,
@@ -223,19 +224,6 @@ impl Default for Timeouts {
             gate: Span::secs(900),
         }
     }
-}
-
-/// How workers are isolated from the workspace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum SandboxChoice {
-    /// An overlay where the kernel allows it, else a copy.
-    #[default]
-    Auto,
-    /// An overlay; refuse to work without it.
-    Overlay,
-    /// A private copy.
-    Copy,
 }
 
 /// What one attempt may do. More ends it.

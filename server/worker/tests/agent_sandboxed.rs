@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use claudecluster_protocol::{StopReason, plan::AgentName};
 use claudecluster_worker::{
     agent::AgentSpec,
-    sandbox::{Preference, Sandbox, SandboxSpec},
+    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 use serde_json::json;
 use stage::{PATIENCE, Run, Stage, claude};
@@ -36,7 +36,7 @@ async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
         lowers: Vec::new(),
         writable: vec![stage.home()],
         hidden: vec![state],
-        preference: Preference::Auto,
+        preference: SandboxChoice::Auto,
         launcher: launcher(),
     };
     Sandbox::prepare(spec).await.unwrap()

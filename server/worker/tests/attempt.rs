@@ -18,7 +18,7 @@ use claudecluster_worker::{
     agent::{AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, ToolPermissions},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Tracked},
-    sandbox::Preference,
+    sandbox::SandboxChoice,
 };
 use support::Fixture;
 use tokio::sync::mpsc;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
     AttemptSpec {
-        sandbox: fixture.spec("layer", Preference::Auto),
+        sandbox: fixture.spec("layer", SandboxChoice::Auto),
         agent: AgentSpec {
             task: AgentTask {
                 agent: AgentName::Command,

@@ -11,7 +11,7 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use claudecluster_protocol::goal::SandboxKind;
-use claudecluster_worker::sandbox::{self, Preference, Sandbox};
+use claudecluster_worker::sandbox::{self, Sandbox, SandboxChoice};
 use support::{Fixture, ok, sh};
 
 /// Whether this is the second run. If not, does it: this test alone, started by `wrapper`.
@@ -109,7 +109,7 @@ async fn a_plain_user_gets_an_overlay() {
         rustix::process::geteuid().as_raw().to_string()
     );
     check(sandbox, &fixture).await;
-    let copy = Sandbox::prepare(fixture.spec("copy", Preference::Copy))
+    let copy = Sandbox::prepare(fixture.spec("copy", SandboxChoice::Copy))
         .await
         .unwrap();
     check(copy, &fixture).await;
@@ -127,11 +127,11 @@ async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
         return;
     }
     let fixture = Fixture::new(&[("a", "old"), ("d/e", "")]);
-    let refused = Sandbox::prepare(fixture.spec("layer", Preference::Overlay))
+    let refused = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Overlay))
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("user namespace"), "{refused}");
-    let sandbox = Sandbox::prepare(fixture.spec("layer", Preference::Auto))
+    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Auto))
         .await
         .unwrap();
     assert_eq!(sandbox.kind(), SandboxKind::Copy);
@@ -206,7 +206,7 @@ async fn mounts_inside_the_workspace_stay() {
         paths,
         [("a", true), ("sub/disk/x", true), ("sub/disk/y", false)]
     );
-    let mut spec = fixture.spec("next", Preference::Overlay);
+    let mut spec = fixture.spec("next", SandboxChoice::Overlay);
     spec.lowers = vec![layer.dir];
     let next = Sandbox::prepare(spec).await.unwrap();
     assert_eq!(ok(&next, "cat sub/disk/x; ls sub/disk").await, "new\nx\n");

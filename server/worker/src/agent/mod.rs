@@ -13,7 +13,7 @@ mod spec;
 mod text;
 
 use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
-pub use permission::{Ask, Reply, ToolPermissions, Wanted};
+pub use permission::{Ask, QuestionReply, ToolPermissions, ToolRequest};
 pub use spec::{AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, SessionChannels};
 
 use crate::launch::Launch;
