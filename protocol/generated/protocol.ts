@@ -198,11 +198,19 @@ duplicateOf?: GoalId | null, } | { "answer": "goals",
 /**
  * One line each.
  */
-goals: Array<GoalSummary>, } | { "answer": "goal",
+goals: Array<GoalSummary>,
+/**
+ * The last event they show: a watch after it misses nothing and repeats nothing.
+ */
+asOf: EventSeq, } | { "answer": "goal",
 /**
  * All that is known.
  */
-goal: GoalView, } | { "answer": "item",
+goal: GoalView,
+/**
+ * The last event it shows: a watch after it misses nothing and repeats nothing.
+ */
+asOf: EventSeq, } | { "answer": "item",
 /**
  * The item.
  */

@@ -216,11 +216,15 @@ pub enum Answer {
     Goals {
         /// One line each.
         goals: Vec<GoalSummary>,
+        /// The last event they show: a watch after it misses nothing and repeats nothing.
+        as_of: EventSeq,
     },
     /// One goal.
     Goal {
         /// All that is known.
         goal: Box<GoalView>,
+        /// The last event it shows: a watch after it misses nothing and repeats nothing.
+        as_of: EventSeq,
     },
     /// One item of a watch.
     Item {

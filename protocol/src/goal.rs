@@ -8,7 +8,7 @@ use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
     event::Repair,
     permission::PermissionRequest,
-    plan::{AgentName, Gate},
+    plan::{AgentName, Gate, TaskSpec},
 };
 
 /// What a developer asked for.
@@ -75,6 +75,16 @@ impl GoalSpec {
             apply: false,
             env: Vec::new(),
         }
+    }
+
+    /// Returns the agent that plans the goal and runs tasks that name none.
+    pub fn main_agent(&self) -> AgentName {
+        self.agent.unwrap_or(AgentName::FALLBACK)
+    }
+
+    /// Returns the agent that runs `task`.
+    pub fn agent_for(&self, task: &TaskSpec) -> AgentName {
+        task.agent_or(self.main_agent())
     }
 }
 

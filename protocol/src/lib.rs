@@ -7,6 +7,7 @@
 //! Architecture invariant: this crate performs no IO and depends on no other crate of the
 //! workspace. A type that two crates exchange lives here and nowhere else.
 
+pub mod agent;
 pub mod api;
 pub mod change;
 pub mod editor;

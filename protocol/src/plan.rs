@@ -183,8 +183,17 @@ pub enum AgentName {
 }
 
 impl AgentName {
-    /// Every agent, in the order they are preferred.
+    /// Every agent, in the order they are declared and preferred.
+    ///
+    /// The names are a closed list, so that schemas and editors can offer them. A new agent costs here:
+    /// a variant, its place in this list, and its text in [`AgentName::as_str`]. The compiler then asks for
+    /// its line in the worker's registry; everything else is in the agent's own folder there. A name that a
+    /// journal may hold is never removed. What differs between agents is read from
+    /// [`AgentCapabilities`](crate::agent::AgentCapabilities), never from the name.
     pub const ALL: [AgentName; 3] = [AgentName::ClaudeCode, AgentName::Native, AgentName::Command];
+
+    /// The agent of goals that were recorded without one.
+    pub const FALLBACK: AgentName = AgentName::ClaudeCode;
 
     /// The name as it is written in plans and options.
     pub const fn as_str(self) -> &'static str {
@@ -210,7 +219,11 @@ impl std::str::FromStr for AgentName {
             .into_iter()
             .find(|name| name.as_str() == s)
             .ok_or_else(|| {
-                format!("{s:?} is not an agent; there are `claude-code`, `native` and `command`")
+                let [first @ .., last] = Self::ALL.map(|name| format!("`{name}`"));
+                format!(
+                    "{s:?} is not an agent; there are {} and {last}",
+                    first.join(", ")
+                )
             })
     }
 }

@@ -7,14 +7,11 @@ use claudecluster_driver::{
     Driver, DriverConfig, Settings,
     store::Store,
     worker::{
-        agent::{
-            claude_code::{Detection, detect},
-            native,
-        },
+        agent::{AgentInspection, AgentSetup, registry},
         sandbox,
     },
 };
-use claudecluster_protocol::ErrorBody;
+use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 
 use crate::{
     config::Sources,
@@ -22,7 +19,7 @@ use crate::{
     home::{Home, private_tempdir},
 };
 
-pub(crate) use claudecluster_driver::worker::{agent::replay, sandbox::Probe};
+pub(crate) use claudecluster_driver::worker::sandbox::Probe;
 
 /// Opens the store of a state folder and starts a driver on it.
 pub(crate) async fn start_driver(
@@ -54,8 +51,7 @@ fn launcher() -> Result<std::path::PathBuf, ErrorBody> {
 pub(crate) fn hidden(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
-        native::SUBCOMMAND => Some(native::native_main()),
-        _ => None,
+        name => registry().run_subcommand(name),
     }
 }
 
@@ -66,12 +62,27 @@ pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
     Ok(sandbox::probe(&launcher()?, scratch.path()).await)
 }
 
-/// Looks for Claude Code.
-pub(crate) async fn detect_claude(settings: &Settings) -> Detection {
-    let program = settings.claude.program.clone();
-    tokio::task::spawn_blocking(move || detect(program.as_deref()))
+/// Looks at the installation of every agent that has one, preferred agents first, with the variables
+/// `env` before those of this process.
+pub(crate) async fn inspect_agents(
+    settings: &Settings,
+    env: Vec<EnvVar>,
+) -> Result<Vec<AgentInspection>, ErrorBody> {
+    let (settings, launcher) = (settings.agent_settings(), launcher()?);
+    let inspected = tokio::task::spawn_blocking(move || {
+        let setup = AgentSetup {
+            settings: &settings,
+            launcher: &launcher,
+            env: &env,
+        };
+        registry()
+            .iter()
+            .filter_map(|agent| agent.inspect(&setup))
+            .collect()
+    });
+    inspected
         .await
-        .unwrap_or_default()
+        .map_err(|error| ErrorBody::internal(error.to_string()))
 }
 
 /// The exit status of a hidden subcommand as the process's own.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use claudecluster_protocol::{
     Plan, RelPath, TaskId, TaskSpec,
-    plan::{AgentName, Command},
+    agent::{AgentCapabilities, AgentCatalog, AgentInput},
+    plan::Command,
 };
 
 pub use self::place::{Place, Step};
@@ -100,8 +101,8 @@ impl ProblemKind {
 }
 
 /// Everything that is wrong with a plan or worth a look: errors first, in the order of the plan.
-pub fn inspect(plan: &Plan) -> Vec<PlanProblem> {
-    match check(plan) {
+pub fn inspect(plan: &Plan, agents: &AgentCatalog) -> Vec<PlanProblem> {
+    match check(plan, agents) {
         Ok(graph) => advice::of(plan, Some(&graph)),
         Err(mut problems) => {
             problems.extend(advice::of(plan, TaskGraph::new(plan).ok().as_ref()));
@@ -115,7 +116,7 @@ pub fn inspect(plan: &Plan) -> Vec<PlanProblem> {
 /// # Errors
 ///
 /// Every problem found, in the order of the plan.
-pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
+pub fn check(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanProblem>> {
     let mut problems = Problems::default();
     if plan.tasks.is_empty() {
         let message = "a plan needs at least one task";
@@ -140,7 +141,7 @@ pub fn check(plan: &Plan) -> Result<TaskGraph, Vec<PlanProblem>> {
         } else {
             seen.insert(&task.id, i);
         }
-        check_task(&mut problems, i, task);
+        check_task(&mut problems, i, task, agents);
     }
     for (i, task) in plan.tasks.iter().enumerate() {
         check_edges(&mut problems, i, task, &seen);
@@ -178,7 +179,7 @@ impl Problems {
     }
 }
 
-fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
+fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &AgentCatalog) {
     let place = |key: &str| Place::task(i).with(key);
     if !is_task_id(task.id.as_str()) {
         problems.add(
@@ -191,18 +192,21 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec) {
             ),
         );
     }
+    let runs_commands = |one: AgentCapabilities| one.input == AgentInput::Command;
     match (&task.run, task.agent) {
         (Some(run), _) if run.is_empty() => {
             let message = "the command is empty";
             problems.add(place("run"), ProblemKind::EmptyCommand, message);
         }
-        (Some(_), Some(agent)) if agent != AgentName::Command => {
-            let message =
-                format!("only the agent `command` runs a command, and the agent here is `{agent}`");
+        (Some(_), Some(agent)) if !runs_commands(agents.get(agent)) => {
+            let message = format!(
+                "only the agent {} runs a command, and the agent here is `{agent}`",
+                agents.list(runs_commands)
+            );
             problems.add(place("run"), ProblemKind::UnusedCommand, message);
         }
-        (None, Some(AgentName::Command)) => {
-            let message = "the agent `command` needs a command to run";
+        (None, Some(agent)) if runs_commands(agents.get(agent)) => {
+            let message = format!("the agent `{agent}` needs a command to run");
             problems.add(place("run"), ProblemKind::MissingCommand, message);
         }
         (None, _) if task.instructions.trim().is_empty() => {
@@ -381,9 +385,21 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use claudecluster_protocol::plan::AgentName;
     use expect_test::{Expect, expect};
 
     use super::*;
+
+    /// One agent that runs commands, and others that follow instructions.
+    fn agents() -> AgentCatalog {
+        AgentCatalog::new(|agent| AgentCapabilities {
+            input: match agent {
+                AgentName::Command => AgentInput::Command,
+                _ => AgentInput::Instructions,
+            },
+            ..AgentCapabilities::default()
+        })
+    }
 
     #[track_caller]
     fn check_problems(tasks: Vec<TaskSpec>, expected: &Expect) {
@@ -391,7 +407,7 @@ mod tests {
             tasks,
             ..Plan::default()
         };
-        let problems: Vec<String> = check(&plan)
+        let problems: Vec<String> = check(&plan, &agents())
             .err()
             .unwrap_or_default()
             .iter()
@@ -449,7 +465,7 @@ mod tests {
             ],
             ..Plan::default()
         };
-        let problems = check(&plan).unwrap_err();
+        let problems = check(&plan, &agents()).unwrap_err();
         let told: Vec<_> = problems
             .iter()
             .map(|problem| {

@@ -1,6 +1,6 @@
 //! What to do after an attempt or a planning session stopped short: one policy for each reason.
 
-use claudecluster_protocol::{Span, StopReason, TaskSpec};
+use claudecluster_protocol::{Span, StopReason, TaskSpec, agent::AgentCatalog};
 
 /// Limits and defaults that configuration decides. They steer new decisions only; replaying a
 /// journal does not ask them.
@@ -18,6 +18,8 @@ pub struct Policy {
     pub repair_conflicts: bool,
     /// The cost limit for goals that name none.
     pub budget: Option<claudecluster_protocol::Usd>,
+    /// What the agents can do.
+    pub agents: AgentCatalog,
 }
 
 impl Default for Policy {
@@ -29,6 +31,7 @@ impl Default for Policy {
             approve_plans: false,
             repair_conflicts: true,
             budget: None,
+            agents: AgentCatalog::default(),
         }
     }
 }

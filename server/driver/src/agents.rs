@@ -1,19 +1,16 @@
-//! Which agents there are, what they are started with, and what they may see.
+//! Which agent a goal or a task uses, by its settings, and what that agent is started with.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
 use claudecluster_core::lifecycle::Goal;
 use claudecluster_protocol::{
-    ErrorBody, GoalSpec, Span, Usd,
+    ErrorBody, ErrorKind, GoalSpec, Span, Usd,
     goal::EnvVar,
     plan::{AgentName, TaskSpec},
 };
-use claudecluster_worker::agent::{AgentLimits, claude_code};
+use claudecluster_worker::agent::{AgentLimits, AgentSetup, registry};
 
-use crate::{Settings, shared::Shared};
+use crate::{Settings, agent_catalog, shared::Shared};
 
 /// The settings that hold in a goal's workspace.
 pub(crate) fn settings(shared: &Shared, workspace: &str) -> Result<Settings, ErrorBody> {
@@ -43,138 +40,102 @@ pub(crate) fn settle(shared: &Shared, spec: &mut GoalSpec) -> Result<(), ErrorBo
         || tasks
             .iter()
             .any(|task| task.agent.is_none() && task.run.is_none());
-    if spec.agent == Some(AgentName::Command) && spec.plan.is_none() {
-        return Err(ErrorBody::user("the agent `command` cannot plan a goal")
-            .hint("give a plan file with --plan, or use the agent `claude-code` or `native`"));
+    if let Some(agent) = spec.agent
+        && spec.plan.is_none()
+        && !registry().get(agent).capabilities().plans
+    {
+        let planners = agent_catalog().list(|one| one.plans);
+        return Err(
+            ErrorBody::user(format!("the agent `{agent}` cannot plan a goal")).hint(format!(
+                "give a plan file with --plan, or use the agent {planners}"
+            )),
+        );
     }
+    let agents = settings.agent_settings();
+    let setup = AgentSetup {
+        settings: &agents,
+        launcher: &shared.config.launcher,
+        env: &spec.env,
+    };
     if needs_default && spec.agent.is_none() {
-        spec.agent = Some(default_agent(&settings, &spec.env)?);
+        spec.agent = Some(default_agent(&settings, &setup)?);
     }
-    let default = spec.agent.unwrap_or(AgentName::Command);
-    let mut wanted: Vec<AgentName> = tasks.iter().map(|task| task.agent_or(default)).collect();
-    wanted.extend(spec.agent);
-    wanted.sort_unstable();
-    wanted.dedup();
-    for agent in wanted {
-        check(&settings, agent, &spec.env)?;
+    let of_tasks = tasks.iter().map(|task| spec.agent_for(task));
+    let used: BTreeSet<AgentName> = of_tasks.chain(spec.agent).collect();
+    for agent in used {
+        check(&settings, agent, &setup)?;
     }
     Ok(())
 }
 
-/// Claude Code where it is installed, else the built-in agent where there is a key.
-fn default_agent(settings: &Settings, env: &[EnvVar]) -> Result<AgentName, ErrorBody> {
+/// Returns the configured agent, else the first that can plan and is usable here.
+fn default_agent(settings: &Settings, setup: &AgentSetup<'_>) -> Result<AgentName, ErrorBody> {
     if let Some(agent) = settings.agent {
         return Ok(agent);
     }
-    let usable = |agent| check(settings, agent, env).is_ok();
-    [AgentName::ClaudeCode, AgentName::Native]
-        .into_iter()
-        .find(|&agent| usable(agent))
-        .ok_or_else(|| {
-            ErrorBody::environment("no agent found: Claude Code is not installed and no key is set")
-                .hint(
-                    "install it with `npm install -g @anthropic-ai/claude-code`, or set \
-                     ANTHROPIC_API_KEY for the built-in agent",
-                )
-        })
+    let (mut missing, mut remedies) = (Vec::new(), Vec::new());
+    for agent in registry().planners() {
+        let Err(error) = check(settings, agent.name(), setup) else {
+            return Ok(agent.name());
+        };
+        missing.push(error.message);
+        remedies.extend(match error.kind {
+            ErrorKind::Environment => agent.remedy(setup.settings),
+            _ => error.hint,
+        });
+    }
+    let error = ErrorBody::environment(format!("no agent found: {}", missing.join("; ")));
+    Err(error.hint(remedies.join(", or ")))
 }
 
-/// Whether an agent may and can run.
-fn check(settings: &Settings, agent: AgentName, env: &[EnvVar]) -> Result<(), ErrorBody> {
+/// Checks that an agent may run and can.
+fn check(settings: &Settings, agent: AgentName, setup: &AgentSetup<'_>) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
         return Err(
             ErrorBody::config(format!("the agent `{agent}` is denied by configuration"))
                 .hint("`claudecluster config list` shows where `denyAgents` is set"),
         );
     }
-    match agent {
-        AgentName::Command => Ok(()),
-        AgentName::ClaudeCode => claude(settings, env).map(|_| ()),
-        AgentName::Native => native_key(settings, env).map(|_| ()).ok_or_else(|| {
-            ErrorBody::environment(format!(
-                "the built-in agent has no key: {} is not set",
-                settings.native.key_env
-            ))
-            .hint("set it where you run claudecluster, or use another agent with --agent")
-        }),
-    }
+    registry().get(agent).check_usable(setup)
 }
 
-/// The Claude Code program, as whoever submitted the goal would find it.
-fn claude(settings: &Settings, env: &[EnvVar]) -> Result<PathBuf, ErrorBody> {
-    let path = env
-        .iter()
-        .find(|var| var.name == "PATH")
-        .map(|var| OsStr::new(&var.value));
-    claude_code::find(settings.claude.program.as_deref(), path).ok_or_else(|| {
-        match &settings.claude.program {
-            Some(program) => ErrorBody::config(format!(
-                "`claude.program` is {}, which is not a program",
-                program.display()
-            ))
-            .hint("correct it with `claudecluster config set claude.program PATH`"),
-            None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
-                .hint("npm install -g @anthropic-ai/claude-code"),
-        }
-    })
-}
-
-fn native_key(settings: &Settings, env: &[EnvVar]) -> Option<String> {
-    let named = |name: &str| {
-        env.iter()
-            .find(|var| var.name == name)
-            .map(|var| var.value.clone())
-            .or_else(|| std::env::var(name).ok())
-    };
-    named(&settings.native.key_env).or_else(|| named("ANTHROPIC_AUTH_TOKEN"))
-}
-
-/// The program of an agent.
+/// Finds the program of an agent.
 pub(crate) fn program(
     shared: &Shared,
     settings: &Settings,
     goal: &Goal,
     agent: AgentName,
 ) -> Result<PathBuf, ErrorBody> {
-    match agent {
-        AgentName::ClaudeCode => claude(settings, &client_env(shared, settings, goal)),
-        AgentName::Native | AgentName::Command => Ok(shared.config.launcher.clone()),
-    }
+    registry().get(agent).find_program(&AgentSetup {
+        settings: &settings.agent_settings(),
+        launcher: &shared.config.launcher,
+        env: &client_env(shared, settings, goal),
+    })
 }
 
-/// The environment an agent gets beside what every sandbox has.
-///
-/// Keys go to agents only: a plan's commands and gates have no use for them.
+/// Returns the variables an agent gets, beside those of every sandbox.
 pub(crate) fn env(
     shared: &Shared,
     settings: &Settings,
     goal: &Goal,
     agent: AgentName,
 ) -> Vec<(OsString, OsString)> {
-    let mut client = client_env(shared, settings, goal);
-    if agent == AgentName::Native {
-        let key = native_key(settings, &client);
-        let has_url = client.iter().any(|var| var.name == "ANTHROPIC_BASE_URL");
-        if let Some(value) = key {
-            client.retain(|var| var.name != "ANTHROPIC_API_KEY");
-            client.push(EnvVar {
-                name: "ANTHROPIC_API_KEY".into(),
-                value,
-            });
-        }
-        if !has_url {
-            let value = settings.native.base_url.clone();
-            client.push(EnvVar {
-                name: "ANTHROPIC_BASE_URL".into(),
-                value,
-            });
-        }
-    }
-    client
-        .into_iter()
-        .filter(|var| agent != AgentName::Command || !is_secret(&var.name))
-        .map(|var| (var.name.into(), var.value.into()))
-        .collect()
+    let client = client_env(shared, settings, goal);
+    as_pairs(registry().environment(agent, &settings.agent_settings(), client))
+}
+
+/// Returns the variables a plan's gates get, beside those of every sandbox.
+pub(crate) fn command_env(
+    shared: &Shared,
+    settings: &Settings,
+    goal: &Goal,
+) -> Vec<(OsString, OsString)> {
+    as_pairs(registry().without_secrets(client_env(shared, settings, goal)))
+}
+
+fn as_pairs(variables: Vec<EnvVar>) -> Vec<(OsString, OsString)> {
+    let pair = |var: EnvVar| (var.name.into(), var.value.into());
+    variables.into_iter().map(pair).collect()
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.
@@ -193,12 +154,6 @@ fn client_env(shared: &Shared, settings: &Settings, goal: &Goal) -> Vec<EnvVar> 
     // The sandbox decides where home and temporary files are.
     vars.retain(|var| settings.env.passes(&var.name) && var.name != "HOME");
     vars
-}
-
-fn is_secret(name: &str) -> bool {
-    ["ANTHROPIC_", "CLAUDE", "AWS_"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
 }
 
 /// Deadlines and limits of a session.

@@ -8,11 +8,11 @@ use std::{
 
 use claudecluster_core::{lifecycle::Goal, step::Asker};
 use claudecluster_protocol::{
-    AttemptId, ErrorBody, ErrorKind, GoalId, RelPath, StopReason, TaskId, event::AttemptOutcome,
-    plan::AgentName,
+    AttemptId, ErrorBody, ErrorKind, GoalId, RelPath, StopReason, TaskId, agent::AgentInput,
+    event::AttemptOutcome, plan::AgentName,
 };
 use claudecluster_worker::{
-    agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
+    agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels, registry},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, Content, Tracked},
     sandbox::{self, LayerFile, LayerState, SandboxSpec},
@@ -106,7 +106,8 @@ async fn prepare(
 ) -> Result<(AttemptSpec, Ground), ErrorBody> {
     let settings = agents::settings(shared, &goal.spec.workspace)?;
     let spec = &goal.tasks[task].spec;
-    let agent = spec.agent_or(goal.spec.agent.unwrap_or(AgentName::ClaudeCode));
+    let agent = goal.spec.agent_for(spec);
+    let can = registry().get(agent).capabilities();
     let layer = task_dir(shared, goal, task).join(attempt.to_string());
     let (ground, lowers) = ground(shared, goal, task, attempt).await?;
     // Where the agents' home has been tidied away there is nothing to fork.
@@ -117,10 +118,14 @@ async fn prepare(
     session.task.model = spec.model.clone().or(session.task.model);
     // A fork shares its parent's model, or it shares nothing.
     let planner_model = settings.planner.model.clone().or(goal.spec.model.clone());
-    if forkable && session.task.model == planner_model && Some(agent) == goal.spec.agent {
+    let shares = session.task.model == planner_model && Some(agent) == goal.spec.agent;
+    if forkable && can.forks && shares {
         session.task.fork_of.clone_from(&goal.planner_session);
     }
-    if forkable && let Some(own) = repair::session(goal, task) {
+    if forkable
+        && can.resumes
+        && let Some(own) = repair::session(goal, task)
+    {
         session.task.fork_of = Some(own);
     }
     let task_env: Vec<(OsString, OsString)> = spec
@@ -128,9 +133,9 @@ async fn prepare(
         .iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    let mut gate_env = agents::env(shared, &settings, goal, AgentName::Command);
+    let mut gate_env = agents::command_env(shared, &settings, goal);
     gate_env.extend(task_env.iter().cloned());
-    if agent == AgentName::Command {
+    if can.input == AgentInput::Command {
         session.place.env.extend(task_env);
     }
     let (owned, owned_goal) = (shared.clone(), goal.clone());
@@ -144,6 +149,7 @@ async fn prepare(
         gates: spec.gates.clone(),
         gate_env,
         gate_timeout: settings.timeouts.gate,
+        view_timeout: claudecluster_protocol::Span::secs(300),
         tracked,
         limits: change_limits(&settings),
         transcript: layer.join("transcript.jsonl"),

@@ -4,12 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use claudecluster_core::lifecycle::Goal;
-use claudecluster_protocol::{
-    ErrorBody,
-    event::AgentEvent,
-    goal::GateResult,
-    plan::{AgentName, Gate},
-};
+use claudecluster_protocol::{ErrorBody, event::AgentEvent, goal::GateResult, plan::Gate};
 use claudecluster_worker::{
     attempt,
     sandbox::{LayerFile, Sandbox},
@@ -78,7 +73,7 @@ async fn in_sandbox(
         ErrorBody::environment(format!("the gates have no sandbox: {error}"))
             .hint("`claudecluster doctor` says what is missing")
     })?;
-    let env = agents::env(shared, &settings, goal, AgentName::Command);
+    let env = agents::command_env(shared, &settings, goal);
     let (events, mut reported) = mpsc::channel::<AgentEvent>(64);
     let pass_on = async {
         while let Some(event) = reported.recv().await {

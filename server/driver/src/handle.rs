@@ -18,7 +18,7 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionRequest},
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::claude_code;
+use claudecluster_worker::agent::registry;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -81,7 +81,7 @@ impl Driver {
     ///
     /// The journal cannot be read.
     pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
-        claude_code::remember_in(&config.home);
+        registry().cache_in(&config.home);
         let reader = store.clone();
         let state = blocking("replaying the journal", move || {
             let mut state = State::default();
@@ -158,12 +158,17 @@ impl Driver {
 
     /// All goals, oldest first. Reads the files with pending hunks.
     pub fn goals(&self) -> Vec<GoalSummary> {
+        self.goals_as_of().0
+    }
+
+    /// All goals, with the last event they show. Reads the files with pending hunks.
+    pub fn goals_as_of(&self) -> (Vec<GoalSummary>, EventSeq) {
         let state = self.shared.state();
-        state
+        let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.shared, goal))
-            .collect()
+            .map(|goal| views::summary(&self.shared, goal));
+        (summaries.collect(), state.last_seq)
     }
 
     /// One goal. Reads the files with pending hunks.
@@ -172,7 +177,21 @@ impl Driver {
     ///
     /// There is no such goal.
     pub fn goal(&self, goal: &GoalId) -> Result<GoalView> {
-        Ok(views::goal(&self.shared, &*self.shared.goal(goal)?))
+        Ok(self.goal_as_of(goal)?.0)
+    }
+
+    /// One goal, with the last event it shows. Reads the files with pending hunks.
+    ///
+    /// # Errors
+    ///
+    /// There is no such goal.
+    pub fn goal_as_of(&self, goal: &GoalId) -> Result<(GoalView, EventSeq)> {
+        let state = self.shared.state();
+        let goal = state
+            .goals
+            .get(goal)
+            .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
+        Ok((views::goal(&self.shared, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for

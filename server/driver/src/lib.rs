@@ -45,7 +45,8 @@ use std::{
 };
 
 use claudecluster_core::policy::Policy;
-use claudecluster_protocol::ErrorBody;
+use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
+use claudecluster_worker::agent::registry;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
@@ -79,7 +80,13 @@ impl DriverConfig {
             approve_plans: self.settings.approve_plans,
             repair_conflicts: self.settings.repair.conflicts,
             budget: self.settings.budget_usd,
+            agents: agent_catalog(),
             ..Policy::default()
         }
     }
+}
+
+/// Returns what each agent can do.
+pub fn agent_catalog() -> AgentCatalog {
+    registry().catalog()
 }

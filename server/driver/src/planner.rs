@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claudecluster_core::{lifecycle::Goal, step::Input};
-use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage, plan::AgentName};
+use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage};
 use claudecluster_worker::attempt::{self, AttemptReport};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,7 @@ async fn session(
     cancel: CancellationToken,
 ) -> Result<AttemptReport, ErrorBody> {
     let settings = agents::settings(shared, &goal.spec.workspace)?;
-    let agent = goal.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let agent = goal.spec.main_agent();
     let number = goal.plan_refusals + goal.plan_retries + 1;
     let layer = shared
         .goal_dir(&goal.id)
@@ -77,6 +77,7 @@ async fn session(
         gates: Vec::new(),
         gate_env: Vec::new(),
         gate_timeout: settings.timeouts.gate,
+        view_timeout: claudecluster_protocol::Span::secs(300),
         tracked: Default::default(),
         limits: attempts::change_limits(&settings),
         transcript: layer.join("transcript.jsonl"),

@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     event::{Repair, RepairCause, Verdict},
     plan::AgentName,
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::{agent::registry, changes::Content};
 
 use crate::{
     gates, landing,
@@ -28,10 +28,11 @@ use crate::{
     work::blocking,
 };
 
-/// The agent of a task, if it is one that can be told something.
-fn model_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
-    let default = goal.spec.agent.unwrap_or(AgentName::ClaudeCode);
-    Some(task.spec.agent_or(default)).filter(|&agent| agent != AgentName::Command)
+/// Returns the agent of a task, if it follows instructions.
+fn instructed_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
+    let agent = goal.spec.agent_for(&task.spec);
+    let input = registry().get(agent).capabilities().input;
+    (input == AgentInput::Instructions).then_some(agent)
 }
 
 /// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
@@ -39,7 +40,7 @@ fn new(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair
     let author = goal.tasks.get(repair.of.first()?)?;
     let mut task = TaskSpec::new(goal.repair_id(n), "");
     task.title = title;
-    task.agent = Some(model_agent(goal, author)?);
+    task.agent = Some(instructed_agent(goal, author)?);
     task.model.clone_from(&author.spec.model);
     task.timeout = author.spec.timeout;
     task.writes = repair.files.iter().map(|file| file.display()).collect();
@@ -61,7 +62,7 @@ pub(crate) fn of_tasks(
     mut of: Vec<TaskId>,
     files: Vec<RelPath>,
 ) -> Option<NewRepair> {
-    let told = |id: &TaskId| model_agent(goal, &goal.tasks[id]).is_some();
+    let told = |id: &TaskId| instructed_agent(goal, &goal.tasks[id]).is_some();
     let last = of.iter().rposition(told)?;
     let author = of.remove(last);
     of.insert(0, author);
@@ -286,7 +287,7 @@ fn concerns(decision: &Decision, hunk: &HunkView) -> bool {
 fn author(goal: &Goal, provenance: &[Provenance]) -> Option<TaskId> {
     let told = |id: &&TaskId| {
         let task = goal.tasks.get(*id);
-        task.is_some_and(|task| model_agent(goal, task).is_some())
+        task.is_some_and(|task| instructed_agent(goal, task).is_some())
     };
     provenance.iter().map(|by| &by.task).find(told).cloned()
 }

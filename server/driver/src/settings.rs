@@ -1,13 +1,12 @@
 //! What can be configured, with its defaults. The command line reads the layers (files,
 //! environment, options) and hands the driver the result; the driver and the workers obey it.
 
-use std::path::PathBuf;
-
 pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
-    ToolPermissions,
-    claude_code::{Policy, Rule},
+    AgentSettings, NativeSettings, ToolPermissions,
+    claude_code::{ClaudeSettings, Policy, Rule},
+    registry,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -251,33 +250,6 @@ impl Default for Limits {
     }
 }
 
-/// Settings of Claude Code.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ClaudeSettings {
-    /// The program. Default: `claude` as found on `PATH`.
-    pub program: Option<PathBuf>,
-}
-
-/// Settings of the built-in agent.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct NativeSettings {
-    /// Where a Messages API is served.
-    pub base_url: String,
-    /// The environment variable that holds its key.
-    pub key_env: String,
-}
-
-impl Default for NativeSettings {
-    fn default() -> Self {
-        Self {
-            base_url: "https://api.anthropic.com".to_owned(),
-            key_env: "ANTHROPIC_API_KEY".to_owned(),
-        }
-    }
-}
-
 /// Which of the developer's environment variables workers get.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -286,8 +258,9 @@ pub struct EnvSettings {
     pub pass: Vec<String>,
 }
 
-/// What every worker may see of the developer's environment. `NAME*` stands for a prefix.
-const PASSED: [&str; 39] = [
+/// The variables every worker may see of the developer's environment, beside those of its agent.
+/// `NAME*` stands for a prefix.
+const PASSED: [&str; 32] = [
     "PATH",
     "HOME",
     "USER",
@@ -299,13 +272,6 @@ const PASSED: [&str; 39] = [
     "TZ",
     "TERM",
     "COLORTERM",
-    "ANTHROPIC_*",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_VERTEX",
-    "AWS_REGION",
-    "AWS_PROFILE",
-    "CLOUD_ML_REGION",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
@@ -334,6 +300,7 @@ impl EnvSettings {
     pub fn passes(&self, name: &str) -> bool {
         PASSED
             .into_iter()
+            .chain(registry().passed_variables())
             .chain(self.pass.iter().map(String::as_str))
             .any(|rule| match rule.strip_suffix('*') {
                 Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
@@ -414,6 +381,14 @@ pub struct WorkspaceLimits {
 }
 
 impl Settings {
+    /// Returns the settings of the agents.
+    pub fn agent_settings(&self) -> AgentSettings {
+        AgentSettings {
+            claude: self.claude.clone(),
+            native: self.native.clone(),
+        }
+    }
+
     /// These settings, narrowed by what the workspace says. Whatever it says, the result allows
     /// nothing that `self` does not.
     #[must_use]

@@ -21,7 +21,7 @@ use claudecluster_protocol::{
 };
 use claudecluster_store::Store;
 use claudecluster_worker::{
-    agent::claude_code,
+    agent::registry,
     changes::{Content, Tracked},
 };
 use dashmap::DashMap;
@@ -303,7 +303,7 @@ impl Shared {
         let home = self.goal_dir(goal).join("agent");
         let mut ready = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         if !ready.contains(goal) {
-            claude_code::prepare_home(&home).map_err(|error| {
+            registry().prepare_home(&home).map_err(|error| {
                 ErrorBody::environment(format!("failed to make {}: {error}", home.display()))
                     .hint("check that the state folder can be written and has space left")
             })?;

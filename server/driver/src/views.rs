@@ -15,7 +15,6 @@ use claudecluster_protocol::{
     api::{Artifact, Decision, DecisionReport},
     change::HunkView,
     goal::{AttemptView, GoalSummary, GoalView, HunkCounts, TaskView},
-    plan::AgentName,
 };
 use claudecluster_worker::changes::Content;
 
@@ -99,9 +98,7 @@ fn task(goal: &Goal, task: &Task) -> TaskView {
         title: task.spec.label().to_owned(),
         state: task.state,
         depends_on: task.spec.depends_on.clone(),
-        agent: task
-            .spec
-            .agent_or(goal.spec.agent.unwrap_or(AgentName::ClaudeCode)),
+        agent: goal.spec.agent_for(&task.spec),
         attempts: task.attempts.iter().map(attempt).collect(),
         changed: changes.iter().map(|change| change.path.clone()).collect(),
         repair: task.repair.clone(),

@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod attempt;
 pub mod changes;
+pub mod executor;
 pub mod launch;
 mod program;
 pub mod sandbox;
+pub mod serve;

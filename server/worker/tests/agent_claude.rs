@@ -344,8 +344,20 @@ async fn silence_has_an_end() {
 
 #[test]
 fn it_is_detected_with_its_version() {
-    let found = claudecluster_worker::agent::claude_code::detect(Some(Path::new(&claude())));
-    assert!(found.is_usable(), "{found:?}");
+    let settings = AgentSettings {
+        claude: ClaudeSettings {
+            program: Some(claude()),
+        },
+        ..AgentSettings::default()
+    };
+    let setup = AgentSetup {
+        settings: &settings,
+        launcher: Path::new("/"),
+        env: &[],
+    };
+    let agent = registry().get(AgentName::ClaudeCode);
+    let found = agent.inspect(&setup).unwrap();
+    assert!(found.usable, "{found:?}");
     assert!(
         found
             .version

@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     event::AgentEvent,
     plan::AgentName,
 };
-use claudecluster_worker::agent::{self, AgentLimits, SessionChannels};
+use claudecluster_worker::agent::{AgentLimits, SessionChannels, registry};
 use stage::{Bare, PATIENCE, Run, Stage};
 use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
@@ -224,7 +224,7 @@ async fn without_a_transcript_it_does_not_go_on() {
         questions: None,
         cancel: CancellationToken::new(),
     };
-    let report = agent::run(&spec, &launch, &mut Full, &channels).await;
+    let report = registry().run(&spec, &launch, &mut Full, &channels).await;
     assert_eq!(report.stop, Some(Resources), "{report:?}");
 }
 

@@ -49,6 +49,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         gates: Vec::new(),
         gate_env: Vec::new(),
         gate_timeout: Span::secs(60),
+        view_timeout: Span::secs(300),
         tracked: Tracked::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),

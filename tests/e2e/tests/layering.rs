@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// Who may depend on whom. Arrows point downward only; what is not written here is not allowed.
 /// Dependencies that only tests have are free, apart from cycles, which cargo refuses.
-const FLOORS: [(&str, &[&str]); 11] = [
+const FLOORS: [(&str, &[&str]); 12] = [
     ("claudecluster-protocol", &[]),
     ("claudecluster-core", &["claudecluster-protocol"]),
     ("claudecluster-store", &["claudecluster-protocol"]),
@@ -29,12 +29,17 @@ const FLOORS: [(&str, &[&str]); 11] = [
         ],
     ),
     (
+        "claudecluster-service",
+        &["claudecluster-driver", "claudecluster-protocol"],
+    ),
+    (
         "claudecluster-lsp",
         // Core's text positions, which no other type could stand for.
         &[
             "claudecluster-core",
             "claudecluster-driver",
             "claudecluster-protocol",
+            "claudecluster-service",
         ],
     ),
     (
@@ -45,6 +50,7 @@ const FLOORS: [(&str, &[&str]); 11] = [
             "claudecluster-lsp",
             "claudecluster-model",
             "claudecluster-protocol",
+            "claudecluster-service",
         ],
     ),
     // It stands for somebody else's server, so it knows nothing of ours.
@@ -102,6 +108,7 @@ const ONLY_IN: [(&str, &[&str]); 15] = [
             "claudecluster-e2e",
             "claudecluster-lsp",
             "claudecluster-model",
+            "claudecluster-service",
             "claudecluster-store",
             "claudecluster-worker",
         ],

@@ -236,7 +236,7 @@ pub fn plan(data: &[u8]) {
         return;
     };
     // Both answers are right; only an end of the process would not be.
-    let _ = check(&plan);
+    let _ = check(&plan, &Default::default());
     let again = serde_json::to_vec(&plan).expect("a plan is JSON");
     let again: Plan = serde_json::from_slice(&again).expect("what is written can be read");
     assert_eq!(again, plan);

@@ -96,7 +96,7 @@ impl Client {
     pub(crate) async fn goal(&self, goal_id: &GoalId) -> Result<GoalView, ErrorBody> {
         let goal_id = goal_id.clone();
         match self.call(Call::Goal { goal_id }).await? {
-            Answer::Goal { goal } => Ok(*goal),
+            Answer::Goal { goal, .. } => Ok(*goal),
             other => Err(unexpected(&other)),
         }
     }

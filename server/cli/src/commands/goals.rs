@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
     let goals = match cx.client()?.call(Call::Goals).await? {
-        Answer::Goals { goals } => goals,
+        Answer::Goals { goals, .. } => goals,
         other => return Err(unexpected(&other).into()),
     };
     if cx.ui.json {

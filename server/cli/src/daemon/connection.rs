@@ -23,7 +23,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{Shared, requests};
+use super::{DaemonState, requests::answer_request};
 
 /// The longest line a client may send. A request can hold a plan with its instructions.
 const LINE_LIMIT: u64 = 64 << 20;
@@ -37,10 +37,10 @@ pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
 pub(crate) const STOPPED: &str = "stopped";
 
 /// Counts a client for as long as it is connected.
-struct Counted(Arc<Shared>);
+struct Counted(Arc<DaemonState>);
 
 impl Counted {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<DaemonState>) -> Self {
         shared.clients.send_modify(|count| *count += 1);
         Self(shared.clone())
     }
@@ -52,7 +52,7 @@ impl Drop for Counted {
     }
 }
 
-pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>) {
+pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
     let _counted = Counted::new(&shared);
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
@@ -121,7 +121,7 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>) {
 async fn requests(
     mut reader: BufReader<OwnedReadHalf>,
     mut writer: OwnedWriteHalf,
-    shared: Arc<Shared>,
+    shared: Arc<DaemonState>,
     limited: Option<ErrorBody>,
 ) {
     let (replies, mut queue) = mpsc::channel::<Reply>(QUEUE);
@@ -148,7 +148,7 @@ async fn requests(
             Ok(request) => {
                 let (shared, replies) = (shared.clone(), replies.clone());
                 let limited = limited.clone();
-                tasks.spawn(requests::answer(request, shared, replies, limited));
+                tasks.spawn(answer_request(request, shared, replies, limited));
             }
             Err(e) => {
                 let error = ErrorBody::user(format!("not a request: {e}"));
@@ -174,7 +174,7 @@ async fn requests(
 async fn editor(
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
-    shared: Arc<Shared>,
+    shared: Arc<DaemonState>,
     env: Vec<EnvVar>,
 ) {
     let config = LspConfig {

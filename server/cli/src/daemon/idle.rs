@@ -8,13 +8,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Shared;
+use super::DaemonState;
 
 /// Returns once there has been neither a client nor a goal at work for `limit`.
 ///
 /// Nothing is asked periodically: the clock starts with the last client's leaving or the last
 /// goal's end, and both are events.
-pub(crate) async fn wait_until_idle(shared: Arc<Shared>, limit: Duration) {
+pub(crate) async fn wait_until_idle(shared: Arc<DaemonState>, limit: Duration) {
     let mut clients = shared.clients.subscribe();
     let mut events = Some(shared.driver.watch(None, None));
     let mut since = None;
@@ -72,7 +72,7 @@ async fn goals_changed(events: &mut Option<Receiver<StreamItem>>) -> bool {
     }
 }
 
-fn is_idle(shared: &Shared) -> bool {
+fn is_idle(shared: &DaemonState) -> bool {
     let active = shared
         .driver
         .status()

@@ -4,6 +4,7 @@ mod connection;
 mod idle;
 mod log;
 mod requests;
+mod service;
 
 use std::{
     fs::{self, Permissions},
@@ -21,6 +22,7 @@ use claudecluster_protocol::{
 use tokio::{net::UnixListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::service::DaemonService;
 use crate::{config::Sources, failure::Context, home::Home, parts};
 
 pub(crate) use connection::{FAREWELL, STOPPED};
@@ -33,7 +35,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A running daemon. In `claudecluster daemon run` it is all the process does; `demo` has one
 /// beside its own work.
 pub(crate) struct Daemon {
-    shared: Arc<Shared>,
+    shared: Arc<DaemonState>,
     home: Home,
     socket: PathBuf,
     /// The private folder of a socket whose usual path is too long.
@@ -44,8 +46,10 @@ pub(crate) struct Daemon {
 }
 
 /// What connections work with.
-pub(crate) struct Shared {
+pub(crate) struct DaemonState {
     pub(crate) driver: Driver,
+    /// What the socket's requests are answered by.
+    pub(crate) service: Arc<DaemonService>,
     /// Set once somebody asks the daemon to end.
     pub(crate) stop: CancellationToken,
     /// How many clients are connected.
@@ -76,9 +80,11 @@ impl Daemon {
             http: None,
             token: None,
         })?;
-        let shared = Arc::new(Shared {
+        let stop = CancellationToken::new();
+        let shared = Arc::new(DaemonState {
+            service: Arc::new(DaemonService::new(driver.clone(), stop.clone())),
             driver,
-            stop: CancellationToken::new(),
+            stop,
             clients: watch::Sender::new(0),
             diffs: home.diffs(),
             plans: home.plans(),
@@ -96,7 +102,7 @@ impl Daemon {
         })
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<DaemonState> {
         &self.shared
     }
 
@@ -140,7 +146,7 @@ fn listen(socket: &Path) -> Result<UnixListener, ErrorBody> {
 
 /// Takes connections until the daemon ends. Each has a task of its own: what goes wrong in one, a
 /// panic included, ends that one only.
-async fn accept(listener: UnixListener, shared: Arc<Shared>, tasks: TaskTracker) {
+async fn accept(listener: UnixListener, shared: Arc<DaemonState>, tasks: TaskTracker) {
     let stop = shared.stop.clone();
     loop {
         let accepted = tokio::select! {

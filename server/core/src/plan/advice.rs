@@ -83,7 +83,7 @@ mod tests {
             gates: gates.iter().map(|&g| Command::Shell(g.into())).collect(),
             ..Plan::default()
         };
-        let told: Vec<_> = inspect(&plan)
+        let told: Vec<_> = inspect(&plan, &Default::default())
             .iter()
             .map(|problem| {
                 let error = if problem.kind.is_error() {

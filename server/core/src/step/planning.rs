@@ -18,7 +18,7 @@ impl Turn<'_> {
                 .hint("say what should be done: claudecluster run \"add tests for the parser\""));
         }
         if let Some(given) = &spec.plan {
-            plan::check(given).map_err(|problems| {
+            plan::check(given, &self.policy.agents).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
                     .hint("correct the plan and submit it again")
@@ -83,7 +83,7 @@ impl Turn<'_> {
         self.leave_all(id, None);
         let errors = match answer {
             Err(error) => vec![error],
-            Ok(plan) => match plan::check(&plan) {
+            Ok(plan) => match plan::check(&plan, &self.policy.agents) {
                 Ok(_) => return self.planned(id, *plan, session, usage),
                 Err(problems) => problems.iter().map(ToString::to_string).collect(),
             },
@@ -184,7 +184,7 @@ impl Turn<'_> {
             .hint("look at its plan again, then approve it"));
         }
         if let Some(plan) = &plan {
-            plan::check(plan).map_err(|problems| {
+            plan::check(plan, &self.policy.agents).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
             })?;

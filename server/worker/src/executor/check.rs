@@ -14,7 +14,10 @@ pub(super) fn check_report(job: &WorkerJob, report: &JobReport) -> Result<(), St
         return Err(format!("it has more than {} changes", limits.files));
     }
     if report.left_out.len() > limits.refusals {
-        return Err(format!("it names more than {} files that are left out", limits.refusals));
+        return Err(format!(
+            "it names more than {} files that are left out",
+            limits.refusals
+        ));
     }
     let mut seen = HashSet::new();
     for change in &report.changes {
@@ -38,11 +41,16 @@ pub(super) fn check_report(job: &WorkerJob, report: &JobReport) -> Result<(), St
     if report.transcript.as_ref().is_some_and(|id| !id.is_hash()) {
         return Err("its transcript names no content".to_owned());
     }
-    if report.layer.as_ref().is_some_and(|layer| *layer != report.manifest().id()) {
+    if report
+        .layer
+        .as_ref()
+        .is_some_and(|layer| *layer != report.manifest().id())
+    {
         return Err("its layer is not what it changes".to_owned());
     }
     let gates = report.gates.iter().map(|result| &result.command);
-    if report.gates.len() > job.gates.len() || !gates.eq(job.gates.iter().take(report.gates.len())) {
+    if report.gates.len() > job.gates.len() || !gates.eq(job.gates.iter().take(report.gates.len()))
+    {
         return Err("its gates are not those of the job".to_owned());
     }
     Ok(())
@@ -120,7 +128,10 @@ mod tests {
     fn a_report_keeps_to_the_rules() {
         let check = |report: &JobReport, expected: &str| {
             let said = check_report(&job(), report).err().unwrap_or_default();
-            assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{said}");
+            assert!(
+                said.contains(expected) && said.is_empty() == expected.is_empty(),
+                "{said}"
+            );
         };
         check(&report(&["a", "b"]), "");
         check(&report(&["a", "b", "c"]), "more than 2");

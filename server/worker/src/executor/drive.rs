@@ -34,7 +34,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{DaemonLink, JobPorts, check::check_report};
+use super::{DaemonLink, JobPorts, LinkError, check::check_report};
 use crate::{agent::Ask, attempt};
 
 /// Messages to the worker that wait before the worker is no longer read.
@@ -122,7 +122,11 @@ pub async fn drive_job(
         credit: EVENT_WINDOW,
         taken: 0,
         questions: HashMap::new(),
-        served: job.layers.iter().map(|layer| layer.manifest.clone()).collect(),
+        served: job
+            .layers
+            .iter()
+            .map(|layer| layer.manifest.clone())
+            .collect(),
         accepted: false,
         cancelled: false,
         late: 0,
@@ -206,6 +210,18 @@ struct Drive<'a> {
     phase: Phase,
 }
 
+/// What a turn of the loop is about.
+enum DriveTurn {
+    TooLate,
+    Silent,
+    Cancelled,
+    Sent,
+    Gone,
+    Came(Option<Result<MessageFromWorker, LinkError>>),
+    Told,
+    Answered(u64, Option<QuestionReply>),
+}
+
 enum Phase {
     Running,
     Fetching(Fetching),
@@ -225,47 +241,68 @@ impl Drive<'_> {
     /// Does one thing.
     async fn step(&mut self) -> Result<(), JobFailure> {
         let silent = self.silence.map(|silence| self.heard + silence);
-        tokio::select! {
-            () = sleep_until(self.deadline) => Err(self.too_late()),
-            () = sleep_until(silent.unwrap_or(self.deadline)), if silent.is_some() => Err(failure(
-                StopReason::Silent,
-                format!("the worker said nothing for {:?}", self.silence.unwrap_or_default()),
-            )),
-            () = self.ports.channels.cancel.cancelled(), if !self.cancelled => {
-                self.cancelled = true;
-                self.queue.push_back(MessageToWorker::Cancel { epoch: self.epoch });
-                self.deadline = self.deadline.min(Instant::now() + attempt::longest_end(&self.job));
-                Ok(())
-            }
-            permit = self.link.sender.reserve(), if !self.queue.is_empty() => {
-                let Ok(permit) = permit else {
-                    return Err(self.gone().await);
-                };
-                if let Some(message) = self.queue.pop_front() {
-                    permit.send(Ok(message));
+        let turn = tokio::select! {
+            () = sleep_until(self.deadline) => DriveTurn::TooLate,
+            () = sleep_until(silent.unwrap_or(self.deadline)), if silent.is_some() => DriveTurn::Silent,
+            () = self.ports.channels.cancel.cancelled(), if !self.cancelled => DriveTurn::Cancelled,
+            permit = self.link.sender.reserve(), if !self.queue.is_empty() => match permit {
+                Ok(permit) => {
+                    if let Some(message) = self.queue.pop_front() {
+                        permit.send(Ok(message));
+                    }
+                    DriveTurn::Sent
                 }
-                Ok(())
-            }
-            message = self.link.receiver.recv(), if self.queue.len() < QUEUE => match message {
-                Some(Ok(message)) => {
-                    self.heard = Instant::now();
-                    self.take(message).await
-                }
-                Some(Err(error)) => Err(nonsense(&error.to_string())),
-                None => Err(died()),
+                Err(_) => DriveTurn::Gone,
             },
+            message = self.link.receiver.recv(), if self.queue.len() < QUEUE => DriveTurn::Came(message),
             permit = self.ports.channels.events.reserve(), if !self.events.is_empty() => {
                 // Where nobody watches any more, events are taken all the same.
                 if let (Some(event), Ok(permit)) = (self.events.pop_front(), permit) {
                     permit.send(event);
                 }
+                DriveTurn::Told
+            }
+            (question, reply) = next_reply(&mut self.questions), if !self.questions.is_empty() => {
+                DriveTurn::Answered(question, reply)
+            }
+        };
+        let epoch = self.epoch;
+        match turn {
+            DriveTurn::Sent => Ok(()),
+            DriveTurn::TooLate => Err(self.too_late()),
+            DriveTurn::Silent => Err(failure(
+                StopReason::Silent,
+                format!(
+                    "the worker said nothing for {:?}",
+                    self.silence.unwrap_or_default()
+                ),
+            )),
+            DriveTurn::Cancelled => {
+                self.cancelled = true;
+                self.queue.push_back(MessageToWorker::Cancel { epoch });
+                let end = Instant::now() + attempt::longest_end(&self.job);
+                self.deadline = self.deadline.min(end);
+                Ok(())
+            }
+            DriveTurn::Gone => Err(self.gone().await),
+            DriveTurn::Came(Some(Ok(message))) => {
+                self.heard = Instant::now();
+                self.take(message).await
+            }
+            DriveTurn::Came(Some(Err(error))) => Err(nonsense(&error.to_string())),
+            DriveTurn::Came(None) => Err(died()),
+            DriveTurn::Told => {
                 self.taken += 1;
                 self.give_credit();
                 Ok(())
             }
-            (question, reply) = next_reply(&mut self.questions), if !self.questions.is_empty() => {
-                let epoch = self.epoch;
-                self.queue.push_back(MessageToWorker::Answer { epoch, question, reply });
+            DriveTurn::Answered(question, reply) => {
+                let answer = MessageToWorker::Answer {
+                    epoch,
+                    question,
+                    reply,
+                };
+                self.queue.push_back(answer);
                 Ok(())
             }
         }
@@ -273,9 +310,15 @@ impl Drive<'_> {
 
     fn too_late(&self) -> JobFailure {
         if self.cancelled {
-            return failure(StopReason::Cancelled, "the worker did not end the cancelled attempt in time");
+            return failure(
+                StopReason::Cancelled,
+                "the worker did not end the cancelled attempt in time",
+            );
         }
-        failure(StopReason::Timeout, "the worker outlasted every deadline of the attempt")
+        failure(
+            StopReason::Timeout,
+            "the worker outlasted every deadline of the attempt",
+        )
     }
 
     /// The worker takes no messages any more. What it said last says why.
@@ -299,7 +342,8 @@ impl Drive<'_> {
         if self.taken >= CREDIT_STEP {
             let (epoch, events) = (self.epoch, std::mem::take(&mut self.taken));
             self.credit += events;
-            self.queue.push_back(MessageToWorker::Credit { epoch, events });
+            self.queue
+                .push_back(MessageToWorker::Credit { epoch, events });
         }
     }
 
@@ -329,7 +373,9 @@ impl Drive<'_> {
             MessageFromWorker::Accepted { .. } => Err(nonsense("it accepted a job twice")),
             MessageFromWorker::Content(part) => match &mut self.phase {
                 Phase::Fetching(fetching) => {
-                    fetching.take(part, &self.job).map_err(|words| nonsense(&words))?;
+                    fetching
+                        .take(part, &self.job)
+                        .map_err(|words| nonsense(&words))?;
                     self.fetch_more();
                     Ok(())
                 }
@@ -365,9 +411,9 @@ impl Drive<'_> {
             }
             MessageFromWorker::Fetch { id } => self.serve(id).await,
             MessageFromWorker::Report { report, .. } => self.take_report(*report),
-            MessageFromWorker::Released { .. } => {
-                Err(nonsense("it released a job that it was not told to release"))
-            }
+            MessageFromWorker::Released { .. } => Err(nonsense(
+                "it released a job that it was not told to release",
+            )),
         }
     }
 
@@ -405,8 +451,13 @@ impl Drive<'_> {
         check_report(&self.job, &report)
             .map_err(|rule| nonsense(&format!("its report is refused: {rule}")))?;
         self.questions.clear();
-        let changed = report.changes.iter().filter_map(|change| change.version.as_ref());
-        let named = changed.map(|version| &version.blob).chain(&report.transcript);
+        let changed = report
+            .changes
+            .iter()
+            .filter_map(|change| change.version.as_ref());
+        let named = changed
+            .map(|version| &version.blob)
+            .chain(&report.transcript);
         let mut known = HashSet::new();
         let wanted = named.filter(|id| known.insert(*id)).cloned().collect();
         self.phase = Phase::Fetching(Fetching {
@@ -527,12 +578,13 @@ async fn next_reply(
     questions: &mut HashMap<u64, oneshot::Receiver<QuestionReply>>,
 ) -> (u64, Option<QuestionReply>) {
     poll_fn(|cx| {
-        let answered = questions.iter_mut().find_map(|(number, answer)| {
-            match Pin::new(answer).poll(cx) {
-                Poll::Ready(reply) => Some((*number, reply.ok())),
-                Poll::Pending => None,
-            }
-        });
+        let answered =
+            questions
+                .iter_mut()
+                .find_map(|(number, answer)| match Pin::new(answer).poll(cx) {
+                    Poll::Ready(reply) => Some((*number, reply.ok())),
+                    Poll::Pending => None,
+                });
         match answered {
             Some((number, reply)) => {
                 questions.remove(&number);

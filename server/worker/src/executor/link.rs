@@ -8,7 +8,9 @@ use claudecluster_protocol::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
+    io::{
+        AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader,
+    },
     sync::mpsc,
     task::JoinHandle,
 };
@@ -141,7 +143,10 @@ pub fn over_lines<Out: WireMessage, In: WireMessage>(
     let (sender, outgoing) = mpsc::channel(WAITING);
     let (incoming, receiver) = mpsc::channel(WAITING);
     let tasks = LinkTasks {
-        reading: tokio::spawn(read_messages(BufReader::with_capacity(64 << 10, reader), incoming)),
+        reading: tokio::spawn(read_messages(
+            BufReader::with_capacity(64 << 10, reader),
+            incoming,
+        )),
         writing: tokio::spawn(write_messages(writer, outgoing)),
     };
     (Link { sender, receiver }, tasks)

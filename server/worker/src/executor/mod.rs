@@ -33,7 +33,9 @@ use claudecluster_protocol::{
 
 pub use self::{
     drive::{DriveLimits, JobFailure, drive_job},
-    link::{DaemonLink, Link, LinkError, LinkTasks, WireMessage, WorkerLink, in_process, over_lines},
+    link::{
+        DaemonLink, Link, LinkError, LinkTasks, WireMessage, WorkerLink, in_process, over_lines,
+    },
     local::LocalExecutor,
     pipe::PipeExecutor,
 };
@@ -131,7 +133,10 @@ impl FinishedJob {
         };
         match tokio::time::timeout(RELEASE_DEADLINE, released).await {
             Ok(true) => {}
-            _ => tracing::warn!(epoch = epoch.0, "a worker did not say that it released a job"),
+            _ => tracing::warn!(
+                epoch = epoch.0,
+                "a worker did not say that it released a job"
+            ),
         }
         drop(worker);
     }

@@ -1,6 +1,11 @@
 //! The executor that starts a worker for each job and speaks with it over its standard streams.
 
-use std::{ffi::OsString, path::PathBuf, process::Stdio, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use claudecluster_protocol::{GoalId, StopReason, worker::WorkerJob};

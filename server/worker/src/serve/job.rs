@@ -49,7 +49,7 @@ pub(crate) async fn run_job(
         tracing::error!("an attempt panicked; the panic's text is above");
         JobEnd::failed(
             StopReason::Crashed,
-            "the attempt failed for a reason of our own; the daemon's log has the details: claudecluster daemon status",
+            "the attempt failed for a reason of our own",
         )
     })
 }
@@ -123,7 +123,11 @@ async fn prepare(
     })))
 }
 
-fn session(place: &WorkerPlace, job: &WorkerJob, task: &AgentTask) -> Result<AgentSpec, NotPrepared> {
+fn session(
+    place: &WorkerPlace,
+    job: &WorkerJob,
+    task: &AgentTask,
+) -> Result<AgentSpec, NotPrepared> {
     let goal = &job.epoch.goal;
     let had_home = place.prepare_home(goal)?;
     let mut task = task.clone();
@@ -144,7 +148,9 @@ fn session(place: &WorkerPlace, job: &WorkerJob, task: &AgentTask) -> Result<Age
 
 fn os_env(env: &JobEnv) -> Vec<(OsString, OsString)> {
     let pairs = env.0.iter();
-    pairs.map(|var| (var.name.clone().into(), var.value.clone().into())).collect()
+    pairs
+        .map(|var| (var.name.clone().into(), var.value.clone().into()))
+        .collect()
 }
 
 /// What a worker tells of an attempt.

@@ -64,7 +64,9 @@ async fn made_from_manifest(
     let target = dir.clone();
     let written = tokio::task::spawn_blocking(move || write_whole_layer(&target, &files));
     written.await.unwrap_or_else(|_| {
-        Err(ErrorBody::internal("writing a layer failed for a reason of our own"))
+        Err(ErrorBody::internal(
+            "writing a layer failed for a reason of our own",
+        ))
     })?;
     Ok(dir)
 }

@@ -29,13 +29,13 @@ use claudecluster_protocol::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub use self::{place::WorkerPlace, stdio::worker_main};
 use self::job::{JobEnd, run_job};
+pub use self::{place::WorkerPlace, stdio::worker_main};
 use crate::{
     agent::{Ask, SessionChannels},
     executor::{LinkError, WorkerLink},
@@ -88,7 +88,10 @@ pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), 
         if let Err(error) = place.check_job(&job) {
             let epoch = Some(epoch);
             // Where the daemon is gone, the next read says so.
-            let _ = link.sender.send(Ok(MessageFromWorker::Refused { epoch, error })).await;
+            let _ = link
+                .sender
+                .send(Ok(MessageFromWorker::Refused { epoch, error }))
+                .await;
             continue;
         }
         let span = tracing::info_span!("job", goal = %job.epoch.goal, work = ?job.epoch.work,
@@ -120,7 +123,10 @@ async fn greet(link: &mut WorkerLink) -> Result<Option<Span>, LinkError> {
         ))
         .hint("use the same version of claudecluster on both sides");
         // The daemon may be gone, which is an end as well.
-        let _ = link.sender.send(Ok(MessageFromWorker::Refused { epoch: None, error })).await;
+        let _ = link
+            .sender
+            .send(Ok(MessageFromWorker::Refused { epoch: None, error }))
+            .await;
         return Ok(None);
     }
     let hello = MessageFromWorker::Hello {
@@ -219,7 +225,9 @@ async fn serve_job(
     };
     let keep_layer = server.finish(end).await?;
     place.release(&job.epoch, keep_layer).await;
-    server.queue.push_back(MessageFromWorker::Released { epoch });
+    server
+        .queue
+        .push_back(MessageFromWorker::Released { epoch });
     while !server.queue.is_empty() {
         server.step().await?;
     }
@@ -253,6 +261,17 @@ struct JobServer<'a> {
     spoke: Instant,
 }
 
+/// What a turn of the loop is about.
+enum ServeTurn {
+    Came(Option<Result<MessageToWorker, LinkError>>),
+    Sent,
+    Event(AgentEvent),
+    Asked(Ask),
+    GivenUp(u64),
+    Wanted(ContentRequest),
+    Quiet,
+}
+
 #[derive(Default)]
 struct AwaitedContent {
     sofar: BytesMut,
@@ -263,52 +282,61 @@ impl JobServer<'_> {
     /// Does one thing. Nothing is lost where the future is dropped.
     async fn step(&mut self) -> Result<(), JobBreak> {
         let has_room = self.queue.len() < QUEUE;
-        tokio::select! {
-            message = self.link.receiver.recv(), if has_room => match message {
-                Some(Ok(message)) => self.take(message),
-                Some(Err(error)) => Err(JobBreak::Link(error)),
-                None => Err(JobBreak::Closed),
-            },
-            permit = self.link.sender.reserve(), if !self.queue.is_empty() => {
-                let permit = permit.map_err(|_| JobBreak::Closed)?;
-                if let Some(message) = self.queue.pop_front() {
-                    permit.send(Ok(message));
+        let may_ask = self.questions.len() < OPEN_QUESTIONS;
+        let turn = tokio::select! {
+            message = self.link.receiver.recv(), if has_room => ServeTurn::Came(message),
+            permit = self.link.sender.reserve(), if !self.queue.is_empty() => match permit {
+                Ok(permit) => {
+                    if let Some(message) = self.queue.pop_front() {
+                        permit.send(Ok(message));
+                    }
+                    ServeTurn::Sent
                 }
-                self.spoke = Instant::now();
-                Ok(())
-            }
-            Some(event) = self.events.recv(), if has_room && self.credit > 0 => {
-                self.credit -= 1;
-                let epoch = self.epoch;
-                self.queue.push_back(MessageFromWorker::Event { epoch, event });
-                Ok(())
-            }
-            Some(ask) = self.asks.recv(), if has_room && self.questions.len() < OPEN_QUESTIONS => {
-                self.asked += 1;
-                let (epoch, question) = (self.epoch, self.asked);
-                self.questions.insert(question, ask.reply);
-                let request = ask.wanted;
-                self.queue.push_back(MessageFromWorker::Question { epoch, question, request });
-                Ok(())
-            }
+                Err(_) => ServeTurn::Came(None),
+            },
+            Some(event) = self.events.recv(), if has_room && self.credit > 0 => ServeTurn::Event(event),
+            Some(ask) = self.asks.recv(), if has_room && may_ask => ServeTurn::Asked(ask),
             question = first_given_up(&mut self.questions), if !self.questions.is_empty() => {
-                let epoch = self.epoch;
-                self.queue.push_back(MessageFromWorker::Withdrawn { epoch, question });
-                Ok(())
+                ServeTurn::GivenUp(question)
             }
-            Some(ContentRequest { id, reply }) = self.requests.recv(), if has_room => {
+            Some(request) = self.requests.recv(), if has_room => ServeTurn::Wanted(request),
+            () = sleep_until(self.spoke + self.heartbeat), if self.queue.is_empty() => ServeTurn::Quiet,
+        };
+        let epoch = self.epoch;
+        match turn {
+            ServeTurn::Came(Some(Ok(message))) => self.take(message)?,
+            ServeTurn::Came(Some(Err(error))) => return Err(JobBreak::Link(error)),
+            ServeTurn::Came(None) => return Err(JobBreak::Closed),
+            ServeTurn::Sent => self.spoke = Instant::now(),
+            ServeTurn::Event(event) => {
+                self.credit -= 1;
+                self.queue
+                    .push_back(MessageFromWorker::Event { epoch, event });
+            }
+            ServeTurn::Asked(Ask { wanted, reply }) => {
+                self.asked += 1;
+                let question = self.asked;
+                self.questions.insert(question, reply);
+                self.queue.push_back(MessageFromWorker::Question {
+                    epoch,
+                    question,
+                    request: wanted,
+                });
+            }
+            ServeTurn::GivenUp(question) => {
+                self.queue
+                    .push_back(MessageFromWorker::Withdrawn { epoch, question });
+            }
+            ServeTurn::Wanted(ContentRequest { id, reply }) => {
                 let awaited = self.awaited.entry(id.clone()).or_default();
                 awaited.replies.push(reply);
                 if awaited.replies.len() == 1 {
                     self.queue.push_back(MessageFromWorker::Fetch { id });
                 }
-                Ok(())
             }
-            () = tokio::time::sleep_until(self.spoke + self.heartbeat), if self.queue.is_empty() => {
-                self.queue.push_back(MessageFromWorker::Alive);
-                Ok(())
-            }
+            ServeTurn::Quiet => self.queue.push_back(MessageFromWorker::Alive),
         }
+        Ok(())
     }
 
     fn take(&mut self, message: MessageToWorker) -> Result<(), JobBreak> {
@@ -320,7 +348,10 @@ impl JobServer<'_> {
             _ => None,
         };
         if about.is_some_and(|epoch| epoch != self.epoch) {
-            tracing::warn!(about = about.unwrap_or_default().0, "a message about another epoch is dropped");
+            tracing::warn!(
+                about = about.unwrap_or_default().0,
+                "a message about another epoch is dropped"
+            );
             return Ok(());
         }
         match message {
@@ -402,7 +433,8 @@ impl JobServer<'_> {
         self.credit = 0;
         let (epoch, report) = (self.epoch, Box::new(end.report));
         self.offered = Some(end.contents);
-        self.queue.push_back(MessageFromWorker::Report { epoch, report });
+        self.queue
+            .push_back(MessageFromWorker::Report { epoch, report });
         loop {
             match self.released {
                 Some(keep_layer) => return Ok(keep_layer),

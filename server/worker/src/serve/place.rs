@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -13,7 +13,7 @@ use claudecluster_protocol::{
     worker::{AttemptEpoch, JobEnv, JobWork, LayerMaker, WorkerJob},
 };
 
-use crate::agent::claude_code;
+use crate::agent::{AgentSettings, AgentSetup, registry};
 
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
@@ -33,7 +33,7 @@ pub struct WorkerPlace {
     state: PathBuf,
     hidden: Vec<PathBuf>,
     launcher: PathBuf,
-    claude: Option<PathBuf>,
+    agents: AgentSettings,
     /// Goals whose agents have a home.
     homes: Mutex<HashSet<GoalId>>,
 }
@@ -46,7 +46,7 @@ impl WorkerPlace {
             hidden: vec![state.clone()],
             state,
             launcher,
-            claude: None,
+            agents: AgentSettings::default(),
             homes: Mutex::default(),
         }
     }
@@ -58,10 +58,10 @@ impl WorkerPlace {
         self
     }
 
-    /// Sets the Claude Code program. Default: the first `claude` on a session's search path.
+    /// Sets the settings of the agents, such as where their programs are.
     #[must_use]
-    pub fn with_claude(mut self, program: Option<PathBuf>) -> Self {
-        self.claude = program;
+    pub fn with_agents(mut self, settings: AgentSettings) -> Self {
+        self.agents = settings;
         self
     }
 
@@ -85,10 +85,15 @@ impl WorkerPlace {
         let names = makers.map(|maker| maker.task.as_str());
         let names = names.chain(task).chain([job.epoch.goal.as_str()]);
         if let Some(name) = names.into_iter().find(|name| !is_one_part(name)) {
-            return Err(ErrorBody::user(format!("{name:?} cannot be the name of a goal or task")));
+            return Err(ErrorBody::user(format!(
+                "{name:?} cannot be the name of a goal or task"
+            )));
         }
         if let Some(layer) = job.layers.iter().find(|layer| !layer.manifest.is_hash()) {
-            return Err(ErrorBody::user(format!("{:?} names no layer", layer.manifest)));
+            return Err(ErrorBody::user(format!(
+                "{:?} names no layer",
+                layer.manifest
+            )));
         }
         if !Path::new(&job.workspace).is_absolute() {
             return Err(ErrorBody::user(format!(
@@ -114,7 +119,7 @@ impl WorkerPlace {
         let mut ready = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
         let existed = home.is_dir();
         if !existed || !ready.contains(goal) {
-            claude_code::prepare_home(&home).map_err(|error| {
+            registry().prepare_home(&home).map_err(|error| {
                 ErrorBody::environment(format!("failed to make {}: {error}", home.display()))
                     .hint("check that the state folder can be written and has space left")
             })?;
@@ -148,12 +153,11 @@ impl WorkerPlace {
 
     /// The program of an agent.
     pub(crate) fn program(&self, agent: AgentName, env: &JobEnv) -> Result<PathBuf, ErrorBody> {
-        match agent {
-            AgentName::ClaudeCode => {
-                claude_code::locate(self.claude.as_deref(), env.get("PATH").map(OsStr::new))
-            }
-            AgentName::Native | AgentName::Command => Ok(self.launcher.clone()),
-        }
+        registry().get(agent).find_program(&AgentSetup {
+            settings: &self.agents,
+            launcher: &self.launcher,
+            env: &env.0,
+        })
     }
 
     /// Keeps what a job left for those after it, or deletes it.

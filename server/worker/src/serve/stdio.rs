@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use super::{WorkerPlace, serve};
-use crate::executor::over_lines;
+use crate::{agent::AgentSettings, executor::over_lines};
 
 /// The body of the hidden subcommand `worker`, given the arguments after it; gives the exit status.
 ///
@@ -13,21 +13,24 @@ pub fn worker_main(args: impl Iterator<Item = OsString>) -> i32 {
     match read_args(args).and_then(run) {
         Ok(()) => 0,
         Err(words) => {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("worker: {words}\n").as_bytes());
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("worker: {words}\n").as_bytes(),
+            );
             1
         }
     }
 }
 
 fn read_args(mut args: impl Iterator<Item = OsString>) -> Result<WorkerPlace, String> {
-    let (mut state, mut hidden, mut claude) = (None, Vec::new(), None);
+    let (mut state, mut hidden, mut agents) = (None, Vec::new(), AgentSettings::default());
     while let Some(name) = args.next() {
         let value = args.next().map(PathBuf::from);
         let value = value.ok_or_else(|| format!("{} needs a value", name.display()))?;
         match name.to_str() {
             Some("--state") => state = Some(value),
             Some("--hide") => hidden.push(value),
-            Some("--claude") => claude = Some(value),
+            Some("--claude") => agents.claude.program = Some(value),
             _ => return Err(format!("{} is not an option", name.display())),
         }
     }
@@ -38,7 +41,7 @@ fn read_args(mut args: impl Iterator<Item = OsString>) -> Result<WorkerPlace, St
         .and_then(|state| {
             let launcher = std::env::current_exe()
                 .map_err(|error| format!("cannot find this program's own file: {error}"))?;
-            let place = WorkerPlace::new(state, launcher).with_claude(claude);
+            let place = WorkerPlace::new(state, launcher).with_agents(agents);
             Ok(hidden.into_iter().fold(place, WorkerPlace::hide))
         })
 }

@@ -15,8 +15,8 @@ use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
 use claudecluster_worker::{
     agent::{
-        self, AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, Ask, SessionChannels,
-        ToolPermissions,
+        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, Ask, SessionChannels,
+        ToolPermissions, registry,
     },
     launch::Launch,
 };
@@ -70,7 +70,7 @@ impl Stage {
             folder,
         };
         std::fs::create_dir(stage.root()).unwrap();
-        agent::claude_code::prepare_home(&stage.home()).unwrap();
+        registry().prepare_home(&stage.home()).unwrap();
         stage
     }
 
@@ -166,7 +166,9 @@ impl Stage {
             questions,
             cancel,
         };
-        let report = agent::run(spec, launch, &mut transcript, &channels).await;
+        let report = registry()
+            .run(spec, launch, &mut transcript, &channels)
+            .await;
         drop(channels);
         let mut events = Vec::new();
         while let Some(event) = receive.recv().await {

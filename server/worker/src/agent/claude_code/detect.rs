@@ -15,25 +15,25 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whether there is a Claude Code, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Detection {
+pub(super) struct Detection {
     /// Where it is.
-    pub path: Option<PathBuf>,
+    pub(super) path: Option<PathBuf>,
     /// Its version, such as `2.1.197`.
-    pub version: Option<String>,
+    pub(super) version: Option<String>,
     /// Why it cannot be used, and what to do.
-    pub problem: Option<String>,
+    pub(super) problem: Option<String>,
 }
 
 impl Detection {
     /// Whether it can be used.
-    pub fn is_usable(&self) -> bool {
+    pub(super) fn is_usable(&self) -> bool {
         self.path.is_some() && self.problem.is_none()
     }
 }
 
 /// Looks for Claude Code: at `program` where that is given, else on `PATH` and where its installers
 /// put it. Blocks for about half a second while it is asked for its version.
-pub fn detect(program: Option<&Path>) -> Detection {
+pub(super) fn detect(program: Option<&Path>) -> Detection {
     let Some(path) = find(program, None) else {
         let problem = match program {
             Some(path) => format!("there is no program {}", path.display()),
@@ -63,7 +63,7 @@ pub fn detect(program: Option<&Path>) -> Detection {
 /// The program of Claude Code: `program` where that is given, else what is on `PATH` or where its
 /// installers put it. `search` is the `PATH` to look in, the daemon's own where there is none. Asks
 /// nothing of it.
-pub fn find(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
+pub(super) fn find(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
     let search = search
         .map(OsStr::to_owned)
         .or_else(|| std::env::var_os("PATH"));
@@ -157,7 +157,7 @@ static KEPT_IN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Keeps what programs answer in this folder, so that the next daemon does not have to ask: Claude
 /// Code takes half a second to print its help. Only the first call counts.
-pub fn remember_in(folder: &Path) {
+pub(super) fn remember_in(folder: &Path) {
     // The folder of a process does not change.
     let _ = KEPT_IN.set(folder.to_owned());
 }

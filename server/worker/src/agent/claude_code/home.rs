@@ -36,7 +36,7 @@ pub(super) fn make(home: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Where the folder or the file cannot be written.
-pub fn prepare_home(home: &Path) -> io::Result<()> {
+pub(super) fn prepare_home(home: &Path) -> io::Result<()> {
     make(home)?;
     let config = config_dir(home);
     let settings = config.join(".claude.json");

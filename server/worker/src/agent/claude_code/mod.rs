@@ -15,6 +15,7 @@
 //!   block that is not the last one, because only the last is searched for slash commands and
 //!   `@file` mentions; releases that know `client_composed` do not search it either.
 
+mod agent;
 mod detect;
 mod dialogue;
 mod home;
@@ -27,8 +28,8 @@ use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, p
 use serde_json::json;
 use tokio::io::AsyncWrite;
 
-pub use detect::{Detection, detect, find, remember_in};
-pub use home::prepare_home;
+pub(super) use agent::ClaudeCode;
+pub use agent::ClaudeSettings;
 pub use policy::{Policy, Rule};
 
 use self::{detect::Features, dialogue::ClaudeDialogue, home::Legacy};
@@ -48,7 +49,7 @@ const SETTINGS: &str = "--settings";
 const USUAL_COMMAND: Span = Span::secs(120);
 
 /// What a transcript says.
-pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
+fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
     // Nothing is started and nothing is sent, so most of this has no use here.
     let task = AgentTask {
         agent: AgentName::ClaudeCode,
@@ -72,7 +73,7 @@ pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
 }
 
 /// Runs one session.
-pub(super) async fn run(
+async fn run(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),

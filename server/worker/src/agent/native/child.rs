@@ -25,7 +25,7 @@ const REMINDERS: u32 = 3;
 /// output, both as JSON lines. Returns the process's exit status.
 ///
 /// One thread, no caches: many of these run at once.
-pub fn native_main() -> i32 {
+pub(super) fn native_main() -> i32 {
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
     let task: Task = match read.map(|_| serde_json::from_str(&line)) {

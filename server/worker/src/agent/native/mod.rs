@@ -1,12 +1,13 @@
 //! The built-in agent: a small loop over the streaming Messages API.
 //!
 //! It runs as a process of its own inside the sandbox, like every other agent: the daemon starts
-//! its own binary with the hidden subcommand [`SUBCOMMAND`], which calls [`native_main`]. The two
+//! its own binary with the hidden subcommand [`SUBCOMMAND`], which calls [`child::native_main`]. The two
 //! halves speak JSON lines: one task in, events and a report out. This file holds the daemon's half.
 //!
 //! All of its tools stay inside the sandbox, so there is none that anybody is asked about. One that reached
 //! out would be a question of its dialogue, as Claude Code's are.
 
+mod agent;
 mod api;
 mod child;
 mod command;
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::AsyncWrite;
 
-pub use child::native_main;
+pub(super) use agent::NativeAgent;
+pub use agent::NativeSettings;
 
 use super::{
     AgentReport, AgentSpec, SessionChannels, longest_command,
@@ -31,7 +33,7 @@ use super::{
 use crate::launch::{Launch, argv};
 
 /// The hidden subcommand of our own binary that is this agent.
-pub const SUBCOMMAND: &str = "agent-native";
+const SUBCOMMAND: &str = "agent-native";
 
 /// What the daemon sends: one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,7 +74,7 @@ struct Report {
 }
 
 /// What a transcript says.
-pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
+fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| match serde_json::from_slice(line).ok()? {
@@ -83,7 +85,7 @@ pub(super) fn replay(transcript: &[u8]) -> Vec<AgentEvent> {
 }
 
 /// Runs one session.
-pub(super) async fn run(
+async fn run(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),

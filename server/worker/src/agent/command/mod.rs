@@ -1,9 +1,17 @@
 //! The `command` agent: a program run in the sandbox, such as a codemod, a formatter or a fixer.
 
-use claudecluster_protocol::{StopReason, event::AgentEvent, plan::Command};
+use std::path::PathBuf;
+
+use claudecluster_protocol::{
+    ErrorBody, StopReason,
+    agent::{AgentCapabilities, AgentInput},
+    event::AgentEvent,
+    plan::{AgentName, Command},
+};
+use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
-use super::{AgentLimits, AgentReport, AgentSpec, SessionChannels};
+use super::{AgentLimits, AgentReport, AgentSetup, AgentSpec, CodingAgent, SessionChannels};
 use crate::{
     launch::{Launch, argv},
     program::{self, Deadlines, End, Ended},
@@ -12,8 +20,49 @@ use crate::{
 /// What the launcher's complaints start with. Programs are told by it that they did not run at all.
 const LAUNCHER: &[u8] = b"sandbox: ";
 
+/// The agent that runs a task's command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommandAgent;
+
+impl CodingAgent for CommandAgent {
+    fn name(&self) -> AgentName {
+        AgentName::Command
+    }
+
+    fn label(&self) -> &'static str {
+        "a command"
+    }
+
+    fn capabilities(&self) -> AgentCapabilities {
+        AgentCapabilities {
+            input: AgentInput::Command,
+            ..AgentCapabilities::default()
+        }
+    }
+
+    /// The command is found in the sandbox, by its launcher.
+    fn find_program(&self, setup: &AgentSetup<'_>) -> Result<PathBuf, ErrorBody> {
+        Ok(setup.launcher.to_owned())
+    }
+
+    fn run<'a>(
+        &'a self,
+        spec: &'a AgentSpec,
+        launch: &'a dyn Launch,
+        transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
+        channels: &'a SessionChannels,
+    ) -> BoxFuture<'a, AgentReport> {
+        Box::pin(run_command(spec, launch, transcript, channels))
+    }
+
+    fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent> {
+        let text = String::from_utf8_lossy(transcript).into_owned();
+        vec![AgentEvent::Output { text }]
+    }
+}
+
 /// Runs the program to its end. Its exit status is the result; it may be silent as long as it likes.
-pub(super) async fn run(
+async fn run_command(
     spec: &AgentSpec,
     launch: &dyn Launch,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),

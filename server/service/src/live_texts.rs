@@ -1,0 +1,48 @@
+//! What editors need beyond calls, because their texts change with every key.
+
+use std::{any::Any, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use claudecluster_driver::{Current, Editor};
+use claudecluster_protocol::{
+    ErrorBody, HunkId,
+    change::{HunkView, Origin},
+};
+
+use crate::service::Service;
+
+/// Keeps an editor attached; dropping it detaches the editor.
+pub type AttachedEditor = Box<dyn Any + Send + Sync>;
+
+/// Questions about a text that an editor holds, and the way to attach an editor.
+///
+/// The questions are synchronous and read memory, but may read a file of a proposal: ask them on a thread that
+/// may block. No caller is checked here, so only fronts whose callers have every right may have it.
+#[async_trait]
+pub trait LiveTexts: Send + Sync + 'static {
+    /// Returns the pending hunks of one file (absolute path), of all goals, against `text`.
+    fn hunks_in(&self, path: &Path, text: Current<'_>) -> Vec<HunkView>;
+
+    /// Returns where the lines of a file (absolute path) come from: hunks that are pending or have landed, of all
+    /// goals, against `text`.
+    fn origins(&self, path: &Path, text: &str) -> Vec<Origin>;
+
+    /// Returns `text` with a hunk accepted.
+    ///
+    /// # Errors
+    ///
+    /// The hunk is no longer pending, or no longer merges cleanly.
+    fn preview(&self, hunk: &HunkId, text: &str) -> Result<String, ErrorBody>;
+
+    /// Tells that the text of an open document (absolute path) has not changed for a moment. Returns once the
+    /// ledger has what the editor undid or redid there by itself.
+    async fn text_settled(&self, path: &Path);
+
+    /// Attaches an editor: its documents become part of every snapshot, and changes to them land there.
+    fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor;
+}
+
+/// Both halves of what an editor front needs.
+pub trait EditorService: Service + LiveTexts {}
+
+impl<T: Service + LiveTexts> EditorService for T {}

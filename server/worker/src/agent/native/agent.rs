@@ -1,0 +1,156 @@
+//! The built-in agent as one of the agents.
+
+use std::path::PathBuf;
+
+use claudecluster_protocol::{
+    ErrorBody, agent::AgentCapabilities, event::AgentEvent, goal::EnvVar, plan::AgentName,
+};
+use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWrite;
+
+use super::{SUBCOMMAND, child};
+use crate::{
+    agent::{
+        AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
+        SessionChannels, coding_agent::find_variable,
+    },
+    launch::Launch,
+};
+
+/// The variables the agent itself reads.
+const KEY: &str = "ANTHROPIC_API_KEY";
+const TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
+const BASE_URL: &str = "ANTHROPIC_BASE_URL";
+
+/// Settings of the built-in agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NativeSettings {
+    /// Where a Messages API is served.
+    pub base_url: String,
+    /// The environment variable that holds its key.
+    pub key_env: String,
+}
+
+impl Default for NativeSettings {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.anthropic.com".to_owned(),
+            key_env: KEY.to_owned(),
+        }
+    }
+}
+
+/// The agent that is part of our own binary.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::agent) struct NativeAgent;
+
+impl CodingAgent for NativeAgent {
+    fn name(&self) -> AgentName {
+        AgentName::Native
+    }
+
+    fn label(&self) -> &'static str {
+        "the built-in agent"
+    }
+
+    /// All of its tools stay inside the sandbox, so it never asks.
+    fn capabilities(&self) -> AgentCapabilities {
+        AgentCapabilities {
+            plans: true,
+            forks: true,
+            resumes: true,
+            reports_cost: true,
+            needs_provider: true,
+            ..AgentCapabilities::default()
+        }
+    }
+
+    fn find_program(&self, setup: &AgentSetup<'_>) -> Result<PathBuf, ErrorBody> {
+        Ok(setup.launcher.to_owned())
+    }
+
+    fn check_usable(&self, setup: &AgentSetup<'_>) -> Result<(), ErrorBody> {
+        let settings = &setup.settings.native;
+        find_key(settings, setup.env).map(drop).ok_or_else(|| {
+            let key_env = &settings.key_env;
+            ErrorBody::environment(format!(
+                "the built-in agent has no key: {key_env} is not set"
+            ))
+            .hint("set it where you run claudecluster, or use another agent with --agent")
+        })
+    }
+
+    fn inspect(&self, setup: &AgentSetup<'_>) -> Option<AgentInspection> {
+        let NativeSettings { base_url, key_env } = &setup.settings.native;
+        let usable = find_variable(setup.env, key_env).is_some_and(|key| !key.is_empty());
+        Some(AgentInspection {
+            agent: self.name(),
+            title: "built-in agent",
+            usable,
+            version: None,
+            found: if usable {
+                format!("{key_env} is set, for {base_url}")
+            } else {
+                format!("{key_env} is not set")
+            },
+            problem: self.remedy(setup.settings).filter(|_| !usable),
+        })
+    }
+
+    fn remedy(&self, settings: &AgentSettings) -> Option<String> {
+        Some(format!("export {}=…", settings.native.key_env))
+    }
+
+    fn passed_variables(&self) -> &'static [&'static str] {
+        &["ANTHROPIC_*"]
+    }
+
+    fn secret_prefixes(&self) -> &'static [&'static str] {
+        &["ANTHROPIC_"]
+    }
+
+    /// Gives the key and the address the names the agent reads them by.
+    fn environment(&self, settings: &AgentSettings, developer: Vec<EnvVar>) -> Vec<EnvVar> {
+        let mut variables = developer;
+        if let Some(value) = find_key(&settings.native, &variables) {
+            variables.retain(|var| var.name != KEY);
+            variables.push(variable(KEY, value));
+        }
+        if !variables.iter().any(|var| var.name == BASE_URL) {
+            variables.push(variable(BASE_URL, settings.native.base_url.clone()));
+        }
+        variables
+    }
+
+    fn run_subcommand(&self, name: &str) -> Option<i32> {
+        (name == SUBCOMMAND).then(child::native_main)
+    }
+
+    fn run<'a>(
+        &'a self,
+        spec: &'a AgentSpec,
+        launch: &'a dyn Launch,
+        transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
+        channels: &'a SessionChannels,
+    ) -> BoxFuture<'a, AgentReport> {
+        Box::pin(super::run(spec, launch, transcript, channels))
+    }
+
+    fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent> {
+        super::replay(transcript)
+    }
+}
+
+fn find_key(settings: &NativeSettings, developer: &[EnvVar]) -> Option<String> {
+    find_variable(developer, &settings.key_env).or_else(|| find_variable(developer, TOKEN))
+}
+
+fn variable(name: &str, value: String) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value,
+    }
+}
