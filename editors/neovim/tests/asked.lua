@@ -1,4 +1,4 @@
--- Runs in a headless Neovim, started by server/lsp/tests/neovim.rs with the plugin on the runtime path. The server
+-- Runs in a headless Neovim, started by server/lsp/tests/it/neovim.rs with the plugin on the runtime path. The server
 -- here is a table of answers: what workers ask for, plans that are documents, pickers that are not installed.
 -- Fails by exiting with an error.
 

@@ -1,4 +1,4 @@
--- Runs in a headless Neovim, started by server/lsp/tests/neovim.rs with the plugin on the runtime
+-- Runs in a headless Neovim, started by server/lsp/tests/it/neovim.rs with the plugin on the runtime
 -- path. Arguments: the server's socket and the workspace. Fails by exiting with an error.
 
 local socket, workspace = arg[1], arg[2]

@@ -4,7 +4,7 @@
 //! and only then publishes the state, answers, and carries the effects out. Nobody ever sees
 //! something that a crash could take back.
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use claudecluster_core::{
     duplicate,
@@ -12,54 +12,27 @@ use claudecluster_core::{
     policy::Policy,
     step::{Effect, Input, step},
 };
-use claudecluster_protocol::{
-    ErrorBody, GoalSpec, Timestamp, editor::Submitted, event::StreamItem,
-};
-use claudecluster_store::{NewEvent, StoreError};
-use claudecluster_worker::agent;
+use claudecluster_protocol::{ErrorBody, Timestamp, editor::Submitted};
+use claudecluster_store::{NewEvent, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    permissions::Said,
-    shared::{Shared, now},
-    work,
+    clock::now,
+    effects::EffectRunner,
+    mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy, FULL_DISK_WAIT, ReplySender},
+    published::PublishedGoals,
+    run::running_goals::RunningGoals,
 };
 
 /// Messages taken in one turn.
 const BATCH: usize = 64;
 /// A turn that takes longer is worth a line in the log.
 const SLOW_TURN: Duration = Duration::from_millis(250);
-/// How long facts wait for space on a full disk before they are tried again.
-pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
-
-/// What the loop is told. Closed: everything that can change a goal is one of these.
-pub(crate) enum Message {
-    /// A new goal.
-    Submit(Box<GoalSpec>, Sameness, Reply<Submitted>),
-    /// Somebody asks for something and waits for the answer.
-    Ask(Input, Reply<()>),
-    /// Work reports.
-    Input(Input),
-    /// End the loop.
-    Shutdown(oneshot::Sender<()>),
-}
-
-/// Takes the answer to whoever asked.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, ErrorBody>>;
-
-/// What becomes of a goal that is the same as one that is not settled.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Sameness {
-    /// It is started all the same.
-    Start,
-    /// The other one is the answer.
-    Join,
-}
 
 /// Who waits for the end of a turn.
 enum Waiter {
-    Goal(Reply<Submitted>, Submitted),
-    Done(Reply<()>),
+    Goal(ReplySender<Submitted>, Submitted),
+    Done(ReplySender<()>),
 }
 
 /// What one turn has come to so far.
@@ -72,25 +45,35 @@ struct Turn {
     ending: Option<oneshot::Sender<()>>,
 }
 
+/// Owns the state of all goals.
 pub(crate) struct Dispatcher {
-    shared: Arc<Shared>,
-    messages: mpsc::UnboundedReceiver<Message>,
+    store: Store,
+    goals: PublishedGoals,
+    running: RunningGoals,
+    effects: EffectRunner,
+    mailbox: DispatcherMailbox,
+    inbox: mpsc::UnboundedReceiver<DispatcherMessage>,
     state: State,
     policy: Policy,
     wakes: BinaryHeap<Reverse<Timestamp>>,
 }
 
 impl Dispatcher {
+    /// Returns a dispatcher that goes on from the published state.
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        messages: mpsc::UnboundedReceiver<Message>,
+        effects: EffectRunner,
+        inbox: mpsc::UnboundedReceiver<DispatcherMessage>,
         policy: Policy,
     ) -> Self {
-        let state = (*shared.state()).clone();
+        let goals = effects.goals.clone();
         Self {
-            shared,
-            messages,
-            state,
+            store: effects.contents.store().clone(),
+            running: effects.running.clone(),
+            mailbox: effects.mailbox.clone(),
+            state: (*goals.state()).clone(),
+            goals,
+            effects,
+            inbox,
             policy,
             wakes: BinaryHeap::new(),
         }
@@ -98,7 +81,8 @@ impl Dispatcher {
 
     /// Takes up what the last daemon left.
     pub(crate) async fn recover(&mut self) {
-        self.turn(vec![Message::Input(Input::Recover)]).await;
+        self.turn(vec![DispatcherMessage::Report(Input::Recover)])
+            .await;
     }
 
     /// Runs until it is told to end.
@@ -109,16 +93,16 @@ impl Dispatcher {
                 .peek()
                 .map(|Reverse(at)| at.since(now()).to_duration());
             let first = tokio::select! {
-                message = self.messages.recv() => message,
+                message = self.inbox.recv() => message,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => {
                     self.wakes.pop();
-                    Some(Message::Input(Input::Tick))
+                    Some(DispatcherMessage::Report(Input::Tick))
                 }
             };
             let Some(first) = first else { return };
             let mut batch = vec![first];
             while batch.len() < BATCH
-                && let Ok(next) = self.messages.try_recv()
+                && let Ok(next) = self.inbox.try_recv()
             {
                 batch.push(next);
             }
@@ -131,7 +115,7 @@ impl Dispatcher {
     }
 
     /// One turn. Returns who waits for the end of the loop, if it is to end.
-    async fn turn(&mut self, batch: Vec<Message>) -> Option<oneshot::Sender<()>> {
+    async fn turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
         let began = std::time::Instant::now();
         let before = self.state.clone();
         let mut turn = Turn::default();
@@ -147,7 +131,10 @@ impl Dispatcher {
                     waiter.answer(Ok(()));
                 }
                 for effect in turn.effects {
-                    self.carry_out(effect);
+                    match effect {
+                        Effect::WakeAt(at) => self.wakes.push(Reverse(at)),
+                        effect => self.effects.start(effect),
+                    }
                 }
             }
             Err(error) => self.take_back(before, error, turn.waiters, turn.reports),
@@ -159,10 +146,10 @@ impl Dispatcher {
     }
 
     /// Lets `step` decide about one message. A refusal is answered at once: it changed nothing.
-    fn take(&mut self, message: Message, at: Timestamp, turn: &mut Turn) {
+    fn take(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut Turn) {
         match message {
-            Message::Submit(mut spec, sameness, reply) => {
-                if sameness == Sameness::Join
+            DispatcherMessage::Submit(mut spec, duplicates, reply) => {
+                if duplicates == DuplicatePolicy::Join
                     && let Some(same) = duplicate::of(&self.state, &spec)
                 {
                     let goal_id = same.id.clone();
@@ -182,7 +169,7 @@ impl Dispatcher {
                 };
                 match self.step(input, at) {
                     Ok(effects) => {
-                        self.shared.env.insert(goal.clone(), env);
+                        self.running.set_client_env(&goal, env);
                         turn.effects.extend(effects);
                         let answer = Submitted {
                             goal_id: goal,
@@ -193,21 +180,21 @@ impl Dispatcher {
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
-            Message::Ask(input, reply) => match self.step(input, at) {
+            DispatcherMessage::Ask(input, reply) => match self.step(input, at) {
                 Ok(effects) => {
                     turn.effects.extend(effects);
                     turn.waiters.push(Waiter::Done(reply));
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
-            Message::Input(input) => {
+            DispatcherMessage::Report(input) => {
                 turn.reports.push(input.clone());
                 match self.step(input, at) {
                     Ok(effects) => turn.effects.extend(effects),
                     Err(error) => tracing::warn!(%error, "a report was refused"),
                 }
             }
-            Message::Shutdown(reply) => turn.ending = Some(reply),
+            DispatcherMessage::Shutdown(reply) => turn.ending = Some(reply),
         }
     }
 
@@ -231,15 +218,11 @@ impl Dispatcher {
         if facts.is_empty() {
             return Ok(());
         }
-        let events = self.shared.store.append(facts).await?;
+        let events = self.store.append(facts).await?;
         if let Some(last) = events.last() {
             self.state.last_seq = last.seq;
         }
-        self.shared.state.send_replace(Arc::new(self.state.clone()));
-        for event in events {
-            // Nobody watching is not an error.
-            let _ = self.shared.stream.send(StreamItem::Event(Box::new(event)));
-        }
+        self.goals.publish(self.state.clone(), events);
         Ok(())
     }
 
@@ -260,59 +243,13 @@ impl Dispatcher {
         }
         if retry {
             // What work reported is not lost for want of space: it comes again.
-            let shared = self.shared.clone();
+            let mailbox = self.mailbox.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(FULL_DISK_WAIT).await;
                 for input in reports {
-                    shared.send(Message::Input(input));
+                    mailbox.report(input);
                 }
             });
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Record(..) => {}
-            Effect::WakeAt(at) => self.wakes.push(Reverse(at)),
-            Effect::Stop(goal) => {
-                if let Some((_, work)) = self.shared.work.remove(&goal) {
-                    work.cancel.cancel();
-                    work.tracker.close();
-                }
-            }
-            Effect::Permit {
-                goal,
-                task,
-                tool,
-                input,
-                decision,
-                reason,
-            } => {
-                let reply = agent::QuestionReply { decision, reason };
-                let said = Said { tool, input, reply };
-                self.shared.desks.tell(goal, task, said);
-            }
-            Effect::Snapshot(goal) => work::snapshot(&self.shared, &goal),
-            Effect::Plan {
-                goal,
-                repair,
-                delay,
-            } => {
-                work::plan(&self.shared, &goal, repair, delay);
-            }
-            Effect::Start {
-                goal,
-                task,
-                attempt,
-            } => {
-                work::attempt(&self.shared, &goal, &task, attempt);
-            }
-            Effect::Merge(goal) => work::merge(&self.shared, &goal),
-            Effect::Amend { goal, task } => work::amend(&self.shared, &goal, &task),
-            Effect::Gates(goal) => work::gates(&self.shared, &goal),
-            Effect::Land(goal) => work::land(&self.shared, &goal),
-            Effect::Settle(goal) => work::settle(&self.shared, goal),
-            Effect::Tidy(goal) => work::tidy(&self.shared, goal),
         }
     }
 }

@@ -2,9 +2,9 @@
 //! loop and reads immutable snapshots.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use claudecluster_core::{lifecycle::State, step::Input};
@@ -13,31 +13,53 @@ use claudecluster_protocol::{
     api::{Artifact, DaemonStatus, Decision, DecisionReport},
     change::{HunkView, Origin},
     editor::{Side, Submitted},
-    event::StreamItem,
-    goal::{GoalSummary, GoalView, ScopeKind},
+    event::{StreamItem, Verdict},
+    goal::{GoalSummary, GoalView},
     permission::{PermissionAnswer, PermissionRequest},
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::registry;
+use claudecluster_worker::{agent::registry, executor::LocalExecutor, serve::WorkerPlace};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    DriverConfig, agents,
-    current::Current,
-    disk,
-    dispatcher::{Dispatcher, Message, Sameness},
-    editor::Editor,
-    git, landing, origins,
-    pending::Versions,
-    permissions,
-    proposal::{self, as_text},
-    selected,
-    shared::Shared,
-    verdict, views, watch,
-    work::blocking,
+    blocking::run_blocking,
+    config::DriverConfig,
+    dispatcher::Dispatcher,
+    effects::EffectRunner,
+    goal::{artifacts::list_artifacts, submission::check_goal, views},
+    land::{
+        Landing,
+        decision::DecisionRunner,
+        decision_epoch::DecisionEpochs,
+        locks::LandingLocks,
+        merge_repair::RepairMerger,
+        recovery::LandingRecovery,
+        undo_detection::{ObservedFiles, UndoDetection},
+    },
+    mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
+    proposal::file_merge::MergeRules,
+    published::PublishedGoals,
+    review::{
+        diff::{self, Diff},
+        reader::PendingReader,
+        verdict,
+        versions::FileVersions,
+    },
+    run::{
+        attempts::AttemptRunner,
+        permissions::{self, PermissionBrokers},
+        running_goals::RunningGoals,
+        sessions::{SessionRunner, SessionSetup},
+    },
+    watch,
+    workspace::{
+        content_store::ContentStore, content_text::ContentText, editor::Editor,
+        editor_registry::EditorRegistry, text_source::Current,
+    },
 };
 
 type Result<T> = std::result::Result<T, ErrorBody>;
@@ -48,29 +70,32 @@ const RECOVERY: Duration = Duration::from_secs(2);
 
 /// A handle on the driver. Clones are cheap and equal.
 #[derive(Clone)]
-pub struct Driver {
-    shared: Arc<Shared>,
+pub struct Driver(Arc<DriverParts>);
+
+/// The parts that the handle speaks to.
+struct DriverParts {
+    config: Arc<DriverConfig>,
+    store: Store,
+    mailbox: DispatcherMailbox,
+    goals: PublishedGoals,
+    editors: EditorRegistry,
+    running: RunningGoals,
+    pending: PendingReader,
+    landing: Landing,
+    undo_detection: UndoDetection,
+    started: Instant,
 }
 
 /// Detaches an editor when dropped.
 pub struct Attached {
-    shared: Arc<Shared>,
-    id: u64,
+    editors: EditorRegistry,
+    number: u64,
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.shared.editors.remove(&self.id);
+        self.editors.detach(self.number);
     }
-}
-
-/// A unified diff with what it cannot express.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Diff {
-    /// What `git apply` takes. Bytes, for file content need not be UTF-8.
-    pub text: Vec<u8>,
-    /// Changes it cannot express, one line each.
-    pub omitted: Vec<String>,
 }
 
 impl Driver {
@@ -83,7 +108,7 @@ impl Driver {
     pub async fn start(config: DriverConfig, store: Store) -> Result<Self> {
         registry().cache_in(&config.home);
         let reader = store.clone();
-        let state = blocking("replaying the journal", move || {
+        let state = run_blocking("replaying the journal", move || {
             let mut state = State::default();
             for event in reader.read(EventSeq(0), None).map_err(ErrorBody::from)? {
                 state.apply(&event.goal_id, event.at, &event.body);
@@ -93,16 +118,16 @@ impl Driver {
         })
         .await?;
         let policy = config.policy();
-        let (messages, inbox) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(config, store, messages, state));
-        let mut dispatcher = Dispatcher::new(shared.clone(), inbox, policy);
+        let recoveries = TaskTracker::new();
+        let (parts, effects, inbox) = assemble(config, store, state, recoveries.clone());
+        let mut dispatcher = Dispatcher::new(effects, inbox, policy);
         dispatcher.recover().await;
         tokio::spawn(dispatcher.run());
-        shared.recoveries.close();
-        if timeout(RECOVERY, shared.recoveries.wait()).await.is_err() {
+        recoveries.close();
+        if timeout(RECOVERY, recoveries.wait()).await.is_err() {
             tracing::warn!("it is not clear yet what became of earlier landings");
         }
-        Ok(Self { shared })
+        Ok(Self(Arc::new(parts)))
     }
 
     /// Journals a goal and starts working on it. The goal is durable when this returns.
@@ -112,7 +137,7 @@ impl Driver {
     /// The goal is empty or its plan invalid, the workspace is none, no agent can work on it, or the
     /// journal takes no more.
     pub async fn submit(&self, spec: GoalSpec) -> Result<GoalId> {
-        Ok(self.hand_in(spec, Sameness::Start).await?.goal_id)
+        Ok(self.hand_in(spec, DuplicatePolicy::Start).await?.goal_id)
     }
 
     /// As [`Driver::submit`], unless a goal that is not settled has the same words and place: then nothing
@@ -122,38 +147,17 @@ impl Driver {
     ///
     /// As [`Driver::submit`].
     pub async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
-        self.hand_in(spec, Sameness::Join).await
+        self.hand_in(spec, DuplicatePolicy::Join).await
     }
 
-    async fn hand_in(&self, mut spec: GoalSpec, sameness: Sameness) -> Result<Submitted> {
-        self.shared.store.health().map_err(ErrorBody::from)?;
-        let shared = self.shared.clone();
-        let spec = blocking("checking the goal", move || {
-            let root = workspace(&shared, &spec.workspace)?;
-            spec.workspace = root.to_str().map(str::to_owned).ok_or_else(|| {
-                ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-                    .hint("work from a folder whose path is UTF-8")
-            })?;
-            proposal::globs(&spec.scope.globs)?;
-            if spec.scope.kind == ScopeKind::Open && spec.scope.files.is_empty() {
-                let open = shared.documents(&root);
-                let inside = open
-                    .iter()
-                    .filter_map(|doc| doc.path.strip_prefix(&root).ok());
-                spec.scope.files = inside
-                    .filter_map(|path| RelPath::from_path(path).ok())
-                    .collect();
-                spec.scope.files.sort();
-            }
-            selected::remember(&shared, &root, &mut spec);
-            agents::settle(&shared, &mut spec)?;
-            Ok(spec)
+    async fn hand_in(&self, spec: GoalSpec, duplicates: DuplicatePolicy) -> Result<Submitted> {
+        self.0.store.health().map_err(ErrorBody::from)?;
+        let (config, editors) = (self.0.config.clone(), self.0.editors.clone());
+        let spec = run_blocking("checking the goal", move || {
+            check_goal(&config, &editors, spec)
         })
         .await?;
-        let (reply, answer) = oneshot::channel();
-        let message = Message::Submit(Box::new(spec), sameness, reply);
-        self.shared.send(message);
-        answer.await.unwrap_or_else(|_| Err(shutting_down()))
+        self.0.mailbox.submit(spec, duplicates).await
     }
 
     /// All goals, oldest first. Reads the files with pending hunks.
@@ -163,11 +167,11 @@ impl Driver {
 
     /// All goals, with the last event they show. Reads the files with pending hunks.
     pub fn goals_as_of(&self) -> (Vec<GoalSummary>, EventSeq) {
-        let state = self.shared.state();
+        let state = self.0.goals.state();
         let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.shared, goal));
+            .map(|goal| views::summary(&self.0.pending, goal));
         (summaries.collect(), state.last_seq)
     }
 
@@ -186,12 +190,12 @@ impl Driver {
     ///
     /// There is no such goal.
     pub fn goal_as_of(&self, goal: &GoalId) -> Result<(GoalView, EventSeq)> {
-        let state = self.shared.state();
+        let state = self.0.goals.state();
         let goal = state
             .goals
             .get(goal)
             .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
-        Ok((views::goal(&self.shared, goal), state.last_seq))
+        Ok((views::goal(&self.0.pending, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
@@ -201,7 +205,7 @@ impl Driver {
         goal: Option<GoalId>,
         after: Option<EventSeq>,
     ) -> mpsc::Receiver<StreamItem> {
-        watch::watch(&self.shared, goal, after)
+        watch::watch_events(&self.0.goals, &self.0.store, goal, after)
     }
 
     /// Pending hunks against what the editors and the disk hold now.
@@ -214,15 +218,15 @@ impl Driver {
         goal: Option<GoalId>,
         path: Option<RelPath>,
     ) -> Result<Vec<HunkView>> {
-        let shared = self.shared.clone();
-        blocking("listing hunks", move || {
+        let (published, pending) = (self.0.goals.clone(), self.0.pending.clone());
+        run_blocking("listing hunks", move || {
             let goals = match &goal {
-                Some(id) => vec![shared.goal(id)?],
-                None => shared.state().goals.values().cloned().collect(),
+                Some(id) => vec![published.goal(id)?],
+                None => published.state().goals.values().cloned().collect(),
             };
             let mut found = Vec::new();
             for goal in goals {
-                found.extend(views::hunks(&shared, &goal, path.as_ref())?);
+                found.extend(pending.hunks(&goal, path.as_ref())?);
             }
             Ok(found)
         })
@@ -232,19 +236,19 @@ impl Driver {
     /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
     /// and quick: for code actions and lenses.
     pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<Current<'a>>) -> Vec<HunkView> {
-        views::hunks_in(&self.shared, path, current.into())
+        self.0.pending.hunks_in(path, current.into())
     }
 
     /// Where the lines of a file (absolute path) come from and what is to become of them: pending hunks
     /// and those that have landed, of all goals, against the text given. Synchronous and quick.
     pub fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
-        origins::of(&self.shared, path, current)
+        self.0.pending.origins(path, current)
     }
 
     /// The text of an open document has settled: the ledger follows what its editor has undone or done
     /// again by itself.
     pub async fn settled(&self, path: &Path) {
-        landing::follow(&self.shared, path).await;
+        self.0.undo_detection.follow_editor(path).await;
     }
 
     /// The text `current` has once the hunk is accepted.
@@ -253,7 +257,7 @@ impl Driver {
     ///
     /// It is no longer pending, or no longer clean.
     pub fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
-        views::preview(&self.shared, hunk, current)
+        self.0.pending.preview(hunk, current)
     }
 
     /// What accepting the hunks of a decision would change, as a unified diff against what is there
@@ -263,9 +267,10 @@ impl Driver {
     ///
     /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
     pub async fn diff(&self, wanted: Decision) -> Result<Diff> {
-        let (shared, goal) = (self.shared.clone(), self.shared.goal(&wanted.goal_id)?);
-        blocking("making a diff", move || {
-            views::diff(&shared, &goal, &wanted)
+        let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
+        let goal = self.0.goals.goal(&wanted.goal_id)?;
+        run_blocking("making a diff", move || {
+            diff::diff_of_accepting(&editors, pending.reviews(), &goal, &wanted)
         })
         .await
     }
@@ -281,28 +286,33 @@ impl Driver {
         path: &RelPath,
         side: Side,
     ) -> Result<Option<String>> {
-        let (shared, goal, path) = (self.shared.clone(), self.shared.goal(goal)?, path.clone());
-        blocking("reading a file", move || {
+        let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
+        let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
+        run_blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
                 ErrorBody::user(format!("goal {} does not change {path}", goal.id))
                     .hint(format!("`claudecluster show {}` lists its files", goal.id))
             })?;
-            let current = shared.current(Path::new(&goal.spec.workspace), &path)?;
-            let versions = Versions::of(&shared, entry, current)?;
+            let reviews = pending.reviews();
+            let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
+            let versions = FileVersions::load(reviews.contents(), entry, current)?;
             let content = match side {
                 Side::Base => versions.base,
                 Side::Proposed => versions.proposed,
                 Side::Merged => {
                     let named = Decision {
                         path: Some(path.clone()),
-                        ..landing::everything(&goal.id)
+                        ..Decision::new(goal.id.clone(), Verdict::Accept)
                     };
-                    let verdicts = verdict::accept(&shared, &goal, entry, &versions, &named)?;
+                    let verdicts = verdict::accept(reviews, &goal, entry, &versions, &named)?;
                     let target = verdicts.changes.into_iter().next_back();
                     target.map_or(versions.current, |change| change.current)
                 }
             };
-            Ok(content.as_ref().and_then(as_text).map(str::to_owned))
+            Ok(content
+                .as_ref()
+                .and_then(ContentText::as_text)
+                .map(str::to_owned))
         })
         .await
     }
@@ -314,8 +324,8 @@ impl Driver {
     /// There is no such goal or hunk. What could not be done for single files is in the report.
     pub async fn decide(&self, decision: Decision) -> Result<DecisionReport> {
         // On a task of its own: a decision that has begun is carried out also when whoever asked goes.
-        let shared = self.shared.clone();
-        let done = tokio::spawn(async move { landing::decide(&shared, decision).await });
+        let landing = self.0.landing.clone();
+        let done = tokio::spawn(async move { landing.decide(decision).await });
         done.await.unwrap_or_else(|_| {
             Err(
                 ErrorBody::internal("the decision failed for a reason of our own")
@@ -330,11 +340,12 @@ impl Driver {
     ///
     /// There is no such goal, or it has ended.
     pub async fn cancel(&self, goal: &GoalId) -> Result<()> {
-        let work = self.shared.work.get(goal).map(|work| work.tracker.clone());
-        landing::ask(&self.shared, Input::Cancel { goal: goal.clone() }).await?;
-        if let Some(tracker) = work {
-            tracker.close();
-            tracker.wait().await;
+        let work = self.0.running.started_work(goal);
+        let cancel = Input::Cancel { goal: goal.clone() };
+        self.0.mailbox.ask(cancel).await?;
+        if let Some(work) = work {
+            work.tracker.close();
+            work.tracker.wait().await;
         }
         Ok(())
     }
@@ -345,14 +356,13 @@ impl Driver {
     ///
     /// There is no such goal or task, or it has not failed.
     pub async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()> {
-        landing::ask(
-            &self.shared,
-            Input::Retry {
+        self.0
+            .mailbox
+            .ask(Input::Retry {
                 goal: goal.clone(),
                 task,
-            },
-        )
-        .await
+            })
+            .await
     }
 
     /// Lets a plan run, edited or as it is. `shown` is the goal's plan as it was looked at.
@@ -367,15 +377,14 @@ impl Driver {
         plan: Option<Plan>,
         shown: Option<Plan>,
     ) -> Result<()> {
-        landing::ask(
-            &self.shared,
-            Input::Approve {
+        self.0
+            .mailbox
+            .ask(Input::Approve {
                 goal: goal.clone(),
                 plan: plan.map(Box::new),
                 shown: shown.map(Box::new),
-            },
-        )
-        .await
+            })
+            .await
     }
 
     /// Lets a task start that its plan pauses.
@@ -384,19 +393,18 @@ impl Driver {
     ///
     /// There is no such goal or task, or it is not paused.
     pub async fn approve_task(&self, goal: &GoalId, task: &TaskId) -> Result<()> {
-        landing::ask(
-            &self.shared,
-            Input::ApproveTask {
+        self.0
+            .mailbox
+            .ask(Input::ApproveTask {
                 goal: goal.clone(),
                 task: task.clone(),
-            },
-        )
-        .await
+            })
+            .await
     }
 
     /// The permission requests of all goals that wait for an answer, oldest first.
     pub fn permissions(&self) -> Vec<PermissionRequest> {
-        permissions::open(&self.shared)
+        permissions::open_requests(&self.0.goals.state())
     }
 
     /// Allows or denies what a worker asks for. `by`: who says it, for the journal.
@@ -405,7 +413,10 @@ impl Driver {
     ///
     /// There is no such request, or (stale) it does not wait any more.
     pub async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
-        landing::ask(&self.shared, Input::PermissionAnswered { answer, by }).await
+        self.0
+            .mailbox
+            .ask(Input::PermissionAnswered { answer, by })
+            .await
     }
 
     /// What a goal left in the artifact store.
@@ -414,7 +425,7 @@ impl Driver {
     ///
     /// There is no such goal.
     pub fn artifacts(&self, goal: &GoalId) -> Result<Vec<Artifact>> {
-        Ok(views::artifacts(&self.shared, &*self.shared.goal(goal)?))
+        Ok(list_artifacts(&self.0.store, &*self.0.goals.goal(goal)?))
     }
 
     /// The bytes of one artifact. Blocks on the disk.
@@ -423,7 +434,7 @@ impl Driver {
     ///
     /// There is no such artifact, or it is damaged.
     pub fn blob(&self, id: &BlobId) -> Result<Vec<u8>> {
-        self.shared
+        self.0
             .store
             .get_blob(id)
             .map_err(ErrorBody::from)?
@@ -439,12 +450,12 @@ impl Driver {
     ///
     /// None today; remote daemons may not answer.
     pub fn status(&self) -> Result<DaemonStatus> {
-        let state = self.shared.state();
+        let state = self.0.goals.state();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(DaemonStatus {
             version: claudecluster_protocol::api::VERSION.to_owned(),
             pid: std::process::id(),
-            uptime_secs: self.shared.started.elapsed().as_secs(),
+            uptime_secs: self.0.started.elapsed().as_secs(),
             active_goals: count(
                 state
                     .goals
@@ -455,9 +466,9 @@ impl Driver {
                     .count(),
             ),
             running_attempts: count(state.goals.values().map(|g| g.running().count()).sum()),
-            editors: count(self.shared.editors.len()),
+            editors: count(self.0.editors.len()),
             last_seq: state.last_seq,
-            home: self.shared.config.home.display().to_string(),
+            home: self.0.config.home.display().to_string(),
         })
     }
 
@@ -465,8 +476,8 @@ impl Driver {
     /// changes to them land.
     pub fn attach(&self, editor: Arc<dyn Editor>) -> Attached {
         Attached {
-            id: self.shared.attach(editor),
-            shared: self.shared.clone(),
+            number: self.0.editors.attach(editor),
+            editors: self.0.editors.clone(),
         }
     }
 
@@ -474,16 +485,10 @@ impl Driver {
     pub async fn shutdown(&self) {
         // The dispatcher first, so that it does not take ended work for failed work.
         let (reply, ended) = oneshot::channel();
-        self.shared.send(Message::Shutdown(reply));
+        self.0.mailbox.send(DispatcherMessage::Shutdown(reply));
         // An error means that it has ended already.
         let _ = ended.await;
-        let work: Vec<_> = self
-            .shared
-            .work
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect();
-        for work in work {
+        for work in self.0.running.all_work() {
             work.cancel.cancel();
             work.tracker.close();
             work.tracker.wait().await;
@@ -491,39 +496,115 @@ impl Driver {
     }
 }
 
-fn shutting_down() -> ErrorBody {
-    ErrorBody::environment("the daemon is shutting down").hint("try again in a moment")
-}
-
-/// The workspace root, canonical, if it can be worked on.
-fn workspace(shared: &Shared, path: &str) -> Result<PathBuf> {
-    let given = Path::new(path);
-    if !given.is_absolute() {
-        return Err(ErrorBody::user(format!(
-            "the workspace {path:?} is not an absolute path"
-        )));
-    }
-    let refused = |error: std::io::Error| {
-        ErrorBody::user(format!("{path} cannot be a workspace: {error}"))
-            .hint("run it in the folder of your project, or name it with --workspace")
+/// Puts the parts of a driver together: those of the handle, and those of the effects.
+fn assemble(
+    config: DriverConfig,
+    store: Store,
+    state: State,
+    recoveries: TaskTracker,
+) -> (
+    DriverParts,
+    EffectRunner,
+    mpsc::UnboundedReceiver<DispatcherMessage>,
+) {
+    let review = config.settings.review;
+    let (mailbox, inbox) = DispatcherMailbox::new();
+    let config = Arc::new(config);
+    let goals = PublishedGoals::new(state);
+    let contents = ContentStore::new(store.clone());
+    let editors = EditorRegistry::default();
+    let running = RunningGoals::new(&config.home);
+    let locks = LandingLocks::default();
+    let pending = PendingReader::new(
+        goals.clone(),
+        editors.clone(),
+        contents.clone(),
+        review.merge_words,
+    );
+    let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
+    let merge = MergeRules {
+        contents: contents.clone(),
+        merge_words: review.merge_words,
     };
-    let root = given.canonicalize().map_err(refused)?;
-    disk::readable_dir(&root).map_err(refused)?;
-    if root.parent().is_none() {
-        return Err(refused(std::io::Error::other(
-            "it is the root of the file system",
-        )));
-    }
-    let home = &shared.config.home;
-    if home.starts_with(&root) || root.starts_with(home) {
-        return Err(ErrorBody::user(format!(
-            "the workspace {} and the state folder {} lie inside each other",
-            root.display(),
-            home.display()
-        ))
-        .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"));
-    }
-    // Refuses what git knows not to be a work tree.
-    git::repository(&root)?;
-    Ok(root)
+    let place = WorkerPlace::new(config.home.clone(), config.launcher.clone())
+        .with_agents(config.settings.agent_settings());
+    let attempts = AttemptRunner {
+        setup: SessionSetup {
+            config: config.clone(),
+            running: running.clone(),
+            editors: editors.clone(),
+            epochs: Arc::default(),
+        },
+        sessions: SessionRunner {
+            goals: goals.clone(),
+            permissions: permissions.clone(),
+            executor: Arc::new(LocalExecutor::new(place)),
+        },
+        merge: merge.clone(),
+        pending: pending.clone(),
+    };
+    let recovery = LandingRecovery {
+        goals: goals.clone(),
+        editors: editors.clone(),
+        contents: contents.clone(),
+        mailbox: mailbox.clone(),
+        locks: locks.clone(),
+    };
+    let landing = Landing {
+        decisions: DecisionRunner {
+            config: config.clone(),
+            goals: goals.clone(),
+            editors: editors.clone(),
+            pending: pending.clone(),
+            mailbox: mailbox.clone(),
+            locks: locks.clone(),
+            recovery: recovery.clone(),
+        },
+        epochs: DecisionEpochs::default(),
+    };
+    let repairs = RepairMerger {
+        goals: goals.clone(),
+        editors: editors.clone(),
+        pending: pending.clone(),
+        merge,
+        mailbox: mailbox.clone(),
+        locks: locks.clone(),
+        recovery: recovery.clone(),
+    };
+    let undo_detection = UndoDetection {
+        goals: goals.clone(),
+        editors: editors.clone(),
+        contents: contents.clone(),
+        mailbox: mailbox.clone(),
+        locks,
+        recovery,
+        typing_pause: review.typing_pause,
+        observed: Arc::new(ObservedFiles::default()),
+    };
+    let parts = DriverParts {
+        config,
+        store,
+        mailbox: mailbox.clone(),
+        goals: goals.clone(),
+        editors: editors.clone(),
+        running: running.clone(),
+        pending: pending.clone(),
+        landing: landing.clone(),
+        undo_detection,
+        started: Instant::now(),
+    };
+    let effects = EffectRunner {
+        goals,
+        mailbox,
+        contents,
+        editors,
+        running,
+        permissions,
+        attempts,
+        pending,
+        landing,
+        repairs,
+        recoveries,
+    };
+    (parts, effects, inbox)
 }

@@ -4,89 +4,36 @@
 //! - One loop, `dispatcher`, owns the state of all goals. It makes facts durable before anybody can
 //!   see what they cause. Work gets owned inputs and answers by message; readers get immutable
 //!   snapshots.
-//! - The user's text is never written over: `landing` merges against what is there now and counts
+//! - The user's text is never written over: `land` merges against what is there now and counts
 //!   only what it has observed.
 //! - Nothing in a workspace is executed here. What runs, runs in a sandbox of the worker's.
+//! - Imports go one way: `workspace` ← `review` ← `proposal` ← `run` and `land` ← `goal` ←
+//!   `dispatcher`, `effects` and `handle`. `run` and `land` do not know each other.
 
-mod agents;
-mod amend;
-mod attempts;
-mod current;
-mod decided;
-mod disk;
+mod blocking;
+mod clock;
+mod config;
 mod dispatcher;
-mod editor;
-mod gates;
-mod git;
-mod ground;
+mod effects;
+mod goal;
 mod handle;
-mod landing;
-mod origins;
-mod pending;
-mod permissions;
-mod planner;
-mod prompts;
+mod land;
+mod mailbox;
 mod proposal;
-mod repair;
-mod reviews;
-mod selected;
+mod published;
+mod review;
+mod run;
 pub mod settings;
-mod shared;
-mod snapshot;
-mod typing;
-mod verdict;
-mod views;
 mod watch;
-mod work;
-
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-
-use claudecluster_core::policy::Policy;
-use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
-use claudecluster_worker::agent::registry;
+mod workspace;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
-pub use current::Current;
-pub use editor::{DocumentDeletion, DocumentEdit, EditError, Edited, Editor, OpenDocument};
-pub use handle::{Attached, Diff, Driver};
+pub use config::{DriverConfig, Narrow, agent_catalog};
+pub use handle::{Attached, Driver};
+pub use review::diff::Diff;
 pub use settings::Settings;
-use settings::WorkspaceSettings;
-
-/// Reads what a workspace says of settings. An error refuses the goal.
-pub type Narrow = Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
-
-/// What a driver is started with.
-#[derive(Clone)]
-pub struct DriverConfig {
-    /// The state folder, absolute and canonical.
-    pub home: PathBuf,
-    /// Our own binary, which has the hidden subcommands `sandbox-exec` and `agent-native`.
-    pub launcher: PathBuf,
-    /// The settings.
-    pub settings: Settings,
-    /// What a workspace says of settings.
-    pub narrow: Narrow,
-}
-
-impl DriverConfig {
-    fn policy(&self) -> Policy {
-        Policy {
-            max_parallel: self.settings.max_parallel.max(1),
-            retries: self.settings.retries,
-            approve_plans: self.settings.approve_plans,
-            repair_conflicts: self.settings.repair.conflicts,
-            budget: self.settings.budget_usd,
-            agents: agent_catalog(),
-            ..Policy::default()
-        }
-    }
-}
-
-/// Returns what each agent can do.
-pub fn agent_catalog() -> AgentCatalog {
-    registry().catalog()
-}
+pub use workspace::{
+    editor::{DocumentDeletion, DocumentEdit, EditError, Edited, Editor, OpenDocument},
+    text_source::Current,
+};

@@ -298,14 +298,13 @@ const PASSED: [&str; 32] = [
 impl EnvSettings {
     /// Whether workers may see the variable `name`.
     pub fn passes(&self, name: &str) -> bool {
-        PASSED
-            .into_iter()
-            .chain(registry().passed_variables())
-            .chain(self.pass.iter().map(String::as_str))
-            .any(|rule| match rule.strip_suffix('*') {
-                Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
-                None => name == rule,
-            })
+        let matches = |rule: &str| match rule.strip_suffix('*') {
+            Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
+            None => name == rule,
+        };
+        PASSED.into_iter().any(matches)
+            || registry().passed_variables().any(matches)
+            || self.pass.iter().any(|rule| matches(rule))
     }
 }
 

@@ -1,29 +1,30 @@
 //! Watching: the journal up to now, then what happens, without gap or duplicate.
 
-use std::sync::Arc;
-
 use claudecluster_protocol::{Event, EventSeq, GoalId, event::StreamItem};
+use claudecluster_store::Store;
 use tokio::sync::{
     broadcast::{self, error::RecvError},
     mpsc,
 };
 
-use crate::{shared::Shared, work::blocking};
+use crate::{blocking::run_blocking, published::PublishedGoals};
 
 /// Items that wait for a slow watcher before it makes the stream wait.
 const QUEUE: usize = 256;
 
-pub(crate) fn watch(
-    shared: &Arc<Shared>,
+/// Streams journaled events after `after`, then live ones, without gap or duplicate.
+pub(crate) fn watch_events(
+    goals: &PublishedGoals,
+    store: &Store,
     goal: Option<GoalId>,
     after: Option<EventSeq>,
 ) -> mpsc::Receiver<StreamItem> {
     let (items, receiver) = mpsc::channel(QUEUE);
     // Subscribed before the journal is read: what happens meanwhile is seen twice and passed on once.
-    let live = shared.stream.subscribe();
-    let from = after.unwrap_or_else(|| shared.state().last_seq);
+    let live = goals.subscribe();
+    let from = after.unwrap_or_else(|| goals.state().last_seq);
     let watcher = Watcher {
-        shared: shared.clone(),
+        store: store.clone(),
         goal,
         items,
         last: from,
@@ -33,7 +34,7 @@ pub(crate) fn watch(
 }
 
 struct Watcher {
-    shared: Arc<Shared>,
+    store: Store,
     goal: Option<GoalId>,
     items: mpsc::Sender<StreamItem>,
     /// The last event passed on, or not wanted.
@@ -76,9 +77,9 @@ impl Watcher {
     /// Passes on what the journal has after the last event. `None` when nobody listens any more or
     /// the journal cannot be read.
     async fn catch_up(&mut self) -> Option<()> {
-        let (shared, goal, last) = (self.shared.clone(), self.goal.clone(), self.last);
-        let events = blocking("reading the journal", move || {
-            Ok(shared.store.read(last, goal.as_ref())?)
+        let (store, goal, last) = (self.store.clone(), self.goal.clone(), self.last);
+        let events = run_blocking("reading the journal", move || {
+            Ok(store.read(last, goal.as_ref())?)
         });
         match events.await {
             Ok(events) => {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use claudecluster_core::text::{self, LineIndex, PositionEncoding};
+use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{
     GoalId, HunkId,
+    agent::AgentInput,
     change::{ChangeKind, HunkStatus, HunkView, Origin, Provenance},
     editor::LineRange,
-    plan::AgentName,
 };
 use lsp_types::{Position, Range};
 use ropey::Rope;
@@ -141,6 +142,7 @@ pub(crate) async fn repairable(session: &Session, hunks: &[HunkView]) -> HashSet
             conflicts.entry(goal(hunk)).or_default().push((hunk, by));
         }
     }
+    let catalog = agent_catalog();
     let mut found = HashSet::new();
     for (goal, conflicts) in conflicts {
         let Ok(goal) = session.goal(&goal).await else {
@@ -154,7 +156,7 @@ pub(crate) async fn repairable(session: &Session, hunks: &[HunkView]) -> HashSet
         let by_agent = |by: &Provenance| {
             agents
                 .get(&by.task)
-                .is_some_and(|&a| a != AgentName::Command)
+                .is_some_and(|&agent| catalog.get(agent).input == AgentInput::Instructions)
         };
         let settled = conflicts.iter().filter(|(_, by)| by_agent(by));
         found.extend(settled.map(|(hunk, _)| hunk.id.clone()));

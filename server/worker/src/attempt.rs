@@ -267,10 +267,11 @@ fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport)
 fn longest(task: &AgentTask) -> Duration {
     let limits = &task.limits;
     let own = limits.timeout.to_duration() + limits.start.to_duration();
-    let asked = if task.permissions.ask.is_empty() {
-        Duration::ZERO
-    } else {
+    let can_ask = registry().get(task.agent).capabilities().asks_permission;
+    let asked = if can_ask && !task.permissions.ask.is_empty() {
         task.permissions.timeout.to_duration()
+    } else {
+        Duration::ZERO
     };
     own.saturating_add(asked.saturating_mul(limits.max_turns))
         .saturating_add(limits.exit.to_duration().saturating_mul(6))

@@ -1,4 +1,4 @@
--- The user of tests/neovim_commands.rs: reviews in the buffer of goals, with its keys. Argument: the workspace,
+-- The user of tests/it/neovim/commands.rs: reviews in the buffer of goals, with its keys. Argument: the workspace,
 -- with `f.txt` and `g.txt` of nine lines each. Fails by exiting with an error.
 
 package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path

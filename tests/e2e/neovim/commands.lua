@@ -1,4 +1,4 @@
--- The user of tests/neovim_commands.rs: every sub-command of :ClaudeCluster once, against the real daemon, with
+-- The user of tests/it/neovim/commands.rs: every sub-command of :ClaudeCluster once, against the real daemon, with
 -- ranges, counts, completion and <Plug> maps. Argument: the workspace, with `f.txt` and `g.txt` of nine lines
 -- each. Fails by exiting with an error.
 

@@ -1,4 +1,4 @@
--- The user of tests/typing.rs: files of all kinds, into which one goal lands while they are open. Arguments:
+-- The user of tests/it/neovim/typing.rs: files of all kinds, into which one goal lands while they are open. Arguments:
 -- the workspace, whether they have to be closed first, and
 -- their names. Fails by exiting with an error.
 

@@ -1,4 +1,4 @@
--- The user of tests/neovim.rs: a headless Neovim with the plugin on its runtime path and
+-- The user of tests/it/neovim/goal.rs: a headless Neovim with the plugin on its runtime path and
 -- `claudecluster` on PATH. Argument: the workspace. Fails by exiting with an error.
 
 local workspace = arg[1]

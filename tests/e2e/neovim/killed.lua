@@ -1,4 +1,4 @@
--- The user of tests/neovim_killed.rs: types on, twenty keys a second, while the daemon is killed again and
+-- The user of tests/it/neovim/killed.rs: types on, twenty keys a second, while the daemon is killed again and
 -- again. Argument: the workspace, in which `work.txt` has slots to type in and lines that goals change.
 -- Prints figures as JSON; fails by exiting with an error.
 

@@ -1,4 +1,4 @@
--- The user of tests/typing_modes.rs: a landing in the middle of what Neovim calls one command, or beside
+-- The user of tests/it/neovim/typing.rs: a landing in the middle of what Neovim calls one command, or beside
 -- it. Arguments: the workspace, and the name of a case. Fails by exiting with an error.
 
 package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path

@@ -1,4 +1,4 @@
--- The user of tests/plan_document.rs: opens the plan of goal g1 in a headless Neovim with the plugin on its
+-- The user of tests/it/goal/plan_document.rs: opens the plan of goal g1 in a headless Neovim with the plugin on its
 -- runtime path and `claudecluster` on PATH, breaks it, corrects it, changes it and approves it. Argument: the
 -- workspace. Fails by exiting with an error.
 

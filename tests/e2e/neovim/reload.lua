@@ -1,4 +1,4 @@
--- The user of tests/neovim_reload.rs: loads a file anew while something lands in it. Argument: the workspace, in
+-- The user of tests/it/neovim/reload.rs: loads a file anew while something lands in it. Argument: the workspace, in
 -- which `f.txt` has nine lines. Fails by exiting with an error.
 
 package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path

@@ -1,4 +1,4 @@
--- The user of tests/typing.rs: somebody who types for a minute, twenty keys a second, in the functions
+-- The user of tests/it/neovim/typing.rs: somebody who types for a minute, twenty keys a second, in the functions
 -- that four sessions and a dozen smaller goals are changing, and takes what they propose meanwhile.
 -- Arguments: the workspace, and the seconds. Prints figures as JSON; fails by exiting with an error.
 

@@ -1,4 +1,4 @@
--- The user of tests/neovim_undo.rs: undoes and redoes landings with the editor's own keys. Argument: the
+-- The user of tests/it/neovim/undo.rs: undoes and redoes landings with the editor's own keys. Argument: the
 -- workspace, in which `f.txt` has nine lines. Fails by exiting with an error.
 
 package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path

@@ -1,4 +1,4 @@
--- The user of tests/where.rs: a headless Neovim with the plugin on its runtime path and `claudecluster` on
+-- The user of tests/it/goal/from_position.rs: a headless Neovim with the plugin on its runtime path and `claudecluster` on
 -- PATH, who has a problem that something else reports. Argument: the workspace. Fails by exiting with an error.
 
 local workspace = arg[1]

@@ -1,4 +1,4 @@
-// The user of tests/vscode.rs who types where tasks write: conflicts are seen in the text and in the view, and
+// The user of tests/it/vscode.rs who types where tasks write: conflicts are seen in the text and in the view, and
 // resolved in each way that is offered. Arguments: the workspace, a folder for this run, a folder for pictures.
 
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-// The user of tests/vscode.rs who types into a file that a task deletes: the file goes with what was never
+// The user of tests/it/vscode.rs who types into a file that a task deletes: the file goes with what was never
 // saved, once that is chosen, and an undo brings both back. Arguments: the workspace, a folder for this run, a
 // folder for pictures.
 

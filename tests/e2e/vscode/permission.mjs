@@ -1,4 +1,4 @@
-// The user of tests/vscode.rs whom workers ask: two tasks want to use the same tool, and are answered once.
+// The user of tests/it/vscode.rs whom workers ask: two tasks want to use the same tool, and are answered once.
 // Arguments: the workspace, a folder for this run, a folder for pictures.
 
 import { open, run } from './browser.mjs';

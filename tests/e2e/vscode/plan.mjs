@@ -1,4 +1,4 @@
-// The user of tests/vscode.rs who has a problem fixed, and looks at the plan before it runs.
+// The user of tests/it/vscode.rs who has a problem fixed, and looks at the plan before it runs.
 // Arguments: the workspace, a folder for this run, a folder for pictures.
 
 import { open, run } from './browser.mjs';

@@ -1,4 +1,4 @@
-// The user of tests/vscode.rs: goals from the palette, followed in the view and in the picture of the plan,
+// The user of tests/it/vscode.rs: goals from the palette, followed in the view and in the picture of the plan,
 // and decided in the text, the view and the diff editor; with a daemon that is killed meanwhile. Arguments:
 // the workspace, a folder for this run, a folder for pictures. Fails by ending with an error.
 

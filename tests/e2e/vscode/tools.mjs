@@ -1,4 +1,4 @@
-// The user of tests/vscode.rs with two repositories in one window: goals written in an editor of their own,
+// The user of tests/it/vscode.rs with two repositories in one window: goals written in an editor of their own,
 // approved elsewhere, cancelled, tried again and taken back; and the commands around the server.
 // Arguments: the workspace, a folder for this run, a folder for pictures.
 

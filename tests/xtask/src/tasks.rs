@@ -56,7 +56,7 @@ pub(crate) fn prove() -> Result {
     run(cargo(&of_core).env("PROPTEST_CASES", &cases))?;
     let package = ["test", "--release", "-p", "claudecluster-driver"];
     run(cargo(&package)
-        .args(["--test", "model"])
+        .args(["--test", "it", "model::"])
         .env("PROPTEST_CASES", &cases))
 }
 

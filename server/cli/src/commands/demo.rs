@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use claudecluster_driver::{Settings, worker::agent::claude_code::Detection};
+use claudecluster_driver::{
+    Settings,
+    worker::agent::{AgentInspection, CodingAgent, registry},
+};
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span,
@@ -57,12 +60,12 @@ pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
         private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
-    let found = parts::detect_claude(&Settings::default()).await;
-    let agent = agent(args.agent, &found)?;
-    introduce(&mut cx.ui, &project, agent, &found)?;
-
     let script = Script::parse(SCRIPT).map_err(|e| ErrorBody::internal(e.to_string()))?;
     let model = Server::start(script).context("cannot start the scripted model")?;
+    let env = provider(&model.url());
+    let found = parts::inspect_agents(&Settings::default(), env).await?;
+    let agent = choose_agent(args.agent, &found)?;
+    introduce(&mut cx.ui, &project, agent, &found)?;
     let home = Home::at(folder.path().join("home"));
     let daemon = Daemon::start(home.clone(), sources(&model.url())).await?;
     let spec = spec(&project, agent, &model.url())?;
@@ -100,12 +103,7 @@ fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBo
         let name = var.name.to_lowercase();
         !name.starts_with("anthropic_") && !name.starts_with("claude_") && !name.ends_with("_proxy")
     });
-    for (name, value) in [("ANTHROPIC_BASE_URL", url), ("ANTHROPIC_API_KEY", KEY)] {
-        env.push(EnvVar {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        });
-    }
+    env.extend(provider(url));
     // The planner finds the project's own test and makes it the gate.
     Ok(GoalSpec {
         agent: Some(agent),
@@ -115,33 +113,74 @@ fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBo
     })
 }
 
-fn agent(asked: Option<AgentName>, found: &Detection) -> Result<AgentName, ErrorBody> {
-    match asked {
-        Some(AgentName::Command) => Err(ErrorBody::user("the agent `command` cannot plan a goal")
-            .hint("claudecluster demo --agent native")),
-        Some(AgentName::ClaudeCode) if !found.is_usable() => {
-            let why = found.problem.clone().unwrap_or_default();
-            Err(
-                ErrorBody::environment(format!("Claude Code cannot be used: {why}"))
-                    .hint("claudecluster demo --agent native"),
-            )
+/// The scripted model, as agents find a provider.
+fn provider(url: &str) -> Vec<EnvVar> {
+    let variable = |(name, value): (&str, &str)| EnvVar {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    [("ANTHROPIC_BASE_URL", url), ("ANTHROPIC_API_KEY", KEY)]
+        .map(variable)
+        .to_vec()
+}
+
+/// The agent that was asked for, else the first that can plan and is usable.
+fn choose_agent(
+    asked: Option<AgentName>,
+    found: &[AgentInspection],
+) -> Result<AgentName, ErrorBody> {
+    let problem = |agent: AgentName| {
+        let found = found.iter().find(|one| one.agent == agent);
+        found
+            .filter(|one| !one.usable)
+            .map(|one| one.problem.clone().unwrap_or_default())
+    };
+    let usable = registry()
+        .planners()
+        .find(|one| problem(one.name()).is_none());
+    let usable = usable.map(CodingAgent::name);
+    let error = match asked.or(usable).map(|agent| registry().get(agent)) {
+        None => ErrorBody::environment("no agent can be used"),
+        Some(agent) if !agent.capabilities().plans => {
+            ErrorBody::user(format!("the agent `{}` cannot plan a goal", agent.name()))
         }
-        Some(agent) => Ok(agent),
-        None if found.is_usable() => Ok(AgentName::ClaudeCode),
-        None => Ok(AgentName::Native),
+        Some(agent) => match problem(agent.name()) {
+            None => return Ok(agent.name()),
+            Some(why) => ErrorBody::environment(format!("{} cannot be used: {why}", agent.label())),
+        },
+    };
+    Err(match usable {
+        Some(agent) => error.hint(format!("claudecluster demo --agent {agent}")),
+        None => error.hint("claudecluster doctor"),
+    })
+}
+
+/// An agent in the words of the demo's head: with its version, and what is missing of preferred ones.
+fn describe_agent(agent: AgentName, found: &[AgentInspection]) -> String {
+    let label = registry().get(agent).label();
+    let own = found.iter().find(|one| one.agent == agent);
+    let missing = found.iter().take_while(|one| one.agent != agent);
+    let missing: Vec<&str> = missing
+        .filter(|one| !one.usable)
+        .map(|one| one.title)
+        .collect();
+    match own.and_then(|one| one.version.as_ref()) {
+        Some(version) => format!("{label} {version}"),
+        None if missing.is_empty() => label.to_owned(),
+        None => format!("{label} ({} is not installed)", missing.join(" and ")),
     }
 }
 
-fn introduce(ui: &mut Ui, project: &Path, agent: AgentName, found: &Detection) -> Outcome<()> {
+fn introduce(
+    ui: &mut Ui,
+    project: &Path,
+    agent: AgentName,
+    found: &[AgentInspection],
+) -> Outcome<()> {
     if ui.json || ui.quiet {
         return Ok(());
     }
-    let agent = match (agent, &found.version) {
-        (AgentName::ClaudeCode, Some(version)) => format!("Claude Code {version}"),
-        (AgentName::ClaudeCode, None) => "Claude Code".to_owned(),
-        _ if found.is_usable() => "the built-in agent".to_owned(),
-        _ => "the built-in agent (Claude Code is not installed)".to_owned(),
-    };
+    let agent = describe_agent(agent, found);
     for (name, value) in [
         ("goal", GOAL.to_owned()),
         ("project", project.display().to_string()),

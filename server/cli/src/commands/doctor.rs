@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Command};
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::{
+    Settings,
+    worker::agent::{AgentInspection, registry},
+};
 use claudecluster_protocol::{
     api::{Answer, Call, Purpose, VERSION},
     goal::SandboxKind,
@@ -56,6 +59,17 @@ impl Check {
         }
     }
 
+    fn of_agent(found: AgentInspection) -> Self {
+        let state = if found.usable {
+            State::Good
+        } else {
+            State::Warning
+        };
+        let mut check = Self::new(found.title, state, found.found);
+        check.hint = found.problem;
+        check
+    }
+
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -64,8 +78,9 @@ impl Check {
 
 pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
     let (config, settings) = configuration(cx);
-    let (claude, native) = (claude(&settings).await, native(&settings));
-    let mut checks = vec![git(), agents(&claude, &native), claude, native];
+    let found = parts::inspect_agents(&settings, Vec::new()).await?;
+    let mut checks = vec![git(), usable_agent(&found, &settings)];
+    checks.extend(found.into_iter().map(Check::of_agent));
     match Home::find() {
         Ok(home) => {
             let state = state_folder(&home);
@@ -165,50 +180,23 @@ fn git() -> Check {
     }
 }
 
-async fn claude(settings: &Settings) -> Check {
-    let found = parts::detect_claude(settings).await;
-    let usable = found.is_usable();
-    let mut text = found
-        .path
-        .map_or_else(|| "not found".to_owned(), |path| path.display().to_string());
-    if let Some(version) = found.version {
-        text = format!("{version}, {text}");
+/// The agent that goals use unless they name one.
+fn usable_agent(found: &[AgentInspection], settings: &Settings) -> Check {
+    let usable = |agent| found.iter().any(|one| one.agent == agent && one.usable);
+    if let Some(agent) = registry().planners().find(|one| usable(one.name())) {
+        return Check::new("agent", State::Good, agent.name().as_str());
     }
-    let state = if usable { State::Good } else { State::Warning };
-    let check = Check::new("Claude Code", state, text);
-    match found.problem {
-        Some(problem) => check.hint(problem),
-        None => check,
-    }
-}
-
-fn native(settings: &Settings) -> Check {
-    let native = &settings.native;
-    let set = std::env::var_os(&native.key_env).is_some_and(|key| !key.is_empty());
-    if set {
-        let found = format!("{} is set, for {}", native.key_env, native.base_url);
-        Check::new("built-in agent", State::Good, found)
-    } else {
-        Check::new(
-            "built-in agent",
-            State::Warning,
-            format!("{} is not set", native.key_env),
-        )
-        .hint(format!("export {}=…", native.key_env))
-    }
-}
-
-fn agents(claude: &Check, native: &Check) -> Check {
-    match (claude.state, native.state) {
-        (State::Good, _) => Check::new("agent", State::Good, "claude-code"),
-        (_, State::Good) => Check::new("agent", State::Good, "native"),
-        _ => Check::new(
-            "agent",
-            State::Missing,
-            "none: plan files with `run` work, goals do not",
-        )
-        .hint("npm install -g @anthropic-ai/claude-code, or export ANTHROPIC_API_KEY=…"),
-    }
+    let settings = settings.agent_settings();
+    let remedies = registry()
+        .planners()
+        .filter_map(|one| one.remedy(&settings));
+    let remedies: Vec<String> = remedies.collect();
+    Check::new(
+        "agent",
+        State::Missing,
+        "none: plan files with `run` work, goals do not",
+    )
+    .hint(remedies.join(", or "))
 }
 
 fn state_folder(home: &Home) -> Check {

@@ -1,5 +1,6 @@
 //! `claudecluster logs`
 
+use claudecluster_driver::worker::agent::registry;
 use claudecluster_protocol::{
     GoalId, TaskId,
     api::Artifact,
@@ -13,7 +14,6 @@ use crate::{
     cli::LogsArgs,
     client::Client,
     failure::{Exit, Outcome},
-    parts,
     ui::{
         Ui,
         board::doing_of,
@@ -51,7 +51,7 @@ pub(super) async fn run(cx: &mut Context, args: LogsArgs) -> Outcome<Exit> {
             print(&mut cx.ui, &client, transcript, task.agent).await?;
         }
     }
-    let planner = view.spec.agent.unwrap_or(AgentName::ClaudeCode);
+    let planner = view.spec.main_agent();
     for transcript in transcripts.iter().filter(|t| t.task_id.is_none()) {
         print(&mut cx.ui, &client, transcript, planner).await?;
     }
@@ -121,7 +121,7 @@ async fn print(
     let bytes = artifacts::fetch(client, &transcript.id).await?;
     let name = format!("  {}", transcript.name);
     ui.line(Line::new().add(DIM, name).styled())?;
-    for line in readable(&parts::replay(agent, &bytes)) {
+    for line in readable(&registry().replay(agent, &bytes)) {
         ui.line(format!("    {}", line.styled()))?;
     }
     Ok(())

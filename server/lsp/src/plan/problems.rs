@@ -7,6 +7,7 @@ use std::{
 };
 
 use claudecluster_core::plan::{self, Place, PlanProblem, ProblemKind, Step};
+use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{Plan, RelPath};
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -292,7 +293,7 @@ impl Finder<'_> {
     }
 
     fn rules(&mut self, plan: &Plan, has_gates: bool) {
-        for problem in plan::inspect(plan) {
+        for problem in plan::inspect(plan, &agent_catalog()) {
             let of_gates = problem.kind == ProblemKind::NoGates;
             if of_gates && has_gates || self.follows(&problem) {
                 continue;

@@ -142,7 +142,7 @@ pub struct AgentSettings {
 pub struct AgentInspection {
     /// The agent.
     pub agent: AgentName,
-    /// The agent's name as a heading.
+    /// The agent's name in a list.
     pub title: &'static str,
     /// Whether a session could start.
     pub usable: bool,

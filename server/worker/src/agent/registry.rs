@@ -83,8 +83,11 @@ impl AgentRegistry {
 
     /// Removes the secrets of all agents: commands and gates have no use for them.
     pub fn without_secrets(&self, mut variables: Vec<EnvVar>) -> Vec<EnvVar> {
-        let mut prefixes = self.iter().flat_map(CodingAgent::secret_prefixes);
-        variables.retain(|var| !prefixes.clone().any(|prefix| var.name.starts_with(prefix)));
+        let is_secret = |name: &str| {
+            let mut prefixes = self.iter().flat_map(CodingAgent::secret_prefixes);
+            prefixes.any(|prefix| name.starts_with(prefix))
+        };
+        variables.retain(|var| !is_secret(&var.name));
         variables
     }
 
@@ -131,5 +134,206 @@ impl AgentRegistry {
     /// Reads a transcript of an agent back. See [`CodingAgent::replay`].
     pub fn replay(&self, agent: AgentName, transcript: &[u8]) -> Vec<AgentEvent> {
         self.get(agent).replay(transcript)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ffi::OsString,
+        path::{Path, PathBuf},
+    };
+
+    use claudecluster_protocol::{
+        ErrorBody, StopReason,
+        agent::{AgentCapabilities, AgentInput},
+    };
+    use futures::future::BoxFuture;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, AgentTask, ToolPermissions};
+
+    /// An agent that reports its prompt and the names of its variables.
+    struct EchoAgent;
+
+    impl CodingAgent for EchoAgent {
+        fn name(&self) -> AgentName {
+            AgentName::Native
+        }
+
+        fn label(&self) -> &'static str {
+            "the echo"
+        }
+
+        fn capabilities(&self) -> AgentCapabilities {
+            AgentCapabilities {
+                plans: true,
+                ..AgentCapabilities::default()
+            }
+        }
+
+        fn find_program(&self, _setup: &AgentSetup<'_>) -> Result<PathBuf, ErrorBody> {
+            Ok(PathBuf::from("/bin/echo"))
+        }
+
+        fn passed_variables(&self) -> &'static [&'static str] {
+            &["ECHO_*"]
+        }
+
+        fn secret_prefixes(&self) -> &'static [&'static str] {
+            &["ECHO_KEY"]
+        }
+
+        fn run<'a>(
+            &'a self,
+            spec: &'a AgentSpec,
+            _launch: &'a dyn Launch,
+            transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
+            channels: &'a SessionChannels,
+        ) -> BoxFuture<'a, AgentReport> {
+            Box::pin(async move {
+                let text = spec.task.prompt.clone();
+                let written =
+                    tokio::io::AsyncWriteExt::write_all(transcript, text.as_bytes()).await;
+                if let Err(error) = written {
+                    return AgentReport::failed(StopReason::Resources, error.to_string());
+                }
+                let _ = channels.events.try_send(AgentEvent::Text { text });
+                AgentReport::default()
+            })
+        }
+
+        fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent> {
+            let text = String::from_utf8_lossy(transcript).into_owned();
+            vec![AgentEvent::Text { text }]
+        }
+    }
+
+    struct NoLaunch;
+
+    impl Launch for NoLaunch {
+        fn command(
+            &self,
+            argv: &[OsString],
+            _env: &[(OsString, OsString)],
+        ) -> tokio::process::Command {
+            tokio::process::Command::new(&argv[0])
+        }
+
+        fn root(&self) -> &Path {
+            Path::new("/")
+        }
+
+        fn base_env(&self) -> Vec<(OsString, OsString)> {
+            Vec::new()
+        }
+    }
+
+    fn variables(names: &[&str]) -> Vec<EnvVar> {
+        let variable = |name: &&str| EnvVar {
+            name: (*name).to_owned(),
+            value: "x".to_owned(),
+        };
+        names.iter().map(variable).collect()
+    }
+
+    fn names(variables: &[EnvVar]) -> Vec<&str> {
+        variables.iter().map(|var| var.name.as_str()).collect()
+    }
+
+    #[test]
+    fn each_agent_is_registered_under_its_own_name() {
+        for name in AgentName::ALL {
+            assert_eq!(registry().get(name).name(), name);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registered_agent_runs_and_replays_like_the_built_in_ones() {
+        let agents = AgentRegistry::built_in().with(&EchoAgent);
+        let spec = AgentSpec {
+            task: AgentTask {
+                agent: AgentName::Native,
+                prompt: "hello".to_owned(),
+                system: None,
+                schema: None,
+                model: None,
+                session: String::new(),
+                fork_of: None,
+                run: None,
+                limits: AgentLimits::default(),
+                permissions: ToolPermissions::default(),
+            },
+            place: AgentPlace::default(),
+        };
+        let (events, mut told) = mpsc::channel(9);
+        let channels = SessionChannels {
+            events,
+            questions: None,
+            cancel: CancellationToken::new(),
+        };
+        let mut transcript = Vec::new();
+        let report = agents
+            .run(&spec, &NoLaunch, &mut transcript, &channels)
+            .await;
+        assert_eq!(report, AgentReport::default());
+        let event = told.try_recv().unwrap();
+        assert_eq!(agents.replay(AgentName::Native, &transcript), [event]);
+        // The others are still there, and run their own way.
+        let mut spec = spec;
+        spec.task.agent = AgentName::Command;
+        let report = agents
+            .run(&spec, &NoLaunch, &mut transcript, &channels)
+            .await;
+        assert_eq!(report.stop, Some(StopReason::Refused));
+    }
+
+    #[test]
+    fn a_registered_agent_is_known_by_what_it_says_of_itself() {
+        let agents = AgentRegistry::built_in().with(&EchoAgent);
+        assert_eq!(
+            agents.catalog().get(AgentName::Native),
+            EchoAgent.capabilities()
+        );
+        let planners: Vec<&str> = agents.planners().map(CodingAgent::label).collect();
+        assert_eq!(planners, ["Claude Code", "the echo"]);
+        assert!(agents.passed_variables().any(|name| name == "ECHO_*"));
+        // Its secrets are hidden from commands, and from itself because it needs no provider.
+        let given = ["PATH", "ECHO_MODE", "ECHO_KEY", "ANTHROPIC_API_KEY"];
+        assert_eq!(
+            names(&agents.without_secrets(variables(&given))),
+            ["PATH", "ECHO_MODE"]
+        );
+        let settings = AgentSettings::default();
+        let seen = |name| agents.environment(name, &settings, variables(&given));
+        assert_eq!(names(&seen(AgentName::Native)), ["PATH", "ECHO_MODE"]);
+        assert_eq!(names(&seen(AgentName::Command)), ["PATH", "ECHO_MODE"]);
+        assert_eq!(names(&seen(AgentName::ClaudeCode)), given);
+    }
+
+    #[test]
+    fn capabilities_fit_together() {
+        for agent in registry().iter() {
+            let can = agent.capabilities();
+            let instructed = can.input == AgentInput::Instructions;
+            let name = agent.name();
+            assert!(instructed || !can.plans, "{name}: a command cannot plan");
+            assert!(
+                instructed || !can.forks && !can.resumes,
+                "{name}: a command has no context"
+            );
+            // Whoever needs a provider has a secret to keep from the others.
+            assert_eq!(
+                can.needs_provider,
+                !agent.secret_prefixes().is_empty(),
+                "{name}"
+            );
+        }
+        let commands = registry()
+            .catalog()
+            .list(|one| one.input == AgentInput::Command);
+        assert_eq!(commands, "`command`");
     }
 }

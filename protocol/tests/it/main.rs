@@ -1,0 +1,3 @@
+//! The protocol's public promises.
+
+mod generated;

@@ -1,0 +1,5 @@
+//! The real program from outside.
+
+mod commands;
+mod daemon;
+mod support;

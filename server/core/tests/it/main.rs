@@ -1,0 +1,8 @@
+//! The pure core against properties and against the real git.
+
+mod fuzz_seeds;
+mod merge;
+mod review;
+mod step;
+mod support;
+mod text;

@@ -1,0 +1,5 @@
+//! Three-way merges and patches.
+
+mod git;
+mod patch;
+mod words;

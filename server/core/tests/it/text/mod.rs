@@ -1,0 +1,4 @@
+//! Positions, edits and line diffs.
+
+mod diff_git;
+mod positions;

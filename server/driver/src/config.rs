@@ -1,0 +1,54 @@
+//! What a driver is started with.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use claudecluster_core::policy::Policy;
+use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
+use claudecluster_worker::agent::registry;
+
+use crate::settings::{Settings, WorkspaceSettings};
+
+/// Reads the settings file of a workspace. An error refuses the goal.
+pub type Narrow = Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
+
+/// What a driver is started with.
+#[derive(Clone)]
+pub struct DriverConfig {
+    /// The state folder, absolute and canonical.
+    pub home: PathBuf,
+    /// Our own binary, which has the hidden subcommands `sandbox-exec` and `agent-native`.
+    pub launcher: PathBuf,
+    /// The settings of the user.
+    pub settings: Settings,
+    /// Reads the settings of a workspace.
+    pub narrow: Narrow,
+}
+
+impl DriverConfig {
+    /// Returns the policy that `core` decides with.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            max_parallel: self.settings.max_parallel.max(1),
+            retries: self.settings.retries,
+            approve_plans: self.settings.approve_plans,
+            repair_conflicts: self.settings.repair.conflicts,
+            budget: self.settings.budget_usd,
+            agents: agent_catalog(),
+            ..Policy::default()
+        }
+    }
+
+    /// Returns the user's settings, restricted by those of a workspace.
+    pub(crate) fn workspace_settings(&self, workspace: &str) -> Result<Settings, ErrorBody> {
+        let restrictions = (self.narrow)(Path::new(workspace))?;
+        Ok(self.settings.clone().narrow(&restrictions))
+    }
+}
+
+/// Returns what each agent can do.
+pub fn agent_catalog() -> AgentCatalog {
+    registry().catalog()
+}

@@ -1,0 +1,278 @@
+//! Effects as running work. Each gets what it needs as its own, and answers with one input.
+
+use std::{future::Future, panic::AssertUnwindSafe, path::Path, sync::Arc};
+
+use claudecluster_core::{
+    lifecycle::Goal,
+    step::{Effect, Input},
+};
+use claudecluster_protocol::{
+    AttemptId, GoalId, Span, StopReason, TaskId,
+    api::Decision,
+    event::{AttemptOutcome, Verdict},
+    goal::Usage,
+};
+use claudecluster_worker::agent;
+use futures::FutureExt;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    blocking::{internal_failure, run_blocking},
+    land::{Landing, decision::applied_input, merge_repair::RepairMerger},
+    mailbox::DispatcherMailbox,
+    proposal::build_proposal,
+    published::PublishedGoals,
+    review::reader::PendingReader,
+    run::{
+        attempts::{AttemptRunner, failed_outcome},
+        gates,
+        permissions::{PermissionBrokers, PermissionReply},
+        planner,
+        running_goals::RunningGoals,
+    },
+    workspace::{content_store::ContentStore, editor_registry::EditorRegistry, snapshot},
+};
+
+/// Starts the work that effects ask for.
+#[derive(Clone)]
+pub(crate) struct EffectRunner {
+    pub(crate) goals: PublishedGoals,
+    pub(crate) mailbox: DispatcherMailbox,
+    pub(crate) contents: ContentStore,
+    pub(crate) editors: EditorRegistry,
+    pub(crate) running: RunningGoals,
+    pub(crate) permissions: PermissionBrokers,
+    pub(crate) attempts: AttemptRunner,
+    pub(crate) pending: PendingReader,
+    pub(crate) landing: Landing,
+    pub(crate) repairs: RepairMerger,
+    /// Looks at what became of the last daemon's landings.
+    pub(crate) recoveries: TaskTracker,
+}
+
+impl EffectRunner {
+    /// Starts the work of one effect. Facts and times to wake at are the dispatcher's own.
+    pub(crate) fn start(&self, effect: Effect) {
+        match effect {
+            Effect::Record(..) | Effect::WakeAt(_) => {}
+            Effect::Stop(goal) => {
+                let work = self.running.take_work(&goal);
+                work.cancel.cancel();
+                work.tracker.close();
+            }
+            Effect::Permit {
+                goal,
+                task,
+                tool,
+                input,
+                decision,
+                reason,
+            } => {
+                let reply = agent::QuestionReply { decision, reason };
+                let reply = PermissionReply { tool, input, reply };
+                self.permissions.deliver(goal, task, reply);
+            }
+            Effect::Snapshot(goal) => self.snapshot(&goal),
+            Effect::Plan {
+                goal,
+                repair,
+                delay,
+            } => self.plan(&goal, repair, delay),
+            Effect::Start {
+                goal,
+                task,
+                attempt,
+            } => self.attempt(&goal, &task, attempt),
+            Effect::Merge(goal) => self.merge(&goal),
+            Effect::Amend { goal, task } => self.amend(&goal, &task),
+            Effect::Gates(goal) => self.gates(&goal),
+            Effect::Land(goal) => self.land(&goal),
+            Effect::Settle(goal) => self.recover_landings(goal),
+            Effect::Tidy(goal) => self.tidy(goal),
+        }
+    }
+
+    /// Runs work of a goal. A panic in it is answered like any other failure.
+    fn spawn<F>(&self, goal: &GoalId, panicked: Input, work: F)
+    where
+        F: Future<Output = Input> + Send + 'static,
+    {
+        let tracker = self.running.work(goal).tracker;
+        let (mailbox, goal) = (self.mailbox.clone(), goal.clone());
+        tracker.spawn(async move {
+            let input = AssertUnwindSafe(work)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    tracing::error!(%goal, "work panicked; the panic's text is above");
+                    panicked
+                });
+            mailbox.report(input);
+        });
+    }
+
+    fn cancel_token(&self, goal: &GoalId) -> CancellationToken {
+        self.running.work(goal).cancel.child_token()
+    }
+
+    /// Returns the goal an effect is about. Effects are carried out after the state that names it is public.
+    fn goal_of(&self, id: &GoalId) -> Option<Arc<Goal>> {
+        let goal = self.goals.goal(id);
+        if let Err(error) = &goal {
+            tracing::error!(goal = %id, %error, "an effect names an unknown goal");
+        }
+        goal.ok()
+    }
+
+    fn snapshot(&self, id: &GoalId) {
+        let Some(goal) = self.goal_of(id) else {
+            return;
+        };
+        let panicked = Input::Snapshot {
+            goal: id.clone(),
+            result: Err(internal_failure("capturing the workspace")),
+        };
+        let (editors, contents) = (self.editors.clone(), self.contents.clone());
+        self.spawn(id, panicked, async move {
+            let id = goal.id.clone();
+            let result = run_blocking("capturing the workspace", move || {
+                let root = Path::new(&goal.spec.workspace);
+                let open = editors.documents(root);
+                let (manifest, blob) = snapshot::take(contents.store(), root, &open)?;
+                Ok((blob, manifest.len(), manifest.unsaved))
+            })
+            .await;
+            Input::Snapshot { goal: id, result }
+        });
+    }
+
+    fn plan(&self, id: &GoalId, repair: Vec<String>, delay: Span) {
+        let Some(goal) = self.goal_of(id) else {
+            return;
+        };
+        let panicked = Input::PlanStopped {
+            goal: id.clone(),
+            stop: StopReason::Crashed,
+            summary: internal_failure("planning").message,
+            usage: Usage::default(),
+        };
+        let cancel = self.cancel_token(id);
+        let (runner, mailbox) = (self.attempts.clone(), self.mailbox.clone());
+        self.spawn(id, panicked, async move {
+            tokio::select! {
+                () = tokio::time::sleep(delay.to_duration()) => {}
+                () = cancel.cancelled() => {}
+            }
+            planner::run_planner(&runner, &mailbox, &goal, &repair, cancel).await
+        });
+    }
+
+    fn attempt(&self, id: &GoalId, task: &TaskId, attempt: AttemptId) {
+        let Some(goal) = self.goal_of(id) else {
+            return;
+        };
+        let (task, id) = (task.clone(), id.clone());
+        let ended = |outcome: AttemptOutcome| Input::Attempt {
+            goal: id.clone(),
+            task: task.clone(),
+            attempt,
+            outcome: Box::new(outcome),
+        };
+        let panicked = ended(failed_outcome(
+            StopReason::Crashed,
+            internal_failure("the attempt").message,
+        ));
+        let cancel = self.cancel_token(&id);
+        let runner = self.attempts.clone();
+        let task_id = task.clone();
+        self.spawn(&id.clone(), panicked, async move {
+            let outcome = runner.run_attempt(&goal, &task_id, attempt, cancel).await;
+            Input::Attempt {
+                goal: goal.id.clone(),
+                task: task_id,
+                attempt,
+                outcome: Box::new(outcome),
+            }
+        });
+    }
+
+    fn merge(&self, id: &GoalId) {
+        let Some(goal) = self.goal_of(id) else {
+            return;
+        };
+        let panicked = Input::Merged {
+            goal: id.clone(),
+            result: Err(internal_failure("merging")),
+        };
+        let merge = self.attempts.merge.clone();
+        self.spawn(id, panicked, async move {
+            let id = goal.id.clone();
+            let result = run_blocking("merging", move || build_proposal(&merge, &goal)).await;
+            Input::Merged { goal: id, result }
+        });
+    }
+
+    fn gates(&self, id: &GoalId) {
+        let Some(goal) = self.goal_of(id) else {
+            return;
+        };
+        let results = gates::failed_gates(&goal, &internal_failure("running the gates").message);
+        let panicked = Input::Gates {
+            goal: id.clone(),
+            results,
+        };
+        let cancel = self.cancel_token(id);
+        let runner = self.attempts.clone();
+        self.spawn(id, panicked, async move {
+            let results = gates::run_gates(&runner, &goal, cancel).await;
+            Input::Gates {
+                goal: goal.id.clone(),
+                results,
+            }
+        });
+    }
+
+    /// Merges what a repair made into the proposal.
+    fn amend(&self, id: &GoalId, task: &TaskId) {
+        let tracker = self.running.work(id).tracker;
+        let (merger, id, task) = (self.repairs.clone(), id.clone(), task.clone());
+        tracker.spawn(async move { merger.merge_repair(&id, &task).await });
+    }
+
+    /// Lands what is clean of a goal that was submitted with `apply`.
+    fn land(&self, id: &GoalId) {
+        let panicked = applied_input(id, Err(internal_failure("landing")));
+        let (landing, goal) = (self.landing.clone(), id.clone());
+        self.spawn(id, panicked, async move {
+            let everything = Decision::new(goal.clone(), Verdict::Accept);
+            let report = landing.decide(everything).await;
+            applied_input(&goal, report)
+        });
+    }
+
+    /// Looks what became of the landings that the last daemon had begun.
+    fn recover_landings(&self, id: GoalId) {
+        let recovery = self.landing.decisions.recovery.clone();
+        self.recoveries.spawn(async move {
+            if let Err(error) = recovery.recover_goal(&id).await {
+                // It is tried again before anything else lands in that workspace.
+                tracing::warn!(goal = %id, %error, "earlier landings are not settled");
+            }
+        });
+    }
+
+    /// Deletes the private files of a goal whose work is done. Its journal and artifacts stay.
+    fn tidy(&self, id: GoalId) {
+        let (running, pending) = (self.running.clone(), self.pending.clone());
+        let executor = self.attempts.sessions.executor.clone();
+        tokio::spawn(async move {
+            // Whatever still runs ends first: the landing that settled the goal, at the least.
+            let work = running.take_work(&id);
+            work.tracker.close();
+            work.tracker.wait().await;
+            running.forget(&id);
+            pending.forget_goal(&id);
+            executor.forget_goal(&id).await;
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! A goal as it was submitted, checked and completed: its workspace, scope, selection and defaults.
+
+use std::path::{Path, PathBuf};
+
+use claudecluster_protocol::{ErrorBody, GoalSpec, RelPath, goal::ScopeKind};
+
+use crate::{
+    config::DriverConfig,
+    goal::selection_anchor::anchor_selection,
+    proposal::scope::parse_globs,
+    run::agents,
+    workspace::{disk, editor_registry::EditorRegistry, git},
+};
+
+/// Checks a goal and fills in what it leaves to configuration and to what is open. Blocks on the disk.
+pub(crate) fn check_goal(
+    config: &DriverConfig,
+    editors: &EditorRegistry,
+    mut spec: GoalSpec,
+) -> Result<GoalSpec, ErrorBody> {
+    let root = workspace_root(&config.home, &spec.workspace)?;
+    spec.workspace = root.to_str().map(str::to_owned).ok_or_else(|| {
+        ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
+            .hint("work from a folder whose path is UTF-8")
+    })?;
+    parse_globs(&spec.scope.globs)?;
+    if spec.scope.kind == ScopeKind::Open && spec.scope.files.is_empty() {
+        let open = editors.documents(&root);
+        let inside = open
+            .iter()
+            .filter_map(|doc| doc.path.strip_prefix(&root).ok());
+        spec.scope.files = inside
+            .filter_map(|path| RelPath::from_path(path).ok())
+            .collect();
+        spec.scope.files.sort();
+    }
+    anchor_selection(editors, &root, &mut spec);
+    agents::resolve_defaults(config, &mut spec)?;
+    Ok(spec)
+}
+
+/// Returns the canonical workspace root. An error says why nothing can work there.
+fn workspace_root(home: &Path, path: &str) -> Result<PathBuf, ErrorBody> {
+    let given = Path::new(path);
+    if !given.is_absolute() {
+        return Err(ErrorBody::user(format!(
+            "the workspace {path:?} is not an absolute path"
+        )));
+    }
+    let refused = |error: std::io::Error| {
+        ErrorBody::user(format!("{path} cannot be a workspace: {error}"))
+            .hint("run it in the folder of your project, or name it with --workspace")
+    };
+    let root = given.canonicalize().map_err(refused)?;
+    disk::readable_dir(&root).map_err(refused)?;
+    if root.parent().is_none() {
+        return Err(refused(std::io::Error::other(
+            "it is the root of the file system",
+        )));
+    }
+    if home.starts_with(&root) || root.starts_with(home) {
+        return Err(ErrorBody::user(format!(
+            "the workspace {} and the state folder {} lie inside each other",
+            root.display(),
+            home.display()
+        ))
+        .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"));
+    }
+    // Refuses what git knows not to be a work tree.
+    git::repository(&root)?;
+    Ok(root)
+}

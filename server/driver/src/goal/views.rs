@@ -1,0 +1,95 @@
+//! Goals and tasks as fronts show them, made from an immutable snapshot of the state and the texts
+//! that are there now.
+
+use claudecluster_core::lifecycle::{Attempt, Goal, Task};
+use claudecluster_protocol::{
+    TaskState,
+    goal::{AttemptView, GoalSummary, GoalView, TaskView},
+};
+
+use crate::{
+    clock::now,
+    review::{history, provenance::goal_prompt, reader::PendingReader},
+};
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// A goal in one line.
+pub(crate) fn summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
+    let with = |state| {
+        count(
+            goal.tasks
+                .values()
+                .filter(|task| task.state == state)
+                .count(),
+        )
+    };
+    GoalSummary {
+        id: goal.id.clone(),
+        workspace: goal.spec.workspace.clone(),
+        prompt: goal_prompt(goal),
+        state: goal.state,
+        tasks: count(goal.tasks.len()),
+        succeeded: with(TaskState::Succeeded),
+        running: with(TaskState::Running),
+        permissions_waiting: count(goal.permissions.open.len()),
+        paused: with(TaskState::Paused),
+        hunks: review.hunk_counts(goal),
+        cost_usd: goal.usage().cost_usd,
+        submitted_at: goal.submitted_at,
+        updated_at: goal.updated_at,
+        error: goal.error.clone(),
+    }
+}
+
+/// A goal with everything known about it.
+pub(crate) fn goal(review: &PendingReader, goal: &Goal) -> GoalView {
+    GoalView {
+        summary: summary(review, goal),
+        spec: goal.spec.clone(),
+        plan: goal.plan.clone(),
+        tasks_detail: goal
+            .tasks
+            .values()
+            .map(|task| self::task(goal, task))
+            .collect(),
+        gates: goal.gates.clone(),
+        permissions: goal.permissions.open.clone(),
+        decided: history::of(review.reviews(), goal),
+        time_left: goal.time_left(now()),
+    }
+}
+
+fn task(goal: &Goal, task: &Task) -> TaskView {
+    let changes = task
+        .outcome()
+        .map(|outcome| outcome.changes.as_slice())
+        .unwrap_or_default();
+    TaskView {
+        id: task.spec.id.clone(),
+        title: task.spec.label().to_owned(),
+        state: task.state,
+        depends_on: task.spec.depends_on.clone(),
+        agent: goal.spec.agent_for(&task.spec),
+        attempts: task.attempts.iter().map(attempt).collect(),
+        changed: changes.iter().map(|change| change.path.clone()).collect(),
+        repair: task.repair.clone(),
+    }
+}
+
+fn attempt(attempt: &Attempt) -> AttemptView {
+    let outcome = attempt.outcome.as_ref();
+    AttemptView {
+        id: attempt.id,
+        started_at: attempt.started_at,
+        ended_at: attempt.ended_at,
+        stop: outcome.and_then(|outcome| outcome.stop),
+        summary: outcome
+            .map(|outcome| outcome.summary.clone())
+            .unwrap_or_default(),
+        usage: outcome.map(|outcome| outcome.usage).unwrap_or_default(),
+        sandbox: outcome.and_then(|outcome| outcome.sandbox),
+    }
+}

@@ -1,0 +1,558 @@
+//! Carries decisions out: journals what is about to happen, makes the files so, and says what was
+//! observed. Files that no editor has open are written together; the others one at a time, through
+//! their editors.
+
+use std::time::Duration;
+
+use claudecluster_core::{lifecycle::FileEntry, step::Input};
+use claudecluster_protocol::{ErrorBody, EventBody, FileMode, RelPath, Span};
+use claudecluster_store::id_of;
+use claudecluster_worker::changes::Content;
+use tokio::time::Instant;
+
+use super::{
+    file_decision::FileDecision,
+    plan::{FileLanding, LandingContext},
+};
+use crate::{
+    blocking::run_blocking,
+    review::verdict,
+    workspace::{
+        content_text::{ContentText, text_content},
+        disk::{self, WriteError},
+        editor::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument},
+    },
+};
+
+/// How long a landing is tried again because the text moves.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for the next change of a text before trying again without one.
+const NEXT_CHANGE: Span = Span(300);
+/// How long to wait before a file is looked at again that some program writes to.
+const NEXT_LOOK: Duration = Duration::from_millis(20);
+/// How long a client that applied an edit itself may take to report the change.
+const OBSERVE: Span = Span::secs(2);
+
+/// What came of one file.
+#[derive(Default)]
+pub(super) struct AppliedFile {
+    /// What was observed, all of it [`EventBody::Reviewed`] or [`EventBody::LandingDropped`].
+    pub(super) facts: Vec<EventBody>,
+    /// Hunks left because they conflict.
+    pub(super) conflicts: u32,
+    /// Hunks left because they need an explicit look.
+    pub(super) held: u32,
+    /// Hunks left because somebody types there.
+    pub(super) waiting: u32,
+    /// Why it was not carried out.
+    pub(super) failed: Option<ErrorBody>,
+}
+
+impl AppliedFile {
+    fn of(plan: &FileLanding, facts: Vec<EventBody>) -> Self {
+        Self {
+            facts,
+            conflicts: plan.conflicts,
+            held: plan.held,
+            waiting: plan.waiting,
+            failed: None,
+        }
+    }
+
+    fn failed(facts: Vec<EventBody>, error: ErrorBody) -> Self {
+        Self {
+            facts,
+            failed: Some(error),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it has been carried out.
+    pub(super) fn happened(&self) -> bool {
+        let reviewed = |fact: &EventBody| matches!(fact, EventBody::Reviewed { .. });
+        self.facts.iter().any(reviewed)
+    }
+}
+
+/// What a write has come to.
+enum Wrote {
+    /// The text is there.
+    Landed,
+    /// The text has moved: everything has to be computed again.
+    Moved,
+}
+
+/// Why a write cannot be tried again.
+struct Stopped {
+    error: ErrorBody,
+    /// Whether the edit may still arrive: the intent stays open until somebody looks.
+    open: bool,
+}
+
+impl LandingContext {
+    /// Carries out what a decision comes to for each of these files, as far as it can be, in an order
+    /// in which what creates, moves or deletes files comes before what changes their text.
+    pub(super) async fn apply(
+        &self,
+        files: &[FileDecision<'_>],
+    ) -> Result<Vec<AppliedFile>, ErrorBody> {
+        for file in files.iter().filter(|file| file.decision.applied) {
+            self.observe(file).await?;
+        }
+        for file in files {
+            // For the plans: what an editor loads anew is planned from what it opens.
+            let _ = self.document(file).await;
+        }
+        let plans = self.plans(files).await?;
+        let mut done: Vec<Option<AppliedFile>> = Vec::new();
+        let mut batch = Vec::new();
+        for (index, (file, plan)) in files.iter().zip(plans).enumerate() {
+            done.push(None);
+            match plan {
+                Err(error) => done[index] = Some(AppliedFile::failed(Vec::new(), error)),
+                // What goes with another one is done when that one is.
+                Ok(_)
+                    if file
+                        .needs
+                        .is_some_and(|at| !batch.iter().any(|(i, _)| *i == at)) => {}
+                Ok(plan) if !plan.touches_the_file() => {
+                    let facts = plan.facts.clone();
+                    done[index] = Some(AppliedFile::of(&plan, facts));
+                }
+                Ok(plan) if self.document(file).await.is_none() => batch.push((index, plan)),
+                Ok(_) => {}
+            }
+        }
+        self.write_together(files, batch, &mut done).await?;
+        let mut rest: Vec<usize> = (0..files.len()).collect();
+        rest.sort_by_key(|&index| files[index].needs.is_some());
+        for index in rest {
+            let before = match &mut done[index] {
+                Some(AppliedFile { failed: None, .. }) | None => done[index].take(),
+                Some(_) => continue,
+            };
+            let dropped = match before {
+                Some(before) if !before.is_dropped() => {
+                    done[index] = Some(before);
+                    continue;
+                }
+                before => before.map(|before| before.facts).unwrap_or_default(),
+            };
+            let needed = files[index].needs.and_then(|at| done[at].as_ref());
+            let apart = files[index].needs.is_some() && !needed.is_some_and(AppliedFile::happened);
+            done[index] = Some(if apart {
+                AppliedFile {
+                    facts: dropped,
+                    ..AppliedFile::default()
+                }
+            } else {
+                self.write_alone(&files[index], dropped).await
+            });
+        }
+        Ok(done.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Plans for all files at once: as many at a time as there are processors.
+    async fn plans(
+        &self,
+        files: &[FileDecision<'_>],
+    ) -> Result<Vec<Result<FileLanding, ErrorBody>>, ErrorBody> {
+        let context = self.clone();
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| (file.entry.clone(), file.decision.clone()))
+            .collect();
+        run_blocking("merging files", move || {
+            Ok(disk::in_parallel(
+                files,
+                disk::processors(),
+                |(entry, decision)| {
+                    let file = FileDecision {
+                        entry: &entry,
+                        decision,
+                        needs: None,
+                    };
+                    FileLanding::new(&context, &file)
+                },
+            ))
+        })
+        .await
+    }
+
+    async fn plan(&self, file: &FileDecision<'_>) -> Result<FileLanding, ErrorBody> {
+        let alone = FileDecision {
+            entry: file.entry,
+            decision: file.decision.clone(),
+            needs: None,
+        };
+        let mut plans = self.plans(&[alone]).await?;
+        plans.pop().unwrap_or_else(|| Ok(FileLanding::default()))
+    }
+
+    async fn document(
+        &self,
+        file: &FileDecision<'_>,
+    ) -> Option<(std::sync::Arc<dyn Editor>, OpenDocument)> {
+        let path = self.root.join(file.entry.file.path.to_path_buf());
+        self.editors.settled_document(&path).await
+    }
+
+    /// Writes files that no editor has open: one commit of the journal, one write of the disk. Those
+    /// that have changed meanwhile are left with a dropped landing, to be tried again by themselves.
+    async fn write_together(
+        &self,
+        files: &[FileDecision<'_>],
+        mut batch: Vec<(usize, FileLanding)>,
+        done: &mut [Option<AppliedFile>],
+    ) -> Result<(), ErrorBody> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let resource = |plan: &FileLanding| plan.before.is_some() && plan.after.is_some();
+        batch.sort_by_key(|(index, plan)| (resource(plan), files[*index].needs.is_some()));
+        let intents = batch.iter().flat_map(|(_, plan)| plan.intents(false));
+        self.begin(intents.collect()).await?;
+        let place = |at: usize| batch.iter().position(|(index, _)| *index == at);
+        let writes: Vec<disk::Write> = batch
+            .iter()
+            .map(|(index, plan)| disk::Write {
+                path: files[*index].entry.file.path.clone(),
+                before: plan.before.clone(),
+                after: plan.after.clone(),
+                needs: files[*index].needs.and_then(place),
+            })
+            .collect();
+        let root = self.root.clone();
+        let written = run_blocking("writing files", move || {
+            Ok(disk::replace_all(&root, &writes))
+        })
+        .await?;
+        for ((index, plan), result) in batch.into_iter().zip(written) {
+            let path = &files[index].entry.file.path;
+            done[index] = Some(match result {
+                Ok(()) => {
+                    let facts = plan.facts.clone();
+                    AppliedFile::of(&plan, facts)
+                }
+                Err(WriteError::Changed | WriteError::Apart) => {
+                    AppliedFile::of(&plan, plan.dropped())
+                }
+                Err(error) => AppliedFile::failed(plan.dropped(), refused(path, &error)),
+            });
+        }
+        Ok(())
+    }
+
+    /// Journals what is about to happen.
+    async fn begin(&self, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
+        if intents.is_empty() {
+            return Ok(());
+        }
+        let goal = self.goal.id.clone();
+        self.mailbox.ask(Input::Landing { goal, intents }).await
+    }
+
+    /// Carries out what a decision comes to for one file, as often as its text moves meanwhile.
+    async fn write_alone(
+        &self,
+        file: &FileDecision<'_>,
+        mut dropped: Vec<EventBody>,
+    ) -> AppliedFile {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let plan = match self.plan(file).await {
+                Ok(plan) => plan,
+                Err(error) => return AppliedFile::failed(dropped, error),
+            };
+            if !plan.touches_the_file() {
+                dropped.extend(plan.facts.iter().cloned());
+                return AppliedFile::of(&plan, dropped);
+            }
+            let document = match self.document(file).await {
+                // The text of a file that has gone may still be open: what comes is the disk's.
+                Some(_) if plan.before.is_none() => None,
+                document => document,
+            };
+            let goes = plan.after.is_none();
+            let as_text = plan.after.as_ref().and_then(Content::as_text).is_some();
+            let open = document.is_some() && (goes || as_text);
+            let mut intents = std::mem::take(&mut dropped);
+            intents.extend(plan.intents(open));
+            if let Err(error) = self.begin(intents).await {
+                return AppliedFile::failed(Vec::new(), error);
+            }
+            let version = document.as_ref().map(|(_, document)| document.version);
+            let wrote = match document.filter(|_| open) {
+                Some((editor, document)) if goes => {
+                    self.delete(file, &plan, &*editor, document).await
+                }
+                Some((editor, document)) => self.edit(file, &plan, &*editor, document).await,
+                None => self.write_disk(file, &plan).await,
+            };
+            match wrote {
+                Ok(Wrote::Landed) => {
+                    let facts = plan.facts.clone();
+                    return AppliedFile::of(&plan, facts);
+                }
+                Err(stopped) if stopped.open => {
+                    return AppliedFile::failed(Vec::new(), stopped.error);
+                }
+                Err(stopped) => return AppliedFile::failed(plan.dropped(), stopped.error),
+                Ok(Wrote::Moved) => dropped = plan.dropped(),
+            }
+            if Instant::now() >= deadline {
+                return AppliedFile::failed(dropped, moving(&file.entry.file.path));
+            }
+            self.next_change(file, version).await;
+        }
+    }
+
+    /// Waits until trying again makes sense. The moment right after a change is the best one: the next
+    /// one is as far away as it gets.
+    async fn next_change(&self, file: &FileDecision<'_>, tried: Option<i32>) {
+        match (self.document(file).await, tried) {
+            (Some((_, document)), Some(version)) if document.version != version => {}
+            (Some((editor, document)), _) => {
+                let changed = editor.changed(&document.path, document.version, NEXT_CHANGE);
+                let _ = changed.await;
+            }
+            // Nothing tells of changes to a file on disk.
+            (None, _) => tokio::time::sleep(NEXT_LOOK).await,
+        }
+    }
+
+    /// Lets an editor make the change, and looks whether it has.
+    async fn edit(
+        &self,
+        file: &FileDecision<'_>,
+        plan: &FileLanding,
+        editor: &dyn Editor,
+        document: OpenDocument,
+    ) -> Result<Wrote, Stopped> {
+        let path = &file.entry.file.path;
+        let (before, after) = (plan.before.as_ref(), plan.after.as_ref());
+        let text = String::from(&document.text);
+        if before.is_none_or(|before| *before.bytes != *text.as_bytes()) {
+            return Ok(Wrote::Moved);
+        }
+        let mode = after.map(|content| content.mode).unwrap_or_default();
+        if before.is_some_and(|before| before.mode != mode) {
+            self.set_mode(path, mode).await?;
+        }
+        let edit = DocumentEdit {
+            after: after
+                .and_then(Content::as_text)
+                .unwrap_or_default()
+                .to_owned(),
+            label: format!("ClaudeCluster {}: {path}", self.goal.id),
+            document,
+        };
+        let (observed, error) = match editor.edit(edit).await {
+            Ok(observed) => (Some(String::from(&observed.text)), None),
+            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            // Whatever the editor says, or does not: what counts is what is there now.
+            Err(error) => (None, Some(error)),
+        };
+        let observed = match observed {
+            Some(text) => Some(text_content(text, mode)),
+            None => self
+                .settled_text(file)
+                .await
+                .map_err(|error| Stopped { error, open: true })?,
+        };
+        let there = observed.is_some_and(|observed| verdict::holds(before, after, &observed));
+        match error {
+            _ if there => Ok(Wrote::Landed),
+            None | Some(EditError::Stale | EditError::Closed) => Ok(Wrote::Moved),
+            Some(error) => Err(Stopped {
+                open: matches!(error, EditError::Unconfirmed),
+                error: ErrorBody::environment(format!("{path}: {error}"))
+                    .hint("accept it again once the editor answers"),
+            }),
+        }
+    }
+
+    /// Lets an editor delete a file that it has open: only there can the text go that was never saved.
+    /// Nothing compares it once more, as the disk's is. So what goes has to be known: the text of the
+    /// buffer, which the journal has by now, and on the disk that one or another that the journal has.
+    async fn delete(
+        &self,
+        file: &FileDecision<'_>,
+        plan: &FileLanding,
+        editor: &dyn Editor,
+        document: OpenDocument,
+    ) -> Result<Wrote, Stopped> {
+        let path = &file.entry.file.path;
+        let closed = |error| Stopped { error, open: false };
+        let text = String::from(&document.text);
+        let Some(before) =
+            (plan.before.as_ref()).filter(|before| *before.bytes == *text.as_bytes())
+        else {
+            return Ok(Wrote::Moved);
+        };
+        let Some(saved) = self.on_disk(path).await.map_err(closed)? else {
+            // There is nothing to delete. What the editor shows stays there, and is nobody's file.
+            return Ok(Wrote::Landed);
+        };
+        let same = saved.bytes == before.bytes;
+        if !editor.deletes() && same {
+            return self.write_disk(file, plan).await;
+        }
+        if !editor.deletes() {
+            let error = ErrorBody::environment(format!(
+                "{path} is open with text that is not saved, and its editor deletes no files for others"
+            ));
+            return Err(closed(
+                error.hint("save it or close it in the editor, then decide again"),
+            ));
+        }
+        if !same && !is_in_the_journal(file.entry, &saved) {
+            let error = ErrorBody::stale(format!(
+                "{path} has another text on disk than in the editor, which would be lost"
+            ));
+            return Err(closed(error.hint(
+                "save it in the editor or load it anew there, then decide again",
+            )));
+        }
+        let deletion = DocumentDeletion {
+            label: format!("ClaudeCluster {}: {path}", self.goal.id),
+            document,
+        };
+        let (last, error) = match editor.delete(deletion).await {
+            Ok(last) => (Some(String::from(&last.text)), None),
+            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            Err(error) => (None, Some(error)),
+        };
+        let gone = self.on_disk(path).await;
+        let gone = gone.map_err(|error| Stopped { error, open: true })?;
+        let typed = last.filter(|last| *last.as_bytes() != *before.bytes);
+        match (gone, typed, error) {
+            (None, None, _) => Ok(Wrote::Landed),
+            (None, Some(typed), _) => {
+                // Typed in the very moment: it is the file, and what becomes of it is decided anew.
+                let typed = before.with_text(typed);
+                self.put(path, None, Some(typed))
+                    .await
+                    .map(|_| Wrote::Moved)
+            }
+            (Some(_), _, None | Some(EditError::Stale | EditError::Closed)) => Ok(Wrote::Moved),
+            (Some(_), _, Some(error)) => Err(Stopped {
+                open: matches!(error, EditError::Unconfirmed),
+                error: ErrorBody::environment(format!("{path}: {error}"))
+                    .hint("decide it again once the editor answers"),
+            }),
+        }
+    }
+
+    async fn on_disk(&self, path: &RelPath) -> Result<Option<Content>, ErrorBody> {
+        let (root, path) = (self.root.clone(), path.clone());
+        run_blocking("reading a file", move || {
+            let read = disk::read(&root, &path).map_err(|error| refused(&path, &error))?;
+            Ok(read.map(|(content, _)| content))
+        })
+        .await
+    }
+
+    async fn settled_text(&self, file: &FileDecision<'_>) -> Result<Option<Content>, ErrorBody> {
+        let _ = self.document(file).await;
+        let (editors, root) = (self.editors.clone(), self.root.clone());
+        let path = file.entry.file.path.clone();
+        run_blocking("reading a file", move || {
+            editors.current_content(&root, &path)
+        })
+        .await
+    }
+
+    /// The mode of a file whose text is the editor's to save.
+    async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), Stopped> {
+        let (root, path) = (self.root.clone(), path.clone());
+        let set = run_blocking("changing a file's mode", move || {
+            disk::set_mode(&root, &path, mode).map_err(|error| refused(&path, &error))
+        });
+        set.await.map_err(|error| Stopped { error, open: false })
+    }
+
+    async fn write_disk(
+        &self,
+        file: &FileDecision<'_>,
+        plan: &FileLanding,
+    ) -> Result<Wrote, Stopped> {
+        let (before, after) = (plan.before.clone(), plan.after.clone());
+        self.put(&file.entry.file.path, before, after).await
+    }
+
+    async fn put(
+        &self,
+        path: &RelPath,
+        before: Option<Content>,
+        after: Option<Content>,
+    ) -> Result<Wrote, Stopped> {
+        let (root, path) = (self.root.clone(), path.clone());
+        let written = run_blocking("writing a file", move || {
+            match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
+                Ok(()) => Ok(Wrote::Landed),
+                Err(WriteError::Changed) => Ok(Wrote::Moved),
+                Err(error) => Err(refused(&path, &error)),
+            }
+        });
+        written
+            .await
+            .map_err(|error| Stopped { error, open: false })
+    }
+
+    /// Waits for the text of a client that says it has made the edit itself. Where it does not come,
+    /// the hunk is landed like any other.
+    async fn observe(&self, file: &FileDecision<'_>) -> Result<(), ErrorBody> {
+        let Some((editor, mut document)) = self.document(file).await else {
+            return Ok(());
+        };
+        let deadline = Instant::now() + OBSERVE.to_duration();
+        loop {
+            let plan = self.plan(file).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if plan.facts.is_empty() || plan.present || left.is_zero() {
+                return Ok(());
+            }
+            let left = Span(u64::try_from(left.as_millis()).unwrap_or(0));
+            match editor.changed(&document.path, document.version, left).await {
+                Some(next) => document = next,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl AppliedFile {
+    /// Whether it was begun and did not happen.
+    fn is_dropped(&self) -> bool {
+        let dropped = |fact: &EventBody| matches!(fact, EventBody::LandingDropped { .. });
+        self.facts.iter().any(dropped)
+    }
+}
+
+/// Whether a text is one that the ledger of the entry has: it can be had again.
+fn is_in_the_journal(entry: &FileEntry, content: &Content) -> bool {
+    let id = id_of(&content.bytes);
+    let pair = [&entry.file.base, &entry.file.proposed];
+    let pair = pair.into_iter().flatten().map(|version| &version.blob);
+    let landed = entry.moves.iter().filter_map(|made| made.landed.as_ref());
+    let landed = landed.flat_map(|landed| [&landed.before, &landed.after]);
+    pair.chain(landed.flatten()).any(|blob| *blob == id)
+}
+
+fn moving(path: &RelPath) -> ErrorBody {
+    ErrorBody::stale(format!("{path} keeps changing while its hunks land"))
+        .hint("accept them again once it is quiet")
+}
+
+fn refused(path: &RelPath, error: &WriteError) -> ErrorBody {
+    let hint = match error {
+        WriteError::Outside | WriteError::LinkOutside => "this change cannot land; reject it",
+        WriteError::Changed | WriteError::Apart => {
+            "accept it again: it is merged with what is there now"
+        }
+        WriteError::NoFile(_) => "move what is there away, then accept it again",
+        WriteError::Io(_) => "check the folder's permissions and free space, then accept it again",
+    };
+    ErrorBody::environment(format!("failed to write {path}: {error}")).hint(hint)
+}

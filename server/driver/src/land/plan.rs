@@ -1,0 +1,259 @@
+//! What a decision comes to for one file, as its text is now: computed on a thread that may block,
+//! and again wherever the text moves before it could be carried out.
+
+use std::{path::PathBuf, sync::Arc};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    review::Review,
+};
+use claudecluster_protocol::{
+    ErrorBody, EventBody, RelPath, Span,
+    api::Decision,
+    change::FileVersion,
+    event::{Landed, Verdict},
+};
+use claudecluster_worker::changes::Content;
+
+use super::file_decision::FileDecision;
+use crate::{
+    mailbox::DispatcherMailbox,
+    review::{
+        hunk_part::HunkPart,
+        pending,
+        reader::PendingReader,
+        verdict::{self, Verdicts},
+        versions::FileVersions,
+    },
+    workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry, typing},
+};
+
+/// What the landing of a decision works with, the same for all of its files.
+#[derive(Clone)]
+pub(super) struct LandingContext {
+    pub(super) editors: EditorRegistry,
+    pub(super) pending: PendingReader,
+    pub(super) mailbox: DispatcherMailbox,
+    pub(super) goal: Arc<Goal>,
+    pub(super) root: PathBuf,
+    pub(super) typing_pause: Span,
+}
+
+/// What is to be done about one file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FileLanding {
+    /// What the file has to be for it.
+    pub(super) before: Option<Content>,
+    /// What the file becomes.
+    pub(super) after: Option<Content>,
+    /// The facts once it is that.
+    pub(super) facts: Vec<EventBody>,
+    /// Whether the text has all of it already.
+    pub(super) present: bool,
+    /// Hunks left because they conflict.
+    pub(super) conflicts: u32,
+    /// Hunks left because they need an explicit look.
+    pub(super) held: u32,
+    /// Hunks left because somebody types there.
+    pub(super) waiting: u32,
+}
+
+impl FileLanding {
+    /// Plans for a file as it is now.
+    pub(super) fn new(
+        context: &LandingContext,
+        file: &FileDecision<'_>,
+    ) -> Result<Self, ErrorBody> {
+        let (entry, decision) = (file.entry, &file.decision);
+        let reviews = context.pending.reviews();
+        let mut current = context
+            .editors
+            .current_content(&context.root, &entry.file.path)?;
+        // The text of a file that a landing deleted may still be open somewhere. Taking that back is about
+        // the file.
+        let back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
+        if back && is_deleted(entry) && disk::is_gone(&context.root, &entry.file.path)? {
+            current = None;
+        }
+        let mut versions = FileVersions::load(reviews.contents(), entry, current)?;
+        // Whoever names a hunk or a file wants it now, also where they type; and whoever takes something
+        // back has looked at it.
+        let all = decision.hunk_id.is_none() && decision.path.is_none();
+        if all && decision.verdict == Verdict::Accept {
+            let path = context.root.join(entry.file.path.to_path_buf());
+            versions.typed = typing::typed_lines(&context.editors, &path, context.typing_pause);
+        }
+        let start = match before_client(context, file, &versions)? {
+            Some(before) => before,
+            None => versions.clone(),
+        };
+        let verdicts =
+            verdict::verdict_fn(decision.verdict)(reviews, &context.goal, entry, &start, decision)?;
+        let mut plan = Self {
+            after: versions.current.clone(),
+            conflicts: verdicts.conflicts,
+            held: verdicts.held,
+            waiting: verdicts.waiting,
+            ..Self::default()
+        };
+        let Some(target) = verdicts.target() else {
+            plan.before = versions.current;
+            return Ok(plan);
+        };
+        plan.present = verdict::has_landed(&versions, &target.parts);
+        plan.after.clone_from(&target.current);
+        plan.facts = facts(
+            reviews.contents(),
+            &entry.file.path,
+            decision,
+            &start,
+            &verdicts,
+        )?;
+        plan.before = versions.current;
+        Ok(plan)
+    }
+
+    /// Whether the file has to change for it.
+    pub(super) fn touches_the_file(&self) -> bool {
+        self.before != self.after
+    }
+
+    /// What is journaled before the file is touched.
+    pub(super) fn intents(&self, open: bool) -> impl Iterator<Item = EventBody> {
+        self.facts.iter().filter_map(move |fact| intent(fact, open))
+    }
+
+    /// What is journaled where it was not carried out.
+    pub(super) fn dropped(&self) -> Vec<EventBody> {
+        let mut dropped: Vec<EventBody> = Vec::new();
+        for intent in self.intents(false) {
+            if let EventBody::LandingBegun { path, entry, .. } = intent {
+                let fact = EventBody::LandingDropped { path, entry };
+                if !dropped.contains(&fact) {
+                    dropped.push(fact);
+                }
+            }
+        }
+        dropped
+    }
+}
+
+/// The versions before a client carried an accept out by itself, where the text shows that it has. The
+/// landing is then from that text to the one that is there, like any other: it can be taken back, and is
+/// followed where the editor does.
+fn before_client(
+    context: &LandingContext,
+    file: &FileDecision<'_>,
+    versions: &FileVersions,
+) -> Result<Option<FileVersions>, ErrorBody> {
+    let Some(id) = file
+        .decision
+        .hunk_id
+        .as_ref()
+        .filter(|_| file.decision.applied)
+    else {
+        return Ok(None);
+    };
+    let found = pending::hunks(
+        context.pending.reviews(),
+        &context.goal,
+        file.entry,
+        versions,
+    )?;
+    let part = found
+        .iter()
+        .find(|hunk| hunk.present && hunk.view.id == *id)
+        .map(|hunk| hunk.part);
+    let (Some(HunkPart::Lines(key)), Some((base, current, proposed))) = (part, versions.texts())
+    else {
+        return Ok(None);
+    };
+    let before = Review::new(base, current, proposed).before(&[key]);
+    Ok(before.map(|text| {
+        let mut versions = versions.clone();
+        if let Some(current) = &mut versions.current {
+            current.bytes = text.into_bytes().into();
+        }
+        versions
+    }))
+}
+
+/// The moves of a decision, each from the text the one before it leaves.
+///
+/// The text after a landing is the one that was computed: what somebody typed in the same moment is
+/// not part of it, so that taking the landing back keeps it.
+fn facts(
+    contents: &ContentStore,
+    path: &RelPath,
+    decision: &Decision,
+    versions: &FileVersions,
+    verdicts: &Verdicts,
+) -> Result<Vec<EventBody>, ErrorBody> {
+    let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
+    let mode = |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();
+    let mut before = version(&versions.current)?;
+    let mut facts = Vec::new();
+    for change in &verdicts.changes {
+        let after = version(&change.current)?;
+        let landed = Landed {
+            mode_before: mode(&before),
+            mode_after: mode(&after),
+            before: before.map(|version| version.blob),
+            after: after.clone().map(|version| version.blob),
+        };
+        before = after;
+        facts.push(EventBody::Reviewed {
+            path: path.clone(),
+            entry: change.entry,
+            verdict: change.verdict,
+            hunks: change.hunks.clone(),
+            base: version(&change.base)?,
+            proposed: version(&change.proposed)?,
+            landed: (change.verdict != Verdict::Reject).then_some(landed),
+            reason: decision.reason.clone(),
+            of: change.of,
+            decision: None,
+        });
+    }
+    Ok(facts)
+}
+
+/// Whether the last that landed of an entry is that the file goes.
+fn is_deleted(entry: &FileEntry) -> bool {
+    let last = entry
+        .moves
+        .iter()
+        .rev()
+        .find_map(|made| made.landed.as_ref());
+    last.is_some_and(|landed| landed.after.is_none())
+}
+
+fn intent(fact: &EventBody, open: bool) -> Option<EventBody> {
+    let EventBody::Reviewed {
+        path,
+        entry,
+        verdict,
+        hunks,
+        base,
+        proposed,
+        landed,
+        reason,
+        of,
+        ..
+    } = fact
+    else {
+        return None;
+    };
+    Some(EventBody::LandingBegun {
+        path: path.clone(),
+        entry: *entry,
+        verdict: *verdict,
+        hunks: hunks.clone(),
+        base: base.clone(),
+        proposed: proposed.clone(),
+        landed: landed.clone()?,
+        of: *of,
+        reason: reason.clone(),
+        open,
+    })
+}

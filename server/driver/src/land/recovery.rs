@@ -1,0 +1,216 @@
+//! Landings that were begun and of which nothing was heard since: the daemon ended in between, or an
+//! editor never answered. What is there now says which of the two texts it is.
+//!
+//! For a file that was open in an editor, the disk says nothing until the buffer is saved. Where the
+//! disk does not have the new text and no editor has the file open, such a landing stays begun until
+//! one has, or until somebody decides about the workspace: then what is there is what counts.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use claudecluster_core::{
+    lifecycle::{Begun, Goal},
+    step::Input,
+};
+use claudecluster_protocol::{ErrorBody, EventBody, GoalId, RelPath};
+use claudecluster_worker::changes::Content;
+
+use super::locks::LandingLocks;
+use crate::{
+    blocking::run_blocking,
+    mailbox::DispatcherMailbox,
+    published::PublishedGoals,
+    review::verdict,
+    workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry},
+};
+
+/// Finds out what became of landings that were begun and not heard of since.
+#[derive(Clone)]
+pub(crate) struct LandingRecovery {
+    pub(crate) goals: PublishedGoals,
+    pub(crate) editors: EditorRegistry,
+    pub(crate) contents: ContentStore,
+    pub(crate) mailbox: DispatcherMailbox,
+    pub(crate) locks: LandingLocks,
+}
+
+/// Which landings to look at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which<'a> {
+    /// All. Whoever decides takes what is there for what is.
+    All,
+    /// All that the disk says something about.
+    Known,
+    /// Those of one file that has just been looked at in an editor.
+    File(&'a Path),
+}
+
+impl LandingRecovery {
+    /// Recovers the landings of a daemon before this one, as far as the disk says something about them.
+    pub(crate) async fn recover_goal(&self, goal: &GoalId) -> Result<(), ErrorBody> {
+        let root = PathBuf::from(&self.goals.goal(goal)?.spec.workspace);
+        let _one_at_a_time = self.locks.lock(&root).await;
+        self.recover_landings(&root, Which::Known).await.map(|_| ())
+    }
+
+    /// Recovers the landings in a file that an editor has open.
+    pub(super) async fn recover_opened(&self, path: &Path) -> Result<(), ErrorBody> {
+        let state = self.goals.state();
+        let goals = state.goals.values();
+        let left: Vec<PathBuf> = goals
+            .filter(|goal| is_unsettled(goal))
+            .map(|goal| PathBuf::from(&goal.spec.workspace))
+            .filter(|root| path.starts_with(root))
+            .collect();
+        for root in left {
+            let _one_at_a_time = self.locks.lock(&root).await;
+            self.recover_landings(&root, Which::File(path)).await?;
+        }
+        Ok(())
+    }
+
+    /// Recovers the landings of a workspace, and returns what was found of each goal. The caller holds the
+    /// workspace's lock.
+    pub(super) async fn recover_landings(
+        &self,
+        root: &Path,
+        which: Which<'_>,
+    ) -> Result<Vec<(GoalId, EventBody)>, ErrorBody> {
+        let state = self.goals.state();
+        let mut settled = Vec::new();
+        let here =
+            |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
+        for goal in state.goals.values().filter(here) {
+            let mut paths: Vec<RelPath> = Vec::new();
+            for entry in goal.files.iter().filter(|entry| !entry.begun.is_empty()) {
+                let path = &entry.file.path;
+                let meant = match which {
+                    Which::File(file) => root.join(path.to_path_buf()) == file,
+                    Which::All | Which::Known => true,
+                };
+                if meant && !paths.contains(path) {
+                    paths.push(path.clone());
+                }
+            }
+            for path in &paths {
+                // Then it is what is there that is looked at below, wherever it is.
+                let _ = self
+                    .editors
+                    .settled_document(&root.join(path.to_path_buf()))
+                    .await;
+            }
+            let known_only = which == Which::Known;
+            let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
+            let facts = run_blocking("looking what landed", move || {
+                let mut facts = Vec::new();
+                for path in paths {
+                    facts.extend(owned.observe_file(&subject, &root, &path, known_only)?);
+                }
+                Ok(facts)
+            })
+            .await?;
+            if !facts.is_empty() {
+                let goal = goal.id.clone();
+                settled.extend(facts.iter().map(|fact| (goal.clone(), fact.clone())));
+                self.mailbox.ask(Input::Reviewed { goal, facts }).await?;
+            }
+        }
+        Ok(settled)
+    }
+
+    /// What became of the landings of one file: all of them happened or none, for they are one write.
+    fn observe_file(
+        &self,
+        goal: &Goal,
+        root: &Path,
+        path: &RelPath,
+        known_only: bool,
+    ) -> Result<Vec<EventBody>, ErrorBody> {
+        let entries = goal.files.iter().filter(|entry| entry.file.path == *path);
+        let begun: Vec<(u32, &Begun)> = entries
+            .flat_map(|entry| entry.begun.iter().map(|begun| (entry.file.entry, begun)))
+            .collect();
+        let Some((before, after)) = ends(&begun) else {
+            return Ok(Vec::new());
+        };
+        let before = self
+            .contents
+            .load_optional(before.landed.version_before().as_ref())?;
+        let after = self
+            .contents
+            .load_optional(after.landed.version_after().as_ref())?;
+        let mut current = self.editors.current_content(root, path)?;
+        // Its text may still be open where it has gone.
+        if after.is_none() && disk::is_gone(root, path)? {
+            current = None;
+        }
+        let landed = current == after || has_landed(&before, &after, &current);
+        let seen = self
+            .editors
+            .document(&root.join(path.to_path_buf()))
+            .is_some();
+        if !landed && known_only && !seen && begun.iter().any(|(_, begun)| begun.open) {
+            return Ok(Vec::new());
+        }
+        let known: Vec<&Content> = [&before, &after].into_iter().flatten().collect();
+        if let Err(error) = disk::clear_leftovers(root, path, &known) {
+            tracing::warn!(%path, %error, "files left beside it are not removed");
+        }
+        if landed {
+            return Ok(begun
+                .into_iter()
+                .map(|(entry, begun)| reviewed(path, entry, begun))
+                .collect());
+        }
+        let mut entries: Vec<u32> = begun.into_iter().map(|(entry, _)| entry).collect();
+        entries.dedup();
+        let dropped = |entry| EventBody::LandingDropped {
+            path: path.clone(),
+            entry,
+        };
+        Ok(entries.into_iter().map(dropped).collect())
+    }
+}
+
+fn is_unsettled(goal: &Goal) -> bool {
+    goal.files.iter().any(|entry| !entry.begun.is_empty())
+}
+
+/// The first and the last of landings of which each goes on from the text the one before it leaves.
+fn ends<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
+    let all = || begun.iter().map(|(_, begun)| *begun);
+    let is = |one: &Begun, other: &Begun| std::ptr::eq(one, other);
+    let (before, after) = (
+        |one: &Begun| one.landed.version_before(),
+        |one: &Begun| one.landed.version_after(),
+    );
+    let follows = |one: &Begun| all().any(|other| !is(one, other) && after(other) == before(one));
+    let leads = |one: &Begun| all().any(|other| !is(one, other) && before(other) == after(one));
+    let first = all().find(|one| !follows(one)).or_else(|| all().next())?;
+    let last = all()
+        .find(|one| !leads(one))
+        .or_else(|| all().next_back())?;
+    Some((first, last))
+}
+
+fn has_landed(before: &Option<Content>, after: &Option<Content>, now: &Option<Content>) -> bool {
+    let now = now.as_ref().filter(|_| now != before);
+    now.is_some_and(|now| verdict::holds(before.as_ref(), after.as_ref(), now))
+}
+
+fn reviewed(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
+    EventBody::Reviewed {
+        path: path.clone(),
+        entry,
+        verdict: begun.verdict,
+        hunks: begun.hunks.clone(),
+        base: begun.pair.base.clone(),
+        proposed: begun.pair.proposed.clone(),
+        landed: Some(begun.landed.clone()),
+        reason: begun.reason.clone(),
+        of: begun.of,
+        decision: None,
+    }
+}

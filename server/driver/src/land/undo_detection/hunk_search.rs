@@ -1,0 +1,195 @@
+//! What has gone, or come back, as the places tell in which hunks landed, whatever else has changed: several
+//! steps undone at once with typing between them, a file that was loaded anew without being saved.
+
+use std::{path::Path, time::Duration};
+
+use claudecluster_protocol::{ErrorBody, HunkId, Span, change::FileVersion, event::Verdict};
+use claudecluster_store::id_of;
+use claudecluster_worker::changes::Content;
+
+use super::{Changed, Moved, ObservedFiles, Seen, turned};
+use crate::{
+    review::{
+        verdict::revert::{PastMove, RevertStep},
+        versions::FileVersions,
+    },
+    workspace::{content_store::ContentStore, content_text::ContentText, editor::Edited, typing},
+};
+
+/// The file as it is, and how it came to be so.
+pub(super) struct Look<'a> {
+    pub(super) contents: &'a ContentStore,
+    pub(super) observed: &'a ObservedFiles,
+    pub(super) typing_pause: Span,
+    pub(super) path: &'a Path,
+    /// What is there now.
+    pub(super) current: &'a Content,
+    /// What was there when it was looked at last, if that is known.
+    pub(super) last: Option<&'a Content>,
+    /// Whether an editor has it open.
+    pub(super) open: bool,
+    /// Where somebody types.
+    pub(super) edited: Option<&'a Edited>,
+}
+
+/// What a look comes to.
+pub(super) enum Found<'a> {
+    /// This has happened.
+    Now(Vec<Seen<'a>>),
+    /// Somebody types where a hunk was: it is known after this time at the earliest.
+    Later(Duration),
+}
+
+/// Looks for the hunks of all moves. One that a decision took out of the text, or put into it, is no
+/// editor's.
+pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'a>, ErrorBody> {
+    let Some(now) = look.current.as_text() else {
+        return Ok(Found::Now(Vec::new()));
+    };
+    let last = look.last.and_then(Content::as_text);
+    let changed = last.map(|last| Changed::new(last, now));
+    let changed = changed.as_ref();
+    let mut seen = Vec::new();
+    for (at, moved) in history.iter().enumerate().rev() {
+        let standing: Vec<HunkId> = moved.made().standing().cloned().collect();
+        if !moved.made().is_landing() || standing.is_empty() || !look.concerns(moved, changed)? {
+            continue;
+        }
+        let past = PastMove::of(look.contents, moved.goal, moved.entry, moved.index)?;
+        let pair = FileVersions::load(look.contents, moved.entry, None)?;
+        let mut hunks = Vec::new();
+        for (id, lines) in past.taken_out(&standing, &pair, now) {
+            let out = |text: &str| {
+                let out = past.taken_out(&standing, &pair, text);
+                out.iter().any(|(other, _)| *other == id)
+            };
+            if !look.by_nobody_else(&history[at + 1..], out)? {
+                continue;
+            }
+            if let Some(left) = look.typed_in(&lines) {
+                return Ok(Found::Later(left));
+            }
+            hunks.push(id);
+        }
+        let reason = if look.open {
+            "undone in the editor"
+        } else {
+            "no longer in the file when its editor closed it"
+        };
+        seen.push(look.seen(moved, None, hunks, reason));
+    }
+    for (at, moved) in history.iter().enumerate().rev() {
+        let undone = moved.entry.undone_by(moved.index);
+        let (Verdict::Undo, Some(_), false) = (
+            moved.made().verdict,
+            moved.entry.takes_back(moved.index),
+            undone.is_empty(),
+        ) else {
+            continue;
+        };
+        if !look.concerns(moved, changed)? {
+            continue;
+        }
+        let step = redo(look.contents, moved, &undone)?;
+        let mut hunks = Vec::new();
+        for id in step.already_in(&undone, now) {
+            let one = std::slice::from_ref(&id);
+            let there = |text: &str| !step.already_in(one, text).is_empty();
+            if look.by_nobody_else(&history[at + 1..], there)? {
+                hunks.push(id);
+            }
+        }
+        let reason = if look.open {
+            "done again in the editor"
+        } else {
+            "in the file again when its editor closed it"
+        };
+        seen.push(look.seen(moved, Some(moved.index), hunks, reason));
+    }
+    seen.retain(|one| !one.hunks.is_empty());
+    Ok(Found::Now(seen))
+}
+
+fn redo(
+    contents: &ContentStore,
+    undo: &Moved<'_>,
+    hunks: &[HunkId],
+) -> Result<RevertStep, ErrorBody> {
+    let of = undo.entry.takes_back(undo.index).unwrap_or(undo.index);
+    PastMove::of(contents, undo.goal, undo.entry, of)?.redo(contents, undo.goal, undo.index, hunks)
+}
+
+impl Look<'_> {
+    /// Whether something that a move did can have gone, or come back, since the file was looked at last.
+    fn concerns(
+        &self,
+        moved: &Moved<'_>,
+        changed: Option<&Changed<'_>>,
+    ) -> Result<bool, ErrorBody> {
+        let Some(changed) = changed else {
+            return Ok(true);
+        };
+        let trace = self
+            .observed
+            .trace(self.contents, self.path, moved.landed)?;
+        Ok(trace.is_none_or(|trace| changed.concerns(&trace)))
+    }
+
+    /// Whether what `is_so` now has become so between moves, and not by one: `later` are those since.
+    fn by_nobody_else(
+        &self,
+        later: &[Moved<'_>],
+        is_so: impl Fn(&str) -> bool,
+    ) -> Result<bool, ErrorBody> {
+        let was_so = |version: Option<FileVersion>| {
+            let content = self.contents.load_optional(version.as_ref())?;
+            Ok::<_, ErrorBody>(content.as_ref().and_then(Content::as_text).map(&is_so))
+        };
+        for moved in later.iter().rev() {
+            match was_so(moved.landed.version_after())? {
+                Some(true) => {}
+                Some(false) => return Ok(true),
+                // There was no text to be in.
+                None => return Ok(false),
+            }
+            if was_so(moved.landed.version_before())? != Some(true) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How long some of the lines are the developer's, if they are: what is deleted may be about to be put
+    /// in elsewhere, or to be written anew.
+    fn typed_in(&self, lines: &[std::ops::Range<u32>]) -> Option<Duration> {
+        let edited = self.edited?;
+        let meets = lines.iter().any(|lines| typing::meet(&edited.lines, lines));
+        typing::remaining_pause(edited, self.typing_pause).filter(|_| meets)
+    }
+
+    fn seen<'a>(
+        &self,
+        moved: &Moved<'a>,
+        undo: Option<usize>,
+        hunks: Vec<HunkId>,
+        reason: &'static str,
+    ) -> Seen<'a> {
+        let mut landed = turned(moved.landed);
+        landed.after = Some(id_of(&self.current.bytes));
+        landed.mode_after = self.current.mode;
+        if let Some(last) = self.last.filter(|last| last.bytes != self.current.bytes) {
+            landed.before = Some(id_of(&last.bytes));
+            landed.mode_before = last.mode;
+        }
+        let of = undo.and_then(|undo| moved.entry.takes_back(undo));
+        Seen {
+            goal: moved.goal,
+            entry: moved.entry,
+            index: of.unwrap_or(moved.index),
+            undo,
+            hunks,
+            landed,
+            reason,
+        }
+    }
+}

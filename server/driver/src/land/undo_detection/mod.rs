@@ -1,0 +1,461 @@
+//! What an editor undoes, or does again, by itself. Nobody tells the daemon; it is seen in the text once that
+//! has settled. Where it is, to the byte, what it was before a landing or after it, all that is between has
+//! been undone or done again. Else the places of the hunks tell.
+
+mod change_index;
+mod hunk_search;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal, Move},
+    step::Input,
+};
+use claudecluster_protocol::{
+    BlobId, ErrorBody, EventBody, GoalId, HunkId, RelPath, Span,
+    event::{Landed, Verdict},
+};
+use claudecluster_store::id_of;
+use claudecluster_worker::changes::Content;
+
+use self::{
+    change_index::{Changed, Trace},
+    hunk_search::{Found, Look},
+};
+use super::{locks::LandingLocks, recovery::LandingRecovery};
+use crate::{
+    blocking::run_blocking,
+    mailbox::DispatcherMailbox,
+    published::PublishedGoals,
+    review::verdict::revert::{PastMove, RevertState},
+    workspace::{
+        content_store::ContentStore, content_text::ContentText, disk,
+        editor_registry::EditorRegistry,
+    },
+};
+
+/// Notices what editors undo and redo by themselves, and lets the ledger follow.
+#[derive(Clone)]
+pub(crate) struct UndoDetection {
+    pub(crate) goals: PublishedGoals,
+    pub(crate) editors: EditorRegistry,
+    pub(crate) contents: ContentStore,
+    pub(crate) mailbox: DispatcherMailbox,
+    pub(crate) locks: LandingLocks,
+    pub(crate) recovery: LandingRecovery,
+    pub(crate) typing_pause: Span,
+    pub(crate) observed: Arc<ObservedFiles>,
+}
+
+/// The files in which somebody's own undo is followed.
+#[derive(Default)]
+pub(crate) struct ObservedFiles {
+    files: Mutex<BTreeMap<PathBuf, ObservedFile>>,
+}
+
+/// One of them.
+#[derive(Default)]
+struct ObservedFile {
+    /// Its text when it was looked at last, while an editor has it open.
+    last: Option<Content>,
+    /// Whether it is going to be looked at again by itself.
+    awaited: bool,
+    /// What moves did to it, by the texts before and after them.
+    traces: HashMap<Ends, Arc<Trace>>,
+}
+
+/// The texts that a move goes between.
+type Ends = (Option<BlobId>, Option<BlobId>);
+
+impl ObservedFiles {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, ObservedFile>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self, path: &Path) -> Option<Content> {
+        self.files().get(path)?.last.clone()
+    }
+
+    fn looked_at(&self, path: &Path, now: Option<Content>) {
+        let mut files = self.files();
+        let file = files.entry(path.to_owned()).or_default();
+        file.last = now;
+        if file.last.is_none() && !file.awaited {
+            files.remove(path);
+        }
+    }
+
+    /// The next look is at all of it.
+    fn forget(&self, path: &Path) {
+        if let Some(file) = self.files().get_mut(path) {
+            file.last = None;
+        }
+    }
+
+    /// What a move did to a file; `None` where that is not known by lines.
+    fn trace(
+        &self,
+        contents: &ContentStore,
+        path: &Path,
+        landed: &Landed,
+    ) -> Result<Option<Arc<Trace>>, ErrorBody> {
+        let ends = (landed.before.clone(), landed.after.clone());
+        let known =
+            |files: &BTreeMap<PathBuf, ObservedFile>| files.get(path)?.traces.get(&ends).cloned();
+        if let Some(trace) = known(&self.files()) {
+            return Ok(Some(trace));
+        }
+        let before = contents.load_optional(landed.version_before().as_ref())?;
+        let after = contents.load_optional(landed.version_after().as_ref())?;
+        let texts = before
+            .as_ref()
+            .map(Content::as_text)
+            .zip(after.as_ref().map(Content::as_text));
+        let Some((Some(before), Some(after))) = texts else {
+            return Ok(None);
+        };
+        let trace = Arc::new(Trace::new(before, after));
+        if let Some(file) = self.files().get_mut(path) {
+            file.traces.insert(ends, trace.clone());
+        }
+        Ok(Some(trace))
+    }
+
+    /// `false` where somebody waits already.
+    fn wait(&self, path: &Path) -> bool {
+        let mut files = self.files();
+        let file = files.entry(path.to_owned()).or_default();
+        !std::mem::replace(&mut file.awaited, true)
+    }
+
+    fn waited(&self, path: &Path) {
+        if let Some(file) = self.files().get_mut(path) {
+            file.awaited = false;
+        }
+    }
+}
+
+impl UndoDetection {
+    /// Looks whether the text of a file, which has settled, shows an undo or redo of its editor.
+    pub(crate) async fn follow_editor(&self, path: &Path) {
+        // What is being loaded anew says nothing yet.
+        let _ = self.editors.settled_document(path).await;
+        if let Err(error) = self.recovery.recover_opened(path).await {
+            tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
+        }
+        self.follow(path).await;
+    }
+
+    /// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and else a
+    /// comparison with the text of the last look, and with each of the landings that it can be about.
+    async fn follow(&self, path: &Path) {
+        let later = self.follow_now(path).await;
+        let Some(mut later) = later.filter(|_| self.observed.wait(path)) else {
+            return;
+        };
+        let (detection, path) = (self.clone(), path.to_owned());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(later).await;
+                match detection.follow_now(&path).await {
+                    Some(still) => later = still,
+                    None => return detection.observed.waited(&path),
+                }
+            }
+        });
+    }
+
+    /// Follows once. Returns when to look again, if somebody types.
+    async fn follow_now(&self, path: &Path) -> Option<Duration> {
+        let state = self.goals.state();
+        let landed = |goal: &&Arc<Goal>| {
+            let path = relative(goal, path);
+            path.is_some_and(|path| history_of(goal, path).next().is_some())
+        };
+        let goals = state.goals.values().filter(landed);
+        let mut roots: Vec<PathBuf> = goals
+            .map(|goal| goal.spec.workspace.clone().into())
+            .collect();
+        roots.sort();
+        roots.dedup();
+        let mut later = None;
+        for root in roots {
+            match self.follow_in(&root, path).await {
+                Ok(still) => later = later.max(still),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "the ledger does not follow the editor");
+                }
+            }
+        }
+        later
+    }
+
+    async fn follow_in(&self, root: &Path, path: &Path) -> Result<Option<Duration>, ErrorBody> {
+        let _one_at_a_time = self.locks.lock(root).await;
+        let (owned, root, file) = (self.clone(), root.to_owned(), path.to_owned());
+        let (facts, later) =
+            run_blocking("following an editor", move || owned.facts(&root, &file)).await?;
+        for (goal, facts) in facts {
+            if let Err(error) = self.mailbox.ask(Input::Reviewed { goal, facts }).await {
+                self.observed.forget(path);
+                return Err(error);
+            }
+        }
+        Ok(later)
+    }
+
+    /// What has to be journaled for the ledger to say what the text says, and when to look again.
+    fn facts(&self, root: &Path, path: &Path) -> Result<(Facts, Option<Duration>), ErrorBody> {
+        let state = self.goals.state();
+        let goals = state.goals.values();
+        let mut history: Vec<Moved<'_>> = goals
+            .filter(|goal| Path::new(&goal.spec.workspace) == root)
+            .filter_map(|goal| Some((goal, relative(goal, path)?)))
+            .flat_map(|(goal, path)| history_of(goal, path))
+            .collect();
+        history.sort_by_key(|moved| moved.made().order);
+        let Some(relative) = history.first().map(|moved| &moved.entry.file.path) else {
+            return Ok((Vec::new(), None));
+        };
+        let deleted = history
+            .last()
+            .is_some_and(|last| last.landed.after.is_none());
+        if deleted && disk::is_gone(root, relative)? {
+            // Its text may still be open. It is back when it is saved.
+            return Ok((Vec::new(), None));
+        }
+        let document = self.editors.document(path).map(|(_, document)| document);
+        let current = self.editors.current_content(root, relative)?;
+        let now = current.as_ref().map(|content| id_of(&content.bytes));
+        let last = self.observed.last(path);
+        let mut seen = seen(&history, now.as_ref());
+        if let (true, Some(current)) = (seen.is_empty(), &current) {
+            let look = Look {
+                contents: &self.contents,
+                observed: &self.observed,
+                typing_pause: self.typing_pause,
+                path,
+                current,
+                last: last.as_ref(),
+                open: document.is_some(),
+                edited: document.as_ref().and_then(|open| open.edited.as_ref()),
+            };
+            seen = match hunk_search::look(&look, &history)? {
+                Found::Now(seen) => seen,
+                Found::Later(later) => return Ok((Vec::new(), Some(later))),
+            };
+        }
+        if let (Some(first), Some(current)) = (seen.first_mut(), &current) {
+            self.contents.save(current)?;
+            if let Some(last) = last.filter(|last| last.bytes != current.bytes) {
+                // Stores the buffer as it was before the undo, so that a later redo restores the user's edits too.
+                first.landed.before = Some(self.contents.save(&last)?.blob);
+            }
+        }
+        self.observed
+            .looked_at(path, current.filter(|_| document.is_some()));
+        let mut facts: Facts = Vec::new();
+        let mut states: HashMap<&GoalId, RevertState<'_>> = HashMap::new();
+        for one in &seen {
+            let id = &one.goal.id;
+            let state = states
+                .entry(id)
+                .or_insert_with(|| RevertState::new(&self.contents, None));
+            let Some(fact) = fact(&self.contents, state, one)? else {
+                continue;
+            };
+            match facts.iter_mut().find(|(goal, _)| goal == id) {
+                Some((_, known)) => known.push(fact),
+                None => facts.push((id.clone(), vec![fact])),
+            }
+        }
+        Ok((facts, None))
+    }
+}
+
+/// A move that changed a file.
+struct Moved<'a> {
+    goal: &'a Goal,
+    entry: &'a FileEntry,
+    index: usize,
+    landed: &'a Landed,
+}
+
+/// Hunks of a move that are to be taken back or made again in the ledger, for the text is so already.
+struct Seen<'a> {
+    goal: &'a Goal,
+    entry: &'a FileEntry,
+    /// The landing.
+    index: usize,
+    /// The undo that is taken back, for a redo.
+    undo: Option<usize>,
+    hunks: Vec<HunkId>,
+    landed: Landed,
+    reason: &'static str,
+}
+
+impl<'a> Moved<'a> {
+    fn made(&self) -> &'a Move {
+        &self.entry.moves[self.index]
+    }
+}
+
+fn relative(goal: &Goal, path: &Path) -> Option<RelPath> {
+    let path = path.strip_prefix(&goal.spec.workspace).ok()?;
+    RelPath::from_path(path).ok()
+}
+
+/// The moves of a goal that changed a file's content, in no order.
+fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
+    let entries = goal.files.iter().filter(move |file| file.file.path == path);
+    entries.flat_map(move |entry| {
+        let moves = entry.moves.iter().enumerate();
+        moves.filter_map(move |(index, made)| {
+            let landed = made.landed.as_ref()?;
+            (landed.before != landed.after).then_some(Moved {
+                goal,
+                entry,
+                index,
+                landed,
+            })
+        })
+    })
+}
+
+/// Facts of goals.
+type Facts = Vec<(GoalId, Vec<EventBody>)>;
+
+/// The moves after which, taken back, the file is what it is now, the latest first.
+fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
+    let is_now = |blob: &Option<BlobId>| blob.as_ref() == now;
+    if history.last().is_none_or(|last| is_now(&last.landed.after)) {
+        return Vec::new();
+    }
+    // Done again: the undos made last have not happened.
+    let mut run = Vec::new();
+    // What was seen in one look has the same texts, and goes with it.
+    let mut first: Option<&Landed> = None;
+    for moved in history.iter().rev() {
+        let hunks = moved.entry.undone_by(moved.index);
+        let of = moved.entry.takes_back(moved.index);
+        let (Verdict::Undo, Some(of), false) = (moved.made().verdict, of, hunks.is_empty()) else {
+            break;
+        };
+        if first.is_some_and(|first| first != moved.landed) {
+            break;
+        }
+        run.push(Seen {
+            goal: moved.goal,
+            entry: moved.entry,
+            index: of,
+            undo: Some(moved.index),
+            hunks,
+            landed: turned(moved.landed),
+            reason: "done again in the editor",
+        });
+        if is_now(&moved.landed.before) {
+            first = Some(moved.landed);
+        }
+    }
+    if first.is_some() {
+        return run;
+    }
+    // Undone: the landings made last have not happened.
+    let mut run: Vec<Seen<'_>> = Vec::new();
+    for moved in history.iter().rev() {
+        if first.is_some_and(|first| first != moved.landed) {
+            break;
+        }
+        let made = moved.made();
+        let of = moved.entry.takes_back(moved.index);
+        let index = match made.verdict {
+            Verdict::Redo => of.and_then(|undo| moved.entry.takes_back(undo)),
+            _ => made.is_landing().then_some(moved.index),
+        };
+        let Some(index) = index else {
+            continue;
+        };
+        let same = |one: &&Seen<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
+        let known: Vec<&HunkId> = run.iter().filter(same).flat_map(|one| &one.hunks).collect();
+        let standing = moved.entry.moves[index].standing();
+        let hunks = standing.filter(|id| made.hunks.contains(id) && !known.contains(id));
+        let hunks: Vec<HunkId> = hunks.cloned().collect();
+        let mut landed = turned(moved.landed);
+        if let Some(rest) = run.iter().rfind(same) {
+            // Some of its hunks were done again by themselves: the others stood without them.
+            landed.before.clone_from(&rest.landed.after);
+        }
+        if !hunks.is_empty() {
+            run.push(Seen {
+                goal: moved.goal,
+                entry: moved.entry,
+                index,
+                undo: None,
+                hunks,
+                landed,
+                reason: "undone in the editor",
+            });
+        }
+        if is_now(&moved.landed.before) {
+            first = Some(moved.landed);
+        }
+    }
+    if first.is_none() {
+        return Vec::new();
+    }
+    if let Some(last) = run.last_mut() {
+        // Between them may be moves that the ledger has followed already.
+        last.landed.after = now.cloned();
+    }
+    run
+}
+
+fn turned(landed: &Landed) -> Landed {
+    Landed {
+        before: landed.after.clone(),
+        after: landed.before.clone(),
+        mode_before: landed.mode_after,
+        mode_after: landed.mode_before,
+    }
+}
+
+/// The fact, as far as the pair still has the hunks.
+fn fact(
+    contents: &ContentStore,
+    state: &mut RevertState<'_>,
+    seen: &Seen<'_>,
+) -> Result<Option<EventBody>, ErrorBody> {
+    let past = PastMove::of(contents, seen.goal, seen.entry, seen.index)?;
+    let standing: Vec<HunkId> = past.made().standing().cloned().collect();
+    let (step, verdict, of) = match seen.undo {
+        Some(undo) => {
+            let step = past.redo(contents, seen.goal, undo, &seen.hunks)?;
+            (step, Verdict::Redo, undo)
+        }
+        None => (past.undo(&standing), Verdict::Undo, seen.index),
+    };
+    // The text is what it is; only the pair has to follow.
+    state.put(step.start());
+    let (change, _) = state.take(seen.entry, &step, &seen.hunks, verdict, of)?;
+    let Some(change) = change else {
+        return Ok(None);
+    };
+    let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
+    Ok(Some(EventBody::Reviewed {
+        path: seen.entry.file.path.clone(),
+        entry: seen.entry.file.entry,
+        verdict,
+        hunks: change.hunks,
+        base: version(&change.base)?,
+        proposed: version(&change.proposed)?,
+        landed: Some(seen.landed.clone()),
+        reason: Some(seen.reason.to_owned()),
+        of: change.of,
+        decision: None,
+    }))
+}

@@ -1,0 +1,329 @@
+//! From what the tasks changed, each on its own, to one proposal a goal.
+//!
+//! Tasks are merged in the order in which they succeeded, which is a topological order. Where two
+//! disagree about the same lines, the one that came first stands, and the other's version is kept as
+//! an *alternative*: a further entry of that file, on top of the merged one, that lands only when
+//! somebody asks for it. Nothing a task made is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use claudecluster_core::lifecycle::Goal;
+use claudecluster_protocol::{
+    AttemptId, ErrorBody, RelPath, TaskId,
+    change::{FileChange, FileVersion, HeldReason, Provenance},
+    event::{ProposedFile, Repair, RepairCause, TaskVersion},
+};
+
+use crate::proposal::{
+    file_merge::{MergeOutcome, MergeRules, is_text, merge_files},
+    scope::GoalScope,
+};
+
+/// One file while tasks are merged into it.
+#[derive(Clone, Debug)]
+struct FoldedFile {
+    base: Option<FileVersion>,
+    proposed: Option<FileVersion>,
+    from: Option<RelPath>,
+    versions: Vec<TaskVersion>,
+    held: BTreeSet<HeldReason>,
+    alternatives: Vec<TaskAlternative>,
+}
+
+/// What a task wants otherwise.
+#[derive(Clone, Debug)]
+struct TaskAlternative {
+    base: Option<FileVersion>,
+    proposed: Option<FileVersion>,
+    version: TaskVersion,
+    held: BTreeSet<HeldReason>,
+}
+
+/// What the tasks of a goal come to together.
+pub(crate) struct FoldedProposal {
+    /// The entries of the proposal.
+    pub(crate) files: Vec<ProposedFile>,
+    /// Files about which the same tasks disagree, by these tasks in the order in which they finished.
+    pub(crate) disputes: BTreeMap<Vec<TaskId>, Vec<RelPath>>,
+}
+
+/// The proposal of a goal whose tasks have all ended.
+pub(crate) fn fold_goal(rules: &MergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
+    let mut files = fold_tasks(rules, goal, &goal.finished)?;
+    let disputes = disputes(rules, goal, &files)?;
+    let unfinished = goal
+        .tasks
+        .iter()
+        .filter(|(id, _)| !goal.finished.contains(id));
+    for (id, task) in unfinished {
+        let changes = task
+            .outcome()
+            .map(|outcome| outcome.changes.as_slice())
+            .unwrap_or_default();
+        for change in changes {
+            add_partial(rules, goal, id, change, &mut files)?;
+        }
+    }
+    let scope = GoalScope::new(&goal.spec.scope)?;
+    let mut proposal = Vec::new();
+    for (path, file) in files {
+        file.into_entries(&path, &scope.held_reasons(&path), &mut proposal);
+    }
+    Ok(FoldedProposal {
+        files: proposal,
+        disputes,
+    })
+}
+
+/// Groups the files about which the same tasks disagree.
+fn disputes(
+    rules: &MergeRules,
+    goal: &Goal,
+    files: &BTreeMap<RelPath, FoldedFile>,
+) -> Result<BTreeMap<Vec<TaskId>, Vec<RelPath>>, ErrorBody> {
+    let mut groups: BTreeMap<Vec<TaskId>, Vec<RelPath>> = BTreeMap::new();
+    for (path, file) in files {
+        let mut sides = Vec::new();
+        for other in file.alternatives.iter().filter(|other| other.is_open()) {
+            if is_text(&rules.contents, &other.base)? && is_text(&rules.contents, &other.proposed)?
+            {
+                sides.push(&other.version.by.task);
+            }
+        }
+        if sides.is_empty() {
+            continue;
+        }
+        sides.extend(file.versions.iter().map(|version| &version.by.task));
+        let of: Vec<TaskId> = goal
+            .finished
+            .iter()
+            .filter(|id| sides.contains(id))
+            .cloned()
+            .collect();
+        groups.entry(of).or_default().push(path.clone());
+    }
+    Ok(groups)
+}
+
+/// The alternatives a repair of `tasks`' conflicts is about.
+pub(crate) fn disputed_alternatives(
+    rules: &MergeRules,
+    goal: &Goal,
+    tasks: &[TaskId],
+    repair: &Repair,
+) -> Result<Vec<ProposedFile>, ErrorBody> {
+    let mut found = Vec::new();
+    for (path, file) in fold_tasks(rules, goal, tasks)? {
+        if repair.files.contains(&path) {
+            file.into_entries(&path, &BTreeSet::new(), &mut found);
+        }
+    }
+    found.retain(|entry| entry.entry > 0);
+    Ok(found)
+}
+
+/// What the files that `tasks` changed are with their changes merged.
+pub(crate) fn merged_view(
+    rules: &MergeRules,
+    goal: &Goal,
+    tasks: &[TaskId],
+) -> Result<BTreeMap<RelPath, Option<FileVersion>>, ErrorBody> {
+    Ok(fold_tasks(rules, goal, tasks)?
+        .into_iter()
+        .map(|(path, file)| (path, file.proposed))
+        .collect())
+}
+
+/// Returns the files that more than one of `tasks` changed, merged: a task that depends on several
+/// sees these instead of the version of the last one.
+pub(crate) fn joined_files(
+    rules: &MergeRules,
+    goal: &Goal,
+    tasks: &[TaskId],
+) -> Result<Vec<(RelPath, Option<FileVersion>)>, ErrorBody> {
+    Ok(fold_tasks(rules, goal, tasks)?
+        .into_iter()
+        .filter(|(_, file)| file.versions.len() + file.alternatives.len() > 1)
+        .map(|(path, file)| (path, file.proposed))
+        .collect())
+}
+
+/// Merges the changes of tasks that succeeded, in their order.
+fn fold_tasks(
+    rules: &MergeRules,
+    goal: &Goal,
+    tasks: &[TaskId],
+) -> Result<BTreeMap<RelPath, FoldedFile>, ErrorBody> {
+    let mut files: BTreeMap<RelPath, FoldedFile> = BTreeMap::new();
+    for id in tasks {
+        let changes = goal.tasks[id]
+            .outcome()
+            .map(|o| o.changes.as_slice())
+            .unwrap_or_default();
+        for change in changes {
+            let version = task_version(goal, id, change);
+            match files.get_mut(&change.path) {
+                None => {
+                    files.insert(
+                        change.path.clone(),
+                        FoldedFile::new(change, version, BTreeSet::new()),
+                    );
+                }
+                Some(file) => file.add(rules, change, version)?,
+            }
+        }
+        if let Some(repair) = &goal.tasks[id].repair {
+            close_alternatives(repair, &mut files);
+        }
+    }
+    Ok(files)
+}
+
+/// What a repair left is what the tasks it repairs were to agree on: they want nothing else any more.
+fn close_alternatives(repair: &Repair, files: &mut BTreeMap<RelPath, FoldedFile>) {
+    if repair.cause != RepairCause::TaskConflict {
+        return;
+    }
+    for path in &repair.files {
+        if let Some(file) = files.get_mut(path) {
+            file.alternatives
+                .retain(|other| !repair.of.contains(&other.version.by.task));
+        }
+    }
+}
+
+/// Partial work of a task that did not succeed stands for itself: it is merged into nothing.
+fn add_partial(
+    rules: &MergeRules,
+    goal: &Goal,
+    id: &TaskId,
+    change: &FileChange,
+    files: &mut BTreeMap<RelPath, FoldedFile>,
+) -> Result<(), ErrorBody> {
+    let version = task_version(goal, id, change);
+    let held = BTreeSet::from([HeldReason::Partial]);
+    match files.get_mut(&change.path) {
+        None => {
+            files.insert(change.path.clone(), FoldedFile::new(change, version, held));
+        }
+        Some(file) => {
+            let (_, theirs) =
+                match merge_files(rules, &change.base, &file.proposed, &change.proposed)? {
+                    MergeOutcome::Clean(both) => (file.proposed.clone(), both),
+                    MergeOutcome::Conflict { ours, theirs } => (ours, theirs),
+                };
+            let base = file.proposed.clone();
+            file.alternatives.push(TaskAlternative {
+                base,
+                proposed: theirs,
+                version,
+                held,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn task_version(goal: &Goal, id: &TaskId, change: &FileChange) -> TaskVersion {
+    let task = &goal.tasks[id];
+    let attempt = task
+        .attempts
+        .iter()
+        .rev()
+        .find(|attempt| attempt.outcome.is_some());
+    TaskVersion {
+        by: Provenance {
+            task: id.clone(),
+            title: task.spec.label().to_owned(),
+            attempt: attempt.map_or(AttemptId(1), |attempt| attempt.id),
+            why: None,
+        },
+        base: change.base.clone(),
+        proposed: change.proposed.clone(),
+    }
+}
+
+impl TaskAlternative {
+    fn is_open(&self) -> bool {
+        self.base != self.proposed
+    }
+}
+
+impl FoldedFile {
+    fn new(change: &FileChange, version: TaskVersion, held: BTreeSet<HeldReason>) -> Self {
+        Self {
+            base: change.base.clone(),
+            proposed: change.proposed.clone(),
+            from: change.from.clone(),
+            versions: vec![version],
+            held,
+            alternatives: Vec::new(),
+        }
+    }
+
+    /// Merges the next task's version.
+    fn add(
+        &mut self,
+        rules: &MergeRules,
+        change: &FileChange,
+        version: TaskVersion,
+    ) -> Result<(), ErrorBody> {
+        match merge_files(rules, &change.base, &self.proposed, &change.proposed)? {
+            MergeOutcome::Clean(both) => {
+                self.proposed = both;
+                self.versions.push(version);
+            }
+            MergeOutcome::Conflict { ours, theirs } => {
+                self.proposed.clone_from(&ours);
+                // What of the task's work did not conflict is in `ours` now.
+                self.versions.push(version.clone());
+                let held = BTreeSet::new();
+                self.alternatives.push(TaskAlternative {
+                    base: ours,
+                    proposed: theirs,
+                    version,
+                    held,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn into_entries(
+        self,
+        path: &RelPath,
+        held: &BTreeSet<HeldReason>,
+        proposal: &mut Vec<ProposedFile>,
+    ) {
+        let entry = |entry, base, proposed, own: &BTreeSet<HeldReason>, versions| ProposedFile {
+            path: path.clone(),
+            from: None,
+            entry,
+            base,
+            proposed,
+            held: held.union(own).copied().collect(),
+            versions,
+        };
+        if self.base != self.proposed {
+            let main = entry(0, self.base, self.proposed, &self.held, self.versions);
+            proposal.push(ProposedFile {
+                from: self.from,
+                ..main
+            });
+        }
+        for (i, other) in self.alternatives.into_iter().enumerate() {
+            if !other.is_open() {
+                continue;
+            }
+            let number = u32::try_from(i + 1).unwrap_or(u32::MAX);
+            let versions = vec![other.version];
+            proposal.push(entry(
+                number,
+                other.base,
+                other.proposed,
+                &other.held,
+                versions,
+            ));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! One proposal from what the tasks of a goal changed, and the repair tasks for what does not fit.
+
+pub(crate) mod file_merge;
+pub(crate) mod fold;
+pub(crate) mod repair_tasks;
+pub(crate) mod scope;
+
+use claudecluster_core::{lifecycle::Goal, step::Merged};
+use claudecluster_protocol::ErrorBody;
+
+use self::file_merge::MergeRules;
+
+/// Builds the proposal of a goal whose tasks have all ended, with a repair for each dispute.
+pub(crate) fn build_proposal(rules: &MergeRules, goal: &Goal) -> Result<Merged, ErrorBody> {
+    let folded = fold::fold_goal(rules, goal)?;
+    let repairs = folded
+        .disputes
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, (of, files))| repair_tasks::repair_of_dispute(goal, n, of, files))
+        .collect();
+    Ok(Merged {
+        files: folded.files,
+        repairs,
+    })
+}

@@ -1,0 +1,302 @@
+//! Repair tasks: which conflicts and rejections they are about, and who makes them. What they are told
+//! and start from is in `run`, what becomes of their work in `land::merge_repair`.
+
+use std::{collections::HashMap, fmt::Write};
+
+use claudecluster_core::{
+    lifecycle::{Goal, Task},
+    step::{NewRepair, over_budget},
+};
+use claudecluster_protocol::{
+    ErrorBody, EventBody, GoalState, HunkId, RelPath, TaskId, TaskSpec, TaskState,
+    agent::AgentInput,
+    api::Decision,
+    change::{HunkStatus, HunkView, Provenance},
+    event::{Repair, RepairCause, Verdict},
+    plan::{AgentName, Gate},
+};
+use claudecluster_worker::agent::registry;
+
+use crate::{config::DriverConfig, review::reader::PendingReader};
+
+/// Returns the agent of a task, if it follows instructions.
+fn instructed_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
+    let agent = goal.spec.agent_for(&task.spec);
+    let input = registry().get(agent).capabilities().input;
+    (input == AgentInput::Instructions).then_some(agent)
+}
+
+/// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
+fn new(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
+    let author = goal.tasks.get(repair.of.first()?)?;
+    let mut task = TaskSpec::new(goal.repair_id(n), "");
+    task.title = title;
+    task.agent = Some(instructed_agent(goal, author)?);
+    task.model.clone_from(&author.spec.model);
+    task.timeout = author.spec.timeout;
+    task.writes = repair.files.iter().map(|file| file.display()).collect();
+    let succeeded = |id: &&TaskId| goal.tasks[*id].state == TaskState::Succeeded;
+    task.depends_on = repair.of.iter().filter(succeeded).cloned().collect();
+    if repair.cause != RepairCause::TaskConflict {
+        // The goal's gates have run already; what is amended has to pass them as well.
+        task.gates = gate_commands(goal);
+    }
+    task.instructions = assignment(&repair);
+    Some(NewRepair { task, repair })
+}
+
+/// The repair of what `of`, in the order in which they finished, want differently in `files`. By the
+/// last of them that a model did: it knows most of the text as it is.
+pub(crate) fn repair_of_dispute(
+    goal: &Goal,
+    n: usize,
+    mut of: Vec<TaskId>,
+    files: Vec<RelPath>,
+) -> Option<NewRepair> {
+    let told = |id: &TaskId| instructed_agent(goal, &goal.tasks[id]).is_some();
+    let last = of.iter().rposition(told)?;
+    let author = of.remove(last);
+    of.insert(0, author);
+    let labels: Vec<&str> = of.iter().map(|id| goal.tasks[id].spec.label()).collect();
+    let title = format!("Settle: {}", labels.join(" / "));
+    let repair = Repair {
+        cause: RepairCause::TaskConflict,
+        hunks: Vec::new(),
+        files,
+        of,
+        reason: None,
+    };
+    new(goal, n, title, repair)
+}
+
+/// What of a rejection goes back to whoever made it.
+#[derive(Default)]
+pub(crate) struct RejectionRepairs {
+    authors: HashMap<HunkId, TaskId>,
+    reason: Option<String>,
+    /// Why nothing does, where the configuration would have it.
+    pub(crate) refused: Option<ErrorBody>,
+}
+
+/// Finds out who is to repair what a decision rejects.
+///
+/// # Errors
+///
+/// A repair was asked for, and there can be none.
+pub(crate) fn repairs_of_rejection(
+    pending: &PendingReader,
+    config: &DriverConfig,
+    goal: &Goal,
+    decision: &Decision,
+) -> Result<RejectionRepairs, ErrorBody> {
+    if decision.verdict != Verdict::Reject {
+        return Ok(RejectionRepairs::default());
+    }
+    let reason = decision
+        .reason
+        .clone()
+        .filter(|reason| !reason.trim().is_empty());
+    let asked = decision.repair == Some(true);
+    let by_itself = decision.repair.is_none() && reason.is_some();
+    let configured = config.settings.repair.rejections;
+    if !(asked || by_itself && configured) {
+        return Ok(RejectionRepairs::default());
+    }
+    if let Err(error) = possible(config, goal) {
+        if asked {
+            return Err(error);
+        }
+        // A goal that failed was never going to be repaired; one without money might have been.
+        let refused = (goal.state == GoalState::Proposed).then_some(error);
+        return Ok(RejectionRepairs {
+            refused,
+            ..RejectionRepairs::default()
+        });
+    }
+    let mut authors = HashMap::new();
+    for hunk in pending.hunks(goal, decision.path.as_ref())? {
+        if concerns(decision, &hunk)
+            && let Some(author) = repairing_author(goal, &hunk.provenance)
+        {
+            authors.insert(hunk.id, author);
+        }
+    }
+    if asked && authors.is_empty() {
+        return Err(nobody());
+    }
+    Ok(RejectionRepairs {
+        authors,
+        reason,
+        refused: None,
+    })
+}
+
+impl RejectionRepairs {
+    /// The repairs of what was rejected, one for each task that made some of it.
+    pub(crate) fn repairs(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
+        let rejected = facts.iter().flat_map(|fact| match fact {
+            EventBody::Reviewed { path, hunks, .. } => {
+                hunks.iter().map(|id| (path.clone(), id.clone())).collect()
+            }
+            _ => Vec::new(),
+        });
+        let by_author = rejected
+            .filter_map(|(path, id)| Some((self.authors.get(&id)?.clone(), path, id)))
+            .collect();
+        of_authors(goal, RepairCause::Rejected, by_author, self.reason.as_ref())
+    }
+}
+
+fn of_authors(
+    goal: &Goal,
+    cause: RepairCause,
+    hunks: Vec<(TaskId, RelPath, HunkId)>,
+    reason: Option<&String>,
+) -> Vec<NewRepair> {
+    let mut repairs: Vec<Repair> = Vec::new();
+    for (author, path, id) in hunks {
+        let known = repairs.iter().position(|repair| repair.of[0] == author);
+        let at = known.unwrap_or_else(|| {
+            repairs.push(Repair {
+                cause,
+                hunks: Vec::new(),
+                files: Vec::new(),
+                of: vec![author],
+                reason: reason.cloned(),
+            });
+            repairs.len() - 1
+        });
+        repairs[at].hunks.push(id);
+        if !repairs[at].files.contains(&path) {
+            repairs[at].files.push(path);
+        }
+    }
+    repairs
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, repair)| {
+            let label = goal.tasks[&repair.of[0]].spec.label();
+            let label = label.strip_prefix("Repair: ").unwrap_or(label);
+            new(goal, n, format!("Repair: {label}"), repair)
+        })
+        .collect()
+}
+
+/// Finds the conflicts that a decision hands over, as
+/// [`Resolution::Repair`](claudecluster_protocol::api::Resolution) asks, and returns their repairs.
+pub(crate) fn repairs_of_conflicts(
+    pending: &PendingReader,
+    config: &DriverConfig,
+    goal: &Goal,
+    decision: &Decision,
+) -> Result<Vec<NewRepair>, ErrorBody> {
+    possible(config, goal)?;
+    let id = &goal.id;
+    let at_work: Vec<(&TaskId, &HunkId)> = goal
+        .repairs_under_way()
+        .filter_map(|(id, task)| Some((id, task.repair.as_ref()?)))
+        .flat_map(|(id, repair)| repair.hunks.iter().map(move |hunk| (id, hunk)))
+        .collect();
+    let mut wanted = Vec::new();
+    let mut found = false;
+    for hunk in pending.hunks(goal, decision.path.as_ref())? {
+        if hunk.status != HunkStatus::Conflict || !concerns(decision, &hunk) {
+            continue;
+        }
+        if let Some((task, _)) = at_work.iter().find(|(_, other)| **other == hunk.id) {
+            return Err(ErrorBody::user(format!(
+                "{task} is at work on the hunk {} already",
+                hunk.id
+            ))
+            .hint(format!(
+                "follow it: claudecluster watch {id}; or end it: claudecluster cancel {id}"
+            )));
+        }
+        found = true;
+        if let Some(author) = repairing_author(goal, &hunk.provenance) {
+            wanted.push((author, hunk.path, hunk.id));
+        }
+    }
+    if !found {
+        return Err(ErrorBody::stale("no such conflict is pending")
+            .hint(format!("`claudecluster diff {id}` shows what is pending")));
+    }
+    let reason = decision.reason.as_ref();
+    let repairs = of_authors(goal, RepairCause::Conflict, wanted, reason);
+    if repairs.is_empty() {
+        return Err(nobody());
+    }
+    Ok(repairs)
+}
+
+fn nobody() -> ErrorBody {
+    ErrorBody::user("a program made this change: there is no session that could repair it")
+        .hint("decide it by hand, or state what you want as a new goal")
+}
+
+/// Whether a goal can be repaired now.
+fn possible(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
+    if goal.state != GoalState::Proposed {
+        let state = goal.state.as_str();
+        return Err(ErrorBody::user(format!(
+            "goal {} is {state}: it cannot be repaired",
+            goal.id
+        ))
+        .hint("state what you want as a new goal"));
+    }
+    over_budget(goal, &config.policy()).map_or(Ok(()), Err)
+}
+
+fn concerns(decision: &Decision, hunk: &HunkView) -> bool {
+    let task = |id: &TaskId| hunk.provenance.iter().any(|by| by.task == *id);
+    decision.hunk_id.as_ref().is_none_or(|id| *id == hunk.id)
+        && decision.task_id.as_ref().is_none_or(task)
+}
+
+/// The first of a hunk's tasks that a model did.
+fn repairing_author(goal: &Goal, provenance: &[Provenance]) -> Option<TaskId> {
+    let told = |id: &&TaskId| {
+        let task = goal.tasks.get(*id);
+        task.is_some_and(|task| instructed_agent(goal, task).is_some())
+    };
+    provenance.iter().map(|by| &by.task).find(told).cloned()
+}
+
+/// Returns the gates that a proposal has to pass: the plan's, then the goal's own.
+pub(crate) fn gate_commands(goal: &Goal) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = goal
+        .plan
+        .iter()
+        .flat_map(|plan| plan.gates.clone())
+        .collect();
+    gates.extend(
+        goal.spec
+            .gates
+            .iter()
+            .filter(|gate| !gates.contains(gate))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
+    gates
+}
+
+/// What a repair is there for, as its task says it.
+fn assignment(repair: &Repair) -> String {
+    let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
+    let files = files.join(", ");
+    let mut text = match repair.cause {
+        RepairCause::TaskConflict => {
+            format!("Find the text of {files} that does what all these tasks are for.")
+        }
+        RepairCause::Rejected => {
+            format!("Do again what was rejected in {files}, as the developer wants it.")
+        }
+        RepairCause::Conflict => {
+            format!("Bring the change to {files} together with the text that is there now.")
+        }
+    };
+    if let Some(reason) = &repair.reason {
+        let _ = write!(text, " The developer says: {reason}");
+    }
+    text
+}

@@ -1,0 +1,304 @@
+//! Where lines come from: which goal, task and attempt wrote them, and why.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    review::{HunkKey, Rewrite, still_there},
+};
+use claudecluster_protocol::{
+    ErrorBody, GoalId, HunkId, RelPath, Timestamp,
+    change::{HunkStatus, HunkView, Provenance},
+};
+use claudecluster_store::id_of;
+
+use crate::{
+    published::PublishedGoals,
+    review::{provenance::entry_provenance, verdict::revert::PastMove},
+    workspace::{content_store::ContentStore, text_source::Current},
+};
+
+/// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// Finds the lines that landings wrote, and caches what they wrote: an editor asks wherever the cursor
+/// goes.
+pub(crate) struct BlameCache {
+    contents: ContentStore,
+    goals: PublishedGoals,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_move: HashMap<Place, Arc<Landing>>,
+    bytes: usize,
+}
+
+/// Which move of which entry.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    goal: GoalId,
+    path: RelPath,
+    entry: u32,
+    index: usize,
+}
+
+/// What one landing wrote.
+struct Landing {
+    /// The hunks that stand; with another one undone it is another.
+    standing: Vec<HunkId>,
+    written: Rewrite,
+    hunks: Vec<Hunk>,
+    /// Where it stood in the text that was looked at last.
+    found: Mutex<Option<(blake3::Hash, Lines)>>,
+}
+
+/// Lines of a text, with the place of their hunk among those of the landing.
+type Lines = Arc<[(usize, Range<u32>)]>;
+
+struct Hunk {
+    key: HunkKey,
+    id: HunkId,
+    makers: Vec<Provenance>,
+}
+
+/// Lines of a text that a landing wrote.
+pub(crate) struct LandedLines {
+    pub(crate) goal: Arc<Goal>,
+    pub(crate) hunk: HunkId,
+    pub(crate) makers: Vec<Provenance>,
+    pub(crate) lines: Range<u32>,
+    pub(crate) at: Timestamp,
+}
+
+/// Says of each alternative what it is one to where that is not in the text either: then what is there is what
+/// both found, and nobody's side.
+fn name_rivals(hunks: &mut [(u32, HunkView)]) {
+    for at in 0..hunks.len() {
+        let (entry, hunk) = &hunks[at];
+        let meets = |(other, rival): &&(u32, HunkView)| {
+            let touch = rival.start_line <= hunk.end_line && hunk.start_line <= rival.end_line;
+            other < entry
+                && rival.id.goal() == hunk.id.goal()
+                && (touch || rival.whole || hunk.whole)
+        };
+        let rivals: Vec<&(u32, HunkView)> = hunks.iter().filter(meets).collect();
+        // What came first stands in the way; the other alternatives stand beside.
+        let first = || rivals.iter().filter(|(other, _)| *other == 0);
+        let untouched =
+            |rival: &HunkView| rival.status == HunkStatus::Clean && rival.merged.is_none();
+        if first().next().is_none() || !first().all(|(_, rival)| untouched(rival)) {
+            continue;
+        }
+        let mut makers: Vec<Provenance> = Vec::new();
+        for by in rivals.iter().flat_map(|(_, rival)| &rival.provenance) {
+            if !makers.contains(by) {
+                makers.push(by.clone());
+            }
+        }
+        let hunk = &mut hunks[at].1;
+        hunk.mine_by = makers;
+        hunk.mine_pending = true;
+        if let Some(conflict) = &mut hunk.conflict {
+            // An alternative begins where the first one ends, and what is there is where both began.
+            std::mem::swap(&mut conflict.base, &mut conflict.mine);
+        }
+    }
+}
+
+impl BlameCache {
+    /// Returns an empty cache for the landings of `goals`.
+    pub(crate) fn new(contents: ContentStore, goals: PublishedGoals) -> Self {
+        Self {
+            contents,
+            goals,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Says of each conflict of one file who made the other side, as far as tasks did. Each hunk comes with the
+    /// number of its entry; the file is `None` where there is none.
+    pub(crate) fn name_sides(
+        &self,
+        path: &Path,
+        current: Option<Current<'_>>,
+        hunks: &mut [(u32, HunkView)],
+    ) {
+        let conflicts = |hunk: &HunkView| hunk.status == HunkStatus::Conflict;
+        if !hunks.iter().any(|(_, hunk)| conflicts(hunk)) {
+            return;
+        }
+        let text = current.map(|current| current.whole());
+        let written = match &text {
+            Some(text) => self.written(path, text),
+            None => Vec::new(),
+        };
+        for (_, hunk) in hunks.iter_mut().filter(|(_, hunk)| conflicts(hunk)) {
+            if hunk.whole {
+                hunk.mine_by = self.left_by(path, text.as_deref());
+                continue;
+            }
+            for landed in &written {
+                let lines = &landed.lines;
+                if lines.start >= hunk.end_line || hunk.start_line >= lines.end {
+                    continue;
+                }
+                for by in &landed.makers {
+                    if !hunk.mine_by.contains(by) {
+                        hunk.mine_by.push(by.clone());
+                    }
+                }
+            }
+        }
+        name_rivals(hunks);
+    }
+
+    /// The tasks whose landing left a file as it is, to the byte.
+    fn left_by(&self, path: &Path, current: Option<&str>) -> Vec<Provenance> {
+        let now = current.map(|text| id_of(text.as_bytes()));
+        let state = self.goals.state();
+        let mut last: Option<(u64, &FileEntry, &Goal)> = None;
+        for goal in state.goals.values() {
+            let Ok(relative) = path.strip_prefix(&goal.spec.workspace) else {
+                continue;
+            };
+            let here = |entry: &&FileEntry| entry.file.path.to_path_buf() == relative;
+            for entry in goal.files.iter().filter(here) {
+                for made in &entry.moves {
+                    let stands = made.is_landing() && made.standing().next().is_some();
+                    let left = made
+                        .landed
+                        .as_ref()
+                        .is_some_and(|landed| landed.after == now);
+                    if stands && left && last.is_none_or(|(order, ..)| order < made.order) {
+                        last = Some((made.order, entry, goal));
+                    }
+                }
+            }
+        }
+        last.map_or_else(Vec::new, |(_, entry, goal)| entry_provenance(goal, entry))
+    }
+
+    /// The lines of a text that landings of any goal wrote, where they still stand.
+    pub(crate) fn written(&self, path: &Path, current: &str) -> Vec<LandedLines> {
+        let state = self.goals.state();
+        let mut found = Vec::new();
+        let mut hash = None;
+        for goal in state.goals.values() {
+            let relative = path.strip_prefix(&goal.spec.workspace).ok();
+            let Some(relative) = relative.and_then(|path| RelPath::from_path(path).ok()) else {
+                continue;
+            };
+            for entry in goal.files.iter().filter(|file| file.file.path == relative) {
+                for (index, made) in entry.moves.iter().enumerate() {
+                    if !made.is_landing() || made.standing().next().is_none() {
+                        continue;
+                    }
+                    let landing = match self.get(goal, entry, index) {
+                        Ok(Some(landing)) => landing,
+                        Ok(None) => continue,
+                        Err(error) => {
+                            tracing::warn!(path = %relative, %error, "origins are not shown");
+                            continue;
+                        }
+                    };
+                    let hash = *hash.get_or_insert_with(|| blake3::hash(current.as_bytes()));
+                    for (hunk, lines) in landing.found(current, hash).iter() {
+                        let hunk = &landing.hunks[*hunk];
+                        found.push(LandedLines {
+                            goal: goal.clone(),
+                            hunk: hunk.id.clone(),
+                            makers: hunk.makers.clone(),
+                            lines: lines.clone(),
+                            at: made.at,
+                        });
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn get(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        index: usize,
+    ) -> Result<Option<Arc<Landing>>, ErrorBody> {
+        let place = Place {
+            goal: goal.id.clone(),
+            path: entry.file.path.clone(),
+            entry: entry.file.entry,
+            index,
+        };
+        let standing: Vec<HunkId> = entry.moves[index].standing().cloned().collect();
+        {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = kept.by_move.get(&place);
+            if let Some(known) = known.filter(|known| known.standing == standing) {
+                return Ok(Some(known.clone()));
+            }
+        }
+        let past = PastMove::of(&self.contents, goal, entry, index)?;
+        let Some((written, keys)) = past.written(&standing) else {
+            return Ok(None);
+        };
+        let hunks = keys.into_iter().map(|(key, id)| Hunk {
+            key,
+            makers: past.makers(&id).to_vec(),
+            id,
+        });
+        let landing = Arc::new(Landing {
+            hunks: hunks.collect(),
+            standing,
+            written,
+            found: Mutex::default(),
+        });
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.bytes + landing.bytes() > KEPT_BYTES {
+            *kept = Kept::default();
+        }
+        kept.bytes += landing.bytes();
+        if let Some(old) = kept.by_move.insert(place, landing.clone()) {
+            kept.bytes -= old.bytes();
+        }
+        Ok(Some(landing))
+    }
+
+    /// Nobody looks at this goal's files any more.
+    pub(crate) fn forget(&self, goal: &GoalId) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.by_move.retain(|place, _| place.goal != *goal);
+        kept.bytes = kept.by_move.values().map(|landing| landing.bytes()).sum();
+    }
+}
+
+impl Landing {
+    fn bytes(&self) -> usize {
+        self.written.from().len() + self.written.to().len()
+    }
+
+    /// Which lines of a text are its own, by hunk.
+    fn found(&self, current: &str, hash: blake3::Hash) -> Lines {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, lines)) = &*found
+            && *of == hash
+        {
+            return lines.clone();
+        }
+        let there = still_there(&self.written, current).into_iter();
+        let lines = there.filter_map(|(key, lines)| {
+            let hunk = self.hunks.iter().position(|hunk| hunk.key == key)?;
+            Some((hunk, lines))
+        });
+        let lines: Lines = lines.collect();
+        *found = Some((hash, lines.clone()));
+        lines
+    }
+}

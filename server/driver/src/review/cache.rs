@@ -1,0 +1,404 @@
+//! Reviews of files that are being looked at, kept from one look to the next: what an editor asks
+//! after every keystroke must not start from nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal, Pair},
+    merge::Side,
+    review::{self, Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, Woven, words},
+};
+use claudecluster_protocol::{
+    ErrorBody, GoalId, HunkId, RelPath,
+    change::{FileVersion, Provenance, Word},
+};
+use claudecluster_worker::changes::Content;
+
+use crate::{
+    review::{
+        hunk_part::{HunkPart, hunk_id},
+        provenance::{entry_provenance, with_summary},
+    },
+    settings::MergeWords,
+    workspace::{
+        content_store::ContentStore, content_text::ContentText, disk::Stamp, text_source::Current,
+    },
+};
+
+/// Bytes of memory all kept reviews may take together. What was not looked at for the longest time
+/// goes first.
+const KEPT_BYTES: usize = 64 << 20;
+
+/// Reviews the entries of proposals, and caches what does not depend on the current text.
+pub(crate) struct ReviewCache {
+    contents: ContentStore,
+    merge_words: MergeWords,
+    kept: Mutex<Kept>,
+    /// How much was left of files on disk when they were last read.
+    counted: Mutex<HashMap<Place, Counted>>,
+}
+
+/// How many hunks are left to decide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) clean: u32,
+    pub(crate) conflicts: u32,
+}
+
+impl Left {
+    pub(crate) fn add(&mut self, conflicts: bool) {
+        if conflicts {
+            self.conflicts += 1;
+        } else {
+            self.clean += 1;
+        }
+    }
+}
+
+struct Counted {
+    pair: Pair,
+    stamp: Option<Stamp>,
+    left: Left,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_entry: HashMap<Place, Slot>,
+    bytes: usize,
+    /// Counts looks.
+    clock: u64,
+}
+
+impl Place {
+    fn of(goal: &Goal, entry: &FileEntry) -> Self {
+        Self {
+            goal: goal.id.clone(),
+            path: entry.file.path.clone(),
+            entry: entry.file.entry,
+        }
+    }
+}
+
+/// Which entry of which file.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Place {
+    goal: GoalId,
+    path: RelPath,
+    entry: u32,
+}
+
+struct Slot {
+    /// The texts it is the review of. A verdict moves them, and the review with them.
+    pair: Pair,
+    review: Arc<Mutex<Reviewed>>,
+    bytes: usize,
+    used: u64,
+}
+
+struct Reviewed {
+    live: Live,
+    known: HashMap<HunkKey, Known>,
+}
+
+/// What is known of a hunk whatever the text is now.
+pub(crate) struct Known {
+    pub(crate) id: HunkId,
+    pub(crate) provenance: Vec<Provenance>,
+    /// Refined to words, with the lines it was refined from: those shown can move.
+    refined: Option<(String, Vec<Word>)>,
+    /// Merged by words where it conflicts, with the three texts it was merged from.
+    merged: Option<([String; 3], Option<String>)>,
+    /// Of an alternative: merged by words with what it is an alternative to.
+    woven: Option<Woven>,
+}
+
+impl Known {
+    fn of(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
+        let tasks = authors.of(hunk);
+        let provenance = if tasks.is_empty() {
+            entry_provenance(goal, entry)
+        } else {
+            let versions = tasks.into_iter().map(|task| &entry.file.versions[task]);
+            versions
+                .map(|version| with_summary(goal, &version.by))
+                .collect()
+        };
+        Self {
+            id: hunk_id(goal, entry, HunkPart::Lines(hunk.key)),
+            provenance,
+            refined: None,
+            merged: None,
+            woven: None,
+        }
+    }
+
+    /// What an alternative and what it is an alternative to come to by words, where that is what is there,
+    /// or the lines are still as both tasks found them.
+    pub(crate) fn woven(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+        let woven = self.woven.as_ref()?;
+        let there = review.merge().text_of(&review.region(hunk), Side::Ours);
+        let untouched = hunk.state == HunkState::Clean || there == woven.base;
+        untouched.then(|| woven.merged.clone())
+    }
+
+    /// A conflict merged by words, see [`Review::merged`].
+    pub(crate) fn merged(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+        if hunk.state != HunkState::Conflict {
+            return None;
+        }
+        let (merge, region) = (review.merge(), review.region(hunk));
+        let sides = [Side::Base, Side::Ours, Side::Theirs].map(|side| merge.text_of(&region, side));
+        if sides.iter().any(|side| side.len() > words::MOST_MERGED) {
+            return None;
+        }
+        if self.merged.as_ref().is_none_or(|(from, _)| *from != sides) {
+            let from = sides.map(str::to_owned);
+            self.merged = Some((from, review.merged(hunk)));
+        }
+        self.merged.as_ref()?.1.clone()
+    }
+
+    /// A clean hunk refined to words.
+    pub(crate) fn words(&mut self, old: &str, new: &str) -> Vec<Word> {
+        let same = |(from, _): &&(String, Vec<Word>)| from == old;
+        if self.refined.as_ref().filter(same).is_none() {
+            self.refined = Some((old.to_owned(), words::refine(old, new)));
+        }
+        let refined = self.refined.as_ref();
+        refined.map(|(_, words)| words.clone()).unwrap_or_default()
+    }
+}
+
+impl ReviewCache {
+    /// Returns an empty cache of reviews whose texts come from `contents`.
+    pub(crate) fn new(contents: ContentStore, merge_words: MergeWords) -> Self {
+        Self {
+            contents,
+            merge_words,
+            kept: Mutex::default(),
+            counted: Mutex::default(),
+        }
+    }
+
+    /// Returns the content store that the reviewed texts come from.
+    pub(crate) fn contents(&self) -> &ContentStore {
+        &self.contents
+    }
+
+    /// Returns what happens to lines of which both sides changed different words.
+    pub(crate) fn merge_words(&self) -> MergeWords {
+        self.merge_words
+    }
+
+    /// Asks the review of an entry against a text. `None` where base or proposed are no text.
+    pub(crate) fn with<R>(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        current: Current<'_>,
+        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, Known>) -> R,
+    ) -> Result<Option<R>, ErrorBody> {
+        let place = Place::of(goal, entry);
+        let pair = entry.pair();
+        let review = match self.find(&place, &pair) {
+            Some(review) => review,
+            None => match Reviewed::new(&self.contents, goal, entry)? {
+                Some(review) => Arc::new(Mutex::new(review)),
+                None => return Ok(None),
+            },
+        };
+        let (answer, bytes) = {
+            let mut reviewed = lock(&review);
+            let Reviewed { live, known } = &mut *reviewed;
+            let answer = ask(&current.update(live), known);
+            (answer, live.size())
+        };
+        lock(&self.kept).keep(place, pair, review, bytes);
+        Ok(Some(answer))
+    }
+
+    fn find(&self, place: &Place, pair: &Pair) -> Option<Arc<Mutex<Reviewed>>> {
+        let kept = lock(&self.kept);
+        let slot = kept.by_entry.get(place)?;
+        (slot.pair == *pair).then(|| slot.review.clone())
+    }
+
+    /// Whether the review of an entry is at hand and has this hunk.
+    pub(crate) fn has(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
+        let found = self.find(&Place::of(goal, entry), &entry.pair());
+        found.is_some_and(|review| lock(&review).known.values().any(|known| known.id == *hunk))
+    }
+
+    /// How much was left of a file on disk that has not changed since it was counted.
+    pub(crate) fn left(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        stamp: Option<Stamp>,
+    ) -> Option<Left> {
+        let counted = lock(&self.counted);
+        let known = counted.get(&Place::of(goal, entry))?;
+        (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
+    }
+
+    /// Keeps what [`Self::left`] gives. A file that has changed just now may change again without
+    /// its times telling, and is not remembered.
+    pub(crate) fn remember(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        stamp: Option<Stamp>,
+        left: Left,
+    ) {
+        if stamp.is_some_and(|stamp| !stamp.is_settled()) {
+            return;
+        }
+        let pair = entry.pair();
+        lock(&self.counted).insert(Place::of(goal, entry), Counted { pair, stamp, left });
+    }
+
+    /// Nobody looks at this goal's files any more.
+    pub(crate) fn forget(&self, goal: &GoalId) {
+        lock(&self.counted).retain(|place, _| place.goal != *goal);
+        let mut kept = lock(&self.kept);
+        kept.by_entry.retain(|place, _| place.goal != *goal);
+        kept.bytes = kept.by_entry.values().map(|slot| slot.bytes).sum();
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, place: Place, pair: Pair, review: Arc<Mutex<Reviewed>>, bytes: usize) {
+        self.clock += 1;
+        let slot = Slot {
+            pair,
+            review,
+            bytes,
+            used: self.clock,
+        };
+        self.bytes += bytes;
+        if let Some(old) = self.by_entry.insert(place, slot) {
+            self.bytes -= old.bytes;
+        }
+        // Half goes at once, so that looking at one file more does not look for the oldest each time.
+        if self.bytes > KEPT_BYTES {
+            self.evict(KEPT_BYTES / 2);
+        }
+    }
+
+    fn evict(&mut self, to: usize) {
+        let mut oldest: Vec<(u64, Place)> = self
+            .by_entry
+            .iter()
+            .map(|(place, slot)| (slot.used, place.clone()))
+            .collect();
+        oldest.sort_by_key(|(used, _)| *used);
+        for (_, place) in oldest {
+            if self.bytes <= to {
+                break;
+            }
+            if let Some(slot) = self.by_entry.remove(&place) {
+                self.bytes -= slot.bytes;
+            }
+        }
+    }
+}
+
+impl Reviewed {
+    fn new(
+        contents: &ContentStore,
+        goal: &Goal,
+        entry: &FileEntry,
+    ) -> Result<Option<Self>, ErrorBody> {
+        let base = contents.load_optional(entry.file.base.as_ref())?;
+        let proposed = contents.load_optional(entry.file.proposed.as_ref())?;
+        let texts = base.as_ref().and_then(Content::as_text);
+        let Some((base, proposed)) = texts.zip(proposed.as_ref().and_then(Content::as_text)) else {
+            return Ok(None);
+        };
+        let contributions = contributions(contents, entry)?;
+        let contributions: Vec<Contribution<'_>> = contributions
+            .iter()
+            .map(|(base, text)| Contribution { base, text })
+            .collect();
+        let authors = Authors::new(base, proposed, &contributions);
+        let live = Live::new(base, proposed);
+        let mut woven = woven(contents, entry, base, proposed)?;
+        let known = |hunk: &Hunk| {
+            let known = Known {
+                woven: woven.remove(&hunk.key),
+                ..Known::of(goal, entry, &authors, hunk)
+            };
+            (hunk.key, known)
+        };
+        let known = live.review().hunks().iter().map(known).collect();
+        Ok(Some(Self { live, known }))
+    }
+}
+
+/// What the hunks of an alternative come to by words, from what its task started from.
+fn woven(
+    contents: &ContentStore,
+    entry: &FileEntry,
+    base: &str,
+    proposed: &str,
+) -> Result<BTreeMap<HunkKey, Woven>, ErrorBody> {
+    let started = entry
+        .file
+        .versions
+        .last()
+        .filter(|_| entry.is_alternative());
+    let started = contents.load_optional(started.and_then(|version| version.base.as_ref()))?;
+    let started = started.as_ref().and_then(Content::as_text);
+    Ok(started.map_or_else(BTreeMap::new, |started| {
+        review::woven(started, base, proposed)
+    }))
+}
+
+/// The key of each hunk, and who made it.
+pub(crate) type Makers = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+
+/// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
+/// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
+pub(crate) fn hunks_of_pair(
+    contents: &ContentStore,
+    goal: &Goal,
+    entry: &FileEntry,
+) -> Result<Option<Makers>, ErrorBody> {
+    let reviewed = Reviewed::new(contents, goal, entry)?;
+    let known = reviewed.map(|reviewed| reviewed.known.into_iter());
+    Ok(known.map(|known| {
+        let hunks = known.map(|(key, known)| (known.id, (key, known.provenance)));
+        hunks.collect()
+    }))
+}
+
+/// Each task's own two texts.
+fn contributions(
+    contents: &ContentStore,
+    entry: &FileEntry,
+) -> Result<Vec<(String, String)>, ErrorBody> {
+    let text = |version: Option<&FileVersion>| {
+        let content = contents.load_optional(version)?;
+        let text = content
+            .as_ref()
+            .and_then(Content::as_text)
+            .unwrap_or_default();
+        Ok::<_, ErrorBody>(text.to_owned())
+    };
+    // With one task there is nothing to tell apart.
+    let versions = entry
+        .file
+        .versions
+        .iter()
+        .filter(|_| entry.file.versions.len() > 1);
+    versions
+        .map(|v| Ok((text(v.base.as_ref())?, text(v.proposed.as_ref())?)))
+        .collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

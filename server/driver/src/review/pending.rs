@@ -1,0 +1,296 @@
+//! What is left to decide: each entry of a proposal against the text that is there now.
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    merge::Side,
+    review::{Hunk, HunkState, Review},
+};
+use claudecluster_protocol::{
+    ErrorBody, FileMode, HunkId,
+    change::{ChangeKind, ConflictView, HunkStatus, HunkView},
+};
+use claudecluster_worker::changes::Content;
+
+use crate::{
+    review::{
+        cache::{Known, Left, ReviewCache},
+        hunk_part::{HunkPart, hunk_id},
+        provenance::entry_provenance,
+        versions::FileVersions,
+    },
+    settings::MergeWords,
+    workspace::{content_text::ContentText, text_source::Current},
+};
+
+/// Text shown of a whole-file hunk; the rest is there, but nobody reads it in a list.
+const SHOWN_BYTES: usize = 256 << 10;
+
+/// A hunk with what is needed to carry a verdict out.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) view: HunkView,
+    pub(crate) part: HunkPart,
+    /// The current text has it already.
+    pub(crate) present: bool,
+}
+
+impl Pending {
+    /// Whether the hunk is clean only because the words of both sides are merged.
+    pub(crate) fn is_by_words(&self) -> bool {
+        self.view.status == HunkStatus::Clean && self.view.merged.is_some()
+    }
+}
+
+/// The hunks of one entry, those that are there already included.
+pub(crate) fn hunks(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &FileVersions,
+) -> Result<Vec<Pending>, ErrorBody> {
+    if entry.is_settled() {
+        return Ok(Vec::new());
+    }
+    let current = versions.current.as_ref();
+    if let Some((text, mode)) = current.and_then(|c| Some((c.as_text()?, c.mode)))
+        && let Some(found) = hunks_of_text(reviews, goal, entry, text.into(), Some(mode))?
+    {
+        return Ok(found);
+    }
+    Ok(vec![whole_hunk(goal, entry, versions)])
+}
+
+/// The same where the file is text now. `None` where its change has no lines: it is created, deleted
+/// or no text. The mode is that of the file; `None` where only a buffer is known.
+pub(crate) fn hunks_of_text(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    entry: &FileEntry,
+    current: Current<'_>,
+    mode: Option<FileMode>,
+) -> Result<Option<Vec<Pending>>, ErrorBody> {
+    if entry.is_settled() {
+        return Ok(Some(Vec::new()));
+    }
+    if current.has_nul() {
+        return Ok(None);
+    }
+    let by_words = reviews.merge_words();
+    reviews.with(goal, entry, current, |review, known| {
+        let mut found: Vec<Pending> = review
+            .hunks()
+            .iter()
+            .map(|hunk| {
+                let known = known.get_mut(&hunk.key);
+                lines_hunk(goal, entry, review, hunk, known, by_words)
+            })
+            .collect();
+        found.extend(mode_hunk(goal, entry, mode));
+        found
+    })
+}
+
+/// How many hunks of one entry are left to decide.
+pub(crate) fn left(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &FileVersions,
+) -> Result<Left, ErrorBody> {
+    let mut left = Left::default();
+    if entry.is_settled() {
+        return Ok(left);
+    }
+    let current = versions.current.as_ref();
+    if let Some((text, mode)) = current.and_then(|c| Some((c.as_text()?, c.mode))) {
+        let by_words = reviews.merge_words();
+        let counted = reviews.with(goal, entry, text.into(), |review, known| {
+            let mut left = Left::default();
+            for hunk in review
+                .hunks()
+                .iter()
+                .filter(|h| h.state != HunkState::Present)
+            {
+                let known = known.get_mut(&hunk.key);
+                let conflicts = entry.is_alternative()
+                    || hunk.state == HunkState::Conflict
+                        && !lands_by_words(entry, review, hunk, known, by_words);
+                left.add(conflicts);
+            }
+            left
+        })?;
+        if let Some(mut counted) = counted {
+            let mode = mode_hunk(goal, entry, Some(mode)).filter(|mode| !mode.present);
+            if let Some(mode) = mode {
+                counted.add(mode.view.status == HunkStatus::Conflict);
+            }
+            return Ok(counted);
+        }
+    }
+    let whole = whole_hunk(goal, entry, versions);
+    if !whole.present {
+        left.add(whole.view.status == HunkStatus::Conflict);
+    }
+    Ok(left)
+}
+
+/// Whether a conflict is none because the words of both sides are merged. A stretch that several hunks
+/// share stays one: its text cannot be shown, or landed, for each of them.
+fn lands_by_words(
+    entry: &FileEntry,
+    review: &Review<'_>,
+    hunk: &Hunk,
+    known: Option<&mut Known>,
+    by_words: MergeWords,
+) -> bool {
+    by_words == MergeWords::On
+        && !entry.is_alternative()
+        && review.is_alone(hunk)
+        && known.is_some_and(|known| known.merged(review, hunk).is_some())
+}
+
+fn lines_hunk(
+    goal: &Goal,
+    entry: &FileEntry,
+    review: &Review<'_>,
+    hunk: &Hunk,
+    mut known: Option<&mut Known>,
+    by_words: MergeWords,
+) -> Pending {
+    let part = HunkPart::Lines(hunk.key);
+    let (id, provenance) = match &known {
+        Some(known) => (known.id.clone(), known.provenance.clone()),
+        None => (hunk_id(goal, entry, part), entry_provenance(goal, entry)),
+    };
+    let mut view = view_of(id, entry, part, ChangeKind::Modify);
+    let merged = match &mut known {
+        _ if by_words == MergeWords::Off => None,
+        Some(known) if entry.is_alternative() => known.woven(review, hunk),
+        Some(known) => known.merged(review, hunk),
+        _ => None,
+    };
+    let lands = lands_by_words(entry, review, hunk, known.as_deref_mut(), by_words);
+    if hunk.state == HunkState::Conflict && !lands {
+        view.status = HunkStatus::Conflict;
+    }
+    view.start_line = hunk.current.start;
+    view.end_line = hunk.current.end;
+    view.old_text = review.old_text(hunk).to_owned();
+    view.new_text = match &merged {
+        Some(merged) if lands => merged.clone(),
+        _ => review.new_text(hunk).to_owned(),
+    };
+    view.merged = merged;
+    view.provenance = provenance;
+    if view.status == HunkStatus::Conflict {
+        let (merge, region) = (review.merge(), review.region(hunk));
+        let text = |side| merge.text_of(&region, side).to_owned();
+        view.conflict = Some(ConflictView {
+            base: text(Side::Base),
+            mine: text(Side::Ours),
+            theirs: text(Side::Theirs),
+        });
+    } else if let Some(known) = known {
+        view.words = known.words(&view.old_text, &view.new_text);
+    }
+    Pending {
+        view,
+        part,
+        present: hunk.state == HunkState::Present,
+    }
+}
+
+/// The change of a file's mode, beside that of its lines.
+fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<Pending> {
+    let base = entry.file.base.as_ref()?.mode;
+    let proposed = entry.file.proposed.as_ref()?.mode;
+    if base == proposed {
+        return None;
+    }
+    // A buffer knows nothing of modes; whoever shows one has not changed it.
+    let current = current.unwrap_or(base);
+    let mut view = view(goal, entry, HunkPart::Mode, ChangeKind::Mode);
+    if current != base && current != proposed {
+        view.status = HunkStatus::Conflict;
+    }
+    view.old_text = format!("{current:?}").to_lowercase();
+    view.new_text = format!("{proposed:?}").to_lowercase();
+    view.provenance = entry_provenance(goal, entry);
+    Some(Pending {
+        view,
+        part: HunkPart::Mode,
+        present: current == proposed,
+    })
+}
+
+fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pending {
+    let kind = match (&entry.file.from, &versions.base, &versions.proposed) {
+        (Some(_), _, Some(_)) => ChangeKind::Rename,
+        (None, None, Some(_)) => ChangeKind::Create,
+        (_, _, None) => ChangeKind::Delete,
+        (None, Some(_), Some(_)) => ChangeKind::Modify,
+    };
+    let mut view = view(goal, entry, HunkPart::Whole, kind);
+    let present = versions.current == versions.proposed;
+    if !present && !versions.is_untouched() {
+        view.status = HunkStatus::Conflict;
+    }
+    view.old_text = shown(versions.current.as_ref());
+    view.new_text = shown(versions.proposed.as_ref());
+    view.end_line = u32::try_from(view.old_text.lines().count()).unwrap_or(u32::MAX);
+    view.provenance = entry_provenance(goal, entry);
+    Pending {
+        view,
+        part: HunkPart::Whole,
+        present,
+    }
+}
+
+fn shown(content: Option<&Content>) -> String {
+    match content {
+        None => String::new(),
+        Some(content) => match content.as_text() {
+            Some(text) if text.len() <= SHOWN_BYTES => text.to_owned(),
+            Some(text) => format!("({} bytes of text)\n", text.len()),
+            None if content.mode == claudecluster_protocol::FileMode::Symlink => {
+                format!(
+                    "symbolic link to {}\n",
+                    String::from_utf8_lossy(&content.bytes)
+                )
+            }
+            None => format!("({} bytes of binary data)\n", content.bytes.len()),
+        },
+    }
+}
+
+fn view(goal: &Goal, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
+    view_of(hunk_id(goal, entry, part), entry, part, kind)
+}
+
+fn view_of(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
+    // An alternative stands against what another task wants there: never clean.
+    let status = if entry.is_alternative() {
+        HunkStatus::Conflict
+    } else {
+        HunkStatus::Clean
+    };
+    HunkView {
+        id,
+        path: entry.file.path.clone(),
+        kind,
+        from: entry.file.from.clone(),
+        whole: !matches!(part, HunkPart::Lines(_)),
+        status,
+        held: entry.file.held.clone(),
+        start_line: 0,
+        end_line: 0,
+        old_text: String::new(),
+        new_text: String::new(),
+        words: Vec::new(),
+        conflict: None,
+        mine_by: Vec::new(),
+        mine_pending: false,
+        merged: None,
+        provenance: Vec::new(),
+    }
+}

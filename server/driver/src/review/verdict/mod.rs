@@ -1,0 +1,186 @@
+//! What a verdict on some hunks of one file makes of the file and of its pair of versions. Computed
+//! here, carried out in [`crate::landing`].
+
+mod accept;
+pub(crate) mod named_target;
+mod reject;
+mod resolve;
+pub(crate) mod revert;
+mod stretch;
+mod undo;
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal},
+    merge::{RegionKind, merge3},
+    review::{HunkKey, HunkState, Review},
+};
+use claudecluster_protocol::{ErrorBody, HunkId, api::Decision, event::Verdict};
+use claudecluster_worker::changes::Content;
+
+pub(crate) use self::{
+    accept::accept,
+    reject::reject,
+    resolve::resolve,
+    stretch::unsaid,
+    undo::{redo, undo},
+};
+use crate::{
+    review::{cache::ReviewCache, hunk_part::HunkPart, pending::Pending, versions::FileVersions},
+    workspace::content_text::ContentText,
+};
+
+/// What a decision comes to for one entry. It depends on nothing but what it is given: where the text
+/// moves before it could be carried out, it is computed again.
+pub(crate) type VerdictFn =
+    fn(&ReviewCache, &Goal, &FileEntry, &FileVersions, &Decision) -> Result<Verdicts, ErrorBody>;
+
+/// Returns the function that works out a verdict.
+pub(crate) fn verdict_fn(verdict: Verdict) -> VerdictFn {
+    match verdict {
+        Verdict::Accept => accept,
+        Verdict::Reject => reject,
+        Verdict::Undo => undo,
+        Verdict::Redo => redo,
+        Verdict::Resolve => resolve,
+    }
+}
+
+/// An entry after a verdict, and what the file has to become for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// Which entry of the file: an alternative's verdict may move the merged one beneath it.
+    pub(crate) entry: u32,
+    /// What happens to the hunks: a decision may come to different verdicts on different entries.
+    pub(crate) verdict: Verdict,
+    /// The hunks it is about.
+    pub(crate) hunks: Vec<HunkId>,
+    /// What of them the text has to hold for the verdict to be carried out.
+    pub(crate) parts: Vec<HunkPart>,
+    /// The file.
+    pub(crate) current: Option<Content>,
+    /// The pair.
+    pub(crate) base: Option<Content>,
+    /// The pair.
+    pub(crate) proposed: Option<Content>,
+    /// For an undo or a redo: which of the entry's moves it takes back.
+    pub(crate) of: Option<u32>,
+}
+
+/// What a decision comes to for one entry.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    /// What changes, in order: each goes on from the text the one before it leaves.
+    pub(crate) changes: Vec<Change>,
+    /// Hunks left because they conflict.
+    pub(crate) conflicts: u32,
+    /// Hunks left because they need an explicit look.
+    pub(crate) held: u32,
+    /// Hunks left because somebody types there.
+    pub(crate) waiting: u32,
+}
+
+impl Change {
+    /// The file and the pair once it has been carried out.
+    fn versions(&self) -> FileVersions {
+        FileVersions {
+            base: self.base.clone(),
+            current: self.current.clone(),
+            proposed: self.proposed.clone(),
+            typed: None,
+        }
+    }
+}
+
+impl Verdicts {
+    /// The last change, if anything changes: what the file has to become.
+    pub(crate) fn target(&self) -> Option<&Change> {
+        self.changes.last()
+    }
+}
+
+/// Whether a decision is about this hunk at all.
+fn concerns(decision: &Decision, pending: &Pending) -> bool {
+    let task = decision
+        .task_id
+        .as_ref()
+        .is_none_or(|task| pending.view.provenance.iter().any(|by| by.task == *task));
+    task && decision
+        .hunk_id
+        .as_ref()
+        .is_none_or(|id| *id == pending.view.id)
+}
+
+/// Whether the text, as it was observed, has what was accepted.
+pub(crate) fn has_landed(versions: &FileVersions, parts: &[HunkPart]) -> bool {
+    match versions.texts() {
+        Some((base, current, proposed)) => {
+            let review = Review::new(base, current, proposed);
+            parts.iter().all(|part| match part {
+                HunkPart::Lines(key) => review
+                    .hunk(*key)
+                    .is_none_or(|hunk| hunk.state == HunkState::Present),
+                HunkPart::Mode | HunkPart::Whole => true,
+            })
+        }
+        None => versions.current == versions.proposed,
+    }
+}
+
+fn unchanged(
+    verdict: Verdict,
+    entry: &FileEntry,
+    versions: &FileVersions,
+    hunks: &[Pending],
+) -> Change {
+    Change {
+        entry: entry.file.entry,
+        verdict,
+        hunks: hunks
+            .iter()
+            .map(|pending| pending.view.id.clone())
+            .collect(),
+        parts: hunks.iter().map(|pending| pending.part).collect(),
+        current: versions.current.clone(),
+        base: versions.base.clone(),
+        proposed: versions.proposed.clone(),
+        of: None,
+    }
+}
+
+fn keys(hunks: &[Pending]) -> Vec<HunkKey> {
+    hunks
+        .iter()
+        .filter_map(|pending| match pending.part {
+            HunkPart::Lines(key) => Some(key),
+            HunkPart::Mode | HunkPart::Whole => None,
+        })
+        .collect()
+}
+
+/// Whether a text, as it was observed, has what a change from one content to another brings.
+pub(crate) fn holds(before: Option<&Content>, after: Option<&Content>, observed: &Content) -> bool {
+    if Some(observed) == after {
+        return true;
+    }
+    let texts = (
+        before.and_then(Content::as_text),
+        after.and_then(Content::as_text),
+    );
+    let (Some(before), Some(after), Some(observed)) = (texts.0, texts.1, observed.as_text()) else {
+        return false;
+    };
+    let missing = [RegionKind::Theirs, RegionKind::Conflict];
+    let merge = merge3(before, observed, after);
+    let mut regions = merge.regions().iter();
+    !regions.any(|region| missing.contains(&region.kind))
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn set_text(content: &mut Option<Content>, text: String) {
+    if let Some(content) = content {
+        content.bytes = text.into_bytes().into();
+    }
+}

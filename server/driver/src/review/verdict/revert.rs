@@ -1,0 +1,479 @@
+//! Moves of the ledger taken back, and made again. What a move did is computed from the texts it was
+//! made from, hunk by hunk, and merged with what the file is now; see [`core::review::Made`].
+//!
+//! [`core::review::Made`]: claudecluster_core::review::Made
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal, Move, Pair},
+    review::{self, HunkKey, HunkState, Made, Review, Rewrite, Texts},
+};
+use claudecluster_protocol::{
+    ErrorBody, HunkId, TaskId,
+    change::{FileVersion, Provenance},
+    event::{Landed, Verdict},
+};
+use claudecluster_worker::changes::Content;
+
+use super::{Change, set_text};
+use crate::{
+    review::{
+        cache::{Makers, hunks_of_pair},
+        hunk_part::{HunkPart, hunk_id},
+        provenance::entry_provenance,
+        versions::FileVersions,
+    },
+    workspace::{content_store::ContentStore, content_text::ContentText},
+};
+
+/// A move with what is needed to take it back.
+pub(crate) struct PastMove<'a> {
+    pub(crate) entry: &'a FileEntry,
+    pub(crate) index: usize,
+    before: FileVersions,
+    after: FileVersions,
+    /// The hunks of lines there were when it was made, and who made them.
+    hunks: Makers,
+    /// The hunk that is the file's mode.
+    mode: HunkId,
+    /// Who has a part in the file.
+    all: Vec<Provenance>,
+}
+
+/// A file on which moves are taken back one after the other, with the pairs of its entries.
+pub(crate) struct RevertState<'a> {
+    contents: &'a ContentStore,
+    current: Option<Content>,
+    pairs: BTreeMap<u32, FileVersions>,
+}
+
+/// What takes hunks of a move back, or makes them again.
+pub(crate) struct RevertStep {
+    /// Hunk by hunk, and which hunk has which key in it; `None` where all goes as a whole.
+    lines: Option<(Made, BTreeMap<HunkId, HunkKey>)>,
+    /// The file and the pair as they are if nothing has happened since, and what they become.
+    from: FileVersions,
+    to: FileVersions,
+    /// Whether the file has a part in it, or the pair only.
+    lands: bool,
+}
+
+impl<'a> PastMove<'a> {
+    pub(crate) fn of(
+        contents: &ContentStore,
+        goal: &Goal,
+        entry: &'a FileEntry,
+        index: usize,
+    ) -> Result<Self, ErrorBody> {
+        let made = &entry.moves[index];
+        let load = |pair: &Pair, current: Option<FileVersion>| {
+            let current = if made.landed.is_some() {
+                current
+            } else {
+                made.before.base.clone()
+            };
+            Ok::<_, ErrorBody>(FileVersions {
+                base: contents.load_optional(pair.base.as_ref())?,
+                current: contents.load_optional(current.as_ref())?,
+                proposed: contents.load_optional(pair.proposed.as_ref())?,
+                typed: None,
+            })
+        };
+        let landed = made.landed.as_ref();
+        let before = load(&made.before, landed.and_then(Landed::version_before))?;
+        let after = load(&made.after, landed.and_then(Landed::version_after))?;
+        let mut then = entry.clone();
+        then.file.base.clone_from(&made.before.base);
+        then.file.proposed.clone_from(&made.before.proposed);
+        Ok(Self {
+            hunks: hunks_of_pair(contents, goal, &then)?.unwrap_or_default(),
+            mode: hunk_id(goal, entry, HunkPart::Mode),
+            all: entry_provenance(goal, entry),
+            entry,
+            index,
+            before,
+            after,
+        })
+    }
+
+    pub(crate) fn made(&self) -> &'a Move {
+        &self.entry.moves[self.index]
+    }
+
+    /// Whether it is taken back with all its hunks or not at all.
+    pub(crate) fn is_one(&self) -> bool {
+        self.made().verdict == Verdict::Resolve
+    }
+
+    /// Who made a hunk.
+    pub(crate) fn makers(&self, hunk: &HunkId) -> &[Provenance] {
+        self.hunks.get(hunk).map_or(&self.all, |(_, makers)| makers)
+    }
+
+    /// Whether a task has a part in a hunk.
+    pub(crate) fn is_by(&self, hunk: &HunkId, task: &TaskId) -> bool {
+        self.makers(hunk).iter().any(|by| by.task == *task)
+    }
+
+    /// What takes hunks of it back: `standing` are those that stand.
+    pub(crate) fn undo(&self, standing: &[HunkId]) -> RevertStep {
+        let lines = self.lines(standing);
+        RevertStep {
+            lines: lines.map(|(made, keys)| (made.inverse(), keys)),
+            from: self.after.clone(),
+            to: self.before.clone(),
+            lands: self.made().landed.is_some(),
+        }
+    }
+
+    /// What makes hunks again that `undo` took back, which is a later move of the same entry.
+    pub(crate) fn redo(
+        &self,
+        contents: &ContentStore,
+        goal: &Goal,
+        undo: usize,
+        again: &[HunkId],
+    ) -> Result<RevertStep, ErrorBody> {
+        let undone = PastMove::of(contents, goal, self.entry, undo)?;
+        let stood = self.entry.standing_before(self.index, undo);
+        let exact = self.lines(&stood).and_then(|(made, keys)| {
+            let wanted = keys_of(&keys, &undone.made().hunks);
+            let then = made.inverse().carry(texts(&undone.before)?, &wanted).made;
+            let all = again.iter().filter_map(|id| keys.get(id));
+            let exact = all.into_iter().all(|key| then.touches(*key));
+            exact.then(|| (then.inverse(), keys))
+        });
+        let lines = exact.or_else(|| {
+            // The undo found the text without them already: they are put there as at first.
+            let until = self.entry.moves.len();
+            let mut all = self.entry.standing_before(self.index, until);
+            all.extend(again.iter().cloned());
+            self.lines(&all)
+        });
+        Ok(RevertStep {
+            lines,
+            from: undone.after,
+            to: undone.before,
+            lands: self.made().landed.is_some(),
+        })
+    }
+
+    /// What it made of the texts, for some of its hunks, if that is known by lines.
+    pub(crate) fn lines(&self, hunks: &[HunkId]) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
+        let texts = texts(&self.before)?;
+        let mut keys = BTreeMap::new();
+        for id in hunks {
+            if *id != self.mode {
+                keys.insert(id.clone(), self.hunks.get(id)?.0);
+            }
+        }
+        let list: Vec<HunkKey> = keys.values().copied().collect();
+        let made = match self.made().verdict {
+            Verdict::Reject => Made::rejected(texts, &list)?,
+            Verdict::Resolve if !list.is_empty() => {
+                // One stretch, whatever hunks it decides.
+                keys.values_mut().for_each(|key| *key = list[0]);
+                self.resolved(texts, list[0])?
+            }
+            _ => Made::accepted(texts, &list)?,
+        };
+        Some((made, keys))
+    }
+
+    /// The lines it wrote into the file, for the hunks that stand, and which of them has which key.
+    pub(crate) fn written(&self, standing: &[HunkId]) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
+        if let Some((made, keys)) = self.lines(standing)
+            && !self.is_one()
+        {
+            let keys = keys.into_iter().map(|(id, key)| (key, id));
+            return Some((made.current, keys.collect()));
+        }
+        // As a whole: the lines that were not there before.
+        let before = self.before.current.as_ref().and_then(Content::as_text);
+        let after = self.after.current.as_ref().and_then(Content::as_text)?;
+        let (id, key) = (standing.first()?, HunkKey(0));
+        let rewrite = Rewrite::between(before.unwrap_or_default(), after, key);
+        Some((rewrite, vec![(key, id.clone())]))
+    }
+
+    /// The hunks that it put into a file and that a text has no more, as if they had never landed, with the
+    /// lines they were taken out of: in all their places there is what stood there before, or what the
+    /// proposal is a change to. `pair` is what that is now.
+    pub(crate) fn taken_out(
+        &self,
+        standing: &[HunkId],
+        pair: &FileVersions,
+        now: &str,
+    ) -> Vec<(HunkId, Vec<Range<u32>>)> {
+        let Some((made, keys)) = self.lines(standing) else {
+            return Vec::new();
+        };
+        let mut found = made.current.taken_out_of(now);
+        let unclear: BTreeSet<HunkKey> = keys
+            .values()
+            .filter(|key| made.current.touches(**key) && !found.contains_key(key))
+            .copied()
+            .collect();
+        if !unclear.is_empty() {
+            found.extend(self.clean_again(&made, unclear, pair, now));
+        }
+        let lines = |id: &HunkId| Some((id.clone(), found.get(keys.get(id)?)?.clone()));
+        standing.iter().filter_map(lines).collect()
+    }
+
+    /// Those of some hunks that would be pending and clean in a text if they had not landed: more has gone
+    /// with them than what they wrote.
+    fn clean_again(
+        &self,
+        made: &Made,
+        mut keys: BTreeSet<HunkKey>,
+        pair: &FileVersions,
+        now: &str,
+    ) -> Vec<(HunkKey, Vec<Range<u32>>)> {
+        let moved = made.current.moved_in(now);
+        keys.retain(|key| !moved.contains(key));
+        for (key, _) in review::still_there(&made.current, now) {
+            keys.remove(&key);
+        }
+        let (Some(base), Some(proposed)) = (&pair.base, &pair.proposed) else {
+            return Vec::new();
+        };
+        let (true, Some(base), Some(proposed)) =
+            (!keys.is_empty(), base.as_text(), proposed.as_text())
+        else {
+            return Vec::new();
+        };
+        let landed = Texts {
+            base,
+            current: made.current.to(),
+            proposed,
+        };
+        let back = made.inverse().carry(landed, &keys);
+        let review = Review::new(back.made.base.to(), now, back.made.proposed.to());
+        let clean = |key: &HunkKey| {
+            let hunk = review.hunk(*key)?;
+            (hunk.state == HunkState::Clean).then(|| hunk.current.clone())
+        };
+        if self.is_one() {
+            let all = self.made().standing();
+            let all = all.map(|id| clean(&self.hunks.get(id)?.0));
+            let lines: Option<Vec<_>> = all.collect();
+            let one = keys.first().filter(|key| !back.left.contains(key));
+            return one.copied().zip(lines).into_iter().collect();
+        }
+        let keys = keys.iter().filter(|key| !back.left.contains(key));
+        keys.filter_map(|key| Some((*key, vec![clean(key)?])))
+            .collect()
+    }
+
+    fn resolved(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
+        let base = self.after.base.as_ref().and_then(Content::as_text)?;
+        let text = review::resolution(before, key, base)?;
+        let made = Made::resolved(before, key, text)?;
+        // The base may have got a line ending after the text that the file, which ends there, has not.
+        let observed = self.after.current.as_ref().and_then(Content::as_text);
+        if observed != Some(made.current.to())
+            && let Some(open) = text.strip_suffix('\n')
+            && let Some(other) =
+                Made::resolved(before, key, open.strip_suffix('\r').unwrap_or(open))
+            && observed == Some(other.current.to())
+        {
+            return Some(other);
+        }
+        Some(made)
+    }
+}
+
+impl<'a> RevertState<'a> {
+    pub(crate) fn new(contents: &'a ContentStore, current: Option<Content>) -> Self {
+        Self {
+            contents,
+            current,
+            pairs: BTreeMap::new(),
+        }
+    }
+
+    /// Puts another text there.
+    pub(crate) fn put(&mut self, current: Option<Content>) {
+        self.current = current;
+    }
+
+    /// Carries a step out for some hunks of an entry. Gives the change, if any hunk moves, and how many
+    /// were left because something else stands there now.
+    pub(crate) fn take(
+        &mut self,
+        entry: &FileEntry,
+        step: &RevertStep,
+        hunks: &[HunkId],
+        verdict: Verdict,
+        of: usize,
+    ) -> Result<(Option<Change>, usize), ErrorBody> {
+        let pair = match self.pairs.get(&entry.file.entry) {
+            Some(pair) => pair.clone(),
+            None => FileVersions::load(self.contents, entry, None)?,
+        };
+        let now = FileVersions {
+            current: self.current.clone(),
+            ..pair
+        };
+        let (next, done) = match &step.lines {
+            Some((made, keys)) => step.by_lines(&now, made, keys, hunks),
+            None => match step.as_a_whole(&now) {
+                Some(next) => (next, hunks.to_vec()),
+                None => (now, Vec::new()),
+            },
+        };
+        let left = hunks.len() - done.len();
+        if done.is_empty() {
+            return Ok((None, left));
+        }
+        self.current.clone_from(&next.current);
+        self.pairs.insert(entry.file.entry, next.clone());
+        let change = Change {
+            entry: entry.file.entry,
+            verdict,
+            hunks: done,
+            parts: Vec::new(),
+            current: next.current,
+            base: next.base,
+            proposed: next.proposed,
+            of: u32::try_from(of).ok(),
+        };
+        Ok((Some(change), left))
+    }
+}
+
+impl RevertStep {
+    /// The file as the step expects it if nothing has happened since.
+    pub(crate) fn start(&self) -> Option<Content> {
+        let mut start = self.from.current.clone();
+        if let Some((made, _)) = &self.lines {
+            set_text(&mut start, made.current.from().to_owned());
+        }
+        start
+    }
+
+    /// Those of some hunks that a text has already as the step would make it.
+    pub(crate) fn already_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
+        let Some((made, keys)) = &self.lines else {
+            return Vec::new();
+        };
+        let there = made.current.already_in(now);
+        let there = |id: &&HunkId| keys.get(*id).is_some_and(|key| there.contains_key(key));
+        hunks.iter().filter(there).cloned().collect()
+    }
+
+    /// The hunks that can go or come, each for itself.
+    fn by_lines(
+        &self,
+        now: &FileVersions,
+        made: &Made,
+        keys: &BTreeMap<HunkId, HunkKey>,
+        hunks: &[HunkId],
+    ) -> (FileVersions, Vec<HunkId>) {
+        let mut next = now.clone();
+        let mut done = Vec::new();
+        let mut ground = now.clone();
+        if !self.lands {
+            // The file does not matter, and need not even be there.
+            ground.current.clone_from(&now.base);
+        }
+        if let Some(texts) = texts(&ground) {
+            let carried = made.carry(texts, &keys_of(keys, hunks));
+            if self.lands {
+                set_text(&mut next.current, carried.made.current.to().to_owned());
+            }
+            set_text(&mut next.base, carried.made.base.to().to_owned());
+            set_text(&mut next.proposed, carried.made.proposed.to().to_owned());
+            let moved = |id: &&HunkId| keys.get(*id).is_some_and(|key| !carried.left.contains(key));
+            done.extend(hunks.iter().filter(moved).cloned());
+        }
+        // What is no hunk of lines is the file's mode.
+        let modes: Vec<&HunkId> = hunks.iter().filter(|id| !keys.contains_key(*id)).collect();
+        if !modes.is_empty() && self.modes(&mut next) {
+            done.extend(modes.into_iter().cloned());
+        }
+        (next, done)
+    }
+
+    /// Moves the modes; `false` where one of them is another by now.
+    fn modes(&self, next: &mut FileVersions) -> bool {
+        let (from, to) = (sides(&self.from), sides(&self.to));
+        let mut moved = next.clone();
+        for (at, now) in sides_mut(&mut moved).into_iter().enumerate() {
+            let (Some(now), Some(from), Some(to)) = (now, from[at], to[at]) else {
+                continue;
+            };
+            if from.mode == to.mode || now.mode == to.mode {
+                continue;
+            }
+            if now.mode != from.mode {
+                return false;
+            }
+            now.mode = to.mode;
+        }
+        *next = moved;
+        true
+    }
+
+    /// All of it at once; `None` where something else is there by now.
+    fn as_a_whole(&self, now: &FileVersions) -> Option<FileVersions> {
+        let back = |now: &Option<Content>, from: &Option<Content>, to: &Option<Content>| {
+            if now == from || from == to {
+                return Some(if from == to { now.clone() } else { to.clone() });
+            }
+            let (before, after) = (to.as_ref()?, from.as_ref()?);
+            let here = now.as_ref()?;
+            let undone = review::undo(before.as_text()?, after.as_text()?, here.as_text()?);
+            let mode = if here.mode == after.mode {
+                before.mode
+            } else {
+                here.mode
+            };
+            (undone.conflicts == 0).then(|| {
+                Some(Content {
+                    bytes: undone.text.into_bytes().into(),
+                    mode,
+                })
+            })
+        };
+        Some(FileVersions {
+            base: back(&now.base, &self.from.base, &self.to.base)?,
+            current: back(&now.current, &self.from.current, &self.to.current)?,
+            proposed: back(&now.proposed, &self.from.proposed, &self.to.proposed)?,
+            typed: None,
+        })
+    }
+}
+
+fn texts(versions: &FileVersions) -> Option<Texts<'_>> {
+    let (base, current, proposed) = versions.texts()?;
+    Some(Texts {
+        base,
+        current,
+        proposed,
+    })
+}
+
+fn keys_of(keys: &BTreeMap<HunkId, HunkKey>, hunks: &[HunkId]) -> BTreeSet<HunkKey> {
+    let keys = hunks.iter().filter_map(|id| keys.get(id));
+    keys.copied().collect()
+}
+
+fn sides(versions: &FileVersions) -> [Option<&Content>; 3] {
+    [&versions.base, &versions.current, &versions.proposed].map(Option::as_ref)
+}
+
+fn sides_mut(versions: &mut FileVersions) -> [Option<&mut Content>; 3] {
+    let FileVersions {
+        base,
+        current,
+        proposed,
+        ..
+    } = versions;
+    [base, current, proposed].map(Option::as_mut)
+}

@@ -1,0 +1,81 @@
+//! The stretch of a file that one conflict covers, and the text it becomes.
+
+use claudecluster_core::{
+    lifecycle::FileEntry,
+    merge::Side,
+    review::{HunkKey, Refused, Review},
+};
+use claudecluster_protocol::{ErrorBody, api::Resolution, event::Verdict};
+
+use super::{Change, set_text, unchanged};
+use crate::review::{hunk_part::HunkPart, pending::Pending, versions::FileVersions};
+
+/// The label of what is there in conflict markers.
+const MINE: &str = "current text";
+
+/// Decides the stretch of a hunk of lines, and with it whatever other hunks stand there.
+pub(super) fn decide_stretch(
+    entry: &FileEntry,
+    versions: &FileVersions,
+    hunks: &[Pending],
+    key: HunkKey,
+    resolution: &Resolution,
+    label: &str,
+) -> Result<Change, ErrorBody> {
+    let (base, current, proposed) = versions.texts().ok_or_else(gone)?;
+    let review = Review::new(base, current, proposed);
+    let lost = |_: Refused| gone();
+    let text = match resolution {
+        Resolution::Mine => review.side(key, Side::Ours).map_err(lost)?.to_owned(),
+        Resolution::Theirs => review.side(key, Side::Theirs).map_err(lost)?.to_owned(),
+        Resolution::Both => review.both(key).map_err(lost)?,
+        Resolution::Merged => {
+            let hunk = review.hunk(key).ok_or_else(gone)?;
+            review.merged(hunk).ok_or_else(inseparable)?
+        }
+        Resolution::Markers => review.markers(key, MINE, label).map_err(lost)?,
+        Resolution::Text { text } => text.clone(),
+        Resolution::Repair => return Err(unsaid()),
+    };
+    let resolved = review.resolve(key, &text).map_err(lost)?;
+    let decided = |pending: &&Pending| matches!(pending.part, HunkPart::Lines(own) if resolved.keys.contains(&own));
+    let decided: Vec<Pending> = hunks.iter().filter(decided).cloned().collect();
+    let mut change = unchanged(Verdict::Resolve, entry, versions, &decided);
+    change.parts.clear();
+    set_text(&mut change.current, resolved.current);
+    set_text(&mut change.base, resolved.base);
+    set_text(&mut change.proposed, resolved.proposed);
+    Ok(change)
+}
+
+/// The words of both sides in one hunk of lines, where they can be merged: it lands as a conflict does that
+/// was resolved so.
+pub(super) fn merge_words_of(
+    entry: &FileEntry,
+    versions: &FileVersions,
+    hunk: &Pending,
+) -> Option<Change> {
+    let HunkPart::Lines(key) = hunk.part else {
+        return None;
+    };
+    let hunks = std::slice::from_ref(hunk);
+    decide_stretch(entry, versions, hunks, key, &Resolution::Merged, "").ok()
+}
+
+pub(super) fn inseparable() -> ErrorBody {
+    ErrorBody::user("both sides have changed the same words, or words that touch")
+        .hint("take `mine`, `theirs` or `both`, or edit it by hand")
+}
+
+pub(super) fn gone() -> ErrorBody {
+    ErrorBody::stale("the text has changed under the conflict")
+        .hint("look at it again, then decide")
+}
+
+/// What a decision to resolve has to say.
+pub(crate) fn unsaid() -> ErrorBody {
+    ErrorBody::user("it is not said which hunk is to become what")
+        .hint(
+        "name one hunk and what it becomes: mine, theirs, both, merged, markers, a text, or a repair",
+    )
+}

@@ -1,0 +1,185 @@
+//! Undo and redo: which moves a decision takes back or makes again, and what that comes to.
+
+use std::cmp::Reverse;
+
+use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
+use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
+
+use super::{
+    Verdicts, count,
+    revert::{PastMove, RevertState},
+};
+use crate::{
+    review::{cache::ReviewCache, versions::FileVersions},
+    workspace::content_store::ContentStore,
+};
+
+/// Hunks of a move that are to be taken back, or to be made again.
+struct Target<'a> {
+    past: PastMove<'a>,
+    /// The undo that took them back; the move itself for those that are to be.
+    undo: usize,
+    hunks: Vec<HunkId>,
+}
+
+/// What taking back comes to: the latest landing first, keeping what was typed since. Whatever entry
+/// of a file it is asked for, the answer is about all entries of that file, for a landing of one can
+/// stand on a landing of another.
+pub(crate) fn undo(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &FileVersions,
+    decision: &Decision,
+) -> Result<Verdicts, ErrorBody> {
+    let contents = reviews.contents();
+    let mut state = RevertState::new(contents, versions.current.clone());
+    let mut verdicts = Verdicts::default();
+    for target in to_undo(contents, goal, &entry.file.path, decision)? {
+        let Target { past, hunks, .. } = target;
+        let standing: Vec<HunkId> = past.made().standing().cloned().collect();
+        let step = past.undo(&standing);
+        let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
+        verdicts.changes.extend(change);
+        verdicts.conflicts += count(left);
+    }
+    Ok(verdicts)
+}
+
+/// What making again comes to: the undo made last is taken back first.
+pub(crate) fn redo(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    entry: &FileEntry,
+    versions: &FileVersions,
+    decision: &Decision,
+) -> Result<Verdicts, ErrorBody> {
+    let contents = reviews.contents();
+    let mut state = RevertState::new(contents, versions.current.clone());
+    let mut verdicts = Verdicts::default();
+    for target in to_redo(contents, goal, &entry.file.path, decision)? {
+        let Target { past, undo, hunks } = target;
+        let step = past.redo(contents, goal, undo, &hunks)?;
+        let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Redo, undo)?;
+        verdicts.changes.extend(change);
+        verdicts.conflicts += count(left);
+    }
+    Ok(verdicts)
+}
+
+/// Moves of a goal, the latest first.
+fn moves(
+    goal: &Goal,
+    wanted: impl Fn(&FileEntry, &Move) -> bool,
+) -> impl Iterator<Item = (&FileEntry, usize)> {
+    let mut found = Vec::new();
+    for entry in &goal.files {
+        let moves = entry.moves.iter().enumerate();
+        let moves = moves.filter(|(_, made)| wanted(entry, made));
+        found.extend(moves.map(|(index, made)| (made.order, entry, index)));
+    }
+    found.sort_by_key(|(order, ..)| Reverse(*order));
+    found.into_iter().map(|(_, entry, index)| (entry, index))
+}
+
+/// The moves of one file that a decision takes back, the latest first. Naming a hunk takes back the
+/// last word on it, be it a landing or a rejection; naming anything else takes back landings.
+fn to_undo<'a>(
+    contents: &ContentStore,
+    goal: &'a Goal,
+    path: &RelPath,
+    decision: &Decision,
+) -> Result<Vec<Target<'a>>, ErrorBody> {
+    let mut found = Vec::new();
+    let here = |entry: &FileEntry, made: &Move| entry.file.path == *path && made.of.is_none();
+    for (entry, index) in moves(goal, here) {
+        let made = &entry.moves[index];
+        let mut hunks: Vec<HunkId> = made.standing().cloned().collect();
+        match &decision.hunk_id {
+            Some(named) => hunks.retain(|id| id == named),
+            None if made.is_landing() => {}
+            None => continue,
+        }
+        if hunks.is_empty() {
+            continue;
+        }
+        let past = PastMove::of(contents, goal, entry, index)?;
+        if let Some(task) = &decision.task_id {
+            hunks.retain(|id| past.is_by(id, task));
+        }
+        if past.is_one() && !hunks.is_empty() {
+            hunks = made.standing().cloned().collect();
+        }
+        if !hunks.is_empty() {
+            found.push(Target {
+                past,
+                undo: index,
+                hunks,
+            });
+        }
+        if decision.hunk_id.is_some() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The undos that the latest decision to undo made, as far as this decision is about them, the latest
+/// first; of these, the ones in one file.
+fn to_redo<'a>(
+    contents: &ContentStore,
+    goal: &'a Goal,
+    path: &RelPath,
+    decision: &Decision,
+) -> Result<Vec<Target<'a>>, ErrorBody> {
+    let mut found = Vec::new();
+    let mut latest = None;
+    let meant = |entry: &FileEntry, made: &Move| {
+        let path = decision.path.as_ref();
+        made.verdict == Verdict::Undo && path.is_none_or(|only| *only == entry.file.path)
+    };
+    for (entry, index) in moves(goal, meant) {
+        let made = &entry.moves[index];
+        let here = entry.file.path == *path;
+        match &latest {
+            Some(latest) if *latest != made.decided() => break,
+            // Which decision it is is known; what else it undid is for the other files to tell.
+            Some(_) if !here => continue,
+            _ => {}
+        }
+        let mut hunks = entry.undone_by(index);
+        if let Some(named) = &decision.hunk_id {
+            hunks.retain(|id| id == named);
+        }
+        let Some(of) = entry.takes_back(index).filter(|of| *of < index) else {
+            continue;
+        };
+        if hunks.is_empty() {
+            continue;
+        }
+        // The texts that a move was made from are read only where they tell something.
+        if !here && decision.task_id.is_none() {
+            latest = Some(made.decided());
+            continue;
+        }
+        let past = PastMove::of(contents, goal, entry, of)?;
+        if let Some(task) = &decision.task_id {
+            hunks.retain(|id| past.is_by(id, task));
+        }
+        if hunks.is_empty() {
+            continue;
+        }
+        if past.is_one() {
+            hunks = entry.undone_by(index);
+        }
+        latest = Some(made.decided());
+        if here {
+            found.push(Target {
+                past,
+                undo: index,
+                hunks,
+            });
+        }
+    }
+    Ok(found)
+}

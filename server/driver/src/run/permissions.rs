@@ -1,0 +1,303 @@
+//! Permission requests: from a session to the dispatcher, and the answer back.
+//!
+//! Every session has a broker. What the session asks is told to the dispatcher, which makes it a request,
+//! journals it, and has the answer brought back to the brokers of all who wait for it. A session that asks
+//! the same again while it waits only gets another copy of the answer.
+
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
+use claudecluster_core::{
+    lifecycle::State,
+    step::{Asker, Input, Wanted},
+};
+use claudecluster_protocol::{
+    BlobId, ErrorBody, GoalId, TaskId,
+    permission::{PermissionDecision, PermissionRequest},
+};
+use claudecluster_worker::agent::{Ask, QuestionReply};
+use dashmap::DashMap;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    blocking::run_blocking, mailbox::DispatcherMailbox, workspace::content_store::ContentStore,
+};
+
+/// The brokers of the sessions that run. Clones share them.
+#[derive(Clone)]
+pub(crate) struct PermissionBrokers {
+    contents: ContentStore,
+    mailbox: DispatcherMailbox,
+    open: Arc<OpenBrokers>,
+}
+
+/// A task has one session at a time, and a goal one planner.
+type OpenBrokers = DashMap<(GoalId, Option<TaskId>), mpsc::UnboundedSender<PermissionReply>>;
+
+/// The answer to a permission request, for the broker of the session that asked.
+pub(crate) struct PermissionReply {
+    pub(crate) tool: String,
+    pub(crate) input: BlobId,
+    pub(crate) reply: QuestionReply,
+}
+
+impl PermissionBrokers {
+    /// Returns brokers that record what is asked in `contents` and report it to the dispatcher.
+    pub(crate) fn new(contents: ContentStore, mailbox: DispatcherMailbox) -> Self {
+        Self {
+            contents,
+            mailbox,
+            open: Arc::default(),
+        }
+    }
+
+    /// Opens the broker of a session. Returns the sender with which the session asks, too.
+    pub(crate) fn open(
+        &self,
+        goal: &GoalId,
+        asker: Asker,
+    ) -> (PermissionBroker, mpsc::UnboundedSender<Ask>) {
+        let (ask, asks) = mpsc::unbounded_channel();
+        let (entry, replies) = mpsc::unbounded_channel();
+        let broker = PermissionBroker {
+            brokers: self.clone(),
+            goal: goal.clone(),
+            asker,
+            asks,
+            replies,
+            entry,
+            waiting: Vec::new(),
+        };
+        self.open.insert(broker.key(), broker.entry.clone());
+        (broker, ask)
+    }
+
+    /// Delivers an answer to the session that waits for it. A session that has ended needs none.
+    pub(crate) fn deliver(&self, goal: GoalId, task: Option<TaskId>, reply: PermissionReply) {
+        if let Some(broker) = self.open.get(&(goal, task)) {
+            let _ = broker.send(reply);
+        }
+    }
+}
+
+/// Takes what one session asks to the dispatcher, and the answers back.
+pub(crate) struct PermissionBroker {
+    brokers: PermissionBrokers,
+    goal: GoalId,
+    asker: Asker,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    replies: mpsc::UnboundedReceiver<PermissionReply>,
+    /// The broker's own entry among the open ones, to tell it from that of a later session.
+    entry: mpsc::UnboundedSender<PermissionReply>,
+    waiting: Vec<WaitingRequest>,
+}
+
+/// What the session waits for.
+struct WaitingRequest {
+    tool: String,
+    input: BlobId,
+    replies: Vec<oneshot::Sender<QuestionReply>>,
+}
+
+impl PermissionBroker {
+    fn key(&self) -> (GoalId, Option<TaskId>) {
+        let task = self.asker.as_ref().map(|(task, _)| task.clone());
+        (self.goal.clone(), task)
+    }
+
+    /// Works until the session has ended. What it waited for then is withdrawn with its attempt.
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                ask = self.asks.recv() => match ask {
+                    Some(ask) => self.forward(ask).await,
+                    None => return,
+                },
+                Some(reply) = self.replies.recv() => self.answer(&reply),
+                left = first_abandoned(&mut self.waiting) => self.withdraw(left),
+            }
+        }
+    }
+
+    async fn forward(&mut self, ask: Ask) {
+        let Ask { wanted, reply } = ask;
+        let (contents, bytes) = (self.brokers.contents.clone(), wanted.input.into_bytes());
+        let stored = run_blocking("storing what a worker asks for", move || {
+            contents.store().put_blob(&bytes).map_err(ErrorBody::from)
+        });
+        let input = match stored.await {
+            Ok(input) => input,
+            Err(error) => {
+                // Nobody can be shown what they would allow.
+                let reason = Some(format!("it cannot be recorded: {}", error.message));
+                let decision = PermissionDecision::Deny;
+                // The session may have ended meanwhile.
+                let _ = reply.send(QuestionReply { decision, reason });
+                return;
+            }
+        };
+        let same = |one: &&mut WaitingRequest| one.tool == wanted.tool && one.input == input;
+        if let Some(waiting) = self.waiting.iter_mut().find(same) {
+            waiting.replies.push(reply);
+            return;
+        }
+        self.waiting.push(WaitingRequest {
+            tool: wanted.tool.clone(),
+            input: input.clone(),
+            replies: vec![reply],
+        });
+        self.brokers.mailbox.report(Input::PermissionAsked {
+            goal: self.goal.clone(),
+            asker: self.asker.clone(),
+            wanted: Wanted {
+                tool: wanted.tool,
+                detail: wanted.detail,
+                kind: wanted.kind,
+                input,
+            },
+        });
+    }
+
+    fn answer(&mut self, reply: &PermissionReply) {
+        let about = |one: &WaitingRequest| one.tool == reply.tool && one.input == reply.input;
+        let Some(at) = self.waiting.iter().position(about) else {
+            return;
+        };
+        for sender in self.waiting.remove(at).replies {
+            // It may have stopped waiting in this moment.
+            let _ = sender.send(reply.reply.clone());
+        }
+    }
+
+    fn withdraw(&self, left: WaitingRequest) {
+        self.brokers.mailbox.report(Input::PermissionLeft {
+            goal: self.goal.clone(),
+            asker: self.asker.clone(),
+            tool: left.tool,
+            input: left.input,
+        });
+    }
+}
+
+impl Drop for PermissionBroker {
+    fn drop(&mut self) {
+        let own =
+            |_: &_, entry: &mpsc::UnboundedSender<PermissionReply>| entry.same_channel(&self.entry);
+        self.brokers.open.remove_if(&self.key(), own);
+    }
+}
+
+/// The first that the session does not wait for any more: it gave up, or took its question back.
+async fn first_abandoned(waiting: &mut Vec<WaitingRequest>) -> WaitingRequest {
+    poll_fn(|cx| {
+        for at in 0..waiting.len() {
+            let replies = &mut waiting[at].replies;
+            replies.retain_mut(|reply| reply.poll_closed(cx).is_pending());
+            if replies.is_empty() {
+                return Poll::Ready(waiting.remove(at));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Returns the requests of all goals that wait for an answer, oldest first.
+pub(crate) fn open_requests(state: &State) -> Vec<PermissionRequest> {
+    let goals = state.goals.values();
+    let mut open: Vec<PermissionRequest> = goals
+        .flat_map(|goal| goal.permissions.open.iter().cloned())
+        .collect();
+    open.sort_by_key(|request| request.id.number());
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use claudecluster_protocol::AttemptId;
+    use claudecluster_store::Store;
+    use claudecluster_worker::agent;
+
+    use super::*;
+    use crate::mailbox::DispatcherMessage;
+
+    /// The brokers, one session's, what the session asks with, and what the dispatcher is told.
+    fn broker() -> (
+        PermissionBrokers,
+        PermissionBroker,
+        mpsc::UnboundedSender<Ask>,
+        mpsc::UnboundedReceiver<DispatcherMessage>,
+    ) {
+        let (mailbox, told) = DispatcherMailbox::new();
+        let brokers = PermissionBrokers::new(ContentStore::new(Store::in_memory()), mailbox);
+        let asker = Some((TaskId::new("t"), AttemptId(1)));
+        let (broker, asks) = brokers.open(&GoalId::new("g1"), asker);
+        (brokers, broker, asks, told)
+    }
+
+    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<QuestionReply> {
+        let (reply, answer) = oneshot::channel();
+        let wanted = agent::ToolRequest {
+            tool: "Fetch".into(),
+            detail: input.into(),
+            kind: None,
+            input: input.into(),
+        };
+        asks.send(Ask { wanted, reply }).unwrap();
+        answer
+    }
+
+    /// What the dispatcher is told next: asked or left, and about which input.
+    async fn next(told: &mut mpsc::UnboundedReceiver<DispatcherMessage>) -> (&'static str, BlobId) {
+        match told.recv().await {
+            Some(DispatcherMessage::Report(Input::PermissionAsked { wanted, .. })) => {
+                ("asked", wanted.input)
+            }
+            Some(DispatcherMessage::Report(Input::PermissionLeft { input, .. })) => ("left", input),
+            _ => panic!("something else was told"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_told_what_it_asked() {
+        let (brokers, broker, asks, mut told) = broker();
+        let running = tokio::spawn(broker.run());
+        let (first, second) = (ask(&asks, "x"), ask(&asks, "x"));
+        let (asked, input) = next(&mut told).await;
+        assert_eq!(asked, "asked");
+        // What is asked for is kept under its hash, whole.
+        assert_eq!(
+            brokers.contents.store().get_blob(&input).unwrap().unwrap(),
+            b"x"
+        );
+        let third = ask(&asks, "y");
+        let (asked, other) = next(&mut told).await;
+        assert_eq!(asked, "asked");
+        assert_ne!(other, input);
+
+        let reply = QuestionReply {
+            decision: PermissionDecision::Deny,
+            reason: Some("no".into()),
+        };
+        let tell = |tool: &str, input: &BlobId| {
+            let reply = PermissionReply {
+                tool: tool.into(),
+                input: input.clone(),
+                reply: reply.clone(),
+            };
+            brokers.deliver(GoalId::new("g1"), Some(TaskId::new("t")), reply);
+        };
+        tell("Other", &input);
+        tell("Fetch", &input);
+        assert_eq!(first.await.unwrap(), reply);
+        assert_eq!(second.await.unwrap(), reply);
+        // It gives the other one up.
+        drop(third);
+        assert_eq!(next(&mut told).await, ("left", other));
+        // It was answered, so asking again is asking anew.
+        let again = ask(&asks, "x");
+        assert_eq!(next(&mut told).await, ("asked", input));
+        drop((asks, again));
+        running.await.unwrap();
+        assert!(brokers.open.is_empty());
+    }
+}

@@ -1,0 +1,153 @@
+//! From a goal to a plan: one session that explores, in a sandbox that is thrown away.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use claudecluster_core::{lifecycle::Goal, step::Input};
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, Plan, StopReason,
+    goal::Usage,
+    worker::{JobEnv, JobReport, JobWork, WorkerJob},
+};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    blocking::run_blocking,
+    mailbox::DispatcherMailbox,
+    run::{
+        agents,
+        attempts::{AttemptRunner, store_transcript},
+        layers::JobLayers,
+        prompts,
+    },
+    workspace::content_store::ContentStore,
+};
+
+/// Plans, or repairs the last plan, and answers with what came of it.
+pub(crate) async fn run_planner(
+    runner: &AttemptRunner,
+    mailbox: &DispatcherMailbox,
+    goal: &Arc<Goal>,
+    repair: &[String],
+    cancel: CancellationToken,
+) -> Input {
+    let report = match session(runner, mailbox, goal, repair, cancel).await {
+        Ok(report) => report,
+        Err(error) => {
+            return stopped(
+                goal,
+                StopReason::SpawnFailed,
+                error.message,
+                Usage::default(),
+            );
+        }
+    };
+    match (report.stop, report.answer) {
+        (Some(stop), _) => stopped(goal, stop, report.summary, report.usage),
+        (None, answer) => Input::PlanAnswer {
+            goal: goal.id.clone(),
+            answer: read(answer, &report.summary).map(Box::new),
+            session: report.session,
+            usage: report.usage,
+        },
+    }
+}
+
+fn stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
+    Input::PlanStopped {
+        goal: goal.id.clone(),
+        stop,
+        summary,
+        usage,
+    }
+}
+
+async fn session(
+    runner: &AttemptRunner,
+    mailbox: &DispatcherMailbox,
+    goal: &Arc<Goal>,
+    repair: &[String],
+    cancel: CancellationToken,
+) -> Result<JobReport, ErrorBody> {
+    let setup = &runner.setup;
+    let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
+    let agent = goal.spec.main_agent();
+    let number = goal.plan_refusals + goal.plan_retries + 1;
+    let (contents, owned) = (runner.merge.contents.clone(), goal.clone());
+    let layers = run_blocking("reading the unsaved buffers", move || {
+        let mut layers = JobLayers::default();
+        layers.push_seed(&contents, &owned)?;
+        Ok(layers)
+    })
+    .await?;
+    let mut session = setup.session_task(&settings, goal, agent, None)?;
+    session.model = settings.planner.model.clone().or(goal.spec.model.clone());
+    session.prompt = match (repair, &goal.planner_session) {
+        ([], _) => prompts::plan(goal),
+        // Without a session to go on from, the errors follow the whole request.
+        (errors, None) => format!("{}\n{}", prompts::plan(goal), prompts::repair(errors)),
+        (errors, Some(_)) => prompts::repair(errors),
+    };
+    session.fork_of.clone_from(&goal.planner_session);
+    let (work, base) = ((JobWork::Planner, AttemptId(number)), goal.snapshot.clone());
+    let job = WorkerJob {
+        session: Some(session),
+        session_env: JobEnv(agents::env(&setup.running, &settings, goal, agent)),
+        ..setup.new_job(&settings, goal, work, base, layers.refs())
+    };
+    let contents = layers.into_contents(runner.merge.contents.clone());
+    let mut finished = runner
+        .sessions
+        .run_session(&goal.id, None, job, contents, cancel)
+        .await;
+    let report = std::mem::take(&mut finished.report);
+    let reported = std::mem::take(&mut finished.contents);
+    report_transcript(&runner.merge.contents, mailbox, goal, &report, reported).await;
+    // What the planner wrote is not wanted; what it read lives on in its session.
+    finished.release(false).await;
+    Ok(report)
+}
+
+/// Stores what was said, and reports it to the dispatcher before the session's result.
+async fn report_transcript(
+    contents: &ContentStore,
+    mailbox: &DispatcherMailbox,
+    goal: &Goal,
+    report: &JobReport,
+    reported: HashMap<BlobId, Bytes>,
+) {
+    let (owned, id) = (contents.clone(), report.transcript.clone());
+    let stored = run_blocking("storing the planner's transcript", move || {
+        store_transcript(&owned, id.as_ref(), &reported)
+    });
+    match stored.await {
+        Ok(Some(transcript)) => {
+            let goal = goal.id.clone();
+            mailbox.report(Input::PlannerTranscript { goal, transcript });
+        }
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(goal = %goal.id, %error, "the planner's transcript is not kept");
+        }
+    }
+}
+
+/// The plan in an answer.
+fn read(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
+    let Some(mut answer) = answer else {
+        return Err(format!(
+            "there was no structured answer, but these words: {summary}"
+        ));
+    };
+    let plan = answer.get_mut("plan").map(Value::take).unwrap_or_default();
+    if plan.is_null() {
+        let said = answer
+            .get("summary")
+            .and_then(Value::as_str)
+            .unwrap_or(summary);
+        return Err(format!("the answer holds no `plan`; its summary: {said}"));
+    }
+    serde_json::from_value(plan)
+        .map_err(|error| format!("the plan does not fit the schema: {error}"))
+}

@@ -1,0 +1,296 @@
+//! What agents are told. Everything that comes from files, plans and people is quoted as what it is;
+//! nothing in it is an instruction of ours.
+
+use std::fmt::Write;
+
+use claudecluster_core::lifecycle::Goal;
+use claudecluster_protocol::{
+    RelPath, TaskId, TaskState,
+    change::Provenance,
+    event::{Repair, RepairCause},
+    goal::ScopeKind,
+};
+use serde_json::{Value, json};
+
+/// Added to the system prompt of every session of every goal. One text for planners and workers: a
+/// worker forks the planner's session, and what stands before the fork must be the same bytes.
+pub(crate) const SYSTEM: &str = "\
+You are one session of ClaudeCluster, which splits a developer's goal into tasks and gives each task \
+to a session of its own. The first message of a turn says whether you plan or work. You see a \
+private copy of the developer's workspace, as their editor shows it, at its usual path; what you \
+change is collected when you end, merged with the other sessions' work, and shown to the developer \
+hunk by hunk. So change only what your task needs, never commit, and do not run anything that \
+reaches outside the workspace. Nobody can answer questions while you work. When you are done, \
+answer with the structured answer: `status` is `done`, or `blocked` with the reason in `summary`; \
+`summary` says in a sentence or two what you did and why; `plan` is there only when you plan.";
+
+/// The most of a project's instructions that is passed on, in bytes.
+const PROJECT_BYTES: usize = 48 << 10;
+
+/// A project's own instructions, as part of the system text.
+pub(crate) fn project(name: &str, instructions: &str) -> String {
+    let end = instructions.floor_char_boundary(PROJECT_BYTES);
+    format!(
+        "\n\nThe project's own instructions ({name}):\n\n{}",
+        &instructions[..end]
+    )
+}
+
+/// The schema of every closing answer, plan or report. One for both, for the same reason.
+pub(crate) fn schema() -> Value {
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["status", "summary"],
+        "properties": {
+            "status": {"type": "string", "enum": ["done", "blocked"]},
+            "summary": {"type": "string"},
+            "plan": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["tasks"],
+                "properties": {
+                    "gates": strings,
+                    "tasks": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": false,
+                            "required": ["id", "title", "instructions"],
+                            "properties": {
+                                "id": {"type": "string"},
+                                "title": {"type": "string"},
+                                "instructions": {"type": "string"},
+                                "dependsOn": strings,
+                                "writes": strings,
+                                "gates": strings
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The planner's first turn.
+pub(crate) fn plan(goal: &Goal) -> String {
+    let mut text = String::from(
+        "Plan this goal. Explore the workspace as far as you need to, change nothing, and answer with \
+         a `plan`: tasks that separate sessions can do, as parallel as the work allows.\n\
+         - `id`: short, letters, digits and dashes. `title`: a few words. `instructions`: everything \
+         a session needs to do the task well; it knows what you have read, and does not see the \
+         other tasks.\n\
+         - `dependsOn`: ids of tasks whose results it builds on; it starts when all of them have \
+         succeeded, and sees their files. Leave it out where tasks are independent.\n\
+         - `writes`: the files it will change, relative to the workspace. Give no file to two tasks \
+         that can run at once, if you can avoid it.\n\
+         - `gates`: commands that must succeed afterwards, for the task or for the whole plan, where \
+         the project has such commands.\n\
+         One task is a fine plan for a small goal.\n\nThe goal:\n",
+    );
+    quote(&mut text, &goal.spec.prompt);
+    scope(&mut text, goal);
+    text
+}
+
+/// The planner's next turn, after an answer that broke the rules.
+pub(crate) fn repair(errors: &[String]) -> String {
+    let mut text = String::from("The plan cannot be used:\n");
+    for error in errors {
+        let _ = writeln!(text, "- {error}");
+    }
+    text.push_str("Correct exactly that and answer with the whole plan again.");
+    text
+}
+
+/// A worker's turn.
+pub(crate) fn work(goal: &Goal, task: &TaskId) -> String {
+    let spec = &goal.tasks[task].spec;
+    let mut text = format!("Work on one task of a goal: {} ({task}).\n\n", spec.label());
+    text.push_str("What to do:\n");
+    quote(&mut text, &spec.instructions);
+    if !goal.spec.prompt.is_empty() {
+        text.push_str("\nThe goal it is part of:\n");
+        quote(&mut text, &goal.spec.prompt);
+    }
+    if !spec.writes.is_empty() {
+        text.push_str("\nYour files:\n");
+        list(&mut text, spec.writes.iter());
+    }
+    scope(&mut text, goal);
+    siblings(&mut text, goal, task);
+    lesson(&mut text, goal, task);
+    text
+}
+
+fn lesson(text: &mut String, goal: &Goal, task: &TaskId) {
+    if let Some(lesson) = &goal.tasks[task].lesson {
+        text.push_str("\nAn earlier try at this task did not succeed. What it ended with:\n");
+        quote(text, lesson);
+    }
+}
+
+/// A change that a repair is about.
+pub(crate) struct Shown {
+    pub(crate) path: RelPath,
+    /// Who made it.
+    pub(crate) by: Option<Provenance>,
+    pub(crate) diff: String,
+    /// What stands in its place, where the developer has changed that.
+    pub(crate) now: Option<String>,
+}
+
+/// The most of one diff that a repair is shown, in bytes. The rest is in its files.
+const SHOWN_BYTES: usize = 32 << 10;
+
+/// A repair's turn.
+pub(crate) fn repair_work(goal: &Goal, task: &TaskId, repair: &Repair, shown: &[Shown]) -> String {
+    let spec = &goal.tasks[task].spec;
+    let mut text = format!(
+        "Work on a repair of a goal's work: {} ({task}).\n\n",
+        spec.label()
+    );
+    text.push_str(match repair.cause {
+        RepairCause::TaskConflict => {
+            "Tasks of the goal, each done without knowing of the others, changed the same lines \
+             differently. You see all of their work that fits together; where they disagree, the file has \
+             the version of the task that finished first. What the others want there, as a diff \
+             against that version:\n"
+        }
+        RepairCause::Rejected => {
+            "The developer has looked at this part of the work and rejected it; it is no longer in the \
+             files. The diff of what was rejected:\n"
+        }
+        RepairCause::Conflict => {
+            "This part of the work does not fit the text that is in the file now. What the work changes, \
+             as a diff against what it started from:\n"
+        }
+    });
+    for one in shown {
+        let by = one
+            .by
+            .as_ref()
+            .map(|by| format!(", by {} ({})", by.title, by.task));
+        let _ = writeln!(text, "\n{}{}:", one.path, by.unwrap_or_default());
+        quote(
+            &mut text,
+            &one.diff[..one.diff.floor_char_boundary(SHOWN_BYTES)],
+        );
+        if let Some(now) = &one.now {
+            text.push_str("What stands in its place now:\n");
+            quote(&mut text, now);
+        }
+    }
+    if let Some(reason) = &repair.reason {
+        text.push_str("\nWhat the developer says:\n");
+        quote(&mut text, reason);
+    }
+    text.push_str(match repair.cause {
+        RepairCause::TaskConflict => {
+            "\nEdit the files so that they do what all of these tasks are for, and leave no conflict \
+             markers. If they are right as they are, change nothing. If both cannot be had, answer \
+             `blocked` and say why: the developer decides then.\n"
+        }
+        RepairCause::Rejected => {
+            "\nMake the change as the developer wants it; what you make takes the rejected part's place. If \
+             nothing should, change nothing and say so.\n"
+        }
+        RepairCause::Conflict => {
+            "\nEdit the files so that they do what the work is for and keep what the developer wrote, and \
+             leave no conflict markers. If they are right as they are, change nothing.\n"
+        }
+    });
+    if repair.cause != RepairCause::TaskConflict {
+        text.push_str(
+            "You see the workspace as the developer's editor shows it at this moment, with what is still \
+             pending of the goal's work in it. It may have changed since you last looked: read before \
+             you edit, and keep what you did not write.\n",
+        );
+    }
+    text.push_str("\nThe tasks this is about:\n");
+    for id in &repair.of {
+        about(&mut text, goal, id);
+    }
+    if !goal.spec.prompt.is_empty() {
+        text.push_str("\nThe goal it is part of:\n");
+        quote(&mut text, &goal.spec.prompt);
+    }
+    text.push_str("\nYour files; changes elsewhere are kept apart:\n");
+    list(&mut text, repair.files.iter().map(RelPath::display));
+    lesson(&mut text, goal, task);
+    text
+}
+
+/// What a task was to do, and what it says it did.
+fn about(text: &mut String, goal: &Goal, id: &TaskId) {
+    let task = &goal.tasks[id];
+    let _ = writeln!(text, "{} ({id}) was to do:", task.spec.label());
+    quote(text, &task.spec.instructions);
+    if let Some(outcome) = task.outcome() {
+        text.push_str("It ended with:\n");
+        quote(text, &outcome.summary);
+    }
+}
+
+fn siblings(text: &mut String, goal: &Goal, task: &TaskId) {
+    let others: Vec<String> = goal
+        .tasks
+        .iter()
+        .filter(|(id, _)| *id != task)
+        .map(|(id, other)| {
+            let state = match other.state {
+                TaskState::Succeeded => "done",
+                _ => "another session's",
+            };
+            let files = other.spec.writes.join(", ");
+            format!("{} ({id}, {state}): {files}", other.spec.label())
+        })
+        .collect();
+    if !others.is_empty() {
+        text.push_str("\nThe goal's other tasks and their files, which are not yours to change:\n");
+        list(text, others.iter());
+    }
+}
+
+fn scope(text: &mut String, goal: &Goal) {
+    let scope = &goal.spec.scope;
+    if scope.kind != ScopeKind::Workspace {
+        text.push_str(match scope.kind {
+            ScopeKind::Open => {
+                "\nThe goal is about the files that are open in the developer's editor. Changes \
+                 elsewhere are kept apart, so make them only where the goal cannot do without:\n"
+            }
+            _ => {
+                "\nThe goal is about these files. Changes elsewhere are kept apart, so make them only \
+                 where the goal cannot do without:\n"
+            }
+        });
+        list(text, scope.files.iter().map(RelPath::display));
+        list(text, scope.globs.iter());
+    }
+    if let Some(selection) = &scope.selection {
+        let _ = writeln!(
+            text,
+            "\nThe developer points at lines {} to {} of {}.",
+            selection.start_line + 1,
+            selection.end_line.max(selection.start_line + 1),
+            selection.path
+        );
+    }
+}
+
+/// Text that somebody else wrote, set off line by line so that it cannot pass for ours.
+fn quote(text: &mut String, quoted: &str) {
+    for line in quoted.lines() {
+        let _ = writeln!(text, "> {line}");
+    }
+}
+
+fn list(text: &mut String, items: impl Iterator<Item = impl std::fmt::Display>) {
+    for item in items {
+        let _ = writeln!(text, "- {item}");
+    }
+}

@@ -1,0 +1,197 @@
+//! What a repair task is told, and whose session it goes on from.
+
+use claudecluster_core::{
+    lifecycle::{FileEntry, Goal, Pair},
+    patch::{self, FileAt, FilePair},
+    review::Review,
+};
+use claudecluster_protocol::{
+    ErrorBody, HunkId, RelPath, StopReason, TaskId,
+    change::FileVersion,
+    event::{Repair, RepairCause, Verdict},
+};
+use claudecluster_worker::changes::Content;
+
+use crate::{
+    proposal::{file_merge::MergeRules, fold::disputed_alternatives},
+    review::{
+        cache::ReviewCache, hunk_part::HunkPart, pending, reader::PendingReader,
+        versions::FileVersions,
+    },
+    run::prompts::{self, Shown},
+    workspace::content_store::ContentStore,
+};
+
+/// Returns the session that a repair goes on from: that of the task whose work it repairs, so that the
+/// worker knows what it did and why.
+pub(crate) fn forked_session(goal: &Goal, task: &TaskId) -> Option<String> {
+    let task = &goal.tasks[task];
+    let author = goal.tasks.get(task.repair.as_ref()?.of.first()?)?;
+    // The session may be gone, or be what makes the attempt fail: the next one does without.
+    let forkable = task
+        .outcome()
+        .and_then(|outcome| outcome.stop)
+        .is_none_or(|stop| {
+            use StopReason::{DaemonRestart, GateFailed, Overloaded};
+            matches!(stop, DaemonRestart | GateFailed | Overloaded)
+        });
+    author.outcome()?.session.clone().filter(|_| forkable)
+}
+
+/// Returns the prompt of a repair; `None` if there is nothing left to repair.
+pub(crate) fn repair_prompt(
+    merge: &MergeRules,
+    pending: &PendingReader,
+    goal: &Goal,
+    task: &TaskId,
+    repair: &Repair,
+    upstream: &[TaskId],
+) -> Result<Option<String>, ErrorBody> {
+    let shown = match repair.cause {
+        RepairCause::TaskConflict => disputed(merge, goal, upstream, repair)?,
+        RepairCause::Rejected => rejected(pending.reviews(), goal, repair)?,
+        RepairCause::Conflict => conflicting(pending, goal, repair)?,
+    };
+    Ok((!shown.is_empty()).then(|| prompts::repair_work(goal, task, repair, &shown)))
+}
+
+fn disputed(
+    merge: &MergeRules,
+    goal: &Goal,
+    upstream: &[TaskId],
+    repair: &Repair,
+) -> Result<Vec<Shown>, ErrorBody> {
+    let entries = disputed_alternatives(merge, goal, upstream, repair)?;
+    entries
+        .into_iter()
+        .map(|entry| {
+            Ok(Shown {
+                diff: diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
+                by: entry.versions.into_iter().map(|version| version.by).next(),
+                path: entry.path,
+                now: None,
+            })
+        })
+        .collect()
+}
+
+/// The hunks as they were before they were rejected.
+fn rejected(reviews: &ReviewCache, goal: &Goal, repair: &Repair) -> Result<Vec<Shown>, ErrorBody> {
+    let mut shown = Vec::new();
+    for entry in about(goal, repair) {
+        let moves = entry.moves.iter().rev();
+        for made in moves.filter(|made| made.verdict == Verdict::Reject) {
+            let wanted = |id: &HunkId| repair.hunks.contains(id);
+            if made.hunks.iter().any(wanted) {
+                shown.extend(hunks_of(reviews, goal, entry, &made.before, repair)?);
+            }
+        }
+    }
+    Ok(shown)
+}
+
+/// The hunks as they conflict.
+fn conflicting(
+    pending: &PendingReader,
+    goal: &Goal,
+    repair: &Repair,
+) -> Result<Vec<Shown>, ErrorBody> {
+    let hunks = pending.hunks(goal, None)?;
+    let mut shown = Vec::new();
+    for entry in about(goal, repair) {
+        let now: Vec<&str> = hunks
+            .iter()
+            .filter(|hunk| repair.hunks.contains(&hunk.id) && hunk.path == entry.file.path)
+            .map(|hunk| hunk.old_text.as_str())
+            .collect();
+        if now.is_empty() {
+            continue;
+        }
+        let found = hunks_of(pending.reviews(), goal, entry, &entry.pair(), repair)?;
+        shown.extend(found.map(|found| Shown {
+            now: Some(now.join("\n")).filter(|_| !entry.is_alternative()),
+            ..found
+        }));
+    }
+    Ok(shown)
+}
+
+fn about<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
+    goal.files
+        .iter()
+        .filter(|entry| repair.files.contains(&entry.file.path))
+}
+
+/// What the repair's hunks do, of all the hunks of a pair.
+fn hunks_of(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    entry: &FileEntry,
+    pair: &Pair,
+    repair: &Repair,
+) -> Result<Option<Shown>, ErrorBody> {
+    let mut entry = entry.clone();
+    entry.file.base.clone_from(&pair.base);
+    entry.file.proposed.clone_from(&pair.proposed);
+    let base = reviews.contents().load_optional(pair.base.as_ref())?;
+    let versions = FileVersions::load(reviews.contents(), &entry, base.clone())?;
+    let mut found = pending::hunks(reviews, goal, &entry, &versions)?;
+    found.retain(|pending| repair.hunks.contains(&pending.view.id));
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let keys: Vec<_> = found
+        .iter()
+        .filter_map(|pending| match pending.part {
+            HunkPart::Lines(key) => Some(key),
+            HunkPart::Mode | HunkPart::Whole => None,
+        })
+        .collect();
+    let after = match versions.texts() {
+        Some((base, current, proposed)) if keys.len() == found.len() => {
+            let accepted = Review::new(base, current, proposed).accept(&keys);
+            versions.current.as_ref().map(|content| Content {
+                bytes: accepted.current.into_bytes().into(),
+                mode: content.mode,
+            })
+        }
+        _ => versions.proposed.clone(),
+    };
+    Ok(Some(Shown {
+        diff: unified(&entry.file.path, base.as_ref(), after.as_ref()),
+        by: found[0].view.provenance.first().cloned(),
+        path: entry.file.path,
+        now: None,
+    }))
+}
+
+fn diff(
+    contents: &ContentStore,
+    path: &RelPath,
+    old: &Option<FileVersion>,
+    new: &Option<FileVersion>,
+) -> Result<String, ErrorBody> {
+    let (old, new) = (
+        contents.load_optional(old.as_ref())?,
+        contents.load_optional(new.as_ref())?,
+    );
+    Ok(unified(path, old.as_ref(), new.as_ref()))
+}
+
+fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
+    fn at(content: &Content) -> FileAt<'_> {
+        FileAt {
+            mode: content.mode,
+            content: &content.bytes,
+        }
+    }
+    let patch = patch::unified(&[FilePair {
+        path,
+        from: None,
+        old: old.map(at),
+        new: new.map(at),
+    }]);
+    let mut text = patch.diff;
+    text.extend(patch.omitted.iter().map(|line| format!("{line}\n")));
+    text
+}

@@ -1,0 +1,201 @@
+//! Jobs of goals: what one is made of, and one that runs.
+
+use std::{path::Path, sync::Arc};
+
+use claudecluster_core::{lifecycle::Goal, step::Asker};
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span,
+    plan::AgentName,
+    worker::{
+        AgentTask, AttemptEpoch, ChangeLimits, JobDeadlines, JobEnv, JobWork, LayerRef, WorkerJob,
+    },
+};
+use claudecluster_worker::{
+    agent::SessionChannels,
+    executor::{EpochNumbers, Executor, FinishedJob, JobPorts},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::DriverConfig,
+    published::PublishedGoals,
+    run::{
+        agents, layers::JobContents, permissions::PermissionBrokers, prompts,
+        running_goals::RunningGoals,
+    },
+    settings::Settings,
+    workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
+};
+
+/// Reports of an agent that wait to be passed on.
+const EVENTS: usize = 256;
+/// How long making the view of a workspace may take, and reading what changed in it. A copy of a large
+/// workspace is the slowest part.
+const VIEW: Span = Span::secs(300);
+
+/// Prepares the jobs of goals.
+#[derive(Clone)]
+pub(crate) struct SessionSetup {
+    pub(crate) config: Arc<DriverConfig>,
+    pub(crate) running: RunningGoals,
+    pub(crate) editors: EditorRegistry,
+    pub(crate) epochs: Arc<EpochNumbers>,
+}
+
+/// Runs jobs: publishes what their agents do, and brings their permission requests to be decided.
+#[derive(Clone)]
+pub(crate) struct SessionRunner {
+    pub(crate) goals: PublishedGoals,
+    pub(crate) permissions: PermissionBrokers,
+    pub(crate) executor: Arc<dyn Executor>,
+}
+
+impl SessionRunner {
+    /// Runs an attempt, the planner, or the gates to the end. Its files are kept until it is released.
+    pub(crate) async fn run_session(
+        &self,
+        goal: &GoalId,
+        asker: Asker,
+        job: WorkerJob,
+        contents: JobContents,
+        cancel: CancellationToken,
+    ) -> FinishedJob {
+        let task = asker.as_ref().map(|(task, _)| task.clone());
+        let task = task.as_ref();
+        let (broker, asks) = self.permissions.open(goal, asker);
+        let (events, mut reported) = mpsc::channel(EVENTS);
+        let pass_on = async {
+            while let Some(event) = reported.recv().await {
+                self.goals.publish_activity(goal, task, event);
+            }
+        };
+        let ports = JobPorts {
+            channels: SessionChannels {
+                events,
+                questions: Some(asks),
+                cancel,
+            },
+            contents: Arc::new(contents),
+        };
+        let running = self.executor.run_job(job, ports);
+        let (finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        finished
+    }
+}
+
+impl SessionSetup {
+    /// Returns a job that does nothing yet.
+    pub(crate) fn new_job(
+        &self,
+        settings: &Settings,
+        goal: &Goal,
+        (work, attempt): (JobWork, AttemptId),
+        base: Option<BlobId>,
+        layers: Vec<LayerRef>,
+    ) -> WorkerJob {
+        WorkerJob {
+            epoch: AttemptEpoch {
+                goal: goal.id.clone(),
+                work,
+                attempt,
+                number: self.epochs.next(),
+            },
+            workspace: goal.spec.workspace.clone(),
+            base,
+            layers,
+            sandbox: settings.sandbox,
+            session: None,
+            session_env: JobEnv::default(),
+            gates: Vec::new(),
+            gate_env: JobEnv::default(),
+            deadlines: JobDeadlines {
+                view: VIEW,
+                gate: settings.timeouts.gate,
+            },
+            change_limits: ChangeLimits {
+                file_bytes: settings.limits.file_bytes,
+                total_bytes: settings.limits.total_bytes,
+                files: settings.limits.files as usize,
+                ..ChangeLimits::default()
+            },
+            tracked: Vec::new(),
+        }
+    }
+
+    /// Returns a session with everything but its prompt.
+    pub(crate) fn session_task(
+        &self,
+        settings: &Settings,
+        goal: &Goal,
+        agent: AgentName,
+        timeout: Option<Span>,
+    ) -> Result<AgentTask, ErrorBody> {
+        let policy = self.config.policy();
+        Ok(AgentTask {
+            agent,
+            prompt: String::new(),
+            system: Some(self.system_text(goal)?),
+            schema: Some(prompts::schema()),
+            model: goal.spec.model.clone(),
+            session: uuid::Uuid::new_v4().to_string(),
+            fork_of: None,
+            run: None,
+            limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
+            permissions: settings.permissions.of_session(),
+        })
+    }
+
+    /// Returns the system text of every session of a goal: ours, and the project's own instructions,
+    /// which the agents do not read by themselves, because what lies beside them in a repository can run
+    /// code. Taken once a goal, so that all its sessions share one prompt prefix.
+    fn system_text(&self, goal: &Goal) -> Result<String, ErrorBody> {
+        let dir = self.running.goal_dir(&goal.id);
+        let kept = dir.join("system.txt");
+        if let Ok(text) = std::fs::read_to_string(&kept) {
+            return Ok(text);
+        }
+        let mut text = prompts::SYSTEM.to_owned();
+        for name in ["CLAUDE.md", "AGENTS.md"] {
+            let path =
+                RelPath::new(name).map_err(|error| ErrorBody::internal(error.to_string()))?;
+            let root = Path::new(&goal.spec.workspace);
+            // One that cannot be read is none.
+            let file = self.editors.current_content(root, &path).ok().flatten();
+            if let Some(instructions) = file.as_ref().and_then(ContentText::as_text) {
+                text.push_str(&prompts::project(name, instructions));
+                break;
+            }
+        }
+        let written = std::fs::create_dir_all(&dir);
+        match written.and_then(|()| disk::write_private(&kept, text.as_bytes())) {
+            // Another session of the goal was first; its text is the one that is shared.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(std::fs::read_to_string(&kept).unwrap_or(text))
+            }
+            Err(error) => Err(ErrorBody::environment(format!(
+                "failed to write {}: {error}",
+                kept.display()
+            ))
+            .hint("check that the state folder has space left")),
+            Ok(()) => Ok(text),
+        }
+    }
+
+    /// Returns the tracked files of a goal's workspace that an ignore rule names. Blocks on git.
+    pub(crate) fn tracked_files(&self, goal: &Goal) -> Arc<[RelPath]> {
+        self.running.tracked_files(&goal.id, || {
+            let workspace = Path::new(&goal.spec.workspace);
+            match git::repository(workspace) {
+                Ok(Some(_)) => git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
+                    tracing::warn!(
+                        goal = %goal.id, %error,
+                        "tracked files under an ignore rule are taken for ignored"
+                    );
+                    Vec::new()
+                }),
+                _ => Vec::new(),
+            }
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! Files of a workspace that no editor has open: read and written beneath the root, whole, and only
+//! as long as they are what they were expected to be.
+//!
+//! Every path is opened with `openat2(RESOLVE_BENEATH)`: neither `..` nor a link leads out of the
+//! workspace, also when somebody swaps a folder for a link meanwhile.
+
+mod lease;
+mod stamp;
+mod write;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write as _},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::Path,
+};
+
+use claudecluster_protocol::{ErrorBody, FileMode, RelPath};
+use claudecluster_worker::changes::Content;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+
+pub(crate) use self::stamp::{Stamp, stamp};
+pub(crate) use self::write::{Write, replace, replace_all};
+
+/// Threads for work that is done by processors.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// It is not what it was expected to be.
+    #[error("the file has changed on disk meanwhile")]
+    Changed,
+    /// The path leads out of the workspace, or through something that is not a folder.
+    #[error("the path leads out of the workspace or through a file")]
+    Outside,
+    /// A link would point out of the workspace.
+    #[error("the symbolic link would point out of the workspace")]
+    LinkOutside,
+    /// There is a folder, or something else that is not a file, in its place.
+    #[error("there is {0} in its place")]
+    NoFile(&'static str),
+    /// What it goes together with was not written.
+    #[error("it goes together with a file that was not written")]
+    Apart,
+    /// The operating system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<rustix::io::Errno> for WriteError {
+    fn from(errno: rustix::io::Errno) -> Self {
+        match errno {
+            rustix::io::Errno::XDEV | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP => {
+                Self::Outside
+            }
+            errno => Self::Io(errno.into()),
+        }
+    }
+}
+
+/// Returns the error of a workspace file that cannot be read.
+pub(crate) fn unreadable(path: &RelPath, error: &WriteError) -> ErrorBody {
+    ErrorBody::environment(format!("failed to read {path}: {error}"))
+        .hint("check the file's permissions and where its links lead")
+}
+
+/// Returns whether there is no such file on disk. An editor can still show the text of a deleted file.
+pub(crate) fn is_gone(root: &Path, path: &RelPath) -> Result<bool, ErrorBody> {
+    match stamp(root, path) {
+        Ok(stamp) => Ok(stamp.is_none()),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// The content of a file and the moment of its last change in nanoseconds since the epoch; `None`
+/// where there is no file.
+pub(crate) fn read(root: &Path, path: &RelPath) -> Result<Option<(Content, i128)>, WriteError> {
+    let root = open_root(root)?;
+    let Some(parent) = open_parent(&root, path, false)? else {
+        return Ok(None);
+    };
+    read_at(parent.as_fd(), &path_bytes(path.file_name()))
+}
+
+fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(Content, i128)>, WriteError> {
+    let stat = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let changed_at = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
+            let bytes = target.into_bytes().into();
+            let mode = FileMode::Symlink;
+            Ok(Some((Content { bytes, mode }, changed_at)))
+        }
+        FileType::RegularFile => {
+            // Without waiting: what is a file now may be a pipe when it is opened.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+            let mut bytes = Vec::new();
+            File::from(file).read_to_end(&mut bytes)?;
+            let bytes = bytes.into();
+            let mode = mode_of(stat.st_mode);
+            Ok(Some((Content { bytes, mode }, changed_at)))
+        }
+        FileType::Directory => Err(WriteError::NoFile("a folder")),
+        FileType::Fifo => Err(WriteError::NoFile("a pipe")),
+        FileType::Socket => Err(WriteError::NoFile("a socket")),
+        _ => Err(WriteError::NoFile("a device")),
+    }
+}
+
+fn mode_of(raw: u32) -> FileMode {
+    if raw & 0o100 != 0 {
+        FileMode::Executable
+    } else {
+        FileMode::Regular
+    }
+}
+
+/// Runs `work` on all items, on up to `threads` threads. Keeps their order.
+pub(crate) fn in_parallel<T: Send, R: Send>(
+    items: Vec<T>,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    if items.len() < 2 || threads < 2 {
+        return items.into_iter().map(work).collect();
+    }
+    let share = items.len().div_ceil(threads);
+    let mut shares: Vec<Vec<T>> = Vec::new();
+    let mut items = items.into_iter().peekable();
+    while items.peek().is_some() {
+        shares.push(items.by_ref().take(share).collect());
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || share.into_iter().map(work).collect::<Vec<R>>()))
+            .collect();
+        running
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(results) => results,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+/// Makes a file executable, or no longer so, in place: its content is somebody else's. Nothing to do
+/// where there is no file.
+pub(crate) fn set_mode(root: &Path, path: &RelPath, mode: FileMode) -> Result<(), WriteError> {
+    let root = open_root(root)?;
+    let Some(parent) = open_parent(&root, path, false)? else {
+        return Ok(());
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let name = path_bytes(path.file_name());
+    let file = match rustix::fs::openat(&parent, name.as_slice(), flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let raw = with_kind(rustix::fs::fstat(&file)?.st_mode & 0o7777, mode);
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(raw))?;
+    rustix::fs::fsync(&file)?;
+    Ok(())
+}
+
+/// Permission bits as they are for a file of this kind.
+fn with_kind(raw: u32, kind: FileMode) -> u32 {
+    match kind {
+        // Whoever may read it may run it, as `chmod +x` and git have it.
+        FileMode::Executable => raw | (raw & 0o444) >> 2,
+        _ => raw & !0o111,
+    }
+}
+
+/// Removes what a crash left beside a file: the new content before it took the file's place, or as
+/// much of it as was written, or the old one after. Anything else that has such a name is somebody's
+/// text and stays.
+pub(crate) fn clear_leftovers(
+    root: &Path,
+    path: &RelPath,
+    known: &[&Content],
+) -> Result<(), WriteError> {
+    let root = open_root(root)?;
+    let Some(parent) = open_parent(&root, path, false)? else {
+        return Ok(());
+    };
+    for entry in rustix::fs::Dir::read_from(&parent)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !name.starts_with(write::ASIDE.as_bytes()) {
+            continue;
+        }
+        if let Some((content, _)) = read_at(parent.as_fd(), name)?
+            && known
+                .iter()
+                .any(|known| known.bytes.starts_with(&content.bytes))
+        {
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file nobody else may read, outside any workspace.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd, WriteError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(root, flags, Mode::empty())?)
+}
+
+/// The folder a path lies in; `None` where it does not exist and is not to be made.
+fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<OwnedFd>, WriteError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let open = |dir: &[u8]| rustix::fs::openat2(root, dir, flags, Mode::empty(), beneath);
+    let Some(parent) = path.parent() else {
+        return Ok(Some(open(b".")?));
+    };
+    match open(&parent.to_bytes()) {
+        Ok(dir) => return Ok(Some(dir)),
+        Err(rustix::io::Errno::NOENT) if make => {}
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) if !make => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    }
+    // One part after the other: each is made where the last one led, and opened from the root again,
+    // so that a link on the way is followed only as long as it stays beneath.
+    let mut dir = open(b".")?;
+    let mut reached = Vec::new();
+    for part in parent.components() {
+        let part = path_bytes(part);
+        match rustix::fs::mkdirat(&dir, part.as_slice(), Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        if !reached.is_empty() {
+            reached.push(b'/');
+        }
+        reached.extend_from_slice(&part);
+        dir = open(&reached)?;
+    }
+    Ok(Some(dir))
+}
+
+/// The bytes of one part of a path.
+fn path_bytes(part: &str) -> Vec<u8> {
+    // A part of a valid path is a valid path.
+    RelPath::new(part).map_or_else(|_| part.as_bytes().to_vec(), |path| path.to_bytes())
+}
+
+/// Whether a path is a folder that can be listed, following links.
+pub(crate) fn readable_dir(path: &Path) -> io::Result<()> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            "it is not a folder",
+        ));
+    }
+    fs::read_dir(path).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,553 @@
+//! What a goal started from: the base of every merge it proposes.
+//!
+//! Taking it costs about a `git status`, not a copy. Recorded are the index as it is, and the
+//! content of what the index does not know: open buffers, dirty files, small untracked files. What
+//! any other file was is found out when it matters: as long as its change time lies before the
+//! snapshot, it *is* what it was; else the recorded index names its object. A file that is neither
+//! has no known base, and what is proposed for it becomes a conflict, never a guess.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use claudecluster_protocol::{BlobId, ErrorBody, FileMode, RelPath, change::FileVersion};
+use claudecluster_store::Store;
+use claudecluster_worker::changes::Content;
+use serde::{Deserialize, Serialize};
+
+use crate::workspace::{
+    content_store::{load_content, save_content},
+    disk,
+    editor::OpenDocument,
+    git::{self, Repository},
+};
+
+/// Untracked files up to this size are captured.
+const UNTRACKED_BYTES: u64 = 1 << 20;
+/// At most this many untracked files are captured, and this many bytes.
+const UNTRACKED_FILES: usize = 1_000;
+const UNTRACKED_TOTAL: u64 = 64 << 20;
+/// Change times are as coarse as the kernel's clock tick. A file that changed this close to the
+/// snapshot may have changed after it.
+const TICK_NANOS: i128 = 20_000_000;
+
+/// What was recorded. Stored as an artifact; the events name it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    /// Nanoseconds since the epoch when capturing began.
+    taken_at: i128,
+    /// The recorded index; `None` without git.
+    index: Option<BlobId>,
+    /// Captured files; `None` where the file did not exist.
+    captured: BTreeMap<RelPath, Option<FileVersion>>,
+    /// Open buffers whose text was not on disk.
+    pub(crate) unsaved: Vec<RelPath>,
+}
+
+/// What a file was.
+#[derive(Clone, Debug)]
+pub(crate) enum Base {
+    /// It was this.
+    Known(Option<Content>),
+    /// It has changed since and nobody knows from what.
+    Unknown,
+}
+
+/// Captures a workspace.
+pub(crate) fn take(
+    store: &Store,
+    workspace: &Path,
+    open: &[OpenDocument],
+) -> Result<(Manifest, BlobId), ErrorBody> {
+    let taken_at = now();
+    let repository = git::repository(workspace)?;
+    let mut captured = BTreeMap::new();
+    let mut index = None;
+    if let Some(repository) = &repository {
+        // The index first: what is staged after it was read shows in the status as well.
+        index = match fs::read(&repository.index) {
+            Ok(bytes) => Some(put(store, &bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error("read", &repository.index, &error)),
+        };
+        capture_status(store, workspace, repository, &mut captured)?;
+    }
+    let unsaved = capture_documents(store, workspace, open, &mut captured)?;
+    let manifest = Manifest {
+        taken_at,
+        index,
+        captured,
+        unsaved,
+    };
+    let bytes = serde_json::to_vec(&manifest)
+        .map_err(|error| ErrorBody::internal(format!("failed to encode the snapshot: {error}")))?;
+    let id = put(store, &bytes)?;
+    Ok((manifest, id))
+}
+
+/// A snapshot that was taken earlier.
+pub(crate) fn load(store: &Store, id: &BlobId) -> Result<Manifest, ErrorBody> {
+    let bytes = store
+        .get_blob(id)
+        .map_err(ErrorBody::from)?
+        .ok_or_else(|| {
+            ErrorBody::internal(format!("the snapshot {id} is gone")).hint("submit the goal again")
+        })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ErrorBody::internal(format!("the snapshot {id} is damaged: {error}")))
+}
+
+/// Loads the snapshot of a goal.
+pub(crate) fn load_of_goal(store: &Store, id: Option<&BlobId>) -> Result<Manifest, ErrorBody> {
+    let id = id.ok_or_else(|| ErrorBody::internal("the goal has no snapshot"))?;
+    load(store, id)
+}
+
+impl Manifest {
+    /// How many files it holds the content of.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.captured.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The captured text of the unsaved buffers.
+    pub(crate) fn unsaved(&self) -> impl Iterator<Item = (&RelPath, &FileVersion)> {
+        self.unsaved
+            .iter()
+            .filter_map(|path| Some((path, self.captured.get(path)?.as_ref()?)))
+    }
+
+    /// What `path` was when the snapshot was taken.
+    pub(crate) fn base(
+        &self,
+        store: &Store,
+        workspace: &Path,
+        path: &RelPath,
+    ) -> Result<Base, ErrorBody> {
+        if let Some(version) = self.captured.get(path) {
+            return Ok(Base::Known(match version {
+                Some(version) => Some(load_content(store, version)?),
+                None => None,
+            }));
+        }
+        let (on_disk, changed_at) = match disk::read(workspace, path) {
+            Ok(found) => found.map_or((None, None), |(content, at)| (Some(content), Some(at))),
+            // What cannot be read cannot be known.
+            Err(_) => return Ok(Base::Unknown),
+        };
+        if changed_at.is_some_and(|at| at + TICK_NANOS < self.taken_at) {
+            return Ok(Base::Known(on_disk));
+        }
+        self.staged(store, workspace, path, on_disk.is_none())
+    }
+
+    /// What the recorded index says of a file that has changed, appeared or gone since.
+    fn staged(
+        &self,
+        store: &Store,
+        workspace: &Path,
+        path: &RelPath,
+        absent_now: bool,
+    ) -> Result<Base, ErrorBody> {
+        let absent = || {
+            if absent_now {
+                Base::Known(None)
+            } else {
+                Base::Unknown
+            }
+        };
+        let (Some(index), Some(repository)) = (&self.index, git::repository(workspace)?) else {
+            return Ok(absent());
+        };
+        let file = IndexFile::new(store, index)?;
+        let Some((object, mode)) = repository.staged(workspace, file.path(), path)? else {
+            // Untracked then. If it is not there now either, it was not there: small untracked files are
+            // captured, and deleting a large one while a task creates it is told apart by nobody.
+            return Ok(absent());
+        };
+        let bytes = git::object(workspace, &object)?;
+        Ok(Base::Known(Some(Content {
+            bytes: bytes.into(),
+            mode,
+        })))
+    }
+}
+
+/// The recorded index as a file git can read.
+enum IndexFile {
+    Stored(PathBuf),
+    Temporary(PathBuf),
+}
+
+impl IndexFile {
+    fn new(store: &Store, index: &BlobId) -> Result<Self, ErrorBody> {
+        if let Some(path) = store.blob_path(index) {
+            return Ok(Self::Stored(path));
+        }
+        let bytes = store
+            .get_blob(index)
+            .map_err(ErrorBody::from)?
+            .unwrap_or_default();
+        let path =
+            std::env::temp_dir().join(format!("claudecluster-index-{}", uuid::Uuid::new_v4()));
+        disk::write_private(&path, &bytes).map_err(|error| io_error("write", &path, &error))?;
+        Ok(Self::Temporary(path))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Stored(path) | Self::Temporary(path) => path,
+        }
+    }
+}
+
+impl Drop for IndexFile {
+    fn drop(&mut self) {
+        if let Self::Temporary(path) = self {
+            // A leftover is harmless: it is private and in the temporary folder.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Captures what git calls changed or untracked.
+fn capture_status(
+    store: &Store,
+    workspace: &Path,
+    repository: &Repository,
+    captured: &mut BTreeMap<RelPath, Option<FileVersion>>,
+) -> Result<(), ErrorBody> {
+    let args = [
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--no-renames",
+        "--untracked-files=normal",
+        "--ignore-submodules=all",
+        "--",
+        ".",
+    ];
+    let out = git::status(workspace, &args)?;
+    let mut untracked = Vec::new();
+    for entry in out.split(|&b| b == 0) {
+        // `1 XY sub mH mI mW hH hI path`, `u XY sub m1 m2 m3 mW h1 h2 h3 path`, `? path`.
+        let skip = match entry.first() {
+            Some(b'1') => 8,
+            Some(b'u') => 10,
+            Some(b'?') => 1,
+            _ => continue,
+        };
+        let Some(path) = entry.splitn(skip + 1, |&b| b == b' ').nth(skip) else {
+            continue;
+        };
+        let Some(path) = repository.relative(path) else {
+            continue;
+        };
+        if entry[0] == b'?' {
+            untracked.push(path);
+        } else if let Some(version) = capture_file(store, workspace, &path, u64::MAX)? {
+            captured.insert(path, version);
+        }
+    }
+    capture_untracked(store, workspace, untracked, captured)
+}
+
+/// Captures small untracked files. Larger ones, and those past the limits, are known by their change
+/// time alone.
+fn capture_untracked(
+    store: &Store,
+    workspace: &Path,
+    mut open: Vec<RelPath>,
+    captured: &mut BTreeMap<RelPath, Option<FileVersion>>,
+) -> Result<(), ErrorBody> {
+    let (mut files, mut bytes) = (0usize, 0u64);
+    while let Some(path) = open.pop() {
+        if files >= UNTRACKED_FILES || bytes >= UNTRACKED_TOTAL {
+            return Ok(());
+        }
+        let absolute = workspace.join(path.to_path_buf());
+        let Ok(meta) = fs::symlink_metadata(&absolute) else {
+            continue;
+        };
+        if meta.is_dir() {
+            // A folder that cannot be read holds nothing a task could change unseen.
+            let Ok(entries) = fs::read_dir(&absolute) else {
+                continue;
+            };
+            for entry in entries.flatten().take(UNTRACKED_FILES) {
+                use std::os::unix::ffi::OsStrExt;
+                let mut name = path.to_bytes();
+                name.push(b'/');
+                name.extend_from_slice(entry.file_name().as_bytes());
+                open.extend(RelPath::from_bytes(&name));
+            }
+        } else if let Some(version) = capture_file(store, workspace, &path, UNTRACKED_BYTES)? {
+            files += 1;
+            bytes += meta.size();
+            captured.insert(path, version);
+        }
+    }
+    Ok(())
+}
+
+/// The version of a file on disk; `Some(None)` where there is none, `None` where it is too large or
+/// cannot be read.
+fn capture_file(
+    store: &Store,
+    workspace: &Path,
+    path: &RelPath,
+    limit: u64,
+) -> Result<Option<Option<FileVersion>>, ErrorBody> {
+    let meta = fs::symlink_metadata(workspace.join(path.to_path_buf()));
+    if meta.is_ok_and(|meta| meta.size() > limit.min(256 << 20)) {
+        return Ok(None);
+    }
+    match disk::read(workspace, path) {
+        Ok(Some((content, _))) => Ok(Some(Some(save_content(store, &content)?))),
+        Ok(None) => Ok(Some(None)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Captures open documents as their editors show them; returns those whose text is not on disk.
+fn capture_documents(
+    store: &Store,
+    workspace: &Path,
+    open: &[OpenDocument],
+    captured: &mut BTreeMap<RelPath, Option<FileVersion>>,
+) -> Result<Vec<RelPath>, ErrorBody> {
+    let mut unsaved = Vec::new();
+    for document in open {
+        let Ok(relative) = document.path.strip_prefix(workspace) else {
+            continue;
+        };
+        let Ok(path) = RelPath::from_path(relative) else {
+            continue;
+        };
+        let on_disk = disk::read(workspace, &path)
+            .ok()
+            .flatten()
+            .map(|(content, _)| content);
+        // A file that is not UTF-8 is shown converted: its buffer says nothing about its bytes.
+        if on_disk
+            .as_ref()
+            .is_some_and(|c| std::str::from_utf8(&c.bytes).is_err())
+        {
+            continue;
+        }
+        let mode = on_disk
+            .as_ref()
+            .map_or(FileMode::Regular, |content| content.mode);
+        if mode == FileMode::Symlink {
+            continue;
+        }
+        let text = document.text.to_string();
+        if on_disk.is_none_or(|content| content.bytes != text.as_bytes()) {
+            unsaved.push(path.clone());
+        }
+        let blob = put(store, text.as_bytes())?;
+        captured.insert(path, Some(FileVersion { blob, mode }));
+    }
+    unsaved.sort();
+    unsaved.dedup();
+    Ok(unsaved)
+}
+
+fn put(store: &Store, bytes: &[u8]) -> Result<BlobId, ErrorBody> {
+    store.put_blob(bytes).map_err(ErrorBody::from)
+}
+
+fn now() -> i128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX))
+}
+
+fn io_error(what: &str, path: &Path, error: &io::Error) -> ErrorBody {
+    ErrorBody::environment(format!("failed to {what} {}: {error}", path.display()))
+        .hint("check that the file can be read and that there is space left")
+}
+
+#[cfg(test)]
+mod tests {
+    use ropey::Rope;
+
+    use super::*;
+
+    /// A small repository with one commit.
+    struct Repo {
+        dir: tempfile::TempDir,
+        store: Store,
+    }
+
+    impl Repo {
+        fn new() -> Self {
+            let repo = Self {
+                dir: tempfile::tempdir().unwrap(),
+                store: Store::in_memory(),
+            };
+            repo.git(&["init", "-q"]);
+            for (path, text) in [("a.txt", "a\n"), ("b.txt", "b\n"), ("d/c.txt", "c\n")] {
+                repo.write(path, text);
+            }
+            repo.write(".gitignore", "ignored\n");
+            repo.git(&["add", "."]);
+            repo.git(&["commit", "-qm", "first"]);
+            repo
+        }
+
+        fn root(&self) -> &Path {
+            self.dir.path()
+        }
+
+        fn git(&self, args: &[&str]) {
+            let who = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
+            git::run(self.root(), &[&who, args].concat()).unwrap();
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.root().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn take(&self, open: &[OpenDocument]) -> Manifest {
+            let (_, id) = take(&self.store, self.root(), open).unwrap();
+            load(&self.store, &id).unwrap()
+        }
+
+        /// The text a file had; `None` where there was none, an error where nobody knows.
+        fn base(&self, manifest: &Manifest, path: &str) -> Result<Option<String>, ()> {
+            let path = RelPath::new(path).unwrap();
+            match manifest.base(&self.store, self.root(), &path).unwrap() {
+                Base::Known(content) => {
+                    Ok(content.map(|c| String::from_utf8(c.bytes.to_vec()).unwrap()))
+                }
+                Base::Unknown => Err(()),
+            }
+        }
+    }
+
+    fn some(text: &str) -> Result<Option<String>, ()> {
+        Ok(Some(text.to_owned()))
+    }
+
+    #[test]
+    fn every_base_is_known_whatever_happens_afterwards() {
+        let repo = Repo::new();
+        repo.write("b.txt", "dirty\n");
+        repo.write("new/small.txt", "untracked\n");
+        fs::remove_file(repo.root().join("d/c.txt")).unwrap();
+        let buffer = OpenDocument {
+            edited: None,
+            path: repo.root().join("a.txt"),
+            version: 7,
+            text: Rope::from_str("typed\n"),
+        };
+        let manifest = repo.take(&[buffer]);
+        assert_eq!(manifest.unsaved, [RelPath::new("a.txt").unwrap()]);
+        for (path, text) in [
+            ("a.txt", "x"),
+            ("b.txt", "x"),
+            ("new/small.txt", "x"),
+            ("d/c.txt", "x"),
+        ] {
+            repo.write(path, text);
+        }
+        assert_eq!(repo.base(&manifest, "a.txt"), some("typed\n"));
+        assert_eq!(repo.base(&manifest, "b.txt"), some("dirty\n"));
+        assert_eq!(repo.base(&manifest, "new/small.txt"), some("untracked\n"));
+        assert_eq!(repo.base(&manifest, "d/c.txt"), Ok(None));
+        assert_eq!(repo.base(&manifest, "nowhere.txt"), Ok(None));
+    }
+
+    #[test]
+    fn clean_files_are_known_by_the_recorded_index() {
+        let repo = Repo::new();
+        let manifest = repo.take(&[]);
+        repo.write("a.txt", "changed since\n");
+        fs::remove_file(repo.root().join("b.txt")).unwrap();
+        repo.git(&["add", "-A"]);
+        repo.git(&["commit", "-qm", "second"]);
+        assert_eq!(repo.base(&manifest, "a.txt"), some("a\n"));
+        assert_eq!(repo.base(&manifest, "b.txt"), some("b\n"));
+        assert_eq!(repo.base(&manifest, "d/c.txt"), some("c\n"));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_guessed() {
+        let repo = Repo::new();
+        repo.write("ignored", "old\n");
+        let manifest = repo.take(&[]);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        repo.write("ignored", "changed since\n");
+        assert_eq!(repo.base(&manifest, "ignored"), Err(()));
+    }
+
+    #[test]
+    fn taking_a_snapshot_changes_nothing() {
+        let repo = Repo::new();
+        repo.write("b.txt", "dirty\n");
+        let index = || {
+            let meta = fs::metadata(repo.root().join(".git/index")).unwrap();
+            (
+                meta.modified().unwrap(),
+                fs::read(repo.root().join(".git/index")).unwrap(),
+            )
+        };
+        let before = index();
+        repo.take(&[]);
+        assert_eq!(index(), before);
+    }
+
+    #[test]
+    fn workspaces_come_in_many_forms() {
+        let repo = Repo::new();
+        // Without git.
+        let plain = tempfile::tempdir().unwrap();
+        fs::write(plain.path().join("x"), "x").unwrap();
+        take(&repo.store, plain.path(), &[]).unwrap();
+        // A folder inside a repository: its paths are its own.
+        repo.write("d/c.txt", "dirty\n");
+        let (manifest, _) = take(&repo.store, &repo.root().join("d"), &[]).unwrap();
+        assert!(
+            manifest
+                .captured
+                .contains_key(&RelPath::new("c.txt").unwrap()),
+            "{manifest:?}"
+        );
+        // Before the first commit, and on no branch.
+        let unborn = tempfile::tempdir().unwrap();
+        git::run(unborn.path(), &["init", "-q"]).unwrap();
+        take(&repo.store, unborn.path(), &[]).unwrap();
+        repo.git(&["checkout", "-q", "--detach"]);
+        repo.take(&[]);
+        // Bare, and git's own folder: nothing to work on.
+        let bare = tempfile::tempdir().unwrap();
+        git::run(bare.path(), &["init", "-q", "--bare"]).unwrap();
+        for root in [bare.path(), &repo.root().join(".git")] {
+            let error = take(&repo.store, root, &[]).unwrap_err();
+            assert!(error.message.contains("bare repository"), "{error:?}");
+        }
+        // A damaged repository is an error, not a folder without git.
+        fs::write(repo.root().join(".git/HEAD"), "nonsense").unwrap();
+        take(&repo.store, repo.root(), &[]).unwrap_err();
+    }
+
+    #[test]
+    fn a_repository_runs_nothing() {
+        let repo = Repo::new();
+        let canary = repo.root().join("canary");
+        let program = format!("touch {}", canary.display());
+        repo.git(&["config", "core.fsmonitor", &program]);
+        repo.git(&["config", "core.hooksPath", "hooks"]);
+        repo.git(&["config", "alias.status", &format!("!{program}")]);
+        repo.write("b.txt", "dirty\n");
+        repo.take(&[]);
+        assert!(!canary.exists());
+    }
+}

@@ -1,0 +1,3 @@
+//! Goals as they are submitted.
+
+mod submit;

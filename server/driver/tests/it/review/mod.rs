@@ -1,0 +1,4 @@
+//! Pending hunks and blame, as they are shown.
+
+mod origins;
+mod reviews;

@@ -1,0 +1,5 @@
+//! Pending changes in an editor.
+
+mod display;
+mod notifications;
+mod requests;

@@ -1,0 +1,4 @@
+//! The journal and its artifacts on a real disk.
+
+mod crash;
+mod store;

@@ -1,0 +1,7 @@
+//! Sessions of each agent.
+
+mod claude_code;
+mod faults;
+mod native;
+mod permissions;
+mod sandboxed;

@@ -1,0 +1,7 @@
+//! Attempts with real sandboxes and real agents.
+
+mod agent;
+mod attempt;
+mod executor;
+mod sandbox;
+mod support;

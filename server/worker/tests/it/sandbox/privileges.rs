@@ -1,0 +1,214 @@
+//! Sandboxes made by somebody who may do less, or in a place that is arranged differently. Each test runs
+//! itself again as that somebody.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed step is a failed test, helpers included"
+)]
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use claudecluster_protocol::goal::SandboxKind;
+use claudecluster_worker::sandbox::{self, Sandbox, SandboxChoice};
+
+use crate::support::{self, Fixture, ok, sh};
+
+/// Whether this is the second run. If not, does it: this test alone, started by `wrapper`.
+fn is_inside(test: &str, wrapper: &[&str]) -> bool {
+    if std::env::var_os("TEST_INSIDE").is_some() {
+        return true;
+    }
+    // Where other users can reach the programs.
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (exe, launcher) = (dir.path().join("test"), dir.path().join("launcher"));
+    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
+    fs::copy(support::launcher(), &launcher).unwrap();
+    let home = dir.path().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let name = format!("{module}::{test}");
+    let words = wrapper.iter().map(Path::new).chain([exe.as_path()]);
+    let words: Vec<_> = words.collect();
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .args(["--exact", &name, "--nocapture"])
+        .env("TEST_INSIDE", "1")
+        .env("TEST_LAUNCHER", &launcher)
+        .env("HOME", &home)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+/// What every sandbox must do, whoever makes it.
+async fn check(sandbox: Sandbox, fixture: &Fixture) {
+    let outside = fixture.dir.path().join("outside");
+    fs::write(&outside, "mine").unwrap();
+    let script = format!(
+        "echo new > a; echo x > {outside}; echo x > ~/leak; echo x > {workspace}/a; \
+         rm -f {outside}; rm -rf d; echo ok; mktemp > /dev/null && echo tmp",
+        outside = outside.display(),
+        workspace = fixture.workspace.display(),
+    );
+    let output = sh(&sandbox, &script).await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "ok\ntmp\n",
+        "{output:?}"
+    );
+    let same_path = sandbox.kind() == SandboxKind::Overlay || sandbox.why().contains("namespaces");
+    let layer = sandbox.finish().await.unwrap();
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
+    assert_eq!(
+        fs::read_to_string(fixture.workspace.join("a")).unwrap(),
+        "old"
+    );
+    let home = std::env::var_os("HOME").unwrap();
+    assert!(!Path::new(&home).join("leak").exists());
+    let set = fixture.changes(&layer.dir, &[]);
+    let changes: Vec<_> = set
+        .changes
+        .iter()
+        .map(|c| (c.path.as_str(), c.after.as_ref().map(|c| c.bytes.as_ref())))
+        .collect();
+    let text: &[u8] = if same_path { b"x\n" } else { b"new\n" };
+    assert_eq!(changes, [("a", Some(text)), ("d/e", None)]);
+}
+
+#[tokio::test]
+async fn a_plain_user_gets_an_overlay() {
+    let wrapper: &[&str] = if rustix::process::geteuid().is_root() {
+        &[
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ]
+    } else {
+        &["env"]
+    };
+    if !is_inside("a_plain_user_gets_an_overlay", wrapper) {
+        return;
+    }
+    assert!(!rustix::process::geteuid().is_root());
+    let fixture = Fixture::new(&[("a", "old"), ("d/e", "")]);
+    let probe = sandbox::probe(&support::launcher(), &fixture.state).await;
+    assert_eq!(probe.kind, Some(SandboxKind::Overlay), "{probe:?}");
+    let sandbox = fixture.overlay("layer").await;
+    assert_eq!(
+        ok(&sandbox, "id -u").await.trim(),
+        rustix::process::geteuid().as_raw().to_string()
+    );
+    check(sandbox, &fixture).await;
+    let copy = Sandbox::prepare(fixture.spec("copy", SandboxChoice::Copy))
+        .await
+        .unwrap();
+    check(copy, &fixture).await;
+}
+
+#[tokio::test]
+async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+                  exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+    let wrapper = ["unshare", "-Ur", "sh", "-c", script, "sh"];
+    if !is_inside(
+        "without_namespaces_there_is_an_isolated_copy_and_a_reason",
+        &wrapper,
+    ) {
+        return;
+    }
+    let fixture = Fixture::new(&[("a", "old"), ("d/e", "")]);
+    let refused = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Overlay))
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("user namespace"), "{refused}");
+    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Auto))
+        .await
+        .unwrap();
+    assert_eq!(sandbox.kind(), SandboxKind::Copy);
+    assert!(sandbox.is_isolated());
+    for word in ["Landlock", "user namespace"] {
+        assert!(sandbox.why().contains(word), "{}", sandbox.why());
+    }
+    // Nothing is left running here either.
+    let mark = format!("escapee-c-{}", std::process::id());
+    ok(
+        &sandbox,
+        &format!("setsid bash -c 'exec -a {mark} sleep 1000' > /dev/null & sleep 0.1"),
+    )
+    .await;
+    assert!(
+        !support::processes()
+            .iter()
+            .any(|line| line.starts_with(&mark))
+    );
+    check(sandbox, &fixture).await;
+}
+
+#[tokio::test]
+async fn mounts_inside_the_workspace_stay() {
+    if !is_inside("mounts_inside_the_workspace_stay", &["unshare", "-Urm"]) {
+        return;
+    }
+    let fixture = Fixture::new(&[("a", "old"), ("sub/disk/covered", ""), ("one", "")]);
+    let disk = fixture.workspace.join("sub/disk");
+    let run = |program: &str, args: &[&Path]| {
+        assert!(
+            Command::new(program).args(args).status().unwrap().success(),
+            "{program} {args:?}"
+        );
+    };
+    run(
+        "mount",
+        &[
+            Path::new("-t"),
+            Path::new("tmpfs"),
+            Path::new("tmpfs"),
+            &disk,
+        ],
+    );
+    fs::write(disk.join("x"), "real").unwrap();
+    fs::write(disk.join("y"), "real").unwrap();
+    let file = fixture.dir.path().join("file");
+    fs::write(&file, "bound").unwrap();
+    run(
+        "mount",
+        &[Path::new("--bind"), &file, &fixture.workspace.join("one")],
+    );
+    let sandbox = fixture.overlay("layer").await;
+    assert!(
+        sandbox.why().contains("one is read-only"),
+        "{}",
+        sandbox.why()
+    );
+    let script =
+        "cat one; echo x > one; ls sub/disk; echo new > sub/disk/x; rm sub/disk/y; echo new > a";
+    assert_eq!(ok(&sandbox, script).await, "boundx\ny\n");
+    let layer = sandbox.finish().await.unwrap();
+    assert_eq!(fs::read_to_string(disk.join("x")).unwrap(), "real");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "bound");
+    let set = fixture.changes(&layer.dir, &[]);
+    let paths: Vec<_> = set
+        .changes
+        .iter()
+        .map(|c| (c.path.as_str(), c.after.is_some()))
+        .collect();
+    assert_eq!(
+        paths,
+        [("a", true), ("sub/disk/x", true), ("sub/disk/y", false)]
+    );
+    let mut spec = fixture.spec("next", SandboxChoice::Overlay);
+    spec.lowers = vec![layer.dir];
+    let next = Sandbox::prepare(spec).await.unwrap();
+    assert_eq!(ok(&next, "cat sub/disk/x; ls sub/disk").await, "new\nx\n");
+}

@@ -1,0 +1,6 @@
+//! What the tests of this crate share.
+
+mod fixture;
+pub(crate) mod session;
+
+pub(crate) use fixture::{Fixture, launcher, ok, processes, run, sh, until};

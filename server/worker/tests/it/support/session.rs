@@ -1,0 +1,200 @@
+//! What the agents' tests share: a way to start programs without isolation, and one to run a
+//! session against a scripted model.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of tests is a test"
+)]
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use claudecluster_model::{Script, Server};
+use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
+use claudecluster_worker::{
+    agent::{
+        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, Ask, SessionChannels,
+        ToolPermissions, registry,
+    },
+    launch::Launch,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Starts programs in a folder, without isolation.
+pub(crate) struct Bare(pub(crate) PathBuf);
+
+impl Launch for Bare {
+    fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&argv[0]);
+        command.args(&argv[1..]).env_clear().current_dir(&self.0);
+        command.envs(env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn root(&self) -> &Path {
+        &self.0
+    }
+
+    fn base_env(&self) -> Vec<(OsString, OsString)> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        vec![
+            ("PATH".into(), path),
+            ("HOME".into(), self.0.clone().into()),
+            ("CLAUDECODE".into(), "1".into()),
+        ]
+    }
+}
+
+/// A workspace, a home and a scripted model.
+pub(crate) struct Stage {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) server: Arc<Server>,
+}
+
+/// What a session came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) report: AgentReport,
+    pub(crate) events: Vec<AgentEvent>,
+    pub(crate) transcript: String,
+}
+
+impl Stage {
+    pub(crate) fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Self {
+            server: Arc::new(Server::start(Script::parse(script).unwrap()).unwrap()),
+            folder,
+        };
+        std::fs::create_dir(stage.root()).unwrap();
+        registry().prepare_home(&stage.home()).unwrap();
+        stage
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        let path = self.root().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.root().join(path)).unwrap()
+    }
+
+    pub(crate) fn spec(&self, agent: AgentName, program: &Path, prompt: &str) -> AgentSpec {
+        AgentSpec {
+            task: AgentTask {
+                agent,
+                prompt: prompt.to_owned(),
+                system: Some("You work on one task of a larger plan.".to_owned()),
+                schema: None,
+                model: Some("claude-sonnet-5".to_owned()),
+                session: uuid::Uuid::new_v4().to_string(),
+                fork_of: None,
+                run: None,
+                limits: AgentLimits {
+                    start: Span::secs(60),
+                    silence: Span::secs(60),
+                    exit: Span::secs(5),
+                    timeout: Span::secs(120),
+                    max_turns: 20,
+                    budget: None,
+                },
+                permissions: ToolPermissions::default(),
+            },
+            place: AgentPlace {
+                env: vec![
+                    ("ANTHROPIC_BASE_URL".into(), self.server.url().into()),
+                    ("ANTHROPIC_API_KEY".into(), "test".into()),
+                ],
+                home: self.home(),
+                program: program.to_owned(),
+            },
+        }
+    }
+
+    pub(crate) async fn run(&self, spec: &AgentSpec) -> Run {
+        self.run_until(spec, CancellationToken::new()).await
+    }
+
+    pub(crate) async fn run_until(&self, spec: &AgentSpec, cancel: CancellationToken) -> Run {
+        self.run_in(&Bare(self.root()), spec, cancel).await
+    }
+
+    /// Runs a session whose questions about permissions go to `questions`.
+    pub(crate) async fn run_asking(
+        &self,
+        spec: &AgentSpec,
+        questions: mpsc::UnboundedSender<Ask>,
+        cancel: CancellationToken,
+    ) -> Run {
+        let launch = Bare(self.root());
+        self.run_with(&launch, spec, Some(questions), cancel).await
+    }
+
+    pub(crate) async fn run_in(
+        &self,
+        launch: &dyn Launch,
+        spec: &AgentSpec,
+        cancel: CancellationToken,
+    ) -> Run {
+        self.run_with(launch, spec, None, cancel).await
+    }
+
+    async fn run_with(
+        &self,
+        launch: &dyn Launch,
+        spec: &AgentSpec,
+        questions: Option<mpsc::UnboundedSender<Ask>>,
+        cancel: CancellationToken,
+    ) -> Run {
+        let (events, mut receive) = mpsc::channel(10_000);
+        let mut transcript = Vec::new();
+        let channels = SessionChannels {
+            events,
+            questions,
+            cancel,
+        };
+        let report = registry()
+            .run(spec, launch, &mut transcript, &channels)
+            .await;
+        drop(channels);
+        let mut events = Vec::new();
+        while let Some(event) = receive.recv().await {
+            events.push(event);
+        }
+        Run {
+            report,
+            events,
+            transcript: String::from_utf8_lossy(&transcript).into_owned(),
+        }
+    }
+}
+
+/// The real Claude Code that the test command provides.
+pub(crate) fn claude() -> PathBuf {
+    match std::env::var_os("CLAUDECLUSTER_TEST_CLAUDE") {
+        Some(path) => PathBuf::from(path),
+        None => panic!(
+            "CLAUDECLUSTER_TEST_CLAUDE is not set: run `cargo xtask provision`, or the tests through \
+             `cargo xtask test`"
+        ),
+    }
+}
+
+/// Long enough for anything but a hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

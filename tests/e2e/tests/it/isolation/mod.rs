@@ -1,0 +1,4 @@
+//! Workers and repositories that try to get out.
+
+mod escapes;
+mod hostile;

@@ -1,0 +1,10 @@
+//! The whole product from outside, and the rules of its repository.
+
+mod daemon;
+mod goal;
+mod histories;
+mod isolation;
+mod neovim;
+mod repository;
+mod review;
+mod vscode;

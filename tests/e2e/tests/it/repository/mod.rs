@@ -1,0 +1,5 @@
+//! Rules of the repository that no compiler checks.
+
+mod hygiene;
+mod layering;
+mod pages;

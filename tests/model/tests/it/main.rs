@@ -1,0 +1,3 @@
+//! The scripted model as a server.
+
+mod server;
