@@ -4,9 +4,9 @@ use std::{future::pending, time::Duration};
 
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalState, TaskId, TaskState, Timestamp,
-    api::Call,
     event::{Event, EventBody, StreamItem},
 };
+use claudecluster_service::TypedCalls;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -149,15 +149,8 @@ impl Follower<'_> {
             return Ok(false);
         }
         if state == GoalState::AwaitingApproval && self.manner.approve {
-            let goal_id = self.board.goal.clone();
-            self.client
-                .call(Call::Approve {
-                    goal_id,
-                    plan: None,
-                    shown: None,
-                    task_id: None,
-                })
-                .await?;
+            let goal = &self.board.goal;
+            self.client.approve_plan(goal, None, None).await?;
             return Ok(false);
         }
         if ui.live {
@@ -180,7 +173,7 @@ impl Follower<'_> {
         if !may_be_last || !rows.any(|row| row.state == TaskState::Paused) {
             return Ok(false);
         }
-        let view = self.client.goal(&self.board.goal).await?;
+        let view = self.client.goal(&self.board.goal).await?.value;
         Ok(view.is_paused())
     }
 
@@ -208,11 +201,10 @@ impl Follower<'_> {
                 self.board.goal
             ))?;
         }
-        let goal_id = self.board.goal.clone();
-        match self.client.call(Call::Cancel { goal_id }).await {
+        match self.client.cancel(&self.board.goal).await {
             // It settled in the same moment: its last event is on the way.
             Err(e) if e.kind == claudecluster_protocol::ErrorKind::User => Ok(()),
-            other => other.map(|_| ()).map_err(Into::into),
+            other => other.map_err(Into::into),
         }
     }
 

@@ -30,16 +30,16 @@ const BATCH: usize = 64;
 const SLOW_TURN: Duration = Duration::from_millis(250);
 
 /// Who waits for the end of a turn.
-enum Waiter {
+enum TurnWaiter {
     Goal(ReplySender<Submitted>, Submitted),
     Done(ReplySender<()>),
 }
 
 /// What one turn has come to so far.
 #[derive(Default)]
-struct Turn {
+struct DispatcherTurn {
     effects: Vec<Effect>,
-    waiters: Vec<Waiter>,
+    waiters: Vec<TurnWaiter>,
     /// What work reported, to come again where it cannot be written now.
     reports: Vec<Input>,
     ending: Option<oneshot::Sender<()>>,
@@ -81,7 +81,7 @@ impl Dispatcher {
 
     /// Takes up what the last daemon left.
     pub(crate) async fn recover(&mut self) {
-        self.turn(vec![DispatcherMessage::Report(Input::Recover)])
+        self.run_turn(vec![DispatcherMessage::Report(Input::Recover)])
             .await;
     }
 
@@ -106,7 +106,7 @@ impl Dispatcher {
             {
                 batch.push(next);
             }
-            if let Some(ended) = self.turn(batch).await {
+            if let Some(ended) = self.run_turn(batch).await {
                 // Nobody waiting any more is fine: the loop ends either way.
                 let _ = ended.send(());
                 return;
@@ -115,17 +115,17 @@ impl Dispatcher {
     }
 
     /// One turn. Returns who waits for the end of the loop, if it is to end.
-    async fn turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
+    async fn run_turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
         let began = std::time::Instant::now();
         let before = self.state.clone();
-        let mut turn = Turn::default();
+        let mut turn = DispatcherTurn::default();
         // One moment for the whole turn: what the state was decided with is what the journal says, so
         // that replaying it gives the same state.
         let at = now();
         for message in batch {
-            self.take(message, at, &mut turn);
+            self.decide_message(message, at, &mut turn);
         }
-        match self.commit(&turn.effects, at).await {
+        match self.commit_facts(&turn.effects, at).await {
             Ok(()) => {
                 for waiter in turn.waiters {
                     waiter.answer(Ok(()));
@@ -133,7 +133,7 @@ impl Dispatcher {
                 for effect in turn.effects {
                     match effect {
                         Effect::WakeAt(at) => self.wakes.push(Reverse(at)),
-                        effect => self.effects.start(effect),
+                        effect => self.effects.start_effect(effect),
                     }
                 }
             }
@@ -146,7 +146,12 @@ impl Dispatcher {
     }
 
     /// Lets `step` decide about one message. A refusal is answered at once: it changed nothing.
-    fn take(&mut self, message: DispatcherMessage, at: Timestamp, turn: &mut Turn) {
+    fn decide_message(
+        &mut self,
+        message: DispatcherMessage,
+        at: Timestamp,
+        turn: &mut DispatcherTurn,
+    ) {
         match message {
             DispatcherMessage::Submit(mut spec, duplicates, reply) => {
                 if duplicates == DuplicatePolicy::Join
@@ -159,7 +164,7 @@ impl Dispatcher {
                         goal_id,
                         duplicate_of,
                     };
-                    return turn.waiters.push(Waiter::Goal(reply, answer));
+                    return turn.waiters.push(TurnWaiter::Goal(reply, answer));
                 }
                 let goal = self.state.next_goal_id();
                 let env = std::mem::take(&mut spec.env);
@@ -175,7 +180,7 @@ impl Dispatcher {
                             goal_id: goal,
                             duplicate_of: None,
                         };
-                        turn.waiters.push(Waiter::Goal(reply, answer));
+                        turn.waiters.push(TurnWaiter::Goal(reply, answer));
                     }
                     Err(error) => drop(reply.send(Err(error))),
                 }
@@ -183,7 +188,7 @@ impl Dispatcher {
             DispatcherMessage::Ask(input, reply) => match self.step(input, at) {
                 Ok(effects) => {
                     turn.effects.extend(effects);
-                    turn.waiters.push(Waiter::Done(reply));
+                    turn.waiters.push(TurnWaiter::Done(reply));
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
@@ -203,7 +208,7 @@ impl Dispatcher {
     }
 
     /// Makes the turn's facts durable and public.
-    async fn commit(&mut self, effects: &[Effect], at: Timestamp) -> Result<(), StoreError> {
+    async fn commit_facts(&mut self, effects: &[Effect], at: Timestamp) -> Result<(), StoreError> {
         let facts: Vec<NewEvent> = effects
             .iter()
             .filter_map(|effect| match effect {
@@ -231,7 +236,7 @@ impl Dispatcher {
         &mut self,
         before: State,
         error: StoreError,
-        waiters: Vec<Waiter>,
+        waiters: Vec<TurnWaiter>,
         reports: Vec<Input>,
     ) {
         tracing::error!(%error, "the journal refused a turn");
@@ -254,7 +259,7 @@ impl Dispatcher {
     }
 }
 
-impl Waiter {
+impl TurnWaiter {
     /// Answers. Whoever asked may have gone meanwhile.
     fn answer(self, result: Result<(), ErrorBody>) {
         match self {

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     blocking::{internal_failure, run_blocking},
-    land::{Landing, decision::applied_input, merge_repair::RepairMerger},
+    land::{LandingService, decision::applied_input, merge_repair::RepairMerger},
     mailbox::DispatcherMailbox,
     proposal::build_proposal,
     published::PublishedGoals,
@@ -44,7 +44,7 @@ pub(crate) struct EffectRunner {
     pub(crate) permissions: PermissionBrokers,
     pub(crate) attempts: AttemptRunner,
     pub(crate) pending: PendingReader,
-    pub(crate) landing: Landing,
+    pub(crate) landing: LandingService,
     pub(crate) repairs: RepairMerger,
     /// Looks at what became of the last daemon's landings.
     pub(crate) recoveries: TaskTracker,
@@ -52,7 +52,7 @@ pub(crate) struct EffectRunner {
 
 impl EffectRunner {
     /// Starts the work of one effect. Facts and times to wake at are the dispatcher's own.
-    pub(crate) fn start(&self, effect: Effect) {
+    pub(crate) fn start_effect(&self, effect: Effect) {
         match effect {
             Effect::Record(..) | Effect::WakeAt(_) => {}
             Effect::Stop(goal) => {
@@ -70,30 +70,30 @@ impl EffectRunner {
             } => {
                 let reply = agent::QuestionReply { decision, reason };
                 let reply = PermissionReply { tool, input, reply };
-                self.permissions.deliver(goal, task, reply);
+                self.permissions.deliver_reply(goal, task, reply);
             }
-            Effect::Snapshot(goal) => self.snapshot(&goal),
+            Effect::Snapshot(goal) => self.take_snapshot(&goal),
             Effect::Plan {
                 goal,
                 repair,
                 delay,
-            } => self.plan(&goal, repair, delay),
+            } => self.plan_goal(&goal, repair, delay),
             Effect::Start {
                 goal,
                 task,
                 attempt,
-            } => self.attempt(&goal, &task, attempt),
-            Effect::Merge(goal) => self.merge(&goal),
-            Effect::Amend { goal, task } => self.amend(&goal, &task),
-            Effect::Gates(goal) => self.gates(&goal),
-            Effect::Land(goal) => self.land(&goal),
+            } => self.run_attempt(&goal, &task, attempt),
+            Effect::Merge(goal) => self.merge_tasks(&goal),
+            Effect::Amend { goal, task } => self.merge_repair(&goal, &task),
+            Effect::Gates(goal) => self.run_gates(&goal),
+            Effect::Land(goal) => self.land_clean(&goal),
             Effect::Settle(goal) => self.recover_landings(goal),
-            Effect::Tidy(goal) => self.tidy(goal),
+            Effect::Tidy(goal) => self.tidy_goal(goal),
         }
     }
 
     /// Runs work of a goal. A panic in it is answered like any other failure.
-    fn spawn<F>(&self, goal: &GoalId, panicked: Input, work: F)
+    fn spawn_work<F>(&self, goal: &GoalId, panicked: Input, work: F)
     where
         F: Future<Output = Input> + Send + 'static,
     {
@@ -124,7 +124,7 @@ impl EffectRunner {
         goal.ok()
     }
 
-    fn snapshot(&self, id: &GoalId) {
+    fn take_snapshot(&self, id: &GoalId) {
         let Some(goal) = self.goal_of(id) else {
             return;
         };
@@ -133,12 +133,12 @@ impl EffectRunner {
             result: Err(internal_failure("capturing the workspace")),
         };
         let (editors, contents) = (self.editors.clone(), self.contents.clone());
-        self.spawn(id, panicked, async move {
+        self.spawn_work(id, panicked, async move {
             let id = goal.id.clone();
             let result = run_blocking("capturing the workspace", move || {
                 let root = Path::new(&goal.spec.workspace);
                 let open = editors.documents(root);
-                let (manifest, blob) = snapshot::take(contents.store(), root, &open)?;
+                let (manifest, blob) = snapshot::take_snapshot(contents.store(), root, &open)?;
                 Ok((blob, manifest.len(), manifest.unsaved))
             })
             .await;
@@ -146,7 +146,7 @@ impl EffectRunner {
         });
     }
 
-    fn plan(&self, id: &GoalId, repair: Vec<String>, delay: Span) {
+    fn plan_goal(&self, id: &GoalId, repair: Vec<String>, delay: Span) {
         let Some(goal) = self.goal_of(id) else {
             return;
         };
@@ -158,7 +158,7 @@ impl EffectRunner {
         };
         let cancel = self.cancel_token(id);
         let (runner, mailbox) = (self.attempts.clone(), self.mailbox.clone());
-        self.spawn(id, panicked, async move {
+        self.spawn_work(id, panicked, async move {
             tokio::select! {
                 () = tokio::time::sleep(delay.to_duration()) => {}
                 () = cancel.cancelled() => {}
@@ -167,7 +167,7 @@ impl EffectRunner {
         });
     }
 
-    fn attempt(&self, id: &GoalId, task: &TaskId, attempt: AttemptId) {
+    fn run_attempt(&self, id: &GoalId, task: &TaskId, attempt: AttemptId) {
         let Some(goal) = self.goal_of(id) else {
             return;
         };
@@ -185,7 +185,7 @@ impl EffectRunner {
         let cancel = self.cancel_token(&id);
         let runner = self.attempts.clone();
         let task_id = task.clone();
-        self.spawn(&id.clone(), panicked, async move {
+        self.spawn_work(&id.clone(), panicked, async move {
             let outcome = runner.run_attempt(&goal, &task_id, attempt, cancel).await;
             Input::Attempt {
                 goal: goal.id.clone(),
@@ -196,7 +196,7 @@ impl EffectRunner {
         });
     }
 
-    fn merge(&self, id: &GoalId) {
+    fn merge_tasks(&self, id: &GoalId) {
         let Some(goal) = self.goal_of(id) else {
             return;
         };
@@ -205,14 +205,14 @@ impl EffectRunner {
             result: Err(internal_failure("merging")),
         };
         let merge = self.attempts.merge.clone();
-        self.spawn(id, panicked, async move {
+        self.spawn_work(id, panicked, async move {
             let id = goal.id.clone();
             let result = run_blocking("merging", move || build_proposal(&merge, &goal)).await;
             Input::Merged { goal: id, result }
         });
     }
 
-    fn gates(&self, id: &GoalId) {
+    fn run_gates(&self, id: &GoalId) {
         let Some(goal) = self.goal_of(id) else {
             return;
         };
@@ -223,7 +223,7 @@ impl EffectRunner {
         };
         let cancel = self.cancel_token(id);
         let runner = self.attempts.clone();
-        self.spawn(id, panicked, async move {
+        self.spawn_work(id, panicked, async move {
             let results = gates::run_gates(&runner, &goal, cancel).await;
             Input::Gates {
                 goal: goal.id.clone(),
@@ -233,17 +233,17 @@ impl EffectRunner {
     }
 
     /// Merges what a repair made into the proposal.
-    fn amend(&self, id: &GoalId, task: &TaskId) {
+    fn merge_repair(&self, id: &GoalId, task: &TaskId) {
         let tracker = self.running.work(id).tracker;
         let (merger, id, task) = (self.repairs.clone(), id.clone(), task.clone());
         tracker.spawn(async move { merger.merge_repair(&id, &task).await });
     }
 
     /// Lands what is clean of a goal that was submitted with `apply`.
-    fn land(&self, id: &GoalId) {
+    fn land_clean(&self, id: &GoalId) {
         let panicked = applied_input(id, Err(internal_failure("landing")));
         let (landing, goal) = (self.landing.clone(), id.clone());
-        self.spawn(id, panicked, async move {
+        self.spawn_work(id, panicked, async move {
             let everything = Decision::new(goal.clone(), Verdict::Accept);
             let report = landing.decide(everything).await;
             applied_input(&goal, report)
@@ -262,7 +262,7 @@ impl EffectRunner {
     }
 
     /// Deletes the private files of a goal whose work is done. Its journal and artifacts stay.
-    fn tidy(&self, id: GoalId) {
+    fn tidy_goal(&self, id: GoalId) {
         let (running, pending) = (self.running.clone(), self.pending.clone());
         let executor = self.attempts.sessions.executor.clone();
         tokio::spawn(async move {
@@ -270,7 +270,7 @@ impl EffectRunner {
             let work = running.take_work(&id);
             work.tracker.close();
             work.tracker.wait().await;
-            running.forget(&id);
+            running.forget_goal(&id);
             pending.forget_goal(&id);
             executor.forget_goal(&id).await;
         });

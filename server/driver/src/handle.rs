@@ -32,7 +32,7 @@ use crate::{
     effects::EffectRunner,
     goal::{artifacts::list_artifacts, submission::check_goal, views},
     land::{
-        Landing,
+        LandingService,
         decision::DecisionRunner,
         decision_epoch::DecisionEpochs,
         locks::LandingLocks,
@@ -41,7 +41,7 @@ use crate::{
         undo_detection::{ObservedFiles, UndoDetection},
     },
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
-    proposal::file_merge::MergeRules,
+    proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
         diff::{self, Diff},
@@ -81,7 +81,7 @@ struct DriverParts {
     editors: EditorRegistry,
     running: RunningGoals,
     pending: PendingReader,
-    landing: Landing,
+    landing: LandingService,
     undo_detection: UndoDetection,
     started: Instant,
 }
@@ -171,7 +171,7 @@ impl Driver {
         let summaries = state
             .goals
             .values()
-            .map(|goal| views::summary(&self.0.pending, goal));
+            .map(|goal| views::goal_summary(&self.0.pending, goal));
         (summaries.collect(), state.last_seq)
     }
 
@@ -195,7 +195,7 @@ impl Driver {
             .goals
             .get(goal)
             .ok_or_else(|| claudecluster_core::step::unknown_goal(goal))?;
-        Ok((views::goal(&self.0.pending, goal), state.last_seq))
+        Ok((views::goal_view(&self.0.pending, goal), state.last_seq))
     }
 
     /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
@@ -304,7 +304,7 @@ impl Driver {
                         path: Some(path.clone()),
                         ..Decision::new(goal.id.clone(), Verdict::Accept)
                     };
-                    let verdicts = verdict::accept(reviews, &goal, entry, &versions, &named)?;
+                    let verdicts = verdict::accept_entry(reviews, &goal, entry, &versions, &named)?;
                     let target = verdicts.changes.into_iter().next_back();
                     target.map_or(versions.current, |change| change.current)
                 }
@@ -522,7 +522,7 @@ fn assemble(
         review.merge_words,
     );
     let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
-    let merge = MergeRules {
+    let merge = FileMergeRules {
         contents: contents.clone(),
         merge_words: review.merge_words,
     };
@@ -550,7 +550,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks: locks.clone(),
     };
-    let landing = Landing {
+    let landing = LandingService {
         decisions: DecisionRunner {
             config: config.clone(),
             goals: goals.clone(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// Every setting. Keys are camelCase; durations are written `"90s"`, `"10m"`, `"1h 30m"`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Settings")]
 pub struct Settings {
     /// The agent for planning and for tasks that name none. Default: Claude Code where it is
     /// installed, else the built-in agent.
@@ -128,7 +129,7 @@ impl PermissionSettings {
     }
 
     /// Only what is allowed can be asked about, for what is denied must not be opened.
-    fn narrow(&mut self, workspace: &WorkspacePermissions) {
+    fn restrict_tools(&mut self, workspace: &WorkspacePermissions) {
         let policy = Policy::new(&self.of_session());
         for tool in &workspace.ask {
             if policy.rule(tool) == Rule::Allow && !self.ask.contains(tool) {
@@ -200,6 +201,7 @@ impl Default for ReviewSettings {
 /// Deadlines. Each ends an attempt with its own reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Timeouts")]
 pub struct Timeouts {
     /// From an agent's start to its first sign of life.
     pub start: Span,
@@ -228,6 +230,7 @@ impl Default for Timeouts {
 /// What one attempt may do. More ends it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Limits")]
 pub struct Limits {
     /// Bytes of one changed file.
     pub file_bytes: u64,
@@ -397,15 +400,15 @@ impl Settings {
                 self.deny_agents.push(*agent);
             }
         }
-        self.permissions.narrow(&workspace.permissions);
-        lower(&mut self.max_parallel, workspace.max_parallel);
-        lower(&mut self.retries, workspace.retries);
-        lower(&mut self.timeouts.attempt, workspace.timeouts.attempt);
-        lower(&mut self.timeouts.gate, workspace.timeouts.gate);
-        lower(&mut self.limits.file_bytes, workspace.limits.file_bytes);
-        lower(&mut self.limits.total_bytes, workspace.limits.total_bytes);
-        lower(&mut self.limits.files, workspace.limits.files);
-        lower(&mut self.limits.turns, workspace.limits.turns);
+        self.permissions.restrict_tools(&workspace.permissions);
+        lower_limit(&mut self.max_parallel, workspace.max_parallel);
+        lower_limit(&mut self.retries, workspace.retries);
+        lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
+        lower_limit(&mut self.timeouts.gate, workspace.timeouts.gate);
+        lower_limit(&mut self.limits.file_bytes, workspace.limits.file_bytes);
+        lower_limit(&mut self.limits.total_bytes, workspace.limits.total_bytes);
+        lower_limit(&mut self.limits.files, workspace.limits.files);
+        lower_limit(&mut self.limits.turns, workspace.limits.turns);
         self.budget_usd = match (self.budget_usd, workspace.budget_usd) {
             (Some(own), Some(lower)) => Some(own.min(lower)),
             (own, lower) => own.or(lower),
@@ -414,7 +417,7 @@ impl Settings {
     }
 }
 
-fn lower<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
+fn lower_limit<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
     if let Some(limit) = limit {
         *value = (*value).min(limit);
     }

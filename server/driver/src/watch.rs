@@ -23,7 +23,7 @@ pub(crate) fn watch_events(
     // Subscribed before the journal is read: what happens meanwhile is seen twice and passed on once.
     let live = goals.subscribe();
     let from = after.unwrap_or_else(|| goals.state().last_seq);
-    let watcher = Watcher {
+    let watcher = EventWatcher {
         store: store.clone(),
         goal,
         items,
@@ -33,7 +33,7 @@ pub(crate) fn watch_events(
     receiver
 }
 
-struct Watcher {
+struct EventWatcher {
     store: Store,
     goal: Option<GoalId>,
     items: mpsc::Sender<StreamItem>,
@@ -41,7 +41,7 @@ struct Watcher {
     last: EventSeq,
 }
 
-impl Watcher {
+impl EventWatcher {
     async fn run(mut self, mut live: broadcast::Receiver<StreamItem>, past: bool) {
         if past && self.catch_up().await.is_none() {
             return;
@@ -52,7 +52,7 @@ impl Watcher {
                 () = self.items.closed() => return,
             };
             let passed = match item {
-                Ok(StreamItem::Event(event)) => self.event(*event).await,
+                Ok(StreamItem::Event(event)) => self.pass_event(*event).await,
                 Ok(StreamItem::Activity(activity)) => {
                     if self
                         .goal
@@ -84,7 +84,7 @@ impl Watcher {
         match events.await {
             Ok(events) => {
                 for event in events {
-                    self.event(event).await?;
+                    self.pass_event(event).await?;
                 }
                 Some(())
             }
@@ -95,7 +95,7 @@ impl Watcher {
         }
     }
 
-    async fn event(&mut self, event: Event) -> Option<()> {
+    async fn pass_event(&mut self, event: Event) -> Option<()> {
         if event.seq <= self.last {
             return Some(());
         }

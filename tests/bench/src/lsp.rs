@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Result, world::World};
+use crate::{output::Result, world::World};
 
 /// A running `claudecluster lsp`.
 pub(crate) struct Editor {

@@ -5,6 +5,8 @@
 //! it. `docs/benchmarks.md` says what each row is.
 
 mod lsp;
+mod options;
+mod output;
 mod process;
 mod proposal;
 mod repo;
@@ -13,17 +15,17 @@ mod stats;
 mod table;
 mod world;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
 use crate::{
+    options::Bench,
+    output::{Result, print, say},
     repo::Shape,
-    sections::{Bench, SECTIONS},
+    sections::SECTIONS,
     table::Table,
 };
-
-type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// Measures ClaudeCluster against the alternatives.
 #[derive(Debug, Parser)]
@@ -108,15 +110,4 @@ fn part(variable: &str) -> Result<PathBuf> {
         let shown = path.display();
         format!("{variable} is {shown}, which cannot be used: {error}")
     })?)
-}
-
-/// Tells whoever waits what goes on.
-#[expect(clippy::print_stderr, reason = "this is a command-line tool")]
-fn say(line: &str) {
-    eprintln!("{line}");
-}
-
-#[expect(clippy::print_stdout, reason = "this is a command-line tool")]
-fn print(text: &str) {
-    println!("{text}");
 }

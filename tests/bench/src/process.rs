@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use crate::Result;
+use crate::output::Result;
 
 /// What a program that must succeed prints.
 pub(crate) fn output(command: &mut Command) -> Result<String> {

@@ -13,7 +13,7 @@ use claudecluster_protocol::{
 };
 use serde_json::json;
 
-use crate::Result;
+use crate::output::Result;
 
 /// The goal that proposes.
 pub(crate) fn goal() -> GoalId {

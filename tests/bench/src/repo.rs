@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{Result, process};
+use crate::{output::Result, process};
 
 /// Part of the kept folder's name: a change of the content makes a new one.
 const VERSION: u32 = 1;
@@ -59,7 +59,7 @@ pub(crate) fn repository(dir: &Path, shape: Shape) -> Result<PathBuf> {
         reset(&root)?;
         return Ok(root);
     }
-    crate::say(&format!("  making a repository with {shape}"));
+    crate::output::say(&format!("  making a repository with {shape}"));
     let making = tempfile::Builder::new().prefix("making-").tempdir_in(dir)?;
     for folder in 0..shape.folders {
         fs::create_dir(making.path().join(format!("part-{folder:02}")))?;

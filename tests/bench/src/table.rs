@@ -163,7 +163,7 @@ pub(crate) struct Table(Vec<Row>);
 
 impl Table {
     pub(crate) fn add(&mut self, row: Row) {
-        crate::say(&format!("  {}", row.cells().join(" | ")));
+        crate::output::say(&format!("  {}", row.cells().join(" | ")));
         self.0.push(row);
     }
 

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Result,
+    options::Bench,
+    output::Result,
     process::{self, Process},
-    sections::Bench,
 };
 
 /// A state folder with its daemon, which ends with it.

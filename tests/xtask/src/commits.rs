@@ -2,10 +2,7 @@
 
 use std::fs;
 
-use crate::{
-    Result,
-    run::{output, program},
-};
+use crate::run::{Result, output, program};
 
 /// What a commit may be about.
 const TYPES: [&str; 11] = [

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Result, provision,
-    run::{self, output, program, run},
+    provision,
+    run::{self, Result, output, program, run},
 };
 
 /// Where tests find the extension as it is installed.

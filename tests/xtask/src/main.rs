@@ -14,9 +14,6 @@ mod tasks;
 
 use std::process::ExitCode;
 
-/// Errors are read by people and end the run, so text is all they need.
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
 const USAGE: &str = "\
 usage: cargo xtask TASK
 

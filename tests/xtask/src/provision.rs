@@ -13,10 +13,7 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    Result,
-    run::{self, cargo, output, program},
-};
+use crate::run::{self, Result, cargo, output, program};
 
 pub(crate) use vscode::first_on_path;
 

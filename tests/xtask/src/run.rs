@@ -6,7 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::Result;
+/// Errors are read by people and end the run, so text is all they need.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// The top of the repository.
 pub(crate) fn root() -> PathBuf {

@@ -3,8 +3,8 @@
 use std::{env, path::PathBuf};
 
 use crate::{
-    Result, commits, extension, provision,
-    run::{self, answers, cargo, program, run},
+    commits, extension, provision,
+    run::{self, Result, answers, cargo, program, run},
 };
 
 /// The folder of git hooks, from the top of the repository.

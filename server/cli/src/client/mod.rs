@@ -4,12 +4,13 @@ mod start;
 
 use std::{io, time::Duration};
 
+use async_trait::async_trait;
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId,
     api::{Answer, Call, DaemonFile, Hello, Purpose, Reply, Request, VERSION, Welcome},
     event::StreamItem,
-    goal::GoalView,
 };
+use claudecluster_service::{TypedCalls, unexpected_answer};
 use serde::Serialize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -17,6 +18,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::Mutex,
     time::timeout,
 };
 
@@ -87,29 +89,24 @@ impl Client {
         })
     }
 
-    /// One request on a connection of its own.
-    pub(crate) async fn call(&self, call: Call) -> Result<Answer, ErrorBody> {
-        self.connect().await?.call(call).await
-    }
-
-    /// One goal.
-    pub(crate) async fn goal(&self, goal_id: &GoalId) -> Result<GoalView, ErrorBody> {
-        let goal_id = goal_id.clone();
-        match self.call(Call::Goal { goal_id }).await? {
-            Answer::Goal { goal, .. } => Ok(*goal),
-            other => Err(unexpected(&other)),
-        }
-    }
-
     /// The events of one goal, or of all, after `after` and from then on.
     pub(crate) async fn watch(
         &self,
         goal_id: Option<GoalId>,
         after: Option<EventSeq>,
     ) -> Result<Watch, ErrorBody> {
-        let mut connection = self.connect().await?;
-        let id = connection.send(Call::Watch { goal_id, after }).await?;
-        Ok(Watch { connection, id })
+        let connection = self.connect().await?;
+        let mut lines = connection.lines.into_inner();
+        let id = lines.send(Call::Watch { goal_id, after }).await?;
+        Ok(Watch { lines, id })
+    }
+}
+
+/// Each call on a connection of its own, to a daemon that is started where there is none.
+#[async_trait]
+impl TypedCalls for Client {
+    async fn send_call(&self, call: Call) -> Result<Answer, ErrorBody> {
+        self.connect().await?.send_call(call).await
     }
 }
 
@@ -192,30 +189,46 @@ async fn write_line(writer: &mut OwnedWriteHalf, message: &impl Serialize) -> io
 
 /// A connection for requests. One request at a time.
 pub(crate) struct Connection {
-    lines: Lines<BufReader<OwnedReadHalf>>,
-    writer: OwnedWriteHalf,
+    lines: Mutex<RequestLines>,
     pub(crate) welcome: Welcome,
+}
+
+/// Requests and replies as lines of a socket.
+struct RequestLines {
+    reader: Lines<BufReader<OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
     last_id: u64,
 }
 
 impl Connection {
     fn new(link: Link) -> Self {
         Self {
-            lines: link.reader.lines(),
-            writer: link.writer,
+            lines: Mutex::new(RequestLines {
+                reader: link.reader.lines(),
+                writer: link.writer,
+                last_id: 0,
+            }),
             welcome: link.welcome,
-            last_id: 0,
         }
     }
 
-    pub(crate) async fn call(&mut self, call: Call) -> Result<Answer, ErrorBody> {
-        let id = self.send(call).await?;
-        match self.next(id).await? {
-            Some(answer) => Ok(answer),
-            None => Err(lost()),
-        }
+    /// Waits until the daemon hangs up.
+    async fn closed(self) {
+        let mut lines = self.lines.into_inner();
+        while let Ok(Some(_)) = lines.reader.next_line().await {}
     }
+}
 
+#[async_trait]
+impl TypedCalls for Connection {
+    async fn send_call(&self, call: Call) -> Result<Answer, ErrorBody> {
+        let mut lines = self.lines.lock().await;
+        let id = lines.send(call).await?;
+        lines.next_answer(id).await?.ok_or_else(lost)
+    }
+}
+
+impl RequestLines {
     async fn send(&mut self, call: Call) -> Result<u64, ErrorBody> {
         self.last_id += 1;
         let id = self.last_id;
@@ -227,9 +240,9 @@ impl Connection {
 
     /// The next answer to request `id`; `None` once the daemon has hung up. May be dropped and
     /// called again without losing anything.
-    async fn next(&mut self, id: u64) -> Result<Option<Answer>, ErrorBody> {
+    async fn next_answer(&mut self, id: u64) -> Result<Option<Answer>, ErrorBody> {
         loop {
-            let Ok(Some(line)) = self.lines.next_line().await else {
+            let Ok(Some(line)) = self.reader.next_line().await else {
                 return Ok(None);
             };
             let reply: Reply = serde_json::from_str(&line).map_err(|e| {
@@ -240,16 +253,11 @@ impl Connection {
             }
         }
     }
-
-    /// Waits until the daemon hangs up.
-    async fn closed(mut self) {
-        while let Ok(Some(_)) = self.lines.next_line().await {}
-    }
 }
 
 /// A stream of what happens.
 pub(crate) struct Watch {
-    connection: Connection,
+    lines: RequestLines,
     id: u64,
 }
 
@@ -257,9 +265,9 @@ impl Watch {
     /// The next item; `None` once the daemon has ended. May be dropped and called again without
     /// losing anything.
     pub(crate) async fn next(&mut self) -> Result<Option<StreamItem>, ErrorBody> {
-        match self.connection.next(self.id).await? {
+        match self.lines.next_answer(self.id).await? {
             Some(Answer::Item { item }) => Ok(Some(item)),
-            Some(other) => Err(unexpected(&other)),
+            Some(other) => Err(unexpected_answer(&other)),
             None => Ok(None),
         }
     }
@@ -271,14 +279,4 @@ pub(crate) fn lost() -> ErrorBody {
         "nothing is lost: the next command starts it again and goals resume; \
          `claudecluster doctor` shows where its log is",
     )
-}
-
-/// An answer to another question than the one asked.
-pub(crate) fn unexpected(answer: &Answer) -> ErrorBody {
-    let name = serde_json::to_value(answer)
-        .ok()
-        .and_then(|value| value.get("answer")?.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    ErrorBody::internal(format!("the daemon answered with `{name}`"))
-        .hint("restart it: claudecluster daemon stop")
 }

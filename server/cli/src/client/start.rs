@@ -10,9 +10,10 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody,
-    api::{Answer, Call, Purpose, VERSION},
+    api::{Call, Purpose, VERSION},
     goal::EnvVar,
 };
+use claudecluster_service::TypedCalls;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -106,16 +107,9 @@ impl Client {
     }
 
     /// Asks a daemon to end and waits until it has given up the state folder.
-    pub(crate) async fn stop(
-        &self,
-        mut connection: Connection,
-        force: bool,
-    ) -> Result<(), ErrorBody> {
+    pub(crate) async fn stop(&self, connection: Connection, force: bool) -> Result<(), ErrorBody> {
         let pid = connection.welcome.pid;
-        match connection.call(Call::Stop { force }).await? {
-            Answer::Done => {}
-            other => return Err(super::unexpected(&other)),
-        }
+        connection.send_for_done(Call::Stop { force }).await?;
         let home = self.home.clone();
         let gone = async {
             connection.closed().await;

@@ -6,23 +6,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use claudecluster_protocol::{
-    BlobId, ErrorBody, GoalId,
-    api::{Answer, Artifact, Call},
-};
+use claudecluster_protocol::{ErrorBody, api::Artifact};
+use claudecluster_service::TypedCalls;
 
 use super::Context;
 use crate::{
     cli::ArtifactsArgs,
-    client::{Client, unexpected},
+    client::Client,
     failure::{Context as _, Exit, Outcome},
     ui::text::{self, DIM, Line, PLAIN},
 };
 
 pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> {
     let client = cx.client()?;
-    let artifacts = list(&client, &args.goal).await?;
+    let artifacts = client.artifacts(&args.goal).await?;
     if let Some(dir) = &args.download {
         for artifact in artifacts.iter().filter(|artifact| artifact.bytes.is_some()) {
             let path = download(&client, artifact, dir).await?;
@@ -43,27 +40,8 @@ pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> 
     Ok(Exit::Done)
 }
 
-/// What a goal left behind.
-pub(super) async fn list(client: &Client, goal: &GoalId) -> Result<Vec<Artifact>, ErrorBody> {
-    let goal_id = goal.clone();
-    match client.call(Call::Artifacts { goal_id }).await? {
-        Answer::Artifacts { artifacts } => Ok(artifacts),
-        other => Err(unexpected(&other)),
-    }
-}
-
-/// The bytes of one.
-pub(super) async fn fetch(client: &Client, id: &BlobId) -> Result<Vec<u8>, ErrorBody> {
-    match client.call(Call::Blob { id: id.clone() }).await? {
-        Answer::Blob { base64 } => STANDARD
-            .decode(base64)
-            .map_err(|e| ErrorBody::internal(format!("the daemon's bytes cannot be read: {e}"))),
-        other => Err(unexpected(&other)),
-    }
-}
-
 async fn download(client: &Client, artifact: &Artifact, dir: &Path) -> Result<PathBuf, ErrorBody> {
-    let bytes = fetch(client, &artifact.id).await?;
+    let bytes = client.blob(&artifact.id).await?;
     let path = dir.join(place(artifact));
     let parent = path.parent().unwrap_or(dir);
     fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
@@ -113,6 +91,8 @@ fn line(artifact: &Artifact) -> Line {
 
 #[cfg(test)]
 mod tests {
+    use claudecluster_protocol::BlobId;
+
     use super::*;
 
     #[test]

@@ -4,15 +4,16 @@ use std::{fs::OpenOptions, io::Write};
 
 use claudecluster_protocol::{
     ErrorBody,
-    api::{Answer, Call, DaemonStatus, VERSION},
+    api::{DaemonStatus, VERSION},
 };
+use claudecluster_service::TypedCalls;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
 use crate::{
     cli::DaemonAction,
-    client::{Started, unexpected},
+    client::Started,
     config::Sources,
     daemon::{Daemon, start_log, wait_until_idle},
     failure::{Context as _, Exit, Outcome},
@@ -60,7 +61,7 @@ async fn stop(cx: &mut Context, force: bool) -> Outcome<Exit> {
 }
 
 async fn status(cx: &mut Context) -> Outcome<Exit> {
-    let Some(mut connection) = cx.client()?.connect_running().await? else {
+    let Some(connection) = cx.client()?.connect_running().await? else {
         if cx.ui.json {
             cx.ui.json(&json!({"running": false}))?;
         } else {
@@ -69,14 +70,13 @@ async fn status(cx: &mut Context) -> Outcome<Exit> {
         }
         return Ok(Exit::Failed);
     };
-    match connection.call(Call::Status).await? {
-        Answer::Status { status } if cx.ui.json => {
-            let mut value = serde_json::to_value(&status).unwrap_or_default();
-            value["running"] = json!(true);
-            cx.ui.json(&value)?;
-        }
-        Answer::Status { status } => cx.ui.line(describe(&status))?,
-        other => return Err(unexpected(&other).into()),
+    let status = connection.status().await?;
+    if cx.ui.json {
+        let mut value = serde_json::to_value(&status).unwrap_or_default();
+        value["running"] = json!(true);
+        cx.ui.json(&value)?;
+    } else {
+        cx.ui.line(describe(&status))?;
     }
     Ok(Exit::Done)
 }

@@ -2,14 +2,15 @@
 
 use claudecluster_protocol::{
     GoalState,
-    api::{Answer, Call, Decision, DecisionReport},
+    api::{Decision, DecisionReport},
     event::Verdict,
 };
+use claudecluster_service::TypedCalls;
 
 use super::{Context, selection::Selection};
 use crate::{
     cli::{self, RejectArgs},
-    client::{Client, unexpected},
+    client::Client,
     failure::{Exit, Outcome},
     ui::text::{self, DIM, Line, PLAIN, RED, YELLOW},
 };
@@ -49,7 +50,7 @@ pub(super) async fn carry_out(
     client: &Client,
     decision: Decision,
 ) -> Outcome<Exit> {
-    let report = send(client, decision.clone()).await?;
+    let report = client.decide(decision.clone()).await?;
     if cx.ui.json {
         cx.ui.json(&report)?;
     } else {
@@ -58,14 +59,6 @@ pub(super) async fn carry_out(
         }
     }
     Ok(status(&report))
-}
-
-/// Carries a decision out.
-pub(super) async fn send(client: &Client, decision: Decision) -> Outcome<DecisionReport> {
-    match client.call(Call::Decide { decision }).await? {
-        Answer::Decided { report } => Ok(report),
-        other => Err(unexpected(&other).into()),
-    }
 }
 
 /// 3 where conflicts remain, something needs an explicit look or lines are being edited, 1 where a

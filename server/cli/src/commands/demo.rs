@@ -16,16 +16,16 @@ use claudecluster_driver::{
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span,
-    api::Answer,
     event::Verdict,
     goal::{EnvVar, GoalView, SandboxKind},
     plan::AgentName,
 };
+use claudecluster_service::TypedCalls;
 
 use super::{Context, decide, diff, run as run_command, selection::Selection, show, summary};
 use crate::{
     cli::DemoArgs,
-    client::{Client, unexpected},
+    client::Client,
     config::Sources,
     daemon::Daemon,
     failure::{Context as _, Exit, Outcome},
@@ -203,7 +203,7 @@ fn introduce(
 
 /// The goal's way from submission to landing.
 async fn play(cx: &mut Context, client: &Client, spec: GoalSpec, project: &Path) -> Outcome<Exit> {
-    let goal = run_command::submit(client, spec).await?;
+    let goal = client.submit_again(spec).await?;
     let manner = Manner {
         cancel: true,
         ..Manner::default()
@@ -212,7 +212,7 @@ async fn play(cx: &mut Context, client: &Client, spec: GoalSpec, project: &Path)
     if end == End::Left {
         return Ok(Exit::Cancelled);
     }
-    let view = client.goal(&goal).await?;
+    let view = client.goal(&goal).await?.value;
     if view.summary.state != GoalState::Proposed || cx.ui.json {
         return run_command::finish(cx, client, &goal, &board).await;
     }
@@ -242,20 +242,16 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
     summary::pending(ui, client, view).await?;
     ui.line("")?;
     let all = Selection::all(view.summary.id.clone());
-    match client.call(all.diff()).await? {
-        Answer::Diff { diff, .. } => {
-            let hunks = all.hunks(client).await?;
-            diff::print(ui, &diff, &hunks)
-        }
-        other => Err(unexpected(&other).into()),
-    }
+    let diff = all.diff(client).await?;
+    let hunks = all.hunks(client).await?;
+    diff::print(ui, &diff.text, &hunks)
 }
 
 /// Accepts everything and runs the project's own test, in the project itself this time.
 async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Outcome<Exit> {
     heading(ui, "Landing")?;
     let everything = Selection::all(goal.clone()).decision(Verdict::Accept);
-    let report = decide::send(client, everything.clone()).await?;
+    let report = client.decide(everything.clone()).await?;
     for line in decide::lines(&report, &everything) {
         ui.line(line.styled())?;
     }

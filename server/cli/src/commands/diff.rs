@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use claudecluster_protocol::{
-    api::Answer,
     change::{HunkStatus, HunkView, Word, WordKind},
     path::bytes_of_text,
 };
+use claudecluster_service::UnifiedDiff;
 use serde_json::json;
 
 use super::{
@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     cli::DiffArgs,
-    client::unexpected,
     failure::{Exit, Outcome},
     ui::{
         Ui,
@@ -30,10 +29,10 @@ pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
     if args.conflicts {
         return conflicts::run(cx, &client, &selection).await;
     }
-    let (diff, omitted) = match client.call(selection.diff()).await? {
-        Answer::Diff { diff, omitted } => (diff, omitted),
-        other => return Err(unexpected(&other).into()),
-    };
+    let UnifiedDiff {
+        text: diff,
+        omitted,
+    } = selection.diff(&client).await?;
     let hunks = selection.hunks(&client).await?;
     if cx.ui.json {
         let all = json!({"diff": diff, "omitted": omitted, "hunks": hunks});

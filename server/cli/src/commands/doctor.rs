@@ -7,9 +7,10 @@ use claudecluster_driver::{
     worker::agent::{AgentInspection, registry},
 };
 use claudecluster_protocol::{
-    api::{Answer, Call, Purpose, VERSION},
+    api::{Purpose, VERSION},
     goal::SandboxKind,
 };
+use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
 use super::{Context, daemon::describe};
@@ -272,9 +273,8 @@ async fn daemon(home: &Home) -> Check {
             let found = format!("version {version} is running, this program is {VERSION}");
             Check::new("daemon", State::Warning, found).hint("claudecluster daemon stop")
         }
-        Ok(Found::Ready(_)) => match client.call(Call::Status).await {
-            Ok(Answer::Status { status }) => Check::new("daemon", State::Good, describe(&status)),
-            Ok(_) => Check::new("daemon", State::Warning, "it does not say how it is"),
+        Ok(Found::Ready(_)) => match client.status().await {
+            Ok(status) => Check::new("daemon", State::Good, describe(&status)),
             Err(e) => Check::new("daemon", State::Warning, e.message),
         },
         Err(e) => {

@@ -1,13 +1,10 @@
 //! `claudecluster goals`
 
-use claudecluster_protocol::{
-    api::{Answer, Call},
-    goal::GoalSummary,
-};
+use claudecluster_protocol::goal::GoalSummary;
+use claudecluster_service::TypedCalls;
 
 use super::Context;
 use crate::{
-    client::unexpected,
     failure::{Exit, Outcome},
     ui::{
         live,
@@ -17,10 +14,7 @@ use crate::{
 };
 
 pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
-    let goals = match cx.client()?.call(Call::Goals).await? {
-        Answer::Goals { goals, .. } => goals,
-        other => return Err(unexpected(&other).into()),
-    };
+    let goals = cx.client()?.goals().await?.value;
     if cx.ui.json {
         for goal in &goals {
             cx.ui.json(goal)?;

@@ -8,8 +8,9 @@ use claudecluster_protocol::{
     goal::{GoalView, TaskView},
     plan::AgentName,
 };
+use claudecluster_service::TypedCalls;
 
-use super::{Context, artifacts};
+use super::Context;
 use crate::{
     cli::LogsArgs,
     client::Client,
@@ -23,15 +24,14 @@ use crate::{
 
 pub(super) async fn run(cx: &mut Context, args: LogsArgs) -> Outcome<Exit> {
     let client = cx.client()?;
-    let view = client.goal(&args.goal).await?;
+    let view = client.goal(&args.goal).await?.value;
     if let Some(task) = &args.task {
         known(&view, task)?;
     }
     let transcripts = transcripts(&client, &args.goal, args.task.as_ref()).await?;
     if args.raw {
         for transcript in &transcripts {
-            cx.ui
-                .bytes(&artifacts::fetch(&client, &transcript.id).await?)?;
+            cx.ui.bytes(&client.blob(&transcript.id).await?)?;
         }
         return Ok(Exit::Done);
     }
@@ -79,7 +79,7 @@ async fn transcripts(
     goal: &GoalId,
     task: Option<&TaskId>,
 ) -> Outcome<Vec<Artifact>> {
-    let mut found = artifacts::list(client, goal).await?;
+    let mut found = client.artifacts(goal).await?;
     found.retain(|artifact| {
         artifact.kind == "transcript"
             && artifact.bytes.is_some()
@@ -118,7 +118,7 @@ async fn print(
     transcript: &Artifact,
     agent: AgentName,
 ) -> Outcome<()> {
-    let bytes = artifacts::fetch(client, &transcript.id).await?;
+    let bytes = client.blob(&transcript.id).await?;
     let name = format!("  {}", transcript.name);
     ui.line(Line::new().add(DIM, name).styled())?;
     for line in readable(&registry().replay(agent, &bytes)) {

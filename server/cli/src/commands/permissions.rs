@@ -1,23 +1,21 @@
 //! `claudecluster permissions`, `allow` and `deny`
 
 use claudecluster_protocol::{
-    api::{Answer, Call},
+    api::Call,
     permission::{PermissionAnswer, PermissionDecision, PermissionRequest, PermissionScope},
 };
+
+use claudecluster_service::TypedCalls;
 
 use super::{Context, steer};
 use crate::{
     cli::{AllowArgs, DenyArgs, Reach},
-    client::unexpected,
     failure::{Exit, Outcome},
     ui::text::{self, BOLD, DIM, Line, PLAIN, YELLOW},
 };
 
 pub(super) async fn list(cx: &mut Context) -> Outcome<Exit> {
-    let requests = match cx.client()?.call(Call::Permissions).await? {
-        Answer::Permissions { requests } => requests,
-        other => return Err(unexpected(&other).into()),
-    };
+    let requests = cx.client()?.permissions().await?;
     if cx.ui.json {
         for request in &requests {
             cx.ui.json(request)?;

@@ -3,6 +3,7 @@
 use std::{fs, io::Write as _};
 
 use claudecluster_protocol::{ErrorBody, GoalState, Plan, api::Call};
+use claudecluster_service::TypedCalls;
 use tempfile::TempPath;
 
 use super::{Context, editor, steer};
@@ -13,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
-    let view = cx.client()?.goal(&args.goal).await?;
+    let view = cx.client()?.goal(&args.goal).await?.value;
     let Some(plan) = view.plan else {
         let state = view.summary.state.as_str();
         let error = ErrorBody::user(format!("goal {} is {state}: it has no plan", args.goal));

@@ -5,15 +5,16 @@ use std::path::Path;
 use claudecluster_driver::Settings;
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span, Usd,
-    api::{Answer, Call, Outcome as RunOutcome},
+    api::Outcome as RunOutcome,
     goal::{EnvVar, GoalView},
     plan::Gate,
 };
+use claudecluster_service::TypedCalls;
 
 use super::{Context, show, summary};
 use crate::{
     cli::RunArgs,
-    client::{Client, unexpected},
+    client::Client,
     config::{Config, Origin, Sources, keys},
     failure::{Exit, Outcome},
     follow::{self, End, Manner},
@@ -59,11 +60,11 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Outcome<Exit> {
 /// same, and its user is told of the other.
 async fn start(cx: &Context, client: &Client, spec: GoalSpec, again: bool) -> Outcome<GoalId> {
     if again {
-        return submit(client, spec).await;
+        return Ok(client.submit_again(spec).await?);
     }
-    let (goal, same) = hand_in(client, spec.clone(), false).await?;
-    let Some(same) = same else {
-        return Ok(goal);
+    let submitted = client.submit_once(spec.clone()).await?;
+    let Some(same) = submitted.duplicate_of else {
+        return Ok(submitted.goal_id);
     };
     if !cx.ui.quiet {
         let note = ErrorBody::user(format!(
@@ -74,28 +75,7 @@ async fn start(cx: &Context, client: &Client, spec: GoalSpec, again: bool) -> Ou
         ));
         ui::complain(&note, false);
     }
-    submit(client, spec).await
-}
-
-/// Makes a goal durable, whatever others do.
-pub(super) async fn submit(client: &Client, spec: GoalSpec) -> Outcome<GoalId> {
-    Ok(hand_in(client, spec, true).await?.0)
-}
-
-/// The goal, and whether it is one that does the same already.
-async fn hand_in(
-    client: &Client,
-    spec: GoalSpec,
-    again: bool,
-) -> Outcome<(GoalId, Option<GoalId>)> {
-    let spec = Box::new(spec);
-    match client.call(Call::Submit { spec, again }).await? {
-        Answer::Submitted {
-            goal_id,
-            duplicate_of,
-        } => Ok((goal_id, duplicate_of)),
-        other => Err(unexpected(&other).into()),
-    }
+    Ok(client.submit_again(spec).await?)
 }
 
 /// What is asked for.
@@ -161,7 +141,7 @@ pub(super) async fn finish(
     goal: &GoalId,
     board: &Board,
 ) -> Outcome<Exit> {
-    let view = client.goal(goal).await?;
+    let view = client.goal(goal).await?.value;
     let exit = if board.not_landed.is_empty() {
         status(&view, board.limited())
     } else {

@@ -3,18 +3,11 @@
 use std::path::Path;
 
 use claudecluster_protocol::{
-    ErrorBody, GoalId, HunkId, RelPath, TaskId,
-    api::{Answer, Call, Decision},
-    change::HunkView,
-    event::Verdict,
+    ErrorBody, GoalId, HunkId, RelPath, TaskId, api::Decision, change::HunkView, event::Verdict,
 };
+use claudecluster_service::{TypedCalls, UnifiedDiff};
 
-use crate::{
-    cli,
-    client::{Client, unexpected},
-    failure::Outcome,
-    workspace,
-};
+use crate::{cli, client::Client, failure::Outcome, workspace};
 
 /// Some hunks of one goal, with the file as the workspace names it.
 #[derive(Clone, Debug)]
@@ -49,7 +42,7 @@ impl Selection {
         };
         let path = match &args.file {
             Some(file) => {
-                let goal = client.goal(&args.target.goal).await?;
+                let goal = client.goal(&args.target.goal).await?.value;
                 let root = Path::new(&goal.summary.workspace);
                 Some(workspace::listed_or_relative(root, file)?)
             }
@@ -65,17 +58,9 @@ impl Selection {
 
     /// The pending hunks it names, in the order of files and lines.
     pub(super) async fn hunks(&self, client: &Client) -> Outcome<Vec<HunkView>> {
-        let wanted = Call::Hunks {
-            goal_id: Some(self.goal.clone()),
-            path: None,
-        };
-        match client.call(wanted).await? {
-            Answer::Hunks { mut hunks } => {
-                hunks.retain(|hunk| self.has(hunk));
-                Ok(hunks)
-            }
-            other => Err(unexpected(&other).into()),
-        }
+        let mut hunks = client.hunks(Some(self.goal.clone()), None).await?;
+        hunks.retain(|hunk| self.has(hunk));
+        Ok(hunks)
     }
 
     fn has(&self, hunk: &HunkView) -> bool {
@@ -86,14 +71,12 @@ impl Selection {
             && self.hunk.as_ref().is_none_or(|id| *id == hunk.id)
     }
 
-    /// The request for its diff.
-    pub(super) fn diff(&self) -> Call {
-        Call::Diff {
-            goal_id: self.goal.clone(),
-            task_id: self.task.clone(),
-            path: self.path.clone(),
-            hunk_id: self.hunk.clone(),
-        }
+    /// Returns what accepting it would change.
+    pub(super) async fn diff(&self, client: &Client) -> Result<UnifiedDiff, ErrorBody> {
+        let (goal, task) = (self.goal.clone(), self.task.clone());
+        client
+            .diff(goal, task, self.path.clone(), self.hunk.clone())
+            .await
     }
 
     /// A decision about it.

@@ -5,6 +5,7 @@ use claudecluster_protocol::{
     change::HunkView,
     goal::{AttemptView, GoalView, SandboxKind, TaskView},
 };
+use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
 use super::{Context, selection::Selection, summary};
@@ -19,7 +20,7 @@ use crate::{
 
 pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
     let client = cx.client()?;
-    let view = client.goal(goal).await?;
+    let view = client.goal(goal).await?.value;
     let hunks = Selection::all(goal.clone()).hunks(&client).await?;
     if cx.ui.json {
         cx.ui.json(&Shown {

@@ -1,15 +1,12 @@
 //! `claudecluster cancel`, `retry` and `approve`
 
-use claudecluster_protocol::{
-    GoalId,
-    api::{Answer, Call},
-};
+use claudecluster_protocol::{GoalId, api::Call};
+use claudecluster_service::TypedCalls;
 use serde_json::json;
 
 use super::Context;
 use crate::{
     cli::{ApproveArgs, RetryArgs},
-    client::unexpected,
     failure::{Exit, Outcome},
     plan_file,
 };
@@ -51,10 +48,7 @@ pub(super) fn runs(goal: &GoalId) -> String {
 }
 
 pub(super) async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {
-    match cx.client()?.call(call).await? {
-        Answer::Done => {}
-        other => return Err(unexpected(&other).into()),
-    }
+    cx.client()?.send_for_done(call).await?;
     if cx.ui.json {
         cx.ui.json(&json!({"done": true}))?;
     } else if !cx.ui.quiet {

@@ -1,6 +1,7 @@
 //! `claudecluster watch`
 
 use claudecluster_protocol::GoalId;
+use claudecluster_service::TypedCalls;
 
 use super::Context;
 use crate::{
@@ -14,7 +15,7 @@ pub(super) async fn run(cx: &mut Context, goal: Option<GoalId>) -> Outcome<Exit>
         follow::everything(&client, &mut cx.ui).await?;
         return Ok(Exit::Done);
     };
-    let view = client.goal(&goal).await?;
+    let view = client.goal(&goal).await?.value;
     // How earlier tries at a repair ended is history.
     let tried = view
         .repairs_under_way()

@@ -24,10 +24,10 @@ pub(crate) fn anchor_selection(editors: &EditorRegistry, root: &Path, spec: &mut
         }
     };
     let text = content.as_ref().and_then(ContentText::as_text);
-    selection.text = text.and_then(|text| covered(text, selection));
+    selection.text = text.and_then(|text| covered_text(text, selection));
 }
 
-fn covered(text: &str, selection: &Selection) -> Option<SelectedText> {
+fn covered_text(text: &str, selection: &Selection) -> Option<SelectedText> {
     let lines: Vec<&str> = text.split_inclusive('\n').map(str::trim_end).collect();
     let (start, end) = (selection.start_line as usize, selection.end_line as usize);
     let covered = lines.get(start..end)?;
@@ -56,7 +56,7 @@ mod tests {
             end_line,
             text: None,
         };
-        covered(text, &selection)
+        covered_text(text, &selection)
     }
 
     #[test]

@@ -67,6 +67,6 @@ fn workspace_root(home: &Path, path: &str) -> Result<PathBuf, ErrorBody> {
         .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"));
     }
     // Refuses what git knows not to be a work tree.
-    git::repository(&root)?;
+    git::find_repository(&root)?;
     Ok(root)
 }

@@ -12,14 +12,14 @@ use crate::{
     review::{history, provenance::goal_prompt, reader::PendingReader},
 };
 
-fn count(n: usize) -> u32 {
+fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// A goal in one line.
-pub(crate) fn summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
+pub(crate) fn goal_summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
     let with = |state| {
-        count(
+        to_u32(
             goal.tasks
                 .values()
                 .filter(|task| task.state == state)
@@ -31,10 +31,10 @@ pub(crate) fn summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
         workspace: goal.spec.workspace.clone(),
         prompt: goal_prompt(goal),
         state: goal.state,
-        tasks: count(goal.tasks.len()),
+        tasks: to_u32(goal.tasks.len()),
         succeeded: with(TaskState::Succeeded),
         running: with(TaskState::Running),
-        permissions_waiting: count(goal.permissions.open.len()),
+        permissions_waiting: to_u32(goal.permissions.open.len()),
         paused: with(TaskState::Paused),
         hunks: review.hunk_counts(goal),
         cost_usd: goal.usage().cost_usd,
@@ -45,24 +45,24 @@ pub(crate) fn summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
 }
 
 /// A goal with everything known about it.
-pub(crate) fn goal(review: &PendingReader, goal: &Goal) -> GoalView {
+pub(crate) fn goal_view(review: &PendingReader, goal: &Goal) -> GoalView {
     GoalView {
-        summary: summary(review, goal),
+        summary: goal_summary(review, goal),
         spec: goal.spec.clone(),
         plan: goal.plan.clone(),
         tasks_detail: goal
             .tasks
             .values()
-            .map(|task| self::task(goal, task))
+            .map(|task| task_view(goal, task))
             .collect(),
         gates: goal.gates.clone(),
         permissions: goal.permissions.open.clone(),
-        decided: history::of(review.reviews(), goal),
+        decided: history::decided_hunks(review.reviews(), goal),
         time_left: goal.time_left(now()),
     }
 }
 
-fn task(goal: &Goal, task: &Task) -> TaskView {
+fn task_view(goal: &Goal, task: &Task) -> TaskView {
     let changes = task
         .outcome()
         .map(|outcome| outcome.changes.as_slice())
@@ -73,13 +73,13 @@ fn task(goal: &Goal, task: &Task) -> TaskView {
         state: task.state,
         depends_on: task.spec.depends_on.clone(),
         agent: goal.spec.agent_for(&task.spec),
-        attempts: task.attempts.iter().map(attempt).collect(),
+        attempts: task.attempts.iter().map(attempt_view).collect(),
         changed: changes.iter().map(|change| change.path.clone()).collect(),
         repair: task.repair.clone(),
     }
 }
 
-fn attempt(attempt: &Attempt) -> AttemptView {
+fn attempt_view(attempt: &Attempt) -> AttemptView {
     let outcome = attempt.outcome.as_ref();
     AttemptView {
         id: attempt.id,

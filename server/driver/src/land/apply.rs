@@ -49,7 +49,7 @@ pub(super) struct AppliedFile {
 }
 
 impl AppliedFile {
-    fn of(plan: &FileLanding, facts: Vec<EventBody>) -> Self {
+    fn from_landing(plan: &FileLanding, facts: Vec<EventBody>) -> Self {
         Self {
             facts,
             conflicts: plan.conflicts,
@@ -59,7 +59,7 @@ impl AppliedFile {
         }
     }
 
-    fn failed(facts: Vec<EventBody>, error: ErrorBody) -> Self {
+    fn from_error(facts: Vec<EventBody>, error: ErrorBody) -> Self {
         Self {
             facts,
             failed: Some(error),
@@ -68,14 +68,14 @@ impl AppliedFile {
     }
 
     /// Whether it has been carried out.
-    pub(super) fn happened(&self) -> bool {
+    pub(super) fn has_landed(&self) -> bool {
         let reviewed = |fact: &EventBody| matches!(fact, EventBody::Reviewed { .. });
         self.facts.iter().any(reviewed)
     }
 }
 
 /// What a write has come to.
-enum Wrote {
+enum WriteOutcome {
     /// The text is there.
     Landed,
     /// The text has moved: everything has to be computed again.
@@ -83,7 +83,7 @@ enum Wrote {
 }
 
 /// Why a write cannot be tried again.
-struct Stopped {
+struct WriteStop {
     error: ErrorBody,
     /// Whether the edit may still arrive: the intent stays open until somebody looks.
     open: bool,
@@ -92,24 +92,24 @@ struct Stopped {
 impl LandingContext {
     /// Carries out what a decision comes to for each of these files, as far as it can be, in an order
     /// in which what creates, moves or deletes files comes before what changes their text.
-    pub(super) async fn apply(
+    pub(super) async fn apply_files(
         &self,
         files: &[FileDecision<'_>],
     ) -> Result<Vec<AppliedFile>, ErrorBody> {
         for file in files.iter().filter(|file| file.decision.applied) {
-            self.observe(file).await?;
+            self.await_client_edit(file).await?;
         }
         for file in files {
             // For the plans: what an editor loads anew is planned from what it opens.
-            let _ = self.document(file).await;
+            let _ = self.settled_document(file).await;
         }
-        let plans = self.plans(files).await?;
+        let plans = self.plan_files(files).await?;
         let mut done: Vec<Option<AppliedFile>> = Vec::new();
         let mut batch = Vec::new();
         for (index, (file, plan)) in files.iter().zip(plans).enumerate() {
             done.push(None);
             match plan {
-                Err(error) => done[index] = Some(AppliedFile::failed(Vec::new(), error)),
+                Err(error) => done[index] = Some(AppliedFile::from_error(Vec::new(), error)),
                 // What goes with another one is done when that one is.
                 Ok(_)
                     if file
@@ -117,9 +117,11 @@ impl LandingContext {
                         .is_some_and(|at| !batch.iter().any(|(i, _)| *i == at)) => {}
                 Ok(plan) if !plan.touches_the_file() => {
                     let facts = plan.facts.clone();
-                    done[index] = Some(AppliedFile::of(&plan, facts));
+                    done[index] = Some(AppliedFile::from_landing(&plan, facts));
                 }
-                Ok(plan) if self.document(file).await.is_none() => batch.push((index, plan)),
+                Ok(plan) if self.settled_document(file).await.is_none() => {
+                    batch.push((index, plan))
+                }
                 Ok(_) => {}
             }
         }
@@ -139,7 +141,8 @@ impl LandingContext {
                 before => before.map(|before| before.facts).unwrap_or_default(),
             };
             let needed = files[index].needs.and_then(|at| done[at].as_ref());
-            let apart = files[index].needs.is_some() && !needed.is_some_and(AppliedFile::happened);
+            let apart =
+                files[index].needs.is_some() && !needed.is_some_and(AppliedFile::has_landed);
             done[index] = Some(if apart {
                 AppliedFile {
                     facts: dropped,
@@ -153,7 +156,7 @@ impl LandingContext {
     }
 
     /// Plans for all files at once: as many at a time as there are processors.
-    async fn plans(
+    async fn plan_files(
         &self,
         files: &[FileDecision<'_>],
     ) -> Result<Vec<Result<FileLanding, ErrorBody>>, ErrorBody> {
@@ -165,7 +168,7 @@ impl LandingContext {
         run_blocking("merging files", move || {
             Ok(disk::in_parallel(
                 files,
-                disk::processors(),
+                disk::processor_count(),
                 |(entry, decision)| {
                     let file = FileDecision {
                         entry: &entry,
@@ -179,17 +182,17 @@ impl LandingContext {
         .await
     }
 
-    async fn plan(&self, file: &FileDecision<'_>) -> Result<FileLanding, ErrorBody> {
+    async fn plan_file(&self, file: &FileDecision<'_>) -> Result<FileLanding, ErrorBody> {
         let alone = FileDecision {
             entry: file.entry,
             decision: file.decision.clone(),
             needs: None,
         };
-        let mut plans = self.plans(&[alone]).await?;
+        let mut plans = self.plan_files(&[alone]).await?;
         plans.pop().unwrap_or_else(|| Ok(FileLanding::default()))
     }
 
-    async fn document(
+    async fn settled_document(
         &self,
         file: &FileDecision<'_>,
     ) -> Option<(std::sync::Arc<dyn Editor>, OpenDocument)> {
@@ -210,12 +213,14 @@ impl LandingContext {
         }
         let resource = |plan: &FileLanding| plan.before.is_some() && plan.after.is_some();
         batch.sort_by_key(|(index, plan)| (resource(plan), files[*index].needs.is_some()));
-        let intents = batch.iter().flat_map(|(_, plan)| plan.intents(false));
-        self.begin(intents.collect()).await?;
-        let place = |at: usize| batch.iter().position(|(index, _)| *index == at);
-        let writes: Vec<disk::Write> = batch
+        let intents = batch
             .iter()
-            .map(|(index, plan)| disk::Write {
+            .flat_map(|(_, plan)| plan.landing_intents(false));
+        self.journal_intents(intents.collect()).await?;
+        let place = |at: usize| batch.iter().position(|(index, _)| *index == at);
+        let writes: Vec<disk::FileWrite> = batch
+            .iter()
+            .map(|(index, plan)| disk::FileWrite {
                 path: files[*index].entry.file.path.clone(),
                 before: plan.before.clone(),
                 after: plan.after.clone(),
@@ -224,7 +229,7 @@ impl LandingContext {
             .collect();
         let root = self.root.clone();
         let written = run_blocking("writing files", move || {
-            Ok(disk::replace_all(&root, &writes))
+            Ok(disk::replace_files(&root, &writes))
         })
         .await?;
         for ((index, plan), result) in batch.into_iter().zip(written) {
@@ -232,19 +237,21 @@ impl LandingContext {
             done[index] = Some(match result {
                 Ok(()) => {
                     let facts = plan.facts.clone();
-                    AppliedFile::of(&plan, facts)
+                    AppliedFile::from_landing(&plan, facts)
                 }
                 Err(WriteError::Changed | WriteError::Apart) => {
-                    AppliedFile::of(&plan, plan.dropped())
+                    AppliedFile::from_landing(&plan, plan.dropped_facts())
                 }
-                Err(error) => AppliedFile::failed(plan.dropped(), refused(path, &error)),
+                Err(error) => {
+                    AppliedFile::from_error(plan.dropped_facts(), write_error(path, &error))
+                }
             });
         }
         Ok(())
     }
 
     /// Journals what is about to happen.
-    async fn begin(&self, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
+    async fn journal_intents(&self, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
         if intents.is_empty() {
             return Ok(());
         }
@@ -260,15 +267,15 @@ impl LandingContext {
     ) -> AppliedFile {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let plan = match self.plan(file).await {
+            let plan = match self.plan_file(file).await {
                 Ok(plan) => plan,
-                Err(error) => return AppliedFile::failed(dropped, error),
+                Err(error) => return AppliedFile::from_error(dropped, error),
             };
             if !plan.touches_the_file() {
                 dropped.extend(plan.facts.iter().cloned());
-                return AppliedFile::of(&plan, dropped);
+                return AppliedFile::from_landing(&plan, dropped);
             }
-            let document = match self.document(file).await {
+            let document = match self.settled_document(file).await {
                 // The text of a file that has gone may still be open: what comes is the disk's.
                 Some(_) if plan.before.is_none() => None,
                 document => document,
@@ -277,31 +284,38 @@ impl LandingContext {
             let as_text = plan.after.as_ref().and_then(Content::as_text).is_some();
             let open = document.is_some() && (goes || as_text);
             let mut intents = std::mem::take(&mut dropped);
-            intents.extend(plan.intents(open));
-            if let Err(error) = self.begin(intents).await {
-                return AppliedFile::failed(Vec::new(), error);
+            intents.extend(plan.landing_intents(open));
+            if let Err(error) = self.journal_intents(intents).await {
+                return AppliedFile::from_error(Vec::new(), error);
             }
             let version = document.as_ref().map(|(_, document)| document.version);
             let wrote = match document.filter(|_| open) {
                 Some((editor, document)) if goes => {
-                    self.delete(file, &plan, &*editor, document).await
+                    self.delete_document(file, &plan, &*editor, document).await
                 }
-                Some((editor, document)) => self.edit(file, &plan, &*editor, document).await,
+                Some((editor, document)) => {
+                    self.edit_document(file, &plan, &*editor, document).await
+                }
                 None => self.write_disk(file, &plan).await,
             };
             match wrote {
-                Ok(Wrote::Landed) => {
+                Ok(WriteOutcome::Landed) => {
                     let facts = plan.facts.clone();
-                    return AppliedFile::of(&plan, facts);
+                    return AppliedFile::from_landing(&plan, facts);
                 }
                 Err(stopped) if stopped.open => {
-                    return AppliedFile::failed(Vec::new(), stopped.error);
+                    return AppliedFile::from_error(Vec::new(), stopped.error);
                 }
-                Err(stopped) => return AppliedFile::failed(plan.dropped(), stopped.error),
-                Ok(Wrote::Moved) => dropped = plan.dropped(),
+                Err(stopped) => {
+                    return AppliedFile::from_error(plan.dropped_facts(), stopped.error);
+                }
+                Ok(WriteOutcome::Moved) => dropped = plan.dropped_facts(),
             }
             if Instant::now() >= deadline {
-                return AppliedFile::failed(dropped, moving(&file.entry.file.path));
+                return AppliedFile::from_error(
+                    dropped,
+                    keeps_changing_error(&file.entry.file.path),
+                );
             }
             self.next_change(file, version).await;
         }
@@ -310,7 +324,7 @@ impl LandingContext {
     /// Waits until trying again makes sense. The moment right after a change is the best one: the next
     /// one is as far away as it gets.
     async fn next_change(&self, file: &FileDecision<'_>, tried: Option<i32>) {
-        match (self.document(file).await, tried) {
+        match (self.settled_document(file).await, tried) {
             (Some((_, document)), Some(version)) if document.version != version => {}
             (Some((editor, document)), _) => {
                 let changed = editor.changed(&document.path, document.version, NEXT_CHANGE);
@@ -322,18 +336,18 @@ impl LandingContext {
     }
 
     /// Lets an editor make the change, and looks whether it has.
-    async fn edit(
+    async fn edit_document(
         &self,
         file: &FileDecision<'_>,
         plan: &FileLanding,
         editor: &dyn Editor,
         document: OpenDocument,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let path = &file.entry.file.path;
         let (before, after) = (plan.before.as_ref(), plan.after.as_ref());
         let text = String::from(&document.text);
         if before.is_none_or(|before| *before.bytes != *text.as_bytes()) {
-            return Ok(Wrote::Moved);
+            return Ok(WriteOutcome::Moved);
         }
         let mode = after.map(|content| content.mode).unwrap_or_default();
         if before.is_some_and(|before| before.mode != mode) {
@@ -349,7 +363,7 @@ impl LandingContext {
         };
         let (observed, error) = match editor.edit(edit).await {
             Ok(observed) => (Some(String::from(&observed.text)), None),
-            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            Err(EditError::Stale) => return Ok(WriteOutcome::Moved),
             // Whatever the editor says, or does not: what counts is what is there now.
             Err(error) => (None, Some(error)),
         };
@@ -358,13 +372,13 @@ impl LandingContext {
             None => self
                 .settled_text(file)
                 .await
-                .map_err(|error| Stopped { error, open: true })?,
+                .map_err(|error| WriteStop { error, open: true })?,
         };
-        let there = observed.is_some_and(|observed| verdict::holds(before, after, &observed));
+        let there = observed.is_some_and(|observed| verdict::has_change(before, after, &observed));
         match error {
-            _ if there => Ok(Wrote::Landed),
-            None | Some(EditError::Stale | EditError::Closed) => Ok(Wrote::Moved),
-            Some(error) => Err(Stopped {
+            _ if there => Ok(WriteOutcome::Landed),
+            None | Some(EditError::Stale | EditError::Closed) => Ok(WriteOutcome::Moved),
+            Some(error) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
                     .hint("accept it again once the editor answers"),
@@ -375,24 +389,24 @@ impl LandingContext {
     /// Lets an editor delete a file that it has open: only there can the text go that was never saved.
     /// Nothing compares it once more, as the disk's is. So what goes has to be known: the text of the
     /// buffer, which the journal has by now, and on the disk that one or another that the journal has.
-    async fn delete(
+    async fn delete_document(
         &self,
         file: &FileDecision<'_>,
         plan: &FileLanding,
         editor: &dyn Editor,
         document: OpenDocument,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let path = &file.entry.file.path;
-        let closed = |error| Stopped { error, open: false };
+        let closed = |error| WriteStop { error, open: false };
         let text = String::from(&document.text);
         let Some(before) =
             (plan.before.as_ref()).filter(|before| *before.bytes == *text.as_bytes())
         else {
-            return Ok(Wrote::Moved);
+            return Ok(WriteOutcome::Moved);
         };
         let Some(saved) = self.on_disk(path).await.map_err(closed)? else {
             // There is nothing to delete. What the editor shows stays there, and is nobody's file.
-            return Ok(Wrote::Landed);
+            return Ok(WriteOutcome::Landed);
         };
         let same = saved.bytes == before.bytes;
         if !editor.deletes() && same {
@@ -420,23 +434,25 @@ impl LandingContext {
         };
         let (last, error) = match editor.delete(deletion).await {
             Ok(last) => (Some(String::from(&last.text)), None),
-            Err(EditError::Stale) => return Ok(Wrote::Moved),
+            Err(EditError::Stale) => return Ok(WriteOutcome::Moved),
             Err(error) => (None, Some(error)),
         };
         let gone = self.on_disk(path).await;
-        let gone = gone.map_err(|error| Stopped { error, open: true })?;
+        let gone = gone.map_err(|error| WriteStop { error, open: true })?;
         let typed = last.filter(|last| *last.as_bytes() != *before.bytes);
         match (gone, typed, error) {
-            (None, None, _) => Ok(Wrote::Landed),
+            (None, None, _) => Ok(WriteOutcome::Landed),
             (None, Some(typed), _) => {
                 // Typed in the very moment: it is the file, and what becomes of it is decided anew.
                 let typed = before.with_text(typed);
-                self.put(path, None, Some(typed))
+                self.replace_file(path, None, Some(typed))
                     .await
-                    .map(|_| Wrote::Moved)
+                    .map(|_| WriteOutcome::Moved)
             }
-            (Some(_), _, None | Some(EditError::Stale | EditError::Closed)) => Ok(Wrote::Moved),
-            (Some(_), _, Some(error)) => Err(Stopped {
+            (Some(_), _, None | Some(EditError::Stale | EditError::Closed)) => {
+                Ok(WriteOutcome::Moved)
+            }
+            (Some(_), _, Some(error)) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
                     .hint("decide it again once the editor answers"),
@@ -447,14 +463,14 @@ impl LandingContext {
     async fn on_disk(&self, path: &RelPath) -> Result<Option<Content>, ErrorBody> {
         let (root, path) = (self.root.clone(), path.clone());
         run_blocking("reading a file", move || {
-            let read = disk::read(&root, &path).map_err(|error| refused(&path, &error))?;
+            let read = disk::read_file(&root, &path).map_err(|error| write_error(&path, &error))?;
             Ok(read.map(|(content, _)| content))
         })
         .await
     }
 
     async fn settled_text(&self, file: &FileDecision<'_>) -> Result<Option<Content>, ErrorBody> {
-        let _ = self.document(file).await;
+        let _ = self.settled_document(file).await;
         let (editors, root) = (self.editors.clone(), self.root.clone());
         let path = file.entry.file.path.clone();
         run_blocking("reading a file", move || {
@@ -464,51 +480,52 @@ impl LandingContext {
     }
 
     /// The mode of a file whose text is the editor's to save.
-    async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), Stopped> {
+    async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), WriteStop> {
         let (root, path) = (self.root.clone(), path.clone());
         let set = run_blocking("changing a file's mode", move || {
-            disk::set_mode(&root, &path, mode).map_err(|error| refused(&path, &error))
+            disk::set_mode(&root, &path, mode).map_err(|error| write_error(&path, &error))
         });
-        set.await.map_err(|error| Stopped { error, open: false })
+        set.await.map_err(|error| WriteStop { error, open: false })
     }
 
     async fn write_disk(
         &self,
         file: &FileDecision<'_>,
         plan: &FileLanding,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let (before, after) = (plan.before.clone(), plan.after.clone());
-        self.put(&file.entry.file.path, before, after).await
+        self.replace_file(&file.entry.file.path, before, after)
+            .await
     }
 
-    async fn put(
+    async fn replace_file(
         &self,
         path: &RelPath,
         before: Option<Content>,
         after: Option<Content>,
-    ) -> Result<Wrote, Stopped> {
+    ) -> Result<WriteOutcome, WriteStop> {
         let (root, path) = (self.root.clone(), path.clone());
         let written = run_blocking("writing a file", move || {
-            match disk::replace(&root, &path, before.as_ref(), after.as_ref()) {
-                Ok(()) => Ok(Wrote::Landed),
-                Err(WriteError::Changed) => Ok(Wrote::Moved),
-                Err(error) => Err(refused(&path, &error)),
+            match disk::replace_file(&root, &path, before.as_ref(), after.as_ref()) {
+                Ok(()) => Ok(WriteOutcome::Landed),
+                Err(WriteError::Changed) => Ok(WriteOutcome::Moved),
+                Err(error) => Err(write_error(&path, &error)),
             }
         });
         written
             .await
-            .map_err(|error| Stopped { error, open: false })
+            .map_err(|error| WriteStop { error, open: false })
     }
 
     /// Waits for the text of a client that says it has made the edit itself. Where it does not come,
     /// the hunk is landed like any other.
-    async fn observe(&self, file: &FileDecision<'_>) -> Result<(), ErrorBody> {
-        let Some((editor, mut document)) = self.document(file).await else {
+    async fn await_client_edit(&self, file: &FileDecision<'_>) -> Result<(), ErrorBody> {
+        let Some((editor, mut document)) = self.settled_document(file).await else {
             return Ok(());
         };
         let deadline = Instant::now() + OBSERVE.to_duration();
         loop {
-            let plan = self.plan(file).await?;
+            let plan = self.plan_file(file).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             if plan.facts.is_empty() || plan.present || left.is_zero() {
                 return Ok(());
@@ -540,12 +557,12 @@ fn is_in_the_journal(entry: &FileEntry, content: &Content) -> bool {
     pair.chain(landed.flatten()).any(|blob| *blob == id)
 }
 
-fn moving(path: &RelPath) -> ErrorBody {
+fn keeps_changing_error(path: &RelPath) -> ErrorBody {
     ErrorBody::stale(format!("{path} keeps changing while its hunks land"))
         .hint("accept them again once it is quiet")
 }
 
-fn refused(path: &RelPath, error: &WriteError) -> ErrorBody {
+fn write_error(path: &RelPath, error: &WriteError) -> ErrorBody {
     let hint = match error {
         WriteError::Outside | WriteError::LinkOutside => "this change cannot land; reject it",
         WriteError::Changed | WriteError::Apart => {

@@ -18,7 +18,7 @@ use super::{
     file_decision::{FileDecision, file_decisions},
     locks::LandingLocks,
     plan::LandingContext,
-    recovery::{LandingRecovery, Which},
+    recovery::{LandingRecovery, RecoveryScope},
 };
 use crate::{
     blocking::run_blocking,
@@ -59,7 +59,10 @@ impl DecisionRunner {
         let id = &decision.goal_id;
         let root = PathBuf::from(&self.goals.goal(id)?.spec.workspace);
         let _one_at_a_time = self.locks.lock(&root).await;
-        let recovered = self.recovery.recover_landings(&root, Which::All).await?;
+        let recovered = self
+            .recovery
+            .recover_landings(&root, RecoveryScope::All)
+            .await?;
         // Looked at again behind the lock: another decision may have moved the entries.
         let goal = self.goals.goal(id)?;
         if goal.files.is_empty() {
@@ -71,7 +74,7 @@ impl DecisionRunner {
                 return Ok((self.with_state(id, report).await?, Vec::new()));
             }
             if decision.hunk_id.is_none() || decision.resolution.is_none() {
-                return Err(verdict::unsaid());
+                return Err(verdict::incomplete_resolution());
             }
         }
         let repairs = self.repairs_of_rejection(&goal, decision).await?;
@@ -84,7 +87,7 @@ impl DecisionRunner {
             typing_pause: self.config.settings.review.typing_pause,
         };
         let files = file_decisions(&goal, decision, only);
-        let done = context.apply(&files).await?;
+        let done = context.apply_files(&files).await?;
         let (mut report, facts, waiting) = summed_up(&files, done);
         if only.is_none() && came_to_nothing(&report) {
             match found_done(&goal, decision, &recovered) {
@@ -96,7 +99,7 @@ impl DecisionRunner {
             }
         }
         if !facts.is_empty() {
-            let (goal, new) = (id.clone(), repairs.repairs(&goal, &facts));
+            let (goal, new) = (id.clone(), repairs.repairs_of_facts(&goal, &facts));
             report.repair = new.first().map(|new| new.task.id.clone());
             report.unrepaired = repairs.refused;
             let input = if new.is_empty() {
@@ -188,7 +191,7 @@ fn summed_up(
     let (mut facts, mut waiting) = (Vec::new(), Vec::new());
     for (file, done) in files.iter().zip(done) {
         let path = &file.entry.file.path;
-        if done.happened() && !report.files.contains(path) {
+        if done.has_landed() && !report.files.contains(path) {
             report.files.push(path.clone());
         }
         if done.waiting > 0 {
@@ -203,7 +206,7 @@ fn summed_up(
         }));
         facts.extend(done.facts);
     }
-    report.decided = facts.iter().map(decided).sum();
+    report.decided = facts.iter().map(decided_hunks).sum();
     (report, facts, waiting)
 }
 
@@ -269,7 +272,7 @@ fn found_done(
     (same && touched).then(|| path.clone())
 }
 
-fn decided(fact: &EventBody) -> u32 {
+fn decided_hunks(fact: &EventBody) -> u32 {
     match fact {
         EventBody::Reviewed { hunks, .. } => u32::try_from(hunks.len()).unwrap_or(u32::MAX),
         _ => 0,

@@ -20,13 +20,13 @@ use claudecluster_worker::changes::Content;
 
 use super::{
     locks::LandingLocks,
-    recovery::{LandingRecovery, Which},
+    recovery::{LandingRecovery, RecoveryScope},
 };
 use crate::{
     blocking::run_blocking,
     mailbox::{DispatcherMailbox, FULL_DISK_WAIT},
     proposal::{
-        file_merge::{self, MergeOutcome, MergeRules},
+        file_merge::{self, FileMergeRules, MergeOutcome},
         fold::task_version,
         scope::held_reasons,
     },
@@ -46,7 +46,7 @@ pub(crate) struct RepairMerger {
     pub(crate) goals: PublishedGoals,
     pub(crate) editors: EditorRegistry,
     pub(crate) pending: PendingReader,
-    pub(crate) merge: MergeRules,
+    pub(crate) merge: FileMergeRules,
     pub(crate) mailbox: DispatcherMailbox,
     pub(crate) locks: LandingLocks,
     pub(crate) recovery: LandingRecovery,
@@ -71,7 +71,9 @@ impl RepairMerger {
         let _one_at_a_time = self.locks.lock(&root).await;
         // A landing that the last daemon began and this one has not looked at yet would leave the pair that
         // it began with.
-        self.recovery.recover_landings(&root, Which::All).await?;
+        self.recovery
+            .recover_landings(&root, RecoveryScope::All)
+            .await?;
         let goal = self.goals.goal(id)?;
         let (owned, owned_task) = (self.clone(), task.clone());
         let result = run_blocking("merging a repair", move || {
@@ -100,7 +102,7 @@ fn amended_entries(
     let (Some(repair), Some(outcome)) = (&made.repair, made.outcome()) else {
         return Ok(Vec::new());
     };
-    let mut amendment = Amendment {
+    let mut amendment = RepairAmendment {
         merger,
         contents: &merger.merge.contents,
         goal,
@@ -110,12 +112,12 @@ fn amended_entries(
     if repair.cause == RepairCause::Conflict {
         for path in &repair.files {
             let change = outcome.changes.iter().find(|change| change.path == *path);
-            amendment.resolve(repair, path, change)?;
+            amendment.resolve_conflicts(repair, path, change)?;
         }
     }
     for change in &outcome.changes {
         if repair.files.contains(&change.path) {
-            amendment.add(change)?;
+            amendment.merge_change(change)?;
         } else {
             amendment.keep_apart(change)?;
         }
@@ -123,7 +125,7 @@ fn amended_entries(
     Ok(amendment.files)
 }
 
-struct Amendment<'a> {
+struct RepairAmendment<'a> {
     merger: &'a RepairMerger,
     contents: &'a ContentStore,
     goal: &'a Goal,
@@ -131,9 +133,9 @@ struct Amendment<'a> {
     files: Vec<ProposedFile>,
 }
 
-impl Amendment<'_> {
+impl RepairAmendment<'_> {
     /// An entry as it is so far.
-    fn entry(&self, path: &RelPath, number: u32) -> Option<ProposedFile> {
+    fn amended_entry(&self, path: &RelPath, number: u32) -> Option<ProposedFile> {
         let amended = self
             .files
             .iter()
@@ -142,7 +144,7 @@ impl Amendment<'_> {
         Some(file.clone())
     }
 
-    fn put(&mut self, file: ProposedFile) {
+    fn put_entry(&mut self, file: ProposedFile) {
         self.files
             .retain(|other| other.path != file.path || other.entry != file.entry);
         self.files.push(file);
@@ -150,7 +152,7 @@ impl Amendment<'_> {
 
     /// A conflict that was handed over is decided: what stood there when the repair began is its base
     /// now, and what the repair made of it comes on top.
-    fn resolve(
+    fn resolve_conflicts(
         &mut self,
         repair: &Repair,
         path: &RelPath,
@@ -168,7 +170,7 @@ impl Amendment<'_> {
                 continue;
             };
             let pair = if entry.is_alternative() {
-                self.without(entry, &repair.hunks)?
+                self.without_hunks(entry, &repair.hunks)?
             } else {
                 let mine = match change {
                     Some(change) => self.contents.load_optional(change.base.as_ref())?,
@@ -180,7 +182,7 @@ impl Amendment<'_> {
                 self.as_mine(entry, &repair.hunks, mine.as_ref())?
             };
             if let Some((base, proposed)) = pair {
-                self.put(ProposedFile {
+                self.put_entry(ProposedFile {
                     base,
                     proposed,
                     ..entry.file.clone()
@@ -196,14 +198,18 @@ impl Amendment<'_> {
         entry: &FileEntry,
         hunks: &[HunkId],
         mine: Option<&Content>,
-    ) -> Result<Option<Pair>, ErrorBody> {
+    ) -> Result<Option<VersionPair>, ErrorBody> {
         let mut entry = entry.clone();
         let mut resolved = false;
         // Deciding one can decide others of the same stretch, so each is looked up anew.
         for _ in hunks {
             let versions = FileVersions::load(self.contents, &entry, mine.cloned())?;
-            let found =
-                pending::hunks(self.merger.pending.reviews(), self.goal, &entry, &versions)?;
+            let found = pending::pending_hunks(
+                self.merger.pending.reviews(),
+                self.goal,
+                &entry,
+                &versions,
+            )?;
             let wanted = found.into_iter().find(|pending| {
                 hunks.contains(&pending.view.id)
                     && !pending.present
@@ -220,7 +226,7 @@ impl Amendment<'_> {
                     let Ok(both) = review.resolve(key, &text) else {
                         break;
                     };
-                    let store = |content: &Option<Content>, text| self.store(content, text);
+                    let store = |content: &Option<Content>, text| self.store_text(content, text);
                     (
                         store(&versions.base, both.base)?,
                         store(&versions.proposed, both.proposed)?,
@@ -239,11 +245,16 @@ impl Amendment<'_> {
     }
 
     /// The pair of an alternative without these hunks.
-    fn without(&self, entry: &FileEntry, hunks: &[HunkId]) -> Result<Option<Pair>, ErrorBody> {
-        // Which hunks there are does not depend on the text that is there now.
+    fn without_hunks(
+        &self,
+        entry: &FileEntry,
+        hunks: &[HunkId],
+    ) -> Result<Option<VersionPair>, ErrorBody> {
+        // RecoveryScope hunks there are does not depend on the text that is there now.
         let base = self.contents.load_optional(entry.file.base.as_ref())?;
         let versions = FileVersions::load(self.contents, entry, base)?;
-        let found = pending::hunks(self.merger.pending.reviews(), self.goal, entry, &versions)?;
+        let found =
+            pending::pending_hunks(self.merger.pending.reviews(), self.goal, entry, &versions)?;
         let mut keys = Vec::new();
         for pending in found.iter().filter(|p| hunks.contains(&p.view.id)) {
             match pending.part {
@@ -258,11 +269,11 @@ impl Amendment<'_> {
             return Ok(None);
         };
         let rejected = Review::new(base, current, proposed).reject(&keys);
-        let proposed = self.store(&versions.proposed, rejected.proposed)?;
+        let proposed = self.store_text(&versions.proposed, rejected.proposed)?;
         Ok(Some((entry.file.base.clone(), proposed)))
     }
 
-    fn store(
+    fn store_text(
         &self,
         like: &Option<Content>,
         text: String,
@@ -272,10 +283,10 @@ impl Amendment<'_> {
     }
 
     /// A change of a file that the repair is about.
-    fn add(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
-        let Some(entry) = self.entry(&change.path, 0) else {
+    fn merge_change(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
+        let Some(entry) = self.amended_entry(&change.path, 0) else {
             let held = held_reasons(self.goal, &change.path)?;
-            self.create(change, held);
+            self.create_entry(change, held);
             return Ok(());
         };
         let merge = |proposed| {
@@ -287,7 +298,7 @@ impl Amendment<'_> {
         // away, to drop them or to put them elsewhere: the proposal never had them, so it would seem
         // done, and they would stay where they are when the repair lands.
         let is_about_typed = matches!(plain, MergeOutcome::Conflict { .. })
-            || self.agrees(change, &entry.proposed)?;
+            || self.touches_difference(change, &entry.proposed)?;
         let with_typed = if is_about_typed {
             self.with_typed(&entry, &change.base)?
         } else {
@@ -321,10 +332,10 @@ impl Amendment<'_> {
         amended
             .versions
             .push(task_version(self.goal, self.task, change));
-        self.put(amended);
+        self.put_entry(amended);
         if let Some(pair) = other {
             let held = held_reasons(self.goal, &change.path)?;
-            self.alternative(change, pair, held);
+            self.add_alternative(change, pair, held);
         }
         Ok(())
     }
@@ -333,8 +344,8 @@ impl Amendment<'_> {
     fn keep_apart(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
         let mut held = held_reasons(self.goal, &change.path)?;
         held.insert(HeldReason::OutOfScope);
-        match self.entry(&change.path, 0) {
-            None => self.create(change, held),
+        match self.amended_entry(&change.path, 0) {
+            None => self.create_entry(change, held),
             Some(entry) => {
                 let ours = entry.proposed;
                 let theirs = match file_merge::merge_files(
@@ -345,14 +356,14 @@ impl Amendment<'_> {
                 )? {
                     MergeOutcome::Clean(theirs) | MergeOutcome::Conflict { theirs, .. } => theirs,
                 };
-                self.alternative(change, (ours, theirs), held);
+                self.add_alternative(change, (ours, theirs), held);
             }
         }
         Ok(())
     }
 
-    fn create(&mut self, change: &FileChange, held: BTreeSet<HeldReason>) {
-        self.put(ProposedFile {
+    fn create_entry(&mut self, change: &FileChange, held: BTreeSet<HeldReason>) {
+        self.put_entry(ProposedFile {
             path: change.path.clone(),
             from: change.from.clone(),
             entry: 0,
@@ -363,7 +374,12 @@ impl Amendment<'_> {
         });
     }
 
-    fn alternative(&mut self, change: &FileChange, pair: Pair, held: BTreeSet<HeldReason>) {
+    fn add_alternative(
+        &mut self,
+        change: &FileChange,
+        pair: VersionPair,
+        held: BTreeSet<HeldReason>,
+    ) {
         let last = self
             .goal
             .files
@@ -373,7 +389,7 @@ impl Amendment<'_> {
             .filter(|file| file.path == change.path)
             .map(|file| file.entry)
             .max();
-        self.put(ProposedFile {
+        self.put_entry(ProposedFile {
             path: change.path.clone(),
             from: None,
             entry: last.unwrap_or_default() + 1,
@@ -385,15 +401,15 @@ impl Amendment<'_> {
     }
 
     /// Whether a repair changed a place as the proposal differs from what the repair saw.
-    fn agrees(
+    fn touches_difference(
         &self,
         change: &FileChange,
         proposed: &Option<FileVersion>,
     ) -> Result<bool, ErrorBody> {
         let (Some(base), Some(ours), Some(theirs)) = (
-            self.text(&change.base)?,
-            self.text(proposed)?,
-            self.text(&change.proposed)?,
+            self.load_text(&change.base)?,
+            self.load_text(proposed)?,
+            self.load_text(&change.proposed)?,
         ) else {
             return Ok(false);
         };
@@ -404,7 +420,7 @@ impl Amendment<'_> {
             .any(|region| region.kind == RegionKind::Both))
     }
 
-    fn text(&self, version: &Option<FileVersion>) -> Result<Option<String>, ErrorBody> {
+    fn load_text(&self, version: &Option<FileVersion>) -> Result<Option<String>, ErrorBody> {
         match version {
             Some(version) => file_merge::text_of(self.contents, version),
             None => Ok(None),
@@ -417,11 +433,11 @@ impl Amendment<'_> {
         &self,
         entry: &ProposedFile,
         seen: &Option<FileVersion>,
-    ) -> Result<Option<Pair>, ErrorBody> {
+    ) -> Result<Option<VersionPair>, ErrorBody> {
         let (Some(base), Some(seen), Some(proposed)) = (
-            self.text(&entry.base)?,
-            self.text(seen)?,
-            self.text(&entry.proposed)?,
+            self.load_text(&entry.base)?,
+            self.load_text(seen)?,
+            self.load_text(&entry.proposed)?,
         ) else {
             return Ok(None);
         };
@@ -438,11 +454,11 @@ impl Amendment<'_> {
         };
         let like = |version: &Option<FileVersion>| self.contents.load_optional(version.as_ref());
         Ok(Some((
-            self.store(&like(&entry.base)?, with(Side::Base))?,
-            self.store(&like(&entry.proposed)?, with(Side::Theirs))?,
+            self.store_text(&like(&entry.base)?, with(Side::Base))?,
+            self.store_text(&like(&entry.proposed)?, with(Side::Theirs))?,
         )))
     }
 }
 
 /// Base and proposed.
-type Pair = (Option<FileVersion>, Option<FileVersion>);
+type VersionPair = (Option<FileVersion>, Option<FileVersion>);

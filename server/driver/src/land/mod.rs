@@ -21,12 +21,12 @@ use self::{decision::DecisionRunner, decision_epoch::DecisionEpochs};
 
 /// Carries out the decisions of developers.
 #[derive(Clone)]
-pub(crate) struct Landing {
+pub(crate) struct LandingService {
     pub(crate) decisions: DecisionRunner,
     pub(crate) epochs: DecisionEpochs,
 }
 
-impl Landing {
+impl LandingService {
     /// Carries out a decision, and lands later what waits because somebody types there.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::{
         hunk_part::HunkPart,
         pending,
         reader::PendingReader,
-        verdict::{self, Verdicts},
+        verdict::{self, EntryVerdicts},
         versions::FileVersions,
     },
     workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry, typing},
@@ -96,13 +96,13 @@ impl FileLanding {
             waiting: verdicts.waiting,
             ..Self::default()
         };
-        let Some(target) = verdicts.target() else {
+        let Some(target) = verdicts.final_change() else {
             plan.before = versions.current;
             return Ok(plan);
         };
         plan.present = verdict::has_landed(&versions, &target.parts);
         plan.after.clone_from(&target.current);
-        plan.facts = facts(
+        plan.facts = move_facts(
             reviews.contents(),
             &entry.file.path,
             decision,
@@ -119,14 +119,16 @@ impl FileLanding {
     }
 
     /// What is journaled before the file is touched.
-    pub(super) fn intents(&self, open: bool) -> impl Iterator<Item = EventBody> {
-        self.facts.iter().filter_map(move |fact| intent(fact, open))
+    pub(super) fn landing_intents(&self, open: bool) -> impl Iterator<Item = EventBody> {
+        self.facts
+            .iter()
+            .filter_map(move |fact| intent_of(fact, open))
     }
 
     /// What is journaled where it was not carried out.
-    pub(super) fn dropped(&self) -> Vec<EventBody> {
+    pub(super) fn dropped_facts(&self) -> Vec<EventBody> {
         let mut dropped: Vec<EventBody> = Vec::new();
-        for intent in self.intents(false) {
+        for intent in self.landing_intents(false) {
             if let EventBody::LandingBegun { path, entry, .. } = intent {
                 let fact = EventBody::LandingDropped { path, entry };
                 if !dropped.contains(&fact) {
@@ -154,7 +156,7 @@ fn before_client(
     else {
         return Ok(None);
     };
-    let found = pending::hunks(
+    let found = pending::pending_hunks(
         context.pending.reviews(),
         &context.goal,
         file.entry,
@@ -182,12 +184,12 @@ fn before_client(
 ///
 /// The text after a landing is the one that was computed: what somebody typed in the same moment is
 /// not part of it, so that taking the landing back keeps it.
-fn facts(
+fn move_facts(
     contents: &ContentStore,
     path: &RelPath,
     decision: &Decision,
     versions: &FileVersions,
-    verdicts: &Verdicts,
+    verdicts: &EntryVerdicts,
 ) -> Result<Vec<EventBody>, ErrorBody> {
     let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
     let mode = |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();
@@ -228,7 +230,7 @@ fn is_deleted(entry: &FileEntry) -> bool {
     last.is_some_and(|landed| landed.after.is_none())
 }
 
-fn intent(fact: &EventBody, open: bool) -> Option<EventBody> {
+fn intent_of(fact: &EventBody, open: bool) -> Option<EventBody> {
     let EventBody::Reviewed {
         path,
         entry,

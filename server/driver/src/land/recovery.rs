@@ -36,13 +36,13 @@ pub(crate) struct LandingRecovery {
     pub(crate) locks: LandingLocks,
 }
 
-/// Which landings to look at.
+/// RecoveryScope landings to look at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which<'a> {
+pub(super) enum RecoveryScope<'a> {
     /// All. Whoever decides takes what is there for what is.
     All,
     /// All that the disk says something about.
-    Known,
+    OnDisk,
     /// Those of one file that has just been looked at in an editor.
     File(&'a Path),
 }
@@ -52,7 +52,9 @@ impl LandingRecovery {
     pub(crate) async fn recover_goal(&self, goal: &GoalId) -> Result<(), ErrorBody> {
         let root = PathBuf::from(&self.goals.goal(goal)?.spec.workspace);
         let _one_at_a_time = self.locks.lock(&root).await;
-        self.recover_landings(&root, Which::Known).await.map(|_| ())
+        self.recover_landings(&root, RecoveryScope::OnDisk)
+            .await
+            .map(|_| ())
     }
 
     /// Recovers the landings in a file that an editor has open.
@@ -66,7 +68,8 @@ impl LandingRecovery {
             .collect();
         for root in left {
             let _one_at_a_time = self.locks.lock(&root).await;
-            self.recover_landings(&root, Which::File(path)).await?;
+            self.recover_landings(&root, RecoveryScope::File(path))
+                .await?;
         }
         Ok(())
     }
@@ -76,7 +79,7 @@ impl LandingRecovery {
     pub(super) async fn recover_landings(
         &self,
         root: &Path,
-        which: Which<'_>,
+        which: RecoveryScope<'_>,
     ) -> Result<Vec<(GoalId, EventBody)>, ErrorBody> {
         let state = self.goals.state();
         let mut settled = Vec::new();
@@ -87,8 +90,8 @@ impl LandingRecovery {
             for entry in goal.files.iter().filter(|entry| !entry.begun.is_empty()) {
                 let path = &entry.file.path;
                 let meant = match which {
-                    Which::File(file) => root.join(path.to_path_buf()) == file,
-                    Which::All | Which::Known => true,
+                    RecoveryScope::File(file) => root.join(path.to_path_buf()) == file,
+                    RecoveryScope::All | RecoveryScope::OnDisk => true,
                 };
                 if meant && !paths.contains(path) {
                     paths.push(path.clone());
@@ -101,7 +104,7 @@ impl LandingRecovery {
                     .settled_document(&root.join(path.to_path_buf()))
                     .await;
             }
-            let known_only = which == Which::Known;
+            let known_only = which == RecoveryScope::OnDisk;
             let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
             let facts = run_blocking("looking what landed", move || {
                 let mut facts = Vec::new();
@@ -132,7 +135,7 @@ impl LandingRecovery {
         let begun: Vec<(u32, &Begun)> = entries
             .flat_map(|entry| entry.begun.iter().map(|begun| (entry.file.entry, begun)))
             .collect();
-        let Some((before, after)) = ends(&begun) else {
+        let Some((before, after)) = first_and_last(&begun) else {
             return Ok(Vec::new());
         };
         let before = self
@@ -161,7 +164,7 @@ impl LandingRecovery {
         if landed {
             return Ok(begun
                 .into_iter()
-                .map(|(entry, begun)| reviewed(path, entry, begun))
+                .map(|(entry, begun)| reviewed_fact(path, entry, begun))
                 .collect());
         }
         let mut entries: Vec<u32> = begun.into_iter().map(|(entry, _)| entry).collect();
@@ -179,7 +182,7 @@ fn is_unsettled(goal: &Goal) -> bool {
 }
 
 /// The first and the last of landings of which each goes on from the text the one before it leaves.
-fn ends<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
+fn first_and_last<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
     let all = || begun.iter().map(|(_, begun)| *begun);
     let is = |one: &Begun, other: &Begun| std::ptr::eq(one, other);
     let (before, after) = (
@@ -197,10 +200,10 @@ fn ends<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
 
 fn has_landed(before: &Option<Content>, after: &Option<Content>, now: &Option<Content>) -> bool {
     let now = now.as_ref().filter(|_| now != before);
-    now.is_some_and(|now| verdict::holds(before.as_ref(), after.as_ref(), now))
+    now.is_some_and(|now| verdict::has_change(before.as_ref(), after.as_ref(), now))
 }
 
-fn reviewed(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
+fn reviewed_fact(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
     EventBody::Reviewed {
         path: path.clone(),
         entry,

@@ -13,7 +13,7 @@ use crate::{
 
 /// Where merged texts come from and go to, and whether words are merged.
 #[derive(Clone)]
-pub(crate) struct MergeRules {
+pub(crate) struct FileMergeRules {
     pub(crate) contents: ContentStore,
     pub(crate) merge_words: MergeWords,
 }
@@ -31,7 +31,7 @@ pub(crate) enum MergeOutcome {
 
 /// Merges two later versions of a file with their base.
 pub(crate) fn merge_files(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     base: &Option<FileVersion>,
     ours: &Option<FileVersion>,
     theirs: &Option<FileVersion>,

@@ -15,7 +15,7 @@ use claudecluster_protocol::{
 };
 
 use crate::proposal::{
-    file_merge::{MergeOutcome, MergeRules, is_text, merge_files},
+    file_merge::{FileMergeRules, MergeOutcome, is_text, merge_files},
     scope::GoalScope,
 };
 
@@ -48,9 +48,9 @@ pub(crate) struct FoldedProposal {
 }
 
 /// The proposal of a goal whose tasks have all ended.
-pub(crate) fn fold_goal(rules: &MergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
+pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
     let mut files = fold_tasks(rules, goal, &goal.finished)?;
-    let disputes = disputes(rules, goal, &files)?;
+    let disputes = group_disputes(rules, goal, &files)?;
     let unfinished = goal
         .tasks
         .iter()
@@ -76,8 +76,8 @@ pub(crate) fn fold_goal(rules: &MergeRules, goal: &Goal) -> Result<FoldedProposa
 }
 
 /// Groups the files about which the same tasks disagree.
-fn disputes(
-    rules: &MergeRules,
+fn group_disputes(
+    rules: &FileMergeRules,
     goal: &Goal,
     files: &BTreeMap<RelPath, FoldedFile>,
 ) -> Result<BTreeMap<Vec<TaskId>, Vec<RelPath>>, ErrorBody> {
@@ -107,7 +107,7 @@ fn disputes(
 
 /// The alternatives a repair of `tasks`' conflicts is about.
 pub(crate) fn disputed_alternatives(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
     repair: &Repair,
@@ -124,7 +124,7 @@ pub(crate) fn disputed_alternatives(
 
 /// What the files that `tasks` changed are with their changes merged.
 pub(crate) fn merged_view(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
 ) -> Result<BTreeMap<RelPath, Option<FileVersion>>, ErrorBody> {
@@ -137,7 +137,7 @@ pub(crate) fn merged_view(
 /// Returns the files that more than one of `tasks` changed, merged: a task that depends on several
 /// sees these instead of the version of the last one.
 pub(crate) fn joined_files(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
 ) -> Result<Vec<(RelPath, Option<FileVersion>)>, ErrorBody> {
@@ -150,7 +150,7 @@ pub(crate) fn joined_files(
 
 /// Merges the changes of tasks that succeeded, in their order.
 fn fold_tasks(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
 ) -> Result<BTreeMap<RelPath, FoldedFile>, ErrorBody> {
@@ -169,7 +169,7 @@ fn fold_tasks(
                         FoldedFile::new(change, version, BTreeSet::new()),
                     );
                 }
-                Some(file) => file.add(rules, change, version)?,
+                Some(file) => file.merge_version(rules, change, version)?,
             }
         }
         if let Some(repair) = &goal.tasks[id].repair {
@@ -194,7 +194,7 @@ fn close_alternatives(repair: &Repair, files: &mut BTreeMap<RelPath, FoldedFile>
 
 /// Partial work of a task that did not succeed stands for itself: it is merged into nothing.
 fn add_partial(
-    rules: &MergeRules,
+    rules: &FileMergeRules,
     goal: &Goal,
     id: &TaskId,
     change: &FileChange,
@@ -262,9 +262,9 @@ impl FoldedFile {
     }
 
     /// Merges the next task's version.
-    fn add(
+    fn merge_version(
         &mut self,
-        rules: &MergeRules,
+        rules: &FileMergeRules,
         change: &FileChange,
         version: TaskVersion,
     ) -> Result<(), ErrorBody> {

@@ -8,10 +8,10 @@ pub(crate) mod scope;
 use claudecluster_core::{lifecycle::Goal, step::Merged};
 use claudecluster_protocol::ErrorBody;
 
-use self::file_merge::MergeRules;
+use self::file_merge::FileMergeRules;
 
 /// Builds the proposal of a goal whose tasks have all ended, with a repair for each dispute.
-pub(crate) fn build_proposal(rules: &MergeRules, goal: &Goal) -> Result<Merged, ErrorBody> {
+pub(crate) fn build_proposal(rules: &FileMergeRules, goal: &Goal) -> Result<Merged, ErrorBody> {
     let folded = fold::fold_goal(rules, goal)?;
     let repairs = folded
         .disputes

@@ -27,7 +27,7 @@ fn instructed_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
 }
 
 /// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
-fn new(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
+fn new_repair(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
     let author = goal.tasks.get(repair.of.first()?)?;
     let mut task = TaskSpec::new(goal.repair_id(n), "");
     task.title = title;
@@ -41,7 +41,7 @@ fn new(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair
         // The goal's gates have run already; what is amended has to pass them as well.
         task.gates = gate_commands(goal);
     }
-    task.instructions = assignment(&repair);
+    task.instructions = repair_instructions(&repair);
     Some(NewRepair { task, repair })
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn repair_of_dispute(
         of,
         reason: None,
     };
-    new(goal, n, title, repair)
+    new_repair(goal, n, title, repair)
 }
 
 /// What of a rejection goes back to whoever made it.
@@ -102,7 +102,7 @@ pub(crate) fn repairs_of_rejection(
     if !(asked || by_itself && configured) {
         return Ok(RejectionRepairs::default());
     }
-    if let Err(error) = possible(config, goal) {
+    if let Err(error) = check_repairable(config, goal) {
         if asked {
             return Err(error);
         }
@@ -115,14 +115,14 @@ pub(crate) fn repairs_of_rejection(
     }
     let mut authors = HashMap::new();
     for hunk in pending.hunks(goal, decision.path.as_ref())? {
-        if concerns(decision, &hunk)
+        if is_about(decision, &hunk)
             && let Some(author) = repairing_author(goal, &hunk.provenance)
         {
             authors.insert(hunk.id, author);
         }
     }
     if asked && authors.is_empty() {
-        return Err(nobody());
+        return Err(no_author_error());
     }
     Ok(RejectionRepairs {
         authors,
@@ -133,7 +133,7 @@ pub(crate) fn repairs_of_rejection(
 
 impl RejectionRepairs {
     /// The repairs of what was rejected, one for each task that made some of it.
-    pub(crate) fn repairs(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
+    pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
         let rejected = facts.iter().flat_map(|fact| match fact {
             EventBody::Reviewed { path, hunks, .. } => {
                 hunks.iter().map(|id| (path.clone(), id.clone())).collect()
@@ -177,7 +177,7 @@ fn of_authors(
         .filter_map(|(n, repair)| {
             let label = goal.tasks[&repair.of[0]].spec.label();
             let label = label.strip_prefix("Repair: ").unwrap_or(label);
-            new(goal, n, format!("Repair: {label}"), repair)
+            new_repair(goal, n, format!("Repair: {label}"), repair)
         })
         .collect()
 }
@@ -190,7 +190,7 @@ pub(crate) fn repairs_of_conflicts(
     goal: &Goal,
     decision: &Decision,
 ) -> Result<Vec<NewRepair>, ErrorBody> {
-    possible(config, goal)?;
+    check_repairable(config, goal)?;
     let id = &goal.id;
     let at_work: Vec<(&TaskId, &HunkId)> = goal
         .repairs_under_way()
@@ -200,7 +200,7 @@ pub(crate) fn repairs_of_conflicts(
     let mut wanted = Vec::new();
     let mut found = false;
     for hunk in pending.hunks(goal, decision.path.as_ref())? {
-        if hunk.status != HunkStatus::Conflict || !concerns(decision, &hunk) {
+        if hunk.status != HunkStatus::Conflict || !is_about(decision, &hunk) {
             continue;
         }
         if let Some((task, _)) = at_work.iter().find(|(_, other)| **other == hunk.id) {
@@ -224,18 +224,18 @@ pub(crate) fn repairs_of_conflicts(
     let reason = decision.reason.as_ref();
     let repairs = of_authors(goal, RepairCause::Conflict, wanted, reason);
     if repairs.is_empty() {
-        return Err(nobody());
+        return Err(no_author_error());
     }
     Ok(repairs)
 }
 
-fn nobody() -> ErrorBody {
+fn no_author_error() -> ErrorBody {
     ErrorBody::user("a program made this change: there is no session that could repair it")
         .hint("decide it by hand, or state what you want as a new goal")
 }
 
 /// Whether a goal can be repaired now.
-fn possible(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
+fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     if goal.state != GoalState::Proposed {
         let state = goal.state.as_str();
         return Err(ErrorBody::user(format!(
@@ -247,7 +247,7 @@ fn possible(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     over_budget(goal, &config.policy()).map_or(Ok(()), Err)
 }
 
-fn concerns(decision: &Decision, hunk: &HunkView) -> bool {
+fn is_about(decision: &Decision, hunk: &HunkView) -> bool {
     let task = |id: &TaskId| hunk.provenance.iter().any(|by| by.task == *id);
     decision.hunk_id.as_ref().is_none_or(|id| *id == hunk.id)
         && decision.task_id.as_ref().is_none_or(task)
@@ -281,7 +281,7 @@ pub(crate) fn gate_commands(goal: &Goal) -> Vec<Gate> {
 }
 
 /// What a repair is there for, as its task says it.
-fn assignment(repair: &Repair) -> String {
+fn repair_instructions(repair: &Repair) -> String {
     let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
     let files = files.join(", ");
     let mut text = match repair.cause {

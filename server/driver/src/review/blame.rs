@@ -31,18 +31,18 @@ const KEPT_BYTES: usize = 64 << 20;
 pub(crate) struct BlameCache {
     contents: ContentStore,
     goals: PublishedGoals,
-    kept: Mutex<Kept>,
+    kept: Mutex<BlamedMoves>,
 }
 
 #[derive(Default)]
-struct Kept {
-    by_move: HashMap<Place, Arc<Landing>>,
+struct BlamedMoves {
+    by_move: HashMap<MoveKey, Arc<BlamedMove>>,
     bytes: usize,
 }
 
 /// Which move of which entry.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct MoveKey {
     goal: GoalId,
     path: RelPath,
     entry: u32,
@@ -50,25 +50,25 @@ struct Place {
 }
 
 /// What one landing wrote.
-struct Landing {
+struct BlamedMove {
     /// The hunks that stand; with another one undone it is another.
     standing: Vec<HunkId>,
     written: Rewrite,
-    hunks: Vec<Hunk>,
+    hunks: Vec<LandedHunk>,
     /// Where it stood in the text that was looked at last.
-    found: Mutex<Option<(blake3::Hash, Lines)>>,
+    found: Mutex<Option<(blake3::Hash, HunkRanges)>>,
 }
 
-/// Lines of a text, with the place of their hunk among those of the landing.
-type Lines = Arc<[(usize, Range<u32>)]>;
+/// HunkRanges of a text, with the place of their hunk among those of the landing.
+type HunkRanges = Arc<[(usize, Range<u32>)]>;
 
-struct Hunk {
+struct LandedHunk {
     key: HunkKey,
     id: HunkId,
     makers: Vec<Provenance>,
 }
 
-/// Lines of a text that a landing wrote.
+/// HunkRanges of a text that a landing wrote.
 pub(crate) struct LandedLines {
     pub(crate) goal: Arc<Goal>,
     pub(crate) hunk: HunkId,
@@ -136,12 +136,12 @@ impl BlameCache {
         }
         let text = current.map(|current| current.whole());
         let written = match &text {
-            Some(text) => self.written(path, text),
+            Some(text) => self.landed_lines(path, text),
             None => Vec::new(),
         };
         for (_, hunk) in hunks.iter_mut().filter(|(_, hunk)| conflicts(hunk)) {
             if hunk.whole {
-                hunk.mine_by = self.left_by(path, text.as_deref());
+                hunk.mine_by = self.authors_of_whole(path, text.as_deref());
                 continue;
             }
             for landed in &written {
@@ -160,7 +160,7 @@ impl BlameCache {
     }
 
     /// The tasks whose landing left a file as it is, to the byte.
-    fn left_by(&self, path: &Path, current: Option<&str>) -> Vec<Provenance> {
+    fn authors_of_whole(&self, path: &Path, current: Option<&str>) -> Vec<Provenance> {
         let now = current.map(|text| id_of(text.as_bytes()));
         let state = self.goals.state();
         let mut last: Option<(u64, &FileEntry, &Goal)> = None;
@@ -186,7 +186,7 @@ impl BlameCache {
     }
 
     /// The lines of a text that landings of any goal wrote, where they still stand.
-    pub(crate) fn written(&self, path: &Path, current: &str) -> Vec<LandedLines> {
+    pub(crate) fn landed_lines(&self, path: &Path, current: &str) -> Vec<LandedLines> {
         let state = self.goals.state();
         let mut found = Vec::new();
         let mut hash = None;
@@ -200,7 +200,7 @@ impl BlameCache {
                     if !made.is_landing() || made.standing().next().is_none() {
                         continue;
                     }
-                    let landing = match self.get(goal, entry, index) {
+                    let landing = match self.blamed_move(goal, entry, index) {
                         Ok(Some(landing)) => landing,
                         Ok(None) => continue,
                         Err(error) => {
@@ -209,7 +209,7 @@ impl BlameCache {
                         }
                     };
                     let hash = *hash.get_or_insert_with(|| blake3::hash(current.as_bytes()));
-                    for (hunk, lines) in landing.found(current, hash).iter() {
+                    for (hunk, lines) in landing.find_lines(current, hash).iter() {
                         let hunk = &landing.hunks[*hunk];
                         found.push(LandedLines {
                             goal: goal.clone(),
@@ -225,13 +225,13 @@ impl BlameCache {
         found
     }
 
-    fn get(
+    fn blamed_move(
         &self,
         goal: &Goal,
         entry: &FileEntry,
         index: usize,
-    ) -> Result<Option<Arc<Landing>>, ErrorBody> {
-        let place = Place {
+    ) -> Result<Option<Arc<BlamedMove>>, ErrorBody> {
+        let place = MoveKey {
             goal: goal.id.clone(),
             path: entry.file.path.clone(),
             entry: entry.file.entry,
@@ -245,47 +245,51 @@ impl BlameCache {
                 return Ok(Some(known.clone()));
             }
         }
-        let past = PastMove::of(&self.contents, goal, entry, index)?;
-        let Some((written, keys)) = past.written(&standing) else {
+        let past = PastMove::load_move(&self.contents, goal, entry, index)?;
+        let Some((written, keys)) = past.written_lines(&standing) else {
             return Ok(None);
         };
-        let hunks = keys.into_iter().map(|(key, id)| Hunk {
+        let hunks = keys.into_iter().map(|(key, id)| LandedHunk {
             key,
-            makers: past.makers(&id).to_vec(),
+            makers: past.hunk_authors(&id).to_vec(),
             id,
         });
-        let landing = Arc::new(Landing {
+        let landing = Arc::new(BlamedMove {
             hunks: hunks.collect(),
             standing,
             written,
             found: Mutex::default(),
         });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.bytes + landing.bytes() > KEPT_BYTES {
-            *kept = Kept::default();
+        if kept.bytes + landing.size_in_bytes() > KEPT_BYTES {
+            *kept = BlamedMoves::default();
         }
-        kept.bytes += landing.bytes();
+        kept.bytes += landing.size_in_bytes();
         if let Some(old) = kept.by_move.insert(place, landing.clone()) {
-            kept.bytes -= old.bytes();
+            kept.bytes -= old.size_in_bytes();
         }
         Ok(Some(landing))
     }
 
     /// Nobody looks at this goal's files any more.
-    pub(crate) fn forget(&self, goal: &GoalId) {
+    pub(crate) fn forget_goal(&self, goal: &GoalId) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.by_move.retain(|place, _| place.goal != *goal);
-        kept.bytes = kept.by_move.values().map(|landing| landing.bytes()).sum();
+        kept.bytes = kept
+            .by_move
+            .values()
+            .map(|landing| landing.size_in_bytes())
+            .sum();
     }
 }
 
-impl Landing {
-    fn bytes(&self) -> usize {
+impl BlamedMove {
+    fn size_in_bytes(&self) -> usize {
         self.written.from().len() + self.written.to().len()
     }
 
     /// Which lines of a text are its own, by hunk.
-    fn found(&self, current: &str, hash: blake3::Hash) -> Lines {
+    fn find_lines(&self, current: &str, hash: blake3::Hash) -> HunkRanges {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, lines)) = &*found
             && *of == hash
@@ -297,7 +301,7 @@ impl Landing {
             let hunk = self.hunks.iter().position(|hunk| hunk.key == key)?;
             Some((hunk, lines))
         });
-        let lines: Lines = lines.collect();
+        let lines: HunkRanges = lines.collect();
         *found = Some((hash, lines.clone()));
         lines
     }

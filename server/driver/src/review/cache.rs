@@ -24,7 +24,8 @@ use crate::{
     },
     settings::MergeWords,
     workspace::{
-        content_store::ContentStore, content_text::ContentText, disk::Stamp, text_source::Current,
+        content_store::ContentStore, content_text::ContentText, disk::FileStamp,
+        text_source::Current,
     },
 };
 
@@ -36,20 +37,20 @@ const KEPT_BYTES: usize = 64 << 20;
 pub(crate) struct ReviewCache {
     contents: ContentStore,
     merge_words: MergeWords,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptReviews>,
     /// How much was left of files on disk when they were last read.
-    counted: Mutex<HashMap<Place, Counted>>,
+    counted: Mutex<HashMap<EntryKey, CountedEntry>>,
 }
 
 /// How many hunks are left to decide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Left {
+pub(crate) struct RemainingHunks {
     pub(crate) clean: u32,
     pub(crate) conflicts: u32,
 }
 
-impl Left {
-    pub(crate) fn add(&mut self, conflicts: bool) {
+impl RemainingHunks {
+    pub(crate) fn count_hunk(&mut self, conflicts: bool) {
         if conflicts {
             self.conflicts += 1;
         } else {
@@ -58,22 +59,22 @@ impl Left {
     }
 }
 
-struct Counted {
+struct CountedEntry {
     pair: Pair,
-    stamp: Option<Stamp>,
-    left: Left,
+    stamp: Option<FileStamp>,
+    left: RemainingHunks,
 }
 
 #[derive(Default)]
-struct Kept {
-    by_entry: HashMap<Place, Slot>,
+struct KeptReviews {
+    by_entry: HashMap<EntryKey, KeptReview>,
     bytes: usize,
     /// Counts looks.
     clock: u64,
 }
 
-impl Place {
-    fn of(goal: &Goal, entry: &FileEntry) -> Self {
+impl EntryKey {
+    fn for_entry(goal: &Goal, entry: &FileEntry) -> Self {
         Self {
             goal: goal.id.clone(),
             path: entry.file.path.clone(),
@@ -84,27 +85,27 @@ impl Place {
 
 /// Which entry of which file.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct EntryKey {
     goal: GoalId,
     path: RelPath,
     entry: u32,
 }
 
-struct Slot {
+struct KeptReview {
     /// The texts it is the review of. A verdict moves them, and the review with them.
     pair: Pair,
-    review: Arc<Mutex<Reviewed>>,
+    review: Arc<Mutex<EntryReview>>,
     bytes: usize,
     used: u64,
 }
 
-struct Reviewed {
+struct EntryReview {
     live: Live,
-    known: HashMap<HunkKey, Known>,
+    known: HashMap<HunkKey, KnownHunk>,
 }
 
 /// What is known of a hunk whatever the text is now.
-pub(crate) struct Known {
+pub(crate) struct KnownHunk {
     pub(crate) id: HunkId,
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
@@ -115,8 +116,8 @@ pub(crate) struct Known {
     woven: Option<Woven>,
 }
 
-impl Known {
-    fn of(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
+impl KnownHunk {
+    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -137,7 +138,7 @@ impl Known {
 
     /// What an alternative and what it is an alternative to come to by words, where that is what is there,
     /// or the lines are still as both tasks found them.
-    pub(crate) fn woven(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_alternative(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
         let woven = self.woven.as_ref()?;
         let there = review.merge().text_of(&review.region(hunk), Side::Ours);
         let untouched = hunk.state == HunkState::Clean || there == woven.base;
@@ -145,7 +146,7 @@ impl Known {
     }
 
     /// A conflict merged by words, see [`Review::merged`].
-    pub(crate) fn merged(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_words(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }
@@ -162,7 +163,7 @@ impl Known {
     }
 
     /// A clean hunk refined to words.
-    pub(crate) fn words(&mut self, old: &str, new: &str) -> Vec<Word> {
+    pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<Word> {
         let same = |(from, _): &&(String, Vec<Word>)| from == old;
         if self.refined.as_ref().filter(same).is_none() {
             self.refined = Some((old.to_owned(), words::refine(old, new)));
@@ -194,85 +195,99 @@ impl ReviewCache {
     }
 
     /// Asks the review of an entry against a text. `None` where base or proposed are no text.
-    pub(crate) fn with<R>(
+    pub(crate) fn with_review<R>(
         &self,
         goal: &Goal,
         entry: &FileEntry,
         current: Current<'_>,
-        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, Known>) -> R,
+        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
-        let place = Place::of(goal, entry);
+        let place = EntryKey::for_entry(goal, entry);
         let pair = entry.pair();
-        let review = match self.find(&place, &pair) {
+        let review = match self.find_review(&place, &pair) {
             Some(review) => review,
-            None => match Reviewed::new(&self.contents, goal, entry)? {
+            None => match EntryReview::new(&self.contents, goal, entry)? {
                 Some(review) => Arc::new(Mutex::new(review)),
                 None => return Ok(None),
             },
         };
         let (answer, bytes) = {
-            let mut reviewed = lock(&review);
-            let Reviewed { live, known } = &mut *reviewed;
+            let mut reviewed = lock_unpoisoned(&review);
+            let EntryReview { live, known } = &mut *reviewed;
             let answer = ask(&current.update(live), known);
             (answer, live.size())
         };
-        lock(&self.kept).keep(place, pair, review, bytes);
+        lock_unpoisoned(&self.kept).keep_review(place, pair, review, bytes);
         Ok(Some(answer))
     }
 
-    fn find(&self, place: &Place, pair: &Pair) -> Option<Arc<Mutex<Reviewed>>> {
-        let kept = lock(&self.kept);
+    fn find_review(&self, place: &EntryKey, pair: &Pair) -> Option<Arc<Mutex<EntryReview>>> {
+        let kept = lock_unpoisoned(&self.kept);
         let slot = kept.by_entry.get(place)?;
         (slot.pair == *pair).then(|| slot.review.clone())
     }
 
     /// Whether the review of an entry is at hand and has this hunk.
-    pub(crate) fn has(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
-        let found = self.find(&Place::of(goal, entry), &entry.pair());
-        found.is_some_and(|review| lock(&review).known.values().any(|known| known.id == *hunk))
+    pub(crate) fn has_hunk(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
+        let found = self.find_review(&EntryKey::for_entry(goal, entry), &entry.pair());
+        found.is_some_and(|review| {
+            lock_unpoisoned(&review)
+                .known
+                .values()
+                .any(|known| known.id == *hunk)
+        })
     }
 
     /// How much was left of a file on disk that has not changed since it was counted.
-    pub(crate) fn left(
+    pub(crate) fn remaining_hunks(
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        stamp: Option<Stamp>,
-    ) -> Option<Left> {
-        let counted = lock(&self.counted);
-        let known = counted.get(&Place::of(goal, entry))?;
+        stamp: Option<FileStamp>,
+    ) -> Option<RemainingHunks> {
+        let counted = lock_unpoisoned(&self.counted);
+        let known = counted.get(&EntryKey::for_entry(goal, entry))?;
         (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
     }
 
     /// Keeps what [`Self::left`] gives. A file that has changed just now may change again without
     /// its times telling, and is not remembered.
-    pub(crate) fn remember(
+    pub(crate) fn remember_remaining(
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        stamp: Option<Stamp>,
-        left: Left,
+        stamp: Option<FileStamp>,
+        left: RemainingHunks,
     ) {
         if stamp.is_some_and(|stamp| !stamp.is_settled()) {
             return;
         }
         let pair = entry.pair();
-        lock(&self.counted).insert(Place::of(goal, entry), Counted { pair, stamp, left });
+        lock_unpoisoned(&self.counted).insert(
+            EntryKey::for_entry(goal, entry),
+            CountedEntry { pair, stamp, left },
+        );
     }
 
     /// Nobody looks at this goal's files any more.
-    pub(crate) fn forget(&self, goal: &GoalId) {
-        lock(&self.counted).retain(|place, _| place.goal != *goal);
-        let mut kept = lock(&self.kept);
+    pub(crate) fn forget_goal(&self, goal: &GoalId) {
+        lock_unpoisoned(&self.counted).retain(|place, _| place.goal != *goal);
+        let mut kept = lock_unpoisoned(&self.kept);
         kept.by_entry.retain(|place, _| place.goal != *goal);
         kept.bytes = kept.by_entry.values().map(|slot| slot.bytes).sum();
     }
 }
 
-impl Kept {
-    fn keep(&mut self, place: Place, pair: Pair, review: Arc<Mutex<Reviewed>>, bytes: usize) {
+impl KeptReviews {
+    fn keep_review(
+        &mut self,
+        place: EntryKey,
+        pair: Pair,
+        review: Arc<Mutex<EntryReview>>,
+        bytes: usize,
+    ) {
         self.clock += 1;
-        let slot = Slot {
+        let slot = KeptReview {
             pair,
             review,
             bytes,
@@ -284,12 +299,12 @@ impl Kept {
         }
         // Half goes at once, so that looking at one file more does not look for the oldest each time.
         if self.bytes > KEPT_BYTES {
-            self.evict(KEPT_BYTES / 2);
+            self.evict_oldest(KEPT_BYTES / 2);
         }
     }
 
-    fn evict(&mut self, to: usize) {
-        let mut oldest: Vec<(u64, Place)> = self
+    fn evict_oldest(&mut self, to: usize) {
+        let mut oldest: Vec<(u64, EntryKey)> = self
             .by_entry
             .iter()
             .map(|(place, slot)| (slot.used, place.clone()))
@@ -306,7 +321,7 @@ impl Kept {
     }
 }
 
-impl Reviewed {
+impl EntryReview {
     fn new(
         contents: &ContentStore,
         goal: &Goal,
@@ -318,18 +333,18 @@ impl Reviewed {
         let Some((base, proposed)) = texts.zip(proposed.as_ref().and_then(Content::as_text)) else {
             return Ok(None);
         };
-        let contributions = contributions(contents, entry)?;
+        let contributions = task_contributions(contents, entry)?;
         let contributions: Vec<Contribution<'_>> = contributions
             .iter()
             .map(|(base, text)| Contribution { base, text })
             .collect();
         let authors = Authors::new(base, proposed, &contributions);
         let live = Live::new(base, proposed);
-        let mut woven = woven(contents, entry, base, proposed)?;
+        let mut woven = merged_alternatives(contents, entry, base, proposed)?;
         let known = |hunk: &Hunk| {
-            let known = Known {
+            let known = KnownHunk {
                 woven: woven.remove(&hunk.key),
-                ..Known::of(goal, entry, &authors, hunk)
+                ..KnownHunk::for_hunk(goal, entry, &authors, hunk)
             };
             (hunk.key, known)
         };
@@ -339,7 +354,7 @@ impl Reviewed {
 }
 
 /// What the hunks of an alternative come to by words, from what its task started from.
-fn woven(
+fn merged_alternatives(
     contents: &ContentStore,
     entry: &FileEntry,
     base: &str,
@@ -358,7 +373,7 @@ fn woven(
 }
 
 /// The key of each hunk, and who made it.
-pub(crate) type Makers = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+pub(crate) type HunkAuthors = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
 
 /// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
 /// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
@@ -366,8 +381,8 @@ pub(crate) fn hunks_of_pair(
     contents: &ContentStore,
     goal: &Goal,
     entry: &FileEntry,
-) -> Result<Option<Makers>, ErrorBody> {
-    let reviewed = Reviewed::new(contents, goal, entry)?;
+) -> Result<Option<HunkAuthors>, ErrorBody> {
+    let reviewed = EntryReview::new(contents, goal, entry)?;
     let known = reviewed.map(|reviewed| reviewed.known.into_iter());
     Ok(known.map(|known| {
         let hunks = known.map(|(key, known)| (known.id, (key, known.provenance)));
@@ -376,7 +391,7 @@ pub(crate) fn hunks_of_pair(
 }
 
 /// Each task's own two texts.
-fn contributions(
+fn task_contributions(
     contents: &ContentStore,
     entry: &FileEntry,
 ) -> Result<Vec<(String, String)>, ErrorBody> {
@@ -399,6 +414,6 @@ fn contributions(
         .collect()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

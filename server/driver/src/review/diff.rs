@@ -54,7 +54,7 @@ pub(crate) fn diff_of_accepting(
             path: Some(path.clone()),
             ..wanted.clone()
         };
-        let mut verdicts = verdict::accept(reviews, goal, entry, &versions, &decision)?;
+        let mut verdicts = verdict::accept_entry(reviews, goal, entry, &versions, &decision)?;
         if verdicts.conflicts > 0 {
             omitted.push(format!(
                 "{path}: {} conflicting",
@@ -78,8 +78,8 @@ pub(crate) fn diff_of_accepting(
         .map(|(path, from, old, new)| FilePair {
             path,
             from: *from,
-            old: at(old),
-            new: at(new),
+            old: file_at(old),
+            new: file_at(new),
         })
         .collect();
     let patch = patch::unified(&files);
@@ -95,7 +95,7 @@ fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
     path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }
 
-fn at(content: &Option<Content>) -> Option<FileAt<'_>> {
+fn file_at(content: &Option<Content>) -> Option<FileAt<'_>> {
     content.as_ref().map(|content| FileAt {
         mode: content.mode,
         content: &content.bytes,

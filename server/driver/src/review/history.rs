@@ -15,7 +15,7 @@ use crate::review::{cache::ReviewCache, pending, versions::FileVersions};
 
 /// The decided hunks of a goal, in the order of files, oldest first. Reads the versions of files that
 /// several tasks have changed.
-pub(crate) fn of(reviews: &ReviewCache, goal: &Goal) -> Vec<DecidedHunk> {
+pub(crate) fn decided_hunks(reviews: &ReviewCache, goal: &Goal) -> Vec<DecidedHunk> {
     let entries = goal.files.iter();
     entries
         .flat_map(|entry| of_entry(reviews, goal, entry))
@@ -23,16 +23,16 @@ pub(crate) fn of(reviews: &ReviewCache, goal: &Goal) -> Vec<DecidedHunk> {
 }
 
 /// How many hunks of an entry have landed once and are taken back.
-pub(crate) fn undone(entry: &FileEntry) -> u32 {
-    let undone = fates(entry)
+pub(crate) fn count_undone(entry: &FileEntry) -> u32 {
+    let undone = hunk_fates(entry)
         .into_values()
         .filter(|(fate, _)| *fate == HunkFate::Undone);
     u32::try_from(undone.count()).unwrap_or(u32::MAX)
 }
 
 fn of_entry(reviews: &ReviewCache, goal: &Goal, entry: &FileEntry) -> Vec<DecidedHunk> {
-    let fates = fates(entry);
-    let all = distinct(entry.file.versions.iter().map(|version| &version.by));
+    let fates = hunk_fates(entry);
+    let all = distinct_tasks(entry.file.versions.iter().map(|version| &version.by));
     let mut makers = BTreeMap::new();
     if all.len() > 1 && !fates.is_empty() {
         for made in &entry.moves {
@@ -64,14 +64,14 @@ fn makers_at(
     then.file.proposed.clone_from(&pair.proposed);
     let mut versions = FileVersions::load(reviews.contents(), &then, None)?;
     versions.current.clone_from(&versions.base);
-    let hunks = pending::hunks(reviews, goal, &then, &versions)?;
+    let hunks = pending::pending_hunks(reviews, goal, &then, &versions)?;
     let makers = hunks
         .into_iter()
-        .map(|hunk| (hunk.view.id, distinct(hunk.view.provenance.iter())));
+        .map(|hunk| (hunk.view.id, distinct_tasks(hunk.view.provenance.iter())));
     Ok(makers.collect())
 }
 
-fn distinct<'a>(by: impl Iterator<Item = &'a Provenance>) -> Vec<TaskId> {
+fn distinct_tasks<'a>(by: impl Iterator<Item = &'a Provenance>) -> Vec<TaskId> {
     let mut tasks: Vec<TaskId> = Vec::new();
     for by in by {
         if !tasks.contains(&by.task) {
@@ -82,11 +82,11 @@ fn distinct<'a>(by: impl Iterator<Item = &'a Provenance>) -> Vec<TaskId> {
 }
 
 /// The last word on each hunk. A hunk may have several moves: landed, undone, landed again.
-fn fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
+fn hunk_fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
     let mut found = IndexMap::new();
     for one in &entry.moves {
         for id in &one.hunks {
-            match fate(one, id) {
+            match fate_in_move(one, id) {
                 Some(fate) => {
                     found.insert(id, (fate, one.at));
                 }
@@ -101,7 +101,7 @@ fn fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
     found
 }
 
-fn fate(one: &Move, id: &HunkId) -> Option<HunkFate> {
+fn fate_in_move(one: &Move, id: &HunkId) -> Option<HunkFate> {
     let stands = !one.undone.contains(id);
     match one.verdict {
         Verdict::Accept if stands => Some(HunkFate::Landed),
@@ -123,7 +123,7 @@ mod tests {
 
     /// A goal with one file, of which these verdicts were carried out: what, about which hunks, and
     /// which earlier one it takes back.
-    fn decided(verdicts: &[(&str, &[&str], Option<u32>)]) -> Vec<(String, HunkFate)> {
+    fn decided_fates(verdicts: &[(&str, &[&str], Option<u32>)]) -> Vec<(String, HunkFate)> {
         let goal = GoalId::new("g1");
         let file = json!({
             "path": "a.txt", "entry": 0, "base": null, "proposed": null,
@@ -145,13 +145,13 @@ mod tests {
             state.apply(&goal, Timestamp(second as u64), &event);
         }
         let entry = &state.goal(&goal).unwrap().files[0];
-        let found: Vec<_> = fates(entry)
+        let found: Vec<_> = hunk_fates(entry)
             .into_iter()
             .map(|(id, (fate, _))| (id.to_string(), fate))
             .collect();
         let is_undone = |(_, fate): &&(String, HunkFate)| *fate == HunkFate::Undone;
         assert_eq!(
-            undone(entry) as usize,
+            count_undone(entry) as usize,
             found.iter().filter(is_undone).count()
         );
         found
@@ -171,28 +171,28 @@ mod tests {
         ];
         let rest = [("h3", Rejected), ("h4", Resolved)];
         is(
-            decided(&story),
+            decided_fates(&story),
             &[("h1", Landed), ("h2", Landed), rest[0], rest[1]],
         );
         story.push(("undo", &["h1"], Some(0)));
         is(
-            decided(&story),
+            decided_fates(&story),
             &[("h1", Undone), ("h2", Landed), rest[0], rest[1]],
         );
         let mut redone = story.clone();
         redone.push(("redo", &["h1"], Some(3)));
         is(
-            decided(&redone),
+            decided_fates(&redone),
             &[("h1", Landed), ("h2", Landed), rest[0], rest[1]],
         );
         story.push(("accept", &["h1"], None));
         is(
-            decided(&story),
+            decided_fates(&story),
             &[("h1", Landed), ("h2", Landed), rest[0], rest[1]],
         );
         story.push(("undo", &["h3"], Some(1)));
         is(
-            decided(&story),
+            decided_fates(&story),
             &[("h1", Landed), ("h2", Landed), ("h4", Resolved)],
         );
     }

@@ -13,7 +13,7 @@ use claudecluster_worker::changes::Content;
 
 use crate::{
     review::{
-        cache::{Known, Left, ReviewCache},
+        cache::{KnownHunk, RemainingHunks, ReviewCache},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -27,14 +27,14 @@ const SHOWN_BYTES: usize = 256 << 10;
 
 /// A hunk with what is needed to carry a verdict out.
 #[derive(Clone, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingHunk {
     pub(crate) view: HunkView,
     pub(crate) part: HunkPart,
     /// The current text has it already.
     pub(crate) present: bool,
 }
 
-impl Pending {
+impl PendingHunk {
     /// Whether the hunk is clean only because the words of both sides are merged.
     pub(crate) fn is_by_words(&self) -> bool {
         self.view.status == HunkStatus::Clean && self.view.merged.is_some()
@@ -42,12 +42,12 @@ impl Pending {
 }
 
 /// The hunks of one entry, those that are there already included.
-pub(crate) fn hunks(
+pub(crate) fn pending_hunks(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
-) -> Result<Vec<Pending>, ErrorBody> {
+) -> Result<Vec<PendingHunk>, ErrorBody> {
     if entry.is_settled() {
         return Ok(Vec::new());
     }
@@ -68,7 +68,7 @@ pub(crate) fn hunks_of_text(
     entry: &FileEntry,
     current: Current<'_>,
     mode: Option<FileMode>,
-) -> Result<Option<Vec<Pending>>, ErrorBody> {
+) -> Result<Option<Vec<PendingHunk>>, ErrorBody> {
     if entry.is_settled() {
         return Ok(Some(Vec::new()));
     }
@@ -76,8 +76,8 @@ pub(crate) fn hunks_of_text(
         return Ok(None);
     }
     let by_words = reviews.merge_words();
-    reviews.with(goal, entry, current, |review, known| {
-        let mut found: Vec<Pending> = review
+    reviews.with_review(goal, entry, current, |review, known| {
+        let mut found: Vec<PendingHunk> = review
             .hunks()
             .iter()
             .map(|hunk| {
@@ -91,21 +91,21 @@ pub(crate) fn hunks_of_text(
 }
 
 /// How many hunks of one entry are left to decide.
-pub(crate) fn left(
+pub(crate) fn count_remaining(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
-) -> Result<Left, ErrorBody> {
-    let mut left = Left::default();
+) -> Result<RemainingHunks, ErrorBody> {
+    let mut left = RemainingHunks::default();
     if entry.is_settled() {
         return Ok(left);
     }
     let current = versions.current.as_ref();
     if let Some((text, mode)) = current.and_then(|c| Some((c.as_text()?, c.mode))) {
         let by_words = reviews.merge_words();
-        let counted = reviews.with(goal, entry, text.into(), |review, known| {
-            let mut left = Left::default();
+        let counted = reviews.with_review(goal, entry, text.into(), |review, known| {
+            let mut left = RemainingHunks::default();
             for hunk in review
                 .hunks()
                 .iter()
@@ -115,21 +115,21 @@ pub(crate) fn left(
                 let conflicts = entry.is_alternative()
                     || hunk.state == HunkState::Conflict
                         && !lands_by_words(entry, review, hunk, known, by_words);
-                left.add(conflicts);
+                left.count_hunk(conflicts);
             }
             left
         })?;
         if let Some(mut counted) = counted {
             let mode = mode_hunk(goal, entry, Some(mode)).filter(|mode| !mode.present);
             if let Some(mode) = mode {
-                counted.add(mode.view.status == HunkStatus::Conflict);
+                counted.count_hunk(mode.view.status == HunkStatus::Conflict);
             }
             return Ok(counted);
         }
     }
     let whole = whole_hunk(goal, entry, versions);
     if !whole.present {
-        left.add(whole.view.status == HunkStatus::Conflict);
+        left.count_hunk(whole.view.status == HunkStatus::Conflict);
     }
     Ok(left)
 }
@@ -140,13 +140,13 @@ fn lands_by_words(
     entry: &FileEntry,
     review: &Review<'_>,
     hunk: &Hunk,
-    known: Option<&mut Known>,
+    known: Option<&mut KnownHunk>,
     by_words: MergeWords,
 ) -> bool {
     by_words == MergeWords::On
         && !entry.is_alternative()
         && review.is_alone(hunk)
-        && known.is_some_and(|known| known.merged(review, hunk).is_some())
+        && known.is_some_and(|known| known.merged_words(review, hunk).is_some())
 }
 
 fn lines_hunk(
@@ -154,19 +154,19 @@ fn lines_hunk(
     entry: &FileEntry,
     review: &Review<'_>,
     hunk: &Hunk,
-    mut known: Option<&mut Known>,
+    mut known: Option<&mut KnownHunk>,
     by_words: MergeWords,
-) -> Pending {
+) -> PendingHunk {
     let part = HunkPart::Lines(hunk.key);
     let (id, provenance) = match &known {
         Some(known) => (known.id.clone(), known.provenance.clone()),
         None => (hunk_id(goal, entry, part), entry_provenance(goal, entry)),
     };
-    let mut view = view_of(id, entry, part, ChangeKind::Modify);
+    let mut view = new_hunk_view(id, entry, part, ChangeKind::Modify);
     let merged = match &mut known {
         _ if by_words == MergeWords::Off => None,
-        Some(known) if entry.is_alternative() => known.woven(review, hunk),
-        Some(known) => known.merged(review, hunk),
+        Some(known) if entry.is_alternative() => known.merged_alternative(review, hunk),
+        Some(known) => known.merged_words(review, hunk),
         _ => None,
     };
     let lands = lands_by_words(entry, review, hunk, known.as_deref_mut(), by_words);
@@ -191,9 +191,9 @@ fn lines_hunk(
             theirs: text(Side::Theirs),
         });
     } else if let Some(known) = known {
-        view.words = known.words(&view.old_text, &view.new_text);
+        view.words = known.refined_words(&view.old_text, &view.new_text);
     }
-    Pending {
+    PendingHunk {
         view,
         part,
         present: hunk.state == HunkState::Present,
@@ -201,7 +201,7 @@ fn lines_hunk(
 }
 
 /// The change of a file's mode, beside that of its lines.
-fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<Pending> {
+fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<PendingHunk> {
     let base = entry.file.base.as_ref()?.mode;
     let proposed = entry.file.proposed.as_ref()?.mode;
     if base == proposed {
@@ -209,44 +209,44 @@ fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Optio
     }
     // A buffer knows nothing of modes; whoever shows one has not changed it.
     let current = current.unwrap_or(base);
-    let mut view = view(goal, entry, HunkPart::Mode, ChangeKind::Mode);
+    let mut view = hunk_view(goal, entry, HunkPart::Mode, ChangeKind::Mode);
     if current != base && current != proposed {
         view.status = HunkStatus::Conflict;
     }
     view.old_text = format!("{current:?}").to_lowercase();
     view.new_text = format!("{proposed:?}").to_lowercase();
     view.provenance = entry_provenance(goal, entry);
-    Some(Pending {
+    Some(PendingHunk {
         view,
         part: HunkPart::Mode,
         present: current == proposed,
     })
 }
 
-fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pending {
+fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> PendingHunk {
     let kind = match (&entry.file.from, &versions.base, &versions.proposed) {
         (Some(_), _, Some(_)) => ChangeKind::Rename,
         (None, None, Some(_)) => ChangeKind::Create,
         (_, _, None) => ChangeKind::Delete,
         (None, Some(_), Some(_)) => ChangeKind::Modify,
     };
-    let mut view = view(goal, entry, HunkPart::Whole, kind);
+    let mut view = hunk_view(goal, entry, HunkPart::Whole, kind);
     let present = versions.current == versions.proposed;
     if !present && !versions.is_untouched() {
         view.status = HunkStatus::Conflict;
     }
-    view.old_text = shown(versions.current.as_ref());
-    view.new_text = shown(versions.proposed.as_ref());
+    view.old_text = display_text(versions.current.as_ref());
+    view.new_text = display_text(versions.proposed.as_ref());
     view.end_line = u32::try_from(view.old_text.lines().count()).unwrap_or(u32::MAX);
     view.provenance = entry_provenance(goal, entry);
-    Pending {
+    PendingHunk {
         view,
         part: HunkPart::Whole,
         present,
     }
 }
 
-fn shown(content: Option<&Content>) -> String {
+fn display_text(content: Option<&Content>) -> String {
     match content {
         None => String::new(),
         Some(content) => match content.as_text() {
@@ -263,11 +263,11 @@ fn shown(content: Option<&Content>) -> String {
     }
 }
 
-fn view(goal: &Goal, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
-    view_of(hunk_id(goal, entry, part), entry, part, kind)
+fn hunk_view(goal: &Goal, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
+    new_hunk_view(hunk_id(goal, entry, part), entry, part, kind)
 }
 
-fn view_of(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
+fn new_hunk_view(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
     // An alternative stands against what another task wants there: never clean.
     let status = if entry.is_alternative() {
         HunkStatus::Conflict

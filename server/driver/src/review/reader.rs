@@ -16,9 +16,9 @@ use crate::{
     published::PublishedGoals,
     review::{
         blame::BlameCache,
-        cache::{Left, ReviewCache},
+        cache::{RemainingHunks, ReviewCache},
         history,
-        pending::{self, Pending},
+        pending::{self, PendingHunk},
         provenance::goal_prompt,
         renames::open_entries,
         verdict,
@@ -66,8 +66,8 @@ impl PendingReader {
 
     /// Drops the cached reviews and landings of a goal.
     pub(crate) fn forget_goal(&self, goal: &GoalId) {
-        self.reviews.forget(goal);
-        self.blame.forget(goal);
+        self.reviews.forget_goal(goal);
+        self.blame.forget_goal(goal);
     }
 
     /// The pending hunks of one entry, without those that are there already.
@@ -76,9 +76,9 @@ impl PendingReader {
         goal: &Goal,
         entry: &FileEntry,
         current: Option<Content>,
-    ) -> Result<Vec<Pending>, ErrorBody> {
+    ) -> Result<Vec<PendingHunk>, ErrorBody> {
         let versions = FileVersions::load(self.reviews.contents(), entry, current)?;
-        let mut hunks = pending::hunks(&self.reviews, goal, entry, &versions)?;
+        let mut hunks = pending::pending_hunks(&self.reviews, goal, entry, &versions)?;
         hunks.retain(|pending| !pending.present);
         Ok(hunks)
     }
@@ -121,7 +121,7 @@ impl PendingReader {
         for entry in &goal.files {
             counts.landed += entry.landed();
             counts.rejected += entry.rejected();
-            counts.undone += history::undone(entry);
+            counts.undone += history::count_undone(entry);
         }
         let root = Path::new(&goal.spec.workspace);
         for entry in open_entries(goal) {
@@ -137,26 +137,35 @@ impl PendingReader {
     }
 
     /// How many hunks of an entry are left. A file that nobody has touched is not read again.
-    fn count_left(&self, goal: &Goal, entry: &FileEntry, root: &Path) -> Result<Left, ErrorBody> {
+    fn count_left(
+        &self,
+        goal: &Goal,
+        entry: &FileEntry,
+        root: &Path,
+    ) -> Result<RemainingHunks, ErrorBody> {
         let path = &entry.file.path;
         let is_open = self
             .editors
             .document(&root.join(path.to_path_buf()))
             .is_some();
         // Taken before the file is read, so that what is written meanwhile is seen the next time.
-        let stamp = (!is_open).then(|| disk::stamp(root, path).ok()).flatten();
-        if let Some(known) = stamp.and_then(|stamp| self.reviews.left(goal, entry, stamp)) {
+        let stamp = (!is_open)
+            .then(|| disk::file_stamp(root, path).ok())
+            .flatten();
+        if let Some(known) =
+            stamp.and_then(|stamp| self.reviews.remaining_hunks(goal, entry, stamp))
+        {
             return Ok(known);
         }
         let current = self.editors.current_content(root, path)?;
-        let left = pending::left(
+        let left = pending::count_remaining(
             &self.reviews,
             goal,
             entry,
             &FileVersions::load(self.reviews.contents(), entry, current)?,
         )?;
         if let Some(stamp) = stamp {
-            self.reviews.remember(goal, entry, stamp, left);
+            self.reviews.remember_remaining(goal, entry, stamp, left);
         }
         Ok(left)
     }
@@ -166,7 +175,7 @@ impl PendingReader {
         let state = self.goals.state();
         let mut found = Vec::new();
         for goal in state.goals.values() {
-            let Some(relative) = relative(goal, path) else {
+            let Some(relative) = relative_path(goal, path) else {
                 continue;
             };
             if goal.files.iter().all(|entry| entry.file.path != relative) {
@@ -199,7 +208,7 @@ impl PendingReader {
                     entry,
                     Some(buffer_content(entry, &current.whole())),
                 )?;
-                pending::hunks(&self.reviews, goal, entry, &versions)?
+                pending::pending_hunks(&self.reviews, goal, entry, &versions)?
             }
         };
         let left = hunks.into_iter().filter(|pending| !pending.present);
@@ -221,7 +230,7 @@ impl PendingReader {
         // Whoever asks has seen the hunk, so there most likely is a review that has it.
         if let Some(at) = entries
             .iter()
-            .position(|e| self.reviews.has(&goal, e, hunk))
+            .position(|e| self.reviews.has_hunk(&goal, e, hunk))
         {
             entries.swap(0, at);
         }
@@ -231,8 +240,9 @@ impl PendingReader {
                 entry,
                 Some(buffer_content(entry, current)),
             )?;
-            let verdicts = verdict::accept(&self.reviews, &goal, entry, &versions, &decision)?;
-            if let Some(change) = verdicts.target() {
+            let verdicts =
+                verdict::accept_entry(&self.reviews, &goal, entry, &versions, &decision)?;
+            if let Some(change) = verdicts.final_change() {
                 let after = change
                     .current
                     .as_ref()
@@ -274,7 +284,7 @@ impl PendingReader {
         }
         found.extend(
             self.blame
-                .written(path, current)
+                .landed_lines(path, current)
                 .into_iter()
                 .map(|landed| Origin {
                     goal_id: landed.goal.id.clone(),
@@ -292,7 +302,7 @@ impl PendingReader {
     }
 }
 
-fn relative(goal: &Goal, path: &Path) -> Option<RelPath> {
+fn relative_path(goal: &Goal, path: &Path) -> Option<RelPath> {
     let relative = path.strip_prefix(&goal.spec.workspace).ok()?;
     RelPath::from_path(relative).ok()
 }

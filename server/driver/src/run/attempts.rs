@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::run_blocking,
-    proposal::{file_merge::MergeRules, fold::joined_files},
+    proposal::{file_merge::FileMergeRules, fold::joined_files},
     review::reader::PendingReader,
     run::{
         agents,
@@ -69,7 +69,7 @@ pub(crate) fn failed_outcome(stop: StopReason, summary: String) -> AttemptOutcom
 pub(crate) struct AttemptRunner {
     pub(crate) setup: SessionSetup,
     pub(crate) sessions: SessionRunner,
-    pub(crate) merge: MergeRules,
+    pub(crate) merge: FileMergeRules,
     /// What repairs of a proposal in review are about.
     pub(crate) pending: PendingReader,
 }
@@ -207,7 +207,7 @@ impl AttemptRunner {
         attempt: AttemptId,
     ) -> Result<String, AttemptStartError> {
         let Some(repair) = goal.tasks[task].repair.clone() else {
-            return Ok(prompts::work(goal, task));
+            return Ok(prompts::task_prompt(goal, task));
         };
         let upstream = upstream_tasks(goal, task, attempt);
         let (merge, pending) = (self.merge.clone(), self.pending.clone());

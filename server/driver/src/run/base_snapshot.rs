@@ -20,14 +20,14 @@ use claudecluster_protocol::{
 use claudecluster_worker::changes::Content;
 
 use crate::{
-    proposal::{file_merge::MergeRules, fold::merged_view},
+    proposal::{file_merge::FileMergeRules, fold::merged_view},
     review::{cache::ReviewCache, versions::FileVersions},
     settings::MergeWords,
     workspace::{
         content_store::ContentStore,
         content_text::{ContentText, text_content},
         editor_registry::EditorRegistry,
-        snapshot::{self, Base, Manifest},
+        snapshot::{self, RecordedBase, SnapshotManifest},
     },
 };
 
@@ -35,7 +35,7 @@ use crate::{
 pub(crate) struct BaseSnapshot {
     /// The snapshot's name; `None` for a goal without one.
     pub(crate) id: Option<BlobId>,
-    manifest: Manifest,
+    manifest: SnapshotManifest,
     /// Files that are something else in the attempt's view than in the workspace.
     above: BTreeMap<RelPath, Option<FileVersion>>,
 }
@@ -43,13 +43,13 @@ pub(crate) struct BaseSnapshot {
 impl BaseSnapshot {
     /// Returns what a planned task starts from: the goal's snapshot, and what upstream tasks made of it.
     pub(crate) fn of_plan(
-        merge: &MergeRules,
+        merge: &FileMergeRules,
         goal: &Goal,
         upstream: &[TaskId],
     ) -> Result<Self, ErrorBody> {
         Ok(Self {
             id: goal.snapshot.clone(),
-            manifest: snapshot::load_of_goal(merge.contents.store(), goal.snapshot.as_ref())?,
+            manifest: snapshot::load_goal_snapshot(merge.contents.store(), goal.snapshot.as_ref())?,
             above: merged_view(merge, goal, upstream)?,
         })
     }
@@ -63,7 +63,8 @@ impl BaseSnapshot {
     ) -> Result<Self, ErrorBody> {
         let root = Path::new(&goal.spec.workspace);
         let store = reviews.contents();
-        let (manifest, id) = snapshot::take(store.store(), root, &editors.documents(root))?;
+        let (manifest, id) =
+            snapshot::take_snapshot(store.store(), root, &editors.documents(root))?;
         let mut above: BTreeMap<RelPath, Option<FileVersion>> = BTreeMap::new();
         for (path, version) in manifest.unsaved() {
             above.insert(path.clone(), Some(version.clone()));
@@ -183,10 +184,14 @@ impl FileBases<'_> {
             Some(version) => version.clone(),
             None => {
                 let root = Path::new(&self.goal.spec.workspace);
-                match self.snapshot.manifest.base(contents.store(), root, path)? {
-                    Base::Known(content) => contents.save_optional(content.as_ref())?,
+                match self
+                    .snapshot
+                    .manifest
+                    .base_of(contents.store(), root, path)?
+                {
+                    RecordedBase::Known(content) => contents.save_optional(content.as_ref())?,
                     // With no base the proposal stands against whatever is there: a conflict.
-                    Base::Unknown => None,
+                    RecordedBase::Unknown => None,
                 }
             }
         };

@@ -52,7 +52,7 @@ impl JobLayers {
         if goal.unsaved.is_empty() {
             return Ok(());
         }
-        let manifest = snapshot::load_of_goal(contents.store(), goal.snapshot.as_ref())?;
+        let manifest = snapshot::load_goal_snapshot(contents.store(), goal.snapshot.as_ref())?;
         let unsaved = manifest.unsaved();
         self.push_versions(unsaved.map(|(path, version)| (path.clone(), Some(version.clone()))));
         Ok(())

@@ -51,7 +51,7 @@ impl PermissionBrokers {
     }
 
     /// Opens the broker of a session. Returns the sender with which the session asks, too.
-    pub(crate) fn open(
+    pub(crate) fn open_broker(
         &self,
         goal: &GoalId,
         asker: Asker,
@@ -67,12 +67,12 @@ impl PermissionBrokers {
             entry,
             waiting: Vec::new(),
         };
-        self.open.insert(broker.key(), broker.entry.clone());
+        self.open.insert(broker.session_key(), broker.entry.clone());
         (broker, ask)
     }
 
     /// Delivers an answer to the session that waits for it. A session that has ended needs none.
-    pub(crate) fn deliver(&self, goal: GoalId, task: Option<TaskId>, reply: PermissionReply) {
+    pub(crate) fn deliver_reply(&self, goal: GoalId, task: Option<TaskId>, reply: PermissionReply) {
         if let Some(broker) = self.open.get(&(goal, task)) {
             let _ = broker.send(reply);
         }
@@ -99,7 +99,7 @@ struct WaitingRequest {
 }
 
 impl PermissionBroker {
-    fn key(&self) -> (GoalId, Option<TaskId>) {
+    fn session_key(&self) -> (GoalId, Option<TaskId>) {
         let task = self.asker.as_ref().map(|(task, _)| task.clone());
         (self.goal.clone(), task)
     }
@@ -109,16 +109,16 @@ impl PermissionBroker {
         loop {
             tokio::select! {
                 ask = self.asks.recv() => match ask {
-                    Some(ask) => self.forward(ask).await,
+                    Some(ask) => self.forward_ask(ask).await,
                     None => return,
                 },
-                Some(reply) = self.replies.recv() => self.answer(&reply),
-                left = first_abandoned(&mut self.waiting) => self.withdraw(left),
+                Some(reply) = self.replies.recv() => self.answer_waiting(&reply),
+                left = first_abandoned(&mut self.waiting) => self.withdraw_request(left),
             }
         }
     }
 
-    async fn forward(&mut self, ask: Ask) {
+    async fn forward_ask(&mut self, ask: Ask) {
         let Ask { wanted, reply } = ask;
         let (contents, bytes) = (self.brokers.contents.clone(), wanted.input.into_bytes());
         let stored = run_blocking("storing what a worker asks for", move || {
@@ -157,7 +157,7 @@ impl PermissionBroker {
         });
     }
 
-    fn answer(&mut self, reply: &PermissionReply) {
+    fn answer_waiting(&mut self, reply: &PermissionReply) {
         let about = |one: &WaitingRequest| one.tool == reply.tool && one.input == reply.input;
         let Some(at) = self.waiting.iter().position(about) else {
             return;
@@ -168,7 +168,7 @@ impl PermissionBroker {
         }
     }
 
-    fn withdraw(&self, left: WaitingRequest) {
+    fn withdraw_request(&self, left: WaitingRequest) {
         self.brokers.mailbox.report(Input::PermissionLeft {
             goal: self.goal.clone(),
             asker: self.asker.clone(),
@@ -182,7 +182,7 @@ impl Drop for PermissionBroker {
     fn drop(&mut self) {
         let own =
             |_: &_, entry: &mpsc::UnboundedSender<PermissionReply>| entry.same_channel(&self.entry);
-        self.brokers.open.remove_if(&self.key(), own);
+        self.brokers.open.remove_if(&self.session_key(), own);
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
         let (mailbox, told) = DispatcherMailbox::new();
         let brokers = PermissionBrokers::new(ContentStore::new(Store::in_memory()), mailbox);
         let asker = Some((TaskId::new("t"), AttemptId(1)));
-        let (broker, asks) = brokers.open(&GoalId::new("g1"), asker);
+        let (broker, asks) = brokers.open_broker(&GoalId::new("g1"), asker);
         (brokers, broker, asks, told)
     }
 
@@ -284,7 +284,7 @@ mod tests {
                 input: input.clone(),
                 reply: reply.clone(),
             };
-            brokers.deliver(GoalId::new("g1"), Some(TaskId::new("t")), reply);
+            brokers.deliver_reply(GoalId::new("g1"), Some(TaskId::new("t")), reply);
         };
         tell("Other", &input);
         tell("Fetch", &input);

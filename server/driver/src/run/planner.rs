@@ -32,10 +32,10 @@ pub(crate) async fn run_planner(
     repair: &[String],
     cancel: CancellationToken,
 ) -> Input {
-    let report = match session(runner, mailbox, goal, repair, cancel).await {
+    let report = match run_plan_session(runner, mailbox, goal, repair, cancel).await {
         Ok(report) => report,
         Err(error) => {
-            return stopped(
+            return planner_stopped(
                 goal,
                 StopReason::SpawnFailed,
                 error.message,
@@ -44,17 +44,17 @@ pub(crate) async fn run_planner(
         }
     };
     match (report.stop, report.answer) {
-        (Some(stop), _) => stopped(goal, stop, report.summary, report.usage),
+        (Some(stop), _) => planner_stopped(goal, stop, report.summary, report.usage),
         (None, answer) => Input::PlanAnswer {
             goal: goal.id.clone(),
-            answer: read(answer, &report.summary).map(Box::new),
+            answer: parse_plan(answer, &report.summary).map(Box::new),
             session: report.session,
             usage: report.usage,
         },
     }
 }
 
-fn stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
+fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
     Input::PlanStopped {
         goal: goal.id.clone(),
         stop,
@@ -63,7 +63,7 @@ fn stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Inpu
     }
 }
 
-async fn session(
+async fn run_plan_session(
     runner: &AttemptRunner,
     mailbox: &DispatcherMailbox,
     goal: &Arc<Goal>,
@@ -84,10 +84,14 @@ async fn session(
     let mut session = setup.session_task(&settings, goal, agent, None)?;
     session.model = settings.planner.model.clone().or(goal.spec.model.clone());
     session.prompt = match (repair, &goal.planner_session) {
-        ([], _) => prompts::plan(goal),
+        ([], _) => prompts::plan_prompt(goal),
         // Without a session to go on from, the errors follow the whole request.
-        (errors, None) => format!("{}\n{}", prompts::plan(goal), prompts::repair(errors)),
-        (errors, Some(_)) => prompts::repair(errors),
+        (errors, None) => format!(
+            "{}\n{}",
+            prompts::plan_prompt(goal),
+            prompts::plan_repair_prompt(errors)
+        ),
+        (errors, Some(_)) => prompts::plan_repair_prompt(errors),
     };
     session.fork_of.clone_from(&goal.planner_session);
     let (work, base) = ((JobWork::Planner, AttemptId(number)), goal.snapshot.clone());
@@ -134,7 +138,7 @@ async fn report_transcript(
 }
 
 /// The plan in an answer.
-fn read(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
+fn parse_plan(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
     let Some(mut answer) = answer else {
         return Err(format!(
             "there was no structured answer, but these words: {summary}"

@@ -28,7 +28,7 @@ answer with the structured answer: `status` is `done`, or `blocked` with the rea
 const PROJECT_BYTES: usize = 48 << 10;
 
 /// A project's own instructions, as part of the system text.
-pub(crate) fn project(name: &str, instructions: &str) -> String {
+pub(crate) fn project_instructions(name: &str, instructions: &str) -> String {
     let end = instructions.floor_char_boundary(PROJECT_BYTES);
     format!(
         "\n\nThe project's own instructions ({name}):\n\n{}",
@@ -37,7 +37,7 @@ pub(crate) fn project(name: &str, instructions: &str) -> String {
 }
 
 /// The schema of every closing answer, plan or report. One for both, for the same reason.
-pub(crate) fn schema() -> Value {
+pub(crate) fn answer_schema() -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     json!({
         "type": "object",
@@ -76,7 +76,7 @@ pub(crate) fn schema() -> Value {
 }
 
 /// The planner's first turn.
-pub(crate) fn plan(goal: &Goal) -> String {
+pub(crate) fn plan_prompt(goal: &Goal) -> String {
     let mut text = String::from(
         "Plan this goal. Explore the workspace as far as you need to, change nothing, and answer with \
          a `plan`: tasks that separate sessions can do, as parallel as the work allows.\n\
@@ -91,13 +91,13 @@ pub(crate) fn plan(goal: &Goal) -> String {
          the project has such commands.\n\
          One task is a fine plan for a small goal.\n\nThe goal:\n",
     );
-    quote(&mut text, &goal.spec.prompt);
-    scope(&mut text, goal);
+    push_quoted(&mut text, &goal.spec.prompt);
+    push_scope(&mut text, goal);
     text
 }
 
 /// The planner's next turn, after an answer that broke the rules.
-pub(crate) fn repair(errors: &[String]) -> String {
+pub(crate) fn plan_repair_prompt(errors: &[String]) -> String {
     let mut text = String::from("The plan cannot be used:\n");
     for error in errors {
         let _ = writeln!(text, "- {error}");
@@ -107,34 +107,34 @@ pub(crate) fn repair(errors: &[String]) -> String {
 }
 
 /// A worker's turn.
-pub(crate) fn work(goal: &Goal, task: &TaskId) -> String {
+pub(crate) fn task_prompt(goal: &Goal, task: &TaskId) -> String {
     let spec = &goal.tasks[task].spec;
     let mut text = format!("Work on one task of a goal: {} ({task}).\n\n", spec.label());
     text.push_str("What to do:\n");
-    quote(&mut text, &spec.instructions);
+    push_quoted(&mut text, &spec.instructions);
     if !goal.spec.prompt.is_empty() {
         text.push_str("\nThe goal it is part of:\n");
-        quote(&mut text, &goal.spec.prompt);
+        push_quoted(&mut text, &goal.spec.prompt);
     }
     if !spec.writes.is_empty() {
         text.push_str("\nYour files:\n");
-        list(&mut text, spec.writes.iter());
+        push_list(&mut text, spec.writes.iter());
     }
-    scope(&mut text, goal);
-    siblings(&mut text, goal, task);
-    lesson(&mut text, goal, task);
+    push_scope(&mut text, goal);
+    push_siblings(&mut text, goal, task);
+    push_lesson(&mut text, goal, task);
     text
 }
 
-fn lesson(text: &mut String, goal: &Goal, task: &TaskId) {
+fn push_lesson(text: &mut String, goal: &Goal, task: &TaskId) {
     if let Some(lesson) = &goal.tasks[task].lesson {
         text.push_str("\nAn earlier try at this task did not succeed. What it ended with:\n");
-        quote(text, lesson);
+        push_quoted(text, lesson);
     }
 }
 
 /// A change that a repair is about.
-pub(crate) struct Shown {
+pub(crate) struct RepairedChange {
     pub(crate) path: RelPath,
     /// Who made it.
     pub(crate) by: Option<Provenance>,
@@ -147,7 +147,12 @@ pub(crate) struct Shown {
 const SHOWN_BYTES: usize = 32 << 10;
 
 /// A repair's turn.
-pub(crate) fn repair_work(goal: &Goal, task: &TaskId, repair: &Repair, shown: &[Shown]) -> String {
+pub(crate) fn repair_task_prompt(
+    goal: &Goal,
+    task: &TaskId,
+    repair: &Repair,
+    shown: &[RepairedChange],
+) -> String {
     let spec = &goal.tasks[task].spec;
     let mut text = format!(
         "Work on a repair of a goal's work: {} ({task}).\n\n",
@@ -175,18 +180,18 @@ pub(crate) fn repair_work(goal: &Goal, task: &TaskId, repair: &Repair, shown: &[
             .as_ref()
             .map(|by| format!(", by {} ({})", by.title, by.task));
         let _ = writeln!(text, "\n{}{}:", one.path, by.unwrap_or_default());
-        quote(
+        push_quoted(
             &mut text,
             &one.diff[..one.diff.floor_char_boundary(SHOWN_BYTES)],
         );
         if let Some(now) = &one.now {
             text.push_str("What stands in its place now:\n");
-            quote(&mut text, now);
+            push_quoted(&mut text, now);
         }
     }
     if let Some(reason) = &repair.reason {
         text.push_str("\nWhat the developer says:\n");
-        quote(&mut text, reason);
+        push_quoted(&mut text, reason);
     }
     text.push_str(match repair.cause {
         RepairCause::TaskConflict => {
@@ -212,30 +217,30 @@ pub(crate) fn repair_work(goal: &Goal, task: &TaskId, repair: &Repair, shown: &[
     }
     text.push_str("\nThe tasks this is about:\n");
     for id in &repair.of {
-        about(&mut text, goal, id);
+        push_task(&mut text, goal, id);
     }
     if !goal.spec.prompt.is_empty() {
         text.push_str("\nThe goal it is part of:\n");
-        quote(&mut text, &goal.spec.prompt);
+        push_quoted(&mut text, &goal.spec.prompt);
     }
     text.push_str("\nYour files; changes elsewhere are kept apart:\n");
-    list(&mut text, repair.files.iter().map(RelPath::display));
-    lesson(&mut text, goal, task);
+    push_list(&mut text, repair.files.iter().map(RelPath::display));
+    push_lesson(&mut text, goal, task);
     text
 }
 
 /// What a task was to do, and what it says it did.
-fn about(text: &mut String, goal: &Goal, id: &TaskId) {
+fn push_task(text: &mut String, goal: &Goal, id: &TaskId) {
     let task = &goal.tasks[id];
     let _ = writeln!(text, "{} ({id}) was to do:", task.spec.label());
-    quote(text, &task.spec.instructions);
+    push_quoted(text, &task.spec.instructions);
     if let Some(outcome) = task.outcome() {
         text.push_str("It ended with:\n");
-        quote(text, &outcome.summary);
+        push_quoted(text, &outcome.summary);
     }
 }
 
-fn siblings(text: &mut String, goal: &Goal, task: &TaskId) {
+fn push_siblings(text: &mut String, goal: &Goal, task: &TaskId) {
     let others: Vec<String> = goal
         .tasks
         .iter()
@@ -251,11 +256,11 @@ fn siblings(text: &mut String, goal: &Goal, task: &TaskId) {
         .collect();
     if !others.is_empty() {
         text.push_str("\nThe goal's other tasks and their files, which are not yours to change:\n");
-        list(text, others.iter());
+        push_list(text, others.iter());
     }
 }
 
-fn scope(text: &mut String, goal: &Goal) {
+fn push_scope(text: &mut String, goal: &Goal) {
     let scope = &goal.spec.scope;
     if scope.kind != ScopeKind::Workspace {
         text.push_str(match scope.kind {
@@ -268,8 +273,8 @@ fn scope(text: &mut String, goal: &Goal) {
                  where the goal cannot do without:\n"
             }
         });
-        list(text, scope.files.iter().map(RelPath::display));
-        list(text, scope.globs.iter());
+        push_list(text, scope.files.iter().map(RelPath::display));
+        push_list(text, scope.globs.iter());
     }
     if let Some(selection) = &scope.selection {
         let _ = writeln!(
@@ -283,13 +288,13 @@ fn scope(text: &mut String, goal: &Goal) {
 }
 
 /// Text that somebody else wrote, set off line by line so that it cannot pass for ours.
-fn quote(text: &mut String, quoted: &str) {
+fn push_quoted(text: &mut String, quoted: &str) {
     for line in quoted.lines() {
         let _ = writeln!(text, "> {line}");
     }
 }
 
-fn list(text: &mut String, items: impl Iterator<Item = impl std::fmt::Display>) {
+fn push_list(text: &mut String, items: impl Iterator<Item = impl std::fmt::Display>) {
     for item in items {
         let _ = writeln!(text, "- {item}");
     }

@@ -13,12 +13,12 @@ use claudecluster_protocol::{
 use claudecluster_worker::changes::Content;
 
 use crate::{
-    proposal::{file_merge::MergeRules, fold::disputed_alternatives},
+    proposal::{file_merge::FileMergeRules, fold::disputed_alternatives},
     review::{
         cache::ReviewCache, hunk_part::HunkPart, pending, reader::PendingReader,
         versions::FileVersions,
     },
-    run::prompts::{self, Shown},
+    run::prompts::{self, RepairedChange},
     workspace::content_store::ContentStore,
 };
 
@@ -40,7 +40,7 @@ pub(crate) fn forked_session(goal: &Goal, task: &TaskId) -> Option<String> {
 
 /// Returns the prompt of a repair; `None` if there is nothing left to repair.
 pub(crate) fn repair_prompt(
-    merge: &MergeRules,
+    merge: &FileMergeRules,
     pending: &PendingReader,
     goal: &Goal,
     task: &TaskId,
@@ -48,25 +48,25 @@ pub(crate) fn repair_prompt(
     upstream: &[TaskId],
 ) -> Result<Option<String>, ErrorBody> {
     let shown = match repair.cause {
-        RepairCause::TaskConflict => disputed(merge, goal, upstream, repair)?,
-        RepairCause::Rejected => rejected(pending.reviews(), goal, repair)?,
-        RepairCause::Conflict => conflicting(pending, goal, repair)?,
+        RepairCause::TaskConflict => disputed_changes(merge, goal, upstream, repair)?,
+        RepairCause::Rejected => rejected_changes(pending.reviews(), goal, repair)?,
+        RepairCause::Conflict => conflicting_changes(pending, goal, repair)?,
     };
-    Ok((!shown.is_empty()).then(|| prompts::repair_work(goal, task, repair, &shown)))
+    Ok((!shown.is_empty()).then(|| prompts::repair_task_prompt(goal, task, repair, &shown)))
 }
 
-fn disputed(
-    merge: &MergeRules,
+fn disputed_changes(
+    merge: &FileMergeRules,
     goal: &Goal,
     upstream: &[TaskId],
     repair: &Repair,
-) -> Result<Vec<Shown>, ErrorBody> {
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let entries = disputed_alternatives(merge, goal, upstream, repair)?;
     entries
         .into_iter()
         .map(|entry| {
-            Ok(Shown {
-                diff: diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
+            Ok(RepairedChange {
+                diff: version_diff(&merge.contents, &entry.path, &entry.base, &entry.proposed)?,
                 by: entry.versions.into_iter().map(|version| version.by).next(),
                 path: entry.path,
                 now: None,
@@ -76,9 +76,13 @@ fn disputed(
 }
 
 /// The hunks as they were before they were rejected.
-fn rejected(reviews: &ReviewCache, goal: &Goal, repair: &Repair) -> Result<Vec<Shown>, ErrorBody> {
+fn rejected_changes(
+    reviews: &ReviewCache,
+    goal: &Goal,
+    repair: &Repair,
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
-    for entry in about(goal, repair) {
+    for entry in repaired_entries(goal, repair) {
         let moves = entry.moves.iter().rev();
         for made in moves.filter(|made| made.verdict == Verdict::Reject) {
             let wanted = |id: &HunkId| repair.hunks.contains(id);
@@ -91,14 +95,14 @@ fn rejected(reviews: &ReviewCache, goal: &Goal, repair: &Repair) -> Result<Vec<S
 }
 
 /// The hunks as they conflict.
-fn conflicting(
+fn conflicting_changes(
     pending: &PendingReader,
     goal: &Goal,
     repair: &Repair,
-) -> Result<Vec<Shown>, ErrorBody> {
+) -> Result<Vec<RepairedChange>, ErrorBody> {
     let hunks = pending.hunks(goal, None)?;
     let mut shown = Vec::new();
-    for entry in about(goal, repair) {
+    for entry in repaired_entries(goal, repair) {
         let now: Vec<&str> = hunks
             .iter()
             .filter(|hunk| repair.hunks.contains(&hunk.id) && hunk.path == entry.file.path)
@@ -108,7 +112,7 @@ fn conflicting(
             continue;
         }
         let found = hunks_of(pending.reviews(), goal, entry, &entry.pair(), repair)?;
-        shown.extend(found.map(|found| Shown {
+        shown.extend(found.map(|found| RepairedChange {
             now: Some(now.join("\n")).filter(|_| !entry.is_alternative()),
             ..found
         }));
@@ -116,7 +120,7 @@ fn conflicting(
     Ok(shown)
 }
 
-fn about<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
+fn repaired_entries<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
     goal.files
         .iter()
         .filter(|entry| repair.files.contains(&entry.file.path))
@@ -129,13 +133,13 @@ fn hunks_of(
     entry: &FileEntry,
     pair: &Pair,
     repair: &Repair,
-) -> Result<Option<Shown>, ErrorBody> {
+) -> Result<Option<RepairedChange>, ErrorBody> {
     let mut entry = entry.clone();
     entry.file.base.clone_from(&pair.base);
     entry.file.proposed.clone_from(&pair.proposed);
     let base = reviews.contents().load_optional(pair.base.as_ref())?;
     let versions = FileVersions::load(reviews.contents(), &entry, base.clone())?;
-    let mut found = pending::hunks(reviews, goal, &entry, &versions)?;
+    let mut found = pending::pending_hunks(reviews, goal, &entry, &versions)?;
     found.retain(|pending| repair.hunks.contains(&pending.view.id));
     if found.is_empty() {
         return Ok(None);
@@ -157,15 +161,15 @@ fn hunks_of(
         }
         _ => versions.proposed.clone(),
     };
-    Ok(Some(Shown {
-        diff: unified(&entry.file.path, base.as_ref(), after.as_ref()),
+    Ok(Some(RepairedChange {
+        diff: unified_diff(&entry.file.path, base.as_ref(), after.as_ref()),
         by: found[0].view.provenance.first().cloned(),
         path: entry.file.path,
         now: None,
     }))
 }
 
-fn diff(
+fn version_diff(
     contents: &ContentStore,
     path: &RelPath,
     old: &Option<FileVersion>,
@@ -175,11 +179,11 @@ fn diff(
         contents.load_optional(old.as_ref())?,
         contents.load_optional(new.as_ref())?,
     );
-    Ok(unified(path, old.as_ref(), new.as_ref()))
+    Ok(unified_diff(path, old.as_ref(), new.as_ref()))
 }
 
-fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
-    fn at(content: &Content) -> FileAt<'_> {
+fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
+    fn file_at(content: &Content) -> FileAt<'_> {
         FileAt {
             mode: content.mode,
             content: &content.bytes,
@@ -188,8 +192,8 @@ fn unified(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> Stri
     let patch = patch::unified(&[FilePair {
         path,
         from: None,
-        old: old.map(at),
-        new: new.map(at),
+        old: old.map(file_at),
+        new: new.map(file_at),
     }]);
     let mut text = patch.diff;
     text.extend(patch.omitted.iter().map(|line| format!("{line}\n")));

@@ -105,7 +105,7 @@ impl RunningGoals {
     }
 
     /// Forgets a goal that is done. Work that was started meanwhile stays.
-    pub(crate) fn forget(&self, goal: &GoalId) {
+    pub(crate) fn forget_goal(&self, goal: &GoalId) {
         if let Some(mut running) = self.by_goal.get_mut(goal) {
             let work = std::mem::take(&mut running.work);
             *running = RunningGoal {

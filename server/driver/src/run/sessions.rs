@@ -63,7 +63,7 @@ impl SessionRunner {
     ) -> FinishedJob {
         let task = asker.as_ref().map(|(task, _)| task.clone());
         let task = task.as_ref();
-        let (broker, asks) = self.permissions.open(goal, asker);
+        let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
@@ -136,7 +136,7 @@ impl SessionSetup {
             agent,
             prompt: String::new(),
             system: Some(self.system_text(goal)?),
-            schema: Some(prompts::schema()),
+            schema: Some(prompts::answer_schema()),
             model: goal.spec.model.clone(),
             session: uuid::Uuid::new_v4().to_string(),
             fork_of: None,
@@ -163,7 +163,7 @@ impl SessionSetup {
             // One that cannot be read is none.
             let file = self.editors.current_content(root, &path).ok().flatten();
             if let Some(instructions) = file.as_ref().and_then(ContentText::as_text) {
-                text.push_str(&prompts::project(name, instructions));
+                text.push_str(&prompts::project_instructions(name, instructions));
                 break;
             }
         }
@@ -186,7 +186,7 @@ impl SessionSetup {
     pub(crate) fn tracked_files(&self, goal: &Goal) -> Arc<[RelPath]> {
         self.running.tracked_files(&goal.id, || {
             let workspace = Path::new(&goal.spec.workspace);
-            match git::repository(workspace) {
+            match git::find_repository(workspace) {
                 Ok(Some(_)) => git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
                     tracing::warn!(
                         goal = %goal.id, %error,

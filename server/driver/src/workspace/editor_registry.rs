@@ -117,7 +117,8 @@ impl EditorRegistry {
         root: &Path,
         path: &RelPath,
     ) -> Result<Option<Content>, ErrorBody> {
-        let on_disk = disk::read(root, path).map_err(|error| disk::unreadable(path, &error))?;
+        let on_disk =
+            disk::read_file(root, path).map_err(|error| disk::unreadable_file(path, &error))?;
         let on_disk = on_disk.map(|(content, _)| content);
         if let Some((_, document)) = self.document(&root.join(path.to_path_buf())) {
             let mode = on_disk.map(|content| content.mode).unwrap_or_default();

@@ -43,7 +43,7 @@ impl From<GitError> for ErrorBody {
 
 /// A git command in `dir`, with no configuration but the repository's own, none of whose programs
 /// run, and no lock or index refresh left behind.
-fn command(dir: &Path) -> Command {
+fn git_command(dir: &Path) -> Command {
     let mut command = Command::new("git");
     command.env_clear();
     // Git finds its own programs and, for locale and time, nothing else.
@@ -89,17 +89,17 @@ fn command(dir: &Path) -> Command {
 }
 
 /// Runs git and returns its output.
-pub(crate) fn run<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Result<Vec<u8>, GitError> {
-    run_with(dir, args, &[])
+pub(crate) fn run_git<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Result<Vec<u8>, GitError> {
+    run_git_with(dir, args, &[])
 }
 
 /// Runs git with further environment variables.
-pub(crate) fn run_with<S: AsRef<OsStr>>(
+pub(crate) fn run_git_with<S: AsRef<OsStr>>(
     dir: &Path,
     args: &[S],
     env: &[(&str, &OsStr)],
 ) -> Result<Vec<u8>, GitError> {
-    let output = start(command(dir).args(args).envs(env.iter().copied()))?;
+    let output = run_command(git_command(dir).args(args).envs(env.iter().copied()))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -113,7 +113,7 @@ pub(crate) fn run_with<S: AsRef<OsStr>>(
     })
 }
 
-fn start(command: &mut Command) -> Result<Output, GitError> {
+fn run_command(command: &mut Command) -> Result<Output, GitError> {
     command.output().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => GitError::Missing,
         _ => GitError::Start(error),
@@ -136,14 +136,14 @@ pub(crate) fn status<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Result<Vec<u8>,
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_os_str()))
         .collect();
-    run_with(dir, args, &env)
+    run_git_with(dir, args, &env)
 }
 
 /// The configuration that takes the programs away from every filter the repository defines. A file that
 /// one of them would have converted counts as changed then, which costs a copy of it and nothing else.
 fn without_filters(dir: &Path) -> Result<Vec<(OsString, &'static str)>, GitError> {
     let args = ["config", "--name-only", "-z", "--get-regexp", r"^filter\."];
-    let found = start(command(dir).args(args))?;
+    let found = run_command(git_command(dir).args(args))?;
     // It fails where there is none, and where the configuration cannot be read: what needs it says so.
     let mut drivers: Vec<&[u8]> = found
         .stdout
@@ -170,7 +170,7 @@ fn without_filters(dir: &Path) -> Result<Vec<(OsString, &'static str)>, GitError
 
 /// A repository as seen from a workspace.
 #[derive(Clone, Debug)]
-pub(crate) struct Repository {
+pub(crate) struct GitRepository {
     /// The workspace relative to the top of the work tree; empty at the top.
     pub(crate) prefix: Vec<u8>,
     /// The index file.
@@ -178,7 +178,7 @@ pub(crate) struct Repository {
 }
 
 /// The repository `workspace` lies in, if any.
-pub(crate) fn repository(workspace: &Path) -> Result<Option<Repository>, ErrorBody> {
+pub(crate) fn find_repository(workspace: &Path) -> Result<Option<GitRepository>, ErrorBody> {
     let args = [
         "rev-parse",
         "--is-bare-repository",
@@ -187,7 +187,7 @@ pub(crate) fn repository(workspace: &Path) -> Result<Option<Repository>, ErrorBo
         "--git-path",
         "index",
     ];
-    let answer = match run(workspace, &args) {
+    let answer = match run_git(workspace, &args) {
         Ok(answer) => answer,
         // A `.git` that git itself does not understand is damage, not the absence of a repository.
         Err(GitError::Failed { stderr, .. })
@@ -206,7 +206,7 @@ pub(crate) fn repository(workspace: &Path) -> Result<Option<Repository>, ErrorBo
     }
     let prefix = lines.next().unwrap_or_default();
     let index = lines.next().unwrap_or_default();
-    Ok(Some(Repository {
+    Ok(Some(GitRepository {
         prefix: prefix.strip_suffix(b"/").unwrap_or(prefix).to_vec(),
         index: workspace.join(to_path(index)),
     }))
@@ -217,7 +217,7 @@ fn in_repository(workspace: &Path) -> bool {
 }
 
 fn bare(workspace: &Path) -> bool {
-    run(workspace, &["rev-parse", "--is-bare-repository"]).is_ok_and(|out| out == b"true\n")
+    run_git(workspace, &["rev-parse", "--is-bare-repository"]).is_ok_and(|out| out == b"true\n")
 }
 
 fn bare_error(workspace: &Path) -> ErrorBody {
@@ -233,7 +233,7 @@ fn to_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-impl Repository {
+impl GitRepository {
     /// A path relative to the top of the work tree, relative to the workspace instead.
     pub(crate) fn relative(&self, path: &[u8]) -> Option<RelPath> {
         let inside = if self.prefix.is_empty() {
@@ -262,7 +262,7 @@ impl Repository {
             OsStr::new("--"),
             relative.as_os_str(),
         ];
-        let out = run_with(workspace, &args, &[("GIT_INDEX_FILE", index.as_os_str())])?;
+        let out = run_git_with(workspace, &args, &[("GIT_INDEX_FILE", index.as_os_str())])?;
         let entry = out.split(|&b| b == 0).next().unwrap_or_default();
         let head = entry.split(|&b| b == b'\t').next().unwrap_or_default();
         let head = String::from_utf8_lossy(head);
@@ -280,13 +280,13 @@ impl Repository {
 }
 
 /// The bytes of an object.
-pub(crate) fn object(workspace: &Path, id: &str) -> Result<Vec<u8>, GitError> {
-    run(workspace, &["cat-file", "blob", id])
+pub(crate) fn read_object(workspace: &Path, id: &str) -> Result<Vec<u8>, GitError> {
+    run_git(workspace, &["cat-file", "blob", id])
 }
 
 /// Tracked paths that an ignore rule names: they count as changed although they are ignored.
 pub(crate) fn tracked_but_ignored(workspace: &Path) -> Result<Vec<RelPath>, GitError> {
-    let out = run(
+    let out = run_git(
         workspace,
         &["ls-files", "-i", "-c", "-z", "--exclude-standard"],
     )?;
@@ -307,7 +307,7 @@ mod tests {
     fn a_repositorys_filters_do_not_run() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        run(root, &["init", "-q"]).unwrap();
+        run_git(root, &["init", "-q"]).unwrap();
         fs::write(
             root.join(".gitattributes"),
             "* filter=e.v=il\nb filter=two\n",
@@ -316,9 +316,9 @@ mod tests {
         for name in ["a", "b"] {
             fs::write(root.join(name), "1\n").unwrap();
         }
-        run(root, &["add", "."]).unwrap();
+        run_git(root, &["add", "."]).unwrap();
         let who = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
-        run(root, &[&who[..], &["commit", "-qm", "first"]].concat()).unwrap();
+        run_git(root, &[&who[..], &["commit", "-qm", "first"]].concat()).unwrap();
         let canary = root.join(".git/canary");
         let trap = format!("touch {}; cat", canary.display());
         let config = fs::read_to_string(root.join(".git/config")).unwrap();
@@ -333,7 +333,7 @@ mod tests {
         let args = ["status", "--porcelain"];
         assert_eq!(status(root, &args).unwrap(), b" M a\n M b\n");
         assert!(!canary.exists());
-        run(root, &args).unwrap_err();
+        run_git(root, &args).unwrap_err();
         assert!(canary.exists(), "the trap works");
     }
 
@@ -341,7 +341,7 @@ mod tests {
     fn nothing_is_fetched() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        run(root, &["init", "-q"]).unwrap();
+        run_git(root, &["init", "-q"]).unwrap();
         let canary = root.join(".git/canary");
         let config = fs::read_to_string(root.join(".git/config")).unwrap();
         let more = format!(
@@ -354,15 +354,15 @@ mod tests {
         let config = config.replace("repositoryformatversion = 0", "repositoryformatversion = 1");
         fs::write(root.join(".git/config"), config + &more).unwrap();
         let missing = "1234567890123456789012345678901234567890";
-        object(root, missing).unwrap_err();
+        read_object(root, missing).unwrap_err();
         // As git before it knew GIT_NO_LAZY_FETCH.
         let args = ["cat-file", "blob", missing];
-        let _ = start(command(root).args(args).env_remove("GIT_NO_LAZY_FETCH")).unwrap();
+        let _ = run_command(git_command(root).args(args).env_remove("GIT_NO_LAZY_FETCH")).unwrap();
         assert!(!canary.exists());
-        let mut open = command(root);
+        let mut open = git_command(root);
         open.env_remove("GIT_NO_LAZY_FETCH");
         open.env_remove("GIT_ALLOW_PROTOCOL");
-        let _ = start(open.args(args)).unwrap();
+        let _ = run_command(open.args(args)).unwrap();
         assert!(canary.exists(), "the trap works");
     }
 }

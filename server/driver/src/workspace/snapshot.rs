@@ -23,7 +23,7 @@ use crate::workspace::{
     content_store::{load_content, save_content},
     disk,
     editor::OpenDocument,
-    git::{self, Repository},
+    git::{self, GitRepository},
 };
 
 /// Untracked files up to this size are captured.
@@ -38,7 +38,7 @@ const TICK_NANOS: i128 = 20_000_000;
 /// What was recorded. Stored as an artifact; the events name it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
+pub(crate) struct SnapshotManifest {
     /// Nanoseconds since the epoch when capturing began.
     taken_at: i128,
     /// The recorded index; `None` without git.
@@ -51,7 +51,7 @@ pub(crate) struct Manifest {
 
 /// What a file was.
 #[derive(Clone, Debug)]
-pub(crate) enum Base {
+pub(crate) enum RecordedBase {
     /// It was this.
     Known(Option<Content>),
     /// It has changed since and nobody knows from what.
@@ -59,26 +59,26 @@ pub(crate) enum Base {
 }
 
 /// Captures a workspace.
-pub(crate) fn take(
+pub(crate) fn take_snapshot(
     store: &Store,
     workspace: &Path,
     open: &[OpenDocument],
-) -> Result<(Manifest, BlobId), ErrorBody> {
-    let taken_at = now();
-    let repository = git::repository(workspace)?;
+) -> Result<(SnapshotManifest, BlobId), ErrorBody> {
+    let taken_at = now_nanos();
+    let repository = git::find_repository(workspace)?;
     let mut captured = BTreeMap::new();
     let mut index = None;
     if let Some(repository) = &repository {
         // The index first: what is staged after it was read shows in the status as well.
         index = match fs::read(&repository.index) {
-            Ok(bytes) => Some(put(store, &bytes)?),
+            Ok(bytes) => Some(put_blob(store, &bytes)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(io_error("read", &repository.index, &error)),
         };
         capture_status(store, workspace, repository, &mut captured)?;
     }
     let unsaved = capture_documents(store, workspace, open, &mut captured)?;
-    let manifest = Manifest {
+    let manifest = SnapshotManifest {
         taken_at,
         index,
         captured,
@@ -86,12 +86,12 @@ pub(crate) fn take(
     };
     let bytes = serde_json::to_vec(&manifest)
         .map_err(|error| ErrorBody::internal(format!("failed to encode the snapshot: {error}")))?;
-    let id = put(store, &bytes)?;
+    let id = put_blob(store, &bytes)?;
     Ok((manifest, id))
 }
 
 /// A snapshot that was taken earlier.
-pub(crate) fn load(store: &Store, id: &BlobId) -> Result<Manifest, ErrorBody> {
+pub(crate) fn load_snapshot(store: &Store, id: &BlobId) -> Result<SnapshotManifest, ErrorBody> {
     let bytes = store
         .get_blob(id)
         .map_err(ErrorBody::from)?
@@ -103,12 +103,15 @@ pub(crate) fn load(store: &Store, id: &BlobId) -> Result<Manifest, ErrorBody> {
 }
 
 /// Loads the snapshot of a goal.
-pub(crate) fn load_of_goal(store: &Store, id: Option<&BlobId>) -> Result<Manifest, ErrorBody> {
+pub(crate) fn load_goal_snapshot(
+    store: &Store,
+    id: Option<&BlobId>,
+) -> Result<SnapshotManifest, ErrorBody> {
     let id = id.ok_or_else(|| ErrorBody::internal("the goal has no snapshot"))?;
-    load(store, id)
+    load_snapshot(store, id)
 }
 
-impl Manifest {
+impl SnapshotManifest {
     /// How many files it holds the content of.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.captured.len()).unwrap_or(u32::MAX)
@@ -122,45 +125,46 @@ impl Manifest {
     }
 
     /// What `path` was when the snapshot was taken.
-    pub(crate) fn base(
+    pub(crate) fn base_of(
         &self,
         store: &Store,
         workspace: &Path,
         path: &RelPath,
-    ) -> Result<Base, ErrorBody> {
+    ) -> Result<RecordedBase, ErrorBody> {
         if let Some(version) = self.captured.get(path) {
-            return Ok(Base::Known(match version {
+            return Ok(RecordedBase::Known(match version {
                 Some(version) => Some(load_content(store, version)?),
                 None => None,
             }));
         }
-        let (on_disk, changed_at) = match disk::read(workspace, path) {
+        let (on_disk, changed_at) = match disk::read_file(workspace, path) {
             Ok(found) => found.map_or((None, None), |(content, at)| (Some(content), Some(at))),
             // What cannot be read cannot be known.
-            Err(_) => return Ok(Base::Unknown),
+            Err(_) => return Ok(RecordedBase::Unknown),
         };
         if changed_at.is_some_and(|at| at + TICK_NANOS < self.taken_at) {
-            return Ok(Base::Known(on_disk));
+            return Ok(RecordedBase::Known(on_disk));
         }
-        self.staged(store, workspace, path, on_disk.is_none())
+        self.staged_base(store, workspace, path, on_disk.is_none())
     }
 
     /// What the recorded index says of a file that has changed, appeared or gone since.
-    fn staged(
+    fn staged_base(
         &self,
         store: &Store,
         workspace: &Path,
         path: &RelPath,
         absent_now: bool,
-    ) -> Result<Base, ErrorBody> {
+    ) -> Result<RecordedBase, ErrorBody> {
         let absent = || {
             if absent_now {
-                Base::Known(None)
+                RecordedBase::Known(None)
             } else {
-                Base::Unknown
+                RecordedBase::Unknown
             }
         };
-        let (Some(index), Some(repository)) = (&self.index, git::repository(workspace)?) else {
+        let (Some(index), Some(repository)) = (&self.index, git::find_repository(workspace)?)
+        else {
             return Ok(absent());
         };
         let file = IndexFile::new(store, index)?;
@@ -169,8 +173,8 @@ impl Manifest {
             // captured, and deleting a large one while a task creates it is told apart by nobody.
             return Ok(absent());
         };
-        let bytes = git::object(workspace, &object)?;
-        Ok(Base::Known(Some(Content {
+        let bytes = git::read_object(workspace, &object)?;
+        Ok(RecordedBase::Known(Some(Content {
             bytes: bytes.into(),
             mode,
         })))
@@ -218,7 +222,7 @@ impl Drop for IndexFile {
 fn capture_status(
     store: &Store,
     workspace: &Path,
-    repository: &Repository,
+    repository: &GitRepository,
     captured: &mut BTreeMap<RelPath, Option<FileVersion>>,
 ) -> Result<(), ErrorBody> {
     let args = [
@@ -306,7 +310,7 @@ fn capture_file(
     if meta.is_ok_and(|meta| meta.size() > limit.min(256 << 20)) {
         return Ok(None);
     }
-    match disk::read(workspace, path) {
+    match disk::read_file(workspace, path) {
         Ok(Some((content, _))) => Ok(Some(Some(save_content(store, &content)?))),
         Ok(None) => Ok(Some(None)),
         Err(_) => Ok(None),
@@ -328,7 +332,7 @@ fn capture_documents(
         let Ok(path) = RelPath::from_path(relative) else {
             continue;
         };
-        let on_disk = disk::read(workspace, &path)
+        let on_disk = disk::read_file(workspace, &path)
             .ok()
             .flatten()
             .map(|(content, _)| content);
@@ -349,7 +353,7 @@ fn capture_documents(
         if on_disk.is_none_or(|content| content.bytes != text.as_bytes()) {
             unsaved.push(path.clone());
         }
-        let blob = put(store, text.as_bytes())?;
+        let blob = put_blob(store, text.as_bytes())?;
         captured.insert(path, Some(FileVersion { blob, mode }));
     }
     unsaved.sort();
@@ -357,11 +361,11 @@ fn capture_documents(
     Ok(unsaved)
 }
 
-fn put(store: &Store, bytes: &[u8]) -> Result<BlobId, ErrorBody> {
+fn put_blob(store: &Store, bytes: &[u8]) -> Result<BlobId, ErrorBody> {
     store.put_blob(bytes).map_err(ErrorBody::from)
 }
 
-fn now() -> i128 {
+fn now_nanos() -> i128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i128::try_from(d.as_nanos()).unwrap_or(i128::MAX))
@@ -379,12 +383,12 @@ mod tests {
     use super::*;
 
     /// A small repository with one commit.
-    struct Repo {
+    struct TestRepository {
         dir: tempfile::TempDir,
         store: Store,
     }
 
-    impl Repo {
+    impl TestRepository {
         fn new() -> Self {
             let repo = Self {
                 dir: tempfile::tempdir().unwrap(),
@@ -406,7 +410,7 @@ mod tests {
 
         fn git(&self, args: &[&str]) {
             let who = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
-            git::run(self.root(), &[&who, args].concat()).unwrap();
+            git::run_git(self.root(), &[&who, args].concat()).unwrap();
         }
 
         fn write(&self, path: &str, text: &str) {
@@ -415,19 +419,19 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
-        fn take(&self, open: &[OpenDocument]) -> Manifest {
-            let (_, id) = take(&self.store, self.root(), open).unwrap();
-            load(&self.store, &id).unwrap()
+        fn take_snapshot(&self, open: &[OpenDocument]) -> SnapshotManifest {
+            let (_, id) = take_snapshot(&self.store, self.root(), open).unwrap();
+            load_snapshot(&self.store, &id).unwrap()
         }
 
         /// The text a file had; `None` where there was none, an error where nobody knows.
-        fn base(&self, manifest: &Manifest, path: &str) -> Result<Option<String>, ()> {
+        fn base(&self, manifest: &SnapshotManifest, path: &str) -> Result<Option<String>, ()> {
             let path = RelPath::new(path).unwrap();
-            match manifest.base(&self.store, self.root(), &path).unwrap() {
-                Base::Known(content) => {
+            match manifest.base_of(&self.store, self.root(), &path).unwrap() {
+                RecordedBase::Known(content) => {
                     Ok(content.map(|c| String::from_utf8(c.bytes.to_vec()).unwrap()))
                 }
-                Base::Unknown => Err(()),
+                RecordedBase::Unknown => Err(()),
             }
         }
     }
@@ -438,7 +442,7 @@ mod tests {
 
     #[test]
     fn every_base_is_known_whatever_happens_afterwards() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         repo.write("b.txt", "dirty\n");
         repo.write("new/small.txt", "untracked\n");
         fs::remove_file(repo.root().join("d/c.txt")).unwrap();
@@ -448,7 +452,7 @@ mod tests {
             version: 7,
             text: Rope::from_str("typed\n"),
         };
-        let manifest = repo.take(&[buffer]);
+        let manifest = repo.take_snapshot(&[buffer]);
         assert_eq!(manifest.unsaved, [RelPath::new("a.txt").unwrap()]);
         for (path, text) in [
             ("a.txt", "x"),
@@ -467,8 +471,8 @@ mod tests {
 
     #[test]
     fn clean_files_are_known_by_the_recorded_index() {
-        let repo = Repo::new();
-        let manifest = repo.take(&[]);
+        let repo = TestRepository::new();
+        let manifest = repo.take_snapshot(&[]);
         repo.write("a.txt", "changed since\n");
         fs::remove_file(repo.root().join("b.txt")).unwrap();
         repo.git(&["add", "-A"]);
@@ -480,9 +484,9 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_not_guessed() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         repo.write("ignored", "old\n");
-        let manifest = repo.take(&[]);
+        let manifest = repo.take_snapshot(&[]);
         std::thread::sleep(std::time::Duration::from_millis(30));
         repo.write("ignored", "changed since\n");
         assert_eq!(repo.base(&manifest, "ignored"), Err(()));
@@ -490,7 +494,7 @@ mod tests {
 
     #[test]
     fn taking_a_snapshot_changes_nothing() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         repo.write("b.txt", "dirty\n");
         let index = || {
             let meta = fs::metadata(repo.root().join(".git/index")).unwrap();
@@ -500,20 +504,20 @@ mod tests {
             )
         };
         let before = index();
-        repo.take(&[]);
+        repo.take_snapshot(&[]);
         assert_eq!(index(), before);
     }
 
     #[test]
     fn workspaces_come_in_many_forms() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         // Without git.
         let plain = tempfile::tempdir().unwrap();
         fs::write(plain.path().join("x"), "x").unwrap();
-        take(&repo.store, plain.path(), &[]).unwrap();
+        take_snapshot(&repo.store, plain.path(), &[]).unwrap();
         // A folder inside a repository: its paths are its own.
         repo.write("d/c.txt", "dirty\n");
-        let (manifest, _) = take(&repo.store, &repo.root().join("d"), &[]).unwrap();
+        let (manifest, _) = take_snapshot(&repo.store, &repo.root().join("d"), &[]).unwrap();
         assert!(
             manifest
                 .captured
@@ -522,32 +526,32 @@ mod tests {
         );
         // Before the first commit, and on no branch.
         let unborn = tempfile::tempdir().unwrap();
-        git::run(unborn.path(), &["init", "-q"]).unwrap();
-        take(&repo.store, unborn.path(), &[]).unwrap();
+        git::run_git(unborn.path(), &["init", "-q"]).unwrap();
+        take_snapshot(&repo.store, unborn.path(), &[]).unwrap();
         repo.git(&["checkout", "-q", "--detach"]);
-        repo.take(&[]);
+        repo.take_snapshot(&[]);
         // Bare, and git's own folder: nothing to work on.
         let bare = tempfile::tempdir().unwrap();
-        git::run(bare.path(), &["init", "-q", "--bare"]).unwrap();
+        git::run_git(bare.path(), &["init", "-q", "--bare"]).unwrap();
         for root in [bare.path(), &repo.root().join(".git")] {
-            let error = take(&repo.store, root, &[]).unwrap_err();
+            let error = take_snapshot(&repo.store, root, &[]).unwrap_err();
             assert!(error.message.contains("bare repository"), "{error:?}");
         }
         // A damaged repository is an error, not a folder without git.
         fs::write(repo.root().join(".git/HEAD"), "nonsense").unwrap();
-        take(&repo.store, repo.root(), &[]).unwrap_err();
+        take_snapshot(&repo.store, repo.root(), &[]).unwrap_err();
     }
 
     #[test]
     fn a_repository_runs_nothing() {
-        let repo = Repo::new();
+        let repo = TestRepository::new();
         let canary = repo.root().join("canary");
         let program = format!("touch {}", canary.display());
         repo.git(&["config", "core.fsmonitor", &program]);
         repo.git(&["config", "core.hooksPath", "hooks"]);
         repo.git(&["config", "alias.status", &format!("!{program}")]);
         repo.write("b.txt", "dirty\n");
-        repo.take(&[]);
+        repo.take_snapshot(&[]);
         assert!(!canary.exists());
     }
 }

@@ -4,10 +4,10 @@ use std::{process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::Bench;
 use crate::{
-    Result,
     lsp::Editor,
+    options::Bench,
+    output::Result,
     repo::{self, Shape},
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit, Value as Of},

@@ -4,9 +4,10 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use super::Bench;
 use crate::{
-    Result, process,
+    options::Bench,
+    output::Result,
+    process,
     repo::{self, Shape, git},
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit},

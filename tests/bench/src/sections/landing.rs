@@ -5,9 +5,10 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use claudecluster_driver::{Driver, store::Store};
 use claudecluster_protocol::{api::Decision, event::Verdict};
 
-use super::Bench;
 use crate::{
-    Result, process, proposal,
+    options::Bench,
+    output::Result,
+    process, proposal,
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit},
 };

@@ -4,9 +4,9 @@ use std::{process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::Bench;
 use crate::{
-    Result,
+    options::Bench,
+    output::Result,
     process::{Process, descendants},
     repo::{self, Shape},
     stats::Samples,

@@ -2,9 +2,9 @@
 
 use claudecluster_model::{Recorded, common_prefix};
 
-use super::Bench;
 use crate::{
-    Result,
+    options::Bench,
+    output::Result,
     repo::{self, Shape},
     stats::Samples,
     table::{Row, Table, Target, Unit},

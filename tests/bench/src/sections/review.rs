@@ -5,9 +5,10 @@ use std::{fmt::Write as _, fs, path::Path, process::Command};
 use claudecluster_core::review::{Live, Review};
 use claudecluster_driver::store::Store;
 
-use super::Bench;
 use crate::{
-    Result, process, proposal,
+    options::Bench,
+    output::Result,
+    process, proposal,
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit, Value},
 };

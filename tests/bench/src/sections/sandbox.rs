@@ -8,9 +8,10 @@ use claudecluster_worker::{
     sandbox::{Preference, Sandbox, SandboxSpec},
 };
 
-use super::Bench;
 use crate::{
-    Result, process,
+    options::Bench,
+    output::Result,
+    process,
     repo::{self, git, git_command},
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit},

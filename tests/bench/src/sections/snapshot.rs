@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::Bench;
 use crate::{
-    Result, process,
+    options::Bench,
+    output::Result,
+    process,
     repo::{self, git_command},
     stats::{Samples, timed},
     table::{Row, Table, Target, Unit},

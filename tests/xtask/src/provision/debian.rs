@@ -2,10 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{
-    Result,
-    run::{self, answers, output, program},
-};
+use crate::run::{self, Result, answers, output, program};
 
 /// Sees that there is a terminal for programs to run in.
 pub(super) fn terminal() -> Result {

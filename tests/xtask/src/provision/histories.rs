@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{make, unpack_wheel};
-use crate::Result;
+use crate::run::Result;
 
 /// The environment variable through which tests are told where they are.
 pub(super) const VARIABLE: &str = "CLAUDECLUSTER_TEST_HISTORIES";

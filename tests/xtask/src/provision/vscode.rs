@@ -12,10 +12,7 @@ use super::{
     debian::{install, may_install},
     make,
 };
-use crate::{
-    Result,
-    run::{self, answers, output, program},
-};
+use crate::run::{self, Result, answers, output, program};
 
 /// Where tests find the folder with all of it but the browser.
 const FOLDER_VARIABLE: &str = "CLAUDECLUSTER_TEST_VSCODE";

@@ -9,16 +9,16 @@ use claudecluster_core::{
 };
 
 /// The lines that a move took out of a text and put into it, without what is around their words.
-pub(super) struct Trace {
+pub(super) struct MoveTrace {
     out: Vec<Box<str>>,
     /// With how often each was there then.
     put_in: Vec<(Box<str>, u32)>,
 }
 
-impl Trace {
+impl MoveTrace {
     pub(super) fn new(before: &str, after: &str) -> Self {
         let (old, new) = (Lines::new(before), Lines::new(after));
-        let counted = counted(after);
+        let counted = count_lines(after);
         let mut trace = Self {
             out: Vec::new(),
             put_in: Vec::new(),
@@ -39,12 +39,12 @@ impl Trace {
 }
 
 /// What has happened to a text since it was looked at last.
-pub(super) struct Changed<'t> {
+pub(super) struct ChangedLines<'t> {
     last: HashMap<&'t str, u32>,
     lines: HashSet<&'t str>,
 }
 
-impl<'t> Changed<'t> {
+impl<'t> ChangedLines<'t> {
     pub(super) fn new(last: &'t str, now: &'t str) -> Self {
         let (old, new) = (Lines::new(last), Lines::new(now));
         let mut lines = HashSet::new();
@@ -52,14 +52,14 @@ impl<'t> Changed<'t> {
             lines.extend(each(old.get(&change.old)).chain(each(new.get(&change.new))));
         }
         Self {
-            last: counted(last),
+            last: count_lines(last),
             lines,
         }
     }
 
     /// Whether what a move did can have gone, or come back, by the change: it is about the same lines, or what
     /// the move put in had been changed before.
-    pub(super) fn concerns(&self, trace: &Trace) -> bool {
+    pub(super) fn touch_move(&self, trace: &MoveTrace) -> bool {
         let there = |line: &str| self.last.get(line).copied().unwrap_or_default();
         trace.out.iter().any(|line| self.lines.contains(&**line))
             || (trace.put_in.iter())
@@ -67,7 +67,7 @@ impl<'t> Changed<'t> {
     }
 }
 
-fn counted(text: &str) -> HashMap<&str, u32> {
+fn count_lines(text: &str) -> HashMap<&str, u32> {
     let mut counted = HashMap::new();
     for line in each(text) {
         *counted.entry(line).or_default() += 1;
@@ -82,9 +82,9 @@ mod tests {
     #[test]
     fn a_change_concerns_what_it_can_take_back() {
         let (before, after) = ("a\nb {\n}\nc\n", "a\nb {\n  new\n}\n}\nd\n");
-        let trace = Trace::new(before, after);
+        let trace = MoveTrace::new(before, after);
         let check = |last: &str, now: &str, expected: bool| {
-            let found = Changed::new(last, now).concerns(&trace);
+            let found = ChangedLines::new(last, now).touch_move(&trace);
             assert_eq!(found, expected, "{last:?} {now:?}");
         };
         check(after, after, false);
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn what_has_no_words_is_known_by_all_of_it() {
-        let trace = Trace::new("a\n", "a\n---\n");
-        assert!(Changed::new("a\n---\n", "a\n").concerns(&trace));
-        assert!(!Changed::new("a\n---\n", "b\na\n---\n").concerns(&trace));
+        let trace = MoveTrace::new("a\n", "a\n---\n");
+        assert!(ChangedLines::new("a\n---\n", "a\n").touch_move(&trace));
+        assert!(!ChangedLines::new("a\n---\n", "b\na\n---\n").touch_move(&trace));
     }
 }

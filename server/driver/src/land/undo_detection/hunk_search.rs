@@ -7,7 +7,7 @@ use claudecluster_protocol::{ErrorBody, HunkId, Span, change::FileVersion, event
 use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
-use super::{Changed, Moved, ObservedFiles, Seen, turned};
+use super::{ChangedLines, DetectedUndo, LandedMove, ObservedFiles, reverse_landing};
 use crate::{
     review::{
         verdict::revert::{PastMove, RevertStep},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The file as it is, and how it came to be so.
-pub(super) struct Look<'a> {
+pub(super) struct UndoScan<'a> {
     pub(super) contents: &'a ContentStore,
     pub(super) observed: &'a ObservedFiles,
     pub(super) typing_pause: Span,
@@ -33,29 +33,35 @@ pub(super) struct Look<'a> {
 }
 
 /// What a look comes to.
-pub(super) enum Found<'a> {
+pub(super) enum UndoScanResult<'a> {
     /// This has happened.
-    Now(Vec<Seen<'a>>),
+    Now(Vec<DetectedUndo<'a>>),
     /// Somebody types where a hunk was: it is known after this time at the earliest.
     Later(Duration),
 }
 
 /// Looks for the hunks of all moves. One that a decision took out of the text, or put into it, is no
 /// editor's.
-pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'a>, ErrorBody> {
+pub(super) fn search_hunks<'a>(
+    look: &UndoScan<'_>,
+    history: &[LandedMove<'a>],
+) -> Result<UndoScanResult<'a>, ErrorBody> {
     let Some(now) = look.current.as_text() else {
-        return Ok(Found::Now(Vec::new()));
+        return Ok(UndoScanResult::Now(Vec::new()));
     };
     let last = look.last.and_then(Content::as_text);
-    let changed = last.map(|last| Changed::new(last, now));
+    let changed = last.map(|last| ChangedLines::new(last, now));
     let changed = changed.as_ref();
     let mut seen = Vec::new();
     for (at, moved) in history.iter().enumerate().rev() {
-        let standing: Vec<HunkId> = moved.made().standing().cloned().collect();
-        if !moved.made().is_landing() || standing.is_empty() || !look.concerns(moved, changed)? {
+        let standing: Vec<HunkId> = moved.ledger_move().standing().cloned().collect();
+        if !moved.ledger_move().is_landing()
+            || standing.is_empty()
+            || !look.can_have_changed(moved, changed)?
+        {
             continue;
         }
-        let past = PastMove::of(look.contents, moved.goal, moved.entry, moved.index)?;
+        let past = PastMove::load_move(look.contents, moved.goal, moved.entry, moved.index)?;
         let pair = FileVersions::load(look.contents, moved.entry, None)?;
         let mut hunks = Vec::new();
         for (id, lines) in past.taken_out(&standing, &pair, now) {
@@ -67,7 +73,7 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
                 continue;
             }
             if let Some(left) = look.typed_in(&lines) {
-                return Ok(Found::Later(left));
+                return Ok(UndoScanResult::Later(left));
             }
             hunks.push(id);
         }
@@ -76,21 +82,21 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
         } else {
             "no longer in the file when its editor closed it"
         };
-        seen.push(look.seen(moved, None, hunks, reason));
+        seen.push(look.detected_undo(moved, None, hunks, reason));
     }
     for (at, moved) in history.iter().enumerate().rev() {
         let undone = moved.entry.undone_by(moved.index);
         let (Verdict::Undo, Some(_), false) = (
-            moved.made().verdict,
+            moved.ledger_move().verdict,
             moved.entry.takes_back(moved.index),
             undone.is_empty(),
         ) else {
             continue;
         };
-        if !look.concerns(moved, changed)? {
+        if !look.can_have_changed(moved, changed)? {
             continue;
         }
-        let step = redo(look.contents, moved, &undone)?;
+        let step = redo_step(look.contents, moved, &undone)?;
         let mut hunks = Vec::new();
         for id in step.already_in(&undone, now) {
             let one = std::slice::from_ref(&id);
@@ -104,41 +110,42 @@ pub(super) fn look<'a>(look: &Look<'_>, history: &[Moved<'a>]) -> Result<Found<'
         } else {
             "in the file again when its editor closed it"
         };
-        seen.push(look.seen(moved, Some(moved.index), hunks, reason));
+        seen.push(look.detected_undo(moved, Some(moved.index), hunks, reason));
     }
     seen.retain(|one| !one.hunks.is_empty());
-    Ok(Found::Now(seen))
+    Ok(UndoScanResult::Now(seen))
 }
 
-fn redo(
+fn redo_step(
     contents: &ContentStore,
-    undo: &Moved<'_>,
+    undo: &LandedMove<'_>,
     hunks: &[HunkId],
 ) -> Result<RevertStep, ErrorBody> {
     let of = undo.entry.takes_back(undo.index).unwrap_or(undo.index);
-    PastMove::of(contents, undo.goal, undo.entry, of)?.redo(contents, undo.goal, undo.index, hunks)
+    PastMove::load_move(contents, undo.goal, undo.entry, of)?
+        .redo_step(contents, undo.goal, undo.index, hunks)
 }
 
-impl Look<'_> {
+impl UndoScan<'_> {
     /// Whether something that a move did can have gone, or come back, since the file was looked at last.
-    fn concerns(
+    fn can_have_changed(
         &self,
-        moved: &Moved<'_>,
-        changed: Option<&Changed<'_>>,
+        moved: &LandedMove<'_>,
+        changed: Option<&ChangedLines<'_>>,
     ) -> Result<bool, ErrorBody> {
         let Some(changed) = changed else {
             return Ok(true);
         };
         let trace = self
             .observed
-            .trace(self.contents, self.path, moved.landed)?;
-        Ok(trace.is_none_or(|trace| changed.concerns(&trace)))
+            .move_trace(self.contents, self.path, moved.landed)?;
+        Ok(trace.is_none_or(|trace| changed.touch_move(&trace)))
     }
 
     /// Whether what `is_so` now has become so between moves, and not by one: `later` are those since.
     fn by_nobody_else(
         &self,
-        later: &[Moved<'_>],
+        later: &[LandedMove<'_>],
         is_so: impl Fn(&str) -> bool,
     ) -> Result<bool, ErrorBody> {
         let was_so = |version: Option<FileVersion>| {
@@ -167,14 +174,14 @@ impl Look<'_> {
         typing::remaining_pause(edited, self.typing_pause).filter(|_| meets)
     }
 
-    fn seen<'a>(
+    fn detected_undo<'a>(
         &self,
-        moved: &Moved<'a>,
+        moved: &LandedMove<'a>,
         undo: Option<usize>,
         hunks: Vec<HunkId>,
         reason: &'static str,
-    ) -> Seen<'a> {
-        let mut landed = turned(moved.landed);
+    ) -> DetectedUndo<'a> {
+        let mut landed = reverse_landing(moved.landed);
         landed.after = Some(id_of(&self.current.bytes));
         landed.mode_after = self.current.mode;
         if let Some(last) = self.last.filter(|last| last.bytes != self.current.bytes) {
@@ -182,7 +189,7 @@ impl Look<'_> {
             landed.mode_before = last.mode;
         }
         let of = undo.and_then(|undo| moved.entry.takes_back(undo));
-        Seen {
+        DetectedUndo {
             goal: moved.goal,
             entry: moved.entry,
             index: of.unwrap_or(moved.index),

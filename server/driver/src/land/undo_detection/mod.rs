@@ -24,8 +24,8 @@ use claudecluster_store::id_of;
 use claudecluster_worker::changes::Content;
 
 use self::{
-    change_index::{Changed, Trace},
-    hunk_search::{Found, Look},
+    change_index::{ChangedLines, MoveTrace},
+    hunk_search::{UndoScan, UndoScanResult},
 };
 use super::{locks::LandingLocks, recovery::LandingRecovery};
 use crate::{
@@ -66,23 +66,23 @@ struct ObservedFile {
     /// Whether it is going to be looked at again by itself.
     awaited: bool,
     /// What moves did to it, by the texts before and after them.
-    traces: HashMap<Ends, Arc<Trace>>,
+    traces: HashMap<MoveEnds, Arc<MoveTrace>>,
 }
 
 /// The texts that a move goes between.
-type Ends = (Option<BlobId>, Option<BlobId>);
+type MoveEnds = (Option<BlobId>, Option<BlobId>);
 
 impl ObservedFiles {
-    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, ObservedFile>> {
+    fn lock_files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, ObservedFile>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last(&self, path: &Path) -> Option<Content> {
-        self.files().get(path)?.last.clone()
+    fn last_content(&self, path: &Path) -> Option<Content> {
+        self.lock_files().get(path)?.last.clone()
     }
 
-    fn looked_at(&self, path: &Path, now: Option<Content>) {
-        let mut files = self.files();
+    fn set_last_content(&self, path: &Path, now: Option<Content>) {
+        let mut files = self.lock_files();
         let file = files.entry(path.to_owned()).or_default();
         file.last = now;
         if file.last.is_none() && !file.awaited {
@@ -91,23 +91,23 @@ impl ObservedFiles {
     }
 
     /// The next look is at all of it.
-    fn forget(&self, path: &Path) {
-        if let Some(file) = self.files().get_mut(path) {
+    fn forget_last(&self, path: &Path) {
+        if let Some(file) = self.lock_files().get_mut(path) {
             file.last = None;
         }
     }
 
     /// What a move did to a file; `None` where that is not known by lines.
-    fn trace(
+    fn move_trace(
         &self,
         contents: &ContentStore,
         path: &Path,
         landed: &Landed,
-    ) -> Result<Option<Arc<Trace>>, ErrorBody> {
+    ) -> Result<Option<Arc<MoveTrace>>, ErrorBody> {
         let ends = (landed.before.clone(), landed.after.clone());
         let known =
             |files: &BTreeMap<PathBuf, ObservedFile>| files.get(path)?.traces.get(&ends).cloned();
-        if let Some(trace) = known(&self.files()) {
+        if let Some(trace) = known(&self.lock_files()) {
             return Ok(Some(trace));
         }
         let before = contents.load_optional(landed.version_before().as_ref())?;
@@ -119,22 +119,22 @@ impl ObservedFiles {
         let Some((Some(before), Some(after))) = texts else {
             return Ok(None);
         };
-        let trace = Arc::new(Trace::new(before, after));
-        if let Some(file) = self.files().get_mut(path) {
+        let trace = Arc::new(MoveTrace::new(before, after));
+        if let Some(file) = self.lock_files().get_mut(path) {
             file.traces.insert(ends, trace.clone());
         }
         Ok(Some(trace))
     }
 
     /// `false` where somebody waits already.
-    fn wait(&self, path: &Path) -> bool {
-        let mut files = self.files();
+    fn start_waiting(&self, path: &Path) -> bool {
+        let mut files = self.lock_files();
         let file = files.entry(path.to_owned()).or_default();
         !std::mem::replace(&mut file.awaited, true)
     }
 
-    fn waited(&self, path: &Path) {
-        if let Some(file) = self.files().get_mut(path) {
+    fn stop_waiting(&self, path: &Path) {
+        if let Some(file) = self.lock_files().get_mut(path) {
             file.awaited = false;
         }
     }
@@ -148,14 +148,14 @@ impl UndoDetection {
         if let Err(error) = self.recovery.recover_opened(path).await {
             tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
         }
-        self.follow(path).await;
+        self.follow_until_quiet(path).await;
     }
 
     /// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and else a
     /// comparison with the text of the last look, and with each of the landings that it can be about.
-    async fn follow(&self, path: &Path) {
+    async fn follow_until_quiet(&self, path: &Path) {
         let later = self.follow_now(path).await;
-        let Some(mut later) = later.filter(|_| self.observed.wait(path)) else {
+        let Some(mut later) = later.filter(|_| self.observed.start_waiting(path)) else {
             return;
         };
         let (detection, path) = (self.clone(), path.to_owned());
@@ -164,7 +164,7 @@ impl UndoDetection {
                 tokio::time::sleep(later).await;
                 match detection.follow_now(&path).await {
                     Some(still) => later = still,
-                    None => return detection.observed.waited(&path),
+                    None => return detection.observed.stop_waiting(&path),
                 }
             }
         });
@@ -174,7 +174,7 @@ impl UndoDetection {
     async fn follow_now(&self, path: &Path) -> Option<Duration> {
         let state = self.goals.state();
         let landed = |goal: &&Arc<Goal>| {
-            let path = relative(goal, path);
+            let path = relative_path(goal, path);
             path.is_some_and(|path| history_of(goal, path).next().is_some())
         };
         let goals = state.goals.values().filter(landed);
@@ -198,11 +198,13 @@ impl UndoDetection {
     async fn follow_in(&self, root: &Path, path: &Path) -> Result<Option<Duration>, ErrorBody> {
         let _one_at_a_time = self.locks.lock(root).await;
         let (owned, root, file) = (self.clone(), root.to_owned(), path.to_owned());
-        let (facts, later) =
-            run_blocking("following an editor", move || owned.facts(&root, &file)).await?;
+        let (facts, later) = run_blocking("following an editor", move || {
+            owned.ledger_facts(&root, &file)
+        })
+        .await?;
         for (goal, facts) in facts {
             if let Err(error) = self.mailbox.ask(Input::Reviewed { goal, facts }).await {
-                self.observed.forget(path);
+                self.observed.forget_last(path);
                 return Err(error);
             }
         }
@@ -210,15 +212,19 @@ impl UndoDetection {
     }
 
     /// What has to be journaled for the ledger to say what the text says, and when to look again.
-    fn facts(&self, root: &Path, path: &Path) -> Result<(Facts, Option<Duration>), ErrorBody> {
+    fn ledger_facts(
+        &self,
+        root: &Path,
+        path: &Path,
+    ) -> Result<(GoalFacts, Option<Duration>), ErrorBody> {
         let state = self.goals.state();
         let goals = state.goals.values();
-        let mut history: Vec<Moved<'_>> = goals
+        let mut history: Vec<LandedMove<'_>> = goals
             .filter(|goal| Path::new(&goal.spec.workspace) == root)
-            .filter_map(|goal| Some((goal, relative(goal, path)?)))
+            .filter_map(|goal| Some((goal, relative_path(goal, path)?)))
             .flat_map(|(goal, path)| history_of(goal, path))
             .collect();
-        history.sort_by_key(|moved| moved.made().order);
+        history.sort_by_key(|moved| moved.ledger_move().order);
         let Some(relative) = history.first().map(|moved| &moved.entry.file.path) else {
             return Ok((Vec::new(), None));
         };
@@ -232,10 +238,10 @@ impl UndoDetection {
         let document = self.editors.document(path).map(|(_, document)| document);
         let current = self.editors.current_content(root, relative)?;
         let now = current.as_ref().map(|content| id_of(&content.bytes));
-        let last = self.observed.last(path);
-        let mut seen = seen(&history, now.as_ref());
+        let last = self.observed.last_content(path);
+        let mut seen = detect_by_text(&history, now.as_ref());
         if let (true, Some(current)) = (seen.is_empty(), &current) {
-            let look = Look {
+            let look = UndoScan {
                 contents: &self.contents,
                 observed: &self.observed,
                 typing_pause: self.typing_pause,
@@ -245,9 +251,9 @@ impl UndoDetection {
                 open: document.is_some(),
                 edited: document.as_ref().and_then(|open| open.edited.as_ref()),
             };
-            seen = match hunk_search::look(&look, &history)? {
-                Found::Now(seen) => seen,
-                Found::Later(later) => return Ok((Vec::new(), Some(later))),
+            seen = match hunk_search::search_hunks(&look, &history)? {
+                UndoScanResult::Now(seen) => seen,
+                UndoScanResult::Later(later) => return Ok((Vec::new(), Some(later))),
             };
         }
         if let (Some(first), Some(current)) = (seen.first_mut(), &current) {
@@ -258,15 +264,15 @@ impl UndoDetection {
             }
         }
         self.observed
-            .looked_at(path, current.filter(|_| document.is_some()));
-        let mut facts: Facts = Vec::new();
+            .set_last_content(path, current.filter(|_| document.is_some()));
+        let mut facts: GoalFacts = Vec::new();
         let mut states: HashMap<&GoalId, RevertState<'_>> = HashMap::new();
         for one in &seen {
             let id = &one.goal.id;
             let state = states
                 .entry(id)
                 .or_insert_with(|| RevertState::new(&self.contents, None));
-            let Some(fact) = fact(&self.contents, state, one)? else {
+            let Some(fact) = revert_fact(&self.contents, state, one)? else {
                 continue;
             };
             match facts.iter_mut().find(|(goal, _)| goal == id) {
@@ -279,7 +285,7 @@ impl UndoDetection {
 }
 
 /// A move that changed a file.
-struct Moved<'a> {
+struct LandedMove<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
     index: usize,
@@ -287,7 +293,7 @@ struct Moved<'a> {
 }
 
 /// Hunks of a move that are to be taken back or made again in the ledger, for the text is so already.
-struct Seen<'a> {
+struct DetectedUndo<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
     /// The landing.
@@ -299,25 +305,25 @@ struct Seen<'a> {
     reason: &'static str,
 }
 
-impl<'a> Moved<'a> {
-    fn made(&self) -> &'a Move {
+impl<'a> LandedMove<'a> {
+    fn ledger_move(&self) -> &'a Move {
         &self.entry.moves[self.index]
     }
 }
 
-fn relative(goal: &Goal, path: &Path) -> Option<RelPath> {
+fn relative_path(goal: &Goal, path: &Path) -> Option<RelPath> {
     let path = path.strip_prefix(&goal.spec.workspace).ok()?;
     RelPath::from_path(path).ok()
 }
 
 /// The moves of a goal that changed a file's content, in no order.
-fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
+fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = LandedMove<'_>> {
     let entries = goal.files.iter().filter(move |file| file.file.path == path);
     entries.flat_map(move |entry| {
         let moves = entry.moves.iter().enumerate();
         moves.filter_map(move |(index, made)| {
             let landed = made.landed.as_ref()?;
-            (landed.before != landed.after).then_some(Moved {
+            (landed.before != landed.after).then_some(LandedMove {
                 goal,
                 entry,
                 index,
@@ -327,11 +333,11 @@ fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = Moved<'_>> {
     })
 }
 
-/// Facts of goals.
-type Facts = Vec<(GoalId, Vec<EventBody>)>;
+/// GoalFacts of goals.
+type GoalFacts = Vec<(GoalId, Vec<EventBody>)>;
 
 /// The moves after which, taken back, the file is what it is now, the latest first.
-fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
+fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<DetectedUndo<'a>> {
     let is_now = |blob: &Option<BlobId>| blob.as_ref() == now;
     if history.last().is_none_or(|last| is_now(&last.landed.after)) {
         return Vec::new();
@@ -343,19 +349,20 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
     for moved in history.iter().rev() {
         let hunks = moved.entry.undone_by(moved.index);
         let of = moved.entry.takes_back(moved.index);
-        let (Verdict::Undo, Some(of), false) = (moved.made().verdict, of, hunks.is_empty()) else {
+        let (Verdict::Undo, Some(of), false) = (moved.ledger_move().verdict, of, hunks.is_empty())
+        else {
             break;
         };
         if first.is_some_and(|first| first != moved.landed) {
             break;
         }
-        run.push(Seen {
+        run.push(DetectedUndo {
             goal: moved.goal,
             entry: moved.entry,
             index: of,
             undo: Some(moved.index),
             hunks,
-            landed: turned(moved.landed),
+            landed: reverse_landing(moved.landed),
             reason: "done again in the editor",
         });
         if is_now(&moved.landed.before) {
@@ -366,12 +373,12 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
         return run;
     }
     // Undone: the landings made last have not happened.
-    let mut run: Vec<Seen<'_>> = Vec::new();
+    let mut run: Vec<DetectedUndo<'_>> = Vec::new();
     for moved in history.iter().rev() {
         if first.is_some_and(|first| first != moved.landed) {
             break;
         }
-        let made = moved.made();
+        let made = moved.ledger_move();
         let of = moved.entry.takes_back(moved.index);
         let index = match made.verdict {
             Verdict::Redo => of.and_then(|undo| moved.entry.takes_back(undo)),
@@ -380,18 +387,19 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
         let Some(index) = index else {
             continue;
         };
-        let same = |one: &&Seen<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
+        let same =
+            |one: &&DetectedUndo<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
         let known: Vec<&HunkId> = run.iter().filter(same).flat_map(|one| &one.hunks).collect();
         let standing = moved.entry.moves[index].standing();
         let hunks = standing.filter(|id| made.hunks.contains(id) && !known.contains(id));
         let hunks: Vec<HunkId> = hunks.cloned().collect();
-        let mut landed = turned(moved.landed);
+        let mut landed = reverse_landing(moved.landed);
         if let Some(rest) = run.iter().rfind(same) {
             // Some of its hunks were done again by themselves: the others stood without them.
             landed.before.clone_from(&rest.landed.after);
         }
         if !hunks.is_empty() {
-            run.push(Seen {
+            run.push(DetectedUndo {
                 goal: moved.goal,
                 entry: moved.entry,
                 index,
@@ -415,7 +423,7 @@ fn seen<'a>(history: &[Moved<'a>], now: Option<&BlobId>) -> Vec<Seen<'a>> {
     run
 }
 
-fn turned(landed: &Landed) -> Landed {
+fn reverse_landing(landed: &Landed) -> Landed {
     Landed {
         before: landed.after.clone(),
         after: landed.before.clone(),
@@ -425,23 +433,23 @@ fn turned(landed: &Landed) -> Landed {
 }
 
 /// The fact, as far as the pair still has the hunks.
-fn fact(
+fn revert_fact(
     contents: &ContentStore,
     state: &mut RevertState<'_>,
-    seen: &Seen<'_>,
+    seen: &DetectedUndo<'_>,
 ) -> Result<Option<EventBody>, ErrorBody> {
-    let past = PastMove::of(contents, seen.goal, seen.entry, seen.index)?;
-    let standing: Vec<HunkId> = past.made().standing().cloned().collect();
+    let past = PastMove::load_move(contents, seen.goal, seen.entry, seen.index)?;
+    let standing: Vec<HunkId> = past.ledger_move().standing().cloned().collect();
     let (step, verdict, of) = match seen.undo {
         Some(undo) => {
-            let step = past.redo(contents, seen.goal, undo, &seen.hunks)?;
+            let step = past.redo_step(contents, seen.goal, undo, &seen.hunks)?;
             (step, Verdict::Redo, undo)
         }
-        None => (past.undo(&standing), Verdict::Undo, seen.index),
+        None => (past.undo_step(&standing), Verdict::Undo, seen.index),
     };
     // The text is what it is; only the pair has to follow.
-    state.put(step.start());
-    let (change, _) = state.take(seen.entry, &step, &seen.hunks, verdict, of)?;
+    state.set_current(step.start_content());
+    let (change, _) = state.apply_step(seen.entry, &step, &seen.hunks, verdict, of)?;
     let Some(change) = change else {
         return Ok(None);
     };

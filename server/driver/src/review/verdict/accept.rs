@@ -11,19 +11,22 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{Change, Verdicts, concerns, count, keys, set_text, stretch, unchanged};
+use super::{
+    EntryVerdicts, VerdictChange, is_about_hunk, line_keys, set_text, stretch, to_u32,
+    unchanged_entry,
+};
 use crate::{
     review::{
         cache::ReviewCache,
         hunk_part::HunkPart,
-        pending::{self, Pending},
+        pending::{self, PendingHunk},
         versions::FileVersions,
     },
     workspace::typing,
 };
 
 /// Whether a decision is the explicit look a held hunk needs.
-fn looked_at(decision: &Decision, entry: &FileEntry) -> bool {
+fn is_explicit_look(decision: &Decision, entry: &FileEntry) -> bool {
     let named = decision.hunk_id.is_some() || decision.path.is_some();
     named
         || entry.file.held.iter().all(|reason| match reason {
@@ -35,51 +38,51 @@ fn looked_at(decision: &Decision, entry: &FileEntry) -> bool {
 }
 
 /// What accepting comes to.
-pub(crate) fn accept(
+pub(crate) fn accept_entry(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
-    let mut found = pending::hunks(reviews, goal, entry, versions)?;
-    found.retain(|pending| concerns(decision, pending));
+) -> Result<EntryVerdicts, ErrorBody> {
+    let mut found = pending::pending_hunks(reviews, goal, entry, versions)?;
+    found.retain(|pending| is_about_hunk(decision, pending));
     if found.is_empty() {
-        return Ok(Verdicts::default());
+        return Ok(EntryVerdicts::default());
     }
-    if !looked_at(decision, entry) {
-        return Ok(Verdicts {
-            held: count(found.len()),
-            ..Verdicts::default()
+    if !is_explicit_look(decision, entry) {
+        return Ok(EntryVerdicts {
+            held: to_u32(found.len()),
+            ..EntryVerdicts::default()
         });
     }
     if entry.is_alternative() {
         if decision.hunk_id.is_none() {
-            return Ok(Verdicts {
-                conflicts: count(found.len()),
-                ..Verdicts::default()
+            return Ok(EntryVerdicts {
+                conflicts: to_u32(found.len()),
+                ..EntryVerdicts::default()
             });
         }
-        return alternative(reviews, goal, entry, versions, &found[0]);
+        return accept_alternative(reviews, goal, entry, versions, &found[0]);
     }
-    let (ready, conflicts): (Vec<Pending>, Vec<Pending>) = found
+    let (ready, conflicts): (Vec<PendingHunk>, Vec<PendingHunk>) = found
         .into_iter()
         .partition(|pending| pending.present || pending.view.status == HunkStatus::Clean);
-    let (waiting, ready): (Vec<Pending>, Vec<Pending>) = ready
+    let (waiting, ready): (Vec<PendingHunk>, Vec<PendingHunk>) = ready
         .into_iter()
         .partition(|pending| !pending.present && is_typed_in(versions, pending));
-    let (by_words, ready): (Vec<Pending>, Vec<Pending>) =
-        ready.into_iter().partition(Pending::is_by_words);
-    let change = (!ready.is_empty()).then(|| accepted(entry, versions, &ready));
-    let mut verdicts = Verdicts {
+    let (by_words, ready): (Vec<PendingHunk>, Vec<PendingHunk>) =
+        ready.into_iter().partition(PendingHunk::is_by_words);
+    let change = (!ready.is_empty()).then(|| accept_hunks(entry, versions, &ready));
+    let mut verdicts = EntryVerdicts {
         changes: change.into_iter().collect(),
-        conflicts: count(conflicts.len()),
-        waiting: count(waiting.len()),
-        ..Verdicts::default()
+        conflicts: to_u32(conflicts.len()),
+        waiting: to_u32(waiting.len()),
+        ..EntryVerdicts::default()
     };
     // From the bottom up: what is decided below a hunk does not change its name.
     for pending in by_words.iter().rev() {
-        let now = verdicts.target().map(|change| change.versions());
+        let now = verdicts.final_change().map(|change| change.file_versions());
         match stretch::merge_words_of(entry, now.as_ref().unwrap_or(versions), pending) {
             Some(change) => verdicts.changes.push(change),
             None => verdicts.conflicts += 1,
@@ -89,7 +92,7 @@ pub(crate) fn accept(
 }
 
 /// Whether somebody types where a hunk would land.
-fn is_typed_in(versions: &FileVersions, pending: &Pending) -> bool {
+fn is_typed_in(versions: &FileVersions, pending: &PendingHunk) -> bool {
     let lines = pending.view.start_line..pending.view.end_line;
     pending.part != HunkPart::Mode
         && versions
@@ -99,15 +102,19 @@ fn is_typed_in(versions: &FileVersions, pending: &Pending) -> bool {
 }
 
 /// The entry and the file with these hunks in.
-pub(super) fn accepted(entry: &FileEntry, versions: &FileVersions, hunks: &[Pending]) -> Change {
-    let mut change = unchanged(Verdict::Accept, entry, versions, hunks);
+pub(super) fn accept_hunks(
+    entry: &FileEntry,
+    versions: &FileVersions,
+    hunks: &[PendingHunk],
+) -> VerdictChange {
+    let mut change = unchanged_entry(Verdict::Accept, entry, versions, hunks);
     if hunks.iter().any(|pending| pending.part == HunkPart::Whole) {
         change.current.clone_from(&versions.proposed);
         change.base.clone_from(&versions.proposed);
         return change;
     }
     if let Some((base, current, proposed)) = versions.texts() {
-        let accepted = Review::new(base, current, proposed).accept(&keys(hunks));
+        let accepted = Review::new(base, current, proposed).accept(&line_keys(hunks));
         set_text(&mut change.current, accepted.current);
         set_text(&mut change.base, accepted.base);
     }
@@ -129,16 +136,16 @@ pub(super) fn accepted(entry: &FileEntry, versions: &FileVersions, hunks: &[Pend
 
 /// Accepts one hunk of an alternative: what it is an alternative *to* lands beneath it in the same
 /// moment, unless the developer's own text stands there, which stays a conflict.
-fn alternative(
+fn accept_alternative(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
-    wanted: &Pending,
-) -> Result<Verdicts, ErrorBody> {
-    let conflict = Verdicts {
+    wanted: &PendingHunk,
+) -> Result<EntryVerdicts, ErrorBody> {
+    let conflict = EntryVerdicts {
         conflicts: 1,
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     };
     let below = goal.entry(&entry.file.path, 0);
     let wanted = std::slice::from_ref(wanted);
@@ -150,15 +157,15 @@ fn alternative(
         let untouched = untouched.is_some_and(|below| below.base == versions.current);
         let free = untouched || versions.current == versions.base;
         return Ok(if free {
-            Verdicts {
-                changes: vec![accepted(entry, versions, wanted)],
-                ..Verdicts::default()
+            EntryVerdicts {
+                changes: vec![accept_hunks(entry, versions, wanted)],
+                ..EntryVerdicts::default()
             }
         } else {
             conflict
         });
     };
-    let (ground, mut changes) = ground(reviews, goal, entry, versions, key)?;
+    let (ground, mut changes) = land_beneath(reviews, goal, entry, versions, key)?;
     let Some((base, current, proposed)) = ground.texts() else {
         return Ok(conflict);
     };
@@ -168,22 +175,22 @@ fn alternative(
     if !clean {
         return Ok(conflict);
     }
-    changes.push(accepted(entry, &ground, wanted));
-    Ok(Verdicts {
+    changes.push(accept_hunks(entry, &ground, wanted));
+    Ok(EntryVerdicts {
         changes,
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     })
 }
 
 /// What an alternative stands on: the file with those hunks of the merged entry landed that the
 /// alternative's hunk is an alternative to, and their landing.
-pub(super) fn ground(
+pub(super) fn land_beneath(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     key: HunkKey,
-) -> Result<(FileVersions, Vec<Change>), ErrorBody> {
+) -> Result<(FileVersions, Vec<VerdictChange>), ErrorBody> {
     let mut ground = versions.clone();
     let below = goal.entry(&entry.file.path, 0);
     let Some(below) = below.filter(|below| !below.is_settled()) else {
@@ -205,14 +212,14 @@ pub(super) fn ground(
     };
     let under = review.hunks().iter().filter(meets);
     let under: Vec<HunkKey> = under.map(|hunk| hunk.key).collect();
-    let hunks: Vec<Pending> = pending::hunks(reviews, goal, below, &below_versions)?
+    let hunks: Vec<PendingHunk> = pending::pending_hunks(reviews, goal, below, &below_versions)?
         .into_iter()
         .filter(|p| matches!(p.part, HunkPart::Lines(key) if under.contains(&key)))
         .collect();
     if hunks.is_empty() {
         return Ok((ground, Vec::new()));
     }
-    let change = accepted(below, &below_versions, &hunks);
+    let change = accept_hunks(below, &below_versions, &hunks);
     ground.current.clone_from(&change.current);
     Ok((ground, vec![change]))
 }

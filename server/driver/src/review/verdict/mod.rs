@@ -18,36 +18,43 @@ use claudecluster_protocol::{ErrorBody, HunkId, api::Decision, event::Verdict};
 use claudecluster_worker::changes::Content;
 
 pub(crate) use self::{
-    accept::accept,
-    reject::reject,
-    resolve::resolve,
-    stretch::unsaid,
-    undo::{redo, undo},
+    accept::accept_entry,
+    reject::reject_entry,
+    resolve::resolve_entry,
+    stretch::incomplete_resolution,
+    undo::{redo_moves, undo_moves},
 };
 use crate::{
-    review::{cache::ReviewCache, hunk_part::HunkPart, pending::Pending, versions::FileVersions},
+    review::{
+        cache::ReviewCache, hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions,
+    },
     workspace::content_text::ContentText,
 };
 
 /// What a decision comes to for one entry. It depends on nothing but what it is given: where the text
 /// moves before it could be carried out, it is computed again.
-pub(crate) type VerdictFn =
-    fn(&ReviewCache, &Goal, &FileEntry, &FileVersions, &Decision) -> Result<Verdicts, ErrorBody>;
+pub(crate) type VerdictFn = fn(
+    &ReviewCache,
+    &Goal,
+    &FileEntry,
+    &FileVersions,
+    &Decision,
+) -> Result<EntryVerdicts, ErrorBody>;
 
 /// Returns the function that works out a verdict.
 pub(crate) fn verdict_fn(verdict: Verdict) -> VerdictFn {
     match verdict {
-        Verdict::Accept => accept,
-        Verdict::Reject => reject,
-        Verdict::Undo => undo,
-        Verdict::Redo => redo,
-        Verdict::Resolve => resolve,
+        Verdict::Accept => accept_entry,
+        Verdict::Reject => reject_entry,
+        Verdict::Undo => undo_moves,
+        Verdict::Redo => redo_moves,
+        Verdict::Resolve => resolve_entry,
     }
 }
 
 /// An entry after a verdict, and what the file has to become for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct VerdictChange {
     /// Which entry of the file: an alternative's verdict may move the merged one beneath it.
     pub(crate) entry: u32,
     /// What happens to the hunks: a decision may come to different verdicts on different entries.
@@ -68,9 +75,9 @@ pub(crate) struct Change {
 
 /// What a decision comes to for one entry.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
+pub(crate) struct EntryVerdicts {
     /// What changes, in order: each goes on from the text the one before it leaves.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<VerdictChange>,
     /// Hunks left because they conflict.
     pub(crate) conflicts: u32,
     /// Hunks left because they need an explicit look.
@@ -79,9 +86,9 @@ pub(crate) struct Verdicts {
     pub(crate) waiting: u32,
 }
 
-impl Change {
+impl VerdictChange {
     /// The file and the pair once it has been carried out.
-    fn versions(&self) -> FileVersions {
+    fn file_versions(&self) -> FileVersions {
         FileVersions {
             base: self.base.clone(),
             current: self.current.clone(),
@@ -91,15 +98,15 @@ impl Change {
     }
 }
 
-impl Verdicts {
+impl EntryVerdicts {
     /// The last change, if anything changes: what the file has to become.
-    pub(crate) fn target(&self) -> Option<&Change> {
+    pub(crate) fn final_change(&self) -> Option<&VerdictChange> {
         self.changes.last()
     }
 }
 
 /// Whether a decision is about this hunk at all.
-fn concerns(decision: &Decision, pending: &Pending) -> bool {
+fn is_about_hunk(decision: &Decision, pending: &PendingHunk) -> bool {
     let task = decision
         .task_id
         .as_ref()
@@ -126,13 +133,13 @@ pub(crate) fn has_landed(versions: &FileVersions, parts: &[HunkPart]) -> bool {
     }
 }
 
-fn unchanged(
+fn unchanged_entry(
     verdict: Verdict,
     entry: &FileEntry,
     versions: &FileVersions,
-    hunks: &[Pending],
-) -> Change {
-    Change {
+    hunks: &[PendingHunk],
+) -> VerdictChange {
+    VerdictChange {
         entry: entry.file.entry,
         verdict,
         hunks: hunks
@@ -147,7 +154,7 @@ fn unchanged(
     }
 }
 
-fn keys(hunks: &[Pending]) -> Vec<HunkKey> {
+fn line_keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
     hunks
         .iter()
         .filter_map(|pending| match pending.part {
@@ -158,7 +165,11 @@ fn keys(hunks: &[Pending]) -> Vec<HunkKey> {
 }
 
 /// Whether a text, as it was observed, has what a change from one content to another brings.
-pub(crate) fn holds(before: Option<&Content>, after: Option<&Content>, observed: &Content) -> bool {
+pub(crate) fn has_change(
+    before: Option<&Content>,
+    after: Option<&Content>,
+    observed: &Content,
+) -> bool {
     if Some(observed) == after {
         return true;
     }
@@ -175,7 +186,7 @@ pub(crate) fn holds(before: Option<&Content>, after: Option<&Content>, observed:
     !regions.any(|region| missing.contains(&region.kind))
 }
 
-fn count(n: usize) -> u32 {
+fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 

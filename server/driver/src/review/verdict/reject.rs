@@ -6,28 +6,28 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict};
 
-use super::{Verdicts, concerns, keys, set_text, unchanged};
+use super::{EntryVerdicts, is_about_hunk, line_keys, set_text, unchanged_entry};
 use crate::review::{cache::ReviewCache, hunk_part::HunkPart, pending, versions::FileVersions};
 
 /// What rejecting comes to. The file stays as it is.
-pub(crate) fn reject(
+pub(crate) fn reject_entry(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
-    let mut found = pending::hunks(reviews, goal, entry, versions)?;
-    found.retain(|pending| concerns(decision, pending));
+) -> Result<EntryVerdicts, ErrorBody> {
+    let mut found = pending::pending_hunks(reviews, goal, entry, versions)?;
+    found.retain(|pending| is_about_hunk(decision, pending));
     if found.is_empty() {
-        return Ok(Verdicts::default());
+        return Ok(EntryVerdicts::default());
     }
-    let mut change = unchanged(Verdict::Reject, entry, versions, &found);
+    let mut change = unchanged_entry(Verdict::Reject, entry, versions, &found);
     if found.iter().any(|pending| pending.part == HunkPart::Whole) {
         change.proposed.clone_from(&versions.base);
     } else {
         if let Some((base, current, proposed)) = versions.texts() {
-            let rejected = Review::new(base, current, proposed).reject(&keys(&found));
+            let rejected = Review::new(base, current, proposed).reject(&line_keys(&found));
             set_text(&mut change.proposed, rejected.proposed);
         }
         if found.iter().any(|pending| pending.part == HunkPart::Mode) {
@@ -42,8 +42,8 @@ pub(crate) fn reject(
                 .for_each(|content| content.mode = mode);
         }
     }
-    Ok(Verdicts {
+    Ok(EntryVerdicts {
         changes: vec![change],
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     })
 }

@@ -11,47 +11,47 @@ use claudecluster_protocol::{
 };
 
 use super::{
-    Change, Verdicts,
-    accept::{accept, accepted, ground},
-    reject::reject,
-    stretch::{decide_stretch, gone, inseparable, unsaid},
-    unchanged,
+    EntryVerdicts, VerdictChange,
+    accept::{accept_entry, accept_hunks, land_beneath},
+    reject::reject_entry,
+    stretch::{conflict_gone, decide_stretch, incomplete_resolution, inseparable_words},
+    unchanged_entry,
 };
 use crate::{
     review::{
         cache::ReviewCache,
         hunk_part::HunkPart,
-        pending::{self, Pending},
+        pending::{self, PendingHunk},
         versions::FileVersions,
     },
     settings::MergeWords,
 };
 
 /// What deciding one hunk comes to.
-pub(crate) fn resolve(
+pub(crate) fn resolve_entry(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let Some(resolution) = &decision.resolution else {
-        return Err(unsaid());
+        return Err(incomplete_resolution());
     };
     if *resolution == Resolution::Merged && reviews.merge_words() == MergeWords::Off {
         return Err(switched_off());
     }
-    let found = pending::hunks(reviews, goal, entry, versions)?;
-    let is_it = |pending: &&Pending| decision.hunk_id.as_ref() == Some(&pending.view.id);
+    let found = pending::pending_hunks(reviews, goal, entry, versions)?;
+    let is_it = |pending: &&PendingHunk| decision.hunk_id.as_ref() == Some(&pending.view.id);
     let Some(hunk) = found.iter().find(is_it) else {
-        return Ok(Verdicts::default());
+        return Ok(EntryVerdicts::default());
     };
     // Between two tasks, taking a side is accepting or rejecting the alternative.
     if entry.is_alternative() {
         match resolution {
-            Resolution::Mine => return reject(reviews, goal, entry, versions, decision),
+            Resolution::Mine => return reject_entry(reviews, goal, entry, versions, decision),
             Resolution::Theirs => {
-                let taken = accept(reviews, goal, entry, versions, decision)?;
+                let taken = accept_entry(reviews, goal, entry, versions, decision)?;
                 if !taken.changes.is_empty() {
                     return Ok(taken);
                 }
@@ -62,13 +62,13 @@ pub(crate) fn resolve(
     let changes = match hunk.part {
         HunkPart::Lines(key) => {
             let (ground, mut changes) = if entry.is_alternative() {
-                ground(reviews, goal, entry, versions, key)?
+                land_beneath(reviews, goal, entry, versions, key)?
             } else {
                 (versions.clone(), Vec::new())
             };
-            let label = label(goal, hunk);
+            let label = proposal_label(goal, hunk);
             let woven = (entry.is_alternative() && *resolution == Resolution::Merged)
-                .then(|| woven(&ground, hunk, key))
+                .then(|| both_tasks_words(&ground, hunk, key))
                 .transpose()?;
             let resolution = woven.as_ref().unwrap_or(resolution);
             changes.push(decide_stretch(
@@ -76,37 +76,41 @@ pub(crate) fn resolve(
             )?);
             changes
         }
-        HunkPart::Mode | HunkPart::Whole => vec![whole(entry, versions, hunk, resolution)?],
+        HunkPart::Mode | HunkPart::Whole => vec![resolve_whole(entry, versions, hunk, resolution)?],
     };
-    Ok(Verdicts {
+    Ok(EntryVerdicts {
         changes,
-        ..Verdicts::default()
+        ..EntryVerdicts::default()
     })
 }
 
 /// The words of both tasks. They take the place of what one of them has put there, not of anything else.
-fn woven(ground: &FileVersions, hunk: &Pending, key: HunkKey) -> Result<Resolution, ErrorBody> {
-    let (base, current, proposed) = ground.texts().ok_or_else(gone)?;
+fn both_tasks_words(
+    ground: &FileVersions,
+    hunk: &PendingHunk,
+    key: HunkKey,
+) -> Result<Resolution, ErrorBody> {
+    let (base, current, proposed) = ground.texts().ok_or_else(conflict_gone)?;
     let review = Review::new(base, current, proposed);
     let state = review.hunk(key).map(|hunk| hunk.state);
     let merged = hunk.view.merged.clone();
     let text = merged.filter(|_| state == Some(HunkState::Clean));
-    let text = text.ok_or_else(inseparable)?;
+    let text = text.ok_or_else(inseparable_words)?;
     Ok(Resolution::Text { text })
 }
 
 /// Decides what has no lines: one side or the other.
-fn whole(
+fn resolve_whole(
     entry: &FileEntry,
     versions: &FileVersions,
-    hunk: &Pending,
+    hunk: &PendingHunk,
     resolution: &Resolution,
-) -> Result<Change, ErrorBody> {
+) -> Result<VerdictChange, ErrorBody> {
     let hunks = std::slice::from_ref(hunk);
     let mut change = match resolution {
-        Resolution::Theirs => accepted(entry, versions, hunks),
+        Resolution::Theirs => accept_hunks(entry, versions, hunks),
         Resolution::Mine => {
-            let mut change = unchanged(Verdict::Resolve, entry, versions, hunks);
+            let mut change = unchanged_entry(Verdict::Resolve, entry, versions, hunks);
             match hunk.part {
                 HunkPart::Mode => {
                     let mode = versions.base.as_ref().map(|content| content.mode);
@@ -132,7 +136,7 @@ fn whole(
 }
 
 /// Who proposes the other side, in one line.
-fn label(goal: &Goal, hunk: &Pending) -> String {
+fn proposal_label(goal: &Goal, hunk: &PendingHunk) -> String {
     let by = hunk.view.provenance.first();
     let title = by
         .and_then(|by| by.title.lines().next())

@@ -19,10 +19,10 @@ use claudecluster_protocol::{
 };
 use claudecluster_worker::changes::Content;
 
-use super::{Change, set_text};
+use super::{VerdictChange, set_text};
 use crate::{
     review::{
-        cache::{Makers, hunks_of_pair},
+        cache::{HunkAuthors, hunks_of_pair},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -37,7 +37,7 @@ pub(crate) struct PastMove<'a> {
     before: FileVersions,
     after: FileVersions,
     /// The hunks of lines there were when it was made, and who made them.
-    hunks: Makers,
+    hunks: HunkAuthors,
     /// The hunk that is the file's mode.
     mode: HunkId,
     /// Who has a part in the file.
@@ -63,7 +63,7 @@ pub(crate) struct RevertStep {
 }
 
 impl<'a> PastMove<'a> {
-    pub(crate) fn of(
+    pub(crate) fn load_move(
         contents: &ContentStore,
         goal: &Goal,
         entry: &'a FileEntry,
@@ -100,49 +100,52 @@ impl<'a> PastMove<'a> {
         })
     }
 
-    pub(crate) fn made(&self) -> &'a Move {
+    pub(crate) fn ledger_move(&self) -> &'a Move {
         &self.entry.moves[self.index]
     }
 
     /// Whether it is taken back with all its hunks or not at all.
-    pub(crate) fn is_one(&self) -> bool {
-        self.made().verdict == Verdict::Resolve
+    pub(crate) fn is_indivisible(&self) -> bool {
+        self.ledger_move().verdict == Verdict::Resolve
     }
 
     /// Who made a hunk.
-    pub(crate) fn makers(&self, hunk: &HunkId) -> &[Provenance] {
+    pub(crate) fn hunk_authors(&self, hunk: &HunkId) -> &[Provenance] {
         self.hunks.get(hunk).map_or(&self.all, |(_, makers)| makers)
     }
 
     /// Whether a task has a part in a hunk.
     pub(crate) fn is_by(&self, hunk: &HunkId, task: &TaskId) -> bool {
-        self.makers(hunk).iter().any(|by| by.task == *task)
+        self.hunk_authors(hunk).iter().any(|by| by.task == *task)
     }
 
     /// What takes hunks of it back: `standing` are those that stand.
-    pub(crate) fn undo(&self, standing: &[HunkId]) -> RevertStep {
-        let lines = self.lines(standing);
+    pub(crate) fn undo_step(&self, standing: &[HunkId]) -> RevertStep {
+        let lines = self.line_effect(standing);
         RevertStep {
             lines: lines.map(|(made, keys)| (made.inverse(), keys)),
             from: self.after.clone(),
             to: self.before.clone(),
-            lands: self.made().landed.is_some(),
+            lands: self.ledger_move().landed.is_some(),
         }
     }
 
     /// What makes hunks again that `undo` took back, which is a later move of the same entry.
-    pub(crate) fn redo(
+    pub(crate) fn redo_step(
         &self,
         contents: &ContentStore,
         goal: &Goal,
         undo: usize,
         again: &[HunkId],
     ) -> Result<RevertStep, ErrorBody> {
-        let undone = PastMove::of(contents, goal, self.entry, undo)?;
+        let undone = PastMove::load_move(contents, goal, self.entry, undo)?;
         let stood = self.entry.standing_before(self.index, undo);
-        let exact = self.lines(&stood).and_then(|(made, keys)| {
-            let wanted = keys_of(&keys, &undone.made().hunks);
-            let then = made.inverse().carry(texts(&undone.before)?, &wanted).made;
+        let exact = self.line_effect(&stood).and_then(|(made, keys)| {
+            let wanted = keys_of(&keys, &undone.ledger_move().hunks);
+            let then = made
+                .inverse()
+                .carry(texts_of(&undone.before)?, &wanted)
+                .made;
             let all = again.iter().filter_map(|id| keys.get(id));
             let exact = all.into_iter().all(|key| then.touches(*key));
             exact.then(|| (then.inverse(), keys))
@@ -152,19 +155,22 @@ impl<'a> PastMove<'a> {
             let until = self.entry.moves.len();
             let mut all = self.entry.standing_before(self.index, until);
             all.extend(again.iter().cloned());
-            self.lines(&all)
+            self.line_effect(&all)
         });
         Ok(RevertStep {
             lines,
             from: undone.after,
             to: undone.before,
-            lands: self.made().landed.is_some(),
+            lands: self.ledger_move().landed.is_some(),
         })
     }
 
     /// What it made of the texts, for some of its hunks, if that is known by lines.
-    pub(crate) fn lines(&self, hunks: &[HunkId]) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
-        let texts = texts(&self.before)?;
+    pub(crate) fn line_effect(
+        &self,
+        hunks: &[HunkId],
+    ) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
+        let texts = texts_of(&self.before)?;
         let mut keys = BTreeMap::new();
         for id in hunks {
             if *id != self.mode {
@@ -172,12 +178,12 @@ impl<'a> PastMove<'a> {
             }
         }
         let list: Vec<HunkKey> = keys.values().copied().collect();
-        let made = match self.made().verdict {
+        let made = match self.ledger_move().verdict {
             Verdict::Reject => Made::rejected(texts, &list)?,
             Verdict::Resolve if !list.is_empty() => {
                 // One stretch, whatever hunks it decides.
                 keys.values_mut().for_each(|key| *key = list[0]);
-                self.resolved(texts, list[0])?
+                self.resolved_effect(texts, list[0])?
             }
             _ => Made::accepted(texts, &list)?,
         };
@@ -185,9 +191,12 @@ impl<'a> PastMove<'a> {
     }
 
     /// The lines it wrote into the file, for the hunks that stand, and which of them has which key.
-    pub(crate) fn written(&self, standing: &[HunkId]) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
-        if let Some((made, keys)) = self.lines(standing)
-            && !self.is_one()
+    pub(crate) fn written_lines(
+        &self,
+        standing: &[HunkId],
+    ) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
+        if let Some((made, keys)) = self.line_effect(standing)
+            && !self.is_indivisible()
         {
             let keys = keys.into_iter().map(|(id, key)| (key, id));
             return Some((made.current, keys.collect()));
@@ -209,7 +218,7 @@ impl<'a> PastMove<'a> {
         pair: &FileVersions,
         now: &str,
     ) -> Vec<(HunkId, Vec<Range<u32>>)> {
-        let Some((made, keys)) = self.lines(standing) else {
+        let Some((made, keys)) = self.line_effect(standing) else {
             return Vec::new();
         };
         let mut found = made.current.taken_out_of(now);
@@ -258,8 +267,8 @@ impl<'a> PastMove<'a> {
             let hunk = review.hunk(*key)?;
             (hunk.state == HunkState::Clean).then(|| hunk.current.clone())
         };
-        if self.is_one() {
-            let all = self.made().standing();
+        if self.is_indivisible() {
+            let all = self.ledger_move().standing();
             let all = all.map(|id| clean(&self.hunks.get(id)?.0));
             let lines: Option<Vec<_>> = all.collect();
             let one = keys.first().filter(|key| !back.left.contains(key));
@@ -270,7 +279,7 @@ impl<'a> PastMove<'a> {
             .collect()
     }
 
-    fn resolved(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
+    fn resolved_effect(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
         let base = self.after.base.as_ref().and_then(Content::as_text)?;
         let text = review::resolution(before, key, base)?;
         let made = Made::resolved(before, key, text)?;
@@ -298,20 +307,20 @@ impl<'a> RevertState<'a> {
     }
 
     /// Puts another text there.
-    pub(crate) fn put(&mut self, current: Option<Content>) {
+    pub(crate) fn set_current(&mut self, current: Option<Content>) {
         self.current = current;
     }
 
     /// Carries a step out for some hunks of an entry. Gives the change, if any hunk moves, and how many
     /// were left because something else stands there now.
-    pub(crate) fn take(
+    pub(crate) fn apply_step(
         &mut self,
         entry: &FileEntry,
         step: &RevertStep,
         hunks: &[HunkId],
         verdict: Verdict,
         of: usize,
-    ) -> Result<(Option<Change>, usize), ErrorBody> {
+    ) -> Result<(Option<VerdictChange>, usize), ErrorBody> {
         let pair = match self.pairs.get(&entry.file.entry) {
             Some(pair) => pair.clone(),
             None => FileVersions::load(self.contents, entry, None)?,
@@ -333,7 +342,7 @@ impl<'a> RevertState<'a> {
         }
         self.current.clone_from(&next.current);
         self.pairs.insert(entry.file.entry, next.clone());
-        let change = Change {
+        let change = VerdictChange {
             entry: entry.file.entry,
             verdict,
             hunks: done,
@@ -349,7 +358,7 @@ impl<'a> RevertState<'a> {
 
 impl RevertStep {
     /// The file as the step expects it if nothing has happened since.
-    pub(crate) fn start(&self) -> Option<Content> {
+    pub(crate) fn start_content(&self) -> Option<Content> {
         let mut start = self.from.current.clone();
         if let Some((made, _)) = &self.lines {
             set_text(&mut start, made.current.from().to_owned());
@@ -382,7 +391,7 @@ impl RevertStep {
             // The file does not matter, and need not even be there.
             ground.current.clone_from(&now.base);
         }
-        if let Some(texts) = texts(&ground) {
+        if let Some(texts) = texts_of(&ground) {
             let carried = made.carry(texts, &keys_of(keys, hunks));
             if self.lands {
                 set_text(&mut next.current, carried.made.current.to().to_owned());
@@ -394,15 +403,15 @@ impl RevertStep {
         }
         // What is no hunk of lines is the file's mode.
         let modes: Vec<&HunkId> = hunks.iter().filter(|id| !keys.contains_key(*id)).collect();
-        if !modes.is_empty() && self.modes(&mut next) {
+        if !modes.is_empty() && self.move_modes(&mut next) {
             done.extend(modes.into_iter().cloned());
         }
         (next, done)
     }
 
     /// Moves the modes; `false` where one of them is another by now.
-    fn modes(&self, next: &mut FileVersions) -> bool {
-        let (from, to) = (sides(&self.from), sides(&self.to));
+    fn move_modes(&self, next: &mut FileVersions) -> bool {
+        let (from, to) = (three_sides(&self.from), three_sides(&self.to));
         let mut moved = next.clone();
         for (at, now) in sides_mut(&mut moved).into_iter().enumerate() {
             let (Some(now), Some(from), Some(to)) = (now, from[at], to[at]) else {
@@ -450,7 +459,7 @@ impl RevertStep {
     }
 }
 
-fn texts(versions: &FileVersions) -> Option<Texts<'_>> {
+fn texts_of(versions: &FileVersions) -> Option<Texts<'_>> {
     let (base, current, proposed) = versions.texts()?;
     Some(Texts {
         base,
@@ -464,7 +473,7 @@ fn keys_of(keys: &BTreeMap<HunkId, HunkKey>, hunks: &[HunkId]) -> BTreeSet<HunkK
     keys.copied().collect()
 }
 
-fn sides(versions: &FileVersions) -> [Option<&Content>; 3] {
+fn three_sides(versions: &FileVersions) -> [Option<&Content>; 3] {
     [&versions.base, &versions.current, &versions.proposed].map(Option::as_ref)
 }
 

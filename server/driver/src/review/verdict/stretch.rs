@@ -7,8 +7,8 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, api::Resolution, event::Verdict};
 
-use super::{Change, set_text, unchanged};
-use crate::review::{hunk_part::HunkPart, pending::Pending, versions::FileVersions};
+use super::{VerdictChange, set_text, unchanged_entry};
+use crate::review::{hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions};
 
 /// The label of what is there in conflict markers.
 const MINE: &str = "current text";
@@ -17,30 +17,30 @@ const MINE: &str = "current text";
 pub(super) fn decide_stretch(
     entry: &FileEntry,
     versions: &FileVersions,
-    hunks: &[Pending],
+    hunks: &[PendingHunk],
     key: HunkKey,
     resolution: &Resolution,
     label: &str,
-) -> Result<Change, ErrorBody> {
-    let (base, current, proposed) = versions.texts().ok_or_else(gone)?;
+) -> Result<VerdictChange, ErrorBody> {
+    let (base, current, proposed) = versions.texts().ok_or_else(conflict_gone)?;
     let review = Review::new(base, current, proposed);
-    let lost = |_: Refused| gone();
+    let lost = |_: Refused| conflict_gone();
     let text = match resolution {
         Resolution::Mine => review.side(key, Side::Ours).map_err(lost)?.to_owned(),
         Resolution::Theirs => review.side(key, Side::Theirs).map_err(lost)?.to_owned(),
         Resolution::Both => review.both(key).map_err(lost)?,
         Resolution::Merged => {
-            let hunk = review.hunk(key).ok_or_else(gone)?;
-            review.merged(hunk).ok_or_else(inseparable)?
+            let hunk = review.hunk(key).ok_or_else(conflict_gone)?;
+            review.merged(hunk).ok_or_else(inseparable_words)?
         }
         Resolution::Markers => review.markers(key, MINE, label).map_err(lost)?,
         Resolution::Text { text } => text.clone(),
-        Resolution::Repair => return Err(unsaid()),
+        Resolution::Repair => return Err(incomplete_resolution()),
     };
     let resolved = review.resolve(key, &text).map_err(lost)?;
-    let decided = |pending: &&Pending| matches!(pending.part, HunkPart::Lines(own) if resolved.keys.contains(&own));
-    let decided: Vec<Pending> = hunks.iter().filter(decided).cloned().collect();
-    let mut change = unchanged(Verdict::Resolve, entry, versions, &decided);
+    let decided = |pending: &&PendingHunk| matches!(pending.part, HunkPart::Lines(own) if resolved.keys.contains(&own));
+    let decided: Vec<PendingHunk> = hunks.iter().filter(decided).cloned().collect();
+    let mut change = unchanged_entry(Verdict::Resolve, entry, versions, &decided);
     change.parts.clear();
     set_text(&mut change.current, resolved.current);
     set_text(&mut change.base, resolved.base);
@@ -53,8 +53,8 @@ pub(super) fn decide_stretch(
 pub(super) fn merge_words_of(
     entry: &FileEntry,
     versions: &FileVersions,
-    hunk: &Pending,
-) -> Option<Change> {
+    hunk: &PendingHunk,
+) -> Option<VerdictChange> {
     let HunkPart::Lines(key) = hunk.part else {
         return None;
     };
@@ -62,18 +62,18 @@ pub(super) fn merge_words_of(
     decide_stretch(entry, versions, hunks, key, &Resolution::Merged, "").ok()
 }
 
-pub(super) fn inseparable() -> ErrorBody {
+pub(super) fn inseparable_words() -> ErrorBody {
     ErrorBody::user("both sides have changed the same words, or words that touch")
         .hint("take `mine`, `theirs` or `both`, or edit it by hand")
 }
 
-pub(super) fn gone() -> ErrorBody {
+pub(super) fn conflict_gone() -> ErrorBody {
     ErrorBody::stale("the text has changed under the conflict")
         .hint("look at it again, then decide")
 }
 
 /// What a decision to resolve has to say.
-pub(crate) fn unsaid() -> ErrorBody {
+pub(crate) fn incomplete_resolution() -> ErrorBody {
     ErrorBody::user("it is not said which hunk is to become what")
         .hint(
         "name one hunk and what it becomes: mine, theirs, both, merged, markers, a text, or a repair",

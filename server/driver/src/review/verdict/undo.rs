@@ -6,8 +6,9 @@ use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
 use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
 
 use super::{
-    Verdicts, count,
+    EntryVerdicts,
     revert::{PastMove, RevertState},
+    to_u32,
 };
 use crate::{
     review::{cache::ReviewCache, versions::FileVersions},
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Hunks of a move that are to be taken back, or to be made again.
-struct Target<'a> {
+struct RevertTarget<'a> {
     past: PastMove<'a>,
     /// The undo that took them back; the move itself for those that are to be.
     undo: usize,
@@ -25,50 +26,51 @@ struct Target<'a> {
 /// What taking back comes to: the latest landing first, keeping what was typed since. Whatever entry
 /// of a file it is asked for, the answer is about all entries of that file, for a landing of one can
 /// stand on a landing of another.
-pub(crate) fn undo(
+pub(crate) fn undo_moves(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let contents = reviews.contents();
     let mut state = RevertState::new(contents, versions.current.clone());
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = EntryVerdicts::default();
     for target in to_undo(contents, goal, &entry.file.path, decision)? {
-        let Target { past, hunks, .. } = target;
-        let standing: Vec<HunkId> = past.made().standing().cloned().collect();
-        let step = past.undo(&standing);
-        let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
+        let RevertTarget { past, hunks, .. } = target;
+        let standing: Vec<HunkId> = past.ledger_move().standing().cloned().collect();
+        let step = past.undo_step(&standing);
+        let (change, left) =
+            state.apply_step(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
         verdicts.changes.extend(change);
-        verdicts.conflicts += count(left);
+        verdicts.conflicts += to_u32(left);
     }
     Ok(verdicts)
 }
 
 /// What making again comes to: the undo made last is taken back first.
-pub(crate) fn redo(
+pub(crate) fn redo_moves(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
     versions: &FileVersions,
     decision: &Decision,
-) -> Result<Verdicts, ErrorBody> {
+) -> Result<EntryVerdicts, ErrorBody> {
     let contents = reviews.contents();
     let mut state = RevertState::new(contents, versions.current.clone());
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = EntryVerdicts::default();
     for target in to_redo(contents, goal, &entry.file.path, decision)? {
-        let Target { past, undo, hunks } = target;
-        let step = past.redo(contents, goal, undo, &hunks)?;
-        let (change, left) = state.take(past.entry, &step, &hunks, Verdict::Redo, undo)?;
+        let RevertTarget { past, undo, hunks } = target;
+        let step = past.redo_step(contents, goal, undo, &hunks)?;
+        let (change, left) = state.apply_step(past.entry, &step, &hunks, Verdict::Redo, undo)?;
         verdicts.changes.extend(change);
-        verdicts.conflicts += count(left);
+        verdicts.conflicts += to_u32(left);
     }
     Ok(verdicts)
 }
 
 /// Moves of a goal, the latest first.
-fn moves(
+fn moves_latest_first(
     goal: &Goal,
     wanted: impl Fn(&FileEntry, &Move) -> bool,
 ) -> impl Iterator<Item = (&FileEntry, usize)> {
@@ -89,10 +91,10 @@ fn to_undo<'a>(
     goal: &'a Goal,
     path: &RelPath,
     decision: &Decision,
-) -> Result<Vec<Target<'a>>, ErrorBody> {
+) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let here = |entry: &FileEntry, made: &Move| entry.file.path == *path && made.of.is_none();
-    for (entry, index) in moves(goal, here) {
+    for (entry, index) in moves_latest_first(goal, here) {
         let made = &entry.moves[index];
         let mut hunks: Vec<HunkId> = made.standing().cloned().collect();
         match &decision.hunk_id {
@@ -103,15 +105,15 @@ fn to_undo<'a>(
         if hunks.is_empty() {
             continue;
         }
-        let past = PastMove::of(contents, goal, entry, index)?;
+        let past = PastMove::load_move(contents, goal, entry, index)?;
         if let Some(task) = &decision.task_id {
             hunks.retain(|id| past.is_by(id, task));
         }
-        if past.is_one() && !hunks.is_empty() {
+        if past.is_indivisible() && !hunks.is_empty() {
             hunks = made.standing().cloned().collect();
         }
         if !hunks.is_empty() {
-            found.push(Target {
+            found.push(RevertTarget {
                 past,
                 undo: index,
                 hunks,
@@ -131,14 +133,14 @@ fn to_redo<'a>(
     goal: &'a Goal,
     path: &RelPath,
     decision: &Decision,
-) -> Result<Vec<Target<'a>>, ErrorBody> {
+) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let mut latest = None;
     let meant = |entry: &FileEntry, made: &Move| {
         let path = decision.path.as_ref();
         made.verdict == Verdict::Undo && path.is_none_or(|only| *only == entry.file.path)
     };
-    for (entry, index) in moves(goal, meant) {
+    for (entry, index) in moves_latest_first(goal, meant) {
         let made = &entry.moves[index];
         let here = entry.file.path == *path;
         match &latest {
@@ -162,19 +164,19 @@ fn to_redo<'a>(
             latest = Some(made.decided());
             continue;
         }
-        let past = PastMove::of(contents, goal, entry, of)?;
+        let past = PastMove::load_move(contents, goal, entry, of)?;
         if let Some(task) = &decision.task_id {
             hunks.retain(|id| past.is_by(id, task));
         }
         if hunks.is_empty() {
             continue;
         }
-        if past.is_one() {
+        if past.is_indivisible() {
             hunks = entry.undone_by(index);
         }
         latest = Some(made.decided());
         if here {
-            found.push(Target {
+            found.push(RevertTarget {
                 past,
                 undo: index,
                 hunks,

@@ -8,13 +8,13 @@ use super::WriteError;
 const F_SETSIG: libc::c_int = 10;
 
 /// A promise of the kernel to make whoever opens the file for writing wait until it is dropped.
-pub(super) struct Lease<'a> {
+pub(super) struct FileLease<'a> {
     file: &'a File,
     /// Not every file system has leases, and only a file's owner gets one.
     held: bool,
 }
 
-impl<'a> Lease<'a> {
+impl<'a> FileLease<'a> {
     /// Takes a lease on a file that is open for reading.
     ///
     /// # Errors
@@ -23,8 +23,8 @@ impl<'a> Lease<'a> {
     pub(super) fn take(file: &'a File) -> Result<Self, WriteError> {
         // Somebody who wants to write is announced by a signal, which would end the process if it were
         // not one that is ignored.
-        let quiet = control(file, F_SETSIG, libc::SIGURG);
-        let taken = quiet.and_then(|_| control(file, libc::F_SETLEASE, libc::F_RDLCK));
+        let quiet = lease_control(file, F_SETSIG, libc::SIGURG);
+        let taken = quiet.and_then(|_| lease_control(file, libc::F_SETLEASE, libc::F_RDLCK));
         match taken {
             Ok(_) => Ok(Self { file, held: true }),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -36,21 +36,21 @@ impl<'a> Lease<'a> {
 
     /// Whether somebody waits to write since it was taken.
     pub(super) fn is_wanted(&self) -> bool {
-        self.held && control(self.file, libc::F_GETLEASE, 0).ok() != Some(libc::F_RDLCK)
+        self.held && lease_control(self.file, libc::F_GETLEASE, 0).ok() != Some(libc::F_RDLCK)
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for FileLease<'_> {
     fn drop(&mut self) {
         if self.held {
             // It ends with the descriptor in any case.
-            let _ = control(self.file, libc::F_SETLEASE, libc::F_UNLCK);
+            let _ = lease_control(self.file, libc::F_SETLEASE, libc::F_UNLCK);
         }
     }
 }
 
 #[expect(unsafe_code, reason = "leases have no safe wrapper")]
-fn control(file: &File, command: libc::c_int, argument: libc::c_int) -> std::io::Result<i32> {
+fn lease_control(file: &File, command: libc::c_int, argument: libc::c_int) -> std::io::Result<i32> {
     // SAFETY: the descriptor is open, and none of the commands used takes a pointer.
     let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
     if answer < 0 {

@@ -22,11 +22,11 @@ use claudecluster_protocol::{ErrorBody, FileMode, RelPath};
 use claudecluster_worker::changes::Content;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
-pub(crate) use self::stamp::{Stamp, stamp};
-pub(crate) use self::write::{Write, replace, replace_all};
+pub(crate) use self::stamp::{FileStamp, file_stamp};
+pub(crate) use self::write::{FileWrite, replace_file, replace_files};
 
 /// Threads for work that is done by processors.
-pub(crate) fn processors() -> usize {
+pub(crate) fn processor_count() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -65,22 +65,25 @@ impl From<rustix::io::Errno> for WriteError {
 }
 
 /// Returns the error of a workspace file that cannot be read.
-pub(crate) fn unreadable(path: &RelPath, error: &WriteError) -> ErrorBody {
+pub(crate) fn unreadable_file(path: &RelPath, error: &WriteError) -> ErrorBody {
     ErrorBody::environment(format!("failed to read {path}: {error}"))
         .hint("check the file's permissions and where its links lead")
 }
 
 /// Returns whether there is no such file on disk. An editor can still show the text of a deleted file.
 pub(crate) fn is_gone(root: &Path, path: &RelPath) -> Result<bool, ErrorBody> {
-    match stamp(root, path) {
+    match file_stamp(root, path) {
         Ok(stamp) => Ok(stamp.is_none()),
-        Err(error) => Err(unreadable(path, &error)),
+        Err(error) => Err(unreadable_file(path, &error)),
     }
 }
 
 /// The content of a file and the moment of its last change in nanoseconds since the epoch; `None`
 /// where there is no file.
-pub(crate) fn read(root: &Path, path: &RelPath) -> Result<Option<(Content, i128)>, WriteError> {
+pub(crate) fn read_file(
+    root: &Path,
+    path: &RelPath,
+) -> Result<Option<(Content, i128)>, WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(None);

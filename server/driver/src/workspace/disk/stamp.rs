@@ -12,7 +12,7 @@ use super::{WriteError, open_parent, open_root, path_bytes};
 
 /// What tells whether a file is still the one that was read, without reading it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stamp {
+pub(crate) struct FileStamp {
     device: u64,
     inode: u64,
     size: i64,
@@ -25,7 +25,7 @@ pub(crate) struct Stamp {
 /// How long after a change a file system may still give the same times to another one.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
-impl Stamp {
+impl FileStamp {
     /// Whether another change would show.
     pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -36,7 +36,7 @@ impl Stamp {
 }
 
 /// The stamp of a file; `None` where there is none.
-pub(crate) fn stamp(root: &Path, path: &RelPath) -> Result<Option<Stamp>, WriteError> {
+pub(crate) fn file_stamp(root: &Path, path: &RelPath) -> Result<Option<FileStamp>, WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(None);
@@ -48,7 +48,7 @@ pub(crate) fn stamp(root: &Path, path: &RelPath) -> Result<Option<Stamp>, WriteE
         Err(errno) => return Err(errno.into()),
     };
     let nanos = |seconds: i64, nanos| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    Ok(Some(Stamp {
+    Ok(Some(FileStamp {
         device: stat.st_dev,
         inode: stat.st_ino,
         size: stat.st_size,
@@ -68,14 +68,14 @@ mod tests {
     fn a_stamp_tells_files_apart() {
         let root = tempfile::tempdir().unwrap();
         let path = RelPath::new("a.txt").unwrap();
-        let look = || stamp(root.path(), &path).unwrap();
+        let look = || file_stamp(root.path(), &path).unwrap();
         assert_eq!(look(), None);
         fs::write(root.path().join("a.txt"), "one").unwrap();
         let one = look().unwrap();
         assert_eq!(look(), Some(one));
         // It could change again and still have the same times.
         assert!(!one.is_settled());
-        let long_ago = Stamp {
+        let long_ago = FileStamp {
             modified: 0,
             changed: 0,
             ..one

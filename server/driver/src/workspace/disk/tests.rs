@@ -22,16 +22,19 @@ fn rel(path: &str) -> RelPath {
 fn a_file_is_replaced_only_while_it_is_what_it_was() {
     let root = tempfile::tempdir().unwrap();
     let path = rel("a/b/c.txt");
-    replace(root.path(), &path, None, Some(&text("one"))).unwrap();
-    assert_eq!(read(root.path(), &path).unwrap().unwrap().0, text("one"));
-    let stale = replace(root.path(), &path, Some(&text("zero")), Some(&text("two")));
+    replace_file(root.path(), &path, None, Some(&text("one"))).unwrap();
+    assert_eq!(
+        read_file(root.path(), &path).unwrap().unwrap().0,
+        text("one")
+    );
+    let stale = replace_file(root.path(), &path, Some(&text("zero")), Some(&text("two")));
     assert!(matches!(stale, Err(WriteError::Changed)), "{stale:?}");
     assert!(matches!(
-        replace(root.path(), &path, None, None),
+        replace_file(root.path(), &path, None, None),
         Err(WriteError::Changed)
     ));
-    replace(root.path(), &path, Some(&text("one")), None).unwrap();
-    assert!(read(root.path(), &path).unwrap().is_none());
+    replace_file(root.path(), &path, Some(&text("one")), None).unwrap();
+    assert!(read_file(root.path(), &path).unwrap().is_none());
     let left: Vec<_> = fs::read_dir(root.path().join("a/b")).unwrap().collect();
     assert!(left.is_empty(), "no temporary file is left: {left:?}");
 }
@@ -46,12 +49,12 @@ fn modes_are_kept_and_changed() {
         mode: FileMode::Executable,
         ..text("two")
     };
-    replace(root.path(), &rel("run.sh"), Some(&text("one")), Some(&run)).unwrap();
+    replace_file(root.path(), &rel("run.sh"), Some(&text("one")), Some(&run)).unwrap();
     assert_eq!(
         fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o750
     );
-    replace(
+    replace_file(
         root.path(),
         &rel("run.sh"),
         Some(&run),
@@ -71,8 +74,11 @@ fn nothing_is_read_or_written_outside() {
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), root.path().join("out")).unwrap();
     let path = rel("out/secret");
-    assert!(matches!(read(root.path(), &path), Err(WriteError::Outside)));
-    let written = replace(root.path(), &rel("out/new"), None, Some(&text("x")));
+    assert!(matches!(
+        read_file(root.path(), &path),
+        Err(WriteError::Outside)
+    ));
+    let written = replace_file(root.path(), &rel("out/new"), None, Some(&text("x")));
     assert!(matches!(written, Err(WriteError::Outside)), "{written:?}");
     assert!(!outside.path().join("new").exists());
     for target in ["/etc/passwd", "../..", "a/../../../x"] {
@@ -80,7 +86,7 @@ fn nothing_is_read_or_written_outside() {
             mode: FileMode::Symlink,
             ..text(target)
         };
-        let made = replace(root.path(), &rel("d/link"), None, Some(&link));
+        let made = replace_file(root.path(), &rel("d/link"), None, Some(&link));
         assert!(
             matches!(made, Err(WriteError::LinkOutside)),
             "{target}: {made:?}"
@@ -90,8 +96,11 @@ fn nothing_is_read_or_written_outside() {
         mode: FileMode::Symlink,
         ..text("../run.sh")
     };
-    replace(root.path(), &rel("d/link"), None, Some(&link)).unwrap();
-    assert_eq!(read(root.path(), &rel("d/link")).unwrap().unwrap().0, link);
+    replace_file(root.path(), &rel("d/link"), None, Some(&link)).unwrap();
+    assert_eq!(
+        read_file(root.path(), &rel("d/link")).unwrap().unwrap().0,
+        link
+    );
 }
 
 #[test]
@@ -99,15 +108,15 @@ fn folders_that_are_links_inside_the_workspace_are_followed() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("real")).unwrap();
     std::os::unix::fs::symlink("real", root.path().join("alias")).unwrap();
-    replace(root.path(), &rel("alias/new/x"), None, Some(&text("x"))).unwrap();
+    replace_file(root.path(), &rel("alias/new/x"), None, Some(&text("x"))).unwrap();
     assert_eq!(
         fs::read_to_string(root.path().join("real/new/x")).unwrap(),
         "x"
     );
 }
 
-fn write(path: &str, before: Option<&str>, after: Option<&str>) -> Write {
-    Write {
+fn write(path: &str, before: Option<&str>, after: Option<&str>) -> FileWrite {
+    FileWrite {
         path: rel(path),
         before: before.map(text),
         after: after.map(text),
@@ -128,7 +137,7 @@ fn names(root: &Path) -> Vec<String> {
 #[test]
 fn each_of_many_files_is_written_or_not_on_its_own() {
     let root = tempfile::tempdir().unwrap();
-    let mut writes: Vec<Write> = (0..600)
+    let mut writes: Vec<FileWrite> = (0..600)
         .map(|i| write(&format!("d{}/f{i}", i % 7), Some("old"), Some("new")))
         .collect();
     for write in &writes {
@@ -139,15 +148,15 @@ fn each_of_many_files_is_written_or_not_on_its_own() {
     fs::write(root.path().join("d3/f3"), "mine").unwrap();
     writes.push(write("fresh/a", None, Some("a")));
     writes.push(write("d0/f0", None, Some("taken")));
-    writes.push(Write {
+    writes.push(FileWrite {
         needs: Some(3),
         ..write("d1/f1", Some("new"), None)
     });
-    writes.push(Write {
+    writes.push(FileWrite {
         needs: Some(600),
         ..write("d2/f2", Some("new"), None)
     });
-    let done = replace_all(root.path(), &writes);
+    let done = replace_files(root.path(), &writes);
     for (index, result) in done.iter().enumerate() {
         let as_expected = match index {
             3 | 601 => matches!(result, Err(WriteError::Changed)),
@@ -176,13 +185,13 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
     )
     .unwrap();
     for (path, what) in [("dir", "a folder"), ("pipe", "a pipe")] {
-        let found = read(root.path(), &rel(path));
+        let found = read_file(root.path(), &rel(path));
         assert!(
             matches!(found, Err(WriteError::NoFile(is)) if is == what),
             "{found:?}"
         );
         for before in [None, Some(text("old"))] {
-            let done = replace(root.path(), &rel(path), before.as_ref(), Some(&text("new")));
+            let done = replace_file(root.path(), &rel(path), before.as_ref(), Some(&text("new")));
             assert!(
                 matches!(done, Err(WriteError::NoFile(is)) if is == what),
                 "{done:?}"
@@ -196,7 +205,7 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
 fn a_folder_that_is_gone_is_not_made_again_for_a_file_that_was_in_it() {
     let root = tempfile::tempdir().unwrap();
     let path = rel("gone/x");
-    let done = replace(root.path(), &path, Some(&text("old")), Some(&text("new")));
+    let done = replace_file(root.path(), &path, Some(&text("old")), Some(&text("new")));
     assert!(matches!(done, Err(WriteError::Changed)), "{done:?}");
     assert!(names(root.path()).is_empty());
 }
@@ -218,7 +227,7 @@ fn bytes_are_bytes() {
             bytes: bytes.to_vec().into(),
             mode: FileMode::Regular,
         };
-        replace(root.path(), &path, before.as_ref(), Some(&after)).unwrap();
+        replace_file(root.path(), &path, before.as_ref(), Some(&after)).unwrap();
         assert_eq!(fs::read(root.path().join("x")).unwrap(), bytes);
         before = Some(after);
     }
@@ -233,7 +242,7 @@ fn owner_mode_and_attributes_go_over_to_the_new_file() {
     // Not every file system has attributes, and only root may give a file away.
     let named = rustix::fs::setxattr(&file, "user.note", b"kept", rustix::fs::XattrFlags::empty());
     let given = std::os::unix::fs::chown(&file, Some(4321), Some(4322));
-    replace(
+    replace_file(
         root.path(),
         &rel("x"),
         Some(&text("old")),
@@ -257,7 +266,7 @@ fn another_name_of_a_file_keeps_the_old_text() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("x"), "old").unwrap();
     fs::hard_link(root.path().join("x"), root.path().join("y")).unwrap();
-    replace(
+    replace_file(
         root.path(),
         &rel("x"),
         Some(&text("old")),
@@ -296,7 +305,7 @@ fn whoever_writes_meanwhile_loses_nothing() {
         let (mut landed, mut tries) = (0_u32, 0_u32);
         while landed < 10 && tries < 2_000 {
             tries += 1;
-            let before = read(root.path(), &rel("x")).unwrap().unwrap().0;
+            let before = read_file(root.path(), &rel("x")).unwrap().unwrap().0;
             let after = Content {
                 bytes: before.bytes.clone(),
                 mode: FileMode::Regular,
@@ -306,7 +315,7 @@ fn whoever_writes_meanwhile_loses_nothing() {
                 bytes: marked.into(),
                 ..after
             };
-            match replace(root.path(), &rel("x"), Some(&before), Some(&after)) {
+            match replace_file(root.path(), &rel("x"), Some(&before), Some(&after)) {
                 Ok(()) => landed += 1,
                 Err(WriteError::Changed) => {}
                 Err(error) => panic!("{error}"),

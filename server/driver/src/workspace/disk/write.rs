@@ -21,7 +21,8 @@ use claudecluster_worker::changes::Content;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
 use super::{
-    WriteError, in_parallel, lease::Lease, open_parent, open_root, path_bytes, read_at, with_kind,
+    WriteError, in_parallel, lease::FileLease, open_parent, open_root, path_bytes, read_at,
+    with_kind,
 };
 
 /// How the names begin under which files stand aside.
@@ -37,7 +38,7 @@ const MAX_ATTRIBUTE: usize = 64 << 10;
 
 /// What one file is to become.
 #[derive(Clone, Debug)]
-pub(crate) struct Write {
+pub(crate) struct FileWrite {
     /// The file.
     pub(crate) path: RelPath,
     /// What it has to be now; `None` where there must be no file.
@@ -49,24 +50,24 @@ pub(crate) struct Write {
 }
 
 /// Makes a file what `after` is, if it still is what `before` is. All or nothing, also in a crash.
-pub(crate) fn replace(
+pub(crate) fn replace_file(
     root: &Path,
     path: &RelPath,
     before: Option<&Content>,
     after: Option<&Content>,
 ) -> Result<(), WriteError> {
-    let write = Write {
+    let write = FileWrite {
         path: path.clone(),
         before: before.cloned(),
         after: after.cloned(),
         needs: None,
     };
-    replace_all(root, &[write]).pop().unwrap_or(Ok(()))
+    replace_files(root, &[write]).pop().unwrap_or(Ok(()))
 }
 
-/// Makes files what they are to become, in their order, each on its own as [`replace`] does. What is
+/// Makes files what they are to become, in their order, each on its own as [`replace_file`] does. What is
 /// reported as written is durable.
-pub(crate) fn replace_all(root: &Path, writes: &[Write]) -> Vec<Result<(), WriteError>> {
+pub(crate) fn replace_files(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
     let mut done: Vec<Result<(), WriteError>> = Vec::with_capacity(writes.len());
     for batch in writes.chunks(IN_FLIGHT) {
         replace_batch(root, batch, &mut done);
@@ -75,24 +76,24 @@ pub(crate) fn replace_all(root: &Path, writes: &[Write]) -> Vec<Result<(), Write
 }
 
 /// One write under way.
-struct Flight<'a> {
-    write: &'a Write,
+struct PendingWrite<'a> {
+    write: &'a FileWrite,
     parent: Arc<OwnedFd>,
     name: Vec<u8>,
     /// The name beside the file: of the new content at first, of the old one later.
     aside: String,
 }
 
-fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteError>>) {
+fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), WriteError>>) {
     let first = done.len();
-    let mut parents = Parents::new(root);
-    let flights: Vec<Result<Flight<'_>, WriteError>> = batch
+    let mut parents = ParentFolders::new(root);
+    let flights: Vec<Result<PendingWrite<'_>, WriteError>> = batch
         .iter()
-        .map(|write| Flight::new(&mut parents, write))
+        .map(|write| PendingWrite::new(&mut parents, write))
         .collect();
     let prepared = in_parallel(flights, WRITERS, |flight| {
         let flight = flight?;
-        flight.prepare()?;
+        flight.write_new()?;
         Ok(flight)
     });
     let mut swapped = Vec::new();
@@ -101,10 +102,10 @@ fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteEr
         let apart = needed.is_some_and(|index| done.get(index).is_none_or(Result::is_err));
         let result = flight.and_then(|flight| {
             if apart {
-                flight.clear();
+                flight.remove_aside();
                 return Err(WriteError::Apart);
             }
-            let swapped_out = flight.swap()?;
+            let swapped_out = flight.swap_in()?;
             swapped.push((done.len(), flight, swapped_out));
             Ok(())
         });
@@ -112,12 +113,12 @@ fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteEr
     }
     // What was replaced is let go of by many threads, for that can take the disk milliseconds each.
     let settled = in_parallel(swapped, WRITERS, |(index, flight, old)| {
-        (index, flight.settle(old))
+        (index, flight.finish_swap(old))
     });
     for (index, result) in settled {
         done[index] = result;
     }
-    if let Err(errno) = parents.sync() {
+    if let Err(errno) = parents.sync_all() {
         for result in done[first..].iter_mut().filter(|result| result.is_ok()) {
             *result = Err(errno.into());
         }
@@ -125,7 +126,7 @@ fn replace_batch(root: &Path, batch: &[Write], done: &mut Vec<Result<(), WriteEr
 }
 
 /// What a file gave way to its new content as.
-struct Old {
+struct ReplacedFile {
     /// The old file, held open so that letting go of it can come later.
     file: Option<File>,
     /// Whether it is aside now.
@@ -133,12 +134,12 @@ struct Old {
 }
 
 /// The folders of a batch, each opened once.
-struct Parents<'a> {
+struct ParentFolders<'a> {
     root: &'a Path,
     open: HashMap<Option<RelPath>, Arc<OwnedFd>>,
 }
 
-impl<'a> Parents<'a> {
+impl<'a> ParentFolders<'a> {
     fn new(root: &'a Path) -> Self {
         Self {
             root,
@@ -147,7 +148,7 @@ impl<'a> Parents<'a> {
     }
 
     /// The folder of a file, made where the file is new.
-    fn of(&mut self, write: &Write) -> Result<Arc<OwnedFd>, WriteError> {
+    fn folder_of(&mut self, write: &FileWrite) -> Result<Arc<OwnedFd>, WriteError> {
         let key = write.path.parent();
         if let Some(open) = self.open.get(&key) {
             return Ok(open.clone());
@@ -161,29 +162,29 @@ impl<'a> Parents<'a> {
     }
 
     /// Makes the names in them durable.
-    fn sync(self) -> rustix::io::Result<()> {
+    fn sync_all(self) -> rustix::io::Result<()> {
         let folders: Vec<Arc<OwnedFd>> = self.open.into_values().collect();
         let synced = in_parallel(folders, WRITERS, |folder| rustix::fs::fsync(&*folder));
         synced.into_iter().collect()
     }
 }
 
-impl<'a> Flight<'a> {
-    fn new(parents: &mut Parents<'_>, write: &'a Write) -> Result<Self, WriteError> {
+impl<'a> PendingWrite<'a> {
+    fn new(parents: &mut ParentFolders<'_>, write: &'a FileWrite) -> Result<Self, WriteError> {
         Ok(Self {
             write,
-            parent: parents.of(write)?,
+            parent: parents.folder_of(write)?,
             name: path_bytes(write.path.file_name()),
             aside: format!("{ASIDE}{}", uuid::Uuid::new_v4().simple()),
         })
     }
 
     /// Writes the new content aside.
-    fn prepare(&self) -> Result<(), WriteError> {
+    fn write_new(&self) -> Result<(), WriteError> {
         let Some(after) = &self.write.after else {
             return Ok(());
         };
-        self.write_aside(after).inspect_err(|_| self.clear())
+        self.write_aside(after).inspect_err(|_| self.remove_aside())
     }
 
     fn write_aside(&self, after: &Content) -> Result<(), WriteError> {
@@ -213,18 +214,18 @@ impl<'a> Flight<'a> {
     }
 
     /// Puts the new content into the file's place, and what was there aside.
-    fn swap(&self) -> Result<Old, WriteError> {
+    fn swap_in(&self) -> Result<ReplacedFile, WriteError> {
         let file = self.open_old();
         let aside = self.swap_leased(file.as_ref())?;
-        Ok(Old { file, aside })
+        Ok(ReplacedFile { file, aside })
     }
 
     /// Whether what was there is aside now, and not gone at once.
     fn swap_leased(&self, file: Option<&File>) -> Result<bool, WriteError> {
         // Whoever opens the file for writing from now on waits until the lease is gone.
-        let lease = file.map(Lease::take).transpose();
+        let lease = file.map(FileLease::take).transpose();
         let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
-        let (aside, lease) = swapped.inspect_err(|_| self.clear())?;
+        let (aside, lease) = swapped.inspect_err(|_| self.remove_aside())?;
         // Said at once, not when the batch settles: until then whoever replaces the file again would do so
         // on top of ours, and what was replaced in the last moment would be gone.
         let replaced = file.is_some_and(|file| !self.is_aside(file));
@@ -246,13 +247,15 @@ impl<'a> Flight<'a> {
 
     fn swap_names(&self) -> Result<bool, WriteError> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
-        self.unchanged(&self.name, self.write.before.as_ref())?;
+        self.check_unchanged(&self.name, self.write.before.as_ref())?;
         let moved = match (&self.write.before, &self.write.after) {
-            (_, None) => rename(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true),
-            (None, Some(_)) => {
-                rename(parent, aside, &self.name, RenameFlags::NOREPLACE).map(|_| false)
+            (_, None) => {
+                rename_exactly(parent, &self.name, aside, RenameFlags::NOREPLACE).map(|_| true)
             }
-            (Some(_), Some(_)) => rename(parent, aside, &self.name, RenameFlags::EXCHANGE),
+            (None, Some(_)) => {
+                rename_exactly(parent, aside, &self.name, RenameFlags::NOREPLACE).map(|_| false)
+            }
+            (Some(_), Some(_)) => rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE),
         };
         match moved {
             Ok(aside) => Ok(aside),
@@ -262,20 +265,20 @@ impl<'a> Flight<'a> {
     }
 
     /// Looks whether what was put aside is what was expected, and lets go of it.
-    fn settle(&self, old: Old) -> Result<(), WriteError> {
+    fn finish_swap(&self, old: ReplacedFile) -> Result<(), WriteError> {
         if old.aside {
             let expected = self.write.before.as_ref();
-            if let Err(error) = self.unchanged(self.aside.as_bytes(), expected) {
+            if let Err(error) = self.check_unchanged(self.aside.as_bytes(), expected) {
                 self.put_back();
                 return Err(error);
             }
-            self.clear();
+            self.remove_aside();
         }
         drop(old.file);
         Ok(())
     }
 
-    fn unchanged(&self, name: &[u8], expected: Option<&Content>) -> Result<(), WriteError> {
+    fn check_unchanged(&self, name: &[u8], expected: Option<&Content>) -> Result<(), WriteError> {
         let now = read_at(self.parent.as_fd(), name)?.map(|(content, _)| content);
         if now.as_ref() == expected {
             Ok(())
@@ -289,17 +292,31 @@ impl<'a> Flight<'a> {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
         if self.write.after.is_none() {
             // Where there is a new file already, it is the later one.
-            self.left_behind(rename(parent, aside, &self.name, RenameFlags::NOREPLACE));
+            self.left_behind(rename_exactly(
+                parent,
+                aside,
+                &self.name,
+                RenameFlags::NOREPLACE,
+            ));
             return;
         }
-        let back = rename(parent, aside, &self.name, RenameFlags::EXCHANGE);
-        if back.is_ok() && self.unchanged(aside, self.write.after.as_ref()).is_err() {
+        let back = rename_exactly(parent, aside, &self.name, RenameFlags::EXCHANGE);
+        if back.is_ok()
+            && self
+                .check_unchanged(aside, self.write.after.as_ref())
+                .is_err()
+        {
             // Somebody replaced the new file already: theirs is the last word.
-            self.left_behind(rename(parent, aside, &self.name, RenameFlags::empty()));
+            self.left_behind(rename_exactly(
+                parent,
+                aside,
+                &self.name,
+                RenameFlags::empty(),
+            ));
             return;
         }
         if back.is_ok() {
-            self.clear();
+            self.remove_aside();
         }
         self.left_behind(back);
     }
@@ -312,7 +329,7 @@ impl<'a> Flight<'a> {
     }
 
     /// Removes what is aside.
-    fn clear(&self) {
+    fn remove_aside(&self) {
         // The error that matters is another one; what is left has a telling name.
         let _ = rustix::fs::unlinkat(&*self.parent, &self.aside, AtFlags::empty());
     }
@@ -320,7 +337,7 @@ impl<'a> Flight<'a> {
 
 /// Renames within a folder, and says whether it was done as asked. Where the file system cannot
 /// exchange two names or keep from replacing one, what was compared a moment before has to do.
-fn rename(
+fn rename_exactly(
     parent: BorrowedFd<'_>,
     from: &[u8],
     to: &[u8],

@@ -25,7 +25,16 @@ enum Op {
 
 /// Few enough that operations meet. The last two are ignored; some are inside others.
 const NAMES: [&str; 10] = [
-    "a", "b", "d", "d/x", "d/e/z", "n/x", "odd \\n, :name", "n", "skip/x", "x.log",
+    "a",
+    "b",
+    "d",
+    "d/x",
+    "d/e/z",
+    "n/x",
+    "odd \\n, :name",
+    "n",
+    "skip/x",
+    "x.log",
 ];
 
 impl Op {
@@ -33,7 +42,9 @@ impl Op {
         let name = |index: &usize| format!("\"$(printf './{}')\"", NAMES[*index]);
         let parent = |index: &usize| format!("mkdir -p \"$(dirname {})\"", name(index));
         match self {
-            Op::Write(at, text) => format!("{}; printf 'text {text}\\n' > {}", parent(at), name(at)),
+            Op::Write(at, text) => {
+                format!("{}; printf 'text {text}\\n' > {}", parent(at), name(at))
+            }
             Op::Append(at) => format!("[ -f {0} ] && echo again >> {0}", name(at)),
             Op::Remove(at) => format!("rm -rf {}", name(at)),
             Op::Move(from, to) => format!("{}; mv -T {} {}", parent(to), name(from), name(to)),
@@ -81,7 +92,12 @@ fn step(names: usize) -> impl Strategy<Value = Step> {
         prop::collection::vec(gate, 0..3),
         any::<bool>(),
     )
-        .prop_map(|(ops, status, gates, tracked)| Step { ops, status, gates, tracked })
+        .prop_map(|(ops, status, gates, tracked)| Step {
+            ops,
+            status,
+            gates,
+            tracked,
+        })
 }
 
 fn fixture() -> Fixture {
@@ -130,14 +146,21 @@ async fn play<E: Executor>(
     let mut layers = vec![seed(&mut contents)];
     let mut reports = Vec::new();
     for (number, step) in steps.iter().enumerate() {
-        let ops = step.ops.iter().map(|op| format!("{{ {}; }} 2>/dev/null", op.script()));
+        let ops = step
+            .ops
+            .iter()
+            .map(|op| format!("{{ {}; }} 2>/dev/null", op.script()));
         let mut script: Vec<String> = ops.collect();
         script.push(format!("echo done; exit {}", step.status));
         let task = format!("t{number}");
         let mut job = job(fixture, &script.join("\n"));
         job.epoch = epoch(&task, 1, number as u64 + 1);
         job.layers.clone_from(&layers);
-        job.gates = step.gates.iter().map(|gate| Command::Shell((*gate).into())).collect();
+        job.gates = step
+            .gates
+            .iter()
+            .map(|gate| Command::Shell((*gate).into()))
+            .collect();
         if step.tracked {
             job.tracked = vec![RelPath::new("x.log").unwrap()];
         }
@@ -171,7 +194,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// A step of which a manifest says everything.
 fn without_folders(mut step: Step) -> Step {
-    step.ops.retain(|op| !matches!(op, Op::MakeDir(_) | Op::Pipe(_)));
+    step.ops
+        .retain(|op| !matches!(op, Op::MakeDir(_) | Op::Pipe(_)));
     step.gates = vec!["cat a b"];
     step.tracked = false;
     step

@@ -31,29 +31,70 @@ async fn check(script: &str, stop: StopReason, words: &str) {
     let executor = scripted(&fixture, script);
     let (report, _) = run(&executor, job(&fixture, "true"), Contents::new(), false).await;
     assert_eq!(report.stop, Some(stop), "{script}: {}", report.summary);
-    assert!(report.summary.contains(words), "{script}: {}", report.summary);
+    assert!(
+        report.summary.contains(words),
+        "{script}: {}",
+        report.summary
+    );
 }
 
 #[tokio::test]
 async fn a_worker_that_goes_wrong_ends_the_attempt_in_its_class() {
     let accepted = format!("read -r hello; {HELLO}; {ACCEPTED}");
-    check("echo no room >&2; exit 1", StopReason::SpawnFailed, "no room").await;
+    check(
+        "echo no room >&2; exit 1",
+        StopReason::SpawnFailed,
+        "no room",
+    )
+    .await;
     check("exec sleep 1000", StopReason::StartTimeout, "did not start").await;
-    check("echo Segmentation violation", StopReason::BrokenStream, "not a message").await;
-    check(&format!("{accepted}; exit 0"), StopReason::Crashed, "before its report").await;
-    check(&format!("{accepted}; kill -9 $$"), StopReason::Crashed, "before its report").await;
-    check(&format!("{accepted}; exec sleep 1000"), StopReason::Silent, "said nothing").await;
-    check(&format!("{accepted}; echo; sleep 9"), StopReason::BrokenStream, "not a message").await;
+    check(
+        "echo Segmentation violation",
+        StopReason::BrokenStream,
+        "not a message",
+    )
+    .await;
+    check(
+        &format!("{accepted}; exit 0"),
+        StopReason::Crashed,
+        "before its report",
+    )
+    .await;
+    check(
+        &format!("{accepted}; kill -9 $$"),
+        StopReason::Crashed,
+        "before its report",
+    )
+    .await;
+    check(
+        &format!("{accepted}; exec sleep 1000"),
+        StopReason::Silent,
+        "said nothing",
+    )
+    .await;
+    check(
+        &format!("{accepted}; echo; sleep 9"),
+        StopReason::BrokenStream,
+        "not a message",
+    )
+    .await;
     let cut = format!(r#"{accepted}; printf '{{"type":"alive"'"#);
     check(&cut, StopReason::BrokenStream, "breaks off").await;
-    let long = format!("{accepted}; head -c {} /dev/zero | tr '\\0' x; sleep 9", LINE_BYTES + 1);
+    let long = format!(
+        "{accepted}; head -c {} /dev/zero | tr '\\0' x; sleep 9",
+        LINE_BYTES + 1
+    );
     check(&long, StopReason::BrokenStream, "more than").await;
     let fixture = Fixture::new(&[]);
     let mut missing = pipe(&fixture, "missing");
     missing.program = "/no/such/worker".into();
     let (report, _) = run(&missing, job(&fixture, "true"), Contents::new(), false).await;
     assert_eq!(report.stop, Some(StopReason::SpawnFailed));
-    assert!(report.summary.contains("/no/such/worker"), "{}", report.summary);
+    assert!(
+        report.summary.contains("/no/such/worker"),
+        "{}",
+        report.summary
+    );
 }
 
 /// A job that says that it is up and then waits under a name of its own.
@@ -100,7 +141,8 @@ fn worker_of(state: &str) -> String {
     let mut pids = entries.filter_map(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.contains(&wanted).then(|| entry.file_name().into_string().unwrap())
+        line.contains(&wanted)
+            .then(|| entry.file_name().into_string().unwrap())
     });
     pids.next().unwrap()
 }
@@ -115,7 +157,9 @@ async fn a_killed_worker_takes_its_programs_along() {
     let killing = async {
         is_up(&mut ends).await;
         let pid = worker_of(&state);
-        let killed = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+        let killed = std::process::Command::new("kill")
+            .args(["-KILL", &pid])
+            .status();
         assert!(killed.unwrap().success());
     };
     let running = executor.run_job(waiting(&fixture, &mark), ports);
@@ -135,7 +179,11 @@ async fn questions_and_answers_pass_through() {
     let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/agent/faulty-agent.sh");
     let fixture = Fixture::new(&[]);
     for (name, executor) in with_claude(&fixture, &agent) {
-        let answers = [Some(PermissionDecision::Allow), Some(PermissionDecision::Deny), None];
+        let answers = [
+            Some(PermissionDecision::Allow),
+            Some(PermissionDecision::Deny),
+            None,
+        ];
         for (number, answer) in answers.into_iter().enumerate() {
             let (ports, mut ends) = ports(Contents::new(), 64);
             let mut asking = job(&fixture, "");
@@ -167,7 +215,11 @@ async fn questions_and_answers_pass_through() {
             };
             let report = &finished.report;
             assert_eq!(report.stop, None, "{name}: {}", report.summary);
-            assert!(report.summary.contains(expected), "{name}: {}", report.summary);
+            assert!(
+                report.summary.contains(expected),
+                "{name}: {}",
+                report.summary
+            );
             assert_eq!(finished.contents.len(), 1, "the transcript");
             finished.release(true).await;
         }
@@ -194,7 +246,9 @@ async fn a_link_does_not_read_ahead_without_bound() {
     // Nobody takes the messages, so at some point nothing more goes in.
     let flooding = async {
         loop {
-            tokio::io::AsyncWriteExt::write_all(&mut theirs, &line).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut theirs, &line)
+                .await
+                .unwrap();
             sent += line.len();
         }
     };
@@ -215,7 +269,10 @@ async fn a_report_that_is_too_long_says_so() {
     let epoch = EpochNumber(1);
     let (reader, writer) = tokio::io::split(theirs);
     let (mut other, _others) = over_lines::<MessageToWorker, MessageFromWorker>(reader, writer);
-    link.sender.send(Ok(MessageFromWorker::Report { epoch, report })).await.unwrap();
+    link.sender
+        .send(Ok(MessageFromWorker::Report { epoch, report }))
+        .await
+        .unwrap();
     let came = other.receiver.recv().await.unwrap();
     let Ok(MessageFromWorker::Report { report, .. }) = came else {
         panic!("{came:?}");
@@ -223,5 +280,8 @@ async fn a_report_that_is_too_long_says_so() {
     assert_eq!(report.stop, Some(StopReason::ChangesRefused));
     assert!(report.summary.contains("longer than"), "{}", report.summary);
     drop(link);
-    assert!(!matches!(other.receiver.recv().await, Some(Err(LinkError::TooLong))));
+    assert!(!matches!(
+        other.receiver.recv().await,
+        Some(Err(LinkError::TooLong))
+    ));
 }

@@ -41,15 +41,26 @@ async fn ignored_files_help_where_they_are_and_are_missed_nowhere_else() {
     let elsewhere = pipe(&fixture, "elsewhere");
     let (report, _) = run(&elsewhere, next.clone(), contents.clone(), false).await;
     assert_eq!(summary(&report), (None, "new"));
-    let made = fixture.state.join("elsewhere/goals/g1/layers").join(id.as_str());
+    let made = fixture
+        .state
+        .join("elsewhere/goals/g1/layers")
+        .join(id.as_str());
     assert_eq!(std::fs::read_to_string(made.join("a")).unwrap(), "new\n");
     // A released layer that is not kept is no longer there.
     let (_, _) = run(&here, job(&fixture, "exit 1"), Contents::new(), false).await;
     let left = fixture.state.join("here/goals/g1/tasks/t/1");
-    let names: Vec<_> = std::fs::read_dir(left).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(left)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["transcript.jsonl"]);
     here.forget_goal(&"g1".into()).await;
-    assert_eq!(std::fs::read_dir(fixture.state.join("here/goals/g1")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(fixture.state.join("here/goals/g1"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -76,6 +87,10 @@ async fn a_layer_that_cannot_be_had_is_a_job_that_does_not_start() {
         lost.epoch.goal = "../../etc".into();
         let (report, _) = run(executor, lost, Contents::new(), false).await;
         assert_eq!(report.stop, Some(StopReason::SpawnFailed));
-        assert!(report.summary.contains("cannot be the name"), "{}", report.summary);
+        assert!(
+            report.summary.contains("cannot be the name"),
+            "{}",
+            report.summary
+        );
     }
 }

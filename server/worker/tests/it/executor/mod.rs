@@ -103,7 +103,11 @@ fn local(fixture: &Fixture, name: &str) -> LocalExecutor {
 }
 
 fn pipe(fixture: &Fixture, name: &str) -> PipeExecutor {
-    let mut args = vec!["worker".into(), "--state".into(), state(fixture, name).into()];
+    let mut args = vec![
+        "worker".into(),
+        "--state".into(),
+        state(fixture, name).into(),
+    ];
     args.extend(["--hide".into(), fixture.state.clone().into()]);
     PipeExecutor {
         program: launcher(),

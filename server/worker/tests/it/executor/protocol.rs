@@ -191,7 +191,12 @@ async fn nonsense_ends_a_job() {
     let broken = StopReason::BrokenStream;
     let many = (0..=EVENT_WINDOW).map(|_| said(OURS, "more"));
     // Watchers take some before the worker is through, and credit goes back in steps.
-    check(many.clone().chain(many).collect(), broken, "more events than it may").await;
+    check(
+        many.clone().chain(many).collect(),
+        broken,
+        "more events than it may",
+    )
+    .await;
     check(vec![hello()], broken, "hello twice").await;
     let accepted = MessageFromWorker::Accepted { epoch: OURS };
     check(vec![accepted], broken, "accepted a job twice").await;
@@ -199,7 +204,12 @@ async fn nonsense_ends_a_job() {
     check(vec![released], broken, "not told to release").await;
     let id = BlobId::of(b"x");
     let part = ContentPart::whole(id.clone(), Some(Bytes::from_static(b"x")));
-    check(vec![MessageFromWorker::Content(part)], broken, "not asked for").await;
+    check(
+        vec![MessageFromWorker::Content(part)],
+        broken,
+        "not asked for",
+    )
+    .await;
     let question = || MessageFromWorker::Question {
         epoch: OURS,
         question: 1,
@@ -276,7 +286,7 @@ async fn a_worker_gets_only_what_its_job_names() {
 async fn both_sides_have_one_version() {
     let fixture = Fixture::new(&[]);
     // A worker of another version.
-    let (mut daemon, mut worker) = in_process();
+    let (mut daemon, worker) = in_process();
     let (ports, _ends) = ports(Contents::new(), 16);
     let playing = async {
         let mut other = hello();
@@ -289,7 +299,10 @@ async fn both_sides_have_one_version() {
     let driving = drive_job(&mut daemon, numbered(&fixture), ports, &limits);
     let failure = tokio::join!(driving, playing).0.unwrap_err();
     assert_eq!(failure.stop, StopReason::SpawnFailed);
-    assert!(failure.words.contains("the same version of claudecluster"), "{failure:?}");
+    assert!(
+        failure.words.contains("the same version of claudecluster"),
+        "{failure:?}"
+    );
     // A daemon of another version.
     let (mut daemon, worker) = in_process();
     let hello = MessageToWorker::Hello {
@@ -320,7 +333,11 @@ async fn a_second_job_waits_for_the_first_ones_release() {
     let mut second = job(&fixture, "sleep 1000");
     second.epoch = epoch("u", 1, 8);
     let job = Box::new(second.clone());
-    daemon.sender.send(Ok(MessageToWorker::Start { job, credit: 0 })).await.unwrap();
+    daemon
+        .sender
+        .send(Ok(MessageToWorker::Start { job, credit: 0 }))
+        .await
+        .unwrap();
     let accepted = MessageFromWorker::Accepted {
         epoch: EpochNumber(8),
     };
@@ -332,12 +349,19 @@ async fn a_second_job_waits_for_the_first_ones_release() {
     }
     // Another one beside it is out of order, and the worker says so.
     let job = Box::new(second);
-    daemon.sender.send(Ok(MessageToWorker::Start { job, credit: 0 })).await.unwrap();
+    daemon
+        .sender
+        .send(Ok(MessageToWorker::Start { job, credit: 0 }))
+        .await
+        .unwrap();
     let ended = serving.await.unwrap();
     assert!(matches!(ended, Err(LinkError::OutOfOrder(_))), "{ended:?}");
     let mut last = None;
     while let Some(message) = daemon.receiver.recv().await {
         last = Some(message.unwrap());
     }
-    assert!(matches!(last, Some(MessageFromWorker::Refused { .. })), "{last:?}");
+    assert!(
+        matches!(last, Some(MessageFromWorker::Refused { .. })),
+        "{last:?}"
+    );
 }

@@ -1,22 +1,11 @@
 //! Habits of the source that no compiler checks.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+use std::{fs, path::PathBuf, process::Command};
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use super::workspace::root;
 
 /// Longer files are taken apart.
 const MAX_LINES: usize = 700;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap()
-}
 
 /// Every file of the project that git knows or would take, with its text; generated ones left out.
 fn sources(extensions: &[&str]) -> Vec<(PathBuf, String)> {

@@ -1,16 +1,12 @@
 //! The floors of the house (docs/architecture.md): which crate may know which, and which outside
 //! crates may be known where.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
+    fs,
 };
 
-use serde_json::Value;
+use super::workspace::{packages, root};
 
 /// Who may depend on whom. Arrows point downward only; what is not written here is not allowed.
 /// Dependencies that only tests have are free, apart from cycles, which cargo refuses.
@@ -132,38 +128,11 @@ const IMPURE: [&str; 12] = [
 ];
 const PURE: [&str; 2] = ["claudecluster-core", "claudecluster-protocol"];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .to_owned()
-}
-
 /// Every crate of the workspace with what its code, not its tests, depends on directly.
 fn direct() -> BTreeMap<String, BTreeSet<String>> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    metadata["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|package| {
-            let dependencies = package["dependencies"].as_array().unwrap();
-            let code = dependencies
-                .iter()
-                .filter(|dependency| dependency["kind"] != "dev")
-                .map(|dependency| text(&dependency["name"]));
-            (text(&package["name"]), code.collect())
-        })
+    packages()
+        .into_iter()
+        .map(|package| (package.name, package.dependencies))
         .collect()
 }
 

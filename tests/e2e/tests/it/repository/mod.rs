@@ -1,5 +1,15 @@
 //! Rules of the repository that no compiler checks.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
+mod circles;
 mod hygiene;
 mod layering;
+mod modules;
 mod pages;
+mod test_files;
+mod workspace;

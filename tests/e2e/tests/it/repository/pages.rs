@@ -1,7 +1,5 @@
 //! The pages and the configuration to copy: what they link to is there, and what they show can be read.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,12 +8,7 @@ use std::{
 use claudecluster_protocol::editor::EditorSettings;
 use serde_json::Value;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap()
-}
+use super::workspace::root;
 
 /// The files of a folder whose names end like this.
 fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
