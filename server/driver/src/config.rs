@@ -19,7 +19,7 @@ pub type Narrow = Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Se
 pub struct DriverConfig {
     /// The state folder, absolute and canonical.
     pub home: PathBuf,
-    /// Our own binary, which has the hidden subcommands `sandbox-exec` and `agent-native`.
+    /// Our own binary, which has the hidden subcommands `sandbox-exec`, `worker` and `agent-native`.
     pub launcher: PathBuf,
     /// The settings of the user.
     pub settings: Settings,

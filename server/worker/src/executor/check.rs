@@ -33,8 +33,8 @@ pub(super) fn check_report(job: &WorkerJob, report: &JobReport) -> Result<(), St
         if change.from.is_some() && change.version.is_none() {
             return Err(format!("it moves and deletes {}", change.path));
         }
-        let ids = change.version.iter().map(|version| &version.blob);
-        if let Some(id) = ids.filter(|id| !id.is_hash()).next() {
+        let id = change.version.as_ref().map(|version| &version.blob);
+        if let Some(id) = id.filter(|id| !id.is_hash()) {
             return Err(format!("{id:?} names no content"));
         }
     }

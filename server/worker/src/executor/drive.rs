@@ -101,7 +101,7 @@ pub async fn drive_job(
     ports: JobPorts,
     limits: &DriveLimits,
 ) -> Result<(JobReport, HashMap<BlobId, Bytes>), JobFailure> {
-    let opening = open(link, limits);
+    let opening = exchange_hellos(link, limits);
     match timeout(limits.start, opening).await {
         Ok(opened) => opened?,
         Err(_) => {
@@ -112,7 +112,7 @@ pub async fn drive_job(
         }
     }
     let now = Instant::now();
-    let mut drive = Drive {
+    let mut drive = JobDrive {
         epoch: job.epoch.number,
         deadline: now + attempt::longest_job(&job),
         silence: limits.silence,
@@ -130,7 +130,7 @@ pub async fn drive_job(
         accepted: false,
         cancelled: false,
         late: 0,
-        phase: Phase::Running,
+        fetch: None,
         ports,
         job,
         link,
@@ -142,17 +142,17 @@ pub async fn drive_job(
     drive.served.extend(drive.job.base.clone());
     let (report, contents) = loop {
         drive.step().await?;
-        if let Some(done) = drive.done() {
+        if let Some(done) = drive.take_fetched() {
             break done;
         }
     };
-    drive.tell_the_rest().await;
-    let contents = verified(contents).await?;
+    drive.offer_last_events().await;
+    let contents = verify_contents(contents).await?;
     Ok((report, contents))
 }
 
 /// Exchanges greetings.
-async fn open(link: &mut DaemonLink, limits: &DriveLimits) -> Result<(), JobFailure> {
+async fn exchange_hellos(link: &mut DaemonLink, limits: &DriveLimits) -> Result<(), JobFailure> {
     let hello = MessageToWorker::Hello {
         version: WORKER_PROTOCOL,
         heartbeat: limits.heartbeat,
@@ -183,7 +183,7 @@ async fn open(link: &mut DaemonLink, limits: &DriveLimits) -> Result<(), JobFail
 }
 
 /// A job under way.
-struct Drive<'a> {
+struct JobDrive<'a> {
     link: &'a mut DaemonLink,
     job: WorkerJob,
     ports: JobPorts,
@@ -207,7 +207,8 @@ struct Drive<'a> {
     cancelled: bool,
     /// Messages about other jobs.
     late: u32,
-    phase: Phase,
+    /// The report, once there is one.
+    fetch: Option<ReportFetch>,
 }
 
 /// What a turn of the loop is about.
@@ -222,13 +223,8 @@ enum DriveTurn {
     Answered(u64, Option<QuestionReply>),
 }
 
-enum Phase {
-    Running,
-    Fetching(Fetching),
-}
-
 /// A report whose contents are being fetched.
-struct Fetching {
+struct ReportFetch {
     report: JobReport,
     wanted: VecDeque<BlobId>,
     parts: HashMap<BlobId, BytesMut>,
@@ -237,7 +233,7 @@ struct Fetching {
     bytes: u64,
 }
 
-impl Drive<'_> {
+impl JobDrive<'_> {
     /// Does one thing.
     async fn step(&mut self) -> Result<(), JobFailure> {
         let silent = self.silence.map(|silence| self.heard + silence);
@@ -284,13 +280,13 @@ impl Drive<'_> {
                 self.deadline = self.deadline.min(end);
                 Ok(())
             }
-            DriveTurn::Gone => Err(self.gone().await),
+            DriveTurn::Gone => Err(self.last_refusal().await),
             DriveTurn::Came(Some(Ok(message))) => {
                 self.heard = Instant::now();
-                self.take(message).await
+                self.take_message(message).await
             }
             DriveTurn::Came(Some(Err(error))) => Err(nonsense(&error.to_string())),
-            DriveTurn::Came(None) => Err(died()),
+            DriveTurn::Came(None) => Err(worker_died()),
             DriveTurn::Told => {
                 self.taken += 1;
                 self.give_credit();
@@ -322,7 +318,7 @@ impl Drive<'_> {
     }
 
     /// The worker takes no messages any more. What it said last says why.
-    async fn gone(&mut self) -> JobFailure {
+    async fn last_refusal(&mut self) -> JobFailure {
         let last = async {
             while let Some(message) = self.link.receiver.recv().await {
                 match message {
@@ -333,9 +329,11 @@ impl Drive<'_> {
                     Err(error) => return nonsense(&error.to_string()),
                 }
             }
-            died()
+            worker_died()
         };
-        timeout(LAST_EVENTS, last).await.unwrap_or_else(|_| died())
+        timeout(LAST_EVENTS, last)
+            .await
+            .unwrap_or_else(|_| worker_died())
     }
 
     fn give_credit(&mut self) {
@@ -348,7 +346,7 @@ impl Drive<'_> {
     }
 
     /// Takes a message of the worker's.
-    async fn take(&mut self, message: MessageFromWorker) -> Result<(), JobFailure> {
+    async fn take_message(&mut self, message: MessageFromWorker) -> Result<(), JobFailure> {
         let is_ours = |epoch: EpochNumber| epoch == self.epoch;
         let about = epoch_of(&message);
         if about.is_some_and(|epoch| !is_ours(epoch)) {
@@ -371,19 +369,16 @@ impl Drive<'_> {
             }
             _ if !self.accepted => Err(nonsense("it speaks of a job before it has accepted it")),
             MessageFromWorker::Accepted { .. } => Err(nonsense("it accepted a job twice")),
-            MessageFromWorker::Content(part) => match &mut self.phase {
-                Phase::Fetching(fetching) => {
-                    fetching
-                        .take(part, &self.job)
-                        .map_err(|words| nonsense(&words))?;
-                    self.fetch_more();
-                    Ok(())
-                }
-                Phase::Running => Err(nonsense("it sent a content that was not asked for")),
-            },
-            _ if matches!(self.phase, Phase::Fetching(_)) => {
-                Err(nonsense("it went on after its report"))
+            MessageFromWorker::Content(part) => {
+                let Some(fetch) = &mut self.fetch else {
+                    return Err(nonsense("it sent a content that was not asked for"));
+                };
+                let taken = fetch.take_part(part, &self.job);
+                taken.map_err(|words| nonsense(&words))?;
+                self.fetch_more();
+                Ok(())
             }
+            _ if self.fetch.is_some() => Err(nonsense("it went on after its report")),
             MessageFromWorker::Event { event, .. } => self.take_event(event),
             MessageFromWorker::Question {
                 question, request, ..
@@ -409,7 +404,7 @@ impl Drive<'_> {
                 self.questions.remove(&question);
                 Ok(())
             }
-            MessageFromWorker::Fetch { id } => self.serve(id).await,
+            MessageFromWorker::Fetch { id } => self.serve_content(id).await,
             MessageFromWorker::Report { report, .. } => self.take_report(*report),
             MessageFromWorker::Released { .. } => Err(nonsense(
                 "it released a job that it was not told to release",
@@ -427,11 +422,11 @@ impl Drive<'_> {
     }
 
     /// Sends a content that the job names, itself or in a layer's manifest.
-    async fn serve(&mut self, id: BlobId) -> Result<(), JobFailure> {
+    async fn serve_content(&mut self, id: BlobId) -> Result<(), JobFailure> {
         let mut data = None;
         if self.served.contains(&id) {
             let (contents, wanted) = (self.ports.contents.clone(), id.clone());
-            data = read(contents, wanted).await?;
+            data = read_content(contents, wanted).await?;
         } else {
             tracing::warn!(%id, "a worker asked for a content that its job does not name");
         }
@@ -460,7 +455,7 @@ impl Drive<'_> {
             .chain(&report.transcript);
         let mut known = HashSet::new();
         let wanted = named.filter(|id| known.insert(*id)).cloned().collect();
-        self.phase = Phase::Fetching(Fetching {
+        self.fetch = Some(ReportFetch {
             report,
             wanted,
             parts: HashMap::new(),
@@ -472,31 +467,29 @@ impl Drive<'_> {
     }
 
     fn fetch_more(&mut self) {
-        let Phase::Fetching(fetching) = &mut self.phase else {
+        let Some(fetch) = &mut self.fetch else {
             return;
         };
-        while fetching.parts.len() < FETCHES
-            && let Some(id) = fetching.wanted.pop_front()
+        while fetch.parts.len() < FETCHES
+            && let Some(id) = fetch.wanted.pop_front()
         {
-            fetching.parts.insert(id.clone(), BytesMut::new());
+            fetch.parts.insert(id.clone(), BytesMut::new());
             self.queue.push_back(MessageToWorker::Fetch { id });
         }
     }
 
     /// Returns the report once all its contents are here.
-    fn done(&mut self) -> Option<(JobReport, HashMap<BlobId, Bytes>)> {
-        let Phase::Fetching(fetching) = &mut self.phase else {
-            return None;
-        };
-        if !fetching.wanted.is_empty() || !fetching.parts.is_empty() {
+    fn take_fetched(&mut self) -> Option<(JobReport, HashMap<BlobId, Bytes>)> {
+        let fetch = self.fetch.as_mut()?;
+        if !fetch.wanted.is_empty() || !fetch.parts.is_empty() {
             return None;
         }
-        let contents = std::mem::take(&mut fetching.contents);
-        Some((std::mem::take(&mut fetching.report), contents))
+        let contents = std::mem::take(&mut fetch.contents);
+        Some((std::mem::take(&mut fetch.report), contents))
     }
 
     /// Offers watchers the last events. Who is slow misses them.
-    async fn tell_the_rest(&mut self) {
+    async fn offer_last_events(&mut self) {
         let events = std::mem::take(&mut self.events);
         let sender = &self.ports.channels.events;
         let told = async {
@@ -512,9 +505,9 @@ impl Drive<'_> {
     }
 }
 
-impl Fetching {
+impl ReportFetch {
     /// Takes a content of the report, or a part of it. The error says which rule it breaks.
-    fn take(&mut self, part: ContentPart, job: &WorkerJob) -> Result<(), String> {
+    fn take_part(&mut self, part: ContentPart, job: &WorkerJob) -> Result<(), String> {
         let ContentPart { id, data, more } = part;
         let Some(bytes) = data else {
             return Err(format!("it has not got {id}, which its report names"));
@@ -552,7 +545,7 @@ impl Fetching {
     }
 }
 
-fn died() -> JobFailure {
+fn worker_died() -> JobFailure {
     failure(StopReason::Crashed, "the worker ended before its report")
 }
 
@@ -596,7 +589,7 @@ async fn next_reply(
     .await
 }
 
-async fn read(
+async fn read_content(
     contents: Arc<dyn super::ContentSource>,
     id: BlobId,
 ) -> Result<Option<Bytes>, JobFailure> {
@@ -610,7 +603,9 @@ async fn read(
 }
 
 /// Compares every content with its name.
-async fn verified(contents: HashMap<BlobId, Bytes>) -> Result<HashMap<BlobId, Bytes>, JobFailure> {
+async fn verify_contents(
+    contents: HashMap<BlobId, Bytes>,
+) -> Result<HashMap<BlobId, Bytes>, JobFailure> {
     let checked = tokio::task::spawn_blocking(move || {
         let wrong = contents.iter().any(|(id, bytes)| BlobId::of(bytes) != *id);
         (!wrong).then_some(contents)

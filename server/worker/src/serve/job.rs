@@ -44,7 +44,7 @@ pub(crate) async fn run_job(
     channels: SessionChannels,
     contents: ContentClient,
 ) -> JobEnd {
-    let running = AssertUnwindSafe(run(place, job, channels, contents)).catch_unwind();
+    let running = AssertUnwindSafe(run_prepared(place, job, channels, contents)).catch_unwind();
     running.await.unwrap_or_else(|_| {
         tracing::error!("an attempt panicked; the panic's text is above");
         JobEnd::failed(
@@ -54,7 +54,7 @@ pub(crate) async fn run_job(
     })
 }
 
-async fn run(
+async fn run_prepared(
     place: &WorkerPlace,
     job: &WorkerJob,
     channels: SessionChannels,
@@ -62,7 +62,7 @@ async fn run(
 ) -> JobEnd {
     // What an interrupted job left under the same name is nobody's.
     clear_folder(&place.job_dir(&job.epoch), &[]).await;
-    let preparing = prepare(place, job, &contents);
+    let preparing = prepare_job(place, job, &contents);
     let prepared = tokio::select! {
         biased;
         prepared = preparing => prepared,
@@ -71,26 +71,26 @@ async fn run(
         }
     };
     let report = match prepared {
-        Ok(Prepared::Session(spec)) => attempt::run(*spec, channels).await,
-        Ok(Prepared::Gates(sandbox)) => {
+        Ok(PreparedJob::Session(spec)) => attempt::run(*spec, channels).await,
+        Ok(PreparedJob::Gates(sandbox)) => {
             let env = os_env(&job.gate_env);
             attempt::run_gates_alone(sandbox, &job.gates, &env, job.deadlines, &channels).await
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
     };
-    end_of(report).await
+    report_attempt(report).await
 }
 
-enum Prepared {
+enum PreparedJob {
     Session(Box<AttemptSpec>),
     Gates(SandboxSpec),
 }
 
-async fn prepare(
+async fn prepare_job(
     place: &WorkerPlace,
     job: &WorkerJob,
     contents: &ContentClient,
-) -> Result<Prepared, NotPrepared> {
+) -> Result<PreparedJob, NotPrepared> {
     let goal = &job.epoch.goal;
     let lowers = resolve_layers(place, goal, &job.layers, contents).await?;
     let layer = match &job.session {
@@ -108,11 +108,11 @@ async fn prepare(
         launcher: place.launcher().to_owned(),
     };
     let Some(task) = &job.session else {
-        return Ok(Prepared::Gates(sandbox));
+        return Ok(PreparedJob::Gates(sandbox));
     };
-    Ok(Prepared::Session(Box::new(AttemptSpec {
+    Ok(PreparedJob::Session(Box::new(AttemptSpec {
         sandbox,
-        agent: session(place, job, task)?,
+        agent: session_spec(place, job, task)?,
         gates: job.gates.clone(),
         gate_env: os_env(&job.gate_env),
         gate_timeout: job.deadlines.gate,
@@ -123,7 +123,7 @@ async fn prepare(
     })))
 }
 
-fn session(
+fn session_spec(
     place: &WorkerPlace,
     job: &WorkerJob,
     task: &AgentTask,
@@ -154,14 +154,14 @@ fn os_env(env: &JobEnv) -> Vec<(OsString, OsString)> {
 }
 
 /// What a worker tells of an attempt.
-async fn end_of(report: AttemptReport) -> JobEnd {
-    let made = tokio::task::spawn_blocking(move || blocking_end_of(report));
+async fn report_attempt(report: AttemptReport) -> JobEnd {
+    let made = tokio::task::spawn_blocking(move || hash_and_report(report));
     made.await.unwrap_or_else(|_| {
         JobEnd::failed(StopReason::Crashed, "the attempt could not be reported")
     })
 }
 
-fn blocking_end_of(report: AttemptReport) -> JobEnd {
+fn hash_and_report(report: AttemptReport) -> JobEnd {
     let mut contents = HashMap::new();
     let mut offer = |bytes: Bytes| {
         let id = BlobId::of(&bytes);

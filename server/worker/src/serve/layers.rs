@@ -27,14 +27,14 @@ pub(crate) async fn resolve_layers(
         let own = layer.made_by.as_ref();
         let dir = match own.and_then(|maker| place.layer_of(goal, maker)) {
             Some(dir) => dir,
-            None => made_from_manifest(place, goal, &layer.manifest, contents).await?,
+            None => make_from_manifest(place, goal, &layer.manifest, contents).await?,
         };
         dirs.push(dir);
     }
     Ok(dirs)
 }
 
-async fn made_from_manifest(
+async fn make_from_manifest(
     place: &WorkerPlace,
     goal: &GoalId,
     id: &BlobId,
@@ -44,14 +44,14 @@ async fn made_from_manifest(
     if dir.is_dir() {
         return Ok(dir);
     }
-    let manifest = content(contents, id).await?;
+    let manifest = fetch_content(contents, id).await?;
     let manifest = LayerManifest::from_bytes(&manifest)
         .map_err(|error| ErrorBody::internal(error.to_string()))?;
     let files: Vec<LayerFile> = stream::iter(manifest.0)
         .map(|(path, version)| async move {
             let state = match version {
                 Some(version) => LayerState::Present {
-                    bytes: content(contents, &version.blob).await?,
+                    bytes: fetch_content(contents, &version.blob).await?,
                     mode: version.mode,
                 },
                 None => LayerState::Deleted,
@@ -71,7 +71,7 @@ async fn made_from_manifest(
     Ok(dir)
 }
 
-async fn content(contents: &ContentClient, id: &BlobId) -> Result<Bytes, ErrorBody> {
+async fn fetch_content(contents: &ContentClient, id: &BlobId) -> Result<Bytes, ErrorBody> {
     let bytes = contents.get(id).await.ok_or_else(|| {
         ErrorBody::internal(format!("the artifact {id}, which a layer needs, is gone"))
     })?;

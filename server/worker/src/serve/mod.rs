@@ -58,7 +58,7 @@ const HEARTBEAT: Duration = Duration::from_millis(100);
 /// # Errors
 /// Where the daemon does not keep to the protocol, or the stream breaks.
 pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), LinkError> {
-    let Some(heartbeat) = greet(&mut link).await? else {
+    let Some(heartbeat) = answer_hello(&mut link).await? else {
         return Ok(());
     };
     let mut alive = tokio::time::interval(heartbeat.to_duration().max(HEARTBEAT));
@@ -82,7 +82,9 @@ pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), 
                 | MessageToWorker::Answer { .. }
                 | MessageToWorker::Cancel { .. },
             )) => continue,
-            Some(Ok(other)) => return Err(refuse(&mut link, None, out_of_order(&other)).await),
+            Some(Ok(other)) => {
+                return Err(send_refusal(&mut link, None, out_of_order(&other)).await);
+            }
         };
         let epoch = job.epoch.number;
         if let Err(error) = place.check_job(&job) {
@@ -101,7 +103,7 @@ pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), 
             Ok(()) => {}
             Err(JobBreak::Closed) => return Ok(()),
             Err(JobBreak::Link(error @ LinkError::OutOfOrder(_))) => {
-                return Err(refuse(&mut link, Some(epoch), error).await);
+                return Err(send_refusal(&mut link, Some(epoch), error).await);
             }
             Err(JobBreak::Link(error)) => return Err(error),
         }
@@ -109,12 +111,12 @@ pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), 
 }
 
 /// Answers the daemon's hello; `None` if the link ends with it.
-async fn greet(link: &mut WorkerLink) -> Result<Option<Span>, LinkError> {
+async fn answer_hello(link: &mut WorkerLink) -> Result<Option<Span>, LinkError> {
     let (version, heartbeat) = match link.receiver.recv().await {
         None => return Ok(None),
         Some(Err(error)) => return Err(error),
         Some(Ok(MessageToWorker::Hello { version, heartbeat })) => (version, heartbeat),
-        Some(Ok(other)) => return Err(refuse(link, None, out_of_order(&other)).await),
+        Some(Ok(other)) => return Err(send_refusal(link, None, out_of_order(&other)).await),
     };
     if version != WORKER_PROTOCOL {
         let error = ErrorBody::environment(format!(
@@ -145,7 +147,11 @@ fn out_of_order(message: &MessageToWorker) -> LinkError {
 }
 
 /// Tells the daemon why the link ends.
-async fn refuse(link: &mut WorkerLink, epoch: Option<EpochNumber>, error: LinkError) -> LinkError {
+async fn send_refusal(
+    link: &mut WorkerLink,
+    epoch: Option<EpochNumber>,
+    error: LinkError,
+) -> LinkError {
     let body = ErrorBody::internal(error.to_string());
     let refusal = MessageFromWorker::Refused { epoch, error: body };
     // The daemon may be gone, which is an end as well.
@@ -223,7 +229,7 @@ async fn serve_job(
             }
         }
     };
-    let keep_layer = server.finish(end).await?;
+    let keep_layer = server.report_end(end).await?;
     place.release(&job.epoch, keep_layer).await;
     server
         .queue
@@ -304,7 +310,7 @@ impl JobServer<'_> {
         };
         let epoch = self.epoch;
         match turn {
-            ServeTurn::Came(Some(Ok(message))) => self.take(message)?,
+            ServeTurn::Came(Some(Ok(message))) => self.take_message(message)?,
             ServeTurn::Came(Some(Err(error))) => return Err(JobBreak::Link(error)),
             ServeTurn::Came(None) => return Err(JobBreak::Closed),
             ServeTurn::Sent => self.spoke = Instant::now(),
@@ -339,7 +345,7 @@ impl JobServer<'_> {
         Ok(())
     }
 
-    fn take(&mut self, message: MessageToWorker) -> Result<(), JobBreak> {
+    fn take_message(&mut self, message: MessageToWorker) -> Result<(), JobBreak> {
         let about = match &message {
             MessageToWorker::Credit { epoch, .. }
             | MessageToWorker::Answer { epoch, .. }
@@ -419,7 +425,7 @@ impl JobServer<'_> {
     }
 
     /// Reports, serves the report's contents, and returns whether the layer is to be kept.
-    async fn finish(&mut self, end: JobEnd) -> Result<bool, JobBreak> {
+    async fn report_end(&mut self, end: JobEnd) -> Result<bool, JobBreak> {
         let deadline = Instant::now() + LAST_EVENTS;
         while !self.events.is_empty() {
             match timeout_at(deadline, self.step()).await {

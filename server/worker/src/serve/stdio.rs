@@ -10,7 +10,7 @@ use crate::{agent::AgentSettings, executor::over_lines};
 /// `--state DIR` is the folder for everything the worker keeps. `--hide DIR` hides a folder from jobs, and
 /// `--claude PROGRAM` names Claude Code.
 pub fn worker_main(args: impl Iterator<Item = OsString>) -> i32 {
-    match read_args(args).and_then(run) {
+    match read_args(args).and_then(serve_stdio) {
         Ok(()) => 0,
         Err(words) => {
             let _ = std::io::Write::write_all(
@@ -46,7 +46,7 @@ fn read_args(mut args: impl Iterator<Item = OsString>) -> Result<WorkerPlace, St
         })
 }
 
-fn run(place: WorkerPlace) -> Result<(), String> {
+fn serve_stdio(place: WorkerPlace) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

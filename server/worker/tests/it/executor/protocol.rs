@@ -172,7 +172,7 @@ async fn without_credit_events_wait_and_the_report_does_not() {
 #[tokio::test]
 async fn a_slow_watcher_holds_up_nobody() {
     let fixture = Fixture::new(&[]);
-    let agent = fixture.state.join("talkative");
+    let agent = fixture.workspace.join("talkative");
     let talkative = r#"#!/bin/sh
         case "$1" in --help) exit 0 ;; esac
         echo '{"type":"system","subtype":"init","session_id":"theirs","model":"m"}'
