@@ -220,6 +220,23 @@ impl GoalState {
             Self::Cancelled => "cancelled",
         }
     }
+
+    /// The state as the predicate of a sentence about the goal: "goal g1 has failed".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Submitted => "is capturing the workspace",
+            Self::Planning => "is still being planned",
+            Self::AwaitingApproval => "is waiting for plan approval",
+            Self::Running => "is running",
+            Self::Merging => "is merging its results",
+            Self::Gating => "is running its gates",
+            Self::Proposed => "has proposed its changes",
+            Self::Landed => "has already been applied",
+            Self::Rejected => "has been rejected",
+            Self::Failed => "has failed",
+            Self::Cancelled => "has been cancelled",
+        }
+    }
 }
 
 /// How far a task has come.

@@ -28,10 +28,10 @@ pub enum PathError {
     #[error("the path is empty")]
     Empty,
     /// The path starts at the root of the file system.
-    #[error("{0:?} is absolute; give it relative to the workspace")]
+    #[error("{0:?} is absolute; use a path relative to the workspace")]
     Absolute(String),
     /// The path has a part that could leave the workspace or names nothing.
-    #[error("{0:?} has an empty, \".\" or \"..\" part; give it relative to the workspace")]
+    #[error("{0:?} has an empty, \".\" or \"..\" part; use a plain path relative to the workspace")]
     Part(String),
     /// No file name can hold a NUL.
     #[error("{0:?} contains a NUL character")]

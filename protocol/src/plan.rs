@@ -220,10 +220,7 @@ impl std::str::FromStr for AgentName {
             .find(|name| name.as_str() == s)
             .ok_or_else(|| {
                 let [first @ .., last] = Self::ALL.map(|name| format!("`{name}`"));
-                format!(
-                    "{s:?} is not an agent; there are {} and {last}",
-                    first.join(", ")
-                )
+                format!("unknown agent {s:?}; use {} or {last}", first.join(", "))
             })
     }
 }

@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let dollars = f64::deserialize(d)?;
         if !dollars.is_finite() || dollars < 0.0 {
-            return Err(de::Error::custom("an amount of money must be zero or more"));
+            return Err(de::Error::custom("the amount must be zero or more"));
         }
         Ok(Self::from_dollars(dollars))
     }

@@ -441,6 +441,14 @@ impl Default for AgentLimits {
     }
 }
 
+impl AgentLimits {
+    /// Returns how long one command of an agent may take: less than the silence that ends its session,
+    /// because the agent is silent meanwhile.
+    pub fn longest_command(&self) -> Span {
+        Span(self.silence.0 / 10 * 9)
+    }
+}
+
 /// Which tools a session may use, as configured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,27 +1,12 @@
--- Runs in a headless Neovim, started by server/lsp/tests/it/neovim.rs with the plugin on the runtime path. The server
--- here is a table of answers: what workers ask for, plans that are documents, pickers that are not installed.
--- Fails by exiting with an error.
+-- Runs in a headless Neovim, started by server/lsp/tests/it/neovim.rs with the plugin on the runtime path. The
+-- server here is a table of answers: what workers ask for, plans that are documents, pickers that are not
+-- installed. Fails by exiting with an error.
+
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
+local user = require('prelude')
+local equal, eventually = user.equal, user.eventually
 
 local workspace = arg[1]
-
-local function equal(expected, found, what)
-  if not vim.deep_equal(expected, found) then
-    local message = '%s: expected %s, found %s\nmessages: %s'
-    error(
-      message:format(what, vim.inspect(expected), vim.inspect(found), vim.inspect(_G.messages)),
-      2
-    )
-  end
-end
-
-local function eventually(what, condition)
-  equal(true, (vim.wait(20000, condition, 5)), what)
-end
-
-_G.messages = {}
-vim.notify = function(message)
-  table.insert(_G.messages, message)
-end
 
 -- What the server was asked, and what it answers.
 local asked = {}
@@ -107,10 +92,7 @@ vim.cmd.runtime('plugin/claudecluster.lua')
 require('claudecluster').setup({ lsp = { cmd = serve } })
 vim.cmd.edit(workspace .. '/a.rs')
 vim.bo.filetype = 'rust'
-eventually('attached', function()
-  local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
-  return client ~= nil and client.initialized
-end)
+user.attached()
 
 -- A goal of which nothing has been heard here, as when it was stated on the command line just now.
 answers['claudecluster.goal.list'] = { { id = 'g7', prompt = 'make it', state = 'planning' } }
@@ -121,12 +103,12 @@ answers['claudecluster.goal.list'] = {}
 eventually('it is told', function()
   return require('claudecluster').status() == '1 question'
 end)
-equal({ 'ClaudeCluster: 1 question of workers; :ClaudeCluster permissions' }, _G.messages, 'told')
+equal({ 'ClaudeCluster: 1 question of workers; :ClaudeCluster permissions' }, user.messages, 'told')
 tell({ type = 'permissionWithdrawn', seq = 1, goalId = 'g1', requestId = 'p0' })
 eventually('it is gone', function()
   return require('claudecluster').status() == ''
 end)
-_G.messages = {}
+user.messages = {}
 
 -- A question is a notice. Whoever types goes on typing.
 local request = {
@@ -142,13 +124,16 @@ vim.ui.select = function()
 end
 tell({ type = 'permissionAsked', seq = 1, goalId = 'g1', request = request })
 eventually('the question is told', function()
-  return vim.startswith(_G.messages[1] or '', 'ClaudeCluster: g1/a, b: Bash cargo publish asks for')
+  return vim.startswith(
+    user.messages[1] or '',
+    'ClaudeCluster: g1/a, b: Bash cargo publish asks for'
+  )
 end)
 equal('1 question', require('claudecluster').status(), 'the status line has it')
-local once = #_G.messages
+local once = #user.messages
 tell({ type = 'permissionAsked', seq = 2, goalId = 'g1', request = request })
 vim.wait(50)
-equal(once, #_G.messages, 'others that wait for the same are no news')
+equal(once, #user.messages, 'others that wait for the same are no news')
 equal({ 'p1' }, vim.fn.getcompletion('ClaudeCluster permissions ', 'cmdline'), 'it is completed')
 
 -- One question is shown at once, of several one is chosen; then the answer.
@@ -204,7 +189,7 @@ end)
 answers['claudecluster.permission.list'] = {}
 vim.cmd('ClaudeCluster permissions')
 eventually('nothing is asked for', function()
-  return vim.list_contains(_G.messages, 'ClaudeCluster: nothing is asked for')
+  return vim.list_contains(user.messages, 'ClaudeCluster: nothing is asked for')
 end)
 since()
 
@@ -212,7 +197,7 @@ since()
 tell({ type = 'taskChanged', seq = 4, goalId = 'g1', taskId = 'a', state = 'paused' })
 eventually('it is told', function()
   return vim.startswith(
-    _G.messages[#_G.messages],
+    user.messages[#user.messages],
     'ClaudeCluster: g1 pauses before a; :ClaudeCluster approve'
   )
 end)
@@ -240,7 +225,7 @@ sends('goal the same', {
   { 'goal.submit', { prompt = 'the same', scope = scope, again = true } },
 })
 eventually('it is told', function()
-  return vim.list_contains(_G.messages, 'ClaudeCluster: goal g2 submitted')
+  return vim.list_contains(user.messages, 'ClaudeCluster: goal g2 submitted')
 end)
 
 -- Pickers are used where they are there. These stand for them.
@@ -399,10 +384,4 @@ for link in text:gmatch('[%s(]|([^|%s]+)|') do
   end
 end
 equal({}, missing, 'the help lacks')
-local client = vim.lsp.get_clients({ name = 'claudecluster' })[1]
-if vim.fn.has('nvim-0.11') == 1 then
-  client:stop(true)
-else
-  ---@diagnostic disable-next-line: param-type-mismatch
-  client.stop(true)
-end
+user.stop(true)

@@ -1,44 +1,12 @@
 -- Runs in a headless Neovim, started by server/lsp/tests/it/neovim.rs with the plugin on the runtime
 -- path. Arguments: the server's socket and the workspace. Fails by exiting with an error.
 
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
+local user = require('prelude')
+local check, eventually, told, hears = user.check, user.eventually, user.told, user.hears
+local text = user.text
+
 local socket, workspace = arg[1], arg[2]
-
-local function check(condition, message)
-  if not condition then
-    error(
-      message
-        .. '\nmessages:\n'
-        .. vim.inspect(_G.messages)
-        .. '\nbuffer:\n'
-        .. table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n'),
-      2
-    )
-  end
-end
-
-local function eventually(what, condition)
-  check(vim.wait(60000, condition, 5), 'never happened: ' .. what)
-end
-
-local function text()
-  return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
-end
-
-_G.messages = {}
-vim.notify = function(message)
-  table.insert(_G.messages, message)
-end
-local function told(part)
-  return vim.iter(_G.messages):any(function(message)
-    return message:find(part, 1, true) ~= nil
-  end)
-end
-
-local function hears(part, what)
-  eventually(what, function()
-    return told(part)
-  end)
-end
 
 local progress = {}
 vim.api.nvim_create_autocmd('LspProgress', {
@@ -61,11 +29,6 @@ check(
   'subcommands are completed'
 )
 
--- A script is one undo step; keys that a user presses in between end it.
-local function press_a_key()
-  vim.bo.undolevels = vim.bo.undolevels
-end
-
 -- Attach, with what the plugin ships and nothing else.
 local config = {
   cmd = vim.lsp.rpc.connect(socket),
@@ -77,12 +40,7 @@ if is_native then
 else
   require('claudecluster').setup({ lsp = config })
 end
-vim.cmd.edit(workspace .. '/a.rs')
-eventually('attached', function()
-  local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
-  return client ~= nil and client.initialized
-end)
-local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
+local client = user.open(workspace .. '/a.rs')
 check(client.root_dir == workspace, 'the folder with .git is the workspace')
 check(client.offset_encoding == (is_native and 'utf-8' or 'utf-16'), 'the first encoding it offers')
 
@@ -200,56 +158,37 @@ jumps('next', 3)
 jumps('next', 4)
 jumps('next', 3)
 jumps('prev', 4)
----@return integer window, string text
-local function float()
-  for _, window in ipairs(vim.api.nvim_list_wins()) do
-    if vim.api.nvim_win_get_config(window).relative ~= '' then
-      local buffer = vim.api.nvim_win_get_buf(window)
-      return window, table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n')
-    end
-  end
-  return 0, ''
-end
 local function floats()
-  return float() ~= 0
+  return user.float() ~= nil
+end
+---@return string
+local function close_float()
+  local said, window = user.float()
+  vim.api.nvim_win_close(assert(window), true)
+  return assert(said)
 end
 vim.cmd('ClaudeCluster diff')
 eventually('the diff floats', floats)
-local window, diff = float()
+local diff = close_float()
 check(
   diff:find('-    let old_two = 2;\n+    let new_two = 2;', 1, true),
   'it has both sides: ' .. diff
 )
-vim.api.nvim_win_close(window, true)
 vim.lsp.buf.hover()
 eventually('hover says who proposes it', floats)
-window, diff = float()
-check(diff:find('Rename things', 1, true), 'hover: ' .. diff)
-vim.api.nvim_win_close(window, true)
+local hover = close_float()
+check(hover:find('Rename things', 1, true), 'hover: ' .. hover)
 
 -- An accept from the menu of code actions, into a buffer with unsaved text: one undo step.
-local titles, chosen = {}, 'Accept change from Rename things'
-vim.ui.select = function(items, _, choose)
-  for _, item in ipairs(items) do
-    table.insert(titles, item.action.title)
-  end
-  for _, item in ipairs(items) do
-    if item.action.title == chosen then
-      return choose(item)
-    end
-  end
-  choose(nil)
-end
 local before = text()
-press_a_key()
 vim.api.nvim_win_set_cursor(0, { 3, 0 })
-vim.lsp.buf.code_action()
+user.act('Accept change from Rename things')
 eventually('the first change is in the buffer', function()
   return text():find('let new_one', 1, true) ~= nil
 end)
-check(vim.list_contains(titles, 'Reject change from Rename things'), 'reject is offered')
-check(vim.list_contains(titles, 'Accept all changes of goal g1'), 'accept all is offered')
-check(vim.list_contains(titles, 'State a goal for this line…'), 'a goal is offered')
+check(vim.list_contains(user.titles, 'Reject change from Rename things'), 'reject is offered')
+check(vim.list_contains(user.titles, 'Accept all changes of goal g1'), 'accept all is offered')
+check(vim.list_contains(user.titles, 'Start a goal for this line…'), 'a goal is offered')
 local after = text()
 check(after == before:gsub('old_one', 'new_one', 1), 'nothing else has changed')
 vim.cmd.undo()
@@ -311,8 +250,7 @@ end)
 eventually('it is no longer pending', function()
   return #vim.fn.getcompletion('ClaudeCluster accept g1 ', 'cmdline') == 1
 end)
-chosen = 'Reject new file unwanted.rs from Rename things'
-vim.lsp.buf.code_action()
+user.act('Reject new file unwanted.rs from Rename things')
 eventually('nothing of the goal is left', function()
   return #vim.fn.getcompletion('ClaudeCluster accept g1 ', 'cmdline') == 0
 end)
@@ -407,12 +345,7 @@ eventually('the window is gone', function()
   return vim.fn.bufexists('claudecluster://goal') == 0
 end)
 
-if is_native then
-  client:stop()
-else
-  ---@diagnostic disable-next-line: param-type-mismatch
-  client.stop(nil)
-end
+user.stop()
 eventually('the server has gone', function()
   return client.rpc.is_closing()
 end)

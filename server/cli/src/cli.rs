@@ -5,36 +5,36 @@ use std::{convert::Infallible, path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use claudecluster_protocol::{GoalId, HunkId, PermissionId, Span, TaskId, Usd, plan::AgentName};
 
-/// Plans a goal, runs it as parallel isolated agent sessions, and lands the result.
+/// Turn a goal into tasks, run them as parallel, isolated agent sessions, and review the result
 #[derive(Debug, Parser)]
 #[command(name = "claudecluster", version, max_term_width = 100)]
 #[command(disable_help_subcommand = true, propagate_version = false)]
-pub(crate) struct Cli {
+pub(crate) struct CliArgs {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
-    /// Print JSON for programs instead of text for people
+pub(crate) struct GlobalArgs {
+    /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print results only, no progress
+    /// Print only results, no progress or next steps
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// The workspace [default: the git repository of the current folder, else the folder]
+    /// The workspace [default: the git repository that contains the current folder, or the folder itself]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) workspace: Option<PathBuf>,
-    /// Colour the output
+    /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: Color,
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
+pub(crate) enum ColorChoice {
     #[default]
     Auto,
     Always,
@@ -42,62 +42,62 @@ pub(crate) enum Color {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Language server on stdin and stdout, for editors
+pub(crate) enum CliCommand {
+    /// Run the language server on stdin and stdout (for editors)
     Lsp(LspArgs),
-    /// Submit a goal, follow it and show the result
+    /// Start a goal, watch it, and show the result
     Run(Box<RunArgs>),
     /// List all goals, oldest first
     Goals,
-    /// Show a goal with its tasks, attempts and gates
+    /// Show a goal with its tasks, attempts, gates and changes
     Show(GoalArg),
-    /// Follow a goal, or everything, as it happens
+    /// Print what happens in a goal, or in all goals, until you stop it
     Watch(WatchArgs),
-    /// Print what the workers of a goal did and said
+    /// Print the output of a goal's agent sessions
     Logs(LogsArgs),
-    /// Print the pending changes of a goal as a unified diff
+    /// Print a goal's pending changes as a unified diff
     Diff(DiffArgs),
-    /// Land what is clean of a goal's changes
-    Accept(Selection),
-    /// Take changes of a goal back before they land
+    /// Apply a goal's changes that merge cleanly
+    Accept(SelectionArgs),
+    /// Reject a goal's pending changes
     Reject(RejectArgs),
-    /// Restore what was there before a goal's changes landed, keeping what was typed since
-    Undo(Selection),
-    /// Land again what was undone
-    Redo(Selection),
-    /// Say what becomes of a conflict
-    Resolve(ResolveArgs),
-    /// Stop a goal
+    /// Undo accepted changes, keeping later edits
+    Undo(SelectionArgs),
+    /// Apply undone changes again
+    Redo(SelectionArgs),
+    /// Resolve a conflict
+    Resolve(ResolveOptions),
+    /// Cancel a goal
     Cancel(GoalArg),
-    /// Try the failed tasks of a goal again
+    /// Retry a goal's failed tasks
     Retry(RetryArgs),
-    /// Let the plan of a goal, or a task that is paused, run
-    Approve(ApproveArgs),
-    /// List what workers ask permission for
+    /// Approve a plan or a paused task
+    Approve(ApproveOptions),
+    /// List open permission requests
     Permissions,
-    /// Allow what a worker asks for
+    /// Grant a worker's permission request
     Allow(AllowArgs),
-    /// Deny what a worker asks for; it goes on without
+    /// Deny a worker's permission request
     Deny(DenyArgs),
-    /// Print the plan of a goal, or change it before it runs
-    Plan(PlanArgs),
-    /// List what a goal left behind, and fetch it
+    /// Print a goal's plan, or edit it before it runs
+    Plan(PlanOptions),
+    /// List or download a goal's artifacts
     Artifacts(ArtifactsArgs),
-    /// Operate the daemon
+    /// Start, stop or inspect the daemon
     Daemon {
         #[command(subcommand)]
         action: DaemonAction,
     },
-    /// Say what is found on this machine and what is missing
+    /// Check the setup and suggest fixes
     Doctor,
-    /// Show it all at work on a small project, without key, account or network
+    /// Run an offline demo on a sample project (no API key needed)
     Demo(DemoArgs),
-    /// Look at settings and change them
+    /// Show, change and check settings
     Config {
         #[command(subcommand)]
         action: ConfigAction,
     },
-    /// Print completions for a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -106,20 +106,20 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct LspArgs {
-    /// Ignored: what editors pass to language servers by convention
+    /// Ignored; many editors pass it to language servers
     #[arg(long, hide = true)]
     pub(crate) stdio: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The goal in your own words; `--` before it if it starts with a dash
+    /// The goal, as plain text; put `--` first if it starts with a dash
     #[arg(value_name = "GOAL")]
     pub(crate) goal: Vec<String>,
-    /// Run this plan file (JSON, YAML or TOML) without a planner
+    /// Run this plan file (JSON, YAML or TOML) instead of planning
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plan: Option<PathBuf>,
-    /// Only these files may change without an explicit look; repeatable
+    /// Hold changes to any other file for review; repeatable
     #[arg(long = "file", value_name = "PATH|GLOB", value_hint = ValueHint::AnyPath)]
     pub(crate) files: Vec<String>,
     /// The agent: claude-code, native or command
@@ -128,28 +128,28 @@ pub(crate) struct RunArgs {
     /// The model
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// How many tasks may run at once
+    /// Run at most this many tasks at once
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
-    /// The most it may cost, in US dollars
-    #[arg(long, value_name = "USD", value_parser = money)]
+    /// Spend at most this much, in US dollars
+    #[arg(long, value_name = "USD", value_parser = parse_usd)]
     pub(crate) budget: Option<Usd>,
-    /// How long it may take, such as 10m
+    /// Stop after this much working time, such as 10m
     #[arg(long, value_name = "DURATION")]
     pub(crate) timeout: Option<Span>,
-    /// A command that must succeed on the merged result; repeatable
+    /// A check command that must succeed on the merged result; repeatable
     #[arg(long = "gate", value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub(crate) gates: Vec<String>,
-    /// Land everything clean without asking
+    /// Apply the changes that merge cleanly without asking
     #[arg(long)]
     pub(crate) apply: bool,
-    /// Stop once there is a plan
+    /// Stop after planning and wait for approval
     #[arg(long, conflicts_with = "yes")]
     pub(crate) plan_only: bool,
-    /// Run the plan without asking, even where `approvePlans` is set
+    /// Run the plan without asking, even if `approvePlans` is set
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Say nothing where a goal that is not settled does the same
+    /// Don't warn if an identical goal is still open
     #[arg(long)]
     pub(crate) again: bool,
 }
@@ -162,7 +162,7 @@ pub(crate) struct GoalArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// The goal; everything where there is none
+    /// The goal [default: all goals]
     pub(crate) goal: Option<GoalId>,
 }
 
@@ -172,19 +172,19 @@ pub(crate) struct LogsArgs {
     pub(crate) goal: GoalId,
     /// Only this task
     pub(crate) task: Option<TaskId>,
-    /// Print the agents' own output as it came
+    /// Print the agents' raw output
     #[arg(long)]
     pub(crate) raw: bool,
 }
 
 /// A goal, or one hunk of it: the identifier of a hunk names its goal.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Target {
+pub(crate) struct GoalOrHunk {
     pub(crate) goal: GoalId,
     pub(crate) hunk: Option<HunkId>,
 }
 
-impl FromStr for Target {
+impl FromStr for GoalOrHunk {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -204,17 +204,17 @@ impl FromStr for Target {
 
 /// Which of a goal's hunks.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Selection {
+pub(crate) struct SelectionArgs {
     /// The goal, such as g1, or one hunk of it, such as g1.4f2a90c1d0
     #[arg(value_name = "GOAL|HUNK")]
-    pub(crate) target: Target,
-    /// Only what this task made
+    pub(crate) target: GoalOrHunk,
+    /// Select only changes made by this task
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<TaskId>,
-    /// Only this file, relative to the workspace
+    /// Select only this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
-    /// Only this hunk
+    /// Select only this hunk
     #[arg(long, value_name = "HUNK")]
     pub(crate) hunk: Option<HunkId>,
 }
@@ -222,8 +222,8 @@ pub(crate) struct Selection {
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     #[command(flatten)]
-    pub(crate) what: Selection,
-    /// Show what conflicts instead: both sides, and who wrote them
+    pub(crate) what: SelectionArgs,
+    /// Show both sides of each conflict and who wrote them
     #[arg(long)]
     pub(crate) conflicts: bool,
 }
@@ -231,22 +231,22 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RejectArgs {
     #[command(flatten)]
-    pub(crate) what: Selection,
-    /// Why; the task that made it gets to repair it
+    pub(crate) what: SelectionArgs,
+    /// The reason; sends the changes back to the task for repair
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Do not give it back to the task
+    /// Don't send the changes back for repair
     #[arg(long)]
     pub(crate) no_repair: bool,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ResolveArgs {
+pub(crate) struct ResolveOptions {
     /// The conflict, such as g1.4f2a90c1d0; `diff GOAL --conflicts` lists them
     pub(crate) hunk: HunkId,
     #[command(flatten)]
-    pub(crate) how: How,
-    /// Why
+    pub(crate) how: ResolutionArgs,
+    /// The reason for this resolution
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
@@ -254,29 +254,29 @@ pub(crate) struct ResolveArgs {
 /// What becomes of a conflict: exactly one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct How {
-    /// What is there now stays
+pub(crate) struct ResolutionArgs {
+    /// Keep the current text
     #[arg(long)]
     pub(crate) mine: bool,
-    /// What is proposed takes its place
+    /// Use the proposed text
     #[arg(long)]
     pub(crate) theirs: bool,
-    /// What is there now, then what is proposed
+    /// Keep both: the current text, then the proposed text
     #[arg(long)]
     pub(crate) both: bool,
-    /// The words of both, where they have changed different words of the same lines
+    /// Merge word by word, if both sides changed different words of the same lines
     #[arg(long)]
     pub(crate) merged: bool,
-    /// Both between conflict markers in the file, to be edited there
+    /// Write both sides into the file, between conflict markers
     #[arg(long)]
     pub(crate) markers: bool,
-    /// The lines in this file; `-` for stdin
+    /// Use the text of this file; `-` for stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) text: Option<PathBuf>,
     /// Edit both sides in $EDITOR
     #[arg(long)]
     pub(crate) edit: bool,
-    /// A task that sees what both sides wanted finds the text
+    /// Start a repair task that combines both sides
     #[arg(long)]
     pub(crate) repair: bool,
 }
@@ -290,22 +290,22 @@ pub(crate) struct RetryArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ApproveArgs {
+pub(crate) struct ApproveOptions {
     /// The goal
     pub(crate) goal: GoalId,
     /// Run this plan (JSON, YAML or TOML) instead
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plan: Option<PathBuf>,
-    /// Only this task, which its plan pauses
+    /// Approve only this paused task
     #[arg(long, value_name = "TASK", conflicts_with = "plan")]
     pub(crate) task: Option<TaskId>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
+pub(crate) struct PlanOptions {
     /// The goal
     pub(crate) goal: GoalId,
-    /// Change it in your own editor, then let it run; nothing runs if it is left as it was or broken
+    /// Edit the plan in $EDITOR and run it; an unchanged or invalid plan does not run
     #[arg(long)]
     pub(crate) edit: bool,
 }
@@ -313,11 +313,11 @@ pub(crate) struct PlanArgs {
 /// How far an answer to a permission request reaches: at most one of these.
 #[derive(Clone, Copy, Debug, Args)]
 #[group(multiple = false)]
-pub(crate) struct Reach {
-    /// Also for later attempts of the tasks that wait, if they ask for exactly the same
+pub(crate) struct PermissionReach {
+    /// Also answer later identical requests of the waiting tasks
     #[arg(long)]
     pub(crate) task: bool,
-    /// For every task of the goal that asks for exactly the same
+    /// Also answer identical requests of every task of the goal
     #[arg(long)]
     pub(crate) goal: bool,
 }
@@ -327,7 +327,7 @@ pub(crate) struct AllowArgs {
     /// The request, such as p3; `permissions` lists them
     pub(crate) request: PermissionId,
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) reach: PermissionReach,
 }
 
 #[derive(Debug, Args)]
@@ -335,8 +335,8 @@ pub(crate) struct DenyArgs {
     /// The request, such as p3; `permissions` lists them
     pub(crate) request: PermissionId,
     #[command(flatten)]
-    pub(crate) reach: Reach,
-    /// Why; the worker is told
+    pub(crate) reach: PermissionReach,
+    /// The reason; the worker sees it
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
@@ -345,26 +345,26 @@ pub(crate) struct DenyArgs {
 pub(crate) struct ArtifactsArgs {
     /// The goal
     pub(crate) goal: GoalId,
-    /// Write them into this folder, which is made where it does not exist
+    /// Download the artifacts into this folder, which is created if needed
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) download: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaemonAction {
-    /// Start it where it does not run
+    /// Start the daemon if it is not running
     Start,
-    /// Stop it
+    /// Stop the daemon
     Stop {
-        /// Even while goals run; the next daemon resumes them
+        /// Stop even while goals run; the next daemon resumes them
         #[arg(long)]
         force: bool,
     },
-    /// Say whether it runs; exit status 1 where it does not
+    /// Show whether the daemon is running; exit status 1 if not
     Status,
-    /// Be the daemon, in the foreground
+    /// Run the daemon in the foreground
     Run {
-        /// Detach, and say on stdout when ready: for starting it on demand
+        /// Detach, and report on stdout when ready
         #[arg(long, hide = true)]
         on_demand: bool,
     },
@@ -372,7 +372,7 @@ pub(crate) enum DaemonAction {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Keep the project's folder afterwards
+    /// Keep the sample project afterwards
     #[arg(long)]
     pub(crate) keep: bool,
     /// The agent: claude-code or native
@@ -382,39 +382,39 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigAction {
-    /// Every setting, its value and where it comes from
+    /// List every setting with its value and origin
     List,
-    /// One value
+    /// Print the value of a setting
     Get {
         /// The key, such as timeouts.attempt
         key: String,
     },
-    /// Write one value to the user's file, keeping everything else in it
+    /// Change a setting in your configuration file
     Set {
-        /// The key
+        /// The key, such as timeouts.attempt
         key: String,
-        /// The value; lists are separated by commas
+        /// The value; separate list items with commas
         value: String,
     },
-    /// Open the user's file in $EDITOR and check it afterwards
+    /// Edit your configuration file in $EDITOR, then check it
     Edit,
-    /// Where the files are
+    /// Print the paths of the configuration files
     Path,
-    /// Check the files and the environment
+    /// Check the configuration files and environment variables
     Check,
-    /// The JSON Schema of the user's file
+    /// Print the JSON Schema of the configuration file
     Schema,
 }
 
-fn money(text: &str) -> Result<Usd, String> {
+fn parse_usd(text: &str) -> Result<Usd, String> {
     let amount: f64 = text
         .trim_start_matches('$')
         .parse()
-        .map_err(|_| "not an amount in US dollars such as 2.50".to_owned())?;
+        .map_err(|_| "expected an amount in US dollars, such as 2.50".to_owned())?;
     if amount.is_finite() && amount >= 0.0 {
         Ok(Usd::from_dollars(amount))
     } else {
-        Err("an amount of money must be zero or more".to_owned())
+        Err("the amount must be zero or more".to_owned())
     }
 }
 
@@ -426,18 +426,19 @@ mod tests {
 
     #[test]
     fn the_tree_is_consistent() {
-        Cli::command().debug_assert();
+        CliArgs::command().debug_assert();
     }
 
     #[test]
     fn a_hunk_names_its_goal() {
-        let parse = |args: &[&str]| Cli::try_parse_from([&["claudecluster"], args].concat());
-        let Command::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
+        let parse = |args: &[&str]| CliArgs::try_parse_from([&["claudecluster"], args].concat());
+        let CliCommand::Undo(undo) = parse(&["undo", "g12.4f2a90c1d0"]).unwrap().command else {
             panic!("not undo")
         };
         assert_eq!(undo.target.goal, GoalId::new("g12"));
         assert_eq!(undo.target.hunk, Some(HunkId::new("g12.4f2a90c1d0")));
-        let Command::Accept(accept) = parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
+        let CliCommand::Accept(accept) =
+            parse(&["accept", "g1", "--hunk", "g1.0"]).unwrap().command
         else {
             panic!("not accept")
         };
@@ -448,7 +449,7 @@ mod tests {
     #[test]
     fn a_conflict_is_resolved_in_exactly_one_way() {
         let parse = |args: &[&str]| {
-            Cli::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
+            CliArgs::try_parse_from([&["claudecluster", "resolve", "g1.0"], args].concat())
         };
         assert!(parse(&["--mine", "--reason", "it is right"]).is_ok());
         assert!(parse(&["--text", "-"]).is_ok());
@@ -460,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_words_not_flags() {
-        let cli = Cli::parse_from([
+        let cli = CliArgs::parse_from([
             "claudecluster",
             "run",
             "--json",
@@ -469,7 +470,7 @@ mod tests {
             "me",
             "-rf",
         ]);
-        let Command::Run(run) = cli.command else {
+        let CliCommand::Run(run) = cli.command else {
             panic!("not run")
         };
         assert!(cli.global.json);

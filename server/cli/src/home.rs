@@ -12,7 +12,7 @@ use std::{
 use claudecluster_protocol::{ErrorBody, api::DaemonFile};
 use etcetera::BaseStrategy;
 
-use crate::failure::Context;
+use crate::exit::ErrorContext;
 
 /// The longest path a socket can be bound to, with room to spare: the kernel takes 107 bytes on
 /// Linux and 103 on macOS.
@@ -33,8 +33,8 @@ impl Home {
             return Ok(Self { dir });
         }
         let base = etcetera::choose_base_strategy().map_err(|e| {
-            ErrorBody::environment(format!("there is no home folder: {e}"))
-                .hint("set HOME, or CLAUDECLUSTER_HOME")
+            ErrorBody::environment(format!("cannot find the home folder: {e}"))
+                .hint("set HOME or CLAUDECLUSTER_HOME")
         })?;
         let state = base.state_dir().unwrap_or_else(|| base.data_dir());
         Ok(Self {
@@ -88,7 +88,7 @@ impl Home {
                 .create(dir)
                 .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
                 .map_err(|e| {
-                    ErrorBody::environment(format!("cannot make {}: {e}", dir.display()))
+                    ErrorBody::environment(format!("cannot create {}: {e}", dir.display()))
                         .hint("make it writable, or set CLAUDECLUSTER_HOME to another folder")
                 })?;
         }
@@ -135,7 +135,7 @@ impl Home {
         }
         let why = last.map(|e| format!(": {e}")).unwrap_or_default();
         Err(ErrorBody::environment(format!(
-            "the path {} is too long for a socket, and there is no folder with a shorter one{why}",
+            "the path {} is too long for a socket, and no folder with a shorter path is available{why}",
             usual.display()
         ))
         .hint("set CLAUDECLUSTER_HOME to a folder with a shorter path"))

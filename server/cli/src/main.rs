@@ -10,13 +10,13 @@ mod client;
 mod commands;
 mod config;
 mod daemon;
-mod failure;
-mod follow;
+mod driver_setup;
+mod exit;
 mod home;
-mod parts;
-mod pipe;
+mod lsp_proxy;
 mod plan_file;
 mod ui;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,35 +24,35 @@ use std::process::ExitCode;
 use clap::{Parser, error::ErrorKind};
 use claudecluster_protocol::ErrorBody;
 
-use cli::Cli;
-use commands::Runtime;
-use failure::{Exit, Failure, Outcome};
+use cli::CliArgs;
+use commands::RuntimeKind;
+use exit::{CommandExit, CommandFailure, CommandResult};
 
 fn main() -> ExitCode {
-    if let Some(status) = parts::hidden(std::env::args_os()) {
-        return parts::exit_code(status);
+    if let Some(status) = driver_setup::run_hidden_command(std::env::args_os()) {
+        return driver_setup::process_exit_code(status);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match CliArgs::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return report_usage(&error),
     };
     let json = cli.global.json;
-    let exit = match run(cli) {
+    let exit = match run_command(cli) {
         Ok(exit) => exit,
-        Err(Failure::Unread) => Exit::Done,
-        Err(Failure::Error(error)) => {
-            ui::complain(&error, json);
-            failure::status(&error)
+        Err(CommandFailure::Unread) => CommandExit::Done,
+        Err(CommandFailure::Error(error)) => {
+            ui::print_error(&error, json);
+            exit::exit_of_error(&error)
         }
     };
     ExitCode::from(exit as u8)
 }
 
 /// Runs a command on the runtime it needs.
-fn run(cli: Cli) -> Outcome<Exit> {
-    let mut builder = match commands::runtime(&cli.command) {
-        Runtime::Client => tokio::runtime::Builder::new_current_thread(),
-        Runtime::Daemon => {
+fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
+    let mut builder = match commands::runtime_kind(&cli.command) {
+        RuntimeKind::Client => tokio::runtime::Builder::new_current_thread(),
+        RuntimeKind::Daemon => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             let cpus = std::thread::available_parallelism().map_or(2, usize::from);
             builder.worker_threads(cpus.clamp(2, 4));
@@ -61,16 +61,16 @@ fn run(cli: Cli) -> Outcome<Exit> {
     };
     let runtime = builder.enable_all().build().map_err(|e| {
         ErrorBody::environment(format!("cannot start the runtime: {e}"))
-            .hint("is the limit on open files or processes very low?")
+            .hint("check the limits on open files and processes (ulimit -a)")
     })?;
-    let exit = runtime.block_on(commands::run(cli));
+    let exit = runtime.block_on(commands::run_command(cli));
     // A thread may be blocked reading stdin for ever; the process ends without it.
     runtime.shutdown_background();
     exit
 }
 
 /// What clap has to say: help and version on stdout, mistakes on stderr.
-fn usage(error: &clap::Error) -> ExitCode {
+fn report_usage(error: &clap::Error) -> ExitCode {
     let asked_for = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -85,13 +85,17 @@ fn usage(error: &clap::Error) -> ExitCode {
             .strip_prefix("error: ")
             .unwrap_or(message)
             .to_owned();
-        ui::complain(
-            &ErrorBody::user(message).hint("claudecluster --help lists what there is"),
+        ui::print_error(
+            &ErrorBody::user(message).hint("list commands and options with: claudecluster --help"),
             true,
         );
     } else {
         // Where nobody reads it there is nobody to tell.
         let _ = error.print();
     }
-    ExitCode::from(if asked_for { Exit::Done } else { Exit::Usage } as u8)
+    ExitCode::from(if asked_for {
+        CommandExit::Done
+    } else {
+        CommandExit::Usage
+    } as u8)
 }

@@ -8,15 +8,15 @@ use claudecluster_protocol::{ErrorBody, Plan};
 const LIMIT: u64 = 8 << 20;
 
 /// Reads a plan file. Its form is told by the extension.
-pub(crate) fn read(path: &Path) -> Result<Plan, ErrorBody> {
+pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     let shown = path.display();
     let unreadable = |e: &dyn std::fmt::Display| {
         ErrorBody::user(format!("cannot read the plan {shown}: {e}"))
-            .hint("name an existing file with --plan")
+            .hint("pass an existing file to --plan")
     };
     let meta = fs::metadata(path).map_err(|e| unreadable(&e))?;
     if meta.len() > LIMIT {
-        return Err(unreadable(&"it is larger than 8 MiB"));
+        return Err(unreadable(&"larger than 8 MiB"));
     }
     let text = fs::read_to_string(path).map_err(|e| unreadable(&e))?;
     let form = path
@@ -28,23 +28,23 @@ pub(crate) fn read(path: &Path) -> Result<Plan, ErrorBody> {
         Some("yaml" | "yml") => from_yaml(&text),
         Some("toml") => from_toml(&text),
         _ => {
-            return Err(
-                ErrorBody::user(format!("{shown} has no extension that says what it is"))
-                    .hint("name the plan *.json, *.yaml or *.toml"),
-            );
+            return Err(ErrorBody::user(format!(
+                "cannot tell the format of {shown} from its extension"
+            ))
+            .hint("rename it to *.json, *.yaml or *.toml"));
         }
     };
     parsed.map_err(|wrong| wrong.in_file(path))
 }
 
 /// A mistake in a plan's text.
-struct Wrong {
+struct PlanFileError {
     line: Option<usize>,
     key: Option<String>,
     message: String,
 }
 
-impl Wrong {
+impl PlanFileError {
     fn in_file(self, path: &Path) -> ErrorBody {
         let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
         let key = self
@@ -57,36 +57,36 @@ impl Wrong {
             path.display(),
             one_line(&self.message)
         ))
-        .hint("docs/guide.md, \"Plan files\", lists every key")
+        .hint("see \"Plan files\" in docs/guide.md for all keys")
     }
 }
 
-fn from_json(text: &str) -> Result<Plan, Wrong> {
+fn from_json(text: &str) -> Result<Plan, PlanFileError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let plan = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
         let key = e.path().to_string();
         let inner = e.into_inner();
         let place = format!(" at line {} column {}", inner.line(), inner.column());
-        Wrong {
+        PlanFileError {
             line: Some(inner.line()),
             key: Some(key),
             message: inner.to_string().replace(&place, ""),
         }
     })?;
-    reader.end().map_err(|e| Wrong {
+    reader.end().map_err(|e| PlanFileError {
         line: Some(e.line()),
         key: None,
-        message: "there is something behind the plan".to_owned(),
+        message: "unexpected text after the plan".to_owned(),
     })?;
     Ok(plan)
 }
 
-fn from_toml(text: &str) -> Result<Plan, Wrong> {
+fn from_toml(text: &str) -> Result<Plan, PlanFileError> {
     let line = |e: &toml::de::Error| {
         let before = e.span().and_then(|span| text.get(..span.start));
         before.map(|before| before.matches('\n').count() + 1)
     };
-    let reader = toml::Deserializer::parse(text).map_err(|e| Wrong {
+    let reader = toml::Deserializer::parse(text).map_err(|e| PlanFileError {
         line: line(&e),
         key: None,
         message: e.message().to_owned(),
@@ -94,7 +94,7 @@ fn from_toml(text: &str) -> Result<Plan, Wrong> {
     serde_path_to_error::deserialize(reader).map_err(|e| {
         let key = e.path().to_string();
         let inner = e.into_inner();
-        Wrong {
+        PlanFileError {
             line: line(&inner),
             key: Some(key),
             message: inner.message().to_owned(),
@@ -102,7 +102,7 @@ fn from_toml(text: &str) -> Result<Plan, Wrong> {
     })
 }
 
-fn from_yaml(text: &str) -> Result<Plan, Wrong> {
+fn from_yaml(text: &str) -> Result<Plan, PlanFileError> {
     // The reader names the line; reading the same text as a plain tree first gives the key its path.
     serde_saphyr::from_str::<Plan>(text).map_err(|e| {
         let key = serde_saphyr::from_str::<serde_json::Value>(text)
@@ -114,12 +114,12 @@ fn from_yaml(text: &str) -> Result<Plan, Wrong> {
             });
         let line = e.location().map(|place| place.line() as usize);
         match key {
-            Some((key, message)) => Wrong {
+            Some((key, message)) => PlanFileError {
                 line,
                 key: Some(key),
                 message,
             },
-            None => Wrong {
+            None => PlanFileError {
                 line,
                 key: None,
                 message: first_line(&e.to_string()),
@@ -156,7 +156,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
-        let shown = match read(&path) {
+        let shown = match read_plan(&path) {
             Ok(plan) => format!("{} tasks", plan.tasks.len()),
             Err(e) => e.message.replace(&format!("{}/", dir.path().display()), ""),
         };
@@ -200,7 +200,7 @@ mod tests {
         check(
             "p.json",
             "{\"tasks\": []} x",
-            expect!["p.json:1: there is something behind the plan"],
+            expect!["p.json:1: unexpected text after the plan"],
         );
         check(
             "p.yaml",
@@ -229,7 +229,7 @@ mod tests {
         check(
             "plan",
             "",
-            expect!["plan has no extension that says what it is"],
+            expect!["cannot tell the format of plan from its extension"],
         );
     }
 }

@@ -10,53 +10,56 @@ use claudecluster_protocol::{
     goal::{Scope, ScopeKind},
 };
 
-use crate::failure::Context;
+use crate::exit::ErrorContext;
 
 /// The workspace: `named`, or the git repository around the current folder, or that folder.
 ///
 /// No program is run to find it out: a repository must not get to say anything before it is trusted.
-pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, ErrorBody> {
+pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody> {
     let start = match named {
         Some(dir) => dir.to_owned(),
         None => env::current_dir().map_err(|e| {
-            ErrorBody::user(format!("the current folder cannot be used: {e}"))
-                .hint("cd into a folder that exists, or name one with --workspace")
+            ErrorBody::user(format!("cannot use the current folder: {e}"))
+                .hint("change to an existing folder, or name one with --workspace")
         })?,
     };
     let dir = start.canonicalize().map_err(|e| {
-        ErrorBody::user(format!("{} is not a workspace: {e}", start.display()))
-            .hint("name an existing folder with --workspace")
+        ErrorBody::user(format!(
+            "cannot use {} as a workspace: {e}",
+            start.display()
+        ))
+        .hint("pass an existing folder to --workspace")
     })?;
     if !dir.is_dir() {
         return Err(
             ErrorBody::user(format!("{} is not a folder", start.display()))
-                .hint("name the project's folder with --workspace"),
+                .hint("pass the project folder to --workspace"),
         );
     }
     if dir.components().any(|part| part.as_os_str() == ".git") {
         return Err(ErrorBody::user(format!(
-            "{} is inside a repository's own data",
+            "{} is inside a repository's .git folder",
             dir.display()
         ))
-        .hint("cd into the project's folder, or name it with --workspace"));
+        .hint("change to the project folder, or name it with --workspace"));
     }
     if let Some(bare) = dir.ancestors().find(|dir| is_bare(dir)) {
         return Err(ErrorBody::user(format!(
-            "{} is a bare repository: there are no files to work on",
+            "{} is a bare repository: it has no files to work on",
             bare.display()
         ))
-        .hint("clone it, and run this in the clone"));
+        .hint("clone it and run this command in the clone"));
     }
     let root = match named {
         Some(_) => dir,
-        None => toplevel(&dir).unwrap_or(dir),
+        None => git_toplevel(&dir).unwrap_or(dir),
     };
     refuse_too_wide(&root)?;
     Ok(root)
 }
 
 /// The closest folder above (or at) `dir` that git calls a work tree.
-fn toplevel(dir: &Path) -> Option<PathBuf> {
+fn git_toplevel(dir: &Path) -> Option<PathBuf> {
     dir.ancestors()
         .find(|dir| dir.join(".git").exists())
         .map(Path::to_owned)
@@ -79,21 +82,21 @@ fn refuse_too_wide(root: &Path) -> Result<(), ErrorBody> {
         return Ok(());
     };
     Err(ErrorBody::user(format!(
-        "the workspace would be {what} ({})",
+        "the workspace cannot be {what} ({})",
         root.display()
     ))
-    .hint("cd into the project's folder, or name it with --workspace"))
+    .hint("change to the project folder, or name it with --workspace"))
 }
 
 /// A path the user gave, as one inside the workspace. It need not exist.
-pub(crate) fn relative(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
+pub(crate) fn relative_path(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
     let outside = || {
         ErrorBody::user(format!(
             "{} is outside the workspace {}",
             given.display(),
             root.display()
         ))
-        .hint("name a file of the workspace")
+        .hint("name a file in the workspace")
     };
     let absolute = match given.is_absolute() {
         true => given.to_owned(),
@@ -129,7 +132,7 @@ pub(crate) fn relative(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> 
 /// The path of a hunk or file as `accept --file` takes it: relative to the workspace as lists show
 /// it, or a path from the current folder.
 pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
-    let from_here = relative(root, given);
+    let from_here = relative_path(root, given);
     match RelPath::from_path(given) {
         // Outside the workspace's folder only the listed form makes sense.
         Ok(listed) if from_here.is_err() || root.join(given).exists() => Ok(listed),
@@ -138,7 +141,7 @@ pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, E
 }
 
 /// What `--file` names, as a goal's scope.
-pub(crate) fn scope(root: &Path, given: &[String]) -> Result<Scope, ErrorBody> {
+pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<Scope, ErrorBody> {
     if given.is_empty() {
         return Ok(Scope::default());
     }
@@ -151,14 +154,14 @@ pub(crate) fn scope(root: &Path, given: &[String]) -> Result<Scope, ErrorBody> {
         if is_glob {
             scope
                 .globs
-                .push(relative(root, Path::new(text))?.as_str().to_owned());
+                .push(relative_path(root, Path::new(text))?.as_str().to_owned());
             continue;
         }
         if root == Path::new(text).canonicalize().unwrap_or_default() {
             scope.globs.push("**".to_owned());
             continue;
         }
-        let path = relative(root, Path::new(text))?;
+        let path = relative_path(root, Path::new(text))?;
         if root.join(path.to_path_buf()).is_dir() {
             scope.globs.push(format!("{}/**", path.as_str()));
         } else {
@@ -181,13 +184,13 @@ mod tests {
         fs::create_dir_all(root.join("src")).unwrap();
         let inside = |name: &str| root.join(name).to_string_lossy().into_owned();
 
-        let found = scope(&root, &[inside("src"), inside("new.rs"), inside("*.md")]).unwrap();
+        let found = goal_scope(&root, &[inside("src"), inside("new.rs"), inside("*.md")]).unwrap();
         assert_eq!(found.globs, ["src/**", "*.md"]);
         assert_eq!(found.files, [RelPath::new("new.rs").unwrap()]);
 
-        let error = scope(&root, &["/etc/passwd".to_owned()]).unwrap_err();
+        let error = goal_scope(&root, &["/etc/passwd".to_owned()]).unwrap_err();
         assert!(error.message.contains("outside the workspace"), "{error}");
-        let error = scope(&root, &[inside("../x")]).unwrap_err();
+        let error = goal_scope(&root, &[inside("../x")]).unwrap_err();
         assert!(error.message.contains("outside the workspace"), "{error}");
     }
 
@@ -203,9 +206,9 @@ mod tests {
             (bare.join("refs"), "bare repository"),
             (bare.join("HEAD"), "is not a folder"),
             (PathBuf::from("/"), "the root of the file system"),
-            (dir.path().join("none"), "is not a workspace"),
+            (dir.path().join("none"), "as a workspace: "),
         ] {
-            let error = find(Some(&path)).unwrap_err();
+            let error = find_workspace(Some(&path)).unwrap_err();
             assert!(error.message.contains(part), "{error}");
         }
     }

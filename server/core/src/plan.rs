@@ -123,7 +123,7 @@ pub fn check(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanPr
         problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
     }
     if plan.tasks.len() > MAX_TASKS {
-        let message = format!("{} tasks are more than {MAX_TASKS}", plan.tasks.len());
+        let message = format!("{} tasks; the limit is {MAX_TASKS}", plan.tasks.len());
         problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
     }
     if plan.max_parallel == Some(0) {
@@ -134,10 +134,13 @@ pub fn check(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanPr
     let mut seen: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (i, task) in plan.tasks.iter().enumerate() {
         if let Some(&first) = seen.get(&task.id) {
-            let message = format!("{:?} is already the id of tasks[{first}]", task.id.as_str());
+            let message = format!(
+                "duplicate task id {:?}, also used by tasks[{first}]",
+                task.id.as_str()
+            );
             let other = Place::task(first).with("id");
             problems.add(Place::task(i).with("id"), ProblemKind::DuplicateId, message);
-            problems.about_last(vec![(other, "the first task of this id".into())], None);
+            problems.about_last(vec![(other, "the first task with this id".into())], None);
         } else {
             seen.insert(&task.id, i);
         }
@@ -186,8 +189,8 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &Agent
             place("id"),
             ProblemKind::InvalidId,
             format!(
-                "{:?} is not an id: use letters, digits, '.', '_' and '-', starting with a letter \
-                 or digit, at most 64 characters",
+                "invalid task id {:?}: use letters, digits, '.', '_' and '-', starting with a letter \
+                 or digit; at most 64 characters",
                 task.id.as_str()
             ),
         );
@@ -200,17 +203,17 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &Agent
         }
         (Some(_), Some(agent)) if !runs_commands(agents.get(agent)) => {
             let message = format!(
-                "only the agent {} runs a command, and the agent here is `{agent}`",
+                "`run` needs the agent {}, but this task uses `{agent}`",
                 agents.list(runs_commands)
             );
             problems.add(place("run"), ProblemKind::UnusedCommand, message);
         }
         (None, Some(agent)) if runs_commands(agents.get(agent)) => {
-            let message = format!("the agent `{agent}` needs a command to run");
+            let message = format!("the agent `{agent}` needs a `run` key");
             problems.add(place("run"), ProblemKind::MissingCommand, message);
         }
         (None, _) if task.instructions.trim().is_empty() => {
-            let message = "say what the task is to do";
+            let message = "describe the task in `instructions`";
             problems.add(
                 place("instructions"),
                 ProblemKind::MissingInstructions,
@@ -227,7 +230,7 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &Agent
     }
     check_gates(problems, &place("gates"), &task.gates);
     if task.timeout.is_some_and(|t| t.0 == 0) {
-        let message = "must be longer than nothing";
+        let message = "must be greater than zero";
         problems.add(place("timeout"), ProblemKind::OutOfRange, message);
     }
     if task.candidates.is_some_and(|n| n != 1) {
@@ -258,10 +261,10 @@ fn check_edges(
             problems.add(place, ProblemKind::UnknownDependency, message);
             problems.about_last(Vec::new(), meant);
         } else if *parent == task.id {
-            let message = format!("{name:?} waits for itself");
+            let message = format!("{name:?} depends on itself");
             problems.add(place, ProblemKind::SelfDependency, message);
         } else if task.depends_on[..j].contains(parent) {
-            let message = format!("{name:?} is named twice");
+            let message = format!("{name:?} is listed twice");
             problems.add(place, ProblemKind::RepeatedDependency, message);
         }
     }
@@ -286,7 +289,7 @@ fn check_cycle(
             let &task = known.get(after)?;
             let parents = &plan.tasks[task].depends_on;
             let edge = parents.iter().position(|parent| parent == before)?;
-            Some((task, edge, format!("{after} waits for {before}")))
+            Some((task, edge, format!("{after} depends on {before}")))
         })
         .collect();
     edges.sort();
@@ -313,7 +316,7 @@ fn describe_cycle(cycle: &[TaskId]) -> String {
     let mut names: Vec<&str> = cycle.iter().map(TaskId::as_str).collect();
     names.extend(cycle.first().map(TaskId::as_str));
     // An edge points from a task to the one that waits for it, so the walk reads "before".
-    format!("these tasks wait for each other: {}", names.join(" → "))
+    format!("circular dependency: {}", names.join(" → "))
 }
 
 fn is_task_id(id: &str) -> bool {
@@ -348,14 +351,14 @@ fn forbidden_env(name: &str) -> Option<String> {
     let well_formed = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !well_formed {
-        return Some(format!(
-            "{name:?} is not the name of an environment variable"
-        ));
+        return Some(format!("{name:?} is not a valid environment variable name"));
     }
     let upper = name.to_ascii_uppercase();
     let proxy = upper.ends_with("_PROXY");
     (proxy || EXACT.contains(&upper.as_str()) || PREFIXES.iter().any(|p| upper.starts_with(p)))
-        .then(|| "a plan may not set this variable; set it for the daemon if it is needed".into())
+        .then(|| {
+            "a plan cannot set this variable; pass it to workers with the `env.pass` setting".into()
+        })
 }
 
 /// The one of `candidates` that `word` is probably a misspelling of.
@@ -442,7 +445,7 @@ mod tests {
             ],
             &expect![[r#"
                 tasks[1].dependsOn[0]: there is no task "error"; did you mean "errors"?
-                tasks[1].dependsOn[2]: "errors" is named twice"#]],
+                tasks[1].dependsOn[2]: "errors" is listed twice"#]],
         );
     }
 
@@ -450,7 +453,7 @@ mod tests {
     fn cycles_name_their_tasks() {
         check_problems(
             vec![task("a", &["b"]), task("b", &["a"])],
-            &expect!["tasks[0].dependsOn[0]: these tasks wait for each other: a → b → a"],
+            &expect!["tasks[0].dependsOn[0]: circular dependency: a → b → a"],
         );
     }
 
@@ -482,8 +485,8 @@ mod tests {
             })
             .collect();
         expect![[r#"
-            self-dependency tasks[0].dependsOn[0]: "x" waits for itself []
-            cycle tasks[1].dependsOn[1]: these tasks wait for each other: a → b → c → a [tasks[2].dependsOn[0]: b waits for a, tasks[3].dependsOn[0]: c waits for b]"#]]
+            self-dependency tasks[0].dependsOn[0]: "x" depends on itself []
+            cycle tasks[1].dependsOn[1]: circular dependency: a → b → c → a [tasks[2].dependsOn[0]: b depends on a, tasks[3].dependsOn[0]: c depends on b]"#]]
         .assert_eq(&told.join("\n"));
     }
 
@@ -492,8 +495,8 @@ mod tests {
         check_problems(
             vec![task("a", &[]), task("a", &[]), task("$(touch pwn)", &[])],
             &expect![[r#"
-                tasks[1].id: "a" is already the id of tasks[0]
-                tasks[2].id: "$(touch pwn)" is not an id: use letters, digits, '.', '_' and '-', starting with a letter or digit, at most 64 characters"#]],
+                tasks[1].id: duplicate task id "a", also used by tasks[0]
+                tasks[2].id: invalid task id "$(touch pwn)": use letters, digits, '.', '_' and '-', starting with a letter or digit; at most 64 characters"#]],
         );
     }
 
@@ -510,12 +513,12 @@ mod tests {
         check_problems(
             vec![bad],
             &expect![[r#"
-                tasks[0].writes[1]: "../x" has an empty, "." or ".." part; give it relative to the workspace
-                tasks[0].writes[2]: "/etc/passwd" is absolute; give it relative to the workspace
+                tasks[0].writes[1]: "../x" has an empty, "." or ".." part; use a plain path relative to the workspace
+                tasks[0].writes[2]: "/etc/passwd" is absolute; use a path relative to the workspace
                 tasks[0].gates[0]: the command is empty
                 tasks[0].candidates: only 1 is supported
-                tasks[0].env.LD_PRELOAD: a plan may not set this variable; set it for the daemon if it is needed
-                tasks[0].env.https_proxy: a plan may not set this variable; set it for the daemon if it is needed"#]],
+                tasks[0].env.LD_PRELOAD: a plan cannot set this variable; pass it to workers with the `env.pass` setting
+                tasks[0].env.https_proxy: a plan cannot set this variable; pass it to workers with the `env.pass` setting"#]],
         );
     }
 
@@ -531,9 +534,9 @@ mod tests {
         check_problems(
             vec![silent, command, both],
             &expect![[r#"
-                tasks[0].instructions: say what the task is to do
-                tasks[1].run: the agent `command` needs a command to run
-                tasks[2].run: only the agent `command` runs a command, and the agent here is `native`"#]],
+                tasks[0].instructions: describe the task in `instructions`
+                tasks[1].run: the agent `command` needs a `run` key
+                tasks[2].run: `run` needs the agent `command`, but this task uses `native`"#]],
         );
     }
 }

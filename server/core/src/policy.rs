@@ -1,6 +1,6 @@
 //! What to do after an attempt or a planning session stopped short: one policy for each reason.
 
-use claudecluster_protocol::{Span, StopReason, TaskSpec, agent::AgentCatalog};
+use claudecluster_protocol::{GoalId, Span, StopReason, TaskSpec, agent::AgentCatalog};
 
 /// Limits and defaults that configuration decides. They steer new decisions only; replaying a
 /// journal does not ask them.
@@ -135,25 +135,33 @@ pub fn backoff(times: u32, first: Span) -> Span {
     Span(first.0.saturating_mul(factor).min(Span::secs(120).0))
 }
 
-/// What a person can do about a stop that ended a goal or a task.
-pub fn hint(stop: StopReason) -> &'static str {
+/// Tells the user what to do about a stop that ended `goal` or one of its tasks.
+pub fn hint(stop: StopReason, goal: &GoalId) -> String {
     match stop {
-        StopReason::Auth => {
-            "set ANTHROPIC_API_KEY, or log in with `claude`, then `claudecluster retry`"
+        StopReason::Auth => format!(
+            "set ANTHROPIC_API_KEY or log in with `claude`, then run: claudecluster retry {goal}"
+        ),
+        StopReason::Budget => format!(
+            "partial work is kept: claudecluster diff {goal}; start a new goal with a higher --budget for the rest"
+        ),
+        StopReason::TurnLimit => {
+            "start a new goal with smaller tasks, or raise `limits.turns`".to_owned()
         }
-        StopReason::Budget => {
-            "raise the limit with --budget or `budgetUsd`, then `claudecluster retry`"
+        StopReason::SpawnFailed => "check the setup with: claudecluster doctor".to_owned(),
+        StopReason::Resources => {
+            format!("free some disk space or memory, then run: claudecluster retry {goal}")
         }
-        StopReason::TurnLimit => "split the task into smaller ones and submit them as a new goal",
-        StopReason::SpawnFailed => "`claudecluster doctor` says what is missing",
-        StopReason::Resources => "free some space or memory, then `claudecluster retry`",
-        StopReason::Overloaded => "the provider is overloaded; `claudecluster retry` later",
-        StopReason::Timeout | StopReason::Silent | StopReason::StartTimeout => {
-            "`claudecluster logs` shows how far it came; raise `timeouts` or `claudecluster retry`"
+        StopReason::Overloaded => {
+            format!("the provider is overloaded; try again later: claudecluster retry {goal}")
         }
-        StopReason::GateFailed | StopReason::ExitStatus => {
-            "`claudecluster logs` shows the output; partial work is kept: `claudecluster diff`"
-        }
+        StopReason::Timeout | StopReason::Silent | StopReason::StartTimeout => format!(
+            "see how far it got with: claudecluster logs {goal}; \
+             raise `timeouts` if needed, then run: claudecluster retry {goal}"
+        ),
+        StopReason::GateFailed | StopReason::ExitStatus => format!(
+            "see the output with: claudecluster logs {goal}; \
+             partial work is kept: claudecluster diff {goal}"
+        ),
         StopReason::Crashed
         | StopReason::BrokenStream
         | StopReason::Refused
@@ -161,7 +169,7 @@ pub fn hint(stop: StopReason) -> &'static str {
         | StopReason::InvalidAnswer
         | StopReason::ChangesRefused
         | StopReason::DaemonRestart
-        | StopReason::Cancelled => "`claudecluster logs` shows what happened",
+        | StopReason::Cancelled => format!("see what happened with: claudecluster logs {goal}"),
     }
 }
 

@@ -17,6 +17,6 @@ pub(crate) async fn run_blocking<T: Send + 'static>(
 
 /// Returns the error of work that panicked.
 pub(crate) fn internal_failure(what: &str) -> ErrorBody {
-    ErrorBody::internal(format!("{what} failed for a reason of our own"))
-        .hint("the daemon's log has the details: claudecluster daemon status")
+    ErrorBody::internal(format!("{what} failed because of an internal error"))
+        .hint("see the daemon's log; `claudecluster daemon status` shows the state folder")
 }

@@ -140,7 +140,7 @@ impl Dispatcher {
             Err(error) => self.take_back(before, error, turn.waiters, turn.reports),
         }
         if began.elapsed() > SLOW_TURN {
-            tracing::warn!(elapsed = ?began.elapsed(), "a turn of the dispatcher was slow");
+            tracing::warn!(elapsed = ?began.elapsed(), "slow dispatcher turn");
         }
         turn.ending
     }
@@ -196,7 +196,7 @@ impl Dispatcher {
                 turn.reports.push(input.clone());
                 match self.step(input, at) {
                     Ok(effects) => turn.effects.extend(effects),
-                    Err(error) => tracing::warn!(%error, "a report was refused"),
+                    Err(error) => tracing::warn!(%error, "rejected a report"),
                 }
             }
             DispatcherMessage::Shutdown(reply) => turn.ending = Some(reply),
@@ -239,7 +239,7 @@ impl Dispatcher {
         waiters: Vec<TurnWaiter>,
         reports: Vec<Input>,
     ) {
-        tracing::error!(%error, "the journal refused a turn");
+        tracing::error!(%error, "cannot write to the journal");
         self.state = before;
         let retry = matches!(error, StoreError::Full);
         let body = ErrorBody::from(error);

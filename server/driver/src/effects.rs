@@ -104,7 +104,7 @@ impl EffectRunner {
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
-                    tracing::error!(%goal, "work panicked; the panic's text is above");
+                    tracing::error!(%goal, "a background task panicked");
                     panicked
                 });
             mailbox.report(input);
@@ -119,7 +119,7 @@ impl EffectRunner {
     fn goal_of(&self, id: &GoalId) -> Option<Arc<Goal>> {
         let goal = self.goals.goal(id);
         if let Err(error) = &goal {
-            tracing::error!(goal = %id, %error, "an effect names an unknown goal");
+            tracing::error!(goal = %id, %error, "ignored an effect for an unknown goal");
         }
         goal.ok()
     }
@@ -256,7 +256,7 @@ impl EffectRunner {
         self.recoveries.spawn(async move {
             if let Err(error) = recovery.recover_goal(&id).await {
                 // It is tried again before anything else lands in that workspace.
-                tracing::warn!(goal = %id, %error, "earlier landings are not settled");
+                tracing::warn!(goal = %id, %error, "cannot recover earlier changes");
             }
         });
     }

@@ -44,7 +44,7 @@ use crate::{
     proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
-        diff::{self, Diff},
+        diff::{self, AcceptancePatch},
         reader::PendingReader,
         verdict,
         versions::FileVersions,
@@ -58,7 +58,7 @@ use crate::{
     watch,
     workspace::{
         content_store::ContentStore, content_text::ContentText, editor::Editor,
-        editor_registry::EditorRegistry, text_source::Current,
+        editor_registry::EditorRegistry, text_source::TextSource,
     },
 };
 
@@ -87,12 +87,12 @@ struct DriverParts {
 }
 
 /// Detaches an editor when dropped.
-pub struct Attached {
+pub struct AttachedEditor {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for Attached {
+impl Drop for AttachedEditor {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -125,7 +125,7 @@ impl Driver {
         tokio::spawn(dispatcher.run());
         recoveries.close();
         if timeout(RECOVERY, recoveries.wait()).await.is_err() {
-            tracing::warn!("it is not clear yet what became of earlier landings");
+            tracing::warn!("earlier changes are still being recovered");
         }
         Ok(Self(Arc::new(parts)))
     }
@@ -235,7 +235,7 @@ impl Driver {
 
     /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
     /// and quick: for code actions and lenses.
-    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<Current<'a>>) -> Vec<HunkView> {
+    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<TextSource<'a>>) -> Vec<HunkView> {
         self.0.pending.hunks_in(path, current.into())
     }
 
@@ -266,7 +266,7 @@ impl Driver {
     /// # Errors
     ///
     /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
-    pub async fn diff(&self, wanted: Decision) -> Result<Diff> {
+    pub async fn diff(&self, wanted: Decision) -> Result<AcceptancePatch> {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let goal = self.0.goals.goal(&wanted.goal_id)?;
         run_blocking("making a diff", move || {
@@ -290,8 +290,10 @@ impl Driver {
         let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
         run_blocking("reading a file", move || {
             let entry = goal.entry(&path, 0).ok_or_else(|| {
-                ErrorBody::user(format!("goal {} does not change {path}", goal.id))
-                    .hint(format!("`claudecluster show {}` lists its files", goal.id))
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).hint(format!(
+                    "list its files with: claudecluster show {}",
+                    goal.id
+                ))
             })?;
             let reviews = pending.reviews();
             let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
@@ -328,8 +330,8 @@ impl Driver {
         let done = tokio::spawn(async move { landing.decide(decision).await });
         done.await.unwrap_or_else(|_| {
             Err(
-                ErrorBody::internal("the decision failed for a reason of our own")
-                    .hint("look at the pending changes again; nothing is lost"),
+                ErrorBody::internal("the decision failed because of an internal error")
+                    .hint("nothing is lost; review the pending changes and try again"),
             )
         })
     }
@@ -440,7 +442,7 @@ impl Driver {
             .map_err(ErrorBody::from)?
             .ok_or_else(|| {
                 ErrorBody::user(format!("there is no artifact {id}"))
-                    .hint("`claudecluster artifacts GOAL` lists them")
+                    .hint("list a goal's artifacts with: claudecluster artifacts GOAL")
             })
     }
 
@@ -474,8 +476,8 @@ impl Driver {
 
     /// Makes an editor's documents part of every snapshot of its workspace, and the place where
     /// changes to them land.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> Attached {
-        Attached {
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
+        AttachedEditor {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }

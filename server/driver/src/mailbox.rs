@@ -47,7 +47,7 @@ impl DispatcherMailbox {
     /// Sends a message. The dispatcher is there as long as the process is.
     pub(crate) fn send(&self, message: DispatcherMessage) {
         if self.0.send(message).is_err() {
-            tracing::debug!("the dispatcher has ended; a message to it is dropped");
+            tracing::debug!("the dispatcher has stopped; dropping a message");
         }
     }
 

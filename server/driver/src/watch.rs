@@ -89,7 +89,7 @@ impl EventWatcher {
                 Some(())
             }
             Err(error) => {
-                tracing::error!(%error, "a watcher is cut off");
+                tracing::error!(%error, "dropped a slow watcher");
                 None
             }
         }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use claudecluster_driver::{Current, Driver, Editor};
+use claudecluster_driver::{Driver, Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, HunkId,
     api::{Answer, Call, Decision},
@@ -118,14 +118,14 @@ impl Service for Driver {
                 status: driver.status()?,
             },
             Call::Stop { .. } => {
-                return Err(
-                    ErrorBody::internal("the driver was asked to stop the daemon")
-                        .hint("stop it with `claudecluster daemon stop`"),
-                );
+                return Err(ErrorBody::internal("the driver cannot stop the daemon")
+                    .hint("stop it with: claudecluster daemon stop"));
             }
             // Answered by many items, not by one.
             Call::Watch { .. } => {
-                return Err(ErrorBody::internal("a watch was asked for one answer"));
+                return Err(ErrorBody::internal(
+                    "a watch request needs a streaming connection",
+                ));
             }
         })
     }
@@ -142,7 +142,7 @@ impl Service for Driver {
 
 #[async_trait]
 impl LiveTexts for Driver {
-    fn hunks_in(&self, path: &Path, text: Current<'_>) -> Vec<HunkView> {
+    fn hunks_in(&self, path: &Path, text: TextSource<'_>) -> Vec<HunkView> {
         Self::hunks_in(self, path, text)
     }
 
@@ -172,7 +172,7 @@ async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        Err(ErrorBody::internal("a background task ended early")
-            .hint("its log says more: `claudecluster doctor` shows where it is"))
+        Err(ErrorBody::internal("a background task failed")
+            .hint("run `claudecluster doctor` to find its log"))
     })
 }

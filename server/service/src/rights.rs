@@ -39,7 +39,7 @@ impl Right {
     /// The right as error texts name it.
     fn as_words(self) -> &'static str {
         match self {
-            Self::Look => "look at goals",
+            Self::Look => "read goals",
             Self::Decide => "start goals or decide about them",
             Self::Administer => "control the daemon",
         }
@@ -111,7 +111,7 @@ impl<'a> Permit<'a> {
         }
         let (name, right) = (&caller.name, right.as_words());
         Err(ErrorBody::user(format!("{name} may not {right}")).hint(
-            "use the command line or an editor on the daemon's machine: both have every right",
+            "use the command line or an editor on the daemon's machine; they have all rights",
         ))
     }
 

@@ -222,7 +222,9 @@ pub trait TypedCalls: Sync {
         let answer = self.send_call(Call::Blob { id: id.clone() }).await?;
         let base64 = expect_answer!(answer, Answer::Blob { base64 } => base64)?;
         STANDARD.decode(base64).map_err(|error| {
-            ErrorBody::internal(format!("the daemon's bytes cannot be read: {error}"))
+            ErrorBody::internal(format!(
+                "cannot decode the artifact sent by the daemon: {error}"
+            ))
         })
     }
 
@@ -248,6 +250,6 @@ pub fn unexpected_answer(answer: &Answer) -> ErrorBody {
         .ok()
         .and_then(|value| value.get("answer")?.as_str().map(str::to_owned))
         .unwrap_or_default();
-    ErrorBody::internal(format!("the daemon answered with `{name}`"))
-        .hint("restart it: claudecluster daemon stop")
+    ErrorBody::internal(format!("unexpected reply from the daemon: `{name}`"))
+        .hint("restart it with: claudecluster daemon stop")
 }

@@ -19,7 +19,7 @@ pub enum StoreError {
         pid: Option<u32>,
     },
     /// The journal was written by a newer version of this program.
-    #[error("the journal has format {found}, this version knows formats up to {known}")]
+    #[error("the journal has format {found}; this version supports formats up to {known}")]
     NewerSchema {
         /// The format on disk.
         found: u32,
@@ -27,7 +27,9 @@ pub enum StoreError {
         known: u32,
     },
     /// The linked SQLite has a known corruption bug.
-    #[error("SQLite {found} can corrupt its log; at least {needed} is needed")]
+    #[error(
+        "SQLite {found} can corrupt its write-ahead log; version {needed} or newer is required"
+    )]
     OldLibrary {
         /// The version that was found.
         found: &'static str,
@@ -39,7 +41,7 @@ pub enum StoreError {
     Full,
     /// Writing failed in a way after which nothing may be assumed about what is on disk, so that
     /// this store takes no more writes. Reading goes on working.
-    #[error("the journal takes no more writes since writing failed: {0}")]
+    #[error("the journal rejects writes after a failed write: {0}")]
     ReadOnly(Arc<str>),
     /// The operating system refused.
     #[error("failed to {what}: {source}")]
@@ -66,7 +68,7 @@ pub enum StoreError {
         reason: String,
     },
     /// A blob is not what was written.
-    #[error("artifact {id} is damaged: its content does not match its name")]
+    #[error("artifact {id} is damaged: its content does not match its hash")]
     CorruptBlob {
         /// The blob.
         id: BlobId,
@@ -118,27 +120,27 @@ impl StoreError {
     fn hint(&self) -> &'static str {
         match self {
             Self::Locked { .. } => {
-                "use the daemon that runs, end it with `claudecluster daemon stop`, or set \
+                "use the running daemon, stop it with `claudecluster daemon stop`, or set \
                  CLAUDECLUSTER_HOME to another folder"
             }
             Self::NewerSchema { .. } => {
                 "update claudecluster, or set CLAUDECLUSTER_HOME to another folder"
             }
             Self::OldLibrary { .. } => "build claudecluster with its bundled SQLite",
-            Self::Full => "free some space and try again; everything acknowledged so far is safe",
+            Self::Full => "free some disk space and try again; everything confirmed so far is safe",
             Self::ReadOnly(_) => {
                 "check the disk, then restart with `claudecluster daemon stop`; everything \
-                 acknowledged so far is safe"
+                 confirmed so far is safe"
             }
             Self::Io { .. } | Self::Database { .. } => {
-                "check that the state folder is on a local disk that you can write to"
+                "check that the state folder is writable and on a local disk"
             }
             Self::CorruptEvent { .. } | Self::CorruptBlob { .. } | Self::CorruptFile(_) => {
-                "the disk may be failing; keep a copy of the state folder, then set \
+                "the disk may be failing; back up the state folder, then set \
                  CLAUDECLUSTER_HOME to a new one"
             }
-            Self::Encode(_) => "please report this",
-            Self::Closed => "try again once the daemon is back",
+            Self::Encode(_) => "please report this as a bug",
+            Self::Closed => "try again after the daemon has restarted",
         }
     }
 }

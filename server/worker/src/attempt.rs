@@ -111,7 +111,7 @@ pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport 
         Ok(file) => file,
         Err(e) => {
             let words = format!(
-                "the transcript {} cannot be written: {e}",
+                "cannot write the transcript {}: {e}",
                 spec.transcript.display()
             );
             report.fail(program::class_of(&e), &words);
@@ -165,7 +165,7 @@ async fn prepare(
         prepared = timeout(deadline.to_duration(), Sandbox::prepare(sandbox)) => match prepared {
             Ok(Ok(sandbox)) => Ok(sandbox),
             Ok(Err(e)) => Err((class_of(&e), in_words(&e))),
-            Err(_) => Err((StopReason::Resources, "the sandbox could not be made in time".to_owned())),
+            Err(_) => Err((StopReason::Resources, "cannot create the sandbox in time".to_owned())),
         },
     }
 }
@@ -218,9 +218,9 @@ async fn work(
         Ok(Ok(said)) => said,
         Ok(Err(_)) => AgentReport::failed(
             StopReason::Crashed,
-            "the session failed for a reason of our own making",
+            "the session failed because of an internal error",
         ),
-        Err(_) => AgentReport::failed(StopReason::Timeout, "the session outlasted its deadlines"),
+        Err(_) => AgentReport::failed(StopReason::Timeout, "the session exceeded its deadlines"),
     };
     report.stop = said.stop;
     report.summary = said.summary;
@@ -231,7 +231,7 @@ async fn work(
     if let Err(e) = transcript.flush().await {
         report.fail(
             program::class_of(&e),
-            &format!("the transcript cannot be written: {e}"),
+            &format!("cannot write the transcript: {e}"),
         );
     }
     if report.stop.is_none() {
@@ -247,7 +247,7 @@ fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport)
     let all_ran = report.gates.len() == gates.len();
     let Some(failed) = report.gates.iter().find(|gate| !gate.passed) else {
         if !all_ran {
-            report.fail(StopReason::Cancelled, "cancelled before its gates had run");
+            report.fail(StopReason::Cancelled, "cancelled before its gates ran");
         }
         return;
     };
@@ -256,7 +256,7 @@ fn judge(gates: &[Gate], cancel: &CancellationToken, report: &mut AttemptReport)
     }
     let status = match failed.status {
         Some(code) => format!("exited with {code}"),
-        None => "was ended".to_owned(),
+        None => "was stopped".to_owned(),
     };
     let words = format!("the gate `{}` {status}", failed.command);
     report.fail(StopReason::GateFailed, &words);
@@ -332,14 +332,11 @@ async fn collect(
         Ok(Ok(changes)) => report.changes = changes,
         Ok(Err(e)) => return report.fail(class_of(&e), &in_words(&e)),
         Err(_) => {
-            return report.fail(
-                StopReason::Resources,
-                "the changes could not be read in time",
-            );
+            return report.fail(StopReason::Resources, "cannot read the changes in time");
         }
     }
     if report.changes.touched_git {
-        let what = "changes inside .git are dropped".to_owned();
+        let what = "dropped changes inside .git".to_owned();
         let _ = events.try_send(AgentEvent::Denied { what });
     }
     if report
@@ -366,7 +363,7 @@ fn refusals(changes: &ChangeSet) -> String {
         let line = if words.is_empty() { "" } else { "\n" };
         let _ = write!(
             words,
-            "{line}{} is refused: {}",
+            "{line}{} was rejected: {}",
             refused.path, refused.reason
         );
     }

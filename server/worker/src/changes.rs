@@ -49,13 +49,13 @@ pub struct Refused {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The link points out of the workspace.
-    #[error("the symbolic link points out of the workspace, to {0}")]
+    #[error("the symbolic link points outside the workspace, to {0}")]
     LinkOutside(String),
     /// Not a file, a folder or a link.
     #[error("it is a {0}, not a file")]
     Special(&'static str),
     /// More bytes than a change may have.
-    #[error("it has {bytes} bytes, more than the limit of {limit}")]
+    #[error("it has {bytes} bytes; the limit is {limit}")]
     FileTooLarge {
         /// Its size.
         bytes: u64,
@@ -75,7 +75,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// It could not be read.
-    #[error("it cannot be read: {0}")]
+    #[error("cannot read it: {0}")]
     Unreadable(String),
 }
 

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod changes;
 pub mod executor;
 pub mod launch;
+pub mod link;
 mod program;
 pub mod sandbox;
 pub mod serve;

@@ -1,7 +1,7 @@
 -- The user of tests/it/neovim/commands.rs: reviews in the buffer of goals, with its keys. Argument: the workspace,
 -- with `f.txt` and `g.txt` of nine lines each. Fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local user = require('inside')
 local check, eventually, equal = user.check, user.eventually, user.equal
 
@@ -210,7 +210,4 @@ for _, map in ipairs(vim.api.nvim_buf_get_keymap(vim.api.nvim_win_get_buf(board)
   check(help:find(' ' .. map.lhs:gsub('<C%-R>', '<C-r>') .. ' ', 1, true), map.lhs .. ' is explained')
 end
 vim.cmd.close()
-vim.lsp.get_clients({ name = 'claudecluster' })[1]:stop()
-vim.wait(2000, function()
-  return #vim.lsp.get_clients({ name = 'claudecluster' }) == 0
-end)
+user.stop()

@@ -2,19 +2,11 @@
 -- ranges, counts, completion and <Plug> maps. Argument: the workspace, with `f.txt` and `g.txt` of nine lines
 -- each. Fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local user = require('inside')
-local check, eventually, equal, told = user.check, user.eventually, user.equal, user.told
+local check, eventually, equal, told, hears = user.check, user.eventually, user.equal, user.told, user.hears
 
 local workspace = arg[1]
-
----@param part string
----@param what string
-local function hears(part, what)
-  eventually(what, function()
-    return told(part)
-  end)
-end
 
 -- What has been used: at the end it has to be everything there is.
 local command = require('claudecluster.command')
@@ -370,7 +362,4 @@ for _, map in ipairs(vim.api.nvim_get_keymap('n')) do
   local runs = name and map.rhs and map.rhs:match('ClaudeCluster ([%w!]+)')
   check(not runs or command.subcommands[runs], map.lhs .. ' runs what is there')
 end
-client:stop()
-vim.wait(2000, function()
-  return #vim.lsp.get_clients({ name = 'claudecluster' }) == 0
-end)
+user.stop()

@@ -2,7 +2,7 @@
 -- the workspace, whether they have to be closed first, and
 -- their names. Fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local typist = require('typist')
 local check, eventually = typist.check, typist.eventually
 

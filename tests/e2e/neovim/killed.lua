@@ -2,7 +2,7 @@
 -- again. Argument: the workspace, in which `work.txt` has slots to type in and lines that goals change.
 -- Prints figures as JSON; fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local typist = require('typist')
 local check, eventually = typist.check, typist.eventually
 
@@ -19,12 +19,7 @@ local lines = vim.split(editor:text(), '\n')
 ---@param part string
 ---@return integer
 local function line_with(part)
-  for at, line in ipairs(lines) do
-    if line:find(part, 1, true) then
-      return at
-    end
-  end
-  error('no line has ' .. part)
+  return typist.line_with(lines, part)
 end
 
 local words = 0

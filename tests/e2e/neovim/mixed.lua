@@ -1,37 +1,18 @@
 -- The user of `a_goal_is_reviewed_in_two_editors_and_on_the_disk`: a headless Neovim with one of the
 -- goal's files open, who decides with the command line. Arguments: the workspace and the goal.
 
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
+local user = require('inside')
+local check = user.check
+
 local workspace, goal = arg[1], arg[2]
 
 local function text()
-  return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n') .. '\n'
+  return user.text() .. '\n'
 end
 
-local function check(condition, message)
-  if not condition then
-    error(('%s\n%s'):format(message, text()), 2)
-  end
-end
-
-local function eventually(what, condition)
-  check(vim.wait(120000, condition, 10), 'never happened: ' .. what)
-end
-
--- A script is one undo step; keys that a user presses in between end it.
-local function press_a_key()
-  vim.bo.undolevels = vim.bo.undolevels
-end
-
-if vim.lsp.enable then
-  vim.lsp.enable('claudecluster')
-else
-  require('claudecluster').setup()
-end
-vim.cmd.edit(workspace .. '/nvim.txt')
-eventually('the server is attached', function()
-  local client = vim.lsp.get_clients({ bufnr = 0, name = 'claudecluster' })[1]
-  return client ~= nil and client.initialized
-end)
+user.enable()
+user.open(workspace .. '/nvim.txt')
 
 -- The server's answer: what was typed before the question is known to it then.
 local function known()
@@ -42,16 +23,9 @@ end
 -- The command line in another terminal; this editor goes on meanwhile, as it must to take the edit.
 local function run(...)
   known()
-  press_a_key()
-  local ended
-  vim.system({ 'claudecluster', ... }, { text = true }, function(result)
-    ended = result
-  end)
-  eventually(table.concat({ ... }, ' '), function()
-    return ended ~= nil
-  end)
-  local said = ('%s%s'):format(ended.stdout, ended.stderr)
-  check(ended.code == 0, ('%s: %d %s'):format(table.concat({ ... }, ' '), ended.code, said))
+  user.press_a_key()
+  local ended = user.run({ ... })
+  check(ended.code == 0, vim.inspect(ended))
 end
 
 local plain = text()
@@ -80,7 +54,4 @@ check(text() == with('five', 'nine') .. 'typed last\n', 'everything typed is in 
 known()
 
 vim.cmd.wall()
-vim.lsp.get_clients({ name = 'claudecluster' })[1]:stop()
-vim.wait(2000, function()
-  return #vim.lsp.get_clients({ name = 'claudecluster' }) == 0
-end)
+user.stop()

@@ -1,7 +1,7 @@
 -- The user of tests/it/neovim/typing.rs: a landing in the middle of what Neovim calls one command, or beside
 -- it. Arguments: the workspace, and the name of a case. Fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local typist = require('typist')
 local check, eventually = typist.check, typist.eventually
 

@@ -2,7 +2,7 @@
 -- that four sessions and a dozen smaller goals are changing, and takes what they propose meanwhile.
 -- Arguments: the workspace, and the seconds. Prints figures as JSON; fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local typist = require('typist')
 local check = typist.check
 
@@ -19,12 +19,7 @@ editor:open(file)
 local lines = vim.split(editor:text(), '\n')
 
 local function line_with(part)
-  for at, line in ipairs(lines) do
-    if line:find(part, 1, true) then
-      return at
-    end
-  end
-  error('no line has ' .. part)
+  return typist.line_with(lines, part)
 end
 
 -- The lines that landings have replaced or brought: nobody types these.

@@ -221,6 +221,19 @@ end
 ---How many keys have been pressed.
 M.keys = 0
 
+---The number of the first line with this part.
+---@param lines string[]
+---@param part string
+---@return integer
+function M.line_with(lines, part)
+  for at, line in ipairs(lines) do
+    if line:find(part, 1, true) then
+      return at
+    end
+  end
+  error('no line has ' .. part)
+end
+
 ---Fails with what is in every editor.
 ---@param condition any
 ---@param message string

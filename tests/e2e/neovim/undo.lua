@@ -1,7 +1,7 @@
 -- The user of tests/it/neovim/undo.rs: undoes and redoes landings with the editor's own keys. Argument: the
 -- workspace, in which `f.txt` has nine lines. Fails by exiting with an error.
 
-package.path = vim.fs.dirname(debug.getinfo(1, 'S').source:sub(2)) .. '/?.lua;' .. package.path
+package.path = vim.fs.dirname(arg[0]) .. '/?.lua;' .. package.path
 local typist = require('typist')
 local check, eventually = typist.check, typist.eventually
 

@@ -56,7 +56,7 @@ end
 ---@param words string[]
 ---@param opts table
 local function reject_with_reason(words, opts)
-  require('claudecluster.prompt').why('Why is it rejected?', function(reason)
+  require('claudecluster.prompt').why('Reason for rejecting:', function(reason)
     verdict_on('reject')(vim.list_extend(words, reason and { '--', reason } or {}), opts)
   end)
 end

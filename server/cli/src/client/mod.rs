@@ -22,50 +22,50 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{failure::Context, home::Home};
+use crate::{exit::ErrorContext, home::Home};
 
-pub(crate) use start::Started;
+pub(crate) use start::StartReport;
 
 /// A daemon that works greets within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Finds the daemon of a state folder.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct DaemonClient {
     home: Home,
 }
 
 /// What came of looking for a daemon.
-pub(crate) enum Found {
+pub(crate) enum DaemonLookup {
     /// It answers, and speaks our version.
-    Ready(Link),
+    Ready(DaemonLink),
     /// It answers, in another version.
-    Other(Link),
+    Other(DaemonLink),
     /// There is none.
     None,
 }
 
 /// An open connection, behind [`Hello`] and [`Welcome`].
-pub(crate) struct Link {
+pub(crate) struct DaemonLink {
     pub(crate) reader: BufReader<OwnedReadHalf>,
     pub(crate) writer: OwnedWriteHalf,
     pub(crate) welcome: Welcome,
 }
 
-impl Client {
+impl DaemonClient {
     pub(crate) fn new(home: Home) -> Self {
         Self { home }
     }
 
     /// Looks for a daemon and starts none.
-    pub(crate) async fn find(&self, purpose: Purpose) -> Result<Found, ErrorBody> {
+    pub(crate) async fn find(&self, purpose: Purpose) -> Result<DaemonLookup, ErrorBody> {
         let Some(file) = self.home.read_daemon_file() else {
-            return Ok(Found::None);
+            return Ok(DaemonLookup::None);
         };
         let stream = match UnixStream::connect(&file.socket).await {
             Ok(stream) => stream,
             // A daemon that is gone leaves its socket behind, or not even that.
-            Err(e) if is_gone(&e) => return Ok(Found::None),
+            Err(e) if is_gone(&e) => return Ok(DaemonLookup::None),
             Err(e) => {
                 return Err(ErrorBody::environment(format!(
                     "cannot reach the daemon at {}: {e}",
@@ -73,19 +73,21 @@ impl Client {
                 )));
             }
         };
-        greet(stream, &file, purpose).await
+        exchange_greetings(stream, &file, purpose).await
     }
 
     /// A connection for requests to a daemon that is started where there is none.
-    pub(crate) async fn connect(&self) -> Result<Connection, ErrorBody> {
-        Ok(Connection::new(self.link(Purpose::Requests).await?))
+    pub(crate) async fn connect(&self) -> Result<DaemonConnection, ErrorBody> {
+        Ok(DaemonConnection::new(self.link(Purpose::Requests).await?))
     }
 
     /// A connection to a daemon that is running, if one is.
-    pub(crate) async fn connect_running(&self) -> Result<Option<Connection>, ErrorBody> {
+    pub(crate) async fn connect_running(&self) -> Result<Option<DaemonConnection>, ErrorBody> {
         Ok(match self.find(Purpose::Requests).await? {
-            Found::Ready(link) | Found::Other(link) => Some(Connection::new(link)),
-            Found::None => None,
+            DaemonLookup::Ready(link) | DaemonLookup::Other(link) => {
+                Some(DaemonConnection::new(link))
+            }
+            DaemonLookup::None => None,
         })
     }
 
@@ -94,39 +96,39 @@ impl Client {
         &self,
         goal_id: Option<GoalId>,
         after: Option<EventSeq>,
-    ) -> Result<Watch, ErrorBody> {
+    ) -> Result<WatchStream, ErrorBody> {
         let connection = self.connect().await?;
         let mut lines = connection.lines.into_inner();
         let id = lines.send(Call::Watch { goal_id, after }).await?;
-        Ok(Watch { lines, id })
+        Ok(WatchStream { lines, id })
     }
 }
 
 /// Each call on a connection of its own, to a daemon that is started where there is none.
 #[async_trait]
-impl TypedCalls for Client {
+impl TypedCalls for DaemonClient {
     async fn send_call(&self, call: Call) -> Result<Answer, ErrorBody> {
         self.connect().await?.send_call(call).await
     }
 }
 
 /// Says hello. A daemon that hangs up meanwhile was just ending.
-async fn greet(
+async fn exchange_greetings(
     stream: UnixStream,
     file: &DaemonFile,
     purpose: Purpose,
-) -> Result<Found, ErrorBody> {
+) -> Result<DaemonLookup, ErrorBody> {
     let own = rustix::process::geteuid().as_raw();
     let peer = stream
         .peer_cred()
-        .context("cannot ask who serves the daemon's socket")?
+        .context("cannot determine who owns the daemon's socket")?
         .uid();
     if peer != own {
         return Err(ErrorBody::environment(format!(
             "the socket {} belongs to another user (uid {peer})",
             file.socket
         ))
-        .hint("set CLAUDECLUSTER_HOME to a folder of your own"));
+        .hint("set CLAUDECLUSTER_HOME to a folder that only you can write"));
     }
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
@@ -139,35 +141,35 @@ async fn greet(
         write_line(&mut writer, &hello).await?;
         reader.read_line(&mut line).await
     };
-    let hung = |_| Err(io::Error::other("it is silent"));
+    let hung = |_| Err(io::Error::other("no response"));
     match timeout(PATIENCE, greeted).await.unwrap_or_else(hung) {
-        Ok(0) => return Ok(Found::None),
+        Ok(0) => return Ok(DaemonLookup::None),
         Ok(_) => {}
-        Err(e) if is_gone(&e) => return Ok(Found::None),
+        Err(e) if is_gone(&e) => return Ok(DaemonLookup::None),
         Err(e) => {
             return Err(
-                ErrorBody::environment(format!("the daemon does not answer: {e}"))
-                    .hint(format!("end it yourself: kill {}", file.pid)),
+                ErrorBody::environment(format!("the daemon is not responding: {e}"))
+                    .hint(format!("stop it with: kill {}", file.pid)),
             );
         }
     }
     let welcome: Welcome = serde_json::from_str(&line).map_err(|_| {
-        ErrorBody::environment("what listens on the daemon's socket is no daemon")
-            .hint(format!("end process {}, then try again", file.pid))
+        ErrorBody::environment("another program is listening on the daemon's socket")
+            .hint(format!("stop process {}, then try again", file.pid))
     })?;
     let same = welcome.version == VERSION;
     if let (true, Some(error)) = (same, &welcome.error) {
         return Err(error.clone());
     }
-    let link = Link {
+    let link = DaemonLink {
         reader,
         writer,
         welcome,
     };
     Ok(if same {
-        Found::Ready(link)
+        DaemonLookup::Ready(link)
     } else {
-        Found::Other(link)
+        DaemonLookup::Other(link)
     })
 }
 
@@ -188,7 +190,7 @@ async fn write_line(writer: &mut OwnedWriteHalf, message: &impl Serialize) -> io
 }
 
 /// A connection for requests. One request at a time.
-pub(crate) struct Connection {
+pub(crate) struct DaemonConnection {
     lines: Mutex<RequestLines>,
     pub(crate) welcome: Welcome,
 }
@@ -200,8 +202,8 @@ struct RequestLines {
     last_id: u64,
 }
 
-impl Connection {
-    fn new(link: Link) -> Self {
+impl DaemonConnection {
+    fn new(link: DaemonLink) -> Self {
         Self {
             lines: Mutex::new(RequestLines {
                 reader: link.reader.lines(),
@@ -220,11 +222,11 @@ impl Connection {
 }
 
 #[async_trait]
-impl TypedCalls for Connection {
+impl TypedCalls for DaemonConnection {
     async fn send_call(&self, call: Call) -> Result<Answer, ErrorBody> {
         let mut lines = self.lines.lock().await;
         let id = lines.send(call).await?;
-        lines.next_answer(id).await?.ok_or_else(lost)
+        lines.next_answer(id).await?.ok_or_else(daemon_lost)
     }
 }
 
@@ -234,7 +236,7 @@ impl RequestLines {
         let id = self.last_id;
         write_line(&mut self.writer, &Request { id, call })
             .await
-            .map_err(|_| lost())?;
+            .map_err(|_| daemon_lost())?;
         Ok(id)
     }
 
@@ -245,9 +247,8 @@ impl RequestLines {
             let Ok(Some(line)) = self.reader.next_line().await else {
                 return Ok(None);
             };
-            let reply: Reply = serde_json::from_str(&line).map_err(|e| {
-                ErrorBody::internal(format!("the daemon's reply cannot be read: {e}"))
-            })?;
+            let reply: Reply = serde_json::from_str(&line)
+                .map_err(|e| ErrorBody::internal(format!("cannot read the daemon's reply: {e}")))?;
             if reply.id == id {
                 return reply.result.map(Some);
             }
@@ -256,12 +257,12 @@ impl RequestLines {
 }
 
 /// A stream of what happens.
-pub(crate) struct Watch {
+pub(crate) struct WatchStream {
     lines: RequestLines,
     id: u64,
 }
 
-impl Watch {
+impl WatchStream {
     /// The next item; `None` once the daemon has ended. May be dropped and called again without
     /// losing anything.
     pub(crate) async fn next(&mut self) -> Result<Option<StreamItem>, ErrorBody> {
@@ -274,9 +275,9 @@ impl Watch {
 }
 
 /// The daemon hung up in the middle of something.
-pub(crate) fn lost() -> ErrorBody {
-    ErrorBody::environment("the daemon ended meanwhile").hint(
-        "nothing is lost: the next command starts it again and goals resume; \
-         `claudecluster doctor` shows where its log is",
+pub(crate) fn daemon_lost() -> ErrorBody {
+    ErrorBody::environment("the daemon stopped before it answered").hint(
+        "nothing is lost: the next command restarts it and goals resume; \
+         run `claudecluster doctor` to find its log",
     )
 }

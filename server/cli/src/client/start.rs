@@ -22,8 +22,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, Connection, Found, Link};
-use crate::{failure::Context, home::Home};
+use super::{DaemonClient, DaemonConnection, DaemonLink, DaemonLookup};
+use crate::{exit::ErrorContext, home::Home};
 
 /// A journal of any length is read within this time; what takes longer hangs.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -33,17 +33,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// What a daemon started on demand says on its stdout, as one line, before it closes it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Started {
+pub(crate) enum StartReport {
     /// It listens.
     Ready,
     /// It cannot work.
     Failed(ErrorBody),
 }
 
-impl Client {
+impl DaemonClient {
     /// A connection to a daemon of our version, which is started where there is none.
-    pub(crate) async fn link(&self, purpose: Purpose) -> Result<Link, ErrorBody> {
-        if let Found::Ready(link) = self.find(purpose.clone()).await? {
+    pub(crate) async fn link(&self, purpose: Purpose) -> Result<DaemonLink, ErrorBody> {
+        if let DaemonLookup::Ready(link) = self.find(purpose.clone()).await? {
             return Ok(link);
         }
         // Everybody who finds none comes here. The first starts one while the others wait, and
@@ -51,31 +51,35 @@ impl Client {
         let home = self.home.clone();
         let _turn = in_background(move || home.lock_start()).await??;
         match self.find(purpose.clone()).await? {
-            Found::Ready(link) => return Ok(link),
-            Found::Other(link) => {
+            DaemonLookup::Ready(link) => return Ok(link),
+            DaemonLookup::Other(link) => {
                 drop(link);
                 self.replace().await?;
             }
-            Found::None => self.let_go().await,
+            DaemonLookup::None => self.let_go().await,
         }
-        spawn(&self.home).await?;
+        spawn_daemon(&self.home).await?;
         match self.find(purpose.clone()).await? {
-            Found::Ready(link) => Ok(link),
-            Found::Other(_) | Found::None => Err(ErrorBody::internal(
-                "the daemon was ready and is gone again",
-            )
-            .hint(format!("its log is in {}", self.home.logs().display()))),
+            DaemonLookup::Ready(link) => Ok(link),
+            DaemonLookup::Other(_) | DaemonLookup::None => {
+                Err(ErrorBody::internal("the daemon started and then stopped")
+                    .hint(format!("its log is in {}", self.home.logs().display())))
+            }
         }
     }
 
     /// A connection for an editor. What editors speak has no version of ours, so a newer daemon serves it
     /// as well: one that took the place of an older daemon while the editor was open.
-    pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<Link, ErrorBody> {
+    pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
         let purpose = Purpose::Lsp { env };
         match self.find(purpose.clone()).await? {
-            Found::Ready(link) => Ok(link),
-            Found::Other(link) if numbers(&link.welcome.version) > numbers(VERSION) => Ok(link),
-            Found::Other(_) | Found::None => self.link(purpose).await,
+            DaemonLookup::Ready(link) => Ok(link),
+            DaemonLookup::Other(link)
+                if version_numbers(&link.welcome.version) > version_numbers(VERSION) =>
+            {
+                Ok(link)
+            }
+            DaemonLookup::Other(_) | DaemonLookup::None => self.link(purpose).await,
         }
     }
 
@@ -92,22 +96,26 @@ impl Client {
             return Ok(());
         };
         let theirs = connection.welcome.version.clone();
-        if numbers(&theirs) > numbers(VERSION) {
+        if version_numbers(&theirs) > version_numbers(VERSION) {
             return Err(ErrorBody::environment(format!(
-                "a newer daemon is running ({theirs}; this program is {VERSION})"
+                "a newer daemon is running (version {theirs}; this program is version {VERSION})"
             ))
-            .hint("use the newer program, or end the daemon: claudecluster daemon stop"));
+            .hint("use the newer program, or stop the daemon with: claudecluster daemon stop"));
         }
         self.stop(connection, false).await.map_err(|e| {
             ErrorBody::environment(format!(
-                "a daemon of version {theirs} is still at work (this program is {VERSION}): {e}"
+                "a daemon of version {theirs} is still working (this program is version {VERSION}): {e}"
             ))
-            .hint("let its goals finish, or end it: claudecluster daemon stop --force")
+            .hint("wait for its goals to finish, or stop it with: claudecluster daemon stop --force")
         })
     }
 
     /// Asks a daemon to end and waits until it has given up the state folder.
-    pub(crate) async fn stop(&self, connection: Connection, force: bool) -> Result<(), ErrorBody> {
+    pub(crate) async fn stop(
+        &self,
+        connection: DaemonConnection,
+        force: bool,
+    ) -> Result<(), ErrorBody> {
         let pid = connection.welcome.pid;
         connection.send_for_done(Call::Stop { force }).await?;
         let home = self.home.clone();
@@ -116,9 +124,9 @@ impl Client {
             in_background(move || home.wait_for_store()).await
         };
         match timeout(STOP_LIMIT, gone).await {
-            Ok(waited) => waited?.context("cannot see whether the daemon has ended"),
-            Err(_) => Err(ErrorBody::environment("the daemon does not end")
-                .hint(format!("end process {pid} yourself: kill {pid}"))),
+            Ok(waited) => waited?.context("cannot tell whether the daemon has stopped"),
+            Err(_) => Err(ErrorBody::environment("the daemon is not stopping")
+                .hint(format!("stop it with: kill {pid}"))),
         }
     }
 }
@@ -128,11 +136,11 @@ async fn in_background<T: Send + 'static>(
 ) -> Result<T, ErrorBody> {
     spawn_blocking(work)
         .await
-        .map_err(|_| ErrorBody::internal("a background task ended early"))
+        .map_err(|_| ErrorBody::internal("a background task failed"))
 }
 
 /// The parts of a version that can be compared.
-fn numbers(version: &str) -> Vec<u64> {
+fn version_numbers(version: &str) -> Vec<u64> {
     let plain = version.split(['-', '+']).next().unwrap_or(version);
     plain
         .split('.')
@@ -141,8 +149,8 @@ fn numbers(version: &str) -> Vec<u64> {
 }
 
 /// Starts a daemon and returns when it listens.
-async fn spawn(home: &Home) -> Result<(), ErrorBody> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut child = Command::new(program)
         .args(["daemon", "run", "--on-demand"])
         .env("CLAUDECLUSTER_HOME", home.dir())
@@ -156,22 +164,24 @@ async fn spawn(home: &Home) -> Result<(), ErrorBody> {
     let stdout = child
         .stdout
         .take()
-        .ok_or_else(|| ErrorBody::internal("the daemon has no stdout"))?;
+        .ok_or_else(|| ErrorBody::internal("cannot read the daemon's output"))?;
     let mut line = String::new();
     let read = timeout(START_LIMIT, BufReader::new(stdout).read_line(&mut line)).await;
     let log = home.logs();
-    match (read, serde_json::from_str::<Started>(&line)) {
-        (Ok(Ok(_)), Ok(Started::Ready)) => Ok(()),
-        (Ok(Ok(_)), Ok(Started::Failed(error))) => Err(error),
+    match (read, serde_json::from_str::<StartReport>(&line)) {
+        (Ok(Ok(_)), Ok(StartReport::Ready)) => Ok(()),
+        (Ok(Ok(_)), Ok(StartReport::Failed(error))) => Err(error),
         (Err(_), _) => {
             // Whoever hangs while starting would keep the folder for ever.
             let _ = child.start_kill();
-            Err(ErrorBody::environment("the daemon does not become ready")
-                .hint(format!("its log is in {}", log.display())))
+            Err(
+                ErrorBody::environment("the daemon did not become ready in time")
+                    .hint(format!("its log is in {}", log.display())),
+            )
         }
         _ => Err(
-            ErrorBody::environment("the daemon ended before it was ready").hint(format!(
-                "its last words are in {}",
+            ErrorBody::environment("the daemon exited before it was ready").hint(format!(
+                "its error output is in {}",
                 home.stderr_log().display()
             )),
         ),
@@ -191,12 +201,12 @@ fn stderr_log(home: &Home) -> Result<File, ErrorBody> {
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use super::version_numbers;
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        assert!(numbers("0.10.0") > numbers("0.9.9"));
-        assert!(numbers("0.1.0-rc.1") == numbers("0.1.0"));
-        assert!(numbers("nonsense") < numbers("0.0.1"));
+        assert!(version_numbers("0.10.0") > version_numbers("0.9.9"));
+        assert!(version_numbers("0.1.0-rc.1") == version_numbers("0.1.0"));
+        assert!(version_numbers("nonsense") < version_numbers("0.0.1"));
     }
 }

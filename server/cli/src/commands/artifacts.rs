@@ -9,27 +9,31 @@ use std::{
 use claudecluster_protocol::{ErrorBody, api::Artifact};
 use claudecluster_service::TypedCalls;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
     cli::ArtifactsArgs,
-    client::Client,
-    failure::{Context as _, Exit, Outcome},
-    ui::text::{self, DIM, Line, PLAIN},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
+    ui::text::{self, DIM, PLAIN, StyledLine},
 };
 
-pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> {
+pub(super) async fn run_artifacts(
+    cx: &mut CommandContext,
+    args: ArtifactsArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let artifacts = client.artifacts(&args.goal).await?;
     if let Some(dir) = &args.download {
         for artifact in artifacts.iter().filter(|artifact| artifact.bytes.is_some()) {
-            let path = download(&client, artifact, dir).await?;
+            let path = download_artifact(&client, artifact, dir).await?;
             if !cx.ui.quiet && !cx.ui.json {
-                cx.ui.line(text::safe(&path.display().to_string()))?;
+                cx.ui
+                    .line(text::escape_controls(&path.display().to_string()))?;
             }
         }
     } else if !cx.ui.json {
         for artifact in &artifacts {
-            cx.ui.line(line(artifact).styled())?;
+            cx.ui.line(artifact_line(artifact).styled())?;
         }
     }
     if cx.ui.json {
@@ -37,14 +41,18 @@ pub(super) async fn run(cx: &mut Context, args: ArtifactsArgs) -> Outcome<Exit> 
             cx.ui.json(artifact)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-async fn download(client: &Client, artifact: &Artifact, dir: &Path) -> Result<PathBuf, ErrorBody> {
+async fn download_artifact(
+    client: &DaemonClient,
+    artifact: &Artifact,
+    dir: &Path,
+) -> Result<PathBuf, ErrorBody> {
     let bytes = client.blob(&artifact.id).await?;
-    let path = dir.join(place(artifact));
+    let path = dir.join(artifact_path(artifact));
     let parent = path.parent().unwrap_or(dir);
-    fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
+    fs::create_dir_all(parent).context(format!("cannot create {}", parent.display()))?;
     let failed = format!("cannot write {}", path.display());
     // A whole file or none, and through no link that lies there.
     let write = || -> std::io::Result<()> {
@@ -58,7 +66,7 @@ async fn download(client: &Client, artifact: &Artifact, dir: &Path) -> Result<Pa
 }
 
 /// Where an artifact goes: below the folder of its task, under a name that leaves no folder.
-fn place(artifact: &Artifact) -> PathBuf {
+fn artifact_path(artifact: &Artifact) -> PathBuf {
     let plain = |name: &str| -> String {
         let name: String = name
             .chars()
@@ -78,11 +86,11 @@ fn place(artifact: &Artifact) -> PathBuf {
     }
 }
 
-fn line(artifact: &Artifact) -> Line {
+fn artifact_line(artifact: &Artifact) -> StyledLine {
     let id: String = artifact.id.as_str().chars().take(12).collect();
-    let size = artifact.bytes.map_or("gone".to_owned(), text::bytes);
+    let size = artifact.bytes.map_or("gone".to_owned(), text::size_text);
     let task = artifact.task_id.as_ref().map_or("", |task| task.as_str());
-    Line::new()
+    StyledLine::new()
         .add(DIM, format!("{id}  "))
         .add(PLAIN, format!("{:<11} {size:>10}  ", artifact.kind))
         .add(DIM, format!("{task:<16} "))
@@ -105,7 +113,7 @@ mod tests {
             bytes: Some(1),
         };
         assert_eq!(
-            place(&artifact),
+            artifact_path(&artifact),
             Path::new("a_b/_/01234567-.._.._etc_passwd")
         );
     }

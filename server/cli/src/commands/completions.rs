@@ -2,15 +2,18 @@
 
 use clap::CommandFactory;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
-    cli::Cli,
-    failure::{Exit, Outcome},
+    cli::CliArgs,
+    exit::{CommandExit, CommandResult},
 };
 
-pub(super) fn run(cx: &mut Context, shell: clap_complete::Shell) -> Outcome<Exit> {
+pub(super) fn print_completions(
+    cx: &mut CommandContext,
+    shell: clap_complete::Shell,
+) -> CommandResult<CommandExit> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "claudecluster", &mut script);
+    clap_complete::generate(shell, &mut CliArgs::command(), "claudecluster", &mut script);
     cx.ui.bytes(&script)?;
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }

@@ -7,43 +7,46 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::ErrorBody;
 use serde_json::json;
 
-use super::{Context, editor};
+use super::{CommandContext, editor};
 use crate::{
     cli::ConfigAction,
     config::{
-        Sources, WORKSPACE_FILE, file,
-        keys::{self, KEYS, Key},
-        shown,
+        ConfigSources, WORKSPACE_FILE, file,
+        keys::{self, ConfigKey, KEYS},
+        value_text,
     },
-    failure::{Context as _, Exit, Outcome},
-    ui::text::{self, BOLD, DIM, Line, PLAIN},
+    exit::{CommandExit, CommandResult, ErrorContext as _},
+    ui::text::{self, BOLD, DIM, PLAIN, StyledLine},
 };
 
-pub(super) fn run(cx: &mut Context, action: &ConfigAction) -> Outcome<Exit> {
-    let sources = Sources::of_process()?;
+pub(super) fn run_config_command(
+    cx: &mut CommandContext,
+    action: &ConfigAction,
+) -> CommandResult<CommandExit> {
+    let sources = ConfigSources::of_process()?;
     match action {
-        ConfigAction::List => list(cx, &sources),
+        ConfigAction::List => list_settings(cx, &sources),
         ConfigAction::Get { key } => get(cx, &sources, key),
-        ConfigAction::Set { key, value } => set(cx, &sources, key, value),
-        ConfigAction::Edit => edit(cx, &sources),
-        ConfigAction::Path => path(cx, &sources),
-        ConfigAction::Check => check(cx, &sources),
+        ConfigAction::Set { key, value } => set_setting(cx, &sources, key, value),
+        ConfigAction::Edit => edit_file(cx, &sources),
+        ConfigAction::Path => print_path(cx, &sources),
+        ConfigAction::Check => check_files(cx, &sources),
         ConfigAction::Schema => {
-            let schema = schemars::schema_for!(Settings);
+            let schema = schemars::schema_for!(DriverSettings);
             let mut text = serde_json::to_vec_pretty(&schema).unwrap_or_default();
             text.push(b'\n');
             cx.ui.bytes(&text)?;
-            Ok(Exit::Done)
+            Ok(CommandExit::Done)
         }
     }
 }
 
 /// The workspace whose file counts. Outside every workspace there is none, and that is no mistake.
-fn workspace(cx: &Context) -> Result<Option<PathBuf>, ErrorBody> {
+fn workspace_if_any(cx: &CommandContext) -> Result<Option<PathBuf>, ErrorBody> {
     match cx.workspace() {
         Ok(root) => Ok(Some(root)),
         Err(e) if cx.global.workspace.is_some() => Err(e),
@@ -51,8 +54,8 @@ fn workspace(cx: &Context) -> Result<Option<PathBuf>, ErrorBody> {
     }
 }
 
-fn list(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
-    let config = sources.load(workspace(cx)?.as_deref())?;
+fn list_settings(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
+    let config = sources.load(workspace_if_any(cx)?.as_deref())?;
     for key in &KEYS {
         let (value, origin) = (config.value(key), config.origin(key));
         if cx.ui.json {
@@ -60,34 +63,40 @@ fn list(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
             cx.ui.json(&line)?;
             continue;
         }
-        let line = Line::new()
+        let line = StyledLine::new()
             .add(PLAIN, format!("{:<20} ", key.path))
-            .add(BOLD, format!("{:<28} ", shown(&value)))
+            .add(BOLD, format!("{:<28} ", value_text(&value)))
             .add(DIM, origin.to_string());
         cx.ui.line(line.styled())?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn known(path: &str) -> Result<&'static Key, ErrorBody> {
-    keys::find(path).ok_or_else(|| {
-        ErrorBody::user(format!("there is no setting `{path}`")).hint(keys::hint(path, false))
+fn known_key(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
+    keys::find_key(path).ok_or_else(|| {
+        ErrorBody::user(format!("unknown setting `{path}`"))
+            .hint(keys::unknown_key_hint(path, false))
     })
 }
 
-fn get(cx: &mut Context, sources: &Sources, path: &str) -> Outcome<Exit> {
-    let key = known(path)?;
-    let value = sources.load(workspace(cx)?.as_deref())?.value(key);
+fn get(cx: &mut CommandContext, sources: &ConfigSources, path: &str) -> CommandResult<CommandExit> {
+    let key = known_key(path)?;
+    let value = sources.load(workspace_if_any(cx)?.as_deref())?.value(key);
     if cx.ui.json {
         cx.ui.json(&value)?;
     } else {
-        cx.ui.line(text::safe(&shown(&value)))?;
+        cx.ui.line(text::escape_controls(&value_text(&value)))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn set(cx: &mut Context, sources: &Sources, path: &str, value: &str) -> Outcome<Exit> {
-    let key = known(path)?;
+fn set_setting(
+    cx: &mut CommandContext,
+    sources: &ConfigSources,
+    path: &str,
+    value: &str,
+) -> CommandResult<CommandExit> {
+    let key = known_key(path)?;
     let value = key
         .read(value)
         .map_err(|e| ErrorBody::user(format!("`{path}`: {e}")))?;
@@ -99,33 +108,33 @@ fn set(cx: &mut Context, sources: &Sources, path: &str, value: &str) -> Outcome<
             return Err(ErrorBody::config(format!("cannot read {}: {e}", file.display())).into());
         }
     };
-    let after = file::set(&before, key, &value).map_err(|e| {
+    let after = file::set_value(&before, key, &value).map_err(|e| {
         ErrorBody::config(format!(
             "cannot change {}: {}",
             file.display(),
             text::one_line(&e)
         ))
-        .hint("correct it first: claudecluster config edit")
+        .hint("fix the file first: claudecluster config edit")
     })?;
-    write(file, &after)?;
+    write_file(file, &after)?;
     if !cx.ui.quiet && !cx.ui.json {
         cx.ui.line(format!(
             "{path} = {}  ({})",
-            text::safe(&shown(&value)),
+            text::escape_controls(&value_text(&value)),
             file.display()
         ))?;
         if !sources
             .load(None)
             .is_ok_and(|config| config.value(key) == value)
         {
-            cx.ui.line("another layer or another mistake in the file overrides it: claudecluster config list")?;
+            cx.ui.line("This value has no effect yet: another source or an error in the file overrides it. See: claudecluster config list")?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// Replaces the file as a whole, through a link if it is one: people keep such files elsewhere.
-fn write(file: &Path, text: &str) -> Result<(), ErrorBody> {
+fn write_file(file: &Path, text: &str) -> Result<(), ErrorBody> {
     let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let parent = target.parent().unwrap_or(Path::new("/"));
     let write = || -> io::Result<()> {
@@ -144,37 +153,41 @@ fn write(file: &Path, text: &str) -> Result<(), ErrorBody> {
     write().context(format!("cannot write {}", target.display()))
 }
 
-fn edit(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
+fn edit_file(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let file = &sources.user_file;
     if !file.exists() {
-        write(
+        write_file(
             file,
-            "# Settings of ClaudeCluster. `claudecluster config list` shows every key.\n",
+            "# ClaudeCluster settings. List them all with: claudecluster config list\n",
         )?;
     }
-    editor::edit(file)?;
-    check(cx, sources)
+    editor::open_in_editor(file)?;
+    check_files(cx, sources)
 }
 
-fn path(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
+fn print_path(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
     let user = &sources.user_file;
-    let own = workspace(cx)?.map(|root| root.join(WORKSPACE_FILE));
+    let own = workspace_if_any(cx)?.map(|root| root.join(WORKSPACE_FILE));
     if cx.ui.json {
         cx.ui.json(&json!({"user": user, "workspace": own}))?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     for file in std::iter::once(user).chain(&own) {
-        let there = if file.exists() { "" } else { "  (not there)" };
+        let there = if file.exists() {
+            ""
+        } else {
+            "  (does not exist)"
+        };
         cx.ui.line(format!(
             "{}{there}",
-            text::safe(&file.display().to_string())
+            text::escape_controls(&file.display().to_string())
         ))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn check(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
-    let (_, problems) = sources.load_all(workspace(cx)?.as_deref())?;
+fn check_files(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {
+    let (_, problems) = sources.load_all(workspace_if_any(cx)?.as_deref())?;
     let unknown = sources.unknown_variables();
     if cx.ui.json {
         cx.ui
@@ -186,19 +199,21 @@ fn check(cx: &mut Context, sources: &Sources) -> Outcome<Exit> {
                 .as_ref()
                 .map(|hint| format!(" ({hint})"))
                 .unwrap_or_default();
-            cx.ui.line(text::safe(&format!("{problem}{hint}")))?;
+            cx.ui
+                .line(text::escape_controls(&format!("{problem}{hint}")))?;
         }
         for name in &unknown {
-            cx.ui
-                .line(format!("environment: {name} is no setting and is ignored"))?;
+            cx.ui.line(format!(
+                "environment: {name} is not a setting and is ignored"
+            ))?;
         }
         if problems.is_empty() && unknown.is_empty() && !cx.ui.quiet {
-            cx.ui.line("the configuration is right")?;
+            cx.ui.line("The configuration is valid")?;
         }
     }
     Ok(if problems.is_empty() {
-        Exit::Done
+        CommandExit::Done
     } else {
-        Exit::Usage
+        CommandExit::Usage
     })
 }

@@ -3,109 +3,116 @@
 use claudecluster_protocol::change::{ConflictView, HunkStatus, HunkView, Provenance};
 use serde_json::json;
 
-use super::{Context, selection::Selection, summary};
+use super::{CommandContext, selection::HunkSelection, summary};
 use crate::{
-    client::Client,
-    failure::{Exit, Outcome},
-    ui::text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult},
+    ui::text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
-pub(super) async fn run(cx: &mut Context, client: &Client, selection: &Selection) -> Outcome<Exit> {
+pub(super) async fn print_conflicts(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
+    selection: &HunkSelection,
+) -> CommandResult<CommandExit> {
     let mut hunks = selection.hunks(client).await?;
     hunks.retain(|hunk| hunk.status == HunkStatus::Conflict);
     if cx.ui.json {
         cx.ui.json(&json!({"conflicts": hunks}))?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if hunks.is_empty() && !cx.ui.quiet {
-        cx.ui
-            .line(format!("{}: nothing conflicts", selection.goal))?;
+        cx.ui.line(format!("{} has no conflicts", selection.goal))?;
     }
     for (i, hunk) in hunks.iter().enumerate() {
         if i > 0 {
             cx.ui.line("")?;
         }
-        for line in lines(hunk) {
+        for line in conflict_lines(hunk) {
             cx.ui.line(line.styled())?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// One conflict: where it is, what each side has there and whose it is, and what can be done.
-fn lines(hunk: &HunkView) -> Vec<Line> {
-    let mut head = Line::new()
+fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
+    let mut head = StyledLine::new()
         .add(BOLD, hunk.path.display())
-        .add(BOLD, format!(" {}", summary::place(hunk)))
+        .add(BOLD, format!(" {}", summary::hunk_place(hunk)))
         .add(DIM, format!("  {}", hunk.id));
-    if summary::holds(hunk) {
-        head.push(YELLOW, format!("  {}", summary::held(&hunk.held)));
+    if summary::is_held(hunk) {
+        head.push(YELLOW, format!("  {}", summary::held_reasons(&hunk.held)));
     }
     let mut lines = vec![head];
     let ways = match &hunk.conflict {
         Some(sides) => {
-            lines.extend(both(hunk, sides));
+            lines.extend(both_sides(hunk, sides));
             match &hunk.merged {
                 Some(merged) => {
-                    lines.push(Line::new().add(CYAN, "  merged  the words of both"));
-                    lines.extend(body(merged, '+', GREEN));
+                    lines.push(StyledLine::new().add(CYAN, "  merged  word by word"));
+                    lines.extend(side_lines(merged, '+', GREEN));
                     "--merged|--mine|--theirs|--both|--edit"
                 }
                 None => "--mine|--theirs|--both|--edit",
             }
         }
         None => {
-            let now = match whose(&hunk.mine_by) {
+            let now = match authors(&hunk.mine_by) {
                 by if by.is_empty() || hunk.mine_pending => String::new(),
                 by => format!("  {by}"),
             };
-            lines.push(Line::new().add(CYAN, format!("  now{now}")));
-            lines.extend(body(&hunk.old_text, '-', RED));
+            lines.push(StyledLine::new().add(CYAN, format!("  now{now}")));
+            lines.extend(side_lines(&hunk.old_text, '-', RED));
             if hunk.mine_pending {
-                let other = format!("  proposed as well  {}", whose(&hunk.mine_by));
-                lines.push(Line::new().add(CYAN, other));
+                let other = format!("  also proposed  {}", authors(&hunk.mine_by));
+                lines.push(StyledLine::new().add(CYAN, other));
             }
-            lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
-            lines.extend(body(&hunk.new_text, '+', GREEN));
+            lines.push(
+                StyledLine::new().add(CYAN, format!("  proposed  {}", authors(&hunk.provenance))),
+            );
+            lines.extend(side_lines(&hunk.new_text, '+', GREEN));
             "--mine|--theirs"
         }
     };
     let next = format!("  claudecluster resolve {} {ways}", hunk.id);
-    lines.push(Line::new().add(DIM, next));
+    lines.push(StyledLine::new().add(DIM, next));
     lines
 }
 
-fn both(hunk: &HunkView, sides: &ConflictView) -> Vec<Line> {
-    let mut lines = vec![Line::new().add(PLAIN, "  both started from")];
-    lines.extend(body(&sides.base, ' ', PLAIN));
-    let mine = whose(&hunk.mine_by);
+fn both_sides(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {
+    let mut lines = vec![StyledLine::new().add(PLAIN, "  base")];
+    lines.extend(side_lines(&sides.base, ' ', PLAIN));
+    let mine = authors(&hunk.mine_by);
     if hunk.mine_pending {
         // Neither is there: nothing goes but what both started from.
-        lines.push(Line::new().add(CYAN, format!("  proposed  {mine}")));
-        lines.extend(body(&sides.mine, '+', GREEN));
+        lines.push(StyledLine::new().add(CYAN, format!("  proposed  {mine}")));
+        lines.extend(side_lines(&sides.mine, '+', GREEN));
     } else {
         let mine = if mine.is_empty() { "yours" } else { &mine };
-        lines.push(Line::new().add(CYAN, format!("  now  {mine}")));
-        lines.extend(body(&sides.mine, '-', RED));
+        lines.push(StyledLine::new().add(CYAN, format!("  now  {mine}")));
+        lines.extend(side_lines(&sides.mine, '-', RED));
     }
-    lines.push(Line::new().add(CYAN, format!("  proposed  {}", whose(&hunk.provenance))));
-    lines.extend(body(&sides.theirs, '+', GREEN));
+    lines.push(StyledLine::new().add(CYAN, format!("  proposed  {}", authors(&hunk.provenance))));
+    lines.extend(side_lines(&sides.theirs, '+', GREEN));
     lines
 }
 
 /// The lines of a side, marked for those who see no colours.
-fn body(side: &str, sign: char, style: anstyle::Style) -> Vec<Line> {
+fn side_lines(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> {
     if side.is_empty() {
-        return vec![Line::new().add(DIM, "    (nothing)")];
+        return vec![StyledLine::new().add(DIM, "    (nothing)")];
     }
     // Tabs stay what they are on the screen: these are lines of a program.
     side.lines()
-        .map(|line| Line::new().add(style, format!("  {sign} {}", line.replace('\t', "    "))))
+        .map(|line| {
+            StyledLine::new().add(style, format!("  {sign} {}", line.replace('\t', "    ")))
+        })
         .collect()
 }
 
 /// Who made something, and why.
-fn whose(by: &[Provenance]) -> String {
+fn authors(by: &[Provenance]) -> String {
     let one = |by: &Provenance| {
         let title = if by.title == by.task.as_str() {
             String::new()
@@ -138,7 +145,10 @@ mod tests {
     }
 
     fn shown(hunk: &HunkView) -> String {
-        lines(hunk).iter().map(|line| line.plain() + "\n").collect()
+        conflict_lines(hunk)
+            .iter()
+            .map(|line| line.plain() + "\n")
+            .collect()
     }
 
     #[test]
@@ -168,7 +178,7 @@ mod tests {
         };
         expect![[r#"
             src/a.rs line 12  g1.4f2a90c1d0
-              both started from
+              base
                 let x = 0;
               now  yours
               - let x = 1;
@@ -179,7 +189,7 @@ mod tests {
         .assert_eq(&shown(&hunk));
 
         hunk.merged = Some("let y = 1;\n".to_owned());
-        let merged = "  merged  the words of both\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
+        let merged = "  merged  word by word\n  + let y = 1;\n  claudecluster resolve g1.4f2a90c1d0 \
                       --merged|--mine|--theirs|--both|--edit\n";
         assert!(shown(&hunk).ends_with(merged), "{}", shown(&hunk));
 

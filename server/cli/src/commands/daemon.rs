@@ -10,65 +10,69 @@ use claudecluster_service::TypedCalls;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
+use super::CommandContext;
 use crate::{
     cli::DaemonAction,
-    client::Started,
-    config::Sources,
+    client::StartReport,
+    config::ConfigSources,
     daemon::{Daemon, start_log, wait_until_idle},
-    failure::{Context as _, Exit, Outcome},
+    exit::{CommandExit, CommandResult, ErrorContext as _},
     home::Home,
     ui::text,
 };
 
-pub(super) async fn run(cx: &mut Context, action: DaemonAction) -> Outcome<Exit> {
+pub(super) async fn run_daemon_command(
+    cx: &mut CommandContext,
+    action: DaemonAction,
+) -> CommandResult<CommandExit> {
     match action {
-        DaemonAction::Start => start(cx).await,
-        DaemonAction::Stop { force } => stop(cx, force).await,
-        DaemonAction::Status => status(cx).await,
-        DaemonAction::Run { on_demand: false } => serve(|| Ok(())).await,
+        DaemonAction::Start => start_daemon(cx).await,
+        DaemonAction::Stop { force } => stop_daemon(cx, force).await,
+        DaemonAction::Status => print_daemon_status(cx).await,
+        DaemonAction::Run { on_demand: false } => serve_until_stopped(|| Ok(())).await,
         DaemonAction::Run { on_demand: true } => on_demand().await,
     }
 }
 
-async fn start(cx: &mut Context) -> Outcome<Exit> {
+async fn start_daemon(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let connection = cx.client()?.connect().await?;
     let pid = connection.welcome.pid;
     if cx.ui.json {
         cx.ui
             .json(&json!({"running": true, "pid": pid, "version": VERSION}))?;
     } else if !cx.ui.quiet {
-        cx.ui.line(format!("the daemon runs (process {pid})"))?;
+        cx.ui
+            .line(format!("The daemon is running (process {pid})"))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-async fn stop(cx: &mut Context, force: bool) -> Outcome<Exit> {
+async fn stop_daemon(cx: &mut CommandContext, force: bool) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let said = match client.connect_running().await? {
         Some(connection) => {
             client.stop(connection, force).await?;
-            "the daemon has ended"
+            "The daemon has stopped"
         }
-        None => "no daemon is running",
+        None => "No daemon is running",
     };
     if cx.ui.json {
         cx.ui.json(&json!({"running": false}))?;
     } else if !cx.ui.quiet {
         cx.ui.line(said)?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-async fn status(cx: &mut Context) -> Outcome<Exit> {
+async fn print_daemon_status(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let Some(connection) = cx.client()?.connect_running().await? else {
         if cx.ui.json {
             cx.ui.json(&json!({"running": false}))?;
         } else {
             cx.ui
-                .line("no daemon is running; the next command that needs one starts it")?;
+                .line("No daemon is running; commands start it when needed")?;
         }
-        return Ok(Exit::Failed);
+        return Ok(CommandExit::Failed);
     };
     let status = connection.status().await?;
     if cx.ui.json {
@@ -76,30 +80,32 @@ async fn status(cx: &mut Context) -> Outcome<Exit> {
         value["running"] = json!(true);
         cx.ui.json(&value)?;
     } else {
-        cx.ui.line(describe(&status))?;
+        cx.ui.line(describe_status(&status))?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// The daemon's state in one line.
-pub(super) fn describe(status: &DaemonStatus) -> String {
-    let up = text::span(claudecluster_protocol::Span::secs(status.uptime_secs));
+pub(super) fn describe_status(status: &DaemonStatus) -> String {
+    let up = text::duration_text(claudecluster_protocol::Span::secs(status.uptime_secs));
     format!(
-        "version {}, process {}, up {up}; {} at work, {} running, {} attached; state in {}",
+        "version {}, process {}, up {up}; {} active, {} running, {} connected; state folder {}",
         status.version,
         status.pid,
-        text::count(status.active_goals as usize, "goal"),
-        text::count(status.running_attempts as usize, "attempt"),
-        text::count(status.editors as usize, "editor"),
+        text::counted(status.active_goals as usize, "goal"),
+        text::counted(status.running_attempts as usize, "attempt"),
+        text::counted(status.editors as usize, "editor"),
         text::one_line(&status.home),
     )
 }
 
 /// Is the daemon until somebody wants it to end. `ready` is called once it listens.
-async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> Outcome<Exit> {
+async fn serve_until_stopped(
+    ready: impl FnOnce() -> Result<(), ErrorBody>,
+) -> CommandResult<CommandExit> {
     let home = Home::find()?;
     home.create()?;
-    let sources = Sources::of_process()?;
+    let sources = ConfigSources::of_process()?;
     let settings = sources.load(None)?.settings;
     let filter = std::env::var("CLAUDECLUSTER_LOG")
         .ok()
@@ -112,34 +118,34 @@ async fn serve(ready: impl FnOnce() -> Result<(), ErrorBody>) -> Outcome<Exit> {
     let shared = daemon.shared().clone();
     let idle = wait_until_idle(shared.clone(), settings.daemon.idle_timeout.to_duration());
     let why = tokio::select! {
-        () = shared.stop.cancelled() => "asked to",
-        () = idle => "nobody needs it",
+        () = shared.stop.cancelled() => "requested",
+        () = idle => "idle",
         _ = terminated.recv() => "SIGTERM",
         _ = interrupted.recv() => "SIGINT",
     };
-    tracing::info!(why, "daemon ends");
+    tracing::info!(why, "daemon stopping");
     drop(shared);
     daemon.end().await;
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// The same, for a client that waits on our stdout: it hears when we are ready, or why we are not.
-async fn on_demand() -> Outcome<Exit> {
+async fn on_demand() -> CommandResult<CommandExit> {
     // A session of our own: no terminal's signals reach us.
     let _ = rustix::process::setsid();
-    match serve(|| announce(&Started::Ready)).await {
-        Err(crate::failure::Failure::Error(error)) => {
+    match serve_until_stopped(|| announce_start(&StartReport::Ready)).await {
+        Err(crate::exit::CommandFailure::Error(error)) => {
             tracing::error!(error = %error.message, "daemon failed");
-            announce(&Started::Failed(error))?;
-            Ok(Exit::Failed)
+            announce_start(&StartReport::Failed(error))?;
+            Ok(CommandExit::Failed)
         }
         other => other,
     }
 }
 
 /// Says one line on stdout and closes it: the client's end of the pipe is gone soon.
-fn announce(what: &Started) -> Result<(), ErrorBody> {
-    let failed = "cannot say that the daemon is ready";
+fn announce_start(what: &StartReport) -> Result<(), ErrorBody> {
+    let failed = "cannot report that the daemon is ready";
     let mut line = serde_json::to_vec(what).context(failed)?;
     line.push(b'\n');
     let mut out = std::io::stdout().lock();

@@ -7,131 +7,155 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{Context, selection::Selection};
+use super::{CommandContext, selection::HunkSelection};
 use crate::{
     cli::{self, RejectArgs},
-    client::Client,
-    failure::{Exit, Outcome},
-    ui::text::{self, DIM, Line, PLAIN, RED, YELLOW},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult},
+    ui::text::{self, DIM, PLAIN, RED, StyledLine, YELLOW},
 };
 
-pub(super) async fn accept(cx: &mut Context, args: cli::Selection) -> Outcome<Exit> {
-    decide(cx, args, Verdict::Accept).await
+pub(super) async fn accept_changes(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+) -> CommandResult<CommandExit> {
+    decide_selection(cx, args, Verdict::Accept).await
 }
 
-pub(super) async fn undo(cx: &mut Context, args: cli::Selection) -> Outcome<Exit> {
-    decide(cx, args, Verdict::Undo).await
+pub(super) async fn undo_changes(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+) -> CommandResult<CommandExit> {
+    decide_selection(cx, args, Verdict::Undo).await
 }
 
-pub(super) async fn redo(cx: &mut Context, args: cli::Selection) -> Outcome<Exit> {
-    decide(cx, args, Verdict::Redo).await
+pub(super) async fn redo_changes(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+) -> CommandResult<CommandExit> {
+    decide_selection(cx, args, Verdict::Redo).await
 }
 
-pub(super) async fn reject(cx: &mut Context, args: RejectArgs) -> Outcome<Exit> {
+pub(super) async fn reject_changes(
+    cx: &mut CommandContext,
+    args: RejectArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let selection = Selection::of(&client, args.what).await?;
+    let selection = HunkSelection::of(&client, args.what).await?;
     let decision = Decision {
         reason: args.reason,
         repair: args.no_repair.then_some(false),
         ..selection.decision(Verdict::Reject)
     };
-    carry_out(cx, &client, decision).await
+    decide_and_report(cx, &client, decision).await
 }
 
-async fn decide(cx: &mut Context, args: cli::Selection, verdict: Verdict) -> Outcome<Exit> {
+async fn decide_selection(
+    cx: &mut CommandContext,
+    args: cli::SelectionArgs,
+    verdict: Verdict,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let selection = Selection::of(&client, args).await?;
-    carry_out(cx, &client, selection.decision(verdict)).await
+    let selection = HunkSelection::of(&client, args).await?;
+    decide_and_report(cx, &client, selection.decision(verdict)).await
 }
 
 /// Carries a decision out and says what came of it.
-pub(super) async fn carry_out(
-    cx: &mut Context,
-    client: &Client,
+pub(super) async fn decide_and_report(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
     decision: Decision,
-) -> Outcome<Exit> {
+) -> CommandResult<CommandExit> {
     let report = client.decide(decision.clone()).await?;
     if cx.ui.json {
         cx.ui.json(&report)?;
     } else {
-        for line in lines(&report, &decision) {
+        for line in report_lines(&report, &decision) {
             cx.ui.line(line.styled())?;
         }
     }
-    Ok(status(&report))
+    Ok(report_exit(&report))
 }
 
 /// 3 where conflicts remain, something needs an explicit look or lines are being edited, 1 where a
 /// file could not be written.
-pub(super) fn status(report: &DecisionReport) -> Exit {
+pub(super) fn report_exit(report: &DecisionReport) -> CommandExit {
     if !report.failed.is_empty() {
-        Exit::Failed
+        CommandExit::Failed
     } else if report.conflicts + report.held + report.waiting > 0 {
-        Exit::Waiting
+        CommandExit::Waiting
     } else {
-        Exit::Done
+        CommandExit::Done
     }
 }
 
 /// What came of a decision, and what to do about what is left.
-pub(super) fn lines(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
+pub(super) fn report_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     if report.decided > 0 {
-        let hunks = text::count(report.decided as usize, "hunk");
+        let hunks = text::counted(report.decided as usize, "hunk");
         let files: Vec<String> = report.files.iter().map(|path| path.display()).collect();
         lines.push(
-            Line::new()
-                .add(PLAIN, format!("{} {hunks}", done(decision.verdict)))
+            StyledLine::new()
+                .add(PLAIN, format!("{} {hunks}", verdict_done(decision.verdict)))
                 .add(DIM, format!("  {}", files.join(" "))),
         );
     }
     for failure in &report.failed {
         let hint = failure.error.hint.as_deref().unwrap_or_default();
         let said = format!("{}: {}", failure.path.display(), failure.error.message);
-        lines.push(Line::new().add(RED, said).add(DIM, format!("  {hint}")));
+        lines.push(
+            StyledLine::new()
+                .add(RED, said)
+                .add(DIM, format!("  {hint}")),
+        );
     }
     if let Some(task) = &report.repair {
         let goal = &decision.goal_id;
         lines.push(
-            Line::new()
-                .add(PLAIN, format!("task {task} repairs it"))
-                .add(DIM, format!("  follow it: claudecluster watch {goal}")),
+            StyledLine::new()
+                .add(PLAIN, format!("Started {task} to address this"))
+                .add(DIM, format!("  watch it: claudecluster watch {goal}")),
         );
     }
-    lines.extend(left(report, decision));
+    lines.extend(undecided_lines(report, decision));
     if lines.is_empty() {
-        lines.push(Line::new().add(PLAIN, nothing(report, decision)));
+        lines.push(StyledLine::new().add(PLAIN, nothing_decided(report, decision)));
     }
     lines
 }
 
-fn done(verdict: Verdict) -> &'static str {
+fn verdict_done(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Accept => "landed",
-        Verdict::Reject => "rejected",
-        Verdict::Undo => "undone",
-        Verdict::Redo => "landed again",
-        Verdict::Resolve => "resolved",
+        Verdict::Accept => "Applied",
+        Verdict::Reject => "Rejected",
+        Verdict::Undo => "Undid",
+        Verdict::Redo => "Reapplied",
+        Verdict::Resolve => "Resolved",
     }
 }
 
-fn nothing(report: &DecisionReport, decision: &Decision) -> String {
+fn nothing_decided(report: &DecisionReport, decision: &Decision) -> String {
     let state = match (decision.verdict, report.state) {
         (Verdict::Undo, _) => "nothing to undo",
-        (_, Some(GoalState::Landed)) => "everything has landed",
-        _ => "nothing to decide",
+        (_, Some(GoalState::Landed)) => "all changes have been applied",
+        _ => "nothing to review",
     };
     format!("{}: {state}", decision.goal_id)
 }
 
 /// What a decision has left, with the command that goes on from there.
-fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
+fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
     let goal = &decision.goal_id;
     let mut lines = Vec::new();
     let mut say = |n: u32, what: &str, more: &str, next: String| {
         if n > 0 {
-            let what = format!("{}{more}", text::count(n as usize, what));
-            lines.push(Line::new().add(YELLOW, what).add(DIM, format!("  {next}")));
+            let what = format!("{}{more}", text::counted(n as usize, what));
+            lines.push(
+                StyledLine::new()
+                    .add(YELLOW, what)
+                    .add(DIM, format!("  {next}")),
+            );
         }
     };
     let takes_back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
@@ -139,8 +163,10 @@ fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
         _ if takes_back => say(
             report.conflicts,
             "hunk",
-            " left: what it was put into has changed since",
-            format!("look: claudecluster show {goal}; the others can go one by one: --hunk HUNK"),
+            " not undone: the text has changed since",
+            format!(
+                "review: claudecluster show {goal}; name a hunk to decide it alone: --hunk HUNK"
+            ),
         ),
         Some(hunk) => say(
             report.conflicts,
@@ -153,22 +179,24 @@ fn left(report: &DecisionReport, decision: &Decision) -> Vec<Line> {
             "conflict",
             " left",
             format!(
-                "look: claudecluster diff {goal} --conflicts; \
-                 decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
+                "review: claudecluster diff {goal} --conflicts; \
+                 resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
             ),
         ),
     }
     say(
         report.held,
         "change",
-        " kept apart for an explicit look",
-        format!("look: claudecluster show {goal}; land: claudecluster accept {goal} --file FILE"),
+        " held for review",
+        format!(
+            "review: claudecluster show {goal}; accept: claudecluster accept {goal} --file FILE"
+        ),
     );
     say(
         report.waiting,
         "hunk",
-        " left: somebody is typing in these lines",
-        "lands by itself once the typing there stops".to_owned(),
+        " waiting: you are editing these lines",
+        "applied once you stop typing there".to_owned(),
     );
     lines
 }
@@ -184,13 +212,13 @@ mod tests {
         clippy::needless_pass_by_value,
         reason = "expectations are written in place"
     )]
-    fn check(report: &DecisionReport, decision: &Decision, exit: Exit, expected: Expect) {
-        let shown: String = lines(report, decision)
+    fn check(report: &DecisionReport, decision: &Decision, exit: CommandExit, expected: Expect) {
+        let shown: String = report_lines(report, decision)
             .iter()
             .map(|line| line.plain() + "\n")
             .collect();
         expected.assert_eq(&shown);
-        assert_eq!(status(report), exit);
+        assert_eq!(report_exit(report), exit);
     }
 
     fn all(verdict: Verdict) -> Decision {
@@ -210,12 +238,12 @@ mod tests {
         check(
             &report,
             &all(Verdict::Accept),
-            Exit::Waiting,
+            CommandExit::Waiting,
             expect![[r#"
-                landed 3 hunks  a.rs b.rs
-                2 conflicts left  look: claudecluster diff g1 --conflicts; decide: claudecluster resolve HUNK --mine|--theirs|--both|--edit
-                1 change kept apart for an explicit look  look: claudecluster show g1; land: claudecluster accept g1 --file FILE
-                1 hunk left: somebody is typing in these lines  lands by itself once the typing there stops
+                Applied 3 hunks  a.rs b.rs
+                2 conflicts left  review: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
+                1 change held for review  review: claudecluster show g1; accept: claudecluster accept g1 --file FILE
+                1 hunk waiting: you are editing these lines  applied once you stop typing there
             "#]],
         );
         let one = Decision {
@@ -229,7 +257,7 @@ mod tests {
         check(
             &conflict,
             &one,
-            Exit::Waiting,
+            CommandExit::Waiting,
             expect![[r#"
                 1 conflict left  claudecluster resolve g1.4f2a90c1d0 --mine|--theirs|--both|--edit
             "#]],
@@ -237,9 +265,9 @@ mod tests {
         check(
             &conflict,
             &all(Verdict::Undo),
-            Exit::Waiting,
+            CommandExit::Waiting,
             expect![[r#"
-                1 hunk left: what it was put into has changed since  look: claudecluster show g1; the others can go one by one: --hunk HUNK
+                1 hunk not undone: the text has changed since  review: claudecluster show g1; name a hunk to decide it alone: --hunk HUNK
             "#]],
         );
     }
@@ -254,10 +282,10 @@ mod tests {
         check(
             &report,
             &all(Verdict::Reject),
-            Exit::Done,
+            CommandExit::Done,
             expect![[r#"
-                rejected 1 hunk  
-                task errors-repair repairs it  follow it: claudecluster watch g1
+                Rejected 1 hunk  
+                Started errors-repair to address this  watch it: claudecluster watch g1
             "#]],
         );
     }
@@ -269,12 +297,12 @@ mod tests {
             ..DecisionReport::default()
         };
         for (verdict, words) in [
-            (Verdict::Accept, "g1: everything has landed\n"),
+            (Verdict::Accept, "g1: all changes have been applied\n"),
             (Verdict::Undo, "g1: nothing to undo\n"),
         ] {
-            let shown = lines(&landed, &all(verdict))[0].plain() + "\n";
+            let shown = report_lines(&landed, &all(verdict))[0].plain() + "\n";
             assert_eq!(shown, words);
-            assert_eq!(status(&landed), Exit::Done);
+            assert_eq!(report_exit(&landed), CommandExit::Done);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use claudecluster_driver::{
-    Settings,
+    DriverSettings,
     worker::agent::{AgentInspection, CodingAgent, registry},
 };
 use claudecluster_model::{Script, Server};
@@ -22,20 +22,20 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{Context, decide, diff, run as run_command, selection::Selection, show, summary};
+use super::{CommandContext, decide, diff, run, selection::HunkSelection, show, summary};
 use crate::{
     cli::DemoArgs,
-    client::Client,
-    config::Sources,
+    client::DaemonClient,
+    config::ConfigSources,
     daemon::Daemon,
-    failure::{Context as _, Exit, Outcome},
-    follow::{self, End, Manner},
+    driver_setup,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
     home::{Home, private_tempdir},
-    parts,
     ui::{
         Ui,
-        text::{self, BOLD, DIM, GREEN, Line, PLAIN, RED},
+        text::{self, BOLD, DIM, GREEN, PLAIN, RED, StyledLine},
     },
+    watch::{self, WatchEnd, WatchOptions},
 };
 
 const SCRIPT: &str = include_str!("../../assets/demo/model.yaml");
@@ -55,55 +55,58 @@ const GOAL: &str = "Show a bar for every row of the report, and the average belo
 /// The key the scripted model gets. It is no secret and opens nothing.
 const KEY: &str = "demo";
 
-pub(super) async fn run(cx: &mut Context, args: DemoArgs) -> Outcome<Exit> {
+pub(super) async fn run_demo(
+    cx: &mut CommandContext,
+    args: DemoArgs,
+) -> CommandResult<CommandExit> {
     let folder =
-        private_tempdir(&std::env::temp_dir()).context("cannot make a temporary folder")?;
+        private_tempdir(&std::env::temp_dir()).context("cannot create a temporary folder")?;
     let project = folder.path().join("project");
     make_project(&project)?;
     let script = Script::parse(SCRIPT).map_err(|e| ErrorBody::internal(e.to_string()))?;
     let model = Server::start(script).context("cannot start the scripted model")?;
-    let env = provider(&model.url());
-    let found = parts::inspect_agents(&Settings::default(), env).await?;
+    let env = provider_env(&model.url());
+    let found = driver_setup::inspect_agents(&DriverSettings::default(), env).await?;
     let agent = choose_agent(args.agent, &found)?;
-    introduce(&mut cx.ui, &project, agent, &found)?;
+    print_introduction(&mut cx.ui, &project, agent, &found)?;
     let home = Home::at(folder.path().join("home"));
-    let daemon = Daemon::start(home.clone(), sources(&model.url())).await?;
-    let spec = spec(&project, agent, &model.url())?;
-    let played = play(cx, &Client::new(home), spec, &project).await;
+    let daemon = Daemon::start(home.clone(), demo_sources(&model.url())).await?;
+    let spec = demo_goal(&project, agent, &model.url())?;
+    let played = play_demo(cx, &DaemonClient::new(home), spec, &project).await;
     daemon.end().await;
 
     let kept = args.keep.then(|| folder.keep());
     let exit = played?;
-    if exit == Exit::Done && !cx.ui.json {
-        farewell(&mut cx.ui, kept.as_deref())?;
+    if exit == CommandExit::Done && !cx.ui.json {
+        print_farewell(&mut cx.ui, kept.as_deref())?;
     }
     Ok(exit)
 }
 
 /// No file of the user's and nothing of their environment, but the model's address.
-fn sources(url: &str) -> Sources {
+fn demo_sources(url: &str) -> ConfigSources {
     let variables = [
         ("CLAUDECLUSTER_NATIVE_BASE_URL", url),
         ("CLAUDECLUSTER_NATIVE_KEY_ENV", "ANTHROPIC_API_KEY"),
     ];
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    Sources::only(variables.map(owned).to_vec())
+    ConfigSources::only(variables.map(owned).to_vec())
 }
 
-fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBody> {
+fn demo_goal(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBody> {
     let workspace = project
         .canonicalize()
         .context("cannot find the project's folder")?
         .into_os_string()
         .into_string()
         .map_err(|_| ErrorBody::environment("the temporary folder's path is not UTF-8"))?;
-    let mut env = run_command::environment(&Settings::default());
+    let mut env = run::worker_environment(&DriverSettings::default());
     // The user's own key, endpoint and proxy have no part in this.
     env.retain(|var| {
         let name = var.name.to_lowercase();
         !name.starts_with("anthropic_") && !name.starts_with("claude_") && !name.ends_with("_proxy")
     });
-    env.extend(provider(url));
+    env.extend(provider_env(url));
     // The planner finds the project's own test and makes it the gate.
     Ok(GoalSpec {
         agent: Some(agent),
@@ -114,7 +117,7 @@ fn spec(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, ErrorBo
 }
 
 /// The scripted model, as agents find a provider.
-fn provider(url: &str) -> Vec<EnvVar> {
+fn provider_env(url: &str) -> Vec<EnvVar> {
     let variable = |(name, value): (&str, &str)| EnvVar {
         name: name.to_owned(),
         value: value.to_owned(),
@@ -171,12 +174,12 @@ fn describe_agent(agent: AgentName, found: &[AgentInspection]) -> String {
     }
 }
 
-fn introduce(
+fn print_introduction(
     ui: &mut Ui,
     project: &Path,
     agent: AgentName,
     found: &[AgentInspection],
-) -> Outcome<()> {
+) -> CommandResult<()> {
     if ui.json || ui.quiet {
         return Ok(());
     }
@@ -187,11 +190,11 @@ fn introduce(
         ("agent", agent),
         (
             "model",
-            "scripted, on loopback: no key, no account, no network".to_owned(),
+            "scripted, on loopback (no API key, account or network)".to_owned(),
         ),
     ] {
         ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(DIM, format!("{name:<8} "))
                 .add(PLAIN, value)
                 .styled(),
@@ -202,28 +205,33 @@ fn introduce(
 }
 
 /// The goal's way from submission to landing.
-async fn play(cx: &mut Context, client: &Client, spec: GoalSpec, project: &Path) -> Outcome<Exit> {
+async fn play_demo(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
+    spec: GoalSpec,
+    project: &Path,
+) -> CommandResult<CommandExit> {
     let goal = client.submit_again(spec).await?;
-    let manner = Manner {
+    let manner = WatchOptions {
         cancel: true,
-        ..Manner::default()
+        ..WatchOptions::default()
     };
-    let (board, end) = follow::goal(client, &mut cx.ui, &goal, manner).await?;
-    if end == End::Left {
-        return Ok(Exit::Cancelled);
+    let (board, end) = watch::watch_goal(client, &mut cx.ui, &goal, manner).await?;
+    if end == WatchEnd::Left {
+        return Ok(CommandExit::Cancelled);
     }
     let view = client.goal(&goal).await?.value;
     if view.summary.state != GoalState::Proposed || cx.ui.json {
-        return run_command::finish(cx, client, &goal, &board).await;
+        return run::report_outcome(cx, client, &goal, &board).await;
     }
-    present(&mut cx.ui, client, &view).await?;
-    land(&mut cx.ui, client, &goal, project).await
+    print_proposal(&mut cx.ui, client, &view).await?;
+    apply_proposal(&mut cx.ui, client, &goal, project).await
 }
 
 /// The plan with its attempts, and the merged diff with who made what.
-async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
-    heading(ui, "What each session did")?;
-    for line in show::tasks(view) {
+async fn print_proposal(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> CommandResult<()> {
+    print_heading(ui, "What each session did")?;
+    for line in show::task_lines(view) {
         ui.line(line.styled())?;
     }
     let kind = view
@@ -232,31 +240,38 @@ async fn present(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
         .flat_map(|task| &task.attempts)
         .find_map(|attempt| attempt.sandbox);
     let isolated = match kind {
-        Some(SandboxKind::Overlay) => "each in an overlay of its own on the project's own path",
-        Some(SandboxKind::Copy) => "each in a copy of its own: this machine has no overlays",
-        None => "each in a view of its own",
+        Some(SandboxKind::Overlay) => "each session ran in its own overlay, at the project's path",
+        Some(SandboxKind::Copy) => {
+            "each session ran in its own copy (overlays are not available here)"
+        }
+        None => "each session ran in its own isolated view",
     };
-    ui.line(Line::new().add(DIM, isolated).styled())?;
+    ui.line(StyledLine::new().add(DIM, isolated).styled())?;
 
-    heading(ui, "The merged proposal")?;
-    summary::pending(ui, client, view).await?;
+    print_heading(ui, "The merged proposal")?;
+    summary::print_pending(ui, client, view).await?;
     ui.line("")?;
-    let all = Selection::all(view.summary.id.clone());
+    let all = HunkSelection::all(view.summary.id.clone());
     let diff = all.diff(client).await?;
     let hunks = all.hunks(client).await?;
-    diff::print(ui, &diff.text, &hunks)
+    diff::print_diff(ui, &diff.text, &hunks)
 }
 
 /// Accepts everything and runs the project's own test, in the project itself this time.
-async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Outcome<Exit> {
-    heading(ui, "Landing")?;
-    let everything = Selection::all(goal.clone()).decision(Verdict::Accept);
+async fn apply_proposal(
+    ui: &mut Ui,
+    client: &DaemonClient,
+    goal: &GoalId,
+    project: &Path,
+) -> CommandResult<CommandExit> {
+    print_heading(ui, "Applying the changes")?;
+    let everything = HunkSelection::all(goal.clone()).decision(Verdict::Accept);
     let report = client.decide(everything.clone()).await?;
-    for line in decide::lines(&report, &everything) {
+    for line in decide::report_lines(&report, &everything) {
         ui.line(line.styled())?;
     }
-    let exit = decide::status(&report);
-    if exit != Exit::Done {
+    let exit = decide::report_exit(&report);
+    if exit != CommandExit::Done {
         return Ok(exit);
     }
     let output = Command::new("sh")
@@ -275,12 +290,12 @@ async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Ou
     } else {
         ("✗", RED)
     };
-    let line = Line::new()
+    let line = StyledLine::new()
         .add(style, format!("{mark} "))
         .add(PLAIN, "sh test.sh");
     ui.line(line.add(DIM, format!("  {said}")).styled())?;
     if !output.status.success() {
-        return Ok(Exit::Failed);
+        return Ok(CommandExit::Failed);
     }
     let report = Command::new("sh")
         .args(["report.sh", "sales.csv"])
@@ -288,26 +303,26 @@ async fn land(ui: &mut Ui, client: &Client, goal: &GoalId, project: &Path) -> Ou
         .output();
     if let Ok(report) = report {
         for line in String::from_utf8_lossy(&report.stdout).lines() {
-            ui.line(format!("    {}", text::safe(line)))?;
+            ui.line(format!("    {}", text::escape_controls(line)))?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn heading(ui: &mut Ui, words: &str) -> Outcome<()> {
+fn print_heading(ui: &mut Ui, words: &str) -> CommandResult<()> {
     ui.line("")?;
-    ui.line(Line::new().add(BOLD, words).styled())?;
+    ui.line(StyledLine::new().add(BOLD, words).styled())?;
     Ok(())
 }
 
-fn farewell(ui: &mut Ui, kept: Option<&Path>) -> Outcome<()> {
+fn print_farewell(ui: &mut Ui, kept: Option<&Path>) -> CommandResult<()> {
     if ui.quiet {
         return Ok(());
     }
-    heading(ui, "Next, with a real model")?;
-    ui.line("  claudecluster doctor                  what is here, what is missing")?;
+    print_heading(ui, "Next, with a real model")?;
+    ui.line("  claudecluster doctor                  check your setup")?;
     ui.line("  export ANTHROPIC_API_KEY=…            or log in once with: claude")?;
-    ui.line("  cd YOUR-PROJECT && claudecluster run \"what you want\"")?;
+    ui.line("  cd YOUR-PROJECT && claudecluster run \"describe the change you want\"")?;
     if let Some(dir) = kept {
         ui.line(format!(
             "The project is in {}",
@@ -326,9 +341,9 @@ fn make_project(dir: &Path) -> Result<(), ErrorBody> {
             .and_then(|()| fs::write(&path, content))
             .context(format!("cannot write {}", path.display()))?;
     }
-    git(dir, &["init", "--quiet"])?;
-    git(dir, &["add", "."])?;
-    git(
+    run_git(dir, &["init", "--quiet"])?;
+    run_git(dir, &["add", "."])?;
+    run_git(
         dir,
         &[
             "commit",
@@ -340,7 +355,7 @@ fn make_project(dir: &Path) -> Result<(), ErrorBody> {
     )
 }
 
-fn git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
+fn run_git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
     let output = Command::new("git")
         .args(["-c", "user.name=demo", "-c", "user.email=demo@localhost"])
         .args(["-c", "core.hooksPath=/dev/null"])
@@ -354,7 +369,7 @@ fn git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
         .output()
         .map_err(|e| {
             ErrorBody::environment(format!("cannot run git: {e}"))
-                .hint("install git: apt-get install git, dnf install git, brew install git")
+                .hint("install it: apt-get install git, dnf install git, or brew install git")
         })?;
     if output.status.success() {
         return Ok(());

@@ -10,24 +10,27 @@ use claudecluster_service::UnifiedDiff;
 use serde_json::json;
 
 use super::{
-    Context, conflicts,
-    selection::Selection,
-    summary::{held, holds},
+    CommandContext, conflicts,
+    selection::HunkSelection,
+    summary::{held_reasons, is_held},
 };
 use crate::{
     cli::DiffArgs,
-    failure::{Exit, Outcome},
+    exit::{CommandExit, CommandResult},
     ui::{
         Ui,
         text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW},
     },
 };
 
-pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
+pub(super) async fn show_diff(
+    cx: &mut CommandContext,
+    args: DiffArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let selection = Selection::of(&client, args.what).await?;
+    let selection = HunkSelection::of(&client, args.what).await?;
     if args.conflicts {
-        return conflicts::run(cx, &client, &selection).await;
+        return conflicts::print_conflicts(cx, &client, &selection).await;
     }
     let UnifiedDiff {
         text: diff,
@@ -37,21 +40,21 @@ pub(super) async fn run(cx: &mut Context, args: DiffArgs) -> Outcome<Exit> {
     if cx.ui.json {
         let all = json!({"diff": diff, "omitted": omitted, "hunks": hunks});
         cx.ui.json(&all)?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
-    print(&mut cx.ui, &diff, &hunks)?;
+    print_diff(&mut cx.ui, &diff, &hunks)?;
     // Not on stdout: `git apply` reads that.
     for line in omitted {
-        aside(format_args!("not in the diff: {}", text::one_line(&line)));
+        print_note(format_args!("not in the diff: {}", text::one_line(&line)));
     }
     if !cx.ui.quiet {
-        notes(&hunks);
+        print_notes(&hunks);
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// What whoever reads the diff has to know beside it.
-fn notes(hunks: &[HunkView]) {
+fn print_notes(hunks: &[HunkView]) {
     let Some(goal) = hunks.first().and_then(|hunk| hunk.id.goal()) else {
         return;
     };
@@ -63,39 +66,39 @@ fn notes(hunks: &[HunkView]) {
     paths.dedup();
     for (path, reasons) in paths {
         let path = text::one_line(&path.display());
-        let why = held(reasons);
-        aside(format_args!(
-            "kept apart: {path}: {why} (claudecluster accept {goal} --file {path})"
+        let why = held_reasons(reasons);
+        print_note(format_args!(
+            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {path})"
         ));
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
-        aside(format_args!(
-            "both sides of what conflicts: claudecluster diff {goal} --conflicts"
+        print_note(format_args!(
+            "show both sides of the conflicts: claudecluster diff {goal} --conflicts"
         ));
     }
 }
 
-fn aside(line: std::fmt::Arguments<'_>) {
+fn print_note(line: std::fmt::Arguments<'_>) {
     // Where nobody reads it there is nobody to tell.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Prints a diff: for people in colour and safe to look at, for programs byte by byte. On a terminal
 /// the words that differ stand out and each place names its hunks.
-pub(super) fn print(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> Outcome<()> {
+pub(super) fn print_diff(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> CommandResult<()> {
     if !ui.colors() {
         ui.bytes(&bytes_of_text(diff))?;
         return Ok(());
     }
     let hunks = if ui.terminal { hunks } else { &[] };
-    for line in painted(diff, hunks) {
+    for line in painted_lines(diff, hunks) {
         ui.line(line)?;
     }
     Ok(())
 }
 
 /// The lines of a diff with styles.
-fn painted(diff: &str, hunks: &[HunkView]) -> Vec<String> {
+fn painted_lines(diff: &str, hunks: &[HunkView]) -> Vec<String> {
     let mut out = Vec::new();
     let mut lines = diff.split_terminator('\n').peekable();
     // The hunks of this file that no line has named yet.
@@ -107,40 +110,40 @@ fn painted(diff: &str, hunks: &[HunkView]) -> Vec<String> {
             place = None;
             file = of_file(line, hunks);
             let whole = file.extract_if(.., |hunk| hunk.whole).collect::<Vec<_>>();
-            out.push(styled(BOLD, line) + &named(&whole));
+            out.push(style_line(BOLD, line) + &hunk_names(&whole));
         } else if line.starts_with("@@ ") {
-            place = start(line);
-            out.push(styled(CYAN, line));
+            place = hunk_start(line);
+            out.push(style_line(CYAN, line));
         } else if let (Some(at), true) = (&mut place, line.starts_with(['-', '+'])) {
             let mut run = vec![line];
             while let Some(next) = lines.next_if(|next| next.starts_with(['-', '+', '\\'])) {
                 run.push(next);
             }
-            out.extend(changed(&run, at, &mut file));
+            out.extend(changed_run(&run, at, &mut file));
         } else if let Some(at) = &mut place {
             *at += u32::from(line.starts_with(' '));
-            out.push(plain(line));
+            out.push(plain_line(line));
         } else {
             let header = line.starts_with("--- ") || line.starts_with("+++ ");
-            out.push(styled(if header { BOLD } else { PLAIN }, line));
+            out.push(style_line(if header { BOLD } else { PLAIN }, line));
         }
     }
     out
 }
 
-fn styled(style: anstyle::Style, line: &str) -> String {
-    let safe = text::safe(line.trim_end_matches('\r'));
+fn style_line(style: anstyle::Style, line: &str) -> String {
+    let safe = text::escape_controls(line.trim_end_matches('\r'));
     format!("{style}{safe}{style:#}")
 }
 
-fn plain(line: &str) -> String {
+fn plain_line(line: &str) -> String {
     let style = match line.as_bytes().first() {
         Some(b'+') => GREEN,
         Some(b'-') => RED,
         Some(b'\\') => YELLOW,
         _ => PLAIN,
     };
-    styled(style, line)
+    style_line(style, line)
 }
 
 /// The hunks of the file that a diff's first line names. Names that had to be quoted name none.
@@ -155,7 +158,7 @@ fn of_file<'a>(line: &str, hunks: &'a [HunkView]) -> Vec<&'a HunkView> {
 }
 
 /// The line of the old text at which the lines below a `@@` line start, counted from 0.
-fn start(line: &str) -> Option<u32> {
+fn hunk_start(line: &str) -> Option<u32> {
     let range = line.strip_prefix("@@ -")?.split(' ').next()?;
     let (first, count) = range.split_once(',')?;
     let first: u32 = first.parse().ok()?;
@@ -168,11 +171,14 @@ fn start(line: &str) -> Option<u32> {
 }
 
 /// What hunks are called, and why they are kept apart.
-fn named(hunks: &[&HunkView]) -> String {
+fn hunk_names(hunks: &[&HunkView]) -> String {
     let names = hunks.iter().map(|hunk| {
         let id = text::one_line(hunk.id.as_str());
-        if holds(hunk) {
-            format!("  {DIM}{id}{DIM:#} {YELLOW}{}{YELLOW:#}", held(&hunk.held))
+        if is_held(hunk) {
+            format!(
+                "  {DIM}{id}{DIM:#} {YELLOW}{}{YELLOW:#}",
+                held_reasons(&hunk.held)
+            )
         } else {
             format!("  {DIM}{id}{DIM:#}")
         }
@@ -182,7 +188,7 @@ fn named(hunks: &[&HunkView]) -> String {
 
 /// A run of removed and added lines at line `at` of the old text, with the names of its hunks behind
 /// the first and the words that differ where they are known.
-fn changed(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<String> {
+fn changed_run(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<String> {
     let side = |sign: char| -> Vec<&str> {
         let lines = run.iter().filter_map(|line| line.strip_prefix(sign));
         lines.map(|line| line.trim_end_matches('\r')).collect()
@@ -204,17 +210,17 @@ fn changed(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<String>
         .map(|hunk| hunk.words.as_slice())
         .find(|words| !words.is_empty());
     let mut lines = match words {
-        Some(words) => refined(run, words),
-        None => run.iter().map(|line| plain(line)).collect(),
+        Some(words) => refined_run(run, words),
+        None => run.iter().map(|line| plain_line(line)).collect(),
     };
     if let Some(first) = lines.first_mut() {
-        first.push_str(&named(&here));
+        first.push_str(&hunk_names(&here));
     }
     lines
 }
 
 /// The lines of a run with the words that differ standing out.
-fn refined(run: &[&str], words: &[Word]) -> Vec<String> {
+fn refined_run(run: &[&str], words: &[Word]) -> Vec<String> {
     let mut old = side_of(words, WordKind::Removed, RED).into_iter();
     let mut new = side_of(words, WordKind::Added, GREEN).into_iter();
     run.iter()
@@ -224,7 +230,7 @@ fn refined(run: &[&str], words: &[Word]) -> Vec<String> {
                 Some(b'+') => new.next().map(|text| format!("{GREEN}+{GREEN:#}{text}")),
                 _ => None,
             };
-            refined.unwrap_or_else(|| plain(line))
+            refined.unwrap_or_else(|| plain_line(line))
         })
         .collect()
 }
@@ -242,7 +248,7 @@ fn side_of(words: &[Word], own: WordKind, style: anstyle::Style) -> Vec<String> 
             if i > 0 {
                 lines.push(String::new());
             }
-            let part = text::safe(part.trim_end_matches('\r'));
+            let part = text::escape_controls(part.trim_end_matches('\r'));
             if let (false, Some(line)) = (part.is_empty(), lines.last_mut()) {
                 line.push_str(&format!("{style}{part}{style:#}"));
             }
@@ -293,7 +299,7 @@ mod tests {
 
     /// Styles as something to read: `[words that stand out]`, `{what is dimmed}`.
     fn shown(diff: &str, hunks: &[HunkView]) -> String {
-        let mut text = painted(diff, hunks).join("\n") + "\n";
+        let mut text = painted_lines(diff, hunks).join("\n") + "\n";
         for (style, open, close) in [
             (RED.invert(), "[", "]"),
             (GREEN.invert(), "[", "]"),
@@ -352,7 +358,7 @@ diff --git a/a.rs b/a.rs
              three
             @@ -40,2 +40,3 @@
              forty
-            -[no] end  {g1.bb} outside the scope
+            -[no] end  {g1.bb} outside the goal's scope
             \ No newline at end of file
             +[an] end
             +[--- no header]

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use claudecluster_driver::{
-    Settings,
+    DriverSettings,
     worker::agent::{AgentInspection, registry},
 };
 use claudecluster_protocol::{
@@ -13,14 +13,14 @@ use claudecluster_protocol::{
 use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
-use super::{Context, daemon::describe};
+use super::{CommandContext, daemon::describe_status};
 use crate::{
-    client::{Client, Found},
-    config::Sources,
-    failure::{Exit, Outcome},
+    client::{DaemonClient, DaemonLookup},
+    config::ConfigSources,
+    driver_setup,
+    exit::{CommandExit, CommandResult},
     home::Home,
-    parts,
-    ui::text::{self, BOLD, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    ui::text::{self, BOLD, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
 /// Less free space than this ends in trouble soon.
@@ -29,7 +29,7 @@ const LITTLE_SPACE: u64 = 512 << 20;
 /// How one thing was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum State {
+enum CheckState {
     /// As it should be.
     Good,
     /// Work goes on without it.
@@ -41,17 +41,17 @@ enum State {
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Check {
+struct SetupCheck {
     name: &'static str,
-    state: State,
+    state: CheckState,
     found: String,
     /// The command that brings it, or what else to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
 
-impl Check {
-    fn new(name: &'static str, state: State, found: impl Into<String>) -> Self {
+impl SetupCheck {
+    fn new(name: &'static str, state: CheckState, found: impl Into<String>) -> Self {
         Self {
             name,
             state,
@@ -62,9 +62,9 @@ impl Check {
 
     fn of_agent(found: AgentInspection) -> Self {
         let state = if found.usable {
-            State::Good
+            CheckState::Good
         } else {
-            State::Warning
+            CheckState::Warning
         };
         let mut check = Self::new(found.title, state, found.found);
         check.hint = found.problem;
@@ -77,23 +77,24 @@ impl Check {
     }
 }
 
-pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
-    let (config, settings) = configuration(cx);
-    let found = parts::inspect_agents(&settings, Vec::new()).await?;
-    let mut checks = vec![git(), usable_agent(&found, &settings)];
-    checks.extend(found.into_iter().map(Check::of_agent));
+pub(super) async fn run_doctor(cx: &mut CommandContext) -> CommandResult<CommandExit> {
+    let (config, settings) = check_configuration(cx);
+    let found = driver_setup::inspect_agents(&settings, Vec::new()).await?;
+    let mut checks = vec![check_git(), check_agents(&found, &settings)];
+    checks.extend(found.into_iter().map(SetupCheck::of_agent));
     match Home::find() {
         Ok(home) => {
             let state = state_folder(&home);
-            let usable = state.state != State::Missing;
+            let usable = state.state != CheckState::Missing;
             checks.push(state);
             if usable {
-                checks.push(sandbox(&home).await);
+                checks.push(check_sandbox(&home).await);
             }
-            checks.push(daemon(&home).await);
+            checks.push(check_daemon(&home).await);
         }
         Err(e) => checks.push(
-            Check::new("state folder", State::Missing, e.message).hint(e.hint.unwrap_or_default()),
+            SetupCheck::new("state folder", CheckState::Missing, e.message)
+                .hint(e.hint.unwrap_or_default()),
         ),
     }
     checks.push(config);
@@ -101,65 +102,75 @@ pub(super) async fn run(cx: &mut Context) -> Outcome<Exit> {
         if cx.ui.json {
             cx.ui.json(check)?;
         } else {
-            for line in lines(check) {
+            for line in check_lines(check) {
                 cx.ui.line(line.styled())?;
             }
         }
     }
-    let missing = checks.iter().any(|check| check.state == State::Missing);
-    Ok(if missing { Exit::Failed } else { Exit::Done })
+    let missing = checks
+        .iter()
+        .any(|check| check.state == CheckState::Missing);
+    Ok(if missing {
+        CommandExit::Failed
+    } else {
+        CommandExit::Done
+    })
 }
 
-fn lines(check: &Check) -> Vec<Line> {
+fn check_lines(check: &SetupCheck) -> Vec<StyledLine> {
     let (mark, style) = match check.state {
-        State::Good => ("✓", GREEN),
-        State::Warning => ("!", YELLOW),
-        State::Missing => ("✗", RED),
+        CheckState::Good => ("✓", GREEN),
+        CheckState::Warning => ("!", YELLOW),
+        CheckState::Missing => ("✗", RED),
     };
     let mut lines = vec![
-        Line::new()
+        StyledLine::new()
             .add(style, format!("{mark} "))
             .add(BOLD, format!("{:<14} ", check.name))
             .add(PLAIN, text::one_line(&check.found)),
     ];
     if let Some(hint) = &check.hint {
-        lines.push(Line::new().add(DIM, format!("  {:<14} {}", "", text::one_line(hint))));
+        lines.push(StyledLine::new().add(DIM, format!("  {:<14} {}", "", text::one_line(hint))));
     }
     lines
 }
 
 /// The settings as far as they can be read: everything else is looked at with them.
-fn configuration(cx: &Context) -> (Check, Settings) {
+fn check_configuration(cx: &CommandContext) -> (SetupCheck, DriverSettings) {
     let workspace = cx.workspace().ok();
-    let loaded = Sources::of_process().and_then(|sources| {
+    let loaded = ConfigSources::of_process().and_then(|sources| {
         let (config, problems) = sources.load_all(workspace.as_deref())?;
         Ok((sources.user_file, config.settings, problems))
     });
     match loaded {
         Ok((file, settings, problems)) => {
             let check = match problems.first() {
-                Some(problem) => Check::new("configuration", State::Missing, problem.to_string())
-                    .hint("claudecluster config check lists every mistake"),
-                None if file.exists() => {
-                    Check::new("configuration", State::Good, file.display().to_string())
+                Some(problem) => {
+                    SetupCheck::new("configuration", CheckState::Missing, problem.to_string())
+                        .hint("list all problems with: claudecluster config check")
                 }
-                None => Check::new(
+                None if file.exists() => SetupCheck::new(
                     "configuration",
-                    State::Good,
-                    format!("defaults; there is no {}", file.display()),
+                    CheckState::Good,
+                    file.display().to_string(),
+                ),
+                None => SetupCheck::new(
+                    "configuration",
+                    CheckState::Good,
+                    format!("using default settings ({} does not exist)", file.display()),
                 ),
             };
             (check, settings)
         }
         Err(e) => {
-            let check = Check::new("configuration", State::Missing, e.message)
+            let check = SetupCheck::new("configuration", CheckState::Missing, e.message)
                 .hint(e.hint.unwrap_or_default());
-            (check, Settings::default())
+            (check, DriverSettings::default())
         }
     }
 }
 
-fn git() -> Check {
+fn check_git() -> SetupCheck {
     // Away from every repository: none of them is asked anything.
     let output = Command::new("git")
         .arg("--version")
@@ -169,60 +180,60 @@ fn git() -> Check {
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout);
             let version = text.trim().trim_start_matches("git version ");
-            Check::new("git", State::Good, version)
+            SetupCheck::new("git", CheckState::Good, version)
         }
-        Ok(output) => Check::new(
+        Ok(output) => SetupCheck::new(
             "git",
-            State::Missing,
-            format!("it ends with {}", output.status),
+            CheckState::Missing,
+            format!("git exited with {}", output.status),
         ),
-        Err(_) => Check::new("git", State::Missing, "not found on PATH")
-            .hint("apt-get install git, dnf install git, brew install git"),
+        Err(_) => SetupCheck::new("git", CheckState::Missing, "not found on PATH")
+            .hint("install it: apt-get install git, dnf install git, or brew install git"),
     }
 }
 
 /// The agent that goals use unless they name one.
-fn usable_agent(found: &[AgentInspection], settings: &Settings) -> Check {
+fn check_agents(found: &[AgentInspection], settings: &DriverSettings) -> SetupCheck {
     let usable = |agent| found.iter().any(|one| one.agent == agent && one.usable);
     if let Some(agent) = registry().planners().find(|one| usable(one.name())) {
-        return Check::new("agent", State::Good, agent.name().as_str());
+        return SetupCheck::new("agent", CheckState::Good, agent.name().as_str());
     }
     let settings = settings.agent_settings();
     let remedies = registry()
         .planners()
         .filter_map(|one| one.remedy(&settings));
     let remedies: Vec<String> = remedies.collect();
-    Check::new(
+    SetupCheck::new(
         "agent",
-        State::Missing,
-        "none: plan files with `run` work, goals do not",
+        CheckState::Missing,
+        "none available; only plan files whose tasks run commands work",
     )
     .hint(remedies.join(", or "))
 }
 
-fn state_folder(home: &Home) -> Check {
+fn state_folder(home: &Home) -> SetupCheck {
     let shown = home.dir().display().to_string();
     let wrong = |what: String| {
-        Check::new("state folder", State::Missing, what)
+        SetupCheck::new("state folder", CheckState::Missing, what)
             .hint("make it writable, or set CLAUDECLUSTER_HOME to another folder")
     };
     if let Err(e) = home.create() {
         return wrong(e.message);
     }
     if let Err(e) = tempfile::tempfile_in(home.dir()) {
-        return wrong(format!("cannot write in {shown}: {e}"));
+        return wrong(format!("cannot write to {shown}: {e}"));
     }
     match free_space(home.dir()) {
         Some(free) if free < LITTLE_SPACE => {
-            let found = format!("{shown}, only {} free", text::bytes(free));
-            Check::new("state folder", State::Warning, found).hint("free some space")
+            let found = format!("{shown}, only {} free", text::size_text(free));
+            SetupCheck::new("state folder", CheckState::Warning, found).hint("free some space")
         }
-        Some(free) => Check::new(
+        Some(free) => SetupCheck::new(
             "state folder",
-            State::Good,
-            format!("{shown}, {} free", text::bytes(free)),
+            CheckState::Good,
+            format!("{shown}, {} free", text::size_text(free)),
         ),
-        None => Check::new("state folder", State::Good, shown),
+        None => SetupCheck::new("state folder", CheckState::Good, shown),
     }
 }
 
@@ -231,28 +242,28 @@ fn free_space(dir: &Path) -> Option<u64> {
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
-async fn sandbox(home: &Home) -> Check {
-    match parts::probe_sandbox(home).await {
+async fn check_sandbox(home: &Home) -> SetupCheck {
+    match driver_setup::probe_sandbox(home).await {
         Ok(probe) => {
             let landlock = match probe.landlock {
                 Some(version) => format!("Landlock {version}"),
                 None => "no Landlock".to_owned(),
             };
             match probe.kind {
-                Some(SandboxKind::Overlay) => Check::new(
+                Some(SandboxKind::Overlay) => SetupCheck::new(
                     "sandbox",
-                    State::Good,
+                    CheckState::Good,
                     format!("overlay, {landlock}: {}", probe.why),
                 ),
-                Some(SandboxKind::Copy) => Check::new(
+                Some(SandboxKind::Copy) => SetupCheck::new(
                     "sandbox",
-                    State::Warning,
+                    CheckState::Warning,
                     format!("copy, {landlock}: {}", probe.why),
                 )
-                .hint("it works, and costs a copy of the workspace for each attempt"),
-                None => Check::new(
+                .hint("works, but copies the workspace for each attempt"),
+                None => SetupCheck::new(
                     "sandbox",
-                    State::Missing,
+                    CheckState::Missing,
                     format!("none, {landlock}: {}", probe.why),
                 )
                 .hint(
@@ -260,28 +271,32 @@ async fn sandbox(home: &Home) -> Check {
                 ),
             }
         }
-        Err(e) => Check::new("sandbox", State::Missing, e.message),
+        Err(e) => SetupCheck::new("sandbox", CheckState::Missing, e.message),
     }
 }
 
-async fn daemon(home: &Home) -> Check {
-    let client = Client::new(home.clone());
+async fn check_daemon(home: &Home) -> SetupCheck {
+    let client = DaemonClient::new(home.clone());
     match client.find(Purpose::Requests).await {
-        Ok(Found::None) => Check::new("daemon", State::Good, "not running; started when needed"),
-        Ok(Found::Other(link)) => {
+        Ok(DaemonLookup::None) => SetupCheck::new(
+            "daemon",
+            CheckState::Good,
+            "not running; starts when needed",
+        ),
+        Ok(DaemonLookup::Other(link)) => {
             let version = &link.welcome.version;
-            let found = format!("version {version} is running, this program is {VERSION}");
-            Check::new("daemon", State::Warning, found).hint("claudecluster daemon stop")
+            let found = format!("version {version} is running; this program is version {VERSION}");
+            SetupCheck::new("daemon", CheckState::Warning, found).hint("claudecluster daemon stop")
         }
-        Ok(Found::Ready(_)) => match client.status().await {
-            Ok(status) => Check::new("daemon", State::Good, describe(&status)),
-            Err(e) => Check::new("daemon", State::Warning, e.message),
+        Ok(DaemonLookup::Ready(_)) => match client.status().await {
+            Ok(status) => SetupCheck::new("daemon", CheckState::Good, describe_status(&status)),
+            Err(e) => SetupCheck::new("daemon", CheckState::Warning, e.message),
         },
         Err(e) => {
             let hint = e
                 .hint
                 .unwrap_or_else(|| "claudecluster daemon stop".to_owned());
-            Check::new("daemon", State::Warning, e.message).hint(hint)
+            SetupCheck::new("daemon", CheckState::Warning, e.message).hint(hint)
         }
     }
 }

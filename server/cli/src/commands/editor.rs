@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use claudecluster_protocol::ErrorBody;
 
 /// Opens a file in `$VISUAL`, `$EDITOR` or `vi`, and returns once it is closed.
-pub(super) fn edit(file: &Path) -> Result<(), ErrorBody> {
+pub(super) fn open_in_editor(file: &Path) -> Result<(), ErrorBody> {
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()
         .find_map(|name| {
@@ -22,11 +22,11 @@ pub(super) fn edit(file: &Path) -> Result<(), ErrorBody> {
         .status()
         .map_err(|e| {
             ErrorBody::environment(format!("cannot start the editor {editor:?}: {e}"))
-                .hint("set EDITOR to a program that waits until the file is closed")
+                .hint("set EDITOR to a command that waits until the file is closed, such as `code --wait`")
         })?;
     if !status.success() {
         return Err(ErrorBody::environment(format!(
-            "the editor {editor:?} ended with {status}"
+            "the editor {editor:?} failed: {status}"
         )));
     }
     Ok(())

@@ -10,55 +10,58 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
     cli::LogsArgs,
-    client::Client,
-    failure::{Exit, Outcome},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult},
     ui::{
         Ui,
         board::doing_of,
-        text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED},
+        text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine},
     },
 };
 
-pub(super) async fn run(cx: &mut Context, args: LogsArgs) -> Outcome<Exit> {
+pub(super) async fn print_logs(
+    cx: &mut CommandContext,
+    args: LogsArgs,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let view = client.goal(&args.goal).await?.value;
     if let Some(task) = &args.task {
-        known(&view, task)?;
+        check_task(&view, task)?;
     }
-    let transcripts = transcripts(&client, &args.goal, args.task.as_ref()).await?;
+    let transcripts = list_transcripts(&client, &args.goal, args.task.as_ref()).await?;
     if args.raw {
         for transcript in &transcripts {
             cx.ui.bytes(&client.blob(&transcript.id).await?)?;
         }
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if cx.ui.json {
         for transcript in &transcripts {
             cx.ui.json(transcript)?;
         }
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     let wanted = |task: &&TaskView| args.task.as_ref().is_none_or(|id| *id == task.id);
     for task in view.tasks_detail.iter().filter(wanted) {
-        attempts(&mut cx.ui, task)?;
+        print_attempts(&mut cx.ui, task)?;
         for transcript in transcripts
             .iter()
             .filter(|t| t.task_id.as_ref() == Some(&task.id))
         {
-            print(&mut cx.ui, &client, transcript, task.agent).await?;
+            print_transcript(&mut cx.ui, &client, transcript, task.agent).await?;
         }
     }
     let planner = view.spec.main_agent();
     for transcript in transcripts.iter().filter(|t| t.task_id.is_none()) {
-        print(&mut cx.ui, &client, transcript, planner).await?;
+        print_transcript(&mut cx.ui, &client, transcript, planner).await?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
-fn known(view: &GoalView, task: &TaskId) -> Outcome<()> {
+fn check_task(view: &GoalView, task: &TaskId) -> CommandResult<()> {
     if view.tasks_detail.iter().any(|known| known.id == *task) {
         return Ok(());
     }
@@ -70,15 +73,15 @@ fn known(view: &GoalView, task: &TaskId) -> Outcome<()> {
     let goal = &view.summary.id;
     let error = claudecluster_protocol::ErrorBody::user(format!("{goal} has no task {task}"));
     Err(error
-        .hint(format!("its tasks: {}", names.join(", ")))
+        .hint(format!("its tasks are: {}", names.join(", ")))
         .into())
 }
 
-async fn transcripts(
-    client: &Client,
+async fn list_transcripts(
+    client: &DaemonClient,
     goal: &GoalId,
     task: Option<&TaskId>,
-) -> Outcome<Vec<Artifact>> {
+) -> CommandResult<Vec<Artifact>> {
     let mut found = client.artifacts(goal).await?;
     found.retain(|artifact| {
         artifact.kind == "transcript"
@@ -89,17 +92,17 @@ async fn transcripts(
 }
 
 /// A task's attempts in a line each.
-fn attempts(ui: &mut Ui, task: &TaskView) -> Outcome<()> {
+fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
     ui.line(
-        Line::new()
+        StyledLine::new()
             .add(BOLD, task.id.as_str())
             .add(DIM, format!("  {}  {}", task.agent, task.state.as_str()))
             .styled(),
     )?;
     for attempt in &task.attempts {
-        let mut line = Line::new().add(DIM, format!("  attempt {}: ", attempt.id));
+        let mut line = StyledLine::new().add(DIM, format!("  attempt {}: ", attempt.id));
         match (attempt.stop, attempt.ended_at) {
-            (Some(stop), _) => line.push(RED, text::stop(stop)),
+            (Some(stop), _) => line.push(RED, text::stop_reason_text(stop)),
             (None, Some(_)) => line.push(GREEN, "done"),
             (None, None) => line.push(PLAIN, "running"),
         }
@@ -112,23 +115,23 @@ fn attempts(ui: &mut Ui, task: &TaskView) -> Outcome<()> {
 }
 
 /// What a session said and did.
-async fn print(
+async fn print_transcript(
     ui: &mut Ui,
-    client: &Client,
+    client: &DaemonClient,
     transcript: &Artifact,
     agent: AgentName,
-) -> Outcome<()> {
+) -> CommandResult<()> {
     let bytes = client.blob(&transcript.id).await?;
     let name = format!("  {}", transcript.name);
-    ui.line(Line::new().add(DIM, name).styled())?;
-    for line in readable(&registry().replay(agent, &bytes)) {
+    ui.line(StyledLine::new().add(DIM, name).styled())?;
+    for line in readable_lines(&registry().replay(agent, &bytes)) {
         ui.line(format!("    {}", line.styled()))?;
     }
     Ok(())
 }
 
 /// Events as lines: words as they were said, everything else in a line each.
-fn readable(events: &[AgentEvent]) -> Vec<Line> {
+fn readable_lines(events: &[AgentEvent]) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     let mut words = String::new();
     for event in events {
@@ -137,20 +140,20 @@ fn readable(events: &[AgentEvent]) -> Vec<Line> {
             words.push_str(text);
             continue;
         }
-        say(&mut lines, &mut words);
+        add_words(&mut lines, &mut words);
         match event {
             AgentEvent::Output { text } => {
-                lines.extend(text.lines().map(|line| Line::new().add(DIM, line)));
+                lines.extend(text.lines().map(|line| StyledLine::new().add(DIM, line)));
             }
-            other => lines.extend(doing_of(other).map(|doing| Line::new().add(CYAN, doing))),
+            other => lines.extend(doing_of(other).map(|doing| StyledLine::new().add(CYAN, doing))),
         }
     }
-    say(&mut lines, &mut words);
+    add_words(&mut lines, &mut words);
     lines
 }
 
-fn say(lines: &mut Vec<Line>, words: &mut String) {
-    lines.extend(words.lines().map(|line| Line::new().add(PLAIN, line)));
+fn add_words(lines: &mut Vec<StyledLine>, words: &mut String) {
+    lines.extend(words.lines().map(|line| StyledLine::new().add(PLAIN, line)));
     words.clear();
 }
 
@@ -174,7 +177,10 @@ mod tests {
                 text: "one\n\u{1b}[2Jtwo\n".to_owned(),
             },
         ];
-        let shown: Vec<String> = readable(&events).iter().map(Line::plain).collect();
+        let shown: Vec<String> = readable_lines(&events)
+            .iter()
+            .map(StyledLine::plain)
+            .collect();
         assert_eq!(
             shown,
             ["Let me look.", "Then", "Read a.rs", "one", "\\u{1b}[2Jtwo"]

@@ -28,80 +28,80 @@ use std::path::PathBuf;
 use claudecluster_protocol::ErrorBody;
 
 use crate::{
-    cli::{Cli, Command, DaemonAction, Global},
-    client::Client,
-    failure::{Exit, Outcome},
+    cli::{CliArgs, CliCommand, DaemonAction, GlobalArgs},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult},
     home::Home,
     ui::Ui,
     workspace,
 };
 
 /// What every command works with.
-pub(crate) struct Context {
-    pub(crate) global: Global,
+pub(crate) struct CommandContext {
+    pub(crate) global: GlobalArgs,
     pub(crate) ui: Ui,
 }
 
-impl Context {
-    pub(crate) fn client(&self) -> Result<Client, ErrorBody> {
-        Ok(Client::new(Home::find()?))
+impl CommandContext {
+    pub(crate) fn client(&self) -> Result<DaemonClient, ErrorBody> {
+        Ok(DaemonClient::new(Home::find()?))
     }
 
     /// The workspace the command is about.
     pub(crate) fn workspace(&self) -> Result<PathBuf, ErrorBody> {
-        workspace::find(self.global.workspace.as_deref())
+        workspace::find_workspace(self.global.workspace.as_deref())
     }
 }
 
 /// Which runtime a command needs.
-pub(crate) enum Runtime {
+pub(crate) enum RuntimeKind {
     /// A client, or less: one thread.
     Client,
     /// A daemon: several.
     Daemon,
 }
 
-pub(crate) fn runtime(command: &Command) -> Runtime {
+pub(crate) fn runtime_kind(command: &CliCommand) -> RuntimeKind {
     match command {
-        Command::Demo(_)
-        | Command::Daemon {
+        CliCommand::Demo(_)
+        | CliCommand::Daemon {
             action: DaemonAction::Run { .. },
-        } => Runtime::Daemon,
-        _ => Runtime::Client,
+        } => RuntimeKind::Daemon,
+        _ => RuntimeKind::Client,
     }
 }
 
 /// Runs a command.
-pub(crate) async fn run(cli: Cli) -> Outcome<Exit> {
-    let cx = &mut Context {
+pub(crate) async fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
+    let cx = &mut CommandContext {
         global: cli.global.clone(),
         ui: Ui::new(&cli.global),
     };
     match cli.command {
-        Command::Lsp(args) => lsp::run(cx, &args).await,
-        Command::Run(args) => run::run(cx, *args).await,
-        Command::Goals => goals::run(cx).await,
-        Command::Show(args) => show::run(cx, &args.goal).await,
-        Command::Watch(args) => watch::run(cx, args.goal).await,
-        Command::Logs(args) => logs::run(cx, args).await,
-        Command::Diff(args) => diff::run(cx, args).await,
-        Command::Accept(args) => decide::accept(cx, args).await,
-        Command::Reject(args) => decide::reject(cx, args).await,
-        Command::Undo(args) => decide::undo(cx, args).await,
-        Command::Redo(args) => decide::redo(cx, args).await,
-        Command::Resolve(args) => resolve::run(cx, args).await,
-        Command::Cancel(args) => steer::cancel(cx, args.goal).await,
-        Command::Retry(args) => steer::retry(cx, args).await,
-        Command::Approve(args) => steer::approve(cx, args).await,
-        Command::Permissions => permissions::list(cx).await,
-        Command::Allow(args) => permissions::allow(cx, args).await,
-        Command::Deny(args) => permissions::deny(cx, args).await,
-        Command::Plan(args) => plan::run(cx, args).await,
-        Command::Artifacts(args) => artifacts::run(cx, args).await,
-        Command::Daemon { action } => daemon::run(cx, action).await,
-        Command::Doctor => doctor::run(cx).await,
-        Command::Demo(args) => demo::run(cx, args).await,
-        Command::Config { action } => config::run(cx, &action),
-        Command::Completions { shell } => completions::run(cx, shell),
+        CliCommand::Lsp(args) => lsp::serve_lsp(cx, &args).await,
+        CliCommand::Run(args) => run::run_goal(cx, *args).await,
+        CliCommand::Goals => goals::list_goals(cx).await,
+        CliCommand::Show(args) => show::show_goal(cx, &args.goal).await,
+        CliCommand::Watch(args) => watch::run_watch(cx, args.goal).await,
+        CliCommand::Logs(args) => logs::print_logs(cx, args).await,
+        CliCommand::Diff(args) => diff::show_diff(cx, args).await,
+        CliCommand::Accept(args) => decide::accept_changes(cx, args).await,
+        CliCommand::Reject(args) => decide::reject_changes(cx, args).await,
+        CliCommand::Undo(args) => decide::undo_changes(cx, args).await,
+        CliCommand::Redo(args) => decide::redo_changes(cx, args).await,
+        CliCommand::Resolve(args) => resolve::resolve_conflict(cx, args).await,
+        CliCommand::Cancel(args) => steer::cancel_goal(cx, args.goal).await,
+        CliCommand::Retry(args) => steer::retry_tasks(cx, args).await,
+        CliCommand::Approve(args) => steer::approve_plan_or_task(cx, args).await,
+        CliCommand::Permissions => permissions::list_permissions(cx).await,
+        CliCommand::Allow(args) => permissions::allow_permission(cx, args).await,
+        CliCommand::Deny(args) => permissions::deny_permission(cx, args).await,
+        CliCommand::Plan(args) => plan::show_or_edit_plan(cx, args).await,
+        CliCommand::Artifacts(args) => artifacts::run_artifacts(cx, args).await,
+        CliCommand::Daemon { action } => daemon::run_daemon_command(cx, action).await,
+        CliCommand::Doctor => doctor::run_doctor(cx).await,
+        CliCommand::Demo(args) => demo::run_demo(cx, args).await,
+        CliCommand::Config { action } => config::run_config_command(cx, &action),
+        CliCommand::Completions { shell } => completions::print_completions(cx, shell),
     }
 }

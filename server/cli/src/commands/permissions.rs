@@ -7,52 +7,55 @@ use claudecluster_protocol::{
 
 use claudecluster_service::TypedCalls;
 
-use super::{Context, steer};
+use super::{CommandContext, steer};
 use crate::{
-    cli::{AllowArgs, DenyArgs, Reach},
-    failure::{Exit, Outcome},
-    ui::text::{self, BOLD, DIM, Line, PLAIN, YELLOW},
+    cli::{AllowArgs, DenyArgs, PermissionReach},
+    exit::{CommandExit, CommandResult},
+    ui::text::{self, BOLD, DIM, PLAIN, StyledLine, YELLOW},
 };
 
-pub(super) async fn list(cx: &mut Context) -> Outcome<Exit> {
+pub(super) async fn list_permissions(cx: &mut CommandContext) -> CommandResult<CommandExit> {
     let requests = cx.client()?.permissions().await?;
     if cx.ui.json {
         for request in &requests {
             cx.ui.json(request)?;
         }
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if requests.is_empty() && !cx.ui.quiet {
-        cx.ui.line("no worker waits for permission")?;
+        cx.ui.line("No open permission requests")?;
     }
     for request in &requests {
-        for line in lines(request) {
+        for line in request_lines(request) {
             cx.ui.line(line.styled())?;
         }
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }
 
 /// Who asks for what since when, all of it, and what can be said.
-fn lines(request: &PermissionRequest) -> Vec<Line> {
+fn request_lines(request: &PermissionRequest) -> Vec<StyledLine> {
     let mut tasks: Vec<&str> = request.task_ids.iter().map(AsRef::as_ref).collect();
     if tasks.is_empty() {
         tasks.push("planner");
     }
-    let head = Line::new()
+    let head = StyledLine::new()
         .add(BOLD, format!("{} ", request.id))
         .add(PLAIN, format!("{} ", request.goal_id))
         .add(PLAIN, text::one_line(&tasks.join(", ")))
         .add(YELLOW, format!("  {}", text::one_line(&request.tool)))
         .add(
             DIM,
-            format!("  {}", text::ago(request.asked_at, text::now())),
+            format!(
+                "  {}",
+                text::time_since(request.asked_at, text::current_time())
+            ),
         );
     // Whoever allows something has to see all of it, not its first line.
-    let detail = text::safe(&request.detail);
+    let detail = text::escape_controls(&request.detail);
     let detail = detail
         .lines()
-        .map(|line| Line::new().add(PLAIN, format!("    {line}")));
+        .map(|line| StyledLine::new().add(PLAIN, format!("    {line}")));
     let id = &request.id;
     let how = format!(
         "    claudecluster allow {id} [--task|--goal]   claudecluster deny {id} [--reason TEXT]"
@@ -60,33 +63,42 @@ fn lines(request: &PermissionRequest) -> Vec<Line> {
     [head]
         .into_iter()
         .chain(detail)
-        .chain([Line::new().add(DIM, how)])
+        .chain([StyledLine::new().add(DIM, how)])
         .collect()
 }
 
-pub(super) async fn allow(cx: &mut Context, args: AllowArgs) -> Outcome<Exit> {
+pub(super) async fn allow_permission(
+    cx: &mut CommandContext,
+    args: AllowArgs,
+) -> CommandResult<CommandExit> {
     let answer = PermissionAnswer {
-        scope: scope(args.reach),
+        scope: answer_scope(args.reach),
         ..PermissionAnswer::new(args.request, PermissionDecision::Allow)
     };
-    let said = format!("{} allowed", answer.request_id);
-    steer::steer(cx, Call::Permit { answer }, &said).await
+    let said = format!("Granted {}", answer.request_id);
+    steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 
-pub(super) async fn deny(cx: &mut Context, args: DenyArgs) -> Outcome<Exit> {
+pub(super) async fn deny_permission(
+    cx: &mut CommandContext,
+    args: DenyArgs,
+) -> CommandResult<CommandExit> {
     let answer = PermissionAnswer {
-        scope: scope(args.reach),
+        scope: answer_scope(args.reach),
         reason: args.reason,
         ..PermissionAnswer::new(args.request, PermissionDecision::Deny)
     };
-    let said = format!("{} denied; the worker goes on without", answer.request_id);
-    steer::steer(cx, Call::Permit { answer }, &said).await
+    let said = format!(
+        "Denied {}; the worker continues without it",
+        answer.request_id
+    );
+    steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 
-fn scope(reach: Reach) -> PermissionScope {
+fn answer_scope(reach: PermissionReach) -> PermissionScope {
     match reach {
-        Reach { goal: true, .. } => PermissionScope::Goal,
-        Reach { task: true, .. } => PermissionScope::Task,
+        PermissionReach { goal: true, .. } => PermissionScope::Goal,
+        PermissionReach { task: true, .. } => PermissionScope::Task,
         _ => PermissionScope::Once,
     }
 }

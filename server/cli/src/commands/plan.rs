@@ -6,62 +6,67 @@ use claudecluster_protocol::{ErrorBody, GoalState, Plan, api::Call};
 use claudecluster_service::TypedCalls;
 use tempfile::TempPath;
 
-use super::{Context, editor, steer};
+use super::{CommandContext, editor, steer};
 use crate::{
-    cli::PlanArgs,
-    failure::{Context as _, Exit, Failure, Outcome},
+    cli::PlanOptions,
+    exit::{CommandExit, CommandFailure, CommandResult, ErrorContext as _},
     plan_file,
 };
 
-pub(super) async fn run(cx: &mut Context, args: PlanArgs) -> Outcome<Exit> {
+pub(super) async fn show_or_edit_plan(
+    cx: &mut CommandContext,
+    args: PlanOptions,
+) -> CommandResult<CommandExit> {
     let view = cx.client()?.goal(&args.goal).await?.value;
     let Some(plan) = view.plan else {
-        let state = view.summary.state.as_str();
-        let error = ErrorBody::user(format!("goal {} is {state}: it has no plan", args.goal));
-        return Err(error.hint("it has one once it is planned").into());
+        let state = view.summary.state.phrase();
+        let error = ErrorBody::user(format!("goal {} {state}; it has no plan", args.goal));
+        return Err(error.hint("wait until planning has finished").into());
     };
-    let text = pretty(&plan);
+    let text = plan_text(&plan);
     if !args.edit {
         cx.ui.bytes(text.as_bytes())?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
     if view.summary.state != GoalState::AwaitingApproval {
-        let state = view.summary.state.as_str();
+        let state = view.summary.state.phrase();
         let error = ErrorBody::user(format!(
-            "goal {} is {state}: its plan does not wait for approval",
+            "goal {} {state}; its plan is not waiting for approval",
             args.goal
         ));
         return Err(error
-            .hint("a plan can be changed before it runs: claudecluster run --plan-only")
+            .hint(
+                "to edit a plan before it runs, start the goal with: claudecluster run --plan-only",
+            )
             .into());
     }
-    let file = write(&text)?;
-    editor::edit(&file)?;
-    let now = fs::read_to_string(&file).context("cannot read what was edited")?;
+    let file = write_plan(&text)?;
+    editor::open_in_editor(&file)?;
+    let now = fs::read_to_string(&file).context("cannot read the edited plan")?;
     if now == text {
         if !cx.ui.quiet && !cx.ui.json {
             let id = &args.goal;
             cx.ui.line(format!(
-                "nothing was changed, and nothing runs; run it: claudecluster approve {id}"
+                "The plan is unchanged and was not started. Start it with: claudecluster approve {id}"
             ))?;
         }
-        return Ok(Exit::Waiting);
+        return Ok(CommandExit::Waiting);
     }
-    match approve(cx, &args, plan, &file).await {
+    match approve_edited(cx, &args, plan, &file).await {
         Ok(exit) => Ok(exit),
-        Err(failure) => Err(keep(failure, &args, file)),
+        Err(failure) => Err(keep_edited_file(failure, &args, file)),
     }
 }
 
 /// A plan as people read and write it.
-fn pretty(plan: &Plan) -> String {
+fn plan_text(plan: &Plan) -> String {
     let mut text = serde_json::to_string_pretty(plan).unwrap_or_default();
     text.push('\n');
     text
 }
 
 /// A private file to edit.
-fn write(text: &str) -> Result<TempPath, ErrorBody> {
+fn write_plan(text: &str) -> Result<TempPath, ErrorBody> {
     let cannot = "cannot write a file to edit";
     let mut file = tempfile::Builder::new()
         .prefix("claudecluster-")
@@ -73,25 +78,30 @@ fn write(text: &str) -> Result<TempPath, ErrorBody> {
 }
 
 /// Lets the plan run that was written, in place of the one that was shown.
-async fn approve(cx: &mut Context, args: &PlanArgs, shown: Plan, file: &TempPath) -> Outcome<Exit> {
-    let edited = plan_file::read(file)?;
+async fn approve_edited(
+    cx: &mut CommandContext,
+    args: &PlanOptions,
+    shown: Plan,
+    file: &TempPath,
+) -> CommandResult<CommandExit> {
+    let edited = plan_file::read_plan(file)?;
     let call = Call::Approve {
         goal_id: args.goal.clone(),
         plan: Some(Box::new(edited)),
         shown: Some(Box::new(shown)),
         task_id: None,
     };
-    steer::steer(cx, call, &steer::runs(&args.goal)).await
+    steer::send_and_report(cx, call, &steer::goal_started(&args.goal)).await
 }
 
 /// What somebody has written is not lost because it has a mistake.
-fn keep(failure: Failure, args: &PlanArgs, file: TempPath) -> Failure {
+fn keep_edited_file(failure: CommandFailure, args: &PlanOptions, file: TempPath) -> CommandFailure {
     let goal = &args.goal;
     match (failure, file.keep()) {
-        (Failure::Error(error), Ok(path)) => {
+        (CommandFailure::Error(error), Ok(path)) => {
             let kept = path.display();
             let hint = format!(
-                "nothing runs; correct it in {kept}, then: claudecluster approve {goal} --plan {kept}"
+                "the plan was not started; fix {kept}, then run: claudecluster approve {goal} --plan {kept}"
             );
             error.hint(hint).into()
         }

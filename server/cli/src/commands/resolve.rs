@@ -13,25 +13,28 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use super::{Context, decide, editor, selection::Selection};
+use super::{CommandContext, decide, editor, selection::HunkSelection};
 use crate::{
-    cli::{How, ResolveArgs},
-    client::Client,
-    failure::{Context as _, Exit, Outcome},
+    cli::{ResolutionArgs, ResolveOptions},
+    client::DaemonClient,
+    exit::{CommandExit, CommandResult, ErrorContext as _},
 };
 
-const MINE: &str = "<<<<<<< mine: what is there now";
-const BASE: &str = "||||||| base: what both started from";
+const MINE: &str = "<<<<<<< mine: current text";
+const BASE: &str = "||||||| base: text before both changes";
 const MIDDLE: &str = "=======";
-const THEIRS: &str = ">>>>>>> theirs: what is proposed";
+const THEIRS: &str = ">>>>>>> theirs: proposed text";
 
-pub(super) async fn run(cx: &mut Context, args: ResolveArgs) -> Outcome<Exit> {
+pub(super) async fn resolve_conflict(
+    cx: &mut CommandContext,
+    args: ResolveOptions,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
-    let goal = goal(&args.hunk)?;
-    let resolution = match resolution(args.how)? {
+    let goal = goal_of_hunk(&args.hunk)?;
+    let resolution = match chosen_resolution(args.how)? {
         Some(resolution) => resolution,
         None => Resolution::Text {
-            text: edited(&client, &goal, &args.hunk).await?,
+            text: text_from_editor(&client, &goal, &args.hunk).await?,
         },
     };
     let decision = Decision {
@@ -40,33 +43,36 @@ pub(super) async fn run(cx: &mut Context, args: ResolveArgs) -> Outcome<Exit> {
         resolution: Some(resolution),
         ..Decision::new(goal, Verdict::Resolve)
     };
-    decide::carry_out(cx, &client, decision).await
+    decide::decide_and_report(cx, &client, decision).await
 }
 
-fn goal(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
+fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     hunk.goal().ok_or_else(|| {
-        ErrorBody::user(format!("{hunk} is no hunk"))
-            .hint(format!("claudecluster diff {hunk} --conflicts lists them"))
+        ErrorBody::user(format!("{hunk} is not a hunk id")).hint(format!(
+            "list conflicts with: claudecluster diff {hunk} --conflicts"
+        ))
     })
 }
 
 /// What was asked for; `None` where an editor has to say it.
-fn resolution(how: How) -> Result<Option<Resolution>, ErrorBody> {
+fn chosen_resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
     Ok(Some(match how {
-        How { mine: true, .. } => Resolution::Mine,
-        How { theirs: true, .. } => Resolution::Theirs,
-        How { both: true, .. } => Resolution::Both,
-        How { merged: true, .. } => Resolution::Merged,
-        How { markers: true, .. } => Resolution::Markers,
-        How { repair: true, .. } => Resolution::Repair,
-        How {
+        ResolutionArgs { mine: true, .. } => Resolution::Mine,
+        ResolutionArgs { theirs: true, .. } => Resolution::Theirs,
+        ResolutionArgs { both: true, .. } => Resolution::Both,
+        ResolutionArgs { merged: true, .. } => Resolution::Merged,
+        ResolutionArgs { markers: true, .. } => Resolution::Markers,
+        ResolutionArgs { repair: true, .. } => Resolution::Repair,
+        ResolutionArgs {
             text: Some(file), ..
-        } => Resolution::Text { text: read(&file)? },
-        How { .. } => return Ok(None),
+        } => Resolution::Text {
+            text: read_text(&file)?,
+        },
+        ResolutionArgs { .. } => return Ok(None),
     }))
 }
 
-fn read(file: &Path) -> Result<String, ErrorBody> {
+fn read_text(file: &Path) -> Result<String, ErrorBody> {
     let mut bytes = Vec::new();
     let name = if file == Path::new("-") {
         io::stdin()
@@ -76,24 +82,26 @@ fn read(file: &Path) -> Result<String, ErrorBody> {
     } else {
         bytes = fs::read(file).map_err(|e| {
             ErrorBody::user(format!("cannot read {}: {e}", file.display()))
-                .hint("name an existing file with --text, or - for stdin")
+                .hint("pass an existing file to --text, or - for stdin")
         })?;
         file.display().to_string()
     };
     String::from_utf8(bytes).map_err(|_| {
         ErrorBody::user(format!("{name} is not UTF-8"))
-            .hint("convert it, or resolve it in the file: --markers")
+            .hint("convert it to UTF-8, or resolve the conflict in the file with --markers")
     })
 }
 
 /// The text the user makes of both sides in an editor.
-async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String> {
-    let view = conflict(client, goal, hunk).await?;
+async fn text_from_editor(
+    client: &DaemonClient,
+    goal: &GoalId,
+    hunk: &HunkId,
+) -> CommandResult<String> {
+    let view = current_conflict(client, goal, hunk).await?;
     let Some(sides) = &view.conflict else {
-        let error = ErrorBody::user(format!("{hunk} is not a conflict of lines"));
-        return Err(error
-            .hint("it can be decided as a whole: --mine or --theirs")
-            .into());
+        let error = ErrorBody::user(format!("{hunk} cannot be edited line by line"));
+        return Err(error.hint("choose one side: --mine or --theirs").into());
     };
     let name = view.path.as_str().rsplit('/').next().unwrap_or_default();
     let mut file = tempfile::Builder::new()
@@ -104,14 +112,14 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
     let before = with_markers(sides);
     file.write_all(before.as_bytes())
         .context("cannot write a temporary file")?;
-    editor::edit(file.path())?;
+    editor::open_in_editor(file.path())?;
     // By its name: many editors put a new file in the old one's place.
-    let text = read(file.path())?;
+    let text = read_text(file.path())?;
     if text == before {
-        let error = ErrorBody::user("nothing was edited, so nothing is resolved");
+        let error = ErrorBody::user("the text was not changed, so the conflict was not resolved");
         return Err(error
             .hint(format!(
-                "claudecluster resolve {hunk} --markers leaves both sides in the file"
+                "to write both sides into the file, run: claudecluster resolve {hunk} --markers"
             ))
             .into());
     }
@@ -119,7 +127,7 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
         let kept = file.into_temp_path().keep();
         match kept {
             Ok(path) => what.hint(format!(
-                "what you wrote is in {path}; go on there, then: \
+                "your text is saved in {path}; edit it there, then run: \
                  claudecluster resolve {hunk} --text {path}",
                 path = path.display()
             )),
@@ -127,33 +135,41 @@ async fn edited(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<String
         }
     };
     if let Some(line) = marker_in(&text, sides) {
-        let error = ErrorBody::user(format!("a conflict marker is left: {line}"));
+        let error = ErrorBody::user(format!("a conflict marker is still in the text: {line}"));
         return Err(kept(error, file).into());
     }
-    let now = conflict(client, goal, hunk).await?;
+    let now = current_conflict(client, goal, hunk).await?;
     if now.conflict.as_ref() != Some(sides) {
-        let error = ErrorBody::stale(format!("{} has changed meanwhile", view.path.display()));
+        let error = ErrorBody::stale(format!(
+            "{} has changed in the meantime",
+            view.path.display()
+        ));
         return Err(kept(error, file).into());
     }
     Ok(text)
 }
 
 /// The conflict as it stands now.
-async fn conflict(client: &Client, goal: &GoalId, hunk: &HunkId) -> Outcome<HunkView> {
-    let wanted = Selection {
+async fn current_conflict(
+    client: &DaemonClient,
+    goal: &GoalId,
+    hunk: &HunkId,
+) -> CommandResult<HunkView> {
+    let wanted = HunkSelection {
         hunk: Some(hunk.clone()),
-        ..Selection::all(goal.clone())
+        ..HunkSelection::all(goal.clone())
     };
     let view = wanted.hunks(client).await?.pop().ok_or_else(|| {
-        ErrorBody::stale(format!("there is no pending hunk {hunk}"))
-            .hint(format!("claudecluster diff {goal} --conflicts lists them"))
+        ErrorBody::stale(format!("there is no pending hunk {hunk}")).hint(format!(
+            "list conflicts with: claudecluster diff {goal} --conflicts"
+        ))
     })?;
     if view.status == HunkStatus::Conflict {
         return Ok(view);
     }
-    let error = ErrorBody::user(format!("{hunk} conflicts with nothing"));
+    let error = ErrorBody::user(format!("{hunk} is not in conflict"));
     Err(error
-        .hint(format!("land it as it is: claudecluster accept {hunk}"))
+        .hint(format!("accept it with: claudecluster accept {hunk}"))
         .into())
 }
 
@@ -201,10 +217,10 @@ mod tests {
         let text = with_markers(&sides);
         assert_eq!(
             text,
-            "<<<<<<< mine: what is there now\nTitle\n=======\n\
-             ||||||| base: what both started from\na\n\
+            "<<<<<<< mine: current text\nTitle\n=======\n\
+             ||||||| base: text before both changes\na\n\
              =======\nb\n\
-             >>>>>>> theirs: what is proposed\n"
+             >>>>>>> theirs: proposed text\n"
         );
         assert_eq!(marker_in(&text, &sides), Some(MINE));
         assert_eq!(marker_in("Title\n=======\nb\n", &sides), None);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span, Usd,
     api::Outcome as RunOutcome,
@@ -11,54 +11,59 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 
-use super::{Context, show, summary};
+use super::{CommandContext, show, summary};
 use crate::{
     cli::RunArgs,
-    client::Client,
-    config::{Config, Origin, Sources, keys},
-    failure::{Exit, Outcome},
-    follow::{self, End, Manner},
+    client::DaemonClient,
+    config::{Config, ConfigOrigin, ConfigSources, keys},
+    exit::{CommandExit, CommandResult},
     plan_file,
     ui::{
         self,
-        board::Board,
+        board::GoalBoard,
         render::goal_now,
-        text::{self, BOLD, DIM, Line, PLAIN, RED},
+        text::{self, BOLD, DIM, PLAIN, RED, StyledLine},
     },
+    watch::{self, WatchEnd, WatchOptions},
     workspace,
 };
 
-pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Outcome<Exit> {
+pub(super) async fn run_goal(cx: &mut CommandContext, args: RunArgs) -> CommandResult<CommandExit> {
     let root = cx.workspace()?;
-    let config = Sources::of_process()?.load(Some(&root))?;
-    let manner = Manner {
+    let config = ConfigSources::of_process()?.load(Some(&root))?;
+    let manner = WatchOptions {
         cancel: true,
         approve: args.yes,
-        ..Manner::default()
+        ..WatchOptions::default()
     };
     let again = args.again;
-    let spec = spec(&root, args, &config)?;
+    let spec = goal_spec(&root, args, &config)?;
     let client = cx.client()?;
-    let goal = start(cx, &client, spec, again).await?;
+    let goal = start_goal(cx, &client, spec, again).await?;
     if !cx.ui.json && !cx.ui.quiet {
-        let words = "goes on if this terminal closes; Ctrl-C cancels it";
+        let words = "keeps running if you close this terminal; Ctrl-C cancels it";
         cx.ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(BOLD, goal.as_str())
                 .add(DIM, format!(" {words}"))
                 .styled(),
         )?;
     }
-    let (board, end) = follow::goal(&client, &mut cx.ui, &goal, manner).await?;
-    if end == End::Left {
-        return Ok(Exit::Cancelled);
+    let (board, end) = watch::watch_goal(&client, &mut cx.ui, &goal, manner).await?;
+    if end == WatchEnd::Left {
+        return Ok(CommandExit::Cancelled);
     }
-    finish(cx, &client, &goal, &board).await
+    report_outcome(cx, &client, &goal, &board).await
 }
 
 /// Starts a goal. A command is an order: where another goal does the same, this one is started all the
 /// same, and its user is told of the other.
-async fn start(cx: &Context, client: &Client, spec: GoalSpec, again: bool) -> Outcome<GoalId> {
+async fn start_goal(
+    cx: &CommandContext,
+    client: &DaemonClient,
+    spec: GoalSpec,
+    again: bool,
+) -> CommandResult<GoalId> {
     if again {
         return Ok(client.submit_again(spec).await?);
     }
@@ -73,32 +78,33 @@ async fn start(cx: &Context, client: &Client, spec: GoalSpec, again: bool) -> Ou
         .hint(format!(
             "follow the first: claudecluster watch {same}; say nothing of it: --again"
         ));
-        ui::complain(&note, false);
+        ui::print_error(&note, false);
     }
     Ok(client.submit_again(spec).await?)
 }
 
 /// What is asked for.
-fn spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBody> {
-    let plan = args.plan.as_deref().map(plan_file::read).transpose()?;
+fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBody> {
+    let plan = args.plan.as_deref().map(plan_file::read_plan).transpose()?;
     let prompt = args.goal.join(" ").trim().to_owned();
     if prompt.is_empty() && plan.is_none() {
         return Err(ErrorBody::user("the goal is empty").hint(
-            "say what you want: claudecluster run \"add tests for the parser\", or give --plan FILE",
+            "describe the change, as in: claudecluster run \"add tests for the parser\", or pass --plan FILE",
         ));
     }
     let workspace = root.to_str().ok_or_else(|| {
         ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-            .hint("work in a folder whose path is")
+            .hint("move the project to a folder whose path is valid UTF-8")
     })?;
     let settings = &config.settings;
     // The daemon has read the same files, but its environment is that of whoever started it.
     let here = |path: &str| {
-        keys::find(path).is_some_and(|key| matches!(config.origin(key), Origin::Environment(_)))
+        keys::find_key(path)
+            .is_some_and(|key| matches!(config.origin(key), ConfigOrigin::Environment(_)))
     };
     Ok(GoalSpec {
         workspace: workspace.to_owned(),
-        scope: workspace::scope(root, &args.files)?,
+        scope: workspace::goal_scope(root, &args.files)?,
         prompt,
         plan,
         agent: args.agent.or(settings.agent.filter(|_| here("agent"))),
@@ -115,12 +121,12 @@ fn spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBo
         gates: args.gates.into_iter().map(Gate::Shell).collect(),
         plan_only: args.plan_only,
         apply: args.apply,
-        env: environment(settings),
+        env: worker_environment(settings),
     })
 }
 
 /// What workers may see of this process's environment.
-pub(super) fn environment(settings: &Settings) -> Vec<EnvVar> {
+pub(super) fn worker_environment(settings: &DriverSettings) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = std::env::vars_os()
         .filter_map(|(name, value)| {
             Some(EnvVar {
@@ -135,27 +141,27 @@ pub(super) fn environment(settings: &Settings) -> Vec<EnvVar> {
 }
 
 /// Says how a goal that has settled came out, and what to do next.
-pub(super) async fn finish(
-    cx: &mut Context,
-    client: &Client,
+pub(super) async fn report_outcome(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
     goal: &GoalId,
-    board: &Board,
-) -> Outcome<Exit> {
+    board: &GoalBoard,
+) -> CommandResult<CommandExit> {
     let view = client.goal(goal).await?.value;
     let exit = if board.not_landed.is_empty() {
-        status(&view, board.limited())
+        goal_exit(&view, board.limited())
     } else {
-        Exit::Failed
+        CommandExit::Failed
     };
     if cx.ui.json {
-        cx.ui.json(&outcome(&view))?;
+        cx.ui.json(&run_outcome(&view))?;
         return Ok(exit);
     }
-    report(cx, client, &view, &board.not_landed).await?;
+    print_report(cx, client, &view, &board.not_landed).await?;
     Ok(exit)
 }
 
-fn outcome(view: &GoalView) -> RunOutcome {
+fn run_outcome(view: &GoalView) -> RunOutcome {
     let goal = &view.summary;
     RunOutcome {
         goal_id: goal.id.clone(),
@@ -166,16 +172,16 @@ fn outcome(view: &GoalView) -> RunOutcome {
     }
 }
 
-async fn report(
-    cx: &mut Context,
-    client: &Client,
+async fn print_report(
+    cx: &mut CommandContext,
+    client: &DaemonClient,
     view: &GoalView,
     not_landed: &[ErrorBody],
-) -> Outcome<()> {
+) -> CommandResult<()> {
     let goal = &view.summary;
-    let took = text::span(goal.updated_at.since(goal.submitted_at));
+    let took = text::duration_text(goal.updated_at.since(goal.submitted_at));
     let (style, words) = goal_now(view);
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", goal.id))
         .add(style, words)
         .add(DIM, format!(" after {took}"));
@@ -186,76 +192,76 @@ async fn report(
     if open > 0 {
         line.push(
             PLAIN,
-            format!(": {} to decide", text::count(open as usize, "hunk")),
+            format!(": {} to review", text::counted(open as usize, "hunk")),
         );
     }
     cx.ui.line(line.styled())?;
     for error in goal.error.iter().chain(not_landed) {
         cx.ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(RED, text::one_line(&error.message))
                 .styled(),
         )?;
         if let Some(hint) = &error.hint {
             cx.ui
-                .line(Line::new().add(DIM, text::one_line(hint)).styled())?;
+                .line(StyledLine::new().add(DIM, text::one_line(hint)).styled())?;
         }
     }
     if goal.state == GoalState::AwaitingApproval || view.is_paused() {
-        for line in show::tasks(view) {
+        for line in show::task_lines(view) {
             cx.ui.line(line.styled())?;
         }
     }
-    summary::pending(&mut cx.ui, client, view).await?;
+    summary::print_pending(&mut cx.ui, client, view).await?;
     if !cx.ui.quiet
-        && let Some(next) = next(view)
+        && let Some(next) = next_steps(view)
     {
-        cx.ui.line(Line::new().add(DIM, next).styled())?;
+        cx.ui.line(StyledLine::new().add(DIM, next).styled())?;
     }
     Ok(())
 }
 
 /// What to do next, if anything.
-fn next(view: &GoalView) -> Option<String> {
+fn next_steps(view: &GoalView) -> Option<String> {
     let goal = &view.summary;
     let id = &goal.id;
     let open = goal.hunks.pending + goal.hunks.conflicts;
     match goal.state {
         GoalState::AwaitingApproval => Some(format!(
-            "run it: claudecluster approve {id}   change it: claudecluster plan {id} --edit   \
-             stop it: claudecluster cancel {id}"
+            "Approve: claudecluster approve {id}   Edit: claudecluster plan {id} --edit   \
+             Cancel: claudecluster cancel {id}"
         )),
-        GoalState::Running => show::approvals(view),
+        GoalState::Running => show::approval_commands(view),
         _ if open > 0 => {
             let conflicts = match goal.hunks.conflicts {
                 0 => String::new(),
-                _ => format!("   conflicts: claudecluster diff {id} --conflicts"),
+                _ => format!("   Conflicts: claudecluster diff {id} --conflicts"),
             };
             Some(format!(
-                "look: claudecluster diff {id}   land: claudecluster accept {id}   \
-                 take back: claudecluster reject {id}{conflicts}"
+                "Review: claudecluster diff {id}   Apply: claudecluster accept {id}   \
+                 Discard: claudecluster reject {id}{conflicts}"
             ))
         }
         GoalState::Landed if goal.hunks.landed > 0 => {
-            Some(format!("take it back: claudecluster undo {id}"))
+            Some(format!("Undo: claudecluster undo {id}"))
         }
         _ => None,
     }
 }
 
 /// The exit status for a goal.
-fn status(view: &GoalView, limited: bool) -> Exit {
+fn goal_exit(view: &GoalView, limited: bool) -> CommandExit {
     let goal = &view.summary;
     match goal.state {
-        GoalState::Landed | GoalState::Rejected => Exit::Done,
+        GoalState::Landed | GoalState::Rejected => CommandExit::Done,
         // With `apply` everything clean has landed: what is pending needs an explicit look.
-        GoalState::Proposed if goal.hunks.conflicts > 0 || view.spec.apply => Exit::Waiting,
-        GoalState::Proposed => Exit::Done,
-        GoalState::AwaitingApproval => Exit::Waiting,
-        GoalState::Running if view.is_paused() => Exit::Waiting,
-        GoalState::Cancelled => Exit::Cancelled,
-        _ if limited || over_limit(view) => Exit::Limit,
-        _ => Exit::Failed,
+        GoalState::Proposed if goal.hunks.conflicts > 0 || view.spec.apply => CommandExit::Waiting,
+        GoalState::Proposed => CommandExit::Done,
+        GoalState::AwaitingApproval => CommandExit::Waiting,
+        GoalState::Running if view.is_paused() => CommandExit::Waiting,
+        GoalState::Cancelled => CommandExit::Cancelled,
+        _ if limited || over_limit(view) => CommandExit::Limit,
+        _ => CommandExit::Failed,
     }
 }
 

@@ -7,18 +7,18 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::{TypedCalls, UnifiedDiff};
 
-use crate::{cli, client::Client, failure::Outcome, workspace};
+use crate::{cli, client::DaemonClient, exit::CommandResult, workspace};
 
 /// Some hunks of one goal, with the file as the workspace names it.
 #[derive(Clone, Debug)]
-pub(super) struct Selection {
+pub(super) struct HunkSelection {
     pub(super) goal: GoalId,
     pub(super) task: Option<TaskId>,
     pub(super) path: Option<RelPath>,
     pub(super) hunk: Option<HunkId>,
 }
 
-impl Selection {
+impl HunkSelection {
     /// Everything of a goal.
     pub(super) fn all(goal: GoalId) -> Self {
         Self {
@@ -30,12 +30,14 @@ impl Selection {
     }
 
     /// What the arguments name.
-    pub(super) async fn of(client: &Client, args: cli::Selection) -> Outcome<Self> {
+    pub(super) async fn of(client: &DaemonClient, args: cli::SelectionArgs) -> CommandResult<Self> {
         let hunk = match (args.target.hunk, args.hunk) {
             (Some(one), Some(other)) if one != other => {
-                let error = ErrorBody::user(format!("two hunks are named: {one} and {other}"));
+                let error = ErrorBody::user(format!(
+                    "cannot select two hunks at once: {one} and {other}"
+                ));
                 return Err(error
-                    .hint("name one, or decide a file at once with --file")
+                    .hint("name one hunk, or select a whole file with --file")
                     .into());
             }
             (one, other) => one.or(other),
@@ -57,7 +59,7 @@ impl Selection {
     }
 
     /// The pending hunks it names, in the order of files and lines.
-    pub(super) async fn hunks(&self, client: &Client) -> Outcome<Vec<HunkView>> {
+    pub(super) async fn hunks(&self, client: &DaemonClient) -> CommandResult<Vec<HunkView>> {
         let mut hunks = client.hunks(Some(self.goal.clone()), None).await?;
         hunks.retain(|hunk| self.has(hunk));
         Ok(hunks)
@@ -72,7 +74,7 @@ impl Selection {
     }
 
     /// Returns what accepting it would change.
-    pub(super) async fn diff(&self, client: &Client) -> Result<UnifiedDiff, ErrorBody> {
+    pub(super) async fn diff(&self, client: &DaemonClient) -> Result<UnifiedDiff, ErrorBody> {
         let (goal, task) = (self.goal.clone(), self.task.clone());
         client
             .diff(goal, task, self.path.clone(), self.hunk.clone())

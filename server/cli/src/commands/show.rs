@@ -8,51 +8,54 @@ use claudecluster_protocol::{
 use claudecluster_service::TypedCalls;
 use serde::Serialize;
 
-use super::{Context, selection::Selection, summary};
+use super::{CommandContext, selection::HunkSelection, summary};
 use crate::{
-    failure::{Exit, Outcome},
+    exit::{CommandExit, CommandResult},
     ui::{
         Ui,
         render::{self, TreeItem, gate_line, goal_now, task_mark},
-        text::{self, BOLD, DIM, Line, PLAIN, RED, YELLOW},
+        text::{self, BOLD, DIM, PLAIN, RED, StyledLine, YELLOW},
     },
 };
 
-pub(super) async fn run(cx: &mut Context, goal: &GoalId) -> Outcome<Exit> {
+pub(super) async fn show_goal(
+    cx: &mut CommandContext,
+    goal: &GoalId,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let view = client.goal(goal).await?.value;
-    let hunks = Selection::all(goal.clone()).hunks(&client).await?;
+    let hunks = HunkSelection::all(goal.clone()).hunks(&client).await?;
     if cx.ui.json {
-        cx.ui.json(&Shown {
+        cx.ui.json(&GoalJson {
             view: &view,
             changes: &hunks,
         })?;
-        return Ok(Exit::Done);
+        return Ok(CommandExit::Done);
     }
-    header(&mut cx.ui, &view)?;
-    for line in tasks(&view) {
+    print_header(&mut cx.ui, &view)?;
+    for line in task_lines(&view) {
         cx.ui.line(line.styled())?;
     }
     for request in &view.permissions {
-        cx.ui.line(text::permission(request).styled())?;
+        cx.ui.line(text::permission_line(request).styled())?;
     }
-    if let Some(next) = approvals(&view) {
-        cx.ui.line(Line::new().add(YELLOW, next).styled())?;
+    if let Some(next) = approval_commands(&view) {
+        cx.ui.line(StyledLine::new().add(YELLOW, next).styled())?;
     }
     for gate in &view.gates {
         cx.ui
             .line(gate_line(&gate.command.to_string(), gate.passed, gate.duration_ms).styled())?;
         if !gate.passed {
-            indented(&mut cx.ui, &gate.output)?;
+            print_indented(&mut cx.ui, &gate.output)?;
         }
     }
-    changes(&mut cx.ui, &view, &hunks)?;
-    Ok(Exit::Done)
+    print_changes(&mut cx.ui, &view, &hunks)?;
+    Ok(CommandExit::Done)
 }
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct GoalJson<'a> {
     #[serde(flatten)]
     view: &'a GoalView,
     /// The pending hunks; the others are in `decided`.
@@ -60,23 +63,23 @@ struct Shown<'a> {
 }
 
 /// Every hunk with what became of it, and what can be done.
-fn changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> Outcome<()> {
-    let counts = summary::counts(&view.summary.hunks);
+fn print_changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> CommandResult<()> {
+    let counts = summary::hunk_counts(&view.summary.hunks);
     if counts.is_empty() {
         return Ok(());
     }
-    ui.line(Line::new().add(BOLD, counts).styled())?;
-    for line in summary::files(hunks, &view.decided, text::now()) {
+    ui.line(StyledLine::new().add(BOLD, counts).styled())?;
+    for line in summary::file_lines(hunks, &view.decided, text::current_time()) {
         ui.line(line.styled())?;
     }
     Ok(())
 }
 
-fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
+fn print_header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
     let goal = &view.summary;
     let (style, words) = goal_now(view);
     ui.line(
-        Line::new()
+        StyledLine::new()
             .add(BOLD, format!("{} ", goal.id))
             .add(style, words)
             .add(PLAIN, format!("  {}", text::one_line(&goal.prompt)))
@@ -84,13 +87,13 @@ fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
     )?;
     let took = goal.updated_at.since(goal.submitted_at);
     ui.line(
-        Line::new()
+        StyledLine::new()
             .add(
                 DIM,
                 format!(
                     "{}  {}  {}",
                     goal.workspace,
-                    text::span(took),
+                    text::duration_text(took),
                     goal.cost_usd
                 ),
             )
@@ -98,19 +101,19 @@ fn header(ui: &mut Ui, view: &GoalView) -> Outcome<()> {
     )?;
     if let Some(error) = &goal.error {
         ui.line(
-            Line::new()
+            StyledLine::new()
                 .add(RED, text::one_line(&error.message))
                 .styled(),
         )?;
         if let Some(hint) = &error.hint {
-            ui.line(Line::new().add(DIM, text::one_line(hint)).styled())?;
+            ui.line(StyledLine::new().add(DIM, text::one_line(hint)).styled())?;
         }
     }
     Ok(())
 }
 
 /// How to let the tasks start that wait for it, if any do.
-pub(super) fn approvals(view: &GoalView) -> Option<String> {
+pub(super) fn approval_commands(view: &GoalView) -> Option<String> {
     let (id, tasks) = (&view.summary.id, view.paused());
     let commands: Vec<_> = tasks
         .map(|task| format!("claudecluster approve {id} --task {}", task.id))
@@ -120,12 +123,12 @@ pub(super) fn approvals(view: &GoalView) -> Option<String> {
     }
     let commands = commands.join("   ");
     Some(format!(
-        "let it start: {commands}   stop the goal: claudecluster cancel {id}"
+        "Approve: {commands}   Cancel the goal: claudecluster cancel {id}"
     ))
 }
 
 /// The tasks as a tree, each with its attempts.
-pub(super) fn tasks(view: &GoalView) -> Vec<Line> {
+pub(super) fn task_lines(view: &GoalView) -> Vec<StyledLine> {
     let tasks = &view.tasks_detail;
     let items: Vec<TreeItem<'_>> = tasks
         .iter()
@@ -135,7 +138,7 @@ pub(super) fn tasks(view: &GoalView) -> Vec<Line> {
         })
         .collect();
     let mut lines = Vec::new();
-    for place in render::tree(&items) {
+    for place in render::tree_rows(&items) {
         let task = &tasks[place.index];
         lines.push(task_line(task, &place.prefix, place.also.len() > 1));
         let indent = place.prefix.replace("├─", "│ ").replace("└─", "  ");
@@ -146,9 +149,9 @@ pub(super) fn tasks(view: &GoalView) -> Vec<Line> {
     lines
 }
 
-fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
+fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
     let (mark, style) = task_mark(task.state);
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(DIM, prefix)
         .add(style, format!("{mark} "))
         .add(BOLD, task.id.as_str());
@@ -161,10 +164,10 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
         line.push(DIM, format!("  after {}", after.join(", ")));
     }
     if task.state == TaskState::Paused {
-        line.push(style, "  waits for approval");
+        line.push(style, "  waiting for approval");
     }
     if let Some(repair) = &task.repair {
-        line.push(YELLOW, format!("  {}", text::repair(repair)));
+        line.push(YELLOW, format!("  {}", text::repair_text(repair)));
     }
     if !task.changed.is_empty() {
         let files: Vec<String> = task.changed.iter().map(|path| path.display()).collect();
@@ -173,17 +176,17 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> Line {
     line
 }
 
-fn attempt_line(attempt: &AttemptView, indent: &str) -> Line {
-    let mut line = Line::new().add(DIM, format!("{indent}  {}. ", attempt.id));
+fn attempt_line(attempt: &AttemptView, indent: &str) -> StyledLine {
+    let mut line = StyledLine::new().add(DIM, format!("{indent}  {}. ", attempt.id));
     match (attempt.stop, attempt.ended_at) {
-        (Some(stop), _) => line.push(RED, text::stop(stop)),
+        (Some(stop), _) => line.push(RED, text::stop_reason_text(stop)),
         (None, Some(_)) => line.push(PLAIN, "done"),
         (None, None) => line.push(PLAIN, "running"),
     }
     if let Some(ended) = attempt.ended_at {
         line.push(
             DIM,
-            format!("  {}", text::span(ended.since(attempt.started_at))),
+            format!("  {}", text::duration_text(ended.since(attempt.started_at))),
         );
     }
     if attempt.usage.cost_usd > Usd::ZERO {
@@ -198,8 +201,8 @@ fn attempt_line(attempt: &AttemptView, indent: &str) -> Line {
     line
 }
 
-fn indented(ui: &mut Ui, output: &str) -> Outcome<()> {
-    for line in text::safe(output).lines() {
+fn print_indented(ui: &mut Ui, output: &str) -> CommandResult<()> {
+    for line in text::escape_controls(output).lines() {
         ui.line(format!("    {line}"))?;
     }
     Ok(())

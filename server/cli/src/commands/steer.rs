@@ -4,34 +4,43 @@ use claudecluster_protocol::{GoalId, api::Call};
 use claudecluster_service::TypedCalls;
 use serde_json::json;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
-    cli::{ApproveArgs, RetryArgs},
-    failure::{Exit, Outcome},
+    cli::{ApproveOptions, RetryArgs},
+    exit::{CommandExit, CommandResult},
     plan_file,
 };
 
-pub(super) async fn cancel(cx: &mut Context, goal_id: GoalId) -> Outcome<Exit> {
+pub(super) async fn cancel_goal(
+    cx: &mut CommandContext,
+    goal_id: GoalId,
+) -> CommandResult<CommandExit> {
     let said =
-        format!("{goal_id} cancelled; what it made so far is kept: claudecluster diff {goal_id}");
-    steer(cx, Call::Cancel { goal_id }, &said).await
+        format!("Cancelled {goal_id}; its changes so far are kept: claudecluster diff {goal_id}");
+    send_and_report(cx, Call::Cancel { goal_id }, &said).await
 }
 
-pub(super) async fn retry(cx: &mut Context, args: RetryArgs) -> Outcome<Exit> {
+pub(super) async fn retry_tasks(
+    cx: &mut CommandContext,
+    args: RetryArgs,
+) -> CommandResult<CommandExit> {
     let (goal_id, task_id) = (args.goal, args.task);
-    let said = format!("{goal_id} is tried again; follow it: claudecluster watch {goal_id}");
-    steer(cx, Call::Retry { goal_id, task_id }, &said).await
+    let said = format!("Retrying {goal_id}; watch it with: claudecluster watch {goal_id}");
+    send_and_report(cx, Call::Retry { goal_id, task_id }, &said).await
 }
 
-pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit> {
+pub(super) async fn approve_plan_or_task(
+    cx: &mut CommandContext,
+    args: ApproveOptions,
+) -> CommandResult<CommandExit> {
     let plan = match &args.plan {
-        Some(path) => Some(Box::new(plan_file::read(path)?)),
+        Some(path) => Some(Box::new(plan_file::read_plan(path)?)),
         None => None,
     };
     let goal_id = args.goal;
     let said = match &args.task {
-        Some(task) => format!("task {task} runs; follow it: claudecluster watch {goal_id}"),
-        None => runs(&goal_id),
+        Some(task) => format!("Started task {task}; watch it with: claudecluster watch {goal_id}"),
+        None => goal_started(&goal_id),
     };
     let call = Call::Approve {
         goal_id,
@@ -39,20 +48,24 @@ pub(super) async fn approve(cx: &mut Context, args: ApproveArgs) -> Outcome<Exit
         shown: None,
         task_id: args.task,
     };
-    steer(cx, call, &said).await
+    send_and_report(cx, call, &said).await
 }
 
 /// What is said once a plan runs.
-pub(super) fn runs(goal: &GoalId) -> String {
-    format!("{goal} runs; follow it: claudecluster watch {goal}")
+pub(super) fn goal_started(goal: &GoalId) -> String {
+    format!("Started {goal}; watch it with: claudecluster watch {goal}")
 }
 
-pub(super) async fn steer(cx: &mut Context, call: Call, said: &str) -> Outcome<Exit> {
+pub(super) async fn send_and_report(
+    cx: &mut CommandContext,
+    call: Call,
+    said: &str,
+) -> CommandResult<CommandExit> {
     cx.client()?.send_for_done(call).await?;
     if cx.ui.json {
         cx.ui.json(&json!({"done": true}))?;
     } else if !cx.ui.quiet {
         cx.ui.line(said)?;
     }
-    Ok(Exit::Done)
+    Ok(CommandExit::Done)
 }

@@ -6,31 +6,35 @@ use claudecluster_protocol::{
     goal::{DecidedHunk, GoalView, HunkCounts, HunkFate},
 };
 
-use super::selection::Selection;
+use super::selection::HunkSelection;
 use crate::{
-    client::Client,
-    failure::Outcome,
+    client::DaemonClient,
+    exit::CommandResult,
     ui::{
         Ui,
-        text::{self, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+        text::{self, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
     },
 };
 
 /// Prints what is pending; nothing where nothing is.
-pub(super) async fn pending(ui: &mut Ui, client: &Client, view: &GoalView) -> Outcome<()> {
+pub(super) async fn print_pending(
+    ui: &mut Ui,
+    client: &DaemonClient,
+    view: &GoalView,
+) -> CommandResult<()> {
     let counts = &view.summary.hunks;
     if counts.pending + counts.conflicts == 0 {
         return Ok(());
     }
-    let all = Selection::all(view.summary.id.clone());
-    for line in lines(&all.hunks(client).await?) {
+    let all = HunkSelection::all(view.summary.id.clone());
+    for line in changed_lines(&all.hunks(client).await?) {
         ui.line(line.styled())?;
     }
     Ok(())
 }
 
 /// How many hunks came to what, in words; empty where there are none.
-pub(super) fn counts(counts: &HunkCounts) -> String {
+pub(super) fn hunk_counts(counts: &HunkCounts) -> String {
     let undone = match counts.undone {
         0 => String::new(),
         n => format!(" ({n} undone)"),
@@ -38,7 +42,7 @@ pub(super) fn counts(counts: &HunkCounts) -> String {
     let parts = [
         (counts.pending, "pending"),
         (counts.conflicts, "in conflict"),
-        (counts.landed, "landed"),
+        (counts.landed, "applied"),
         (counts.rejected, "rejected"),
     ];
     let parts: Vec<String> = parts
@@ -50,7 +54,11 @@ pub(super) fn counts(counts: &HunkCounts) -> String {
 }
 
 /// Every file with its hunks: what is pending, and what was decided about the others.
-pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp) -> Vec<Line> {
+pub(super) fn file_lines(
+    hunks: &[HunkView],
+    decided: &[DecidedHunk],
+    now: Timestamp,
+) -> Vec<StyledLine> {
     let mut paths: Vec<&RelPath> = Vec::new();
     for path in hunks
         .iter()
@@ -61,12 +69,12 @@ pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp)
             paths.push(path);
         }
     }
-    let width = width(&paths);
+    let width = path_width(&paths);
     let mut lines = Vec::new();
     for path in paths {
         let open: Vec<&HunkView> = hunks.iter().filter(|hunk| hunk.path == *path).collect();
         lines.push(if open.is_empty() {
-            Line::new().add(PLAIN, format!("  {}", path.display()))
+            StyledLine::new().add(PLAIN, format!("  {}", path.display()))
         } else {
             file_line(path, &open, width)
         });
@@ -80,17 +88,17 @@ pub(super) fn files(hunks: &[HunkView], decided: &[DecidedHunk], now: Timestamp)
     lines
 }
 
-fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
+fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> StyledLine {
     let undone = decided
         .iter()
         .any(|decided| decided.id == hunk.id && decided.fate == HunkFate::Undone);
     let (state, style) = match hunk.status {
         HunkStatus::Conflict => ("conflict", YELLOW),
         HunkStatus::Clean if undone => ("undone", CYAN),
-        HunkStatus::Clean if holds(hunk) => ("held", YELLOW),
+        HunkStatus::Clean if is_held(hunk) => ("held", YELLOW),
         HunkStatus::Clean => ("pending", CYAN),
     };
-    let mut line = row(hunk.id.as_str(), state, style, &place(hunk));
+    let mut line = hunk_row(hunk.id.as_str(), state, style, &hunk_place(hunk));
     if hunk.status == HunkStatus::Conflict {
         let with = match names(hunk.mine_by.iter().map(|by| &by.task)) {
             names if names.is_empty() => "your text".to_owned(),
@@ -102,26 +110,31 @@ fn hunk_line(hunk: &HunkView, decided: &[&DecidedHunk]) -> Line {
     line
 }
 
-fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> Line {
+fn decided_line(hunk: &DecidedHunk, now: Timestamp) -> StyledLine {
     let (state, style) = match hunk.fate {
-        HunkFate::Landed => ("landed", GREEN),
+        HunkFate::Landed => ("applied", GREEN),
         HunkFate::Resolved => ("resolved", GREEN),
         HunkFate::Rejected => ("rejected", RED),
         HunkFate::Undone => ("undone", YELLOW),
     };
-    let mut line = row(hunk.id.as_str(), state, style, &text::ago(hunk.at, now));
+    let mut line = hunk_row(
+        hunk.id.as_str(),
+        state,
+        style,
+        &text::time_since(hunk.at, now),
+    );
     by(&mut line, hunk.tasks.iter());
     line
 }
 
-fn row(id: &str, state: &str, style: anstyle::Style, what: &str) -> Line {
-    Line::new()
+fn hunk_row(id: &str, state: &str, style: anstyle::Style, what: &str) -> StyledLine {
+    StyledLine::new()
         .add(PLAIN, format!("    {id:<14}"))
         .add(style, format!(" {state:<9}"))
         .add(PLAIN, format!(" {what}"))
 }
 
-fn by<'a>(line: &mut Line, tasks: impl Iterator<Item = &'a TaskId>) {
+fn by<'a>(line: &mut StyledLine, tasks: impl Iterator<Item = &'a TaskId>) {
     let names = names(tasks);
     if !names.is_empty() {
         line.push(DIM, format!("  by {names}"));
@@ -140,7 +153,7 @@ fn names<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
 }
 
 /// Where a hunk is: its lines, or what happens to its file.
-pub(super) fn place(hunk: &HunkView) -> String {
+pub(super) fn hunk_place(hunk: &HunkView) -> String {
     match (hunk.kind, &hunk.from) {
         (ChangeKind::Create, _) => "new file".to_owned(),
         (ChangeKind::Delete, _) => "deleted".to_owned(),
@@ -154,15 +167,15 @@ pub(super) fn place(hunk: &HunkView) -> String {
 }
 
 /// Whether a hunk needs an explicit look.
-pub(super) fn holds(hunk: &HunkView) -> bool {
+pub(super) fn is_held(hunk: &HunkView) -> bool {
     !hunk.held.is_empty()
 }
 
 /// One line a file.
-pub(super) fn lines(hunks: &[HunkView]) -> Vec<Line> {
+pub(super) fn changed_lines(hunks: &[HunkView]) -> Vec<StyledLine> {
     let mut files: Vec<&RelPath> = hunks.iter().map(|hunk| &hunk.path).collect();
     files.dedup();
-    let width = width(&files);
+    let width = path_width(&files);
     files
         .into_iter()
         .map(|path| {
@@ -172,17 +185,17 @@ pub(super) fn lines(hunks: &[HunkView]) -> Vec<Line> {
         .collect()
 }
 
-fn width(paths: &[&RelPath]) -> usize {
+fn path_width(paths: &[&RelPath]) -> usize {
     let widths = paths.iter().map(|path| path.display().chars().count());
     widths.max().unwrap_or(0).min(48)
 }
 
-fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
+fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> StyledLine {
     // The texts of a mode are its names, not lines of the file.
     let texts = || hunks.iter().filter(|hunk| hunk.kind != ChangeKind::Mode);
     let added: usize = texts().map(|hunk| hunk.new_text.lines().count()).sum();
     let removed: usize = texts().map(|hunk| hunk.old_text.lines().count()).sum();
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(PLAIN, format!("  {:<width$} ", path.display()))
         .add(GREEN, format!(" {:>5}", format!("+{added}")))
         .add(RED, format!(" {:>5}", format!("-{removed}")));
@@ -202,21 +215,24 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> Line {
         .filter(|hunk| hunk.status == HunkStatus::Conflict)
         .count();
     if conflicts > 0 {
-        line.push(YELLOW, format!("  {}", text::count(conflicts, "conflict")));
+        line.push(
+            YELLOW,
+            format!("  {}", text::counted(conflicts, "conflict")),
+        );
     }
     let mut reasons: Vec<HeldReason> = hunks.iter().flat_map(|hunk| hunk.held.clone()).collect();
     reasons.sort_unstable();
     reasons.dedup();
     if !reasons.is_empty() {
-        line.push(YELLOW, format!("  {}", held(&reasons)));
+        line.push(YELLOW, format!("  {}", held_reasons(&reasons)));
     }
     line
 }
 
 /// Why a change needs an explicit look, in a few words.
-pub(super) fn held(reasons: &[HeldReason]) -> String {
+pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
     let words = reasons.iter().map(|reason| match reason {
-        HeldReason::OutOfScope => "outside the scope",
+        HeldReason::OutOfScope => "outside the goal's scope",
         HeldReason::SelfArming => "can make tools run code",
         HeldReason::Partial => "its task did not succeed",
         HeldReason::GateFailed => "a gate failed",
@@ -270,12 +286,15 @@ mod tests {
             hunk("src/a.rs", "", "d\n", "docs"),
             conflict,
         ];
-        let shown: Vec<String> = lines(&hunks).iter().map(Line::plain).collect();
+        let shown: Vec<String> = changed_lines(&hunks)
+            .iter()
+            .map(StyledLine::plain)
+            .collect();
         assert_eq!(
             shown,
             [
                 "  src/a.rs     +3    -1  by api, docs",
-                "  b.rs         +1    -1  by fmt  1 conflict  outside the scope",
+                "  b.rs         +1    -1  by fmt  1 conflict  outside the goal's scope",
             ]
         );
     }
@@ -315,11 +334,11 @@ mod tests {
             rejected: 1,
             undone: 1,
         };
-        let lines = files(&[clash, again, script], &decided, Timestamp(180_000));
+        let lines = file_lines(&[clash, again, script], &decided, Timestamp(180_000));
         let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
-        let shown = format!("{}\n{shown}", counts(&counted));
+        let shown = format!("{}\n{shown}", hunk_counts(&counted));
         expect![[r#"
-            2 pending, 1 in conflict, 1 landed, 1 rejected (1 undone)
+            2 pending, 1 in conflict, 1 applied, 1 rejected (1 undone)
               src/a.rs     +2    -3  by api, docs  1 conflict
                 g1.1111111111  conflict  lines 1–2  with your text  by api
                 g1.2222222222  undone    line 1  by docs
@@ -327,7 +346,7 @@ mod tests {
               run.sh       +0    -0  mode  by api
                 g1.3333333333  pending   now executable  by api
               b.rs
-                g1.5555555555  landed    2m ago  by api
+                g1.5555555555  applied   2m ago  by api
         "#]]
         .assert_eq(&shown);
     }

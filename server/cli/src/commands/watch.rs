@@ -3,24 +3,27 @@
 use claudecluster_protocol::GoalId;
 use claudecluster_service::TypedCalls;
 
-use super::Context;
+use super::CommandContext;
 use crate::{
-    failure::{Exit, Outcome},
-    follow::{self, End, Manner},
+    exit::{CommandExit, CommandResult},
+    watch::{self, WatchEnd, WatchOptions},
 };
 
-pub(super) async fn run(cx: &mut Context, goal: Option<GoalId>) -> Outcome<Exit> {
+pub(super) async fn run_watch(
+    cx: &mut CommandContext,
+    goal: Option<GoalId>,
+) -> CommandResult<CommandExit> {
     let client = cx.client()?;
     let Some(goal) = goal else {
-        follow::everything(&client, &mut cx.ui).await?;
-        return Ok(Exit::Done);
+        watch::watch_all_goals(&client, &mut cx.ui).await?;
+        return Ok(CommandExit::Done);
     };
     let view = client.goal(&goal).await?.value;
     // How earlier tries at a repair ended is history.
     let tried = view
         .repairs_under_way()
         .filter_map(|task| Some(task.attempts.last()?.started_at));
-    let manner = Manner {
+    let manner = WatchOptions {
         since: tried.max().map_or(view.summary.updated_at, |at| {
             at.max(view.summary.updated_at)
         }),
@@ -28,11 +31,11 @@ pub(super) async fn run(cx: &mut Context, goal: Option<GoalId>) -> Outcome<Exit>
             .repairs_under_way()
             .map(|task| task.id.clone())
             .collect(),
-        ..Manner::default()
+        ..WatchOptions::default()
     };
-    let (board, end) = follow::goal(&client, &mut cx.ui, &goal, manner).await?;
-    if end == End::Left {
-        return Ok(Exit::Done);
+    let (board, end) = watch::watch_goal(&client, &mut cx.ui, &goal, manner).await?;
+    if end == WatchEnd::Left {
+        return Ok(CommandExit::Done);
     }
-    super::run::finish(cx, &client, &goal, &board).await
+    super::run::report_outcome(cx, &client, &goal, &board).await
 }

@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde_json::Value;
 use toml_edit::{Document, DocumentMut, Item, TableLike};
 
-use super::keys::{self, Key};
+use super::keys::{self, ConfigKey};
 
 /// Whose file it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Owner {
+pub(crate) enum ConfigOwner {
     User,
     Workspace,
 }
@@ -24,7 +24,7 @@ pub(crate) enum Owner {
 /// One mistake in a file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Problem {
+pub(crate) struct ConfigProblem {
     pub(crate) file: PathBuf,
     /// From 1.
     pub(crate) line: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Problem {
     pub(crate) hint: Option<String>,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file.display(), self.line)?;
         if let Some(key) = &self.key {
@@ -44,8 +44,8 @@ impl fmt::Display for Problem {
     }
 }
 
-impl From<Problem> for ErrorBody {
-    fn from(problem: Problem) -> Self {
+impl From<ConfigProblem> for ErrorBody {
+    fn from(problem: ConfigProblem) -> Self {
         let error = ErrorBody::config(problem.to_string());
         match problem.hint {
             Some(hint) => error.hint(hint),
@@ -56,16 +56,20 @@ impl From<Problem> for ErrorBody {
 
 /// One value of a file.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: &'static Key,
+pub(crate) struct ConfigEntry {
+    pub(crate) key: &'static ConfigKey,
     pub(crate) value: Value,
     /// From 1.
     pub(crate) line: usize,
 }
 
 /// Reads a file's text: everything in it that is right, and everything that is wrong.
-pub(crate) fn read(file: &Path, text: &str, owner: Owner) -> (Vec<Entry>, Vec<Problem>) {
-    let mut reader = Reader {
+pub(crate) fn read_config(
+    file: &Path,
+    text: &str,
+    owner: ConfigOwner,
+) -> (Vec<ConfigEntry>, Vec<ConfigProblem>) {
+    let mut reader = ConfigReader {
         file,
         text,
         owner,
@@ -82,15 +86,15 @@ pub(crate) fn read(file: &Path, text: &str, owner: Owner) -> (Vec<Entry>, Vec<Pr
     (reader.entries, reader.problems)
 }
 
-struct Reader<'a> {
+struct ConfigReader<'a> {
     file: &'a Path,
     text: &'a str,
-    owner: Owner,
-    entries: Vec<Entry>,
-    problems: Vec<Problem>,
+    owner: ConfigOwner,
+    entries: Vec<ConfigEntry>,
+    problems: Vec<ConfigProblem>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     fn table(&mut self, table: &dyn TableLike, prefix: &str) {
         for (name, item) in table.iter() {
             let path = if prefix.is_empty() {
@@ -110,27 +114,27 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, path: &str, item: &Item, span: Option<&Range<usize>>) {
-        let workspace = self.owner == Owner::Workspace;
-        let Some(key) = keys::find(path) else {
+        let workspace = self.owner == ConfigOwner::Workspace;
+        let Some(key) = keys::find_key(path) else {
             let (message, hint) = if keys::is_table(path) {
                 ("expected a table".to_owned(), format!("write `[{path}]`"))
             } else {
                 (
-                    "there is no such key".to_owned(),
-                    keys::hint(path, workspace),
+                    "unknown setting".to_owned(),
+                    keys::unknown_key_hint(path, workspace),
                 )
             };
             return self.problem(span, Some(path), message, Some(hint));
         };
         if workspace && !key.workspace {
-            let hint = "a workspace's file may only lower limits, deny agents and tools, and have \
-                        you asked; put it into your own file: claudecluster config path";
-            let message = "a workspace must not set this".to_owned();
+            let hint = "a workspace file can only lower limits, deny agents and tools, and require \
+                        confirmation; set it in your own file instead (see: claudecluster config path)";
+            let message = "a workspace file cannot set this".to_owned();
             return self.problem(span, Some(path), message, Some(hint.to_owned()));
         }
         let line = self.line(span);
         match key.read_toml(item) {
-            Ok(value) => self.entries.push(Entry { key, value, line }),
+            Ok(value) => self.entries.push(ConfigEntry { key, value, line }),
             Err(message) => self.problem(span, Some(path), message, None),
         }
     }
@@ -143,7 +147,7 @@ impl Reader<'_> {
         hint: Option<String>,
     ) {
         let line = self.line(span);
-        self.problems.push(Problem {
+        self.problems.push(ConfigProblem {
             file: self.file.to_owned(),
             line,
             key: key.map(str::to_owned),
@@ -159,7 +163,7 @@ impl Reader<'_> {
 }
 
 /// The file's text with one key changed. Comments, order and everything else stay as they are.
-pub(crate) fn set(text: &str, key: &Key, value: &Value) -> Result<String, String> {
+pub(crate) fn set_value(text: &str, key: &ConfigKey, value: &Value) -> Result<String, String> {
     let mut document: DocumentMut = text
         .parse()
         .map_err(|e: toml_edit::TomlError| e.to_string())?;
@@ -167,7 +171,7 @@ pub(crate) fn set(text: &str, key: &Key, value: &Value) -> Result<String, String
     let mut parts = key.path.split('.').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
-            let new = to_toml(value).ok_or("the value cannot be written")?;
+            let new = to_toml(value).ok_or("the value cannot be written to the file")?;
             match table.get_mut(part) {
                 // Keeps the comment behind the old value.
                 Some(Item::Value(old)) => {
@@ -218,8 +222,8 @@ mod tests {
         clippy::needless_pass_by_value,
         reason = "expectations are written in place"
     )]
-    fn check(owner: Owner, text: &str, expected: Expect) {
-        let (_, problems) = read(Path::new("config.toml"), text, owner);
+    fn check(owner: ConfigOwner, text: &str, expected: Expect) {
+        let (_, problems) = read_config(Path::new("config.toml"), text, owner);
         let shown: Vec<String> = problems
             .into_iter()
             .map(|p| format!("{p} ({})\n", p.hint.clone().unwrap_or_default()))
@@ -230,31 +234,31 @@ mod tests {
     #[test]
     fn every_mistake_has_its_place() {
         check(
-            Owner::User,
+            ConfigOwner::User,
             "maxParalel = 3\n\n[timeouts]\nattempt = 10\nstrat = \"1m\"\n[planer]\nmodel = \"x\"\n",
             expect![[r#"
-                config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
+                config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
                 config.toml:4: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 10 ()
-                config.toml:5: `timeouts.strat`: there is no such key (did you mean `timeouts.start`?)
-                config.toml:6: `planer`: there is no such key (did you mean `planner`?)
+                config.toml:5: `timeouts.strat`: unknown setting (did you mean `timeouts.start`?)
+                config.toml:6: `planer`: unknown setting (did you mean `planner`?)
             "#]],
         );
         check(
-            Owner::User,
+            ConfigOwner::User,
             "agent = \"claude-code\"\ntimeouts = 3\nmodel = [1]\n",
             expect![[r#"
                 config.toml:2: `timeouts`: expected a table (write `[timeouts]`)
-                config.toml:3: `model`: expected a string, found a list of something else ()
+                config.toml:3: `model`: expected a string, found a list with other values ()
             "#]],
         );
     }
 
     #[test]
     fn broken_toml_names_the_line() {
-        let (_, problems) = read(
+        let (_, problems) = read_config(
             Path::new("c.toml"),
             "agent = \"native\"\nmodel = = 3\n",
-            Owner::User,
+            ConfigOwner::User,
         );
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].line, 2);
@@ -263,13 +267,13 @@ mod tests {
     #[test]
     fn a_workspace_configures_nothing() {
         check(
-            Owner::Workspace,
+            ConfigOwner::Workspace,
             "maxParallel = 2\nagent = \"native\"\n[claude]\nprogram = \"./evil\"\n[native]\nbaseUrl = \"http://x\"\n[permissions]\nask = [\"Bash\"]\nallow = [\"WebFetch\"]\n",
             expect![[r#"
-                config.toml:2: `agent`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-                config.toml:4: `claude.program`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-                config.toml:6: `native.baseUrl`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-                config.toml:9: `permissions.allow`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
+                config.toml:2: `agent`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:4: `claude.program`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:6: `native.baseUrl`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+                config.toml:9: `permissions.allow`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
             "#]],
         );
     }
@@ -278,8 +282,9 @@ mod tests {
     fn setting_a_key_keeps_the_rest() {
         let text =
             "# mine\nagent = \"native\" # for now\n\n[timeouts]\n# long builds\nattempt = \"2h\"\n";
-        let set =
-            |text: &str, path: &str, value| set(text, keys::find(path).unwrap(), &value).unwrap();
+        let set = |text: &str, path: &str, value| {
+            set_value(text, keys::find_key(path).unwrap(), &value).unwrap()
+        };
         let text = set(text, "agent", json!("claude-code"));
         let text = set(&text, "timeouts.gate", json!("5m"));
         let text = set(&text, "limits.files", json!(10));

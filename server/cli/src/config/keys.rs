@@ -8,7 +8,7 @@ use toml_edit::Item;
 
 /// What a key takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum KeyKind {
     Text,
     Texts,
     Agent,
@@ -25,24 +25,24 @@ pub(crate) enum Kind {
 
 /// One setting.
 #[derive(PartialEq, Eq, Debug)]
-pub(crate) struct Key {
+pub(crate) struct ConfigKey {
     /// Its place: the names of its tables and its own, with dots.
     pub(crate) path: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: KeyKind,
     /// Whether a workspace's file may narrow it.
     pub(crate) workspace: bool,
 }
 
-const fn key(path: &'static str, kind: Kind) -> Key {
-    Key {
+const fn key(path: &'static str, kind: KeyKind) -> ConfigKey {
+    ConfigKey {
         path,
         kind,
         workspace: false,
     }
 }
 
-const fn narrowable(path: &'static str, kind: Kind) -> Key {
-    Key {
+const fn narrowable(path: &'static str, kind: KeyKind) -> ConfigKey {
+    ConfigKey {
         path,
         kind,
         workspace: true,
@@ -54,43 +54,46 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [Key; 32] = [
-    key("agent", Kind::Agent),
-    narrowable("denyAgents", Kind::Agents),
-    key("model", Kind::Text),
-    key("planner.model", Kind::Text),
-    narrowable("maxParallel", Kind::Number(1, 1024)),
-    narrowable("retries", Kind::Number(0, 100)),
-    narrowable("budgetUsd", Kind::Money),
-    key("approvePlans", Kind::Bool),
-    key("permissions.allow", Kind::Tools(true)),
-    narrowable("permissions.ask", Kind::Tools(true)),
-    narrowable("permissions.deny", Kind::Tools(false)),
-    key("permissions.timeout", Kind::Span),
-    key("repair.conflicts", Kind::Bool),
-    key("repair.rejections", Kind::Bool),
-    key("review.typingPause", Kind::Span),
-    key("review.mergeWords", Kind::Choice(&["off", "suggest", "on"])),
-    key("timeouts.start", Kind::Span),
-    key("timeouts.silence", Kind::Span),
-    key("timeouts.exit", Kind::Span),
-    narrowable("timeouts.attempt", Kind::Span),
-    narrowable("timeouts.gate", Kind::Span),
-    key("sandbox", Kind::Choice(&["auto", "overlay", "copy"])),
-    narrowable("limits.fileBytes", Kind::Number(0, I64)),
-    narrowable("limits.totalBytes", Kind::Number(0, I64)),
-    narrowable("limits.files", Kind::Number(0, U32)),
-    narrowable("limits.turns", Kind::Number(1, U32)),
-    key("claude.program", Kind::Text),
-    key("native.baseUrl", Kind::Text),
-    key("native.keyEnv", Kind::Text),
-    key("env.pass", Kind::Texts),
-    key("daemon.idleTimeout", Kind::Span),
-    key("log", Kind::Text),
+pub(crate) static KEYS: [ConfigKey; 32] = [
+    key("agent", KeyKind::Agent),
+    narrowable("denyAgents", KeyKind::Agents),
+    key("model", KeyKind::Text),
+    key("planner.model", KeyKind::Text),
+    narrowable("maxParallel", KeyKind::Number(1, 1024)),
+    narrowable("retries", KeyKind::Number(0, 100)),
+    narrowable("budgetUsd", KeyKind::Money),
+    key("approvePlans", KeyKind::Bool),
+    key("permissions.allow", KeyKind::Tools(true)),
+    narrowable("permissions.ask", KeyKind::Tools(true)),
+    narrowable("permissions.deny", KeyKind::Tools(false)),
+    key("permissions.timeout", KeyKind::Span),
+    key("repair.conflicts", KeyKind::Bool),
+    key("repair.rejections", KeyKind::Bool),
+    key("review.typingPause", KeyKind::Span),
+    key(
+        "review.mergeWords",
+        KeyKind::Choice(&["off", "suggest", "on"]),
+    ),
+    key("timeouts.start", KeyKind::Span),
+    key("timeouts.silence", KeyKind::Span),
+    key("timeouts.exit", KeyKind::Span),
+    narrowable("timeouts.attempt", KeyKind::Span),
+    narrowable("timeouts.gate", KeyKind::Span),
+    key("sandbox", KeyKind::Choice(&["auto", "overlay", "copy"])),
+    narrowable("limits.fileBytes", KeyKind::Number(0, I64)),
+    narrowable("limits.totalBytes", KeyKind::Number(0, I64)),
+    narrowable("limits.files", KeyKind::Number(0, U32)),
+    narrowable("limits.turns", KeyKind::Number(1, U32)),
+    key("claude.program", KeyKind::Text),
+    key("native.baseUrl", KeyKind::Text),
+    key("native.keyEnv", KeyKind::Text),
+    key("env.pass", KeyKind::Texts),
+    key("daemon.idleTimeout", KeyKind::Span),
+    key("log", KeyKind::Text),
 ];
 
 /// The key at `path`.
-pub(crate) fn find(path: &str) -> Option<&'static Key> {
+pub(crate) fn find_key(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
 }
 
@@ -104,7 +107,7 @@ pub(crate) fn is_table(path: &str) -> bool {
 }
 
 /// The key that was probably meant, for a message.
-pub(crate) fn nearest(path: &str, workspace: bool) -> Option<&'static str> {
+pub(crate) fn nearest_key(path: &str, workspace: bool) -> Option<&'static str> {
     let wanted = path.replace(['-', '_'], "").to_lowercase();
     KEYS.iter()
         .filter(|key| key.workspace || !workspace)
@@ -121,14 +124,14 @@ pub(crate) fn nearest(path: &str, workspace: bool) -> Option<&'static str> {
 }
 
 /// A hint for a key that does not exist.
-pub(crate) fn hint(path: &str, workspace: bool) -> String {
-    match nearest(path, workspace) {
+pub(crate) fn unknown_key_hint(path: &str, workspace: bool) -> String {
+    match nearest_key(path, workspace) {
         Some(known) => format!("did you mean `{known}`?"),
-        None => "`claudecluster config list` shows every key".to_owned(),
+        None => "list all settings with: claudecluster config list".to_owned(),
     }
 }
 
-impl Key {
+impl ConfigKey {
     /// The environment variable that sets it: `timeouts.attempt` is `CLAUDECLUSTER_TIMEOUTS_ATTEMPT`.
     pub(crate) fn variable(&self) -> String {
         let mut name = String::from("CLAUDECLUSTER_");
@@ -153,21 +156,23 @@ impl Key {
                 .filter(|item| !item.is_empty())
         };
         let value = match self.kind {
-            Kind::Bool => match text {
+            KeyKind::Bool => match text {
                 "true" | "1" | "yes" | "on" => json!(true),
                 "false" | "0" | "no" | "off" => json!(false),
-                _ => return Err(format!("{text:?} is neither true nor false")),
+                _ => return Err(format!("expected true or false, found {text:?}")),
             },
-            Kind::Number(..) => match text.replace('_', "").parse::<u64>() {
+            KeyKind::Number(..) => match text.replace('_', "").parse::<u64>() {
                 Ok(number) => json!(number),
                 Err(_) => return Err(self.expected(&format!("{text:?}"))),
             },
-            Kind::Money => match text.trim_start_matches('$').parse::<f64>() {
+            KeyKind::Money => match text.trim_start_matches('$').parse::<f64>() {
                 Ok(amount) => json!(amount),
                 Err(_) => return Err(self.expected(&format!("{text:?}"))),
             },
-            Kind::Texts | Kind::Agents | Kind::Tools(_) => json!(list().collect::<Vec<_>>()),
-            Kind::Text | Kind::Agent | Kind::Span | Kind::Choice(_) => json!(text),
+            KeyKind::Texts | KeyKind::Agents | KeyKind::Tools(_) => {
+                json!(list().collect::<Vec<_>>())
+            }
+            KeyKind::Text | KeyKind::Agent | KeyKind::Span | KeyKind::Choice(_) => json!(text),
         };
         self.check(value)
     }
@@ -184,7 +189,7 @@ impl Key {
                 .map(|item| item.as_str())
                 .collect::<Option<Vec<_>>>()
                 .map(|items| json!(items))
-                .ok_or_else(|| self.expected("a list of something else"))?,
+                .ok_or_else(|| self.expected("a list with other values"))?,
             other => return Err(self.expected(&format!("a {}", other.type_name()))),
         };
         self.check(value)
@@ -194,21 +199,21 @@ impl Key {
     fn check(&self, value: Value) -> Result<Value, String> {
         let shown = value.to_string();
         let ok = match self.kind {
-            Kind::Text => value.as_str().is_some_and(|text| !text.is_empty()),
-            Kind::Texts => value.is_array(),
-            Kind::Bool => value.is_boolean(),
-            Kind::Number(low, high) => value.as_u64().is_some_and(|n| (low..=high).contains(&n)),
-            Kind::Money => value.as_f64().is_some_and(|n| n.is_finite() && n >= 0.0),
-            Kind::Span => match value.as_str() {
+            KeyKind::Text => value.as_str().is_some_and(|text| !text.is_empty()),
+            KeyKind::Texts => value.is_array(),
+            KeyKind::Bool => value.is_boolean(),
+            KeyKind::Number(low, high) => value.as_u64().is_some_and(|n| (low..=high).contains(&n)),
+            KeyKind::Money => value.as_f64().is_some_and(|n| n.is_finite() && n >= 0.0),
+            KeyKind::Span => match value.as_str() {
                 Some(text) => return text.parse::<Span>().map(|_| value),
                 None => false,
             },
-            Kind::Choice(choices) => value.as_str().is_some_and(|text| choices.contains(&text)),
-            Kind::Agent => match value.as_str() {
+            KeyKind::Choice(choices) => value.as_str().is_some_and(|text| choices.contains(&text)),
+            KeyKind::Agent => match value.as_str() {
                 Some(text) => return text.parse::<AgentName>().map(|_| value),
                 None => false,
             },
-            Kind::Tools(opens) => match value.as_array() {
+            KeyKind::Tools(opens) => match value.as_array() {
                 Some(names) => {
                     for name in names {
                         Policy::check_name(name.as_str().unwrap_or_default(), opens)?;
@@ -217,7 +222,7 @@ impl Key {
                 }
                 None => false,
             },
-            Kind::Agents => match value.as_array() {
+            KeyKind::Agents => match value.as_array() {
                 Some(names) => {
                     for name in names {
                         name.as_str().unwrap_or_default().parse::<AgentName>()?;
@@ -236,16 +241,16 @@ impl Key {
 
     fn expected(&self, found: &str) -> String {
         let wanted = match self.kind {
-            Kind::Text => "a string".to_owned(),
-            Kind::Texts => "a list of strings".to_owned(),
-            Kind::Agent => "the name of an agent".to_owned(),
-            Kind::Agents => "a list of agents".to_owned(),
-            Kind::Tools(_) => "a list of tools such as [\"WebFetch\"]".to_owned(),
-            Kind::Bool => "true or false".to_owned(),
-            Kind::Number(low, high) => format!("a whole number from {low} to {high}"),
-            Kind::Money => "an amount in US dollars such as 2.5".to_owned(),
-            Kind::Span => "a duration such as \"90s\" or \"10m\"".to_owned(),
-            Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
+            KeyKind::Text => "a string".to_owned(),
+            KeyKind::Texts => "a list of strings".to_owned(),
+            KeyKind::Agent => "the name of an agent".to_owned(),
+            KeyKind::Agents => "a list of agents".to_owned(),
+            KeyKind::Tools(_) => "a list of tools such as [\"WebFetch\"]".to_owned(),
+            KeyKind::Bool => "true or false".to_owned(),
+            KeyKind::Number(low, high) => format!("a whole number from {low} to {high}"),
+            KeyKind::Money => "an amount in US dollars such as 2.5".to_owned(),
+            KeyKind::Span => "a duration such as \"90s\" or \"10m\"".to_owned(),
+            KeyKind::Choice(choices) => format!("one of {}", choices.join(", ")),
         };
         format!("expected {wanted}, found {found}")
     }
@@ -255,7 +260,7 @@ impl Key {
 mod tests {
     use std::collections::BTreeSet;
 
-    use claudecluster_driver::settings::{Settings, WorkspaceSettings};
+    use claudecluster_driver::settings::{DriverSettings, WorkspaceSettings};
     use schemars::schema_for;
 
     use super::*;
@@ -282,7 +287,7 @@ mod tests {
     #[test]
     fn the_keys_are_those_of_the_schema() {
         for (schema, workspace) in [
-            (schema_for!(Settings), false),
+            (schema_for!(DriverSettings), false),
             (schema_for!(WorkspaceSettings), true),
         ] {
             let root = schema.to_value();
@@ -299,31 +304,34 @@ mod tests {
 
     #[test]
     fn names_and_suggestions() {
-        let name = |path| find(path).unwrap().variable();
+        let name = |path| find_key(path).unwrap().variable();
         assert_eq!(name("maxParallel"), "CLAUDECLUSTER_MAX_PARALLEL");
         assert_eq!(name("native.baseUrl"), "CLAUDECLUSTER_NATIVE_BASE_URL");
-        assert_eq!(nearest("max-paralel", false), Some("maxParallel"));
-        assert_eq!(nearest("timeouts.atempt", false), Some("timeouts.attempt"));
-        assert_eq!(nearest("timeout", false), Some("timeouts"));
-        assert_eq!(nearest("zebra", false), None);
+        assert_eq!(nearest_key("max-paralel", false), Some("maxParallel"));
+        assert_eq!(
+            nearest_key("timeouts.atempt", false),
+            Some("timeouts.attempt")
+        );
+        assert_eq!(nearest_key("timeout", false), Some("timeouts"));
+        assert_eq!(nearest_key("zebra", false), None);
     }
 
     #[test]
     fn values_are_checked() {
-        let check = |path: &str, text: &str| find(path).unwrap().read(text);
+        let check = |path: &str, text: &str| find_key(path).unwrap().read(text);
         assert_eq!(check("maxParallel", "8"), Ok(json!(8)));
         assert_eq!(check("env.pass", "A, B_*"), Ok(json!(["A", "B_*"])));
         assert_eq!(check("permissions.deny", "Skill"), Ok(json!(["Skill"])));
         for (path, text, part) in [
             ("maxParallel", "0", "from 1 to 1024"),
             ("timeouts.attempt", "soon", "is not a duration"),
-            ("agent", "gpt", "is not an agent"),
+            ("agent", "gpt", "unknown agent"),
             ("sandbox", "none", "one of auto, overlay, copy"),
             ("review.mergeWords", "true", "one of off, suggest, on"),
             ("budgetUsd", "-1", "US dollars"),
-            ("approvePlans", "maybe", "neither true nor false"),
+            ("approvePlans", "maybe", "expected true or false"),
             ("permissions.ask", "Bash(git push *)", "patterns"),
-            ("permissions.allow", "WebFetch,Skill", "cannot be opened"),
+            ("permissions.allow", "WebFetch,Skill", "cannot be enabled"),
         ] {
             let error = check(path, text).unwrap_err();
             assert!(error.contains(part), "{path}: {error}");

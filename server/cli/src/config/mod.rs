@@ -10,13 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_driver::settings::{Settings, WorkspaceSettings};
+use claudecluster_driver::settings::{DriverSettings, WorkspaceSettings};
 use claudecluster_protocol::ErrorBody;
 use etcetera::BaseStrategy;
 use serde_json::{Map, Value};
 
-use file::{Entry, Owner, Problem};
-use keys::{KEYS, Key};
+use file::{ConfigEntry, ConfigOwner, ConfigProblem};
+use keys::{ConfigKey, KEYS};
 
 /// The name of the workspace's file.
 pub(crate) const WORKSPACE_FILE: &str = ".claudecluster.toml";
@@ -29,14 +29,14 @@ const RESERVED: [&str; 2] = ["CLAUDECLUSTER_HOME", "CLAUDECLUSTER_CONFIG"];
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Origin {
+pub(crate) enum ConfigOrigin {
     Default,
     File(PathBuf, usize),
     Workspace(PathBuf, usize),
     Environment(String),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ConfigOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -51,21 +51,21 @@ impl fmt::Display for Origin {
 /// The settings that hold, and where each comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) settings: Settings,
-    origins: BTreeMap<&'static str, Origin>,
+    pub(crate) settings: DriverSettings,
+    origins: BTreeMap<&'static str, ConfigOrigin>,
 }
 
 impl Config {
     /// Where the value of a key comes from.
-    pub(crate) fn origin(&self, key: &Key) -> Origin {
+    pub(crate) fn origin(&self, key: &ConfigKey) -> ConfigOrigin {
         self.origins
             .get(key.path)
             .cloned()
-            .unwrap_or(Origin::Default)
+            .unwrap_or(ConfigOrigin::Default)
     }
 
     /// The value of a key; null for one that is not set and has no default.
-    pub(crate) fn value(&self, key: &Key) -> Value {
+    pub(crate) fn value(&self, key: &ConfigKey) -> Value {
         let all = serde_json::to_value(&self.settings).unwrap_or_default();
         let pointer = format!("/{}", key.path.replace('.', "/"));
         all.pointer(&pointer).cloned().unwrap_or_default()
@@ -74,7 +74,7 @@ impl Config {
 
 /// Where settings are read from.
 #[derive(Clone, Debug)]
-pub(crate) struct Sources {
+pub(crate) struct ConfigSources {
     /// The user's file, whether it exists or not.
     pub(crate) user_file: PathBuf,
     /// Whether `CLAUDECLUSTER_CONFIG` names it, so that it has to exist.
@@ -83,7 +83,7 @@ pub(crate) struct Sources {
     variables: Vec<(String, String)>,
 }
 
-impl Sources {
+impl ConfigSources {
     /// Those of this process.
     pub(crate) fn of_process() -> Result<Self, ErrorBody> {
         let variables = env::vars_os()
@@ -97,8 +97,8 @@ impl Sources {
                 .map_err(|e| ErrorBody::config(format!("CLAUDECLUSTER_CONFIG: {e}")))?,
             None => etcetera::choose_base_strategy()
                 .map_err(|e| {
-                    ErrorBody::environment(format!("there is no home folder: {e}"))
-                        .hint("set HOME, or CLAUDECLUSTER_CONFIG")
+                    ErrorBody::environment(format!("cannot find the home folder: {e}"))
+                        .hint("set HOME or CLAUDECLUSTER_CONFIG")
                 })?
                 .config_dir()
                 .join("claudecluster")
@@ -133,16 +133,16 @@ impl Sources {
     pub(crate) fn load_all(
         &self,
         workspace: Option<&Path>,
-    ) -> Result<(Config, Vec<Problem>), ErrorBody> {
+    ) -> Result<(Config, Vec<ConfigProblem>), ErrorBody> {
         let mut problems = Vec::new();
         let mut origins = BTreeMap::new();
-        let mut settings = Settings::default();
+        let mut settings = DriverSettings::default();
 
-        let (entries, wrong) = self.read(&self.user_file, Owner::User)?;
+        let (entries, wrong) = self.read(&self.user_file, ConfigOwner::User)?;
         problems.extend(wrong);
         settings = overlay(&settings, &entries)?;
         for entry in &entries {
-            let origin = Origin::File(self.user_file.clone(), entry.line);
+            let origin = ConfigOrigin::File(self.user_file.clone(), entry.line);
             origins.insert(entry.key.path, origin);
         }
 
@@ -150,16 +150,19 @@ impl Sources {
         problems.extend(wrong);
         settings = overlay(&settings, &entries)?;
         for entry in &entries {
-            origins.insert(entry.key.path, Origin::Environment(entry.key.variable()));
+            origins.insert(
+                entry.key.path,
+                ConfigOrigin::Environment(entry.key.variable()),
+            );
         }
 
         if let Some(workspace) = workspace {
             let path = workspace.join(WORKSPACE_FILE);
-            let (entries, wrong) = self.read(&path, Owner::Workspace)?;
+            let (entries, wrong) = self.read(&path, ConfigOwner::Workspace)?;
             problems.extend(wrong);
             let before = settings.clone();
             let narrowing: WorkspaceSettings = overlay(&WorkspaceSettings::default(), &entries)?;
-            settings = settings.narrow(&narrowing);
+            settings = settings.restrict(&narrowing);
             note_narrowed(&before, &settings, &path, &entries, &mut origins);
         }
         Ok((Config { settings, origins }, problems))
@@ -167,7 +170,8 @@ impl Sources {
 
     /// What a workspace's file says. The first mistake in it is an error.
     pub(crate) fn narrowing(&self, workspace: &Path) -> Result<WorkspaceSettings, ErrorBody> {
-        let (entries, problems) = self.read(&workspace.join(WORKSPACE_FILE), Owner::Workspace)?;
+        let (entries, problems) =
+            self.read(&workspace.join(WORKSPACE_FILE), ConfigOwner::Workspace)?;
         match problems.into_iter().next() {
             Some(problem) => Err(problem.into()),
             None => overlay(&WorkspaceSettings::default(), &entries),
@@ -184,14 +188,18 @@ impl Sources {
             .collect()
     }
 
-    fn read(&self, path: &Path, owner: Owner) -> Result<(Vec<Entry>, Vec<Problem>), ErrorBody> {
+    fn read(
+        &self,
+        path: &Path,
+        owner: ConfigOwner,
+    ) -> Result<(Vec<ConfigEntry>, Vec<ConfigProblem>), ErrorBody> {
         match read_text(path) {
-            Ok(text) => Ok(file::read(path, &text, owner)),
+            Ok(text) => Ok(file::read_config(path, &text, owner)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if owner == Owner::User && self.named {
+                if owner == ConfigOwner::User && self.named {
                     return Err(
-                        ErrorBody::config(format!("there is no file {}", path.display()))
-                            .hint("CLAUDECLUSTER_CONFIG names it: make it, or unset the variable"),
+                        ErrorBody::config(format!("{} does not exist", path.display()))
+                            .hint("create it, or unset CLAUDECLUSTER_CONFIG"),
                     );
                 }
                 Ok((Vec::new(), Vec::new()))
@@ -203,7 +211,7 @@ impl Sources {
         }
     }
 
-    fn read_environment(&self) -> (Vec<Entry>, Vec<Problem>) {
+    fn read_environment(&self) -> (Vec<ConfigEntry>, Vec<ConfigProblem>) {
         let mut entries = Vec::new();
         let mut problems = Vec::new();
         for key in &KEYS {
@@ -216,12 +224,12 @@ impl Sources {
                 continue;
             };
             match key.read(text) {
-                Ok(value) => entries.push(Entry {
+                Ok(value) => entries.push(ConfigEntry {
                     key,
                     value,
                     line: 0,
                 }),
-                Err(message) => problems.push(Problem {
+                Err(message) => problems.push(ConfigProblem {
                     file: PathBuf::from("environment"),
                     line: 0,
                     key: Some(name),
@@ -241,10 +249,10 @@ fn read_text(path: &Path) -> io::Result<String> {
     }
     let meta = fs::metadata(path)?;
     if !meta.is_file() {
-        return Err(io::Error::other("it is not a file"));
+        return Err(io::Error::other("not a regular file"));
     }
     if meta.len() > FILE_LIMIT {
-        return Err(io::Error::other("it is larger than 1 MiB"));
+        return Err(io::Error::other("larger than 1 MiB"));
     }
     fs::read_to_string(path)
 }
@@ -252,17 +260,18 @@ fn read_text(path: &Path) -> io::Result<String> {
 /// `base` with the values of `entries` in their places.
 fn overlay<T: serde::Serialize + serde::de::DeserializeOwned>(
     base: &T,
-    entries: &[Entry],
+    entries: &[ConfigEntry],
 ) -> Result<T, ErrorBody> {
-    let broken = |e: serde_json::Error| ErrorBody::config(format!("settings do not fit: {e}"));
+    let broken =
+        |e: serde_json::Error| ErrorBody::config(format!("cannot combine the settings: {e}"));
     let mut all = serde_json::to_value(base).map_err(broken)?;
     for entry in entries {
-        put(&mut all, entry.key.path, entry.value.clone());
+        put_value(&mut all, entry.key.path, entry.value.clone());
     }
     serde_json::from_value(all).map_err(broken)
 }
 
-fn put(all: &mut Value, path: &str, value: Value) {
+fn put_value(all: &mut Value, path: &str, value: Value) {
     let mut place = all;
     for part in path.split('.') {
         if !place.is_object() {
@@ -275,13 +284,13 @@ fn put(all: &mut Value, path: &str, value: Value) {
 
 /// Notes the workspace's file as the origin of what it changed.
 fn note_narrowed(
-    before: &Settings,
-    after: &Settings,
+    before: &DriverSettings,
+    after: &DriverSettings,
     path: &Path,
-    entries: &[Entry],
-    origins: &mut BTreeMap<&'static str, Origin>,
+    entries: &[ConfigEntry],
+    origins: &mut BTreeMap<&'static str, ConfigOrigin>,
 ) {
-    let value = |settings: &Settings, key: &Key| {
+    let value = |settings: &DriverSettings, key: &ConfigKey| {
         let config = Config {
             settings: settings.clone(),
             origins: BTreeMap::new(),
@@ -290,18 +299,18 @@ fn note_narrowed(
     };
     for entry in entries {
         if value(before, entry.key) != value(after, entry.key) {
-            let origin = Origin::Workspace(path.to_owned(), entry.line);
+            let origin = ConfigOrigin::Workspace(path.to_owned(), entry.line);
             origins.insert(entry.key.path, origin);
         }
     }
 }
 
 /// A value as people write it.
-pub(crate) fn shown(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
+        Value::Array(items) => items.iter().map(value_text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }
@@ -312,8 +321,8 @@ mod tests {
 
     use super::*;
 
-    fn sources(dir: &Path, variables: &[(&str, &str)]) -> Sources {
-        Sources {
+    fn sources(dir: &Path, variables: &[(&str, &str)]) -> ConfigSources {
+        ConfigSources {
             user_file: dir.join("config.toml"),
             named: false,
             variables: variables
@@ -348,7 +357,7 @@ mod tests {
         );
 
         let config = sources.load(Some(&workspace)).unwrap();
-        let origin = |path| config.origin(keys::find(path).unwrap()).to_string();
+        let origin = |path| config.origin(keys::find_key(path).unwrap()).to_string();
         assert_eq!(config.settings.max_parallel, 8);
         assert!(origin("maxParallel").ends_with("config.toml:1"));
         assert_eq!(config.settings.retries, 1);

@@ -37,32 +37,32 @@ pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
 pub(crate) const STOPPED: &str = "stopped";
 
 /// Counts a client for as long as it is connected.
-struct Counted(Arc<DaemonState>);
+struct ClientCount(Arc<DaemonState>);
 
-impl Counted {
+impl ClientCount {
     fn new(shared: &Arc<DaemonState>) -> Self {
         shared.clients.send_modify(|count| *count += 1);
         Self(shared.clone())
     }
 }
 
-impl Drop for Counted {
+impl Drop for ClientCount {
     fn drop(&mut self) {
         self.0.clients.send_modify(|count| *count -= 1);
     }
 }
 
-pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
-    let _counted = Counted::new(&shared);
+pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState>) {
+    let _counted = ClientCount::new(&shared);
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == own => {}
         Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), "refused a connection of another user");
+            tracing::warn!(uid = peer.uid(), "refused a connection from another user");
             return;
         }
         Err(e) => {
-            tracing::warn!(error = %e, "refused a connection of an unknown user");
+            tracing::warn!(error = %e, "refused a connection from an unknown user");
             return;
         }
     }
@@ -77,13 +77,13 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
         Ok(hello) if hello.version == VERSION => None,
         Ok(hello) => Some(
             ErrorBody::environment(format!(
-                "the daemon is version {VERSION}, the client {}",
+                "the daemon is version {VERSION}, but the client is version {}",
                 hello.version
             ))
-            .hint("end the daemon: claudecluster daemon stop"),
+            .hint("stop the daemon with: claudecluster daemon stop"),
         ),
         Err(e) => Some(ErrorBody::user(format!(
-            "the first line is no greeting: {e}"
+            "the first line is not a valid greeting: {e}"
         ))),
     };
     let welcome = Welcome {
@@ -103,7 +103,7 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
             }),
             // The protocol they speak has no version of ours: a pipe that is older goes on with us.
             _,
-        ) => editor(reader, writer, shared, env).await,
+        ) => serve_editor(reader, writer, shared, env).await,
         // A client of another version may still ask how we are and to make way for its own.
         (
             Ok(Hello {
@@ -112,13 +112,13 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<DaemonState>) {
             }),
             other,
         ) => {
-            requests(reader, writer, shared, other).await;
+            serve_requests(reader, writer, shared, other).await;
         }
     }
 }
 
 /// Serves requests, each in a task of its own, until the client hangs up or the daemon ends.
-async fn requests(
+async fn serve_requests(
     mut reader: BufReader<OwnedReadHalf>,
     mut writer: OwnedWriteHalf,
     shared: Arc<DaemonState>,
@@ -151,7 +151,7 @@ async fn requests(
                 tasks.spawn(answer_request(request, shared, replies, limited));
             }
             Err(e) => {
-                let error = ErrorBody::user(format!("not a request: {e}"));
+                let error = ErrorBody::user(format!("invalid request: {e}"));
                 let _ = replies
                     .send(Reply {
                         id: 0,
@@ -171,7 +171,7 @@ async fn requests(
 }
 
 /// Serves an editor, then says how it ended, so that the pipe can pass that on.
-async fn editor(
+async fn serve_editor(
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     shared: Arc<DaemonState>,
@@ -183,7 +183,7 @@ async fn editor(
         plans: Some(shared.plans.clone()),
         ..LspConfig::default()
     };
-    let writer = Writer(Arc::new(Mutex::new(writer)));
+    let writer = SharedWriter(Arc::new(Mutex::new(writer)));
     let serving = claudecluster_lsp::serve(reader, writer.clone(), shared.driver.clone(), config);
     let said = tokio::select! {
         () = shared.stop.cancelled() => STOPPED.to_owned(),
@@ -199,16 +199,16 @@ async fn editor(
 
 /// A writer that is still there when the server that was given a clone of it has ended.
 #[derive(Clone)]
-struct Writer(Arc<Mutex<OwnedWriteHalf>>);
+struct SharedWriter(Arc<Mutex<OwnedWriteHalf>>);
 
-impl Writer {
+impl SharedWriter {
     fn with<T>(&self, f: impl FnOnce(Pin<&mut OwnedWriteHalf>) -> T) -> T {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f(Pin::new(&mut *inner))
     }
 }
 
-impl AsyncWrite for Writer {
+impl AsyncWrite for SharedWriter {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -21,7 +21,7 @@ pub(crate) async fn wait_until_idle(shared: Arc<DaemonState>, limit: Duration) {
     loop {
         since = is_idle(&shared).then(|| since.unwrap_or_else(Instant::now));
         tokio::select! {
-            () = until(since.map(|since| since + limit)) => {
+            () = sleep_until_deadline(since.map(|since| since + limit)) => {
                 if is_idle(&shared) {
                     return;
                 }
@@ -39,7 +39,7 @@ pub(crate) async fn wait_until_idle(shared: Arc<DaemonState>, limit: Duration) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until_deadline(deadline: Option<Instant>) {
     match deadline {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,

@@ -9,7 +9,7 @@ use tracing_appender::{
 };
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
-use crate::{failure::Context, home::Home};
+use crate::{exit::ErrorContext, home::Home};
 
 /// Days for which logs are kept.
 const DAYS: usize = 7;
@@ -21,10 +21,11 @@ pub(crate) struct LogGuard {
 
 /// Starts logging. `filter` has been checked by whoever read the configuration, but not by the one
 /// who knows.
-pub(crate) fn start(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
+pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
     let filter = EnvFilter::try_new(filter).map_err(|e: ParseError| {
-        ErrorBody::config(format!("`log`: {filter:?} is not a filter: {e}"))
-            .hint("write a level such as \"info\", or \"info,claudecluster_driver=debug\"")
+        ErrorBody::config(format!("`log`: invalid filter {filter:?}: {e}")).hint(
+            "use a level such as \"info\", or a filter such as \"info,claudecluster_driver=debug\"",
+        )
     })?;
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
@@ -32,7 +33,7 @@ pub(crate) fn start(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
         .filename_suffix("log")
         .max_log_files(DAYS)
         .build(home.logs())
-        .context(format!("cannot write a log in {}", home.logs().display()))?;
+        .context(format!("cannot write the log to {}", home.logs().display()))?;
     let (writer, worker) = tracing_appender::non_blocking(files);
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -23,11 +23,11 @@ use tokio::{net::UnixListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::service::DaemonService;
-use crate::{config::Sources, failure::Context, home::Home, parts};
+use crate::{config::ConfigSources, driver_setup, exit::ErrorContext, home::Home};
 
 pub(crate) use connection::{FAREWELL, STOPPED};
 pub(crate) use idle::wait_until_idle;
-pub(crate) use log::start as start_log;
+pub(crate) use log::start_log;
 
 /// How long connections may take to send what they still have to say.
 const LINGER: Duration = Duration::from_secs(2);
@@ -62,17 +62,17 @@ pub(crate) struct DaemonState {
 
 impl Daemon {
     /// Takes the state folder, starts the driver and listens.
-    pub(crate) async fn start(home: Home, sources: Sources) -> Result<Self, ErrorBody> {
+    pub(crate) async fn start(home: Home, sources: ConfigSources) -> Result<Self, ErrorBody> {
         home.create()?;
         let settings = sources.load(None)?.settings;
-        let (driver, store) = parts::start_driver(&home, sources, settings).await?;
+        let (driver, store) = driver_setup::start_driver(&home, sources, settings).await?;
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
         if let Err(error) = claudecluster_lsp::tidy_plans(&driver, &home.plans()) {
-            tracing::warn!(%error, "plan documents of goals that are done are still there");
+            tracing::warn!(%error, "cannot remove the plan documents of finished goals");
         }
         let (socket, socket_dir) = home.socket()?;
-        let listener = listen(&socket)?;
+        let listener = bind_socket(&socket)?;
         home.write_daemon_file(&DaemonFile {
             pid: std::process::id(),
             version: VERSION.to_owned(),
@@ -90,7 +90,7 @@ impl Daemon {
             plans: home.plans(),
         });
         let tasks = TaskTracker::new();
-        tasks.spawn(accept(listener, shared.clone(), tasks.clone()));
+        tasks.spawn(accept_connections(listener, shared.clone(), tasks.clone()));
         tracing::info!(version = VERSION, home = %home.dir().display(), "daemon ready");
         Ok(Self {
             shared,
@@ -119,17 +119,17 @@ impl Daemon {
             .await
             .is_err()
         {
-            tracing::warn!("connections did not end in time");
+            tracing::warn!("connections did not close in time");
         }
         tracing::info!("daemon ended");
     }
 }
 
 /// Binds the socket. A file of that name belongs to a dead daemon: the living one has the store.
-fn listen(socket: &Path) -> Result<UnixListener, ErrorBody> {
+fn bind_socket(socket: &Path) -> Result<UnixListener, ErrorBody> {
     let shown = socket.display();
     match fs::remove_file(socket) {
-        Ok(()) => tracing::info!(socket = %shown, "removed the socket of a dead daemon"),
+        Ok(()) => tracing::info!(socket = %shown, "removed a stale daemon socket"),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => {
             return Err(ErrorBody::environment(format!(
@@ -146,7 +146,7 @@ fn listen(socket: &Path) -> Result<UnixListener, ErrorBody> {
 
 /// Takes connections until the daemon ends. Each has a task of its own: what goes wrong in one, a
 /// panic included, ends that one only.
-async fn accept(listener: UnixListener, shared: Arc<DaemonState>, tasks: TaskTracker) {
+async fn accept_connections(listener: UnixListener, shared: Arc<DaemonState>, tasks: TaskTracker) {
     let stop = shared.stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -156,11 +156,11 @@ async fn accept(listener: UnixListener, shared: Arc<DaemonState>, tasks: TaskTra
         match accepted {
             Ok((stream, _)) => {
                 // A panic ends this task only; the hook has logged it.
-                tasks.spawn(connection::serve(stream, shared.clone()));
+                tasks.spawn(connection::serve_connection(stream, shared.clone()));
             }
             Err(e) => {
                 // Out of descriptors, most likely. They come back when connections end.
-                tracing::warn!(error = %e, "cannot take a connection");
+                tracing::warn!(error = %e, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

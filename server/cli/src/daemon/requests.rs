@@ -35,10 +35,10 @@ pub(super) async fn answer_request(
         let service = daemon.service.clone();
         let answering = tokio::spawn(async move { service.call(&caller, call).await });
         let result = answering.await.unwrap_or_else(|e| {
-            tracing::error!(error = %e, "a request's task ended early");
+            tracing::error!(error = %e, "a request handler panicked");
             Err(
-                ErrorBody::internal("the daemon failed to answer this request")
-                    .hint("its log says more: claudecluster doctor shows where it is"),
+                ErrorBody::internal("the daemon could not answer this request")
+                    .hint("run `claudecluster doctor` to find its log"),
             )
         });
         send_reply(&replies, id, result).await;
@@ -63,8 +63,9 @@ async fn forward_events(
         // The closed connection tells the client, which watches on with the next daemon.
         return;
     }
-    let lagged = ErrorBody::environment("the daemon ended this watch: too much was left unread");
-    let result = Err(lagged.hint("watch again from the last event you have seen"));
+    let lagged =
+        ErrorBody::environment("the daemon closed this watch: the client reads too slowly");
+    let result = Err(lagged.hint("watch again from the last event you received"));
     send_reply(replies, id, result).await;
 }
 

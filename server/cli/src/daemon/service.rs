@@ -41,14 +41,14 @@ impl DaemonService {
         let active = self.driver.status()?.active_goals;
         if active > 0 && !force {
             let goals = if active == 1 {
-                "a goal runs"
+                "a goal is still running"
             } else {
-                "goals run"
+                "goals are still running"
             };
             return Err(
-                ErrorBody::user(format!("{goals}, so the daemon stays")).hint(
-                    "cancel what runs, or end the daemon all the same with --force: \
-                 the next one resumes its goals",
+                ErrorBody::user(format!("{goals}, so the daemon was not stopped")).hint(
+                    "cancel running goals first, or stop the daemon anyway with --force: \
+                 the next daemon resumes its goals",
                 ),
             );
         }

@@ -9,7 +9,7 @@ use claudecluster_protocol::{
 
 /// A goal as its stream has told it so far.
 #[derive(Clone, Debug)]
-pub(crate) struct Board {
+pub(crate) struct GoalBoard {
     pub(crate) goal: GoalId,
     pub(crate) prompt: String,
     pub(crate) state: GoalState,
@@ -19,7 +19,7 @@ pub(crate) struct Board {
     pub(crate) settled: Option<Timestamp>,
     /// Files in the proposal.
     pub(crate) files: usize,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<TaskRow>,
     pub(crate) gates: Vec<GateResult>,
     /// What its workers wait for.
     pub(crate) permissions: Vec<PermissionRequest>,
@@ -37,7 +37,7 @@ pub(crate) struct Board {
 
 /// A task.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub(crate) struct TaskRow {
     pub(crate) id: TaskId,
     pub(crate) title: String,
     pub(crate) depends_on: Vec<TaskId>,
@@ -57,7 +57,7 @@ pub(crate) struct Row {
     pub(crate) running: Usage,
 }
 
-impl Row {
+impl TaskRow {
     fn new(task: &claudecluster_protocol::TaskSpec) -> Self {
         Self {
             id: task.id.clone(),
@@ -78,7 +78,7 @@ impl Row {
     }
 }
 
-impl Board {
+impl GoalBoard {
     pub(crate) fn new(goal: GoalId) -> Self {
         Self {
             goal,
@@ -150,9 +150,9 @@ impl Board {
                 self.set_plan(plan);
             }
             EventBody::PlanApproved { plan: Some(plan) } => self.set_plan(plan),
-            EventBody::TaskAdded { task, repair } => self.rows.push(Row {
+            EventBody::TaskAdded { task, repair } => self.rows.push(TaskRow {
                 repairs: repair.of.clone(),
-                ..Row::new(task)
+                ..TaskRow::new(task)
             }),
             EventBody::Proposed { files } => self.files = files.len(),
             EventBody::Gated { results } => self.gates.clone_from(results),
@@ -202,7 +202,7 @@ impl Board {
         if self.prompt.is_empty() {
             self.prompt.clone_from(&plan.goal);
         }
-        self.rows = plan.tasks.iter().map(Row::new).collect();
+        self.rows = plan.tasks.iter().map(TaskRow::new).collect();
     }
 
     fn task_event(&mut self, at: Timestamp, body: &EventBody) {
@@ -286,11 +286,11 @@ pub(crate) fn doing_of(what: &AgentEvent) -> Option<String> {
         AgentEvent::Text { text } | AgentEvent::Output { text } => last_line(text),
         AgentEvent::Tool { name, detail } if detail.is_empty() => Some(name.clone()),
         AgentEvent::Tool { name, detail } => Some(format!("{name} {detail}")),
-        AgentEvent::Denied { what } => Some(format!("was denied: {what}")),
+        AgentEvent::Denied { what } => Some(format!("denied: {what}")),
         AgentEvent::RateLimited { wait: Some(wait) } => {
-            Some(format!("told to wait {wait} by the provider"))
+            Some(format!("waiting {wait} (rate limit)"))
         }
-        AgentEvent::RateLimited { wait: None } => Some("slowed down by the provider".to_owned()),
+        AgentEvent::RateLimited { wait: None } => Some("slowed by a rate limit".to_owned()),
         AgentEvent::Spent { .. } => None,
     }
 }

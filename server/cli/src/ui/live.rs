@@ -11,11 +11,11 @@ use crossterm::{
 
 use super::{
     Ui,
-    text::{DIM, Line},
+    text::{DIM, StyledLine},
 };
 
 /// The terminal's size in columns and rows.
-pub(crate) fn size() -> (usize, usize) {
+pub(crate) fn terminal_size() -> (usize, usize) {
     match terminal::size() {
         Ok((columns, rows)) if columns > 0 && rows > 0 => (columns.into(), rows.into()),
         _ => (80, 24),
@@ -24,16 +24,16 @@ pub(crate) fn size() -> (usize, usize) {
 
 /// What is on the screen right now.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
+pub(crate) struct LiveView {
     /// Columns of each line that was painted.
     painted: Vec<usize>,
 }
 
-impl Live {
+impl LiveView {
     /// Paints lines over those painted before.
-    pub(crate) fn paint(&mut self, ui: &mut Ui, lines: Vec<Line>) -> io::Result<()> {
-        let (columns, rows) = size();
-        let lines = shorten(lines, rows.saturating_sub(1).max(1));
+    pub(crate) fn paint(&mut self, ui: &mut Ui, lines: Vec<StyledLine>) -> io::Result<()> {
+        let (columns, rows) = terminal_size();
+        let lines = fit_rows(lines, rows.saturating_sub(1).max(1));
         let text = self.frame(&lines, columns);
         ui.raw(&text)
     }
@@ -42,47 +42,47 @@ impl Live {
     pub(crate) fn end(&mut self, ui: &mut Ui) -> io::Result<()> {
         self.painted.clear();
         let mut text = String::new();
-        put(&mut text, Show);
+        write_command(&mut text, Show);
         ui.raw(&text)
     }
 
     /// The bytes that replace the last frame by this one on a terminal of `columns`.
-    fn frame(&mut self, lines: &[Line], columns: usize) -> String {
+    fn frame(&mut self, lines: &[StyledLine], columns: usize) -> String {
         let mut text = String::new();
-        put(&mut text, BeginSynchronizedUpdate);
-        put(&mut text, Hide);
+        write_command(&mut text, BeginSynchronizedUpdate);
+        write_command(&mut text, Hide);
         // A terminal that became narrower has broken the old lines, so they take more rows.
         let rows: usize = self
             .painted
             .iter()
             .map(|width| width.div_ceil(columns.max(1)).max(1))
             .sum();
-        put(&mut text, MoveToColumn(0));
+        write_command(&mut text, MoveToColumn(0));
         if rows > 0 {
-            put(&mut text, MoveUp(u16::try_from(rows).unwrap_or(u16::MAX)));
+            write_command(&mut text, MoveUp(u16::try_from(rows).unwrap_or(u16::MAX)));
         }
-        put(&mut text, Clear(ClearType::FromCursorDown));
+        write_command(&mut text, Clear(ClearType::FromCursorDown));
         self.painted.clear();
         for line in lines {
             self.painted.push(line.width());
             let _ = writeln!(text, "{}", line.styled());
         }
-        put(&mut text, EndSynchronizedUpdate);
+        write_command(&mut text, EndSynchronizedUpdate);
         text
     }
 }
 
-fn put(text: &mut String, command: impl Command) {
+fn write_command(text: &mut String, command: impl Command) {
     // Writing to a string does not fail.
     let _ = command.write_ansi(text);
 }
 
 /// At most `rows` lines: the first, and as many of the others as there is room for.
-fn shorten(mut lines: Vec<Line>, rows: usize) -> Vec<Line> {
+fn fit_rows(mut lines: Vec<StyledLine>, rows: usize) -> Vec<StyledLine> {
     if lines.len() > rows {
         let hidden = lines.len() + 1 - rows;
         lines.truncate(rows - 1);
-        lines.push(Line::new().add(DIM, format!("   … {hidden} more")));
+        lines.push(StyledLine::new().add(DIM, format!("   … {hidden} more")));
     }
     lines
 }
@@ -92,15 +92,15 @@ mod tests {
     use super::*;
     use crate::ui::text::PLAIN;
 
-    fn lines(count: usize, width: usize) -> Vec<Line> {
+    fn lines(count: usize, width: usize) -> Vec<StyledLine> {
         (0..count)
-            .map(|_| Line::new().add(PLAIN, "x".repeat(width)))
+            .map(|_| StyledLine::new().add(PLAIN, "x".repeat(width)))
             .collect()
     }
 
     #[test]
     fn a_frame_covers_the_last_one_after_a_resize() {
-        let mut live = Live::default();
+        let mut live = LiveView::default();
         assert!(!live.frame(&lines(3, 60), 80).contains("\x1b[3A"));
         assert!(live.frame(&lines(3, 60), 80).contains("\x1b[3A"));
         // Each of the three lines takes two rows now.
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_low_terminal_shows_the_first_lines() {
-        let shown = shorten(lines(10, 1), 4);
+        let shown = fit_rows(lines(10, 1), 4);
         assert_eq!(shown.len(), 4);
         assert_eq!(shown[3].plain(), "   … 7 more");
     }

@@ -8,11 +8,11 @@ pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};
 
-use anstream::{AutoStream, ColorChoice};
+use anstream::AutoStream;
 use claudecluster_protocol::ErrorBody;
 use serde::Serialize;
 
-use crate::cli::{Color, Global};
+use crate::cli::{ColorChoice, GlobalArgs};
 
 /// Where a command writes its results.
 pub(crate) struct Ui {
@@ -26,12 +26,12 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &GlobalArgs) -> Self {
         let choice = match global.color {
             // Looks at NO_COLOR, CLICOLOR, TERM and whether it is a terminal.
-            Color::Auto => AutoStream::choice(&io::stdout()),
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
+            ColorChoice::Auto => AutoStream::choice(&io::stdout()),
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
         };
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let terminal = io::stdout().is_terminal();
@@ -46,7 +46,7 @@ impl Ui {
 
     /// Whether colours are wanted.
     pub(crate) fn colors(&self) -> bool {
-        !matches!(self.out.current_choice(), ColorChoice::Never)
+        !matches!(self.out.current_choice(), anstream::ColorChoice::Never)
     }
 
     /// One line of text with styles, which are dropped where they are not wanted.
@@ -77,7 +77,7 @@ impl Ui {
 
 /// Tells the user what is wrong and what to do: one line on stderr, and one of JSON on stdout
 /// where that is asked for.
-pub(crate) fn complain(error: &ErrorBody, json: bool) {
+pub(crate) fn print_error(error: &ErrorBody, json: bool) {
     #[derive(Serialize)]
     struct Wrapped<'a> {
         error: &'a ErrorBody,

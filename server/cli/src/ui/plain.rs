@@ -9,19 +9,19 @@ use claudecluster_protocol::{
 use super::{
     board::doing_of,
     render::{goal_style, goal_words, task_mark},
-    text::{self, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
 /// The line of an item; `None` for what is not worth one.
-pub(crate) fn line(item: &StreamItem) -> Option<Line> {
+pub(crate) fn item_line(item: &StreamItem) -> Option<StyledLine> {
     match item {
-        StreamItem::Event(event) => self::event(event),
-        StreamItem::Activity(activity) => self::activity(activity),
+        StreamItem::Event(event) => self::event_line(event),
+        StreamItem::Activity(activity) => self::activity_line(activity),
     }
 }
 
-fn event(event: &Event) -> Option<Line> {
-    let goal = Line::new().add(BOLD, format!("{} ", event.goal_id));
+fn event_line(event: &Event) -> Option<StyledLine> {
+    let goal = StyledLine::new().add(BOLD, format!("{} ", event.goal_id));
     Some(match &event.body {
         EventBody::GoalSubmitted { spec } => {
             let plan = spec.plan.as_ref().map(|plan| plan.goal.as_str());
@@ -36,7 +36,7 @@ fn event(event: &Event) -> Option<Line> {
                 0 => String::new(),
                 n => format!(", {n} with unsaved text"),
             };
-            let files = text::count(*files as usize, "open or changed file");
+            let files = text::counted(*files as usize, "open or changed file");
             goal.add(PLAIN, format!("snapshot taken: {files}{unsaved}"))
         }
         EventBody::PlannerTranscript { .. }
@@ -45,10 +45,10 @@ fn event(event: &Event) -> Option<Line> {
         EventBody::TaskAdded {
             task: added,
             repair,
-        } => task(goal, &added.id).add(CYAN, format!("added: {}", text::repair(repair))),
+        } => add_task(goal, &added.id).add(CYAN, format!("added: {}", text::repair_text(repair))),
         EventBody::Amended { task_id, files } => {
-            let files = text::count(files.len(), "file");
-            task(goal, task_id).add(PLAIN, format!("amended {files} of the proposal"))
+            let files = text::counted(files.len(), "file");
+            add_task(goal, task_id).add(PLAIN, format!("updated {files} in the proposal"))
         }
         EventBody::PlanRefused { errors, .. } => {
             goal.add(YELLOW, format!("plan refused: {}", errors.join("; ")))
@@ -56,32 +56,32 @@ fn event(event: &Event) -> Option<Line> {
         EventBody::PlanningStopped { stop, summary, .. } => goal.add(
             YELLOW,
             format!(
-                "planning stopped: {}: {}",
-                text::stop(*stop),
+                "planning failed: {}: {}",
+                text::stop_reason_text(*stop),
                 text::one_line(summary)
             ),
         ),
         EventBody::Planned { plan, .. } => goal.add(
             PLAIN,
-            format!("planned {}", text::count(plan.tasks.len(), "task")),
+            format!("planned {}", text::counted(plan.tasks.len(), "task")),
         ),
-        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan waits for approval"),
+        EventBody::ApprovalRequested => goal.add(YELLOW, "the plan is waiting for approval"),
         EventBody::PlanApproved { .. } => goal.add(PLAIN, "plan approved"),
         EventBody::TaskChanged { task_id, .. }
         | EventBody::AttemptStarted { task_id, .. }
         | EventBody::AttemptEnded { task_id, .. }
-        | EventBody::RetryScheduled { task_id, .. } => task_event(event, task(goal, task_id))?,
+        | EventBody::RetryScheduled { task_id, .. } => task_event(event, add_task(goal, task_id))?,
         EventBody::Proposed { files } => goal.add(
             PLAIN,
-            format!("merged: {}", text::count(files.len(), "file")),
+            format!("merged: {}", text::counted(files.len(), "file")),
         ),
         EventBody::Gated { results } => {
             let failed = results.iter().filter(|gate| !gate.passed).count();
             match failed {
-                0 => goal.add(GREEN, format!("✓ {}", text::count(results.len(), "gate"))),
+                0 => goal.add(GREEN, format!("✓ {}", text::counted(results.len(), "gate"))),
                 _ => goal.add(
                     RED,
-                    format!("✗ {failed} of {}", text::count(results.len(), "gate")),
+                    format!("✗ {failed} of {}", text::counted(results.len(), "gate")),
                 ),
             }
         }
@@ -92,13 +92,13 @@ fn event(event: &Event) -> Option<Line> {
             ..
         } => {
             let word = match verdict {
-                Verdict::Accept => "landed",
+                Verdict::Accept => "applied",
                 Verdict::Reject => "rejected",
                 Verdict::Undo => "undone",
-                Verdict::Redo => "landed again",
+                Verdict::Redo => "reapplied",
                 Verdict::Resolve => "resolved",
             };
-            let hunks = text::count(hunks.len(), "hunk");
+            let hunks = text::counted(hunks.len(), "hunk");
             goal.add(PLAIN, format!("{word} {} ({hunks})", path.display()))
         }
         EventBody::Applied {
@@ -109,13 +109,13 @@ fn event(event: &Event) -> Option<Line> {
         } => goal.add(
             PLAIN,
             format!(
-                "applied: {landed} landed, {conflicts} in conflict, {held} kept apart, {} failed",
+                "applied {landed}, {conflicts} in conflict, {held} held for review, {} failed",
                 failed.len()
             ),
         ),
         EventBody::PermissionAsked { request } => {
             let mut line = goal;
-            line.0.extend(text::permission(request).0);
+            line.0.extend(text::permission_line(request).0);
             line
         }
         EventBody::PermissionAnswered {
@@ -126,7 +126,7 @@ fn event(event: &Event) -> Option<Line> {
             by,
         } => {
             let line = match decision {
-                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} allowed")),
+                PermissionDecision::Allow => goal.add(GREEN, format!("✓ {request_id} granted")),
                 PermissionDecision::Deny => goal.add(YELLOW, format!("✗ {request_id} denied")),
             };
             let reach = match scope {
@@ -144,7 +144,7 @@ fn event(event: &Event) -> Option<Line> {
         }
         EventBody::PermissionWithdrawn { request_id } => goal.add(
             DIM,
-            format!("{request_id} is withdrawn: nobody waits for it any more"),
+            format!("{request_id} withdrawn: the worker no longer waits for it"),
         ),
         EventBody::GoalChanged { state, error } => {
             let line = goal.add(goal_style(*state), goal_words(*state));
@@ -157,7 +157,7 @@ fn event(event: &Event) -> Option<Line> {
 }
 
 /// What happened to a task, behind its name.
-fn task_event(event: &Event, line: Line) -> Option<Line> {
+fn task_event(event: &Event, line: StyledLine) -> Option<StyledLine> {
     Some(match &event.body {
         EventBody::TaskChanged { state, .. } => {
             let (mark, style) = task_mark(*state);
@@ -166,27 +166,30 @@ fn task_event(event: &Event, line: Line) -> Option<Line> {
         EventBody::AttemptStarted { attempt, .. } => line.add(CYAN, format!("● attempt {attempt}")),
         EventBody::AttemptEnded { outcome, .. } => match outcome.stop {
             None => {
-                let files = text::count(outcome.changes.len(), "file");
+                let files = text::counted(outcome.changes.len(), "file");
                 line.add(GREEN, format!("✓ done, {files}"))
             }
             Some(stop) => {
                 let summary = text::one_line(&outcome.summary);
-                line.add(RED, format!("✗ {}: {summary}", text::stop(stop)))
+                line.add(
+                    RED,
+                    format!("✗ {}: {summary}", text::stop_reason_text(stop)),
+                )
             }
         },
         EventBody::RetryScheduled { not_before, .. } => {
-            let wait = text::span(not_before.since(event.at));
-            line.add(YELLOW, format!("tried again in {wait}"))
+            let wait = text::duration_text(not_before.since(event.at));
+            line.add(YELLOW, format!("retrying in {wait}"))
         }
         _ => return None,
     })
 }
 
-fn task(line: Line, task: &TaskId) -> Line {
+fn add_task(line: StyledLine, task: &TaskId) -> StyledLine {
     line.add(PLAIN, format!("{task} "))
 }
 
-fn activity(activity: &Activity) -> Option<Line> {
+fn activity_line(activity: &Activity) -> Option<StyledLine> {
     // Words come in pieces and output in floods; the transcripts have both.
     if matches!(
         activity.what,
@@ -195,9 +198,9 @@ fn activity(activity: &Activity) -> Option<Line> {
         return None;
     }
     let doing = doing_of(&activity.what)?;
-    let line = Line::new().add(BOLD, format!("{} ", activity.goal_id));
+    let line = StyledLine::new().add(BOLD, format!("{} ", activity.goal_id));
     let line = match &activity.task_id {
-        Some(id) => task(line, id),
+        Some(id) => add_task(line, id),
         None => line,
     };
     Some(line.add(DIM, text::one_line(&doing)))

@@ -6,8 +6,8 @@ use anstyle::Style;
 use claudecluster_protocol::{GoalState, Span, TaskId, TaskState, Timestamp, Usd, goal::GoalView};
 
 use super::{
-    board::{Board, Row},
-    text::{self, BLUE, BOLD, CYAN, DIM, GREEN, Line, PLAIN, RED, YELLOW},
+    board::{GoalBoard, TaskRow},
+    text::{self, BLUE, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
 /// The mark of a task's state, and its colour.
@@ -39,12 +39,12 @@ pub(crate) fn goal_words(state: GoalState) -> &'static str {
     match state {
         GoalState::Submitted => "taking a snapshot",
         GoalState::Planning => "planning",
-        GoalState::AwaitingApproval => "plan waits for approval",
+        GoalState::AwaitingApproval => "plan waiting for approval",
         GoalState::Running => "running",
         GoalState::Merging => "merging",
-        GoalState::Gating => "checking the merged result",
+        GoalState::Gating => "running gates",
         GoalState::Proposed => "proposed",
-        GoalState::Landed => "landed",
+        GoalState::Landed => "applied",
         GoalState::Rejected => "rejected",
         GoalState::Failed => "failed",
         GoalState::Cancelled => "cancelled",
@@ -61,10 +61,10 @@ pub(crate) fn goal_now(goal: &GoalView) -> (Style, &'static str) {
 }
 
 /// The live view: a line for the goal, its tasks as a tree, its gates.
-pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
-    let mut lines = vec![header(board, now)];
+pub(crate) fn board_lines(board: &GoalBoard, now: Timestamp, width: usize) -> Vec<StyledLine> {
+    let mut lines = vec![header_line(board, now)];
     if board.rows.is_empty() && !board.doing.is_empty() {
-        lines.push(Line::new().add(DIM, format!("└─ {}", board.doing)));
+        lines.push(StyledLine::new().add(DIM, format!("└─ {}", board.doing)));
     }
     let items: Vec<TreeItem<'_>> = board
         .rows
@@ -74,11 +74,11 @@ pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
             depends_on: &row.depends_on,
         })
         .collect();
-    for place in tree(&items) {
+    for place in tree_rows(&items) {
         let row = &board.rows[place.index];
         lines.push(task_line(row, &place, now, width));
     }
-    lines.extend(board.permissions.iter().map(text::permission));
+    lines.extend(board.permissions.iter().map(text::permission_line));
     for gate in &board.gates {
         lines.push(gate_line(
             &gate.command.to_string(),
@@ -87,22 +87,22 @@ pub(crate) fn board(board: &Board, now: Timestamp, width: usize) -> Vec<Line> {
         ));
     }
     if board.state == GoalState::Gating && !board.doing.is_empty() {
-        lines.push(Line::new().add(CYAN, "● ").add(DIM, &board.doing));
+        lines.push(StyledLine::new().add(CYAN, "● ").add(DIM, &board.doing));
     }
     lines.into_iter().map(|line| line.fit(width)).collect()
 }
 
 /// What a gate said, as a line.
-pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> Line {
+pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> StyledLine {
     let (mark, style) = if passed { ("✓", GREEN) } else { ("✗", RED) };
-    Line::new()
+    StyledLine::new()
         .add(style, format!("{mark} "))
         .add(PLAIN, format!("gate {command}"))
-        .add(DIM, format!("  {}", text::span(Span(duration_ms))))
+        .add(DIM, format!("  {}", text::duration_text(Span(duration_ms))))
 }
 
-fn header(board: &Board, now: Timestamp) -> Line {
-    let mut line = Line::new()
+fn header_line(board: &GoalBoard, now: Timestamp) -> StyledLine {
+    let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", board.goal))
         .add(goal_style(board.state), goal_words(board.state));
     if !board.rows.is_empty() {
@@ -111,12 +111,15 @@ fn header(board: &Board, now: Timestamp) -> Line {
             .iter()
             .filter(|row| row.state == TaskState::Succeeded)
             .count();
-        line.push(PLAIN, format!(" {} ", bar(done, board.rows.len())));
+        line.push(PLAIN, format!(" {} ", progress_bar(done, board.rows.len())));
         line.push(DIM, format!("{done}/{}", board.rows.len()));
     }
     if let Some(submitted) = board.submitted {
         let until = board.settled.unwrap_or(now);
-        line.push(DIM, format!("  {}", text::span(until.since(submitted))));
+        line.push(
+            DIM,
+            format!("  {}", text::duration_text(until.since(submitted))),
+        );
     }
     if board.cost() > Usd::ZERO {
         line.push(DIM, format!("  {}", board.cost()));
@@ -129,26 +132,29 @@ fn header(board: &Board, now: Timestamp) -> Line {
 }
 
 /// A bar of ten places.
-fn bar(done: usize, all: usize) -> String {
+fn progress_bar(done: usize, all: usize) -> String {
     let full = (done * 10).checked_div(all).unwrap_or(0);
     format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full))
 }
 
-fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
+fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> StyledLine {
     let (mark, style) = task_mark(row.state);
-    let mut line = Line::new()
+    let mut line = StyledLine::new()
         .add(DIM, &place.prefix)
         .add(style, format!("{mark} "))
         .add(PLAIN, &row.title);
     if !place.also.is_empty() {
-        line.push(DIM, format!("  after {}", names(&place.also)));
+        line.push(DIM, format!("  after {}", task_names(&place.also)));
     }
     if !row.repairs.is_empty() {
-        line.push(YELLOW, format!("  repairs {}", names(&row.repairs)));
+        line.push(YELLOW, format!("  repairs {}", task_names(&row.repairs)));
     }
     if let Some(started) = row.started {
         let until = row.ended.unwrap_or(now);
-        line.push(DIM, format!("  {}", text::span(until.since(started))));
+        line.push(
+            DIM,
+            format!("  {}", text::duration_text(until.since(started))),
+        );
     }
     let cost = row.spent.cost_usd.plus(row.running.cost_usd);
     if cost > Usd::ZERO {
@@ -162,31 +168,33 @@ fn task_line(row: &Row, place: &Place, now: Timestamp, width: usize) -> Line {
             // What it is doing goes last and takes what is left: it changes all the time.
             let left = width.saturating_sub(line.width() + 2);
             if left >= 8 && !row.doing.is_empty() {
-                let doing = Line::new().add(DIM, text::one_line(&row.doing)).fit(left);
+                let doing = StyledLine::new()
+                    .add(DIM, text::one_line(&row.doing))
+                    .fit(left);
                 line.push(PLAIN, "  ");
                 line.0.extend(doing.0);
             }
         }
-        TaskState::Succeeded => line.push(DIM, format!("  {}", text::count(row.changed, "file"))),
+        TaskState::Succeeded => line.push(DIM, format!("  {}", text::counted(row.changed, "file"))),
         TaskState::Failed | TaskState::Cancelled => {
             if let Some(stop) = row.stop {
-                line.push(style, format!("  {}", text::stop(stop)));
+                line.push(style, format!("  {}", text::stop_reason_text(stop)));
             }
         }
         TaskState::Ready => {
             if let Some(at) = row.not_before.filter(|at| *at > now) {
-                let wait = text::span(at.since(now));
-                let why = row.stop.map_or("failed", text::stop);
-                line.push(YELLOW, format!("  {why}; again in {wait}"));
+                let wait = text::duration_text(at.since(now));
+                let why = row.stop.map_or("failed", text::stop_reason_text);
+                line.push(YELLOW, format!("  {why}; retrying in {wait}"));
             }
         }
-        TaskState::Paused => line.push(style, "  waits for approval"),
+        TaskState::Paused => line.push(style, "  waiting for approval"),
         TaskState::Waiting | TaskState::Skipped => {}
     }
     line
 }
 
-fn names(ids: &[TaskId]) -> String {
+fn task_names(ids: &[TaskId]) -> String {
     ids.iter()
         .map(TaskId::as_str)
         .collect::<Vec<_>>()
@@ -202,7 +210,7 @@ pub(crate) struct TreeItem<'a> {
 
 /// Where a task stands in the tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
+pub(crate) struct TreeRow {
     /// Its index among the items.
     pub(crate) index: usize,
     /// The branches in front of it.
@@ -213,7 +221,7 @@ pub(crate) struct Place {
 
 /// A graph drawn as a tree: each task below the last of those it waits for, in the order of the
 /// plan. A join names all of them, for a tree shows only one.
-pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<Place> {
+pub(crate) fn tree_rows(items: &[TreeItem<'_>]) -> Vec<TreeRow> {
     let index_of = |id: &TaskId| items.iter().position(|item| item.id == id);
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); items.len()];
     let mut roots = Vec::new();
@@ -226,23 +234,23 @@ pub(crate) fn tree(items: &[TreeItem<'_>]) -> Vec<Place> {
     }
     let mut places = Vec::with_capacity(items.len());
     let mut seen = BTreeSet::new();
-    draw(&roots, "", &children, items, &mut seen, &mut places);
+    add_tree_rows(&roots, "", &children, items, &mut seen, &mut places);
     // A cycle has no root. Plans with one are refused, but nothing may vanish here.
     for index in 0..items.len() {
         if !seen.contains(&index) {
-            draw(&[index], "", &children, items, &mut seen, &mut places);
+            add_tree_rows(&[index], "", &children, items, &mut seen, &mut places);
         }
     }
     places
 }
 
-fn draw(
+fn add_tree_rows(
     level: &[usize],
     indent: &str,
     children: &[Vec<usize>],
     items: &[TreeItem<'_>],
     seen: &mut BTreeSet<usize>,
-    places: &mut Vec<Place>,
+    places: &mut Vec<TreeRow>,
 ) {
     for (position, &index) in level.iter().enumerate() {
         if !seen.insert(index) {
@@ -250,7 +258,7 @@ fn draw(
         }
         let last = position + 1 == level.len();
         let depends_on = items[index].depends_on;
-        places.push(Place {
+        places.push(TreeRow {
             index,
             prefix: format!("{indent}{}", if last { "└─ " } else { "├─ " }),
             also: if depends_on.len() > 1 {
@@ -260,7 +268,7 @@ fn draw(
             },
         });
         let inner = format!("{indent}{}", if last { "   " } else { "│  " });
-        draw(&children[index], &inner, children, items, seen, places);
+        add_tree_rows(&children[index], &inner, children, items, seen, places);
     }
 }
 
@@ -279,14 +287,14 @@ mod tests {
 
     /// A goal that happens: one event a second.
     struct Story {
-        board: Board,
+        board: GoalBoard,
         now: u64,
     }
 
     impl Story {
         fn new() -> Self {
             let mut story = Self {
-                board: Board::new(GoalId::new("g1")),
+                board: GoalBoard::new(GoalId::new("g1")),
                 now: 0,
             };
             let spec: GoalSpec = serde_json::from_str(
@@ -387,7 +395,7 @@ mod tests {
             reason = "expectations are written in place"
         )]
         fn check(&self, width: usize, expected: Expect) {
-            let lines = board(&self.board, Timestamp(self.now), width);
+            let lines = board_lines(&self.board, Timestamp(self.now), width);
             assert!(lines.iter().all(|line| line.width() <= width));
             let shown: String = lines.iter().map(|line| line.plain() + "\n").collect();
             expected.assert_eq(&shown);
@@ -425,13 +433,13 @@ mod tests {
         story.check(
             60,
             expect![[r#"
-            g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
-            ├─ ● Do api  3.0s  Edit src/api.rs
-            └─ ● Do docs  2.0s  look at \u{1b}[2J it
-               └─ ○ Do join  after api, docs
-                  └─ ○ Do fmt
-            ? api, docs wait for permission (claudecluster allow p1, or…
-        "#]],
+                g1 running ▱▱▱▱▱▱▱▱▱▱ 0/4  7.0s  Sort the \u{1b}[31mimports
+                ├─ ● Do api  3.0s  Edit src/api.rs
+                └─ ● Do docs  2.0s  look at \u{1b}[2J it
+                   └─ ○ Do join  after api, docs
+                      └─ ○ Do fmt
+                ? api, docs are waiting for permission (claudecluster allow…
+            "#]],
         );
         story.tell(EventBody::PermissionWithdrawn {
             request_id: PermissionId::new("p1"),
@@ -457,12 +465,12 @@ mod tests {
         story.check(
             60,
             expect![[r#"
-            g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
-            ├─ ◌ Do api  3.0s  $0.25  crashed; again in 8.0s
-            └─ ✓ Do docs  1.0s  $0.25  0 files
-               └─ ○ Do join  after api, docs
-                  └─ ○ Do fmt
-        "#]],
+                g1 running ▰▰▱▱▱▱▱▱▱▱ 1/4  8.0s  $0.50  Sort the \u{1b}[31m…
+                ├─ ◌ Do api  3.0s  $0.25  crashed; retrying in 8.0s
+                └─ ✓ Do docs  1.0s  $0.25  0 files
+                   └─ ○ Do join  after api, docs
+                      └─ ○ Do fmt
+            "#]],
         );
         story.start("api", 2);
         story.check(
@@ -493,14 +501,14 @@ mod tests {
     #[test]
     fn other_goals_do_not_count() {
         let mut story = Story::new();
-        let before = board(&story.board, Timestamp(0), 80);
+        let before = board_lines(&story.board, Timestamp(0), 80);
         story.board.apply(&StreamItem::Event(Box::new(Event {
             seq: EventSeq(9),
             at: Timestamp(9),
             goal_id: GoalId::new("g2"),
             body: EventBody::ApprovalRequested,
         })));
-        assert_eq!(board(&story.board, Timestamp(0), 80), before);
+        assert_eq!(board_lines(&story.board, Timestamp(0), 80), before);
     }
 
     #[test]
@@ -516,6 +524,6 @@ mod tests {
                 depends_on: std::slice::from_ref(&a),
             },
         ];
-        assert_eq!(tree(&items).len(), 2);
+        assert_eq!(tree_rows(&items).len(), 2);
     }
 }

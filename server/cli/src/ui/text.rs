@@ -20,12 +20,12 @@ pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 pub(crate) const BLUE: Style = AnsiColor::Blue.on_default();
 
 /// Text with everything that could steer a terminal made visible. Line ends and tabs stay.
-pub(crate) fn safe(text: &str) -> String {
+pub(crate) fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' | '\t' => out.push(c),
-            c if steers(c) => out.extend(c.escape_default()),
+            c if is_control(c) => out.extend(c.escape_default()),
             c => out.push(c),
         }
     }
@@ -34,26 +34,26 @@ pub(crate) fn safe(text: &str) -> String {
 
 /// The same, on one line.
 pub(crate) fn one_line(text: &str) -> String {
-    safe(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    escape_controls(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-fn steers(c: char) -> bool {
+fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A piece of a line in one style.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct StyledPiece {
     pub(crate) style: Style,
     pub(crate) text: String,
 }
 
 /// A line that knows how wide it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Line(pub(crate) Vec<Piece>);
+pub(crate) struct StyledLine(pub(crate) Vec<StyledPiece>);
 
-impl Line {
+impl StyledLine {
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -66,9 +66,9 @@ impl Line {
     }
 
     pub(crate) fn push(&mut self, style: Style, text: impl AsRef<str>) {
-        let text = safe(text.as_ref()).replace(['\n', '\t'], " ");
+        let text = escape_controls(text.as_ref()).replace(['\n', '\t'], " ");
         if !text.is_empty() {
-            self.0.push(Piece { style, text });
+            self.0.push(StyledPiece { style, text });
         }
     }
 
@@ -84,7 +84,7 @@ impl Line {
             return self;
         }
         let mut left = width.saturating_sub(1);
-        let mut cut = Line::new();
+        let mut cut = StyledLine::new();
         for piece in self.0 {
             let mut text = String::new();
             for c in piece.text.chars() {
@@ -116,7 +116,7 @@ impl Line {
     /// The line with styles.
     pub(crate) fn styled(&self) -> String {
         let mut out = String::new();
-        for Piece { style, text } in &self.0 {
+        for StyledPiece { style, text } in &self.0 {
             out.push_str(&format!("{style}{text}{style:#}"));
         }
         out
@@ -124,7 +124,7 @@ impl Line {
 }
 
 /// How long something took, short: `0.4s`, `12s`, `3m 05s`, `2h 10m`.
-pub(crate) fn span(span: Span) -> String {
+pub(crate) fn duration_text(span: Span) -> String {
     let secs = span.0 / 1000;
     match secs {
         0..10 => format!("{}.{}s", secs, span.0 % 1000 / 100),
@@ -135,7 +135,7 @@ pub(crate) fn span(span: Span) -> String {
 }
 
 /// How long ago something was: `12s`, `5m`, `3h`, `2d`.
-pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
+pub(crate) fn time_since(then: Timestamp, now: Timestamp) -> String {
     let secs = now.since(then).0 / 1000;
     match secs {
         0..60 => format!("{secs}s ago"),
@@ -146,7 +146,7 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
 }
 
 /// A size in bytes for people.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub(crate) fn size_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -162,7 +162,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// `1 file`, `2 files`.
-pub(crate) fn count(n: usize, what: &str) -> String {
+pub(crate) fn counted(n: usize, what: &str) -> String {
     match n {
         1 => format!("1 {what}"),
         n => format!("{n} {what}s"),
@@ -170,39 +170,39 @@ pub(crate) fn count(n: usize, what: &str) -> String {
 }
 
 /// Why an attempt stopped, in a few words.
-pub(crate) fn stop(reason: StopReason) -> &'static str {
+pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
     match reason {
         StopReason::SpawnFailed => "could not start",
         StopReason::Crashed => "crashed",
         StopReason::StartTimeout => "did not start in time",
-        StopReason::Silent => "fell silent",
-        StopReason::Timeout => "out of time",
-        StopReason::BrokenStream => "output broke off",
+        StopReason::Silent => "no output",
+        StopReason::Timeout => "timed out",
+        StopReason::BrokenStream => "output ended early",
         StopReason::Overloaded => "provider overloaded",
-        StopReason::Auth => "key refused",
+        StopReason::Auth => "key rejected",
         StopReason::Budget => "cost limit reached",
         StopReason::TurnLimit => "turn limit reached",
         StopReason::Refused => "declined",
         StopReason::ExitStatus => "exited with an error",
         StopReason::PermissionDenied => "permission denied",
         StopReason::GateFailed => "gate failed",
-        StopReason::InvalidAnswer => "answer not usable",
-        StopReason::ChangesRefused => "changes refused",
+        StopReason::InvalidAnswer => "unusable answer",
+        StopReason::ChangesRefused => "changes rejected",
         StopReason::DaemonRestart => "daemon restarted",
         StopReason::Cancelled => "cancelled",
-        StopReason::Resources => "machine refused",
+        StopReason::Resources => "out of resources",
     }
 }
 
 /// What a repair is for, in a few words.
-pub(crate) fn repair(repair: &Repair) -> String {
+pub(crate) fn repair_text(repair: &Repair) -> String {
     let of: Vec<&str> = repair.of.iter().map(AsRef::as_ref).collect();
     let of = of.join(", ");
     let files: Vec<String> = repair.files.iter().map(|path| path.display()).collect();
     let why = match repair.cause {
-        RepairCause::TaskConflict => "they disagree",
+        RepairCause::TaskConflict => "conflicting changes",
         RepairCause::Rejected => "rejected",
-        RepairCause::Conflict => "it conflicts",
+        RepairCause::Conflict => "conflict with your text",
     };
     let reason = match &repair.reason {
         Some(reason) => format!(": {}", one_line(reason)),
@@ -213,27 +213,30 @@ pub(crate) fn repair(repair: &Repair) -> String {
 
 /// What a worker waits for, and the command that answers it. That comes first: it must not be what is cut
 /// off at the end of a line.
-pub(crate) fn permission(request: &PermissionRequest) -> Line {
+pub(crate) fn permission_line(request: &PermissionRequest) -> StyledLine {
     let id = &request.id;
     // Two lines are not one: a command must not look like another.
     let detail = request.detail.replace('\n', " ⏎ ");
-    Line::new()
-        .add(YELLOW, format!("? {} for permission", waiting(request)))
-        .add(DIM, format!(" (claudecluster allow {id}, or deny {id}): "))
+    StyledLine::new()
+        .add(
+            YELLOW,
+            format!("? {} for permission", waiting_tasks(request)),
+        )
+        .add(DIM, format!(" (claudecluster allow {id} or deny {id}): "))
         .add(PLAIN, one_line(&format!("{} {detail}", request.tool)))
 }
 
-fn waiting(request: &PermissionRequest) -> String {
+fn waiting_tasks(request: &PermissionRequest) -> String {
     let tasks: Vec<&str> = request.task_ids.iter().map(AsRef::as_ref).collect();
     match tasks.as_slice() {
-        [] => "the planner waits".to_owned(),
-        [task] => format!("{task} waits"),
-        tasks => format!("{} wait", tasks.join(", ")),
+        [] => "the planner is waiting".to_owned(),
+        [task] => format!("{task} is waiting"),
+        tasks => format!("{} are waiting", tasks.join(", ")),
     }
 }
 
 /// The present.
-pub(crate) fn now() -> Timestamp {
+pub(crate) fn current_time() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -248,7 +251,10 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal() {
-        assert_eq!(safe("a\x1b[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\n");
+        assert_eq!(
+            escape_controls("a\x1b[31mb\u{202e}c\n"),
+            "a\\u{1b}[31mb\\u{202e}c\n"
+        );
         assert_eq!(one_line(" a\n b\t"), "a b");
     }
 
@@ -265,18 +271,18 @@ mod tests {
                 input: BlobId::new("b"),
                 asked_at: Timestamp(0),
             };
-            let rest = "(claudecluster allow p3, or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
+            let rest = "(claudecluster allow p3 or deny p3): Bash ls ⏎ rm \\u{1b}[2Jx";
             let expected = format!("? {who} for permission {rest}");
-            assert_eq!(permission(&request).plain(), expected);
+            assert_eq!(permission_line(&request).plain(), expected);
         };
-        check(&[], "the planner waits");
-        check(&["a"], "a waits");
-        check(&["a", "b"], "a, b wait");
+        check(&[], "the planner is waiting");
+        check(&["a"], "a is waiting");
+        check(&["a", "b"], "a, b are waiting");
     }
 
     #[test]
     fn lines_fit() {
-        let line = |text: &str, width| Line::new().add(PLAIN, text).fit(width).plain();
+        let line = |text: &str, width| StyledLine::new().add(PLAIN, text).fit(width).plain();
         assert_eq!(line("hello", 5), "hello");
         assert_eq!(line("hello!", 5), "hell…");
         // A wide character that would be cut in half goes.
@@ -292,7 +298,7 @@ mod tests {
             (185_000, "3m 05s"),
             (7_800_000, "2h 10m"),
         ] {
-            assert_eq!(span(Span(ms)), shown);
+            assert_eq!(duration_text(Span(ms)), shown);
         }
     }
 }

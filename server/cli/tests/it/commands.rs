@@ -23,42 +23,42 @@ fn mistakes_are_told_in_one_line_with_a_hint() {
         user.run(&["run"]),
         2,
         expect![[r#"
-        claudecluster: the goal is empty (say what you want: claudecluster run "add tests for the parser", or give --plan FILE)
+        claudecluster: the goal is empty (describe the change, as in: claudecluster run "add tests for the parser", or pass --plan FILE)
     "#]],
     );
     check(
         user.run(&["run", "  "]),
         2,
         expect![[r#"
-        claudecluster: the goal is empty (say what you want: claudecluster run "add tests for the parser", or give --plan FILE)
+        claudecluster: the goal is empty (describe the change, as in: claudecluster run "add tests for the parser", or pass --plan FILE)
     "#]],
     );
     check(
         user.run(&["run", "x", "--workspace", "/"]),
         2,
         expect![[r#"
-        claudecluster: the workspace would be the root of the file system (/) (cd into the project's folder, or name it with --workspace)
+        claudecluster: the workspace cannot be the root of the file system (/) (change to the project folder, or name it with --workspace)
     "#]],
     );
     check(
         user.run(&["run", "x", "--workspace", "none"]),
         2,
         expect![[r#"
-            claudecluster: none is not a workspace: No such file or directory (os error 2) (name an existing folder with --workspace)
+            claudecluster: cannot use none as a workspace: No such file or directory (os error 2) (pass an existing folder to --workspace)
         "#]],
     );
     check(
         user.run(&["run", "x", "--plan", "none.json"]),
         2,
         expect![[r#"
-            claudecluster: cannot read the plan none.json: No such file or directory (os error 2) (name an existing file with --plan)
+            claudecluster: cannot read the plan none.json: No such file or directory (os error 2) (pass an existing file to --plan)
         "#]],
     );
     check(
         user.run(&["run", "x", "--file", "/etc/passwd"]),
         2,
         expect![[r#"
-            claudecluster: /etc/passwd is outside the workspace ~/project (name a file of the workspace)
+            claudecluster: /etc/passwd is outside the workspace ~/project (name a file in the workspace)
         "#]],
     );
     user.write(
@@ -69,7 +69,7 @@ fn mistakes_are_told_in_one_line_with_a_hint() {
         user.run(&["run", "--plan", "p.yaml"]),
         2,
         expect![[r#"
-        claudecluster: p.yaml:4: `tasks[0].dependOn`: unknown field `dependOn`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env` (docs/guide.md, "Plan files", lists every key)
+        claudecluster: p.yaml:4: `tasks[0].dependOn`: unknown field `dependOn`, expected one of `id`, `title`, `instructions`, `dependsOn`, `writes`, `agent`, `model`, `run`, `gates`, `timeout`, `retries`, `candidates`, `pause`, `env` (see "Plan files" in docs/guide.md for all keys)
     "#]],
     );
 }
@@ -81,7 +81,7 @@ fn the_home_folder_is_no_workspace() {
     command.env("HOME", user.project());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("would be your home folder"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be your home folder"));
 }
 
 #[test]
@@ -129,23 +129,23 @@ fn configuration_mistakes_have_a_place() {
         user.run(&["config", "check"]),
         2,
         expect![[r#"
-        ~/config/claudecluster/config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
-        ~/config/claudecluster/config.toml:3: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 5
-        ~/project/.claudecluster.toml:1: `agent`: a workspace must not set this (a workspace's file may only lower limits, deny agents and tools, and have you asked; put it into your own file: claudecluster config path)
-    "#]],
+            ~/config/claudecluster/config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
+            ~/config/claudecluster/config.toml:3: `timeouts.attempt`: expected a duration such as "90s" or "10m", found 5
+            ~/project/.claudecluster.toml:1: `agent`: a workspace file cannot set this (a workspace file can only lower limits, deny agents and tools, and require confirmation; set it in your own file instead (see: claudecluster config path))
+        "#]],
     );
     check(
         user.run(&["config", "list"]),
         2,
         expect![[r#"
-        claudecluster: ~/config/claudecluster/config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
+        claudecluster: ~/config/claudecluster/config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
     "#]],
     );
     check(
         user.run(&["daemon", "start"]),
         2,
         expect![[r#"
-        claudecluster: ~/config/claudecluster/config.toml:1: `maxParalel`: there is no such key (did you mean `maxParallel`?)
+        claudecluster: ~/config/claudecluster/config.toml:1: `maxParalel`: unknown setting (did you mean `maxParallel`?)
     "#]],
     );
 }
@@ -171,7 +171,7 @@ fn settings_are_set_and_traced() {
         user.run(&["config", "set", "maxparallel", "3"]),
         2,
         expect![[r#"
-            claudecluster: there is no setting `maxparallel` (did you mean `maxParallel`?)
+            claudecluster: unknown setting `maxparallel` (did you mean `maxParallel`?)
         "#]],
     );
     user.write(
@@ -382,14 +382,14 @@ fn unknown_goals_say_so() {
         user.run(&["show", "g9"]),
         2,
         expect![[r#"
-        claudecluster: there is no goal "g9" (`claudecluster goals` lists them)
+        claudecluster: there is no goal "g9" (list goals with: claudecluster goals)
     "#]],
     );
     check(
         user.run(&["goals"]),
         0,
         expect![[r#"
-        no goals yet; state one: claudecluster run "…"
+        No goals yet. Start one with: claudecluster run "…"
     "#]],
     );
 }

@@ -45,10 +45,13 @@ fn it_starts_on_demand_and_ends_when_told() {
     assert_eq!(status["pid"], file.pid);
     assert_eq!(status["running"], true);
 
-    assert_eq!(user.run(&["daemon", "stop"]).out, "the daemon has ended\n");
+    assert_eq!(
+        user.run(&["daemon", "stop"]).out,
+        "The daemon has stopped\n"
+    );
     assert!(!user.state().join("daemon.json").exists());
     assert!(!Path::new(&file.socket).exists());
-    assert_eq!(user.run(&["daemon", "stop"]).out, "no daemon is running\n");
+    assert_eq!(user.run(&["daemon", "stop"]).out, "No daemon is running\n");
 }
 
 #[test]
@@ -146,7 +149,11 @@ fn work_keeps_it_alive() {
         user.run(&["daemon", "stop"])
     };
     assert_eq!(refused.status, 2, "{refused:?}");
-    assert!(refused.err.contains("a goal runs"), "{}", refused.err);
+    assert!(
+        refused.err.contains("a goal is still running"),
+        "{}",
+        refused.err
+    );
     assert_eq!(user.run(&["cancel", "g2"]).status, 0);
 }
 
@@ -204,12 +211,12 @@ fn an_older_one_without_work_is_replaced() {
 #[test]
 fn an_older_one_at_work_stays() {
     let user = User::new();
-    let busy = json!({"kind": "user", "message": "a goal runs"});
+    let busy = json!({"kind": "user", "message": "a goal is still running"});
     let older = pretend(&user, "0.0.1", json!({"id": 1, "result": {"Err": busy}}));
     let said = user.run(&["goals"]);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(
-        said.err.contains("version 0.0.1 is still at work"),
+        said.err.contains("version 0.0.1 is still working"),
         "{}",
         said.err
     );
@@ -224,7 +231,7 @@ fn a_newer_one_is_left_alone() {
     let said = user.run(&["goals"]);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(
-        said.err.contains("newer daemon is running (99.0.0"),
+        said.err.contains("newer daemon is running (version 99.0.0"),
         "{}",
         said.err
     );

@@ -16,7 +16,7 @@ pub(super) fn of(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
         found.push(PlanProblem {
             place: Place::key("gates"),
             kind: ProblemKind::NoGates,
-            message: "nothing checks the result: neither the plan nor a task has gates".into(),
+            message: "no gates: neither the plan nor its tasks check the result".into(),
             related: Vec::new(),
             meant: None,
         });
@@ -46,13 +46,13 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
                 let meets = |theirs: &String| schedule::patterns_meet(pattern, theirs);
                 if let Some(at) = other.writes.iter().position(meets) {
                     let place = Place::task(*n).with("writes").at(at);
-                    related.push((place, format!("{} writes here too", other.id)));
+                    related.push((place, format!("{} also writes here", other.id)));
                     names.push(other.id.as_str());
                 }
             }
             if !names.is_empty() {
                 let message = format!(
-                    "{} may write {pattern} as well as {}, and neither waits for the other",
+                    "{} and {} may write {pattern} in any order; no dependency orders them",
                     names.join(", "),
                     task.id
                 );
@@ -117,9 +117,9 @@ mod tests {
                 task("d", &[], &["src/a.rs"]),
             ],
             &["make"],
-            &expect![[r"
-                tasks[1].writes[1]: a may write src/*.rs as well as b, and neither waits for the other [tasks[0].writes[0]]
-                tasks[3].writes[0]: a, b, c may write src/a.rs as well as d, and neither waits for the other [tasks[0].writes[0], tasks[1].writes[1], tasks[2].writes[0]]"]],
+            &expect![[r#"
+                tasks[1].writes[1]: a and b may write src/*.rs in any order; no dependency orders them [tasks[0].writes[0]]
+                tasks[3].writes[0]: a, b, c and d may write src/a.rs in any order; no dependency orders them [tasks[0].writes[0], tasks[1].writes[1], tasks[2].writes[0]]"#]],
         );
     }
 
@@ -139,8 +139,8 @@ mod tests {
             vec![task("a", &["b"], &["x"]), task("b", &["a"], &["x"])],
             &[],
             &expect![[r"
-                error tasks[0].dependsOn[0]: these tasks wait for each other: a → b → a [tasks[1].dependsOn[0]]
-                gates: nothing checks the result: neither the plan nor a task has gates []"]],
+                error tasks[0].dependsOn[0]: circular dependency: a → b → a [tasks[1].dependsOn[0]]
+                gates: no gates: neither the plan nor its tasks check the result []"]],
         );
         let mut checked = task("a", &[], &[]);
         checked.gates = vec![Command::Shell("make".into())];

@@ -113,13 +113,13 @@ pub struct Hunk {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum Refused {
     /// No hunk has this key: it was decided before, or the proposal has changed.
-    #[error("there is no such hunk any more")]
+    #[error("the hunk no longer exists")]
     Unknown,
     /// The hunk conflicts with the current text.
-    #[error("the text it replaces has changed")]
+    #[error("the text to be replaced has changed")]
     Conflict,
     /// The hunk is not in the current text yet.
-    #[error("the text does not have it")]
+    #[error("the text does not contain the hunk")]
     Missing,
 }
 

@@ -394,13 +394,9 @@ pub fn budget(goal: &Goal, policy: &Policy) -> Option<Usd> {
 /// The error for a goal that is not there.
 pub fn unknown_goal(id: &GoalId) -> ErrorBody {
     ErrorBody::user(format!("there is no goal {:?}", id.as_str()))
-        .hint("`claudecluster goals` lists them")
+        .hint("list goals with: claudecluster goals")
 }
 
 fn wrong_state(goal: &Goal, why: &str) -> ErrorBody {
-    ErrorBody::user(format!(
-        "goal {} is {}: {why}",
-        goal.id,
-        goal.state.as_str()
-    ))
+    ErrorBody::user(format!("goal {} {}; {why}", goal.id, goal.state.phrase()))
 }

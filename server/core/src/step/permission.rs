@@ -189,17 +189,17 @@ fn gone(state: &State, id: &PermissionId) -> ErrorBody {
     let error = match goals.find_map(|goal| goal.permissions.ended.get(id)) {
         Some(Ending::Answered { decision, by }) => {
             let said = match decision {
-                PermissionDecision::Allow => "allowed",
+                PermissionDecision::Allow => "granted",
                 PermissionDecision::Deny => "denied",
             };
             let by = by.as_ref().map(|by| format!(" by {by}"));
             let by = by.unwrap_or_default();
-            ErrorBody::stale(format!("{id} has been {said} already{by}"))
+            ErrorBody::stale(format!("{id} was already {said}{by}"))
         }
         Some(Ending::Withdrawn) => ErrorBody::stale(format!(
-            "{id} waits no more: whoever asked has ended, or goes on without an answer"
+            "{id} is no longer open: the worker has ended or continued without an answer"
         )),
         None => ErrorBody::user(format!("there is no permission request {:?}", id.as_str())),
     };
-    error.hint("`claudecluster permissions` lists those that wait")
+    error.hint("list open requests with: claudecluster permissions")
 }

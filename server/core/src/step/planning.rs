@@ -14,18 +14,19 @@ use crate::{
 impl Turn<'_> {
     pub(super) fn submit(&mut self, goal: GoalId, spec: Box<GoalSpec>) -> Result<(), ErrorBody> {
         if spec.prompt.trim().is_empty() && spec.plan.is_none() {
-            return Err(ErrorBody::user("the goal is empty")
-                .hint("say what should be done: claudecluster run \"add tests for the parser\""));
+            return Err(ErrorBody::user("the goal is empty").hint(
+                "describe the change, as in: claudecluster run \"add tests for the parser\"",
+            ));
         }
         if let Some(given) = &spec.plan {
             plan::check(given, &self.policy.agents).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
-                    .hint("correct the plan and submit it again")
+                    .hint("fix the plan and start the goal again")
             })?;
         }
         if spec.jobs == Some(0) {
-            return Err(ErrorBody::user("--jobs must be at least 1"));
+            return Err(ErrorBody::user("the number of jobs must be at least 1"));
         }
         self.record(&goal, EventBody::GoalSubmitted { spec });
         self.effects.push(Effect::Snapshot(goal));
@@ -100,11 +101,11 @@ impl Turn<'_> {
             self.plan(id, errors, Span(0));
         } else {
             let error = ErrorBody::user(format!(
-                "the planner gave no valid plan in {} tries; the last one: {}",
+                "the planner gave no valid plan in {} attempts; the last problem: {}",
                 refusals + 1,
                 errors.join("; ")
             ))
-            .hint("state the goal more precisely, or write a plan file: claudecluster run --plan");
+            .hint("describe the goal more precisely, or write a plan file and run it with: claudecluster run --plan FILE");
             self.change(id, GoalState::Failed, Some(error));
         }
     }
@@ -121,7 +122,7 @@ impl Turn<'_> {
         };
         let tries = goal.plan_retries + 1;
         self.leave_all(id, None);
-        let text = format!("planning stopped: {summary}");
+        let text = format!("planning failed: {summary}");
         self.record(
             id,
             EventBody::PlanningStopped {
@@ -135,7 +136,7 @@ impl Turn<'_> {
         match policy::after(stop, &as_task, self.policy, tries, tries, None) {
             Next::Retry(delay) => self.plan(id, Vec::new(), delay),
             Next::FailTask | Next::FailGoal => {
-                let error = ErrorBody::environment(text).hint(policy::hint(stop));
+                let error = ErrorBody::environment(text).hint(policy::hint(stop, id));
                 self.change(id, GoalState::Failed, Some(error));
             }
         }
@@ -174,14 +175,14 @@ impl Turn<'_> {
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::AwaitingApproval {
-            return Err(wrong_state(goal, "no plan of it waits for approval"));
+            return Err(wrong_state(goal, "it has no plan waiting for approval"));
         }
         // What is approved is what somebody saw, and not whatever has taken its place since.
         if shown.is_some() && shown != goal.plan.as_ref() {
             return Err(ErrorBody::stale(format!(
-                "goal {id} has another plan than the one that was shown"
+                "the plan of goal {id} has changed since it was shown"
             ))
-            .hint("look at its plan again, then approve it"));
+            .hint("review the new plan, then approve it"));
         }
         if let Some(plan) = &plan {
             plan::check(plan, &self.policy.agents).map_err(|problems| {
@@ -209,12 +210,12 @@ impl Turn<'_> {
         if goal.state != GoalState::Running || found.state != TaskState::Paused {
             let hint = match found.state {
                 TaskState::Waiting if found.spec.pause => {
-                    "it can be approved once everything it depends on has succeeded"
+                    "approve it once its dependencies have succeeded"
                 }
-                _ => "only a paused task waits for approval",
+                _ => "only paused tasks need approval",
             };
             return Err(ErrorBody::user(format!(
-                "task {task} of goal {id} is {}",
+                "task {task} of goal {id} is not paused; its state is {}",
                 found.state.as_str()
             ))
             .hint(hint));

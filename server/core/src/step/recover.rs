@@ -97,7 +97,7 @@ impl Turn<'_> {
         for (task, attempt) in orphans {
             let outcome = AttemptOutcome::new(
                 Some(StopReason::DaemonRestart),
-                "the daemon ended while the attempt ran",
+                "the daemon stopped during the attempt",
             );
             self.attempt_ended(id, &task, attempt, outcome);
         }

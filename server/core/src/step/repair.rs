@@ -66,7 +66,10 @@ impl Turn<'_> {
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::Proposed {
-            return Err(wrong_state(goal, "only a proposal can be repaired"));
+            return Err(wrong_state(
+                goal,
+                "only a goal with proposed changes can be repaired",
+            ));
         }
         if let Some(new) = repairs
             .iter()
@@ -74,7 +77,7 @@ impl Turn<'_> {
         {
             let task = &new.task.id;
             return Err(ErrorBody::stale(format!(
-                "goal {id} has a task {task} already"
+                "goal {id} already has a task {task}"
             )));
         }
         self.decided(id, facts);
@@ -129,8 +132,9 @@ impl Turn<'_> {
         let goal = self.goal(id)?;
         let open = unfinished(goal);
         if open.is_empty() {
-            return Err(wrong_state(goal, "its work is done")
-                .hint(format!("take it back with `claudecluster reject {id}`")));
+            return Err(wrong_state(goal, "its work is already done").hint(format!(
+                "reject its changes with: claudecluster reject {id}"
+            )));
         }
         for task in &open {
             self.set_task(id, task, TaskState::Cancelled);
@@ -159,7 +163,7 @@ impl Turn<'_> {
         if again.is_empty() {
             return Err(wrong_state(
                 goal,
-                "only a failed or cancelled goal or repair can be tried again",
+                "only a failed or cancelled goal or repair can be retried",
             ));
         }
         if let Some(error) = over_budget(goal, self.policy) {
@@ -233,8 +237,8 @@ impl Turn<'_> {
 pub fn over_budget(goal: &Goal, policy: &Policy) -> Option<ErrorBody> {
     let limit = budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
     Some(
-        ErrorBody::user(format!("the cost limit of {limit} is reached"))
-            .hint(policy::hint(StopReason::Budget)),
+        ErrorBody::user(format!("the goal reached its cost limit of {limit}"))
+            .hint(policy::hint(StopReason::Budget, &goal.id)),
     )
 }
 

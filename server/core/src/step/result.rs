@@ -33,7 +33,7 @@ impl Turn<'_> {
             .values()
             .find(|task| task.state == TaskState::Failed && task.repair.is_none())
             .and_then(|task| task.outcome()?.stop)
-            .map(policy::hint);
+            .map(|stop| policy::hint(stop, id));
         let has_gates =
             !goal.spec.gates.is_empty() || goal.plan.as_ref().is_some_and(|p| !p.gates.is_empty());
         let Merged { files, repairs } = match result {
@@ -54,8 +54,9 @@ impl Turn<'_> {
             return;
         }
         if !failed.is_empty() {
-            let error = ErrorBody::user(failed.join("; "))
-                .hint(hint.unwrap_or("`claudecluster show` says more"));
+            let error = ErrorBody::user(failed.join("; ")).hint(
+                hint.unwrap_or_else(|| format!("see the details with: claudecluster show {id}")),
+            );
             self.change(id, GoalState::Failed, Some(error));
         } else if has_gates {
             self.change(id, GoalState::Gating, None);
@@ -94,7 +95,7 @@ impl Turn<'_> {
             self.propose(id, nothing);
         } else {
             let error = ErrorBody::user(format!("gate failed: {}", failed.join("; "))).hint(format!(
-                "`claudecluster show {id}` has its output; the work is kept: `claudecluster diff {id}`"
+                "see the output with: claudecluster show {id}; the changes are kept: claudecluster diff {id}"
             ));
             self.change(id, GoalState::Failed, Some(error));
         }
@@ -123,7 +124,7 @@ impl Turn<'_> {
             };
             if !file.begun.is_empty() && !dropped.contains(&(path, entry)) {
                 return Err(
-                    ErrorBody::stale(format!("another landing in {path} is under way"))
+                    ErrorBody::stale(format!("another change to {path} is being applied"))
                         .hint("try again in a moment"),
                 );
             }
@@ -190,15 +191,14 @@ impl Turn<'_> {
 }
 
 fn misplaced(fact: &EventBody, expected: &str) -> ErrorBody {
-    ErrorBody::internal(format!("{expected} was expected, not {fact:?}"))
-        .hint("look at the pending changes again; nothing is lost")
+    ErrorBody::internal(format!("expected {expected}, found {fact:?}"))
+        .hint("nothing is lost; review the pending changes and try again")
 }
 
 fn gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!(
-        "{path} is no longer part of what goal {goal} proposes"
+    ErrorBody::stale(format!("goal {goal} no longer proposes changes to {path}")).hint(format!(
+        "show pending changes with: claudecluster diff {goal}"
     ))
-    .hint(format!("`claudecluster diff {goal}` shows what is pending"))
 }
 
 fn first_line(text: &str) -> &str {

@@ -122,8 +122,8 @@ impl Turn<'_> {
             Next::FailTask => self.set_task(id, task_id, TaskState::Failed),
             Next::FailGoal => {
                 self.set_task(id, task_id, TaskState::Failed);
-                let error = ErrorBody::environment(format!("task {task_id} stopped: {summary}"))
-                    .hint(policy::hint(stop));
+                let error = ErrorBody::environment(format!("task {task_id} failed: {summary}"))
+                    .hint(policy::hint(stop, id));
                 self.abort(id, GoalState::Failed, Some(error));
             }
         }
@@ -165,7 +165,8 @@ impl Turn<'_> {
             return;
         };
         let Some(graph) = goal.graph.clone() else {
-            let error = ErrorBody::internal("the plan has no graph").hint("submit the goal again");
+            let error =
+                ErrorBody::internal("the plan has no task graph").hint("start the goal again");
             return self.change(id, GoalState::Failed, Some(error));
         };
         for task_id in graph.order() {

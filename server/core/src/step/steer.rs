@@ -26,7 +26,7 @@ impl Turn<'_> {
         if !matches!(goal.state, GoalState::Failed | GoalState::Cancelled) {
             return Err(wrong_state(
                 goal,
-                "only a failed or cancelled goal can be tried again",
+                "only a failed or cancelled goal can be retried",
             ));
         }
         if goal
@@ -34,10 +34,11 @@ impl Turn<'_> {
             .iter()
             .any(|entry| entry.landed() > 0 || entry.rejected() > 0)
         {
-            return Err(
-                wrong_state(goal, "part of its work has already been decided")
-                    .hint("submit the rest as a new goal"),
-            );
+            return Err(wrong_state(
+                goal,
+                "some of its changes were already accepted or rejected",
+            )
+            .hint("start a new goal for the rest"));
         }
         if goal.plan.is_none() {
             self.change(id, GoalState::Submitted, None);
@@ -98,8 +99,8 @@ impl Turn<'_> {
             .map(|goal| goal.id.clone())
             .collect();
         for id in late {
-            let error = ErrorBody::user("the goal's time limit is reached")
-                .hint(format!("partial work is kept: `claudecluster diff {id}`"));
+            let error = ErrorBody::user("the goal reached its time limit")
+                .hint(format!("partial work is kept: claudecluster diff {id}"));
             self.abort(&id, GoalState::Failed, Some(error));
         }
     }
@@ -107,5 +108,5 @@ impl Turn<'_> {
 
 pub(super) fn unknown_task(goal: &GoalId, task: &TaskId) -> ErrorBody {
     ErrorBody::user(format!("goal {goal} has no task {task}"))
-        .hint(format!("`claudecluster show {goal}` lists its tasks"))
+        .hint(format!("list its tasks with: claudecluster show {goal}"))
 }

@@ -19,7 +19,7 @@ pub(crate) fn anchor_selection(editors: &EditorRegistry, root: &Path, spec: &mut
     let content = match editors.current_content(root, &selection.path) {
         Ok(content) => content,
         Err(error) => {
-            tracing::debug!(path = %selection.path, %error, "the selection is known by its lines");
+            tracing::debug!(path = %selection.path, %error, "the selection is identified by its lines only");
             None
         }
     };

@@ -21,7 +21,7 @@ pub(crate) fn check_goal(
     let root = workspace_root(&config.home, &spec.workspace)?;
     spec.workspace = root.to_str().map(str::to_owned).ok_or_else(|| {
         ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-            .hint("work from a folder whose path is UTF-8")
+            .hint("move the project to a folder whose path is valid UTF-8")
     })?;
     parse_globs(&spec.scope.globs)?;
     if spec.scope.kind == ScopeKind::Open && spec.scope.files.is_empty() {
@@ -48,8 +48,8 @@ fn workspace_root(home: &Path, path: &str) -> Result<PathBuf, ErrorBody> {
         )));
     }
     let refused = |error: std::io::Error| {
-        ErrorBody::user(format!("{path} cannot be a workspace: {error}"))
-            .hint("run it in the folder of your project, or name it with --workspace")
+        ErrorBody::user(format!("cannot use {path} as a workspace: {error}"))
+            .hint("change to the project folder, or name it with --workspace")
     };
     let root = given.canonicalize().map_err(refused)?;
     disk::readable_dir(&root).map_err(refused)?;
@@ -60,7 +60,7 @@ fn workspace_root(home: &Path, path: &str) -> Result<PathBuf, ErrorBody> {
     }
     if home.starts_with(&root) || root.starts_with(home) {
         return Err(ErrorBody::user(format!(
-            "the workspace {} and the state folder {} lie inside each other",
+            "the workspace {} and the state folder {} overlap",
             root.display(),
             home.display()
         ))

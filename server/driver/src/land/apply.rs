@@ -120,7 +120,7 @@ impl LandingContext {
                     done[index] = Some(AppliedFile::from_landing(&plan, facts));
                 }
                 Ok(plan) if self.settled_document(file).await.is_none() => {
-                    batch.push((index, plan))
+                    batch.push((index, plan));
                 }
                 Ok(_) => {}
             }
@@ -381,7 +381,7 @@ impl LandingContext {
             Some(error) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
-                    .hint("accept it again once the editor answers"),
+                    .hint("accept it again once the editor responds"),
             }),
         }
     }
@@ -414,19 +414,19 @@ impl LandingContext {
         }
         if !editor.deletes() {
             let error = ErrorBody::environment(format!(
-                "{path} is open with text that is not saved, and its editor deletes no files for others"
+                "{path} has unsaved text, and its editor cannot delete files"
             ));
             return Err(closed(
-                error.hint("save it or close it in the editor, then decide again"),
+                error.hint("save or close the file in the editor, then try again"),
             ));
         }
         if !same && !is_in_the_journal(file.entry, &saved) {
             let error = ErrorBody::stale(format!(
-                "{path} has another text on disk than in the editor, which would be lost"
+                "{path} differs on disk from the text in the editor"
             ));
-            return Err(closed(error.hint(
-                "save it in the editor or load it anew there, then decide again",
-            )));
+            return Err(closed(
+                error.hint("save or reload the file in the editor, then try again"),
+            ));
         }
         let deletion = DocumentDeletion {
             label: format!("ClaudeCluster {}: {path}", self.goal.id),
@@ -455,7 +455,7 @@ impl LandingContext {
             (Some(_), _, Some(error)) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
-                    .hint("decide it again once the editor answers"),
+                    .hint("try again once the editor responds"),
             }),
         }
     }
@@ -558,18 +558,20 @@ fn is_in_the_journal(entry: &FileEntry, content: &Content) -> bool {
 }
 
 fn keeps_changing_error(path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!("{path} keeps changing while its hunks land"))
-        .hint("accept them again once it is quiet")
+    ErrorBody::stale(format!(
+        "{path} keeps changing while changes are applied to it"
+    ))
+    .hint("accept them again once the file stops changing")
 }
 
 fn write_error(path: &RelPath, error: &WriteError) -> ErrorBody {
     let hint = match error {
-        WriteError::Outside | WriteError::LinkOutside => "this change cannot land; reject it",
+        WriteError::Outside | WriteError::LinkOutside => "this change cannot be applied; reject it",
         WriteError::Changed | WriteError::Apart => {
-            "accept it again: it is merged with what is there now"
+            "accept it again to merge it with the current text"
         }
-        WriteError::NoFile(_) => "move what is there away, then accept it again",
-        WriteError::Io(_) => "check the folder's permissions and free space, then accept it again",
+        WriteError::NoFile(_) => "move that away, then accept the change again",
+        WriteError::Io(_) => "check permissions and free space, then accept it again",
     };
-    ErrorBody::environment(format!("failed to write {path}: {error}")).hint(hint)
+    ErrorBody::environment(format!("cannot write {path}: {error}")).hint(hint)
 }

@@ -174,9 +174,9 @@ pub(super) fn check_hunk_of_goal(decision: &Decision) -> Result<(), ErrorBody> {
     let id = &decision.goal_id;
     match &decision.hunk_id {
         Some(hunk) if hunk.goal().as_ref() != Some(id) => Err(ErrorBody::user(format!(
-            "the hunk {hunk} does not belong to goal {id}"
+            "hunk {hunk} does not belong to goal {id}"
         ))
-        .hint(format!("`claudecluster diff {id}` shows its hunks"))),
+        .hint(format!("show its hunks with: claudecluster diff {id}"))),
         _ => Ok(()),
     }
 }
@@ -212,17 +212,17 @@ fn summed_up(
 
 fn nothing_proposed(goal: &Goal) -> ErrorBody {
     let what = if goal.state.is_active() {
-        "has proposed nothing yet"
+        "has not proposed any changes yet"
     } else {
-        "proposes nothing"
+        "has no proposed changes"
     };
     ErrorBody::user(format!(
-        "goal {} {what}; it is {}",
+        "goal {} {what}; it {}",
         goal.id,
-        goal.state.as_str()
+        goal.state.phrase()
     ))
     .hint(format!(
-        "`claudecluster show {}` says how far it is",
+        "see its progress with: claudecluster show {}",
         goal.id
     ))
 }

@@ -35,12 +35,12 @@ pub(super) fn land_deferred(
                 Ok((_, waiting)) if waiting.is_empty() => return,
                 Ok((_, waiting)) => waiting,
                 Err(error) => {
-                    tracing::warn!(goal = %decision.goal_id, %error, "what waited for the typing to stop did not land");
+                    tracing::warn!(goal = %decision.goal_id, %error, "cannot apply changes that waited for typing to stop");
                     return;
                 }
             };
         }
-        tracing::info!(goal = %decision.goal_id, "hunks stay pending: somebody types there all the time");
+        tracing::info!(goal = %decision.goal_id, "hunks stay pending: the typing there does not stop");
     });
 }
 

@@ -58,7 +58,7 @@ impl RepairMerger {
         while let Err(error) = self.merge_once(id, task).await {
             // What was paid for is not lost for want of space; where the daemon ends, the next one asks for
             // it again.
-            tracing::error!(goal = %id, %task, %error, "what a repair made waits to be taken in");
+            tracing::error!(goal = %id, %task, %error, "a repair's changes wait to be merged");
             tokio::select! {
                 () = tokio::time::sleep(FULL_DISK_WAIT) => {}
                 () = self.mailbox.closed() => return,
@@ -81,7 +81,7 @@ impl RepairMerger {
         })
         .await;
         if let Err(error) = &result {
-            tracing::error!(goal = %id, %task, %error, "a repair could not be merged");
+            tracing::error!(goal = %id, %task, %error, "cannot merge a repair");
         }
         let input = Input::Amended {
             goal: id.clone(),

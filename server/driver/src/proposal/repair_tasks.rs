@@ -205,11 +205,11 @@ pub(crate) fn repairs_of_conflicts(
         }
         if let Some((task, _)) = at_work.iter().find(|(_, other)| **other == hunk.id) {
             return Err(ErrorBody::user(format!(
-                "{task} is at work on the hunk {} already",
+                "{task} is already repairing hunk {}",
                 hunk.id
             ))
             .hint(format!(
-                "follow it: claudecluster watch {id}; or end it: claudecluster cancel {id}"
+                "watch it with: claudecluster watch {id}; or cancel it with: claudecluster cancel {id}"
             )));
         }
         found = true;
@@ -218,8 +218,11 @@ pub(crate) fn repairs_of_conflicts(
         }
     }
     if !found {
-        return Err(ErrorBody::stale("no such conflict is pending")
-            .hint(format!("`claudecluster diff {id}` shows what is pending")));
+        return Err(
+            ErrorBody::stale("there is no such pending conflict").hint(format!(
+                "show pending changes with: claudecluster diff {id}"
+            )),
+        );
     }
     let reason = decision.reason.as_ref();
     let repairs = of_authors(goal, RepairCause::Conflict, wanted, reason);
@@ -230,19 +233,19 @@ pub(crate) fn repairs_of_conflicts(
 }
 
 fn no_author_error() -> ErrorBody {
-    ErrorBody::user("a program made this change: there is no session that could repair it")
-        .hint("decide it by hand, or state what you want as a new goal")
+    ErrorBody::user("a command made this change, and no agent session can repair it")
+        .hint("resolve it yourself, or start a new goal")
 }
 
 /// Whether a goal can be repaired now.
 fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     if goal.state != GoalState::Proposed {
-        let state = goal.state.as_str();
         return Err(ErrorBody::user(format!(
-            "goal {} is {state}: it cannot be repaired",
-            goal.id
+            "goal {} {}; it cannot be repaired",
+            goal.id,
+            goal.state.phrase()
         ))
-        .hint("state what you want as a new goal"));
+        .hint("start a new goal"));
     }
     over_budget(goal, &config.policy()).map_or(Ok(()), Err)
 }

@@ -54,8 +54,8 @@ impl<'a> GoalScope<'a> {
 /// A set of globs; an error names the one that is wrong.
 pub(crate) fn parse_globs(patterns: &[String]) -> Result<GlobSet, ErrorBody> {
     let wrong = |pattern: &str, error: globset::Error| {
-        ErrorBody::user(format!("{pattern:?} is not a glob: {error}"))
-            .hint("write it like `src/**/*.rs`")
+        ErrorBody::user(format!("invalid glob {pattern:?}: {error}"))
+            .hint("use a glob such as `src/**/*.rs`")
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {

@@ -30,7 +30,7 @@ use crate::{
         content_text::{ContentText, text_content},
         disk,
         editor_registry::EditorRegistry,
-        text_source::Current,
+        text_source::TextSource,
     },
 };
 
@@ -106,7 +106,7 @@ impl PendingReader {
             let text = current.as_ref().map(Content::as_text);
             // Of what is no text, nobody can be said to have written it.
             if text != Some(None) {
-                let text = text.flatten().map(Current::from);
+                let text = text.flatten().map(TextSource::from);
                 self.blame
                     .name_sides(&root.join(path.to_path_buf()), text, &mut hunks);
             }
@@ -171,7 +171,7 @@ impl PendingReader {
     }
 
     /// Pending hunks of one file, of all goals, against the text given.
-    pub(crate) fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+    pub(crate) fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         let state = self.goals.state();
         let mut found = Vec::new();
         for goal in state.goals.values() {
@@ -186,7 +186,7 @@ impl PendingReader {
                     Ok(hunks) => {
                         found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk)));
                     }
-                    Err(error) => tracing::warn!(path = %relative, %error, "hunks are not shown"),
+                    Err(error) => tracing::warn!(path = %relative, %error, "cannot list hunks"),
                 }
             }
         }
@@ -198,7 +198,7 @@ impl PendingReader {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        current: Current<'_>,
+        current: TextSource<'_>,
     ) -> Result<Vec<HunkView>, ErrorBody> {
         let hunks = match pending::hunks_of_text(&self.reviews, goal, entry, current, None)? {
             Some(hunks) => hunks,
@@ -218,8 +218,8 @@ impl PendingReader {
     /// The text `current` has once a hunk is accepted.
     pub(crate) fn preview(&self, hunk: &HunkId, current: &str) -> Result<String, ErrorBody> {
         let gone = || {
-            ErrorBody::stale(format!("the hunk {hunk} is not pending any more"))
-                .hint("look at the pending changes again")
+            ErrorBody::stale(format!("hunk {hunk} is no longer pending"))
+                .hint("review the pending changes again")
         };
         let goal = self.goals.goal(&hunk.goal().ok_or_else(gone)?)?;
         let decision = Decision {
@@ -251,10 +251,10 @@ impl PendingReader {
                 return after.ok_or_else(gone);
             }
             if verdicts.conflicts > 0 {
-                return Err(
-                    ErrorBody::stale(format!("the hunk {hunk} conflicts with the text"))
-                        .hint("change the text it conflicts with, or reject the hunk"),
-                );
+                return Err(ErrorBody::stale(format!(
+                    "hunk {hunk} conflicts with the current text"
+                ))
+                .hint("change the conflicting text, or reject the hunk"));
             }
         }
         Err(gone())

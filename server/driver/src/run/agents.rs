@@ -13,7 +13,7 @@ use claudecluster_worker::agent::{AgentLimits, AgentSetup, registry};
 use crate::{
     config::{DriverConfig, agent_catalog},
     run::running_goals::RunningGoals,
-    settings::Settings,
+    settings::DriverSettings,
 };
 
 /// Fills in what the goal leaves to configuration, and refuses what cannot run here. So a goal that
@@ -48,7 +48,7 @@ pub(crate) fn resolve_defaults(
         let planners = agent_catalog().list(|one| one.plans);
         return Err(
             ErrorBody::user(format!("the agent `{agent}` cannot plan a goal")).hint(format!(
-                "give a plan file with --plan, or use the agent {planners}"
+                "pass a plan file with --plan, or use the agent {planners}"
             )),
         );
     }
@@ -70,7 +70,10 @@ pub(crate) fn resolve_defaults(
 }
 
 /// Returns the configured agent, else the first that can plan and is usable here.
-fn default_agent(settings: &Settings, setup: &AgentSetup<'_>) -> Result<AgentName, ErrorBody> {
+fn default_agent(
+    settings: &DriverSettings,
+    setup: &AgentSetup<'_>,
+) -> Result<AgentName, ErrorBody> {
     if let Some(agent) = settings.agent {
         return Ok(agent);
     }
@@ -85,17 +88,21 @@ fn default_agent(settings: &Settings, setup: &AgentSetup<'_>) -> Result<AgentNam
             _ => error.hint,
         });
     }
-    let error = ErrorBody::environment(format!("no agent found: {}", missing.join("; ")));
+    let error = ErrorBody::environment(format!("no agent available: {}", missing.join("; ")));
     Err(error.hint(remedies.join(", or ")))
 }
 
 /// Checks that an agent may run and can.
-fn check(settings: &Settings, agent: AgentName, setup: &AgentSetup<'_>) -> Result<(), ErrorBody> {
+fn check(
+    settings: &DriverSettings,
+    agent: AgentName,
+    setup: &AgentSetup<'_>,
+) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
-        return Err(
-            ErrorBody::config(format!("the agent `{agent}` is denied by configuration"))
-                .hint("`claudecluster config list` shows where `denyAgents` is set"),
-        );
+        return Err(ErrorBody::config(format!(
+            "the setting `denyAgents` denies the agent `{agent}`"
+        ))
+        .hint("see where it is set with: claudecluster config list"));
     }
     registry().get(agent).check_usable(setup)
 }
@@ -103,7 +110,7 @@ fn check(settings: &Settings, agent: AgentName, setup: &AgentSetup<'_>) -> Resul
 /// Returns the variables an agent gets, beside those of every sandbox.
 pub(crate) fn env(
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Vec<EnvVar> {
@@ -112,12 +119,16 @@ pub(crate) fn env(
 }
 
 /// Returns the variables a plan's gates get, beside those of every sandbox.
-pub(crate) fn command_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<EnvVar> {
+pub(crate) fn command_env(
+    running: &RunningGoals,
+    settings: &DriverSettings,
+    goal: &Goal,
+) -> Vec<EnvVar> {
     registry().without_secrets(client_env(running, settings, goal))
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.
-fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<EnvVar> {
+fn client_env(running: &RunningGoals, settings: &DriverSettings, goal: &Goal) -> Vec<EnvVar> {
     let mut vars = match running.client_env(&goal.id) {
         vars if !vars.is_empty() => vars,
         _ => std::env::vars_os()
@@ -136,7 +147,7 @@ fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<E
 
 /// Deadlines and limits of a session.
 pub(crate) fn limits(
-    settings: &Settings,
+    settings: &DriverSettings,
     timeout: Option<Span>,
     budget: Option<Usd>,
 ) -> AgentLimits {

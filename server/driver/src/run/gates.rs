@@ -76,9 +76,9 @@ async fn run_in_sandbox(
     match (report.sandbox, report.stop) {
         (Some(_), _) | (None, Some(StopReason::Cancelled)) => Ok(report.gates),
         (None, _) => Err(ErrorBody::environment(format!(
-            "the gates have no sandbox: {}",
+            "cannot create a sandbox for the gates: {}",
             report.summary
         ))
-        .hint("`claudecluster doctor` says what is missing")),
+        .hint("check the setup with: claudecluster doctor")),
     }
 }

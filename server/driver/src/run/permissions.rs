@@ -128,7 +128,7 @@ impl PermissionBroker {
             Ok(input) => input,
             Err(error) => {
                 // Nobody can be shown what they would allow.
-                let reason = Some(format!("it cannot be recorded: {}", error.message));
+                let reason = Some(format!("cannot record the request: {}", error.message));
                 let decision = PermissionDecision::Deny;
                 // The session may have ended meanwhile.
                 let _ = reply.send(QuestionReply { decision, reason });

@@ -132,7 +132,7 @@ async fn report_transcript(
         }
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(goal = %goal.id, %error, "the planner's transcript is not kept");
+            tracing::warn!(goal = %goal.id, %error, "cannot store the planner's transcript");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
         agents, layers::JobContents, permissions::PermissionBrokers, prompts,
         running_goals::RunningGoals,
     },
-    settings::Settings,
+    settings::DriverSettings,
     workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
 };
 
@@ -88,7 +88,7 @@ impl SessionSetup {
     /// Returns a job that does nothing yet.
     pub(crate) fn new_job(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         (work, attempt): (JobWork, AttemptId),
         base: Option<BlobId>,
@@ -126,7 +126,7 @@ impl SessionSetup {
     /// Returns a session with everything but its prompt.
     pub(crate) fn session_task(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         agent: AgentName,
         timeout: Option<Span>,
@@ -174,10 +174,10 @@ impl SessionSetup {
                 Ok(std::fs::read_to_string(&kept).unwrap_or(text))
             }
             Err(error) => Err(ErrorBody::environment(format!(
-                "failed to write {}: {error}",
+                "cannot write {}: {error}",
                 kept.display()
             ))
-            .hint("check that the state folder has space left")),
+            .hint("free some space for the state folder")),
             Ok(()) => Ok(text),
         }
     }
@@ -190,7 +190,7 @@ impl SessionSetup {
                 Ok(Some(_)) => git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
                     tracing::warn!(
                         goal = %goal.id, %error,
-                        "tracked files under an ignore rule are taken for ignored"
+                        "cannot list tracked files; tracked files that match an ignore rule count as ignored"
                     );
                     Vec::new()
                 }),

@@ -94,8 +94,8 @@ pub(crate) fn load_content(store: &Store, version: &FileVersion) -> Result<Conte
         .get_blob(&version.blob)
         .map_err(ErrorBody::from)?
         .ok_or_else(|| {
-            ErrorBody::internal(format!("the artifact {} is gone", version.blob))
-                .hint("submit the goal again")
+            ErrorBody::internal(format!("the artifact {} no longer exists", version.blob))
+                .hint("start the goal again")
         })?;
     Ok(Content {
         bytes: bytes.into(),

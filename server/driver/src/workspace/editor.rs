@@ -21,12 +21,12 @@ pub struct OpenDocument {
     /// Its text, saved or not.
     pub text: Rope,
     /// Where the developer types.
-    pub edited: Option<Edited>,
+    pub edited: Option<EditedLines>,
 }
 
 /// The lines that were edited last: they are the developer's until the typing moves on or stops.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Edited {
+pub struct EditedLines {
     /// The lines as the document counts them now, from 0; half-open, empty where lines were only taken
     /// away.
     pub lines: Range<u32>,
@@ -58,10 +58,10 @@ pub struct DocumentDeletion {
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// The document has changed since the edit was computed: compute it again.
-    #[error("the document changed meanwhile")]
+    #[error("the document has changed in the meantime")]
     Stale,
     /// The client said no.
-    #[error("the editor refused the edit: {0}")]
+    #[error("the editor rejected the edit: {0}")]
     Refused(String),
     /// The client did not answer, or no change was observed, in time.
     #[error("the editor did not confirm the edit in time")]

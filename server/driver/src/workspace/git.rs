@@ -18,7 +18,7 @@ pub(crate) enum GitError {
     #[error("git is not installed")]
     Missing,
     /// It could not be started.
-    #[error("git could not be started: {0}")]
+    #[error("cannot start git: {0}")]
     Start(io::Error),
     /// It exited with an error.
     #[error("`git {command}` failed: {stderr}")]
@@ -34,8 +34,8 @@ impl From<GitError> for ErrorBody {
     fn from(error: GitError) -> Self {
         let hint = match &error {
             GitError::Missing => "install git, for example with `apt install git`",
-            GitError::Start(_) => "`claudecluster doctor` says what is missing",
-            GitError::Failed { .. } => "run `git status` in the workspace to see what is wrong",
+            GitError::Start(_) => "check the setup with: claudecluster doctor",
+            GitError::Failed { .. } => "run `git status` in the workspace to see the problem",
         };
         ErrorBody::environment(error.to_string()).hint(hint)
     }
@@ -222,10 +222,10 @@ fn bare(workspace: &Path) -> bool {
 
 fn bare_error(workspace: &Path) -> ErrorBody {
     ErrorBody::user(format!(
-        "{} is a bare repository or git's own folder: there are no files to work on",
+        "{} is a bare repository or a .git folder: it has no files to work on",
         workspace.display()
     ))
-    .hint("run it in a checkout: git worktree add ../checkout")
+    .hint("create a checkout and run the command there: git worktree add ../checkout")
 }
 
 fn to_path(bytes: &[u8]) -> PathBuf {

@@ -85,7 +85,7 @@ pub(crate) fn take_snapshot(
         unsaved,
     };
     let bytes = serde_json::to_vec(&manifest)
-        .map_err(|error| ErrorBody::internal(format!("failed to encode the snapshot: {error}")))?;
+        .map_err(|error| ErrorBody::internal(format!("cannot encode the snapshot: {error}")))?;
     let id = put_blob(store, &bytes)?;
     Ok((manifest, id))
 }
@@ -96,7 +96,8 @@ pub(crate) fn load_snapshot(store: &Store, id: &BlobId) -> Result<SnapshotManife
         .get_blob(id)
         .map_err(ErrorBody::from)?
         .ok_or_else(|| {
-            ErrorBody::internal(format!("the snapshot {id} is gone")).hint("submit the goal again")
+            ErrorBody::internal(format!("the snapshot {id} no longer exists"))
+                .hint("start the goal again")
         })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ErrorBody::internal(format!("the snapshot {id} is damaged: {error}")))
@@ -372,8 +373,8 @@ fn now_nanos() -> i128 {
 }
 
 fn io_error(what: &str, path: &Path, error: &io::Error) -> ErrorBody {
-    ErrorBody::environment(format!("failed to {what} {}: {error}", path.display()))
-        .hint("check that the file can be read and that there is space left")
+    ErrorBody::environment(format!("cannot {what} {}: {error}", path.display()))
+        .hint("check that the file is readable and that there is free space")
 }
 
 #[cfg(test)]

@@ -23,7 +23,10 @@ impl TypedCalls for Always {
 async fn an_answer_to_another_question_is_a_mistake_of_ours() {
     let check = |error: ErrorBody, name: &str| {
         assert_eq!(error.kind, ErrorKind::Internal);
-        assert_eq!(error.message, format!("the daemon answered with `{name}`"));
+        assert_eq!(
+            error.message,
+            format!("unexpected reply from the daemon: `{name}`")
+        );
         assert!(error.hint.is_some());
     };
     let wrong = Always(Answer::Done);

@@ -12,7 +12,8 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
 use super::{
-    AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings, native::NativeSettings,
+    AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings,
+    native::settings::NativeSettings,
 };
 use crate::launch::Launch;
 

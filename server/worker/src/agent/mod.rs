@@ -9,26 +9,18 @@
 pub mod claude_code;
 mod coding_agent;
 mod command;
+mod line_session;
 mod native;
 mod permission;
 mod prices;
 mod registry;
-mod session;
 mod spec;
 mod text;
 
-use claudecluster_protocol::Span;
-
 pub use self::{
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
-    native::NativeSettings,
+    native::settings::NativeSettings,
     permission::{Ask, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},
     spec::{AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, SessionChannels},
 };
-
-/// Returns how long one command of an agent may take: less than the silence that ends its session,
-/// because the agent is silent meanwhile.
-fn longest_command(limits: &AgentLimits) -> Span {
-    Span(limits.silence.0 / 10 * 9)
-}

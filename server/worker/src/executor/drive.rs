@@ -34,8 +34,12 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{DaemonLink, JobPorts, LinkError, check::check_report};
-use crate::{agent::Ask, attempt};
+use super::{JobPorts, check::check_report};
+use crate::{
+    agent::Ask,
+    attempt,
+    link::{DaemonLink, LinkError},
+};
 
 /// Messages to the worker that wait before the worker is no longer read.
 const QUEUE: usize = 64;

@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use claudecluster_protocol::{GoalId, Span, worker::WorkerJob};
 use tracing::Instrument as _;
 
-use super::{AbortOnDrop, DriveLimits, Executor, FinishedJob, JobPorts, in_process, run_over};
-use crate::serve::{WorkerPlace, serve};
+use super::{AbortOnDrop, DriveLimits, Executor, FinishedJob, JobPorts, run_over};
+use crate::{
+    link::in_process,
+    serve::{WorkerPlace, serve},
+};
 
 /// Runs jobs in this process, each with a worker of its own behind a channel.
 pub struct LocalExecutor {

@@ -11,7 +11,6 @@
 
 mod check;
 mod drive;
-mod link;
 mod local;
 mod pipe;
 
@@ -33,13 +32,10 @@ use claudecluster_protocol::{
 
 pub use self::{
     drive::{DriveLimits, JobFailure, drive_job},
-    link::{
-        DaemonLink, Link, LinkError, LinkTasks, WireMessage, WorkerLink, in_process, over_lines,
-    },
     local::LocalExecutor,
     pipe::PipeExecutor,
 };
-use crate::agent::SessionChannels;
+use crate::{agent::SessionChannels, link::DaemonLink};
 
 /// How long a worker may take to keep or delete a job's files.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(300);

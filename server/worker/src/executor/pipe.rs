@@ -15,11 +15,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    AbortOnDrop, DaemonLink, DriveLimits, Executor, FinishedJob, JobFailure, JobPorts, LinkTasks,
-    over_lines, run_over,
+use super::{AbortOnDrop, DriveLimits, Executor, FinishedJob, JobFailure, JobPorts, run_over};
+use crate::{
+    link::{DaemonLink, LinkTasks, over_lines},
+    serve::WorkerPlace,
 };
-use crate::serve::WorkerPlace;
 
 /// How much of the end of a worker's standard error is kept for messages.
 const LAST_WORDS: usize = 8 << 10;

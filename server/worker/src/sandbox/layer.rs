@@ -54,7 +54,7 @@ pub enum LayerState {
 /// Writes a layer into `dir`, which is made where it does not exist: the seed layer with unsaved
 /// buffers, or the merged layer of a join. Where one file is given twice, the later one counts.
 pub fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), SandboxError> {
-    fs::create_dir_all(dir).map_err(SandboxError::io("make the layer", dir))?;
+    fs::create_dir_all(dir).map_err(SandboxError::io("create the layer", dir))?;
     // Deletions first: a file may be replaced by a folder that holds new files.
     let deleted = |file: &&LayerFile| file.state == LayerState::Deleted;
     for file in files

@@ -63,7 +63,7 @@ pub struct SandboxSpec {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The workspace and another folder are in each other's way.
-    #[error("the workspace {} and the folder {} lie inside each other", .workspace.display(), .other.display())]
+    #[error("the workspace {} and the folder {} overlap", .workspace.display(), .other.display())]
     Overlap {
         /// The workspace.
         workspace: PathBuf,
@@ -71,10 +71,10 @@ pub enum SandboxError {
         other: PathBuf,
     },
     /// The machine offers no isolation.
-    #[error("this machine offers no isolation for workers: {0}")]
+    #[error("this machine cannot isolate workers: {0}")]
     NoIsolation(String),
     /// An overlay was demanded and cannot be had.
-    #[error("an overlay cannot be made: {0}")]
+    #[error("cannot create an overlay: {0}")]
     NoOverlay(String),
     /// A file operation failed.
     #[error("cannot {what} {}: {source}", .path.display())]
@@ -145,7 +145,7 @@ impl Sandbox {
             let mut sandbox = Self::new(&spec, Backing::Overlay(lowers), Isolation::Namespaces);
             match sandbox.try_out().await {
                 Ok(notes) => {
-                    sandbox.why = "copy-on-write overlay in namespaces of its own".to_owned();
+                    sandbox.why = "copy-on-write overlay in its own namespaces".to_owned();
                     sandbox.note(&notes.notes);
                     return Ok(sandbox);
                 }
@@ -165,14 +165,14 @@ impl Sandbox {
         mut reasons: Vec<String>,
     ) -> Result<Self, SandboxError> {
         let tree = spec.layer.join("copy");
-        std::fs::create_dir_all(&tree).map_err(SandboxError::io("make the folder", &tree))?;
+        std::fs::create_dir_all(&tree).map_err(SandboxError::io("create the folder", &tree))?;
         let kinds = [
-            (Isolation::Namespaces, "a copy in namespaces of its own"),
+            (Isolation::Namespaces, "a copy in its own namespaces"),
             (
                 Isolation::Landlock,
-                "a copy in another place, kept from writing elsewhere by Landlock but not from reading",
+                "a copy in another folder; Landlock prevents writes elsewhere, but not reads",
             ),
-            (Isolation::None, "a copy in another place, not isolated"),
+            (Isolation::None, "a copy in another folder, not isolated"),
         ];
         for (isolation, what) in kinds {
             if isolation == Isolation::None && spec.preference != SandboxChoice::Copy {
@@ -240,9 +240,9 @@ impl Sandbox {
             .stderr(Stdio::piped());
         let output = match tokio::time::timeout(LAUNCH_DEADLINE, command.output()).await {
             Ok(output) => {
-                output.map_err(|e| format!("{} cannot be started: {e}", self.launcher.display()))?
+                output.map_err(|e| format!("cannot start {}: {e}", self.launcher.display()))?
             }
-            Err(_) => return Err("the launcher did not answer in time".to_owned()),
+            Err(_) => return Err("the launcher did not respond in time".to_owned()),
         };
         if output.status.success() {
             return serde_json::from_slice(&output.stdout).map_err(|e| e.to_string());
@@ -250,7 +250,7 @@ impl Sandbox {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.trim().trim_start_matches("sandbox: ");
         Err(if said.is_empty() {
-            format!("the launcher ended with {}", output.status)
+            format!("the launcher exited with {}", output.status)
         } else {
             said.to_owned()
         })
@@ -369,7 +369,7 @@ fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(SandboxError::io("make the folder", path))
+            .map_err(SandboxError::io("create the folder", path))
     };
     for path in std::iter::once(&spec.layer).chain(&spec.writable) {
         private(path)?;
@@ -393,7 +393,7 @@ fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     private(&scratch)?;
     let upper = view::upper(&spec.layer);
     if !upper.exists() {
-        std::fs::create_dir(&upper).map_err(SandboxError::io("make the folder", &upper))?;
+        std::fs::create_dir(&upper).map_err(SandboxError::io("create the folder", &upper))?;
         // An overlay shows its upper folder's permissions as the workspace's.
         let permissions = std::fs::metadata(&spec.workspace)
             .map_err(SandboxError::io("read", &spec.workspace))?
@@ -472,7 +472,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
             };
             Sandbox::prepare(spec).await
         }
-        Err(e) => Err(SandboxError::io("make the folder", &workspace)(e)),
+        Err(e) => Err(SandboxError::io("create the folder", &workspace)(e)),
     };
     if let Err(e) = layer::remove(&dir) {
         tracing::warn!("cannot remove {}: {e}", dir.display());

@@ -170,11 +170,11 @@ impl<'a> Plan<'a> {
             .collect();
         tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
         for (tree, path) in trees {
-            std::fs::write(&path, []).step(|| "make a device's place".into())?;
+            std::fs::write(&path, []).step(|| "create the mount point of a device".into())?;
             attach(&tree, &path)?;
         }
         for folder in ["/dev/pts", "/dev/shm"] {
-            std::fs::create_dir(folder).step(|| format!("make {folder}"))?;
+            std::fs::create_dir(folder).step(|| format!("create {folder}"))?;
         }
         tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
         let options = c"newinstance,ptmxmode=0666,mode=0620";

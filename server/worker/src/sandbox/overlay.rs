@@ -30,7 +30,7 @@ impl Own {
         let work = view.scratch("work").join(format!("{name}-{own}"));
         std::fs::create_dir_all(upper)
             .and_then(|()| std::fs::create_dir_all(&work))
-            .step(|| "make a folder of the layer".into())?;
+            .step(|| "create a folder of the layer".into())?;
         Ok(Self {
             upper: open_folder(upper)?,
             work: open_folder(&work)?,

@@ -85,7 +85,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
                 |meta: std::fs::Metadata| std::fs::set_permissions(&upper, meta.permissions());
             std::fs::metadata(&target)
                 .and_then(like)
-                .step(|| format!("make a cover for {}", target.display()))?;
+                .step(|| format!("create a cover for {}", target.display()))?;
         }
         let plain = if temporary {
             Some(clone_tree(&upper, false)?)
@@ -116,9 +116,9 @@ pub(super) fn nested(
         let below = |top: &Path| target != top && target.starts_with(top);
         let in_workspace = below(workspace);
         if in_workspace && overlay && !privileged {
-            let why = format!("{} is a mount of its own", target.display());
+            let why = format!("{} is a separate mount", target.display());
             return Err(io::Error::other(why)).step(|| {
-                "only root can make an overlay over a workspace with mounts inside".into()
+                "only root can create an overlay over a workspace that contains mounts".into()
             });
         }
         // What is mounted in the workspace is in the copy already.

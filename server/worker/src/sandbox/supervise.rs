@@ -65,7 +65,7 @@ pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> i32 {
         .and_then(|pid| pid.to_str()?.parse().ok())
         .and_then(Pid::from_raw);
     let (Some(view), Some(daemon)) = (view, daemon) else {
-        complain("this command is for the daemon's own use");
+        complain("this command is for internal use by the daemon");
         return 2;
     };
     let argv: Vec<OsString> = args.collect();
@@ -88,7 +88,7 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
     // started us, and the daemon's threads come and go.
     let watch = pidfd_open(daemon, PidfdFlags::empty()).step(|| "watch the daemon".into())?;
     if rustix::process::getppid() != Some(daemon) {
-        return Err(io::Error::other("it has ended")).step(|| "watch the daemon".into());
+        return Err(io::Error::other("it has exited")).step(|| "watch the daemon".into());
     }
     let view: View = std::fs::read(view)
         .and_then(|text| serde_json::from_slice(&text).map_err(Into::into))
@@ -102,8 +102,8 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
     // The init writes the program's raw wait status; its own exit status cannot carry signals. The
     // launcher's end of the other pipe closes when the launcher ends.
     let (status_read, status_write) =
-        pipe_with(PipeFlags::CLOEXEC).step(|| "make a pipe".into())?;
-    let (life_read, life_write) = pipe_with(PipeFlags::CLOEXEC).step(|| "make a pipe".into())?;
+        pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
+    let (life_read, life_write) = pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
     match sys::fork().step(|| "start the init process".into())? {
         Fork::Child => {
             drop((watch, status_read, life_write));
@@ -303,7 +303,7 @@ fn settle(
     // ended meanwhile: then its end of the pipe is closed already.
     set_parent_process_death_signal(Some(last_words)).step(|| "follow the launcher".into())?;
     if has_ended(life) {
-        return Err(io::Error::other("it has ended")).step(|| "follow the launcher".into());
+        return Err(io::Error::other("it has exited")).step(|| "follow the launcher".into());
     }
     Ok(())
 }

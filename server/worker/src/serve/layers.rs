@@ -87,8 +87,8 @@ fn write_whole_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBody> {
     let parent = dir.parent().unwrap_or(dir);
     let building = parent.join(format!(".building-{}", uuid::Uuid::new_v4().simple()));
     let refused = |error: String| {
-        ErrorBody::environment(format!("failed to write a layer of the workspace: {error}"))
-            .hint("check that the state folder has space left")
+        ErrorBody::environment(format!("cannot write a layer of the workspace: {error}"))
+            .hint("free some space for the state folder")
     };
     std::fs::create_dir_all(parent).map_err(|error| refused(error.to_string()))?;
     write_layer(&building, files).map_err(|error| refused(error.to_string()))?;

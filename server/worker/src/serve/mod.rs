@@ -38,7 +38,7 @@ use self::job::{JobEnd, run_job};
 pub use self::{place::WorkerPlace, stdio::worker_main};
 use crate::{
     agent::{Ask, SessionChannels},
-    executor::{LinkError, WorkerLink},
+    link::{LinkError, WorkerLink},
 };
 
 /// The hidden subcommand that serves a link over the standard streams.

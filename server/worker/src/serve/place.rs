@@ -120,8 +120,8 @@ impl WorkerPlace {
         let existed = home.is_dir();
         if !existed || !ready.contains(goal) {
             registry().prepare_home(&home).map_err(|error| {
-                ErrorBody::environment(format!("failed to make {}: {error}", home.display()))
-                    .hint("check that the state folder can be written and has space left")
+                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
+                    .hint("check that the state folder is writable and has free space")
             })?;
             ready.insert(goal.clone());
         }
@@ -206,12 +206,12 @@ pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
                 _ => std::fs::remove_file(&path),
             };
             if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a leftover could not be removed");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
             }
         }
     });
     if let Err(error) = cleared.await {
-        tracing::warn!(%error, "leftovers could not be removed");
+        tracing::warn!(%error, "cannot remove leftovers");
     }
 }
 

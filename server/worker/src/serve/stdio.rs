@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use super::{WorkerPlace, serve};
-use crate::{agent::AgentSettings, executor::over_lines};
+use crate::{agent::AgentSettings, link::over_lines};
 
 /// The body of the hidden subcommand `worker`, given the arguments after it; gives the exit status.
 ///

@@ -64,7 +64,7 @@ end
 
 ---@param rows claudecluster.Row[]
 local function reject_with_reason(rows)
-  prompt.why('Why is it rejected?', function(reason)
+  prompt.why('Reason for rejecting:', function(reason)
     for _, row in ipairs(outermost(rows)) do
       decide('reject', row, reason)
     end

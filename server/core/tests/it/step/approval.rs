@@ -123,14 +123,17 @@ fn a_paused_task_waits_for_its_approval_over_restarts() {
     );
     assert_eq!(world.now(), "running: running waiting waiting");
     let early = world.approve("b").unwrap_err();
-    expect!["task b of goal g1 is waiting (it can be approved once everything it depends on has succeeded)"]
+    expect!["task b of goal g1 is not paused; its state is waiting (approve it once its dependencies have succeeded)"]
         .assert_eq(&format!("{} ({})", early.message, early.hint.unwrap()));
     world.succeed("a");
     assert_eq!(world.now(), "running: succeeded paused waiting, waits");
     world.restart();
     assert_eq!(world.now(), "running: succeeded paused waiting, waits");
     for (wrong, message) in [
-        ("a", "task a of goal g1 is succeeded"),
+        (
+            "a",
+            "task a of goal g1 is not paused; its state is succeeded",
+        ),
         ("x", "goal g1 has no task x"),
     ] {
         assert_eq!(world.approve(wrong).unwrap_err().message, message);

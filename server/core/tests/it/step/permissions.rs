@@ -247,12 +247,12 @@ fn whoever_answers_too_late_hears_what_became_of_it() {
         let by = by.map(str::to_owned);
         world.give(Input::PermissionAnswered { answer, by });
     }
-    let gone = "waits no more: whoever asked has ended, or goes on without an answer";
+    let gone = "is no longer open: the worker has ended or continued without an answer";
     // The next daemon knows as much, and has nobody who waits.
     for _ in 0..2 {
         for (id, expected) in [
-            ("p1", "p1 has been denied already by Neovim 0.11.4"),
-            ("p2", "p2 has been allowed already"),
+            ("p1", "p1 was already denied by Neovim 0.11.4"),
+            ("p2", "p2 was already granted"),
         ] {
             assert_eq!(too_late(&mut world, id), expected);
         }

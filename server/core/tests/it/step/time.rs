@@ -205,7 +205,7 @@ fn check(mut world: World, happens: &[(u64, Happens)], end: u64) {
     assert_eq!(world.look(end), GoalState::Failed);
     let failed = world.state.goal(&goal()).unwrap();
     let error = failed.error.as_ref().unwrap();
-    assert_eq!(error.message, "the goal's time limit is reached");
+    assert_eq!(error.message, "the goal reached its time limit");
     // However late it is looked at again.
     world.look(end + 1000);
     assert_eq!(left(&world), Some(Span(0)));

@@ -13,7 +13,9 @@ use crate::{
         verdict::revert::{PastMove, RevertStep},
         versions::FileVersions,
     },
-    workspace::{content_store::ContentStore, content_text::ContentText, editor::Edited, typing},
+    workspace::{
+        content_store::ContentStore, content_text::ContentText, editor::EditedLines, typing,
+    },
 };
 
 /// The file as it is, and how it came to be so.
@@ -29,7 +31,7 @@ pub(super) struct UndoScan<'a> {
     /// Whether an editor has it open.
     pub(super) open: bool,
     /// Where somebody types.
-    pub(super) edited: Option<&'a Edited>,
+    pub(super) edited: Option<&'a EditedLines>,
 }
 
 /// What a look comes to.
@@ -80,7 +82,7 @@ pub(super) fn search_hunks<'a>(
         let reason = if look.open {
             "undone in the editor"
         } else {
-            "no longer in the file when its editor closed it"
+            "discarded when the editor closed the file"
         };
         seen.push(look.detected_undo(moved, None, hunks, reason));
     }
@@ -106,9 +108,9 @@ pub(super) fn search_hunks<'a>(
             }
         }
         let reason = if look.open {
-            "done again in the editor"
+            "redone in the editor"
         } else {
-            "in the file again when its editor closed it"
+            "restored when the editor closed the file"
         };
         seen.push(look.detected_undo(moved, Some(moved.index), hunks, reason));
     }

@@ -146,7 +146,7 @@ impl UndoDetection {
         // What is being loaded anew says nothing yet.
         let _ = self.editors.settled_document(path).await;
         if let Err(error) = self.recovery.recover_opened(path).await {
-            tracing::warn!(path = %path.display(), %error, "an earlier landing is not settled");
+            tracing::warn!(path = %path.display(), %error, "cannot settle an earlier change");
         }
         self.follow_until_quiet(path).await;
     }
@@ -188,7 +188,7 @@ impl UndoDetection {
             match self.follow_in(&root, path).await {
                 Ok(still) => later = later.max(still),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "the ledger does not follow the editor");
+                    tracing::warn!(path = %path.display(), %error, "cannot record an undo made in the editor");
                 }
             }
         }
@@ -363,7 +363,7 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
             undo: Some(moved.index),
             hunks,
             landed: reverse_landing(moved.landed),
-            reason: "done again in the editor",
+            reason: "redone in the editor",
         });
         if is_now(&moved.landed.before) {
             first = Some(moved.landed);

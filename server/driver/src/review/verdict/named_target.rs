@@ -22,23 +22,23 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
     };
     let (what, hint) = match (decision.verdict, of) {
         (Verdict::Undo, Some(of)) => (
-            format!("nothing of {of} has landed"),
-            format!("`claudecluster show {id}` lists what has"),
+            format!("no changes of {of} have been applied"),
+            format!("list its changes with: claudecluster show {id}"),
         ),
         (Verdict::Redo, of) => (
             format!(
-                "nothing of {} has been undone and could be done again",
+                "no changes of {} have been undone",
                 of.unwrap_or_else(|| format!("goal {id}"))
             ),
-            format!("`claudecluster accept {id}` lands what is pending"),
+            format!("apply pending changes with: claudecluster accept {id}"),
         ),
         (_, Some(of)) => (
             match &decision.hunk_id {
                 Some(hunk) => format!("there is no pending hunk {hunk}"),
-                None if decision.path.is_some() => format!("nothing is pending in {of}"),
-                None => format!("nothing of {of} is pending"),
+                None if decision.path.is_some() => format!("no changes are pending in {of}"),
+                None => format!("no changes of {of} are pending"),
             },
-            format!("`claudecluster diff {id}` shows what is pending"),
+            format!("show pending changes with: claudecluster diff {id}"),
         ),
         (_, None) => return Ok(()),
     };

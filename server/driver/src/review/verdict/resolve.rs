@@ -124,10 +124,10 @@ fn resolve_whole(
         }
         _ => {
             let path = &entry.file.path;
-            return Err(ErrorBody::user(format!(
-                "{path} is decided as a whole: it has no lines that could be mixed"
-            ))
-            .hint("take one side: `mine` or `theirs`"));
+            return Err(
+                ErrorBody::user(format!("{path} cannot be merged line by line"))
+                    .hint("choose one side: `mine` or `theirs`"),
+            );
         }
     };
     change.verdict = Verdict::Resolve;
@@ -145,7 +145,7 @@ fn proposal_label(goal: &Goal, hunk: &PendingHunk) -> String {
 }
 
 fn switched_off() -> ErrorBody {
-    ErrorBody::config("merging by words is switched off: `review.mergeWords` is \"off\"").hint(
-        "`claudecluster config set review.mergeWords suggest`, then `claudecluster daemon stop`",
+    ErrorBody::config("word-by-word merging is off (`review.mergeWords` is \"off\")").hint(
+        "turn it on with: claudecluster config set review.mergeWords suggest; then restart the daemon with: claudecluster daemon stop",
     )
 }

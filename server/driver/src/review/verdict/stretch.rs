@@ -63,19 +63,18 @@ pub(super) fn merge_words_of(
 }
 
 pub(super) fn inseparable_words() -> ErrorBody {
-    ErrorBody::user("both sides have changed the same words, or words that touch")
-        .hint("take `mine`, `theirs` or `both`, or edit it by hand")
+    ErrorBody::user("both sides changed the same words or adjacent ones")
+        .hint("choose `mine`, `theirs` or `both`, or edit the text yourself")
 }
 
 pub(super) fn conflict_gone() -> ErrorBody {
-    ErrorBody::stale("the text has changed under the conflict")
-        .hint("look at it again, then decide")
+    ErrorBody::stale("the text has changed since the conflict was shown")
+        .hint("review the conflict again, then resolve it")
 }
 
 /// What a decision to resolve has to say.
 pub(crate) fn incomplete_resolution() -> ErrorBody {
-    ErrorBody::user("it is not said which hunk is to become what")
-        .hint(
-        "name one hunk and what it becomes: mine, theirs, both, merged, markers, a text, or a repair",
+    ErrorBody::user("the hunk or its resolution is missing").hint(
+        "name one hunk and a resolution: mine, theirs, both, merged, markers, a text or a repair",
     )
 }

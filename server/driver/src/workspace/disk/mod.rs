@@ -34,19 +34,19 @@ pub(crate) fn processor_count() -> usize {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
     /// It is not what it was expected to be.
-    #[error("the file has changed on disk meanwhile")]
+    #[error("the file has changed on disk in the meantime")]
     Changed,
     /// The path leads out of the workspace, or through something that is not a folder.
-    #[error("the path leads out of the workspace or through a file")]
+    #[error("the path leads outside the workspace or through a file")]
     Outside,
     /// A link would point out of the workspace.
-    #[error("the symbolic link would point out of the workspace")]
+    #[error("the symbolic link would point outside the workspace")]
     LinkOutside,
     /// There is a folder, or something else that is not a file, in its place.
-    #[error("there is {0} in its place")]
+    #[error("{0} is in its place")]
     NoFile(&'static str),
     /// What it goes together with was not written.
-    #[error("it goes together with a file that was not written")]
+    #[error("it depends on a file that was not written")]
     Apart,
     /// The operating system refused.
     #[error("{0}")]
@@ -66,8 +66,8 @@ impl From<rustix::io::Errno> for WriteError {
 
 /// Returns the error of a workspace file that cannot be read.
 pub(crate) fn unreadable_file(path: &RelPath, error: &WriteError) -> ErrorBody {
-    ErrorBody::environment(format!("failed to read {path}: {error}"))
-        .hint("check the file's permissions and where its links lead")
+    ErrorBody::environment(format!("cannot read {path}: {error}"))
+        .hint("check the file's permissions and the targets of its links")
 }
 
 /// Returns whether there is no such file on disk. An editor can still show the text of a deleted file.

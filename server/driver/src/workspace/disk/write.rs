@@ -324,7 +324,7 @@ impl<'a> PendingWrite<'a> {
     fn left_behind(&self, result: rustix::io::Result<bool>) {
         if let Err(error) = result {
             let path = &self.write.path;
-            tracing::warn!(%path, %error, kept = self.aside, "a file that changed in the last moment is kept beside it");
+            tracing::warn!(%path, %error, kept = self.aside, "the file changed during the write; its version is kept beside it");
         }
     }
 
@@ -404,7 +404,7 @@ fn keep_attributes(file: &File, old: &File) {
         if let Ok(length) = rustix::fs::fgetxattr(old, name, value.as_mut_slice()) {
             let set = rustix::fs::fsetxattr(file, name, &value[..length], XattrFlags::empty());
             if let Err(error) = set {
-                tracing::debug!(%error, "an extended attribute is not kept");
+                tracing::debug!(%error, "cannot keep an extended attribute");
             }
         }
     }

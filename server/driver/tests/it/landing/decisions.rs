@@ -406,14 +406,14 @@ async fn what_is_not_there_is_named() {
                 path: Some(RelPath::new("z").unwrap()),
                 ..decision(Verdict::Reject)
             },
-            "nothing is pending in z",
+            "no changes are pending in z",
         ),
         (
             Decision {
                 task_id: Some("nobody".into()),
                 ..decision(Verdict::Accept)
             },
-            "nothing of task nobody",
+            "no changes of task nobody",
         ),
     ];
     for (decision, expected) in cases {

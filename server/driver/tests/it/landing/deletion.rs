@@ -4,7 +4,7 @@
 
 use std::{fs, sync::Arc};
 
-use claudecluster_driver::{Attached, Driver};
+use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
     GoalState,
     api::{Decision, DecisionReport, Resolution},
@@ -22,7 +22,7 @@ struct Stage {
     fixture: Fixture,
     driver: Driver,
     editor: Arc<OneDocument>,
-    _attached: Attached,
+    _attached: AttachedEditor,
 }
 
 impl Stage {
@@ -107,7 +107,7 @@ async fn a_file_stays_where_its_text_would_be_lost() {
         let report = stage.theirs().await;
         let said = failure(&report);
         assert!(
-            said.contains("deletes no files") || said.contains("read-only"),
+            said.contains("cannot delete files") || said.contains("read-only"),
             "{said}"
         );
         assert_eq!(stage.saved().as_deref(), Some(SAVED));
@@ -123,7 +123,7 @@ async fn a_file_stays_where_its_text_would_be_lost() {
             _ => stage.theirs().await,
         };
         let said = failure(&report);
-        assert!(said.contains("another text on disk"), "{said}");
+        assert!(said.contains("differs on disk"), "{said}");
         assert_eq!(stage.saved().as_deref(), Some("another\n"));
         assert!(stage.is_open());
     }

@@ -323,7 +323,7 @@ async fn what_an_editor_did_without_a_word_is_done_when_it_is_asked_for_again() 
     // What is asked for is something else, or was seen to have landed before.
     let error = asked_again(&[Accept], Redo, false, false).await;
     let error = error.unwrap_err();
-    assert!(error.starts_with("nothing of hunk g1."), "{error}");
+    assert!(error.starts_with("no changes of hunk g1."), "{error}");
     let error = asked_again(&[Accept], Accept, false, true).await;
     let error = error.unwrap_err();
     assert!(error.starts_with("there is no pending hunk g1."), "{error}");

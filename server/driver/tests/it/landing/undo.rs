@@ -94,7 +94,7 @@ async fn one_hunk_of_a_landing_is_undone_and_done_again() {
     assert_eq!(redo(&driver).await.decided, 3);
     assert_eq!(fixture.text("a.txt").unwrap(), typed);
     let error = driver.decide(decision(Verdict::Redo)).await.unwrap_err();
-    assert!(error.message.contains("nothing of goal g1"), "{error:?}");
+    assert!(error.message.contains("no changes of goal g1"), "{error:?}");
     assert!(error.hint.is_some());
 }
 
@@ -170,7 +170,10 @@ async fn a_task_takes_its_own_back() {
         .decide(of_task(Verdict::Redo, "two"))
         .await
         .unwrap_err();
-    assert!(error.message.contains("nothing of task two"), "{error:?}");
+    assert!(
+        error.message.contains("no changes of task two"),
+        "{error:?}"
+    );
     decide(&driver, of_task(Verdict::Undo, "two")).await;
     assert_eq!(fixture.text("a.txt").unwrap(), BASE);
     decide(&driver, of_task(Verdict::Redo, "one")).await;

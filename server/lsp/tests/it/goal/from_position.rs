@@ -409,7 +409,7 @@ async fn a_goal_that_is_under_way_is_not_started_twice() {
     );
     let asked = client.told("window/showMessageRequest").await;
     let message = asked["params"]["message"].as_str().unwrap();
-    assert_eq!(message, "g7 does this already: make it better");
+    assert_eq!(message, "g7 already has this goal: make it better");
     let actions = json!([{"title": "Show"}, {"title": "Start another"}]);
     assert_eq!(asked["params"]["actions"], actions);
     client.answer(&asked, json!({"title": "Show"})).await;
@@ -428,7 +428,7 @@ async fn a_goal_that_is_under_way_is_not_started_twice() {
         .answer(&asked, json!({"title": "Start another"}))
         .await;
     let told = client.told("window/showMessage").await;
-    assert_eq!(told["params"]["message"], "g1 is started");
+    assert_eq!(told["params"]["message"], "Started g1");
     assert_eq!(backend.with(|state| state.submitted.len()), 1);
 
     let again = json!({"prompt": "make it better", "again": true});
@@ -449,7 +449,7 @@ async fn another_goal_is_for_the_text_as_it_is_then() {
     let told = client.told("window/showMessage").await;
     let message = told["params"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("no other goal was started: scope.range"),
+        message.starts_with("cannot start another goal: scope.range"),
         "{message}"
     );
     assert!(backend.with(|state| state.submitted.is_empty()));

@@ -157,14 +157,11 @@ async fn check_settled(by: By, answer: &Value, says: Option<&str>) {
 async fn what_is_settled_elsewhere_is_no_longer_asked() {
     let allows = json!({"result": {"title": "Allow once"}});
     for (by, says) in [
-        (By::Editor, "p2 has been denied already by an editor"),
-        (
-            By::CommandLine,
-            "p2 has been denied already by the command line",
-        ),
-        (By::Nobody, "p2 waits no more"),
+        (By::Editor, "p2 was already denied by an editor"),
+        (By::CommandLine, "p2 was already denied by the command line"),
+        (By::Nobody, "p2 is no longer open"),
     ] {
-        let says = format!("{says}. This answer changed nothing.");
+        let says = format!("{says}. Your answer was not used.");
         check_settled(by, &allows, Some(&says)).await;
     }
     // An editor that heeds it says so, or closes the question as its user would.
@@ -356,7 +353,7 @@ async fn a_neovim_without_a_plugin_hears_that_it_is_too_late() {
     assert_eq!(permitted.len(), 1, "{permitted:?}");
     assert_eq!(permitted[0].0.decision, PermissionDecision::Deny);
     let by = permitted[0].1.as_deref().unwrap();
-    let expected = format!("p1 has been denied already by {by}. This answer changed nothing.\n\n");
+    let expected = format!("p1 was already denied by {by}. Your answer was not used.\n\n");
     assert_eq!(said, expected);
 }
 
@@ -366,7 +363,7 @@ async fn progress_says_what_is_waited_for() {
     let created = client.told("window/workDoneProgress/create").await;
     client.answer(&created, Value::Null).await;
     // It may have begun before the request came.
-    let asked = "0/0 tasks · waits for permission: WebFetch http://example.com/p2";
+    let asked = "0/0 tasks · waiting for permission: WebFetch http://example.com/p2";
     let says = |message: &Value| message["params"]["value"]["message"] == asked;
     client.wait_for(says).await;
 }

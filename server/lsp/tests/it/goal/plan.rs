@@ -208,7 +208,7 @@ async fn a_cycle_is_told_corrected_and_what_is_open_is_approved() {
         assert_eq!(one["source"], "claudecluster");
         assert_eq!(one["code"], "cycle");
         assert_eq!(one["severity"], 1);
-        assert_eq!(one["message"], "these tasks wait for each other: a → b → a");
+        assert_eq!(one["message"], "circular dependency: a → b → a");
         assert_eq!(covered(&cyclic, &one["range"]), marked);
         let related = &one["relatedInformation"][0]["location"];
         assert_eq!(related["uri"], uri.as_str());
@@ -218,15 +218,15 @@ async fn a_cycle_is_told_corrected_and_what_is_open_is_approved() {
     let refused = world.approve(json!({"goalId": "g1", "uri": uri})).await;
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("the plan has 2 mistakes: line "),
+        message.starts_with("the plan has 2 errors: line "),
         "{message}"
     );
     let actions = world.actions(&uri, &cyclic, "\"b\"]", asked()).await;
     let approve = titled(&actions, "Approve this plan");
-    assert_eq!(approve["disabled"]["reason"], "The plan has mistakes");
+    assert_eq!(approve["disabled"]["reason"], "The plan has errors");
     assert!(approve.get("command").is_none());
 
-    let fix = titled(&actions, "Do not let a wait for b");
+    let fix = titled(&actions, "Remove the dependency of a on b");
     assert_eq!(fix["kind"], "quickfix");
     assert_eq!(fix["diagnostics"][0]["code"], "cycle");
     assert_eq!(
@@ -293,7 +293,7 @@ async fn approvals_that_make_no_sense_say_why() {
     for (argument, expected) in [
         (
             json!({"goalId": "g1", "uri": uri, "taskId": "a"}),
-            "of `plan`, `uri` and `taskId` only one can be approved",
+            "pass only one of `plan`, `uri` and `taskId`",
         ),
         (
             json!({"goalId": "g2", "uri": uri}),
@@ -301,11 +301,11 @@ async fn approvals_that_make_no_sense_say_why() {
         ),
         (
             json!({"goalId": "g1", "uri": file(&world.path("w/b.json"))}),
-            "is not open: open the document whose text is to be approved",
+            "is not open: open the plan document first",
         ),
         (
             json!({"goalId": "g1", "uri": elsewhere}),
-            "is no plan: plans are what claudecluster.plan.open opens",
+            "is not a plan: plans are documents opened by claudecluster.plan.open",
         ),
     ] {
         let refused = world.approve(argument).await;
@@ -372,7 +372,7 @@ async fn tasks_are_split_merged_and_paused() {
             "Approve this plan",
             "Split b into two tasks",
             "Pause before b",
-            "Merge b into a, which it waits for",
+            "Merge b into a, its dependency",
         ]
     );
     let rewrites = &actions[1]["kind"];
@@ -493,10 +493,7 @@ async fn lenses_decide_what_waits() {
         .unwrap();
     assert_eq!(
         lenses(&reply),
-        [
-            ("Let b start".to_owned(), line),
-            ("Cancel".to_owned(), line)
-        ]
+        [("Start b".to_owned(), line), ("Cancel".to_owned(), line)]
     );
     let command = &reply["result"][0]["command"]["arguments"][0];
     world.approve(command.clone()).await;
@@ -534,11 +531,11 @@ async fn a_paused_task_asks_and_a_waiting_plan_can_be_opened_from_its_question()
     let question = world.client.told("window/showMessageRequest").await;
     assert_eq!(
         question["params"]["message"],
-        "g1: b (b) waits for your approval"
+        "g1: b (b) is waiting for your approval"
     );
     world
         .client
-        .answer(&question, json!({"title": "Let it start"}))
+        .answer(&question, json!({"title": "Start task"}))
         .await;
     world.backend.approving.notified().await;
     let started = world.backend.with(|state| state.started.clone());

@@ -128,7 +128,7 @@ async fn a_conflict_of_two_tasks_names_both() {
     let told = client.told("textDocument/publishDiagnostics").await;
     assert_eq!(
         told["params"]["diagnostics"][0]["message"],
-        "a change from \"Rename things\" (g1) conflicts with what \"Go left\" proposes here"
+        "a change from \"Rename things\" (g1) conflicts with a change that \"Go left\" proposes here"
     );
     let between = "Conflict between Go left and Rename things";
     assert_eq!(lenses(&mut client).await[0]["command"]["title"], between);
@@ -141,8 +141,8 @@ async fn a_conflict_of_two_tasks_names_both() {
     let told = told.as_str().unwrap();
     for line in [
         between,
-        "What Go left proposes:",
-        "What Rename things proposes:",
+        "Proposed by Go left:",
+        "Proposed by Rename things:",
     ] {
         assert!(told.contains(&format!("# {line}\n")), "{told}");
     }
@@ -158,10 +158,10 @@ async fn a_conflict_is_resolved_from_the_menu() {
     let conflict = "Conflict between you and Rename things";
     let expected = [
         "keep mine",
-        "take theirs",
+        "use theirs",
         "keep both",
-        "leave conflict markers",
-        "ask for a repair",
+        "insert conflict markers",
+        "request a repair",
         "show both sides",
     ];
     let expected: Vec<_> = expected
@@ -201,7 +201,7 @@ async fn a_conflict_is_resolved_from_the_menu() {
     let told = client.told("window/showMessage").await["params"]["message"].clone();
     assert_eq!(
         told,
-        "g1: 1 change resolved; the task repair-t is to repair it"
+        "g1: 1 change resolved; started repair-t to address this"
     );
     let decided = backend.with(|state| state.decisions.clone());
     let decided: Vec<_> = decided
@@ -233,7 +233,7 @@ async fn the_words_of_both_are_offered_first() {
         .await;
     let told = client.told("window/showMessage").await["params"]["message"].clone();
     let expected = "\
-# What comes of the words of both:
+# Merged word by word:
 diff --git a/a.rs b/a.rs
 --- a/a.rs
 +++ b/a.rs
@@ -245,7 +245,7 @@ diff --git a/a.rs b/a.rs
     assert!(told.as_str().unwrap().ends_with(expected), "{told}");
     let offered = actions(&mut client, 0, 2).await;
     let merge = &offered[0];
-    let title = "Conflict between you and Rename things: merge the words of both";
+    let title = "Conflict between you and Rename things: merge word by word";
     assert_eq!(merge["title"], title);
     let argument = json!({"hunkId": "g1.1", "resolution": {"kind": "merged"}});
     assert_eq!(merge["command"]["arguments"], json!([argument]));
@@ -273,7 +273,7 @@ async fn what_lands_merged_is_the_servers_to_land() {
         let accept = &offered[0];
         assert_eq!(accept["data"].is_object(), own, "{accept}");
         assert_eq!(accept["command"].is_null(), own, "{accept}");
-        let merged = ", merged with the words that are there";
+        let merged = ", merged word by word";
         let title = format!(
             "Accept change from Rename things{}",
             if own { "" } else { merged }
@@ -313,7 +313,7 @@ async fn a_reason_is_asked_for_where_the_client_can() {
     );
     assert_eq!(reject["command"]["command"], "claudecluster.client.reason");
     let expected = json!([{
-        "prompt": "Why is it rejected?",
+        "prompt": "Reason for rejecting:",
         "command": command::HUNK_REJECT,
         "argument": {"hunkId": "g1.1"},
     }]);
@@ -417,7 +417,7 @@ Rename things (task t, attempt 1)
 
 ---
 
-**Landed change** · g2 · make it better
+**Accepted change** · g2 · make it better
 
 Rename things (task t, attempt 1)
 > `old` said \\<nothing\\>.";
@@ -503,7 +503,7 @@ diff --git a/a.rs b/a.rs
 # Conflict between you and Rename things
 # Rename things (task t, attempt 1)
 
-# What you wrote:
+# Your text:
 diff --git a/a.rs b/a.rs
 --- a/a.rs
 +++ b/a.rs
@@ -512,7 +512,7 @@ diff --git a/a.rs b/a.rs
 +let mine = 1;
  }
 
-# What Rename things proposes:
+# Proposed by Rename things:
 diff --git a/a.rs b/a.rs
 --- a/a.rs
 +++ b/a.rs
@@ -527,7 +527,7 @@ diff --git a/a.rs b/a.rs
         .await;
     let told = client.told("window/showMessage").await["params"]["message"].clone();
     assert!(
-        told.as_str().unwrap().contains("is not pending any more"),
+        told.as_str().unwrap().contains("is no longer pending"),
         "{told}"
     );
 }

@@ -592,7 +592,7 @@ async fn events_go_to_those_who_ask_and_conflicts_to_all() {
         "context": {"diagnostics": [], "only": ["refactor.rewrite"]},
     });
     let offered = client.request("textDocument/codeAction", params).await["result"].clone();
-    assert_eq!(offered[0]["title"], "State a goal for this line…");
+    assert_eq!(offered[0]["title"], "Start a goal for this line…");
     assert_eq!(
         offered[0]["command"]["command"],
         "claudecluster.client.prompt"

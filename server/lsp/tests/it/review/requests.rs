@@ -299,7 +299,7 @@ async fn arguments_are_checked_and_the_error_names_the_key() {
             "arguments[0].plan.tasks[0]",
         ),
         (command::GOAL_LIST, json!({"all": true}), "all"),
-        (command::GOAL_LIST, json!([1]), "an object is expected"),
+        (command::GOAL_LIST, json!([1]), "expected an object"),
         (command::GOAL_SHOW, json!({}), "goalId"),
         (command::GOAL_SHOW, json!({"goalId": "g9"}), "g9"),
         (command::GOAL_CANCEL, json!({"goalId": "g9"}), "g9"),
@@ -340,7 +340,7 @@ async fn arguments_are_checked_and_the_error_names_the_key() {
             json!({"hunkId": "g1.1", "applied": "yes"}),
             "arguments[0].applied",
         ),
-        ("claudecluster.goal.delete", json!({}), "is not a command"),
+        ("claudecluster.goal.delete", json!({}), "unknown command"),
     ];
     for (name, argument, expected) in cases {
         let reply = client.command(name, argument.clone()).await;

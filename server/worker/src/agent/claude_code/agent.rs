@@ -10,11 +10,9 @@ use claudecluster_protocol::{
     ErrorBody, agent::AgentCapabilities, event::AgentEvent, plan::AgentName,
 };
 use futures::future::BoxFuture;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
-use super::{detect, home};
+use super::{detect, home, session};
 use crate::{
     agent::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
@@ -24,15 +22,7 @@ use crate::{
 };
 
 /// The command that installs it.
-const INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
-
-/// Settings of Claude Code.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ClaudeSettings {
-    /// The program. Default: `claude` as found on `PATH`.
-    pub program: Option<PathBuf>,
-}
+const INSTALL: &str = "install it with: npm install -g @anthropic-ai/claude-code";
 
 /// The real Claude Code.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +56,10 @@ impl CodingAgent for ClaudeCode {
         let path = path.map(|var| OsStr::new(&var.value));
         detect::find(program, path).ok_or_else(|| match program {
             Some(program) => ErrorBody::config(format!(
-                "`claude.program` is {}, which is not a program",
+                "the setting `claude.program` names {}, which is not a program",
                 program.display()
             ))
-            .hint("correct it with `claudecluster config set claude.program PATH`"),
+            .hint("correct it with: claudecluster config set claude.program PATH"),
             None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
                 .hint(INSTALL),
         })
@@ -129,10 +119,10 @@ impl CodingAgent for ClaudeCode {
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {
-        Box::pin(super::run(spec, launch, transcript, channels))
+        Box::pin(session::run_session(spec, launch, transcript, channels))
     }
 
     fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent> {
-        super::replay(transcript)
+        session::replay_transcript(transcript)
     }
 }

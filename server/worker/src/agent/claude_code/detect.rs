@@ -37,9 +37,8 @@ pub(super) fn detect(program: Option<&Path>) -> Detection {
     let Some(path) = find(program, None) else {
         let problem = match program {
             Some(path) => format!("there is no program {}", path.display()),
-            None => {
-                "it is not installed; `npm i -g @anthropic-ai/claude-code` brings it".to_owned()
-            }
+            None => "not installed; install it with: npm install -g @anthropic-ai/claude-code"
+                .to_owned(),
         };
         return Detection {
             problem: Some(problem),
@@ -112,7 +111,7 @@ fn probe(path: &Path, argument: &str) -> Result<String, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| format!("{shown} cannot be started: {error}"))?;
+        .map_err(|error| format!("cannot start {shown}: {error}"))?;
     let (send, output) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         std::thread::spawn(move || {
@@ -188,7 +187,7 @@ impl Kept {
     fn write(&self, help: &str) {
         let text = format!("{}{help}", self.stamp);
         if let Err(error) = super::home::write_private(&self.file, text.as_bytes()) {
-            tracing::debug!(%error, "the help of Claude Code is not kept");
+            tracing::debug!(%error, "cannot cache the help output of Claude Code");
         }
     }
 }

@@ -16,8 +16,9 @@ use super::{
     result::{Outcome, by_status, difference},
 };
 use crate::agent::{
-    AgentReport, AgentTask, QuestionReply, ToolRequest, permission, prices,
-    session::{Answer, Dialogue, Ended, Next, Question, Step},
+    AgentReport, AgentTask, QuestionReply, ToolRequest,
+    line_session::{Answer, Dialogue, Ended, Next, Question, Step},
+    permission, prices,
     text::{Words, one_line},
 };
 
@@ -376,7 +377,7 @@ impl<'a> ClaudeDialogue<'a> {
     }
 }
 
-const AUTH: &str = "the provider refused the key or the login: set ANTHROPIC_API_KEY, or log in with \
+const AUTH: &str = "the provider rejected the API key or login: set ANTHROPIC_API_KEY, or log in with \
                     `claude` and `/login`";
 
 impl Dialogue for ClaudeDialogue<'_> {

@@ -131,14 +131,14 @@ impl Policy {
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
         if !is_name {
             return Err(format!(
-                "{tool:?} is not the name of a tool such as WebFetch; patterns for what a tool is given \
-                 are not supported, because what a command does cannot be told from its words"
+                "{tool:?} is not a tool name such as WebFetch; patterns for tool input \
+                 are not supported, because a command's text does not show what it does"
             ));
         }
         if opens && NEVER.contains(&tool) {
             return Err(format!(
-                "{tool} cannot be opened: it waits at a terminal that is not there, or starts work that \
-                 nobody would follow"
+                "{tool} cannot be enabled: it needs a terminal, or it starts work that \
+                 ClaudeCluster cannot track"
             ));
         }
         Ok(())
@@ -201,8 +201,8 @@ mod tests {
         check("WebFetch", true, None);
         check("mcp__docs__read-page", true, None);
         check("Skill", false, None);
-        check("Skill", true, Some("cannot be opened"));
+        check("Skill", true, Some("cannot be enabled"));
         check("Bash(git push *)", true, Some("patterns"));
-        check("", false, Some("not the name"));
+        check("", false, Some("not a tool name"));
     }
 }

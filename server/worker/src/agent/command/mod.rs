@@ -69,7 +69,7 @@ async fn run_command(
     channels: &SessionChannels,
 ) -> AgentReport {
     let Some(run) = spec.task.run.as_ref().filter(|run| !run.is_empty()) else {
-        return AgentReport::failed(StopReason::Refused, "the task names no program to run");
+        return AgentReport::failed(StopReason::Refused, "the task has no command to run");
     };
     let mut env = launch.base_env();
     env.extend(spec.place.env.iter().cloned());
@@ -111,19 +111,19 @@ fn why_stopped(ended: &Ended, run: &Command, limits: &AgentLimits) -> Option<(St
     Some(match &ended.end {
         End::Exited(status) if status.success() => return None,
         End::Exited(status) if status.code() == Some(125) && ended.tail.starts_with(LAUNCHER) => {
-            let words = "the sandbox could not be made".to_owned();
+            let words = "cannot create the sandbox".to_owned();
             (StopReason::SpawnFailed, words)
         }
         End::Exited(status) => {
-            let words = format!("`{run}` ended with {status}");
+            let words = format!("`{run}` failed: {status}");
             (StopReason::ExitStatus, words)
         }
         End::Failed(e) => {
-            let words = format!("`{run}` could not be started: {e}");
+            let words = format!("cannot start `{run}`: {e}");
             (program::class_of(e), words)
         }
         End::NoTranscript(e) => {
-            let words = format!("the transcript could not be written: {e}");
+            let words = format!("cannot write the transcript: {e}");
             (StopReason::Resources, words)
         }
         End::TimedOut => {

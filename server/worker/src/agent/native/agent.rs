@@ -6,11 +6,9 @@ use claudecluster_protocol::{
     ErrorBody, agent::AgentCapabilities, event::AgentEvent, goal::EnvVar, plan::AgentName,
 };
 use futures::future::BoxFuture;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
-use super::{SUBCOMMAND, child};
+use super::{child, lines::SUBCOMMAND, session, settings::NativeSettings};
 use crate::{
     agent::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
@@ -23,25 +21,6 @@ use crate::{
 const KEY: &str = "ANTHROPIC_API_KEY";
 const TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 const BASE_URL: &str = "ANTHROPIC_BASE_URL";
-
-/// Settings of the built-in agent.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct NativeSettings {
-    /// Where a Messages API is served.
-    pub base_url: String,
-    /// The environment variable that holds its key.
-    pub key_env: String,
-}
-
-impl Default for NativeSettings {
-    fn default() -> Self {
-        Self {
-            base_url: "https://api.anthropic.com".to_owned(),
-            key_env: KEY.to_owned(),
-        }
-    }
-}
 
 /// The agent that is part of our own binary.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +56,11 @@ impl CodingAgent for NativeAgent {
         find_key(settings, setup.env).map(drop).ok_or_else(|| {
             let key_env = &settings.key_env;
             ErrorBody::environment(format!(
-                "the built-in agent has no key: {key_env} is not set"
+                "the built-in agent needs an API key: {key_env} is not set"
             ))
-            .hint("set it where you run claudecluster, or use another agent with --agent")
+            .hint(
+                "set it in the environment of claudecluster, or choose another agent with --agent",
+            )
         })
     }
 
@@ -92,7 +73,7 @@ impl CodingAgent for NativeAgent {
             usable,
             version: None,
             found: if usable {
-                format!("{key_env} is set, for {base_url}")
+                format!("{key_env} is set; endpoint {base_url}")
             } else {
                 format!("{key_env} is not set")
             },
@@ -101,7 +82,10 @@ impl CodingAgent for NativeAgent {
     }
 
     fn remedy(&self, settings: &AgentSettings) -> Option<String> {
-        Some(format!("export {}=…", settings.native.key_env))
+        Some(format!(
+            "set an API key: export {}=…",
+            settings.native.key_env
+        ))
     }
 
     fn passed_variables(&self) -> &'static [&'static str] {
@@ -136,11 +120,11 @@ impl CodingAgent for NativeAgent {
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {
-        Box::pin(super::run(spec, launch, transcript, channels))
+        Box::pin(session::run_session(spec, launch, transcript, channels))
     }
 
     fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent> {
-        super::replay(transcript)
+        session::replay_transcript(transcript)
     }
 }
 

@@ -66,7 +66,7 @@ impl Api {
         if api.key.is_none() && api.token.is_none() {
             return Err(Failure {
                 stop: StopReason::Auth,
-                words: "there is no key: set ANTHROPIC_API_KEY".to_owned(),
+                words: "no API key: set ANTHROPIC_API_KEY".to_owned(),
                 retry_after: None,
             });
         }
@@ -211,7 +211,9 @@ async fn refused(response: Response) -> Try {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Try::Never(failure(
             StopReason::Auth,
-            format!("the provider refused the key ({status}): check ANTHROPIC_API_KEY ({said})"),
+            format!(
+                "the provider rejected the API key ({status}); check ANTHROPIC_API_KEY ({said})"
+            ),
         )),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Try::Again {
             failure: failure(StopReason::Overloaded, format!("{status}: {said}")),
@@ -223,7 +225,7 @@ async fn refused(response: Response) -> Try {
         },
         _ => Try::Never(failure(
             StopReason::Refused,
-            format!("the provider refused the request ({status}): {said}"),
+            format!("the provider rejected the request ({status}): {said}"),
         )),
     }
 }

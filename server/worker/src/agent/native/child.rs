@@ -6,10 +6,10 @@ use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
 use serde_json::{Value, json};
 
 use super::{
-    Line, Report, Task,
     api::{Api, Failure, Heard},
     conversation::{Conversation, Head},
     files::Root,
+    lines::{Line, Report, Task},
     tools,
 };
 use crate::agent::{prices, text::Words};
@@ -172,7 +172,7 @@ impl Session {
     async fn run(&mut self) -> End {
         loop {
             if self.usage.turns >= self.task.max_turns {
-                let words = format!("the limit of {} turns is reached", self.task.max_turns);
+                let words = format!("reached the limit of {} turns", self.task.max_turns);
                 return stopped(StopReason::TurnLimit, words);
             }
             if let Some(budget) = self
@@ -182,7 +182,7 @@ impl Session {
             {
                 return stopped(
                     StopReason::Budget,
-                    format!("the budget of {budget} is spent"),
+                    format!("reached the cost limit of {budget}"),
                 );
             }
             match self.turn().await {
@@ -255,7 +255,7 @@ impl Session {
 
     fn remind(&mut self, words: &str) -> Option<End> {
         if self.reminders == REMINDERS {
-            let words = format!("there is no usable answer: {words}");
+            let words = format!("the agent gave no usable answer: {words}");
             return Some(stopped(StopReason::InvalidAnswer, words));
         }
         self.reminders += 1;

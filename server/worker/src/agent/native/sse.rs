@@ -9,7 +9,7 @@ const MAX_EVENT: usize = 8 << 20;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum StreamError {
     /// It ended before the message did.
-    #[error("the answer broke off")]
+    #[error("the answer ended early")]
     Cut,
     /// It is not what the API promises.
     #[error("the answer is malformed: {0}")]

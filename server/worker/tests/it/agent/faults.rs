@@ -84,7 +84,7 @@ async fn those_that_end_without_a_result() {
         "without a result",
     )
     .await;
-    check("cut", Short::None, Some(BrokenStream), "broke off").await;
+    check("cut", Short::None, Some(BrokenStream), "ended early").await;
     check("garbage", Short::None, Some(BrokenStream), "").await;
     check("odd-result", Short::None, Some(Crashed), "").await;
 }
@@ -109,7 +109,7 @@ async fn those_that_do_not_end() {
         "silent",
         Short::Silence,
         Some(Silent),
-        "said nothing for 700ms",
+        "produced no output for 700ms",
     )
     .await;
     check("ignores-term", Short::Silence, Some(Silent), "").await;
@@ -126,7 +126,7 @@ async fn those_that_do_not_end() {
 
 #[tokio::test]
 async fn a_giant_line_is_not_kept() {
-    let run = check("giant-line", Short::Exit, Some(BrokenStream), "broke off").await;
+    let run = check("giant-line", Short::Exit, Some(BrokenStream), "ended early").await;
     assert!(run.transcript.len() < 64 << 20);
 }
 

@@ -11,9 +11,8 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    executor::{
-        DaemonLink, EpochNumbers, JobFailure, LinkError, WorkerLink, drive_job, in_process,
-    },
+    executor::{EpochNumbers, JobFailure, drive_job},
+    link::{DaemonLink, LinkError, WorkerLink, in_process},
     serve::serve,
 };
 

@@ -166,9 +166,9 @@ fn nothing_is_left_out_silently() {
     assert_eq!(
         reasons,
         [
-            "it has 9 bytes, more than the limit of 8",
+            "it has 9 bytes; the limit is 8",
             "the change set would exceed its limit of 3 files",
-            "it has 9 bytes, more than the limit of 8",
+            "it has 9 bytes; the limit is 8",
         ]
     );
     let total = ChangeLimits {

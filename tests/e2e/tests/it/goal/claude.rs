@@ -255,7 +255,7 @@ fn no_agent_is_an_error_that_says_how_to_get_one() {
     assert_eq!(said.status, 1, "{said:#?}");
     assert!(
         said.stderr
-            .contains("npm install -g @anthropic-ai/claude-code"),
+            .contains("install it with: npm install -g @anthropic-ai/claude-code"),
         "{said:#?}"
     );
 }

@@ -87,7 +87,7 @@ fn two_sessions_ask_once_and_again_after_a_crash() {
     let late = world.run(&["allow", &first]).expect(1);
     assert!(
         late.stderr
-            .contains("waits no more: whoever asked has ended"),
+            .contains("is no longer open: the worker has ended"),
         "{late:#?}"
     );
     world.run(&["allow", &second, "--goal"]).expect(0);
@@ -139,7 +139,7 @@ fn a_denial_reaches_the_model_and_nobody_else_waits_for_it() {
             .run(&["permissions"])
             .expect(0)
             .stdout
-            .contains("no worker waits")
+            .contains("No open permission requests")
     );
 }
 

@@ -87,11 +87,11 @@ fn a_plan_is_changed_in_an_editor_of_ones_own() {
     };
     editor(&mut world, "true");
     let left = world.run(&["plan", "g1", "--edit"]).expect(3);
-    assert!(left.stdout.contains("nothing was changed"), "{left:?}");
+    assert!(left.stdout.contains("The plan is unchanged"), "{left:?}");
 
     editor(&mut world, r#"sed -i 's/"first"$/"second"/' "$1""#);
     let refused = world.run(&["plan", "g1", "--edit"]).expect(2);
-    assert!(refused.stderr.contains("waits for itself"), "{refused:?}");
+    assert!(refused.stderr.contains("depends on itself"), "{refused:?}");
     let kept = refused.stderr.split("--plan ").nth(1).unwrap();
     let kept = kept.trim_end().trim_end_matches(')');
     assert!(
@@ -119,7 +119,7 @@ fn a_paused_task_waits_for_its_approval_and_survives_the_daemon() {
     let shown = world.run(&["show", "g1"]).expect(0);
     for part in [
         "g1 paused",
-        "waits for approval",
+        "waiting for approval",
         "claudecluster approve g1 --task second",
     ] {
         assert!(shown.stdout.contains(part), "{part}: {shown:?}");
@@ -134,7 +134,7 @@ fn a_paused_task_waits_for_its_approval_and_survives_the_daemon() {
 
     // What waits for somebody keeps no daemon from ending, and is taken up by the next.
     world.run(&["daemon", "stop"]).expect(0);
-    for (task, expected) in [("third", "is waiting"), ("first", "is succeeded")] {
+    for (task, expected) in [("third", "is waiting"), ("first", "its state is succeeded")] {
         let refused = world.run(&["approve", "g1", "--task", task]).expect(2);
         assert!(refused.stderr.contains(expected), "{refused:?}");
     }

@@ -162,13 +162,13 @@ fn links_out_and_files_past_a_limit_fail_the_task() {
         (
             "ln -s /etc/passwd leak",
             "leak",
-            "points out of the workspace",
+            "points outside the workspace",
         ),
-        ("ln -s .. up", "up", "points out of the workspace"),
+        ("ln -s .. up", "up", "points outside the workspace"),
         (
             "mkdir d; ln -s ../../x d/leak",
             "d/leak",
-            "points out of the workspace",
+            "points outside the workspace",
         ),
         ("truncate -s 200M huge.bin", "huge.bin", "limit"),
     ] {

@@ -433,19 +433,19 @@ fn a_repositorys_own_settings_cannot_widen_anything() {
     let world = &hostile.world;
     let plan = plan_of(&[shell("t", "echo 2 > b.txt", &[])]);
     for (text, expected) in [
-        ("sandbox = \"copy\"", "a workspace must not set this"),
-        ("agent = \"command\"", "a workspace must not set this"),
+        ("sandbox = \"copy\"", "a workspace file cannot set this"),
+        ("agent = \"command\"", "a workspace file cannot set this"),
         (
             "[claude]\nprogram = \"./claude\"",
-            "a workspace must not set this",
+            "a workspace file cannot set this",
         ),
         (
             "[native]\nbaseUrl = \"http://127.0.0.1:1\"",
-            "a workspace must not set this",
+            "a workspace file cannot set this",
         ),
-        ("[env]\npass = [\"*\"]", "a workspace must not set this"),
-        ("approvePlans = false", "a workspace must not set this"),
-        ("hooks = [\"./traps/envrc\"]", "there is no such key"),
+        ("[env]\npass = [\"*\"]", "a workspace file cannot set this"),
+        ("approvePlans = false", "a workspace file cannot set this"),
+        ("hooks = [\"./traps/envrc\"]", "unknown setting"),
         ("not toml at all", ".claudecluster.toml:1"),
     ] {
         world.write(".claudecluster.toml", text);

@@ -52,7 +52,7 @@ fn a_hunk_a_file_and_a_task_are_accepted_by_name() {
     let two = id_of(&world, &goal, "two");
 
     let said = ok(&world, &["accept", &two], 0);
-    assert!(said.stdout.contains("landed 1 hunk"), "{said:#?}");
+    assert!(said.stdout.contains("Applied 1 hunk"), "{said:#?}");
     assert_eq!(
         world.read("a.txt"),
         numbered(30).replace("\n2\n", "\ntwo\n")
@@ -65,7 +65,10 @@ fn a_hunk_a_file_and_a_task_are_accepted_by_name() {
     );
     let other = id_of(&world, &goal, "ten");
     let both = ok(&world, &["accept", &two, "--hunk", &other], 2);
-    assert!(both.stderr.contains("two hunks are named"), "{both:#?}");
+    assert!(
+        both.stderr.contains("cannot select two hunks at once"),
+        "{both:#?}"
+    );
 
     ok(&world, &["accept", &goal, "--file", "b.txt"], 0);
     assert_eq!(world.read("b.txt"), numbered(9) + "more\n");
@@ -101,7 +104,7 @@ fn what_was_rejected_never_comes_back_by_itself() {
         &["reject", &ten, "--no-repair", "--reason", "keep digits"],
         0,
     );
-    assert!(said.stdout.contains("rejected 1 hunk"), "{said:#?}");
+    assert!(said.stdout.contains("Rejected 1 hunk"), "{said:#?}");
     assert_eq!(world.read("f.txt"), numbered(30));
 
     let absent = || {
@@ -168,8 +171,8 @@ fn what_is_kept_apart_says_so_in_every_view() {
     );
     let show = ok(&world, &["show", &goal], 0).stdout;
     for words in [
-        "outside the scope",
-        "outside the scope, can make tools run code",
+        "outside the goal's scope",
+        "outside the goal's scope, can make tools run code",
     ] {
         assert!(show.contains(words), "{words}\n{show}");
     }
@@ -178,14 +181,17 @@ fn what_is_kept_apart_says_so_in_every_view() {
     assert!(diff.stdout.contains("b/out.txt") && !diff.stdout.contains("outside"));
     assert!(
         diff.stderr
-            .contains("kept apart: out.txt: outside the scope"),
+            .contains("held for review: out.txt: outside the goal's scope"),
         "{diff:#?}"
     );
     let json = ok(&world, &["diff", &goal, "--json"], 0).json().remove(0);
     assert_eq!(json["hunks"].as_array().unwrap().len(), 3);
 
     let said = ok(&world, &["accept", &goal], 3);
-    assert!(said.stdout.contains("2 changes kept apart"), "{said:#?}");
+    assert!(
+        said.stdout.contains("2 changes held for review"),
+        "{said:#?}"
+    );
     assert!(said.stdout.contains("--file FILE"), "{said:#?}");
     assert_eq!(world.read("in.txt") + &world.read("out.txt"), "2\n1\n");
     ok(&world, &["accept", &goal, "--file", "out.txt"], 0);

@@ -100,7 +100,7 @@ fn a_conflict_with_typed_text_is_resolved_in_every_way() {
         &["resolve", &id(70), "--edit", "--reason", "both are right"],
         0,
     );
-    assert!(said.stdout.contains("resolved 1 hunk"), "{said:#?}");
+    assert!(said.stdout.contains("Resolved 1 hunk"), "{said:#?}");
 
     let text = world.read("f.txt");
     let (before, after) = text.split_once("<<<<<<<").unwrap();
@@ -157,14 +157,14 @@ fn an_edit_that_is_not_finished_resolves_nothing() {
         said
     };
     with_editor(&mut world, "true");
-    refused(&world, 2, "nothing was edited");
+    refused(&world, 2, "the text was not changed");
     world.env.pop();
     with_editor(&mut world, "exit 1");
-    refused(&world, 1, "ended with exit status: 1");
+    refused(&world, 1, "failed: exit status: 1");
     world.env.pop();
     // What was written so far is kept, and the way to go on from there works.
     with_editor(&mut world, "sed -i '/^=======$/d; s/typed/chosen/' \"$1\"");
-    let said = refused(&world, 2, "a conflict marker is left: <<<<<<<");
+    let said = refused(&world, 2, "a conflict marker is still in the text: <<<<<<<");
     let kept = said
         .stderr
         .split_once("--text ")
@@ -194,7 +194,7 @@ fn text_that_changes_during_the_edit_is_not_written_over() {
     );
     let said = ok(&world, &["resolve", &hunk, "--edit"], 1);
     assert!(
-        said.stderr.contains("f.txt has changed meanwhile"),
+        said.stderr.contains("f.txt has changed in the meantime"),
         "{said:#?}"
     );
     assert!(said.stderr.contains("--text"), "{said:#?}");
@@ -243,7 +243,7 @@ fn what_is_no_conflict_is_not_resolved() {
     let goal = propose(&world, &[("t", &replace("f.txt", &[("10", "ten")]))]);
     let ten = id_of(&world, &goal, "ten");
     for (args, status, words) in [
-        (vec!["resolve", &goal, "--mine"], 2, "is no hunk"),
+        (vec!["resolve", &goal, "--mine"], 2, "is not a hunk id"),
         (vec!["resolve", "g9.0000000000", "--mine"], 2, "g9"),
         (vec!["resolve", &ten], 2, "--mine"),
         (
@@ -251,11 +251,11 @@ fn what_is_no_conflict_is_not_resolved() {
             2,
             "cannot be used with",
         ),
-        (vec!["resolve", &ten, "--edit"], 2, "conflicts with nothing"),
+        (vec!["resolve", &ten, "--edit"], 2, "is not in conflict"),
         (
             vec!["resolve", &ten, "--text", "no-such-file"],
             2,
-            "name an existing file",
+            "pass an existing file",
         ),
     ] {
         let said = ok(&world, &args, status);

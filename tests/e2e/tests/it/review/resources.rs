@@ -181,7 +181,7 @@ fn work_on_a_file_that_landed_is_kept_when_it_is_undone() {
     world.write("made.txt", "new\nand more by hand\n");
     world.write("blob.bin", b"\0\x01edited since");
     let said = ok(&world, &["undo", &goal], 3);
-    assert!(said.stdout.contains("2 hunks left"), "{said:#?}");
+    assert!(said.stdout.contains("2 hunks not undone"), "{said:#?}");
     assert_eq!(world.read("made.txt"), "new\nand more by hand\n");
     assert_eq!(
         fs::read(world.path("blob.bin")).unwrap(),

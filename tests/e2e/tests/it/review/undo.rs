@@ -63,7 +63,7 @@ fn a_goal_is_undone_and_done_again_around_what_was_typed() {
     let (world, goal, _) = landed();
     type_something(&world);
     let said = ok(&world, &["undo", &goal], 0);
-    assert!(said.stdout.contains("undone 4 hunks"), "{said:#?}");
+    assert!(said.stdout.contains("Undid 4 hunks"), "{said:#?}");
     assert_eq!(world.read("f.txt"), text(&[], true));
     assert_eq!(
         counts(&world, &goal),
@@ -71,7 +71,7 @@ fn a_goal_is_undone_and_done_again_around_what_was_typed() {
     );
     assert_eq!(world.goal(&goal)["state"], "proposed");
     let said = ok(&world, &["redo", &goal], 0);
-    assert!(said.stdout.contains("landed again 4 hunks"), "{said:#?}");
+    assert!(said.stdout.contains("Reapplied 4 hunks"), "{said:#?}");
     assert_eq!(world.read("f.txt"), text(&[5, 15, 25, 35], true));
     assert_eq!(world.goal(&goal)["state"], "landed");
     // Again and again, and never more than once.
@@ -84,7 +84,7 @@ fn a_goal_is_undone_and_done_again_around_what_was_typed() {
     assert_eq!(world.read("f.txt"), text(&[5, 15, 25, 35], true));
     let said = ok(&world, &["redo", &goal], 1);
     assert!(
-        said.stderr.contains("has been undone") && said.stderr.contains("claudecluster accept"),
+        said.stderr.contains("have been undone") && said.stderr.contains("claudecluster accept"),
         "{said:#?}"
     );
     assert_eq!(world.read("f.txt"), text(&[5, 15, 25, 35], true));
@@ -129,7 +129,7 @@ fn what_was_changed_since_is_left_and_said() {
     let mine = world.read("f.txt").replace("\nfive\n", "\nFIVE, by hand\n");
     world.write("f.txt", &mine);
     let said = ok(&world, &["undo", &five], 3);
-    assert!(said.stdout.contains("1 hunk left"), "{said:#?}");
+    assert!(said.stdout.contains("1 hunk not undone"), "{said:#?}");
     assert_eq!(world.read("f.txt"), mine, "nothing of it is lost");
     // The others go all the same, one by one.
     ok(&world, &["undo", &goal, "--task", "right"], 0);

@@ -32,7 +32,7 @@ fn the_words_of_both_are_offered_and_taken() {
     ok(&world, &["accept", &goal], 3);
     assert_eq!(world.read("f.txt"), file(TYPED));
     let shown = ok(&world, &["diff", &goal, "--conflicts"], 0).stdout;
-    let lines = format!("  merged  the words of both\n  + {BOTH}\n");
+    let lines = format!("  merged  word by word\n  + {BOTH}\n");
     for part in [&lines, "--merged|--mine"] {
         assert!(shown.contains(part), "{shown}");
     }

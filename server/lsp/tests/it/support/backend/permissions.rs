@@ -78,14 +78,14 @@ impl Recorder {
         let permitted = self.with(|state| state.permitted.clone());
         let mut answers = permitted.into_iter();
         match answers.find(|(answer, _)| answer.request_id == *id) {
-            None => format!("{id} waits no more"),
+            None => format!("{id} is no longer open"),
             Some((answer, by)) => {
                 let said = match answer.decision {
-                    PermissionDecision::Allow => "allowed",
+                    PermissionDecision::Allow => "granted",
                     PermissionDecision::Deny => "denied",
                 };
                 let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
-                format!("{id} has been {said} already{by}")
+                format!("{id} was already {said}{by}")
             }
         }
     }

@@ -1,0 +1,95 @@
+//! Parts of the floors below that the command line wires together. It reaches them by the driver's
+//! own exports, so that the arrows between crates stay as they are.
+
+use std::{ffi::OsString, path::Path, sync::Arc};
+
+use claudecluster_driver::{
+    Driver, DriverConfig, DriverSettings,
+    store::Store,
+    worker::{
+        agent::{AgentInspection, AgentSetup, registry},
+        sandbox, serve,
+    },
+};
+use claudecluster_protocol::{ErrorBody, goal::EnvVar};
+
+use crate::{
+    config::ConfigSources,
+    exit::{CommandExit, ErrorContext},
+    home::{Home, private_tempdir},
+};
+
+pub(crate) use claudecluster_driver::worker::sandbox::Probe;
+
+/// Opens the store of a state folder and starts a driver on it.
+pub(crate) async fn start_driver(
+    home: &Home,
+    sources: ConfigSources,
+    settings: DriverSettings,
+) -> Result<(Driver, Store), ErrorBody> {
+    let dir = home
+        .dir()
+        .canonicalize()
+        .context(format!("cannot use {}", home.dir().display()))?;
+    let store = Store::open(&dir).map_err(ErrorBody::from)?;
+    let config = DriverConfig {
+        home: dir,
+        launcher: own_executable()?,
+        settings,
+        restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+    };
+    Ok((Driver::start(config, store.clone()).await?, store))
+}
+
+/// Our own program, which has the hidden subcommands.
+fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
+    std::env::current_exe().context("cannot find the path of this program")
+}
+
+/// Runs a hidden subcommand, if that is what was asked for. Nothing may have made a second thread
+/// before: one of them enters new namespaces.
+pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
+    match args.nth(1)?.to_str()? {
+        "sandbox-exec" => Some(sandbox::exec_main(args)),
+        serve::SUBCOMMAND => Some(serve::worker_main(args)),
+        name => registry().run_subcommand(name),
+    }
+}
+
+/// What sandboxes will be like. Tries it out in a folder that is removed again.
+pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
+    let scratch =
+        private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
+    Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
+}
+
+/// Looks at the installation of every agent that has one, preferred agents first, with the variables
+/// `env` before those of this process.
+pub(crate) async fn inspect_agents(
+    settings: &DriverSettings,
+    env: Vec<EnvVar>,
+) -> Result<Vec<AgentInspection>, ErrorBody> {
+    let (settings, launcher) = (settings.agent_settings(), own_executable()?);
+    let inspected = tokio::task::spawn_blocking(move || {
+        let setup = AgentSetup {
+            settings: &settings,
+            launcher: &launcher,
+            env: &env,
+        };
+        registry()
+            .iter()
+            .filter_map(|agent| agent.inspect(&setup))
+            .collect()
+    });
+    inspected
+        .await
+        .map_err(|error| ErrorBody::internal(error.to_string()))
+}
+
+/// The exit status of a hidden subcommand as the process's own.
+pub(crate) fn process_exit_code(status: i32) -> std::process::ExitCode {
+    u8::try_from(status).map_or(
+        std::process::ExitCode::from(CommandExit::Failed as u8),
+        Into::into,
+    )
+}

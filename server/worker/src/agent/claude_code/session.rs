@@ -1,0 +1,194 @@
+//! One session of Claude Code: its command line, its environment, and its transcript.
+
+use std::{ffi::OsString, path::Path};
+
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, plan::AgentName};
+use serde_json::json;
+use tokio::io::AsyncWrite;
+
+use super::{
+    detect::Features,
+    dialogue::ClaudeDialogue,
+    home::{self, Legacy},
+    policy::Policy,
+};
+use crate::{
+    agent::{
+        AgentLimits, AgentReport, AgentSpec, AgentTask, SessionChannels, ToolPermissions,
+        line_session,
+    },
+    launch::Launch,
+};
+
+/// Variables by which a Claude Code tells its children that they are inside it.
+const INHERITED: &str = "CLAUDE";
+
+/// Takes settings of ours, which tell it what to ask about.
+const SETTINGS: &str = "--settings";
+
+/// How long a shell command may take where the model does not say.
+const USUAL_COMMAND: Span = Span::secs(120);
+
+/// Reads a transcript back as events.
+pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
+    // Nothing is started and nothing is sent, so most of this has no use here.
+    let task = AgentTask {
+        agent: AgentName::ClaudeCode,
+        prompt: String::new(),
+        system: None,
+        schema: None,
+        model: None,
+        session: String::new(),
+        fork_of: None,
+        run: None,
+        limits: AgentLimits::default(),
+        permissions: ToolPermissions::default(),
+    };
+    let (root, policy) = (Path::new("/"), Policy::of_transcripts());
+    let mut dialogue = ClaudeDialogue::new(&task, root, policy, Usage::default());
+    let lines = transcript.split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.is_empty())
+        .flat_map(|line| line_session::Dialogue::line(&mut dialogue, line).events)
+        .collect()
+}
+
+/// Runs one session.
+pub(super) async fn run_session(
+    spec: &AgentSpec,
+    launch: &dyn Launch,
+    transcript: &mut (dyn AsyncWrite + Unpin + Send),
+    channels: &SessionChannels,
+) -> AgentReport {
+    let features = Features::of(&spec.place.program).await;
+    if let Some(missing) = features.missing() {
+        let summary = format!(
+            "this version of Claude Code is too old: it does not support {missing}; update it with \
+             `npm install -g @anthropic-ai/claude-code`"
+        );
+        return AgentReport::failed(StopReason::SpawnFailed, summary);
+    }
+    if let Err(error) = home::make(&spec.place.home) {
+        let summary = format!(
+            "cannot create the agent's home {}: {error}",
+            spec.place.home.display()
+        );
+        return AgentReport::failed(StopReason::Resources, summary);
+    }
+    let mut policy = Policy::new(&spec.task.permissions);
+    if !features.has(SETTINGS) {
+        policy = policy.without_asking();
+    }
+    let parent = match &spec.task.fork_of {
+        Some(parent) => Legacy::load(&spec.place.home, parent),
+        None => Legacy::default(),
+    };
+    let command = launch.command(
+        &arguments(spec, &features, &policy, parent.model),
+        &environment(spec, launch),
+    );
+    let mut dialogue = ClaudeDialogue::new(&spec.task, launch.root(), policy, parent.totals);
+    let ended = line_session::drive(
+        command,
+        &mut dialogue,
+        &spec.task.limits,
+        spec.task.permissions.timeout,
+        transcript,
+        channels,
+    )
+    .await;
+    let (report, legacy) = dialogue.report(&ended);
+    if let (Some(legacy), Some(session)) = (legacy, &report.session) {
+        // Without it a fork's cost would include its parent's: worth a warning, not a failure.
+        if let Err(error) = legacy.save(&spec.place.home, session) {
+            tracing::warn!(%error, "cannot keep the session for forks");
+        }
+    }
+    report
+}
+
+/// The command line. A planner and its forks differ in nothing but their session ids: tools, schema,
+/// system prompt and model all stand in the prefix they share in the provider's prompt cache.
+fn arguments(
+    spec: &AgentSpec,
+    features: &Features,
+    policy: &Policy,
+    parents_model: Option<String>,
+) -> Vec<OsString> {
+    let mut argv = vec![spec.place.program.clone().into_os_string()];
+    argv.extend(
+        [
+            "-p",
+            "--input-format=stream-json",
+            "--output-format=stream-json",
+            "--verbose",
+            "--permission-prompt-tool=stdio",
+            "--permission-mode=acceptEdits",
+            "--strict-mcp-config",
+            "--setting-sources=user",
+        ]
+        .map(OsString::from),
+    );
+    argv.push(format!("--max-turns={}", spec.task.limits.max_turns).into());
+    if let Some(parent) = &spec.task.fork_of {
+        argv.push(format!("--resume={parent}").into());
+        argv.push("--fork-session".into());
+    }
+    argv.push(format!("--session-id={}", spec.task.session).into());
+    let mut optional = |flag: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|_| features.has(flag)) {
+            argv.push(format!("{flag}={value}").into());
+        }
+    };
+    optional("--disallowed-tools", Some(policy.denied().join(",")));
+    // By itself it asks only about what its own rules do not allow, and not, say, about `ls`.
+    let ask = (!policy.asked().is_empty())
+        .then(|| json!({"permissions": {"ask": policy.asked()}}).to_string());
+    optional(SETTINGS, ask);
+    optional("--append-system-prompt", spec.task.system.clone());
+    optional(
+        "--json-schema",
+        spec.task.schema.as_ref().map(ToString::to_string),
+    );
+    optional("--model", spec.task.model.clone().or(parents_model));
+    let budget = spec.task.limits.budget.map(|usd| usd.dollars().to_string());
+    optional("--max-budget-usd", budget);
+    if features.has("--include-partial-messages") {
+        argv.push("--include-partial-messages".into());
+    }
+    argv
+}
+
+/// The allow-list, our own settings, and what the daemon adds (keys, base URL), later ones winning.
+fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
+    let mut env = launch.base_env();
+    env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
+    let config = home::config_dir(&spec.place.home).into_os_string();
+    let longest = spec.task.limits.longest_command();
+    let ours = [
+        ("CLAUDE_CONFIG_DIR", config),
+        ("BASH_MAX_TIMEOUT_MS", longest.0.to_string().into()),
+        (
+            "BASH_DEFAULT_TIMEOUT_MS",
+            longest.min(USUAL_COMMAND).0.to_string().into(),
+        ),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
+        // A result while something still runs in the background would not be the end.
+        ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".into()),
+        // Memory is kept per project and outlives the session; ours has no later one.
+        ("CLAUDE_CODE_DISABLE_AUTO_MEMORY", "1".into()),
+        ("DISABLE_AUTOUPDATER", "1".into()),
+        ("IS_SANDBOX", "1".into()),
+    ];
+    env.extend(ours.map(|(name, value)| (OsString::from(name), value)));
+    let added = spec
+        .place
+        .env
+        .iter()
+        .filter(|(name, _)| name != "CLAUDECODE");
+    for (name, value) in added {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    env
+}

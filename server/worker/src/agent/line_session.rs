@@ -1,0 +1,584 @@
+//! One program, spoken to line by line, ended within its deadlines.
+//!
+//! Both agents that are programs with a line protocol are driven by this one loop. What the lines
+//! mean is a [`Dialogue`]'s business; when to stop waiting is decided here and nowhere else:
+//!
+//! | phase | ends with | deadline | then |
+//! |---|---|---|---|
+//! | starting | the first line | `start` | `StartTimeout` |
+//! | working | the result | `silence` since the last byte, `timeout` in all | `Silent`, `Timeout` |
+//! | working, a person is asked | the answer | the permissions' `timeout` | a denial; the session goes on |
+//! | finished | the program's exit | `exit` | ended; the result counts |
+//! | interrupting | the program's exit | half of `exit` | SIGTERM |
+//! | terminating | the program's exit | `exit` (half after an interrupt) | SIGKILL |
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    process::{ExitStatus, Stdio},
+    task::Poll,
+};
+
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{AgentLimits, Ask, QuestionReply, SessionChannels, ToolRequest};
+
+/// The longest line that is taken for a message. Longer ones are nobody's intention.
+const MAX_LINE: usize = 32 << 20;
+/// How much of standard error is kept for messages.
+const TAIL: usize = 8 << 10;
+/// How long the end of standard error may take to arrive once the program has exited.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
+/// Read at once.
+const CHUNK: usize = 64 << 10;
+
+/// The meaning of a program's lines.
+pub(crate) trait Dialogue: Send {
+    /// What is sent first. Every item is one line without its end.
+    fn opening(&mut self) -> Vec<String>;
+
+    /// One line from the program, without its end.
+    fn line(&mut self, line: &[u8]) -> Step;
+
+    /// What came of a question it asked.
+    fn answered(&mut self, _question: u64, _answer: Answer) -> Step {
+        Step::default()
+    }
+
+    /// What asks the program to stop by itself, where its protocol has that.
+    fn interrupt(&mut self) -> Option<String> {
+        None
+    }
+}
+
+/// What follows from a line.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    /// Lines to send.
+    pub send: Vec<String>,
+    /// What to tell watchers.
+    pub events: Vec<AgentEvent>,
+    /// What the program waits for somebody to decide.
+    pub questions: Vec<Question>,
+    /// Questions, by their numbers, that it does not wait for any more.
+    pub withdrawn: Vec<u64>,
+    /// How to go on.
+    pub next: Next,
+}
+
+/// What a program waits for somebody to decide.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// A number of the dialogue's own.
+    pub number: u64,
+    /// What it wants.
+    pub wanted: ToolRequest,
+}
+
+/// What came of a question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Somebody decided.
+    Said(QuestionReply),
+    /// There is nobody to ask, or whoever decides has gone.
+    Nobody,
+    /// Nobody decided within this time.
+    Late(Span),
+}
+
+/// How to go on after a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Wait for the next line.
+    #[default]
+    Continue,
+    /// That was the result: the program has nothing left to do but to exit.
+    Finished,
+    /// Waiting is pointless: end it, for this reason.
+    Abort(StopReason),
+}
+
+/// How the program ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// Why it was ended from outside, if it was.
+    pub stop: Option<StopReason>,
+    /// Its exit status, where it could be had.
+    pub status: Option<ExitStatus>,
+    /// Why it could not be started.
+    pub spawn_error: Option<std::io::Error>,
+    /// Whether it wrote a line at all.
+    pub spoke: bool,
+    /// Whether its output ended within a line or had one that was too long.
+    pub cut: bool,
+    /// The end of its standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Why there is no result, in one class and in words.
+    pub(crate) fn without_result(&self, name: &str, limits: &AgentLimits) -> (StopReason, String) {
+        if let Some(error) = &self.spawn_error {
+            let words = format!("cannot start {name}: {error}");
+            return (StopReason::SpawnFailed, words);
+        }
+        let reason = self.stop.unwrap_or_else(|| match self.status {
+            _ if self.cut => StopReason::BrokenStream,
+            // What shells and launchers say where the program itself could not be run.
+            Some(status) if !self.spoke && matches!(status.code(), Some(125..=127)) => {
+                StopReason::SpawnFailed
+            }
+            _ => StopReason::Crashed,
+        });
+        let mut words = match reason {
+            StopReason::StartTimeout => format!("{name} did not start within {}", limits.start),
+            StopReason::Silent => format!("{name} produced no output for {}", limits.silence),
+            StopReason::Timeout => format!("{name} took longer than {}", limits.timeout),
+            StopReason::Cancelled => format!("{name} was cancelled"),
+            StopReason::BrokenStream => format!("{name}'s output ended early"),
+            StopReason::Resources => format!("cannot write {name}'s transcript"),
+            _ => match self.status {
+                Some(status) => format!("{name} ended without a result ({status})"),
+                None => format!("{name} ended without a result"),
+            },
+        };
+        let last = self
+            .stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty());
+        if let Some(last) = last {
+            words.push_str(": ");
+            words.push_str(last.trim());
+        }
+        (reason, words)
+    }
+}
+
+/// Starts `command` and speaks with it until it has ended.
+///
+/// Every byte it writes to standard output goes to `transcript`. Events are offered to `events`;
+/// where nobody takes them in time they are dropped, because no watcher may hold up an attempt.
+pub(crate) async fn drive(
+    mut command: Command,
+    dialogue: &mut dyn Dialogue,
+    limits: &AgentLimits,
+    answer_timeout: Span,
+    transcript: &mut (dyn AsyncWrite + Unpin + Send),
+    channels: &SessionChannels,
+) -> Ended {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let spawned = command.spawn().and_then(Streams::of);
+    let (child, streams) = match spawned {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            return Ended {
+                spawn_error: Some(error),
+                ..Ended::default()
+            };
+        }
+    };
+    let mut session = Session {
+        child,
+        input: Some(streams.input),
+        phase: Phase::Starting,
+        deadline: Instant::now() + limits.start.to_duration(),
+        end: Instant::now() + limits.timeout.to_duration(),
+        lines: Vec::new(),
+        searched: 0,
+        deaf: false,
+        tail: Vec::new(),
+        ended: Ended::default(),
+        waiting: Vec::new(),
+        paused: Instant::now(),
+        dialogue,
+        limits,
+        answer_timeout,
+        transcript,
+        channels,
+    };
+    for line in session.dialogue.opening() {
+        session.send(line);
+    }
+    session.run(streams.stdout, streams.stderr).await;
+    streams.writer.abort();
+    session.finish()
+}
+
+struct Streams {
+    input: mpsc::UnboundedSender<String>,
+    writer: JoinHandle<()>,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+}
+
+impl Streams {
+    fn of(mut child: Child) -> std::io::Result<(Child, Self)> {
+        let taken = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
+            return Err(std::io::Error::other("its standard streams are missing"));
+        };
+        let (input, lines) = mpsc::unbounded_channel();
+        let writer = tokio::spawn(write_lines(stdin, lines));
+        let streams = Self {
+            input,
+            writer,
+            stdout,
+            stderr,
+        };
+        Ok((child, streams))
+    }
+}
+
+/// Writes beside the loop that reads: a program that does not read its input must not stop us from
+/// noticing its silence. The input ends when the sender is dropped.
+async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<String>) {
+    while let Some(mut line) = lines.recv().await {
+        line.push('\n');
+        if stdin.write_all(line.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Working,
+    Finished,
+    Interrupting,
+    Terminating,
+    Killed,
+    /// It has exited; somebody may still hold its output open.
+    Exited,
+}
+
+struct Session<'a> {
+    child: Child,
+    input: Option<mpsc::UnboundedSender<String>>,
+    phase: Phase,
+    /// Of the phase.
+    deadline: Instant,
+    /// Of the session.
+    end: Instant,
+    lines: Vec<u8>,
+    /// How much of `lines` is known to hold no line end.
+    searched: usize,
+    /// Whether what it writes is no longer looked at.
+    deaf: bool,
+    tail: Vec<u8>,
+    ended: Ended,
+    /// Questions that wait for an answer.
+    waiting: Vec<Waiting>,
+    /// Since when there are some.
+    paused: Instant,
+    dialogue: &'a mut dyn Dialogue,
+    limits: &'a AgentLimits,
+    /// How long an answer to a question is waited for.
+    answer_timeout: Span,
+    transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
+    channels: &'a SessionChannels,
+}
+
+/// A question that waits for an answer.
+struct Waiting {
+    number: u64,
+    deadline: Instant,
+    answer: oneshot::Receiver<QuestionReply>,
+}
+
+/// The next answer, taken from those that wait; pending where none does.
+async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
+    poll_fn(|cx| {
+        for at in 0..waiting.len() {
+            if let Poll::Ready(said) = Pin::new(&mut waiting[at].answer).poll(cx) {
+                let number = waiting.remove(at).number;
+                return Poll::Ready((number, said.map_or(Answer::Nobody, Answer::Said)));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+impl Session<'_> {
+    async fn run(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
+        let channels = self.channels;
+        let mut out = Vec::with_capacity(CHUNK);
+        let mut err = Vec::with_capacity(TAIL);
+        let (mut out_open, mut err_open) = (true, true);
+        while out_open || self.phase != Phase::Exited {
+            out.clear();
+            err.clear();
+            tokio::select! {
+                // Deadlines first: a program that floods its output does not escape them.
+                biased;
+                () = channels.cancel.cancelled(), if self.is_live() => self.cancel(),
+                () = sleep_until(self.next_deadline()) => {
+                    if !self.expire() {
+                        return;
+                    }
+                }
+                (number, answer) = next_answer(&mut self.waiting) => self.answer(number, answer),
+                status = self.child.wait(), if self.phase != Phase::Exited => {
+                    self.ended.status = status.ok();
+                    self.enter(Phase::Exited, self.limits.exit.to_duration());
+                }
+                read = stdout.read_buf(&mut out), if out_open => match read {
+                    Ok(1..) => self.heard(&out).await,
+                    _ => out_open = false,
+                },
+                read = stderr.read_buf(&mut err), if err_open => match read {
+                    Ok(1..) => self.keep_tail(&err),
+                    _ => err_open = false,
+                },
+            }
+        }
+        // Its last words may still be in the pipe; whoever else holds that open is not waited for.
+        let rest = async {
+            err.clear();
+            while let Ok(1..) = stderr.read_buf(&mut err).await {
+                self.keep_tail(&err);
+                err.clear();
+            }
+        };
+        // Either way there is no more to say.
+        let _ = timeout(LAST_WORDS, rest).await;
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Working)
+    }
+
+    fn next_deadline(&self) -> Instant {
+        if let Some(first) = self.waiting.iter().map(|one| one.deadline).min() {
+            // A person may take longer than an agent.
+            first
+        } else if self.is_live() {
+            self.deadline.min(self.end)
+        } else {
+            self.deadline
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, within: std::time::Duration) {
+        self.phase = phase;
+        if !self.is_live() {
+            // Who asked is not there to hear the answer.
+            self.waiting.clear();
+        }
+        self.deadline = Instant::now() + within;
+    }
+
+    fn send(&self, line: String) {
+        if let Some(input) = &self.input {
+            // Where the writer is gone the program has closed its input; its exit tells the rest.
+            let _ = input.send(line);
+        }
+    }
+
+    /// A deadline has passed. False where there is nothing left to wait for.
+    fn expire(&mut self) -> bool {
+        if !self.waiting.is_empty() {
+            self.give_up();
+            return true;
+        }
+        let late = Instant::now() >= self.end;
+        match self.phase {
+            Phase::Starting | Phase::Working if late => self.stop(StopReason::Timeout),
+            Phase::Starting => self.stop(StopReason::StartTimeout),
+            Phase::Working => self.stop(StopReason::Silent),
+            Phase::Finished => self.terminate(self.limits.exit.to_duration()),
+            Phase::Interrupting => self.terminate(self.limits.exit.to_duration() / 2),
+            Phase::Terminating => {
+                // It may have exited this very moment.
+                let _ = self.child.start_kill();
+                self.enter(Phase::Killed, self.limits.exit.to_duration());
+            }
+            Phase::Killed | Phase::Exited => return false,
+        }
+        true
+    }
+
+    /// Asks whoever decides. Meanwhile the clocks of the session stand still.
+    fn ask(&mut self, question: Question) {
+        let Question { number, wanted } = question;
+        let (reply, answer) = oneshot::channel();
+        let questions = self.channels.questions.as_ref();
+        let asked = questions.is_some_and(|to| to.send(Ask { wanted, reply }).is_ok());
+        if !asked {
+            let step = self.dialogue.answered(number, Answer::Nobody);
+            return self.carry_out(step);
+        }
+        let now = Instant::now();
+        if self.waiting.is_empty() {
+            self.paused = now;
+        }
+        self.waiting.push(Waiting {
+            number,
+            deadline: now + self.answer_timeout.to_duration(),
+            answer,
+        });
+    }
+
+    fn answer(&mut self, number: u64, answer: Answer) {
+        self.resume();
+        let step = self.dialogue.answered(number, answer);
+        self.carry_out(step);
+    }
+
+    /// Lets the clocks go on once nothing is waited for any more.
+    fn resume(&mut self) {
+        if self.waiting.is_empty() {
+            let now = Instant::now();
+            self.end += now - self.paused;
+            self.paused = now;
+            self.deadline = now + self.limits.silence.to_duration();
+        }
+    }
+
+    /// Answers, in place of the person who did not, what has waited long enough.
+    fn give_up(&mut self) {
+        let now = Instant::now();
+        let late = self.waiting.extract_if(.., |one| one.deadline <= now);
+        let late: Vec<u64> = late.map(|one| one.number).collect();
+        for number in late {
+            self.answer(number, Answer::Late(self.answer_timeout));
+        }
+    }
+
+    fn withdraw(&mut self, number: u64) {
+        let before = self.waiting.len();
+        self.waiting.retain(|one| one.number != number);
+        if self.waiting.len() < before {
+            self.resume();
+        }
+    }
+
+    fn cancel(&mut self) {
+        self.ended.stop = Some(StopReason::Cancelled);
+        match self.dialogue.interrupt() {
+            Some(line) => {
+                self.send(line);
+                self.enter(Phase::Interrupting, self.limits.exit.to_duration() / 2);
+            }
+            None => self.terminate(self.limits.exit.to_duration() / 2),
+        }
+    }
+
+    fn stop(&mut self, reason: StopReason) {
+        self.ended.stop.get_or_insert(reason);
+        self.terminate(self.limits.exit.to_duration());
+    }
+
+    fn terminate(&mut self, grace: std::time::Duration) {
+        self.input = None;
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
+            // It may have exited this very moment.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        self.enter(Phase::Terminating, grace);
+    }
+
+    async fn heard(&mut self, chunk: &[u8]) {
+        if self.deaf {
+            return;
+        }
+        if self.is_live() {
+            let silence = self.limits.silence.to_duration();
+            let start = self.deadline;
+            self.deadline = match self.phase {
+                // A part of a line is no sign that it is ready.
+                Phase::Starting if !chunk.contains(&b'\n') => start,
+                _ => Instant::now() + silence,
+            };
+        }
+        if self.transcript.write_all(chunk).await.is_err() {
+            self.deaf = true;
+            self.stop(StopReason::Resources);
+            return;
+        }
+        self.lines.extend_from_slice(chunk);
+        let lines = std::mem::take(&mut self.lines);
+        let mut from = 0;
+        while let Some(at) = lines[from.max(self.searched)..]
+            .iter()
+            .position(|b| *b == b'\n')
+        {
+            let end = from.max(self.searched) + at;
+            self.line(&lines[from..end]);
+            from = end + 1;
+        }
+        self.lines = lines;
+        self.lines.drain(..from);
+        self.searched = self.lines.len();
+        if self.lines.len() > MAX_LINE {
+            self.deaf = true;
+            self.ended.cut = true;
+            self.lines = Vec::new();
+            self.stop(StopReason::BrokenStream);
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        self.ended.spoke = true;
+        if self.phase == Phase::Starting {
+            self.enter(Phase::Working, self.limits.silence.to_duration());
+        }
+        let step = self.dialogue.line(line.strip_suffix(b"\r").unwrap_or(line));
+        self.carry_out(step);
+    }
+
+    fn carry_out(&mut self, step: Step) {
+        for event in step.events {
+            // Activity may be missed; an attempt may not be held up.
+            let _ = self.channels.events.try_send(event);
+        }
+        for line in step.send {
+            self.send(line);
+        }
+        for number in step.withdrawn {
+            self.withdraw(number);
+        }
+        if self.is_live() {
+            for question in step.questions {
+                self.ask(question);
+            }
+        }
+        match step.next {
+            Next::Continue => {}
+            Next::Finished => {
+                self.input = None;
+                if self.is_live() {
+                    self.enter(Phase::Finished, self.limits.exit.to_duration());
+                }
+            }
+            Next::Abort(reason) if self.is_live() => self.stop(reason),
+            Next::Abort(_) => {}
+        }
+    }
+
+    fn keep_tail(&mut self, chunk: &[u8]) {
+        self.tail.extend_from_slice(chunk);
+        let excess = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..excess);
+    }
+
+    fn finish(mut self) -> Ended {
+        self.ended.cut |= !self.lines.is_empty();
+        self.ended.stderr = String::from_utf8_lossy(&self.tail).into_owned();
+        self.ended
+    }
+}

@@ -1,0 +1,146 @@
+//! The daemon's half of a session of the built-in agent.
+
+use std::ffi::OsString;
+
+use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
+use tokio::io::AsyncWrite;
+
+use super::lines::{Line, Report, SUBCOMMAND, Task};
+use crate::{
+    agent::{
+        AgentReport, AgentSpec, SessionChannels,
+        line_session::{self, Dialogue, Next, Step},
+    },
+    launch::{Launch, argv},
+};
+
+/// Reads a transcript back as events.
+pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
+    let lines = transcript.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| match serde_json::from_slice(line).ok()? {
+            Line::Event(event) => Some(event),
+            Line::Report(_) => None,
+        })
+        .collect()
+}
+
+/// Runs one session.
+pub(super) async fn run_session(
+    spec: &AgentSpec,
+    launch: &dyn Launch,
+    transcript: &mut (dyn AsyncWrite + Unpin + Send),
+    channels: &SessionChannels,
+) -> AgentReport {
+    let program = [
+        spec.place.program.clone().into_os_string(),
+        SUBCOMMAND.into(),
+    ];
+    let command = launch.command(&argv(program), &environment(spec, launch));
+    let mut dialogue = NativeDialogue {
+        task: task(spec, launch),
+        report: None,
+        spent: Usage::default(),
+        garbled: false,
+    };
+    let ended = line_session::drive(
+        command,
+        &mut dialogue,
+        &spec.task.limits,
+        spec.task.permissions.timeout,
+        transcript,
+        channels,
+    )
+    .await;
+    let session = ended.spoke.then(|| spec.task.session.clone());
+    match dialogue.report {
+        Some(report) => AgentReport {
+            stop: ended.stop.or(report.stop),
+            summary: report.summary,
+            answer: report.answer,
+            usage: report.usage,
+            session,
+            retry_after: report.retry_after,
+        },
+        None => {
+            let (stop, summary) = ended.without_result("the built-in agent", &spec.task.limits);
+            let broken = stop == StopReason::Crashed && dialogue.garbled;
+            AgentReport {
+                stop: Some(if broken {
+                    StopReason::BrokenStream
+                } else {
+                    stop
+                }),
+                summary,
+                usage: dialogue.spent,
+                session,
+                ..AgentReport::default()
+            }
+        }
+    }
+}
+
+fn task(spec: &AgentSpec, launch: &dyn Launch) -> Task {
+    Task {
+        prompt: spec.task.prompt.clone(),
+        system: spec.task.system.clone(),
+        schema: spec.task.schema.clone(),
+        model: spec.task.model.clone(),
+        session: spec.task.session.clone(),
+        fork_of: spec.task.fork_of.clone(),
+        home: spec.place.home.clone(),
+        root: launch.root().to_owned(),
+        max_turns: spec.task.limits.max_turns,
+        budget: spec.task.limits.budget,
+        longest_command: spec.task.limits.longest_command(),
+    }
+}
+
+fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
+    let mut env = launch.base_env();
+    for (name, value) in &spec.place.env {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    env
+}
+
+struct NativeDialogue {
+    task: Task,
+    report: Option<Report>,
+    /// As last reported, for sessions that end without a report.
+    spent: Usage,
+    garbled: bool,
+}
+
+impl Dialogue for NativeDialogue {
+    fn opening(&mut self) -> Vec<String> {
+        // A task consists of strings and numbers; there is nothing that cannot be written.
+        serde_json::to_string(&self.task).into_iter().collect()
+    }
+
+    fn line(&mut self, line: &[u8]) -> Step {
+        let Ok(line) = serde_json::from_slice(line) else {
+            self.garbled = true;
+            return Step::default();
+        };
+        match line {
+            Line::Event(event) => {
+                if let AgentEvent::Spent { usage } = event {
+                    self.spent = usage;
+                }
+                Step {
+                    events: vec![event],
+                    ..Step::default()
+                }
+            }
+            Line::Report(report) => {
+                self.report.get_or_insert(report);
+                Step {
+                    next: Next::Finished,
+                    ..Step::default()
+                }
+            }
+        }
+    }
+}
