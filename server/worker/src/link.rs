@@ -22,7 +22,7 @@ const KEPT_BUFFER: usize = 1 << 20;
 
 /// One end of a connection between a daemon and a worker.
 #[derive(Debug)]
-pub struct Link<Out, In> {
+pub struct LinkEnd<Out, In> {
     /// Takes what is sent. It never holds an error.
     pub sender: mpsc::Sender<Result<Out, LinkError>>,
     /// Gives what has come. Ends when the other side has ended, and after an error.
@@ -30,9 +30,9 @@ pub struct Link<Out, In> {
 }
 
 /// The daemon's end.
-pub type DaemonLink = Link<MessageToWorker, MessageFromWorker>;
+pub type DaemonLinkEnd = LinkEnd<MessageToWorker, MessageFromWorker>;
 /// The worker's end.
-pub type WorkerLink = Link<MessageFromWorker, MessageToWorker>;
+pub type WorkerLinkEnd = LinkEnd<MessageFromWorker, MessageToWorker>;
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +52,14 @@ pub enum LinkError {
 }
 
 /// Returns both ends of a link inside this process. It carries values: nothing is encoded or copied.
-pub fn in_process() -> (DaemonLink, WorkerLink) {
+pub fn in_process() -> (DaemonLinkEnd, WorkerLinkEnd) {
     let (to_worker, from_daemon) = mpsc::channel(WAITING);
     let (to_daemon, from_worker) = mpsc::channel(WAITING);
-    let daemon = Link {
+    let daemon = LinkEnd {
         sender: to_worker,
         receiver: from_worker,
     };
-    let worker = Link {
+    let worker = LinkEnd {
         sender: to_daemon,
         receiver: from_daemon,
     };
@@ -139,7 +139,7 @@ impl Drop for LinkTasks {
 pub fn over_lines<Out: WireMessage, In: WireMessage>(
     reader: impl AsyncRead + Send + Unpin + 'static,
     writer: impl AsyncWrite + Send + Unpin + 'static,
-) -> (Link<Out, In>, LinkTasks) {
+) -> (LinkEnd<Out, In>, LinkTasks) {
     let (sender, outgoing) = mpsc::channel(WAITING);
     let (incoming, receiver) = mpsc::channel(WAITING);
     let tasks = LinkTasks {
@@ -149,7 +149,7 @@ pub fn over_lines<Out: WireMessage, In: WireMessage>(
         )),
         writing: tokio::spawn(write_messages(writer, outgoing)),
     };
-    (Link { sender, receiver }, tasks)
+    (LinkEnd { sender, receiver }, tasks)
 }
 
 async fn read_messages<In: WireMessage>(

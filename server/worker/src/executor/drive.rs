@@ -38,7 +38,7 @@ use super::{JobPorts, check::check_report};
 use crate::{
     agent::Ask,
     attempt,
-    link::{DaemonLink, LinkError},
+    link::{DaemonLinkEnd, LinkError},
 };
 
 /// Messages to the worker that wait before the worker is no longer read.
@@ -100,7 +100,7 @@ fn nonsense(words: &str) -> JobFailure {
 
 /// Runs a job over a link, and gives its checked report with the contents that it names.
 pub async fn drive_job(
-    link: &mut DaemonLink,
+    link: &mut DaemonLinkEnd,
     job: WorkerJob,
     ports: JobPorts,
     limits: &DriveLimits,
@@ -155,8 +155,8 @@ pub async fn drive_job(
     Ok((report, contents))
 }
 
-/// Exchanges greetings.
-async fn exchange_hellos(link: &mut DaemonLink, limits: &DriveLimits) -> Result<(), JobFailure> {
+/// Sends the daemon's hello and checks the worker's.
+async fn exchange_hellos(link: &mut DaemonLinkEnd, limits: &DriveLimits) -> Result<(), JobFailure> {
     let hello = MessageToWorker::Hello {
         version: WORKER_PROTOCOL,
         heartbeat: limits.heartbeat,
@@ -188,7 +188,7 @@ async fn exchange_hellos(link: &mut DaemonLink, limits: &DriveLimits) -> Result<
 
 /// A job under way.
 struct JobDrive<'a> {
-    link: &'a mut DaemonLink,
+    link: &'a mut DaemonLinkEnd,
     job: WorkerJob,
     ports: JobPorts,
     epoch: EpochNumber,
@@ -238,7 +238,7 @@ struct ReportFetch {
 }
 
 impl JobDrive<'_> {
-    /// Does one thing.
+    /// Handles the next message, answer, event or deadline.
     async fn step(&mut self) -> Result<(), JobFailure> {
         let silent = self.silence.map(|silence| self.heard + silence);
         let turn = tokio::select! {
@@ -321,7 +321,7 @@ impl JobDrive<'_> {
         )
     }
 
-    /// The worker takes no messages any more. What it said last says why.
+    /// Returns why the worker takes no more messages: its last message may say so.
     async fn last_refusal(&mut self) -> JobFailure {
         let last = async {
             while let Some(message) = self.link.receiver.recv().await {
@@ -349,7 +349,7 @@ impl JobDrive<'_> {
         }
     }
 
-    /// Takes a message of the worker's.
+    /// Handles a message from the worker.
     async fn take_message(&mut self, message: MessageFromWorker) -> Result<(), JobFailure> {
         let is_ours = |epoch: EpochNumber| epoch == self.epoch;
         let about = epoch_of(&message);
@@ -492,7 +492,7 @@ impl JobDrive<'_> {
         Some((std::mem::take(&mut fetch.report), contents))
     }
 
-    /// Offers watchers the last events. Who is slow misses them.
+    /// Offers the last events to watchers. Slow watchers miss them.
     async fn offer_last_events(&mut self) {
         let events = std::mem::take(&mut self.events);
         let sender = &self.ports.channels.events;
@@ -510,7 +510,7 @@ impl JobDrive<'_> {
 }
 
 impl ReportFetch {
-    /// Takes a content of the report, or a part of it. The error says which rule it breaks.
+    /// Adds a part of a content of the report. The error says which rule it breaks.
     fn take_part(&mut self, part: ContentPart, job: &WorkerJob) -> Result<(), String> {
         let ContentPart { id, data, more } = part;
         let Some(bytes) = data else {

@@ -35,7 +35,7 @@ pub use self::{
     local::LocalExecutor,
     pipe::PipeExecutor,
 };
-use crate::{agent::SessionChannels, link::DaemonLink};
+use crate::{agent::SessionChannels, link::DaemonLinkEnd};
 
 /// How long a worker may take to keep or delete a job's files.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(300);
@@ -87,7 +87,7 @@ pub struct FinishedJob {
 /// The worker of a job that has ended and is not released.
 struct HeldJob {
     epoch: EpochNumber,
-    link: DaemonLink,
+    link: DaemonLinkEnd,
     /// Ends the worker when it is dropped.
     worker: Box<dyn Send + Sync>,
 }
@@ -169,7 +169,7 @@ impl Drop for AbortOnDrop {
 
 /// Runs a job over a link whose worker ends when `worker` is dropped.
 async fn run_over(
-    mut link: DaemonLink,
+    mut link: DaemonLinkEnd,
     worker: Box<dyn Send + Sync>,
     job: WorkerJob,
     ports: JobPorts,

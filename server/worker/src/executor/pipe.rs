@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{AbortOnDrop, DriveLimits, Executor, FinishedJob, JobFailure, JobPorts, run_over};
 use crate::{
-    link::{DaemonLink, LinkTasks, over_lines},
+    link::{DaemonLinkEnd, LinkTasks, over_lines},
     serve::WorkerPlace,
 };
 
@@ -67,7 +67,7 @@ impl Executor for PipeExecutor {
 }
 
 impl PipeExecutor {
-    fn start(&self, words: &Arc<Mutex<Vec<u8>>>) -> std::io::Result<(DaemonLink, PipeWorker)> {
+    fn start(&self, words: &Arc<Mutex<Vec<u8>>>) -> std::io::Result<(DaemonLinkEnd, PipeWorker)> {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .stdin(Stdio::piped())

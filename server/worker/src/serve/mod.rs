@@ -38,7 +38,7 @@ use self::job::{JobEnd, run_job};
 pub use self::{place::WorkerPlace, stdio::worker_main};
 use crate::{
     agent::{Ask, SessionChannels},
-    link::{LinkError, WorkerLink},
+    link::{LinkError, WorkerLinkEnd},
 };
 
 /// The hidden subcommand that serves a link over the standard streams.
@@ -57,7 +57,7 @@ const HEARTBEAT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Where the daemon does not keep to the protocol, or the stream breaks.
-pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), LinkError> {
+pub async fn serve(mut link: WorkerLinkEnd, place: Arc<WorkerPlace>) -> Result<(), LinkError> {
     let Some(heartbeat) = answer_hello(&mut link).await? else {
         return Ok(());
     };
@@ -111,7 +111,7 @@ pub async fn serve(mut link: WorkerLink, place: Arc<WorkerPlace>) -> Result<(), 
 }
 
 /// Answers the daemon's hello; `None` if the link ends with it.
-async fn answer_hello(link: &mut WorkerLink) -> Result<Option<Span>, LinkError> {
+async fn answer_hello(link: &mut WorkerLinkEnd) -> Result<Option<Span>, LinkError> {
     let (version, heartbeat) = match link.receiver.recv().await {
         None => return Ok(None),
         Some(Err(error)) => return Err(error),
@@ -148,7 +148,7 @@ fn out_of_order(message: &MessageToWorker) -> LinkError {
 
 /// Tells the daemon why the link ends.
 async fn send_refusal(
-    link: &mut WorkerLink,
+    link: &mut WorkerLinkEnd,
     epoch: Option<EpochNumber>,
     error: LinkError,
 ) -> LinkError {
@@ -187,7 +187,7 @@ impl ContentClient {
 
 /// Runs a job to its release.
 async fn serve_job(
-    link: &mut WorkerLink,
+    link: &mut WorkerLinkEnd,
     place: &WorkerPlace,
     job: WorkerJob,
     credit: u32,
@@ -242,7 +242,7 @@ async fn serve_job(
 
 /// What passes over a link while a job runs.
 struct JobServer<'a> {
-    link: &'a mut WorkerLink,
+    link: &'a mut WorkerLinkEnd,
     epoch: EpochNumber,
     /// What is to be sent.
     queue: VecDeque<MessageFromWorker>,
@@ -285,7 +285,7 @@ struct AwaitedContent {
 }
 
 impl JobServer<'_> {
-    /// Does one thing. Nothing is lost where the future is dropped.
+    /// Handles the next message, event, question or request. Nothing is lost where the future is dropped.
     async fn step(&mut self) -> Result<(), JobBreak> {
         let has_room = self.queue.len() < QUEUE;
         let may_ask = self.questions.len() < OPEN_QUESTIONS;

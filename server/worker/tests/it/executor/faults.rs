@@ -5,7 +5,7 @@ use claudecluster_protocol::{
     permission::{PermissionDecision, PermissionKind},
     worker::{LINE_BYTES, MessageFromWorker, MessageToWorker, QuestionReply},
 };
-use claudecluster_worker::link::{Link, LinkError, LinkTasks, WireMessage, over_lines};
+use claudecluster_worker::link::{LinkEnd, LinkError, LinkTasks, WireMessage, over_lines};
 
 use super::*;
 use crate::support::{processes, until};
@@ -227,8 +227,8 @@ async fn questions_and_answers_pass_through() {
 }
 
 /// Both ends of a link over a pipe in memory.
-fn piped<Out: WireMessage, In: WireMessage>() -> (Link<Out, In>, tokio::io::DuplexStream, LinkTasks)
-{
+fn piped<Out: WireMessage, In: WireMessage>()
+-> (LinkEnd<Out, In>, tokio::io::DuplexStream, LinkTasks) {
     let (ours, theirs) = tokio::io::duplex(1 << 10);
     let (reader, writer) = tokio::io::split(ours);
     let (link, tasks) = over_lines(reader, writer);

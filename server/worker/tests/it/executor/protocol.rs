@@ -12,7 +12,7 @@ use claudecluster_protocol::{
 };
 use claudecluster_worker::{
     executor::{EpochNumbers, JobFailure, drive_job},
-    link::{DaemonLink, LinkError, WorkerLink, in_process},
+    link::{DaemonLinkEnd, LinkError, WorkerLinkEnd, in_process},
     serve::serve,
 };
 
@@ -47,7 +47,7 @@ fn said(epoch: EpochNumber, text: &str) -> MessageFromWorker {
 }
 
 /// A worker played by hand, as far as the start of a job.
-async fn begin(link: &mut WorkerLink) {
+async fn begin(link: &mut WorkerLinkEnd) {
     let first = link.receiver.recv().await.unwrap().unwrap();
     assert!(matches!(first, MessageToWorker::Hello { .. }), "{first:?}");
     link.sender.send(Ok(hello())).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_worker_drops_what_belongs_to_another_epoch() {
 }
 
 /// A daemon played by hand, as far as the start of a job.
-async fn start(link: &mut DaemonLink, job: WorkerJob) {
+async fn start(link: &mut DaemonLinkEnd, job: WorkerJob) {
     let hello = MessageToWorker::Hello {
         version: WORKER_PROTOCOL,
         heartbeat: Span(100),
@@ -144,7 +144,7 @@ async fn start(link: &mut DaemonLink, job: WorkerJob) {
     }
 }
 
-async fn next_report(link: &mut DaemonLink) -> JobReport {
+async fn next_report(link: &mut DaemonLinkEnd) -> JobReport {
     loop {
         match link.receiver.recv().await.unwrap().unwrap() {
             MessageFromWorker::Report { report, .. } => return *report,
