@@ -3,7 +3,7 @@
 /**
  * What a worker or the planner is doing right now.
  */
-export type Activity = {
+export type AgentActivity = {
 /**
  * The goal.
  */
@@ -47,7 +47,7 @@ wait: Span | null, } | { "kind": "spent",
 /**
  * Running total of this attempt.
  */
-usage: Usage, });
+usage: AgentUsage, });
 
 /**
  * What an agent reports while it works. Every agent's own format is converted to this at its edge.
@@ -88,7 +88,7 @@ wait: Span | null, } | { "kind": "spent",
 /**
  * Running total of this attempt.
  */
-usage: Usage, };
+usage: AgentUsage, };
 
 /**
  * Deadlines and limits of one session.
@@ -171,17 +171,33 @@ limits: AgentLimits,
 permissions: ToolPermissions, };
 
 /**
- * The text that a range was made for. Only the server makes it, and only the server reads it.
+ * What an attempt cost.
  */
-export type Anchor = {
+export type AgentUsage = {
 /**
- * The document's version, as its client counts.
+ * Tokens sent that no cache held.
  */
-version: number,
+inputTokens: number,
 /**
- * Tells the lines of the range apart from others.
+ * Tokens received.
  */
-hash: string, };
+outputTokens: number,
+/**
+ * Tokens sent that the provider's prompt cache held.
+ */
+cacheReadTokens: number,
+/**
+ * Tokens written to the provider's prompt cache.
+ */
+cacheWriteTokens: number,
+/**
+ * What it cost, as the agent reports it.
+ */
+costUsd: Usd,
+/**
+ * Model turns.
+ */
+turns: number, };
 
 /**
  * What comes back.
@@ -242,7 +258,7 @@ requests: Array<PermissionRequest>, } | { "answer": "artifacts",
 /**
  * What there is.
  */
-artifacts: Array<Artifact>, } | { "answer": "blob",
+artifacts: Array<GoalArtifact>, } | { "answer": "blob",
 /**
  * Base64, standard alphabet with padding.
  */
@@ -278,31 +294,6 @@ taskId?: TaskId | null,
  * document that the server wrote knows it by itself.
  */
 shown?: Plan | null, };
-
-/**
- * Something a goal left behind.
- */
-export type Artifact = {
-/**
- * Where its bytes are.
- */
-id: BlobId,
-/**
- * A file name for it.
- */
-name: string,
-/**
- * What it is: `transcript`, `file`, `snapshot`.
- */
-kind: string,
-/**
- * The task that made it.
- */
-taskId?: TaskId | null,
-/**
- * Its size in bytes; `None` where the store no longer has it.
- */
-bytes: number | null, };
 
 /**
  * Which attempt a job is, and which try at running it.
@@ -353,7 +344,7 @@ changes: Array<FileChange>,
 /**
  * What it cost.
  */
-usage: Usage,
+usage: AgentUsage,
 /**
  * Results of the task's own gates.
  */
@@ -398,7 +389,7 @@ summary?: string,
 /**
  * What it cost.
  */
-usage: Usage,
+usage: AgentUsage,
 /**
  * How it was isolated; unknown until it runs.
  */
@@ -468,7 +459,7 @@ path: RelPath,
 /**
  * Which side.
  */
-side: Side, } | { "method": "decide",
+side: PendingSide, } | { "method": "decide",
 /**
  * What to decide.
  */
@@ -586,35 +577,19 @@ mine: string,
 theirs: string, };
 
 /**
- * Answer of `claudecluster/content`.
+ * What a connection is for.
  */
-export type Content = {
+export type ConnectionPurpose = { "lsp": {
 /**
- * The text; `None` where the file does not exist on that side.
+ * The editor's environment, reduced to what workers may see. The daemon may have been started
+ * from somewhere else, without the editor's keys and search path.
  */
-text: string | null, };
+env: Array<EnvVar>, } } | "requests";
 
 /**
  * Bytes that are base64 in JSON.
  */
 export type ContentBytes = string;
-
-/**
- * Parameters of `claudecluster/content`.
- */
-export type ContentParams = {
-/**
- * The goal.
- */
-goalId: GoalId,
-/**
- * The document.
- */
-uri: string,
-/**
- * Which of its texts.
- */
-side: Side, };
 
 /**
  * A content, or a part of it. Parts of one content come in order, without another part of it between.
@@ -833,7 +808,7 @@ hunks: Array<HunkView>, };
  * What an edit is for, beside the version: a client that counts anew when it opens a document again does not
  * tell two texts apart by that.
  */
-export type EditOf = {
+export type EditChecksum = {
 /**
  * Of the text in UTF-8, without carriage returns and without the line feed at its end: from 0, for each
  * byte, `sum = (sum * 65599 + byte + 1) % 4294967291`.
@@ -844,32 +819,32 @@ checksum: number, };
  * What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
  * in `workspace/configuration` and in `workspace/didChangeConfiguration`.
  *
- * The first six keys are defaults for the goals stated from this editor. What a goal says itself
- * comes before them, and the daemon's own limits hold for both.
+ * The first six keys are defaults for goals started from this editor. Values of a goal override them,
+ * and the daemon's limits apply to both.
  */
 export type EditorSettings = {
 /**
- * The agent for planning and for tasks that name none.
+ * The agent for planning and for tasks that do not name one.
  */
 agent: AgentName | null,
 /**
- * The model for planning and for tasks that name none.
+ * The model for planning and for tasks that do not name one.
  */
 model: string | null,
 /**
- * How many tasks of one goal may run at once.
+ * The maximum number of tasks of one goal that run at once.
  */
 jobs: number | null,
 /**
- * The most one goal may cost, in US dollars.
+ * The maximum cost of one goal, in US dollars.
  */
 budgetUsd: Usd | null,
 /**
- * Commands that must succeed on the merged result, for goals that name none.
+ * Commands that must succeed on the merged result, for goals that do not name any.
  */
 gates: Array<Command> | null,
 /**
- * What a goal is about that does not say so. Default: the open documents.
+ * The default scope of a goal. Default: the open documents.
  */
 scope: DefaultScope | null,
 /**
@@ -884,8 +859,8 @@ events: boolean | null,
 pending: boolean | null,
 /**
  * The client has two commands of its own: `claudecluster.client.prompt`, which takes `{uri, range}`
- * and asks for a goal's words, and `claudecluster.client.reason`, which takes `{prompt, command,
- * argument}`, asks why, and runs the command with the answer as the argument's `reason`.
+ * and asks for the text of a goal, and `claudecluster.client.reason`, which takes `{prompt, command,
+ * argument}`, asks for a reason, and runs the command with the answer as the argument's `reason`.
  * Default: `false`.
  */
 prompts: boolean | null,
@@ -895,7 +870,7 @@ prompts: boolean | null,
  */
 diagnostics: boolean | null,
 /**
- * The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditOf`]: the client makes
+ * The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditChecksum`]: the client makes
  * the edit in no other text. Default: `false`.
  */
 edits: boolean | null, };
@@ -987,7 +962,7 @@ session?: string | null,
 /**
  * What the session cost.
  */
-usage: Usage, } | { "type": "plannerTranscript",
+usage: AgentUsage, } | { "type": "plannerTranscript",
 /**
  * The transcript in the artifact store.
  */
@@ -1003,7 +978,7 @@ summary: string,
 /**
  * What the session cost.
  */
-usage: Usage, } | { "type": "planned",
+usage: AgentUsage, } | { "type": "planned",
 /**
  * The plan.
  */
@@ -1015,7 +990,7 @@ session: string | null,
 /**
  * What the session cost.
  */
-usage: Usage, } | { "type": "approvalRequested" } | { "type": "planApproved",
+usage: AgentUsage, } | { "type": "approvalRequested" } | { "type": "planApproved",
 /**
  * The plan as approved, where it was edited.
  */
@@ -1100,7 +1075,7 @@ proposed: FileVersion | null,
 /**
  * For a landing: the text that was expected and the text that was observed.
  */
-landed: Landed | null,
+landed: LandedContent | null,
 /**
  * Why, in the developer's words.
  */
@@ -1141,7 +1116,7 @@ proposed: FileVersion | null,
 /**
  * The text that is expected and the text that is to be.
  */
-landed: Landed,
+landed: LandedContent,
 /**
  * For an undo or a redo: which of the entry's moves it takes back.
  */
@@ -1169,7 +1144,7 @@ task: TaskSpec,
 /**
  * What it repairs.
  */
-repair: Repair, } | { "type": "amended",
+repair: RepairSpec, } | { "type": "amended",
 /**
  * The task that made it.
  */
@@ -1335,10 +1310,83 @@ uri?: string | null,
 reason?: string | null, };
 
 /**
+ * Something a goal left behind.
+ */
+export type GoalArtifact = {
+/**
+ * Where its bytes are.
+ */
+id: BlobId,
+/**
+ * A file name for it.
+ */
+name: string,
+/**
+ * What it is: `transcript`, `file`, `snapshot`.
+ */
+kind: string,
+/**
+ * The task that made it.
+ */
+taskId?: TaskId | null,
+/**
+ * Its size in bytes; `None` where the store no longer has it.
+ */
+bytes: number | null, };
+
+/**
  * A goal: what a developer asked for. Made by the daemon, short enough to type: `g` and a
  * number that counts up within one state folder (`g1`, `g2`, …).
  */
 export type GoalId = string;
+
+/**
+ * Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
+ * everything.
+ */
+export type GoalScope = {
+/**
+ * How the files are chosen.
+ */
+kind: GoalScopeKind,
+/**
+ * For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
+ */
+files?: Array<RelPath>,
+/**
+ * For `files`: globs relative to the workspace.
+ */
+globs?: Array<string>,
+/**
+ * The part of one file the developer pointed at.
+ */
+selection?: GoalSelection | null, };
+
+/**
+ * How the files of a goal are chosen.
+ */
+export type GoalScopeKind = "open" | "workspace" | "files";
+
+/**
+ * A range of lines in one file. Lines count from 0; the end is exclusive.
+ */
+export type GoalSelection = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * First line.
+ */
+startLine: number,
+/**
+ * One past the last line.
+ */
+endLine: number,
+/**
+ * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+ */
+text?: SelectedText | null, };
 
 /**
  * What a developer asked for.
@@ -1355,7 +1403,7 @@ prompt?: string,
 /**
  * Which files the goal is about.
  */
-scope: Scope,
+scope: GoalScope,
 /**
  * A ready plan: no planner runs.
  */
@@ -1570,7 +1618,7 @@ version: string,
 /**
  * What the connection is for.
  */
-purpose: Purpose, };
+purpose: ConnectionPurpose, };
 
 /**
  * Argument of the commands that name a hunk.
@@ -1624,6 +1672,49 @@ export type HunkFate = "landed" | "resolved" | "rejected" | "undone";
  * (`g1.4f2a90c1`), so that a hunk command needs no second argument.
  */
 export type HunkId = string;
+
+/**
+ * Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
+ * half-open.
+ */
+export type HunkOrigin = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The goal in the developer's words.
+ */
+prompt: string,
+/**
+ * The hunk.
+ */
+hunkId: HunkId,
+/**
+ * Whether it is in the text.
+ */
+state: HunkOriginState,
+/**
+ * First line in the current text.
+ */
+startLine: number,
+/**
+ * One past the last line in the current text.
+ */
+endLine: number,
+/**
+ * The tasks that made it, first the one that decided its final text.
+ */
+provenance: Array<Provenance>,
+/**
+ * When it landed.
+ */
+landedAt?: Timestamp | null, };
+
+/**
+ * Whether a hunk is in the text.
+ */
+export type HunkOriginState = "pending" | "conflict" | "landed";
 
 /**
  * How a pending hunk stands against the text that is there now.
@@ -1683,7 +1774,7 @@ newText: string,
 /**
  * The change refined to words, where that says more than the lines; empty otherwise.
  */
-words?: Array<Word>,
+words?: Array<HunkWord>,
 /**
  * Both sides, where it conflicts and is text.
  */
@@ -1707,6 +1798,25 @@ merged?: string | null,
  * The tasks that made it, first the one that decided its final text.
  */
 provenance: Array<Provenance>, };
+
+/**
+ * Part of a hunk refined to words. The parts that are not added make up the old text, those that
+ * are not removed the new one.
+ */
+export type HunkWord = {
+/**
+ * What happens to it.
+ */
+kind: HunkWordKind,
+/**
+ * The text.
+ */
+text: string, };
+
+/**
+ * What happens to a part of a hunk.
+ */
+export type HunkWordKind = "same" | "removed" | "added";
 
 /**
  * Deadlines of a job beside those of its session.
@@ -1745,7 +1855,7 @@ answer?: unknown,
 /**
  * What the session cost.
  */
-usage: Usage,
+usage: AgentUsage,
 /**
  * The agent's session, for resuming and forking it.
  */
@@ -1799,7 +1909,7 @@ task: TaskId, } | { "type": "gates" };
 /**
  * The content of a file before and after a landing: what makes it happen at most once.
  */
-export type Landed = {
+export type LandedContent = {
 /**
  * The file before; `None` where it did not exist.
  */
@@ -2010,47 +2120,35 @@ epoch: EpochNumber,
 keepLayer: boolean, };
 
 /**
- * Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
- * half-open.
+ * Answer of `claudecluster/content`.
  */
-export type Origin = {
+export type PendingContent = {
+/**
+ * The text; `None` where the file does not exist on that side.
+ */
+text: string | null, };
+
+/**
+ * Parameters of `claudecluster/content`.
+ */
+export type PendingContentParams = {
 /**
  * The goal.
  */
 goalId: GoalId,
 /**
- * The goal in the developer's words.
+ * The document.
  */
-prompt: string,
+uri: string,
 /**
- * The hunk.
+ * Which of its texts.
  */
-hunkId: HunkId,
-/**
- * Whether it is in the text.
- */
-state: OriginState,
-/**
- * First line in the current text.
- */
-startLine: number,
-/**
- * One past the last line in the current text.
- */
-endLine: number,
-/**
- * The tasks that made it, first the one that decided its final text.
- */
-provenance: Array<Provenance>,
-/**
- * When it landed.
- */
-landedAt?: Timestamp | null, };
+side: PendingSide, };
 
 /**
- * Whether a hunk is in the text.
+ * Which text of a pending file.
  */
-export type OriginState = "pending" | "conflict" | "landed";
+export type PendingSide = "base" | "proposed" | "merged";
 
 /**
  * An answer to a permission request.
@@ -2141,7 +2239,7 @@ export type PermissionScope = "once" | "task" | "goal";
  */
 export type Plan = {
 /**
- * What the plan is for, in the developer's words.
+ * The purpose of the plan, as plain text.
  */
 goal: string,
 /**
@@ -2149,11 +2247,11 @@ goal: string,
  */
 gates: Array<Command>,
 /**
- * How many tasks may run at once. Default: the daemon's limit.
+ * The maximum number of tasks that run at once. Default: the daemon's limit.
  */
 maxParallel: number | null,
 /**
- * The most the whole goal may cost.
+ * The maximum cost of the whole goal, in US dollars.
  */
 budgetUsd: Usd | null,
 /**
@@ -2237,16 +2335,6 @@ attempt: AttemptId,
 why?: string | null, };
 
 /**
- * What a connection is for.
- */
-export type Purpose = { "lsp": {
-/**
- * The editor's environment, reduced to what workers may see. The daemon may have been started
- * from somewhere else, without the editor's keys and search path.
- */
-env: Array<EnvVar>, } } | "requests";
-
-/**
  * The answer to a [`ToolRequest`].
  */
 export type QuestionReply = {
@@ -2260,6 +2348,19 @@ decision: PermissionDecision,
 reason?: string | null, };
 
 /**
+ * The text that a range was made for. Only the server makes it, and only the server reads it.
+ */
+export type RangeAnchor = {
+/**
+ * The document's version, as its client counts.
+ */
+version: number,
+/**
+ * Tells the lines of the range apart from others.
+ */
+hash: string, };
+
+/**
  * A path relative to the workspace root: `/`-separated, no empty, `.` or `..` part, no NUL, never
  * absolute.
  *
@@ -2270,9 +2371,14 @@ reason?: string | null, };
 export type RelPath = string;
 
 /**
+ * Why a repair task was added.
+ */
+export type RepairCause = "taskConflict" | "rejected" | "conflict";
+
+/**
  * What a task that was added to a plan repairs.
  */
-export type Repair = {
+export type RepairSpec = {
 /**
  * Why it is there.
  */
@@ -2293,11 +2399,6 @@ of: Array<TaskId>,
  * Why, in the developer's words.
  */
 reason?: string | null, };
-
-/**
- * Why a repair task was added.
- */
-export type RepairCause = "taskConflict" | "rejected" | "conflict";
 
 /**
  * A reply to the request with the same number. `Watch` gets many.
@@ -2379,35 +2480,13 @@ export type SandboxChoice = "auto" | "overlay" | "copy";
 export type SandboxKind = "overlay" | "copy";
 
 /**
- * Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
- * everything.
- */
-export type Scope = {
-/**
- * How the files are chosen.
- */
-kind: ScopeKind,
-/**
- * For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
- */
-files?: Array<RelPath>,
-/**
- * For `files`: globs relative to the workspace.
- */
-globs?: Array<string>,
-/**
- * The part of one file the developer pointed at.
- */
-selection?: Selection | null, };
-
-/**
  * The scope as editors give it.
  */
 export type ScopeArgs = {
 /**
  * How the files are chosen. Default: as the editor's settings say.
  */
-kind?: ScopeKind | null,
+kind?: GoalScopeKind | null,
 /**
  * Documents, for `files`; the document the range is in, for a selection.
  */
@@ -2425,12 +2504,7 @@ range?: LineRange | null,
  * lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
  * text as it is when the command arrives.
  */
-anchor?: Anchor | null, };
-
-/**
- * How the files of a goal are chosen.
- */
-export type ScopeKind = "open" | "workspace" | "files";
+anchor?: RangeAnchor | null, };
 
 /**
  * The text of a selection, as it was when the goal was submitted.
@@ -2446,32 +2520,6 @@ hash: BlobId,
 above: number, };
 
 /**
- * A range of lines in one file. Lines count from 0; the end is exclusive.
- */
-export type Selection = {
-/**
- * The file.
- */
-path: RelPath,
-/**
- * First line.
- */
-startLine: number,
-/**
- * One past the last line.
- */
-endLine: number,
-/**
- * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
- */
-text?: SelectedText | null, };
-
-/**
- * Which text of a pending file.
- */
-export type Side = "base" | "proposed" | "merged";
-
-/**
  * A length of time in milliseconds; written `"90s"`, `"10m"`, `"1h 30m"` in files and options.
  */
 export type Span = string;
@@ -2484,7 +2532,7 @@ export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" |
 /**
  * One item of the stream that watchers get.
  */
-export type StreamItem = Event | Activity;
+export type StreamItem = Event | AgentActivity;
 
 /**
  * Argument of `claudecluster.goal.submit`. What is left out is as [`EditorSettings`] say.
@@ -2535,7 +2583,7 @@ ask: boolean | null, };
 /**
  * Answer of `claudecluster.goal.submit`.
  */
-export type Submitted = {
+export type SubmittedGoal = {
 /**
  * The goal: the new one, or the one that does the same already.
  */
@@ -2556,19 +2604,20 @@ export type TaskId = string;
  */
 export type TaskSpec = {
 /**
- * Unique within the plan: letters, digits, `.`, `_`, `-`; at most 64.
+ * The id, unique in the plan: at most 64 letters, digits, `.`, `_` and `-`, starting with a letter or
+ * digit.
  */
 id: TaskId,
 /**
- * A few words for lists and trees. Default: the id.
+ * A short title for lists and trees. Default: the id.
  */
 title?: string,
 /**
- * What the worker is told to do. Required unless `run` is given.
+ * The instructions for the agent. Required unless `run` is set.
  */
 instructions?: string,
 /**
- * Tasks whose results this one builds on. It starts when *all* of them have succeeded.
+ * Tasks on which this task depends. It starts after *all* of them have succeeded.
  */
 dependsOn?: Array<TaskId>,
 /**
@@ -2576,16 +2625,16 @@ dependsOn?: Array<TaskId>,
  */
 writes?: Array<string>,
 /**
- * Which agent runs it: `claude-code`, `native` or `command`. Default: `command` where `run` is
- * given, else the goal's agent.
+ * The agent: `claude-code`, `native` or `command`. Default: `command` if `run` is set, otherwise the
+ * goal's agent.
  */
 agent?: AgentName | null,
 /**
- * The model the agent uses. Default: the goal's.
+ * The model of the agent. Default: the goal's model.
  */
 model?: string | null,
 /**
- * For the `command` agent: what to run inside the sandbox.
+ * The command that the agent `command` runs inside the sandbox.
  */
 run?: Command | null,
 /**
@@ -2593,20 +2642,21 @@ run?: Command | null,
  */
 gates?: Array<Command>,
 /**
- * How long one attempt may take.
+ * The time limit for one attempt.
  */
 timeout?: Span | null,
 /**
- * How often a failed attempt is tried again. Default: the daemon's setting.
+ * How often a failed attempt is retried. Default: the setting `retries`; a command that exits with an
+ * error is not retried by default.
  */
 retries?: number | null,
 /**
- * How many attempts run side by side, of which the best is kept. Only `1` is supported.
+ * The number of parallel attempts of which the best is kept. Only `1` is supported.
  */
 candidates?: number | null,
 /**
- * Whether somebody has to approve the task once everything it depends on has succeeded: it does
- * not start before. Default: `false`.
+ * Whether the task needs an approval before it starts, after all its dependencies have succeeded.
+ * Default: `false`.
  */
 pause?: boolean,
 /**
@@ -2683,7 +2733,7 @@ changed: Array<RelPath>,
 /**
  * What it repairs, where it was added for that.
  */
-repair?: Repair | null, };
+repair?: RepairSpec | null, };
 
 /**
  * Milliseconds since the Unix epoch, UTC.
@@ -2733,35 +2783,6 @@ kind?: PermissionKind | null,
 input: string, };
 
 /**
- * What an attempt cost.
- */
-export type Usage = {
-/**
- * Tokens sent that no cache held.
- */
-inputTokens: number,
-/**
- * Tokens received.
- */
-outputTokens: number,
-/**
- * Tokens sent that the provider's prompt cache held.
- */
-cacheReadTokens: number,
-/**
- * Tokens written to the provider's prompt cache.
- */
-cacheWriteTokens: number,
-/**
- * What it cost, as the agent reports it.
- */
-costUsd: Usd,
-/**
- * Model turns.
- */
-turns: number, };
-
-/**
  * US dollars, kept as millionths; a plain number such as `2.5` on the wire.
  */
 export type Usd = number;
@@ -2787,25 +2808,6 @@ pid: number,
  * Why the connection is refused, if it is.
  */
 error?: ErrorBody | null, };
-
-/**
- * Part of a hunk refined to words. The parts that are not added make up the old text, those that
- * are not removed the new one.
- */
-export type Word = {
-/**
- * What happens to it.
- */
-kind: WordKind,
-/**
- * The text.
- */
-text: string, };
-
-/**
- * What happens to a part of a hunk.
- */
-export type WordKind = "same" | "removed" | "added";
 
 /**
  * Everything a worker has to know to run one attempt.

@@ -20,7 +20,7 @@ use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span, StopReason, TaskId, Usd,
     change::FileVersion,
     event::AgentEvent,
-    goal::{EnvVar, GateResult, SandboxKind, Usage},
+    goal::{AgentUsage, EnvVar, GateResult, SandboxKind},
     permission::{PermissionDecision, PermissionKind},
     plan::{AgentName, Command, Gate},
 };
@@ -308,12 +308,12 @@ impl fmt::Debug for JobEnv {
 )]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxChoice {
-    /// An overlay where the kernel allows it, else a copy.
+    /// Use an overlay if the kernel allows it, and a copy otherwise.
     #[default]
     Auto,
-    /// An overlay; refuse to work without it.
+    /// Require an overlay.
     Overlay,
-    /// A private copy.
+    /// Use a private copy.
     Copy,
 }
 
@@ -539,7 +539,7 @@ pub struct JobReport {
     #[ts(type = "unknown")]
     pub answer: Option<Value>,
     /// What the session cost.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// The agent's session, for resuming and forking it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -690,69 +690,4 @@ impl<'de> Deserialize<'de> for ContentBytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::FileMode;
-
-    #[test]
-    fn a_layer_has_one_identifier() {
-        let version = |text: &str| {
-            Some(FileVersion {
-                blob: BlobId::of(text.as_bytes()),
-                mode: FileMode::Regular,
-            })
-        };
-        let path = |path: &str| RelPath::new(path).unwrap();
-        let files = [
-            (path("b"), version("1")),
-            (path("a/x"), None),
-            (path("a-b"), version("2")),
-        ];
-        let one = LayerManifest(files.iter().cloned().collect());
-        let other = LayerManifest(files.iter().rev().cloned().collect());
-        assert_eq!(one.id(), other.id());
-        let bytes = one.to_bytes();
-        assert!(bytes.starts_with(br#"{"a-b":{"blob":""#), "{one:?}");
-        assert_eq!(LayerManifest::from_bytes(&bytes), Ok(one));
-        for other in [
-            r#"{"b":null,"a":null}"#,
-            r#"{"a": null}"#,
-            r#"{"a":null,"a":null}"#,
-        ] {
-            let read = LayerManifest::from_bytes(other.as_bytes());
-            assert_eq!(read, Err(ManifestError::NotCanonical), "{other}");
-        }
-        for other in [r#"{"../a":null}"#, r#"{"/a":null}"#, "{", "[]"] {
-            let read = LayerManifest::from_bytes(other.as_bytes());
-            assert!(matches!(read, Err(ManifestError::Unreadable(_))), "{other}");
-        }
-    }
-
-    #[test]
-    fn contents_come_in_parts_and_whole_again() {
-        for length in [0, 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
-            let bytes = Bytes::from(vec![7; length]);
-            let whole = ContentPart::whole(BlobId::of(&bytes), Some(bytes.clone()));
-            let parts = whole.split();
-            let (last, rest) = parts.split_last().unwrap();
-            assert!(!last.more && rest.iter().all(|part| part.more), "{length}");
-            let mut joined = Vec::new();
-            for part in parts {
-                let line = serde_json::to_string(&part).unwrap();
-                assert_eq!(serde_json::from_str::<ContentPart>(&line).unwrap(), part);
-                joined.extend_from_slice(&part.data.unwrap().0);
-            }
-            assert_eq!(joined, bytes);
-        }
-    }
-
-    #[test]
-    fn keys_are_not_written_to_logs() {
-        let env = JobEnv(vec![EnvVar {
-            name: "ANTHROPIC_API_KEY".into(),
-            value: "secret".into(),
-        }]);
-        assert_eq!(format!("{env:?}"), r#"["ANTHROPIC_API_KEY"]"#);
-        assert_eq!(env.get("ANTHROPIC_API_KEY"), Some("secret"));
-    }
-}
+mod tests;

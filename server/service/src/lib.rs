@@ -12,18 +12,21 @@
 mod caller;
 mod driver_service;
 mod live_texts;
+mod permit;
 mod rights;
 mod service;
 mod typed_calls;
 
 pub use claudecluster_driver::{
     DocumentDeletion, DocumentEdit, EditError, EditedLines, Editor, OpenDocument, TextSource,
+    agent_catalog,
 };
 
 pub use crate::{
     caller::{Caller, CallerName},
     live_texts::{AttachedEditor, EditorService, LiveTexts},
-    rights::{Permit, Right, Rights, right_needed},
+    permit::Permit,
+    rights::{Right, Rights, right_needed},
     service::{EventReceiver, Service},
     typed_calls::{Dated, ServiceClient, TypedCalls, UnifiedDiff, unexpected_answer},
 };

@@ -13,20 +13,20 @@ use claudecluster_protocol::BlobId;
 use crate::{StoreError, home};
 
 /// The name of a blob: the BLAKE3 hash of its bytes.
-pub fn id_of(bytes: &[u8]) -> BlobId {
+pub fn blob_id(bytes: &[u8]) -> BlobId {
     BlobId::of(bytes)
 }
 
 /// The folder of large blobs, and the one in which they are written first.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct BlobFiles {
     blobs: PathBuf,
     incoming: PathBuf,
     /// Makes names in `incoming` unique within this process, which owns the folder.
     counter: AtomicU64,
 }
 
-impl Files {
+impl BlobFiles {
     /// Opens the folders and removes what a dead process left half written. Only for the owner of
     /// the state folder.
     pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {

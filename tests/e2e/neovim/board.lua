@@ -70,7 +70,7 @@ local function press(part, keys)
   user.press(keys)
 end
 
-becomes({ 'No goals yet; :ClaudeCluster goal states one.' })
+becomes({ 'No goals yet. Start one with :ClaudeCluster goal.' })
 
 -- While it runs: states, and what it has cost.
 local port
@@ -121,7 +121,7 @@ eventually('the goal has ended', function()
 end)
 becomes({
   '✗ g1   failed     make it better',
-  '    task h failed: `exit 3` ended with exit status: 3',
+  '    task h failed: `exit 3` failed: exit status: 3',
   '  ✓ succeeded  f  Change f',
   '      f.txt',
   '        ~ 2       one2',
@@ -160,7 +160,7 @@ end
 press('f.txt', 'VjjR')
 becomes({
   '✗ g1   failed     make it better',
-  '    task h failed: `exit 3` ended with exit status: 3',
+  '    task h failed: `exit 3` failed: exit status: 3',
   '  ✓ succeeded  f  Change f',
   '      f.txt',
   '  ✓ succeeded  g  Change g',
@@ -193,7 +193,7 @@ press('make x', 'a')
 eventually('it is there', function()
   return vim.uv.fs_stat(workspace .. '/x.txt') ~= nil
 end)
-on('✓ g2   landed     make x')
+on('✓ g2   applied    make x')
 user.press('q')
 check(not vim.api.nvim_win_is_valid(board), 'q closes it')
 vim.cmd('tab ClaudeCluster goals')

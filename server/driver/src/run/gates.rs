@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{
     AttemptId, ErrorBody, StopReason,
     goal::GateResult,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, FileMode, RelPath, TaskId,
     change::FileVersion,

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use claudecluster_core::{lifecycle::Goal, step::Input};
+use claudecluster_core::{state::Goal, step::Input};
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, Plan, StopReason,
-    goal::Usage,
+    goal::AgentUsage,
     worker::{JobEnv, JobReport, JobWork, WorkerJob},
 };
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) async fn run_planner(
                 goal,
                 StopReason::SpawnFailed,
                 error.message,
-                Usage::default(),
+                AgentUsage::default(),
             );
         }
     };
@@ -54,7 +54,7 @@ pub(crate) async fn run_planner(
     }
 }
 
-fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
+fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: AgentUsage) -> Input {
     Input::PlanStopped {
         goal: goal.id.clone(),
         stop,

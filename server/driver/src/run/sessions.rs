@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use claudecluster_core::{lifecycle::Goal, step::Asker};
+use claudecluster_core::{state::Goal, step::PermissionAsker};
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span,
     plan::AgentName,
@@ -56,7 +56,7 @@ impl SessionRunner {
     pub(crate) async fn run_session(
         &self,
         goal: &GoalId,
-        asker: Asker,
+        asker: PermissionAsker,
         job: WorkerJob,
         contents: JobContents,
         cancel: CancellationToken,

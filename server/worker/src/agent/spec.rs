@@ -6,7 +6,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 pub use claudecluster_protocol::worker::{AgentLimits, AgentTask};
-use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::AgentUsage};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ pub struct AgentReport {
     /// The structured answer, if the task has a schema.
     pub answer: Option<serde_json::Value>,
     /// The cost of this session alone, without that of the session it was forked from.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// The id of the session, for resuming or forking it.
     pub session: Option<String>,
     /// When the provider will answer again, if it said so.

@@ -9,15 +9,16 @@ use std::{
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkState, Review, later},
+    review::{FileReview, HunkState, merge_later_result},
 };
 use claudecluster_driver::{AttachedEditor, Driver, settings::MergeWords, store::NewEvent};
 use claudecluster_protocol::{
     EventBody, FileMode, GoalId, HunkId, RelPath, Timestamp,
-    api::{Decision, DecisionReport, Resolution},
+    api::{Decision, DecisionReport},
     change::{HunkStatus, HunkView},
-    editor::Side,
+    content::PendingSide,
     event::{ProposedFile, Verdict},
+    resolution::Resolution,
 };
 use proptest::sample::Index;
 
@@ -25,7 +26,7 @@ use super::{
     FILES, Scope, Step,
     editor::{Desk, Manner},
 };
-use crate::support::{Fixture, GOAL, decision};
+use crate::support::{Fixture, GOAL, decision, resolution};
 
 /// First of the characters that only the developer types.
 const MARK: u32 = 0xE000;
@@ -142,7 +143,7 @@ impl World {
         self.driver.hunks(None, None).await.unwrap()
     }
 
-    async fn content(&self, file: usize, side: Side) -> Option<String> {
+    async fn content(&self, file: usize, side: PendingSide) -> Option<String> {
         let path = RelPath::new(FILES[file]).unwrap();
         let goal = GoalId::new(GOAL);
         self.driver.content(&goal, &path, side).await.unwrap()
@@ -416,17 +417,13 @@ impl World {
         let hunk = hunks.swap_remove(hunk.index(hunks.len()));
         // What was typed is part of a proposal where somebody resolved to it before.
         let both = both && marks(&hunk.new_text).is_empty();
-        let resolution = match (both, &hunk.merged) {
+        let choice = match (both, &hunk.merged) {
             (true, Some(_)) => Resolution::Merged,
             (true, None) => Resolution::Both,
             (false, _) => Resolution::Mine,
         };
         let before = self.texts();
-        let wanted = Decision {
-            hunk_id: Some(hunk.id),
-            resolution: Some(resolution),
-            ..decision(Verdict::Resolve)
-        };
+        let wanted = resolution(&hunk.id, choice);
         self.carry_out(wanted, manners)
             .await
             .expect("the hunk is there");
@@ -486,11 +483,11 @@ impl World {
             };
         }
         let path = RelPath::new(FILES[file]).unwrap();
-        let base = self.content(file, Side::Base).await;
-        let Some(proposed) = self.content(file, Side::Proposed).await else {
+        let base = self.content(file, PendingSide::Base).await;
+        let Some(proposed) = self.content(file, PendingSide::Proposed).await else {
             return;
         };
-        let merged = later(first, &proposed, &new.concat()).taken_ours();
+        let merged = merge_later_result(first, &proposed, &new.concat()).taken_ours();
         let known = self
             .fixture
             .files
@@ -565,13 +562,13 @@ impl World {
         let told = (counts.pending as usize, counts.conflicts as usize);
         assert_eq!(found, told, "after {after}");
         for (file, name) in FILES.iter().enumerate() {
-            let base = self.content(file, Side::Base).await;
-            let proposed = self.content(file, Side::Proposed).await;
+            let base = self.content(file, PendingSide::Base).await;
+            let proposed = self.content(file, PendingSide::Proposed).await;
             let (Some(base), Some(proposed), Some(current)) = (base, proposed, self.text(file))
             else {
                 continue;
             };
-            let review = Review::new(&base, &current, &proposed);
+            let review = FileReview::new(&base, &current, &proposed);
             let expected = review
                 .hunks()
                 .iter()
@@ -599,8 +596,8 @@ impl World {
         let mut expected = Vec::new();
         for file in 0..FILES.len() {
             let (base, proposed) = (
-                self.content(file, Side::Base).await,
-                self.content(file, Side::Proposed).await,
+                self.content(file, PendingSide::Base).await,
+                self.content(file, PendingSide::Proposed).await,
             );
             let merge = match (&base, &self.text(file), &proposed) {
                 (Some(base), Some(now), Some(proposed)) => merge3(base, now, proposed).clean(),

@@ -3,22 +3,27 @@
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     GoalId,
-    api::{Decision, Resolution},
-    change::{HunkStatus, HunkView, OriginState},
+    api::Decision,
+    change::{HunkOriginState, HunkStatus, HunkView},
     event::Verdict,
+    resolution::Resolution,
 };
 
-use crate::support::{Fixture, accept_all, decision};
+use crate::support::{Fixture, accept_all, decision, of_hunk, resolution};
 
 const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 
 /// State, lines and task of each origin.
-fn origins(driver: &Driver, fixture: &Fixture, text: &str) -> Vec<(OriginState, u32, u32, String)> {
+fn origins(
+    driver: &Driver,
+    fixture: &Fixture,
+    text: &str,
+) -> Vec<(HunkOriginState, u32, u32, String)> {
     let found = driver.origins(&fixture.path("a.txt"), text);
     let found = found.into_iter().inspect(|origin| {
         assert_eq!(
             origin.landed_at.is_some(),
-            origin.state == OriginState::Landed
+            origin.state == HunkOriginState::Landed
         );
         assert_eq!(origin.hunk_id.goal().as_ref(), Some(&origin.goal_id));
         assert_eq!(origin.prompt, "change it");
@@ -33,7 +38,7 @@ fn origins(driver: &Driver, fixture: &Fixture, text: &str) -> Vec<(OriginState, 
 
 #[tokio::test]
 async fn landed_lines_are_known_as_long_as_they_stand() {
-    use OriginState::{Landed, Pending};
+    use HunkOriginState::{Landed, Pending};
     let fixture = Fixture::new()
         .propose(
             "a.txt",
@@ -104,19 +109,15 @@ async fn a_conflict_names_whoever_wrote_what_is_there() {
     let typed = text.replace("first", "mine");
     assert!(driver.hunks_in(&path, &typed).remove(0).mine_by.is_empty());
     // Taken from both, the lines that came are the second goal's.
-    let both = Decision {
-        hunk_id: Some(conflict_id(&driver, &path, &text)),
-        resolution: Some(Resolution::Both),
-        ..Decision::new(GoalId::new("g2"), Verdict::Resolve)
-    };
+    let both = resolution(&conflict_id(&driver, &path, &text), Resolution::Both);
     driver.decide(both).await.unwrap();
     let text = fixture.text("a.txt").unwrap();
     let found = origins(&driver, &fixture, &text);
     assert_eq!(
         found,
         [
-            (OriginState::Landed, 1, 2, "g1 task0".to_owned()),
-            (OriginState::Landed, 2, 3, "g2 task0".to_owned()),
+            (HunkOriginState::Landed, 1, 2, "g1 task0".to_owned()),
+            (HunkOriginState::Landed, 2, 3, "g2 task0".to_owned()),
         ]
     );
     // A whole file is its goal's.
@@ -176,10 +177,7 @@ async fn two_tasks_that_exclude_each_other_are_both_named() {
     assert_eq!(sides(driver.hunks(None, None).await.unwrap()), neither);
     // Rejected, it is the developer's word that stands against the other.
     let first = driver.hunks(None, None).await.unwrap().remove(0);
-    let reject = Decision {
-        hunk_id: Some(first.id),
-        ..decision(Verdict::Reject)
-    };
+    let reject = of_hunk(Verdict::Reject, &first.id);
     driver.decide(reject).await.unwrap();
     let (by, only, _) = sides(driver.hunks(None, None).await.unwrap()).remove(0);
     assert_eq!((by, only), yours);

@@ -6,7 +6,8 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    Span, StopReason, Timestamp, event::AgentEvent, goal::Usage, permission::PermissionDecision,
+    Span, StopReason, Timestamp, event::AgentEvent, goal::AgentUsage,
+    permission::PermissionDecision,
 };
 use serde_json::{Value, json};
 
@@ -26,12 +27,12 @@ pub(super) struct ClaudeDialogue<'a> {
     task: &'a AgentTask,
     root: PathBuf,
     policy: Policy,
-    before: Usage,
+    before: AgentUsage,
     words: Words,
     session: Option<String>,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
-    running: Usage,
+    running: AgentUsage,
     outcome: Option<Outcome>,
     retry_after: Option<Span>,
     /// The `error` of the last assistant message that had one.
@@ -55,7 +56,12 @@ struct Call {
 }
 
 impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: Usage) -> Self {
+    pub(super) fn new(
+        task: &'a AgentTask,
+        root: &Path,
+        policy: Policy,
+        before: AgentUsage,
+    ) -> Self {
         Self {
             task,
             root: root.to_owned(),
@@ -64,7 +70,7 @@ impl<'a> ClaudeDialogue<'a> {
             words: Words::default(),
             session: None,
             model: task.model.clone(),
-            running: Usage::default(),
+            running: AgentUsage::default(),
             outcome: None,
             retry_after: None,
             hint: None,
@@ -100,7 +106,7 @@ impl<'a> ClaudeDialogue<'a> {
         };
         // A result that came while it was being stopped still says what it cost.
         let stop = ended.stop.or(outcome.stop);
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..match outcome.totals {
                 Some(totals) => difference(totals, self.before, outcome.own),
@@ -360,7 +366,7 @@ impl<'a> ClaudeDialogue<'a> {
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..outcome.totals.map_or(self.running, |totals| {
                 difference(totals, self.before, outcome.own)
@@ -490,7 +496,8 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), Usage::default());
+        let mut dialogue =
+            ClaudeDialogue::new(task, root, Policy::default(), AgentUsage::default());
         let mut events = Vec::new();
         for line in lines {
             events.extend(dialogue.line(line.as_bytes()).events);
@@ -518,15 +525,15 @@ mod tests {
     #[test]
     fn a_recorded_session() {
         let (events, report) = play(&task(), &RECORDED);
-        let running = Usage {
+        let running = AgentUsage {
             input_tokens: 1000,
             output_tokens: 10,
             cache_write_tokens: 20_000,
             cost_usd: Usd::from_dollars(0.078_15),
             turns: 1,
-            ..Usage::default()
+            ..AgentUsage::default()
         };
-        let usage = Usage {
+        let usage = AgentUsage {
             input_tokens: 1007,
             output_tokens: 13,
             cost_usd: Usd::from_dollars(0.25),
@@ -567,8 +574,12 @@ mod tests {
     #[test]
     fn the_prompt_is_never_in_the_block_that_is_searched() {
         let task = task();
-        let mut dialogue =
-            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+        let mut dialogue = ClaudeDialogue::new(
+            &task,
+            Path::new("/"),
+            Policy::default(),
+            AgentUsage::default(),
+        );
         let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
@@ -582,7 +593,7 @@ mod tests {
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
             let task = task();
             let mut dialogue =
-                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), AgentUsage::default());
             for line in &lines {
                 dialogue.line(line);
             }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{StopReason, event::AgentEvent, goal::AgentUsage};
 use tokio::io::AsyncWrite;
 
 use super::lines::{Line, Report, SUBCOMMAND, Task};
@@ -40,7 +40,7 @@ pub(super) async fn run_session(
     let mut dialogue = NativeDialogue {
         task: task(spec, launch),
         report: None,
-        spent: Usage::default(),
+        spent: AgentUsage::default(),
         garbled: false,
     };
     let ended = line_session::drive(
@@ -109,7 +109,7 @@ struct NativeDialogue {
     task: Task,
     report: Option<Report>,
     /// As last reported, for sessions that end without a report.
-    spent: Usage,
+    spent: AgentUsage,
     garbled: bool,
 }
 
