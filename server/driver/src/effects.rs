@@ -27,7 +27,6 @@ use crate::{
     run::{
         attempts::{AttemptRunner, failed_outcome},
         gates,
-        layers::discard_files,
         permissions::{PermissionBrokers, PermissionReply},
         planner,
         running_goals::RunningGoals,
@@ -72,7 +71,7 @@ impl EffectRunner {
                 decision,
                 reason,
             } => {
-                let reply = agent::Reply { decision, reason };
+                let reply = agent::QuestionReply { decision, reason };
                 let reply = PermissionReply { tool, input, reply };
                 self.permissions.deliver_reply(goal, task, reply);
             }
@@ -271,6 +270,7 @@ impl EffectRunner {
     /// Deletes the private files of a goal whose work is done. Its journal and artifacts stay.
     fn tidy_goal(&self, id: GoalId) {
         let (running, pending) = (self.running.clone(), self.pending.clone());
+        let executor = self.attempts.sessions.executor.clone();
         let tidying = async move {
             // Whatever still runs ends first: the landing that settled the goal, at the least.
             let work = running.take_work(&id);
@@ -278,7 +278,7 @@ impl EffectRunner {
             work.tracker.wait().await;
             running.forget_goal(&id);
             pending.forget_goal(&id);
-            discard_files(&running.goal_dir(&id), &[]).await;
+            executor.forget_goal(&id).await;
         };
         tokio::spawn(tidying.in_current_span());
     }

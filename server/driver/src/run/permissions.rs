@@ -14,7 +14,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, TaskId,
     permission::{PermissionDecision, PermissionRequest},
 };
-use claudecluster_worker::agent::{Ask, Reply};
+use claudecluster_worker::agent::{Ask, QuestionReply};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,7 +37,7 @@ type OpenBrokers = DashMap<(GoalId, Option<TaskId>), mpsc::UnboundedSender<Permi
 pub(crate) struct PermissionReply {
     pub(crate) tool: String,
     pub(crate) input: BlobId,
-    pub(crate) reply: Reply,
+    pub(crate) reply: QuestionReply,
 }
 
 impl PermissionBrokers {
@@ -95,7 +95,7 @@ pub(crate) struct PermissionBroker {
 struct WaitingRequest {
     tool: String,
     input: BlobId,
-    replies: Vec<oneshot::Sender<Reply>>,
+    replies: Vec<oneshot::Sender<QuestionReply>>,
 }
 
 impl PermissionBroker {
@@ -131,7 +131,7 @@ impl PermissionBroker {
                 let reason = Some(format!("cannot record the request: {}", error.message));
                 let decision = PermissionDecision::Deny;
                 // The session may have ended meanwhile.
-                let _ = reply.send(Reply { decision, reason });
+                let _ = reply.send(QuestionReply { decision, reason });
                 return;
             }
         };
@@ -235,9 +235,9 @@ mod tests {
         (brokers, broker, asks, told)
     }
 
-    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<Reply> {
+    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<QuestionReply> {
         let (reply, answer) = oneshot::channel();
-        let wanted = agent::Wanted {
+        let wanted = agent::ToolRequest {
             tool: "Fetch".into(),
             detail: input.into(),
             kind: None,
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(asked, "asked");
         assert_ne!(other, input);
 
-        let reply = Reply {
+        let reply = QuestionReply {
             decision: PermissionDecision::Deny,
             reason: Some("no".into()),
         };

@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{AgentLimits, Ask, Reply, SessionChannels, Wanted};
+use super::{AgentLimits, Ask, QuestionReply, SessionChannels, ToolRequest};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
@@ -79,14 +79,14 @@ pub(crate) struct Question {
     /// A number of the dialogue's own.
     pub number: u64,
     /// What it wants.
-    pub wanted: Wanted,
+    pub wanted: ToolRequest,
 }
 
 /// What came of a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
     /// Somebody decided.
-    Said(Reply),
+    Said(QuestionReply),
     /// There is nobody to ask, or whoever decides has gone.
     Nobody,
     /// Nobody decided within this time.
@@ -295,7 +295,7 @@ struct Session<'a> {
 struct Waiting {
     number: u64,
     deadline: Instant,
-    answer: oneshot::Receiver<Reply>,
+    answer: oneshot::Receiver<QuestionReply>,
 }
 
 /// The next answer, taken from those that wait; pending where none does.

@@ -1,72 +1,21 @@
 //! Permissions of a session: what its configuration says, and the way to whoever decides the rest.
 
-use claudecluster_protocol::{
-    Span,
-    permission::{PermissionDecision, PermissionKind},
-};
-use serde::{Deserialize, Serialize};
+pub use claudecluster_protocol::worker::{QuestionReply, ToolPermissions, ToolRequest};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::text::clip;
 
-/// At most this many bytes of what a tool is to do are shown. All of it is in [`Wanted::input`].
+/// At most this many bytes of what a tool is to do are shown. All of it is in [`ToolRequest::input`].
 const DETAIL: usize = 4 << 10;
-
-/// Which tools a session may use, as configured.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ToolPermissions {
-    /// Tools that may be used though they are denied by default.
-    pub allow: Vec<String>,
-    /// Tools that are asked about each time.
-    pub ask: Vec<String>,
-    /// Tools that may not be used.
-    pub deny: Vec<String>,
-    /// How long an answer is waited for. Then the tool is denied, and the session goes on.
-    pub timeout: Span,
-}
-
-impl Default for ToolPermissions {
-    fn default() -> Self {
-        Self {
-            allow: Vec::new(),
-            ask: Vec::new(),
-            deny: Vec::new(),
-            timeout: Span::secs(1800),
-        }
-    }
-}
 
 /// A session wants to use a tool, and waits. It waits no longer when the other end of `reply` is gone.
 #[derive(Debug)]
 pub struct Ask {
     /// What it wants.
-    pub wanted: Wanted,
+    pub wanted: ToolRequest,
     /// Where the answer goes. Dropped without one, it is a denial.
-    pub reply: oneshot::Sender<Reply>,
-}
-
-/// A use of a tool.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
-    /// The tool, as its agent names it.
-    pub tool: String,
-    /// What it is to do, for people.
-    pub detail: String,
-    /// What kind of thing that is.
-    pub kind: Option<PermissionKind>,
-    /// Its whole input as canonical JSON: the same for the same input, whoever asks.
-    pub input: String,
-}
-
-/// What was said to an [`Ask`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply {
-    /// Whether it may.
-    pub decision: PermissionDecision,
-    /// Why, for a denial.
-    pub reason: Option<String>,
+    pub reply: oneshot::Sender<QuestionReply>,
 }
 
 /// JSON without space and with the keys of every object in order.

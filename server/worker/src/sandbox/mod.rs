@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
 
 use self::view::{Backing, Isolation, Notes, View};
@@ -53,21 +54,9 @@ pub struct SandboxSpec {
     /// Folders that programs must not see: the daemon's state. `writable` folders inside stay visible.
     pub hidden: Vec<PathBuf>,
     /// Which kind to use.
-    pub preference: Preference,
+    pub preference: SandboxChoice,
     /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
     pub launcher: PathBuf,
-}
-
-/// Which kind of sandbox to use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Preference {
-    /// An overlay where the machine allows it, else an isolated copy, else an error.
-    #[default]
-    Auto,
-    /// An overlay or an error.
-    Overlay,
-    /// A copy, isolated as well as the machine allows, even if that is not at all.
-    Copy,
 }
 
 /// Why there is no sandbox, or no layer.
@@ -151,7 +140,7 @@ impl Sandbox {
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
         let spec = settle(spec)?;
         let mut reasons = Vec::new();
-        if spec.preference != Preference::Copy {
+        if spec.preference != SandboxChoice::Copy {
             let lowers = spec.lowers.iter().map(Into::into).collect();
             let mut sandbox = Self::new(&spec, Backing::Overlay(lowers), Isolation::Namespaces);
             match sandbox.try_out().await {
@@ -160,7 +149,7 @@ impl Sandbox {
                     sandbox.note(&notes.notes);
                     return Ok(sandbox);
                 }
-                Err(why) if spec.preference == Preference::Overlay => {
+                Err(why) if spec.preference == SandboxChoice::Overlay => {
                     return Err(SandboxError::NoOverlay(why));
                 }
                 Err(why) => reasons.push(format!("no overlay ({why})")),
@@ -186,7 +175,7 @@ impl Sandbox {
             (Isolation::None, "a copy in another folder, not isolated"),
         ];
         for (isolation, what) in kinds {
-            if isolation == Isolation::None && spec.preference != Preference::Copy {
+            if isolation == Isolation::None && spec.preference != SandboxChoice::Copy {
                 break;
             }
             let objects = Some(spec.workspace.join(".git/objects")).filter(|path| path.is_dir());
@@ -478,7 +467,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
                 lowers: Vec::new(),
                 writable: Vec::new(),
                 hidden: Vec::new(),
-                preference: Preference::Auto,
+                preference: SandboxChoice::Auto,
                 launcher: launcher.to_path_buf(),
             };
             Sandbox::prepare(spec).await

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use claudecluster_worker::{
     changes::{self, ChangeLimits, Tracked, ViewBase},
     launch::{Launch, argv},
-    sandbox::{Preference, Sandbox, SandboxSpec},
+    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 
 use crate::{
@@ -112,7 +112,7 @@ async fn sandbox(
         lowers: Vec::new(),
         writable: Vec::new(),
         hidden: Vec::new(),
-        preference: Preference::Overlay,
+        preference: SandboxChoice::Overlay,
         launcher: bench.binary.clone(),
     };
     let start = std::time::Instant::now();

@@ -17,7 +17,7 @@ use super::{
     result::{Outcome, by_status, difference},
 };
 use crate::agent::{
-    AgentReport, AgentTask, Reply, Wanted,
+    AgentReport, AgentTask, QuestionReply, ToolRequest,
     line_session::{Answer, Dialogue, Ended, Next, Question, Step},
     permission, prices,
     text::{Words, one_line},
@@ -248,7 +248,7 @@ impl<'a> ClaudeDialogue<'a> {
 
     fn question(&mut self, call: Call) -> Step {
         self.questions += 1;
-        let wanted = Wanted {
+        let wanted = ToolRequest {
             tool: call.tool.clone(),
             detail: permission::detail(&call.input),
             kind: policy::kind(&call.tool),
@@ -420,15 +420,15 @@ impl Dialogue for ClaudeDialogue<'_> {
         };
         let tool = &call.tool;
         let words = match answer {
-            Answer::Said(Reply {
+            Answer::Said(QuestionReply {
                 decision: PermissionDecision::Allow,
                 ..
             }) => return allow(&call),
-            Answer::Said(Reply {
+            Answer::Said(QuestionReply {
                 reason: Some(reason),
                 ..
             }) => format!("The developer does not allow this: {reason}"),
-            Answer::Said(Reply { reason: None, .. }) => {
+            Answer::Said(QuestionReply { reason: None, .. }) => {
                 format!("The developer does not allow this use of {tool}. Do without it.")
             }
             Answer::Late(after) => format!(

@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     permission::{PermissionDecision, PermissionKind},
     plan::AgentName,
 };
-use claudecluster_worker::agent::{AgentSpec, Ask, Reply, ToolPermissions, Wanted};
+use claudecluster_worker::agent::{AgentSpec, Ask, QuestionReply, ToolPermissions, ToolRequest};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +45,7 @@ fn spec(stage: &Stage, fault: &str, permissions: ToolPermissions) -> AgentSpec {
 
 fn say(ask: Ask, decision: PermissionDecision, reason: Option<&str>) {
     let reason = reason.map(str::to_owned);
-    let _ = ask.reply.send(Reply { decision, reason });
+    let _ = ask.reply.send(QuestionReply { decision, reason });
 }
 
 /// A session that asks once, and what it says it was told.
@@ -56,7 +56,7 @@ async fn check(answer: impl FnOnce(Ask), expected: &str) -> Run {
     let spec = spec(&stage, "asks", permissions);
     let answering = async {
         let ask = asks.recv().await.unwrap();
-        let wanted = Wanted {
+        let wanted = ToolRequest {
             tool: "WebFetch".to_owned(),
             detail: "http://example.com/a".to_owned(),
             kind: Some(PermissionKind::Network),

@@ -15,7 +15,7 @@ use std::{
 use claudecluster_protocol::FileMode;
 use claudecluster_worker::{
     changes::{Change, ChangeSet},
-    sandbox::{Preference, Sandbox},
+    sandbox::{Sandbox, SandboxChoice},
 };
 use proptest::prelude::*;
 
@@ -153,7 +153,12 @@ fn apply(tree: &mut Tree, set: &ChangeSet) {
     }
 }
 
-async fn prepare(fixture: &Fixture, name: &str, kind: Preference, lowers: &[PathBuf]) -> Sandbox {
+async fn prepare(
+    fixture: &Fixture,
+    name: &str,
+    kind: SandboxChoice,
+    lowers: &[PathBuf],
+) -> Sandbox {
     let mut spec = fixture.spec(name, kind);
     spec.lowers = lowers.to_vec();
     Sandbox::prepare(spec).await.unwrap()
@@ -161,7 +166,7 @@ async fn prepare(fixture: &Fixture, name: &str, kind: Preference, lowers: &[Path
 
 /// Runs the steps of two tasks, the second on top of the first, in views of one kind. Gives the files
 /// there in the end, and both change sets.
-async fn play(fixture: &Fixture, kind: Preference, tasks: [&str; 2]) -> (Tree, [ChangeSet; 2]) {
+async fn play(fixture: &Fixture, kind: SandboxChoice, tasks: [&str; 2]) -> (Tree, [ChangeSet; 2]) {
     let mut lowers: Vec<PathBuf> = Vec::new();
     let mut sets = Vec::new();
     let mut seen = Tree::new();
@@ -223,7 +228,7 @@ fn check(first: &[Op], second: &[Op]) {
     let mut start = Tree::new();
     look(&fixture.workspace, Path::new(""), &mut start);
     let mut results = Vec::new();
-    for kind in [Preference::Overlay, Preference::Copy] {
+    for kind in [SandboxChoice::Overlay, SandboxChoice::Copy] {
         let (seen, sets) = runtime.block_on(play(&fixture, kind, [&scripts[0], &scripts[1]]));
         let mut folded = start.clone();
         apply(&mut folded, &sets[0]);
