@@ -1,5 +1,5 @@
 //! Undo and redo of ledger moves. The effect of a move is computed from the texts it was made from,
-//! hunk by hunk, and merged with the current file; see [`core::review::Made`].
+//! hunk by hunk, and merged with the current file; see [`core::review::VerdictEffect`].
 //!
 //! [`core::review::VerdictEffect`]: claudecluster_core::review::VerdictEffect
 
