@@ -188,7 +188,7 @@ fn of_authors(
 }
 
 /// Finds the conflicts that a decision hands over, as
-/// [`Resolution::Repair`](claudecluster_protocol::api::Resolution) asks, and returns their repairs.
+/// [`Resolution::Repair`](claudecluster_protocol::resolution::Resolution) asks, and returns their repairs.
 pub(crate) fn repairs_of_conflicts(
     pending: &PendingReader,
     config: &DriverConfig,
