@@ -69,7 +69,7 @@ impl EffectRunner {
                 decision,
                 reason,
             } => {
-                let reply = agent::Reply { decision, reason };
+                let reply = agent::ToolUseReply { decision, reason };
                 let reply = PermissionReply { tool, input, reply };
                 self.permissions.deliver_reply(goal, task, reply);
             }

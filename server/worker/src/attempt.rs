@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
-    changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
-    launch::{Launch, argv},
-    program::{self, Deadlines, End},
+    changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
+    launch::{ProgramLauncher, argv},
+    program::{self, ProgramDeadlines, ProgramEnd},
     sandbox::{Sandbox, SandboxError, SandboxSpec},
 };
 
@@ -45,7 +45,7 @@ pub struct AttemptSpec {
     /// For each gate.
     pub gate_timeout: Span,
     /// What version control knows.
-    pub tracked: Tracked,
+    pub tracked: TrackedFiles,
     /// Limits of the change set.
     pub limits: ChangeLimits,
     /// Where the agent's own words go, line by line. Made with its folder; added to where it exists.
@@ -313,7 +313,7 @@ fn refusals(changes: &ChangeSet) -> String {
 /// Runs gates one after the other, all of them, so that a failure is told with everything else that is
 /// wrong. A cancelled run has fewer results than gates, and the last one did not pass.
 pub async fn run_gates(
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     gates: &[Gate],
     env: &[(OsString, OsString)],
     timeout: Span,
@@ -336,7 +336,7 @@ pub async fn run_gates(
 }
 
 async fn run_gate(
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     gate: &Gate,
     env: &[(OsString, OsString)],
     timeout: Span,
@@ -347,7 +347,7 @@ async fn run_gate(
     let mut all = launch.base_env();
     all.extend(env.iter().cloned());
     let command = launch.command(&argv(gate.argv()), &all);
-    let deadlines = Deadlines {
+    let deadlines = ProgramDeadlines {
         timeout: timeout.to_duration(),
         exit: GATE_EXIT,
     };
@@ -360,16 +360,16 @@ async fn run_gate(
         output.push_str(&words);
     };
     let (passed, status) = match ended.end {
-        End::Exited(status) => (status.success(), status.code()),
-        End::Failed(e) | End::NoTranscript(e) => {
+        ProgramEnd::Exited(status) => (status.success(), status.code()),
+        ProgramEnd::Failed(e) | ProgramEnd::NoTranscript(e) => {
             note(format!("[could not be started: {e}]"));
             (false, None)
         }
-        End::TimedOut => {
+        ProgramEnd::TimedOut => {
             note(format!("[took longer than {timeout}]"));
             (false, None)
         }
-        End::Cancelled => {
+        ProgramEnd::Cancelled => {
             note("[cancelled]".to_owned());
             (false, None)
         }

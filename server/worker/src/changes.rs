@@ -14,7 +14,7 @@ pub use self::collect::collect;
 
 /// What a file is: bytes and mode.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Content {
+pub struct FileContent {
     /// The content; for a symbolic link its target.
     pub bytes: Bytes,
     /// Kind and permission.
@@ -23,30 +23,30 @@ pub struct Content {
 
 /// What happened to one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
+pub struct CollectedChange {
     /// The file.
     pub path: RelPath,
     /// For a rename: where it was. `before` is then the content there.
     pub from: Option<RelPath>,
     /// What the view started from, as the layers and the workspace show it now; `None` where the file
     /// did not exist. Where there is a snapshot, the snapshot's version is the one that counts.
-    pub before: Option<Content>,
+    pub before: Option<FileContent>,
     /// What the attempt left; `None` where it deleted the file.
-    pub after: Option<Content>,
+    pub after: Option<FileContent>,
 }
 
 /// Something that was changed but is not in the change set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refused {
+pub struct RefusedChange {
     /// What.
     pub path: RelPath,
     /// Why.
-    pub reason: Refusal,
+    pub reason: RefusalReason,
 }
 
 /// Why something is not in a change set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// The link points out of the workspace.
     #[error("the symbolic link points outside the workspace, to {0}")]
     LinkOutside(String),
@@ -78,7 +78,7 @@ pub enum Refusal {
     Unreadable(String),
 }
 
-impl Refusal {
+impl RefusalReason {
     /// Whether the attempt broke a rule, as opposed to leaving something behind that cannot land.
     pub fn breaks_limits(&self) -> bool {
         !matches!(self, Self::Special(_) | Self::Unreadable(_))
@@ -89,9 +89,9 @@ impl Refusal {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChangeSet {
     /// In the order of their paths.
-    pub changes: Vec<Change>,
+    pub changes: Vec<CollectedChange>,
     /// What was left out, in the order of paths; at most [`ChangeLimits::refusals`].
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedChange>,
     /// How many more were left out.
     pub refused_more: u64,
     /// Whether the attempt wrote into `.git`, which never lands.
@@ -124,9 +124,9 @@ impl Default for ChangeLimits {
 
 /// The paths that version control knows: they count as changed even where `.gitignore` names them.
 #[derive(Clone, Debug, Default)]
-pub struct Tracked(Arc<[RelPath]>);
+pub struct TrackedFiles(Arc<[RelPath]>);
 
-impl Tracked {
+impl TrackedFiles {
     /// From paths in any order.
     pub fn new(paths: impl IntoIterator<Item = RelPath>) -> Self {
         let mut paths: Vec<_> = paths.into_iter().collect();
@@ -160,5 +160,5 @@ pub struct ViewBase {
     /// The layers between, as in [`crate::sandbox::SandboxSpec::lowers`].
     pub lowers: Vec<PathBuf>,
     /// What version control knows.
-    pub tracked: Tracked,
+    pub tracked: TrackedFiles,
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Starts programs inside some view of the workspace.
-pub trait Launch: Send + Sync {
+pub trait ProgramLauncher: Send + Sync {
     /// A command that runs `argv` in the view, with exactly the environment `env` and nothing
     /// inherited. Standard streams are the caller's to set. Dropping the child kills it with
     /// everything it started.

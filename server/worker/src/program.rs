@@ -32,7 +32,7 @@ const CHUNK: usize = 16 << 10;
 
 /// How long a program may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadlines {
+pub(crate) struct ProgramDeadlines {
     /// From its start to its end.
     pub(crate) timeout: Duration,
     /// From SIGTERM to SIGKILL, and from its exit to the end of its output.
@@ -41,7 +41,7 @@ pub(crate) struct Deadlines {
 
 /// How a program ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum ProgramEnd {
     /// By itself.
     Exited(ExitStatus),
     /// It could not be started or waited for.
@@ -56,8 +56,8 @@ pub(crate) enum End {
 
 /// A program that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) end: End,
+pub(crate) struct EndedProgram {
+    pub(crate) end: ProgramEnd,
     /// The end of what it wrote to both streams, in the order it came.
     pub(crate) tail: Vec<u8>,
 }
@@ -83,11 +83,11 @@ pub(crate) fn class_of(error: &io::Error) -> StopReason {
 /// it takes too long, when `cancel` is cancelled, and when this future is dropped.
 pub(crate) async fn run(
     mut command: Command,
-    deadlines: Deadlines,
+    deadlines: ProgramDeadlines,
     transcript: Option<&mut (dyn AsyncWrite + Unpin + Send)>,
     events: &mpsc::Sender<AgentEvent>,
     cancel: &CancellationToken,
-) -> Ended {
+) -> EndedProgram {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -96,13 +96,13 @@ pub(crate) async fn run(
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => {
-            return Ended {
-                end: End::Failed(e),
+            return EndedProgram {
+                end: ProgramEnd::Failed(e),
                 tail: Vec::new(),
             };
         }
     };
-    let mut output = Output {
+    let mut output = ProgramOutput {
         tail: Vec::new(),
         untold: Vec::new(),
         told_at: None,
@@ -114,35 +114,35 @@ pub(crate) async fn run(
     output.tell(true);
     let mut tail = output.tail;
     cut_front(&mut tail, TAIL);
-    Ended { end, tail }
+    EndedProgram { end, tail }
 }
 
 /// Why a program is being ended.
-enum Ending {
+enum ShutdownStage {
     No,
-    Asked(End),
-    Killed(End),
+    Asked(ProgramEnd),
+    Killed(ProgramEnd),
 }
 
 async fn attend(
     child: &mut Child,
-    deadlines: Deadlines,
-    output: &mut Output<'_, '_>,
+    deadlines: ProgramDeadlines,
+    output: &mut ProgramOutput<'_, '_>,
     cancel: &CancellationToken,
-) -> End {
+) -> ProgramEnd {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
     let mut deadline = Instant::now() + deadlines.timeout;
-    let mut ending = Ending::No;
+    let mut ending = ShutdownStage::No;
     let mut status = None;
     loop {
         let told = output.next_telling();
         tokio::select! {
             // Deadlines first: a program that floods its output does not escape them.
             biased;
-            () = cancel.cancelled(), if matches!(ending, Ending::No) && status.is_none() => {
+            () = cancel.cancelled(), if matches!(ending, ShutdownStage::No) && status.is_none() => {
                 ask(child);
-                ending = Ending::Asked(End::Cancelled);
+                ending = ShutdownStage::Asked(ProgramEnd::Cancelled);
                 deadline = Instant::now() + deadlines.exit;
             }
             () = sleep_until(deadline) => {
@@ -162,13 +162,13 @@ async fn attend(
             }
             read = read(&mut stdout, &mut out), if stdout.is_some() => match read {
                 Some(length) => if let Err(e) = output.take(&out[..length]).await {
-                    return End::NoTranscript(e);
+                    return ProgramEnd::NoTranscript(e);
                 },
                 None => stdout = None,
             },
             read = read(&mut stderr, &mut err), if stderr.is_some() => match read {
                 Some(length) => if let Err(e) = output.take(&err[..length]).await {
-                    return End::NoTranscript(e);
+                    return ProgramEnd::NoTranscript(e);
                 },
                 None => stderr = None,
             },
@@ -179,27 +179,27 @@ async fn attend(
         }
     }
     match (ending, status) {
-        (Ending::Asked(end) | Ending::Killed(end), _) => end,
-        (Ending::No, Some(Ok(status))) => End::Exited(status),
-        (Ending::No, Some(Err(e))) => End::Failed(e),
-        (Ending::No, None) => End::TimedOut,
+        (ShutdownStage::Asked(end) | ShutdownStage::Killed(end), _) => end,
+        (ShutdownStage::No, Some(Ok(status))) => ProgramEnd::Exited(status),
+        (ShutdownStage::No, Some(Err(e))) => ProgramEnd::Failed(e),
+        (ShutdownStage::No, None) => ProgramEnd::TimedOut,
     }
 }
 
 /// A deadline has passed: the next harder way to end the program. The error is the end where there is
 /// none left.
-fn press(child: &mut Child, ending: Ending) -> Result<Ending, End> {
+fn press(child: &mut Child, ending: ShutdownStage) -> Result<ShutdownStage, ProgramEnd> {
     match ending {
-        Ending::No => {
+        ShutdownStage::No => {
             ask(child);
-            Ok(Ending::Asked(End::TimedOut))
+            Ok(ShutdownStage::Asked(ProgramEnd::TimedOut))
         }
-        Ending::Asked(end) => {
+        ShutdownStage::Asked(end) => {
             // It may have ended this very moment.
             let _ = child.start_kill();
-            Ok(Ending::Killed(end))
+            Ok(ShutdownStage::Killed(end))
         }
-        Ending::Killed(end) => Err(end),
+        ShutdownStage::Killed(end) => Err(end),
     }
 }
 
@@ -218,7 +218,7 @@ async fn read<R: AsyncRead + Unpin>(stream: &mut Option<R>, buffer: &mut [u8]) -
     (length > 0).then_some(length)
 }
 
-struct Output<'t, 'e> {
+struct ProgramOutput<'t, 'e> {
     tail: Vec<u8>,
     /// What watchers have not been told.
     untold: Vec<u8>,
@@ -228,7 +228,7 @@ struct Output<'t, 'e> {
     events: &'e mpsc::Sender<AgentEvent>,
 }
 
-impl Output<'_, '_> {
+impl ProgramOutput<'_, '_> {
     async fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
         // Moving the rest to the front each time would cost more than the memory.

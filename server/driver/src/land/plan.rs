@@ -13,7 +13,7 @@ use claudecluster_protocol::{
     change::FileVersion,
     event::{Landed, Verdict},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use super::file_decision::FileDecision;
 use crate::{
@@ -43,9 +43,9 @@ pub(super) struct LandingContext {
 #[derive(Clone, Debug, Default)]
 pub(super) struct FileLanding {
     /// What the file has to be for it.
-    pub(super) before: Option<Content>,
+    pub(super) before: Option<FileContent>,
     /// What the file becomes.
-    pub(super) after: Option<Content>,
+    pub(super) after: Option<FileContent>,
     /// The facts once it is that.
     pub(super) facts: Vec<EventBody>,
     /// Whether the text has all of it already.
@@ -191,7 +191,7 @@ fn move_facts(
     versions: &FileVersions,
     verdicts: &EntryVerdicts,
 ) -> Result<Vec<EventBody>, ErrorBody> {
-    let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
+    let version = |content: &Option<FileContent>| contents.save_optional(content.as_ref());
     let mode = |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();
     let mut before = version(&versions.current)?;
     let mut facts = Vec::new();

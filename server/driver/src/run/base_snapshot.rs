@@ -16,7 +16,7 @@ use claudecluster_protocol::{
     change::{FileChange, FileVersion},
 };
 use claudecluster_worker::{
-    changes::{Change, Content},
+    changes::{CollectedChange, FileContent},
     sandbox::LayerFile,
 };
 
@@ -64,7 +64,7 @@ impl BaseSnapshot {
         let root = Path::new(&goal.spec.workspace);
         let store = reviews.contents();
         let (manifest, _) = snapshot::take_snapshot(store.store(), root, &editors.documents(root))?;
-        let mut contents: BTreeMap<RelPath, Option<Content>> = BTreeMap::new();
+        let mut contents: BTreeMap<RelPath, Option<FileContent>> = BTreeMap::new();
         for (path, version) in manifest.unsaved() {
             contents.insert(path.clone(), Some(store.load(version)?));
         }
@@ -105,8 +105,8 @@ fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
 fn with_pending(
     reviews: &ReviewCache,
     entry: &FileEntry,
-    current: Option<Content>,
-) -> Result<Option<Content>, ErrorBody> {
+    current: Option<FileContent>,
+) -> Result<Option<FileContent>, ErrorBody> {
     let versions = FileVersions::load(reviews.contents(), entry, current)?;
     let Some((base, current, proposed)) = versions.texts() else {
         return Ok(if versions.is_untouched() {
@@ -121,7 +121,7 @@ fn with_pending(
             review::merged(base, current, proposed, Side::Ours)
         }
     };
-    let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
+    let mode = |content: &Option<FileContent>| content.as_ref().map(|content| content.mode);
     let mode = if mode(&versions.current) == mode(&versions.base) {
         mode(&versions.proposed)
     } else {
@@ -142,7 +142,7 @@ impl FileBases<'_> {
     /// against what is there then.
     pub(crate) fn file_changes(
         &self,
-        change: &Change,
+        change: &CollectedChange,
         into: &mut Vec<FileChange>,
     ) -> Result<(), ErrorBody> {
         if let Some(from) = &change.from {
@@ -156,7 +156,7 @@ impl FileBases<'_> {
         &self,
         path: &RelPath,
         from: Option<RelPath>,
-        after: Option<&Content>,
+        after: Option<&FileContent>,
     ) -> Result<Option<FileChange>, ErrorBody> {
         let contents = self.contents;
         let base = match self.snapshot.above.get(path) {
@@ -191,10 +191,13 @@ impl FileBases<'_> {
     fn in_style_of(
         &self,
         base: Option<&FileVersion>,
-        after: &Content,
-    ) -> Result<Content, ErrorBody> {
+        after: &FileContent,
+    ) -> Result<FileContent, ErrorBody> {
         let before = self.contents.load_optional(base)?;
-        let texts = (before.as_ref().and_then(Content::as_text), after.as_text());
+        let texts = (
+            before.as_ref().and_then(FileContent::as_text),
+            after.as_text(),
+        );
         let (Some(before), Some(text)) = texts else {
             return Ok(after.clone());
         };

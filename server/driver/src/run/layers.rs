@@ -9,7 +9,7 @@ use std::{
 use claudecluster_core::lifecycle::Goal;
 use claudecluster_protocol::{AttemptId, ErrorBody, RelPath, TaskId, change::FileVersion};
 use claudecluster_worker::{
-    changes::Content,
+    changes::FileContent,
     sandbox::{self, LayerFile, LayerState},
 };
 
@@ -126,9 +126,9 @@ pub(crate) fn upstream_tasks(goal: &Goal, task: &TaskId, attempt: AttemptId) -> 
 }
 
 /// One file of a layer; `None` where the layer takes the file away.
-pub(crate) fn layer_file(path: &RelPath, content: Option<Content>) -> LayerFile {
+pub(crate) fn layer_file(path: &RelPath, content: Option<FileContent>) -> LayerFile {
     let state = match content {
-        Some(Content { bytes, mode }) => LayerState::Present { bytes, mode },
+        Some(FileContent { bytes, mode }) => LayerState::Present { bytes, mode },
         None => LayerState::Deleted,
     };
     LayerFile {

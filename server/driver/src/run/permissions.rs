@@ -14,7 +14,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, TaskId,
     permission::{PermissionDecision, PermissionRequest},
 };
-use claudecluster_worker::agent::{Ask, Reply};
+use claudecluster_worker::agent::{PermissionQuestion, ToolUseReply};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,7 +37,7 @@ type OpenBrokers = DashMap<(GoalId, Option<TaskId>), mpsc::UnboundedSender<Permi
 pub(crate) struct PermissionReply {
     pub(crate) tool: String,
     pub(crate) input: BlobId,
-    pub(crate) reply: Reply,
+    pub(crate) reply: ToolUseReply,
 }
 
 impl PermissionBrokers {
@@ -55,7 +55,7 @@ impl PermissionBrokers {
         &self,
         goal: &GoalId,
         asker: Asker,
-    ) -> (PermissionBroker, mpsc::UnboundedSender<Ask>) {
+    ) -> (PermissionBroker, mpsc::UnboundedSender<PermissionQuestion>) {
         let (ask, asks) = mpsc::unbounded_channel();
         let (entry, replies) = mpsc::unbounded_channel();
         let broker = PermissionBroker {
@@ -84,7 +84,7 @@ pub(crate) struct PermissionBroker {
     brokers: PermissionBrokers,
     goal: GoalId,
     asker: Asker,
-    asks: mpsc::UnboundedReceiver<Ask>,
+    asks: mpsc::UnboundedReceiver<PermissionQuestion>,
     replies: mpsc::UnboundedReceiver<PermissionReply>,
     /// The broker's own entry among the open ones, to tell it from that of a later session.
     entry: mpsc::UnboundedSender<PermissionReply>,
@@ -95,7 +95,7 @@ pub(crate) struct PermissionBroker {
 struct WaitingRequest {
     tool: String,
     input: BlobId,
-    replies: Vec<oneshot::Sender<Reply>>,
+    replies: Vec<oneshot::Sender<ToolUseReply>>,
 }
 
 impl PermissionBroker {
@@ -118,8 +118,11 @@ impl PermissionBroker {
         }
     }
 
-    async fn forward_ask(&mut self, ask: Ask) {
-        let Ask { wanted, reply } = ask;
+    async fn forward_ask(&mut self, ask: PermissionQuestion) {
+        let PermissionQuestion {
+            request: wanted,
+            reply,
+        } = ask;
         let (contents, bytes) = (self.brokers.contents.clone(), wanted.input.into_bytes());
         let stored = run_blocking("storing what a worker asks for", move || {
             contents.store().put_blob(&bytes).map_err(ErrorBody::from)
@@ -131,7 +134,7 @@ impl PermissionBroker {
                 let reason = Some(format!("cannot record the request: {}", error.message));
                 let decision = PermissionDecision::Deny;
                 // The session may have ended meanwhile.
-                let _ = reply.send(Reply { decision, reason });
+                let _ = reply.send(ToolUseReply { decision, reason });
                 return;
             }
         };
@@ -224,7 +227,7 @@ mod tests {
     fn broker() -> (
         PermissionBrokers,
         PermissionBroker,
-        mpsc::UnboundedSender<Ask>,
+        mpsc::UnboundedSender<PermissionQuestion>,
         mpsc::UnboundedReceiver<DispatcherMessage>,
     ) {
         let (mailbox, told) = DispatcherMailbox::new();
@@ -234,15 +237,18 @@ mod tests {
         (brokers, broker, asks, told)
     }
 
-    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<Reply> {
+    fn ask(
+        asks: &mpsc::UnboundedSender<PermissionQuestion>,
+        input: &str,
+    ) -> oneshot::Receiver<ToolUseReply> {
         let (reply, answer) = oneshot::channel();
-        let wanted = agent::Wanted {
+        let request = agent::ToolUseRequest {
             tool: "Fetch".into(),
             detail: input.into(),
             kind: None,
             input: input.into(),
         };
-        asks.send(Ask { wanted, reply }).unwrap();
+        asks.send(PermissionQuestion { request, reply }).unwrap();
         answer
     }
 
@@ -274,7 +280,7 @@ mod tests {
         assert_eq!(asked, "asked");
         assert_ne!(other, input);
 
-        let reply = Reply {
+        let reply = ToolUseReply {
             decision: PermissionDecision::Deny,
             reason: Some("no".into()),
         };

@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     change::FileVersion,
     event::{Repair, RepairCause, Verdict},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     proposal::{file_merge::FileMergeRules, fold::disputed_alternatives},
@@ -154,7 +154,7 @@ fn hunks_of(
     let after = match versions.texts() {
         Some((base, current, proposed)) if keys.len() == found.len() => {
             let accepted = Review::new(base, current, proposed).accept(&keys);
-            versions.current.as_ref().map(|content| Content {
+            versions.current.as_ref().map(|content| FileContent {
                 bytes: accepted.current.into_bytes().into(),
                 mode: content.mode,
             })
@@ -182,8 +182,8 @@ fn version_diff(
     Ok(unified_diff(path, old.as_ref(), new.as_ref()))
 }
 
-fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
-    fn file_at(content: &Content) -> FileAt<'_> {
+fn unified_diff(path: &RelPath, old: Option<&FileContent>, new: Option<&FileContent>) -> String {
+    fn file_at(content: &FileContent) -> FileAt<'_> {
         FileAt {
             mode: content.mode,
             content: &content.bytes,

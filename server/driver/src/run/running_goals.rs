@@ -9,7 +9,7 @@ use std::{
 };
 
 use claudecluster_protocol::{ErrorBody, GoalId, goal::EnvVar};
-use claudecluster_worker::{agent::registry, changes::Tracked};
+use claudecluster_worker::{agent::registry, changes::TrackedFiles};
 use dashmap::DashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,7 +27,7 @@ struct RunningGoal {
     /// Environment of the client that submitted the goal.
     client_env: Vec<EnvVar>,
     /// Tracked files that an ignore rule names.
-    tracked: Option<Tracked>,
+    tracked: Option<TrackedFiles>,
     /// Whether the agents' home is made.
     has_home: Arc<Mutex<bool>>,
 }
@@ -95,7 +95,11 @@ impl RunningGoals {
 
     /// Returns the tracked files of a goal's workspace that an ignore rule names. They are listed once
     /// a goal: every attempt starts from the same snapshot.
-    pub(crate) fn tracked_files(&self, goal: &GoalId, list: impl FnOnce() -> Tracked) -> Tracked {
+    pub(crate) fn tracked_files(
+        &self,
+        goal: &GoalId,
+        list: impl FnOnce() -> TrackedFiles,
+    ) -> TrackedFiles {
         let known = self.by_goal.get(goal);
         if let Some(known) = known.and_then(|running| running.tracked.clone()) {
             return known;

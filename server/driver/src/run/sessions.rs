@@ -10,8 +10,8 @@ use claudecluster_protocol::{ErrorBody, GoalId, RelPath, Span, plan::AgentName};
 use claudecluster_worker::{
     agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
-    changes::{ChangeLimits, Tracked},
-    sandbox::{Preference, SandboxSpec},
+    changes::{ChangeLimits, TrackedFiles},
+    sandbox::{SandboxPreference, SandboxSpec},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -151,21 +151,21 @@ impl SessionSetup {
             // hunks.
             hidden: vec![self.config.home.clone()],
             preference: match settings.sandbox {
-                SandboxChoice::Auto => Preference::Auto,
-                SandboxChoice::Overlay => Preference::Overlay,
-                SandboxChoice::Copy => Preference::Copy,
+                SandboxChoice::Auto => SandboxPreference::Auto,
+                SandboxChoice::Overlay => SandboxPreference::Overlay,
+                SandboxChoice::Copy => SandboxPreference::Copy,
             },
             launcher: self.config.launcher.clone(),
         }
     }
 
     /// Returns the tracked files of a goal's workspace that an ignore rule names. Blocks on git.
-    pub(crate) fn tracked_files(&self, goal: &Goal) -> Tracked {
+    pub(crate) fn tracked_files(&self, goal: &Goal) -> TrackedFiles {
         self.running.tracked_files(&goal.id, || {
             let workspace = Path::new(&goal.spec.workspace);
             match git::find_repository(workspace) {
                 Ok(Some(_)) => {
-                    Tracked::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
+                    TrackedFiles::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
                         tracing::warn!(
                             goal = %goal.id, %error,
                             "cannot list tracked files; tracked files that match an ignore rule count as ignored"
@@ -173,7 +173,7 @@ impl SessionSetup {
                         Vec::new()
                     }))
                 }
-                _ => Tracked::default(),
+                _ => TrackedFiles::default(),
             }
         })
     }

@@ -16,7 +16,7 @@ use std::{
 
 use claudecluster_protocol::{BlobId, ErrorBody, FileMode, RelPath, change::FileVersion};
 use claudecluster_store::Store;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::{
@@ -53,7 +53,7 @@ pub(crate) struct SnapshotManifest {
 #[derive(Clone, Debug)]
 pub(crate) enum RecordedBase {
     /// It was this.
-    Known(Option<Content>),
+    Known(Option<FileContent>),
     /// It has changed since and nobody knows from what.
     Unknown,
 }
@@ -175,7 +175,7 @@ impl SnapshotManifest {
             return Ok(absent());
         };
         let bytes = git::read_object(workspace, &object)?;
-        Ok(RecordedBase::Known(Some(Content {
+        Ok(RecordedBase::Known(Some(FileContent {
             bytes: bytes.into(),
             mode,
         })))

@@ -15,7 +15,7 @@ use super::{
     AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings,
     native::settings::NativeSettings,
 };
-use crate::launch::Launch;
+use crate::launch::ProgramLauncher;
 
 /// A program that does a task inside a sandbox.
 ///
@@ -99,7 +99,7 @@ pub trait CodingAgent: Send + Sync {
     fn run<'a>(
         &'a self,
         spec: &'a AgentSpec,
-        launch: &'a dyn Launch,
+        launch: &'a dyn ProgramLauncher,
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport>;

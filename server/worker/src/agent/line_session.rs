@@ -1,7 +1,7 @@
 //! One program, spoken to line by line, ended within its deadlines.
 //!
 //! Both agents that are programs with a line protocol are driven by this one loop. What the lines
-//! mean is a [`Dialogue`]'s business; when to stop waiting is decided here and nowhere else:
+//! mean is a [`LineProtocol`]'s business; when to stop waiting is decided here and nowhere else:
 //!
 //! | phase | ends with | deadline | then |
 //! |---|---|---|---|
@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{AgentLimits, Ask, Reply, SessionChannels, Wanted};
+use super::{AgentLimits, PermissionQuestion, SessionChannels, ToolUseReply, ToolUseRequest};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
@@ -40,16 +40,16 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
 const CHUNK: usize = 64 << 10;
 
 /// The meaning of a program's lines.
-pub(crate) trait Dialogue: Send {
+pub(crate) trait LineProtocol: Send {
     /// What is sent first. Every item is one line without its end.
     fn opening(&mut self) -> Vec<String>;
 
     /// One line from the program, without its end.
-    fn line(&mut self, line: &[u8]) -> Step;
+    fn line(&mut self, line: &[u8]) -> LineEffects;
 
     /// What came of a question it asked.
-    fn answered(&mut self, _question: u64, _answer: Answer) -> Step {
-        Step::default()
+    fn answered(&mut self, _question: u64, _answer: QuestionAnswer) -> LineEffects {
+        LineEffects::default()
     }
 
     /// What asks the program to stop by itself, where its protocol has that.
@@ -60,42 +60,42 @@ pub(crate) trait Dialogue: Send {
 
 /// What follows from a line.
 #[derive(Debug, Default)]
-pub(crate) struct Step {
+pub(crate) struct LineEffects {
     /// Lines to send.
     pub send: Vec<String>,
     /// What to tell watchers.
     pub events: Vec<AgentEvent>,
     /// What the program waits for somebody to decide.
-    pub questions: Vec<Question>,
+    pub questions: Vec<ProtocolQuestion>,
     /// Questions, by their numbers, that it does not wait for any more.
     pub withdrawn: Vec<u64>,
     /// How to go on.
-    pub next: Next,
+    pub next: SessionControl,
 }
 
 /// What a program waits for somebody to decide.
 #[derive(Debug)]
-pub(crate) struct Question {
-    /// A number of the dialogue's own.
+pub(crate) struct ProtocolQuestion {
+    /// A number of the protocol's own.
     pub number: u64,
     /// What it wants.
-    pub wanted: Wanted,
+    pub request: ToolUseRequest,
 }
 
 /// What came of a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum QuestionAnswer {
     /// Somebody decided.
-    Said(Reply),
+    Decided(ToolUseReply),
     /// There is nobody to ask, or whoever decides has gone.
-    Nobody,
+    NoApprover,
     /// Nobody decided within this time.
-    Late(Span),
+    TimedOut(Span),
 }
 
 /// How to go on after a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum SessionControl {
     /// Wait for the next line.
     #[default]
     Continue,
@@ -107,7 +107,7 @@ pub(crate) enum Next {
 
 /// How the program ended.
 #[derive(Debug, Default)]
-pub(crate) struct Ended {
+pub(crate) struct SessionExit {
     /// Why it was ended from outside, if it was.
     pub stop: Option<StopReason>,
     /// Its exit status, where it could be had.
@@ -122,7 +122,7 @@ pub(crate) struct Ended {
     pub stderr: String,
 }
 
-impl Ended {
+impl SessionExit {
     /// Why there is no result, in one class and in words.
     pub(crate) fn without_result(&self, name: &str, limits: &AgentLimits) -> (StopReason, String) {
         if let Some(error) = &self.spawn_error {
@@ -168,47 +168,47 @@ impl Ended {
 /// where nobody takes them in time they are dropped, because no watcher may hold up an attempt.
 pub(crate) async fn drive(
     mut command: Command,
-    dialogue: &mut dyn Dialogue,
+    protocol: &mut dyn LineProtocol,
     limits: &AgentLimits,
     answer_timeout: Span,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
     channels: &SessionChannels,
-) -> Ended {
+) -> SessionExit {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let spawned = command.spawn().and_then(Streams::of);
+    let spawned = command.spawn().and_then(ProgramStreams::of);
     let (child, streams) = match spawned {
         Ok(spawned) => spawned,
         Err(error) => {
-            return Ended {
+            return SessionExit {
                 spawn_error: Some(error),
-                ..Ended::default()
+                ..SessionExit::default()
             };
         }
     };
-    let mut session = Session {
+    let mut session = LineSession {
         child,
         input: Some(streams.input),
-        phase: Phase::Starting,
+        phase: SessionPhase::Starting,
         deadline: Instant::now() + limits.start.to_duration(),
         end: Instant::now() + limits.timeout.to_duration(),
         lines: Vec::new(),
         searched: 0,
         deaf: false,
         tail: Vec::new(),
-        ended: Ended::default(),
+        ended: SessionExit::default(),
         waiting: Vec::new(),
         paused: Instant::now(),
-        dialogue,
+        protocol,
         limits,
         answer_timeout,
         transcript,
         channels,
     };
-    for line in session.dialogue.opening() {
+    for line in session.protocol.opening() {
         session.send(line);
     }
     session.run(streams.stdout, streams.stderr).await;
@@ -216,14 +216,14 @@ pub(crate) async fn drive(
     session.finish()
 }
 
-struct Streams {
+struct ProgramStreams {
     input: mpsc::UnboundedSender<String>,
     writer: JoinHandle<()>,
     stdout: ChildStdout,
     stderr: ChildStderr,
 }
 
-impl Streams {
+impl ProgramStreams {
     fn of(mut child: Child) -> std::io::Result<(Child, Self)> {
         let taken = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
@@ -253,7 +253,7 @@ async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<S
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum SessionPhase {
     Starting,
     Working,
     Finished,
@@ -264,10 +264,10 @@ enum Phase {
     Exited,
 }
 
-struct Session<'a> {
+struct LineSession<'a> {
     child: Child,
     input: Option<mpsc::UnboundedSender<String>>,
-    phase: Phase,
+    phase: SessionPhase,
     /// Of the phase.
     deadline: Instant,
     /// Of the session.
@@ -278,12 +278,12 @@ struct Session<'a> {
     /// Whether what it writes is no longer looked at.
     deaf: bool,
     tail: Vec<u8>,
-    ended: Ended,
+    ended: SessionExit,
     /// Questions that wait for an answer.
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingQuestion>,
     /// Since when there are some.
     paused: Instant,
-    dialogue: &'a mut dyn Dialogue,
+    protocol: &'a mut dyn LineProtocol,
     limits: &'a AgentLimits,
     /// How long an answer to a question is waited for.
     answer_timeout: Span,
@@ -292,19 +292,22 @@ struct Session<'a> {
 }
 
 /// A question that waits for an answer.
-struct Waiting {
+struct PendingQuestion {
     number: u64,
     deadline: Instant,
-    answer: oneshot::Receiver<Reply>,
+    answer: oneshot::Receiver<ToolUseReply>,
 }
 
 /// The next answer, taken from those that wait; pending where none does.
-async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
+async fn next_answer(waiting: &mut Vec<PendingQuestion>) -> (u64, QuestionAnswer) {
     poll_fn(|cx| {
         for at in 0..waiting.len() {
             if let Poll::Ready(said) = Pin::new(&mut waiting[at].answer).poll(cx) {
                 let number = waiting.remove(at).number;
-                return Poll::Ready((number, said.map_or(Answer::Nobody, Answer::Said)));
+                return Poll::Ready((
+                    number,
+                    said.map_or(QuestionAnswer::NoApprover, QuestionAnswer::Decided),
+                ));
             }
         }
         Poll::Pending
@@ -312,13 +315,13 @@ async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
     .await
 }
 
-impl Session<'_> {
+impl LineSession<'_> {
     async fn run(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
         let channels = self.channels;
         let mut out = Vec::with_capacity(CHUNK);
         let mut err = Vec::with_capacity(TAIL);
         let (mut out_open, mut err_open) = (true, true);
-        while out_open || self.phase != Phase::Exited {
+        while out_open || self.phase != SessionPhase::Exited {
             out.clear();
             err.clear();
             tokio::select! {
@@ -331,9 +334,9 @@ impl Session<'_> {
                     }
                 }
                 (number, answer) = next_answer(&mut self.waiting) => self.answer(number, answer),
-                status = self.child.wait(), if self.phase != Phase::Exited => {
+                status = self.child.wait(), if self.phase != SessionPhase::Exited => {
                     self.ended.status = status.ok();
-                    self.enter(Phase::Exited, self.limits.exit.to_duration());
+                    self.enter(SessionPhase::Exited, self.limits.exit.to_duration());
                 }
                 read = stdout.read_buf(&mut out), if out_open => match read {
                     Ok(1..) => self.heard(&out).await,
@@ -358,7 +361,7 @@ impl Session<'_> {
     }
 
     fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Working)
+        matches!(self.phase, SessionPhase::Starting | SessionPhase::Working)
     }
 
     fn next_deadline(&self) -> Instant {
@@ -372,7 +375,7 @@ impl Session<'_> {
         }
     }
 
-    fn enter(&mut self, phase: Phase, within: std::time::Duration) {
+    fn enter(&mut self, phase: SessionPhase, within: std::time::Duration) {
         self.phase = phase;
         if !self.is_live() {
             // Who asked is not there to hear the answer.
@@ -396,45 +399,48 @@ impl Session<'_> {
         }
         let late = Instant::now() >= self.end;
         match self.phase {
-            Phase::Starting | Phase::Working if late => self.stop(StopReason::Timeout),
-            Phase::Starting => self.stop(StopReason::StartTimeout),
-            Phase::Working => self.stop(StopReason::Silent),
-            Phase::Finished => self.terminate(self.limits.exit.to_duration()),
-            Phase::Interrupting => self.terminate(self.limits.exit.to_duration() / 2),
-            Phase::Terminating => {
+            SessionPhase::Starting | SessionPhase::Working if late => {
+                self.stop(StopReason::Timeout)
+            }
+            SessionPhase::Starting => self.stop(StopReason::StartTimeout),
+            SessionPhase::Working => self.stop(StopReason::Silent),
+            SessionPhase::Finished => self.terminate(self.limits.exit.to_duration()),
+            SessionPhase::Interrupting => self.terminate(self.limits.exit.to_duration() / 2),
+            SessionPhase::Terminating => {
                 // It may have exited this very moment.
                 let _ = self.child.start_kill();
-                self.enter(Phase::Killed, self.limits.exit.to_duration());
+                self.enter(SessionPhase::Killed, self.limits.exit.to_duration());
             }
-            Phase::Killed | Phase::Exited => return false,
+            SessionPhase::Killed | SessionPhase::Exited => return false,
         }
         true
     }
 
     /// Asks whoever decides. Meanwhile the clocks of the session stand still.
-    fn ask(&mut self, question: Question) {
-        let Question { number, wanted } = question;
+    fn ask(&mut self, question: ProtocolQuestion) {
+        let ProtocolQuestion { number, request } = question;
         let (reply, answer) = oneshot::channel();
         let questions = self.channels.questions.as_ref();
-        let asked = questions.is_some_and(|to| to.send(Ask { wanted, reply }).is_ok());
+        let asked =
+            questions.is_some_and(|to| to.send(PermissionQuestion { request, reply }).is_ok());
         if !asked {
-            let step = self.dialogue.answered(number, Answer::Nobody);
+            let step = self.protocol.answered(number, QuestionAnswer::NoApprover);
             return self.carry_out(step);
         }
         let now = Instant::now();
         if self.waiting.is_empty() {
             self.paused = now;
         }
-        self.waiting.push(Waiting {
+        self.waiting.push(PendingQuestion {
             number,
             deadline: now + self.answer_timeout.to_duration(),
             answer,
         });
     }
 
-    fn answer(&mut self, number: u64, answer: Answer) {
+    fn answer(&mut self, number: u64, answer: QuestionAnswer) {
         self.resume();
-        let step = self.dialogue.answered(number, answer);
+        let step = self.protocol.answered(number, answer);
         self.carry_out(step);
     }
 
@@ -454,7 +460,7 @@ impl Session<'_> {
         let late = self.waiting.extract_if(.., |one| one.deadline <= now);
         let late: Vec<u64> = late.map(|one| one.number).collect();
         for number in late {
-            self.answer(number, Answer::Late(self.answer_timeout));
+            self.answer(number, QuestionAnswer::TimedOut(self.answer_timeout));
         }
     }
 
@@ -468,10 +474,13 @@ impl Session<'_> {
 
     fn cancel(&mut self) {
         self.ended.stop = Some(StopReason::Cancelled);
-        match self.dialogue.interrupt() {
+        match self.protocol.interrupt() {
             Some(line) => {
                 self.send(line);
-                self.enter(Phase::Interrupting, self.limits.exit.to_duration() / 2);
+                self.enter(
+                    SessionPhase::Interrupting,
+                    self.limits.exit.to_duration() / 2,
+                );
             }
             None => self.terminate(self.limits.exit.to_duration() / 2),
         }
@@ -489,7 +498,7 @@ impl Session<'_> {
             // It may have exited this very moment.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        self.enter(Phase::Terminating, grace);
+        self.enter(SessionPhase::Terminating, grace);
     }
 
     async fn heard(&mut self, chunk: &[u8]) {
@@ -501,7 +510,7 @@ impl Session<'_> {
             let start = self.deadline;
             self.deadline = match self.phase {
                 // A part of a line is no sign that it is ready.
-                Phase::Starting if !chunk.contains(&b'\n') => start,
+                SessionPhase::Starting if !chunk.contains(&b'\n') => start,
                 _ => Instant::now() + silence,
             };
         }
@@ -534,14 +543,14 @@ impl Session<'_> {
 
     fn line(&mut self, line: &[u8]) {
         self.ended.spoke = true;
-        if self.phase == Phase::Starting {
-            self.enter(Phase::Working, self.limits.silence.to_duration());
+        if self.phase == SessionPhase::Starting {
+            self.enter(SessionPhase::Working, self.limits.silence.to_duration());
         }
-        let step = self.dialogue.line(line.strip_suffix(b"\r").unwrap_or(line));
+        let step = self.protocol.line(line.strip_suffix(b"\r").unwrap_or(line));
         self.carry_out(step);
     }
 
-    fn carry_out(&mut self, step: Step) {
+    fn carry_out(&mut self, step: LineEffects) {
         for event in step.events {
             // Activity may be missed; an attempt may not be held up.
             let _ = self.channels.events.try_send(event);
@@ -558,15 +567,15 @@ impl Session<'_> {
             }
         }
         match step.next {
-            Next::Continue => {}
-            Next::Finished => {
+            SessionControl::Continue => {}
+            SessionControl::Finished => {
                 self.input = None;
                 if self.is_live() {
-                    self.enter(Phase::Finished, self.limits.exit.to_duration());
+                    self.enter(SessionPhase::Finished, self.limits.exit.to_duration());
                 }
             }
-            Next::Abort(reason) if self.is_live() => self.stop(reason),
-            Next::Abort(_) => {}
+            SessionControl::Abort(reason) if self.is_live() => self.stop(reason),
+            SessionControl::Abort(_) => {}
         }
     }
 
@@ -576,7 +585,7 @@ impl Session<'_> {
         self.tail.drain(..excess);
     }
 
-    fn finish(mut self) -> Ended {
+    fn finish(mut self) -> SessionExit {
         self.ended.cut |= !self.lines.is_empty();
         self.ended.stderr = String::from_utf8_lossy(&self.tail).into_owned();
         self.ended

@@ -20,7 +20,7 @@ mod text;
 pub use self::{
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
     native::settings::NativeSettings,
-    permission::{Ask, Reply, ToolPermissions, Wanted},
+    permission::{PermissionQuestion, ToolPermissions, ToolUseReply, ToolUseRequest},
     registry::{AgentRegistry, registry},
     spec::{AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, SessionChannels},
 };

@@ -40,16 +40,16 @@ impl Default for ToolPermissions {
 
 /// A session wants to use a tool, and waits. It waits no longer when the other end of `reply` is gone.
 #[derive(Debug)]
-pub struct Ask {
+pub struct PermissionQuestion {
     /// What it wants.
-    pub wanted: Wanted,
+    pub request: ToolUseRequest,
     /// Where the answer goes. Dropped without one, it is a denial.
-    pub reply: oneshot::Sender<Reply>,
+    pub reply: oneshot::Sender<ToolUseReply>,
 }
 
 /// A use of a tool.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct ToolUseRequest {
     /// The tool, as its agent names it.
     pub tool: String,
     /// What it is to do, for people.
@@ -60,9 +60,9 @@ pub struct Wanted {
     pub input: String,
 }
 
-/// What was said to an [`Ask`].
+/// What was said to an [`PermissionQuestion`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reply {
+pub struct ToolUseReply {
     /// Whether it may.
     pub decision: PermissionDecision,
     /// Why, for a denial.

@@ -11,7 +11,7 @@ use super::{
     AgentReport, AgentSettings, AgentSpec, CodingAgent, SessionChannels, claude_code::ClaudeCode,
     command::CommandAgent, native::NativeAgent,
 };
-use crate::launch::Launch;
+use crate::launch::ProgramLauncher;
 
 /// The agents there are, one for each [`AgentName`].
 #[derive(Clone, Copy)]
@@ -123,7 +123,7 @@ impl AgentRegistry {
     pub async fn run(
         &self,
         spec: &AgentSpec,
-        launch: &dyn Launch,
+        launch: &dyn ProgramLauncher,
         transcript: &mut (dyn AsyncWrite + Unpin + Send),
         channels: &SessionChannels,
     ) -> AgentReport {
@@ -189,7 +189,7 @@ mod tests {
         fn run<'a>(
             &'a self,
             spec: &'a AgentSpec,
-            _launch: &'a dyn Launch,
+            _launch: &'a dyn ProgramLauncher,
             transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
             channels: &'a SessionChannels,
         ) -> BoxFuture<'a, AgentReport> {
@@ -213,7 +213,7 @@ mod tests {
 
     struct NoLaunch;
 
-    impl Launch for NoLaunch {
+    impl ProgramLauncher for NoLaunch {
         fn command(
             &self,
             argv: &[OsString],

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::permission::{Ask, ToolPermissions};
+use super::permission::{PermissionQuestion, ToolPermissions};
 
 /// One agent session: its task, and the place it runs in.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub struct SessionChannels {
     /// hold up a session.
     pub events: mpsc::Sender<AgentEvent>,
     /// Receives questions about permissions. Without it, each of them is denied.
-    pub questions: Option<mpsc::UnboundedSender<Ask>>,
+    pub questions: Option<mpsc::UnboundedSender<PermissionQuestion>>,
     /// Ends the session.
     pub cancel: CancellationToken,
 }

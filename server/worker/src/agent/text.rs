@@ -9,11 +9,11 @@ const PIECE: usize = 160;
 
 /// Gathers streamed words into pieces worth an event.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct TextPieces {
     pending: String,
 }
 
-impl Words {
+impl TextPieces {
     /// More words; an event where there are enough of them.
     pub(crate) fn push(&mut self, text: &str) -> Option<AgentEvent> {
         self.pending.push_str(text);
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn words_come_in_pieces() {
-        let mut words = Words::default();
+        let mut words = TextPieces::default();
         assert_eq!(words.push("Hel"), None);
         let text = "Hello\n".to_owned();
         assert_eq!(words.push("lo\n"), Some(AgentEvent::Text { text }));

@@ -16,25 +16,25 @@ use bytes::Bytes;
 use claudecluster_protocol::{FileMode, RelPath};
 
 use super::{
-    Change, ChangeLimits, ChangeSet, Content, Refusal, Refused, ViewBase, links, renames,
-    rules::Rules,
+    ChangeLimits, ChangeSet, CollectedChange, FileContent, RefusalReason, RefusedChange, ViewBase,
+    links, renames, rules::IgnoreRules,
 };
-use crate::sandbox::layer::{Merged, Node, Seen};
+use crate::sandbox::layer::{LayerNode, LayerStack, StackEntry};
 
 /// Collects what the layer `upper` changes against `base`. Costs what was changed, not what exists.
 /// Blocks.
 pub fn collect(upper: &Path, base: &ViewBase, limits: &ChangeLimits) -> io::Result<ChangeSet> {
-    let below = Merged::new(base.lowers.iter().cloned().chain([base.workspace.clone()]));
+    let below = LayerStack::new(base.lowers.iter().cloned().chain([base.workspace.clone()]));
     let view = below.under(upper.to_path_buf());
-    let rules = Rules::of_workspace(&base.workspace, &view)?;
-    let mut collector = Collector {
+    let rules = IgnoreRules::of_workspace(&base.workspace, &view)?;
+    let mut collector = ChangeCollector {
         base,
         limits,
         view,
         set: ChangeSet::default(),
         bytes: 0,
     };
-    let here = Here {
+    let here = WalkedFolder {
         path: PathBuf::new(),
         below,
         rules,
@@ -50,29 +50,29 @@ pub fn collect(upper: &Path, base: &ViewBase, limits: &ChangeLimits) -> io::Resu
 }
 
 /// A folder in the walk.
-struct Here {
+struct WalkedFolder {
     /// Relative to the workspace.
     path: PathBuf,
     /// What was there before.
-    below: Merged,
-    rules: Rc<Rules>,
+    below: LayerStack,
+    rules: Rc<IgnoreRules>,
     /// Whether what was there before no longer shows unless this layer has it.
     sealed: bool,
     /// Whether it is ignored: then only tracked files in it count.
     ignored: bool,
 }
 
-struct Collector<'a> {
+struct ChangeCollector<'a> {
     base: &'a ViewBase,
     limits: &'a ChangeLimits,
-    view: Merged,
+    view: LayerStack,
     set: ChangeSet,
     bytes: u64,
 }
 
-impl Collector<'_> {
+impl ChangeCollector<'_> {
     /// One folder of the layer.
-    fn folder(&mut self, dir: &Path, here: &Here) -> io::Result<()> {
+    fn folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
         let mut names: Vec<OsString> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<_>>()?;
@@ -84,7 +84,7 @@ impl Collector<'_> {
             }
             let path = here.path.join(name);
             if let Err(e) = self.entry(&dir.join(name), &path, name, here) {
-                self.refuse(&path, Refusal::Unreadable(e.to_string()));
+                self.refuse(&path, RefusalReason::Unreadable(e.to_string()));
             }
         }
         if here.sealed {
@@ -98,23 +98,29 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, real: &Path, path: &Path, name: &OsStr, here: &Here) -> io::Result<()> {
+    fn entry(
+        &mut self,
+        real: &Path,
+        path: &Path,
+        name: &OsStr,
+        here: &WalkedFolder,
+    ) -> io::Result<()> {
         let before = here.below.child(name)?;
-        match Node::at(real)? {
-            Node::Absent => Ok(()),
-            Node::Whiteout => self.gone(before, path, here),
-            Node::Dir { opaque } => self.enter(real, path, before, opaque, here),
-            Node::Special(what) => {
+        match LayerNode::at(real)? {
+            LayerNode::Absent => Ok(()),
+            LayerNode::Whiteout => self.gone(before, path, here),
+            LayerNode::Dir { opaque } => self.enter(real, path, before, opaque, here),
+            LayerNode::Special(what) => {
                 if !self.leaves_out(path, false, here) {
-                    self.refuse(path, Refusal::Special(what));
+                    self.refuse(path, RefusalReason::Special(what));
                 }
                 self.gone(before, path, here)
             }
-            Node::File | Node::Symlink => {
+            LayerNode::File | LayerNode::Symlink => {
                 let before = match before {
-                    Seen::Dir(_) => {
+                    StackEntry::Dir(_) => {
                         self.gone(before, path, here)?;
-                        Seen::Absent
+                        StackEntry::Absent
                     }
                     other => other,
                 };
@@ -131,15 +137,15 @@ impl Collector<'_> {
         &mut self,
         real: &Path,
         path: &Path,
-        before: Seen,
+        before: StackEntry,
         opaque: bool,
-        here: &Here,
+        here: &WalkedFolder,
     ) -> io::Result<()> {
         let below = match before {
-            Seen::Dir(dir) => dir,
+            StackEntry::Dir(dir) => dir,
             other => {
                 self.gone(other, path, here)?;
-                Merged::default()
+                LayerStack::default()
             }
         };
         let Some(ignored) = self.step_into(path, here) else {
@@ -147,7 +153,7 @@ impl Collector<'_> {
         };
         let sealed = here.sealed || opaque;
         let shown = if sealed {
-            Merged::default()
+            LayerStack::default()
         } else {
             below.clone()
         };
@@ -156,7 +162,7 @@ impl Collector<'_> {
             .enter(&self.base.workspace.join(path), &shown.under(real.into()))?;
         self.folder(
             real,
-            &Here {
+            &WalkedFolder {
                 path: path.into(),
                 below,
                 rules,
@@ -167,10 +173,10 @@ impl Collector<'_> {
     }
 
     /// Something that was there before and is no longer.
-    fn gone(&mut self, seen: Seen, path: &Path, here: &Here) -> io::Result<()> {
+    fn gone(&mut self, seen: StackEntry, path: &Path, here: &WalkedFolder) -> io::Result<()> {
         match seen {
-            Seen::Absent | Seen::Special => Ok(()),
-            Seen::File(_) | Seen::Symlink(_) => {
+            StackEntry::Absent | StackEntry::Special => Ok(()),
+            StackEntry::File(_) | StackEntry::Symlink(_) => {
                 if !self.leaves_out(path, false, here) {
                     match read_seen(&seen, self.limits) {
                         Ok(before) => self.add(path, before, None),
@@ -179,13 +185,13 @@ impl Collector<'_> {
                 }
                 Ok(())
             }
-            Seen::Dir(below) => {
+            StackEntry::Dir(below) => {
                 let Some(ignored) = self.step_into(path, here) else {
                     return Ok(());
                 };
                 // The rules that went away with the folder still say what in it did not count.
                 let rules = here.rules.enter(&self.base.workspace.join(path), &below)?;
-                let inside = Here {
+                let inside = WalkedFolder {
                     path: path.into(),
                     below,
                     rules,
@@ -203,7 +209,7 @@ impl Collector<'_> {
     }
 
     /// Whether a folder is ignored; `None` where nothing in it can count.
-    fn step_into(&self, path: &Path, here: &Here) -> Option<bool> {
+    fn step_into(&self, path: &Path, here: &WalkedFolder) -> Option<bool> {
         let ignored = self.leaves_out(path, true, here);
         let tracked =
             || RelPath::from_path(path).is_ok_and(|path| self.base.tracked.any_within(&path));
@@ -211,7 +217,7 @@ impl Collector<'_> {
     }
 
     /// Whether git would not look at it.
-    fn leaves_out(&self, path: &Path, is_dir: bool, here: &Here) -> bool {
+    fn leaves_out(&self, path: &Path, is_dir: bool, here: &WalkedFolder) -> bool {
         let ignored = here.ignored || here.rules.ignores(&self.base.workspace.join(path), is_dir);
         ignored
             && (is_dir
@@ -219,7 +225,7 @@ impl Collector<'_> {
     }
 
     /// A file or link of the layer, which may have been there before.
-    fn changed(&mut self, real: &Path, path: &Path, before: &Seen) {
+    fn changed(&mut self, real: &Path, path: &Path, before: &StackEntry) {
         let read = || {
             let after = read(real, self.limits)?;
             let before = read_seen(before, self.limits)?;
@@ -234,7 +240,7 @@ impl Collector<'_> {
                     && links::leaves(&self.view, &self.base.workspace, path, &after.bytes)
                 {
                     let target = String::from_utf8_lossy(&after.bytes).into_owned();
-                    return self.refuse(path, Refusal::LinkOutside(target));
+                    return self.refuse(path, RefusalReason::LinkOutside(target));
                 }
                 self.add(path, before, Some(after));
             }
@@ -243,13 +249,14 @@ impl Collector<'_> {
         }
     }
 
-    fn add(&mut self, path: &Path, before: Option<Content>, after: Option<Content>) {
-        let size = |content: &Option<Content>| content.as_ref().map_or(0, |c| c.bytes.len() as u64);
+    fn add(&mut self, path: &Path, before: Option<FileContent>, after: Option<FileContent>) {
+        let size =
+            |content: &Option<FileContent>| content.as_ref().map_or(0, |c| c.bytes.len() as u64);
         let bytes = self.bytes + size(&before).max(size(&after));
         if self.set.changes.len() >= self.limits.files {
             return self.refuse(
                 path,
-                Refusal::TooManyFiles {
+                RefusalReason::TooManyFiles {
                     limit: self.limits.files,
                 },
             );
@@ -257,7 +264,7 @@ impl Collector<'_> {
         if bytes > self.limits.total_bytes {
             return self.refuse(
                 path,
-                Refusal::TotalTooLarge {
+                RefusalReason::TotalTooLarge {
                     limit: self.limits.total_bytes,
                 },
             );
@@ -265,7 +272,7 @@ impl Collector<'_> {
         match RelPath::from_path(path) {
             Ok(path) => {
                 self.bytes = bytes;
-                self.set.changes.push(Change {
+                self.set.changes.push(CollectedChange {
                     path,
                     from: None,
                     before,
@@ -277,10 +284,10 @@ impl Collector<'_> {
         }
     }
 
-    fn refuse(&mut self, path: &Path, reason: Refusal) {
+    fn refuse(&mut self, path: &Path, reason: RefusalReason) {
         match RelPath::from_path(path) {
             Ok(path) if self.set.refused.len() < self.limits.refusals => {
-                self.set.refused.push(Refused { path, reason });
+                self.set.refused.push(RefusedChange { path, reason });
             }
             _ => self.set.refused_more += 1,
         }
@@ -296,16 +303,19 @@ fn steers(git: &Path) -> bool {
     }
 }
 
-fn read_seen(seen: &Seen, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> {
+fn read_seen(
+    seen: &StackEntry,
+    limits: &ChangeLimits,
+) -> Result<Option<FileContent>, RefusalReason> {
     match seen {
-        Seen::File(path) | Seen::Symlink(path) => read(path, limits),
-        Seen::Absent | Seen::Dir(_) | Seen::Special => Ok(None),
+        StackEntry::File(path) | StackEntry::Symlink(path) => read(path, limits),
+        StackEntry::Absent | StackEntry::Dir(_) | StackEntry::Special => Ok(None),
     }
 }
 
 /// Reads a file or link. `None` where there is none (any more).
-fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> {
-    let unreadable = |e: io::Error| Refusal::Unreadable(e.to_string());
+fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
+    let unreadable = |e: io::Error| RefusalReason::Unreadable(e.to_string());
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -314,12 +324,12 @@ fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> 
     if meta.is_symlink() {
         let target = fs::read_link(path).map_err(unreadable)?;
         let bytes = Bytes::from(target.into_os_string().into_vec());
-        return Ok(Some(Content {
+        return Ok(Some(FileContent {
             bytes,
             mode: FileMode::Symlink,
         }));
     }
-    let too_large = |bytes| Refusal::FileTooLarge {
+    let too_large = |bytes| RefusalReason::FileTooLarge {
         bytes,
         limit: limits.file_bytes,
     };
@@ -346,7 +356,7 @@ fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> 
     } else {
         FileMode::Regular
     };
-    Ok(Some(Content {
+    Ok(Some(FileContent {
         bytes: bytes.into(),
         mode,
     }))

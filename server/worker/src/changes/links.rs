@@ -6,14 +6,14 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::sandbox::layer::{Merged, Seen};
+use crate::sandbox::layer::{LayerStack, StackEntry};
 
 /// How many links one path may pass through, as in the kernel.
 const MOST_LINKS: u32 = 40;
 
 /// Whether the link at `path` with that target leads out of the workspace, directly or through other
 /// links of the view. A link that leads nowhere leads nowhere outside.
-pub(super) fn leaves(view: &Merged, workspace: &Path, path: &Path, target: &[u8]) -> bool {
+pub(super) fn leaves(view: &LayerStack, workspace: &Path, path: &Path, target: &[u8]) -> bool {
     let mut at: PathBuf = path.parent().unwrap_or(Path::new("")).into();
     // What is still to be walked, next part last.
     let mut ahead = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn leaves(view: &Merged, workspace: &Path, path: &Path, target: &[u8]
             continue;
         }
         at.push(part);
-        let Ok(Seen::Symlink(real)) = view.at(&at) else {
+        let Ok(StackEntry::Symlink(real)) = view.at(&at) else {
             continue;
         };
         links += 1;
@@ -91,7 +91,7 @@ mod tests {
         link("out", "/etc");
         link("a/up", "..");
         link("loop", "loop");
-        let view = Merged::new([top.to_path_buf()]);
+        let view = LayerStack::new([top.to_path_buf()]);
         let check = |path: &str, target: &str, expected: bool| {
             let target = target.replace("TOP", &top.display().to_string());
             let found = leaves(&view, top, Path::new(path), target.as_bytes());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use claudecluster_protocol::FileMode;
 
-use super::Change;
+use super::CollectedChange;
 
 /// The most pairs of files that are compared line by line.
 const MOST_PAIRS: usize = 2_500;
@@ -13,7 +13,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// Turns each deletion and creation that belong together into one rename: those with the same content
 /// first, then those that have at least half of it in common.
-pub(super) fn detect(changes: &mut Vec<Change>) {
+pub(super) fn detect(changes: &mut Vec<CollectedChange>) {
     let mut sources = Vec::new();
     let mut targets = Vec::new();
     for (index, change) in changes.iter().enumerate() {
@@ -43,17 +43,17 @@ pub(super) fn detect(changes: &mut Vec<Change>) {
     }
 }
 
-fn before(change: &Change) -> &[u8] {
+fn before(change: &CollectedChange) -> &[u8] {
     change.before.as_ref().map_or(&[], |content| &content.bytes)
 }
 
-fn after(change: &Change) -> &[u8] {
+fn after(change: &CollectedChange) -> &[u8] {
     change.after.as_ref().map_or(&[], |content| &content.bytes)
 }
 
 /// Pairs with the same content, preferring the same file name. Takes them off both lists.
 fn same(
-    changes: &[Change],
+    changes: &[CollectedChange],
     sources: &mut Vec<usize>,
     targets: &mut Vec<usize>,
 ) -> Vec<(usize, usize)> {
@@ -88,7 +88,7 @@ fn same(
 }
 
 /// Pairs that have at least half of the larger file in common, the most similar first.
-fn alike(changes: &[Change], sources: &[usize], targets: &[usize]) -> Vec<(usize, usize)> {
+fn alike(changes: &[CollectedChange], sources: &[usize], targets: &[usize]) -> Vec<(usize, usize)> {
     let mut scored = Vec::new();
     for &source in sources {
         for &target in targets {
@@ -134,16 +134,16 @@ mod tests {
     use bytes::Bytes;
     use claudecluster_protocol::RelPath;
 
-    use super::{super::Content, *};
+    use super::{super::FileContent, *};
 
     /// Changes as `-path text` and `+path text`; the result as `from>path` or `path`.
     fn check(given: &[&str], expected: &[&str]) {
-        let mut changes: Vec<Change> = given
+        let mut changes: Vec<CollectedChange> = given
             .iter()
             .map(|line| {
                 let (path, text) = line[1..].split_once(' ').unwrap();
                 let bytes = Bytes::copy_from_slice(text.replace('/', "\n").as_bytes());
-                let content = Some(Content {
+                let content = Some(FileContent {
                     bytes,
                     mode: FileMode::Regular,
                 });
@@ -152,7 +152,7 @@ mod tests {
                 } else {
                     (None, content)
                 };
-                Change {
+                CollectedChange {
                     path: RelPath::new(path).unwrap(),
                     from: None,
                     before,

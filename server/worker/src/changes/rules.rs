@@ -7,19 +7,19 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use crate::sandbox::layer::{Merged, Seen};
+use crate::sandbox::layer::{LayerStack, StackEntry};
 
 /// The rules of one folder, and of those above.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct IgnoreRules {
     own: Gitignore,
-    above: Option<Rc<Rules>>,
+    above: Option<Rc<IgnoreRules>>,
 }
 
-impl Rules {
+impl IgnoreRules {
     /// The rules at the top of the workspace: the user's own, the repository's, those of folders
     /// between the repository's top and the workspace, and the workspace's own.
-    pub(super) fn of_workspace(workspace: &Path, view: &Merged) -> io::Result<Rc<Self>> {
+    pub(super) fn of_workspace(workspace: &Path, view: &LayerStack) -> io::Result<Rc<Self>> {
         let (global, _) = Gitignore::global();
         let mut rules = Rc::new(Self {
             own: global,
@@ -41,9 +41,9 @@ impl Rules {
     }
 
     /// With those of a folder inside.
-    pub(super) fn enter(self: &Rc<Self>, dir: &Path, view: &Merged) -> io::Result<Rc<Self>> {
+    pub(super) fn enter(self: &Rc<Self>, dir: &Path, view: &LayerStack) -> io::Result<Rc<Self>> {
         Ok(match view.child(OsStr::new(".gitignore"))? {
-            Seen::File(file) => self.add(dir, &file),
+            StackEntry::File(file) => self.add(dir, &file),
             _ => Rc::clone(self),
         })
     }

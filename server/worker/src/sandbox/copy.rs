@@ -20,7 +20,7 @@ use std::{
 
 use ignore::{WalkBuilder, WalkState};
 
-use super::layer::{Node, remove, set_opaque, whiteout};
+use super::layer::{LayerNode, remove, set_opaque, whiteout};
 
 /// The largest ignored folder or file that is copied.
 const IGNORED_BYTES: u64 = 8 << 20;
@@ -29,8 +29,8 @@ const IGNORED_ENTRIES: u64 = 2_000;
 
 /// A copy as it was before any program saw it.
 #[derive(Debug, Default)]
-pub(super) struct Copied {
-    manifest: BTreeMap<PathBuf, Stamp>,
+pub(super) struct WorkspaceCopy {
+    manifest: BTreeMap<PathBuf, EntryStamp>,
     /// What of the workspace is not in the copy.
     pub(super) left_out: Vec<PathBuf>,
 }
@@ -38,13 +38,13 @@ pub(super) struct Copied {
 /// What tells whether an entry was touched. Any write, and any change of mode or name, changes the
 /// time of the last status change, which no program can set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
+struct EntryStamp {
     inode: u64,
     /// `None` for folders, which change with their entries.
     rest: Option<(i64, i64, u64, u32)>,
 }
 
-impl Stamp {
+impl EntryStamp {
     fn of(meta: &fs::Metadata) -> Self {
         let rest = (meta.ctime(), meta.ctime_nsec(), meta.size(), meta.mode());
         Self {
@@ -62,10 +62,10 @@ pub(super) fn make(
     lowers: &[PathBuf],
     skip: &[PathBuf],
     objects: &Path,
-) -> io::Result<Copied> {
+) -> io::Result<WorkspaceCopy> {
     remove(tree)?;
     fs::create_dir_all(tree)?;
-    let copier = Copier {
+    let copier = WorkspaceCopier {
         workspace,
         tree,
         skip,
@@ -85,10 +85,10 @@ pub(super) fn make(
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     left_out.sort_unstable();
-    Ok(Copied { manifest, left_out })
+    Ok(WorkspaceCopy { manifest, left_out })
 }
 
-struct Copier<'a> {
+struct WorkspaceCopier<'a> {
     workspace: &'a Path,
     tree: &'a Path,
     skip: &'a [PathBuf],
@@ -97,7 +97,7 @@ struct Copier<'a> {
     left_out: Mutex<Vec<PathBuf>>,
 }
 
-impl Copier<'_> {
+impl WorkspaceCopier<'_> {
     fn skips(&self, path: &Path) -> bool {
         path == self.workspace.join(".git") || self.skip.iter().any(|skip| skip == path)
     }
@@ -280,8 +280,8 @@ impl Copier<'_> {
                 continue;
             }
             let (path, target) = (layer.join(&name), tree.join(&name));
-            match Node::at(&path)? {
-                Node::Dir { opaque } => {
+            match LayerNode::at(&path)? {
+                LayerNode::Dir { opaque } => {
                     let there = fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir());
                     if opaque || !there {
                         remove(&target)?;
@@ -289,12 +289,12 @@ impl Copier<'_> {
                     }
                     self.apply(&path, &target)?;
                 }
-                Node::Whiteout => remove(&target)?,
-                Node::File | Node::Symlink => {
+                LayerNode::Whiteout => remove(&target)?,
+                LayerNode::File | LayerNode::Symlink => {
                     remove(&target)?;
                     self.one(&path, &target)?;
                 }
-                Node::Absent | Node::Special(_) => {}
+                LayerNode::Absent | LayerNode::Special(_) => {}
             }
         }
         Ok(())
@@ -321,7 +321,7 @@ fn small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
     inside.all(|entry| entry.is_ok_and(|entry| small(&entry.path(), bytes, entries)))
 }
 
-fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, Stamp>) -> io::Result<()> {
+fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, EntryStamp>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let path = below.join(entry.file_name());
@@ -332,14 +332,14 @@ fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, Stamp>) -> io
         if meta.is_dir() {
             remember(&entry.path(), &path, into)?;
         }
-        into.insert(path, Stamp::of(&meta));
+        into.insert(path, EntryStamp::of(&meta));
     }
     Ok(())
 }
 
 /// Moves what was changed in `tree` to `upper`, in the format of an overlay's upper directory. The copy
 /// is useless afterwards.
-pub(super) fn finish(copied: &Copied, tree: &Path, upper: &Path) -> io::Result<()> {
+pub(super) fn finish(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
     fs::create_dir_all(upper)?;
     // What is below a folder that was removed or replaced needs no entry of its own.
     let mut done: Option<&Path> = None;
@@ -348,7 +348,7 @@ pub(super) fn finish(copied: &Copied, tree: &Path, upper: &Path) -> io::Result<(
             continue;
         }
         match fs::symlink_metadata(tree.join(path)) {
-            Ok(meta) if Stamp::of(&meta) == *stamp => {}
+            Ok(meta) if EntryStamp::of(&meta) == *stamp => {}
             Ok(meta) => {
                 take(tree, upper, path)?;
                 if meta.is_dir() {
@@ -367,7 +367,7 @@ pub(super) fn finish(copied: &Copied, tree: &Path, upper: &Path) -> io::Result<(
     take_new(copied, tree, upper, Path::new(""))
 }
 
-fn take_new(copied: &Copied, tree: &Path, upper: &Path, below: &Path) -> io::Result<()> {
+fn take_new(copied: &WorkspaceCopy, tree: &Path, upper: &Path, below: &Path) -> io::Result<()> {
     for entry in fs::read_dir(tree.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());

@@ -97,14 +97,14 @@ fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
     let mut at = dir.to_path_buf();
     for part in below.components() {
         at.push(part);
-        match Node::at(&at)? {
-            Node::Dir { .. } => {}
-            Node::Absent => fs::create_dir(&at)?,
+        match LayerNode::at(&at)? {
+            LayerNode::Dir { .. } => {}
+            LayerNode::Absent => fs::create_dir(&at)?,
             _ if !replace => return Ok(false),
             node => {
                 remove(&at)?;
                 fs::create_dir(&at)?;
-                if matches!(node, Node::Whiteout) {
+                if matches!(node, LayerNode::Whiteout) {
                     set_opaque(&at)?;
                 }
             }
@@ -194,7 +194,7 @@ fn is_opaque(dir: &Path) -> bool {
 
 /// What one name is in one layer.
 #[derive(Debug)]
-pub(crate) enum Node {
+pub(crate) enum LayerNode {
     Absent,
     Whiteout,
     Dir {
@@ -206,7 +206,7 @@ pub(crate) enum Node {
     Special(&'static str),
 }
 
-impl Node {
+impl LayerNode {
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,
@@ -250,19 +250,19 @@ impl Node {
 /// One folder of a stack of layers, as an overlay would show it: the folders that make it up, the one
 /// that wins first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Merged(Vec<PathBuf>);
+pub(crate) struct LayerStack(Vec<PathBuf>);
 
-/// What one name is in a [`Merged`] folder.
+/// What one name is in a [`LayerStack`] folder.
 #[derive(Debug)]
-pub(crate) enum Seen {
+pub(crate) enum StackEntry {
     Absent,
-    Dir(Merged),
+    Dir(LayerStack),
     File(PathBuf),
     Symlink(PathBuf),
     Special,
 }
 
-impl Merged {
+impl LayerStack {
     /// The top of a stack.
     pub(crate) fn new(layers: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut kept = Vec::new();
@@ -277,13 +277,13 @@ impl Merged {
     }
 
     /// What `name` is here.
-    pub(crate) fn child(&self, name: &OsStr) -> io::Result<Seen> {
+    pub(crate) fn child(&self, name: &OsStr) -> io::Result<StackEntry> {
         let mut dirs = Vec::new();
         for dir in &self.0 {
             let path = dir.join(name);
-            match Node::at(&path)? {
-                Node::Absent => {}
-                Node::Dir { opaque } => {
+            match LayerNode::at(&path)? {
+                LayerNode::Absent => {}
+                LayerNode::Dir { opaque } => {
                     dirs.push(path);
                     if opaque {
                         break;
@@ -291,25 +291,25 @@ impl Merged {
                 }
                 // Under a folder, anything else is hidden by it, with all that is below.
                 _ if !dirs.is_empty() => break,
-                Node::Whiteout => return Ok(Seen::Absent),
-                Node::File => return Ok(Seen::File(path)),
-                Node::Symlink => return Ok(Seen::Symlink(path)),
-                Node::Special(_) => return Ok(Seen::Special),
+                LayerNode::Whiteout => return Ok(StackEntry::Absent),
+                LayerNode::File => return Ok(StackEntry::File(path)),
+                LayerNode::Symlink => return Ok(StackEntry::Symlink(path)),
+                LayerNode::Special(_) => return Ok(StackEntry::Special),
             }
         }
         Ok(if dirs.is_empty() {
-            Seen::Absent
+            StackEntry::Absent
         } else {
-            Seen::Dir(Self(dirs))
+            StackEntry::Dir(Self(dirs))
         })
     }
 
     /// What the path below this folder is.
-    pub(crate) fn at(&self, path: &Path) -> io::Result<Seen> {
-        let mut seen = Seen::Dir(self.clone());
+    pub(crate) fn at(&self, path: &Path) -> io::Result<StackEntry> {
+        let mut seen = StackEntry::Dir(self.clone());
         for part in path.iter() {
-            let Seen::Dir(dir) = seen else {
-                return Ok(Seen::Absent);
+            let StackEntry::Dir(dir) = seen else {
+                return Ok(StackEntry::Absent);
             };
             seen = dir.child(part)?;
         }
@@ -361,16 +361,16 @@ mod tests {
     }
 
     /// All files of a stack with their text.
-    fn listing(dir: &Merged, prefix: &str) -> Vec<String> {
+    fn listing(dir: &LayerStack, prefix: &str) -> Vec<String> {
         let mut all = Vec::new();
         for name in dir.names().unwrap() {
             let path = format!("{prefix}{}", name.display());
             match dir.child(&name).unwrap() {
-                Seen::Dir(dir) => all.extend(listing(&dir, &format!("{path}/"))),
-                Seen::File(real) => {
+                StackEntry::Dir(dir) => all.extend(listing(&dir, &format!("{path}/"))),
+                StackEntry::File(real) => {
                     all.push(format!("{path}={}", fs::read_to_string(real).unwrap()));
                 }
-                Seen::Absent => {}
+                StackEntry::Absent => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -387,7 +387,7 @@ mod tests {
             for (dir, files) in dirs.iter().zip(layers) {
                 write_layer(dir, files).unwrap();
             }
-            assert_eq!(listing(&Merged::new(dirs), ""), expected);
+            assert_eq!(listing(&LayerStack::new(dirs), ""), expected);
         };
         let below = [file("a", "1"), file("d/x", "1"), file("d/y", "1")];
         check(&[&[file("a", "2")], &below], &["a=2", "d/x=1", "d/y=1"]);

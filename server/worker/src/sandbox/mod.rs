@@ -8,9 +8,9 @@ mod confine;
 mod copy;
 mod env;
 pub(crate) mod layer;
+mod mount_policy;
 mod mounts;
 mod overlay;
-mod places;
 mod supervise;
 mod sys;
 mod view;
@@ -26,8 +26,8 @@ use std::{
 
 use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
 
-use self::view::{Backing, Isolation, Notes, View};
-use crate::launch::Launch;
+use self::view::{Isolation, SandboxView, ViewBacking, ViewNotes};
+use crate::launch::ProgramLauncher;
 
 pub use self::layer::{LayerFile, LayerState, write_layer};
 
@@ -53,14 +53,14 @@ pub struct SandboxSpec {
     /// Folders that programs must not see: the daemon's state. `writable` folders inside stay visible.
     pub hidden: Vec<PathBuf>,
     /// Which kind to use.
-    pub preference: Preference,
+    pub preference: SandboxPreference,
     /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
     pub launcher: PathBuf,
 }
 
 /// Which kind of sandbox to use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Preference {
+pub enum SandboxPreference {
     /// An overlay where the machine allows it, else an isolated copy, else an error.
     #[default]
     Auto,
@@ -133,9 +133,9 @@ impl From<&SandboxError> for ErrorBody {
 #[derive(Debug)]
 pub struct Sandbox {
     launcher: PathBuf,
-    view: View,
+    view: SandboxView,
     description: PathBuf,
-    copied: Option<copy::Copied>,
+    copied: Option<copy::WorkspaceCopy>,
     why: String,
 }
 
@@ -151,16 +151,16 @@ impl Sandbox {
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
         let spec = settle(spec)?;
         let mut reasons = Vec::new();
-        if spec.preference != Preference::Copy {
+        if spec.preference != SandboxPreference::Copy {
             let lowers = spec.lowers.iter().map(Into::into).collect();
-            let mut sandbox = Self::new(&spec, Backing::Overlay(lowers), Isolation::Namespaces);
+            let mut sandbox = Self::new(&spec, ViewBacking::Overlay(lowers), Isolation::Namespaces);
             match sandbox.try_out().await {
                 Ok(notes) => {
                     sandbox.why = "copy-on-write overlay in its own namespaces".to_owned();
                     sandbox.note(&notes.notes);
                     return Ok(sandbox);
                 }
-                Err(why) if spec.preference == Preference::Overlay => {
+                Err(why) if spec.preference == SandboxPreference::Overlay => {
                     return Err(SandboxError::NoOverlay(why));
                 }
                 Err(why) => reasons.push(format!("no overlay ({why})")),
@@ -186,11 +186,11 @@ impl Sandbox {
             (Isolation::None, "a copy in another folder, not isolated"),
         ];
         for (isolation, what) in kinds {
-            if isolation == Isolation::None && spec.preference != Preference::Copy {
+            if isolation == Isolation::None && spec.preference != SandboxPreference::Copy {
                 break;
             }
             let objects = Some(spec.workspace.join(".git/objects")).filter(|path| path.is_dir());
-            let backing = Backing::Copy {
+            let backing = ViewBacking::Copy {
                 tree: tree.clone().into(),
                 objects: objects.map(Into::into),
             };
@@ -209,12 +209,12 @@ impl Sandbox {
         Err(SandboxError::NoIsolation(reasons.join("; ")))
     }
 
-    fn new(spec: &SandboxSpec, backing: Backing, isolation: Isolation) -> Self {
+    fn new(spec: &SandboxSpec, backing: ViewBacking, isolation: Isolation) -> Self {
         let root = match (&backing, isolation) {
-            (Backing::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
+            (ViewBacking::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
             _ => spec.workspace.clone().into(),
         };
-        let view = View {
+        let view = SandboxView {
             workspace: spec.workspace.clone().into(),
             root,
             layer: spec.layer.clone().into(),
@@ -241,7 +241,7 @@ impl Sandbox {
     }
 
     /// Has the launcher make the view once without a program. The error is the reason it gives.
-    async fn try_out(&self) -> Result<Notes, String> {
+    async fn try_out(&self) -> Result<ViewNotes, String> {
         let text = serde_json::to_vec(&self.view).map_err(|e| e.to_string())?;
         std::fs::write(&self.description, text).map_err(|e| e.to_string())?;
         let mut command = self.command(&[], &[]);
@@ -302,8 +302,8 @@ impl Sandbox {
     /// How programs are kept from the workspace.
     pub fn kind(&self) -> SandboxKind {
         match self.view.backing {
-            Backing::Overlay(_) => SandboxKind::Overlay,
-            Backing::Copy { .. } => SandboxKind::Copy,
+            ViewBacking::Overlay(_) => SandboxKind::Overlay,
+            ViewBacking::Copy { .. } => SandboxKind::Copy,
         }
     }
 
@@ -331,7 +331,7 @@ impl Sandbox {
     fn finish_blocking(&self) -> io::Result<FinishedLayer> {
         let upper = self.view.upper();
         supervise::wait_until_gone(&self.view, GONE_DEADLINE);
-        if let (Backing::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
+        if let (ViewBacking::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
             copy::finish(copied, Path::new(tree), &upper)?;
             layer::remove(Path::new(tree))?;
         }
@@ -340,7 +340,7 @@ impl Sandbox {
     }
 }
 
-impl Launch for Sandbox {
+impl ProgramLauncher for Sandbox {
     fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.launcher);
         command
@@ -457,7 +457,7 @@ fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
 
 /// What sandboxes will be like on this machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Probe {
+pub struct SandboxProbe {
     /// The kind that will be used; `None` where there is none.
     pub kind: Option<SandboxKind>,
     /// Why, in words for a user.
@@ -467,7 +467,7 @@ pub struct Probe {
 }
 
 /// Finds out by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
-pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
+pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
     let dir = scratch.join(format!("probe-{}", std::process::id()));
     let workspace = dir.join("workspace");
     let prepared = match std::fs::create_dir_all(&workspace) {
@@ -478,7 +478,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
                 lowers: Vec::new(),
                 writable: Vec::new(),
                 hidden: Vec::new(),
-                preference: Preference::Auto,
+                preference: SandboxPreference::Auto,
                 launcher: launcher.to_path_buf(),
             };
             Sandbox::prepare(spec).await
@@ -492,7 +492,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
         Ok(sandbox) => (Some(sandbox.kind()), sandbox.why),
         Err(e) => (None, e.to_string()),
     };
-    Probe {
+    SandboxProbe {
         kind,
         why,
         landlock: confine::landlock_version(),

@@ -16,34 +16,34 @@ use rustix::{
 };
 
 use super::{
-    overlay::{Own, attach, clone_tree, make_place, open_folder, overlay, tmpfs},
-    places::{self, Discard, Nested},
-    supervise::{Step, StepError},
+    mount_policy::{self, DiscardedFolder, NestedMount},
+    overlay::{OverlayFolders, attach, clone_tree, make_place, open_folder, overlay, tmpfs},
+    supervise::{NamedStep, StepError},
     sys,
-    view::{Backing, Isolation, Notes, OBJECTS, View},
+    view::{Isolation, OBJECTS, SandboxView, ViewBacking, ViewNotes},
 };
 
 /// A view that is in place.
-pub(super) struct Made {
+pub(super) struct MountedView {
     /// What programs may write.
     pub(super) writable: Vec<PathBuf>,
     /// What a user should know about it.
-    pub(super) notes: Notes,
+    pub(super) notes: ViewNotes,
 }
 
 /// The devices programs need; none of them stores anything.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Makes the view that `view` describes, in this process's own namespaces from now on.
-pub(super) fn make(view: &View) -> Result<Made, StepError> {
+pub(super) fn make(view: &SandboxView) -> Result<MountedView, StepError> {
     if view.isolation != Isolation::Namespaces {
-        return Ok(Made {
+        return Ok(MountedView {
             writable: open_places(view),
-            notes: Notes::default(),
+            notes: ViewNotes::default(),
         });
     }
     let privileged = enter_namespaces()?;
-    let mut plan = Plan::gather(view, privileged)?;
+    let mut plan = MountPlan::gather(view, privileged)?;
     plan.cover_devices()?;
     plan.cover_run()?;
     for index in 0..plan.discards.len() {
@@ -56,7 +56,7 @@ pub(super) fn make(view: &View) -> Result<Made, StepError> {
 }
 
 /// What stays writable where there are no namespaces.
-fn open_places(view: &View) -> Vec<PathBuf> {
+fn open_places(view: &SandboxView) -> Vec<PathBuf> {
     let mut places = vec![
         PathBuf::from(&view.root),
         view.scratch("tmp"),
@@ -99,17 +99,17 @@ fn enter_namespaces() -> Result<bool, StepError> {
 }
 
 /// Descriptors of all that will be needed, opened before the first mount changes what paths mean.
-struct Plan<'a> {
-    view: &'a View,
+struct MountPlan<'a> {
+    view: &'a SandboxView,
     workspace: PathBuf,
     /// For a copy: its folder.
     base: Option<OwnedFd>,
     /// For an overlay: its layers, and its own folders.
-    layers: Option<(Vec<OwnedFd>, Own)>,
+    layers: Option<(Vec<OwnedFd>, OverlayFolders)>,
     /// For a copy: the real repository's objects.
     objects: Option<OwnedFd>,
-    discards: Vec<Discard>,
-    nested: Vec<Nested>,
+    discards: Vec<DiscardedFolder>,
+    nested: Vec<NestedMount>,
     writable_trees: Vec<(PathBuf, OwnedFd)>,
     run: Vec<(PathBuf, OwnedFd)>,
     /// Mounts to make writable again once everything is read-only.
@@ -117,25 +117,25 @@ struct Plan<'a> {
     notes: Vec<String>,
 }
 
-impl<'a> Plan<'a> {
-    fn gather(view: &'a View, privileged: bool) -> Result<Self, StepError> {
+impl<'a> MountPlan<'a> {
+    fn gather(view: &'a SandboxView, privileged: bool) -> Result<Self, StepError> {
         let workspace = PathBuf::from(&view.workspace);
         let (base, layers) = match &view.backing {
-            Backing::Overlay(lowers) => {
+            ViewBacking::Overlay(lowers) => {
                 let mut stack = Vec::new();
                 for lower in lowers {
                     stack.push(open_folder(Path::new(lower))?);
                 }
                 stack.push(open_folder(&workspace)?);
-                let own = Own::make(view, &view.upper(), "workspace")?;
+                let own = OverlayFolders::make(view, &view.upper(), "workspace")?;
                 (None, Some((stack, own)))
             }
-            Backing::Copy { tree, .. } => (Some(clone_tree(Path::new(tree), false)?), None),
+            ViewBacking::Copy { tree, .. } => (Some(clone_tree(Path::new(tree), false)?), None),
         };
-        let discards = places::discards(view, &workspace)?;
-        let nested = places::nested(view, &workspace, &discards, privileged)?;
+        let discards = mount_policy::discards(view, &workspace)?;
+        let nested = mount_policy::nested(view, &workspace, &discards, privileged)?;
         let objects = match &view.backing {
-            Backing::Copy {
+            ViewBacking::Copy {
                 objects: Some(objects),
                 ..
             } => Some(clone_tree(Path::new(objects), true)?),
@@ -147,7 +147,7 @@ impl<'a> Plan<'a> {
         };
         let writable_trees = view.writable.iter().map(clone).collect::<Result<_, _>>()?;
         Ok(Self {
-            run: places::run(),
+            run: mount_policy::run(),
             view,
             workspace,
             base,
@@ -290,7 +290,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Makes the rest read-only.
-    fn seal(self) -> Result<Made, StepError> {
+    fn seal(self) -> Result<MountedView, StepError> {
         sys::set_read_only(Path::new("/"), true, true)
             .step(|| "make the file system read-only".into())?;
         for path in &self.open {
@@ -299,9 +299,9 @@ impl<'a> Plan<'a> {
         }
         let mut writable = self.open;
         writable.extend(["/dev".into(), "/proc".into()]);
-        Ok(Made {
+        Ok(MountedView {
             writable,
-            notes: Notes { notes: self.notes },
+            notes: ViewNotes { notes: self.notes },
         })
     }
 }

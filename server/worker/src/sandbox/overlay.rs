@@ -12,20 +12,20 @@ use rustix::{
 };
 
 use super::{
-    supervise::{Step, StepError},
+    supervise::{NamedStep, StepError},
     sys,
-    view::View,
+    view::SandboxView,
 };
 
 /// An overlay's own folders.
-pub(super) struct Own {
+pub(super) struct OverlayFolders {
     upper: OwnedFd,
     work: OwnedFd,
 }
 
-impl Own {
+impl OverlayFolders {
     /// The work folder is a new one each time: a `volatile` overlay refuses one that was used.
-    pub(super) fn make(view: &View, upper: &Path, name: &str) -> Result<Self, StepError> {
+    pub(super) fn make(view: &SandboxView, upper: &Path, name: &str) -> Result<Self, StepError> {
         let own = rustix::process::getpid().as_raw_nonzero();
         let work = view.scratch("work").join(format!("{name}-{own}"));
         std::fs::create_dir_all(upper)
@@ -40,7 +40,7 @@ impl Own {
 
 /// Mounts an overlay on `target`. Layers are named by descriptor, so no path needs escaping, and a
 /// layer may be hidden or far below a long path.
-pub(super) fn overlay(target: &Path, lowers: &[OwnedFd], own: &Own) -> io::Result<()> {
+pub(super) fn overlay(target: &Path, lowers: &[OwnedFd], own: &OverlayFolders) -> io::Result<()> {
     match new_overlay(lowers, own) {
         Ok(tree) => {
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -68,7 +68,7 @@ pub(super) fn overlay(target: &Path, lowers: &[OwnedFd], own: &Own) -> io::Resul
 }
 
 /// An overlay that is mounted nowhere yet, by the interface of kernels since 6.8.
-fn new_overlay(lowers: &[OwnedFd], own: &Own) -> io::Result<OwnedFd> {
+fn new_overlay(lowers: &[OwnedFd], own: &OverlayFolders) -> io::Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let configure = || {
         for lower in lowers {

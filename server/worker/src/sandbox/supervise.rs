@@ -23,8 +23,8 @@ use rustix::{
 
 use super::{
     confine, mounts, sys,
-    sys::Fork,
-    view::{Isolation, View},
+    sys::ForkSide,
+    view::{Isolation, SandboxView},
 };
 
 /// Exit status when the view could not be made; the reason is on standard error.
@@ -43,11 +43,11 @@ pub(super) struct StepError {
 }
 
 /// Names a step for the reason a user may read.
-pub(super) trait Step<T> {
+pub(super) trait NamedStep<T> {
     fn step(self, what: impl FnOnce() -> String) -> Result<T, StepError>;
 }
 
-impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+impl<T, E: Into<io::Error>> NamedStep<T> for Result<T, E> {
     fn step(self, what: impl FnOnce() -> String) -> Result<T, StepError> {
         self.map_err(|e| StepError {
             what: what(),
@@ -90,7 +90,7 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
     if rustix::process::getppid() != Some(daemon) {
         return Err(io::Error::other("it has exited")).step(|| "watch the daemon".into());
     }
-    let view: View = std::fs::read(view)
+    let view: SandboxView = std::fs::read(view)
         .and_then(|text| serde_json::from_slice(&text).map_err(Into::into))
         .step(|| "read the description of the view".into())?;
     let signals = sys::signals().step(|| "block signals".into())?;
@@ -105,7 +105,7 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
         pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
     let (life_read, life_write) = pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
     match sys::fork().step(|| "start the init process".into())? {
-        Fork::Child => {
+        ForkSide::Child => {
             drop((watch, status_read, life_write));
             Ok(init(
                 &view,
@@ -116,7 +116,7 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
                 &life_read,
             ))
         }
-        Fork::Parent(init) => {
+        ForkSide::Parent(init) => {
             drop((status_write, life_read));
             leave_word(&view, init);
             release_stdio(argv.is_empty());
@@ -126,13 +126,13 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
 }
 
 /// The folder that names the running inits of a view.
-fn running(view: &View) -> PathBuf {
+fn running(view: &SandboxView) -> PathBuf {
     view.scratch("running")
 }
 
 /// Writes down which process is the init, for [`wait_until_gone`]. Best effort: without it a layer may
 /// be read while a program that was just killed still ends.
-fn leave_word(view: &View, init: Pid) {
+fn leave_word(view: &SandboxView, init: Pid) {
     let dir = running(view);
     let _ = std::fs::create_dir(&dir);
     let _ = std::fs::write(dir.join(init.as_raw_nonzero().to_string()), []);
@@ -140,7 +140,7 @@ fn leave_word(view: &View, init: Pid) {
 
 /// Waits until no program of the view is left. Called when all have ended or been killed: killing the
 /// launcher ends the init and everything in the namespace, but not before `wait` returns.
-pub(super) fn wait_until_gone(view: &View, at_most: std::time::Duration) {
+pub(super) fn wait_until_gone(view: &SandboxView, at_most: std::time::Duration) {
     let deadline = std::time::Instant::now() + at_most;
     for entry in std::fs::read_dir(running(view))
         .into_iter()
@@ -237,8 +237,8 @@ fn outcome(init: WaitStatus, status: OwnedFd) -> i32 {
 
 /// The first process inside.
 fn init(
-    view: &View,
-    made: &mounts::Made,
+    view: &SandboxView,
+    made: &mounts::MountedView,
     argv: &[OsString],
     signals: &OwnedFd,
     status: &OwnedFd,
@@ -260,8 +260,8 @@ fn init(
         return 0;
     }
     match sys::fork() {
-        Ok(Fork::Child) => start(argv),
-        Ok(Fork::Parent(program)) => {
+        Ok(ForkSide::Child) => start(argv),
+        Ok(ForkSide::Parent(program)) => {
             release_stdio(false);
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
             reap(program, signals, status, life);
@@ -279,8 +279,8 @@ fn init(
 
 /// Everything that must be in place before a foreign program runs.
 fn settle(
-    view: &View,
-    made: &mounts::Made,
+    view: &SandboxView,
+    made: &mounts::MountedView,
     last_words: Signal,
     life: &OwnedFd,
 ) -> Result<(), StepError> {

@@ -25,7 +25,7 @@ pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
 }
 
 /// Which side of a fork this is.
-pub(super) enum Fork {
+pub(super) enum ForkSide {
     /// The new process.
     Child,
     /// The old one, with the new one's id.
@@ -34,13 +34,13 @@ pub(super) enum Fork {
 
 /// Makes a second process that continues here.
 #[expect(unsafe_code, reason = "fork has no safe wrapper")]
-pub(super) fn fork() -> io::Result<Fork> {
+pub(super) fn fork() -> io::Result<ForkSide> {
     // SAFETY: the process has one thread, so the child may do everything its parent could.
     match unsafe { libc::fork() } {
-        0 => Ok(Fork::Child),
+        0 => Ok(ForkSide::Child),
         pid => Pid::from_raw(pid)
             .filter(|_| pid > 0)
-            .map(Fork::Parent)
+            .map(ForkSide::Parent)
             .ok_or_else(io::Error::last_os_error),
     }
 }

@@ -13,7 +13,7 @@ pub(super) const OBJECTS: &str = "/dev/git-objects";
 
 /// A view to make. Paths are `OsString`s because those survive JSON whatever bytes they hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct View {
+pub(super) struct SandboxView {
     /// The real workspace.
     pub(super) workspace: OsString,
     /// Where programs see it, which is also where they start.
@@ -21,7 +21,7 @@ pub(super) struct View {
     /// The attempt's private folder.
     pub(super) layer: OsString,
     /// How the view can be written.
-    pub(super) backing: Backing,
+    pub(super) backing: ViewBacking,
     /// What keeps programs from everything else.
     pub(super) isolation: Isolation,
     /// The user's home folder.
@@ -34,7 +34,7 @@ pub(super) struct View {
 
 /// How a view can be written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Backing {
+pub(super) enum ViewBacking {
     /// By an overlay over the workspace and these layers, the one that wins first.
     Overlay(Vec<OsString>),
     /// By a copy in this folder.
@@ -59,12 +59,12 @@ pub(super) enum Isolation {
 
 /// What the launcher found out when it tried a view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Notes {
+pub(super) struct ViewNotes {
     /// What programs will find different, in words for a user.
     pub(super) notes: Vec<String>,
 }
 
-impl View {
+impl SandboxView {
     /// Where an overlay keeps what programs write.
     pub(super) fn upper(&self) -> PathBuf {
         upper(Path::new(&self.layer))

@@ -15,8 +15,8 @@ use claudecluster_protocol::{
 use claudecluster_worker::{
     agent::{AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, ToolPermissions},
     attempt::{self, AttemptReport, AttemptSpec},
-    changes::{ChangeLimits, Tracked},
-    sandbox::Preference,
+    changes::{ChangeLimits, TrackedFiles},
+    sandbox::SandboxPreference,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::support::{self, Fixture};
 
 fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
     AttemptSpec {
-        sandbox: fixture.spec("layer", Preference::Auto),
+        sandbox: fixture.spec("layer", SandboxPreference::Auto),
         agent: AgentSpec {
             task: AgentTask {
                 agent: AgentName::Command,
@@ -48,7 +48,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         gates: Vec::new(),
         gate_env: Vec::new(),
         gate_timeout: Span::secs(60),
-        tracked: Tracked::default(),
+        tracked: TrackedFiles::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),
     }

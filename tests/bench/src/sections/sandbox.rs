@@ -3,9 +3,9 @@
 use std::{fs, path::Path, time::Duration};
 
 use claudecluster_worker::{
-    changes::{self, ChangeLimits, Tracked, ViewBase},
-    launch::{Launch, argv},
-    sandbox::{Preference, Sandbox, SandboxSpec},
+    changes::{self, ChangeLimits, TrackedFiles, ViewBase},
+    launch::{ProgramLauncher, argv},
+    sandbox::{Sandbox, SandboxPreference, SandboxSpec},
 };
 
 use crate::{
@@ -112,7 +112,7 @@ async fn sandbox(
         lowers: Vec::new(),
         writable: Vec::new(),
         hidden: Vec::new(),
-        preference: Preference::Overlay,
+        preference: SandboxPreference::Overlay,
         launcher: bench.binary.clone(),
     };
     let start = std::time::Instant::now();
@@ -125,7 +125,7 @@ async fn sandbox(
     let base = ViewBase {
         workspace: root.to_path_buf(),
         lowers: Vec::new(),
-        tracked: Tracked::default(),
+        tracked: TrackedFiles::default(),
     };
     let set = changes::collect(&finished.dir, &base, &ChangeLimits::default())?;
     let collected = start.elapsed();

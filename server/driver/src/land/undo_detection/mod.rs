@@ -21,7 +21,7 @@ use claudecluster_protocol::{
     event::{Landed, Verdict},
 };
 use claudecluster_store::id_of;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use self::{
     change_index::{ChangedLines, MoveTrace},
@@ -62,7 +62,7 @@ pub(crate) struct ObservedFiles {
 #[derive(Default)]
 struct ObservedFile {
     /// Its text when it was looked at last, while an editor has it open.
-    last: Option<Content>,
+    last: Option<FileContent>,
     /// Whether it is going to be looked at again by itself.
     awaited: bool,
     /// What moves did to it, by the texts before and after them.
@@ -77,11 +77,11 @@ impl ObservedFiles {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last_content(&self, path: &Path) -> Option<Content> {
+    fn last_content(&self, path: &Path) -> Option<FileContent> {
         self.lock_files().get(path)?.last.clone()
     }
 
-    fn set_last_content(&self, path: &Path, now: Option<Content>) {
+    fn set_last_content(&self, path: &Path, now: Option<FileContent>) {
         let mut files = self.lock_files();
         let file = files.entry(path.to_owned()).or_default();
         file.last = now;
@@ -114,8 +114,8 @@ impl ObservedFiles {
         let after = contents.load_optional(landed.version_after().as_ref())?;
         let texts = before
             .as_ref()
-            .map(Content::as_text)
-            .zip(after.as_ref().map(Content::as_text));
+            .map(FileContent::as_text)
+            .zip(after.as_ref().map(FileContent::as_text));
         let Some((Some(before), Some(after))) = texts else {
             return Ok(None);
         };
@@ -453,7 +453,7 @@ fn revert_fact(
     let Some(change) = change else {
         return Ok(None);
     };
-    let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
+    let version = |content: &Option<FileContent>| contents.save_optional(content.as_ref());
     Ok(Some(EventBody::Reviewed {
         path: seen.entry.file.path.clone(),
         entry: seen.entry.file.entry,

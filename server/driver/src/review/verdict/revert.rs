@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     change::{FileVersion, Provenance},
     event::{Landed, Verdict},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use super::{VerdictChange, set_text};
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) struct PastMove<'a> {
 /// A file on which moves are taken back one after the other, with the pairs of its entries.
 pub(crate) struct RevertState<'a> {
     contents: &'a ContentStore,
-    current: Option<Content>,
+    current: Option<FileContent>,
     pairs: BTreeMap<u32, FileVersions>,
 }
 
@@ -202,8 +202,8 @@ impl<'a> PastMove<'a> {
             return Some((made.current, keys.collect()));
         }
         // As a whole: the lines that were not there before.
-        let before = self.before.current.as_ref().and_then(Content::as_text);
-        let after = self.after.current.as_ref().and_then(Content::as_text)?;
+        let before = self.before.current.as_ref().and_then(FileContent::as_text);
+        let after = self.after.current.as_ref().and_then(FileContent::as_text)?;
         let (id, key) = (standing.first()?, HunkKey(0));
         let rewrite = Rewrite::between(before.unwrap_or_default(), after, key);
         Some((rewrite, vec![(key, id.clone())]))
@@ -280,11 +280,11 @@ impl<'a> PastMove<'a> {
     }
 
     fn resolved_effect(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
-        let base = self.after.base.as_ref().and_then(Content::as_text)?;
+        let base = self.after.base.as_ref().and_then(FileContent::as_text)?;
         let text = review::resolution(before, key, base)?;
         let made = Made::resolved(before, key, text)?;
         // The base may have got a line ending after the text that the file, which ends there, has not.
-        let observed = self.after.current.as_ref().and_then(Content::as_text);
+        let observed = self.after.current.as_ref().and_then(FileContent::as_text);
         if observed != Some(made.current.to())
             && let Some(open) = text.strip_suffix('\n')
             && let Some(other) =
@@ -298,7 +298,7 @@ impl<'a> PastMove<'a> {
 }
 
 impl<'a> RevertState<'a> {
-    pub(crate) fn new(contents: &'a ContentStore, current: Option<Content>) -> Self {
+    pub(crate) fn new(contents: &'a ContentStore, current: Option<FileContent>) -> Self {
         Self {
             contents,
             current,
@@ -307,7 +307,7 @@ impl<'a> RevertState<'a> {
     }
 
     /// Puts another text there.
-    pub(crate) fn set_current(&mut self, current: Option<Content>) {
+    pub(crate) fn set_current(&mut self, current: Option<FileContent>) {
         self.current = current;
     }
 
@@ -358,7 +358,7 @@ impl<'a> RevertState<'a> {
 
 impl RevertStep {
     /// The file as the step expects it if nothing has happened since.
-    pub(crate) fn start_content(&self) -> Option<Content> {
+    pub(crate) fn start_content(&self) -> Option<FileContent> {
         let mut start = self.from.current.clone();
         if let Some((made, _)) = &self.lines {
             set_text(&mut start, made.current.from().to_owned());
@@ -431,25 +431,26 @@ impl RevertStep {
 
     /// All of it at once; `None` where something else is there by now.
     fn as_a_whole(&self, now: &FileVersions) -> Option<FileVersions> {
-        let back = |now: &Option<Content>, from: &Option<Content>, to: &Option<Content>| {
-            if now == from || from == to {
-                return Some(if from == to { now.clone() } else { to.clone() });
-            }
-            let (before, after) = (to.as_ref()?, from.as_ref()?);
-            let here = now.as_ref()?;
-            let undone = review::undo(before.as_text()?, after.as_text()?, here.as_text()?);
-            let mode = if here.mode == after.mode {
-                before.mode
-            } else {
-                here.mode
-            };
-            (undone.conflicts == 0).then(|| {
-                Some(Content {
-                    bytes: undone.text.into_bytes().into(),
-                    mode,
+        let back =
+            |now: &Option<FileContent>, from: &Option<FileContent>, to: &Option<FileContent>| {
+                if now == from || from == to {
+                    return Some(if from == to { now.clone() } else { to.clone() });
+                }
+                let (before, after) = (to.as_ref()?, from.as_ref()?);
+                let here = now.as_ref()?;
+                let undone = review::undo(before.as_text()?, after.as_text()?, here.as_text()?);
+                let mode = if here.mode == after.mode {
+                    before.mode
+                } else {
+                    here.mode
+                };
+                (undone.conflicts == 0).then(|| {
+                    Some(FileContent {
+                        bytes: undone.text.into_bytes().into(),
+                        mode,
+                    })
                 })
-            })
-        };
+            };
         Some(FileVersions {
             base: back(&now.base, &self.from.base, &self.to.base)?,
             current: back(&now.current, &self.from.current, &self.to.current)?,
@@ -473,11 +474,11 @@ fn keys_of(keys: &BTreeMap<HunkId, HunkKey>, hunks: &[HunkId]) -> BTreeSet<HunkK
     keys.copied().collect()
 }
 
-fn three_sides(versions: &FileVersions) -> [Option<&Content>; 3] {
+fn three_sides(versions: &FileVersions) -> [Option<&FileContent>; 3] {
     [&versions.base, &versions.current, &versions.proposed].map(Option::as_ref)
 }
 
-fn sides_mut(versions: &mut FileVersions) -> [Option<&mut Content>; 3] {
+fn sides_mut(versions: &mut FileVersions) -> [Option<&mut FileContent>; 3] {
     let FileVersions {
         base,
         current,

@@ -18,7 +18,7 @@ use crate::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
         SessionChannels,
     },
-    launch::Launch,
+    launch::ProgramLauncher,
 };
 
 /// The command that installs it.
@@ -115,7 +115,7 @@ impl CodingAgent for ClaudeCode {
     fn run<'a>(
         &'a self,
         spec: &'a AgentSpec,
-        launch: &'a dyn Launch,
+        launch: &'a dyn ProgramLauncher,
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {

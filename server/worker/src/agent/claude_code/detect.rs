@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whether there is a Claude Code, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Detection {
+pub(super) struct ClaudeDetection {
     /// Where it is.
     pub(super) path: Option<PathBuf>,
     /// Its version, such as `2.1.197`.
@@ -24,7 +24,7 @@ pub(super) struct Detection {
     pub(super) problem: Option<String>,
 }
 
-impl Detection {
+impl ClaudeDetection {
     /// Whether it can be used.
     pub(super) fn is_usable(&self) -> bool {
         self.path.is_some() && self.problem.is_none()
@@ -33,25 +33,25 @@ impl Detection {
 
 /// Looks for Claude Code: at `program` where that is given, else on `PATH` and where its installers
 /// put it. Blocks for about half a second while it is asked for its version.
-pub(super) fn detect(program: Option<&Path>) -> Detection {
+pub(super) fn detect(program: Option<&Path>) -> ClaudeDetection {
     let Some(path) = find(program, None) else {
         let problem = match program {
             Some(path) => format!("there is no program {}", path.display()),
             None => "not installed; install it with: npm install -g @anthropic-ai/claude-code"
                 .to_owned(),
         };
-        return Detection {
+        return ClaudeDetection {
             problem: Some(problem),
-            ..Detection::default()
+            ..ClaudeDetection::default()
         };
     };
     match probe(&path, "--version") {
-        Ok(output) => Detection {
+        Ok(output) => ClaudeDetection {
             version: output.split_whitespace().next().map(str::to_owned),
             path: Some(path),
             problem: None,
         },
-        Err(problem) => Detection {
+        Err(problem) => ClaudeDetection {
             path: Some(path),
             version: None,
             problem: Some(problem),
@@ -142,15 +142,15 @@ fn probe(path: &Path, argument: &str) -> Result<String, String> {
 
 /// The flags a Claude Code knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Features {
+pub(super) enum ClaudeFeatures {
     /// Those that its help lists.
     Listed(Arc<str>),
     /// It would not say; a recent one is assumed.
     Unknown,
 }
 
-type Known = HashMap<PathBuf, (Option<SystemTime>, Features)>;
-static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+type KnownFeatures = HashMap<PathBuf, (Option<SystemTime>, ClaudeFeatures)>;
+static KNOWN: LazyLock<Mutex<KnownFeatures>> = LazyLock::new(Mutex::default);
 
 static KEPT_IN: OnceLock<PathBuf> = OnceLock::new();
 
@@ -162,13 +162,13 @@ pub(super) fn remember_in(folder: &Path) {
 }
 
 /// A program's answer on disk.
-struct Kept {
+struct CachedHelp {
     file: PathBuf,
     /// What the file starts with if it is about the program as it is now.
     stamp: String,
 }
 
-impl Kept {
+impl CachedHelp {
     /// `None` where nothing is kept, or nobody can tell whether the program has changed.
     fn of(program: &Path, changed: Option<SystemTime>) -> Option<Self> {
         let since = changed?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -192,7 +192,7 @@ impl Kept {
     }
 }
 
-impl Features {
+impl ClaudeFeatures {
     /// Asks `program`, once for as long as its file does not change.
     pub(super) async fn of(program: &Path) -> Self {
         let path = program.to_owned();
@@ -211,8 +211,8 @@ impl Features {
         {
             return features.clone();
         }
-        let kept = Kept::of(&path, changed);
-        let features = match kept.as_ref().and_then(Kept::read) {
+        let kept = CachedHelp::of(&path, changed);
+        let features = match kept.as_ref().and_then(CachedHelp::read) {
             Some(help) => Self::Listed(help.into()),
             None => match probe(&path, "--help") {
                 Ok(help) if help.contains("--") => {
@@ -259,17 +259,17 @@ mod tests {
 
     #[test]
     fn flags_are_whole_words() {
-        let features = Features::Listed("  --model <m>\n  --fork-session   x".into());
+        let features = ClaudeFeatures::Listed("  --model <m>\n  --fork-session   x".into());
         assert!(features.has("--model") && features.has("--fork-session"));
         assert!(!features.has("--mod") && !features.has("--fork"));
         assert_eq!(features.missing(), Some("--input-format"));
-        assert_eq!(Features::Unknown.missing(), None);
+        assert_eq!(ClaudeFeatures::Unknown.missing(), None);
     }
 
     #[test]
     fn answers_are_kept_for_a_program_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = |stamp: &str| Kept {
+        let kept = |stamp: &str| CachedHelp {
             file: folder.path().join("help.txt"),
             stamp: stamp.to_owned(),
         };

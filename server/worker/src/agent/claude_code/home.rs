@@ -76,7 +76,7 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// What a session leaves to its forks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Legacy {
+pub(super) struct ForkInheritance {
     /// Its running totals at its end. Some releases of Claude Code carry them on into every fork; what
     /// the fork cost is the difference then.
     pub(super) totals: Usage,
@@ -86,7 +86,7 @@ pub(super) struct Legacy {
     pub(super) model: Option<String>,
 }
 
-impl Legacy {
+impl ForkInheritance {
     /// That of `session`; nothing where it left none.
     pub(super) fn load(home: &Path, session: &str) -> Self {
         let read = fs::read(Self::path(home, session)).ok();
@@ -120,7 +120,7 @@ mod tests {
     fn what_a_session_leaves_is_found_again_and_stays_in_its_folder() {
         let home = tempfile::tempdir().unwrap();
         make(home.path()).unwrap();
-        let left = Legacy {
+        let left = ForkInheritance {
             totals: Usage {
                 input_tokens: 7,
                 cost_usd: Usd::from_micros(12),
@@ -129,8 +129,11 @@ mod tests {
             model: Some("claude-opus-4-8[1m]".to_owned()),
         };
         left.save(home.path(), "../../a-1").unwrap();
-        assert_eq!(Legacy::load(home.path(), "../../a-1"), left);
+        assert_eq!(ForkInheritance::load(home.path(), "../../a-1"), left);
         assert!(home.path().join("sessions/a-1.json").exists());
-        assert_eq!(Legacy::load(home.path(), "b"), Legacy::default());
+        assert_eq!(
+            ForkInheritance::load(home.path(), "b"),
+            ForkInheritance::default()
+        );
     }
 }

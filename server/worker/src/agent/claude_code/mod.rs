@@ -17,13 +17,13 @@
 
 mod agent;
 mod detect;
-mod dialogue;
 mod home;
 mod policy;
+mod protocol;
 mod result;
 mod session;
 mod settings;
 
 pub(super) use agent::ClaudeCode;
-pub use policy::{Policy, Rule};
+pub use policy::{ToolPolicy, ToolRule};
 pub use settings::ClaudeSettings;

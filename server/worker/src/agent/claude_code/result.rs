@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// A session's result, classified.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Outcome {
+pub(super) struct ClaudeResult {
     /// `None` for success.
     pub stop: Option<StopReason>,
     /// The closing words.
@@ -19,7 +19,7 @@ pub(super) struct Outcome {
     pub own: Usage,
 }
 
-impl Outcome {
+impl ClaudeResult {
     /// Reads a `result` message. `wants_answer`: a schema was given. `hint`: the class of the last
     /// API error, as an assistant message named it. `done_without`: whether the model was told to do
     /// without a tool use; what it denied by itself, or the policy did, means that something is missing.
@@ -172,7 +172,7 @@ mod tests {
 
     fn check(message: &Value, hint: Option<&str>, expected: Option<StopReason>) {
         let done_without = |tool_use: &str| tool_use == "ours";
-        let stop = Outcome::read(message, false, hint, &done_without).stop;
+        let stop = ClaudeResult::read(message, false, hint, &done_without).stop;
         assert_eq!(stop, expected, "{message}");
     }
 
@@ -239,11 +239,11 @@ mod tests {
     #[test]
     fn a_schema_wants_an_answer() {
         let message = json!({"subtype": "success", "result": "words"});
-        let outcome = Outcome::read(&message, true, None, &|_| false);
+        let outcome = ClaudeResult::read(&message, true, None, &|_| false);
         assert_eq!(outcome.stop, Some(StopReason::InvalidAnswer));
         let message =
             json!({"subtype": "success", "result": "{}", "structured_output": {"summary": "s"}});
-        let outcome = Outcome::read(&message, true, None, &|_| false);
+        let outcome = ClaudeResult::read(&message, true, None, &|_| false);
         assert_eq!((outcome.stop, outcome.words.as_str()), (None, "s"));
     }
 

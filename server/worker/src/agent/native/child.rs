@@ -6,13 +6,13 @@ use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, Failure, Heard},
-    conversation::{Conversation, Head},
-    files::Root,
-    lines::{Line, Report, Task},
+    api::{MessagesApi, RequestFailure, ResponseNotice},
+    conversation::{Conversation, RequestHead},
+    files::WorkspaceRoot,
+    lines::{NativeLine, NativeReport, NativeTask},
     tools,
 };
-use crate::agent::{prices, text::Words};
+use crate::agent::{prices, text::TextPieces};
 
 /// Where nobody names one.
 const DEFAULT_MODEL: &str = "claude-sonnet-5";
@@ -28,7 +28,7 @@ const REMINDERS: u32 = 3;
 pub(super) fn native_main() -> i32 {
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
-    let task: Task = match read.map(|_| serde_json::from_str(&line)) {
+    let task: NativeTask = match read.map(|_| serde_json::from_str(&line)) {
         Ok(Ok(task)) => task,
         Ok(Err(error)) => return complain(&format!("not a task: {error}")),
         Err(error) => return complain(&format!("cannot read the task: {error}")),
@@ -43,7 +43,7 @@ pub(super) fn native_main() -> i32 {
     };
     let report = runtime.block_on(session(task));
     let failed = report.stop.is_some();
-    emit(&Line::Report(report));
+    emit(&NativeLine::Report(report));
     i32::from(failed)
 }
 
@@ -53,7 +53,7 @@ fn complain(words: &str) -> i32 {
     2
 }
 
-fn emit(line: &Line) {
+fn emit(line: &NativeLine) {
     let mut out = std::io::stdout().lock();
     let written = serde_json::to_writer(&mut out, line)
         .map_err(std::io::Error::from)
@@ -66,16 +66,16 @@ fn emit(line: &Line) {
 }
 
 fn tell(event: AgentEvent) {
-    emit(&Line::Event(event));
+    emit(&NativeLine::Event(event));
 }
 
-async fn session(task: Task) -> Report {
-    let refuse = |stop, summary| Report {
+async fn session(task: NativeTask) -> NativeReport {
+    let refuse = |stop, summary| NativeReport {
         stop: Some(stop),
         summary,
-        ..Report::default()
+        ..NativeReport::default()
     };
-    let root = match Root::open(&task.root) {
+    let root = match WorkspaceRoot::open(&task.root) {
         Ok(root) => root,
         Err(words) => return refuse(StopReason::Resources, words),
     };
@@ -98,11 +98,11 @@ async fn session(task: Task) -> Report {
                 .unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
         ),
     });
-    let api = match Api::from_env(&task.session) {
+    let api = match MessagesApi::from_env(&task.session) {
         Ok(api) => api,
         Err(failure) => return refuse(failure.stop, failure.words),
     };
-    let mut session = Session {
+    let mut session = NativeSession {
         tools: tools::offered(task.schema.as_ref()),
         system: system(&task),
         task,
@@ -121,7 +121,7 @@ async fn session(task: Task) -> Report {
     session.report(end)
 }
 
-fn system(task: &Task) -> String {
+fn system(task: &NativeTask) -> String {
     let mut text = format!(
         "You are a software engineer working on a task in a code workspace, alone: nobody answers \
          questions. Look before you change anything, change only what the task needs, and check \
@@ -141,16 +141,16 @@ fn system(task: &Task) -> String {
 }
 
 /// How the loop ended.
-enum End {
+enum ConversationEnd {
     Done { answer: Option<Value> },
     Stopped { stop: StopReason, words: String },
-    Failed(Failure),
+    Failed(RequestFailure),
 }
 
-struct Session {
-    task: Task,
-    root: Root,
-    api: Api,
+struct NativeSession {
+    task: NativeTask,
+    root: WorkspaceRoot,
+    api: MessagesApi,
     system: String,
     tools: Vec<Value>,
     conversation: Conversation,
@@ -160,7 +160,7 @@ struct Session {
     said: String,
 }
 
-impl Session {
+impl NativeSession {
     fn model(&self) -> &str {
         self.task.model.as_deref().unwrap_or(DEFAULT_MODEL)
     }
@@ -169,7 +169,7 @@ impl Session {
         self.conversation.save(&self.task.home, &self.task.session)
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> ConversationEnd {
         loop {
             if self.usage.turns >= self.task.max_turns {
                 let words = format!("reached the limit of {} turns", self.task.max_turns);
@@ -189,29 +189,32 @@ impl Session {
                 // Kept after every turn: a session that is killed can be continued.
                 Ok(None) => drop(self.save()),
                 Ok(Some(end)) => return end,
-                Err(failure) => return End::Failed(failure),
+                Err(failure) => return ConversationEnd::Failed(failure),
             }
         }
     }
 
     /// One answer of the model and what it asks for. `None` to go on.
-    async fn turn(&mut self) -> Result<Option<End>, Failure> {
-        let head = Head {
+    async fn turn(&mut self) -> Result<Option<ConversationEnd>, RequestFailure> {
+        let head = RequestHead {
             model: self.task.model.as_deref().unwrap_or(DEFAULT_MODEL),
             max_tokens: MAX_TOKENS,
             tools: &self.tools,
             system: &self.system,
         };
-        let body = self.conversation.request(&head).map_err(|error| Failure {
-            stop: StopReason::Crashed,
-            words: error.to_string(),
-            retry_after: None,
-        })?;
-        let mut words = Words::default();
-        let mut hear = |heard: Heard<'_>| match heard {
-            Heard::Words(text) => words.push(text).into_iter().for_each(tell),
-            Heard::Discarded => drop(words.flush()),
-            Heard::Event(event) => tell(event),
+        let body = self
+            .conversation
+            .request(&head)
+            .map_err(|error| RequestFailure {
+                stop: StopReason::Crashed,
+                words: error.to_string(),
+                retry_after: None,
+            })?;
+        let mut words = TextPieces::default();
+        let mut hear = |heard: ResponseNotice<'_>| match heard {
+            ResponseNotice::Words(text) => words.push(text).into_iter().for_each(tell),
+            ResponseNotice::Discarded => drop(words.flush()),
+            ResponseNotice::Event(event) => tell(event),
         };
         let mut message = self.api.send(&body, &mut hear).await?;
         words.flush().into_iter().for_each(tell);
@@ -225,7 +228,7 @@ impl Session {
             return Ok(self.without_calls(&stop_reason));
         }
         let answer = self.carry_out(&calls).await;
-        Ok(answer.map(|answer| End::Done {
+        Ok(answer.map(|answer| ConversationEnd::Done {
             answer: Some(answer),
         }))
     }
@@ -237,7 +240,7 @@ impl Session {
     }
 
     /// The model said something and asked for nothing.
-    fn without_calls(&mut self, stop_reason: &str) -> Option<End> {
+    fn without_calls(&mut self, stop_reason: &str) -> Option<ConversationEnd> {
         if stop_reason == "refusal" {
             return Some(stopped(StopReason::Refused, self.said.clone()));
         }
@@ -248,12 +251,12 @@ impl Session {
         } else if self.task.schema.is_some() {
             "Call the tool `answer` now."
         } else {
-            return Some(End::Done { answer: None });
+            return Some(ConversationEnd::Done { answer: None });
         };
         self.remind(reminder)
     }
 
-    fn remind(&mut self, words: &str) -> Option<End> {
+    fn remind(&mut self, words: &str) -> Option<ConversationEnd> {
         if self.reminders == REMINDERS {
             let words = format!("the agent gave no usable answer: {words}");
             return Some(stopped(StopReason::InvalidAnswer, words));
@@ -299,28 +302,28 @@ impl Session {
         (outcome.text, outcome.failed)
     }
 
-    fn report(self, end: End) -> Report {
-        let report = Report {
+    fn report(self, end: ConversationEnd) -> NativeReport {
+        let report = NativeReport {
             usage: self.usage,
-            ..Report::default()
+            ..NativeReport::default()
         };
         match end {
-            End::Done { answer } => {
+            ConversationEnd::Done { answer } => {
                 let summary = answer
                     .as_ref()
                     .and_then(|answer| answer["summary"].as_str());
-                Report {
+                NativeReport {
                     summary: summary.map_or(self.said, str::to_owned),
                     answer,
                     ..report
                 }
             }
-            End::Stopped { stop, words } => Report {
+            ConversationEnd::Stopped { stop, words } => NativeReport {
                 stop: Some(stop),
                 summary: words,
                 ..report
             },
-            End::Failed(failure) => Report {
+            ConversationEnd::Failed(failure) => NativeReport {
                 stop: Some(failure.stop),
                 summary: failure.words,
                 retry_after: failure.retry_after,
@@ -330,8 +333,8 @@ impl Session {
     }
 }
 
-fn stopped(stop: StopReason, words: String) -> End {
-    End::Stopped { stop, words }
+fn stopped(stop: StopReason, words: String) -> ConversationEnd {
+    ConversationEnd::Stopped { stop, words }
 }
 
 fn text_of(message: &Value) -> String {

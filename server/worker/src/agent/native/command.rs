@@ -18,7 +18,7 @@ const SECRETS: [&str; 3] = [
 ];
 
 /// What a command came to.
-pub(super) struct Finished {
+pub(super) struct ShellResult {
     /// Its output, both streams, in words for the model.
     pub output: String,
     /// Whether it exited with status 0.
@@ -26,7 +26,7 @@ pub(super) struct Finished {
 }
 
 /// Runs `script` in `folder`. It and everything it started is killed after `limit`.
-pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> Finished {
+pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> ShellResult {
     // One pipe for both streams keeps their order.
     let mut command = Command::new("sh");
     command
@@ -43,14 +43,14 @@ pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> Finishe
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            return Finished {
+            return ShellResult {
                 output: format!("cannot start a shell: {error}"),
                 passed: false,
             };
         }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
-    let mut kept = Kept::default();
+    let mut kept = BoundedOutput::default();
     let stdout = child.stdout.take();
     let work = async {
         if let Some(stdout) = stdout {
@@ -76,18 +76,18 @@ pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> Finishe
         }
         output.push_str(&end);
     }
-    Finished { output, passed }
+    ShellResult { output, passed }
 }
 
 /// The beginning and the end of an output of any length.
 #[derive(Default)]
-struct Kept {
+struct BoundedOutput {
     head: Vec<u8>,
     tail: Vec<u8>,
     left_out: usize,
 }
 
-impl Kept {
+impl BoundedOutput {
     async fn read(&mut self, mut from: impl AsyncRead + Unpin) {
         let mut chunk = vec![0; 8 << 10];
         while let Ok(count @ 1..) = from.read(&mut chunk).await {

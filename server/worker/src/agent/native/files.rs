@@ -28,16 +28,16 @@ const MAX_WIDTH: usize = 300;
 
 /// The workspace's root.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(super) struct WorkspaceRoot {
     path: PathBuf,
     folder: OwnedFd,
 }
 
 /// Why a file operation was refused, in words for the model.
-pub(super) type Refusal = String;
+pub(super) type FileRefusal = String;
 
-impl Root {
-    pub(super) fn open(path: &Path) -> Result<Self, Refusal> {
+impl WorkspaceRoot {
+    pub(super) fn open(path: &Path) -> Result<Self, FileRefusal> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(CWD, path, flags, Mode::empty())
             .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
@@ -53,7 +53,7 @@ impl Root {
 
     /// `path` relative to the root. Models like to write absolute paths; those below the root are
     /// taken for what they mean.
-    fn relative<'p>(&self, path: &'p str) -> Result<&'p Path, Refusal> {
+    fn relative<'p>(&self, path: &'p str) -> Result<&'p Path, FileRefusal> {
         let path = Path::new(path);
         let relative = path.strip_prefix(&self.path).unwrap_or(path);
         let inside = relative
@@ -74,7 +74,7 @@ impl Root {
         openat2(&self.folder, path, flags | OFlags::CLOEXEC, mode, resolve)
     }
 
-    fn open_file(&self, path: &str) -> Result<File, Refusal> {
+    fn open_file(&self, path: &str) -> Result<File, FileRefusal> {
         let relative = self.relative(path)?;
         // Without waiting: a pipe without a writer would hold the session up.
         let file = self
@@ -93,7 +93,7 @@ impl Root {
         Ok(file)
     }
 
-    fn text(&self, path: &str) -> Result<String, Refusal> {
+    fn text(&self, path: &str) -> Result<String, FileRefusal> {
         let mut bytes = Vec::new();
         let file = self.open_file(path)?;
         file.take(MAX_FILE)
@@ -103,7 +103,12 @@ impl Root {
     }
 
     /// Lines `from` (counted from 1) to `from + count`.
-    pub(super) fn read(&self, path: &str, from: usize, count: usize) -> Result<String, Refusal> {
+    pub(super) fn read(
+        &self,
+        path: &str,
+        from: usize,
+        count: usize,
+    ) -> Result<String, FileRefusal> {
         let text = self.text(path)?;
         let wanted = text.split_inclusive('\n').skip(from.max(1) - 1).take(count);
         let mut shown = String::new();
@@ -118,7 +123,7 @@ impl Root {
     }
 
     /// Replaces the whole file; makes it and its folders where they are missing.
-    pub(super) fn write(&self, path: &str, content: &str) -> Result<(), Refusal> {
+    pub(super) fn write(&self, path: &str, content: &str) -> Result<(), FileRefusal> {
         let relative = self.relative(path)?;
         if let Some(parent) = relative.parent().filter(|p| !p.as_os_str().is_empty()) {
             self.make_folders(parent)
@@ -151,7 +156,7 @@ impl Root {
     }
 
     /// Replaces `old`, which must stand there exactly once, by `new`.
-    pub(super) fn edit(&self, path: &str, old: &str, new: &str) -> Result<(), Refusal> {
+    pub(super) fn edit(&self, path: &str, old: &str, new: &str) -> Result<(), FileRefusal> {
         if old.is_empty() {
             return Err("`old` is empty; use `write` to make a file".to_owned());
         }
@@ -170,7 +175,7 @@ impl Root {
         self.write(path, &[&text[..at], new, &text[at + old.len()..]].concat())
     }
 
-    fn walk(&self, path: &str, glob: Option<&str>) -> Result<ignore::Walk, Refusal> {
+    fn walk(&self, path: &str, glob: Option<&str>) -> Result<ignore::Walk, FileRefusal> {
         let relative = self.relative(path)?;
         self.beneath(relative, OFlags::PATH, Mode::empty())
             .map_err(|error| refusal(path, error))?;
@@ -189,8 +194,8 @@ impl Root {
     }
 
     /// The files below `path` that version control does not ignore, one a line.
-    pub(super) fn list(&self, path: &str, glob: Option<&str>) -> Result<String, Refusal> {
-        let mut lines = Lines::default();
+    pub(super) fn list(&self, path: &str, glob: Option<&str>) -> Result<String, FileRefusal> {
+        let mut lines = BoundedListing::default();
         for entry in self.walk(path, glob)?.flatten() {
             if entry.file_type().is_some_and(|kind| !kind.is_dir())
                 && !lines.push(&self.shown(entry.path()))
@@ -207,12 +212,12 @@ impl Root {
         pattern: &str,
         path: &str,
         glob: Option<&str>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, FileRefusal> {
         let pattern = RegexBuilder::new(pattern)
             .size_limit(1 << 20)
             .build()
             .map_err(|error| error.to_string())?;
-        let mut lines = Lines::default();
+        let mut lines = BoundedListing::default();
         for entry in self.walk(path, glob)?.flatten() {
             if !entry.file_type().is_some_and(|kind| kind.is_file()) {
                 continue;
@@ -240,7 +245,7 @@ impl Root {
     }
 }
 
-fn refusal(path: &str, error: Errno) -> Refusal {
+fn refusal(path: &str, error: Errno) -> FileRefusal {
     match error {
         Errno::NOENT => format!("there is no {path}"),
         Errno::XDEV | Errno::LOOP => format!("{path} leads outside the workspace"),
@@ -251,12 +256,12 @@ fn refusal(path: &str, error: Errno) -> Refusal {
 
 /// Output of bounded length.
 #[derive(Default)]
-struct Lines {
+struct BoundedListing {
     text: String,
     count: usize,
 }
 
-impl Lines {
+impl BoundedListing {
     /// False where there is no more room.
     fn push(&mut self, line: &str) -> bool {
         if self.count == MAX_LINES {
@@ -283,13 +288,13 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn root() -> (tempfile::TempDir, Root) {
+    fn root() -> (tempfile::TempDir, WorkspaceRoot) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root");
         std::fs::create_dir_all(path.join("src")).unwrap();
         std::fs::write(folder.path().join("outside.txt"), "secret").unwrap();
         std::fs::write(path.join("src/a.rs"), "one\ntwo\nthree\n").unwrap();
-        let root = Root::open(&path).unwrap();
+        let root = WorkspaceRoot::open(&path).unwrap();
         (folder, root)
     }
 

@@ -11,7 +11,7 @@ pub(super) const SUBCOMMAND: &str = "agent-native";
 
 /// What the daemon sends: one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Task {
+pub(super) struct NativeTask {
     pub(super) prompt: String,
     pub(super) system: Option<String>,
     pub(super) schema: Option<Value>,
@@ -31,15 +31,15 @@ pub(super) struct Task {
 /// What the agent sends: any number of events, then the report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Line {
+pub(super) enum NativeLine {
     Event(AgentEvent),
-    Report(Report),
+    Report(NativeReport),
 }
 
 /// How the session ended, as the agent itself sees it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(super) struct NativeReport {
     pub(super) stop: Option<StopReason>,
     pub(super) summary: String,
     pub(super) answer: Option<Value>,

@@ -26,7 +26,7 @@ pub(super) enum StreamError {
 
 /// A message that is being received.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub(super) struct StreamedMessage {
     /// The content blocks, as the API wants them back.
     pub content: Vec<Value>,
     /// Why it ended; empty before it did.
@@ -39,7 +39,7 @@ pub(super) struct Message {
     input: String,
 }
 
-impl Message {
+impl StreamedMessage {
     /// Takes the next bytes; `text` gets the words as they come.
     pub(super) fn feed(
         &mut self,
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn the_same_message_however_it_is_split() {
         for size in 1..STREAM.len() {
-            let mut message = Message::default();
+            let mut message = StreamedMessage::default();
             let mut heard = String::new();
             assert_eq!(message.end(), Err(StreamError::Cut));
             for part in STREAM.as_bytes().chunks(size) {
@@ -209,13 +209,13 @@ mod tests {
 
     #[test]
     fn errors_within_the_stream_are_named() {
-        let mut message = Message::default();
+        let mut message = StreamedMessage::default();
         let broken = message.feed(b"data: {\"type\n", &mut |_| {});
         assert!(matches!(broken, Err(StreamError::Malformed(_))));
         let error = b"data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n";
         let (kind, text) = ("overloaded_error".to_owned(), "m".to_owned());
         assert_eq!(
-            Message::default().feed(error, &mut |_| {}),
+            StreamedMessage::default().feed(error, &mut |_| {}),
             Err(StreamError::Provider {
                 kind,
                 message: text
@@ -231,7 +231,7 @@ mod tests {
                 "content_block_stop", "message_delta", "message_stop", "error", "ping", ""];
             let values = [json!(null), json!("x"), json!(7), json!([1]), json!({"type": "tool_use"}),
                 json!({"type": "text", "text": "", "partial_json": "{", "usage": {"input_tokens": -1}})];
-            let mut message = Message::default();
+            let mut message = StreamedMessage::default();
             for (kind, value) in picks {
                 let value = &values[value];
                 let event = json!({"type": kinds[kind], "message": value, "content_block": value,

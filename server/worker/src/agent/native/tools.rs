@@ -6,11 +6,11 @@ use claudecluster_protocol::Span;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{command, files::Root};
+use super::{command, files::WorkspaceRoot};
 use crate::agent::text::{clip, one_line};
 
 /// A tool call's result, in words for the model.
-pub(super) struct Outcome {
+pub(super) struct ToolResult {
     pub text: String,
     pub failed: bool,
     /// What a command wrote, for watchers.
@@ -80,7 +80,7 @@ pub(super) fn offered(schema: Option<&Value>) -> Vec<Value> {
 }
 
 #[derive(Deserialize)]
-struct Read {
+struct ReadArguments {
     path: String,
     #[serde(default = "one")]
     offset: usize,
@@ -97,20 +97,20 @@ fn many() -> usize {
 }
 
 #[derive(Deserialize)]
-struct Write {
+struct WriteArguments {
     path: String,
     content: String,
 }
 
 #[derive(Deserialize)]
-struct Edit {
+struct EditArguments {
     path: String,
     old: String,
     new: String,
 }
 
 #[derive(Deserialize)]
-struct List {
+struct ListArguments {
     #[serde(default = "here")]
     path: String,
     glob: Option<String>,
@@ -121,7 +121,7 @@ fn here() -> String {
 }
 
 #[derive(Deserialize)]
-struct Search {
+struct SearchArguments {
     pattern: String,
     #[serde(default = "here")]
     path: String,
@@ -129,7 +129,7 @@ struct Search {
 }
 
 #[derive(Deserialize)]
-struct Run {
+struct RunArguments {
     command: String,
     #[serde(default = "two_minutes")]
     timeout: u64,
@@ -140,15 +140,20 @@ fn two_minutes() -> u64 {
 }
 
 /// Carries out one call. A command takes `longest` at most.
-pub(super) async fn call(root: &Root, name: &str, input: &Value, longest: Span) -> Outcome {
+pub(super) async fn call(
+    root: &WorkspaceRoot,
+    name: &str,
+    input: &Value,
+    longest: Span,
+) -> ToolResult {
     if name == "run" {
-        return match parse::<Run>(input) {
+        return match parse::<RunArguments>(input) {
             Ok(run) => run_command(root, &run, longest).await,
             Err(refusal) => refused(refusal),
         };
     }
     match on_files(root, name, input) {
-        Ok(text) => Outcome {
+        Ok(text) => ToolResult {
             text,
             failed: false,
             output: None,
@@ -157,10 +162,10 @@ pub(super) async fn call(root: &Root, name: &str, input: &Value, longest: Span) 
     }
 }
 
-fn on_files(root: &Root, name: &str, input: &Value) -> Result<String, String> {
+fn on_files(root: &WorkspaceRoot, name: &str, input: &Value) -> Result<String, String> {
     match name {
         "read" => {
-            let Read {
+            let ReadArguments {
                 path,
                 offset,
                 limit,
@@ -168,21 +173,21 @@ fn on_files(root: &Root, name: &str, input: &Value) -> Result<String, String> {
             root.read(&path, offset, limit)
         }
         "write" => {
-            let Write { path, content } = parse(input)?;
+            let WriteArguments { path, content } = parse(input)?;
             root.write(&path, &content)
                 .map(|()| format!("wrote {path}"))
         }
         "edit" => {
-            let Edit { path, old, new } = parse(input)?;
+            let EditArguments { path, old, new } = parse(input)?;
             root.edit(&path, &old, &new)
                 .map(|()| format!("edited {path}"))
         }
         "list" => {
-            let List { path, glob } = parse(input)?;
+            let ListArguments { path, glob } = parse(input)?;
             root.list(&path, glob.as_deref())
         }
         "search" => {
-            let Search {
+            let SearchArguments {
                 pattern,
                 path,
                 glob,
@@ -193,12 +198,12 @@ fn on_files(root: &Root, name: &str, input: &Value) -> Result<String, String> {
     }
 }
 
-async fn run_command(root: &Root, run: &Run, longest: Span) -> Outcome {
+async fn run_command(root: &WorkspaceRoot, run: &RunArguments, longest: Span) -> ToolResult {
     let limit = Duration::from_secs(run.timeout.max(1)).min(longest.to_duration());
     let finished = command::run(&run.command, root.path(), limit).await;
     let output = clip(&finished.output, WATCHED);
     let nothing = finished.output.is_empty();
-    Outcome {
+    ToolResult {
         text: if nothing {
             "(no output)".to_owned()
         } else {
@@ -213,8 +218,8 @@ fn parse<T: DeserializeOwned>(input: &Value) -> Result<T, String> {
     T::deserialize(input).map_err(|error| format!("bad input: {error}"))
 }
 
-fn refused(text: String) -> Outcome {
-    Outcome {
+fn refused(text: String) -> ToolResult {
+    ToolResult {
         text,
         failed: true,
         output: None,

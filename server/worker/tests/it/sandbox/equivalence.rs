@@ -14,8 +14,8 @@ use std::{
 
 use claudecluster_protocol::FileMode;
 use claudecluster_worker::{
-    changes::{Change, ChangeSet},
-    sandbox::{Preference, Sandbox},
+    changes::{ChangeSet, CollectedChange},
+    sandbox::{Sandbox, SandboxPreference},
 };
 use proptest::prelude::*;
 
@@ -118,7 +118,7 @@ fn look(dir: &Path, below: &Path, tree: &mut Tree) {
 /// Puts a change set on top of a tree.
 fn apply(tree: &mut Tree, set: &ChangeSet) {
     assert_eq!(set.refused, []);
-    for Change {
+    for CollectedChange {
         path,
         from,
         before,
@@ -153,7 +153,12 @@ fn apply(tree: &mut Tree, set: &ChangeSet) {
     }
 }
 
-async fn prepare(fixture: &Fixture, name: &str, kind: Preference, lowers: &[PathBuf]) -> Sandbox {
+async fn prepare(
+    fixture: &Fixture,
+    name: &str,
+    kind: SandboxPreference,
+    lowers: &[PathBuf],
+) -> Sandbox {
     let mut spec = fixture.spec(name, kind);
     spec.lowers = lowers.to_vec();
     Sandbox::prepare(spec).await.unwrap()
@@ -161,7 +166,11 @@ async fn prepare(fixture: &Fixture, name: &str, kind: Preference, lowers: &[Path
 
 /// Runs the steps of two tasks, the second on top of the first, in views of one kind. Gives the files
 /// there in the end, and both change sets.
-async fn play(fixture: &Fixture, kind: Preference, tasks: [&str; 2]) -> (Tree, [ChangeSet; 2]) {
+async fn play(
+    fixture: &Fixture,
+    kind: SandboxPreference,
+    tasks: [&str; 2],
+) -> (Tree, [ChangeSet; 2]) {
     let mut lowers: Vec<PathBuf> = Vec::new();
     let mut sets = Vec::new();
     let mut seen = Tree::new();
@@ -223,7 +232,7 @@ fn check(first: &[Op], second: &[Op]) {
     let mut start = Tree::new();
     look(&fixture.workspace, Path::new(""), &mut start);
     let mut results = Vec::new();
-    for kind in [Preference::Overlay, Preference::Copy] {
+    for kind in [SandboxPreference::Overlay, SandboxPreference::Copy] {
         let (seen, sets) = runtime.block_on(play(&fixture, kind, [&scripts[0], &scripts[1]]));
         let mut folded = start.clone();
         apply(&mut folded, &sets[0]);

@@ -8,9 +8,9 @@ use std::{
 };
 
 use claudecluster_worker::{
-    changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
-    launch::{Launch, argv},
-    sandbox::{Preference, Sandbox, SandboxSpec},
+    changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
+    launch::{ProgramLauncher, argv},
+    sandbox::{Sandbox, SandboxPreference, SandboxSpec},
 };
 
 /// The launcher built for these tests, or the copy of it that another user can run.
@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     /// The description of a sandbox whose layer has that name.
-    pub(crate) fn spec(&self, layer: &str, preference: Preference) -> SandboxSpec {
+    pub(crate) fn spec(&self, layer: &str, preference: SandboxPreference) -> SandboxSpec {
         SandboxSpec {
             workspace: self.workspace.clone(),
             layer: self.state.join(layer),
@@ -72,7 +72,7 @@ impl Fixture {
 
     /// A sandbox with an overlay.
     pub(crate) async fn overlay(&self, layer: &str) -> Sandbox {
-        Sandbox::prepare(self.spec(layer, Preference::Overlay))
+        Sandbox::prepare(self.spec(layer, SandboxPreference::Overlay))
             .await
             .unwrap()
     }
@@ -82,7 +82,7 @@ impl Fixture {
         let base = ViewBase {
             workspace: self.workspace.clone(),
             lowers: lowers.to_vec(),
-            tracked: Tracked::default(),
+            tracked: TrackedFiles::default(),
         };
         changes::collect(upper, &base, &ChangeLimits::default()).unwrap()
     }

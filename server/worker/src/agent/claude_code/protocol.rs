@@ -11,42 +11,44 @@ use claudecluster_protocol::{
 use serde_json::{Value, json};
 
 use super::{
-    home::Legacy,
-    policy::{self, Policy, Rule},
-    result::{Outcome, by_status, difference},
+    home::ForkInheritance,
+    policy::{self, ToolPolicy, ToolRule},
+    result::{ClaudeResult, by_status, difference},
 };
 use crate::agent::{
-    AgentReport, AgentTask, Reply, Wanted,
-    line_session::{Answer, Dialogue, Ended, Next, Question, Step},
+    AgentReport, AgentTask, ToolUseReply, ToolUseRequest,
+    line_session::{
+        LineEffects, LineProtocol, ProtocolQuestion, QuestionAnswer, SessionControl, SessionExit,
+    },
     permission, prices,
-    text::{Words, one_line},
+    text::{TextPieces, one_line},
 };
 
-pub(super) struct ClaudeDialogue<'a> {
+pub(super) struct ClaudeProtocol<'a> {
     task: &'a AgentTask,
     root: PathBuf,
-    policy: Policy,
+    policy: ToolPolicy,
     before: Usage,
-    words: Words,
+    words: TextPieces,
     session: Option<String>,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
     running: Usage,
-    outcome: Option<Outcome>,
+    outcome: Option<ClaudeResult>,
     retry_after: Option<Span>,
     /// The `error` of the last assistant message that had one.
     hint: Option<String>,
     /// Lines that were no messages.
     garbled: u32,
     /// What somebody is asked, by number.
-    open: HashMap<u64, Call>,
+    open: HashMap<u64, PendingToolUse>,
     questions: u64,
     /// Tool uses that somebody denied or did not decide: the model was told to do without.
     done_without: HashSet<String>,
 }
 
 /// A tool use that Claude waits to be let do.
-struct Call {
+struct PendingToolUse {
     /// Of the request, as it came.
     id: Value,
     tool: String,
@@ -54,14 +56,14 @@ struct Call {
     input: Value,
 }
 
-impl<'a> ClaudeDialogue<'a> {
-    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: Policy, before: Usage) -> Self {
+impl<'a> ClaudeProtocol<'a> {
+    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: ToolPolicy, before: Usage) -> Self {
         Self {
             task,
             root: root.to_owned(),
             policy,
             before,
-            words: Words::default(),
+            words: TextPieces::default(),
             session: None,
             model: task.model.clone(),
             running: Usage::default(),
@@ -76,7 +78,7 @@ impl<'a> ClaudeDialogue<'a> {
     }
 
     /// What became of the session, and what it leaves to forks.
-    pub(super) fn report(self, ended: &Ended) -> (AgentReport, Option<Legacy>) {
+    pub(super) fn report(self, ended: &SessionExit) -> (AgentReport, Option<ForkInheritance>) {
         let session = self
             .session
             .or_else(|| ended.spoke.then(|| self.task.session.clone()));
@@ -121,30 +123,30 @@ impl<'a> ClaudeDialogue<'a> {
             session,
             retry_after: self.retry_after,
         };
-        let left = Legacy {
+        let left = ForkInheritance {
             totals: outcome.totals.unwrap_or_default(),
             model: self.model,
         };
         (report, Some(left))
     }
 
-    fn message(&mut self, message: &Value) -> Step {
+    fn message(&mut self, message: &Value) -> LineEffects {
         let main = message["parent_tool_use_id"].is_null();
         match message["type"].as_str() {
-            Some("stream_event") => Step {
+            Some("stream_event") => LineEffects {
                 events: self.streamed(&message["event"], main),
-                ..Step::default()
+                ..LineEffects::default()
             },
-            Some("assistant") => Step {
+            Some("assistant") => LineEffects {
                 events: self.said(message),
-                ..Step::default()
+                ..LineEffects::default()
             },
             Some("control_request") => self.asked(message),
             Some("control_cancel_request") => self.not_asked(&message["request_id"]),
             Some("system") => self.system(message),
             Some("rate_limit_event") => self.limited(&message["rate_limit_info"]),
             Some("result") => self.result(message),
-            _ => Step::default(),
+            _ => LineEffects::default(),
         }
     }
 
@@ -212,27 +214,27 @@ impl<'a> ClaudeDialogue<'a> {
 
     /// A request that Claude waits for an answer to. It has no deadline of its own, so every one
     /// is answered, also those we do not know.
-    fn asked(&mut self, message: &Value) -> Step {
+    fn asked(&mut self, message: &Value) -> LineEffects {
         let id = &message["request_id"];
         let request = &message["request"];
         if request["subtype"] != "can_use_tool" {
             let answer = json!({"type": "control_response", "response": {
                 "subtype": "error", "request_id": id, "error": "not supported by this host"}});
-            return Step {
+            return LineEffects {
                 send: vec![answer.to_string()],
-                ..Step::default()
+                ..LineEffects::default()
             };
         }
-        let call = Call {
+        let call = PendingToolUse {
             id: id.clone(),
             tool: request["tool_name"].as_str().unwrap_or_default().to_owned(),
             tool_use: request["tool_use_id"].as_str().map(str::to_owned),
             input: request["input"].clone(),
         };
         match self.policy.rule(&call.tool) {
-            Rule::Allow => allow(&call),
-            Rule::Ask => self.question(call),
-            Rule::Deny => {
+            ToolRule::Allow => allow(&call),
+            ToolRule::Ask => self.question(call),
+            ToolRule::Deny => {
                 let tool = &call.tool;
                 let words = format!("{tool} is not available in this session; do without it.");
                 self.deny(&call, &words)
@@ -240,123 +242,126 @@ impl<'a> ClaudeDialogue<'a> {
         }
     }
 
-    fn question(&mut self, call: Call) -> Step {
+    fn question(&mut self, call: PendingToolUse) -> LineEffects {
         self.questions += 1;
-        let wanted = Wanted {
+        let request = ToolUseRequest {
             tool: call.tool.clone(),
             detail: permission::detail(&call.input),
             kind: policy::kind(&call.tool),
             input: permission::canonical(&call.input),
         };
         self.open.insert(self.questions, call);
-        Step {
-            questions: vec![Question {
+        LineEffects {
+            questions: vec![ProtocolQuestion {
                 number: self.questions,
-                wanted,
+                request,
             }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
     /// Claude does not wait for the answer to a request any more.
-    fn not_asked(&mut self, id: &Value) -> Step {
-        let of = |open: &HashMap<u64, Call>| Some(*open.iter().find(|(_, call)| call.id == *id)?.0);
+    fn not_asked(&mut self, id: &Value) -> LineEffects {
+        let of = |open: &HashMap<u64, PendingToolUse>| {
+            Some(*open.iter().find(|(_, call)| call.id == *id)?.0)
+        };
         let number = of(&self.open);
         self.open.retain(|open, _| Some(*open) != number);
-        Step {
+        LineEffects {
             withdrawn: number.into_iter().collect(),
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
-    fn deny(&self, call: &Call, words: &str) -> Step {
+    fn deny(&self, call: &PendingToolUse, words: &str) -> LineEffects {
         let what = format!("{} {}", call.tool, self.detail(&call.input));
         let what = what.trim().to_owned();
         let denial = json!({"behavior": "deny", "message": words, "interrupt": false});
-        Step {
+        LineEffects {
             send: vec![response(call, &denial)],
             events: vec![AgentEvent::Denied { what }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
-    fn system(&mut self, message: &Value) -> Step {
+    fn system(&mut self, message: &Value) -> LineEffects {
         match message["subtype"].as_str() {
             Some("init") => self.init(message),
             Some("api_retry") => self.retrying(message),
             Some("permission_denied") => {
                 let what = message["tool_name"].as_str().unwrap_or("a tool").to_owned();
-                Step {
+                LineEffects {
                     events: vec![AgentEvent::Denied { what }],
-                    ..Step::default()
+                    ..LineEffects::default()
                 }
             }
-            _ => Step::default(),
+            _ => LineEffects::default(),
         }
     }
 
     /// Comes with every turn; news only the first time.
-    fn init(&mut self, message: &Value) -> Step {
+    fn init(&mut self, message: &Value) -> LineEffects {
         let text = |key: &str| message[key].as_str().map(str::to_owned);
         if self.session.is_some() {
-            return Step::default();
+            return LineEffects::default();
         }
         self.session = text("session_id").or_else(|| Some(self.task.session.clone()));
         self.model = text("model").or_else(|| self.model.take());
-        Step {
+        LineEffects {
             events: vec![AgentEvent::Started {
                 session: self.session.clone(),
                 model: self.model.clone(),
             }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
-    fn retrying(&mut self, message: &Value) -> Step {
+    fn retrying(&mut self, message: &Value) -> LineEffects {
         let status = message["error_status"].as_u64();
         if by_status(status) == Some(StopReason::Auth) {
             // It would try ten times, with growing delays, what cannot succeed.
-            return Step {
-                next: Next::Abort(StopReason::Auth),
-                ..Step::default()
+            return LineEffects {
+                next: SessionControl::Abort(StopReason::Auth),
+                ..LineEffects::default()
             };
         }
         if !matches!(status, Some(429 | 503 | 529)) {
-            return Step::default();
+            return LineEffects::default();
         }
         let wait = message["retry_delay_ms"]
             .as_f64()
             .map(|ms| Span(ms.max(0.0) as u64));
-        Step {
+        LineEffects {
             events: vec![AgentEvent::RateLimited { wait }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
     /// The limit of a subscription. Only a rejection means waiting.
-    fn limited(&mut self, info: &Value) -> Step {
+    fn limited(&mut self, info: &Value) -> LineEffects {
         if info["status"] != "rejected" {
-            return Step::default();
+            return LineEffects::default();
         }
         let reset = info["resetsAt"]
             .as_u64()
             .map(|s| Timestamp(s.saturating_mul(1000)));
         let wait = reset.map(|at| at.since(now()));
         self.retry_after = wait;
-        Step {
+        LineEffects {
             events: vec![AgentEvent::RateLimited { wait }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
     /// The first result counts; a second one would be about something we did not ask.
-    fn result(&mut self, message: &Value) -> Step {
+    fn result(&mut self, message: &Value) -> LineEffects {
         if self.outcome.is_some() {
-            return Step::default();
+            return LineEffects::default();
         }
         let wants_answer = self.task.schema.is_some();
         let done_without = |tool_use: &str| self.done_without.contains(tool_use);
-        let mut outcome = Outcome::read(message, wants_answer, self.hint.as_deref(), &done_without);
+        let mut outcome =
+            ClaudeResult::read(message, wants_answer, self.hint.as_deref(), &done_without);
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
@@ -369,10 +374,10 @@ impl<'a> ClaudeDialogue<'a> {
         self.outcome = Some(outcome);
         let mut events: Vec<AgentEvent> = self.words.flush().into_iter().collect();
         events.push(AgentEvent::Spent { usage });
-        Step {
+        LineEffects {
             events,
-            next: Next::Finished,
-            ..Step::default()
+            next: SessionControl::Finished,
+            ..LineEffects::default()
         }
     }
 }
@@ -380,7 +385,7 @@ impl<'a> ClaudeDialogue<'a> {
 const AUTH: &str = "the provider rejected the API key or login: set ANTHROPIC_API_KEY, or log in with \
                     `claude` and `/login`";
 
-impl Dialogue for ClaudeDialogue<'_> {
+impl LineProtocol for ClaudeProtocol<'_> {
     fn opening(&mut self) -> Vec<String> {
         let initialize = json!({"type": "control_request", "request_id": "initialize",
             "request": {"subtype": "initialize"}});
@@ -394,42 +399,42 @@ impl Dialogue for ClaudeDialogue<'_> {
         vec![initialize.to_string(), turn.to_string()]
     }
 
-    fn line(&mut self, line: &[u8]) -> Step {
+    fn line(&mut self, line: &[u8]) -> LineEffects {
         if line.trim_ascii().is_empty() {
-            return Step::default();
+            return LineEffects::default();
         }
         // Invalid UTF-8 spoils one string, not the message.
         match serde_json::from_str::<Value>(&String::from_utf8_lossy(line)) {
             Ok(message) if message.is_object() => self.message(&message),
             _ => {
                 self.garbled += 1;
-                Step::default()
+                LineEffects::default()
             }
         }
     }
 
-    fn answered(&mut self, question: u64, answer: Answer) -> Step {
+    fn answered(&mut self, question: u64, answer: QuestionAnswer) -> LineEffects {
         let Some(call) = self.open.remove(&question) else {
-            return Step::default();
+            return LineEffects::default();
         };
         let tool = &call.tool;
         let words = match answer {
-            Answer::Said(Reply {
+            QuestionAnswer::Decided(ToolUseReply {
                 decision: PermissionDecision::Allow,
                 ..
             }) => return allow(&call),
-            Answer::Said(Reply {
+            QuestionAnswer::Decided(ToolUseReply {
                 reason: Some(reason),
                 ..
             }) => format!("The developer does not allow this: {reason}"),
-            Answer::Said(Reply { reason: None, .. }) => {
+            QuestionAnswer::Decided(ToolUseReply { reason: None, .. }) => {
                 format!("The developer does not allow this use of {tool}. Do without it.")
             }
-            Answer::Late(after) => format!(
+            QuestionAnswer::TimedOut(after) => format!(
                 "The developer was asked and did not answer within {after}, so {tool} cannot be used for \
                  this. Do without it."
             ),
-            Answer::Nobody => {
+            QuestionAnswer::NoApprover => {
                 format!("There is nobody to allow this use of {tool}. Do without it.")
             }
         };
@@ -445,15 +450,15 @@ impl Dialogue for ClaudeDialogue<'_> {
 }
 
 /// Lets a tool do exactly what was asked for.
-fn allow(call: &Call) -> Step {
+fn allow(call: &PendingToolUse) -> LineEffects {
     let decision = json!({"behavior": "allow", "updatedInput": call.input});
-    Step {
+    LineEffects {
         send: vec![response(call, &decision)],
-        ..Step::default()
+        ..LineEffects::default()
     }
 }
 
-fn response(call: &Call, decision: &Value) -> String {
+fn response(call: &PendingToolUse, decision: &Value) -> String {
     json!({"type": "control_response", "response": {
         "subtype": "success", "request_id": call.id, "response": decision}})
     .to_string()
@@ -490,16 +495,16 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue = ClaudeDialogue::new(task, root, Policy::default(), Usage::default());
+        let mut protocol = ClaudeProtocol::new(task, root, ToolPolicy::default(), Usage::default());
         let mut events = Vec::new();
         for line in lines {
-            events.extend(dialogue.line(line.as_bytes()).events);
+            events.extend(protocol.line(line.as_bytes()).events);
         }
-        let ended = Ended {
+        let ended = SessionExit {
             spoke: true,
-            ..Ended::default()
+            ..SessionExit::default()
         };
-        (events, dialogue.report(&ended).0)
+        (events, protocol.report(&ended).0)
     }
 
     /// Lines of Claude Code 2.1.197, shortened by what nobody reads.
@@ -567,9 +572,13 @@ mod tests {
     #[test]
     fn the_prompt_is_never_in_the_block_that_is_searched() {
         let task = task();
-        let mut dialogue =
-            ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
-        let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
+        let mut protocol = ClaudeProtocol::new(
+            &task,
+            Path::new("/"),
+            ToolPolicy::default(),
+            Usage::default(),
+        );
+        let turn: Value = serde_json::from_str(&protocol.opening()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
         assert_eq!(blocks.last().unwrap()["text"], "Begin.");
@@ -581,12 +590,12 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
             let task = task();
-            let mut dialogue =
-                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), Usage::default());
+            let mut protocol =
+                ClaudeProtocol::new(&task, Path::new("/"), ToolPolicy::default(), Usage::default());
             for line in &lines {
-                dialogue.line(line);
+                protocol.line(line);
             }
-            prop_assert!(dialogue.report(&Ended::default()).0.stop.is_some());
+            prop_assert!(protocol.report(&SessionExit::default()).0.stop.is_some());
         }
 
         /// Recorded lines with any of their values replaced by another kind of value.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    overlay::{Own, clone_tree, open_folder},
-    supervise::{Step, StepError},
-    view::{Backing, View},
+    overlay::{OverlayFolders, clone_tree, open_folder},
+    supervise::{NamedStep, StepError},
+    view::{SandboxView, ViewBacking},
 };
 
 /// What of `/run` programs need: how to resolve names, and where some systems keep their programs.
@@ -27,27 +27,30 @@ const RUN_KEEPS: [&str; 6] = [
 const CACHES: [&str; 3] = ["CARGO_HOME", "GOPATH", "GRADLE_USER_HOME"];
 
 /// A folder that takes writes and forgets them.
-pub(super) struct Discard {
+pub(super) struct DiscardedFolder {
     pub(super) target: PathBuf,
     pub(super) lower: OwnedFd,
-    pub(super) own: Own,
+    pub(super) own: OverlayFolders,
     /// For a temporary folder: the upper folder as a mount, for where an overlay cannot be had. Others
     /// then stay read-only.
     pub(super) plain: Option<OwnedFd>,
 }
 
 /// A mount below a folder that is about to be covered by an overlay, which would not show it.
-pub(super) struct Nested {
+pub(super) struct NestedMount {
     pub(super) target: PathBuf,
     pub(super) tree: OwnedFd,
     /// Inside the workspace: what makes an overlay of its own.
-    pub(super) layers: Option<(Vec<OwnedFd>, Own)>,
+    pub(super) layers: Option<(Vec<OwnedFd>, OverlayFolders)>,
 }
 
 /// The folders that take writes and forget them: the home folder and the package caches that lie outside
 /// of it, so that tools can lock and fill them and nothing of it leaks out; and the temporary folders, so
 /// that what the user names in a prompt can be read and parallel workers do not meet.
-pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, StepError> {
+pub(super) fn discards(
+    view: &SandboxView,
+    workspace: &Path,
+) -> Result<Vec<DiscardedFolder>, StepError> {
     let mut candidates = vec![
         ("tmp".to_owned(), Some("/tmp".into()), true),
         ("vartmp".to_owned(), Some("/var/tmp".into()), true),
@@ -61,7 +64,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
         let path = std::env::var_os(variable).map(PathBuf::from);
         candidates.push((variable.to_lowercase(), path, false));
     }
-    let mut discards: Vec<Discard> = Vec::new();
+    let mut discards: Vec<DiscardedFolder> = Vec::new();
     for (name, path, temporary) in candidates {
         let Some(target) = path.and_then(|path| path.canonicalize().ok()) else {
             continue;
@@ -78,7 +81,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
             continue;
         }
         let upper = view.scratch(&name);
-        let own = Own::make(view, &upper, &name)?;
+        let own = OverlayFolders::make(view, &upper, &name)?;
         if !temporary {
             // Some programs refuse a home folder that others may enter.
             let like =
@@ -92,7 +95,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
         } else {
             None
         };
-        discards.push(Discard {
+        discards.push(DiscardedFolder {
             target,
             lower,
             own,
@@ -105,12 +108,12 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
 /// The mounts below what will be covered. A user namespace locks them in place; then an overlay over
 /// the workspace is impossible where it has any, and those elsewhere stay as they are.
 pub(super) fn nested(
-    view: &View,
+    view: &SandboxView,
     workspace: &Path,
-    discards: &[Discard],
+    discards: &[DiscardedFolder],
     privileged: bool,
-) -> Result<Vec<Nested>, StepError> {
-    let overlay = matches!(view.backing, Backing::Overlay(_));
+) -> Result<Vec<NestedMount>, StepError> {
+    let overlay = matches!(view.backing, ViewBacking::Overlay(_));
     let mut nested = Vec::new();
     for target in mount_points()? {
         let below = |top: &Path| target != top && target.starts_with(top);
@@ -133,7 +136,7 @@ pub(super) fn nested(
         // A mount that cannot be cloned, such as a broken network share, is left out.
         if let Ok(tree) = clone_tree(&target, false) {
             let layers = nested_layers(view, &target, nested.len()).filter(|_| in_workspace);
-            nested.push(Nested {
+            nested.push(NestedMount {
                 target,
                 tree,
                 layers,
@@ -199,8 +202,12 @@ fn unescape(field: &[u8]) -> PathBuf {
 
 /// The layers of an overlay over a mount inside the workspace. What is written there belongs to the same
 /// layer as everything else. `None` where it has to stay read-only.
-fn nested_layers(view: &View, target: &Path, number: usize) -> Option<(Vec<OwnedFd>, Own)> {
-    let Backing::Overlay(lowers) = &view.backing else {
+fn nested_layers(
+    view: &SandboxView,
+    target: &Path,
+    number: usize,
+) -> Option<(Vec<OwnedFd>, OverlayFolders)> {
+    let ViewBacking::Overlay(lowers) = &view.backing else {
         return None;
     };
     let below = target.strip_prefix(Path::new(&view.workspace)).ok()?;
@@ -210,12 +217,12 @@ fn nested_layers(view: &View, target: &Path, number: usize) -> Option<(Vec<Owned
         .collect();
     stack.push(open_folder(target).ok()?);
     let upper = nested_upper(view, below).ok()?;
-    let own = Own::make(view, &upper, &format!("nested{number}")).ok()?;
+    let own = OverlayFolders::make(view, &upper, &format!("nested{number}")).ok()?;
     Some((stack, own))
 }
 
 /// A folder in the attempt's layer, and its parents, with the modes of those they will cover.
-fn nested_upper(view: &View, below: &Path) -> io::Result<PathBuf> {
+fn nested_upper(view: &SandboxView, below: &Path) -> io::Result<PathBuf> {
     let (mut real, mut upper) = (PathBuf::from(&view.workspace), view.upper());
     for part in below.components() {
         real.push(part);
