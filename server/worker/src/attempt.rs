@@ -259,7 +259,7 @@ async fn collect(
         let layer = sandbox.finish().await?.dir;
         report.layer = Some(layer.clone());
         let failed = SandboxError::io("read the layer", &layer);
-        tokio::task::spawn_blocking(move || changes::collect(&layer, &base, &limits))
+        tokio::task::spawn_blocking(move || changes::collect_changes(&layer, &base, &limits))
             .await
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
             .map_err(failed)
@@ -351,7 +351,7 @@ async fn run_gate(
         timeout: timeout.to_duration(),
         exit: GATE_EXIT,
     };
-    let ended = program::run(command, deadlines, None, events, cancel).await;
+    let ended = program::run_program(command, deadlines, None, events, cancel).await;
     let mut output = String::from_utf8_lossy(&ended.tail).into_owned();
     let mut note = |words: String| {
         if !output.is_empty() && !output.ends_with('\n') {

@@ -10,7 +10,7 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use claudecluster_protocol::{FileMode, RelPath};
 
-pub use self::collect::collect;
+pub use self::collect::collect_changes;
 
 /// What a file is: bytes and mode.
 #[derive(Clone, PartialEq, Eq, Debug)]

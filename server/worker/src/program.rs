@@ -81,7 +81,7 @@ pub(crate) fn class_of(error: &io::Error) -> StopReason {
 
 /// Runs `command`, whose arguments and environment are set. Ends it, with everything it started, when
 /// it takes too long, when `cancel` is cancelled, and when this future is dropped.
-pub(crate) async fn run(
+pub(crate) async fn run_program(
     mut command: Command,
     deadlines: ProgramDeadlines,
     transcript: Option<&mut (dyn AsyncWrite + Unpin + Send)>,
@@ -110,8 +110,8 @@ pub(crate) async fn run(
         transcript,
         events,
     };
-    let end = attend(&mut child, deadlines, &mut output, cancel).await;
-    output.tell(true);
+    let end = await_end(&mut child, deadlines, &mut output, cancel).await;
+    output.tell_watchers(true);
     let mut tail = output.tail;
     cut_front(&mut tail, TAIL);
     EndedProgram { end, tail }
@@ -124,7 +124,7 @@ enum ShutdownStage {
     Killed(ProgramEnd),
 }
 
-async fn attend(
+async fn await_end(
     child: &mut Child,
     deadlines: ProgramDeadlines,
     output: &mut ProgramOutput<'_, '_>,
@@ -141,7 +141,7 @@ async fn attend(
             // Deadlines first: a program that floods its output does not escape them.
             biased;
             () = cancel.cancelled(), if matches!(ending, ShutdownStage::No) && status.is_none() => {
-                ask(child);
+                send_term(child);
                 ending = ShutdownStage::Asked(ProgramEnd::Cancelled);
                 deadline = Instant::now() + deadlines.exit;
             }
@@ -151,7 +151,7 @@ async fn attend(
                     break;
                 }
                 deadline = Instant::now() + deadlines.exit;
-                ending = match press(child, ending) {
+                ending = match escalate_end(child, ending) {
                     Ok(ending) => ending,
                     Err(end) => return end,
                 };
@@ -160,19 +160,19 @@ async fn attend(
                 status = Some(ended);
                 deadline = Instant::now() + deadlines.exit;
             }
-            read = read(&mut stdout, &mut out), if stdout.is_some() => match read {
-                Some(length) => if let Err(e) = output.take(&out[..length]).await {
+            read = read_chunk(&mut stdout, &mut out), if stdout.is_some() => match read {
+                Some(length) => if let Err(e) = output.take_output(&out[..length]).await {
                     return ProgramEnd::NoTranscript(e);
                 },
                 None => stdout = None,
             },
-            read = read(&mut stderr, &mut err), if stderr.is_some() => match read {
-                Some(length) => if let Err(e) = output.take(&err[..length]).await {
+            read = read_chunk(&mut stderr, &mut err), if stderr.is_some() => match read {
+                Some(length) => if let Err(e) = output.take_output(&err[..length]).await {
                     return ProgramEnd::NoTranscript(e);
                 },
                 None => stderr = None,
             },
-            () = sleep_until(told.unwrap_or(deadline)), if told.is_some() => output.tell(false),
+            () = sleep_until(told.unwrap_or(deadline)), if told.is_some() => output.tell_watchers(false),
         }
         if status.is_some() && stdout.is_none() && stderr.is_none() {
             break;
@@ -188,10 +188,10 @@ async fn attend(
 
 /// A deadline has passed: the next harder way to end the program. The error is the end where there is
 /// none left.
-fn press(child: &mut Child, ending: ShutdownStage) -> Result<ShutdownStage, ProgramEnd> {
+fn escalate_end(child: &mut Child, ending: ShutdownStage) -> Result<ShutdownStage, ProgramEnd> {
     match ending {
         ShutdownStage::No => {
-            ask(child);
+            send_term(child);
             Ok(ShutdownStage::Asked(ProgramEnd::TimedOut))
         }
         ShutdownStage::Asked(end) => {
@@ -204,7 +204,7 @@ fn press(child: &mut Child, ending: ShutdownStage) -> Result<ShutdownStage, Prog
 }
 
 /// Asks the program to end.
-fn ask(child: &Child) {
+fn send_term(child: &Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(pid) = id.and_then(Pid::from_raw) {
         // It may have ended this very moment.
@@ -213,7 +213,10 @@ fn ask(child: &Child) {
 }
 
 /// Reads what there is; `None` at the end.
-async fn read<R: AsyncRead + Unpin>(stream: &mut Option<R>, buffer: &mut [u8]) -> Option<usize> {
+async fn read_chunk<R: AsyncRead + Unpin>(
+    stream: &mut Option<R>,
+    buffer: &mut [u8],
+) -> Option<usize> {
     let length = stream.as_mut()?.read(buffer).await.ok()?;
     (length > 0).then_some(length)
 }
@@ -229,7 +232,7 @@ struct ProgramOutput<'t, 'e> {
 }
 
 impl ProgramOutput<'_, '_> {
-    async fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    async fn take_output(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
         // Moving the rest to the front each time would cost more than the memory.
         if self.tail.len() > 2 * TAIL {
@@ -238,7 +241,7 @@ impl ProgramOutput<'_, '_> {
         self.untold.extend_from_slice(bytes);
         cut_front(&mut self.untold, TOLD);
         if self.next_telling().is_some_and(|at| at <= Instant::now()) {
-            self.tell(false);
+            self.tell_watchers(false);
         }
         let Some(transcript) = &mut self.transcript else {
             return Ok(());
@@ -261,7 +264,7 @@ impl ProgramOutput<'_, '_> {
 
     /// Tells whole lines, and at the end or where lines are long whatever there is. Where nobody takes
     /// it in time it is dropped: no watcher may hold up a program.
-    fn tell(&mut self, all: bool) {
+    fn tell_watchers(&mut self, all: bool) {
         self.told_at = Some(Instant::now());
         let line_end = self.untold.iter().rposition(|&byte| byte == b'\n');
         let until = match line_end {

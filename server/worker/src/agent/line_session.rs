@@ -42,18 +42,18 @@ const CHUNK: usize = 64 << 10;
 /// The meaning of a program's lines.
 pub(crate) trait LineProtocol: Send {
     /// What is sent first. Every item is one line without its end.
-    fn opening(&mut self) -> Vec<String>;
+    fn opening_lines(&mut self) -> Vec<String>;
 
     /// One line from the program, without its end.
-    fn line(&mut self, line: &[u8]) -> LineEffects;
+    fn receive_line(&mut self, line: &[u8]) -> LineEffects;
 
     /// What came of a question it asked.
-    fn answered(&mut self, _question: u64, _answer: QuestionAnswer) -> LineEffects {
+    fn receive_answer(&mut self, _question: u64, _answer: QuestionAnswer) -> LineEffects {
         LineEffects::default()
     }
 
     /// What asks the program to stop by itself, where its protocol has that.
-    fn interrupt(&mut self) -> Option<String> {
+    fn interrupt_line(&mut self) -> Option<String> {
         None
     }
 }
@@ -166,7 +166,7 @@ impl SessionExit {
 ///
 /// Every byte it writes to standard output goes to `transcript`. Events are offered to `events`;
 /// where nobody takes them in time they are dropped, because no watcher may hold up an attempt.
-pub(crate) async fn drive(
+pub(crate) async fn drive_session(
     mut command: Command,
     protocol: &mut dyn LineProtocol,
     limits: &AgentLimits,
@@ -208,12 +208,14 @@ pub(crate) async fn drive(
         transcript,
         channels,
     };
-    for line in session.protocol.opening() {
-        session.send(line);
+    for line in session.protocol.opening_lines() {
+        session.send_line(line);
     }
-    session.run(streams.stdout, streams.stderr).await;
+    session
+        .read_until_exit(streams.stdout, streams.stderr)
+        .await;
     streams.writer.abort();
-    session.finish()
+    session.into_exit()
 }
 
 struct ProgramStreams {
@@ -316,7 +318,7 @@ async fn next_answer(waiting: &mut Vec<PendingQuestion>) -> (u64, QuestionAnswer
 }
 
 impl LineSession<'_> {
-    async fn run(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
+    async fn read_until_exit(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
         let channels = self.channels;
         let mut out = Vec::with_capacity(CHUNK);
         let mut err = Vec::with_capacity(TAIL);
@@ -327,19 +329,19 @@ impl LineSession<'_> {
             tokio::select! {
                 // Deadlines first: a program that floods its output does not escape them.
                 biased;
-                () = channels.cancel.cancelled(), if self.is_live() => self.cancel(),
+                () = channels.cancel.cancelled(), if self.is_live() => self.cancel_session(),
                 () = sleep_until(self.next_deadline()) => {
-                    if !self.expire() {
+                    if !self.handle_deadline() {
                         return;
                     }
                 }
-                (number, answer) = next_answer(&mut self.waiting) => self.answer(number, answer),
+                (number, answer) = next_answer(&mut self.waiting) => self.deliver_answer(number, answer),
                 status = self.child.wait(), if self.phase != SessionPhase::Exited => {
                     self.ended.status = status.ok();
-                    self.enter(SessionPhase::Exited, self.limits.exit.to_duration());
+                    self.enter_phase(SessionPhase::Exited, self.limits.exit.to_duration());
                 }
                 read = stdout.read_buf(&mut out), if out_open => match read {
-                    Ok(1..) => self.heard(&out).await,
+                    Ok(1..) => self.receive_output(&out).await,
                     _ => out_open = false,
                 },
                 read = stderr.read_buf(&mut err), if err_open => match read {
@@ -375,7 +377,7 @@ impl LineSession<'_> {
         }
     }
 
-    fn enter(&mut self, phase: SessionPhase, within: std::time::Duration) {
+    fn enter_phase(&mut self, phase: SessionPhase, within: std::time::Duration) {
         self.phase = phase;
         if !self.is_live() {
             // Who asked is not there to hear the answer.
@@ -384,7 +386,7 @@ impl LineSession<'_> {
         self.deadline = Instant::now() + within;
     }
 
-    fn send(&self, line: String) {
+    fn send_line(&self, line: String) {
         if let Some(input) = &self.input {
             // Where the writer is gone the program has closed its input; its exit tells the rest.
             let _ = input.send(line);
@@ -392,24 +394,26 @@ impl LineSession<'_> {
     }
 
     /// A deadline has passed. False where there is nothing left to wait for.
-    fn expire(&mut self) -> bool {
+    fn handle_deadline(&mut self) -> bool {
         if !self.waiting.is_empty() {
-            self.give_up();
+            self.expire_questions();
             return true;
         }
         let late = Instant::now() >= self.end;
         match self.phase {
             SessionPhase::Starting | SessionPhase::Working if late => {
-                self.stop(StopReason::Timeout)
+                self.stop_session(StopReason::Timeout)
             }
-            SessionPhase::Starting => self.stop(StopReason::StartTimeout),
-            SessionPhase::Working => self.stop(StopReason::Silent),
-            SessionPhase::Finished => self.terminate(self.limits.exit.to_duration()),
-            SessionPhase::Interrupting => self.terminate(self.limits.exit.to_duration() / 2),
+            SessionPhase::Starting => self.stop_session(StopReason::StartTimeout),
+            SessionPhase::Working => self.stop_session(StopReason::Silent),
+            SessionPhase::Finished => self.terminate_program(self.limits.exit.to_duration()),
+            SessionPhase::Interrupting => {
+                self.terminate_program(self.limits.exit.to_duration() / 2)
+            }
             SessionPhase::Terminating => {
                 // It may have exited this very moment.
                 let _ = self.child.start_kill();
-                self.enter(SessionPhase::Killed, self.limits.exit.to_duration());
+                self.enter_phase(SessionPhase::Killed, self.limits.exit.to_duration());
             }
             SessionPhase::Killed | SessionPhase::Exited => return false,
         }
@@ -417,15 +421,17 @@ impl LineSession<'_> {
     }
 
     /// Asks whoever decides. Meanwhile the clocks of the session stand still.
-    fn ask(&mut self, question: ProtocolQuestion) {
+    fn ask_approver(&mut self, question: ProtocolQuestion) {
         let ProtocolQuestion { number, request } = question;
         let (reply, answer) = oneshot::channel();
         let questions = self.channels.questions.as_ref();
         let asked =
             questions.is_some_and(|to| to.send(PermissionQuestion { request, reply }).is_ok());
         if !asked {
-            let step = self.protocol.answered(number, QuestionAnswer::NoApprover);
-            return self.carry_out(step);
+            let step = self
+                .protocol
+                .receive_answer(number, QuestionAnswer::NoApprover);
+            return self.apply_effects(step);
         }
         let now = Instant::now();
         if self.waiting.is_empty() {
@@ -438,14 +444,14 @@ impl LineSession<'_> {
         });
     }
 
-    fn answer(&mut self, number: u64, answer: QuestionAnswer) {
-        self.resume();
-        let step = self.protocol.answered(number, answer);
-        self.carry_out(step);
+    fn deliver_answer(&mut self, number: u64, answer: QuestionAnswer) {
+        self.resume_clocks();
+        let step = self.protocol.receive_answer(number, answer);
+        self.apply_effects(step);
     }
 
     /// Lets the clocks go on once nothing is waited for any more.
-    fn resume(&mut self) {
+    fn resume_clocks(&mut self) {
         if self.waiting.is_empty() {
             let now = Instant::now();
             self.end += now - self.paused;
@@ -455,53 +461,53 @@ impl LineSession<'_> {
     }
 
     /// Answers, in place of the person who did not, what has waited long enough.
-    fn give_up(&mut self) {
+    fn expire_questions(&mut self) {
         let now = Instant::now();
         let late = self.waiting.extract_if(.., |one| one.deadline <= now);
         let late: Vec<u64> = late.map(|one| one.number).collect();
         for number in late {
-            self.answer(number, QuestionAnswer::TimedOut(self.answer_timeout));
+            self.deliver_answer(number, QuestionAnswer::TimedOut(self.answer_timeout));
         }
     }
 
-    fn withdraw(&mut self, number: u64) {
+    fn withdraw_question(&mut self, number: u64) {
         let before = self.waiting.len();
         self.waiting.retain(|one| one.number != number);
         if self.waiting.len() < before {
-            self.resume();
+            self.resume_clocks();
         }
     }
 
-    fn cancel(&mut self) {
+    fn cancel_session(&mut self) {
         self.ended.stop = Some(StopReason::Cancelled);
-        match self.protocol.interrupt() {
+        match self.protocol.interrupt_line() {
             Some(line) => {
-                self.send(line);
-                self.enter(
+                self.send_line(line);
+                self.enter_phase(
                     SessionPhase::Interrupting,
                     self.limits.exit.to_duration() / 2,
                 );
             }
-            None => self.terminate(self.limits.exit.to_duration() / 2),
+            None => self.terminate_program(self.limits.exit.to_duration() / 2),
         }
     }
 
-    fn stop(&mut self, reason: StopReason) {
+    fn stop_session(&mut self, reason: StopReason) {
         self.ended.stop.get_or_insert(reason);
-        self.terminate(self.limits.exit.to_duration());
+        self.terminate_program(self.limits.exit.to_duration());
     }
 
-    fn terminate(&mut self, grace: std::time::Duration) {
+    fn terminate_program(&mut self, grace: std::time::Duration) {
         self.input = None;
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
             // It may have exited this very moment.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        self.enter(SessionPhase::Terminating, grace);
+        self.enter_phase(SessionPhase::Terminating, grace);
     }
 
-    async fn heard(&mut self, chunk: &[u8]) {
+    async fn receive_output(&mut self, chunk: &[u8]) {
         if self.deaf {
             return;
         }
@@ -516,7 +522,7 @@ impl LineSession<'_> {
         }
         if self.transcript.write_all(chunk).await.is_err() {
             self.deaf = true;
-            self.stop(StopReason::Resources);
+            self.stop_session(StopReason::Resources);
             return;
         }
         self.lines.extend_from_slice(chunk);
@@ -527,7 +533,7 @@ impl LineSession<'_> {
             .position(|b| *b == b'\n')
         {
             let end = from.max(self.searched) + at;
-            self.line(&lines[from..end]);
+            self.handle_line(&lines[from..end]);
             from = end + 1;
         }
         self.lines = lines;
@@ -537,33 +543,35 @@ impl LineSession<'_> {
             self.deaf = true;
             self.ended.cut = true;
             self.lines = Vec::new();
-            self.stop(StopReason::BrokenStream);
+            self.stop_session(StopReason::BrokenStream);
         }
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn handle_line(&mut self, line: &[u8]) {
         self.ended.spoke = true;
         if self.phase == SessionPhase::Starting {
-            self.enter(SessionPhase::Working, self.limits.silence.to_duration());
+            self.enter_phase(SessionPhase::Working, self.limits.silence.to_duration());
         }
-        let step = self.protocol.line(line.strip_suffix(b"\r").unwrap_or(line));
-        self.carry_out(step);
+        let step = self
+            .protocol
+            .receive_line(line.strip_suffix(b"\r").unwrap_or(line));
+        self.apply_effects(step);
     }
 
-    fn carry_out(&mut self, step: LineEffects) {
+    fn apply_effects(&mut self, step: LineEffects) {
         for event in step.events {
             // Activity may be missed; an attempt may not be held up.
             let _ = self.channels.events.try_send(event);
         }
         for line in step.send {
-            self.send(line);
+            self.send_line(line);
         }
         for number in step.withdrawn {
-            self.withdraw(number);
+            self.withdraw_question(number);
         }
         if self.is_live() {
             for question in step.questions {
-                self.ask(question);
+                self.ask_approver(question);
             }
         }
         match step.next {
@@ -571,10 +579,10 @@ impl LineSession<'_> {
             SessionControl::Finished => {
                 self.input = None;
                 if self.is_live() {
-                    self.enter(SessionPhase::Finished, self.limits.exit.to_duration());
+                    self.enter_phase(SessionPhase::Finished, self.limits.exit.to_duration());
                 }
             }
-            SessionControl::Abort(reason) if self.is_live() => self.stop(reason),
+            SessionControl::Abort(reason) if self.is_live() => self.stop_session(reason),
             SessionControl::Abort(_) => {}
         }
     }
@@ -585,7 +593,7 @@ impl LineSession<'_> {
         self.tail.drain(..excess);
     }
 
-    fn finish(mut self) -> SessionExit {
+    fn into_exit(mut self) -> SessionExit {
         self.ended.cut |= !self.lines.is_empty();
         self.ended.stderr = String::from_utf8_lossy(&self.tail).into_owned();
         self.ended

@@ -26,7 +26,7 @@ const CACHE_READ: f64 = 0.1;
 const CACHE_WRITE: f64 = 1.25;
 
 /// What one turn took, by the names that the Messages API has for its parts.
-pub(crate) fn turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> Usage {
+pub(crate) fn usage_of_turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> Usage {
     let tokens = |name| tokens(name).unwrap_or_default();
     let mut usage = Usage {
         input_tokens: tokens("input_tokens"),
@@ -36,12 +36,12 @@ pub(crate) fn turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> Usage {
         turns: 1,
         ..Usage::default()
     };
-    usage.cost_usd = cost(model, &usage);
+    usage.cost_usd = cost_of_usage(model, &usage);
     usage
 }
 
 /// What `usage` costs with `model`.
-fn cost(model: &str, usage: &Usage) -> Usd {
+fn cost_of_usage(model: &str, usage: &Usage) -> Usd {
     let Some((_, sent, received)) = PRICES.iter().find(|(name, ..)| model.contains(name)) else {
         return Usd::ZERO;
     };
@@ -64,11 +64,14 @@ mod tests {
             cache_write_tokens: 1_000_000,
             ..Usage::default()
         };
-        assert_eq!(cost("claude-sonnet-5", &usage), Usd::from_dollars(22.05));
         assert_eq!(
-            cost("claude-opus-4-8[1m]", &usage),
+            cost_of_usage("claude-sonnet-5", &usage),
+            Usd::from_dollars(22.05)
+        );
+        assert_eq!(
+            cost_of_usage("claude-opus-4-8[1m]", &usage),
             Usd::from_dollars(36.75)
         );
-        assert_eq!(cost("gpt-x", &usage), Usd::ZERO);
+        assert_eq!(cost_of_usage("gpt-x", &usage), Usd::ZERO);
     }
 }

@@ -31,11 +31,11 @@ impl TextPieces {
 /// `text` as one line of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty());
-    clip(line.unwrap_or_default().trim(), DETAIL)
+    clip_text(line.unwrap_or_default().trim(), DETAIL)
 }
 
 /// The first `most` bytes of `text`, not within a character.
-pub(crate) fn clip(text: &str, most: usize) -> String {
+pub(crate) fn clip_text(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
@@ -62,6 +62,6 @@ mod tests {
     #[test]
     fn details_are_short_and_whole() {
         assert_eq!(one_line("\n  cargo test  \nmore"), "cargo test");
-        assert_eq!(clip("äöü", 3), "ä…");
+        assert_eq!(clip_text("äöü", 3), "ä…");
     }
 }

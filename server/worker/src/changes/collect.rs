@@ -23,7 +23,11 @@ use crate::sandbox::layer::{LayerNode, LayerStack, StackEntry};
 
 /// Collects what the layer `upper` changes against `base`. Costs what was changed, not what exists.
 /// Blocks.
-pub fn collect(upper: &Path, base: &ViewBase, limits: &ChangeLimits) -> io::Result<ChangeSet> {
+pub fn collect_changes(
+    upper: &Path,
+    base: &ViewBase,
+    limits: &ChangeLimits,
+) -> io::Result<ChangeSet> {
     let below = LayerStack::new(base.lowers.iter().cloned().chain([base.workspace.clone()]));
     let view = below.under(upper.to_path_buf());
     let rules = IgnoreRules::of_workspace(&base.workspace, &view)?;
@@ -41,9 +45,9 @@ pub fn collect(upper: &Path, base: &ViewBase, limits: &ChangeLimits) -> io::Resu
         sealed: false,
         ignored: false,
     };
-    collector.folder(upper, &here)?;
+    collector.walk_folder(upper, &here)?;
     let mut set = collector.set;
-    renames::detect(&mut set.changes);
+    renames::detect_renames(&mut set.changes);
     set.changes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     set.refused.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(set)
@@ -72,33 +76,34 @@ struct ChangeCollector<'a> {
 
 impl ChangeCollector<'_> {
     /// One folder of the layer.
-    fn folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
+    fn walk_folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
         let mut names: Vec<OsString> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<_>>()?;
         names.sort_unstable();
         for name in &names {
             if name == ".git" {
-                self.set.touched_git |= here.path.as_os_str().is_empty() && steers(&dir.join(name));
+                self.set.touched_git |=
+                    here.path.as_os_str().is_empty() && steers_git(&dir.join(name));
                 continue;
             }
             let path = here.path.join(name);
-            if let Err(e) = self.entry(&dir.join(name), &path, name, here) {
-                self.refuse(&path, RefusalReason::Unreadable(e.to_string()));
+            if let Err(e) = self.collect_entry(&dir.join(name), &path, name, here) {
+                self.refuse_path(&path, RefusalReason::Unreadable(e.to_string()));
             }
         }
         if here.sealed {
             for name in here.below.names()? {
                 if names.binary_search(&name).is_err() && name != ".git" {
                     let seen = here.below.child(&name)?;
-                    self.gone(seen, &here.path.join(&name), here)?;
+                    self.collect_deletion(seen, &here.path.join(&name), here)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn entry(
+    fn collect_entry(
         &mut self,
         real: &Path,
         path: &Path,
@@ -108,24 +113,24 @@ impl ChangeCollector<'_> {
         let before = here.below.child(name)?;
         match LayerNode::at(real)? {
             LayerNode::Absent => Ok(()),
-            LayerNode::Whiteout => self.gone(before, path, here),
-            LayerNode::Dir { opaque } => self.enter(real, path, before, opaque, here),
+            LayerNode::Whiteout => self.collect_deletion(before, path, here),
+            LayerNode::Dir { opaque } => self.collect_folder(real, path, before, opaque, here),
             LayerNode::Special(what) => {
                 if !self.leaves_out(path, false, here) {
-                    self.refuse(path, RefusalReason::Special(what));
+                    self.refuse_path(path, RefusalReason::Special(what));
                 }
-                self.gone(before, path, here)
+                self.collect_deletion(before, path, here)
             }
             LayerNode::File | LayerNode::Symlink => {
                 let before = match before {
                     StackEntry::Dir(_) => {
-                        self.gone(before, path, here)?;
+                        self.collect_deletion(before, path, here)?;
                         StackEntry::Absent
                     }
                     other => other,
                 };
                 if !self.leaves_out(path, false, here) {
-                    self.changed(real, path, &before);
+                    self.collect_change(real, path, &before);
                 }
                 Ok(())
             }
@@ -133,7 +138,7 @@ impl ChangeCollector<'_> {
     }
 
     /// A folder of the layer that may cover one that was there before, or something else.
-    fn enter(
+    fn collect_folder(
         &mut self,
         real: &Path,
         path: &Path,
@@ -144,7 +149,7 @@ impl ChangeCollector<'_> {
         let below = match before {
             StackEntry::Dir(dir) => dir,
             other => {
-                self.gone(other, path, here)?;
+                self.collect_deletion(other, path, here)?;
                 LayerStack::default()
             }
         };
@@ -159,8 +164,8 @@ impl ChangeCollector<'_> {
         };
         let rules = here
             .rules
-            .enter(&self.base.workspace.join(path), &shown.under(real.into()))?;
-        self.folder(
+            .with_folder(&self.base.workspace.join(path), &shown.under(real.into()))?;
+        self.walk_folder(
             real,
             &WalkedFolder {
                 path: path.into(),
@@ -173,14 +178,19 @@ impl ChangeCollector<'_> {
     }
 
     /// Something that was there before and is no longer.
-    fn gone(&mut self, seen: StackEntry, path: &Path, here: &WalkedFolder) -> io::Result<()> {
+    fn collect_deletion(
+        &mut self,
+        seen: StackEntry,
+        path: &Path,
+        here: &WalkedFolder,
+    ) -> io::Result<()> {
         match seen {
             StackEntry::Absent | StackEntry::Special => Ok(()),
             StackEntry::File(_) | StackEntry::Symlink(_) => {
                 if !self.leaves_out(path, false, here) {
-                    match read_seen(&seen, self.limits) {
-                        Ok(before) => self.add(path, before, None),
-                        Err(refusal) => self.refuse(path, refusal),
+                    match read_entry(&seen, self.limits) {
+                        Ok(before) => self.add_change(path, before, None),
+                        Err(refusal) => self.refuse_path(path, refusal),
                     }
                 }
                 Ok(())
@@ -190,7 +200,9 @@ impl ChangeCollector<'_> {
                     return Ok(());
                 };
                 // The rules that went away with the folder still say what in it did not count.
-                let rules = here.rules.enter(&self.base.workspace.join(path), &below)?;
+                let rules = here
+                    .rules
+                    .with_folder(&self.base.workspace.join(path), &below)?;
                 let inside = WalkedFolder {
                     path: path.into(),
                     below,
@@ -200,7 +212,11 @@ impl ChangeCollector<'_> {
                 };
                 for name in inside.below.names()? {
                     if name != ".git" {
-                        self.gone(inside.below.child(&name)?, &path.join(&name), &inside)?;
+                        self.collect_deletion(
+                            inside.below.child(&name)?,
+                            &path.join(&name),
+                            &inside,
+                        )?;
                     }
                 }
                 Ok(())
@@ -225,10 +241,10 @@ impl ChangeCollector<'_> {
     }
 
     /// A file or link of the layer, which may have been there before.
-    fn changed(&mut self, real: &Path, path: &Path, before: &StackEntry) {
+    fn collect_change(&mut self, real: &Path, path: &Path, before: &StackEntry) {
         let read = || {
-            let after = read(real, self.limits)?;
-            let before = read_seen(before, self.limits)?;
+            let after = read_file(real, self.limits)?;
+            let before = read_entry(before, self.limits)?;
             Ok((before, after))
         };
         match read() {
@@ -237,24 +253,24 @@ impl ChangeCollector<'_> {
                     return;
                 }
                 if after.mode == FileMode::Symlink
-                    && links::leaves(&self.view, &self.base.workspace, path, &after.bytes)
+                    && links::leads_outside(&self.view, &self.base.workspace, path, &after.bytes)
                 {
                     let target = String::from_utf8_lossy(&after.bytes).into_owned();
-                    return self.refuse(path, RefusalReason::LinkOutside(target));
+                    return self.refuse_path(path, RefusalReason::LinkOutside(target));
                 }
-                self.add(path, before, Some(after));
+                self.add_change(path, before, Some(after));
             }
             Ok((_, None)) => {}
-            Err(refusal) => self.refuse(path, refusal),
+            Err(refusal) => self.refuse_path(path, refusal),
         }
     }
 
-    fn add(&mut self, path: &Path, before: Option<FileContent>, after: Option<FileContent>) {
+    fn add_change(&mut self, path: &Path, before: Option<FileContent>, after: Option<FileContent>) {
         let size =
             |content: &Option<FileContent>| content.as_ref().map_or(0, |c| c.bytes.len() as u64);
         let bytes = self.bytes + size(&before).max(size(&after));
         if self.set.changes.len() >= self.limits.files {
-            return self.refuse(
+            return self.refuse_path(
                 path,
                 RefusalReason::TooManyFiles {
                     limit: self.limits.files,
@@ -262,7 +278,7 @@ impl ChangeCollector<'_> {
             );
         }
         if bytes > self.limits.total_bytes {
-            return self.refuse(
+            return self.refuse_path(
                 path,
                 RefusalReason::TotalTooLarge {
                     limit: self.limits.total_bytes,
@@ -284,7 +300,7 @@ impl ChangeCollector<'_> {
         }
     }
 
-    fn refuse(&mut self, path: &Path, reason: RefusalReason) {
+    fn refuse_path(&mut self, path: &Path, reason: RefusalReason) {
         match RelPath::from_path(path) {
             Ok(path) if self.set.refused.len() < self.limits.refusals => {
                 self.set.refused.push(RefusedChange { path, reason });
@@ -296,25 +312,25 @@ impl ChangeCollector<'_> {
 
 /// Whether something in a layer's `.git` could steer git, as opposed to its index, which it refreshes
 /// whenever somebody asks for the status.
-fn steers(git: &Path) -> bool {
+fn steers_git(git: &Path) -> bool {
     match fs::read_dir(git) {
         Ok(entries) => entries.flatten().any(|entry| entry.file_name() != "index"),
         Err(_) => true,
     }
 }
 
-fn read_seen(
+fn read_entry(
     seen: &StackEntry,
     limits: &ChangeLimits,
 ) -> Result<Option<FileContent>, RefusalReason> {
     match seen {
-        StackEntry::File(path) | StackEntry::Symlink(path) => read(path, limits),
+        StackEntry::File(path) | StackEntry::Symlink(path) => read_file(path, limits),
         StackEntry::Absent | StackEntry::Dir(_) | StackEntry::Special => Ok(None),
     }
 }
 
 /// Reads a file or link. `None` where there is none (any more).
-fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
+fn read_file(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
     let unreadable = |e: io::Error| RefusalReason::Unreadable(e.to_string());
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,

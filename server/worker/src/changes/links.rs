@@ -13,12 +13,17 @@ const MOST_LINKS: u32 = 40;
 
 /// Whether the link at `path` with that target leads out of the workspace, directly or through other
 /// links of the view. A link that leads nowhere leads nowhere outside.
-pub(super) fn leaves(view: &LayerStack, workspace: &Path, path: &Path, target: &[u8]) -> bool {
+pub(super) fn leads_outside(
+    view: &LayerStack,
+    workspace: &Path,
+    path: &Path,
+    target: &[u8],
+) -> bool {
     let mut at: PathBuf = path.parent().unwrap_or(Path::new("")).into();
     // What is still to be walked, next part last.
     let mut ahead = Vec::new();
     let mut links = 0;
-    if !turn(
+    if !follow_target(
         workspace,
         &mut at,
         &mut ahead,
@@ -45,7 +50,7 @@ pub(super) fn leaves(view: &LayerStack, workspace: &Path, path: &Path, target: &
         if links > MOST_LINKS {
             return false;
         }
-        if !turn(workspace, &mut at, &mut ahead, &next) {
+        if !follow_target(workspace, &mut at, &mut ahead, &next) {
             return true;
         }
     }
@@ -53,7 +58,7 @@ pub(super) fn leaves(view: &LayerStack, workspace: &Path, path: &Path, target: &
 }
 
 /// Adds a link's target to the way ahead; `false` where it is outside.
-fn turn(
+fn follow_target(
     workspace: &Path,
     at: &mut PathBuf,
     ahead: &mut Vec<std::ffi::OsString>,
@@ -94,7 +99,7 @@ mod tests {
         let view = LayerStack::new([top.to_path_buf()]);
         let check = |path: &str, target: &str, expected: bool| {
             let target = target.replace("TOP", &top.display().to_string());
-            let found = leaves(&view, top, Path::new(path), target.as_bytes());
+            let found = leads_outside(&view, top, Path::new(path), target.as_bytes());
             assert_eq!(found, expected, "{path} -> {target}");
         };
         check("l", "a/b", false);

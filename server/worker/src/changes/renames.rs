@@ -13,7 +13,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// Turns each deletion and creation that belong together into one rename: those with the same content
 /// first, then those that have at least half of it in common.
-pub(super) fn detect(changes: &mut Vec<CollectedChange>) {
+pub(super) fn detect_renames(changes: &mut Vec<CollectedChange>) {
     let mut sources = Vec::new();
     let mut targets = Vec::new();
     for (index, change) in changes.iter().enumerate() {
@@ -27,9 +27,9 @@ pub(super) fn detect(changes: &mut Vec<CollectedChange>) {
             _ => {}
         }
     }
-    let mut pairs = same(changes, &mut sources, &mut targets);
+    let mut pairs = pair_identical(changes, &mut sources, &mut targets);
     if sources.len() * targets.len() <= MOST_PAIRS {
-        pairs.extend(alike(changes, &sources, &targets));
+        pairs.extend(pair_similar(changes, &sources, &targets));
     }
     for &(source, target) in &pairs {
         let (from, before) = (changes[source].path.clone(), changes[source].before.clone());
@@ -43,16 +43,16 @@ pub(super) fn detect(changes: &mut Vec<CollectedChange>) {
     }
 }
 
-fn before(change: &CollectedChange) -> &[u8] {
+fn bytes_before(change: &CollectedChange) -> &[u8] {
     change.before.as_ref().map_or(&[], |content| &content.bytes)
 }
 
-fn after(change: &CollectedChange) -> &[u8] {
+fn bytes_after(change: &CollectedChange) -> &[u8] {
     change.after.as_ref().map_or(&[], |content| &content.bytes)
 }
 
 /// Pairs with the same content, preferring the same file name. Takes them off both lists.
-fn same(
+fn pair_identical(
     changes: &[CollectedChange],
     sources: &mut Vec<usize>,
     targets: &mut Vec<usize>,
@@ -60,14 +60,14 @@ fn same(
     let mut by_content: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for &source in sources.iter().rev() {
         by_content
-            .entry(before(&changes[source]))
+            .entry(bytes_before(&changes[source]))
             .or_default()
             .push(source);
     }
     let mut pairs = Vec::new();
     for named in [true, false] {
         targets.retain(|&target| {
-            let Some(candidates) = by_content.get_mut(after(&changes[target])) else {
+            let Some(candidates) = by_content.get_mut(bytes_after(&changes[target])) else {
                 return true;
             };
             let name = changes[target].path.file_name();
@@ -88,11 +88,18 @@ fn same(
 }
 
 /// Pairs that have at least half of the larger file in common, the most similar first.
-fn alike(changes: &[CollectedChange], sources: &[usize], targets: &[usize]) -> Vec<(usize, usize)> {
+fn pair_similar(
+    changes: &[CollectedChange],
+    sources: &[usize],
+    targets: &[usize],
+) -> Vec<(usize, usize)> {
     let mut scored = Vec::new();
     for &source in sources {
         for &target in targets {
-            let score = similarity(before(&changes[source]), after(&changes[target]));
+            let score = similarity(
+                bytes_before(&changes[source]),
+                bytes_after(&changes[target]),
+            );
             if score >= 50 {
                 scored.push((std::cmp::Reverse(score), source, target));
             }
@@ -160,7 +167,7 @@ mod tests {
                 }
             })
             .collect();
-        detect(&mut changes);
+        detect_renames(&mut changes);
         let found: Vec<String> = changes
             .iter()
             .map(|change| match &change.from {

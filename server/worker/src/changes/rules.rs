@@ -27,28 +27,32 @@ impl IgnoreRules {
         });
         let top = workspace.ancestors().find(|dir| dir.join(".git").exists());
         if let Some(top) = top {
-            rules = rules.add(top, &top.join(".git/info/exclude"));
+            rules = rules.with_file(top, &top.join(".git/info/exclude"));
             let below: Vec<_> = workspace
                 .ancestors()
                 .skip(1)
                 .take_while(|dir| dir.starts_with(top))
                 .collect();
             for dir in below.into_iter().rev() {
-                rules = rules.add(dir, &dir.join(".gitignore"));
+                rules = rules.with_file(dir, &dir.join(".gitignore"));
             }
         }
-        rules.enter(workspace, view)
+        rules.with_folder(workspace, view)
     }
 
     /// With those of a folder inside.
-    pub(super) fn enter(self: &Rc<Self>, dir: &Path, view: &LayerStack) -> io::Result<Rc<Self>> {
+    pub(super) fn with_folder(
+        self: &Rc<Self>,
+        dir: &Path,
+        view: &LayerStack,
+    ) -> io::Result<Rc<Self>> {
         Ok(match view.child(OsStr::new(".gitignore"))? {
-            StackEntry::File(file) => self.add(dir, &file),
+            StackEntry::File(file) => self.with_file(dir, &file),
             _ => Rc::clone(self),
         })
     }
 
-    fn add(self: &Rc<Self>, dir: &Path, file: &Path) -> Rc<Self> {
+    fn with_file(self: &Rc<Self>, dir: &Path, file: &Path) -> Rc<Self> {
         let mut builder = GitignoreBuilder::new(dir);
         // As git does: what cannot be read or understood says nothing.
         builder.add(file);

@@ -52,7 +52,7 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
 
 /// Has the kernel refuse writes outside `writable`, and signals and abstract sockets to anybody outside,
 /// in this process and all it starts. Gives whether it does; older kernels do a part of it.
-pub(super) fn landlock(writable: &[PathBuf]) -> io::Result<bool> {
+pub(super) fn restrict_writes(writable: &[PathBuf]) -> io::Result<bool> {
     rustix::thread::set_no_new_privs(true)?;
     let rights = AccessFs::from_write(ABI::V5);
     let status = Ruleset::default()

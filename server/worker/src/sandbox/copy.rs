@@ -20,7 +20,7 @@ use std::{
 
 use ignore::{WalkBuilder, WalkState};
 
-use super::layer::{LayerNode, remove, set_opaque, whiteout};
+use super::layer::{LayerNode, make_whiteout, remove_path, set_opaque};
 
 /// The largest ignored folder or file that is copied.
 const IGNORED_BYTES: u64 = 8 << 20;
@@ -56,14 +56,14 @@ impl EntryStamp {
 
 /// Copies `workspace`, without the folders in `skip`, to `tree`, applies `lowers` (the one that wins
 /// first), and remembers what is there. Its repository reads old objects from `objects`.
-pub(super) fn make(
+pub(super) fn copy_workspace(
     workspace: &Path,
     tree: &Path,
     lowers: &[PathBuf],
     skip: &[PathBuf],
     objects: &Path,
 ) -> io::Result<WorkspaceCopy> {
-    remove(tree)?;
+    remove_path(tree)?;
     fs::create_dir_all(tree)?;
     let copier = WorkspaceCopier {
         workspace,
@@ -72,14 +72,14 @@ pub(super) fn make(
         reflink: AtomicBool::new(true),
         left_out: Mutex::default(),
     };
-    copier.visible()?;
-    copier.ignored(workspace, tree)?;
-    copier.git(objects)?;
+    copier.copy_visible()?;
+    copier.copy_ignored(workspace, tree)?;
+    copier.copy_git(objects)?;
     for lower in lowers.iter().rev() {
-        copier.apply(lower, tree)?;
+        copier.apply_layer(lower, tree)?;
     }
     let mut manifest = BTreeMap::new();
-    remember(tree, Path::new(""), &mut manifest)?;
+    record_stamps(tree, Path::new(""), &mut manifest)?;
     let mut left_out = copier
         .left_out
         .into_inner()
@@ -114,7 +114,7 @@ impl WorkspaceCopier<'_> {
     }
 
     /// What git does not ignore.
-    fn visible(&self) -> io::Result<()> {
+    fn copy_visible(&self) -> io::Result<()> {
         let walk = WalkBuilder::new(self.workspace)
             .hidden(false)
             .ignore(false)
@@ -138,7 +138,7 @@ impl WorkspaceCopier<'_> {
                 let target = self
                     .tree
                     .join(path.strip_prefix(self.workspace).unwrap_or(path));
-                match self.one(path, &target) {
+                match self.copy_entry(path, &target) {
                     Ok(()) => WalkState::Continue,
                     Err(e) => {
                         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
@@ -154,7 +154,7 @@ impl WorkspaceCopier<'_> {
     }
 
     /// Of what git ignores, what is small.
-    fn ignored(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn copy_ignored(&self, from: &Path, to: &Path) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(from) else {
             return Ok(());
         };
@@ -166,16 +166,16 @@ impl WorkspaceCopier<'_> {
             }
             let is_dir = entry.file_type()?.is_dir();
             match fs::symlink_metadata(&target) {
-                Ok(_) if is_dir => self.ignored(&path, &target)?,
+                Ok(_) if is_dir => self.copy_ignored(&path, &target)?,
                 Ok(_) => {}
                 Err(_)
-                    if small(
+                    if is_small(
                         &path,
                         &mut IGNORED_BYTES.clone(),
                         &mut IGNORED_ENTRIES.clone(),
                     ) =>
                 {
-                    self.whole(&path, &target)?;
+                    self.copy_tree(&path, &target)?;
                 }
                 Err(_) => self.leave_out(&path),
             }
@@ -184,11 +184,11 @@ impl WorkspaceCopier<'_> {
     }
 
     /// The repository's own folder, with the real objects read from where programs find them.
-    fn git(&self, objects: &Path) -> io::Result<()> {
+    fn copy_git(&self, objects: &Path) -> io::Result<()> {
         let (real, copy) = (self.workspace.join(".git"), self.tree.join(".git"));
         match fs::symlink_metadata(&real) {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return self.one(&real, &copy),
+            Ok(_) => return self.copy_entry(&real, &copy),
             Err(_) => return Ok(()),
         }
         fs::create_dir_all(copy.join("objects/info"))?;
@@ -199,7 +199,7 @@ impl WorkspaceCopier<'_> {
                 Some("objects") => {}
                 // Stores of their own that may be as large as the repository.
                 Some("modules" | "lfs" | "worktrees") => self.leave_out(&path),
-                _ => self.whole(&path, &copy.join(&name))?,
+                _ => self.copy_tree(&path, &copy.join(&name))?,
             }
         }
         let mut objects = objects.as_os_str().as_bytes().to_vec();
@@ -208,22 +208,22 @@ impl WorkspaceCopier<'_> {
     }
 
     /// A file, or a folder with everything in it.
-    fn whole(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.one(from, to)?;
+    fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.copy_entry(from, to)?;
         if fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
             let Ok(entries) = fs::read_dir(from) else {
                 return Ok(());
             };
             for entry in entries {
                 let name = entry?.file_name();
-                self.whole(&from.join(&name), &to.join(&name))?;
+                self.copy_tree(&from.join(&name), &to.join(&name))?;
             }
         }
         Ok(())
     }
 
     /// One entry, without what is in it. What cannot be read or has just gone away is left out.
-    fn one(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn copy_entry(&self, from: &Path, to: &Path) -> io::Result<()> {
         let Ok(meta) = fs::symlink_metadata(from) else {
             return Ok(());
         };
@@ -240,7 +240,7 @@ impl WorkspaceCopier<'_> {
                 .custom_flags(libc::O_NOFOLLOW)
                 .open(from)
             {
-                Ok(file) => self.content(file, &meta, to),
+                Ok(file) => self.copy_content(file, &meta, to),
                 Err(_) => {
                     self.leave_out(from);
                     Ok(())
@@ -251,7 +251,7 @@ impl WorkspaceCopier<'_> {
         }
     }
 
-    fn content(&self, mut from: fs::File, meta: &fs::Metadata, to: &Path) -> io::Result<()> {
+    fn copy_content(&self, mut from: fs::File, meta: &fs::Metadata, to: &Path) -> io::Result<()> {
         let mut file = fs::File::create_new(to)?;
         let shared = self.reflink.load(Ordering::Relaxed)
             && meta.size() > 0
@@ -273,7 +273,7 @@ impl WorkspaceCopier<'_> {
     }
 
     /// Puts a layer on top.
-    fn apply(&self, layer: &Path, tree: &Path) -> io::Result<()> {
+    fn apply_layer(&self, layer: &Path, tree: &Path) -> io::Result<()> {
         for entry in fs::read_dir(layer)? {
             let name = entry?.file_name();
             if name == OsStr::new(".git") {
@@ -284,15 +284,15 @@ impl WorkspaceCopier<'_> {
                 LayerNode::Dir { opaque } => {
                     let there = fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir());
                     if opaque || !there {
-                        remove(&target)?;
+                        remove_path(&target)?;
                         fs::create_dir(&target)?;
                     }
-                    self.apply(&path, &target)?;
+                    self.apply_layer(&path, &target)?;
                 }
-                LayerNode::Whiteout => remove(&target)?,
+                LayerNode::Whiteout => remove_path(&target)?,
                 LayerNode::File | LayerNode::Symlink => {
-                    remove(&target)?;
-                    self.one(&path, &target)?;
+                    remove_path(&target)?;
+                    self.copy_entry(&path, &target)?;
                 }
                 LayerNode::Absent | LayerNode::Special(_) => {}
             }
@@ -302,7 +302,7 @@ impl WorkspaceCopier<'_> {
 }
 
 /// Whether `path` stays within both limits, which shrink by what it needs.
-fn small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
+fn is_small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return false;
     };
@@ -318,10 +318,14 @@ fn small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
     let Ok(mut inside) = fs::read_dir(path) else {
         return false;
     };
-    inside.all(|entry| entry.is_ok_and(|entry| small(&entry.path(), bytes, entries)))
+    inside.all(|entry| entry.is_ok_and(|entry| is_small(&entry.path(), bytes, entries)))
 }
 
-fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, EntryStamp>) -> io::Result<()> {
+fn record_stamps(
+    dir: &Path,
+    below: &Path,
+    into: &mut BTreeMap<PathBuf, EntryStamp>,
+) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let path = below.join(entry.file_name());
@@ -330,7 +334,7 @@ fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, EntryStamp>) 
         }
         let meta = entry.metadata()?;
         if meta.is_dir() {
-            remember(&entry.path(), &path, into)?;
+            record_stamps(&entry.path(), &path, into)?;
         }
         into.insert(path, EntryStamp::of(&meta));
     }
@@ -339,7 +343,7 @@ fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, EntryStamp>) 
 
 /// Moves what was changed in `tree` to `upper`, in the format of an overlay's upper directory. The copy
 /// is useless afterwards.
-pub(super) fn finish(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
+pub(super) fn collect_layer(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
     fs::create_dir_all(upper)?;
     // What is below a folder that was removed or replaced needs no entry of its own.
     let mut done: Option<&Path> = None;
@@ -350,7 +354,7 @@ pub(super) fn finish(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::R
         match fs::symlink_metadata(tree.join(path)) {
             Ok(meta) if EntryStamp::of(&meta) == *stamp => {}
             Ok(meta) => {
-                take(tree, upper, path)?;
+                move_entry(tree, upper, path)?;
                 if meta.is_dir() {
                     set_opaque(&upper.join(path))?;
                 }
@@ -358,16 +362,21 @@ pub(super) fn finish(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::R
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 make_parents(tree, upper, path)?;
-                whiteout(&upper.join(path))?;
+                make_whiteout(&upper.join(path))?;
                 done = Some(path);
             }
             Err(e) => return Err(e),
         }
     }
-    take_new(copied, tree, upper, Path::new(""))
+    move_new_entries(copied, tree, upper, Path::new(""))
 }
 
-fn take_new(copied: &WorkspaceCopy, tree: &Path, upper: &Path, below: &Path) -> io::Result<()> {
+fn move_new_entries(
+    copied: &WorkspaceCopy,
+    tree: &Path,
+    upper: &Path,
+    below: &Path,
+) -> io::Result<()> {
     for entry in fs::read_dir(tree.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());
@@ -375,15 +384,15 @@ fn take_new(copied: &WorkspaceCopy, tree: &Path, upper: &Path, below: &Path) -> 
             continue;
         }
         if !copied.manifest.contains_key(&path) {
-            take(tree, upper, &path)?;
+            move_entry(tree, upper, &path)?;
         } else if entry.file_type()?.is_dir() {
-            take_new(copied, tree, upper, &path)?;
+            move_new_entries(copied, tree, upper, &path)?;
         }
     }
     Ok(())
 }
 
-fn take(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
+fn move_entry(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
     make_parents(tree, upper, path)?;
     fs::rename(tree.join(path), upper.join(path))
 }

@@ -73,13 +73,13 @@ fn write_file(dir: &Path, path: &Path, state: &LayerState) -> io::Result<()> {
     match state {
         LayerState::Deleted => {
             if make_parents(dir, path, false)? {
-                whiteout(path)?;
+                make_whiteout(path)?;
             }
             Ok(())
         }
         LayerState::Present { bytes, mode } => {
             make_parents(dir, path, true)?;
-            remove(path)?;
+            remove_path(path)?;
             write_new(path, bytes, *mode)
         }
     }
@@ -102,7 +102,7 @@ fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
             LayerNode::Absent => fs::create_dir(&at)?,
             _ if !replace => return Ok(false),
             node => {
-                remove(&at)?;
+                remove_path(&at)?;
                 fs::create_dir(&at)?;
                 if matches!(node, LayerNode::Whiteout) {
                     set_opaque(&at)?;
@@ -131,7 +131,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: FileMode) -> io::Result
 }
 
 /// Removes whatever is there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_path(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => remove_tree(path),
         Ok(_) => fs::remove_file(path),
@@ -165,8 +165,8 @@ fn open_up(dir: &Path) -> io::Result<()> {
 }
 
 /// Marks `path` as gone.
-pub(crate) fn whiteout(path: &Path) -> io::Result<()> {
-    remove(path)?;
+pub(crate) fn make_whiteout(path: &Path) -> io::Result<()> {
+    remove_path(path)?;
     match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0) {
         Ok(()) => Ok(()),
         Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {

@@ -149,7 +149,7 @@ pub struct FinishedLayer {
 impl Sandbox {
     /// Makes the view. Nothing runs in it yet.
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
-        let spec = settle(spec)?;
+        let spec = canonicalize_spec(spec)?;
         let mut reasons = Vec::new();
         if spec.preference != SandboxPreference::Copy {
             let lowers = spec.lowers.iter().map(Into::into).collect();
@@ -157,7 +157,7 @@ impl Sandbox {
             match sandbox.try_out().await {
                 Ok(notes) => {
                     sandbox.why = "copy-on-write overlay in its own namespaces".to_owned();
-                    sandbox.note(&notes.notes);
+                    sandbox.append_notes(&notes.notes);
                     return Ok(sandbox);
                 }
                 Err(why) if spec.preference == SandboxPreference::Overlay => {
@@ -199,8 +199,8 @@ impl Sandbox {
                 Ok(notes) => {
                     reasons.insert(0, what.to_owned());
                     sandbox.why = reasons.join("; ");
-                    sandbox.note(&notes.notes);
-                    sandbox.copy(spec, tree).await?;
+                    sandbox.append_notes(&notes.notes);
+                    sandbox.copy_workspace(spec, tree).await?;
                     return Ok(sandbox);
                 }
                 Err(why) => reasons.push(why),
@@ -233,7 +233,7 @@ impl Sandbox {
         }
     }
 
-    fn note(&mut self, notes: &[String]) {
+    fn append_notes(&mut self, notes: &[String]) {
         for note in notes {
             self.why.push_str("; ");
             self.why.push_str(note);
@@ -267,7 +267,11 @@ impl Sandbox {
         })
     }
 
-    async fn copy(&mut self, spec: &SandboxSpec, tree: PathBuf) -> Result<(), SandboxError> {
+    async fn copy_workspace(
+        &mut self,
+        spec: &SandboxSpec,
+        tree: PathBuf,
+    ) -> Result<(), SandboxError> {
         let (workspace, lowers) = (spec.workspace.clone(), spec.lowers.clone());
         let mut skip = spec.hidden.clone();
         skip.push(spec.layer.clone());
@@ -277,7 +281,7 @@ impl Sandbox {
         };
         let failed = SandboxError::io("copy the workspace to", &tree);
         let made = tokio::task::spawn_blocking(move || {
-            copy::make(&workspace, &tree, &lowers, &skip, &objects)
+            copy::copy_workspace(&workspace, &tree, &lowers, &skip, &objects)
         });
         let copied = made
             .await
@@ -332,10 +336,10 @@ impl Sandbox {
         let upper = self.view.upper();
         supervise::wait_until_gone(&self.view, GONE_DEADLINE);
         if let (ViewBacking::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
-            copy::finish(copied, Path::new(tree), &upper)?;
-            layer::remove(Path::new(tree))?;
+            copy::collect_layer(copied, Path::new(tree), &upper)?;
+            layer::remove_path(Path::new(tree))?;
         }
-        layer::remove(&view::scratch(Path::new(&self.view.layer)))?;
+        layer::remove_path(&view::scratch(Path::new(&self.view.layer)))?;
         Ok(FinishedLayer { dir: upper })
     }
 }
@@ -361,7 +365,7 @@ impl ProgramLauncher for Sandbox {
     }
 
     fn base_env(&self) -> Vec<(OsString, OsString)> {
-        let mut env = env::allowed(std::env::vars_os());
+        let mut env = env::allowed_variables(std::env::vars_os());
         if self.view.isolation != Isolation::Namespaces {
             // Without namespaces the home and temporary folders are the real ones, and read-only.
             let tmp = self.view.scratch("tmp");
@@ -373,7 +377,7 @@ impl ProgramLauncher for Sandbox {
 }
 
 /// Checks the places, makes those that are ours, and gives them their canonical names.
-fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
+fn canonicalize_spec(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     let canonical = |path: &Path| path.canonicalize().map_err(SandboxError::io("open", path));
     let private = |path: &Path| {
         std::fs::DirBuilder::new()
@@ -400,7 +404,7 @@ fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     std::fs::set_permissions(&spec.layer, std::fs::Permissions::from_mode(0o700))
         .map_err(SandboxError::io("protect", &spec.layer))?;
     let scratch = view::scratch(&spec.layer);
-    layer::remove(&scratch).map_err(SandboxError::io("clear", &scratch))?;
+    layer::remove_path(&scratch).map_err(SandboxError::io("clear", &scratch))?;
     private(&scratch)?;
     let upper = view::upper(&spec.layer);
     if !upper.exists() {
@@ -485,7 +489,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
         }
         Err(e) => Err(SandboxError::io("create the folder", &workspace)(e)),
     };
-    if let Err(e) = layer::remove(&dir) {
+    if let Err(e) = layer::remove_path(&dir) {
         tracing::warn!("cannot remove {}: {e}", dir.display());
     }
     let (kind, why) = match prepared {
@@ -502,5 +506,5 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
 /// The body of the hidden subcommand `sandbox-exec`, given the arguments after it; gives the exit
 /// status. Must be called before the process has a second thread.
 pub fn exec_main(args: impl Iterator<Item = OsString>) -> i32 {
-    supervise::main(args)
+    supervise::launcher_main(args)
 }

@@ -47,7 +47,7 @@ pub(super) struct NestedMount {
 /// The folders that take writes and forget them: the home folder and the package caches that lie outside
 /// of it, so that tools can lock and fill them and nothing of it leaks out; and the temporary folders, so
 /// that what the user names in a prompt can be read and parallel workers do not meet.
-pub(super) fn discards(
+pub(super) fn discarded_folders(
     view: &SandboxView,
     workspace: &Path,
 ) -> Result<Vec<DiscardedFolder>, StepError> {
@@ -107,7 +107,7 @@ pub(super) fn discards(
 
 /// The mounts below what will be covered. A user namespace locks them in place; then an overlay over
 /// the workspace is impossible where it has any, and those elsewhere stay as they are.
-pub(super) fn nested(
+pub(super) fn nested_mounts(
     view: &SandboxView,
     workspace: &Path,
     discards: &[DiscardedFolder],
@@ -147,7 +147,7 @@ pub(super) fn nested(
 }
 
 /// What to keep of `/run`, opened.
-pub(super) fn run() -> Vec<(PathBuf, OwnedFd)> {
+pub(super) fn kept_run_places() -> Vec<(PathBuf, OwnedFd)> {
     let mut places: Vec<PathBuf> = RUN_KEEPS.into_iter().map(PathBuf::from).collect();
     places.extend(Path::new("/etc/resolv.conf").canonicalize());
     if let Some(path) = std::env::var_os("PATH") {
@@ -170,7 +170,7 @@ fn mount_points() -> Result<Vec<PathBuf>, StepError> {
     let mut points: Vec<PathBuf> = table
         .split(|&b| b == b'\n')
         .filter_map(|line| line.split(|&b| b == b' ').nth(4))
-        .map(unescape)
+        .map(unescape_path)
         .collect();
     points.sort_unstable();
     points.dedup();
@@ -178,7 +178,7 @@ fn mount_points() -> Result<Vec<PathBuf>, StepError> {
 }
 
 /// The table writes space, tab, newline and backslash as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
+fn unescape_path(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_table_of_mounts_is_unescaped() {
-        let check = |field: &[u8], path: &str| assert_eq!(unescape(field), Path::new(path));
+        let check = |field: &[u8], path: &str| assert_eq!(unescape_path(field), Path::new(path));
         check(b"/mnt/a\\040b\\011c\\134d\\012e", "/mnt/a b\tc\\d\ne");
         check(b"/plain\\9", "/plain\\9");
         check(b"/end\\04", "/end\\04");

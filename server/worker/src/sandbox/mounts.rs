@@ -17,7 +17,10 @@ use rustix::{
 
 use super::{
     mount_policy::{self, DiscardedFolder, NestedMount},
-    overlay::{OverlayFolders, attach, clone_tree, make_place, open_folder, overlay, tmpfs},
+    overlay::{
+        OverlayFolders, attach_tree, clone_tree, make_place, mount_overlay, mount_tmpfs,
+        open_folder,
+    },
     supervise::{NamedStep, StepError},
     sys,
     view::{Isolation, OBJECTS, SandboxView, ViewBacking, ViewNotes},
@@ -35,7 +38,7 @@ pub(super) struct MountedView {
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Makes the view that `view` describes, in this process's own namespaces from now on.
-pub(super) fn make(view: &SandboxView) -> Result<MountedView, StepError> {
+pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     if view.isolation != Isolation::Namespaces {
         return Ok(MountedView {
             writable: open_places(view),
@@ -50,9 +53,9 @@ pub(super) fn make(view: &SandboxView) -> Result<MountedView, StepError> {
         plan.mount_discard(index)?;
     }
     plan.mount_workspace()?;
-    plan.hide()?;
+    plan.hide_folders()?;
     plan.mount_writable()?;
-    plan.seal()
+    plan.seal_mounts()
 }
 
 /// What stays writable where there are no namespaces.
@@ -132,8 +135,8 @@ impl<'a> MountPlan<'a> {
             }
             ViewBacking::Copy { tree, .. } => (Some(clone_tree(Path::new(tree), false)?), None),
         };
-        let discards = mount_policy::discards(view, &workspace)?;
-        let nested = mount_policy::nested(view, &workspace, &discards, privileged)?;
+        let discards = mount_policy::discarded_folders(view, &workspace)?;
+        let nested = mount_policy::nested_mounts(view, &workspace, &discards, privileged)?;
         let objects = match &view.backing {
             ViewBacking::Copy {
                 objects: Some(objects),
@@ -147,7 +150,7 @@ impl<'a> MountPlan<'a> {
         };
         let writable_trees = view.writable.iter().map(clone).collect::<Result<_, _>>()?;
         Ok(Self {
-            run: mount_policy::run(),
+            run: mount_policy::kept_run_places(),
             view,
             workspace,
             base,
@@ -168,15 +171,15 @@ impl<'a> MountPlan<'a> {
             .map(|name| Path::new("/dev").join(name))
             .filter_map(|path| Some((clone_tree(&path, false).ok()?, path)))
             .collect();
-        tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
+        mount_tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
         for (tree, path) in trees {
             std::fs::write(&path, []).step(|| "create the mount point of a device".into())?;
-            attach(&tree, &path)?;
+            attach_tree(&tree, &path)?;
         }
         for folder in ["/dev/pts", "/dev/shm"] {
             std::fs::create_dir(folder).step(|| format!("create {folder}"))?;
         }
-        tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
+        mount_tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
         let options = c"newinstance,ptmxmode=0666,mode=0620";
         mount(
             "devpts",
@@ -194,7 +197,7 @@ impl<'a> MountPlan<'a> {
             ("/proc/self/fd/2", "/dev/stderr"),
         ];
         if let Some(objects) = &self.objects {
-            attach(objects, Path::new(OBJECTS))?;
+            attach_tree(objects, Path::new(OBJECTS))?;
         }
         for (to, link) in links {
             std::os::unix::fs::symlink(to, link).step(|| format!("make {link}"))?;
@@ -208,9 +211,9 @@ impl<'a> MountPlan<'a> {
         if !Path::new("/run").is_dir() {
             return Ok(());
         }
-        tmpfs(Path::new("/run"), c"mode=0755,size=64k")?;
+        mount_tmpfs(Path::new("/run"), c"mode=0755,size=64k")?;
         for (path, tree) in &self.run {
-            attach(tree, path)?;
+            attach_tree(tree, path)?;
         }
         Ok(())
     }
@@ -218,12 +221,13 @@ impl<'a> MountPlan<'a> {
     fn mount_discard(&mut self, index: usize) -> Result<(), StepError> {
         let discard = &self.discards[index];
         let target = &discard.target;
-        let made = make_place(target)
-            .and_then(|()| overlay(target, std::slice::from_ref(&discard.lower), &discard.own));
+        let made = make_place(target).and_then(|()| {
+            mount_overlay(target, std::slice::from_ref(&discard.lower), &discard.own)
+        });
         match (made, &discard.plain) {
             (Ok(()), _) => self.open.push(target.clone()),
             (Err(_), Some(plain)) => {
-                attach(plain, target)?;
+                attach_tree(plain, target)?;
                 self.open.push(target.clone());
             }
             (Err(e), None) => {
@@ -233,7 +237,7 @@ impl<'a> MountPlan<'a> {
         }
         for nested in &self.nested {
             if nested.target.starts_with(target) && !nested.target.starts_with(&self.workspace) {
-                attach(&nested.tree, &nested.target)?;
+                attach_tree(&nested.tree, &nested.target)?;
             }
         }
         Ok(())
@@ -242,11 +246,11 @@ impl<'a> MountPlan<'a> {
     fn mount_workspace(&mut self) -> Result<(), StepError> {
         self.open.push(self.workspace.clone());
         if let Some(tree) = &self.base {
-            attach(tree, &self.workspace)?;
+            attach_tree(tree, &self.workspace)?;
         }
         if let Some((layers, own)) = &self.layers {
             make_place(&self.workspace)
-                .and_then(|()| overlay(&self.workspace, layers, own))
+                .and_then(|()| mount_overlay(&self.workspace, layers, own))
                 .step(|| format!("mount an overlay on {}", self.workspace.display()))?;
         }
         for nested in &self.nested {
@@ -254,13 +258,13 @@ impl<'a> MountPlan<'a> {
             if target == &self.workspace || !target.starts_with(&self.workspace) {
                 continue;
             }
-            attach(&nested.tree, target)?;
+            attach_tree(&nested.tree, target)?;
             let Some((layers, own)) = &nested.layers else {
                 self.notes
                     .push(format!("{} is read-only", target.display()));
                 continue;
             };
-            match overlay(target, layers, own) {
+            match mount_overlay(target, layers, own) {
                 Ok(()) => self.open.push(target.clone()),
                 Err(e) => self
                     .notes
@@ -270,11 +274,11 @@ impl<'a> MountPlan<'a> {
         Ok(())
     }
 
-    fn hide(&self) -> Result<(), StepError> {
+    fn hide_folders(&self) -> Result<(), StepError> {
         for hidden in self.view.hidden.iter().map(Path::new) {
             match std::fs::metadata(hidden) {
-                Ok(meta) if meta.is_dir() => tmpfs(hidden, c"mode=0755,size=64k")?,
-                Ok(_) => attach(&clone_tree(Path::new("/dev/null"), false)?, hidden)?,
+                Ok(meta) if meta.is_dir() => mount_tmpfs(hidden, c"mode=0755,size=64k")?,
+                Ok(_) => attach_tree(&clone_tree(Path::new("/dev/null"), false)?, hidden)?,
                 Err(_) => {}
             }
         }
@@ -283,14 +287,14 @@ impl<'a> MountPlan<'a> {
 
     fn mount_writable(&mut self) -> Result<(), StepError> {
         for (path, tree) in &self.writable_trees {
-            attach(tree, path)?;
+            attach_tree(tree, path)?;
             self.open.push(path.clone());
         }
         Ok(())
     }
 
     /// Makes the rest read-only.
-    fn seal(self) -> Result<MountedView, StepError> {
+    fn seal_mounts(self) -> Result<MountedView, StepError> {
         sys::set_read_only(Path::new("/"), true, true)
             .step(|| "make the file system read-only".into())?;
         for path in &self.open {
@@ -314,7 +318,7 @@ pub(super) fn mount_proc() -> Result<(), StepError> {
     for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
         let path = Path::new("/proc").join(part);
         if path.exists() {
-            attach(&clone_tree(&path, false)?, &path)?;
+            attach_tree(&clone_tree(&path, false)?, &path)?;
             sys::set_read_only(&path, true, false).step(|| format!("protect /proc/{part}"))?;
         }
     }

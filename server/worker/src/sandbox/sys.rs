@@ -34,7 +34,7 @@ pub(super) enum ForkSide {
 
 /// Makes a second process that continues here.
 #[expect(unsafe_code, reason = "fork has no safe wrapper")]
-pub(super) fn fork() -> io::Result<ForkSide> {
+pub(super) fn fork_process() -> io::Result<ForkSide> {
     // SAFETY: the process has one thread, so the child may do everything its parent could.
     match unsafe { libc::fork() } {
         0 => Ok(ForkSide::Child),
@@ -87,7 +87,7 @@ const FORWARDED: [libc::c_int; 6] = [
 
 /// Blocks the signals that [`next_signal`] then reads from the descriptor.
 #[expect(unsafe_code, reason = "signal sets have no safe wrapper")]
-pub(super) fn signals() -> io::Result<OwnedFd> {
+pub(super) fn block_signals() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before anything reads it, and the descriptor is
     // new and owned by nobody else.
     unsafe {

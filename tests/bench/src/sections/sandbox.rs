@@ -127,7 +127,7 @@ async fn sandbox(
         lowers: Vec::new(),
         tracked: TrackedFiles::default(),
     };
-    let set = changes::collect(&finished.dir, &base, &ChangeLimits::default())?;
+    let set = changes::collect_changes(&finished.dir, &base, &ChangeLimits::default())?;
     let collected = start.elapsed();
     if set.changes.len() != EDITED as usize {
         return Err(format!("the change set has {} files", set.changes.len()).into());

@@ -33,8 +33,8 @@ impl ClaudeDetection {
 
 /// Looks for Claude Code: at `program` where that is given, else on `PATH` and where its installers
 /// put it. Blocks for about half a second while it is asked for its version.
-pub(super) fn detect(program: Option<&Path>) -> ClaudeDetection {
-    let Some(path) = find(program, None) else {
+pub(super) fn detect_program(program: Option<&Path>) -> ClaudeDetection {
+    let Some(path) = find_program(program, None) else {
         let problem = match program {
             Some(path) => format!("there is no program {}", path.display()),
             None => "not installed; install it with: npm install -g @anthropic-ai/claude-code"
@@ -45,7 +45,7 @@ pub(super) fn detect(program: Option<&Path>) -> ClaudeDetection {
             ..ClaudeDetection::default()
         };
     };
-    match probe(&path, "--version") {
+    match run_probe(&path, "--version") {
         Ok(output) => ClaudeDetection {
             version: output.split_whitespace().next().map(str::to_owned),
             path: Some(path),
@@ -62,7 +62,7 @@ pub(super) fn detect(program: Option<&Path>) -> ClaudeDetection {
 /// The program of Claude Code: `program` where that is given, else what is on `PATH` or where its
 /// installers put it. `search` is the `PATH` to look in, the daemon's own where there is none. Asks
 /// nothing of it.
-pub(super) fn find(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
+pub(super) fn find_program(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
     let search = search
         .map(OsStr::to_owned)
         .or_else(|| std::env::var_os("PATH"));
@@ -94,7 +94,7 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// What `path argument` prints.
-fn probe(path: &Path, argument: &str) -> Result<String, String> {
+fn run_probe(path: &Path, argument: &str) -> Result<String, String> {
     let shown = path.display();
     let keep = ["PATH", "HOME", "LD_LIBRARY_PATH"];
     let kept = keep
@@ -214,7 +214,7 @@ impl ClaudeFeatures {
         let kept = CachedHelp::of(&path, changed);
         let features = match kept.as_ref().and_then(CachedHelp::read) {
             Some(help) => Self::Listed(help.into()),
-            None => match probe(&path, "--help") {
+            None => match run_probe(&path, "--help") {
                 Ok(help) if help.contains("--") => {
                     if let Some(kept) = &kept {
                         kept.write(&help);
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        let found = detect(Some(Path::new("/no/such/claude")));
+        let found = detect_program(Some(Path::new("/no/such/claude")));
         assert!(!found.is_usable());
         assert!(found.problem.unwrap().contains("/no/such/claude"));
     }

@@ -14,13 +14,13 @@ pub(super) fn config_dir(home: &Path) -> PathBuf {
     home.join("claude")
 }
 
-fn legacy_dir(home: &Path) -> PathBuf {
+fn inheritance_dir(home: &Path) -> PathBuf {
     home.join("sessions")
 }
 
 /// Makes the folders; keeps what is there.
-pub(super) fn make(home: &Path) -> io::Result<()> {
-    for folder in [config_dir(home), legacy_dir(home)] {
+pub(super) fn make_folders(home: &Path) -> io::Result<()> {
+    for folder in [config_dir(home), inheritance_dir(home)] {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -37,7 +37,7 @@ pub(super) fn make(home: &Path) -> io::Result<()> {
 /// # Errors
 /// Where the folder or the file cannot be written.
 pub(super) fn prepare_home(home: &Path) -> io::Result<()> {
-    make(home)?;
+    make_folders(home)?;
     let config = config_dir(home);
     let settings = config.join(".claude.json");
     if !settings.exists() {
@@ -106,7 +106,7 @@ impl ForkInheritance {
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
             .collect();
-        legacy_dir(home).join(format!("{name}.json"))
+        inheritance_dir(home).join(format!("{name}.json"))
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn what_a_session_leaves_is_found_again_and_stays_in_its_folder() {
         let home = tempfile::tempdir().unwrap();
-        make(home.path()).unwrap();
+        make_folders(home.path()).unwrap();
         let left = ForkInheritance {
             totals: Usage {
                 input_tokens: 7,

@@ -146,7 +146,7 @@ impl ToolPolicy {
 }
 
 /// What kind of thing a tool does.
-pub(super) fn kind(tool: &str) -> Option<PermissionKind> {
+pub(super) fn kind_of_tool(tool: &str) -> Option<PermissionKind> {
     match tool {
         "WebFetch" | "WebSearch" => Some(PermissionKind::Network),
         "Bash" => Some(PermissionKind::Command),

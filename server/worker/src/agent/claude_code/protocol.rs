@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     home::ForkInheritance,
     policy::{self, ToolPolicy, ToolRule},
-    result::{ClaudeResult, by_status, difference},
+    result::{ClaudeResult, stop_by_status, usage_difference},
 };
 use crate::agent::{
     AgentReport, AgentTask, ToolUseReply, ToolUseRequest,
@@ -78,7 +78,7 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     /// What became of the session, and what it leaves to forks.
-    pub(super) fn report(self, ended: &SessionExit) -> (AgentReport, Option<ForkInheritance>) {
+    pub(super) fn into_report(self, ended: &SessionExit) -> (AgentReport, Option<ForkInheritance>) {
         let session = self
             .session
             .or_else(|| ended.spoke.then(|| self.task.session.clone()));
@@ -105,7 +105,7 @@ impl<'a> ClaudeProtocol<'a> {
         let usage = Usage {
             turns: self.running.turns,
             ..match outcome.totals {
-                Some(totals) => difference(totals, self.before, outcome.own),
+                Some(totals) => usage_difference(totals, self.before, outcome.own),
                 None => self.running,
             }
         };
@@ -130,27 +130,27 @@ impl<'a> ClaudeProtocol<'a> {
         (report, Some(left))
     }
 
-    fn message(&mut self, message: &Value) -> LineEffects {
+    fn handle_message(&mut self, message: &Value) -> LineEffects {
         let main = message["parent_tool_use_id"].is_null();
         match message["type"].as_str() {
             Some("stream_event") => LineEffects {
-                events: self.streamed(&message["event"], main),
+                events: self.handle_stream_event(&message["event"], main),
                 ..LineEffects::default()
             },
             Some("assistant") => LineEffects {
-                events: self.said(message),
+                events: self.handle_assistant(message),
                 ..LineEffects::default()
             },
-            Some("control_request") => self.asked(message),
-            Some("control_cancel_request") => self.not_asked(&message["request_id"]),
-            Some("system") => self.system(message),
-            Some("rate_limit_event") => self.limited(&message["rate_limit_info"]),
-            Some("result") => self.result(message),
+            Some("control_request") => self.handle_request(message),
+            Some("control_cancel_request") => self.withdraw_request(&message["request_id"]),
+            Some("system") => self.handle_system(message),
+            Some("rate_limit_event") => self.handle_rate_limit(&message["rate_limit_info"]),
+            Some("result") => self.handle_result(message),
             _ => LineEffects::default(),
         }
     }
 
-    fn streamed(&mut self, event: &Value, main: bool) -> Vec<AgentEvent> {
+    fn handle_stream_event(&mut self, event: &Value, main: bool) -> Vec<AgentEvent> {
         match event["type"].as_str() {
             Some("content_block_delta") if main => {
                 let text = event["delta"]["text"].as_str().unwrap_or_default();
@@ -158,7 +158,7 @@ impl<'a> ClaudeProtocol<'a> {
             }
             Some("content_block_stop") => self.words.flush().into_iter().collect(),
             Some("message_delta") => {
-                self.count(&event["usage"]);
+                self.count_usage(&event["usage"]);
                 vec![AgentEvent::Spent {
                     usage: self.running,
                 }]
@@ -168,13 +168,13 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     /// Adds one model turn's usage.
-    fn count(&mut self, usage: &Value) {
+    fn count_usage(&mut self, usage: &Value) {
         let model = self.model.as_deref().unwrap_or_default();
-        let turn = prices::turn(model, |part| usage[part].as_u64());
+        let turn = prices::usage_of_turn(model, |part| usage[part].as_u64());
         self.running = self.running.plus(turn);
     }
 
-    fn said(&mut self, message: &Value) -> Vec<AgentEvent> {
+    fn handle_assistant(&mut self, message: &Value) -> Vec<AgentEvent> {
         if let Some(error) = message["error"].as_str() {
             self.hint = Some(error.to_owned());
         }
@@ -188,14 +188,14 @@ impl<'a> ClaudeProtocol<'a> {
             let name = block["name"].as_str().unwrap_or_default();
             events.push(AgentEvent::Tool {
                 name: name.to_owned(),
-                detail: self.detail(&block["input"]),
+                detail: self.tool_detail(&block["input"]),
             });
         }
         events
     }
 
     /// The one argument of a tool call that people want to see.
-    fn detail(&self, input: &Value) -> String {
+    fn tool_detail(&self, input: &Value) -> String {
         let keys = [
             "file_path",
             "notebook_path",
@@ -214,7 +214,7 @@ impl<'a> ClaudeProtocol<'a> {
 
     /// A request that Claude waits for an answer to. It has no deadline of its own, so every one
     /// is answered, also those we do not know.
-    fn asked(&mut self, message: &Value) -> LineEffects {
+    fn handle_request(&mut self, message: &Value) -> LineEffects {
         let id = &message["request_id"];
         let request = &message["request"];
         if request["subtype"] != "can_use_tool" {
@@ -232,23 +232,23 @@ impl<'a> ClaudeProtocol<'a> {
             input: request["input"].clone(),
         };
         match self.policy.rule(&call.tool) {
-            ToolRule::Allow => allow(&call),
-            ToolRule::Ask => self.question(call),
+            ToolRule::Allow => allow_use(&call),
+            ToolRule::Ask => self.ask_permission(call),
             ToolRule::Deny => {
                 let tool = &call.tool;
                 let words = format!("{tool} is not available in this session; do without it.");
-                self.deny(&call, &words)
+                self.deny_use(&call, &words)
             }
         }
     }
 
-    fn question(&mut self, call: PendingToolUse) -> LineEffects {
+    fn ask_permission(&mut self, call: PendingToolUse) -> LineEffects {
         self.questions += 1;
         let request = ToolUseRequest {
             tool: call.tool.clone(),
-            detail: permission::detail(&call.input),
-            kind: policy::kind(&call.tool),
-            input: permission::canonical(&call.input),
+            detail: permission::input_detail(&call.input),
+            kind: policy::kind_of_tool(&call.tool),
+            input: permission::canonical_json(&call.input),
         };
         self.open.insert(self.questions, call);
         LineEffects {
@@ -261,7 +261,7 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     /// Claude does not wait for the answer to a request any more.
-    fn not_asked(&mut self, id: &Value) -> LineEffects {
+    fn withdraw_request(&mut self, id: &Value) -> LineEffects {
         let of = |open: &HashMap<u64, PendingToolUse>| {
             Some(*open.iter().find(|(_, call)| call.id == *id)?.0)
         };
@@ -273,8 +273,8 @@ impl<'a> ClaudeProtocol<'a> {
         }
     }
 
-    fn deny(&self, call: &PendingToolUse, words: &str) -> LineEffects {
-        let what = format!("{} {}", call.tool, self.detail(&call.input));
+    fn deny_use(&self, call: &PendingToolUse, words: &str) -> LineEffects {
+        let what = format!("{} {}", call.tool, self.tool_detail(&call.input));
         let what = what.trim().to_owned();
         let denial = json!({"behavior": "deny", "message": words, "interrupt": false});
         LineEffects {
@@ -284,10 +284,10 @@ impl<'a> ClaudeProtocol<'a> {
         }
     }
 
-    fn system(&mut self, message: &Value) -> LineEffects {
+    fn handle_system(&mut self, message: &Value) -> LineEffects {
         match message["subtype"].as_str() {
-            Some("init") => self.init(message),
-            Some("api_retry") => self.retrying(message),
+            Some("init") => self.handle_init(message),
+            Some("api_retry") => self.handle_retry(message),
             Some("permission_denied") => {
                 let what = message["tool_name"].as_str().unwrap_or("a tool").to_owned();
                 LineEffects {
@@ -300,7 +300,7 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     /// Comes with every turn; news only the first time.
-    fn init(&mut self, message: &Value) -> LineEffects {
+    fn handle_init(&mut self, message: &Value) -> LineEffects {
         let text = |key: &str| message[key].as_str().map(str::to_owned);
         if self.session.is_some() {
             return LineEffects::default();
@@ -316,9 +316,9 @@ impl<'a> ClaudeProtocol<'a> {
         }
     }
 
-    fn retrying(&mut self, message: &Value) -> LineEffects {
+    fn handle_retry(&mut self, message: &Value) -> LineEffects {
         let status = message["error_status"].as_u64();
-        if by_status(status) == Some(StopReason::Auth) {
+        if stop_by_status(status) == Some(StopReason::Auth) {
             // It would try ten times, with growing delays, what cannot succeed.
             return LineEffects {
                 next: SessionControl::Abort(StopReason::Auth),
@@ -338,7 +338,7 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     /// The limit of a subscription. Only a rejection means waiting.
-    fn limited(&mut self, info: &Value) -> LineEffects {
+    fn handle_rate_limit(&mut self, info: &Value) -> LineEffects {
         if info["status"] != "rejected" {
             return LineEffects::default();
         }
@@ -354,7 +354,7 @@ impl<'a> ClaudeProtocol<'a> {
     }
 
     /// The first result counts; a second one would be about something we did not ask.
-    fn result(&mut self, message: &Value) -> LineEffects {
+    fn handle_result(&mut self, message: &Value) -> LineEffects {
         if self.outcome.is_some() {
             return LineEffects::default();
         }
@@ -368,7 +368,7 @@ impl<'a> ClaudeProtocol<'a> {
         let usage = Usage {
             turns: self.running.turns,
             ..outcome.totals.map_or(self.running, |totals| {
-                difference(totals, self.before, outcome.own)
+                usage_difference(totals, self.before, outcome.own)
             })
         };
         self.outcome = Some(outcome);
@@ -386,7 +386,7 @@ const AUTH: &str = "the provider rejected the API key or login: set ANTHROPIC_AP
                     `claude` and `/login`";
 
 impl LineProtocol for ClaudeProtocol<'_> {
-    fn opening(&mut self) -> Vec<String> {
+    fn opening_lines(&mut self) -> Vec<String> {
         let initialize = json!({"type": "control_request", "request_id": "initialize",
             "request": {"subtype": "initialize"}});
         // Two blocks: only the last is searched for commands and mentions (see the module's head).
@@ -399,13 +399,13 @@ impl LineProtocol for ClaudeProtocol<'_> {
         vec![initialize.to_string(), turn.to_string()]
     }
 
-    fn line(&mut self, line: &[u8]) -> LineEffects {
+    fn receive_line(&mut self, line: &[u8]) -> LineEffects {
         if line.trim_ascii().is_empty() {
             return LineEffects::default();
         }
         // Invalid UTF-8 spoils one string, not the message.
         match serde_json::from_str::<Value>(&String::from_utf8_lossy(line)) {
-            Ok(message) if message.is_object() => self.message(&message),
+            Ok(message) if message.is_object() => self.handle_message(&message),
             _ => {
                 self.garbled += 1;
                 LineEffects::default()
@@ -413,7 +413,7 @@ impl LineProtocol for ClaudeProtocol<'_> {
         }
     }
 
-    fn answered(&mut self, question: u64, answer: QuestionAnswer) -> LineEffects {
+    fn receive_answer(&mut self, question: u64, answer: QuestionAnswer) -> LineEffects {
         let Some(call) = self.open.remove(&question) else {
             return LineEffects::default();
         };
@@ -422,7 +422,7 @@ impl LineProtocol for ClaudeProtocol<'_> {
             QuestionAnswer::Decided(ToolUseReply {
                 decision: PermissionDecision::Allow,
                 ..
-            }) => return allow(&call),
+            }) => return allow_use(&call),
             QuestionAnswer::Decided(ToolUseReply {
                 reason: Some(reason),
                 ..
@@ -439,10 +439,10 @@ impl LineProtocol for ClaudeProtocol<'_> {
             }
         };
         self.done_without.extend(call.tool_use.clone());
-        self.deny(&call, &words)
+        self.deny_use(&call, &words)
     }
 
-    fn interrupt(&mut self) -> Option<String> {
+    fn interrupt_line(&mut self) -> Option<String> {
         let request = json!({"type": "control_request", "request_id": "interrupt",
             "request": {"subtype": "interrupt"}});
         Some(request.to_string())
@@ -450,7 +450,7 @@ impl LineProtocol for ClaudeProtocol<'_> {
 }
 
 /// Lets a tool do exactly what was asked for.
-fn allow(call: &PendingToolUse) -> LineEffects {
+fn allow_use(call: &PendingToolUse) -> LineEffects {
     let decision = json!({"behavior": "allow", "updatedInput": call.input});
     LineEffects {
         send: vec![response(call, &decision)],
@@ -498,13 +498,13 @@ mod tests {
         let mut protocol = ClaudeProtocol::new(task, root, ToolPolicy::default(), Usage::default());
         let mut events = Vec::new();
         for line in lines {
-            events.extend(protocol.line(line.as_bytes()).events);
+            events.extend(protocol.receive_line(line.as_bytes()).events);
         }
         let ended = SessionExit {
             spoke: true,
             ..SessionExit::default()
         };
-        (events, protocol.report(&ended).0)
+        (events, protocol.into_report(&ended).0)
     }
 
     /// Lines of Claude Code 2.1.197, shortened by what nobody reads.
@@ -578,7 +578,7 @@ mod tests {
             ToolPolicy::default(),
             Usage::default(),
         );
-        let turn: Value = serde_json::from_str(&protocol.opening()[1]).unwrap();
+        let turn: Value = serde_json::from_str(&protocol.opening_lines()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
         assert_eq!(blocks.last().unwrap()["text"], "Begin.");
@@ -593,9 +593,9 @@ mod tests {
             let mut protocol =
                 ClaudeProtocol::new(&task, Path::new("/"), ToolPolicy::default(), Usage::default());
             for line in &lines {
-                protocol.line(line);
+                protocol.receive_line(line);
             }
-            prop_assert!(protocol.report(&SessionExit::default()).0.stop.is_some());
+            prop_assert!(protocol.into_report(&SessionExit::default()).0.stop.is_some());
         }
 
         /// Recorded lines with any of their values replaced by another kind of value.

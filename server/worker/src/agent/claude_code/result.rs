@@ -40,18 +40,18 @@ impl ClaudeResult {
             .unwrap_or_default()
             .to_owned();
         Self {
-            stop: stop(message, hint, done_without).or_else(|| {
+            stop: stop_of_result(message, hint, done_without).or_else(|| {
                 (wants_answer && answer.is_none()).then_some(StopReason::InvalidAnswer)
             }),
             words,
             answer,
-            totals: totals(message),
-            own: own(message),
+            totals: read_totals(message),
+            own: read_own_usage(message),
         }
     }
 }
 
-fn stop(
+fn stop_of_result(
     message: &Value,
     hint: Option<&str>,
     done_without: &dyn Fn(&str) -> bool,
@@ -76,14 +76,14 @@ fn stop(
             .as_str()
             .is_none_or(|kind| kind.starts_with("error"));
     failed.then(|| {
-        by_status(message["api_error_status"].as_u64())
-            .or_else(|| by_name(hint?))
+        stop_by_status(message["api_error_status"].as_u64())
+            .or_else(|| stop_by_error(hint?))
             .unwrap_or(StopReason::Crashed)
     })
 }
 
 /// What an HTTP status of the provider means for a session that ended with it.
-pub(super) fn by_status(status: Option<u64>) -> Option<StopReason> {
+pub(super) fn stop_by_status(status: Option<u64>) -> Option<StopReason> {
     match status? {
         401 | 403 => Some(StopReason::Auth),
         429 | 500..=599 => Some(StopReason::Overloaded),
@@ -94,7 +94,7 @@ pub(super) fn by_status(status: Option<u64>) -> Option<StopReason> {
 }
 
 /// What an assistant message's `error` means.
-fn by_name(name: &str) -> Option<StopReason> {
+fn stop_by_error(name: &str) -> Option<StopReason> {
     match name {
         "authentication_failed" | "oauth_org_not_allowed" | "billing_error" => {
             Some(StopReason::Auth)
@@ -105,7 +105,7 @@ fn by_name(name: &str) -> Option<StopReason> {
     }
 }
 
-fn totals(message: &Value) -> Option<Usage> {
+fn read_totals(message: &Value) -> Option<Usage> {
     let models = message["modelUsage"].as_object()?;
     let sum = |key: &str| -> u64 {
         models
@@ -123,7 +123,7 @@ fn totals(message: &Value) -> Option<Usage> {
     })
 }
 
-fn own(message: &Value) -> Usage {
+fn read_own_usage(message: &Value) -> Usage {
     let tokens = |key: &str| message["usage"][key].as_u64().unwrap_or_default();
     Usage {
         input_tokens: tokens("input_tokens"),
@@ -139,7 +139,7 @@ fn own(message: &Value) -> Usage {
 /// Some releases carry the parent's totals on into a fork (2.1.330), others start anew (2.1.197), and
 /// none says which. It is told by the main loop's own usage, which is never carried on: what is left
 /// after taking the parent's totals away cannot be less than that.
-pub(super) fn difference(after: Usage, before: Usage, own: Usage) -> Usage {
+pub(super) fn usage_difference(after: Usage, before: Usage, own: Usage) -> Usage {
     let carried = after.input_tokens >= before.input_tokens.saturating_add(own.input_tokens)
         && after.output_tokens >= before.output_tokens.saturating_add(own.output_tokens)
         && after.cache_read_tokens
@@ -255,9 +255,18 @@ mod tests {
             ..Usage::default()
         };
         let own = usage(6, 0);
-        assert_eq!(difference(usage(10, 50), usage(4, 20), own), usage(6, 30));
+        assert_eq!(
+            usage_difference(usage(10, 50), usage(4, 20), own),
+            usage(6, 30)
+        );
         // Not carried on: more than the parent's, but not more than the parent's and its own.
-        assert_eq!(difference(usage(6, 30), usage(4, 20), own), usage(6, 30));
-        assert_eq!(difference(usage(6, 10), usage(9, 20), own), usage(6, 10));
+        assert_eq!(
+            usage_difference(usage(6, 30), usage(4, 20), own),
+            usage(6, 30)
+        );
+        assert_eq!(
+            usage_difference(usage(6, 10), usage(9, 20), own),
+            usage(6, 10)
+        );
     }
 }

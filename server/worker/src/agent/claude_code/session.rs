@@ -49,7 +49,7 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter(|line| !line.is_empty())
-        .flat_map(|line| line_session::LineProtocol::line(&mut protocol, line).events)
+        .flat_map(|line| line_session::LineProtocol::receive_line(&mut protocol, line).events)
         .collect()
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn run_session(
         );
         return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
-    if let Err(error) = home::make(&spec.place.home) {
+    if let Err(error) = home::make_folders(&spec.place.home) {
         let summary = format!(
             "cannot create the agent's home {}: {error}",
             spec.place.home.display()
@@ -84,11 +84,11 @@ pub(super) async fn run_session(
         None => ForkInheritance::default(),
     };
     let command = launch.command(
-        &arguments(spec, &features, &policy, parent.model),
-        &environment(spec, launch),
+        &command_line(spec, &features, &policy, parent.model),
+        &session_env(spec, launch),
     );
     let mut protocol = ClaudeProtocol::new(&spec.task, launch.root(), policy, parent.totals);
-    let ended = line_session::drive(
+    let ended = line_session::drive_session(
         command,
         &mut protocol,
         &spec.task.limits,
@@ -97,7 +97,7 @@ pub(super) async fn run_session(
         channels,
     )
     .await;
-    let (report, legacy) = protocol.report(&ended);
+    let (report, legacy) = protocol.into_report(&ended);
     if let (Some(legacy), Some(session)) = (legacy, &report.session) {
         // Without it a fork's cost would include its parent's: worth a warning, not a failure.
         if let Err(error) = legacy.save(&spec.place.home, session) {
@@ -109,7 +109,7 @@ pub(super) async fn run_session(
 
 /// The command line. A planner and its forks differ in nothing but their session ids: tools, schema,
 /// system prompt and model all stand in the prefix they share in the provider's prompt cache.
-fn arguments(
+fn command_line(
     spec: &AgentSpec,
     features: &ClaudeFeatures,
     policy: &ToolPolicy,
@@ -160,7 +160,7 @@ fn arguments(
 }
 
 /// The allow-list, our own settings, and what the daemon adds (keys, base URL), later ones winning.
-fn environment(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
+fn session_env(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
     let config = home::config_dir(&spec.place.home).into_os_string();

@@ -82,7 +82,7 @@ async fn run_command(
         timeout: spec.task.limits.timeout.to_duration(),
         exit: spec.task.limits.exit.to_duration(),
     };
-    let ended = program::run(
+    let ended = program::run_program(
         command,
         deadlines,
         Some(transcript),

@@ -51,7 +51,7 @@ impl MessagesApi {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let base = variable("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
         let base = base.trim_end_matches('/').to_owned();
-        let client = client(base.starts_with("http://")).map_err(|error| RequestFailure {
+        let client = build_client(base.starts_with("http://")).map_err(|error| RequestFailure {
             stop: StopReason::Resources,
             words: format!("cannot set up the connection to {base}: {error}"),
             retry_after: None,
@@ -82,19 +82,19 @@ impl MessagesApi {
         let mut pause = FIRST_WAIT;
         let mut tries = 1;
         loop {
-            let (mut failure, wait) = match self.once(body, tell).await {
+            let (mut failure, wait) = match self.send_once(body, tell).await {
                 Ok(message) => return Ok(message),
                 Err(FailedTry::Never(failure)) => return Err(failure),
                 Err(FailedTry::Again { failure, wait }) => (failure, wait),
             };
             tell(ResponseNotice::Discarded);
-            let wait = wait.unwrap_or_else(|| jittered(pause));
+            let wait = wait.unwrap_or_else(|| jittered_pause(pause));
             if tries == TRIES || wait > LONGEST_WAIT {
-                failure.retry_after = Some(span(wait));
+                failure.retry_after = Some(to_span(wait));
                 return Err(failure);
             }
             if failure.stop == StopReason::Overloaded {
-                let wait = Some(span(wait));
+                let wait = Some(to_span(wait));
                 tell(ResponseNotice::Event(AgentEvent::RateLimited { wait }));
             }
             tokio::time::sleep(wait).await;
@@ -103,7 +103,7 @@ impl MessagesApi {
         }
     }
 
-    async fn once(
+    async fn send_once(
         &self,
         body: &[u8],
         tell: &mut dyn FnMut(ResponseNotice<'_>),
@@ -124,19 +124,19 @@ impl MessagesApi {
         let response = request
             .send()
             .await
-            .map_err(|error| broken(&describe(&error)))?;
+            .map_err(|error| broken_stream(&describe_error(&error)))?;
         if !response.status().is_success() {
-            return Err(refused(response).await);
+            return Err(refused_response(response).await);
         }
         let mut message = StreamedMessage::default();
         let mut stream = response.bytes_stream();
         while let Some(part) = stream.next().await {
-            let part = part.map_err(|error| broken(&describe(&error)))?;
+            let part = part.map_err(|error| broken_stream(&describe_error(&error)))?;
             message
                 .feed(&part, &mut |text| tell(ResponseNotice::Words(text)))
-                .map_err(|error| streamed(&error))?;
+                .map_err(|error| stream_failure(&error))?;
         }
-        message.end().map_err(|error| streamed(&error))?;
+        message.end().map_err(|error| stream_failure(&error))?;
         Ok(message)
     }
 }
@@ -151,7 +151,7 @@ pub(super) enum ResponseNotice<'a> {
     Event(AgentEvent),
 }
 
-fn client(plain: bool) -> Result<Client, reqwest::Error> {
+fn build_client(plain: bool) -> Result<Client, reqwest::Error> {
     let builder = Client::builder()
         .connect_timeout(Duration::from_secs(30))
         .read_timeout(SILENCE)
@@ -168,7 +168,7 @@ fn client(plain: bool) -> Result<Client, reqwest::Error> {
     builder.tls_backend_preconfigured(nobody).build()
 }
 
-fn broken(words: &str) -> FailedTry {
+fn broken_stream(words: &str) -> FailedTry {
     FailedTry::Again {
         failure: RequestFailure {
             stop: StopReason::BrokenStream,
@@ -179,7 +179,7 @@ fn broken(words: &str) -> FailedTry {
     }
 }
 
-fn streamed(error: &StreamError) -> FailedTry {
+fn stream_failure(error: &StreamError) -> FailedTry {
     let overloaded = matches!(error, StreamError::Provider { kind, .. }
         if kind == "overloaded_error" || kind == "rate_limit_error");
     let stop = if overloaded {
@@ -197,7 +197,7 @@ fn streamed(error: &StreamError) -> FailedTry {
     }
 }
 
-async fn refused(response: Response) -> FailedTry {
+async fn refused_response(response: Response) -> FailedTry {
     let status = response.status();
     let wait = response
         .headers()
@@ -235,7 +235,7 @@ async fn refused(response: Response) -> FailedTry {
 }
 
 /// The error and its causes; the outermost alone only says that something failed.
-fn describe(error: &reqwest::Error) -> String {
+fn describe_error(error: &reqwest::Error) -> String {
     let mut words = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -246,12 +246,12 @@ fn describe(error: &reqwest::Error) -> String {
 }
 
 /// Between half and all of `pause`, so that sessions that failed together do not return together.
-fn jittered(pause: Duration) -> Duration {
+fn jittered_pause(pause: Duration) -> Duration {
     let random = uuid::Uuid::new_v4().as_u128() % 1000;
     let part = u32::try_from(random).unwrap_or_default();
     pause / 2 + pause / 2 * part / 1000
 }
 
-fn span(wait: Duration) -> Span {
+fn to_span(wait: Duration) -> Span {
     Span(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }

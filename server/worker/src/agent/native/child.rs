@@ -30,8 +30,8 @@ pub(super) fn native_main() -> i32 {
     let read = std::io::stdin().lock().read_line(&mut line);
     let task: NativeTask = match read.map(|_| serde_json::from_str(&line)) {
         Ok(Ok(task)) => task,
-        Ok(Err(error)) => return complain(&format!("not a task: {error}")),
-        Err(error) => return complain(&format!("cannot read the task: {error}")),
+        Ok(Err(error)) => return write_error(&format!("not a task: {error}")),
+        Err(error) => return write_error(&format!("cannot read the task: {error}")),
     };
     drop(line);
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -39,21 +39,21 @@ pub(super) fn native_main() -> i32 {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&format!("cannot start: {error}")),
+        Err(error) => return write_error(&format!("cannot start: {error}")),
     };
-    let report = runtime.block_on(session(task));
+    let report = runtime.block_on(run_task(task));
     let failed = report.stop.is_some();
-    emit(&NativeLine::Report(report));
+    write_line(&NativeLine::Report(report));
     i32::from(failed)
 }
 
-fn complain(words: &str) -> i32 {
+fn write_error(words: &str) -> i32 {
     // Standard error is where the other half looks for the reason; if it is closed nobody does.
     let _ = writeln!(std::io::stderr(), "{words}");
     2
 }
 
-fn emit(line: &NativeLine) {
+fn write_line(line: &NativeLine) {
     let mut out = std::io::stdout().lock();
     let written = serde_json::to_writer(&mut out, line)
         .map_err(std::io::Error::from)
@@ -65,11 +65,11 @@ fn emit(line: &NativeLine) {
     }
 }
 
-fn tell(event: AgentEvent) {
-    emit(&NativeLine::Event(event));
+fn emit_event(event: AgentEvent) {
+    write_line(&NativeLine::Event(event));
 }
 
-async fn session(task: NativeTask) -> NativeReport {
+async fn run_task(task: NativeTask) -> NativeReport {
     let refuse = |stop, summary| NativeReport {
         stop: Some(stop),
         summary,
@@ -90,7 +90,7 @@ async fn session(task: NativeTask) -> NativeReport {
         },
     };
     conversation.say(&task.prompt);
-    tell(AgentEvent::Started {
+    emit_event(AgentEvent::Started {
         session: Some(task.session.clone()),
         model: Some(
             task.model
@@ -103,8 +103,8 @@ async fn session(task: NativeTask) -> NativeReport {
         Err(failure) => return refuse(failure.stop, failure.words),
     };
     let mut session = NativeSession {
-        tools: tools::offered(task.schema.as_ref()),
-        system: system(&task),
+        tools: tools::offered_tools(task.schema.as_ref()),
+        system: system_text(&task),
         task,
         root,
         api,
@@ -116,12 +116,12 @@ async fn session(task: NativeTask) -> NativeReport {
     let end = session.run().await;
     // What is lost without it is only the way to continue.
     if let Err(error) = session.save() {
-        complain(&format!("the conversation could not be kept: {error}"));
+        write_error(&format!("the conversation could not be kept: {error}"));
     }
     session.report(end)
 }
 
-fn system(task: &NativeTask) -> String {
+fn system_text(task: &NativeTask) -> String {
     let mut text = format!(
         "You are a software engineer working on a task in a code workspace, alone: nobody answers \
          questions. Look before you change anything, change only what the task needs, and check \
@@ -212,12 +212,12 @@ impl NativeSession {
             })?;
         let mut words = TextPieces::default();
         let mut hear = |heard: ResponseNotice<'_>| match heard {
-            ResponseNotice::Words(text) => words.push(text).into_iter().for_each(tell),
+            ResponseNotice::Words(text) => words.push(text).into_iter().for_each(emit_event),
             ResponseNotice::Discarded => drop(words.flush()),
-            ResponseNotice::Event(event) => tell(event),
+            ResponseNotice::Event(event) => emit_event(event),
         };
         let mut message = self.api.send(&body, &mut hear).await?;
-        words.flush().into_iter().for_each(tell);
+        words.flush().into_iter().for_each(emit_event);
         self.count(&message.usage);
         let stop_reason = std::mem::take(&mut message.stop_reason);
         let message = message.take();
@@ -234,9 +234,9 @@ impl NativeSession {
     }
 
     fn count(&mut self, usage: &serde_json::Map<String, Value>) {
-        let turn = prices::turn(self.model(), |part| usage.get(part)?.as_u64());
+        let turn = prices::usage_of_turn(self.model(), |part| usage.get(part)?.as_u64());
         self.usage = self.usage.plus(turn);
-        tell(AgentEvent::Spent { usage: self.usage });
+        emit_event(AgentEvent::Spent { usage: self.usage });
     }
 
     /// The model said something and asked for nothing.
@@ -273,12 +273,13 @@ impl NativeSession {
         for call in calls {
             let name = call["name"].as_str().unwrap_or_default();
             let input = &call["input"];
-            tell(AgentEvent::Tool {
+            emit_event(AgentEvent::Tool {
                 name: name.to_owned(),
-                detail: tools::detail(input),
+                detail: tools::call_detail(input),
             });
             let (text, failed) = match &self.task.schema {
-                Some(schema) if name == tools::ANSWER => match tools::lacks(schema, input) {
+                Some(schema) if name == tools::ANSWER => match tools::missing_fields(schema, input)
+                {
                     Some(lack) => (lack, true),
                     None => {
                         answer = Some(input.clone());
@@ -295,9 +296,9 @@ impl NativeSession {
     }
 
     async fn call(&self, name: &str, input: &Value) -> (String, bool) {
-        let outcome = tools::call(&self.root, name, input, self.task.longest_command).await;
+        let outcome = tools::call_tool(&self.root, name, input, self.task.longest_command).await;
         if let Some(text) = outcome.output {
-            tell(AgentEvent::Output { text });
+            emit_event(AgentEvent::Output { text });
         }
         (outcome.text, outcome.failed)
     }

@@ -26,7 +26,7 @@ pub(super) struct ShellResult {
 }
 
 /// Runs `script` in `folder`. It and everything it started is killed after `limit`.
-pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> ShellResult {
+pub(super) async fn run_script(script: &str, folder: &Path, limit: Duration) -> ShellResult {
     // One pipe for both streams keeps their order.
     let mut command = Command::new("sh");
     command
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     async fn check(script: &str, limit: Duration, expected: &str, passed: bool) {
-        let finished = run(script, Path::new("/"), limit).await;
+        let finished = run_script(script, Path::new("/"), limit).await;
         assert_eq!(
             (finished.output.as_str(), finished.passed),
             (expected, passed),
@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn long_output_keeps_its_beginning_and_its_end() {
         let script = "echo first; head -c 1000000 /dev/zero | tr '\\0' x; echo last";
-        let output = run(script, Path::new("/"), Duration::from_secs(60))
+        let output = run_script(script, Path::new("/"), Duration::from_secs(60))
             .await
             .output;
         assert!(output.starts_with("first\n") && output.ends_with("last\n"));

@@ -16,13 +16,13 @@ pub(super) struct Conversation {
 impl Conversation {
     /// That of an earlier session.
     pub(super) fn load(home: &Path, session: &str) -> io::Result<Self> {
-        let messages = serde_json::from_slice(&fs::read(file(home, session))?)?;
+        let messages = serde_json::from_slice(&fs::read(conversation_file(home, session))?)?;
         Ok(Self { messages })
     }
 
     /// Keeps it under this session's id.
     pub(super) fn save(&self, home: &Path, session: &str) -> io::Result<()> {
-        let path = file(home, session);
+        let path = conversation_file(home, session);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -109,7 +109,7 @@ pub(super) struct RequestHead<'a> {
     pub system: &'a str,
 }
 
-fn file(home: &Path, session: &str) -> PathBuf {
+fn conversation_file(home: &Path, session: &str) -> PathBuf {
     // An id that came from elsewhere must not lead elsewhere.
     let name: String = session
         .chars()

@@ -36,14 +36,14 @@ pub(super) async fn run_session(
         spec.place.program.clone().into_os_string(),
         SUBCOMMAND.into(),
     ];
-    let command = launch.command(&argv(program), &environment(spec, launch));
+    let command = launch.command(&argv(program), &session_env(spec, launch));
     let mut protocol = NativeProtocol {
-        task: task(spec, launch),
+        task: native_task(spec, launch),
         report: None,
         spent: Usage::default(),
         garbled: false,
     };
-    let ended = line_session::drive(
+    let ended = line_session::drive_session(
         command,
         &mut protocol,
         &spec.task.limits,
@@ -80,7 +80,7 @@ pub(super) async fn run_session(
     }
 }
 
-fn task(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> NativeTask {
+fn native_task(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> NativeTask {
     NativeTask {
         prompt: spec.task.prompt.clone(),
         system: spec.task.system.clone(),
@@ -96,7 +96,7 @@ fn task(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> NativeTask {
     }
 }
 
-fn environment(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
+fn session_env(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     for (name, value) in &spec.place.env {
         env.retain(|(known, _)| known != name);
@@ -114,12 +114,12 @@ struct NativeProtocol {
 }
 
 impl LineProtocol for NativeProtocol {
-    fn opening(&mut self) -> Vec<String> {
+    fn opening_lines(&mut self) -> Vec<String> {
         // A task consists of strings and numbers; there is nothing that cannot be written.
         serde_json::to_string(&self.task).into_iter().collect()
     }
 
-    fn line(&mut self, line: &[u8]) -> LineEffects {
+    fn receive_line(&mut self, line: &[u8]) -> LineEffects {
         let Ok(line) = serde_json::from_slice(line) else {
             self.garbled = true;
             return LineEffects::default();

@@ -55,7 +55,7 @@ impl StreamedMessage {
             if let Some(data) = line.strip_prefix(b"data:") {
                 let event = serde_json::from_slice(data.trim_ascii())
                     .map_err(|e| StreamError::Malformed(e.to_string()))?;
-                self.event(&event, text)?;
+                self.handle_event(&event, text)?;
             }
         }
         if rest.len() > MAX_EVENT {
@@ -74,17 +74,21 @@ impl StreamedMessage {
         }
     }
 
-    fn event(&mut self, event: &Value, text: &mut dyn FnMut(&str)) -> Result<(), StreamError> {
+    fn handle_event(
+        &mut self,
+        event: &Value,
+        text: &mut dyn FnMut(&str),
+    ) -> Result<(), StreamError> {
         match event["type"].as_str() {
-            Some("message_start") => self.count(&event["message"]["usage"]),
+            Some("message_start") => self.merge_usage(&event["message"]["usage"]),
             Some("content_block_start") => {
                 self.input.clear();
                 self.content.push(event["content_block"].clone());
             }
-            Some("content_block_delta") => self.delta(&event["delta"], text),
-            Some("content_block_stop") => self.close()?,
+            Some("content_block_delta") => self.apply_delta(&event["delta"], text),
+            Some("content_block_stop") => self.close_block()?,
             Some("message_delta") => {
-                self.count(&event["usage"]);
+                self.merge_usage(&event["usage"]);
                 if let Some(reason) = event["delta"]["stop_reason"].as_str() {
                     reason.clone_into(&mut self.stop_reason);
                 }
@@ -102,7 +106,7 @@ impl StreamedMessage {
         Ok(())
     }
 
-    fn count(&mut self, usage: &Value) {
+    fn merge_usage(&mut self, usage: &Value) {
         for (key, value) in usage.as_object().into_iter().flatten() {
             if !value.is_null() {
                 self.usage.insert(key.clone(), value.clone());
@@ -110,7 +114,7 @@ impl StreamedMessage {
         }
     }
 
-    fn delta(&mut self, delta: &Value, text: &mut dyn FnMut(&str)) {
+    fn apply_delta(&mut self, delta: &Value, text: &mut dyn FnMut(&str)) {
         let Some(block) = self.content.last_mut() else {
             return;
         };
@@ -130,7 +134,7 @@ impl StreamedMessage {
         }
     }
 
-    fn close(&mut self) -> Result<(), StreamError> {
+    fn close_block(&mut self) -> Result<(), StreamError> {
         let tool = self
             .content
             .last_mut()

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{command, files::WorkspaceRoot};
-use crate::agent::text::{clip, one_line};
+use crate::agent::text::{clip_text, one_line};
 
 /// A tool call's result, in words for the model.
 pub(super) struct ToolResult {
@@ -25,7 +25,7 @@ pub(super) const ANSWER: &str = "answer";
 
 /// The offered tools. Their text is part of the cached prefix: the same for every session that has
 /// the same schema.
-pub(super) fn offered(schema: Option<&Value>) -> Vec<Value> {
+pub(super) fn offered_tools(schema: Option<&Value>) -> Vec<Value> {
     let tool = |name: &str, description: &str, properties: Value, required: &[&str]| {
         json!({"name": name, "description": description, "input_schema": {
             "type": "object", "properties": properties, "required": required}})
@@ -82,17 +82,17 @@ pub(super) fn offered(schema: Option<&Value>) -> Vec<Value> {
 #[derive(Deserialize)]
 struct ReadArguments {
     path: String,
-    #[serde(default = "one")]
+    #[serde(default = "first_line")]
     offset: usize,
-    #[serde(default = "many")]
+    #[serde(default = "usual_limit")]
     limit: usize,
 }
 
-fn one() -> usize {
+fn first_line() -> usize {
     1
 }
 
-fn many() -> usize {
+fn usual_limit() -> usize {
     2000
 }
 
@@ -111,19 +111,19 @@ struct EditArguments {
 
 #[derive(Deserialize)]
 struct ListArguments {
-    #[serde(default = "here")]
+    #[serde(default = "top_folder")]
     path: String,
     glob: Option<String>,
 }
 
-fn here() -> String {
+fn top_folder() -> String {
     ".".to_owned()
 }
 
 #[derive(Deserialize)]
 struct SearchArguments {
     pattern: String,
-    #[serde(default = "here")]
+    #[serde(default = "top_folder")]
     path: String,
     glob: Option<String>,
 }
@@ -140,16 +140,16 @@ fn two_minutes() -> u64 {
 }
 
 /// Carries out one call. A command takes `longest` at most.
-pub(super) async fn call(
+pub(super) async fn call_tool(
     root: &WorkspaceRoot,
     name: &str,
     input: &Value,
     longest: Span,
 ) -> ToolResult {
     if name == "run" {
-        return match parse::<RunArguments>(input) {
+        return match parse_input::<RunArguments>(input) {
             Ok(run) => run_command(root, &run, longest).await,
-            Err(refusal) => refused(refusal),
+            Err(refusal) => refused_call(refusal),
         };
     }
     match on_files(root, name, input) {
@@ -158,7 +158,7 @@ pub(super) async fn call(
             failed: false,
             output: None,
         },
-        Err(refusal) => refused(refusal),
+        Err(refusal) => refused_call(refusal),
     }
 }
 
@@ -169,21 +169,21 @@ fn on_files(root: &WorkspaceRoot, name: &str, input: &Value) -> Result<String, S
                 path,
                 offset,
                 limit,
-            } = parse(input)?;
+            } = parse_input(input)?;
             root.read(&path, offset, limit)
         }
         "write" => {
-            let WriteArguments { path, content } = parse(input)?;
+            let WriteArguments { path, content } = parse_input(input)?;
             root.write(&path, &content)
                 .map(|()| format!("wrote {path}"))
         }
         "edit" => {
-            let EditArguments { path, old, new } = parse(input)?;
+            let EditArguments { path, old, new } = parse_input(input)?;
             root.edit(&path, &old, &new)
                 .map(|()| format!("edited {path}"))
         }
         "list" => {
-            let ListArguments { path, glob } = parse(input)?;
+            let ListArguments { path, glob } = parse_input(input)?;
             root.list(&path, glob.as_deref())
         }
         "search" => {
@@ -191,7 +191,7 @@ fn on_files(root: &WorkspaceRoot, name: &str, input: &Value) -> Result<String, S
                 pattern,
                 path,
                 glob,
-            } = parse(input)?;
+            } = parse_input(input)?;
             root.search(&pattern, &path, glob.as_deref())
         }
         other => Err(format!("there is no tool {other}")),
@@ -200,8 +200,8 @@ fn on_files(root: &WorkspaceRoot, name: &str, input: &Value) -> Result<String, S
 
 async fn run_command(root: &WorkspaceRoot, run: &RunArguments, longest: Span) -> ToolResult {
     let limit = Duration::from_secs(run.timeout.max(1)).min(longest.to_duration());
-    let finished = command::run(&run.command, root.path(), limit).await;
-    let output = clip(&finished.output, WATCHED);
+    let finished = command::run_script(&run.command, root.path(), limit).await;
+    let output = clip_text(&finished.output, WATCHED);
     let nothing = finished.output.is_empty();
     ToolResult {
         text: if nothing {
@@ -214,11 +214,11 @@ async fn run_command(root: &WorkspaceRoot, run: &RunArguments, longest: Span) ->
     }
 }
 
-fn parse<T: DeserializeOwned>(input: &Value) -> Result<T, String> {
+fn parse_input<T: DeserializeOwned>(input: &Value) -> Result<T, String> {
     T::deserialize(input).map_err(|error| format!("bad input: {error}"))
 }
 
-fn refused(text: String) -> ToolResult {
+fn refused_call(text: String) -> ToolResult {
     ToolResult {
         text,
         failed: true,
@@ -227,14 +227,14 @@ fn refused(text: String) -> ToolResult {
 }
 
 /// The one argument of a call that people want to see.
-pub(super) fn detail(input: &Value) -> String {
+pub(super) fn call_detail(input: &Value) -> String {
     let keys = ["path", "command", "pattern"];
     let found = keys.into_iter().find_map(|key| input[key].as_str());
     one_line(found.unwrap_or_default())
 }
 
 /// What an answer lacks, as far as the schema's top level says.
-pub(super) fn lacks(schema: &Value, answer: &Value) -> Option<String> {
+pub(super) fn missing_fields(schema: &Value, answer: &Value) -> Option<String> {
     let Some(fields) = answer.as_object() else {
         return Some("the answer must be an object".to_owned());
     };

@@ -51,7 +51,7 @@ fn collect(fixture: &Fixture, upper: &Path, tracked: &[&str], limits: &ChangeLim
         lowers: Vec::new(),
         tracked: TrackedFiles::new(tracked.iter().map(|path| RelPath::new(*path).unwrap())),
     };
-    changes::collect(upper, &base, limits).unwrap()
+    changes::collect_changes(upper, &base, limits).unwrap()
 }
 
 /// One line a change: `+a`, `-a`, `~a`, `a>b`; refused ones as `!a`.

@@ -84,7 +84,7 @@ impl Fixture {
             lowers: lowers.to_vec(),
             tracked: TrackedFiles::default(),
         };
-        changes::collect(upper, &base, &ChangeLimits::default()).unwrap()
+        changes::collect_changes(upper, &base, &ChangeLimits::default()).unwrap()
     }
 }
 
