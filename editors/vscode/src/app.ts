@@ -54,7 +54,7 @@ export async function goalFor(
   }
   const found = app.store.goals.filter(fits);
   if (found.length === 0) {
-    void vscode.window.showInformationMessage(t('There is no goal for which that can be done.'));
+    void vscode.window.showInformationMessage(t('No goal supports this command right now.'));
     return undefined;
   }
   if (found.length === 1) {
@@ -75,9 +75,7 @@ export async function isTrusted(): Promise<boolean> {
   }
   const manage = t('Manage Workspace Trust');
   const chosen = await vscode.window.showWarningMessage(
-    t(
-      'Agents run what is in the workspace, and you do not trust this one. Trust it to state goals.',
-    ),
+    t('Agents run code from the workspace. Trust this workspace to start goals.'),
     manage,
   );
   if (chosen === manage) {

@@ -167,7 +167,7 @@ function register(commands: Commands): vscode.Disposable[] {
       // The editor finds no entry below one that its view draws anew at this moment, and does not tell which
       // it was. What is at the cursor is not meant.
       if (work.length > 0 && args.length > 0 && args[0] == null) {
-        const changed = vscode.l10n.t('The view has changed meanwhile. Try again.');
+        const changed = vscode.l10n.t('The view has changed. Try again.');
         return vscode.window.showInformationMessage(changed);
       }
       return work(...args);

@@ -37,21 +37,21 @@ test('the ways to resolve a conflict', () => {
     'mine: mine',
     'theirs: new … +1',
     'both: mine, then theirs',
-    'markers: both between markers, to be edited by hand',
+    'markers: write both sides into the file, between markers',
   ];
-  check({}, goal('native'), [...always, 'repair: an agent that sees both sides']);
+  check({}, goal('native'), [...always, 'repair: start a repair task that combines both sides']);
   // What a program made is not made anew, nor what nobody knows who made.
   check({}, goal('command'), always);
   check({}, undefined, always);
   check({ merged: 'both words\n' }, goal('command'), ['merged: both words', ...always]);
   const gone = { base: 'old\n', mine: '', theirs: 'new\n' };
   check({ conflict: gone }, goal('command'), [
-    'mine: without these lines',
+    'mine: remove these lines',
     'theirs: new',
     ...always.slice(2),
   ]);
   check({ whole: true, kind: 'delete', conflict: null }, goal('native'), [
-    'mine: the file stays as it is',
+    'mine: keep the file as it is',
     'theirs: delete the file',
   ]);
 });

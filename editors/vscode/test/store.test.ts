@@ -170,10 +170,10 @@ test('the view, from goals to hunks', async () => {
     '    b.py |  | file',
     '  Task b | running · 1m 00s · $0.50 · Bash make | task state:running',
     '  Task c | failed | task state:failed',
-    'words of g1 | landed · 1/2 · $0.13 | goal state:landed landed',
+    'words of g1 | applied · 1/2 · $0.13 | goal state:landed landed',
     '  Task a | done | task state:succeeded',
     '    a.py |  | file',
-    '  Landings | 1 | landings',
+    '  History | 1 | landings',
     `    a.py | rejected · ${time} · a | landing decided`,
   ]);
 });

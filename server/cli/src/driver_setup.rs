@@ -4,7 +4,7 @@
 use std::{ffi::OsString, path::Path, sync::Arc};
 
 use claudecluster_driver::{
-    Driver, DriverConfig, Settings,
+    Driver, DriverConfig, DriverSettings,
     store::Store,
     worker::{
         agent::{AgentInspection, AgentSetup, registry},
@@ -25,7 +25,7 @@ pub(crate) use claudecluster_driver::worker::sandbox::SandboxProbe;
 pub(crate) async fn start_driver(
     home: &Home,
     sources: ConfigSources,
-    settings: Settings,
+    settings: DriverSettings,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
         .dir()
@@ -36,7 +36,7 @@ pub(crate) async fn start_driver(
         home: dir,
         launcher: own_executable()?,
         settings,
-        narrow: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
     };
     Ok((Driver::start(config, store.clone()).await?, store))
 }
@@ -65,7 +65,7 @@ pub(crate) async fn probe_sandbox(home: &Home) -> Result<SandboxProbe, ErrorBody
 /// Looks at the installation of every agent that has one, preferred agents first, with the variables
 /// `env` before those of this process.
 pub(crate) async fn inspect_agents(
-    settings: &Settings,
+    settings: &DriverSettings,
     env: Vec<EnvVar>,
 ) -> Result<Vec<AgentInspection>, ErrorBody> {
     let (settings, launcher) = (settings.agent_settings(), own_executable()?);

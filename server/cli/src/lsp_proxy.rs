@@ -2,13 +2,13 @@
 //!
 //! Architecture invariant: this opens no TCP socket and decides nothing about the protocol. What has to
 //! be remembered for the next daemon, and what is told to whom when one is lost, is
-//! [`claudecluster_lsp::pipe`]'s.
+//! [`claudecluster_lsp::proxy`]'s.
 
 use std::{io, time::Duration};
 
 use claudecluster_lsp::{
     LspConfig,
-    pipe::{Frames, Mirror, Outgoing, Stage, frame, malformed},
+    proxy::{EditorStage, FrameStream, ProxyOutput, SessionReplay, encode_frame, malformed_reply},
 };
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 use tokio::{
@@ -80,7 +80,7 @@ pub(crate) async fn run_lsp_proxy(
     let (to_editor, outgoing) = mpsc::unbounded_channel();
     let writing = tokio::spawn(write_editor(stdout(), outgoing));
     let mut pipe = LspProxy {
-        mirror: Mirror::new(),
+        mirror: SessionReplay::new(),
         editor,
         to_editor,
         heard: false,
@@ -97,9 +97,9 @@ pub(crate) async fn run_lsp_proxy(
         } else {
             losses + 1
         };
-        let lost = pipe.mirror.lost();
+        let lost = pipe.mirror.handle_loss();
         pipe.tell_editor(lost);
-        if pipe.mirror.stage() != Stage::Open {
+        if pipe.mirror.stage() != EditorStage::Open {
             break 0;
         }
         if losses > LOSSES {
@@ -107,7 +107,7 @@ pub(crate) async fn run_lsp_proxy(
         }
         link = match pipe.next_daemon(client, &env, stopped).await {
             Ok(Some(link)) => link,
-            Ok(None) => break u8::from(pipe.mirror.stage() != Stage::Exited),
+            Ok(None) => break u8::from(pipe.mirror.stage() != EditorStage::Exited),
             Err(error) => return Err(pipe.give_up(error)),
         };
     };
@@ -122,7 +122,7 @@ pub(crate) async fn run_lsp_proxy(
 }
 
 struct LspProxy {
-    mirror: Mirror,
+    mirror: SessionReplay,
     editor: mpsc::Receiver<EditorMessage>,
     to_editor: mpsc::UnboundedSender<Vec<u8>>,
     /// The editor has said something to this daemon.
@@ -137,13 +137,13 @@ impl LspProxy {
         } = link;
         let (incoming, mut daemon) = mpsc::channel(QUEUE);
         let reading = tokio::spawn(read_daemon(reader, incoming));
-        let replay = self.mirror.replay();
+        let replay = self.mirror.replay_session();
         let mut broken = write_frames(&mut writer, replay.daemon).await.is_err();
         let mut closed = false;
         let end = loop {
             let out = tokio::select! {
                 said = daemon.recv() => match said.unwrap_or(DaemonMessage::Lost) {
-                    DaemonMessage::Message(body) => self.mirror.from_daemon(body),
+                    DaemonMessage::Message(body) => self.mirror.handle_daemon(body),
                     DaemonMessage::Exit(status) => break SessionEnd::Exit(status),
                     DaemonMessage::Stopped => break SessionEnd::Stopped,
                     DaemonMessage::Lost => break SessionEnd::Lost,
@@ -172,11 +172,11 @@ impl LspProxy {
         }
     }
 
-    fn take(&mut self, message: EditorMessage) -> Outgoing {
+    fn take(&mut self, message: EditorMessage) -> ProxyOutput {
         match message {
-            Ok(body) => self.mirror.from_editor(body),
-            Err(why) => Outgoing {
-                editor: vec![malformed(&why)],
+            Ok(body) => self.mirror.handle_editor(body),
+            Err(why) => ProxyOutput {
+                editor: vec![malformed_reply(&why)],
                 daemon: Vec::new(),
             },
         }
@@ -197,7 +197,7 @@ impl LspProxy {
         tokio::pin!(finding);
         loop {
             // An editor that says goodbye needs none.
-            let wanted = self.mirror.stage() == Stage::Open;
+            let wanted = self.mirror.stage() == EditorStage::Open;
             tokio::select! {
                 link = &mut finding, if wanted => return link.map(Some),
                 goes_on = self.next_from_editor() => if !goes_on {
@@ -214,10 +214,10 @@ impl LspProxy {
         };
         let out = self.take(message);
         self.tell_editor(out);
-        self.mirror.stage() != Stage::Exited
+        self.mirror.stage() != EditorStage::Exited
     }
 
-    fn tell_editor(&self, out: Outgoing) {
+    fn tell_editor(&self, out: ProxyOutput) {
         self.tell_bodies(out.editor);
     }
 
@@ -254,14 +254,14 @@ async fn write_frames(
     bodies: Vec<Vec<u8>>,
 ) -> io::Result<()> {
     for body in bodies {
-        writer.write_all(&frame(&body)).await?;
+        writer.write_all(&encode_frame(&body)).await?;
     }
     Ok(())
 }
 
 /// Ends with the stream; the channel's end tells so.
 async fn read_editor(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<EditorMessage>) {
-    let mut frames = Frames::new(LspConfig::default().max_message_bytes);
+    let mut frames = FrameStream::new(LspConfig::default().max_message_bytes);
     while stream
         .read_buf(frames.buffer())
         .await
@@ -280,9 +280,9 @@ async fn write_editor(
     mut bodies: mpsc::UnboundedReceiver<Vec<u8>>,
 ) {
     while let Some(body) = bodies.recv().await {
-        let mut batch = frame(&body);
+        let mut batch = encode_frame(&body);
         while let Ok(body) = bodies.try_recv() {
-            batch.extend(frame(&body));
+            batch.extend(encode_frame(&body));
         }
         let written = async {
             stream.write_all(&batch).await?;

@@ -9,10 +9,11 @@ use claudecluster_core::policy::Policy;
 use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
 use claudecluster_worker::agent::registry;
 
-use crate::settings::{Settings, WorkspaceSettings};
+use crate::settings::{DriverSettings, WorkspaceSettings};
 
 /// Reads the settings file of a workspace. An error refuses the goal.
-pub type Narrow = Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
+pub type WorkspaceSettingsSource =
+    Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
 
 /// What a driver is started with.
 #[derive(Clone)]
@@ -22,9 +23,9 @@ pub struct DriverConfig {
     /// Our own binary, which has the hidden subcommands `sandbox-exec` and `agent-native`.
     pub launcher: PathBuf,
     /// The settings of the user.
-    pub settings: Settings,
+    pub settings: DriverSettings,
     /// Reads the settings of a workspace.
-    pub narrow: Narrow,
+    pub restrictions: WorkspaceSettingsSource,
 }
 
 impl DriverConfig {
@@ -42,9 +43,9 @@ impl DriverConfig {
     }
 
     /// Returns the user's settings, restricted by those of a workspace.
-    pub(crate) fn workspace_settings(&self, workspace: &str) -> Result<Settings, ErrorBody> {
-        let restrictions = (self.narrow)(Path::new(workspace))?;
-        Ok(self.settings.clone().narrow(&restrictions))
+    pub(crate) fn workspace_settings(&self, workspace: &str) -> Result<DriverSettings, ErrorBody> {
+        let restrictions = (self.restrictions)(Path::new(workspace))?;
+        Ok(self.settings.clone().restrict(&restrictions))
     }
 }
 

@@ -44,7 +44,7 @@ use crate::{
     proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
     review::{
-        diff::{self, Diff},
+        diff::{self, AcceptancePatch},
         reader::PendingReader,
         verdict,
         versions::FileVersions,
@@ -59,7 +59,7 @@ use crate::{
     watch,
     workspace::{
         content_store::ContentStore, content_text::ContentText, editor::Editor,
-        editor_registry::EditorRegistry, text_source::Current,
+        editor_registry::EditorRegistry, text_source::TextSource,
     },
 };
 
@@ -88,12 +88,12 @@ struct DriverParts {
 }
 
 /// Detaches an editor when dropped.
-pub struct Attached {
+pub struct AttachedEditor {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for Attached {
+impl Drop for AttachedEditor {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -236,7 +236,7 @@ impl Driver {
 
     /// Pending hunks of one file (absolute path), of all goals, against the text given. Synchronous
     /// and quick: for code actions and lenses.
-    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<Current<'a>>) -> Vec<HunkView> {
+    pub fn hunks_in<'a>(&self, path: &Path, current: impl Into<TextSource<'a>>) -> Vec<HunkView> {
         self.0.pending.hunks_in(path, current.into())
     }
 
@@ -267,7 +267,7 @@ impl Driver {
     /// # Errors
     ///
     /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
-    pub async fn diff(&self, wanted: Decision) -> Result<Diff> {
+    pub async fn diff(&self, wanted: Decision) -> Result<AcceptancePatch> {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let goal = self.0.goals.goal(&wanted.goal_id)?;
         run_blocking("making a diff", move || {
@@ -477,8 +477,8 @@ impl Driver {
 
     /// Makes an editor's documents part of every snapshot of its workspace, and the place where
     /// changes to them land.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> Attached {
-        Attached {
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
+        AttachedEditor {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }

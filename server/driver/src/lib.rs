@@ -29,11 +29,11 @@ mod workspace;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
-pub use config::{DriverConfig, Narrow, agent_catalog};
-pub use handle::{Attached, Driver};
-pub use review::diff::Diff;
-pub use settings::Settings;
+pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};
+pub use handle::{AttachedEditor, Driver};
+pub use review::diff::AcceptancePatch;
+pub use settings::DriverSettings;
 pub use workspace::{
-    editor::{DocumentDeletion, DocumentEdit, EditError, Edited, Editor, OpenDocument},
-    text_source::Current,
+    editor::{DocumentDeletion, DocumentEdit, EditError, EditedLines, Editor, OpenDocument},
+    text_source::TextSource,
 };

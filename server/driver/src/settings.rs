@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Settings")]
-pub struct Settings {
+pub struct DriverSettings {
     /// The agent for planning and for tasks that name none. Default: Claude Code where it is
     /// installed, else the built-in agent.
     pub agent: Option<AgentName>,
@@ -39,11 +39,11 @@ pub struct Settings {
     /// Review.
     pub review: ReviewSettings,
     /// Deadlines.
-    pub timeouts: Timeouts,
+    pub timeouts: AttemptTimeouts,
     /// How workers are isolated from the workspace.
     pub sandbox: SandboxChoice,
     /// What one attempt may do.
-    pub limits: Limits,
+    pub limits: AttemptLimits,
     /// Claude Code.
     pub claude: ClaudeSettings,
     /// The built-in agent.
@@ -56,7 +56,7 @@ pub struct Settings {
     pub log: String,
 }
 
-impl Default for Settings {
+impl Default for DriverSettings {
     fn default() -> Self {
         Self {
             agent: None,
@@ -70,9 +70,9 @@ impl Default for Settings {
             permissions: PermissionSettings::default(),
             repair: RepairSettings::default(),
             review: ReviewSettings::default(),
-            timeouts: Timeouts::default(),
+            timeouts: AttemptTimeouts::default(),
             sandbox: SandboxChoice::default(),
-            limits: Limits::default(),
+            limits: AttemptLimits::default(),
             claude: ClaudeSettings::default(),
             native: NativeSettings::default(),
             env: EnvSettings::default(),
@@ -201,7 +201,7 @@ impl Default for ReviewSettings {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Timeouts")]
-pub struct Timeouts {
+pub struct AttemptTimeouts {
     /// From an agent's start to its first sign of life.
     pub start: Span,
     /// The longest an agent may say nothing.
@@ -214,7 +214,7 @@ pub struct Timeouts {
     pub gate: Span,
 }
 
-impl Default for Timeouts {
+impl Default for AttemptTimeouts {
     fn default() -> Self {
         Self {
             start: Span::secs(60),
@@ -243,7 +243,7 @@ pub enum SandboxChoice {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Limits")]
-pub struct Limits {
+pub struct AttemptLimits {
     /// Bytes of one changed file.
     pub file_bytes: u64,
     /// Bytes of all changed files together.
@@ -254,7 +254,7 @@ pub struct Limits {
     pub turns: u32,
 }
 
-impl Default for Limits {
+impl Default for AttemptLimits {
     fn default() -> Self {
         Self {
             file_bytes: 16 << 20,
@@ -394,7 +394,7 @@ pub struct WorkspaceLimits {
     pub turns: Option<u32>,
 }
 
-impl Settings {
+impl DriverSettings {
     /// Returns the settings of the agents.
     pub fn agent_settings(&self) -> AgentSettings {
         AgentSettings {
@@ -406,7 +406,7 @@ impl Settings {
     /// These settings, narrowed by what the workspace says. Whatever it says, the result allows
     /// nothing that `self` does not.
     #[must_use]
-    pub fn narrow(mut self, workspace: &WorkspaceSettings) -> Settings {
+    pub fn restrict(mut self, workspace: &WorkspaceSettings) -> DriverSettings {
         for agent in &workspace.deny_agents {
             if !self.deny_agents.contains(agent) {
                 self.deny_agents.push(*agent);
@@ -441,9 +441,9 @@ mod tests {
 
     #[test]
     fn a_workspace_lowers_and_never_raises() {
-        let own = Settings {
+        let own = DriverSettings {
             budget_usd: Some(Usd::from_dollars(2.0)),
-            ..Settings::default()
+            ..DriverSettings::default()
         };
         let greedy = WorkspaceSettings {
             max_parallel: Some(1000),
@@ -466,7 +466,7 @@ mod tests {
             },
             deny_agents: Vec::new(),
         };
-        assert_eq!(own.clone().narrow(&greedy), own);
+        assert_eq!(own.clone().restrict(&greedy), own);
 
         let modest = WorkspaceSettings {
             deny_agents: vec![AgentName::Native],
@@ -478,7 +478,7 @@ mod tests {
             },
             ..WorkspaceSettings::default()
         };
-        let narrowed = own.narrow(&modest);
+        let narrowed = own.restrict(&modest);
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));

@@ -3,7 +3,7 @@
 use std::{any::Any, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use claudecluster_driver::{Current, Driver, Editor};
+use claudecluster_driver::{Driver, Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
     api::{Decision, DecisionReport},
@@ -27,7 +27,7 @@ pub trait Backend: Send + Sync + 'static {
     fn goal(&self, goal: &GoalId) -> Result<GoalView>;
     fn watch(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> mpsc::Receiver<StreamItem>;
     async fn hunks(&self, goal: Option<GoalId>, path: Option<RelPath>) -> Result<Vec<HunkView>>;
-    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView>;
+    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView>;
     fn origins(&self, path: &Path, current: &str) -> Vec<Origin>;
     async fn settled(&self, path: &Path);
     fn preview(&self, hunk: &HunkId, current: &str) -> Result<String>;
@@ -69,7 +69,7 @@ impl Backend for Driver {
         Driver::hunks(self, goal, path).await
     }
 
-    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         Driver::hunks_in(self, path, current)
     }
 

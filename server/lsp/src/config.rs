@@ -1,28 +1,29 @@
-//! Settings of a connection that do not come from the editor.
+//! The settings of a connection that do not come from the editor.
 
 use std::{path::PathBuf, time::Duration};
 
 use claudecluster_protocol::goal::EnvVar;
 
-/// Settings of a connection that do not come from the editor.
+/// The settings of a connection that do not come from the editor.
 #[derive(Clone, Debug)]
 pub struct LspConfig {
-    /// The version the server gives for itself.
+    /// The version that the server reports as its own.
     pub version: String,
-    /// The editor's environment, for the goals it submits.
+    /// The editor's environment, for the goals that the editor submits.
     pub env: Vec<EnvVar>,
-    /// Messages longer than this, in bytes, are refused and skipped.
+    /// The longest message in bytes. Longer messages are refused and skipped.
     pub max_message_bytes: usize,
-    /// How long an editor may take to answer a request that edits a document.
+    /// How long the editor may take to answer a request.
     pub reply_timeout: Duration,
-    /// How long after its answer the editor may take to report the change it has made. Editors hold
-    /// changes back for up to 150 ms.
+    /// How long after its answer the editor may take to report the change it has made.
+    ///
+    /// Editors delay their reports by up to 150 ms.
     pub observe_timeout: Duration,
-    /// A private folder for diffs that editors open as documents. Without one they are shown as
-    /// messages.
+    /// A private folder for diffs that editors open as documents. Without one, diffs are messages.
     pub diffs: Option<PathBuf>,
-    /// A private folder for the plans that editors open as documents. Unlike diffs, people write in
-    /// them. Without one no plan is opened.
+    /// A private folder for plans that editors open as documents. Without one, no plan is opened.
+    ///
+    /// Users edit plans, unlike diffs.
     pub plans: Option<PathBuf>,
 }
 

@@ -1,128 +1,157 @@
-//! The open documents, as the editor has told them.
+//! The open documents, as the editor has reported them.
+
+pub(crate) mod anchor;
+pub(crate) mod closing;
+mod edit_tracker;
+pub(crate) mod lines;
 
 use std::{
+    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use claudecluster_core::text::{self, ContentChange, PositionEncoding};
-use claudecluster_driver::{Edited, OpenDocument};
-use dashmap::DashMap;
+use claudecluster_driver::{EditedLines, OpenDocument};
+use claudecluster_protocol::editor::LineRange;
 use lsp_types::Uri;
+use parking_lot::RwLock;
 use ropey::Rope;
 use tokio::sync::{Mutex, oneshot, watch};
 
-use crate::{
-    typed::{self, Typed},
-    uri,
-};
+use self::edit_tracker::EditTracker;
+use crate::uri;
 
 /// A document at one moment. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct DocumentSnapshot {
     pub(crate) uri: Uri,
-    /// The file it shows, if it shows one.
+    /// The file the document shows; `None` for schemes such as `untitled:`.
     pub(crate) path: Option<PathBuf>,
-    /// The client's number, as it came: some clients leave numbers out.
+    /// The client's version number, unchanged: some clients skip numbers.
     pub(crate) version: i32,
     pub(crate) text: Rope,
-    /// Where the user typed last, in the client's lines.
-    pub(crate) edited: Option<Edited>,
+    /// The lines of the user's most recent edit, as the client counts lines.
+    pub(crate) edited: Option<EditedLines>,
 }
 
-impl Snapshot {
-    /// As the driver sees it; `None` for a document that shows no file.
+impl DocumentSnapshot {
+    /// Converts the snapshot for the driver; `None` for a document that shows no file.
     pub(crate) fn to_open(&self) -> Option<OpenDocument> {
         Some(OpenDocument {
             edited: self
                 .edited
                 .as_ref()
-                .map(|edited| typed::in_text_lines(&self.text, edited)),
+                .map(|edited| in_driver_lines(&self.text, edited)),
             path: self.path.clone()?,
             version: self.version,
             text: self.text.clone(),
         })
     }
 
-    /// Tells texts apart, within one run of the server.
-    pub(crate) fn hash(&self) -> String {
+    /// Returns a hash of the text, comparable within one run of the server.
+    pub(crate) fn text_hash(&self) -> String {
         let mut hasher = DefaultHasher::new();
         self.text.hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 }
 
-struct Document {
-    now: Snapshot,
-    /// Announces each new version. Its end means that the document has been closed.
+/// Converts the lines of an edit from the client's count to the driver's.
+fn in_driver_lines(text: &Rope, edited: &EditedLines) -> EditedLines {
+    let range = LineRange {
+        start_line: edited.lines.start,
+        end_line: edited.lines.end,
+    };
+    let range = lines::to_driver_lines(text, range);
+    EditedLines {
+        lines: range.start_line..range.end_line,
+        at: edited.at,
+    }
+}
+
+struct TrackedDocument {
+    now: DocumentSnapshot,
+    /// Announces each new version. Dropped when the document is closed.
     versions: watch::Sender<i32>,
-    /// Held while an edit of ours is on its way: never two at once.
-    editing: Arc<Mutex<()>>,
-    expectation: Option<Expectation>,
-    /// Whoever waits for its end hears how it was last.
-    end: Option<oneshot::Sender<Snapshot>>,
-    /// When it was last opened or changed, by the clock of [`Documents`].
+    /// Held while an edit of the server is in flight, so there is never more than one.
+    edit_lock: Arc<Mutex<()>>,
+    expected: Option<ExpectedText>,
+    /// Receives the last snapshot of the document when the document is closed.
+    on_close: Option<oneshot::Sender<DocumentSnapshot>>,
+    /// The tick of the last opening or change, for [`Documents::all`].
     touched: u64,
 }
 
-/// A text that an edit of ours should lead to.
-struct Expectation {
+/// The text that an edit of the server should lead to.
+struct ExpectedText {
     text: Rope,
-    /// The document at the moment it had that text. Later changes of the same message do not undo
-    /// that it was there.
-    met: Option<Snapshot>,
+    /// The document at the moment it had the text. Kept if a later change of the same message
+    /// replaces the text again.
+    observed: Option<DocumentSnapshot>,
 }
 
-/// All open documents. Every method is synchronous: the change a message tells is made before
-/// anything is awaited.
+/// All open documents of one editor.
+///
+/// The loop writes them; the driver and background tasks read them from other threads. Both maps
+/// are in one table behind one lock, because they must agree at every moment. Every method is
+/// synchronous, so a change is applied before anything is awaited.
 #[derive(Default)]
 pub(crate) struct Documents {
-    by_uri: DashMap<Uri, Document>,
-    by_path: DashMap<PathBuf, Uri>,
-    clock: AtomicU64,
+    table: RwLock<DocumentTable>,
+}
+
+#[derive(Default)]
+struct DocumentTable {
+    by_uri: HashMap<Uri, TrackedDocument>,
+    /// The document of each file; of several, the one opened last.
+    by_path: HashMap<PathBuf, Uri>,
+    /// Counts openings and changes.
+    ticks: u64,
+}
+
+impl DocumentTable {
+    fn next_tick(&mut self) -> u64 {
+        self.ticks += 1;
+        self.ticks
+    }
 }
 
 impl Documents {
-    fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::Relaxed)
-    }
-
+    /// Adds a document. A client that opens a document twice replaces its text.
     pub(crate) fn open(&self, uri: Uri, version: i32, text: &str) {
         let path = uri::to_path(&uri);
-        if let Some(path) = &path {
-            self.by_path.insert(path.clone(), uri.clone());
-        }
-        let now = Snapshot {
+        let now = DocumentSnapshot {
             uri: uri.clone(),
-            path,
+            path: path.clone(),
             version,
             text: Rope::from_str(text),
             edited: None,
         };
-        let touched = self.tick();
-        if let Some(mut document) = self.by_uri.get_mut(&uri) {
-            // A client that opens twice means the second.
+        let mut table = self.table.write();
+        let touched = table.next_tick();
+        if let Some(path) = path {
+            table.by_path.insert(path, uri.clone());
+        }
+        if let Some(document) = table.by_uri.get_mut(&uri) {
             document.now = now;
             document.touched = touched;
             document.versions.send_replace(version);
             return;
         }
-        let document = Document {
+        let document = TrackedDocument {
             now,
             versions: watch::Sender::new(version),
-            editing: Arc::default(),
-            expectation: None,
-            end: None,
+            edit_lock: Arc::default(),
+            expected: None,
+            on_close: None,
             touched,
         };
-        self.by_uri.insert(uri, document);
+        table.by_uri.insert(uri, document);
     }
 
-    /// Makes the changes in their order. `false` if the document is not open.
+    /// Applies the changes of one message in order. Returns `false` if the document is not open.
     pub(crate) fn change(
         &self,
         uri: &Uri,
@@ -130,110 +159,123 @@ impl Documents {
         changes: &[ContentChange],
         encoding: PositionEncoding,
     ) -> bool {
-        let touched = self.tick();
-        let Some(mut document) = self.by_uri.get_mut(uri) else {
+        let mut table = self.table.write();
+        let touched = table.next_tick();
+        let Some(document) = table.by_uri.get_mut(uri) else {
             return false;
         };
-        let document = &mut *document;
         document.now.version = version;
         document.touched = touched;
-        let mut typed = Typed::new(document.now.edited.take());
+        let mut tracker = EditTracker::new(document.now.edited.take());
         for change in changes {
             let before = document.now.text.clone();
             text::apply(&mut document.now.text, change, encoding);
-            typed.take(&before, &document.now.text, change);
-            if let Some(expectation) = &mut document.expectation
-                && expectation.met.is_none()
-                && expectation.text == document.now.text
+            tracker.record_change(&before, &document.now.text, change);
+            if let Some(expected) = &mut document.expected
+                && expected.observed.is_none()
+                && expected.text == document.now.text
             {
-                expectation.met = Some(document.now.clone());
-                typed.was_ours();
+                expected.observed = Some(document.now.clone());
+                tracker.ignore_message();
             }
         }
-        document.now.edited = typed.finish();
+        document.now.edited = tracker.finish();
         document.versions.send_replace(version);
         true
     }
 
+    /// Removes a document and hands its last snapshot to the receiver of [`Documents::on_close`].
     pub(crate) fn close(&self, uri: &Uri) {
-        let Some((_, document)) = self.by_uri.remove(uri) else {
+        let mut table = self.table.write();
+        let Some(document) = table.by_uri.remove(uri) else {
             return;
         };
-        if let Some(path) = &document.now.path {
+        if let Some(path) = &document.now.path
             // Another address of the same file may have taken the path over.
-            self.by_path.remove_if(path, |_, owner| owner == uri);
+            && table.by_path.get(path) == Some(uri)
+        {
+            table.by_path.remove(path);
         }
-        if let Some(end) = document.end {
-            // Nobody listens any more where it took too long.
-            let _ = end.send(document.now);
+        drop(table);
+        if let Some(on_close) = document.on_close {
+            // The receiver is gone if the deletion took too long.
+            let _ = on_close.send(document.now);
         }
     }
 
-    pub(crate) fn get(&self, uri: &Uri) -> Option<Snapshot> {
-        self.by_uri.get(uri).map(|document| document.now.clone())
+    /// Returns the document at an address.
+    pub(crate) fn get(&self, uri: &Uri) -> Option<DocumentSnapshot> {
+        let table = self.table.read();
+        table.by_uri.get(uri).map(|document| document.now.clone())
     }
 
-    /// Whether the document is still at this version.
-    pub(crate) fn has(&self, uri: &Uri, version: i32) -> bool {
-        self.by_uri
-            .get(uri)
-            .is_some_and(|document| document.now.version == version)
+    /// Returns the document that shows a file.
+    pub(crate) fn get_by_path(&self, path: &Path) -> Option<DocumentSnapshot> {
+        let table = self.table.read();
+        let document = table.by_uri.get(table.by_path.get(path)?)?;
+        Some(document.now.clone())
     }
 
-    pub(crate) fn at(&self, path: &Path) -> Option<Snapshot> {
-        let uri = self.by_path.get(path)?.clone();
-        self.get(&uri)
+    /// Whether the document is still at a version.
+    pub(crate) fn is_at_version(&self, uri: &Uri, version: i32) -> bool {
+        let table = self.table.read();
+        let document = table.by_uri.get(uri);
+        document.is_some_and(|document| document.now.version == version)
     }
 
-    /// All documents, last touched first.
-    pub(crate) fn all(&self) -> Vec<Snapshot> {
-        let mut all: Vec<_> = self
-            .by_uri
-            .iter()
+    /// Returns all documents, the one touched last first.
+    pub(crate) fn all(&self) -> Vec<DocumentSnapshot> {
+        let table = self.table.read();
+        let documents = table.by_uri.values();
+        let mut all: Vec<_> = documents
             .map(|document| (document.touched, document.now.clone()))
             .collect();
+        drop(table);
         all.sort_by_key(|&(touched, _)| std::cmp::Reverse(touched));
         all.into_iter().map(|(_, now)| now).collect()
     }
 
-    /// The addresses of all documents.
+    /// Returns the addresses of all documents.
     pub(crate) fn uris(&self) -> Vec<Uri> {
-        self.by_uri
-            .iter()
-            .map(|entry| entry.key().clone())
-            .collect()
+        self.table.read().by_uri.keys().cloned().collect()
     }
 
-    /// A receiver of the document's versions.
-    pub(crate) fn versions(&self, uri: &Uri) -> Option<watch::Receiver<i32>> {
-        Some(self.by_uri.get(uri)?.versions.subscribe())
+    /// Subscribes to the versions of a document.
+    pub(crate) fn watch_versions(&self, uri: &Uri) -> Option<watch::Receiver<i32>> {
+        let table = self.table.read();
+        Some(table.by_uri.get(uri)?.versions.subscribe())
     }
 
-    /// The lock that edits of the document take.
-    pub(crate) fn editing(&self, uri: &Uri) -> Option<Arc<Mutex<()>>> {
-        Some(self.by_uri.get(uri)?.editing.clone())
+    /// Returns the lock that an edit of the document holds while it is in flight.
+    pub(crate) fn edit_lock(&self, uri: &Uri) -> Option<Arc<Mutex<()>>> {
+        let table = self.table.read();
+        Some(table.by_uri.get(uri)?.edit_lock.clone())
     }
 
-    /// Gives the document as it was last once it is closed. Replaces an earlier call.
-    pub(crate) fn end(&self, uri: &Uri) -> Option<oneshot::Receiver<Snapshot>> {
+    /// Returns a receiver of the document's last snapshot. Replaces the receiver of an earlier call.
+    pub(crate) fn on_close(&self, uri: &Uri) -> Option<oneshot::Receiver<DocumentSnapshot>> {
         let (sender, receiver) = oneshot::channel();
-        self.by_uri.get_mut(uri)?.end = Some(sender);
+        self.table.write().by_uri.get_mut(uri)?.on_close = Some(sender);
         Some(receiver)
     }
 
-    /// Watches out for the moment the document has this text. Replaces an earlier expectation.
-    pub(crate) fn expect(&self, uri: &Uri, text: Option<&str>) {
-        if let Some(mut document) = self.by_uri.get_mut(uri) {
-            document.expectation = text.map(|text| Expectation {
-                text: Rope::from_str(text),
-                met: None,
-            });
+    /// Watches for the moment the document has a text; `None` ends watching.
+    ///
+    /// Replaces the text of an earlier call.
+    pub(crate) fn expect_text(&self, uri: &Uri, text: Option<&str>) {
+        let expected = text.map(|text| ExpectedText {
+            text: Rope::from_str(text),
+            observed: None,
+        });
+        if let Some(document) = self.table.write().by_uri.get_mut(uri) {
+            document.expected = expected;
         }
     }
 
-    /// The document at the moment it had the expected text.
-    pub(crate) fn met(&self, uri: &Uri) -> Option<Snapshot> {
-        self.by_uri.get(uri)?.expectation.as_ref()?.met.clone()
+    /// Returns the document at the moment it had the expected text.
+    pub(crate) fn observed_text(&self, uri: &Uri) -> Option<DocumentSnapshot> {
+        let table = self.table.read();
+        table.by_uri.get(uri)?.expected.as_ref()?.observed.clone()
     }
 }
 
@@ -252,29 +294,29 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_the_clients_and_an_expected_text_is_noticed_in_passing() {
+    fn versions_are_the_clients_and_an_expected_text_is_observed_within_a_message() {
         let documents = Documents::default();
         let uri = Uri::parse("file:///w/a.rs").unwrap();
         documents.open(uri.clone(), 7, "one\n");
-        documents.expect(&uri, Some("one two\n"));
+        documents.expect_text(&uri, Some("one two\n"));
         let changes = [insert(0, 3, " two"), insert(0, 7, "!")];
         assert!(documents.change(&uri, 41, &changes, PositionEncoding::Utf16));
-        let now = documents.at(Path::new("/w/a.rs")).unwrap();
+        let now = documents.get_by_path(Path::new("/w/a.rs")).unwrap();
         assert_eq!(
             (now.version, now.text.to_string().as_str()),
             (41, "one two!\n")
         );
-        let met = documents.met(&uri).unwrap();
+        let met = documents.observed_text(&uri).unwrap();
         assert_eq!(
             (met.version, met.text.to_string().as_str()),
             (41, "one two\n")
         );
-        documents.expect(&uri, None);
-        assert!(documents.met(&uri).is_none());
+        documents.expect_text(&uri, None);
+        assert!(documents.observed_text(&uri).is_none());
 
-        let mut versions = documents.versions(&uri).unwrap();
+        let mut versions = documents.watch_versions(&uri).unwrap();
         documents.close(&uri);
-        assert!(documents.at(Path::new("/w/a.rs")).is_none());
+        assert!(documents.get_by_path(Path::new("/w/a.rs")).is_none());
         assert!(
             futures::FutureExt::now_or_never(versions.changed())
                 .unwrap()
@@ -283,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_without_a_file_are_kept_but_are_not_the_drivers() {
+    fn documents_without_a_file_are_kept_and_hidden_from_the_driver() {
         let documents = Documents::default();
         let uri = Uri::parse("untitled:Untitled-1").unwrap();
         documents.open(uri.clone(), 1, "x");

@@ -1,4 +1,4 @@
-//! One file a method.
+//! The handlers of methods, one file for each method.
 
 pub(crate) mod changes;
 pub(crate) mod code_action;

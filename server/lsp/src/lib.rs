@@ -1,56 +1,56 @@
-//! The editor front of the daemon: one Language Server Protocol connection per editor.
+//! The editor front of the daemon: one Language Server Protocol connection for each editor.
 //!
-//! Architecture invariant: this crate is the only one that knows LSP. What editors differ in is
-//! resolved once, at `initialize`, into `client::Capabilities`; nothing else looks at what the
-//! client sent.
+//! Architecture invariant: this crate is the only one that knows the Language Server Protocol.
+//! Differences between editors are resolved once, at `initialize`, into
+//! `session::capabilities::EditorCapabilities`; no other module reads what the client sent.
 //!
-//! Architecture invariant: document changes are applied before anything is awaited, and a request
-//! takes its snapshot of the text in the same first step. The transport runs that step in the order
-//! of the wire, so a request sees exactly the text its sender saw. What takes time, comparing texts
-//! and reading proposals, comes after it and on a thread of its own (`Session::ask`).
+//! Architecture invariant: document changes are applied before anything is awaited, and a request takes
+//! its snapshot of the text in the same first step. The transport runs that step in the order of the
+//! wire, so a request sees exactly the text its sender saw. Comparing texts and reading proposals comes
+//! after that step, on another thread (`EditorSession::query`).
 //!
-//! Architecture invariant: no request waits for the client, and none does long work. Commands check
-//! their arguments and answer; what follows is told by progress, messages and events.
+//! Architecture invariant: no request waits for the client, and no request does long work. Commands
+//! check their arguments and reply; progress, messages and events report the rest.
 
-mod anchor;
-mod aside;
 pub mod backend;
-mod client;
+mod background;
+mod commands;
 mod config;
 mod documents;
-mod edit;
+mod editor;
 mod failure;
-mod frame;
 mod handlers;
 mod hunks;
-mod leaving;
-mod markup;
-mod parent;
-mod pending;
-mod permission;
-pub mod pipe;
+mod markdown;
+mod phrases;
+mod plain_text;
 mod plan;
-mod progress;
-mod publish;
+mod private_files;
+pub mod proxy;
 mod question;
 mod server;
 mod session;
-mod settings;
-mod stale;
 mod transport;
-mod typed;
 mod uri;
-mod watch;
-mod words;
+mod workspace_edit;
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use claudecluster_driver::Driver;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::{Instrument, field, info_span};
 
 pub use crate::{backend::Backend, config::LspConfig, transport::ExitStatus};
+use crate::{background::decisions, session::SessionGuard, transport::client_process};
 
-/// Speaks with one editor until it says `exit`, goes away, or its process dies.
+/// Serves one editor until it says `exit`, disconnects, or its process ends.
 ///
 /// Dropping the future ends the connection.
 pub async fn serve<R, W>(reader: R, writer: W, driver: Driver, config: LspConfig) -> ExitStatus
@@ -61,17 +61,18 @@ where
     serve_with(reader, writer, Arc::new(driver), config).await
 }
 
-/// Removes the plan documents of goals that are done, unless somebody has changed them. For the start of a
-/// daemon: an editor may have any of them open later. Blocks on the disk.
+/// Removes the plan documents of finished goals, unless they were edited. Blocks on the disk.
+///
+/// Call it only when a daemon starts: later, an editor may have any of the documents open.
 ///
 /// # Errors
 ///
 /// The folder cannot be read or written.
 pub fn tidy_plans(driver: &Driver, folder: &Path) -> io::Result<()> {
-    plan::tidy(driver, folder)
+    plan::remove_finished(driver, folder)
 }
 
-/// [`serve`] for anything that can do what a driver does.
+/// Serves one editor as [`serve`] does, with any implementation of [`Backend`].
 pub async fn serve_with<R, W>(
     reader: R,
     writer: W,
@@ -82,19 +83,44 @@ where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
+    // Numbers connections in the log, within one run of the daemon.
+    static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+    let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    let span = info_span!("connection", number, client = field::Empty);
+    serve_connection(reader, writer, backend, config)
+        .instrument(span)
+        .await
+}
+
+async fn serve_connection<R, W>(
+    reader: R,
+    writer: W,
+    backend: Arc<dyn Backend>,
+    config: LspConfig,
+) -> ExitStatus
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
     let limit = config.max_message_bytes;
-    let (service, socket, session, parent) = server::build(backend, config);
-    // Detaches from the driver however this ends: it holds the session, and the session holds it.
-    let session = session::Open(session);
+    let (service, socket, session, receiver) = server::build_service(backend, config);
+    // Detaches from the driver however this ends: the driver holds the session, and the session holds
+    // the driver.
+    let guard = SessionGuard(session);
+    let session = &guard.0;
+    tokio::spawn(decisions::run(session.clone(), receiver).in_current_span());
+    let client_exit = async {
+        let process = *session.client_process.wait().await;
+        client_process::wait_for_exit(process).await;
+    };
     let streams = (reader, writer);
-    let client = (socket, session.0.aside.clone());
-    let status = transport::run(streams, service, client, parent, limit).await;
-    let clean = session.0.shutdown_received();
-    match status {
-        transport::Ended::Exit if clean => ExitStatus::Clean,
-        ended => {
-            tracing::debug!(?ended, clean, "editor connection ended");
-            ExitStatus::Unclean
-        }
+    let client = (socket, session.notify_queue.clone());
+    let end = transport::run_connection(streams, service, client, client_exit, limit).await;
+    tracing::debug!(?end, "editor connection ended");
+    match end {
+        transport::ConnectionEnd::Exit {
+            after_shutdown: true,
+        } => ExitStatus::Clean,
+        _ => ExitStatus::Unclean,
     }
 }

@@ -1,4 +1,4 @@
-//! Questions to the user, which can turn out to be settled while they stand there.
+//! Questions to the user, which the server can withdraw while they are open.
 
 use std::collections::HashMap;
 
@@ -11,24 +11,25 @@ use tower_lsp::{
     jsonrpc::{Id, Request},
 };
 
-use crate::words;
+use crate::plain_text;
 
-/// Resolves once a question is settled in another way: its [`Open`] end is gone.
-pub(crate) type Settled = oneshot::Receiver<()>;
+/// Resolves when the question needs no answer any more: its [`OpenQuestion`] was dropped.
+pub(crate) type QuestionSettled = oneshot::Receiver<()>;
 
-/// The end that keeps a question open.
-pub(crate) type Open = oneshot::Sender<()>;
+/// Keeps a question open. Dropping it withdraws the question.
+pub(crate) type OpenQuestion = oneshot::Sender<()>;
 
-/// What the user has chosen; `None` where they closed the question, or the client asks nothing.
+/// Asks the user to choose one of several titles.
 ///
-/// Where the question is `settled` meanwhile, the client is told that nobody waits for an answer. One that
-/// heeds this closes it; in the others it goes on standing there, so an answer is still an answer, and
-/// whoever carries it out says what has become of the matter.
-pub(crate) async fn ask(
+/// Returns `None` if the user closed the question or the client does not show questions.
+///
+/// When `settled` resolves, the client is asked to withdraw the question. Few clients close it then, so
+/// a later answer is still returned: the caller carries it out and reports that it came too late.
+pub(crate) async fn ask_user(
     client: &Client,
     message: &str,
     choices: &[&str],
-    settled: Settled,
+    settled: QuestionSettled,
 ) -> Option<String> {
     let id = client.next_request_id();
     let action = |title: &&str| MessageActionItem {
@@ -39,7 +40,7 @@ pub(crate) async fn ask(
     let question = Request::build("window/showMessageRequest")
         .params(json!({
             "type": MessageType::Info,
-            "message": words::unlinked(message),
+            "message": plain_text::without_links(message),
             "actions": actions,
         }))
         .id(id.clone())
@@ -49,7 +50,7 @@ pub(crate) async fn ask(
         biased;
         answer = &mut answer => answer,
         _ = settled => {
-            withdraw(client, id).await;
+            cancel_request(client, id).await;
             answer.await
         }
     };
@@ -68,8 +69,9 @@ pub(crate) async fn ask(
     }
 }
 
-async fn withdraw(client: &Client, id: Id) {
-    // The framework numbers its requests, and the protocol allows nothing larger.
+/// Sends `$/cancelRequest` for a request of the server.
+async fn cancel_request(client: &Client, id: Id) {
+    // The framework numbers its requests, and the protocol allows no larger numbers.
     let Id::Number(id) = id else { return };
     let Ok(id) = i32::try_from(id) else { return };
     let params = CancelParams::new(id.into());

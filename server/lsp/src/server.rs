@@ -1,75 +1,83 @@
-//! Which method is handled where.
+//! The table of methods and their handlers.
 
 use std::sync::Arc;
 
-use claudecluster_protocol::editor::{self, method};
+use claudecluster_protocol::{
+    api::Decision,
+    editor::{self, method},
+};
 use lsp_types::{
     CodeAction, CodeActionResponse, CodeLens, CodeLensParams, CompletionItem, CompletionParams,
     DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams, InitializeParams,
     InitializeResult, InitializedParams, WorkDoneProgressCancelParams,
 };
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tower_lsp::{ClientSocket, LanguageServer, LspService, jsonrpc::Result};
 
 use crate::{
-    Backend, LspConfig,
+    backend::Backend,
+    config::LspConfig,
     handlers::{
         changes, code_action, code_action_resolve, code_lens, completion, configuration, content,
         execute_command, hover, initialize, progress_cancel, sync, workspace_folders,
     },
-    session::Session,
+    session::{EditorSession, decision_queue::DecisionQueue},
 };
 
-/// The methods of the protocol, each handed to its handler.
-pub(crate) struct Server(Arc<Session>);
+/// Passes each method of the protocol to its handler.
+pub(crate) struct LspServer(Arc<EditorSession>);
 
-/// A service with everything it handles registered, the socket to its client, the state they share,
-/// and where the client's process id arrives.
-pub(crate) fn build(
+/// Builds the service of a connection.
+///
+/// Returns the service with all its methods, the socket to its client, the session, and the end at
+/// which the decisions of its user come out.
+pub(crate) fn build_service(
     backend: Arc<dyn Backend>,
     config: LspConfig,
 ) -> (
-    LspService<Server>,
+    LspService<LspServer>,
     ClientSocket,
-    Arc<Session>,
-    oneshot::Receiver<u32>,
+    Arc<EditorSession>,
+    mpsc::UnboundedReceiver<Decision>,
 ) {
-    let (parent, parent_id) = oneshot::channel();
-    // Only what is handled is registered: everything else is refused as unknown, as it should be,
-    // and the parameters of document changes are read by types of ours that forgive more.
+    let (decisions, receiver) = DecisionQueue::new();
+    // Only handled methods are registered, so all others are refused as unknown. The parameters of
+    // document changes have types of this crate, which tolerate more than those of the framework.
     let (service, socket) = LspService::build_with_lifecycle_methods(|client| {
-        Server(Arc::new(Session::new(client, backend, config, parent)))
+        LspServer(Arc::new(EditorSession::new(
+            client, backend, config, decisions,
+        )))
     })
-    .custom_method("textDocument/didOpen", Server::did_open)
-    .custom_method("textDocument/didChange", Server::did_change)
-    .custom_method("textDocument/didSave", Server::did_save)
-    .custom_method("textDocument/didClose", Server::did_close)
-    .custom_method("textDocument/codeAction", Server::code_action)
-    .custom_method("codeAction/resolve", Server::code_action_resolve)
-    .custom_method("textDocument/codeLens", Server::code_lens)
-    .custom_method("textDocument/hover", Server::hover)
-    .custom_method("textDocument/completion", Server::completion)
-    .custom_method("workspace/executeCommand", Server::execute_command)
+    .custom_method("textDocument/didOpen", LspServer::did_open)
+    .custom_method("textDocument/didChange", LspServer::did_change)
+    .custom_method("textDocument/didSave", LspServer::did_save)
+    .custom_method("textDocument/didClose", LspServer::did_close)
+    .custom_method("textDocument/codeAction", LspServer::list_actions)
+    .custom_method("codeAction/resolve", LspServer::resolve_action)
+    .custom_method("textDocument/codeLens", LspServer::list_lenses)
+    .custom_method("textDocument/hover", LspServer::show_hover)
+    .custom_method("textDocument/completion", LspServer::list_completions)
+    .custom_method("workspace/executeCommand", LspServer::execute_command)
     .custom_method(
         "workspace/didChangeConfiguration",
-        Server::did_change_configuration,
+        LspServer::did_change_configuration,
     )
-    .custom_method("workspace/didChangeWatchedFiles", Server::ignore)
+    .custom_method("workspace/didChangeWatchedFiles", LspServer::ignore_message)
     .custom_method(
         "workspace/didChangeWorkspaceFolders",
-        Server::workspace_folders,
+        LspServer::change_folders,
     )
-    .custom_method("window/workDoneProgress/cancel", Server::progress_cancel)
-    .custom_method("$/setTrace", Server::ignore)
-    .custom_method(method::CHANGES, Server::changes)
-    .custom_method(method::CONTENT, Server::content)
+    .custom_method("window/workDoneProgress/cancel", LspServer::cancel_progress)
+    .custom_method("$/setTrace", LspServer::ignore_message)
+    .custom_method(method::CHANGES, LspServer::list_changes)
+    .custom_method(method::CONTENT, LspServer::read_content)
     .finish();
     let session = service.inner().0.clone();
-    (service, socket, session, parent_id)
+    (service, socket, session, receiver)
 }
 
-impl LanguageServer for Server {
+impl LanguageServer for LspServer {
     async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
         Ok(initialize::initialize(&self.0, &params))
     }
@@ -78,74 +86,77 @@ impl LanguageServer for Server {
         initialize::initialized(&self.0);
     }
 
+    /// Does nothing: the loop of the connection records that the client has sent `shutdown`.
     async fn shutdown(&self) -> Result<()> {
-        self.0.set_shutdown();
         Ok(())
     }
 }
 
-impl Server {
-    async fn did_open(&self, params: sync::DidOpen) {
+impl LspServer {
+    async fn did_open(&self, params: sync::DocumentOpened) {
         sync::did_open(&self.0, params);
     }
 
-    async fn did_change(&self, params: sync::DidChange) {
+    async fn did_change(&self, params: sync::DocumentChanged) {
         sync::did_change(&self.0, params);
     }
 
-    async fn did_save(&self, params: sync::DidSave) {
+    async fn did_save(&self, params: sync::DocumentSaved) {
         sync::did_save(&self.0, &params);
     }
 
-    async fn did_close(&self, params: sync::DidClose) {
+    async fn did_close(&self, params: sync::DocumentClosed) {
         sync::did_close(&self.0, params);
     }
 
-    async fn code_action(&self, params: Value) -> Result<Vec<CodeActionResponse>> {
-        let params = code_action::read(params)?;
-        Ok(code_action::handle(&self.0, &params).await)
+    async fn list_actions(&self, params: Value) -> Result<Vec<CodeActionResponse>> {
+        let params = code_action::parse_params(params)?;
+        Ok(code_action::list_actions(&self.0, &params).await)
     }
 
-    async fn code_action_resolve(&self, action: CodeAction) -> Result<CodeAction> {
-        code_action_resolve::handle(&self.0, action).await
+    async fn resolve_action(&self, action: CodeAction) -> Result<CodeAction> {
+        code_action_resolve::resolve_action(&self.0, action).await
     }
 
-    async fn code_lens(&self, params: CodeLensParams) -> Result<Vec<CodeLens>> {
-        Ok(code_lens::handle(&self.0, &params).await)
+    async fn list_lenses(&self, params: CodeLensParams) -> Result<Vec<CodeLens>> {
+        Ok(code_lens::list_lenses(&self.0, &params).await)
     }
 
-    async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
-        Ok(hover::handle(&self.0, &params).await)
+    async fn show_hover(&self, params: HoverParams) -> Result<Option<Hover>> {
+        Ok(hover::show_hover(&self.0, &params).await)
     }
 
-    async fn completion(&self, params: CompletionParams) -> Result<Option<Vec<CompletionItem>>> {
-        Ok(completion::handle(&self.0, &params).await)
+    async fn list_completions(
+        &self,
+        params: CompletionParams,
+    ) -> Result<Option<Vec<CompletionItem>>> {
+        Ok(completion::list_completions(&self.0, &params).await)
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Value> {
-        execute_command::handle(&self.0, params).await
+        execute_command::execute_command(&self.0, params).await
     }
 
-    async fn did_change_configuration(&self, params: configuration::DidChange) {
+    async fn did_change_configuration(&self, params: configuration::ConfigurationChanged) {
         configuration::did_change(&self.0, &params);
     }
 
-    async fn workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
-        workspace_folders::handle(&self.0, &params);
+    async fn change_folders(&self, params: DidChangeWorkspaceFoldersParams) {
+        workspace_folders::change_folders(&self.0, &params);
     }
 
-    async fn progress_cancel(&self, params: WorkDoneProgressCancelParams) {
-        progress_cancel::handle(&self.0, &params);
+    async fn cancel_progress(&self, params: WorkDoneProgressCancelParams) {
+        progress_cancel::cancel_progress(&self.0, &params);
     }
 
-    async fn changes(&self, params: editor::ChangesParams) -> Result<editor::Changes> {
-        changes::handle(&self.0, params).await
+    async fn list_changes(&self, params: editor::ChangesParams) -> Result<editor::Changes> {
+        changes::list_changes(&self.0, params).await
     }
 
-    async fn content(&self, params: editor::ContentParams) -> Result<editor::Content> {
-        content::handle(&self.0, params).await
+    async fn read_content(&self, params: editor::ContentParams) -> Result<editor::Content> {
+        content::read_content(&self.0, params).await
     }
 
-    /// What clients send whether or not it is wanted.
-    async fn ignore(&self, _: Value) {}
+    /// Accepts a notification that clients send unasked and the server does not need.
+    async fn ignore_message(&self, _: Value) {}
 }

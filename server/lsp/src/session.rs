@@ -1,265 +1,255 @@
-//! What one connection knows.
+//! The state of one editor connection.
+
+pub(crate) mod capabilities;
+pub(crate) mod decision_queue;
+pub(crate) mod dirty_queue;
+pub(crate) mod settings;
+mod tasks;
 
 use std::{
     any::Any,
-    future::Future,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use claudecluster_core::text::PositionEncoding;
-use claudecluster_protocol::{ErrorBody, GoalId, api::Decision, goal::GoalView};
-use lsp_types::{MessageType, Uri};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinSet,
-};
+use claudecluster_protocol::{ErrorBody, GoalId, editor::SECTION, goal::GoalView};
+use lsp_types::{ConfigurationItem, MessageType, ShowDocumentParams, Uri};
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
+use tokio::sync::SetOnce;
 use tower_lsp::Client;
+use tracing::Span;
 
+use self::{
+    capabilities::EditorCapabilities,
+    decision_queue::DecisionQueue,
+    dirty_queue::{DirtyMark, DirtyQueue},
+    settings::SettingsStore,
+    tasks::ConnectionTasks,
+};
 use crate::{
-    Backend, LspConfig,
-    aside::Aside,
-    client::Capabilities,
-    documents::Documents,
-    failure,
-    leaving::Leaving,
-    settings::Settings,
-    stale::{Dirty, Stale},
-    uri, words,
+    backend::Backend,
+    config::LspConfig,
+    documents::{Documents, closing::ClosingDocuments},
+    failure, plain_text,
+    transport::notify_queue::NotifyQueue,
+    uri,
 };
 
-/// What one connection knows. Shared by its handlers, its background tasks, and the driver, which
-/// sees it as an editor.
-pub(crate) struct Session {
+/// The state of one editor connection.
+///
+/// The handlers of the loop, the background tasks and the driver share it; the driver uses it as an
+/// [`Editor`](claudecluster_driver::Editor). State that only the loop needs, such as whether the
+/// client has asked for a shutdown, belongs to [`crate::transport`].
+pub(crate) struct EditorSession {
     pub(crate) client: Client,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: LspConfig,
     pub(crate) documents: Documents,
-    /// Where it is told what nobody waits for.
-    pub(crate) aside: Arc<Aside>,
-    /// Those that were closed a moment ago.
-    pub(crate) leaving: Leaving,
-    /// What is out of date in diagnostics and lenses.
-    pub(crate) diagnostics: Stale,
-    /// What is out of date in the hunks a client shows in its documents.
-    pub(crate) pending: Stale,
-    /// Texts that the driver has not looked at since they changed.
-    pub(crate) settling: Stale,
-    pub(crate) settings: Settings,
-    capabilities: OnceLock<Capabilities>,
+    /// Notifications that must not delay replies.
+    pub(crate) notify_queue: Arc<NotifyQueue>,
+    /// Documents that were closed a moment ago.
+    pub(crate) closing_documents: ClosingDocuments,
+    /// Documents whose diagnostics and code lenses are out of date.
+    pub(crate) diagnostics_queue: DirtyQueue,
+    /// Documents whose displayed pending hunks are out of date.
+    pub(crate) pending_queue: DirtyQueue,
+    /// Documents in which the driver has to look for undone changes.
+    pub(crate) undo_check_queue: DirtyQueue,
+    pub(crate) settings: SettingsStore,
+    pub(crate) decisions: DecisionQueue,
+    pub(crate) tasks: ConnectionTasks,
+    /// The process id of the client, once the client has given it.
+    pub(crate) client_process: SetOnce<u32>,
+    /// Set once the client has given its settings or has failed to.
+    pub(crate) settings_known: SetOnce<()>,
+    capabilities: OnceLock<EditorCapabilities>,
     roots: RwLock<Vec<PathBuf>>,
-    attached: Mutex<Option<Box<dyn Any + Send + Sync>>>,
-    /// Takes the process id of the client, once.
-    parent: Mutex<Option<oneshot::Sender<u32>>>,
-    shutdown: AtomicBool,
-    closed: watch::Sender<bool>,
-    /// Whether the client has been asked for its settings, whatever came of that.
-    configured: watch::Sender<bool>,
-    tasks: Mutex<JoinSet<()>>,
-    /// Held while a decision is checked, so that decisions are carried out in the order they came.
-    pub(crate) arriving: tokio::sync::Mutex<()>,
-    /// Takes decisions to where they are carried out; gone when the connection is over.
-    decisions: Mutex<Option<mpsc::UnboundedSender<Decision>>>,
+    /// Detaches this editor from the driver when dropped.
+    attachment: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+    /// The span of the connection, which holds its number and the client's name.
+    span: Span,
 }
 
-/// Ends what belongs to a session when the connection is over, however it ended.
-pub(crate) struct Open(pub(crate) Arc<Session>);
+/// Closes a session when dropped, however the connection ended.
+pub(crate) struct SessionGuard(pub(crate) Arc<EditorSession>);
 
-impl Drop for Open {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.tasks.close();
+        let attachment = self.0.attachment.lock().take();
+        drop(attachment);
     }
 }
 
-/// No invariant spans two of the values behind one lock, so a panic elsewhere spoils nothing.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Session {
+impl EditorSession {
+    /// Creates a session within the current span, which is the span of the connection.
     pub(crate) fn new(
         client: Client,
         backend: Arc<dyn Backend>,
         config: LspConfig,
-        parent: oneshot::Sender<u32>,
+        decisions: DecisionQueue,
     ) -> Self {
         Self {
             client,
             backend,
             config,
             documents: Documents::default(),
-            aside: Arc::default(),
-            leaving: Leaving::default(),
-            diagnostics: Stale::default(),
-            pending: Stale::default(),
-            settling: Stale::default(),
-            settings: Settings::default(),
+            notify_queue: Arc::default(),
+            closing_documents: ClosingDocuments::default(),
+            diagnostics_queue: DirtyQueue::default(),
+            pending_queue: DirtyQueue::default(),
+            undo_check_queue: DirtyQueue::default(),
+            settings: SettingsStore::default(),
+            decisions,
+            tasks: ConnectionTasks::new(Span::current()),
+            client_process: SetOnce::new(),
+            settings_known: SetOnce::new(),
             capabilities: OnceLock::new(),
             roots: RwLock::default(),
-            attached: Mutex::default(),
-            parent: Mutex::new(Some(parent)),
-            shutdown: AtomicBool::new(false),
-            closed: watch::Sender::new(false),
-            configured: watch::Sender::new(false),
-            tasks: Mutex::default(),
-            arriving: tokio::sync::Mutex::default(),
-            decisions: Mutex::default(),
+            attachment: Mutex::default(),
+            span: Span::current(),
         }
     }
 
-    /// What the client can do; the least before it has said so.
-    pub(crate) fn capabilities(&self) -> &Capabilities {
-        static NONE: OnceLock<Capabilities> = OnceLock::new();
+    /// Returns the client's capabilities; none before `initialize`.
+    pub(crate) fn capabilities(&self) -> &EditorCapabilities {
+        static NONE: OnceLock<EditorCapabilities> = OnceLock::new();
         self.capabilities
             .get()
-            .unwrap_or_else(|| NONE.get_or_init(Capabilities::default))
+            .unwrap_or_else(|| NONE.get_or_init(EditorCapabilities::default))
     }
 
-    pub(crate) fn set_capabilities(&self, capabilities: Capabilities) {
+    /// Sets the client's capabilities, for `initialize`.
+    pub(crate) fn set_capabilities(&self, capabilities: EditorCapabilities) {
+        self.span.record("client", &capabilities.name);
         // `initialize` succeeds once, so there is nothing to replace.
         let _ = self.capabilities.set(capabilities);
     }
 
+    /// Returns the unit of the client's columns.
     pub(crate) fn encoding(&self) -> PositionEncoding {
         self.capabilities().encoding
     }
 
-    /// The client's process: the connection ends when it does.
-    pub(crate) fn set_parent(&self, pid: u32) {
-        if let Some(parent) = lock(&self.parent).take() {
-            let _ = parent.send(pid);
-        }
+    /// Attaches this editor to the driver, which may ask for its documents from then on.
+    pub(crate) fn attach_editor(self: &Arc<Self>) {
+        let attachment = self.backend.attach(self.clone());
+        *self.attachment.lock() = Some(attachment);
     }
 
-    /// Lets the driver see this editor.
-    pub(crate) fn attach(self: &Arc<Self>) {
-        let attached = self.backend.attach(self.clone());
-        *lock(&self.attached) = Some(attached);
-    }
-
+    /// Returns the workspace folders.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
-        self.roots
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.roots.read().clone()
     }
 
-    pub(crate) fn change_roots(&self, removed: &[Uri], added: &[Uri]) {
-        let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
+    /// Removes and adds workspace folders.
+    pub(crate) fn update_roots(&self, removed: &[Uri], added: &[Uri]) {
         let removed: Vec<_> = removed.iter().filter_map(uri::to_folder).collect();
+        let added: Vec<_> = added.iter().filter_map(uri::to_folder).collect();
+        let mut roots = self.roots.write();
         roots.retain(|root| !removed.contains(root));
-        for root in added.iter().filter_map(uri::to_folder) {
+        for root in added {
             if !roots.contains(&root) {
                 roots.push(root);
             }
         }
     }
 
-    /// Whether a workspace is one this editor has open.
+    /// Whether a workspace is one of this editor's folders.
     pub(crate) fn has_workspace(&self, workspace: &str) -> bool {
-        self.roots().iter().any(|root| root == Path::new(workspace))
+        let roots = self.roots.read();
+        roots.iter().any(|root| root == Path::new(workspace))
     }
 
-    /// Asks the driver something that may read files: on a thread where that holds nobody up.
-    pub(crate) async fn ask<T: Send + 'static>(
+    /// Returns the workspace folder that contains a file; of nested folders the innermost.
+    pub(crate) fn root_of(&self, path: &Path) -> Option<PathBuf> {
+        let roots = self.roots.read();
+        let containing = roots.iter().filter(|root| path.starts_with(root));
+        containing
+            .max_by_key(|root| root.components().count())
+            .cloned()
+    }
+
+    /// Runs a query that may read files, on a thread that may block.
+    pub(crate) async fn query<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn Backend) -> Result<T, ErrorBody> + Send + 'static,
+        query: impl FnOnce(&dyn Backend) -> Result<T, ErrorBody> + Send + 'static,
     ) -> Result<T, ErrorBody> {
         let backend = self.backend.clone();
-        let answer = tokio::task::spawn_blocking(move || question(&*backend));
+        let span = Span::current();
+        let answer = tokio::task::spawn_blocking(move || span.in_scope(|| query(&*backend)));
         answer.await.unwrap_or_else(|_| {
             Err(ErrorBody::internal("the driver did not respond").hint("see its log"))
         })
     }
 
-    /// What is known about a goal.
-    pub(crate) async fn goal(&self, goal: &GoalId) -> Result<GoalView, ErrorBody> {
+    /// Returns the current state of a goal.
+    pub(crate) async fn goal_view(&self, goal: &GoalId) -> Result<GoalView, ErrorBody> {
         let goal = goal.clone();
-        self.ask(move |backend| backend.goal(&goal)).await
+        self.query(move |backend| backend.goal(&goal)).await
     }
 
-    pub(crate) fn set_shutdown(&self) {
-        self.shutdown.store(true, Ordering::SeqCst);
+    /// Marks displayed state as out of date.
+    pub(crate) fn mark_dirty(&self, mark: DirtyMark) {
+        self.diagnostics_queue.mark(mark.clone());
+        self.undo_check_queue.mark(mark.clone());
+        self.pending_queue.mark(mark);
     }
 
-    pub(crate) fn shutdown_received(&self) -> bool {
-        self.shutdown.load(Ordering::SeqCst)
+    /// Whether the client shows events by itself, so the server does not show messages about them.
+    pub(crate) fn client_shows_events(&self) -> bool {
+        self.settings.current().events == Some(true)
     }
 
-    /// Where decisions arrive, in their order. What has arrived when the connection ends still does.
-    pub(crate) fn take_decisions(&self) -> mpsc::UnboundedReceiver<Decision> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        *lock(&self.decisions) = Some(sender);
-        receiver
+    /// Whether the client can ask its user for words.
+    pub(crate) fn client_prompts(&self) -> bool {
+        self.settings.current().prompts == Some(true)
     }
 
-    pub(crate) fn decide(&self, decision: Decision) {
-        if let Some(decisions) = &*lock(&self.decisions) {
-            // Received as long as the sender is there.
-            let _ = decisions.send(decision);
-        }
+    /// Asks the client for its section of the settings. Waits no longer than the reply timeout.
+    pub(crate) async fn request_settings(&self) -> Option<tower_lsp::jsonrpc::Result<Value>> {
+        let section = ConfigurationItem {
+            scope_uri: None,
+            section: Some(SECTION.to_owned()),
+        };
+        let reply = self.client.configuration(vec![section]);
+        let sections = tokio::time::timeout(self.config.reply_timeout, reply).await;
+        let first = |sections: Vec<Value>| sections.into_iter().next().unwrap_or_default();
+        Some(sections.ok()?.map(first))
     }
 
-    /// Runs until it is done or the connection is over.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.tasks);
-        while tasks.try_join_next().is_some() {}
-        if !*self.closed.borrow() {
-            tasks.spawn(task);
-        }
+    /// Asks the client to open a document. Returns whether the client has opened it.
+    pub(crate) async fn show_document(&self, uri: Uri) -> bool {
+        let shown = self.client.show_document(ShowDocumentParams {
+            uri,
+            external: None,
+            take_focus: Some(true),
+            selection: None,
+        });
+        let answer = tokio::time::timeout(self.config.reply_timeout, shown).await;
+        matches!(answer, Ok(Ok(true)))
     }
 
-    /// Resolves when the connection is over.
-    pub(crate) async fn closed(&self) {
-        let mut closed = self.closed.subscribe();
-        // An error means the sender is gone, which it is not: `self` holds it.
-        let _ = closed.wait_for(|closed| *closed).await;
+    /// Shows an information message to the user.
+    pub(crate) async fn show_info(&self, message: impl std::fmt::Display + Send) {
+        self.show_message(MessageType::Info, message).await;
     }
 
-    pub(crate) fn set_configured(&self) {
-        self.configured.send_replace(true);
+    /// Shows a warning to the user.
+    pub(crate) async fn show_warning(&self, message: impl std::fmt::Display + Send) {
+        self.show_message(MessageType::Warning, message).await;
     }
 
-    /// Resolves once the client has given its settings, or has not when asked.
-    pub(crate) async fn configured(&self) {
-        let mut configured = self.configured.subscribe();
-        // An error means the sender is gone, which it is not: `self` holds it.
-        let _ = configured.wait_for(|configured| *configured).await;
+    /// Shows an error to the user, after the operation that failed.
+    pub(crate) async fn show_error(&self, operation: &str, error: &ErrorBody) {
+        let message = format!("{operation}: {}", failure::to_sentence(error));
+        self.show_message(MessageType::Error, message).await;
     }
 
-    fn close(&self) {
-        self.closed.send_replace(true);
-        lock(&self.tasks).abort_all();
-        lock(&self.decisions).take();
-        let attached = lock(&self.attached).take();
-        drop(attached);
-    }
-
-    /// Marks what is shown about pending changes as out of date.
-    pub(crate) fn refresh(&self, dirty: Dirty) {
-        self.diagnostics.mark(dirty.clone());
-        self.settling.mark(dirty.clone());
-        self.pending.mark(dirty);
-    }
-
-    pub(crate) async fn info(&self, message: impl std::fmt::Display + Send) {
-        self.show(MessageType::Info, message).await;
-    }
-
-    pub(crate) async fn warn(&self, message: impl std::fmt::Display + Send) {
-        self.show(MessageType::Warning, message).await;
-    }
-
-    pub(crate) async fn fail(&self, what: &str, error: &ErrorBody) {
-        let message = format!("{what}: {}", failure::sentence(error));
-        self.show(MessageType::Error, message).await;
-    }
-
-    async fn show(&self, kind: MessageType, message: impl std::fmt::Display + Send) {
-        let message = words::unlinked(&message.to_string());
+    async fn show_message(&self, kind: MessageType, message: impl std::fmt::Display + Send) {
+        let message = plain_text::without_links(&message.to_string());
         self.client.show_message(kind, message).await;
     }
 }

@@ -1,35 +1,35 @@
-//! Between the addresses editors use and paths.
+//! Conversion between the URIs of editors and paths.
 
 use std::path::{Path, PathBuf};
 
 use claudecluster_protocol::{ErrorBody, RelPath};
 use lsp_types::Uri;
 
-/// The file a document shows; `None` for documents that show none (`untitled:`, `git:`, …).
+/// Returns the file that a document shows; `None` for schemes such as `untitled:` and `git:`.
 ///
-/// Links in the way to it are resolved, for the driver knows workspaces by their real paths; a link
-/// in its place is the file that is meant.
+/// Links among the parent folders are resolved, because the driver knows workspaces by their real
+/// paths. A link in the last place is kept: the link itself is the file.
 pub(crate) fn to_path(uri: &Uri) -> Option<PathBuf> {
     if uri.scheme() != "file" {
         return None;
     }
     let path = uri.to_file_path().ok()?;
     match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => Some(real(folder).join(name)),
+        (Some(folder), Some(name)) => Some(resolve_links(folder).join(name)),
         _ => Some(path),
     }
 }
 
-/// The folder at this address, with all links resolved.
+/// Returns the folder at a URI, with all links resolved.
 pub(crate) fn to_folder(uri: &Uri) -> Option<PathBuf> {
     if uri.scheme() != "file" {
         return None;
     }
-    uri.to_file_path().ok().map(|path| real(&path))
+    uri.to_file_path().ok().map(|path| resolve_links(&path))
 }
 
-/// Resolves the links of what exists of a path.
-pub(crate) fn real(path: &Path) -> PathBuf {
+/// Resolves the links in the part of a path that exists.
+pub(crate) fn resolve_links(path: &Path) -> PathBuf {
     let existing = path
         .ancestors()
         .find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
@@ -43,13 +43,13 @@ pub(crate) fn real(path: &Path) -> PathBuf {
     }
 }
 
-/// The address of a file. `None` for a path that is not absolute.
+/// Returns the URI of a file; `None` for a path that is not absolute.
 pub(crate) fn from_path(path: &Path) -> Option<Uri> {
     Uri::from_file_path(path).ok()
 }
 
-/// Reads an address that came as a string in a command's argument.
-pub(crate) fn parse(uri: &str) -> Result<PathBuf, ErrorBody> {
+/// Parses the URI of a file in a command's argument.
+pub(crate) fn parse_file(uri: &str) -> Result<PathBuf, ErrorBody> {
     Uri::parse(uri)
         .ok()
         .and_then(|uri| to_path(&uri))
@@ -59,8 +59,8 @@ pub(crate) fn parse(uri: &str) -> Result<PathBuf, ErrorBody> {
         })
 }
 
-/// The path relative to a workspace folder; `None` if it is not in there.
-pub(crate) fn relative(root: &Path, path: &Path) -> Option<RelPath> {
+/// Returns the path relative to a workspace folder; `None` if the folder does not contain it.
+pub(crate) fn relative_to(root: &Path, path: &Path) -> Option<RelPath> {
     RelPath::from_path(path.strip_prefix(root).ok()?).ok()
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_in_the_way_are_resolved_and_a_link_in_the_place_is_kept() {
+    fn links_among_the_folders_are_resolved_and_a_link_in_the_last_place_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let top = folder.path().canonicalize().unwrap();
         std::fs::create_dir(top.join("real")).unwrap();
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn paths_come_back_and_other_schemes_are_no_files() {
+    fn paths_survive_the_round_trip_and_other_schemes_are_no_files() {
         for path in ["/a/b.rs", "/a b/ü/😀#?.rs", "/a/%41"] {
             let uri = from_path(Path::new(path)).unwrap();
             assert_eq!(to_path(&uri).as_deref(), Some(Path::new(path)), "{uri}");
         }
-        assert_eq!(parse("file:///x%20y").unwrap(), Path::new("/x y"));
+        assert_eq!(parse_file("file:///x%20y").unwrap(), Path::new("/x y"));
         for other in [
             "untitled:Untitled-1",
             "git:/a/b.rs",
@@ -102,15 +102,15 @@ mod tests {
             "file://host/x",
             "http://a/b",
         ] {
-            assert!(parse(other).is_err(), "{other}");
+            assert!(parse_file(other).is_err(), "{other}");
         }
         assert_eq!(
-            relative(Path::new("/w"), Path::new("/w/a/b"))
+            relative_to(Path::new("/w"), Path::new("/w/a/b"))
                 .unwrap()
                 .as_str(),
             "a/b"
         );
-        assert_eq!(relative(Path::new("/w"), Path::new("/wx/a")), None);
-        assert_eq!(relative(Path::new("/w"), Path::new("/w")), None);
+        assert_eq!(relative_to(Path::new("/w"), Path::new("/wx/a")), None);
+        assert_eq!(relative_to(Path::new("/w"), Path::new("/w")), None);
     }
 }

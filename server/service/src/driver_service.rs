@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use claudecluster_driver::{Current, Driver, Editor};
+use claudecluster_driver::{Driver, Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, HunkId,
     api::{Answer, Call, Decision},
@@ -142,7 +142,7 @@ impl Service for Driver {
 
 #[async_trait]
 impl LiveTexts for Driver {
-    fn hunks_in(&self, path: &Path, text: Current<'_>) -> Vec<HunkView> {
+    fn hunks_in(&self, path: &Path, text: TextSource<'_>) -> Vec<HunkView> {
         Self::hunks_in(self, path, text)
     }
 

@@ -17,7 +17,7 @@ mod service;
 mod typed_calls;
 
 pub use claudecluster_driver::{
-    Current, DocumentDeletion, DocumentEdit, EditError, Edited, Editor, OpenDocument,
+    DocumentDeletion, DocumentEdit, EditError, EditedLines, Editor, OpenDocument, TextSource,
 };
 
 pub use crate::{

@@ -3,7 +3,7 @@
 use std::{any::Any, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use claudecluster_driver::{Current, Editor};
+use claudecluster_driver::{Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, HunkId,
     change::{HunkView, Origin},
@@ -21,7 +21,7 @@ pub type AttachedEditor = Box<dyn Any + Send + Sync>;
 #[async_trait]
 pub trait LiveTexts: Send + Sync + 'static {
     /// Returns the pending hunks of one file (absolute path), of all goals, against `text`.
-    fn hunks_in(&self, path: &Path, text: Current<'_>) -> Vec<HunkView>;
+    fn hunks_in(&self, path: &Path, text: TextSource<'_>) -> Vec<HunkView>;
 
     /// Returns where the lines of a file (absolute path) come from: hunks that are pending or have landed, of all
     /// goals, against `text`.

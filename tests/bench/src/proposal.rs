@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use claudecluster_driver::{
-    Driver, DriverConfig, Settings,
+    Driver, DriverConfig, DriverSettings,
     store::{NewEvent, Store},
 };
 use claudecluster_protocol::{
@@ -58,8 +58,8 @@ pub(crate) async fn driver(
     let config = DriverConfig {
         home: state,
         launcher: dir.join("none"),
-        settings: Settings::default(),
-        narrow: Arc::new(|_| Ok(Default::default())),
+        settings: DriverSettings::default(),
+        restrictions: Arc::new(|_| Ok(Default::default())),
     };
     Driver::start(config, store)
         .await

@@ -337,7 +337,7 @@ export class Editor {
   async goal(words) {
     await this.command('ClaudeCluster: New Goal…');
     await this.type(words);
-    await this.choose('state this goal');
+    await this.choose('start this goal');
   }
 
   tab(name) {

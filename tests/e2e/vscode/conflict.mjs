@@ -73,7 +73,7 @@ async function mineFromALens() {
   await editor.click(editor.lens('Mine'));
   await editor.noRow('alone.py 1');
   await has("    return 'green'");
-  const landings = editor.row('Landings');
+  const landings = editor.row('History');
   const decided = editor.row('resolved · ');
   await editor.click(landings, () => decided.isVisible());
   await editor.press(decided, 'Undo This Decision', () =>
@@ -132,7 +132,7 @@ async function markers() {
 
 async function repair() {
   await resolve(23);
-  await editor.choose('Ask for a Repair');
+  await editor.choose('Request a Repair');
   await editor.type('mix both');
   await editor.page.keyboard.press('Enter');
   await editor.lens('Accept change from').waitFor();
@@ -147,7 +147,7 @@ async function aFileThatGoes() {
   await editor.lens('Theirs').waitFor();
   await editor.shot('file-goes');
   await resolve(1);
-  await editor.choice('the file stays as it is').waitFor();
+  await editor.choice('keep the file as it is').waitFor();
   assert.equal(await editor.choice('Both').count(), 0);
   await editor.picture('menu-of-a-file');
   await editor.choose('Mine');

@@ -40,7 +40,7 @@ await run(editor, async () => {
   await editor.shot('gone');
 
   const decided = editor.row('resolved · ');
-  await editor.click(editor.row('Landings'), () => decided.isVisible());
+  await editor.click(editor.row('History'), () => decided.isVisible());
   await editor.press(decided, 'Undo This Decision', () => existsSync(file));
   await editor.hasRow('delete the file');
   await editor.file('old.py');

@@ -43,10 +43,10 @@ await run(editor, async () => {
   );
   await editor.shot('plan');
   await editor.click(editor.lens('Approve'));
-  await editor.lens('Let mend start').waitFor();
-  await editor.hasRow('Mend the file waits for you');
+  await editor.lens('Start mend').waitFor();
+  await editor.hasRow('Mend the file waiting for you');
   await editor.shot('paused');
-  await editor.click(editor.lens('Let mend start'));
+  await editor.click(editor.lens('Start mend'));
 
   await editor.file('data.json');
   await editor.click(editor.lens('Accept change from Mend the file'));

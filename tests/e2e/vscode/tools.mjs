@@ -45,7 +45,7 @@ async function writeAGoal() {
     () => editor.page.keyboard.press('Control+s'),
     () => draft.isHidden(),
   );
-  await editor.hasRow('tidy the api api · plan waits for you');
+  await editor.hasRow('tidy the api api · plan waiting for approval');
   await editor.shot('plan-waits');
 }
 
@@ -54,8 +54,8 @@ async function approveElsewhere() {
   await editor.cli('approve', 'g1');
   await editor.hasRow('Tidy up failed');
   await editor.hasRow('tidy the api api · failed');
-  await editor.answer('the plan waits for your approval', 'Approve Plan');
-  await editor.listed('That has been decided meanwhile').waitFor();
+  await editor.answer('the plan is waiting for your approval', 'Approve Plan');
+  await editor.listed('This was already decided').waitFor();
   await editor.shot('decided-meanwhile');
   await editor.command('Notifications: Clear All Notifications');
 }
@@ -66,23 +66,23 @@ async function tryAgain() {
   await editor.hasRow("~ return 'tidy' line 2");
   await editor.shot('proposed');
   await editor.answer('g1 (tidy the api) proposes changes', 'Accept All');
-  await editor.hasRow('tidy the api api · landed');
+  await editor.hasRow('tidy the api api · applied');
   await editor.command('Notifications: Clear All Notifications');
 }
 
 async function takeBack() {
-  await editor.command('ClaudeCluster: Undo Landing of Goal');
+  await editor.command('ClaudeCluster: Undo Accepted Changes of Goal');
   await editor.hasRow('tidy the api api · proposed');
   await editor.hasRow("~ return 'tidy' line 2");
-  await editor.command('ClaudeCluster: Redo Landing of Goal');
-  await editor.hasRow('tidy the api api · landed');
+  await editor.command('ClaudeCluster: Redo Accepted Changes of Goal');
+  await editor.hasRow('tidy the api api · applied');
 }
 
 /** A goal is about the folder of the file in front. */
 async function cancelInTheOther() {
   await editor.file('main.py');
   await editor.goal('paint the web');
-  await editor.hasRow('paint the web web · plan waits for you');
+  await editor.hasRow('paint the web web · plan waiting for approval');
   const goal = editor.named('paint the web');
   const running = () => editor.sees('Paint running');
   await editor.press(goal, 'Approve Plan', running);

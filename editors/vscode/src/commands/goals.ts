@@ -35,9 +35,9 @@ export async function submit(app: App, args: Submit): Promise<boolean> {
 
 async function told(app: App, args: Submit, answer: Submitted): Promise<void> {
   if (answer.duplicateOf) {
-    const again = t('Start It Again');
+    const again = t('Start Again');
     const show = t('Show');
-    const same = t('{0} is the same, and it runs.', answer.duplicateOf);
+    const same = t('{0} already has this goal and is still open.', answer.duplicateOf);
     const chosen = await vscode.window.showInformationMessage(same, show, again);
     if (chosen === again) {
       await submit(app, { ...args, again: true });
@@ -49,7 +49,7 @@ async function told(app: App, args: Submit, answer: Submitted): Promise<void> {
   if (args.prompt) {
     await app.history.add(args.prompt);
   }
-  vscode.window.setStatusBarMessage(`$(rocket) ${t('Goal {0} is stated.', answer.goalId)}`, 5000);
+  vscode.window.setStatusBarMessage(`$(rocket) ${t('Started {0}.', answer.goalId)}`, 5000);
 }
 
 /** What a goal from a place is about, as far as the settings do not say; nothing where the user gives up. */
@@ -152,7 +152,7 @@ async function fix(): Promise<void> {
     : [];
   const fixes = actions.filter((action) => action.command?.command === command.submit);
   if (fixes.length === 0) {
-    const nothing = t('Nothing here that ClaudeCluster could be asked to fix.');
+    const nothing = t('Nothing to fix here.');
     void vscode.window.showInformationMessage(nothing);
     return;
   }

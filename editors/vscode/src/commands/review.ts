@@ -53,7 +53,7 @@ export function reviewCommands(app: App): Commands {
     },
     [client.rejectWithReason]: async (node?: Node) => {
       const found = here(app, node, () => true);
-      const reason = found.length > 0 ? await why(t('Reason for rejecting:')) : undefined;
+      const reason = found.length > 0 ? await why(t('Reason for rejecting')) : undefined;
       for (const hunk of reason === undefined ? [] : found) {
         await send(command.rejectHunk, { hunkId: hunk.id, ...said(reason) });
       }
@@ -120,7 +120,7 @@ function here(app: App, node: Node | undefined, fits: (hunk: HunkView) => boolea
   const lines = editor?.document.lineCount ?? 0;
   const found = hunksOn(hunks, start.line, end.line, lines).filter(fits);
   if (found.length === 0) {
-    void vscode.window.showInformationMessage(t('No change is pending on this line.'));
+    void vscode.window.showInformationMessage(t('No pending change on this line.'));
   }
   return found;
 }
@@ -133,7 +133,7 @@ function filesFor(app: App, node: Node | undefined): { goal: string; uri: string
   const uri = vscode.window.activeTextEditor?.document.uri.toString() ?? '';
   const goals = new Set((app.store.document(uri)?.hunks ?? []).map(goalOf));
   if (goals.size === 0) {
-    void vscode.window.showInformationMessage(t('Nothing is pending in this file.'));
+    void vscode.window.showInformationMessage(t('No pending changes in this file.'));
   }
   return [...goals].map((goal) => ({ goal, uri }));
 }
@@ -154,7 +154,7 @@ async function resolve(app: App, hunk: HunkView): Promise<void> {
   }
   const { resolution } = chosen;
   const asks = resolution.kind === 'repair';
-  const reason = asks ? await why(t('Describe how to combine both sides:')) : '';
+  const reason = asks ? await why(t('Describe how to combine both sides')) : '';
   if (reason !== undefined) {
     const argument = { hunkId: hunk.id, resolution, ...said(reason) };
     await app.server.command(command.resolveHunk, argument);
@@ -168,7 +168,7 @@ function move(app: App, direction: 1 | -1): void {
   const count = editor?.document.lineCount ?? 0;
   const line = nextLine(hunks, editor?.selection.active.line ?? 0, direction, count);
   if (!editor || line === undefined) {
-    void vscode.window.showInformationMessage(t('Nothing is pending in this file.'));
+    void vscode.window.showInformationMessage(t('No pending changes in this file.'));
     return;
   }
   const at = new vscode.Position(line, 0);

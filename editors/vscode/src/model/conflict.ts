@@ -28,7 +28,7 @@ export function between(hunk: HunkView): string {
 function shown(text: string): string {
   const [first, ...more] = linesOf(text);
   if (first === undefined) {
-    return t('without these lines');
+    return t('remove these lines');
   }
   return first.trim() + (more.length > 0 ? ` … +${more.length}` : '');
 }
@@ -43,19 +43,19 @@ export function ways(hunk: HunkView, goal: GoalView | undefined): Way[] {
     way(t('Merged'), shown(merged), 'merged');
   }
   if (whole) {
-    way(t('Mine'), t('the file stays as it is'), 'mine');
+    way(t('Mine'), t('keep the file as it is'), 'mine');
     way(t('Theirs'), hunkTitle(hunk), 'theirs');
     return found;
   }
   way(t('Mine'), shown(conflict?.mine ?? ''), 'mine');
   way(t('Theirs'), shown(conflict?.theirs ?? ''), 'theirs');
   way(t('Both'), t('mine, then theirs'), 'both');
-  way(t('Conflict Markers'), t('both between markers, to be edited by hand'), 'markers');
+  way(t('Conflict Markers'), t('write both sides into the file, between markers'), 'markers');
   // What a program has made no agent can make anew.
   const by = hunk.provenance[0]?.task;
   const task = goal?.tasksDetail.find(({ id }) => id === by);
   if (task && task.agent !== 'command') {
-    way(t('Ask for a Repair…'), t('an agent that sees both sides'), 'repair');
+    way(t('Request a Repair…'), t('start a repair task that combines both sides'), 'repair');
   }
   return found;
 }

@@ -257,7 +257,7 @@ export function lookOf(node: Node, sources: Sources): Look | undefined {
     case 'landings':
       return {
         id: `${node.goal}/landings`,
-        label: t('Landings'),
+        label: t('History'),
         description: String(store.goal(node.goal)?.view?.decided?.length ?? 0),
         icon: 'history',
         context: 'landings',
@@ -409,7 +409,7 @@ function landingLook(goal: GoalId, n: number, decided: DecidedHunk): Look {
     undone: 'history',
   };
   const fates: Record<string, string> = {
-    landed: t('landed'),
+    landed: t('applied'),
     resolved: t('resolved'),
     rejected: t('rejected'),
     undone: t('undone'),

@@ -20,12 +20,12 @@ export function goalState(state: GoalState): string {
   const words: Record<string, string> = {
     submitted: t('submitted'),
     planning: t('planning'),
-    awaitingApproval: t('plan waits for you'),
+    awaitingApproval: t('plan waiting for approval'),
     running: t('running'),
     merging: t('merging'),
-    gating: t('checking'),
+    gating: t('running gates'),
     proposed: t('proposed'),
-    landed: t('landed'),
+    landed: t('applied'),
     rejected: t('rejected'),
     failed: t('failed'),
     cancelled: t('cancelled'),
@@ -43,7 +43,7 @@ export function taskState(state: TaskState): string {
     failed: t('failed'),
     skipped: t('skipped'),
     cancelled: t('cancelled'),
-    paused: t('waits for you'),
+    paused: t('waiting for you'),
   };
   return words[state] ?? state;
 }
@@ -53,8 +53,8 @@ export function held(reasons: readonly HeldReason[] | undefined): string {
   const words: Record<string, string> = {
     outOfScope: t("outside the goal's scope"),
     selfArming: t('can make tools run code'),
-    partial: t('its task did not finish'),
-    gateFailed: t('a check failed'),
+    partial: t('its task did not succeed'),
+    gateFailed: t('a gate failed'),
   };
   return (reasons ?? []).map((reason) => words[reason] ?? reason).join(', ');
 }
@@ -139,7 +139,7 @@ export function doingNow(doing: Activity | undefined): string {
     case 'text':
       return shorten(doing.text.trim().split('\n', 1)[0] ?? '', 60);
     case 'rateLimited':
-      return t('waits for the provider');
+      return t('waiting for the provider');
     case 'denied':
       return t('denied: {0}', shorten(doing.what, 50));
     default:

@@ -33,7 +33,7 @@ export class Announcer {
       const view = await this.store.fresh(goal);
       const task = view?.tasksDetail.find(({ id }) => id === item.taskId);
       const summary = task?.attempts.at(-1)?.summary ?? '';
-      const message = t('{0}: {1} is done. {2}', goal, task?.title ?? item.taskId, summary);
+      const message = t('{0}: {1} finished. {2}', goal, task?.title ?? item.taskId, summary);
       return this.#offer(vscode.window.showInformationMessage, message, goal, [
         { title: t('Show Changes'), command: client.showChanges },
       ]);
@@ -49,7 +49,7 @@ export class Announcer {
       case 'awaitingApproval':
         return this.#offer(
           vscode.window.showInformationMessage,
-          t('{0}: the plan waits for your approval.', name),
+          t('{0}: the plan is waiting for your approval.', name),
           goal,
           [
             { title: t('Approve Plan'), command: client.approvePlan, ...deciding },
@@ -96,7 +96,7 @@ export class Announcer {
       const state = this.store.goal(goal)?.summary.state;
       const now = state === undefined ? '' : goalState(state);
       void vscode.window.showInformationMessage(
-        t('That has been decided meanwhile, and nothing was done. {0}: {1}.', goal, now),
+        t('This was already decided; nothing was changed. {0}: {1}.', goal, now),
       );
       return;
     }

@@ -75,7 +75,7 @@ export class Diffs implements vscode.TextDocumentContentProvider, vscode.Disposa
   async hunk(id: string): Promise<void> {
     const found = this.store.hunk(id);
     if (!found) {
-      throw new Error(vscode.l10n.t('{0} is not pending any more', id));
+      throw new Error(vscode.l10n.t('{0} is no longer pending', id));
     }
     const { hunk, uri } = found;
     if (hunk.whole) {
@@ -101,7 +101,7 @@ export class Diffs implements vscode.TextDocumentContentProvider, vscode.Disposa
     const mine = ({ hunks }: { hunks: HunkView[] }) => hunks.filter((it) => goalOf(it) === goal);
     const documents = this.store.documents.filter((document) => mine(document).length > 0);
     if (documents.length === 0) {
-      const nothing = vscode.l10n.t('Nothing is pending in {0}.', goal);
+      const nothing = vscode.l10n.t('No pending changes in {0}.', goal);
       void vscode.window.showInformationMessage(nothing);
       return;
     }

@@ -95,7 +95,7 @@ export class Permissions {
   async #choose(): Promise<PermissionRequest | undefined> {
     const open = this.inbox.all;
     if (open.length === 0) {
-      void vscode.window.showInformationMessage(t('No worker asks for anything.'));
+      void vscode.window.showInformationMessage(t('No open permission requests.'));
       return undefined;
     }
     if (open.length === 1) {
@@ -128,14 +128,14 @@ export class Permissions {
     }
     let answer = choice.answer;
     if (choice.why) {
-      const reason = await vscode.window.showInputBox({ prompt: t('Why not?') });
+      const reason = await vscode.window.showInputBox({ prompt: t('Reason for denying') });
       if (reason === undefined) {
         return;
       }
       answer = { decision: 'deny', scope: 'once', ...(reason.trim() === '' ? {} : { reason }) };
     }
     if (!this.inbox.has(request.id)) {
-      void vscode.window.showInformationMessage(t('That has been answered meanwhile.'));
+      void vscode.window.showInformationMessage(t('This request was already answered.'));
       return;
     }
     await telling(() =>
@@ -146,9 +146,9 @@ export class Permissions {
 
 function question({ goalId, taskIds, tool }: PermissionRequest): string {
   if (taskIds.length === 0) {
-    return t('{0}: the planner asks to use {1}.', goalId, tool);
+    return t('{0}: the planner requests to use {1}.', goalId, tool);
   }
   return taskIds.length === 1
-    ? t('{0}: the task {1} asks to use {2}.', goalId, taskIds[0] ?? '', tool)
-    : t('{0}: {1} tasks ask to use {2}.', goalId, taskIds.length, tool);
+    ? t('{0}: task {1} requests to use {2}.', goalId, taskIds[0] ?? '', tool)
+    : t('{0}: {1} tasks request to use {2}.', goalId, taskIds.length, tool);
 }

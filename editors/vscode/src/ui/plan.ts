@@ -49,7 +49,7 @@ export function pictureOf(goal: GoalView, store: Store, now: number): Picture {
     goal: goal.id,
     title: `${goal.id}: ${goalTitle(goal)}`,
     state: joined([goalState(goal.state), money(goal.costUsd), goal.error?.message]),
-    empty: t('There is no plan yet.'),
+    empty: t('This goal has no plan yet.'),
     tasks,
     actions: goalActions(goal),
   };
@@ -76,7 +76,7 @@ function goalActions(goal: GoalView): Action[] {
 function taskActions(goal: GoalView, { state, changed, attempts }: TaskView): Action[] {
   const actions: Action[] = [];
   if (state === 'paused') {
-    actions.push({ name: 'approve', title: t('Go On') });
+    actions.push({ name: 'approve', title: t('Start Task') });
   }
   if (state === 'failed' || state === 'cancelled') {
     actions.push({ name: 'retry', title: t('Retry') });
@@ -85,7 +85,7 @@ function taskActions(goal: GoalView, { state, changed, attempts }: TaskView): Ac
     actions.push({ name: 'accept', title: t('Accept Its Changes') });
   }
   if (attempts.length > 0) {
-    actions.push({ name: 'log', title: t('Show Its Log') });
+    actions.push({ name: 'log', title: t('Show Log') });
   }
   return actions;
 }

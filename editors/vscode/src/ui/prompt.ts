@@ -46,7 +46,7 @@ export function askForGoal(
   };
   const input = vscode.window.createQuickPick<Item>();
   input.title = where;
-  input.placeholder = t('What should be different afterwards?');
+  input.placeholder = t('Describe the change you want');
   input.buttons = [editor];
   input.matchOnDetail = true;
   const offer = () => {
@@ -58,7 +58,7 @@ export function askForGoal(
     };
     const old = history.all.filter((prompt) => prompt !== typed).map(one);
     const label = `$(rocket) ${typed}`;
-    const now: Item = { label, prompt: typed, alwaysShow: true, description: t('state this goal') };
+    const now: Item = { label, prompt: typed, alwaysShow: true, description: t('start this goal') };
     input.items = typed === '' ? old : [now, ...old];
   };
   offer();
@@ -126,7 +126,7 @@ export class Drafts implements vscode.FileSystemProvider, vscode.Disposable {
     this.#texts.set(uri.path, { text: bytes, scope, at: Date.now() });
     const document = await vscode.workspace.openTextDocument(uri);
     await vscode.window.showTextDocument(document, { preview: false });
-    const hint = t('Save to state the goal.');
+    const hint = t('Save to start the goal.');
     void vscode.window.setStatusBarMessage(`$(rocket) ${hint}`, 10_000);
   }
 

@@ -66,8 +66,8 @@ export class StatusItems implements vscode.Disposable {
     this.#item.tooltip = joined([
       statusWords(this.#status),
       t('{0} running', active.length),
-      undecided > 0 ? t('{0} with changes to decide', undecided) : '',
-      questions > 0 ? t('{0} questions of workers', questions) : '',
+      undecided > 0 ? t('{0} with changes to review', undecided) : '',
+      questions > 0 ? t('{0} permission requests', questions) : '',
     ]);
     this.#item.backgroundColor = trouble
       ? new vscode.ThemeColor('statusBarItem.errorBackground')

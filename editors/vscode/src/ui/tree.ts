@@ -128,7 +128,7 @@ export class GoalsView implements vscode.TreeDataProvider<Node>, vscode.Disposab
     const plans = goals.filter(({ state }) => state === 'awaitingApproval').length;
     const undecided = goals.filter(isUndecided).length;
     const value = questions + plans + undecided;
-    const tooltip = vscode.l10n.t('{0} wait for your decision', value);
+    const tooltip = vscode.l10n.t('{0} need review', value);
     this.#view.badge = value > 0 ? { value, tooltip } : undefined;
   }
 

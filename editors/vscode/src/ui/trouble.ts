@@ -19,28 +19,28 @@ export function troubleWords(trouble: Trouble): string {
   switch (trouble.kind) {
     case 'missing':
       return t(
-        'The ClaudeCluster server is not installed: there is no “claudecluster” on the search path, and neither the setting claudecluster.server.path nor {0} names one.',
+        'The ClaudeCluster server is not installed: “claudecluster” is not on the search path, and neither the setting claudecluster.server.path nor {0} is set.',
         VARIABLE,
       );
     case 'notThere':
       return t(
-        '{0} names {1}, which is not there or cannot be executed.',
+        '{0} names {1}, which does not exist or is not executable.',
         named(trouble.source),
         trouble.path,
       );
     case 'relative':
-      return t('{0} is {1}; it has to be an absolute path.', named(trouble.source), trouble.path);
+      return t('{0} is {1}, but it must be an absolute path.', named(trouble.source), trouble.path);
     case 'broken':
-      return t('{0} is no ClaudeCluster server: {1}', trouble.path, trouble.why);
+      return t('{0} is not a ClaudeCluster server: {1}', trouble.path, trouble.why);
     case 'version':
       return t(
-        '{0} is version {1}, and this extension needs {2}. Update the older of the two.',
+        '{0} is version {1}, but this extension needs version {2}. Update the older one.',
         trouble.path,
         trouble.found,
         trouble.wanted,
       );
     case 'failed':
-      return t('The ClaudeCluster server could not be started: {0}', trouble.why);
+      return t('Cannot start the ClaudeCluster server: {0}', trouble.why);
   }
 }
 

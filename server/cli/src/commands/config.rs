@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::ErrorBody;
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub(super) fn run_config_command(
         ConfigAction::Path => print_path(cx, &sources),
         ConfigAction::Check => check_files(cx, &sources),
         ConfigAction::Schema => {
-            let schema = schemars::schema_for!(Settings);
+            let schema = schemars::schema_for!(DriverSettings);
             let mut text = serde_json::to_vec_pretty(&schema).unwrap_or_default();
             text.push(b'\n');
             cx.ui.bytes(&text)?;

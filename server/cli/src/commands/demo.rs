@@ -10,7 +10,7 @@ use std::{
 };
 
 use claudecluster_driver::{
-    Settings,
+    DriverSettings,
     worker::agent::{AgentInspection, CodingAgent, registry},
 };
 use claudecluster_model::{Script, Server};
@@ -66,7 +66,7 @@ pub(super) async fn run_demo(
     let script = Script::parse(SCRIPT).map_err(|e| ErrorBody::internal(e.to_string()))?;
     let model = Server::start(script).context("cannot start the scripted model")?;
     let env = provider_env(&model.url());
-    let found = driver_setup::inspect_agents(&Settings::default(), env).await?;
+    let found = driver_setup::inspect_agents(&DriverSettings::default(), env).await?;
     let agent = choose_agent(args.agent, &found)?;
     print_introduction(&mut cx.ui, &project, agent, &found)?;
     let home = Home::at(folder.path().join("home"));
@@ -100,7 +100,7 @@ fn demo_goal(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, Er
         .into_os_string()
         .into_string()
         .map_err(|_| ErrorBody::environment("the temporary folder's path is not UTF-8"))?;
-    let mut env = run::worker_environment(&Settings::default());
+    let mut env = run::worker_environment(&DriverSettings::default());
     // The user's own key, endpoint and proxy have no part in this.
     env.retain(|var| {
         let name = var.name.to_lowercase();

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use claudecluster_driver::{
-    Settings,
+    DriverSettings,
     worker::agent::{AgentInspection, registry},
 };
 use claudecluster_protocol::{
@@ -136,7 +136,7 @@ fn check_lines(check: &SetupCheck) -> Vec<StyledLine> {
 }
 
 /// The settings as far as they can be read: everything else is looked at with them.
-fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
+fn check_configuration(cx: &CommandContext) -> (SetupCheck, DriverSettings) {
     let workspace = cx.workspace().ok();
     let loaded = ConfigSources::of_process().and_then(|sources| {
         let (config, problems) = sources.load_all(workspace.as_deref())?;
@@ -165,7 +165,7 @@ fn check_configuration(cx: &CommandContext) -> (SetupCheck, Settings) {
         Err(e) => {
             let check = SetupCheck::new("configuration", CheckState::Missing, e.message)
                 .hint(e.hint.unwrap_or_default());
-            (check, Settings::default())
+            (check, DriverSettings::default())
         }
     }
 }
@@ -193,7 +193,7 @@ fn check_git() -> SetupCheck {
 }
 
 /// The agent that goals use unless they name one.
-fn check_agents(found: &[AgentInspection], settings: &Settings) -> SetupCheck {
+fn check_agents(found: &[AgentInspection], settings: &DriverSettings) -> SetupCheck {
     let usable = |agent| found.iter().any(|one| one.agent == agent && one.usable);
     if let Some(agent) = registry().planners().find(|one| usable(one.name())) {
         return SetupCheck::new("agent", CheckState::Good, agent.name().as_str());

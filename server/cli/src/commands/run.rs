@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use claudecluster_driver::Settings;
+use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span, Usd,
     api::Outcome as RunOutcome,
@@ -126,7 +126,7 @@ fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, Er
 }
 
 /// What workers may see of this process's environment.
-pub(super) fn worker_environment(settings: &Settings) -> Vec<EnvVar> {
+pub(super) fn worker_environment(settings: &DriverSettings) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = std::env::vars_os()
         .filter_map(|(name, value)| {
             Some(EnvVar {

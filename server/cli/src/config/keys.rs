@@ -260,7 +260,7 @@ impl ConfigKey {
 mod tests {
     use std::collections::BTreeSet;
 
-    use claudecluster_driver::settings::{Settings, WorkspaceSettings};
+    use claudecluster_driver::settings::{DriverSettings, WorkspaceSettings};
     use schemars::schema_for;
 
     use super::*;
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn the_keys_are_those_of_the_schema() {
         for (schema, workspace) in [
-            (schema_for!(Settings), false),
+            (schema_for!(DriverSettings), false),
             (schema_for!(WorkspaceSettings), true),
         ] {
             let root = schema.to_value();

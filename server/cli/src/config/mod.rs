@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_driver::settings::{Settings, WorkspaceSettings};
+use claudecluster_driver::settings::{DriverSettings, WorkspaceSettings};
 use claudecluster_protocol::ErrorBody;
 use etcetera::BaseStrategy;
 use serde_json::{Map, Value};
@@ -51,7 +51,7 @@ impl fmt::Display for ConfigOrigin {
 /// The settings that hold, and where each comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) settings: Settings,
+    pub(crate) settings: DriverSettings,
     origins: BTreeMap<&'static str, ConfigOrigin>,
 }
 
@@ -136,7 +136,7 @@ impl ConfigSources {
     ) -> Result<(Config, Vec<ConfigProblem>), ErrorBody> {
         let mut problems = Vec::new();
         let mut origins = BTreeMap::new();
-        let mut settings = Settings::default();
+        let mut settings = DriverSettings::default();
 
         let (entries, wrong) = self.read(&self.user_file, ConfigOwner::User)?;
         problems.extend(wrong);
@@ -162,7 +162,7 @@ impl ConfigSources {
             problems.extend(wrong);
             let before = settings.clone();
             let narrowing: WorkspaceSettings = overlay(&WorkspaceSettings::default(), &entries)?;
-            settings = settings.narrow(&narrowing);
+            settings = settings.restrict(&narrowing);
             note_narrowed(&before, &settings, &path, &entries, &mut origins);
         }
         Ok((Config { settings, origins }, problems))
@@ -284,13 +284,13 @@ fn put_value(all: &mut Value, path: &str, value: Value) {
 
 /// Notes the workspace's file as the origin of what it changed.
 fn note_narrowed(
-    before: &Settings,
-    after: &Settings,
+    before: &DriverSettings,
+    after: &DriverSettings,
     path: &Path,
     entries: &[ConfigEntry],
     origins: &mut BTreeMap<&'static str, ConfigOrigin>,
 ) {
-    let value = |settings: &Settings, key: &ConfigKey| {
+    let value = |settings: &DriverSettings, key: &ConfigKey| {
         let config = Config {
             settings: settings.clone(),
             origins: BTreeMap::new(),

@@ -120,7 +120,7 @@ impl LandingContext {
                     done[index] = Some(AppliedFile::from_landing(&plan, facts));
                 }
                 Ok(plan) if self.settled_document(file).await.is_none() => {
-                    batch.push((index, plan))
+                    batch.push((index, plan));
                 }
                 Ok(_) => {}
             }

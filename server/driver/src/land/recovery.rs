@@ -106,7 +106,7 @@ impl LandingRecovery {
             }
             let known_only = which == RecoveryScope::OnDisk;
             let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
-            let facts = run_blocking("looking what landed", move || {
+            let facts = run_blocking("recovering earlier changes", move || {
                 let mut facts = Vec::new();
                 for path in paths {
                     facts.extend(owned.observe_file(&subject, &root, &path, known_only)?);

@@ -20,7 +20,7 @@ use claudecluster_store::id_of;
 use crate::{
     published::PublishedGoals,
     review::{provenance::entry_provenance, verdict::revert::PastMove},
-    workspace::{content_store::ContentStore, text_source::Current},
+    workspace::{content_store::ContentStore, text_source::TextSource},
 };
 
 /// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
@@ -127,7 +127,7 @@ impl BlameCache {
     pub(crate) fn name_sides(
         &self,
         path: &Path,
-        current: Option<Current<'_>>,
+        current: Option<TextSource<'_>>,
         hunks: &mut [(u32, HunkView)],
     ) {
         let conflicts = |hunk: &HunkView| hunk.status == HunkStatus::Conflict;

@@ -25,7 +25,7 @@ use crate::{
     settings::MergeWords,
     workspace::{
         content_store::ContentStore, content_text::ContentText, disk::FileStamp,
-        text_source::Current,
+        text_source::TextSource,
     },
 };
 
@@ -199,7 +199,7 @@ impl ReviewCache {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        current: Current<'_>,
+        current: TextSource<'_>,
         ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
         let place = EntryKey::for_entry(goal, entry);

@@ -24,7 +24,7 @@ use crate::{
 
 /// A unified diff with what it cannot express.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Diff {
+pub struct AcceptancePatch {
     /// What `git apply` takes. Bytes, for file content need not be UTF-8.
     pub text: Vec<u8>,
     /// Changes it cannot express, one line each.
@@ -38,7 +38,7 @@ pub(crate) fn diff_of_accepting(
     reviews: &ReviewCache,
     goal: &Goal,
     wanted: &Decision,
-) -> Result<Diff, ErrorBody> {
+) -> Result<AcceptancePatch, ErrorBody> {
     let root = Path::new(&goal.spec.workspace);
     let mut pairs = Vec::new();
     let mut omitted = Vec::new();
@@ -84,7 +84,7 @@ pub(crate) fn diff_of_accepting(
         .collect();
     let patch = patch::unified(&files);
     omitted.extend(patch.omitted);
-    Ok(Diff {
+    Ok(AcceptancePatch {
         text: patch.diff.into_bytes(),
         omitted,
     })

@@ -19,7 +19,7 @@ use crate::{
         versions::FileVersions,
     },
     settings::MergeWords,
-    workspace::{content_text::ContentText, text_source::Current},
+    workspace::{content_text::ContentText, text_source::TextSource},
 };
 
 /// Text shown of a whole-file hunk; the rest is there, but nobody reads it in a list.
@@ -66,7 +66,7 @@ pub(crate) fn hunks_of_text(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
-    current: Current<'_>,
+    current: TextSource<'_>,
     mode: Option<FileMode>,
 ) -> Result<Option<Vec<PendingHunk>>, ErrorBody> {
     if entry.is_settled() {

@@ -30,7 +30,7 @@ use crate::{
         content_text::{ContentText, text_content},
         disk,
         editor_registry::EditorRegistry,
-        text_source::Current,
+        text_source::TextSource,
     },
 };
 
@@ -106,7 +106,7 @@ impl PendingReader {
             let text = current.as_ref().map(FileContent::as_text);
             // Of what is no text, nobody can be said to have written it.
             if text != Some(None) {
-                let text = text.flatten().map(Current::from);
+                let text = text.flatten().map(TextSource::from);
                 self.blame
                     .name_sides(&root.join(path.to_path_buf()), text, &mut hunks);
             }
@@ -171,7 +171,7 @@ impl PendingReader {
     }
 
     /// Pending hunks of one file, of all goals, against the text given.
-    pub(crate) fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+    pub(crate) fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         let state = self.goals.state();
         let mut found = Vec::new();
         for goal in state.goals.values() {
@@ -198,7 +198,7 @@ impl PendingReader {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        current: Current<'_>,
+        current: TextSource<'_>,
     ) -> Result<Vec<HunkView>, ErrorBody> {
         let hunks = match pending::hunks_of_text(&self.reviews, goal, entry, current, None)? {
             Some(hunks) => hunks,

@@ -17,7 +17,7 @@ use claudecluster_worker::agent::{AgentLimits, AgentSetup, registry};
 use crate::{
     config::{DriverConfig, agent_catalog},
     run::running_goals::RunningGoals,
-    settings::Settings,
+    settings::DriverSettings,
 };
 
 /// Fills in what the goal leaves to configuration, and refuses what cannot run here. So a goal that
@@ -74,7 +74,10 @@ pub(crate) fn resolve_defaults(
 }
 
 /// Returns the configured agent, else the first that can plan and is usable here.
-fn default_agent(settings: &Settings, setup: &AgentSetup<'_>) -> Result<AgentName, ErrorBody> {
+fn default_agent(
+    settings: &DriverSettings,
+    setup: &AgentSetup<'_>,
+) -> Result<AgentName, ErrorBody> {
     if let Some(agent) = settings.agent {
         return Ok(agent);
     }
@@ -94,7 +97,11 @@ fn default_agent(settings: &Settings, setup: &AgentSetup<'_>) -> Result<AgentNam
 }
 
 /// Checks that an agent may run and can.
-fn check(settings: &Settings, agent: AgentName, setup: &AgentSetup<'_>) -> Result<(), ErrorBody> {
+fn check(
+    settings: &DriverSettings,
+    agent: AgentName,
+    setup: &AgentSetup<'_>,
+) -> Result<(), ErrorBody> {
     if settings.deny_agents.contains(&agent) {
         return Err(ErrorBody::config(format!(
             "the setting `denyAgents` denies the agent `{agent}`"
@@ -108,7 +115,7 @@ fn check(settings: &Settings, agent: AgentName, setup: &AgentSetup<'_>) -> Resul
 pub(crate) fn program(
     launcher: &Path,
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Result<PathBuf, ErrorBody> {
@@ -122,7 +129,7 @@ pub(crate) fn program(
 /// Returns the variables an agent gets, beside those of every sandbox.
 pub(crate) fn env(
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
 ) -> Vec<(OsString, OsString)> {
@@ -133,7 +140,7 @@ pub(crate) fn env(
 /// Returns the variables a plan's gates get, beside those of every sandbox.
 pub(crate) fn command_env(
     running: &RunningGoals,
-    settings: &Settings,
+    settings: &DriverSettings,
     goal: &Goal,
 ) -> Vec<(OsString, OsString)> {
     as_pairs(registry().without_secrets(client_env(running, settings, goal)))
@@ -145,7 +152,7 @@ fn as_pairs(variables: Vec<EnvVar>) -> Vec<(OsString, OsString)> {
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.
-fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<EnvVar> {
+fn client_env(running: &RunningGoals, settings: &DriverSettings, goal: &Goal) -> Vec<EnvVar> {
     let mut vars = match running.client_env(&goal.id) {
         vars if !vars.is_empty() => vars,
         _ => std::env::vars_os()
@@ -164,7 +171,7 @@ fn client_env(running: &RunningGoals, settings: &Settings, goal: &Goal) -> Vec<E
 
 /// Deadlines and limits of a session.
 pub(crate) fn limits(
-    settings: &Settings,
+    settings: &DriverSettings,
     timeout: Option<Span>,
     budget: Option<Usd>,
 ) -> AgentLimits {

@@ -20,7 +20,7 @@ use crate::{
     config::DriverConfig,
     published::PublishedGoals,
     run::{agents, permissions::PermissionBrokers, prompts, running_goals::RunningGoals},
-    settings::{SandboxChoice, Settings},
+    settings::{DriverSettings, SandboxChoice},
     workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
 };
 
@@ -74,7 +74,7 @@ impl SessionSetup {
     /// Returns a session with everything but its prompt.
     pub(crate) fn session_spec(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         agent: AgentName,
         timeout: Option<Span>,
@@ -137,7 +137,7 @@ impl SessionSetup {
     /// Returns the sandbox of a view of the workspace with these layers over it.
     pub(crate) fn sandbox_spec(
         &self,
-        settings: &Settings,
+        settings: &DriverSettings,
         goal: &Goal,
         layer: PathBuf,
         lowers: Vec<PathBuf>,
@@ -180,7 +180,7 @@ impl SessionSetup {
 }
 
 /// Returns the limits of what one attempt may change.
-pub(crate) fn change_limits(settings: &Settings) -> ChangeLimits {
+pub(crate) fn change_limits(settings: &DriverSettings) -> ChangeLimits {
     ChangeLimits {
         file_bytes: settings.limits.file_bytes,
         total_bytes: settings.limits.total_bytes,

@@ -21,12 +21,12 @@ pub struct OpenDocument {
     /// Its text, saved or not.
     pub text: Rope,
     /// Where the developer types.
-    pub edited: Option<Edited>,
+    pub edited: Option<EditedLines>,
 }
 
 /// The lines that were edited last: they are the developer's until the typing moves on or stops.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Edited {
+pub struct EditedLines {
     /// The lines as the document counts them now, from 0; half-open, empty where lines were only taken
     /// away.
     pub lines: Range<u32>,

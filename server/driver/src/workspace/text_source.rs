@@ -11,32 +11,32 @@ use ropey::Rope;
 /// The text that is there now. Where it is a document's it stays in pieces: nothing that an editor asks
 /// for after each keystroke puts all of it together.
 #[derive(Clone, Copy, Debug)]
-pub enum Current<'a> {
+pub enum TextSource<'a> {
     /// A text in one piece.
     Text(&'a str),
     /// The text of an open document.
     Document(&'a Rope),
 }
 
-impl<'a> From<&'a str> for Current<'a> {
+impl<'a> From<&'a str> for TextSource<'a> {
     fn from(text: &'a str) -> Self {
         Self::Text(text)
     }
 }
 
-impl<'a> From<&'a String> for Current<'a> {
+impl<'a> From<&'a String> for TextSource<'a> {
     fn from(text: &'a String) -> Self {
         Self::Text(text)
     }
 }
 
-impl<'a> From<&'a Rope> for Current<'a> {
+impl<'a> From<&'a Rope> for TextSource<'a> {
     fn from(text: &'a Rope) -> Self {
         Self::Document(text)
     }
 }
 
-impl<'a> Current<'a> {
+impl<'a> TextSource<'a> {
     /// The whole text.
     pub fn whole(self) -> Cow<'a, str> {
         match self {
@@ -70,7 +70,7 @@ mod tests {
     fn a_document_is_judged_as_the_same_text_in_one_piece() {
         let check = |text: &str, expected: bool| {
             let document = Rope::from_str(text);
-            let (whole, pieces) = (Current::from(text), Current::from(&document));
+            let (whole, pieces) = (TextSource::from(text), TextSource::from(&document));
             assert_eq!((whole.has_nul(), pieces.has_nul()), (expected, expected));
             assert_eq!(pieces.whole(), text);
             let mut live = [Live::new("a\n", "b\n"), Live::new("a\n", "b\n")];

@@ -5,7 +5,7 @@ use std::{ops::Range, path::Path, time::Duration};
 
 use claudecluster_protocol::Span;
 
-use crate::workspace::{editor::Edited, editor_registry::EditorRegistry};
+use crate::workspace::{editor::EditedLines, editor_registry::EditorRegistry};
 
 /// Returns the lines of an open document that are the developer's right now; `None` if nobody has
 /// typed there for `pause`.
@@ -21,7 +21,7 @@ pub(crate) fn typed_lines(
 }
 
 /// Returns how long lines stay the developer's if nothing more is typed there; `None` if they are not.
-pub(crate) fn remaining_pause(edited: &Edited, pause: Span) -> Option<Duration> {
+pub(crate) fn remaining_pause(edited: &EditedLines, pause: Span) -> Option<Duration> {
     let left = pause.to_duration().checked_sub(edited.at.elapsed())?;
     (!left.is_zero()).then_some(left)
 }

@@ -1,11 +1,12 @@
-//! `textDocument/codeAction`: deciding the pending hunks in a range, and stating goals from it.
+//! `textDocument/codeAction`: decisions about the pending hunks in a range, and goals about it.
 
 mod comments;
-mod from_here;
+mod goal_actions;
+mod goal_offer;
 mod problems;
 mod test_functions;
 
-use std::{borrow::Cow, collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use claudecluster_protocol::{
     GoalId, HunkId,
@@ -22,21 +23,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower_lsp::jsonrpc::Result;
 
-use super::code_lens::{self, accept, between, command, diff, reject, resolve};
 use crate::{
-    client,
-    documents::Snapshot,
-    failure, hunks, plan,
-    progress::{count, title},
-    session::Session,
+    commands::{
+        accept_hunk, accept_title, goal_action_kind, new_command, reject_hunk, resolve_conflict,
+        show_diff, to_quick_fix,
+    },
+    documents::{DocumentSnapshot, lines::covered_lines},
+    failure, hunks,
+    phrases::{count_noun, short_title},
+    plan,
+    session::{
+        EditorSession,
+        capabilities::{PROMPT_COMMAND, REASON_COMMAND},
+    },
 };
 
-/// So many files that are not open are offered one by one; a menu with more is no help.
-const ELSEWHERE: usize = 10;
+/// The most files without a document that a menu lists one by one.
+const UNOPENED_FILES: usize = 10;
 
-/// What an accept needs when it is chosen: which hunk, and the text it was offered for.
+/// The data of an accept for `codeAction/resolve`: the hunk, and the text it was offered for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct ActionData {
+pub(crate) struct AcceptActionData {
     pub(crate) goal: GoalId,
     pub(crate) hunk: HunkId,
     pub(crate) file: Uri,
@@ -44,68 +51,66 @@ pub(crate) struct ActionData {
     pub(crate) hash: String,
 }
 
-/// The kind of the action that states a goal.
-pub(crate) fn goal_kind() -> CodeActionKind {
-    CodeActionKind::Custom(Cow::Borrowed("refactor.rewrite.claudecluster"))
-}
-
-/// The parameters without diagnostics that are not what the protocol says. They are other servers', and one
-/// that is wrong would cost everything else that can be done.
-pub(crate) fn read(mut params: Value) -> Result<CodeActionParams> {
-    let told = params.pointer_mut("/context/diagnostics");
-    if let Some(Value::Array(diagnostics)) = told {
+/// Parses the parameters, without diagnostics that violate the protocol.
+///
+/// The diagnostics are those of other servers. Refusing the request for one of them would hide all
+/// actions.
+pub(crate) fn parse_params(mut params: Value) -> Result<CodeActionParams> {
+    let diagnostics = params.pointer_mut("/context/diagnostics");
+    if let Some(Value::Array(diagnostics)) = diagnostics {
         diagnostics.retain(|one| Diagnostic::deserialize(one).is_ok());
     }
-    serde_json::from_value(params).map_err(|error| failure::bad_params(error.to_string()))
+    serde_json::from_value(params).map_err(|error| failure::invalid_params(error.to_string()))
 }
 
-pub(crate) async fn handle(
-    session: &Session,
+/// Lists the code actions for a range of a document.
+pub(crate) async fn list_actions(
+    session: &EditorSession,
     params: &CodeActionParams,
 ) -> Vec<CodeActionResponse> {
     let mut actions = Vec::new();
-    // Before the first wait: the text as the client has it at this point of the wire.
+    // Before the first await: the text as the client has it at this point of the wire.
     if let Some(document) = session.documents.get(&params.text_document.uri) {
-        actions.extend(plan::offered(session, &document, params).await);
-        let file = hunks::of(session, &document).await;
-        let here = |hunk: &&HunkView| hunks::touches(&document, hunk, params.range);
-        let hunks: Vec<_> = file.iter().filter(here).cloned().collect();
-        let told = &params.context.diagnostics;
-        actions.extend(decide_all(session, &hunks, Some(&document), told).await);
-        let mut goals: BTreeSet<GoalId> = hunks.iter().map(hunks::goal).collect();
+        actions.extend(plan::plan_actions(session, &document, params).await);
+        let file = hunks::pending_hunks(session, &document).await;
+        let in_range = |hunk: &&HunkView| hunks::hunk_touches(&document, hunk, params.range);
+        let hunks: Vec<_> = file.iter().filter(in_range).cloned().collect();
+        let diagnostics = &params.context.diagnostics;
+        actions.extend(hunk_actions(session, &hunks, Some(&document), diagnostics).await);
+        let mut goals: BTreeSet<GoalId> = hunks.iter().map(hunks::goal_of).collect();
         for goal in &goals {
-            actions.extend(accept_file(&document, goal, &file));
+            actions.extend(accept_file_action(&document, goal, &file));
         }
-        // The menu the user asked for offers what the light bulb should not light up for.
+        // A menu that the user opens lists more: the light bulb should not show for these.
         if params.context.trigger_kind != Some(CodeActionTriggerKind::Automatic) {
-            let known = goals_at(session, &document).await;
-            actions.extend(accept_tasks(&hunks, &known));
+            let known = workspace_goals(session, &document).await;
+            actions.extend(accept_task_actions(&hunks, &known));
             for goal in known.iter().filter(|goal| is_undecided(goal)) {
-                actions.extend(elsewhere(session, goal).await);
+                actions.extend(unopened_file_actions(session, goal).await);
                 if goal.hunks.pending > 0 {
                     goals.insert(goal.id.clone());
                 }
             }
-            actions.extend(goals.iter().map(accept_all));
-            actions.extend(undo(session, &document, params.range, &known).await);
+            actions.extend(goals.iter().map(accept_goal_action));
+            actions.extend(undo_actions(session, &document, params.range, &known).await);
         } else {
-            actions.extend(goals.iter().map(accept_all));
+            actions.extend(goals.iter().map(accept_goal_action));
         }
-        actions.extend(from_here::actions(session, &document, params));
+        actions.extend(goal_actions::list_offers(session, &document, params));
     }
-    if session.settings.now().prompts == Some(true) {
-        actions.push(state_goal(params));
+    if session.client_prompts() {
+        actions.push(prompt_action(params));
     }
     actions
         .into_iter()
-        .filter(|action| wanted(action, params.context.only.as_deref()))
-        .filter_map(|action| for_client(session, action))
+        .filter(|action| matches_kind(action, params.context.only.as_deref()))
+        .filter_map(|action| to_response(session, action))
         .collect()
 }
 
-/// Goals of the document's workspace, oldest first.
-async fn goals_at(session: &Session, document: &Snapshot) -> Vec<GoalSummary> {
-    let goals = session.ask(|backend| Ok(backend.goals())).await;
+/// Returns the goals of a document's workspace, oldest first.
+async fn workspace_goals(session: &EditorSession, document: &DocumentSnapshot) -> Vec<GoalSummary> {
+    let goals = session.query(|backend| Ok(backend.goals())).await;
     let holds = |workspace: &str| {
         let path = document.path.as_ref();
         path.is_some_and(|path| path.starts_with(workspace)) && session.has_workspace(workspace)
@@ -115,28 +120,35 @@ async fn goals_at(session: &Session, document: &Snapshot) -> Vec<GoalSummary> {
     goals
 }
 
-/// Whether something is left to decide.
+/// Whether a goal has changes that are not decided yet.
 fn is_undecided(goal: &GoalSummary) -> bool {
     goal.hunks.pending + goal.hunks.conflicts > 0
 }
 
-/// Deciding the files of a goal that are no text to open: made, deleted, moved, binary, or given
-/// another mode. Their hunks are on no line of any document.
-async fn elsewhere(session: &Session, goal: &GoalSummary) -> Vec<CodeAction> {
+/// Returns the actions for files of a goal that are decided as a whole and have no document.
+///
+/// These are created, deleted, renamed and binary files, and files with another mode. Their hunks are
+/// on no line of a document.
+async fn unopened_file_actions(session: &EditorSession, goal: &GoalSummary) -> Vec<CodeAction> {
     let hunks = session.backend.hunks(Some(goal.id.clone()), None).await;
     let root = Path::new(&goal.workspace);
     let is_open = |hunk: &HunkView| {
         let path = root.join(hunk.path.to_path_buf());
-        session.documents.at(&path).is_some()
+        session.documents.get_by_path(&path).is_some()
     };
     let mut hunks = hunks.unwrap_or_default();
     hunks.retain(|hunk| hunk.whole && !is_open(hunk));
-    let shown = &hunks[..hunks.len().min(ELSEWHERE)];
-    let mut actions = decide_all(session, shown, None, &[]).await;
-    if let Some(more) = hunks.len().checked_sub(ELSEWHERE).filter(|&more| more > 0) {
+    let shown = &hunks[..hunks.len().min(UNOPENED_FILES)];
+    let mut actions = hunk_actions(session, shown, None, &[]).await;
+    let more = hunks.len().saturating_sub(UNOPENED_FILES);
+    if more > 0 {
         let blocked = session.capabilities().disabled_actions;
         actions.push(CodeAction {
-            title: format!("… and {} of goal {}", count(more, "more file"), goal.id),
+            title: format!(
+                "… and {} of goal {}",
+                count_noun(more, "more file"),
+                goal.id
+            ),
             kind: Some(CodeActionKind::QuickFix),
             disabled: blocked.then(|| CodeActionDisabled {
                 reason: "Accept or reject some of the other changes first".into(),
@@ -147,87 +159,100 @@ async fn elsewhere(session: &Session, goal: &GoalSummary) -> Vec<CodeAction> {
     actions
 }
 
-/// Accepts a hunk of an open document: the edit is made when it is chosen, by clients that ask for it
-/// then. What is not a change of lines is no edit of a document, and the server's to make; so is what is
-/// merged with the words that are there, for nothing in the text shows afterwards that it has landed.
-fn accept_here(session: &Session, document: &Snapshot, hunk: &HunkView) -> CodeAction {
-    let title = accept_title(hunk);
+/// Returns the action that accepts a hunk of an open document.
+///
+/// Clients that resolve actions make the edit themselves. The server makes it if
+/// - the client does not resolve actions;
+/// - the hunk is not a change of lines, so it is not an edit of a document;
+/// - words are merged, because the text does not show afterwards that the hunk has landed.
+fn accept_action(
+    session: &EditorSession,
+    document: &DocumentSnapshot,
+    hunk: &HunkView,
+) -> CodeAction {
+    let title = accept_action_title(hunk);
     if hunk.whole || hunk.merged.is_some() || !session.capabilities().resolves_edits {
-        return quick_fix(accept(hunk, title));
+        return to_quick_fix(accept_hunk(hunk, title));
     }
     CodeAction {
         title,
         kind: Some(CodeActionKind::QuickFix),
-        data: serde_json::to_value(ActionData {
-            goal: hunks::goal(hunk),
+        data: serde_json::to_value(AcceptActionData {
+            goal: hunks::goal_of(hunk),
             hunk: hunk.id.clone(),
             file: document.uri.clone(),
             version: document.version,
-            hash: document.hash(),
+            hash: document.text_hash(),
         })
         .ok(),
         ..CodeAction::default()
     }
 }
 
-fn accept_title(hunk: &HunkView) -> String {
-    format!("{}{}", code_lens::accept_title(hunk), held(&hunk.held))
+fn accept_action_title(hunk: &HunkView) -> String {
+    format!("{}{}", accept_title(hunk), describe_held(&hunk.held))
 }
 
-/// What can be done with each hunk. Those of an open document are accepted by an edit. Conflicts go with
-/// what the client has been `told` of them: menus put what settles a problem first.
-async fn decide_all(
-    session: &Session,
+/// Returns the actions for each hunk.
+///
+/// The actions of a conflict carry its diagnostic: menus list actions that fix a diagnostic first.
+async fn hunk_actions(
+    session: &EditorSession,
     hunks: &[HunkView],
-    document: Option<&Snapshot>,
-    told: &[Diagnostic],
+    document: Option<&DocumentSnapshot>,
+    diagnostics: &[Diagnostic],
 ) -> Vec<CodeAction> {
-    let prompts = session.settings.now().prompts == Some(true);
-    let repairable = hunks::repairable(session, hunks).await;
+    let prompts = session.client_prompts();
+    let repairable = hunks::repairable_conflicts(session, hunks).await;
     let mut actions = Vec::new();
     for hunk in hunks {
         if hunks::is_conflict(hunk) {
             let code = Some(Code::String(hunk.id.to_string()));
             let about =
-                |told: &&Diagnostic| told.source.as_deref() == Some(SECTION) && told.code == code;
-            let problem: Vec<_> = told.iter().filter(about).cloned().collect();
+                |one: &&Diagnostic| one.source.as_deref() == Some(SECTION) && one.code == code;
+            let problem: Vec<_> = diagnostics.iter().filter(about).cloned().collect();
             let can_repair = repairable.contains(&hunk.id);
-            actions.extend(settle(hunk, prompts, can_repair).into_iter().map(|action| {
-                CodeAction {
-                    diagnostics: (!problem.is_empty()).then(|| problem.clone()),
-                    ..action
-                }
+            let resolving = conflict_actions(hunk, prompts, can_repair).into_iter();
+            actions.extend(resolving.map(|action| CodeAction {
+                diagnostics: (!problem.is_empty()).then(|| problem.clone()),
+                ..action
             }));
         } else {
             actions.push(match document {
-                Some(document) => accept_here(session, document, hunk),
-                None => quick_fix(accept(hunk, accept_title(hunk))),
+                Some(document) => accept_action(session, document, hunk),
+                None => to_quick_fix(accept_hunk(hunk, accept_action_title(hunk))),
             });
-            actions.extend(reject_or_look(hunk, prompts));
+            actions.extend(clean_hunk_actions(hunk, prompts));
         }
     }
     actions
 }
 
-/// The other things that can be done with a clean hunk.
-fn reject_or_look(hunk: &HunkView, prompts: bool) -> Vec<CodeAction> {
-    let change = format!("{} from {}", hunks::what(hunk), hunks::maker(hunk));
-    let mut actions = vec![quick_fix(reject(hunk, format!("Reject {change}")))];
+/// Returns the actions for a clean hunk other than accepting it.
+fn clean_hunk_actions(hunk: &HunkView, prompts: bool) -> Vec<CodeAction> {
+    let (what, maker) = (hunks::describe_change(hunk), hunks::maker_title(hunk));
+    let change = format!("{what} from {maker}");
+    let mut actions = vec![to_quick_fix(reject_hunk(hunk, format!("Reject {change}")))];
     if prompts {
-        let why = with_reason(
-            reject(hunk, format!("Reject {change} with a reason…")),
+        let why = ask_reason(
+            reject_hunk(hunk, format!("Reject {change} with a reason…")),
             "Reason for rejecting:",
         );
-        actions.push(quick_fix(why));
+        actions.push(to_quick_fix(why));
     }
-    actions.push(quick_fix(diff(hunk, format!("Show {change} as a diff"))));
+    let diff = show_diff(hunk, format!("Show {change} as a diff"));
+    actions.push(to_quick_fix(diff));
     actions
 }
 
-/// What a conflict can become. Files that are decided as a whole have two sides and nothing between.
-fn settle(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<CodeAction> {
-    let conflict = between(hunk);
-    let one = |resolution, words: &str| resolve(hunk, &resolution, format!("{conflict}: {words}"));
+/// Returns the actions that resolve a conflict.
+///
+/// A file that is decided as a whole takes one side or the other.
+fn conflict_actions(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<CodeAction> {
+    let conflict = hunks::conflict_title(hunk);
+    let one = |resolution, words: &str| {
+        resolve_conflict(hunk, &resolution, format!("{conflict}: {words}"))
+    };
     let mut commands = Vec::new();
     if hunk.merged.is_some() {
         commands.push(one(Resolution::Merged, "merge word by word"));
@@ -240,68 +265,81 @@ fn settle(hunk: &HunkView, prompts: bool, can_repair: bool) -> Vec<CodeAction> {
     }
     if can_repair && prompts {
         let repair = one(Resolution::Repair, "request a repair…");
-        commands.push(with_reason(repair, "Describe how to combine both sides:"));
+        commands.push(ask_reason(repair, "Describe how to combine both sides:"));
     } else if can_repair {
         commands.push(one(Resolution::Repair, "request a repair"));
     }
-    commands.push(diff(hunk, format!("{conflict}: show both sides")));
-    commands.into_iter().map(quick_fix).collect()
+    commands.push(show_diff(hunk, format!("{conflict}: show both sides")));
+    commands.into_iter().map(to_quick_fix).collect()
 }
 
-/// The same command after the client has asked its user why, in its own way.
-fn with_reason(command: Command, prompt: &str) -> Command {
+/// Wraps a command so that the client first asks its user for a reason.
+fn ask_reason(command: Command, prompt: &str) -> Command {
     let argument = json!({
         "prompt": prompt,
         "command": command.command,
         "argument": command.arguments.unwrap_or_default().into_iter().next(),
     });
-    self::command(client::REASON_COMMAND, command.title, argument)
+    new_command(REASON_COMMAND, command.title, argument)
 }
 
-/// Accepts what is clean of a goal in one file, where that is more than one hunk.
-fn accept_file(document: &Snapshot, goal: &GoalId, file: &[HunkView]) -> Option<CodeAction> {
-    let mine = |hunk: &&HunkView| hunks::goal(hunk) == *goal && !hunks::is_conflict(hunk);
+/// Returns the action that accepts all clean hunks of a goal in one file, if there are several.
+fn accept_file_action(
+    document: &DocumentSnapshot,
+    goal: &GoalId,
+    file: &[HunkView],
+) -> Option<CodeAction> {
+    let mine = |hunk: &&HunkView| hunks::goal_of(hunk) == *goal && !hunks::is_conflict(hunk);
     let clean: Vec<_> = file.iter().filter(mine).collect();
     let path = &clean.get(1)?.path;
     let argument = json!({"goalId": goal, "uri": document.uri});
     let title = format!("Accept all changes of goal {goal} in {}", path.file_name());
-    Some(quick_fix(command(command::GOAL_ACCEPT, title, argument)))
+    let accept = new_command(command::GOAL_ACCEPT, title, argument);
+    Some(to_quick_fix(accept))
 }
 
-/// Accepts what is clean of the tasks that made these hunks, where their goals have others.
-fn accept_tasks(hunks: &[HunkView], goals: &[GoalSummary]) -> Vec<CodeAction> {
+/// Returns the actions that accept the clean hunks of each task, for goals with several tasks.
+fn accept_task_actions(hunks: &[HunkView], goals: &[GoalSummary]) -> Vec<CodeAction> {
     let several = |id: &GoalId| goals.iter().any(|goal| goal.id == *id && goal.tasks > 1);
     let mut done = BTreeSet::new();
     let mut actions = Vec::new();
     for hunk in hunks.iter().filter(|hunk| !hunks::is_conflict(hunk)) {
-        let (goal, by) = (hunks::goal(hunk), hunk.provenance.first());
+        let (goal, by) = (hunks::goal_of(hunk), hunk.provenance.first());
         if let Some(by) = by.filter(|_| several(&goal))
             && done.insert((goal.clone(), by.task.clone()))
         {
             let argument = json!({"goalId": goal, "taskId": by.task});
-            let title = format!("Accept all changes from {} ({goal})", hunks::maker(hunk));
-            actions.push(quick_fix(command(command::GOAL_ACCEPT, title, argument)));
+            let title = format!(
+                "Accept all changes from {} ({goal})",
+                hunks::maker_title(hunk)
+            );
+            let accept = new_command(command::GOAL_ACCEPT, title, argument);
+            actions.push(to_quick_fix(accept));
         }
     }
     actions
 }
 
-/// Takes back what has landed on these lines, or what the last goal landed; and does again what was
-/// taken back last.
-async fn undo(
-    session: &Session,
-    document: &Snapshot,
+/// Returns the actions that undo and redo.
+///
+/// - Undo of each change that has landed on the lines of the range.
+/// - Undo of the latest goal with landed changes.
+/// - Redo of the latest goal with undone changes.
+async fn undo_actions(
+    session: &EditorSession,
+    document: &DocumentSnapshot,
     range: Range,
     goals: &[GoalSummary],
 ) -> Vec<CodeAction> {
-    let mut origins = hunks::origins(session, document).await;
+    let mut origins = hunks::line_origins(session, document).await;
     origins.retain(|origin| {
-        origin.state == OriginState::Landed && hunks::is_origin_of(document, origin, range)
+        origin.state == OriginState::Landed && hunks::origin_touches(document, origin, range)
     });
     let one = |origin: &Origin| {
-        let by = hunks::makers(&origin.provenance).unwrap_or_else(|| origin.goal_id.to_string());
+        let by =
+            hunks::task_title(&origin.provenance).unwrap_or_else(|| origin.goal_id.to_string());
         let argument = json!({"hunkId": origin.hunk_id});
-        command(
+        new_command(
             command::HUNK_UNDO,
             format!("Undo change from {by}"),
             argument,
@@ -309,18 +347,18 @@ async fn undo(
     };
     let mut commands: Vec<_> = origins.iter().map(one).collect();
     let of_goal = |goal: &GoalSummary, name, verb: &str| {
-        let title = format!("{verb} goal {}: {}", goal.id, title(&goal.prompt));
-        command(name, title, json!({"goalId": goal.id}))
+        let title = format!("{verb} goal {}: {}", goal.id, short_title(&goal.prompt));
+        new_command(name, title, json!({"goalId": goal.id}))
     };
     let landed = goals.iter().rfind(|goal| goal.hunks.landed > 0);
     commands.extend(landed.map(|goal| of_goal(goal, command::GOAL_UNDO, "Undo")));
     let undone = goals.iter().rfind(|goal| goal.hunks.undone > 0);
     commands.extend(undone.map(|goal| of_goal(goal, command::GOAL_REDO, "Redo")));
-    commands.into_iter().map(quick_fix).collect()
+    commands.into_iter().map(to_quick_fix).collect()
 }
 
-/// What to know before accepting.
-fn held(reasons: &[HeldReason]) -> String {
+/// Returns the reasons why a hunk is held for review, to follow a title.
+fn describe_held(reasons: &[HeldReason]) -> String {
     let words: Vec<_> = reasons
         .iter()
         .map(|reason| match reason {
@@ -337,21 +375,21 @@ fn held(reasons: &[HeldReason]) -> String {
     }
 }
 
-fn accept_all(goal: &GoalId) -> CodeAction {
+fn accept_goal_action(goal: &GoalId) -> CodeAction {
     let title = format!("Accept all changes of goal {goal}");
-    quick_fix(command(
+    to_quick_fix(new_command(
         command::GOAL_ACCEPT,
         title,
         json!({ "goalId": goal }),
     ))
 }
 
-/// Offered where the client has a command of its own that asks for the goal's words.
-fn state_goal(params: &CodeActionParams) -> CodeAction {
+/// Returns the action by which the client asks its user for a goal about the range.
+fn prompt_action(params: &CodeActionParams) -> CodeAction {
     let range = params.range;
     let argument = json!({
         "uri": params.text_document.uri,
-        "range": from_here::whole_lines(range),
+        "range": covered_lines(range),
     });
     let title = if range.end == range.start {
         "Start a goal for this line…"
@@ -359,22 +397,13 @@ fn state_goal(params: &CodeActionParams) -> CodeAction {
         "Start a goal for this selection…"
     };
     CodeAction {
-        kind: Some(goal_kind()),
-        ..quick_fix(command(client::PROMPT_COMMAND, title.to_owned(), argument))
+        kind: Some(goal_action_kind()),
+        ..to_quick_fix(new_command(PROMPT_COMMAND, title.to_owned(), argument))
     }
 }
 
-fn quick_fix(command: Command) -> CodeAction {
-    CodeAction {
-        title: command.title.clone(),
-        kind: Some(CodeActionKind::QuickFix),
-        command: Some(command),
-        ..CodeAction::default()
-    }
-}
-
-/// Whether the client asked for this kind, or for one above it.
-fn wanted(action: &CodeAction, only: Option<&[CodeActionKind]>) -> bool {
+/// Whether the client asked for the kind of an action, or for a kind above it.
+fn matches_kind(action: &CodeAction, only: Option<&[CodeActionKind]>) -> bool {
     let Some(only) = only else {
         return true;
     };
@@ -388,8 +417,8 @@ fn wanted(action: &CodeAction, only: Option<&[CodeActionKind]>) -> bool {
     })
 }
 
-/// Clients from before code actions take commands only.
-fn for_client(session: &Session, action: CodeAction) -> Option<CodeActionResponse> {
+/// Converts an action for the client. Clients without code actions get the command only.
+fn to_response(session: &EditorSession, action: CodeAction) -> Option<CodeActionResponse> {
     if session.capabilities().code_actions {
         Some(action.into())
     } else {

@@ -1,15 +1,16 @@
-//! `textDocument/completion`: in plans, and nowhere else.
+//! `textDocument/completion`: completion in plans.
 
 use lsp_types::{CompletionItem, CompletionParams};
 
-use crate::{plan, session::Session};
+use crate::{plan, session::EditorSession};
 
-pub(crate) async fn handle(
-    session: &Session,
+/// Lists completions; `None` for documents that are not plans.
+pub(crate) async fn list_completions(
+    session: &EditorSession,
     params: &CompletionParams,
 ) -> Option<Vec<CompletionItem>> {
-    // Before the first wait: the text as the client has it at this point of the wire.
+    // Before the first await: the text as the client has it at this point of the wire.
     let at = &params.text_document_position_params;
     let document = session.documents.get(&at.text_document.uri)?;
-    plan::complete(session, &document, params).await
+    plan::complete_at(session, &document, params).await
 }

@@ -1,64 +1,69 @@
-//! `workspace/didChangeConfiguration`, and `workspace/configuration` to ask for what it is about.
+//! `workspace/didChangeConfiguration`, and the request for the settings at the start.
 
 use std::sync::Arc;
 
 use claudecluster_protocol::editor::SECTION;
-use lsp_types::{ConfigurationItem, Registration};
+use lsp_types::Registration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{session::Session, settings::Turn, stale::Dirty};
+use crate::session::{EditorSession, dirty_queue::DirtyMark, settings::SettingsRevision};
 
-/// Some clients leave the settings out: they only tell that something has changed.
+/// The parameters of `workspace/didChangeConfiguration`.
+///
+/// Some clients leave the settings out and report only that they have changed.
 #[derive(Deserialize)]
-pub(crate) struct DidChange {
+pub(crate) struct ConfigurationChanged {
     #[serde(default)]
     settings: Value,
 }
 
-pub(crate) fn did_change(session: &Arc<Session>, params: &DidChange) {
-    let turn = session.settings.turn();
+/// Applies changed settings, or asks the client for them.
+pub(crate) fn did_change(session: &Arc<EditorSession>, params: &ConfigurationChanged) {
+    let revision = session.settings.next_revision();
     match params.settings.get(SECTION) {
         Some(section) => {
-            take(session, turn, section);
-            let session = session.clone();
+            apply_section(session, revision, section);
+            let reporting = session.clone();
             session
-                .clone()
-                .spawn(async move { complain(&session).await });
+                .tasks
+                .spawn(async move { report_mistakes(&reporting).await });
         }
         None if session.capabilities().configuration => {
-            session.spawn(pull(session.clone(), turn));
+            session
+                .tasks
+                .spawn(request_section(session.clone(), revision));
         }
-        // All of the settings, and our section is not among them any more.
-        None if params.settings.is_object() => take(session, turn, &Value::Null),
+        // These are all settings, so the section has been removed.
+        None if params.settings.is_object() => apply_section(session, revision, &Value::Null),
         None => {}
     }
 }
 
-fn take(session: &Session, turn: Turn, section: &Value) {
-    session.settings.take(turn, section);
+fn apply_section(session: &EditorSession, revision: SettingsRevision, section: &Value) {
+    session.settings.replace_client(revision, section);
     // The client may show pending hunks from now on.
-    session.pending.mark(Dirty::Everything);
+    session.pending_queue.mark(DirtyMark::Everything);
 }
 
-/// Tells what is wrong with what came first, and asks for the rest.
-pub(crate) fn start(session: &Arc<Session>) {
-    let turn = session.settings.turn();
-    let session = session.clone();
-    session.clone().spawn(async move {
-        complain(&session).await;
-        if session.capabilities().registers_configuration {
-            register(&session).await;
+/// Reports mistakes in the `initializationOptions`, and asks the client for its settings.
+pub(crate) fn request_initial(session: &Arc<EditorSession>) {
+    let revision = session.settings.next_revision();
+    let asking = session.clone();
+    session.tasks.spawn(async move {
+        report_mistakes(&asking).await;
+        if asking.capabilities().registers_configuration {
+            register_for_changes(&asking).await;
         }
-        if session.capabilities().configuration {
-            pull(session.clone(), turn).await;
+        if asking.capabilities().configuration {
+            request_section(asking.clone(), revision).await;
         }
-        session.set_configured();
+        let _ = asking.settings_known.set(());
     });
 }
 
-/// Some clients tell of changes only where they have been asked to.
-async fn register(session: &Session) {
+/// Asks the client to report changed settings, for clients that require a registration.
+async fn register_for_changes(session: &EditorSession) {
     let registration = Registration {
         id: "claudecluster-configuration".to_owned(),
         method: "workspace/didChangeConfiguration".to_owned(),
@@ -71,37 +76,22 @@ async fn register(session: &Session) {
     }
 }
 
-/// Whether the client answers a question. By then it has done what it was at, and told of it.
-pub(crate) async fn answers(session: &Session) -> bool {
-    let asked = session.client.configuration(vec![section()]);
-    let answer = tokio::time::timeout(session.config.reply_timeout, asked).await;
-    answer.is_ok()
-}
-
-fn section() -> ConfigurationItem {
-    ConfigurationItem {
-        scope_uri: None,
-        section: Some(SECTION.to_owned()),
-    }
-}
-
-async fn pull(session: Arc<Session>, turn: Turn) {
-    let asked = session.client.configuration(vec![section()]);
-    match tokio::time::timeout(session.config.reply_timeout, asked).await {
-        Ok(Ok(sections)) => {
-            let section = sections.into_iter().next().unwrap_or_default();
-            take(&session, turn, &section);
-            complain(&session).await;
+async fn request_section(session: Arc<EditorSession>, revision: SettingsRevision) {
+    match session.request_settings().await {
+        Some(Ok(section)) => {
+            apply_section(&session, revision, &section);
+            report_mistakes(&session).await;
         }
         refused => tracing::debug!(?refused, "cannot read the editor's settings"),
     }
 }
 
-async fn complain(session: &Session) {
-    let wrong = session.settings.complaints();
+/// Shows new mistakes in the settings to the user.
+async fn report_mistakes(session: &EditorSession) {
+    let wrong = session.settings.take_mistakes();
     if !wrong.is_empty() {
         session
-            .warn(format!(
+            .show_warning(format!(
                 "Invalid ClaudeCluster setting: {}. Correct it in your editor's settings; the other settings apply.",
                 wrong.join("; ")
             ))

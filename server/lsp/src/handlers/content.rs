@@ -8,30 +8,34 @@ use claudecluster_protocol::{
 };
 use tower_lsp::jsonrpc::Result;
 
-use crate::{failure, session::Session, uri};
+use crate::{failure, session::EditorSession, uri};
 
-pub(crate) async fn handle(session: &Session, params: ContentParams) -> Result<Content> {
-    let path = in_goal(session, &params.goal_id, &params.uri)
+/// Reads one side of a file of a goal.
+pub(crate) async fn read_content(
+    session: &EditorSession,
+    params: ContentParams,
+) -> Result<Content> {
+    let path = path_in_goal(session, &params.goal_id, &params.uri)
         .await
-        .map_err(|e| failure::reply(&e))?;
+        .map_err(|e| failure::to_reply(&e))?;
     let content = session
         .backend
         .content(&params.goal_id, &path, params.side)
         .await;
     Ok(Content {
-        text: content.map_err(|e| failure::reply(&e))?,
+        text: content.map_err(|e| failure::to_reply(&e))?,
     })
 }
 
-/// A document's path as a goal names it.
-pub(crate) async fn in_goal(
-    session: &Session,
+/// Returns the path of a file relative to the workspace of a goal.
+pub(crate) async fn path_in_goal(
+    session: &EditorSession,
     goal: &GoalId,
     address: &str,
 ) -> std::result::Result<RelPath, ErrorBody> {
-    let path = uri::parse(address)?;
-    let workspace = session.goal(goal).await?.summary.workspace;
-    uri::relative(Path::new(&workspace), &path).ok_or_else(|| {
+    let path = uri::parse_file(address)?;
+    let workspace = session.goal_view(goal).await?.summary.workspace;
+    uri::relative_to(Path::new(&workspace), &path).ok_or_else(|| {
         ErrorBody::user(format!(
             "{address} is outside {workspace}, the workspace of {goal}"
         ))

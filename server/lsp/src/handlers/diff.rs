@@ -1,5 +1,6 @@
-//! `claudecluster.hunk.diff`: one hunk as a unified diff, in a document where the client opens what it
-//! is told to, else in a message.
+//! `claudecluster.hunk.diff`: one hunk as a unified diff.
+//!
+//! The diff is a document for clients that open documents on request, and a message for others.
 
 use std::{
     fs, io,
@@ -14,103 +15,117 @@ use claudecluster_protocol::{
     editor::Side,
     goal::GoalView,
 };
-use lsp_types::ShowDocumentParams;
 
-use crate::{Backend, handlers::code_lens, hunks, progress, session::Session, uri};
+use crate::{
+    backend::Backend, hunks, phrases, private_files::create_private_folder, session::EditorSession,
+    uri,
+};
 
-/// A message with more lines is no help.
+/// The most lines of a diff in a message.
 const MESSAGE_LINES: usize = 40;
-/// File systems take names of 255 bytes; the id and the ending need some of them.
+/// The longest part of a file name in bytes. File systems allow 255 for the name with id and ending.
 const LONGEST_NAME: usize = 150;
 
-/// Shows the hunk. What goes wrong is told, for the command has been answered.
-pub(crate) async fn show(session: Arc<Session>, goal: GoalView, hunk: HunkId) {
+/// Shows a hunk to the user. Reports errors as messages, because the command has been replied to.
+pub(crate) async fn show_hunk_diff(session: Arc<EditorSession>, goal: GoalView, hunk: HunkId) {
     if let Err(error) = try_show(&session, &goal, &hunk).await {
-        session.fail(&format!("cannot show {hunk}"), &error).await;
+        session
+            .show_error(&format!("cannot show {hunk}"), &error)
+            .await;
     }
 }
 
-async fn try_show(session: &Session, goal: &GoalView, id: &HunkId) -> Result<(), ErrorBody> {
-    let (hunk, text) = find(session, goal, id).await?;
+async fn try_show(session: &EditorSession, goal: &GoalView, id: &HunkId) -> Result<(), ErrorBody> {
+    let (hunk, text) = find_hunk(session, goal, id).await?;
     let diff = match (hunk.whole, text) {
-        (false, Some(text)) => lines(session, &hunk, text).await?,
-        _ => whole(session, goal, &hunk).await?,
+        (false, Some(text)) => diff_lines(session, &hunk, text).await?,
+        _ => diff_file(session, goal, &hunk).await?,
     };
-    let diff = format!("{}{diff}", head(goal, &hunk));
-    if session.capabilities().shows_documents
+    let diff = format!("{}{diff}", diff_header(goal, &hunk));
+    let diff = if session.capabilities().shows_documents
         && let Some(folder) = session.config.diffs.clone()
     {
-        let name = name(&hunk);
+        let name = diff_name(&hunk);
         let path = session
-            .ask(move |_| write(&folder, &name, &diff).map(|path| (path, diff)))
+            .query(move |_| write_diff(&folder, &name, &diff).map(|path| (path, diff)))
             .await;
         let (path, diff) = path?;
-        if open(session, &path).await {
+        if let Some(uri) = uri::from_path(&path)
+            && session.show_document(uri).await
+        {
             return Ok(());
         }
-        session.info(shortened(&diff, goal)).await;
+        diff
     } else {
-        session.info(shortened(&diff, goal)).await;
-    }
+        diff
+    };
+    session.show_info(shorten_diff(&diff, goal)).await;
     Ok(())
 }
 
-/// The hunk, and the text it is placed in: that of the document, or of the file where none is open.
-async fn find(
-    session: &Session,
+/// Finds a hunk and the text it is placed in: the open document's, else the file's.
+async fn find_hunk(
+    session: &EditorSession,
     goal: &GoalView,
     id: &HunkId,
 ) -> Result<(HunkView, Option<String>), ErrorBody> {
-    let gone = || {
-        ErrorBody::stale(format!("hunk {id} is no longer pending"))
-            .hint("review the pending changes again")
-    };
     let pending = session.backend.hunks(Some(goal.summary.id.clone()), None);
     let known = pending.await?.into_iter().find(|hunk| hunk.id == *id);
-    let known = known.ok_or_else(gone)?;
+    let known = known.ok_or_else(|| not_pending(id))?;
     if known.whole {
         return Ok((known, None));
     }
     let path = Path::new(&goal.summary.workspace).join(known.path.to_path_buf());
-    let open = session.documents.at(&path).map(|document| document.text);
+    let open = session
+        .documents
+        .get_by_path(&path)
+        .map(|document| document.text);
     let id = id.clone();
     session
-        .ask(move |backend| {
+        .query(move |backend| {
             let text = match open {
                 Some(text) => String::from(&text),
-                None => fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))?,
+                None => fs::read_to_string(&path).map_err(|e| unreadable_file(&path, &e))?,
             };
             let mut hunks = backend.hunks_in(&path, text.as_str().into()).into_iter();
             match hunks.find(|hunk| hunk.id == id) {
                 Some(hunk) => Ok((hunk, Some(text))),
-                None => Err(ErrorBody::stale(format!("hunk {id} is no longer pending"))
-                    .hint("review the pending changes again")),
+                None => Err(not_pending(&id)),
             }
         })
         .await
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ErrorBody {
+fn not_pending(id: &HunkId) -> ErrorBody {
+    ErrorBody::stale(format!("hunk {id} is no longer pending"))
+        .hint("review the pending changes again")
+}
+
+fn unreadable_file(path: &Path, error: &io::Error) -> ErrorBody {
     ErrorBody::environment(format!("cannot read {}: {error}", path.display()))
         .hint("check that the file exists and is readable")
 }
 
-/// The diff of a hunk of lines.
-async fn lines(session: &Session, hunk: &HunkView, text: String) -> Result<String, ErrorBody> {
+/// Returns the diff of a hunk of lines.
+async fn diff_lines(
+    session: &EditorSession,
+    hunk: &HunkView,
+    text: String,
+) -> Result<String, ErrorBody> {
     let hunk = hunk.clone();
     session
-        .ask(move |backend: &dyn Backend| match &hunk.conflict {
-            Some(conflict) => Ok(both_sides(&hunk, conflict, &text)),
+        .query(move |backend: &dyn Backend| match &hunk.conflict {
+            Some(conflict) => Ok(diff_both_sides(&hunk, conflict, &text)),
             None => {
                 let after = backend.preview(&hunk.id, &text)?;
-                Ok(unified(&hunk.path, &text, &after))
+                Ok(diff_texts(&hunk.path, &text, &after))
             }
         })
         .await
 }
 
-/// What each side of a conflict made of the same lines.
-fn both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
+/// Returns one diff for each side of a conflict, from their common base.
+fn diff_both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
     let with = |middle: &str| {
         let lines: Vec<_> = text.split_inclusive('\n').collect();
         let at = |line: u32| lines.len().min(line as usize);
@@ -122,7 +137,7 @@ fn both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
         )
     };
     let base = with(&conflict.base);
-    let mine = match hunks::other_maker(hunk) {
+    let mine = match hunks::rival_title(hunk) {
         None => "Your text".to_owned(),
         Some(other) if hunk.mine_pending => format!("Proposed by {other}"),
         Some(other) => format!("Text by {other}"),
@@ -130,22 +145,28 @@ fn both_sides(hunk: &HunkView, conflict: &ConflictView, text: &str) -> String {
     let ours = with(&conflict.mine);
     let mut sides = format!(
         "# {mine}:\n{}\n# Proposed by {}:\n{}",
-        unified(&hunk.path, &base, &ours),
-        hunks::maker(hunk),
-        unified(&hunk.path, &base, &with(&conflict.theirs)),
+        diff_texts(&hunk.path, &base, &ours),
+        hunks::maker_title(hunk),
+        diff_texts(&hunk.path, &base, &with(&conflict.theirs)),
     );
     if let Some(merged) = &hunk.merged {
         sides += "\n# Merged word by word:\n";
-        sides += &unified(&hunk.path, &ours, &with(merged));
+        sides += &diff_texts(&hunk.path, &ours, &with(merged));
     }
     sides
 }
 
-fn unified(path: &RelPath, old: &str, new: &str) -> String {
-    pair(path, None, Some(old), Some(new))
+fn diff_texts(path: &RelPath, old: &str, new: &str) -> String {
+    diff_pair(path, None, Some(old), Some(new))
 }
 
-fn pair(path: &RelPath, from: Option<&RelPath>, old: Option<&str>, new: Option<&str>) -> String {
+/// Returns the unified diff of two sides of a file; `None` is a side that does not exist.
+fn diff_pair(
+    path: &RelPath,
+    from: Option<&RelPath>,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> String {
     fn at(text: &str) -> FileAt<'_> {
         FileAt {
             mode: FileMode::Regular,
@@ -161,8 +182,12 @@ fn pair(path: &RelPath, from: Option<&RelPath>, old: Option<&str>, new: Option<&
     .diff
 }
 
-/// The diff of a file that is decided as a whole; a sentence where it is no text.
-async fn whole(session: &Session, goal: &GoalView, hunk: &HunkView) -> Result<String, ErrorBody> {
+/// Returns the diff of a file that is decided as a whole; a sentence if the file is not text.
+async fn diff_file(
+    session: &EditorSession,
+    goal: &GoalView,
+    hunk: &HunkView,
+) -> Result<String, ErrorBody> {
     let id = &goal.summary.id;
     let side = |side| session.backend.content(id, &hunk.path, side);
     let (old, new) = (side(Side::Base).await?, side(Side::Proposed).await?);
@@ -172,7 +197,7 @@ async fn whole(session: &Session, goal: &GoalView, hunk: &HunkView) -> Result<St
         ChangeKind::Modify | ChangeKind::Rename => old.is_some() && new.is_some(),
         ChangeKind::Mode => false,
     };
-    let diff = pair(
+    let diff = diff_pair(
         &hunk.path,
         hunk.from.as_ref(),
         old.as_deref(),
@@ -185,22 +210,22 @@ async fn whole(session: &Session, goal: &GoalView, hunk: &HunkView) -> Result<St
         ChangeKind::Mode => "content unchanged",
         _ => "binary content",
     };
-    Ok(format!("{}: {kind}\n", hunks::what(hunk)))
+    Ok(format!("{}: {kind}\n", hunks::describe_change(hunk)))
 }
 
-/// What the diff is of, in lines that programs which read diffs skip.
-fn head(goal: &GoalView, hunk: &HunkView) -> String {
+/// Returns the header of a diff, in lines that programs which read diffs skip.
+fn diff_header(goal: &GoalView, hunk: &HunkView) -> String {
     let id = &goal.summary.id;
     let mut head = format!(
         "# {}, goal {id}: {}\n",
         hunk.id,
-        progress::title(&goal.summary.prompt)
+        phrases::short_title(&goal.summary.prompt)
     );
     if hunks::is_conflict(hunk) {
-        head = format!("{head}# {}\n", code_lens::between(hunk));
+        head = format!("{head}# {}\n", hunks::conflict_title(hunk));
     }
     for by in &hunk.provenance {
-        let title = progress::title(&by.title);
+        let title = phrases::short_title(&by.title);
         head = format!(
             "{head}# {title} (task {}, attempt {})\n",
             by.task, by.attempt.0
@@ -209,7 +234,8 @@ fn head(goal: &GoalView, hunk: &HunkView) -> String {
     head + "\n"
 }
 
-fn name(hunk: &HunkView) -> String {
+/// Returns the file name of a hunk's diff.
+fn diff_name(hunk: &HunkView) -> String {
     let file = hunk.path.file_name();
     let mut end = file.len().min(LONGEST_NAME);
     while !file.is_char_boundary(end) {
@@ -218,15 +244,16 @@ fn name(hunk: &HunkView) -> String {
     format!("{}.{}.diff", &file[..end], hunk.id)
 }
 
-/// Writes what may be read only. An editor that has the earlier one open sees the old text or the new
-/// one, nothing between; and not even a new file where the text is the same: Emacs would ask whether to read
-/// it again, and answer nobody meanwhile.
-fn write(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBody> {
+/// Writes a read-only diff and returns its path.
+///
+/// An editor that has the earlier diff open sees the old text or the new one, never a part. An equal
+/// diff is not written again: Emacs would ask whether to reload the file, and block meanwhile.
+fn write_diff(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBody> {
     let path = folder.join(name);
     if fs::read(&path).is_ok_and(|there| there == diff.as_bytes()) {
         return Ok(path);
     }
-    private(folder)
+    create_private_folder(folder)
         .and_then(|()| {
             let temporary = folder.join(format!("{name}.new"));
             let _ = fs::remove_file(&temporary);
@@ -243,29 +270,8 @@ fn write(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBody> {
     Ok(path)
 }
 
-fn private(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
-}
-
-/// Whether the client has opened it.
-async fn open(session: &Session, path: &Path) -> bool {
-    let Some(uri) = uri::from_path(path) else {
-        return false;
-    };
-    let shown = session.client.show_document(ShowDocumentParams {
-        uri,
-        external: None,
-        take_focus: Some(true),
-        selection: None,
-    });
-    let answer = tokio::time::timeout(session.config.reply_timeout, shown).await;
-    matches!(answer, Ok(Ok(true)))
-}
-
-fn shortened(diff: &str, goal: &GoalView) -> String {
+/// Cuts a diff for a message.
+fn shorten_diff(diff: &str, goal: &GoalView) -> String {
     let total = diff.lines().count();
     if total <= MESSAGE_LINES {
         return diff.to_owned();

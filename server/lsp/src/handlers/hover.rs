@@ -1,34 +1,35 @@
-//! `textDocument/hover`: who wrote a line, or is about to, and why.
+//! `textDocument/hover`: the tasks that changed a line or propose to, with their reasons.
 
 use std::fmt::Write;
 
 use claudecluster_protocol::change::{Origin, OriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
-use crate::{hunks, markup, plan, progress, session::Session};
+use crate::{hunks, markdown::escape_text, phrases::short_title, plan, session::EditorSession};
 
-pub(crate) async fn handle(session: &Session, params: &HoverParams) -> Option<Hover> {
+/// Describes the changes on a line, or a key or value of a plan.
+pub(crate) async fn show_hover(session: &EditorSession, params: &HoverParams) -> Option<Hover> {
     let at = &params.text_document_position_params;
-    // Before the first wait: the text as the client has it at this point of the wire.
+    // Before the first await: the text as the client has it at this point of the wire.
     let document = session.documents.get(&at.text_document.uri)?;
-    if let Some(explained) = plan::explain(session, &document, params) {
+    if let Some(explained) = plan::explain_item(session, &document, params) {
         return Some(explained);
     }
     let here = Range {
         start: at.position,
         end: at.position,
     };
-    let mut origins = hunks::origins(session, &document).await;
-    origins.retain(|origin| hunks::is_origin_of(&document, origin, here));
+    let mut origins = hunks::line_origins(session, &document).await;
+    origins.retain(|origin| hunks::origin_touches(&document, origin, here));
     if origins.is_empty() {
         return None;
     }
     let (kind, value) = if session.capabilities().markdown {
-        let told: Vec<_> = origins.iter().map(markdown).collect();
-        (MarkupKind::Markdown, told.join("\n\n---\n\n"))
+        let parts: Vec<_> = origins.iter().map(to_markdown).collect();
+        (MarkupKind::Markdown, parts.join("\n\n---\n\n"))
     } else {
-        let told: Vec<_> = origins.iter().map(plain).collect();
-        (MarkupKind::PlainText, told.join("\n\n"))
+        let parts: Vec<_> = origins.iter().map(to_plain_text).collect();
+        (MarkupKind::PlainText, parts.join("\n\n"))
     };
     Some(Hover {
         contents: MarkupContent { kind, value }.into(),
@@ -36,7 +37,7 @@ pub(crate) async fn handle(session: &Session, params: &HoverParams) -> Option<Ho
     })
 }
 
-fn state(origin: &Origin) -> &'static str {
+fn state_title(origin: &Origin) -> &'static str {
     match origin.state {
         OriginState::Pending => "Pending change",
         OriginState::Conflict => "Conflicting change",
@@ -44,20 +45,20 @@ fn state(origin: &Origin) -> &'static str {
     }
 }
 
-fn made_by(by: &Provenance) -> String {
+fn attempt_title(by: &Provenance) -> String {
     format!("task {}, attempt {}", by.task, by.attempt.0)
 }
 
-fn markdown(origin: &Origin) -> String {
-    let goal = markup::escape(&progress::title(&origin.prompt));
-    let mut out = format!("**{}** · {} · {goal}", state(origin), origin.goal_id);
+fn to_markdown(origin: &Origin) -> String {
+    let goal = escape_text(&short_title(&origin.prompt));
+    let mut out = format!("**{}** · {} · {goal}", state_title(origin), origin.goal_id);
     for by in &origin.provenance {
-        let title = markup::escape(&progress::title(&by.title));
-        let _ = write!(out, "\n\n{title} ({})", markup::escape(&made_by(by)));
+        let title = escape_text(&short_title(&by.title));
+        let _ = write!(out, "\n\n{title} ({})", escape_text(&attempt_title(by)));
         for line in by
             .why
             .as_deref()
-            .map(markup::escape)
+            .map(escape_text)
             .iter()
             .flat_map(|w| w.lines())
         {
@@ -67,12 +68,12 @@ fn markdown(origin: &Origin) -> String {
     out
 }
 
-fn plain(origin: &Origin) -> String {
-    let goal = progress::title(&origin.prompt);
-    let mut out = format!("{} · {} · {goal}", state(origin), origin.goal_id);
+fn to_plain_text(origin: &Origin) -> String {
+    let goal = short_title(&origin.prompt);
+    let mut out = format!("{} · {} · {goal}", state_title(origin), origin.goal_id);
     for by in &origin.provenance {
-        let title = progress::title(&by.title);
-        let _ = write!(out, "\n{title} ({})", made_by(by));
+        let title = short_title(&by.title);
+        let _ = write!(out, "\n{title} ({})", attempt_title(by));
         for line in by.why.iter().flat_map(|why| why.trim().lines()) {
             let _ = write!(out, "\n  {}", line.trim_end());
         }

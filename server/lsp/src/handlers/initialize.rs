@@ -10,33 +10,35 @@ use lsp_types::{
     WorkspaceOptions,
 };
 
+use super::configuration;
 use crate::{
-    client::{self, Capabilities},
-    handlers::{code_action, configuration, execute_command},
-    leaving, pending, plan, publish,
-    session::Session,
-    watch,
+    background,
+    commands::goal_action_kind,
+    plan,
+    session::{
+        EditorSession,
+        capabilities::{EditorCapabilities, to_encoding_kind},
+    },
 };
 
-pub(crate) fn initialize(session: &Arc<Session>, params: &InitializeParams) -> InitializeResult {
-    session.set_capabilities(Capabilities::new(params));
+/// Resolves the client's capabilities, settings and folders, and attaches the editor to the driver.
+pub(crate) fn initialize(
+    session: &Arc<EditorSession>,
+    params: &InitializeParams,
+) -> InitializeResult {
+    session.set_capabilities(EditorCapabilities::resolve(params));
     session
         .settings
-        .initialize(params.initialization_options.as_ref());
-    session.change_roots(&[], &folders(params));
+        .read_options(params.initialization_options.as_ref());
+    session.update_roots(&[], &workspace_folders(params));
     if let Some(pid) = params.process_id.and_then(|pid| u32::try_from(pid).ok()) {
-        session.set_parent(pid);
+        // `initialize` succeeds once, so the id is never set twice.
+        let _ = session.client_process.set(pid);
     }
     // From here on the driver may ask for documents. It asks for edits only after one was opened.
-    session.attach();
-    let decisions = session.take_decisions();
-    // Not one of the session's tasks: what the user has decided is decided.
-    tokio::spawn(execute_command::carry_out_decisions(
-        session.clone(),
-        decisions,
-    ));
+    session.attach_editor();
     InitializeResult {
-        capabilities: capabilities(session),
+        capabilities: server_capabilities(session),
         server_info: Some(ServerInfo {
             name: "claudecluster".into(),
             version: Some(session.config.version.clone()),
@@ -44,13 +46,10 @@ pub(crate) fn initialize(session: &Arc<Session>, params: &InitializeParams) -> I
     }
 }
 
-pub(crate) fn initialized(session: &Arc<Session>) {
-    configuration::start(session);
-    watch::start(session);
-    session.spawn(publish::run(session.clone()));
-    session.spawn(publish::follow(session.clone()));
-    session.spawn(pending::run(session.clone()));
-    session.spawn(leaving::run(session.clone()));
+/// Starts the background tasks and asks the client for its settings.
+pub(crate) fn initialized(session: &Arc<EditorSession>) {
+    configuration::request_initial(session);
+    background::start_tasks(session);
     plan::register_completion(session);
 }
 
@@ -58,8 +57,8 @@ pub(crate) fn initialized(session: &Arc<Session>) {
     deprecated,
     reason = "clients that predate workspace folders send nothing else"
 )]
-/// The workspace folders, in whichever of three ways the client names them.
-fn folders(params: &InitializeParams) -> Vec<Uri> {
+/// Returns the workspace folders, from the newest of three fields that the client has set.
+fn workspace_folders(params: &InitializeParams) -> Vec<Uri> {
     let folders = &params.workspace_folders_initialize_params.workspace_folders;
     if let Some(WorkspaceFolders::WorkspaceFolderList(folders)) = folders
         && !folders.is_empty()
@@ -75,10 +74,10 @@ fn folders(params: &InitializeParams) -> Vec<Uri> {
     }
 }
 
-fn capabilities(session: &Session) -> ServerCapabilities {
-    let kinds = vec![CodeActionKind::QuickFix, code_action::goal_kind()];
+fn server_capabilities(session: &EditorSession) -> ServerCapabilities {
+    let kinds = vec![CodeActionKind::QuickFix, goal_action_kind()];
     ServerCapabilities {
-        position_encoding: Some(client::encoding_kind(session.encoding())),
+        position_encoding: Some(to_encoding_kind(session.encoding())),
         text_document_sync: Some(
             TextDocumentSyncOptions {
                 open_close: Some(true),

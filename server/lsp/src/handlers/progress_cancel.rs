@@ -1,20 +1,16 @@
-//! `window/workDoneProgress/cancel`: cancels the goal the progress is about.
+//! `window/workDoneProgress/cancel`: cancels the goal of a progress.
 
 use std::sync::Arc;
 
 use lsp_types::WorkDoneProgressCancelParams;
 
-use crate::{progress, session::Session};
+use super::execute_command::cancel_goal;
+use crate::{background::progress::goal_of_token, session::EditorSession};
 
-pub(crate) fn handle(session: &Arc<Session>, params: &WorkDoneProgressCancelParams) {
-    let Some(goal) = progress::goal_of(&params.token) else {
-        return;
-    };
-    let session = session.clone();
-    // Not one of the session's tasks: what the user has cancelled stays cancelled when they quit.
-    tokio::spawn(async move {
-        if let Err(error) = session.backend.cancel(&goal).await {
-            session.fail(&format!("cannot cancel {goal}"), &error).await;
-        }
-    });
+/// Cancels the goal whose progress the user has cancelled.
+pub(crate) fn cancel_progress(session: &Arc<EditorSession>, params: &WorkDoneProgressCancelParams) {
+    if let Some(goal) = goal_of_token(&params.token) {
+        tracing::Span::current().record("goal", goal.as_str());
+        cancel_goal(session, goal);
+    }
 }

@@ -1,4 +1,4 @@
-//! From the arguments an editor gives to a goal.
+//! `claudecluster.goal.submit`: a goal from the arguments and the settings of an editor.
 
 use std::{
     num::NonZeroU32,
@@ -14,19 +14,23 @@ use claudecluster_protocol::{
 use tokio::sync::oneshot;
 
 use crate::{
-    anchor, hunks,
-    progress::{count, outcome},
-    question,
-    session::Session,
-    uri, words,
+    background::progress::describe_outcome,
+    documents::{anchor, lines},
+    phrases::count_noun,
+    plain_text, question,
+    session::EditorSession,
+    uri,
 };
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
-/// Hands a goal over, unless one that is not settled is the same.
-pub(crate) async fn handle(session: &Arc<Session>, args: SubmitArgs) -> Result<Submitted> {
-    // Before the first wait: the scope is the documents as they are at this point of the wire.
-    let spec = spec(session, args.clone())?;
+/// Submits a goal, unless an equal goal is still open.
+pub(crate) async fn submit_goal(
+    session: &Arc<EditorSession>,
+    args: SubmitArgs,
+) -> Result<Submitted> {
+    // Before the first await: the scope is the documents as they are at this point of the wire.
+    let spec = to_spec(session, args.clone())?;
     if args.again {
         let goal_id = session.backend.submit(spec).await?;
         return Ok(Submitted {
@@ -35,73 +39,77 @@ pub(crate) async fn handle(session: &Arc<Session>, args: SubmitArgs) -> Result<S
         });
     }
     let submitted = session.backend.submit_once(spec).await?;
-    let told_by_client = session.settings.now().events == Some(true);
     if let Some(same) = &submitted.duplicate_of
-        && args.ask.unwrap_or(!told_by_client)
+        && args.ask.unwrap_or(!session.client_shows_events())
     {
-        session.spawn(ask_for_another(session.clone(), same.clone(), args));
+        let asking = ask_about_duplicate(session.clone(), same.clone(), args);
+        session.tasks.spawn(asking);
     }
     Ok(submitted)
 }
 
-/// Tells the user that nothing was started, and starts it where they want it all the same.
-async fn ask_for_another(session: Arc<Session>, same: GoalId, args: SubmitArgs) {
+/// Reports that an equal goal is open, and starts another one if the user wants it.
+async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: SubmitArgs) {
     const SHOW: &str = "Show";
     const ANOTHER: &str = "Start another";
-    let about = match session.goal(&same).await {
+    let about = match session.goal_view(&same).await {
         Ok(view) => format!(
             "{same} already has this goal: {}",
-            words::line(&view.summary.prompt, 60)
+            plain_text::to_line(&view.summary.prompt, 60)
         ),
         Err(_) => format!("{same} already has this goal"),
     };
-    // Nothing that happens elsewhere settles it.
+    // No event settles this question.
     let (_open, settled) = oneshot::channel();
-    let answer = question::ask(&session.client, &about, &[SHOW, ANOTHER], settled).await;
+    let answer = question::ask_user(&session.client, &about, &[SHOW, ANOTHER], settled).await;
     match answer.as_deref() {
         Some(SHOW) => {
-            let message = standing(&session, &same).await;
-            session.info(format!("{same}: {message}")).await;
+            let message = describe_standing(&session, &same).await;
+            session.show_info(format!("{same}: {message}")).await;
         }
         Some(ANOTHER) => {
-            // The text may have changed while the question stood there.
-            let started = match spec(&session, args) {
+            // The text may have changed while the question was open.
+            let started = match to_spec(&session, args) {
                 Ok(spec) => session.backend.submit(spec).await,
                 Err(error) => Err(error),
             };
             match started {
-                Ok(goal) => session.info(format!("Started {goal}")).await,
-                Err(error) => session.fail("cannot start another goal", &error).await,
+                Ok(goal) => session.show_info(format!("Started {goal}")).await,
+                Err(error) => {
+                    session
+                        .show_error("cannot start another goal", &error)
+                        .await
+                }
             }
         }
-        // Closed without an answer, or a client that asks nothing: the first goal goes on alone.
+        // Closed without an answer, or the client shows no questions: no other goal is started.
         _ => {}
     }
 }
 
-/// How far a goal is, in words.
-async fn standing(session: &Session, goal: &GoalId) -> String {
-    match session.goal(goal).await {
+/// Describes the progress or the outcome of a goal.
+async fn describe_standing(session: &EditorSession, goal: &GoalId) -> String {
+    match session.goal_view(goal).await {
         Ok(view) if view.summary.state.is_active() => {
             let goal = &view.summary;
             format!(
                 "{}, {} of {} done",
                 goal.state.as_str(),
                 goal.succeeded,
-                count(goal.tasks as usize, "task")
+                count_noun(goal.tasks as usize, "task")
             )
         }
-        _ => outcome(session, goal).await,
+        _ => describe_outcome(session, goal).await,
     }
 }
 
-/// The goal as the driver takes it: what it says itself, then what the editor's settings say.
-pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
+/// Creates the specification of a goal: its arguments come first, then the editor's settings.
+fn to_spec(session: &EditorSession, args: SubmitArgs) -> Result<GoalSpec> {
     if args.prompt.trim().is_empty() && args.plan.is_none() {
         return Err(ErrorBody::user("prompt: a goal needs a prompt or a plan")
             .hint("describe the change you want"));
     }
-    let settings = session.settings.now();
+    let settings = session.settings.current();
     let asked = args.scope.unwrap_or_default();
     let kind = asked
         .kind
@@ -109,12 +117,12 @@ pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
     let named = asked
         .uris
         .iter()
-        .map(|uri| uri::parse(uri))
+        .map(|uri| uri::parse_file(uri))
         .collect::<Result<Vec<_>>>()?;
-    let root = workspace(session, &named)?;
-    let scope = scope(session, &root, kind, &asked, &named)?;
+    let root = choose_workspace(session, &named)?;
+    let scope = to_scope(session, &root, kind, &asked, &named)?;
     let settings = match &args.plan {
-        Some(plan) => beneath(plan, settings),
+        Some(plan) => without_overridden(plan, settings),
         None => settings,
     };
     let gates = if args.gates.is_empty() {
@@ -139,9 +147,10 @@ pub(crate) fn spec(session: &Session, args: SubmitArgs) -> Result<GoalSpec> {
     })
 }
 
-/// What the settings say beneath a ready plan, which comes with the goal: what it says itself comes
-/// first, and an agent that none of its tasks asks for need not be there.
-fn beneath(plan: &Plan, settings: EditorSettings) -> EditorSettings {
+/// Removes the settings that the plan of a goal overrides.
+///
+/// The agent is removed if no task uses the default agent, because then it need not be installed.
+fn without_overridden(plan: &Plan, settings: EditorSettings) -> EditorSettings {
     let mut tasks = plan.tasks.iter();
     let asks = tasks.any(|task| task.agent.is_none() && task.run.is_none());
     EditorSettings {
@@ -152,13 +161,18 @@ fn beneath(plan: &Plan, settings: EditorSettings) -> EditorSettings {
     }
 }
 
-/// The folder a goal is about: that of the first document named, else of the document last touched,
-/// else the only one.
-fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
+/// Chooses the workspace folder of a goal.
+///
+/// - Named documents: the folder of the first one.
+/// - Otherwise: the folder of the document touched last.
+/// - Otherwise: the only folder.
+fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBuf> {
     let roots = session.roots();
-    // A folder that is named may be a link to one of them.
-    let holding =
-        |path: &Path| root_of(session, path).or_else(|| root_of(session, &uri::real(path)));
+    // A named folder may be a link to a workspace folder.
+    let holding = |path: &Path| {
+        let root = session.root_of(path);
+        root.or_else(|| session.root_of(&uri::resolve_links(path)))
+    };
     if roots.is_empty() {
         return Err(ErrorBody::user("no workspace folder is open")
             .hint("open a folder or a file in a project, then try again"));
@@ -184,23 +198,15 @@ fn workspace(session: &Session, named: &[PathBuf]) -> Result<PathBuf> {
     }
 }
 
-/// The workspace folder a file is in; of nested ones the innermost.
-pub(crate) fn root_of(session: &Session, path: &Path) -> Option<PathBuf> {
-    let roots = session.roots().into_iter();
-    roots
-        .filter(|root| path.starts_with(root))
-        .max_by_key(|root| root.components().count())
-}
-
-fn scope(
-    session: &Session,
+fn to_scope(
+    session: &EditorSession,
     root: &Path,
     kind: ScopeKind,
     asked: &ScopeArgs,
     named: &[PathBuf],
 ) -> Result<Scope> {
     let selection = match asked.range {
-        Some(range) => Some(selection(
+        Some(range) => Some(to_selection(
             session,
             root,
             named,
@@ -222,8 +228,8 @@ fn scope(
     })
 }
 
-/// The open documents of this folder, and those named.
-fn open_files(session: &Session, root: &Path, named: &[PathBuf]) -> Result<Vec<RelPath>> {
+/// Returns the files of the open and the named documents in a workspace folder.
+fn open_files(session: &EditorSession, root: &Path, named: &[PathBuf]) -> Result<Vec<RelPath>> {
     let open = session
         .documents
         .all()
@@ -231,7 +237,7 @@ fn open_files(session: &Session, root: &Path, named: &[PathBuf]) -> Result<Vec<R
         .filter_map(|document| document.path);
     let mut files: Vec<_> = open
         .chain(named.iter().cloned())
-        .filter_map(|path| uri::relative(root, &path))
+        .filter_map(|path| uri::relative_to(root, &path))
         .collect();
     files.sort();
     files.dedup();
@@ -252,7 +258,7 @@ fn named_files(root: &Path, asked: &ScopeArgs, named: &[PathBuf]) -> Result<Vec<
         .iter()
         .enumerate()
         .map(|(n, path)| {
-            uri::relative(root, path).ok_or_else(|| {
+            uri::relative_to(root, path).ok_or_else(|| {
                 ErrorBody::user(format!(
                     "scope.uris[{n}]: {} is not in {}",
                     path.display(),
@@ -263,8 +269,8 @@ fn named_files(root: &Path, asked: &ScopeArgs, named: &[PathBuf]) -> Result<Vec<
         .collect()
 }
 
-fn selection(
-    session: &Session,
+fn to_selection(
+    session: &EditorSession,
     root: &Path,
     named: &[PathBuf],
     range: LineRange,
@@ -277,31 +283,33 @@ fn selection(
     }
     let path = named
         .first()
-        .and_then(|path| uri::relative(root, path))
+        .and_then(|path| uri::relative_to(root, path))
         .ok_or_else(|| ErrorBody::user("scope.range: the document must be listed in scope.uris"))?;
-    let document = named.first().and_then(|path| session.documents.at(path));
+    let document = named
+        .first()
+        .and_then(|path| session.documents.get_by_path(path));
     let range = match (anchor, &document) {
         (None, _) => range,
         (Some(anchor), Some(document)) => {
-            anchor::find(document, range, anchor).ok_or_else(moved)?
+            anchor::find_anchored(document, range, anchor).ok_or_else(lines_changed)?
         }
-        (Some(_), None) => return Err(moved()),
+        (Some(_), None) => return Err(lines_changed()),
     };
     let range = match &document {
-        Some(document) => hunks::to_text_lines(&document.text, range),
+        Some(document) => lines::to_driver_lines(&document.text, range),
         None => range,
     };
     Ok(Selection {
         path,
         start_line: range.start_line,
         end_line: range.end_line,
-        // The driver reads it, for whoever submits.
+        // The driver fills the text in, for every front.
         text: None,
     })
 }
 
-/// The lines are no longer those that the goal was offered for. It is never about others instead.
-fn moved() -> ErrorBody {
+/// The error for lines that have changed since their goal was offered.
+fn lines_changed() -> ErrorBody {
     ErrorBody::stale("scope.range: these lines have changed since the goal was offered")
         .hint("request code actions again")
 }

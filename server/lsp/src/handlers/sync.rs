@@ -1,43 +1,49 @@
 //! `textDocument/didOpen`, `didChange`, `didSave`, `didClose`.
 //!
-//! All of it is synchronous. The parameters are types of ours: a position that a client got wrong
-//! (negative, past the end) is clamped, where refusing it would leave the document wrong for good.
+//! All handlers are synchronous. The parameters have types of this crate, because a wrong position
+//! (negative, past the end) is clamped: refusing it would leave the document wrong from then on.
 
 use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
 use lsp_types::Uri;
 use serde::Deserialize;
 
-use crate::{documents::Documents, session::Session, stale::Dirty, uri};
+use crate::{
+    documents::Documents,
+    session::{EditorSession, dirty_queue::DirtyMark},
+    uri,
+};
 
+/// The parameters of `textDocument/didOpen`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct DidOpen {
-    text_document: Opened,
+pub(crate) struct DocumentOpened {
+    text_document: OpenedText,
 }
 
 #[derive(Deserialize)]
-struct Opened {
+struct OpenedText {
     uri: Uri,
     #[serde(default)]
     version: i32,
     text: String,
 }
 
+/// The parameters of `textDocument/didChange`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct DidChange {
-    text_document: Versioned,
-    content_changes: Vec<Change>,
+pub(crate) struct DocumentChanged {
+    text_document: VersionedDocumentId,
+    content_changes: Vec<WireChange>,
 }
 
 #[derive(Deserialize)]
-struct Versioned {
+struct VersionedDocumentId {
     uri: Uri,
     version: Option<i32>,
 }
 
 #[derive(Deserialize)]
-struct Change {
+struct WireChange {
     range: Option<WireRange>,
     text: String,
 }
@@ -54,20 +60,22 @@ struct WirePosition {
     character: i64,
 }
 
+/// The parameters of `textDocument/didSave`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct DidSave {
-    text_document: Identifier,
+pub(crate) struct DocumentSaved {
+    text_document: DocumentId,
+}
+
+/// The parameters of `textDocument/didClose`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DocumentClosed {
+    text_document: DocumentId,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DidClose {
-    text_document: Identifier,
-}
-
-#[derive(Deserialize)]
-struct Identifier {
+struct DocumentId {
     uri: Uri,
 }
 
@@ -81,8 +89,8 @@ impl From<WirePosition> for Position {
     }
 }
 
-impl From<Change> for ContentChange {
-    fn from(change: Change) -> Self {
+impl From<WireChange> for ContentChange {
+    fn from(change: WireChange) -> Self {
         Self {
             range: change
                 .range
@@ -92,20 +100,20 @@ impl From<Change> for ContentChange {
     }
 }
 
-impl DidOpen {
-    /// Makes it so. Returns which document it is.
+impl DocumentOpened {
+    /// Opens the document and returns its address.
     pub(crate) fn apply(self, documents: &Documents) -> Uri {
-        let Opened { uri, version, text } = self.text_document;
+        let OpenedText { uri, version, text } = self.text_document;
         documents.open(uri.clone(), version, &text);
         uri
     }
 }
 
-impl DidChange {
-    /// Makes it so. Returns which document it is, and whether it is open at all.
+impl DocumentChanged {
+    /// Changes the document. Returns its address, and whether it is open.
     pub(crate) fn apply(self, documents: &Documents, encoding: PositionEncoding) -> (Uri, bool) {
-        let Versioned { uri, version } = self.text_document;
-        // A client may send no number; then each change still has one of its own.
+        let VersionedDocumentId { uri, version } = self.text_document;
+        // A client may send no version; each change still gets a version of its own.
         let version = version.unwrap_or_else(|| {
             documents
                 .get(&uri)
@@ -118,42 +126,47 @@ impl DidChange {
     }
 }
 
-impl DidClose {
-    /// Makes it so. Returns which document it is.
+impl DocumentClosed {
+    /// Closes the document and returns its address.
     pub(crate) fn apply(self, documents: &Documents) -> Uri {
         documents.close(&self.text_document.uri);
         self.text_document.uri
     }
 }
 
-pub(crate) fn did_open(session: &Session, params: DidOpen) {
+/// Handles `textDocument/didOpen`.
+pub(crate) fn did_open(session: &EditorSession, params: DocumentOpened) {
     let uri = params.apply(&session.documents);
     if let Some(path) = uri::to_path(&uri) {
-        session.leaving.back(&path);
+        session.closing_documents.cancel_closing(&path);
     }
-    session.refresh(Dirty::Document(uri));
+    session.mark_dirty(DirtyMark::Document(uri));
 }
 
-pub(crate) fn did_change(session: &Session, params: DidChange) {
+/// Handles `textDocument/didChange`.
+pub(crate) fn did_change(session: &EditorSession, params: DocumentChanged) {
     let (uri, open) = params.apply(&session.documents, session.encoding());
     if open {
-        session.refresh(Dirty::Document(uri));
+        session.mark_dirty(DirtyMark::Document(uri));
     } else {
         tracing::warn!(%uri, "ignored a change to a document that is not open");
     }
 }
 
-/// Saving changes no text. What is pending against the file on disk may have changed with it.
-pub(crate) fn did_save(session: &Session, params: &DidSave) {
-    session.refresh(Dirty::Document(params.text_document.uri.clone()));
+/// Handles `textDocument/didSave`.
+///
+/// Saving changes no text, but may change the hunks that are pending against the file on disk.
+pub(crate) fn did_save(session: &EditorSession, params: &DocumentSaved) {
+    session.mark_dirty(DirtyMark::Document(params.text_document.uri.clone()));
 }
 
-pub(crate) fn did_close(session: &Session, params: DidClose) {
-    let left = &params.text_document.uri;
-    // An editor that can be asked nothing means what it says.
-    if let Some(path) = uri::to_path(left).filter(|_| session.capabilities().configuration) {
-        session.leaving.begin(path);
+/// Handles `textDocument/didClose`.
+pub(crate) fn did_close(session: &EditorSession, params: DocumentClosed) {
+    let closed = &params.text_document.uri;
+    // The closing is final at once if the editor answers no questions.
+    if let Some(path) = uri::to_path(closed).filter(|_| session.capabilities().configuration) {
+        session.closing_documents.begin_closing(path);
     }
     let uri = params.apply(&session.documents);
-    session.refresh(Dirty::Closed(uri));
+    session.mark_dirty(DirtyMark::Document(uri));
 }

@@ -2,11 +2,12 @@
 
 use lsp_types::{DidChangeWorkspaceFoldersParams, Uri, WorkspaceFolder};
 
-use crate::session::Session;
+use crate::session::EditorSession;
 
-pub(crate) fn handle(session: &Session, params: &DidChangeWorkspaceFoldersParams) {
+/// Updates the workspace folders of the session.
+pub(crate) fn change_folders(session: &EditorSession, params: &DidChangeWorkspaceFoldersParams) {
     let uris = |folders: &[WorkspaceFolder]| -> Vec<Uri> {
         folders.iter().map(|folder| folder.uri.clone()).collect()
     };
-    session.change_roots(&uris(&params.event.removed), &uris(&params.event.added));
+    session.update_roots(&uris(&params.event.removed), &uris(&params.event.added));
 }

@@ -1,7 +1,7 @@
-//! Code actions on a plan: approving it, correcting it, and giving it another shape.
+//! Code actions of a plan: approval, fixes and refactorings.
 
 use claudecluster_core::plan::Place;
-use claudecluster_protocol::{GoalState, editor::command};
+use claudecluster_protocol::{GoalState, editor::command, goal::GoalView};
 use lsp_types::{
     CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionTriggerKind,
     Position,
@@ -9,99 +9,99 @@ use lsp_types::{
 use serde_json::json;
 
 use super::{
-    Of, Opened,
-    diagnostics::{diagnostic, offset},
-    edits::{Splice, apply},
-    fixes, look,
-    problems::Problem,
-    reshape,
+    check::PlanFinding,
+    diagnostics::to_diagnostic,
+    document::{OpenPlan, PlanOwner, check_document},
+    edits::{TextSplice, apply_splices},
+    fixes::list_fixes,
+    refactor::list_refactorings,
+    syntax::PlanNode,
 };
 use crate::{
-    documents::Snapshot,
-    edit,
-    handlers::{code_action::goal_kind, code_lens},
-    session::Session,
+    commands::{goal_action_kind, new_command},
+    documents::{DocumentSnapshot, lines::to_byte_offset},
+    session::EditorSession,
+    workspace_edit::{to_workspace_edit, unsupported_line_endings},
 };
 
-/// What is offered for a range of a document; nothing where it is no plan.
-pub(crate) async fn offered(
-    session: &Session,
-    document: &Snapshot,
+/// Lists the code actions for a range of a plan; none if the document is not a plan.
+pub(crate) async fn plan_actions(
+    session: &EditorSession,
+    document: &DocumentSnapshot,
     params: &CodeActionParams,
 ) -> Vec<CodeAction> {
-    let Some(opened) = look(session, document).await else {
+    let Some(open) = check_document(session, document).await else {
         return Vec::new();
     };
     let encoding = session.encoding();
-    let start = offset(document, params.range.start, encoding);
-    // Whoever asks for a correction has seen the mark on the line, and need not be right on it.
-    let line = |line, character| offset(document, Position { line, character }, encoding);
+    let offset = |at| to_byte_offset(&document.text, at, encoding);
+    // Fixes are offered for the whole lines of the range, because the cursor need not be on the mark.
+    let line = |line, character| offset(Position { line, character });
     let first = line(params.range.start.line, 0);
     let last = line(params.range.end.line, u32::MAX).max(first);
-    let menu = Menu { session, document };
+    let menu = PlanMenu { session, document };
     let mut actions = Vec::new();
-    for problem in &opened.checked.problems {
-        if problem.range.start <= last && first <= problem.range.end {
-            actions.extend(menu.fixes(&opened, problem));
+    for finding in &open.checked.findings {
+        if finding.range.start <= last && first <= finding.range.end {
+            actions.extend(menu.fix_actions(&open, finding));
         }
     }
-    // What can always be done is for the menu that is asked for.
+    // Actions that are always possible are only for a menu that the user opens.
     if params.context.trigger_kind != Some(CodeActionTriggerKind::Automatic) {
-        actions.extend(menu.run(&opened));
-        if let Some(index) = task_at(&opened, start) {
-            actions.extend(menu.reshape(&opened, index));
+        actions.extend(menu.run_action(&open));
+        if let Some(index) = task_at(&open, offset(params.range.start)) {
+            actions.extend(menu.refactor_actions(&open, index));
         }
     }
     actions
 }
 
-/// The task an offset is in.
-fn task_at(opened: &Opened, offset: usize) -> Option<usize> {
-    let tasks = opened.checked.text.at(&Place::key("tasks"))?;
-    let holds = |task: &super::text::Node| task.range.start <= offset && offset <= task.range.end;
+/// Returns the index of the task at an offset.
+fn task_at(open: &OpenPlan, offset: usize) -> Option<usize> {
+    let tasks = open.checked.text.node_at(&Place::key("tasks"))?;
+    let holds = |task: &PlanNode| task.range.start <= offset && offset <= task.range.end;
     tasks.elements().iter().position(holds)
 }
 
-struct Menu<'a> {
-    session: &'a Session,
-    document: &'a Snapshot,
+/// Creates code actions for a document.
+struct PlanMenu<'a> {
+    session: &'a EditorSession,
+    document: &'a DocumentSnapshot,
 }
 
-impl Menu<'_> {
-    fn fixes(&self, opened: &Opened, problem: &Problem) -> Vec<CodeAction> {
-        let told = diagnostic(self.document, problem, self.session.encoding());
-        let fixes = fixes::of(&opened.checked, problem).into_iter().enumerate();
+impl PlanMenu<'_> {
+    fn fix_actions(&self, open: &OpenPlan, finding: &PlanFinding) -> Vec<CodeAction> {
+        let diagnostic = to_diagnostic(self.document, finding, self.session.encoding());
+        let fixes = list_fixes(&open.checked, finding).into_iter().enumerate();
         fixes
             .filter_map(|(n, fix)| {
-                let mut action = self.edit(fix.title, fix.splices)?;
+                let mut action = self.edit_action(fix.title, fix.splices)?;
                 action.kind = Some(CodeActionKind::QuickFix);
-                action.diagnostics = Some(vec![told.clone()]);
+                action.diagnostics = Some(vec![diagnostic.clone()]);
                 action.is_preferred = (n == 0).then_some(true);
                 Some(action)
             })
             .collect()
     }
 
-    /// Lets the plan run as it is written.
-    fn run(&self, opened: &Opened) -> Option<CodeAction> {
+    /// Returns the action that runs the plan as the document is.
+    fn run_action(&self, open: &OpenPlan) -> Option<CodeAction> {
         let uri = &self.document.uri;
-        let (title, command) = match (&opened.of, &opened.checked.plan) {
-            (Of::Goal(goal), _) => {
+        let (title, command) = match (&open.owner, &open.checked.plan) {
+            (PlanOwner::Goal(goal), _) => {
                 let argument = json!({"goalId": goal, "uri": uri});
                 ("Approve this plan", (command::PLAN_APPROVE, argument))
             }
-            (Of::Workspace, plan) => {
+            (PlanOwner::Workspace, plan) => {
                 let argument = json!({"plan": plan, "scope": {"kind": "workspace", "uris": [uri]}});
                 ("Run this plan", (command::GOAL_SUBMIT, argument))
             }
         };
-        let waits = |goal: &claudecluster_protocol::goal::GoalView| {
-            goal.summary.state == GoalState::AwaitingApproval
-        };
-        let reason = match (&opened.of, &opened.goal) {
-            _ if !opened.checked.is_valid() => Some("The plan has errors".to_owned()),
-            (Of::Goal(id), None) => Some(format!("Goal {id} no longer exists")),
-            (Of::Goal(id), Some(goal)) if !waits(goal) => {
+        let waits = |goal: &GoalView| goal.summary.state == GoalState::AwaitingApproval;
+        let reason = match (&open.owner, &open.goal) {
+            _ if !open.checked.is_valid() => Some("The plan has errors".to_owned()),
+            (PlanOwner::Goal(id), None) => Some(format!("Goal {id} no longer exists")),
+            (PlanOwner::Goal(id), Some(goal)) if !waits(goal) => {
                 let state = goal.summary.state.phrase();
                 Some(format!(
                     "Goal {id} {state} and is not waiting for plan approval"
@@ -115,37 +115,37 @@ impl Menu<'_> {
             ..CodeAction::default()
         };
         match reason {
-            Some(reason) => self.disabled(action, reason),
+            Some(reason) => self.disabled_action(action, reason),
             None => Some(CodeAction {
-                command: Some(code_lens::command(command.0, title.to_owned(), command.1)),
+                command: Some(new_command(command.0, title.to_owned(), command.1)),
                 ..action
             }),
         }
     }
 
-    fn reshape(&self, opened: &Opened, index: usize) -> Vec<CodeAction> {
-        let offers = reshape::offers(&opened.checked, index).into_iter();
-        offers
-            .filter_map(|offer| match offer.edit {
+    fn refactor_actions(&self, open: &OpenPlan, index: usize) -> Vec<CodeAction> {
+        let refactorings = list_refactorings(&open.checked, index).into_iter();
+        refactorings
+            .filter_map(|refactoring| match refactoring.edit {
                 Ok(splices) => {
-                    let mut action = self.edit(offer.title, splices)?;
-                    action.kind = Some(goal_kind());
+                    let mut action = self.edit_action(refactoring.title, splices)?;
+                    action.kind = Some(goal_action_kind());
                     Some(action)
                 }
                 Err(reason) => {
                     let action = CodeAction {
-                        title: offer.title,
-                        kind: Some(goal_kind()),
+                        title: refactoring.title,
+                        kind: Some(goal_action_kind()),
                         ..CodeAction::default()
                     };
-                    self.disabled(action, reason.to_owned())
+                    self.disabled_action(action, reason.to_owned())
                 }
             })
             .collect()
     }
 
-    /// An action that says why it cannot be taken, for clients that show such.
-    fn disabled(&self, action: CodeAction, reason: String) -> Option<CodeAction> {
+    /// Disables an action with a reason; `None` for clients that do not show disabled actions.
+    fn disabled_action(&self, action: CodeAction, reason: String) -> Option<CodeAction> {
         let shown = self.session.capabilities().disabled_actions;
         shown.then(|| CodeAction {
             disabled: Some(CodeActionDisabled { reason }),
@@ -153,16 +153,17 @@ impl Menu<'_> {
         })
     }
 
-    fn edit(&self, title: String, splices: Vec<Splice>) -> Option<CodeAction> {
+    /// Creates an action that edits the document; `None` if the client cannot edit it safely.
+    fn edit_action(&self, title: String, splices: Vec<TextSplice>) -> Option<CodeAction> {
         let capabilities = self.session.capabilities();
         let before = String::from(&self.document.text);
-        let after = apply(&before, splices);
-        if edit::misplaced(self.document, &after, capabilities).is_some() {
+        let after = apply_splices(&before, splices);
+        if unsupported_line_endings(self.document, &after, capabilities).is_some() {
             return None;
         }
         Some(CodeAction {
             title,
-            edit: Some(edit::workspace_edit(self.document, &after, capabilities)),
+            edit: Some(to_workspace_edit(self.document, &after, capabilities)),
             ..CodeAction::default()
         })
     }

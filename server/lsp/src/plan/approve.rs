@@ -1,28 +1,35 @@
-//! `claudecluster.plan.approve`: what somebody saw runs, or nothing does.
+//! `claudecluster.plan.approve`: approval of a plan or a paused task.
+//!
+//! An approval names the plan that was shown, so either that plan runs or none.
 
 use claudecluster_protocol::{ErrorBody, GoalId, Plan, editor::ApproveArgs};
 
 use super::{
-    Of, files, of,
-    problems::{Checked, Severity},
+    check::{CheckedPlan, FindingSeverity, PlanContext, check_plan},
+    document::{PlanOwner, plan_owner},
+    files,
 };
-use crate::{documents::Snapshot, progress::count, session::Session, uri};
+use crate::{documents::DocumentSnapshot, phrases::count_noun, session::EditorSession, uri};
 
-/// More mistakes than these are not told in one message.
-const TOLD: usize = 5;
+/// The most mistakes in one message.
+const MOST_MISTAKES: usize = 5;
 
-pub(crate) async fn approve(session: &Session, args: ApproveArgs) -> Result<(), ErrorBody> {
+/// Approves a plan, a plan document or a paused task.
+pub(crate) async fn approve_plan(
+    session: &EditorSession,
+    args: ApproveArgs,
+) -> Result<(), ErrorBody> {
     let goal = args.goal_id;
     match (args.plan, args.uri, args.task_id) {
         (None, None, Some(task)) => session.backend.approve_task(&goal, &task).await,
         (None, Some(uri), None) => {
-            // Before the first wait: the text as the client has it at this point of the wire.
-            let path = uri::parse(&uri)?;
-            let document = session.documents.at(&path).ok_or_else(|| {
+            // Before the first await: the text as the client has it at this point of the wire.
+            let path = uri::parse_file(&uri)?;
+            let document = session.documents.get_by_path(&path).ok_or_else(|| {
                 ErrorBody::user(format!("uri: {} is not open", path.display()))
                     .hint("open the plan document first")
             })?;
-            let (plan, shown) = written(session, &goal, &document).await?;
+            let (plan, shown) = read_document(session, &goal, &document).await?;
             let shown = args.shown.or(shown);
             session.backend.approve(&goal, Some(plan), shown).await
         }
@@ -33,67 +40,67 @@ pub(crate) async fn approve(session: &Session, args: ApproveArgs) -> Result<(), 
     }
 }
 
-/// The plan that a document says, and the one it was written from where the server wrote it.
-async fn written(
-    session: &Session,
+/// Reads the plan of a document, and the plan that the document was written from.
+///
+/// The latter is `None` for documents that the server has not written.
+async fn read_document(
+    session: &EditorSession,
     goal: &GoalId,
-    document: &Snapshot,
+    document: &DocumentSnapshot,
 ) -> Result<(Plan, Option<Plan>), ErrorBody> {
-    let whose = of(session, document).ok_or_else(|| {
+    let owner = plan_owner(session, document).ok_or_else(|| {
         ErrorBody::user(format!("uri: {} is not a plan", document.uri)).hint(
             "plans are documents opened by claudecluster.plan.open, and *.claudecluster.json files",
         )
     })?;
-    if let Of::Goal(other) = &whose
+    if let PlanOwner::Goal(other) = &owner
         && other != goal
     {
         return Err(ErrorBody::user(format!(
             "uri: this is a plan of goal {other}, not of {goal}"
         )));
     }
-    let shown = match (&whose, document.path.clone()) {
-        (Of::Goal(_), Some(path)) => Some(session.ask(move |_| files::shown(&path)).await?),
+    let shown = match (&owner, document.path.clone()) {
+        (PlanOwner::Goal(_), Some(path)) => {
+            Some(session.query(move |_| files::read_shown(&path)).await?)
+        }
         _ => None,
     };
     let text = String::from(&document.text);
-    // Paths that are not there are no mistakes, so that the workspace need not be known.
+    // The workspace need not be known: a path that does not exist is not a mistake.
     let checked = session
-        .ask(move |_| {
-            Ok(super::problems::check(
-                text,
-                &super::Surroundings::default(),
-            ))
-        })
+        .query(move |_| Ok(check_plan(text, &PlanContext::default())))
         .await?;
     if !checked.is_valid() {
-        return Err(refused(&checked));
+        return Err(mistakes_error(&checked));
     }
     match checked.plan {
         Some(plan) => Ok((plan, shown)),
-        None => Err(refused(&checked)),
+        None => Err(mistakes_error(&checked)),
     }
 }
 
-fn refused(checked: &Checked) -> ErrorBody {
+/// Creates the error that lists the mistakes of a plan.
+fn mistakes_error(checked: &CheckedPlan) -> ErrorBody {
     let errors = || {
-        let all = checked.problems.iter();
-        all.filter(|problem| problem.what.severity() == Severity::Error)
+        let all = checked.findings.iter();
+        all.filter(|finding| finding.kind.severity() == FindingSeverity::Error)
     };
     let told: Vec<_> = errors()
-        .take(TOLD)
-        .map(|problem| {
-            let before = &checked.text.text[..problem.range.start];
+        .take(MOST_MISTAKES)
+        .map(|finding| {
+            let before = &checked.text.text[..finding.range.start];
             let line = before.matches('\n').count() + 1;
-            format!("line {line}: {}", problem.message)
+            format!("line {line}: {}", finding.message)
         })
         .collect();
-    let more = match errors().count().saturating_sub(TOLD) {
+    let more = match errors().count().saturating_sub(MOST_MISTAKES) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
     ErrorBody::user(format!(
         "the plan has {}: {}{more}",
-        count(errors().count(), "error"),
+        count_noun(errors().count(), "error"),
         told.join("; ")
     ))
     .hint("fix the plan, then approve it again")

@@ -1,4 +1,4 @@
-//! What can be written at a place of a plan.
+//! The completions at a place of a plan.
 
 use std::{
     collections::BTreeSet,
@@ -13,70 +13,72 @@ use lsp_types::CompletionItemKind;
 use serde_json::json;
 
 use super::{
-    outline::{Outline, Spot},
-    schema,
+    outline::{CursorSpot, PlanOutline},
+    schema::schema_at,
 };
 
-/// Of a folder with more files than these some are not offered before more is typed.
+/// The most entries of a folder in one completion.
 const MOST_FILES: usize = 200;
 
-/// Something that can be written.
+/// A completion.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Candidate {
+pub(super) struct PlanCandidate {
     pub(super) label: String,
     pub(super) kind: CompletionItemKind,
     pub(super) detail: Option<String>,
-    pub(super) words: Option<String>,
-    /// As JSON.
+    pub(super) description: Option<String>,
+    /// The inserted text, as JSON.
     pub(super) insert: String,
     pub(super) is_snippet: bool,
-    /// What the text that is replaced is compared with.
+    /// The text that the client compares with the replaced text.
     pub(super) filter: String,
 }
 
-/// The candidates for an offset, in the order in which they are to be shown, and what they replace.
-/// Reads folders below `root` where paths can be written.
-pub(super) fn at(
+/// Finds the completions at an offset, in the order of display, and the range they replace.
+///
+/// Reads folders below `root` if paths can be written at the offset.
+pub(super) fn find_candidates(
     text: &str,
     offset: usize,
     snippets: bool,
     root: Option<&Path>,
-) -> (Range<usize>, Vec<Candidate>) {
-    let outline = Outline::of(text);
-    let (spot, range) = outline.spot(offset);
-    let writer = Writer {
+) -> (Range<usize>, Vec<PlanCandidate>) {
+    let outline = PlanOutline::scan(text);
+    let (spot, range) = outline.spot_at(offset);
+    let finder = CandidateFinder {
         text,
         outline: &outline,
         range: range.clone(),
         snippets,
     };
     let found = match spot {
-        Spot::Key(object) => writer.keys(&object),
-        Spot::Value(place) => writer.values(&place, root),
-        Spot::Between => Vec::new(),
+        CursorSpot::Key(object) => finder.find_keys(&object),
+        CursorSpot::Value(place) => finder.find_values(&place, root),
+        CursorSpot::Between => Vec::new(),
     };
     (range, found)
 }
 
-struct Writer<'a> {
+struct CandidateFinder<'a> {
     text: &'a str,
-    outline: &'a Outline,
+    outline: &'a PlanOutline,
+    /// The range that a completion replaces.
     range: Range<usize>,
     snippets: bool,
 }
 
-impl Writer<'_> {
-    /// The keys an object has and does not have yet.
-    fn keys(&self, object: &Place) -> Vec<Candidate> {
-        let Some(allowed) = schema::at(object) else {
+impl CandidateFinder<'_> {
+    /// Finds the keys that an object may have and does not have yet.
+    fn find_keys(&self, object: &Place) -> Vec<PlanCandidate> {
+        let Some(allowed) = schema_at(object) else {
             return Vec::new();
         };
-        let written = self.outline.keys(object);
+        let written = self.outline.keys_of(object);
         let taken: BTreeSet<&str> = written
             .filter(|item| item.range != self.range)
             .map(|item| item.text.as_str())
             .collect();
-        // The value, and the comma before the next key, may be there already.
+        // The value, and the comma before the next key, may exist already.
         let rest = self.text[self.range.end..].trim_start();
         let (has_value, more) = (rest.starts_with(':'), rest.starts_with('"'));
         let keys = allowed.keys().into_iter();
@@ -86,16 +88,16 @@ impl Writer<'_> {
                 let comma = if more { "," } else { "" };
                 let (insert, is_snippet) = match has_value {
                     true => (name.clone(), false),
-                    false => match (self.snippets, with_cursor(key.empty)) {
+                    false => match (self.snippets, to_snippet(key.empty)) {
                         (true, Some(empty)) => (format!("{name}: {empty}{comma}"), true),
                         _ => (format!("{name}: {}{comma}", key.empty), false),
                     },
                 };
-                Candidate {
+                PlanCandidate {
                     label: key.name.to_owned(),
                     kind: CompletionItemKind::Property,
                     detail: key.required.then(|| "required".to_owned()),
-                    words: Some(key.words.replace('\n', " ")),
+                    description: Some(key.description.replace('\n', " ")),
                     insert,
                     is_snippet,
                     filter: name,
@@ -104,44 +106,44 @@ impl Writer<'_> {
             .collect()
     }
 
-    fn values(&self, place: &Place, root: Option<&Path>) -> Vec<Candidate> {
-        let Some(allowed) = schema::at(place) else {
+    fn find_values(&self, place: &Place, root: Option<&Path>) -> Vec<PlanCandidate> {
+        let Some(allowed) = schema_at(place) else {
             return Vec::new();
         };
         if allowed.is_boolean() {
-            let word = |word: &str| Candidate {
+            let word = |word: &str| PlanCandidate {
                 insert: word.to_owned(),
                 filter: word.to_owned(),
-                ..candidate(word, CompletionItemKind::Keyword)
+                ..string_candidate(word, CompletionItemKind::Keyword)
             };
             return vec![word("true"), word("false")];
         }
         let choices = allowed.choices();
         if !choices.is_empty() {
-            let choice = |(name, words): &(&str, &str)| Candidate {
-                words: Some((*words).to_owned()),
-                ..candidate(name, CompletionItemKind::EnumMember)
+            let choice = |(name, description): &(&str, &str)| PlanCandidate {
+                description: Some((*description).to_owned()),
+                ..string_candidate(name, CompletionItemKind::EnumMember)
             };
             return choices.iter().map(choice).collect();
         }
         match place.steps() {
             [.., Step::Key(key), Step::Index(_)] => match key.as_str() {
-                "dependsOn" => self.tasks(place),
-                "writes" => self.paths(root),
-                "gates" => self.gates(place),
+                "dependsOn" => self.find_tasks(place),
+                "writes" => self.find_paths(root),
+                "gates" => self.find_gates(place),
                 _ => Vec::new(),
             },
             _ => Vec::new(),
         }
     }
 
-    /// The tasks that this one can wait for: not itself, none that waits for it, none twice.
-    fn tasks(&self, place: &Place) -> Vec<Candidate> {
+    /// Finds the tasks that a task can wait for: not itself, and none that waits for it.
+    fn find_tasks(&self, place: &Place) -> Vec<PlanCandidate> {
         let ids = self.outline.task_ids();
         let (Some(own), Some((array, _))) = (place.task_index(), place.split_last()) else {
             return Vec::new();
         };
-        let elements = self.outline.elements(&array);
+        let elements = self.outline.elements_of(&array);
         let mut out: BTreeSet<&str> = elements
             .filter(|item| item.range != self.range)
             .map(|item| item.text.as_str())
@@ -153,29 +155,30 @@ impl Writer<'_> {
             }
             for (index, child) in &ids {
                 let parents = Place::task(*index).with("dependsOn");
-                if self.outline.elements(&parents).any(|item| item.text == id) {
+                let mut parents = self.outline.elements_of(&parents);
+                if parents.any(|item| item.text == id) {
                     below.push(child);
                 }
             }
         }
         let free = ids.iter().filter(|(_, id)| !out.contains(*id));
         free.map(|(index, id)| {
-            let title = self.outline.value(&Place::task(*index).with("title"));
-            Candidate {
+            let title = self.outline.value_at(&Place::task(*index).with("title"));
+            PlanCandidate {
                 detail: title.map(str::to_owned),
-                ..candidate(id, CompletionItemKind::Reference)
+                ..string_candidate(id, CompletionItemKind::Reference)
             }
         })
         .collect()
     }
 
-    /// Commands that are gates elsewhere.
-    fn gates(&self, place: &Place) -> Vec<Candidate> {
+    /// Finds the commands that are gates elsewhere in the plan.
+    fn find_gates(&self, place: &Place) -> Vec<PlanCandidate> {
         let here = place.split_last().map(|(array, _)| array);
         let here = here.unwrap_or_default();
         let mut seen: BTreeSet<&str> = self
             .outline
-            .elements(&here)
+            .elements_of(&here)
             .map(|item| item.text.as_str())
             .collect();
         let is_gate = |place: &Place| matches!(place.steps(), [.., Step::Key(key), Step::Index(_)] if key == "gates");
@@ -183,12 +186,12 @@ impl Writer<'_> {
         items
             .filter(|item| !item.is_key && is_gate(&item.place))
             .filter(|item| seen.insert(&item.text))
-            .map(|item| candidate(&item.text, CompletionItemKind::Value))
+            .map(|item| string_candidate(&item.text, CompletionItemKind::Value))
             .collect()
     }
 
-    /// What is in the folder that has been written so far.
-    fn paths(&self, root: Option<&Path>) -> Vec<Candidate> {
+    /// Finds the entries of the folder that the written path names.
+    fn find_paths(&self, root: Option<&Path>) -> Vec<PlanCandidate> {
         let Some(root) = root else {
             return Vec::new();
         };
@@ -201,7 +204,7 @@ impl Writer<'_> {
                 Err(_) => return Vec::new(),
             },
         };
-        let mut found = entries(&within);
+        let mut found = list_folder(&within);
         found.truncate(MOST_FILES);
         let before = if folder.is_empty() {
             String::new()
@@ -213,14 +216,16 @@ impl Writer<'_> {
                 true => ("/", CompletionItemKind::Folder),
                 false => ("", CompletionItemKind::File),
             };
-            candidate(&format!("{before}{name}{end}"), kind)
+            string_candidate(&format!("{before}{name}{end}"), kind)
         };
         found.into_iter().map(path).collect()
     }
 }
 
-/// Names in a folder, folders first. What is no UTF-8, and git's own folder, is no task's to write.
-fn entries(folder: &Path) -> Vec<(String, bool)> {
+/// Lists the entries of a folder, folders first, each with whether it is a folder.
+///
+/// Skips names that are not UTF-8, and `.git`: no task may write them.
+fn list_folder(folder: &Path) -> Vec<(String, bool)> {
     let read: Vec<(PathBuf, bool)> = match fs::read_dir(folder) {
         Ok(read) => read
             .flatten()
@@ -231,7 +236,7 @@ fn entries(folder: &Path) -> Vec<(String, bool)> {
                 )
             })
             .collect(),
-        // A folder that is not there yet has nothing to offer.
+        // A folder that does not exist has no entries.
         Err(_) => Vec::new(),
     };
     let mut found: Vec<(String, bool)> = read
@@ -245,22 +250,22 @@ fn entries(folder: &Path) -> Vec<(String, bool)> {
     found
 }
 
-/// A string.
-fn candidate(text: &str, kind: CompletionItemKind) -> Candidate {
+/// Creates the completion of a string.
+fn string_candidate(text: &str, kind: CompletionItemKind) -> PlanCandidate {
     let insert = json!(text).to_string();
-    Candidate {
+    PlanCandidate {
         label: text.to_owned(),
         kind,
         detail: None,
-        words: None,
+        description: None,
         filter: insert.clone(),
         insert,
         is_snippet: false,
     }
 }
 
-/// An empty value with the cursor in it; `None` where it is not written in.
-fn with_cursor(empty: &str) -> Option<&'static str> {
+/// Returns an empty value with the cursor in it; `None` for values that are not written into.
+fn to_snippet(empty: &str) -> Option<&'static str> {
     match empty {
         "\"\"" => Some("\"$0\""),
         "[]" => Some("[$0]"),
@@ -273,11 +278,11 @@ fn with_cursor(empty: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// What is offered at the `|`: what is written, for what is replaced.
+    /// Lists the completions at the `|`: the inserted text, then the replaced text.
     fn offered(text: &str, root: Option<&Path>) -> Vec<String> {
         let offset = text.find('|').unwrap();
         let text = text.replacen('|', "", 1);
-        let (range, found) = at(&text, offset, false, root);
+        let (range, found) = find_candidates(&text, offset, false, root);
         found
             .into_iter()
             .map(|one| format!("{}<{}>", one.insert, &text[range.clone()]))
@@ -290,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_there_yet() {
+    fn missing_keys_are_completed() {
         check(
             r#"{"goal": "x", "gates": [], "|"}"#,
             &[
@@ -312,8 +317,8 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_goes_where_something_is_to_be_written() {
-        let (_, found) = at("{", 1, true, None);
+    fn snippets_have_the_cursor_in_the_value() {
+        let (_, found) = find_candidates("{", 1, true, None);
         let gates = found.iter().find(|one| one.label == "gates").unwrap();
         assert_eq!(gates.insert, "\"gates\": [$0]");
         assert!(gates.is_snippet);
@@ -322,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_known() {
+    fn known_values_are_completed() {
         check(
             r#"{"tasks": [{"agent": "n|"}]}"#,
             &[
@@ -340,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_can_come_before() {
+    fn tasks_without_a_cycle_are_completed() {
         let plan = |written: &str| {
             format!(
                 "{{\"tasks\": [\n{{\"id\": \"a\"}},\n{{\"id\": \"b\", \"dependsOn\": [{written}]}},\n\
@@ -353,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_are_there() {
+    fn existing_paths_are_completed() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("src/deep")).unwrap();
         fs::create_dir(folder.path().join(".git")).unwrap();

@@ -9,30 +9,36 @@ use lsp_types::{
 use serde_json::json;
 
 use super::{
-    KEPT, candidates,
-    diagnostics::{offset, range},
-    files, goal, of, surroundings,
+    candidates::find_candidates,
+    document::{WORKSPACE_ENDING, owning_goal, plan_context, plan_owner},
+    files::GOAL_ENDING,
 };
-use crate::{documents::Snapshot, session::Session};
+use crate::{
+    documents::{
+        DocumentSnapshot,
+        lines::{to_byte_offset, to_lsp_range},
+    },
+    session::EditorSession,
+};
 
-/// What can be written at a place. `None` where the document is no plan.
-pub(crate) async fn complete(
-    session: &Session,
-    document: &Snapshot,
+/// Lists the completions at a position; `None` if the document is not a plan.
+pub(crate) async fn complete_at(
+    session: &EditorSession,
+    document: &DocumentSnapshot,
     params: &CompletionParams,
 ) -> Option<Vec<CompletionItem>> {
-    let whose = of(session, document)?;
+    let owner = plan_owner(session, document)?;
     let at = params.text_document_position_params.position;
-    let at = offset(document, at, session.encoding());
-    let goal = goal(session, &whose).await;
-    let root = surroundings(session, document, goal.as_ref()).root;
+    let at = to_byte_offset(&document.text, at, session.encoding());
+    let goal = owning_goal(session, &owner).await;
+    let root = plan_context(session, document, goal.as_ref()).root;
     let text = String::from(&document.text);
     let snippets = session.capabilities().snippets;
     let (replaced, found) = session
-        .ask(move |_| Ok(candidates::at(&text, at, snippets, root.as_deref())))
+        .query(move |_| Ok(find_candidates(&text, at, snippets, root.as_deref())))
         .await
         .ok()?;
-    let replaced = range(document, &replaced, session.encoding());
+    let replaced = to_lsp_range(&document.text, &replaced, session.encoding());
     let items = found.into_iter().enumerate().map(|(n, candidate)| {
         let edit = TextEdit {
             range: replaced,
@@ -42,7 +48,7 @@ pub(crate) async fn complete(
             label: candidate.label,
             kind: Some(candidate.kind),
             detail: candidate.detail,
-            documentation: candidate.words.map(Documentation::String),
+            documentation: candidate.description.map(Documentation::String),
             filter_text: Some(candidate.filter),
             sort_text: Some(format!("{n:04}")),
             insert_text_format: candidate.is_snippet.then_some(InsertTextFormat::Snippet),
@@ -53,11 +59,11 @@ pub(crate) async fn complete(
     Some(items.collect())
 }
 
-/// Characters that a completion begins with.
+/// The characters that trigger a completion.
 const TRIGGERS: [&str; 2] = ["\"", "/"];
 
-/// What is said at `initialize` to clients that cannot be told later for which files it is.
-pub(crate) fn options(session: &Session) -> Option<CompletionOptions> {
+/// Returns the options for `initialize`; `None` for clients that [`register_completion`] serves.
+pub(crate) fn completion_options(session: &EditorSession) -> Option<CompletionOptions> {
     let later = session.capabilities().registers_completion;
     (!later).then(|| CompletionOptions {
         trigger_characters: Some(TRIGGERS.map(str::to_owned).to_vec()),
@@ -65,13 +71,13 @@ pub(crate) fn options(session: &Session) -> Option<CompletionOptions> {
     })
 }
 
-/// Tells the others: whoever writes something else is not to be asked about it.
-pub(crate) fn register(session: &Arc<Session>) {
+/// Registers completion for plan files only, so that clients do not request it for other files.
+pub(crate) fn register_completion(session: &Arc<EditorSession>) {
     if !session.capabilities().registers_completion {
         return;
     }
-    let ends = [files::ENDING, KEPT];
-    let selector = ends.map(|end| json!({"scheme": "file", "pattern": format!("**/*{end}")}));
+    let endings = [GOAL_ENDING, WORKSPACE_ENDING];
+    let selector = endings.map(|end| json!({"scheme": "file", "pattern": format!("**/*{end}")}));
     let registration = Registration {
         id: "claudecluster-completion".to_owned(),
         method: "textDocument/completion".to_owned(),
@@ -81,7 +87,7 @@ pub(crate) fn register(session: &Arc<Session>) {
         })),
     };
     let asking = session.clone();
-    session.spawn(async move {
+    session.tasks.spawn(async move {
         let asked = asking.client.register_capability(vec![registration]);
         match tokio::time::timeout(asking.config.reply_timeout, asked).await {
             Ok(Ok(())) => {}

@@ -1,28 +1,28 @@
-//! Edits of a plan's text that change what they are about and leave everything else as it was written.
+//! Edits of a plan's text that keep the layout of everything else.
 
 use std::ops::Range;
 
 use claudecluster_core::{plan::Place, text::LineEnding};
 use serde_json::Value;
 
-use super::text::{Kind, Node, PlanText};
+use super::syntax::{PlanNode, PlanNodeKind, PlanText};
 
-/// A piece of a text that is replaced.
+/// The replacement of one range of a text.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Splice {
+pub(crate) struct TextSplice {
     pub(crate) range: Range<usize>,
     pub(crate) text: String,
 }
 
-impl Splice {
+impl TextSplice {
     pub(crate) fn new(range: Range<usize>, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { range, text }
     }
 }
 
-/// The text after some splices, which do not overlap. Several at one place come in their order.
-pub(crate) fn apply(text: &str, mut splices: Vec<Splice>) -> String {
+/// Applies splices, which do not overlap. Several splices at one place are applied in their order.
+pub(crate) fn apply_splices(text: &str, mut splices: Vec<TextSplice>) -> String {
     splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -35,60 +35,62 @@ pub(crate) fn apply(text: &str, mut splices: Vec<Splice>) -> String {
     out
 }
 
-/// How a text is laid out.
-struct Layout<'a> {
+/// The layout of a text.
+struct TextLayout<'a> {
     text: &'a str,
     newline: &'static str,
-    unit: String,
+    /// The indentation of one level.
+    indent_unit: String,
 }
 
 impl PlanText {
-    fn layout(&self) -> Layout<'_> {
+    fn layout(&self) -> TextLayout<'_> {
         let newline = LineEnding::of(&self.text).unwrap_or_default().as_str();
-        // What the first line inside the plan is indented by.
+        // The first line inside the plan is indented by one level.
         let inner = self.text.lines().nth(1).unwrap_or_default();
         let unit = &inner[..inner.len() - inner.trim_start().len()];
-        Layout {
+        TextLayout {
             text: &self.text,
             newline,
-            unit: if unit.is_empty() { "  " } else { unit }.to_owned(),
+            indent_unit: if unit.is_empty() { "  " } else { unit }.to_owned(),
         }
     }
 
     /// Removes the element or key at a place, with its comma.
-    pub(crate) fn remove(&self, place: &Place) -> Option<Splice> {
+    pub(crate) fn remove_at(&self, place: &Place) -> Option<TextSplice> {
         let (above, _) = place.split_last()?;
-        let parts = parts(self.at(&above)?);
-        let range = match self.entry(place) {
+        let parts = part_ranges(self.node_at(&above)?);
+        let range = match self.entry_at(place) {
             Some(entry) => entry.key_range.start..entry.value.range.end,
-            None => self.at(place)?.range.clone(),
+            None => self.node_at(place)?.range.clone(),
         };
         let at = parts.iter().position(|part| *part == range)?;
         let range = match (parts.get(at + 1), at.checked_sub(1)) {
             (Some(next), _) => range.start..next.start,
             (None, Some(before)) => parts[before].end..range.end,
-            // The only one takes the space around it with it.
+            // With the only part, the space around it is removed as well.
             (None, None) => {
-                let outer = &self.at(&above)?.range;
+                let outer = &self.node_at(&above)?.range;
                 outer.start + 1..outer.end - 1
             }
         };
-        Some(Splice::new(range, ""))
+        Some(TextSplice::new(range, ""))
     }
 
-    /// Sets a key of the object at a place: its value where it has one, else a new key behind `after`,
-    /// or behind the last.
-    pub(crate) fn set(
+    /// Sets the value of a key of the object at a place.
+    ///
+    /// A missing key is added after the last of the keys `after`, or else after the last key.
+    pub(crate) fn set_key(
         &self,
         object: &Place,
         key: &str,
         value: &Value,
         after: &[&str],
-    ) -> Option<Splice> {
-        let node = self.at(object)?;
+    ) -> Option<TextSplice> {
+        let node = self.node_at(object)?;
         if let Some(entry) = node.entry(key) {
-            let written = line(value);
-            return Some(Splice::new(entry.value.range.clone(), written));
+            let written = write_line(value);
+            return Some(TextSplice::new(entry.value.range.clone(), written));
         }
         let entries = node.entries();
         let before = entries
@@ -99,55 +101,56 @@ impl PlanText {
         Some(match before {
             Some(before) => {
                 let separator = self.separator(before.key_range.start);
-                let written = line(value);
+                let written = write_line(value);
                 let end = before.value.range.end;
-                Splice::new(end..end, format!(",{separator}{name}: {written}"))
+                TextSplice::new(end..end, format!(",{separator}{name}: {written}"))
             }
             None => {
                 let inside = node.range.start + 1..node.range.end - 1;
-                let written = line(value);
-                Splice::new(inside, format!("{name}: {written}"))
+                let written = write_line(value);
+                TextSplice::new(inside, format!("{name}: {written}"))
             }
         })
     }
 
-    /// Adds elements to the end of the array under a key of the object at a place, which is made where it
-    /// is missing.
-    pub(crate) fn push(
+    /// Appends elements to the array under a key of the object at a place.
+    ///
+    /// A missing array is added as [`PlanText::set_key`] does.
+    pub(crate) fn append_to(
         &self,
         object: &Place,
         key: &str,
         values: &[Value],
         after: &[&str],
-    ) -> Option<Splice> {
-        let array = self.at(&object.clone().with(key));
-        let Some(array) = array.filter(|node| matches!(node.kind, Kind::Array(_))) else {
-            return self.set(object, key, &Value::from(values), after);
+    ) -> Option<TextSplice> {
+        let array = self.node_at(&object.clone().with(key));
+        let Some(array) = array.filter(|node| matches!(node.kind, PlanNodeKind::Array(_))) else {
+            return self.set_key(object, key, &Value::from(values), after);
         };
         Some(match array.elements().last() {
             Some(last) => {
                 let separator = self.separator(last.range.start);
                 let more = values
                     .iter()
-                    .map(|value| format!(",{separator}{}", line(value)));
-                Splice::new(last.range.end..last.range.end, more.collect::<String>())
+                    .map(|value| format!(",{separator}{}", write_line(value)));
+                TextSplice::new(last.range.end..last.range.end, more.collect::<String>())
             }
-            None => Splice::new(array.range.clone(), line(&Value::from(values))),
+            None => TextSplice::new(array.range.clone(), write_line(&Value::from(values))),
         })
     }
 
-    /// Puts an object before the element at a place, written like it.
-    pub(crate) fn insert_before(&self, place: &Place, value: &Value) -> Option<Splice> {
-        let node = self.at(place)?;
+    /// Inserts an object before the element at a place, in the layout of that element.
+    pub(crate) fn insert_before(&self, place: &Place, value: &Value) -> Option<TextSplice> {
+        let node = self.node_at(place)?;
         let separator = self.separator(node.range.start);
-        let indent = self.layout().indent(node.range.start);
+        let indent = self.layout().indent_at(node.range.start);
         let flat = !self.text[node.range.clone()].contains('\n');
-        let written = self.layout().write(value, &indent, flat);
+        let written = self.layout().write_value(value, &indent, flat);
         let at = node.range.start;
-        Some(Splice::new(at..at, format!("{written},{separator}")))
+        Some(TextSplice::new(at..at, format!("{written},{separator}")))
     }
 
-    /// What is between two parts of an object or array, judged by whether `part` begins its line.
+    /// Returns the space between two parts of an object or array: a new line if `part` begins one.
     fn separator(&self, part: usize) -> String {
         let layout = self.layout();
         let line = self.text[..part].rfind(['\n', '\r']).map_or(0, |at| at + 1);
@@ -159,35 +162,36 @@ impl PlanText {
     }
 }
 
-/// The ranges of an object's entries or an array's elements.
-fn parts(node: &Node) -> Vec<Range<usize>> {
+/// Returns the ranges of an object's entries or an array's elements.
+fn part_ranges(node: &PlanNode) -> Vec<Range<usize>> {
     match &node.kind {
-        Kind::Object(entries) => entries
+        PlanNodeKind::Object(entries) => entries
             .iter()
             .map(|entry| entry.key_range.start..entry.value.range.end)
             .collect(),
-        Kind::Array(elements) => elements.iter().map(|one| one.range.clone()).collect(),
+        PlanNodeKind::Array(elements) => elements.iter().map(|one| one.range.clone()).collect(),
         _ => Vec::new(),
     }
 }
 
-impl Layout<'_> {
-    /// What the line of a place is indented by.
-    fn indent(&self, at: usize) -> String {
+impl TextLayout<'_> {
+    /// Returns the indentation of the line that contains an offset.
+    fn indent_at(&self, at: usize) -> String {
         let line = self.text[..at].rfind(['\n', '\r']).map_or(0, |n| n + 1);
         let rest = &self.text[line..at];
         rest[..rest.len() - rest.trim_start().len()].to_owned()
     }
 
-    /// A value, on one line or an object with a line for each key.
-    fn write(&self, value: &Value, indent: &str, flat: bool) -> String {
+    /// Writes a value: on one line if `flat`, else an object with a line for each key.
+    fn write_value(&self, value: &Value, indent: &str, flat: bool) -> String {
         match value {
             Value::Object(object) if !flat => {
-                let inner = format!("{indent}{}", self.unit);
+                let inner = format!("{indent}{}", self.indent_unit);
                 let lines: Vec<_> = object
                     .iter()
                     .map(|(key, value)| {
-                        format!("{inner}{}: {}", Value::from(key.as_str()), line(value))
+                        let name = Value::from(key.as_str());
+                        format!("{inner}{name}: {}", write_line(value))
                     })
                     .collect();
                 let newline = self.newline;
@@ -196,22 +200,22 @@ impl Layout<'_> {
                     lines.join(&format!(",{newline}"))
                 )
             }
-            _ => line(value),
+            _ => write_line(value),
         }
     }
 }
 
-/// A value on one line, as people write it.
-fn line(value: &Value) -> String {
+/// Writes a value on one line, with spaces as people write them.
+fn write_line(value: &Value) -> String {
     match value {
         Value::Array(elements) => {
-            let elements: Vec<_> = elements.iter().map(line).collect();
+            let elements: Vec<_> = elements.iter().map(write_line).collect();
             format!("[{}]", elements.join(", "))
         }
         Value::Object(object) => {
             let entries: Vec<_> = object
                 .iter()
-                .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), line(value)))
+                .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), write_line(value)))
                 .collect();
             format!("{{{}}}", entries.join(", "))
         }
@@ -226,68 +230,76 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, edit: impl Fn(&PlanText) -> Option<Splice>, expected: &str) {
-        let plan = PlanText::new(text.to_owned());
+    fn check(text: &str, edit: impl Fn(&PlanText) -> Option<TextSplice>, expected: &str) {
+        let plan = PlanText::parse(text.to_owned());
         let splice = edit(&plan).expect("the place is there");
-        assert_eq!(apply(text, vec![splice]), expected, "{text}");
+        assert_eq!(apply_splices(text, vec![splice]), expected, "{text}");
     }
 
     #[test]
-    fn what_goes_takes_its_comma_with_it() {
+    fn a_removed_part_takes_its_comma_with_it() {
         let second = Place::key("a").at(1);
         check(
             r#"{"a": [1, 2, 3]}"#,
-            |p| p.remove(&second),
+            |p| p.remove_at(&second),
             r#"{"a": [1, 3]}"#,
         );
-        check(r#"{"a": [1, 2]}"#, |p| p.remove(&second), r#"{"a": [1]}"#);
+        check(
+            r#"{"a": [1, 2]}"#,
+            |p| p.remove_at(&second),
+            r#"{"a": [1]}"#,
+        );
         let first = Place::key("a").at(0);
-        check(r#"{"a": [ 1 ]}"#, |p| p.remove(&first), r#"{"a": []}"#);
+        check(r#"{"a": [ 1 ]}"#, |p| p.remove_at(&first), r#"{"a": []}"#);
         let key = Place::key("b");
         check(
             "{\n  \"a\": 1,\n  \"b\": [2],\n  \"c\": 3\n}",
-            |p| p.remove(&key),
+            |p| p.remove_at(&key),
             "{\n  \"a\": 1,\n  \"c\": 3\n}",
         );
         check(
             "{\n  \"a\": 1,\n  \"b\": 2\n}",
-            |p| p.remove(&key),
+            |p| p.remove_at(&key),
             "{\n  \"a\": 1\n}",
         );
     }
 
     #[test]
-    fn what_comes_looks_like_what_is_there() {
+    fn an_added_part_has_the_layout_of_its_neighbours() {
         let plan = Place::default();
         check(
             r#"{"a": 1}"#,
-            |p| p.set(&plan, "b", &json!(true), &[]),
+            |p| p.set_key(&plan, "b", &json!(true), &[]),
             r#"{"a": 1, "b": true}"#,
         );
         check(
             "{\r\n\t\"a\": 1,\r\n\t\"z\": 1\r\n}",
-            |p| p.set(&plan, "b", &json!(["x", "y"]), &["a"]),
+            |p| p.set_key(&plan, "b", &json!(["x", "y"]), &["a"]),
             "{\r\n\t\"a\": 1,\r\n\t\"b\": [\"x\", \"y\"],\r\n\t\"z\": 1\r\n}",
         );
-        check("{ }", |p| p.set(&plan, "b", &json!(1), &[]), "{\"b\": 1}");
+        check(
+            "{ }",
+            |p| p.set_key(&plan, "b", &json!(1), &[]),
+            "{\"b\": 1}",
+        );
         check(
             r#"{"a": 1}"#,
-            |p| p.set(&plan, "a", &json!("x"), &[]),
+            |p| p.set_key(&plan, "a", &json!("x"), &[]),
             r#"{"a": "x"}"#,
         );
         check(
             "{\"a\": [\n  1\n]}",
-            |p| p.push(&plan, "a", &[json!(2)], &[]),
+            |p| p.append_to(&plan, "a", &[json!(2)], &[]),
             "{\"a\": [\n  1,\n  2\n]}",
         );
         check(
             r#"{"a": []}"#,
-            |p| p.push(&plan, "a", &[json!("x")], &[]),
+            |p| p.append_to(&plan, "a", &[json!("x")], &[]),
             r#"{"a": ["x"]}"#,
         );
         check(
             r#"{"a": 1}"#,
-            |p| p.push(&plan, "b", &[json!("x"), json!("y")], &["a"]),
+            |p| p.append_to(&plan, "b", &[json!("x"), json!("y")], &["a"]),
             r#"{"a": 1, "b": ["x", "y"]}"#,
         );
         let first = Place::key("tasks").at(0);

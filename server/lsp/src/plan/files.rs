@@ -1,8 +1,8 @@
-//! The files in which plans of goals are opened.
+//! The files of opened plans of goals.
 //!
-//! A file is written once and never again: from then on it is its reader's, who may have changed it, on
-//! the disk or in an editor that has not saved it. Another plan of the same goal gets another file. Beside
-//! each lies what was written into it, so that it is known what its reader was shown.
+//! A file is written once: from then on it belongs to the user, who may have edited it on disk or in an
+//! editor that has not saved it. A later plan of the same goal gets another file. A copy beside each
+//! file keeps the original text, which is the plan that the user was shown.
 
 use std::{
     fs,
@@ -13,13 +13,15 @@ use std::{
 
 use claudecluster_protocol::{ErrorBody, GoalId, Plan};
 
-/// What the files end in.
-pub(super) const ENDING: &str = ".plan.json";
+use crate::private_files::create_private_folder;
 
-/// Where it is kept what was written.
+/// The ending of the files.
+pub(super) const GOAL_ENDING: &str = ".plan.json";
+
+/// The folder of the copies that keep the original texts.
 const SHOWN: &str = "shown";
 
-/// The file with a plan, which is written if there is none yet.
+/// Returns the file of a plan. Writes the file if there is none yet.
 pub(super) fn find_or_write(
     folder: &Path,
     goal: &GoalId,
@@ -30,19 +32,19 @@ pub(super) fn find_or_write(
             .hint("check the free disk space and the permissions of the state folder")
     };
     let shown = folder.join(SHOWN);
-    private_folder(&shown).map_err(failed)?;
+    create_private_folder(&shown).map_err(failed)?;
     let mut text = serde_json::to_string_pretty(plan)
         .map_err(|e| ErrorBody::internal(format!("cannot encode the plan: {e}")))?;
     text.push('\n');
     for n in 1u32.. {
         let name = match n {
-            1 => format!("{goal}{ENDING}"),
-            _ => format!("{goal}.{n}{ENDING}"),
+            1 => format!("{goal}{GOAL_ENDING}"),
+            _ => format!("{goal}.{n}{GOAL_ENDING}"),
         };
         let (path, shown) = (folder.join(&name), shown.join(&name));
         match fs::read_to_string(&shown) {
             Ok(before) if before == text => {
-                // Whoever has thrown it away and asks again gets it again.
+                // A file that the user has deleted is written again.
                 write_once(&path, &text).map_err(failed)?;
                 return Ok(path);
             }
@@ -58,8 +60,8 @@ pub(super) fn find_or_write(
     Err(ErrorBody::internal("no free file name for the plan"))
 }
 
-/// The plan that was written into a file.
-pub(super) fn shown(path: &Path) -> Result<Plan, ErrorBody> {
+/// Reads the plan that a file was written with.
+pub(super) fn read_shown(path: &Path) -> Result<Plan, ErrorBody> {
     let kept = path
         .parent()
         .zip(path.file_name())
@@ -75,9 +77,11 @@ pub(super) fn shown(path: &Path) -> Result<Plan, ErrorBody> {
     serde_json::from_str(&text).map_err(|_| unknown())
 }
 
-/// Removes the files of goals that are done, where they are as they were written: what somebody has
-/// changed is theirs to remove.
-pub(super) fn tidy(folder: &Path, is_done: impl Fn(&GoalId) -> bool) -> io::Result<()> {
+/// Removes the files of finished goals that still have their original text.
+pub(super) fn remove_unedited(
+    folder: &Path,
+    is_finished: impl Fn(&GoalId) -> bool,
+) -> io::Result<()> {
     let written = match fs::read_dir(folder.join(SHOWN)) {
         Ok(written) => written,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -94,7 +98,7 @@ pub(super) fn tidy(folder: &Path, is_done: impl Fn(&GoalId) -> bool) -> io::Resu
             Ok(text) => fs::read(&shown)? == text,
             Err(e) => e.kind() == io::ErrorKind::NotFound,
         };
-        if untouched && is_done(&GoalId::new(goal)) {
+        if untouched && is_finished(&GoalId::new(goal)) {
             let _ = fs::remove_file(&path);
             fs::remove_file(&shown)?;
         }
@@ -102,28 +106,21 @@ pub(super) fn tidy(folder: &Path, is_done: impl Fn(&GoalId) -> bool) -> io::Resu
     Ok(())
 }
 
-fn private_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
-}
-
-/// Writes a private file that is not there yet, whole or not at all.
+/// Writes a private file that does not exist yet, as a whole or not at all.
 fn write_once(path: &Path, text: &str) -> io::Result<()> {
-    // Two editors may ask at once; one daemon owns the folder.
+    // Two editors may open a plan at once; one daemon owns the folder.
     static TURN: AtomicU32 = AtomicU32::new(0);
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
     let turn = TURN.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_extension(format!("{turn}.new"));
-    // What a daemon that died left.
+    // A daemon that crashed may have left the file.
     let _ = fs::remove_file(&temporary);
-    let written = private_file(&temporary).and_then(|mut file| {
+    let written = create_private_file(&temporary).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        // Unlike a rename it takes the place of nothing.
+        // Unlike a rename, a hard link replaces no file.
         fs::hard_link(&temporary, path)
     });
     let _ = fs::remove_file(&temporary);
@@ -133,7 +130,7 @@ fn write_once(path: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<fs::File> {
+fn create_private_file(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -154,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_its_readers_once_it_is_written() {
+    fn a_file_is_written_once() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("plans");
         let goal = GoalId::new("g1");
@@ -165,37 +162,37 @@ mod tests {
         };
         let (name, path) = write("a");
         assert_eq!(name, "g1.plan.json");
-        assert_eq!(shown(&path).unwrap(), plan("a"));
+        assert_eq!(read_shown(&path).unwrap(), plan("a"));
 
         fs::write(&path, "mine").unwrap();
         assert_eq!(write("a").0, "g1.plan.json");
         let (other, other_path) = write("b");
         assert_eq!(other, "g1.2.plan.json");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
-        assert_eq!(shown(&path).unwrap(), plan("a"));
-        assert_eq!(shown(&other_path).unwrap(), plan("b"));
+        assert_eq!(read_shown(&path).unwrap(), plan("a"));
+        assert_eq!(read_shown(&other_path).unwrap(), plan("b"));
 
         fs::remove_file(&path).unwrap();
         assert_eq!(write("a").0, "g1.plan.json");
         assert!(fs::read_to_string(&path).unwrap().contains("\"id\": \"a\""));
-        assert!(shown(&folder.join("g9.plan.json")).is_err());
+        assert!(read_shown(&folder.join("g9.plan.json")).is_err());
     }
 
     #[test]
-    fn files_of_goals_that_are_done_go_and_what_was_changed_stays() {
+    fn unedited_files_of_finished_goals_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("plans");
-        tidy(&folder, |_| true).unwrap();
+        remove_unedited(&folder, |_| true).unwrap();
         let write = |goal: &str| {
             find_or_write(&folder, &GoalId::new(goal), &plan("a")).unwrap();
         };
         ["g1", "g2", "g3"].into_iter().for_each(write);
         fs::write(folder.join("g2.plan.json"), "mine").unwrap();
-        tidy(&folder, |goal| goal.as_str() != "g3").unwrap();
+        remove_unedited(&folder, |goal| goal.as_str() != "g3").unwrap();
         for (goal, stays) in [("g1", false), ("g2", true), ("g3", true)] {
-            let path = folder.join(format!("{goal}{ENDING}"));
+            let path = folder.join(format!("{goal}{GOAL_ENDING}"));
             assert_eq!(path.exists(), stays, "{goal}");
-            assert_eq!(shown(&path).is_ok(), stays, "{goal}");
+            assert_eq!(read_shown(&path).is_ok(), stays, "{goal}");
         }
     }
 

@@ -1,22 +1,22 @@
-//! What can be done about what is wrong with a plan.
+//! Fixes for the mistakes of a plan.
 
 use claudecluster_core::plan::{Place, ProblemKind, Step};
 use serde_json::{Value, json};
 
 use super::{
-    edits::Splice,
-    problems::{Checked, Problem, What},
-    schema,
+    check::{CheckedPlan, FindingKind, PlanFinding},
+    edits::TextSplice,
+    schema::schema_at,
 };
 
-/// A way to correct something.
-pub(super) struct Fix {
+/// A fix for one finding.
+pub(super) struct PlanFix {
     pub(super) title: String,
-    pub(super) splices: Vec<Splice>,
+    pub(super) splices: Vec<TextSplice>,
 }
 
-impl Fix {
-    fn new(title: impl Into<String>, splice: Option<Splice>) -> Option<Self> {
+impl PlanFix {
+    fn new(title: impl Into<String>, splice: Option<TextSplice>) -> Option<Self> {
         Some(Self {
             title: title.into(),
             splices: vec![splice?],
@@ -24,71 +24,74 @@ impl Fix {
     }
 }
 
-/// The ways to correct a problem, the likeliest first.
-pub(super) fn of(checked: &Checked, problem: &Problem) -> Vec<Fix> {
+/// Lists the fixes for a finding, the likeliest first.
+pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<PlanFix> {
     let text = &checked.text;
-    let fixes = match (problem.what, &problem.place) {
-        (What::TrailingComma, _) => {
-            let comma = Splice::new(problem.range.clone(), "");
-            vec![Fix::new("Remove the comma", Some(comma))]
+    let fixes = match (finding.kind, &finding.place) {
+        (FindingKind::TrailingComma, _) => {
+            let comma = TextSplice::new(finding.range.clone(), "");
+            vec![PlanFix::new("Remove the comma", Some(comma))]
         }
-        (What::UnknownKey, Some(place)) => {
-            let renamed = problem.meant.as_ref().filter(|meant| {
+        (FindingKind::UnknownKey, Some(place)) => {
+            let renamed = finding.meant.as_ref().filter(|meant| {
                 let above = place.split_last().map(|(above, _)| above.with(meant));
-                above.is_some_and(|other| text.at(&other).is_none())
+                above.is_some_and(|other| text.node_at(&other).is_none())
             });
             vec![
                 renamed.and_then(|meant| {
-                    let name = Splice::new(problem.range.clone(), json!(meant).to_string());
-                    Fix::new(format!("Change to `{meant}`"), Some(name))
+                    let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
+                    PlanFix::new(format!("Change to `{meant}`"), Some(name))
                 }),
-                remove(checked, place),
+                remove_part(checked, place),
             ]
         }
-        (What::DuplicateKey, Some(place)) => vec![remove(checked, place)],
-        (What::MissingKey, Some(place)) => match place.split_last() {
+        (FindingKind::DuplicateKey, Some(place)) => vec![remove_part(checked, place)],
+        (FindingKind::MissingKey, Some(place)) => match place.split_last() {
             Some((task, Step::Key(key))) if key == "id" => {
-                let id = free_id(checked, "task");
-                let id = text.set(&task, "id", &json!(id), &[]);
-                vec![Fix::new("Give it an id", id)]
+                let id = unused_id(checked, "task");
+                let id = text.set_key(&task, "id", &json!(id), &[]);
+                vec![PlanFix::new("Give it an id", id)]
             }
             _ => Vec::new(),
         },
-        (What::WrongValue, Some(place)) => {
-            let choices = schema::at(place).map(|allowed| allowed.choices());
+        (FindingKind::WrongValue, Some(place)) => {
+            let choices = schema_at(place).map(|allowed| allowed.choices());
             let each = choices.into_iter().flatten().map(|(name, _)| {
-                let range = text.at(place)?.range.clone();
+                let range = text.node_at(place)?.range.clone();
                 let name = (format!("Use `{name}`"), json!(name).to_string());
-                Fix::new(name.0, Some(Splice::new(range, name.1)))
+                PlanFix::new(name.0, Some(TextSplice::new(range, name.1)))
             });
             each.collect()
         }
-        (What::Rule(kind), Some(place)) => rule(checked, problem, kind, place),
+        (FindingKind::Rule(kind), Some(place)) => fix_rule(checked, finding, kind, place),
         _ => Vec::new(),
     };
     fixes.into_iter().flatten().collect()
 }
 
-fn rule(
-    checked: &Checked,
-    problem: &Problem,
+/// Lists the fixes for a violated rule of `core::plan`.
+fn fix_rule(
+    checked: &CheckedPlan,
+    finding: &PlanFinding,
     kind: ProblemKind,
     place: &Place,
-) -> Vec<Option<Fix>> {
+) -> Vec<Option<PlanFix>> {
     let text = &checked.text;
     let task = place.task_index().map(Place::task);
     let task = task.unwrap_or_default();
     match kind {
         ProblemKind::UnknownDependency => vec![
-            problem.meant.as_ref().and_then(|meant| {
-                let name = Splice::new(problem.range.clone(), json!(meant).to_string());
-                Fix::new(format!("Change to `{meant}`"), Some(name))
+            finding.meant.as_ref().and_then(|meant| {
+                let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
+                PlanFix::new(format!("Change to `{meant}`"), Some(name))
             }),
-            remove(checked, place),
+            remove_part(checked, place),
         ],
         ProblemKind::Cycle | ProblemKind::SelfDependency | ProblemKind::RepeatedDependency => {
-            let waits = text.at(&task.with("id")).and_then(|node| node.as_str());
-            let other = text.at(place).and_then(|node| node.as_str());
+            let waits = text
+                .node_at(&task.with("id"))
+                .and_then(|node| node.as_str());
+            let other = text.node_at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
                 (Some(waits), Some(other)) if kind == ProblemKind::Cycle => {
                     format!("Remove the dependency of {waits} on {other}")
@@ -96,53 +99,53 @@ fn rule(
                 (_, Some(other)) => format!("Remove {other}"),
                 _ => "Remove it".to_owned(),
             };
-            vec![Fix::new(title, text.remove(place))]
+            vec![PlanFix::new(title, text.remove_at(place))]
         }
-        ProblemKind::Overlap => vec![order(checked, problem, &task)],
+        ProblemKind::Overlap => vec![order_tasks(checked, finding, &task)],
         ProblemKind::DuplicateId => {
-            let id = text.at(place).and_then(|node| node.as_str());
-            let free = free_id(checked, id.unwrap_or("task"));
-            let name = Splice::new(problem.range.clone(), json!(free).to_string());
-            vec![Fix::new(format!("Rename to `{free}`"), Some(name))]
+            let id = text.node_at(place).and_then(|node| node.as_str());
+            let free = unused_id(checked, id.unwrap_or("task"));
+            let name = TextSplice::new(finding.range.clone(), json!(free).to_string());
+            vec![PlanFix::new(format!("Rename to `{free}`"), Some(name))]
         }
-        ProblemKind::InvalidId => vec![rename(checked, place)],
+        ProblemKind::InvalidId => vec![rename_task(checked, place)],
         ProblemKind::MissingInstructions => {
-            let new = text.at(&task.clone().with("instructions")).is_none();
-            let key = text.set(&task, "instructions", &json!(""), &["id", "title"]);
-            vec![Fix::new("Add `instructions`", key.filter(|_| new))]
+            let new = text.node_at(&task.clone().with("instructions")).is_none();
+            let key = text.set_key(&task, "instructions", &json!(""), &["id", "title"]);
+            vec![PlanFix::new("Add `instructions`", key.filter(|_| new))]
         }
         ProblemKind::MissingCommand => {
-            let key = text.set(&task, "run", &json!([""]), &["id", "title", "agent"]);
-            vec![Fix::new("Add `run`", key)]
+            let key = text.set_key(&task, "run", &json!([""]), &["id", "title", "agent"]);
+            vec![PlanFix::new("Add `run`", key)]
         }
         ProblemKind::UnusedCommand => vec![
-            Fix::new(
+            PlanFix::new(
                 "Use the agent `command`",
-                text.set(&task, "agent", &json!("command"), &[]),
+                text.set_key(&task, "agent", &json!("command"), &[]),
             ),
-            remove(checked, place),
+            remove_part(checked, place),
         ],
         ProblemKind::OutOfRange
         | ProblemKind::ForbiddenVariable
         | ProblemKind::OutsideWorkspace
-        | ProblemKind::EmptyCommand => vec![remove(checked, place)],
+        | ProblemKind::EmptyCommand => vec![remove_part(checked, place)],
         ProblemKind::TaskCount | ProblemKind::NoGates => Vec::new(),
     }
 }
 
-fn remove(checked: &Checked, place: &Place) -> Option<Fix> {
+fn remove_part(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
     let title = match place.split_last() {
         Some((_, Step::Key(key))) => format!("Remove `{key}`"),
         _ => "Remove it".to_owned(),
     };
-    Fix::new(title, checked.text.remove(place))
+    PlanFix::new(title, checked.text.remove_at(place))
 }
 
-/// Lets a task wait for those that may write the same file.
-fn order(checked: &Checked, problem: &Problem, task: &Place) -> Option<Fix> {
+/// Lets a task wait for the tasks that may write the same file.
+fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &Place) -> Option<PlanFix> {
     let text = &checked.text;
-    let id = |place: &Place| text.at(&place.clone().with("id"))?.as_str();
-    let others = problem.related.iter().filter_map(|one| {
+    let id = |place: &Place| text.node_at(&place.clone().with("id"))?.as_str();
+    let others = finding.related.iter().filter_map(|one| {
         let index = one.place.task_index()?;
         id(&Place::task(index))
     });
@@ -150,35 +153,35 @@ fn order(checked: &Checked, problem: &Problem, task: &Place) -> Option<Fix> {
     let title = format!("Make {} depend on {}", id(task)?, others.join(", "));
     let values: Vec<Value> = others.iter().map(|&id| json!(id)).collect();
     let after = ["id", "title", "instructions"];
-    Fix::new(title, text.push(task, "dependsOn", &values, &after))
+    PlanFix::new(title, text.append_to(task, "dependsOn", &values, &after))
 }
 
-/// Gives a task an id with the characters that ids have, wherever it is named.
-fn rename(checked: &Checked, place: &Place) -> Option<Fix> {
+/// Renames a task to a valid id, wherever the task is named.
+fn rename_task(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
     let text = &checked.text;
-    let old = text.at(place)?.as_str()?;
+    let old = text.node_at(place)?.as_str()?;
     let plain: String = old
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
         .take(60)
         .collect();
     let plain = plain.trim_matches('-');
-    let new = free_id(checked, if plain.is_empty() { "task" } else { plain });
-    let splices = names_of(checked, old)
-        .map(|range| Splice::new(range, json!(new).to_string()))
+    let new = unused_id(checked, if plain.is_empty() { "task" } else { plain });
+    let splices = task_references(checked, old)
+        .map(|range| TextSplice::new(range, json!(new).to_string()))
         .collect();
-    Some(Fix {
+    Some(PlanFix {
         title: format!("Rename to `{new}`"),
         splices,
     })
 }
 
-/// Everywhere a task is named: its id, and where others depend on it.
-fn names_of<'a>(
-    checked: &'a Checked,
+/// Returns the ranges where a task is named: its id, and the dependencies of other tasks.
+fn task_references<'a>(
+    checked: &'a CheckedPlan,
     id: &'a str,
 ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-    let tasks = checked.text.at(&Place::key("tasks"));
+    let tasks = checked.text.node_at(&Place::key("tasks"));
     let tasks = tasks.into_iter().flat_map(|tasks| tasks.elements());
     tasks
         .flat_map(|task| {
@@ -190,9 +193,9 @@ fn names_of<'a>(
         .map(|node| node.range.clone())
 }
 
-/// An id that no task has yet.
-pub(super) fn free_id(checked: &Checked, wanted: &str) -> String {
-    let tasks = checked.text.at(&Place::key("tasks"));
+/// Returns `wanted`, or `wanted` with a number, so that no task has the id yet.
+pub(super) fn unused_id(checked: &CheckedPlan, wanted: &str) -> String {
+    let tasks = checked.text.node_at(&Place::key("tasks"));
     let tasks = tasks.map(|tasks| tasks.elements()).unwrap_or_default();
     let taken: Vec<_> = tasks
         .iter()
@@ -208,23 +211,23 @@ pub(super) fn free_id(checked: &Checked, wanted: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        edits::apply,
-        problems::{Surroundings, check},
+        check::{PlanContext, check_plan},
+        edits::apply_splices,
     };
     use super::*;
 
-    /// The text after the first fix with this title; for none of them the titles that there are.
+    /// Compares the text after the first fix with a title. A failure shows the titles that exist.
     #[track_caller]
     fn fix(text: &str, title: &str, expected: &str) {
-        let checked = check(text.to_owned(), &Surroundings::default());
-        let fixes: Vec<Fix> = checked
-            .problems
+        let checked = check_plan(text.to_owned(), &PlanContext::default());
+        let fixes: Vec<PlanFix> = checked
+            .findings
             .iter()
-            .flat_map(|problem| of(&checked, problem))
+            .flat_map(|finding| list_fixes(&checked, finding))
             .collect();
         let titles: Vec<_> = fixes.iter().map(|fix| fix.title.clone()).collect();
         let found = fixes.into_iter().find(|fix| fix.title == title);
-        let after = found.map(|fix| apply(text, fix.splices));
+        let after = found.map(|fix| apply_splices(text, fix.splices));
         assert_eq!(after.as_deref(), Some(expected), "{title}: {titles:?}");
     }
 
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_agents_are_told_is_corrected() {
+    fn the_work_of_tasks_is_corrected() {
         fix(
             r#"{"tasks": [{"id": "a", "writes": []}]}"#,
             "Add `instructions`",

@@ -1,56 +1,65 @@
-//! What a key or a value of a plan means.
+//! Explanations of the keys and values of a plan.
 
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 
 use claudecluster_core::plan::{Place, Step};
 
 use super::{
-    diagnostics::{offset, range},
-    of,
-    outline::{Item, Outline},
-    schema,
+    document::plan_owner,
+    outline::{OutlineItem, PlanOutline},
+    schema::schema_at,
 };
-use crate::{documents::Snapshot, markup, progress, session::Session};
+use crate::{
+    documents::{
+        DocumentSnapshot,
+        lines::{to_byte_offset, to_lsp_range},
+    },
+    markdown, phrases,
+    session::EditorSession,
+};
 
-/// Explains what is under the cursor; `None` where that is nothing, or the document is no plan.
-pub(crate) fn explain(
-    session: &Session,
-    document: &Snapshot,
+/// Explains the key or value at a position.
+///
+/// Returns `None` if there is none, or if the document is not a plan.
+pub(crate) fn explain_item(
+    session: &EditorSession,
+    document: &DocumentSnapshot,
     params: &HoverParams,
 ) -> Option<Hover> {
-    of(session, document)?;
+    plan_owner(session, document)?;
     let encoding = session.encoding();
     let at = params.text_document_position_params.position;
-    let outline = Outline::of(&String::from(&document.text));
-    let item = outline.item(offset(document, at, encoding))?;
-    let words = task_named(&outline, item).or_else(|| meaning(item))?;
+    let outline = PlanOutline::scan(&String::from(&document.text));
+    let item = outline.item_at(to_byte_offset(&document.text, at, encoding))?;
+    let words = describe_dependency(&outline, item).or_else(|| describe_schema(item))?;
     let (kind, value) = if session.capabilities().markdown {
-        (MarkupKind::Markdown, markup::escape(&words))
+        (MarkupKind::Markdown, markdown::escape_text(&words))
     } else {
         (MarkupKind::PlainText, words)
     };
     Some(Hover {
         contents: MarkupContent { kind, value }.into(),
-        range: Some(range(document, &item.range, encoding)),
+        range: Some(to_lsp_range(&document.text, &item.range, encoding)),
     })
 }
 
-fn meaning(item: &Item) -> Option<String> {
-    let allowed = schema::at(&item.place)?;
+/// Returns the description of a key or value in the schema.
+fn describe_schema(item: &OutlineItem) -> Option<String> {
+    let allowed = schema_at(&item.place)?;
     let chosen = allowed.choices();
     let chosen = chosen
         .iter()
         .find(|(name, _)| !item.is_key && *name == item.text);
     let words = match chosen {
         Some((_, words)) => words,
-        None => allowed.words()?,
+        None => allowed.description()?,
     };
-    // The lines are those of a comment in a program.
+    // The line breaks are those of a doc comment.
     Some(words.split('\n').collect::<Vec<_>>().join(" "))
 }
 
-/// What a task does, where its id stands among what another one depends on.
-fn task_named(outline: &Outline, item: &Item) -> Option<String> {
+/// Describes the task that a dependency names.
+fn describe_dependency(outline: &PlanOutline, item: &OutlineItem) -> Option<String> {
     let (above, last) = item.place.split_last()?;
     let (_, key) = above.split_last()?;
     if item.is_key || !matches!(last, Step::Index(_)) || *key != Step::Key("dependsOn".into()) {
@@ -58,9 +67,9 @@ fn task_named(outline: &Outline, item: &Item) -> Option<String> {
     }
     let ids = outline.task_ids();
     let (index, _) = ids.iter().find(|(_, id)| **id == item.text)?;
-    let says = |key: &str| outline.value(&Place::task(*index).with(key));
-    let title = says("title").unwrap_or(&item.text);
-    let rest = says("instructions").map(progress::title);
+    let value = |key: &str| outline.value_at(&Place::task(*index).with(key));
+    let title = value("title").unwrap_or(&item.text);
+    let rest = value("instructions").map(phrases::short_title);
     Some(match rest.filter(|rest| !rest.is_empty()) {
         Some(rest) => format!("{title}: {rest}"),
         None => title.to_owned(),

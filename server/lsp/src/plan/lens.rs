@@ -1,24 +1,31 @@
-//! What can be decided about the plan of a goal, above it and above its tasks.
+//! Code lenses above a plan that waits for approval, and above its paused tasks.
 
 use claudecluster_core::plan::Place;
 use claudecluster_protocol::{GoalState, editor::command};
-use lsp_types::{CodeLens, Command, Position, Range};
+use lsp_types::CodeLens;
 use serde_json::json;
 
-use super::{diagnostics::range, look};
-use crate::{documents::Snapshot, handlers::code_lens::command, session::Session};
+use super::document::check_document;
+use crate::{
+    commands::{new_command, to_lenses},
+    documents::{DocumentSnapshot, lines::to_lsp_range},
+    session::EditorSession,
+};
 
-/// The lenses of a document; none where it is not the plan of a goal that waits.
-pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<CodeLens> {
-    let Some(opened) = look(session, document).await else {
+/// Returns the lenses of a document; none if it is not the plan of a goal that waits.
+pub(crate) async fn plan_lenses(
+    session: &EditorSession,
+    document: &DocumentSnapshot,
+) -> Vec<CodeLens> {
+    let Some(open) = check_document(session, document).await else {
         return Vec::new();
     };
-    let Some(goal) = opened.goal else {
+    let Some(goal) = open.goal else {
         return Vec::new();
     };
     let id = &goal.summary.id;
     let cancel = || {
-        command(
+        new_command(
             command::GOAL_CANCEL,
             "Cancel".into(),
             json!({ "goalId": id }),
@@ -26,33 +33,21 @@ pub(crate) async fn of(session: &Session, document: &Snapshot) -> Vec<CodeLens> 
     };
     if goal.summary.state == GoalState::AwaitingApproval {
         let argument = json!({"goalId": id, "uri": document.uri});
-        let approve = command(command::PLAN_APPROVE, "Approve".into(), argument);
-        return on_line(0, vec![approve, cancel()]);
+        let approve = new_command(command::PLAN_APPROVE, "Approve".into(), argument);
+        return to_lenses(0, 0, vec![approve, cancel()]).collect();
     }
     let mut lenses = Vec::new();
-    let tasks = opened.checked.plan.iter().flat_map(|plan| &plan.tasks);
+    let tasks = open.checked.plan.iter().flat_map(|plan| &plan.tasks);
     for (index, task) in tasks.enumerate() {
         if goal.paused().any(|paused| paused.id == task.id) {
-            let mark = opened.checked.text.mark(&Place::task(index));
-            let line = range(document, &mark, session.encoding()).start.line;
+            let mark = open.checked.text.marked_range(&Place::task(index));
+            let range = to_lsp_range(&document.text, &mark, session.encoding());
             let argument = json!({"goalId": id, "taskId": task.id});
             let title = format!("Start {}", task.id);
-            let start = command(command::PLAN_APPROVE, title, argument);
-            lenses.extend(on_line(line, vec![start, cancel()]));
+            let start = new_command(command::PLAN_APPROVE, title, argument);
+            let commands = vec![start, cancel()];
+            lenses.extend(to_lenses(range.start.line, 0, commands));
         }
     }
     lenses
-}
-
-/// Each in a column of its own, as everywhere.
-fn on_line(line: u32, commands: Vec<Command>) -> Vec<CodeLens> {
-    let lens = |(character, command)| {
-        let at = Position { line, character };
-        CodeLens {
-            range: Range { start: at, end: at },
-            command: Some(command),
-            data: None,
-        }
-    };
-    (0..).zip(commands).map(lens).collect()
 }

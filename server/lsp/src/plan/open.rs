@@ -1,17 +1,16 @@
-//! `claudecluster.plan.open`: a goal's plan as a document.
+//! `claudecluster.plan.open`: the plan of a goal as a document.
 
 use std::sync::Arc;
 
 use claudecluster_protocol::{ErrorBody, editor::PlanDocument, goal::GoalView};
-use lsp_types::{ShowDocumentParams, Uri};
+use lsp_types::Uri;
 
 use super::files;
-use crate::{session::Session, uri};
+use crate::{session::EditorSession, uri};
 
-/// Writes the plan of a goal where an editor can open it, and asks the client to do so after the
-/// answer.
-pub(crate) async fn open(
-    session: &Arc<Session>,
+/// Writes the plan of a goal to a file, and asks the client to open the file after the reply.
+pub(crate) async fn open_plan(
+    session: &Arc<EditorSession>,
     goal: GoalView,
 ) -> Result<PlanDocument, ErrorBody> {
     let id = goal.summary.id;
@@ -30,7 +29,7 @@ pub(crate) async fn open(
         );
     };
     let path = session
-        .ask(move |_| files::find_or_write(&folder, &id, &plan))
+        .query(move |_| files::find_or_write(&folder, &id, &plan))
         .await?;
     let uri = uri::from_path(&path).ok_or_else(|| {
         ErrorBody::internal(format!("cannot make a URI of {}", path.display()))
@@ -39,22 +38,15 @@ pub(crate) async fn open(
     let document = PlanDocument {
         uri: uri.to_string(),
     };
-    session.spawn(show(session.clone(), uri, path.display().to_string()));
+    let showing = show_plan(session.clone(), uri, path.display().to_string());
+    session.tasks.spawn(showing);
     Ok(document)
 }
 
-async fn show(session: Arc<Session>, uri: Uri, path: String) {
-    if session.capabilities().shows_documents {
-        let shown = session.client.show_document(ShowDocumentParams {
-            uri,
-            external: None,
-            take_focus: Some(true),
-            selection: None,
-        });
-        let answer = tokio::time::timeout(session.config.reply_timeout, shown).await;
-        if matches!(answer, Ok(Ok(true))) {
-            return;
-        }
+/// Asks the client to open a plan. Shows the path in a message if the client does not.
+async fn show_plan(session: Arc<EditorSession>, uri: Uri, path: String) {
+    if session.capabilities().shows_documents && session.show_document(uri).await {
+        return;
     }
-    session.info(format!("The plan is in {path}")).await;
+    session.show_info(format!("The plan is in {path}")).await;
 }

@@ -1,43 +1,46 @@
-//! What a plan's text says up to where it breaks off: half a text has no syntax tree, and that is when
-//! its author asks for completions.
+//! The keys and values of an incomplete plan, read from its tokens.
+//!
+//! An incomplete text has no syntax tree, and users request completions in incomplete texts.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use claudecluster_core::plan::{Place, Step};
 use jsonc_parser::{Scanner, ScannerOptions, tokens::Token};
 
-/// The keys and values of a text, in their order.
-pub(crate) struct Outline {
-    pub(crate) items: Vec<Item>,
-    /// Where the text is at each place between its tokens.
-    spots: Vec<(usize, Spot)>,
-    end: Spot,
+/// The keys and scalar values of a text, in their order.
+pub(crate) struct PlanOutline {
+    pub(crate) items: Vec<OutlineItem>,
+    /// What can be written before each token, with the start of the token.
+    spots: Vec<(usize, CursorSpot)>,
+    /// What can be written after the last token.
+    end: CursorSpot,
 }
 
-/// A key, or a value that has no parts.
+/// A key or a scalar value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Item {
-    /// Of a key with itself as the last step.
+pub(crate) struct OutlineItem {
+    /// The place; that of a key has the key itself as its last step.
     pub(crate) place: Place,
     pub(crate) is_key: bool,
     pub(crate) range: Range<usize>,
     pub(crate) text: String,
 }
 
-/// What can be written somewhere.
+/// What can be written at an offset.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Spot {
+pub(crate) enum CursorSpot {
     /// A key of the object at this place.
     Key(Place),
     /// The value at this place.
     Value(Place),
-    /// Only what goes between values.
+    /// Punctuation only.
     Between,
 }
 
-impl Outline {
-    pub(crate) fn of(text: &str) -> Self {
-        let mut walker = Walker {
+impl PlanOutline {
+    /// Reads the tokens of a text.
+    pub(crate) fn scan(text: &str) -> Self {
+        let mut walker = TokenReader {
             text,
             stack: Vec::new(),
             done: false,
@@ -46,26 +49,26 @@ impl Outline {
         };
         let mut base = 0;
         while base < text.len() {
-            base = walker.run(base);
+            base = walker.read_tokens(base);
         }
         Self {
-            end: walker.spot(),
+            end: walker.next_spot(),
             items: walker.items,
             spots: walker.spots,
         }
     }
 
-    /// The key or value that an offset is in or at the end of, if it is in one.
-    pub(crate) fn item(&self, offset: usize) -> Option<&Item> {
+    /// Returns the key or value that contains an offset or ends at it.
+    pub(crate) fn item_at(&self, offset: usize) -> Option<&OutlineItem> {
         let mut items = self.items.iter();
         items.find(|item| item.range.start <= offset && offset <= item.range.end)
     }
 
-    /// What can be written at an offset, in place of which range.
-    pub(crate) fn spot(&self, offset: usize) -> (Spot, Range<usize>) {
-        let within = |item: &&Item| item.range.start < offset && offset < item.range.end;
-        let unfinished = |item: &&Item| {
-            // A word, or a string that is not closed, goes on at its end.
+    /// Returns what can be written at an offset, and the range it replaces.
+    pub(crate) fn spot_at(&self, offset: usize) -> (CursorSpot, Range<usize>) {
+        let within = |item: &&OutlineItem| item.range.start < offset && offset < item.range.end;
+        let unfinished = |item: &&OutlineItem| {
+            // A word or an unclosed string continues at its end.
             let open =
                 item.range.len() == item.text.len() || item.range.len() == item.text.len() + 1;
             open && item.range.start < offset && item.range.end == offset
@@ -77,9 +80,9 @@ impl Outline {
         if let Some(item) = item {
             let spot = if item.is_key {
                 let above = item.place.split_last().map(|(above, _)| above);
-                Spot::Key(above.unwrap_or_default())
+                CursorSpot::Key(above.unwrap_or_default())
             } else {
-                Spot::Value(item.place.clone())
+                CursorSpot::Value(item.place.clone())
             };
             return (spot, item.range.clone());
         }
@@ -88,15 +91,15 @@ impl Outline {
         (spot.clone(), offset..offset)
     }
 
-    /// The value at a place.
-    pub(crate) fn value(&self, place: &Place) -> Option<&str> {
+    /// Returns the scalar value at a place.
+    pub(crate) fn value_at(&self, place: &Place) -> Option<&str> {
         let mut items = self.items.iter();
         let item = items.find(|item| !item.is_key && item.place == *place)?;
         Some(&item.text)
     }
 
-    /// The values right in the array at a place, with their ranges.
-    pub(crate) fn elements(&self, array: &Place) -> impl Iterator<Item = &Item> {
+    /// Returns the scalar elements of the array at a place.
+    pub(crate) fn elements_of(&self, array: &Place) -> impl Iterator<Item = &OutlineItem> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             !item.is_key
@@ -105,15 +108,15 @@ impl Outline {
         })
     }
 
-    /// The keys of the object at a place.
-    pub(crate) fn keys(&self, object: &Place) -> impl Iterator<Item = &Item> {
+    /// Returns the keys of the object at a place.
+    pub(crate) fn keys_of(&self, object: &Place) -> impl Iterator<Item = &OutlineItem> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             item.is_key && above.is_some_and(|(above, _)| above == *object)
         })
     }
 
-    /// The ids of the tasks, by their index.
+    /// Returns the ids of the tasks by their index.
     pub(crate) fn task_ids(&self) -> BTreeMap<usize, &str> {
         let ids = self.items.iter().filter(|item| !item.is_key);
         ids.filter_map(|item| {
@@ -124,34 +127,42 @@ impl Outline {
     }
 }
 
-enum Frame {
-    Object { key: Option<String>, after: After },
-    Array { index: usize, after: After },
+/// An object or array that is not closed yet.
+enum OpenContainer {
+    Object {
+        key: Option<String>,
+        after: LastToken,
+    },
+    Array {
+        index: usize,
+        after: LastToken,
+    },
 }
 
-/// What was read last in an object or array.
+/// The last token of an object or array.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// Its beginning, or a comma.
+enum LastToken {
+    /// The opening bracket, or a comma.
     Start,
     Key,
     Colon,
     Value,
 }
 
-struct Walker<'a> {
+struct TokenReader<'a> {
     text: &'a str,
-    stack: Vec<Frame>,
-    /// Whether the value at the top has ended.
+    stack: Vec<OpenContainer>,
+    /// Whether the outermost value has ended.
     done: bool,
-    items: Vec<Item>,
-    spots: Vec<(usize, Spot)>,
+    items: Vec<OutlineItem>,
+    spots: Vec<(usize, CursorSpot)>,
 }
 
-impl Walker<'_> {
-    /// Reads from `base` to the end, or to the end of a line with something that is no token. Returns
-    /// where to go on.
-    fn run(&mut self, base: usize) -> usize {
+impl TokenReader<'_> {
+    /// Reads tokens from `base` to the end of the text, or of a line with an invalid token.
+    ///
+    /// Returns the offset at which reading continues.
+    fn read_tokens(&mut self, base: usize) -> usize {
         let text = &self.text[base..];
         let mut scanner = Scanner::new(text, &ScannerOptions::default());
         loop {
@@ -162,144 +173,144 @@ impl Walker<'_> {
                 .map_or(text.len(), |n| start + n);
             match scanned {
                 Ok(None) => return self.text.len(),
-                // The closing quote was that of another string.
+                // The closing quote belongs to another string on a later line.
                 Ok(Some(Token::String(_))) if end > line => {
-                    self.partial(base + start..base + line);
+                    self.read_unclosed(base + start..base + line);
                     return base + line;
                 }
-                Ok(Some(token)) => self.token(&token, base + start..base + end),
+                Ok(Some(token)) => self.read_token(&token, base + start..base + end),
                 Err(_) => {
-                    self.partial(base + start..base + line);
+                    self.read_unclosed(base + start..base + line);
                     return (base + line).max(base + start + 1);
                 }
             }
         }
     }
 
-    /// A string that does not end: it is what is being written.
-    fn partial(&mut self, range: Range<usize>) {
+    /// Reads an unclosed string, which the user is writing.
+    fn read_unclosed(&mut self, range: Range<usize>) {
         let raw = &self.text[range.clone()];
         if let Some(inner) = raw.strip_prefix('"') {
-            // What comes behind it on its line belongs to what was there before.
+            // The rest of the line after it was there before.
             let end = inner.find([',', '}', ']', ':']).unwrap_or(inner.len());
             let inner = inner[..end].trim_end();
             let range = range.start..range.start + 1 + inner.len();
-            self.scalar(inner.to_owned(), range);
+            self.add_scalar(inner.to_owned(), range);
         }
     }
 
-    fn token(&mut self, token: &Token<'_>, range: Range<usize>) {
+    fn read_token(&mut self, token: &Token<'_>, range: Range<usize>) {
         if !matches!(token, Token::CommentLine(_) | Token::CommentBlock(_)) {
-            let spot = self.spot();
+            let spot = self.next_spot();
             self.spots.push((range.start, spot));
         }
         match token {
-            Token::OpenBrace => self.open(Frame::Object {
+            Token::OpenBrace => self.open_container(OpenContainer::Object {
                 key: None,
-                after: After::Start,
+                after: LastToken::Start,
             }),
-            Token::OpenBracket => self.open(Frame::Array {
+            Token::OpenBracket => self.open_container(OpenContainer::Array {
                 index: 0,
-                after: After::Start,
+                after: LastToken::Start,
             }),
             Token::CloseBrace | Token::CloseBracket => {
                 self.stack.pop();
-                self.value_ended();
+                self.end_value();
             }
             Token::Comma => match self.stack.last_mut() {
-                Some(Frame::Object { after, key }) => {
-                    *after = After::Start;
+                Some(OpenContainer::Object { after, key }) => {
+                    *after = LastToken::Start;
                     *key = None;
                 }
-                Some(Frame::Array { index, after }) => {
+                Some(OpenContainer::Array { index, after }) => {
                     *index += 1;
-                    *after = After::Start;
+                    *after = LastToken::Start;
                 }
                 None => {}
             },
             Token::Colon => {
-                if let Some(Frame::Object { after, .. }) = self.stack.last_mut() {
-                    *after = After::Colon;
+                if let Some(OpenContainer::Object { after, .. }) = self.stack.last_mut() {
+                    *after = LastToken::Colon;
                 }
             }
-            Token::String(text) => self.scalar(text.to_string(), range),
-            Token::Word(word) | Token::Number(word) => self.scalar((*word).to_owned(), range),
+            Token::String(text) => self.add_scalar(text.to_string(), range),
+            Token::Word(word) | Token::Number(word) => self.add_scalar((*word).to_owned(), range),
             Token::Boolean(_) | Token::Null => {
                 let text = self.text[range.clone()].to_owned();
-                self.scalar(text, range);
+                self.add_scalar(text, range);
             }
             Token::CommentLine(_) | Token::CommentBlock(_) => {}
         }
     }
 
-    fn open(&mut self, frame: Frame) {
-        self.next_without_comma();
-        self.stack.push(frame);
+    fn open_container(&mut self, container: OpenContainer) {
+        self.assume_comma();
+        self.stack.push(container);
     }
 
-    /// A comma that was forgotten counts as there.
-    fn next_without_comma(&mut self) {
-        if let Some(Frame::Array { index, after }) = self.stack.last_mut()
-            && *after == After::Value
+    /// Continues after a value of an array as if there were a comma.
+    fn assume_comma(&mut self) {
+        if let Some(OpenContainer::Array { index, after }) = self.stack.last_mut()
+            && *after == LastToken::Value
         {
             *index += 1;
-            *after = After::Start;
+            *after = LastToken::Start;
         }
     }
 
-    fn scalar(&mut self, text: String, range: Range<usize>) {
-        self.next_without_comma();
+    fn add_scalar(&mut self, text: String, range: Range<usize>) {
+        self.assume_comma();
         let is_key = match self.stack.last_mut() {
-            Some(Frame::Object { key, after }) if *after != After::Colon => {
+            Some(OpenContainer::Object { key, after }) if *after != LastToken::Colon => {
                 *key = Some(text.clone());
-                *after = After::Key;
+                *after = LastToken::Key;
                 true
             }
             _ => false,
         };
-        let place = self.place();
-        self.items.push(Item {
+        let place = self.current_place();
+        self.items.push(OutlineItem {
             place,
             is_key,
             range,
             text,
         });
         if !is_key {
-            self.value_ended();
+            self.end_value();
         }
     }
 
-    fn value_ended(&mut self) {
+    fn end_value(&mut self) {
         match self.stack.last_mut() {
-            Some(Frame::Object { after, .. } | Frame::Array { after, .. }) => *after = After::Value,
+            Some(OpenContainer::Object { after, .. } | OpenContainer::Array { after, .. }) => {
+                *after = LastToken::Value
+            }
             None => self.done = true,
         }
     }
 
-    fn place(&self) -> Place {
+    fn current_place(&self) -> Place {
         let steps = self.stack.iter().filter_map(|frame| match frame {
-            Frame::Object { key, .. } => key.clone().map(Step::Key),
-            Frame::Array { index, .. } => Some(Step::Index(*index)),
+            OpenContainer::Object { key, .. } => key.clone().map(Step::Key),
+            OpenContainer::Array { index, .. } => Some(Step::Index(*index)),
         });
         steps.collect()
     }
 
-    fn spot(&self) -> Spot {
+    /// Returns what can be written after the tokens read so far.
+    fn next_spot(&self) -> CursorSpot {
         match self.stack.last() {
-            None if self.done => Spot::Between,
-            None => Spot::Value(Place::default()),
-            Some(Frame::Object { after, .. }) => match after {
-                After::Start => {
-                    let above = self.place();
-                    // The last key was forgotten with its comma.
-                    Spot::Key(above)
-                }
-                After::Colon => Spot::Value(self.place()),
-                After::Key | After::Value => Spot::Between,
+            None if self.done => CursorSpot::Between,
+            None => CursorSpot::Value(Place::default()),
+            Some(OpenContainer::Object { after, .. }) => match after {
+                // A comma has cleared the key, so the place is that of the object.
+                LastToken::Start => CursorSpot::Key(self.current_place()),
+                LastToken::Colon => CursorSpot::Value(self.current_place()),
+                LastToken::Key | LastToken::Value => CursorSpot::Between,
             },
-            Some(Frame::Array { after, .. }) => match after {
-                After::Start => Spot::Value(self.place()),
-                After::Key | After::Colon | After::Value => Spot::Between,
+            Some(OpenContainer::Array { after, .. }) => match after {
+                LastToken::Start => CursorSpot::Value(self.current_place()),
+                LastToken::Key | LastToken::Colon | LastToken::Value => CursorSpot::Between,
             },
         }
     }
@@ -309,21 +320,21 @@ impl Walker<'_> {
 mod tests {
     use super::*;
 
-    /// What can be written at the `|`, and in place of what.
+    /// Compares what can be written at the `|`, and the text it replaces.
     fn check(text: &str, expected: &str) {
         let at = text.find('|').unwrap();
         let text = text.replacen('|', "", 1);
-        let (spot, range) = Outline::of(&text).spot(at);
+        let (spot, range) = PlanOutline::scan(&text).spot_at(at);
         let spot = match spot {
-            Spot::Key(place) => format!("key of {place}"),
-            Spot::Value(place) => format!("value of {place}"),
-            Spot::Between => "between".to_owned(),
+            CursorSpot::Key(place) => format!("key of {place}"),
+            CursorSpot::Value(place) => format!("value of {place}"),
+            CursorSpot::Between => "between".to_owned(),
         };
         assert_eq!(format!("{spot} <{}>", &text[range]), expected, "{text}");
     }
 
     #[test]
-    fn spots_in_whole_texts() {
+    fn spots_in_complete_texts() {
         check("|", "value of  <>");
         check("{|}", "key of  <>");
         check("{ \"ta|\" }", "key of  <\"ta\">");
@@ -342,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn spots_in_texts_that_are_being_written() {
+    fn spots_in_incomplete_texts() {
         check("{\"tasks\": [{\"ag|", "key of tasks[0] <\"ag>");
         check(
             "{\"tasks\": [{\"agent\": \"na|\n  }]}",
@@ -361,9 +372,9 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_around_what_is_broken() {
+    fn ids_are_found_around_mistakes() {
         let text = "{\"tasks\": [\n{\"id\": \"a\"},\n{\"id\": \"b\", \"dependsOn\": [\"]},\n{\"id\": \"c\"}";
-        let outline = Outline::of(text);
+        let outline = PlanOutline::scan(text);
         let ids: Vec<_> = outline.task_ids().into_values().collect();
         assert_eq!(ids[..2], ["a", "b"]);
     }

@@ -1,5 +1,6 @@
-//! What plans may hold and what it means, from the schema of the type that is read: nothing of it is
-//! written down twice.
+//! The keys and values that a plan may have, with their descriptions.
+//!
+//! They come from the schema of the type that reads plans, so they are not written down twice.
 
 use std::sync::OnceLock;
 
@@ -7,31 +8,32 @@ use claudecluster_core::plan::{Place, Step};
 use claudecluster_protocol::export::plan_schema;
 use serde_json::Value;
 
-/// What may be at some place, by the schema: usually one thing, of a command either of two.
-pub(crate) struct Allowed {
+/// The schema of a place: usually of one type, for commands of two.
+pub(crate) struct PlaceSchema {
     root: &'static Value,
-    nodes: Vec<&'static Value>,
-    /// The words of the key itself, which say more than those of its type.
-    words: Option<&'static str>,
+    /// The schemas of the types that are allowed.
+    types: Vec<&'static Value>,
+    /// The description of the key, or else of its type.
+    description: Option<&'static str>,
 }
 
 /// A key of an object.
-pub(crate) struct Key {
+pub(crate) struct SchemaKey {
     pub(crate) name: &'static str,
-    pub(crate) words: &'static str,
+    pub(crate) description: &'static str,
     pub(crate) required: bool,
-    /// An empty value of it.
+    /// An empty value of the key's type, as JSON.
     pub(crate) empty: &'static str,
 }
 
-/// What may be at a place; `None` where the schema knows none.
-pub(crate) fn at(place: &Place) -> Option<Allowed> {
+/// Returns the schema of a place; `None` if plans have no such place.
+pub(crate) fn schema_at(place: &Place) -> Option<PlaceSchema> {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     let root = SCHEMA.get_or_init(plan_schema);
-    let mut allowed = Allowed {
+    let mut schema = PlaceSchema {
         root,
-        nodes: vec![root],
-        words: root["description"].as_str(),
+        types: vec![root],
+        description: root["description"].as_str(),
     };
     for step in place.steps() {
         let step = |node: &'static Value| match step {
@@ -40,75 +42,80 @@ pub(crate) fn at(place: &Place) -> Option<Allowed> {
                 .or_else(|| node.get("additionalProperties").filter(|v| v.is_object())),
             Step::Index(_) => node.get("items"),
         };
-        let next = allowed.nodes.iter().find_map(|node| step(node))?;
-        allowed.words = next["description"].as_str();
-        allowed.nodes = resolve(root, next);
-        if allowed.words.is_none() {
-            allowed.words = allowed.nodes.iter().find_map(|n| n["description"].as_str());
+        let next = schema.types.iter().find_map(|node| step(node))?;
+        schema.description = next["description"].as_str();
+        schema.types = resolve_types(root, next);
+        if schema.description.is_none() {
+            let mut types = schema.types.iter();
+            schema.description = types.find_map(|node| node["description"].as_str());
         }
     }
-    Some(allowed)
+    Some(schema)
 }
 
-/// What a schema stands for: references and alternatives are followed, nothing at all is no alternative.
-fn resolve(root: &'static Value, node: &'static Value) -> Vec<&'static Value> {
+/// Returns the types that a schema allows. Follows references and alternatives; skips `null`.
+fn resolve_types(root: &'static Value, node: &'static Value) -> Vec<&'static Value> {
     if let Some(name) = node["$ref"].as_str().and_then(|r| r.rsplit('/').next()) {
-        return resolve(root, &root["$defs"][name]);
+        return resolve_types(root, &root["$defs"][name]);
     }
     match node["anyOf"].as_array() {
-        Some(each) => each.iter().flat_map(|one| resolve(root, one)).collect(),
+        Some(each) => each
+            .iter()
+            .flat_map(|one| resolve_types(root, one))
+            .collect(),
         None if node["type"] == "null" => Vec::new(),
         None => vec![node],
     }
 }
 
-impl Allowed {
-    /// What it means.
-    pub(crate) fn words(&self) -> Option<&'static str> {
-        self.words
+impl PlaceSchema {
+    /// Returns the description of the place.
+    pub(crate) fn description(&self) -> Option<&'static str> {
+        self.description
     }
 
-    /// The keys an object here has.
-    pub(crate) fn keys(&self) -> Vec<Key> {
+    /// Returns the keys that an object at the place may have.
+    pub(crate) fn keys(&self) -> Vec<SchemaKey> {
         let mut keys = Vec::new();
-        for node in &self.nodes {
+        for node in &self.types {
             let required = node["required"].as_array();
             for (name, property) in node["properties"].as_object().into_iter().flatten() {
-                keys.push(Key {
+                keys.push(SchemaKey {
                     name,
-                    words: property["description"].as_str().unwrap_or_default(),
+                    description: property["description"].as_str().unwrap_or_default(),
                     required: required.is_some_and(|all| all.iter().any(|one| one == name)),
-                    empty: empty(&resolve(self.root, property)),
+                    empty: empty_value(&resolve_types(self.root, property)),
                 });
             }
         }
         keys
     }
 
-    /// The words there are to choose from, each with what it means.
+    /// Returns the values of an enumeration, each with its description.
     pub(crate) fn choices(&self) -> Vec<(&'static str, &'static str)> {
-        let each = self.nodes.iter();
-        each.flat_map(|node| node["oneOf"].as_array().into_iter().flatten())
+        let types = self.types.iter();
+        types
+            .flat_map(|node| node["oneOf"].as_array().into_iter().flatten())
             .filter_map(|one| {
-                let words = one["description"].as_str().unwrap_or_default();
-                Some((one["const"].as_str()?, words))
+                let description = one["description"].as_str().unwrap_or_default();
+                Some((one["const"].as_str()?, description))
             })
             .collect()
     }
 
-    /// Whether it is either true or false.
+    /// Whether the value is `true` or `false`.
     pub(crate) fn is_boolean(&self) -> bool {
-        self.nodes.iter().any(|node| node["type"] == "boolean")
+        self.types.iter().any(|node| node["type"] == "boolean")
     }
 }
 
-/// The value an author starts from.
-fn empty(nodes: &[&Value]) -> &'static str {
+/// Returns the value from which a user starts.
+fn empty_value(types: &[&Value]) -> &'static str {
     let is = |name: &str| {
-        nodes.iter().any(|node| match &node["type"] {
+        types.iter().any(|node| match &node["type"] {
             Value::String(one) => one == name,
             Value::Array(several) => several.iter().any(|one| one == name),
-            // Without a type of its own it is one of several words.
+            // A schema without a type is an enumeration of strings.
             _ => name == "string",
         })
     };
@@ -130,8 +137,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_answers_by_place() {
-        let task = at(&Place::task(3)).unwrap();
+    fn every_place_has_its_schema() {
+        let task = schema_at(&Place::task(3)).unwrap();
         let keys = task.keys();
         let shown: Vec<_> = keys
             .iter()
@@ -159,12 +166,13 @@ mod tests {
                 "env {}",
             ]
         );
-        let agent = at(&Place::task(0).with("agent")).unwrap();
+        let agent = schema_at(&Place::task(0).with("agent")).unwrap();
         let names: Vec<_> = agent.choices().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["claude-code", "native", "command"]);
-        assert!(at(&Place::task(0).with("pause")).unwrap().is_boolean());
-        let first = at(&Place::task(0).with("dependsOn").at(0)).unwrap();
-        assert!(first.words().unwrap().starts_with("A task inside"));
-        assert!(at(&Place::key("nothing")).is_none());
+        let pause = schema_at(&Place::task(0).with("pause")).unwrap();
+        assert!(pause.is_boolean());
+        let first = schema_at(&Place::task(0).with("dependsOn").at(0)).unwrap();
+        assert!(first.description().unwrap().starts_with("A task inside"));
+        assert!(schema_at(&Place::key("nothing")).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use claudecluster_driver::{Driver, DriverConfig, Settings, store::Store};
+use claudecluster_driver::{Driver, DriverConfig, DriverSettings, store::Store};
 use claudecluster_protocol::{EventBody, GoalId, GoalSpec, GoalState};
 use claudecluster_service::{Caller, ServiceClient, TypedCalls};
 use serde_json::json;
@@ -21,8 +21,8 @@ impl World {
         let config = DriverConfig {
             home: home.path().canonicalize().unwrap(),
             launcher: PathBuf::from("/nonexistent"),
-            settings: Settings::default(),
-            narrow: Arc::new(|_| Ok(Default::default())),
+            settings: DriverSettings::default(),
+            restrictions: Arc::new(|_| Ok(Default::default())),
         };
         let driver = Driver::start(config, Store::in_memory()).await.unwrap();
         let driver = Arc::new(driver);

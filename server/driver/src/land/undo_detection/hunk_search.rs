@@ -13,7 +13,9 @@ use crate::{
         verdict::revert::{PastMove, RevertStep},
         versions::FileVersions,
     },
-    workspace::{content_store::ContentStore, content_text::ContentText, editor::Edited, typing},
+    workspace::{
+        content_store::ContentStore, content_text::ContentText, editor::EditedLines, typing,
+    },
 };
 
 /// The file as it is, and how it came to be so.
@@ -29,7 +31,7 @@ pub(super) struct UndoScan<'a> {
     /// Whether an editor has it open.
     pub(super) open: bool,
     /// Where somebody types.
-    pub(super) edited: Option<&'a Edited>,
+    pub(super) edited: Option<&'a EditedLines>,
 }
 
 /// What a look comes to.

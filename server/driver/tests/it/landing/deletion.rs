@@ -4,7 +4,7 @@
 
 use std::{fs, sync::Arc};
 
-use claudecluster_driver::{Attached, Driver};
+use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
     GoalState,
     api::{Decision, DecisionReport, Resolution},
@@ -22,7 +22,7 @@ struct Stage {
     fixture: Fixture,
     driver: Driver,
     editor: Arc<OneDocument>,
-    _attached: Attached,
+    _attached: AttachedEditor,
 }
 
 impl Stage {

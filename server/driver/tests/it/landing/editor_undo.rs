@@ -4,7 +4,7 @@
 
 use std::{fs, sync::Arc};
 
-use claudecluster_driver::{Attached, Driver};
+use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
     EventBody, EventSeq, GoalId, GoalState, HunkId, Span,
     api::{Decision, Resolution},
@@ -20,7 +20,7 @@ struct Stage {
     fixture: Fixture,
     driver: Driver,
     editor: Arc<OneDocument>,
-    attached: Option<Attached>,
+    attached: Option<AttachedEditor>,
 }
 
 impl Stage {

@@ -11,7 +11,7 @@ use claudecluster_core::{
     merge::merge3,
     review::{HunkState, Review, later},
 };
-use claudecluster_driver::{Attached, Driver, settings::MergeWords, store::NewEvent};
+use claudecluster_driver::{AttachedEditor, Driver, settings::MergeWords, store::NewEvent};
 use claudecluster_protocol::{
     EventBody, FileMode, GoalId, HunkId, RelPath, Timestamp,
     api::{Decision, DecisionReport, Resolution},
@@ -40,7 +40,7 @@ pub(crate) struct World {
     fixture: Fixture,
     driver: Driver,
     desks: [Arc<Desk>; 2],
-    attached: Vec<Attached>,
+    attached: Vec<AttachedEditor>,
     /// Which desk has a file open.
     open: BTreeMap<usize, usize>,
     /// What the disk is to hold.

@@ -15,8 +15,8 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_driver::{
-    DocumentDeletion, DocumentEdit, Driver, DriverConfig, EditError, Edited, Editor, OpenDocument,
-    Settings, store,
+    DocumentDeletion, DocumentEdit, Driver, DriverConfig, DriverSettings, EditError, EditedLines,
+    Editor, OpenDocument, store,
 };
 use claudecluster_protocol::{
     AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, RelPath, Span,
@@ -38,7 +38,7 @@ pub(crate) struct Fixture {
     pub(crate) files: Vec<ProposedFile>,
     /// Of the goals before it.
     earlier: Vec<Vec<ProposedFile>>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: DriverSettings,
 }
 
 pub(crate) const GOAL: &str = "g1";
@@ -51,7 +51,7 @@ impl Fixture {
             store: Store::in_memory(),
             files: Vec::new(),
             earlier: Vec::new(),
-            settings: Settings::default(),
+            settings: DriverSettings::default(),
         }
     }
 
@@ -149,7 +149,7 @@ impl Fixture {
             home: self.home.path().to_owned(),
             launcher: PathBuf::from("/nonexistent"),
             settings: self.settings.clone(),
-            narrow: Arc::new(|_| Ok(Default::default())),
+            restrictions: Arc::new(|_| Ok(Default::default())),
         };
         Driver::start(config, self.store.clone()).await.unwrap()
     }
@@ -246,7 +246,7 @@ impl OneDocument {
     /// The user has just typed in these lines.
     pub(crate) fn type_in(&self, lines: Option<std::ops::Range<u32>>) {
         let mut document = self.document.lock().unwrap();
-        document.edited = lines.map(|lines| Edited {
+        document.edited = lines.map(|lines| EditedLines {
             lines,
             at: Instant::now(),
         });

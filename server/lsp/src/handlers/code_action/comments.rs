@@ -1,96 +1,104 @@
-//! Goals from comments that say what is to be done. There is no parser here: a marker counts where it is the
-//! first word of a comment as most languages write one.
+//! Goals from comments that name work to do.
+//!
+//! There is no parser: a marker counts if it is the first word of a comment, in the comment styles of
+//! most languages.
 
 use claudecluster_protocol::{
     editor::{DefaultScope, LineRange},
     goal::ScopeKind,
 };
 
-use super::from_here::{Here, Offer, overlap};
-use crate::{anchor::Lines, words};
+use super::goal_offer::{GoalOffer, OfferContext};
+use crate::{
+    documents::lines::{ClientLines, lines_overlap},
+    plain_text,
+};
 
+/// The words that mark work to do.
 const MARKERS: [&str; 4] = ["TODO", "FIXME", "HACK", "XXX"];
 
-/// What begins a comment, on a line of its own or behind code; longer ones before those they begin with.
-const ANYWHERE: [&str; 6] = ["<!--", "/*", "//", "--", "(*", "#"];
-/// What begins one only where nothing but space stands before it: elsewhere it is something else.
-const ALONE: [&str; 4] = ["*", ";", "%", "{-"];
-/// What ends a comment that takes an end.
+/// The starts of comments, on a line of their own or after code. A longer one comes before its prefix.
+const LEADERS: [&str; 6] = ["<!--", "/*", "//", "--", "(*", "#"];
+/// The starts of comments that are operators or text after code, so they count at a line's start only.
+const LINE_START_LEADERS: [&str; 4] = ["*", ";", "%", "{-"];
+/// The ends of comments that have one.
 const CLOSERS: [&str; 4] = ["-->", "*/", "*)", "-}"];
 
-/// Files in which all of that is text.
+/// The extensions of files in which comments are ordinary text.
 const PROSE: [&str; 9] = [
     "adoc", "csv", "json", "log", "markdown", "md", "org", "rst", "txt",
 ];
 
-/// So many lines of a comment are one thing to do.
-const LONGEST: usize = 30;
-/// So many of them are offered for one place, or listed for a file.
-const SHOWN: usize = 3;
-const LISTED: usize = 50;
+/// The most lines of one comment.
+const LONGEST_COMMENT: usize = 30;
+/// The most comments that are offered one by one.
+const MOST_OFFERED: usize = 3;
+/// The most comments that the prompt for a file lists.
+const MOST_LISTED: usize = 50;
 
-/// A comment that says what is to be done.
-struct Todo {
+/// A comment that names work to do.
+struct TodoComment {
     lines: LineRange,
+    /// The text without comment signs and marker, line by line.
     text: Vec<String>,
 }
 
-/// The comments on the lines asked about, and all of the file where somebody asks.
-pub(super) fn offers(here: &Here<'_>) -> Vec<Offer> {
-    if PROSE.contains(&here.extension().as_str()) {
+/// Offers to do each comment on the lines of the request, and all comments of the file.
+pub(super) fn offer_todos(context: &OfferContext<'_>) -> Vec<GoalOffer> {
+    if PROSE.contains(&context.extension().as_str()) {
         return Vec::new();
     }
-    let text = here.text();
-    let first = (here.lines.start_line as usize).saturating_sub(LONGEST);
-    let end = (here.lines.end_line as usize).min(text.len());
-    let mut found = todos(text, first, end);
-    found.retain(|todo| overlap(todo.lines, here.lines));
-    let file = here.file();
+    let text = context.text();
+    let first = (context.lines.start_line as usize).saturating_sub(LONGEST_COMMENT);
+    let end = (context.lines.end_line as usize).min(text.len());
+    let mut found = find_todos(text, first, end);
+    found.retain(|todo| lines_overlap(todo.lines, context.lines));
+    let file = context.file_name();
     let any = !found.is_empty();
     let mut offers: Vec<_> = found
         .into_iter()
-        .take(SHOWN)
-        .map(|todo| Offer {
+        .take(MOST_OFFERED)
+        .map(|todo| GoalOffer {
             verb: "Do this with ClaudeCluster".into(),
             about: todo.text.join(" "),
             prompt: format!(
                 "Do what this comment in {file} asks for, and take the comment away: {}",
                 todo.text.join("\n")
             ),
-            kind: scope(here),
+            kind: default_scope(context),
             range: Some(todo.lines),
-            solves: None,
+            fixes: None,
         })
         .collect();
-    if any && !here.automatic {
-        offers.extend(all(here, &file));
+    if any && !context.automatic {
+        offers.extend(offer_whole_file(context, &file));
     }
     offers
 }
 
-/// What such a goal may be about is for the settings to say: the comment does not.
-fn scope(here: &Here<'_>) -> ScopeKind {
-    let scope: DefaultScope = here.settings.scope.unwrap_or_default();
+/// Returns the scope of the settings: a comment does not name one.
+fn default_scope(context: &OfferContext<'_>) -> ScopeKind {
+    let scope: DefaultScope = context.settings.scope.unwrap_or_default();
     scope.into()
 }
 
-/// All of a file, where that is more than one.
-fn all(here: &Here<'_>, file: &str) -> Option<Offer> {
-    let found = todos(here.text(), 0, here.text().len());
+/// Offers to do all comments of a file, if there are several.
+fn offer_whole_file(context: &OfferContext<'_>, file: &str) -> Option<GoalOffer> {
+    let found = find_todos(context.text(), 0, context.text().len());
     let count = found.len();
     if count < 2 {
         return None;
     }
     let list: String = found
         .iter()
-        .take(LISTED)
-        .map(|todo| format!("\n- {}", words::line(&todo.text.join(" "), 300)))
+        .take(MOST_LISTED)
+        .map(|todo| format!("\n- {}", plain_text::to_line(&todo.text.join(" "), 300)))
         .collect();
-    let more = match count.saturating_sub(LISTED) {
+    let more = match count.saturating_sub(MOST_LISTED) {
         0 => String::new(),
         more => format!("\n- and {more} more"),
     };
-    Some(Offer {
+    Some(GoalOffer {
         verb: format!("Do all {count} of this file with ClaudeCluster"),
         about: found
             .iter()
@@ -102,18 +110,18 @@ fn all(here: &Here<'_>, file: &str) -> Option<Offer> {
             "Do what the {count} comments in {file} ask for that are marked as to do, and take them \
              away:{list}{more}"
         ),
-        kind: scope(here),
+        kind: default_scope(context),
         range: None,
-        solves: None,
+        fixes: None,
     })
 }
 
-/// Those that begin on lines `first` up to before `end`.
-fn todos(text: Lines<'_>, first: usize, end: usize) -> Vec<Todo> {
+/// Finds the comments that begin on the lines from `first` up to `end`.
+fn find_todos(text: ClientLines<'_>, first: usize, end: usize) -> Vec<TodoComment> {
     let mut found = Vec::new();
     let mut at = first;
     while at < end {
-        match todo(text, at) {
+        match read_todo(text, at) {
             Some(todo) => {
                 at = todo.lines.end_line as usize;
                 found.push(todo);
@@ -124,25 +132,25 @@ fn todos(text: Lines<'_>, first: usize, end: usize) -> Vec<Todo> {
     found
 }
 
-/// The one that begins on this line, with the lines that belong to it.
-fn todo(text: Lines<'_>, at: usize) -> Option<Todo> {
+/// Reads the comment that begins on a line, with its further lines.
+fn read_todo(text: ClientLines<'_>, at: usize) -> Option<TodoComment> {
     let line = text.get(at);
-    let comment = marked(&line)?;
-    let (words, closed) = without_closer(comment.text);
-    let mut parts = vec![words::line(words, 300)];
+    let comment = find_marker(&line)?;
+    let (words, closed) = cut_closer(comment.text);
+    let mut parts = vec![plain_text::to_line(words, 300)];
     let mut end = at + 1;
-    while comment.alone && !closed && end < text.len() && end - at < LONGEST {
+    while comment.alone && !closed && end < text.len() && end - at < LONGEST_COMMENT {
         let next = text.get(end);
-        if marked(&next).is_some() {
+        if find_marker(&next).is_some() {
             break;
         }
-        let Some(rest) = continues(&next, &comment) else {
+        let Some(rest) = continued_text(&next, &comment) else {
             break;
         };
-        let (words, closed) = without_closer(rest);
-        let words = words::line(words, 300);
-        // An empty line of a comment ends what it said; so does an end on a line of its own, which is not
-        // part of what is to be done but of the comment.
+        let (words, closed) = cut_closer(rest);
+        let words = plain_text::to_line(words, 300);
+        // An empty line ends the work that the comment names. A closer on a line of its own belongs to
+        // the comment.
         if words.is_empty() && !closed {
             break;
         }
@@ -153,22 +161,22 @@ fn todo(text: Lines<'_>, at: usize) -> Option<Todo> {
         }
     }
     parts.retain(|part| !part.is_empty());
-    (!parts.is_empty()).then(|| Todo {
+    (!parts.is_empty()).then(|| TodoComment {
         lines: text.range(at, end),
         text: parts,
     })
 }
 
-/// A line's comment that begins with a marker.
-struct Marked<'a> {
+/// A line with a comment that begins with a marker.
+struct MarkedLine<'a> {
     leader: &'static str,
-    /// Nothing stands before it.
+    /// Whether there is no code before the comment.
     alone: bool,
-    /// What follows the marker.
+    /// The text after the marker.
     text: &'a str,
 }
 
-fn marked(line: &str) -> Option<Marked<'_>> {
+fn find_marker(line: &str) -> Option<MarkedLine<'_>> {
     MARKERS.iter().find_map(|marker| {
         line.match_indices(marker).find_map(|(at, _)| {
             let (before, after) = (&line[..at], &line[at + marker.len()..]);
@@ -176,42 +184,42 @@ fn marked(line: &str) -> Option<Marked<'_>> {
             if after.starts_with(ends) {
                 return None;
             }
-            let (leader, alone) = leader(before)?;
-            Some(Marked {
+            let (leader, alone) = find_leader(before)?;
+            Some(MarkedLine {
                 leader,
                 alone,
-                text: behind_marker(after),
+                text: skip_assignee(after),
             })
         })
     })
 }
 
-/// The leader that a text ends with, and whether nothing but space stands before it.
-fn leader(before: &str) -> Option<(&'static str, bool)> {
+/// Returns the leader at the end of a text, and whether only space is before it.
+fn find_leader(before: &str) -> Option<(&'static str, bool)> {
     let before = before.trim_end().trim_end_matches('@').trim_end();
-    // `/// `, `//! `, `/** `, `;; `, `## `: the leader and more of its kind.
+    // A leader may be longer than its sign: `/// `, `//! `, `/** `, `;; `, `## `.
     let more = ['/', '!', '*', '#', '-', ';', '%', '<', '(', '{'];
     let code = before.trim_end_matches(more);
     let written = &before[code.len()..];
     let alone = code.trim().is_empty();
     let begins = |leader: &&&str| written.starts_with(**leader);
-    if let Some(leader) = ANYWHERE.iter().find(begins) {
+    if let Some(leader) = LEADERS.iter().find(begins) {
         let apart = alone || code.ends_with(char::is_whitespace) && !in_string(code);
         return apart.then_some((*leader, alone));
     }
-    let leader = ALONE.iter().find(begins)?;
+    let leader = LINE_START_LEADERS.iter().find(begins)?;
     alone.then_some((*leader, true))
 }
 
-/// As far as that can be told without a parser: quotes come in pairs.
+/// Whether a text ends within a string, judged by its unpaired quotes.
 fn in_string(code: &str) -> bool {
     ['"', '`']
         .iter()
         .any(|&quote| code.matches(quote).count() % 2 == 1)
 }
 
-/// What is said, without who said it.
-fn behind_marker(text: &str) -> &str {
+/// Removes the assignee, as in `TODO(ann): `, and the punctuation after a marker.
+fn skip_assignee(text: &str) -> &str {
     let text = text.trim_start();
     let named = [('(', ')'), ('[', ']')].iter().find_map(|&(open, close)| {
         text.strip_prefix(open)?
@@ -222,11 +230,11 @@ fn behind_marker(text: &str) -> &str {
     text.trim_start_matches([':', '-', '!', '.']).trim()
 }
 
-/// What a further line of the same comment says.
-fn continues<'a>(line: &'a str, comment: &Marked<'_>) -> Option<&'a str> {
+/// Returns the text of a line that continues a comment; `None` if the line does not continue it.
+fn continued_text<'a>(line: &'a str, comment: &MarkedLine<'_>) -> Option<&'a str> {
     let line = line.trim();
     match comment.leader {
-        // Their lines need not be marked.
+        // The lines of a block comment need no sign.
         "/*" | "(*" | "{-" | "<!--" => {
             let rest = line.strip_prefix('*');
             let rest = rest.filter(|rest| !rest.starts_with(['/', ')']));
@@ -234,7 +242,7 @@ fn continues<'a>(line: &'a str, comment: &Marked<'_>) -> Option<&'a str> {
         }
         "*" => {
             let rest = line.strip_prefix('*')?;
-            // The end of all of it.
+            // This line ends the block comment.
             (!rest.starts_with('/')).then(|| rest.trim())
         }
         leader => {
@@ -247,8 +255,8 @@ fn continues<'a>(line: &'a str, comment: &Marked<'_>) -> Option<&'a str> {
     }
 }
 
-/// The text before the end of the comment, and whether it ends there.
-fn without_closer(text: &str) -> (&str, bool) {
+/// Returns the text before the end of a comment, and whether the comment ends on this line.
+fn cut_closer(text: &str) -> (&str, bool) {
     let closer = CLOSERS.iter().filter_map(|closer| text.find(closer)).min();
     match closer {
         Some(at) => (text[..at].trim_end_matches('*').trim(), true),
@@ -263,10 +271,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_to_be_done_is_found_in_comments_and_taken_whole() {
+    fn marked_comments_are_found_with_all_their_lines() {
         let check = |text: &str, expected: &[(u32, u32, &str)]| {
             let rope = Rope::from_str(text);
-            let found = todos(Lines(&rope), 0, rope.len_lines());
+            let found = find_todos(ClientLines(&rope), 0, rope.len_lines());
             let found: Vec<_> = found
                 .iter()
                 .map(|todo| {
@@ -307,10 +315,10 @@ mod tests {
             "// TODO(ann) [x]: \u{202e}one\u{1b}[2J",
             &[(0, 1, "[x]: one [2J")],
         );
-        // No words, no goal.
+        // A marker without words is no goal.
         check("// TODO", &[]);
         check("// TODO:\n// two\n", &[(0, 2, "two")]);
-        // Not the first word of a comment, or no comment.
+        // The marker is not the first word of a comment.
         check("// a TODO: one", &[]);
         check("// TODOS: one", &[]);
         check("let TODO = 1;", &[]);
@@ -322,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_without_end_is_cut() {
+    fn an_unclosed_comment_is_cut() {
         let rope = Rope::from_str(&format!("/* TODO: one\n{}", "more\n".repeat(100)));
-        let found = todos(Lines(&rope), 0, 1);
-        assert_eq!(found[0].lines.end_line as usize, LONGEST);
+        let found = find_todos(ClientLines(&rope), 0, 1);
+        assert_eq!(found[0].lines.end_line as usize, LONGEST_COMMENT);
     }
 }

@@ -1,4 +1,4 @@
-//! Goals from the diagnostics of other servers, as the client passes them on.
+//! Goals that fix the diagnostics of other servers, as the client passes them on.
 
 use claudecluster_protocol::{
     editor::{LineRange, SECTION},
@@ -6,155 +6,174 @@ use claudecluster_protocol::{
 };
 use lsp_types::{Code, Diagnostic, DiagnosticSeverity, Message};
 
-use super::from_here::{Here, Offer, overlap, whole_lines};
-use crate::words;
+use super::goal_offer::{GoalOffer, OfferContext};
+use crate::{
+    documents::lines::{covered_lines, lines_overlap},
+    plain_text,
+};
 
-/// So many problems of one place are offered one by one.
-const OFFERED: usize = 5;
-/// So many different messages of problems that are alike are told to whoever fixes them.
-const TOLD: usize = 20;
-/// How much of one message is passed on.
-const MESSAGE: (usize, usize) = (20, 300);
+/// The most problems of one place that are offered one by one.
+const MOST_OFFERED: usize = 5;
+/// The most messages of similar problems in one prompt.
+const MOST_MESSAGES: usize = 20;
+/// The most lines of one message, and the most characters of each line.
+const MESSAGE_SIZE: (usize, usize) = (20, 300);
 
-struct Problem<'a> {
-    told: &'a Diagnostic,
+/// A diagnostic of another server.
+struct ReportedProblem<'a> {
+    diagnostic: &'a Diagnostic,
     lines: LineRange,
-    /// Its message, line by line.
+    /// The message, line by line.
     message: Vec<String>,
-    /// Who reports it, and its code.
-    by: String,
-    /// What it has in common with others that are like it.
+    /// The reporting server and the code of the diagnostic.
+    origin: String,
+    /// The source with the code, or with the shape of the message. Equal for similar problems.
     likeness: (Option<&'a str>, String),
 }
 
-/// The problems on the lines asked about, each alone and with all that are like it.
-pub(super) fn offers(here: &Here<'_>, told: &[Diagnostic]) -> Vec<Offer> {
-    let problems: Vec<_> = told.iter().filter_map(problem).collect();
-    let mut shown: Vec<&Problem<'_>> = Vec::new();
+/// Offers to fix each problem on the lines of the request, alone and with all similar problems.
+pub(super) fn offer_fixes(
+    context: &OfferContext<'_>,
+    diagnostics: &[Diagnostic],
+) -> Vec<GoalOffer> {
+    let problems: Vec<_> = diagnostics.iter().filter_map(to_problem).collect();
+    let mut shown: Vec<&ReportedProblem<'_>> = Vec::new();
     for problem in &problems {
-        let known =
-            |one: &&Problem<'_>| one.message == problem.message && one.lines == problem.lines;
-        if overlap(problem.lines, here.lines)
-            && !(here.automatic && is_hint(problem))
+        let known = |one: &&ReportedProblem<'_>| {
+            one.message == problem.message && one.lines == problem.lines
+        };
+        if lines_overlap(problem.lines, context.lines)
+            && !(context.automatic && is_hint(problem))
             && !shown.iter().any(known)
         {
             shown.push(problem);
         }
     }
-    shown.truncate(OFFERED);
-    let mut offers: Vec<_> = shown.iter().map(|problem| one(here, problem)).collect();
-    let mut kinds: Vec<&Problem<'_>> = Vec::new();
+    shown.truncate(MOST_OFFERED);
+    let mut offers: Vec<_> = shown
+        .iter()
+        .map(|problem| offer_one(context, problem))
+        .collect();
+    let mut kinds: Vec<&ReportedProblem<'_>> = Vec::new();
     for problem in shown {
         if !kinds.iter().any(|kind| kind.likeness == problem.likeness) {
             kinds.push(problem);
         }
     }
     for kind in kinds {
-        offers.extend(all_in_file(here, kind, &problems));
-        // What cannot be counted is only offered to those who ask.
-        if !here.automatic {
-            offers.push(all_in_workspace(here, kind));
+        offers.extend(offer_all_in_file(context, kind, &problems));
+        // The problems of the workspace cannot be counted, so they show no light bulb.
+        if !context.automatic {
+            offers.push(offer_all_in_workspace(context, kind));
         }
     }
     offers
 }
 
-fn problem(told: &Diagnostic) -> Option<Problem<'_>> {
-    // Conflicts have actions of their own.
-    if told.source.as_deref() == Some(SECTION) {
+/// Reads a diagnostic; `None` for diagnostics of this server, which have other actions.
+fn to_problem(diagnostic: &Diagnostic) -> Option<ReportedProblem<'_>> {
+    if diagnostic.source.as_deref() == Some(SECTION) {
         return None;
     }
-    let text = match &told.message {
+    let text = match &diagnostic.message {
         Message::String(text) => text,
         Message::MarkupContent(content) => &content.value,
     };
-    let message = words::block(text, MESSAGE.0, MESSAGE.1);
+    let message = plain_text::to_lines(text, MESSAGE_SIZE.0, MESSAGE_SIZE.1);
     let first = message.first()?;
-    let source = told.source.as_deref();
-    let code = match &told.code {
+    let source = diagnostic.source.as_deref();
+    let code = match &diagnostic.code {
         None => None,
         Some(Code::String(code)) => Some(code.clone()),
         Some(Code::Int(code)) => Some(code.to_string()),
     };
-    let likeness = (source, code.clone().unwrap_or_else(|| shape(first)));
-    let by = [source, code.as_deref()];
-    let by: Vec<_> = by.into_iter().flatten().collect();
-    Some(Problem {
-        told,
-        lines: whole_lines(told.range),
-        by: words::line(&by.join(" "), 60),
+    let likeness = (source, code.clone().unwrap_or_else(|| message_shape(first)));
+    let origin = [source, code.as_deref()];
+    let origin: Vec<_> = origin.into_iter().flatten().collect();
+    Some(ReportedProblem {
+        diagnostic,
+        lines: covered_lines(diagnostic.range),
+        origin: plain_text::to_line(&origin.join(" "), 60),
         message,
         likeness,
     })
 }
 
-fn is_hint(problem: &Problem<'_>) -> bool {
-    problem.told.severity == Some(DiagnosticSeverity::Hint)
+fn is_hint(problem: &ReportedProblem<'_>) -> bool {
+    problem.diagnostic.severity == Some(DiagnosticSeverity::Hint)
 }
 
-impl Problem<'_> {
-    /// The first line of its message and who says so.
-    fn sentence(&self) -> String {
+impl ReportedProblem<'_> {
+    /// Returns the first line of the message with its origin.
+    fn first_line(&self) -> String {
         let first = self.message.first().map(String::as_str).unwrap_or_default();
-        if self.by.is_empty() {
+        if self.origin.is_empty() {
             first.to_owned()
         } else {
-            format!("{first} ({})", self.by)
+            format!("{first} ({})", self.origin)
         }
     }
 }
 
-/// The lines are told by the range, which follows them while the user types.
-fn one(here: &Here<'_>, problem: &Problem<'_>) -> Offer {
-    let mut prompt = format!("Fix in {}: {}", here.file(), problem.sentence());
+/// Offers to fix one problem.
+///
+/// The prompt names no lines: the range of the offer does, and follows them while the user types.
+fn offer_one(context: &OfferContext<'_>, problem: &ReportedProblem<'_>) -> GoalOffer {
+    let mut prompt = format!("Fix in {}: {}", context.file_name(), problem.first_line());
     for line in problem.message.iter().skip(1) {
         prompt.push('\n');
         prompt.push_str(line);
     }
-    Offer {
+    GoalOffer {
         verb: "Fix with ClaudeCluster".into(),
         about: problem.message.join(" "),
         prompt,
         kind: ScopeKind::Files,
         range: Some(problem.lines),
-        solves: Some(problem.told.clone()),
+        fixes: Some(problem.diagnostic.clone()),
     }
 }
 
-/// All problems of the file that are like this one. Their number is told where the client passes all on, and
-/// there is no such offer where it is the only one.
-fn all_in_file(here: &Here<'_>, kind: &Problem<'_>, problems: &[Problem<'_>]) -> Option<Offer> {
+/// Offers to fix all similar problems of the file.
+///
+/// The title has their number if the client passes all diagnostics on. There is no offer for the only
+/// problem of its kind.
+fn offer_all_in_file(
+    context: &OfferContext<'_>,
+    kind: &ReportedProblem<'_>,
+    problems: &[ReportedProblem<'_>],
+) -> Option<GoalOffer> {
     let alike: Vec<_> = problems
         .iter()
         .filter(|problem| problem.likeness == kind.likeness)
         .collect();
-    let counted = here.settings.diagnostics == Some(true);
+    let counted = context.settings.diagnostics == Some(true);
     let all = match alike.len() {
-        1 if counted || here.automatic => return None,
+        1 if counted || context.automatic => return None,
         n if counted => format!("all {n}"),
-        _ if here.automatic => return None,
+        _ if context.automatic => return None,
         _ => "all".to_owned(),
     };
     let mut prompt = format!(
         "Fix {all} like this in {}: {}",
-        here.file(),
-        kind.sentence()
+        context.file_name(),
+        kind.first_line()
     );
-    prompt.push_str(&others(&alike));
-    Some(Offer {
+    prompt.push_str(&list_messages(&alike));
+    Some(GoalOffer {
         verb: format!("Fix {all} like this in this file with ClaudeCluster"),
         about: kind.message.join(" "),
         prompt,
         kind: ScopeKind::Files,
         range: None,
-        solves: Some(kind.told.clone()),
+        fixes: Some(kind.diagnostic.clone()),
     })
 }
 
-/// All problems of the workspace that are like this one: how many there are nobody has told the server.
-fn all_in_workspace(here: &Here<'_>, kind: &Problem<'_>) -> Offer {
-    let (file, sentence) = (here.file(), kind.sentence());
-    Offer {
+/// Offers to fix all similar problems of the workspace, whose number is unknown.
+fn offer_all_in_workspace(context: &OfferContext<'_>, kind: &ReportedProblem<'_>) -> GoalOffer {
+    let (file, sentence) = (context.file_name(), kind.first_line());
+    GoalOffer {
         verb: "Fix all like this in the workspace with ClaudeCluster".into(),
         about: kind.message.join(" "),
         prompt: format!(
@@ -163,21 +182,21 @@ fn all_in_workspace(here: &Here<'_>, kind: &Problem<'_>) -> Offer {
         ),
         kind: ScopeKind::Workspace,
         range: None,
-        solves: Some(kind.told.clone()),
+        fixes: Some(kind.diagnostic.clone()),
     }
 }
 
-/// The messages, where they differ.
-fn others(alike: &[&Problem<'_>]) -> String {
+/// Lists the messages of similar problems for a prompt; empty if all messages are equal.
+fn list_messages(alike: &[&ReportedProblem<'_>]) -> String {
     let mut messages: Vec<_> = alike.iter().filter_map(|one| one.message.first()).collect();
     messages.sort();
     messages.dedup();
     if messages.len() < 2 {
         return String::new();
     }
-    let more = messages.len().saturating_sub(TOLD);
+    let more = messages.len().saturating_sub(MOST_MESSAGES);
     let mut text = String::from("\nThe editor shows:");
-    for message in messages.into_iter().take(TOLD) {
+    for message in messages.into_iter().take(MOST_MESSAGES) {
         text.push_str("\n- ");
         text.push_str(message);
     }
@@ -187,15 +206,15 @@ fn others(alike: &[&Problem<'_>]) -> String {
     text
 }
 
-/// A message without what differs between problems of one kind: what it quotes, and numbers.
-fn shape(message: &str) -> String {
+/// Returns a message without quoted text and numbers, which differ between similar problems.
+fn message_shape(message: &str) -> String {
     let mut shape = String::new();
     let mut chars = message.chars().peekable();
     let mut before = ' ';
     while let Some(c) = chars.next() {
         let closing = match c {
             '`' | '"' => Some(c),
-            // Not the one in "can't".
+            // An apostrophe within a word, as in "can't", is no quote.
             '\'' if !before.is_alphanumeric() => Some('\''),
             '“' => Some('”'),
             '‘' => Some('’'),
@@ -225,7 +244,8 @@ mod tests {
     #[test]
     fn messages_of_one_kind_have_one_shape() {
         let check = |one: &str, other: &str, alike: bool| {
-            assert_eq!(shape(one) == shape(other), alike, "{one:?} {other:?}");
+            let equal = message_shape(one) == message_shape(other);
+            assert_eq!(equal, alike, "{one:?} {other:?}");
         };
         check("unused variable: `x`", "unused variable: `long_name`", true);
         check("unused variable: `x`", "unused import: `x`", false);
@@ -233,7 +253,7 @@ mod tests {
         check("'a' can't be 'b'", "'c d' can't be 'e'", true);
         check("don't `a`", "don't `b` here", false);
         check("\"a\" is “b”", "\"x\" is “y”", true);
-        // A quote that nothing closes is a character like others.
+        // A quote without a partner is an ordinary character.
         check("5` and", "6` and", true);
         check("a ` b", "a ` c", false);
     }

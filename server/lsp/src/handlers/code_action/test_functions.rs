@@ -4,24 +4,25 @@
 
 use claudecluster_protocol::{editor::LineRange, goal::ScopeKind};
 
-use super::from_here::{Here, Offer};
-use crate::{anchor::Lines, words};
+use super::goal_offer::{GoalOffer, OfferContext};
+use crate::{documents::lines::ClientLines, plain_text};
 
 /// Longer tests are not looked through.
-const LONGEST: usize = 400;
+const LONGEST_TEST: usize = 400;
 /// So many lines of attributes, decorators and comments may stand above one.
-const ABOVE: usize = 12;
+const MOST_ABOVE: usize = 12;
 
-struct Test {
+struct TestFunction {
     name: String,
     lines: LineRange,
 }
 
-pub(super) fn offer(here: &Here<'_>) -> Option<Offer> {
-    let language = Language::of(&here.extension())?;
-    let test = find(language, here.text(), here.lines.start_line as usize)?;
-    let file = here.file();
-    Some(Offer {
+/// Offers to make the test on the first line of the request pass.
+pub(super) fn offer_test(context: &OfferContext<'_>) -> Option<GoalOffer> {
+    let language = TestLanguage::of(&context.extension())?;
+    let test = find_test(language, context.text(), context.lines.start_line as usize)?;
+    let file = context.file_name();
+    Some(GoalOffer {
         verb: "Make this test pass with ClaudeCluster".into(),
         prompt: format!(
             "Make the test \"{}\" in {file} pass. Run it first: if it passes as it is, change nothing and \
@@ -32,12 +33,12 @@ pub(super) fn offer(here: &Here<'_>) -> Option<Offer> {
         // What has to change is hardly in the file of the test.
         kind: ScopeKind::Workspace,
         range: Some(test.lines),
-        solves: None,
+        fixes: None,
     })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Language {
+enum TestLanguage {
     Rust,
     Python,
     JavaScript,
@@ -47,7 +48,7 @@ enum Language {
     Elixir,
 }
 
-impl Language {
+impl TestLanguage {
     fn of(extension: &str) -> Option<Self> {
         Some(match extension {
             "rs" => Self::Rust,
@@ -74,44 +75,44 @@ impl Language {
 }
 
 /// The test that a line is in: the nearest above that goes on to it.
-fn find(language: Language, text: Lines<'_>, at: usize) -> Option<Test> {
+fn find_test(language: TestLanguage, text: ClientLines<'_>, at: usize) -> Option<TestFunction> {
     // On its attributes the user is in a test that begins below.
-    let below =
-        (at..text.len().min(at + ABOVE)).find(|&line| !language.is_above(text.get(line).trim()))?;
-    let top = below.saturating_sub(LONGEST);
+    let below = (at..text.len().min(at + MOST_ABOVE))
+        .find(|&line| !language.is_above(text.get(line).trim()))?;
+    let top = below.saturating_sub(LONGEST_TEST);
     (top..=below).rev().find_map(|line| {
-        let name = name(language, text, line)?;
+        let name = test_name(language, text, line)?;
         let (first, end) = (first_line(language, text, line), end_line(text, line));
-        Some((first <= at && at < end).then(|| Test {
-            name: words::line(&name, 200),
+        Some((first <= at && at < end).then(|| TestFunction {
+            name: plain_text::to_line(&name, 200),
             lines: text.range(first, end),
         }))
     })?
 }
 
 /// Where what stands above a test begins.
-fn first_line(language: Language, text: Lines<'_>, header: usize) -> usize {
-    (header.saturating_sub(ABOVE)..header)
+fn first_line(language: TestLanguage, text: ClientLines<'_>, header: usize) -> usize {
+    (header.saturating_sub(MOST_ABOVE)..header)
         .rev()
         .find(|&line| !language.is_above(text.get(line).trim()))
-        .map_or(header.saturating_sub(ABOVE), |line| line + 1)
+        .map_or(header.saturating_sub(MOST_ABOVE), |line| line + 1)
 }
 
 /// One past the last line of what begins at a line: it goes on as long as lines are indented deeper.
-fn end_line(text: Lines<'_>, header: usize) -> usize {
-    let depth = indent(&text.get(header));
+fn end_line(text: ClientLines<'_>, header: usize) -> usize {
+    let depth = indent_width(&text.get(header));
     let mut end = header + 1;
-    for at in header + 1..text.len().min(header + LONGEST) {
+    for at in header + 1..text.len().min(header + LONGEST_TEST) {
         let line = text.get(at);
         let trimmed = line.trim();
         if trimmed.is_empty() {
             continue;
         }
-        if indent(&line) > depth {
+        if indent_width(&line) > depth {
             end = at + 1;
             continue;
         }
-        let here = indent(&line) == depth;
+        let here = indent_width(&line) == depth;
         // The end of a signature of several lines, or a brace on a line of its own.
         let opens = trimmed.starts_with('{')
             || trimmed.starts_with([')', ']']) && trimmed.ends_with(['{', ':']);
@@ -125,50 +126,52 @@ fn end_line(text: Lines<'_>, header: usize) -> usize {
     end
 }
 
-fn indent(line: &str) -> usize {
+fn indent_width(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
 /// The name of the test whose first line this is.
-fn name(language: Language, text: Lines<'_>, at: usize) -> Option<String> {
+fn test_name(language: TestLanguage, text: ClientLines<'_>, at: usize) -> Option<String> {
     let line = text.get(at);
     let line = line.trim();
     match language {
-        Language::Rust => {
+        TestLanguage::Rust => {
             let name = rust_function(line)?;
             has_above(text, at, |line| {
                 line.starts_with("#[") && is_rust_test(line)
             })
             .then(|| name.to_owned())
         }
-        Language::Python => {
+        TestLanguage::Python => {
             let line = line.strip_prefix("async ").unwrap_or(line);
-            let name = word(line.strip_prefix("def ")?.trim_start());
+            let name = first_identifier(line.strip_prefix("def ")?.trim_start());
             name.starts_with("test").then(|| name.to_owned())
         }
-        Language::JavaScript => called(line, &["it", "test"]),
-        Language::Go => {
-            let name = word(line.strip_prefix("func ")?);
+        TestLanguage::JavaScript => called_with(line, &["it", "test"]),
+        TestLanguage::Go => {
+            let name = first_identifier(line.strip_prefix("func ")?);
             let rest = name.strip_prefix("Test")?;
             (!rest.starts_with(char::is_lowercase)).then(|| name.to_owned())
         }
-        Language::Jvm => {
+        TestLanguage::Jvm => {
             let bare = without_annotations(line);
             let marked =
                 bare.len() < line.len() && is_jvm_test(line) || has_above(text, at, is_jvm_test);
             marked.then(|| jvm_function(bare)).flatten()
         }
-        Language::Ruby => match line.strip_prefix("def ") {
-            Some(rest) => Some(word(rest).to_owned()).filter(|name| name.starts_with("test_")),
-            None => called(line, &["it", "test", "specify"]),
+        TestLanguage::Ruby => match line.strip_prefix("def ") {
+            Some(rest) => {
+                Some(first_identifier(rest).to_owned()).filter(|name| name.starts_with("test_"))
+            }
+            None => called_with(line, &["it", "test", "specify"]),
         },
-        Language::Elixir => called(line, &["test"]),
+        TestLanguage::Elixir => called_with(line, &["test"]),
     }
 }
 
 /// Whether one of the lines right above is such a line.
-fn has_above(text: Lines<'_>, at: usize, wanted: impl Fn(&str) -> bool) -> bool {
-    (at.saturating_sub(ABOVE)..at)
+fn has_above(text: ClientLines<'_>, at: usize, wanted: impl Fn(&str) -> bool) -> bool {
+    (at.saturating_sub(MOST_ABOVE)..at)
         .rev()
         .map(|line| text.get(line))
         .take_while(|line| line.trim().starts_with(['#', '@', '/']))
@@ -180,7 +183,7 @@ fn rust_function(line: &str) -> Option<&str> {
     words
         .find(|word| !matches!(*word, "pub" | "async" | "unsafe" | "const"))
         .filter(|word| *word == "fn")?;
-    Some(word(words.next()?)).filter(|name| !name.is_empty())
+    Some(first_identifier(words.next()?)).filter(|name| !name.is_empty())
 }
 
 /// `#[test]`, `#[tokio::test(…)]`, `#[rstest]` and the like.
@@ -227,28 +230,28 @@ fn jvm_function(line: &str) -> Option<String> {
     let (before, _) = line.split_once('(')?;
     let name = before.rsplit(char::is_whitespace).next()?;
     // A call is no declaration: something stands before a name that is declared.
-    let declared = before.trim().contains(char::is_whitespace) && word(name) == name;
+    let declared = before.trim().contains(char::is_whitespace) && first_identifier(name) == name;
     (declared && !name.is_empty()).then(|| name.to_owned())
 }
 
 /// The string that a function is called with first: `it('…'`, `test.only("…"`, `test "…" do`.
-fn called(line: &str, names: &[&str]) -> Option<String> {
-    let name = word(line);
+fn called_with(line: &str, names: &[&str]) -> Option<String> {
+    let name = first_identifier(line);
     let mut rest = line.get(name.len()..).filter(|_| names.contains(&name))?;
     while let Some(member) = rest.strip_prefix('.') {
-        let member_name = word(member);
+        let member_name = first_identifier(member);
         rest = &member[member_name.len()..];
         if member_name == "each" {
             // Its own arguments come first.
             let (_, after) = rest.split_once(")(").or_else(|| rest.split_once("`("))?;
-            return quoted(after);
+            return read_quoted(after);
         }
     }
-    quoted(rest.trim_start().trim_start_matches('('))
+    read_quoted(rest.trim_start().trim_start_matches('('))
 }
 
 /// The text between quotes that a text begins with.
-fn quoted(text: &str) -> Option<String> {
+fn read_quoted(text: &str) -> Option<String> {
     let text = text.trim_start();
     let quote = text
         .chars()
@@ -272,13 +275,13 @@ fn quoted(text: &str) -> Option<String> {
 }
 
 /// The identifier that a text begins with.
-fn word(text: &str) -> &str {
+fn first_identifier(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
     &text[..end.unwrap_or(text.len())]
 }
 
 fn first_word(text: &str) -> &str {
-    word(text.trim_start())
+    first_identifier(text.trim_start())
 }
 
 #[cfg(test)]
@@ -291,8 +294,8 @@ mod tests {
     fn check(extension: &str, text: &str, expected: Option<(&str, &str, &str)>) {
         let at = text.lines().position(|line| line.contains('^')).unwrap();
         let rope = Rope::from_str(&text.replace('^', ""));
-        let lines = Lines(&rope);
-        let found = find(Language::of(extension).unwrap(), lines, at);
+        let lines = ClientLines(&rope);
+        let found = find_test(TestLanguage::of(extension).unwrap(), lines, at);
         let found = found.map(|test| {
             let line = |at: u32| lines.get(at as usize).trim().to_owned();
             (
@@ -402,7 +405,7 @@ mod tests {
     fn names_are_input() {
         let text = "it('a\u{202e}b\u{1b}[2J $(touch pwn)', () => {\n  x^\n})\n";
         let rope = Rope::from_str(text);
-        let found = find(Language::JavaScript, Lines(&rope), 1).unwrap();
+        let found = find_test(TestLanguage::JavaScript, ClientLines(&rope), 1).unwrap();
         assert_eq!(found.name, "ab [2J $(touch pwn)");
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_core::review::words::merge;
-use claudecluster_driver::{Current, DocumentEdit, Editor};
+use claudecluster_driver::{DocumentEdit, Editor, TextSource};
 use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
     AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
@@ -496,7 +496,7 @@ impl Backend for Recorder {
         }))
     }
 
-    fn hunks_in(&self, path: &Path, current: Current<'_>) -> Vec<HunkView> {
+    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         self.asked.send_replace(current.whole().into_owned());
         let _not_held = self.answering.blocking_lock();
         self.hunks_of(path, &current.whole())

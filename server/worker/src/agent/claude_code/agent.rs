@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The command that installs it.
-const INSTALL: &str = "npm install -g @anthropic-ai/claude-code";
+const INSTALL: &str = "install it with: npm install -g @anthropic-ai/claude-code";
 
 /// The real Claude Code.
 #[derive(Clone, Copy, Debug)]

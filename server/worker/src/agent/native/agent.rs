@@ -73,7 +73,7 @@ impl CodingAgent for NativeAgent {
             usable,
             version: None,
             found: if usable {
-                format!("{key_env} is set, for {base_url}")
+                format!("{key_env} is set; endpoint {base_url}")
             } else {
                 format!("{key_env} is not set")
             },
@@ -82,7 +82,10 @@ impl CodingAgent for NativeAgent {
     }
 
     fn remedy(&self, settings: &AgentSettings) -> Option<String> {
-        Some(format!("export {}=…", settings.native.key_env))
+        Some(format!(
+            "set an API key: export {}=…",
+            settings.native.key_env
+        ))
     }
 
     fn passed_variables(&self) -> &'static [&'static str] {

@@ -119,7 +119,7 @@ fn a_paused_task_waits_for_its_approval_and_survives_the_daemon() {
     let shown = world.run(&["show", "g1"]).expect(0);
     for part in [
         "g1 paused",
-        "waits for approval",
+        "waiting for approval",
         "claudecluster approve g1 --task second",
     ] {
         assert!(shown.stdout.contains(part), "{part}: {shown:?}");

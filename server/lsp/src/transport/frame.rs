@@ -1,0 +1,258 @@
+//! The framing of messages: header lines, an empty line, a body.
+//!
+//! The decoder is tolerant, because a malformed frame must not cost the frames after it.
+
+use bytes::{Buf, BytesMut};
+
+/// The longest header line in bytes. Longer input is not a header.
+const MAX_LINE: usize = 8 * 1024;
+const LENGTH: &[u8] = b"content-length:";
+
+/// One unit found in the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WireFrame {
+    /// The body of a message.
+    Body(BytesMut),
+    /// Bytes that are not a message, with the reason. Decoding continues after them.
+    Malformed(String),
+}
+
+/// Splits a stream of bytes into frames.
+pub(crate) struct FrameDecoder {
+    /// Bytes that have been read and not yet split. Callers read into this buffer, then call
+    /// [`FrameDecoder::next_frame`].
+    pub(crate) buffer: BytesMut,
+    max_body: usize,
+    state: DecoderState,
+}
+
+enum DecoderState {
+    Headers(FrameHeaders),
+    Body(usize),
+    Skip(u64),
+}
+
+#[derive(Default)]
+struct FrameHeaders {
+    /// Whether a line that is not empty has been read.
+    started: bool,
+    length: Option<u64>,
+    fault: Option<String>,
+}
+
+impl FrameDecoder {
+    pub(crate) fn new(max_body: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            max_body,
+            state: DecoderState::Headers(FrameHeaders::default()),
+        }
+    }
+
+    /// Returns the next frame, or `None` until more bytes have been read.
+    pub(crate) fn next_frame(&mut self) -> Option<WireFrame> {
+        loop {
+            match &mut self.state {
+                DecoderState::Skip(left) => {
+                    let here = usize::try_from(*left)
+                        .unwrap_or(usize::MAX)
+                        .min(self.buffer.len());
+                    self.buffer.advance(here);
+                    *left -= here as u64;
+                    if *left > 0 {
+                        return None;
+                    }
+                    self.state = DecoderState::Headers(FrameHeaders::default());
+                }
+                DecoderState::Body(length) => {
+                    if self.buffer.len() < *length {
+                        return None;
+                    }
+                    let body = self.buffer.split_to(*length);
+                    self.state = DecoderState::Headers(FrameHeaders::default());
+                    return Some(WireFrame::Body(body));
+                }
+                DecoderState::Headers(headers) => {
+                    let Some(end) = self.buffer.iter().position(|&b| b == b'\n') else {
+                        if self.buffer.len() > MAX_LINE {
+                            // The tail is kept, because the next real header may begin in it.
+                            let garbage = self.buffer.len() - LENGTH.len();
+                            self.buffer.advance(garbage);
+                            headers.started = true;
+                        }
+                        return None;
+                    };
+                    let line = self.buffer.split_to(end + 1);
+                    if let Some(frame) = self.header_line(line.trim_ascii()) {
+                        return Some(frame);
+                    }
+                }
+            }
+        }
+    }
+
+    fn header_line(&mut self, line: &[u8]) -> Option<WireFrame> {
+        let DecoderState::Headers(headers) = &mut self.state else {
+            return None;
+        };
+        if !line.is_empty() {
+            headers.read_line(line);
+            return None;
+        }
+        let headers = std::mem::take(headers);
+        match headers {
+            // An empty line between frames is harmless.
+            FrameHeaders { started: false, .. } => None,
+            FrameHeaders {
+                fault: Some(fault), ..
+            } => Some(WireFrame::Malformed(fault)),
+            FrameHeaders { length: None, .. } => Some(WireFrame::Malformed(
+                "a message without Content-Length".into(),
+            )),
+            FrameHeaders {
+                length: Some(length),
+                ..
+            } => match usize::try_from(length) {
+                Ok(length) if length <= self.max_body => {
+                    self.state = DecoderState::Body(length);
+                    None
+                }
+                _ => {
+                    self.state = DecoderState::Skip(length);
+                    Some(WireFrame::Malformed(format!(
+                        "a message of {length} bytes; the limit is {}",
+                        self.max_body
+                    )))
+                }
+            },
+        }
+    }
+}
+
+impl FrameHeaders {
+    fn read_line(&mut self, line: &[u8]) {
+        self.started = true;
+        // The header may be anywhere in the line: after a body of unknown length, the next header
+        // follows the last line of that body.
+        let lower = line.to_ascii_lowercase();
+        let Some(at) = lower
+            .windows(LENGTH.len())
+            .rposition(|window| window == LENGTH)
+        else {
+            return;
+        };
+        let value = line[at + LENGTH.len()..].trim_ascii();
+        let parsed = std::str::from_utf8(value)
+            .ok()
+            .and_then(|v| v.parse::<u64>().ok());
+        match parsed {
+            None => {
+                self.fault = Some(format!(
+                    "Content-Length {:?} is not a number of bytes",
+                    String::from_utf8_lossy(value)
+                ));
+            }
+            // No client sends a message of this size, so the number is wrong.
+            Some(length) if length > 1 << 40 => {
+                self.fault = Some(format!("Content-Length {length} cannot be right"));
+            }
+            Some(length) if self.length.is_some_and(|other| other != length) => {
+                self.fault = Some("two different Content-Length headers".into());
+            }
+            Some(length) => self.length = Some(length),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(input: &[u8], step: usize) -> Vec<String> {
+        let mut decoder = FrameDecoder::new(1000);
+        let mut found = Vec::new();
+        for chunk in input.chunks(step) {
+            decoder.buffer.extend_from_slice(chunk);
+            while let Some(frame) = decoder.next_frame() {
+                found.push(match frame {
+                    WireFrame::Body(body) => String::from_utf8_lossy(&body).into_owned(),
+                    WireFrame::Malformed(why) => format!("! {why}"),
+                });
+            }
+        }
+        found
+    }
+
+    #[track_caller]
+    fn check(input: &str, expected: &[&str]) {
+        for step in 1..=input.len() {
+            assert_eq!(
+                decode(input.as_bytes(), step),
+                expected,
+                "in steps of {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_in_any_case_and_order() {
+        check("Content-Length: 2\r\n\r\n{}", &["{}"]);
+        check("content-length:2\n\n{}", &["{}"]);
+        check(
+            "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nCONTENT-LENGTH: 2 \r\n\r\n{}",
+            &["{}"],
+        );
+        check(
+            "\r\n\r\nContent-Length: 2\r\n\r\n{}\r\nContent-Length: 3\r\n\r\n[1]",
+            &["{}", "[1]"],
+        );
+        check("Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", &["{}"]);
+        check(
+            "Content-Length: 0\r\n\r\nContent-Length: 2\r\n\r\n{}",
+            &["", "{}"],
+        );
+    }
+
+    #[test]
+    fn reading_goes_on_behind_what_is_refused() {
+        let good = "Content-Length: 2\r\n\r\n{}";
+        let check = |bad: &str, why: &str| {
+            let input = format!("{bad}{good}{good}");
+            // Every step for short inputs, a sample for long ones.
+            for step in (1..=input.len()).step_by(input.len() / 100 + 1) {
+                let found = decode(input.as_bytes(), step);
+                let (last, complaints) = found.split_last().unwrap();
+                assert_eq!(last, "{}", "{bad:?} in steps of {step}: {found:?}");
+                assert!(
+                    complaints
+                        .iter()
+                        .any(|c| c.starts_with("! ") && c.contains(why)),
+                    "{bad:?} in steps of {step}: {found:?}"
+                );
+            }
+        };
+        check("Content-Length: -5\r\n\r\n{\"a\":1}", "is not a number");
+        check("Content-Length: ten\r\n\r\n{\"a\":1}", "is not a number");
+        check(
+            "Content-Length: 99999999999999999999999\r\n\r\n",
+            "is not a number",
+        );
+        check(
+            "Content-Length: 9999999999999999\r\n\r\n{}",
+            "cannot be right",
+        );
+        check("Content-Type: x\r\n\r\n{\"a\":1}", "without Content-Length");
+        check(
+            "Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
+            "two different",
+        );
+        check(
+            &format!("Content-Length: 1500\r\n\r\n{}", "x".repeat(1500)),
+            "the limit is 1000",
+        );
+        check(
+            &format!("{}\r\n\r\n", "x".repeat(3 * MAX_LINE)),
+            "without Content-Length",
+        );
+    }
+}
