@@ -1,4 +1,4 @@
-//! From a finished layer to the changes in it.
+//! Reads the changes of an attempt out of its finished layer.
 
 mod collect;
 mod links;
@@ -12,7 +12,7 @@ use claudecluster_protocol::{FileMode, RelPath};
 
 pub use self::collect::collect_changes;
 
-/// What a file is: bytes and mode.
+/// The content of a file: bytes and mode.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileContent {
     /// The content; for a symbolic link its target.
@@ -21,30 +21,30 @@ pub struct FileContent {
     pub mode: FileMode,
 }
 
-/// What happened to one file.
+/// The change of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CollectedChange {
     /// The file.
     pub path: RelPath,
-    /// For a rename: where it was. `before` is then the content there.
+    /// The old path of a renamed file. `before` is then the content at that path.
     pub from: Option<RelPath>,
-    /// What the view started from, as the layers and the workspace show it now; `None` where the file
-    /// did not exist. Where there is a snapshot, the snapshot's version is the one that counts.
+    /// The content the view started from, as the layers and the workspace show it now; `None` if the file
+    /// did not exist. If there is a snapshot, its version takes precedence.
     pub before: Option<FileContent>,
-    /// What the attempt left; `None` where it deleted the file.
+    /// The content the attempt left; `None` if it deleted the file.
     pub after: Option<FileContent>,
 }
 
-/// Something that was changed but is not in the change set.
+/// A changed path that is not in the change set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedChange {
-    /// What.
+    /// The path.
     pub path: RelPath,
-    /// Why.
+    /// The reason.
     pub reason: RefusalReason,
 }
 
-/// Why something is not in a change set.
+/// The reason a changed path is not in a change set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RefusalReason {
     /// The link points out of the workspace.
@@ -79,7 +79,7 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    /// Whether the attempt broke a rule, as opposed to leaving something behind that cannot land.
+    /// Returns whether the attempt broke a limit, rather than left a path that cannot be applied.
     pub fn breaks_limits(&self) -> bool {
         !matches!(self, Self::Special(_) | Self::Unreadable(_))
     }
@@ -90,9 +90,9 @@ impl RefusalReason {
 pub struct ChangeSet {
     /// In the order of their paths.
     pub changes: Vec<CollectedChange>,
-    /// What was left out, in the order of paths; at most [`ChangeLimits::refusals`].
+    /// The refused paths, in their order; at most [`ChangeLimits::refusals`].
     pub refused: Vec<RefusedChange>,
-    /// How many more were left out.
+    /// The number of further refused paths.
     pub refused_more: u64,
     /// Whether the attempt wrote into `.git`, which never lands.
     pub touched_git: bool,
@@ -122,7 +122,7 @@ impl Default for ChangeLimits {
     }
 }
 
-/// The paths that version control knows: they count as changed even where `.gitignore` names them.
+/// The paths that version control tracks: they count as changed even if `.gitignore` names them.
 #[derive(Clone, Debug, Default)]
 pub struct TrackedFiles(Arc<[RelPath]>);
 
@@ -134,12 +134,12 @@ impl TrackedFiles {
         Self(paths.into())
     }
 
-    /// Whether the path is tracked.
+    /// Returns whether the path is tracked.
     pub fn contains(&self, path: &RelPath) -> bool {
         self.0.binary_search(path).is_ok()
     }
 
-    /// Whether anything below the folder is tracked.
+    /// Returns whether any file below the folder is tracked.
     pub fn any_within(&self, dir: &RelPath) -> bool {
         // What is below a folder sorts behind it, but not always right behind: `a-b` comes before `a/b`.
         let first = format!("{}/", dir.as_str());
@@ -152,13 +152,13 @@ impl TrackedFiles {
     }
 }
 
-/// What a finished layer is compared with.
+/// The base that a finished layer is compared with.
 #[derive(Clone, Debug)]
 pub struct ViewBase {
     /// The real workspace.
     pub workspace: PathBuf,
     /// The layers between, as in [`crate::sandbox::SandboxSpec::lowers`].
     pub lowers: Vec<PathBuf>,
-    /// What version control knows.
+    /// The files that version control tracks.
     pub tracked: TrackedFiles,
 }

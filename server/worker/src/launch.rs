@@ -1,5 +1,4 @@
-//! The seam between agents and sandboxes: an agent is a program, and whoever isolates it says how
-//! a program is started.
+//! The seam between agents and sandboxes: a sandbox decides how the program of an agent is started.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,7 +12,7 @@ pub trait ProgramLauncher: Send + Sync {
     /// everything it started.
     fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command;
 
-    /// Where the program sees the workspace.
+    /// Returns the path at which the program sees the workspace.
     fn root(&self) -> &Path;
 
     /// The environment every program in the view gets, before its own additions: an allow-list.

@@ -186,8 +186,7 @@ async fn await_end(
     }
 }
 
-/// A deadline has passed: the next harder way to end the program. The error is the end where there is
-/// none left.
+/// Ends the program the next harder way, after a deadline. The error is the end if no harder way is left.
 fn escalate_end(child: &mut Child, ending: ShutdownStage) -> Result<ShutdownStage, ProgramEnd> {
     match ending {
         ShutdownStage::No => {
@@ -212,7 +211,7 @@ fn send_term(child: &Child) {
     }
 }
 
-/// Reads what there is; `None` at the end.
+/// Reads the next bytes; `None` at the end.
 async fn read_chunk<R: AsyncRead + Unpin>(
     stream: &mut Option<R>,
     buffer: &mut [u8],
@@ -223,7 +222,7 @@ async fn read_chunk<R: AsyncRead + Unpin>(
 
 struct ProgramOutput<'t, 'e> {
     tail: Vec<u8>,
-    /// What watchers have not been told.
+    /// Output that watchers have not been told.
     untold: Vec<u8>,
     told_at: Option<Instant>,
     written: usize,

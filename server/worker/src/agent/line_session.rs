@@ -1,7 +1,7 @@
-//! One program, spoken to line by line, ended within its deadlines.
+//! Runs a program that speaks a line protocol, and ends it within its deadlines.
 //!
-//! Both agents that are programs with a line protocol are driven by this one loop. What the lines
-//! mean is a [`LineProtocol`]'s business; when to stop waiting is decided here and nowhere else:
+//! All agents that speak a line protocol are driven by this one loop. A [`LineProtocol`] gives the lines
+//! their meaning; only this loop decides when to stop waiting:
 //!
 //! | phase | ends with | deadline | then |
 //! |---|---|---|---|
@@ -41,67 +41,67 @@ const CHUNK: usize = 64 << 10;
 
 /// The meaning of a program's lines.
 pub(crate) trait LineProtocol: Send {
-    /// What is sent first. Every item is one line without its end.
+    /// Returns the lines to send first, without their ends.
     fn opening_lines(&mut self) -> Vec<String>;
 
-    /// One line from the program, without its end.
+    /// Handles one line from the program, without its end.
     fn receive_line(&mut self, line: &[u8]) -> LineEffects;
 
-    /// What came of a question it asked.
+    /// Handles the answer to one of the program's questions.
     fn receive_answer(&mut self, _question: u64, _answer: QuestionAnswer) -> LineEffects {
         LineEffects::default()
     }
 
-    /// What asks the program to stop by itself, where its protocol has that.
+    /// Returns the line that asks the program to stop, if its protocol has one.
     fn interrupt_line(&mut self) -> Option<String> {
         None
     }
 }
 
-/// What follows from a line.
+/// The effects of a line.
 #[derive(Debug, Default)]
 pub(crate) struct LineEffects {
     /// Lines to send.
     pub send: Vec<String>,
-    /// What to tell watchers.
+    /// Events for watchers.
     pub events: Vec<AgentEvent>,
-    /// What the program waits for somebody to decide.
+    /// Questions that the program waits to have answered.
     pub questions: Vec<ProtocolQuestion>,
-    /// Questions, by their numbers, that it does not wait for any more.
+    /// The numbers of questions that the program no longer waits for.
     pub withdrawn: Vec<u64>,
-    /// How to go on.
+    /// How the session continues.
     pub next: SessionControl,
 }
 
-/// What a program waits for somebody to decide.
+/// A question that a program waits to have answered.
 #[derive(Debug)]
 pub(crate) struct ProtocolQuestion {
-    /// A number of the protocol's own.
+    /// The number the protocol gave the question.
     pub number: u64,
-    /// What it wants.
+    /// The tool use to decide about.
     pub request: ToolUseRequest,
 }
 
-/// What came of a question.
+/// The answer to a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum QuestionAnswer {
-    /// Somebody decided.
+    /// A person or a rule decided.
     Decided(ToolUseReply),
-    /// There is nobody to ask, or whoever decides has gone.
+    /// Nobody can decide: there is no approver, or the approver has gone.
     NoApprover,
     /// Nobody decided within this time.
     TimedOut(Span),
 }
 
-/// How to go on after a line.
+/// How a session continues after a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SessionControl {
     /// Wait for the next line.
     #[default]
     Continue,
-    /// That was the result: the program has nothing left to do but to exit.
+    /// The line was the result: the program only has to exit.
     Finished,
-    /// Waiting is pointless: end it, for this reason.
+    /// Waiting is pointless: end the program, for this reason.
     Abort(StopReason),
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct SessionExit {
 }
 
 impl SessionExit {
-    /// Why there is no result, in one class and in words.
+    /// Classifies and describes a session without a result.
     pub(crate) fn without_result(&self, name: &str, limits: &AgentLimits) -> (StopReason, String) {
         if let Some(error) = &self.spawn_error {
             let words = format!("cannot start {name}: {error}");
@@ -162,7 +162,7 @@ impl SessionExit {
     }
 }
 
-/// Starts `command` and speaks with it until it has ended.
+/// Starts `command` and drives its protocol until the program has ended.
 ///
 /// Every byte it writes to standard output goes to `transcript`. Events are offered to `events`;
 /// where nobody takes them in time they are dropped, because no watcher may hold up an attempt.
@@ -393,7 +393,7 @@ impl LineSession<'_> {
         }
     }
 
-    /// A deadline has passed. False where there is nothing left to wait for.
+    /// Handles a deadline that has passed; returns `false` if there is nothing left to wait for.
     fn handle_deadline(&mut self) -> bool {
         if !self.waiting.is_empty() {
             self.expire_questions();
@@ -420,7 +420,7 @@ impl LineSession<'_> {
         true
     }
 
-    /// Asks whoever decides. Meanwhile the clocks of the session stand still.
+    /// Sends a question to the approver. The clocks of the session pause meanwhile.
     fn ask_approver(&mut self, question: ProtocolQuestion) {
         let ProtocolQuestion { number, request } = question;
         let (reply, answer) = oneshot::channel();
@@ -450,7 +450,7 @@ impl LineSession<'_> {
         self.apply_effects(step);
     }
 
-    /// Lets the clocks go on once nothing is waited for any more.
+    /// Resumes the clocks once no question is open.
     fn resume_clocks(&mut self) {
         if self.waiting.is_empty() {
             let now = Instant::now();
@@ -460,7 +460,7 @@ impl LineSession<'_> {
         }
     }
 
-    /// Answers, in place of the person who did not, what has waited long enough.
+    /// Answers the questions whose deadline has passed.
     fn expire_questions(&mut self) {
         let now = Instant::now();
         let late = self.waiting.extract_if(.., |one| one.deadline <= now);

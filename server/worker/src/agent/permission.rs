@@ -1,4 +1,4 @@
-//! Permissions of a session: what its configuration says, and the way to whoever decides the rest.
+//! Permissions of a session: the configured lists of tools, and questions to the approver.
 
 use claudecluster_protocol::{
     Span,
@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use super::text::clip_text;
 
-/// At most this many bytes of what a tool is to do are shown. All of it is in [`Wanted::input`].
+/// The most bytes of a tool's input that are shown. All of it is in [`Wanted::input`].
 const DETAIL: usize = 4 << 10;
 
-/// Which tools a session may use, as configured.
+/// The tools a session may use, as configured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolPermissions {
@@ -38,29 +38,29 @@ impl Default for ToolPermissions {
     }
 }
 
-/// A session wants to use a tool, and waits. It waits no longer when the other end of `reply` is gone.
+/// A session's question whether it may use a tool. It has stopped waiting once `reply` is closed.
 #[derive(Debug)]
 pub struct PermissionQuestion {
-    /// What it wants.
+    /// The tool use to decide about.
     pub request: ToolUseRequest,
-    /// Where the answer goes. Dropped without one, it is a denial.
+    /// Takes the answer. Dropped without one, the use is denied.
     pub reply: oneshot::Sender<ToolUseReply>,
 }
 
-/// A use of a tool.
+/// A tool use that a session asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ToolUseRequest {
     /// The tool, as its agent names it.
     pub tool: String,
-    /// What it is to do, for people.
+    /// The purpose of the use, as text for people.
     pub detail: String,
-    /// What kind of thing that is.
+    /// The kind of the use.
     pub kind: Option<PermissionKind>,
-    /// Its whole input as canonical JSON: the same for the same input, whoever asks.
+    /// The whole input as canonical JSON: the same text for the same input.
     pub input: String,
 }
 
-/// What was said to an [`PermissionQuestion`].
+/// The answer to a [`PermissionQuestion`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ToolUseReply {
     /// Whether it may.
@@ -69,7 +69,7 @@ pub struct ToolUseReply {
     pub reason: Option<String>,
 }
 
-/// JSON without space and with the keys of every object in order.
+/// Writes JSON without spaces and with the keys of every object in order.
 pub(crate) fn canonical_json(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
         match value {
@@ -86,7 +86,7 @@ pub(crate) fn canonical_json(value: &Value) -> String {
     sorted(value).to_string()
 }
 
-/// What a tool is to do, in full as far as that is bearable: who allows it has to see it.
+/// Describes the input of a tool in full, up to a bounded length: the person who allows it must see it.
 pub(crate) fn input_detail(input: &Value) -> String {
     let text = match input.as_object() {
         Some(map) if map.len() == 1 => map.values().next().and_then(Value::as_str),

@@ -1,4 +1,4 @@
-//! What tokens cost, for estimates.
+//! Estimates the cost of tokens.
 //!
 //! List prices in US dollars for a million tokens. Claude Code reports its own cost at the end of a
 //! session and that number is used; the table serves running totals and the built-in agent. A model
@@ -25,7 +25,7 @@ const CACHE_READ: f64 = 0.1;
 /// Writing to the prompt cache for five minutes, in parts of the price of sending.
 const CACHE_WRITE: f64 = 1.25;
 
-/// What one turn took, by the names that the Messages API has for its parts.
+/// Returns the usage of one turn. `tokens` looks up a counter by its name in the Messages API.
 pub(crate) fn usage_of_turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> Usage {
     let tokens = |name| tokens(name).unwrap_or_default();
     let mut usage = Usage {
@@ -40,7 +40,7 @@ pub(crate) fn usage_of_turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -
     usage
 }
 
-/// What `usage` costs with `model`.
+/// Returns the cost of `usage` with `model`.
 fn cost_of_usage(model: &str, usage: &Usage) -> Usd {
     let Some((_, sent, received)) = PRICES.iter().find(|(name, ..)| model.contains(name)) else {
         return Usd::ZERO;

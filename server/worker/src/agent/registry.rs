@@ -6,9 +6,10 @@ use claudecluster_protocol::{
     agent::AgentCatalog, event::AgentEvent, goal::EnvVar, plan::AgentName,
 };
 use tokio::io::AsyncWrite;
+use tracing::Instrument as _;
 
 use super::{
-    AgentReport, AgentSettings, AgentSpec, CodingAgent, SessionChannels, claude_code::ClaudeCode,
+    AgentReport, AgentSettings, AgentSpec, AgentTask, CodingAgent, SessionChannels, claude_code::ClaudeCode,
     command::CommandAgent, native::NativeAgent,
 };
 use crate::launch::ProgramLauncher;
@@ -127,8 +128,16 @@ impl AgentRegistry {
         transcript: &mut (dyn AsyncWrite + Unpin + Send),
         channels: &SessionChannels,
     ) -> AgentReport {
-        let agent = self.get(spec.task.agent);
-        agent.run(spec, launch, transcript, channels).await
+        let AgentTask { agent, session, .. } = &spec.task;
+        let span = tracing::info_span!("agent_session", %agent, %session);
+        let run = self.get(*agent).run(spec, launch, transcript, channels);
+        async {
+            let report = run.await;
+            tracing::debug!(stop = ?report.stop, "the agent's session has ended");
+            report
+        }
+        .instrument(span)
+        .await
     }
 
     /// Reads a transcript of an agent back. See [`CodingAgent::replay`].
@@ -153,7 +162,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, AgentTask, ToolPermissions};
+    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, ToolPermissions};
 
     /// An agent that reports its prompt and the names of its variables.
     struct EchoAgent;

@@ -1,4 +1,4 @@
-//! What an agent session is given, and what it reports.
+//! The inputs and the report of an agent session.
 //!
 //! [`AgentTask`] is data that could be sent to another machine. [`AgentPlace`] holds what only the
 //! executor of the session knows: paths and the environment. [`SessionChannels`] connect the two.

@@ -1,4 +1,4 @@
-//! The walk over a finished layer.
+//! Walks over a finished layer.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::sandbox::layer::{LayerNode, LayerStack, StackEntry};
 
-/// Collects what the layer `upper` changes against `base`. Costs what was changed, not what exists.
-/// Blocks.
+/// Collects the changes of the layer `upper` against `base`. The cost depends on what was changed, not on
+/// the size of the workspace. Blocks.
 pub fn collect_changes(
     upper: &Path,
     base: &ViewBase,
@@ -57,12 +57,12 @@ pub fn collect_changes(
 struct WalkedFolder {
     /// Relative to the workspace.
     path: PathBuf,
-    /// What was there before.
+    /// The folder as it was before the attempt.
     below: LayerStack,
     rules: Rc<IgnoreRules>,
-    /// Whether what was there before no longer shows unless this layer has it.
+    /// Whether entries from before are hidden unless this layer has them.
     sealed: bool,
-    /// Whether it is ignored: then only tracked files in it count.
+    /// Whether the folder is ignored: then only its tracked files count.
     ignored: bool,
 }
 
@@ -75,7 +75,7 @@ struct ChangeCollector<'a> {
 }
 
 impl ChangeCollector<'_> {
-    /// One folder of the layer.
+    /// Walks one folder of the layer.
     fn walk_folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
         let mut names: Vec<OsString> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.file_name()))
@@ -137,7 +137,7 @@ impl ChangeCollector<'_> {
         }
     }
 
-    /// A folder of the layer that may cover one that was there before, or something else.
+    /// Collects a folder of the layer, which may cover an earlier folder or file.
     fn collect_folder(
         &mut self,
         real: &Path,
@@ -177,7 +177,7 @@ impl ChangeCollector<'_> {
         )
     }
 
-    /// Something that was there before and is no longer.
+    /// Collects the deletion of an earlier entry.
     fn collect_deletion(
         &mut self,
         seen: StackEntry,
@@ -224,7 +224,7 @@ impl ChangeCollector<'_> {
         }
     }
 
-    /// Whether a folder is ignored; `None` where nothing in it can count.
+    /// Returns whether a folder is ignored; `None` if nothing in it can count.
     fn step_into(&self, path: &Path, here: &WalkedFolder) -> Option<bool> {
         let ignored = self.leaves_out(path, true, here);
         let tracked =
@@ -232,7 +232,7 @@ impl ChangeCollector<'_> {
         (!ignored || tracked()).then_some(ignored)
     }
 
-    /// Whether git would not look at it.
+    /// Returns whether git would ignore the path.
     fn leaves_out(&self, path: &Path, is_dir: bool, here: &WalkedFolder) -> bool {
         let ignored = here.ignored || here.rules.ignores(&self.base.workspace.join(path), is_dir);
         ignored
@@ -240,7 +240,7 @@ impl ChangeCollector<'_> {
                 || !RelPath::from_path(path).is_ok_and(|path| self.base.tracked.contains(&path)))
     }
 
-    /// A file or link of the layer, which may have been there before.
+    /// Collects a file or link of the layer, which may have existed before.
     fn collect_change(&mut self, real: &Path, path: &Path, before: &StackEntry) {
         let read = || {
             let after = read_file(real, self.limits)?;
@@ -310,8 +310,8 @@ impl ChangeCollector<'_> {
     }
 }
 
-/// Whether something in a layer's `.git` could steer git, as opposed to its index, which it refreshes
-/// whenever somebody asks for the status.
+/// Returns whether a layer's `.git` holds anything that could steer git. The index does not count: git
+/// refreshes it on every status.
 fn steers_git(git: &Path) -> bool {
     match fs::read_dir(git) {
         Ok(entries) => entries.flatten().any(|entry| entry.file_name() != "index"),
@@ -329,7 +329,7 @@ fn read_entry(
     }
 }
 
-/// Reads a file or link. `None` where there is none (any more).
+/// Reads a file or link; `None` if there is none any more.
 fn read_file(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
     let unreadable = |e: io::Error| RefusalReason::Unreadable(e.to_string());
     let meta = match fs::symlink_metadata(path) {

@@ -1,4 +1,4 @@
-//! Where symbolic links lead.
+//! Finds symbolic links that lead out of the workspace.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +11,7 @@ use crate::sandbox::layer::{LayerStack, StackEntry};
 /// How many links one path may pass through, as in the kernel.
 const MOST_LINKS: u32 = 40;
 
-/// Whether the link at `path` with that target leads out of the workspace, directly or through other
+/// Returns whether the link at `path` with that target leads out of the workspace, directly or through other
 /// links of the view. A link that leads nowhere leads nowhere outside.
 pub(super) fn leads_outside(
     view: &LayerStack,
@@ -57,7 +57,7 @@ pub(super) fn leads_outside(
     false
 }
 
-/// Adds a link's target to the way ahead; `false` where it is outside.
+/// Adds a link's target to the remaining path; returns `false` if the target is outside.
 fn follow_target(
     workspace: &Path,
     at: &mut PathBuf,

@@ -1,4 +1,4 @@
-//! Finds out which created file is a deleted one under a new name.
+//! Pairs created files with deleted ones that they are renames of.
 
 use std::collections::HashMap;
 
@@ -51,7 +51,7 @@ fn bytes_after(change: &CollectedChange) -> &[u8] {
     change.after.as_ref().map_or(&[], |content| &content.bytes)
 }
 
-/// Pairs with the same content, preferring the same file name. Takes them off both lists.
+/// Pairs files with the same content, preferring the same file name, and removes them from both lists.
 fn pair_identical(
     changes: &[CollectedChange],
     sources: &mut Vec<usize>,
@@ -87,7 +87,7 @@ fn pair_identical(
     pairs
 }
 
-/// Pairs that have at least half of the larger file in common, the most similar first.
+/// Pairs files that have at least half of the larger one in common, the most similar first.
 fn pair_similar(
     changes: &[CollectedChange],
     sources: &[usize],
@@ -115,7 +115,7 @@ fn pair_similar(
     pairs
 }
 
-/// How much of the larger text is in lines both have, in percent.
+/// Returns the share of the larger text that is in common lines, in percent.
 fn similarity(a: &[u8], b: &[u8]) -> usize {
     let largest = a.len().max(b.len());
     let smallest = a.len().min(b.len());

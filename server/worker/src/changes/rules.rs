@@ -1,4 +1,4 @@
-//! What git ignores, by the rules of the view: a `.gitignore` the attempt changed counts as changed.
+//! Git's ignore rules in a view: a `.gitignore` that the attempt changed counts as changed.
 
 use std::{ffi::OsStr, io, path::Path, rc::Rc};
 
@@ -40,7 +40,7 @@ impl IgnoreRules {
         rules.with_folder(workspace, view)
     }
 
-    /// With those of a folder inside.
+    /// Returns these rules with those of a folder inside.
     pub(super) fn with_folder(
         self: &Rc<Self>,
         dir: &Path,
@@ -65,7 +65,7 @@ impl IgnoreRules {
         }
     }
 
-    /// Whether an absolute path is ignored by its own name; its folders are asked before.
+    /// Returns whether an absolute path is ignored by its own name. Its folders must be checked first.
     pub(super) fn ignores(&self, path: &Path, is_dir: bool) -> bool {
         match self.own.matched(path, is_dir) {
             Match::Ignore(_) => true,

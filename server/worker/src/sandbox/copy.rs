@@ -31,11 +31,11 @@ const IGNORED_ENTRIES: u64 = 2_000;
 #[derive(Debug, Default)]
 pub(super) struct WorkspaceCopy {
     manifest: BTreeMap<PathBuf, EntryStamp>,
-    /// What of the workspace is not in the copy.
+    /// The paths of the workspace that are not in the copy.
     pub(super) left_out: Vec<PathBuf>,
 }
 
-/// What tells whether an entry was touched. Any write, and any change of mode or name, changes the
+/// Metadata that changes whenever an entry is touched. Any write, and any change of mode or name, changes the
 /// time of the last status change, which no program can set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct EntryStamp {
@@ -113,7 +113,7 @@ impl WorkspaceCopier<'_> {
             .push(path);
     }
 
-    /// What git does not ignore.
+    /// Copies what git does not ignore.
     fn copy_visible(&self) -> io::Result<()> {
         let walk = WalkBuilder::new(self.workspace)
             .hidden(false)
@@ -153,7 +153,7 @@ impl WorkspaceCopier<'_> {
             .map_or(Ok(()), Err)
     }
 
-    /// Of what git ignores, what is small.
+    /// Copies the small ones of the entries that git ignores.
     fn copy_ignored(&self, from: &Path, to: &Path) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(from) else {
             return Ok(());
@@ -183,7 +183,7 @@ impl WorkspaceCopier<'_> {
         Ok(())
     }
 
-    /// The repository's own folder, with the real objects read from where programs find them.
+    /// Copies the repository's own folder, which reads the real objects from `objects`.
     fn copy_git(&self, objects: &Path) -> io::Result<()> {
         let (real, copy) = (self.workspace.join(".git"), self.tree.join(".git"));
         match fs::symlink_metadata(&real) {
@@ -207,7 +207,7 @@ impl WorkspaceCopier<'_> {
         fs::write(copy.join("objects/info/alternates"), objects)
     }
 
-    /// A file, or a folder with everything in it.
+    /// Copies a file, or a folder with everything in it.
     fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.copy_entry(from, to)?;
         if fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
@@ -222,7 +222,7 @@ impl WorkspaceCopier<'_> {
         Ok(())
     }
 
-    /// One entry, without what is in it. What cannot be read or has just gone away is left out.
+    /// Copies one entry without its content. Entries that cannot be read or no longer exist are left out.
     fn copy_entry(&self, from: &Path, to: &Path) -> io::Result<()> {
         let Ok(meta) = fs::symlink_metadata(from) else {
             return Ok(());
@@ -272,7 +272,7 @@ impl WorkspaceCopier<'_> {
         file.set_modified(meta.modified()?)
     }
 
-    /// Puts a layer on top.
+    /// Applies a layer to the copy.
     fn apply_layer(&self, layer: &Path, tree: &Path) -> io::Result<()> {
         for entry in fs::read_dir(layer)? {
             let name = entry?.file_name();
@@ -301,7 +301,7 @@ impl WorkspaceCopier<'_> {
     }
 }
 
-/// Whether `path` stays within both limits, which shrink by what it needs.
+/// Returns whether `path` stays within both limits, and subtracts its size from them.
 fn is_small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return false;
@@ -341,7 +341,7 @@ fn record_stamps(
     Ok(())
 }
 
-/// Moves what was changed in `tree` to `upper`, in the format of an overlay's upper directory. The copy
+/// Moves the changed entries of `tree` to `upper`, in the format of an overlay's upper directory. The copy
 /// is useless afterwards.
 pub(super) fn collect_layer(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
     fs::create_dir_all(upper)?;

@@ -33,11 +33,11 @@ const WHITEOUT: &str = "user.overlay.whiteout";
 pub struct LayerFile {
     /// The file.
     pub path: RelPath,
-    /// What it is in this layer.
+    /// The state of the file in this layer.
     pub state: LayerState,
 }
 
-/// What a file is in a layer.
+/// The state of a file in a layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LayerState {
     /// It is there.
@@ -85,8 +85,10 @@ fn write_file(dir: &Path, path: &Path, state: &LayerState) -> io::Result<()> {
     }
 }
 
-/// Makes the folders above `path`. Where one of them is deleted in this layer: with `replace` it becomes
-/// a folder that shows nothing from below, else nothing is made and the answer is `false`.
+/// Makes the folders above `path`.
+///
+/// If one of them is deleted in this layer, `replace` turns it into a folder that shows nothing from below.
+/// Without `replace` nothing is made, and the result is `false`.
 fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
     let Some(parent) = path.parent() else {
         return Ok(true);
@@ -130,7 +132,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: FileMode) -> io::Result
     file.set_permissions(fs::Permissions::from_mode(permission))
 }
 
-/// Removes whatever is there.
+/// Removes a file or a folder with its content, if there is one.
 pub(crate) fn remove_path(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => remove_tree(path),
@@ -164,7 +166,7 @@ fn open_up(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Marks `path` as gone.
+/// Marks `path` as deleted in a layer.
 pub(crate) fn make_whiteout(path: &Path) -> io::Result<()> {
     remove_path(path)?;
     match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0) {
@@ -182,7 +184,7 @@ pub(crate) fn make_whiteout(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Has a folder show nothing of what is below it.
+/// Makes a folder hide everything in the layers below it.
 pub(crate) fn set_opaque(dir: &Path) -> io::Result<()> {
     Ok(lsetxattr(dir, OPAQUE, b"y", XattrFlags::empty())?)
 }
@@ -192,7 +194,7 @@ fn is_opaque(dir: &Path) -> bool {
     matches!(lgetxattr(dir, OPAQUE, &mut value), Ok(1) if value[0] == b'y')
 }
 
-/// What one name is in one layer.
+/// The entry of one name in one layer.
 #[derive(Debug)]
 pub(crate) enum LayerNode {
     Absent,
@@ -252,7 +254,7 @@ impl LayerNode {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LayerStack(Vec<PathBuf>);
 
-/// What one name is in a [`LayerStack`] folder.
+/// The entry of one name in a [`LayerStack`], as an overlay would show it.
 #[derive(Debug)]
 pub(crate) enum StackEntry {
     Absent,
@@ -263,7 +265,7 @@ pub(crate) enum StackEntry {
 }
 
 impl LayerStack {
-    /// The top of a stack.
+    /// Returns the root folder of a stack of layers.
     pub(crate) fn new(layers: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut kept = Vec::new();
         for layer in layers {
@@ -276,7 +278,7 @@ impl LayerStack {
         Self(kept)
     }
 
-    /// What `name` is here.
+    /// Returns the entry `name` of this folder.
     pub(crate) fn child(&self, name: &OsStr) -> io::Result<StackEntry> {
         let mut dirs = Vec::new();
         for dir in &self.0 {
@@ -304,7 +306,7 @@ impl LayerStack {
         })
     }
 
-    /// What the path below this folder is.
+    /// Returns the entry at a path below this folder.
     pub(crate) fn at(&self, path: &Path) -> io::Result<StackEntry> {
         let mut seen = StackEntry::Dir(self.clone());
         for part in path.iter() {
@@ -316,7 +318,7 @@ impl LayerStack {
         Ok(seen)
     }
 
-    /// The names here, those of deleted files among them.
+    /// Lists the names in this folder, including those of deleted files.
     pub(crate) fn names(&self) -> io::Result<BTreeSet<OsString>> {
         let mut names = BTreeSet::new();
         for dir in &self.0 {
@@ -327,7 +329,7 @@ impl LayerStack {
         Ok(names)
     }
 
-    /// This folder with `top` above all others.
+    /// Returns this folder with `top` as its uppermost layer.
     pub(crate) fn under(&self, top: PathBuf) -> Self {
         let mut dirs = vec![top];
         if !is_opaque(&dirs[0]) {

@@ -25,6 +25,7 @@ use std::{
 };
 
 use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
+use tracing::Instrument as _;
 
 use self::view::{Isolation, SandboxView, ViewBacking, ViewNotes};
 use crate::launch::ProgramLauncher;
@@ -37,7 +38,7 @@ const LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
 /// How long programs may take to be gone once they are killed.
 const GONE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a sandbox is made of. All paths are absolute.
+/// The inputs of a sandbox. All paths are absolute.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
     /// The root of the real workspace.
@@ -52,13 +53,13 @@ pub struct SandboxSpec {
     pub writable: Vec<PathBuf>,
     /// Folders that programs must not see: the daemon's state. `writable` folders inside stay visible.
     pub hidden: Vec<PathBuf>,
-    /// Which kind to use.
+    /// The kind of sandbox to use.
     pub preference: SandboxPreference,
     /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
     pub launcher: PathBuf,
 }
 
-/// Which kind of sandbox to use.
+/// The kind of sandbox to use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SandboxPreference {
     /// An overlay where the machine allows it, else an isolated copy, else an error.
@@ -90,11 +91,11 @@ pub enum SandboxError {
     /// A file operation failed.
     #[error("cannot {what} {}: {source}", .path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb phrase.
         what: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -139,7 +140,7 @@ pub struct Sandbox {
     why: String,
 }
 
-/// What a sandbox leaves behind.
+/// The layer that a sandbox leaves behind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FinishedLayer {
     /// The changes, in the format of an overlay's upper directory.
@@ -147,8 +148,20 @@ pub struct FinishedLayer {
 }
 
 impl Sandbox {
-    /// Makes the view. Nothing runs in it yet.
+    /// Makes the view. No program runs in it yet.
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
+        let span = tracing::info_span!("prepare_sandbox", layer = %spec.layer.display());
+        async {
+            let sandbox = Self::prepare_view(spec).await?;
+            let kind = sandbox.kind();
+            tracing::debug!(?kind, why = sandbox.why, "the sandbox is ready");
+            Ok(sandbox)
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn prepare_view(spec: SandboxSpec) -> Result<Self, SandboxError> {
         let spec = canonicalize_spec(spec)?;
         let mut reasons = Vec::new();
         if spec.preference != SandboxPreference::Copy {
@@ -169,8 +182,8 @@ impl Sandbox {
         Self::prepare_copy(&spec, reasons).await
     }
 
-    /// The copy with the strongest isolation there is. Which one is found out before anything is
-    /// copied.
+    /// Makes a copy with the strongest isolation this machine allows, which is tested before anything
+    /// is copied.
     async fn prepare_copy(
         spec: &SandboxSpec,
         mut reasons: Vec<String>,
@@ -240,7 +253,7 @@ impl Sandbox {
         }
     }
 
-    /// Has the launcher make the view once without a program. The error is the reason it gives.
+    /// Makes the launcher build the view once without a program. The error is the reason it gives.
     async fn try_out(&self) -> Result<ViewNotes, String> {
         let text = serde_json::to_vec(&self.view).map_err(|e| e.to_string())?;
         std::fs::write(&self.description, text).map_err(|e| e.to_string())?;
@@ -303,7 +316,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// How programs are kept from the workspace.
+    /// Returns the kind of the sandbox.
     pub fn kind(&self) -> SandboxKind {
         match self.view.backing {
             ViewBacking::Overlay(_) => SandboxKind::Overlay,
@@ -311,7 +324,7 @@ impl Sandbox {
         }
     }
 
-    /// Why this kind, and what is different in it, in words for a user.
+    /// Explains the kind of the sandbox and its limits, as text for the user.
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -326,7 +339,9 @@ impl Sandbox {
     pub async fn finish(self) -> Result<FinishedLayer, SandboxError> {
         let layer = PathBuf::from(&self.view.layer);
         let failed = SandboxError::io("finish the layer", &layer);
-        tokio::task::spawn_blocking(move || self.finish_blocking())
+        let kind = self.kind();
+        let span = tracing::info_span!("finish_sandbox", ?kind, layer = %layer.display());
+        tokio::task::spawn_blocking(move || span.in_scope(|| self.finish_blocking()))
             .await
             .unwrap_or_else(|e| Err(io::Error::other(e)))
             .map_err(failed)
@@ -376,7 +391,7 @@ impl ProgramLauncher for Sandbox {
     }
 }
 
-/// Checks the places, makes those that are ours, and gives them their canonical names.
+/// Checks the folders of a sandbox, makes the private ones, and resolves all of them.
 fn canonicalize_spec(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     let canonical = |path: &Path| path.canonicalize().map_err(SandboxError::io("open", path));
     let private = |path: &Path| {
@@ -426,7 +441,7 @@ fn canonicalize_spec(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError>
     Ok(spec)
 }
 
-/// Refuses folders in each other's way. The daemon's state may lie inside the workspace: it is hidden
+/// Refuses folders that lie inside each other. The daemon's state may lie inside the workspace: it is hidden
 /// there as it is elsewhere.
 fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
     let overlap = |other: &Path| {
@@ -459,7 +474,7 @@ fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// What sandboxes will be like on this machine.
+/// The kind of sandbox this machine allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SandboxProbe {
     /// The kind that will be used; `None` where there is none.
@@ -470,7 +485,7 @@ pub struct SandboxProbe {
     pub landlock: Option<u32>,
 }
 
-/// Finds out by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
+/// Tests the machine by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
 pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
     let dir = scratch.join(format!("probe-{}", std::process::id()));
     let workspace = dir.join("workspace");

@@ -1,4 +1,4 @@
-//! Which folders and mounts of the machine a view treats in a way of their own.
+//! The folders and mounts of the machine that a view treats differently from the rest.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use super::{
     view::{SandboxView, ViewBacking},
 };
 
-/// What of `/run` programs need: how to resolve names, and where some systems keep their programs.
+/// The parts of `/run` that programs need: name resolution, and the programs of some systems.
 /// The rest are sockets of services that act with the user's rights outside the sandbox.
 const RUN_KEEPS: [&str; 6] = [
     "/run/systemd/resolve",
@@ -26,12 +26,12 @@ const RUN_KEEPS: [&str; 6] = [
 /// Variables that name package caches, which programs write while they work.
 const CACHES: [&str; 3] = ["CARGO_HOME", "GOPATH", "GRADLE_USER_HOME"];
 
-/// A folder that takes writes and forgets them.
+/// A folder whose writes are discarded with the view.
 pub(super) struct DiscardedFolder {
     pub(super) target: PathBuf,
     pub(super) lower: OwnedFd,
     pub(super) own: OverlayFolders,
-    /// For a temporary folder: the upper folder as a mount, for where an overlay cannot be had. Others
+    /// The upper folder of a temporary folder as a mount, used if no overlay can be made. Other folders
     /// then stay read-only.
     pub(super) plain: Option<OwnedFd>,
 }
@@ -44,9 +44,12 @@ pub(super) struct NestedMount {
     pub(super) layers: Option<(Vec<OwnedFd>, OverlayFolders)>,
 }
 
-/// The folders that take writes and forget them: the home folder and the package caches that lie outside
-/// of it, so that tools can lock and fill them and nothing of it leaks out; and the temporary folders, so
-/// that what the user names in a prompt can be read and parallel workers do not meet.
+/// Lists the folders whose writes are discarded with the view:
+///
+/// - the home folder and the package caches outside of it, so that tools can lock and fill them and
+///   nothing leaks out;
+/// - the temporary folders, so that files the user names in a prompt can be read and parallel workers do
+///   not see each other.
 pub(super) fn discarded_folders(
     view: &SandboxView,
     workspace: &Path,
@@ -105,7 +108,7 @@ pub(super) fn discarded_folders(
     Ok(discards)
 }
 
-/// The mounts below what will be covered. A user namespace locks them in place; then an overlay over
+/// Lists the mounts below the folders that will be covered. A user namespace locks them in place; then an overlay over
 /// the workspace is impossible where it has any, and those elsewhere stay as they are.
 pub(super) fn nested_mounts(
     view: &SandboxView,
@@ -146,7 +149,7 @@ pub(super) fn nested_mounts(
     Ok(nested)
 }
 
-/// What to keep of `/run`, opened.
+/// Opens the parts of `/run` that the view keeps.
 pub(super) fn kept_run_places() -> Vec<(PathBuf, OwnedFd)> {
     let mut places: Vec<PathBuf> = RUN_KEEPS.into_iter().map(PathBuf::from).collect();
     places.extend(Path::new("/etc/resolv.conf").canonicalize());
@@ -164,7 +167,7 @@ pub(super) fn kept_run_places() -> Vec<(PathBuf, OwnedFd)> {
     opened.flatten().collect()
 }
 
-/// Where things are mounted, outermost first.
+/// Lists the mount points of the machine, outermost first.
 fn mount_points() -> Result<Vec<PathBuf>, StepError> {
     let table = std::fs::read("/proc/self/mountinfo").step(|| "read the table of mounts".into())?;
     let mut points: Vec<PathBuf> = table

@@ -28,16 +28,16 @@ use super::{
 
 /// A view that is in place.
 pub(super) struct MountedView {
-    /// What programs may write.
+    /// The folders that programs may write.
     pub(super) writable: Vec<PathBuf>,
-    /// What a user should know about it.
+    /// The remarks for the user.
     pub(super) notes: ViewNotes,
 }
 
 /// The devices programs need; none of them stores anything.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Makes the view that `view` describes, in this process's own namespaces from now on.
+/// Makes the view that `view` describes, in namespaces that this process enters.
 pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     if view.isolation != Isolation::Namespaces {
         return Ok(MountedView {
@@ -58,7 +58,7 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     plan.seal_mounts()
 }
 
-/// What stays writable where there are no namespaces.
+/// Returns the folders that stay writable without namespaces.
 fn open_places(view: &SandboxView) -> Vec<PathBuf> {
     let mut places = vec![
         PathBuf::from(&view.root),
@@ -70,8 +70,9 @@ fn open_places(view: &SandboxView) -> Vec<PathBuf> {
     places
 }
 
-/// Enters new mount, PID and IPC namespaces, in a new user namespace only where it takes one. Gives
-/// whether it went without.
+/// Enters new mount, PID and IPC namespaces, and a new user namespace only if that is needed.
+///
+/// Returns whether no user namespace was needed.
 fn enter_namespaces() -> Result<bool, StepError> {
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
     let (uid, gid) = (

@@ -93,7 +93,7 @@ fn is_program(path: &Path) -> bool {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// What `path argument` prints.
+/// Runs `path argument` and returns its output.
 fn run_probe(path: &Path, argument: &str) -> Result<String, String> {
     let shown = path.display();
     let keep = ["PATH", "HOME", "LD_LIBRARY_PATH"];
@@ -164,7 +164,7 @@ pub(super) fn remember_in(folder: &Path) {
 /// A program's answer on disk.
 struct CachedHelp {
     file: PathBuf,
-    /// What the file starts with if it is about the program as it is now.
+    /// The first lines of a file that is about the program as it is now.
     stamp: String,
 }
 

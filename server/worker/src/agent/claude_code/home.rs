@@ -9,7 +9,7 @@ use std::{
 use claudecluster_protocol::goal::Usage;
 use serde::{Deserialize, Serialize};
 
-/// What Claude Code is told is its configuration folder.
+/// Returns the folder that Claude Code uses for its configuration.
 pub(super) fn config_dir(home: &Path) -> PathBuf {
     home.join("claude")
 }
@@ -18,7 +18,7 @@ fn inheritance_dir(home: &Path) -> PathBuf {
     home.join("sessions")
 }
 
-/// Makes the folders; keeps what is there.
+/// Makes the folders of the home; keeps existing ones.
 pub(super) fn make_folders(home: &Path) -> io::Result<()> {
     for folder in [config_dir(home), inheritance_dir(home)] {
         fs::DirBuilder::new()
@@ -35,7 +35,7 @@ pub(super) fn make_folders(home: &Path) -> io::Result<()> {
 /// The user's settings, hooks, MCP servers and memories stay out on purpose.
 ///
 /// # Errors
-/// Where the folder or the file cannot be written.
+/// The folder or the file cannot be written.
 pub(super) fn prepare_home(home: &Path) -> io::Result<()> {
     make_folders(home)?;
     let config = config_dir(home);
@@ -73,7 +73,7 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// What a session leaves to its forks.
+/// The values that forks of a session inherit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct ForkInheritance {
@@ -87,14 +87,14 @@ pub(super) struct ForkInheritance {
 }
 
 impl ForkInheritance {
-    /// That of `session`; nothing where it left none.
+    /// Loads the values of `session`; the default if it left none.
     pub(super) fn load(home: &Path, session: &str) -> Self {
         let read = fs::read(Self::path(home, session)).ok();
         let left = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         left.unwrap_or_default()
     }
 
-    /// Keeps it for forks of `session`.
+    /// Saves the values for forks of `session`.
     pub(super) fn save(&self, home: &Path, session: &str) -> io::Result<()> {
         let json = serde_json::to_vec(self).map_err(io::Error::other)?;
         write_private(&Self::path(home, session), &json)

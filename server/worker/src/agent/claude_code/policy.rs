@@ -1,4 +1,4 @@
-//! What a session may do that reaches beyond its sandbox.
+//! The tools a session may use that reach beyond its sandbox.
 
 use claudecluster_protocol::permission::PermissionKind;
 
@@ -19,7 +19,7 @@ pub struct ToolPolicy {
     asked: Vec<String>,
 }
 
-/// What is to be done about a tool.
+/// The rule for a tool.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum ToolRule {
     /// It may be used.
@@ -59,7 +59,7 @@ impl Default for ToolPolicy {
 }
 
 impl ToolPolicy {
-    /// What configuration makes of the tools. A denial is over a question, a question over what is allowed.
+    /// Builds the policy from the configured lists. `deny` overrides `ask`, and `ask` overrides `allow`.
     pub fn new(permissions: &ToolPermissions) -> Self {
         let ToolPermissions {
             allow, ask, deny, ..
@@ -107,7 +107,7 @@ impl ToolPolicy {
         &self.asked
     }
 
-    /// What is to be done about a call of `tool`.
+    /// Returns the rule for `tool`.
     pub fn rule(&self, tool: &str) -> ToolRule {
         let among = |tools: &[String]| tools.iter().any(|one| one == tool);
         if among(&self.denied) {
@@ -123,7 +123,7 @@ impl ToolPolicy {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The name is invalid, or the tool cannot be opened.
     pub fn check_name(tool: &str, opens: bool) -> Result<(), String> {
         let is_name = !tool.is_empty()
             && tool
@@ -145,7 +145,7 @@ impl ToolPolicy {
     }
 }
 
-/// What kind of thing a tool does.
+/// Returns the kind of a tool's uses.
 pub(super) fn kind_of_tool(tool: &str) -> Option<PermissionKind> {
     match tool {
         "WebFetch" | "WebSearch" => Some(PermissionKind::Network),

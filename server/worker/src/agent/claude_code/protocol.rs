@@ -1,4 +1,4 @@
-//! The state of one session, moved by Claude's messages.
+//! Claude Code's messages, and the state of a session that they change.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,14 +40,14 @@ pub(super) struct ClaudeProtocol<'a> {
     hint: Option<String>,
     /// Lines that were no messages.
     garbled: u32,
-    /// What somebody is asked, by number.
+    /// The open permission questions, by number.
     open: HashMap<u64, PendingToolUse>,
     questions: u64,
     /// Tool uses that somebody denied or did not decide: the model was told to do without.
     done_without: HashSet<String>,
 }
 
-/// A tool use that Claude waits to be let do.
+/// A tool use that Claude asked for and waits for.
 struct PendingToolUse {
     /// Of the request, as it came.
     id: Value,
@@ -77,7 +77,7 @@ impl<'a> ClaudeProtocol<'a> {
         }
     }
 
-    /// What became of the session, and what it leaves to forks.
+    /// Returns the report of the session, and what its forks inherit.
     pub(super) fn into_report(self, ended: &SessionExit) -> (AgentReport, Option<ForkInheritance>) {
         let session = self
             .session

@@ -15,7 +15,7 @@ pub(super) struct ClaudeResult {
     /// The agent's running totals, from some releases on with its ancestors'; `None` where it
     /// reports none.
     pub totals: Option<Usage>,
-    /// What the session's own main loop used, without its subagents.
+    /// The usage of the session's own main loop, without its subagents.
     pub own: Usage,
 }
 
@@ -82,7 +82,7 @@ fn stop_of_result(
     })
 }
 
-/// What an HTTP status of the provider means for a session that ended with it.
+/// Maps an HTTP status of the provider to the stop reason of a session.
 pub(super) fn stop_by_status(status: Option<u64>) -> Option<StopReason> {
     match status? {
         401 | 403 => Some(StopReason::Auth),
@@ -93,7 +93,7 @@ pub(super) fn stop_by_status(status: Option<u64>) -> Option<StopReason> {
     }
 }
 
-/// What an assistant message's `error` means.
+/// Maps an assistant message's `error` to a stop reason.
 fn stop_by_error(name: &str) -> Option<StopReason> {
     match name {
         "authentication_failed" | "oauth_org_not_allowed" | "billing_error" => {
@@ -134,7 +134,7 @@ fn read_own_usage(message: &Value) -> Usage {
     }
 }
 
-/// What a session spent whose parent had spent `before`.
+/// Returns the usage of a session alone, given its totals `after` and its parent's totals `before`.
 ///
 /// Some releases carry the parent's totals on into a fork (2.1.330), others start anew (2.1.197), and
 /// none says which. It is told by the main loop's own usage, which is never carried on: what is left

@@ -17,7 +17,7 @@ use crate::{
     program::{self, EndedProgram, ProgramDeadlines, ProgramEnd},
 };
 
-/// What the launcher's complaints start with. Programs are told by it that they did not run at all.
+/// The prefix of the launcher's errors, by which a program that did not run at all is recognised.
 const LAUNCHER: &[u8] = b"sandbox: ";
 
 /// The agent that runs a task's command.

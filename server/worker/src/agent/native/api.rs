@@ -141,7 +141,7 @@ impl MessagesApi {
     }
 }
 
-/// What is heard while an answer is received.
+/// A part of an answer that is being received.
 pub(super) enum ResponseNotice<'a> {
     /// Words of the answer.
     Words(&'a str),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::agent::{prices, text::TextPieces};
 
-/// Where nobody names one.
+/// The model of tasks that name none.
 const DEFAULT_MODEL: &str = "claude-sonnet-5";
 /// Of one answer.
 const MAX_TOKENS: u32 = 16_000;

@@ -7,7 +7,7 @@ use tokio::{
     process::Command,
 };
 
-/// What is kept of the output: its beginning and its end.
+/// The bytes kept of an output: its beginning and its end.
 const HEAD: usize = 8 << 10;
 const TAIL: usize = 22 << 10;
 /// Variables that commands have no business with.
@@ -17,7 +17,7 @@ const SECRETS: [&str; 3] = [
     "CLAUDE_CODE_OAUTH_TOKEN",
 ];
 
-/// What a command came to.
+/// The result of a shell command.
 pub(super) struct ShellResult {
     /// Its output, both streams, in words for the model.
     pub output: String,

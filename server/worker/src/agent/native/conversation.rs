@@ -101,7 +101,7 @@ impl Conversation {
     }
 }
 
-/// What stands before the messages.
+/// The parts of a request before its messages.
 pub(super) struct RequestHead<'a> {
     pub model: &'a str,
     pub max_tokens: u32,

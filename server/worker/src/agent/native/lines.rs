@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The hidden subcommand of our own binary that is this agent.
 pub(super) const SUBCOMMAND: &str = "agent-native";
 
-/// What the daemon sends: one line.
+/// The task, which the daemon sends as one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct NativeTask {
     pub(super) prompt: String,
@@ -18,7 +18,7 @@ pub(super) struct NativeTask {
     pub(super) model: Option<String>,
     pub(super) session: String,
     pub(super) fork_of: Option<String>,
-    /// Where conversations are kept.
+    /// The folder of conversations.
     pub(super) home: PathBuf,
     /// The workspace as the sandbox shows it.
     pub(super) root: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct NativeTask {
     pub(super) longest_command: Span,
 }
 
-/// What the agent sends: any number of events, then the report.
+/// A line of the agent: any number of events, then the report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum NativeLine {

@@ -13,11 +13,11 @@ use crate::agent::text::{clip_text, one_line};
 pub(super) struct ToolResult {
     pub text: String,
     pub failed: bool,
-    /// What a command wrote, for watchers.
+    /// The output of a command, for watchers.
     pub output: Option<String>,
 }
 
-/// What watchers see of a command's output.
+/// The bytes of a command's output that watchers see.
 const WATCHED: usize = 2000;
 
 /// The name of the tool that takes the structured answer.
@@ -233,7 +233,7 @@ pub(super) fn call_detail(input: &Value) -> String {
     one_line(found.unwrap_or_default())
 }
 
-/// What an answer lacks, as far as the schema's top level says.
+/// Names the fields an answer lacks, by the top level of the schema.
 pub(super) fn missing_fields(schema: &Value, answer: &Value) -> Option<String> {
     let Some(fields) = answer.as_object() else {
         return Some("the answer must be an object".to_owned());
