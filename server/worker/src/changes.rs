@@ -56,7 +56,7 @@ pub enum RefusalReason {
     /// More bytes than a change may have.
     #[error("it has {bytes} bytes; the limit is {limit}")]
     FileTooLarge {
-        /// Its size.
+        /// The size of the file.
         bytes: u64,
         /// The limit.
         limit: u64,
@@ -73,7 +73,7 @@ pub enum RefusalReason {
         /// The limit.
         limit: usize,
     },
-    /// It could not be read.
+    /// The file could not be read.
     #[error("cannot read it: {0}")]
     Unreadable(String),
 }

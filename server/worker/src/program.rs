@@ -19,18 +19,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How much of the end of the output is kept.
+/// The bytes of the end of the output that are kept.
 pub(crate) const TAIL: usize = 64 << 10;
-/// How much goes to a transcript.
+/// The bytes that go to a transcript.
 const TRANSCRIPT: usize = 16 << 20;
-/// How much one event tells; what comes faster is told only by its end.
+/// The bytes one event carries; of faster output only the end is sent.
 const TOLD: usize = 4 << 10;
 /// The shortest time between two events.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Read at once.
 const CHUNK: usize = 16 << 10;
 
-/// How long a program may take.
+/// The deadlines of a program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProgramDeadlines {
     /// From its start to its end.
@@ -39,18 +39,18 @@ pub(crate) struct ProgramDeadlines {
     pub(crate) exit: Duration,
 }
 
-/// How a program ended.
+/// The way a program ended.
 #[derive(Debug)]
 pub(crate) enum ProgramEnd {
-    /// By itself.
+    /// The program exited by itself.
     Exited(ExitStatus),
-    /// It could not be started or waited for.
+    /// The program could not be started or waited for.
     Failed(io::Error),
-    /// Its output could not be written to the transcript.
+    /// The output could not be written to the transcript.
     NoTranscript(io::Error),
-    /// It was ended because it took too long.
+    /// The program was ended because it took too long.
     TimedOut,
-    /// It was ended because somebody cancelled it.
+    /// The program was ended because the run was cancelled.
     Cancelled,
 }
 

@@ -32,9 +32,9 @@ use super::{AgentLimits, PermissionQuestion, SessionChannels, ToolUseReply, Tool
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
-/// How much of standard error is kept for messages.
+/// The bytes of standard error that are kept for messages.
 const TAIL: usize = 8 << 10;
-/// How long the end of standard error may take to arrive once the program has exited.
+/// The time the end of standard error may take to arrive once the program has exited.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
 /// Read at once.
 const CHUNK: usize = 64 << 10;
@@ -105,20 +105,20 @@ pub(crate) enum SessionControl {
     Abort(StopReason),
 }
 
-/// How the program ended.
+/// The end of a program's session.
 #[derive(Debug, Default)]
 pub(crate) struct SessionExit {
-    /// Why it was ended from outside, if it was.
+    /// The reason the program was ended from outside, if it was.
     pub stop: Option<StopReason>,
-    /// Its exit status, where it could be had.
+    /// The exit status of the program, if it is known.
     pub status: Option<ExitStatus>,
-    /// Why it could not be started.
+    /// The error that kept the program from starting.
     pub spawn_error: Option<std::io::Error>,
-    /// Whether it wrote a line at all.
+    /// Whether the program wrote a line at all.
     pub spoke: bool,
-    /// Whether its output ended within a line or had one that was too long.
+    /// Whether the output ended within a line or had a line that was too long.
     pub cut: bool,
-    /// The end of its standard error.
+    /// The end of the program's standard error.
     pub stderr: String,
 }
 
@@ -262,7 +262,7 @@ enum SessionPhase {
     Interrupting,
     Terminating,
     Killed,
-    /// It has exited; somebody may still hold its output open.
+    /// The program has exited; another process may still hold its output open.
     Exited,
 }
 
@@ -270,24 +270,24 @@ struct LineSession<'a> {
     child: Child,
     input: Option<mpsc::UnboundedSender<String>>,
     phase: SessionPhase,
-    /// Of the phase.
+    /// The deadline of the phase.
     deadline: Instant,
-    /// Of the session.
+    /// The deadline of the session.
     end: Instant,
     lines: Vec<u8>,
-    /// How much of `lines` is known to hold no line end.
+    /// The length of the part of `lines` that is known to hold no line end.
     searched: usize,
-    /// Whether what it writes is no longer looked at.
+    /// Whether further output of the program is ignored.
     deaf: bool,
     tail: Vec<u8>,
     ended: SessionExit,
     /// Questions that wait for an answer.
     waiting: Vec<PendingQuestion>,
-    /// Since when there are some.
+    /// The time at which the first of them was asked.
     paused: Instant,
     protocol: &'a mut dyn LineProtocol,
     limits: &'a AgentLimits,
-    /// How long an answer to a question is waited for.
+    /// The time an answer to a question may take.
     answer_timeout: Span,
     transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
     channels: &'a SessionChannels,

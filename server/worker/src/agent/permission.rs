@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::text::clip_text;
 
-/// The most bytes of a tool's input that are shown. All of it is in [`Wanted::input`].
+/// The most bytes of a tool's input that are shown. All of it is in [`ToolUseRequest::input`].
 const DETAIL: usize = 4 << 10;
 
 /// The tools a session may use, as configured.
@@ -23,7 +23,7 @@ pub struct ToolPermissions {
     pub ask: Vec<String>,
     /// Tools that may not be used.
     pub deny: Vec<String>,
-    /// How long an answer is waited for. Then the tool is denied, and the session goes on.
+    /// The time an answer may take. After that the tool is denied, and the session continues.
     pub timeout: Span,
 }
 

@@ -9,8 +9,8 @@ use tokio::io::AsyncWrite;
 use tracing::Instrument as _;
 
 use super::{
-    AgentReport, AgentSettings, AgentSpec, AgentTask, CodingAgent, SessionChannels, claude_code::ClaudeCode,
-    command::CommandAgent, native::NativeAgent,
+    AgentReport, AgentSettings, AgentSpec, AgentTask, CodingAgent, SessionChannels,
+    claude_code::ClaudeCode, command::CommandAgent, native::NativeAgent,
 };
 use crate::launch::ProgramLauncher;
 

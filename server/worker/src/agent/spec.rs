@@ -114,7 +114,7 @@ impl AgentLimits {
     }
 }
 
-/// How a session ended.
+/// The report of a session that has ended.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentReport {

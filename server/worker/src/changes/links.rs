@@ -8,7 +8,7 @@ use std::{
 
 use crate::sandbox::layer::{LayerStack, StackEntry};
 
-/// How many links one path may pass through, as in the kernel.
+/// The most links one path may pass through, as in the kernel.
 const MOST_LINKS: u32 = 40;
 
 /// Returns whether the link at `path` with that target leads out of the workspace, directly or through other

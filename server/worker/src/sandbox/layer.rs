@@ -40,14 +40,14 @@ pub struct LayerFile {
 /// The state of a file in a layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LayerState {
-    /// It is there.
+    /// The layer has the file.
     Present {
-        /// Its content; for a symbolic link its target.
+        /// The content; for a symbolic link its target.
         bytes: Bytes,
-        /// Its kind and permission.
+        /// The kind and permission of the file.
         mode: FileMode,
     },
-    /// It is not there, whatever is below.
+    /// The layer deletes the file of the layers below.
     Deleted,
 }
 

@@ -32,10 +32,10 @@ use crate::launch::ProgramLauncher;
 
 pub use self::layer::{LayerFile, LayerState, write_layer};
 
-/// How long the launcher may take to make a view; it takes milliseconds.
+/// The time the launcher may take to make a view; it usually takes milliseconds.
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long programs may take to be gone once they are killed.
+/// The time killed programs may take to disappear.
 const GONE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The inputs of a sandbox. All paths are absolute.

@@ -20,7 +20,7 @@ pub(super) struct SandboxView {
     pub(super) root: OsString,
     /// The attempt's private folder.
     pub(super) layer: OsString,
-    /// How the view can be written.
+    /// The mechanism that makes the view writable.
     pub(super) backing: ViewBacking,
     /// The kernel features that keep programs from everything else.
     pub(super) isolation: Isolation,
@@ -32,12 +32,12 @@ pub(super) struct SandboxView {
     pub(super) hidden: Vec<OsString>,
 }
 
-/// How a view can be written.
+/// The mechanism that makes a view writable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum ViewBacking {
-    /// By an overlay over the workspace and these layers, the one that wins first.
+    /// An overlay over the workspace and these layers, the one that wins first.
     Overlay(Vec<OsString>),
-    /// By a copy in this folder.
+    /// A private copy of the workspace.
     Copy {
         /// The folder.
         tree: OsString,

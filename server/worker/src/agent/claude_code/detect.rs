@@ -10,22 +10,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long a probe may take. It is half a second where nothing else runs.
+/// The time a probe may take. On an idle machine it takes half a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whether there is a Claude Code, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClaudeDetection {
-    /// Where it is.
+    /// The path of the program.
     pub(super) path: Option<PathBuf>,
-    /// Its version, such as `2.1.197`.
+    /// The version, such as `2.1.197`.
     pub(super) version: Option<String>,
-    /// Why it cannot be used, and what to do.
+    /// The reason it cannot be used, and what to do.
     pub(super) problem: Option<String>,
 }
 
 impl ClaudeDetection {
-    /// Whether it can be used.
+    /// Returns whether it can be used.
     pub(super) fn is_usable(&self) -> bool {
         self.path.is_some() && self.problem.is_none()
     }
@@ -145,7 +145,7 @@ fn run_probe(path: &Path, argument: &str) -> Result<String, String> {
 pub(super) enum ClaudeFeatures {
     /// Those that its help lists.
     Listed(Arc<str>),
-    /// It would not say; a recent one is assumed.
+    /// The program did not list its flags; a recent release is assumed.
     Unknown,
 }
 

@@ -77,8 +77,8 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct ForkInheritance {
-    /// Its running totals at its end. Some releases of Claude Code carry them on into every fork; what
-    /// the fork cost is the difference then.
+    /// The running totals at the end of the session. Some releases of Claude Code carry them on into every
+    /// fork; the cost of the fork is the difference then.
     pub(super) totals: Usage,
     /// The model as it named it, context variant included. A fork that is told none takes the name
     /// that the provider answered with, which lacks the variant: its prompt would differ from its

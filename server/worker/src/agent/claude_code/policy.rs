@@ -22,11 +22,11 @@ pub struct ToolPolicy {
 /// The rule for a tool.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum ToolRule {
-    /// It may be used.
+    /// The tool may be used.
     Allow,
     /// A person decides each time.
     Ask,
-    /// It may not be used.
+    /// The tool may not be used.
     Deny,
 }
 

@@ -49,7 +49,7 @@ pub(super) struct ClaudeProtocol<'a> {
 
 /// A tool use that Claude asked for and waits for.
 struct PendingToolUse {
-    /// Of the request, as it came.
+    /// The id of the request, as Claude sent it.
     id: Value,
     tool: String,
     tool_use: Option<String>,

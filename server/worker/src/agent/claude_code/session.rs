@@ -26,7 +26,7 @@ const INHERITED: &str = "CLAUDE";
 /// Takes settings of ours, which tell it what to ask about.
 const SETTINGS: &str = "--settings";
 
-/// How long a shell command may take where the model does not say.
+/// The time a shell command may take if the model names none.
 const USUAL_COMMAND: Span = Span::secs(120);
 
 /// Reads a transcript back as events.
@@ -97,10 +97,10 @@ pub(super) async fn run_session(
         channels,
     )
     .await;
-    let (report, legacy) = protocol.into_report(&ended);
-    if let (Some(legacy), Some(session)) = (legacy, &report.session) {
+    let (report, inheritance) = protocol.into_report(&ended);
+    if let (Some(inheritance), Some(session)) = (inheritance, &report.session) {
         // Without it a fork's cost would include its parent's: worth a warning, not a failure.
-        if let Err(error) = legacy.save(&spec.place.home, session) {
+        if let Err(error) = inheritance.save(&spec.place.home, session) {
             tracing::warn!(%error, "cannot keep the session for forks");
         }
     }

@@ -16,9 +16,9 @@ use crate::agent::{prices, text::TextPieces};
 
 /// The model of tasks that name none.
 const DEFAULT_MODEL: &str = "claude-sonnet-5";
-/// Of one answer.
+/// The most tokens of one answer.
 const MAX_TOKENS: u32 = 16_000;
-/// How often the model is reminded of what it left out.
+/// The number of times the model is reminded of fields it left out.
 const REMINDERS: u32 = 3;
 
 /// Runs the agent: reads one task from standard input, writes events and one report to standard
@@ -140,7 +140,7 @@ fn system_text(task: &NativeTask) -> String {
     text
 }
 
-/// How the loop ended.
+/// The end of a conversation.
 enum ConversationEnd {
     Done { answer: Option<Value> },
     Stopped { stop: StopReason, words: String },

@@ -19,7 +19,7 @@ const SECRETS: [&str; 3] = [
 
 /// The result of a shell command.
 pub(super) struct ShellResult {
-    /// Its output, both streams, in words for the model.
+    /// The output of both streams, as text for the model.
     pub output: String,
     /// Whether it exited with status 0.
     pub passed: bool,

@@ -14,7 +14,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// That of an earlier session.
+    /// Loads the conversation of an earlier session.
     pub(super) fn load(home: &Path, session: &str) -> io::Result<Self> {
         let messages = serde_json::from_slice(&fs::read(conversation_file(home, session))?)?;
         Ok(Self { messages })

@@ -36,7 +36,7 @@ pub(super) enum NativeLine {
     Report(NativeReport),
 }
 
-/// How the session ended, as the agent itself sees it.
+/// The report of a session, as the agent itself sees it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NativeReport {

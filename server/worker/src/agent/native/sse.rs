@@ -8,18 +8,18 @@ const MAX_EVENT: usize = 8 << 20;
 /// Why a stream did not give a message.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum StreamError {
-    /// It ended before the message did.
+    /// The stream ended before the message did.
     #[error("the answer ended early")]
     Cut,
-    /// It is not what the API promises.
+    /// The stream breaks the promises of the API.
     #[error("the answer is malformed: {0}")]
     Malformed(String),
     /// The provider reported an error within the stream.
     #[error("{message}")]
     Provider {
-        /// Its class, such as `overloaded_error`.
+        /// The class of the error, such as `overloaded_error`.
         kind: String,
-        /// Its words.
+        /// The text of the error.
         message: String,
     },
 }
