@@ -1,8 +1,8 @@
-;;; claudecluster-eglot.el --- ClaudeCluster as the server of a buffer -*- lexical-binding: t; -*-
+;;; claudecluster-eglot.el --- ClaudeCluster as the language server of a buffer -*- lexical-binding: t; -*-
 
 ;;; Commentary:
 
-;; eglot runs one server a buffer: use this in projects where ClaudeCluster is the one you want.
+;; eglot runs one server per buffer: use this in projects where ClaudeCluster is the server you want.
 
 ;;; Code:
 
@@ -14,12 +14,12 @@
               '(:claudecluster (:budgetUsd 5)))
 
 (defun claudecluster-goal (prompt)
-  "State a goal in the words of PROMPT, about the open files."
+  "Start the goal PROMPT for the open files."
   (interactive "sGoal: ")
   (claudecluster--run "claudecluster.goal.submit" (list :prompt prompt)))
 
 (defun claudecluster-accept (goal)
-  "Accept everything clean of GOAL."
+  "Accept all clean changes of GOAL."
   (interactive "sGoal: ")
   (claudecluster--run "claudecluster.goal.accept" (list :goalId goal)))
 
@@ -32,7 +32,7 @@
   "Run COMMAND of the buffer's server with its one ARGUMENT."
   (let ((server (eglot-current-server)))
     (unless server
-      (user-error "No server here: M-x eglot starts one"))
+      (user-error "No server in this buffer: start one with M-x eglot"))
     ;; eglot tells of changes when Emacs has been idle for a moment, and before requests of its own only.
     ;; A goal is about what has been typed.
     (when (fboundp 'eglot--signal-textDocument/didChange)

@@ -1,4 +1,4 @@
-;;; claudecluster-lsp-mode.el --- ClaudeCluster beside other servers -*- lexical-binding: t; -*-
+;;; claudecluster-lsp-mode.el --- ClaudeCluster next to other language servers -*- lexical-binding: t; -*-
 
 ;;; Code:
 
@@ -13,12 +13,12 @@
                   :initialization-options '(:claudecluster (:budgetUsd 5))))
 
 (defun claudecluster-goal (prompt)
-  "State a goal in the words of PROMPT, about the open files."
+  "Start the goal PROMPT for the open files."
   (interactive "sGoal: ")
   (claudecluster--run "claudecluster.goal.submit" (list :prompt prompt)))
 
 (defun claudecluster-accept (goal)
-  "Accept everything clean of GOAL."
+  "Accept all clean changes of GOAL."
   (interactive "sGoal: ")
   (claudecluster--run "claudecluster.goal.accept" (list :goalId goal)))
 
@@ -31,7 +31,7 @@
   "Run COMMAND of this buffer's server with its one ARGUMENT."
   ;; By the file: another project has another one.
   (with-lsp-workspace (or (lsp-find-workspace 'claudecluster (buffer-file-name))
-                          (user-error "No ClaudeCluster server here: M-x lsp starts one"))
+                          (user-error "No ClaudeCluster server in this buffer: start one with M-x lsp"))
     (lsp-workspace-command-execute command (vector argument))))
 
 (provide 'claudecluster-lsp-mode)

@@ -1,5 +1,5 @@
-# For your kakrc, below the line that loads kakoune-lsp. ClaudeCluster runs beside the server of the language:
-# one hook for each filetype, with the servers it has already.
+# For your kakrc, below the line that loads kakoune-lsp. ClaudeCluster runs next to the language servers:
+# one hook for each filetype, including its other servers.
 
 hook -group lsp-filetype-rust global BufSetOption filetype=rust %{
     set-option buffer lsp_servers %{
@@ -13,19 +13,19 @@ hook -group lsp-filetype-rust global BufSetOption filetype=rust %{
     }
 }
 
-define-command claudecluster-goal -params 1.. -docstring "claudecluster-goal <words>: state a goal about the open files" %{
+define-command claudecluster-goal -params 1.. -docstring "claudecluster-goal <text>: start a goal for the open files" %{
     claudecluster-run claudecluster.goal.submit prompt %arg{@}
 }
 
-define-command claudecluster-accept -params 1 -docstring "claudecluster-accept <goal>: accept everything clean of it" %{
+define-command claudecluster-accept -params 1 -docstring "claudecluster-accept <goal>: accept all clean changes of a goal" %{
     claudecluster-run claudecluster.goal.accept goalId %arg{1}
 }
 
-define-command claudecluster-cancel -params 1 -docstring "claudecluster-cancel <goal>: cancel it" %{
+define-command claudecluster-cancel -params 1 -docstring "claudecluster-cancel <goal>: cancel a goal" %{
     claudecluster-run claudecluster.goal.cancel goalId %arg{1}
 }
 
-define-command -hidden claudecluster-run -params 3.. -docstring "claudecluster-run <command> <key> <words>: run a command whose argument has these words" %{
+define-command -hidden claudecluster-run -params 3.. -docstring "claudecluster-run <command> <key> <text>: run a command with an argument" %{
     evaluate-commands %sh{
         command=$1 key=$2
         shift 2

@@ -1,10 +1,10 @@
-"""Goals for ClaudeCluster in words. Belongs into Packages/User."""
+"""Start ClaudeCluster goals. Copy this file to Packages/User."""
 
 import sublime_plugin
 
 
 class ClaudeclusterGoalCommand(sublime_plugin.TextCommand):
-    """Asks for a goal about the open files."""
+    """Asks for a goal for the open files."""
 
     def run(self, edit):
         window = self.view.window()

@@ -1,5 +1,5 @@
 vim9script
-# For the plugin yegappan/lsp. ClaudeCluster runs beside the server of the language: name the filetypes you use.
+# For the plugin yegappan/lsp. ClaudeCluster runs next to the language servers: name the filetypes you use.
 
 import autoload 'lsp/lsp.vim'
 

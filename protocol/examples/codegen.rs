@@ -11,7 +11,7 @@ fn main() -> io::Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir(&folder)?;
-    for file in export::files() {
+    for file in export::generated_files() {
         fs::write(folder.join(file.name), file.content)?;
     }
     Ok(())

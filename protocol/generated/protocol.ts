@@ -664,32 +664,32 @@ checksum: number, };
  * What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
  * in `workspace/configuration` and in `workspace/didChangeConfiguration`.
  *
- * The first six keys are defaults for the goals stated from this editor. What a goal says itself
- * comes before them, and the daemon's own limits hold for both.
+ * The first six keys are defaults for goals started from this editor. Values of a goal override them,
+ * and the daemon's limits apply to both.
  */
 export type EditorSettings = {
 /**
- * The agent for planning and for tasks that name none.
+ * The agent for planning and for tasks that do not name one.
  */
 agent: AgentName | null,
 /**
- * The model for planning and for tasks that name none.
+ * The model for planning and for tasks that do not name one.
  */
 model: string | null,
 /**
- * How many tasks of one goal may run at once.
+ * The maximum number of tasks of one goal that run at once.
  */
 jobs: number | null,
 /**
- * The most one goal may cost, in US dollars.
+ * The maximum cost of one goal, in US dollars.
  */
 budgetUsd: Usd | null,
 /**
- * Commands that must succeed on the merged result, for goals that name none.
+ * Commands that must succeed on the merged result, for goals that do not name any.
  */
 gates: Array<Command> | null,
 /**
- * What a goal is about that does not say so. Default: the open documents.
+ * The default scope of a goal. Default: the open documents.
  */
 scope: DefaultScope | null,
 /**
@@ -704,8 +704,8 @@ events: boolean | null,
 pending: boolean | null,
 /**
  * The client has two commands of its own: `claudecluster.client.prompt`, which takes `{uri, range}`
- * and asks for a goal's words, and `claudecluster.client.reason`, which takes `{prompt, command,
- * argument}`, asks why, and runs the command with the answer as the argument's `reason`.
+ * and asks for the text of a goal, and `claudecluster.client.reason`, which takes `{prompt, command,
+ * argument}`, asks for a reason, and runs the command with the answer as the argument's `reason`.
  * Default: `false`.
  */
 prompts: boolean | null,
@@ -1686,7 +1686,7 @@ export type PermissionScope = "once" | "task" | "goal";
  */
 export type Plan = {
 /**
- * What the plan is for, in the developer's words.
+ * The purpose of the plan, as plain text.
  */
 goal: string,
 /**
@@ -1694,11 +1694,11 @@ goal: string,
  */
 gates: Array<Command>,
 /**
- * How many tasks may run at once. Default: the daemon's limit.
+ * The maximum number of tasks that run at once. Default: the daemon's limit.
  */
 maxParallel: number | null,
 /**
- * The most the whole goal may cost.
+ * The maximum cost of the whole goal, in US dollars.
  */
 budgetUsd: Usd | null,
 /**
@@ -2066,19 +2066,20 @@ export type TaskId = string;
  */
 export type TaskSpec = {
 /**
- * Unique within the plan: letters, digits, `.`, `_`, `-`; at most 64.
+ * The id, unique in the plan: at most 64 letters, digits, `.`, `_` and `-`, starting with a letter or
+ * digit.
  */
 id: TaskId,
 /**
- * A few words for lists and trees. Default: the id.
+ * A short title for lists and trees. Default: the id.
  */
 title?: string,
 /**
- * What the worker is told to do. Required unless `run` is given.
+ * The instructions for the agent. Required unless `run` is set.
  */
 instructions?: string,
 /**
- * Tasks whose results this one builds on. It starts when *all* of them have succeeded.
+ * Tasks on which this task depends. It starts after *all* of them have succeeded.
  */
 dependsOn?: Array<TaskId>,
 /**
@@ -2086,16 +2087,16 @@ dependsOn?: Array<TaskId>,
  */
 writes?: Array<string>,
 /**
- * Which agent runs it: `claude-code`, `native` or `command`. Default: `command` where `run` is
- * given, else the goal's agent.
+ * The agent: `claude-code`, `native` or `command`. Default: `command` if `run` is set, otherwise the
+ * goal's agent.
  */
 agent?: AgentName | null,
 /**
- * The model the agent uses. Default: the goal's.
+ * The model of the agent. Default: the goal's model.
  */
 model?: string | null,
 /**
- * For the `command` agent: what to run inside the sandbox.
+ * The command that the agent `command` runs inside the sandbox.
  */
 run?: Command | null,
 /**
@@ -2103,20 +2104,21 @@ run?: Command | null,
  */
 gates?: Array<Command>,
 /**
- * How long one attempt may take.
+ * The time limit for one attempt.
  */
 timeout?: Span | null,
 /**
- * How often a failed attempt is tried again. Default: the daemon's setting.
+ * How often a failed attempt is retried. Default: the setting `retries`; a command that exits with an
+ * error is not retried by default.
  */
 retries?: number | null,
 /**
- * How many attempts run side by side, of which the best is kept. Only `1` is supported.
+ * The number of parallel attempts of which the best is kept. Only `1` is supported.
  */
 candidates?: number | null,
 /**
- * Whether somebody has to approve the task once everything it depends on has succeeded: it does
- * not start before. Default: `false`.
+ * Whether the task needs an approval before it starts, after all its dependencies have succeeded.
+ * Default: `false`.
  */
 pause?: boolean,
 /**

@@ -11,10 +11,11 @@ use ts_rs::TS;
 use crate::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath, TaskId, Usd,
     change::HunkView,
-    editor::Side,
+    content::PendingSide,
     event::StreamItem,
     goal::{EnvVar, GoalSummary, GoalView, HunkCounts},
     permission::{PermissionAnswer, PermissionRequest},
+    resolution::Resolution,
 };
 
 /// The version of this protocol; client and daemon must agree.
@@ -27,13 +28,13 @@ pub struct Hello {
     /// The client's [`VERSION`].
     pub version: String,
     /// What the connection is for.
-    pub purpose: Purpose,
+    pub purpose: ConnectionPurpose,
 }
 
 /// What a connection is for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Purpose {
+pub enum ConnectionPurpose {
     /// Language Server Protocol frames.
     Lsp {
         /// The editor's environment, reduced to what workers may see. The daemon may have been started
@@ -126,7 +127,7 @@ pub enum Call {
         /// The file.
         path: RelPath,
         /// Which side.
-        side: Side,
+        side: PendingSide,
     },
     /// Decide hunks → [`Answer::Decided`].
     Decide {
@@ -261,7 +262,7 @@ pub enum Answer {
     /// Artifacts.
     Artifacts {
         /// What there is.
-        artifacts: Vec<Artifact>,
+        artifacts: Vec<GoalArtifact>,
     },
     /// The bytes of an artifact.
     Blob {
@@ -324,29 +325,6 @@ impl Decision {
     }
 }
 
-/// What a conflict becomes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(tag = "kind", rename_all = "camelCase")]
-pub enum Resolution {
-    /// What is there now stays.
-    Mine,
-    /// What is proposed takes its place.
-    Theirs,
-    /// What is there now, then what is proposed.
-    Both,
-    /// What is there now with what is proposed in it, word by word: the hunk's `merged`.
-    Merged,
-    /// Both between standard conflict markers, to be edited by hand.
-    Markers,
-    /// This text.
-    Text {
-        /// The lines that take the conflict's place.
-        text: String,
-    },
-    /// A repair task that sees both intents finds the text.
-    Repair,
-}
-
 /// What came of a decision.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
@@ -389,7 +367,7 @@ pub struct FileFailure {
 /// Something a goal left behind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Artifact {
+pub struct GoalArtifact {
     /// Where its bytes are.
     pub id: BlobId,
     /// A file name for it.
@@ -446,7 +424,7 @@ pub struct DaemonFile {
 /// The last line of `run --json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename = "outcome", rename_all = "camelCase")]
-pub struct Outcome {
+pub struct GoalOutcome {
     /// The goal.
     pub goal_id: GoalId,
     /// How it ended.

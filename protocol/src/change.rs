@@ -129,9 +129,9 @@ pub struct ConflictView {
 /// are not removed the new one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Word {
+pub struct HunkWord {
     /// What happens to it.
-    pub kind: WordKind,
+    pub kind: HunkWordKind,
     /// The text.
     pub text: String,
 }
@@ -139,7 +139,7 @@ pub struct Word {
 /// What happens to a part of a hunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub enum WordKind {
+pub enum HunkWordKind {
     /// It stays.
     Same,
     /// It goes.
@@ -152,7 +152,7 @@ pub enum WordKind {
 /// half-open.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Origin {
+pub struct HunkOrigin {
     /// The goal.
     pub goal_id: GoalId,
     /// The goal in the developer's words.
@@ -160,7 +160,7 @@ pub struct Origin {
     /// The hunk.
     pub hunk_id: HunkId,
     /// Whether it is in the text.
-    pub state: OriginState,
+    pub state: HunkOriginState,
     /// First line in the current text.
     pub start_line: u32,
     /// One past the last line in the current text.
@@ -175,7 +175,7 @@ pub struct Origin {
 /// Whether a hunk is in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub enum OriginState {
+pub enum HunkOriginState {
     /// It can land.
     Pending,
     /// It conflicts with the text.
@@ -217,7 +217,7 @@ pub struct HunkView {
     pub new_text: String,
     /// The change refined to words, where that says more than the lines; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub words: Vec<Word>,
+    pub words: Vec<HunkWord>,
     /// Both sides, where it conflicts and is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<ConflictView>,

@@ -11,15 +11,15 @@ use ts_rs::TS;
 
 use crate::{
     GoalId, HunkId, Plan, TaskId, Usd,
-    api::Resolution,
     change::HunkView,
-    goal::ScopeKind,
+    goal::GoalScopeKind,
     plan::{AgentName, Gate},
+    resolution::Resolution,
 };
 
 /// Command names, as `workspace/executeCommand` takes them.
 pub mod command {
-    /// Submit a goal: [`super::SubmitArgs`] → [`super::Submitted`].
+    /// Submit a goal: [`super::SubmitArgs`] → [`super::SubmittedGoal`].
     pub const GOAL_SUBMIT: &str = "claudecluster.goal.submit";
     /// List goals: `{}` → array of goal summaries.
     pub const GOAL_LIST: &str = "claudecluster.goal.list";
@@ -87,7 +87,7 @@ pub mod method {
     pub const EVENT: &str = "claudecluster/event";
     /// Client → server request: [`super::ChangesParams`] → [`super::Changes`].
     pub const CHANGES: &str = "claudecluster/changes";
-    /// Client → server request: [`super::ContentParams`] → [`super::Content`].
+    /// Client → server request: [`super::PendingContentParams`] → [`super::PendingContent`].
     pub const CONTENT: &str = "claudecluster/content";
     /// Server → client notification with [`super::DocumentChanges`], whenever the pending hunks of an open
     /// document have changed or moved, for clients that set [`super::EditorSettings::pending`].
@@ -100,27 +100,27 @@ pub const SECTION: &str = "claudecluster";
 /// What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
 /// in `workspace/configuration` and in `workspace/didChangeConfiguration`.
 ///
-/// The first six keys are defaults for the goals stated from this editor. What a goal says itself
-/// comes before them, and the daemon's own limits hold for both.
+/// The first six keys are defaults for goals started from this editor. Values of a goal override them,
+/// and the daemon's limits apply to both.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EditorSettings {
-    /// The agent for planning and for tasks that name none.
+    /// The agent for planning and for tasks that do not name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
-    /// The model for planning and for tasks that name none.
+    /// The model for planning and for tasks that do not name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many tasks of one goal may run at once.
+    /// The maximum number of tasks of one goal that run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<NonZeroU32>,
-    /// The most one goal may cost, in US dollars.
+    /// The maximum cost of one goal, in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// Commands that must succeed on the merged result, for goals that name none.
+    /// Commands that must succeed on the merged result, for goals that do not name any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gates: Option<Vec<Gate>>,
-    /// What a goal is about that does not say so. Default: the open documents.
+    /// The default scope of a goal. Default: the open documents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<DefaultScope>,
     /// Send `claudecluster/event` notifications: the client tells its user about proposals, failures
@@ -132,8 +132,8 @@ pub struct EditorSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<bool>,
     /// The client has two commands of its own: `claudecluster.client.prompt`, which takes `{uri, range}`
-    /// and asks for a goal's words, and `claudecluster.client.reason`, which takes `{prompt, command,
-    /// argument}`, asks why, and runs the command with the answer as the argument's `reason`.
+    /// and asks for the text of a goal, and `claudecluster.client.reason`, which takes `{prompt, command,
+    /// argument}`, asks for a reason, and runs the command with the answer as the argument's `reason`.
     /// Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompts: Option<bool>,
@@ -141,7 +141,7 @@ pub struct EditorSettings {
     /// those of other servers and on other lines too. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<bool>,
-    /// The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditOf`]: the client makes
+    /// The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditChecksum`]: the client makes
     /// the edit in no other text. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edits: Option<bool>,
@@ -171,13 +171,13 @@ impl EditorSettings {
 /// tell two texts apart by that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct EditOf {
+pub struct EditChecksum {
     /// Of the text in UTF-8, without carriage returns and without the line feed at its end: from 0, for each
     /// byte, `sum = (sum * 65599 + byte + 1) % 4294967291`.
     pub checksum: u32,
 }
 
-impl EditOf {
+impl EditChecksum {
     /// Of a text in pieces.
     pub fn new<'a>(text: impl IntoIterator<Item = &'a str>) -> Self {
         let mut sum = 0u64;
@@ -212,7 +212,7 @@ pub enum DefaultScope {
     Workspace,
 }
 
-impl From<DefaultScope> for ScopeKind {
+impl From<DefaultScope> for GoalScopeKind {
     fn from(scope: DefaultScope) -> Self {
         match scope {
             DefaultScope::Open => Self::Open,
@@ -263,7 +263,7 @@ pub struct SubmitArgs {
 pub struct ScopeArgs {
     /// How the files are chosen. Default: as the editor's settings say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<ScopeKind>,
+    pub kind: Option<GoalScopeKind>,
     /// Documents, for `files`; the document the range is in, for a selection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uris: Vec<String>,
@@ -277,13 +277,13 @@ pub struct ScopeArgs {
     /// lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
     /// text as it is when the command arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub anchor: Option<Anchor>,
+    pub anchor: Option<RangeAnchor>,
 }
 
 /// The text that a range was made for. Only the server makes it, and only the server reads it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Anchor {
+pub struct RangeAnchor {
     /// The document's version, as its client counts.
     pub version: i32,
     /// Tells the lines of the range apart from others.
@@ -298,18 +298,6 @@ pub struct LineRange {
     pub start_line: u32,
     /// One past the last line.
     pub end_line: u32,
-}
-
-/// Answer of `claudecluster.goal.submit`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase")]
-pub struct Submitted {
-    /// The goal: the new one, or the one that does the same already.
-    pub goal_id: GoalId,
-    /// There where nothing was started, because this goal has the same words and place and is not settled.
-    /// It is `goal_id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate_of: Option<GoalId>,
 }
 
 /// Argument of the commands that name a goal.
@@ -420,36 +408,4 @@ pub struct DocumentChanges {
     pub version: Option<i32>,
     /// The hunks in the order of their lines.
     pub hunks: Vec<HunkView>,
-}
-
-/// Parameters of `claudecluster/content`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ContentParams {
-    /// The goal.
-    pub goal_id: GoalId,
-    /// The document.
-    pub uri: String,
-    /// Which of its texts.
-    pub side: Side,
-}
-
-/// Which text of a pending file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase")]
-pub enum Side {
-    /// What the proposal is a change to.
-    Base,
-    /// What is proposed.
-    Proposed,
-    /// What an accept of everything clean would give now.
-    Merged,
-}
-
-/// Answer of `claudecluster/content`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase")]
-pub struct Content {
-    /// The text; `None` where the file does not exist on that side.
-    pub text: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Events: everything that happened to a goal, in order.
 //!
 //! The journal holds [`Event`]s, each durable before anyone can observe what it caused. An
-//! [`Activity`] is what a worker is doing right now: it is streamed beside the events, not
+//! [`AgentActivity`] is what a worker is doing right now: it is streamed beside the events, not
 //! journaled, and may be missed.
 
 use schemars::JsonSchema;
@@ -11,9 +11,11 @@ use ts_rs::TS;
 use crate::{
     AttemptId, BlobId, ErrorBody, EventSeq, GoalId, GoalState, HunkId, PermissionId, Plan, RelPath,
     Span, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
-    change::{FileChange, FileMode, FileVersion, HeldReason, Provenance},
-    goal::{GateResult, GoalSpec, SandboxKind, Usage},
+    change::{FileChange, FileVersion, HeldReason, Provenance},
+    goal::{AgentUsage, GateResult, GoalSpec, SandboxKind},
+    landed::LandedContent,
     permission::{PermissionDecision, PermissionRequest, PermissionScope},
+    repair::RepairSpec,
 };
 
 /// One journaled fact.
@@ -62,7 +64,7 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
         /// What the session cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// A planning session ended and left what was said in it.
     PlannerTranscript {
@@ -76,7 +78,7 @@ pub enum EventBody {
         /// The reason in words.
         summary: String,
         /// What the session cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// There is a valid plan.
     Planned {
@@ -85,7 +87,7 @@ pub enum EventBody {
         /// The session that made it, which workers may fork.
         session: Option<String>,
         /// What the session cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// Somebody has to approve the plan before it runs.
     ApprovalRequested,
@@ -155,7 +157,7 @@ pub enum EventBody {
         /// The pair of texts after it.
         proposed: Option<FileVersion>,
         /// For a landing: the text that was expected and the text that was observed.
-        landed: Option<Landed>,
+        landed: Option<LandedContent>,
         /// Why, in the developer's words.
         reason: Option<String>,
         /// For an undo or a redo: which of the entry's moves it takes back, counting from 0.
@@ -184,7 +186,7 @@ pub enum EventBody {
         /// The pair of texts after it.
         proposed: Option<FileVersion>,
         /// The text that is expected and the text that is to be.
-        landed: Landed,
+        landed: LandedContent,
         /// For an undo or a redo: which of the entry's moves it takes back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<u32>,
@@ -207,7 +209,7 @@ pub enum EventBody {
         /// The task.
         task: Box<TaskSpec>,
         /// What it repairs.
-        repair: Repair,
+        repair: RepairSpec,
     },
     /// What a repair made came into the proposal.
     Amended {
@@ -279,77 +281,6 @@ pub enum Verdict {
     Resolve,
 }
 
-/// What a task that was added to a plan repairs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase")]
-pub struct Repair {
-    /// Why it is there.
-    pub cause: RepairCause,
-    /// The hunks it is about: rejected ones, or the conflict it resolves.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hunks: Vec<HunkId>,
-    /// The files it is about.
-    pub files: Vec<RelPath>,
-    /// The tasks whose work it repairs, first the one whose session it goes on from.
-    pub of: Vec<TaskId>,
-    /// Why, in the developer's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl Repair {
-    /// Whether it repairs a proposal that is in review, so that what it makes is amended to it. Other
-    /// repairs run before there is a proposal.
-    pub fn amends(&self) -> bool {
-        self.cause != RepairCause::TaskConflict
-    }
-}
-
-/// Why a repair task was added.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase")]
-pub enum RepairCause {
-    /// Two tasks of the goal want different things in the same place.
-    TaskConflict,
-    /// The developer rejected hunks and said why.
-    Rejected,
-    /// The developer asked for it, for a conflict with the text that is there.
-    Conflict,
-}
-
-/// The content of a file before and after a landing: what makes it happen at most once.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
-#[serde(rename_all = "camelCase")]
-pub struct Landed {
-    /// The file before; `None` where it did not exist.
-    pub before: Option<BlobId>,
-    /// The file after; `None` where it was deleted.
-    pub after: Option<BlobId>,
-    /// Kind and permission before.
-    #[serde(default, skip_serializing_if = "FileMode::is_regular")]
-    pub mode_before: FileMode,
-    /// Kind and permission after.
-    #[serde(default, skip_serializing_if = "FileMode::is_regular")]
-    pub mode_after: FileMode,
-}
-
-impl Landed {
-    /// The file before.
-    pub fn version_before(&self) -> Option<FileVersion> {
-        version(self.before.as_ref(), self.mode_before)
-    }
-
-    /// The file after.
-    pub fn version_after(&self) -> Option<FileVersion> {
-        version(self.after.as_ref(), self.mode_after)
-    }
-}
-
-fn version(blob: Option<&BlobId>, mode: FileMode) -> Option<FileVersion> {
-    let blob = blob?.clone();
-    Some(FileVersion { blob, mode })
-}
-
 /// One file of a proposal: a pair of versions, with who made it.
 ///
 /// A file on which tasks disagree has several entries. The first holds everything that merged; each
@@ -402,7 +333,7 @@ pub struct AttemptOutcome {
     /// What it changed. Kept for failed attempts too.
     pub changes: Vec<FileChange>,
     /// What it cost.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// Results of the task's own gates.
     pub gates: Vec<GateResult>,
     /// The agent's session, for resuming.
@@ -424,7 +355,7 @@ impl AttemptOutcome {
             summary: summary.into(),
             retry_after: None,
             changes: Vec::new(),
-            usage: Usage::default(),
+            usage: AgentUsage::default(),
             gates: Vec::new(),
             session: None,
             sandbox: None,
@@ -436,7 +367,7 @@ impl AttemptOutcome {
 /// What a worker or the planner is doing right now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Activity {
+pub struct AgentActivity {
     /// The goal.
     pub goal_id: GoalId,
     /// The task; `None` for the planner and the goal's gates.
@@ -492,7 +423,7 @@ pub enum AgentEvent {
     /// What it has cost so far.
     Spent {
         /// Running total of this attempt.
-        usage: Usage,
+        usage: AgentUsage,
     },
 }
 
@@ -503,5 +434,5 @@ pub enum StreamItem {
     /// A journaled fact.
     Event(Box<Event>),
     /// What somebody is doing right now.
-    Activity(Box<Activity>),
+    Activity(Box<AgentActivity>),
 }

@@ -1,6 +1,6 @@
 //! JSON Schema and TypeScript for people who speak the protocol from other languages.
 //!
-//! `cargo xtask codegen` writes what [`files`] returns to `protocol/generated`; a test fails when
+//! `cargo xtask codegen` writes what [`generated_files`] returns to `protocol/generated`; a test fails when
 //! the two differ.
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,20 +11,22 @@ use ts_rs::{Config, TS, TypeVisitor};
 
 use crate::{
     ErrorBody, Event, GoalSpec, Plan,
-    api::{Answer, Call, DaemonFile, Hello, Outcome, Reply, Request, Welcome},
-    change::{HunkView, Origin},
+    api::{Answer, Call, DaemonFile, GoalOutcome, Hello, Reply, Request, Welcome},
+    change::{HunkOrigin, HunkView},
+    content::{PendingContent, PendingContentParams},
     editor::{
-        ApproveArgs, Changes, ChangesParams, Content, ContentParams, EditOf, EditorSettings,
-        GoalArgs, HunkArgs, PlanArgs, PlanDocument, ResolveArgs, SubmitArgs, Submitted,
+        ApproveArgs, Changes, ChangesParams, EditChecksum, EditorSettings, GoalArgs, HunkArgs,
+        PlanArgs, PlanDocument, ResolveArgs, SubmitArgs,
     },
     event::StreamItem,
     goal::GoalView,
     permission::{PermissionAnswer, PermissionRequest},
+    submitted::SubmittedGoal,
 };
 
 /// A generated file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct File {
+pub struct GeneratedFile {
     /// Its name in `protocol/generated`.
     pub name: String,
     /// Its content.
@@ -32,8 +34,8 @@ pub struct File {
 }
 
 /// Everything that is generated, in a fixed order.
-pub fn files() -> Vec<File> {
-    let mut all = Collected::default();
+pub fn generated_files() -> Vec<GeneratedFile> {
+    let mut all = GeneratedFiles::default();
     // What others send is described as we read it, what we send as we write it: a key with a default
     // may be left out of the one and is always there in the other.
     all.input::<Plan>("plan");
@@ -50,13 +52,13 @@ pub fn files() -> Vec<File> {
     all.output::<GoalView>("goal-view");
     all.output::<PermissionRequest>("permission-request");
     all.output::<HunkView>("hunk-view");
-    all.output::<Origin>("origin");
-    all.output::<Outcome>("outcome");
+    all.output::<HunkOrigin>("origin");
+    all.output::<GoalOutcome>("outcome");
     all.output::<ErrorBody>("error-body");
     all.input::<EditorSettings>("editor-settings");
-    all.output::<EditOf>("editor-edit-of");
+    all.output::<EditChecksum>("editor-edit-of");
     all.input::<SubmitArgs>("editor-submit-args");
-    all.output::<Submitted>("editor-submitted");
+    all.output::<SubmittedGoal>("editor-submitted");
     all.input::<GoalArgs>("editor-goal-args");
     all.input::<ApproveArgs>("editor-approve-args");
     all.input::<PlanArgs>("editor-plan-args");
@@ -66,8 +68,8 @@ pub fn files() -> Vec<File> {
     all.input::<PermissionAnswer>("editor-permission-answer");
     all.input::<ChangesParams>("editor-changes-params");
     all.output::<Changes>("editor-changes");
-    all.input::<ContentParams>("editor-content-params");
-    all.output::<Content>("editor-content");
+    all.input::<PendingContentParams>("editor-content-params");
+    all.output::<PendingContent>("editor-content");
     all.finish()
 }
 
@@ -84,12 +86,12 @@ fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
 
 /// What has been generated so far.
 #[derive(Default)]
-struct Collected {
-    files: Vec<File>,
-    types: Declarations,
+struct GeneratedFiles {
+    files: Vec<GeneratedFile>,
+    types: TypeDeclarations,
 }
 
-impl Collected {
+impl GeneratedFiles {
     fn input<T: JsonSchema + TS + 'static>(&mut self, name: &str) {
         self.add::<T>(name, SchemaSettings::draft2020_12().for_deserialize());
     }
@@ -99,15 +101,15 @@ impl Collected {
     }
 
     fn add<T: JsonSchema + TS + 'static>(&mut self, name: &str, settings: SchemaSettings) {
-        self.files.push(File {
+        self.files.push(GeneratedFile {
             name: format!("{name}.schema.json"),
             content: format!("{:#}\n", schema::<T>(settings)),
         });
         self.types.visit::<T>();
     }
 
-    fn finish(mut self) -> Vec<File> {
-        self.files.push(File {
+    fn finish(mut self) -> Vec<GeneratedFile> {
+        self.files.push(GeneratedFile {
             name: "protocol.ts".to_owned(),
             content: self.types.finish(),
         });
@@ -116,13 +118,13 @@ impl Collected {
 }
 
 /// TypeScript declarations, each once, with everything they refer to.
-struct Declarations {
+struct TypeDeclarations {
     config: Config,
     seen: HashSet<std::any::TypeId>,
     by_name: BTreeMap<String, String>,
 }
 
-impl Default for Declarations {
+impl Default for TypeDeclarations {
     fn default() -> Self {
         Self {
             // Counts and times stay far below 2^53, and `JSON.parse` makes numbers of them anyway.
@@ -133,7 +135,7 @@ impl Default for Declarations {
     }
 }
 
-impl TypeVisitor for Declarations {
+impl TypeVisitor for TypeDeclarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
         if !self.seen.insert(std::any::TypeId::of::<T>()) {
             return;
@@ -154,7 +156,7 @@ impl TypeVisitor for Declarations {
     }
 }
 
-impl Declarations {
+impl TypeDeclarations {
     fn finish(self) -> String {
         let mut text = String::from("// Written by `cargo xtask codegen` from the Rust types.\n");
         for declaration in self.by_name.values() {

@@ -6,9 +6,9 @@ use ts_rs::TS;
 
 use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
-    event::Repair,
     permission::PermissionRequest,
     plan::{AgentName, Gate, TaskSpec},
+    repair::RepairSpec,
 };
 
 /// What a developer asked for.
@@ -22,7 +22,7 @@ pub struct GoalSpec {
     pub prompt: String,
     /// Which files the goal is about.
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: GoalScope,
     /// A ready plan: no planner runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
@@ -63,7 +63,7 @@ impl GoalSpec {
         Self {
             workspace: workspace.into(),
             prompt: prompt.into(),
-            scope: Scope::default(),
+            scope: GoalScope::default(),
             plan: None,
             agent: None,
             model: None,
@@ -106,10 +106,10 @@ pub struct EnvVar {
 /// everything.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Scope {
+pub struct GoalScope {
     /// How the files are chosen.
     #[serde(default)]
-    pub kind: ScopeKind,
+    pub kind: GoalScopeKind,
     /// For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<RelPath>,
@@ -118,13 +118,13 @@ pub struct Scope {
     pub globs: Vec<String>,
     /// The part of one file the developer pointed at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selection: Option<Selection>,
+    pub selection: Option<GoalSelection>,
 }
 
 /// How the files of a goal are chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub enum ScopeKind {
+pub enum GoalScopeKind {
     /// The documents that are open in the editor, with their unsaved text.
     Open,
     /// Everything in the workspace.
@@ -137,7 +137,7 @@ pub enum ScopeKind {
 /// A range of lines in one file. Lines count from 0; the end is exclusive.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Selection {
+pub struct GoalSelection {
     /// The file.
     pub path: RelPath,
     /// First line.
@@ -332,7 +332,7 @@ pub enum StopReason {
 /// What an attempt cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Usage {
+pub struct AgentUsage {
     /// Tokens sent that no cache held.
     pub input_tokens: u64,
     /// Tokens received.
@@ -347,11 +347,11 @@ pub struct Usage {
     pub turns: u32,
 }
 
-impl Usage {
+impl AgentUsage {
     /// The sum of both.
     #[must_use]
-    pub fn plus(self, other: Usage) -> Usage {
-        Usage {
+    pub fn plus(self, other: AgentUsage) -> AgentUsage {
+        AgentUsage {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             cache_read_tokens: self
@@ -507,7 +507,7 @@ pub struct TaskView {
     pub changed: Vec<RelPath>,
     /// What it repairs, where it was added for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repair: Option<Repair>,
+    pub repair: Option<RepairSpec>,
 }
 
 impl GoalView {
@@ -516,7 +516,7 @@ impl GoalView {
         self.tasks_detail
             .iter()
             .filter(|task| !task.state.is_terminal())
-            .filter(|task| task.repair.as_ref().is_some_and(Repair::amends))
+            .filter(|task| task.repair.as_ref().is_some_and(RepairSpec::amends))
     }
 
     /// Tasks that wait for somebody's approval.
@@ -558,7 +558,7 @@ pub struct AttemptView {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
     /// What it cost.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// How it was isolated; unknown until it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,

@@ -10,21 +10,26 @@
 pub mod agent;
 pub mod api;
 pub mod change;
+pub mod content;
 pub mod editor;
 pub mod error;
 pub mod event;
 pub mod export;
 pub mod goal;
 pub mod ids;
+pub mod landed;
 pub mod path;
 pub mod permission;
 pub mod plan;
+pub mod repair;
+pub mod resolution;
+pub mod submitted;
 pub mod units;
 
 pub use change::{ChangeKind, FileMode};
 pub use error::{ErrorBody, ErrorKind};
 pub use event::{Event, EventBody};
-pub use goal::{GoalSpec, GoalState, Scope, StopReason, TaskState};
+pub use goal::{GoalScope, GoalSpec, GoalState, StopReason, TaskState};
 pub use ids::{AttemptId, BlobId, EventSeq, GoalId, HunkId, PermissionId, TaskId};
 pub use path::RelPath;
 pub use plan::{Plan, TaskSpec};

@@ -18,16 +18,16 @@ use crate::{Span, TaskId, Usd};
     expecting = "a plan"
 )]
 pub struct Plan {
-    /// What the plan is for, in the developer's words.
+    /// The purpose of the plan, as plain text.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub goal: String,
     /// Commands that must succeed on the merged result of all tasks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
-    /// How many tasks may run at once. Default: the daemon's limit.
+    /// The maximum number of tasks that run at once. Default: the daemon's limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
-    /// The most the whole goal may cost.
+    /// The maximum cost of the whole goal, in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
     /// The tasks, in the order they were written.
@@ -38,44 +38,46 @@ pub struct Plan {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a task")]
 pub struct TaskSpec {
-    /// Unique within the plan: letters, digits, `.`, `_`, `-`; at most 64.
+    /// The id, unique in the plan: at most 64 letters, digits, `.`, `_` and `-`, starting with a letter or
+    /// digit.
     pub id: TaskId,
-    /// A few words for lists and trees. Default: the id.
+    /// A short title for lists and trees. Default: the id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
-    /// What the worker is told to do. Required unless `run` is given.
+    /// The instructions for the agent. Required unless `run` is set.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instructions: String,
-    /// Tasks whose results this one builds on. It starts when *all* of them have succeeded.
+    /// Tasks on which this task depends. It starts after *all* of them have succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
     /// Paths or globs, relative to the workspace, that the task is expected to write.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<String>,
-    /// Which agent runs it: `claude-code`, `native` or `command`. Default: `command` where `run` is
-    /// given, else the goal's agent.
+    /// The agent: `claude-code`, `native` or `command`. Default: `command` if `run` is set, otherwise the
+    /// goal's agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
-    /// The model the agent uses. Default: the goal's.
+    /// The model of the agent. Default: the goal's model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// For the `command` agent: what to run inside the sandbox.
+    /// The command that the agent `command` runs inside the sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Command>,
     /// Commands that must succeed in the task's own sandbox before it counts as done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
-    /// How long one attempt may take.
+    /// The time limit for one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
-    /// How often a failed attempt is tried again. Default: the daemon's setting.
+    /// How often a failed attempt is retried. Default: the setting `retries`; a command that exits with an
+    /// error is not retried by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// How many attempts run side by side, of which the best is kept. Only `1` is supported.
+    /// The number of parallel attempts of which the best is kept. Only `1` is supported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidates: Option<u32>,
-    /// Whether somebody has to approve the task once everything it depends on has succeeded: it does
-    /// not start before. Default: `false`.
+    /// Whether the task needs an approval before it starts, after all its dependencies have succeeded.
+    /// Default: `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pause: bool,
     /// Environment variables for the `command` agent and the task's gates.
@@ -174,11 +176,11 @@ pub type Gate = Command;
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentName {
-    /// The real Claude Code, driven over its stdio control protocol.
+    /// Claude Code, driven over its stdio control protocol.
     ClaudeCode,
     /// The built-in loop over the Messages API.
     Native,
-    /// A program run in the sandbox.
+    /// A command, run in the sandbox.
     Command,
 }
 

@@ -10,7 +10,7 @@ end, {
   range = true,
   -- A number before it is a range of lines to some sub-commands and a count to others.
   addr = 'other',
-  desc = 'State goals and decide what comes of them',
+  desc = 'Start goals and review their changes',
   complete = function(...)
     return require('claudecluster.complete').complete(...)
   end,

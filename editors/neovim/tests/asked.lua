@@ -103,7 +103,11 @@ answers['claudecluster.goal.list'] = {}
 eventually('it is told', function()
   return require('claudecluster').status() == '1 question'
 end)
-equal({ 'ClaudeCluster: 1 question of workers; :ClaudeCluster permissions' }, user.messages, 'told')
+equal(
+  { 'ClaudeCluster: 1 open permission request; answer with :ClaudeCluster permissions' },
+  user.messages,
+  'told'
+)
 tell({ type = 'permissionWithdrawn', seq = 1, goalId = 'g1', requestId = 'p0' })
 eventually('it is gone', function()
   return require('claudecluster').status() == ''
@@ -126,7 +130,7 @@ tell({ type = 'permissionAsked', seq = 1, goalId = 'g1', request = request })
 eventually('the question is told', function()
   return vim.startswith(
     user.messages[1] or '',
-    'ClaudeCluster: g1/a, b: Bash cargo publish asks for'
+    'ClaudeCluster: g1/a, b: Bash cargo publish: permission requested'
   )
 end)
 equal('1 question', require('claudecluster').status(), 'the status line has it')
@@ -164,7 +168,7 @@ end
 vim.ui.input = function(_, done)
   done(' too early ')
 end
-wanted = { 'Deny, and say why' }
+wanted = { 'Deny with a reason' }
 local denied = { requestId = 'p1', decision = 'deny', scope = 'once', reason = 'too early' }
 sends('permissions', { { answer, denied } })
 local second = vim.tbl_extend('force', request, { id = 'p2', detail = 'ls' })
@@ -188,8 +192,8 @@ eventually('nothing is open', function()
 end)
 answers['claudecluster.permission.list'] = {}
 vim.cmd('ClaudeCluster permissions')
-eventually('nothing is asked for', function()
-  return vim.list_contains(user.messages, 'ClaudeCluster: nothing is asked for')
+eventually('no open permission requests', function()
+  return vim.list_contains(user.messages, 'ClaudeCluster: no open permission requests')
 end)
 since()
 
@@ -198,7 +202,7 @@ tell({ type = 'taskChanged', seq = 4, goalId = 'g1', taskId = 'a', state = 'paus
 eventually('it is told', function()
   return vim.startswith(
     user.messages[#user.messages],
-    'ClaudeCluster: g1 pauses before a; :ClaudeCluster approve'
+    'ClaudeCluster: g1: task a is waiting for approval; approve it with :ClaudeCluster approve'
   )
 end)
 
@@ -225,7 +229,7 @@ sends('goal the same', {
   { 'goal.submit', { prompt = 'the same', scope = scope, again = true } },
 })
 eventually('it is told', function()
-  return vim.list_contains(user.messages, 'ClaudeCluster: goal g2 submitted')
+  return vim.list_contains(user.messages, 'ClaudeCluster: started g2')
 end)
 
 -- Pickers are used where they are there. These stand for them.

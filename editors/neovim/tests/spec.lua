@@ -23,7 +23,7 @@ local is_native = vim.fn.has('nvim-0.11') == 1
 local call = is_native and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
 hears(call, 'a missing server is explained')
 vim.cmd('ClaudeCluster nonsense')
-hears('there is no "nonsense"', 'an unknown subcommand is explained')
+hears('unknown command "nonsense"', 'an unknown subcommand is explained')
 check(
   vim.deep_equal(vim.fn.getcompletion('ClaudeCluster go', 'cmdline'), { 'goal', 'goals' }),
   'subcommands are completed'
@@ -52,7 +52,7 @@ end)
 vim.api.nvim_buf_set_lines(0, 0, 0, false, { '// typed 😀, not saved' })
 vim.cmd('3,4ClaudeCluster goal rename things')
 eventually('the goal is submitted', function()
-  return told('goal g1 submitted')
+  return told('started g1')
 end)
 eventually('progress begins', function()
   return #progress > 0
@@ -61,7 +61,7 @@ vim.cmd('ClaudeCluster approve g1')
 eventually('the proposal is announced', function()
   return told('g1 proposes changes to 1 file')
 end)
-hears('g1 is planned: 2 tasks', 'the plan is announced')
+hears('planned g1: 2 tasks', 'the plan is announced')
 check(
   vim.deep_equal(vim.fn.getcompletion('ClaudeCluster cancel g', 'cmdline'), { 'g1' }),
   'goals are completed'
@@ -257,7 +257,7 @@ end)
 check(vim.fn.filereadable(workspace .. '/unwanted.rs') == 0, 'what is rejected is not there')
 vim.cmd('ClaudeCluster changes')
 eventually('nothing is pending any more', function()
-  return told('nothing is pending')
+  return told('no pending changes')
 end)
 vim.cmd('ClaudeCluster cancel g7')
 eventually('an error of the server is shown', function()
@@ -288,11 +288,11 @@ check(vim.deep_equal(highlighted('ClaudeClusterMine'), { 0, 1 }), 'what is mine 
 -- What is there is nobody's side where two tasks want something else.
 vim.cmd('ClaudeCluster retry g1')
 eventually('both tasks are named', function()
-  return between()[1] == '^0: conflict: Go left proposes something else'
+  return between()[1] == '^0: conflict: proposed by Go left'
 end)
 vim.api.nvim_win_set_cursor(0, { 1, 0 })
 vim.cmd('ClaudeCluster resolve')
-hears('resolve it how?', 'what it may become is told')
+hears('missing resolution', 'what it may become is told')
 local mine = vim.api.nvim_buf_get_lines(0, 0, 1, false)[1]
 vim.cmd('ClaudeCluster resolve both')
 eventually('both are there, one below the other', function()
@@ -335,11 +335,11 @@ require('claudecluster.client').tell(
 vim.cmd('ClaudeCluster goal')
 check(vim.api.nvim_buf_get_name(0) == 'claudecluster://goal', 'a window to write in')
 vim.cmd.write()
-hears('a goal needs words', 'nothing is no goal')
+hears('the goal is empty', 'nothing is no goal')
 vim.api.nvim_buf_set_lines(0, 0, -1, false, { 'asked for', '', 'in two parts' })
 vim.cmd.write()
 eventually('the second goal is submitted', function()
-  return told('goal g2 submitted')
+  return told('started g2')
 end)
 eventually('the window is gone', function()
   return vim.fn.bufexists('claudecluster://goal') == 0

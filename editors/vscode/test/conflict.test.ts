@@ -4,21 +4,11 @@ import { test } from 'node:test';
 import type { AgentName, GoalView, HunkView } from '../../../protocol/generated/protocol';
 import { between, ways } from '../src/model/conflict';
 import { plain } from '../src/model/words';
+import { hunk } from './fixtures';
 
-function hunk(more: Partial<HunkView>): HunkView {
-  return {
-    id: 'g1.00000000',
-    path: 'a.txt',
-    kind: 'modify',
-    status: 'conflict',
-    startLine: 1,
-    endLine: 2,
-    oldText: 'old\n',
-    newText: 'new\n',
-    provenance: [{ task: 'a', title: 'Task a', attempt: 1 }],
-    conflict: { base: 'old\n', mine: '  mine\n', theirs: 'new\nand more\n' },
-    ...more,
-  };
+function conflict(more: Partial<HunkView>): HunkView {
+  const conflict = { base: 'old\n', mine: '  mine\n', theirs: 'new\nand more\n' };
+  return hunk({ status: 'conflict', conflict, ...more });
 }
 
 /** A goal with one task. */
@@ -28,7 +18,7 @@ function goal(agent: AgentName): GoalView {
 
 test('the ways to resolve a conflict', () => {
   const check = (more: Partial<HunkView>, of: GoalView | undefined, expected: string[]) => {
-    const found = ways(hunk(more), of).map(
+    const found = ways(conflict(more), of).map(
       ({ resolution, detail }) => `${resolution.kind}: ${detail}`,
     );
     assert.deepEqual(found, expected, JSON.stringify(more));
@@ -58,7 +48,7 @@ test('the ways to resolve a conflict', () => {
 
 test('whose texts a conflict is between', () => {
   const check = (mineBy: HunkView['provenance'], expected: string) => {
-    assert.equal(between(hunk({ mineBy })), expected);
+    assert.equal(between(conflict({ mineBy })), expected);
   };
   check([], 'Conflict between you and Task a');
   check([{ task: 'b', title: 'Task b', attempt: 1 }], 'Conflict between Task b and Task a');

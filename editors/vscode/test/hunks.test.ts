@@ -3,21 +3,7 @@ import { test } from 'node:test';
 
 import type { HunkView } from '../../../protocol/generated/protocol';
 import { asMarkdownDiff, draw, hunksOn, linesOf, nextLine, withHunk } from '../src/model/hunks';
-
-function hunk(more: Partial<HunkView>): HunkView {
-  return {
-    id: 'g1.00000000',
-    path: 'a.txt',
-    kind: 'modify',
-    status: 'clean',
-    startLine: 1,
-    endLine: 2,
-    oldText: 'old\n',
-    newText: 'new\n',
-    provenance: [],
-    ...more,
-  };
-}
+import { hunk } from './fixtures';
 
 test('how hunks are drawn', () => {
   const check = (more: Partial<HunkView>, lineCount: number, expected: unknown) => {

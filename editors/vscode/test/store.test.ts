@@ -16,6 +16,7 @@ import { Drawn } from '../src/model/drawn';
 import { childrenOf, lookOf, parentOf, type Node } from '../src/model/nodes';
 import { Store, type Backend } from '../src/model/store';
 import { Inbox } from '../src/permission';
+import { hunk } from './fixtures';
 
 const usage = (costUsd: number) => ({
   inputTokens: 0,
@@ -61,19 +62,10 @@ function goal(id: string, more: Partial<GoalView> = {}): GoalView {
   };
 }
 
-function hunk(id: string, by: string, more: Partial<HunkView> = {}): HunkView {
-  return {
-    id,
-    path: 'a.py',
-    kind: 'modify',
-    status: 'clean',
-    startLine: 1,
-    endLine: 2,
-    oldText: 'x\n',
-    newText: 'y\n',
-    provenance: [{ task: by, title: `Task ${by}`, attempt: 1 }],
-    ...more,
-  };
+/** A hunk of `a.py` by a task. */
+function hunkBy(task: string, id: string, more: Partial<HunkView> = {}): HunkView {
+  const provenance = [{ task, title: `Task ${task}`, attempt: 1 }];
+  return hunk({ id, path: 'a.py', oldText: 'x\n', newText: 'y\n', provenance, ...more });
 }
 
 /** A server whose answers are what is put here. */
@@ -153,8 +145,8 @@ test('the view, from goals to hunks', async () => {
     }),
     goal('g3', { workspace: '/elsewhere' }),
   ];
-  const conflict = hunk('g2.2', 'a', { status: 'conflict', held: ['outOfScope'] });
-  const hunks = [hunk('g2.1', 'a'), conflict];
+  const conflict = hunkBy('a', 'g2.2', { status: 'conflict', held: ['outOfScope'] });
+  const hunks = [hunkBy('a', 'g2.1'), conflict];
   fake.documents = [{ uri: 'file:///project/a.py', version: 3, hunks }];
   await store.load();
   inbox.add(question('q1', ['a', 'b']));
@@ -189,7 +181,7 @@ test('only what has changed is drawn again', async () => {
     decided: [{ id: 'g1.9', path: 'a.py', fate: 'rejected', tasks: ['a'], at: 0 }],
   });
   fake.all = [view];
-  const hunks = [hunk('g1.1', 'a'), hunk('g1.2', 'a')];
+  const hunks = [hunkBy('a', 'g1.1'), hunkBy('a', 'g1.2')];
   fake.documents = [{ uri, version: 1, hunks }];
   const drawn = new Drawn(sources);
   /** As the editor does: an entry with all that is open below it. */
@@ -224,7 +216,7 @@ test('only what has changed is drawn again', async () => {
   store.onPending({
     uri,
     version: 2,
-    hunks: [hunk('g1.1', 'a', { startLine: 4 }), ...hunks.slice(1)],
+    hunks: [hunkBy('a', 'g1.1', { startLine: 4 }), ...hunks.slice(1)],
   });
   await check('a hunk moves', ['hunk/g1.1']);
   store.onPending({ uri, version: 3, hunks: hunks.slice(1) });
@@ -288,7 +280,7 @@ test('what is told of a newer text wins', async () => {
   const at = (version: number, startLine: number) => ({
     uri,
     version,
-    hunks: [hunk('g1.1', 'a', { startLine })],
+    hunks: [hunkBy('a', 'g1.1', { startLine })],
   });
   fake.all = [goal('g1')];
   fake.documents = [at(4, 7)];

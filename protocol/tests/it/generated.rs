@@ -14,7 +14,7 @@ fn folder() -> &'static Path {
 
 #[test]
 fn generated_files_are_fresh() {
-    let expected: BTreeMap<String, String> = export::files()
+    let expected: BTreeMap<String, String> = export::generated_files()
         .into_iter()
         .map(|file| (file.name, file.content))
         .collect();
@@ -39,7 +39,7 @@ fn generated_files_are_fresh() {
 
 #[test]
 fn no_two_types_share_a_name_in_typescript() {
-    let files = export::files();
+    let files = export::generated_files();
     let typescript = &files.last().unwrap().content;
     let mut names: Vec<&str> = typescript
         .lines()
@@ -90,7 +90,7 @@ fn every_name_is_documented() {
             "docs/protocol.md does not name `{name}`"
         );
     }
-    for file in export::files() {
+    for file in export::generated_files() {
         assert!(
             document.contains(&format!("`{}`", file.name)),
             "docs/protocol.md does not name `{}`",

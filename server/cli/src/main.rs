@@ -80,10 +80,13 @@ fn report_usage(error: &clap::Error) -> ExitCode {
         .any(|arg| arg == "--json");
     if json && !asked_for {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default();
+        // The first paragraph: the lines after the first one name what is missing.
+        let lines = text.lines().map(str::trim);
+        let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+        let message = lines.join(" ");
         let message = message
             .strip_prefix("error: ")
-            .unwrap_or(message)
+            .unwrap_or(&message)
             .to_owned();
         ui::print_error(
             &ErrorBody::user(message).hint("list commands and options with: claudecluster --help"),

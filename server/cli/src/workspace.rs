@@ -7,7 +7,7 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody, RelPath,
-    goal::{Scope, ScopeKind},
+    goal::{GoalScope, GoalScopeKind},
 };
 
 use crate::exit::ErrorContext;
@@ -141,13 +141,13 @@ pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, E
 }
 
 /// What `--file` names, as a goal's scope.
-pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<Scope, ErrorBody> {
+pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<GoalScope, ErrorBody> {
     if given.is_empty() {
-        return Ok(Scope::default());
+        return Ok(GoalScope::default());
     }
-    let mut scope = Scope {
-        kind: ScopeKind::Files,
-        ..Scope::default()
+    let mut scope = GoalScope {
+        kind: GoalScopeKind::Files,
+        ..GoalScope::default()
     };
     for text in given {
         let is_glob = text.contains(['*', '?', '[', '{']) && !Path::new(text).exists();

@@ -9,14 +9,14 @@ mod frequent;
 mod histogram;
 mod indent;
 mod myers;
-mod places;
+mod occurrences;
 mod slide;
 mod vocabulary;
 
 use std::{borrow::Cow, ops::Range};
 
-pub(crate) use places::Places;
-pub(crate) use vocabulary::{Token, Vocabulary};
+pub(crate) use occurrences::LineOccurrences;
+pub(crate) use vocabulary::{LineToken, LineVocabulary};
 
 mod sealed {
     pub trait Sealed {}
@@ -26,7 +26,7 @@ mod sealed {
 
 /// Text that can be split into lines and put together again: `str`, or `[u8]` where the encoding
 /// is not known.
-pub trait Text: sealed::Sealed + ToOwned {
+pub trait LineText: sealed::Sealed + ToOwned {
     /// The text as bytes.
     fn as_bytes(&self) -> &[u8];
     /// A part of the text. Both ends are line boundaries of this text.
@@ -37,7 +37,7 @@ pub trait Text: sealed::Sealed + ToOwned {
     fn push(out: &mut Self::Owned, part: &Self);
 }
 
-impl Text for str {
+impl LineText for str {
     fn as_bytes(&self) -> &[u8] {
         self.as_bytes()
     }
@@ -55,7 +55,7 @@ impl Text for str {
     }
 }
 
-impl Text for [u8] {
+impl LineText for [u8] {
     fn as_bytes(&self) -> &[u8] {
         self
     }
@@ -75,7 +75,7 @@ impl Text for [u8] {
 
 /// A text with an index of its lines.
 #[derive(Debug)]
-pub struct Lines<'a, T: Text + ?Sized = str> {
+pub struct IndexedText<'a, T: LineText + ?Sized = str> {
     text: &'a T,
     /// Where each line starts, and one more entry for the end of the text.
     bounds: Cow<'a, [usize]>,
@@ -92,7 +92,7 @@ pub(crate) fn bounds(text: &[u8]) -> Vec<usize> {
     bounds
 }
 
-impl<'a, T: Text + ?Sized> Lines<'a, T> {
+impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
     /// Splits a text. An empty text has no lines.
     pub fn new(text: &'a T) -> Self {
         Self {
@@ -149,7 +149,7 @@ impl<'a, T: Text + ?Sized> Lines<'a, T> {
 
 /// Lines of `old` that are replaced by lines of `new`. One of the ranges may be empty, not both.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Change {
+pub struct LineChange {
     /// Lines that go.
     pub old: Range<u32>,
     /// Lines that come.
@@ -158,7 +158,7 @@ pub struct Change {
 
 /// What a diff is for. Where lines repeat there is more than one way to see what changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
+pub enum DiffPurpose {
     /// Changes as people would tell them: anchored at rare lines, placed by indentation.
     Reading,
     /// Changes as git sees them when it merges: as few as possible, each placed as low as possible or
@@ -176,17 +176,21 @@ pub enum Purpose {
 ///     [Change { old: 1..2, new: 1..2 }, Change { old: 3..3, new: 3..4 }],
 /// );
 /// ```
-pub fn diff_lines(old: &str, new: &str) -> Vec<Change> {
-    diff(&Lines::new(old), &Lines::new(new), Purpose::Reading)
+pub fn diff_lines(old: &str, new: &str) -> Vec<LineChange> {
+    diff(
+        &IndexedText::new(old),
+        &IndexedText::new(new),
+        DiffPurpose::Reading,
+    )
 }
 
 /// The changes from one indexed text to another.
-pub fn diff<T: Text + ?Sized>(
-    old: &Lines<'_, T>,
-    new: &Lines<'_, T>,
-    purpose: Purpose,
-) -> Vec<Change> {
-    let mut vocabulary = Vocabulary::new(old.len() as usize + new.len() as usize);
+pub fn diff<T: LineText + ?Sized>(
+    old: &IndexedText<'_, T>,
+    new: &IndexedText<'_, T>,
+    purpose: DiffPurpose,
+) -> Vec<LineChange> {
+    let mut vocabulary = LineVocabulary::new(old.len() as usize + new.len() as usize);
     let old = vocabulary.tokens(old);
     let new = vocabulary.tokens(new);
     vocabulary.diff(&old, &new, purpose)
@@ -194,8 +198,8 @@ pub fn diff<T: Text + ?Sized>(
 
 /// Puts `replacements` (ranges of lines with the text that takes their place, in order and apart)
 /// into a text.
-pub(crate) fn splice<'t, T: Text + ?Sized + 't>(
-    lines: &Lines<'_, T>,
+pub(crate) fn splice<'t, T: LineText + ?Sized + 't>(
+    lines: &IndexedText<'_, T>,
     replacements: impl IntoIterator<Item = (Range<u32>, &'t T)>,
 ) -> T::Owned {
     let mut out = T::with_capacity(lines.text.as_bytes().len());
@@ -245,22 +249,22 @@ mod tests {
     fn what_a_diff_is_for_decides_where_a_change_is_placed() {
         let old = "/// One.\nfn one() {}\n\n/// Two.\nfn two() {}\n";
         let new = "/// One.\nfn one() {}\n\n/// Mid.\nfn mid() {}\n\n/// Two.\nfn two() {}\n";
-        let (a, b) = (Lines::new(old), Lines::new(new));
+        let (a, b) = (IndexedText::new(old), IndexedText::new(new));
         let inserted = |purpose| {
             let changes = diff(&a, &b, purpose);
             changes.iter().map(|c| b.get(&c.new)).collect::<String>()
         };
-        assert_eq!(inserted(Purpose::Reading), "/// Mid.\nfn mid() {}\n\n");
-        assert_eq!(inserted(Purpose::Merging), "/// Mid.\nfn mid() {}\n\n");
+        assert_eq!(inserted(DiffPurpose::Reading), "/// Mid.\nfn mid() {}\n\n");
+        assert_eq!(inserted(DiffPurpose::Merging), "/// Mid.\nfn mid() {}\n\n");
 
         // Sharing its first lines with what follows, it can stand lower.
         let new = old.replace("/// Two.", "/// Two.\nfn zero() {}\n\n/// Two.");
-        let b = Lines::new(new.as_str());
+        let b = IndexedText::new(new.as_str());
         let inserted = |purpose| {
             let changes = diff(&a, &b, purpose);
             changes.iter().map(|c| b.get(&c.new)).collect::<String>()
         };
-        assert_eq!(inserted(Purpose::Reading), "/// Two.\nfn zero() {}\n\n");
-        assert_eq!(inserted(Purpose::Merging), "fn zero() {}\n\n/// Two.\n");
+        assert_eq!(inserted(DiffPurpose::Reading), "/// Two.\nfn zero() {}\n\n");
+        assert_eq!(inserted(DiffPurpose::Merging), "fn zero() {}\n\n/// Two.\n");
     }
 }

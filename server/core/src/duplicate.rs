@@ -2,16 +2,16 @@
 
 use claudecluster_protocol::{
     GoalSpec,
-    goal::{Scope, ScopeKind},
+    goal::{GoalScope, GoalScopeKind},
 };
 
-use crate::lifecycle::{Goal, State};
+use crate::state::{ClusterState, Goal};
 
 /// A goal that is not settled and is about the same: the same words in the same place of the same
 /// workspace, with the same plan where one comes along. The oldest, if there are several.
 ///
 /// What else goals can say (agent, model, limits, gates) is how they are done, not what is done.
-pub fn of<'a>(state: &'a State, spec: &GoalSpec) -> Option<&'a Goal> {
+pub fn find_duplicate<'a>(state: &'a ClusterState, spec: &GoalSpec) -> Option<&'a Goal> {
     let words = words(&spec.prompt);
     let mut goals = state.goals.values().map(AsRef::as_ref);
     goals.find(|goal| {
@@ -31,8 +31,8 @@ fn words(prompt: &str) -> Vec<String> {
 }
 
 /// Which documents are open changes all the time and is no other place.
-fn is_same_place(one: &Scope, other: &Scope) -> bool {
-    let files = one.kind != ScopeKind::Files || {
+fn is_same_place(one: &GoalScope, other: &GoalScope) -> bool {
+    let files = one.kind != GoalScopeKind::Files || {
         let both = [one, other].map(|scope| (sorted(&scope.files), sorted(&scope.globs)));
         both[0] == both[1]
     };
@@ -40,7 +40,7 @@ fn is_same_place(one: &Scope, other: &Scope) -> bool {
 }
 
 /// Lines move, so what stands there tells more than their numbers, where it is known.
-fn is_same_selection(one: &Scope, other: &Scope) -> bool {
+fn is_same_selection(one: &GoalScope, other: &GoalScope) -> bool {
     match (&one.selection, &other.selection) {
         (Some(one), Some(other)) => {
             one.path == other.path
@@ -64,7 +64,7 @@ fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
 mod tests {
     use claudecluster_protocol::{
         BlobId, EventBody, GoalId, GoalState, Plan, RelPath, TaskSpec, Timestamp,
-        goal::{SelectedText, Selection},
+        goal::{GoalSelection, SelectedText},
     };
 
     use super::*;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn at(prompt: &str, file: &str, start_line: u32) -> GoalSpec {
-        let selection = Selection {
+        let selection = GoalSelection {
             path: path(file),
             start_line,
             end_line: start_line + 1,
@@ -105,14 +105,14 @@ mod tests {
 
     fn files(names: &[&str]) -> GoalSpec {
         with("fix it", |spec| {
-            spec.scope.kind = ScopeKind::Files;
+            spec.scope.kind = GoalScopeKind::Files;
             spec.scope.files = names.iter().map(|name| path(name)).collect();
         })
     }
 
     fn open(names: &[&str]) -> GoalSpec {
         let mut spec = files(names);
-        spec.scope.kind = ScopeKind::Open;
+        spec.scope.kind = GoalScopeKind::Open;
         spec
     }
 
@@ -126,8 +126,8 @@ mod tests {
     }
 
     /// A state with goal `g1`.
-    fn state(spec: GoalSpec, now: GoalState) -> State {
-        let mut state = State::default();
+    fn state(spec: GoalSpec, now: GoalState) -> ClusterState {
+        let mut state = ClusterState::default();
         let id = GoalId::new("g1");
         let spec = Box::new(spec);
         state.apply(&id, Timestamp(1), &EventBody::GoalSubmitted { spec });
@@ -143,7 +143,7 @@ mod tests {
     fn the_same_words_in_the_same_place_are_the_same_goal() {
         let check = |first: GoalSpec, second: GoalSpec, same: bool| {
             let state = state(first.clone(), GoalState::Running);
-            let found = of(&state, &second).map(|goal| goal.id.as_str());
+            let found = find_duplicate(&state, &second).map(|goal| goal.id.as_str());
             assert_eq!(found, same.then_some("g1"), "{first:#?} {second:#?}");
         };
         check(spec("fix it"), spec("fix it"), true);
@@ -177,7 +177,11 @@ mod tests {
     fn what_is_settled_may_be_wanted_again() {
         let check = |now: GoalState, same: bool| {
             let state = state(spec("fix it"), now);
-            assert_eq!(of(&state, &spec("fix it")).is_some(), same, "{now:?}");
+            assert_eq!(
+                find_duplicate(&state, &spec("fix it")).is_some(),
+                same,
+                "{now:?}"
+            );
         };
         check(GoalState::Submitted, true);
         check(GoalState::AwaitingApproval, true);

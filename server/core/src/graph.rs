@@ -44,7 +44,7 @@ impl TaskGraph {
             }
         }
         if toposort(&graph, None).is_err() {
-            return Err(cycles(&graph));
+            return Err(find_cycles(&graph));
         }
         let order = plan_order(plan, &graph, &nodes);
         let mut depth = HashMap::with_capacity(order.len());
@@ -155,7 +155,7 @@ fn plan_order(
 }
 
 /// One walkable cycle for each strongly connected group.
-fn cycles(graph: &DiGraph<TaskId, ()>) -> Vec<Vec<TaskId>> {
+fn find_cycles(graph: &DiGraph<TaskId, ()>) -> Vec<Vec<TaskId>> {
     tarjan_scc(graph)
         .into_iter()
         .filter(|group| {

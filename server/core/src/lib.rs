@@ -6,19 +6,19 @@
 //! this crate's manifest bans the ways out.
 //!
 //! Two rooms hang together here and know little of each other: the *orchestration* ([`plan`],
-//! [`graph`], [`lifecycle`], [`duplicate`], [`policy`], [`schedule`], [`step`]) and the *texts* ([`text`], [`diff`],
+//! [`graph`], [`state`], [`duplicate`], [`policy`], [`schedule`], [`step`]) and the *texts* ([`text`], [`diff`],
 //! [`merge`], [`review`], [`patch`]).
 
+pub mod code_execution_paths;
 pub mod diff;
 pub mod duplicate;
 pub mod graph;
-pub mod lifecycle;
 pub mod merge;
 pub mod patch;
 pub mod plan;
 pub mod policy;
 pub mod review;
 pub mod schedule;
-pub mod selfarming;
+pub mod state;
 pub mod step;
 pub mod text;

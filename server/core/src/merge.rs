@@ -22,11 +22,11 @@ use std::{
     ops::Range,
 };
 
-use crate::diff::{Change, Lines, Purpose, Text, Vocabulary, diff};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff};
 
 /// One of the three texts of a merge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Side {
+pub enum MergeSide {
     /// What both sides started from.
     Base,
     /// The first side.
@@ -37,7 +37,7 @@ pub enum Side {
 
 /// What happened to a region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum RegionKind {
+pub enum MergeRegionKind {
     /// Neither side changed it.
     Unchanged,
     /// Only ours changed it.
@@ -53,9 +53,9 @@ pub enum RegionKind {
 /// A stretch of lines in each of the three texts. The regions of a merge cover all three completely
 /// and in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Region {
+pub struct MergeRegion {
     /// What happened to it.
-    pub kind: RegionKind,
+    pub kind: MergeRegionKind,
     /// Its lines in the base.
     pub base: Range<u32>,
     /// Its lines in ours.
@@ -68,7 +68,7 @@ pub struct Region {
 
 /// Part of a conflict, see [`Merge::refine`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Piece {
+pub enum ConflictPiece {
     /// Lines both sides have.
     Agreed {
         /// In ours.
@@ -87,46 +87,59 @@ pub enum Piece {
 
 /// The result of a three-way merge.
 #[derive(Debug)]
-pub struct Merge<'a, T: Text + ?Sized = str> {
-    pub(crate) base: Lines<'a, T>,
-    pub(crate) ours: Lines<'a, T>,
-    pub(crate) theirs: Lines<'a, T>,
-    regions: Cow<'a, [Region]>,
-    their_changes: Cow<'a, [Change]>,
+pub struct ThreeWayMerge<'a, T: LineText + ?Sized = str> {
+    pub(crate) base: IndexedText<'a, T>,
+    pub(crate) ours: IndexedText<'a, T>,
+    pub(crate) theirs: IndexedText<'a, T>,
+    regions: Cow<'a, [MergeRegion]>,
+    their_changes: Cow<'a, [LineChange]>,
 }
 
 /// Merges the changes from `base` to `ours` and from `base` to `theirs`.
-pub fn merge3<'a>(base: &'a str, ours: &'a str, theirs: &'a str) -> Merge<'a> {
+pub fn merge3<'a>(base: &'a str, ours: &'a str, theirs: &'a str) -> ThreeWayMerge<'a> {
     merge_texts(base, ours, theirs)
 }
 
 /// [`merge3`] for text in an encoding that is not known.
-pub fn merge3_bytes<'a>(base: &'a [u8], ours: &'a [u8], theirs: &'a [u8]) -> Merge<'a, [u8]> {
+pub fn merge3_bytes<'a>(
+    base: &'a [u8],
+    ours: &'a [u8],
+    theirs: &'a [u8],
+) -> ThreeWayMerge<'a, [u8]> {
     merge_texts(base, ours, theirs)
 }
 
-fn merge_texts<'a, T: Text + ?Sized>(base: &'a T, ours: &'a T, theirs: &'a T) -> Merge<'a, T> {
-    let (base, ours, theirs) = (Lines::new(base), Lines::new(ours), Lines::new(theirs));
-    let mut vocabulary = Vocabulary::new((base.len() + ours.len() / 4 + theirs.len() / 4) as usize);
+fn merge_texts<'a, T: LineText + ?Sized>(
+    base: &'a T,
+    ours: &'a T,
+    theirs: &'a T,
+) -> ThreeWayMerge<'a, T> {
+    let (base, ours, theirs) = (
+        IndexedText::new(base),
+        IndexedText::new(ours),
+        IndexedText::new(theirs),
+    );
+    let mut vocabulary =
+        LineVocabulary::new((base.len() + ours.len() / 4 + theirs.len() / 4) as usize);
     let b = vocabulary.tokens(&base);
     let o = vocabulary.tokens(&ours);
     let t = vocabulary.tokens(&theirs);
-    let our_changes = vocabulary.diff(&b, &o, Purpose::Merging);
-    let their_changes = vocabulary.diff(&b, &t, Purpose::Merging);
-    Merge::with_changes(base, ours, theirs, &our_changes, their_changes)
+    let our_changes = vocabulary.diff(&b, &o, DiffPurpose::Merging);
+    let their_changes = vocabulary.diff(&b, &t, DiffPurpose::Merging);
+    ThreeWayMerge::with_changes(base, ours, theirs, &our_changes, their_changes)
 }
 
 /// Divides three texts into regions, along the changes from the base to each side.
-pub(crate) fn regions<T: Text + ?Sized>(
-    base: &Lines<'_, T>,
-    ours: &Lines<'_, T>,
-    theirs: &Lines<'_, T>,
-    our_changes: &[Change],
-    their_changes: &[Change],
-) -> Vec<Region> {
-    let mut sweep = Sweep {
-        ours: Cursor::new(our_changes),
-        theirs: Cursor::new(their_changes),
+pub(crate) fn regions<T: LineText + ?Sized>(
+    base: &IndexedText<'_, T>,
+    ours: &IndexedText<'_, T>,
+    theirs: &IndexedText<'_, T>,
+    our_changes: &[LineChange],
+    their_changes: &[LineChange],
+) -> Vec<MergeRegion> {
+    let mut sweep = MergeSweep {
+        ours: ChangeCursor::new(our_changes),
+        theirs: ChangeCursor::new(their_changes),
         done: 0,
         regions: Vec::new(),
     };
@@ -135,16 +148,16 @@ pub(crate) fn regions<T: Text + ?Sized>(
     sweep.regions
 }
 
-impl<'a, T: Text + ?Sized> Merge<'a, T> {
+impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
     /// Merges along changes that are already known: from a diff, or from watching an editor.
     ///
     /// Both lists are in order, with at least one unchanged line between two changes of a list.
     pub fn with_changes(
-        base: Lines<'a, T>,
-        ours: Lines<'a, T>,
-        theirs: Lines<'a, T>,
-        our_changes: &[Change],
-        their_changes: Vec<Change>,
+        base: IndexedText<'a, T>,
+        ours: IndexedText<'a, T>,
+        theirs: IndexedText<'a, T>,
+        our_changes: &[LineChange],
+        their_changes: Vec<LineChange>,
     ) -> Self {
         let regions = regions(&base, &ours, &theirs, our_changes, &their_changes);
         Self::of_regions(base, ours, theirs, regions.into(), their_changes.into())
@@ -152,11 +165,11 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
 
     /// A merge of which everything is known.
     pub(crate) fn of_regions(
-        base: Lines<'a, T>,
-        ours: Lines<'a, T>,
-        theirs: Lines<'a, T>,
-        regions: Cow<'a, [Region]>,
-        their_changes: Cow<'a, [Change]>,
+        base: IndexedText<'a, T>,
+        ours: IndexedText<'a, T>,
+        theirs: IndexedText<'a, T>,
+        regions: Cow<'a, [MergeRegion]>,
+        their_changes: Cow<'a, [LineChange]>,
     ) -> Self {
         Self {
             base,
@@ -168,20 +181,20 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
     }
 
     /// All regions, in order.
-    pub fn regions(&self) -> &[Region] {
+    pub fn regions(&self) -> &[MergeRegion] {
         &self.regions
     }
 
     /// The changes from base to theirs.
-    pub fn their_changes(&self) -> &[Change] {
+    pub fn their_changes(&self) -> &[LineChange] {
         &self.their_changes
     }
 
     /// The regions that need a decision.
-    pub fn conflicts(&self) -> impl Iterator<Item = &Region> {
+    pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         self.regions
             .iter()
-            .filter(|region| region.kind == RegionKind::Conflict)
+            .filter(|region| region.kind == MergeRegionKind::Conflict)
     }
 
     /// Whether there is nothing to decide.
@@ -191,22 +204,25 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
 
     /// The merged text, if nothing needs a decision.
     pub fn clean(&self) -> Option<T::Owned> {
-        self.is_clean().then(|| self.with_conflicts_as(Side::Base))
+        self.is_clean()
+            .then(|| self.with_conflicts_as(MergeSide::Base))
     }
 
     /// The merged text, with one side's text in every conflict.
-    pub fn with_conflicts_as(&self, side: Side) -> T::Owned {
+    pub fn with_conflicts_as(&self, side: MergeSide) -> T::Owned {
         self.with_conflicts(|region| self.text_of(region, side).to_owned())
     }
 
     /// The merged text, with a text of its own in every conflict.
-    pub fn with_conflicts(&self, mut text: impl FnMut(&Region) -> T::Owned) -> T::Owned {
+    pub fn with_conflicts(&self, mut text: impl FnMut(&MergeRegion) -> T::Owned) -> T::Owned {
         let mut out = T::with_capacity(self.ours.text().as_bytes().len());
         for region in self.regions.iter() {
             let side = match region.kind {
-                RegionKind::Unchanged | RegionKind::Ours | RegionKind::Both => Side::Ours,
-                RegionKind::Theirs => Side::Theirs,
-                RegionKind::Conflict => {
+                MergeRegionKind::Unchanged | MergeRegionKind::Ours | MergeRegionKind::Both => {
+                    MergeSide::Ours
+                }
+                MergeRegionKind::Theirs => MergeSide::Theirs,
+                MergeRegionKind::Conflict => {
                     T::push(&mut out, text(region).borrow());
                     continue;
                 }
@@ -217,20 +233,20 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
     }
 
     /// A region's text on one side.
-    pub fn text_of(&self, region: &Region, side: Side) -> &'a T {
+    pub fn text_of(&self, region: &MergeRegion, side: MergeSide) -> &'a T {
         match side {
-            Side::Base => self.base.get(&region.base),
-            Side::Ours => self.ours.get(&region.ours),
-            Side::Theirs => self.theirs.get(&region.theirs),
+            MergeSide::Base => self.base.get(&region.base),
+            MergeSide::Ours => self.ours.get(&region.ours),
+            MergeSide::Theirs => self.theirs.get(&region.theirs),
         }
     }
 
     /// Narrows a conflict to the lines in which the two sides really differ, as git shows it.
-    pub fn refine(&self, region: &Region) -> Vec<Piece> {
+    pub fn refine(&self, region: &MergeRegion) -> Vec<ConflictPiece> {
         let changes = diff(
-            &Lines::new(self.text_of(region, Side::Ours)),
-            &Lines::new(self.text_of(region, Side::Theirs)),
-            Purpose::Merging,
+            &IndexedText::new(self.text_of(region, MergeSide::Ours)),
+            &IndexedText::new(self.text_of(region, MergeSide::Theirs)),
+            DiffPurpose::Merging,
         );
         let shift = |range: Range<u32>, by: u32| range.start + by..range.end + by;
         let (o, t) = (region.ours.start, region.theirs.start);
@@ -238,19 +254,19 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
         let (mut ours, mut theirs) = (0, 0);
         for change in changes {
             if ours < change.old.start {
-                pieces.push(Piece::Agreed {
+                pieces.push(ConflictPiece::Agreed {
                     ours: shift(ours..change.old.start, o),
                     theirs: shift(theirs..change.new.start, t),
                 });
             }
             (ours, theirs) = (change.old.end, change.new.end);
-            pieces.push(Piece::Differs {
+            pieces.push(ConflictPiece::Differs {
                 ours: shift(change.old, o),
                 theirs: shift(change.new, t),
             });
         }
         if o + ours < region.ours.end {
-            pieces.push(Piece::Agreed {
+            pieces.push(ConflictPiece::Agreed {
                 ours: o + ours..region.ours.end,
                 theirs: t + theirs..region.theirs.end,
             });
@@ -260,15 +276,15 @@ impl<'a, T: Text + ?Sized> Merge<'a, T> {
 }
 
 /// Walks one side's changes and knows how far its lines are shifted against the base.
-struct Cursor<'c> {
-    changes: &'c [Change],
+struct ChangeCursor<'c> {
+    changes: &'c [LineChange],
     next: usize,
     /// Lines of this side minus lines of the base, before the next change.
     shift: i64,
 }
 
-impl<'c> Cursor<'c> {
-    fn new(changes: &'c [Change]) -> Self {
+impl<'c> ChangeCursor<'c> {
+    fn new(changes: &'c [LineChange]) -> Self {
         Self {
             changes,
             next: 0,
@@ -298,15 +314,15 @@ impl<'c> Cursor<'c> {
     }
 }
 
-struct Sweep<'c> {
-    ours: Cursor<'c>,
-    theirs: Cursor<'c>,
+struct MergeSweep<'c> {
+    ours: ChangeCursor<'c>,
+    theirs: ChangeCursor<'c>,
     /// How far the base is divided into regions.
     done: u32,
-    regions: Vec<Region>,
+    regions: Vec<MergeRegion>,
 }
 
-impl Sweep<'_> {
+impl MergeSweep<'_> {
     /// Makes the next group of touching changes a region. False when no change is left.
     fn step(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
         let start = match (self.ours.start(), self.theirs.start()) {
@@ -331,15 +347,15 @@ impl Sweep<'_> {
         let ours = our_start..self.ours.map(end);
         let theirs = their_start..self.theirs.map(end);
         let kind = if self.theirs.next == first.1 {
-            RegionKind::Ours
+            MergeRegionKind::Ours
         } else if self.ours.next == first.0 {
-            RegionKind::Theirs
+            MergeRegionKind::Theirs
         } else if same(&ours, &theirs) {
-            RegionKind::Both
+            MergeRegionKind::Both
         } else {
-            RegionKind::Conflict
+            MergeRegionKind::Conflict
         };
-        self.regions.push(Region {
+        self.regions.push(MergeRegion {
             kind,
             base: start..end,
             ours,
@@ -352,8 +368,8 @@ impl Sweep<'_> {
 
     fn unchanged_until(&mut self, line: u32) {
         if self.done < line {
-            self.regions.push(Region {
-                kind: RegionKind::Unchanged,
+            self.regions.push(MergeRegion {
+                kind: MergeRegionKind::Unchanged,
                 base: self.done..line,
                 ours: self.ours.map(self.done)..self.ours.map(line),
                 theirs: self.theirs.map(self.done)..self.theirs.map(line),
@@ -381,9 +397,9 @@ mod tests {
                 let texts = merge.regions().iter().map(|r| merge.text_of(r, side));
                 texts.collect::<String>()
             };
-            assert_eq!(joined(Side::Base), base);
-            assert_eq!(joined(Side::Ours), a);
-            assert_eq!(joined(Side::Theirs), b);
+            assert_eq!(joined(MergeSide::Base), base);
+            assert_eq!(joined(MergeSide::Ours), a);
+            assert_eq!(joined(MergeSide::Theirs), b);
         }
     }
 
@@ -447,16 +463,16 @@ mod tests {
         assert_eq!(
             merge.refine(conflict),
             [
-                Piece::Agreed {
+                ConflictPiece::Agreed {
                     ours: 0..2,
                     theirs: 0..2
                 },
-                Piece::Differs {
+                ConflictPiece::Differs {
                     ours: 2..3,
                     theirs: 2..3
                 },
             ]
         );
-        assert_eq!(merge.with_conflicts_as(Side::Base), "a\n");
+        assert_eq!(merge.with_conflicts_as(MergeSide::Base), "a\n");
     }
 }

@@ -22,14 +22,14 @@ use std::{fmt::Write, ops::Range};
 
 use claudecluster_protocol::{FileMode, RelPath};
 
-use crate::diff::{Change, Lines, Purpose, diff, is_binary};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, diff, is_binary};
 
 /// Unchanged lines shown around a change.
 const CONTEXT: u32 = 3;
 
 /// A file at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FileAt<'a> {
+pub struct PatchFile<'a> {
     /// Kind and permission.
     pub mode: FileMode,
     /// The content; for a symbolic link its target.
@@ -38,20 +38,20 @@ pub struct FileAt<'a> {
 
 /// One file before and after.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FilePair<'a> {
+pub struct PatchFilePair<'a> {
     /// The file; for a rename its new place.
     pub path: &'a RelPath,
     /// For a rename: the old place.
     pub from: Option<&'a RelPath>,
     /// The file before; `None` where it did not exist.
-    pub old: Option<FileAt<'a>>,
+    pub old: Option<PatchFile<'a>>,
     /// The file after; `None` where it is gone.
-    pub new: Option<FileAt<'a>>,
+    pub new: Option<PatchFile<'a>>,
 }
 
 /// A change set as text.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Patch {
+pub struct UnifiedPatch {
     /// What `git apply` takes.
     pub diff: String,
     /// What it does not express, one line for people each.
@@ -59,8 +59,8 @@ pub struct Patch {
 }
 
 /// The unified diff of some files, in the order they are given.
-pub fn unified(files: &[FilePair<'_>]) -> Patch {
-    let mut patch = Patch::default();
+pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
+    let mut patch = UnifiedPatch::default();
     for file in files {
         match file_diff(file) {
             Some(diff) => patch.diff.push_str(&diff),
@@ -73,7 +73,7 @@ pub fn unified(files: &[FilePair<'_>]) -> Patch {
 }
 
 /// The diff of one file, empty if nothing changed; `None` if it cannot be expressed.
-fn file_diff(file: &FilePair<'_>) -> Option<String> {
+fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
     let from = file.from.unwrap_or(file.path);
     match (file.old, file.new) {
         (None, None) => Some(String::new()),
@@ -91,8 +91,8 @@ fn file_diff(file: &FilePair<'_>) -> Option<String> {
 fn entry(
     from: &RelPath,
     to: &RelPath,
-    old: Option<FileAt<'_>>,
-    new: Option<FileAt<'_>>,
+    old: Option<PatchFile<'_>>,
+    new: Option<PatchFile<'_>>,
 ) -> Option<String> {
     let (before, after) = (content(old), content(new));
     let renamed = from != to && old.is_some() && new.is_some();
@@ -104,7 +104,11 @@ fn entry(
     } else if is_binary(before) || is_binary(after) {
         return None;
     } else {
-        diff(&Lines::new(before), &Lines::new(after), Purpose::Reading)
+        diff(
+            &IndexedText::new(before),
+            &IndexedText::new(after),
+            DiffPurpose::Reading,
+        )
     };
     let (a, b) = (quoted("a/", from), quoted("b/", to));
     let mut out = format!("diff --git {a} {b}\n");
@@ -135,7 +139,7 @@ fn entry(
     Some(out)
 }
 
-fn content(file: Option<FileAt<'_>>) -> &[u8] {
+fn content(file: Option<PatchFile<'_>>) -> &[u8] {
     file.map_or(&[], |file| file.content)
 }
 
@@ -143,8 +147,8 @@ fn content(file: Option<FileAt<'_>>) -> &[u8] {
 fn header(
     from: &RelPath,
     to: &RelPath,
-    old: Option<FileAt<'_>>,
-    new: Option<FileAt<'_>>,
+    old: Option<PatchFile<'_>>,
+    new: Option<PatchFile<'_>>,
     similarity: Option<usize>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
@@ -178,17 +182,17 @@ fn similarity(before: &[u8], after: &[u8]) -> usize {
     if before == after {
         return 100;
     }
-    let (old, new) = (Lines::new(before), Lines::new(after));
-    let changes = diff(&old, &new, Purpose::Reading);
+    let (old, new) = (IndexedText::new(before), IndexedText::new(after));
+    let changes = diff(&old, &new, DiffPurpose::Reading);
     let removed: usize = changes.iter().map(|c| old.bytes(&c.old).len()).sum();
     let larger = before.len().max(after.len()).max(1);
     ((before.len() - removed) * 100 / larger).min(99)
 }
 
 /// Writes the hunks: changes with their context, those that are near each other together.
-fn body(out: &mut String, changes: &[Change], before: &[u8], after: &[u8]) {
-    let (old, new) = (Lines::new(before), Lines::new(after));
-    let near = |a: &Change, b: &Change| b.old.start - a.old.end <= 2 * CONTEXT;
+fn body(out: &mut String, changes: &[LineChange], before: &[u8], after: &[u8]) {
+    let (old, new) = (IndexedText::new(before), IndexedText::new(after));
+    let near = |a: &LineChange, b: &LineChange| b.old.start - a.old.end <= 2 * CONTEXT;
     for group in changes.chunk_by(near) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else {
             continue;
@@ -215,7 +219,7 @@ fn span(range: &Range<u32>) -> String {
     format!("{start},{}", range.len())
 }
 
-fn lines(out: &mut String, sign: char, text: &Lines<'_, [u8]>, range: Range<u32>) {
+fn lines(out: &mut String, sign: char, text: &IndexedText<'_, [u8]>, range: Range<u32>) {
     for line in range {
         // Content that is not UTF-8 never comes this far.
         let line = String::from_utf8_lossy(text.get(&(line..line + 1)));

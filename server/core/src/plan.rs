@@ -2,7 +2,7 @@
 //! that a person can find it, an editor can mark it and a planner can repair it.
 
 mod advice;
-mod place;
+mod path;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use claudecluster_protocol::{
     plan::Command,
 };
 
-pub use self::place::{Place, Step};
+pub use self::path::{PlanPath, PlanPathStep};
 use crate::graph::TaskGraph;
 
 /// The most tasks a plan may have.
@@ -23,20 +23,20 @@ pub const MAX_TASKS: usize = 500;
 #[error("{place}: {message}")]
 pub struct PlanProblem {
     /// Where. A key that is missing is named where it would be.
-    pub place: Place,
+    pub place: PlanPath,
     /// What kind of problem it is, for programs.
-    pub kind: ProblemKind,
+    pub kind: PlanProblemKind,
     /// What is wrong and what would be right.
     pub message: String,
     /// The other places it is about, each with what it has to do with it.
-    pub related: Vec<(Place, String)>,
+    pub related: Vec<(PlanPath, String)>,
     /// What was probably meant.
     pub meant: Option<String>,
 }
 
 /// What kind of problem it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ProblemKind {
+pub enum PlanProblemKind {
     /// There is no task, or there are too many.
     TaskCount,
     /// A number or a time is out of its range.
@@ -71,7 +71,7 @@ pub enum ProblemKind {
     NoGates,
 }
 
-impl ProblemKind {
+impl PlanProblemKind {
     /// Whether a plan with it is not run.
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Overlap | Self::NoGates)
@@ -101,11 +101,11 @@ impl ProblemKind {
 }
 
 /// Everything that is wrong with a plan or worth a look: errors first, in the order of the plan.
-pub fn inspect(plan: &Plan, agents: &AgentCatalog) -> Vec<PlanProblem> {
-    match check(plan, agents) {
-        Ok(graph) => advice::of(plan, Some(&graph)),
+pub fn inspect_plan(plan: &Plan, agents: &AgentCatalog) -> Vec<PlanProblem> {
+    match check_plan(plan, agents) {
+        Ok(graph) => advice::advise(plan, Some(&graph)),
         Err(mut problems) => {
-            problems.extend(advice::of(plan, TaskGraph::new(plan).ok().as_ref()));
+            problems.extend(advice::advise(plan, TaskGraph::new(plan).ok().as_ref()));
             problems
         }
     }
@@ -116,21 +116,21 @@ pub fn inspect(plan: &Plan, agents: &AgentCatalog) -> Vec<PlanProblem> {
 /// # Errors
 ///
 /// Every problem found, in the order of the plan.
-pub fn check(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanProblem>> {
-    let mut problems = Problems::default();
+pub fn check_plan(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanProblem>> {
+    let mut problems = PlanProblemList::default();
     if plan.tasks.is_empty() {
         let message = "a plan needs at least one task";
-        problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
+        problems.add(PlanPath::key("tasks"), PlanProblemKind::TaskCount, message);
     }
     if plan.tasks.len() > MAX_TASKS {
         let message = format!("{} tasks; the limit is {MAX_TASKS}", plan.tasks.len());
-        problems.add(Place::key("tasks"), ProblemKind::TaskCount, message);
+        problems.add(PlanPath::key("tasks"), PlanProblemKind::TaskCount, message);
     }
     if plan.max_parallel == Some(0) {
-        let place = Place::key("maxParallel");
-        problems.add(place, ProblemKind::OutOfRange, "must be at least 1");
+        let place = PlanPath::key("maxParallel");
+        problems.add(place, PlanProblemKind::OutOfRange, "must be at least 1");
     }
-    check_gates(&mut problems, &Place::key("gates"), &plan.gates);
+    check_gates(&mut problems, &PlanPath::key("gates"), &plan.gates);
     let mut seen: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (i, task) in plan.tasks.iter().enumerate() {
         if let Some(&first) = seen.get(&task.id) {
@@ -138,8 +138,12 @@ pub fn check(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanPr
                 "duplicate task id {:?}, also used by tasks[{first}]",
                 task.id.as_str()
             );
-            let other = Place::task(first).with("id");
-            problems.add(Place::task(i).with("id"), ProblemKind::DuplicateId, message);
+            let other = PlanPath::task(first).with("id");
+            problems.add(
+                PlanPath::task(i).with("id"),
+                PlanProblemKind::DuplicateId,
+                message,
+            );
             problems.about_last(vec![(other, "the first task with this id".into())], None);
         } else {
             seen.insert(&task.id, i);
@@ -160,10 +164,10 @@ pub fn check(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<PlanPr
 }
 
 #[derive(Default)]
-struct Problems(Vec<PlanProblem>);
+struct PlanProblemList(Vec<PlanProblem>);
 
-impl Problems {
-    fn add(&mut self, place: Place, kind: ProblemKind, message: impl Into<String>) {
+impl PlanProblemList {
+    fn add(&mut self, place: PlanPath, kind: PlanProblemKind, message: impl Into<String>) {
         self.0.push(PlanProblem {
             place,
             kind,
@@ -174,7 +178,7 @@ impl Problems {
     }
 
     /// What is known beside the problem that was added last.
-    fn about_last(&mut self, related: Vec<(Place, String)>, meant: Option<String>) {
+    fn about_last(&mut self, related: Vec<(PlanPath, String)>, meant: Option<String>) {
         if let Some(problem) = self.0.last_mut() {
             problem.related = related;
             problem.meant = meant;
@@ -182,12 +186,12 @@ impl Problems {
     }
 }
 
-fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &AgentCatalog) {
-    let place = |key: &str| Place::task(i).with(key);
+fn check_task(problems: &mut PlanProblemList, i: usize, task: &TaskSpec, agents: &AgentCatalog) {
+    let place = |key: &str| PlanPath::task(i).with(key);
     if !is_task_id(task.id.as_str()) {
         problems.add(
             place("id"),
-            ProblemKind::InvalidId,
+            PlanProblemKind::InvalidId,
             format!(
                 "invalid task id {:?}: use letters, digits, '.', '_' and '-', starting with a letter \
                  or digit; at most 64 characters",
@@ -199,24 +203,24 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &Agent
     match (&task.run, task.agent) {
         (Some(run), _) if run.is_empty() => {
             let message = "the command is empty";
-            problems.add(place("run"), ProblemKind::EmptyCommand, message);
+            problems.add(place("run"), PlanProblemKind::EmptyCommand, message);
         }
         (Some(_), Some(agent)) if !runs_commands(agents.get(agent)) => {
             let message = format!(
                 "`run` needs the agent {}, but this task uses `{agent}`",
                 agents.list(runs_commands)
             );
-            problems.add(place("run"), ProblemKind::UnusedCommand, message);
+            problems.add(place("run"), PlanProblemKind::UnusedCommand, message);
         }
         (None, Some(agent)) if runs_commands(agents.get(agent)) => {
             let message = format!("the agent `{agent}` needs a `run` key");
-            problems.add(place("run"), ProblemKind::MissingCommand, message);
+            problems.add(place("run"), PlanProblemKind::MissingCommand, message);
         }
         (None, _) if task.instructions.trim().is_empty() => {
             let message = "describe the task in `instructions`";
             problems.add(
                 place("instructions"),
-                ProblemKind::MissingInstructions,
+                PlanProblemKind::MissingInstructions,
                 message,
             );
         }
@@ -225,54 +229,54 @@ fn check_task(problems: &mut Problems, i: usize, task: &TaskSpec, agents: &Agent
     for (j, pattern) in task.writes.iter().enumerate() {
         if let Err(message) = check_write(pattern) {
             let place = place("writes").at(j);
-            problems.add(place, ProblemKind::OutsideWorkspace, message);
+            problems.add(place, PlanProblemKind::OutsideWorkspace, message);
         }
     }
     check_gates(problems, &place("gates"), &task.gates);
     if task.timeout.is_some_and(|t| t.0 == 0) {
         let message = "must be greater than zero";
-        problems.add(place("timeout"), ProblemKind::OutOfRange, message);
+        problems.add(place("timeout"), PlanProblemKind::OutOfRange, message);
     }
     if task.candidates.is_some_and(|n| n != 1) {
         let message = "only 1 is supported";
-        problems.add(place("candidates"), ProblemKind::OutOfRange, message);
+        problems.add(place("candidates"), PlanProblemKind::OutOfRange, message);
     }
     for name in task.env.keys() {
         if let Some(why) = forbidden_env(name) {
             let place = place("env").with(name);
-            problems.add(place, ProblemKind::ForbiddenVariable, why);
+            problems.add(place, PlanProblemKind::ForbiddenVariable, why);
         }
     }
 }
 
 fn check_edges(
-    problems: &mut Problems,
+    problems: &mut PlanProblemList,
     i: usize,
     task: &TaskSpec,
     known: &BTreeMap<&TaskId, usize>,
 ) {
     for (j, parent) in task.depends_on.iter().enumerate() {
-        let place = Place::task(i).with("dependsOn").at(j);
+        let place = PlanPath::task(i).with("dependsOn").at(j);
         let name = parent.as_str();
         if !known.contains_key(parent) {
-            let meant = nearest(name, known.keys().map(|id| id.as_str())).map(str::to_owned);
+            let meant = nearest_word(name, known.keys().map(|id| id.as_str())).map(str::to_owned);
             let hint = meant.as_ref().map(|id| format!("; did you mean {id:?}?"));
             let message = format!("there is no task {name:?}{}", hint.unwrap_or_default());
-            problems.add(place, ProblemKind::UnknownDependency, message);
+            problems.add(place, PlanProblemKind::UnknownDependency, message);
             problems.about_last(Vec::new(), meant);
         } else if *parent == task.id {
             let message = format!("{name:?} depends on itself");
-            problems.add(place, ProblemKind::SelfDependency, message);
+            problems.add(place, PlanProblemKind::SelfDependency, message);
         } else if task.depends_on[..j].contains(parent) {
             let message = format!("{name:?} is listed twice");
-            problems.add(place, ProblemKind::RepeatedDependency, message);
+            problems.add(place, PlanProblemKind::RepeatedDependency, message);
         }
     }
 }
 
 /// Names a cycle at the first of its edges in the plan, with the others.
 fn check_cycle(
-    problems: &mut Problems,
+    problems: &mut PlanProblemList,
     plan: &Plan,
     cycle: &[TaskId],
     known: &BTreeMap<&TaskId, usize>,
@@ -295,19 +299,19 @@ fn check_cycle(
     edges.sort();
     let mut edges = edges
         .into_iter()
-        .map(|(task, edge, what)| (Place::task(task).with("dependsOn").at(edge), what));
+        .map(|(task, edge, what)| (PlanPath::task(task).with("dependsOn").at(edge), what));
     let (place, _) = edges
         .next()
-        .unwrap_or_else(|| (Place::key("tasks"), String::new()));
-    problems.add(place, ProblemKind::Cycle, describe_cycle(cycle));
+        .unwrap_or_else(|| (PlanPath::key("tasks"), String::new()));
+    problems.add(place, PlanProblemKind::Cycle, describe_cycle(cycle));
     problems.about_last(edges.collect(), None);
 }
 
-fn check_gates(problems: &mut Problems, place: &Place, gates: &[Command]) {
+fn check_gates(problems: &mut PlanProblemList, place: &PlanPath, gates: &[Command]) {
     for (i, gate) in gates.iter().enumerate() {
         if gate.is_empty() {
             let place = place.clone().at(i);
-            problems.add(place, ProblemKind::EmptyCommand, "the command is empty");
+            problems.add(place, PlanProblemKind::EmptyCommand, "the command is empty");
         }
     }
 }
@@ -362,7 +366,7 @@ fn forbidden_env(name: &str) -> Option<String> {
 }
 
 /// The one of `candidates` that `word` is probably a misspelling of.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest_word<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| (distance(candidate, word), candidate))
         .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
@@ -410,7 +414,7 @@ mod tests {
             tasks,
             ..Plan::default()
         };
-        let problems: Vec<String> = check(&plan, &agents())
+        let problems: Vec<String> = check_plan(&plan, &agents())
             .err()
             .unwrap_or_default()
             .iter()
@@ -468,7 +472,7 @@ mod tests {
             ],
             ..Plan::default()
         };
-        let problems = check(&plan, &agents()).unwrap_err();
+        let problems = check_plan(&plan, &agents()).unwrap_err();
         let told: Vec<_> = problems
             .iter()
             .map(|problem| {

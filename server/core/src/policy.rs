@@ -5,7 +5,7 @@ use claudecluster_protocol::{GoalId, Span, StopReason, TaskSpec, agent::AgentCat
 /// Limits and defaults that configuration decides. They steer new decisions only; replaying a
 /// journal does not ask them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Policy {
+pub struct SchedulingPolicy {
     /// How many attempts run at once, over all goals.
     pub max_parallel: u32,
     /// How often a task is tried again after a failure that counts.
@@ -22,7 +22,7 @@ pub struct Policy {
     pub agents: AgentCatalog,
 }
 
-impl Default for Policy {
+impl Default for SchedulingPolicy {
     fn default() -> Self {
         Self {
             max_parallel: 4,
@@ -42,7 +42,7 @@ const MAX_OVERLOADS: u32 = 20;
 
 /// What follows a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Next {
+pub enum StopFollowUp {
     /// Try again after this long.
     Retry(Span),
     /// The task has failed; others go on.
@@ -53,7 +53,7 @@ pub enum Next {
 
 /// Why a stop happened, coarsely: what the retry policies are made for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Class {
+enum StopClass {
     /// The machinery failed; the task itself may be fine. Counts.
     Infrastructure,
     /// The provider is busy. Does not count.
@@ -68,75 +68,82 @@ enum Class {
     Fatal,
 }
 
-fn class(stop: StopReason) -> Class {
+fn stop_class(stop: StopReason) -> StopClass {
     match stop {
         StopReason::SpawnFailed
         | StopReason::Crashed
         | StopReason::StartTimeout
         | StopReason::Silent
         | StopReason::Timeout
-        | StopReason::BrokenStream => Class::Infrastructure,
-        StopReason::Overloaded => Class::Overload,
-        StopReason::DaemonRestart => Class::Restart,
-        StopReason::GateFailed | StopReason::InvalidAnswer | StopReason::ExitStatus => Class::Wrong,
+        | StopReason::BrokenStream => StopClass::Infrastructure,
+        StopReason::Overloaded => StopClass::Overload,
+        StopReason::DaemonRestart => StopClass::Restart,
+        StopReason::GateFailed | StopReason::InvalidAnswer | StopReason::ExitStatus => {
+            StopClass::Wrong
+        }
         StopReason::TurnLimit
         | StopReason::Refused
         | StopReason::PermissionDenied
         | StopReason::ChangesRefused
         | StopReason::Cancelled
-        | StopReason::Resources => Class::Final,
-        StopReason::Auth | StopReason::Budget => Class::Fatal,
+        | StopReason::Resources => StopClass::Final,
+        StopReason::Auth | StopReason::Budget => StopClass::Fatal,
     }
 }
 
 /// Whether a stop counts against the retries of its task.
-pub fn counts(stop: StopReason) -> bool {
-    matches!(class(stop), Class::Infrastructure | Class::Wrong)
+pub fn counts_as_failure(stop: StopReason) -> bool {
+    matches!(
+        stop_class(stop),
+        StopClass::Infrastructure | StopClass::Wrong
+    )
 }
 
 /// What follows when a task's attempt stopped. `failures` and `overloads` include this one.
-pub fn after(
+pub fn follow_up(
     stop: StopReason,
     task: &TaskSpec,
-    policy: &Policy,
+    policy: &SchedulingPolicy,
     failures: u32,
     overloads: u32,
     retry_after: Option<Span>,
-) -> Next {
+) -> StopFollowUp {
     let is_command = task.run.is_some();
-    match class(stop) {
-        Class::Restart => Next::Retry(Span(0)),
-        Class::Overload if overloads > MAX_OVERLOADS => Next::FailTask,
-        Class::Overload => Next::Retry(retry_after.unwrap_or(backoff(overloads, Span::secs(2)))),
-        Class::Infrastructure | Class::Wrong => {
+    match stop_class(stop) {
+        StopClass::Restart => StopFollowUp::Retry(Span(0)),
+        StopClass::Overload if overloads > MAX_OVERLOADS => StopFollowUp::FailTask,
+        StopClass::Overload => {
+            StopFollowUp::Retry(retry_after.unwrap_or(backoff_delay(overloads, Span::secs(2))))
+        }
+        StopClass::Infrastructure | StopClass::Wrong => {
             // A program gives the same answer to the same input, so it is run again only where the
             // plan asks for it.
-            let default = if is_command && class(stop) == Class::Wrong {
+            let default = if is_command && stop_class(stop) == StopClass::Wrong {
                 0
             } else {
                 policy.retries
             };
             if failures > task.retries.unwrap_or(default) {
-                Next::FailTask
-            } else if class(stop) == Class::Wrong {
-                Next::Retry(Span(0))
+                StopFollowUp::FailTask
+            } else if stop_class(stop) == StopClass::Wrong {
+                StopFollowUp::Retry(Span(0))
             } else {
-                Next::Retry(backoff(failures, Span(500)))
+                StopFollowUp::Retry(backoff_delay(failures, Span(500)))
             }
         }
-        Class::Final => Next::FailTask,
-        Class::Fatal => Next::FailGoal,
+        StopClass::Final => StopFollowUp::FailTask,
+        StopClass::Fatal => StopFollowUp::FailGoal,
     }
 }
 
 /// `first`, doubled for every time it did not help, at most two minutes.
-pub fn backoff(times: u32, first: Span) -> Span {
+pub fn backoff_delay(times: u32, first: Span) -> Span {
     let factor = 1u64 << times.saturating_sub(1).min(16);
     Span(first.0.saturating_mul(factor).min(Span::secs(120).0))
 }
 
 /// Tells the user what to do about a stop that ended `goal` or one of its tasks.
-pub fn hint(stop: StopReason, goal: &GoalId) -> String {
+pub fn stop_hint(stop: StopReason, goal: &GoalId) -> String {
     match stop {
         StopReason::Auth => format!(
             "set ANTHROPIC_API_KEY or log in with `claude`, then run: claudecluster retry {goal}"
@@ -178,9 +185,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(stop: StopReason, failures: u32, overloads: u32, expected: Next) {
+    fn check(stop: StopReason, failures: u32, overloads: u32, expected: StopFollowUp) {
         let task = TaskSpec::new("t", "do it");
-        let next = after(stop, &task, &Policy::default(), failures, overloads, None);
+        let next = follow_up(
+            stop,
+            &task,
+            &SchedulingPolicy::default(),
+            failures,
+            overloads,
+            None,
+        );
         assert_eq!(
             next, expected,
             "{stop:?} after {failures} failures, {overloads} overloads"
@@ -189,44 +203,60 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_policy() {
-        check(StopReason::Crashed, 1, 0, Next::Retry(Span(500)));
-        check(StopReason::Crashed, 2, 0, Next::Retry(Span(1000)));
-        check(StopReason::Crashed, 3, 0, Next::FailTask);
-        check(StopReason::GateFailed, 1, 0, Next::Retry(Span(0)));
-        check(StopReason::GateFailed, 3, 0, Next::FailTask);
-        check(StopReason::DaemonRestart, 9, 0, Next::Retry(Span(0)));
-        check(StopReason::Overloaded, 9, 3, Next::Retry(Span::secs(8)));
-        check(StopReason::Overloaded, 0, 21, Next::FailTask);
-        check(StopReason::Refused, 1, 0, Next::FailTask);
-        check(StopReason::Auth, 1, 0, Next::FailGoal);
+        check(StopReason::Crashed, 1, 0, StopFollowUp::Retry(Span(500)));
+        check(StopReason::Crashed, 2, 0, StopFollowUp::Retry(Span(1000)));
+        check(StopReason::Crashed, 3, 0, StopFollowUp::FailTask);
+        check(StopReason::GateFailed, 1, 0, StopFollowUp::Retry(Span(0)));
+        check(StopReason::GateFailed, 3, 0, StopFollowUp::FailTask);
+        check(
+            StopReason::DaemonRestart,
+            9,
+            0,
+            StopFollowUp::Retry(Span(0)),
+        );
+        check(
+            StopReason::Overloaded,
+            9,
+            3,
+            StopFollowUp::Retry(Span::secs(8)),
+        );
+        check(StopReason::Overloaded, 0, 21, StopFollowUp::FailTask);
+        check(StopReason::Refused, 1, 0, StopFollowUp::FailTask);
+        check(StopReason::Auth, 1, 0, StopFollowUp::FailGoal);
     }
 
     #[test]
     fn programs_are_run_again_only_where_the_plan_asks() {
         let mut task = TaskSpec::new("t", "");
         task.run = Some(claudecluster_protocol::plan::Command::Shell("make".into()));
-        let policy = Policy::default();
+        let policy = SchedulingPolicy::default();
         let stop = StopReason::ExitStatus;
-        assert_eq!(after(stop, &task, &policy, 1, 0, None), Next::FailTask);
+        assert_eq!(
+            follow_up(stop, &task, &policy, 1, 0, None),
+            StopFollowUp::FailTask
+        );
         task.retries = Some(1);
         assert_eq!(
-            after(stop, &task, &policy, 1, 0, None),
-            Next::Retry(Span(0))
+            follow_up(stop, &task, &policy, 1, 0, None),
+            StopFollowUp::Retry(Span(0))
         );
-        assert_eq!(after(stop, &task, &policy, 2, 0, None), Next::FailTask);
+        assert_eq!(
+            follow_up(stop, &task, &policy, 2, 0, None),
+            StopFollowUp::FailTask
+        );
     }
 
     #[test]
     fn the_provider_decides_how_long_to_wait() {
         let task = TaskSpec::new("t", "do it");
-        let next = after(
+        let next = follow_up(
             StopReason::Overloaded,
             &task,
-            &Policy::default(),
+            &SchedulingPolicy::default(),
             0,
             1,
             Some(Span::secs(300)),
         );
-        assert_eq!(next, Next::Retry(Span::secs(300)));
+        assert_eq!(next, StopFollowUp::Retry(Span::secs(300)));
     }
 }

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use claudecluster_protocol::{TaskId, TaskSpec, TaskState, Timestamp};
 
-use crate::lifecycle::Goal;
+use crate::state::Goal;
 
 /// The tasks of `goal` to start now, at most `free` of them: those on the longest chains first, in
 /// the plan's order among equals; none whose retry is not due; none that is expected to write where
 /// a running task writes.
-pub fn pick(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId> {
+pub fn pick_ready_tasks(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId> {
     let Some(graph) = &goal.graph else {
         return Vec::new();
     };
@@ -54,7 +54,7 @@ pub(crate) fn own_places(goal: &Goal) -> usize {
 
 /// The finished tasks an attempt builds on, in the order they finished: what it depends on, and
 /// whatever else has written where it is expected to write, each with everything beneath it.
-pub fn upstream(goal: &Goal, task: &TaskId) -> Vec<TaskId> {
+pub fn upstream_tasks(goal: &Goal, task: &TaskId) -> Vec<TaskId> {
     let Some(graph) = &goal.graph else {
         return Vec::new();
     };

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::policy::Policy;
+use claudecluster_core::policy::SchedulingPolicy;
 use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
 use claudecluster_worker::agent::registry;
 
@@ -30,15 +30,15 @@ pub struct DriverConfig {
 
 impl DriverConfig {
     /// Returns the policy that `core` decides with.
-    pub(crate) fn policy(&self) -> Policy {
-        Policy {
+    pub(crate) fn policy(&self) -> SchedulingPolicy {
+        SchedulingPolicy {
             max_parallel: self.settings.max_parallel.max(1),
             retries: self.settings.retries,
             approve_plans: self.settings.approve_plans,
             repair_conflicts: self.settings.repair.conflicts,
             budget: self.settings.budget_usd,
             agents: agent_catalog(),
-            ..Policy::default()
+            ..SchedulingPolicy::default()
         }
     }
 

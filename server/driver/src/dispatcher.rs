@@ -8,11 +8,11 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use claudecluster_core::{
     duplicate,
-    lifecycle::State,
-    policy::Policy,
+    policy::SchedulingPolicy,
+    state::ClusterState,
     step::{Effect, Input, step},
 };
-use claudecluster_protocol::{ErrorBody, Timestamp, editor::Submitted};
+use claudecluster_protocol::{ErrorBody, Timestamp, submitted::SubmittedGoal};
 use claudecluster_store::{NewEvent, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,7 +31,7 @@ const SLOW_TURN: Duration = Duration::from_millis(250);
 
 /// Who waits for the end of a turn.
 enum TurnWaiter {
-    Goal(ReplySender<Submitted>, Submitted),
+    Goal(ReplySender<SubmittedGoal>, SubmittedGoal),
     Done(ReplySender<()>),
 }
 
@@ -53,8 +53,8 @@ pub(crate) struct Dispatcher {
     effects: EffectRunner,
     mailbox: DispatcherMailbox,
     inbox: mpsc::UnboundedReceiver<DispatcherMessage>,
-    state: State,
-    policy: Policy,
+    state: ClusterState,
+    policy: SchedulingPolicy,
     wakes: BinaryHeap<Reverse<Timestamp>>,
 }
 
@@ -63,7 +63,7 @@ impl Dispatcher {
     pub(crate) fn new(
         effects: EffectRunner,
         inbox: mpsc::UnboundedReceiver<DispatcherMessage>,
-        policy: Policy,
+        policy: SchedulingPolicy,
     ) -> Self {
         let goals = effects.goals.clone();
         Self {
@@ -155,12 +155,12 @@ impl Dispatcher {
         match message {
             DispatcherMessage::Submit(mut spec, duplicates, reply) => {
                 if duplicates == DuplicatePolicy::Join
-                    && let Some(same) = duplicate::of(&self.state, &spec)
+                    && let Some(same) = duplicate::find_duplicate(&self.state, &spec)
                 {
                     let goal_id = same.id.clone();
                     let duplicate_of = Some(goal_id.clone());
                     // It may be of this very turn: nobody hears of it before it is durable.
-                    let answer = Submitted {
+                    let answer = SubmittedGoal {
                         goal_id,
                         duplicate_of,
                     };
@@ -176,7 +176,7 @@ impl Dispatcher {
                     Ok(effects) => {
                         self.running.set_client_env(&goal, env);
                         turn.effects.extend(effects);
-                        let answer = Submitted {
+                        let answer = SubmittedGoal {
                             goal_id: goal,
                             duplicate_of: None,
                         };
@@ -234,7 +234,7 @@ impl Dispatcher {
     /// The facts could not be written, so nothing of this turn has happened.
     fn take_back(
         &mut self,
-        before: State,
+        before: ClusterState,
         error: StoreError,
         waiters: Vec<TurnWaiter>,
         reports: Vec<Input>,

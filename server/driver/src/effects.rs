@@ -3,14 +3,14 @@
 use std::{future::Future, panic::AssertUnwindSafe, path::Path, sync::Arc};
 
 use claudecluster_core::{
-    lifecycle::Goal,
+    state::Goal,
     step::{Effect, Input},
 };
 use claudecluster_protocol::{
     AttemptId, GoalId, Span, StopReason, TaskId,
     api::Decision,
     event::{AttemptOutcome, Verdict},
-    goal::Usage,
+    goal::AgentUsage,
 };
 use claudecluster_worker::agent;
 use futures::FutureExt;
@@ -155,7 +155,7 @@ impl EffectRunner {
             goal: id.clone(),
             stop: StopReason::Crashed,
             summary: internal_failure("planning").message,
-            usage: Usage::default(),
+            usage: AgentUsage::default(),
         };
         let cancel = self.cancel_token(id);
         let (runner, mailbox) = (self.attempts.clone(), self.mailbox.clone());

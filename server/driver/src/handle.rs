@@ -7,15 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claudecluster_core::{lifecycle::State, step::Input};
+use claudecluster_core::{state::ClusterState, step::Input};
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
-    api::{Artifact, DaemonStatus, Decision, DecisionReport},
-    change::{HunkView, Origin},
-    editor::{Side, Submitted},
+    api::{DaemonStatus, Decision, DecisionReport, GoalArtifact},
+    change::{HunkOrigin, HunkView},
+    content::PendingSide,
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView},
     permission::{PermissionAnswer, PermissionRequest},
+    submitted::SubmittedGoal,
 };
 use claudecluster_store::Store;
 use claudecluster_worker::agent::registry;
@@ -110,7 +111,7 @@ impl Driver {
         registry().cache_in(&config.home);
         let reader = store.clone();
         let state = run_blocking("replaying the journal", move || {
-            let mut state = State::default();
+            let mut state = ClusterState::default();
             for event in reader.read(EventSeq(0), None).map_err(ErrorBody::from)? {
                 state.apply(&event.goal_id, event.at, &event.body);
                 state.last_seq = event.seq;
@@ -147,11 +148,11 @@ impl Driver {
     /// # Errors
     ///
     /// As [`Driver::submit`].
-    pub async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+    pub async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         self.hand_in(spec, DuplicatePolicy::Join).await
     }
 
-    async fn hand_in(&self, spec: GoalSpec, duplicates: DuplicatePolicy) -> Result<Submitted> {
+    async fn hand_in(&self, spec: GoalSpec, duplicates: DuplicatePolicy) -> Result<SubmittedGoal> {
         self.0.store.health().map_err(ErrorBody::from)?;
         let (config, editors) = (self.0.config.clone(), self.0.editors.clone());
         let spec = run_blocking("checking the goal", move || {
@@ -242,7 +243,7 @@ impl Driver {
 
     /// Where the lines of a file (absolute path) come from and what is to become of them: pending hunks
     /// and those that have landed, of all goals, against the text given. Synchronous and quick.
-    pub fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
+    pub fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
         self.0.pending.origins(path, current)
     }
 
@@ -285,7 +286,7 @@ impl Driver {
         &self,
         goal: &GoalId,
         path: &RelPath,
-        side: Side,
+        side: PendingSide,
     ) -> Result<Option<String>> {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
@@ -300,9 +301,9 @@ impl Driver {
             let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
             let versions = FileVersions::load(reviews.contents(), entry, current)?;
             let content = match side {
-                Side::Base => versions.base,
-                Side::Proposed => versions.proposed,
-                Side::Merged => {
+                PendingSide::Base => versions.base,
+                PendingSide::Proposed => versions.proposed,
+                PendingSide::Merged => {
                     let named = Decision {
                         path: Some(path.clone()),
                         ..Decision::new(goal.id.clone(), Verdict::Accept)
@@ -427,7 +428,7 @@ impl Driver {
     /// # Errors
     ///
     /// There is no such goal.
-    pub fn artifacts(&self, goal: &GoalId) -> Result<Vec<Artifact>> {
+    pub fn artifacts(&self, goal: &GoalId) -> Result<Vec<GoalArtifact>> {
         Ok(list_artifacts(&self.0.store, &*self.0.goals.goal(goal)?))
     }
 
@@ -503,7 +504,7 @@ impl Driver {
 fn assemble(
     config: DriverConfig,
     store: Store,
-    state: State,
+    state: ClusterState,
     recoveries: TaskTracker,
 ) -> (
     DriverParts,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use claudecluster_core::step::Input;
-use claudecluster_protocol::{ErrorBody, GoalSpec, editor::Submitted};
+use claudecluster_protocol::{ErrorBody, GoalSpec, submitted::SubmittedGoal};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long facts wait for space on a full disk before they are tried again.
@@ -12,7 +12,7 @@ pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 /// Messages to the dispatcher. Closed: everything that can change a goal is one of these.
 pub(crate) enum DispatcherMessage {
     /// Submits a goal.
-    Submit(Box<GoalSpec>, DuplicatePolicy, ReplySender<Submitted>),
+    Submit(Box<GoalSpec>, DuplicatePolicy, ReplySender<SubmittedGoal>),
     /// Makes an input durable and answers when it is.
     Ask(Input, ReplySender<()>),
     /// Reports the result of work. Nobody waits for an answer.
@@ -67,7 +67,7 @@ impl DispatcherMailbox {
         &self,
         spec: GoalSpec,
         duplicates: DuplicatePolicy,
-    ) -> Result<Submitted, ErrorBody> {
+    ) -> Result<SubmittedGoal, ErrorBody> {
         self.wait_for(|reply| DispatcherMessage::Submit(Box::new(spec), duplicates, reply))
             .await
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use claudecluster_core::lifecycle::{Goal, State};
+use claudecluster_core::state::{ClusterState, Goal};
 use claudecluster_protocol::{
     ErrorBody, Event, GoalId, TaskId,
-    event::{Activity, AgentEvent, StreamItem},
+    event::{AgentActivity, AgentEvent, StreamItem},
 };
 use tokio::sync::{broadcast, watch};
 
@@ -15,13 +15,13 @@ const STREAM_ITEMS: usize = 4_096;
 /// The published state of all goals. Clones show the same state.
 #[derive(Clone)]
 pub(crate) struct PublishedGoals {
-    state: watch::Sender<Arc<State>>,
+    state: watch::Sender<Arc<ClusterState>>,
     stream: broadcast::Sender<StreamItem>,
 }
 
 impl PublishedGoals {
     /// Publishes a state that was read from the journal.
-    pub(crate) fn new(state: State) -> Self {
+    pub(crate) fn new(state: ClusterState) -> Self {
         Self {
             state: watch::Sender::new(Arc::new(state)),
             stream: broadcast::Sender::new(STREAM_ITEMS),
@@ -29,7 +29,7 @@ impl PublishedGoals {
     }
 
     /// Returns the state as of the last durable event.
-    pub(crate) fn state(&self) -> Arc<State> {
+    pub(crate) fn state(&self) -> Arc<ClusterState> {
         self.state.borrow().clone()
     }
 
@@ -43,7 +43,7 @@ impl PublishedGoals {
     }
 
     /// Publishes a new state, then the events that led to it.
-    pub(crate) fn publish(&self, state: State, events: Vec<Event>) {
+    pub(crate) fn publish(&self, state: ClusterState, events: Vec<Event>) {
         self.state.send_replace(Arc::new(state));
         for event in events {
             // Nobody watching is not an error.
@@ -54,11 +54,13 @@ impl PublishedGoals {
     /// Tells watchers what an agent is doing right now.
     pub(crate) fn publish_activity(&self, goal: &GoalId, task: Option<&TaskId>, what: AgentEvent) {
         // Nobody watching is not an error.
-        let _ = self.stream.send(StreamItem::Activity(Box::new(Activity {
-            goal_id: goal.clone(),
-            task_id: task.cloned(),
-            what,
-        })));
+        let _ = self
+            .stream
+            .send(StreamItem::Activity(Box::new(AgentActivity {
+                goal_id: goal.clone(),
+                task_id: task.cloned(),
+                what,
+            })));
     }
 
     /// Subscribes to everything that is published from now on.

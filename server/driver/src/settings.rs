@@ -10,49 +10,50 @@ use claudecluster_worker::agent::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Every setting. Keys are camelCase; durations are written `"90s"`, `"10m"`, `"1h 30m"`.
+/// All settings. Keys are camelCase; durations have the form `"90s"`, `"10m"` or `"1h 30m"`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Settings")]
 pub struct DriverSettings {
-    /// The agent for planning and for tasks that name none. Default: Claude Code where it is
-    /// installed, else the built-in agent.
+    /// The agent for planning and for tasks that do not name one. Default: Claude Code if installed,
+    /// otherwise the built-in agent.
     pub agent: Option<AgentName>,
-    /// Agents that must not run at all.
+    /// Agents that must not run.
     pub deny_agents: Vec<AgentName>,
-    /// The model for tasks that name none. Default: the agent's own.
+    /// The model for tasks that do not name one. Default: chosen by the agent.
     pub model: Option<String>,
-    /// The planning session.
+    /// Settings of the planning session.
     pub planner: PlannerSettings,
-    /// How many tasks may run at once, over all goals.
+    /// The maximum number of tasks that run at once, over all goals.
     pub max_parallel: u32,
-    /// How often a failed attempt is tried again.
+    /// How often a failed attempt is retried. A command that exits with an error is not retried unless
+    /// its plan sets `retries`.
     pub retries: u32,
-    /// The most one goal may cost, in US dollars. Default: no limit.
+    /// The maximum cost of one goal, in US dollars. Default: no limit.
     pub budget_usd: Option<Usd>,
     /// Ask before a plan runs.
     pub approve_plans: bool,
-    /// Which tools workers may use, and which somebody is asked about.
+    /// Tools that workers may use, and tools that need your permission.
     pub permissions: PermissionSettings,
-    /// What goes to a repair task by itself.
+    /// Work that is sent to a repair task automatically.
     pub repair: RepairSettings,
-    /// Review.
+    /// Settings of the review.
     pub review: ReviewSettings,
-    /// Deadlines.
+    /// Time limits.
     pub timeouts: AttemptTimeouts,
     /// How workers are isolated from the workspace.
     pub sandbox: SandboxChoice,
-    /// What one attempt may do.
+    /// Limits for one attempt.
     pub limits: AttemptLimits,
-    /// Claude Code.
+    /// Settings of Claude Code.
     pub claude: ClaudeSettings,
-    /// The built-in agent.
+    /// Settings of the built-in agent.
     pub native: NativeSettings,
-    /// The environment of workers.
+    /// The environment variables of workers.
     pub env: EnvSettings,
-    /// The daemon itself.
+    /// Settings of the daemon.
     pub daemon: DaemonSettings,
-    /// What the daemon logs: a level or a filter such as `info,claudecluster_driver=debug`.
+    /// The log level or filter of the daemon, such as `info,claudecluster_driver=debug`.
     pub log: String,
 }
 
@@ -86,22 +87,23 @@ impl Default for DriverSettings {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PlannerSettings {
-    /// The model that plans. Default: `model`.
+    /// The model for planning. Default: the setting `model`.
     pub model: Option<String>,
 }
 
-/// Which tools workers may use, by Claude Code's names. A denial is over a question, a question over what
-/// is allowed. Default: `WebFetch` and `WebSearch` are denied, whatever stays in the sandbox is allowed.
+/// Tools that workers may use, by Claude Code's names. `deny` overrides `ask`, and `ask` overrides `allow`.
+/// By default, `WebFetch` and `WebSearch` are denied, and tools that stay in the sandbox are allowed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PermissionSettings {
-    /// Tools that may be used though they are denied by default.
+    /// Tools that workers may use although they are denied by default.
     pub allow: Vec<String>,
-    /// Tools that somebody is asked about each time.
+    /// Tools that need your permission each time.
     pub ask: Vec<String>,
-    /// Tools that may not be used.
+    /// Tools that workers may not use.
     pub deny: Vec<String>,
-    /// How long a worker waits for an answer. Then the tool is denied, and the worker goes on.
+    /// How long a worker waits for an answer. After that the request is denied, and the worker continues
+    /// without the tool.
     pub timeout: Span,
 }
 
@@ -143,13 +145,13 @@ impl PermissionSettings {
     }
 }
 
-/// What goes to a repair task by itself. Whoever asks for a repair gets one in any case.
+/// Work that is sent to a repair task automatically. A repair that the developer requests always starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RepairSettings {
-    /// Conflicts between tasks of one goal, before the developer sees them.
+    /// Send conflicts between tasks of one goal to a repair task before the developer sees them.
     pub conflicts: bool,
-    /// Hunks that are rejected with a reason.
+    /// Send hunks that are rejected with a reason to a repair task.
     pub rejections: bool,
 }
 
@@ -162,29 +164,29 @@ impl Default for RepairSettings {
     }
 }
 
-/// How changes land beside the developer's typing.
+/// Settings of the review.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReviewSettings {
-    /// How long after the last keystroke the lines around it are the developer's: what was not
-    /// accepted by naming the hunk or the file waits there. `"0s"` for not at all.
+    /// How long after the last keystroke the lines around it are protected. Changes that were not accepted
+    /// by naming the hunk or the file wait until then. `"0s"` disables the protection.
     pub typing_pause: Span,
-    /// What becomes of lines of which the developer and a task, or two tasks, have changed different
+    /// Whether to merge lines word by word if the developer and a task, or two tasks, changed different
     /// words.
     pub merge_words: MergeWords,
 }
 
-/// What becomes of lines of which both sides have changed different words. Whichever it is, what was
-/// decided stays as it was decided: the journal has the texts.
+/// Whether to merge lines word by word if both sides changed different words. Past decisions do not change
+/// with the setting: the journal has the texts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum MergeWords {
-    /// They are a conflict and nothing else, as to git.
+    /// Report a conflict, as git does.
     Off,
-    /// They are a conflict, and the merged lines are offered as one way to resolve it.
+    /// Report a conflict, and offer the merged lines as one resolution.
     #[default]
     Suggest,
-    /// They are merged, and land with everything else that is clean.
+    /// Merge the lines, and treat them as a clean change.
     On,
 }
 
@@ -197,20 +199,20 @@ impl Default for ReviewSettings {
     }
 }
 
-/// Deadlines. Each ends an attempt with its own reason.
+/// Time limits. Each ends an attempt with its own reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Timeouts")]
 pub struct AttemptTimeouts {
-    /// From an agent's start to its first sign of life.
+    /// The time from an agent's start to its first output.
     pub start: Span,
-    /// The longest an agent may say nothing.
+    /// The longest time without output from an agent. Does not apply to command tasks.
     pub silence: Span,
-    /// From an agent's result to the end of its process.
+    /// The time from an agent's result to the exit of its process.
     pub exit: Span,
-    /// One attempt at a task that names no timeout of its own.
+    /// The time for one attempt at a task that does not set its own timeout.
     pub attempt: Span,
-    /// One gate command.
+    /// The time for one gate command.
     pub gate: Span,
 }
 
@@ -230,27 +232,27 @@ impl Default for AttemptTimeouts {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxChoice {
-    /// An overlay where the kernel allows it, else a copy.
+    /// Use an overlay if the kernel allows it, and a copy otherwise.
     #[default]
     Auto,
-    /// An overlay; refuse to work without it.
+    /// Require an overlay.
     Overlay,
-    /// A private copy.
+    /// Use a private copy.
     Copy,
 }
 
-/// What one attempt may do. More ends it.
+/// Limits for one attempt. Exceeding a limit ends the attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Limits")]
 pub struct AttemptLimits {
-    /// Bytes of one changed file.
+    /// The maximum size of one changed file, in bytes.
     pub file_bytes: u64,
-    /// Bytes of all changed files together.
+    /// The maximum size of all changed files, in bytes.
     pub total_bytes: u64,
-    /// Changed files.
+    /// The maximum number of changed files.
     pub files: u32,
-    /// Model turns.
+    /// The maximum number of model turns.
     pub turns: u32,
 }
 
@@ -265,11 +267,11 @@ impl Default for AttemptLimits {
     }
 }
 
-/// Which of the developer's environment variables workers get.
+/// Environment variables of the developer that workers get.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EnvSettings {
-    /// Names beside the built-in list; one `*` may end a name.
+    /// Variables in addition to the built-in list. A name can end with `*`.
     pub pass: Vec<String>,
 }
 
@@ -327,7 +329,7 @@ impl EnvSettings {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DaemonSettings {
-    /// How long it stays without clients and without work.
+    /// How long the daemon keeps running without clients and goals.
     pub idle_timeout: Span,
 }
 
@@ -339,8 +341,8 @@ impl Default for DaemonSettings {
     }
 }
 
-/// What a workspace's own file may say. A workspace is not trusted with configuration: it can
-/// lower limits, deny agents and tools, have somebody asked, and nothing else.
+/// Settings of a workspace file. A workspace file is not trusted: it can only lower limits, deny agents and
+/// tools, and require confirmation.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WorkspaceSettings {
@@ -352,25 +354,25 @@ pub struct WorkspaceSettings {
     pub retries: Option<u32>,
     /// Lowers `budgetUsd`.
     pub budget_usd: Option<Usd>,
-    /// Adds tools that are denied or asked about.
+    /// Adds tools that are denied or need permission.
     pub permissions: WorkspacePermissions,
-    /// Lowers deadlines.
+    /// Lowers time limits.
     pub timeouts: WorkspaceTimeouts,
     /// Lowers limits.
     pub limits: WorkspaceLimits,
 }
 
-/// Tools a workspace keeps its workers from.
+/// Tools that a workspace restricts.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WorkspacePermissions {
-    /// Adds to `permissions.ask` what is allowed; what is denied stays denied.
+    /// Adds allowed tools to `permissions.ask`; denied tools stay denied.
     pub ask: Vec<String>,
     /// Adds to `permissions.deny`.
     pub deny: Vec<String>,
 }
 
-/// Deadlines a workspace lowers.
+/// Time limits that a workspace lowers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WorkspaceTimeouts {
@@ -380,7 +382,7 @@ pub struct WorkspaceTimeouts {
     pub gate: Option<Span>,
 }
 
-/// Limits a workspace lowers.
+/// Limits that a workspace lowers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WorkspaceLimits {

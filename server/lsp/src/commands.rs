@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use claudecluster_protocol::{api::Resolution, change::HunkView, editor::command};
+use claudecluster_protocol::{change::HunkView, editor::command, resolution::Resolution};
 use lsp_types::{CodeAction, CodeActionKind, CodeLens, Command, Position, Range};
 use serde_json::json;
 

@@ -13,8 +13,8 @@ use std::{
 };
 
 use claudecluster_core::text::{self, ContentChange, PositionEncoding};
-use claudecluster_driver::{EditedLines, OpenDocument};
 use claudecluster_protocol::editor::LineRange;
+use claudecluster_service::{EditedLines, OpenDocument};
 use lsp_types::Uri;
 use parking_lot::RwLock;
 use ropey::Rope;
@@ -80,7 +80,7 @@ struct TrackedDocument {
     expected: Option<ExpectedText>,
     /// Receives the last snapshot of the document when the document is closed.
     on_close: Option<oneshot::Sender<DocumentSnapshot>>,
-    /// The tick of the last opening or change, for [`Documents::all`].
+    /// The tick of the last opening or change, for [`OpenDocuments::all`].
     touched: u64,
 }
 
@@ -98,7 +98,7 @@ struct ExpectedText {
 /// are in one table behind one lock, because they must agree at every moment. Every method is
 /// synchronous, so a change is applied before anything is awaited.
 #[derive(Default)]
-pub(crate) struct Documents {
+pub(crate) struct OpenDocuments {
     table: RwLock<DocumentTable>,
 }
 
@@ -118,7 +118,7 @@ impl DocumentTable {
     }
 }
 
-impl Documents {
+impl OpenDocuments {
     /// Adds a document. A client that opens a document twice replaces its text.
     pub(crate) fn open(&self, uri: Uri, version: i32, text: &str) {
         let path = uri::to_path(&uri);
@@ -184,7 +184,7 @@ impl Documents {
         true
     }
 
-    /// Removes a document and hands its last snapshot to the receiver of [`Documents::on_close`].
+    /// Removes a document and hands its last snapshot to the receiver of [`OpenDocuments::on_close`].
     pub(crate) fn close(&self, uri: &Uri) {
         let mut table = self.table.write();
         let Some(document) = table.by_uri.remove(uri) else {
@@ -281,12 +281,12 @@ impl Documents {
 
 #[cfg(test)]
 mod tests {
-    use claudecluster_core::text::Position;
+    use claudecluster_core::text::TextPosition;
 
     use super::*;
 
     fn insert(line: u32, character: u32, text: &str) -> ContentChange {
-        let at = Position { line, character };
+        let at = TextPosition { line, character };
         ContentChange {
             range: Some(at..at),
             text: text.into(),
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn versions_are_the_clients_and_an_expected_text_is_observed_within_a_message() {
-        let documents = Documents::default();
+        let documents = OpenDocuments::default();
         let uri = Uri::parse("file:///w/a.rs").unwrap();
         documents.open(uri.clone(), 7, "one\n");
         documents.expect_text(&uri, Some("one two\n"));
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn documents_without_a_file_are_kept_and_hidden_from_the_driver() {
-        let documents = Documents::default();
+        let documents = OpenDocuments::default();
         let uri = Uri::parse("untitled:Untitled-1").unwrap();
         documents.open(uri.clone(), 1, "x");
         assert!(documents.get(&uri).unwrap().to_open().is_none());
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_last_touched_document_comes_first() {
-        let documents = Documents::default();
+        let documents = OpenDocuments::default();
         let uris: Vec<_> = ["file:///a", "file:///b", "file:///c"]
             .iter()
             .map(|uri| Uri::parse(uri).unwrap())

@@ -9,8 +9,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
-use claudecluster_protocol::{Span, editor::EditOf};
+use claudecluster_protocol::{Span, editor::EditChecksum};
+use claudecluster_service::{DocumentDeletion, DocumentEdit, EditError, Editor, OpenDocument};
 use lsp_types::{
     ApplyWorkspaceEditParams, ApplyWorkspaceEditRequest, DeleteFile, LspRequestMethod,
     MessageDirection, Request, Uri, WorkspaceEdit,
@@ -36,7 +36,7 @@ struct ApplyEditParams {
     edit: ApplyWorkspaceEditParams,
     /// The text that the edit is for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    claudecluster: Option<EditOf>,
+    claudecluster: Option<EditChecksum>,
 }
 
 impl Request for ApplyEditRequest {
@@ -206,7 +206,7 @@ impl EditorSession {
                 edit: to_workspace_edit(before, &edit.after, capabilities),
                 metadata: None,
             },
-            claudecluster: client_compares.then(|| EditOf::new(before.text.chunks())),
+            claudecluster: client_compares.then(|| EditChecksum::new(before.text.chunks())),
         };
         match self.request_edit(params).await {
             Ok(()) => in_flight.wait_observed(self.config.observe_timeout).await,

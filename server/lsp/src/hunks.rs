@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use claudecluster_core::text::PositionEncoding;
-use claudecluster_driver::agent_catalog;
 use claudecluster_protocol::{
     GoalId, HunkId,
     agent::AgentInput,
-    change::{ChangeKind, HunkStatus, HunkView, Origin, Provenance},
+    change::{ChangeKind, HunkOrigin, HunkStatus, HunkView, Provenance},
 };
+use claudecluster_service::agent_catalog;
 use lsp_types::Range;
 
 use crate::{
@@ -32,8 +32,8 @@ pub(crate) async fn pending_hunks(
         return Vec::new();
     };
     let text = document.text.clone();
-    let found = session.query(move |backend| {
-        let mut hunks = backend.hunks_in(&path, (&text).into());
+    let found = session.query_texts(move |texts| {
+        let mut hunks = texts.hunks_in(&path, (&text).into());
         let lines = hunks
             .iter_mut()
             .map(|hunk| (&mut hunk.start_line, &mut hunk.end_line));
@@ -49,13 +49,13 @@ pub(crate) async fn pending_hunks(
 pub(crate) async fn line_origins(
     session: &EditorSession,
     document: &DocumentSnapshot,
-) -> Vec<Origin> {
+) -> Vec<HunkOrigin> {
     let Some(path) = document.path.clone() else {
         return Vec::new();
     };
     let text = document.text.clone();
-    let found = session.query(move |backend| {
-        let mut origins = backend.origins(&path, &String::from(&text));
+    let found = session.query_texts(move |texts| {
+        let mut origins = texts.origins(&path, &String::from(&text));
         let lines = origins
             .iter_mut()
             .map(|origin| (&mut origin.start_line, &mut origin.end_line));
@@ -162,6 +162,10 @@ pub(crate) fn hunk_touches(document: &DocumentSnapshot, hunk: &HunkView, range: 
 }
 
 /// Whether an origin has a line in common with a range. A deletion has the line it was before.
-pub(crate) fn origin_touches(document: &DocumentSnapshot, origin: &Origin, range: Range) -> bool {
+pub(crate) fn origin_touches(
+    document: &DocumentSnapshot,
+    origin: &HunkOrigin,
+    range: Range,
+) -> bool {
     lines_touch(&document.text, (origin.start_line, origin.end_line), range)
 }

@@ -12,8 +12,8 @@
 //! Architecture invariant: no request waits for the client, and no request does long work. Commands
 //! check their arguments and reply; progress, messages and events report the rest.
 
-pub mod backend;
 mod background;
+mod blocking;
 mod commands;
 mod config;
 mod documents;
@@ -35,7 +35,6 @@ mod uri;
 mod workspace_edit;
 
 use std::{
-    io,
     path::Path,
     sync::{
         Arc,
@@ -43,40 +42,35 @@ use std::{
     },
 };
 
-use claudecluster_driver::Driver;
+use claudecluster_protocol::ErrorBody;
+use claudecluster_service::{EditorService, Service, ServiceClient};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument, field, info_span};
 
-pub use crate::{backend::Backend, config::LspConfig, transport::ExitStatus};
 use crate::{background::decisions, session::SessionGuard, transport::client_process};
+pub use crate::{config::LspConfig, transport::ExitStatus};
 
-/// Serves one editor until it says `exit`, disconnects, or its process ends.
-///
-/// Dropping the future ends the connection.
-pub async fn serve<R, W>(reader: R, writer: W, driver: Driver, config: LspConfig) -> ExitStatus
-where
-    R: AsyncRead + Send + Unpin,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    serve_with(reader, writer, Arc::new(driver), config).await
-}
-
-/// Removes the plan documents of finished goals, unless they were edited. Blocks on the disk.
+/// Removes the plan documents of finished goals, unless they were edited.
 ///
 /// Call it only when a daemon starts: later, an editor may have any of the documents open.
 ///
 /// # Errors
 ///
-/// The folder cannot be read or written.
-pub fn tidy_plans(driver: &Driver, folder: &Path) -> io::Result<()> {
-    plan::remove_finished(driver, folder)
+/// The goals cannot be listed, or the folder cannot be read or written.
+pub async fn tidy_plans<S: Service + ?Sized>(
+    service: &ServiceClient<S>,
+    folder: &Path,
+) -> Result<(), ErrorBody> {
+    plan::remove_finished(service, folder).await
 }
 
-/// Serves one editor as [`serve`] does, with any implementation of [`Backend`].
-pub async fn serve_with<R, W>(
+/// Serves one editor until it says `exit`, disconnects, or its process ends.
+///
+/// Dropping the future ends the connection.
+pub async fn serve<R, W>(
     reader: R,
     writer: W,
-    backend: Arc<dyn Backend>,
+    service: Arc<dyn EditorService>,
     config: LspConfig,
 ) -> ExitStatus
 where
@@ -87,7 +81,7 @@ where
     static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let span = info_span!("connection", number, client = field::Empty);
-    serve_connection(reader, writer, backend, config)
+    serve_connection(reader, writer, service, config)
         .instrument(span)
         .await
 }
@@ -95,7 +89,7 @@ where
 async fn serve_connection<R, W>(
     reader: R,
     writer: W,
-    backend: Arc<dyn Backend>,
+    editor_service: Arc<dyn EditorService>,
     config: LspConfig,
 ) -> ExitStatus
 where
@@ -103,7 +97,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let limit = config.max_message_bytes;
-    let (service, socket, session, receiver) = server::build_service(backend, config);
+    let (service, socket, session, receiver) = server::build_service(editor_service, config);
     // Detaches from the driver however this ends: the driver holds the session, and the session holds
     // the driver.
     let guard = SessionGuard(session);

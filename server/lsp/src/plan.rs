@@ -25,9 +25,10 @@ mod refactor;
 mod schema;
 mod syntax;
 
-use std::{io, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
-use claudecluster_protocol::{GoalId, GoalState};
+use claudecluster_protocol::{ErrorBody, GoalId, GoalState};
+use claudecluster_service::{Service, ServiceClient, TypedCalls};
 
 pub(crate) use self::{
     actions::plan_actions,
@@ -38,20 +39,31 @@ pub(crate) use self::{
     lens::plan_lenses,
     open::open_plan,
 };
-use crate::backend::Backend;
+use crate::blocking::run_blocking;
 
 /// Removes the plan documents of finished goals from a folder, unless they were edited.
 ///
 /// # Errors
 ///
-/// The folder cannot be read or written.
-pub(crate) fn remove_finished(backend: &dyn Backend, folder: &Path) -> io::Result<()> {
-    // An unknown goal has been removed, so it is finished as well.
-    let is_finished = |id: &GoalId| {
-        let state = backend.goal(id).map(|goal| goal.summary.state);
-        state.map_or(true, |state| {
-            matches!(state, GoalState::Landed | GoalState::Rejected)
+/// The goals cannot be listed, or the folder cannot be read or written.
+pub(crate) async fn remove_finished<S: Service + ?Sized>(
+    service: &ServiceClient<S>,
+    folder: &Path,
+) -> Result<(), ErrorBody> {
+    let goals = service.goals().await?.value;
+    let open: BTreeSet<GoalId> = goals
+        .into_iter()
+        .filter(|goal| !matches!(goal.state, GoalState::Landed | GoalState::Rejected))
+        .map(|goal| goal.id)
+        .collect();
+    let folder = folder.to_owned();
+    run_blocking(move || {
+        // An unknown goal has been removed, so it is finished as well.
+        files::remove_unedited(&folder, |goal| !open.contains(goal)).map_err(|error| {
+            let folder = folder.display();
+            ErrorBody::environment(format!("cannot remove old plans from {folder}: {error}"))
+                .hint("check the permissions of the state folder")
         })
-    };
-    files::remove_unedited(folder, is_finished)
+    })
+    .await
 }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 pub use frames::{FrameStream, encode_frame};
 
 use crate::{
-    documents::Documents,
+    documents::OpenDocuments,
     handlers::sync::{DocumentChanged, DocumentClosed, DocumentOpened},
     transport::message::parse_json,
 };
@@ -67,7 +67,7 @@ pub struct SessionReplay {
     /// Notifications about settings and folders since `initialize`, in their order. Only the last
     /// settings are kept.
     notifications: Vec<Value>,
-    documents: Documents,
+    documents: OpenDocuments,
     languages: HashMap<Uri, String>,
     encoding: Option<PositionEncoding>,
     /// The editor's requests that wait for a reply, each with its method.

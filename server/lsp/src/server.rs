@@ -6,6 +6,7 @@ use claudecluster_protocol::{
     api::Decision,
     editor::{self, method},
 };
+use claudecluster_service::EditorService;
 use lsp_types::{
     CodeAction, CodeActionResponse, CodeLens, CodeLensParams, CompletionItem, CompletionParams,
     DidChangeWorkspaceFoldersParams, ExecuteCommandParams, Hover, HoverParams, InitializeParams,
@@ -16,7 +17,6 @@ use tokio::sync::mpsc;
 use tower_lsp::{ClientSocket, LanguageServer, LspService, jsonrpc::Result};
 
 use crate::{
-    backend::Backend,
     config::LspConfig,
     handlers::{
         changes, code_action, code_action_resolve, code_lens, completion, configuration, content,
@@ -33,7 +33,7 @@ pub(crate) struct LspServer(Arc<EditorSession>);
 /// Returns the service with all its methods, the socket to its client, the session, and the end at
 /// which the decisions of its user come out.
 pub(crate) fn build_service(
-    backend: Arc<dyn Backend>,
+    editor_service: Arc<dyn EditorService>,
     config: LspConfig,
 ) -> (
     LspService<LspServer>,
@@ -46,7 +46,10 @@ pub(crate) fn build_service(
     // document changes have types of this crate, which tolerate more than those of the framework.
     let (service, socket) = LspService::build_with_lifecycle_methods(|client| {
         LspServer(Arc::new(EditorSession::new(
-            client, backend, config, decisions,
+            client,
+            editor_service,
+            config,
+            decisions,
         )))
     })
     .custom_method("textDocument/didOpen", LspServer::did_open)
@@ -153,7 +156,10 @@ impl LspServer {
         changes::list_changes(&self.0, params).await
     }
 
-    async fn read_content(&self, params: editor::ContentParams) -> Result<editor::Content> {
+    async fn read_content(
+        &self,
+        params: claudecluster_protocol::content::PendingContentParams,
+    ) -> Result<claudecluster_protocol::content::PendingContent> {
         content::read_content(&self.0, params).await
     }
 

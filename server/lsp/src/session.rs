@@ -7,13 +7,15 @@ pub(crate) mod settings;
 mod tasks;
 
 use std::{
-    any::Any,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use claudecluster_core::text::PositionEncoding;
 use claudecluster_protocol::{ErrorBody, GoalId, editor::SECTION, goal::GoalView};
+use claudecluster_service::{
+    AttachedEditor, Caller, EditorService, LiveTexts, ServiceClient, TypedCalls,
+};
 use lsp_types::{ConfigurationItem, MessageType, ShowDocumentParams, Uri};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
@@ -29,9 +31,9 @@ use self::{
     tasks::ConnectionTasks,
 };
 use crate::{
-    backend::Backend,
+    blocking::run_blocking,
     config::LspConfig,
-    documents::{Documents, closing::ClosingDocuments},
+    documents::{OpenDocuments, closing::ClosingDocuments},
     failure, plain_text,
     transport::notify_queue::NotifyQueue,
     uri,
@@ -40,13 +42,12 @@ use crate::{
 /// The state of one editor connection.
 ///
 /// The handlers of the loop, the background tasks and the driver share it; the driver uses it as an
-/// [`Editor`](claudecluster_driver::Editor). State that only the loop needs, such as whether the
+/// [`Editor`](claudecluster_service::Editor). State that only the loop needs, such as whether the
 /// client has asked for a shutdown, belongs to [`crate::transport`].
 pub(crate) struct EditorSession {
     pub(crate) client: Client,
-    pub(crate) backend: Arc<dyn Backend>,
     pub(crate) config: LspConfig,
-    pub(crate) documents: Documents,
+    pub(crate) documents: OpenDocuments,
     /// Notifications that must not delay replies.
     pub(crate) notify_queue: Arc<NotifyQueue>,
     /// Documents that were closed a moment ago.
@@ -64,10 +65,13 @@ pub(crate) struct EditorSession {
     pub(crate) client_process: SetOnce<u32>,
     /// Set once the client has given its settings or has failed to.
     pub(crate) settings_known: SetOnce<()>,
+    editor_service: Arc<dyn EditorService>,
+    /// The service with this editor as its caller.
+    service: OnceLock<ServiceClient<dyn EditorService>>,
     capabilities: OnceLock<EditorCapabilities>,
     roots: RwLock<Vec<PathBuf>>,
     /// Detaches this editor from the driver when dropped.
-    attachment: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+    attachment: Mutex<Option<AttachedEditor>>,
     /// The span of the connection, which holds its number and the client's name.
     span: Span,
 }
@@ -87,15 +91,14 @@ impl EditorSession {
     /// Creates a session within the current span, which is the span of the connection.
     pub(crate) fn new(
         client: Client,
-        backend: Arc<dyn Backend>,
+        editor_service: Arc<dyn EditorService>,
         config: LspConfig,
         decisions: DecisionQueue,
     ) -> Self {
         Self {
             client,
-            backend,
             config,
-            documents: Documents::default(),
+            documents: OpenDocuments::default(),
             notify_queue: Arc::default(),
             closing_documents: ClosingDocuments::default(),
             diagnostics_queue: DirtyQueue::default(),
@@ -106,6 +109,8 @@ impl EditorSession {
             tasks: ConnectionTasks::new(Span::current()),
             client_process: SetOnce::new(),
             settings_known: SetOnce::new(),
+            editor_service,
+            service: OnceLock::new(),
             capabilities: OnceLock::new(),
             roots: RwLock::default(),
             attachment: Mutex::default(),
@@ -135,7 +140,7 @@ impl EditorSession {
 
     /// Attaches this editor to the driver, which may ask for its documents from then on.
     pub(crate) fn attach_editor(self: &Arc<Self>) {
-        let attachment = self.backend.attach(self.clone());
+        let attachment = self.editor_service.attach(self.clone());
         *self.attachment.lock() = Some(attachment);
     }
 
@@ -172,23 +177,31 @@ impl EditorSession {
             .cloned()
     }
 
-    /// Runs a query that may read files, on a thread that may block.
-    pub(crate) async fn query<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&dyn Backend) -> Result<T, ErrorBody> + Send + 'static,
-    ) -> Result<T, ErrorBody> {
-        let backend = self.backend.clone();
-        let span = Span::current();
-        let answer = tokio::task::spawn_blocking(move || span.in_scope(|| query(&*backend)));
-        answer.await.unwrap_or_else(|_| {
-            Err(ErrorBody::internal("the driver did not respond").hint("see its log"))
+    /// Returns the service, with this editor as its caller.
+    pub(crate) fn service(&self) -> &ServiceClient<dyn EditorService> {
+        self.service.get_or_init(|| {
+            let caller = Caller::editor(self.capabilities().name.as_str());
+            ServiceClient::new(self.editor_service.clone(), caller)
         })
+    }
+
+    /// Returns the part of the service that answers questions about the texts of documents.
+    pub(crate) fn texts(&self) -> &dyn LiveTexts {
+        &*self.editor_service
+    }
+
+    /// Asks about a text, on a thread that may block.
+    pub(crate) async fn query_texts<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn LiveTexts) -> Result<T, ErrorBody> + Send + 'static,
+    ) -> Result<T, ErrorBody> {
+        let service = self.editor_service.clone();
+        run_blocking(move || query(&*service)).await
     }
 
     /// Returns the current state of a goal.
     pub(crate) async fn goal_view(&self, goal: &GoalId) -> Result<GoalView, ErrorBody> {
-        let goal = goal.clone();
-        self.query(move |backend| backend.goal(&goal)).await
+        Ok(self.service().goal(goal).await?.value)
     }
 
     /// Marks displayed state as out of date.

@@ -8,10 +8,10 @@ use claudecluster_driver::{Driver, Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId, HunkId,
     api::{Answer, Call, Decision},
-    change::{HunkView, Origin},
-    editor::Submitted,
+    change::{HunkOrigin, HunkView},
     event::Verdict,
     path::text_of_bytes,
+    submitted::SubmittedGoal,
 };
 
 use crate::{
@@ -33,7 +33,7 @@ impl Service for Driver {
                 duplicate_of: None,
             },
             Call::Submit { spec, again: false } => {
-                let Submitted {
+                let SubmittedGoal {
                     goal_id,
                     duplicate_of,
                 } = driver.submit_once(*spec).await?;
@@ -146,7 +146,7 @@ impl LiveTexts for Driver {
         Self::hunks_in(self, path, text)
     }
 
-    fn origins(&self, path: &Path, text: &str) -> Vec<Origin> {
+    fn origins(&self, path: &Path, text: &str) -> Vec<HunkOrigin> {
         Self::origins(self, path, text)
     }
 

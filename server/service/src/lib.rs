@@ -18,6 +18,7 @@ mod typed_calls;
 
 pub use claudecluster_driver::{
     DocumentDeletion, DocumentEdit, EditError, EditedLines, Editor, OpenDocument, TextSource,
+    agent_catalog,
 };
 
 pub use crate::{

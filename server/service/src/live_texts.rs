@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use claudecluster_driver::{Editor, TextSource};
 use claudecluster_protocol::{
     ErrorBody, HunkId,
-    change::{HunkView, Origin},
+    change::{HunkOrigin, HunkView},
 };
 
 use crate::service::Service;
@@ -25,7 +25,7 @@ pub trait LiveTexts: Send + Sync + 'static {
 
     /// Returns where the lines of a file (absolute path) come from: hunks that are pending or have landed, of all
     /// goals, against `text`.
-    fn origins(&self, path: &Path, text: &str) -> Vec<Origin>;
+    fn origins(&self, path: &Path, text: &str) -> Vec<HunkOrigin>;
 
     /// Returns `text` with a hunk accepted.
     ///

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, HunkId, Plan, RelPath, TaskId,
-    api::{Answer, Artifact, Call, DaemonStatus, Decision, DecisionReport},
+    api::{Answer, Call, DaemonStatus, Decision, DecisionReport, GoalArtifact},
     change::HunkView,
-    editor::{Side, Submitted},
+    content::PendingSide,
     goal::{GoalSummary, GoalView},
     permission::{PermissionAnswer, PermissionRequest},
+    submitted::SubmittedGoal,
 };
 
 use crate::{
@@ -90,7 +91,7 @@ pub trait TypedCalls: Sync {
     async fn send_call(&self, call: Call) -> Result<Answer>;
 
     /// Starts a goal, unless an equal one is still open: then the answer names that one.
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         let (spec, again) = (Box::new(spec), false);
         submitted(self.send_call(Call::Submit { spec, again }).await?)
     }
@@ -144,7 +145,7 @@ pub trait TypedCalls: Sync {
         &self,
         goal_id: &GoalId,
         path: &RelPath,
-        side: Side,
+        side: PendingSide,
     ) -> Result<Option<String>> {
         let call = Call::Content {
             goal_id: goal_id.clone(),
@@ -211,7 +212,7 @@ pub trait TypedCalls: Sync {
     }
 
     /// Returns what a goal left in the artifact store.
-    async fn artifacts(&self, goal_id: &GoalId) -> Result<Vec<Artifact>> {
+    async fn artifacts(&self, goal_id: &GoalId) -> Result<Vec<GoalArtifact>> {
         let goal_id = goal_id.clone();
         let answer = self.send_call(Call::Artifacts { goal_id }).await?;
         expect_answer!(answer, Answer::Artifacts { artifacts } => artifacts)
@@ -240,8 +241,8 @@ pub trait TypedCalls: Sync {
     }
 }
 
-fn submitted(answer: Answer) -> Result<Submitted> {
-    expect_answer!(answer, Answer::Submitted { goal_id, duplicate_of } => Submitted { goal_id, duplicate_of })
+fn submitted(answer: Answer) -> Result<SubmittedGoal> {
+    expect_answer!(answer, Answer::Submitted { goal_id, duplicate_of } => SubmittedGoal { goal_id, duplicate_of })
 }
 
 /// Makes the error for an answer to another question than the one asked.

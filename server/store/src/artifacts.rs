@@ -13,11 +13,11 @@ use claudecluster_protocol::BlobId;
 use crate::{StoreError, home};
 
 /// The name of a blob: the BLAKE3 hash of its bytes.
-pub fn id_of(bytes: &[u8]) -> BlobId {
+pub fn blob_id(bytes: &[u8]) -> BlobId {
     BlobId::new(blake3::hash(bytes).to_hex().as_str())
 }
 
-/// Whether an identifier, which may come from outside, is one that [`id_of`] makes. Only such a one
+/// Whether an identifier, which may come from outside, is one that [`blob_id`] makes. Only such a one
 /// may become part of a path.
 pub(crate) fn is_id(id: &BlobId) -> bool {
     id.as_str().len() == blake3::OUT_LEN * 2
@@ -29,14 +29,14 @@ pub(crate) fn is_id(id: &BlobId) -> bool {
 
 /// The folder of large blobs, and the one in which they are written first.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct BlobFiles {
     blobs: PathBuf,
     incoming: PathBuf,
     /// Makes names in `incoming` unique within this process, which owns the folder.
     counter: AtomicU64,
 }
 
-impl Files {
+impl BlobFiles {
     /// Opens the folders and removes what a dead process left half written. Only for the owner of
     /// the state folder.
     pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {

@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     NewEvent, StoreError,
-    artifacts::{self, Files},
-    home::{self, Lock},
+    artifacts::{self, BlobFiles},
+    home::{self, HomeLock},
     row, schema,
-    writer::{NewRow, Request, Shared, Writer},
+    writer::{EncodedEvent, JournalWriter, WriterRequest, WriterStatus},
 };
 
 /// Blobs of this size and more are files of their own.
@@ -24,22 +24,22 @@ const LARGE: usize = 64 * 1024;
 const MAX_PENDING: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Disk {
+pub(crate) struct DiskBackend {
     /// `None` only while the store is being dropped.
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<WriterRequest>>,
     writer: Option<JoinHandle<()>>,
     reader: Mutex<Connection>,
-    shared: Arc<Shared>,
-    files: Files,
+    shared: Arc<WriterStatus>,
+    files: BlobFiles,
     /// Last, so that the folder is given up only after everything else is closed.
-    _lock: Lock,
+    _lock: HomeLock,
 }
 
-impl Disk {
+impl DiskBackend {
     pub(crate) fn open(home: &Path) -> Result<Self, StoreError> {
         home::private_folder(home)?;
-        let lock = Lock::acquire(home)?;
-        let files = Files::open(home)?;
+        let lock = HomeLock::acquire(home)?;
+        let files = BlobFiles::open(home)?;
         let path = home.join("journal.db");
         let db = schema::open_writer(&path)?;
         let reader = schema::open_reader(&path)?;
@@ -50,9 +50,9 @@ impl Disk {
                 row.get(0)
             })
             .map_err(StoreError::database("read the end of the journal"))?;
-        let shared = Arc::new(Shared::starting_at(EventSeq(last.cast_unsigned())));
+        let shared = Arc::new(WriterStatus::starting_at(EventSeq(last.cast_unsigned())));
         let (requests, inbox) = mpsc::channel();
-        let writer = Writer::new(db, Arc::clone(&shared));
+        let writer = JournalWriter::new(db, Arc::clone(&shared));
         let writer = thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&inbox))
@@ -67,7 +67,7 @@ impl Disk {
         })
     }
 
-    fn send(&self, request: Request) -> Result<(), StoreError> {
+    fn send(&self, request: WriterRequest) -> Result<(), StoreError> {
         self.requests
             .as_ref()
             .and_then(|requests| requests.send(request).ok())
@@ -76,10 +76,10 @@ impl Disk {
 
     fn send_append(
         &self,
-        rows: Vec<NewRow>,
+        rows: Vec<EncodedEvent>,
     ) -> Result<oneshot::Receiver<Result<EventSeq, StoreError>>, StoreError> {
         let (done, result) = oneshot::channel();
-        self.send(Request::Append { rows, done })?;
+        self.send(WriterRequest::Append { rows, done })?;
         Ok(result)
     }
 
@@ -170,7 +170,7 @@ impl Disk {
             }
             // Sent under the lock: whoever finds the blob pending may rely on its having been sent
             // before whatever they send next.
-            self.send(Request::Blob {
+            self.send(WriterRequest::Blob {
                 id: id.clone(),
                 bytes,
             })?;
@@ -205,7 +205,7 @@ impl Disk {
             None => self.files.get(id)?,
         };
         match bytes {
-            Some(bytes) if artifacts::id_of(&bytes) != *id => {
+            Some(bytes) if artifacts::blob_id(&bytes) != *id => {
                 Err(StoreError::CorruptBlob { id: id.clone() })
             }
             bytes => Ok(bytes),
@@ -244,15 +244,15 @@ impl Disk {
     }
 }
 
-fn encode(event: &NewEvent) -> Result<NewRow, StoreError> {
-    Ok(NewRow {
+fn encode(event: &NewEvent) -> Result<EncodedEvent, StoreError> {
+    Ok(EncodedEvent {
         at: event.at,
         goal: event.goal.as_str().to_owned(),
         body: serde_json::to_string(&event.body).map_err(|e| StoreError::Encode(Arc::new(e)))?,
     })
 }
 
-impl Drop for Disk {
+impl Drop for DiskBackend {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(writer) = self.writer.take() {

@@ -60,11 +60,11 @@ pub(crate) fn private_file(path: &Path) -> Result<File, StoreError> {
 
 /// Ownership of a state folder. The kernel takes it back when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct HomeLock {
     _file: File,
 }
 
-impl Lock {
+impl HomeLock {
     /// Takes the folder, or says who has it.
     pub(crate) fn acquire(home: &Path) -> Result<Self, StoreError> {
         let path = home.join("lock");

@@ -31,12 +31,12 @@ use std::{
 
 use claudecluster_protocol::{BlobId, Event, EventSeq, GoalId};
 
-pub use artifacts::id_of;
+pub use artifacts::blob_id;
 pub use error::StoreError;
 pub use row::NewEvent;
 
-use disk::Disk;
-use memory::Memory;
+use disk::DiskBackend;
+use memory::MemoryBackend;
 
 /// The journal and the artifacts of one state folder.
 ///
@@ -44,13 +44,13 @@ use memory::Memory;
 /// gives the folder up.
 #[derive(Clone, Debug)]
 pub struct Store {
-    backend: Backend,
+    backend: StoreBackend,
 }
 
 #[derive(Clone, Debug)]
-enum Backend {
-    Disk(Arc<Disk>),
-    Memory(Arc<Memory>),
+enum StoreBackend {
+    DiskBackend(Arc<DiskBackend>),
+    MemoryBackend(Arc<MemoryBackend>),
 }
 
 impl Store {
@@ -62,7 +62,7 @@ impl Store {
     /// where a newer version wrote it, and whatever the disk and SQLite say.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            backend: Backend::Disk(Arc::new(Disk::open(home)?)),
+            backend: StoreBackend::DiskBackend(Arc::new(DiskBackend::open(home)?)),
         })
     }
 
@@ -70,7 +70,7 @@ impl Store {
     /// tests. It behaves like the other in everything but durability.
     pub fn in_memory() -> Self {
         Self {
-            backend: Backend::Memory(Arc::default()),
+            backend: StoreBackend::MemoryBackend(Arc::default()),
         }
     }
 
@@ -86,8 +86,8 @@ impl Store {
     /// opened again; the events may turn out to be in the journal then.
     pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
         match &self.backend {
-            Backend::Disk(disk) => disk.append(events).await,
-            Backend::Memory(memory) => Ok(memory.append(events)),
+            StoreBackend::DiskBackend(disk) => disk.append(events).await,
+            StoreBackend::MemoryBackend(memory) => Ok(memory.append(events)),
         }
     }
 
@@ -98,16 +98,16 @@ impl Store {
     /// [`StoreError::CorruptEvent`] names the first event that is damaged or missing.
     pub fn read(&self, after: EventSeq, goal: Option<&GoalId>) -> Result<Vec<Event>, StoreError> {
         match &self.backend {
-            Backend::Disk(disk) => disk.read(after, goal),
-            Backend::Memory(memory) => Ok(memory.read(after, goal)),
+            StoreBackend::DiskBackend(disk) => disk.read(after, goal),
+            StoreBackend::MemoryBackend(memory) => Ok(memory.read(after, goal)),
         }
     }
 
     /// The number of the last durable event; 0 where there is none.
     pub fn last_seq(&self) -> EventSeq {
         match &self.backend {
-            Backend::Disk(disk) => disk.last_seq(),
-            Backend::Memory(memory) => memory.last_seq(),
+            StoreBackend::DiskBackend(disk) => disk.last_seq(),
+            StoreBackend::MemoryBackend(memory) => memory.last_seq(),
         }
     }
 
@@ -121,10 +121,10 @@ impl Store {
     /// # Errors
     /// As [`Store::append`].
     pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
-        let id = artifacts::id_of(bytes);
+        let id = artifacts::blob_id(bytes);
         match &self.backend {
-            Backend::Disk(disk) => disk.put_blob(&id, bytes)?,
-            Backend::Memory(memory) => memory.put_blob(id.clone(), bytes),
+            StoreBackend::DiskBackend(disk) => disk.put_blob(&id, bytes)?,
+            StoreBackend::MemoryBackend(memory) => memory.put_blob(id.clone(), bytes),
         }
         Ok(id)
     }
@@ -139,8 +139,8 @@ impl Store {
             return Ok(None);
         }
         match &self.backend {
-            Backend::Disk(disk) => disk.get_blob(id),
-            Backend::Memory(memory) => Ok(memory.get_blob(id)),
+            StoreBackend::DiskBackend(disk) => disk.get_blob(id),
+            StoreBackend::MemoryBackend(memory) => Ok(memory.get_blob(id)),
         }
     }
 
@@ -153,8 +153,8 @@ impl Store {
             return Ok(None);
         }
         match &self.backend {
-            Backend::Disk(disk) => disk.blob_len(id),
-            Backend::Memory(memory) => Ok(memory.blob_len(id)),
+            StoreBackend::DiskBackend(disk) => disk.blob_len(id),
+            StoreBackend::MemoryBackend(memory) => Ok(memory.blob_len(id)),
         }
     }
 
@@ -162,7 +162,7 @@ impl Store {
     /// `None` for small blobs, unknown ones, and in memory. The content is not verified.
     pub fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
         match &self.backend {
-            Backend::Disk(disk) if artifacts::is_id(id) => disk.blob_path(id),
+            StoreBackend::DiskBackend(disk) if artifacts::is_id(id) => disk.blob_path(id),
             _ => None,
         }
     }
@@ -174,8 +174,8 @@ impl Store {
     /// [`StoreError::Full`] or [`StoreError::ReadOnly`].
     pub fn health(&self) -> Result<(), StoreError> {
         match &self.backend {
-            Backend::Disk(disk) => disk.health(),
-            Backend::Memory(_) => Ok(()),
+            StoreBackend::DiskBackend(disk) => disk.health(),
+            StoreBackend::MemoryBackend(_) => Ok(()),
         }
     }
 
@@ -186,8 +186,8 @@ impl Store {
     /// The first damage found.
     pub fn check(&self) -> Result<(), StoreError> {
         match &self.backend {
-            Backend::Disk(disk) => disk.check(),
-            Backend::Memory(_) => Ok(()),
+            StoreBackend::DiskBackend(disk) => disk.check(),
+            StoreBackend::MemoryBackend(_) => Ok(()),
         }
     }
 }

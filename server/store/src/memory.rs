@@ -10,18 +10,18 @@ use claudecluster_protocol::{BlobId, Event, EventSeq, GoalId};
 use crate::NewEvent;
 
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
-    state: Mutex<State>,
+pub(crate) struct MemoryBackend {
+    state: Mutex<MemoryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     events: Vec<Event>,
     blobs: HashMap<BlobId, Vec<u8>>,
 }
 
-impl Memory {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+impl MemoryBackend {
+    fn state(&self) -> std::sync::MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

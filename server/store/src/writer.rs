@@ -24,20 +24,23 @@ const GROUP_REQUESTS: usize = 1024;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// Where the writer reports the number of the first event of a request.
-type Receipt = oneshot::Sender<Result<EventSeq, StoreError>>;
+type AppendReceipt = oneshot::Sender<Result<EventSeq, StoreError>>;
 
 /// What the writer is asked to do. Requests are carried out in the order they were sent: a blob
 /// that was sent before an event is committed with it or before it.
-pub(crate) enum Request {
+pub(crate) enum WriterRequest {
     /// Write events as one unit and report the number of the first. Without events: report when
     /// everything sent before is durable.
-    Append { rows: Vec<NewRow>, done: Receipt },
-    /// Write a blob that [`Shared::pending`] holds until then.
+    Append {
+        rows: Vec<EncodedEvent>,
+        done: AppendReceipt,
+    },
+    /// Write a blob that [`WriterStatus::pending`] holds until then.
     Blob { id: BlobId, bytes: Arc<[u8]> },
 }
 
 /// An event that is encoded but has no number yet.
-pub(crate) struct NewRow {
+pub(crate) struct EncodedEvent {
     pub(crate) at: Timestamp,
     pub(crate) goal: String,
     pub(crate) body: String,
@@ -45,20 +48,20 @@ pub(crate) struct NewRow {
 
 /// What the writer and the store's handles both see.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct WriterStatus {
     last_seq: AtomicU64,
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingBlobs>,
     failure: Mutex<Option<StoreError>>,
 }
 
 /// Blobs that are not committed yet.
 #[derive(Debug, Default)]
-pub(crate) struct Pending {
+pub(crate) struct PendingBlobs {
     blobs: HashMap<BlobId, Arc<[u8]>>,
     bytes: usize,
 }
 
-impl Pending {
+impl PendingBlobs {
     /// Adds a blob; `false` where it is there already.
     pub(crate) fn insert(&mut self, id: BlobId, bytes: Arc<[u8]>) -> bool {
         let len = bytes.len();
@@ -85,7 +88,7 @@ impl Pending {
     }
 }
 
-impl Shared {
+impl WriterStatus {
     pub(crate) fn starting_at(last: EventSeq) -> Self {
         Self {
             last_seq: AtomicU64::new(last.0),
@@ -97,7 +100,7 @@ impl Shared {
         EventSeq(self.last_seq.load(Ordering::Acquire))
     }
 
-    pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
+    pub(crate) fn pending(&self) -> MutexGuard<'_, PendingBlobs> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,9 +118,9 @@ impl Shared {
 }
 
 /// The writer's own state.
-pub(crate) struct Writer {
+pub(crate) struct JournalWriter {
     db: Connection,
-    shared: Arc<Shared>,
+    shared: Arc<WriterStatus>,
     /// Blobs that no commit has held yet. After a failed commit they go into the next one, so that
     /// no event is ever durable without the blobs that were sent before it.
     unsaved: Vec<(BlobId, Arc<[u8]>)>,
@@ -125,20 +128,20 @@ pub(crate) struct Writer {
 
 /// What one commit holds beside the unsaved blobs.
 #[derive(Default)]
-struct Group {
-    appends: Vec<(Vec<NewRow>, Receipt)>,
+struct CommitGroup {
+    appends: Vec<(Vec<EncodedEvent>, AppendReceipt)>,
     requests: usize,
     bytes: usize,
 }
 
-impl Group {
+impl CommitGroup {
     fn is_full(&self) -> bool {
         self.requests >= GROUP_REQUESTS || self.bytes >= GROUP_BYTES
     }
 }
 
-impl Writer {
-    pub(crate) fn new(db: Connection, shared: Arc<Shared>) -> Self {
+impl JournalWriter {
+    pub(crate) fn new(db: Connection, shared: Arc<WriterStatus>) -> Self {
         Self {
             db,
             shared,
@@ -147,9 +150,9 @@ impl Writer {
     }
 
     /// Serves requests until every sender is gone and all that was sent is done.
-    pub(crate) fn run(mut self, inbox: &Receiver<Request>) {
+    pub(crate) fn run(mut self, inbox: &Receiver<WriterRequest>) {
         while let Ok(first) = inbox.recv() {
-            let mut group = Group::default();
+            let mut group = CommitGroup::default();
             self.take(first, &mut group);
             while !group.is_full()
                 && let Ok(next) = inbox.try_recv()
@@ -160,14 +163,14 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, request: Request, group: &mut Group) {
+    fn take(&mut self, request: WriterRequest, group: &mut CommitGroup) {
         group.requests += 1;
         match request {
-            Request::Append { rows, done } => {
+            WriterRequest::Append { rows, done } => {
                 group.bytes += rows.iter().map(|row| row.body.len()).sum::<usize>();
                 group.appends.push((rows, done));
             }
-            Request::Blob { id, bytes } => {
+            WriterRequest::Blob { id, bytes } => {
                 group.bytes += bytes.len();
                 self.unsaved.push((id, bytes));
             }
@@ -175,7 +178,7 @@ impl Writer {
     }
 
     /// Commits a group and tells everybody who waits for it.
-    fn serve(&mut self, group: Group) {
+    fn serve(&mut self, group: CommitGroup) {
         let result = match self.shared.failure() {
             Some(StoreError::ReadOnly(why)) => Err(StoreError::ReadOnly(why)),
             _ => self.commit(&group),
@@ -198,7 +201,7 @@ impl Writer {
     }
 
     /// Makes a group durable and returns the number of its first event.
-    fn commit(&mut self, group: &Group) -> Result<EventSeq, StoreError> {
+    fn commit(&mut self, group: &CommitGroup) -> Result<EventSeq, StoreError> {
         let last = self.shared.last_seq();
         match self.write(last, group) {
             Ok(new_last) => {
@@ -225,7 +228,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, last: EventSeq, group: &Group) -> rusqlite::Result<EventSeq> {
+    fn write(&mut self, last: EventSeq, group: &CommitGroup) -> rusqlite::Result<EventSeq> {
         // Dropping the transaction on an error rolls it back.
         let step = self.db.transaction()?;
         let mut seq = last;

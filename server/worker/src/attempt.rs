@@ -5,7 +5,7 @@ use std::{ffi::OsString, fmt::Write as _, panic::AssertUnwindSafe, path::PathBuf
 use claudecluster_protocol::{
     ErrorBody, Span, StopReason,
     event::AgentEvent,
-    goal::{GateResult, SandboxKind, Usage},
+    goal::{AgentUsage, GateResult, SandboxKind},
     plan::Gate,
 };
 use futures::FutureExt as _;
@@ -62,7 +62,7 @@ pub struct AttemptReport {
     /// The structured answer, where a schema was given.
     pub answer: Option<serde_json::Value>,
     /// What it cost.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// The agent's session, for resuming and forking.
     pub session: Option<String>,
     /// When the provider will answer again, where it said so.

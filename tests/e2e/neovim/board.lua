@@ -70,7 +70,7 @@ local function press(part, keys)
   user.press(keys)
 end
 
-becomes({ 'No goals yet; :ClaudeCluster goal states one.' })
+becomes({ 'No goals yet. Start one with :ClaudeCluster goal.' })
 
 -- While it runs: states, and what it has cost.
 local port
@@ -193,7 +193,7 @@ press('make x', 'a')
 eventually('it is there', function()
   return vim.uv.fs_stat(workspace .. '/x.txt') ~= nil
 end)
-on('✓ g2   landed     make x')
+on('✓ g2   applied    make x')
 user.press('q')
 check(not vim.api.nvim_win_is_valid(board), 'q closes it')
 vim.cmd('tab ClaudeCluster goals')

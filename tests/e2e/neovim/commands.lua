@@ -22,7 +22,7 @@ end
 vim.cmd('ClaudeCluster goals')
 hears('no server is running', 'a missing server is explained')
 require('claudecluster').setup({ nonsense = 1, signs = 'yes', settings = { scop = 'open', jobs = 2 } })
-for _, part in ipairs({ '"nonsense"', 'signs is to be a boolean', '"scop"' }) do
+for _, part in ipairs({ '"nonsense"', 'signs must be a boolean', '"scop"' }) do
   hears(part, 'setup tells what is wrong: ' .. part)
 end
 equal({ jobs = 2 }, require('claudecluster.server').config().settings.claudecluster, 'the rest holds')
@@ -135,7 +135,7 @@ user.only()
 vim.cmd.buffer('f.txt')
 vim.cmd('ClaudeCluster changes g7')
 eventually('another goal has nothing', function()
-  return told('nothing is pending')
+  return told('no pending changes')
 end)
 
 -- Diffs.
@@ -171,7 +171,7 @@ for how, names in pairs({
   vim.cmd.buffer('f.txt')
 end
 vim.cmd('ClaudeCluster diff sideways')
-hears('diff how?', 'what there is is told')
+hears('unknown diff view', 'what there is is told')
 
 -- Decisions: on a line, on a range, by the name of a hunk, a task and a file.
 go(2)
@@ -225,7 +225,7 @@ eventually('it conflicts', function()
 end)
 go(2)
 vim.cmd('ClaudeCluster resolve')
-hears('resolve it how?', 'what it may become is told')
+hears('missing resolution', 'what it may become is told')
 vim.cmd('ClaudeCluster resolve both')
 line_is(3, 'three2')
 left(2)
@@ -243,7 +243,7 @@ end)
 user.only()
 vim.cmd('ClaudeCluster show g1')
 eventually('a goal is shown', function()
-  return user.text():find('# g1: landed', 1, true)
+  return user.text():find('# g1: applied', 1, true)
 end)
 check(user.text():find('- [succeeded] f: Change f', 1, true), 'with its tasks')
 user.only()
@@ -301,7 +301,7 @@ eventually('progress ends', function()
   return require('claudecluster.progress').active().g4 == nil
 end)
 vim.cmd('ClaudeCluster cancel')
-hears('no goal is under way', 'nothing else is')
+hears('no goal is running', 'nothing else is')
 vim.cmd('ClaudeCluster retry g4 s')
 eventually('it runs again', function()
   return require('claudecluster.progress').active().g4 ~= nil
@@ -315,7 +315,7 @@ end)
 local plan_only = user.goal(workspace, { { id = 'p', run = 'echo x > x.txt' } }, 'wait', '--plan-only')
 check(plan_only.code == 3, vim.inspect(plan_only))
 eventually('the plan is announced', function()
-  return told('the plan of g5 waits')
+  return told('the plan of g5 is waiting')
 end)
 vim.cmd('ClaudeCluster approve')
 left(1)
@@ -326,7 +326,7 @@ left(0)
 vim.cmd('ClaudeCluster plan g9')
 vim.cmd('ClaudeCluster permissions p9 allow')
 vim.cmd('ClaudeCluster permissions p9 perhaps')
-hears('answer what?', 'an answer is one of two')
+hears('missing answer', 'an answer is one of two')
 local before = #user.messages
 eventually('errors are shown', function()
   return #user.messages >= before
@@ -334,7 +334,7 @@ end)
 
 -- Shown and hidden.
 vim.cmd('ClaudeCluster toggle')
-hears('pending changes are hidden', 'hidden')
+hears('hiding pending changes', 'hidden')
 vim.cmd('ClaudeCluster toggle')
 
 -- A goal about lines, written in a window.
@@ -349,7 +349,7 @@ vim.cmd.bwipeout({ bang = true })
 
 vim.cmd('ClaudeCluster health')
 local health = user.text()
-for _, part in ipairs({ 'Neovim ', 'claudecluster 0', 'the daemon runs', 'attached in ' .. workspace, 'jobs = 2' }) do
+for _, part in ipairs({ 'Neovim ', 'claudecluster 0', 'the daemon is running', 'attached in ' .. workspace, 'jobs = 2' }) do
   check(health:find(part, 1, true), 'health tells of ' .. part)
 end
 check(not health:find('ERROR') and not health:find('WARN'), 'nothing is wrong')

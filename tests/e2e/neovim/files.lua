@@ -60,7 +60,7 @@ local function open()
   -- The workers see them as they are open, and the goal lands in all of them.
   local done = replace('--apply')
   check(done.code == 0, vim.inspect(done))
-  check(#editor:pending() == 0, 'nothing is pending')
+  check(#editor:pending() == 0, 'no pending changes')
 
   local landed = {}
   for _, name in ipairs(names) do

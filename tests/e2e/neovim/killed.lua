@@ -148,7 +148,7 @@ typist.main(function()
   eventually('the text is what was typed and what was accepted:\n' .. expected, function()
     return editor:run('return vim.fn.mode()') == 'n' and editor:text() == expected
   end)
-  eventually('nothing is pending', function()
+  eventually('no pending changes', function()
     return #editor:pending() == 0
   end)
   check(vim.fn.readblob(file) == on_disk, 'nothing was saved')

@@ -200,7 +200,7 @@ end
 local function large_goal()
   editor:type('<Esc>:ClaudeCluster goal make it better<CR>')
   until_('the plan is announced', function()
-    return editor:told('g1 is planned: 4 tasks')
+    return editor:told('planned g1: 4 tasks')
   end)
   -- Two lines that sessions change as well, typed after they have been seen.
   for k = 1, 2 do
@@ -317,7 +317,7 @@ local function run()
   typist.eventually('the last key has arrived', function()
     return editor:run('return vim.fn.mode()') == 'n' and editor:text() == expected
   end)
-  check(#editor:pending() == 0, 'nothing is pending')
+  check(#editor:pending() == 0, 'no pending changes')
   check(editor:run('return vim.bo.modified'), 'nothing was saved')
   check(vim.fn.readblob(file) == on_disk, 'the file on disk is as it was')
   undo_and_redo(expected)

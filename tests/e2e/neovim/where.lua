@@ -40,7 +40,7 @@ act(2, title, function()
   vim.api.nvim_buf_set_lines(0, 0, 0, false, { '# new' })
 end)
 eventually('the goal is under way', function()
-  return told('g1 is planned: 1 task')
+  return told('planned g1: 1 task')
 end)
 check(
   vim.list_contains(
@@ -62,7 +62,7 @@ act(3, title)
 eventually('the user is asked', function()
   return #user.questions == 1
 end)
-check(user.questions[1]:find('g1 does this already', 1, true), 'the question names the goal')
+check(user.questions[1]:find('g1 already has this goal', 1, true), 'the question names the goal')
 
 local undone = text()
 act(3, 'Accept change from Spell it right')

@@ -9,6 +9,7 @@
     reason = "everything here runs inside tests, where a panic is how a failure is reported"
 )]
 
+pub mod greetings;
 pub mod live;
 pub mod neovim;
 pub mod terminal;

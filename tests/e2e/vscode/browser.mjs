@@ -43,8 +43,11 @@ const SETTINGS = {
   'workbench.tips.enabled': false,
 };
 
+/** What the test gives every script: the workspace, a folder for this run, a folder for pictures. */
+export const [workspace, scratch, shots] = process.argv.slice(2);
+
 /** Starts VS Code for a folder of its own below `scratch`, and opens `workspace` in it. */
-export async function open({ scratch, workspace, shots, settings = {} }) {
+export async function open(settings = {}) {
   const data = path.join(scratch, 'vscode');
   const extensions = path.join(scratch, 'extensions');
   const user = path.join(data, 'data', 'User');
@@ -83,9 +86,11 @@ export async function open({ scratch, workspace, shots, settings = {} }) {
   }
 }
 
-/** Runs a story in an editor, and keeps a picture of where it failed. */
+/** Runs a story once the editor is ready, and keeps a picture of where it failed. */
 export async function run(editor, story) {
   try {
+    await editor.trust();
+    await editor.ready();
     await story();
   } catch (error) {
     await editor.picture('failed');

@@ -5,13 +5,10 @@ import assert from 'node:assert/strict';
 
 import { open, run } from './browser.mjs';
 
-const [workspace, scratch, shots] = process.argv.slice(2);
 // One task after the other, so that it is certain whose text stands.
 const settings = { 'claudecluster.jobs': 1 };
-const editor = await open({ workspace, scratch, shots, settings });
+const editor = await open(settings);
 await run(editor, async () => {
-  await editor.trust();
-  await editor.ready();
   await typeWhereTasksWrite();
   await mineFromALens();
   await theirsFromThePalette();

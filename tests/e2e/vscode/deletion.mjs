@@ -5,16 +5,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 
-import { open, run } from './browser.mjs';
+import { open, run, workspace } from './browser.mjs';
 
 const TYPED = '# never saved\nOLD = 1\n';
 
-const [workspace, scratch, shots] = process.argv.slice(2);
 const file = path.join(workspace, 'old.py');
-const editor = await open({ workspace, scratch, shots });
+const editor = await open();
 await run(editor, async () => {
-  await editor.trust();
-  await editor.ready();
   await editor.file('old.py');
   await editor.goal('remove what is old');
   await editor.command('ClaudeCluster: Focus on Goals View');

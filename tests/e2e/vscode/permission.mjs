@@ -3,11 +3,8 @@
 
 import { open, run } from './browser.mjs';
 
-const [workspace, scratch, shots] = process.argv.slice(2);
-const editor = await open({ workspace, scratch, shots });
+const editor = await open();
 await run(editor, async () => {
-  await editor.trust();
-  await editor.ready();
   await editor.file('README.md');
   await editor.goal('look it up');
   await editor.command('ClaudeCluster: Focus on Goals View');

@@ -10,11 +10,8 @@ const BEFORE =
   "# typed, in no file\ndef greet(name):\n    return 'hello ' + name\n\n\ndef wave():\n    return 'o/'\n";
 const AFTER = BEFORE.replace('hello', 'good day');
 
-const [workspace, scratch, shots] = process.argv.slice(2);
-const editor = await open({ workspace, scratch, shots });
+const editor = await open();
 await run(editor, async () => {
-  await editor.trust();
-  await editor.ready();
   await stateAGoal();
   await lookAtDiffs();
   await decide();

@@ -6,13 +6,10 @@ import assert from 'node:assert/strict';
 
 import { open, run } from './browser.mjs';
 
-const [workspace, scratch, shots] = process.argv.slice(2);
 // What the editor saves by itself must not state a goal that is being written.
 const settings = { 'files.autoSave': 'afterDelay', 'files.autoSaveDelay': 1 };
-const editor = await open({ workspace, scratch, shots, settings });
+const editor = await open(settings);
 await run(editor, async () => {
-  await editor.trust();
-  await editor.ready();
   await editor.command('ClaudeCluster: Focus on Goals View');
   await writeAGoal();
   await approveElsewhere();

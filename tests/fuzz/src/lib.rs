@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Result, Unstructured};
 use claudecluster_core::{
-    merge::{Side, merge3},
-    plan::check,
-    review::{HunkKey, HunkState, Made, Review, Texts, words},
+    merge::{MergeSide, merge3},
+    plan::check_plan,
+    review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, words},
     text::{ContentChange, LineIndex, PositionEncoding, apply, apply_edits, edits},
 };
 use claudecluster_protocol::Plan;
@@ -88,9 +88,9 @@ fn variant(base: &[String], data: &mut Unstructured<'_>) -> Result<Vec<String>> 
 fn merges(base: &str, ours: &str, theirs: &str) {
     let merge = merge3(base, ours, theirs);
     for (side, text) in [
-        (Side::Base, base),
-        (Side::Ours, ours),
-        (Side::Theirs, theirs),
+        (MergeSide::Base, base),
+        (MergeSide::Ours, ours),
+        (MergeSide::Theirs, theirs),
     ] {
         let parts = merge
             .regions()
@@ -101,8 +101,8 @@ fn merges(base: &str, ours: &str, theirs: &str) {
     let turned = merge3(base, theirs, ours);
     assert_eq!(merge.clean(), turned.clean(), "a merge has no direction");
     assert_eq!(
-        merge.with_conflicts_as(Side::Ours),
-        turned.with_conflicts_as(Side::Theirs)
+        merge.with_conflicts_as(MergeSide::Ours),
+        turned.with_conflicts_as(MergeSide::Theirs)
     );
     assert_eq!(merge3(base, base, theirs).clean().as_deref(), Some(theirs));
     assert_eq!(
@@ -112,20 +112,23 @@ fn merges(base: &str, ours: &str, theirs: &str) {
 }
 
 fn words_merge(base: &str, ours: &str, theirs: &str) {
-    let merged = words::merge(base, ours, theirs);
+    let merged = words::merge_words(base, ours, theirs);
     assert_eq!(
         merged,
-        words::merge(base, theirs, ours),
+        words::merge_words(base, theirs, ours),
         "a merge has no direction"
     );
-    assert_eq!(words::merge(base, base, theirs).as_deref(), Some(theirs));
+    assert_eq!(
+        words::merge_words(base, base, theirs).as_deref(),
+        Some(theirs)
+    );
     if let Some(merged) = merged.filter(|_| ours != base && theirs != base && ours != theirs) {
         assert_eq!(merged.lines().count(), base.lines().count());
     }
 }
 
 fn reviews(base: &str, current: &str, proposed: &str) {
-    let review = Review::new(base, current, proposed);
+    let review = FileReview::new(base, current, proposed);
     let names = |of: &dyn Fn(HunkState) -> bool| -> Vec<HunkKey> {
         let hunks = review.hunks().iter().filter(|hunk| of(hunk.state));
         hunks.map(|hunk| hunk.key).collect()
@@ -138,7 +141,7 @@ fn reviews(base: &str, current: &str, proposed: &str) {
         "names differ"
     );
     assert_eq!(all.is_empty(), base == proposed);
-    let merged = merge3(base, current, proposed).with_conflicts_as(Side::Ours);
+    let merged = merge3(base, current, proposed).with_conflicts_as(MergeSide::Ours);
     assert_eq!(
         review.accept(&all).current,
         merged,
@@ -149,13 +152,13 @@ fn reviews(base: &str, current: &str, proposed: &str) {
         base,
         "rejecting all is nothing"
     );
-    let before = Texts {
+    let before = ReviewTexts {
         base,
         current,
         proposed,
     };
-    if let Some(made) = Made::accepted(before, &ready) {
-        let now = Texts {
+    if let Some(made) = VerdictEffect::accepted(before, &ready) {
+        let now = ReviewTexts {
             base: made.base.to(),
             current: made.current.to(),
             proposed: made.proposed.to(),
@@ -236,7 +239,7 @@ pub fn plan(data: &[u8]) {
         return;
     };
     // Both answers are right; only an end of the process would not be.
-    let _ = check(&plan, &Default::default());
+    let _ = check_plan(&plan, &Default::default());
     let again = serde_json::to_vec(&plan).expect("a plan is JSON");
     let again: Plan = serde_json::from_slice(&again).expect("what is written can be read");
     assert_eq!(again, plan);

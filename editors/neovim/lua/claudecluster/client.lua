@@ -61,8 +61,8 @@ function M.get()
   if not client then
     local call = methods and "vim.lsp.enable('claudecluster')" or "require('claudecluster').setup()"
     M.fail(
-      ('no server is running; call %s in your configuration, '):format(call)
-        .. 'open a file of a git repository, and see :checkhealth claudecluster'
+      ('no server is running: call %s in your configuration, '):format(call)
+        .. 'open a file in a git repository, and see :checkhealth claudecluster'
     )
   end
   return client
@@ -133,7 +133,7 @@ function M.request(method, params, done)
     end
   end)
   if not sent then
-    M.fail('the server has stopped; :edit starts it again')
+    M.fail('the server has stopped; restart it with :edit')
   end
   return sent
 end

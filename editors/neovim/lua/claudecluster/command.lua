@@ -38,7 +38,7 @@ local function verdict_on(verdict)
     if not what then
       return
     elseif what.hunk and verdict == 'redo' then
-      client.fail('a change that was taken back is pending: accept it')
+      client.fail('an undone change is pending; accept it instead')
     elseif what.hunk then
       client.command('claudecluster.hunk.' .. verdict, { hunkId = what.hunk, reason = reason })
     else
@@ -68,7 +68,7 @@ local function resolve(words, opts)
   local hunk = #named == 2 and named[1]:match('^g%d+%.%w+$')
   local kind = hunk and named[2] or named[1]
   if #named ~= (hunk and 2 or 1) or not vim.list_contains(M.resolutions, kind) then
-    client.fail('resolve it how? :ClaudeCluster resolve ' .. table.concat(M.resolutions, '|'))
+    client.fail('missing resolution: :ClaudeCluster resolve ' .. table.concat(M.resolutions, '|'))
   elseif hunk then
     local argument = { hunkId = hunk, resolution = { kind = kind }, reason = reason }
     client.command('claudecluster.hunk.resolve', argument)
@@ -104,7 +104,7 @@ local function approve(words)
   end, goals.all())
   if #words == 0 and #waiting > 1 then
     vim.ui.select(waiting, {
-      prompt = 'Approve the plan of which goal?',
+      prompt = 'Approve the plan of goal:',
       format_item = function(known)
         return known.id .. ' ' .. known.prompt
       end,
@@ -159,7 +159,9 @@ local function diff(words)
   elseif vim.list_contains(compare.names(), words[1]) then
     compare.here(words[1])
   else
-    client.fail('diff how? :ClaudeCluster diff float|' .. table.concat(compare.names(), '|'))
+    client.fail(
+      'unknown diff view; use :ClaudeCluster diff float|' .. table.concat(compare.names(), '|')
+    )
   end
 end
 
@@ -170,9 +172,9 @@ local function permissions(words)
   if not request then
     asked.choose()
   elseif not vim.list_contains({ 'allow', 'deny' }, decision) then
-    client.fail('answer what? :ClaudeCluster permissions ' .. request .. ' allow|deny')
+    client.fail('missing answer: :ClaudeCluster permissions ' .. request .. ' allow|deny')
   elseif scope and not vim.list_contains({ 'once', 'task', 'goal' }, scope) then
-    client.fail(('%q is not how far an answer goes; there are once, task, goal'):format(scope))
+    client.fail(('unknown scope %q; use once, task or goal'):format(scope))
   else
     ---@cast decision 'allow'|'deny'
     ---@cast scope 'once'|'task'|'goal'|nil
@@ -187,7 +189,7 @@ local function pick(words)
   if picker then
     picker()
   else
-    client.fail('pick what? :ClaudeCluster pick changes|goals')
+    client.fail('unknown list; use :ClaudeCluster pick changes|goals')
   end
 end
 
@@ -196,7 +198,7 @@ end
 local function list_in(list)
   return function(words)
     if words[1] and not target.is_goal(words[1]) then
-      client.fail(('%q is not a goal; it looks like g1'):format(words[1]))
+      client.fail(('%q is not a goal id such as g1'):format(words[1]))
     else
       require('claudecluster.lists')[list](words[1])
     end
@@ -205,7 +207,7 @@ end
 
 local function toggle()
   local shown = require('claudecluster.pending').toggle()
-  client.notify(shown and 'pending changes are shown' or 'pending changes are hidden')
+  client.notify(shown and 'showing pending changes' or 'hiding pending changes')
 end
 
 ---Something about one goal.
@@ -271,7 +273,7 @@ function M.run(opts)
   local name = table.remove(words, 1) or 'goals'
   local subcommand = M.subcommands[name]
   if not subcommand then
-    local message = 'there is no %q; there are %s'
+    local message = 'unknown command %q; the commands are %s'
     client.fail(message:format(name, table.concat(M.names(), ', ')))
     return
   end

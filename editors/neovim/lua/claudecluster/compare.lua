@@ -77,7 +77,7 @@ function M.open(how, goal, uri)
     vim.cmd.tabedit(vim.fn.fnameescape(vim.uri_to_fname(uri)))
     local window = vim.api.nvim_get_current_win()
     local file, filetype = vim.api.nvim_get_current_buf(), vim.bo.filetype
-    vim.wo.winbar = 'as it is'
+    vim.wo.winbar = 'current'
     vim.cmd.diffthis()
     ---@param side string
     ---@param where 'leftabove'|'rightbelow'
@@ -119,7 +119,7 @@ function M.here(how)
     if found[1] then
       M.open(how, text.goal(found[1]), uri)
     else
-      client.notify('nothing is pending in this file; see :ClaudeCluster quickfix')
+      client.notify('no pending changes in this file; see :ClaudeCluster quickfix')
     end
   end)
 end

@@ -45,10 +45,10 @@ local function wrong(options)
     if not types[key] then
       local known = vim.tbl_keys(types)
       table.sort(known)
-      local message = 'setup: there is no option %q; there are %s'
+      local message = 'setup: unknown option %q; the options are %s'
       table.insert(found, message:format(name, table.concat(known, ', ')))
     elseif type(value) ~= types[key] then
-      local message = 'setup: %s is to be a %s, not a %s'
+      local message = 'setup: %s must be a %s, not a %s'
       table.insert(found, message:format(name, types[key], type(value)))
     end
   end
@@ -56,7 +56,7 @@ local function wrong(options)
     if not settings[key] then
       local known = vim.tbl_keys(settings)
       table.sort(known)
-      local message = 'setup: there is no setting %q; there are %s'
+      local message = 'setup: unknown setting %q; the settings are %s'
       table.insert(found, message:format(tostring(key), table.concat(known, ', ')))
     end
   end

@@ -38,13 +38,13 @@ local function describe(hunk)
     add(out, '+', hunk.newText)
   elseif hunk.conflict then
     local mine = hunk.mineBy and hunk.mineBy[1]
-    local did = hunk.minePending and '# %s proposes' or '# %s wrote'
-    table.insert(out, did:format(mine and mine.title or 'you'))
+    local whose = hunk.minePending and '# Proposed by %s' or '# Text by %s'
+    table.insert(out, mine and whose:format(mine.title) or '# Your text')
     add_diff(out, hunk.conflict.base, hunk.conflict.mine)
-    table.insert(out, ('# %s proposes'):format(text.maker(hunk)))
+    table.insert(out, ('# Proposed by %s'):format(text.maker(hunk)))
     add_diff(out, hunk.conflict.base, hunk.conflict.theirs)
     if hunk.merged then
-      table.insert(out, '# the words of both')
+      table.insert(out, '# Merged word by word')
       add_diff(out, hunk.conflict.mine, hunk.merged)
     end
   else
@@ -94,7 +94,7 @@ function M.here(id)
         return
       end
     end
-    require('claudecluster.client').notify(('%s is not pending in this file any more'):format(id))
+    require('claudecluster.client').notify(('%s is no longer pending in this file'):format(id))
   end)
 end
 

@@ -194,7 +194,7 @@ local function show_conflict(place, hunk)
   local who = hunk.mineBy and hunk.mineBy[1] and hunk.mineBy[1].title or 'you'
   local mine = ('written by %s'):format(who)
   if hunk.minePending then
-    mine = ('%s proposes something else'):format(who)
+    mine = ('proposed by %s'):format(who)
   elseif place.first == place.last then
     mine = ('removed by %s'):format(who)
   end
@@ -207,10 +207,10 @@ local function show_conflict(place, hunk)
     table.insert(below, to_the_edge(chunks, 'ClaudeClusterAdd'))
   end
   if #theirs == 0 then
-    below = { rule('to be removed, says ' .. text.maker(hunk)) }
+    below = { rule('removal proposed by ' .. text.maker(hunk)) }
   end
   if hunk.merged then
-    table.insert(below, rule('the words of both'))
+    table.insert(below, rule('merged word by word'))
     for _, chunks in ipairs(new_lines(place.buffer, { newText = hunk.merged })) do
       table.insert(below, to_the_edge(chunks, 'ClaudeClusterAdd'))
     end

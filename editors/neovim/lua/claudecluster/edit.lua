@@ -160,9 +160,9 @@ function M.apply(err, params, ctx)
   local client = vim.lsp.get_client_by_id(ctx.client_id)
   local result
   if not wait_for_user(edited) then
-    result = { applied = false, failureReason = 'a selection or a command is not finished' }
+    result = { applied = false, failureReason = 'a selection or a command is in progress' }
   elseif is_stale(params.edit, ctx.client_id) or is_other(edited, params.claudecluster) then
-    result = { applied = false, failureReason = 'the text has changed, or was closed, meanwhile' }
+    result = { applied = false, failureReason = 'the text has changed or was closed' }
   else
     end_undo_steps(edited)
     local label = params.label

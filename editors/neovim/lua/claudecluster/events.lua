@@ -10,12 +10,12 @@ local M = {}
 ---@param event table
 local function state_changed(goal, event)
   if event.state == 'failed' then
-    local why = event.error and event.error.message or 'no reason was given'
+    local why = event.error and event.error.message or 'no reason given'
     local hint = event.error and event.error.hint and (': ' .. event.error.hint) or ''
     client.fail(('%s failed: %s%s'):format(goal, why, hint))
   elseif event.state == 'awaitingApproval' then
     client.notify(
-      ('the plan of %s waits; :ClaudeCluster plan %s shows it, :ClaudeCluster approve %s lets it run'):format(
+      ('the plan of %s is waiting for approval; review it with :ClaudeCluster plan %s, approve it with :ClaudeCluster approve %s'):format(
         goal,
         goal,
         goal
@@ -28,15 +28,16 @@ end
 ---@param event table
 local function tell(goal, event)
   if event.type == 'planned' then
-    client.notify(('%s is planned: %s'):format(goal, text.count(#event.plan.tasks, 'task')))
+    client.notify(('planned %s: %s'):format(goal, text.count(#event.plan.tasks, 'task')))
   elseif event.type == 'proposed' and #event.files > 0 then
     local files = text.count(#event.files, 'file')
-    local decide = 'decide with code actions or :ClaudeCluster accept'
+    local decide = 'review them with code actions or :ClaudeCluster accept'
     client.notify(('%s proposes changes to %s; %s %s'):format(goal, files, decide, goal))
   elseif event.type == 'taskChanged' and event.state == 'paused' then
-    local run = ':ClaudeCluster approve %s %s lets it run'
+    local run = 'approve it with :ClaudeCluster approve %s %s'
     client.notify(
-      ('%s pauses before %s; '):format(goal, event.taskId) .. run:format(goal, event.taskId)
+      ('%s: task %s is waiting for approval; '):format(goal, event.taskId)
+        .. run:format(goal, event.taskId)
     )
   elseif event.type == 'goalChanged' then
     state_changed(goal, event)

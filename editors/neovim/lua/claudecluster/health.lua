@@ -10,13 +10,13 @@ local health = vim.health
 ---@return boolean
 local function check_neovim()
   if vim.fn.has('nvim-0.10') == 0 then
-    health.error('Neovim 0.10 or newer is needed', { 'Install a newer Neovim' })
+    health.error('Neovim 0.10 or newer is required', { 'Install a newer Neovim' })
     return false
   end
   local version = vim.version --[[@as fun(): vim.Version]]
   health.ok('Neovim ' .. tostring(version()))
   if not server.is_native() then
-    health.info('0.10 has no vim.lsp.enable(): the server is started by setup()')
+    health.info('Neovim 0.10 has no vim.lsp.enable(); setup() starts the server')
   end
   return true
 end
@@ -25,18 +25,18 @@ end
 local function check_program()
   local cmd = server.config().cmd
   if type(cmd) == 'function' then
-    health.info('the server is reached by a function of your configuration')
+    health.info('your configuration connects to the server with a function')
     return
   end
   local program = cmd and cmd[1]
   if not program then
-    health.error('your configuration of the server has no cmd')
+    health.error('the server configuration has no cmd')
     return
   end
   if vim.fn.executable(program) == 0 then
     health.error(('%s is not an executable on PATH'):format(program), {
       'cargo install --path server/cli',
-      "or name it: require('claudecluster').setup({ cmd = { '/path/to/claudecluster', 'lsp' } })",
+      "or set its path: require('claudecluster').setup({ cmd = { '/path/to/claudecluster', 'lsp' } })",
     })
     return
   end
@@ -59,13 +59,16 @@ local function check_daemon(program, version)
   local result = vim.system(command, { text = true, timeout = 10000 }):wait()
   local read, status = pcall(vim.json.decode, result.stdout or '')
   if result.code ~= 0 or not read or type(status) ~= 'table' or not status.pid then
-    health.info('no daemon runs; it is started with the first file of a git repository')
+    health.info('no daemon is running; it starts with the first file in a git repository')
   elseif version and status.version ~= version then
-    health.warn(('the daemon is version %s, the program %s'):format(status.version, version), {
-      ('%s daemon stop; the next command starts the right one'):format(program),
-    })
+    health.warn(
+      ('the daemon is version %s, but the program is version %s'):format(status.version, version),
+      {
+        ('Run %s daemon stop; the next command starts the right version'):format(program),
+      }
+    )
   else
-    health.ok(('the daemon runs: process %d, version %s'):format(status.pid, status.version))
+    health.ok(('the daemon is running (process %d, version %s)'):format(status.pid, status.version))
   end
 end
 
@@ -78,14 +81,14 @@ local function check_clients(version)
   end
   local clients = client.all()
   if #clients == 0 then
-    health.info('no buffer is attached; open a file of a git repository')
+    health.info('no buffer is attached; open a file in a git repository')
   end
   for _, attached in ipairs(clients) do
     local info = attached.server_info or {}
     local where = attached.root_dir or attached.config.root_dir or 'no folder'
     health.ok(('attached in %s (server %s)'):format(where, info.version or '?'))
     if version and info.version and info.version ~= version then
-      health.warn(('that server is not the program on PATH, which is %s'):format(version), {
+      health.warn(('the server is not the program on PATH, which is version %s'):format(version), {
         'Restart Neovim',
       })
     end
@@ -97,11 +100,14 @@ local function check_settings()
   if settings and next(settings) then
     health.info('settings: ' .. vim.inspect(settings, { newline = ' ', indent = '' }))
   else
-    health.info('no settings; the defaults hold')
+    health.info('using default settings')
   end
   local hunks, files, visible = require('claudecluster.pending').count()
   local shown = visible and 'shown' or 'hidden; :ClaudeCluster toggle shows them'
-  health.info(('%d pending in %d buffer(s), %s'):format(hunks, files, shown))
+  local count = require('claudecluster.text').count
+  health.info(
+    ('%s in %s, %s'):format(count(hunks, 'pending change'), count(files, 'buffer'), shown)
+  )
 end
 
 function M.check()

@@ -45,7 +45,7 @@ end
 ---@param last integer inclusive
 ---@param done fun(hunks: claudecluster.Hunk[])
 function M.pending_on(first, last, done)
-  M.on_lines(first, last, 'change is pending', any, done)
+  M.on_lines(first, last, 'pending change', any, done)
 end
 
 ---Accepts or rejects what is pending on these lines of the current buffer.
@@ -69,7 +69,7 @@ end
 ---@param last integer inclusive
 ---@param reason? string what a repair is to come to
 function M.resolve(kind, first, last, reason)
-  M.on_lines(first, last, 'conflict is', function(hunk)
+  M.on_lines(first, last, 'conflict', function(hunk)
     return hunk.status == 'conflict'
   end, function(found)
     for _, hunk in ipairs(found) do
@@ -103,12 +103,12 @@ function M.undo(first, last)
       end
     end
     if #found == 0 then
-      client.notify('nothing has landed on this line')
+      client.notify('no accepted change on this line')
     elseif #found == 1 then
       run(found[1])
     else
       vim.ui.select(found, {
-        prompt = 'Take back which?',
+        prompt = 'Undo change:',
         format_item = function(action)
           return action.title
         end,

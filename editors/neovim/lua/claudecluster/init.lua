@@ -14,7 +14,7 @@ end
 ---@param another fun() starts another
 local function on_duplicate(same, another)
   local show, start = 'Show it', 'Start another'
-  local prompt = ('ClaudeCluster: %s does this already'):format(same)
+  local prompt = ('ClaudeCluster: %s already has this goal'):format(same)
   vim.ui.select({ show, start }, { prompt = prompt }, function(choice)
     if choice == show then
       require('claudecluster.show').open(same)
@@ -55,7 +55,7 @@ function M.goal(prompt, selection, options)
       return
     end
     require('claudecluster.goals').remember(result.goalId)
-    client.notify(('goal %s submitted'):format(result.goalId))
+    client.notify(('started %s'):format(result.goalId))
   end)
 end
 

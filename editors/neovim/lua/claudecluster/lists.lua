@@ -42,7 +42,7 @@ local function with_items(goal, uri, done)
   client.request('claudecluster/changes', params, function(result)
     local items = M.items(result.documents, goal)
     if #items == 0 then
-      client.notify(uri and 'nothing is pending in this file' or 'nothing is pending')
+      client.notify(uri and 'no pending changes in this file' or 'no pending changes')
     else
       done(items)
     end

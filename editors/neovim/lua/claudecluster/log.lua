@@ -22,7 +22,7 @@ end
 function M.open(goal, task)
   local program = client.program()
   if not program then
-    client.fail('the server is not started as a program, so its log cannot be asked for')
+    client.fail('no log: the server was not started as a program')
     return
   end
   local command = vim.list_extend({ program, 'logs', goal }, { task })

@@ -9,7 +9,7 @@ function M.jump(direction, count)
   local lines = require('claudecluster.pending').lines(0)
   if #lines == 0 then
     require('claudecluster.client').notify(
-      'nothing is pending in this file; see :ClaudeCluster quickfix'
+      'no pending changes in this file; see :ClaudeCluster quickfix'
     )
     return
   end

@@ -21,7 +21,7 @@ local answers = {
   { label = 'Allow for the task', decision = 'allow', scope = 'task' },
   { label = 'Allow for the goal', decision = 'allow', scope = 'goal' },
   { label = 'Deny', decision = 'deny', scope = 'once' },
-  { label = 'Deny, and say why', decision = 'deny', scope = 'once', asks = true },
+  { label = 'Deny with a reason', decision = 'deny', scope = 'once', asks = true },
 }
 
 ---@return claudecluster.Permission[]
@@ -56,7 +56,9 @@ function M.on_event(event)
     table.insert(open, event.request)
     if not known then
       client.notify(
-        ('%s asks for permission; :ClaudeCluster permissions'):format(M.describe(event.request)),
+        ('%s: permission requested; answer with :ClaudeCluster permissions'):format(
+          M.describe(event.request)
+        ),
         vim.log.levels.WARN
       )
     end
@@ -98,8 +100,8 @@ function M.attach(server)
       table.insert(open, request)
     end
     if #open > 0 then
-      local ask = text.count(#open, 'question') .. ' of workers'
-      client.notify(ask .. '; :ClaudeCluster permissions', vim.log.levels.WARN)
+      local ask = text.count(#open, 'open permission request')
+      client.notify(ask .. '; answer with :ClaudeCluster permissions', vim.log.levels.WARN)
     end
   end)
 end
@@ -137,7 +139,7 @@ local function ask(request)
       M.answer(request.id, answer.decision, answer.scope)
       return
     end
-    require('claudecluster.prompt').why('Why not?', function(reason)
+    require('claudecluster.prompt').why('Reason for denying:', function(reason)
       M.answer(request.id, answer.decision, answer.scope, reason)
     end)
   end)
@@ -147,12 +149,12 @@ end
 function M.choose()
   M.load(function(requests)
     if #requests == 0 then
-      client.notify('nothing is asked for')
+      client.notify('no open permission requests')
     elseif #requests == 1 then
       ask(requests[1])
     else
       vim.ui.select(requests, {
-        prompt = 'Answer which?',
+        prompt = 'Answer request:',
         kind = 'claudecluster.permission',
         format_item = M.describe,
       }, function(request)

@@ -89,7 +89,7 @@ end
 ---@param title string
 local function pick(items, title)
   if #items == 0 then
-    client.notify('there is nothing to pick')
+    client.notify('nothing to pick')
   elseif pcall(require, 'telescope') then
     telescope(items, title)
   elseif pcall(require, 'fzf-lua') then

@@ -81,12 +81,12 @@ function M.cancel_one()
   local goals = vim.tbl_keys(active)
   table.sort(goals)
   if #goals == 0 then
-    client.notify('no goal is under way')
+    client.notify('no goal is running')
   elseif #goals == 1 then
     M.cancel(goals[1])
   else
     vim.ui.select(goals, {
-      prompt = 'Cancel which goal?',
+      prompt = 'Cancel goal:',
       format_item = function(goal)
         return active[goal].title
       end,

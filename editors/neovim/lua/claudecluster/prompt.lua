@@ -22,7 +22,7 @@ local function hint(selection)
     local name = vim.fs.basename(vim.uri_to_fname(selection.uri))
     where = ('%s:%d-%d'):format(name, selection.range.startLine + 1, selection.range.endLine)
   end
-  local words = (' A goal about %s.  :w states it, :q! gives up.'):format(where)
+  local words = (' Goal for %s.  :w starts it, :q! discards it.'):format(where)
   return (words:gsub('%%', '%%%%'))
 end
 
@@ -30,7 +30,7 @@ end
 local function submit(buffer)
   local words = vim.trim(table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n'))
   if words == '' then
-    client.fail('a goal needs words; :q! gives up')
+    client.fail('the goal is empty; discard it with :q!')
     return
   end
   local function done()

@@ -56,7 +56,7 @@ function M.describe(goal)
   end
   for index, gate in ipairs(goal.gates or {}) do
     if index == 1 then
-      vim.list_extend(out, { '', '## Checks', '' })
+      vim.list_extend(out, { '', '## Gates', '' })
     end
     local command = type(gate.command) == 'table' and gate.command.run or gate.command
     table.insert(out, ('- [%s] `%s`'):format(gate.passed and 'passed' or 'failed', command))

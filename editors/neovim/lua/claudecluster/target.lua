@@ -36,11 +36,9 @@ function M.parse(words)
   elseif first:match('^g%d+%.%w+$') and #words == 1 then
     return { hunk = first }
   elseif not M.is_goal(first) then
-    client.fail(('%q is not a goal; it looks like g1'):format(first))
+    client.fail(('%q is not a goal id such as g1'):format(first))
   elseif #words > 2 then
-    client.fail(
-      'one file or task at a time; a backslash goes before a space in its name, and -- before a reason'
-    )
+    client.fail('name one file or task; escape spaces with a backslash, and put -- before a reason')
   elseif second and M.is_task(first, second) then
     return { goal = first, task = second }
   else
@@ -68,10 +66,10 @@ end
 function M.goal(words, most)
   local goal = words[1] or goals.newest()
   if not goal then
-    client.fail('which goal? :ClaudeCluster goals lists them')
+    client.fail('no goal named; list goals with :ClaudeCluster goals')
   elseif not M.is_goal(goal) or #words > most then
     local what = table.concat(words, ' ')
-    client.fail(('%q is not a goal; it looks like g1'):format(what))
+    client.fail(('%q is not a goal id such as g1'):format(what))
   else
     return goal, words[2]
   end

@@ -5,8 +5,8 @@ local M = {}
 local reasons = {
   outOfScope = "outside the goal's scope",
   selfArming = 'can make tools run code',
-  partial = 'its task did not finish',
-  gateFailed = 'a check failed',
+  partial = 'its task did not succeed',
+  gateFailed = 'a gate failed',
 }
 
 ---Why a hunk lands only when it is named.
@@ -93,6 +93,9 @@ end
 ---@param state string
 ---@return string
 function M.state(state)
+  if state == 'landed' then
+    return 'applied'
+  end
   return (state:gsub('%u', function(letter)
     return ' ' .. letter:lower()
   end))

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 use async_trait::async_trait;
 use claudecluster_protocol::{
     ErrorBody, EventSeq, GoalId,
-    api::{Answer, Call, DaemonFile, Hello, Purpose, Reply, Request, VERSION, Welcome},
+    api::{Answer, Call, ConnectionPurpose, DaemonFile, Hello, Reply, Request, VERSION, Welcome},
     event::StreamItem,
 };
 use claudecluster_service::{TypedCalls, unexpected_answer};
@@ -58,7 +58,7 @@ impl DaemonClient {
     }
 
     /// Looks for a daemon and starts none.
-    pub(crate) async fn find(&self, purpose: Purpose) -> Result<DaemonLookup, ErrorBody> {
+    pub(crate) async fn find(&self, purpose: ConnectionPurpose) -> Result<DaemonLookup, ErrorBody> {
         let Some(file) = self.home.read_daemon_file() else {
             return Ok(DaemonLookup::None);
         };
@@ -78,12 +78,14 @@ impl DaemonClient {
 
     /// A connection for requests to a daemon that is started where there is none.
     pub(crate) async fn connect(&self) -> Result<DaemonConnection, ErrorBody> {
-        Ok(DaemonConnection::new(self.link(Purpose::Requests).await?))
+        Ok(DaemonConnection::new(
+            self.link(ConnectionPurpose::Requests).await?,
+        ))
     }
 
     /// A connection to a daemon that is running, if one is.
     pub(crate) async fn connect_running(&self) -> Result<Option<DaemonConnection>, ErrorBody> {
-        Ok(match self.find(Purpose::Requests).await? {
+        Ok(match self.find(ConnectionPurpose::Requests).await? {
             DaemonLookup::Ready(link) | DaemonLookup::Other(link) => {
                 Some(DaemonConnection::new(link))
             }
@@ -116,7 +118,7 @@ impl TypedCalls for DaemonClient {
 async fn exchange_greetings(
     stream: UnixStream,
     file: &DaemonFile,
-    purpose: Purpose,
+    purpose: ConnectionPurpose,
 ) -> Result<DaemonLookup, ErrorBody> {
     let own = rustix::process::geteuid().as_raw();
     let peer = stream

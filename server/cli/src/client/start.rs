@@ -10,7 +10,7 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody,
-    api::{Call, Purpose, VERSION},
+    api::{Call, ConnectionPurpose, VERSION},
     goal::EnvVar,
 };
 use claudecluster_service::TypedCalls;
@@ -42,7 +42,7 @@ pub(crate) enum StartReport {
 
 impl DaemonClient {
     /// A connection to a daemon of our version, which is started where there is none.
-    pub(crate) async fn link(&self, purpose: Purpose) -> Result<DaemonLink, ErrorBody> {
+    pub(crate) async fn link(&self, purpose: ConnectionPurpose) -> Result<DaemonLink, ErrorBody> {
         if let DaemonLookup::Ready(link) = self.find(purpose.clone()).await? {
             return Ok(link);
         }
@@ -71,7 +71,7 @@ impl DaemonClient {
     /// A connection for an editor. What editors speak has no version of ours, so a newer daemon serves it
     /// as well: one that took the place of an older daemon while the editor was open.
     pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
-        let purpose = Purpose::Lsp { env };
+        let purpose = ConnectionPurpose::Lsp { env };
         match self.find(purpose.clone()).await? {
             DaemonLookup::Ready(link) => Ok(link),
             DaemonLookup::Other(link)

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_protocol::{ErrorBody, api::Artifact};
+use claudecluster_protocol::{ErrorBody, api::GoalArtifact};
 use claudecluster_service::TypedCalls;
 
 use super::CommandContext;
@@ -46,7 +46,7 @@ pub(super) async fn run_artifacts(
 
 async fn download_artifact(
     client: &DaemonClient,
-    artifact: &Artifact,
+    artifact: &GoalArtifact,
     dir: &Path,
 ) -> Result<PathBuf, ErrorBody> {
     let bytes = client.blob(&artifact.id).await?;
@@ -66,7 +66,7 @@ async fn download_artifact(
 }
 
 /// Where an artifact goes: below the folder of its task, under a name that leaves no folder.
-fn artifact_path(artifact: &Artifact) -> PathBuf {
+fn artifact_path(artifact: &GoalArtifact) -> PathBuf {
     let plain = |name: &str| -> String {
         let name: String = name
             .chars()
@@ -86,7 +86,7 @@ fn artifact_path(artifact: &Artifact) -> PathBuf {
     }
 }
 
-fn artifact_line(artifact: &Artifact) -> StyledLine {
+fn artifact_line(artifact: &GoalArtifact) -> StyledLine {
     let id: String = artifact.id.as_str().chars().take(12).collect();
     let size = artifact.bytes.map_or("gone".to_owned(), text::size_text);
     let task = artifact.task_id.as_ref().map_or("", |task| task.as_str());
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn names_do_not_leave_the_folder() {
-        let artifact = Artifact {
+        let artifact = GoalArtifact {
             id: BlobId::new("0123456789"),
             name: "../../etc/passwd".to_owned(),
             kind: "..".to_owned(),

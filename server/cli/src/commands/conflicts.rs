@@ -45,16 +45,12 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
         head.push(YELLOW, format!("  {}", summary::held_reasons(&hunk.held)));
     }
     let mut lines = vec![head];
-    let ways = match &hunk.conflict {
+    match &hunk.conflict {
         Some(sides) => {
             lines.extend(both_sides(hunk, sides));
-            match &hunk.merged {
-                Some(merged) => {
-                    lines.push(StyledLine::new().add(CYAN, "  merged  word by word"));
-                    lines.extend(side_lines(merged, '+', GREEN));
-                    "--merged|--mine|--theirs|--both|--edit"
-                }
-                None => "--mine|--theirs|--both|--edit",
+            if let Some(merged) = &hunk.merged {
+                lines.push(StyledLine::new().add(CYAN, "  merged  word by word"));
+                lines.extend(side_lines(merged, '+', GREEN));
             }
         }
         None => {
@@ -72,12 +68,21 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
                 StyledLine::new().add(CYAN, format!("  proposed  {}", authors(&hunk.provenance))),
             );
             lines.extend(side_lines(&hunk.new_text, '+', GREEN));
-            "--mine|--theirs"
         }
-    };
-    let next = format!("  claudecluster resolve {} {ways}", hunk.id);
-    lines.push(StyledLine::new().add(DIM, next));
+    }
+    lines.push(StyledLine::new().add(DIM, format!("  {}", resolve_command(hunk))));
     lines
+}
+
+/// The command that resolves a conflict, with every option that its kind allows.
+pub(super) fn resolve_command(hunk: &HunkView) -> String {
+    let ways = match (&hunk.conflict, &hunk.merged) {
+        // Of what has no lines only one side or the other can be taken.
+        (None, _) => "--mine|--theirs",
+        (Some(_), None) => "--mine|--theirs|--both|--edit",
+        (Some(_), Some(_)) => "--merged|--mine|--theirs|--both|--edit",
+    };
+    format!("claudecluster resolve {} {ways}", hunk.id)
 }
 
 fn both_sides(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {

@@ -1,13 +1,16 @@
 //! `claudecluster accept`, `reject`, `undo` and `redo`, and what every decision says of itself.
 
+use std::fmt::Write as _;
+
 use claudecluster_protocol::{
     GoalState,
     api::{Decision, DecisionReport},
+    change::{HunkStatus, HunkView},
     event::Verdict,
 };
 use claudecluster_service::TypedCalls;
 
-use super::{CommandContext, selection::HunkSelection};
+use super::{CommandContext, conflicts, selection::HunkSelection, summary::is_held};
 use crate::{
     cli::{self, RejectArgs},
     client::DaemonClient,
@@ -70,11 +73,24 @@ pub(super) async fn decide_and_report(
     if cx.ui.json {
         cx.ui.json(&report)?;
     } else {
-        for line in report_lines(&report, &decision) {
+        let left = undecided_hunks(client, &report, &decision).await?;
+        for line in report_lines(&report, &decision, &left) {
             cx.ui.line(line.styled())?;
         }
     }
     Ok(report_exit(&report))
+}
+
+/// Returns the pending hunks that a decision was about and has left, so that hints can name them.
+pub(super) async fn undecided_hunks(
+    client: &DaemonClient,
+    report: &DecisionReport,
+    decision: &Decision,
+) -> CommandResult<Vec<HunkView>> {
+    if report.conflicts + report.held == 0 {
+        return Ok(Vec::new());
+    }
+    HunkSelection::of_decision(decision).hunks(client).await
 }
 
 /// 3 where conflicts remain, something needs an explicit look or lines are being edited, 1 where a
@@ -89,8 +105,12 @@ pub(super) fn report_exit(report: &DecisionReport) -> CommandExit {
     }
 }
 
-/// What came of a decision, and what to do about what is left.
-pub(super) fn report_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
+/// What came of a decision, and what to do about the hunks it has left.
+pub(super) fn report_lines(
+    report: &DecisionReport,
+    decision: &Decision,
+    left: &[HunkView],
+) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     if report.decided > 0 {
         let hunks = text::counted(report.decided as usize, "hunk");
@@ -118,7 +138,7 @@ pub(super) fn report_lines(report: &DecisionReport, decision: &Decision) -> Vec<
                 .add(DIM, format!("  watch it: claudecluster watch {goal}")),
         );
     }
-    lines.extend(undecided_lines(report, decision));
+    lines.extend(undecided_lines(report, decision, left));
     if lines.is_empty() {
         lines.push(StyledLine::new().add(PLAIN, nothing_decided(report, decision)));
     }
@@ -145,7 +165,11 @@ fn nothing_decided(report: &DecisionReport, decision: &Decision) -> String {
 }
 
 /// What a decision has left, with the command that goes on from there.
-fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLine> {
+fn undecided_lines(
+    report: &DecisionReport,
+    decision: &Decision,
+    left: &[HunkView],
+) -> Vec<StyledLine> {
     let goal = &decision.goal_id;
     let mut lines = Vec::new();
     let mut say = |n: u32, what: &str, more: &str, next: String| {
@@ -159,7 +183,11 @@ fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLi
         }
     };
     let takes_back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
-    match &decision.hunk_id {
+    let conflict = left
+        .iter()
+        .find(|hunk| hunk.status == HunkStatus::Conflict)
+        .map(conflicts::resolve_command);
+    match (&decision.hunk_id, conflict) {
         _ if takes_back => say(
             report.conflicts,
             "hunk",
@@ -168,30 +196,21 @@ fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLi
                 "review: claudecluster show {goal}; name a hunk to decide it alone: --hunk HUNK"
             ),
         ),
-        Some(hunk) => say(
-            report.conflicts,
-            "conflict",
-            " left",
-            format!("claudecluster resolve {hunk} --mine|--theirs|--both|--edit"),
-        ),
-        None => say(
-            report.conflicts,
-            "conflict",
-            " left",
-            format!(
-                "review: claudecluster diff {goal} --conflicts; \
-                 resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit"
-            ),
-        ),
+        (Some(_), Some(resolve)) => say(report.conflicts, "conflict", " left", resolve),
+        (_, resolve) => {
+            let mut next = format!("review: claudecluster diff {goal} --conflicts");
+            if let Some(resolve) = resolve {
+                let _ = write!(next, "; resolve: {resolve}");
+            }
+            say(report.conflicts, "conflict", " left", next);
+        }
     }
-    say(
-        report.held,
-        "change",
-        " held for review",
-        format!(
-            "review: claudecluster show {goal}; accept: claudecluster accept {goal} --file FILE"
-        ),
-    );
+    let mut next = format!("review: claudecluster show {goal}");
+    if let Some(hunk) = left.iter().find(|hunk| is_held(hunk)) {
+        let file = text::shell_word(&hunk.path.display());
+        let _ = write!(next, "; accept: claudecluster accept {goal} --file {file}");
+    }
+    say(report.held, "change", " held for review", next);
     say(
         report.waiting,
         "hunk",
@@ -203,17 +222,24 @@ fn undecided_lines(report: &DecisionReport, decision: &Decision) -> Vec<StyledLi
 
 #[cfg(test)]
 mod tests {
-    use claudecluster_protocol::{GoalId, HunkId, RelPath};
+    use claudecluster_protocol::{GoalId, HunkId, RelPath, change::HeldReason};
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::commands::summary;
 
     #[expect(
         clippy::needless_pass_by_value,
         reason = "expectations are written in place"
     )]
-    fn check(report: &DecisionReport, decision: &Decision, exit: CommandExit, expected: Expect) {
-        let shown: String = report_lines(report, decision)
+    fn check(
+        report: &DecisionReport,
+        decision: &Decision,
+        left: &[HunkView],
+        exit: CommandExit,
+        expected: Expect,
+    ) {
+        let shown: String = report_lines(report, decision, left)
             .iter()
             .map(|line| line.plain() + "\n")
             .collect();
@@ -227,6 +253,21 @@ mod tests {
 
     #[test]
     fn what_is_left_says_how_to_go_on() {
+        let hunk = |id: &str, path: &str, status, held| HunkView {
+            id: HunkId::new(id),
+            status,
+            held,
+            ..summary::example_hunk(path)
+        };
+        let left = [
+            hunk("g1.4f2a90c1d0", "a.rs", HunkStatus::Conflict, vec![]),
+            hunk(
+                "g1.0",
+                "x y.rs",
+                HunkStatus::Clean,
+                vec![HeldReason::OutOfScope],
+            ),
+        ];
         let report = DecisionReport {
             decided: 3,
             conflicts: 2,
@@ -238,11 +279,12 @@ mod tests {
         check(
             &report,
             &all(Verdict::Accept),
+            &left,
             CommandExit::Waiting,
             expect![[r#"
                 Applied 3 hunks  a.rs b.rs
-                2 conflicts left  review: claudecluster diff g1 --conflicts; resolve: claudecluster resolve HUNK --mine|--theirs|--both|--edit
-                1 change held for review  review: claudecluster show g1; accept: claudecluster accept g1 --file FILE
+                2 conflicts left  review: claudecluster diff g1 --conflicts; resolve: claudecluster resolve g1.4f2a90c1d0 --mine|--theirs
+                1 change held for review  review: claudecluster show g1; accept: claudecluster accept g1 --file 'x y.rs'
                 1 hunk waiting: you are editing these lines  applied once you stop typing there
             "#]],
         );
@@ -257,14 +299,16 @@ mod tests {
         check(
             &conflict,
             &one,
+            &left[..1],
             CommandExit::Waiting,
             expect![[r#"
-                1 conflict left  claudecluster resolve g1.4f2a90c1d0 --mine|--theirs|--both|--edit
+                1 conflict left  claudecluster resolve g1.4f2a90c1d0 --mine|--theirs
             "#]],
         );
         check(
             &conflict,
             &all(Verdict::Undo),
+            &[],
             CommandExit::Waiting,
             expect![[r#"
                 1 hunk not undone: the text has changed since  review: claudecluster show g1; name a hunk to decide it alone: --hunk HUNK
@@ -282,6 +326,7 @@ mod tests {
         check(
             &report,
             &all(Verdict::Reject),
+            &[],
             CommandExit::Done,
             expect![[r#"
                 Rejected 1 hunk  
@@ -300,7 +345,7 @@ mod tests {
             (Verdict::Accept, "g1: all changes have been applied\n"),
             (Verdict::Undo, "g1: nothing to undo\n"),
         ] {
-            let shown = report_lines(&landed, &all(verdict))[0].plain() + "\n";
+            let shown = report_lines(&landed, &all(verdict), &[])[0].plain() + "\n";
             assert_eq!(shown, words);
             assert_eq!(report_exit(&landed), CommandExit::Done);
         }

@@ -267,7 +267,8 @@ async fn apply_proposal(
     print_heading(ui, "Applying the changes")?;
     let everything = HunkSelection::all(goal.clone()).decision(Verdict::Accept);
     let report = client.decide(everything.clone()).await?;
-    for line in decide::report_lines(&report, &everything) {
+    let left = decide::undecided_hunks(client, &report, &everything).await?;
+    for line in decide::report_lines(&report, &everything, &left) {
         ui.line(line.styled())?;
     }
     let exit = decide::report_exit(&report);

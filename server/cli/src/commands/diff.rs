@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use claudecluster_protocol::{
-    change::{HunkStatus, HunkView, Word, WordKind},
+    change::{HunkStatus, HunkView, HunkWord, HunkWordKind},
     path::bytes_of_text,
 };
 use claudecluster_service::UnifiedDiff;
@@ -65,10 +65,11 @@ fn print_notes(hunks: &[HunkView]) {
         .collect();
     paths.dedup();
     for (path, reasons) in paths {
+        let file = text::shell_word(&path.display());
         let path = text::one_line(&path.display());
         let why = held_reasons(reasons);
         print_note(format_args!(
-            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {path})"
+            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {file})"
         ));
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
@@ -220,9 +221,9 @@ fn changed_run(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<Str
 }
 
 /// The lines of a run with the words that differ standing out.
-fn refined_run(run: &[&str], words: &[Word]) -> Vec<String> {
-    let mut old = side_of(words, WordKind::Removed, RED).into_iter();
-    let mut new = side_of(words, WordKind::Added, GREEN).into_iter();
+fn refined_run(run: &[&str], words: &[HunkWord]) -> Vec<String> {
+    let mut old = side_of(words, HunkWordKind::Removed, RED).into_iter();
+    let mut new = side_of(words, HunkWordKind::Added, GREEN).into_iter();
     run.iter()
         .map(|line| {
             let refined = match line.as_bytes().first() {
@@ -236,11 +237,11 @@ fn refined_run(run: &[&str], words: &[Word]) -> Vec<String> {
 }
 
 /// The lines of one side, its own words standing out.
-fn side_of(words: &[Word], own: WordKind, style: anstyle::Style) -> Vec<String> {
+fn side_of(words: &[HunkWord], own: HunkWordKind, style: anstyle::Style) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words {
         let style = match word.kind {
-            WordKind::Same => style,
+            HunkWordKind::Same => style,
             kind if kind == own => style.invert(),
             _ => continue,
         };
@@ -267,8 +268,8 @@ mod tests {
 
     use super::*;
 
-    fn word(kind: WordKind, text: &str) -> Word {
-        Word {
+    fn word(kind: HunkWordKind, text: &str) -> HunkWord {
+        HunkWord {
             kind,
             text: text.to_owned(),
         }
@@ -334,18 +335,18 @@ diff --git a/a.rs b/a.rs
 ";
         let mut first = hunk("g1.aa", 1, "let two = 2;\n", "let deux = 2;\n");
         first.words = vec![
-            word(WordKind::Same, "let "),
-            word(WordKind::Removed, "two"),
-            word(WordKind::Added, "deux"),
-            word(WordKind::Same, " = 2;\n"),
+            word(HunkWordKind::Same, "let "),
+            word(HunkWordKind::Removed, "two"),
+            word(HunkWordKind::Added, "deux"),
+            word(HunkWordKind::Same, " = 2;\n"),
         ];
         let mut second = hunk("g1.bb", 40, "no end", "an end\n--- no header\n");
         second.held = vec![HeldReason::OutOfScope];
         second.words = vec![
-            word(WordKind::Removed, "no"),
-            word(WordKind::Added, "an"),
-            word(WordKind::Same, " end"),
-            word(WordKind::Added, "\n--- no header\n"),
+            word(HunkWordKind::Removed, "no"),
+            word(HunkWordKind::Added, "an"),
+            word(HunkWordKind::Same, " end"),
+            word(HunkWordKind::Added, "\n--- no header\n"),
         ];
         expect![[r#"
             diff --git a/a.rs b/a.rs

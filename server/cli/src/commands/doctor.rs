@@ -7,7 +7,7 @@ use claudecluster_driver::{
     worker::agent::{AgentInspection, registry},
 };
 use claudecluster_protocol::{
-    api::{Purpose, VERSION},
+    api::{ConnectionPurpose, VERSION},
     goal::SandboxKind,
 };
 use claudecluster_service::TypedCalls;
@@ -277,7 +277,7 @@ async fn check_sandbox(home: &Home) -> SetupCheck {
 
 async fn check_daemon(home: &Home) -> SetupCheck {
     let client = DaemonClient::new(home.clone());
-    match client.find(Purpose::Requests).await {
+    match client.find(ConnectionPurpose::Requests).await {
         Ok(DaemonLookup::None) => SetupCheck::new(
             "daemon",
             CheckState::Good,

@@ -3,7 +3,7 @@
 use claudecluster_driver::worker::agent::registry;
 use claudecluster_protocol::{
     GoalId, TaskId,
-    api::Artifact,
+    api::GoalArtifact,
     event::AgentEvent,
     goal::{GoalView, TaskView},
     plan::AgentName,
@@ -81,7 +81,7 @@ async fn list_transcripts(
     client: &DaemonClient,
     goal: &GoalId,
     task: Option<&TaskId>,
-) -> CommandResult<Vec<Artifact>> {
+) -> CommandResult<Vec<GoalArtifact>> {
     let mut found = client.artifacts(goal).await?;
     found.retain(|artifact| {
         artifact.kind == "transcript"
@@ -118,7 +118,7 @@ fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
 async fn print_transcript(
     ui: &mut Ui,
     client: &DaemonClient,
-    transcript: &Artifact,
+    transcript: &GoalArtifact,
     agent: AgentName,
 ) -> CommandResult<()> {
     let bytes = client.blob(&transcript.id).await?;

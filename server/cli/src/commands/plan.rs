@@ -11,6 +11,7 @@ use crate::{
     cli::PlanOptions,
     exit::{CommandExit, CommandFailure, CommandResult, ErrorContext as _},
     plan_file,
+    ui::text,
 };
 
 pub(super) async fn show_or_edit_plan(
@@ -36,7 +37,7 @@ pub(super) async fn show_or_edit_plan(
         ));
         return Err(error
             .hint(
-                "to edit a plan before it runs, start the goal with: claudecluster run --plan-only",
+                "to edit a plan before it runs, start the goal with: claudecluster run --plan-only \"…\"",
             )
             .into());
     }
@@ -99,7 +100,7 @@ fn keep_edited_file(failure: CommandFailure, args: &PlanOptions, file: TempPath)
     let goal = &args.goal;
     match (failure, file.keep()) {
         (CommandFailure::Error(error), Ok(path)) => {
-            let kept = path.display();
+            let kept = text::shell_word(&path.display().to_string());
             let hint = format!(
                 "the plan was not started; fix {kept}, then run: claudecluster approve {goal} --plan {kept}"
             );

@@ -8,9 +8,10 @@ use std::{
 
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId,
-    api::{Decision, Resolution},
+    api::Decision,
     change::{ConflictView, HunkStatus, HunkView},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use super::{CommandContext, decide, editor, selection::HunkSelection};
@@ -18,6 +19,7 @@ use crate::{
     cli::{ResolutionArgs, ResolveOptions},
     client::DaemonClient,
     exit::{CommandExit, CommandResult, ErrorContext as _},
+    ui::text,
 };
 
 const MINE: &str = "<<<<<<< mine: current text";
@@ -48,9 +50,9 @@ pub(super) async fn resolve_conflict(
 
 fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     hunk.goal().ok_or_else(|| {
-        ErrorBody::user(format!("{hunk} is not a hunk id")).hint(format!(
-            "list conflicts with: claudecluster diff {hunk} --conflicts"
-        ))
+        ErrorBody::user(format!("{hunk} is not a hunk id")).hint(
+            "list goals with: claudecluster goals, and their hunks with: claudecluster show GOAL",
+        )
     })
 }
 
@@ -129,7 +131,7 @@ async fn text_from_editor(
             Ok(path) => what.hint(format!(
                 "your text is saved in {path}; edit it there, then run: \
                  claudecluster resolve {hunk} --text {path}",
-                path = path.display()
+                path = text::shell_word(&path.display().to_string())
             )),
             Err(_) => what,
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalSpec, GoalState, Span, Usd,
-    api::Outcome as RunOutcome,
+    api::GoalOutcome as RunOutcome,
     goal::{EnvVar, GoalView},
     plan::Gate,
 };
@@ -71,16 +71,17 @@ async fn start_goal(
     let Some(same) = submitted.duplicate_of else {
         return Ok(submitted.goal_id);
     };
+    let goal = client.submit_again(spec).await?;
     if !cx.ui.quiet {
         let note = ErrorBody::user(format!(
-            "{same} does the same already; this is another goal"
+            "{same} already has this goal and is still open; starting {goal} anyway"
         ))
         .hint(format!(
-            "follow the first: claudecluster watch {same}; say nothing of it: --again"
+            "watch {same} instead: claudecluster watch {same}; disable this warning: --again"
         ));
         ui::print_error(&note, false);
     }
-    Ok(client.submit_again(spec).await?)
+    Ok(goal)
 }
 
 /// What is asked for.

@@ -29,6 +29,16 @@ impl HunkSelection {
         }
     }
 
+    /// What a decision is about.
+    pub(super) fn of_decision(decision: &Decision) -> Self {
+        Self {
+            goal: decision.goal_id.clone(),
+            task: decision.task_id.clone(),
+            path: decision.path.clone(),
+            hunk: decision.hunk_id.clone(),
+        }
+    }
+
     /// What the arguments name.
     pub(super) async fn of(client: &DaemonClient, args: cli::SelectionArgs) -> CommandResult<Self> {
         let hunk = match (args.target.hunk, args.hunk) {

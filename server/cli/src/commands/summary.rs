@@ -240,6 +240,12 @@ pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// A clean hunk that changes one line of a file, for tests.
+#[cfg(test)]
+pub(super) fn example_hunk(path: &str) -> HunkView {
+    tests::hunk(path, "old\n", "new\n", "task")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +255,7 @@ mod tests {
     };
     use expect_test::expect;
 
-    fn hunk(path: &str, old: &str, new: &str, task: &str) -> HunkView {
+    pub(super) fn hunk(path: &str, old: &str, new: &str, task: &str) -> HunkView {
         HunkView {
             id: HunkId::new("g1.0"),
             path: RelPath::new(path).unwrap(),

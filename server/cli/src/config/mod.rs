@@ -25,7 +25,11 @@ pub(crate) const WORKSPACE_FILE: &str = ".claudecluster.toml";
 const FILE_LIMIT: u64 = 1 << 20;
 
 /// Variables that are no settings.
-const RESERVED: [&str; 2] = ["CLAUDECLUSTER_HOME", "CLAUDECLUSTER_CONFIG"];
+const RESERVED: [&str; 3] = [
+    "CLAUDECLUSTER_HOME",
+    "CLAUDECLUSTER_CONFIG",
+    "CLAUDECLUSTER_SERVER",
+];
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -10,7 +10,7 @@ use std::{
 use claudecluster_lsp::{ExitStatus, LspConfig};
 use claudecluster_protocol::{
     ErrorBody,
-    api::{Hello, Purpose, Reply, Request, VERSION, Welcome},
+    api::{ConnectionPurpose, Hello, Reply, Request, VERSION, Welcome},
     goal::EnvVar,
 };
 use serde::Serialize;
@@ -98,7 +98,7 @@ pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState
         (Err(_), _) => {}
         (
             Ok(Hello {
-                purpose: Purpose::Lsp { env },
+                purpose: ConnectionPurpose::Lsp { env },
                 ..
             }),
             // The protocol they speak has no version of ours: a pipe that is older goes on with us.
@@ -107,7 +107,7 @@ pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState
         // A client of another version may still ask how we are and to make way for its own.
         (
             Ok(Hello {
-                purpose: Purpose::Requests,
+                purpose: ConnectionPurpose::Requests,
                 ..
             }),
             other,
@@ -184,7 +184,8 @@ async fn serve_editor(
         ..LspConfig::default()
     };
     let writer = SharedWriter(Arc::new(Mutex::new(writer)));
-    let serving = claudecluster_lsp::serve(reader, writer.clone(), shared.driver.clone(), config);
+    let service = Arc::new(shared.driver.clone());
+    let serving = claudecluster_lsp::serve(reader, writer.clone(), service, config);
     let said = tokio::select! {
         () = shared.stop.cancelled() => STOPPED.to_owned(),
         status = serving => match status {

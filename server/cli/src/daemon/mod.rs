@@ -19,6 +19,7 @@ use claudecluster_protocol::{
     ErrorBody,
     api::{DaemonFile, VERSION},
 };
+use claudecluster_service::{Caller, ServiceClient};
 use tokio::{net::UnixListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -68,7 +69,8 @@ impl Daemon {
         let (driver, store) = driver_setup::start_driver(&home, sources, settings).await?;
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
-        if let Err(error) = claudecluster_lsp::tidy_plans(&driver, &home.plans()) {
+        let service = ServiceClient::new(Arc::new(driver.clone()), Caller::daemon());
+        if let Err(error) = claudecluster_lsp::tidy_plans(&service, &home.plans()).await {
             tracing::warn!(%error, "cannot remove the plan documents of finished goals");
         }
         let (socket, socket_dir) = home.socket()?;

@@ -2,8 +2,8 @@
 
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, Plan, StopReason, TaskId, TaskState, Timestamp, Usd,
-    event::{Activity, AgentEvent, StreamItem},
-    goal::{GateResult, Usage},
+    event::{AgentActivity, AgentEvent, StreamItem},
+    goal::{AgentUsage, GateResult},
     permission::PermissionRequest,
 };
 
@@ -28,9 +28,9 @@ pub(crate) struct GoalBoard {
     pub(crate) not_landed: Vec<ErrorBody>,
     /// What the planner, or the goal's gates, do right now.
     pub(crate) doing: String,
-    spent: Usage,
+    spent: AgentUsage,
     /// Of the planner, while it runs.
-    running: Usage,
+    running: AgentUsage,
     /// A planning session stopped because of a limit.
     limited: bool,
 }
@@ -53,8 +53,8 @@ pub(crate) struct TaskRow {
     /// Files its last attempt changed.
     pub(crate) changed: usize,
     pub(crate) doing: String,
-    pub(crate) spent: Usage,
-    pub(crate) running: Usage,
+    pub(crate) spent: AgentUsage,
+    pub(crate) running: AgentUsage,
 }
 
 impl TaskRow {
@@ -72,8 +72,8 @@ impl TaskRow {
             not_before: None,
             changed: 0,
             doing: String::new(),
-            spent: Usage::default(),
-            running: Usage::default(),
+            spent: AgentUsage::default(),
+            running: AgentUsage::default(),
         }
     }
 }
@@ -94,8 +94,8 @@ impl GoalBoard {
             apply: false,
             not_landed: Vec::new(),
             doing: String::new(),
-            spent: Usage::default(),
-            running: Usage::default(),
+            spent: AgentUsage::default(),
+            running: AgentUsage::default(),
             limited: false,
         }
     }
@@ -192,9 +192,9 @@ impl GoalBoard {
         }
     }
 
-    fn end_session(&mut self, usage: Usage) {
+    fn end_session(&mut self, usage: AgentUsage) {
         self.spent = self.spent.plus(usage);
-        self.running = Usage::default();
+        self.running = AgentUsage::default();
         self.doing.clear();
     }
 
@@ -236,7 +236,7 @@ impl GoalBoard {
                 row.ended = Some(at);
                 row.changed = outcome.changes.len();
                 row.spent = row.spent.plus(outcome.usage);
-                row.running = Usage::default();
+                row.running = AgentUsage::default();
                 row.doing.clear();
             }
             EventBody::RetryScheduled { not_before, .. } => {
@@ -247,7 +247,7 @@ impl GoalBoard {
         }
     }
 
-    fn activity(&mut self, activity: &Activity) {
+    fn activity(&mut self, activity: &AgentActivity) {
         let (doing, running) = match &activity.task_id {
             None => (&mut self.doing, &mut self.running),
             Some(id) => match self.rows.iter_mut().find(|row| row.id == *id) {

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     EventBody, TaskId,
-    event::{Activity, AgentEvent, Event, StreamItem, Verdict},
+    event::{AgentActivity, AgentEvent, Event, StreamItem, Verdict},
     permission::{PermissionDecision, PermissionScope},
 };
 
@@ -29,7 +29,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
                 "" => plan.unwrap_or_default(),
                 prompt => prompt,
             };
-            goal.add(PLAIN, format!("submitted: {}", text::one_line(words)))
+            goal.add(PLAIN, format!("started: {}", text::one_line(words)))
         }
         EventBody::SnapshotTaken { files, unsaved, .. } => {
             let unsaved = match unsaved.len() {
@@ -189,7 +189,7 @@ fn add_task(line: StyledLine, task: &TaskId) -> StyledLine {
     line.add(PLAIN, format!("{task} "))
 }
 
-fn activity_line(activity: &Activity) -> Option<StyledLine> {
+fn activity_line(activity: &AgentActivity) -> Option<StyledLine> {
     // Words come in pieces and output in floods; the transcripts have both.
     if matches!(
         activity.what,

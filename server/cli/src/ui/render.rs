@@ -277,8 +277,8 @@ mod tests {
     use claudecluster_protocol::{
         AttemptId, BlobId, Event, EventBody, EventSeq, GoalId, GoalSpec, PermissionId, Plan,
         StopReason, TaskSpec,
-        event::{Activity, AgentEvent, AttemptOutcome, StreamItem},
-        goal::Usage,
+        event::{AgentActivity, AgentEvent, AttemptOutcome, StreamItem},
+        goal::AgentUsage,
         permission::PermissionRequest,
     };
     use expect_test::{Expect, expect};
@@ -336,7 +336,7 @@ mod tests {
                 ],
                 ..Plan::default()
             };
-            let usage = Usage::default();
+            let usage = AgentUsage::default();
             self.tell(EventBody::Planned {
                 plan,
                 session: None,
@@ -358,9 +358,9 @@ mod tests {
                 task_id: task.into(),
                 attempt: AttemptId(1),
                 outcome: AttemptOutcome {
-                    usage: Usage {
+                    usage: AgentUsage {
                         cost_usd: Usd::from_dollars(0.25),
-                        ..Usage::default()
+                        ..AgentUsage::default()
                     },
                     ..AttemptOutcome::new(stop, "said so")
                 },
@@ -383,11 +383,12 @@ mod tests {
         }
 
         fn act(&mut self, task: &str, what: AgentEvent) {
-            self.board.apply(&StreamItem::Activity(Box::new(Activity {
-                goal_id: GoalId::new("g1"),
-                task_id: Some(task.into()),
-                what,
-            })));
+            self.board
+                .apply(&StreamItem::Activity(Box::new(AgentActivity {
+                    goal_id: GoalId::new("g1"),
+                    task_id: Some(task.into()),
+                    what,
+                })));
         }
 
         #[expect(

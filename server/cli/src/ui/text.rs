@@ -5,8 +5,8 @@
 use anstyle::{AnsiColor, Style};
 use claudecluster_protocol::{
     Span, StopReason, Timestamp,
-    event::{Repair, RepairCause},
     permission::PermissionRequest,
+    repair::{RepairCause, RepairSpec},
 };
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -35,6 +35,15 @@ pub(crate) fn escape_controls(text: &str) -> String {
 /// The same, on one line.
 pub(crate) fn one_line(text: &str) -> String {
     escape_controls(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Quotes a word for a shell where it needs that, so that a command that names it can be copied.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", escape_controls(word).replace('\'', r"'\''"))
 }
 
 fn is_control(c: char) -> bool {
@@ -195,7 +204,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
 }
 
 /// What a repair is for, in a few words.
-pub(crate) fn repair_text(repair: &Repair) -> String {
+pub(crate) fn repair_text(repair: &RepairSpec) -> String {
     let of: Vec<&str> = repair.of.iter().map(AsRef::as_ref).collect();
     let of = of.join(", ");
     let files: Vec<String> = repair.files.iter().map(|path| path.display()).collect();

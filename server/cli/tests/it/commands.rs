@@ -118,6 +118,12 @@ fn errors_are_json_where_asked() {
             .unwrap()
             .contains("claudecluster run")
     );
+    let said = user.run(&["show", "--json"]);
+    let error: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        error["error"]["message"],
+        "the following required arguments were not provided: <GOAL>"
+    );
 }
 
 #[test]
@@ -350,8 +356,8 @@ fn a_goal_that_is_under_way_is_started_again_and_said_so() {
         said
     };
     assert_eq!(run(&[]).err, "");
-    let note = "claudecluster: g1 does the same already; this is another goal (follow the first: \
-                claudecluster watch g1; say nothing of it: --again)\n";
+    let note = "claudecluster: g1 already has this goal and is still open; starting g2 anyway (watch g1 \
+                instead: claudecluster watch g1; disable this warning: --again)\n";
     let said = run(&[]);
     assert_eq!(said.err, note);
     assert!(said.out.contains("g2"), "{}", said.out);

@@ -14,7 +14,7 @@ use std::{
     process::Stdio,
 };
 
-use claudecluster_protocol::api::{DaemonFile, Hello, Purpose, VERSION, Welcome};
+use claudecluster_protocol::api::{ConnectionPurpose, DaemonFile, Hello, VERSION, Welcome};
 use serde_json::{Value, json};
 
 use crate::support::User;
@@ -247,7 +247,7 @@ fn a_client_of_another_version_may_only_look_and_stop() {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let hello = Hello {
         version: "0.0.1".to_owned(),
-        purpose: Purpose::Requests,
+        purpose: ConnectionPurpose::Requests,
     };
     writeln!(stream, "{}", serde_json::to_string(&hello).unwrap()).unwrap();
     let welcome: Welcome = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();

@@ -2,4 +2,5 @@
 
 mod commands;
 mod daemon;
+mod hints;
 mod support;

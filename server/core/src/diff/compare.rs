@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use super::{Change, Purpose, Token, Vocabulary, histogram, myers, slide};
+use super::{DiffPurpose, LineChange, LineToken, LineVocabulary, histogram, myers, slide};
 
 /// The changes from `old` to `new`.
 ///
 /// What both begin and end with takes no part in the search. The search marks lines as changed;
 /// sliding then settles where each group of them stands.
 pub(super) fn changes(
-    words: &Vocabulary,
-    old: &[Token],
-    new: &[Token],
-    purpose: Purpose,
-) -> Vec<Change> {
+    words: &LineVocabulary,
+    old: &[LineToken],
+    new: &[LineToken],
+    purpose: DiffPurpose,
+) -> Vec<LineChange> {
     let start = same_start(old, new);
     let end = same_end(&old[start..], &new[start..]);
     let parts = [old, new].map(|text| &text[start..text.len() - end]);
@@ -21,16 +21,16 @@ pub(super) fn changes(
     if is_all_different(parts) {
         marks.iter_mut().for_each(|marks| marks.fill(true));
     } else {
-        let mut counts = Counts::new(words.size());
+        let mut counts = LineCounts::new(words.size());
         match purpose {
-            Purpose::Merging => myers::mark(parts, [old, new], &mut counts, &mut marks),
-            Purpose::Reading => histogram::mark(parts, &mut counts, &mut marks),
+            DiffPurpose::Merging => myers::mark(parts, [old, new], &mut counts, &mut marks),
+            DiffPurpose::Reading => histogram::mark(parts, &mut counts, &mut marks),
         }
     }
     let [gone, come] = marks.map(|marks| groups(&marks, start));
-    let place = |text: &[Token], lines: &Range<u32>, earliest: u32| match purpose {
-        Purpose::Merging => lines.end,
-        Purpose::Reading => words.best_end(text, lines, earliest),
+    let place = |text: &[LineToken], lines: &Range<u32>, earliest: u32| match purpose {
+        DiffPurpose::Merging => lines.end,
+        DiffPurpose::Reading => words.best_end(text, lines, earliest),
     };
     let gone = slide::settle(old, gone, &slide::gaps(&come), place);
     let come = slide::settle(new, come, &slide::gaps(&gone), place);
@@ -38,20 +38,20 @@ pub(super) fn changes(
 }
 
 /// How many lines two lists have in common at their start.
-pub(super) fn same_start(a: &[Token], b: &[Token]) -> usize {
+pub(super) fn same_start(a: &[LineToken], b: &[LineToken]) -> usize {
     let lines = a.iter().zip(b);
     lines.take_while(|(a, b)| a == b).count()
 }
 
 /// How many lines two lists have in common at their end.
-pub(super) fn same_end(a: &[Token], b: &[Token]) -> usize {
+pub(super) fn same_end(a: &[LineToken], b: &[LineToken]) -> usize {
     let lines = a.iter().rev().zip(b.iter().rev());
     lines.take_while(|(a, b)| a == b).count()
 }
 
 /// Whether it is plain without a search that two parts have no line in common. This is what most
 /// keystrokes come to: one line became another.
-fn is_all_different([old, new]: [&[Token]; 2]) -> bool {
+fn is_all_different([old, new]: [&[LineToken]; 2]) -> bool {
     const FEW: usize = 256;
     old.len() * new.len() <= FEW && !old.iter().any(|line| new.contains(line))
 }
@@ -71,9 +71,9 @@ fn groups(marks: &[bool], start: usize) -> Vec<Range<u32>> {
 }
 
 /// How often each distinct line occurs in each of two texts.
-pub(super) struct Counts(Vec<[u32; 2]>);
+pub(super) struct LineCounts(Vec<[u32; 2]>);
 
-impl Counts {
+impl LineCounts {
     fn new(words: usize) -> Self {
         Self(vec![[0; 2]; words])
     }
@@ -84,7 +84,7 @@ impl Counts {
     }
 
     /// Counts the lines of two texts, from zero.
-    pub(super) fn fill(&mut self, texts: [&[Token]; 2]) {
+    pub(super) fn fill(&mut self, texts: [&[LineToken]; 2]) {
         for (side, text) in texts.into_iter().enumerate() {
             for token in text {
                 self.0[token.0 as usize][side] += 1;
@@ -93,14 +93,14 @@ impl Counts {
     }
 
     /// Forgets the lines of two texts; in work proportional to them, not to all lines there are.
-    pub(super) fn clear(&mut self, texts: [&[Token]; 2]) {
+    pub(super) fn clear(&mut self, texts: [&[LineToken]; 2]) {
         for token in texts.into_iter().flatten() {
             self.0[token.0 as usize] = [0; 2];
         }
     }
 
     /// How often a line occurs on one side.
-    pub(super) fn of(&self, token: Token, side: usize) -> u32 {
+    pub(super) fn of(&self, token: LineToken, side: usize) -> u32 {
         self.0[token.0 as usize][side]
     }
 }

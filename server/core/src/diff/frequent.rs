@@ -6,7 +6,7 @@
 //! as changed as well. The limits are the ones git has, because what is left out decides which of
 //! several shortest diffs is found.
 
-use super::Token;
+use super::LineToken;
 
 /// How far to look to either side of a frequent line.
 const WINDOW: usize = 100;
@@ -17,7 +17,7 @@ const FREQUENT: usize = 3;
 
 /// What the other text says about a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LineFrequency {
     /// It is not there.
     Absent,
     /// It is there a few times.
@@ -35,28 +35,28 @@ pub(super) fn about_root(n: usize) -> u32 {
 /// Which lines of a part of a text to compare, in order. The text has `len` lines, and the other
 /// text has each line as often as `occurs` says.
 pub(super) fn worth_comparing(
-    part: &[Token],
+    part: &[LineToken],
     len: usize,
-    occurs: impl Fn(Token) -> u32,
+    occurs: impl Fn(LineToken) -> u32,
 ) -> Vec<u32> {
     let often = about_root(len).min(MOST_OFTEN);
     let (mut absent, mut frequent) = (0, 0);
-    let kind = |token: &Token| match occurs(*token) {
+    let kind = |token: &LineToken| match occurs(*token) {
         0 => {
             absent += 1;
-            Kind::Absent
+            LineFrequency::Absent
         }
-        n if n < often => Kind::Rare,
+        n if n < often => LineFrequency::Rare,
         _ => {
             frequent += 1;
-            Kind::Frequent
+            LineFrequency::Frequent
         }
     };
     let kinds: Vec<_> = part.iter().map(kind).collect();
-    let stretches = (frequent > 0 && absent > FREQUENT).then(|| Stretches::new(&kinds));
+    let stretches = (frequent > 0 && absent > FREQUENT).then(|| RareLineStretches::new(&kinds));
     let keep = |at: usize| match (kinds[at], &stretches) {
-        (Kind::Absent, _) => false,
-        (Kind::Frequent, Some(stretches)) => !stretches.drowns(at),
+        (LineFrequency::Absent, _) => false,
+        (LineFrequency::Frequent, Some(stretches)) => !stretches.drowns(at),
         _ => true,
     };
     let mut kept = Vec::with_capacity(kinds.len() - absent);
@@ -65,7 +65,7 @@ pub(super) fn worth_comparing(
 }
 
 /// The stretches between rare lines.
-struct Stretches {
+struct RareLineStretches {
     /// How many absent lines there are above each line, and above the end.
     absent: Vec<u32>,
     /// Where the stretch of each line starts and ends.
@@ -73,8 +73,8 @@ struct Stretches {
     ends: Vec<u32>,
 }
 
-impl Stretches {
-    fn new(kinds: &[Kind]) -> Self {
+impl RareLineStretches {
+    fn new(kinds: &[LineFrequency]) -> Self {
         let mut absent = Vec::with_capacity(kinds.len() + 1);
         let mut starts = Vec::with_capacity(kinds.len());
         let (mut count, mut start) = (0, 0);
@@ -82,9 +82,9 @@ impl Stretches {
         for (at, kind) in (1..).zip(kinds) {
             starts.push(start);
             match kind {
-                Kind::Absent => count += 1,
-                Kind::Rare => start = at,
-                Kind::Frequent => {}
+                LineFrequency::Absent => count += 1,
+                LineFrequency::Rare => start = at,
+                LineFrequency::Frequent => {}
             }
             absent.push(count);
         }
@@ -92,7 +92,7 @@ impl Stretches {
         let mut end = kinds.len() as u32;
         for (at, kind) in kinds.iter().enumerate().rev() {
             ends[at] = end;
-            if *kind == Kind::Rare {
+            if *kind == LineFrequency::Rare {
                 end = at as u32;
             }
         }
@@ -137,8 +137,8 @@ mod tests {
 
     /// `kept` are the lines that stay. Upper case is absent, lower case rare, a point frequent.
     fn check(lines: &str, kept: &str) {
-        let part: Vec<_> = lines.bytes().map(|b| Token(b.into())).collect();
-        let occurs = |token: Token| match u8::try_from(token.0) {
+        let part: Vec<_> = lines.bytes().map(|b| LineToken(b.into())).collect();
+        let occurs = |token: LineToken| match u8::try_from(token.0) {
             Ok(b'.') => 40,
             Ok(b'A'..=b'Z') => 0,
             _ => 1,

@@ -8,8 +8,8 @@
 use std::{cmp::Reverse, ops::Range};
 
 use super::{
-    Places, Token,
-    compare::{Counts, same_end, same_start},
+    LineOccurrences, LineToken,
+    compare::{LineCounts, same_end, same_start},
     myers,
 };
 
@@ -20,31 +20,31 @@ const MOST_OFTEN: usize = 64;
 const PATIENCE: usize = 64;
 
 /// Marks the lines that change between two parts.
-pub(super) fn mark(parts: [&[Token]; 2], counts: &mut Counts, marks: &mut [Vec<bool>; 2]) {
-    let places = Places::new(parts[0], counts.words());
+pub(super) fn mark(parts: [&[LineToken]; 2], counts: &mut LineCounts, marks: &mut [Vec<bool>; 2]) {
+    let places = LineOccurrences::new(parts[0], counts.words());
     let mut patience = PATIENCE * (parts[0].len() + parts[1].len());
     let mut regions = vec![parts.map(|part| 0..part.len())];
     while let Some(region) = regions.pop() {
         let [old, new] = region;
         patience = patience.saturating_sub(new.len());
         let anchor = if old.is_empty() || new.is_empty() {
-            Anchor::Nothing
+            SplitAnchor::Nothing
         } else if patience == 0 {
-            Anchor::Frequent
+            SplitAnchor::Frequent
         } else {
             anchor(parts, &old, &new, &places)
         };
         match anchor {
-            Anchor::Nothing => {
+            SplitAnchor::Nothing => {
                 marks[0][old].fill(true);
                 marks[1][new].fill(true);
             }
-            Anchor::Frequent => {
+            SplitAnchor::Frequent => {
                 let parts = [&parts[0][old.clone()], &parts[1][new.clone()]];
                 let [a, b] = &mut *marks;
                 myers::mark(parts, parts, counts, &mut [&mut a[old], &mut b[new]]);
             }
-            Anchor::Run(run) => {
+            SplitAnchor::EqualRun(run) => {
                 regions.push([run.old + run.len..old.end, run.new + run.len..new.end]);
                 regions.push([old.start..run.old, new.start..run.new]);
             }
@@ -53,17 +53,17 @@ pub(super) fn mark(parts: [&[Token]; 2], counts: &mut Counts, marks: &mut [Vec<b
 }
 
 /// What there is to divide a region at.
-enum Anchor {
+enum SplitAnchor {
     /// The sides have no line in common.
     Nothing,
     /// All lines they have in common are frequent.
     Frequent,
-    Run(Run),
+    EqualRun(EqualRun),
 }
 
 /// Equal lines in both parts.
 #[derive(Clone, Copy)]
-struct Run {
+struct EqualRun {
     old: usize,
     new: usize,
     len: usize,
@@ -71,11 +71,11 @@ struct Run {
 
 /// Less is better: how often the rarest line of a run occurs; its length; how far it is from the
 /// middle, so that what is left is of about the same size on both sides.
-type Rank = (usize, Reverse<usize>, usize);
+type EqualRunRank = (usize, Reverse<usize>, usize);
 
 /// A stretch of both parts that is still to be compared.
-struct Region<'t> {
-    parts: [&'t [Token]; 2],
+struct HistogramRegion<'t> {
+    parts: [&'t [LineToken]; 2],
     old: &'t Range<usize>,
     new: &'t Range<usize>,
     /// For each new line, where it is in the old stretch.
@@ -84,19 +84,19 @@ struct Region<'t> {
 
 /// Finds the best run to divide a region at.
 fn anchor<'t>(
-    parts: [&'t [Token]; 2],
+    parts: [&'t [LineToken]; 2],
     old: &'t Range<usize>,
     new: &'t Range<usize>,
-    places: &'t Places,
-) -> Anchor {
+    places: &'t LineOccurrences,
+) -> SplitAnchor {
     let lines = parts[1][new.clone()].iter();
-    let region = Region {
+    let region = HistogramRegion {
         parts,
         old,
         new,
         found: lines.map(|&line| places.within(line, old)).collect(),
     };
-    let mut best: Option<(Rank, Run)> = None;
+    let mut best: Option<(EqualRunRank, EqualRun)> = None;
     let mut at = new.start;
     while at < new.end {
         let most = best.map_or(MOST_OFTEN, |((often, ..), _)| often);
@@ -113,20 +113,20 @@ fn anchor<'t>(
         at = next;
     }
     match best {
-        Some((_, run)) => Anchor::Run(run),
-        None if region.found.iter().any(|found| !found.is_empty()) => Anchor::Frequent,
-        None => Anchor::Nothing,
+        Some((_, run)) => SplitAnchor::EqualRun(run),
+        None if region.found.iter().any(|found| !found.is_empty()) => SplitAnchor::Frequent,
+        None => SplitAnchor::Nothing,
     }
 }
 
-impl Region<'_> {
+impl HistogramRegion<'_> {
     /// How often a new line is in the old stretch.
     fn often(&self, at: usize) -> usize {
         self.found[at - self.new.start].len()
     }
 
     /// The runs that a new line is part of.
-    fn runs(&self, at: usize) -> impl Iterator<Item = Run> {
+    fn runs(&self, at: usize) -> impl Iterator<Item = EqualRun> {
         let [a, b] = self.parts;
         let mut done = self.old.start;
         let places = self.found[at - self.new.start].iter();
@@ -141,7 +141,7 @@ impl Region<'_> {
             let up = same_end(above[0], above[1]);
             let down = same_start(below[0], below[1]);
             done = place + down;
-            Some(Run {
+            Some(EqualRun {
                 old: place - up,
                 new: at - up,
                 len: up + down,
@@ -149,7 +149,7 @@ impl Region<'_> {
         })
     }
 
-    fn rank(&self, run: &Run) -> Rank {
+    fn rank(&self, run: &EqualRun) -> EqualRunRank {
         let lines = run.new..run.new + run.len;
         let rarest = lines.map(|line| self.often(line)).min();
         let aside = (2 * run.new + run.len).abs_diff(self.new.start + self.new.end);

@@ -7,7 +7,7 @@
 
 use std::{cmp::Ordering, ops::Range};
 
-use super::Token;
+use super::LineToken;
 
 /// Deeper indentation than this is all the same.
 const DEEPEST: u8 = 200;
@@ -35,17 +35,17 @@ pub(super) fn depth(line: &[u8]) -> Option<u8> {
 
 /// Where a group should end that can end anywhere from `earliest` to where it ends now.
 pub(super) fn best_end(
-    lines: &[Token],
+    lines: &[LineToken],
     group: &Range<u32>,
     earliest: u32,
-    depth: impl Fn(Token) -> Option<u8>,
+    depth: impl Fn(LineToken) -> Option<u8>,
 ) -> u32 {
     let size = group.end - group.start;
     // Higher than by one more line than it has, the group would only show the same lines again.
     let farthest = MOST_RAISED.min(size + 1);
     let earliest = earliest.max(group.end.saturating_sub(farthest));
     let badness = |end: u32| {
-        let seam = |at: u32| Seam::at(lines, at as usize, &depth).badness();
+        let seam = |at: u32| LineSeam::at(lines, at as usize, &depth).badness();
         let (above, below) = (seam(end - size), seam(end));
         (above.0 + below.0, above.1 + below.1)
     };
@@ -73,22 +73,22 @@ fn is_worse((depth, penalty): (i32, i32), (best_depth, best_penalty): (i32, i32)
 }
 
 /// What is around a place between two lines.
-struct Seam {
+struct LineSeam {
     /// The line below, nothing if it is blank or the text ends.
     here: Option<u8>,
     is_end: bool,
-    above: Side,
+    above: SeamSide,
     /// What follows the line below.
-    below: Side,
+    below: SeamSide,
 }
 
 /// Blank lines, and the line after them.
-struct Side {
+struct SeamSide {
     blank: usize,
     depth: Option<u8>,
 }
 
-impl Side {
+impl SeamSide {
     fn new(depths: impl Iterator<Item = Option<u8>>) -> Self {
         let mut blank = 0;
         for depth in depths {
@@ -107,15 +107,15 @@ impl Side {
     }
 }
 
-impl Seam {
-    fn at(lines: &[Token], at: usize, depth: impl Fn(Token) -> Option<u8>) -> Self {
+impl LineSeam {
+    fn at(lines: &[LineToken], at: usize, depth: impl Fn(LineToken) -> Option<u8>) -> Self {
         let above = lines.iter().take(at).rev();
         let below = lines.iter().skip(at + 1);
         Self {
             here: lines.get(at).and_then(|&line| depth(line)),
             is_end: at >= lines.len(),
-            above: Side::new(above.map(|&line| depth(line))),
-            below: Side::new(below.map(|&line| depth(line))),
+            above: SeamSide::new(above.map(|&line| depth(line))),
+            below: SeamSide::new(below.map(|&line| depth(line))),
         }
     }
 

@@ -15,8 +15,8 @@
 use std::ops::Range;
 
 use super::{
-    Token,
-    compare::{Counts, same_end, same_start},
+    LineToken,
+    compare::{LineCounts, same_end, same_start},
     frequent::{about_root, worth_comparing},
 };
 
@@ -31,9 +31,9 @@ const LEAST_LIMIT: i32 = 256;
 
 /// Marks the lines that change between two parts of two texts.
 pub(super) fn mark(
-    parts: [&[Token]; 2],
-    texts: [&[Token]; 2],
-    counts: &mut Counts,
+    parts: [&[LineToken]; 2],
+    texts: [&[LineToken]; 2],
+    counts: &mut LineCounts,
     marks: &mut [impl AsMut<[bool]>; 2],
 ) {
     counts.fill(texts);
@@ -43,7 +43,7 @@ pub(super) fn mark(
         })
     });
     counts.clear(texts);
-    let lines = [0, 1].map(|side| -> Vec<Token> {
+    let lines = [0, 1].map(|side| -> Vec<LineToken> {
         let kept = kept[side].iter();
         kept.map(|&at| parts[side][at as usize]).collect()
     });
@@ -54,7 +54,7 @@ pub(super) fn mark(
             marks[at as usize] = false;
         }
     }
-    Search::new([&lines[0], &lines[1]]).run(|side, changed| {
+    MyersSearch::new([&lines[0], &lines[1]]).run(|side, changed| {
         let marks = marks[side].as_mut();
         for &at in &kept[side][changed] {
             marks[at as usize] = true;
@@ -63,41 +63,41 @@ pub(super) fn mark(
 }
 
 /// A stretch of each list that is still to be compared.
-struct Piece {
+struct UncomparedRange {
     ranges: [Range<usize>; 2],
     /// Whether its diff must be a shortest one. It is known to be short then.
     exact: bool,
 }
 
-struct Search<'t> {
-    lists: [&'t [Token]; 2],
-    ahead: Front,
-    back: Front,
+struct MyersSearch<'t> {
+    lists: [&'t [LineToken]; 2],
+    ahead: SearchFront,
+    back: SearchFront,
     limit: i32,
 }
 
 /// Where to divide a piece, as lines from its start, and whether what is before and after must be
 /// compared exactly.
-struct Split {
+struct SearchSplit {
     at: (i32, i32),
     exact: [bool; 2],
 }
 
-impl<'t> Search<'t> {
-    fn new(lists: [&'t [Token]; 2]) -> Self {
+impl<'t> MyersSearch<'t> {
+    fn new(lists: [&'t [LineToken]; 2]) -> Self {
         let lines = lists[0].len() + lists[1].len();
         let limit = i32::try_from(about_root(lines + 3)).unwrap_or(i32::MAX);
         Self {
             lists,
-            ahead: Front::new(lists),
-            back: Front::new(lists),
+            ahead: SearchFront::new(lists),
+            back: SearchFront::new(lists),
             limit: limit.max(LEAST_LIMIT),
         }
     }
 
     /// Reports every range that changes, with the side it is on.
     fn run(mut self, mut changed: impl FnMut(usize, Range<usize>)) {
-        let whole = Piece {
+        let whole = UncomparedRange {
             ranges: self.lists.map(|list| 0..list.len()),
             exact: false,
         };
@@ -120,39 +120,39 @@ impl<'t> Search<'t> {
             let split = self.split(&piece);
             let x = (a.start + split.at.0 as usize).min(a.end);
             let y = (b.start + split.at.1 as usize).min(b.end);
-            pieces.push(Piece {
+            pieces.push(UncomparedRange {
                 ranges: [x..a.end, y..b.end],
                 exact: split.exact[1],
             });
-            pieces.push(Piece {
+            pieces.push(UncomparedRange {
                 ranges: [a.start..x, b.start..y],
                 exact: split.exact[0],
             });
         }
     }
 
-    fn lists_of(&self, piece: &Piece) -> [&'t [Token]; 2] {
+    fn lists_of(&self, piece: &UncomparedRange) -> [&'t [LineToken]; 2] {
         let [a, b] = &piece.ranges;
         [&self.lists[0][a.clone()], &self.lists[1][b.clone()]]
     }
 
     /// Finds a place to divide a piece at. Both its lists have lines, and begin and end differently.
-    fn split(&mut self, piece: &Piece) -> Split {
+    fn split(&mut self, piece: &UncomparedRange) -> SearchSplit {
         let [a, b] = self.lists_of(piece);
-        let ahead = Plane::<false> { a, b };
-        let back = Plane::<true> { a, b };
+        let ahead = EditPlane::<false> { a, b };
+        let back = EditPlane::<true> { a, b };
         let turned = |(x, y): (i32, i32)| (ahead.width() - x, ahead.height() - y);
-        let met = |at| Split {
+        let met = |at| SearchSplit {
             at,
             exact: [true; 2],
         };
         // What one front has reached is certain to be reached at the least cost, so that part is
         // compared exactly; the other is as long as before.
-        let by_ahead = |at| Split {
+        let by_ahead = |at| SearchSplit {
             at,
             exact: [true, false],
         };
-        let by_back = |at| Split {
+        let by_back = |at| SearchSplit {
             at: turned(at),
             exact: [false, true],
         };
@@ -198,12 +198,12 @@ impl<'t> Search<'t> {
 /// Two lists as the sides of a rectangle: from a point, a step to the right is a line removed, a
 /// step down is a line added, and a step along the diagonal is a line both have. With `BACK` the
 /// lists are seen from their ends, so that searching backward is searching forward.
-struct Plane<'t, const BACK: bool> {
-    a: &'t [Token],
-    b: &'t [Token],
+struct EditPlane<'t, const BACK: bool> {
+    a: &'t [LineToken],
+    b: &'t [LineToken],
 }
 
-impl<const BACK: bool> Plane<'_, BACK> {
+impl<const BACK: bool> EditPlane<'_, BACK> {
     fn width(&self) -> i32 {
         self.a.len() as i32
     }
@@ -234,7 +234,7 @@ impl<const BACK: bool> Plane<'_, BACK> {
 
 /// How far a search has come on each diagonal with the edits made so far. Diagonal `k` has the
 /// points that are `k` more to the right than down.
-struct Front {
+struct SearchFront {
     /// How far to the right, for each diagonal; -1 next to the outermost ones.
     reach: Vec<i32>,
     /// Where the entry of diagonal 0 is.
@@ -245,15 +245,15 @@ struct Front {
 
 /// What one more edit led to.
 #[derive(Default)]
-struct Advance {
+struct FrontAdvance {
     /// Where the other search was met.
     met: Option<(i32, i32)>,
     /// Whether a long run of equal lines was passed.
     ran: bool,
 }
 
-impl Front {
-    fn new(lists: [&[Token]; 2]) -> Self {
+impl SearchFront {
+    fn new(lists: [&[LineToken]; 2]) -> Self {
         Self {
             // All diagonals of the whole, and one beyond at either end.
             reach: vec![-1; lists[0].len() + lists[1].len() + 3],
@@ -264,7 +264,7 @@ impl Front {
     }
 
     /// Back to the start, with no edit made.
-    fn reset<const BACK: bool>(&mut self, plane: &Plane<'_, BACK>) {
+    fn reset<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         self.zero = plane.height() + 1;
         (self.lowest, self.highest) = (0, 0);
         self.set(0, 0);
@@ -294,7 +294,7 @@ impl Front {
 
     /// One diagonal further out at either side, or one further in where the plane ends: only every
     /// other diagonal can be reached with a given number of edits.
-    fn widen<const BACK: bool>(&mut self, plane: &Plane<'_, BACK>) {
+    fn widen<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         if self.lowest > -plane.height() {
             self.lowest -= 1;
             self.set(self.lowest - 1, -1);
@@ -313,11 +313,11 @@ impl Front {
     /// one to complete a way.
     fn advance<const BACK: bool>(
         &mut self,
-        plane: &Plane<'_, BACK>,
+        plane: &EditPlane<'_, BACK>,
         other: Option<&Self>,
-    ) -> Advance {
+    ) -> FrontAdvance {
         self.widen(plane);
-        let mut advance = Advance::default();
+        let mut advance = FrontAdvance::default();
         for k in self.diagonals::<BACK>() {
             let (removed, added) = (self.at(k - 1), self.at(k + 1));
             let x = if removed >= added { removed + 1 } else { added };
@@ -333,7 +333,7 @@ impl Front {
     }
 
     /// Whether this search, which sees the plane turned, has come to a point of the other one.
-    fn covers<const BACK: bool>(&self, plane: &Plane<'_, BACK>, x: i32, diagonal: i32) -> bool {
+    fn covers<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>, x: i32, diagonal: i32) -> bool {
         let turned = plane.width() - plane.height() - diagonal;
         (self.lowest..=self.highest).contains(&turned) && self.at(turned) + x >= plane.width()
     }
@@ -342,7 +342,7 @@ impl Front {
     /// was quick.
     fn good_place<const BACK: bool>(
         &self,
-        plane: &Plane<'_, BACK>,
+        plane: &EditPlane<'_, BACK>,
         cost: i32,
     ) -> Option<(i32, i32)> {
         let mut best = None;
@@ -361,7 +361,7 @@ impl Front {
     }
 
     /// The point that is the farthest from the start.
-    fn farthest<const BACK: bool>(&self, plane: &Plane<'_, BACK>) -> (i32, i32) {
+    fn farthest<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>) -> (i32, i32) {
         let mut best = (0, -1);
         for k in self.diagonals::<BACK>() {
             // The last edit on a diagonal can lead out of the plane.

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{Change, Token};
+use super::{LineChange, LineToken};
 
 /// How many unchanged lines are above each group: two groups of different texts with the same number
 /// stand beside each other.
@@ -25,10 +25,10 @@ pub(super) fn gaps(groups: &[Range<u32>]) -> Vec<u32> {
 /// Slides the groups of one text. `beside` are the [`gaps`] of the other text's groups, and `place`
 /// says where a group that could stand higher should end, given where it could end at the highest.
 pub(super) fn settle(
-    lines: &[Token],
+    lines: &[LineToken],
     groups: Vec<Range<u32>>,
     beside: &[u32],
-    place: impl Fn(&[Token], &Range<u32>, u32) -> u32,
+    place: impl Fn(&[LineToken], &Range<u32>, u32) -> u32,
 ) -> Vec<Range<u32>> {
     let mut settled = Vec::with_capacity(groups.len());
     let mut ahead = groups.into_iter().peekable();
@@ -71,16 +71,16 @@ pub(super) fn settle(
     settled
 }
 
-fn can_rise(lines: &[Token], group: &Range<u32>) -> bool {
+fn can_rise(lines: &[LineToken], group: &Range<u32>) -> bool {
     group.start > 0 && lines[group.start as usize - 1] == lines[group.end as usize - 1]
 }
 
-fn can_sink(lines: &[Token], group: &Range<u32>) -> bool {
+fn can_sink(lines: &[LineToken], group: &Range<u32>) -> bool {
     lines.get(group.end as usize) == Some(&lines[group.start as usize])
 }
 
 /// The changes that the groups of two texts make.
-pub(super) fn joined(gone: &[Range<u32>], come: &[Range<u32>]) -> Vec<Change> {
+pub(super) fn joined(gone: &[Range<u32>], come: &[Range<u32>]) -> Vec<LineChange> {
     let mut changes = Vec::with_capacity(gone.len().max(come.len()));
     let mut olds = gone.iter().cloned().zip(gaps(gone)).peekable();
     let mut news = come.iter().cloned().zip(gaps(come)).peekable();
@@ -100,6 +100,6 @@ pub(super) fn joined(gone: &[Range<u32>], come: &[Range<u32>]) -> Vec<Change> {
             .map_or(gap + added..gap + added, |(group, _)| group);
         removed += old.end - old.start;
         added += new.end - new.start;
-        changes.push(Change { old, new });
+        changes.push(LineChange { old, new });
     }
 }

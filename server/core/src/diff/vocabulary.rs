@@ -4,33 +4,33 @@ use std::{hash::BuildHasher as _, ops::Range};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use super::{Change, Lines, Purpose, Text, compare, indent};
+use super::{DiffPurpose, IndexedText, LineChange, LineText, compare, indent};
 
-/// The number of a line in a [`Vocabulary`].
+/// The number of a line in a [`LineVocabulary`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Token(pub(crate) u32);
+pub(crate) struct LineToken(pub(crate) u32);
 
 /// Numbers for distinct lines, so that comparing lines is comparing numbers.
 ///
 /// It has its own copy of each distinct line, so that it can outlive the texts: the review of a
 /// file that is being typed in keeps it from one keystroke to the next.
 #[derive(Debug)]
-pub(crate) struct Vocabulary {
+pub(crate) struct LineVocabulary {
     /// The distinct lines, one after the other in the order of their numbers.
     bytes: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
-    table: HashTable<Token>,
+    table: HashTable<LineToken>,
     hasher: DefaultHashBuilder,
 }
 
-fn line<'v>(bytes: &'v [u8], ends: &[usize], token: Token) -> &'v [u8] {
+fn line<'v>(bytes: &'v [u8], ends: &[usize], token: LineToken) -> &'v [u8] {
     let at = token.0 as usize;
     let start = at.checked_sub(1).map_or(0, |before| ends[before]);
     &bytes[start..ends[at]]
 }
 
-impl Vocabulary {
+impl LineVocabulary {
     /// An empty one with room for some lines.
     pub(crate) fn new(lines: usize) -> Self {
         Self {
@@ -42,24 +42,27 @@ impl Vocabulary {
     }
 
     /// The numbers of a text's lines.
-    pub(crate) fn tokens<T: Text + ?Sized>(&mut self, lines: &Lines<'_, T>) -> Vec<Token> {
+    pub(crate) fn tokens<T: LineText + ?Sized>(
+        &mut self,
+        lines: &IndexedText<'_, T>,
+    ) -> Vec<LineToken> {
         lines.iter().map(|line| self.token(line)).collect()
     }
 
     /// The number of a line.
-    pub(crate) fn token(&mut self, text: &[u8]) -> Token {
+    pub(crate) fn token(&mut self, text: &[u8]) -> LineToken {
         let Self {
             bytes,
             ends,
             table,
             hasher,
         } = self;
-        let same = |token: &Token| line(bytes, ends, *token) == text;
-        let rehash = |token: &Token| hasher.hash_one(line(bytes, ends, *token));
+        let same = |token: &LineToken| line(bytes, ends, *token) == text;
+        let rehash = |token: &LineToken| hasher.hash_one(line(bytes, ends, *token));
         match table.entry(hasher.hash_one(text), same, rehash) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
-                let token = Token(u32::try_from(ends.len()).unwrap_or(u32::MAX));
+                let token = LineToken(u32::try_from(ends.len()).unwrap_or(u32::MAX));
                 entry.insert(token);
                 bytes.extend_from_slice(text);
                 ends.push(bytes.len());
@@ -86,13 +89,18 @@ impl Vocabulary {
     }
 
     /// The changes from one list of lines to another.
-    pub(crate) fn diff(&self, old: &[Token], new: &[Token], purpose: Purpose) -> Vec<Change> {
+    pub(crate) fn diff(
+        &self,
+        old: &[LineToken],
+        new: &[LineToken],
+        purpose: DiffPurpose,
+    ) -> Vec<LineChange> {
         compare::changes(self, old, new, purpose)
     }
 
     /// By how many lines to raise a group of lines that is only added or only removed, and stands
     /// as low as it can, so that it reads best. At most `room` lines.
-    pub(crate) fn best_raise(&self, tokens: &[Token], lines: &Range<u32>, room: u32) -> u32 {
+    pub(crate) fn best_raise(&self, tokens: &[LineToken], lines: &Range<u32>, room: u32) -> u32 {
         let token = |line: u32| tokens.get(line as usize);
         let room = room.min(lines.start);
         let possible = (1..=room)
@@ -102,7 +110,7 @@ impl Vocabulary {
     }
 
     /// Where a group of lines that can be slid up until it ends at `earliest` should end.
-    pub(super) fn best_end(&self, tokens: &[Token], lines: &Range<u32>, earliest: u32) -> u32 {
+    pub(super) fn best_end(&self, tokens: &[LineToken], lines: &Range<u32>, earliest: u32) -> u32 {
         if earliest == lines.end {
             return earliest;
         }

@@ -2,11 +2,11 @@
 
 use claudecluster_protocol::{Plan, TaskId};
 
-use super::{Place, PlanProblem, ProblemKind};
+use super::{PlanPath, PlanProblem, PlanProblemKind};
 use crate::{graph::TaskGraph, schedule};
 
 /// What is worth a look. Who may write the same file is only told of a plan that has a graph.
-pub(super) fn of(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
+pub(super) fn advise(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
     let mut found = Vec::new();
     if let Some(graph) = graph {
         overlaps(plan, graph, &mut found);
@@ -14,8 +14,8 @@ pub(super) fn of(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
     let has_gates = !plan.gates.is_empty() || plan.tasks.iter().any(|task| !task.gates.is_empty());
     if !plan.tasks.is_empty() && !has_gates {
         found.push(PlanProblem {
-            place: Place::key("gates"),
-            kind: ProblemKind::NoGates,
+            place: PlanPath::key("gates"),
+            kind: PlanProblemKind::NoGates,
             message: "no gates: neither the plan nor its tasks check the result".into(),
             related: Vec::new(),
             meant: None,
@@ -45,7 +45,7 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
             for (n, other) in &earlier {
                 let meets = |theirs: &String| schedule::patterns_meet(pattern, theirs);
                 if let Some(at) = other.writes.iter().position(meets) {
-                    let place = Place::task(*n).with("writes").at(at);
+                    let place = PlanPath::task(*n).with("writes").at(at);
                     related.push((place, format!("{} also writes here", other.id)));
                     names.push(other.id.as_str());
                 }
@@ -57,8 +57,8 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
                     task.id
                 );
                 found.push(PlanProblem {
-                    place: Place::task(i).with("writes").at(j),
-                    kind: ProblemKind::Overlap,
+                    place: PlanPath::task(i).with("writes").at(j),
+                    kind: PlanProblemKind::Overlap,
                     message,
                     related,
                     meant: None,
@@ -73,7 +73,7 @@ mod tests {
     use claudecluster_protocol::{TaskSpec, plan::Command};
     use expect_test::{Expect, expect};
 
-    use super::super::inspect;
+    use super::super::inspect_plan;
     use super::*;
 
     #[track_caller]
@@ -83,7 +83,7 @@ mod tests {
             gates: gates.iter().map(|&g| Command::Shell(g.into())).collect(),
             ..Plan::default()
         };
-        let told: Vec<_> = inspect(&plan, &Default::default())
+        let told: Vec<_> = inspect_plan(&plan, &Default::default())
             .iter()
             .map(|problem| {
                 let error = if problem.kind.is_error() {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use super::HunkKey;
-use crate::diff::{Change, Lines, Places, Token};
+use crate::diff::{IndexedText, LineChange, LineOccurrences, LineToken};
 
 /// The keys of all changes.
 ///
@@ -12,14 +12,14 @@ use crate::diff::{Change, Lines, Places, Token};
 /// equal lines are told apart by counting: how many places above look like this one, before or
 /// after such a change landed. The count must not depend on which of them are still undecided.
 pub(super) fn keys(
-    base: &Lines<'_>,
-    proposed: &Lines<'_>,
-    base_tokens: &[Token],
-    proposed_tokens: &[Token],
+    base: &IndexedText<'_>,
+    proposed: &IndexedText<'_>,
+    base_tokens: &[LineToken],
+    proposed_tokens: &[LineToken],
     vocabulary: usize,
-    changes: &[Change],
+    changes: &[LineChange],
 ) -> Vec<HunkKey> {
-    let mut alike = Alike::new(base_tokens, vocabulary);
+    let mut alike = LookalikeCounter::new(base_tokens, vocabulary);
     changes
         .iter()
         .map(|change| {
@@ -44,10 +44,10 @@ pub(super) fn keys(
         .collect()
 }
 
-type Digest = [u8; 32];
+type KeyDigest = [u8; 32];
 
 /// Each part goes in with its length, so that no two lists of parts look the same.
-fn hash(parts: &[Option<&[u8]>]) -> Digest {
+fn hash(parts: &[Option<&[u8]>]) -> KeyDigest {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
@@ -58,29 +58,29 @@ fn hash(parts: &[Option<&[u8]>]) -> Digest {
 }
 
 /// Finds places in the base that look alike.
-struct Alike<'t> {
-    base: &'t [Token],
-    places: Places,
+struct LookalikeCounter<'t> {
+    base: &'t [LineToken],
+    places: LineOccurrences,
     /// Where the base has some lines, for those that were asked for. Changes that look alike share a
     /// search, and so do different insertions between equal lines.
-    found: BTreeMap<Pattern<'t>, Vec<u32>>,
+    found: BTreeMap<LinePattern<'t>, Vec<u32>>,
 }
 
 /// A line, some lines, and the line after them or the end of the text.
-type Pattern<'t> = (Token, &'t [Token], Option<Token>);
+type LinePattern<'t> = (LineToken, &'t [LineToken], Option<LineToken>);
 
-impl<'t> Alike<'t> {
-    fn new(base: &'t [Token], vocabulary: usize) -> Self {
+impl<'t> LookalikeCounter<'t> {
+    fn new(base: &'t [LineToken], vocabulary: usize) -> Self {
         Self {
             base,
-            places: Places::new(base, vocabulary),
+            places: LineOccurrences::new(base, vocabulary),
             found: BTreeMap::new(),
         }
     }
 
     /// How many lines before `above` equal it and are followed by the change's old or new lines and
     /// then by a line that equals `below`.
-    fn before(&mut self, above: u32, below: Option<u32>, lines: [&'t [Token]; 2]) -> usize {
+    fn before(&mut self, above: u32, below: Option<u32>, lines: [&'t [LineToken]; 2]) -> usize {
         let token = |line: u32| self.base[line as usize];
         let (first, last) = (token(above), below.map(token));
         let patterns = lines.map(|lines| (first, lines, last));
@@ -103,7 +103,11 @@ impl<'t> Alike<'t> {
 }
 
 /// Where a text has a pattern.
-fn places(text: &[Token], places: &Places, (first, lines, last): Pattern<'_>) -> Vec<u32> {
+fn places(
+    text: &[LineToken],
+    places: &LineOccurrences,
+    (first, lines, last): LinePattern<'_>,
+) -> Vec<u32> {
     let pattern: Vec<_> = [first].iter().chain(lines).chain(&last).copied().collect();
     if last.is_none() {
         let start = text.len() - pattern.len().min(text.len());
@@ -129,10 +133,10 @@ fn places(text: &[Token], places: &Places, (first, lines, last): Pattern<'_>) ->
 
 /// Where a text has a pattern, in work proportional to the text however much of the pattern it has
 /// everywhere. This is the algorithm of Knuth, Morris and Pratt.
-fn search(text: &[Token], pattern: &[Token]) -> Vec<u32> {
+fn search(text: &[LineToken], pattern: &[LineToken]) -> Vec<u32> {
     // For each line of the pattern, how many lines before the next one begin the pattern again.
     let mut again = vec![0; pattern.len()];
-    let advance = |again: &[usize], mut matched: usize, token: Token| {
+    let advance = |again: &[usize], mut matched: usize, token: LineToken| {
         while matched > 0 && pattern.get(matched) != Some(&token) {
             matched = again[matched - 1];
         }
@@ -152,7 +156,7 @@ fn search(text: &[Token], pattern: &[Token]) -> Vec<u32> {
     found
 }
 
-fn slice<'t>(tokens: &'t [Token], range: &Range<u32>) -> &'t [Token] {
+fn slice<'t>(tokens: &'t [LineToken], range: &Range<u32>) -> &'t [LineToken] {
     tokens
         .get(range.start as usize..range.end as usize)
         .unwrap_or_default()
@@ -165,9 +169,9 @@ mod tests {
     /// Where `text` has `pattern`, found in both ways.
     fn check(text: &str, pattern: &str, expected: &[u32]) {
         let [text, pattern] = [text, pattern]
-            .map(|text| -> Vec<_> { text.bytes().map(|byte| Token(byte.into())).collect() });
+            .map(|text| -> Vec<_> { text.bytes().map(|byte| LineToken(byte.into())).collect() });
         assert_eq!(search(&text, &pattern), expected);
-        let known = Places::new(&text, 256);
+        let known = LineOccurrences::new(&text, 256);
         let (first, lines) = pattern.split_first().unwrap();
         let (last, lines) = lines.split_last().unwrap();
         assert_eq!(

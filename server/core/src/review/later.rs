@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 
-use super::{HunkKey, Review, words};
+use super::{FileReview, HunkKey, words};
 use crate::{
-    diff::Lines,
-    merge::{Merge, Region, Side, merge3},
+    diff::IndexedText,
+    merge::{MergeRegion, MergeSide, ThreeWayMerge, merge3},
 };
 
 /// A later result for a file that already has a proposal.
 #[derive(Debug)]
-pub struct Later<'a> {
-    merge: Merge<'a>,
+pub struct LaterResult<'a> {
+    merge: ThreeWayMerge<'a>,
     by_words: bool,
 }
 
@@ -18,14 +18,14 @@ pub struct Later<'a> {
 /// `base` is the text the later result itself started from. Where that is not the base of the
 /// review (the task began on top of others' work, or after the developer typed on), only what the
 /// task changed comes in.
-pub fn later<'a>(base: &'a str, proposed: &'a str, new: &'a str) -> Later<'a> {
-    Later {
+pub fn merge_later_result<'a>(base: &'a str, proposed: &'a str, new: &'a str) -> LaterResult<'a> {
+    LaterResult {
         merge: merge3(base, proposed, new),
         by_words: false,
     }
 }
 
-impl<'a> Later<'a> {
+impl<'a> LaterResult<'a> {
     /// The same, where the two results do not conflict in lines of which they have changed
     /// [different words](words::merge).
     #[must_use]
@@ -45,35 +45,41 @@ impl<'a> Later<'a> {
     /// Both results, and the earlier one's text where they conflict. What the developer has decided
     /// is part of the earlier text, so this is the one to go on with.
     pub fn taken_ours(&self) -> String {
-        self.taken(Side::Ours)
+        self.taken(MergeSide::Ours)
     }
 
     /// Both results, and the later one's text where they conflict: the alternative to show.
     pub fn taken_theirs(&self) -> String {
-        self.taken(Side::Theirs)
+        self.taken(MergeSide::Theirs)
     }
 
     /// Where the two results conflict. Ours is the earlier result, theirs the later one.
-    pub fn conflicts(&self) -> impl Iterator<Item = &Region> {
+    pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         let all = self.merge.conflicts();
         all.filter(|region| self.merged(region).is_none())
     }
 
-    fn taken(&self, side: Side) -> String {
+    fn taken(&self, side: MergeSide) -> String {
         self.merge.with_conflicts(|region| {
             let text = || self.merge.text_of(region, side).to_owned();
             self.merged(region).unwrap_or_else(text)
         })
     }
 
-    fn merged(&self, region: &Region) -> Option<String> {
+    fn merged(&self, region: &MergeRegion) -> Option<String> {
         let text = |side| self.merge.text_of(region, side);
-        let merged = || words::merge(text(Side::Base), text(Side::Ours), text(Side::Theirs));
+        let merged = || {
+            words::merge_words(
+                text(MergeSide::Base),
+                text(MergeSide::Ours),
+                text(MergeSide::Theirs),
+            )
+        };
         self.by_words.then(merged).flatten()
     }
 
     /// The merge itself, for the texts of its regions.
-    pub fn merge(&self) -> &Merge<'a> {
+    pub fn merge(&self) -> &ThreeWayMerge<'a> {
         &self.merge
     }
 }
@@ -82,7 +88,7 @@ impl<'a> Later<'a> {
 /// [different words](words::merge): lines of one hunk from `earlier` to `later`, without the hunk and
 /// with both results in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Woven {
+pub struct MergedAlternative {
     /// The lines as both results found them.
     pub base: String,
     /// The lines with both results in them.
@@ -90,17 +96,22 @@ pub struct Woven {
 }
 
 /// Both results that started from `base`, by the hunks from the `earlier` to the `later` one.
-pub fn woven(base: &str, earlier: &str, later: &str) -> BTreeMap<HunkKey, Woven> {
-    let review = Review::new(earlier, earlier, later);
+pub fn merge_alternatives(
+    base: &str,
+    earlier: &str,
+    later: &str,
+) -> BTreeMap<HunkKey, MergedAlternative> {
+    let review = FileReview::new(earlier, earlier, later);
     let merge = merge3(base, earlier, later);
     let mut found = BTreeMap::new();
     for region in merge.conflicts() {
         let text = |side| merge.text_of(region, side);
-        let base = text(Side::Base);
-        let Some(merged) = words::merge(base, text(Side::Ours), text(Side::Theirs)) else {
+        let base = text(MergeSide::Base);
+        let Some(merged) = words::merge_words(base, text(MergeSide::Ours), text(MergeSide::Theirs))
+        else {
             continue;
         };
-        let (base, merged) = (Lines::new(base), Lines::new(merged.as_str()));
+        let (base, merged) = (IndexedText::new(base), IndexedText::new(merged.as_str()));
         for hunk in review.hunks() {
             let (old, new) = (&hunk.base, &hunk.proposed);
             let inside = region.ours.start <= old.start && old.end <= region.ours.end;
@@ -110,7 +121,7 @@ pub fn woven(base: &str, earlier: &str, later: &str) -> BTreeMap<HunkKey, Woven>
                 new.start.wrapping_sub(region.theirs.start) == at && new.len() == old.len();
             if inside && paired && !old.is_empty() {
                 let lines = at..at + (old.end - old.start);
-                let woven = Woven {
+                let woven = MergedAlternative {
                     base: base.get(&lines).to_owned(),
                     merged: merged.get(&lines).to_owned(),
                 };
@@ -123,7 +134,7 @@ pub fn woven(base: &str, earlier: &str, later: &str) -> BTreeMap<HunkKey, Woven>
 
 /// What undoing gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Undone {
+pub struct UndoneText {
     /// The text as if the landing had not happened. Where what has been typed since touches what
     /// landed, the text as it is now.
     pub text: String,
@@ -143,10 +154,10 @@ pub struct Undone {
 /// let undone = undo("a\nb\nc\n", "a\nB\nc\n", "a\nB\nc\ntyped\n");
 /// assert_eq!((undone.text.as_str(), undone.conflicts), ("a\nb\nc\ntyped\n", 0));
 /// ```
-pub fn undo(before: &str, after: &str, current: &str) -> Undone {
+pub fn undo_landing(before: &str, after: &str, current: &str) -> UndoneText {
     let merge = merge3(after, current, before);
-    Undone {
-        text: merge.with_conflicts_as(Side::Ours),
+    UndoneText {
+        text: merge.with_conflicts_as(MergeSide::Ours),
         conflicts: merge.conflicts().count(),
     }
 }

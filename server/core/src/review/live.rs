@@ -4,10 +4,10 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use ropey::Rope;
 
-use super::{Hunk, HunkKey, HunkState, Review, key, shown};
+use super::{FileReview, HunkKey, HunkState, ReviewHunk, display_hunks, key};
 use crate::{
-    diff::{Change, Lines, Purpose, Token, Vocabulary, bounds},
-    merge::{self, Merge, Region, RegionKind},
+    diff::{DiffPurpose, IndexedText, LineChange, LineToken, LineVocabulary, bounds},
+    merge::{self, MergeRegion, MergeRegionKind, ThreeWayMerge},
 };
 
 /// The review of a file that is being typed in.
@@ -26,28 +26,28 @@ use crate::{
 /// assert_eq!((review.hunks()[0].key, review.hunks()[0].current.clone()), (key, 2..3));
 /// ```
 #[derive(Debug)]
-pub struct Live {
-    base: Text,
-    proposed: Text,
-    proposal: Proposal,
+pub struct LiveReview {
+    base: ReviewText,
+    proposed: ReviewText,
+    proposal: IndexedProposal,
     /// How many distinct lines base and proposed have, and their bytes. What the vocabulary has
     /// beyond that came from current texts, old ones too.
     own: (usize, usize),
     current: String,
     bounds: Vec<usize>,
-    tokens: Vec<Token>,
-    regions: Vec<Region>,
-    hunks: Vec<Hunk>,
+    tokens: Vec<LineToken>,
+    regions: Vec<MergeRegion>,
+    hunks: Vec<ReviewHunk>,
 }
 
 /// One of the two texts that stay.
 #[derive(Debug)]
-struct Text {
+struct ReviewText {
     text: Arc<str>,
     bounds: Vec<usize>,
 }
 
-impl Text {
+impl ReviewText {
     fn new(text: Arc<str>) -> Self {
         Self {
             bounds: bounds(text.as_bytes()),
@@ -55,28 +55,28 @@ impl Text {
         }
     }
 
-    fn lines(&self) -> Lines<'_> {
-        Lines::indexed(&self.text, &self.bounds)
+    fn lines(&self) -> IndexedText<'_> {
+        IndexedText::indexed(&self.text, &self.bounds)
     }
 }
 
 /// What depends on base and proposed alone.
 #[derive(Debug)]
-struct Proposal {
-    vocabulary: Vocabulary,
-    base: Vec<Token>,
-    proposed: Vec<Token>,
-    changes: Vec<Change>,
+struct IndexedProposal {
+    vocabulary: LineVocabulary,
+    base: Vec<LineToken>,
+    proposed: Vec<LineToken>,
+    changes: Vec<LineChange>,
     keys: Vec<HunkKey>,
-    raises: shown::Raises,
+    raises: display_hunks::HunkRaises,
 }
 
-impl Proposal {
-    fn new(base: &Lines<'_>, proposed: &Lines<'_>) -> Self {
-        let mut vocabulary = Vocabulary::new(base.len() as usize * 2);
+impl IndexedProposal {
+    fn new(base: &IndexedText<'_>, proposed: &IndexedText<'_>) -> Self {
+        let mut vocabulary = LineVocabulary::new(base.len() as usize * 2);
         let b = vocabulary.tokens(base);
         let p = vocabulary.tokens(proposed);
-        let changes = vocabulary.diff(&b, &p, Purpose::Merging);
+        let changes = vocabulary.diff(&b, &p, DiffPurpose::Merging);
         let keys = key::keys(base, proposed, &b, &p, vocabulary.size(), &changes);
         Self {
             vocabulary,
@@ -84,40 +84,42 @@ impl Proposal {
             proposed: p,
             changes,
             keys,
-            raises: shown::Raises::default(),
+            raises: display_hunks::HunkRaises::default(),
         }
     }
 
     /// Holds the proposal against a current text.
     fn place(
         &mut self,
-        base: &Lines<'_>,
-        current: &Lines<'_>,
-        proposed: &Lines<'_>,
-        tokens: &[Token],
-    ) -> (Vec<Region>, Vec<Hunk>) {
-        let typed = self.vocabulary.diff(&self.base, tokens, Purpose::Merging);
+        base: &IndexedText<'_>,
+        current: &IndexedText<'_>,
+        proposed: &IndexedText<'_>,
+        tokens: &[LineToken],
+    ) -> (Vec<MergeRegion>, Vec<ReviewHunk>) {
+        let typed = self
+            .vocabulary
+            .diff(&self.base, tokens, DiffPurpose::Merging);
         let regions = merge::regions(base, current, proposed, &typed, &self.changes);
         let mut hunks = hunks(&regions, &self.changes, &self.keys);
         let (b, p) = (&self.base, &self.proposed);
         let (words, raises) = (&self.vocabulary, &mut self.raises);
-        shown::place_for_reading(&mut hunks, &regions, words, b, p, raises);
+        display_hunks::place_for_reading(&mut hunks, &regions, words, b, p, raises);
         (regions, hunks)
     }
 }
 
 /// Makes a hunk of every change of the proposal.
-fn hunks(regions: &[Region], changes: &[Change], keys: &[HunkKey]) -> Vec<Hunk> {
+fn hunks(regions: &[MergeRegion], changes: &[LineChange], keys: &[HunkKey]) -> Vec<ReviewHunk> {
     let mut hunks = Vec::with_capacity(keys.len());
     for (index, region) in regions.iter().enumerate() {
         let state = match region.kind {
-            RegionKind::Unchanged | RegionKind::Ours => continue,
-            RegionKind::Theirs => HunkState::Clean,
-            RegionKind::Both => HunkState::Present,
-            RegionKind::Conflict => HunkState::Conflict,
+            MergeRegionKind::Unchanged | MergeRegionKind::Ours => continue,
+            MergeRegionKind::Theirs => HunkState::Clean,
+            MergeRegionKind::Both => HunkState::Present,
+            MergeRegionKind::Conflict => HunkState::Conflict,
         };
         for at in region.their_changes.clone() {
-            hunks.push(Hunk {
+            hunks.push(ReviewHunk {
                 key: keys[at],
                 base: changes[at].old.clone(),
                 proposed: changes[at].new.clone(),
@@ -131,13 +133,17 @@ fn hunks(regions: &[Region], changes: &[Change], keys: &[HunkKey]) -> Vec<Hunk> 
 }
 
 /// The review of three texts that are looked at once.
-pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> Review<'a> {
-    let (base, current, proposed) = (Lines::new(base), Lines::new(current), Lines::new(proposed));
-    let mut proposal = Proposal::new(&base, &proposed);
+pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> FileReview<'a> {
+    let (base, current, proposed) = (
+        IndexedText::new(base),
+        IndexedText::new(current),
+        IndexedText::new(proposed),
+    );
+    let mut proposal = IndexedProposal::new(&base, &proposed);
     let tokens = proposal.vocabulary.tokens(&current);
     let (regions, hunks) = proposal.place(&base, &current, &proposed, &tokens);
-    Review {
-        merge: Merge::of_regions(
+    FileReview {
+        merge: ThreeWayMerge::of_regions(
             base,
             current,
             proposed,
@@ -148,11 +154,14 @@ pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> 
     }
 }
 
-impl Live {
+impl LiveReview {
     /// The review of a proposal where the current text is the base.
     pub fn new(base: impl Into<Arc<str>>, proposed: impl Into<Arc<str>>) -> Self {
-        let (base, proposed) = (Text::new(base.into()), Text::new(proposed.into()));
-        let proposal = Proposal::new(&base.lines(), &proposed.lines());
+        let (base, proposed) = (
+            ReviewText::new(base.into()),
+            ReviewText::new(proposed.into()),
+        );
+        let proposal = IndexedProposal::new(&base.lines(), &proposed.lines());
         let mut live = Self {
             own: (proposal.vocabulary.size(), proposal.vocabulary.bytes()),
             current: base.text.as_ref().to_owned(),
@@ -169,7 +178,7 @@ impl Live {
     }
 
     /// The text that is there now, and the review against it.
-    pub fn update(&mut self, current: &str) -> Review<'_> {
+    pub fn update(&mut self, current: &str) -> FileReview<'_> {
         let (old, new) = (self.current.as_bytes(), current.as_bytes());
         let prefix = same_start(old, new);
         if prefix < old.len() || prefix < new.len() {
@@ -183,7 +192,7 @@ impl Live {
     }
 
     /// [`Self::update`] for the text of an open document.
-    pub fn update_rope(&mut self, current: &Rope) -> Review<'_> {
+    pub fn update_rope(&mut self, current: &Rope) -> FileReview<'_> {
         let old = self.current.as_bytes();
         let new_len = current.len_bytes();
         let mut prefix = 0;
@@ -214,10 +223,10 @@ impl Live {
     }
 
     /// The review against the text of the last update.
-    pub fn review(&self) -> Review<'_> {
-        let current = Lines::indexed(self.current.as_str(), &self.bounds);
-        Review {
-            merge: Merge::of_regions(
+    pub fn review(&self) -> FileReview<'_> {
+        let current = IndexedText::indexed(self.current.as_str(), &self.bounds);
+        FileReview {
+            merge: ThreeWayMerge::of_regions(
                 self.base.lines(),
                 current,
                 self.proposed.lines(),
@@ -232,9 +241,9 @@ impl Live {
     pub fn size(&self) -> usize {
         let texts = self.base.text.len() + self.proposed.text.len() + self.current.len();
         let lines = self.base.bounds.len() + self.proposed.bounds.len() + self.bounds.len();
-        let hunk = size_of::<Hunk>() + size_of::<Change>() + 3 * size_of::<Region>();
+        let hunk = size_of::<ReviewHunk>() + size_of::<LineChange>() + 3 * size_of::<MergeRegion>();
         texts
-            + lines * (size_of::<usize>() + size_of::<Token>())
+            + lines * (size_of::<usize>() + size_of::<LineToken>())
             + self.proposal.vocabulary.bytes()
             + self.proposal.vocabulary.size() * 2 * size_of::<usize>()
             + self.hunks.len() * hunk
@@ -253,7 +262,7 @@ impl Live {
         self.forget_old_lines();
         let first = self.bounds.partition_point(|&bound| bound < bytes.start);
         let last = self.bounds.partition_point(|&bound| bound < bytes.end);
-        let new = Lines::new(text);
+        let new = IndexedText::new(text);
         let tokens = self.proposal.vocabulary.tokens(&new);
         self.tokens.splice(first..last, tokens);
         let (was, is) = (bytes.end, bytes.start + text.len());
@@ -274,12 +283,13 @@ impl Live {
             || vocabulary.bytes() > bytes + 4 * self.current.len() + (256 << 10);
         if grown {
             vocabulary.truncate(lines);
-            self.tokens = vocabulary.tokens(&Lines::indexed(self.current.as_str(), &self.bounds));
+            self.tokens =
+                vocabulary.tokens(&IndexedText::indexed(self.current.as_str(), &self.bounds));
         }
     }
 
     fn place(&mut self) {
-        let current = Lines::indexed(self.current.as_str(), &self.bounds);
+        let current = IndexedText::indexed(self.current.as_str(), &self.bounds);
         let (base, proposed) = (self.base.lines(), self.proposed.lines());
         let placed = self
             .proposal

@@ -35,25 +35,31 @@
 //! assert_eq!(review.hunks()[0].key, second.key);
 //! ```
 
+mod conflict_sides;
+mod display_hunks;
+mod effect;
 mod key;
 mod later;
-mod ledger;
 mod live;
 mod provenance;
-mod shown;
-mod sides;
 pub mod words;
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, str::FromStr};
 
-pub use later::{Later, Undone, Woven, later, undo, woven};
-pub use ledger::{Carried, Made, Rewrite, Texts, each, resolution, still_there, tells};
-pub use live::Live;
-pub use provenance::{Authors, Contribution};
+pub use effect::{
+    HunkRewrite, RebasedEffect, ReviewTexts, VerdictEffect, find_resolution, is_distinctive,
+    surviving_lines, trimmed_lines,
+};
+pub use later::{
+    LaterResult, MergedAlternative, UndoneText, merge_alternatives, merge_later_result,
+    undo_landing,
+};
+pub use live::LiveReview;
+pub use provenance::{HunkAuthors, TaskContribution};
 
 use crate::{
-    diff::{Lines, splice},
-    merge::{Merge, Region, RegionKind, Side},
+    diff::{IndexedText, splice},
+    merge::{MergeRegion, MergeRegionKind, MergeSide, ThreeWayMerge},
 };
 
 /// Names a hunk within one file's review.
@@ -93,7 +99,7 @@ pub enum HunkState {
 /// A proposed change. Ranges are of lines that end at `\n`; see [`Review::current_bytes`] for
 /// offsets that can be turned into editor positions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hunk {
+pub struct ReviewHunk {
     /// Its name.
     pub key: HunkKey,
     /// The lines it replaces in the base.
@@ -111,7 +117,7 @@ pub struct Hunk {
 
 /// Why a hunk was left as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
-pub enum Refused {
+pub enum HunkRefusal {
     /// No hunk has this key: it was decided before, or the proposal has changed.
     #[error("the hunk no longer exists")]
     Unknown,
@@ -125,36 +131,36 @@ pub enum Refused {
 
 /// What accepting gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Accepted {
+pub struct AcceptedTexts {
     /// The current text with the hunks in it.
     pub current: String,
     /// The base from the moment on at which that text has been observed.
     pub base: String,
     /// Hunks that were left as they are.
-    pub refused: Vec<(HunkKey, Refused)>,
+    pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
 /// What observing landed hunks gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settled {
+pub struct SettledBase {
     /// The base with the hunks that the current text has.
     pub base: String,
     /// Hunks that were left as they are.
-    pub refused: Vec<(HunkKey, Refused)>,
+    pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
 /// What rejecting gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rejected {
+pub struct RejectedText {
     /// The proposed text without the hunks.
     pub proposed: String,
     /// Keys that name no hunk.
-    pub refused: Vec<(HunkKey, Refused)>,
+    pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
 /// What resolving a conflict gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Resolved {
+pub struct ResolvedTexts {
     /// The current text with the chosen text in the conflict's place.
     pub current: String,
     /// The base with the chosen text.
@@ -167,17 +173,17 @@ pub struct Resolved {
 
 /// A file in review, seen against its current text.
 #[derive(Debug)]
-pub struct Review<'a> {
-    merge: Merge<'a>,
-    hunks: Cow<'a, [Hunk]>,
+pub struct FileReview<'a> {
+    merge: ThreeWayMerge<'a>,
+    hunks: Cow<'a, [ReviewHunk]>,
 }
 
 /// The hunks of `base` → `proposed`, each judged against `current`.
-pub fn hunks(base: &str, current: &str, proposed: &str) -> Vec<Hunk> {
-    Review::new(base, current, proposed).hunks.into_owned()
+pub fn hunks(base: &str, current: &str, proposed: &str) -> Vec<ReviewHunk> {
+    FileReview::new(base, current, proposed).hunks.into_owned()
 }
 
-impl<'a> Review<'a> {
+impl<'a> FileReview<'a> {
     /// Compares the three texts. What is asked again and again while somebody types is a [`Live`]
     /// review: the same, without doing all of it again.
     pub fn new(base: &'a str, current: &'a str, proposed: &'a str) -> Self {
@@ -185,26 +191,26 @@ impl<'a> Review<'a> {
     }
 
     /// The hunks, in the order of their lines.
-    pub fn hunks(&self) -> &[Hunk] {
+    pub fn hunks(&self) -> &[ReviewHunk] {
         &self.hunks
     }
 
     /// The hunk with this key.
-    pub fn hunk(&self, key: HunkKey) -> Option<&Hunk> {
+    pub fn hunk(&self, key: HunkKey) -> Option<&ReviewHunk> {
         self.hunks.iter().find(|hunk| hunk.key == key)
     }
 
     /// The merge everything is derived from: ours is the current text, theirs the proposed one.
-    pub fn merge(&self) -> &Merge<'a> {
+    pub fn merge(&self) -> &ThreeWayMerge<'a> {
         &self.merge
     }
 
     /// The stretch of all three texts that [`Review::resolve`] decides: more than the hunk itself
     /// where it conflicts. Ours is the current text, theirs the proposed one.
-    pub fn region(&self, hunk: &Hunk) -> Region {
+    pub fn region(&self, hunk: &ReviewHunk) -> MergeRegion {
         let region = self.merge.regions().get(hunk.region).cloned();
-        let own = Region {
-            kind: RegionKind::Theirs,
+        let own = MergeRegion {
+            kind: MergeRegionKind::Theirs,
             base: hunk.base.clone(),
             ours: hunk.current.clone(),
             theirs: hunk.proposed.clone(),
@@ -217,34 +223,34 @@ impl<'a> Review<'a> {
     }
 
     /// The lines the current text has where the hunk stands.
-    pub fn old_text(&self, hunk: &Hunk) -> &'a str {
+    pub fn old_text(&self, hunk: &ReviewHunk) -> &'a str {
         self.merge.ours.get(&hunk.current)
     }
 
     /// The lines the hunk replaces, as they are in the base.
-    pub fn base_text(&self, hunk: &Hunk) -> &'a str {
+    pub fn base_text(&self, hunk: &ReviewHunk) -> &'a str {
         self.merge.base.get(&hunk.base)
     }
 
     /// The lines the hunk puts there.
-    pub fn new_text(&self, hunk: &Hunk) -> &'a str {
+    pub fn new_text(&self, hunk: &ReviewHunk) -> &'a str {
         self.merge.theirs.get(&hunk.proposed)
     }
 
     /// Byte offsets of [`Hunk::current`].
-    pub fn current_bytes(&self, hunk: &Hunk) -> Range<usize> {
+    pub fn current_bytes(&self, hunk: &ReviewHunk) -> Range<usize> {
         self.merge.ours.bytes(&hunk.current)
     }
 
     /// Puts hunks into the current text. Hunks that conflict are left and reported; hunks that are
     /// there already count as accepted.
-    pub fn accept(&self, keys: &[HunkKey]) -> Accepted {
+    pub fn accept(&self, keys: &[HunkKey]) -> AcceptedTexts {
         let (chosen, refused) = self.choose(keys, |state| match state {
             HunkState::Clean | HunkState::Present => Ok(()),
-            HunkState::Conflict => Err(Refused::Conflict),
+            HunkState::Conflict => Err(HunkRefusal::Conflict),
         });
         let clean = chosen.iter().filter(|hunk| hunk.state == HunkState::Clean);
-        Accepted {
+        AcceptedTexts {
             current: splice(
                 &self.merge.ours,
                 clean.map(|hunk| (hunk.current.clone(), self.new_text(hunk))),
@@ -260,15 +266,15 @@ impl<'a> Review<'a> {
     pub fn before(&self, keys: &[HunkKey]) -> Option<String> {
         let (chosen, refused) = self.choose(keys, |state| match state {
             HunkState::Present => Ok(()),
-            HunkState::Clean => Err(Refused::Missing),
-            HunkState::Conflict => Err(Refused::Conflict),
+            HunkState::Clean => Err(HunkRefusal::Missing),
+            HunkState::Conflict => Err(HunkRefusal::Conflict),
         });
         let old = chosen
             .iter()
             .map(|hunk| (hunk.current.clone(), self.base_text(hunk)));
         let before = splice(&self.merge.ours, old);
         let (base, proposed) = (self.merge.base.text(), self.merge.theirs.text());
-        let again = Review::new(base, &before, proposed).accept(keys);
+        let again = FileReview::new(base, &before, proposed).accept(keys);
         let same = refused.is_empty()
             && again.refused.is_empty()
             && again.current == self.merge.ours.text();
@@ -276,25 +282,25 @@ impl<'a> Review<'a> {
     }
 
     /// Moves the base over hunks that the current text has, however they came there.
-    pub fn settle(&self, keys: &[HunkKey]) -> Settled {
+    pub fn settle(&self, keys: &[HunkKey]) -> SettledBase {
         let (chosen, refused) = self.choose(keys, |state| match state {
             HunkState::Present => Ok(()),
-            HunkState::Clean => Err(Refused::Missing),
-            HunkState::Conflict => Err(Refused::Conflict),
+            HunkState::Clean => Err(HunkRefusal::Missing),
+            HunkState::Conflict => Err(HunkRefusal::Conflict),
         });
-        Settled {
+        SettledBase {
             base: self.base_with(&chosen),
             refused,
         }
     }
 
     /// Takes hunks out of the proposal, in whatever state they are.
-    pub fn reject(&self, keys: &[HunkKey]) -> Rejected {
+    pub fn reject(&self, keys: &[HunkKey]) -> RejectedText {
         let (chosen, refused) = self.choose(keys, |_| Ok(()));
         let old = chosen
             .iter()
             .map(|hunk| (hunk.proposed.clone(), self.base_text(hunk)));
-        Rejected {
+        RejectedText {
             proposed: splice(&self.merge.theirs, old),
             refused,
         }
@@ -305,15 +311,15 @@ impl<'a> Review<'a> {
     ///
     /// # Errors
     /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn resolve(&self, key: HunkKey, text: &str) -> Result<Resolved, Refused> {
-        let hunk = self.hunk(key).ok_or(Refused::Unknown)?;
+    pub fn resolve(&self, key: HunkKey, text: &str) -> Result<ResolvedTexts, HunkRefusal> {
+        let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
         let region = self.region(hunk);
-        let put = |lines: &Lines<'a>, range: &Range<u32>| {
+        let put = |lines: &IndexedText<'a>, range: &Range<u32>| {
             let ended = range.end < lines.len();
             let text = if ended { &self.ended(text) } else { text };
             splice(lines, [(range.clone(), text)])
         };
-        Ok(Resolved {
+        Ok(ResolvedTexts {
             current: put(&self.merge.ours, &region.ours),
             base: put(&self.merge.base, &region.base),
             proposed: put(&self.merge.theirs, &region.theirs),
@@ -330,8 +336,8 @@ impl<'a> Review<'a> {
     fn choose(
         &self,
         keys: &[HunkKey],
-        judge: impl Fn(HunkState) -> Result<(), Refused>,
-    ) -> (Vec<&Hunk>, Vec<(HunkKey, Refused)>) {
+        judge: impl Fn(HunkState) -> Result<(), HunkRefusal>,
+    ) -> (Vec<&ReviewHunk>, Vec<(HunkKey, HunkRefusal)>) {
         let asked: BTreeSet<HunkKey> = keys.iter().copied().collect();
         let mut found = BTreeSet::new();
         let (mut chosen, mut refused) = (Vec::new(), Vec::new());
@@ -343,11 +349,11 @@ impl<'a> Review<'a> {
             }
         }
         let unknown = keys.iter().filter(|key| found.insert(**key));
-        refused.extend(unknown.map(|&key| (key, Refused::Unknown)));
+        refused.extend(unknown.map(|&key| (key, HunkRefusal::Unknown)));
         (chosen, refused)
     }
 
-    fn base_with(&self, hunks: &[&Hunk]) -> String {
+    fn base_with(&self, hunks: &[&ReviewHunk]) -> String {
         let new = hunks
             .iter()
             .map(|hunk| (hunk.base.clone(), self.new_text(hunk)));
@@ -357,19 +363,19 @@ impl<'a> Review<'a> {
 
 /// One side's text of the merge `base`, `current`, `proposed` in which every clean hunk has landed
 /// and every conflict is as `side` has it.
-pub fn merged(base: &str, current: &str, proposed: &str, side: Side) -> String {
+pub fn merge_with_side(base: &str, current: &str, proposed: &str, side: MergeSide) -> String {
     crate::merge::merge3(base, current, proposed).with_conflicts_as(side)
 }
 
 /// The same with the [words](words::merge) of both sides in the conflicts of one hunk that can be merged
 /// so, and with what is there in all others.
-pub fn merged_by_words(base: &str, current: &str, proposed: &str) -> String {
+pub fn merge_with_words(base: &str, current: &str, proposed: &str) -> String {
     let merge = crate::merge::merge3(base, current, proposed);
     merge.with_conflicts(|region| {
         let text = |side| merge.text_of(region, side);
-        let mine = text(Side::Ours);
+        let mine = text(MergeSide::Ours);
         let merged = (region.their_changes.len() == 1)
-            .then(|| words::merge(text(Side::Base), mine, text(Side::Theirs)));
+            .then(|| words::merge_words(text(MergeSide::Base), mine, text(MergeSide::Theirs)));
         merged.flatten().unwrap_or_else(|| mine.to_owned())
     })
 }

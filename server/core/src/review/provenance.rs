@@ -1,11 +1,11 @@
 use std::ops::Range;
 
-use super::Hunk;
-use crate::diff::{Change, Lines, Purpose, diff};
+use super::ReviewHunk;
+use crate::diff::{DiffPurpose, IndexedText, LineChange, diff};
 
 /// A file as one task left it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Contribution<'a> {
+pub struct TaskContribution<'a> {
     /// The text the task started from.
     pub base: &'a str,
     /// The text it left.
@@ -14,19 +14,19 @@ pub struct Contribution<'a> {
 
 /// Who made the hunks of one proposal. What takes time is done once for all of them.
 #[derive(Debug)]
-pub struct Authors {
-    tasks: Vec<Author>,
+pub struct HunkAuthors {
+    tasks: Vec<TaskAuthor>,
 }
 
-impl Authors {
+impl HunkAuthors {
     /// Looks at what each task did on the way from `base` to `proposed`. `versions` are in the order
     /// they were merged.
-    pub fn new(base: &str, proposed: &str, versions: &[Contribution<'_>]) -> Self {
-        let (base, proposed) = (Lines::new(base), Lines::new(proposed));
+    pub fn new(base: &str, proposed: &str, versions: &[TaskContribution<'_>]) -> Self {
+        let (base, proposed) = (IndexedText::new(base), IndexedText::new(proposed));
         Self {
             tasks: versions
                 .iter()
-                .map(|version| Author::new(&base, &proposed, version))
+                .map(|version| TaskAuthor::new(&base, &proposed, version))
                 .collect(),
         }
     }
@@ -36,13 +36,13 @@ impl Authors {
     ///
     /// A task contributed when lines it wrote are among the hunk's new lines, or lines it took away
     /// are among the old ones.
-    pub fn of(&self, hunk: &Hunk) -> Vec<usize> {
-        let mut shares: Vec<(Share, usize)> = self
+    pub fn of(&self, hunk: &ReviewHunk) -> Vec<usize> {
+        let mut shares: Vec<(AuthorShare, usize)> = self
             .tasks
             .iter()
             .enumerate()
             .map(|(task, author)| (author.share(hunk), task))
-            .filter(|(share, _)| *share != Share::default())
+            .filter(|(share, _)| *share != AuthorShare::default())
             .collect();
         shares.sort_by(|a, b| b.cmp(a));
         shares.into_iter().map(|(_, task)| task).collect()
@@ -51,34 +51,41 @@ impl Authors {
 
 /// How many lines of a hunk a task accounts for. What was written decides before what was removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Share {
+struct AuthorShare {
     written: u32,
     removed: u32,
 }
 
 /// What one task changed, and which of it is still to be seen.
 #[derive(Debug)]
-struct Author {
-    own: Vec<Change>,
+struct TaskAuthor {
+    own: Vec<LineChange>,
     /// Stretches that what it left shares with the proposed text.
     kept: Vec<(Range<u32>, Range<u32>)>,
     /// Stretches that the base shares with what it started from.
     known: Vec<(Range<u32>, Range<u32>)>,
 }
 
-impl Author {
-    fn new(base: &Lines<'_>, proposed: &Lines<'_>, version: &Contribution<'_>) -> Self {
-        let (started, left) = (Lines::new(version.base), Lines::new(version.text));
-        let kept = diff(&left, proposed, Purpose::Merging);
-        let known = diff(base, &started, Purpose::Merging);
+impl TaskAuthor {
+    fn new(
+        base: &IndexedText<'_>,
+        proposed: &IndexedText<'_>,
+        version: &TaskContribution<'_>,
+    ) -> Self {
+        let (started, left) = (
+            IndexedText::new(version.base),
+            IndexedText::new(version.text),
+        );
+        let kept = diff(&left, proposed, DiffPurpose::Merging);
+        let known = diff(base, &started, DiffPurpose::Merging);
         Self {
-            own: diff(&started, &left, Purpose::Merging),
+            own: diff(&started, &left, DiffPurpose::Merging),
             kept: unchanged(&kept, left.len(), proposed.len()).collect(),
             known: unchanged(&known, base.len(), started.len()).collect(),
         }
     }
 
-    fn share(&self, hunk: &Hunk) -> Share {
+    fn share(&self, hunk: &ReviewHunk) -> AuthorShare {
         let written = self.kept.iter().map(|(left, proposed)| {
             let shared = intersect(proposed, &hunk.proposed);
             count(&project(&shared, proposed, left), &self.own, |c| &c.new)
@@ -87,7 +94,7 @@ impl Author {
             let shared = intersect(base, &hunk.base);
             count(&project(&shared, base, started), &self.own, |c| &c.old)
         });
-        Share {
+        AuthorShare {
             written: written.sum(),
             removed: removed.sum(),
         }
@@ -95,7 +102,11 @@ impl Author {
 }
 
 /// How many of some lines are among those of the changes.
-fn count(lines: &Range<u32>, changes: &[Change], side: impl Fn(&Change) -> &Range<u32>) -> u32 {
+fn count(
+    lines: &Range<u32>,
+    changes: &[LineChange],
+    side: impl Fn(&LineChange) -> &Range<u32>,
+) -> u32 {
     if lines.is_empty() {
         return 0;
     }
@@ -104,7 +115,7 @@ fn count(lines: &Range<u32>, changes: &[Change], side: impl Fn(&Change) -> &Rang
 
 /// The stretches two texts share, as pairs of equally long ranges.
 fn unchanged(
-    changes: &[Change],
+    changes: &[LineChange],
     old_len: u32,
     new_len: u32,
 ) -> impl Iterator<Item = (Range<u32>, Range<u32>)> {

@@ -4,11 +4,11 @@ mod merging;
 
 use std::ops::Range;
 
-use claudecluster_protocol::change::{Word, WordKind};
+use claudecluster_protocol::change::{HunkWord, HunkWordKind};
 
-pub use merging::{MOST_MERGED, merge};
+pub use merging::{MOST_MERGED, merge_words};
 
-use crate::diff::{Change, Purpose, Vocabulary};
+use crate::diff::{DiffPurpose, LineChange, LineVocabulary};
 
 /// More text than this on one side is not refined: nobody reads it word by word, and a minified
 /// file has all of itself in one line.
@@ -28,11 +28,11 @@ const MOST_BYTES: usize = 16 << 10;
 ///     [(Same, "let x = "), (Removed, "1"), (Added, "12 + y"), (Same, ";\n")],
 /// );
 /// ```
-pub fn refine(old: &str, new: &str) -> Vec<Word> {
+pub fn refine_to_words(old: &str, new: &str) -> Vec<HunkWord> {
     if old.is_empty() || new.is_empty() || old.len().max(new.len()) > MOST_BYTES {
         return Vec::new();
     }
-    let (old, new) = (Words::new(old), Words::new(new));
+    let (old, new) = (SplitWords::new(old), SplitWords::new(new));
     let changes = joined(&old, changes(&old, &new));
     let stays = |words: &Range<u32>| old.text(words).chars().any(char::is_alphanumeric);
     if !gaps(&changes, old.len()).any(|words| stays(&words)) {
@@ -41,7 +41,7 @@ pub fn refine(old: &str, new: &str) -> Vec<Word> {
     let mut parts = Vec::new();
     let mut add = |kind, text: &str| {
         if !text.is_empty() {
-            parts.push(Word {
+            parts.push(HunkWord {
                 kind,
                 text: text.to_owned(),
             });
@@ -49,48 +49,48 @@ pub fn refine(old: &str, new: &str) -> Vec<Word> {
     };
     let mut done = 0;
     for change in &changes {
-        add(WordKind::Same, old.text(&(done..change.old.start)));
-        add(WordKind::Removed, old.text(&change.old));
-        add(WordKind::Added, new.text(&change.new));
+        add(HunkWordKind::Same, old.text(&(done..change.old.start)));
+        add(HunkWordKind::Removed, old.text(&change.old));
+        add(HunkWordKind::Added, new.text(&change.new));
         done = change.old.end;
     }
-    add(WordKind::Same, old.text(&(done..old.len())));
+    add(HunkWordKind::Same, old.text(&(done..old.len())));
     parts
 }
 
 /// A text divided into words, white space, and single other characters. A line terminator is a
 /// word of its own.
-struct Words<'a> {
+struct SplitWords<'a> {
     text: &'a str,
     /// Where each starts, and one more entry for the end of the text.
     bounds: Vec<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum CharClass {
     Word,
     Blank,
     Other,
 }
 
-fn class(c: char) -> Class {
+fn class(c: char) -> CharClass {
     if c.is_alphanumeric() || c == '_' {
-        Class::Word
+        CharClass::Word
     } else if c.is_whitespace() && c != '\n' && c != '\r' {
-        Class::Blank
+        CharClass::Blank
     } else {
-        Class::Other
+        CharClass::Other
     }
 }
 
-impl<'a> Words<'a> {
+impl<'a> SplitWords<'a> {
     fn new(text: &'a str) -> Self {
         let mut bounds = Vec::new();
         let mut last = None;
         for (at, c) in text.char_indices() {
             let class = class(c);
             let terminator = c == '\n' && at > 0 && text.as_bytes()[at - 1] == b'\r';
-            if !terminator && (class == Class::Other || last != Some(class)) {
+            if !terminator && (class == CharClass::Other || last != Some(class)) {
                 bounds.push(at);
             }
             last = Some(class);
@@ -117,26 +117,26 @@ impl<'a> Words<'a> {
 }
 
 /// The unchanged stretches of the old text.
-fn gaps(changes: &[Change], len: u32) -> impl Iterator<Item = Range<u32>> {
+fn gaps(changes: &[LineChange], len: u32) -> impl Iterator<Item = Range<u32>> {
     let starts = std::iter::once(0).chain(changes.iter().map(|change| change.old.end));
     let ends = changes.iter().map(|change| change.old.start).chain([len]);
     starts.zip(ends).map(|(start, end)| start..end)
 }
 
-fn changes(old: &Words<'_>, new: &Words<'_>) -> Vec<Change> {
-    let mut vocabulary = Vocabulary::new((old.len() + new.len()) as usize);
-    let mut tokens = |words: &Words<'_>| -> Vec<_> {
+fn changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<LineChange> {
+    let mut vocabulary = LineVocabulary::new((old.len() + new.len()) as usize);
+    let mut tokens = |words: &SplitWords<'_>| -> Vec<_> {
         let each = words.bounds.windows(2);
         each.map(|pair| vocabulary.token(&words.text.as_bytes()[pair[0]..pair[1]]))
             .collect()
     };
     let (o, n) = (tokens(old), tokens(new));
-    vocabulary.diff(&o, &n, Purpose::Merging)
+    vocabulary.diff(&o, &n, DiffPurpose::Merging)
 }
 
 /// Changes with nothing but a blank between them are one: two new words read as a phrase.
-fn joined(old: &Words<'_>, changes: Vec<Change>) -> Vec<Change> {
-    let mut out: Vec<Change> = Vec::with_capacity(changes.len());
+fn joined(old: &SplitWords<'_>, changes: Vec<LineChange>) -> Vec<LineChange> {
+    let mut out: Vec<LineChange> = Vec::with_capacity(changes.len());
     for change in changes {
         match out.last_mut() {
             Some(last) if is_blank(old.text(&(last.old.end..change.old.start))) => {
@@ -150,7 +150,7 @@ fn joined(old: &Words<'_>, changes: Vec<Change>) -> Vec<Change> {
 }
 
 fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| class(c) == Class::Blank)
+    text.chars().all(|c| class(c) == CharClass::Blank)
 }
 
 #[cfg(test)]
@@ -166,13 +166,13 @@ mod tests {
             ("f(x)\ng(y)\n", "f(z)\nh(y)\n"),
             ("na\u{ef}ve caf\u{e9}\n", "na\u{ef}ve bar\n"),
         ] {
-            let parts = refine(old, new);
-            let text = |left: WordKind| -> String {
+            let parts = refine_to_words(old, new);
+            let text = |left: HunkWordKind| -> String {
                 let parts = parts.iter().filter(|part| part.kind != left);
                 parts.map(|part| part.text.as_str()).collect()
             };
             assert_eq!(
-                (text(WordKind::Added), text(WordKind::Removed)),
+                (text(HunkWordKind::Added), text(HunkWordKind::Removed)),
                 (old.into(), new.into())
             );
         }
@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn nothing_is_said_twice() {
-        let none = |old: &str, new: &str| assert_eq!(refine(old, new), [], "{old:?} {new:?}");
+        let none =
+            |old: &str, new: &str| assert_eq!(refine_to_words(old, new), [], "{old:?} {new:?}");
         none("", "new\n");
         none("old\n", "");
         none("all of it\n", "goes;\n");
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_phrase_is_one_change() {
-        let kinds: Vec<_> = refine("keep old words here\n", "keep new text here\n")
+        let kinds: Vec<_> = refine_to_words("keep old words here\n", "keep new text here\n")
             .into_iter()
             .map(|part| part.text)
             .collect();

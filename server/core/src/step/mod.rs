@@ -16,16 +16,16 @@ use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span,
     StopReason, TaskId, Timestamp, Usd,
     event::{AttemptOutcome, ProposedFile},
-    goal::{GateResult, Usage},
+    goal::{AgentUsage, GateResult},
     permission::{PermissionAnswer, PermissionDecision},
 };
 
-pub use permission::{Asker, Wanted};
-pub use repair::{Merged, NewRepair, over_budget};
+pub use permission::{PermissionAsker, RequestedToolUse};
+pub use repair::{MergedProposal, NewRepairTask, budget_error};
 
 use crate::{
-    lifecycle::{Goal, State},
-    policy::Policy,
+    policy::SchedulingPolicy,
+    state::{ClusterState, Goal},
 };
 
 /// What happened.
@@ -61,7 +61,7 @@ pub enum Input {
         /// The session, for forking.
         session: Option<String>,
         /// What it cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// A planning session stopped short.
     PlanStopped {
@@ -72,7 +72,7 @@ pub enum Input {
         /// The reason in words.
         summary: String,
         /// What it cost.
-        usage: Usage,
+        usage: AgentUsage,
     },
     /// Somebody approves the plan, edited or as it is.
     Approve {
@@ -106,7 +106,7 @@ pub enum Input {
         /// The goal.
         goal: GoalId,
         /// The proposal, and how what conflicts in it could be repaired.
-        result: Result<Merged, ErrorBody>,
+        result: Result<MergedProposal, ErrorBody>,
     },
     /// The goal's gates ran.
     Gates {
@@ -137,7 +137,7 @@ pub enum Input {
         /// What was carried out of it, all of them [`EventBody::Reviewed`].
         facts: Vec<EventBody>,
         /// The tasks that repair it.
-        repairs: Vec<NewRepair>,
+        repairs: Vec<NewRepairTask>,
     },
     /// What a repair made was merged into the proposal, or could not be.
     Amended {
@@ -160,16 +160,16 @@ pub enum Input {
         /// The goal.
         goal: GoalId,
         /// Who asks.
-        asker: Asker,
+        asker: PermissionAsker,
         /// What for.
-        wanted: Wanted,
+        wanted: RequestedToolUse,
     },
     /// A worker that asked goes on without an answer.
     PermissionLeft {
         /// The goal.
         goal: GoalId,
         /// Who asked.
-        asker: Asker,
+        asker: PermissionAsker,
         /// The tool it asked about.
         tool: String,
         /// The tool's input.
@@ -269,12 +269,12 @@ pub enum Effect {
 ///
 /// What was asked for cannot be done in the state the goal is in. The state is unchanged.
 pub fn step(
-    state: &mut State,
+    state: &mut ClusterState,
     input: Input,
     now: Timestamp,
-    policy: &Policy,
+    policy: &SchedulingPolicy,
 ) -> Result<Vec<Effect>, ErrorBody> {
-    let mut turn = Turn {
+    let mut turn = StepTurn {
         state,
         now,
         policy,
@@ -285,14 +285,14 @@ pub fn step(
 }
 
 /// One turn of the loop.
-struct Turn<'a> {
-    state: &'a mut State,
+struct StepTurn<'a> {
+    state: &'a mut ClusterState,
     now: Timestamp,
-    policy: &'a Policy,
+    policy: &'a SchedulingPolicy,
     effects: Vec<Effect>,
 }
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     fn take(&mut self, input: Input) -> Result<(), ErrorBody> {
         let deadlines = self.deadlines();
         match input {
@@ -384,7 +384,7 @@ impl Turn<'_> {
 }
 
 /// The cost limit of a goal.
-pub fn budget(goal: &Goal, policy: &Policy) -> Option<Usd> {
+pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
     goal.spec
         .budget_usd
         .or_else(|| goal.plan.as_ref().and_then(|plan| plan.budget_usd))

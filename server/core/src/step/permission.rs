@@ -6,15 +6,15 @@ use claudecluster_protocol::{
     permission::{PermissionAnswer, PermissionDecision, PermissionKind, PermissionRequest},
 };
 
-use super::{Effect, Turn};
-use crate::lifecycle::{Ending, Goal, State};
+use super::{Effect, StepTurn};
+use crate::state::{ClusterState, Goal, PermissionEnding};
 
 /// Who asks: an attempt at a task, or the planner.
-pub type Asker = Option<(TaskId, AttemptId)>;
+pub type PermissionAsker = Option<(TaskId, AttemptId)>;
 
 /// What somebody wants to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct RequestedToolUse {
     /// The tool.
     pub tool: String,
     /// What it is to do, for people.
@@ -25,9 +25,14 @@ pub struct Wanted {
     pub input: BlobId,
 }
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     /// Somebody asks, and waits.
-    pub(super) fn permission_asked(&mut self, id: &GoalId, asker: &Asker, wanted: Wanted) {
+    pub(super) fn permission_asked(
+        &mut self,
+        id: &GoalId,
+        asker: &PermissionAsker,
+        wanted: RequestedToolUse,
+    ) {
         let Some(goal) = self.state.goal(id).filter(|goal| waits(goal, asker)) else {
             return;
         };
@@ -116,7 +121,7 @@ impl Turn<'_> {
     pub(super) fn permission_left(
         &mut self,
         id: &GoalId,
-        asker: &Asker,
+        asker: &PermissionAsker,
         tool: &str,
         input: &BlobId,
     ) {
@@ -174,7 +179,7 @@ impl Turn<'_> {
 }
 
 /// Whether whoever asks is still there to hear the answer.
-fn waits(goal: &Goal, asker: &Asker) -> bool {
+fn waits(goal: &Goal, asker: &PermissionAsker) -> bool {
     match asker {
         None => goal.state == GoalState::Planning,
         Some((task, attempt)) => goal.tasks.get(task).is_some_and(|task| {
@@ -184,10 +189,10 @@ fn waits(goal: &Goal, asker: &Asker) -> bool {
 }
 
 /// The error for a request that does not wait.
-fn gone(state: &State, id: &PermissionId) -> ErrorBody {
+fn gone(state: &ClusterState, id: &PermissionId) -> ErrorBody {
     let mut goals = state.goals.values();
     let error = match goals.find_map(|goal| goal.permissions.ended.get(id)) {
-        Some(Ending::Answered { decision, by }) => {
+        Some(PermissionEnding::Answered { decision, by }) => {
             let said = match decision {
                 PermissionDecision::Allow => "granted",
                 PermissionDecision::Deny => "denied",
@@ -196,7 +201,7 @@ fn gone(state: &State, id: &PermissionId) -> ErrorBody {
             let by = by.unwrap_or_default();
             ErrorBody::stale(format!("{id} was already {said}{by}"))
         }
-        Some(Ending::Withdrawn) => ErrorBody::stale(format!(
+        Some(PermissionEnding::Withdrawn) => ErrorBody::stale(format!(
             "{id} is no longer open: the worker has ended or continued without an answer"
         )),
         None => ErrorBody::user(format!("there is no permission request {:?}", id.as_str())),

@@ -2,16 +2,16 @@
 
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
-    TaskId, TaskState, goal::Usage,
+    TaskId, TaskState, goal::AgentUsage,
 };
 
-use super::{Effect, Turn, wrong_state};
+use super::{Effect, StepTurn, wrong_state};
 use crate::{
     plan,
-    policy::{self, Next},
+    policy::{self, StopFollowUp},
 };
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     pub(super) fn submit(&mut self, goal: GoalId, spec: Box<GoalSpec>) -> Result<(), ErrorBody> {
         if spec.prompt.trim().is_empty() && spec.plan.is_none() {
             return Err(ErrorBody::user("the goal is empty").hint(
@@ -19,7 +19,7 @@ impl Turn<'_> {
             ));
         }
         if let Some(given) = &spec.plan {
-            plan::check(given, &self.policy.agents).map_err(|problems| {
+            plan::check_plan(given, &self.policy.agents).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
                     .hint("fix the plan and start the goal again")
@@ -55,7 +55,7 @@ impl Turn<'_> {
                 );
                 self.change(id, GoalState::Planning, None);
                 match given {
-                    Some(plan) => self.planned(id, plan, None, Usage::default()),
+                    Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
                     None => self.plan(id, Vec::new(), Span(0)),
                 }
             }
@@ -75,7 +75,7 @@ impl Turn<'_> {
         id: &GoalId,
         answer: Result<Box<Plan>, String>,
         session: Option<String>,
-        usage: Usage,
+        usage: AgentUsage,
     ) {
         let Some(goal) = self.goal_in(id, GoalState::Planning) else {
             return;
@@ -84,7 +84,7 @@ impl Turn<'_> {
         self.leave_all(id, None);
         let errors = match answer {
             Err(error) => vec![error],
-            Ok(plan) => match plan::check(&plan, &self.policy.agents) {
+            Ok(plan) => match plan::check_plan(&plan, &self.policy.agents) {
                 Ok(_) => return self.planned(id, *plan, session, usage),
                 Err(problems) => problems.iter().map(ToString::to_string).collect(),
             },
@@ -115,7 +115,7 @@ impl Turn<'_> {
         id: &GoalId,
         stop: StopReason,
         summary: String,
-        usage: Usage,
+        usage: AgentUsage,
     ) {
         let Some(goal) = self.goal_in(id, GoalState::Planning) else {
             return;
@@ -133,10 +133,10 @@ impl Turn<'_> {
         );
         // Planning is a task like any other to the retry policies.
         let as_task = claudecluster_protocol::TaskSpec::new("plan", "plan");
-        match policy::after(stop, &as_task, self.policy, tries, tries, None) {
-            Next::Retry(delay) => self.plan(id, Vec::new(), delay),
-            Next::FailTask | Next::FailGoal => {
-                let error = ErrorBody::environment(text).hint(policy::hint(stop, id));
+        match policy::follow_up(stop, &as_task, self.policy, tries, tries, None) {
+            StopFollowUp::Retry(delay) => self.plan(id, Vec::new(), delay),
+            StopFollowUp::FailTask | StopFollowUp::FailGoal => {
+                let error = ErrorBody::environment(text).hint(policy::stop_hint(stop, id));
                 self.change(id, GoalState::Failed, Some(error));
             }
         }
@@ -147,7 +147,7 @@ impl Turn<'_> {
         id: &GoalId,
         plan: Plan,
         session: Option<String>,
-        usage: Usage,
+        usage: AgentUsage,
     ) {
         self.record(
             id,
@@ -185,7 +185,7 @@ impl Turn<'_> {
             .hint("review the new plan, then approve it"));
         }
         if let Some(plan) = &plan {
-            plan::check(plan, &self.policy.agents).map_err(|problems| {
+            plan::check_plan(plan, &self.policy.agents).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
             })?;

@@ -2,17 +2,17 @@
 
 use claudecluster_protocol::{
     AttemptId, GoalId, GoalState, Span, StopReason, TaskId, TaskState, Timestamp,
-    event::AttemptOutcome, goal::Usage,
+    event::AttemptOutcome, goal::AgentUsage,
 };
 
-use super::{Effect, Turn};
-use crate::lifecycle::State;
+use super::{Effect, StepTurn};
+use crate::state::ClusterState;
 
 /// How long a failed or cancelled goal keeps its layers: trying it again is then quick. Later it still
 /// works, from the artifacts.
 const KEEP_STOPPED: Span = Span::secs(7 * 24 * 60 * 60);
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     /// Takes up every goal where the last daemon left it.
     pub(super) fn recover(&mut self) {
         let ids: Vec<GoalId> = self.state.goals.keys().cloned().collect();
@@ -38,17 +38,26 @@ impl Turn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
-        if goal.files.iter().any(|entry| !entry.begun.is_empty()) {
+        if goal
+            .files
+            .iter()
+            .any(|entry| !entry.pending_landings.is_empty())
+        {
             self.effects.push(Effect::Settle(id.clone()));
         }
         match goal.state {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {
                 (_, Some(plan)) => {
-                    self.planned(id, plan, goal_session(self.state, id), Usage::default());
+                    self.planned(
+                        id,
+                        plan,
+                        goal_session(self.state, id),
+                        AgentUsage::default(),
+                    );
                 }
                 (true, None) => match self.state.goal(id).and_then(|g| g.spec.plan.clone()) {
-                    Some(plan) => self.planned(id, plan, None, Usage::default()),
+                    Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
                     None => self.plan(id, Vec::new(), Span(0)),
                 },
                 (false, None) => self.effects.push(Effect::Snapshot(id.clone())),
@@ -115,6 +124,6 @@ impl Turn<'_> {
     }
 }
 
-fn goal_session(state: &State, id: &GoalId) -> Option<String> {
+fn goal_session(state: &ClusterState, id: &GoalId) -> Option<String> {
     state.goal(id).and_then(|goal| goal.planner_session.clone())
 }

@@ -7,43 +7,44 @@
 
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, StopReason, TaskId, TaskSpec, TaskState,
-    event::{ProposedFile, Repair, RepairCause},
+    event::ProposedFile,
+    repair::{RepairCause, RepairSpec},
 };
 
-use super::{Effect, Turn, budget, wrong_state};
+use super::{Effect, StepTurn, goal_budget, wrong_state};
 use crate::{
-    lifecycle::{Goal, Task},
-    policy::{self, Policy},
+    policy::{self, SchedulingPolicy},
+    state::{Goal, GoalTask},
 };
 
 /// A repair task that is not part of the plan yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NewRepair {
+pub struct NewRepairTask {
     /// The task.
     pub task: TaskSpec,
     /// What it repairs.
-    pub repair: Repair,
+    pub repair: RepairSpec,
 }
 
 /// The tasks' changes merged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Merged {
+pub struct MergedProposal {
     /// The proposal.
     pub files: Vec<ProposedFile>,
     /// Repairs that could settle what tasks disagree about, in place of the developer.
-    pub repairs: Vec<NewRepair>,
+    pub repairs: Vec<NewRepairTask>,
 }
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     /// Has conflicts between tasks repaired before anybody sees them. Returns whether it does.
-    pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepair>) -> bool {
+    pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) -> bool {
         let Some(goal) = self.state.goal(id) else {
             return false;
         };
-        if !self.policy.repair_conflicts || over_budget(goal, self.policy).is_some() {
+        if !self.policy.repair_conflicts || budget_error(goal, self.policy).is_some() {
             return false;
         }
-        let repairs: Vec<NewRepair> = repairs
+        let repairs: Vec<NewRepairTask> = repairs
             .into_iter()
             .filter(|new| !goal.tasks.contains_key(&new.task.id) && !was_tried(goal, &new.repair))
             .collect();
@@ -62,7 +63,7 @@ impl Turn<'_> {
         &mut self,
         id: &GoalId,
         facts: Vec<EventBody>,
-        repairs: Vec<NewRepair>,
+        repairs: Vec<NewRepairTask>,
     ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state != GoalState::Proposed {
@@ -87,8 +88,8 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn add(&mut self, id: &GoalId, repairs: Vec<NewRepair>) {
-        for NewRepair { task, repair } in repairs {
+    fn add(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) {
+        for NewRepairTask { task, repair } in repairs {
             let task = Box::new(task);
             self.record(id, EventBody::TaskAdded { task, repair });
         }
@@ -166,7 +167,7 @@ impl Turn<'_> {
                 "only a failed or cancelled goal or repair can be retried",
             ));
         }
-        if let Some(error) = over_budget(goal, self.policy) {
+        if let Some(error) = budget_error(goal, self.policy) {
             return Err(error);
         }
         for task in &again {
@@ -204,10 +205,10 @@ impl Turn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return false;
         };
-        let Some(error) = over_budget(goal, self.policy) else {
+        let Some(error) = budget_error(goal, self.policy) else {
             return false;
         };
-        let open = |(_, task): &(&TaskId, &Task)| !task.state.is_terminal();
+        let open = |(_, task): &(&TaskId, &GoalTask)| !task.state.is_terminal();
         let only_repairs = goal
             .tasks
             .iter()
@@ -234,17 +235,17 @@ impl Turn<'_> {
 }
 
 /// Why nothing more may be started for a goal: it has cost what it may.
-pub fn over_budget(goal: &Goal, policy: &Policy) -> Option<ErrorBody> {
-    let limit = budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
+pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody> {
+    let limit = goal_budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
     Some(
         ErrorBody::user(format!("the goal reached its cost limit of {limit}"))
-            .hint(policy::hint(StopReason::Budget, &goal.id)),
+            .hint(policy::stop_hint(StopReason::Budget, &goal.id)),
     )
 }
 
 /// Whether a repair of a conflict between tasks in one of these files has been tried: once is enough, what
 /// is left then is the developer's.
-fn was_tried(goal: &Goal, repair: &Repair) -> bool {
+fn was_tried(goal: &Goal, repair: &RepairSpec) -> bool {
     goal.tasks
         .values()
         .filter_map(|task| task.repair.as_ref())

@@ -4,11 +4,11 @@ use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, RelPath, TaskState, goal::GateResult,
 };
 
-use super::{Effect, Merged, Turn};
-use crate::{lifecycle::FileEntry, policy};
+use super::{Effect, MergedProposal, StepTurn};
+use crate::{policy, state::FileEntry};
 
-impl Turn<'_> {
-    pub(super) fn merged(&mut self, id: &GoalId, result: Result<Merged, ErrorBody>) {
+impl StepTurn<'_> {
+    pub(super) fn merged(&mut self, id: &GoalId, result: Result<MergedProposal, ErrorBody>) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -33,10 +33,10 @@ impl Turn<'_> {
             .values()
             .find(|task| task.state == TaskState::Failed && task.repair.is_none())
             .and_then(|task| task.outcome()?.stop)
-            .map(|stop| policy::hint(stop, id));
+            .map(|stop| policy::stop_hint(stop, id));
         let has_gates =
             !goal.spec.gates.is_empty() || goal.plan.as_ref().is_some_and(|p| !p.gates.is_empty());
-        let Merged { files, repairs } = match result {
+        let MergedProposal { files, repairs } = match result {
             Ok(merged) => merged,
             Err(error) => {
                 if !stopped {
@@ -122,7 +122,7 @@ impl Turn<'_> {
             let Some(file) = goal.entry(path, entry) else {
                 return Err(gone(id, path));
             };
-            if !file.begun.is_empty() && !dropped.contains(&(path, entry)) {
+            if !file.pending_landings.is_empty() && !dropped.contains(&(path, entry)) {
                 return Err(
                     ErrorBody::stale(format!("another change to {path} is being applied"))
                         .hint("try again in a moment"),
@@ -156,7 +156,7 @@ impl Turn<'_> {
     /// Records the facts of one decision, numbered as such: a moment does not tell decisions apart that
     /// follow each other at once.
     pub(super) fn decided(&mut self, id: &GoalId, facts: Vec<EventBody>) {
-        let number = self.state.moves;
+        let number = self.state.ledger_records;
         for mut fact in facts {
             if let EventBody::Reviewed { decision, .. } = &mut fact {
                 *decision = Some(number);

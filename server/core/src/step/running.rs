@@ -5,14 +5,14 @@ use claudecluster_protocol::{
     event::AttemptOutcome,
 };
 
-use super::{Effect, Turn};
+use super::{Effect, StepTurn};
 use crate::{
-    lifecycle::{Goal, Task},
-    policy::{self, Next},
+    policy::{self, StopFollowUp},
     schedule,
+    state::{Goal, GoalTask},
 };
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     pub(super) fn attempt_ended(
         &mut self,
         id: &GoalId,
@@ -27,7 +27,7 @@ impl Turn<'_> {
         {
             return;
         }
-        let amends = running.is_some_and(Task::amends);
+        let amends = running.is_some_and(GoalTask::amends);
         if amends && running.is_some_and(|task| task.state.is_terminal()) {
             // Cancelled while it was about to succeed: nothing of it comes into the proposal any more.
             outcome.stop = outcome.stop.or(Some(StopReason::Cancelled));
@@ -90,9 +90,9 @@ impl Turn<'_> {
             return;
         }
         let repairs = task.repair.is_some();
-        let failures = task.stops(policy::counts);
+        let failures = task.stops(policy::counts_as_failure);
         let overloads = task.stops(|stop| stop == StopReason::Overloaded);
-        let next = policy::after(
+        let next = policy::follow_up(
             stop,
             &task.spec,
             self.policy,
@@ -102,7 +102,7 @@ impl Turn<'_> {
         );
         let spread = jitter(id, task_id, failures + overloads);
         match next {
-            Next::Retry(delay) => {
+            StopFollowUp::Retry(delay) => {
                 let wait = Span(delay.0 + delay.0 * spread / 400);
                 let not_before = self.now.plus(wait);
                 let task_id = task_id.clone();
@@ -118,12 +118,14 @@ impl Turn<'_> {
                     self.effects.push(Effect::WakeAt(not_before));
                 }
             }
-            Next::FailTask | Next::FailGoal if repairs => self.repair_failed(id, task_id),
-            Next::FailTask => self.set_task(id, task_id, TaskState::Failed),
-            Next::FailGoal => {
+            StopFollowUp::FailTask | StopFollowUp::FailGoal if repairs => {
+                self.repair_failed(id, task_id)
+            }
+            StopFollowUp::FailTask => self.set_task(id, task_id, TaskState::Failed),
+            StopFollowUp::FailGoal => {
                 self.set_task(id, task_id, TaskState::Failed);
                 let error = ErrorBody::environment(format!("task {task_id} failed: {summary}"))
-                    .hint(policy::hint(stop, id));
+                    .hint(policy::stop_hint(stop, id));
                 self.abort(id, GoalState::Failed, Some(error));
             }
         }
@@ -208,7 +210,7 @@ impl Turn<'_> {
 
     /// Starts what can start, over all goals, oldest goal first.
     pub(super) fn schedule(&mut self) {
-        if let Some(until) = self.state.fleet.paused_until
+        if let Some(until) = self.state.provider_limit.paused_until
             && until > self.now
         {
             self.effects.push(Effect::WakeAt(until));
@@ -216,7 +218,7 @@ impl Turn<'_> {
         }
         let cap = self
             .state
-            .fleet
+            .provider_limit
             .cap
             .unwrap_or(u32::MAX)
             .min(self.policy.max_parallel);
@@ -249,19 +251,19 @@ impl Turn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return 0;
         };
-        if goal.tasks.values().any(Task::awaits_amending) {
+        if goal.tasks.values().any(GoalTask::awaits_amending) {
             // The next repair sees what this one made.
             return 0;
         }
         let free = free.min(schedule::own_places(goal));
-        let picked = schedule::pick(goal, free, self.now);
+        let picked = schedule::pick_ready_tasks(goal, free, self.now);
         for task_id in &picked {
             let Some(goal) = self.state.goal(id) else {
                 break;
             };
             let tries = goal.tasks[task_id].attempts.len();
             let attempt = AttemptId(u32::try_from(tries + 1).unwrap_or(u32::MAX));
-            let upstream = schedule::upstream(goal, task_id);
+            let upstream = schedule::upstream_tasks(goal, task_id);
             let task_id = task_id.clone();
             self.record(
                 id,

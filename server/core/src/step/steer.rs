@@ -3,9 +3,9 @@
 use claudecluster_protocol::{ErrorBody, GoalId, GoalState, TaskId, TaskState, Timestamp};
 use indexmap::IndexMap;
 
-use super::{Effect, Turn, wrong_state};
+use super::{Effect, StepTurn, wrong_state};
 
-impl Turn<'_> {
+impl StepTurn<'_> {
     pub(super) fn cancel(&mut self, id: &GoalId) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state.is_terminal() {

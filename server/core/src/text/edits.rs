@@ -1,13 +1,13 @@
 use std::ops::Range;
 
-use super::{LineIndex, Position, PositionEncoding};
-use crate::diff::{Lines, Purpose, diff};
+use super::{LineIndex, PositionEncoding, TextPosition};
+use crate::diff::{DiffPurpose, IndexedText, diff};
 
 /// Replaces a range by a text. Positions are those of the text before any edit of the same list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TextEdit {
     /// What is replaced.
-    pub range: Range<Position>,
+    pub range: Range<TextPosition>,
     /// What takes its place.
     pub new_text: String,
 }
@@ -24,9 +24,9 @@ pub struct TextEdit {
 /// );
 /// ```
 pub fn edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
-    let (old_lines, new_lines) = (Lines::new(old), Lines::new(new));
+    let (old_lines, new_lines) = (IndexedText::new(old), IndexedText::new(new));
     let index = LineIndex::new(old);
-    diff(&old_lines, &new_lines, Purpose::Merging)
+    diff(&old_lines, &new_lines, DiffPurpose::Merging)
         .into_iter()
         .map(|change| {
             let old_range = old_lines.bytes(&change.old);

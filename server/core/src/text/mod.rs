@@ -49,7 +49,7 @@ impl PositionEncoding {
 
 /// A place between two characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Position {
+pub struct TextPosition {
     /// The line, counting from 0.
     pub line: u32,
     /// The column in units of the [`PositionEncoding`], counting from 0.
@@ -60,13 +60,13 @@ pub struct Position {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContentChange {
     /// What is replaced; everything where there is none.
-    pub range: Option<Range<Position>>,
+    pub range: Option<Range<TextPosition>>,
     /// What takes its place.
     pub text: String,
 }
 
 /// Byte offset of a position in a rope.
-pub fn offset(rope: &Rope, position: Position, encoding: PositionEncoding) -> usize {
+pub fn offset(rope: &Rope, position: TextPosition, encoding: PositionEncoding) -> usize {
     let line = position.line as usize;
     if line >= rope.len_lines() {
         return rope.len_bytes();
@@ -82,7 +82,7 @@ pub fn offset(rope: &Rope, position: Position, encoding: PositionEncoding) -> us
 }
 
 /// Position of a byte offset in a rope.
-pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> Position {
+pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> TextPosition {
     let char = rope.byte_to_char(offset.min(rope.len_bytes()));
     let line = rope.char_to_line(char);
     let content = without_terminator(rope.line(line));
@@ -92,7 +92,7 @@ pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> Posit
         PositionEncoding::Utf16 => content.char_to_utf16_cu(column),
         PositionEncoding::Utf32 => column,
     };
-    Position {
+    TextPosition {
         line: narrow(line),
         character: narrow(character),
     }
@@ -157,7 +157,7 @@ impl<'a> LineIndex<'a> {
     }
 
     /// Byte offset of a position.
-    pub fn offset(&self, position: Position, encoding: PositionEncoding) -> usize {
+    pub fn offset(&self, position: TextPosition, encoding: PositionEncoding) -> usize {
         let line = position.line as usize;
         if line >= self.starts.len() {
             return self.text.len();
@@ -174,7 +174,7 @@ impl<'a> LineIndex<'a> {
     }
 
     /// Position of a byte offset.
-    pub fn position(&self, offset: usize, encoding: PositionEncoding) -> Position {
+    pub fn position(&self, offset: usize, encoding: PositionEncoding) -> TextPosition {
         let line = self.line_of(offset);
         let content = self.content(line as usize);
         let mut column = offset - self.starts[line as usize];
@@ -187,11 +187,11 @@ impl<'a> LineIndex<'a> {
             PositionEncoding::Utf8 => narrow(column),
             _ => before.chars().map(|c| encoding.len(c)).sum(),
         };
-        Position { line, character }
+        TextPosition { line, character }
     }
 
     /// Range of positions of a range of byte offsets.
-    pub fn range(&self, offsets: &Range<usize>, encoding: PositionEncoding) -> Range<Position> {
+    pub fn range(&self, offsets: &Range<usize>, encoding: PositionEncoding) -> Range<TextPosition> {
         self.position(offsets.start, encoding)..self.position(offsets.end, encoding)
     }
 

@@ -1,15 +1,15 @@
 //! The artifacts of a goal: its snapshot, transcripts and proposed files.
 
-use claudecluster_core::lifecycle::Goal;
-use claudecluster_protocol::{BlobId, api::Artifact};
+use claudecluster_core::state::Goal;
+use claudecluster_protocol::{BlobId, api::GoalArtifact};
 use claudecluster_store::Store;
 
 /// Lists what a goal left in the artifact store.
-pub(crate) fn list_artifacts(store: &Store, goal: &Goal) -> Vec<Artifact> {
+pub(crate) fn list_artifacts(store: &Store, goal: &Goal) -> Vec<GoalArtifact> {
     let mut found = Vec::new();
     let mut add = |id: &BlobId, name: String, kind: &str, task| {
         let bytes = store.blob_len(id).ok().flatten();
-        found.push(Artifact {
+        found.push(GoalArtifact {
             id: id.clone(),
             name,
             kind: kind.to_owned(),

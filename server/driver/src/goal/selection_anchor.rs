@@ -4,9 +4,9 @@ use std::path::Path;
 
 use claudecluster_protocol::{
     GoalSpec,
-    goal::{SelectedText, Selection},
+    goal::{GoalSelection, SelectedText},
 };
-use claudecluster_store::id_of;
+use claudecluster_store::blob_id;
 
 use crate::workspace::{content_text::ContentText, editor_registry::EditorRegistry};
 
@@ -27,7 +27,7 @@ pub(crate) fn anchor_selection(editors: &EditorRegistry, root: &Path, spec: &mut
     selection.text = text.and_then(|text| covered_text(text, selection));
 }
 
-fn covered_text(text: &str, selection: &Selection) -> Option<SelectedText> {
+fn covered_text(text: &str, selection: &GoalSelection) -> Option<SelectedText> {
     let lines: Vec<&str> = text.split_inclusive('\n').map(str::trim_end).collect();
     let (start, end) = (selection.start_line as usize, selection.end_line as usize);
     let covered = lines.get(start..end)?;
@@ -37,7 +37,7 @@ fn covered_text(text: &str, selection: &Selection) -> Option<SelectedText> {
     let above = lines.windows(covered.len()).take(start);
     let above = above.filter(|one| *one == covered).count();
     Some(SelectedText {
-        hash: id_of(covered.join("\n").as_bytes()),
+        hash: blob_id(covered.join("\n").as_bytes()),
         above: u32::try_from(above).unwrap_or(u32::MAX),
     })
 }
@@ -50,7 +50,7 @@ mod tests {
 
     fn of(text: &str, start_line: u32, end_line: u32) -> Option<SelectedText> {
         let path = RelPath::new("a").unwrap();
-        let selection = Selection {
+        let selection = GoalSelection {
             path,
             start_line,
             end_line,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use claudecluster_protocol::{ErrorBody, GoalSpec, RelPath, goal::ScopeKind};
+use claudecluster_protocol::{ErrorBody, GoalSpec, RelPath, goal::GoalScopeKind};
 
 use crate::{
     config::DriverConfig,
@@ -24,7 +24,7 @@ pub(crate) fn check_goal(
             .hint("move the project to a folder whose path is valid UTF-8")
     })?;
     parse_globs(&spec.scope.globs)?;
-    if spec.scope.kind == ScopeKind::Open && spec.scope.files.is_empty() {
+    if spec.scope.kind == GoalScopeKind::Open && spec.scope.files.is_empty() {
         let open = editors.documents(&root);
         let inside = open
             .iter()

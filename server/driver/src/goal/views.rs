@@ -1,7 +1,7 @@
 //! Goals and tasks as fronts show them, made from an immutable snapshot of the state and the texts
 //! that are there now.
 
-use claudecluster_core::lifecycle::{Attempt, Goal, Task};
+use claudecluster_core::state::{Goal, GoalTask, TaskAttempt};
 use claudecluster_protocol::{
     TaskState,
     goal::{AttemptView, GoalSummary, GoalView, TaskView},
@@ -62,7 +62,7 @@ pub(crate) fn goal_view(review: &PendingReader, goal: &Goal) -> GoalView {
     }
 }
 
-fn task_view(goal: &Goal, task: &Task) -> TaskView {
+fn task_view(goal: &Goal, task: &GoalTask) -> TaskView {
     let changes = task
         .outcome()
         .map(|outcome| outcome.changes.as_slice())
@@ -79,7 +79,7 @@ fn task_view(goal: &Goal, task: &Task) -> TaskView {
     }
 }
 
-fn attempt_view(attempt: &Attempt) -> AttemptView {
+fn attempt_view(attempt: &TaskAttempt) -> AttemptView {
     let outcome = attempt.outcome.as_ref();
     AttemptView {
         id: attempt.id,

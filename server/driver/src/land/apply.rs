@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use claudecluster_core::{lifecycle::FileEntry, step::Input};
+use claudecluster_core::{state::FileEntry, step::Input};
 use claudecluster_protocol::{ErrorBody, EventBody, FileMode, RelPath, Span};
-use claudecluster_store::id_of;
+use claudecluster_store::blob_id;
 use claudecluster_worker::changes::FileContent;
 use tokio::time::Instant;
 
@@ -552,10 +552,10 @@ impl AppliedFile {
 
 /// Whether a text is one that the ledger of the entry has: it can be had again.
 fn is_in_the_journal(entry: &FileEntry, content: &FileContent) -> bool {
-    let id = id_of(&content.bytes);
+    let id = blob_id(&content.bytes);
     let pair = [&entry.file.base, &entry.file.proposed];
     let pair = pair.into_iter().flatten().map(|version| &version.blob);
-    let landed = entry.moves.iter().filter_map(|made| made.landed.as_ref());
+    let landed = entry.ledger.iter().filter_map(|made| made.landed.as_ref());
     let landed = landed.flat_map(|landed| [&landed.before, &landed.after]);
     pair.chain(landed.flatten()).any(|blob| *blob == id)
 }

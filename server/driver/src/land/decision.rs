@@ -4,13 +4,14 @@
 use std::{path::PathBuf, sync::Arc};
 
 use claudecluster_core::{
-    lifecycle::{Goal, Move},
+    state::{Goal, LedgerRecord},
     step::Input,
 };
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, RelPath,
-    api::{Decision, DecisionReport, FileFailure, Resolution},
+    api::{Decision, DecisionReport, FileFailure},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use super::{
@@ -238,9 +239,10 @@ fn found_done(
 ) -> Option<RelPath> {
     let named = decision.hunk_id.as_ref()?;
     if decision.applied && decision.verdict == Verdict::Accept {
-        let stands = |made: &Move| made.is_landing() && made.standing().any(|id| id == named);
+        let stands =
+            |made: &LedgerRecord| made.is_landing() && made.standing().any(|id| id == named);
         let mut files = goal.files.iter();
-        let landed = files.find(|entry| entry.moves.iter().any(stands));
+        let landed = files.find(|entry| entry.ledger.iter().any(stands));
         return landed.map(|entry| entry.file.path.clone());
     }
     let about = |(goal, fact): &&(GoalId, EventBody)| {

@@ -1,10 +1,8 @@
 //! The files a decision is about, each with the decision as it is for that file.
 
-use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
+use claudecluster_core::state::{FileEntry, Goal, LedgerRecord};
 use claudecluster_protocol::{
-    HunkId, RelPath,
-    api::{Decision, Resolution},
-    event::Verdict,
+    HunkId, RelPath, api::Decision, event::Verdict, resolution::Resolution,
 };
 
 use crate::review::renames::renamed_to;
@@ -95,7 +93,7 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
     if !matches!(verdict, Verdict::Undo | Verdict::Redo) {
         return renamed_to(goal, entry);
     }
-    let first = entry.moves.first();
+    let first = entry.ledger.first();
     let proposed = first.map_or(&entry.file.proposed, |first| &first.before.proposed);
     let mut others = goal.files.iter();
     let to = others.find(|other| other.file.from.as_ref() == Some(&entry.file.path));
@@ -104,6 +102,6 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
 
 /// A hunk that was decided last.
 fn last_decided(entry: &FileEntry) -> Option<HunkId> {
-    let decided = entry.moves.iter().rev().filter(|made| made.of.is_none());
-    decided.flat_map(Move::standing).next().cloned()
+    let decided = entry.ledger.iter().rev().filter(|made| made.of.is_none());
+    decided.flat_map(LedgerRecord::standing).next().cloned()
 }

@@ -6,15 +6,16 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    merge::{RegionKind, Side, merge3},
-    review::Review,
+    merge::{MergeRegionKind, MergeSide, merge3},
+    review::FileReview,
+    state::{FileEntry, Goal},
     step::Input,
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath, TaskId,
     change::{FileChange, FileVersion, HeldReason, HunkStatus},
-    event::{ProposedFile, Repair, RepairCause},
+    event::ProposedFile,
+    repair::{RepairCause, RepairSpec},
 };
 use claudecluster_worker::changes::FileContent;
 
@@ -154,7 +155,7 @@ impl RepairAmendment<'_> {
     /// now, and what the repair made of it comes on top.
     fn resolve_conflicts(
         &mut self,
-        repair: &Repair,
+        repair: &RepairSpec,
         path: &RelPath,
         change: Option<&FileChange>,
     ) -> Result<(), ErrorBody> {
@@ -217,11 +218,11 @@ impl RepairAmendment<'_> {
             });
             let pair = match (wanted.map(|pending| pending.part), versions.texts()) {
                 (Some(HunkPart::Lines(key)), Some((base, current, proposed))) => {
-                    let review = Review::new(base, current, proposed);
+                    let review = FileReview::new(base, current, proposed);
                     let Some(hunk) = review.hunk(key) else { break };
                     let text = review
                         .merge()
-                        .text_of(&review.region(hunk), Side::Ours)
+                        .text_of(&review.region(hunk), MergeSide::Ours)
                         .to_owned();
                     let Ok(both) = review.resolve(key, &text) else {
                         break;
@@ -269,7 +270,7 @@ impl RepairAmendment<'_> {
         let (false, Some((base, current, proposed))) = (keys.is_empty(), versions.texts()) else {
             return Ok(None);
         };
-        let rejected = Review::new(base, current, proposed).reject(&keys);
+        let rejected = FileReview::new(base, current, proposed).reject(&keys);
         let proposed = self.store_text(&versions.proposed, rejected.proposed)?;
         Ok(Some((entry.file.base.clone(), proposed)))
     }
@@ -418,7 +419,7 @@ impl RepairAmendment<'_> {
         Ok(merge
             .regions()
             .iter()
-            .any(|region| region.kind == RegionKind::Both))
+            .any(|region| region.kind == MergeRegionKind::Both))
     }
 
     fn load_text(&self, version: &Option<FileVersion>) -> Result<Option<String>, ErrorBody> {
@@ -443,20 +444,20 @@ impl RepairAmendment<'_> {
             return Ok(None);
         };
         let merge = merge3(&base, &seen, &proposed);
-        let with = |side: Side| {
+        let with = |side: MergeSide| {
             merge
                 .regions()
                 .iter()
                 .map(|region| match region.kind {
-                    RegionKind::Ours => merge.text_of(region, Side::Ours),
+                    MergeRegionKind::Ours => merge.text_of(region, MergeSide::Ours),
                     _ => merge.text_of(region, side),
                 })
                 .collect::<String>()
         };
         let like = |version: &Option<FileVersion>| self.contents.load_optional(version.as_ref());
         Ok(Some((
-            self.store_text(&like(&entry.base)?, with(Side::Base))?,
-            self.store_text(&like(&entry.proposed)?, with(Side::Theirs))?,
+            self.store_text(&like(&entry.base)?, with(MergeSide::Base))?,
+            self.store_text(&like(&entry.proposed)?, with(MergeSide::Theirs))?,
         )))
     }
 }

@@ -4,14 +4,12 @@
 use std::{path::PathBuf, sync::Arc};
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::Review,
+    review::FileReview,
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
-    ErrorBody, EventBody, RelPath, Span,
-    api::Decision,
-    change::FileVersion,
-    event::{Landed, Verdict},
+    ErrorBody, EventBody, RelPath, Span, api::Decision, change::FileVersion, event::Verdict,
+    landed::LandedContent,
 };
 use claudecluster_worker::changes::FileContent;
 
@@ -170,7 +168,7 @@ fn before_client(
     else {
         return Ok(None);
     };
-    let before = Review::new(base, current, proposed).before(&[key]);
+    let before = FileReview::new(base, current, proposed).before(&[key]);
     Ok(before.map(|text| {
         let mut versions = versions.clone();
         if let Some(current) = &mut versions.current {
@@ -197,7 +195,7 @@ fn move_facts(
     let mut facts = Vec::new();
     for change in &verdicts.changes {
         let after = version(&change.current)?;
-        let landed = Landed {
+        let landed = LandedContent {
             mode_before: mode(&before),
             mode_after: mode(&after),
             before: before.map(|version| version.blob),
@@ -223,7 +221,7 @@ fn move_facts(
 /// Whether the last that landed of an entry is that the file goes.
 fn is_deleted(entry: &FileEntry) -> bool {
     let last = entry
-        .moves
+        .ledger
         .iter()
         .rev()
         .find_map(|made| made.landed.as_ref());

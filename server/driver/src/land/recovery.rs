@@ -11,7 +11,7 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{Begun, Goal},
+    state::{Goal, PendingLanding},
     step::Input,
 };
 use claudecluster_protocol::{ErrorBody, EventBody, GoalId, RelPath};
@@ -87,7 +87,11 @@ impl LandingRecovery {
             |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
         for goal in state.goals.values().filter(here) {
             let mut paths: Vec<RelPath> = Vec::new();
-            for entry in goal.files.iter().filter(|entry| !entry.begun.is_empty()) {
+            for entry in goal
+                .files
+                .iter()
+                .filter(|entry| !entry.pending_landings.is_empty())
+            {
                 let path = &entry.file.path;
                 let meant = match which {
                     RecoveryScope::File(file) => root.join(path.to_path_buf()) == file,
@@ -132,8 +136,13 @@ impl LandingRecovery {
         known_only: bool,
     ) -> Result<Vec<EventBody>, ErrorBody> {
         let entries = goal.files.iter().filter(|entry| entry.file.path == *path);
-        let begun: Vec<(u32, &Begun)> = entries
-            .flat_map(|entry| entry.begun.iter().map(|begun| (entry.file.entry, begun)))
+        let begun: Vec<(u32, &PendingLanding)> = entries
+            .flat_map(|entry| {
+                entry
+                    .pending_landings
+                    .iter()
+                    .map(|begun| (entry.file.entry, begun))
+            })
             .collect();
         let Some((before, after)) = first_and_last(&begun) else {
             return Ok(Vec::new());
@@ -178,19 +187,25 @@ impl LandingRecovery {
 }
 
 fn is_unsettled(goal: &Goal) -> bool {
-    goal.files.iter().any(|entry| !entry.begun.is_empty())
+    goal.files
+        .iter()
+        .any(|entry| !entry.pending_landings.is_empty())
 }
 
 /// The first and the last of landings of which each goes on from the text the one before it leaves.
-fn first_and_last<'a>(begun: &[(u32, &'a Begun)]) -> Option<(&'a Begun, &'a Begun)> {
+fn first_and_last<'a>(
+    begun: &[(u32, &'a PendingLanding)],
+) -> Option<(&'a PendingLanding, &'a PendingLanding)> {
     let all = || begun.iter().map(|(_, begun)| *begun);
-    let is = |one: &Begun, other: &Begun| std::ptr::eq(one, other);
+    let is = |one: &PendingLanding, other: &PendingLanding| std::ptr::eq(one, other);
     let (before, after) = (
-        |one: &Begun| one.landed.version_before(),
-        |one: &Begun| one.landed.version_after(),
+        |one: &PendingLanding| one.landed.version_before(),
+        |one: &PendingLanding| one.landed.version_after(),
     );
-    let follows = |one: &Begun| all().any(|other| !is(one, other) && after(other) == before(one));
-    let leads = |one: &Begun| all().any(|other| !is(one, other) && before(other) == after(one));
+    let follows =
+        |one: &PendingLanding| all().any(|other| !is(one, other) && after(other) == before(one));
+    let leads =
+        |one: &PendingLanding| all().any(|other| !is(one, other) && before(other) == after(one));
     let first = all().find(|one| !follows(one)).or_else(|| all().next())?;
     let last = all()
         .find(|one| !leads(one))
@@ -207,7 +222,7 @@ fn has_landed(
     now.is_some_and(|now| verdict::has_change(before.as_ref(), after.as_ref(), now))
 }
 
-fn reviewed_fact(path: &RelPath, entry: u32, begun: &Begun) -> EventBody {
+fn reviewed_fact(path: &RelPath, entry: u32, begun: &PendingLanding) -> EventBody {
     EventBody::Reviewed {
         path: path.clone(),
         entry,

@@ -72,7 +72,7 @@ pub(crate) fn merge_files(
     let store = |text: String| -> Result<Option<FileVersion>, ErrorBody> {
         Ok(Some(rules.contents.save(&text_content(text, mode))?))
     };
-    let merged = review::later(&base_text, &left_text, &right_text);
+    let merged = review::merge_later_result(&base_text, &left_text, &right_text);
     let merged = match rules.merge_words {
         MergeWords::On => merged.by_words(),
         MergeWords::Off | MergeWords::Suggest => merged,

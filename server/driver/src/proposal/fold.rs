@@ -7,16 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{
     AttemptId, ErrorBody, RelPath, TaskId,
     change::{FileChange, FileVersion, HeldReason, Provenance},
-    event::{ProposedFile, Repair, RepairCause, TaskVersion},
+    event::{ProposedFile, TaskVersion},
+    repair::{RepairCause, RepairSpec},
 };
 
 use crate::proposal::{
     file_merge::{FileMergeRules, MergeOutcome, is_text, merge_files},
-    scope::GoalScope,
+    scope::ScopeMatcher,
 };
 
 /// One file while tasks are merged into it.
@@ -64,7 +65,7 @@ pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedPro
             add_partial(rules, goal, id, change, &mut files)?;
         }
     }
-    let scope = GoalScope::new(&goal.spec.scope)?;
+    let scope = ScopeMatcher::new(&goal.spec.scope)?;
     let mut proposal = Vec::new();
     for (path, file) in files {
         file.into_entries(&path, &scope.held_reasons(&path), &mut proposal);
@@ -110,7 +111,7 @@ pub(crate) fn disputed_alternatives(
     rules: &FileMergeRules,
     goal: &Goal,
     tasks: &[TaskId],
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<ProposedFile>, ErrorBody> {
     let mut found = Vec::new();
     for (path, file) in fold_tasks(rules, goal, tasks)? {
@@ -180,7 +181,7 @@ fn fold_tasks(
 }
 
 /// What a repair left is what the tasks it repairs were to agree on: they want nothing else any more.
-fn close_alternatives(repair: &Repair, files: &mut BTreeMap<RelPath, FoldedFile>) {
+fn close_alternatives(repair: &RepairSpec, files: &mut BTreeMap<RelPath, FoldedFile>) {
     if repair.cause != RepairCause::TaskConflict {
         return;
     }

@@ -5,13 +5,16 @@ pub(crate) mod fold;
 pub(crate) mod repair_tasks;
 pub(crate) mod scope;
 
-use claudecluster_core::{lifecycle::Goal, step::Merged};
+use claudecluster_core::{state::Goal, step::MergedProposal};
 use claudecluster_protocol::ErrorBody;
 
 use self::file_merge::FileMergeRules;
 
 /// Builds the proposal of a goal whose tasks have all ended, with a repair for each dispute.
-pub(crate) fn build_proposal(rules: &FileMergeRules, goal: &Goal) -> Result<Merged, ErrorBody> {
+pub(crate) fn build_proposal(
+    rules: &FileMergeRules,
+    goal: &Goal,
+) -> Result<MergedProposal, ErrorBody> {
     let folded = fold::fold_goal(rules, goal)?;
     let repairs = folded
         .disputes
@@ -19,7 +22,7 @@ pub(crate) fn build_proposal(rules: &FileMergeRules, goal: &Goal) -> Result<Merg
         .enumerate()
         .filter_map(|(n, (of, files))| repair_tasks::repair_of_dispute(goal, n, of, files))
         .collect();
-    Ok(Merged {
+    Ok(MergedProposal {
         files: folded.files,
         repairs,
     })

@@ -4,30 +4,31 @@
 use std::{collections::HashMap, fmt::Write};
 
 use claudecluster_core::{
-    lifecycle::{Goal, Task},
-    step::{NewRepair, over_budget},
+    state::{Goal, GoalTask},
+    step::{NewRepairTask, budget_error},
 };
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalState, HunkId, RelPath, TaskId, TaskSpec, TaskState,
     agent::AgentInput,
     api::Decision,
     change::{HunkStatus, HunkView, Provenance},
-    event::{Repair, RepairCause, Verdict},
+    event::Verdict,
     plan::{AgentName, Gate},
+    repair::{RepairCause, RepairSpec},
 };
 use claudecluster_worker::agent::registry;
 
 use crate::{config::DriverConfig, review::reader::PendingReader};
 
 /// Returns the agent of a task, if it follows instructions.
-fn instructed_agent(goal: &Goal, task: &Task) -> Option<AgentName> {
+fn instructed_agent(goal: &Goal, task: &GoalTask) -> Option<AgentName> {
     let agent = goal.spec.agent_for(&task.spec);
     let input = registry().get(agent).capabilities().input;
     (input == AgentInput::Instructions).then_some(agent)
 }
 
 /// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
-fn new_repair(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<NewRepair> {
+fn new_repair(goal: &Goal, n: usize, title: String, repair: RepairSpec) -> Option<NewRepairTask> {
     let author = goal.tasks.get(repair.of.first()?)?;
     let mut task = TaskSpec::new(goal.repair_id(n), "");
     task.title = title;
@@ -42,7 +43,7 @@ fn new_repair(goal: &Goal, n: usize, title: String, repair: Repair) -> Option<Ne
         task.gates = gate_commands(goal);
     }
     task.instructions = repair_instructions(&repair);
-    Some(NewRepair { task, repair })
+    Some(NewRepairTask { task, repair })
 }
 
 /// The repair of what `of`, in the order in which they finished, want differently in `files`. By the
@@ -52,14 +53,14 @@ pub(crate) fn repair_of_dispute(
     n: usize,
     mut of: Vec<TaskId>,
     files: Vec<RelPath>,
-) -> Option<NewRepair> {
+) -> Option<NewRepairTask> {
     let told = |id: &TaskId| instructed_agent(goal, &goal.tasks[id]).is_some();
     let last = of.iter().rposition(told)?;
     let author = of.remove(last);
     of.insert(0, author);
     let labels: Vec<&str> = of.iter().map(|id| goal.tasks[id].spec.label()).collect();
     let title = format!("Settle: {}", labels.join(" / "));
-    let repair = Repair {
+    let repair = RepairSpec {
         cause: RepairCause::TaskConflict,
         hunks: Vec::new(),
         files,
@@ -133,7 +134,7 @@ pub(crate) fn repairs_of_rejection(
 
 impl RejectionRepairs {
     /// The repairs of what was rejected, one for each task that made some of it.
-    pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepair> {
+    pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepairTask> {
         let rejected = facts.iter().flat_map(|fact| match fact {
             EventBody::Reviewed { path, hunks, .. } => {
                 hunks.iter().map(|id| (path.clone(), id.clone())).collect()
@@ -152,12 +153,12 @@ fn of_authors(
     cause: RepairCause,
     hunks: Vec<(TaskId, RelPath, HunkId)>,
     reason: Option<&String>,
-) -> Vec<NewRepair> {
-    let mut repairs: Vec<Repair> = Vec::new();
+) -> Vec<NewRepairTask> {
+    let mut repairs: Vec<RepairSpec> = Vec::new();
     for (author, path, id) in hunks {
         let known = repairs.iter().position(|repair| repair.of[0] == author);
         let at = known.unwrap_or_else(|| {
-            repairs.push(Repair {
+            repairs.push(RepairSpec {
                 cause,
                 hunks: Vec::new(),
                 files: Vec::new(),
@@ -183,13 +184,13 @@ fn of_authors(
 }
 
 /// Finds the conflicts that a decision hands over, as
-/// [`Resolution::Repair`](claudecluster_protocol::api::Resolution) asks, and returns their repairs.
+/// [`Resolution::Repair`](claudecluster_protocol::resolution::Resolution) asks, and returns their repairs.
 pub(crate) fn repairs_of_conflicts(
     pending: &PendingReader,
     config: &DriverConfig,
     goal: &Goal,
     decision: &Decision,
-) -> Result<Vec<NewRepair>, ErrorBody> {
+) -> Result<Vec<NewRepairTask>, ErrorBody> {
     check_repairable(config, goal)?;
     let id = &goal.id;
     let at_work: Vec<(&TaskId, &HunkId)> = goal
@@ -247,7 +248,7 @@ fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody>
         ))
         .hint("start a new goal"));
     }
-    over_budget(goal, &config.policy()).map_or(Ok(()), Err)
+    budget_error(goal, &config.policy()).map_or(Ok(()), Err)
 }
 
 fn is_about(decision: &Decision, hunk: &HunkView) -> bool {
@@ -284,7 +285,7 @@ pub(crate) fn gate_commands(goal: &Goal) -> Vec<Gate> {
 }
 
 /// What a repair is there for, as its task says it.
-fn repair_instructions(repair: &Repair) -> String {
+fn repair_instructions(repair: &RepairSpec) -> String {
     let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
     let files = files.join(", ");
     let mut text = match repair.cause {

@@ -2,27 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use claudecluster_core::{lifecycle::Goal, selfarming};
+use claudecluster_core::{code_execution_paths, state::Goal};
 use claudecluster_protocol::{
     ErrorBody, RelPath,
     change::HeldReason,
-    goal::{Scope, ScopeKind},
+    goal::{GoalScope, GoalScopeKind},
 };
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 /// Why a goal's change of a file needs an explicit look, whoever made it.
 pub(crate) fn held_reasons(goal: &Goal, path: &RelPath) -> Result<BTreeSet<HeldReason>, ErrorBody> {
-    Ok(GoalScope::new(&goal.spec.scope)?.held_reasons(path))
+    Ok(ScopeMatcher::new(&goal.spec.scope)?.held_reasons(path))
 }
 
 /// Which paths a goal is about.
-pub(super) struct GoalScope<'a> {
-    scope: &'a Scope,
+pub(super) struct ScopeMatcher<'a> {
+    scope: &'a GoalScope,
     globs: GlobSet,
 }
 
-impl<'a> GoalScope<'a> {
-    pub(super) fn new(scope: &'a Scope) -> Result<Self, ErrorBody> {
+impl<'a> ScopeMatcher<'a> {
+    pub(super) fn new(scope: &'a GoalScope) -> Result<Self, ErrorBody> {
         Ok(Self {
             scope,
             globs: parse_globs(&scope.globs)?,
@@ -34,7 +34,7 @@ impl<'a> GoalScope<'a> {
         if !self.contains(path) {
             held.insert(HeldReason::OutOfScope);
         }
-        if selfarming::is_self_arming(path.as_str()) {
+        if code_execution_paths::is_code_execution_path(path.as_str()) {
             held.insert(HeldReason::SelfArming);
         }
         held
@@ -42,8 +42,8 @@ impl<'a> GoalScope<'a> {
 
     fn contains(&self, path: &RelPath) -> bool {
         match self.scope.kind {
-            ScopeKind::Workspace => true,
-            ScopeKind::Open | ScopeKind::Files => {
+            GoalScopeKind::Workspace => true,
+            GoalScopeKind::Open | GoalScopeKind::Files => {
                 self.scope.files.iter().any(|file| path.is_within(file))
                     || self.globs.is_match(path.as_str())
             }

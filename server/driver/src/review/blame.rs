@@ -8,14 +8,14 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::{HunkKey, Rewrite, still_there},
+    review::{HunkKey, HunkRewrite, surviving_lines},
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath, Timestamp,
     change::{HunkStatus, HunkView, Provenance},
 };
-use claudecluster_store::id_of;
+use claudecluster_store::blob_id;
 
 use crate::{
     published::PublishedGoals,
@@ -53,7 +53,7 @@ struct MoveKey {
 struct BlamedMove {
     /// The hunks that stand; with another one undone it is another.
     standing: Vec<HunkId>,
-    written: Rewrite,
+    written: HunkRewrite,
     hunks: Vec<LandedHunk>,
     /// Where it stood in the text that was looked at last.
     found: Mutex<Option<(blake3::Hash, HunkRanges)>>,
@@ -161,7 +161,7 @@ impl BlameCache {
 
     /// The tasks whose landing left a file as it is, to the byte.
     fn authors_of_whole(&self, path: &Path, current: Option<&str>) -> Vec<Provenance> {
-        let now = current.map(|text| id_of(text.as_bytes()));
+        let now = current.map(|text| blob_id(text.as_bytes()));
         let state = self.goals.state();
         let mut last: Option<(u64, &FileEntry, &Goal)> = None;
         for goal in state.goals.values() {
@@ -170,7 +170,7 @@ impl BlameCache {
             };
             let here = |entry: &&FileEntry| entry.file.path.to_path_buf() == relative;
             for entry in goal.files.iter().filter(here) {
-                for made in &entry.moves {
+                for made in &entry.ledger {
                     let stands = made.is_landing() && made.standing().next().is_some();
                     let left = made
                         .landed
@@ -196,7 +196,7 @@ impl BlameCache {
                 continue;
             };
             for entry in goal.files.iter().filter(|file| file.file.path == relative) {
-                for (index, made) in entry.moves.iter().enumerate() {
+                for (index, made) in entry.ledger.iter().enumerate() {
                     if !made.is_landing() || made.standing().next().is_none() {
                         continue;
                     }
@@ -237,7 +237,7 @@ impl BlameCache {
             entry: entry.file.entry,
             index,
         };
-        let standing: Vec<HunkId> = entry.moves[index].standing().cloned().collect();
+        let standing: Vec<HunkId> = entry.ledger[index].standing().cloned().collect();
         {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let known = kept.by_move.get(&place);
@@ -296,7 +296,7 @@ impl BlamedMove {
         {
             return lines.clone();
         }
-        let there = still_there(&self.written, current).into_iter();
+        let there = surviving_lines(&self.written, current).into_iter();
         let lines = there.filter_map(|(key, lines)| {
             let hunk = self.hunks.iter().position(|hunk| hunk.key == key)?;
             Some((hunk, lines))

@@ -7,13 +7,16 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal, Pair},
-    merge::Side,
-    review::{self, Authors, Contribution, Hunk, HunkKey, HunkState, Live, Review, Woven, words},
+    merge::MergeSide,
+    review::{
+        self, FileReview, HunkAuthors, HunkKey, HunkState, LiveReview, MergedAlternative,
+        ReviewHunk, TaskContribution, words,
+    },
+    state::{FileEntry, Goal, ReviewPair},
 };
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
-    change::{FileVersion, Provenance, Word},
+    change::{FileVersion, HunkWord, Provenance},
 };
 use claudecluster_worker::changes::FileContent;
 
@@ -60,7 +63,7 @@ impl RemainingHunks {
 }
 
 struct CountedEntry {
-    pair: Pair,
+    pair: ReviewPair,
     stamp: Option<FileStamp>,
     left: RemainingHunks,
 }
@@ -93,14 +96,14 @@ struct EntryKey {
 
 struct KeptReview {
     /// The texts it is the review of. A verdict moves them, and the review with them.
-    pair: Pair,
+    pair: ReviewPair,
     review: Arc<Mutex<EntryReview>>,
     bytes: usize,
     used: u64,
 }
 
 struct EntryReview {
-    live: Live,
+    live: LiveReview,
     known: HashMap<HunkKey, KnownHunk>,
 }
 
@@ -109,15 +112,15 @@ pub(crate) struct KnownHunk {
     pub(crate) id: HunkId,
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
-    refined: Option<(String, Vec<Word>)>,
+    refined: Option<(String, Vec<HunkWord>)>,
     /// Merged by words where it conflicts, with the three texts it was merged from.
     merged: Option<([String; 3], Option<String>)>,
     /// Of an alternative: merged by words with what it is an alternative to.
-    woven: Option<Woven>,
+    woven: Option<MergedAlternative>,
 }
 
 impl KnownHunk {
-    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &Authors, hunk: &Hunk) -> Self {
+    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAuthors, hunk: &ReviewHunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -138,20 +141,31 @@ impl KnownHunk {
 
     /// What an alternative and what it is an alternative to come to by words, where that is what is there,
     /// or the lines are still as both tasks found them.
-    pub(crate) fn merged_alternative(&self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_alternative(
+        &self,
+        review: &FileReview<'_>,
+        hunk: &ReviewHunk,
+    ) -> Option<String> {
         let woven = self.woven.as_ref()?;
-        let there = review.merge().text_of(&review.region(hunk), Side::Ours);
+        let there = review
+            .merge()
+            .text_of(&review.region(hunk), MergeSide::Ours);
         let untouched = hunk.state == HunkState::Clean || there == woven.base;
         untouched.then(|| woven.merged.clone())
     }
 
     /// A conflict merged by words, see [`Review::merged`].
-    pub(crate) fn merged_words(&mut self, review: &Review<'_>, hunk: &Hunk) -> Option<String> {
+    pub(crate) fn merged_words(
+        &mut self,
+        review: &FileReview<'_>,
+        hunk: &ReviewHunk,
+    ) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }
         let (merge, region) = (review.merge(), review.region(hunk));
-        let sides = [Side::Base, Side::Ours, Side::Theirs].map(|side| merge.text_of(&region, side));
+        let sides = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs]
+            .map(|side| merge.text_of(&region, side));
         if sides.iter().any(|side| side.len() > words::MOST_MERGED) {
             return None;
         }
@@ -163,10 +177,10 @@ impl KnownHunk {
     }
 
     /// A clean hunk refined to words.
-    pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<Word> {
-        let same = |(from, _): &&(String, Vec<Word>)| from == old;
+    pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<HunkWord> {
+        let same = |(from, _): &&(String, Vec<HunkWord>)| from == old;
         if self.refined.as_ref().filter(same).is_none() {
-            self.refined = Some((old.to_owned(), words::refine(old, new)));
+            self.refined = Some((old.to_owned(), words::refine_to_words(old, new)));
         }
         let refined = self.refined.as_ref();
         refined.map(|(_, words)| words.clone()).unwrap_or_default()
@@ -200,7 +214,7 @@ impl ReviewCache {
         goal: &Goal,
         entry: &FileEntry,
         current: TextSource<'_>,
-        ask: impl FnOnce(&Review<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
+        ask: impl FnOnce(&FileReview<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
         let place = EntryKey::for_entry(goal, entry);
         let pair = entry.pair();
@@ -221,7 +235,7 @@ impl ReviewCache {
         Ok(Some(answer))
     }
 
-    fn find_review(&self, place: &EntryKey, pair: &Pair) -> Option<Arc<Mutex<EntryReview>>> {
+    fn find_review(&self, place: &EntryKey, pair: &ReviewPair) -> Option<Arc<Mutex<EntryReview>>> {
         let kept = lock_unpoisoned(&self.kept);
         let slot = kept.by_entry.get(place)?;
         (slot.pair == *pair).then(|| slot.review.clone())
@@ -282,7 +296,7 @@ impl KeptReviews {
     fn keep_review(
         &mut self,
         place: EntryKey,
-        pair: Pair,
+        pair: ReviewPair,
         review: Arc<Mutex<EntryReview>>,
         bytes: usize,
     ) {
@@ -335,14 +349,14 @@ impl EntryReview {
             return Ok(None);
         };
         let contributions = task_contributions(contents, entry)?;
-        let contributions: Vec<Contribution<'_>> = contributions
+        let contributions: Vec<TaskContribution<'_>> = contributions
             .iter()
-            .map(|(base, text)| Contribution { base, text })
+            .map(|(base, text)| TaskContribution { base, text })
             .collect();
-        let authors = Authors::new(base, proposed, &contributions);
-        let live = Live::new(base, proposed);
+        let authors = HunkAuthors::new(base, proposed, &contributions);
+        let live = LiveReview::new(base, proposed);
         let mut woven = merged_alternatives(contents, entry, base, proposed)?;
-        let known = |hunk: &Hunk| {
+        let known = |hunk: &ReviewHunk| {
             let known = KnownHunk {
                 woven: woven.remove(&hunk.key),
                 ..KnownHunk::for_hunk(goal, entry, &authors, hunk)
@@ -360,7 +374,7 @@ fn merged_alternatives(
     entry: &FileEntry,
     base: &str,
     proposed: &str,
-) -> Result<BTreeMap<HunkKey, Woven>, ErrorBody> {
+) -> Result<BTreeMap<HunkKey, MergedAlternative>, ErrorBody> {
     let started = entry
         .file
         .versions
@@ -369,12 +383,12 @@ fn merged_alternatives(
     let started = contents.load_optional(started.and_then(|version| version.base.as_ref()))?;
     let started = started.as_ref().and_then(FileContent::as_text);
     Ok(started.map_or_else(BTreeMap::new, |started| {
-        review::woven(started, base, proposed)
+        review::merge_alternatives(started, base, proposed)
     }))
 }
 
 /// The key of each hunk, and who made it.
-pub(crate) type HunkAuthors = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
+pub(crate) type KeyedHunks = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
 
 /// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
 /// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
@@ -382,7 +396,7 @@ pub(crate) fn hunks_of_pair(
     contents: &ContentStore,
     goal: &Goal,
     entry: &FileEntry,
-) -> Result<Option<HunkAuthors>, ErrorBody> {
+) -> Result<Option<KeyedHunks>, ErrorBody> {
     let reviewed = EntryReview::new(contents, goal, entry)?;
     let known = reviewed.map(|reviewed| reviewed.known.into_iter());
     Ok(known.map(|known| {

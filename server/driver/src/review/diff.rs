@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    patch::{self, FileAt, FilePair},
+    patch::{self, PatchFile, PatchFilePair},
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
     ErrorBody, RelPath,
@@ -73,16 +73,16 @@ pub(crate) fn diff_of_accepting(
     if pairs.is_empty() && omitted.is_empty() {
         check_named(wanted, &DecisionReport::default())?;
     }
-    let files: Vec<FilePair<'_>> = pairs
+    let files: Vec<PatchFilePair<'_>> = pairs
         .iter()
-        .map(|(path, from, old, new)| FilePair {
+        .map(|(path, from, old, new)| PatchFilePair {
             path,
             from: *from,
             old: file_at(old),
             new: file_at(new),
         })
         .collect();
-    let patch = patch::unified(&files);
+    let patch = patch::unified_patch(&files);
     omitted.extend(patch.omitted);
     Ok(AcceptancePatch {
         text: patch.diff.into_bytes(),
@@ -95,8 +95,8 @@ fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
     path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }
 
-fn file_at(content: &Option<FileContent>) -> Option<FileAt<'_>> {
-    content.as_ref().map(|content| FileAt {
+fn file_at(content: &Option<FileContent>) -> Option<PatchFile<'_>> {
+    content.as_ref().map(|content| PatchFile {
         mode: content.mode,
         content: &content.bytes,
     })

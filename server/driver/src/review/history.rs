@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use claudecluster_core::lifecycle::{FileEntry, Goal, Move, Pair};
+use claudecluster_core::state::{FileEntry, Goal, LedgerRecord, ReviewPair};
 use claudecluster_protocol::{
     ErrorBody, HunkId, TaskId, Timestamp,
     change::Provenance,
@@ -35,7 +35,7 @@ fn of_entry(reviews: &ReviewCache, goal: &Goal, entry: &FileEntry) -> Vec<Decide
     let all = distinct_tasks(entry.file.versions.iter().map(|version| &version.by));
     let mut makers = BTreeMap::new();
     if all.len() > 1 && !fates.is_empty() {
-        for made in &entry.moves {
+        for made in &entry.ledger {
             // What cannot be read any more only makes the answer less exact.
             makers.extend(makers_at(reviews, goal, entry, &made.before).unwrap_or_default());
         }
@@ -57,7 +57,7 @@ fn makers_at(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
-    pair: &Pair,
+    pair: &ReviewPair,
 ) -> Result<BTreeMap<HunkId, Vec<TaskId>>, ErrorBody> {
     let mut then = entry.clone();
     then.file.base.clone_from(&pair.base);
@@ -84,7 +84,7 @@ fn distinct_tasks<'a>(by: impl Iterator<Item = &'a Provenance>) -> Vec<TaskId> {
 /// The last word on each hunk. A hunk may have several moves: landed, undone, landed again.
 fn hunk_fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
     let mut found = IndexMap::new();
-    for one in &entry.moves {
+    for one in &entry.ledger {
         for id in &one.hunks {
             match fate_in_move(one, id) {
                 Some(fate) => {
@@ -101,7 +101,7 @@ fn hunk_fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
     found
 }
 
-fn fate_in_move(one: &Move, id: &HunkId) -> Option<HunkFate> {
+fn fate_in_move(one: &LedgerRecord, id: &HunkId) -> Option<HunkFate> {
     let stands = !one.undone.contains(id);
     match one.verdict {
         Verdict::Accept if stands => Some(HunkFate::Landed),
@@ -115,7 +115,7 @@ fn fate_in_move(one: &Move, id: &HunkId) -> Option<HunkFate> {
 
 #[cfg(test)]
 mod tests {
-    use claudecluster_core::lifecycle::State;
+    use claudecluster_core::state::ClusterState;
     use claudecluster_protocol::{EventBody, GoalId};
     use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ mod tests {
                 "base": null, "proposed": null, "landed": null, "reason": null, "of": of,
             })
         }));
-        let mut state = State::default();
+        let mut state = ClusterState::default();
         let read = |event: Value| serde_json::from_value::<EventBody>(event).unwrap();
         for (second, event) in events.into_iter().map(read).enumerate() {
             state.apply(&goal, Timestamp(second as u64), &event);

@@ -1,8 +1,8 @@
 //! Which part of a file's change a hunk is, and the id that follows from it.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
     review::HunkKey,
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::HunkId;
 

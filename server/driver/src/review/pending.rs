@@ -1,9 +1,9 @@
 //! What is left to decide: each entry of a proposal against the text that is there now.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    merge::Side,
-    review::{Hunk, HunkState, Review},
+    merge::MergeSide,
+    review::{FileReview, HunkState, ReviewHunk},
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId,
@@ -138,8 +138,8 @@ pub(crate) fn count_remaining(
 /// share stays one: its text cannot be shown, or landed, for each of them.
 fn lands_by_words(
     entry: &FileEntry,
-    review: &Review<'_>,
-    hunk: &Hunk,
+    review: &FileReview<'_>,
+    hunk: &ReviewHunk,
     known: Option<&mut KnownHunk>,
     by_words: MergeWords,
 ) -> bool {
@@ -152,8 +152,8 @@ fn lands_by_words(
 fn lines_hunk(
     goal: &Goal,
     entry: &FileEntry,
-    review: &Review<'_>,
-    hunk: &Hunk,
+    review: &FileReview<'_>,
+    hunk: &ReviewHunk,
     mut known: Option<&mut KnownHunk>,
     by_words: MergeWords,
 ) -> PendingHunk {
@@ -186,9 +186,9 @@ fn lines_hunk(
         let (merge, region) = (review.merge(), review.region(hunk));
         let text = |side| merge.text_of(&region, side).to_owned();
         view.conflict = Some(ConflictView {
-            base: text(Side::Base),
-            mine: text(Side::Ours),
-            theirs: text(Side::Theirs),
+            base: text(MergeSide::Base),
+            mine: text(MergeSide::Ours),
+            theirs: text(MergeSide::Theirs),
         });
     } else if let Some(known) = known {
         view.words = known.refined_words(&view.old_text, &view.new_text);

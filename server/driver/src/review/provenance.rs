@@ -1,6 +1,6 @@
 //! Who made a hunk and why.
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
+use claudecluster_core::state::{FileEntry, Goal};
 use claudecluster_protocol::change::Provenance;
 
 /// Characters shown of an attempt's summary.

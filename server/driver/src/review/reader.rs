@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
+use claudecluster_core::state::{FileEntry, Goal};
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
     api::Decision,
-    change::{HunkStatus, HunkView, Origin, OriginState},
+    change::{HunkOrigin, HunkOriginState, HunkStatus, HunkView},
     event::Verdict,
     goal::HunkCounts,
 };
@@ -262,19 +262,19 @@ impl PendingReader {
 
     /// The origins of a text's lines, in the order of their lines: what is pending there, and what has
     /// landed and still stands.
-    pub(crate) fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
-        let mut found: Vec<Origin> = Vec::new();
+    pub(crate) fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
+        let mut found: Vec<HunkOrigin> = Vec::new();
         for hunk in self.hunks_in(path, current.into()) {
             let Some(goal) = hunk.id.goal().and_then(|id| self.goals.goal(&id).ok()) else {
                 continue;
             };
-            found.push(Origin {
+            found.push(HunkOrigin {
                 goal_id: goal.id.clone(),
                 prompt: goal_prompt(&goal),
                 hunk_id: hunk.id,
                 state: match hunk.status {
-                    HunkStatus::Clean => OriginState::Pending,
-                    HunkStatus::Conflict => OriginState::Conflict,
+                    HunkStatus::Clean => HunkOriginState::Pending,
+                    HunkStatus::Conflict => HunkOriginState::Conflict,
                 },
                 start_line: hunk.start_line,
                 end_line: hunk.end_line,
@@ -286,11 +286,11 @@ impl PendingReader {
             self.blame
                 .landed_lines(path, current)
                 .into_iter()
-                .map(|landed| Origin {
+                .map(|landed| HunkOrigin {
                     goal_id: landed.goal.id.clone(),
                     prompt: goal_prompt(&landed.goal),
                     hunk_id: landed.hunk,
-                    state: OriginState::Landed,
+                    state: HunkOriginState::Landed,
                     start_line: landed.lines.start,
                     end_line: landed.lines.end,
                     provenance: landed.makers,

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use claudecluster_core::lifecycle::{FileEntry, Goal};
+use claudecluster_core::state::{FileEntry, Goal};
 use claudecluster_protocol::RelPath;
 
 /// Returns the new path of a file that is proposed to move away. Its deletion is part of the hunk at

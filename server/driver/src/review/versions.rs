@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use claudecluster_core::lifecycle::FileEntry;
+use claudecluster_core::state::FileEntry;
 use claudecluster_protocol::ErrorBody;
 use claudecluster_worker::changes::FileContent;
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::{lifecycle::Goal, policy::Policy};
+use claudecluster_core::{policy::SchedulingPolicy, state::Goal};
 use claudecluster_protocol::{
     ErrorBody, ErrorKind, GoalSpec, Span, Usd,
     goal::EnvVar,
@@ -186,9 +186,9 @@ pub(crate) fn limits(
 }
 
 /// Returns what is left of a goal's budget; `None` for an agent that cannot keep to one.
-pub(crate) fn budget_left(policy: &Policy, goal: &Goal, agent: AgentName) -> Option<Usd> {
+pub(crate) fn budget_left(policy: &SchedulingPolicy, goal: &Goal, agent: AgentName) -> Option<Usd> {
     if !registry().get(agent).capabilities().reports_cost {
         return None;
     }
-    claudecluster_core::step::budget(goal, policy).map(|all| all.minus(goal.usage().cost_usd))
+    claudecluster_core::step::goal_budget(goal, policy).map(|all| all.minus(goal.usage().cost_usd))
 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{
     AttemptId, ErrorBody, StopReason, TaskId, agent::AgentInput, event::AttemptOutcome,
 };

@@ -6,9 +6,9 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    merge::Side,
+    merge::MergeSide,
     review,
+    state::{FileEntry, Goal},
     text::LineEnding,
 };
 use claudecluster_protocol::{
@@ -116,9 +116,9 @@ fn with_pending(
         });
     };
     let text = match reviews.merge_words() {
-        MergeWords::On => review::merged_by_words(base, current, proposed),
+        MergeWords::On => review::merge_with_words(base, current, proposed),
         MergeWords::Off | MergeWords::Suggest => {
-            review::merged(base, current, proposed, Side::Ours)
+            review::merge_with_side(base, current, proposed, MergeSide::Ours)
         }
     };
     let mode = |content: &Option<FileContent>| content.as_ref().map(|content| content.mode);

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{ErrorBody, event::AgentEvent, goal::GateResult};
 use claudecluster_worker::{attempt, sandbox::Sandbox};
 use tokio::sync::mpsc;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{AttemptId, ErrorBody, RelPath, TaskId, change::FileVersion};
 use claudecluster_worker::{
     changes::FileContent,

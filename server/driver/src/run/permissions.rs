@@ -7,8 +7,8 @@
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use claudecluster_core::{
-    lifecycle::State,
-    step::{Asker, Input, Wanted},
+    state::ClusterState,
+    step::{Input, PermissionAsker, RequestedToolUse},
 };
 use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, TaskId,
@@ -54,7 +54,7 @@ impl PermissionBrokers {
     pub(crate) fn open_broker(
         &self,
         goal: &GoalId,
-        asker: Asker,
+        asker: PermissionAsker,
     ) -> (PermissionBroker, mpsc::UnboundedSender<PermissionQuestion>) {
         let (ask, asks) = mpsc::unbounded_channel();
         let (entry, replies) = mpsc::unbounded_channel();
@@ -83,7 +83,7 @@ impl PermissionBrokers {
 pub(crate) struct PermissionBroker {
     brokers: PermissionBrokers,
     goal: GoalId,
-    asker: Asker,
+    asker: PermissionAsker,
     asks: mpsc::UnboundedReceiver<PermissionQuestion>,
     replies: mpsc::UnboundedReceiver<PermissionReply>,
     /// The broker's own entry among the open ones, to tell it from that of a later session.
@@ -151,7 +151,7 @@ impl PermissionBroker {
         self.brokers.mailbox.report(Input::PermissionAsked {
             goal: self.goal.clone(),
             asker: self.asker.clone(),
-            wanted: Wanted {
+            wanted: RequestedToolUse {
                 tool: wanted.tool,
                 detail: wanted.detail,
                 kind: wanted.kind,
@@ -205,7 +205,7 @@ async fn first_abandoned(waiting: &mut Vec<WaitingRequest>) -> WaitingRequest {
 }
 
 /// Returns the requests of all goals that wait for an answer, oldest first.
-pub(crate) fn open_requests(state: &State) -> Vec<PermissionRequest> {
+pub(crate) fn open_requests(state: &ClusterState) -> Vec<PermissionRequest> {
     let goals = state.goals.values();
     let mut open: Vec<PermissionRequest> = goals
         .flat_map(|goal| goal.permissions.open.iter().cloned())

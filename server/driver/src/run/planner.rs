@@ -1,7 +1,7 @@
 //! From a goal to a plan: one session that explores, in a sandbox that is thrown away.
 
-use claudecluster_core::{lifecycle::Goal, step::Input};
-use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::Usage};
+use claudecluster_core::{state::Goal, step::Input};
+use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::AgentUsage};
 use claudecluster_worker::attempt::{self, AttemptReport};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ pub(crate) async fn run_planner(
                 goal,
                 StopReason::SpawnFailed,
                 error.message,
-                Usage::default(),
+                AgentUsage::default(),
             );
         }
     };
@@ -43,7 +43,7 @@ pub(crate) async fn run_planner(
     }
 }
 
-fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: Usage) -> Input {
+fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: AgentUsage) -> Input {
     Input::PlanStopped {
         goal: goal.id.clone(),
         stop,

@@ -3,12 +3,12 @@
 
 use std::fmt::Write;
 
-use claudecluster_core::lifecycle::Goal;
+use claudecluster_core::state::Goal;
 use claudecluster_protocol::{
     RelPath, TaskId, TaskState,
     change::Provenance,
-    event::{Repair, RepairCause},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
+    repair::{RepairCause, RepairSpec},
 };
 use serde_json::{Value, json};
 
@@ -150,7 +150,7 @@ const SHOWN_BYTES: usize = 32 << 10;
 pub(crate) fn repair_task_prompt(
     goal: &Goal,
     task: &TaskId,
-    repair: &Repair,
+    repair: &RepairSpec,
     shown: &[RepairedChange],
 ) -> String {
     let spec = &goal.tasks[task].spec;
@@ -262,9 +262,9 @@ fn push_siblings(text: &mut String, goal: &Goal, task: &TaskId) {
 
 fn push_scope(text: &mut String, goal: &Goal) {
     let scope = &goal.spec.scope;
-    if scope.kind != ScopeKind::Workspace {
+    if scope.kind != GoalScopeKind::Workspace {
         text.push_str(match scope.kind {
-            ScopeKind::Open => {
+            GoalScopeKind::Open => {
                 "\nThe goal is about the files that are open in the developer's editor. Changes \
                  elsewhere are kept apart, so make them only where the goal cannot do without:\n"
             }

@@ -1,14 +1,15 @@
 //! What a repair task is told, and whose session it goes on from.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal, Pair},
-    patch::{self, FileAt, FilePair},
-    review::Review,
+    patch::{self, PatchFile, PatchFilePair},
+    review::FileReview,
+    state::{FileEntry, Goal, ReviewPair},
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, RelPath, StopReason, TaskId,
     change::FileVersion,
-    event::{Repair, RepairCause, Verdict},
+    event::Verdict,
+    repair::{RepairCause, RepairSpec},
 };
 use claudecluster_worker::changes::FileContent;
 
@@ -44,7 +45,7 @@ pub(crate) fn repair_prompt(
     pending: &PendingReader,
     goal: &Goal,
     task: &TaskId,
-    repair: &Repair,
+    repair: &RepairSpec,
     upstream: &[TaskId],
 ) -> Result<Option<String>, ErrorBody> {
     let shown = match repair.cause {
@@ -59,7 +60,7 @@ fn disputed_changes(
     merge: &FileMergeRules,
     goal: &Goal,
     upstream: &[TaskId],
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let entries = disputed_alternatives(merge, goal, upstream, repair)?;
     entries
@@ -79,11 +80,11 @@ fn disputed_changes(
 fn rejected_changes(
     reviews: &ReviewCache,
     goal: &Goal,
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let mut shown = Vec::new();
     for entry in repaired_entries(goal, repair) {
-        let moves = entry.moves.iter().rev();
+        let moves = entry.ledger.iter().rev();
         for made in moves.filter(|made| made.verdict == Verdict::Reject) {
             let wanted = |id: &HunkId| repair.hunks.contains(id);
             if made.hunks.iter().any(wanted) {
@@ -98,7 +99,7 @@ fn rejected_changes(
 fn conflicting_changes(
     pending: &PendingReader,
     goal: &Goal,
-    repair: &Repair,
+    repair: &RepairSpec,
 ) -> Result<Vec<RepairedChange>, ErrorBody> {
     let hunks = pending.hunks(goal, None)?;
     let mut shown = Vec::new();
@@ -120,7 +121,10 @@ fn conflicting_changes(
     Ok(shown)
 }
 
-fn repaired_entries<'a>(goal: &'a Goal, repair: &Repair) -> impl Iterator<Item = &'a FileEntry> {
+fn repaired_entries<'a>(
+    goal: &'a Goal,
+    repair: &RepairSpec,
+) -> impl Iterator<Item = &'a FileEntry> {
     goal.files
         .iter()
         .filter(|entry| repair.files.contains(&entry.file.path))
@@ -131,8 +135,8 @@ fn hunks_of(
     reviews: &ReviewCache,
     goal: &Goal,
     entry: &FileEntry,
-    pair: &Pair,
-    repair: &Repair,
+    pair: &ReviewPair,
+    repair: &RepairSpec,
 ) -> Result<Option<RepairedChange>, ErrorBody> {
     let mut entry = entry.clone();
     entry.file.base.clone_from(&pair.base);
@@ -153,7 +157,7 @@ fn hunks_of(
         .collect();
     let after = match versions.texts() {
         Some((base, current, proposed)) if keys.len() == found.len() => {
-            let accepted = Review::new(base, current, proposed).accept(&keys);
+            let accepted = FileReview::new(base, current, proposed).accept(&keys);
             versions.current.as_ref().map(|content| FileContent {
                 bytes: accepted.current.into_bytes().into(),
                 mode: content.mode,
@@ -183,13 +187,13 @@ fn version_diff(
 }
 
 fn unified_diff(path: &RelPath, old: Option<&FileContent>, new: Option<&FileContent>) -> String {
-    fn file_at(content: &FileContent) -> FileAt<'_> {
-        FileAt {
+    fn file_at(content: &FileContent) -> PatchFile<'_> {
+        PatchFile {
             mode: content.mode,
             content: &content.bytes,
         }
     }
-    let patch = patch::unified(&[FilePair {
+    let patch = patch::unified_patch(&[PatchFilePair {
         path,
         from: None,
         old: old.map(file_at),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::{lifecycle::Goal, step::Asker};
+use claudecluster_core::{state::Goal, step::PermissionAsker};
 use claudecluster_protocol::{ErrorBody, GoalId, RelPath, Span, plan::AgentName};
 use claudecluster_worker::{
     agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
@@ -47,7 +47,7 @@ impl SessionRunner {
     pub(crate) async fn run_session(
         &self,
         goal: &GoalId,
-        asker: Asker,
+        asker: PermissionAsker,
         spec: AttemptSpec,
         cancel: CancellationToken,
     ) -> AttemptReport {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use claudecluster_core::{
     diff::{HEAD, has_nul},
-    review::{Live, Review},
+    review::{FileReview, LiveReview},
 };
 use ropey::Rope;
 
@@ -54,7 +54,7 @@ impl<'a> TextSource<'a> {
     }
 
     /// The review against it.
-    pub(crate) fn update(self, live: &mut Live) -> Review<'_> {
+    pub(crate) fn update(self, live: &mut LiveReview) -> FileReview<'_> {
         match self {
             Self::Text(text) => live.update(text),
             Self::Document(text) => live.update_rope(text),
@@ -73,7 +73,7 @@ mod tests {
             let (whole, pieces) = (TextSource::from(text), TextSource::from(&document));
             assert_eq!((whole.has_nul(), pieces.has_nul()), (expected, expected));
             assert_eq!(pieces.whole(), text);
-            let mut live = [Live::new("a\n", "b\n"), Live::new("a\n", "b\n")];
+            let mut live = [LiveReview::new("a\n", "b\n"), LiveReview::new("a\n", "b\n")];
             let [one, other] = &mut live;
             let (one, other) = (whole.update(one), pieces.update(other));
             assert_eq!(one.hunks(), other.hunks());

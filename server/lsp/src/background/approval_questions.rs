@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use claudecluster_protocol::{ErrorBody, GoalId, TaskId, goal::GoalView};
+use claudecluster_service::TypedCalls;
 
 use crate::{
     plan,
@@ -37,7 +38,7 @@ pub(super) async fn ask_plan_approval(
     let answer = question::ask_user(&session.client, &message, &choices, settled).await;
     if answer.as_deref() == Some(RUN) {
         let id = &goal.summary.id;
-        let done = session.backend.approve(id, None, goal.plan).await;
+        let done = session.service().approve_plan(id, None, goal.plan).await;
         report_failure(&session, id, done).await;
     } else {
         open_or_cancel(&session, goal, answer).await;
@@ -60,7 +61,7 @@ pub(super) async fn ask_task_approval(
     let choices = [START, OPEN, CANCEL];
     let answer = question::ask_user(&session.client, &message, &choices, settled).await;
     if answer.as_deref() == Some(START) {
-        let done = session.backend.approve_task(&id, &task).await;
+        let done = session.service().approve_task(&id, &task).await;
         report_failure(&session, &id, done).await;
     } else {
         open_or_cancel(&session, goal, answer).await;
@@ -71,7 +72,7 @@ async fn open_or_cancel(session: &Arc<EditorSession>, goal: GoalView, answer: Op
     let id = goal.summary.id.clone();
     let done = match answer.as_deref() {
         Some(OPEN) => plan::open_plan(session, goal).await.map(|_| ()),
-        Some(CANCEL) => session.backend.cancel(&id).await,
+        Some(CANCEL) => session.service().cancel(&id).await,
         _ => Ok(()),
     };
     report_failure(session, &id, done).await;

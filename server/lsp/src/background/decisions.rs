@@ -6,6 +6,7 @@ use claudecluster_protocol::{
     api::{Decision, DecisionReport},
     event::Verdict,
 };
+use claudecluster_service::TypedCalls;
 use tokio::sync::mpsc;
 use tracing::{Instrument, info_span};
 
@@ -41,7 +42,7 @@ async fn apply_decision(session: &EditorSession, decision: Decision) {
     let verdict = decision.verdict;
     let goal = decision.goal_id.clone();
     let whole = decision.hunk_id.is_none();
-    match session.backend.decide(decision).await {
+    match session.service().decide(decision).await {
         Ok(report) => {
             let (message, trouble) = summarize_report(verdict, &report);
             let repairs = report.repair.is_some();

@@ -5,9 +5,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use claudecluster_protocol::{
     ErrorBody, EventBody, EventSeq, GoalId, GoalState, PermissionId, TaskId, TaskState,
     editor::method,
-    event::{Event, Repair, StreamItem},
+    event::{Event, StreamItem},
     permission::PermissionRequest,
+    repair::RepairSpec,
 };
+use claudecluster_service::{EventReceiver, TypedCalls};
 use lsp_types::{LspNotificationMethod, MessageDirection, Notification};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, info_span};
@@ -39,12 +41,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 ///
 /// The stream is opened before the next message is handled, so no event of a later request is missed.
 pub(super) fn start(session: &Arc<EditorSession>) {
-    let stream = session.backend.watch(None, None);
+    let stream = open_stream(session, None);
     let following = follow_events(session.clone(), stream);
     session.tasks.spawn_background("goal events", following);
 }
 
-async fn follow_events(session: Arc<EditorSession>, mut stream: mpsc::Receiver<StreamItem>) {
+/// Opens the stream of events after `after`. A refused stream has ended already.
+fn open_stream(session: &EditorSession, after: Option<EventSeq>) -> EventReceiver {
+    let stream = session.service().events(None, after);
+    stream.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot follow the events of goals");
+        mpsc::channel(1).1
+    })
+}
+
+async fn follow_events(session: Arc<EditorSession>, mut stream: EventReceiver) {
     let mut watcher = GoalEventWatcher {
         session,
         workspaces: HashMap::new(),
@@ -67,7 +78,7 @@ async fn follow_events(session: Arc<EditorSession>, mut stream: mpsc::Receiver<S
         // The new stream repeats the events after `last`.
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        stream = watcher.session.backend.watch(None, last);
+        stream = open_stream(&watcher.session, last);
     }
 }
 
@@ -103,8 +114,8 @@ enum QuestionTopic {
 impl GoalEventWatcher {
     /// Shows the progress of goals that are already running, and repeats their open questions.
     async fn catch_up(&mut self) {
-        let goals = self.session.query(|backend| Ok(backend.goals())).await;
-        for goal in goals.unwrap_or_default() {
+        let goals = self.session.service().goals().await;
+        for goal in goals.map(|goals| goals.value).unwrap_or_default() {
             let working = goal.state.is_active() || goal.running > 0;
             if working && self.session.has_workspace(&goal.workspace) {
                 self.wake_progress(&goal.id).await;
@@ -260,7 +271,7 @@ impl GoalEventWatcher {
         let Some(task) = tasks.find(|one| one.id == *task) else {
             return;
         };
-        if !task.repair.as_ref().is_some_and(Repair::amends) {
+        if !task.repair.as_ref().is_some_and(RepairSpec::amends) {
             return;
         }
         let words = task.attempts.last().map(|last| last.summary.as_str());

@@ -18,7 +18,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 const REPEATS: u32 = 16;
 
 /// The last list that the client was sent for a document.
-struct SentHunks {
+struct SentPendingHunks {
     changes: DocumentChanges,
     /// How often an empty list is still repeated.
     repeats: u32,
@@ -26,7 +26,7 @@ struct SentHunks {
 
 /// Sends the hunks of documents whose text or hunks have changed.
 pub(super) async fn run(session: Arc<EditorSession>) {
-    let mut sent: HashMap<Uri, SentHunks> = HashMap::new();
+    let mut sent: HashMap<Uri, SentPendingHunks> = HashMap::new();
     loop {
         let batch = session.pending_queue.next_batch(SETTLE).await;
         if session.settings.current().pending != Some(true) {
@@ -69,7 +69,7 @@ pub(super) async fn run(session: Arc<EditorSession>) {
                 sent.remove(&uri);
             } else {
                 let changes = now;
-                sent.insert(uri, SentHunks { changes, repeats });
+                sent.insert(uri, SentPendingHunks { changes, repeats });
             }
         }
     }

@@ -7,6 +7,7 @@ use claudecluster_protocol::{
     goal::GoalView,
     permission::{PermissionAnswer, PermissionDecision, PermissionRequest, PermissionScope},
 };
+use claudecluster_service::TypedCalls;
 
 use crate::{
     question::{self, QuestionSettled},
@@ -40,7 +41,7 @@ pub(super) async fn ask_permission(
 ) {
     // The settings say whether the client asks its user by itself.
     session.settings_known.wait().await;
-    if session.client_shows_events() || !is_open(&session, &request.id) {
+    if session.client_shows_events() || !is_open(&session, &request.id).await {
         return;
     }
     let Ok(view) = session.goal_view(&request.goal_id).await else {
@@ -77,12 +78,11 @@ pub(crate) async fn answer_permission(
     session: &EditorSession,
     answer: PermissionAnswer,
 ) -> Result<(), ErrorBody> {
-    let by = session.capabilities().name.clone();
-    session.backend.permit(answer, Some(by)).await
+    session.service().permit(answer).await
 }
 
-fn is_open(session: &EditorSession, id: &PermissionId) -> bool {
-    let open = session.backend.permissions();
+async fn is_open(session: &EditorSession, id: &PermissionId) -> bool {
+    let open = session.service().permissions().await.unwrap_or_default();
     open.iter().any(|open| open.id == *id)
 }
 

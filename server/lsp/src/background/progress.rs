@@ -5,6 +5,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use claudecluster_protocol::{GoalId, GoalState, TaskState, change::HunkView, goal::GoalView};
+use claudecluster_service::TypedCalls;
 use lsp_types::{
     ProgressNotification, ProgressParams, ProgressToken, WorkDoneProgressBegin,
     WorkDoneProgressEnd, WorkDoneProgressReport,
@@ -201,7 +202,7 @@ pub(crate) async fn describe_outcome(session: &EditorSession, goal: &GoalId) -> 
         return "no longer available".into();
     };
     match view.summary.state {
-        GoalState::Proposed => match session.backend.hunks(Some(goal.clone()), None).await {
+        GoalState::Proposed => match session.service().hunks(Some(goal.clone()), None).await {
             Ok(hunks) => describe_proposal(&hunks),
             Err(_) => "changes proposed".into(),
         },

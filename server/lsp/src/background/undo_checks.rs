@@ -15,7 +15,7 @@ pub(super) async fn run(session: Arc<EditorSession>) {
             let open = session.documents.get(&uri);
             let path = open.map_or_else(|| uri::to_path(&uri), |document| document.path);
             if let Some(path) = path {
-                session.backend.settled(&path).await;
+                session.texts().text_settled(&path).await;
             }
         }
     }

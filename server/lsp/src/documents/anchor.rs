@@ -5,15 +5,15 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use claudecluster_protocol::editor::{Anchor, LineRange};
+use claudecluster_protocol::editor::{LineRange, RangeAnchor};
 
 use super::{DocumentSnapshot, lines::ClientLines};
 
 /// Creates the anchor of some lines.
-pub(crate) fn create_anchor(document: &DocumentSnapshot, range: LineRange) -> Anchor {
+pub(crate) fn create_anchor(document: &DocumentSnapshot, range: LineRange) -> RangeAnchor {
     let lines = ClientLines(&document.text);
     let hashes = (range.start_line..range.end_line).map(|line| hash_line(lines, line as usize));
-    Anchor {
+    RangeAnchor {
         version: document.version,
         hash: combine_hashes(&hashes.collect::<Vec<_>>()),
     }
@@ -27,7 +27,7 @@ pub(crate) fn create_anchor(document: &DocumentSnapshot, range: LineRange) -> An
 pub(crate) fn find_anchored(
     document: &DocumentSnapshot,
     range: LineRange,
-    anchor: &Anchor,
+    anchor: &RangeAnchor,
 ) -> Option<LineRange> {
     let lines = ClientLines(&document.text);
     let count = range.end_line.checked_sub(range.start_line)?;

@@ -5,7 +5,7 @@
 use std::{ops::Range, time::Instant};
 
 use claudecluster_core::text::ContentChange;
-use claudecluster_driver::EditedLines;
+use claudecluster_service::EditedLines;
 use ropey::{Rope, iter::Chunks};
 
 /// Tracks edited lines through the changes of one message.
@@ -160,7 +160,7 @@ fn signed(lines: usize) -> i64 {
 mod tests {
     use std::slice::from_ref;
 
-    use claudecluster_core::text::{self, Position, PositionEncoding};
+    use claudecluster_core::text::{self, PositionEncoding, TextPosition};
 
     use super::*;
 
@@ -226,7 +226,7 @@ mod tests {
     const TEXT: &str = "0\n1\n2\n3\n4\n5\n";
 
     fn change(start: (u32, u32), end: (u32, u32), text: &str) -> ContentChange {
-        let at = |(line, character)| Position { line, character };
+        let at = |(line, character)| TextPosition { line, character };
         ContentChange {
             range: Some(at(start)..at(end)),
             text: text.into(),

@@ -127,7 +127,7 @@ pub(crate) fn full_line_range(
     encoding: PositionEncoding,
 ) -> LspRange {
     let (first, last) = existing_lines(text, lines);
-    let end = text::Position {
+    let end = text::TextPosition {
         line: last,
         character: u32::MAX,
     };
@@ -158,7 +158,7 @@ fn existing_lines(text: &Rope, (start, end): (u32, u32)) -> (u32, u32) {
 }
 
 /// Converts a position for a client.
-pub(crate) fn to_lsp_position(position: text::Position) -> Position {
+pub(crate) fn to_lsp_position(position: text::TextPosition) -> Position {
     Position {
         line: position.line,
         character: position.character,
@@ -179,7 +179,7 @@ pub(crate) fn to_lsp_range(
 
 /// Converts a client's position to an offset in bytes.
 pub(crate) fn to_byte_offset(text: &Rope, at: Position, encoding: PositionEncoding) -> usize {
-    let at = text::Position {
+    let at = text::TextPosition {
         line: at.line,
         character: at.character,
     };

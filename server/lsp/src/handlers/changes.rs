@@ -9,6 +9,7 @@ use claudecluster_protocol::{
     GoalId,
     editor::{Changes, ChangesParams, DocumentChanges},
 };
+use claudecluster_service::TypedCalls;
 use lsp_types::Uri;
 use tower_lsp::jsonrpc::Result;
 
@@ -58,7 +59,7 @@ async fn list_unopened(
     open: &HashSet<&Path>,
 ) -> Result<Vec<DocumentChanges>> {
     let hunks = session
-        .backend
+        .service()
         .hunks(None, None)
         .await
         .map_err(|e| failure::to_reply(&e))?;

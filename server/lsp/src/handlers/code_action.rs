@@ -10,11 +10,12 @@ use std::{collections::BTreeSet, path::Path};
 
 use claudecluster_protocol::{
     GoalId, HunkId,
-    api::Resolution,
-    change::{HeldReason, HunkView, Origin, OriginState},
+    change::{HeldReason, HunkOrigin, HunkOriginState, HunkView},
     editor::{SECTION, command},
     goal::GoalSummary,
+    resolution::Resolution,
 };
+use claudecluster_service::TypedCalls;
 use lsp_types::{
     Code, CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionResponse,
     CodeActionTriggerKind, Command, Diagnostic, Range, Uri,
@@ -110,7 +111,7 @@ pub(crate) async fn list_actions(
 
 /// Returns the goals of a document's workspace, oldest first.
 async fn workspace_goals(session: &EditorSession, document: &DocumentSnapshot) -> Vec<GoalSummary> {
-    let goals = session.query(|backend| Ok(backend.goals())).await;
+    let goals = session.service().goals().await.map(|goals| goals.value);
     let holds = |workspace: &str| {
         let path = document.path.as_ref();
         path.is_some_and(|path| path.starts_with(workspace)) && session.has_workspace(workspace)
@@ -130,7 +131,7 @@ fn is_undecided(goal: &GoalSummary) -> bool {
 /// These are created, deleted, renamed and binary files, and files with another mode. Their hunks are
 /// on no line of a document.
 async fn unopened_file_actions(session: &EditorSession, goal: &GoalSummary) -> Vec<CodeAction> {
-    let hunks = session.backend.hunks(Some(goal.id.clone()), None).await;
+    let hunks = session.service().hunks(Some(goal.id.clone()), None).await;
     let root = Path::new(&goal.workspace);
     let is_open = |hunk: &HunkView| {
         let path = root.join(hunk.path.to_path_buf());
@@ -333,9 +334,9 @@ async fn undo_actions(
 ) -> Vec<CodeAction> {
     let mut origins = hunks::line_origins(session, document).await;
     origins.retain(|origin| {
-        origin.state == OriginState::Landed && hunks::origin_touches(document, origin, range)
+        origin.state == HunkOriginState::Landed && hunks::origin_touches(document, origin, range)
     });
-    let one = |origin: &Origin| {
+    let one = |origin: &HunkOrigin| {
         let by =
             hunks::task_title(&origin.provenance).unwrap_or_else(|| origin.goal_id.to_string());
         let argument = json!({"hunkId": origin.hunk_id});

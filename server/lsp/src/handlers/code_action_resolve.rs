@@ -33,7 +33,7 @@ pub(crate) async fn resolve_action(
     let document = session.documents.get(&data.file);
     let capabilities = session.capabilities().clone();
     let hunk = data.hunk.clone();
-    let edit = session.query(move |backend| {
+    let edit = session.query_texts(move |texts| {
         let document = document
             .filter(|document| {
                 document.version == data.version && document.text_hash() == data.hash
@@ -44,7 +44,7 @@ pub(crate) async fn resolve_action(
             ..error
         };
         let text = String::from(&document.text);
-        let after = backend.preview(&data.hunk, &text).map_err(stale)?;
+        let after = texts.preview(&data.hunk, &text).map_err(stale)?;
         if let Some(reason) = unsupported_line_endings(&document, &after, &capabilities) {
             return Err(ErrorBody::user(reason));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use claudecluster_protocol::{api::Resolution, change::HunkView};
+use claudecluster_protocol::{change::HunkView, resolution::Resolution};
 use lsp_types::{CodeLens, CodeLensParams, Command};
 
 use crate::{

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use claudecluster_protocol::{
     ErrorBody, GoalId, RelPath,
-    editor::{Content, ContentParams},
+    content::{PendingContent, PendingContentParams},
 };
+use claudecluster_service::TypedCalls;
 use tower_lsp::jsonrpc::Result;
 
 use crate::{failure, session::EditorSession, uri};
@@ -13,16 +14,16 @@ use crate::{failure, session::EditorSession, uri};
 /// Reads one side of a file of a goal.
 pub(crate) async fn read_content(
     session: &EditorSession,
-    params: ContentParams,
-) -> Result<Content> {
+    params: PendingContentParams,
+) -> Result<PendingContent> {
     let path = path_in_goal(session, &params.goal_id, &params.uri)
         .await
         .map_err(|e| failure::to_reply(&e))?;
     let content = session
-        .backend
+        .service()
         .content(&params.goal_id, &path, params.side)
         .await;
-    Ok(Content {
+    Ok(PendingContent {
         text: content.map_err(|e| failure::to_reply(&e))?,
     })
 }

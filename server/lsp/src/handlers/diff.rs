@@ -8,17 +8,18 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_core::patch::{self, FileAt, FilePair};
+use claudecluster_core::patch::{self, PatchFile, PatchFilePair};
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId, RelPath,
     change::{ChangeKind, ConflictView, HunkView},
-    editor::Side,
+    content::PendingSide,
     goal::GoalView,
 };
+use claudecluster_service::TypedCalls;
 
 use crate::{
-    backend::Backend, hunks, phrases, private_files::create_private_folder, session::EditorSession,
-    uri,
+    blocking::run_blocking, hunks, phrases, private_files::create_private_folder,
+    session::EditorSession, uri,
 };
 
 /// The most lines of a diff in a message.
@@ -46,9 +47,8 @@ async fn try_show(session: &EditorSession, goal: &GoalView, id: &HunkId) -> Resu
         && let Some(folder) = session.config.diffs.clone()
     {
         let name = diff_name(&hunk);
-        let path = session
-            .query(move |_| write_diff(&folder, &name, &diff).map(|path| (path, diff)))
-            .await;
+        let path =
+            run_blocking(move || write_diff(&folder, &name, &diff).map(|path| (path, diff))).await;
         let (path, diff) = path?;
         if let Some(uri) = uri::from_path(&path)
             && session.show_document(uri).await
@@ -69,7 +69,7 @@ async fn find_hunk(
     goal: &GoalView,
     id: &HunkId,
 ) -> Result<(HunkView, Option<String>), ErrorBody> {
-    let pending = session.backend.hunks(Some(goal.summary.id.clone()), None);
+    let pending = session.service().hunks(Some(goal.summary.id.clone()), None);
     let known = pending.await?.into_iter().find(|hunk| hunk.id == *id);
     let known = known.ok_or_else(|| not_pending(id))?;
     if known.whole {
@@ -82,12 +82,12 @@ async fn find_hunk(
         .map(|document| document.text);
     let id = id.clone();
     session
-        .query(move |backend| {
+        .query_texts(move |texts| {
             let text = match open {
                 Some(text) => String::from(&text),
                 None => fs::read_to_string(&path).map_err(|e| unreadable_file(&path, &e))?,
             };
-            let mut hunks = backend.hunks_in(&path, text.as_str().into()).into_iter();
+            let mut hunks = texts.hunks_in(&path, text.as_str().into()).into_iter();
             match hunks.find(|hunk| hunk.id == id) {
                 Some(hunk) => Ok((hunk, Some(text))),
                 None => Err(not_pending(&id)),
@@ -114,10 +114,10 @@ async fn diff_lines(
 ) -> Result<String, ErrorBody> {
     let hunk = hunk.clone();
     session
-        .query(move |backend: &dyn Backend| match &hunk.conflict {
+        .query_texts(move |texts| match &hunk.conflict {
             Some(conflict) => Ok(diff_both_sides(&hunk, conflict, &text)),
             None => {
-                let after = backend.preview(&hunk.id, &text)?;
+                let after = texts.preview(&hunk.id, &text)?;
                 Ok(diff_texts(&hunk.path, &text, &after))
             }
         })
@@ -167,13 +167,13 @@ fn diff_pair(
     old: Option<&str>,
     new: Option<&str>,
 ) -> String {
-    fn at(text: &str) -> FileAt<'_> {
-        FileAt {
+    fn at(text: &str) -> PatchFile<'_> {
+        PatchFile {
             mode: FileMode::Regular,
             content: text.as_bytes(),
         }
     }
-    patch::unified(&[FilePair {
+    patch::unified_patch(&[PatchFilePair {
         path,
         from,
         old: old.map(at),
@@ -189,8 +189,11 @@ async fn diff_file(
     hunk: &HunkView,
 ) -> Result<String, ErrorBody> {
     let id = &goal.summary.id;
-    let side = |side| session.backend.content(id, &hunk.path, side);
-    let (old, new) = (side(Side::Base).await?, side(Side::Proposed).await?);
+    let side = |side| session.service().content(id, &hunk.path, side);
+    let (old, new) = (
+        side(PendingSide::Base).await?,
+        side(PendingSide::Proposed).await?,
+    );
     let expected = match hunk.kind {
         ChangeKind::Create => new.is_some(),
         ChangeKind::Delete => old.is_some(),

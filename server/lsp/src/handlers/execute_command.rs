@@ -13,6 +13,7 @@ use claudecluster_protocol::{
     goal::GoalView,
     permission::PermissionAnswer,
 };
+use claudecluster_service::TypedCalls;
 use lsp_types::ExecuteCommandParams;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -38,8 +39,8 @@ pub(crate) async fn execute_command(
         }
         command::GOAL_LIST => {
             let _: NoArguments = parse_argument(arguments)?;
-            let goals = session.query(|backend| Ok(backend.goals())).await;
-            to_value(&goals.map_err(|e| failure::to_reply(&e))?)
+            let goals = session.service().goals().await;
+            to_value(&goals.map_err(|e| failure::to_reply(&e))?.value)
         }
         command::GOAL_SHOW => {
             let args: GoalArgs = parse_argument(arguments)?;
@@ -55,7 +56,7 @@ pub(crate) async fn execute_command(
             let GoalArgs {
                 goal_id, task_id, ..
             } = parse_argument(arguments)?;
-            to_null(session.backend.retry(&goal_id, task_id).await)
+            to_null(session.service().retry(&goal_id, task_id).await)
         }
         command::PLAN_APPROVE => {
             let args: ApproveArgs = parse_argument(arguments)?;
@@ -96,7 +97,8 @@ pub(crate) async fn execute_command(
         }
         command::PERMISSION_LIST => {
             let _: NoArguments = parse_argument(arguments)?;
-            to_value(&session.backend.permissions())
+            let requests = session.service().permissions().await;
+            to_value(&requests.map_err(|e| failure::to_reply(&e))?)
         }
         other => Err(failure::invalid_params(format!(
             "unknown command {other:?}; the commands are {}",
@@ -176,7 +178,7 @@ fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) {
 pub(crate) fn cancel_goal(session: &Arc<EditorSession>, goal: GoalId) {
     let session = session.clone();
     spawn_detached(async move {
-        if let Err(error) = session.backend.cancel(&goal).await {
+        if let Err(error) = session.service().cancel(&goal).await {
             session
                 .show_error(&format!("cannot cancel {goal}"), &error)
                 .await;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use claudecluster_protocol::change::{Origin, OriginState, Provenance};
+use claudecluster_protocol::change::{HunkOrigin, HunkOriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
 use crate::{hunks, markdown::escape_text, phrases::short_title, plan, session::EditorSession};
@@ -37,11 +37,11 @@ pub(crate) async fn show_hover(session: &EditorSession, params: &HoverParams) ->
     })
 }
 
-fn state_title(origin: &Origin) -> &'static str {
+fn state_title(origin: &HunkOrigin) -> &'static str {
     match origin.state {
-        OriginState::Pending => "Pending change",
-        OriginState::Conflict => "Conflicting change",
-        OriginState::Landed => "Accepted change",
+        HunkOriginState::Pending => "Pending change",
+        HunkOriginState::Conflict => "Conflicting change",
+        HunkOriginState::Landed => "Accepted change",
     }
 }
 
@@ -49,7 +49,7 @@ fn attempt_title(by: &Provenance) -> String {
     format!("task {}, attempt {}", by.task, by.attempt.0)
 }
 
-fn to_markdown(origin: &Origin) -> String {
+fn to_markdown(origin: &HunkOrigin) -> String {
     let goal = escape_text(&short_title(&origin.prompt));
     let mut out = format!("**{}** · {} · {goal}", state_title(origin), origin.goal_id);
     for by in &origin.provenance {
@@ -68,7 +68,7 @@ fn to_markdown(origin: &Origin) -> String {
     out
 }
 
-fn to_plain_text(origin: &Origin) -> String {
+fn to_plain_text(origin: &HunkOrigin) -> String {
     let goal = short_title(&origin.prompt);
     let mut out = format!("{} · {} · {goal}", state_title(origin), origin.goal_id);
     for by in &origin.provenance {

@@ -7,10 +7,12 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    ErrorBody, GoalId, GoalSpec, Plan, RelPath, Scope,
-    editor::{Anchor, EditorSettings, LineRange, ScopeArgs, SubmitArgs, Submitted},
-    goal::{ScopeKind, Selection},
+    ErrorBody, GoalId, GoalScope, GoalSpec, Plan, RelPath,
+    editor::{EditorSettings, LineRange, RangeAnchor, ScopeArgs, SubmitArgs},
+    goal::{GoalScopeKind, GoalSelection},
+    submitted::SubmittedGoal,
 };
+use claudecluster_service::TypedCalls;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -28,17 +30,17 @@ type Result<T> = std::result::Result<T, ErrorBody>;
 pub(crate) async fn submit_goal(
     session: &Arc<EditorSession>,
     args: SubmitArgs,
-) -> Result<Submitted> {
+) -> Result<SubmittedGoal> {
     // Before the first await: the scope is the documents as they are at this point of the wire.
     let spec = to_spec(session, args.clone())?;
     if args.again {
-        let goal_id = session.backend.submit(spec).await?;
-        return Ok(Submitted {
+        let goal_id = session.service().submit_again(spec).await?;
+        return Ok(SubmittedGoal {
             goal_id,
             duplicate_of: None,
         });
     }
-    let submitted = session.backend.submit_once(spec).await?;
+    let submitted = session.service().submit_once(spec).await?;
     if let Some(same) = &submitted.duplicate_of
         && args.ask.unwrap_or(!session.client_shows_events())
     {
@@ -70,7 +72,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
         Some(ANOTHER) => {
             // The text may have changed while the question was open.
             let started = match to_spec(&session, args) {
-                Ok(spec) => session.backend.submit(spec).await,
+                Ok(spec) => session.service().submit_again(spec).await,
                 Err(error) => Err(error),
             };
             match started {
@@ -78,7 +80,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
                 Err(error) => {
                     session
                         .show_error("cannot start another goal", &error)
-                        .await
+                        .await;
                 }
             }
         }
@@ -201,10 +203,10 @@ fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBu
 fn to_scope(
     session: &EditorSession,
     root: &Path,
-    kind: ScopeKind,
+    kind: GoalScopeKind,
     asked: &ScopeArgs,
     named: &[PathBuf],
-) -> Result<Scope> {
+) -> Result<GoalScope> {
     let selection = match asked.range {
         Some(range) => Some(to_selection(
             session,
@@ -216,11 +218,11 @@ fn to_scope(
         None => None,
     };
     let files = match kind {
-        ScopeKind::Workspace => Vec::new(),
-        ScopeKind::Open => open_files(session, root, named)?,
-        ScopeKind::Files => named_files(root, asked, named)?,
+        GoalScopeKind::Workspace => Vec::new(),
+        GoalScopeKind::Open => open_files(session, root, named)?,
+        GoalScopeKind::Files => named_files(root, asked, named)?,
     };
-    Ok(Scope {
+    Ok(GoalScope {
         kind,
         files,
         globs: asked.globs.clone(),
@@ -274,8 +276,8 @@ fn to_selection(
     root: &Path,
     named: &[PathBuf],
     range: LineRange,
-    anchor: Option<&Anchor>,
-) -> Result<Selection> {
+    anchor: Option<&RangeAnchor>,
+) -> Result<GoalSelection> {
     if range.end_line <= range.start_line {
         return Err(ErrorBody::user(
             "scope.range: endLine must be greater than startLine",
@@ -299,7 +301,7 @@ fn to_selection(
         Some(document) => lines::to_driver_lines(&document.text, range),
         None => range,
     };
-    Ok(Selection {
+    Ok(GoalSelection {
         path,
         start_line: range.start_line,
         end_line: range.end_line,

@@ -3,12 +3,12 @@
 //! All handlers are synchronous. The parameters have types of this crate, because a wrong position
 //! (negative, past the end) is clamped: refusing it would leave the document wrong from then on.
 
-use claudecluster_core::text::{ContentChange, Position, PositionEncoding};
+use claudecluster_core::text::{ContentChange, PositionEncoding, TextPosition};
 use lsp_types::Uri;
 use serde::Deserialize;
 
 use crate::{
-    documents::Documents,
+    documents::OpenDocuments,
     session::{EditorSession, dirty_queue::DirtyMark},
     uri,
 };
@@ -17,11 +17,11 @@ use crate::{
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DocumentOpened {
-    text_document: OpenedText,
+    text_document: OpenedDocumentText,
 }
 
 #[derive(Deserialize)]
-struct OpenedText {
+struct OpenedDocumentText {
     uri: Uri,
     #[serde(default)]
     version: i32,
@@ -33,7 +33,7 @@ struct OpenedText {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DocumentChanged {
     text_document: VersionedDocumentId,
-    content_changes: Vec<WireChange>,
+    content_changes: Vec<WireContentChange>,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct VersionedDocumentId {
 }
 
 #[derive(Deserialize)]
-struct WireChange {
+struct WireContentChange {
     range: Option<WireRange>,
     text: String,
 }
@@ -64,22 +64,22 @@ struct WirePosition {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DocumentSaved {
-    text_document: DocumentId,
+    text_document: TextDocumentId,
 }
 
 /// The parameters of `textDocument/didClose`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DocumentClosed {
-    text_document: DocumentId,
+    text_document: TextDocumentId,
 }
 
 #[derive(Deserialize)]
-struct DocumentId {
+struct TextDocumentId {
     uri: Uri,
 }
 
-impl From<WirePosition> for Position {
+impl From<WirePosition> for TextPosition {
     fn from(position: WirePosition) -> Self {
         let clamp = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
         Self {
@@ -89,8 +89,8 @@ impl From<WirePosition> for Position {
     }
 }
 
-impl From<WireChange> for ContentChange {
-    fn from(change: WireChange) -> Self {
+impl From<WireContentChange> for ContentChange {
+    fn from(change: WireContentChange) -> Self {
         Self {
             range: change
                 .range
@@ -102,8 +102,8 @@ impl From<WireChange> for ContentChange {
 
 impl DocumentOpened {
     /// Opens the document and returns its address.
-    pub(crate) fn apply(self, documents: &Documents) -> Uri {
-        let OpenedText { uri, version, text } = self.text_document;
+    pub(crate) fn apply(self, documents: &OpenDocuments) -> Uri {
+        let OpenedDocumentText { uri, version, text } = self.text_document;
         documents.open(uri.clone(), version, &text);
         uri
     }
@@ -111,7 +111,11 @@ impl DocumentOpened {
 
 impl DocumentChanged {
     /// Changes the document. Returns its address, and whether it is open.
-    pub(crate) fn apply(self, documents: &Documents, encoding: PositionEncoding) -> (Uri, bool) {
+    pub(crate) fn apply(
+        self,
+        documents: &OpenDocuments,
+        encoding: PositionEncoding,
+    ) -> (Uri, bool) {
         let VersionedDocumentId { uri, version } = self.text_document;
         // A client may send no version; each change still gets a version of its own.
         let version = version.unwrap_or_else(|| {
@@ -128,7 +132,7 @@ impl DocumentChanged {
 
 impl DocumentClosed {
     /// Closes the document and returns its address.
-    pub(crate) fn apply(self, documents: &Documents) -> Uri {
+    pub(crate) fn apply(self, documents: &OpenDocuments) -> Uri {
         documents.close(&self.text_document.uri);
         self.text_document.uri
     }

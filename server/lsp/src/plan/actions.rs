@@ -1,6 +1,6 @@
 //! Code actions of a plan: approval, fixes and refactorings.
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{GoalState, editor::command, goal::GoalView};
 use lsp_types::{
     CodeAction, CodeActionDisabled, CodeActionKind, CodeActionParams, CodeActionTriggerKind,
@@ -11,11 +11,11 @@ use serde_json::json;
 use super::{
     check::PlanFinding,
     diagnostics::to_diagnostic,
-    document::{OpenPlan, PlanOwner, check_document},
+    document::{CheckedPlanDocument, PlanOwner, check_document},
     edits::{TextSplice, apply_splices},
     fixes::list_fixes,
     refactor::list_refactorings,
-    syntax::PlanNode,
+    syntax::PlanSyntaxNode,
 };
 use crate::{
     commands::{goal_action_kind, new_command},
@@ -39,7 +39,7 @@ pub(crate) async fn plan_actions(
     let line = |line, character| offset(Position { line, character });
     let first = line(params.range.start.line, 0);
     let last = line(params.range.end.line, u32::MAX).max(first);
-    let menu = PlanMenu { session, document };
+    let menu = PlanActionMenu { session, document };
     let mut actions = Vec::new();
     for finding in &open.checked.findings {
         if finding.range.start <= last && first <= finding.range.end {
@@ -57,20 +57,20 @@ pub(crate) async fn plan_actions(
 }
 
 /// Returns the index of the task at an offset.
-fn task_at(open: &OpenPlan, offset: usize) -> Option<usize> {
-    let tasks = open.checked.text.node_at(&Place::key("tasks"))?;
-    let holds = |task: &PlanNode| task.range.start <= offset && offset <= task.range.end;
+fn task_at(open: &CheckedPlanDocument, offset: usize) -> Option<usize> {
+    let tasks = open.checked.text.node_at(&PlanPath::key("tasks"))?;
+    let holds = |task: &PlanSyntaxNode| task.range.start <= offset && offset <= task.range.end;
     tasks.elements().iter().position(holds)
 }
 
 /// Creates code actions for a document.
-struct PlanMenu<'a> {
+struct PlanActionMenu<'a> {
     session: &'a EditorSession,
     document: &'a DocumentSnapshot,
 }
 
-impl PlanMenu<'_> {
-    fn fix_actions(&self, open: &OpenPlan, finding: &PlanFinding) -> Vec<CodeAction> {
+impl PlanActionMenu<'_> {
+    fn fix_actions(&self, open: &CheckedPlanDocument, finding: &PlanFinding) -> Vec<CodeAction> {
         let diagnostic = to_diagnostic(self.document, finding, self.session.encoding());
         let fixes = list_fixes(&open.checked, finding).into_iter().enumerate();
         fixes
@@ -85,7 +85,7 @@ impl PlanMenu<'_> {
     }
 
     /// Returns the action that runs the plan as the document is.
-    fn run_action(&self, open: &OpenPlan) -> Option<CodeAction> {
+    fn run_action(&self, open: &CheckedPlanDocument) -> Option<CodeAction> {
         let uri = &self.document.uri;
         let (title, command) = match (&open.owner, &open.checked.plan) {
             (PlanOwner::Goal(goal), _) => {
@@ -123,7 +123,7 @@ impl PlanMenu<'_> {
         }
     }
 
-    fn refactor_actions(&self, open: &OpenPlan, index: usize) -> Vec<CodeAction> {
+    fn refactor_actions(&self, open: &CheckedPlanDocument, index: usize) -> Vec<CodeAction> {
         let refactorings = list_refactorings(&open.checked, index).into_iter();
         refactorings
             .filter_map(|refactoring| match refactoring.edit {

@@ -3,13 +3,17 @@
 //! An approval names the plan that was shown, so either that plan runs or none.
 
 use claudecluster_protocol::{ErrorBody, GoalId, Plan, editor::ApproveArgs};
+use claudecluster_service::TypedCalls;
 
 use super::{
     check::{CheckedPlan, FindingSeverity, PlanContext, check_plan},
     document::{PlanOwner, plan_owner},
     files,
 };
-use crate::{documents::DocumentSnapshot, phrases::count_noun, session::EditorSession, uri};
+use crate::{
+    blocking::run_blocking, documents::DocumentSnapshot, phrases::count_noun,
+    session::EditorSession, uri,
+};
 
 /// The most mistakes in one message.
 const MOST_MISTAKES: usize = 5;
@@ -21,7 +25,7 @@ pub(crate) async fn approve_plan(
 ) -> Result<(), ErrorBody> {
     let goal = args.goal_id;
     match (args.plan, args.uri, args.task_id) {
-        (None, None, Some(task)) => session.backend.approve_task(&goal, &task).await,
+        (None, None, Some(task)) => session.service().approve_task(&goal, &task).await,
         (None, Some(uri), None) => {
             // Before the first await: the text as the client has it at this point of the wire.
             let path = uri::parse_file(&uri)?;
@@ -31,9 +35,17 @@ pub(crate) async fn approve_plan(
             })?;
             let (plan, shown) = read_document(session, &goal, &document).await?;
             let shown = args.shown.or(shown);
-            session.backend.approve(&goal, Some(plan), shown).await
+            session
+                .service()
+                .approve_plan(&goal, Some(plan), shown)
+                .await
         }
-        (plan, None, None) => session.backend.approve(&goal, plan, args.shown).await,
+        (plan, None, None) => {
+            session
+                .service()
+                .approve_plan(&goal, plan, args.shown)
+                .await
+        }
         _ => Err(ErrorBody::user(
             "pass only one of `plan`, `uri` and `taskId`",
         )),
@@ -62,15 +74,13 @@ async fn read_document(
     }
     let shown = match (&owner, document.path.clone()) {
         (PlanOwner::Goal(_), Some(path)) => {
-            Some(session.query(move |_| files::read_shown(&path)).await?)
+            Some(run_blocking(move || files::read_shown(&path)).await?)
         }
         _ => None,
     };
     let text = String::from(&document.text);
     // The workspace need not be known: a path that does not exist is not a mistake.
-    let checked = session
-        .query(move |_| Ok(check_plan(text, &PlanContext::default())))
-        .await?;
+    let checked = run_blocking(move || Ok(check_plan(text, &PlanContext::default()))).await?;
     if !checked.is_valid() {
         return Err(mistakes_error(&checked));
     }

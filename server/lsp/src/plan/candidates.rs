@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use claudecluster_protocol::RelPath;
 use lsp_types::CompletionItemKind;
 use serde_json::json;
 
 use super::{
-    outline::{CursorSpot, PlanOutline},
+    outline::{CompletionSpot, PlanOutline},
     schema::schema_at,
 };
 
@@ -52,9 +52,9 @@ pub(super) fn find_candidates(
         snippets,
     };
     let found = match spot {
-        CursorSpot::Key(object) => finder.find_keys(&object),
-        CursorSpot::Value(place) => finder.find_values(&place, root),
-        CursorSpot::Between => Vec::new(),
+        CompletionSpot::Key(object) => finder.find_keys(&object),
+        CompletionSpot::Value(place) => finder.find_values(&place, root),
+        CompletionSpot::Between => Vec::new(),
     };
     (range, found)
 }
@@ -69,7 +69,7 @@ struct CandidateFinder<'a> {
 
 impl CandidateFinder<'_> {
     /// Finds the keys that an object may have and does not have yet.
-    fn find_keys(&self, object: &Place) -> Vec<PlanCandidate> {
+    fn find_keys(&self, object: &PlanPath) -> Vec<PlanCandidate> {
         let Some(allowed) = schema_at(object) else {
             return Vec::new();
         };
@@ -106,7 +106,7 @@ impl CandidateFinder<'_> {
             .collect()
     }
 
-    fn find_values(&self, place: &Place, root: Option<&Path>) -> Vec<PlanCandidate> {
+    fn find_values(&self, place: &PlanPath, root: Option<&Path>) -> Vec<PlanCandidate> {
         let Some(allowed) = schema_at(place) else {
             return Vec::new();
         };
@@ -127,7 +127,7 @@ impl CandidateFinder<'_> {
             return choices.iter().map(choice).collect();
         }
         match place.steps() {
-            [.., Step::Key(key), Step::Index(_)] => match key.as_str() {
+            [.., PlanPathStep::Key(key), PlanPathStep::Index(_)] => match key.as_str() {
                 "dependsOn" => self.find_tasks(place),
                 "writes" => self.find_paths(root),
                 "gates" => self.find_gates(place),
@@ -138,7 +138,7 @@ impl CandidateFinder<'_> {
     }
 
     /// Finds the tasks that a task can wait for: not itself, and none that waits for it.
-    fn find_tasks(&self, place: &Place) -> Vec<PlanCandidate> {
+    fn find_tasks(&self, place: &PlanPath) -> Vec<PlanCandidate> {
         let ids = self.outline.task_ids();
         let (Some(own), Some((array, _))) = (place.task_index(), place.split_last()) else {
             return Vec::new();
@@ -154,7 +154,7 @@ impl CandidateFinder<'_> {
                 continue;
             }
             for (index, child) in &ids {
-                let parents = Place::task(*index).with("dependsOn");
+                let parents = PlanPath::task(*index).with("dependsOn");
                 let mut parents = self.outline.elements_of(&parents);
                 if parents.any(|item| item.text == id) {
                     below.push(child);
@@ -163,7 +163,7 @@ impl CandidateFinder<'_> {
         }
         let free = ids.iter().filter(|(_, id)| !out.contains(*id));
         free.map(|(index, id)| {
-            let title = self.outline.value_at(&Place::task(*index).with("title"));
+            let title = self.outline.value_at(&PlanPath::task(*index).with("title"));
             PlanCandidate {
                 detail: title.map(str::to_owned),
                 ..string_candidate(id, CompletionItemKind::Reference)
@@ -173,7 +173,7 @@ impl CandidateFinder<'_> {
     }
 
     /// Finds the commands that are gates elsewhere in the plan.
-    fn find_gates(&self, place: &Place) -> Vec<PlanCandidate> {
+    fn find_gates(&self, place: &PlanPath) -> Vec<PlanCandidate> {
         let here = place.split_last().map(|(array, _)| array);
         let here = here.unwrap_or_default();
         let mut seen: BTreeSet<&str> = self
@@ -181,7 +181,7 @@ impl CandidateFinder<'_> {
             .elements_of(&here)
             .map(|item| item.text.as_str())
             .collect();
-        let is_gate = |place: &Place| matches!(place.steps(), [.., Step::Key(key), Step::Index(_)] if key == "gates");
+        let is_gate = |place: &PlanPath| matches!(place.steps(), [.., PlanPathStep::Key(key), PlanPathStep::Index(_)] if key == "gates");
         let items = self.outline.items.iter();
         items
             .filter(|item| !item.is_key && is_gate(&item.place))

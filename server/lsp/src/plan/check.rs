@@ -11,15 +11,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_core::plan::{self, Place, PlanProblem, ProblemKind, Step};
-use claudecluster_driver::agent_catalog;
+use claudecluster_core::plan::{self, PlanPath, PlanPathStep, PlanProblem, PlanProblemKind};
 use claudecluster_protocol::{Plan, RelPath};
+use claudecluster_service::agent_catalog;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::{
     schema::schema_at,
-    syntax::{PlanNode, PlanNodeKind, PlanText},
+    syntax::{ParsedPlanText, PlanSyntaxKind, PlanSyntaxNode},
 };
 
 /// The most findings in one text.
@@ -30,7 +30,7 @@ const MOST_FINDINGS: usize = 100;
 pub(crate) struct PlanFinding {
     pub(crate) kind: FindingKind,
     /// The place in the plan; `None` if the text is not JSON.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<PlanPath>,
     /// The marked range in bytes.
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
@@ -43,7 +43,7 @@ pub(crate) struct PlanFinding {
 /// A place that a finding concerns, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RelatedPlace {
-    pub(crate) place: Place,
+    pub(crate) place: PlanPath,
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
 }
@@ -57,7 +57,7 @@ pub(crate) enum FindingKind {
     DuplicateKey,
     MissingKey,
     WrongValue,
-    Rule(ProblemKind),
+    Rule(PlanProblemKind),
     MissingPath,
 }
 
@@ -85,7 +85,7 @@ impl FindingKind {
 
     pub(crate) fn severity(self) -> FindingSeverity {
         match self {
-            Self::Rule(ProblemKind::Overlap) => FindingSeverity::Warning,
+            Self::Rule(PlanProblemKind::Overlap) => FindingSeverity::Warning,
             Self::Rule(kind) if !kind.is_error() => FindingSeverity::Hint,
             Self::MissingPath => FindingSeverity::Hint,
             _ => FindingSeverity::Error,
@@ -104,7 +104,7 @@ pub(crate) struct PlanContext {
 
 /// A plan's text and the findings about it.
 pub(crate) struct CheckedPlan {
-    pub(crate) text: PlanText,
+    pub(crate) text: ParsedPlanText,
     pub(crate) findings: Vec<PlanFinding>,
     /// The plan; that of a text with mistakes has placeholders at their places.
     pub(crate) plan: Option<Plan>,
@@ -121,7 +121,7 @@ impl CheckedPlan {
 
 /// Checks a text. Blocks on the disk if the context has a workspace folder.
 pub(crate) fn check_plan(text: String, context: &PlanContext) -> CheckedPlan {
-    let text = PlanText::parse(text);
+    let text = ParsedPlanText::parse(text);
     let mut checker = PlanChecker {
         text: &text,
         findings: Vec::new(),
@@ -182,17 +182,17 @@ impl CheckedPlan {
 }
 
 struct PlanChecker<'a> {
-    text: &'a PlanText,
+    text: &'a ParsedPlanText,
     findings: Vec<PlanFinding>,
     /// The places with placeholders. Violations of rules there are not reported.
-    unreadable: Vec<Place>,
+    unreadable: Vec<PlanPath>,
 }
 
 impl PlanChecker<'_> {
     fn add_finding(
         &mut self,
         kind: FindingKind,
-        place: Option<Place>,
+        place: Option<PlanPath>,
         range: Range<usize>,
         message: impl Into<String>,
     ) -> &mut PlanFinding {
@@ -209,15 +209,15 @@ impl PlanChecker<'_> {
     }
 
     /// Reads the plan. Reports each wrong value and replaces it by a placeholder.
-    fn read_plan(&mut self, root: &PlanNode) -> Option<Plan> {
-        if !matches!(root.kind, PlanNodeKind::Object(_)) {
+    fn read_plan(&mut self, root: &PlanSyntaxNode) -> Option<Plan> {
+        if !matches!(root.kind, PlanSyntaxKind::Object(_)) {
             // serde would accept an array as an object whose values are in the order of its keys.
-            let range = self.text.marked_range(&Place::default());
+            let range = self.text.marked_range(&PlanPath::default());
             let kind = FindingKind::WrongValue;
             self.add_finding(kind, None, range, "expected an object");
             return None;
         }
-        self.check_duplicate_keys(root, &Place::default());
+        self.check_duplicate_keys(root, &PlanPath::default());
         let mut value = root.to_value();
         for _ in 0..MOST_FINDINGS {
             let error = match serde_path_to_error::deserialize::<_, Plan>(&value) {
@@ -236,9 +236,9 @@ impl PlanChecker<'_> {
         None
     }
 
-    fn check_duplicate_keys(&mut self, node: &PlanNode, place: &Place) {
+    fn check_duplicate_keys(&mut self, node: &PlanSyntaxNode, place: &PlanPath) {
         match &node.kind {
-            PlanNodeKind::Object(entries) => {
+            PlanSyntaxKind::Object(entries) => {
                 for (i, entry) in entries.iter().enumerate() {
                     let place = place.clone().with(&entry.key);
                     if entries[..i].iter().any(|one| one.key == entry.key) {
@@ -250,7 +250,7 @@ impl PlanChecker<'_> {
                     self.check_duplicate_keys(&entry.value, &place);
                 }
             }
-            PlanNodeKind::Array(elements) => {
+            PlanSyntaxKind::Array(elements) => {
                 for (i, element) in elements.iter().enumerate() {
                     self.check_duplicate_keys(element, &place.clone().at(i));
                 }
@@ -260,7 +260,7 @@ impl PlanChecker<'_> {
     }
 
     /// Reports a missing key, an unknown key or a wrong value.
-    fn report_mismatch(&mut self, place: &Place, message: &str) {
+    fn report_mismatch(&mut self, place: &PlanPath, message: &str) {
         let range = self.text.marked_range(place);
         if let Some(key) = missing_field(message) {
             let message = format!("missing key `{key}`");
@@ -269,7 +269,7 @@ impl PlanChecker<'_> {
             return;
         }
         let at = Some(place.clone());
-        let Some((above, Step::Key(key))) = place.split_last() else {
+        let Some((above, PlanPathStep::Key(key))) = place.split_last() else {
             self.add_finding(FindingKind::WrongValue, at, range, message);
             return;
         };
@@ -287,7 +287,7 @@ impl PlanChecker<'_> {
             .map(|allowed| allowed.keys())
             .unwrap_or_default();
         let names = || known.iter().map(|key| key.name);
-        let meant = plan::nearest(key, names()).map(str::to_owned);
+        let meant = plan::nearest_word(key, names()).map(str::to_owned);
         let message = match &meant {
             Some(meant) => format!("unknown key `{key}`; did you mean `{meant}`?"),
             None => {
@@ -301,12 +301,12 @@ impl PlanChecker<'_> {
 
     /// Reports violations of the rules of `core::plan`.
     fn check_rules(&mut self, plan: &Plan, has_gates: bool) {
-        for problem in plan::inspect(plan, &agent_catalog()) {
-            let of_gates = problem.kind == ProblemKind::NoGates;
+        for problem in plan::inspect_plan(plan, &agent_catalog()) {
+            let of_gates = problem.kind == PlanProblemKind::NoGates;
             if of_gates && has_gates || self.follows_placeholder(&problem) {
                 continue;
             }
-            let edges = problem.kind == ProblemKind::Cycle;
+            let edges = problem.kind == PlanProblemKind::Cycle;
             let related: Vec<_> = problem
                 .related
                 .into_iter()
@@ -351,7 +351,9 @@ impl PlanChecker<'_> {
         let task = problem.place.task_index();
         let about_missing = matches!(
             problem.kind,
-            ProblemKind::MissingInstructions | ProblemKind::MissingCommand | ProblemKind::TaskCount
+            PlanProblemKind::MissingInstructions
+                | PlanProblemKind::MissingCommand
+                | PlanProblemKind::TaskCount
         );
         self.unreadable.iter().any(|unreadable| {
             problem.place.is_in(unreadable) && !unreadable.steps().is_empty()
@@ -363,7 +365,7 @@ impl PlanChecker<'_> {
     fn check_paths(&mut self, plan: &Plan, root: &Path) {
         for (i, task) in plan.tasks.iter().enumerate() {
             for (j, path) in task.writes.iter().enumerate() {
-                let place = Place::task(i).with("writes").at(j);
+                let place = PlanPath::task(i).with("writes").at(j);
                 if path.contains(['*', '?', '[', '{'])
                     || self
                         .unreadable
@@ -394,18 +396,18 @@ fn missing_field(message: &str) -> Option<&str> {
     message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
-fn to_place(path: &serde_path_to_error::Path) -> Place {
+fn to_place(path: &serde_path_to_error::Path) -> PlanPath {
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Seq { index } => Some(PlanPathStep::Index(*index)),
+            Segment::Map { key } => Some(PlanPathStep::Key(key.clone())),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
 }
 
 /// Replaces the value at a place by a placeholder that can be read. Other values keep their places.
-fn put_placeholder(value: &mut Value, place: &Place, message: &str) {
+fn put_placeholder(value: &mut Value, place: &PlanPath, message: &str) {
     if let Some(key) = missing_field(message) {
         if let Some(Value::Object(object)) = find_value(value, place) {
             object.insert(key.to_owned(), placeholder_id(place));
@@ -418,16 +420,16 @@ fn put_placeholder(value: &mut Value, place: &Place, message: &str) {
         return;
     };
     match (find_value(value, &above), last) {
-        (Some(Value::Object(object)), Step::Key(key)) if key == "id" => {
+        (Some(Value::Object(object)), PlanPathStep::Key(key)) if key == "id" => {
             object.insert(key.clone(), placeholder_id(place));
         }
-        (Some(Value::Object(object)), Step::Key(key)) => {
+        (Some(Value::Object(object)), PlanPathStep::Key(key)) => {
             object.remove(key);
         }
-        (Some(Value::Array(elements)), Step::Index(index)) => {
+        (Some(Value::Array(elements)), PlanPathStep::Index(index)) => {
             if let Some(element) = elements.get_mut(*index) {
                 *element = match above.steps() {
-                    [Step::Key(tasks)] if tasks == "tasks" => {
+                    [PlanPathStep::Key(tasks)] if tasks == "tasks" => {
                         serde_json::json!({"id": placeholder_id(place)})
                     }
                     _ => placeholder_id(place),
@@ -439,17 +441,17 @@ fn put_placeholder(value: &mut Value, place: &Place, message: &str) {
 }
 
 /// Returns a text that no user writes, unique for each place.
-fn placeholder_id(place: &Place) -> Value {
+fn placeholder_id(place: &PlanPath) -> Value {
     Value::String(format!("\u{0}{place}"))
 }
 
-fn find_value<'a>(value: &'a mut Value, place: &Place) -> Option<&'a mut Value> {
+fn find_value<'a>(value: &'a mut Value, place: &PlanPath) -> Option<&'a mut Value> {
     place
         .steps()
         .iter()
         .try_fold(value, |value, step| match step {
-            Step::Key(key) => value.get_mut(key),
-            Step::Index(index) => value.get_mut(*index),
+            PlanPathStep::Key(key) => value.get_mut(key),
+            PlanPathStep::Index(index) => value.get_mut(*index),
         })
 }
 

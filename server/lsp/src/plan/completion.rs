@@ -14,6 +14,7 @@ use super::{
     files::GOAL_ENDING,
 };
 use crate::{
+    blocking::run_blocking,
     documents::{
         DocumentSnapshot,
         lines::{to_byte_offset, to_lsp_range},
@@ -34,10 +35,10 @@ pub(crate) async fn complete_at(
     let root = plan_context(session, document, goal.as_ref()).root;
     let text = String::from(&document.text);
     let snippets = session.capabilities().snippets;
-    let (replaced, found) = session
-        .query(move |_| Ok(find_candidates(&text, at, snippets, root.as_deref())))
-        .await
-        .ok()?;
+    let (replaced, found) =
+        run_blocking(move || Ok(find_candidates(&text, at, snippets, root.as_deref())))
+            .await
+            .ok()?;
     let replaced = to_lsp_range(&document.text, &replaced, session.encoding());
     let items = found.into_iter().enumerate().map(|(n, candidate)| {
         let edit = TextEdit {

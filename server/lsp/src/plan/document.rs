@@ -8,7 +8,7 @@ use super::{
     check::{CheckedPlan, PlanContext, check_plan},
     files,
 };
-use crate::{documents::DocumentSnapshot, session::EditorSession, uri};
+use crate::{blocking::run_blocking, documents::DocumentSnapshot, session::EditorSession, uri};
 
 /// The ending of plans that users keep in a workspace.
 pub(super) const WORKSPACE_ENDING: &str = ".claudecluster.json";
@@ -40,7 +40,7 @@ pub(super) fn plan_owner(
 }
 
 /// An open plan document and the result of its check.
-pub(super) struct OpenPlan {
+pub(super) struct CheckedPlanDocument {
     pub(super) owner: PlanOwner,
     /// The goal of the plan, if it is known.
     pub(super) goal: Option<GoalView>,
@@ -51,16 +51,15 @@ pub(super) struct OpenPlan {
 pub(super) async fn check_document(
     session: &EditorSession,
     document: &DocumentSnapshot,
-) -> Option<OpenPlan> {
+) -> Option<CheckedPlanDocument> {
     let owner = plan_owner(session, document)?;
     let goal = owning_goal(session, &owner).await;
     let context = plan_context(session, document, goal.as_ref());
     let text = document.text.clone();
-    let checked = session
-        .query(move |_| Ok(check_plan(String::from(&text), &context)))
+    let checked = run_blocking(move || Ok(check_plan(String::from(&text), &context)))
         .await
         .ok()?;
-    Some(OpenPlan {
+    Some(CheckedPlanDocument {
         owner,
         goal,
         checked,

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use claudecluster_core::{plan::Place, text::LineEnding};
+use claudecluster_core::{plan::PlanPath, text::LineEnding};
 use serde_json::Value;
 
-use super::syntax::{PlanNode, PlanNodeKind, PlanText};
+use super::syntax::{ParsedPlanText, PlanSyntaxKind, PlanSyntaxNode};
 
 /// The replacement of one range of a text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,20 +36,20 @@ pub(crate) fn apply_splices(text: &str, mut splices: Vec<TextSplice>) -> String 
 }
 
 /// The layout of a text.
-struct TextLayout<'a> {
+struct PlanTextLayout<'a> {
     text: &'a str,
     newline: &'static str,
     /// The indentation of one level.
     indent_unit: String,
 }
 
-impl PlanText {
-    fn layout(&self) -> TextLayout<'_> {
+impl ParsedPlanText {
+    fn layout(&self) -> PlanTextLayout<'_> {
         let newline = LineEnding::of(&self.text).unwrap_or_default().as_str();
         // The first line inside the plan is indented by one level.
         let inner = self.text.lines().nth(1).unwrap_or_default();
         let unit = &inner[..inner.len() - inner.trim_start().len()];
-        TextLayout {
+        PlanTextLayout {
             text: &self.text,
             newline,
             indent_unit: if unit.is_empty() { "  " } else { unit }.to_owned(),
@@ -57,7 +57,7 @@ impl PlanText {
     }
 
     /// Removes the element or key at a place, with its comma.
-    pub(crate) fn remove_at(&self, place: &Place) -> Option<TextSplice> {
+    pub(crate) fn remove_at(&self, place: &PlanPath) -> Option<TextSplice> {
         let (above, _) = place.split_last()?;
         let parts = part_ranges(self.node_at(&above)?);
         let range = match self.entry_at(place) {
@@ -82,7 +82,7 @@ impl PlanText {
     /// A missing key is added after the last of the keys `after`, or else after the last key.
     pub(crate) fn set_key(
         &self,
-        object: &Place,
+        object: &PlanPath,
         key: &str,
         value: &Value,
         after: &[&str],
@@ -115,16 +115,16 @@ impl PlanText {
 
     /// Appends elements to the array under a key of the object at a place.
     ///
-    /// A missing array is added as [`PlanText::set_key`] does.
+    /// A missing array is added as [`ParsedPlanText::set_key`] does.
     pub(crate) fn append_to(
         &self,
-        object: &Place,
+        object: &PlanPath,
         key: &str,
         values: &[Value],
         after: &[&str],
     ) -> Option<TextSplice> {
         let array = self.node_at(&object.clone().with(key));
-        let Some(array) = array.filter(|node| matches!(node.kind, PlanNodeKind::Array(_))) else {
+        let Some(array) = array.filter(|node| matches!(node.kind, PlanSyntaxKind::Array(_))) else {
             return self.set_key(object, key, &Value::from(values), after);
         };
         Some(match array.elements().last() {
@@ -140,7 +140,7 @@ impl PlanText {
     }
 
     /// Inserts an object before the element at a place, in the layout of that element.
-    pub(crate) fn insert_before(&self, place: &Place, value: &Value) -> Option<TextSplice> {
+    pub(crate) fn insert_before(&self, place: &PlanPath, value: &Value) -> Option<TextSplice> {
         let node = self.node_at(place)?;
         let separator = self.separator(node.range.start);
         let indent = self.layout().indent_at(node.range.start);
@@ -163,18 +163,18 @@ impl PlanText {
 }
 
 /// Returns the ranges of an object's entries or an array's elements.
-fn part_ranges(node: &PlanNode) -> Vec<Range<usize>> {
+fn part_ranges(node: &PlanSyntaxNode) -> Vec<Range<usize>> {
     match &node.kind {
-        PlanNodeKind::Object(entries) => entries
+        PlanSyntaxKind::Object(entries) => entries
             .iter()
             .map(|entry| entry.key_range.start..entry.value.range.end)
             .collect(),
-        PlanNodeKind::Array(elements) => elements.iter().map(|one| one.range.clone()).collect(),
+        PlanSyntaxKind::Array(elements) => elements.iter().map(|one| one.range.clone()).collect(),
         _ => Vec::new(),
     }
 }
 
-impl TextLayout<'_> {
+impl PlanTextLayout<'_> {
     /// Returns the indentation of the line that contains an offset.
     fn indent_at(&self, at: usize) -> String {
         let line = self.text[..at].rfind(['\n', '\r']).map_or(0, |n| n + 1);
@@ -230,15 +230,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, edit: impl Fn(&PlanText) -> Option<TextSplice>, expected: &str) {
-        let plan = PlanText::parse(text.to_owned());
+    fn check(text: &str, edit: impl Fn(&ParsedPlanText) -> Option<TextSplice>, expected: &str) {
+        let plan = ParsedPlanText::parse(text.to_owned());
         let splice = edit(&plan).expect("the place is there");
         assert_eq!(apply_splices(text, vec![splice]), expected, "{text}");
     }
 
     #[test]
     fn a_removed_part_takes_its_comma_with_it() {
-        let second = Place::key("a").at(1);
+        let second = PlanPath::key("a").at(1);
         check(
             r#"{"a": [1, 2, 3]}"#,
             |p| p.remove_at(&second),
@@ -249,9 +249,9 @@ mod tests {
             |p| p.remove_at(&second),
             r#"{"a": [1]}"#,
         );
-        let first = Place::key("a").at(0);
+        let first = PlanPath::key("a").at(0);
         check(r#"{"a": [ 1 ]}"#, |p| p.remove_at(&first), r#"{"a": []}"#);
-        let key = Place::key("b");
+        let key = PlanPath::key("b");
         check(
             "{\n  \"a\": 1,\n  \"b\": [2],\n  \"c\": 3\n}",
             |p| p.remove_at(&key),
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_added_part_has_the_layout_of_its_neighbours() {
-        let plan = Place::default();
+        let plan = PlanPath::default();
         check(
             r#"{"a": 1}"#,
             |p| p.set_key(&plan, "b", &json!(true), &[]),
@@ -302,7 +302,7 @@ mod tests {
             |p| p.append_to(&plan, "b", &[json!("x"), json!("y")], &["a"]),
             r#"{"a": 1, "b": ["x", "y"]}"#,
         );
-        let first = Place::key("tasks").at(0);
+        let first = PlanPath::key("tasks").at(0);
         check(
             "{\n  \"tasks\": [\n    {\n      \"id\": \"b\"\n    }\n  ]\n}",
             |p| p.insert_before(&first, &json!({"id": "a", "writes": ["x", "y"]})),

@@ -1,6 +1,6 @@
 //! Fixes for the mistakes of a plan.
 
-use claudecluster_core::plan::{Place, ProblemKind, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep, PlanProblemKind};
 use serde_json::{Value, json};
 
 use super::{
@@ -10,12 +10,12 @@ use super::{
 };
 
 /// A fix for one finding.
-pub(super) struct PlanFix {
+pub(super) struct PlanQuickFix {
     pub(super) title: String,
     pub(super) splices: Vec<TextSplice>,
 }
 
-impl PlanFix {
+impl PlanQuickFix {
     fn new(title: impl Into<String>, splice: Option<TextSplice>) -> Option<Self> {
         Some(Self {
             title: title.into(),
@@ -25,12 +25,12 @@ impl PlanFix {
 }
 
 /// Lists the fixes for a finding, the likeliest first.
-pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<PlanFix> {
+pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<PlanQuickFix> {
     let text = &checked.text;
     let fixes = match (finding.kind, &finding.place) {
         (FindingKind::TrailingComma, _) => {
             let comma = TextSplice::new(finding.range.clone(), "");
-            vec![PlanFix::new("Remove the comma", Some(comma))]
+            vec![PlanQuickFix::new("Remove the comma", Some(comma))]
         }
         (FindingKind::UnknownKey, Some(place)) => {
             let renamed = finding.meant.as_ref().filter(|meant| {
@@ -40,17 +40,17 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
             vec![
                 renamed.and_then(|meant| {
                     let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
-                    PlanFix::new(format!("Change to `{meant}`"), Some(name))
+                    PlanQuickFix::new(format!("Change to `{meant}`"), Some(name))
                 }),
                 remove_part(checked, place),
             ]
         }
         (FindingKind::DuplicateKey, Some(place)) => vec![remove_part(checked, place)],
         (FindingKind::MissingKey, Some(place)) => match place.split_last() {
-            Some((task, Step::Key(key))) if key == "id" => {
+            Some((task, PlanPathStep::Key(key))) if key == "id" => {
                 let id = unused_id(checked, "task");
                 let id = text.set_key(&task, "id", &json!(id), &[]);
-                vec![PlanFix::new("Give it an id", id)]
+                vec![PlanQuickFix::new("Give it an id", id)]
             }
             _ => Vec::new(),
         },
@@ -59,7 +59,7 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
             let each = choices.into_iter().flatten().map(|(name, _)| {
                 let range = text.node_at(place)?.range.clone();
                 let name = (format!("Use `{name}`"), json!(name).to_string());
-                PlanFix::new(name.0, Some(TextSplice::new(range, name.1)))
+                PlanQuickFix::new(name.0, Some(TextSplice::new(range, name.1)))
             });
             each.collect()
         }
@@ -73,91 +73,97 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
 fn fix_rule(
     checked: &CheckedPlan,
     finding: &PlanFinding,
-    kind: ProblemKind,
-    place: &Place,
-) -> Vec<Option<PlanFix>> {
+    kind: PlanProblemKind,
+    place: &PlanPath,
+) -> Vec<Option<PlanQuickFix>> {
     let text = &checked.text;
-    let task = place.task_index().map(Place::task);
+    let task = place.task_index().map(PlanPath::task);
     let task = task.unwrap_or_default();
     match kind {
-        ProblemKind::UnknownDependency => vec![
+        PlanProblemKind::UnknownDependency => vec![
             finding.meant.as_ref().and_then(|meant| {
                 let name = TextSplice::new(finding.range.clone(), json!(meant).to_string());
-                PlanFix::new(format!("Change to `{meant}`"), Some(name))
+                PlanQuickFix::new(format!("Change to `{meant}`"), Some(name))
             }),
             remove_part(checked, place),
         ],
-        ProblemKind::Cycle | ProblemKind::SelfDependency | ProblemKind::RepeatedDependency => {
+        PlanProblemKind::Cycle
+        | PlanProblemKind::SelfDependency
+        | PlanProblemKind::RepeatedDependency => {
             let waits = text
                 .node_at(&task.with("id"))
                 .and_then(|node| node.as_str());
             let other = text.node_at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
-                (Some(waits), Some(other)) if kind == ProblemKind::Cycle => {
+                (Some(waits), Some(other)) if kind == PlanProblemKind::Cycle => {
                     format!("Remove the dependency of {waits} on {other}")
                 }
                 (_, Some(other)) => format!("Remove {other}"),
                 _ => "Remove it".to_owned(),
             };
-            vec![PlanFix::new(title, text.remove_at(place))]
+            vec![PlanQuickFix::new(title, text.remove_at(place))]
         }
-        ProblemKind::Overlap => vec![order_tasks(checked, finding, &task)],
-        ProblemKind::DuplicateId => {
+        PlanProblemKind::Overlap => vec![order_tasks(checked, finding, &task)],
+        PlanProblemKind::DuplicateId => {
             let id = text.node_at(place).and_then(|node| node.as_str());
             let free = unused_id(checked, id.unwrap_or("task"));
             let name = TextSplice::new(finding.range.clone(), json!(free).to_string());
-            vec![PlanFix::new(format!("Rename to `{free}`"), Some(name))]
+            vec![PlanQuickFix::new(format!("Rename to `{free}`"), Some(name))]
         }
-        ProblemKind::InvalidId => vec![rename_task(checked, place)],
-        ProblemKind::MissingInstructions => {
+        PlanProblemKind::InvalidId => vec![rename_task(checked, place)],
+        PlanProblemKind::MissingInstructions => {
             let new = text.node_at(&task.clone().with("instructions")).is_none();
             let key = text.set_key(&task, "instructions", &json!(""), &["id", "title"]);
-            vec![PlanFix::new("Add `instructions`", key.filter(|_| new))]
+            vec![PlanQuickFix::new("Add `instructions`", key.filter(|_| new))]
         }
-        ProblemKind::MissingCommand => {
+        PlanProblemKind::MissingCommand => {
             let key = text.set_key(&task, "run", &json!([""]), &["id", "title", "agent"]);
-            vec![PlanFix::new("Add `run`", key)]
+            vec![PlanQuickFix::new("Add `run`", key)]
         }
-        ProblemKind::UnusedCommand => vec![
-            PlanFix::new(
+        PlanProblemKind::UnusedCommand => vec![
+            PlanQuickFix::new(
                 "Use the agent `command`",
                 text.set_key(&task, "agent", &json!("command"), &[]),
             ),
             remove_part(checked, place),
         ],
-        ProblemKind::OutOfRange
-        | ProblemKind::ForbiddenVariable
-        | ProblemKind::OutsideWorkspace
-        | ProblemKind::EmptyCommand => vec![remove_part(checked, place)],
-        ProblemKind::TaskCount | ProblemKind::NoGates => Vec::new(),
+        PlanProblemKind::OutOfRange
+        | PlanProblemKind::ForbiddenVariable
+        | PlanProblemKind::OutsideWorkspace
+        | PlanProblemKind::EmptyCommand => vec![remove_part(checked, place)],
+        PlanProblemKind::TaskCount | PlanProblemKind::NoGates => Vec::new(),
     }
 }
 
-fn remove_part(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
+fn remove_part(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanQuickFix> {
     let title = match place.split_last() {
-        Some((_, Step::Key(key))) => format!("Remove `{key}`"),
+        Some((_, PlanPathStep::Key(key))) => format!("Remove `{key}`"),
         _ => "Remove it".to_owned(),
     };
-    PlanFix::new(title, checked.text.remove_at(place))
+    PlanQuickFix::new(title, checked.text.remove_at(place))
 }
 
 /// Lets a task wait for the tasks that may write the same file.
-fn order_tasks(checked: &CheckedPlan, finding: &PlanFinding, task: &Place) -> Option<PlanFix> {
+fn order_tasks(
+    checked: &CheckedPlan,
+    finding: &PlanFinding,
+    task: &PlanPath,
+) -> Option<PlanQuickFix> {
     let text = &checked.text;
-    let id = |place: &Place| text.node_at(&place.clone().with("id"))?.as_str();
+    let id = |place: &PlanPath| text.node_at(&place.clone().with("id"))?.as_str();
     let others = finding.related.iter().filter_map(|one| {
         let index = one.place.task_index()?;
-        id(&Place::task(index))
+        id(&PlanPath::task(index))
     });
     let others: Vec<&str> = others.collect();
     let title = format!("Make {} depend on {}", id(task)?, others.join(", "));
     let values: Vec<Value> = others.iter().map(|&id| json!(id)).collect();
     let after = ["id", "title", "instructions"];
-    PlanFix::new(title, text.append_to(task, "dependsOn", &values, &after))
+    PlanQuickFix::new(title, text.append_to(task, "dependsOn", &values, &after))
 }
 
 /// Renames a task to a valid id, wherever the task is named.
-fn rename_task(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
+fn rename_task(checked: &CheckedPlan, place: &PlanPath) -> Option<PlanQuickFix> {
     let text = &checked.text;
     let old = text.node_at(place)?.as_str()?;
     let plain: String = old
@@ -170,7 +176,7 @@ fn rename_task(checked: &CheckedPlan, place: &Place) -> Option<PlanFix> {
     let splices = task_references(checked, old)
         .map(|range| TextSplice::new(range, json!(new).to_string()))
         .collect();
-    Some(PlanFix {
+    Some(PlanQuickFix {
         title: format!("Rename to `{new}`"),
         splices,
     })
@@ -181,7 +187,7 @@ fn task_references<'a>(
     checked: &'a CheckedPlan,
     id: &'a str,
 ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-    let tasks = checked.text.node_at(&Place::key("tasks"));
+    let tasks = checked.text.node_at(&PlanPath::key("tasks"));
     let tasks = tasks.into_iter().flat_map(|tasks| tasks.elements());
     tasks
         .flat_map(|task| {
@@ -195,7 +201,7 @@ fn task_references<'a>(
 
 /// Returns `wanted`, or `wanted` with a number, so that no task has the id yet.
 pub(super) fn unused_id(checked: &CheckedPlan, wanted: &str) -> String {
-    let tasks = checked.text.node_at(&Place::key("tasks"));
+    let tasks = checked.text.node_at(&PlanPath::key("tasks"));
     let tasks = tasks.map(|tasks| tasks.elements()).unwrap_or_default();
     let taken: Vec<_> = tasks
         .iter()
@@ -220,7 +226,7 @@ mod tests {
     #[track_caller]
     fn fix(text: &str, title: &str, expected: &str) {
         let checked = check_plan(text.to_owned(), &PlanContext::default());
-        let fixes: Vec<PlanFix> = checked
+        let fixes: Vec<PlanQuickFix> = checked
             .findings
             .iter()
             .flat_map(|finding| list_fixes(&checked, finding))

@@ -2,7 +2,7 @@
 
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 
 use super::{
     document::plan_owner,
@@ -62,12 +62,15 @@ fn describe_schema(item: &OutlineItem) -> Option<String> {
 fn describe_dependency(outline: &PlanOutline, item: &OutlineItem) -> Option<String> {
     let (above, last) = item.place.split_last()?;
     let (_, key) = above.split_last()?;
-    if item.is_key || !matches!(last, Step::Index(_)) || *key != Step::Key("dependsOn".into()) {
+    if item.is_key
+        || !matches!(last, PlanPathStep::Index(_))
+        || *key != PlanPathStep::Key("dependsOn".into())
+    {
         return None;
     }
     let ids = outline.task_ids();
     let (index, _) = ids.iter().find(|(_, id)| **id == item.text)?;
-    let value = |key: &str| outline.value_at(&Place::task(*index).with(key));
+    let value = |key: &str| outline.value_at(&PlanPath::task(*index).with(key));
     let title = value("title").unwrap_or(&item.text);
     let rest = value("instructions").map(phrases::short_title);
     Some(match rest.filter(|rest| !rest.is_empty()) {

@@ -1,6 +1,6 @@
 //! Code lenses above a plan that waits for approval, and above its paused tasks.
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{GoalState, editor::command};
 use lsp_types::CodeLens;
 use serde_json::json;
@@ -40,7 +40,7 @@ pub(crate) async fn plan_lenses(
     let tasks = open.checked.plan.iter().flat_map(|plan| &plan.tasks);
     for (index, task) in tasks.enumerate() {
         if goal.paused().any(|paused| paused.id == task.id) {
-            let mark = open.checked.text.marked_range(&Place::task(index));
+            let mark = open.checked.text.marked_range(&PlanPath::task(index));
             let range = to_lsp_range(&document.text, &mark, session.encoding());
             let argument = json!({"goalId": id, "taskId": task.id});
             let title = format!("Start {}", task.id);

@@ -6,7 +6,7 @@ use claudecluster_protocol::{ErrorBody, editor::PlanDocument, goal::GoalView};
 use lsp_types::Uri;
 
 use super::files;
-use crate::{session::EditorSession, uri};
+use crate::{blocking::run_blocking, session::EditorSession, uri};
 
 /// Writes the plan of a goal to a file, and asks the client to open the file after the reply.
 pub(crate) async fn open_plan(
@@ -28,9 +28,7 @@ pub(crate) async fn open_plan(
             )),
         );
     };
-    let path = session
-        .query(move |_| files::find_or_write(&folder, &id, &plan))
-        .await?;
+    let path = run_blocking(move || files::find_or_write(&folder, &id, &plan)).await?;
     let uri = uri::from_path(&path).ok_or_else(|| {
         ErrorBody::internal(format!("cannot make a URI of {}", path.display()))
             .hint("set CLAUDECLUSTER_HOME to an absolute path")

@@ -4,35 +4,35 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use jsonc_parser::{Scanner, ScannerOptions, tokens::Token};
 
 /// The keys and scalar values of a text, in their order.
 pub(crate) struct PlanOutline {
     pub(crate) items: Vec<OutlineItem>,
-    /// What can be written before each token, with the start of the token.
-    spots: Vec<(usize, CursorSpot)>,
-    /// What can be written after the last token.
-    end: CursorSpot,
+    /// The spot before each token, with the start of the token.
+    spots: Vec<(usize, CompletionSpot)>,
+    /// The spot after the last token.
+    end: CompletionSpot,
 }
 
 /// A key or a scalar value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct OutlineItem {
     /// The place; that of a key has the key itself as its last step.
-    pub(crate) place: Place,
+    pub(crate) place: PlanPath,
     pub(crate) is_key: bool,
     pub(crate) range: Range<usize>,
     pub(crate) text: String,
 }
 
-/// What can be written at an offset.
+/// A position in a plan, by what a completion there may insert.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum CursorSpot {
+pub(crate) enum CompletionSpot {
     /// A key of the object at this place.
-    Key(Place),
+    Key(PlanPath),
     /// The value at this place.
-    Value(Place),
+    Value(PlanPath),
     /// Punctuation only.
     Between,
 }
@@ -65,7 +65,7 @@ impl PlanOutline {
     }
 
     /// Returns what can be written at an offset, and the range it replaces.
-    pub(crate) fn spot_at(&self, offset: usize) -> (CursorSpot, Range<usize>) {
+    pub(crate) fn spot_at(&self, offset: usize) -> (CompletionSpot, Range<usize>) {
         let within = |item: &&OutlineItem| item.range.start < offset && offset < item.range.end;
         let unfinished = |item: &&OutlineItem| {
             // A word or an unclosed string continues at its end.
@@ -80,9 +80,9 @@ impl PlanOutline {
         if let Some(item) = item {
             let spot = if item.is_key {
                 let above = item.place.split_last().map(|(above, _)| above);
-                CursorSpot::Key(above.unwrap_or_default())
+                CompletionSpot::Key(above.unwrap_or_default())
             } else {
-                CursorSpot::Value(item.place.clone())
+                CompletionSpot::Value(item.place.clone())
             };
             return (spot, item.range.clone());
         }
@@ -92,24 +92,25 @@ impl PlanOutline {
     }
 
     /// Returns the scalar value at a place.
-    pub(crate) fn value_at(&self, place: &Place) -> Option<&str> {
+    pub(crate) fn value_at(&self, place: &PlanPath) -> Option<&str> {
         let mut items = self.items.iter();
         let item = items.find(|item| !item.is_key && item.place == *place)?;
         Some(&item.text)
     }
 
     /// Returns the scalar elements of the array at a place.
-    pub(crate) fn elements_of(&self, array: &Place) -> impl Iterator<Item = &OutlineItem> {
+    pub(crate) fn elements_of(&self, array: &PlanPath) -> impl Iterator<Item = &OutlineItem> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             !item.is_key
-                && above
-                    .is_some_and(|(above, last)| above == *array && matches!(last, Step::Index(_)))
+                && above.is_some_and(|(above, last)| {
+                    above == *array && matches!(last, PlanPathStep::Index(_))
+                })
         })
     }
 
     /// Returns the keys of the object at a place.
-    pub(crate) fn keys_of(&self, object: &Place) -> impl Iterator<Item = &OutlineItem> {
+    pub(crate) fn keys_of(&self, object: &PlanPath) -> impl Iterator<Item = &OutlineItem> {
         self.items.iter().filter(move |item| {
             let above = item.place.split_last();
             item.is_key && above.is_some_and(|(above, _)| above == *object)
@@ -121,7 +122,7 @@ impl PlanOutline {
         let ids = self.items.iter().filter(|item| !item.is_key);
         ids.filter_map(|item| {
             let index = item.place.task_index()?;
-            (item.place == Place::task(index).with("id")).then_some((index, item.text.as_str()))
+            (item.place == PlanPath::task(index).with("id")).then_some((index, item.text.as_str()))
         })
         .collect()
     }
@@ -131,17 +132,17 @@ impl PlanOutline {
 enum OpenContainer {
     Object {
         key: Option<String>,
-        after: LastToken,
+        after: LastTokenKind,
     },
     Array {
         index: usize,
-        after: LastToken,
+        after: LastTokenKind,
     },
 }
 
 /// The last token of an object or array.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LastToken {
+enum LastTokenKind {
     /// The opening bracket, or a comma.
     Start,
     Key,
@@ -155,7 +156,7 @@ struct TokenReader<'a> {
     /// Whether the outermost value has ended.
     done: bool,
     items: Vec<OutlineItem>,
-    spots: Vec<(usize, CursorSpot)>,
+    spots: Vec<(usize, CompletionSpot)>,
 }
 
 impl TokenReader<'_> {
@@ -207,11 +208,11 @@ impl TokenReader<'_> {
         match token {
             Token::OpenBrace => self.open_container(OpenContainer::Object {
                 key: None,
-                after: LastToken::Start,
+                after: LastTokenKind::Start,
             }),
             Token::OpenBracket => self.open_container(OpenContainer::Array {
                 index: 0,
-                after: LastToken::Start,
+                after: LastTokenKind::Start,
             }),
             Token::CloseBrace | Token::CloseBracket => {
                 self.stack.pop();
@@ -219,18 +220,18 @@ impl TokenReader<'_> {
             }
             Token::Comma => match self.stack.last_mut() {
                 Some(OpenContainer::Object { after, key }) => {
-                    *after = LastToken::Start;
+                    *after = LastTokenKind::Start;
                     *key = None;
                 }
                 Some(OpenContainer::Array { index, after }) => {
                     *index += 1;
-                    *after = LastToken::Start;
+                    *after = LastTokenKind::Start;
                 }
                 None => {}
             },
             Token::Colon => {
                 if let Some(OpenContainer::Object { after, .. }) = self.stack.last_mut() {
-                    *after = LastToken::Colon;
+                    *after = LastTokenKind::Colon;
                 }
             }
             Token::String(text) => self.add_scalar(text.to_string(), range),
@@ -251,19 +252,19 @@ impl TokenReader<'_> {
     /// Continues after a value of an array as if there were a comma.
     fn assume_comma(&mut self) {
         if let Some(OpenContainer::Array { index, after }) = self.stack.last_mut()
-            && *after == LastToken::Value
+            && *after == LastTokenKind::Value
         {
             *index += 1;
-            *after = LastToken::Start;
+            *after = LastTokenKind::Start;
         }
     }
 
     fn add_scalar(&mut self, text: String, range: Range<usize>) {
         self.assume_comma();
         let is_key = match self.stack.last_mut() {
-            Some(OpenContainer::Object { key, after }) if *after != LastToken::Colon => {
+            Some(OpenContainer::Object { key, after }) if *after != LastTokenKind::Colon => {
                 *key = Some(text.clone());
-                *after = LastToken::Key;
+                *after = LastTokenKind::Key;
                 true
             }
             _ => false,
@@ -283,34 +284,36 @@ impl TokenReader<'_> {
     fn end_value(&mut self) {
         match self.stack.last_mut() {
             Some(OpenContainer::Object { after, .. } | OpenContainer::Array { after, .. }) => {
-                *after = LastToken::Value
+                *after = LastTokenKind::Value;
             }
             None => self.done = true,
         }
     }
 
-    fn current_place(&self) -> Place {
+    fn current_place(&self) -> PlanPath {
         let steps = self.stack.iter().filter_map(|frame| match frame {
-            OpenContainer::Object { key, .. } => key.clone().map(Step::Key),
-            OpenContainer::Array { index, .. } => Some(Step::Index(*index)),
+            OpenContainer::Object { key, .. } => key.clone().map(PlanPathStep::Key),
+            OpenContainer::Array { index, .. } => Some(PlanPathStep::Index(*index)),
         });
         steps.collect()
     }
 
     /// Returns what can be written after the tokens read so far.
-    fn next_spot(&self) -> CursorSpot {
+    fn next_spot(&self) -> CompletionSpot {
         match self.stack.last() {
-            None if self.done => CursorSpot::Between,
-            None => CursorSpot::Value(Place::default()),
+            None if self.done => CompletionSpot::Between,
+            None => CompletionSpot::Value(PlanPath::default()),
             Some(OpenContainer::Object { after, .. }) => match after {
                 // A comma has cleared the key, so the place is that of the object.
-                LastToken::Start => CursorSpot::Key(self.current_place()),
-                LastToken::Colon => CursorSpot::Value(self.current_place()),
-                LastToken::Key | LastToken::Value => CursorSpot::Between,
+                LastTokenKind::Start => CompletionSpot::Key(self.current_place()),
+                LastTokenKind::Colon => CompletionSpot::Value(self.current_place()),
+                LastTokenKind::Key | LastTokenKind::Value => CompletionSpot::Between,
             },
             Some(OpenContainer::Array { after, .. }) => match after {
-                LastToken::Start => CursorSpot::Value(self.current_place()),
-                LastToken::Key | LastToken::Colon | LastToken::Value => CursorSpot::Between,
+                LastTokenKind::Start => CompletionSpot::Value(self.current_place()),
+                LastTokenKind::Key | LastTokenKind::Colon | LastTokenKind::Value => {
+                    CompletionSpot::Between
+                }
             },
         }
     }
@@ -326,9 +329,9 @@ mod tests {
         let text = text.replacen('|', "", 1);
         let (spot, range) = PlanOutline::scan(&text).spot_at(at);
         let spot = match spot {
-            CursorSpot::Key(place) => format!("key of {place}"),
-            CursorSpot::Value(place) => format!("value of {place}"),
-            CursorSpot::Between => "between".to_owned(),
+            CompletionSpot::Key(place) => format!("key of {place}"),
+            CompletionSpot::Value(place) => format!("value of {place}"),
+            CompletionSpot::Between => "between".to_owned(),
         };
         assert_eq!(format!("{spot} <{}>", &text[range]), expected, "{text}");
     }

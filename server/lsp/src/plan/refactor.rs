@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use claudecluster_core::plan::Place;
+use claudecluster_core::plan::PlanPath;
 use claudecluster_protocol::{Plan, TaskId, TaskSpec};
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,7 @@ pub(super) fn list_refactorings(checked: &CheckedPlan, index: usize) -> Vec<Plan
 }
 
 fn toggle_pause(checked: &CheckedPlan, index: usize, task: &TaskSpec) -> PlanRefactoring {
-    let place = Place::task(index);
+    let place = PlanPath::task(index);
     let (title, splice) = if task.pause {
         let key = place.with("pause");
         (
@@ -88,7 +88,7 @@ fn split_task(
     if task.run.is_some() {
         return Err("A command cannot be split");
     }
-    let (text, place) = (&checked.text, Place::task(index));
+    let (text, place) = (&checked.text, PlanPath::task(index));
     let (first, second) = halve_instructions(&task.instructions);
     let id = unused_id(checked, &format!("{}-1", task.id));
     let mut half = Map::new();
@@ -164,7 +164,7 @@ fn merge_tasks(
     {
         return Err("Another task comes between them");
     }
-    let (text, place) = (&checked.text, Place::task(into));
+    let (text, place) = (&checked.text, PlanPath::task(into));
     let mut splices = Vec::new();
     let mut set = |key: &str, value: Value, after: &[&str]| {
         splices.push(text.set_key(&place, key, &value, after));
@@ -194,7 +194,7 @@ fn merge_tasks(
             );
         }
     }
-    splices.push(text.remove_at(&Place::task(child)));
+    splices.push(text.remove_at(&PlanPath::task(child)));
     for (i, task) in plan.tasks.iter().enumerate() {
         let at = task
             .depends_on
@@ -203,7 +203,7 @@ fn merge_tasks(
         let Some(at) = at.filter(|_| i != into && i != child) else {
             continue;
         };
-        let place = Place::task(i).with("dependsOn").at(at);
+        let place = PlanPath::task(i).with("dependsOn").at(at);
         splices.push(if task.depends_on.contains(&one.id) {
             text.remove_at(&place)
         } else {

@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use claudecluster_protocol::export::plan_schema;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub(crate) struct PlaceSchema {
 }
 
 /// A key of an object.
-pub(crate) struct SchemaKey {
+pub(crate) struct PlanSchemaKey {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) required: bool,
@@ -27,7 +27,7 @@ pub(crate) struct SchemaKey {
 }
 
 /// Returns the schema of a place; `None` if plans have no such place.
-pub(crate) fn schema_at(place: &Place) -> Option<PlaceSchema> {
+pub(crate) fn schema_at(place: &PlanPath) -> Option<PlaceSchema> {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     let root = SCHEMA.get_or_init(plan_schema);
     let mut schema = PlaceSchema {
@@ -37,10 +37,10 @@ pub(crate) fn schema_at(place: &Place) -> Option<PlaceSchema> {
     };
     for step in place.steps() {
         let step = |node: &'static Value| match step {
-            Step::Key(key) => node["properties"]
+            PlanPathStep::Key(key) => node["properties"]
                 .get(key)
                 .or_else(|| node.get("additionalProperties").filter(|v| v.is_object())),
-            Step::Index(_) => node.get("items"),
+            PlanPathStep::Index(_) => node.get("items"),
         };
         let next = schema.types.iter().find_map(|node| step(node))?;
         schema.description = next["description"].as_str();
@@ -75,12 +75,12 @@ impl PlaceSchema {
     }
 
     /// Returns the keys that an object at the place may have.
-    pub(crate) fn keys(&self) -> Vec<SchemaKey> {
+    pub(crate) fn keys(&self) -> Vec<PlanSchemaKey> {
         let mut keys = Vec::new();
         for node in &self.types {
             let required = node["required"].as_array();
             for (name, property) in node["properties"].as_object().into_iter().flatten() {
-                keys.push(SchemaKey {
+                keys.push(PlanSchemaKey {
                     name,
                     description: property["description"].as_str().unwrap_or_default(),
                     required: required.is_some_and(|all| all.iter().any(|one| one == name)),
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_place_has_its_schema() {
-        let task = schema_at(&Place::task(3)).unwrap();
+        let task = schema_at(&PlanPath::task(3)).unwrap();
         let keys = task.keys();
         let shown: Vec<_> = keys
             .iter()
@@ -166,13 +166,13 @@ mod tests {
                 "env {}",
             ]
         );
-        let agent = schema_at(&Place::task(0).with("agent")).unwrap();
+        let agent = schema_at(&PlanPath::task(0).with("agent")).unwrap();
         let names: Vec<_> = agent.choices().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["claude-code", "native", "command"]);
-        let pause = schema_at(&Place::task(0).with("pause")).unwrap();
+        let pause = schema_at(&PlanPath::task(0).with("pause")).unwrap();
         assert!(pause.is_boolean());
-        let first = schema_at(&Place::task(0).with("dependsOn").at(0)).unwrap();
+        let first = schema_at(&PlanPath::task(0).with("dependsOn").at(0)).unwrap();
         assert!(first.description().unwrap().starts_with("A task inside"));
-        assert!(schema_at(&Place::key("nothing")).is_none());
+        assert!(schema_at(&PlanPath::key("nothing")).is_none());
     }
 }

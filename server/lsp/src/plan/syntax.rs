@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use claudecluster_core::plan::{Place, Step};
+use claudecluster_core::plan::{PlanPath, PlanPathStep};
 use jsonc_parser::{
     CollectOptions, ParseOptions, ast,
     common::Ranged,
@@ -12,10 +12,10 @@ use jsonc_parser::{
 use serde_json::Value;
 
 /// A plan's text, parsed as far as possible.
-pub(crate) struct PlanText {
+pub(crate) struct ParsedPlanText {
     pub(crate) text: String,
     /// The parsed value; `None` if the text is empty or incomplete.
-    pub(crate) root: Option<PlanNode>,
+    pub(crate) root: Option<PlanSyntaxNode>,
     /// The first violation of JSON. Text with minor faults, such as an extra comma or a comment, is
     /// still parsed.
     pub(crate) fault: Option<SyntaxFault>,
@@ -31,14 +31,14 @@ pub(crate) struct SyntaxFault {
 }
 
 /// A value with its range in bytes.
-pub(crate) struct PlanNode {
+pub(crate) struct PlanSyntaxNode {
     pub(crate) range: Range<usize>,
-    pub(crate) kind: PlanNodeKind,
+    pub(crate) kind: PlanSyntaxKind,
 }
 
-pub(crate) enum PlanNodeKind {
-    Object(Vec<PlanEntry>),
-    Array(Vec<PlanNode>),
+pub(crate) enum PlanSyntaxKind {
+    Object(Vec<PlanObjectEntry>),
+    Array(Vec<PlanSyntaxNode>),
     String(String),
     Number(String),
     Bool(bool),
@@ -46,13 +46,13 @@ pub(crate) enum PlanNodeKind {
 }
 
 /// A key with its value.
-pub(crate) struct PlanEntry {
+pub(crate) struct PlanObjectEntry {
     pub(crate) key: String,
     pub(crate) key_range: Range<usize>,
-    pub(crate) value: PlanNode,
+    pub(crate) value: PlanSyntaxNode,
 }
 
-impl PlanText {
+impl ParsedPlanText {
     /// Parses a text.
     pub(crate) fn parse(text: String) -> Self {
         let strict = ParseOptions {
@@ -79,22 +79,22 @@ impl PlanText {
     }
 
     /// Returns the node at a place.
-    pub(crate) fn node_at(&self, place: &Place) -> Option<&PlanNode> {
+    pub(crate) fn node_at(&self, place: &PlanPath) -> Option<&PlanSyntaxNode> {
         let mut node = self.root.as_ref()?;
         for step in place.steps() {
             node = match step {
-                Step::Key(key) => &node.entry(key)?.value,
-                Step::Index(index) => node.elements().get(*index)?,
+                PlanPathStep::Key(key) => &node.entry(key)?.value,
+                PlanPathStep::Index(index) => node.elements().get(*index)?,
             };
         }
         Some(node)
     }
 
     /// Returns the key and value at a place; `None` for an element of an array.
-    pub(crate) fn entry_at(&self, place: &Place) -> Option<&PlanEntry> {
+    pub(crate) fn entry_at(&self, place: &PlanPath) -> Option<&PlanObjectEntry> {
         match place.split_last()? {
-            (above, Step::Key(key)) => self.node_at(&above)?.entry(key),
-            (_, Step::Index(_)) => None,
+            (above, PlanPathStep::Key(key)) => self.node_at(&above)?.entry(key),
+            (_, PlanPathStep::Index(_)) => None,
         }
     }
 
@@ -103,13 +103,15 @@ impl PlanText {
     /// - A scalar value: the value.
     /// - An object or array: its key, or the id of a task.
     /// - A missing value: the range to mark for the object that lacks it.
-    pub(crate) fn marked_range(&self, place: &Place) -> Range<usize> {
+    pub(crate) fn marked_range(&self, place: &PlanPath) -> Range<usize> {
         if let Some(node) = self.node_at(place) {
             return match &node.kind {
-                PlanNodeKind::Object(_) | PlanNodeKind::Array(_) => match self.entry_at(place) {
-                    Some(entry) => entry.key_range.clone(),
-                    None => head_range(node),
-                },
+                PlanSyntaxKind::Object(_) | PlanSyntaxKind::Array(_) => {
+                    match self.entry_at(place) {
+                        Some(entry) => entry.key_range.clone(),
+                        None => head_range(node),
+                    }
+                }
                 _ => node.range.clone(),
             };
         }
@@ -121,39 +123,39 @@ impl PlanText {
 }
 
 /// Returns the id of a task, or else the opening bracket of an object or array.
-fn head_range(node: &PlanNode) -> Range<usize> {
+fn head_range(node: &PlanSyntaxNode) -> Range<usize> {
     match node.entry("id") {
         Some(entry) => entry.value.range.clone(),
         None => node.range.start..node.range.start + 1,
     }
 }
 
-impl PlanNode {
+impl PlanSyntaxNode {
     /// Returns the entries of an object; none for other values.
-    pub(crate) fn entries(&self) -> &[PlanEntry] {
+    pub(crate) fn entries(&self) -> &[PlanObjectEntry] {
         match &self.kind {
-            PlanNodeKind::Object(entries) => entries,
+            PlanSyntaxKind::Object(entries) => entries,
             _ => &[],
         }
     }
 
     /// Returns the elements of an array; none for other values.
-    pub(crate) fn elements(&self) -> &[PlanNode] {
+    pub(crate) fn elements(&self) -> &[PlanSyntaxNode] {
         match &self.kind {
-            PlanNodeKind::Array(elements) => elements,
+            PlanSyntaxKind::Array(elements) => elements,
             _ => &[],
         }
     }
 
     /// Returns the last entry with a key, which is the one that parsers use.
-    pub(crate) fn entry(&self, key: &str) -> Option<&PlanEntry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&PlanObjectEntry> {
         self.entries().iter().rfind(|entry| entry.key == key)
     }
 
     /// Returns the text of a string.
     pub(crate) fn as_str(&self) -> Option<&str> {
         match &self.kind {
-            PlanNodeKind::String(text) => Some(text),
+            PlanSyntaxKind::String(text) => Some(text),
             _ => None,
         }
     }
@@ -161,50 +163,50 @@ impl PlanNode {
     /// Converts the node to a value without ranges.
     pub(crate) fn to_value(&self) -> Value {
         match &self.kind {
-            PlanNodeKind::Object(entries) => entries
+            PlanSyntaxKind::Object(entries) => entries
                 .iter()
                 .map(|entry| (entry.key.clone(), entry.value.to_value()))
                 .collect(),
-            PlanNodeKind::Array(elements) => elements.iter().map(Self::to_value).collect(),
-            PlanNodeKind::String(text) => Value::String(text.clone()),
+            PlanSyntaxKind::Array(elements) => elements.iter().map(Self::to_value).collect(),
+            PlanSyntaxKind::String(text) => Value::String(text.clone()),
             // A number that is not valid JSON has been reported as a fault; its text is kept.
-            PlanNodeKind::Number(text) => {
+            PlanSyntaxKind::Number(text) => {
                 serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()))
             }
-            PlanNodeKind::Bool(value) => Value::Bool(*value),
-            PlanNodeKind::Null => Value::Null,
+            PlanSyntaxKind::Bool(value) => Value::Bool(*value),
+            PlanSyntaxKind::Null => Value::Null,
         }
     }
 }
 
-fn parse_tree(text: &str, options: &ParseOptions) -> Result<Option<PlanNode>, ParseError> {
+fn parse_tree(text: &str, options: &ParseOptions) -> Result<Option<PlanSyntaxNode>, ParseError> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), options)?;
     Ok(parsed.value.as_ref().map(to_node))
 }
 
-fn to_node(value: &ast::Value<'_>) -> PlanNode {
+fn to_node(value: &ast::Value<'_>) -> PlanSyntaxNode {
     let range = value.range();
     let kind = match value {
         ast::Value::Object(object) => {
             let entries = object.properties.iter().map(|property| {
                 let name = property.name.range();
-                PlanEntry {
+                PlanObjectEntry {
                     key: property.name.as_str().to_owned(),
                     key_range: name.start..name.end,
                     value: to_node(&property.value),
                 }
             });
-            PlanNodeKind::Object(entries.collect())
+            PlanSyntaxKind::Object(entries.collect())
         }
         ast::Value::Array(array) => {
-            PlanNodeKind::Array(array.elements.iter().map(to_node).collect())
+            PlanSyntaxKind::Array(array.elements.iter().map(to_node).collect())
         }
-        ast::Value::StringLit(string) => PlanNodeKind::String(string.value.to_string()),
-        ast::Value::NumberLit(number) => PlanNodeKind::Number(number.value.to_owned()),
-        ast::Value::BooleanLit(boolean) => PlanNodeKind::Bool(boolean.value),
-        ast::Value::NullKeyword(_) => PlanNodeKind::Null,
+        ast::Value::StringLit(string) => PlanSyntaxKind::String(string.value.to_string()),
+        ast::Value::NumberLit(number) => PlanSyntaxKind::Number(number.value.to_owned()),
+        ast::Value::BooleanLit(boolean) => PlanSyntaxKind::Bool(boolean.value),
+        ast::Value::NullKeyword(_) => PlanSyntaxKind::Null,
     };
-    PlanNode {
+    PlanSyntaxNode {
         range: range.start..range.end,
         kind,
     }
@@ -276,21 +278,21 @@ mod tests {
     #[test]
     fn every_place_has_a_range_to_mark() {
         let text = r#"{"tasks": [{"id": "a", "dependsOn": ["ü", "b"]}, {"id": "c"}]}"#;
-        let plan = PlanText::parse(text.to_owned());
-        let check = |place: Place, marked: &str| {
+        let plan = ParsedPlanText::parse(text.to_owned());
+        let check = |place: PlanPath, marked: &str| {
             assert_eq!(&plan.text[plan.marked_range(&place)], marked, "{place}");
         };
-        check(Place::task(0).with("dependsOn").at(1), "\"b\"");
-        check(Place::task(0).with("dependsOn"), "\"dependsOn\"");
-        check(Place::task(1), "\"c\"");
-        check(Place::task(1).with("run"), "\"c\"");
-        check(Place::key("gates"), "{");
+        check(PlanPath::task(0).with("dependsOn").at(1), "\"b\"");
+        check(PlanPath::task(0).with("dependsOn"), "\"dependsOn\"");
+        check(PlanPath::task(1), "\"c\"");
+        check(PlanPath::task(1).with("run"), "\"c\"");
+        check(PlanPath::key("gates"), "{");
     }
 
     #[test]
     fn minor_faults_are_reported_and_the_rest_is_read() {
         let check = |text: &str, marked: &str, message: &str, read: bool| {
-            let plan = PlanText::parse(text.to_owned());
+            let plan = ParsedPlanText::parse(text.to_owned());
             let fault = plan.fault.as_ref().unwrap();
             assert_eq!(&text[fault.range.clone()], marked, "{text}");
             assert_eq!(fault.message, message, "{text}");

@@ -20,13 +20,13 @@ pub(crate) enum DirtyMark {
 /// Marking is the only work a document notification does on the loop that reads the wire.
 #[derive(Default)]
 pub(crate) struct DirtyQueue {
-    batch: Mutex<DirtyBatch>,
+    batch: Mutex<DirtyDocumentBatch>,
     wake: Notify,
 }
 
 /// The marks since the previous batch was taken.
 #[derive(Default)]
-pub(crate) struct DirtyBatch {
+pub(crate) struct DirtyDocumentBatch {
     /// Documents that were opened, changed, saved or closed.
     pub(crate) documents: HashSet<Uri>,
     /// Whether all other documents are out of date as well.
@@ -51,7 +51,7 @@ impl DirtyQueue {
     ///
     /// For one caller only. Marks made while the caller works on a batch wait for its next call, so
     /// there is one timer however fast somebody types.
-    pub(crate) async fn next_batch(&self, settle: Duration) -> DirtyBatch {
+    pub(crate) async fn next_batch(&self, settle: Duration) -> DirtyDocumentBatch {
         self.wake.notified().await;
         tokio::time::sleep(settle).await;
         mem::take(&mut *self.batch.lock())

@@ -9,14 +9,14 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use claudecluster_driver::{DocumentEdit, EditError};
-use claudecluster_lsp::{ExitStatus, LspConfig, serve_with};
+use claudecluster_lsp::{ExitStatus, LspConfig, serve};
 use claudecluster_protocol::{
     ChangeKind, EventBody, GoalState, Plan, TaskSpec, Usd,
-    api::Resolution,
     event::{ProposedFile, Verdict},
-    goal::{ScopeKind, Usage},
+    goal::{AgentUsage, GoalScopeKind},
+    resolution::Resolution,
 };
+use claudecluster_service::{DocumentEdit, EditError};
 use tokio::{net::UnixListener, process::Command};
 
 use crate::support::backend::Recorder;
@@ -86,7 +86,7 @@ async fn a_goal_from_neovim_to_accepted_changes() {
         async move {
             let (stream, _) = listener.accept().await.unwrap();
             let (reader, writer) = stream.into_split();
-            serve_with(reader, writer, backend, LspConfig::default()).await
+            serve(reader, writer, backend, LspConfig::default()).await
         }
     });
     let work = tokio::spawn(drive(backend.clone(), workspace.clone()));
@@ -133,8 +133,8 @@ async fn a_goal_from_neovim_to_accepted_changes() {
             (spec.jobs, spec.budget_usd, spec.scope.kind)
         };
         let five = Some(Usd::from_dollars(5.0));
-        assert_eq!(of(0), (Some(2), five, ScopeKind::Open));
-        assert_eq!(of(1), (Some(3), None, ScopeKind::Workspace));
+        assert_eq!(of(0), (Some(2), five, GoalScopeKind::Open));
+        assert_eq!(of(1), (Some(3), None, GoalScopeKind::Workspace));
     });
     assert_eq!(
         std::fs::read_to_string(workspace.join("a.rs")).unwrap(),
@@ -160,7 +160,7 @@ async fn drive(backend: Arc<Recorder>, workspace: std::path::PathBuf) {
     let planned = EventBody::Planned {
         plan,
         session: None,
-        usage: Usage::default(),
+        usage: AgentUsage::default(),
     };
     backend.event("g1", planned).await;
     backend.set_state("g1", GoalState::Running).await;

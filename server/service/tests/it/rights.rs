@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use claudecluster_protocol::{
     BlobId, ErrorBody, ErrorKind, EventSeq, GoalId, GoalSpec, PermissionId, RelPath,
     api::{Answer, Call, Decision},
-    editor::Side,
+    content::PendingSide,
     event::Verdict,
     permission::{PermissionAnswer, PermissionDecision},
 };
@@ -87,7 +87,7 @@ fn table() -> Vec<(Call, Right)> {
         Call::Content {
             goal_id: goal_id.clone(),
             path: RelPath::new("a").unwrap(),
-            side: Side::Base,
+            side: PendingSide::Base,
         },
         Call::Permissions,
         Call::Artifacts { goal_id },

@@ -1,4 +1,5 @@
 //! The journal and its artifacts on a real disk.
 
 mod crash;
+mod replay;
 mod store;

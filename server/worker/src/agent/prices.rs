@@ -4,7 +4,7 @@
 //! session and that number is used; the table serves running totals and the built-in agent. A model
 //! that is not listed costs 0: no number is better than an invented one.
 
-use claudecluster_protocol::{Usd, goal::Usage};
+use claudecluster_protocol::{Usd, goal::AgentUsage};
 
 /// Part of the model's name, and the price of a million tokens sent and received. The first that
 /// matches counts.
@@ -26,22 +26,22 @@ const CACHE_READ: f64 = 0.1;
 const CACHE_WRITE: f64 = 1.25;
 
 /// Returns the usage of one turn. `tokens` looks up a counter by its name in the Messages API.
-pub(crate) fn usage_of_turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> Usage {
+pub(crate) fn usage_of_turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> AgentUsage {
     let tokens = |name| tokens(name).unwrap_or_default();
-    let mut usage = Usage {
+    let mut usage = AgentUsage {
         input_tokens: tokens("input_tokens"),
         output_tokens: tokens("output_tokens"),
         cache_read_tokens: tokens("cache_read_input_tokens"),
         cache_write_tokens: tokens("cache_creation_input_tokens"),
         turns: 1,
-        ..Usage::default()
+        ..AgentUsage::default()
     };
     usage.cost_usd = cost_of_usage(model, &usage);
     usage
 }
 
 /// Returns the cost of `usage` with `model`.
-fn cost_of_usage(model: &str, usage: &Usage) -> Usd {
+fn cost_of_usage(model: &str, usage: &AgentUsage) -> Usd {
     let Some((_, sent, received)) = PRICES.iter().find(|(name, ..)| model.contains(name)) else {
         return Usd::ZERO;
     };
@@ -57,12 +57,12 @@ mod tests {
 
     #[test]
     fn known_models_have_a_price_and_others_none() {
-        let usage = Usage {
+        let usage = AgentUsage {
             input_tokens: 1_000_000,
             output_tokens: 1_000_000,
             cache_read_tokens: 1_000_000,
             cache_write_tokens: 1_000_000,
-            ..Usage::default()
+            ..AgentUsage::default()
         };
         assert_eq!(
             cost_of_usage("claude-sonnet-5", &usage),

@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf};
 use claudecluster_protocol::{
     Span, StopReason, Usd,
     event::AgentEvent,
-    goal::Usage,
+    goal::AgentUsage,
     plan::{AgentName, Command},
 };
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ pub struct AgentReport {
     /// The structured answer, if the task has a schema.
     pub answer: Option<serde_json::Value>,
     /// The cost of this session alone, without that of the session it was forked from.
-    pub usage: Usage,
+    pub usage: AgentUsage,
     /// The id of the session, for resuming or forking it.
     pub session: Option<String>,
     /// When the provider will answer again, if it said so.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
-use claudecluster_core::review::{Live, Review};
+use claudecluster_core::review::{FileReview, LiveReview};
 use claudecluster_driver::store::Store;
 
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
     let driver = runtime.block_on(proposal::driver(dir.path(), &files, Store::in_memory()))?;
     let file = dir.path().join("work/file.rs");
 
-    let mut live = Live::new(base.as_str(), proposed.as_str());
+    let mut live = LiveReview::new(base.as_str(), proposed.as_str());
     let mut current = base.clone();
     let [mut keys, mut views, mut fresh, mut git] = [const { Samples::new() }; 4];
     let count = if bench.quick { 200 } else { 2_000 };
@@ -41,7 +41,7 @@ pub(crate) fn measure(bench: &Bench, table: &mut Table) -> Result {
         let (shown, time) = timed(|| Ok::<_, std::fmt::Error>(driver.hunks_in(&file, &current)))?;
         views.time(time);
         let (review, time) = timed(|| {
-            let review = Review::new(&base, &current, &proposed);
+            let review = FileReview::new(&base, &current, &proposed);
             Ok::<_, std::fmt::Error>(review.hunks().to_vec())
         })?;
         fresh.time(time);

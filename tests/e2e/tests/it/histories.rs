@@ -18,7 +18,7 @@ use std::{
 use claudecluster_core::{
     diff::is_binary,
     merge::merge3_bytes,
-    patch::{FileAt, FilePair, unified},
+    patch::{PatchFile, PatchFilePair, unified_patch},
 };
 use claudecluster_e2e::part;
 use claudecluster_protocol::{FileMode, RelPath};
@@ -177,7 +177,7 @@ fn patches_between_real_releases_apply() {
 
 /// What `git apply` makes of a release with our patch to another one.
 fn applied(old: &Release, new: &Release) -> Release {
-    let at = |content| FileAt {
+    let at = |content| PatchFile {
         mode: FileMode::Regular,
         content,
     };
@@ -188,14 +188,14 @@ fn applied(old: &Release, new: &Release) -> Release {
         .collect();
     let pairs: Vec<_> = paths
         .iter()
-        .map(|(name, path)| FilePair {
+        .map(|(name, path)| PatchFilePair {
             path,
             from: None,
             old: old.get(*name).map(|text| at(text)),
             new: new.get(*name).map(|text| at(text)),
         })
         .collect();
-    let patch = unified(&pairs);
+    let patch = unified_patch(&pairs);
     assert!(patch.omitted.is_empty(), "{:?}", patch.omitted);
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in old {

@@ -15,10 +15,15 @@ use std::{
     process::{Command, Stdio},
 };
 
-use claudecluster_e2e::{World, part};
+use claudecluster_e2e::{
+    World,
+    greetings::{FILES, rules},
+    part,
+};
 use claudecluster_model::Server;
 
-const SCRIPT: &str = r#"
+/// A second goal, beside the one of the greetings.
+const VALUES: &str = r#"
 rules:
   - name: second plan
     when: {user: Plan this goal, userMatches: number the values, tools: [StructuredOutput]}
@@ -41,46 +46,6 @@ rules:
     when: {userMatches: '\((users|report)\)'}
     answer:
       - structured: {status: done, summary: Nothing is left.}
-  - name: plan
-    when: {user: Plan this goal, tools: [StructuredOutput]}
-    turns:
-      - - read: greet.py
-      - - structured:
-            status: done
-            summary: Three files.
-            plan:
-              tasks:
-                - {id: greet, title: Greet politely, instructions: Change greet, writes: [greet.py]}
-                - {id: parse, title: Strip fields, instructions: Change parse, writes: [parse.py]}
-                - {id: show, title: Show lines, instructions: Change show, writes: [show.py]}
-  - name: together
-    when: {userMatches: 'Work on one task of a goal: .* \((greet|parse|show)\)', turn: 0}
-    together: 3
-    times: 3
-    hold: workers
-    answer:
-      - run: cat greet.py parse.py show.py
-  - name: greet
-    when: {userMatches: '\(greet\)', text: 'typed, in no file'}
-    turns:
-      - []
-      - - edit: {path: greet.py, old: "'hello '", new: "'good day '"}
-      - - structured: {status: done, summary: Greets politely now.}
-  - name: parse
-    when: {userMatches: '\(parse\)'}
-    turns:
-      - []
-      - - read: parse.py
-        - run: echo notes > NOTES.md
-      - - edit: {path: parse.py, old: "text.split(',')", new: "[f.strip() for f in text.split(',')]"}
-      - - structured: {status: done, summary: Strips fields now.}
-  - name: show
-    when: {userMatches: '\(show\)'}
-    turns:
-      - []
-      - - read: show.py
-      - - edit: {path: show.py, old: print(items), new: print(*items)}
-      - - structured: {status: done, summary: Shows lines now.}
 "#;
 
 /// Drives the editor with a script of tests/e2e/vscode. Its pictures are kept below the target folder.
@@ -139,33 +104,18 @@ fn many_values() -> String {
 
 #[test]
 fn goals_from_the_palette_to_accepted_changes() {
-    let mut world = World::new(&[
-        (
-            "greet.py",
-            "def greet(name):\n    return 'hello ' + name\n\n\ndef wave():\n    return 'o/'\n",
-        ),
-        ("parse.py", "def parse(text):\n    return text.split(',')\n"),
-        ("show.py", "def show(items):\n    print(items)\n"),
-        ("values.py", &many_values()),
-    ]);
+    let values = many_values();
+    let mut world = World::new(&[&FILES[..], &[("values.py", &values)]].concat());
     world.with_claude();
-    let model = world.model(SCRIPT);
+    // The workers go on once it has been seen that they work.
+    let held = rules("typed, in no file").replace("times: 3\n", "times: 3\n    hold: workers\n");
+    let model = world.model(&format!("{VALUES}{held}"));
     drive(&world, &model, "story");
 
     // What was saved at the end is what was typed and what was accepted.
-    assert_eq!(
-        world.read("greet.py"),
-        "# typed, in no file\ndef greet(name):\n    return 'good day ' + name\n\n\n\
-         def wave():\n    return 'o/'\n# typed while nobody served\n"
-    );
-    assert!(world.read("parse.py").contains("f.strip()"));
-    assert_eq!(
-        world.read("show.py"),
-        "def show(items):\n    print(items)\n"
-    );
-    let numbered = many_values().replace("value_5000 = 5000", "value_5000 = numbered");
+    world.has_new_greetings("# typed, in no file", "# typed while nobody served");
+    let numbered = values.replace("value_5000 = 5000", "value_5000 = numbered");
     assert_eq!(world.read("values.py"), numbered);
-    assert!(!world.has("NOTES.md"));
     let hunks = ["g1", "g2"].map(|goal| {
         let view = world.run(&["show", goal, "--json"]).expect(0).json();
         let hunks = &view[0]["hunks"];

@@ -206,7 +206,7 @@ local function map(key)
       return row.goal ~= nil
     end, M.rows(first, last))
     if #chosen == 0 then
-      require('claudecluster.client').notify('there is no goal on this line')
+      require('claudecluster.client').notify('no goal on this line')
     else
       key.run(chosen)
     end

@@ -12,7 +12,7 @@ local M = {}
 local function decide(verdict, row, reason)
   if row.hunk then
     if verdict == 'redo' then
-      client.fail('a change that is pending is accepted, not done again')
+      client.fail('this change is pending; accept it instead')
       return
     end
     local argument = { hunkId = row.hunk.id, reason = reason }
@@ -104,7 +104,7 @@ local function preview(rows)
   if rows[1].hunk then
     require('claudecluster.diff').show({ rows[1].hunk })
   else
-    client.notify('K shows a change; this is not one')
+    client.notify('no change on this line')
   end
 end
 
@@ -114,14 +114,14 @@ local function compare(rows)
   if goal and uri then
     require('claudecluster.compare').open('all', goal, uri)
   else
-    client.notify('d compares a file; this is not one')
+    client.notify('no file on this line')
   end
 end
 
 ---@param rows claudecluster.Row[]
 local function cancel(rows)
   local goal = rows[1].goal --[[@as string]]
-  prompt.confirm(('Cancel %s? What its tasks have done stays pending.'):format(goal), function()
+  prompt.confirm(('Cancel %s? Changes made so far stay pending.'):format(goal), function()
     require('claudecluster.progress').cancel(goal)
   end)
 end
@@ -148,13 +148,13 @@ end
 ---@type claudecluster.Key[]
 M.keys = {
   { key = '<CR>', does = 'open the file, the change or the goal', run = open },
-  { key = 'K', does = 'show a change in a window that floats', run = preview },
+  { key = 'K', does = 'show a change in a floating window', run = preview },
   { key = 'd', does = 'compare a file in a tab: before, now, proposed', run = compare },
   { key = 'a', does = 'accept', run = verdict_on('accept'), many = true },
   { key = 'r', does = 'reject', run = verdict_on('reject'), many = true },
-  { key = 'R', does = 'reject and say why', run = reject_with_reason, many = true },
-  { key = 'u', does = 'take back what has landed', run = verdict_on('undo'), many = true },
-  { key = '<C-r>', does = 'do again what was taken back', run = verdict_on('redo'), many = true },
+  { key = 'R', does = 'reject with a reason', run = reject_with_reason, many = true },
+  { key = 'u', does = 'undo an accepted change', run = verdict_on('undo'), many = true },
+  { key = '<C-r>', does = 'redo an undone change', run = verdict_on('redo'), many = true },
   {
     key = 'p',
     does = 'open the plan',
@@ -164,15 +164,15 @@ M.keys = {
   },
   {
     key = 'A',
-    does = 'approve the plan, or a task that it pauses before',
+    does = 'approve the plan or a paused task',
     run = function(rows)
       local task = rows[1].kind == 'task' and rows[1].task or nil
       require('claudecluster.plan').approve(rows[1].goal --[[@as string]], task)
     end,
   },
   { key = 'c', does = 'cancel the goal', run = cancel },
-  { key = 't', does = 'try failed tasks again, or this one', run = retry },
-  { key = 'L', does = "show the workers' log", run = log },
+  { key = 't', does = 'retry this task, or all failed tasks', run = retry },
+  { key = 'L', does = 'show the log of the agents', run = log },
 }
 
 ---The keys that need no goal.
@@ -180,7 +180,7 @@ M.keys = {
 M.everywhere = {
   {
     key = 'P',
-    does = 'answer what workers ask for',
+    does = 'answer permission requests',
     run = function()
       require('claudecluster.permissions').choose()
     end,
@@ -201,7 +201,7 @@ M.everywhere = {
   },
   {
     key = '[[',
-    does = 'go to the goal before',
+    does = 'go to the previous goal',
     run = function()
       vim.fn.search([[^\S.* g\d]], 'bW')
     end,

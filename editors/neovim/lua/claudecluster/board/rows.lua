@@ -260,7 +260,7 @@ function M.make()
     end
   end
   if #all == 0 then
-    local line = 'No goals yet; :ClaudeCluster goal states one.'
+    local line = 'No goals yet. Start one with :ClaudeCluster goal.'
     table.insert(rows, { kind = 'note', line = line, spans = {} })
   end
   return rows

@@ -1,5 +1,7 @@
 //! Runs the real program with a home of its own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::{
     io::Write,
     path::{Path, PathBuf},

@@ -25,8 +25,8 @@
 
 use std::ops::Range;
 
-use super::{Class, Words, changes, class};
-use crate::diff::{Change, Lines, Purpose, Vocabulary, diff};
+use super::{CharClass, SplitWords, changes, class};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, LineVocabulary, diff};
 
 /// More bytes than this on one side are not merged. Nobody can judge at a glance what became of them, and
 /// they are looked at after every keystroke.
@@ -47,7 +47,7 @@ const MOST_LINES: u32 = 32;
 /// assert_eq!(merge(base, "let total = add(a, b);\n", "let total = max(a, b);\n"), None);
 /// assert_eq!(merge("x < 10\n", "x <= 10\n", "x < 9\n"), None);
 /// ```
-pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
+pub fn merge_words(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if ours == base || ours == theirs {
         return Some(theirs.to_owned());
     }
@@ -58,7 +58,7 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if texts.iter().any(|text| text.len() > MOST_MERGED) {
         return None;
     }
-    let [base, ours, theirs] = texts.map(Lines::new);
+    let [base, ours, theirs] = texts.map(IndexedText::new);
     let lines = base.len();
     if lines == 0 || lines > MOST_LINES || [&ours, &theirs].iter().any(|side| side.len() != lines) {
         return None;
@@ -66,12 +66,13 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if !is_paired(&base, &ours) || !is_paired(&base, &theirs) {
         return None;
     }
-    let mut merged = Sides::default();
+    let mut merged = SideEdits::default();
     let mut endings = Vec::new();
     for line in 0..lines {
         let at = line..line + 1;
         let start = base.start(line);
-        let [base, ours, theirs] = [&base, &ours, &theirs].map(|side| Line::new(side.get(&at)));
+        let [base, ours, theirs] =
+            [&base, &ours, &theirs].map(|side| LineParts::new(side.get(&at)));
         endings.push((
             start + base.text.len(),
             base.end.len(),
@@ -83,12 +84,12 @@ pub fn merge(base: &str, ours: &str, theirs: &str) -> Option<String> {
 }
 
 /// A line without what ends it.
-struct Line<'a> {
+struct LineParts<'a> {
     text: &'a str,
     end: &'a str,
 }
 
-impl<'a> Line<'a> {
+impl<'a> LineParts<'a> {
     fn new(line: &'a str) -> Self {
         let text = line.strip_suffix('\n').unwrap_or(line);
         let text = text
@@ -105,7 +106,7 @@ impl<'a> Line<'a> {
     }
 
     /// How the line ends once both sides have their way.
-    fn ending(&self, ours: &Line<'a>, theirs: &Line<'a>) -> Option<&'a str> {
+    fn ending(&self, ours: &LineParts<'a>, theirs: &LineParts<'a>) -> Option<&'a str> {
         match (self.end, ours.end, theirs.end) {
             (base, ours, theirs) if ours == base => Some(theirs),
             (base, ours, theirs) if theirs == base || ours == theirs => Some(ours),
@@ -116,7 +117,7 @@ impl<'a> Line<'a> {
 
 /// What a side puts in the place of some bytes of the base.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Edit<'a> {
+struct WordEdit<'a> {
     at: Range<usize>,
     text: &'a str,
     /// What it touches: all it could be seen to change.
@@ -125,25 +126,25 @@ struct Edit<'a> {
 
 /// The edits of both sides, each in order.
 #[derive(Default)]
-struct Sides<'a> {
-    ours: Vec<Edit<'a>>,
-    theirs: Vec<Edit<'a>>,
+struct SideEdits<'a> {
+    ours: Vec<WordEdit<'a>>,
+    theirs: Vec<WordEdit<'a>>,
 }
 
-impl<'a> Sides<'a> {
+impl<'a> SideEdits<'a> {
     /// Takes in a line that starts at `start` in the base. `None` if it cannot be merged.
     fn add(
         &mut self,
         start: usize,
-        base: &Line<'a>,
-        ours: &Line<'a>,
-        theirs: &Line<'a>,
+        base: &LineParts<'a>,
+        ours: &LineParts<'a>,
+        theirs: &LineParts<'a>,
     ) -> Option<()> {
         if ours.indent() != base.indent() || theirs.indent() != base.indent() {
             return None;
         }
-        let words = Words::new(base.text);
-        let (ours, theirs) = (Words::new(ours.text), Words::new(theirs.text));
+        let words = SplitWords::new(base.text);
+        let (ours, theirs) = (SplitWords::new(ours.text), SplitWords::new(theirs.text));
         let [own, other] = [&ours, &theirs].map(|side| changes(&words, side));
         let both = !own.is_empty() && !other.is_empty();
         if both && [&own, &other].iter().any(|made| is_rewritten(&words, made)) {
@@ -158,7 +159,7 @@ impl<'a> Sides<'a> {
     /// takes its place. `None` where edits of the two sides are not apart.
     fn put(self, base: &str, endings: &[(usize, usize, &str)]) -> Option<String> {
         let Self { ours, mut theirs } = self;
-        let same = |edit: &Edit<'_>| {
+        let same = |edit: &WordEdit<'_>| {
             let at = ours
                 .binary_search_by_key(&edit.at.start, |own| own.at.start)
                 .ok();
@@ -166,8 +167,8 @@ impl<'a> Sides<'a> {
             !edit.at.is_empty()
                 && twin.is_some_and(|own| own.at == edit.at && own.text == edit.text)
         };
-        let agreed: Vec<Edit<'_>> = theirs.extract_if(.., |edit| same(edit)).collect();
-        let is_agreed = |own: &Edit<'_>| {
+        let agreed: Vec<WordEdit<'_>> = theirs.extract_if(.., |edit| same(edit)).collect();
+        let is_agreed = |own: &WordEdit<'_>| {
             let found = agreed.binary_search_by_key(&own.at.start, |edit| edit.at.start);
             found.is_ok()
         };
@@ -200,8 +201,8 @@ impl<'a> Sides<'a> {
 /// Whether something that divides stands between any two edits of different sides.
 fn are_apart<'e>(
     base: &str,
-    ours: impl Iterator<Item = &'e Edit<'e>>,
-    theirs: impl Iterator<Item = &'e Edit<'e>>,
+    ours: impl Iterator<Item = &'e WordEdit<'e>>,
+    theirs: impl Iterator<Item = &'e WordEdit<'e>>,
 ) -> bool {
     let ours = ours.map(|edit| (&edit.reach, 0));
     let mut all: Vec<_> = ours.chain(theirs.map(|edit| (&edit.reach, 1))).collect();
@@ -221,7 +222,7 @@ fn are_apart<'e>(
 
 /// Whether an unchanged text keeps what is before it apart from what is after it.
 fn divides(text: &str) -> bool {
-    let visible = |c: char| class(c) == Class::Word || c.is_ascii_punctuation();
+    let visible = |c: char| class(c) == CharClass::Word || c.is_ascii_punctuation();
     text.contains(is_divider) || text.contains(char::is_whitespace) && text.contains(visible)
 }
 
@@ -234,15 +235,20 @@ fn is_operator(word: &str) -> bool {
 }
 
 /// The edits of one line.
-fn edits<'a>(start: usize, base: &Words<'_>, side: &Words<'a>, made: &[Change]) -> Vec<Edit<'a>> {
+fn edits<'a>(
+    start: usize,
+    base: &SplitWords<'_>,
+    side: &SplitWords<'a>,
+    made: &[LineChange],
+) -> Vec<WordEdit<'a>> {
     let bytes = |words: Range<u32>| {
         let range = base.bytes(&words);
         start + range.start..start + range.end
     };
-    let edit = |(at, change): (usize, &Change)| {
+    let edit = |(at, change): (usize, &LineChange)| {
         let above = at.checked_sub(1).map_or(0, |at| made[at].old.end);
         let below = made.get(at + 1).map_or(base.len(), |next| next.old.start);
-        Edit {
+        WordEdit {
             at: bytes(change.old.clone()),
             text: side.text(&change.new),
             reach: bytes(reach(base, side, change, above..below)),
@@ -252,7 +258,12 @@ fn edits<'a>(start: usize, base: &Words<'_>, side: &Words<'a>, made: &[Change]) 
 }
 
 /// The words of the base that a change touches. `room` is what lies between its neighbours.
-fn reach(base: &Words<'_>, side: &Words<'_>, change: &Change, room: Range<u32>) -> Range<u32> {
+fn reach(
+    base: &SplitWords<'_>,
+    side: &SplitWords<'_>,
+    change: &LineChange,
+    room: Range<u32>,
+) -> Range<u32> {
     let Range { mut start, mut end } = change.old;
     let group = match (change.old.is_empty(), change.new.is_empty()) {
         (true, _) => Some((side, &change.new)),
@@ -279,7 +290,7 @@ fn reach(base: &Words<'_>, side: &Words<'_>, change: &Change, room: Range<u32>) 
 }
 
 /// Whether more than half of a line's words have gone: what is there now is another line.
-fn is_rewritten(base: &Words<'_>, made: &[Change]) -> bool {
+fn is_rewritten(base: &SplitWords<'_>, made: &[LineChange]) -> bool {
     let count = |words: Range<u32>| words.filter(|&at| !is_blank(base.word(at))).count();
     let gone: usize = made.iter().map(|change| count(change.old.clone())).sum();
     2 * gone > count(0..base.len())
@@ -290,10 +301,10 @@ fn is_blank(word: &str) -> bool {
 }
 
 /// Whether each line of a side is the base's line in the same place.
-fn is_paired(base: &Lines<'_>, side: &Lines<'_>) -> bool {
-    let mut words = Bags::default();
-    let changes = diff(base, side, Purpose::Merging);
-    changes.iter().all(|Change { old, new }| {
+fn is_paired(base: &IndexedText<'_>, side: &IndexedText<'_>) -> bool {
+    let mut words = WordBags::default();
+    let changes = diff(base, side, DiffPurpose::Merging);
+    changes.iter().all(|LineChange { old, new }| {
         if old.len() != new.len() {
             return false;
         }
@@ -301,7 +312,7 @@ fn is_paired(base: &Lines<'_>, side: &Lines<'_>) -> bool {
         if old.len() == 1 {
             return true;
         }
-        let mut bags = |text: &Lines<'_>, lines: &Range<u32>| -> Vec<_> {
+        let mut bags = |text: &IndexedText<'_>, lines: &Range<u32>| -> Vec<_> {
             let each = lines.clone().map(|line| text.get(&(line..line + 1)));
             each.map(|line| words.of(line)).collect()
         };
@@ -316,21 +327,21 @@ fn is_paired(base: &Lines<'_>, side: &Lines<'_>) -> bool {
 }
 
 /// Lines as the sorted numbers of their words, to compare what they have in common.
-struct Bags {
-    vocabulary: Vocabulary,
+struct WordBags {
+    vocabulary: LineVocabulary,
 }
 
-impl Default for Bags {
+impl Default for WordBags {
     fn default() -> Self {
         Self {
-            vocabulary: Vocabulary::new(64),
+            vocabulary: LineVocabulary::new(64),
         }
     }
 }
 
-impl Bags {
+impl WordBags {
     fn of(&mut self, line: &str) -> Vec<u32> {
-        let words = Words::new(line);
+        let words = SplitWords::new(line);
         let words = (0..words.len()).map(|at| words.word(at));
         let words = words.filter(|word| !is_blank(word));
         let mut bag: Vec<u32> = words

@@ -1,8 +1,8 @@
 //! Agreement with the real `git merge-file`.
 
 use claudecluster_core::{
-    diff::Lines,
-    merge::{Merge, merge3},
+    diff::IndexedText,
+    merge::{ThreeWayMerge, merge3},
 };
 use proptest::prelude::*;
 
@@ -40,10 +40,10 @@ proptest! {
     ) {
         check_all(&families, |family, git| {
             let (ours, theirs) = (&family.variants[0], &family.variants[1]);
-            let merge = Merge::with_changes(
-                Lines::new(family.base.as_str()),
-                Lines::new(ours.as_str()),
-                Lines::new(theirs.as_str()),
+            let merge = ThreeWayMerge::with_changes(
+                IndexedText::new(family.base.as_str()),
+                IndexedText::new(ours.as_str()),
+                IndexedText::new(theirs.as_str()),
                 &git.ours,
                 git.theirs.clone(),
             );

@@ -16,7 +16,7 @@ use std::{
     process::Stdio,
 };
 
-use claudecluster_core::patch::{FileAt, FilePair, unified};
+use claudecluster_core::patch::{PatchFile, PatchFilePair, unified_patch};
 use claudecluster_protocol::{FileMode, RelPath};
 use proptest::prelude::*;
 
@@ -120,22 +120,22 @@ fn check(files: &[(RelPath, RelPath, Case)]) {
             expected.insert(to.clone(), new.clone());
         }
     }
-    fn at(version: &Version) -> FileAt<'_> {
-        FileAt {
+    fn at(version: &Version) -> PatchFile<'_> {
+        PatchFile {
             mode: version.0,
             content: &version.1,
         }
     }
-    let pairs: Vec<FilePair<'_>> = files
+    let pairs: Vec<PatchFilePair<'_>> = files
         .iter()
-        .map(|(from, to, case)| FilePair {
+        .map(|(from, to, case)| PatchFilePair {
             path: to,
             from: (from != to).then_some(from),
             old: case.old.as_ref().map(at),
             new: case.new.as_ref().map(at),
         })
         .collect();
-    let patch = unified(&pairs);
+    let patch = unified_patch(&pairs);
     assert!(patch.omitted.is_empty(), "{:?}", patch.omitted);
     if !patch.diff.is_empty() {
         let mut child = git(root)
@@ -189,7 +189,7 @@ proptest! {
 fn content_that_is_no_text_is_named() {
     let path = RelPath::new("image.png").unwrap();
     let at = |content: &'static [u8]| {
-        Some(FileAt {
+        Some(PatchFile {
             mode: FileMode::Regular,
             content,
         })
@@ -200,7 +200,7 @@ fn content_that_is_no_text_is_named() {
         (None, at(b"\0")),
         (at(b"\0"), None),
     ] {
-        let patch = unified(&[FilePair {
+        let patch = unified_patch(&[PatchFilePair {
             path: &path,
             from: None,
             old,
@@ -210,11 +210,11 @@ fn content_that_is_no_text_is_named() {
         assert_eq!(patch.omitted, ["image.png: the content is not text"]);
     }
     // What does not touch the content needs no text.
-    let executable = Some(FileAt {
+    let executable = Some(PatchFile {
         mode: FileMode::Executable,
         content: b"\0",
     });
-    let patch = unified(&[FilePair {
+    let patch = unified_patch(&[PatchFilePair {
         path: &path,
         from: None,
         old: at(b"\0"),
@@ -230,17 +230,17 @@ fn content_that_is_no_text_is_named() {
 /// What one change looks like: names as git writes them, modes, context, and the end of the file.
 #[test]
 fn headers_and_hunks_look_like_gits() {
-    let at = |mode, content| Some(FileAt { mode, content });
+    let at = |mode, content| Some(PatchFile { mode, content });
     let check = |from: &str, path: &str, old, new, expected: &str| {
         let (path, from) = (RelPath::new(path).unwrap(), RelPath::new(from).unwrap());
         let from = (from != path).then_some(&from);
-        let pair = FilePair {
+        let pair = PatchFilePair {
             path: &path,
             from,
             old,
             new,
         };
-        assert_eq!(unified(&[pair]).diff, expected);
+        assert_eq!(unified_patch(&[pair]).diff, expected);
     };
     check(
         "a b",

@@ -6,8 +6,11 @@
 use std::collections::BTreeSet;
 
 use claudecluster_core::{
-    merge::Side,
-    review::{HunkState, Made, Review, Texts, later, merged_by_words, words::merge, woven},
+    merge::MergeSide,
+    review::{
+        FileReview, HunkState, ReviewTexts, VerdictEffect, merge_alternatives, merge_later_result,
+        merge_with_words, words::merge_words,
+    },
 };
 use proptest::prelude::*;
 
@@ -16,7 +19,7 @@ use crate::support::{self, config};
 /// Both orders of the sides come to this.
 fn check(base: &str, ours: &str, theirs: &str, expected: Option<&str>) {
     for (a, b) in [(ours, theirs), (theirs, ours)] {
-        let merged = merge(base, a, b);
+        let merged = merge_words(base, a, b);
         assert_eq!(merged.as_deref(), expected, "{base:?} {a:?} {b:?}");
     }
 }
@@ -200,7 +203,7 @@ fn what_nobody_can_judge_is_refused() {
     let minified = "f(a,b);".repeat(150_000);
     let (ours, theirs) = (format!("g{minified}"), format!("{minified}h()"));
     check(&minified, &ours, &theirs, None);
-    assert_eq!(merged_by_words(&minified, &ours, &theirs), ours);
+    assert_eq!(merge_with_words(&minified, &ours, &theirs), ours);
     let many: String = (0..40).map(|n| format!("f({n}, a);\n")).collect();
     check(
         &many,
@@ -309,10 +312,10 @@ proptest! {
     /// Taking one side's changes out of it again leaves the other's.
     #[test]
     fn nothing_that_was_written_is_lost((base, ours, theirs) in three()) {
-        let merged = merge(&base, &ours, &theirs);
-        prop_assert_eq!(&merge(&base, &theirs, &ours), &merged);
-        prop_assert_eq!(merge(&base, &base, &theirs), Some(theirs.clone()));
-        prop_assert_eq!(merge(&base, &ours, &ours), Some(ours.clone()));
+        let merged = merge_words(&base, &ours, &theirs);
+        prop_assert_eq!(&merge_words(&base, &theirs, &ours), &merged);
+        prop_assert_eq!(merge_words(&base, &base, &theirs), Some(theirs.clone()));
+        prop_assert_eq!(merge_words(&base, &ours, &ours), Some(ours.clone()));
         let Some(merged) = merged else { return Ok(()) };
         prop_assert_eq!(written(&merged, 'm'), written(&ours, 'm'));
         prop_assert_eq!(written(&merged, 't'), written(&theirs, 't'));
@@ -322,7 +325,7 @@ proptest! {
         let count = |text: &str, word: &str| text.split(apart).filter(|other| *other == word).count();
         let gone = |text: &str, word: &str| count(text, word) < count(&base, word);
         if !base.split(apart).any(|word| gone(&ours, word) && gone(&theirs, word)) {
-            let left = merge(&ours, &merged, &base);
+            let left = merge_words(&ours, &merged, &base);
             prop_assert!(left.is_none_or(|left| left == theirs));
         }
     }
@@ -348,7 +351,7 @@ proptest! {
             words.chain(["end\n".to_owned()]).collect()
         };
         let base = with(false, false);
-        prop_assert_eq!(merge(&base, &with(true, false), &with(false, true)), Some(with(true, true)));
+        prop_assert_eq!(merge_words(&base, &with(true, false), &with(false, true)), Some(with(true, true)));
     }
 
     /// A review says the same however it came to be; a conflict resolved so, and taken back, is what it
@@ -358,7 +361,7 @@ proptest! {
         let around = |text: &str| format!("above\n\n{text}\nbelow\n");
         let (base, current, proposed) = (around(&base), around(&ours), around(&theirs));
         let review = support::review(&base, &current, &proposed);
-        let by_words = merged_by_words(&base, &current, &proposed);
+        let by_words = merge_with_words(&base, &current, &proposed);
         let mut expected = review.accept(&review.hunks().iter().map(|hunk| hunk.key).collect::<Vec<_>>()).current;
         for hunk in review.hunks().iter().filter(|hunk| hunk.state == HunkState::Conflict) {
             let Some(text) = review.merged(hunk) else { continue };
@@ -368,11 +371,11 @@ proptest! {
             }
             let settled = support::review(&resolved.base, &resolved.current, &resolved.proposed);
             prop_assert!(!settled.hunks().iter().any(|other| resolved.keys.contains(&other.key)));
-            let before = Texts { base: &base, current: &current, proposed: &proposed };
-            let made = Made::resolved(before, hunk.key, &text).unwrap();
+            let before = ReviewTexts { base: &base, current: &current, proposed: &proposed };
+            let made = VerdictEffect::resolved(before, hunk.key, &text).unwrap();
             prop_assert_eq!(made.current.to(), &resolved.current);
             let typed = format!("typed\n{}", resolved.current);
-            let now = Texts { base: &resolved.base, current: &typed, proposed: &resolved.proposed };
+            let now = ReviewTexts { base: &resolved.base, current: &typed, proposed: &resolved.proposed };
             let back = made.inverse().carry(now, &BTreeSet::from([hunk.key]));
             prop_assert_eq!(back.made.current.to(), format!("typed\n{current}"));
             prop_assert_eq!((back.made.base.to(), back.made.proposed.to()), (base.as_str(), proposed.as_str()));
@@ -385,11 +388,11 @@ proptest! {
     /// Without being asked for, a later result is merged by lines and nothing else.
     #[test]
     fn later_results_are_merged_by_lines_unless_asked((base, ours, theirs) in three()) {
-        let lines = later(&base, &ours, &theirs);
+        let lines = merge_later_result(&base, &ours, &theirs);
         prop_assert_eq!(lines.clean(), lines.merge().clean());
-        prop_assert_eq!(lines.taken_ours(), lines.merge().with_conflicts_as(Side::Ours));
-        prop_assert_eq!(lines.taken_theirs(), lines.merge().with_conflicts_as(Side::Theirs));
-        let words = later(&base, &ours, &theirs).by_words();
+        prop_assert_eq!(lines.taken_ours(), lines.merge().with_conflicts_as(MergeSide::Ours));
+        prop_assert_eq!(lines.taken_theirs(), lines.merge().with_conflicts_as(MergeSide::Theirs));
+        let words = merge_later_result(&base, &ours, &theirs).by_words();
         prop_assert!(words.conflicts().count() <= lines.conflicts().count());
         if let Some(clean) = words.clean() {
             prop_assert_eq!(&clean, &words.taken_theirs());
@@ -402,8 +405,8 @@ proptest! {
 #[test]
 fn two_results_are_woven_by_their_hunks() {
     let check = |base: &str, earlier: &str, later: &str, expected: &[(&str, &str)]| {
-        let found = woven(base, earlier, later);
-        let review = Review::new(earlier, earlier, later);
+        let found = merge_alternatives(base, earlier, later);
+        let review = FileReview::new(earlier, earlier, later);
         let of = review
             .hunks()
             .iter()
@@ -468,5 +471,5 @@ fn a_review_offers_what_is_new() {
         "old.a(4)\nold.b(2)\nold.c(5)\n",
         Some(("new.a(4)\nnew.b(2)\nnew.c(5)\n", false)),
     );
-    assert_eq!(Review::new("", "", "").hunks(), []);
+    assert_eq!(FileReview::new("", "", "").hunks(), []);
 }

@@ -6,18 +6,18 @@
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkKey, HunkState, Review, later},
+    review::{FileReview, HunkKey, HunkState, merge_later_result},
 };
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::{self, DISTINCT, REPETITIVE, config, family};
 
-fn keys(review: &Review<'_>, state: HunkState) -> Vec<HunkKey> {
+fn keys(review: &FileReview<'_>, state: HunkState) -> Vec<HunkKey> {
     let hunks = review.hunks().iter();
     hunks.filter(|h| h.state == state).map(|h| h.key).collect()
 }
 
-fn all_keys(review: &Review<'_>) -> Vec<HunkKey> {
+fn all_keys(review: &FileReview<'_>) -> Vec<HunkKey> {
     review.hunks().iter().map(|hunk| hunk.key).collect()
 }
 
@@ -38,7 +38,7 @@ proptest! {
             prop_assert_eq!(&accepted.base, proposed, "nothing is left to decide");
             prop_assert!(accepted.refused.is_empty());
         }
-        let ours = merge.with_conflicts_as(claudecluster_core::merge::Side::Ours);
+        let ours = merge.with_conflicts_as(claudecluster_core::merge::MergeSide::Ours);
         prop_assert_eq!(&accepted.current, &ours);
         prop_assert_eq!(accepted.refused.len(), keys(&review, HunkState::Conflict).len());
     }
@@ -209,7 +209,7 @@ proptest! {
             let after = support::review(&resolved.base, &resolved.current, &resolved.proposed);
             let left = after.hunks().len() + resolved.keys.len();
             prop_assert_eq!(left, review.hunks().len());
-            let conflicts = |review: &Review<'_>| keys(review, HunkState::Conflict).len();
+            let conflicts = |review: &FileReview<'_>| keys(review, HunkState::Conflict).len();
             prop_assert_eq!(conflicts(&after) + resolved.keys.len(), conflicts(&review));
         }
     }
@@ -218,13 +218,13 @@ proptest! {
     #[test]
     fn later_results_join(texts in family(DISTINCT, 0..20, 2)) {
         let (base, proposed, new) = (&texts.base, &texts.variants[0], &texts.variants[1]);
-        let merged = later(base, proposed, new);
+        let merged = merge_later_result(base, proposed, new);
         match merged.clean() {
             Some(text) => {
                 prop_assert_eq!(&merged.taken_ours(), &text);
                 prop_assert_eq!(&merged.taken_theirs(), &text);
                 // Whichever comes first.
-                prop_assert_eq!(later(base, new, proposed).clean(), Some(text));
+                prop_assert_eq!(merge_later_result(base, new, proposed).clean(), Some(text));
             }
             None => {
                 prop_assert!(merged.conflicts().count() > 0);
@@ -232,8 +232,8 @@ proptest! {
             }
         }
         // Nothing new changes nothing, and the same again changes nothing.
-        prop_assert_eq!(later(base, proposed, base).clean(), Some(proposed.clone()));
-        prop_assert_eq!(later(base, proposed, proposed).clean(), Some(proposed.clone()));
+        prop_assert_eq!(merge_later_result(base, proposed, base).clean(), Some(proposed.clone()));
+        prop_assert_eq!(merge_later_result(base, proposed, proposed).clean(), Some(proposed.clone()));
     }
 }
 

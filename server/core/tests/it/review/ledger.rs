@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkKey, HunkState, Made, Review, Texts, resolution, still_there},
+    review::{
+        FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, find_resolution,
+        surviving_lines,
+    },
 };
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::{DISTINCT, Family, REPETITIVE, config, family};
 
-fn acceptable(texts: Texts<'_>) -> Vec<HunkKey> {
-    let review = Review::new(texts.base, texts.current, texts.proposed);
+fn acceptable(texts: ReviewTexts<'_>) -> Vec<HunkKey> {
+    let review = FileReview::new(texts.base, texts.current, texts.proposed);
     let hunks = review.hunks().iter();
     hunks
         .filter(|hunk| hunk.state != HunkState::Conflict)
@@ -33,16 +36,16 @@ fn list(keys: &BTreeSet<HunkKey>) -> Vec<HunkKey> {
     keys.iter().copied().collect()
 }
 
-fn of(texts: &Family) -> Texts<'_> {
-    Texts {
+fn of(texts: &Family) -> ReviewTexts<'_> {
+    ReviewTexts {
         base: &texts.base,
         current: &texts.variants[0],
         proposed: &texts.variants[1],
     }
 }
 
-fn after(made: &Made) -> Texts<'_> {
-    Texts {
+fn after(made: &VerdictEffect) -> ReviewTexts<'_> {
+    ReviewTexts {
         base: made.base.to(),
         current: made.current.to(),
         proposed: made.proposed.to(),
@@ -50,7 +53,7 @@ fn after(made: &Made) -> Texts<'_> {
 }
 
 /// Types a line before a line of the text that is neither written by `made` nor beside that.
-fn type_apart(made: &Made, at: Index, mark: &str) -> Option<String> {
+fn type_apart(made: &VerdictEffect, at: Index, mark: &str) -> Option<String> {
     let now = made.current.to();
     let mut lines: Vec<&str> = now.split_inclusive('\n').collect();
     if lines.is_empty() {
@@ -80,27 +83,27 @@ proptest! {
         chosen in any::<u64>(),
     ) {
         let before = of(&texts);
-        let review = Review::new(before.base, before.current, before.proposed);
+        let review = FileReview::new(before.base, before.current, before.proposed);
         let keys = list(&pick(&acceptable(before), chosen));
-        let (accepted, made) = (review.accept(&keys), Made::accepted(before, &keys).unwrap());
+        let (accepted, made) = (review.accept(&keys), VerdictEffect::accepted(before, &keys).unwrap());
         prop_assert_eq!((made.current.to(), made.base.to()), (&*accepted.current, &*accepted.base));
-        let made = Made::rejected(before, &keys).unwrap();
+        let made = VerdictEffect::rejected(before, &keys).unwrap();
         prop_assert_eq!(made.proposed.to(), review.reject(&keys).proposed);
         let conflicts = review.hunks().iter().filter(|hunk| hunk.state == HunkState::Conflict);
         for hunk in conflicts {
             for text in ["", "chosen\n", review.new_text(hunk), review.old_text(hunk)] {
                 let resolved = review.resolve(hunk.key, text).unwrap();
-                let Some(made) = Made::resolved(before, hunk.key, text) else {
+                let Some(made) = VerdictEffect::resolved(before, hunk.key, text) else {
                     continue;
                 };
-                prop_assert_eq!(after(&made), Texts {
+                prop_assert_eq!(after(&made), ReviewTexts {
                     base: &resolved.base,
                     current: &resolved.current,
                     proposed: &resolved.proposed,
                 });
                 // The text itself is not kept: it is found again in the base.
-                let found = resolution(before, hunk.key, &resolved.base).unwrap();
-                prop_assert_eq!(Made::resolved(before, hunk.key, found).unwrap().base, made.base);
+                let found = find_resolution(before, hunk.key, &resolved.base).unwrap();
+                prop_assert_eq!(VerdictEffect::resolved(before, hunk.key, found).unwrap().base, made.base);
             }
         }
     }
@@ -117,19 +120,19 @@ proptest! {
         let keys = pick(&acceptable(before), landed);
         let back = pick(&list(&keys), back);
         let kept: Vec<HunkKey> = keys.difference(&back).copied().collect();
-        let landing = Made::accepted(before, &list(&keys)).unwrap();
+        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
         let undo = landing.inverse().carry(after(&landing), &back);
         prop_assert!(undo.left.is_empty());
-        let others = Made::accepted(before, &kept).unwrap();
+        let others = VerdictEffect::accepted(before, &kept).unwrap();
         prop_assert_eq!(after(&undo.made), after(&others));
         let redo = undo.made.inverse().carry(after(&undo.made), &back);
         prop_assert!(redo.left.is_empty());
         prop_assert_eq!(after(&redo.made), after(&landing));
         // The same for a rejection.
-        let rejection = Made::rejected(before, &list(&keys)).unwrap();
+        let rejection = VerdictEffect::rejected(before, &list(&keys)).unwrap();
         let undo = rejection.inverse().carry(after(&rejection), &back);
         prop_assert!(undo.left.is_empty());
-        let expected = Made::rejected(before, &kept).unwrap();
+        let expected = VerdictEffect::rejected(before, &kept).unwrap();
         prop_assert_eq!(undo.made.proposed.to(), expected.proposed.to());
     }
 
@@ -140,10 +143,10 @@ proptest! {
         order in prop::collection::vec(any::<Index>(), 40),
     ) {
         let start = of(&texts);
-        let mut now = Made::accepted(start, &[]).unwrap();
+        let mut now = VerdictEffect::accepted(start, &[]).unwrap();
         let mut landings = Vec::new();
         for key in acceptable(start) {
-            let landing = Made::accepted(after(&now), &[key]).unwrap();
+            let landing = VerdictEffect::accepted(after(&now), &[key]).unwrap();
             landings.push((key, landing.clone()));
             now = landing;
         }
@@ -171,11 +174,11 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = pick(&acceptable(before), landed);
-        let landing = Made::accepted(before, &list(&keys)).unwrap();
+        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
         let Some(typed) = type_apart(&landing, at, "typed since") else {
             return Ok(());
         };
-        let now = Texts { current: &typed, ..after(&landing) };
+        let now = ReviewTexts { current: &typed, ..after(&landing) };
         let undo = landing.inverse().carry(now, &keys);
         prop_assert!(undo.left.is_empty(), "it was typed apart");
         let text = undo.made.current.to();
@@ -186,7 +189,7 @@ proptest! {
         prop_assert_eq!(redo.made.current.to(), typed);
         // And where something is typed between undo and redo.
         if let Some(typed) = type_apart(&undo.made, later, "typed later") {
-            let now = Texts { current: &typed, ..after(&undo.made) };
+            let now = ReviewTexts { current: &typed, ..after(&undo.made) };
             let redo = undo.made.inverse().carry(now, &keys);
             let text = redo.made.current.to();
             prop_assert_eq!(text.matches("typed later\n").count(), 1);
@@ -207,7 +210,7 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = pick(&acceptable(before), landed);
-        let landing = Made::accepted(before, &list(&keys)).unwrap();
+        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
         let mut typed = landing.current.to().to_owned();
         for (mark, at) in (0xE000u32..).zip(marks) {
             let mut at = at.index(typed.len() + 1);
@@ -216,7 +219,7 @@ proptest! {
             }
             typed.insert(at, char::from_u32(mark).unwrap());
         }
-        let now = Texts { current: &typed, ..after(&landing) };
+        let now = ReviewTexts { current: &typed, ..after(&landing) };
         let undo = landing.inverse().carry(now, &keys);
         let marks = |text: &str| -> Vec<char> {
             text.chars().filter(|c| ('\u{E000}'..'\u{F000}').contains(c)).collect()
@@ -226,7 +229,7 @@ proptest! {
             prop_assert!(!undo.made.touches(*key), "left in all three texts");
         }
         // Text that has nothing to do with the landing.
-        let other = Texts { current: &texts.variants[2], ..after(&landing) };
+        let other = ReviewTexts { current: &texts.variants[2], ..after(&landing) };
         let undo = landing.inverse().carry(other, &keys);
         let redo = undo.made.inverse().carry(after(&undo.made), &keys);
         prop_assert_eq!(redo.made.current.to(), other.current);
@@ -247,14 +250,14 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = pick(&acceptable(before), landed);
-        let landing = Made::accepted(before, &list(&keys)).unwrap();
+        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
         let gone = pick(&list(&keys), gone);
         let made = &landing.current;
         let touched = |keys: &BTreeSet<HunkKey>| -> BTreeSet<HunkKey> {
             keys.iter().copied().filter(|key| made.touches(*key)).collect()
         };
-        let out = |now: &str| made.taken_out_of(now).into_keys().collect::<BTreeSet<_>>();
-        let there = |now: &str| made.already_in(now).into_keys().collect::<BTreeSet<_>>();
+        let out = |now: &str| made.reverted_hunks_in(now).into_keys().collect::<BTreeSet<_>>();
+        let there = |now: &str| made.present_hunks_in(now).into_keys().collect::<BTreeSet<_>>();
         prop_assert_eq!(out(made.to()), BTreeSet::new());
         prop_assert_eq!(there(made.from()), BTreeSet::new());
         // Where lines repeat it may look as if others had gone or come.
@@ -264,7 +267,7 @@ proptest! {
         }
         if let Some(typed) = type_apart(&landing, at, "typed") {
             prop_assert_eq!(out(&typed), BTreeSet::new());
-            let now = Texts { current: &typed, ..after(&landing) };
+            let now = ReviewTexts { current: &typed, ..after(&landing) };
             let undo = landing.inverse().carry(now, &gone);
             let is = out(undo.made.current.to());
             prop_assert!(is.is_subset(&gone), "{:?} of {:?}", is, gone);
@@ -274,8 +277,8 @@ proptest! {
             }
         }
         // Of any text: what counts as out is out, to whoever would take it out.
-        let other = Texts { current: &texts.variants[2], ..after(&landing) };
-        let gone = made.taken_out_of(other.current);
+        let other = ReviewTexts { current: &texts.variants[2], ..after(&landing) };
+        let gone = made.reverted_hunks_in(other.current);
         prop_assert!(gone.values().all(|lines| !lines.is_empty()));
         let undo = landing.inverse().carry(other, &gone.into_keys().collect());
         prop_assert_eq!(undo.made.current.to(), other.current);
@@ -289,9 +292,9 @@ proptest! {
         text in prop_oneof![Just(String::new()), Just("mine\n".to_owned()), Just("a\nb\n".to_owned())],
     ) {
         let before = of(&texts);
-        let review = Review::new(before.base, before.current, before.proposed);
+        let review = FileReview::new(before.base, before.current, before.proposed);
         for hunk in review.hunks() {
-            let Some(made) = Made::resolved(before, hunk.key, &text) else {
+            let Some(made) = VerdictEffect::resolved(before, hunk.key, &text) else {
                 continue;
             };
             let all = BTreeSet::from([hunk.key]);
@@ -310,10 +313,10 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = list(&pick(&acceptable(before), landed));
-        let landing = Made::accepted(before, &keys).unwrap().current;
+        let landing = VerdictEffect::accepted(before, &keys).unwrap().current;
         let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
         let (then, now) = (lines(landing.to()), lines(&texts.variants[2]));
-        for (key, found) in still_there(&landing, &texts.variants[2]) {
+        for (key, found) in surviving_lines(&landing, &texts.variants[2]) {
             let found = &now[found.start as usize..found.end as usize];
             let own = landing.written().filter(|(own, _)| *own == key);
             let written: Vec<&[String]> =
@@ -321,22 +324,22 @@ proptest! {
             prop_assert!(written.iter().any(|own| own.windows(found.len()).any(|w| w == found)));
         }
         let all: Vec<_> = landing.written().filter(|(_, lines)| !lines.is_empty()).collect();
-        prop_assert_eq!(still_there(&landing, landing.to()), all);
+        prop_assert_eq!(surviving_lines(&landing, landing.to()), all);
     }
 }
 
 /// A hunk beside which something was typed is left, and the others go.
 #[test]
 fn what_was_typed_over_is_left() {
-    let before = Texts {
+    let before = ReviewTexts {
         base: "1\n2\n3\n4\n5\n",
         current: "1\n2\n3\n4\n5\n",
         proposed: "1\nTWO\n3\n4\nFIVE\n",
     };
     let keys = acceptable(before);
-    let landing = Made::accepted(before, &keys).unwrap();
+    let landing = VerdictEffect::accepted(before, &keys).unwrap();
     let typed = "1\nTWO and more\n3\n4\nFIVE\n";
-    let now = Texts {
+    let now = ReviewTexts {
         current: typed,
         ..after(&landing)
     };

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use claudecluster_core::review::{Live, Review};
+use claudecluster_core::review::{FileReview, LiveReview};
 use proptest::{prelude::*, sample::Index};
 use ropey::Rope;
 
@@ -82,8 +82,8 @@ proptest! {
         edits in prop::collection::vec((edit(), any::<bool>()), 1..24),
     ) {
         let (base, proposed) = (&texts.base, &texts.variants[1]);
-        let mut live = Live::new(base.as_str(), proposed.as_str());
-        assert_same(&live.review(), &Review::new(base, base, proposed));
+        let mut live = LiveReview::new(base.as_str(), proposed.as_str());
+        assert_same(&live.review(), &FileReview::new(base, base, proposed));
         let mut current = texts.variants[0].clone();
         for (edit, as_rope) in edits {
             current = edited(&current, &edit, base, proposed);
@@ -92,7 +92,7 @@ proptest! {
             } else {
                 live.update(&current)
             };
-            assert_same(&review, &Review::new(base, &current, proposed));
+            assert_same(&review, &FileReview::new(base, &current, proposed));
         }
     }
 }
@@ -102,7 +102,7 @@ proptest! {
 fn memory_is_bounded() {
     let base: String = (0..200).map(|n| format!("line {n}\n")).collect();
     let proposed = base.replace("line 50\n", "fifty\n");
-    let mut live = Live::new(base.as_str(), proposed.as_str());
+    let mut live = LiveReview::new(base.as_str(), proposed.as_str());
     let mut current = base.clone();
     let before = live.size();
     let long = "x".repeat(1000);
@@ -116,7 +116,7 @@ fn memory_is_bounded() {
         "{before} -> {}",
         live.size()
     );
-    assert_same(&live.review(), &Review::new(&base, &current, &proposed));
+    assert_same(&live.review(), &FileReview::new(&base, &current, &proposed));
 }
 
 /// A file of many chunks, edited at both ends and in the middle of characters' bytes.
@@ -126,7 +126,7 @@ fn long_texts_in_ropes() {
         .map(|n| format!("\u{1f600} line {n} \u{e9}\r\n"))
         .collect();
     let proposed = base.replace("line 1500 ", "line proposed ");
-    let mut live = Live::new(base.as_str(), proposed.as_str());
+    let mut live = LiveReview::new(base.as_str(), proposed.as_str());
     let mut rope = Rope::from_str(&base);
     for n in 0..60 {
         let chars = rope.len_chars();
@@ -138,7 +138,7 @@ fn long_texts_in_ropes() {
         let current = rope.to_string();
         assert_same(
             &live.update_rope(&rope),
-            &Review::new(&base, &current, &proposed),
+            &FileReview::new(&base, &current, &proposed),
         );
     }
 }

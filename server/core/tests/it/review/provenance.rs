@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use claudecluster_core::review::{Authors, Contribution, Review, later};
+use claudecluster_core::review::{FileReview, HunkAuthors, TaskContribution, merge_later_result};
 use proptest::prelude::*;
 
 use crate::support::{DISTINCT, config, family};
@@ -11,14 +11,16 @@ use crate::support::{DISTINCT, config, family};
 fn check(base: &str, tasks: &[(&str, &str)], expected: &[&[usize]]) {
     let mut proposed = base.to_owned();
     for (started, left) in tasks {
-        proposed = later(started, &proposed, left).clean().unwrap();
+        proposed = merge_later_result(started, &proposed, left)
+            .clean()
+            .unwrap();
     }
     let versions: Vec<_> = tasks
         .iter()
-        .map(|&(base, text)| Contribution { base, text })
+        .map(|&(base, text)| TaskContribution { base, text })
         .collect();
-    let review = Review::new(base, base, &proposed);
-    let authors = Authors::new(base, &proposed, &versions);
+    let review = FileReview::new(base, base, &proposed);
+    let authors = HunkAuthors::new(base, &proposed, &versions);
     let found: Vec<_> = review.hunks().iter().map(|hunk| authors.of(hunk)).collect();
     assert_eq!(found, expected, "{base:?} {tasks:?} -> {proposed:?}");
 }
@@ -67,13 +69,13 @@ proptest! {
         let own = |text: &String, task: &str| text.replace("new ", &format!("{task} "));
         let lefts = [own(&texts.variants[0], "zero"), own(&texts.variants[1], "one")];
         let base = texts.base.as_str();
-        let Some(proposed) = later(base, &lefts[0], &lefts[1]).clean() else { return Ok(()) };
+        let Some(proposed) = merge_later_result(base, &lefts[0], &lefts[1]).clean() else { return Ok(()) };
         let versions = [
-            Contribution { base, text: &lefts[0] },
-            Contribution { base, text: &lefts[1] },
+            TaskContribution { base, text: &lefts[0] },
+            TaskContribution { base, text: &lefts[1] },
         ];
-        let review = Review::new(base, base, &proposed);
-        let authors = Authors::new(base, &proposed, &versions);
+        let review = FileReview::new(base, base, &proposed);
+        let authors = HunkAuthors::new(base, &proposed, &versions);
         for hunk in review.hunks() {
             let found = authors.of(hunk);
             for (task, word) in ["zero ", "one "].into_iter().enumerate() {

@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 
 use claudecluster_core::{
-    merge::{RegionKind, Side},
-    review::{HunkKey, HunkState, Made, Review, Texts, later},
+    merge::{MergeRegionKind, MergeSide},
+    review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, merge_later_result},
 };
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::{self, DISTINCT, Family, REPETITIVE, config, family};
 
-fn all_keys(review: &Review<'_>) -> Vec<HunkKey> {
+fn all_keys(review: &FileReview<'_>) -> Vec<HunkKey> {
     review.hunks().iter().map(|hunk| hunk.key).collect()
 }
 
@@ -96,7 +96,7 @@ fn rewrite(text: &str, lines: &[(Index, String)], unlike: Option<usize>) -> Stri
 }
 
 /// A move, and the hunks it was about.
-type Move = (Made, BTreeSet<HunkKey>);
+type Move = (VerdictEffect, BTreeSet<HunkKey>);
 
 /// A file in review with a developer in it.
 struct Desk {
@@ -122,16 +122,16 @@ impl Desk {
                 return true;
             }
             Event::Accept(chosen) => {
-                let review = Review::new(&self.base, &self.current, &self.proposed);
+                let review = FileReview::new(&self.base, &self.current, &self.proposed);
                 let ready = |key: &HunkKey| review.hunk(*key).unwrap().state != HunkState::Conflict;
                 let keys: Vec<HunkKey> = self.pick(&chosen).into_iter().filter(ready).collect();
-                let made = Made::accepted(self.texts(), &keys);
+                let made = VerdictEffect::accepted(self.texts(), &keys);
                 self.make(made, keys);
                 return false;
             }
             Event::Reject(chosen) => {
                 let keys = self.pick(&chosen);
-                let made = Made::rejected(self.texts(), &keys);
+                let made = VerdictEffect::rejected(self.texts(), &keys);
                 self.make(made, keys);
                 return false;
             }
@@ -143,7 +143,7 @@ impl Desk {
                 let from = if fresh { &self.current } else { &self.first };
                 self.results += 1;
                 let new = rewrite(from, &lines, fresh.then_some(self.results));
-                self.proposed = later(from, &self.proposed, &new).taken_ours();
+                self.proposed = merge_later_result(from, &self.proposed, &new).taken_ours();
                 return false;
             }
             Event::Undo(which) => {
@@ -167,8 +167,8 @@ impl Desk {
         self.typed += 1;
     }
 
-    fn texts(&self) -> Texts<'_> {
-        Texts {
+    fn texts(&self) -> ReviewTexts<'_> {
+        ReviewTexts {
             base: &self.base,
             current: &self.current,
             proposed: &self.proposed,
@@ -176,7 +176,7 @@ impl Desk {
     }
 
     /// Makes a move, if it could be computed.
-    fn make(&mut self, made: Option<Made>, keys: Vec<HunkKey>) {
+    fn make(&mut self, made: Option<VerdictEffect>, keys: Vec<HunkKey>) {
         let Some(made) = made else { return };
         made.base.to().clone_into(&mut self.base);
         made.current.to().clone_into(&mut self.current);
@@ -185,7 +185,7 @@ impl Desk {
     }
 
     fn pick(&self, chosen: &[Index]) -> Vec<HunkKey> {
-        let names = all_keys(&Review::new(&self.base, &self.current, &self.proposed));
+        let names = all_keys(&FileReview::new(&self.base, &self.current, &self.proposed));
         let chosen = chosen.iter().filter(|_| !names.is_empty());
         chosen.map(|i| names[i.index(names.len())]).collect()
     }
@@ -194,10 +194,10 @@ impl Desk {
         let Some(&key) = self.pick(&[at]).first() else {
             return;
         };
-        let review = Review::new(&self.base, &self.current, &self.proposed);
+        let review = FileReview::new(&self.base, &self.current, &self.proposed);
         let region = review.region(review.hunk(key).unwrap());
-        let mine = review.merge().text_of(&region, Side::Ours);
-        let theirs = review.merge().text_of(&region, Side::Theirs);
+        let mine = review.merge().text_of(&region, MergeSide::Ours);
+        let theirs = review.merge().text_of(&region, MergeSide::Theirs);
         // Taking theirs is how the developer takes their own text away, and a proposal that was made
         // on top of what was typed has it too. Neither is what is to be shown here.
         let choice = match choice {
@@ -209,7 +209,7 @@ impl Desk {
             }
             _ => mine.to_owned(),
         };
-        let made = Made::resolved(self.texts(), key, &choice);
+        let made = VerdictEffect::resolved(self.texts(), key, &choice);
         self.make(made, vec![key]);
     }
 }
@@ -241,7 +241,7 @@ proptest! {
                 prop_assert_eq!(different.len(), expected.len(), "no character twice");
             }
             prop_assert_eq!(marks(&desk.current), expected.clone(), "after {}", what);
-            let review = Review::new(&desk.base, &desk.current, &desk.proposed);
+            let review = FileReview::new(&desk.base, &desk.current, &desk.proposed);
             prop_assert_eq!(review.hunks().is_empty(), desk.base == desk.proposed);
         }
     }
@@ -264,11 +264,11 @@ proptest! {
             let end = (start + removed).min(count);
             // One unchanged line on either side keeps the edit apart from what is proposed.
             let free = review.merge().regions().iter().all(|region| {
-                matches!(region.kind, RegionKind::Unchanged | RegionKind::Ours)
+                matches!(region.kind, MergeRegionKind::Unchanged | MergeRegionKind::Ours)
                     || region.ours.end < start || end < region.ours.start
             });
             let apart = review.merge().regions().iter().all(|region| {
-                region.kind != RegionKind::Ours || region.ours.end < start || end < region.ours.start
+                region.kind != MergeRegionKind::Ours || region.ours.end < start || end < region.ours.start
             });
             let whole = lines.last().is_none_or(|line| line.ends_with('\n'));
             if !free || !apart || !whole {
@@ -327,15 +327,15 @@ proptest! {
 /// The base and the current text.
 type BaseAndCurrent = (String, String);
 
-fn texts_of<'a>((base, current): &'a BaseAndCurrent, proposed: &'a str) -> Texts<'a> {
-    Texts {
+fn texts_of<'a>((base, current): &'a BaseAndCurrent, proposed: &'a str) -> ReviewTexts<'a> {
+    ReviewTexts {
         base,
         current,
         proposed,
     }
 }
 
-fn made_of(made: &Made) -> BaseAndCurrent {
+fn made_of(made: &VerdictEffect) -> BaseAndCurrent {
     (made.base.to().to_owned(), made.current.to().to_owned())
 }
 
@@ -370,7 +370,7 @@ fn replay(
     steps: &[DeskStep],
     skip: &BTreeSet<usize>,
 ) -> (BaseAndCurrent, Vec<(usize, Move)>) {
-    let first = Review::new(base, base, proposed);
+    let first = FileReview::new(base, base, proposed);
     let names = all_keys(&first);
     let lines: Vec<&str> = base.split_inclusive('\n').collect();
     let far = |line: u32| {
@@ -398,7 +398,7 @@ fn replay(
                 if skip.contains(&at) || new.is_empty() {
                     continue;
                 }
-                let made = Made::accepted(texts_of(&texts, proposed), &new).unwrap();
+                let made = VerdictEffect::accepted(texts_of(&texts, proposed), &new).unwrap();
                 texts = made_of(&made);
                 moves.push((at, (made, new.into_iter().collect())));
             }
@@ -421,7 +421,7 @@ proptest! {
         let lone = |text: &str| text.replace("\r\n", "").contains(['\r', '\n']);
         let (base, current, proposed) =
             (crlf(&texts.base), crlf(&texts.variants[0]), crlf(&texts.variants[1]));
-        let review = Review::new(&base, &current, &proposed);
+        let review = FileReview::new(&base, &current, &proposed);
         let names = all_keys(&review);
         for index in chosen.iter().filter(|_| !names.is_empty()) {
             let key = names[index.index(names.len())];

@@ -7,8 +7,8 @@
 )]
 
 use claudecluster_core::{
-    lifecycle::State,
-    policy::Policy,
+    policy::SchedulingPolicy,
+    state::ClusterState,
     step::{Effect, Input, step},
 };
 use claudecluster_protocol::{
@@ -18,9 +18,9 @@ use claudecluster_protocol::{
 use expect_test::expect;
 
 struct World {
-    state: State,
+    state: ClusterState,
     journal: Vec<(GoalId, EventBody)>,
-    policy: Policy,
+    policy: SchedulingPolicy,
 }
 
 const NOW: Timestamp = Timestamp(1_000);
@@ -29,9 +29,9 @@ impl World {
     /// A goal with this plan, which has just been planned.
     fn new(tasks: Vec<TaskSpec>, plan_only: bool) -> Self {
         let mut world = World {
-            state: State::default(),
+            state: ClusterState::default(),
             journal: Vec::new(),
-            policy: Policy::default(),
+            policy: SchedulingPolicy::default(),
         };
         let plan = Plan {
             tasks,
@@ -61,7 +61,7 @@ impl World {
 
     /// The next daemon: all that is left is the journal.
     fn restart(&mut self) {
-        self.state = State::default();
+        self.state = ClusterState::default();
         for (goal, body) in &self.journal {
             self.state.apply(goal, NOW, body);
         }

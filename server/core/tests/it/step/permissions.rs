@@ -8,15 +8,15 @@
 )]
 
 use claudecluster_core::{
-    lifecycle::State,
-    policy::Policy,
-    step::{Effect, Input, Wanted, step},
+    policy::SchedulingPolicy,
+    state::ClusterState,
+    step::{Effect, Input, RequestedToolUse, step},
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorKind, EventBody, GoalId, GoalSpec, PermissionId, Plan, StopReason,
     TaskId, TaskSpec, TaskState, Timestamp,
     event::AttemptOutcome,
-    goal::Usage,
+    goal::AgentUsage,
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
 };
 use serde_json::json;
@@ -26,8 +26,8 @@ use PermissionScope::{Goal, Once, Task};
 
 /// A goal of four independent tasks, and everything that was journaled.
 struct World {
-    state: State,
-    policy: Policy,
+    state: ClusterState,
+    policy: SchedulingPolicy,
     journal: Vec<EventBody>,
 }
 
@@ -38,10 +38,10 @@ fn goal() -> GoalId {
 impl World {
     fn new(max_parallel: u32) -> Self {
         let mut world = Self {
-            state: State::default(),
-            policy: Policy {
+            state: ClusterState::default(),
+            policy: SchedulingPolicy {
                 max_parallel,
-                ..Policy::default()
+                ..SchedulingPolicy::default()
             },
             journal: Vec::new(),
         };
@@ -78,7 +78,7 @@ impl World {
         self.give(Input::PermissionAsked {
             goal: goal(),
             asker: task.map(|task| (TaskId::new(task), AttemptId(attempt))),
-            wanted: Wanted {
+            wanted: RequestedToolUse {
                 tool: "Fetch".into(),
                 detail: format!("the {input}"),
                 kind: None,
@@ -113,7 +113,7 @@ impl World {
 
     /// The daemon is killed; the next one replays the journal.
     fn restart(&mut self) -> Vec<String> {
-        let mut state = State::default();
+        let mut state = ClusterState::default();
         for body in &self.journal {
             state.apply(&goal(), Timestamp(5), body);
         }
@@ -294,8 +294,8 @@ fn who_waits_for_a_person_gives_its_place_to_others() {
 
 #[test]
 fn a_planner_asks_too() {
-    let mut state = State::default();
-    let policy = Policy::default();
+    let mut state = ClusterState::default();
+    let policy = SchedulingPolicy::default();
     let mut give = |input| -> Vec<String> {
         let effects = step(&mut state, input, Timestamp(5), &policy).unwrap();
         effects.iter().filter_map(in_short).collect()
@@ -312,7 +312,7 @@ fn a_planner_asks_too() {
     let ask = |input: &str| Input::PermissionAsked {
         goal: goal(),
         asker: None,
-        wanted: Wanted {
+        wanted: RequestedToolUse {
             tool: "Fetch".into(),
             detail: String::new(),
             kind: None,
@@ -337,7 +337,7 @@ fn a_planner_asks_too() {
         goal: goal(),
         answer: Ok(Box::new(plan)),
         session: None,
-        usage: Usage::default(),
+        usage: AgentUsage::default(),
     });
     assert_eq!(said, ["p2 withdrawn", "start a 1"]);
     // What the planner was told was for the planner.

@@ -7,9 +7,9 @@
 )]
 
 use claudecluster_core::{
-    lifecycle::State,
-    policy::Policy,
-    step::{Effect, Input, Wanted, step},
+    policy::SchedulingPolicy,
+    state::ClusterState,
+    step::{Effect, Input, RequestedToolUse, step},
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, EventBody, GoalId, GoalSpec, GoalState, PermissionId, Plan, Span,
@@ -23,9 +23,9 @@ const LIMIT: u64 = 100;
 
 /// A goal, the journal, and the moments that somebody looks at.
 struct World {
-    state: State,
+    state: ClusterState,
     journal: Vec<(Timestamp, EventBody)>,
-    policy: Policy,
+    policy: SchedulingPolicy,
     wakes: Vec<Timestamp>,
     now: Timestamp,
 }
@@ -63,9 +63,9 @@ impl World {
     /// A goal with this plan, or one that is being planned.
     fn new(tasks: Option<Vec<TaskSpec>>, plan_only: bool, jobs: Option<u32>) -> Self {
         let mut world = Self {
-            state: State::default(),
+            state: ClusterState::default(),
             journal: Vec::new(),
-            policy: Policy::default(),
+            policy: SchedulingPolicy::default(),
             wakes: Vec::new(),
             now: Timestamp(0),
         };
@@ -97,15 +97,15 @@ impl World {
             }
         }
         let replayed = self.replayed();
-        let of = |state: &State| {
+        let of = |state: &ClusterState| {
             let goal = state.goal(&goal()).unwrap();
             (goal.deadline(), goal.time_left(self.now))
         };
         assert_eq!(of(&replayed), of(&self.state), "the journal has all of it");
     }
 
-    fn replayed(&self) -> State {
-        let mut state = State::default();
+    fn replayed(&self) -> ClusterState {
+        let mut state = ClusterState::default();
         for (at, body) in &self.journal {
             state.apply(&goal(), *at, body);
         }
@@ -133,7 +133,7 @@ impl World {
             Asks(task) => self.give(Input::PermissionAsked {
                 goal,
                 asker: asker(*task),
-                wanted: Wanted {
+                wanted: RequestedToolUse {
                     tool: "Fetch".into(),
                     detail: "it".into(),
                     kind: None,

@@ -9,8 +9,8 @@
 use std::{collections::HashMap, fs, ops::Range, path::Path, process::Command};
 
 use claudecluster_core::{
-    diff::Change,
-    review::{Live, Review},
+    diff::LineChange,
+    review::{FileReview, LiveReview},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use ropey::Rope;
@@ -158,9 +158,9 @@ pub(crate) fn join(lines: &[String], ending: &str, unterminated: bool) -> String
 
 /// The review of three texts, and the proof that a live review that has seen other texts before
 /// comes to the same.
-pub(crate) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> Review<'a> {
-    let review = Review::new(base, current, proposed);
-    let mut live = Live::new(base, proposed);
+pub(crate) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> FileReview<'a> {
+    let review = FileReview::new(base, current, proposed);
+    let mut live = LiveReview::new(base, proposed);
     // From the base, from nothing, and from a text that has moved.
     assert_same(&live.update(current), &review);
     live.update("");
@@ -171,7 +171,7 @@ pub(crate) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> 
 }
 
 /// Whether two reviews agree in everything that can be asked.
-pub(crate) fn assert_same(live: &Review<'_>, fresh: &Review<'_>) {
+pub(crate) fn assert_same(live: &FileReview<'_>, fresh: &FileReview<'_>) {
     assert_eq!(live.hunks(), fresh.hunks());
     assert_eq!(live.merge().regions(), fresh.merge().regions());
     assert_eq!(live.merge().their_changes(), fresh.merge().their_changes());
@@ -204,8 +204,8 @@ pub(crate) struct GitMerge {
     /// The merged text, if clean.
     pub(crate) clean: Option<String>,
     /// The changes git found from base to ours and from base to theirs.
-    pub(crate) ours: Vec<Change>,
-    pub(crate) theirs: Vec<Change>,
+    pub(crate) ours: Vec<LineChange>,
+    pub(crate) theirs: Vec<LineChange>,
 }
 
 /// Merges `(base, ours, theirs)` with the real git.
@@ -250,12 +250,12 @@ pub(crate) fn git_merge_all(cases: &[(&str, &str, &str)]) -> Vec<GitMerge> {
 
 /// The changes `git diff` finds between the numbered files of `b` and those of another folder, as a
 /// merge sees them.
-fn git_changes(root: &Path, side: &str) -> HashMap<usize, Vec<Change>> {
+fn git_changes(root: &Path, side: &str) -> HashMap<usize, Vec<LineChange>> {
     git_diffs(root, side, &["--no-indent-heuristic"])
 }
 
 /// What `git diff` finds between `(old, new)`.
-pub(crate) fn git_diff_all(cases: &[(String, String)], options: &[&str]) -> Vec<Vec<Change>> {
+pub(crate) fn git_diff_all(cases: &[(String, String)], options: &[&str]) -> Vec<Vec<LineChange>> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     for side in ["b", "o"] {
@@ -271,7 +271,7 @@ pub(crate) fn git_diff_all(cases: &[(String, String)], options: &[&str]) -> Vec<
         .collect()
 }
 
-fn git_diffs(root: &Path, side: &str, options: &[&str]) -> HashMap<usize, Vec<Change>> {
+fn git_diffs(root: &Path, side: &str, options: &[&str]) -> HashMap<usize, Vec<LineChange>> {
     // With no line of context at all, git leaves out the common end of long files before it looks
     // at them, and may come to another diff than its merges do.
     let output = git(root)
@@ -282,7 +282,7 @@ fn git_diffs(root: &Path, side: &str, options: &[&str]) -> HashMap<usize, Vec<Ch
         .output()
         .unwrap();
     let mut all = HashMap::new();
-    let mut changes: Vec<Change> = Vec::new();
+    let mut changes: Vec<LineChange> = Vec::new();
     let (mut file, mut old, mut new) = (0, 0, 0);
     // Lines of the hunk that are still to come: they can begin like anything.
     let mut left = (0, 0);
@@ -316,7 +316,7 @@ fn git_diffs(root: &Path, side: &str, options: &[&str]) -> HashMap<usize, Vec<Ch
                 Some(last) if (last.old.end, last.new.end) == (old, new) => {
                     (last.old.end, last.new.end) = end;
                 }
-                _ => changes.push(Change {
+                _ => changes.push(LineChange {
                     old: old..end.0,
                     new: new..end.1,
                 }),

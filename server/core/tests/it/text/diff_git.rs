@@ -1,6 +1,6 @@
 //! The line diff: what holds of every diff, and agreement with the real `git diff`.
 
-use claudecluster_core::diff::{Change, Lines, Purpose, diff};
+use claudecluster_core::diff::{DiffPurpose, IndexedText, LineChange, diff};
 use proptest::prelude::*;
 
 use crate::support::{Dice, batched, config, git_diff_all};
@@ -8,18 +8,18 @@ use crate::support::{Dice, batched, config, git_diff_all};
 /// Cases that go through one git process.
 const BATCH: usize = 32;
 
-fn changes(old: &str, new: &str, purpose: Purpose) -> Vec<Change> {
-    diff(&Lines::new(old), &Lines::new(new), purpose)
+fn changes(old: &str, new: &str, purpose: DiffPurpose) -> Vec<LineChange> {
+    diff(&IndexedText::new(old), &IndexedText::new(new), purpose)
 }
 
 /// How many lines come and go.
-fn cost(changes: &[Change]) -> usize {
+fn cost(changes: &[LineChange]) -> usize {
     changes.iter().map(|c| c.old.len() + c.new.len()).sum()
 }
 
 /// What a diff makes of the old text; proof that changes are in order and apart.
-fn applied(old: &str, new: &str, changes: &[Change]) -> String {
-    let (old, new) = (Lines::new(old), Lines::new(new));
+fn applied(old: &str, new: &str, changes: &[LineChange]) -> String {
+    let (old, new) = (IndexedText::new(old), IndexedText::new(new));
     let (mut out, mut done) = (String::new(), (0, 0));
     for (at, change) in changes.iter().enumerate() {
         let unchanged = done.0..change.old.start;
@@ -90,19 +90,19 @@ proptest! {
     #[test]
     fn every_diff_is_right_and_short((old, new) in pair()) {
         let (a, b): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
-        for purpose in [Purpose::Merging, Purpose::Reading] {
+        for purpose in [DiffPurpose::Merging, DiffPurpose::Reading] {
             let found = changes(&old, &new, purpose);
             prop_assert_eq!(&applied(&old, &new, &found), &new);
             prop_assert_eq!(&changes(&old, &new, purpose), &found, "the same again");
         }
         // Frequent lines among many that the other text does not have are left out.
         let absent = |a: &[&str], b: &[&str]| a.iter().filter(|line| !b.contains(line)).count();
-        let found = cost(&changes(&old, &new, Purpose::Merging));
+        let found = cost(&changes(&old, &new, DiffPurpose::Merging));
         let least = least_cost(&a, &b);
         prop_assert!(found >= least);
         if absent(&a, &b) < 7 && absent(&b, &a) < 7 {
             prop_assert_eq!(found, least);
-            prop_assert_eq!(cost(&changes(&new, &old, Purpose::Merging)), least, "the other way");
+            prop_assert_eq!(cost(&changes(&new, &old, DiffPurpose::Merging)), least, "the other way");
         }
     }
 }
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn small_diffs_are_gits(pairs in prop::collection::vec(pair(), BATCH)) {
-        check(&pairs, Purpose::Merging, "--no-indent-heuristic");
+        check(&pairs, DiffPurpose::Merging, "--no-indent-heuristic");
     }
 
     /// One group of lines that is only added or only removed: there is no choice of what changed,
@@ -129,7 +129,7 @@ proptest! {
             if removed { (texts.1, texts.0) } else { texts }
         };
         let pairs: Vec<_> = pairs.into_iter().map(pair).collect();
-        check(&pairs, Purpose::Reading, "--indent-heuristic");
+        check(&pairs, DiffPurpose::Reading, "--indent-heuristic");
     }
 }
 
@@ -140,7 +140,7 @@ proptest! {
     #[test]
     fn long_diffs_are_gits(seeds in prop::collection::vec(any::<u64>(), 4)) {
         let pairs: Vec<_> = seeds.into_iter().map(|seed| long_pair(seed, &LONG)).collect();
-        check(&pairs, Purpose::Merging, "--no-indent-heuristic");
+        check(&pairs, DiffPurpose::Merging, "--no-indent-heuristic");
     }
 }
 
@@ -150,7 +150,7 @@ proptest! {
     #[test]
     fn very_long_diffs_are_gits(seed: u64) {
         let pair = long_pair(seed, &VERY_LONG);
-        check(&[pair], Purpose::Merging, "--no-indent-heuristic");
+        check(&[pair], DiffPurpose::Merging, "--no-indent-heuristic");
     }
 }
 
@@ -163,7 +163,7 @@ fn few() -> ProptestConfig {
     }
 }
 
-fn check(pairs: &[(String, String)], purpose: Purpose, option: &str) {
+fn check(pairs: &[(String, String)], purpose: DiffPurpose, option: &str) {
     for ((old, new), git) in pairs.iter().zip(git_diff_all(pairs, &[option])) {
         let found = changes(old, new, purpose);
         assert!(applied(old, new, &found) == *new, "leads elsewhere");
@@ -277,7 +277,7 @@ fn no_text_takes_long() {
         (words(4000).concat(), words(4000).concat()),
     ];
     for (at, (old, new)) in cases.iter().enumerate() {
-        for purpose in [Purpose::Merging, Purpose::Reading] {
+        for purpose in [DiffPurpose::Merging, DiffPurpose::Reading] {
             for (old, new) in [(old, new), (new, old)] {
                 let found = changes(old, new, purpose);
                 assert!(applied(old, new, &found) == *new, "case {at}, {purpose:?}");

@@ -7,10 +7,10 @@
 )]
 
 use claudecluster_core::{
-    diff::{Lines, Purpose, diff, diff_lines},
+    diff::{DiffPurpose, IndexedText, diff, diff_lines},
     text::{
-        ContentChange, LineIndex, Position, PositionEncoding, TextEdit, apply, apply_edits, edits,
-        offset, position,
+        ContentChange, LineIndex, PositionEncoding, TextEdit, TextPosition, apply, apply_edits,
+        edits, offset, position,
     },
 };
 use proptest::prelude::*;
@@ -73,7 +73,7 @@ fn reference_lines(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
-fn reference_offset(text: &str, at: Position, encoding: PositionEncoding) -> usize {
+fn reference_offset(text: &str, at: TextPosition, encoding: PositionEncoding) -> usize {
     let lines = reference_lines(text);
     let Some((start, line)) = lines.get(at.line as usize) else {
         return text.len();
@@ -95,10 +95,10 @@ fn reference_offset(text: &str, at: Position, encoding: PositionEncoding) -> usi
     offset
 }
 
-fn any_position() -> impl Strategy<Value = Position> {
+fn any_position() -> impl Strategy<Value = TextPosition> {
     let near = (0u32..14, 0u32..14);
     let far = (any::<u32>(), any::<u32>());
-    prop_oneof![9 => near, 1 => far].prop_map(|(line, character)| Position { line, character })
+    prop_oneof![9 => near, 1 => far].prop_map(|(line, character)| TextPosition { line, character })
 }
 
 /// A client that holds its text as the protocol counts it and refuses what a strict one may refuse:
@@ -134,7 +134,7 @@ impl StrictClient {
     }
 
     /// The offset in units of a position that exists.
-    fn offset(&self, at: Position) -> usize {
+    fn offset(&self, at: TextPosition) -> usize {
         let (newline, carriage) = (u32::from(b'\n'), u32::from(b'\r'));
         let (mut start, mut line) = (0, 0);
         while line < at.line {
@@ -269,9 +269,9 @@ proptest! {
 
     #[test]
     fn a_diff_leads_from_one_text_to_the_other(old in text(), new in text()) {
-        let (a, b) = (Lines::new(old.as_str()), Lines::new(new.as_str()));
+        let (a, b) = (IndexedText::new(old.as_str()), IndexedText::new(new.as_str()));
         prop_assert_eq!(a.len() as usize, old.split_inclusive('\n').count());
-        for purpose in [Purpose::Reading, Purpose::Merging] {
+        for purpose in [DiffPurpose::Reading, DiffPurpose::Merging] {
             let changes = diff(&a, &b, purpose);
             let (mut out, mut done) = (String::new(), 0);
             for change in &changes {

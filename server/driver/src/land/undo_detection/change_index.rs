@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use claudecluster_core::{
-    diff::{Lines, Purpose, diff},
-    review::{each, tells},
+    diff::{DiffPurpose, IndexedText, diff},
+    review::{is_distinctive, trimmed_lines},
 };
 
 /// The lines that a move took out of a text and put into it, without what is around their words.
@@ -17,19 +17,23 @@ pub(super) struct MoveTrace {
 
 impl MoveTrace {
     pub(super) fn new(before: &str, after: &str) -> Self {
-        let (old, new) = (Lines::new(before), Lines::new(after));
+        let (old, new) = (IndexedText::new(before), IndexedText::new(after));
         let counted = count_lines(after);
         let mut trace = Self {
             out: Vec::new(),
             put_in: Vec::new(),
         };
-        for change in diff(&old, &new, Purpose::Merging) {
+        for change in diff(&old, &new, DiffPurpose::Merging) {
             let (out, put_in) = (old.get(&change.old), new.get(&change.new));
             // Brackets and empty lines come and go everywhere. With the words beside them is enough.
-            let some_tell = each(out).chain(each(put_in)).any(tells);
-            let wanted = |line: &&str| tells(line) || !some_tell;
-            trace.out.extend(each(out).filter(wanted).map(Box::from));
-            let put_in = each(put_in).filter(wanted);
+            let some_tell = trimmed_lines(out)
+                .chain(trimmed_lines(put_in))
+                .any(is_distinctive);
+            let wanted = |line: &&str| is_distinctive(line) || !some_tell;
+            trace
+                .out
+                .extend(trimmed_lines(out).filter(wanted).map(Box::from));
+            let put_in = trimmed_lines(put_in).filter(wanted);
             trace
                 .put_in
                 .extend(put_in.map(|line| (line.into(), counted[line])));
@@ -46,10 +50,12 @@ pub(super) struct ChangedLines<'t> {
 
 impl<'t> ChangedLines<'t> {
     pub(super) fn new(last: &'t str, now: &'t str) -> Self {
-        let (old, new) = (Lines::new(last), Lines::new(now));
+        let (old, new) = (IndexedText::new(last), IndexedText::new(now));
         let mut lines = HashSet::new();
-        for change in diff(&old, &new, Purpose::Merging) {
-            lines.extend(each(old.get(&change.old)).chain(each(new.get(&change.new))));
+        for change in diff(&old, &new, DiffPurpose::Merging) {
+            lines.extend(
+                trimmed_lines(old.get(&change.old)).chain(trimmed_lines(new.get(&change.new))),
+            );
         }
         Self {
             last: count_lines(last),
@@ -69,7 +75,7 @@ impl<'t> ChangedLines<'t> {
 
 fn count_lines(text: &str) -> HashMap<&str, u32> {
     let mut counted = HashMap::new();
-    for line in each(text) {
+    for line in trimmed_lines(text) {
         *counted.entry(line).or_default() += 1;
     }
     counted

@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use claudecluster_protocol::{ErrorBody, HunkId, Span, change::FileVersion, event::Verdict};
-use claudecluster_store::id_of;
+use claudecluster_store::blob_id;
 use claudecluster_worker::changes::FileContent;
 
 use super::{ChangedLines, DetectedUndo, LandedMove, ObservedFiles, reverse_landing};
@@ -184,10 +184,10 @@ impl UndoScan<'_> {
         reason: &'static str,
     ) -> DetectedUndo<'a> {
         let mut landed = reverse_landing(moved.landed);
-        landed.after = Some(id_of(&self.current.bytes));
+        landed.after = Some(blob_id(&self.current.bytes));
         landed.mode_after = self.current.mode;
         if let Some(last) = self.last.filter(|last| last.bytes != self.current.bytes) {
-            landed.before = Some(id_of(&last.bytes));
+            landed.before = Some(blob_id(&last.bytes));
             landed.mode_before = last.mode;
         }
         let of = undo.and_then(|undo| moved.entry.takes_back(undo));

@@ -13,14 +13,14 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal, Move},
+    state::{FileEntry, Goal, LedgerRecord},
     step::Input,
 };
 use claudecluster_protocol::{
-    BlobId, ErrorBody, EventBody, GoalId, HunkId, RelPath, Span,
-    event::{Landed, Verdict},
+    BlobId, ErrorBody, EventBody, GoalId, HunkId, RelPath, Span, event::Verdict,
+    landed::LandedContent,
 };
-use claudecluster_store::id_of;
+use claudecluster_store::blob_id;
 use claudecluster_worker::changes::FileContent;
 
 use self::{
@@ -102,7 +102,7 @@ impl ObservedFiles {
         &self,
         contents: &ContentStore,
         path: &Path,
-        landed: &Landed,
+        landed: &LandedContent,
     ) -> Result<Option<Arc<MoveTrace>>, ErrorBody> {
         let ends = (landed.before.clone(), landed.after.clone());
         let known =
@@ -237,7 +237,7 @@ impl UndoDetection {
         }
         let document = self.editors.document(path).map(|(_, document)| document);
         let current = self.editors.current_content(root, relative)?;
-        let now = current.as_ref().map(|content| id_of(&content.bytes));
+        let now = current.as_ref().map(|content| blob_id(&content.bytes));
         let last = self.observed.last_content(path);
         let mut seen = detect_by_text(&history, now.as_ref());
         if let (true, Some(current)) = (seen.is_empty(), &current) {
@@ -289,7 +289,7 @@ struct LandedMove<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
     index: usize,
-    landed: &'a Landed,
+    landed: &'a LandedContent,
 }
 
 /// Hunks of a move that are to be taken back or made again in the ledger, for the text is so already.
@@ -301,13 +301,13 @@ struct DetectedUndo<'a> {
     /// The undo that is taken back, for a redo.
     undo: Option<usize>,
     hunks: Vec<HunkId>,
-    landed: Landed,
+    landed: LandedContent,
     reason: &'static str,
 }
 
 impl<'a> LandedMove<'a> {
-    fn ledger_move(&self) -> &'a Move {
-        &self.entry.moves[self.index]
+    fn ledger_move(&self) -> &'a LedgerRecord {
+        &self.entry.ledger[self.index]
     }
 }
 
@@ -320,7 +320,7 @@ fn relative_path(goal: &Goal, path: &Path) -> Option<RelPath> {
 fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = LandedMove<'_>> {
     let entries = goal.files.iter().filter(move |file| file.file.path == path);
     entries.flat_map(move |entry| {
-        let moves = entry.moves.iter().enumerate();
+        let moves = entry.ledger.iter().enumerate();
         moves.filter_map(move |(index, made)| {
             let landed = made.landed.as_ref()?;
             (landed.before != landed.after).then_some(LandedMove {
@@ -345,7 +345,7 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
     // Done again: the undos made last have not happened.
     let mut run = Vec::new();
     // What was seen in one look has the same texts, and goes with it.
-    let mut first: Option<&Landed> = None;
+    let mut first: Option<&LandedContent> = None;
     for moved in history.iter().rev() {
         let hunks = moved.entry.undone_by(moved.index);
         let of = moved.entry.takes_back(moved.index);
@@ -390,7 +390,7 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
         let same =
             |one: &&DetectedUndo<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
         let known: Vec<&HunkId> = run.iter().filter(same).flat_map(|one| &one.hunks).collect();
-        let standing = moved.entry.moves[index].standing();
+        let standing = moved.entry.ledger[index].standing();
         let hunks = standing.filter(|id| made.hunks.contains(id) && !known.contains(id));
         let hunks: Vec<HunkId> = hunks.cloned().collect();
         let mut landed = reverse_landing(moved.landed);
@@ -423,8 +423,8 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
     run
 }
 
-fn reverse_landing(landed: &Landed) -> Landed {
-    Landed {
+fn reverse_landing(landed: &LandedContent) -> LandedContent {
+    LandedContent {
         before: landed.after.clone(),
         after: landed.before.clone(),
         mode_before: landed.mode_after,

@@ -1,8 +1,8 @@
 //! Hunks accepted: the file and its base get the proposed text.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::{Hunk, HunkKey, HunkState, Review},
+    review::{FileReview, HunkKey, HunkState, ReviewHunk},
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
     ErrorBody,
@@ -114,7 +114,7 @@ pub(super) fn accept_hunks(
         return change;
     }
     if let Some((base, current, proposed)) = versions.texts() {
-        let accepted = Review::new(base, current, proposed).accept(&line_keys(hunks));
+        let accepted = FileReview::new(base, current, proposed).accept(&line_keys(hunks));
         set_text(&mut change.current, accepted.current);
         set_text(&mut change.base, accepted.base);
     }
@@ -169,7 +169,7 @@ fn accept_alternative(
     let Some((base, current, proposed)) = ground.texts() else {
         return Ok(conflict);
     };
-    let clean = Review::new(base, current, proposed)
+    let clean = FileReview::new(base, current, proposed)
         .hunk(key)
         .is_some_and(|hunk| hunk.state != HunkState::Conflict);
     if !clean {
@@ -201,11 +201,11 @@ pub(super) fn land_beneath(
     else {
         return Ok((ground, Vec::new()));
     };
-    let own = Review::new(merged, merged, proposed);
+    let own = FileReview::new(merged, merged, proposed);
     let lines = own.hunk(key).map(|hunk| hunk.base.clone());
     let lines = lines.unwrap_or_default();
-    let review = Review::new(texts.0, texts.1, texts.2);
-    let meets = |hunk: &&Hunk| {
+    let review = FileReview::new(texts.0, texts.1, texts.2);
+    let meets = |hunk: &&ReviewHunk| {
         hunk.state == HunkState::Clean
             && hunk.proposed.start <= lines.end
             && lines.start <= hunk.proposed.end

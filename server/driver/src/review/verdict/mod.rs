@@ -10,9 +10,9 @@ mod stretch;
 mod undo;
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    merge::{RegionKind, merge3},
-    review::{HunkKey, HunkState, Review},
+    merge::{MergeRegionKind, merge3},
+    review::{FileReview, HunkKey, HunkState},
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{ErrorBody, HunkId, api::Decision, event::Verdict};
 use claudecluster_worker::changes::FileContent;
@@ -121,7 +121,7 @@ fn is_about_hunk(decision: &Decision, pending: &PendingHunk) -> bool {
 pub(crate) fn has_landed(versions: &FileVersions, parts: &[HunkPart]) -> bool {
     match versions.texts() {
         Some((base, current, proposed)) => {
-            let review = Review::new(base, current, proposed);
+            let review = FileReview::new(base, current, proposed);
             parts.iter().all(|part| match part {
                 HunkPart::Lines(key) => review
                     .hunk(*key)
@@ -180,7 +180,7 @@ pub(crate) fn has_change(
     let (Some(before), Some(after), Some(observed)) = (texts.0, texts.1, observed.as_text()) else {
         return false;
     };
-    let missing = [RegionKind::Theirs, RegionKind::Conflict];
+    let missing = [MergeRegionKind::Theirs, MergeRegionKind::Conflict];
     let merge = merge3(before, observed, after);
     let mut regions = merge.regions().iter();
     !regions.any(|region| missing.contains(&region.kind))

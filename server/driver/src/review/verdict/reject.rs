@@ -1,8 +1,8 @@
 //! Hunks rejected: the proposal gets the base text, and the file stays as it is.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::Review,
+    review::FileReview,
+    state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict};
 
@@ -27,7 +27,7 @@ pub(crate) fn reject_entry(
         change.proposed.clone_from(&versions.base);
     } else {
         if let Some((base, current, proposed)) = versions.texts() {
-            let rejected = Review::new(base, current, proposed).reject(&line_keys(&found));
+            let rejected = FileReview::new(base, current, proposed).reject(&line_keys(&found));
             set_text(&mut change.proposed, rejected.proposed);
         }
         if found.iter().any(|pending| pending.part == HunkPart::Mode) {

@@ -1,14 +1,10 @@
 //! Conflicts decided: the stretch in which the two sides differ becomes a chosen text.
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal},
-    review::{HunkKey, HunkState, Review},
+    review::{FileReview, HunkKey, HunkState},
+    state::{FileEntry, Goal},
 };
-use claudecluster_protocol::{
-    ErrorBody,
-    api::{Decision, Resolution},
-    event::Verdict,
-};
+use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict, resolution::Resolution};
 
 use super::{
     EntryVerdicts, VerdictChange,
@@ -91,7 +87,7 @@ fn both_tasks_words(
     key: HunkKey,
 ) -> Result<Resolution, ErrorBody> {
     let (base, current, proposed) = ground.texts().ok_or_else(conflict_gone)?;
-    let review = Review::new(base, current, proposed);
+    let review = FileReview::new(base, current, proposed);
     let state = review.hunk(key).map(|hunk| hunk.state);
     let merged = hunk.view.merged.clone();
     let text = merged.filter(|_| state == Some(HunkState::Clean));

@@ -1,7 +1,7 @@
 //! Moves of the ledger taken back, and made again. What a move did is computed from the texts it was
 //! made from, hunk by hunk, and merged with what the file is now; see [`core::review::Made`].
 //!
-//! [`core::review::Made`]: claudecluster_core::review::Made
+//! [`core::review::Made`]: claudecluster_core::review::VerdictEffect
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,20 +9,21 @@ use std::{
 };
 
 use claudecluster_core::{
-    lifecycle::{FileEntry, Goal, Move, Pair},
-    review::{self, HunkKey, HunkState, Made, Review, Rewrite, Texts},
+    review::{self, FileReview, HunkKey, HunkRewrite, HunkState, ReviewTexts, VerdictEffect},
+    state::{FileEntry, Goal, LedgerRecord, ReviewPair},
 };
 use claudecluster_protocol::{
     ErrorBody, HunkId, TaskId,
     change::{FileVersion, Provenance},
-    event::{Landed, Verdict},
+    event::Verdict,
+    landed::LandedContent,
 };
 use claudecluster_worker::changes::FileContent;
 
 use super::{VerdictChange, set_text};
 use crate::{
     review::{
-        cache::{HunkAuthors, hunks_of_pair},
+        cache::{KeyedHunks, hunks_of_pair},
         hunk_part::{HunkPart, hunk_id},
         provenance::entry_provenance,
         versions::FileVersions,
@@ -37,7 +38,7 @@ pub(crate) struct PastMove<'a> {
     before: FileVersions,
     after: FileVersions,
     /// The hunks of lines there were when it was made, and who made them.
-    hunks: HunkAuthors,
+    hunks: KeyedHunks,
     /// The hunk that is the file's mode.
     mode: HunkId,
     /// Who has a part in the file.
@@ -54,7 +55,7 @@ pub(crate) struct RevertState<'a> {
 /// What takes hunks of a move back, or makes them again.
 pub(crate) struct RevertStep {
     /// Hunk by hunk, and which hunk has which key in it; `None` where all goes as a whole.
-    lines: Option<(Made, BTreeMap<HunkId, HunkKey>)>,
+    lines: Option<(VerdictEffect, BTreeMap<HunkId, HunkKey>)>,
     /// The file and the pair as they are if nothing has happened since, and what they become.
     from: FileVersions,
     to: FileVersions,
@@ -69,8 +70,8 @@ impl<'a> PastMove<'a> {
         entry: &'a FileEntry,
         index: usize,
     ) -> Result<Self, ErrorBody> {
-        let made = &entry.moves[index];
-        let load = |pair: &Pair, current: Option<FileVersion>| {
+        let made = &entry.ledger[index];
+        let load = |pair: &ReviewPair, current: Option<FileVersion>| {
             let current = if made.landed.is_some() {
                 current
             } else {
@@ -84,8 +85,8 @@ impl<'a> PastMove<'a> {
             })
         };
         let landed = made.landed.as_ref();
-        let before = load(&made.before, landed.and_then(Landed::version_before))?;
-        let after = load(&made.after, landed.and_then(Landed::version_after))?;
+        let before = load(&made.before, landed.and_then(LandedContent::version_before))?;
+        let after = load(&made.after, landed.and_then(LandedContent::version_after))?;
         let mut then = entry.clone();
         then.file.base.clone_from(&made.before.base);
         then.file.proposed.clone_from(&made.before.proposed);
@@ -100,8 +101,8 @@ impl<'a> PastMove<'a> {
         })
     }
 
-    pub(crate) fn ledger_move(&self) -> &'a Move {
-        &self.entry.moves[self.index]
+    pub(crate) fn ledger_move(&self) -> &'a LedgerRecord {
+        &self.entry.ledger[self.index]
     }
 
     /// Whether it is taken back with all its hunks or not at all.
@@ -152,7 +153,7 @@ impl<'a> PastMove<'a> {
         });
         let lines = exact.or_else(|| {
             // The undo found the text without them already: they are put there as at first.
-            let until = self.entry.moves.len();
+            let until = self.entry.ledger.len();
             let mut all = self.entry.standing_before(self.index, until);
             all.extend(again.iter().cloned());
             self.line_effect(&all)
@@ -169,7 +170,7 @@ impl<'a> PastMove<'a> {
     pub(crate) fn line_effect(
         &self,
         hunks: &[HunkId],
-    ) -> Option<(Made, BTreeMap<HunkId, HunkKey>)> {
+    ) -> Option<(VerdictEffect, BTreeMap<HunkId, HunkKey>)> {
         let texts = texts_of(&self.before)?;
         let mut keys = BTreeMap::new();
         for id in hunks {
@@ -179,13 +180,13 @@ impl<'a> PastMove<'a> {
         }
         let list: Vec<HunkKey> = keys.values().copied().collect();
         let made = match self.ledger_move().verdict {
-            Verdict::Reject => Made::rejected(texts, &list)?,
+            Verdict::Reject => VerdictEffect::rejected(texts, &list)?,
             Verdict::Resolve if !list.is_empty() => {
                 // One stretch, whatever hunks it decides.
                 keys.values_mut().for_each(|key| *key = list[0]);
                 self.resolved_effect(texts, list[0])?
             }
-            _ => Made::accepted(texts, &list)?,
+            _ => VerdictEffect::accepted(texts, &list)?,
         };
         Some((made, keys))
     }
@@ -194,7 +195,7 @@ impl<'a> PastMove<'a> {
     pub(crate) fn written_lines(
         &self,
         standing: &[HunkId],
-    ) -> Option<(Rewrite, Vec<(HunkKey, HunkId)>)> {
+    ) -> Option<(HunkRewrite, Vec<(HunkKey, HunkId)>)> {
         if let Some((made, keys)) = self.line_effect(standing)
             && !self.is_indivisible()
         {
@@ -205,7 +206,7 @@ impl<'a> PastMove<'a> {
         let before = self.before.current.as_ref().and_then(FileContent::as_text);
         let after = self.after.current.as_ref().and_then(FileContent::as_text)?;
         let (id, key) = (standing.first()?, HunkKey(0));
-        let rewrite = Rewrite::between(before.unwrap_or_default(), after, key);
+        let rewrite = HunkRewrite::between(before.unwrap_or_default(), after, key);
         Some((rewrite, vec![(key, id.clone())]))
     }
 
@@ -221,7 +222,7 @@ impl<'a> PastMove<'a> {
         let Some((made, keys)) = self.line_effect(standing) else {
             return Vec::new();
         };
-        let mut found = made.current.taken_out_of(now);
+        let mut found = made.current.reverted_hunks_in(now);
         let unclear: BTreeSet<HunkKey> = keys
             .values()
             .filter(|key| made.current.touches(**key) && !found.contains_key(key))
@@ -238,14 +239,14 @@ impl<'a> PastMove<'a> {
     /// with them than what they wrote.
     fn clean_again(
         &self,
-        made: &Made,
+        made: &VerdictEffect,
         mut keys: BTreeSet<HunkKey>,
         pair: &FileVersions,
         now: &str,
     ) -> Vec<(HunkKey, Vec<Range<u32>>)> {
-        let moved = made.current.moved_in(now);
+        let moved = made.current.moved_hunks_in(now);
         keys.retain(|key| !moved.contains(key));
-        for (key, _) in review::still_there(&made.current, now) {
+        for (key, _) in review::surviving_lines(&made.current, now) {
             keys.remove(&key);
         }
         let (Some(base), Some(proposed)) = (&pair.base, &pair.proposed) else {
@@ -256,13 +257,13 @@ impl<'a> PastMove<'a> {
         else {
             return Vec::new();
         };
-        let landed = Texts {
+        let landed = ReviewTexts {
             base,
             current: made.current.to(),
             proposed,
         };
         let back = made.inverse().carry(landed, &keys);
-        let review = Review::new(back.made.base.to(), now, back.made.proposed.to());
+        let review = FileReview::new(back.made.base.to(), now, back.made.proposed.to());
         let clean = |key: &HunkKey| {
             let hunk = review.hunk(*key)?;
             (hunk.state == HunkState::Clean).then(|| hunk.current.clone())
@@ -279,16 +280,16 @@ impl<'a> PastMove<'a> {
             .collect()
     }
 
-    fn resolved_effect(&self, before: Texts<'_>, key: HunkKey) -> Option<Made> {
+    fn resolved_effect(&self, before: ReviewTexts<'_>, key: HunkKey) -> Option<VerdictEffect> {
         let base = self.after.base.as_ref().and_then(FileContent::as_text)?;
-        let text = review::resolution(before, key, base)?;
-        let made = Made::resolved(before, key, text)?;
+        let text = review::find_resolution(before, key, base)?;
+        let made = VerdictEffect::resolved(before, key, text)?;
         // The base may have got a line ending after the text that the file, which ends there, has not.
         let observed = self.after.current.as_ref().and_then(FileContent::as_text);
         if observed != Some(made.current.to())
             && let Some(open) = text.strip_suffix('\n')
             && let Some(other) =
-                Made::resolved(before, key, open.strip_suffix('\r').unwrap_or(open))
+                VerdictEffect::resolved(before, key, open.strip_suffix('\r').unwrap_or(open))
             && observed == Some(other.current.to())
         {
             return Some(other);
@@ -371,7 +372,7 @@ impl RevertStep {
         let Some((made, keys)) = &self.lines else {
             return Vec::new();
         };
-        let there = made.current.already_in(now);
+        let there = made.current.present_hunks_in(now);
         let there = |id: &&HunkId| keys.get(*id).is_some_and(|key| there.contains_key(key));
         hunks.iter().filter(there).cloned().collect()
     }
@@ -380,7 +381,7 @@ impl RevertStep {
     fn by_lines(
         &self,
         now: &FileVersions,
-        made: &Made,
+        made: &VerdictEffect,
         keys: &BTreeMap<HunkId, HunkKey>,
         hunks: &[HunkId],
     ) -> (FileVersions, Vec<HunkId>) {
@@ -431,26 +432,27 @@ impl RevertStep {
 
     /// All of it at once; `None` where something else is there by now.
     fn as_a_whole(&self, now: &FileVersions) -> Option<FileVersions> {
-        let back =
-            |now: &Option<FileContent>, from: &Option<FileContent>, to: &Option<FileContent>| {
-                if now == from || from == to {
-                    return Some(if from == to { now.clone() } else { to.clone() });
-                }
-                let (before, after) = (to.as_ref()?, from.as_ref()?);
-                let here = now.as_ref()?;
-                let undone = review::undo(before.as_text()?, after.as_text()?, here.as_text()?);
-                let mode = if here.mode == after.mode {
-                    before.mode
-                } else {
-                    here.mode
-                };
-                (undone.conflicts == 0).then(|| {
-                    Some(FileContent {
-                        bytes: undone.text.into_bytes().into(),
-                        mode,
-                    })
-                })
+        let back = |now: &Option<FileContent>,
+                    from: &Option<FileContent>,
+                    to: &Option<FileContent>| {
+            if now == from || from == to {
+                return Some(if from == to { now.clone() } else { to.clone() });
+            }
+            let (before, after) = (to.as_ref()?, from.as_ref()?);
+            let here = now.as_ref()?;
+            let undone = review::undo_landing(before.as_text()?, after.as_text()?, here.as_text()?);
+            let mode = if here.mode == after.mode {
+                before.mode
+            } else {
+                here.mode
             };
+            (undone.conflicts == 0).then(|| {
+                Some(FileContent {
+                    bytes: undone.text.into_bytes().into(),
+                    mode,
+                })
+            })
+        };
         Some(FileVersions {
             base: back(&now.base, &self.from.base, &self.to.base)?,
             current: back(&now.current, &self.from.current, &self.to.current)?,
@@ -460,9 +462,9 @@ impl RevertStep {
     }
 }
 
-fn texts_of(versions: &FileVersions) -> Option<Texts<'_>> {
+fn texts_of(versions: &FileVersions) -> Option<ReviewTexts<'_>> {
     let (base, current, proposed) = versions.texts()?;
-    Some(Texts {
+    Some(ReviewTexts {
         base,
         current,
         proposed,

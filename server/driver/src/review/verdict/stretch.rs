@@ -1,11 +1,11 @@
 //! The stretch of a file that one conflict covers, and the text it becomes.
 
 use claudecluster_core::{
-    lifecycle::FileEntry,
-    merge::Side,
-    review::{HunkKey, Refused, Review},
+    merge::MergeSide,
+    review::{FileReview, HunkKey, HunkRefusal},
+    state::FileEntry,
 };
-use claudecluster_protocol::{ErrorBody, api::Resolution, event::Verdict};
+use claudecluster_protocol::{ErrorBody, event::Verdict, resolution::Resolution};
 
 use super::{VerdictChange, set_text, unchanged_entry};
 use crate::review::{hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions};
@@ -23,11 +23,14 @@ pub(super) fn decide_stretch(
     label: &str,
 ) -> Result<VerdictChange, ErrorBody> {
     let (base, current, proposed) = versions.texts().ok_or_else(conflict_gone)?;
-    let review = Review::new(base, current, proposed);
-    let lost = |_: Refused| conflict_gone();
+    let review = FileReview::new(base, current, proposed);
+    let lost = |_: HunkRefusal| conflict_gone();
     let text = match resolution {
-        Resolution::Mine => review.side(key, Side::Ours).map_err(lost)?.to_owned(),
-        Resolution::Theirs => review.side(key, Side::Theirs).map_err(lost)?.to_owned(),
+        Resolution::Mine => review.side(key, MergeSide::Ours).map_err(lost)?.to_owned(),
+        Resolution::Theirs => review
+            .side(key, MergeSide::Theirs)
+            .map_err(lost)?
+            .to_owned(),
         Resolution::Both => review.both(key).map_err(lost)?,
         Resolution::Merged => {
             let hunk = review.hunk(key).ok_or_else(conflict_gone)?;

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use claudecluster_core::lifecycle::{FileEntry, Goal, Move};
+use claudecluster_core::state::{FileEntry, Goal, LedgerRecord};
 use claudecluster_protocol::{ErrorBody, HunkId, RelPath, api::Decision, event::Verdict};
 
 use super::{
@@ -72,11 +72,11 @@ pub(crate) fn redo_moves(
 /// Moves of a goal, the latest first.
 fn moves_latest_first(
     goal: &Goal,
-    wanted: impl Fn(&FileEntry, &Move) -> bool,
+    wanted: impl Fn(&FileEntry, &LedgerRecord) -> bool,
 ) -> impl Iterator<Item = (&FileEntry, usize)> {
     let mut found = Vec::new();
     for entry in &goal.files {
-        let moves = entry.moves.iter().enumerate();
+        let moves = entry.ledger.iter().enumerate();
         let moves = moves.filter(|(_, made)| wanted(entry, made));
         found.extend(moves.map(|(index, made)| (made.order, entry, index)));
     }
@@ -93,9 +93,10 @@ fn to_undo<'a>(
     decision: &Decision,
 ) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
-    let here = |entry: &FileEntry, made: &Move| entry.file.path == *path && made.of.is_none();
+    let here =
+        |entry: &FileEntry, made: &LedgerRecord| entry.file.path == *path && made.of.is_none();
     for (entry, index) in moves_latest_first(goal, here) {
-        let made = &entry.moves[index];
+        let made = &entry.ledger[index];
         let mut hunks: Vec<HunkId> = made.standing().cloned().collect();
         match &decision.hunk_id {
             Some(named) => hunks.retain(|id| id == named),
@@ -136,12 +137,12 @@ fn to_redo<'a>(
 ) -> Result<Vec<RevertTarget<'a>>, ErrorBody> {
     let mut found = Vec::new();
     let mut latest = None;
-    let meant = |entry: &FileEntry, made: &Move| {
+    let meant = |entry: &FileEntry, made: &LedgerRecord| {
         let path = decision.path.as_ref();
         made.verdict == Verdict::Undo && path.is_none_or(|only| *only == entry.file.path)
     };
     for (entry, index) in moves_latest_first(goal, meant) {
-        let made = &entry.moves[index];
+        let made = &entry.ledger[index];
         let here = entry.file.path == *path;
         match &latest {
             Some(latest) if *latest != made.decided() => break,

@@ -6,10 +6,10 @@ use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     GoalId, GoalSpec, RelPath,
     api::Decision,
-    editor::Submitted,
     event::Verdict,
-    goal::{EnvVar, Selection},
+    goal::{EnvVar, GoalSelection},
     plan::AgentName,
+    submitted::SubmittedGoal,
 };
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn spec(fixture: &Fixture, prompt: &str) -> GoalSpec {
 }
 
 async fn once(driver: &Driver, spec: GoalSpec) -> (String, bool) {
-    let Submitted {
+    let SubmittedGoal {
         goal_id,
         duplicate_of,
     } = driver.submit_once(spec).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_place_is_known_again_when_its_lines_have_moved() {
     let driver = fixture.start().await;
     let at = |line: u32| {
         let mut spec = spec(&fixture, "do it");
-        spec.scope.selection = Some(Selection {
+        spec.scope.selection = Some(GoalSelection {
             path: RelPath::new("a.txt").unwrap(),
             start_line: line,
             end_line: line + 1,

@@ -8,7 +8,7 @@ use claudecluster_protocol::{
     EventSeq, FileMode, GoalId, GoalState, HunkId, RelPath,
     api::Decision,
     change::{HeldReason, HunkStatus},
-    editor::Side,
+    content::PendingSide,
     event::{StreamItem, Verdict},
 };
 
@@ -363,9 +363,9 @@ async fn sides_of_a_file_can_be_read() {
     let driver = fixture.start().await;
     let path = RelPath::new("a.txt").unwrap();
     for (side, text) in [
-        (Side::Base, "1\n2\n3\n4\n5\n"),
-        (Side::Proposed, "ONE\n2\n3\n4\n5\n"),
-        (Side::Merged, "ONE\n2\n3\n4\nmine\n"),
+        (PendingSide::Base, "1\n2\n3\n4\n5\n"),
+        (PendingSide::Proposed, "ONE\n2\n3\n4\n5\n"),
+        (PendingSide::Merged, "ONE\n2\n3\n4\nmine\n"),
     ] {
         let content = driver
             .content(&GoalId::new(GOAL), &path, side)

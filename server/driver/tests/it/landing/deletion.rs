@@ -7,9 +7,10 @@ use std::{fs, sync::Arc};
 use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
     GoalState,
-    api::{Decision, DecisionReport, Resolution},
+    api::{Decision, DecisionReport},
     change::HunkStatus,
     event::Verdict,
+    resolution::Resolution,
 };
 
 use crate::support::{Fixture, Manner, OneDocument, accept_all, decision, state};

@@ -16,7 +16,8 @@ use claudecluster_protocol::{
     BlobId, EventBody, EventSeq, FileMode, GoalId, GoalState, HunkId, RelPath, Timestamp,
     api::Decision,
     change::FileVersion,
-    event::{Landed, StreamItem, Verdict},
+    event::{StreamItem, Verdict},
+    landed::LandedContent,
 };
 
 use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};
@@ -55,7 +56,7 @@ async fn begin(fixture: &Fixture, hunks: Vec<HunkId>, open: bool) {
         hunks,
         base: version.clone(),
         proposed: version,
-        landed: Landed {
+        landed: LandedContent {
             before: Some(blob(BASE)),
             after: Some(blob(PROPOSED)),
             mode_before: FileMode::Regular,

@@ -7,8 +7,9 @@ use std::{fs, sync::Arc};
 use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
     EventBody, EventSeq, GoalId, GoalState, HunkId, Span,
-    api::{Decision, Resolution},
+    api::Decision,
     event::{StreamItem, Verdict},
+    resolution::Resolution,
 };
 
 use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};

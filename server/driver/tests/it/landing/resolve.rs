@@ -7,9 +7,10 @@ use std::fs;
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     FileMode, GoalState, HunkId, RelPath,
-    api::{Decision, DecisionReport, Resolution},
+    api::{Decision, DecisionReport},
     change::{HunkStatus, HunkView},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use crate::support::{Fixture, Manner, OneDocument, accept_all, decision, state};

@@ -8,9 +8,10 @@ use std::fs;
 use claudecluster_driver::{Driver, settings::MergeWords};
 use claudecluster_protocol::{
     ErrorKind, EventBody, EventSeq, GoalState,
-    api::{Decision, DecisionReport, Resolution},
-    change::{HunkStatus, HunkView, WordKind},
+    api::{Decision, DecisionReport},
+    change::{HunkStatus, HunkView, HunkWordKind},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use crate::support::{self, Fixture, Manner, OneDocument, accept_all, decision, state};
@@ -76,7 +77,7 @@ async fn it_is_a_conflict_an_offer_or_clean() {
         let added: Vec<_> = hunk
             .words
             .iter()
-            .filter(|w| w.kind == WordKind::Added)
+            .filter(|w| w.kind == HunkWordKind::Added)
             .collect();
         assert_eq!(added.len(), usize::from(clean), "{added:?}");
 

@@ -9,15 +9,16 @@ use std::{
 
 use claudecluster_core::{
     merge::merge3,
-    review::{HunkState, Review, later},
+    review::{FileReview, HunkState, merge_later_result},
 };
 use claudecluster_driver::{AttachedEditor, Driver, settings::MergeWords, store::NewEvent};
 use claudecluster_protocol::{
     EventBody, FileMode, GoalId, HunkId, RelPath, Timestamp,
-    api::{Decision, DecisionReport, Resolution},
+    api::{Decision, DecisionReport},
     change::{HunkStatus, HunkView},
-    editor::Side,
+    content::PendingSide,
     event::{ProposedFile, Verdict},
+    resolution::Resolution,
 };
 use proptest::sample::Index;
 
@@ -142,7 +143,7 @@ impl World {
         self.driver.hunks(None, None).await.unwrap()
     }
 
-    async fn content(&self, file: usize, side: Side) -> Option<String> {
+    async fn content(&self, file: usize, side: PendingSide) -> Option<String> {
         let path = RelPath::new(FILES[file]).unwrap();
         let goal = GoalId::new(GOAL);
         self.driver.content(&goal, &path, side).await.unwrap()
@@ -486,11 +487,11 @@ impl World {
             };
         }
         let path = RelPath::new(FILES[file]).unwrap();
-        let base = self.content(file, Side::Base).await;
-        let Some(proposed) = self.content(file, Side::Proposed).await else {
+        let base = self.content(file, PendingSide::Base).await;
+        let Some(proposed) = self.content(file, PendingSide::Proposed).await else {
             return;
         };
-        let merged = later(first, &proposed, &new.concat()).taken_ours();
+        let merged = merge_later_result(first, &proposed, &new.concat()).taken_ours();
         let known = self
             .fixture
             .files
@@ -565,13 +566,13 @@ impl World {
         let told = (counts.pending as usize, counts.conflicts as usize);
         assert_eq!(found, told, "after {after}");
         for (file, name) in FILES.iter().enumerate() {
-            let base = self.content(file, Side::Base).await;
-            let proposed = self.content(file, Side::Proposed).await;
+            let base = self.content(file, PendingSide::Base).await;
+            let proposed = self.content(file, PendingSide::Proposed).await;
             let (Some(base), Some(proposed), Some(current)) = (base, proposed, self.text(file))
             else {
                 continue;
             };
-            let review = Review::new(&base, &current, &proposed);
+            let review = FileReview::new(&base, &current, &proposed);
             let expected = review
                 .hunks()
                 .iter()
@@ -599,8 +600,8 @@ impl World {
         let mut expected = Vec::new();
         for file in 0..FILES.len() {
             let (base, proposed) = (
-                self.content(file, Side::Base).await,
-                self.content(file, Side::Proposed).await,
+                self.content(file, PendingSide::Base).await,
+                self.content(file, PendingSide::Proposed).await,
             );
             let merge = match (&base, &self.text(file), &proposed) {
                 (Some(base), Some(now), Some(proposed)) => merge3(base, now, proposed).clean(),

@@ -3,9 +3,10 @@
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     GoalId,
-    api::{Decision, Resolution},
-    change::{HunkStatus, HunkView, OriginState},
+    api::Decision,
+    change::{HunkOriginState, HunkStatus, HunkView},
     event::Verdict,
+    resolution::Resolution,
 };
 
 use crate::support::{Fixture, accept_all, decision};
@@ -13,12 +14,16 @@ use crate::support::{Fixture, accept_all, decision};
 const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 
 /// State, lines and task of each origin.
-fn origins(driver: &Driver, fixture: &Fixture, text: &str) -> Vec<(OriginState, u32, u32, String)> {
+fn origins(
+    driver: &Driver,
+    fixture: &Fixture,
+    text: &str,
+) -> Vec<(HunkOriginState, u32, u32, String)> {
     let found = driver.origins(&fixture.path("a.txt"), text);
     let found = found.into_iter().inspect(|origin| {
         assert_eq!(
             origin.landed_at.is_some(),
-            origin.state == OriginState::Landed
+            origin.state == HunkOriginState::Landed
         );
         assert_eq!(origin.hunk_id.goal().as_ref(), Some(&origin.goal_id));
         assert_eq!(origin.prompt, "change it");
@@ -33,7 +38,7 @@ fn origins(driver: &Driver, fixture: &Fixture, text: &str) -> Vec<(OriginState, 
 
 #[tokio::test]
 async fn landed_lines_are_known_as_long_as_they_stand() {
-    use OriginState::{Landed, Pending};
+    use HunkOriginState::{Landed, Pending};
     let fixture = Fixture::new()
         .propose(
             "a.txt",
@@ -115,8 +120,8 @@ async fn a_conflict_names_whoever_wrote_what_is_there() {
     assert_eq!(
         found,
         [
-            (OriginState::Landed, 1, 2, "g1 task0".to_owned()),
-            (OriginState::Landed, 2, 3, "g2 task0".to_owned()),
+            (HunkOriginState::Landed, 1, 2, "g1 task0".to_owned()),
+            (HunkOriginState::Landed, 2, 3, "g2 task0".to_owned()),
         ]
     );
     // A whole file is its goal's.

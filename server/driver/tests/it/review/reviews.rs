@@ -4,7 +4,7 @@ use std::fs;
 
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
-    change::{HunkStatus, HunkView, WordKind},
+    change::{HunkStatus, HunkView, HunkWordKind},
     event::Verdict,
 };
 
@@ -67,7 +67,7 @@ async fn words_are_shown_where_they_say_more_than_the_lines() {
         parts.map(|w| (w.kind, w.text.as_str())).collect::<Vec<_>>()
     });
     let parts: Vec<_> = parts.collect();
-    use WordKind::{Added, Removed, Same};
+    use HunkWordKind::{Added, Removed, Same};
     let five = [
         (Same, "let five = "),
         (Removed, "5"),

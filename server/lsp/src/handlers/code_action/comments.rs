@@ -5,7 +5,7 @@
 
 use claudecluster_protocol::{
     editor::{DefaultScope, LineRange},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 
 use super::goal_offer::{GoalOffer, OfferContext};
@@ -77,7 +77,7 @@ pub(super) fn offer_todos(context: &OfferContext<'_>) -> Vec<GoalOffer> {
 }
 
 /// Returns the scope of the settings: a comment does not name one.
-fn default_scope(context: &OfferContext<'_>) -> ScopeKind {
+fn default_scope(context: &OfferContext<'_>) -> GoalScopeKind {
     let scope: DefaultScope = context.settings.scope.unwrap_or_default();
     scope.into()
 }
@@ -168,7 +168,7 @@ fn read_todo(text: ClientLines<'_>, at: usize) -> Option<TodoComment> {
 }
 
 /// A line with a comment that begins with a marker.
-struct MarkedLine<'a> {
+struct MarkedCommentLine<'a> {
     leader: &'static str,
     /// Whether there is no code before the comment.
     alone: bool,
@@ -176,7 +176,7 @@ struct MarkedLine<'a> {
     text: &'a str,
 }
 
-fn find_marker(line: &str) -> Option<MarkedLine<'_>> {
+fn find_marker(line: &str) -> Option<MarkedCommentLine<'_>> {
     MARKERS.iter().find_map(|marker| {
         line.match_indices(marker).find_map(|(at, _)| {
             let (before, after) = (&line[..at], &line[at + marker.len()..]);
@@ -185,7 +185,7 @@ fn find_marker(line: &str) -> Option<MarkedLine<'_>> {
                 return None;
             }
             let (leader, alone) = find_leader(before)?;
-            Some(MarkedLine {
+            Some(MarkedCommentLine {
                 leader,
                 alone,
                 text: skip_assignee(after),
@@ -231,7 +231,7 @@ fn skip_assignee(text: &str) -> &str {
 }
 
 /// Returns the text of a line that continues a comment; `None` if the line does not continue it.
-fn continued_text<'a>(line: &'a str, comment: &MarkedLine<'_>) -> Option<&'a str> {
+fn continued_text<'a>(line: &'a str, comment: &MarkedCommentLine<'_>) -> Option<&'a str> {
     let line = line.trim();
     match comment.leader {
         // The lines of a block comment need no sign.

@@ -5,7 +5,7 @@ use std::path::Path;
 use claudecluster_protocol::{
     RelPath,
     editor::{EditorSettings, LineRange},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 use lsp_types::Diagnostic;
 
@@ -33,7 +33,7 @@ pub(super) struct GoalOffer {
     /// The rest of the title, in words of others.
     pub(super) about: String,
     pub(super) prompt: String,
-    pub(super) kind: ScopeKind,
+    pub(super) kind: GoalScopeKind,
     /// The lines that the goal is about above all.
     pub(super) range: Option<LineRange>,
     /// The diagnostic that the goal would fix.

@@ -2,7 +2,7 @@
 
 use claudecluster_protocol::{
     editor::{LineRange, SECTION},
-    goal::ScopeKind,
+    goal::GoalScopeKind,
 };
 use lsp_types::{Code, Diagnostic, DiagnosticSeverity, Message};
 
@@ -128,7 +128,7 @@ fn offer_one(context: &OfferContext<'_>, problem: &ReportedProblem<'_>) -> GoalO
         verb: "Fix with ClaudeCluster".into(),
         about: problem.message.join(" "),
         prompt,
-        kind: ScopeKind::Files,
+        kind: GoalScopeKind::Files,
         range: Some(problem.lines),
         fixes: Some(problem.diagnostic.clone()),
     }
@@ -164,7 +164,7 @@ fn offer_all_in_file(
         verb: format!("Fix {all} like this in this file with ClaudeCluster"),
         about: kind.message.join(" "),
         prompt,
-        kind: ScopeKind::Files,
+        kind: GoalScopeKind::Files,
         range: None,
         fixes: Some(kind.diagnostic.clone()),
     })
@@ -180,7 +180,7 @@ fn offer_all_in_workspace(context: &OfferContext<'_>, kind: &ReportedProblem<'_>
             "Fix all like this in the workspace, wherever they are: {sentence}\n\
              One of them is in {file}; find the others as the project's own tools do."
         ),
-        kind: ScopeKind::Workspace,
+        kind: GoalScopeKind::Workspace,
         range: None,
         fixes: Some(kind.diagnostic.clone()),
     }

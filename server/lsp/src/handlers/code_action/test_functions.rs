@@ -1,15 +1,16 @@
-//! A goal from the test that the user is in. Tests are told by how their first line looks in the common
-//! languages, and where they end by how they are indented: what is laid out otherwise is not offered. Whether
-//! a test fails nobody here knows.
+//! Goals from the test that contains the cursor.
+//!
+//! There is no parser: a test is recognized by its first line, and its end by its indentation. A test
+//! with another layout gets no offer. Whether a test fails is unknown, so the goal runs it first.
 
-use claudecluster_protocol::{editor::LineRange, goal::ScopeKind};
+use claudecluster_protocol::{editor::LineRange, goal::GoalScopeKind};
 
 use super::goal_offer::{GoalOffer, OfferContext};
 use crate::{documents::lines::ClientLines, plain_text};
 
-/// Longer tests are not looked through.
+/// The most lines of one test.
 const LONGEST_TEST: usize = 400;
-/// So many lines of attributes, decorators and comments may stand above one.
+/// The most lines of attributes, decorators and comments above a test.
 const MOST_ABOVE: usize = 12;
 
 struct TestFunction {
@@ -19,7 +20,7 @@ struct TestFunction {
 
 /// Offers to make the test on the first line of the request pass.
 pub(super) fn offer_test(context: &OfferContext<'_>) -> Option<GoalOffer> {
-    let language = TestLanguage::of(&context.extension())?;
+    let language = TestLanguage::from_extension(&context.extension())?;
     let test = find_test(language, context.text(), context.lines.start_line as usize)?;
     let file = context.file_name();
     Some(GoalOffer {
@@ -30,8 +31,8 @@ pub(super) fn offer_test(context: &OfferContext<'_>) -> Option<GoalOffer> {
             test.name
         ),
         about: test.name,
-        // What has to change is hardly in the file of the test.
-        kind: ScopeKind::Workspace,
+        // The code to change is rarely in the file of the test.
+        kind: GoalScopeKind::Workspace,
         range: Some(test.lines),
         fixes: None,
     })
@@ -43,40 +44,32 @@ enum TestLanguage {
     Python,
     JavaScript,
     Go,
-    Jvm,
-    Ruby,
-    Elixir,
 }
 
 impl TestLanguage {
-    fn of(extension: &str) -> Option<Self> {
+    fn from_extension(extension: &str) -> Option<Self> {
         Some(match extension {
             "rs" => Self::Rust,
             "py" => Self::Python,
             "js" | "jsx" | "mjs" | "cjs" | "ts" | "tsx" | "mts" | "cts" => Self::JavaScript,
             "go" => Self::Go,
-            "java" | "kt" | "kts" | "groovy" => Self::Jvm,
-            "rb" => Self::Ruby,
-            "ex" | "exs" => Self::Elixir,
             _ => return None,
         })
     }
 
-    /// Whether a line belongs to the test that begins below it.
+    /// Whether a line is an attribute, a decorator or a comment of the test below it.
     fn is_above(self, line: &str) -> bool {
         match self {
             Self::Rust => line.starts_with("#[") || line.starts_with("//"),
-            Self::Python | Self::Elixir => line.starts_with('@') || line.starts_with('#'),
-            Self::Jvm => line.starts_with('@') && !line.contains('{') || line.starts_with("//"),
+            Self::Python => line.starts_with('@') || line.starts_with('#'),
             Self::JavaScript | Self::Go => line.starts_with("//"),
-            Self::Ruby => line.starts_with('#'),
         }
     }
 }
 
-/// The test that a line is in: the nearest above that goes on to it.
+/// Finds the test that contains a line: the nearest one above that reaches the line.
 fn find_test(language: TestLanguage, text: ClientLines<'_>, at: usize) -> Option<TestFunction> {
-    // On its attributes the user is in a test that begins below.
+    // A cursor on attributes is in the test below them.
     let below = (at..text.len().min(at + MOST_ABOVE))
         .find(|&line| !language.is_above(text.get(line).trim()))?;
     let top = below.saturating_sub(LONGEST_TEST);
@@ -90,7 +83,7 @@ fn find_test(language: TestLanguage, text: ClientLines<'_>, at: usize) -> Option
     })?
 }
 
-/// Where what stands above a test begins.
+/// Returns the first line of a test, including its attributes and comments.
 fn first_line(language: TestLanguage, text: ClientLines<'_>, header: usize) -> usize {
     (header.saturating_sub(MOST_ABOVE)..header)
         .rev()
@@ -98,7 +91,7 @@ fn first_line(language: TestLanguage, text: ClientLines<'_>, header: usize) -> u
         .map_or(header.saturating_sub(MOST_ABOVE), |line| line + 1)
 }
 
-/// One past the last line of what begins at a line: it goes on as long as lines are indented deeper.
+/// Returns one past the last line of a test, which extends as long as lines are indented deeper.
 fn end_line(text: ClientLines<'_>, header: usize) -> usize {
     let depth = indent_width(&text.get(header));
     let mut end = header + 1;
@@ -113,14 +106,14 @@ fn end_line(text: ClientLines<'_>, header: usize) -> usize {
             continue;
         }
         let here = indent_width(&line) == depth;
-        // The end of a signature of several lines, or a brace on a line of its own.
+        // The end of a signature of several lines, or an opening brace on a line of its own.
         let opens = trimmed.starts_with('{')
             || trimmed.starts_with([')', ']']) && trimmed.ends_with(['{', ':']);
         if here && opens {
             end = at + 1;
             continue;
         }
-        let closes = trimmed.starts_with(['}', ')', ']']) || first_word(trimmed) == "end";
+        let closes = trimmed.starts_with(['}', ')', ']']);
         return if here && closes { at + 1 } else { end };
     }
     end
@@ -130,7 +123,7 @@ fn indent_width(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The name of the test whose first line this is.
+/// Returns the name of the test that a line declares.
 fn test_name(language: TestLanguage, text: ClientLines<'_>, at: usize) -> Option<String> {
     let line = text.get(at);
     let line = line.trim();
@@ -153,23 +146,10 @@ fn test_name(language: TestLanguage, text: ClientLines<'_>, at: usize) -> Option
             let rest = name.strip_prefix("Test")?;
             (!rest.starts_with(char::is_lowercase)).then(|| name.to_owned())
         }
-        TestLanguage::Jvm => {
-            let bare = without_annotations(line);
-            let marked =
-                bare.len() < line.len() && is_jvm_test(line) || has_above(text, at, is_jvm_test);
-            marked.then(|| jvm_function(bare)).flatten()
-        }
-        TestLanguage::Ruby => match line.strip_prefix("def ") {
-            Some(rest) => {
-                Some(first_identifier(rest).to_owned()).filter(|name| name.starts_with("test_"))
-            }
-            None => called_with(line, &["it", "test", "specify"]),
-        },
-        TestLanguage::Elixir => called_with(line, &["test"]),
     }
 }
 
-/// Whether one of the lines right above is such a line.
+/// Whether an attribute or comment directly above a line satisfies a condition.
 fn has_above(text: ClientLines<'_>, at: usize, wanted: impl Fn(&str) -> bool) -> bool {
     (at.saturating_sub(MOST_ABOVE)..at)
         .rev()
@@ -186,7 +166,7 @@ fn rust_function(line: &str) -> Option<&str> {
     Some(first_identifier(words.next()?)).filter(|name| !name.is_empty())
 }
 
-/// `#[test]`, `#[tokio::test(…)]`, `#[rstest]` and the like.
+/// Whether an attribute marks a test, such as `#[test]`, `#[tokio::test(…)]` or `#[rstest]`.
 fn is_rust_test(attribute: &str) -> bool {
     let path = attribute.trim_start_matches("#[");
     let path = path.split(['(', ']', '=', ' ']).next().unwrap_or_default();
@@ -197,44 +177,7 @@ fn is_rust_test(attribute: &str) -> bool {
     )
 }
 
-fn is_jvm_test(line: &str) -> bool {
-    const TESTS: [&str; 4] = ["Test", "ParameterizedTest", "RepeatedTest", "TestFactory"];
-    let mut annotations = line.split('@').skip(1);
-    annotations.any(|annotation| {
-        let path: &str = annotation
-            .split(|c: char| !c.is_alphanumeric() && c != '.' && c != '_')
-            .next()
-            .unwrap_or_default();
-        TESTS.contains(&path.rsplit('.').next().unwrap_or_default())
-    })
-}
-
-/// What a line declares, without annotations before it.
-fn without_annotations(mut line: &str) -> &str {
-    while let Some(rest) = line.strip_prefix('@') {
-        let rest = rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '.' || c == '_');
-        let rest = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
-            Some((_, rest)) => rest,
-            None => rest,
-        };
-        line = rest.trim_start();
-    }
-    line
-}
-
-fn jvm_function(line: &str) -> Option<String> {
-    // Kotlin's names may have spaces.
-    if let Some((_, rest)) = line.split_once("fun `") {
-        return rest.split_once('`').map(|(name, _)| name.to_owned());
-    }
-    let (before, _) = line.split_once('(')?;
-    let name = before.rsplit(char::is_whitespace).next()?;
-    // A call is no declaration: something stands before a name that is declared.
-    let declared = before.trim().contains(char::is_whitespace) && first_identifier(name) == name;
-    (declared && !name.is_empty()).then(|| name.to_owned())
-}
-
-/// The string that a function is called with first: `it('…'`, `test.only("…"`, `test "…" do`.
+/// Returns the first argument of a call, if it is a string: `it('…'`, `test.only("…"`.
 fn called_with(line: &str, names: &[&str]) -> Option<String> {
     let name = first_identifier(line);
     let mut rest = line.get(name.len()..).filter(|_| names.contains(&name))?;
@@ -242,7 +185,7 @@ fn called_with(line: &str, names: &[&str]) -> Option<String> {
         let member_name = first_identifier(member);
         rest = &member[member_name.len()..];
         if member_name == "each" {
-            // Its own arguments come first.
+            // The first call has the cases, the second the name.
             let (_, after) = rest.split_once(")(").or_else(|| rest.split_once("`("))?;
             return read_quoted(after);
         }
@@ -250,7 +193,7 @@ fn called_with(line: &str, names: &[&str]) -> Option<String> {
     read_quoted(rest.trim_start().trim_start_matches('('))
 }
 
-/// The text between quotes that a text begins with.
+/// Reads the quoted text at the start of a text.
 fn read_quoted(text: &str) -> Option<String> {
     let text = text.trim_start();
     let quote = text
@@ -274,14 +217,10 @@ fn read_quoted(text: &str) -> Option<String> {
     None
 }
 
-/// The identifier that a text begins with.
+/// Returns the identifier at the start of a text.
 fn first_identifier(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
     &text[..end.unwrap_or(text.len())]
-}
-
-fn first_word(text: &str) -> &str {
-    first_identifier(text.trim_start())
 }
 
 #[cfg(test)]
@@ -290,12 +229,12 @@ mod tests {
 
     use super::*;
 
-    /// Looks where `^` stands, and compares the name with the first and the last line of the test.
+    /// Compares the name, the first and the last line of the test at the `^`.
     fn check(extension: &str, text: &str, expected: Option<(&str, &str, &str)>) {
         let at = text.lines().position(|line| line.contains('^')).unwrap();
         let rope = Rope::from_str(&text.replace('^', ""));
         let lines = ClientLines(&rope);
-        let found = find_test(TestLanguage::of(extension).unwrap(), lines, at);
+        let found = find_test(TestLanguage::from_extension(extension).unwrap(), lines, at);
         let found = found.map(|test| {
             let line = |at: u32| lines.get(at as usize).trim().to_owned();
             (
@@ -364,45 +303,10 @@ mod tests {
             Some(("TestOne", "func TestOne(t *testing.T) {", "}")),
         );
         check("go", "func Testify() {\n\tx()^\n}\n", None);
-        check(
-            "java",
-            "  @Test\n  @Slow(1)\n  public void adds()\n  {\n    x();^\n  }\n",
-            Some(("adds", "@Test", "}")),
-        );
-        check(
-            "java",
-            "  @Override\n  public void adds() {\n    x();^\n  }\n",
-            None,
-        );
-        check(
-            "kt",
-            "@Test fun `adds numbers`() {\n    x()^\n}\n",
-            Some(("adds numbers", "@Test fun `adds numbers`() {", "}")),
-        );
-        check(
-            "kt",
-            "@org.junit.Test\nfun adds() = runTest {\n    x()^\n}\n",
-            Some(("adds", "@org.junit.Test", "}")),
-        );
-        check(
-            "rb",
-            "  test \"adds\" do\n    x^\n  end\n",
-            Some(("adds", "test \"adds\" do", "end")),
-        );
-        check(
-            "rb",
-            "def test_adds\n  x^\nend\n",
-            Some(("test_adds", "def test_adds", "end")),
-        );
-        check(
-            "exs",
-            "  @tag :slow\n  test \"adds\", %{a: a} do\n    x^\n  end\n",
-            Some(("adds", "@tag :slow", "end")),
-        );
     }
 
     #[test]
-    fn names_are_input() {
+    fn names_are_sanitized() {
         let text = "it('a\u{202e}b\u{1b}[2J $(touch pwn)', () => {\n  x^\n})\n";
         let rope = Rope::from_str(text);
         let found = find_test(TestLanguage::JavaScript, ClientLines(&rope), 1).unwrap();

@@ -13,7 +13,7 @@ use std::{path::Path, sync::Arc};
 use claudecluster_protocol::{
     GoalId, GoalState,
     editor::command,
-    goal::{ScopeKind, Selection},
+    goal::{GoalScopeKind, GoalSelection},
 };
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ async fn a_problem_becomes_a_goal() {
             one.prompt,
             "Fix in src/a.rs: mismatched types (rustc E0308)\nexpected `u32`, found `&str`"
         );
-        let place = Selection {
+        let place = GoalSelection {
             path: claudecluster_protocol::RelPath::new("src/a.rs").unwrap(),
             start_line: 1,
             end_line: 2,
@@ -147,14 +147,14 @@ async fn a_problem_becomes_a_goal() {
         );
         assert_eq!(
             (file.scope.kind, &file.scope.selection),
-            (ScopeKind::Files, &None)
+            (GoalScopeKind::Files, &None)
         );
         assert!(
             workspace
                 .prompt
                 .starts_with("Fix all like this in the workspace")
         );
-        assert_eq!(workspace.scope.kind, ScopeKind::Workspace);
+        assert_eq!(workspace.scope.kind, GoalScopeKind::Workspace);
     });
 }
 
@@ -244,7 +244,7 @@ async fn comments_and_tests_become_goals() {
                 .prompt
                 .ends_with("take the comment away: say hello,\npolitely")
         );
-        assert_eq!(comment.scope.kind, ScopeKind::Workspace);
+        assert_eq!(comment.scope.kind, GoalScopeKind::Workspace);
         assert!(
             test.prompt
                 .starts_with("Make the test \"adds\" in src/a.rs pass.")

@@ -9,7 +9,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use claudecluster_lsp::{Backend, LspConfig, serve_with};
+use claudecluster_lsp::{LspConfig, serve};
 use claudecluster_protocol::{
     EventBody, GoalState, PermissionId, TaskId, TaskState,
     editor::command,
@@ -116,7 +116,7 @@ async fn check_settled(by: By, answer: &Value, says: Option<&str>) {
         By::CommandLine => {
             let denial = PermissionAnswer::new(PermissionId::new("p2"), PermissionDecision::Deny);
             let by = Some("the command line".to_owned());
-            backend.permit(denial, by).await.unwrap();
+            backend.permitted(denial, by).await.unwrap();
             Some("the command line")
         }
         By::Nobody => {
@@ -312,7 +312,7 @@ assert(vim.wait(100000, finished))
         async move {
             let (stream, _) = listener.accept().await.unwrap();
             let (reader, writer) = stream.into_split();
-            serve_with(reader, writer, backend, LspConfig::default()).await
+            serve(reader, writer, backend, LspConfig::default()).await
         }
     });
     let mut neovim = Command::new(nvim)

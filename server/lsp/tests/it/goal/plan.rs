@@ -422,7 +422,7 @@ async fn keys_are_completed_and_explained() {
 
     world.client.change(&uri, 3, &text).await;
     for (at, expected) in [
-        ("\"dependsOn\"", "Tasks whose results this one builds on."),
+        ("\"dependsOn\"", "Tasks on which this task depends."),
         ("\"a\"\n", "a: Do this. Do that."),
     ] {
         let at = place(&text, text.find(at).unwrap() + 1);

@@ -12,7 +12,7 @@ use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{
-    ChangeKind, GoalState, api::Resolution, editor::command, event::Verdict,
+    ChangeKind, GoalState, editor::command, event::Verdict, resolution::Resolution,
 };
 use serde_json::{Value, json};
 

@@ -9,12 +9,12 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use claudecluster_driver::{DocumentDeletion, DocumentEdit, EditError};
 use claudecluster_lsp::LspConfig;
 use claudecluster_protocol::{
     GoalId, GoalState, Span,
-    editor::{EditOf, command},
+    editor::{EditChecksum, command},
 };
+use claudecluster_service::{DocumentDeletion, DocumentEdit, EditError};
 use futures::FutureExt;
 use serde_json::{Value, json};
 
@@ -256,9 +256,9 @@ async fn an_edit_says_for_which_text_it_is() {
             async move { editor.edit(job).await }
         });
         let request = client.told("workspace/applyEdit").await;
-        let of = EditOf::new(["one"]);
+        let of = EditChecksum::new(["one"]);
         assert_eq!(request["params"]["claudecluster"], json!(of));
-        assert_ne!(of, EditOf::new([anew]));
+        assert_ne!(of, EditChecksum::new([anew]));
         assert_eq!(
             request["params"]["edit"]["documentChanges"][0]["textDocument"]["version"],
             0

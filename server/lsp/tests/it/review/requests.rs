@@ -9,10 +9,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use claudecluster_lsp::Backend;
 use claudecluster_protocol::{
-    ChangeKind, RelPath, editor::command, event::Verdict, goal::ScopeKind,
+    ChangeKind, RelPath, editor::command, event::Verdict, goal::GoalScopeKind,
 };
+use claudecluster_service::EditorService;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -402,7 +402,7 @@ async fn a_goal_is_about_the_open_documents() {
             (spec.workspace.as_str(), spec.prompt.as_str()),
             ("/w", "improve")
         );
-        assert_eq!(spec.scope.kind, ScopeKind::Open);
+        assert_eq!(spec.scope.kind, GoalScopeKind::Open);
         assert_eq!(spec.scope.files, [rel("a.rs"), rel("src/b.rs")]);
     });
     // With a selection, which names its document.
@@ -571,6 +571,6 @@ async fn backend_has_no_goal(client: &mut Client) -> bool {
 /// The driver's handle is one of the things that can be served.
 #[test]
 fn the_driver_is_a_backend() {
-    fn takes<B: Backend>() {}
+    fn takes<S: EditorService>() {}
     takes::<claudecluster_driver::Driver>();
 }

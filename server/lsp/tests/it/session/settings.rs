@@ -12,7 +12,7 @@ use std::sync::Arc;
 use claudecluster_protocol::{
     GoalSpec, Usd,
     editor::command,
-    goal::ScopeKind,
+    goal::GoalScopeKind,
     plan::{AgentName, Command},
 };
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ async fn settings_are_defaults_and_what_a_goal_says_comes_first() {
         assert_eq!(spec.jobs, Some(3));
         assert_eq!(spec.budget_usd, Some(Usd::from_dollars(2.5)));
         assert_eq!(spec.gates.len(), 2);
-        assert_eq!(spec.scope.kind, ScopeKind::Workspace);
+        assert_eq!(spec.scope.kind, GoalScopeKind::Workspace);
 
         let own = json!({
             "prompt": "x",
@@ -87,7 +87,7 @@ async fn settings_are_defaults_and_what_a_goal_says_comes_first() {
         assert_eq!(spec.jobs, Some(1));
         assert_eq!(spec.budget_usd, Some(Usd::from_dollars(9.0)));
         assert_eq!(spec.gates, [Command::Shell("true".into())]);
-        assert_eq!(spec.scope.kind, ScopeKind::Open);
+        assert_eq!(spec.scope.kind, GoalScopeKind::Open);
 
         // A scope that says which lines, but not of what kind it is.
         let lines = json!({"uris": [A], "range": {"startLine": 0, "endLine": 1}});
@@ -97,7 +97,7 @@ async fn settings_are_defaults_and_what_a_goal_says_comes_first() {
             json!({"prompt": "x", "scope": lines}),
         )
         .await;
-        assert_eq!(spec.scope.kind, ScopeKind::Workspace);
+        assert_eq!(spec.scope.kind, GoalScopeKind::Workspace);
         assert!(spec.scope.selection.is_some());
 
         // So does a plan that comes with the goal.
@@ -121,7 +121,7 @@ async fn without_settings_the_daemons_hold() {
         (spec.agent, spec.model, spec.jobs, spec.budget_usd),
         (None, None, None, None)
     );
-    assert_eq!(spec.scope.kind, ScopeKind::Open);
+    assert_eq!(spec.scope.kind, GoalScopeKind::Open);
 }
 
 #[tokio::test]

@@ -4,25 +4,26 @@
 mod permissions;
 
 use std::{
-    any::Any,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
-use claudecluster_core::review::words::merge;
-use claudecluster_driver::{DocumentEdit, Editor, TextSource};
-use claudecluster_lsp::Backend;
+use claudecluster_core::review::words::merge_words;
 use claudecluster_protocol::{
     AttemptId, ChangeKind, ErrorBody, Event, EventBody, EventSeq, GoalId, GoalSpec, GoalState,
     HunkId, Plan, RelPath, TaskId, TaskState, Timestamp, Usd,
-    api::{Decision, DecisionReport, Resolution},
-    change::{ConflictView, HunkStatus, HunkView, Origin, OriginState, Provenance},
-    editor::{Side, Submitted},
+    api::{Answer, Call, Decision, DecisionReport},
+    change::{ConflictView, HunkOrigin, HunkOriginState, HunkStatus, HunkView, Provenance},
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts, TaskView},
     permission::{PermissionAnswer, PermissionRequest},
     plan::AgentName,
+    resolution::Resolution,
+    submitted::SubmittedGoal,
+};
+use claudecluster_service::{
+    AttachedEditor, DocumentEdit, Editor, EventReceiver, LiveTexts, Permit, Service, TextSource,
 };
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -328,9 +329,9 @@ impl Proposal {
     }
 }
 
-fn origin(hunk: &HunkView, state: OriginState) -> Origin {
+fn origin(hunk: &HunkView, state: HunkOriginState) -> HunkOrigin {
     let goal_id = hunk.id.goal().unwrap();
-    Origin {
+    HunkOrigin {
         goal_id,
         prompt: "make it better".into(),
         hunk_id: hunk.id.clone(),
@@ -373,7 +374,7 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
         mine_pending: false,
         merged: at
             .is_none()
-            .then(|| merge(old, first_line(current), new))
+            .then(|| merge_words(old, first_line(current), new))
             .flatten(),
         provenance: vec![Provenance {
             why: Some("`old` said <nothing>.".into()),
@@ -416,7 +417,7 @@ impl Recorder {
                 Resolution::Theirs => format!("{theirs}{rest}"),
                 Resolution::Both => format!("{mine}{theirs}{rest}"),
                 Resolution::Merged => {
-                    let merged = merge(&proposal.old, mine, theirs);
+                    let merged = merge_words(&proposal.old, mine, theirs);
                     format!("{}{rest}", merged.expect("it is offered"))
                 }
                 Resolution::Markers => {
@@ -429,8 +430,7 @@ impl Recorder {
     }
 }
 
-#[async_trait]
-impl Backend for Recorder {
+impl Recorder {
     async fn submit(&self, spec: GoalSpec) -> Result<GoalId> {
         match spec.prompt.as_str() {
             "wait" => self.released.notified().await,
@@ -449,13 +449,13 @@ impl Backend for Recorder {
         Ok(goal)
     }
 
-    async fn submit_once(&self, spec: GoalSpec) -> Result<Submitted> {
+    async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         let same = self.with(|state| state.same_as.clone());
         let goal_id = match &same {
             Some(same) => same.clone(),
             None => self.submit(spec).await?,
         };
-        Ok(Submitted {
+        Ok(SubmittedGoal {
             goal_id,
             duplicate_of: same,
         })
@@ -482,60 +482,12 @@ impl Backend for Recorder {
         .ok_or_else(|| ErrorBody::user(format!("there is no goal {goal}")))
     }
 
-    fn watch(&self, _: Option<GoalId>, _: Option<EventSeq>) -> mpsc::Receiver<StreamItem> {
-        let (sender, receiver) = mpsc::channel(100);
-        self.with(|state| state.watchers.push(sender));
-        receiver
-    }
-
-    async fn hunks(&self, goal: Option<GoalId>, _: Option<RelPath>) -> Result<Vec<HunkView>> {
-        Ok(self.with(|state| {
+    fn hunks(&self, goal: Option<GoalId>) -> Vec<HunkView> {
+        self.with(|state| {
             let proposals = state.proposals.iter();
             let wanted = proposals.filter(|p| goal.is_none() || p.id.goal() == goal);
             wanted.map(|p| p.view(&p.old)).collect()
-        }))
-    }
-
-    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
-        self.asked.send_replace(current.whole().into_owned());
-        let _not_held = self.answering.blocking_lock();
-        self.hunks_of(path, &current.whole())
-    }
-
-    fn origins(&self, path: &Path, current: &str) -> Vec<Origin> {
-        let pending = self.hunks_of(path, current).into_iter();
-        let mut origins: Vec<_> = pending
-            .map(|hunk| {
-                let state = match hunk.status {
-                    HunkStatus::Clean => OriginState::Pending,
-                    HunkStatus::Conflict => OriginState::Conflict,
-                };
-                origin(&hunk, state)
-            })
-            .collect();
-        let landed = self.with(|state| state.landed.clone());
-        let here = landed.iter().filter(|one| one.path == path);
-        origins.extend(here.filter(|one| current.contains(&one.text)).map(|one| {
-            let hunk = hunk(one.id.as_str(), path, current, &one.text, "");
-            origin(&hunk, OriginState::Landed)
-        }));
-        origins
-    }
-
-    async fn settled(&self, path: &Path) {
-        self.with(|state| state.settled.push(path.to_owned()));
-        self.settling.notify_one();
-    }
-
-    fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
-        self.with(|state| state.proposals.iter().find(|p| p.id == *hunk).cloned())
-            .filter(|p| current.contains(&p.old))
-            .map(|p| current.replacen(&p.old, &p.new, 1))
-            .ok_or_else(|| ErrorBody::user("the hunk is not clean any more"))
-    }
-
-    async fn content(&self, _: &GoalId, path: &RelPath, _: Side) -> Result<Option<String>> {
-        Ok(Some(format!("the text of {path}")))
+        })
     }
 
     async fn decide(&self, decision: Decision) -> Result<DecisionReport> {
@@ -594,18 +546,6 @@ impl Backend for Recorder {
         Ok(report)
     }
 
-    async fn cancel(&self, goal: &GoalId) -> Result<()> {
-        self.with(|state| state.cancelled.push(goal.clone()));
-        self.cancelled.notify_one();
-        Ok(())
-    }
-
-    async fn retry(&self, goal: &GoalId, task: Option<TaskId>) -> Result<()> {
-        self.with(|state| state.retried.push((goal.clone(), task)));
-        self.retrying.notify_one();
-        Ok(())
-    }
-
     /// As the driver does: what is approved has to be what was shown.
     async fn approve(&self, goal: &GoalId, plan: Option<Plan>, shown: Option<Plan>) -> Result<()> {
         let known = self.goal(goal)?;
@@ -620,24 +560,140 @@ impl Backend for Recorder {
         Ok(())
     }
 
-    async fn approve_task(&self, goal: &GoalId, task: &TaskId) -> Result<()> {
-        self.with(|state| state.started.push((goal.clone(), task.clone())));
-        self.approving.notify_one();
-        Ok(())
-    }
-
     fn permissions(&self) -> Vec<PermissionRequest> {
         self.with(|state| {
             let goals = state.goals.iter();
             goals.flat_map(|goal| goal.permissions.clone()).collect()
         })
     }
+}
 
-    async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
-        self.permitted(answer, by).await
+/// Answers the calls that the language server makes.
+#[async_trait]
+impl Service for Recorder {
+    async fn answer(&self, permit: Permit<'_>, call: Call) -> Result<Answer> {
+        let as_of = EventSeq(0);
+        Ok(match call {
+            Call::Submit { spec, again: true } => Answer::Submitted {
+                goal_id: self.submit(*spec).await?,
+                duplicate_of: None,
+            },
+            Call::Submit { spec, again: false } => {
+                let SubmittedGoal {
+                    goal_id,
+                    duplicate_of,
+                } = self.submit_once(*spec).await?;
+                Answer::Submitted {
+                    goal_id,
+                    duplicate_of,
+                }
+            }
+            Call::Goals => Answer::Goals {
+                goals: self.goals(),
+                as_of,
+            },
+            Call::Goal { goal_id } => Answer::Goal {
+                goal: Box::new(self.goal(&goal_id)?),
+                as_of,
+            },
+            Call::Hunks { goal_id, .. } => Answer::Hunks {
+                hunks: self.hunks(goal_id),
+            },
+            Call::Content { path, .. } => Answer::Content {
+                text: Some(format!("the text of {path}")),
+            },
+            Call::Decide { decision } => Answer::Decided {
+                report: self.decide(decision).await?,
+            },
+            Call::Cancel { goal_id } => {
+                self.with(|state| state.cancelled.push(goal_id));
+                self.cancelled.notify_one();
+                Answer::Done
+            }
+            Call::Retry { goal_id, task_id } => {
+                self.with(|state| state.retried.push((goal_id, task_id)));
+                self.retrying.notify_one();
+                Answer::Done
+            }
+            Call::Approve {
+                goal_id,
+                task_id: Some(task),
+                ..
+            } => {
+                self.with(|state| state.started.push((goal_id, task)));
+                self.approving.notify_one();
+                Answer::Done
+            }
+            Call::Approve {
+                goal_id,
+                plan,
+                shown,
+                task_id: None,
+            } => {
+                let (plan, shown) = (plan.map(|plan| *plan), shown.map(|plan| *plan));
+                self.approve(&goal_id, plan, shown).await?;
+                Answer::Done
+            }
+            Call::Permissions => Answer::Permissions {
+                requests: self.permissions(),
+            },
+            Call::Permit { answer } => {
+                let by = permit.caller_name().to_string();
+                self.permitted(answer, Some(by)).await?;
+                Answer::Done
+            }
+            other => panic!("the language server does not call {other:?}"),
+        })
     }
 
-    fn attach(&self, editor: Arc<dyn Editor>) -> Box<dyn Any + Send + Sync> {
+    fn stream(&self, _: Permit<'_>, _: Option<GoalId>, _: Option<EventSeq>) -> EventReceiver {
+        let (sender, receiver) = mpsc::channel(100);
+        self.with(|state| state.watchers.push(sender));
+        receiver
+    }
+}
+
+#[async_trait]
+impl LiveTexts for Recorder {
+    fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
+        self.asked.send_replace(current.whole().into_owned());
+        let _not_held = self.answering.blocking_lock();
+        self.hunks_of(path, &current.whole())
+    }
+
+    fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
+        let pending = self.hunks_of(path, current).into_iter();
+        let mut origins: Vec<_> = pending
+            .map(|hunk| {
+                let state = match hunk.status {
+                    HunkStatus::Clean => HunkOriginState::Pending,
+                    HunkStatus::Conflict => HunkOriginState::Conflict,
+                };
+                origin(&hunk, state)
+            })
+            .collect();
+        let landed = self.with(|state| state.landed.clone());
+        let here = landed.iter().filter(|one| one.path == path);
+        origins.extend(here.filter(|one| current.contains(&one.text)).map(|one| {
+            let hunk = hunk(one.id.as_str(), path, current, &one.text, "");
+            origin(&hunk, HunkOriginState::Landed)
+        }));
+        origins
+    }
+
+    fn preview(&self, hunk: &HunkId, current: &str) -> Result<String> {
+        self.with(|state| state.proposals.iter().find(|p| p.id == *hunk).cloned())
+            .filter(|p| current.contains(&p.old))
+            .map(|p| current.replacen(&p.old, &p.new, 1))
+            .ok_or_else(|| ErrorBody::user("the hunk is not clean any more"))
+    }
+
+    async fn text_settled(&self, path: &Path) {
+        self.with(|state| state.settled.push(path.to_owned()));
+        self.settling.notify_one();
+    }
+
+    fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
         self.with(|state| state.editors.push(editor));
         Box::new(())
     }

@@ -2,7 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use claudecluster_lsp::{Backend, ExitStatus, LspConfig, serve_with};
+use claudecluster_lsp::{ExitStatus, LspConfig, serve};
+use claudecluster_service::EditorService;
 use serde_json::{Value, json};
 use tokio::{
     io::{
@@ -38,14 +39,14 @@ pub(crate) fn capable() -> Value {
 
 impl Client {
     /// Connected, nothing sent yet.
-    pub(crate) fn connect(backend: Arc<dyn Backend>) -> Self {
+    pub(crate) fn connect(backend: Arc<dyn EditorService>) -> Self {
         Self::connect_with(backend, LspConfig::default())
     }
 
-    pub(crate) fn connect_with(backend: Arc<dyn Backend>, config: LspConfig) -> Self {
+    pub(crate) fn connect_with(backend: Arc<dyn EditorService>, config: LspConfig) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let (reader, writer) = tokio::io::split(theirs);
-        let server = tokio::spawn(serve_with(reader, writer, backend, config));
+        let server = tokio::spawn(serve(reader, writer, backend, config));
         let (reader, writer) = tokio::io::split(ours);
         Self {
             reader: BufReader::new(reader),
@@ -57,7 +58,7 @@ impl Client {
     }
 
     /// Initialized, with `/w` as the workspace.
-    pub(crate) async fn start(backend: Arc<dyn Backend>) -> Self {
+    pub(crate) async fn start(backend: Arc<dyn EditorService>) -> Self {
         let mut client = Self::connect(backend);
         let folders = json!([{"uri": "file:///w", "name": "w"}]);
         client

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_protocol::goal::Usage;
+use claudecluster_protocol::goal::AgentUsage;
 use serde::{Deserialize, Serialize};
 
 /// Returns the folder that Claude Code uses for its configuration.
@@ -79,7 +79,7 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 pub(super) struct ForkInheritance {
     /// The running totals at the end of the session. Some releases of Claude Code carry them on into every
     /// fork; the cost of the fork is the difference then.
-    pub(super) totals: Usage,
+    pub(super) totals: AgentUsage,
     /// The model as it named it, context variant included. A fork that is told none takes the name
     /// that the provider answered with, which lacks the variant: its prompt would differ from its
     /// parent's near the start.
@@ -121,10 +121,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         make_folders(home.path()).unwrap();
         let left = ForkInheritance {
-            totals: Usage {
+            totals: AgentUsage {
                 input_tokens: 7,
                 cost_usd: Usd::from_micros(12),
-                ..Usage::default()
+                ..AgentUsage::default()
             },
             model: Some("claude-opus-4-8[1m]".to_owned()),
         };

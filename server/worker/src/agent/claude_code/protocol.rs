@@ -6,7 +6,8 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    Span, StopReason, Timestamp, event::AgentEvent, goal::Usage, permission::PermissionDecision,
+    Span, StopReason, Timestamp, event::AgentEvent, goal::AgentUsage,
+    permission::PermissionDecision,
 };
 use serde_json::{Value, json};
 
@@ -28,12 +29,12 @@ pub(super) struct ClaudeProtocol<'a> {
     task: &'a AgentTask,
     root: PathBuf,
     policy: ToolPolicy,
-    before: Usage,
+    before: AgentUsage,
     words: TextPieces,
     session: Option<String>,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
-    running: Usage,
+    running: AgentUsage,
     outcome: Option<ClaudeResult>,
     retry_after: Option<Span>,
     /// The `error` of the last assistant message that had one.
@@ -57,7 +58,12 @@ struct PendingToolUse {
 }
 
 impl<'a> ClaudeProtocol<'a> {
-    pub(super) fn new(task: &'a AgentTask, root: &Path, policy: ToolPolicy, before: Usage) -> Self {
+    pub(super) fn new(
+        task: &'a AgentTask,
+        root: &Path,
+        policy: ToolPolicy,
+        before: AgentUsage,
+    ) -> Self {
         Self {
             task,
             root: root.to_owned(),
@@ -66,7 +72,7 @@ impl<'a> ClaudeProtocol<'a> {
             words: TextPieces::default(),
             session: None,
             model: task.model.clone(),
-            running: Usage::default(),
+            running: AgentUsage::default(),
             outcome: None,
             retry_after: None,
             hint: None,
@@ -102,7 +108,7 @@ impl<'a> ClaudeProtocol<'a> {
         };
         // A result that came while it was being stopped still says what it cost.
         let stop = ended.stop.or(outcome.stop);
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..match outcome.totals {
                 Some(totals) => usage_difference(totals, self.before, outcome.own),
@@ -365,7 +371,7 @@ impl<'a> ClaudeProtocol<'a> {
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
-        let usage = Usage {
+        let usage = AgentUsage {
             turns: self.running.turns,
             ..outcome.totals.map_or(self.running, |totals| {
                 usage_difference(totals, self.before, outcome.own)
@@ -495,7 +501,8 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut protocol = ClaudeProtocol::new(task, root, ToolPolicy::default(), Usage::default());
+        let mut protocol =
+            ClaudeProtocol::new(task, root, ToolPolicy::default(), AgentUsage::default());
         let mut events = Vec::new();
         for line in lines {
             events.extend(protocol.receive_line(line.as_bytes()).events);
@@ -523,15 +530,15 @@ mod tests {
     #[test]
     fn a_recorded_session() {
         let (events, report) = play(&task(), &RECORDED);
-        let running = Usage {
+        let running = AgentUsage {
             input_tokens: 1000,
             output_tokens: 10,
             cache_write_tokens: 20_000,
             cost_usd: Usd::from_dollars(0.078_15),
             turns: 1,
-            ..Usage::default()
+            ..AgentUsage::default()
         };
-        let usage = Usage {
+        let usage = AgentUsage {
             input_tokens: 1007,
             output_tokens: 13,
             cost_usd: Usd::from_dollars(0.25),
@@ -576,7 +583,7 @@ mod tests {
             &task,
             Path::new("/"),
             ToolPolicy::default(),
-            Usage::default(),
+            AgentUsage::default(),
         );
         let turn: Value = serde_json::from_str(&protocol.opening_lines()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
@@ -591,7 +598,7 @@ mod tests {
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
             let task = task();
             let mut protocol =
-                ClaudeProtocol::new(&task, Path::new("/"), ToolPolicy::default(), Usage::default());
+                ClaudeProtocol::new(&task, Path::new("/"), ToolPolicy::default(), AgentUsage::default());
             for line in &lines {
                 protocol.receive_line(line);
             }

@@ -1,6 +1,6 @@
 //! The closing `result` message: what it means, and what the session cost.
 
-use claudecluster_protocol::{StopReason, Usd, goal::Usage};
+use claudecluster_protocol::{StopReason, Usd, goal::AgentUsage};
 use serde_json::Value;
 
 /// A session's result, classified.
@@ -14,9 +14,9 @@ pub(super) struct ClaudeResult {
     pub answer: Option<Value>,
     /// The agent's running totals, from some releases on with its ancestors'; `None` where it
     /// reports none.
-    pub totals: Option<Usage>,
+    pub totals: Option<AgentUsage>,
     /// The usage of the session's own main loop, without its subagents.
-    pub own: Usage,
+    pub own: AgentUsage,
 }
 
 impl ClaudeResult {
@@ -105,7 +105,7 @@ fn stop_by_error(name: &str) -> Option<StopReason> {
     }
 }
 
-fn read_totals(message: &Value) -> Option<Usage> {
+fn read_totals(message: &Value) -> Option<AgentUsage> {
     let models = message["modelUsage"].as_object()?;
     let sum = |key: &str| -> u64 {
         models
@@ -113,7 +113,7 @@ fn read_totals(message: &Value) -> Option<Usage> {
             .filter_map(|usage| usage[key].as_u64())
             .sum()
     };
-    Some(Usage {
+    Some(AgentUsage {
         input_tokens: sum("inputTokens"),
         output_tokens: sum("outputTokens"),
         cache_read_tokens: sum("cacheReadInputTokens"),
@@ -123,14 +123,14 @@ fn read_totals(message: &Value) -> Option<Usage> {
     })
 }
 
-fn read_own_usage(message: &Value) -> Usage {
+fn read_own_usage(message: &Value) -> AgentUsage {
     let tokens = |key: &str| message["usage"][key].as_u64().unwrap_or_default();
-    Usage {
+    AgentUsage {
         input_tokens: tokens("input_tokens"),
         output_tokens: tokens("output_tokens"),
         cache_read_tokens: tokens("cache_read_input_tokens"),
         cache_write_tokens: tokens("cache_creation_input_tokens"),
-        ..Usage::default()
+        ..AgentUsage::default()
     }
 }
 
@@ -139,7 +139,11 @@ fn read_own_usage(message: &Value) -> Usage {
 /// Some releases carry the parent's totals on into a fork (2.1.330), others start anew (2.1.197), and
 /// none says which. It is told by the main loop's own usage, which is never carried on: what is left
 /// after taking the parent's totals away cannot be less than that.
-pub(super) fn usage_difference(after: Usage, before: Usage, own: Usage) -> Usage {
+pub(super) fn usage_difference(
+    after: AgentUsage,
+    before: AgentUsage,
+    own: AgentUsage,
+) -> AgentUsage {
     let carried = after.input_tokens >= before.input_tokens.saturating_add(own.input_tokens)
         && after.output_tokens >= before.output_tokens.saturating_add(own.output_tokens)
         && after.cache_read_tokens
@@ -154,7 +158,7 @@ pub(super) fn usage_difference(after: Usage, before: Usage, own: Usage) -> Usage
     if !carried {
         return after;
     }
-    Usage {
+    AgentUsage {
         input_tokens: after.input_tokens - before.input_tokens,
         output_tokens: after.output_tokens - before.output_tokens,
         cache_read_tokens: after.cache_read_tokens - before.cache_read_tokens,
@@ -249,10 +253,10 @@ mod tests {
 
     #[test]
     fn forks_cost_the_difference() {
-        let usage = |tokens, micros| Usage {
+        let usage = |tokens, micros| AgentUsage {
             input_tokens: tokens,
             cost_usd: Usd::from_micros(micros),
-            ..Usage::default()
+            ..AgentUsage::default()
         };
         let own = usage(6, 0);
         assert_eq!(

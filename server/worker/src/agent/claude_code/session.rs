@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, path::Path};
 
-use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::Usage, plan::AgentName};
+use claudecluster_protocol::{
+    Span, StopReason, event::AgentEvent, goal::AgentUsage, plan::AgentName,
+};
 use serde_json::json;
 use tokio::io::AsyncWrite;
 
@@ -45,7 +47,7 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
         permissions: ToolPermissions::default(),
     };
     let (root, policy) = (Path::new("/"), ToolPolicy::of_transcripts());
-    let mut protocol = ClaudeProtocol::new(&task, root, policy, Usage::default());
+    let mut protocol = ClaudeProtocol::new(&task, root, policy, AgentUsage::default());
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter(|line| !line.is_empty())

@@ -9,6 +9,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ClaudeSettings {
-    /// The program. Default: `claude` as found on `PATH`.
+    /// The path of Claude Code. Default: `claude` on `PATH`.
     pub program: Option<PathBuf>,
 }

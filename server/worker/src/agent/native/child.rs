@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, Write as _};
 
-use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{StopReason, event::AgentEvent, goal::AgentUsage};
 use serde_json::{Value, json};
 
 use super::{
@@ -109,7 +109,7 @@ async fn run_task(task: NativeTask) -> NativeReport {
         root,
         api,
         conversation,
-        usage: Usage::default(),
+        usage: AgentUsage::default(),
         reminders: 0,
         said: String::new(),
     };
@@ -154,7 +154,7 @@ struct NativeSession {
     system: String,
     tools: Vec<Value>,
     conversation: Conversation,
-    usage: Usage,
+    usage: AgentUsage,
     reminders: u32,
     /// The last words of the model.
     said: String,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use claudecluster_protocol::{Span, StopReason, Usd, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{Span, StopReason, Usd, event::AgentEvent, goal::AgentUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +43,6 @@ pub(super) struct NativeReport {
     pub(super) stop: Option<StopReason>,
     pub(super) summary: String,
     pub(super) answer: Option<Value>,
-    pub(super) usage: Usage,
+    pub(super) usage: AgentUsage,
     pub(super) retry_after: Option<Span>,
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use claudecluster_protocol::{StopReason, event::AgentEvent, goal::Usage};
+use claudecluster_protocol::{StopReason, event::AgentEvent, goal::AgentUsage};
 use tokio::io::AsyncWrite;
 
 use super::lines::{NativeLine, NativeReport, NativeTask, SUBCOMMAND};
@@ -40,7 +40,7 @@ pub(super) async fn run_session(
     let mut protocol = NativeProtocol {
         task: native_task(spec, launch),
         report: None,
-        spent: Usage::default(),
+        spent: AgentUsage::default(),
         garbled: false,
     };
     let ended = line_session::drive_session(
@@ -109,7 +109,7 @@ struct NativeProtocol {
     task: NativeTask,
     report: Option<NativeReport>,
     /// As last reported, for sessions that end without a report.
-    spent: Usage,
+    spent: AgentUsage,
     garbled: bool,
 }
 

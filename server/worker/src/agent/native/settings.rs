@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NativeSettings {
-    /// Where a Messages API is served.
+    /// The URL of the Messages API.
     pub base_url: String,
-    /// The environment variable that holds its key.
+    /// The environment variable that holds the API key.
     pub key_env: String,
 }
 

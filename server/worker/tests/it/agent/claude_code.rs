@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 use claudecluster_model::{Recorded, common_prefix};
 use claudecluster_protocol::{
-    Span, StopReason, Usd, event::AgentEvent, goal::Usage, plan::AgentName,
+    Span, StopReason, Usd, event::AgentEvent, goal::AgentUsage, plan::AgentName,
 };
 use claudecluster_worker::agent::{
     AgentSettings, AgentSetup, claude_code::ClaudeSettings, registry,
@@ -144,7 +144,7 @@ async fn forks_share_the_planners_context_and_cost_the_difference() {
         assert_eq!(report.session.as_ref(), Some(&spec.task.session));
         assert_eq!(report.usage.turns, 1);
         // What the script says one turn uses, and not the planner's beside it.
-        let Usage {
+        let AgentUsage {
             input_tokens,
             output_tokens,
             cache_read_tokens,

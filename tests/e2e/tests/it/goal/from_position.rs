@@ -1,9 +1,7 @@
 //! From a problem in a real Neovim to an accepted change: what a checker reports becomes a goal by a code
 //! action, while the text moves, and is not started twice.
 
-use std::{os::unix::fs::symlink, process::Command};
-
-use claudecluster_e2e::{World, part, said};
+use claudecluster_e2e::World;
 
 const SCRIPT: &str = r#"
 rules:
@@ -34,26 +32,8 @@ fn a_problem_becomes_an_accepted_change() {
     )]);
     world.with_claude();
     let model = world.model(SCRIPT);
-    let tools = world.dir.path().join("bin");
-    std::fs::create_dir(&tools).unwrap();
-    symlink(part("CLAUDECLUSTER_BIN"), tools.join("claudecluster")).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    world.env.push(("PATH".to_owned(), path));
-
-    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
-        .args(["--headless", "--clean", "-i", "NONE", "-n", "--cmd"])
-        .arg(format!("set runtimepath^={repository}/editors/neovim"))
-        .args(["-c", "set hidden", "-l"])
-        .arg(format!("{repository}/tests/e2e/neovim/where.lua"))
-        .arg(world.root())
-        .current_dir(world.root())
-        .env_clear()
-        .envs(world.environment())
-        .output()
-        .unwrap();
+    let output = world.neovim("where.lua", &[]);
     let requests: Vec<_> = model.turns().into_iter().map(|turn| turn.rule).collect();
-    let output = said(&output);
     assert_eq!(output.status, 0, "{}\n{requests:?}", output.stderr);
     assert_eq!(
         world.read("greet.py"),

@@ -3,9 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, os::unix::fs::PermissionsExt, os::unix::fs::symlink, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt};
 
-use claudecluster_e2e::{World, part, said};
+use claudecluster_e2e::World;
 use serde_json::{Value, json};
 
 fn waiting() -> World {
@@ -39,25 +39,7 @@ fn proposed(world: &World) -> Vec<String> {
 #[test]
 fn a_plan_is_corrected_and_approved_in_neovim() {
     let mut world = waiting();
-    let tools = world.dir.path().join("bin");
-    fs::create_dir(&tools).unwrap();
-    symlink(part("CLAUDECLUSTER_BIN"), tools.join("claudecluster")).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    world.env.push(("PATH".to_owned(), path));
-
-    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
-        .args(["--headless", "--clean", "-i", "NONE", "-n", "--cmd"])
-        .arg(format!("set runtimepath^={repository}/editors/neovim"))
-        .args(["-c", "set hidden", "-l"])
-        .arg(format!("{repository}/tests/e2e/neovim/plan.lua"))
-        .arg(world.root())
-        .current_dir(world.root())
-        .env_clear()
-        .envs(world.environment())
-        .output()
-        .unwrap();
-    let output = said(&output);
+    let output = world.neovim("plan.lua", &[]);
     assert_eq!(output.status, 0, "{}", output.stderr);
 
     assert_eq!(proposed(&world), ["one.txt", "three.txt"]);

@@ -74,7 +74,7 @@ fn a_goal_is_stated_followed_and_reviewed_on_the_screen() {
 
     // The goal is written in a window of its own.
     first.command("ClaudeCluster goal");
-    first.shows(&["A goal about the workspace.  :w states it, :q! gives up."]);
+    first.shows(&["Goal for the workspace.  :w starts it, :q! discards it."]);
     first.type_in("make it nicer");
     first.press(&["Enter"]);
     first.type_in("in both files");
@@ -133,7 +133,7 @@ fn a_goal_is_stated_followed_and_reviewed_on_the_screen() {
     // The other Neovim decides the rest; this one sees the end of the goal.
     second.command("%ClaudeCluster accept");
     second.shows(&["stripped fields", "parse.txt []"]);
-    first.shows(&["✓ g1   landed     make it nicer in both files"]);
+    first.shows(&["✓ g1   applied    make it nicer in both files"]);
     for terminal in [&first, &second] {
         terminal.command("wall");
     }

@@ -33,7 +33,6 @@ const FLOORS: [(&str, &[&str]); 12] = [
         // Core's text positions, which no other type could stand for.
         &[
             "claudecluster-core",
-            "claudecluster-driver",
             "claudecluster-protocol",
             "claudecluster-service",
         ],

@@ -2,15 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::{BufReader, Write},
-    os::unix::fs::symlink,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
 
-use claudecluster_e2e::{World, live::read_frame, part, said};
+use claudecluster_e2e::{World, live::read_frame};
 use serde_json::{Value, json};
 
 use super::{counts, numbered, ok, propose, replace};
@@ -164,11 +162,6 @@ fn a_goal_is_reviewed_in_two_editors_and_on_the_disk() {
     let files = ["nvim.txt", "second.txt", "closed.txt"];
     let mut world =
         World::new(&files.map(|name| (name, "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n")));
-    let tools = world.dir.path().join("bin");
-    fs::create_dir(&tools).unwrap();
-    symlink(part("CLAUDECLUSTER_BIN"), tools.join("claudecluster")).unwrap();
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
-    world.env.push(("PATH".to_owned(), path));
     let tasks: Vec<(&str, String)> = ["nvim", "second", "closed"]
         .iter()
         .map(|id| {
@@ -185,20 +178,7 @@ fn a_goal_is_reviewed_in_two_editors_and_on_the_disk() {
     let second = Buffers::start(&world);
     let unsaved = format!("unsaved\n{}", numbered(12));
     second.open(&world, "second.txt", &unsaved);
-    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let output = Command::new(part("CLAUDECLUSTER_TEST_NVIM"))
-        .args(["--headless", "--clean", "-i", "NONE", "-n", "--cmd"])
-        .arg(format!("set runtimepath^={repository}/editors/neovim"))
-        .args(["-c", "set hidden", "-l"])
-        .arg(format!("{repository}/tests/e2e/neovim/mixed.lua"))
-        .arg(world.root())
-        .arg(&goal)
-        .current_dir(world.root())
-        .env_clear()
-        .envs(world.environment())
-        .output()
-        .unwrap();
-    let output = said(&output);
+    let output = world.neovim("mixed.lua", &[&goal]);
     assert_eq!(output.status, 0, "{}", output.stderr);
 
     let landed = |text: &str| {

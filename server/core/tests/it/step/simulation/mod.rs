@@ -13,25 +13,26 @@ mod checks;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use claudecluster_core::{
-    lifecycle::{Goal, State},
-    policy::Policy,
-    step::{Effect, Input, Merged, NewRepair, Wanted, step},
+    policy::SchedulingPolicy,
+    state::{ClusterState, Goal},
+    step::{Effect, Input, MergedProposal, NewRepairTask, RequestedToolUse, step},
 };
 use claudecluster_protocol::{
     AttemptId, BlobId, EventBody, GoalId, GoalSpec, GoalState, Plan, RelPath, Span, StopReason,
     TaskId, TaskSpec, TaskState, Timestamp,
     change::{FileChange, FileMode, FileVersion},
-    event::{AttemptOutcome, ProposedFile, Repair, RepairCause, Verdict},
+    event::{AttemptOutcome, ProposedFile, Verdict},
     permission::{PermissionAnswer, PermissionDecision, PermissionScope},
+    repair::{RepairCause, RepairSpec},
 };
 use proptest::prelude::*;
 
 /// One world: the state, the journal it came from, and the work in flight.
 struct World {
-    state: State,
+    state: ClusterState,
     journal: Vec<(GoalId, Timestamp, EventBody)>,
     now: Timestamp,
-    policy: Policy,
+    policy: SchedulingPolicy,
     running: HashSet<(GoalId, TaskId, AttemptId)>,
     pending: Vec<Input>,
     wakes: Vec<Timestamp>,
@@ -60,12 +61,12 @@ const STOPS: [StopReason; 8] = [
 impl World {
     fn new(plan: Plan, timeout: Option<Span>, jobs: u32, dice: Vec<u8>) -> Self {
         let mut world = World {
-            state: State::default(),
+            state: ClusterState::default(),
             journal: Vec::new(),
             now: Timestamp(1_000),
-            policy: Policy {
+            policy: SchedulingPolicy {
                 max_parallel: jobs,
-                ..Policy::default()
+                ..SchedulingPolicy::default()
             },
             running: HashSet::new(),
             pending: Vec::new(),
@@ -175,7 +176,7 @@ impl World {
                 let repairs = self.disagreement(&goal);
                 self.pending.push(Input::Merged {
                     goal,
-                    result: Ok(Merged { files, repairs }),
+                    result: Ok(MergedProposal { files, repairs }),
                 });
             }
             Effect::Amend { goal, task } => {
@@ -196,7 +197,7 @@ impl World {
     }
 
     /// How the last two tasks that finished could be made to agree, where the dice say they do not.
-    fn disagreement(&mut self, goal: &GoalId) -> Vec<NewRepair> {
+    fn disagreement(&mut self, goal: &GoalId) -> Vec<NewRepairTask> {
         if self.roll() < 100 {
             return Vec::new();
         }
@@ -305,7 +306,7 @@ impl World {
         self.give(Input::PermissionAsked {
             goal: goal.clone(),
             asker,
-            wanted: Wanted {
+            wanted: RequestedToolUse {
                 tool: "Fetch".to_owned(),
                 detail: "it".to_owned(),
                 kind: None,
@@ -339,8 +340,8 @@ impl World {
         true
     }
 
-    fn replay(&self) -> State {
-        let mut state = State::default();
+    fn replay(&self) -> ClusterState {
+        let mut state = ClusterState::default();
         for (goal, at, body) in &self.journal {
             state.apply(goal, *at, body);
         }
@@ -458,15 +459,15 @@ fn outcome(stop: Option<StopReason>, task: &TaskId) -> AttemptOutcome {
     }
 }
 
-fn repair(goal: &Goal, cause: RepairCause, of: &[&TaskId]) -> NewRepair {
+fn repair(goal: &Goal, cause: RepairCause, of: &[&TaskId]) -> NewRepairTask {
     let of: Vec<TaskId> = of.iter().map(|&id| id.clone()).collect();
-    NewRepair {
+    NewRepairTask {
         task: TaskSpec {
             depends_on: of.clone(),
             writes: vec!["shared".into()],
             ..TaskSpec::new(goal.repair_id(0), "repair it")
         },
-        repair: Repair {
+        repair: RepairSpec {
             cause,
             hunks: Vec::new(),
             files: vec![RelPath::new("shared").unwrap()],
@@ -489,7 +490,7 @@ fn proposed(change: &FileChange) -> ProposedFile {
 }
 
 /// Everything that matters of a state, comparable.
-fn describe(state: &State) -> BTreeMap<String, String> {
+fn describe(state: &ClusterState) -> BTreeMap<String, String> {
     let goal = |goal: &Goal| {
         format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
@@ -617,7 +618,7 @@ fn overload_slows_the_fleet_down() {
         });
     };
     end(&mut world, Some(StopReason::Overloaded));
-    assert_eq!(world.state.fleet.cap, Some(2));
+    assert_eq!(world.state.provider_limit.cap, Some(2));
     end(&mut world, None);
     assert_eq!(world.running.len(), 2, "nothing starts during the pause");
     world.now = world.now.plus(Span::secs(60));

@@ -52,7 +52,7 @@ impl Recorder {
     }
 
     /// Somebody answers.
-    pub(super) async fn permitted(
+    pub(crate) async fn permitted(
         &self,
         answer: PermissionAnswer,
         by: Option<String>,

@@ -1,19 +1,19 @@
 //! The texts a conflict can become.
 
-use super::{Hunk, HunkKey, HunkState, Refused, Review, words};
-use crate::{merge::Side, text::LineEnding};
+use super::{FileReview, HunkKey, HunkRefusal, HunkState, ReviewHunk, words};
+use crate::{merge::MergeSide, text::LineEnding};
 
 /// In the order in which they are merged.
-const SIDES: [Side; 3] = [Side::Base, Side::Ours, Side::Theirs];
+const SIDES: [MergeSide; 3] = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs];
 
-impl<'a> Review<'a> {
+impl<'a> FileReview<'a> {
     /// One side of the stretch that [`Review::resolve`] decides: ours is the current text, theirs the
     /// proposed one.
     ///
     /// # Errors
     /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn side(&self, key: HunkKey, side: Side) -> Result<&'a str, Refused> {
-        let hunk = self.hunk(key).ok_or(Refused::Unknown)?;
+    pub fn side(&self, key: HunkKey, side: MergeSide) -> Result<&'a str, HunkRefusal> {
+        let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
         Ok(self.merge.text_of(&self.region(hunk), side))
     }
 
@@ -21,24 +21,24 @@ impl<'a> Review<'a> {
     ///
     /// # Errors
     /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn both(&self, key: HunkKey) -> Result<String, Refused> {
-        let mine = self.ended(self.side(key, Side::Ours)?);
-        Ok(mine + self.side(key, Side::Theirs)?)
+    pub fn both(&self, key: HunkKey) -> Result<String, HunkRefusal> {
+        let mine = self.ended(self.side(key, MergeSide::Ours)?);
+        Ok(mine + self.side(key, MergeSide::Theirs)?)
     }
 
     /// What is there with what is proposed in it, where the two sides of a conflict have changed
     /// [different words](words::merge) of the same lines. `None` where what is there has all of it.
-    pub fn merged(&self, hunk: &Hunk) -> Option<String> {
+    pub fn merged(&self, hunk: &ReviewHunk) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }
         let (merge, region) = (&self.merge, self.region(hunk));
         let [base, ours, theirs] = SIDES.map(|side| merge.text_of(&region, side));
-        words::merge(base, ours, theirs).filter(|merged| merged != ours)
+        words::merge_words(base, ours, theirs).filter(|merged| merged != ours)
     }
 
     /// Whether no other hunk stands in the stretch that [`Review::resolve`] decides.
-    pub fn is_alone(&self, hunk: &Hunk) -> bool {
+    pub fn is_alone(&self, hunk: &ReviewHunk) -> bool {
         let mut others = self.hunks.iter();
         !others.any(|other| other.region == hunk.region && other.key != hunk.key)
     }
@@ -47,9 +47,12 @@ impl<'a> Review<'a> {
     ///
     /// # Errors
     /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn markers(&self, key: HunkKey, mine: &str, theirs: &str) -> Result<String, Refused> {
+    pub fn markers(&self, key: HunkKey, mine: &str, theirs: &str) -> Result<String, HunkRefusal> {
         let end = self.ending().as_str();
-        let (ours, proposed) = (self.side(key, Side::Ours)?, self.side(key, Side::Theirs)?);
+        let (ours, proposed) = (
+            self.side(key, MergeSide::Ours)?,
+            self.side(key, MergeSide::Theirs)?,
+        );
         Ok([
             format!("<<<<<<< {mine}{end}"),
             self.ended(ours),
@@ -84,7 +87,7 @@ mod tests {
 
     fn check(current: &str, proposed: &str, both: &str, markers: &str) {
         let base = current.replace("mine", "b");
-        let review = Review::new(&base, current, proposed);
+        let review = FileReview::new(&base, current, proposed);
         let [hunk] = review.hunks() else {
             panic!("{:?}", review.hunks())
         };

@@ -9,14 +9,14 @@ use crate::schedule;
 /// How much of its time a goal has taken. It knows nothing but the moments of events, so that replaying
 /// them gives the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct GoalClock {
     /// Taken before it stood still the last time.
     taken: Span,
     /// Since when it runs; `None` while it stands still.
     since: Option<Timestamp>,
 }
 
-impl Clock {
+impl GoalClock {
     fn let_run(&mut self, runs: bool, now: Timestamp) {
         match (self.since, runs) {
             (None, true) => self.since = Some(now),
@@ -57,7 +57,7 @@ impl Goal {
 
     /// Whoever tries a goal again gives it its time anew.
     pub(super) fn reset_clock(&mut self) {
-        self.clock = Clock::default();
+        self.clock = GoalClock::default();
     }
 
     /// Whether the goal goes on by itself, and does not only wait for somebody.
@@ -82,7 +82,7 @@ impl Goal {
     /// something that waits has ended, because both are expected to write the same files.
     fn is_held_up(&self) -> bool {
         let waiting: Vec<_> = self.waiting().map(|(id, _)| id).collect();
-        let behind = |task: &super::Task| {
+        let behind = |task: &super::GoalTask| {
             let mut ahead = waiting.iter().filter_map(|id| self.tasks.get(*id));
             ahead.any(|ahead| schedule::overlap(&task.spec, &ahead.spec))
         };

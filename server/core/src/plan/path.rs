@@ -4,18 +4,18 @@ use std::fmt;
 
 /// A place in a plan, as a path of keys: `tasks[2].dependsOn[0]`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
-pub struct Place(Vec<Step>);
+pub struct PlanPath(Vec<PlanPathStep>);
 
 /// One step of a path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum Step {
+pub enum PlanPathStep {
     /// Into an object.
     Key(String),
     /// Into an array, counting from 0.
     Index(usize),
 }
 
-impl Place {
+impl PlanPath {
     /// A key of the plan itself.
     pub fn key(key: &str) -> Self {
         Self::default().with(key)
@@ -29,55 +29,57 @@ impl Place {
     /// A key of what is at this place.
     #[must_use]
     pub fn with(mut self, key: &str) -> Self {
-        self.0.push(Step::Key(key.to_owned()));
+        self.0.push(PlanPathStep::Key(key.to_owned()));
         self
     }
 
     /// An element of what is at this place.
     #[must_use]
     pub fn at(mut self, index: usize) -> Self {
-        self.0.push(Step::Index(index));
+        self.0.push(PlanPathStep::Index(index));
         self
     }
 
     /// The steps from the plan to this place.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[PlanPathStep] {
         &self.0
     }
 
     /// What this is a key or an element of, and the last step; `None` for the plan itself.
-    pub fn split_last(&self) -> Option<(Place, &Step)> {
+    pub fn split_last(&self) -> Option<(PlanPath, &PlanPathStep)> {
         let (last, above) = self.0.split_last()?;
         Some((Self(above.to_vec()), last))
     }
 
     /// Whether this is `other` or lies in it.
-    pub fn is_in(&self, other: &Place) -> bool {
+    pub fn is_in(&self, other: &PlanPath) -> bool {
         self.0.starts_with(&other.0)
     }
 
     /// The task this is about, by its index.
     pub fn task_index(&self) -> Option<usize> {
         match self.0.as_slice() {
-            [Step::Key(key), Step::Index(index), ..] if key == "tasks" => Some(*index),
+            [PlanPathStep::Key(key), PlanPathStep::Index(index), ..] if key == "tasks" => {
+                Some(*index)
+            }
             _ => None,
         }
     }
 }
 
-impl FromIterator<Step> for Place {
-    fn from_iter<T: IntoIterator<Item = Step>>(steps: T) -> Self {
+impl FromIterator<PlanPathStep> for PlanPath {
+    fn from_iter<T: IntoIterator<Item = PlanPathStep>>(steps: T) -> Self {
         Self(steps.into_iter().collect())
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PlanPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
-                Step::Key(key) if i == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
+                PlanPathStep::Key(key) if i == 0 => f.write_str(key)?,
+                PlanPathStep::Key(key) => write!(f, ".{key}")?,
+                PlanPathStep::Index(index) => write!(f, "[{index}]")?,
             }
         }
         Ok(())

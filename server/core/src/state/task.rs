@@ -2,20 +2,20 @@
 
 use claudecluster_protocol::{
     AttemptId, GoalState, StopReason, TaskId, TaskSpec, TaskState, Timestamp,
-    event::{AttemptOutcome, Repair},
+    event::AttemptOutcome, repair::RepairSpec,
 };
 
 use super::Goal;
 
 /// One task.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct GoalTask {
     /// What the plan says of it.
     pub spec: TaskSpec,
     /// How far it has come.
     pub state: TaskState,
     /// Its attempts, oldest first.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<TaskAttempt>,
     /// It is not started before this moment.
     pub not_before: Option<Timestamp>,
     /// What the next attempt is told about the last one.
@@ -25,14 +25,14 @@ pub struct Task {
     /// Whether somebody approved it after its plan had paused it. It is not paused again.
     pub approved: bool,
     /// What it repairs, for a task that was added after planning.
-    pub repair: Option<Repair>,
+    pub repair: Option<RepairSpec>,
     /// Whether what it made has come into the proposal, for a repair that amends it.
     pub amended: bool,
 }
 
 /// One attempt.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct TaskAttempt {
     /// Number within the task, from 1.
     pub id: AttemptId,
     /// When it started.
@@ -45,8 +45,8 @@ pub struct Attempt {
     pub outcome: Option<AttemptOutcome>,
 }
 
-impl Task {
-    pub(super) fn new(spec: TaskSpec, repair: Option<Repair>) -> Self {
+impl GoalTask {
+    pub(super) fn new(spec: TaskSpec, repair: Option<RepairSpec>) -> Self {
         Self {
             spec,
             state: TaskState::Waiting,
@@ -62,7 +62,7 @@ impl Task {
 
     /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
     pub fn amends(&self) -> bool {
-        self.repair.as_ref().is_some_and(Repair::amends)
+        self.repair.as_ref().is_some_and(RepairSpec::amends)
     }
 
     /// Whether what it made has not come into the proposal yet.
@@ -71,7 +71,7 @@ impl Task {
     }
 
     /// The attempt that runs now.
-    pub fn running(&self) -> Option<&Attempt> {
+    pub fn running(&self) -> Option<&TaskAttempt> {
         self.attempts
             .last()
             .filter(|attempt| attempt.outcome.is_none())

@@ -7,21 +7,21 @@
 
 use std::ops::Range;
 
-use super::{Hunk, HunkState};
+use super::{HunkState, ReviewHunk};
 use crate::{
-    diff::{Token, Vocabulary},
-    merge::{Region, RegionKind},
+    diff::{LineToken, LineVocabulary},
+    merge::{MergeRegion, MergeRegionKind},
 };
 
 /// What is known of the places of hunks. It depends on the proposal and on how much room there is
 /// above a hunk, and a keystroke changes that for few.
 #[derive(Debug, Default)]
-pub(super) struct Raises {
+pub(super) struct HunkRaises {
     /// For each hunk the room for which its place is known, and how many lines higher that is.
     known: Vec<Option<(u32, u32)>>,
 }
 
-impl Raises {
+impl HunkRaises {
     fn get(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
         if self.known.len() <= hunk {
             self.known.resize(hunk + 1, None);
@@ -35,12 +35,12 @@ impl Raises {
 
 /// Moves each clean hunk to its best place within the unchanged lines above it.
 pub(super) fn place_for_reading(
-    hunks: &mut [Hunk],
-    regions: &[Region],
-    vocabulary: &Vocabulary,
-    base: &[Token],
-    proposed: &[Token],
-    raises: &mut Raises,
+    hunks: &mut [ReviewHunk],
+    regions: &[MergeRegion],
+    vocabulary: &LineVocabulary,
+    base: &[LineToken],
+    proposed: &[LineToken],
+    raises: &mut HunkRaises,
 ) {
     for (at, hunk) in hunks.iter_mut().enumerate() {
         if hunk.state != HunkState::Clean {
@@ -68,10 +68,10 @@ pub(super) fn place_for_reading(
 const MOST_RAISED: u32 = 100;
 
 /// How many lines above a region nobody changed, less one to keep it apart from what is above them.
-fn room_above(regions: &[Region], region: usize) -> u32 {
+fn room_above(regions: &[MergeRegion], region: usize) -> u32 {
     region
         .checked_sub(1)
         .and_then(|above| regions.get(above))
-        .filter(|above| above.kind == RegionKind::Unchanged)
+        .filter(|above| above.kind == MergeRegionKind::Unchanged)
         .map_or(0, |above| (above.base.len() as u32 - 1).min(MOST_RAISED))
 }

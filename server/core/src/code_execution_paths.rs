@@ -10,16 +10,16 @@ use unicode_normalization::UnicodeNormalization;
 
 /// How a pattern is compared with a part of a path.
 #[derive(Clone, Copy)]
-enum Part {
+enum PathPartPattern {
     Is(&'static str),
     StartsWith(&'static str),
     EndsWith(&'static str),
 }
 
-use Part::{EndsWith, Is, StartsWith};
+use PathPartPattern::{EndsWith, Is, StartsWith};
 
 /// Consecutive parts of a path; everything beneath them counts too. All in lower case.
-const PATTERNS: &[&[Part]] = &[
+const PATTERNS: &[&[PathPartPattern]] = &[
     // Version control.
     &[Is(".git")],
     &[Is(".gitmodules")],
@@ -96,11 +96,11 @@ const PATTERNS: &[&[Part]] = &[
 /// could on some file system.
 ///
 /// ```
-/// use claudecluster_core::selfarming::is_self_arming;
+/// use claudecluster_core::code_execution_paths::is_self_arming;
 /// assert!(is_self_arming("web/.VSCode/tasks.json"));
 /// assert!(!is_self_arming("src/vscode.rs"));
 /// ```
-pub fn is_self_arming(path: &str) -> bool {
+pub fn is_code_execution_path(path: &str) -> bool {
     let parts: Vec<String> = path
         .split(['/', '\\'])
         .map(fold)
@@ -116,7 +116,7 @@ pub fn is_self_arming(path: &str) -> bool {
     })
 }
 
-impl Part {
+impl PathPartPattern {
     fn matches(self, part: &str) -> bool {
         match self {
             Is(name) => part == name || is_short_name(part, name),
@@ -186,7 +186,7 @@ fn is_numbered(stem: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_self_arming;
+    use super::is_code_execution_path;
 
     #[test]
     fn files_that_make_tools_run_code() {
@@ -229,7 +229,7 @@ mod tests {
             ".dir-locals.el",
         ];
         for path in yes {
-            assert!(is_self_arming(path), "{path:?}");
+            assert!(is_code_execution_path(path), "{path:?}");
         }
     }
 
@@ -272,7 +272,7 @@ mod tests {
             ".g\u{206a}it",
         ];
         for path in yes {
-            assert!(is_self_arming(path), "{path:?}");
+            assert!(is_code_execution_path(path), "{path:?}");
         }
     }
 
@@ -300,7 +300,7 @@ mod tests {
             "caf\u{e9}/main.rs",
         ];
         for path in no {
-            assert!(!is_self_arming(path), "{path:?}");
+            assert!(!is_code_execution_path(path), "{path:?}");
         }
     }
 }

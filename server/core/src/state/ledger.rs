@@ -3,7 +3,8 @@
 use claudecluster_protocol::{
     HunkId, Timestamp,
     change::FileVersion,
-    event::{Landed, ProposedFile, Verdict},
+    event::{ProposedFile, Verdict},
+    landed::LandedContent,
 };
 
 /// One file of a proposal, and what has been decided about it.
@@ -12,14 +13,14 @@ pub struct FileEntry {
     /// The file as it was proposed, with `base` and `proposed` as they are now.
     pub file: ProposedFile,
     /// Every verdict that was carried out, oldest first. Never taken away: an undo is a further move.
-    pub moves: Vec<Move>,
+    pub ledger: Vec<LedgerRecord>,
     /// Landings that were begun and of which nothing has been heard since, in order.
-    pub begun: Vec<Begun>,
+    pub pending_landings: Vec<PendingLanding>,
 }
 
 /// The two texts that are in review.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Pair {
+pub struct ReviewPair {
     /// What is already decided or was there from the start.
     pub base: Option<FileVersion>,
     /// What is proposed.
@@ -28,7 +29,7 @@ pub struct Pair {
 
 /// One verdict on hunks of one entry, carried out.
 #[derive(Clone, Debug)]
-pub struct Move {
+pub struct LedgerRecord {
     /// Its place among all moves of all goals, counting from 0.
     pub order: u64,
     /// What was decided.
@@ -38,11 +39,11 @@ pub struct Move {
     /// Those of them that later moves have taken back, and none has done again.
     pub undone: Vec<HunkId>,
     /// The content before and after, if it changed the file.
-    pub landed: Option<Landed>,
+    pub landed: Option<LandedContent>,
     /// The pair before.
-    pub before: Pair,
+    pub before: ReviewPair,
     /// The pair after.
-    pub after: Pair,
+    pub after: ReviewPair,
     /// For an undo or a redo: which move it takes back.
     pub of: Option<u32>,
     /// When it was observed.
@@ -51,7 +52,7 @@ pub struct Move {
     pub decision: Option<u64>,
 }
 
-impl Move {
+impl LedgerRecord {
     /// What is the same for all moves of one decision, and different for those of any other.
     pub fn decided(&self) -> impl PartialEq + use<> {
         // The facts of one decision become durable in one moment.
@@ -61,15 +62,15 @@ impl Move {
 
 /// A landing under way, see [`claudecluster_protocol::EventBody::LandingBegun`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Begun {
+pub struct PendingLanding {
     /// What was decided.
     pub verdict: Verdict,
     /// The hunks it is about.
     pub hunks: Vec<HunkId>,
     /// The pair after it.
-    pub pair: Pair,
+    pub pair: ReviewPair,
     /// The content that is expected and the content that is to be.
-    pub landed: Landed,
+    pub landed: LandedContent,
     /// For an undo or a redo: which move it takes back.
     pub of: Option<u32>,
     /// Why, in the developer's words.
@@ -78,7 +79,7 @@ pub struct Begun {
     pub open: bool,
 }
 
-impl Move {
+impl LedgerRecord {
     /// The hunks that still are as this move decided.
     pub fn standing(&self) -> impl Iterator<Item = &HunkId> {
         self.hunks.iter().filter(|id| !self.undone.contains(id))
@@ -109,8 +110,8 @@ impl FileEntry {
     }
 
     /// The pair as it is now.
-    pub fn pair(&self) -> Pair {
-        Pair {
+    pub fn pair(&self) -> ReviewPair {
+        ReviewPair {
             base: self.file.base.clone(),
             proposed: self.file.proposed.clone(),
         }
@@ -118,21 +119,21 @@ impl FileEntry {
 
     /// How many hunks have landed and are not undone.
     pub fn landed(&self) -> u32 {
-        self.count(Move::is_landing)
+        self.count(LedgerRecord::is_landing)
     }
 
     /// How many hunks were taken back for good.
     pub fn rejected(&self) -> u32 {
-        self.count(Move::is_rejection)
+        self.count(LedgerRecord::is_rejection)
     }
 
     /// The hunks of a move that stood as it decided before the move at `until` was made.
     pub fn standing_before(&self, index: usize, until: usize) -> Vec<HunkId> {
-        let Some(of) = self.moves.get(index) else {
+        let Some(of) = self.ledger.get(index) else {
             return Vec::new();
         };
         let mut standing = of.hunks.clone();
-        for later in self.moves.iter().take(until).skip(index) {
+        for later in self.ledger.iter().take(until).skip(index) {
             match (later.verdict, later.of.map(|of| of as usize)) {
                 (Verdict::Undo, Some(of)) if of == index => {
                     standing.retain(|id| !later.hunks.contains(id));
@@ -149,10 +150,10 @@ impl FileEntry {
     /// The hunks an undo took back that are still as it left them: neither done again nor decided in
     /// another way since.
     pub fn undone_by(&self, index: usize) -> Vec<HunkId> {
-        let Some(undo) = self.moves.get(index) else {
+        let Some(undo) = self.ledger.get(index) else {
             return Vec::new();
         };
-        let later = self.moves.iter().skip(index + 1);
+        let later = self.ledger.iter().skip(index + 1);
         let decided: Vec<&HunkId> = later
             .filter(|one| one.of.is_none())
             .flat_map(|one| &one.hunks)
@@ -163,12 +164,12 @@ impl FileEntry {
 
     /// Which move an undo takes back.
     pub fn takes_back(&self, undo: usize) -> Option<usize> {
-        self.moves.get(undo)?.of.map(|of| of as usize)
+        self.ledger.get(undo)?.of.map(|of| of as usize)
     }
 
-    fn count(&self, of: impl Fn(&Move) -> bool) -> u32 {
-        let standing = self.moves.iter().filter(|one| of(one));
-        u32::try_from(standing.flat_map(Move::standing).count()).unwrap_or(u32::MAX)
+    fn count(&self, of: impl Fn(&LedgerRecord) -> bool) -> u32 {
+        let standing = self.ledger.iter().filter(|one| of(one));
+        u32::try_from(standing.flat_map(LedgerRecord::standing).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether it is an alternative to what merged: it never lands by itself.
@@ -181,30 +182,30 @@ impl FileEntry {
     pub(super) fn new(file: ProposedFile) -> Self {
         Self {
             file,
-            moves: Vec::new(),
-            begun: Vec::new(),
+            ledger: Vec::new(),
+            pending_landings: Vec::new(),
         }
     }
 
     /// Takes a move in: the pair is what it leaves, and the move it takes back knows of it.
-    pub(super) fn record(&mut self, made: Move) {
+    pub(super) fn record(&mut self, made: LedgerRecord) {
         if let Some(of) = made.of {
             self.take_back(of as usize, made.verdict, &made.hunks);
         }
         self.file.base.clone_from(&made.after.base);
         self.file.proposed.clone_from(&made.after.proposed);
         // What was begun is carried out in its order.
-        let begun = self.begun.first();
+        let begun = self.pending_landings.first();
         if begun.is_some_and(|begun| begun.verdict == made.verdict && begun.hunks == made.hunks) {
-            self.begun.remove(0);
+            self.pending_landings.remove(0);
         }
-        self.moves.push(made);
+        self.ledger.push(made);
     }
 
     /// An undo takes hunks of a move back; a redo takes them back from the undo, and so does them
     /// again.
     fn take_back(&mut self, of: usize, verdict: Verdict, hunks: &[HunkId]) {
-        let Some(earlier) = self.moves.get_mut(of) else {
+        let Some(earlier) = self.ledger.get_mut(of) else {
             return;
         };
         let news = hunks.iter().filter(|id| !earlier.undone.contains(id));
@@ -212,7 +213,7 @@ impl FileEntry {
         earlier.undone.extend(news);
         let original = earlier.of.map(|of| of as usize);
         if verdict == Verdict::Redo
-            && let Some(original) = original.and_then(|of| self.moves.get_mut(of))
+            && let Some(original) = original.and_then(|of| self.ledger.get_mut(of))
         {
             original.undone.retain(|id| !hunks.contains(id));
         }

@@ -6,22 +6,22 @@ use claudecluster_protocol::{
 };
 use indexmap::IndexMap;
 
-use super::{Attempt, Goal};
+use super::{Goal, TaskAttempt};
 
 /// The permission requests of one goal.
 #[derive(Clone, Debug, Default)]
-pub struct Permissions {
+pub struct GoalPermissions {
     /// Those that wait for an answer, oldest first. No two are about the same.
     pub open: Vec<PermissionRequest>,
     /// Answers that go on standing, oldest first.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<PermissionRule>,
     /// What became of those that wait no more.
-    pub ended: IndexMap<PermissionId, Ending>,
+    pub ended: IndexMap<PermissionId, PermissionEnding>,
 }
 
 /// What became of a permission request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub enum PermissionEnding {
     /// Somebody answered it.
     Answered {
         /// What was said.
@@ -35,7 +35,7 @@ pub enum Ending {
 
 /// An answer that stands for later requests about exactly the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rule {
+pub struct PermissionRule {
     /// The tool.
     pub tool: String,
     /// Its input.
@@ -48,7 +48,7 @@ pub struct Rule {
     pub reason: Option<String>,
 }
 
-impl Rule {
+impl PermissionRule {
     fn is_for(&self, task: Option<&TaskId>) -> bool {
         match (&self.tasks, task) {
             (None, _) => true,
@@ -58,14 +58,19 @@ impl Rule {
     }
 }
 
-impl Permissions {
+impl GoalPermissions {
     /// The request about this tool with this input.
     pub fn about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
         self.open.iter().find(|open| open.is_about(tool, input))
     }
 
     /// What a task, or the planner, has been told about this before. The last word counts.
-    pub fn rule(&self, tool: &str, input: &BlobId, task: Option<&TaskId>) -> Option<&Rule> {
+    pub fn rule(
+        &self,
+        tool: &str,
+        input: &BlobId,
+        task: Option<&TaskId>,
+    ) -> Option<&PermissionRule> {
         let mut rules = self.rules.iter().rev();
         rules.find(|rule| rule.tool == tool && rule.input == *input && rule.is_for(task))
     }
@@ -90,13 +95,13 @@ impl Permissions {
                     return;
                 };
                 let request = self.open.remove(at);
-                let ending = Ending::Answered {
+                let ending = PermissionEnding::Answered {
                     decision: *decision,
                     by: by.clone(),
                 };
                 self.ended.insert(request_id.clone(), ending);
                 if *scope != PermissionScope::Once {
-                    self.rules.push(Rule {
+                    self.rules.push(PermissionRule {
                         tool: request.tool,
                         input: request.input,
                         tasks: (*scope == PermissionScope::Task).then_some(request.task_ids),
@@ -107,7 +112,8 @@ impl Permissions {
             }
             EventBody::PermissionWithdrawn { request_id } => {
                 self.open.retain(|open| open.id != *request_id);
-                self.ended.insert(request_id.clone(), Ending::Withdrawn);
+                self.ended
+                    .insert(request_id.clone(), PermissionEnding::Withdrawn);
             }
             _ => {}
         }
@@ -116,7 +122,7 @@ impl Permissions {
 
 impl Goal {
     /// Attempts that run and wait for a person: they hold a process and do nothing.
-    pub fn waiting(&self) -> impl Iterator<Item = (&TaskId, &Attempt)> {
+    pub fn waiting(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
         self.running().filter(|(task, _)| {
             let mut open = self.permissions.open.iter();
             open.any(|request| request.task_ids.contains(task))

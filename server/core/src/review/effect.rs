@@ -32,15 +32,15 @@ use std::{
     ops::Range,
 };
 
-use super::{HunkKey, HunkState, Review};
+use super::{FileReview, HunkKey, HunkState};
 use crate::{
-    diff::{Change, Lines, Purpose, diff},
-    merge::{Merge, RegionKind, Side},
+    diff::{DiffPurpose, IndexedText, LineChange, diff},
+    merge::{MergeRegionKind, MergeSide, ThreeWayMerge},
 };
 
 /// The three texts of a file in review.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Texts<'a> {
+pub struct ReviewTexts<'a> {
     /// What is decided already.
     pub base: &'a str,
     /// What is there.
@@ -51,57 +51,57 @@ pub struct Texts<'a> {
 
 /// What one move makes of the three texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Made {
+pub struct VerdictEffect {
     /// Of the base.
-    pub base: Rewrite,
+    pub base: HunkRewrite,
     /// Of the current text.
-    pub current: Rewrite,
+    pub current: HunkRewrite,
     /// Of the proposed text.
-    pub proposed: Rewrite,
+    pub proposed: HunkRewrite,
 }
 
 /// A text and what it becomes, with the places in which the two differ, each a hunk's.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rewrite {
+pub struct HunkRewrite {
     from: String,
     to: String,
     /// In order, with an unchanged line between two of them.
-    places: Vec<Place>,
+    places: Vec<RewritePlace>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Place {
-    change: Change,
+struct RewritePlace {
+    change: LineChange,
     hunk: HunkKey,
 }
 
 /// A move that was carried over to texts which have changed since.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Carried {
+pub struct RebasedEffect {
     /// What it makes of the texts as they are now.
-    pub made: Made,
+    pub made: VerdictEffect,
     /// Hunks that were left, in all three texts, because one of them has something else there now.
     pub left: BTreeSet<HunkKey>,
 }
 
-impl Made {
+impl VerdictEffect {
     /// What accepting hunks makes of the texts; `None` if one of them is not there or in conflict.
-    pub fn accepted(before: Texts<'_>, keys: &[HunkKey]) -> Option<Self> {
-        let review = Review::new(before.base, before.current, before.proposed);
+    pub fn accepted(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
+        let review = FileReview::new(before.base, before.current, before.proposed);
         let hunks = chosen(&review, keys)?;
         let here = hunks.iter().filter(|hunk| hunk.state == HunkState::Clean);
         let made = Self {
-            base: Rewrite::new(
+            base: HunkRewrite::new(
                 before.base,
                 hunks
                     .iter()
                     .map(|hunk| (hunk.key, hunk.base.clone(), review.new_text(hunk))),
             )?,
-            current: Rewrite::new(
+            current: HunkRewrite::new(
                 before.current,
                 here.map(|hunk| (hunk.key, hunk.current.clone(), review.new_text(hunk))),
             )?,
-            proposed: Rewrite::nothing(before.proposed),
+            proposed: HunkRewrite::nothing(before.proposed),
         };
         let accepted = review.accept(keys);
         let same = accepted.refused.is_empty()
@@ -111,13 +111,13 @@ impl Made {
     }
 
     /// What rejecting hunks makes of the texts; `None` if one of them is not there.
-    pub fn rejected(before: Texts<'_>, keys: &[HunkKey]) -> Option<Self> {
-        let review = Review::new(before.base, before.current, before.proposed);
+    pub fn rejected(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
+        let review = FileReview::new(before.base, before.current, before.proposed);
         let hunks = chosen(&review, keys)?;
         Some(Self {
-            base: Rewrite::nothing(before.base),
-            current: Rewrite::nothing(before.current),
-            proposed: Rewrite::new(
+            base: HunkRewrite::nothing(before.base),
+            current: HunkRewrite::nothing(before.current),
+            proposed: HunkRewrite::new(
                 before.proposed,
                 hunks
                     .iter()
@@ -129,13 +129,13 @@ impl Made {
     /// What putting `text` into the stretch of a hunk makes of the texts, see
     /// [`Review::resolve`]; `None` if the hunk is not there. Whatever other hunks it decides, all of
     /// it is this hunk's.
-    pub fn resolved(before: Texts<'_>, key: HunkKey, text: &str) -> Option<Self> {
-        let review = Review::new(before.base, before.current, before.proposed);
+    pub fn resolved(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
+        let review = FileReview::new(before.base, before.current, before.proposed);
         let region = review.region(review.hunk(key)?);
         let resolved = review.resolve(key, text).ok()?;
         let put = |before: &str, range: Range<u32>, after: &str| {
             let text = put_there(before, &range, after)?;
-            Rewrite::new(before, [(key, range, text)])
+            HunkRewrite::new(before, [(key, range, text)])
         };
         Some(Self {
             base: put(before.base, region.base, &resolved.base)?,
@@ -163,7 +163,7 @@ impl Made {
 
     /// The same for texts that have changed since, for the hunks that are `wanted`. A hunk is left in
     /// all three texts where one of them has something else in its place, or right beside it.
-    pub fn carry(&self, now: Texts<'_>, wanted: &BTreeSet<HunkKey>) -> Carried {
+    pub fn carry(&self, now: ReviewTexts<'_>, wanted: &BTreeSet<HunkKey>) -> RebasedEffect {
         let mut wanted = wanted.clone();
         let mut left = BTreeSet::new();
         loop {
@@ -177,7 +177,7 @@ impl Made {
                     current,
                     proposed,
                 };
-                return Carried { made, left };
+                return RebasedEffect { made, left };
             }
             for key in conflicts {
                 wanted.remove(&key);
@@ -187,7 +187,7 @@ impl Made {
     }
 }
 
-impl Rewrite {
+impl HunkRewrite {
     /// The text before.
     pub fn from(&self) -> &str {
         &self.from
@@ -211,11 +211,11 @@ impl Rewrite {
 
     /// Hunks that a text which has changed since has in all their places already, with the lines they are
     /// in there: what was made of those places is just what the rewrite makes of them.
-    pub fn already_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
+    pub fn present_hunks_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
         let since = diff(
-            &Lines::new(self.from.as_str()),
-            &Lines::new(now),
-            Purpose::Merging,
+            &IndexedText::new(self.from.as_str()),
+            &IndexedText::new(now),
+            DiffPurpose::Merging,
         );
         let mut own = self.clone();
         loop {
@@ -233,31 +233,32 @@ impl Rewrite {
 
     /// Hunks that are in a text no more, as if they had never been: in all their places it has what they
     /// took the place of. Gives the lines in which it has that. What was moved elsewhere is still there.
-    pub fn taken_out_of(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
-        let found = self.inverse().already_in(now);
+    pub fn reverted_hunks_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
+        let found = self.inverse().present_hunks_in(now);
         if found.is_empty() {
             return found;
         }
-        let moved = self.moved_in(now);
+        let moved = self.moved_hunks_in(now);
         let gone: BTreeSet<HunkKey> = found.keys().copied().collect();
         if gone.is_disjoint(&moved) {
             return found;
         }
         let rest = self.inverse().only(&(&gone - &moved));
-        rest.map(|rest| rest.already_in(now)).unwrap_or_default()
+        rest.map(|rest| rest.present_hunks_in(now))
+            .unwrap_or_default()
     }
 
     /// The hunks that a text has in all their places, with those places, and the others.
     fn agreed(
         &self,
         now: &str,
-        since: &[Change],
+        since: &[LineChange],
     ) -> (BTreeMap<HunkKey, Vec<Range<u32>>>, BTreeSet<HunkKey>) {
         let mut found: BTreeMap<HunkKey, Vec<Range<u32>>> = BTreeMap::new();
         let mut missing = BTreeSet::new();
-        for region in self.merge(Lines::new(now), since).regions() {
+        for region in self.merge(IndexedText::new(now), since).regions() {
             for place in &self.places[region.their_changes.clone()] {
-                if region.kind == RegionKind::Both {
+                if region.kind == MergeRegionKind::Both {
                     let lines = found.entry(place.hunk).or_default();
                     lines.push(region.ours.clone());
                 } else {
@@ -270,21 +271,22 @@ impl Rewrite {
     }
 
     /// Hunks of which a line was taken from its place and put in at another one.
-    pub fn moved_in(&self, now: &str) -> BTreeSet<HunkKey> {
+    pub fn moved_hunks_in(&self, now: &str) -> BTreeSet<HunkKey> {
         let (before, then, here) = (
-            Lines::new(self.from.as_str()),
-            Lines::new(self.to.as_str()),
-            Lines::new(now),
+            IndexedText::new(self.from.as_str()),
+            IndexedText::new(self.to.as_str()),
+            IndexedText::new(now),
         );
-        let since = diff(&then, &here, Purpose::Merging);
+        let since = diff(&then, &here, DiffPurpose::Merging);
         let put_in: BTreeSet<&str> = since
             .iter()
-            .flat_map(|change| each(here.get(&change.new)))
-            .filter(|line| tells(line))
+            .flat_map(|change| trimmed_lines(here.get(&change.new)))
+            .filter(|line| is_distinctive(line))
             .collect();
         let places = self.places.iter().filter(|place| {
-            let old: BTreeSet<&str> = each(before.get(&place.change.old)).collect();
-            let mut own = each(then.get(&place.change.new)).filter(|line| !old.contains(line));
+            let old: BTreeSet<&str> = trimmed_lines(before.get(&place.change.old)).collect();
+            let mut own =
+                trimmed_lines(then.get(&place.change.new)).filter(|line| !old.contains(line));
             own.any(|line| put_in.contains(line))
         });
         places.map(|place| place.hunk).collect()
@@ -292,13 +294,17 @@ impl Rewrite {
 
     /// From one text to another, all of it one hunk's.
     pub fn between(from: &str, to: &str, hunk: HunkKey) -> Self {
-        let changes = diff(&Lines::new(from), &Lines::new(to), Purpose::Merging);
+        let changes = diff(
+            &IndexedText::new(from),
+            &IndexedText::new(to),
+            DiffPurpose::Merging,
+        );
         Self {
             from: from.to_owned(),
             to: to.to_owned(),
             places: changes
                 .into_iter()
-                .map(|change| Place { change, hunk })
+                .map(|change| RewritePlace { change, hunk })
                 .collect(),
         }
     }
@@ -317,7 +323,7 @@ impl Rewrite {
         from: &str,
         replacements: impl IntoIterator<Item = (HunkKey, Range<u32>, &'t str)>,
     ) -> Option<Self> {
-        let lines = Lines::new(from);
+        let lines = IndexedText::new(from);
         let mut to = String::with_capacity(from.len());
         let mut places = Vec::new();
         let (mut done, mut written) = (0, 0);
@@ -327,15 +333,15 @@ impl Rewrite {
             }
             to.push_str(lines.get(&(done..old.start)));
             written += old.start - done;
-            let new = written..written + Lines::new(text).len();
+            let new = written..written + IndexedText::new(text).len();
             to.push_str(text);
             (done, written) = (old.end, new.end);
-            let change = Change { old, new };
-            places.push(Place { change, hunk });
+            let change = LineChange { old, new };
+            places.push(RewritePlace { change, hunk });
         }
         to.push_str(lines.get(&(done..lines.len())));
         written += lines.len() - done;
-        (Lines::new(to.as_str()).len() == written).then(|| Self {
+        (IndexedText::new(to.as_str()).len() == written).then(|| Self {
             from: from.to_owned(),
             to,
             places,
@@ -344,8 +350,8 @@ impl Rewrite {
 
     #[must_use]
     fn inverse(&self) -> Self {
-        let turned = |place: &Place| Place {
-            change: Change {
+        let turned = |place: &RewritePlace| RewritePlace {
+            change: LineChange {
                 old: place.change.new.clone(),
                 new: place.change.old.clone(),
             },
@@ -360,7 +366,7 @@ impl Rewrite {
 
     /// Only what some hunks change.
     fn only(&self, wanted: &BTreeSet<HunkKey>) -> Option<Self> {
-        let lines = Lines::new(self.to.as_str());
+        let lines = IndexedText::new(self.to.as_str());
         let places = self.places.iter();
         let places = places.filter(|place| wanted.contains(&place.hunk));
         let places = places.map(|place| {
@@ -371,10 +377,13 @@ impl Rewrite {
     }
 
     /// What the rewrite does, and what has happened to its text since.
-    fn merge<'t>(&'t self, here: Lines<'t>, since: &[Change]) -> Merge<'t> {
-        let (from, to) = (Lines::new(self.from.as_str()), Lines::new(self.to.as_str()));
+    fn merge<'t>(&'t self, here: IndexedText<'t>, since: &[LineChange]) -> ThreeWayMerge<'t> {
+        let (from, to) = (
+            IndexedText::new(self.from.as_str()),
+            IndexedText::new(self.to.as_str()),
+        );
         let own = self.places.iter().map(|place| place.change.clone());
-        Merge::with_changes(from, here, to, since, own.collect())
+        ThreeWayMerge::with_changes(from, here, to, since, own.collect())
     }
 
     /// The same for a text that has changed since, and the hunks that conflict with it. What the text
@@ -392,20 +401,24 @@ impl Rewrite {
             };
             return (own, Vec::new());
         }
-        let here = Lines::new(now);
-        let since = diff(&Lines::new(own.from.as_str()), &here, Purpose::Merging);
+        let here = IndexedText::new(now);
+        let since = diff(
+            &IndexedText::new(own.from.as_str()),
+            &here,
+            DiffPurpose::Merging,
+        );
         let merge = own.merge(here, &since);
         let mut conflicts = Vec::new();
         let mut replacements = Vec::new();
         for region in merge.regions() {
             let hunks = &own.places[region.their_changes.clone()];
             match region.kind {
-                RegionKind::Conflict => conflicts.extend(hunks.iter().map(|place| place.hunk)),
-                RegionKind::Theirs => {
-                    let text = merge.text_of(region, Side::Theirs);
+                MergeRegionKind::Conflict => conflicts.extend(hunks.iter().map(|place| place.hunk)),
+                MergeRegionKind::Theirs => {
+                    let text = merge.text_of(region, MergeSide::Theirs);
                     replacements.push((hunks[0].hunk, region.ours.clone(), text));
                 }
-                RegionKind::Unchanged | RegionKind::Ours | RegionKind::Both => {}
+                MergeRegionKind::Unchanged | MergeRegionKind::Ours | MergeRegionKind::Both => {}
             }
         }
         if !conflicts.is_empty() {
@@ -419,17 +432,17 @@ impl Rewrite {
 }
 
 /// The lines of a text, without what is around their words: a line that was moved may be indented anew.
-pub fn each(lines: &str) -> impl Iterator<Item = &str> {
+pub fn trimmed_lines(lines: &str) -> impl Iterator<Item = &str> {
     lines.lines().map(str::trim)
 }
 
 /// Whether a line is told from others by its text: brackets and rules are alike everywhere.
-pub fn tells(line: &str) -> bool {
+pub fn is_distinctive(line: &str) -> bool {
     line.chars().any(char::is_alphanumeric)
 }
 
 /// The hunks with these keys in the order of their lines, if all are there.
-fn chosen<'r>(review: &'r Review<'_>, keys: &[HunkKey]) -> Option<Vec<&'r super::Hunk>> {
+fn chosen<'r>(review: &'r FileReview<'_>, keys: &[HunkKey]) -> Option<Vec<&'r super::ReviewHunk>> {
     let asked: BTreeSet<HunkKey> = keys.iter().copied().collect();
     let hunks = review.hunks().iter();
     let found: Vec<_> = hunks.filter(|hunk| asked.contains(&hunk.key)).collect();
@@ -438,23 +451,27 @@ fn chosen<'r>(review: &'r Review<'_>, keys: &[HunkKey]) -> Option<Vec<&'r super:
 
 /// The text that took the place of some lines, by what is around it before and after.
 fn put_there<'t>(before: &str, range: &Range<u32>, after: &'t str) -> Option<&'t str> {
-    let lines = Lines::new(before);
+    let lines = IndexedText::new(before);
     let bytes = lines.bytes(range);
     let tail = before.len() - bytes.end;
     after.get(bytes.start..after.len().checked_sub(tail)?)
 }
 
 /// The text that resolving a hunk put into the base, found again from the base after it.
-pub fn resolution<'t>(before: Texts<'_>, key: HunkKey, base_after: &'t str) -> Option<&'t str> {
-    let review = Review::new(before.base, before.current, before.proposed);
+pub fn find_resolution<'t>(
+    before: ReviewTexts<'_>,
+    key: HunkKey,
+    base_after: &'t str,
+) -> Option<&'t str> {
+    let review = FileReview::new(before.base, before.current, before.proposed);
     let region = review.region(review.hunk(key)?);
     put_there(before.base, &region.base, base_after)
 }
 
 /// Lines of `now` that stand there as `rewrite` put them, with the hunk they belong to.
-pub fn still_there(rewrite: &Rewrite, now: &str) -> Vec<(HunkKey, Range<u32>)> {
-    let (then, here) = (Lines::new(rewrite.to.as_str()), Lines::new(now));
-    let since = diff(&then, &here, Purpose::Merging);
+pub fn surviving_lines(rewrite: &HunkRewrite, now: &str) -> Vec<(HunkKey, Range<u32>)> {
+    let (then, here) = (IndexedText::new(rewrite.to.as_str()), IndexedText::new(now));
+    let since = diff(&then, &here, DiffPurpose::Merging);
     let mut found = Vec::new();
     for (hunk, lines) in rewrite.written() {
         let mut from = lines.start;

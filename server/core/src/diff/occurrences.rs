@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use super::Token;
+use super::LineToken;
 
 /// For each distinct line the places in a text where it is.
-pub(crate) struct Places {
+pub(crate) struct LineOccurrences {
     /// For each token, where its entries in `at` start.
     starts: Vec<u32>,
     at: Vec<u32>,
 }
 
-impl Places {
+impl LineOccurrences {
     /// The places in a text with tokens of a vocabulary that has `words` of them.
-    pub(crate) fn new(text: &[Token], words: usize) -> Self {
+    pub(crate) fn new(text: &[LineToken], words: usize) -> Self {
         let mut starts = vec![0u32; words + 1];
         for token in text {
             starts[token.0 as usize + 1] += 1;
@@ -32,13 +32,13 @@ impl Places {
     }
 
     /// Where a line is, in order.
-    pub(crate) fn of(&self, token: Token) -> &[u32] {
+    pub(crate) fn of(&self, token: LineToken) -> &[u32] {
         let token = token.0 as usize;
         &self.at[self.starts[token] as usize..self.starts[token + 1] as usize]
     }
 
     /// Where a line is within a part of the text.
-    pub(super) fn within(&self, token: Token, part: &Range<usize>) -> &[u32] {
+    pub(super) fn within(&self, token: LineToken, part: &Range<usize>) -> &[u32] {
         let places = self.of(token);
         let before = |end: usize| places.partition_point(|&place| (place as usize) < end);
         &places[before(part.start)..before(part.end)]

@@ -5,9 +5,9 @@
 //! written; nothing is decided here.
 
 mod clock;
-mod fleet;
 mod ledger;
 mod permissions;
+mod provider_limit;
 mod task;
 
 use std::sync::Arc;
@@ -16,31 +16,32 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath, TaskId,
     TaskSpec, TaskState, Timestamp,
     change::HeldReason,
-    event::{ProposedFile, Repair},
-    goal::{GateResult, Usage},
+    event::ProposedFile,
+    goal::{AgentUsage, GateResult},
+    repair::RepairSpec,
 };
 use indexmap::IndexMap;
 
-use self::clock::Clock;
+use self::clock::GoalClock;
 pub use self::{
-    fleet::Fleet,
-    ledger::{Begun, FileEntry, Move, Pair},
-    permissions::{Ending, Permissions, Rule},
-    task::{Attempt, Task},
+    ledger::{FileEntry, LedgerRecord, PendingLanding, ReviewPair},
+    permissions::{GoalPermissions, PermissionEnding, PermissionRule},
+    provider_limit::ProviderLimit,
+    task::{GoalTask, TaskAttempt},
 };
 use crate::graph::TaskGraph;
 
 /// Every goal, oldest first. Cloning is cheap: goals are shared until they change.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct ClusterState {
     /// The goals.
     pub goals: IndexMap<GoalId, Arc<Goal>>,
     /// The last event applied.
     pub last_seq: EventSeq,
     /// How many attempts the provider lets run at once.
-    pub fleet: Fleet,
+    pub provider_limit: ProviderLimit,
     /// How many moves all ledgers hold.
-    pub moves: u64,
+    pub ledger_records: u64,
     /// How many permission requests there have been.
     pub permissions: u64,
 }
@@ -79,9 +80,9 @@ pub struct Goal {
     /// What was said in the planning sessions, oldest first.
     pub plan_transcripts: Vec<BlobId>,
     /// What planning cost.
-    pub planner_usage: Usage,
+    pub planner_usage: AgentUsage,
     /// The tasks in the plan's order.
-    pub tasks: IndexMap<TaskId, Task>,
+    pub tasks: IndexMap<TaskId, GoalTask>,
     /// Tasks in the order in which they succeeded: a topological order.
     pub finished: Vec<TaskId>,
     /// Whether the tasks' changes, as they are now, have been merged into `files`.
@@ -93,9 +94,9 @@ pub struct Goal {
     /// What the goal's gates said.
     pub gates: Vec<GateResult>,
     /// What its workers ask for, and what they have been told.
-    pub permissions: Permissions,
+    pub permissions: GoalPermissions,
     /// How much of its time it has taken.
-    clock: Clock,
+    clock: GoalClock,
 }
 
 impl Goal {
@@ -116,20 +117,20 @@ impl Goal {
             plan_refusals: 0,
             plan_retries: 0,
             plan_transcripts: Vec::new(),
-            planner_usage: Usage::default(),
+            planner_usage: AgentUsage::default(),
             tasks: IndexMap::new(),
             finished: Vec::new(),
             merged: false,
             applied: false,
             files: Vec::new(),
             gates: Vec::new(),
-            permissions: Permissions::default(),
-            clock: Clock::default(),
+            permissions: GoalPermissions::default(),
+            clock: GoalClock::default(),
         }
     }
 
     /// What the goal has cost so far.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> AgentUsage {
         self.tasks
             .values()
             .flat_map(|task| &task.attempts)
@@ -141,19 +142,19 @@ impl Goal {
     pub fn has_changes(&self) -> bool {
         self.tasks
             .values()
-            .filter_map(Task::outcome)
+            .filter_map(GoalTask::outcome)
             .any(|outcome| !outcome.changes.is_empty())
     }
 
     /// Attempts that run now.
-    pub fn running(&self) -> impl Iterator<Item = (&TaskId, &Attempt)> {
+    pub fn running(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
         self.tasks
             .iter()
             .filter_map(|(id, task)| Some((id, task.running()?)))
     }
 
     /// The repairs of its proposal of which something is still to come.
-    pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
+    pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &GoalTask)> {
         self.tasks.iter().filter(|(_, task)| {
             let ended = task.state.is_terminal() && task.running().is_none();
             task.amends() && (!ended || task.awaits_amending())
@@ -190,24 +191,24 @@ impl Goal {
         self.tasks = plan
             .tasks
             .iter()
-            .map(|spec| (spec.id.clone(), Task::new(spec.clone(), None)))
+            .map(|spec| (spec.id.clone(), GoalTask::new(spec.clone(), None)))
             .collect();
         self.plan = Some(plan);
     }
 
     /// Adds a task to the plan that is under way.
-    fn add_task(&mut self, spec: &TaskSpec, repair: &Repair) {
+    fn add_task(&mut self, spec: &TaskSpec, repair: &RepairSpec) {
         let Some(plan) = &mut self.plan else {
             return;
         };
         plan.tasks.push(spec.clone());
         self.graph = TaskGraph::new(plan).ok().map(Arc::new);
-        let task = Task::new(spec.clone(), Some(repair.clone()));
+        let task = GoalTask::new(spec.clone(), Some(repair.clone()));
         self.tasks.insert(spec.id.clone(), task);
     }
 }
 
-impl State {
+impl ClusterState {
     /// One goal.
     pub fn goal(&self, id: &GoalId) -> Option<&Goal> {
         self.goals.get(id).map(Arc::as_ref)
@@ -234,18 +235,18 @@ impl State {
         }
         if let EventBody::AttemptEnded { outcome, .. } = body {
             let running = self.goals.values().map(|goal| goal.running().count()).sum();
-            self.fleet.observe(outcome, running, at);
+            self.provider_limit.observe(outcome, running, at);
         }
         if let EventBody::PermissionAsked { request } = body {
             self.permissions = self.permissions.max(request.id.number().unwrap_or(0));
         }
         if let Some(goal) = self.goals.get_mut(goal_id) {
             let goal = Arc::make_mut(goal);
-            goal.apply(at, body, self.moves);
+            goal.apply(at, body, self.ledger_records);
             goal.set_clock(at);
         }
         if matches!(body, EventBody::Reviewed { .. }) {
-            self.moves += 1;
+            self.ledger_records += 1;
         }
     }
 }
@@ -333,7 +334,7 @@ impl Goal {
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {
                 if let Some(file) = self.entry_mut(path, *entry) {
-                    file.begun.clear();
+                    file.pending_landings.clear();
                 }
             }
         }
@@ -366,7 +367,7 @@ impl Goal {
             } => {
                 task.state = TaskState::Running;
                 task.not_before = None;
-                task.attempts.push(Attempt {
+                task.attempts.push(TaskAttempt {
                     id: *attempt,
                     started_at: at,
                     ended_at: None,
@@ -428,10 +429,10 @@ impl Goal {
             return;
         };
         if let Some(file) = self.entry_mut(path, *entry) {
-            file.begun.push(Begun {
+            file.pending_landings.push(PendingLanding {
                 verdict: *verdict,
                 hunks: hunks.clone(),
-                pair: Pair {
+                pair: ReviewPair {
                     base: base.clone(),
                     proposed: proposed.clone(),
                 },
@@ -460,11 +461,11 @@ impl Goal {
             return;
         };
         if let Some(file) = self.entry_mut(path, *entry) {
-            let after = Pair {
+            let after = ReviewPair {
                 base: base.clone(),
                 proposed: proposed.clone(),
             };
-            file.record(Move {
+            file.record(LedgerRecord {
                 order,
                 verdict: *verdict,
                 hunks: hunks.clone(),

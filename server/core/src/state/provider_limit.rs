@@ -4,14 +4,14 @@ use claudecluster_protocol::{Span, StopReason, Timestamp, event::AttemptOutcome}
 
 /// The concurrency the provider has shown to allow, over all goals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Fleet {
+pub struct ProviderLimit {
     /// Fewer than configured, after the provider asked to slow down.
     pub cap: Option<u32>,
     /// Nothing new starts before this moment.
     pub paused_until: Option<Timestamp>,
 }
 
-impl Fleet {
+impl ProviderLimit {
     /// The answer to a provider that is overloaded: half the fleet that runs, then slowly more.
     pub(super) fn observe(&mut self, outcome: &AttemptOutcome, running: usize, at: Timestamp) {
         match outcome.stop {

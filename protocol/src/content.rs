@@ -1,0 +1,39 @@
+//! The texts of a file with pending changes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::GoalId;
+
+/// Which text of a pending file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum PendingSide {
+    /// What the proposal is a change to.
+    Base,
+    /// What is proposed.
+    Proposed,
+    /// What an accept of everything clean would give now.
+    Merged,
+}
+
+/// Parameters of `claudecluster/content`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PendingContentParams {
+    /// The goal.
+    pub goal_id: GoalId,
+    /// The document.
+    pub uri: String,
+    /// Which of its texts.
+    pub side: PendingSide,
+}
+
+/// Answer of `claudecluster/content`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingContent {
+    /// The text; `None` where the file does not exist on that side.
+    pub text: Option<String>,
+}
