@@ -3,7 +3,7 @@
 /**
  * What a worker or the planner is doing right now.
  */
-export type Activity = {
+export type AgentActivity = {
 /**
  * The goal.
  */
@@ -47,7 +47,7 @@ wait: Span | null, } | { "kind": "spent",
 /**
  * Running total of this attempt.
  */
-usage: Usage, });
+usage: AgentUsage, });
 
 /**
  * The agents a task can be run by.
@@ -55,17 +55,33 @@ usage: Usage, });
 export type AgentName = "claude-code" | "native" | "command";
 
 /**
- * The text that a range was made for. Only the server makes it, and only the server reads it.
+ * What an attempt cost.
  */
-export type Anchor = {
+export type AgentUsage = {
 /**
- * The document's version, as its client counts.
+ * Tokens sent that no cache held.
  */
-version: number,
+inputTokens: number,
 /**
- * Tells the lines of the range apart from others.
+ * Tokens received.
  */
-hash: string, };
+outputTokens: number,
+/**
+ * Tokens sent that the provider's prompt cache held.
+ */
+cacheReadTokens: number,
+/**
+ * Tokens written to the provider's prompt cache.
+ */
+cacheWriteTokens: number,
+/**
+ * What it cost, as the agent reports it.
+ */
+costUsd: Usd,
+/**
+ * Model turns.
+ */
+turns: number, };
 
 /**
  * What comes back.
@@ -126,7 +142,7 @@ requests: Array<PermissionRequest>, } | { "answer": "artifacts",
 /**
  * What there is.
  */
-artifacts: Array<Artifact>, } | { "answer": "blob",
+artifacts: Array<GoalArtifact>, } | { "answer": "blob",
 /**
  * Base64, standard alphabet with padding.
  */
@@ -164,31 +180,6 @@ taskId?: TaskId | null,
 shown?: Plan | null, };
 
 /**
- * Something a goal left behind.
- */
-export type Artifact = {
-/**
- * Where its bytes are.
- */
-id: BlobId,
-/**
- * A file name for it.
- */
-name: string,
-/**
- * What it is: `transcript`, `file`, `snapshot`.
- */
-kind: string,
-/**
- * The task that made it.
- */
-taskId?: TaskId | null,
-/**
- * Its size in bytes; `None` where the store no longer has it.
- */
-bytes: number | null, };
-
-/**
  * One try at one task: numbered from 1 within the task.
  */
 export type AttemptId = number;
@@ -216,7 +207,7 @@ changes: Array<FileChange>,
 /**
  * What it cost.
  */
-usage: Usage,
+usage: AgentUsage,
 /**
  * Results of the task's own gates.
  */
@@ -261,7 +252,7 @@ summary?: string,
 /**
  * What it cost.
  */
-usage: Usage,
+usage: AgentUsage,
 /**
  * How it was isolated; unknown until it runs.
  */
@@ -331,7 +322,7 @@ path: RelPath,
 /**
  * Which side.
  */
-side: Side, } | { "method": "decide",
+side: PendingSide, } | { "method": "decide",
 /**
  * What to decide.
  */
@@ -428,30 +419,14 @@ mine: string,
 theirs: string, };
 
 /**
- * Answer of `claudecluster/content`.
+ * What a connection is for.
  */
-export type Content = {
+export type ConnectionPurpose = { "lsp": {
 /**
- * The text; `None` where the file does not exist on that side.
+ * The editor's environment, reduced to what workers may see. The daemon may have been started
+ * from somewhere else, without the editor's keys and search path.
  */
-text: string | null, };
-
-/**
- * Parameters of `claudecluster/content`.
- */
-export type ContentParams = {
-/**
- * The goal.
- */
-goalId: GoalId,
-/**
- * The document.
- */
-uri: string,
-/**
- * Which of its texts.
- */
-side: Side, };
+env: Array<EnvVar>, } } | "requests";
 
 /**
  * `$CLAUDECLUSTER_HOME/daemon.json`: how to find the daemon. Mode 0600.
@@ -653,7 +628,7 @@ hunks: Array<HunkView>, };
  * What an edit is for, beside the version: a client that counts anew when it opens a document again does not
  * tell two texts apart by that.
  */
-export type EditOf = {
+export type EditChecksum = {
 /**
  * Of the text in UTF-8, without carriage returns and without the line feed at its end: from 0, for each
  * byte, `sum = (sum * 65599 + byte + 1) % 4294967291`.
@@ -715,7 +690,7 @@ prompts: boolean | null,
  */
 diagnostics: boolean | null,
 /**
- * The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditOf`]: the client makes
+ * The parameters of `workspace/applyEdit` have a key `claudecluster`, an [`EditChecksum`]: the client makes
  * the edit in no other text. Default: `false`.
  */
 edits: boolean | null, };
@@ -799,7 +774,7 @@ session?: string | null,
 /**
  * What the session cost.
  */
-usage: Usage, } | { "type": "plannerTranscript",
+usage: AgentUsage, } | { "type": "plannerTranscript",
 /**
  * The transcript in the artifact store.
  */
@@ -815,7 +790,7 @@ summary: string,
 /**
  * What the session cost.
  */
-usage: Usage, } | { "type": "planned",
+usage: AgentUsage, } | { "type": "planned",
 /**
  * The plan.
  */
@@ -827,7 +802,7 @@ session: string | null,
 /**
  * What the session cost.
  */
-usage: Usage, } | { "type": "approvalRequested" } | { "type": "planApproved",
+usage: AgentUsage, } | { "type": "approvalRequested" } | { "type": "planApproved",
 /**
  * The plan as approved, where it was edited.
  */
@@ -912,7 +887,7 @@ proposed: FileVersion | null,
 /**
  * For a landing: the text that was expected and the text that was observed.
  */
-landed: Landed | null,
+landed: LandedContent | null,
 /**
  * Why, in the developer's words.
  */
@@ -953,7 +928,7 @@ proposed: FileVersion | null,
 /**
  * The text that is expected and the text that is to be.
  */
-landed: Landed,
+landed: LandedContent,
 /**
  * For an undo or a redo: which of the entry's moves it takes back.
  */
@@ -981,7 +956,7 @@ task: TaskSpec,
 /**
  * What it repairs.
  */
-repair: Repair, } | { "type": "amended",
+repair: RepairSpec, } | { "type": "amended",
 /**
  * The task that made it.
  */
@@ -1147,10 +1122,83 @@ uri?: string | null,
 reason?: string | null, };
 
 /**
+ * Something a goal left behind.
+ */
+export type GoalArtifact = {
+/**
+ * Where its bytes are.
+ */
+id: BlobId,
+/**
+ * A file name for it.
+ */
+name: string,
+/**
+ * What it is: `transcript`, `file`, `snapshot`.
+ */
+kind: string,
+/**
+ * The task that made it.
+ */
+taskId?: TaskId | null,
+/**
+ * Its size in bytes; `None` where the store no longer has it.
+ */
+bytes: number | null, };
+
+/**
  * A goal: what a developer asked for. Made by the daemon, short enough to type: `g` and a
  * number that counts up within one state folder (`g1`, `g2`, …).
  */
 export type GoalId = string;
+
+/**
+ * Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
+ * everything.
+ */
+export type GoalScope = {
+/**
+ * How the files are chosen.
+ */
+kind: GoalScopeKind,
+/**
+ * For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
+ */
+files?: Array<RelPath>,
+/**
+ * For `files`: globs relative to the workspace.
+ */
+globs?: Array<string>,
+/**
+ * The part of one file the developer pointed at.
+ */
+selection?: GoalSelection | null, };
+
+/**
+ * How the files of a goal are chosen.
+ */
+export type GoalScopeKind = "open" | "workspace" | "files";
+
+/**
+ * A range of lines in one file. Lines count from 0; the end is exclusive.
+ */
+export type GoalSelection = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * First line.
+ */
+startLine: number,
+/**
+ * One past the last line.
+ */
+endLine: number,
+/**
+ * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+ */
+text?: SelectedText | null, };
 
 /**
  * What a developer asked for.
@@ -1167,7 +1215,7 @@ prompt?: string,
 /**
  * Which files the goal is about.
  */
-scope: Scope,
+scope: GoalScope,
 /**
  * A ready plan: no planner runs.
  */
@@ -1382,7 +1430,7 @@ version: string,
 /**
  * What the connection is for.
  */
-purpose: Purpose, };
+purpose: ConnectionPurpose, };
 
 /**
  * Argument of the commands that name a hunk.
@@ -1436,6 +1484,49 @@ export type HunkFate = "landed" | "resolved" | "rejected" | "undone";
  * (`g1.4f2a90c1`), so that a hunk command needs no second argument.
  */
 export type HunkId = string;
+
+/**
+ * Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
+ * half-open.
+ */
+export type HunkOrigin = {
+/**
+ * The goal.
+ */
+goalId: GoalId,
+/**
+ * The goal in the developer's words.
+ */
+prompt: string,
+/**
+ * The hunk.
+ */
+hunkId: HunkId,
+/**
+ * Whether it is in the text.
+ */
+state: HunkOriginState,
+/**
+ * First line in the current text.
+ */
+startLine: number,
+/**
+ * One past the last line in the current text.
+ */
+endLine: number,
+/**
+ * The tasks that made it, first the one that decided its final text.
+ */
+provenance: Array<Provenance>,
+/**
+ * When it landed.
+ */
+landedAt?: Timestamp | null, };
+
+/**
+ * Whether a hunk is in the text.
+ */
+export type HunkOriginState = "pending" | "conflict" | "landed";
 
 /**
  * How a pending hunk stands against the text that is there now.
@@ -1495,7 +1586,7 @@ newText: string,
 /**
  * The change refined to words, where that says more than the lines; empty otherwise.
  */
-words?: Array<Word>,
+words?: Array<HunkWord>,
 /**
  * Both sides, where it conflicts and is text.
  */
@@ -1521,9 +1612,28 @@ merged?: string | null,
 provenance: Array<Provenance>, };
 
 /**
+ * Part of a hunk refined to words. The parts that are not added make up the old text, those that
+ * are not removed the new one.
+ */
+export type HunkWord = {
+/**
+ * What happens to it.
+ */
+kind: HunkWordKind,
+/**
+ * The text.
+ */
+text: string, };
+
+/**
+ * What happens to a part of a hunk.
+ */
+export type HunkWordKind = "same" | "removed" | "added";
+
+/**
  * The content of a file before and after a landing: what makes it happen at most once.
  */
-export type Landed = {
+export type LandedContent = {
 /**
  * The file before; `None` where it did not exist.
  */
@@ -1555,47 +1665,35 @@ startLine: number,
 endLine: number, };
 
 /**
- * Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
- * half-open.
+ * Answer of `claudecluster/content`.
  */
-export type Origin = {
+export type PendingContent = {
+/**
+ * The text; `None` where the file does not exist on that side.
+ */
+text: string | null, };
+
+/**
+ * Parameters of `claudecluster/content`.
+ */
+export type PendingContentParams = {
 /**
  * The goal.
  */
 goalId: GoalId,
 /**
- * The goal in the developer's words.
+ * The document.
  */
-prompt: string,
+uri: string,
 /**
- * The hunk.
+ * Which of its texts.
  */
-hunkId: HunkId,
-/**
- * Whether it is in the text.
- */
-state: OriginState,
-/**
- * First line in the current text.
- */
-startLine: number,
-/**
- * One past the last line in the current text.
- */
-endLine: number,
-/**
- * The tasks that made it, first the one that decided its final text.
- */
-provenance: Array<Provenance>,
-/**
- * When it landed.
- */
-landedAt?: Timestamp | null, };
+side: PendingSide, };
 
 /**
- * Whether a hunk is in the text.
+ * Which text of a pending file.
  */
-export type OriginState = "pending" | "conflict" | "landed";
+export type PendingSide = "base" | "proposed" | "merged";
 
 /**
  * An answer to a permission request.
@@ -1782,14 +1880,17 @@ attempt: AttemptId,
 why?: string | null, };
 
 /**
- * What a connection is for.
+ * The text that a range was made for. Only the server makes it, and only the server reads it.
  */
-export type Purpose = { "lsp": {
+export type RangeAnchor = {
 /**
- * The editor's environment, reduced to what workers may see. The daemon may have been started
- * from somewhere else, without the editor's keys and search path.
+ * The document's version, as its client counts.
  */
-env: Array<EnvVar>, } } | "requests";
+version: number,
+/**
+ * Tells the lines of the range apart from others.
+ */
+hash: string, };
 
 /**
  * A path relative to the workspace root: `/`-separated, no empty, `.` or `..` part, no NUL, never
@@ -1802,9 +1903,14 @@ env: Array<EnvVar>, } } | "requests";
 export type RelPath = string;
 
 /**
+ * Why a repair task was added.
+ */
+export type RepairCause = "taskConflict" | "rejected" | "conflict";
+
+/**
  * What a task that was added to a plan repairs.
  */
-export type Repair = {
+export type RepairSpec = {
 /**
  * Why it is there.
  */
@@ -1825,11 +1931,6 @@ of: Array<TaskId>,
  * Why, in the developer's words.
  */
 reason?: string | null, };
-
-/**
- * Why a repair task was added.
- */
-export type RepairCause = "taskConflict" | "rejected" | "conflict";
 
 /**
  * A reply to the request with the same number. `Watch` gets many.
@@ -1889,35 +1990,13 @@ reason?: string | null, };
 export type SandboxKind = "overlay" | "copy";
 
 /**
- * Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
- * everything.
- */
-export type Scope = {
-/**
- * How the files are chosen.
- */
-kind: ScopeKind,
-/**
- * For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
- */
-files?: Array<RelPath>,
-/**
- * For `files`: globs relative to the workspace.
- */
-globs?: Array<string>,
-/**
- * The part of one file the developer pointed at.
- */
-selection?: Selection | null, };
-
-/**
  * The scope as editors give it.
  */
 export type ScopeArgs = {
 /**
  * How the files are chosen. Default: as the editor's settings say.
  */
-kind?: ScopeKind | null,
+kind?: GoalScopeKind | null,
 /**
  * Documents, for `files`; the document the range is in, for a selection.
  */
@@ -1935,12 +2014,7 @@ range?: LineRange | null,
  * lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
  * text as it is when the command arrives.
  */
-anchor?: Anchor | null, };
-
-/**
- * How the files of a goal are chosen.
- */
-export type ScopeKind = "open" | "workspace" | "files";
+anchor?: RangeAnchor | null, };
 
 /**
  * The text of a selection, as it was when the goal was submitted.
@@ -1956,32 +2030,6 @@ hash: BlobId,
 above: number, };
 
 /**
- * A range of lines in one file. Lines count from 0; the end is exclusive.
- */
-export type Selection = {
-/**
- * The file.
- */
-path: RelPath,
-/**
- * First line.
- */
-startLine: number,
-/**
- * One past the last line.
- */
-endLine: number,
-/**
- * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
- */
-text?: SelectedText | null, };
-
-/**
- * Which text of a pending file.
- */
-export type Side = "base" | "proposed" | "merged";
-
-/**
  * A length of time in milliseconds; written `"90s"`, `"10m"`, `"1h 30m"` in files and options.
  */
 export type Span = string;
@@ -1994,7 +2042,7 @@ export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" |
 /**
  * One item of the stream that watchers get.
  */
-export type StreamItem = Event | Activity;
+export type StreamItem = Event | AgentActivity;
 
 /**
  * Argument of `claudecluster.goal.submit`. What is left out is as [`EditorSettings`] say.
@@ -2045,7 +2093,7 @@ ask: boolean | null, };
 /**
  * Answer of `claudecluster.goal.submit`.
  */
-export type Submitted = {
+export type SubmittedGoal = {
 /**
  * The goal: the new one, or the one that does the same already.
  */
@@ -2195,41 +2243,12 @@ changed: Array<RelPath>,
 /**
  * What it repairs, where it was added for that.
  */
-repair?: Repair | null, };
+repair?: RepairSpec | null, };
 
 /**
  * Milliseconds since the Unix epoch, UTC.
  */
 export type Timestamp = number;
-
-/**
- * What an attempt cost.
- */
-export type Usage = {
-/**
- * Tokens sent that no cache held.
- */
-inputTokens: number,
-/**
- * Tokens received.
- */
-outputTokens: number,
-/**
- * Tokens sent that the provider's prompt cache held.
- */
-cacheReadTokens: number,
-/**
- * Tokens written to the provider's prompt cache.
- */
-cacheWriteTokens: number,
-/**
- * What it cost, as the agent reports it.
- */
-costUsd: Usd,
-/**
- * Model turns.
- */
-turns: number, };
 
 /**
  * US dollars, kept as millionths; a plain number such as `2.5` on the wire.
@@ -2257,25 +2276,6 @@ pid: number,
  * Why the connection is refused, if it is.
  */
 error?: ErrorBody | null, };
-
-/**
- * Part of a hunk refined to words. The parts that are not added make up the old text, those that
- * are not removed the new one.
- */
-export type Word = {
-/**
- * What happens to it.
- */
-kind: WordKind,
-/**
- * The text.
- */
-text: string, };
-
-/**
- * What happens to a part of a hunk.
- */
-export type WordKind = "same" | "removed" | "added";
 
 /**
  * The last line of `run --json`.

@@ -7,8 +7,8 @@ import { LanguageClient, State, type ConfigurationParams } from 'vscode-language
 
 import type {
   Changes,
-  Content,
-  ContentParams,
+  PendingContent,
+  PendingContentParams,
   DocumentChanges,
   ErrorBody,
   StreamItem,
@@ -123,8 +123,8 @@ export class Server implements vscode.Disposable {
   }
 
   /** One text of a pending file; `null` where it does not exist or is no text. */
-  async content(params: ContentParams): Promise<string | null> {
-    const { text } = await this.#ask<Content>(method.content, params);
+  async content(params: PendingContentParams): Promise<string | null> {
+    const { text } = await this.#ask<PendingContent>(method.content, params);
     return text;
   }
 

@@ -16,7 +16,7 @@ use claudecluster_protocol::{
 
 use crate::{
     live_texts::{AttachedEditor, LiveTexts},
-    rights::Permit,
+    permit::Permit,
     service::{EventReceiver, Service},
 };
 

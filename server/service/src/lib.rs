@@ -12,6 +12,7 @@
 mod caller;
 mod driver_service;
 mod live_texts;
+mod permit;
 mod rights;
 mod service;
 mod typed_calls;
@@ -24,7 +25,8 @@ pub use claudecluster_driver::{
 pub use crate::{
     caller::{Caller, CallerName},
     live_texts::{AttachedEditor, EditorService, LiveTexts},
-    rights::{Permit, Right, Rights, right_needed},
+    permit::Permit,
+    rights::{Right, Rights, right_needed},
     service::{EventReceiver, Service},
     typed_calls::{Dated, ServiceClient, TypedCalls, UnifiedDiff, unexpected_answer},
 };

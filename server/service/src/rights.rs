@@ -1,8 +1,6 @@
-//! The rights of callers: which there are, which each call needs, and the one check.
+//! The rights of callers: which there are, and which each call needs.
 
-use claudecluster_protocol::{ErrorBody, api::Call};
-
-use crate::caller::{Caller, CallerName};
+use claudecluster_protocol::api::Call;
 
 /// One thing a caller may be allowed to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -26,18 +24,12 @@ pub struct Rights {
     pub administer: bool,
 }
 
-/// Proof that a caller has the right that what follows needs. Only the check in this module makes one.
-#[derive(Clone, Copy, Debug)]
-pub struct Permit<'a> {
-    caller: &'a Caller,
-}
-
 impl Right {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Look, Self::Decide, Self::Administer];
 
     /// The right as error texts name it.
-    fn as_words(self) -> &'static str {
+    pub(crate) fn as_words(self) -> &'static str {
         match self {
             Self::Look => "read goals",
             Self::Decide => "start goals or decide about them",
@@ -96,27 +88,5 @@ pub fn right_needed(call: &Call) -> Right {
         | Call::Approve { .. }
         | Call::Permit { .. } => Right::Decide,
         Call::Stop { .. } => Right::Administer,
-    }
-}
-
-impl<'a> Permit<'a> {
-    /// Checks that `caller` has `right`.
-    ///
-    /// # Errors
-    ///
-    /// The caller does not have it.
-    pub(crate) fn check(caller: &'a Caller, right: Right) -> Result<Self, ErrorBody> {
-        if caller.rights.include(right) {
-            return Ok(Self { caller });
-        }
-        let (name, right) = (&caller.name, right.as_words());
-        Err(ErrorBody::user(format!("{name} may not {right}")).hint(
-            "use the command line or an editor on the daemon's machine; they have all rights",
-        ))
-    }
-
-    /// The name of the caller that was checked.
-    pub fn caller_name(self) -> &'a CallerName {
-        &self.caller.name
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     caller::Caller,
-    rights::{Permit, Right, right_needed},
+    permit::Permit,
+    rights::{Right, right_needed},
 };
 
 /// Events and activity, in order. It ends when the service ends or the reader is far behind.

@@ -121,7 +121,7 @@ eventually('the goal has ended', function()
 end)
 becomes({
   '✗ g1   failed     make it better',
-  '    task h failed: `exit 3` ended with exit status: 3',
+  '    task h failed: `exit 3` failed: exit status: 3',
   '  ✓ succeeded  f  Change f',
   '      f.txt',
   '        ~ 2       one2',
@@ -160,7 +160,7 @@ end
 press('f.txt', 'VjjR')
 becomes({
   '✗ g1   failed     make it better',
-  '    task h failed: `exit 3` ended with exit status: 3',
+  '    task h failed: `exit 3` failed: exit status: 3',
   '  ✓ succeeded  f  Change f',
   '      f.txt',
   '  ✓ succeeded  g  Change g',

@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 
-import type { ScopeArgs, SubmitArgs, Submitted } from '../../../../protocol/generated/protocol';
+import type { ScopeArgs, SubmitArgs, SubmittedGoal } from '../../../../protocol/generated/protocol';
 import { goalFor, isTrusted, wants, type App, type Commands } from '../app';
 import { client, GOALS_VIEW } from '../ids';
 import { folderName } from '../folders';
@@ -23,7 +23,7 @@ export async function submit(app: App, args: Submit): Promise<boolean> {
     return false;
   }
   const began = performance.now();
-  const answer = await telling(() => app.server.command<Submitted>(command.submit, args));
+  const answer = await telling(() => app.server.command<SubmittedGoal>(command.submit, args));
   if (!answer) {
     return false;
   }
@@ -33,7 +33,7 @@ export async function submit(app: App, args: Submit): Promise<boolean> {
   return true;
 }
 
-async function told(app: App, args: Submit, answer: Submitted): Promise<void> {
+async function told(app: App, args: Submit, answer: SubmittedGoal): Promise<void> {
   if (answer.duplicateOf) {
     const again = t('Start Again');
     const show = t('Show');

@@ -1,6 +1,6 @@
 // Pending hunks as text: what is drawn where, and what a text is once one has landed.
 
-import type { HunkView, Word } from '../../../../protocol/generated/protocol';
+import type { HunkView, HunkWord } from '../../../../protocol/generated/protocol';
 
 /** A place in a text. Lines and columns count from 0. */
 export interface Place {
@@ -83,7 +83,7 @@ function ghosts(proposed: string[], first: number, count: number, adds: boolean)
 }
 
 /** Where the words that go are, in the lines that the hunk replaces. */
-export function removedWords(words: readonly Word[], startLine: number): Place[] {
+export function removedWords(words: readonly HunkWord[], startLine: number): Place[] {
   const places: Place[] = [];
   let [line, column] = [startLine, 0];
   for (const word of words) {

@@ -1,7 +1,7 @@
 // What is known of the goals of this window's folders. It asks the server and works nothing out itself.
 
 import type {
-  Activity,
+  AgentActivity,
   DocumentChanges,
   GoalId,
   GoalSummary,
@@ -57,7 +57,7 @@ export class Store {
   readonly #backend: Backend;
   readonly #goals = new Map<GoalId, Known>();
   readonly #documents = new Map<string, DocumentChanges>();
-  readonly #doing = new Map<string, Activity>();
+  readonly #doing = new Map<string, AgentActivity>();
   readonly #listeners = new Set<() => void>();
   readonly #isOurs: (workspace: string) => boolean;
   readonly #views: Coalesced<GoalId>;
@@ -110,7 +110,7 @@ export class Store {
   }
 
   /** What a task's worker was last seen doing. */
-  doing(goal: GoalId, task: TaskId): Activity | undefined {
+  doing(goal: GoalId, task: TaskId): AgentActivity | undefined {
     return this.#doing.get(`${goal}/${task}`);
   }
 

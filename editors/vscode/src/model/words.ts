@@ -3,7 +3,7 @@
 import * as vscode from 'vscode';
 
 import type {
-  Activity,
+  AgentActivity,
   GoalState,
   GoalSummary,
   HeldReason,
@@ -117,7 +117,7 @@ export function span(milliseconds: number): string {
 }
 
 /** What a task has cost in all its attempts, and the running one as far as it was told. */
-export function taskCost(task: TaskView, doing: Activity | undefined): number {
+export function taskCost(task: TaskView, doing: AgentActivity | undefined): number {
   const ended = task.attempts.reduce((sum, attempt) => sum + attempt.usage.costUsd, 0);
   const running = doing?.kind === 'spent' && task.state === 'running' ? doing.usage.costUsd : 0;
   return ended + running;
@@ -132,7 +132,7 @@ export function taskTime(task: TaskView, now: number): number {
 }
 
 /** What a worker is doing, in a line. */
-export function doingNow(doing: Activity | undefined): string {
+export function doingNow(doing: AgentActivity | undefined): string {
   switch (doing?.kind) {
     case 'tool':
       return shorten(`${doing.name} ${doing.detail}`.trim(), 60);

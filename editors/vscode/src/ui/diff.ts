@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import * as vscode from 'vscode';
 
-import type { GoalId, HunkView, Side } from '../../../../protocol/generated/protocol';
+import type { GoalId, HunkView, PendingSide } from '../../../../protocol/generated/protocol';
 import type { Server } from '../client';
 import { withHunk } from '../model/hunks';
 import { goalOf, type Store } from '../model/store';
@@ -15,7 +15,7 @@ export const SCHEME = 'claudecluster';
 
 /** What such a document shows. */
 type Wanted =
-  | { readonly side: Side; readonly goal: GoalId; readonly uri: string }
+  | { readonly side: PendingSide; readonly goal: GoalId; readonly uri: string }
   | { readonly side: 'hunk'; readonly hunk: string; readonly uri: string }
   | { readonly side: 'empty' };
 
@@ -124,7 +124,7 @@ export class Diffs implements vscode.TextDocumentContentProvider, vscode.Disposa
     whole: HunkView | undefined,
   ): Promise<[vscode.Uri, vscode.Uri]> {
     const file = vscode.Uri.parse(uri, true);
-    const side = (side: Side) => addressOf({ side, goal, uri }, file.path);
+    const side = (side: PendingSide) => addressOf({ side, goal, uri }, file.path);
     if (!whole) {
       return [file, side('merged')];
     }

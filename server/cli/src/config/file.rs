@@ -26,7 +26,7 @@ pub(crate) enum ConfigOwner {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfigProblem {
     pub(crate) file: PathBuf,
-    /// From 1.
+    /// From 1; 0 for an environment variable.
     pub(crate) line: usize,
     /// The key, where the mistake is about one.
     pub(crate) key: Option<String>,
@@ -36,7 +36,12 @@ pub(crate) struct ConfigProblem {
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        write!(f, "{}:", self.file.display())?;
+        // An environment variable has no line.
+        if self.line > 0 {
+            write!(f, "{}:", self.line)?;
+        }
+        f.write_str(" ")?;
         if let Some(key) = &self.key {
             write!(f, "`{key}`: ")?;
         }
@@ -229,6 +234,19 @@ mod tests {
             .map(|p| format!("{p} ({})\n", p.hint.clone().unwrap_or_default()))
             .collect();
         expected.assert_eq(&shown.concat());
+    }
+
+    #[test]
+    fn a_variable_has_no_line() {
+        let problem = ConfigProblem {
+            file: "environment".into(),
+            line: 0,
+            key: Some("CLAUDECLUSTER_RETRIES".to_owned()),
+            message: "expected a number".to_owned(),
+            hint: None,
+        };
+        let expected = "environment: `CLAUDECLUSTER_RETRIES`: expected a number";
+        assert_eq!(problem.to_string(), expected);
     }
 
     #[test]

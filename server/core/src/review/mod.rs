@@ -55,7 +55,7 @@ pub use later::{
     undo_landing,
 };
 pub use live::LiveReview;
-pub use provenance::{HunkAuthors, TaskContribution};
+pub use provenance::{HunkAttribution, TaskContribution};
 
 use crate::{
     diff::{IndexedText, splice},

@@ -14,11 +14,11 @@ pub struct TaskContribution<'a> {
 
 /// Who made the hunks of one proposal. What takes time is done once for all of them.
 #[derive(Debug)]
-pub struct HunkAuthors {
+pub struct HunkAttribution {
     tasks: Vec<TaskAuthor>,
 }
 
-impl HunkAuthors {
+impl HunkAttribution {
     /// Looks at what each task did on the way from `base` to `proposed`. `versions` are in the order
     /// they were merged.
     pub fn new(base: &str, proposed: &str, versions: &[TaskContribution<'_>]) -> Self {

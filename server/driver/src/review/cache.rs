@@ -9,7 +9,7 @@ use std::{
 use claudecluster_core::{
     merge::MergeSide,
     review::{
-        self, FileReview, HunkAuthors, HunkKey, HunkState, LiveReview, MergedAlternative,
+        self, FileReview, HunkAttribution, HunkKey, HunkState, LiveReview, MergedAlternative,
         ReviewHunk, TaskContribution, words,
     },
     state::{FileEntry, Goal, ReviewPair},
@@ -120,7 +120,7 @@ pub(crate) struct KnownHunk {
 }
 
 impl KnownHunk {
-    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAuthors, hunk: &ReviewHunk) -> Self {
+    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAttribution, hunk: &ReviewHunk) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
@@ -154,7 +154,7 @@ impl KnownHunk {
         untouched.then(|| woven.merged.clone())
     }
 
-    /// A conflict merged by words, see [`Review::merged`].
+    /// A conflict merged by words, see [`FileReview::merged`].
     pub(crate) fn merged_words(
         &mut self,
         review: &FileReview<'_>,
@@ -353,7 +353,7 @@ impl EntryReview {
             .iter()
             .map(|(base, text)| TaskContribution { base, text })
             .collect();
-        let authors = HunkAuthors::new(base, proposed, &contributions);
+        let authors = HunkAttribution::new(base, proposed, &contributions);
         let live = LiveReview::new(base, proposed);
         let mut woven = merged_alternatives(contents, entry, base, proposed)?;
         let known = |hunk: &ReviewHunk| {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use claudecluster_core::review::{FileReview, HunkAuthors, TaskContribution, merge_later_result};
+use claudecluster_core::review::{
+    FileReview, HunkAttribution, TaskContribution, merge_later_result,
+};
 use proptest::prelude::*;
 
 use crate::support::{DISTINCT, config, family};
@@ -20,7 +22,7 @@ fn check(base: &str, tasks: &[(&str, &str)], expected: &[&[usize]]) {
         .map(|&(base, text)| TaskContribution { base, text })
         .collect();
     let review = FileReview::new(base, base, &proposed);
-    let authors = HunkAuthors::new(base, &proposed, &versions);
+    let authors = HunkAttribution::new(base, &proposed, &versions);
     let found: Vec<_> = review.hunks().iter().map(|hunk| authors.of(hunk)).collect();
     assert_eq!(found, expected, "{base:?} {tasks:?} -> {proposed:?}");
 }
@@ -75,7 +77,7 @@ proptest! {
             TaskContribution { base, text: &lefts[1] },
         ];
         let review = FileReview::new(base, base, &proposed);
-        let authors = HunkAuthors::new(base, &proposed, &versions);
+        let authors = HunkAttribution::new(base, &proposed, &versions);
         for hunk in review.hunks() {
             let found = authors.of(hunk);
             for (task, word) in ["zero ", "one "].into_iter().enumerate() {

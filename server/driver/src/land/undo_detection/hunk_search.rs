@@ -100,9 +100,9 @@ pub(super) fn search_hunks<'a>(
         }
         let step = redo_step(look.contents, moved, &undone)?;
         let mut hunks = Vec::new();
-        for id in step.already_in(&undone, now) {
+        for id in step.present_hunks_in(&undone, now) {
             let one = std::slice::from_ref(&id);
-            let there = |text: &str| !step.already_in(one, text).is_empty();
+            let there = |text: &str| !step.present_hunks_in(one, text).is_empty();
             if look.by_nobody_else(&history[at + 1..], there)? {
                 hunks.push(id);
             }

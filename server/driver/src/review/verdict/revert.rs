@@ -1,7 +1,7 @@
 //! Moves of the ledger taken back, and made again. What a move did is computed from the texts it was
-//! made from, hunk by hunk, and merged with what the file is now; see [`core::review::Made`].
+//! made from, hunk by hunk, and merged with what the file is now; see [`core::review::VerdictEffect`].
 //!
-//! [`core::review::Made`]: claudecluster_core::review::VerdictEffect
+//! [`core::review::VerdictEffect`]: claudecluster_core::review::VerdictEffect
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -368,7 +368,7 @@ impl RevertStep {
     }
 
     /// Those of some hunks that a text has already as the step would make it.
-    pub(crate) fn already_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
+    pub(crate) fn present_hunks_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
         let Some((made, keys)) = &self.lines else {
             return Vec::new();
         };

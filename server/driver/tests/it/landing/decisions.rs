@@ -12,7 +12,7 @@ use claudecluster_protocol::{
     event::{StreamItem, Verdict},
 };
 
-use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};
+use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, of_hunk, state};
 
 #[tokio::test]
 async fn everything_lands_on_disk_and_undo_keeps_what_was_typed_since() {
@@ -230,10 +230,7 @@ async fn a_renamed_file_is_one_hunk() {
             .unwrap()
             .contains("rename from old.txt")
     );
-    let one = Decision {
-        hunk_id: Some(hunks[0].id.clone()),
-        ..decision(Verdict::Accept)
-    };
+    let one = of_hunk(Verdict::Accept, &hunks[0].id);
     driver.decide(one).await.unwrap();
     assert_eq!(fixture.text("new.txt").unwrap(), "text\n");
     assert_eq!(fixture.text("old.txt"), None);
@@ -281,20 +278,14 @@ async fn an_alternative_lands_only_when_it_is_chosen() {
     assert_eq!((report.decided, report.conflicts), (2, 1), "{report:?}");
     assert_eq!(first.text("a.txt").unwrap(), merged);
     let hunk = alternative(&driver, merged, &first.path("a.txt"));
-    let choose = Decision {
-        hunk_id: Some(hunk),
-        ..decision(Verdict::Accept)
-    };
+    let choose = of_hunk(Verdict::Accept, &hunk);
     driver.decide(choose).await.unwrap();
     assert_eq!(first.text("a.txt").unwrap(), other);
     // … and instead of it.
     let second = fixture();
     let driver = second.start().await;
     let hunk = alternative(&driver, base, &second.path("a.txt"));
-    let choose = Decision {
-        hunk_id: Some(hunk.clone()),
-        ..decision(Verdict::Accept)
-    };
+    let choose = of_hunk(Verdict::Accept, &hunk);
     driver.decide(choose).await.unwrap();
     assert_eq!(
         second.text("a.txt").unwrap(),
@@ -306,10 +297,7 @@ async fn an_alternative_lands_only_when_it_is_chosen() {
     let third = fixture();
     fs::write(third.path("a.txt"), base.replace("2\n", "mine\n")).unwrap();
     let driver = third.start().await;
-    let choose = Decision {
-        hunk_id: Some(hunk),
-        ..decision(Verdict::Accept)
-    };
+    let choose = of_hunk(Verdict::Accept, &hunk);
     assert_eq!(driver.decide(choose).await.unwrap().conflicts, 1);
     assert!(third.text("a.txt").unwrap().contains("mine"));
 }
@@ -323,10 +311,7 @@ async fn the_state_survives_the_daemon() {
     );
     let driver = fixture.start().await;
     let first = driver.hunks(None, None).await.unwrap().remove(0).id;
-    let one = Decision {
-        hunk_id: Some(first),
-        ..decision(Verdict::Accept)
-    };
+    let one = of_hunk(Verdict::Accept, &first);
     driver.decide(one).await.unwrap();
     let before = driver.goal(&GoalId::new(GOAL)).unwrap();
     driver.shutdown().await;

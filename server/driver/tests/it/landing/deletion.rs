@@ -2,56 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, sync::Arc};
+use std::fs;
 
-use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
-    GoalState,
-    api::{Decision, DecisionReport},
-    change::HunkStatus,
-    event::Verdict,
-    resolution::Resolution,
+    GoalState, api::DecisionReport, change::HunkStatus, event::Verdict, resolution::Resolution,
 };
 
-use crate::support::{Fixture, Manner, OneDocument, accept_all, decision, state};
+use crate::support::{Fixture, Manner, Stage, accept_all, decision, resolution, state};
 
 const SAVED: &str = "gone\n";
 const TYPED: &str = "gone\nand never saved\n";
 
 /// A goal that deletes a file, and an editor that shows it.
-struct Stage {
-    fixture: Fixture,
-    driver: Driver,
-    editor: Arc<OneDocument>,
-    _attached: AttachedEditor,
+async fn stage_for(text: &str, manner: Manner) -> Stage {
+    let fixture = Fixture::new().propose("gone.txt", Some(SAVED), None);
+    Stage::new(fixture, "gone.txt", text, manner).await
 }
 
 impl Stage {
-    async fn new(shown: &str, manner: Manner) -> Self {
-        let fixture = Fixture::new().propose("gone.txt", Some(SAVED), None);
-        let driver = fixture.start().await;
-        let editor = OneDocument::new(fixture.path("gone.txt"), shown, manner);
-        Self {
-            _attached: driver.attach(editor.clone()),
-            fixture,
-            driver,
-            editor,
-        }
-    }
-
     async fn theirs(&self) -> DecisionReport {
         let hunk = self.driver.hunks(None, None).await.unwrap().remove(0);
         assert_eq!(hunk.status, HunkStatus::Conflict);
-        self.decide(Decision {
-            hunk_id: Some(hunk.id),
-            resolution: Some(Resolution::Theirs),
-            ..decision(Verdict::Resolve)
-        })
-        .await
-    }
-
-    async fn decide(&self, decision: Decision) -> DecisionReport {
-        self.driver.decide(decision).await.unwrap()
+        self.decide(resolution(&hunk.id, Resolution::Theirs)).await
     }
 
     fn is_open(&self) -> bool {
@@ -71,7 +43,7 @@ fn failure(report: &DecisionReport) -> &str {
 
 #[tokio::test]
 async fn theirs_takes_what_was_never_saved_and_an_undo_brings_it_back() {
-    let stage = Stage::new(TYPED, Manner::Obeys).await;
+    let stage = stage_for(TYPED, Manner::Obeys).await;
     let report = stage.theirs().await;
     assert_eq!((report.decided, report.failed.len()), (1, 0), "{report:?}");
     assert_eq!(stage.saved(), None);
@@ -89,12 +61,12 @@ async fn theirs_takes_what_was_never_saved_and_an_undo_brings_it_back() {
 #[tokio::test]
 async fn what_is_typed_in_the_very_moment_is_not_lost() {
     let moment = "in the moment\n";
-    let stage = Stage::new(SAVED, Manner::TypesFirst(moment)).await;
+    let stage = stage_for(SAVED, Manner::TypesFirst(moment)).await;
     let report = accept_all(&stage.driver).await;
     assert_eq!((report.decided, report.conflicts), (0, 1), "{report:?}");
     assert_eq!(stage.saved().unwrap(), format!("{SAVED}{moment}"));
     // Whoever has chosen that the file goes means that too.
-    let stage = Stage::new(TYPED, Manner::TypesFirst(moment)).await;
+    let stage = stage_for(TYPED, Manner::TypesFirst(moment)).await;
     assert_eq!(stage.theirs().await.decided, 1);
     assert_eq!(stage.saved(), None);
     stage.decide(decision(Verdict::Undo)).await;
@@ -104,7 +76,7 @@ async fn what_is_typed_in_the_very_moment_is_not_lost() {
 #[tokio::test]
 async fn a_file_stays_where_its_text_would_be_lost() {
     for manner in [Manner::KeepsFiles, Manner::Refuses] {
-        let stage = Stage::new(TYPED, manner).await;
+        let stage = stage_for(TYPED, manner).await;
         let report = stage.theirs().await;
         let said = failure(&report);
         assert!(
@@ -117,7 +89,7 @@ async fn a_file_stays_where_its_text_would_be_lost() {
     }
     // Somebody has written to the file, and the editor has not seen it.
     for shown in [SAVED, TYPED] {
-        let stage = Stage::new(shown, Manner::Obeys).await;
+        let stage = stage_for(shown, Manner::Obeys).await;
         fs::write(stage.fixture.path("gone.txt"), "another\n").unwrap();
         let report = match shown {
             SAVED => accept_all(&stage.driver).await,
@@ -134,7 +106,7 @@ async fn a_file_stays_where_its_text_would_be_lost() {
 #[tokio::test]
 async fn a_text_that_stays_open_brings_no_file_back() {
     for manner in [Manner::KeepsFiles, Manner::KeepsShowing] {
-        let stage = Stage::new(SAVED, manner).await;
+        let stage = stage_for(SAVED, manner).await;
         assert_eq!(accept_all(&stage.driver).await.decided, 1);
         assert_eq!(stage.saved(), None);
         let path = stage.fixture.path("gone.txt");

@@ -20,7 +20,7 @@ use claudecluster_protocol::{
     landed::LandedContent,
 };
 
-use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};
+use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, of_hunk, state};
 
 const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n";
 const PROPOSED: &str = "ONE\n2\n3\n4\n5\n6\n7\nEIGHT\n9\n10\n";
@@ -265,10 +265,7 @@ async fn asked_again(
     let editor = OneDocument::new(fixture.path("a.txt"), BASE, Manner::Obeys);
     let _attached = driver.attach(editor.clone());
     let first = driver.hunks(None, None).await.unwrap().remove(0).id;
-    let named = |verdict| Decision {
-        hunk_id: Some(first.clone()),
-        ..decision(verdict)
-    };
+    let named = |verdict| of_hunk(verdict, &first);
     let (last, earlier) = before.split_last().unwrap();
     for verdict in earlier {
         driver.decide(named(*verdict)).await.unwrap();
@@ -354,10 +351,7 @@ async fn what_is_named_lands_also_where_somebody_types() {
     let _attached = driver.attach(editor.clone());
     editor.type_in(Some(0..1));
     let first = driver.hunks(None, None).await.unwrap().remove(0).id;
-    let named = Decision {
-        hunk_id: Some(first),
-        ..decision(Verdict::Accept)
-    };
+    let named = of_hunk(Verdict::Accept, &first);
     let report = driver.decide(named).await.unwrap();
     assert_eq!((report.decided, report.waiting), (1, 0), "{report:?}");
     editor.type_in(Some(7..8));

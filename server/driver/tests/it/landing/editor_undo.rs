@@ -2,9 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, sync::Arc};
+use std::fs;
 
-use claudecluster_driver::{AttachedEditor, Driver};
 use claudecluster_protocol::{
     EventBody, EventSeq, GoalId, GoalState, HunkId, Span,
     api::Decision,
@@ -12,45 +11,22 @@ use claudecluster_protocol::{
     resolution::Resolution,
 };
 
-use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};
+use crate::support::{
+    BASE, Fixture, GOAL, Manner, PROPOSED, Stage, accept_all, decision, of_hunk, resolution, state,
+};
 
-const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
-const PROPOSED: &str = "1\nTWO\n3\n4\nFIVE\n6\n7\nEIGHT\n9\n";
+/// The editor shows a file of the goal before anything was typed.
+async fn stage_for(fixture: Fixture) -> Stage {
+    Stage::new(fixture, "a.txt", BASE, Manner::Obeys).await
+}
 
-struct Stage {
-    fixture: Fixture,
-    driver: Driver,
-    editor: Arc<OneDocument>,
-    attached: Option<AttachedEditor>,
+async fn one_file() -> Stage {
+    stage_for(Fixture::new().propose("a.txt", Some(BASE), Some(PROPOSED))).await
 }
 
 impl Stage {
-    async fn new(fixture: Fixture) -> Self {
-        let driver = fixture.start().await;
-        let editor = OneDocument::new(fixture.path("a.txt"), BASE, Manner::Obeys);
-        Self {
-            attached: Some(driver.attach(editor.clone())),
-            fixture,
-            driver,
-            editor,
-        }
-    }
-
-    async fn one_file() -> Self {
-        Self::new(Fixture::new().propose("a.txt", Some(BASE), Some(PROPOSED))).await
-    }
-
-    async fn pending(&self) -> Vec<HunkId> {
-        let hunks = self.driver.hunks(None, None).await.unwrap();
-        hunks.into_iter().map(|hunk| hunk.id).collect()
-    }
-
-    async fn decide(&self, verdict: Verdict, hunk: &HunkId) {
-        let decision = Decision {
-            hunk_id: Some(hunk.clone()),
-            ..Decision::new(hunk.goal().unwrap(), verdict)
-        };
-        assert_eq!(self.driver.decide(decision).await.unwrap().decided, 1);
+    async fn decide_one(&self, verdict: Verdict, hunk: &HunkId) {
+        assert_eq!(self.decide(of_hunk(verdict, hunk)).await.decided, 1);
     }
 
     /// The editor shows this text, and nobody types.
@@ -66,7 +42,7 @@ impl Stage {
 
 #[tokio::test]
 async fn an_editors_undo_and_redo_are_followed() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     accept_all(&stage.driver).await;
     assert_eq!(stage.editor.text(), PROPOSED);
@@ -111,7 +87,7 @@ async fn an_editors_undo_and_redo_are_followed() {
 /// An accept that the editor makes by itself, as it does with a code action, is a landing like any other.
 #[tokio::test]
 async fn an_accept_of_the_editors_own_is_followed_and_taken_back() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     // Something is typed that has nothing to do with it.
     let typed = format!("{BASE}typed\n");
@@ -138,14 +114,14 @@ async fn an_accept_of_the_editors_own_is_followed_and_taken_back() {
         [&names[0], &names[2]].map(Clone::clone)
     );
     // By command it goes as well, and leaves the rest.
-    stage.decide(Verdict::Undo, &names[1]).await;
+    stage.decide_one(Verdict::Undo, &names[1]).await;
     assert_eq!(stage.editor.text(), typed);
     assert_eq!(stage.pending().await, names);
 }
 
 #[tokio::test]
 async fn several_landings_may_be_gone_at_once() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     let mut texts = vec![BASE.to_owned()];
     for name in &names {
@@ -153,7 +129,7 @@ async fn several_landings_may_be_gone_at_once() {
         let typed = format!("{}typed\n", stage.editor.text());
         texts.push(typed.clone());
         stage.shows(&typed).await;
-        stage.decide(Verdict::Accept, name).await;
+        stage.decide_one(Verdict::Accept, name).await;
         texts.push(stage.editor.text());
     }
     let seq = stage.last_seq();
@@ -181,10 +157,10 @@ async fn several_landings_may_be_gone_at_once() {
 
 #[tokio::test]
 async fn an_undo_by_command_can_be_undone_in_the_editor() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     accept_all(&stage.driver).await;
-    stage.decide(Verdict::Undo, &names[1]).await;
+    stage.decide_one(Verdict::Undo, &names[1]).await;
     let undone = PROPOSED.replace("FIVE", "5");
     assert_eq!(stage.editor.text(), undone);
     stage.shows(PROPOSED).await;
@@ -195,15 +171,15 @@ async fn an_undo_by_command_can_be_undone_in_the_editor() {
     stage.shows(PROPOSED).await;
     assert!(stage.pending().await.is_empty());
     // A redo by command, too.
-    stage.decide(Verdict::Undo, &names[1]).await;
-    stage.decide(Verdict::Redo, &names[1]).await;
+    stage.decide_one(Verdict::Undo, &names[1]).await;
+    stage.decide_one(Verdict::Redo, &names[1]).await;
     stage.shows(&undone).await;
     assert_eq!(stage.pending().await, names[1..2]);
 }
 
 #[tokio::test]
 async fn a_text_that_was_never_there_changes_nothing() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let seq = stage.last_seq();
     stage.shows("typed\n").await;
     assert_eq!(stage.last_seq(), seq, "nothing has landed");
@@ -222,13 +198,13 @@ async fn a_text_that_was_never_there_changes_nothing() {
 /// and was never before one or after it.
 #[tokio::test]
 async fn several_steps_at_once_with_typing_between_are_followed() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     // Beside the landing and elsewhere, before it and after it.
     for after in ["typed after\n", "beside"] {
         stage.shows(BASE).await;
         stage.shows(&format!("typed before\n{BASE}")).await;
-        stage.decide(Verdict::Accept, &names[1]).await;
+        stage.decide_one(Verdict::Accept, &names[1]).await;
         let landed = stage.editor.text();
         let text = match after {
             "beside" => landed.replace("6\n", "6 beside\n"),
@@ -253,12 +229,12 @@ async fn several_steps_at_once_with_typing_between_are_followed() {
 /// Two landings that are undone at once are done again at once.
 #[tokio::test]
 async fn several_landings_go_and_come_with_the_typing_around_them() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     stage.shows(&format!("typed\n{BASE}")).await;
-    stage.decide(Verdict::Accept, &names[0]).await;
+    stage.decide_one(Verdict::Accept, &names[0]).await;
     stage.shows(&format!("{}more\n", stage.editor.text())).await;
-    stage.decide(Verdict::Accept, &names[2]).await;
+    stage.decide_one(Verdict::Accept, &names[2]).await;
     let all = stage.editor.text().replace("7\n", "7 beside\n");
     stage.shows(&all).await;
     for _ in 0..2 {
@@ -272,14 +248,10 @@ async fn several_landings_go_and_come_with_the_typing_around_them() {
 /// What was resolved is a conflict again once the text is older than what it conflicted with.
 #[tokio::test]
 async fn a_resolution_goes_with_the_typing_it_was_about() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     stage.shows(&BASE.replace('5', "mine")).await;
-    let wanted = Decision {
-        hunk_id: Some(names[1].clone()),
-        resolution: Some(Resolution::Both),
-        ..decision(Verdict::Resolve)
-    };
+    let wanted = resolution(&names[1], Resolution::Both);
     assert_eq!(stage.driver.decide(wanted).await.unwrap().decided, 1);
     assert_eq!(stage.pending().await.len(), 2);
     stage.shows(BASE).await;
@@ -288,7 +260,7 @@ async fn a_resolution_goes_with_the_typing_it_was_about() {
 
 #[tokio::test]
 async fn what_is_moved_is_not_undone() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     accept_all(&stage.driver).await;
     let seq = stage.last_seq();
     let moved = PROPOSED.replace("FIVE\n", "5\n");
@@ -304,7 +276,7 @@ async fn what_another_goal_takes_out_is_not_undone() {
         .propose("a.txt", Some(BASE), Some(&with))
         .another_goal()
         .entry("a.txt", 0, Some(&with), Some(BASE));
-    let mut stage = Stage::new(fixture).await;
+    let mut stage = stage_for(fixture).await;
     accept_all(&stage.driver).await;
     let second = GoalId::new("g2");
     let accept = Decision::new(second.clone(), Verdict::Accept);
@@ -323,10 +295,10 @@ async fn what_another_goal_takes_out_is_not_undone() {
 /// what another program wrote.
 #[tokio::test]
 async fn what_is_gone_after_loading_anew_is_pending_again() {
-    let stage = Stage::one_file().await;
+    let stage = one_file().await;
     let names = stage.pending().await;
     stage.shows(&format!("typed\n{BASE}")).await;
-    stage.decide(Verdict::Accept, &names[1]).await;
+    stage.decide_one(Verdict::Accept, &names[1]).await;
     let path = stage.fixture.path("a.txt");
     for on_disk in [BASE.to_owned(), format!("{BASE}written\n")] {
         fs::write(&path, &on_disk).unwrap();
@@ -335,7 +307,7 @@ async fn what_is_gone_after_loading_anew_is_pending_again() {
         assert_eq!(stage.pending().await, names);
         assert_eq!(stage.fixture.text("a.txt").unwrap(), on_disk, "not landed");
         assert_eq!(stage.editor.text(), on_disk, "nor here");
-        stage.decide(Verdict::Accept, &names[1]).await;
+        stage.decide_one(Verdict::Accept, &names[1]).await;
         assert_eq!(stage.pending().await.len(), 2);
     }
 }
@@ -345,7 +317,7 @@ async fn what_is_gone_after_loading_anew_is_pending_again() {
 async fn what_is_taken_out_by_hand_waits_for_the_typing_to_stop() {
     let mut fixture = Fixture::new().propose("a.txt", Some(BASE), Some(PROPOSED));
     fixture.settings.review.typing_pause = Span(400);
-    let stage = Stage::new(fixture).await;
+    let stage = stage_for(fixture).await;
     accept_all(&stage.driver).await;
     let seq = stage.last_seq();
     let mut watch = stage.driver.watch(Some(GoalId::new(GOAL)), Some(seq));
@@ -372,7 +344,7 @@ async fn what_is_taken_out_by_hand_waits_for_the_typing_to_stop() {
 
 #[tokio::test]
 async fn what_was_saved_before_it_was_undone_has_landed_once_the_file_is_closed() {
-    let mut stage = Stage::one_file().await;
+    let mut stage = one_file().await;
     accept_all(&stage.driver).await;
     let saved = format!("{PROPOSED}typed\n");
     fs::write(stage.fixture.path("a.txt"), &saved).unwrap();
@@ -390,11 +362,11 @@ async fn landings_of_several_goals_go_in_the_order_they_came() {
         .propose("a.txt", Some(BASE), Some(&BASE.replace('2', "TWO")))
         .another_goal()
         .propose("a.txt", Some(BASE), Some(&BASE.replace('8', "EIGHT")));
-    let stage = Stage::new(fixture).await;
+    let stage = stage_for(fixture).await;
     let names = stage.pending().await;
-    stage.decide(Verdict::Accept, &names[1]).await;
+    stage.decide_one(Verdict::Accept, &names[1]).await;
     let between = stage.editor.text();
-    stage.decide(Verdict::Accept, &names[0]).await;
+    stage.decide_one(Verdict::Accept, &names[0]).await;
     stage.shows(&between).await;
     assert_eq!(stage.pending().await, names[..1]);
     stage.shows(BASE).await;
@@ -403,15 +375,15 @@ async fn landings_of_several_goals_go_in_the_order_they_came() {
 
 #[tokio::test]
 async fn what_was_closed_unsaved_is_pending_again() {
-    let mut stage = Stage::one_file().await;
+    let mut stage = one_file().await;
     let names = stage.pending().await;
-    stage.decide(Verdict::Accept, &names[0]).await;
+    stage.decide_one(Verdict::Accept, &names[0]).await;
     // Saved, with something typed; then another hunk lands and is not saved.
     let saved = format!("{}typed\n", stage.editor.text());
     stage.shows(&saved).await;
     fs::write(stage.fixture.path("a.txt"), &saved).unwrap();
     stage.shows(&format!("above\n{saved}")).await;
-    stage.decide(Verdict::Accept, &names[1]).await;
+    stage.decide_one(Verdict::Accept, &names[1]).await;
     assert_eq!(stage.pending().await, names[2..]);
     stage.attached = None;
     stage.driver.settled(&stage.fixture.path("a.txt")).await;

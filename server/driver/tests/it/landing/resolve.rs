@@ -13,7 +13,9 @@ use claudecluster_protocol::{
     resolution::Resolution,
 };
 
-use crate::support::{Fixture, Manner, OneDocument, accept_all, decision, state};
+use crate::support::{
+    Fixture, Manner, OneDocument, accept_all, decision, of_hunk, resolution, state,
+};
 
 const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 const PROPOSED: &str = "1\nTWO\n3\n4\n5\n6\n7\nEIGHT\n9\n";
@@ -30,20 +32,11 @@ async fn conflict(driver: &Driver) -> HunkView {
 }
 
 async fn resolve(driver: &Driver, hunk: &HunkId, to: Resolution) -> DecisionReport {
-    let decision = Decision {
-        hunk_id: Some(hunk.clone()),
-        resolution: Some(to),
-        ..decision(Verdict::Resolve)
-    };
-    driver.decide(decision).await.unwrap()
+    driver.decide(resolution(hunk, to)).await.unwrap()
 }
 
 async fn by_name(driver: &Driver, verdict: Verdict, hunk: &HunkId) -> DecisionReport {
-    let decision = Decision {
-        hunk_id: Some(hunk.clone()),
-        ..decision(verdict)
-    };
-    driver.decide(decision).await.unwrap()
+    driver.decide(of_hunk(verdict, hunk)).await.unwrap()
 }
 
 #[tokio::test]
@@ -241,10 +234,7 @@ async fn a_resolution_has_to_be_said() {
             resolution: Some(Resolution::Mine),
             ..decision(Verdict::Resolve)
         },
-        Decision {
-            hunk_id: Some(hunk),
-            ..decision(Verdict::Resolve)
-        },
+        of_hunk(Verdict::Resolve, &hunk),
     ];
     for case in cases {
         let error = driver.decide(case).await.unwrap_err();

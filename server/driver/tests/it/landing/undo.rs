@@ -16,10 +16,9 @@ use claudecluster_protocol::{
     event::{TaskVersion, Verdict},
 };
 
-use crate::support::{Fixture, GOAL, Manner, OneDocument, accept_all, decision, state};
-
-const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
-const PROPOSED: &str = "1\nTWO\n3\n4\nFIVE\n6\n7\nEIGHT\n9\n";
+use crate::support::{
+    BASE, Fixture, GOAL, Manner, OneDocument, PROPOSED, accept_all, decision, of_hunk, state,
+};
 
 async fn hunks(driver: &Driver) -> Vec<HunkView> {
     driver.hunks(None, None).await.unwrap()
@@ -31,13 +30,6 @@ async fn ids(driver: &Driver) -> Vec<HunkId> {
         .into_iter()
         .map(|hunk| hunk.id)
         .collect()
-}
-
-fn of_hunk(verdict: Verdict, hunk: &HunkId) -> Decision {
-    Decision {
-        hunk_id: Some(hunk.clone()),
-        ..decision(verdict)
-    }
 }
 
 fn of_path(verdict: Verdict, path: &str) -> Decision {

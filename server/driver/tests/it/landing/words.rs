@@ -8,13 +8,15 @@ use std::fs;
 use claudecluster_driver::{Driver, settings::MergeWords};
 use claudecluster_protocol::{
     ErrorKind, EventBody, EventSeq, GoalState,
-    api::{Decision, DecisionReport},
+    api::DecisionReport,
     change::{HunkStatus, HunkView, HunkWordKind},
     event::Verdict,
     resolution::Resolution,
 };
 
-use crate::support::{self, Fixture, Manner, OneDocument, accept_all, decision, state};
+use crate::support::{
+    self, Fixture, Manner, OneDocument, accept_all, decision, of_hunk, resolution, state,
+};
 
 const BASE: &str = "1\nlet x = sum(a, b);\n3\n4\n5\n6\n";
 const PROPOSED: &str = "1\nlet x = sum(a, b, c);\n3\n4\nFIVE\n6\n";
@@ -35,11 +37,7 @@ async fn hunks(driver: &Driver) -> Vec<HunkView> {
 }
 
 async fn merge(driver: &Driver, hunk: &HunkView) -> DecisionReport {
-    let decision = Decision {
-        hunk_id: Some(hunk.id.clone()),
-        resolution: Some(Resolution::Merged),
-        ..decision(Verdict::Resolve)
-    };
+    let decision = resolution(&hunk.id, Resolution::Merged);
     driver.decide(decision).await.unwrap()
 }
 
@@ -179,10 +177,7 @@ async fn merged_clean_and_conflicting_hunks_land_beside_each_other() {
     assert_eq!(verdicts[1..], [Verdict::Resolve; 4]);
 
     // One of them goes by itself, the rest together.
-    let one = Decision {
-        hunk_id: Some(ids[1].clone()),
-        ..decision(Verdict::Undo)
-    };
+    let one = of_hunk(Verdict::Undo, &ids[1]);
     assert_eq!(driver.decide(one).await.unwrap().decided, 1);
     assert_eq!(
         editor.text(),

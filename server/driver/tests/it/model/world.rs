@@ -26,7 +26,7 @@ use super::{
     FILES, Scope, Step,
     editor::{Desk, Manner},
 };
-use crate::support::{Fixture, GOAL, decision};
+use crate::support::{Fixture, GOAL, decision, resolution};
 
 /// First of the characters that only the developer types.
 const MARK: u32 = 0xE000;
@@ -417,17 +417,13 @@ impl World {
         let hunk = hunks.swap_remove(hunk.index(hunks.len()));
         // What was typed is part of a proposal where somebody resolved to it before.
         let both = both && marks(&hunk.new_text).is_empty();
-        let resolution = match (both, &hunk.merged) {
+        let choice = match (both, &hunk.merged) {
             (true, Some(_)) => Resolution::Merged,
             (true, None) => Resolution::Both,
             (false, _) => Resolution::Mine,
         };
         let before = self.texts();
-        let wanted = Decision {
-            hunk_id: Some(hunk.id),
-            resolution: Some(resolution),
-            ..decision(Verdict::Resolve)
-        };
+        let wanted = resolution(&hunk.id, choice);
         self.carry_out(wanted, manners)
             .await
             .expect("the hunk is there");

@@ -9,7 +9,7 @@ use claudecluster_protocol::{
     resolution::Resolution,
 };
 
-use crate::support::{Fixture, accept_all, decision};
+use crate::support::{Fixture, accept_all, decision, of_hunk, resolution};
 
 const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 
@@ -109,11 +109,7 @@ async fn a_conflict_names_whoever_wrote_what_is_there() {
     let typed = text.replace("first", "mine");
     assert!(driver.hunks_in(&path, &typed).remove(0).mine_by.is_empty());
     // Taken from both, the lines that came are the second goal's.
-    let both = Decision {
-        hunk_id: Some(conflict_id(&driver, &path, &text)),
-        resolution: Some(Resolution::Both),
-        ..Decision::new(GoalId::new("g2"), Verdict::Resolve)
-    };
+    let both = resolution(&conflict_id(&driver, &path, &text), Resolution::Both);
     driver.decide(both).await.unwrap();
     let text = fixture.text("a.txt").unwrap();
     let found = origins(&driver, &fixture, &text);
@@ -181,10 +177,7 @@ async fn two_tasks_that_exclude_each_other_are_both_named() {
     assert_eq!(sides(driver.hunks(None, None).await.unwrap()), neither);
     // Rejected, it is the developer's word that stands against the other.
     let first = driver.hunks(None, None).await.unwrap().remove(0);
-    let reject = Decision {
-        hunk_id: Some(first.id),
-        ..decision(Verdict::Reject)
-    };
+    let reject = of_hunk(Verdict::Reject, &first.id);
     driver.decide(reject).await.unwrap();
     let (by, only, _) = sides(driver.hunks(None, None).await.unwrap()).remove(0);
     assert_eq!((by, only), yours);

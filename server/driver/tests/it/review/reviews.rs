@@ -8,7 +8,7 @@ use claudecluster_protocol::{
     event::Verdict,
 };
 
-use crate::support::{Fixture, Manner, OneDocument, decision};
+use crate::support::{Fixture, Manner, OneDocument, of_hunk};
 
 const BASE: &str = "1\n2\n3\n4\nlet five = 5;\n6\n7\n8\n9\n";
 const PROPOSED: &str = "1\nTWO\n3\n4\nlet five = 50;\n6\n7\nEIGHT\n9\n";
@@ -47,10 +47,7 @@ async fn hunks_follow_the_text_that_is_given() {
 
     // A hunk that was decided is gone from the review that had it.
     driver
-        .decide(claudecluster_protocol::api::Decision {
-            hunk_id: Some(first[1].id.clone()),
-            ..decision(Verdict::Reject)
-        })
+        .decide(of_hunk(Verdict::Reject, &first[1].id))
         .await
         .unwrap();
     assert_eq!(ids(&look(BASE)), [first[0].id.clone(), first[2].id.clone()]);

@@ -15,15 +15,16 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_driver::{
-    DocumentDeletion, DocumentEdit, Driver, DriverConfig, DriverSettings, EditError, EditedLines,
-    Editor, OpenDocument, store,
+    AttachedEditor, DocumentDeletion, DocumentEdit, Driver, DriverConfig, DriverSettings,
+    EditError, EditedLines, Editor, OpenDocument, store,
 };
 use claudecluster_protocol::{
-    AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, RelPath, Span,
+    AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, HunkId, RelPath, Span,
     Timestamp,
     api::{Decision, DecisionReport},
     change::{FileVersion, Provenance},
     event::{ProposedFile, TaskVersion, Verdict},
+    resolution::Resolution,
 };
 use ropey::Rope;
 use store::{NewEvent, Store};
@@ -169,6 +170,59 @@ pub(crate) async fn accept_all(driver: &Driver) -> DecisionReport {
 
 pub(crate) fn state(driver: &Driver) -> GoalState {
     driver.goal(&GoalId::new(GOAL)).unwrap().summary.state
+}
+
+/// A decision about one hunk.
+pub(crate) fn of_hunk(verdict: Verdict, hunk: &HunkId) -> Decision {
+    Decision {
+        hunk_id: Some(hunk.clone()),
+        ..Decision::new(hunk.goal().unwrap(), verdict)
+    }
+}
+
+/// The choice of what a conflict becomes.
+pub(crate) fn resolution(hunk: &HunkId, to: Resolution) -> Decision {
+    Decision {
+        resolution: Some(to),
+        ..of_hunk(Verdict::Resolve, hunk)
+    }
+}
+
+/// Nine lines.
+pub(crate) const BASE: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+/// Three of them changed.
+pub(crate) const PROPOSED: &str = "1\nTWO\n3\n4\nFIVE\n6\n7\nEIGHT\n9\n";
+
+/// A fixture with its driver, and an editor that shows one of its files.
+pub(crate) struct Stage {
+    pub(crate) fixture: Fixture,
+    pub(crate) driver: Driver,
+    pub(crate) editor: Arc<OneDocument>,
+    /// `None` once the editor has left.
+    pub(crate) attached: Option<AttachedEditor>,
+}
+
+impl Stage {
+    pub(crate) async fn new(fixture: Fixture, file: &str, shown: &str, manner: Manner) -> Self {
+        let driver = fixture.start().await;
+        let editor = OneDocument::new(fixture.path(file), shown, manner);
+        Self {
+            attached: Some(driver.attach(editor.clone())),
+            fixture,
+            driver,
+            editor,
+        }
+    }
+
+    pub(crate) async fn decide(&self, decision: Decision) -> DecisionReport {
+        self.driver.decide(decision).await.unwrap()
+    }
+
+    /// The names of the pending hunks.
+    pub(crate) async fn pending(&self) -> Vec<HunkId> {
+        let hunks = self.driver.hunks(None, None).await.unwrap();
+        hunks.into_iter().map(|hunk| hunk.id).collect()
+    }
 }
 
 /// An editor with one document, which behaves as it is told.

@@ -203,7 +203,7 @@ fn a_formatter_confuses_neither_pending_nor_landed_work() {
         "{tidy}"
     );
     let said = ok(&world, &["undo", &goal], 3);
-    assert!(said.stdout.contains("left"), "{said:#?}");
+    assert!(said.stdout.contains("not undone"), "{said:#?}");
     let text = world.read("f.rs");
     assert!(
         text.contains("    b\n") && !text.contains("b + 1"),
