@@ -50,9 +50,125 @@ wait: Span | null, } | { "kind": "spent",
 usage: AgentUsage, });
 
 /**
+ * What an agent reports while it works. Every agent's own format is converted to this at its edge.
+ */
+export type AgentEvent = { "kind": "started",
+/**
+ * Its session.
+ */
+session: string | null,
+/**
+ * The model it says it uses.
+ */
+model: string | null, } | { "kind": "text",
+/**
+ * The words, or a part of them.
+ */
+text: string, } | { "kind": "tool",
+/**
+ * The tool's name.
+ */
+name: string,
+/**
+ * The one argument people want to see: a path, a command.
+ */
+detail: string, } | { "kind": "output",
+/**
+ * What it wrote.
+ */
+text: string, } | { "kind": "denied",
+/**
+ * What it asked for.
+ */
+what: string, } | { "kind": "rateLimited",
+/**
+ * How long the agent waits before it tries again.
+ */
+wait: Span | null, } | { "kind": "spent",
+/**
+ * Running total of this attempt.
+ */
+usage: AgentUsage, };
+
+/**
+ * Deadlines and limits of one session.
+ */
+export type AgentLimits = {
+/**
+ * From spawn to the first sign of life.
+ */
+start: Span,
+/**
+ * The longest silence while the agent works.
+ */
+silence: Span,
+/**
+ * From the agent's result to the end of its process, and from SIGTERM to SIGKILL.
+ */
+exit: Span,
+/**
+ * For the whole session.
+ */
+timeout: Span,
+/**
+ * Model turns.
+ */
+maxTurns: number,
+/**
+ * Cost; `None` for no limit.
+ */
+budget: Usd | null, };
+
+/**
  * The agents a task can be run by.
  */
 export type AgentName = "claude-code" | "native" | "command";
+
+/**
+ * The task of one agent session, as data without paths or handles.
+ */
+export type AgentTask = {
+/**
+ * The agent that runs the session.
+ */
+agent: AgentName,
+/**
+ * The first user turn.
+ */
+prompt: string,
+/**
+ * Text added to the agent's system prompt. Identical for a planner and its forks.
+ */
+system: string | null,
+/**
+ * The JSON Schema the closing answer must satisfy. Identical for a planner and its forks.
+ */
+schema: unknown,
+/**
+ * The model. Default: the agent's own.
+ */
+model: string | null,
+/**
+ * The id of the session to make, a UUID.
+ */
+session: string,
+/**
+ * The session to start from: a planner's, or that of an interrupted attempt. A worker that has no
+ * session of the goal starts a new one.
+ */
+forkOf: string | null,
+/**
+ * The command to run, for agents that run a command instead of following a prompt.
+ */
+run: Command | null,
+/**
+ * Deadlines and limits.
+ */
+limits: AgentLimits,
+/**
+ * The tools the agent may use. Identical for a planner and its forks.
+ */
+permissions: ToolPermissions, };
 
 /**
  * What an attempt cost.
@@ -178,6 +294,27 @@ taskId?: TaskId | null,
  * document that the server wrote knows it by itself.
  */
 shown?: Plan | null, };
+
+/**
+ * Which attempt a job is, and which try at running it.
+ */
+export type AttemptEpoch = {
+/**
+ * The goal.
+ */
+goal: GoalId,
+/**
+ * What of the goal is run.
+ */
+work: JobWork,
+/**
+ * The attempt at it, counting from 1.
+ */
+attempt: AttemptId,
+/**
+ * Tells this try from every other one, of this daemon and of those before it.
+ */
+number: EpochNumber, };
 
 /**
  * One try at one task: numbered from 1 within the task.
@@ -378,6 +515,27 @@ force: boolean, };
 export type ChangeKind = "create" | "modify" | "delete" | "rename" | "mode";
 
 /**
+ * Limits of a change set.
+ */
+export type ChangeLimits = {
+/**
+ * Bytes of one file, before or after.
+ */
+fileBytes: number,
+/**
+ * Bytes of all changed files together; of each, the larger of before and after counts.
+ */
+totalBytes: number,
+/**
+ * Changed files.
+ */
+files: number,
+/**
+ * Files that are named as left out.
+ */
+refusals: number, };
+
+/**
  * Answer of `claudecluster/changes`.
  */
 export type Changes = {
@@ -427,6 +585,28 @@ export type ConnectionPurpose = { "lsp": {
  * from somewhere else, without the editor's keys and search path.
  */
 env: Array<EnvVar>, } } | "requests";
+
+/**
+ * Bytes that are base64 in JSON.
+ */
+export type ContentBytes = string;
+
+/**
+ * A content, or a part of it. Parts of one content come in order, without another part of it between.
+ */
+export type ContentPart = {
+/**
+ * The hash of the whole content.
+ */
+id: BlobId,
+/**
+ * The bytes; `None` if the sender has no such content.
+ */
+data: ContentBytes | null,
+/**
+ * Whether more parts follow.
+ */
+more?: boolean, };
 
 /**
  * `$CLAUDECLUSTER_HOME/daemon.json`: how to find the daemon. Mode 0600.
@@ -707,6 +887,14 @@ name: string,
  * Its value.
  */
 value: string, };
+
+/**
+ * A number that no other job of any daemon on the same state folder has. Later jobs have higher ones.
+ *
+ * It is the fence against late results: what a worker says of any other job than the one that its
+ * connection runs now is dropped.
+ */
+export type EpochNumber = number;
 
 /**
  * An error as it crosses a wire: what is wrong, and what to do next.
@@ -1631,6 +1819,94 @@ text: string, };
 export type HunkWordKind = "same" | "removed" | "added";
 
 /**
+ * Deadlines of a job beside those of its session.
+ */
+export type JobDeadlines = {
+/**
+ * For making the view of the workspace, and again for reading what changed in it.
+ */
+view: Span,
+/**
+ * For each gate.
+ */
+gate: Span, };
+
+/**
+ * Variables of a job. Written to logs without their values.
+ */
+export type JobEnv = Array<EnvVar>;
+
+/**
+ * How a job ended.
+ */
+export type JobReport = {
+/**
+ * Why it failed; `None` for success.
+ */
+stop?: StopReason | null,
+/**
+ * The agent's closing words, or what went wrong.
+ */
+summary: string,
+/**
+ * The agent's structured answer, where the session has a schema.
+ */
+answer?: unknown,
+/**
+ * What the session cost.
+ */
+usage: AgentUsage,
+/**
+ * The agent's session, for resuming and forking it.
+ */
+session?: string | null,
+/**
+ * When the provider will answer again, where it said so.
+ */
+retryAfter?: Span | null,
+/**
+ * What the attempt changed, in the order of paths; collected for failed attempts too.
+ */
+changes: Array<ReportedChange>,
+/**
+ * Changed files that are not among the changes, the first of them by name.
+ */
+leftOut: Array<LeftOutFile>,
+/**
+ * How many more are not.
+ */
+leftOutMore: number,
+/**
+ * The layer that the attempt left: the identifier of [`Self::manifest`].
+ */
+layer?: BlobId | null,
+/**
+ * The results of its gates, in their order. Fewer than gates if it was cancelled.
+ */
+gates: Array<GateResult>,
+/**
+ * How it was isolated; `None` where it never came to that.
+ */
+sandbox?: SandboxKind | null,
+/**
+ * Why in that way, and what was different in it; empty where it never came to that.
+ */
+isolation: string,
+/**
+ * Everything the agent wrote, line by line; `None` if it wrote nothing.
+ */
+transcript?: BlobId | null, };
+
+/**
+ * What of a goal a job runs.
+ */
+export type JobWork = { "type": "planner" } | { "type": "task",
+/**
+ * The task.
+ */
+task: TaskId, } | { "type": "gates" };
+
+/**
  * The content of a file before and after a landing: what makes it happen at most once.
  */
 export type LandedContent = {
@@ -1652,6 +1928,54 @@ modeBefore?: FileMode,
 modeAfter?: FileMode, };
 
 /**
+ * An attempt of the same goal that left a layer.
+ */
+export type LayerMaker = {
+/**
+ * The task.
+ */
+task: TaskId,
+/**
+ * The attempt at it.
+ */
+attempt: AttemptId, };
+
+/**
+ * What a layer holds: each of its files, or that the file is deleted.
+ *
+ * Its bytes are canonical, so that equal layers have equal identifiers: JSON without space, paths in the
+ * order of their bytes.
+ */
+export type LayerManifest = { [key in RelPath]: FileVersion | null };
+
+/**
+ * A layer of a job.
+ */
+export type LayerRef = {
+/**
+ * The layer's manifest: the hash of [`LayerManifest::to_bytes`].
+ */
+manifest: BlobId,
+/**
+ * The attempt that left the layer, if one did. A worker that still has that attempt's own folder uses
+ * it: it holds what version control ignores as well.
+ */
+madeBy?: LayerMaker | null, };
+
+/**
+ * A file that a job changed and that is not among its changes.
+ */
+export type LeftOutFile = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * Why, in words.
+ */
+reason: string, };
+
+/**
  * Whole lines. They count from 0; the end is exclusive.
  */
 export type LineRange = {
@@ -1663,6 +1987,137 @@ startLine: number,
  * One past the last line.
  */
 endLine: number, };
+
+/**
+ * A message from a worker to the daemon.
+ */
+export type MessageFromWorker = { "type": "hello",
+/**
+ * The version of the protocol that the worker speaks.
+ */
+version: number,
+/**
+ * The version of the worker's program, for people.
+ */
+program: string,
+/**
+ * The agents it can run.
+ */
+agents: Array<AgentName>, } | { "type": "accepted",
+/**
+ * The job.
+ */
+epoch: EpochNumber, } | { "type": "alive" } | { "type": "event",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * What it does.
+ */
+event: AgentEvent, } | { "type": "question",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * A number that no other question of the job has.
+ */
+question: number,
+/**
+ * The use.
+ */
+request: ToolRequest, } | { "type": "withdrawn",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * The question.
+ */
+question: number, } | { "type": "fetch",
+/**
+ * The content.
+ */
+id: BlobId, } | { "type": "content" } & ContentPart | { "type": "report",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * What came of it.
+ */
+report: JobReport, } | { "type": "released",
+/**
+ * The job.
+ */
+epoch: EpochNumber, } | { "type": "refused",
+/**
+ * The job it refuses; `None` if it refuses the connection.
+ */
+epoch?: EpochNumber | null,
+/**
+ * Why, and what to do.
+ */
+error: ErrorBody, };
+
+/**
+ * A message from the daemon to a worker.
+ */
+export type MessageToWorker = { "type": "hello",
+/**
+ * The version of the protocol that the daemon speaks.
+ */
+version: number,
+/**
+ * How often the worker says at least [`MessageFromWorker::Alive`].
+ */
+heartbeat: Span, } | { "type": "start",
+/**
+ * The job.
+ */
+job: WorkerJob,
+/**
+ * How many events the worker may send.
+ */
+credit: number, } | { "type": "credit",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * How many more.
+ */
+events: number, } | { "type": "answer",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * The number the worker gave the question.
+ */
+question: number,
+/**
+ * The answer; `None` if there is nobody to ask, which counts as a denial.
+ */
+reply: QuestionReply | null, } | { "type": "cancel",
+/**
+ * The job.
+ */
+epoch: EpochNumber, } | { "type": "fetch",
+/**
+ * The content.
+ */
+id: BlobId, } | { "type": "content" } & ContentPart | { "type": "release",
+/**
+ * The job.
+ */
+epoch: EpochNumber,
+/**
+ * Whether later jobs may build on the job's layer. If not, the worker may delete the files of the
+ * job.
+ */
+keepLayer: boolean, };
 
 /**
  * Answer of `claudecluster/content`.
@@ -1880,6 +2335,19 @@ attempt: AttemptId,
 why?: string | null, };
 
 /**
+ * The answer to a [`ToolRequest`].
+ */
+export type QuestionReply = {
+/**
+ * Whether the tool may be used.
+ */
+decision: PermissionDecision,
+/**
+ * Why, for a denial.
+ */
+reason?: string | null, };
+
+/**
  * The text that a range was made for. Only the server makes it, and only the server reads it.
  */
 export type RangeAnchor = {
@@ -1946,6 +2414,23 @@ id: number,
 result: { Ok : Answer } | { Err : ErrorBody }, };
 
 /**
+ * What a job left of one file.
+ */
+export type ReportedChange = {
+/**
+ * The file.
+ */
+path: RelPath,
+/**
+ * For a rename: where it was.
+ */
+from?: RelPath | null,
+/**
+ * What the job left; `None` where it deleted the file.
+ */
+version?: FileVersion | null, };
+
+/**
  * A request, with a number that its replies repeat.
  */
 export type Request = {
@@ -1983,6 +2468,11 @@ resolution: Resolution,
  * What a repair task is told, in the developer's words.
  */
 reason?: string | null, };
+
+/**
+ * How workers are isolated from the workspace.
+ */
+export type SandboxChoice = "auto" | "overlay" | "copy";
 
 /**
  * How an attempt is isolated from the workspace.
@@ -2251,6 +2741,48 @@ repair?: RepairSpec | null, };
 export type Timestamp = number;
 
 /**
+ * Which tools a session may use, as configured.
+ */
+export type ToolPermissions = {
+/**
+ * Tools that may be used though they are denied by default.
+ */
+allow: Array<string>,
+/**
+ * Tools that are asked about each time.
+ */
+ask: Array<string>,
+/**
+ * Tools that may not be used.
+ */
+deny: Array<string>,
+/**
+ * How long an answer is waited for. Then the tool is denied, and the session goes on.
+ */
+timeout: Span, };
+
+/**
+ * A use of a tool that somebody has to allow.
+ */
+export type ToolRequest = {
+/**
+ * The tool, as its agent names it.
+ */
+tool: string,
+/**
+ * What it is to do, for people.
+ */
+detail: string,
+/**
+ * What kind of thing that is.
+ */
+kind?: PermissionKind | null,
+/**
+ * Its whole input as canonical JSON: the same for the same input, whoever asks.
+ */
+input: string, };
+
+/**
  * US dollars, kept as millionths; a plain number such as `2.5` on the wire.
  */
 export type Usd = number;
@@ -2276,6 +2808,59 @@ pid: number,
  * Why the connection is refused, if it is.
  */
 error?: ErrorBody | null, };
+
+/**
+ * Everything a worker has to know to run one attempt.
+ */
+export type WorkerJob = {
+/**
+ * Which attempt this is.
+ */
+epoch: AttemptEpoch,
+/**
+ * The root of the workspace, absolute, as the agent sees it.
+ */
+workspace: string,
+/**
+ * The snapshot that the attempt's changes are compared with, where there is one.
+ */
+base?: BlobId | null,
+/**
+ * The layers over the workspace, the one that wins first.
+ */
+layers: Array<LayerRef>,
+/**
+ * How to isolate the attempt.
+ */
+sandbox: SandboxChoice,
+/**
+ * The agent's session; `None` for a job that only runs gates.
+ */
+session?: AgentTask | null,
+/**
+ * Variables added to the environment of the session. They hold keys.
+ */
+sessionEnv: JobEnv,
+/**
+ * Commands that must succeed afterwards.
+ */
+gates: Array<Command>,
+/**
+ * Variables added to the environment of the gates.
+ */
+gateEnv: JobEnv,
+/**
+ * Deadlines beside those of the session.
+ */
+deadlines: JobDeadlines,
+/**
+ * Limits of what the attempt may change.
+ */
+changeLimits: ChangeLimits,
+/**
+ * Paths that version control knows although an ignore rule names them.
+ */
+tracked: Array<RelPath>, };
 
 /**
  * The last line of `run --json`.

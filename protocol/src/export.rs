@@ -22,6 +22,7 @@ use crate::{
     goal::GoalView,
     permission::{PermissionAnswer, PermissionRequest},
     submitted::SubmittedGoal,
+    worker::{LayerManifest, MessageFromWorker, MessageToWorker},
 };
 
 /// A generated file.
@@ -70,6 +71,9 @@ pub fn generated_files() -> Vec<GeneratedFile> {
     all.output::<Changes>("editor-changes");
     all.input::<PendingContentParams>("editor-content-params");
     all.output::<PendingContent>("editor-content");
+    all.output::<MessageToWorker>("message-to-worker");
+    all.input::<MessageFromWorker>("message-from-worker");
+    all.output::<LayerManifest>("layer-manifest");
     all.finish()
 }
 

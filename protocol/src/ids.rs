@@ -84,6 +84,23 @@ string_id! {
     BlobId
 }
 
+impl BlobId {
+    /// Returns the identifier of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).to_hex().to_string())
+    }
+
+    /// Returns whether this is an identifier that [`Self::of`] makes. Only such a one may become part of a
+    /// path.
+    pub fn is_hash(&self) -> bool {
+        self.0.len() == blake3::OUT_LEN * 2
+            && self
+                .0
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    }
+}
+
 impl PermissionId {
     /// The `n`th request of a state folder, counting from 1.
     pub fn numbered(n: u64) -> Self {

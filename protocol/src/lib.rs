@@ -25,6 +25,7 @@ pub mod repair;
 pub mod resolution;
 pub mod submitted;
 pub mod units;
+pub mod worker;
 
 pub use change::{ChangeKind, FileMode};
 pub use error::{ErrorBody, ErrorKind};

@@ -8,7 +8,7 @@ use claudecluster_driver::{
     store::Store,
     worker::{
         agent::{AgentInspection, AgentSetup, registry},
-        sandbox,
+        sandbox, serve,
     },
 };
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
@@ -51,6 +51,7 @@ fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
 pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
+        serve::SUBCOMMAND => Some(serve::worker_main(args)),
         name => registry().run_subcommand(name),
     }
 }

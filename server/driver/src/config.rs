@@ -20,7 +20,7 @@ pub type WorkspaceSettingsSource =
 pub struct DriverConfig {
     /// The state folder, absolute and canonical.
     pub home: PathBuf,
-    /// Our own binary, which has the hidden subcommands `sandbox-exec` and `agent-native`.
+    /// Our own binary, which has the hidden subcommands `sandbox-exec`, `worker` and `agent-native`.
     pub launcher: PathBuf,
     /// The settings of the user.
     pub settings: DriverSettings,

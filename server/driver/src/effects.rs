@@ -26,7 +26,6 @@ use crate::{
     run::{
         attempts::{AttemptRunner, failed_outcome},
         gates,
-        layers::discard_files,
         permissions::{PermissionBrokers, PermissionReply},
         planner,
         running_goals::RunningGoals,
@@ -69,7 +68,7 @@ impl EffectRunner {
                 decision,
                 reason,
             } => {
-                let reply = agent::ToolUseReply { decision, reason };
+                let reply = agent::QuestionReply { decision, reason };
                 let reply = PermissionReply { tool, input, reply };
                 self.permissions.deliver_reply(goal, task, reply);
             }
@@ -265,6 +264,7 @@ impl EffectRunner {
     /// Deletes the private files of a goal whose work is done. Its journal and artifacts stay.
     fn tidy_goal(&self, id: GoalId) {
         let (running, pending) = (self.running.clone(), self.pending.clone());
+        let executor = self.attempts.sessions.executor.clone();
         tokio::spawn(async move {
             // Whatever still runs ends first: the landing that settled the goal, at the least.
             let work = running.take_work(&id);
@@ -272,7 +272,7 @@ impl EffectRunner {
             work.tracker.wait().await;
             running.forget_goal(&id);
             pending.forget_goal(&id);
-            discard_files(&running.goal_dir(&id), &[]).await;
+            executor.forget_goal(&id).await;
         });
     }
 }

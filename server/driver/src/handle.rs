@@ -19,7 +19,7 @@ use claudecluster_protocol::{
     submitted::SubmittedGoal,
 };
 use claudecluster_store::Store;
-use claudecluster_worker::agent::registry;
+use claudecluster_worker::{agent::registry, executor::LocalExecutor, serve::WorkerPlace};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -52,7 +52,6 @@ use crate::{
     },
     run::{
         attempts::AttemptRunner,
-        layers::GoalLayers,
         permissions::{self, PermissionBrokers},
         running_goals::RunningGoals,
         sessions::{SessionRunner, SessionSetup},
@@ -530,17 +529,20 @@ fn assemble(
         contents: contents.clone(),
         merge_words: review.merge_words,
     };
+    let place = WorkerPlace::new(config.home.clone(), config.launcher.clone())
+        .with_agents(config.settings.agent_settings());
     let attempts = AttemptRunner {
         setup: SessionSetup {
             config: config.clone(),
             running: running.clone(),
             editors: editors.clone(),
+            epochs: Arc::default(),
         },
         sessions: SessionRunner {
             goals: goals.clone(),
             permissions: permissions.clone(),
+            executor: Arc::new(LocalExecutor::new(place)),
         },
-        layers: GoalLayers::new(contents.clone(), running.clone()),
         merge: merge.clone(),
         pending: pending.clone(),
     };

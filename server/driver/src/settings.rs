@@ -1,6 +1,7 @@
 //! What can be configured, with its defaults. The command line reads the layers (files,
 //! environment, options) and hands the driver the result; the driver and the workers obey it.
 
+pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
     AgentSettings, NativeSettings, ToolPermissions,
@@ -228,20 +229,7 @@ impl Default for AttemptTimeouts {
     }
 }
 
-/// How workers are isolated from the workspace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum SandboxChoice {
-    /// Use an overlay if the kernel allows it, and a copy otherwise.
-    #[default]
-    Auto,
-    /// Require an overlay.
-    Overlay,
-    /// Use a private copy.
-    Copy,
-}
-
-/// Limits for one attempt. Exceeding a limit ends the attempt.
+/// What one attempt may do. More ends it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(rename = "Limits")]

@@ -14,17 +14,7 @@ use crate::{StoreError, home};
 
 /// The name of a blob: the BLAKE3 hash of its bytes.
 pub fn blob_id(bytes: &[u8]) -> BlobId {
-    BlobId::new(blake3::hash(bytes).to_hex().as_str())
-}
-
-/// Whether an identifier, which may come from outside, is one that [`blob_id`] makes. Only such a one
-/// may become part of a path.
-pub(crate) fn is_id(id: &BlobId) -> bool {
-    id.as_str().len() == blake3::OUT_LEN * 2
-        && id
-            .as_str()
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    BlobId::of(bytes)
 }
 
 /// The folder of large blobs, and the one in which they are written first.

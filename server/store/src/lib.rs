@@ -135,7 +135,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::CorruptBlob`] where the bytes are not those that were stored.
     pub fn get_blob(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
-        if !artifacts::is_id(id) {
+        if !id.is_hash() {
             return Ok(None);
         }
         match &self.backend {
@@ -149,7 +149,7 @@ impl Store {
     /// # Errors
     /// Whatever the disk and SQLite say.
     pub fn blob_len(&self, id: &BlobId) -> Result<Option<u64>, StoreError> {
-        if !artifacts::is_id(id) {
+        if !id.is_hash() {
             return Ok(None);
         }
         match &self.backend {
@@ -162,7 +162,7 @@ impl Store {
     /// `None` for small blobs, unknown ones, and in memory. The content is not verified.
     pub fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) if artifacts::is_id(id) => disk.blob_path(id),
+            StoreBackend::DiskBackend(disk) if id.is_hash() => disk.blob_path(id),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use claudecluster_protocol::{
     event::AgentEvent,
     goal::{AgentUsage, GateResult, SandboxKind},
     plan::Gate,
+    worker::{JobDeadlines, WorkerJob},
 };
 use futures::FutureExt as _;
 use tokio::{
@@ -27,9 +28,10 @@ use crate::{
 
 /// How long a gate has from SIGTERM to SIGKILL.
 const GATE_EXIT: Duration = Duration::from_secs(5);
-/// How long making the view, and reading what came out of it, may take. A copy of a large workspace is
-/// the slowest part.
-const VIEW_DEADLINE: Duration = Duration::from_secs(300);
+/// What a worker may take beside the deadlines of a job's parts, for starting and ending them.
+const SLACK: Duration = Duration::from_secs(60);
+/// A deadline that no clock overflows on.
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// What one attempt is to do.
 #[derive(Clone, Debug)]
@@ -44,6 +46,9 @@ pub struct AttemptSpec {
     pub gate_env: Vec<(OsString, OsString)>,
     /// For each gate.
     pub gate_timeout: Span,
+    /// For making the view, and again for reading what came out of it. A copy of a large workspace is the
+    /// slowest part.
+    pub view_timeout: Span,
     /// What version control knows.
     pub tracked: TrackedFiles,
     /// Limits of the change set.
@@ -113,15 +118,7 @@ pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport 
             return report;
         }
     };
-    let prepared = tokio::select! {
-        biased;
-        () = channels.cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
-        prepared = timeout(VIEW_DEADLINE, Sandbox::prepare(spec.sandbox.clone())) => match prepared {
-            Ok(Ok(sandbox)) => Ok(sandbox),
-            Ok(Err(e)) => Err((class_of(&e), in_words(&e))),
-            Err(_) => Err((StopReason::Resources, "cannot create the sandbox in time".to_owned())),
-        },
-    };
+    let prepared = prepare(spec.sandbox.clone(), spec.view_timeout, &channels.cancel).await;
     match prepared {
         Ok(sandbox) => {
             report.sandbox = Some(sandbox.kind());
@@ -132,6 +129,45 @@ pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport 
         Err((stop, words)) => report.fail(stop, &words),
     }
     report
+}
+
+/// Runs only gates, in a view of its own that is thrown away.
+pub(crate) async fn run_gates_alone(
+    sandbox: SandboxSpec,
+    gates: &[Gate],
+    env: &[(OsString, OsString)],
+    deadlines: JobDeadlines,
+    channels: &SessionChannels,
+) -> AttemptReport {
+    let SessionChannels { events, cancel, .. } = channels;
+    let mut report = AttemptReport::default();
+    match prepare(sandbox, deadlines.view, cancel).await {
+        Ok(sandbox) => {
+            report.sandbox = Some(sandbox.kind());
+            sandbox.why().clone_into(&mut report.isolation);
+            report.gates = run_gates(&sandbox, gates, env, deadlines.gate, events, cancel).await;
+            judge(gates, cancel, &mut report);
+        }
+        Err((stop, words)) => report.fail(stop, &words),
+    }
+    report
+}
+
+/// Makes a view. The error is a class and words for a report.
+async fn prepare(
+    sandbox: SandboxSpec,
+    deadline: Span,
+    cancel: &CancellationToken,
+) -> Result<Sandbox, (StopReason, String)> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err((StopReason::Cancelled, "cancelled before it started".to_owned())),
+        prepared = timeout(deadline.to_duration(), Sandbox::prepare(sandbox)) => match prepared {
+            Ok(Ok(sandbox)) => Ok(sandbox),
+            Ok(Err(e)) => Err((class_of(&e), in_words(&e))),
+            Err(_) => Err((StopReason::Resources, "cannot create the sandbox in time".to_owned())),
+        },
+    }
 }
 
 async fn open_transcript(path: &std::path::Path) -> std::io::Result<BufWriter<File>> {
@@ -242,6 +278,34 @@ fn longest(task: &AgentTask) -> Duration {
         .saturating_add(Duration::from_secs(5))
 }
 
+/// Returns how long a worker may take for a job: more than all its deadlines together.
+pub(crate) fn longest_job(job: &WorkerJob) -> Duration {
+    let session = job.session.as_ref().map_or(Duration::ZERO, longest);
+    let gate = job.deadlines.gate.to_duration().saturating_add(GATE_EXIT);
+    let gates = u32::try_from(job.gates.len()).unwrap_or(u32::MAX);
+    // The layers are fetched, the view is made, and it is read.
+    let views = job.deadlines.view.to_duration().saturating_mul(3);
+    session
+        .saturating_add(gate.saturating_mul(gates))
+        .saturating_add(views)
+        .saturating_add(SLACK)
+        .min(FAR)
+}
+
+/// Returns how long a worker may take from a cancel to the report.
+pub(crate) fn longest_end(job: &WorkerJob) -> Duration {
+    let exit = job
+        .session
+        .as_ref()
+        .map(|task| task.limits.exit.to_duration());
+    exit.unwrap_or_default()
+        .saturating_mul(6)
+        .saturating_add(job.deadlines.view.to_duration().saturating_mul(2))
+        .saturating_add(GATE_EXIT)
+        .saturating_add(SLACK)
+        .min(FAR)
+}
+
 /// What came out of the view.
 async fn collect(
     spec: &AttemptSpec,
@@ -264,7 +328,7 @@ async fn collect(
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
             .map_err(failed)
     };
-    match timeout(VIEW_DEADLINE, collected).await {
+    match timeout(spec.view_timeout.to_duration(), collected).await {
         Ok(Ok(changes)) => report.changes = changes,
         Ok(Err(e)) => return report.fail(class_of(&e), &in_words(&e)),
         Err(_) => {

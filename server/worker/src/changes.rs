@@ -8,6 +8,7 @@ mod rules;
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+pub use claudecluster_protocol::worker::ChangeLimits;
 use claudecluster_protocol::{FileMode, RelPath};
 
 pub use self::collect::collect_changes;
@@ -98,31 +99,7 @@ pub struct ChangeSet {
     pub touched_git: bool,
 }
 
-/// Limits of a change set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ChangeLimits {
-    /// Bytes of one file, before or after.
-    pub file_bytes: u64,
-    /// Bytes of all changed files together; of each, the larger of before and after counts.
-    pub total_bytes: u64,
-    /// Changed files.
-    pub files: usize,
-    /// Entries of [`ChangeSet::refused`].
-    pub refusals: usize,
-}
-
-impl Default for ChangeLimits {
-    fn default() -> Self {
-        Self {
-            file_bytes: 16 << 20,
-            total_bytes: 256 << 20,
-            files: 20_000,
-            refusals: 1_000,
-        }
-    }
-}
-
-/// The paths that version control tracks: they count as changed even if `.gitignore` names them.
+/// The paths that version control knows: they count as changed even where `.gitignore` names them.
 #[derive(Clone, Debug, Default)]
 pub struct TrackedFiles(Arc<[RelPath]>);
 

@@ -3,6 +3,9 @@
 pub mod agent;
 pub mod attempt;
 pub mod changes;
+pub mod executor;
 pub mod launch;
+pub mod link;
 mod program;
 pub mod sandbox;
+pub mod serve;

@@ -120,7 +120,12 @@ pub(crate) struct KnownHunk {
 }
 
 impl KnownHunk {
-    fn for_hunk(goal: &Goal, entry: &FileEntry, authors: &HunkAttribution, hunk: &ReviewHunk) -> Self {
+    fn for_hunk(
+        goal: &Goal,
+        entry: &FileEntry,
+        authors: &HunkAttribution,
+        hunk: &ReviewHunk,
+    ) -> Self {
         let tasks = authors.of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)

@@ -1,10 +1,6 @@
 //! Which agent a goal or a task uses, by its settings, and what that agent is started with.
 
-use std::{
-    collections::BTreeSet,
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
 
 use claudecluster_core::{policy::SchedulingPolicy, state::Goal};
 use claudecluster_protocol::{
@@ -111,30 +107,15 @@ fn check(
     registry().get(agent).check_usable(setup)
 }
 
-/// Finds the program of an agent.
-pub(crate) fn program(
-    launcher: &Path,
-    running: &RunningGoals,
-    settings: &DriverSettings,
-    goal: &Goal,
-    agent: AgentName,
-) -> Result<PathBuf, ErrorBody> {
-    registry().get(agent).find_program(&AgentSetup {
-        settings: &settings.agent_settings(),
-        launcher,
-        env: &client_env(running, settings, goal),
-    })
-}
-
 /// Returns the variables an agent gets, beside those of every sandbox.
 pub(crate) fn env(
     running: &RunningGoals,
     settings: &DriverSettings,
     goal: &Goal,
     agent: AgentName,
-) -> Vec<(OsString, OsString)> {
+) -> Vec<EnvVar> {
     let client = client_env(running, settings, goal);
-    as_pairs(registry().environment(agent, &settings.agent_settings(), client))
+    registry().environment(agent, &settings.agent_settings(), client)
 }
 
 /// Returns the variables a plan's gates get, beside those of every sandbox.
@@ -142,13 +123,8 @@ pub(crate) fn command_env(
     running: &RunningGoals,
     settings: &DriverSettings,
     goal: &Goal,
-) -> Vec<(OsString, OsString)> {
-    as_pairs(registry().without_secrets(client_env(running, settings, goal)))
-}
-
-fn as_pairs(variables: Vec<EnvVar>) -> Vec<(OsString, OsString)> {
-    let pair = |var: EnvVar| (var.name.into(), var.value.into());
-    variables.into_iter().map(pair).collect()
+) -> Vec<EnvVar> {
+    registry().without_secrets(client_env(running, settings, goal))
 }
 
 /// What the client had set when it submitted the goal; after a restart, what the daemon has.

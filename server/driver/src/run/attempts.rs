@@ -1,15 +1,17 @@
 //! One attempt at a task: what it starts from, what it is told, and what comes out of it.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use claudecluster_core::state::Goal;
 use claudecluster_protocol::{
-    AttemptId, ErrorBody, StopReason, TaskId, agent::AgentInput, event::AttemptOutcome,
+    AttemptId, BlobId, ErrorBody, StopReason, TaskId,
+    agent::AgentInput,
+    event::AttemptOutcome,
+    goal::EnvVar,
+    worker::{JobEnv, JobReport, JobWork, WorkerJob},
 };
-use claudecluster_worker::{
-    agent::registry,
-    attempt::{AttemptReport, AttemptSpec},
-};
+use claudecluster_worker::agent::registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,10 +21,10 @@ use crate::{
     run::{
         agents,
         base_snapshot::{BaseSnapshot, FileBases},
-        layers::{GoalLayers, discard_files, upstream_tasks},
+        layers::{JobContents, JobLayers, upstream_tasks},
         prompts,
         repair_prompt::{forked_session, repair_prompt},
-        sessions::{SessionRunner, SessionSetup, change_limits},
+        sessions::{SessionRunner, SessionSetup},
     },
     workspace::content_store::ContentStore,
 };
@@ -67,7 +69,6 @@ pub(crate) fn failed_outcome(stop: StopReason, summary: String) -> AttemptOutcom
 pub(crate) struct AttemptRunner {
     pub(crate) setup: SessionSetup,
     pub(crate) sessions: SessionRunner,
-    pub(crate) layers: GoalLayers,
     pub(crate) merge: FileMergeRules,
     /// What repairs of a proposal in review are about.
     pub(crate) pending: PendingReader,
@@ -82,26 +83,26 @@ impl AttemptRunner {
         attempt: AttemptId,
         cancel: CancellationToken,
     ) -> AttemptOutcome {
-        let (spec, snapshot) = match self.prepare(goal, task, attempt).await {
+        let (job, contents, snapshot) = match self.prepare(goal, task, attempt).await {
             Ok(prepared) => prepared,
             Err(error) => return error.into(),
         };
-        let layer = spec.sandbox.layer.clone();
         let asker = Some((task.clone(), attempt));
-        let report = self
+        let mut finished = self
             .sessions
-            .run_session(&goal.id, asker, spec, cancel)
+            .run_session(&goal.id, asker, job, contents, cancel)
             .await;
+        let report = std::mem::take(&mut finished.report);
+        let reported = std::mem::take(&mut finished.contents);
         let (contents, owned_goal) = (self.merge.contents.clone(), goal.clone());
         let outcome = run_blocking("storing the attempt", move || {
-            store_outcome(&contents, &owned_goal, &snapshot, report)
+            store_outcome(&contents, &owned_goal, &snapshot, report, &reported)
         })
         .await
         .unwrap_or_else(|error| failed_outcome(StopReason::Resources, error.message));
-        if outcome.stop.is_some() {
-            // Nothing builds on it, and if it has filled the disk its own end could not be journaled.
-            discard_files(&layer, &["transcript.jsonl"]).await;
-        }
+        // Nothing builds on a failed attempt, and if it has filled the disk its own end could not be
+        // journaled.
+        finished.release(outcome.stop.is_none()).await;
         outcome
     }
 
@@ -110,58 +111,55 @@ impl AttemptRunner {
         goal: &Arc<Goal>,
         task: &TaskId,
         attempt: AttemptId,
-    ) -> Result<(AttemptSpec, BaseSnapshot), AttemptStartError> {
+    ) -> Result<(WorkerJob, JobContents, BaseSnapshot), AttemptStartError> {
         let setup = &self.setup;
         let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
         let spec = &goal.tasks[task].spec;
         let agent = goal.spec.agent_for(spec);
         let can = registry().get(agent).capabilities();
-        let layer = self.layers.task_dir(goal, task).join(attempt.to_string());
-        let (snapshot, lowers) = self.base_of(goal, task, attempt).await?;
-        // Where the agents' home has been tidied away there is nothing to fork.
-        let forkable = setup.running.goal_dir(&goal.id).join("agent").is_dir();
-        let mut session = setup.session_spec(&settings, goal, agent, spec.timeout)?;
-        session.task.prompt = self.prompt(goal, task, attempt).await?;
-        session.task.run.clone_from(&spec.run);
-        session.task.model = spec.model.clone().or(session.task.model);
+        let (snapshot, layers) = self.base_of(goal, task, attempt).await?;
+        let mut session = setup.session_task(&settings, goal, agent, spec.timeout)?;
+        session.prompt = self.prompt(goal, task, attempt).await?;
+        session.run.clone_from(&spec.run);
+        session.model = spec.model.clone().or(session.model);
         // A fork shares its parent's model, or it shares nothing.
         let planner_model = settings.planner.model.clone().or(goal.spec.model.clone());
-        let shares = session.task.model == planner_model && Some(agent) == goal.spec.agent;
-        if forkable && can.forks && shares {
-            session.task.fork_of.clone_from(&goal.planner_session);
+        let shares = session.model == planner_model && Some(agent) == goal.spec.agent;
+        if can.forks && shares {
+            session.fork_of.clone_from(&goal.planner_session);
         }
-        if forkable
-            && can.resumes
+        if can.resumes
             && let Some(own) = forked_session(goal, task)
         {
-            session.task.fork_of = Some(own);
+            session.fork_of = Some(own);
         }
-        let task_env: Vec<(OsString, OsString)> = spec
-            .env
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        let mut gate_env = agents::command_env(&setup.running, &settings, goal);
-        gate_env.extend(task_env.iter().cloned());
+        let task_env = spec.env.iter().map(|(name, value)| EnvVar {
+            name: name.clone(),
+            value: value.clone(),
+        });
+        let mut session_env = agents::env(&setup.running, &settings, goal, agent);
         if can.input == AgentInput::Command {
-            session.place.env.extend(task_env);
+            session_env.extend(task_env.clone());
         }
+        let mut gate_env = agents::command_env(&setup.running, &settings, goal);
+        gate_env.extend(task_env);
         let (owned, owned_goal) = (setup.clone(), goal.clone());
         let tracked = run_blocking("listing tracked files", move || {
             Ok(owned.tracked_files(&owned_goal))
         })
         .await?;
-        let spec = AttemptSpec {
-            sandbox: setup.sandbox_spec(&settings, goal, layer.clone(), lowers),
-            agent: session,
+        let work = JobWork::Task { task: task.clone() };
+        let base = snapshot.id.clone();
+        let job = WorkerJob {
+            session: Some(session),
+            session_env: JobEnv(session_env),
             gates: spec.gates.clone(),
-            gate_env,
-            gate_timeout: settings.timeouts.gate,
-            tracked,
-            limits: change_limits(&settings),
-            transcript: layer.join("transcript.jsonl"),
+            gate_env: JobEnv(gate_env),
+            tracked: tracked.to_vec(),
+            ..setup.new_job(&settings, goal, (work, attempt), base, layers.refs())
         };
-        Ok((spec, snapshot))
+        let contents = layers.into_contents(self.merge.contents.clone());
+        Ok((job, contents, snapshot))
     }
 
     /// Returns what an attempt starts from, and the layers that make it.
@@ -170,62 +168,36 @@ impl AttemptRunner {
         goal: &Arc<Goal>,
         task: &TaskId,
         attempt: AttemptId,
-    ) -> Result<(BaseSnapshot, Vec<PathBuf>), ErrorBody> {
+    ) -> Result<(BaseSnapshot, JobLayers), ErrorBody> {
         if goal.tasks[task].amends() {
-            let layer = self
-                .layers
-                .task_dir(goal, task)
-                .join(format!("ground-{attempt}"));
-            let mut layers = vec![layer.clone()];
-            // Below it what was built and version control ignores.
-            layers.extend(self.layers.upstream_layers(goal, &goal.finished).await?);
             let (editors, pending, goal) = (
                 self.setup.editors.clone(),
                 self.pending.clone(),
                 goal.clone(),
             );
-            let snapshot = run_blocking("capturing the workspace", move || {
-                BaseSnapshot::of_review(&editors, pending.reviews(), &goal, &layer)
-            });
-            return Ok((snapshot.await?, layers));
+            return run_blocking("capturing the workspace", move || {
+                let snapshot = BaseSnapshot::of_review(&editors, pending.reviews(), &goal)?;
+                let mut layers = JobLayers::default();
+                layers.push_versions(snapshot.above());
+                // Below it what was built and version control ignores.
+                layers.push_upstream(&goal, &goal.finished);
+                Ok((snapshot, layers))
+            })
+            .await;
         }
-        let lowers = self.lower_layers(goal, task, attempt).await?;
         let upstream = upstream_tasks(goal, task, attempt);
         let (merge, goal) = (self.merge.clone(), goal.clone());
-        let snapshot = run_blocking("reading the snapshot", move || {
-            BaseSnapshot::of_plan(&merge, &goal, &upstream)
-        });
-        Ok((snapshot.await?, lowers))
-    }
-
-    /// Returns the layers a task starts from, the one that wins first: what several upstream tasks
-    /// changed, merged; the upstream tasks' own layers, the latest first; the unsaved buffers.
-    async fn lower_layers(
-        &self,
-        goal: &Arc<Goal>,
-        task: &TaskId,
-        attempt: AttemptId,
-    ) -> Result<Vec<PathBuf>, ErrorBody> {
-        let upstream = upstream_tasks(goal, task, attempt);
-        let seed = self.layers.seed_layer(goal).await?;
-        let merged = self
-            .layers
-            .task_dir(goal, task)
-            .join(format!("merged-{attempt}"));
-        let below = self.layers.upstream_layers(goal, &upstream).await?;
-        let (merge, writer, goal) = (self.merge.clone(), self.layers.clone(), goal.clone());
-        let mut layers = run_blocking("joining upstream layers", move || {
-            let joined = joined_files(&merge, &goal, &upstream)?;
-            if joined.is_empty() {
-                return Ok(Vec::new());
-            }
-            writer.write_versions(&merged, joined)?;
-            Ok(vec![merged])
+        run_blocking("reading the snapshot", move || {
+            let snapshot = BaseSnapshot::of_plan(&merge, &goal, &upstream)?;
+            // The one that wins first: what several upstream tasks changed, merged; the upstream tasks' own
+            // layers; the unsaved buffers.
+            let mut layers = JobLayers::default();
+            layers.push_versions(joined_files(&merge, &goal, &upstream)?);
+            layers.push_upstream(&goal, &upstream);
+            layers.push_seed(&merge.contents, &goal)?;
+            Ok((snapshot, layers))
         })
-        .await?;
-        layers.extend(below);
-        layers.extend(seed);
-        Ok(layers)
+        .await
     }
 
     async fn prompt(
@@ -253,15 +225,17 @@ fn store_outcome(
     contents: &ContentStore,
     goal: &Goal,
     snapshot: &BaseSnapshot,
-    report: AttemptReport,
+    report: JobReport,
+    reported: &HashMap<BlobId, Bytes>,
 ) -> Result<AttemptOutcome, ErrorBody> {
     let bases = FileBases {
         contents,
         goal,
         snapshot,
+        reported,
     };
     let mut changes = Vec::new();
-    for change in &report.changes.changes {
+    for change in &report.changes {
         bases.file_changes(change, &mut changes)?;
     }
     let mut stop = report.stop;
@@ -269,21 +243,14 @@ fn store_outcome(
     if stop.is_none() && says_blocked(&report) {
         stop = Some(StopReason::Refused);
     }
-    for refused in &report.changes.refused {
-        summary.push_str(&format!(
-            "\n{} is left out: {}",
-            refused.path, refused.reason
-        ));
+    for left_out in &report.left_out {
+        let line = format!("\n{} is left out: {}", left_out.path, left_out.reason);
+        summary.push_str(&line);
     }
-    if report.changes.refused_more > 0 {
-        summary.push_str(&format!(
-            "\n{} more files are left out",
-            report.changes.refused_more
-        ));
+    if report.left_out_more > 0 {
+        let line = format!("\n{} more files are left out", report.left_out_more);
+        summary.push_str(&line);
     }
-    let transcript = std::fs::read(&report.transcript)
-        .ok()
-        .filter(|bytes| !bytes.is_empty());
     Ok(AttemptOutcome {
         stop,
         summary,
@@ -293,14 +260,24 @@ fn store_outcome(
         gates: report.gates,
         session: report.session,
         sandbox: report.sandbox,
-        transcript: transcript
-            .map(|bytes| contents.store().put_blob(&bytes).map_err(ErrorBody::from))
-            .transpose()?,
+        transcript: store_transcript(contents, report.transcript.as_ref(), reported)?,
     })
 }
 
+/// Stores the transcript of a report, if it has one.
+pub(crate) fn store_transcript(
+    contents: &ContentStore,
+    transcript: Option<&BlobId>,
+    reported: &HashMap<BlobId, Bytes>,
+) -> Result<Option<BlobId>, ErrorBody> {
+    let bytes = transcript.and_then(|id| reported.get(id));
+    bytes
+        .map(|bytes| contents.store().put_blob(bytes).map_err(ErrorBody::from))
+        .transpose()
+}
+
 /// The agent's summary: that of its structured answer where it gave one.
-fn closing_words(report: &AttemptReport) -> String {
+fn closing_words(report: &JobReport) -> String {
     let answered = report
         .answer
         .as_ref()
@@ -311,7 +288,7 @@ fn closing_words(report: &AttemptReport) -> String {
     }
 }
 
-fn says_blocked(report: &AttemptReport) -> bool {
+fn says_blocked(report: &JobReport) -> bool {
     let status = report
         .answer
         .as_ref()

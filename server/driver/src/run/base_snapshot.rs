@@ -1,10 +1,11 @@
 //! What an attempt starts from: what its changes are changes to.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
 };
 
+use bytes::Bytes;
 use claudecluster_core::{
     merge::MergeSide,
     review,
@@ -12,18 +13,15 @@ use claudecluster_core::{
     text::LineEnding,
 };
 use claudecluster_protocol::{
-    ErrorBody, RelPath, TaskId,
+    BlobId, ErrorBody, RelPath, TaskId,
     change::{FileChange, FileVersion},
+    worker::ReportedChange,
 };
-use claudecluster_worker::{
-    changes::{CollectedChange, FileContent},
-    sandbox::LayerFile,
-};
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     proposal::{file_merge::FileMergeRules, fold::merged_view},
     review::{cache::ReviewCache, versions::FileVersions},
-    run::layers::{layer_file, write_layer},
     settings::MergeWords,
     workspace::{
         content_store::ContentStore,
@@ -35,6 +33,8 @@ use crate::{
 
 /// What an attempt starts from: the workspace at one moment, and what is laid over it.
 pub(crate) struct BaseSnapshot {
+    /// The snapshot's name; `None` for a goal without one.
+    pub(crate) id: Option<BlobId>,
     manifest: SnapshotManifest,
     /// Files that are something else in the attempt's view than in the workspace.
     above: BTreeMap<RelPath, Option<FileVersion>>,
@@ -48,25 +48,26 @@ impl BaseSnapshot {
         upstream: &[TaskId],
     ) -> Result<Self, ErrorBody> {
         Ok(Self {
+            id: goal.snapshot.clone(),
             manifest: snapshot::load_goal_snapshot(merge.contents.store(), goal.snapshot.as_ref())?,
             above: merged_view(merge, goal, upstream)?,
         })
     }
 
-    /// Captures what a repair of a proposal in review starts from, and writes it as a layer to `dir`: the
-    /// workspace as it is now, unsaved text included, with everything in it that is pending and clean.
+    /// Captures what a repair of a proposal in review starts from: the workspace as it is now, unsaved text
+    /// included, with everything in it that is pending and clean.
     pub(crate) fn of_review(
         editors: &EditorRegistry,
         reviews: &ReviewCache,
         goal: &Goal,
-        dir: &Path,
     ) -> Result<Self, ErrorBody> {
         let root = Path::new(&goal.spec.workspace);
         let store = reviews.contents();
-        let (manifest, _) = snapshot::take_snapshot(store.store(), root, &editors.documents(root))?;
-        let mut contents: BTreeMap<RelPath, Option<FileContent>> = BTreeMap::new();
+        let (manifest, id) =
+            snapshot::take_snapshot(store.store(), root, &editors.documents(root))?;
+        let mut above: BTreeMap<RelPath, Option<FileVersion>> = BTreeMap::new();
         for (path, version) in manifest.unsaved() {
-            contents.insert(path.clone(), Some(store.load(version)?));
+            above.insert(path.clone(), Some(version.clone()));
         }
         for path in touched_files(goal) {
             let current = editors.current_content(root, path)?;
@@ -74,17 +75,20 @@ impl BaseSnapshot {
                 Some(entry) => with_pending(reviews, entry, current)?,
                 None => current,
             };
-            contents.insert(path.clone(), content);
+            above.insert(path.clone(), store.save_optional(content.as_ref())?);
         }
-        let mut above = BTreeMap::new();
-        let mut layer: Vec<LayerFile> = Vec::new();
-        for (path, content) in contents {
-            let version = store.save_optional(content.as_ref())?;
-            layer.push(layer_file(&path, content));
-            above.insert(path, version);
-        }
-        write_layer(dir, &layer)?;
-        Ok(Self { manifest, above })
+        let id = Some(id);
+        Ok(Self {
+            id,
+            manifest,
+            above,
+        })
+    }
+
+    /// Returns the files that are something else in the attempt's view than in the workspace.
+    pub(crate) fn above(&self) -> impl Iterator<Item = (RelPath, Option<FileVersion>)> {
+        let above = self.above.iter();
+        above.map(|(path, version)| (path.clone(), version.clone()))
     }
 }
 
@@ -135,6 +139,8 @@ pub(crate) struct FileBases<'a> {
     pub(crate) contents: &'a ContentStore,
     pub(crate) goal: &'a Goal,
     pub(crate) snapshot: &'a BaseSnapshot,
+    /// The contents of the changes.
+    pub(crate) reported: &'a HashMap<BlobId, Bytes>,
 }
 
 impl FileBases<'_> {
@@ -142,14 +148,29 @@ impl FileBases<'_> {
     /// against what is there then.
     pub(crate) fn file_changes(
         &self,
-        change: &CollectedChange,
+        change: &ReportedChange,
         into: &mut Vec<FileChange>,
     ) -> Result<(), ErrorBody> {
         if let Some(from) = &change.from {
             into.extend(self.file_change(from, None, None)?);
         }
-        into.extend(self.file_change(&change.path, change.from.clone(), change.after.as_ref())?);
+        let after = match &change.version {
+            Some(version) => Some(self.reported_content(version)?),
+            None => None,
+        };
+        into.extend(self.file_change(&change.path, change.from.clone(), after.as_ref())?);
         Ok(())
+    }
+
+    fn reported_content(&self, version: &FileVersion) -> Result<FileContent, ErrorBody> {
+        let bytes = self.reported.get(&version.blob).cloned();
+        let bytes = bytes.ok_or_else(|| {
+            ErrorBody::internal(format!("the report lacks the content {}", version.blob))
+        })?;
+        Ok(FileContent {
+            bytes,
+            mode: version.mode,
+        })
     }
 
     fn file_change(

@@ -1,22 +1,20 @@
 //! The goal's gates: commands that must succeed on the merged result. They run in a sandbox, never
 //! in the workspace.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use claudecluster_core::state::Goal;
-use claudecluster_protocol::{ErrorBody, event::AgentEvent, goal::GateResult};
-use claudecluster_worker::{attempt, sandbox::Sandbox};
-use tokio::sync::mpsc;
+use claudecluster_protocol::{
+    AttemptId, ErrorBody, StopReason,
+    goal::GateResult,
+    worker::{JobEnv, JobWork, WorkerJob},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::run_blocking,
     proposal::repair_tasks::gate_commands,
-    run::{
-        agents,
-        attempts::AttemptRunner,
-        layers::{GoalLayers, discard_files},
-    },
+    run::{agents, attempts::AttemptRunner, layers::JobLayers},
 };
 
 /// Every gate as not passed, for this reason.
@@ -48,55 +46,39 @@ async fn run_in_sandbox(
     goal: &Arc<Goal>,
     cancel: CancellationToken,
 ) -> Result<Vec<GateResult>, ErrorBody> {
-    let (setup, layers) = (&runner.setup, &runner.layers);
+    let setup = &runner.setup;
     let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
-    let dir = setup.running.goal_dir(&goal.id).join("gates");
-    discard_files(&dir, &[]).await;
-    let mut lowers = vec![merged_layer(layers, goal, dir.join("merged")).await?];
-    // Below the merged files: what the tasks built and version control ignores, and the buffers.
-    lowers.extend(layers.upstream_layers(goal, &goal.finished).await?);
-    lowers.extend(layers.seed_layer(goal).await?);
-    let spec = setup.sandbox_spec(&settings, goal, dir.join("run"), lowers);
-    let sandbox = Sandbox::prepare(spec).await.map_err(|error| {
-        ErrorBody::environment(format!("cannot create a sandbox for the gates: {error}"))
-            .hint("check the setup with: claudecluster doctor")
-    })?;
-    let env = agents::command_env(&setup.running, &settings, goal);
-    let (events, mut reported) = mpsc::channel::<AgentEvent>(64);
-    let pass_on = async {
-        while let Some(event) = reported.recv().await {
-            runner
-                .sessions
-                .goals
-                .publish_activity(&goal.id, None, event);
-        }
-    };
-    let commands = gate_commands(goal);
-    let gates = async {
-        let timeout = settings.timeouts.gate;
-        let results =
-            attempt::run_gates(&sandbox, &commands, &env, timeout, &events, &cancel).await;
-        drop(events);
-        results
-    };
-    let (results, ()) = tokio::join!(gates, pass_on);
-    drop(sandbox);
-    discard_files(&dir, &[]).await;
-    Ok(results)
-}
-
-/// Writes the proposal as a layer.
-async fn merged_layer(
-    layers: &GoalLayers,
-    goal: &Arc<Goal>,
-    dir: PathBuf,
-) -> Result<PathBuf, ErrorBody> {
-    let (layers, goal, target) = (layers.clone(), goal.clone(), dir.clone());
-    run_blocking("writing the merged result", move || {
-        let merged = goal.files.iter().filter(|entry| !entry.is_alternative());
+    let (contents, owned) = (runner.merge.contents.clone(), goal.clone());
+    let layers = run_blocking("reading the merged result", move || {
+        let merged = owned.files.iter().filter(|entry| !entry.is_alternative());
         let versions = merged.map(|entry| (entry.file.path.clone(), entry.file.proposed.clone()));
-        layers.write_versions(&target, versions)
+        let mut layers = JobLayers::default();
+        layers.push_versions(versions);
+        // Below the merged files: what the tasks built and version control ignores, and the buffers.
+        layers.push_upstream(&owned, &owned.finished);
+        layers.push_seed(&contents, &owned)?;
+        Ok(layers)
     })
     .await?;
-    Ok(dir)
+    let (work, base) = ((JobWork::Gates, AttemptId(1)), goal.snapshot.clone());
+    let job = WorkerJob {
+        gates: gate_commands(goal),
+        gate_env: JobEnv(agents::command_env(&setup.running, &settings, goal)),
+        ..setup.new_job(&settings, goal, work, base, layers.refs())
+    };
+    let contents = layers.into_contents(runner.merge.contents.clone());
+    let mut finished = runner
+        .sessions
+        .run_session(&goal.id, None, job, contents, cancel)
+        .await;
+    let report = std::mem::take(&mut finished.report);
+    finished.release(false).await;
+    match (report.sandbox, report.stop) {
+        (Some(_), _) | (None, Some(StopReason::Cancelled)) => Ok(report.gates),
+        (None, _) => Err(ErrorBody::environment(format!(
+            "cannot create a sandbox for the gates: {}",
+            report.summary
+        ))
+        .hint("check the setup with: claudecluster doctor")),
+    }
 }

@@ -14,7 +14,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, TaskId,
     permission::{PermissionDecision, PermissionRequest},
 };
-use claudecluster_worker::agent::{PermissionQuestion, ToolUseReply};
+use claudecluster_worker::agent::{PermissionQuestion, QuestionReply};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,7 +37,7 @@ type OpenBrokers = DashMap<(GoalId, Option<TaskId>), mpsc::UnboundedSender<Permi
 pub(crate) struct PermissionReply {
     pub(crate) tool: String,
     pub(crate) input: BlobId,
-    pub(crate) reply: ToolUseReply,
+    pub(crate) reply: QuestionReply,
 }
 
 impl PermissionBrokers {
@@ -95,7 +95,7 @@ pub(crate) struct PermissionBroker {
 struct WaitingRequest {
     tool: String,
     input: BlobId,
-    replies: Vec<oneshot::Sender<ToolUseReply>>,
+    replies: Vec<oneshot::Sender<QuestionReply>>,
 }
 
 impl PermissionBroker {
@@ -134,7 +134,7 @@ impl PermissionBroker {
                 let reason = Some(format!("cannot record the request: {}", error.message));
                 let decision = PermissionDecision::Deny;
                 // The session may have ended meanwhile.
-                let _ = reply.send(ToolUseReply { decision, reason });
+                let _ = reply.send(QuestionReply { decision, reason });
                 return;
             }
         };
@@ -240,9 +240,9 @@ mod tests {
     fn ask(
         asks: &mpsc::UnboundedSender<PermissionQuestion>,
         input: &str,
-    ) -> oneshot::Receiver<ToolUseReply> {
+    ) -> oneshot::Receiver<QuestionReply> {
         let (reply, answer) = oneshot::channel();
-        let request = agent::ToolUseRequest {
+        let request = agent::ToolRequest {
             tool: "Fetch".into(),
             detail: input.into(),
             kind: None,
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(asked, "asked");
         assert_ne!(other, input);
 
-        let reply = ToolUseReply {
+        let reply = QuestionReply {
             decision: PermissionDecision::Deny,
             reason: Some("no".into()),
         };

@@ -1,15 +1,26 @@
 //! From a goal to a plan: one session that explores, in a sandbox that is thrown away.
 
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
 use claudecluster_core::{state::Goal, step::Input};
-use claudecluster_protocol::{ErrorBody, Plan, StopReason, goal::AgentUsage};
-use claudecluster_worker::attempt::{self, AttemptReport};
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, Plan, StopReason,
+    goal::AgentUsage,
+    worker::{JobEnv, JobReport, JobWork, WorkerJob},
+};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::run_blocking,
     mailbox::DispatcherMailbox,
-    run::{attempts::AttemptRunner, layers::discard_files, prompts, sessions::change_limits},
+    run::{
+        agents,
+        attempts::{AttemptRunner, store_transcript},
+        layers::JobLayers,
+        prompts,
+    },
     workspace::content_store::ContentStore,
 };
 
@@ -17,7 +28,7 @@ use crate::{
 pub(crate) async fn run_planner(
     runner: &AttemptRunner,
     mailbox: &DispatcherMailbox,
-    goal: &Goal,
+    goal: &Arc<Goal>,
     repair: &[String],
     cancel: CancellationToken,
 ) -> Input {
@@ -55,23 +66,24 @@ fn planner_stopped(goal: &Goal, stop: StopReason, summary: String, usage: AgentU
 async fn run_plan_session(
     runner: &AttemptRunner,
     mailbox: &DispatcherMailbox,
-    goal: &Goal,
+    goal: &Arc<Goal>,
     repair: &[String],
     cancel: CancellationToken,
-) -> Result<AttemptReport, ErrorBody> {
+) -> Result<JobReport, ErrorBody> {
     let setup = &runner.setup;
     let settings = setup.config.workspace_settings(&goal.spec.workspace)?;
     let agent = goal.spec.main_agent();
     let number = goal.plan_refusals + goal.plan_retries + 1;
-    let layer = setup
-        .running
-        .goal_dir(&goal.id)
-        .join("planner")
-        .join(number.to_string());
-    let seed = runner.layers.seed_layer(goal).await?;
-    let mut session = setup.session_spec(&settings, goal, agent, None)?;
-    session.task.model = settings.planner.model.clone().or(goal.spec.model.clone());
-    session.task.prompt = match (repair, &goal.planner_session) {
+    let (contents, owned) = (runner.merge.contents.clone(), goal.clone());
+    let layers = run_blocking("reading the unsaved buffers", move || {
+        let mut layers = JobLayers::default();
+        layers.push_seed(&contents, &owned)?;
+        Ok(layers)
+    })
+    .await?;
+    let mut session = setup.session_task(&settings, goal, agent, None)?;
+    session.model = settings.planner.model.clone().or(goal.spec.model.clone());
+    session.prompt = match (repair, &goal.planner_session) {
         ([], _) => prompts::plan_prompt(goal),
         // Without a session to go on from, the errors follow the whole request.
         (errors, None) => format!(
@@ -81,46 +93,38 @@ async fn run_plan_session(
         ),
         (errors, Some(_)) => prompts::plan_repair_prompt(errors),
     };
-    session.task.fork_of.clone_from(&goal.planner_session);
-    let spec = attempt::AttemptSpec {
-        sandbox: setup.sandbox_spec(&settings, goal, layer.clone(), seed),
-        agent: session,
-        gates: Vec::new(),
-        gate_env: Vec::new(),
-        gate_timeout: settings.timeouts.gate,
-        tracked: Default::default(),
-        limits: change_limits(&settings),
-        transcript: layer.join("transcript.jsonl"),
+    session.fork_of.clone_from(&goal.planner_session);
+    let (work, base) = ((JobWork::Planner, AttemptId(number)), goal.snapshot.clone());
+    let job = WorkerJob {
+        session: Some(session),
+        session_env: JobEnv(agents::env(&setup.running, &settings, goal, agent)),
+        ..setup.new_job(&settings, goal, work, base, layers.refs())
     };
-    // What an interrupted session left under the same number is nobody's.
-    discard_files(&layer, &[]).await;
-    let report = runner
+    let contents = layers.into_contents(runner.merge.contents.clone());
+    let mut finished = runner
         .sessions
-        .run_session(&goal.id, None, spec, cancel)
+        .run_session(&goal.id, None, job, contents, cancel)
         .await;
-    store_transcript(&runner.merge.contents, mailbox, goal, &report).await;
+    let report = std::mem::take(&mut finished.report);
+    let reported = std::mem::take(&mut finished.contents);
+    report_transcript(&runner.merge.contents, mailbox, goal, &report, reported).await;
     // What the planner wrote is not wanted; what it read lives on in its session.
-    discard_files(&layer, &[]).await;
+    finished.release(false).await;
     Ok(report)
 }
 
-/// Stores what was said. It is told to the dispatcher before the session's result is.
-async fn store_transcript(
+/// Stores what was said, and reports it to the dispatcher before the session's result.
+async fn report_transcript(
     contents: &ContentStore,
     mailbox: &DispatcherMailbox,
     goal: &Goal,
-    report: &AttemptReport,
+    report: &JobReport,
+    reported: HashMap<BlobId, Bytes>,
 ) {
-    let (owned, path) = (contents.clone(), report.transcript.clone());
-    let stored = run_blocking(
-        "storing the planner's transcript",
-        move || match std::fs::read(path) {
-            Ok(bytes) if !bytes.is_empty() => Ok(Some(
-                owned.store().put_blob(&bytes).map_err(ErrorBody::from)?,
-            )),
-            _ => Ok(None),
-        },
-    );
+    let (owned, id) = (contents.clone(), report.transcript.clone());
+    let stored = run_blocking("storing the planner's transcript", move || {
+        store_transcript(&owned, id.as_ref(), &reported)
+    });
     match stored.await {
         Ok(Some(transcript)) => {
             let goal = goal.id.clone();

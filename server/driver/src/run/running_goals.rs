@@ -3,13 +3,9 @@
 //! One map by goal, and one way to forget a goal. None of it is in the journal: the environment holds
 //! keys, and the rest can be made again.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use claudecluster_protocol::{ErrorBody, GoalId, goal::EnvVar};
-use claudecluster_worker::{agent::registry, changes::TrackedFiles};
+use claudecluster_protocol::{GoalId, RelPath, goal::EnvVar};
 use dashmap::DashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,9 +23,7 @@ struct RunningGoal {
     /// Environment of the client that submitted the goal.
     client_env: Vec<EnvVar>,
     /// Tracked files that an ignore rule names.
-    tracked: Option<TrackedFiles>,
-    /// Whether the agents' home is made.
-    has_home: Arc<Mutex<bool>>,
+    tracked: Option<Arc<[RelPath]>>,
 }
 
 /// The running work of one goal.
@@ -98,34 +92,16 @@ impl RunningGoals {
     pub(crate) fn tracked_files(
         &self,
         goal: &GoalId,
-        list: impl FnOnce() -> TrackedFiles,
-    ) -> TrackedFiles {
+        list: impl FnOnce() -> Vec<RelPath>,
+    ) -> Arc<[RelPath]> {
         let known = self.by_goal.get(goal);
         if let Some(known) = known.and_then(|running| running.tracked.clone()) {
             return known;
         }
-        let tracked = list();
+        let tracked: Arc<[RelPath]> = list().into();
         let mut running = self.by_goal.entry(goal.clone()).or_default();
         running.tracked = Some(tracked.clone());
         tracked
-    }
-
-    /// Returns the folder in which the agents of a goal keep their sessions, and makes it on first use.
-    pub(crate) fn agent_home(&self, goal: &GoalId) -> Result<PathBuf, ErrorBody> {
-        let home = self.goal_dir(goal).join("agent");
-        let has_home = {
-            let entry = self.by_goal.entry(goal.clone()).or_default();
-            entry.has_home.clone()
-        };
-        let mut has_home = has_home.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*has_home {
-            registry().prepare_home(&home).map_err(|error| {
-                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
-                    .hint("check that the state folder is writable and has free space")
-            })?;
-            *has_home = true;
-        }
-        Ok(home)
     }
 
     /// Forgets a goal that is done. Work that was started meanwhile stays.

@@ -1,17 +1,18 @@
-//! Sessions of agents: what one is started with, and one that runs.
+//! Jobs of goals: what one is made of, and one that runs.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use claudecluster_core::{state::Goal, step::PermissionAsker};
-use claudecluster_protocol::{ErrorBody, GoalId, RelPath, Span, plan::AgentName};
+use claudecluster_protocol::{
+    AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span,
+    plan::AgentName,
+    worker::{
+        AgentTask, AttemptEpoch, ChangeLimits, JobDeadlines, JobEnv, JobWork, LayerRef, WorkerJob,
+    },
+};
 use claudecluster_worker::{
-    agent::{AgentPlace, AgentSpec, AgentTask, SessionChannels},
-    attempt::{self, AttemptReport, AttemptSpec},
-    changes::{ChangeLimits, TrackedFiles},
-    sandbox::{SandboxPreference, SandboxSpec},
+    agent::SessionChannels,
+    executor::{EpochNumbers, Executor, FinishedJob, JobPorts},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,38 +20,47 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::DriverConfig,
     published::PublishedGoals,
-    run::{agents, permissions::PermissionBrokers, prompts, running_goals::RunningGoals},
-    settings::{DriverSettings, SandboxChoice},
+    run::{
+        agents, layers::JobContents, permissions::PermissionBrokers, prompts,
+        running_goals::RunningGoals,
+    },
+    settings::DriverSettings,
     workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
 };
 
 /// Reports of an agent that wait to be passed on.
 const EVENTS: usize = 256;
+/// How long making the view of a workspace may take, and reading what changed in it. A copy of a large
+/// workspace is the slowest part.
+const VIEW: Span = Span::secs(300);
 
-/// Prepares the sessions of goals.
+/// Prepares the jobs of goals.
 #[derive(Clone)]
 pub(crate) struct SessionSetup {
     pub(crate) config: Arc<DriverConfig>,
     pub(crate) running: RunningGoals,
     pub(crate) editors: EditorRegistry,
+    pub(crate) epochs: Arc<EpochNumbers>,
 }
 
-/// Runs sessions: publishes what their agents do, and brings their permission requests to be decided.
+/// Runs jobs: publishes what their agents do, and brings their permission requests to be decided.
 #[derive(Clone)]
 pub(crate) struct SessionRunner {
     pub(crate) goals: PublishedGoals,
     pub(crate) permissions: PermissionBrokers,
+    pub(crate) executor: Arc<dyn Executor>,
 }
 
 impl SessionRunner {
-    /// Runs an attempt, or the planner, to its end.
+    /// Runs an attempt, the planner, or the gates to the end. Its files are kept until it is released.
     pub(crate) async fn run_session(
         &self,
         goal: &GoalId,
         asker: PermissionAsker,
-        spec: AttemptSpec,
+        job: WorkerJob,
+        contents: JobContents,
         cancel: CancellationToken,
-    ) -> AttemptReport {
+    ) -> FinishedJob {
         let task = asker.as_ref().map(|(task, _)| task.clone());
         let task = task.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
@@ -60,27 +70,69 @@ impl SessionRunner {
                 self.goals.publish_activity(goal, task, event);
             }
         };
-        let channels = SessionChannels {
-            events,
-            questions: Some(asks),
-            cancel,
+        let ports = JobPorts {
+            channels: SessionChannels {
+                events,
+                questions: Some(asks),
+                cancel,
+            },
+            contents: Arc::new(contents),
         };
-        let (report, (), ()) = tokio::join!(attempt::run(spec, channels), pass_on, broker.run());
-        report
+        let running = self.executor.run_job(job, ports);
+        let (finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        finished
     }
 }
 
 impl SessionSetup {
+    /// Returns a job that does nothing yet.
+    pub(crate) fn new_job(
+        &self,
+        settings: &DriverSettings,
+        goal: &Goal,
+        (work, attempt): (JobWork, AttemptId),
+        base: Option<BlobId>,
+        layers: Vec<LayerRef>,
+    ) -> WorkerJob {
+        WorkerJob {
+            epoch: AttemptEpoch {
+                goal: goal.id.clone(),
+                work,
+                attempt,
+                number: self.epochs.next(),
+            },
+            workspace: goal.spec.workspace.clone(),
+            base,
+            layers,
+            sandbox: settings.sandbox,
+            session: None,
+            session_env: JobEnv::default(),
+            gates: Vec::new(),
+            gate_env: JobEnv::default(),
+            deadlines: JobDeadlines {
+                view: VIEW,
+                gate: settings.timeouts.gate,
+            },
+            change_limits: ChangeLimits {
+                file_bytes: settings.limits.file_bytes,
+                total_bytes: settings.limits.total_bytes,
+                files: settings.limits.files as usize,
+                ..ChangeLimits::default()
+            },
+            tracked: Vec::new(),
+        }
+    }
+
     /// Returns a session with everything but its prompt.
-    pub(crate) fn session_spec(
+    pub(crate) fn session_task(
         &self,
         settings: &DriverSettings,
         goal: &Goal,
         agent: AgentName,
         timeout: Option<Span>,
-    ) -> Result<AgentSpec, ErrorBody> {
+    ) -> Result<AgentTask, ErrorBody> {
         let policy = self.config.policy();
-        let task = AgentTask {
+        Ok(AgentTask {
             agent,
             prompt: String::new(),
             system: Some(self.system_text(goal)?),
@@ -91,20 +143,15 @@ impl SessionSetup {
             run: None,
             limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
             permissions: settings.permissions.of_session(),
-        };
-        let place = AgentPlace {
-            env: agents::env(&self.running, settings, goal, agent),
-            home: self.running.agent_home(&goal.id)?,
-            program: agents::program(&self.config.launcher, &self.running, settings, goal, agent)?,
-        };
-        Ok(AgentSpec { task, place })
+        })
     }
 
     /// Returns the system text of every session of a goal: ours, and the project's own instructions,
     /// which the agents do not read by themselves, because what lies beside them in a repository can run
     /// code. Taken once a goal, so that all its sessions share one prompt prefix.
     fn system_text(&self, goal: &Goal) -> Result<String, ErrorBody> {
-        let kept = self.running.agent_home(&goal.id)?.join("system.txt");
+        let dir = self.running.goal_dir(&goal.id);
+        let kept = dir.join("system.txt");
         if let Ok(text) = std::fs::read_to_string(&kept) {
             return Ok(text);
         }
@@ -120,7 +167,8 @@ impl SessionSetup {
                 break;
             }
         }
-        match disk::write_private(&kept, text.as_bytes()) {
+        let written = std::fs::create_dir_all(&dir);
+        match written.and_then(|()| disk::write_private(&kept, text.as_bytes())) {
             // Another session of the goal was first; its text is the one that is shared.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Ok(std::fs::read_to_string(&kept).unwrap_or(text))
@@ -134,57 +182,20 @@ impl SessionSetup {
         }
     }
 
-    /// Returns the sandbox of a view of the workspace with these layers over it.
-    pub(crate) fn sandbox_spec(
-        &self,
-        settings: &DriverSettings,
-        goal: &Goal,
-        layer: PathBuf,
-        lowers: Vec<PathBuf>,
-    ) -> SandboxSpec {
-        SandboxSpec {
-            workspace: PathBuf::from(&goal.spec.workspace),
-            layer,
-            lowers,
-            writable: vec![self.running.goal_dir(&goal.id).join("agent")],
-            // The state folder holds the daemon's socket: a worker that reached it could accept its own
-            // hunks.
-            hidden: vec![self.config.home.clone()],
-            preference: match settings.sandbox {
-                SandboxChoice::Auto => SandboxPreference::Auto,
-                SandboxChoice::Overlay => SandboxPreference::Overlay,
-                SandboxChoice::Copy => SandboxPreference::Copy,
-            },
-            launcher: self.config.launcher.clone(),
-        }
-    }
-
     /// Returns the tracked files of a goal's workspace that an ignore rule names. Blocks on git.
-    pub(crate) fn tracked_files(&self, goal: &Goal) -> TrackedFiles {
+    pub(crate) fn tracked_files(&self, goal: &Goal) -> Arc<[RelPath]> {
         self.running.tracked_files(&goal.id, || {
             let workspace = Path::new(&goal.spec.workspace);
             match git::find_repository(workspace) {
-                Ok(Some(_)) => {
-                    TrackedFiles::new(git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
-                        tracing::warn!(
-                            goal = %goal.id, %error,
-                            "cannot list tracked files; tracked files that match an ignore rule count as ignored"
-                        );
-                        Vec::new()
-                    }))
-                }
-                _ => TrackedFiles::default(),
+                Ok(Some(_)) => git::tracked_but_ignored(workspace).unwrap_or_else(|error| {
+                    tracing::warn!(
+                        goal = %goal.id, %error,
+                        "cannot list tracked files; tracked files that match an ignore rule count as ignored"
+                    );
+                    Vec::new()
+                }),
+                _ => Vec::new(),
             }
         })
-    }
-}
-
-/// Returns the limits of what one attempt may change.
-pub(crate) fn change_limits(settings: &DriverSettings) -> ChangeLimits {
-    ChangeLimits {
-        file_bytes: settings.limits.file_bytes,
-        total_bytes: settings.limits.total_bytes,
-        files: settings.limits.files as usize,
-        ..ChangeLimits::default()
     }
 }

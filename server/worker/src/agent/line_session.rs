@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{AgentLimits, PermissionQuestion, SessionChannels, ToolUseReply, ToolUseRequest};
+use super::{AgentLimits, PermissionQuestion, QuestionReply, SessionChannels, ToolRequest};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
@@ -79,14 +79,14 @@ pub(crate) struct ProtocolQuestion {
     /// The number the protocol gave the question.
     pub number: u64,
     /// The tool use to decide about.
-    pub request: ToolUseRequest,
+    pub request: ToolRequest,
 }
 
 /// The answer to a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum QuestionAnswer {
     /// A person or a rule decided.
-    Decided(ToolUseReply),
+    Decided(QuestionReply),
     /// Nobody can decide: there is no approver, or the approver has gone.
     NoApprover,
     /// Nobody decided within this time.
@@ -297,7 +297,7 @@ struct LineSession<'a> {
 struct PendingQuestion {
     number: u64,
     deadline: Instant,
-    answer: oneshot::Receiver<ToolUseReply>,
+    answer: oneshot::Receiver<QuestionReply>,
 }
 
 /// The next answer, taken from those that wait; pending where none does.

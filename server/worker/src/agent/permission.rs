@@ -1,72 +1,21 @@
 //! Permissions of a session: the configured lists of tools, and questions to the approver.
 
-use claudecluster_protocol::{
-    Span,
-    permission::{PermissionDecision, PermissionKind},
-};
-use serde::{Deserialize, Serialize};
+pub use claudecluster_protocol::worker::{QuestionReply, ToolPermissions, ToolRequest};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::text::clip_text;
 
-/// The most bytes of a tool's input that are shown. All of it is in [`ToolUseRequest::input`].
+/// At most this many bytes of what a tool is to do are shown. All of it is in [`ToolRequest::input`].
 const DETAIL: usize = 4 << 10;
 
-/// The tools a session may use, as configured.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ToolPermissions {
-    /// Tools that may be used though they are denied by default.
-    pub allow: Vec<String>,
-    /// Tools that are asked about each time.
-    pub ask: Vec<String>,
-    /// Tools that may not be used.
-    pub deny: Vec<String>,
-    /// The time an answer may take. After that the tool is denied, and the session continues.
-    pub timeout: Span,
-}
-
-impl Default for ToolPermissions {
-    fn default() -> Self {
-        Self {
-            allow: Vec::new(),
-            ask: Vec::new(),
-            deny: Vec::new(),
-            timeout: Span::secs(1800),
-        }
-    }
-}
-
-/// A session's question whether it may use a tool. It has stopped waiting once `reply` is closed.
+/// A session wants to use a tool, and waits. It waits no longer when the other end of `reply` is gone.
 #[derive(Debug)]
 pub struct PermissionQuestion {
-    /// The tool use to decide about.
-    pub request: ToolUseRequest,
-    /// Takes the answer. Dropped without one, the use is denied.
-    pub reply: oneshot::Sender<ToolUseReply>,
-}
-
-/// A tool use that a session asks for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ToolUseRequest {
-    /// The tool, as its agent names it.
-    pub tool: String,
-    /// The purpose of the use, as text for people.
-    pub detail: String,
-    /// The kind of the use.
-    pub kind: Option<PermissionKind>,
-    /// The whole input as canonical JSON: the same text for the same input.
-    pub input: String,
-}
-
-/// The answer to a [`PermissionQuestion`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ToolUseReply {
-    /// Whether it may.
-    pub decision: PermissionDecision,
-    /// Why, for a denial.
-    pub reason: Option<String>,
+    /// What it wants.
+    pub request: ToolRequest,
+    /// Where the answer goes. Dropped without one, it is a denial.
+    pub reply: oneshot::Sender<QuestionReply>,
 }
 
 /// Writes JSON without spaces and with the keys of every object in order.

@@ -50,7 +50,7 @@ impl AgentRegistry {
     }
 
     /// Iterates over all agents, preferred ones first.
-    pub fn iter(&self) -> impl Iterator<Item = &'static dyn CodingAgent> + use<> {
+    pub fn iter(&self) -> impl Iterator<Item = &'static dyn CodingAgent> + Clone + use<> {
         self.0.into_iter()
     }
 

@@ -5,17 +5,13 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use claudecluster_protocol::{
-    Span, StopReason, Usd,
-    event::AgentEvent,
-    goal::AgentUsage,
-    plan::{AgentName, Command},
-};
+pub use claudecluster_protocol::worker::{AgentLimits, AgentTask};
+use claudecluster_protocol::{Span, StopReason, event::AgentEvent, goal::AgentUsage};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::permission::{PermissionQuestion, ToolPermissions};
+use super::permission::PermissionQuestion;
 
 /// One agent session: its task, and the place it runs in.
 #[derive(Clone, Debug)]
@@ -24,32 +20,6 @@ pub struct AgentSpec {
     pub task: AgentTask,
     /// The paths and the environment on the machine that runs it.
     pub place: AgentPlace,
-}
-
-/// The task of one agent session, as data without paths or handles.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentTask {
-    /// The agent that runs the session.
-    pub agent: AgentName,
-    /// The first user turn.
-    pub prompt: String,
-    /// Text added to the agent's system prompt. Identical for a planner and its forks.
-    pub system: Option<String>,
-    /// The JSON Schema the closing answer must satisfy. Identical for a planner and its forks.
-    pub schema: Option<serde_json::Value>,
-    /// The model. Default: the agent's own.
-    pub model: Option<String>,
-    /// The id of the session to make, a UUID.
-    pub session: String,
-    /// The session to start from: a planner's, or that of an interrupted attempt.
-    pub fork_of: Option<String>,
-    /// The command to run, for agents that run a command instead of following a prompt.
-    pub run: Option<Command>,
-    /// Deadlines and limits.
-    pub limits: AgentLimits,
-    /// The tools the agent may use. Identical for a planner and its forks.
-    pub permissions: ToolPermissions,
 }
 
 /// The place a session runs in, as the machine that runs it knows it.
@@ -75,46 +45,7 @@ pub struct SessionChannels {
     pub cancel: CancellationToken,
 }
 
-/// Deadlines and limits of one session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentLimits {
-    /// From spawn to the first sign of life.
-    pub start: Span,
-    /// The longest silence while the agent works.
-    pub silence: Span,
-    /// From the agent's result to the end of its process, and from SIGTERM to SIGKILL.
-    pub exit: Span,
-    /// For the whole session.
-    pub timeout: Span,
-    /// Model turns.
-    pub max_turns: u32,
-    /// Cost; `None` for no limit.
-    pub budget: Option<Usd>,
-}
-
-impl Default for AgentLimits {
-    fn default() -> Self {
-        Self {
-            start: Span::secs(60),
-            silence: Span::secs(600),
-            exit: Span::secs(10),
-            timeout: Span::secs(3600),
-            max_turns: 200,
-            budget: None,
-        }
-    }
-}
-
-impl AgentLimits {
-    /// Returns how long one command of an agent may take: less than the silence that ends its session,
-    /// because the agent is silent meanwhile.
-    pub(super) fn longest_command(&self) -> Span {
-        Span(self.silence.0 / 10 * 9)
-    }
-}
-
-/// The report of a session that has ended.
+/// How a session ended.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentReport {

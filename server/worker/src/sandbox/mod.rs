@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
 use tracing::Instrument as _;
 
@@ -53,22 +54,10 @@ pub struct SandboxSpec {
     pub writable: Vec<PathBuf>,
     /// Folders that programs must not see: the daemon's state. `writable` folders inside stay visible.
     pub hidden: Vec<PathBuf>,
-    /// The kind of sandbox to use.
-    pub preference: SandboxPreference,
+    /// Which kind to use.
+    pub preference: SandboxChoice,
     /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
     pub launcher: PathBuf,
-}
-
-/// The kind of sandbox to use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum SandboxPreference {
-    /// An overlay where the machine allows it, else an isolated copy, else an error.
-    #[default]
-    Auto,
-    /// An overlay or an error.
-    Overlay,
-    /// A copy, isolated as well as the machine allows, even if that is not at all.
-    Copy,
 }
 
 /// Why there is no sandbox, or no layer.
@@ -164,7 +153,7 @@ impl Sandbox {
     async fn prepare_view(spec: SandboxSpec) -> Result<Self, SandboxError> {
         let spec = canonicalize_spec(spec)?;
         let mut reasons = Vec::new();
-        if spec.preference != SandboxPreference::Copy {
+        if spec.preference != SandboxChoice::Copy {
             let lowers = spec.lowers.iter().map(Into::into).collect();
             let mut sandbox = Self::new(&spec, ViewBacking::Overlay(lowers), Isolation::Namespaces);
             match sandbox.try_out().await {
@@ -173,7 +162,7 @@ impl Sandbox {
                     sandbox.append_notes(&notes.notes);
                     return Ok(sandbox);
                 }
-                Err(why) if spec.preference == SandboxPreference::Overlay => {
+                Err(why) if spec.preference == SandboxChoice::Overlay => {
                     return Err(SandboxError::NoOverlay(why));
                 }
                 Err(why) => reasons.push(format!("no overlay ({why})")),
@@ -199,7 +188,7 @@ impl Sandbox {
             (Isolation::None, "a copy in another folder, not isolated"),
         ];
         for (isolation, what) in kinds {
-            if isolation == Isolation::None && spec.preference != SandboxPreference::Copy {
+            if isolation == Isolation::None && spec.preference != SandboxChoice::Copy {
                 break;
             }
             let objects = Some(spec.workspace.join(".git/objects")).filter(|path| path.is_dir());
@@ -497,7 +486,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
                 lowers: Vec::new(),
                 writable: Vec::new(),
                 hidden: Vec::new(),
-                preference: SandboxPreference::Auto,
+                preference: SandboxChoice::Auto,
                 launcher: launcher.to_path_buf(),
             };
             Sandbox::prepare(spec).await

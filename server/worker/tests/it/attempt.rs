@@ -16,7 +16,7 @@ use claudecluster_worker::{
     agent::{AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, ToolPermissions},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, TrackedFiles},
-    sandbox::SandboxPreference,
+    sandbox::SandboxChoice,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::support::{self, Fixture};
 
 fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
     AttemptSpec {
-        sandbox: fixture.spec("layer", SandboxPreference::Auto),
+        sandbox: fixture.spec("layer", SandboxChoice::Auto),
         agent: AgentSpec {
             task: AgentTask {
                 agent: AgentName::Command,
@@ -48,6 +48,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         gates: Vec::new(),
         gate_env: Vec::new(),
         gate_timeout: Span::secs(60),
+        view_timeout: Span::secs(300),
         tracked: TrackedFiles::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),

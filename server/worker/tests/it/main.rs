@@ -2,5 +2,6 @@
 
 mod agent;
 mod attempt;
+mod executor;
 mod sandbox;
 mod support;

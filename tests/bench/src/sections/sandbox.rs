@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use claudecluster_worker::{
     changes::{self, ChangeLimits, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
-    sandbox::{Sandbox, SandboxPreference, SandboxSpec},
+    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 
 use crate::{
@@ -112,7 +112,7 @@ async fn sandbox(
         lowers: Vec::new(),
         writable: Vec::new(),
         hidden: Vec::new(),
-        preference: SandboxPreference::Overlay,
+        preference: SandboxChoice::Overlay,
         launcher: bench.binary.clone(),
     };
     let start = std::time::Instant::now();

@@ -17,7 +17,7 @@ use super::{
     result::{ClaudeResult, stop_by_status, usage_difference},
 };
 use crate::agent::{
-    AgentReport, AgentTask, ToolUseReply, ToolUseRequest,
+    AgentReport, AgentTask, QuestionReply, ToolRequest,
     line_session::{
         LineEffects, LineProtocol, ProtocolQuestion, QuestionAnswer, SessionControl, SessionExit,
     },
@@ -250,7 +250,7 @@ impl<'a> ClaudeProtocol<'a> {
 
     fn ask_permission(&mut self, call: PendingToolUse) -> LineEffects {
         self.questions += 1;
-        let request = ToolUseRequest {
+        let request = ToolRequest {
             tool: call.tool.clone(),
             detail: permission::input_detail(&call.input),
             kind: policy::kind_of_tool(&call.tool),
@@ -425,15 +425,15 @@ impl LineProtocol for ClaudeProtocol<'_> {
         };
         let tool = &call.tool;
         let words = match answer {
-            QuestionAnswer::Decided(ToolUseReply {
+            QuestionAnswer::Decided(QuestionReply {
                 decision: PermissionDecision::Allow,
                 ..
             }) => return allow_use(&call),
-            QuestionAnswer::Decided(ToolUseReply {
+            QuestionAnswer::Decided(QuestionReply {
                 reason: Some(reason),
                 ..
             }) => format!("The developer does not allow this: {reason}"),
-            QuestionAnswer::Decided(ToolUseReply { reason: None, .. }) => {
+            QuestionAnswer::Decided(QuestionReply { reason: None, .. }) => {
                 format!("The developer does not allow this use of {tool}. Do without it.")
             }
             QuestionAnswer::TimedOut(after) => format!(

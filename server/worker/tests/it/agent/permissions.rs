@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     plan::AgentName,
 };
 use claudecluster_worker::agent::{
-    AgentSpec, PermissionQuestion, ToolPermissions, ToolUseReply, ToolUseRequest,
+    AgentSpec, PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ fn spec(stage: &Stage, fault: &str, permissions: ToolPermissions) -> AgentSpec {
 
 fn say(ask: PermissionQuestion, decision: PermissionDecision, reason: Option<&str>) {
     let reason = reason.map(str::to_owned);
-    let _ = ask.reply.send(ToolUseReply { decision, reason });
+    let _ = ask.reply.send(QuestionReply { decision, reason });
 }
 
 /// A session that asks once, and what it says it was told.
@@ -58,7 +58,7 @@ async fn check(answer: impl FnOnce(PermissionQuestion), expected: &str) -> Run {
     let spec = spec(&stage, "asks", permissions);
     let answering = async {
         let ask = asks.recv().await.unwrap();
-        let wanted = ToolUseRequest {
+        let wanted = ToolRequest {
             tool: "WebFetch".to_owned(),
             detail: "http://example.com/a".to_owned(),
             kind: Some(PermissionKind::Network),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use claudecluster_protocol::{StopReason, plan::AgentName};
 use claudecluster_worker::{
     agent::AgentSpec,
-    sandbox::{Sandbox, SandboxPreference, SandboxSpec},
+    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
         lowers: Vec::new(),
         writable: vec![stage.home()],
         hidden: vec![state],
-        preference: SandboxPreference::Auto,
+        preference: SandboxChoice::Auto,
         launcher: launcher(),
     };
     Sandbox::prepare(spec).await.unwrap()

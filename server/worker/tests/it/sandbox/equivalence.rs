@@ -15,7 +15,7 @@ use std::{
 use claudecluster_protocol::FileMode;
 use claudecluster_worker::{
     changes::{ChangeSet, CollectedChange},
-    sandbox::{Sandbox, SandboxPreference},
+    sandbox::{Sandbox, SandboxChoice},
 };
 use proptest::prelude::*;
 
@@ -156,7 +156,7 @@ fn apply(tree: &mut Tree, set: &ChangeSet) {
 async fn prepare(
     fixture: &Fixture,
     name: &str,
-    kind: SandboxPreference,
+    kind: SandboxChoice,
     lowers: &[PathBuf],
 ) -> Sandbox {
     let mut spec = fixture.spec(name, kind);
@@ -166,11 +166,7 @@ async fn prepare(
 
 /// Runs the steps of two tasks, the second on top of the first, in views of one kind. Gives the files
 /// there in the end, and both change sets.
-async fn play(
-    fixture: &Fixture,
-    kind: SandboxPreference,
-    tasks: [&str; 2],
-) -> (Tree, [ChangeSet; 2]) {
+async fn play(fixture: &Fixture, kind: SandboxChoice, tasks: [&str; 2]) -> (Tree, [ChangeSet; 2]) {
     let mut lowers: Vec<PathBuf> = Vec::new();
     let mut sets = Vec::new();
     let mut seen = Tree::new();
@@ -232,7 +228,7 @@ fn check(first: &[Op], second: &[Op]) {
     let mut start = Tree::new();
     look(&fixture.workspace, Path::new(""), &mut start);
     let mut results = Vec::new();
-    for kind in [SandboxPreference::Overlay, SandboxPreference::Copy] {
+    for kind in [SandboxChoice::Overlay, SandboxChoice::Copy] {
         let (seen, sets) = runtime.block_on(play(&fixture, kind, [&scripts[0], &scripts[1]]));
         let mut folded = start.clone();
         apply(&mut folded, &sets[0]);

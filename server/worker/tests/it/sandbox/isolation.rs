@@ -17,7 +17,7 @@ use std::{
 use claudecluster_protocol::{FileMode, RelPath};
 use claudecluster_worker::{
     launch::{ProgramLauncher, argv},
-    sandbox::{LayerFile, LayerState, Sandbox, SandboxPreference, write_layer},
+    sandbox::{LayerFile, LayerState, Sandbox, SandboxChoice, write_layer},
 };
 use tokio::io::AsyncReadExt;
 
@@ -49,7 +49,7 @@ async fn writes_stay_in_the_layer() {
 async fn the_rest_of_the_machine_takes_no_writes() {
     let fixture = Fixture::new(&[("a", "")]);
     fs::write(fixture.state.join("secret"), "token").unwrap();
-    let mut spec = fixture.spec("layer", SandboxPreference::Overlay);
+    let mut spec = fixture.spec("layer", SandboxChoice::Overlay);
     spec.writable = vec![fixture.state.join("home")];
     let sandbox = Sandbox::prepare(spec).await.unwrap();
     let outside = fixture.dir.path().join("outside");
@@ -230,14 +230,14 @@ async fn layers_stack_and_joins_see_both_parents() {
         ("left", "cat a; echo left > l; rm -r d"),
         ("right", "cat a; echo right > b"),
     ] {
-        let mut spec = fixture.spec(name, SandboxPreference::Overlay);
+        let mut spec = fixture.spec(name, SandboxChoice::Overlay);
         spec.lowers = vec![seed.clone()];
         let sandbox = Sandbox::prepare(spec).await.unwrap();
         assert_eq!(ok(&sandbox, script).await, "unsaved");
         layers.push(sandbox.finish().await.unwrap().dir);
     }
     layers.push(seed);
-    for kind in [SandboxPreference::Overlay, SandboxPreference::Copy] {
+    for kind in [SandboxChoice::Overlay, SandboxChoice::Copy] {
         let mut spec = fixture.spec(&format!("{kind:?}"), kind);
         spec.lowers = layers.clone();
         let sandbox = Sandbox::prepare(spec).await.unwrap();
@@ -269,7 +269,7 @@ async fn names_are_only_names() {
         "\u{202e}x".as_bytes(),
         long.as_bytes(),
     ];
-    for kind in [SandboxPreference::Overlay, SandboxPreference::Copy] {
+    for kind in [SandboxChoice::Overlay, SandboxChoice::Copy] {
         let sandbox = Sandbox::prepare(fixture.spec(&format!("{kind:?}"), kind))
             .await
             .unwrap();
@@ -307,7 +307,7 @@ async fn git_works_and_its_folder_is_not_a_change() {
     git(&["add", "."]);
     git(&["commit", "-qm", "one"]);
     let index = fs::read(fixture.workspace.join(".git/index")).unwrap();
-    for kind in [SandboxPreference::Overlay, SandboxPreference::Copy] {
+    for kind in [SandboxChoice::Overlay, SandboxChoice::Copy] {
         let sandbox = Sandbox::prepare(fixture.spec(&format!("{kind:?}"), kind))
             .await
             .unwrap();
@@ -323,7 +323,7 @@ async fn git_works_and_its_folder_is_not_a_change() {
             .map(|change| change.path.as_str())
             .collect();
         assert_eq!(paths, ["a", "sub/f"], "{kind:?}");
-        assert_eq!(set.touched_git, kind == SandboxPreference::Overlay);
+        assert_eq!(set.touched_git, kind == SandboxChoice::Overlay);
     }
     assert_eq!(
         fs::read(fixture.workspace.join(".git/index")).unwrap(),
@@ -338,7 +338,7 @@ async fn folders_in_each_others_way_are_refused_or_hidden() {
     let workspace = fixture.workspace.clone();
     let check =
         async |layer: PathBuf, hidden: Vec<PathBuf>, writable: Vec<PathBuf>, expected: bool| {
-            let mut spec = fixture.spec("layer", SandboxPreference::Overlay);
+            let mut spec = fixture.spec("layer", SandboxChoice::Overlay);
             (spec.layer, spec.hidden, spec.writable) = (layer, hidden, writable);
             let prepared = Sandbox::prepare(spec).await;
             assert_eq!(prepared.is_ok(), expected, "{prepared:?}");

@@ -9,7 +9,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use claudecluster_protocol::goal::SandboxKind;
-use claudecluster_worker::sandbox::{self, Sandbox, SandboxPreference};
+use claudecluster_worker::sandbox::{self, Sandbox, SandboxChoice};
 
 use crate::support::{self, Fixture, ok, sh};
 
@@ -110,7 +110,7 @@ async fn a_plain_user_gets_an_overlay() {
         rustix::process::geteuid().as_raw().to_string()
     );
     check(sandbox, &fixture).await;
-    let copy = Sandbox::prepare(fixture.spec("copy", SandboxPreference::Copy))
+    let copy = Sandbox::prepare(fixture.spec("copy", SandboxChoice::Copy))
         .await
         .unwrap();
     check(copy, &fixture).await;
@@ -128,11 +128,11 @@ async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
         return;
     }
     let fixture = Fixture::new(&[("a", "old"), ("d/e", "")]);
-    let refused = Sandbox::prepare(fixture.spec("layer", SandboxPreference::Overlay))
+    let refused = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Overlay))
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("user namespace"), "{refused}");
-    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxPreference::Auto))
+    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Auto))
         .await
         .unwrap();
     assert_eq!(sandbox.kind(), SandboxKind::Copy);
@@ -207,7 +207,7 @@ async fn mounts_inside_the_workspace_stay() {
         paths,
         [("a", true), ("sub/disk/x", true), ("sub/disk/y", false)]
     );
-    let mut spec = fixture.spec("next", SandboxPreference::Overlay);
+    let mut spec = fixture.spec("next", SandboxChoice::Overlay);
     spec.lowers = vec![layer.dir];
     let next = Sandbox::prepare(spec).await.unwrap();
     assert_eq!(ok(&next, "cat sub/disk/x; ls sub/disk").await, "new\nx\n");

@@ -10,7 +10,7 @@ use std::{
 use claudecluster_worker::{
     changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
-    sandbox::{Sandbox, SandboxPreference, SandboxSpec},
+    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 
 /// The launcher built for these tests, or the copy of it that another user can run.
@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     /// The description of a sandbox whose layer has that name.
-    pub(crate) fn spec(&self, layer: &str, preference: SandboxPreference) -> SandboxSpec {
+    pub(crate) fn spec(&self, layer: &str, preference: SandboxChoice) -> SandboxSpec {
         SandboxSpec {
             workspace: self.workspace.clone(),
             layer: self.state.join(layer),
@@ -72,7 +72,7 @@ impl Fixture {
 
     /// A sandbox with an overlay.
     pub(crate) async fn overlay(&self, layer: &str) -> Sandbox {
-        Sandbox::prepare(self.spec(layer, SandboxPreference::Overlay))
+        Sandbox::prepare(self.spec(layer, SandboxChoice::Overlay))
             .await
             .unwrap()
     }

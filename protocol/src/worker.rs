@@ -1,0 +1,758 @@
+//! The worker protocol: how a daemon has a job run by a worker, wherever that worker is.
+//!
+//! A connection carries [`MessageToWorker`] in one direction and [`MessageFromWorker`] in the other. Inside
+//! the daemon the messages are values in a channel; over a pipe each is one line of JSON of at most
+//! [`LINE_BYTES`]. `docs/protocol.md` says in which order they come.
+//!
+//! A [`WorkerJob`] is data that can be sent: it names contents by the hash of their bytes, and no path but
+//! that of the workspace. Folders, programs and agents' homes are the worker's own business.
+
+use std::{collections::BTreeMap, fmt};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+use ts_rs::TS;
+
+use crate::{
+    AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span, StopReason, TaskId, Usd,
+    change::FileVersion,
+    event::AgentEvent,
+    goal::{AgentUsage, EnvVar, GateResult, SandboxKind},
+    permission::{PermissionDecision, PermissionKind},
+    plan::{AgentName, Command, Gate},
+};
+
+/// The version of the worker protocol. Both sides must have the same one.
+pub const WORKER_PROTOCOL: u32 = 1;
+/// The longest line on a pipe, in bytes, its end included.
+pub const LINE_BYTES: usize = 64 << 20;
+/// The most content that one line carries, in bytes before they are encoded.
+pub const PART_BYTES: usize = 512 << 10;
+/// How many events a worker may send before it is given more credit.
+pub const EVENT_WINDOW: u32 = 256;
+/// How many questions of one job may be open at once.
+pub const OPEN_QUESTIONS: usize = 64;
+
+/// A message from the daemon to a worker.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum MessageToWorker {
+    /// Opens the connection.
+    Hello {
+        /// The version of the protocol that the daemon speaks.
+        version: u32,
+        /// How often the worker says at least [`MessageFromWorker::Alive`].
+        heartbeat: Span,
+    },
+    /// Runs a job. A connection runs one at a time.
+    Start {
+        /// The job.
+        job: Box<WorkerJob>,
+        /// How many events the worker may send.
+        credit: u32,
+    },
+    /// Lets the worker send more events.
+    Credit {
+        /// The job.
+        epoch: EpochNumber,
+        /// How many more.
+        events: u32,
+    },
+    /// Answers a question of the job.
+    Answer {
+        /// The job.
+        epoch: EpochNumber,
+        /// The number the worker gave the question.
+        question: u64,
+        /// The answer; `None` if there is nobody to ask, which counts as a denial.
+        reply: Option<QuestionReply>,
+    },
+    /// Ends the job early. Its report still comes, with what it has changed until then.
+    Cancel {
+        /// The job.
+        epoch: EpochNumber,
+    },
+    /// Asks for a content that the job's report names.
+    Fetch {
+        /// The content.
+        id: BlobId,
+    },
+    /// A content that the worker asked for, or a part of it.
+    Content(ContentPart),
+    /// The daemon has everything it wants of the job's report.
+    Release {
+        /// The job.
+        epoch: EpochNumber,
+        /// Whether later jobs may build on the job's layer. If not, the worker may delete the files of the
+        /// job.
+        keep_layer: bool,
+    },
+}
+
+/// A message from a worker to the daemon.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum MessageFromWorker {
+    /// Answers the daemon's hello.
+    Hello {
+        /// The version of the protocol that the worker speaks.
+        version: u32,
+        /// The version of the worker's program, for people.
+        program: String,
+        /// The agents it can run.
+        agents: Vec<AgentName>,
+    },
+    /// The worker has taken the job.
+    Accepted {
+        /// The job.
+        epoch: EpochNumber,
+    },
+    /// The worker is there and has nothing else to say.
+    Alive,
+    /// What the job's agent does. Costs one credit. Without credit events wait, and are dropped once more
+    /// than [`EVENT_WINDOW`] of them wait.
+    Event {
+        /// The job.
+        epoch: EpochNumber,
+        /// What it does.
+        event: AgentEvent,
+    },
+    /// The job's agent waits for somebody to allow a use of a tool.
+    Question {
+        /// The job.
+        epoch: EpochNumber,
+        /// A number that no other question of the job has.
+        question: u64,
+        /// The use.
+        request: ToolRequest,
+    },
+    /// The job's agent no longer waits for an answer.
+    Withdrawn {
+        /// The job.
+        epoch: EpochNumber,
+        /// The question.
+        question: u64,
+    },
+    /// Asks for a layer's manifest or a file's content.
+    Fetch {
+        /// The content.
+        id: BlobId,
+    },
+    /// A content that the daemon asked for, or a part of it.
+    Content(ContentPart),
+    /// The end of the job. The worker keeps the contents it names until they are released.
+    Report {
+        /// The job.
+        epoch: EpochNumber,
+        /// What came of it.
+        report: Box<JobReport>,
+    },
+    /// The job's files are kept or deleted, as the release said. The worker can take another job.
+    Released {
+        /// The job.
+        epoch: EpochNumber,
+    },
+    /// The worker does not do what it was asked.
+    Refused {
+        /// The job it refuses; `None` if it refuses the connection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<EpochNumber>,
+        /// Why, and what to do.
+        error: ErrorBody,
+    },
+}
+
+/// A number that no other job of any daemon on the same state folder has. Later jobs have higher ones.
+///
+/// It is the fence against late results: what a worker says of any other job than the one that its
+/// connection runs now is dropped.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Debug,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    TS,
+)]
+#[serde(transparent)]
+#[ts(type = "number")]
+pub struct EpochNumber(pub u64);
+
+impl fmt::Display for EpochNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which attempt a job is, and which try at running it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptEpoch {
+    /// The goal.
+    pub goal: GoalId,
+    /// What of the goal is run.
+    pub work: JobWork,
+    /// The attempt at it, counting from 1.
+    pub attempt: AttemptId,
+    /// Tells this try from every other one, of this daemon and of those before it.
+    pub number: EpochNumber,
+}
+
+/// What of a goal a job runs.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum JobWork {
+    /// The planner's session. Nothing it changes is wanted.
+    Planner,
+    /// A task.
+    Task {
+        /// The task.
+        task: TaskId,
+    },
+    /// The gates of the goal on its merged result.
+    Gates,
+}
+
+/// Everything a worker has to know to run one attempt.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerJob {
+    /// Which attempt this is.
+    pub epoch: AttemptEpoch,
+    /// The root of the workspace, absolute, as the agent sees it.
+    pub workspace: String,
+    /// The snapshot that the attempt's changes are compared with, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BlobId>,
+    /// The layers over the workspace, the one that wins first.
+    pub layers: Vec<LayerRef>,
+    /// How to isolate the attempt.
+    pub sandbox: SandboxChoice,
+    /// The agent's session; `None` for a job that only runs gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<AgentTask>,
+    /// Variables added to the environment of the session. They hold keys.
+    #[serde(default)]
+    pub session_env: JobEnv,
+    /// Commands that must succeed afterwards.
+    #[serde(default)]
+    pub gates: Vec<Gate>,
+    /// Variables added to the environment of the gates.
+    #[serde(default)]
+    pub gate_env: JobEnv,
+    /// Deadlines beside those of the session.
+    pub deadlines: JobDeadlines,
+    /// Limits of what the attempt may change.
+    pub change_limits: ChangeLimits,
+    /// Paths that version control knows although an ignore rule names them.
+    #[serde(default)]
+    pub tracked: Vec<RelPath>,
+}
+
+/// Deadlines of a job beside those of its session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDeadlines {
+    /// For making the view of the workspace, and again for reading what changed in it.
+    pub view: Span,
+    /// For each gate.
+    pub gate: Span,
+}
+
+/// Variables of a job. Written to logs without their values.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(transparent)]
+pub struct JobEnv(pub Vec<EnvVar>);
+
+impl JobEnv {
+    /// Returns the value of a variable, the last one of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let named = self.0.iter().rev().find(|var| var.name == name);
+        named.map(|var| var.value.as_str())
+    }
+}
+
+impl fmt::Debug for JobEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|var| &var.name))
+            .finish()
+    }
+}
+
+/// How workers are isolated from the workspace.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum SandboxChoice {
+    /// An overlay where the kernel allows it, else a copy.
+    #[default]
+    Auto,
+    /// An overlay; refuse to work without it.
+    Overlay,
+    /// A private copy.
+    Copy,
+}
+
+/// A layer of a job.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerRef {
+    /// The layer's manifest: the hash of [`LayerManifest::to_bytes`].
+    pub manifest: BlobId,
+    /// The attempt that left the layer, if one did. A worker that still has that attempt's own folder uses
+    /// it: it holds what version control ignores as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<LayerMaker>,
+}
+
+/// An attempt of the same goal that left a layer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerMaker {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt at it.
+    pub attempt: AttemptId,
+}
+
+/// What a layer holds: each of its files, or that the file is deleted.
+///
+/// Its bytes are canonical, so that equal layers have equal identifiers: JSON without space, paths in the
+/// order of their bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(transparent)]
+pub struct LayerManifest(pub BTreeMap<RelPath, Option<FileVersion>>);
+
+/// Why bytes are no layer manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// They cannot be read.
+    #[error("the layer's manifest cannot be read: {0}")]
+    Unreadable(String),
+    /// They name the same files in another form.
+    #[error("the layer's manifest is not in canonical form")]
+    NotCanonical,
+}
+
+impl LayerManifest {
+    /// Returns the canonical bytes, whose hash names the layer.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Strings and maps with string keys can always be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads canonical bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|error| ManifestError::Unreadable(error.to_string()))?;
+        if manifest.to_bytes() == bytes {
+            Ok(manifest)
+        } else {
+            Err(ManifestError::NotCanonical)
+        }
+    }
+
+    /// Returns the layer's identifier.
+    pub fn id(&self) -> BlobId {
+        BlobId::of(&self.to_bytes())
+    }
+}
+
+/// The task of one agent session, as data without paths or handles.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentTask {
+    /// The agent that runs the session.
+    pub agent: AgentName,
+    /// The first user turn.
+    pub prompt: String,
+    /// Text added to the agent's system prompt. Identical for a planner and its forks.
+    pub system: Option<String>,
+    /// The JSON Schema the closing answer must satisfy. Identical for a planner and its forks.
+    #[ts(type = "unknown")]
+    pub schema: Option<Value>,
+    /// The model. Default: the agent's own.
+    pub model: Option<String>,
+    /// The id of the session to make, a UUID.
+    pub session: String,
+    /// The session to start from: a planner's, or that of an interrupted attempt. A worker that has no
+    /// session of the goal starts a new one.
+    pub fork_of: Option<String>,
+    /// The command to run, for agents that run a command instead of following a prompt.
+    pub run: Option<Command>,
+    /// Deadlines and limits.
+    pub limits: AgentLimits,
+    /// The tools the agent may use. Identical for a planner and its forks.
+    pub permissions: ToolPermissions,
+}
+
+/// Deadlines and limits of one session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AgentLimits {
+    /// From spawn to the first sign of life.
+    pub start: Span,
+    /// The longest silence while the agent works.
+    pub silence: Span,
+    /// From the agent's result to the end of its process, and from SIGTERM to SIGKILL.
+    pub exit: Span,
+    /// For the whole session.
+    pub timeout: Span,
+    /// Model turns.
+    pub max_turns: u32,
+    /// Cost; `None` for no limit.
+    pub budget: Option<Usd>,
+}
+
+impl Default for AgentLimits {
+    fn default() -> Self {
+        Self {
+            start: Span::secs(60),
+            silence: Span::secs(600),
+            exit: Span::secs(10),
+            timeout: Span::secs(3600),
+            max_turns: 200,
+            budget: None,
+        }
+    }
+}
+
+impl AgentLimits {
+    /// Returns how long one command of an agent may take: less than the silence that ends its session,
+    /// because the agent is silent meanwhile.
+    pub fn longest_command(&self) -> Span {
+        Span(self.silence.0 / 10 * 9)
+    }
+}
+
+/// Which tools a session may use, as configured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ToolPermissions {
+    /// Tools that may be used though they are denied by default.
+    pub allow: Vec<String>,
+    /// Tools that are asked about each time.
+    pub ask: Vec<String>,
+    /// Tools that may not be used.
+    pub deny: Vec<String>,
+    /// How long an answer is waited for. Then the tool is denied, and the session goes on.
+    pub timeout: Span,
+}
+
+impl Default for ToolPermissions {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            ask: Vec::new(),
+            deny: Vec::new(),
+            timeout: Span::secs(1800),
+        }
+    }
+}
+
+/// Limits of a change set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeLimits {
+    /// Bytes of one file, before or after.
+    pub file_bytes: u64,
+    /// Bytes of all changed files together; of each, the larger of before and after counts.
+    pub total_bytes: u64,
+    /// Changed files.
+    pub files: usize,
+    /// Files that are named as left out.
+    pub refusals: usize,
+}
+
+impl Default for ChangeLimits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 16 << 20,
+            total_bytes: 256 << 20,
+            files: 20_000,
+            refusals: 1_000,
+        }
+    }
+}
+
+/// A use of a tool that somebody has to allow.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolRequest {
+    /// The tool, as its agent names it.
+    pub tool: String,
+    /// What it is to do, for people.
+    pub detail: String,
+    /// What kind of thing that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<PermissionKind>,
+    /// Its whole input as canonical JSON: the same for the same input, whoever asks.
+    pub input: String,
+}
+
+/// The answer to a [`ToolRequest`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct QuestionReply {
+    /// Whether the tool may be used.
+    pub decision: PermissionDecision,
+    /// Why, for a denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How a job ended.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct JobReport {
+    /// Why it failed; `None` for success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopReason>,
+    /// The agent's closing words, or what went wrong.
+    pub summary: String,
+    /// The agent's structured answer, where the session has a schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(type = "unknown")]
+    pub answer: Option<Value>,
+    /// What the session cost.
+    pub usage: AgentUsage,
+    /// The agent's session, for resuming and forking it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// When the provider will answer again, where it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Span>,
+    /// What the attempt changed, in the order of paths; collected for failed attempts too.
+    #[serde(default)]
+    pub changes: Vec<ReportedChange>,
+    /// Changed files that are not among the changes, the first of them by name.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutFile>,
+    /// How many more are not.
+    #[serde(default)]
+    pub left_out_more: u64,
+    /// The layer that the attempt left: the identifier of [`Self::manifest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<BlobId>,
+    /// The results of its gates, in their order. Fewer than gates if it was cancelled.
+    #[serde(default)]
+    pub gates: Vec<GateResult>,
+    /// How it was isolated; `None` where it never came to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxKind>,
+    /// Why in that way, and what was different in it; empty where it never came to that.
+    pub isolation: String,
+    /// Everything the agent wrote, line by line; `None` if it wrote nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<BlobId>,
+}
+
+impl JobReport {
+    /// Returns the report of a job that never came to run.
+    pub fn failed(stop: StopReason, summary: impl Into<String>) -> Self {
+        Self {
+            stop: Some(stop),
+            summary: summary.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns what the attempt changed, as a layer.
+    pub fn manifest(&self) -> LayerManifest {
+        let mut files = BTreeMap::new();
+        let moved = self.changes.iter().filter_map(|change| change.from.clone());
+        files.extend(moved.map(|from| (from, None)));
+        for change in &self.changes {
+            files.insert(change.path.clone(), change.version.clone());
+        }
+        LayerManifest(files)
+    }
+}
+
+/// What a job left of one file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedChange {
+    /// The file.
+    pub path: RelPath,
+    /// For a rename: where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RelPath>,
+    /// What the job left; `None` where it deleted the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<FileVersion>,
+}
+
+/// A file that a job changed and that is not among its changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOutFile {
+    /// The file.
+    pub path: RelPath,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// A content, or a part of it. Parts of one content come in order, without another part of it between.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentPart {
+    /// The hash of the whole content.
+    pub id: BlobId,
+    /// The bytes; `None` if the sender has no such content.
+    pub data: Option<ContentBytes>,
+    /// Whether more parts follow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+impl ContentPart {
+    /// Returns a whole content, or that there is none.
+    pub fn whole(id: BlobId, data: Option<Bytes>) -> Self {
+        Self {
+            id,
+            data: data.map(ContentBytes),
+            more: false,
+        }
+    }
+
+    /// Returns the same content in parts of at most [`PART_BYTES`].
+    pub fn split(self) -> Vec<Self> {
+        let Some(ContentBytes(mut rest)) = self.data else {
+            return vec![self];
+        };
+        let mut parts = Vec::new();
+        while rest.len() > PART_BYTES {
+            let data = Some(ContentBytes(rest.split_to(PART_BYTES)));
+            parts.push(Self {
+                id: self.id.clone(),
+                data,
+                more: true,
+            });
+        }
+        parts.push(Self {
+            id: self.id,
+            data: Some(ContentBytes(rest)),
+            more: self.more,
+        });
+        parts
+    }
+}
+
+/// Bytes that are base64 in JSON.
+#[derive(Clone, PartialEq, Eq, JsonSchema, TS)]
+#[schemars(with = "String")]
+#[ts(type = "string")]
+pub struct ContentBytes(pub Bytes);
+
+impl fmt::Debug for ContentBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for ContentBytes {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentBytes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let bytes = BASE64.decode(text).map_err(de::Error::custom)?;
+        Ok(Self(bytes.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FileMode;
+
+    #[test]
+    fn a_layer_has_one_identifier() {
+        let version = |text: &str| {
+            Some(FileVersion {
+                blob: BlobId::of(text.as_bytes()),
+                mode: FileMode::Regular,
+            })
+        };
+        let path = |path: &str| RelPath::new(path).unwrap();
+        let files = [
+            (path("b"), version("1")),
+            (path("a/x"), None),
+            (path("a-b"), version("2")),
+        ];
+        let one = LayerManifest(files.iter().cloned().collect());
+        let other = LayerManifest(files.iter().rev().cloned().collect());
+        assert_eq!(one.id(), other.id());
+        let bytes = one.to_bytes();
+        assert!(bytes.starts_with(br#"{"a-b":{"blob":""#), "{one:?}");
+        assert_eq!(LayerManifest::from_bytes(&bytes), Ok(one));
+        for other in [
+            r#"{"b":null,"a":null}"#,
+            r#"{"a": null}"#,
+            r#"{"a":null,"a":null}"#,
+        ] {
+            let read = LayerManifest::from_bytes(other.as_bytes());
+            assert_eq!(read, Err(ManifestError::NotCanonical), "{other}");
+        }
+        for other in [r#"{"../a":null}"#, r#"{"/a":null}"#, "{", "[]"] {
+            let read = LayerManifest::from_bytes(other.as_bytes());
+            assert!(matches!(read, Err(ManifestError::Unreadable(_))), "{other}");
+        }
+    }
+
+    #[test]
+    fn contents_come_in_parts_and_whole_again() {
+        for length in [0, 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
+            let bytes = Bytes::from(vec![7; length]);
+            let whole = ContentPart::whole(BlobId::of(&bytes), Some(bytes.clone()));
+            let parts = whole.split();
+            let (last, rest) = parts.split_last().unwrap();
+            assert!(!last.more && rest.iter().all(|part| part.more), "{length}");
+            let mut joined = Vec::new();
+            for part in parts {
+                let line = serde_json::to_string(&part).unwrap();
+                assert_eq!(serde_json::from_str::<ContentPart>(&line).unwrap(), part);
+                joined.extend_from_slice(&part.data.unwrap().0);
+            }
+            assert_eq!(joined, bytes);
+        }
+    }
+
+    #[test]
+    fn keys_are_not_written_to_logs() {
+        let env = JobEnv(vec![EnvVar {
+            name: "ANTHROPIC_API_KEY".into(),
+            value: "secret".into(),
+        }]);
+        assert_eq!(format!("{env:?}"), r#"["ANTHROPIC_API_KEY"]"#);
+        assert_eq!(env.get("ANTHROPIC_API_KEY"), Some("secret"));
+    }
+}

@@ -1,0 +1,231 @@
+//! Where a worker keeps its files, and what it runs.
+
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use claudecluster_protocol::{
+    ErrorBody, GoalId, StopReason,
+    plan::AgentName,
+    worker::{AttemptEpoch, JobEnv, JobWork, LayerMaker, WorkerJob},
+};
+
+use crate::agent::{AgentSettings, AgentSetup, registry};
+
+/// The transcript of a job, in its folder.
+const TRANSCRIPT: &str = "transcript.jsonl";
+
+/// The folders and programs of a worker. No job names any of them.
+///
+/// ```text
+/// STATE/goals/<goal>/
+///   agent/                       the agents' private home
+///   layers/<manifest>/           layers made from their manifests
+///   tasks/<task>/<attempt>/      transcript.jsonl, upper/: the layer that the attempt left
+///   planner/<attempt>/
+///   gates/
+/// ```
+#[derive(Debug)]
+pub struct WorkerPlace {
+    state: PathBuf,
+    hidden: Vec<PathBuf>,
+    launcher: PathBuf,
+    agents: AgentSettings,
+    /// Goals whose agents have a home.
+    homes: Mutex<HashSet<GoalId>>,
+}
+
+impl WorkerPlace {
+    /// Keeps files in `state`, which belongs to one daemon's jobs and is hidden from them. `launcher` is our
+    /// own program, which has the hidden subcommands.
+    pub fn new(state: PathBuf, launcher: PathBuf) -> Self {
+        Self {
+            hidden: vec![state.clone()],
+            state,
+            launcher,
+            agents: AgentSettings::default(),
+            homes: Mutex::default(),
+        }
+    }
+
+    /// Hides another folder from jobs.
+    #[must_use]
+    pub fn hide(mut self, dir: PathBuf) -> Self {
+        self.hidden.push(dir);
+        self
+    }
+
+    /// Sets the settings of the agents, such as where their programs are.
+    #[must_use]
+    pub fn with_agents(mut self, settings: AgentSettings) -> Self {
+        self.agents = settings;
+        self
+    }
+
+    /// Folders that jobs must not see.
+    pub(crate) fn hidden(&self) -> &[PathBuf] {
+        &self.hidden
+    }
+
+    /// The program with the hidden subcommands.
+    pub(crate) fn launcher(&self) -> &Path {
+        &self.launcher
+    }
+
+    /// Refuses a job whose names could lead out of the worker's folder.
+    pub(crate) fn check_job(&self, job: &WorkerJob) -> Result<(), ErrorBody> {
+        let task = match &job.epoch.work {
+            JobWork::Task { task } => Some(task.as_str()),
+            JobWork::Planner | JobWork::Gates => None,
+        };
+        let makers = job.layers.iter().filter_map(|layer| layer.made_by.as_ref());
+        let names = makers.map(|maker| maker.task.as_str());
+        let names = names.chain(task).chain([job.epoch.goal.as_str()]);
+        if let Some(name) = names.into_iter().find(|name| !is_one_part(name)) {
+            return Err(ErrorBody::user(format!(
+                "{name:?} cannot be the name of a goal or task"
+            )));
+        }
+        if let Some(layer) = job.layers.iter().find(|layer| !layer.manifest.is_hash()) {
+            return Err(ErrorBody::user(format!(
+                "{:?} names no layer",
+                layer.manifest
+            )));
+        }
+        if !Path::new(&job.workspace).is_absolute() {
+            return Err(ErrorBody::user(format!(
+                "the workspace {:?} is not absolute",
+                job.workspace
+            )));
+        }
+        Ok(())
+    }
+
+    fn goal_dir(&self, goal: &GoalId) -> PathBuf {
+        self.state.join("goals").join(goal.as_str())
+    }
+
+    /// The agents' home of a goal.
+    pub(crate) fn home(&self, goal: &GoalId) -> PathBuf {
+        self.goal_dir(goal).join("agent")
+    }
+
+    /// Makes the agents' home of a goal ready, once a goal. Returns whether there was one before. Blocks.
+    pub(crate) fn prepare_home(&self, goal: &GoalId) -> Result<bool, ErrorBody> {
+        let home = self.home(goal);
+        let mut ready = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let existed = home.is_dir();
+        if !existed || !ready.contains(goal) {
+            registry().prepare_home(&home).map_err(|error| {
+                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
+                    .hint("check that the state folder is writable and has free space")
+            })?;
+            ready.insert(goal.clone());
+        }
+        Ok(existed)
+    }
+
+    /// The folder of the layers that are made from manifests.
+    pub(crate) fn layers_dir(&self, goal: &GoalId) -> PathBuf {
+        self.goal_dir(goal).join("layers")
+    }
+
+    /// The folder of a job.
+    pub(crate) fn job_dir(&self, epoch: &AttemptEpoch) -> PathBuf {
+        let goal = self.goal_dir(&epoch.goal);
+        let attempt = epoch.attempt.to_string();
+        match &epoch.work {
+            JobWork::Planner => goal.join("planner").join(attempt),
+            JobWork::Task { task } => goal.join("tasks").join(task.as_str()).join(attempt),
+            JobWork::Gates => goal.join("gates"),
+        }
+    }
+
+    /// The layer that an attempt left, where this worker ran the attempt and still has it.
+    pub(crate) fn layer_of(&self, goal: &GoalId, maker: &LayerMaker) -> Option<PathBuf> {
+        let tasks = self.goal_dir(goal).join("tasks").join(maker.task.as_str());
+        let layer = tasks.join(maker.attempt.to_string()).join("upper");
+        layer.is_dir().then_some(layer)
+    }
+
+    /// The program of an agent.
+    pub(crate) fn program(&self, agent: AgentName, env: &JobEnv) -> Result<PathBuf, ErrorBody> {
+        registry().get(agent).find_program(&AgentSetup {
+            settings: &self.agents,
+            launcher: &self.launcher,
+            env: &env.0,
+        })
+    }
+
+    /// Keeps what a job left for those after it, or deletes it.
+    pub(crate) async fn release(&self, epoch: &AttemptEpoch, keep_layer: bool) {
+        let dir = self.job_dir(epoch);
+        match epoch.work {
+            JobWork::Task { .. } if keep_layer => {}
+            // Nothing builds on it, and if it has filled the disk its own end could not be journaled.
+            JobWork::Task { .. } => clear_folder(&dir, &[TRANSCRIPT]).await,
+            JobWork::Planner | JobWork::Gates => clear_folder(&dir, &[]).await,
+        }
+    }
+
+    /// Deletes everything that is kept for a goal.
+    pub(crate) async fn forget_goal(&self, goal: &GoalId) {
+        self.homes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(goal);
+        if is_one_part(goal.as_str()) {
+            clear_folder(&self.goal_dir(goal), &[]).await;
+        }
+    }
+
+    /// The file for a job's transcript.
+    pub(crate) fn transcript(&self, epoch: &AttemptEpoch) -> PathBuf {
+        self.job_dir(epoch).join(TRANSCRIPT)
+    }
+}
+
+/// Returns whether a name is one part of a path and stays where it is put.
+fn is_one_part(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+}
+
+/// Empties a folder, all but some of its entries.
+pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
+    let dir = dir.to_owned();
+    let keep: Vec<OsString> = keep.iter().map(OsString::from).collect();
+    let cleared = tokio::task::spawn_blocking(move || {
+        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| !keep.contains(&entry.file_name())) {
+            let path = entry.path();
+            let removed = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&path),
+                _ => std::fs::remove_file(&path),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
+            }
+        }
+    });
+    if let Err(error) = cleared.await {
+        tracing::warn!(%error, "cannot remove leftovers");
+    }
+}
+
+/// Why a job could not be prepared, as its report says it.
+pub(crate) struct NotPrepared {
+    pub(crate) stop: StopReason,
+    pub(crate) words: String,
+}
+
+impl From<ErrorBody> for NotPrepared {
+    fn from(error: ErrorBody) -> Self {
+        Self {
+            stop: StopReason::SpawnFailed,
+            words: error.message,
+        }
+    }
+}
