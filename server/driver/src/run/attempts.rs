@@ -1,4 +1,4 @@
-//! One attempt at a task: what it starts from, what it is told, and what comes out of it.
+//! One attempt at a task: its base, its prompt, and its outcome.
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
@@ -30,10 +30,10 @@ use crate::{
 /// Why an attempt was not started.
 #[derive(Debug, thiserror::Error)]
 enum AttemptStartError {
-    /// What the task was to repair has been decided meanwhile: no other try would find anything either.
+    /// The hunks to repair have been decided meanwhile. Another try would not find anything either.
     #[error("there is nothing left to repair")]
     NothingToRepair,
-    /// It could not be prepared.
+    /// The attempt could not be prepared.
     #[error("{0}")]
     Unprepared(ErrorBody),
 }
@@ -69,7 +69,7 @@ pub(crate) struct AttemptRunner {
     pub(crate) sessions: SessionRunner,
     pub(crate) layers: GoalLayers,
     pub(crate) merge: FileMergeRules,
-    /// What repairs of a proposal in review are about.
+    /// Pending hunks, for repairs of a proposal in review.
     pub(crate) pending: PendingReader,
 }
 
@@ -164,7 +164,7 @@ impl AttemptRunner {
         Ok((spec, snapshot))
     }
 
-    /// Returns what an attempt starts from, and the layers that make it.
+    /// Returns the base snapshot of an attempt, and the layers that make it.
     async fn base_of(
         &self,
         goal: &Arc<Goal>,
@@ -198,8 +198,11 @@ impl AttemptRunner {
         Ok((snapshot.await?, lowers))
     }
 
-    /// Returns the layers a task starts from, the one that wins first: what several upstream tasks
-    /// changed, merged; the upstream tasks' own layers, the latest first; the unsaved buffers.
+    /// Returns the layers that a task starts from, the uppermost first:
+    ///
+    /// - the merged files that several upstream tasks changed;
+    /// - the upstream tasks' own layers, the latest first;
+    /// - the unsaved buffers.
     async fn lower_layers(
         &self,
         goal: &Arc<Goal>,
@@ -248,7 +251,7 @@ impl AttemptRunner {
     }
 }
 
-/// Stores what an attempt left, and returns what is journaled of it.
+/// Stores the changes and transcript of an attempt, and returns the outcome to journal.
 fn store_outcome(
     contents: &ContentStore,
     goal: &Goal,
@@ -299,7 +302,7 @@ fn store_outcome(
     })
 }
 
-/// The agent's summary: that of its structured answer where it gave one.
+/// Returns the agent's summary, from its structured answer if it gave one.
 fn closing_words(report: &AttemptReport) -> String {
     let answered = report
         .answer

@@ -1,4 +1,4 @@
-//! What an attempt starts from: what its changes are changes to.
+//! The base of an attempt: the versions that its changes are changes to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// What an attempt starts from: the workspace at one moment, and what is laid over it.
+/// The base of an attempt: the workspace at one moment, and the files laid over it.
 pub(crate) struct BaseSnapshot {
     manifest: SnapshotManifest,
     /// Files that are something else in the attempt's view than in the workspace.
@@ -41,7 +41,8 @@ pub(crate) struct BaseSnapshot {
 }
 
 impl BaseSnapshot {
-    /// Returns what a planned task starts from: the goal's snapshot, and what upstream tasks made of it.
+    /// Returns the base of a planned task: the goal's snapshot, and the merged changes of upstream
+    /// tasks.
     pub(crate) fn of_plan(
         merge: &FileMergeRules,
         goal: &Goal,
@@ -53,8 +54,10 @@ impl BaseSnapshot {
         })
     }
 
-    /// Captures what a repair of a proposal in review starts from, and writes it as a layer to `dir`: the
-    /// workspace as it is now, unsaved text included, with everything in it that is pending and clean.
+    /// Captures the base of a repair of a proposal in review, and writes it as a layer to `dir`.
+    ///
+    /// It is the workspace as it is now, unsaved text included, with all clean pending hunks
+    /// accepted.
     pub(crate) fn of_review(
         editors: &EditorRegistry,
         reviews: &ReviewCache,
@@ -88,8 +91,8 @@ impl BaseSnapshot {
     }
 }
 
-/// Every file that a layer of the goal may hold: what was unsaved when it started, and what its tasks
-/// changed.
+/// Returns every file that a layer of the goal may hold: unsaved files at its start, and files that
+/// its tasks changed.
 fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
     let changed = goal
         .finished
@@ -101,7 +104,7 @@ fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
     goal.unsaved.iter().chain(changed).chain(proposed).collect()
 }
 
-/// The file with everything in it that is pending and clean; where it conflicts, as it stands.
+/// Returns the file with all clean pending hunks accepted; conflicts stay as they are.
 fn with_pending(
     reviews: &ReviewCache,
     entry: &FileEntry,
@@ -130,7 +133,7 @@ fn with_pending(
     Ok(Some(text_content(text, mode.unwrap_or_default())))
 }
 
-/// Finds out what a changed file was before.
+/// Finds the base versions of changed files.
 pub(crate) struct FileBases<'a> {
     pub(crate) contents: &'a ContentStore,
     pub(crate) goal: &'a Goal,
@@ -138,8 +141,8 @@ pub(crate) struct FileBases<'a> {
 }
 
 impl FileBases<'_> {
-    /// A change as it is journaled. A rename is a new file and a deleted one: each lands, or does not,
-    /// against what is there then.
+    /// Adds the journaled form of a change. A rename is a new file and a deleted one: each lands,
+    /// or does not, on its own.
     pub(crate) fn file_changes(
         &self,
         change: &CollectedChange,
@@ -186,8 +189,8 @@ impl FileBases<'_> {
         }))
     }
 
-    /// What a task left, with the line endings its file had: agents write what they are used to, and
-    /// a file that changes on every line can be reviewed by nobody.
+    /// Returns a task's content with the line endings of its base. Agents write the endings they
+    /// are used to, and nobody can review a file that changes on every line.
     fn in_style_of(
         &self,
         base: Option<&FileVersion>,

@@ -1,4 +1,4 @@
-//! Layers of a workspace view: folders that hold what a task sees instead of the workspace's own files.
+//! Layers of a workspace view: folders of files that a task sees instead of the workspace's own.
 
 use std::{
     ffi::OsString,
@@ -77,8 +77,8 @@ impl GoalLayers {
         .await
     }
 
-    /// Returns the layer of a task that succeeded. It holds what version control ignores as well, so that
-    /// what was built upstream need not be built again. If it is gone, what was changed is written anew.
+    /// Returns the layer of a task that succeeded. It includes ignored files, so that builds need
+    /// not be repeated. If it is gone, the recorded changes are written anew.
     fn upstream_layer(&self, goal: &Goal, task: &TaskId) -> Result<PathBuf, ErrorBody> {
         let dir = self.task_dir(goal, task);
         let attempt = goal.tasks[task]
@@ -125,7 +125,7 @@ pub(crate) fn upstream_tasks(goal: &Goal, task: &TaskId, attempt: AttemptId) -> 
     started.map(|a| a.upstream.clone()).unwrap_or_default()
 }
 
-/// One file of a layer; `None` where the layer takes the file away.
+/// Returns one file of a layer. FileContent `None` deletes the file in the layer.
 pub(crate) fn layer_file(path: &RelPath, content: Option<FileContent>) -> LayerFile {
     let state = match content {
         Some(FileContent { bytes, mode }) => LayerState::Present { bytes, mode },
@@ -156,7 +156,7 @@ pub(crate) fn write_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBo
     }
 }
 
-/// Deletes an attempt's folder, all but some of its files.
+/// Deletes the files in a folder, except those named in `keep`.
 pub(crate) async fn discard_files(dir: &Path, keep: &[&str]) {
     let dir = dir.to_owned();
     let keep: Vec<OsString> = keep.iter().map(OsString::from).collect();

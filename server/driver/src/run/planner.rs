@@ -13,7 +13,7 @@ use crate::{
     workspace::content_store::ContentStore,
 };
 
-/// Plans, or repairs the last plan, and answers with what came of it.
+/// Plans a goal, or repairs its last plan, and returns the input that reports the result.
 pub(crate) async fn run_planner(
     runner: &AttemptRunner,
     mailbox: &DispatcherMailbox,
@@ -104,7 +104,7 @@ async fn run_plan_session(
     Ok(report)
 }
 
-/// Stores what was said. It is told to the dispatcher before the session's result is.
+/// Stores the planner's transcript. It is reported before the session's result.
 async fn store_transcript(
     contents: &ContentStore,
     mailbox: &DispatcherMailbox,
@@ -133,7 +133,7 @@ async fn store_transcript(
     }
 }
 
-/// The plan in an answer.
+/// Returns the plan in an answer.
 fn parse_plan(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
     let Some(mut answer) = answer else {
         return Err(format!(

@@ -1,4 +1,4 @@
-//! Sessions of agents: what one is started with, and one that runs.
+//! Sessions of agents: how they are started, and how they run.
 
 use std::{
     path::{Path, PathBuf},
@@ -35,7 +35,7 @@ pub(crate) struct SessionSetup {
     pub(crate) editors: EditorRegistry,
 }
 
-/// Runs sessions: publishes what their agents do, and brings their permission requests to be decided.
+/// Runs sessions: publishes the activity of their agents, and forwards their permission requests.
 #[derive(Clone)]
 pub(crate) struct SessionRunner {
     pub(crate) goals: PublishedGoals,
@@ -100,9 +100,11 @@ impl SessionSetup {
         Ok(AgentSpec { task, place })
     }
 
-    /// Returns the system text of every session of a goal: ours, and the project's own instructions,
-    /// which the agents do not read by themselves, because what lies beside them in a repository can run
-    /// code. Taken once a goal, so that all its sessions share one prompt prefix.
+    /// Returns the system text of every session of a goal: ours, and the project's own
+    /// instructions.
+    ///
+    /// Agents do not read those by themselves, because files beside them in a repository can run
+    /// code. The text is taken once a goal, so that all its sessions share one prompt prefix.
     fn system_text(&self, goal: &Goal) -> Result<String, ErrorBody> {
         let kept = self.running.agent_home(&goal.id)?.join("system.txt");
         if let Ok(text) = std::fs::read_to_string(&kept) {
@@ -179,7 +181,7 @@ impl SessionSetup {
     }
 }
 
-/// Returns the limits of what one attempt may change.
+/// Returns the limits of an attempt's changes.
 pub(crate) fn change_limits(settings: &DriverSettings) -> ChangeLimits {
     ChangeLimits {
         file_bytes: settings.limits.file_bytes,
