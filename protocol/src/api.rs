@@ -6,7 +6,6 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use ts_rs::TS;
 
 use crate::{
     BlobId, ErrorBody, EventSeq, GoalId, GoalSpec, GoalState, HunkId, Plan, RelPath, TaskId, Usd,
@@ -22,7 +21,8 @@ use crate::{
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// First line of a connection.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
     /// The client's [`VERSION`].
@@ -32,7 +32,8 @@ pub struct Hello {
 }
 
 /// What a connection is for.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ConnectionPurpose {
     /// Language Server Protocol frames.
@@ -47,7 +48,8 @@ pub enum ConnectionPurpose {
 }
 
 /// The daemon's answer to [`Hello`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Welcome {
     /// The daemon's [`VERSION`].
@@ -60,7 +62,8 @@ pub struct Welcome {
 }
 
 /// A request, with a number that its replies repeat.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
     /// Chosen by the client.
@@ -70,7 +73,8 @@ pub struct Request {
 }
 
 /// What can be asked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "method",
     rename_all = "camelCase",
@@ -186,7 +190,8 @@ pub enum Call {
 }
 
 /// A reply to the request with the same number. `Watch` gets many.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
     /// The request's number.
@@ -196,7 +201,8 @@ pub struct Reply {
 }
 
 /// What comes back.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "answer",
     rename_all = "camelCase",
@@ -277,7 +283,8 @@ pub enum Answer {
 }
 
 /// Hunks to decide, and how.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// The goal.
@@ -326,7 +333,8 @@ impl Decision {
 }
 
 /// What came of a decision.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DecisionReport {
     /// Hunks decided as asked.
@@ -355,7 +363,8 @@ pub struct DecisionReport {
 }
 
 /// A file that could not be landed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct FileFailure {
     /// The file.
@@ -365,7 +374,8 @@ pub struct FileFailure {
 }
 
 /// Something a goal left behind.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GoalArtifact {
     /// Where its bytes are.
@@ -382,7 +392,8 @@ pub struct GoalArtifact {
 }
 
 /// What the daemon says of itself.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonStatus {
     /// Its [`VERSION`].
@@ -404,7 +415,8 @@ pub struct DaemonStatus {
 }
 
 /// `$CLAUDECLUSTER_HOME/daemon.json`: how to find the daemon. Mode 0600.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonFile {
     /// Its process id.
@@ -422,7 +434,8 @@ pub struct DaemonFile {
 }
 
 /// The last line of `run --json`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(tag = "type", rename = "outcome", rename_all = "camelCase")]
 pub struct GoalOutcome {
     /// The goal.

@@ -7,7 +7,6 @@ use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use ts_rs::TS;
 
 use crate::{
     GoalId, HunkId, Plan, TaskId, Usd,
@@ -102,7 +101,8 @@ pub const SECTION: &str = "claudecluster";
 ///
 /// The first six keys are defaults for goals started from this editor. Values of a goal override them,
 /// and the daemon's limits apply to both.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EditorSettings {
     /// The agent for planning and for tasks that do not name one.
@@ -169,7 +169,8 @@ impl EditorSettings {
 
 /// What an edit is for, beside the version: a client that counts anew when it opens a document again does not
 /// tell two texts apart by that.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct EditChecksum {
     /// Of the text in UTF-8, without carriage returns and without the line feed at its end: from 0, for each
@@ -202,7 +203,8 @@ impl EditChecksum {
 }
 
 /// What a goal is about that does not say so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum DefaultScope {
     /// The documents that are open in the editor.
@@ -222,7 +224,8 @@ impl From<DefaultScope> for GoalScopeKind {
 }
 
 /// Argument of `claudecluster.goal.submit`. What is left out is as [`EditorSettings`] say.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SubmitArgs {
     /// The goal in the developer's words.
@@ -258,7 +261,8 @@ pub struct SubmitArgs {
 }
 
 /// The scope as editors give it.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeArgs {
     /// How the files are chosen. Default: as the editor's settings say.
@@ -281,7 +285,8 @@ pub struct ScopeArgs {
 }
 
 /// The text that a range was made for. Only the server makes it, and only the server reads it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RangeAnchor {
     /// The document's version, as its client counts.
@@ -291,7 +296,8 @@ pub struct RangeAnchor {
 }
 
 /// Whole lines. They count from 0; the end is exclusive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LineRange {
     /// First line.
@@ -301,7 +307,8 @@ pub struct LineRange {
 }
 
 /// Argument of the commands that name a goal.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GoalArgs {
     /// The goal.
@@ -319,7 +326,8 @@ pub struct GoalArgs {
 
 /// Argument of `claudecluster.plan.approve`. Of `plan`, `uri` and `taskId` at most one is given; without
 /// any of them the goal's plan runs as it is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApproveArgs {
     /// The goal.
@@ -340,7 +348,8 @@ pub struct ApproveArgs {
 }
 
 /// Argument of `claudecluster.plan.open`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanArgs {
     /// The goal.
@@ -348,7 +357,8 @@ pub struct PlanArgs {
 }
 
 /// Answer of `claudecluster.plan.open`. The client is also asked to show the document, if it can.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct PlanDocument {
     /// The document: a JSON file below the state folder.
@@ -356,7 +366,8 @@ pub struct PlanDocument {
 }
 
 /// Argument of the commands that name a hunk.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HunkArgs {
     /// The hunk.
@@ -370,7 +381,8 @@ pub struct HunkArgs {
 }
 
 /// Argument of `claudecluster.hunk.resolve`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResolveArgs {
     /// The hunk.
@@ -383,7 +395,8 @@ pub struct ResolveArgs {
 }
 
 /// Parameters of `claudecluster/changes`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ChangesParams {
     /// Only this document; all documents where there is none.
@@ -391,7 +404,8 @@ pub struct ChangesParams {
 }
 
 /// Answer of `claudecluster/changes`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
     /// The documents with pending hunks.
@@ -399,7 +413,8 @@ pub struct Changes {
 }
 
 /// Pending hunks of one document.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DocumentChanges {
     /// The document.

@@ -77,11 +77,6 @@ pub fn generated_files() -> Vec<GeneratedFile> {
     all.finish()
 }
 
-/// The JSON Schema of plan files, which is also what a planner has to answer.
-pub fn plan_schema() -> Value {
-    schema::<Plan>(SchemaSettings::draft2020_12().for_deserialize())
-}
-
 fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
     SchemaGenerator::new(settings)
         .into_root_schema_for::<T>()

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use ts_rs::TS;
 
 use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
@@ -12,7 +11,8 @@ use crate::{
 };
 
 /// What a developer asked for.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GoalSpec {
     /// The workspace root, absolute, as the client names it.
@@ -93,7 +93,8 @@ fn is_false(b: &bool) -> bool {
 }
 
 /// One environment variable.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVar {
     /// Its name.
@@ -104,7 +105,8 @@ pub struct EnvVar {
 
 /// Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
 /// everything.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GoalScope {
     /// How the files are chosen.
@@ -122,7 +124,8 @@ pub struct GoalScope {
 }
 
 /// How the files of a goal are chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum GoalScopeKind {
     /// The documents that are open in the editor, with their unsaved text.
@@ -135,7 +138,8 @@ pub enum GoalScopeKind {
 }
 
 /// A range of lines in one file. Lines count from 0; the end is exclusive.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GoalSelection {
     /// The file.
@@ -150,7 +154,8 @@ pub struct GoalSelection {
 }
 
 /// The text of a selection, as it was when the goal was submitted.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct SelectedText {
     /// The hash of its lines, as artifacts are named.
@@ -160,7 +165,8 @@ pub struct SelectedText {
 }
 
 /// How far a goal has come.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum GoalState {
     /// Accepted and journaled; the workspace is being captured.
@@ -240,7 +246,8 @@ impl GoalState {
 }
 
 /// How far a task has come.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum TaskState {
     /// Some task it depends on has not succeeded yet.
@@ -286,7 +293,8 @@ impl TaskState {
 }
 
 /// Why an attempt, or a planning session, ended without success. Each has its own retry policy.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum StopReason {
     /// The sandbox or the agent's process could not be started.
@@ -330,7 +338,8 @@ pub enum StopReason {
 }
 
 /// What an attempt cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentUsage {
     /// Tokens sent that no cache held.
@@ -367,7 +376,8 @@ impl AgentUsage {
 }
 
 /// How an attempt is isolated from the workspace.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxKind {
     /// A copy-on-write overlay at the workspace's own path, in namespaces of its own.
@@ -377,7 +387,8 @@ pub enum SandboxKind {
 }
 
 /// A hunk count by fate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct HunkCounts {
     /// Clean and waiting for a decision.
@@ -394,7 +405,8 @@ pub struct HunkCounts {
 }
 
 /// A goal in one line, for lists.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GoalSummary {
     /// Identifier.
@@ -431,7 +443,8 @@ pub struct GoalSummary {
 }
 
 /// A goal with everything known about it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GoalView {
     /// The line for lists.
@@ -458,7 +471,8 @@ pub struct GoalView {
 }
 
 /// A hunk that was decided, with the last decision about it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DecidedHunk {
     /// The hunk.
@@ -474,7 +488,8 @@ pub struct DecidedHunk {
 }
 
 /// What became of a hunk.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum HunkFate {
     /// It is in the text.
@@ -488,7 +503,8 @@ pub enum HunkFate {
 }
 
 /// A task with its attempts.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct TaskView {
     /// Identifier within the plan.
@@ -541,7 +557,8 @@ impl GoalView {
 }
 
 /// One try at a task.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptView {
     /// Number within the task.
@@ -565,7 +582,8 @@ pub struct AttemptView {
 }
 
 /// What a gate said.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GateResult {
     /// The command.

@@ -4,15 +4,15 @@ use std::{fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use ts_rs::TS;
 
 /// Defines an identifier that is a string on every wire.
 macro_rules! string_id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, TS)]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
         #[serde(transparent)]
-        #[ts(type = "string")]
+        #[cfg_attr(feature = "codegen", ts(type = "string"))]
         pub struct $name(String);
 
         impl $name {
@@ -122,10 +122,11 @@ impl HunkId {
 
 /// One try at one task: numbered from 1 within the task.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema, TS,
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
 )]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
-#[ts(type = "number")]
+#[cfg_attr(feature = "codegen", ts(type = "number"))]
 pub struct AttemptId(pub u32);
 
 impl fmt::Display for AttemptId {
@@ -148,10 +149,10 @@ impl fmt::Display for AttemptId {
     Serialize,
     Deserialize,
     JsonSchema,
-    TS,
 )]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
-#[ts(type = "number")]
+#[cfg_attr(feature = "codegen", ts(type = "number"))]
 pub struct EventSeq(pub u64);
 
 impl fmt::Display for EventSeq {

@@ -4,7 +4,6 @@ use std::{fmt, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use ts_rs::TS;
 
 /// First of the 128 private-use characters that stand for the bytes `0x80..=0xFF` of a name that is
 /// not UTF-8.
@@ -16,9 +15,10 @@ const ESCAPE_BASE: u32 = 0x10_FF80;
 /// File names are bytes on Unix and text on every wire. A byte that does not belong to valid UTF-8
 /// is written as the private-use character `U+10FF80 + (byte - 0x80)`, and so are the bytes of
 /// those characters themselves, so that every file name has exactly one form here and back.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[schemars(with = "String")]
-#[ts(type = "string")]
+#[cfg_attr(feature = "codegen", ts(type = "string"))]
 pub struct RelPath(String);
 
 /// Why a path cannot name a file in the workspace.

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use ts_rs::TS;
 
 use crate::{BlobId, GoalId, PermissionId, TaskId, Timestamp};
 
@@ -11,7 +10,8 @@ use crate::{BlobId, GoalId, PermissionId, TaskId, Timestamp};
 /// Workers of one goal that want exactly the same share one request. Its identifier stands for this tool
 /// with this input and is never used for anything else, so an answer cannot come to mean something that
 /// nobody has looked at.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct PermissionRequest {
     /// Identifier.
@@ -42,7 +42,8 @@ impl PermissionRequest {
 }
 
 /// What kind of thing a tool does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionKind {
     /// It reaches the network.
@@ -54,7 +55,8 @@ pub enum PermissionKind {
 }
 
 /// What somebody says to a permission request.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionDecision {
     /// It may.
@@ -64,9 +66,8 @@ pub enum PermissionDecision {
 }
 
 /// How far an answer reaches. However far, it is about this tool with exactly this input.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionScope {
     /// To those who wait now.
@@ -79,7 +80,8 @@ pub enum PermissionScope {
 }
 
 /// An answer to a permission request.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PermissionAnswer {
     /// The request.

@@ -3,14 +3,24 @@
 //! One type serves both. Every omitted key has a documented default; unknown keys are errors.
 
 use indexmap::IndexMap;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
-use ts_rs::TS;
+use serde_json::Value;
 
 use crate::{Span, TaskId, Usd};
 
+/// Returns the JSON Schema of plan files, which is also what a planner has to answer.
+pub fn plan_schema() -> Value {
+    SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator()
+        .into_root_schema_for::<Plan>()
+        .to_value()
+}
+
 /// A task graph with its gates and limits.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     rename_all = "camelCase",
     deny_unknown_fields,
@@ -35,7 +45,8 @@ pub struct Plan {
 }
 
 /// One unit of work for one worker session.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a task")]
 pub struct TaskSpec {
     /// The id, unique in the plan: at most 64 letters, digits, `.`, `_` and `-`, starting with a letter or
@@ -83,7 +94,7 @@ pub struct TaskSpec {
     /// Environment variables for the `command` agent and the task's gates.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
-    #[ts(type = "Record<string, string>")]
+    #[cfg_attr(feature = "codegen", ts(type = "Record<string, string>"))]
     pub env: IndexMap<String, String>,
 }
 
@@ -128,7 +139,8 @@ impl TaskSpec {
 }
 
 /// A program with its arguments, or one string for the sandbox's shell.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     untagged,
     expecting = "a command is a list of strings, or one string for the shell"
@@ -172,8 +184,9 @@ pub type Gate = Command;
 
 /// The agents a task can be run by.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema, TS,
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
 )]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentName {
     /// Claude Code, driven over its stdio control protocol.

@@ -5,7 +5,6 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use ts_rs::TS;
 
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(
@@ -21,10 +20,10 @@ use ts_rs::TS;
     Serialize,
     Deserialize,
     JsonSchema,
-    TS,
 )]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
-#[ts(type = "number")]
+#[cfg_attr(feature = "codegen", ts(type = "number"))]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
@@ -40,9 +39,10 @@ impl Timestamp {
 }
 
 /// A length of time in milliseconds; written `"90s"`, `"10m"`, `"1h 30m"` in files and options.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[schemars(with = "String")]
-#[ts(type = "string")]
+#[cfg_attr(feature = "codegen", ts(type = "string"))]
 pub struct Span(pub u64);
 
 impl Span {
@@ -88,9 +88,10 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 /// US dollars, kept as millionths; a plain number such as `2.5` on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[schemars(with = "f64")]
-#[ts(type = "number")]
+#[cfg_attr(feature = "codegen", ts(type = "number"))]
 pub struct Usd(u64);
 
 impl Usd {

@@ -6,6 +6,7 @@ use claudecluster_protocol::{
     Plan,
     editor::{command, method},
     export,
+    plan::plan_schema,
 };
 
 fn folder() -> &'static Path {
@@ -55,7 +56,7 @@ fn no_two_types_share_a_name_in_typescript() {
 
 #[test]
 fn the_plan_schema_says_what_the_reader_demands() {
-    let schema = export::plan_schema();
+    let schema = plan_schema();
     // Unknown keys are errors for the reader, so an editor has to mark them.
     assert_eq!(schema["additionalProperties"], false, "{schema:#}");
     let task = &schema["$defs"]["TaskSpec"];

@@ -1,4 +1,4 @@
-//! Parts of the floors below that the command line wires together. It reaches them by the driver's
+//! Puts the driver together from the crates below. It reaches them by the driver's
 //! own exports, so that the arrows between crates stay as they are.
 
 use std::{ffi::OsString, path::Path, sync::Arc};
@@ -41,7 +41,7 @@ pub(crate) async fn start_driver(
     Ok((Driver::start(config, store.clone()).await?, store))
 }
 
-/// Our own program, which has the hidden subcommands.
+/// Returns the path of this program, which has the hidden subcommands.
 fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
     std::env::current_exe().context("cannot find the path of this program")
 }
@@ -56,7 +56,7 @@ pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Op
     }
 }
 
-/// What sandboxes will be like. Tries it out in a folder that is removed again.
+/// Tries out a sandbox, in a folder that is removed again, and returns what kind it is.
 pub(crate) async fn probe_sandbox(home: &Home) -> Result<SandboxProbe, ErrorBody> {
     let scratch =
         private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;

@@ -1,4 +1,4 @@
-//! How a command ends.
+//! How a command ends: exit statuses, failures and their context.
 
 use std::{fmt::Display, io};
 
@@ -53,9 +53,9 @@ impl From<io::Error> for CommandFailure {
     }
 }
 
-/// Says what an error of the operating system was about.
+/// Adds to an error of the operating system what the program was doing.
 pub(crate) trait ErrorContext<T> {
-    /// `what` continues with a colon and the system's words.
+    /// Puts `what` and a colon before the system's message.
     fn context(self, what: impl Display) -> Result<T, ErrorBody>;
 }
 
@@ -65,7 +65,7 @@ impl<T, E: Display> ErrorContext<T> for Result<T, E> {
     }
 }
 
-/// The exit status of an error.
+/// Returns the exit status for an error.
 pub(crate) fn exit_of_error(error: &ErrorBody) -> CommandExit {
     match error.kind {
         ErrorKind::User | ErrorKind::Config => CommandExit::Usage,

@@ -54,7 +54,7 @@ enum DaemonMessage {
     Lost,
 }
 
-/// Why a connection is over.
+/// Why a connection to a daemon is over.
 enum SessionEnd {
     /// The editor hears of this exit status.
     Exit(u8),
@@ -182,7 +182,7 @@ impl LspProxy {
         }
     }
 
-    /// Finds or starts the next daemon, while the editor goes on. One that was stopped on purpose is
+    /// Finds or starts the next daemon while the editor continues. One that was stopped on purpose is
     /// started again when the editor says something. `None` if the editor goes meanwhile.
     async fn next_daemon(
         &mut self,
@@ -259,7 +259,7 @@ async fn write_frames(
     Ok(())
 }
 
-/// Ends with the stream; the channel's end tells so.
+/// Reads the editor's frames until its stream ends; the channel then closes.
 async fn read_editor(mut stream: impl AsyncRead + Unpin, messages: mpsc::Sender<EditorMessage>) {
     let mut frames = FrameStream::new(LspConfig::default().max_message_bytes);
     while stream

@@ -1,4 +1,4 @@
-//! Following a goal: as a live view, as lines, or as JSON.
+//! Watching a goal: as a live view, as lines, or as JSON.
 
 use std::{future::pending, time::Duration};
 
@@ -23,7 +23,7 @@ const FRAME: Duration = Duration::from_millis(100);
 /// A daemon that ends again and again is no use.
 const RECONNECTS: u32 = 3;
 
-/// What to do while following.
+/// What [`watch_goal`] does besides printing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WatchOptions {
     /// Cancel the goal on Ctrl-C, instead of only leaving it.
@@ -36,7 +36,7 @@ pub(crate) struct WatchOptions {
     pub(crate) repairs: Vec<TaskId>,
 }
 
-/// How the following ended.
+/// How a watch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WatchEnd {
     /// Nothing more happens by itself.
@@ -45,7 +45,7 @@ pub(crate) enum WatchEnd {
     Left,
 }
 
-/// Follows a goal until nothing more happens by itself.
+/// Watches a goal until nothing more happens by itself.
 pub(crate) async fn watch_goal(
     client: &DaemonClient,
     ui: &mut Ui,
@@ -268,7 +268,7 @@ pub(crate) async fn watch_all_goals(client: &DaemonClient, ui: &mut Ui) -> Comma
     }
 }
 
-/// A signal as a stream; `None` where the system gives none, which then never comes.
+/// Returns a signal as a stream, or `None` if the system refuses: such a signal never comes.
 fn listen_for_signal(kind: SignalKind) -> Option<Signal> {
     signal(kind).ok()
 }

@@ -5,6 +5,7 @@
 //! numbers as editors count them come from [`crate::text`].
 
 mod compare;
+mod counting;
 mod frequent;
 mod histogram;
 mod indent;
@@ -15,6 +16,7 @@ mod vocabulary;
 
 use std::{borrow::Cow, ops::Range};
 
+pub(crate) use compare::diff_tokens;
 pub(crate) use occurrences::LineOccurrences;
 pub(crate) use vocabulary::{LineToken, LineVocabulary};
 
@@ -193,7 +195,7 @@ pub fn diff<T: LineText + ?Sized>(
     let mut vocabulary = LineVocabulary::new(old.len() as usize + new.len() as usize);
     let old = vocabulary.tokens(old);
     let new = vocabulary.tokens(new);
-    vocabulary.diff(&old, &new, purpose)
+    diff_tokens(&vocabulary, &old, &new, purpose)
 }
 
 /// Puts `replacements` (ranges of lines with the text that takes their place, in order and apart)

@@ -22,3 +22,4 @@ pub mod schedule;
 pub mod state;
 pub mod step;
 pub mod text;
+mod write_patterns;

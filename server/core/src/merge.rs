@@ -22,7 +22,9 @@ use std::{
     ops::Range,
 };
 
-use crate::diff::{DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff};
+use crate::diff::{
+    DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff, diff_tokens,
+};
 
 /// One of the three texts of a merge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -124,8 +126,8 @@ fn merge_texts<'a, T: LineText + ?Sized>(
     let b = vocabulary.tokens(&base);
     let o = vocabulary.tokens(&ours);
     let t = vocabulary.tokens(&theirs);
-    let our_changes = vocabulary.diff(&b, &o, DiffPurpose::Merging);
-    let their_changes = vocabulary.diff(&b, &t, DiffPurpose::Merging);
+    let our_changes = diff_tokens(&vocabulary, &b, &o, DiffPurpose::Merging);
+    let their_changes = diff_tokens(&vocabulary, &b, &t, DiffPurpose::Merging);
     ThreeWayMerge::with_changes(base, ours, theirs, &our_changes, their_changes)
 }
 

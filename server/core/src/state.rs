@@ -23,6 +23,7 @@ use claudecluster_protocol::{
 use indexmap::IndexMap;
 
 use self::clock::GoalClock;
+pub(crate) use self::task::free_places;
 pub use self::{
     ledger::{FileEntry, LedgerRecord, PendingLanding, ReviewPair},
     permissions::{GoalPermissions, PermissionEnding, PermissionRule},

@@ -1,4 +1,4 @@
-//! What a driver is started with.
+//! Configuration that a driver is started with.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use crate::settings::{DriverSettings, WorkspaceSettings};
 pub type WorkspaceSettingsSource =
     Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
 
-/// What a driver is started with.
+/// Configuration of a driver.
 #[derive(Clone)]
 pub struct DriverConfig {
     /// The state folder, absolute and canonical.

@@ -22,6 +22,7 @@ use crate::{
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy, FULL_DISK_WAIT, ReplySender},
     published::PublishedGoals,
     run::running_goals::RunningGoals,
+    spans::input_span,
 };
 
 /// Messages taken in one turn.
@@ -29,18 +30,18 @@ const BATCH: usize = 64;
 /// A turn that takes longer is worth a line in the log.
 const SLOW_TURN: Duration = Duration::from_millis(250);
 
-/// Who waits for the end of a turn.
+/// A caller that waits for the end of a turn.
 enum TurnWaiter {
     Goal(ReplySender<SubmittedGoal>, SubmittedGoal),
     Done(ReplySender<()>),
 }
 
-/// What one turn has come to so far.
+/// Effects, waiters and reports of the turn under way.
 #[derive(Default)]
 struct DispatcherTurn {
     effects: Vec<Effect>,
     waiters: Vec<TurnWaiter>,
-    /// What work reported, to come again where it cannot be written now.
+    /// Reports of work. They are sent again if the turn cannot be journaled.
     reports: Vec<Input>,
     ending: Option<oneshot::Sender<()>>,
 }
@@ -79,7 +80,7 @@ impl Dispatcher {
         }
     }
 
-    /// Takes up what the last daemon left.
+    /// Resumes the goals that the last daemon left.
     pub(crate) async fn recover(&mut self) {
         self.run_turn(vec![DispatcherMessage::Report(Input::Recover)])
             .await;
@@ -114,7 +115,7 @@ impl Dispatcher {
         }
     }
 
-    /// One turn. Returns who waits for the end of the loop, if it is to end.
+    /// Runs one turn. Returns the sender that waits for the end of the loop, if the loop is to end.
     async fn run_turn(&mut self, batch: Vec<DispatcherMessage>) -> Option<oneshot::Sender<()>> {
         let began = std::time::Instant::now();
         let before = self.state.clone();
@@ -167,6 +168,7 @@ impl Dispatcher {
                     return turn.waiters.push(TurnWaiter::Goal(reply, answer));
                 }
                 let goal = self.state.next_goal_id();
+                tracing::info!(%goal, workspace = spec.workspace, "a goal is submitted");
                 let env = std::mem::take(&mut spec.env);
                 let input = Input::Submit {
                     goal: goal.clone(),
@@ -193,10 +195,11 @@ impl Dispatcher {
                 Err(error) => drop(reply.send(Err(error))),
             },
             DispatcherMessage::Report(input) => {
+                let span = input_span(&input);
                 turn.reports.push(input.clone());
                 match self.step(input, at) {
                     Ok(effects) => turn.effects.extend(effects),
-                    Err(error) => tracing::warn!(%error, "rejected a report"),
+                    Err(error) => tracing::warn!(parent: &span, %error, "rejected a report"),
                 }
             }
             DispatcherMessage::Shutdown(reply) => turn.ending = Some(reply),
@@ -204,6 +207,7 @@ impl Dispatcher {
     }
 
     fn step(&mut self, input: Input, at: Timestamp) -> Result<Vec<Effect>, ErrorBody> {
+        let _span = input_span(&input).entered();
         step(&mut self.state, input, at, &self.policy)
     }
 
@@ -231,7 +235,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The facts could not be written, so nothing of this turn has happened.
+    /// Restores the state from before a turn whose facts could not be written: nothing of it has
+    /// happened.
     fn take_back(
         &mut self,
         before: ClusterState,
@@ -260,7 +265,7 @@ impl Dispatcher {
 }
 
 impl TurnWaiter {
-    /// Answers. Whoever asked may have gone meanwhile.
+    /// Sends the answer. The caller may have gone meanwhile.
     fn answer(self, result: Result<(), ErrorBody>) {
         match self {
             Self::Goal(reply, answer) => drop(reply.send(result.map(|()| answer))),

@@ -15,6 +15,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::agent;
 use futures::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use crate::{
     blocking::{internal_failure, run_blocking},
@@ -30,6 +31,7 @@ use crate::{
         planner,
         running_goals::RunningGoals,
     },
+    spans::effect_span,
     workspace::{content_store::ContentStore, editor_registry::EditorRegistry, snapshot},
 };
 
@@ -46,13 +48,14 @@ pub(crate) struct EffectRunner {
     pub(crate) pending: PendingReader,
     pub(crate) landing: LandingService,
     pub(crate) repairs: RepairMerger,
-    /// Looks at what became of the last daemon's landings.
+    /// Recoveries of landings that the last daemon began. A start waits for them.
     pub(crate) recoveries: TaskTracker,
 }
 
 impl EffectRunner {
     /// Starts the work of one effect. Facts and times to wake at are the dispatcher's own.
     pub(crate) fn start_effect(&self, effect: Effect) {
+        let _span = effect_span(&effect).entered();
         match effect {
             Effect::Record(..) | Effect::WakeAt(_) => {}
             Effect::Stop(goal) => {
@@ -98,17 +101,18 @@ impl EffectRunner {
         F: Future<Output = Input> + Send + 'static,
     {
         let tracker = self.running.work(goal).tracker;
-        let (mailbox, goal) = (self.mailbox.clone(), goal.clone());
-        tracker.spawn(async move {
+        let mailbox = self.mailbox.clone();
+        let work = async move {
             let input = AssertUnwindSafe(work)
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
-                    tracing::error!(%goal, "a background task panicked");
+                    tracing::error!("a background task panicked");
                     panicked
                 });
             mailbox.report(input);
-        });
+        };
+        tracker.spawn(work.in_current_span());
     }
 
     fn cancel_token(&self, goal: &GoalId) -> CancellationToken {
@@ -119,7 +123,7 @@ impl EffectRunner {
     fn goal_of(&self, id: &GoalId) -> Option<Arc<Goal>> {
         let goal = self.goals.goal(id);
         if let Err(error) = &goal {
-            tracing::error!(goal = %id, %error, "ignored an effect for an unknown goal");
+            tracing::error!(%error, "ignored an effect for an unknown goal");
         }
         goal.ok()
     }
@@ -232,14 +236,15 @@ impl EffectRunner {
         });
     }
 
-    /// Merges what a repair made into the proposal.
+    /// Merges the work of a repair into the proposal.
     fn merge_repair(&self, id: &GoalId, task: &TaskId) {
         let tracker = self.running.work(id).tracker;
         let (merger, id, task) = (self.repairs.clone(), id.clone(), task.clone());
-        tracker.spawn(async move { merger.merge_repair(&id, &task).await });
+        let work = async move { merger.merge_repair(&id, &task).await };
+        tracker.spawn(work.in_current_span());
     }
 
-    /// Lands what is clean of a goal that was submitted with `apply`.
+    /// Lands the clean hunks of a goal that was submitted with `apply`.
     fn land_clean(&self, id: &GoalId) {
         let panicked = applied_input(id, Err(internal_failure("landing")));
         let (landing, goal) = (self.landing.clone(), id.clone());
@@ -250,22 +255,23 @@ impl EffectRunner {
         });
     }
 
-    /// Looks what became of the landings that the last daemon had begun.
+    /// Recovers the landings that the last daemon had begun.
     fn recover_landings(&self, id: GoalId) {
         let recovery = self.landing.decisions.recovery.clone();
-        self.recoveries.spawn(async move {
+        let work = async move {
             if let Err(error) = recovery.recover_goal(&id).await {
                 // It is tried again before anything else lands in that workspace.
-                tracing::warn!(goal = %id, %error, "cannot recover earlier changes");
+                tracing::warn!(%error, "cannot recover earlier changes");
             }
-        });
+        };
+        self.recoveries.spawn(work.in_current_span());
     }
 
     /// Deletes the private files of a goal whose work is done. Its journal and artifacts stay.
     fn tidy_goal(&self, id: GoalId) {
         let (running, pending) = (self.running.clone(), self.pending.clone());
         let executor = self.attempts.sessions.executor.clone();
-        tokio::spawn(async move {
+        let tidying = async move {
             // Whatever still runs ends first: the landing that settled the goal, at the least.
             let work = running.take_work(&id);
             work.tracker.close();
@@ -273,6 +279,7 @@ impl EffectRunner {
             running.forget_goal(&id);
             pending.forget_goal(&id);
             executor.forget_goal(&id).await;
-        });
+        };
+        tokio::spawn(tidying.in_current_span());
     }
 }

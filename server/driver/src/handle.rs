@@ -1,5 +1,5 @@
-//! The driver as everybody else sees it: a cheap handle that sends messages to the one dispatcher
-//! loop and reads immutable snapshots.
+//! The driver as fronts see it: a cheap handle that sends messages to the one dispatcher loop and
+//! reads immutable snapshots.
 
 use std::{
     path::Path,
@@ -65,8 +65,8 @@ use crate::{
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
-/// How long a start waits for what the disk says about earlier landings. A file system that hangs must not
-/// keep the daemon from everybody else.
+/// Longest wait of a start for recovered landings. A file system that hangs must not keep the
+/// daemon from other goals.
 const RECOVERY: Duration = Duration::from_secs(2);
 
 /// A handle on the driver. Clones are cheap and equal.
@@ -88,12 +88,12 @@ struct DriverParts {
 }
 
 /// Detaches an editor when dropped.
-pub struct AttachedEditor {
+pub struct EditorAttachment {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for AttachedEditor {
+impl Drop for EditorAttachment {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -141,8 +141,8 @@ impl Driver {
         Ok(self.hand_in(spec, DuplicatePolicy::Start).await?.goal_id)
     }
 
-    /// As [`Driver::submit`], unless a goal that is not settled has the same words and place: then nothing
-    /// is started, and the answer says which.
+    /// Journals a goal as [`Driver::submit`] does, unless an open goal has the same prompt and
+    /// place. Then nothing starts, and the answer names the open goal.
     ///
     /// # Errors
     ///
@@ -161,12 +161,12 @@ impl Driver {
         self.0.mailbox.submit(spec, duplicates).await
     }
 
-    /// All goals, oldest first. Reads the files with pending hunks.
+    /// Returns all goals, oldest first. Reads the files with pending hunks.
     pub fn goals(&self) -> Vec<GoalSummary> {
         self.goals_as_of().0
     }
 
-    /// All goals, with the last event they show. Reads the files with pending hunks.
+    /// Returns all goals, with the last event they show. Reads the files with pending hunks.
     pub fn goals_as_of(&self) -> (Vec<GoalSummary>, EventSeq) {
         let state = self.0.goals.state();
         let summaries = state
@@ -199,8 +199,9 @@ impl Driver {
         Ok((views::goal_view(&self.0.pending, goal), state.last_seq))
     }
 
-    /// Journaled events after `after` (none of the past for `None`), then live ones and activity, for
-    /// one goal or all, without gap or duplicate. Ends when the receiver is dropped.
+    /// Streams journaled events after `after` (none of the past for `None`), then live events and
+    /// activity, without gap or duplicate. Covers one goal or all. Ends when the receiver is
+    /// dropped.
     pub fn watch(
         &self,
         goal: Option<GoalId>,
@@ -209,7 +210,7 @@ impl Driver {
         watch::watch_events(&self.0.goals, &self.0.store, goal, after)
     }
 
-    /// Pending hunks against what the editors and the disk hold now.
+    /// Lists pending hunks against the open buffers and the disk as they are now.
     ///
     /// # Errors
     ///
@@ -240,19 +241,19 @@ impl Driver {
         self.0.pending.hunks_in(path, current.into())
     }
 
-    /// Where the lines of a file (absolute path) come from and what is to become of them: pending hunks
-    /// and those that have landed, of all goals, against the text given. Synchronous and quick.
+    /// Lists the origins of a file's lines: pending hunks and landed hunks of all goals, against
+    /// the text given. The path is absolute. Synchronous and quick.
     pub fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
         self.0.pending.origins(path, current)
     }
 
-    /// The text of an open document has settled: the ledger follows what its editor has undone or done
-    /// again by itself.
+    /// Lets the ledger follow what an editor has undone or redone by itself. Call this when the
+    /// text of an open document has settled.
     pub async fn settled(&self, path: &Path) {
         self.0.undo_detection.follow_editor(path).await;
     }
 
-    /// The text `current` has once the hunk is accepted.
+    /// Returns the text that `current` becomes if the hunk is accepted.
     ///
     /// # Errors
     ///
@@ -261,12 +262,13 @@ impl Driver {
         self.0.pending.preview(hunk, current)
     }
 
-    /// What accepting the hunks of a decision would change, as a unified diff against what is there
-    /// now.
+    /// Returns a unified diff of what accepting the hunks of a decision would change in the current
+    /// text.
     ///
     /// # Errors
     ///
-    /// There is no such goal, nothing is pending of what the decision names, or a file cannot be read.
+    /// There is no such goal, nothing is pending of what the decision names, or a file cannot be
+    /// read.
     pub async fn diff(&self, wanted: Decision) -> Result<AcceptancePatch> {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let goal = self.0.goals.goal(&wanted.goal_id)?;
@@ -276,7 +278,8 @@ impl Driver {
         .await
     }
 
-    /// One side of a pending file; `None` where the file does not exist on that side or is not text.
+    /// Returns one side of a pending file; `None` if the file does not exist on that side or is not
+    /// text.
     ///
     /// # Errors
     ///
@@ -405,12 +408,12 @@ impl Driver {
             .await
     }
 
-    /// The permission requests of all goals that wait for an answer, oldest first.
+    /// Returns the permission requests of all goals that wait for an answer, oldest first.
     pub fn permissions(&self) -> Vec<PermissionRequest> {
         permissions::open_requests(&self.0.goals.state())
     }
 
-    /// Allows or denies what a worker asks for. `by`: who says it, for the journal.
+    /// Grants or denies a permission request of a worker. `by` names the person, for the journal.
     ///
     /// # Errors
     ///
@@ -422,7 +425,7 @@ impl Driver {
             .await
     }
 
-    /// What a goal left in the artifact store.
+    /// Lists the artifacts of a goal.
     ///
     /// # Errors
     ///
@@ -431,7 +434,7 @@ impl Driver {
         Ok(list_artifacts(&self.0.store, &*self.0.goals.goal(goal)?))
     }
 
-    /// The bytes of one artifact. Blocks on the disk.
+    /// Returns the bytes of one artifact. Blocks on the disk.
     ///
     /// # Errors
     ///
@@ -447,7 +450,7 @@ impl Driver {
             })
     }
 
-    /// What the daemon says of itself.
+    /// Returns the daemon's version, uptime and load.
     ///
     /// # Errors
     ///
@@ -475,10 +478,10 @@ impl Driver {
         })
     }
 
-    /// Makes an editor's documents part of every snapshot of its workspace, and the place where
-    /// changes to them land.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachedEditor {
-        AttachedEditor {
+    /// Attaches an editor: its documents become part of every snapshot of its workspace, and
+    /// changes to them land there.
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment {
+        EditorAttachment {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }

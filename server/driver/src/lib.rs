@@ -1,12 +1,12 @@
-//! Owns all goals: turns core's effects into work, and what comes of it into inputs.
+//! Owns all goals: turns core's effects into work, and reports of work into inputs.
 //!
 //! Architecture invariants:
 //! - One loop, `dispatcher`, owns the state of all goals. It makes facts durable before anybody can
-//!   see what they cause. Work gets owned inputs and answers by message; readers get immutable
+//!   see their effects. Work gets owned inputs and answers by message; readers get immutable
 //!   snapshots.
-//! - The user's text is never written over: `land` merges against what is there now and counts
+//! - The user's text is never written over: `land` merges against the current text and counts
 //!   only what it has observed.
-//! - Nothing in a workspace is executed here. What runs, runs in a sandbox of the worker's.
+//! - Nothing in a workspace is executed here. Programs run in a sandbox of the worker's.
 //! - Imports go one way: `workspace` ← `review` ← `proposal` ← `run` and `land` ← `goal` ←
 //!   `dispatcher`, `effects` and `handle`. `run` and `land` do not know each other.
 
@@ -24,13 +24,14 @@ mod published;
 mod review;
 mod run;
 pub mod settings;
+mod spans;
 mod watch;
 mod workspace;
 
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
 pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};
-pub use handle::{AttachedEditor, Driver};
+pub use handle::{Driver, EditorAttachment};
 pub use review::diff::AcceptancePatch;
 pub use settings::DriverSettings;
 pub use workspace::{

@@ -1,4 +1,4 @@
-//! The state of all goals as readers see it: snapshots, and a stream of what happens.
+//! The state of all goals for readers: immutable snapshots, and a stream of events and activity.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl PublishedGoals {
         }
     }
 
-    /// Tells watchers what an agent is doing right now.
+    /// Publishes the current activity of an agent.
     pub(crate) fn publish_activity(&self, goal: &GoalId, task: Option<&TaskId>, what: AgentEvent) {
         // Nobody watching is not an error.
         let _ = self

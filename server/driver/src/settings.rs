@@ -120,7 +120,7 @@ impl Default for PermissionSettings {
 }
 
 impl PermissionSettings {
-    /// What a session is started with.
+    /// Returns the tool permissions that a session is started with.
     pub(crate) fn of_session(&self) -> ToolPermissions {
         ToolPermissions {
             allow: self.allow.clone(),
@@ -130,7 +130,8 @@ impl PermissionSettings {
         }
     }
 
-    /// Only what is allowed can be asked about, for what is denied must not be opened.
+    /// Adds the restrictions of a workspace. Only allowed tools can become asked about: a denied
+    /// tool must not be opened.
     fn restrict_tools(&mut self, workspace: &WorkspacePermissions) {
         let policy = ToolPolicy::new(&self.of_session());
         for tool in &workspace.ask {
@@ -301,7 +302,7 @@ const PASSED: [&str; 32] = [
 ];
 
 impl EnvSettings {
-    /// Whether workers may see the variable `name`.
+    /// Returns whether workers may see the variable `name`.
     pub fn passes(&self, name: &str) -> bool {
         let matches = |rule: &str| match rule.strip_suffix('*') {
             Some(prefix) => !prefix.is_empty() && name.starts_with(prefix),
@@ -393,8 +394,8 @@ impl DriverSettings {
         }
     }
 
-    /// These settings, narrowed by what the workspace says. Whatever it says, the result allows
-    /// nothing that `self` does not.
+    /// Returns these settings, restricted by those of a workspace. The result allows nothing that
+    /// `self` does not.
     #[must_use]
     pub fn restrict(mut self, workspace: &WorkspaceSettings) -> DriverSettings {
         for agent in &workspace.deny_agents {

@@ -1,4 +1,4 @@
-//! Watching: the journal up to now, then what happens, without gap or duplicate.
+//! Watching goals: the journal up to now, then live events, without gap or duplicate.
 
 use claudecluster_protocol::{Event, EventSeq, GoalId, event::StreamItem};
 use claudecluster_store::Store;
@@ -74,8 +74,8 @@ impl EventWatcher {
         }
     }
 
-    /// Passes on what the journal has after the last event. `None` when nobody listens any more or
-    /// the journal cannot be read.
+    /// Passes on the journal's events after the last one passed on. `None` if nobody listens any
+    /// more or the journal cannot be read.
     async fn catch_up(&mut self) -> Option<()> {
         let (store, goal, last) = (self.store.clone(), self.goal.clone(), self.last);
         let events = run_blocking("reading the journal", move || {

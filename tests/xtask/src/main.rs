@@ -8,6 +8,7 @@
 
 mod commits;
 mod extension;
+mod homonyms;
 mod provision;
 mod run;
 mod tasks;
@@ -26,6 +27,7 @@ usage: cargo xtask TASK
   ci                 everything that CI checks
   lua                check the form and the types of the Neovim plugin
   workflows          check the files that describe CI, with actionlint
+  homonyms           check that a type name stands for one thing
   hooks              check commit messages of this clone when they are written
   commits [RANGE]    check the messages of commits; without RANGE the newest 30
   commit-msg FILE    check the message in FILE, as the hook does
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "ci" => tasks::ci(),
         "lua" => tasks::lua(),
         "workflows" => tasks::workflows(),
+        "homonyms" => homonyms::check(),
         "hooks" => tasks::hooks(),
         "commits" => commits::check_range(rest.first().map(String::as_str)),
         "commit-msg" => commits::check_file(rest.first().map(String::as_str)),

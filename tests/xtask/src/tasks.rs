@@ -3,7 +3,7 @@
 use std::{env, path::PathBuf};
 
 use crate::{
-    commits, extension, provision,
+    commits, extension, homonyms, provision,
     run::{self, Result, answers, cargo, program, run},
 };
 
@@ -119,6 +119,7 @@ pub(crate) fn lua() -> Result {
 pub(crate) fn ci() -> Result {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     commits::check_range(None)?;
+    homonyms::check()?;
     workflows()?;
     lua()?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet"];

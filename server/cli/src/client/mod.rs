@@ -35,7 +35,7 @@ pub(crate) struct DaemonClient {
     home: Home,
 }
 
-/// What came of looking for a daemon.
+/// The result of looking for a daemon.
 pub(crate) enum DaemonLookup {
     /// It answers, and speaks our version.
     Ready(DaemonLink),
@@ -114,7 +114,7 @@ impl TypedCalls for DaemonClient {
     }
 }
 
-/// Says hello. A daemon that hangs up meanwhile was just ending.
+/// Exchanges the greetings of a new connection. A daemon that hangs up meanwhile was just ending.
 async fn exchange_greetings(
     stream: UnixStream,
     file: &DaemonFile,
@@ -276,7 +276,7 @@ impl WatchStream {
     }
 }
 
-/// The daemon hung up in the middle of something.
+/// Makes the error for a daemon that hung up before it answered.
 pub(crate) fn daemon_lost() -> ErrorBody {
     ErrorBody::environment("the daemon stopped before it answered").hint(
         "nothing is lost: the next command restarts it and goals resume; \

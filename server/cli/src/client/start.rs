@@ -139,7 +139,7 @@ async fn in_background<T: Send + 'static>(
         .map_err(|_| ErrorBody::internal("a background task failed"))
 }
 
-/// The parts of a version that can be compared.
+/// Returns the numbers of a version, which compare as versions do.
 fn version_numbers(version: &str) -> Vec<u64> {
     let plain = version.split(['-', '+']).next().unwrap_or(version);
     plain
@@ -148,7 +148,7 @@ fn version_numbers(version: &str) -> Vec<u64> {
         .collect()
 }
 
-/// Starts a daemon and returns when it listens.
+/// Starts a daemon and returns once it listens.
 async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut child = Command::new(program)

@@ -63,7 +63,7 @@ async fn decide_selection(
     decide_and_report(cx, &client, selection.decision(verdict)).await
 }
 
-/// Carries a decision out and says what came of it.
+/// Sends a decision, and prints its result and what it has left.
 pub(super) async fn decide_and_report(
     cx: &mut CommandContext,
     client: &DaemonClient,
@@ -105,7 +105,7 @@ pub(super) fn report_exit(report: &DecisionReport) -> CommandExit {
     }
 }
 
-/// What came of a decision, and what to do about the hunks it has left.
+/// Describes the result of a decision, and how to continue with the hunks it has left.
 pub(super) fn report_lines(
     report: &DecisionReport,
     decision: &Decision,
@@ -164,7 +164,7 @@ fn nothing_decided(report: &DecisionReport, decision: &Decision) -> String {
     format!("{}: {state}", decision.goal_id)
 }
 
-/// What a decision has left, with the command that goes on from there.
+/// Describes what a decision has left, with the commands that continue from there.
 fn undecided_lines(
     report: &DecisionReport,
     decision: &Decision,

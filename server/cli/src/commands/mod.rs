@@ -36,7 +36,7 @@ use crate::{
     workspace,
 };
 
-/// What every command works with.
+/// The options and the output that every command shares.
 pub(crate) struct CommandContext {
     pub(crate) global: GlobalArgs,
     pub(crate) ui: Ui,

@@ -126,7 +126,7 @@ fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, Er
     })
 }
 
-/// What workers may see of this process's environment.
+/// Returns the part of this process's environment that workers may see.
 pub(super) fn worker_environment(settings: &DriverSettings) -> Vec<EnvVar> {
     let mut env: Vec<EnvVar> = std::env::vars_os()
         .filter_map(|(name, value)| {
@@ -141,7 +141,7 @@ pub(super) fn worker_environment(settings: &DriverSettings) -> Vec<EnvVar> {
     env
 }
 
-/// Says how a goal that has settled came out, and what to do next.
+/// Reports how a goal ended, and what to do next.
 pub(super) async fn report_outcome(
     cx: &mut CommandContext,
     client: &DaemonClient,
@@ -222,7 +222,7 @@ async fn print_report(
     Ok(())
 }
 
-/// What to do next, if anything.
+/// Returns the commands that continue from a goal's state, if there are any.
 fn next_steps(view: &GoalView) -> Option<String> {
     let goal = &view.summary;
     let id = &goal.id;

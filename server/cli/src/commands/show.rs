@@ -112,7 +112,7 @@ fn print_header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
     Ok(())
 }
 
-/// How to let the tasks start that wait for it, if any do.
+/// Returns the commands that approve the paused tasks, if there are any.
 pub(super) fn approval_commands(view: &GoalView) -> Option<String> {
     let (id, tasks) = (&view.summary.id, view.paused());
     let commands: Vec<_> = tasks

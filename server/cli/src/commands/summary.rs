@@ -152,7 +152,7 @@ fn names<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
     names.join(", ")
 }
 
-/// Where a hunk is: its lines, or what happens to its file.
+/// Describes where a hunk is: its lines, or the change of its whole file.
 pub(super) fn hunk_place(hunk: &HunkView) -> String {
     match (hunk.kind, &hunk.from) {
         (ChangeKind::Create, _) => "new file".to_owned(),
@@ -166,12 +166,12 @@ pub(super) fn hunk_place(hunk: &HunkView) -> String {
     }
 }
 
-/// Whether a hunk needs an explicit look.
+/// Returns whether a hunk is held for review.
 pub(super) fn is_held(hunk: &HunkView) -> bool {
     !hunk.held.is_empty()
 }
 
-/// One line a file.
+/// Returns one line for each changed file.
 pub(super) fn changed_lines(hunks: &[HunkView]) -> Vec<StyledLine> {
     let mut files: Vec<&RelPath> = hunks.iter().map(|hunk| &hunk.path).collect();
     files.dedup();
@@ -229,7 +229,7 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> StyledLine {
     line
 }
 
-/// Why a change needs an explicit look, in a few words.
+/// Describes in a few words why a change is held for review.
 pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
     let words = reasons.iter().map(|reason| match reason {
         HeldReason::OutOfScope => "outside the goal's scope",

@@ -1,4 +1,4 @@
-//! When a daemon that nobody needs ends itself.
+//! Ends a daemon that has had no client and no running goal for a while.
 
 use std::{sync::Arc, time::Duration};
 

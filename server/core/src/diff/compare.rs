@@ -2,13 +2,18 @@
 
 use std::ops::Range;
 
-use super::{DiffPurpose, LineChange, LineToken, LineVocabulary, histogram, myers, slide};
+use super::{
+    DiffPurpose, LineChange,
+    counting::{LineCounts, same_end, same_start},
+    histogram, myers, slide,
+    vocabulary::{LineToken, LineVocabulary},
+};
 
 /// The changes from `old` to `new`.
 ///
 /// What both begin and end with takes no part in the search. The search marks lines as changed;
 /// sliding then settles where each group of them stands.
-pub(super) fn changes(
+pub(crate) fn diff_tokens(
     words: &LineVocabulary,
     old: &[LineToken],
     new: &[LineToken],
@@ -37,18 +42,6 @@ pub(super) fn changes(
     slide::joined(&gone, &come)
 }
 
-/// How many lines two lists have in common at their start.
-pub(super) fn same_start(a: &[LineToken], b: &[LineToken]) -> usize {
-    let lines = a.iter().zip(b);
-    lines.take_while(|(a, b)| a == b).count()
-}
-
-/// How many lines two lists have in common at their end.
-pub(super) fn same_end(a: &[LineToken], b: &[LineToken]) -> usize {
-    let lines = a.iter().rev().zip(b.iter().rev());
-    lines.take_while(|(a, b)| a == b).count()
-}
-
 /// Whether it is plain without a search that two parts have no line in common. This is what most
 /// keystrokes come to: one line became another.
 fn is_all_different([old, new]: [&[LineToken]; 2]) -> bool {
@@ -68,39 +61,4 @@ fn groups(marks: &[bool], start: usize) -> Vec<Range<u32>> {
         at = end;
     }
     groups
-}
-
-/// How often each distinct line occurs in each of two texts.
-pub(super) struct LineCounts(Vec<[u32; 2]>);
-
-impl LineCounts {
-    fn new(words: usize) -> Self {
-        Self(vec![[0; 2]; words])
-    }
-
-    /// How many distinct lines there are.
-    pub(super) fn words(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Counts the lines of two texts, from zero.
-    pub(super) fn fill(&mut self, texts: [&[LineToken]; 2]) {
-        for (side, text) in texts.into_iter().enumerate() {
-            for token in text {
-                self.0[token.0 as usize][side] += 1;
-            }
-        }
-    }
-
-    /// Forgets the lines of two texts; in work proportional to them, not to all lines there are.
-    pub(super) fn clear(&mut self, texts: [&[LineToken]; 2]) {
-        for token in texts.into_iter().flatten() {
-            self.0[token.0 as usize] = [0; 2];
-        }
-    }
-
-    /// How often a line occurs on one side.
-    pub(super) fn of(&self, token: LineToken, side: usize) -> u32 {
-        self.0[token.0 as usize][side]
-    }
 }

@@ -9,7 +9,7 @@ use std::{cmp::Reverse, ops::Range};
 
 use super::{
     LineOccurrences, LineToken,
-    compare::{LineCounts, same_end, same_start},
+    counting::{LineCounts, same_end, same_start},
     myers,
 };
 

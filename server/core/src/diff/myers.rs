@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use super::{
     LineToken,
-    compare::{LineCounts, same_end, same_start},
+    counting::{LineCounts, same_end, same_start},
     frequent::{about_root, worth_comparing},
 };
 

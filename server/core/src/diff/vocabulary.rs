@@ -4,7 +4,7 @@ use std::{hash::BuildHasher as _, ops::Range};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use super::{DiffPurpose, IndexedText, LineChange, LineText, compare, indent};
+use super::{IndexedText, LineText, indent};
 
 /// The number of a line in a [`LineVocabulary`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -86,16 +86,6 @@ impl LineVocabulary {
         self.ends.truncate(size);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
         self.table.retain(|token| (token.0 as usize) < size);
-    }
-
-    /// The changes from one list of lines to another.
-    pub(crate) fn diff(
-        &self,
-        old: &[LineToken],
-        new: &[LineToken],
-        purpose: DiffPurpose,
-    ) -> Vec<LineChange> {
-        compare::changes(self, old, new, purpose)
     }
 
     /// By how many lines to raise a group of lines that is only added or only removed, and stands

@@ -3,7 +3,7 @@
 use claudecluster_protocol::{Plan, TaskId};
 
 use super::{PlanPath, PlanProblem, PlanProblemKind};
-use crate::{graph::TaskGraph, schedule};
+use crate::{graph::TaskGraph, write_patterns};
 
 /// What is worth a look. Who may write the same file is only told of a plan that has a graph.
 pub(super) fn advise(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
@@ -37,13 +37,15 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
         let earlier: Vec<_> = plan.tasks[..i]
             .iter()
             .enumerate()
-            .filter(|(_, other)| !ordered(&other.id) && schedule::overlap(task, other))
+            .filter(|(_, other)| {
+                !ordered(&other.id) && write_patterns::may_write_same_file(task, other)
+            })
             .collect();
         for (j, pattern) in task.writes.iter().enumerate() {
             let mut related = Vec::new();
             let mut names = Vec::new();
             for (n, other) in &earlier {
-                let meets = |theirs: &String| schedule::patterns_meet(pattern, theirs);
+                let meets = |theirs: &String| write_patterns::patterns_meet(pattern, theirs);
                 if let Some(at) = other.writes.iter().position(meets) {
                     let place = PlanPath::task(*n).with("writes").at(at);
                     related.push((place, format!("{} also writes here", other.id)));

@@ -6,7 +6,7 @@ use ropey::Rope;
 
 use super::{FileReview, HunkKey, HunkState, ReviewHunk, display_hunks, key};
 use crate::{
-    diff::{DiffPurpose, IndexedText, LineChange, LineToken, LineVocabulary, bounds},
+    diff::{DiffPurpose, IndexedText, LineChange, LineToken, LineVocabulary, bounds, diff_tokens},
     merge::{self, MergeRegion, MergeRegionKind, ThreeWayMerge},
 };
 
@@ -76,7 +76,7 @@ impl IndexedProposal {
         let mut vocabulary = LineVocabulary::new(base.len() as usize * 2);
         let b = vocabulary.tokens(base);
         let p = vocabulary.tokens(proposed);
-        let changes = vocabulary.diff(&b, &p, DiffPurpose::Merging);
+        let changes = diff_tokens(&vocabulary, &b, &p, DiffPurpose::Merging);
         let keys = key::keys(base, proposed, &b, &p, vocabulary.size(), &changes);
         Self {
             vocabulary,
@@ -96,9 +96,7 @@ impl IndexedProposal {
         proposed: &IndexedText<'_>,
         tokens: &[LineToken],
     ) -> (Vec<MergeRegion>, Vec<ReviewHunk>) {
-        let typed = self
-            .vocabulary
-            .diff(&self.base, tokens, DiffPurpose::Merging);
+        let typed = diff_tokens(&self.vocabulary, &self.base, tokens, DiffPurpose::Merging);
         let regions = merge::regions(base, current, proposed, &typed, &self.changes);
         let mut hunks = hunks(&regions, &self.changes, &self.keys);
         let (b, p) = (&self.base, &self.proposed);

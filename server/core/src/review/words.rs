@@ -8,7 +8,7 @@ use claudecluster_protocol::change::{HunkWord, HunkWordKind};
 
 pub use merging::{MOST_MERGED, merge_words};
 
-use crate::diff::{DiffPurpose, LineChange, LineVocabulary};
+use crate::diff::{DiffPurpose, LineChange, LineVocabulary, diff_tokens};
 
 /// More text than this on one side is not refined: nobody reads it word by word, and a minified
 /// file has all of itself in one line.
@@ -131,7 +131,7 @@ fn changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<LineChange> {
             .collect()
     };
     let (o, n) = (tokens(old), tokens(new));
-    vocabulary.diff(&o, &n, DiffPurpose::Merging)
+    diff_tokens(&vocabulary, &o, &n, DiffPurpose::Merging)
 }
 
 /// Changes with nothing but a blank between them are one: two new words read as a phrase.

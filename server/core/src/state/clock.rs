@@ -4,7 +4,7 @@
 use claudecluster_protocol::{GoalState, Span, TaskState, Timestamp};
 
 use super::Goal;
-use crate::schedule;
+use crate::write_patterns::may_write_same_file;
 
 /// How much of its time a goal has taken. It knows nothing but the moments of events, so that replaying
 /// them gives the same.
@@ -84,10 +84,10 @@ impl Goal {
         let waiting: Vec<_> = self.waiting().map(|(id, _)| id).collect();
         let behind = |task: &super::GoalTask| {
             let mut ahead = waiting.iter().filter_map(|id| self.tasks.get(*id));
-            ahead.any(|ahead| schedule::overlap(&task.spec, &ahead.spec))
+            ahead.any(|ahead| may_write_same_file(&task.spec, &ahead.spec))
         };
         // Those that wait give their places to others, up to a limit.
-        let full = schedule::own_places(self) == 0;
+        let full = self.own_free_places() == 0;
         let mut held_up = false;
         for (id, task) in &self.tasks {
             match task.state {

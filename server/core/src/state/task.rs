@@ -104,4 +104,19 @@ impl Goal {
             && !has(TaskState::Ready)
             && !has(TaskState::Running)
     }
+
+    /// How many more of its attempts the goal's own limit lets start.
+    pub(crate) fn own_free_places(&self) -> usize {
+        let plan_limit = self.plan.as_ref().and_then(|plan| plan.max_parallel);
+        let own = self.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
+        free_places(own, self.running().count(), self.waiting().count())
+    }
+}
+
+/// How many more attempts may start where `limit` may work at once. Attempts that wait for a person give
+/// their places to others, so that nobody's coffee break idles the rest; as they keep their processes and
+/// go on at any moment, no more than `limit` of them do.
+pub(crate) fn free_places(limit: usize, running: usize, waiting: usize) -> usize {
+    let working = running.saturating_sub(waiting.min(limit));
+    limit.saturating_sub(working)
 }

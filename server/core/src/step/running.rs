@@ -9,7 +9,7 @@ use super::{Effect, StepTurn};
 use crate::{
     policy::{self, StopFollowUp},
     schedule,
-    state::{Goal, GoalTask},
+    state::{Goal, GoalTask, free_places},
 };
 
 impl StepTurn<'_> {
@@ -223,7 +223,7 @@ impl StepTurn<'_> {
             .unwrap_or(u32::MAX)
             .min(self.policy.max_parallel);
         let sum = |of: fn(&Goal) -> usize| self.state.goals.values().map(|goal| of(goal)).sum();
-        let mut free = schedule::places(
+        let mut free = free_places(
             cap as usize,
             sum(|goal| goal.running().count()),
             sum(|goal| goal.waiting().count()),
@@ -255,7 +255,7 @@ impl StepTurn<'_> {
             // The next repair sees what this one made.
             return 0;
         }
-        let free = free.min(schedule::own_places(goal));
+        let free = free.min(goal.own_free_places());
         let picked = schedule::pick_ready_tasks(goal, free, self.now);
         for task_id in &picked {
             let Some(goal) = self.state.goal(id) else {

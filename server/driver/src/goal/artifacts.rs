@@ -4,7 +4,7 @@ use claudecluster_core::state::Goal;
 use claudecluster_protocol::{BlobId, api::GoalArtifact};
 use claudecluster_store::Store;
 
-/// Lists what a goal left in the artifact store.
+/// Lists the artifacts of a goal.
 pub(crate) fn list_artifacts(store: &Store, goal: &Goal) -> Vec<GoalArtifact> {
     let mut found = Vec::new();
     let mut add = |id: &BlobId, name: String, kind: &str, task| {

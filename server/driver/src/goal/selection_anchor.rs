@@ -1,4 +1,4 @@
-//! What stands at the lines that a goal points at: by it, the place is known again once lines have moved.
+//! The text at the lines that a goal points at: it identifies the place after lines have moved.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use claudecluster_store::blob_id;
 
 use crate::workspace::{content_text::ContentText, editor_registry::EditorRegistry};
 
-/// Writes down what the goal's selection covers now, in its editor or on the disk. Where that cannot be
-/// read, or says nothing, the selection is known by its lines alone.
+/// Records the text that the goal's selection covers now, in its editor or on disk. If that text
+/// cannot be read or is blank, the selection is known by its lines alone.
 pub(crate) fn anchor_selection(editors: &EditorRegistry, root: &Path, spec: &mut GoalSpec) {
     let Some(selection) = &mut spec.scope.selection else {
         return;

@@ -12,7 +12,8 @@ use crate::{
     workspace::{disk, editor_registry::EditorRegistry, git},
 };
 
-/// Checks a goal and fills in what it leaves to configuration and to what is open. Blocks on the disk.
+/// Checks a goal and fills in defaults from the configuration and the open documents. Blocks on the
+/// disk.
 pub(crate) fn check_goal(
     config: &DriverConfig,
     editors: &EditorRegistry,

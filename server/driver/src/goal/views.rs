@@ -1,5 +1,5 @@
-//! Goals and tasks as fronts show them, made from an immutable snapshot of the state and the texts
-//! that are there now.
+//! Goals and tasks as fronts show them, made from an immutable snapshot of the state and the
+//! current texts.
 
 use claudecluster_core::state::{Goal, GoalTask, TaskAttempt};
 use claudecluster_protocol::{
@@ -16,7 +16,7 @@ fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// A goal in one line.
+/// Summarizes a goal in one line.
 pub(crate) fn goal_summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
     let with = |state| {
         to_u32(
@@ -44,7 +44,7 @@ pub(crate) fn goal_summary(review: &PendingReader, goal: &Goal) -> GoalSummary {
     }
 }
 
-/// A goal with everything known about it.
+/// Describes a goal with everything known about it.
 pub(crate) fn goal_view(review: &PendingReader, goal: &Goal) -> GoalView {
     GoalView {
         summary: goal_summary(review, goal),

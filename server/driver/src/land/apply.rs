@@ -1,6 +1,6 @@
-//! Carries decisions out: journals what is about to happen, makes the files so, and says what was
-//! observed. Files that no editor has open are written together; the others one at a time, through
-//! their editors.
+//! Files changed by a decision: intents are journaled, files are changed, and the observed result
+//! is reported. Files that no editor has open are written together; the others go one at a time
+//! through their editors.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ const NEXT_LOOK: Duration = Duration::from_millis(20);
 /// How long a client that applied an edit itself may take to report the change.
 const OBSERVE: Span = Span::secs(2);
 
-/// What came of one file.
+/// The result of a decision for one file.
 #[derive(Default)]
 pub(super) struct AppliedFile {
-    /// What was observed, all of it [`EventBody::Reviewed`] or [`EventBody::LandingDropped`].
+    /// Observed facts, each [`EventBody::Reviewed`] or [`EventBody::LandingDropped`].
     pub(super) facts: Vec<EventBody>,
     /// Hunks left because they conflict.
     pub(super) conflicts: u32,
@@ -44,7 +44,7 @@ pub(super) struct AppliedFile {
     pub(super) held: u32,
     /// Hunks left because somebody types there.
     pub(super) waiting: u32,
-    /// Why it was not carried out.
+    /// The error, if the decision was not carried out.
     pub(super) failed: Option<ErrorBody>,
 }
 
@@ -67,14 +67,14 @@ impl AppliedFile {
         }
     }
 
-    /// Whether it has been carried out.
+    /// Returns whether something landed.
     pub(super) fn has_landed(&self) -> bool {
         let reviewed = |fact: &EventBody| matches!(fact, EventBody::Reviewed { .. });
         self.facts.iter().any(reviewed)
     }
 }
 
-/// What a write has come to.
+/// The result of one try to write.
 enum WriteOutcome {
     /// The text is there.
     Landed,
@@ -82,7 +82,7 @@ enum WriteOutcome {
     Moved,
 }
 
-/// Why a write cannot be tried again.
+/// A write that cannot be tried again.
 struct WriteStop {
     error: ErrorBody,
     /// Whether the edit may still arrive: the intent stays open until somebody looks.
@@ -90,8 +90,8 @@ struct WriteStop {
 }
 
 impl LandingContext {
-    /// Carries out what a decision comes to for each of these files, as far as it can be, in an order
-    /// in which what creates, moves or deletes files comes before what changes their text.
+    /// Carries out a decision for each of these files, as far as it can be. Creating, moving and
+    /// deleting files comes before changing their text.
     pub(super) async fn apply_files(
         &self,
         files: &[FileDecision<'_>],
@@ -155,7 +155,7 @@ impl LandingContext {
         Ok(done.into_iter().map(Option::unwrap_or_default).collect())
     }
 
-    /// Plans for all files at once: as many at a time as there are processors.
+    /// Plans all files at once, as many at a time as there are processors.
     async fn plan_files(
         &self,
         files: &[FileDecision<'_>],
@@ -250,7 +250,7 @@ impl LandingContext {
         Ok(())
     }
 
-    /// Journals what is about to happen.
+    /// Journals the intents of landings.
     async fn journal_intents(&self, intents: Vec<EventBody>) -> Result<(), ErrorBody> {
         if intents.is_empty() {
             return Ok(());
@@ -259,7 +259,7 @@ impl LandingContext {
         self.mailbox.ask(Input::Landing { goal, intents }).await
     }
 
-    /// Carries out what a decision comes to for one file, as often as its text moves meanwhile.
+    /// Carries out a decision for one file, and again if its text moves meanwhile.
     async fn write_alone(
         &self,
         file: &FileDecision<'_>,
@@ -321,8 +321,8 @@ impl LandingContext {
         }
     }
 
-    /// Waits until trying again makes sense. The moment right after a change is the best one: the next
-    /// one is as far away as it gets.
+    /// Waits until another try makes sense. The moment right after a change is the best one: the
+    /// next change is as far away as it gets.
     async fn next_change(&self, file: &FileDecision<'_>, tried: Option<i32>) {
         match (self.settled_document(file).await, tried) {
             (Some((_, document)), Some(version)) if document.version != version => {}
@@ -335,7 +335,7 @@ impl LandingContext {
         }
     }
 
-    /// Lets an editor make the change, and looks whether it has.
+    /// Has an editor make the change, and compares the resulting text.
     async fn edit_document(
         &self,
         file: &FileDecision<'_>,
@@ -386,9 +386,11 @@ impl LandingContext {
         }
     }
 
-    /// Lets an editor delete a file that it has open: only there can the text go that was never saved.
-    /// Nothing compares it once more, as the disk's is. So what goes has to be known: the text of the
-    /// buffer, which the journal has by now, and on the disk that one or another that the journal has.
+    /// Has an editor delete a file that it has open: only there can unsaved text be closed.
+    ///
+    /// Nothing compares the text once more, as on disk. So the deleted text must be known: that of
+    /// the buffer, which the journal has by now, and on disk that one or another that the journal
+    /// has.
     async fn delete_document(
         &self,
         file: &FileDecision<'_>,
@@ -482,7 +484,7 @@ impl LandingContext {
         .await
     }
 
-    /// The mode of a file whose text is the editor's to save.
+    /// Sets the mode of a file whose text the editor saves.
     async fn set_mode(&self, path: &RelPath, mode: FileMode) -> Result<(), WriteStop> {
         let (root, path) = (self.root.clone(), path.clone());
         let set = run_blocking("changing a file's mode", move || {
@@ -520,8 +522,8 @@ impl LandingContext {
             .map_err(|error| WriteStop { error, open: false })
     }
 
-    /// Waits for the text of a client that says it has made the edit itself. Where it does not come,
-    /// the hunk is landed like any other.
+    /// Waits for the text of a client that made the edit itself. If it does not come, the hunk
+    /// lands like any other.
     async fn await_client_edit(&self, file: &FileDecision<'_>) -> Result<(), ErrorBody> {
         let Some((editor, mut document)) = self.settled_document(file).await else {
             return Ok(());
@@ -543,14 +545,14 @@ impl LandingContext {
 }
 
 impl AppliedFile {
-    /// Whether it was begun and did not happen.
+    /// Returns whether a landing was begun and did not happen.
     fn is_dropped(&self) -> bool {
         let dropped = |fact: &EventBody| matches!(fact, EventBody::LandingDropped { .. });
         self.facts.iter().any(dropped)
     }
 }
 
-/// Whether a text is one that the ledger of the entry has: it can be had again.
+/// Returns whether the ledger of the entry has a text, so that it can be restored.
 fn is_in_the_journal(entry: &FileEntry, content: &FileContent) -> bool {
     let id = blob_id(&content.bytes);
     let pair = [&entry.file.base, &entry.file.proposed];

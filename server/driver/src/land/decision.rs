@@ -1,5 +1,5 @@
-//! One decision, from the developer's word to the facts: which files it is about, what lands in them, and
-//! which repairs it starts.
+//! One decision, from the developer's request to the facts: its files, the landing in each, and the
+//! repairs it starts.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -50,8 +50,8 @@ pub(crate) struct DecisionRunner {
 }
 
 impl DecisionRunner {
-    /// Carries out what a decision comes to now, in `only` these files if given. Returns the files in
-    /// which something waits because somebody types there, too.
+    /// Carries out a decision against the current texts, in `only` these files if given. Also
+    /// returns the files in which hunks wait because somebody types there.
     pub(crate) async fn carry_out(
         &self,
         decision: &Decision,
@@ -155,7 +155,7 @@ impl DecisionRunner {
         .await
     }
 
-    /// Adds to a report how the goal stands now.
+    /// Adds the current state of the goal to a report.
     async fn with_state(
         &self,
         id: &GoalId,
@@ -182,8 +182,8 @@ pub(super) fn check_hunk_of_goal(decision: &Decision) -> Result<(), ErrorBody> {
     }
 }
 
-/// What came of the files of a decision: the report, the facts, and the files in which something
-/// waits.
+/// Sums up the results of a decision's files: the report, the facts, and the files in which hunks
+/// wait.
 fn summed_up(
     files: &[FileDecision<'_>],
     done: Vec<AppliedFile>,
@@ -228,10 +228,12 @@ fn nothing_proposed(goal: &Goal) -> ErrorBody {
     ))
 }
 
-/// The file of the hunk that a decision names, where the text already had what the decision asks for: an
-/// editor never answered an earlier landing of it, and only looking now, before this decision, told that
-/// it is there. Whoever asks again, or has made the edit themselves meanwhile, is right to; the latter also
-/// where it was seen in the text before they said so.
+/// Returns the file of a named hunk whose text already has what the decision asks for.
+///
+/// Two cases count as done:
+/// - An editor never answered an earlier landing of the hunk, and the recovery before this decision
+///   found it in the text.
+/// - The client has made the edit itself, also if that was observed before it said so.
 fn found_done(
     goal: &Goal,
     decision: &Decision,
@@ -281,7 +283,7 @@ fn decided_hunks(fact: &EventBody) -> u32 {
     }
 }
 
-/// Returns the fact of what came of landing everything clean.
+/// Returns the input that reports the landing of everything clean.
 pub(crate) fn applied_input(goal: &GoalId, result: Result<DecisionReport, ErrorBody>) -> Input {
     let (report, failed) = match result {
         Ok(report) => {

@@ -1,5 +1,4 @@
-//! Which decision about a goal is the latest. Later decisions supersede hunks that an earlier one left
-//! waiting.
+//! Epochs of decisions: later decisions about a goal supersede hunks that an earlier one left waiting.
 
 use std::sync::Arc;
 

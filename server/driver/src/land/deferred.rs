@@ -1,5 +1,5 @@
-//! What is left of a decision because somebody types there: it lands when the typing has stopped or
-//! moved on, or stays pending when it goes on for too long.
+//! Hunks that wait because somebody types there. They land when the typing has stopped or moved on,
+//! or stay pending if it goes on for too long.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,32 +16,30 @@ use crate::workspace::{editor_registry::EditorRegistry, typing};
 /// The longest that hunks wait for somebody to stop typing there.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Lands what waits in these files once it can, unless a later decision supersedes it.
-pub(super) fn land_deferred(
+/// Lands the waiting hunks of these files once they can, unless a later decision supersedes them.
+pub(super) async fn land_deferred(
     decisions: DecisionRunner,
     epochs: DecisionEpochs,
     decision: Decision,
     mut files: Vec<RelPath>,
     epoch: u64,
 ) {
-    tokio::spawn(async move {
-        let deadline = Instant::now() + LONGEST;
-        while Instant::now() < deadline {
-            wait_for_pause(&decisions, &decision, &files, deadline).await;
-            if !epochs.is_current(&decision.goal_id, epoch) {
+    let deadline = Instant::now() + LONGEST;
+    while Instant::now() < deadline {
+        wait_for_pause(&decisions, &decision, &files, deadline).await;
+        if !epochs.is_current(&decision.goal_id, epoch) {
+            return;
+        }
+        files = match decisions.carry_out(&decision, Some(&files)).await {
+            Ok((_, waiting)) if waiting.is_empty() => return,
+            Ok((_, waiting)) => waiting,
+            Err(error) => {
+                tracing::warn!(%error, "cannot apply changes that waited for typing to stop");
                 return;
             }
-            files = match decisions.carry_out(&decision, Some(&files)).await {
-                Ok((_, waiting)) if waiting.is_empty() => return,
-                Ok((_, waiting)) => waiting,
-                Err(error) => {
-                    tracing::warn!(goal = %decision.goal_id, %error, "cannot apply changes that waited for typing to stop");
-                    return;
-                }
-            };
-        }
-        tracing::info!(goal = %decision.goal_id, "hunks stay pending: the typing there does not stop");
-    });
+        };
+    }
+    tracing::info!("hunks stay pending: the typing there does not stop");
 }
 
 /// Waits until the typing in one of the files has stopped, or gone somewhere else.

@@ -1,4 +1,4 @@
-//! The files a decision is about, each with the decision as it is for that file.
+//! The files of a decision, each with the decision as it is for that file.
 
 use claudecluster_core::state::{FileEntry, Goal, LedgerRecord};
 use claudecluster_protocol::{
@@ -9,15 +9,16 @@ use crate::review::renames::renamed_to;
 
 /// One file of a decision.
 pub(super) struct FileDecision<'a> {
-    /// What of the proposal it is about.
+    /// Entry of the proposal.
     pub(super) entry: &'a FileEntry,
     /// The decision, as it is for this file.
     pub(super) decision: Decision,
-    /// An earlier one without which this one must not happen: the new place of a renamed file.
+    /// Index of an earlier file without which this one must not change: the new path of a renamed
+    /// file.
     pub(super) needs: Option<usize>,
 }
 
-/// The files a decision is about, each with the decision as it is for it.
+/// Returns the files that a decision is about, each with the decision for that file.
 pub(super) fn file_decisions<'a>(
     goal: &'a Goal,
     decision: &Decision,
@@ -50,7 +51,7 @@ pub(super) fn file_decisions<'a>(
     found
 }
 
-/// What a decision about a renamed file comes to for its old place.
+/// Returns the decision for the old path of a renamed file.
 fn decision_for_old_path(entry: &FileEntry, decision: &Decision) -> Decision {
     let named = decision.hunk_id.is_some();
     Decision {
@@ -67,8 +68,8 @@ fn decision_for_old_path(entry: &FileEntry, decision: &Decision) -> Decision {
     }
 }
 
-/// The entries a decision is about. With a renamed file goes the old one. What takes moves back looks at
-/// a file as a whole, so one of its entries is enough.
+/// Returns the entries that a decision is about. The old path of a renamed file goes with the new
+/// one. An undo or redo looks at a file as a whole, so one of its entries is enough.
 fn entries_of(goal: &Goal, decision: &Decision) -> Vec<usize> {
     let back = matches!(decision.verdict, Verdict::Undo | Verdict::Redo);
     let old_place = |entry| moved_to(goal, entry, decision.verdict);
@@ -87,8 +88,8 @@ fn entries_of(goal: &Goal, decision: &Decision) -> Vec<usize> {
     found
 }
 
-/// Where a file that is proposed to move away goes. What takes moves back is about proposals that have
-/// been decided, too.
+/// Returns the new path of a file that is proposed to move away. Undo and redo also concern
+/// proposals that have been decided.
 fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&'a RelPath> {
     if !matches!(verdict, Verdict::Undo | Verdict::Redo) {
         return renamed_to(goal, entry);
@@ -100,7 +101,7 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
     to.filter(|_| proposed.is_none()).map(|to| &to.file.path)
 }
 
-/// A hunk that was decided last.
+/// Returns a hunk of the last decision.
 fn last_decided(entry: &FileEntry) -> Option<HunkId> {
     let decided = entry.ledger.iter().rev().filter(|made| made.of.is_none());
     decided.flat_map(LedgerRecord::standing).next().cloned()

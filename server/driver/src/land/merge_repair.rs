@@ -1,4 +1,4 @@
-//! What a repair made, merged into a proposal that is in review.
+//! The work of a repair, merged into a proposal that is in review.
 
 use std::{
     collections::BTreeSet,
@@ -59,7 +59,7 @@ impl RepairMerger {
         while let Err(error) = self.merge_once(id, task).await {
             // What was paid for is not lost for want of space; where the daemon ends, the next one asks for
             // it again.
-            tracing::error!(goal = %id, %task, %error, "a repair's changes wait to be merged");
+            tracing::error!(%error, "a repair's changes wait to be merged");
             tokio::select! {
                 () = tokio::time::sleep(FULL_DISK_WAIT) => {}
                 () = self.mailbox.closed() => return,
@@ -82,7 +82,7 @@ impl RepairMerger {
         })
         .await;
         if let Err(error) = &result {
-            tracing::error!(goal = %id, %task, %error, "cannot merge a repair");
+            tracing::error!(%error, "cannot merge a repair");
         }
         let input = Input::Amended {
             goal: id.clone(),
@@ -135,7 +135,7 @@ struct RepairAmendment<'a> {
 }
 
 impl RepairAmendment<'_> {
-    /// An entry as it is so far.
+    /// Returns an entry as amended so far.
     fn amended_entry(&self, path: &RelPath, number: u32) -> Option<ProposedFile> {
         let amended = self
             .files
@@ -151,8 +151,8 @@ impl RepairAmendment<'_> {
         self.files.push(file);
     }
 
-    /// A conflict that was handed over is decided: what stood there when the repair began is its base
-    /// now, and what the repair made of it comes on top.
+    /// Resolves the conflicts that were handed over: the text at the start of the repair becomes
+    /// their base, and the repair's change comes on top.
     fn resolve_conflicts(
         &mut self,
         repair: &RepairSpec,
@@ -193,7 +193,7 @@ impl RepairAmendment<'_> {
         Ok(())
     }
 
-    /// The pair of an entry with these conflicts as `mine` has them.
+    /// Returns the pair of an entry with these conflicts resolved to `mine`.
     fn as_mine(
         &self,
         entry: &FileEntry,
@@ -246,7 +246,7 @@ impl RepairAmendment<'_> {
         Ok(resolved.then_some((entry.file.base, entry.file.proposed)))
     }
 
-    /// The pair of an alternative without these hunks.
+    /// Returns the pair of an alternative without these hunks.
     fn without_hunks(
         &self,
         entry: &FileEntry,
@@ -284,7 +284,7 @@ impl RepairAmendment<'_> {
         Ok(Some(self.contents.save(&text_content(text, mode))?))
     }
 
-    /// A change of a file that the repair is about.
+    /// Merges a change of a file that the repair is about.
     fn merge_change(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
         let Some(entry) = self.amended_entry(&change.path, 0) else {
             let held = held_reasons(self.goal, &change.path)?;
@@ -342,7 +342,7 @@ impl RepairAmendment<'_> {
         Ok(())
     }
 
-    /// A change of a file that the repair is not about: nobody asked for it.
+    /// Holds a change of a file that the repair is not about: nobody asked for it.
     fn keep_apart(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
         let mut held = held_reasons(self.goal, &change.path)?;
         held.insert(HeldReason::OutOfScope);
@@ -402,7 +402,8 @@ impl RepairAmendment<'_> {
         });
     }
 
-    /// Whether a repair changed a place as the proposal differs from what the repair saw.
+    /// Returns whether the repair changed lines in which the proposal differs from the text that
+    /// the repair saw.
     fn touches_difference(
         &self,
         change: &FileChange,
@@ -429,8 +430,8 @@ impl RepairAmendment<'_> {
         }
     }
 
-    /// The pair of an entry with the developer's own changes in `seen` on both sides. What is pending
-    /// stays pending, and so does what conflicts.
+    /// Returns the pair of an entry with the developer's own changes in `seen` on both sides.
+    /// Pending hunks stay pending, and conflicts stay conflicts.
     fn with_typed(
         &self,
         entry: &ProposedFile,
@@ -462,5 +463,5 @@ impl RepairAmendment<'_> {
     }
 }
 
-/// Base and proposed.
+/// Base and proposed version.
 type VersionPair = (Option<FileVersion>, Option<FileVersion>);

@@ -1,5 +1,5 @@
-//! Verdicts carried out: into open buffers through their editors, onto the disk where no editor has
-//! the file open. A verdict counts when its text has been observed, not when somebody was told.
+//! Verdicts carried out: into open buffers through their editors, onto the disk if no editor has
+//! the file open. A verdict counts when its text was observed, not when an editor was asked.
 
 pub(crate) mod apply;
 pub(crate) mod decision;
@@ -17,7 +17,10 @@ use claudecluster_protocol::{
     api::{Decision, DecisionReport},
 };
 
+use tracing::Instrument;
+
 use self::{decision::DecisionRunner, decision_epoch::DecisionEpochs};
+use crate::spans::decision_span;
 
 /// Carries out the decisions of developers.
 #[derive(Clone)]
@@ -27,23 +30,37 @@ pub(crate) struct LandingService {
 }
 
 impl LandingService {
-    /// Carries out a decision, and lands later what waits because somebody types there.
+    /// Carries out a decision. Hunks in lines that somebody types in land later.
     ///
     /// # Errors
     ///
-    /// There is no such goal or hunk. What could not be done for single files is in the report.
+    /// There is no such goal or hunk. Failures in single files are in the report.
     pub(crate) async fn decide(&self, decision: Decision) -> Result<DecisionReport, ErrorBody> {
         decision::check_hunk_of_goal(&decision)?;
         let epoch = self.epochs.supersede(&decision);
-        let (report, waiting) = self.decisions.carry_out(&decision, None).await?;
+        let span = decision_span(&decision, epoch);
+        let carried_out = async {
+            let (report, waiting) = self.decisions.carry_out(&decision, None).await?;
+            tracing::info!(
+                decided = report.decided,
+                conflicts = report.conflicts,
+                held = report.held,
+                waiting = report.waiting,
+                failed = report.failed.len(),
+                "a decision is carried out"
+            );
+            Ok::<_, ErrorBody>((report, waiting))
+        };
+        let (report, waiting) = carried_out.instrument(span.clone()).await?;
         if !waiting.is_empty() {
-            deferred::land_deferred(
+            let deferred = deferred::land_deferred(
                 self.decisions.clone(),
                 self.epochs.clone(),
                 decision,
                 waiting,
                 epoch,
             );
+            tokio::spawn(deferred.instrument(span));
         }
         Ok(report)
     }

@@ -1,5 +1,5 @@
-//! What a decision comes to for one file, as its text is now: computed on a thread that may block,
-//! and again wherever the text moves before it could be carried out.
+//! Plans of single files: computed on a thread that may block, and again if the text moves before
+//! the plan is carried out.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::{
     workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry, typing},
 };
 
-/// What the landing of a decision works with, the same for all of its files.
+/// Parts and inputs of the landing of one decision, the same for all of its files.
 #[derive(Clone)]
 pub(super) struct LandingContext {
     pub(super) editors: EditorRegistry,
@@ -37,14 +37,14 @@ pub(super) struct LandingContext {
     pub(super) typing_pause: Span,
 }
 
-/// What is to be done about one file.
+/// The planned landing in one file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FileLanding {
-    /// What the file has to be for it.
+    /// Expected content of the file.
     pub(super) before: Option<FileContent>,
-    /// What the file becomes.
+    /// New content of the file.
     pub(super) after: Option<FileContent>,
-    /// The facts once it is that.
+    /// Facts to journal once the file has the new content.
     pub(super) facts: Vec<EventBody>,
     /// Whether the text has all of it already.
     pub(super) present: bool,
@@ -57,7 +57,7 @@ pub(super) struct FileLanding {
 }
 
 impl FileLanding {
-    /// Plans for a file as it is now.
+    /// Plans the landing in a file as it is now.
     pub(super) fn new(
         context: &LandingContext,
         file: &FileDecision<'_>,
@@ -111,19 +111,19 @@ impl FileLanding {
         Ok(plan)
     }
 
-    /// Whether the file has to change for it.
+    /// Returns whether the file has to change.
     pub(super) fn touches_the_file(&self) -> bool {
         self.before != self.after
     }
 
-    /// What is journaled before the file is touched.
+    /// Returns the intents to journal before the file is touched.
     pub(super) fn landing_intents(&self, open: bool) -> impl Iterator<Item = EventBody> {
         self.facts
             .iter()
             .filter_map(move |fact| intent_of(fact, open))
     }
 
-    /// What is journaled where it was not carried out.
+    /// Returns the facts to journal if the landing did not happen.
     pub(super) fn dropped_facts(&self) -> Vec<EventBody> {
         let mut dropped: Vec<EventBody> = Vec::new();
         for intent in self.landing_intents(false) {
@@ -138,9 +138,11 @@ impl FileLanding {
     }
 }
 
-/// The versions before a client carried an accept out by itself, where the text shows that it has. The
-/// landing is then from that text to the one that is there, like any other: it can be taken back, and is
-/// followed where the editor does.
+/// Returns the versions before a client carried an accept out by itself, if the text shows that it
+/// has.
+///
+/// The landing is then from that text to the current one, like any other: it can be undone, and is
+/// followed in the editor.
 fn before_client(
     context: &LandingContext,
     file: &FileDecision<'_>,
@@ -178,10 +180,10 @@ fn before_client(
     }))
 }
 
-/// The moves of a decision, each from the text the one before it leaves.
+/// Returns the moves of a decision as facts, each from the text that the one before it leaves.
 ///
-/// The text after a landing is the one that was computed: what somebody typed in the same moment is
-/// not part of it, so that taking the landing back keeps it.
+/// The text after a landing is the computed one. Text typed in the same moment is not part of it,
+/// so that an undo keeps it.
 fn move_facts(
     contents: &ContentStore,
     path: &RelPath,
@@ -218,7 +220,7 @@ fn move_facts(
     Ok(facts)
 }
 
-/// Whether the last that landed of an entry is that the file goes.
+/// Returns whether the last landing of an entry deleted the file.
 fn is_deleted(entry: &FileEntry) -> bool {
     let last = entry
         .ledger

@@ -1,9 +1,10 @@
-//! Landings that were begun and of which nothing was heard since: the daemon ended in between, or an
-//! editor never answered. What is there now says which of the two texts it is.
+//! Landings that were begun and not heard of since: the daemon ended in between, or an editor never
+//! answered. The current text shows which of the two texts it is.
 //!
-//! For a file that was open in an editor, the disk says nothing until the buffer is saved. Where the
-//! disk does not have the new text and no editor has the file open, such a landing stays begun until
-//! one has, or until somebody decides about the workspace: then what is there is what counts.
+//! For a file that was open in an editor, the disk says nothing until the buffer is saved. If the
+//! disk does not have the new text and no editor has the file open, such a landing stays begun
+//! until an editor opens it, or until somebody decides about the workspace: then the current text
+//! counts.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,6 +17,7 @@ use claudecluster_core::{
 };
 use claudecluster_protocol::{ErrorBody, EventBody, GoalId, RelPath};
 use claudecluster_worker::changes::FileContent;
+use tracing::Instrument;
 
 use super::locks::LandingLocks;
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
     workspace::{content_store::ContentStore, disk, editor_registry::EditorRegistry},
 };
 
-/// Finds out what became of landings that were begun and not heard of since.
+/// Recovers landings that were begun and not heard of since.
 #[derive(Clone)]
 pub(crate) struct LandingRecovery {
     pub(crate) goals: PublishedGoals,
@@ -36,14 +38,14 @@ pub(crate) struct LandingRecovery {
     pub(crate) locks: LandingLocks,
 }
 
-/// RecoveryScope landings to look at.
+/// The landings to recover.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecoveryScope<'a> {
-    /// All. Whoever decides takes what is there for what is.
+    /// All landings, because a decision builds on the current text.
     All,
-    /// All that the disk says something about.
+    /// All landings that the disk says something about.
     OnDisk,
-    /// Those of one file that has just been looked at in an editor.
+    /// Landings in one file that has just been looked at in an editor.
     File(&'a Path),
 }
 
@@ -74,66 +76,83 @@ impl LandingRecovery {
         Ok(())
     }
 
-    /// Recovers the landings of a workspace, and returns what was found of each goal. The caller holds the
-    /// workspace's lock.
+    /// Recovers the landings of a workspace, and returns the facts of each goal. The caller holds
+    /// the workspace's lock.
     pub(super) async fn recover_landings(
         &self,
         root: &Path,
-        which: RecoveryScope<'_>,
+        scope: RecoveryScope<'_>,
     ) -> Result<Vec<(GoalId, EventBody)>, ErrorBody> {
         let state = self.goals.state();
-        let mut settled = Vec::new();
+        let mut recovered = Vec::new();
         let here =
             |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
         for goal in state.goals.values().filter(here) {
-            let mut paths: Vec<RelPath> = Vec::new();
-            for entry in goal
-                .files
-                .iter()
-                .filter(|entry| !entry.pending_landings.is_empty())
-            {
-                let path = &entry.file.path;
-                let meant = match which {
-                    RecoveryScope::File(file) => root.join(path.to_path_buf()) == file,
-                    RecoveryScope::All | RecoveryScope::OnDisk => true,
-                };
-                if meant && !paths.contains(path) {
-                    paths.push(path.clone());
-                }
-            }
-            for path in &paths {
-                // Then it is what is there that is looked at below, wherever it is.
-                let _ = self
-                    .editors
-                    .settled_document(&root.join(path.to_path_buf()))
-                    .await;
-            }
-            let known_only = which == RecoveryScope::OnDisk;
-            let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
-            let facts = run_blocking("recovering earlier changes", move || {
-                let mut facts = Vec::new();
-                for path in paths {
-                    facts.extend(owned.observe_file(&subject, &root, &path, known_only)?);
-                }
-                Ok(facts)
-            })
-            .await?;
-            if !facts.is_empty() {
-                let goal = goal.id.clone();
-                settled.extend(facts.iter().map(|fact| (goal.clone(), fact.clone())));
-                self.mailbox.ask(Input::Reviewed { goal, facts }).await?;
-            }
+            let span = tracing::info_span!("recovery", goal = %goal.id);
+            let facts = self.recover_landings_of(goal, root, scope);
+            let facts = facts.instrument(span).await?;
+            recovered.extend(facts.into_iter().map(|fact| (goal.id.clone(), fact)));
         }
-        Ok(settled)
+        Ok(recovered)
     }
 
-    /// What became of the landings of one file: all of them happened or none, for they are one write.
+    /// Recovers the landings of one goal, and returns the facts.
+    async fn recover_landings_of(
+        &self,
+        goal: &Arc<Goal>,
+        root: &Path,
+        scope: RecoveryScope<'_>,
+    ) -> Result<Vec<EventBody>, ErrorBody> {
+        let mut paths: Vec<RelPath> = Vec::new();
+        for entry in goal
+            .files
+            .iter()
+            .filter(|entry| !entry.pending_landings.is_empty())
+        {
+            let path = &entry.file.path;
+            let meant = match scope {
+                RecoveryScope::File(file) => root.join(path.to_path_buf()) == file,
+                RecoveryScope::All | RecoveryScope::OnDisk => true,
+            };
+            if meant && !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        for path in &paths {
+            // Only waited for: the text is read below, wherever it is then.
+            let _ = self
+                .editors
+                .settled_document(&root.join(path.to_path_buf()))
+                .await;
+        }
+        let on_disk_only = scope == RecoveryScope::OnDisk;
+        let (owned, subject, root) = (self.clone(), goal.clone(), root.to_owned());
+        let facts = run_blocking("recovering earlier changes", move || {
+            let mut facts = Vec::new();
+            for path in paths {
+                facts.extend(owned.observe_file(&subject, &root, &path, on_disk_only)?);
+            }
+            Ok(facts)
+        })
+        .await?;
+        if !facts.is_empty() {
+            let input = Input::Reviewed {
+                goal: goal.id.clone(),
+                facts: facts.clone(),
+            };
+            self.mailbox.ask(input).await?;
+        }
+        Ok(facts)
+    }
+
+    /// Returns the facts of the landings of one file: all of them happened or none, for they are
+    /// one write.
     fn observe_file(
         &self,
         goal: &Goal,
         root: &Path,
         path: &RelPath,
-        known_only: bool,
+        on_disk_only: bool,
     ) -> Result<Vec<EventBody>, ErrorBody> {
         let entries = goal.files.iter().filter(|entry| entry.file.path == *path);
         let begun: Vec<(u32, &PendingLanding)> = entries
@@ -163,7 +182,7 @@ impl LandingRecovery {
             .editors
             .document(&root.join(path.to_path_buf()))
             .is_some();
-        if !landed && known_only && !seen && begun.iter().any(|(_, begun)| begun.open) {
+        if !landed && on_disk_only && !seen && begun.iter().any(|(_, begun)| begun.open) {
             return Ok(Vec::new());
         }
         let known: Vec<&FileContent> = [&before, &after].into_iter().flatten().collect();
@@ -192,7 +211,8 @@ fn is_unsettled(goal: &Goal) -> bool {
         .any(|entry| !entry.pending_landings.is_empty())
 }
 
-/// The first and the last of landings of which each goes on from the text the one before it leaves.
+/// Returns the first and the last of landings that follow each other, each from the text the one
+/// before it leaves.
 fn first_and_last<'a>(
     begun: &[(u32, &'a PendingLanding)],
 ) -> Option<(&'a PendingLanding, &'a PendingLanding)> {

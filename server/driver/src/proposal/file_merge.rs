@@ -18,11 +18,11 @@ pub(crate) struct FileMergeRules {
     pub(crate) merge_words: MergeWords,
 }
 
-/// A three-way merge of whole files.
+/// The result of a three-way merge of whole files.
 pub(crate) enum MergeOutcome {
     Clean(Option<FileVersion>),
-    /// `ours` with everything of theirs that does not conflict, and the same with theirs where they
-    /// do.
+    /// A conflict: `ours` with every change of theirs that does not conflict, and the same with
+    /// theirs where they do.
     Conflict {
         ours: Option<FileVersion>,
         theirs: Option<FileVersion>,
@@ -86,7 +86,7 @@ pub(crate) fn merge_files(
     })
 }
 
-/// Whether a version can be merged by lines, or is none.
+/// Returns whether a version can be merged by lines, or is none.
 pub(crate) fn is_text(
     contents: &ContentStore,
     version: &Option<FileVersion>,
@@ -97,7 +97,7 @@ pub(crate) fn is_text(
     })
 }
 
-/// The text of a file that can be merged by lines.
+/// Returns the text of a file that can be merged by lines; `None` for links and binary files.
 pub(crate) fn text_of(
     contents: &ContentStore,
     version: &FileVersion,

@@ -1,9 +1,9 @@
-//! From what the tasks changed, each on its own, to one proposal a goal.
+//! One proposal from the changes of all tasks of a goal.
 //!
-//! Tasks are merged in the order in which they succeeded, which is a topological order. Where two
-//! disagree about the same lines, the one that came first stands, and the other's version is kept as
-//! an *alternative*: a further entry of that file, on top of the merged one, that lands only when
-//! somebody asks for it. Nothing a task made is lost.
+//! Tasks are merged in the order in which they succeeded, which is a topological order. If two
+//! disagree about the same lines, the first one's version is taken. The other's version becomes an
+//! *alternative*: a further entry of that file, on top of the merged one, that lands only when it
+//! is named. No work of a task is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ struct FoldedFile {
     alternatives: Vec<TaskAlternative>,
 }
 
-/// What a task wants otherwise.
+/// A version of a file that conflicts with the merged one.
 #[derive(Clone, Debug)]
 struct TaskAlternative {
     base: Option<FileVersion>,
@@ -40,7 +40,7 @@ struct TaskAlternative {
     held: BTreeSet<HeldReason>,
 }
 
-/// What the tasks of a goal come to together.
+/// The merged changes of a goal's tasks.
 pub(crate) struct FoldedProposal {
     /// The entries of the proposal.
     pub(crate) files: Vec<ProposedFile>,
@@ -48,7 +48,7 @@ pub(crate) struct FoldedProposal {
     pub(crate) disputes: BTreeMap<Vec<TaskId>, Vec<RelPath>>,
 }
 
-/// The proposal of a goal whose tasks have all ended.
+/// Merges the tasks of a goal that have all ended.
 pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedProposal, ErrorBody> {
     let mut files = fold_tasks(rules, goal, &goal.finished)?;
     let disputes = group_disputes(rules, goal, &files)?;
@@ -106,7 +106,7 @@ fn group_disputes(
     Ok(groups)
 }
 
-/// The alternatives a repair of `tasks`' conflicts is about.
+/// Returns the alternatives that a repair of `tasks`' conflicts is about.
 pub(crate) fn disputed_alternatives(
     rules: &FileMergeRules,
     goal: &Goal,
@@ -123,7 +123,7 @@ pub(crate) fn disputed_alternatives(
     Ok(found)
 }
 
-/// What the files that `tasks` changed are with their changes merged.
+/// Returns the files that `tasks` changed, with their changes merged.
 pub(crate) fn merged_view(
     rules: &FileMergeRules,
     goal: &Goal,
@@ -135,8 +135,8 @@ pub(crate) fn merged_view(
         .collect())
 }
 
-/// Returns the files that more than one of `tasks` changed, merged: a task that depends on several
-/// sees these instead of the version of the last one.
+/// Returns the merged files that more than one of `tasks` changed. A task that depends on several
+/// sees these instead of the last one's version.
 pub(crate) fn joined_files(
     rules: &FileMergeRules,
     goal: &Goal,
@@ -180,7 +180,7 @@ fn fold_tasks(
     Ok(files)
 }
 
-/// What a repair left is what the tasks it repairs were to agree on: they want nothing else any more.
+/// Drops the alternatives of the tasks that a repair was about: its version is the agreed one.
 fn close_alternatives(repair: &RepairSpec, files: &mut BTreeMap<RelPath, FoldedFile>) {
     if repair.cause != RepairCause::TaskConflict {
         return;
@@ -193,7 +193,8 @@ fn close_alternatives(repair: &RepairSpec, files: &mut BTreeMap<RelPath, FoldedF
     }
 }
 
-/// Partial work of a task that did not succeed stands for itself: it is merged into nothing.
+/// Adds partial work of a task that did not succeed, as an entry of its own. It is merged into
+/// nothing.
 fn add_partial(
     rules: &FileMergeRules,
     goal: &Goal,
@@ -262,7 +263,7 @@ impl FoldedFile {
         }
     }
 
-    /// Merges the next task's version.
+    /// Merges the version of the next task.
     fn merge_version(
         &mut self,
         rules: &FileMergeRules,

@@ -1,4 +1,4 @@
-//! One proposal from what the tasks of a goal changed, and the repair tasks for what does not fit.
+//! One proposal from the changes of a goal's tasks, and repair tasks for their conflicts.
 
 pub(crate) mod file_merge;
 pub(crate) mod fold;

@@ -1,4 +1,4 @@
-//! Repair tasks: which conflicts and rejections they are about, and who makes them. What they are told
+//! RepairSpec tasks: which conflicts and rejections they are about, and who makes them. What they are told
 //! and start from is in `run`, what becomes of their work in `land::merge_repair`.
 
 use std::{collections::HashMap, fmt::Write};
@@ -27,7 +27,8 @@ fn instructed_agent(goal: &Goal, task: &GoalTask) -> Option<AgentName> {
     (input == AgentInput::Instructions).then_some(agent)
 }
 
-/// A repair by the agent of the first task in `repair.of`; `None` where that is a program.
+/// Returns a repair by the agent of the first task in `repair.of`; `None` if that agent is a
+/// program.
 fn new_repair(goal: &Goal, n: usize, title: String, repair: RepairSpec) -> Option<NewRepairTask> {
     let author = goal.tasks.get(repair.of.first()?)?;
     let mut task = TaskSpec::new(goal.repair_id(n), "");
@@ -46,8 +47,11 @@ fn new_repair(goal: &Goal, n: usize, title: String, repair: RepairSpec) -> Optio
     Some(NewRepairTask { task, repair })
 }
 
-/// The repair of what `of`, in the order in which they finished, want differently in `files`. By the
-/// last of them that a model did: it knows most of the text as it is.
+/// Returns the repair of a dispute between the tasks `of`, which are in the order in which they
+/// finished.
+///
+/// The last of them that a model did makes the repair: it knows most of the text as it is. `None`
+/// if programs did all of them.
 pub(crate) fn repair_of_dispute(
     goal: &Goal,
     n: usize,
@@ -70,16 +74,16 @@ pub(crate) fn repair_of_dispute(
     new_repair(goal, n, title, repair)
 }
 
-/// What of a rejection goes back to whoever made it.
+/// Rejected hunks that go back to their authors for repair.
 #[derive(Default)]
 pub(crate) struct RejectionRepairs {
     authors: HashMap<HunkId, TaskId>,
     reason: Option<String>,
-    /// Why nothing does, where the configuration would have it.
+    /// The reason for no repair, if the configuration asks for one.
     pub(crate) refused: Option<ErrorBody>,
 }
 
-/// Finds out who is to repair what a decision rejects.
+/// Finds the authors who repair the rejected hunks of a decision.
 ///
 /// # Errors
 ///
@@ -133,7 +137,7 @@ pub(crate) fn repairs_of_rejection(
 }
 
 impl RejectionRepairs {
-    /// The repairs of what was rejected, one for each task that made some of it.
+    /// Returns the repairs of rejected hunks, one for each task that made some of them.
     pub(crate) fn repairs_of_facts(&self, goal: &Goal, facts: &[EventBody]) -> Vec<NewRepairTask> {
         let rejected = facts.iter().flat_map(|fact| match fact {
             EventBody::Reviewed { path, hunks, .. } => {
@@ -184,7 +188,7 @@ fn of_authors(
 }
 
 /// Finds the conflicts that a decision hands over, as
-/// [`Resolution::Repair`](claudecluster_protocol::resolution::Resolution) asks, and returns their repairs.
+/// [`Resolution::Repair`](claudecluster_protocol::api::Resolution) asks, and returns their repairs.
 pub(crate) fn repairs_of_conflicts(
     pending: &PendingReader,
     config: &DriverConfig,
@@ -238,7 +242,7 @@ fn no_author_error() -> ErrorBody {
         .hint("resolve it yourself, or start a new goal")
 }
 
-/// Whether a goal can be repaired now.
+/// Checks that a goal can be repaired now.
 fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody> {
     if goal.state != GoalState::Proposed {
         return Err(ErrorBody::user(format!(
@@ -257,7 +261,7 @@ fn is_about(decision: &Decision, hunk: &HunkView) -> bool {
         && decision.task_id.as_ref().is_none_or(task)
 }
 
-/// The first of a hunk's tasks that a model did.
+/// Returns the first of a hunk's tasks that a model did.
 fn repairing_author(goal: &Goal, provenance: &[Provenance]) -> Option<TaskId> {
     let told = |id: &&TaskId| {
         let task = goal.tasks.get(*id);
@@ -284,7 +288,7 @@ pub(crate) fn gate_commands(goal: &Goal) -> Vec<Gate> {
     gates
 }
 
-/// What a repair is there for, as its task says it.
+/// Returns the instructions of a repair task.
 fn repair_instructions(repair: &RepairSpec) -> String {
     let files: Vec<String> = repair.files.iter().map(RelPath::display).collect();
     let files = files.join(", ");

@@ -1,4 +1,4 @@
-//! Which files a goal is about, and which changes need an explicit look.
+//! The scope of a goal, and the reasons for holding changes for review.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use claudecluster_protocol::{
 };
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-/// Why a goal's change of a file needs an explicit look, whoever made it.
+/// Returns the reasons why a change of a file needs an explicit look.
 pub(crate) fn held_reasons(goal: &Goal, path: &RelPath) -> Result<BTreeSet<HeldReason>, ErrorBody> {
     Ok(ScopeMatcher::new(&goal.spec.scope)?.held_reasons(path))
 }
 
-/// Which paths a goal is about.
+/// The paths that a goal is about.
 pub(super) struct ScopeMatcher<'a> {
     scope: &'a GoalScope,
     globs: GlobSet,
@@ -51,7 +51,7 @@ impl<'a> ScopeMatcher<'a> {
     }
 }
 
-/// A set of globs; an error names the one that is wrong.
+/// Parses a set of globs; an error names the one that is wrong.
 pub(crate) fn parse_globs(patterns: &[String]) -> Result<GlobSet, ErrorBody> {
     let wrong = |pattern: &str, error: globset::Error| {
         ErrorBody::user(format!("invalid glob {pattern:?}: {error}"))

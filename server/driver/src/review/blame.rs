@@ -1,4 +1,4 @@
-//! Where lines come from: which goal, task and attempt wrote them, and why.
+//! Origins of lines: the goal, task and attempt that wrote them, and the reason.
 
 use std::{
     collections::HashMap,
@@ -26,8 +26,8 @@ use crate::{
 /// Bytes of text of landings kept in memory. Past that, all of it is computed anew.
 const KEPT_BYTES: usize = 64 << 20;
 
-/// Finds the lines that landings wrote, and caches what they wrote: an editor asks wherever the cursor
-/// goes.
+/// Finds the lines that landings wrote, and caches the text of each landing: editors ask on every
+/// cursor move.
 pub(crate) struct BlameCache {
     contents: ContentStore,
     goals: PublishedGoals,
@@ -40,7 +40,7 @@ struct BlamedMoves {
     bytes: usize,
 }
 
-/// Which move of which entry.
+/// Identity of one move of one entry.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct MoveKey {
     goal: GoalId,
@@ -49,17 +49,17 @@ struct MoveKey {
     index: usize,
 }
 
-/// What one landing wrote.
+/// The text that one landing wrote.
 struct BlamedMove {
-    /// The hunks that stand; with another one undone it is another.
+    /// Hunks that are not undone. If another one is undone, the entry is stale.
     standing: Vec<HunkId>,
     written: HunkRewrite,
     hunks: Vec<LandedHunk>,
-    /// Where it stood in the text that was looked at last.
+    /// Lines of the landing in the text that was looked at last, by that text's hash.
     found: Mutex<Option<(blake3::Hash, HunkRanges)>>,
 }
 
-/// HunkRanges of a text, with the place of their hunk among those of the landing.
+/// Line ranges in a text, each with the index of its hunk in the landing.
 type HunkRanges = Arc<[(usize, Range<u32>)]>;
 
 struct LandedHunk {
@@ -68,7 +68,7 @@ struct LandedHunk {
     makers: Vec<Provenance>,
 }
 
-/// HunkRanges of a text that a landing wrote.
+/// Lines of a text that a landing wrote.
 pub(crate) struct LandedLines {
     pub(crate) goal: Arc<Goal>,
     pub(crate) hunk: HunkId,
@@ -77,8 +77,8 @@ pub(crate) struct LandedLines {
     pub(crate) at: Timestamp,
 }
 
-/// Says of each alternative what it is one to where that is not in the text either: then what is there is what
-/// both found, and nobody's side.
+/// Names the competing task of an alternative whose rival has not landed. The current text is then
+/// what both tasks started from, and nobody's side.
 fn name_rivals(hunks: &mut [(u32, HunkView)]) {
     for at in 0..hunks.len() {
         let (entry, hunk) = &hunks[at];
@@ -122,8 +122,8 @@ impl BlameCache {
         }
     }
 
-    /// Says of each conflict of one file who made the other side, as far as tasks did. Each hunk comes with the
-    /// number of its entry; the file is `None` where there is none.
+    /// Names the tasks that wrote the other side of each conflict in a file. Each hunk comes with
+    /// the number of its entry; `current` is `None` if there is no such file.
     pub(crate) fn name_sides(
         &self,
         path: &Path,
@@ -159,7 +159,7 @@ impl BlameCache {
         name_rivals(hunks);
     }
 
-    /// The tasks whose landing left a file as it is, to the byte.
+    /// Returns the tasks whose landing left a file exactly as it is.
     fn authors_of_whole(&self, path: &Path, current: Option<&str>) -> Vec<Provenance> {
         let now = current.map(|text| blob_id(text.as_bytes()));
         let state = self.goals.state();
@@ -185,7 +185,7 @@ impl BlameCache {
         last.map_or_else(Vec::new, |(_, entry, goal)| entry_provenance(goal, entry))
     }
 
-    /// The lines of a text that landings of any goal wrote, where they still stand.
+    /// Returns the lines of a text that landings of any goal wrote and that are still there.
     pub(crate) fn landed_lines(&self, path: &Path, current: &str) -> Vec<LandedLines> {
         let state = self.goals.state();
         let mut found = Vec::new();
@@ -204,7 +204,7 @@ impl BlameCache {
                         Ok(Some(landing)) => landing,
                         Ok(None) => continue,
                         Err(error) => {
-                            tracing::warn!(path = %relative, %error, "cannot determine the origins of lines");
+                            tracing::warn!(goal = %goal.id, path = %relative, %error, "cannot determine the origins of lines");
                             continue;
                         }
                     };
@@ -288,7 +288,7 @@ impl BlamedMove {
         self.written.from().len() + self.written.to().len()
     }
 
-    /// Which lines of a text are its own, by hunk.
+    /// Returns the lines of a text that the landing wrote, by hunk.
     fn find_lines(&self, current: &str, hash: blake3::Hash) -> HunkRanges {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, lines)) = &*found

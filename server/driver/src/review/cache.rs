@@ -1,5 +1,4 @@
-//! Reviews of files that are being looked at, kept from one look to the next: what an editor asks
-//! after every keystroke must not start from nothing.
+//! Reviews of open files, cached between requests: editors ask after every keystroke.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -36,7 +35,8 @@ use crate::{
 /// goes first.
 const KEPT_BYTES: usize = 64 << 20;
 
-/// Reviews the entries of proposals, and caches what does not depend on the current text.
+/// Reviews the entries of proposals, and caches everything that does not depend on the current
+/// text.
 pub(crate) struct ReviewCache {
     contents: ContentStore,
     merge_words: MergeWords,
@@ -45,7 +45,7 @@ pub(crate) struct ReviewCache {
     counted: Mutex<HashMap<EntryKey, CountedEntry>>,
 }
 
-/// How many hunks are left to decide.
+/// Numbers of hunks left to decide.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct RemainingHunks {
     pub(crate) clean: u32,
@@ -86,7 +86,7 @@ impl EntryKey {
     }
 }
 
-/// Which entry of which file.
+/// Identity of one entry of one goal.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct EntryKey {
     goal: GoalId,
@@ -107,15 +107,15 @@ struct EntryReview {
     known: HashMap<HunkKey, KnownHunk>,
 }
 
-/// What is known of a hunk whatever the text is now.
+/// Data of a hunk that does not depend on the current text.
 pub(crate) struct KnownHunk {
     pub(crate) id: HunkId,
     pub(crate) provenance: Vec<Provenance>,
     /// Refined to words, with the lines it was refined from: those shown can move.
     refined: Option<(String, Vec<HunkWord>)>,
-    /// Merged by words where it conflicts, with the three texts it was merged from.
+    /// The conflict merged by words, with the three texts it was merged from.
     merged: Option<([String; 3], Option<String>)>,
-    /// Of an alternative: merged by words with what it is an alternative to.
+    /// For an alternative: merged by words with the version that it competes with.
     woven: Option<MergedAlternative>,
 }
 
@@ -144,8 +144,8 @@ impl KnownHunk {
         }
     }
 
-    /// What an alternative and what it is an alternative to come to by words, where that is what is there,
-    /// or the lines are still as both tasks found them.
+    /// Returns an alternative merged by words with its rival, if the rival is in the text or the
+    /// lines are still as both tasks found them.
     pub(crate) fn merged_alternative(
         &self,
         review: &FileReview<'_>,
@@ -159,7 +159,7 @@ impl KnownHunk {
         untouched.then(|| woven.merged.clone())
     }
 
-    /// A conflict merged by words, see [`FileReview::merged`].
+    /// Returns a conflict merged by words, see [`FileReview::merged`].
     pub(crate) fn merged_words(
         &mut self,
         review: &FileReview<'_>,
@@ -181,7 +181,7 @@ impl KnownHunk {
         self.merged.as_ref()?.1.clone()
     }
 
-    /// A clean hunk refined to words.
+    /// Returns a clean hunk refined to words.
     pub(crate) fn refined_words(&mut self, old: &str, new: &str) -> Vec<HunkWord> {
         let same = |(from, _): &&(String, Vec<HunkWord>)| from == old;
         if self.refined.as_ref().filter(same).is_none() {
@@ -213,7 +213,8 @@ impl ReviewCache {
         self.merge_words
     }
 
-    /// Asks the review of an entry against a text. `None` where base or proposed are no text.
+    /// Runs `ask` on the review of an entry against a text. `None` if base or proposed are not
+    /// text.
     pub(crate) fn with_review<R>(
         &self,
         goal: &Goal,
@@ -246,7 +247,7 @@ impl ReviewCache {
         (slot.pair == *pair).then(|| slot.review.clone())
     }
 
-    /// Whether the review of an entry is at hand and has this hunk.
+    /// Returns whether the review of an entry is at hand and has this hunk.
     pub(crate) fn has_hunk(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
         let found = self.find_review(&EntryKey::for_entry(goal, entry), &entry.pair());
         found.is_some_and(|review| {
@@ -257,7 +258,7 @@ impl ReviewCache {
         })
     }
 
-    /// How much was left of a file on disk that has not changed since it was counted.
+    /// Returns the remaining hunks of a file on disk that has not changed since they were counted.
     pub(crate) fn remaining_hunks(
         &self,
         goal: &Goal,
@@ -269,8 +270,8 @@ impl ReviewCache {
         (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
     }
 
-    /// Keeps what [`Self::left`] gives. A file that has changed just now may change again without
-    /// its times telling, and is not remembered.
+    /// Stores the result of [`Self::remaining_hunks`]. A file that has changed just now is not
+    /// stored: it may change again with the same times.
     pub(crate) fn remember_remaining(
         &self,
         goal: &Goal,
@@ -288,7 +289,7 @@ impl ReviewCache {
         );
     }
 
-    /// Nobody looks at this goal's files any more.
+    /// Drops everything cached for a goal.
     pub(crate) fn forget_goal(&self, goal: &GoalId) {
         lock_unpoisoned(&self.counted).retain(|place, _| place.goal != *goal);
         let mut kept = lock_unpoisoned(&self.kept);
@@ -373,7 +374,7 @@ impl EntryReview {
     }
 }
 
-/// What the hunks of an alternative come to by words, from what its task started from.
+/// Merges the hunks of an alternative by words, from the text its task started from.
 fn merged_alternatives(
     contents: &ContentStore,
     entry: &FileEntry,
@@ -392,11 +393,11 @@ fn merged_alternatives(
     }))
 }
 
-/// The key of each hunk, and who made it.
+/// Key and authors of each hunk.
 pub(crate) type KeyedHunks = HashMap<HunkId, (HunkKey, Vec<Provenance>)>;
 
-/// The hunks of an entry whatever its text is now, with their keys and who made them; `None` where base
-/// or proposed are no text. For pairs of the past, which nobody looks at again: nothing is kept.
+/// Returns the hunks of an entry with their keys and authors, whatever the current text; `None` if
+/// base or proposed are not text. For past pairs, which nobody looks at again: nothing is cached.
 pub(crate) fn hunks_of_pair(
     contents: &ContentStore,
     goal: &Goal,

@@ -1,4 +1,4 @@
-//! What accepting would change, as a patch.
+//! The patch of what accepting a proposal would change.
 
 use std::path::Path;
 
@@ -22,16 +22,16 @@ use crate::{
     workspace::editor_registry::EditorRegistry,
 };
 
-/// A unified diff with what it cannot express.
+/// A unified diff, with the changes that a diff cannot express.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptancePatch {
-    /// What `git apply` takes. Bytes, for file content need not be UTF-8.
+    /// Input for `git apply`. Bytes, for file content need not be UTF-8.
     pub text: Vec<u8>,
     /// Changes it cannot express, one line each.
     pub omitted: Vec<String>,
 }
 
-/// What accepting would change, as a diff against what is there now. What conflicts is left out and
+/// Returns the diff from the current text to the text after accepting. Conflicts are left out and
 /// named.
 pub(crate) fn diff_of_accepting(
     editors: &EditorRegistry,
@@ -90,7 +90,7 @@ pub(crate) fn diff_of_accepting(
     })
 }
 
-/// Whether a file is meant by its name, or by the name it had.
+/// Returns whether an entry has this path, or had it before a rename.
 fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
     path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }

@@ -1,4 +1,4 @@
-//! What has been decided about the hunks of a proposal, read off the ledger.
+//! Decisions about the hunks of a proposal, read off the ledger.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 
 use crate::review::{cache::ReviewCache, pending, versions::FileVersions};
 
-/// The decided hunks of a goal, in the order of files, oldest first. Reads the versions of files that
+/// Returns the decided hunks of a goal, in the order of files, oldest first. Reads the versions of files that
 /// several tasks have changed.
 pub(crate) fn decided_hunks(reviews: &ReviewCache, goal: &Goal) -> Vec<DecidedHunk> {
     let entries = goal.files.iter();
@@ -22,7 +22,7 @@ pub(crate) fn decided_hunks(reviews: &ReviewCache, goal: &Goal) -> Vec<DecidedHu
         .collect()
 }
 
-/// How many hunks of an entry have landed once and are taken back.
+/// Counts the hunks of an entry that landed and are undone.
 pub(crate) fn count_undone(entry: &FileEntry) -> u32 {
     let undone = hunk_fates(entry)
         .into_values()
@@ -52,7 +52,7 @@ fn of_entry(reviews: &ReviewCache, goal: &Goal, entry: &FileEntry) -> Vec<Decide
         .collect()
 }
 
-/// The tasks of each hunk there was when the pair was this one.
+/// Returns the tasks of each hunk there was when the pair was this one.
 fn makers_at(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -81,7 +81,7 @@ fn distinct_tasks<'a>(by: impl Iterator<Item = &'a Provenance>) -> Vec<TaskId> {
     tasks
 }
 
-/// The last word on each hunk. A hunk may have several moves: landed, undone, landed again.
+/// Returns the last word on each hunk. A hunk may have several moves: landed, undone, landed again.
 fn hunk_fates(entry: &FileEntry) -> IndexMap<&HunkId, (HunkFate, Timestamp)> {
     let mut found = IndexMap::new();
     for one in &entry.ledger {
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// A goal with one file, of which these verdicts were carried out: what, about which hunks, and
+    /// Returns a goal with one file, of which these verdicts were carried out: what, about which hunks, and
     /// which earlier one it takes back.
     fn decided_fates(verdicts: &[(&str, &[&str], Option<u32>)]) -> Vec<(String, HunkFate)> {
         let goal = GoalId::new("g1");

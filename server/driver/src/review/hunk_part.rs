@@ -1,4 +1,4 @@
-//! Which part of a file's change a hunk is, and the id that follows from it.
+//! Parts of a file's change, and the ids of hunks that follow from them.
 
 use claudecluster_core::{
     review::HunkKey,

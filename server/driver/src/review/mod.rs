@@ -1,5 +1,5 @@
-//! What is pending: each entry of a proposal against the text that is there now, and what a verdict
-//! makes of it. Computed here, carried out in `land`.
+//! Review of proposals: pending hunks against the current text, and the effect of verdicts on them.
+//! Computed here, carried out in `land`.
 
 pub(crate) mod blame;
 pub(crate) mod cache;

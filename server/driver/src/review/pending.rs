@@ -1,4 +1,4 @@
-//! What is left to decide: each entry of a proposal against the text that is there now.
+//! Pending hunks: each entry of a proposal against the current text.
 
 use claudecluster_core::{
     merge::MergeSide,
@@ -25,23 +25,23 @@ use crate::{
 /// Text shown of a whole-file hunk; the rest is there, but nobody reads it in a list.
 const SHOWN_BYTES: usize = 256 << 10;
 
-/// A hunk with what is needed to carry a verdict out.
+/// A hunk with the data to carry a verdict out.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingHunk {
     pub(crate) view: HunkView,
     pub(crate) part: HunkPart,
-    /// The current text has it already.
+    /// Whether the current text has the change already.
     pub(crate) present: bool,
 }
 
 impl PendingHunk {
-    /// Whether the hunk is clean only because the words of both sides are merged.
+    /// Returns whether the hunk is clean only because the words of both sides are merged.
     pub(crate) fn is_by_words(&self) -> bool {
         self.view.status == HunkStatus::Clean && self.view.merged.is_some()
     }
 }
 
-/// The hunks of one entry, those that are there already included.
+/// Returns the hunks of one entry, including those that the current text has already.
 pub(crate) fn pending_hunks(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -60,8 +60,8 @@ pub(crate) fn pending_hunks(
     Ok(vec![whole_hunk(goal, entry, versions)])
 }
 
-/// The same where the file is text now. `None` where its change has no lines: it is created, deleted
-/// or no text. The mode is that of the file; `None` where only a buffer is known.
+/// Returns the hunks of one entry against a text. `None` if the change has no lines: the file is
+/// created, deleted or not text. `mode` is the file's; `None` if only a buffer is known.
 pub(crate) fn hunks_of_text(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -90,7 +90,7 @@ pub(crate) fn hunks_of_text(
     })
 }
 
-/// How many hunks of one entry are left to decide.
+/// Returns how many hunks of one entry are left to decide.
 pub(crate) fn count_remaining(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -134,8 +134,8 @@ pub(crate) fn count_remaining(
     Ok(left)
 }
 
-/// Whether a conflict is none because the words of both sides are merged. A stretch that several hunks
-/// share stays one: its text cannot be shown, or landed, for each of them.
+/// Returns whether a conflict lands because the words of both sides are merged. A stretch that
+/// several hunks share stays a conflict: its text cannot be shown, or landed, for each of them.
 fn lands_by_words(
     entry: &FileEntry,
     review: &FileReview<'_>,
@@ -200,7 +200,7 @@ fn lines_hunk(
     }
 }
 
-/// The change of a file's mode, beside that of its lines.
+/// Returns the change of a file's mode, beside that of its lines.
 fn mode_hunk(goal: &Goal, entry: &FileEntry, current: Option<FileMode>) -> Option<PendingHunk> {
     let base = entry.file.base.as_ref()?.mode;
     let proposed = entry.file.proposed.as_ref()?.mode;

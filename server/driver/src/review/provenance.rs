@@ -1,4 +1,4 @@
-//! Who made a hunk and why.
+//! Authors of a hunk, and their reasons.
 
 use claudecluster_core::state::{FileEntry, Goal};
 use claudecluster_protocol::change::Provenance;
@@ -14,7 +14,7 @@ pub(crate) fn entry_provenance(goal: &Goal, entry: &FileEntry) -> Vec<Provenance
         .collect()
 }
 
-/// Returns what the developer asked for: the goal's prompt, or the goal text of its plan.
+/// Returns the request of the developer: the goal's prompt, or the goal text of its plan.
 pub(crate) fn goal_prompt(goal: &Goal) -> String {
     match &goal.plan {
         Some(plan) if goal.spec.prompt.is_empty() => plan.goal.clone(),

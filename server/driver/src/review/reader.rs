@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Reads what is pending in the files of goals, against what editors and disk hold now.
+/// Reads pending hunks of goals, against the open buffers and the disk as they are now.
 #[derive(Clone)]
 pub(crate) struct PendingReader {
     goals: PublishedGoals,
@@ -70,7 +70,7 @@ impl PendingReader {
         self.blame.forget_goal(goal);
     }
 
-    /// The pending hunks of one entry, without those that are there already.
+    /// Returns the pending hunks of one entry, without those that the text has already.
     fn pending_of(
         &self,
         goal: &Goal,
@@ -83,7 +83,7 @@ impl PendingReader {
         Ok(hunks)
     }
 
-    /// The pending hunks of a goal against what is there now. Reads the disk.
+    /// Returns the pending hunks of a goal against the current text. Reads the disk.
     pub(crate) fn hunks(
         &self,
         goal: &Goal,
@@ -115,7 +115,8 @@ impl PendingReader {
         Ok(found)
     }
 
-    /// A goal's hunks by fate. What cannot be read counts as a conflict: it cannot land as it is.
+    /// Counts a goal's hunks by fate. A file that cannot be read counts as a conflict: it cannot
+    /// land as it is.
     pub(crate) fn hunk_counts(&self, goal: &Goal) -> HunkCounts {
         let mut counts = HunkCounts::default();
         for entry in &goal.files {
@@ -136,7 +137,7 @@ impl PendingReader {
         counts
     }
 
-    /// How many hunks of an entry are left. A file that nobody has touched is not read again.
+    /// Counts the hunks of an entry that are left. An untouched file is not read again.
     fn count_left(
         &self,
         goal: &Goal,
@@ -170,7 +171,7 @@ impl PendingReader {
         Ok(left)
     }
 
-    /// Pending hunks of one file, of all goals, against the text given.
+    /// Returns pending hunks of one file, of all goals, against the text given.
     pub(crate) fn hunks_in(&self, path: &Path, current: TextSource<'_>) -> Vec<HunkView> {
         let state = self.goals.state();
         let mut found = Vec::new();
@@ -186,7 +187,9 @@ impl PendingReader {
                     Ok(hunks) => {
                         found.extend(hunks.into_iter().map(|hunk| (entry.file.entry, hunk)));
                     }
-                    Err(error) => tracing::warn!(path = %relative, %error, "cannot list hunks"),
+                    Err(error) => {
+                        tracing::warn!(goal = %goal.id, path = %relative, %error, "cannot list hunks");
+                    }
                 }
             }
         }
@@ -215,7 +218,7 @@ impl PendingReader {
         Ok(left.map(|pending| pending.view).collect())
     }
 
-    /// The text `current` has once a hunk is accepted.
+    /// Returns the text that `current` becomes if a hunk is accepted.
     pub(crate) fn preview(&self, hunk: &HunkId, current: &str) -> Result<String, ErrorBody> {
         let gone = || {
             ErrorBody::stale(format!("hunk {hunk} is no longer pending"))
@@ -260,8 +263,8 @@ impl PendingReader {
         Err(gone())
     }
 
-    /// The origins of a text's lines, in the order of their lines: what is pending there, and what has
-    /// landed and still stands.
+    /// Returns the origins of a text's lines in line order: pending hunks, and landed ones that are
+    /// still there.
     pub(crate) fn origins(&self, path: &Path, current: &str) -> Vec<HunkOrigin> {
         let mut found: Vec<HunkOrigin> = Vec::new();
         for hunk in self.hunks_in(path, current.into()) {
@@ -307,7 +310,8 @@ fn relative_path(goal: &Goal, path: &Path) -> Option<RelPath> {
     RelPath::from_path(relative).ok()
 }
 
-/// An open buffer's text as content. Its mode is that of the file, which the buffer does not know.
+/// Returns an open buffer's text as content. The mode is the file's, which the buffer does not
+/// know.
 pub(crate) fn buffer_content(entry: &FileEntry, current: &str) -> FileContent {
     let mode = entry
         .file

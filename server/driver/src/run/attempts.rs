@@ -1,4 +1,4 @@
-//! One attempt at a task: what it starts from, what it is told, and what comes out of it.
+//! One attempt at a task: its base, its prompt, and its outcome.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -32,10 +32,10 @@ use crate::{
 /// Why an attempt was not started.
 #[derive(Debug, thiserror::Error)]
 enum AttemptStartError {
-    /// What the task was to repair has been decided meanwhile: no other try would find anything either.
+    /// The hunks to repair have been decided meanwhile. Another try would not find anything either.
     #[error("there is nothing left to repair")]
     NothingToRepair,
-    /// It could not be prepared.
+    /// The attempt could not be prepared.
     #[error("{0}")]
     Unprepared(ErrorBody),
 }
@@ -70,7 +70,7 @@ pub(crate) struct AttemptRunner {
     pub(crate) setup: SessionSetup,
     pub(crate) sessions: SessionRunner,
     pub(crate) merge: FileMergeRules,
-    /// What repairs of a proposal in review are about.
+    /// Pending hunks, for repairs of a proposal in review.
     pub(crate) pending: PendingReader,
 }
 
@@ -162,7 +162,7 @@ impl AttemptRunner {
         Ok((job, contents, snapshot))
     }
 
-    /// Returns what an attempt starts from, and the layers that make it.
+    /// Returns the base snapshot of an attempt, and the layers that make it.
     async fn base_of(
         &self,
         goal: &Arc<Goal>,
@@ -220,7 +220,7 @@ impl AttemptRunner {
     }
 }
 
-/// Stores what an attempt left, and returns what is journaled of it.
+/// Stores the changes and transcript of an attempt, and returns the outcome to journal.
 fn store_outcome(
     contents: &ContentStore,
     goal: &Goal,

@@ -1,4 +1,4 @@
-//! What an attempt starts from: what its changes are changes to.
+//! The base of an attempt: the versions that its changes are changes to.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     change::{FileChange, FileVersion},
     worker::ReportedChange,
 };
-use claudecluster_worker::changes::FileContent;
+use claudecluster_worker::changes::Content;
 
 use crate::{
     proposal::{file_merge::FileMergeRules, fold::merged_view},
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// What an attempt starts from: the workspace at one moment, and what is laid over it.
+/// The base of an attempt: the workspace at one moment, and the files laid over it.
 pub(crate) struct BaseSnapshot {
     /// The snapshot's name; `None` for a goal without one.
     pub(crate) id: Option<BlobId>,
@@ -41,7 +41,8 @@ pub(crate) struct BaseSnapshot {
 }
 
 impl BaseSnapshot {
-    /// Returns what a planned task starts from: the goal's snapshot, and what upstream tasks made of it.
+    /// Returns the base of a planned task: the goal's snapshot, and the merged changes of upstream
+    /// tasks.
     pub(crate) fn of_plan(
         merge: &FileMergeRules,
         goal: &Goal,
@@ -54,8 +55,10 @@ impl BaseSnapshot {
         })
     }
 
-    /// Captures what a repair of a proposal in review starts from: the workspace as it is now, unsaved text
-    /// included, with everything in it that is pending and clean.
+    /// Captures the base of a repair of a proposal in review.
+    ///
+    /// It is the workspace as it is now, unsaved text included, with all clean pending hunks
+    /// accepted.
     pub(crate) fn of_review(
         editors: &EditorRegistry,
         reviews: &ReviewCache,
@@ -92,8 +95,8 @@ impl BaseSnapshot {
     }
 }
 
-/// Every file that a layer of the goal may hold: what was unsaved when it started, and what its tasks
-/// changed.
+/// Returns every file that a layer of the goal may hold: unsaved files at its start, and files that
+/// its tasks changed.
 fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
     let changed = goal
         .finished
@@ -105,12 +108,12 @@ fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
     goal.unsaved.iter().chain(changed).chain(proposed).collect()
 }
 
-/// The file with everything in it that is pending and clean; where it conflicts, as it stands.
+/// Returns the file with all clean pending hunks accepted; conflicts stay as they are.
 fn with_pending(
     reviews: &ReviewCache,
     entry: &FileEntry,
-    current: Option<FileContent>,
-) -> Result<Option<FileContent>, ErrorBody> {
+    current: Option<Content>,
+) -> Result<Option<Content>, ErrorBody> {
     let versions = FileVersions::load(reviews.contents(), entry, current)?;
     let Some((base, current, proposed)) = versions.texts() else {
         return Ok(if versions.is_untouched() {
@@ -125,7 +128,7 @@ fn with_pending(
             review::merge_with_side(base, current, proposed, MergeSide::Ours)
         }
     };
-    let mode = |content: &Option<FileContent>| content.as_ref().map(|content| content.mode);
+    let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
     let mode = if mode(&versions.current) == mode(&versions.base) {
         mode(&versions.proposed)
     } else {
@@ -134,7 +137,7 @@ fn with_pending(
     Ok(Some(text_content(text, mode.unwrap_or_default())))
 }
 
-/// Finds out what a changed file was before.
+/// Finds the base versions of changed files.
 pub(crate) struct FileBases<'a> {
     pub(crate) contents: &'a ContentStore,
     pub(crate) goal: &'a Goal,
@@ -144,8 +147,8 @@ pub(crate) struct FileBases<'a> {
 }
 
 impl FileBases<'_> {
-    /// A change as it is journaled. A rename is a new file and a deleted one: each lands, or does not,
-    /// against what is there then.
+    /// Adds the journaled form of a change. A rename is a new file and a deleted one: each lands,
+    /// or does not, on its own.
     pub(crate) fn file_changes(
         &self,
         change: &ReportedChange,
@@ -162,12 +165,12 @@ impl FileBases<'_> {
         Ok(())
     }
 
-    fn reported_content(&self, version: &FileVersion) -> Result<FileContent, ErrorBody> {
+    fn reported_content(&self, version: &FileVersion) -> Result<Content, ErrorBody> {
         let bytes = self.reported.get(&version.blob).cloned();
         let bytes = bytes.ok_or_else(|| {
             ErrorBody::internal(format!("the report lacks the content {}", version.blob))
         })?;
-        Ok(FileContent {
+        Ok(Content {
             bytes,
             mode: version.mode,
         })
@@ -177,7 +180,7 @@ impl FileBases<'_> {
         &self,
         path: &RelPath,
         from: Option<RelPath>,
-        after: Option<&FileContent>,
+        after: Option<&Content>,
     ) -> Result<Option<FileChange>, ErrorBody> {
         let contents = self.contents;
         let base = match self.snapshot.above.get(path) {
@@ -207,18 +210,15 @@ impl FileBases<'_> {
         }))
     }
 
-    /// What a task left, with the line endings its file had: agents write what they are used to, and
-    /// a file that changes on every line can be reviewed by nobody.
+    /// Returns a task's content with the line endings of its base. Agents write the endings they
+    /// are used to, and nobody can review a file that changes on every line.
     fn in_style_of(
         &self,
         base: Option<&FileVersion>,
-        after: &FileContent,
-    ) -> Result<FileContent, ErrorBody> {
+        after: &Content,
+    ) -> Result<Content, ErrorBody> {
         let before = self.contents.load_optional(base)?;
-        let texts = (
-            before.as_ref().and_then(FileContent::as_text),
-            after.as_text(),
-        );
+        let texts = (before.as_ref().and_then(Content::as_text), after.as_text());
         let (Some(before), Some(text)) = texts else {
             return Ok(after.clone());
         };

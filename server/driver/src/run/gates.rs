@@ -17,7 +17,7 @@ use crate::{
     run::{agents, attempts::AttemptRunner, layers::JobLayers},
 };
 
-/// Every gate as not passed, for this reason.
+/// Returns every gate as failed for this reason.
 pub(crate) fn failed_gates(goal: &Goal, reason: &str) -> Vec<GateResult> {
     let failed = |command| GateResult {
         command,
@@ -29,7 +29,7 @@ pub(crate) fn failed_gates(goal: &Goal, reason: &str) -> Vec<GateResult> {
     gate_commands(goal).into_iter().map(failed).collect()
 }
 
-/// Runs the gates on what the workspace would be with everything accepted.
+/// Runs the gates on the workspace with everything accepted.
 pub(crate) async fn run_gates(
     runner: &AttemptRunner,
     goal: &Arc<Goal>,

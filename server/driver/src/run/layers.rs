@@ -1,7 +1,7 @@
-//! Layers of a workspace view: what a task sees instead of the workspace's own files, by content.
+//! Layers of a workspace view, by content: the files that a task sees instead of the workspace's own.
 //!
-//! Nothing here is a folder. A layer is a manifest, and whoever runs a job makes a folder of it, or has the
-//! one that an earlier attempt left.
+//! A layer is a manifest here, not a folder. The executor makes a folder from it, or uses the folder that an
+//! earlier attempt left.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What runs agents: snapshots to start from, sandboxed sessions, and the gates of the result.
+//! Runs agents: base snapshots, sandboxed sessions, and the gates of the result.
 
 pub(crate) mod agents;
 pub(crate) mod attempts;

@@ -1,8 +1,8 @@
 //! Permission requests: from a session to the dispatcher, and the answer back.
 //!
-//! Every session has a broker. What the session asks is told to the dispatcher, which makes it a request,
-//! journals it, and has the answer brought back to the brokers of all who wait for it. A session that asks
-//! the same again while it waits only gets another copy of the answer.
+//! Every session has a broker. It reports what the session asks to the dispatcher, which makes it a
+//! request, journals it, and delivers the answer to the brokers of all sessions that wait for it.
+//! If a session repeats a question that is still open, it gets another copy of the answer.
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
@@ -41,7 +41,7 @@ pub(crate) struct PermissionReply {
 }
 
 impl PermissionBrokers {
-    /// Returns brokers that record what is asked in `contents` and report it to the dispatcher.
+    /// Returns brokers that store requests in `contents` and report them to the dispatcher.
     pub(crate) fn new(contents: ContentStore, mailbox: DispatcherMailbox) -> Self {
         Self {
             contents,
@@ -79,19 +79,19 @@ impl PermissionBrokers {
     }
 }
 
-/// Takes what one session asks to the dispatcher, and the answers back.
+/// Forwards the questions of one session to the dispatcher, and the answers back.
 pub(crate) struct PermissionBroker {
     brokers: PermissionBrokers,
     goal: GoalId,
     asker: PermissionAsker,
     asks: mpsc::UnboundedReceiver<PermissionQuestion>,
     replies: mpsc::UnboundedReceiver<PermissionReply>,
-    /// The broker's own entry among the open ones, to tell it from that of a later session.
+    /// The broker's own sender among the open ones, to tell it from a later session's.
     entry: mpsc::UnboundedSender<PermissionReply>,
     waiting: Vec<WaitingRequest>,
 }
 
-/// What the session waits for.
+/// An open question of the session.
 struct WaitingRequest {
     tool: String,
     input: BlobId,
@@ -104,7 +104,7 @@ impl PermissionBroker {
         (self.goal.clone(), task)
     }
 
-    /// Works until the session has ended. What it waited for then is withdrawn with its attempt.
+    /// Runs until the session has ended. Its open requests are then withdrawn with its attempt.
     pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
@@ -189,7 +189,8 @@ impl Drop for PermissionBroker {
     }
 }
 
-/// The first that the session does not wait for any more: it gave up, or took its question back.
+/// Returns the first request that the session no longer waits for: it gave up, or withdrew its
+/// question.
 async fn first_abandoned(waiting: &mut Vec<WaitingRequest>) -> WaitingRequest {
     poll_fn(|cx| {
         for at in 0..waiting.len() {
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
     use crate::mailbox::DispatcherMessage;
 
-    /// The brokers, one session's, what the session asks with, and what the dispatcher is told.
+    /// Returns the brokers, one session's, what the session asks with, and what the dispatcher is told.
     fn broker() -> (
         PermissionBrokers,
         PermissionBroker,

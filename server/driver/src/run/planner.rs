@@ -24,7 +24,7 @@ use crate::{
     workspace::content_store::ContentStore,
 };
 
-/// Plans, or repairs the last plan, and answers with what came of it.
+/// Plans a goal, or repairs its last plan, and returns the input that reports the result.
 pub(crate) async fn run_planner(
     runner: &AttemptRunner,
     mailbox: &DispatcherMailbox,
@@ -113,7 +113,7 @@ async fn run_plan_session(
     Ok(report)
 }
 
-/// Stores what was said, and reports it to the dispatcher before the session's result.
+/// Stores the planner's transcript, and reports it to the dispatcher before the session's result.
 async fn report_transcript(
     contents: &ContentStore,
     mailbox: &DispatcherMailbox,
@@ -137,7 +137,7 @@ async fn report_transcript(
     }
 }
 
-/// The plan in an answer.
+/// Returns the plan in an answer.
 fn parse_plan(answer: Option<Value>, summary: &str) -> Result<Plan, String> {
     let Some(mut answer) = answer else {
         return Err(format!(

@@ -1,5 +1,5 @@
-//! What agents are told. Everything that comes from files, plans and people is quoted as what it is;
-//! nothing in it is an instruction of ours.
+//! Prompts of agents. Everything that comes from files, plans and people is quoted; nothing in it
+//! is an instruction of ours.
 
 use std::fmt::Write;
 
@@ -27,7 +27,7 @@ answer with the structured answer: `status` is `done`, or `blocked` with the rea
 /// The most of a project's instructions that is passed on, in bytes.
 const PROJECT_BYTES: usize = 48 << 10;
 
-/// A project's own instructions, as part of the system text.
+/// Returns a project's own instructions, as part of the system text.
 pub(crate) fn project_instructions(name: &str, instructions: &str) -> String {
     let end = instructions.floor_char_boundary(PROJECT_BYTES);
     format!(
@@ -36,7 +36,8 @@ pub(crate) fn project_instructions(name: &str, instructions: &str) -> String {
     )
 }
 
-/// The schema of every closing answer, plan or report. One for both, for the same reason.
+/// Returns the schema of every closing answer, plan or report. One for both, so that they share a
+/// prompt prefix.
 pub(crate) fn answer_schema() -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     json!({
@@ -75,7 +76,7 @@ pub(crate) fn answer_schema() -> Value {
     })
 }
 
-/// The planner's first turn.
+/// Returns the prompt of the planner's first turn.
 pub(crate) fn plan_prompt(goal: &Goal) -> String {
     let mut text = String::from(
         "Plan this goal. Explore the workspace as far as you need to, change nothing, and answer with \
@@ -96,7 +97,7 @@ pub(crate) fn plan_prompt(goal: &Goal) -> String {
     text
 }
 
-/// The planner's next turn, after an answer that broke the rules.
+/// Returns the prompt of the planner's next turn, after an answer that broke the rules.
 pub(crate) fn plan_repair_prompt(errors: &[String]) -> String {
     let mut text = String::from("The plan cannot be used:\n");
     for error in errors {
@@ -106,7 +107,7 @@ pub(crate) fn plan_repair_prompt(errors: &[String]) -> String {
     text
 }
 
-/// A worker's turn.
+/// Returns the prompt of a worker's turn.
 pub(crate) fn task_prompt(goal: &Goal, task: &TaskId) -> String {
     let spec = &goal.tasks[task].spec;
     let mut text = format!("Work on one task of a goal: {} ({task}).\n\n", spec.label());
@@ -136,17 +137,17 @@ fn push_lesson(text: &mut String, goal: &Goal, task: &TaskId) {
 /// A change that a repair is about.
 pub(crate) struct RepairedChange {
     pub(crate) path: RelPath,
-    /// Who made it.
+    /// The task that made the change.
     pub(crate) by: Option<Provenance>,
     pub(crate) diff: String,
-    /// What stands in its place, where the developer has changed that.
+    /// The current text in its place, if the developer has changed it.
     pub(crate) now: Option<String>,
 }
 
 /// The most of one diff that a repair is shown, in bytes. The rest is in its files.
 const SHOWN_BYTES: usize = 32 << 10;
 
-/// A repair's turn.
+/// Returns the prompt of a repair's turn.
 pub(crate) fn repair_task_prompt(
     goal: &Goal,
     task: &TaskId,
@@ -229,7 +230,7 @@ pub(crate) fn repair_task_prompt(
     text
 }
 
-/// What a task was to do, and what it says it did.
+/// Appends the instructions and the summary of a task.
 fn push_task(text: &mut String, goal: &Goal, id: &TaskId) {
     let task = &goal.tasks[id];
     let _ = writeln!(text, "{} ({id}) was to do:", task.spec.label());
@@ -287,7 +288,7 @@ fn push_scope(text: &mut String, goal: &Goal) {
     }
 }
 
-/// Text that somebody else wrote, set off line by line so that it cannot pass for ours.
+/// Appends text that somebody else wrote, set off line by line so that it cannot pass for ours.
 fn push_quoted(text: &mut String, quoted: &str) {
     for line in quoted.lines() {
         let _ = writeln!(text, "> {line}");

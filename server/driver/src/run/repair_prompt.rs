@@ -1,4 +1,4 @@
-//! What a repair task is told, and whose session it goes on from.
+//! The prompt of a repair task, and the session it continues.
 
 use claudecluster_core::{
     patch::{self, PatchFile, PatchFilePair},
@@ -23,8 +23,8 @@ use crate::{
     workspace::content_store::ContentStore,
 };
 
-/// Returns the session that a repair goes on from: that of the task whose work it repairs, so that the
-/// worker knows what it did and why.
+/// Returns the session that a repair continues: that of the task whose work it repairs, so that the
+/// worker knows its reasons.
 pub(crate) fn forked_session(goal: &Goal, task: &TaskId) -> Option<String> {
     let task = &goal.tasks[task];
     let author = goal.tasks.get(task.repair.as_ref()?.of.first()?)?;
@@ -76,7 +76,7 @@ fn disputed_changes(
         .collect()
 }
 
-/// The hunks as they were before they were rejected.
+/// Returns the hunks as they were before they were rejected.
 fn rejected_changes(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -95,7 +95,7 @@ fn rejected_changes(
     Ok(shown)
 }
 
-/// The hunks as they conflict.
+/// Returns the conflicting hunks, with the current text.
 fn conflicting_changes(
     pending: &PendingReader,
     goal: &Goal,
@@ -130,7 +130,7 @@ fn repaired_entries<'a>(
         .filter(|entry| repair.files.contains(&entry.file.path))
 }
 
-/// What the repair's hunks do, of all the hunks of a pair.
+/// Returns the change that the repair's hunks make, among all hunks of a pair.
 fn hunks_of(
     reviews: &ReviewCache,
     goal: &Goal,

@@ -1,7 +1,7 @@
-//! What a goal holds while it runs: its work, the client's environment, its private files.
+//! Resources of running goals: work, the client's environment, private files.
 //!
-//! One map by goal, and one way to forget a goal. None of it is in the journal: the environment holds
-//! keys, and the rest can be made again.
+//! One map by goal, and one way to forget a goal. None of it is in the journal: the environment
+//! holds keys, and the rest can be made again.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -36,7 +36,7 @@ pub(crate) struct GoalWork {
 }
 
 impl RunningGoals {
-    /// Returns an empty map of goals whose private files are in the state folder `home`.
+    /// Returns an empty map. Private files of goals lie in the state folder `home`.
     pub(crate) fn new(home: &std::path::Path) -> Self {
         Self {
             folder: home.join("goals"),
@@ -49,7 +49,7 @@ impl RunningGoals {
         self.folder.join(goal.as_str())
     }
 
-    /// Returns the work of a goal: what is spawned on it is waited for when the goal ends.
+    /// Returns the work of a goal. Tasks spawned on its tracker are waited for when the goal ends.
     pub(crate) fn work(&self, goal: &GoalId) -> GoalWork {
         let entry = self.by_goal.entry(goal.clone()).or_default();
         entry.work.clone()
@@ -66,7 +66,7 @@ impl RunningGoals {
         running.map(|entry| entry.work.clone()).collect()
     }
 
-    /// Takes the work of a goal away: what starts from now on is other work.
+    /// Takes the work of a goal away. Work that starts from now on is new work.
     pub(crate) fn take_work(&self, goal: &GoalId) -> GoalWork {
         self.by_goal
             .get_mut(goal)

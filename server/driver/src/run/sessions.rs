@@ -1,4 +1,4 @@
-//! Jobs of goals: what one is made of, and one that runs.
+//! Jobs of goals: how they are made from settings and goals, and how they run.
 
 use std::{path::Path, sync::Arc};
 
@@ -43,7 +43,7 @@ pub(crate) struct SessionSetup {
     pub(crate) epochs: Arc<EpochNumbers>,
 }
 
-/// Runs jobs: publishes what their agents do, and brings their permission requests to be decided.
+/// Runs jobs: publishes the activity of their agents, and forwards their permission requests.
 #[derive(Clone)]
 pub(crate) struct SessionRunner {
     pub(crate) goals: PublishedGoals,
@@ -146,9 +146,11 @@ impl SessionSetup {
         })
     }
 
-    /// Returns the system text of every session of a goal: ours, and the project's own instructions,
-    /// which the agents do not read by themselves, because what lies beside them in a repository can run
-    /// code. Taken once a goal, so that all its sessions share one prompt prefix.
+    /// Returns the system text of every session of a goal: ours, and the project's own
+    /// instructions.
+    ///
+    /// Agents do not read those by themselves, because files beside them in a repository can run
+    /// code. The text is taken once a goal, so that all its sessions share one prompt prefix.
     fn system_text(&self, goal: &Goal) -> Result<String, ErrorBody> {
         let dir = self.running.goal_dir(&goal.id);
         let kept = dir.join("system.txt");

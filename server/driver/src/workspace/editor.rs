@@ -1,5 +1,5 @@
-//! What the driver needs of an editor: the open documents, and edits that are verified by the text
-//! that comes back. The language server implements it, one per connection.
+//! The interface of an editor: open documents, and edits that are verified by the text that comes
+//! back. The language server implements it, one per connection.
 
 use std::{
     ops::Range,
@@ -20,17 +20,17 @@ pub struct OpenDocument {
     pub version: i32,
     /// Its text, saved or not.
     pub text: Rope,
-    /// Where the developer types.
+    /// Lines in which the developer types.
     pub edited: Option<EditedLines>,
 }
 
 /// The lines that were edited last: they are the developer's until the typing moves on or stops.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EditedLines {
-    /// The lines as the document counts them now, from 0; half-open, empty where lines were only taken
+    /// The lines as the document counts them now, from 0; half-open, empty if lines were only taken
     /// away.
     pub lines: Range<u32>,
-    /// When.
+    /// Time of the last edit.
     pub at: Instant,
 }
 
@@ -41,7 +41,7 @@ pub struct DocumentEdit {
     pub document: OpenDocument,
     /// The whole text it should have.
     pub after: String,
-    /// What the edit is, for the client's undo list.
+    /// Label of the edit in the client's undo list.
     pub label: String,
 }
 
@@ -50,7 +50,7 @@ pub struct DocumentEdit {
 pub struct DocumentDeletion {
     /// The document, at the version at which it was decided.
     pub document: OpenDocument,
-    /// What the deletion is, for the client's undo list.
+    /// Label of the deletion in the client's undo list.
     pub label: String,
 }
 
@@ -60,7 +60,7 @@ pub enum EditError {
     /// The document has changed since the edit was computed: compute it again.
     #[error("the document has changed in the meantime")]
     Stale,
-    /// The client said no.
+    /// The client refused the edit.
     #[error("the editor rejected the edit: {0}")]
     Refused(String),
     /// The client did not answer, or no change was observed, in time.
@@ -83,25 +83,28 @@ pub trait Editor: Send + Sync {
     /// Snapshots of all open documents that show files.
     fn documents(&self) -> Vec<OpenDocument>;
 
-    /// A snapshot of one open document.
+    /// Returns a snapshot of one open document.
     fn document(&self, path: &Path) -> Option<OpenDocument>;
 
-    /// Waits until it is known whether a document that was closed a moment ago stays closed: to load a file
-    /// anew, some editors close it and open it again. `false` where there was nothing to wait for.
+    /// Waits until it is known whether a document that was just closed stays closed. Some editors
+    /// reload a file by closing and opening it. Returns `false` if there was nothing to wait for.
     async fn settled(&self, path: &Path) -> bool;
 
-    /// Asks the client to make the edit and waits for the change that follows. Returns the document
-    /// as observed after it: the caller checks whether the text is the one it wanted, for a client's
-    /// word alone is not enough (one answers `applied` after dropping a stale edit).
+    /// Asks the client to make an edit, and waits for the change that follows. Returns the observed
+    /// document.
+    ///
+    /// The caller compares the text: a client's word alone is not enough (one answers `applied`
+    /// after dropping a stale edit).
     async fn edit(&self, edit: DocumentEdit) -> Result<OpenDocument, EditError>;
 
-    /// Whether it deletes files where it is asked to.
+    /// Returns whether the editor can delete files when asked.
     fn deletes(&self) -> bool;
 
-    /// Asks the client to delete the file of an open document and waits until the document is closed: what
-    /// it shows that was never saved goes with the file, and nothing but the client can close it. Returns
-    /// the document as it was last: the caller checks whether its text is the one that was to go, and
-    /// whether the file has gone.
+    /// Asks the client to delete the file of an open document, and waits until the document is
+    /// closed. Returns the document as it was last.
+    ///
+    /// Only the client can close the document; unsaved text goes with the file. The caller checks
+    /// that the returned text is the one to delete, and that the file is gone.
     async fn delete(&self, deletion: DocumentDeletion) -> Result<OpenDocument, EditError>;
 
     /// Waits until the document has another version than `version`, at most for `wait`.

@@ -1,4 +1,4 @@
-//! The attached editors, and what a file is now: the open buffer, or the file on disk.
+//! The attached editors, and the current content of files: the open buffer, or the file on disk.
 
 use std::{
     collections::HashMap,

@@ -23,9 +23,9 @@ pub(crate) enum GitError {
     /// It exited with an error.
     #[error("`git {command}` failed: {stderr}")]
     Failed {
-        /// What was asked.
+        /// The arguments of the command.
         command: String,
-        /// What it said.
+        /// Its error output.
         stderr: String,
     },
 }
@@ -41,8 +41,8 @@ impl From<GitError> for ErrorBody {
     }
 }
 
-/// A git command in `dir`, with no configuration but the repository's own, none of whose programs
-/// run, and no lock or index refresh left behind.
+/// Returns a git command in `dir` that reads only the repository's own configuration, runs none of
+/// its programs, and leaves no lock or index refresh behind.
 fn git_command(dir: &Path) -> Command {
     let mut command = Command::new("git");
     command.env_clear();
@@ -139,7 +139,7 @@ pub(crate) fn status<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Result<Vec<u8>,
     run_git_with(dir, args, &env)
 }
 
-/// The configuration that takes the programs away from every filter the repository defines. A file that
+/// Returns the configuration that takes the programs away from every filter the repository defines. A file that
 /// one of them would have converted counts as changed then, which costs a copy of it and nothing else.
 fn without_filters(dir: &Path) -> Result<Vec<(OsString, &'static str)>, GitError> {
     let args = ["config", "--name-only", "-z", "--get-regexp", r"^filter\."];
@@ -177,7 +177,7 @@ pub(crate) struct GitRepository {
     pub(crate) index: PathBuf,
 }
 
-/// The repository `workspace` lies in, if any.
+/// Returns the repository `workspace` lies in, if any.
 pub(crate) fn find_repository(workspace: &Path) -> Result<Option<GitRepository>, ErrorBody> {
     let args = [
         "rev-parse",
@@ -234,7 +234,7 @@ fn to_path(bytes: &[u8]) -> PathBuf {
 }
 
 impl GitRepository {
-    /// A path relative to the top of the work tree, relative to the workspace instead.
+    /// Returns a path relative to the top of the work tree, relative to the workspace instead.
     pub(crate) fn relative(&self, path: &[u8]) -> Option<RelPath> {
         let inside = if self.prefix.is_empty() {
             path
@@ -245,7 +245,8 @@ impl GitRepository {
         RelPath::from_bytes(inside.strip_suffix(b"/").unwrap_or(inside)).ok()
     }
 
-    /// What `path` was in an index: the object's id and whether it is executable or a link.
+    /// Returns the state of `path` in an index: the object's id, and whether it is executable or a
+    /// link.
     pub(crate) fn staged(
         &self,
         workspace: &Path,
@@ -279,7 +280,7 @@ impl GitRepository {
     }
 }
 
-/// The bytes of an object.
+/// Returns the bytes of an object.
 pub(crate) fn read_object(workspace: &Path, id: &str) -> Result<Vec<u8>, GitError> {
     run_git(workspace, &["cat-file", "blob", id])
 }

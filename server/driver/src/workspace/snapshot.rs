@@ -1,10 +1,12 @@
-//! What a goal started from: the base of every merge it proposes.
+//! Snapshots of a workspace: the base of every merge that a goal proposes.
 //!
-//! Taking it costs about a `git status`, not a copy. Recorded are the index as it is, and the
-//! content of what the index does not know: open buffers, dirty files, small untracked files. What
-//! any other file was is found out when it matters: as long as its change time lies before the
-//! snapshot, it *is* what it was; else the recorded index names its object. A file that is neither
-//! has no known base, and what is proposed for it becomes a conflict, never a guess.
+//! Taking one costs about a `git status`, not a copy. It records the index as it is, and the
+//! content of files that the index does not know: open buffers, dirty files, small untracked files.
+//! Any other file is looked up when it matters:
+//!
+//! - If its change time lies before the snapshot, its current content is the base.
+//! - Else the recorded index names its object.
+//! - A file that is neither has no known base. A change to it becomes a conflict, never a guess.
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +37,7 @@ const UNTRACKED_TOTAL: u64 = 64 << 20;
 /// snapshot may have changed after it.
 const TICK_NANOS: i128 = 20_000_000;
 
-/// What was recorded. Stored as an artifact; the events name it.
+/// A recorded snapshot. Stored as an artifact; the events name it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SnapshotManifest {
@@ -43,18 +45,18 @@ pub(crate) struct SnapshotManifest {
     taken_at: i128,
     /// The recorded index; `None` without git.
     index: Option<BlobId>,
-    /// Captured files; `None` where the file did not exist.
+    /// Captured files; `None` if the file did not exist.
     captured: BTreeMap<RelPath, Option<FileVersion>>,
     /// Open buffers whose text was not on disk.
     pub(crate) unsaved: Vec<RelPath>,
 }
 
-/// What a file was.
+/// The content of a file at the time of the snapshot.
 #[derive(Clone, Debug)]
 pub(crate) enum RecordedBase {
-    /// It was this.
+    /// The content is known; `None` if there was no file.
     Known(Option<FileContent>),
-    /// It has changed since and nobody knows from what.
+    /// The file has changed since, and its earlier content is unknown.
     Unknown,
 }
 
@@ -90,7 +92,7 @@ pub(crate) fn take_snapshot(
     Ok((manifest, id))
 }
 
-/// A snapshot that was taken earlier.
+/// Returns a snapshot that was taken earlier.
 pub(crate) fn load_snapshot(store: &Store, id: &BlobId) -> Result<SnapshotManifest, ErrorBody> {
     let bytes = store
         .get_blob(id)
@@ -113,19 +115,19 @@ pub(crate) fn load_goal_snapshot(
 }
 
 impl SnapshotManifest {
-    /// How many files it holds the content of.
+    /// Returns how many files it holds the content of.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.captured.len()).unwrap_or(u32::MAX)
     }
 
-    /// The captured text of the unsaved buffers.
+    /// Returns the captured text of the unsaved buffers.
     pub(crate) fn unsaved(&self) -> impl Iterator<Item = (&RelPath, &FileVersion)> {
         self.unsaved
             .iter()
             .filter_map(|path| Some((path, self.captured.get(path)?.as_ref()?)))
     }
 
-    /// What `path` was when the snapshot was taken.
+    /// Returns the content of `path` when the snapshot was taken.
     pub(crate) fn base_of(
         &self,
         store: &Store,
@@ -149,7 +151,7 @@ impl SnapshotManifest {
         self.staged_base(store, workspace, path, on_disk.is_none())
     }
 
-    /// What the recorded index says of a file that has changed, appeared or gone since.
+    /// Returns the recorded index's content of a file that has changed, appeared or gone since.
     fn staged_base(
         &self,
         store: &Store,
@@ -219,7 +221,7 @@ impl Drop for IndexFile {
     }
 }
 
-/// Captures what git calls changed or untracked.
+/// Captures the files that git calls changed or untracked.
 fn capture_status(
     store: &Store,
     workspace: &Path,
@@ -299,8 +301,8 @@ fn capture_untracked(
     Ok(())
 }
 
-/// The version of a file on disk; `Some(None)` where there is none, `None` where it is too large or
-/// cannot be read.
+/// Returns the version of a file on disk; `Some(None)` if there is none, `None` if it is too large
+/// or cannot be read.
 fn capture_file(
     store: &Store,
     workspace: &Path,
@@ -318,7 +320,7 @@ fn capture_file(
     }
 }
 
-/// Captures open documents as their editors show them; returns those whose text is not on disk.
+/// Captures open documents as their editors show them. Returns those with unsaved text.
 fn capture_documents(
     store: &Store,
     workspace: &Path,
@@ -425,7 +427,7 @@ mod tests {
             load_snapshot(&self.store, &id).unwrap()
         }
 
-        /// The text a file had; `None` where there was none, an error where nobody knows.
+        /// Returns the text a file had; `None` where there was none, an error where nobody knows.
         fn base(&self, manifest: &SnapshotManifest, path: &str) -> Result<Option<String>, ()> {
             let path = RelPath::new(path).unwrap();
             match manifest.base_of(&self.store, self.root(), &path).unwrap() {

@@ -1,4 +1,4 @@
-//! The text that pending changes are held against, in whichever form whoever asks has it.
+//! The current text of a file, in whichever form the caller has it.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use claudecluster_core::{
 };
 use ropey::Rope;
 
-/// The text that is there now. Where it is a document's it stays in pieces: nothing that an editor asks
-/// for after each keystroke puts all of it together.
+/// The current text of a file. A document's text stays in pieces: requests after each keystroke
+/// never put it together.
 #[derive(Clone, Copy, Debug)]
 pub enum TextSource<'a> {
     /// A text in one piece.
@@ -37,7 +37,7 @@ impl<'a> From<&'a Rope> for TextSource<'a> {
 }
 
 impl<'a> TextSource<'a> {
-    /// The whole text.
+    /// Returns the whole text.
     pub fn whole(self) -> Cow<'a, str> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
@@ -45,7 +45,7 @@ impl<'a> TextSource<'a> {
         }
     }
 
-    /// Whether it is no text to whoever reads files.
+    /// Returns whether the text has a NUL byte in its head, as binary files have.
     pub(crate) fn has_nul(self) -> bool {
         match self {
             Self::Text(text) => has_nul(text.as_bytes()),
@@ -53,7 +53,7 @@ impl<'a> TextSource<'a> {
         }
     }
 
-    /// The review against it.
+    /// Returns the review against it.
     pub(crate) fn update(self, live: &mut LiveReview) -> FileReview<'_> {
         match self {
             Self::Text(text) => live.update(text),

@@ -26,7 +26,7 @@ pub(crate) fn remaining_pause(edited: &EditedLines, pause: Span) -> Option<Durat
     (!left.is_zero()).then_some(left)
 }
 
-/// Whether lines that are typed in and the lines of a hunk have one in common, or lie side by side.
+/// Returns whether lines that are typed in and the lines of a hunk have one in common, or lie side by side.
 pub(crate) fn meet(typed: &Range<u32>, hunk: &Range<u32>) -> bool {
     hunk.start <= typed.end && typed.start <= hunk.end
 }

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use claudecluster_core::plan::{PlanPath, PlanPathStep};
-use claudecluster_protocol::export::plan_schema;
+use claudecluster_protocol::plan::plan_schema;
 use serde_json::Value;
 
 /// The schema of a place: usually of one type, for commands of two.

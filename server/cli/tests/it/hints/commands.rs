@@ -29,7 +29,9 @@ const SUBCOMMANDS: &[&str] = &[
 ];
 
 /// Options whose next word is a value.
-const WITH_VALUE: &[&str] = &["--file", "--plan", "--reason", "--task", "--text", "--hunk"];
+const WITH_VALUE: &[&str] = &[
+    "--agent", "--file", "--plan", "--reason", "--task", "--text", "--hunk",
+];
 
 /// The words of each `claudecluster …` command that a text names.
 pub(super) fn commands_in(text: &str) -> Vec<Vec<String>> {
@@ -97,7 +99,7 @@ fn belongs(before: &[String], word: &str) -> bool {
         [_] if group("daemon") || group("config") => word.chars().all(|c| c.is_ascii_lowercase()),
         [config, set] if config == "config" && set == "set" => true,
         [config, set, _] if config == "config" && set == "set" => true,
-        [.., last] if WITH_VALUE.contains(&&**last) || last == "--agent" => true,
+        [.., last] if WITH_VALUE.contains(&&**last) => true,
         _ => {
             word.starts_with(['-', '[', '{', '"'])
                 || id(word)

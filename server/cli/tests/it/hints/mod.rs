@@ -81,7 +81,7 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     ("daemon stop --force", &["places_without_a_front_here"]),
     ("daemon status", &["places_without_a_front_here"]),
-    ("demo --agent native", &["the_demo", "the_demo"]),
+    ("demo --agent {}", &["the_demo"]),
     ("deny {} []", &["permissions"]),
     (
         "diff {}",
@@ -107,6 +107,7 @@ const SITES: &[(&str, &[&str])] = &[
         "doctor",
         &[
             "the_demo",
+            "places_without_a_front_here",
             "places_without_a_front_here",
             "places_without_a_front_here",
             "places_without_a_front_here",

@@ -387,7 +387,7 @@ fn configuration() {
 fn the_demo() {
     let world = World::new();
     let refused = world.run(&["demo", "--agent", "command"]);
-    let played = world.follow(&refused, "demo --agent native", &[0]);
+    let played = world.follow(&refused, "demo --agent {}", &[0]);
     world.follow(&played, "doctor", &[0, 1]);
     world.follow(&played, "run {}", &[0, 1]);
 }

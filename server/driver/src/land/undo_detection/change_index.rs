@@ -1,5 +1,5 @@
-//! Which landings a change of a text can have to do with. To look at all of them whenever somebody pauses
-//! would cost several comparisons of the whole text for each.
+//! The landings that a change of a text can concern. Looking at all of them at each pause would
+//! cost several comparisons of the whole text for each.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use claudecluster_core::{
     review::{is_distinctive, trimmed_lines},
 };
 
-/// The lines that a move took out of a text and put into it, without what is around their words.
+/// Lines that a move removed from a text and added to it, without surrounding whitespace.
 pub(super) struct MoveTrace {
     out: Vec<Box<str>>,
-    /// With how often each was there then.
+    /// Added lines, with the number of times each was in the text then.
     put_in: Vec<(Box<str>, u32)>,
 }
 
@@ -42,7 +42,7 @@ impl MoveTrace {
     }
 }
 
-/// What has happened to a text since it was looked at last.
+/// Lines that changed since a text was looked at last.
 pub(super) struct ChangedLines<'t> {
     last: HashMap<&'t str, u32>,
     lines: HashSet<&'t str>,
@@ -63,8 +63,8 @@ impl<'t> ChangedLines<'t> {
         }
     }
 
-    /// Whether what a move did can have gone, or come back, by the change: it is about the same lines, or what
-    /// the move put in had been changed before.
+    /// Returns whether the change can have undone or redone a move: both concern the same lines, or
+    /// lines of the move had been changed before.
     pub(super) fn touch_move(&self, trace: &MoveTrace) -> bool {
         let there = |line: &str| self.last.get(line).copied().unwrap_or_default();
         trace.out.iter().any(|line| self.lines.contains(&**line))

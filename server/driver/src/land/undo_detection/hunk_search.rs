@@ -1,5 +1,5 @@
-//! What has gone, or come back, as the places tell in which hunks landed, whatever else has changed: several
-//! steps undone at once with typing between them, a file that was loaded anew without being saved.
+//! Search for undone and redone hunks by their places in the text, whatever else has changed:
+//! several steps undone at once with typing between them, or a file reloaded without being saved.
 
 use std::{path::Path, time::Duration};
 
@@ -18,32 +18,31 @@ use crate::{
     },
 };
 
-/// The file as it is, and how it came to be so.
+/// The current file, and its last known text.
 pub(super) struct UndoScan<'a> {
     pub(super) contents: &'a ContentStore,
     pub(super) observed: &'a ObservedFiles,
     pub(super) typing_pause: Span,
     pub(super) path: &'a Path,
-    /// What is there now.
+    /// Current content.
     pub(super) current: &'a FileContent,
-    /// What was there when it was looked at last, if that is known.
+    /// FileContent at the last look, if known.
     pub(super) last: Option<&'a FileContent>,
     /// Whether an editor has it open.
     pub(super) open: bool,
-    /// Where somebody types.
+    /// Lines in which somebody types.
     pub(super) edited: Option<&'a EditedLines>,
 }
 
-/// What a look comes to.
+/// The result of a search.
 pub(super) enum UndoScanResult<'a> {
-    /// This has happened.
+    /// Undone and redone hunks.
     Now(Vec<DetectedUndo<'a>>),
-    /// Somebody types where a hunk was: it is known after this time at the earliest.
+    /// Somebody types where a hunk was: the search can be repeated after this time at the earliest.
     Later(Duration),
 }
 
-/// Looks for the hunks of all moves. One that a decision took out of the text, or put into it, is no
-/// editor's.
+/// Searches the hunks of all moves. A hunk that a decision took out or put in is not the editor's.
 pub(super) fn search_hunks<'a>(
     look: &UndoScan<'_>,
     history: &[LandedMove<'a>],
@@ -129,7 +128,7 @@ fn redo_step(
 }
 
 impl UndoScan<'_> {
-    /// Whether something that a move did can have gone, or come back, since the file was looked at last.
+    /// Returns whether the effect of a move can have changed since the file was looked at last.
     fn can_have_changed(
         &self,
         moved: &LandedMove<'_>,
@@ -144,7 +143,8 @@ impl UndoScan<'_> {
         Ok(trace.is_none_or(|trace| changed.touch_move(&trace)))
     }
 
-    /// Whether what `is_so` now has become so between moves, and not by one: `later` are those since.
+    /// Returns whether `is_so` became true between moves, and not by one. `later` are the moves
+    /// since.
     fn by_nobody_else(
         &self,
         later: &[LandedMove<'_>],
@@ -168,8 +168,8 @@ impl UndoScan<'_> {
         Ok(true)
     }
 
-    /// How long some of the lines are the developer's, if they are: what is deleted may be about to be put
-    /// in elsewhere, or to be written anew.
+    /// Returns how long the developer types in some of the lines, if so: deleted text may be about
+    /// to be put in elsewhere, or written anew.
     fn typed_in(&self, lines: &[std::ops::Range<u32>]) -> Option<Duration> {
         let edited = self.edited?;
         let meets = lines.iter().any(|lines| typing::meet(&edited.lines, lines));

@@ -1,6 +1,6 @@
-//! What an editor undoes, or does again, by itself. Nobody tells the daemon; it is seen in the text once that
-//! has settled. Where it is, to the byte, what it was before a landing or after it, all that is between has
-//! been undone or done again. Else the places of the hunks tell.
+//! Undo and redo of editors. Nobody tells the daemon; they are seen in the text once it has
+//! settled. If the text equals, to the byte, the text before or after a landing, everything between
+//! was undone or redone. Else the places of the hunks tell.
 
 mod change_index;
 mod hunk_search;
@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// Notices what editors undo and redo by themselves, and lets the ledger follow.
+/// Notices undo and redo in editors, and lets the ledger follow.
 #[derive(Clone)]
 pub(crate) struct UndoDetection {
     pub(crate) goals: PublishedGoals,
@@ -52,20 +52,20 @@ pub(crate) struct UndoDetection {
     pub(crate) observed: Arc<ObservedFiles>,
 }
 
-/// The files in which somebody's own undo is followed.
+/// Files in which an editor's own undo is followed.
 #[derive(Default)]
 pub(crate) struct ObservedFiles {
     files: Mutex<BTreeMap<PathBuf, ObservedFile>>,
 }
 
-/// One of them.
+/// One followed file.
 #[derive(Default)]
 struct ObservedFile {
-    /// Its text when it was looked at last, while an editor has it open.
+    /// FileContent at the last look, while an editor has the file open.
     last: Option<FileContent>,
-    /// Whether it is going to be looked at again by itself.
+    /// Whether another look is scheduled.
     awaited: bool,
-    /// What moves did to it, by the texts before and after them.
+    /// Effects of moves, by the texts before and after them.
     traces: HashMap<MoveEnds, Arc<MoveTrace>>,
 }
 
@@ -90,14 +90,14 @@ impl ObservedFiles {
         }
     }
 
-    /// The next look is at all of it.
+    /// Forgets the last content: the next look covers the whole file.
     fn forget_last(&self, path: &Path) {
         if let Some(file) = self.lock_files().get_mut(path) {
             file.last = None;
         }
     }
 
-    /// What a move did to a file; `None` where that is not known by lines.
+    /// Returns the effect of a move on a file; `None` if it is not known by lines.
     fn move_trace(
         &self,
         contents: &ContentStore,
@@ -126,7 +126,7 @@ impl ObservedFiles {
         Ok(Some(trace))
     }
 
-    /// `false` where somebody waits already.
+    /// Schedules another look; `false` if one is scheduled already.
     fn start_waiting(&self, path: &Path) -> bool {
         let mut files = self.lock_files();
         let file = files.entry(path.to_owned()).or_default();
@@ -141,7 +141,8 @@ impl ObservedFiles {
 }
 
 impl UndoDetection {
-    /// Looks whether the text of a file, which has settled, shows an undo or redo of its editor.
+    /// Compares the settled text of a file with the ledger, and journals undo and redo of its
+    /// editor.
     pub(crate) async fn follow_editor(&self, path: &Path) {
         // What is being loaded anew says nothing yet.
         let _ = self.editors.settled_document(path).await;
@@ -151,8 +152,10 @@ impl UndoDetection {
         self.follow_until_quiet(path).await;
     }
 
-    /// Lets the ledger follow. Costs a look at the ledgers where nothing has landed in the file, and else a
-    /// comparison with the text of the last look, and with each of the landings that it can be about.
+    /// Follows the editor until no look is due.
+    ///
+    /// Costs a look at the ledgers if nothing has landed in the file. Else it costs a comparison
+    /// with the text of the last look, and with each landing that can be concerned.
     async fn follow_until_quiet(&self, path: &Path) {
         let later = self.follow_now(path).await;
         let Some(mut later) = later.filter(|_| self.observed.start_waiting(path)) else {
@@ -211,7 +214,7 @@ impl UndoDetection {
         Ok(later)
     }
 
-    /// What has to be journaled for the ledger to say what the text says, and when to look again.
+    /// Returns the facts that make the ledger agree with the text, and when to look again.
     fn ledger_facts(
         &self,
         root: &Path,
@@ -284,7 +287,7 @@ impl UndoDetection {
     }
 }
 
-/// A move that changed a file.
+/// A move that changed the content of a file.
 struct LandedMove<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
@@ -292,13 +295,13 @@ struct LandedMove<'a> {
     landed: &'a LandedContent,
 }
 
-/// Hunks of a move that are to be taken back or made again in the ledger, for the text is so already.
+/// Hunks of a move that the text shows as undone or redone.
 struct DetectedUndo<'a> {
     goal: &'a Goal,
     entry: &'a FileEntry,
-    /// The landing.
+    /// Index of the landing.
     index: usize,
-    /// The undo that is taken back, for a redo.
+    /// For a redo, the index of the undo.
     undo: Option<usize>,
     hunks: Vec<HunkId>,
     landed: LandedContent,
@@ -316,7 +319,7 @@ fn relative_path(goal: &Goal, path: &Path) -> Option<RelPath> {
     RelPath::from_path(path).ok()
 }
 
-/// The moves of a goal that changed a file's content, in no order.
+/// Returns the moves of a goal that changed a file's content, in no order.
 fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = LandedMove<'_>> {
     let entries = goal.files.iter().filter(move |file| file.file.path == path);
     entries.flat_map(move |entry| {
@@ -333,10 +336,10 @@ fn history_of(goal: &Goal, path: RelPath) -> impl Iterator<Item = LandedMove<'_>
     })
 }
 
-/// GoalFacts of goals.
+/// Facts to journal, by goal.
 type GoalFacts = Vec<(GoalId, Vec<EventBody>)>;
 
-/// The moves after which, taken back, the file is what it is now, the latest first.
+/// Returns the moves whose undo or redo gives exactly the current file, the latest first.
 fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<DetectedUndo<'a>> {
     let is_now = |blob: &Option<BlobId>| blob.as_ref() == now;
     if history.last().is_none_or(|last| is_now(&last.landed.after)) {
@@ -432,7 +435,7 @@ fn reverse_landing(landed: &LandedContent) -> LandedContent {
     }
 }
 
-/// The fact, as far as the pair still has the hunks.
+/// Returns the fact of a detected undo or redo, as far as the pair still has the hunks.
 fn revert_fact(
     contents: &ContentStore,
     state: &mut RevertState<'_>,

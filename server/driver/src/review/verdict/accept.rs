@@ -25,7 +25,7 @@ use crate::{
     workspace::typing,
 };
 
-/// Whether a decision is the explicit look a held hunk needs.
+/// Returns whether a decision is the explicit look that a held hunk needs.
 fn is_explicit_look(decision: &Decision, entry: &FileEntry) -> bool {
     let named = decision.hunk_id.is_some() || decision.path.is_some();
     named
@@ -37,7 +37,8 @@ fn is_explicit_look(decision: &Decision, entry: &FileEntry) -> bool {
         })
 }
 
-/// What accepting comes to.
+/// Works out the acceptance of an entry's hunks. Conflicts, held hunks and hunks that somebody
+/// types in are left and counted.
 pub(crate) fn accept_entry(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -91,7 +92,7 @@ pub(crate) fn accept_entry(
     Ok(verdicts)
 }
 
-/// Whether somebody types where a hunk would land.
+/// Returns whether somebody types in the lines of a hunk.
 fn is_typed_in(versions: &FileVersions, pending: &PendingHunk) -> bool {
     let lines = pending.view.start_line..pending.view.end_line;
     pending.part != HunkPart::Mode
@@ -101,7 +102,7 @@ fn is_typed_in(versions: &FileVersions, pending: &PendingHunk) -> bool {
             .is_some_and(|typed| typing::meet(typed, &lines))
 }
 
-/// The entry and the file with these hunks in.
+/// Returns the entry and the file with these hunks accepted.
 pub(super) fn accept_hunks(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -134,8 +135,8 @@ pub(super) fn accept_hunks(
     change
 }
 
-/// Accepts one hunk of an alternative: what it is an alternative *to* lands beneath it in the same
-/// moment, unless the developer's own text stands there, which stays a conflict.
+/// Accepts one hunk of an alternative. Its rival lands beneath it in the same moment, unless the
+/// developer's own text is there, which stays a conflict.
 fn accept_alternative(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -182,8 +183,8 @@ fn accept_alternative(
     })
 }
 
-/// What an alternative stands on: the file with those hunks of the merged entry landed that the
-/// alternative's hunk is an alternative to, and their landing.
+/// Lands the rivals of an alternative's hunk beneath it. Returns the file with those hunks landed,
+/// and their landing.
 pub(super) fn land_beneath(
     reviews: &ReviewCache,
     goal: &Goal,

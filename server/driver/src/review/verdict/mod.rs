@@ -1,5 +1,4 @@
-//! What a verdict on some hunks of one file makes of the file and of its pair of versions. Computed
-//! here, carried out in [`crate::landing`].
+//! Effects of verdicts on one file and its pair of versions. Computed here, carried out in `land`.
 
 mod accept;
 pub(crate) mod named_target;
@@ -31,8 +30,8 @@ use crate::{
     workspace::content_text::ContentText,
 };
 
-/// What a decision comes to for one entry. It depends on nothing but what it is given: where the text
-/// moves before it could be carried out, it is computed again.
+/// Works out a decision for one entry. Depends on its arguments only: if the text moves before it
+/// is carried out, it is computed again.
 pub(crate) type VerdictFn = fn(
     &ReviewCache,
     &Goal,
@@ -52,16 +51,16 @@ pub(crate) fn verdict_fn(verdict: Verdict) -> VerdictFn {
     }
 }
 
-/// An entry after a verdict, and what the file has to become for it.
+/// An entry after a verdict, and the file it needs.
 #[derive(Clone, Debug)]
 pub(crate) struct VerdictChange {
-    /// Which entry of the file: an alternative's verdict may move the merged one beneath it.
+    /// Number of the entry in its file: a verdict on an alternative can move the merged entry, too.
     pub(crate) entry: u32,
-    /// What happens to the hunks: a decision may come to different verdicts on different entries.
+    /// The verdict on the hunks. One decision can lead to different verdicts on different entries.
     pub(crate) verdict: Verdict,
     /// The hunks it is about.
     pub(crate) hunks: Vec<HunkId>,
-    /// What of them the text has to hold for the verdict to be carried out.
+    /// Parts that the text must contain for the verdict to count as carried out.
     pub(crate) parts: Vec<HunkPart>,
     /// The file.
     pub(crate) current: Option<FileContent>,
@@ -73,10 +72,10 @@ pub(crate) struct VerdictChange {
     pub(crate) of: Option<u32>,
 }
 
-/// What a decision comes to for one entry.
+/// The effect of a decision on one entry.
 #[derive(Debug, Default)]
 pub(crate) struct EntryVerdicts {
-    /// What changes, in order: each goes on from the text the one before it leaves.
+    /// Changes in order: each starts from the text that the one before it leaves.
     pub(crate) changes: Vec<VerdictChange>,
     /// Hunks left because they conflict.
     pub(crate) conflicts: u32,
@@ -87,7 +86,7 @@ pub(crate) struct EntryVerdicts {
 }
 
 impl VerdictChange {
-    /// The file and the pair once it has been carried out.
+    /// Returns the file and the pair after the change.
     fn file_versions(&self) -> FileVersions {
         FileVersions {
             base: self.base.clone(),
@@ -99,13 +98,13 @@ impl VerdictChange {
 }
 
 impl EntryVerdicts {
-    /// The last change, if anything changes: what the file has to become.
+    /// Returns the last change, if anything changes: the file it leaves is the one to land.
     pub(crate) fn final_change(&self) -> Option<&VerdictChange> {
         self.changes.last()
     }
 }
 
-/// Whether a decision is about this hunk at all.
+/// Returns whether a decision is about this hunk.
 fn is_about_hunk(decision: &Decision, pending: &PendingHunk) -> bool {
     let task = decision
         .task_id
@@ -117,7 +116,7 @@ fn is_about_hunk(decision: &Decision, pending: &PendingHunk) -> bool {
         .is_none_or(|id| *id == pending.view.id)
 }
 
-/// Whether the text, as it was observed, has what was accepted.
+/// Returns whether an observed text contains the accepted parts.
 pub(crate) fn has_landed(versions: &FileVersions, parts: &[HunkPart]) -> bool {
     match versions.texts() {
         Some((base, current, proposed)) => {
@@ -164,7 +163,7 @@ fn line_keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
         .collect()
 }
 
-/// Whether a text, as it was observed, has what a change from one content to another brings.
+/// Returns whether an observed text contains the change from one content to another.
 pub(crate) fn has_change(
     before: Option<&FileContent>,
     after: Option<&FileContent>,

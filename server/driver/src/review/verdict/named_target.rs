@@ -1,4 +1,4 @@
-//! Whether what a decision names is there to be decided.
+//! Checks that a decision names something that can be decided.
 
 use claudecluster_protocol::{
     ErrorBody,

@@ -9,7 +9,7 @@ use claudecluster_protocol::{ErrorBody, api::Decision, event::Verdict};
 use super::{EntryVerdicts, is_about_hunk, line_keys, set_text, unchanged_entry};
 use crate::review::{cache::ReviewCache, hunk_part::HunkPart, pending, versions::FileVersions};
 
-/// What rejecting comes to. The file stays as it is.
+/// Works out the rejection of an entry's hunks. The file stays as it is.
 pub(crate) fn reject_entry(
     reviews: &ReviewCache,
     goal: &Goal,

@@ -1,4 +1,4 @@
-//! Conflicts decided: the stretch in which the two sides differ becomes a chosen text.
+//! Conflicts resolved: the stretch in which the two sides differ becomes a chosen text.
 
 use claudecluster_core::{
     review::{FileReview, HunkKey, HunkState},
@@ -23,7 +23,7 @@ use crate::{
     settings::MergeWords,
 };
 
-/// What deciding one hunk comes to.
+/// Works out the resolution of one hunk.
 pub(crate) fn resolve_entry(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -80,7 +80,8 @@ pub(crate) fn resolve_entry(
     })
 }
 
-/// The words of both tasks. They take the place of what one of them has put there, not of anything else.
+/// Returns the lines with the words of both tasks. They replace the text of one of the tasks,
+/// nothing else.
 fn both_tasks_words(
     ground: &FileVersions,
     hunk: &PendingHunk,
@@ -95,7 +96,7 @@ fn both_tasks_words(
     Ok(Resolution::Text { text })
 }
 
-/// Decides what has no lines: one side or the other.
+/// Resolves a hunk without lines: takes one side or the other.
 fn resolve_whole(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -131,7 +132,7 @@ fn resolve_whole(
     Ok(change)
 }
 
-/// Who proposes the other side, in one line.
+/// Returns a one-line label of the proposed side.
 fn proposal_label(goal: &Goal, hunk: &PendingHunk) -> String {
     let by = hunk.view.provenance.first();
     let title = by

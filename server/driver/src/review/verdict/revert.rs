@@ -1,5 +1,5 @@
-//! Moves of the ledger taken back, and made again. What a move did is computed from the texts it was
-//! made from, hunk by hunk, and merged with what the file is now; see [`core::review::VerdictEffect`].
+//! Undo and redo of ledger moves. The effect of a move is computed from the texts it was made from,
+//! hunk by hunk, and merged with the current file; see [`core::review::Made`].
 //!
 //! [`core::review::VerdictEffect`]: claudecluster_core::review::VerdictEffect
 
@@ -31,35 +31,35 @@ use crate::{
     workspace::{content_store::ContentStore, content_text::ContentText},
 };
 
-/// A move with what is needed to take it back.
+/// A past move, with the texts that undoing it needs.
 pub(crate) struct PastMove<'a> {
     pub(crate) entry: &'a FileEntry,
     pub(crate) index: usize,
     before: FileVersions,
     after: FileVersions,
-    /// The hunks of lines there were when it was made, and who made them.
+    /// Hunks of lines at the time of the move, with their authors.
     hunks: KeyedHunks,
-    /// The hunk that is the file's mode.
+    /// Id of the hunk that is the file's mode.
     mode: HunkId,
-    /// Who has a part in the file.
+    /// Authors of the whole file.
     all: Vec<Provenance>,
 }
 
-/// A file on which moves are taken back one after the other, with the pairs of its entries.
+/// A file in which moves are undone one after the other, with the pairs of its entries.
 pub(crate) struct RevertState<'a> {
     contents: &'a ContentStore,
     current: Option<FileContent>,
     pairs: BTreeMap<u32, FileVersions>,
 }
 
-/// What takes hunks of a move back, or makes them again.
+/// The change that undoes or redoes hunks of a move.
 pub(crate) struct RevertStep {
-    /// Hunk by hunk, and which hunk has which key in it; `None` where all goes as a whole.
+    /// The change by lines, and the key of each hunk; `None` if the file changes as a whole.
     lines: Option<(VerdictEffect, BTreeMap<HunkId, HunkKey>)>,
-    /// The file and the pair as they are if nothing has happened since, and what they become.
+    /// The file and the pair before the step if nothing has happened since, and after it.
     from: FileVersions,
     to: FileVersions,
-    /// Whether the file has a part in it, or the pair only.
+    /// Whether the file changes, or only the pair.
     lands: bool,
 }
 
@@ -105,22 +105,22 @@ impl<'a> PastMove<'a> {
         &self.entry.ledger[self.index]
     }
 
-    /// Whether it is taken back with all its hunks or not at all.
+    /// Returns whether the move is undone with all its hunks or not at all.
     pub(crate) fn is_indivisible(&self) -> bool {
         self.ledger_move().verdict == Verdict::Resolve
     }
 
-    /// Who made a hunk.
+    /// Returns the authors of a hunk.
     pub(crate) fn hunk_authors(&self, hunk: &HunkId) -> &[Provenance] {
         self.hunks.get(hunk).map_or(&self.all, |(_, makers)| makers)
     }
 
-    /// Whether a task has a part in a hunk.
+    /// Returns whether a task has a part in a hunk.
     pub(crate) fn is_by(&self, hunk: &HunkId, task: &TaskId) -> bool {
         self.hunk_authors(hunk).iter().any(|by| by.task == *task)
     }
 
-    /// What takes hunks of it back: `standing` are those that stand.
+    /// Returns the step that undoes hunks of the move. `standing` are the hunks not undone yet.
     pub(crate) fn undo_step(&self, standing: &[HunkId]) -> RevertStep {
         let lines = self.line_effect(standing);
         RevertStep {
@@ -131,7 +131,7 @@ impl<'a> PastMove<'a> {
         }
     }
 
-    /// What makes hunks again that `undo` took back, which is a later move of the same entry.
+    /// Returns the step that redoes hunks which `undo`, a later move of the same entry, took back.
     pub(crate) fn redo_step(
         &self,
         contents: &ContentStore,
@@ -166,7 +166,7 @@ impl<'a> PastMove<'a> {
         })
     }
 
-    /// What it made of the texts, for some of its hunks, if that is known by lines.
+    /// Returns the effect of the move for some of its hunks; `None` if it is not known by lines.
     pub(crate) fn line_effect(
         &self,
         hunks: &[HunkId],
@@ -191,7 +191,8 @@ impl<'a> PastMove<'a> {
         Some((made, keys))
     }
 
-    /// The lines it wrote into the file, for the hunks that stand, and which of them has which key.
+    /// Returns the lines that the move wrote into the file for the hunks not undone, and the key of
+    /// each hunk.
     pub(crate) fn written_lines(
         &self,
         standing: &[HunkId],
@@ -210,9 +211,11 @@ impl<'a> PastMove<'a> {
         Some((rewrite, vec![(key, id.clone())]))
     }
 
-    /// The hunks that it put into a file and that a text has no more, as if they had never landed, with the
-    /// lines they were taken out of: in all their places there is what stood there before, or what the
-    /// proposal is a change to. `pair` is what that is now.
+    /// Returns the landed hunks that a text no longer contains, with the lines they were taken out
+    /// of.
+    ///
+    /// A hunk counts as taken out if, in all its places, the text has what was there before it, or
+    /// what the proposal is a change to. `pair` is the entry's current pair.
     pub(crate) fn taken_out(
         &self,
         standing: &[HunkId],
@@ -235,8 +238,8 @@ impl<'a> PastMove<'a> {
         standing.iter().filter_map(lines).collect()
     }
 
-    /// Those of some hunks that would be pending and clean in a text if they had not landed: more has gone
-    /// with them than what they wrote.
+    /// Returns the hunks that would be pending and clean in a text if they had not landed: more
+    /// than their own lines is gone.
     fn clean_again(
         &self,
         made: &VerdictEffect,
@@ -307,13 +310,13 @@ impl<'a> RevertState<'a> {
         }
     }
 
-    /// Puts another text there.
+    /// Replaces the current file.
     pub(crate) fn set_current(&mut self, current: Option<FileContent>) {
         self.current = current;
     }
 
-    /// Carries a step out for some hunks of an entry. Gives the change, if any hunk moves, and how many
-    /// were left because something else stands there now.
+    /// Applies a step for some hunks of an entry. Returns the change, if any hunk moves, and the
+    /// number of hunks left because something else is there now.
     pub(crate) fn apply_step(
         &mut self,
         entry: &FileEntry,
@@ -358,7 +361,7 @@ impl<'a> RevertState<'a> {
 }
 
 impl RevertStep {
-    /// The file as the step expects it if nothing has happened since.
+    /// Returns the file that the step expects if nothing has happened since.
     pub(crate) fn start_content(&self) -> Option<FileContent> {
         let mut start = self.from.current.clone();
         if let Some((made, _)) = &self.lines {
@@ -367,7 +370,7 @@ impl RevertStep {
         start
     }
 
-    /// Those of some hunks that a text has already as the step would make it.
+    /// Returns those hunks that a text already has as the step would make them.
     pub(crate) fn present_hunks_in(&self, hunks: &[HunkId], now: &str) -> Vec<HunkId> {
         let Some((made, keys)) = &self.lines else {
             return Vec::new();
@@ -377,7 +380,7 @@ impl RevertStep {
         hunks.iter().filter(there).cloned().collect()
     }
 
-    /// The hunks that can go or come, each for itself.
+    /// Applies the step to each hunk that can be undone or redone by lines.
     fn by_lines(
         &self,
         now: &FileVersions,
@@ -410,7 +413,7 @@ impl RevertStep {
         (next, done)
     }
 
-    /// Moves the modes; `false` where one of them is another by now.
+    /// Moves the modes; `false` if one of them has another value by now.
     fn move_modes(&self, next: &mut FileVersions) -> bool {
         let (from, to) = (three_sides(&self.from), three_sides(&self.to));
         let mut moved = next.clone();
@@ -430,7 +433,7 @@ impl RevertStep {
         true
     }
 
-    /// All of it at once; `None` where something else is there by now.
+    /// Applies the step to the file as a whole; `None` if something else is there by now.
     fn as_a_whole(&self, now: &FileVersions) -> Option<FileVersions> {
         let back = |now: &Option<FileContent>,
                     from: &Option<FileContent>,

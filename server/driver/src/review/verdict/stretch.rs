@@ -10,10 +10,10 @@ use claudecluster_protocol::{ErrorBody, event::Verdict, resolution::Resolution};
 use super::{VerdictChange, set_text, unchanged_entry};
 use crate::review::{hunk_part::HunkPart, pending::PendingHunk, versions::FileVersions};
 
-/// The label of what is there in conflict markers.
+/// Label of the current text in conflict markers.
 const MINE: &str = "current text";
 
-/// Decides the stretch of a hunk of lines, and with it whatever other hunks stand there.
+/// Resolves the stretch of a hunk of lines, together with the other hunks in it.
 pub(super) fn decide_stretch(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -51,8 +51,7 @@ pub(super) fn decide_stretch(
     Ok(change)
 }
 
-/// The words of both sides in one hunk of lines, where they can be merged: it lands as a conflict does that
-/// was resolved so.
+/// Resolves one hunk of lines to the words of both sides; `None` if they cannot be merged.
 pub(super) fn merge_words_of(
     entry: &FileEntry,
     versions: &FileVersions,
@@ -75,7 +74,7 @@ pub(super) fn conflict_gone() -> ErrorBody {
         .hint("review the conflict again, then resolve it")
 }
 
-/// What a decision to resolve has to say.
+/// Returns the error of a decision to resolve that does not name the hunk or the resolution.
 pub(crate) fn incomplete_resolution() -> ErrorBody {
     ErrorBody::user("the hunk or its resolution is missing").hint(
         "name one hunk and a resolution: mine, theirs, both, merged, markers, a text or a repair",

@@ -1,4 +1,4 @@
-//! Undo and redo: which moves a decision takes back or makes again, and what that comes to.
+//! Undo and redo: the moves that a decision takes back or makes again.
 
 use std::cmp::Reverse;
 
@@ -15,17 +15,18 @@ use crate::{
     workspace::content_store::ContentStore,
 };
 
-/// Hunks of a move that are to be taken back, or to be made again.
+/// Hunks of a move to undo or redo.
 struct RevertTarget<'a> {
     past: PastMove<'a>,
-    /// The undo that took them back; the move itself for those that are to be.
+    /// For a redo, the index of the undo; for an undo, that of the move itself.
     undo: usize,
     hunks: Vec<HunkId>,
 }
 
-/// What taking back comes to: the latest landing first, keeping what was typed since. Whatever entry
-/// of a file it is asked for, the answer is about all entries of that file, for a landing of one can
-/// stand on a landing of another.
+/// Works out an undo: the latest landing first, keeping text typed since.
+///
+/// The result covers all entries of the file, whichever entry is given: a landing of one can build
+/// on a landing of another.
 pub(crate) fn undo_moves(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -48,7 +49,7 @@ pub(crate) fn undo_moves(
     Ok(verdicts)
 }
 
-/// What making again comes to: the undo made last is taken back first.
+/// Works out a redo: the latest undo is taken back first.
 pub(crate) fn redo_moves(
     reviews: &ReviewCache,
     goal: &Goal,
@@ -69,7 +70,7 @@ pub(crate) fn redo_moves(
     Ok(verdicts)
 }
 
-/// Moves of a goal, the latest first.
+/// Returns the moves of a goal that `wanted` selects, the latest first.
 fn moves_latest_first(
     goal: &Goal,
     wanted: impl Fn(&FileEntry, &LedgerRecord) -> bool,
@@ -84,8 +85,8 @@ fn moves_latest_first(
     found.into_iter().map(|(_, entry, index)| (entry, index))
 }
 
-/// The moves of one file that a decision takes back, the latest first. Naming a hunk takes back the
-/// last word on it, be it a landing or a rejection; naming anything else takes back landings.
+/// Returns the moves of one file that a decision undoes, the latest first. Naming a hunk undoes the
+/// last verdict about it, landing or rejection; naming anything else undoes landings.
 fn to_undo<'a>(
     contents: &ContentStore,
     goal: &'a Goal,
@@ -127,8 +128,8 @@ fn to_undo<'a>(
     Ok(found)
 }
 
-/// The undos that the latest decision to undo made, as far as this decision is about them, the latest
-/// first; of these, the ones in one file.
+/// Returns the moves in one file that a redo concerns, the latest first: those undone by the latest
+/// decision to undo that matches.
 fn to_redo<'a>(
     contents: &ContentStore,
     goal: &'a Goal,

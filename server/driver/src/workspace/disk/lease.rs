@@ -1,13 +1,13 @@
-//! Leases: whether anybody writes to a file, or wants to.
+//! Leases: they show whether another program writes to a file, or wants to.
 
 use std::{fs::File, os::fd::AsRawFd};
 
 use super::WriteError;
 
-/// Which signal announces somebody who waits; the same number on every architecture.
+/// Signal that announces a waiting writer; the same number on every architecture.
 const F_SETSIG: libc::c_int = 10;
 
-/// A promise of the kernel to make whoever opens the file for writing wait until it is dropped.
+/// A kernel lease: a program that opens the file for writing waits until it is dropped.
 pub(super) struct FileLease<'a> {
     file: &'a File,
     /// Not every file system has leases, and only a file's owner gets one.
@@ -19,7 +19,7 @@ impl<'a> FileLease<'a> {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Changed`] where somebody has it open for writing.
+    /// [`WriteError::Changed`] if another program has it open for writing.
     pub(super) fn take(file: &'a File) -> Result<Self, WriteError> {
         // Somebody who wants to write is announced by a signal, which would end the process if it were
         // not one that is ignored.
@@ -34,7 +34,7 @@ impl<'a> FileLease<'a> {
         }
     }
 
-    /// Whether somebody waits to write since it was taken.
+    /// Returns whether a writer has been waiting since the lease was taken.
     pub(super) fn is_wanted(&self) -> bool {
         self.held && lease_control(self.file, libc::F_GETLEASE, 0).ok() != Some(libc::F_RDLCK)
     }

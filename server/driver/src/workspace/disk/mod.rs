@@ -1,8 +1,8 @@
-//! Files of a workspace that no editor has open: read and written beneath the root, whole, and only
-//! as long as they are what they were expected to be.
+//! Files of a workspace that no editor has open. They are read and written beneath the root, whole,
+//! and only while they have the expected content.
 //!
 //! Every path is opened with `openat2(RESOLVE_BENEATH)`: neither `..` nor a link leads out of the
-//! workspace, also when somebody swaps a folder for a link meanwhile.
+//! workspace, even if another program swaps a folder for a link meanwhile.
 
 mod lease;
 mod stamp;
@@ -25,7 +25,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 pub(crate) use self::stamp::{FileStamp, file_stamp};
 pub(crate) use self::write::{FileWrite, replace_file, replace_files};
 
-/// Threads for work that is done by processors.
+/// Returns the number of threads for work that processors do.
 pub(crate) fn processor_count() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -33,7 +33,7 @@ pub(crate) fn processor_count() -> usize {
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// It is not what it was expected to be.
+    /// The file does not have the expected content.
     #[error("the file has changed on disk in the meantime")]
     Changed,
     /// The path leads out of the workspace, or through something that is not a folder.
@@ -45,7 +45,7 @@ pub(crate) enum WriteError {
     /// There is a folder, or something else that is not a file, in its place.
     #[error("{0} is in its place")]
     NoFile(&'static str),
-    /// What it goes together with was not written.
+    /// A write that this one needs was not made.
     #[error("it depends on a file that was not written")]
     Apart,
     /// The operating system refused.
@@ -78,8 +78,8 @@ pub(crate) fn is_gone(root: &Path, path: &RelPath) -> Result<bool, ErrorBody> {
     }
 }
 
-/// The content of a file and the moment of its last change in nanoseconds since the epoch; `None`
-/// where there is no file.
+/// Returns the content of a file and the time of its last change, in nanoseconds since the epoch;
+/// `None` if there is no file.
 pub(crate) fn read_file(
     root: &Path,
     path: &RelPath,
@@ -161,8 +161,8 @@ pub(crate) fn in_parallel<T: Send, R: Send>(
     })
 }
 
-/// Makes a file executable, or no longer so, in place: its content is somebody else's. Nothing to do
-/// where there is no file.
+/// Makes a file executable, or no longer so, in place: its content belongs to an editor. Does
+/// nothing if there is no file.
 pub(crate) fn set_mode(root: &Path, path: &RelPath, mode: FileMode) -> Result<(), WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {
@@ -190,9 +190,9 @@ fn with_kind(raw: u32, kind: FileMode) -> u32 {
     }
 }
 
-/// Removes what a crash left beside a file: the new content before it took the file's place, or as
-/// much of it as was written, or the old one after. Anything else that has such a name is somebody's
-/// text and stays.
+/// Removes files that a crash left beside a file: the new content, complete or partial, before the
+/// exchange, or the old content after it. Any other file with such a name is somebody's text and
+/// stays.
 pub(crate) fn clear_leftovers(
     root: &Path,
     path: &RelPath,
@@ -234,7 +234,7 @@ fn open_root(root: &Path) -> Result<OwnedFd, WriteError> {
     Ok(rustix::fs::open(root, flags, Mode::empty())?)
 }
 
-/// The folder a path lies in; `None` where it does not exist and is not to be made.
+/// Opens the folder that a path lies in; `None` if it does not exist and is not to be made.
 fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<OwnedFd>, WriteError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -267,13 +267,13 @@ fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<Owne
     Ok(Some(dir))
 }
 
-/// The bytes of one part of a path.
+/// Returns the bytes of one part of a path.
 fn path_bytes(part: &str) -> Vec<u8> {
     // A part of a valid path is a valid path.
     RelPath::new(part).map_or_else(|_| part.as_bytes().to_vec(), |path| path.to_bytes())
 }
 
-/// Whether a path is a folder that can be listed, following links.
+/// Returns whether a path is a folder that can be listed, following links.
 pub(crate) fn readable_dir(path: &Path) -> io::Result<()> {
     let meta = fs::metadata(path)?;
     if !meta.is_dir() {

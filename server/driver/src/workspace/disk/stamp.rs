@@ -1,4 +1,4 @@
-//! Whether a file is still the one that was read, without reading it.
+//! Whether a file is unchanged, found out without reading it.
 
 use std::{
     path::Path,
@@ -10,7 +10,7 @@ use rustix::fs::AtFlags;
 
 use super::{WriteError, open_parent, open_root, path_bytes};
 
-/// What tells whether a file is still the one that was read, without reading it.
+/// A fingerprint of a file's metadata: equal fingerprints mean an unchanged file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FileStamp {
     device: u64,
@@ -22,11 +22,11 @@ pub(crate) struct FileStamp {
     changed: i128,
 }
 
-/// How long after a change a file system may still give the same times to another one.
+/// Longest time after a change in which a file system may give another change the same times.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
 impl FileStamp {
-    /// Whether another change would show.
+    /// Returns whether another change would have other times.
     pub(crate) fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(0));
@@ -35,7 +35,7 @@ impl FileStamp {
     }
 }
 
-/// The stamp of a file; `None` where there is none.
+/// Returns the stamp of a file; `None` if there is no file.
 pub(crate) fn file_stamp(root: &Path, path: &RelPath) -> Result<Option<FileStamp>, WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {

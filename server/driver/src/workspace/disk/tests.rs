@@ -276,7 +276,7 @@ fn another_name_of_a_file_keeps_the_old_text() {
     assert_eq!(fs::read_to_string(root.path().join("y")).unwrap(), "old");
 }
 
-/// A program that writes to the file all the time, anew and at its end, and landings between them:
+/// Returns a program that writes to the file all the time, anew and at its end, and landings between them:
 /// every line it ever wrote is there.
 #[test]
 fn whoever_writes_meanwhile_loses_nothing() {

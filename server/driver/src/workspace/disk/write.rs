@@ -1,8 +1,8 @@
 //! Files written: all of a landing at once, each whole or not at all.
 //!
-//! What is written stands complete and durable beside the file before it takes its place, and what it
-//! takes the place of is looked at once more afterwards, for nothing lets a program compare a file and
-//! replace it in one step. Where somebody wrote in that moment, their file is put back.
+//! New content lies complete and durable beside the file before the two are exchanged. No program can
+//! compare a file and replace it in one step, so the old content is compared once more afterwards. If
+//! another program wrote in that moment, its file is put back.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ use super::{
     with_kind,
 };
 
-/// How the names begin under which files stand aside.
+/// Prefix of the names of files that are written beside their target.
 pub(super) const ASIDE: &str = ".claudecluster-";
 /// Files in flight at once. Each holds up to two descriptors, of which a process has 1,024.
 const IN_FLIGHT: usize = 256;
@@ -36,20 +36,20 @@ const WRITERS: usize = 16;
 /// The most the kernel gives of a list or a value of extended attributes.
 const MAX_ATTRIBUTE: usize = 64 << 10;
 
-/// What one file is to become.
+/// One file to write.
 #[derive(Clone, Debug)]
 pub(crate) struct FileWrite {
     /// The file.
     pub(crate) path: RelPath,
-    /// What it has to be now; `None` where there must be no file.
+    /// Expected content; `None` if there must be no file.
     pub(crate) before: Option<FileContent>,
-    /// What it becomes; `None` where it goes.
+    /// New content; `None` to delete the file.
     pub(crate) after: Option<FileContent>,
     /// An earlier write without which this one must not happen.
     pub(crate) needs: Option<usize>,
 }
 
-/// Makes a file what `after` is, if it still is what `before` is. All or nothing, also in a crash.
+/// Replaces a file if it has the expected content. All or nothing, also in a crash.
 pub(crate) fn replace_file(
     root: &Path,
     path: &RelPath,
@@ -65,8 +65,8 @@ pub(crate) fn replace_file(
     replace_files(root, &[write]).pop().unwrap_or(Ok(()))
 }
 
-/// Makes files what they are to become, in their order, each on its own as [`replace_file`] does. What is
-/// reported as written is durable.
+/// Replaces files in their order, each on its own as [`replace_file`] does. A reported success is
+/// durable.
 pub(crate) fn replace_files(root: &Path, writes: &[FileWrite]) -> Vec<Result<(), WriteError>> {
     let mut done: Vec<Result<(), WriteError>> = Vec::with_capacity(writes.len());
     for batch in writes.chunks(IN_FLIGHT) {
@@ -80,7 +80,7 @@ struct PendingWrite<'a> {
     write: &'a FileWrite,
     parent: Arc<OwnedFd>,
     name: Vec<u8>,
-    /// The name beside the file: of the new content at first, of the old one later.
+    /// Name beside the file: of the new content at first, of the old content later.
     aside: String,
 }
 
@@ -125,11 +125,11 @@ fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), Wri
     }
 }
 
-/// What a file gave way to its new content as.
+/// The old file after an exchange.
 struct ReplacedFile {
     /// The old file, held open so that letting go of it can come later.
     file: Option<File>,
-    /// Whether it is aside now.
+    /// Whether the old file lies beside the new one now.
     aside: bool,
 }
 
@@ -147,7 +147,7 @@ impl<'a> ParentFolders<'a> {
         }
     }
 
-    /// The folder of a file, made where the file is new.
+    /// Returns the folder of a file, and makes it for a new file.
     fn folder_of(&mut self, write: &FileWrite) -> Result<Arc<OwnedFd>, WriteError> {
         let key = write.path.parent();
         if let Some(open) = self.open.get(&key) {
@@ -161,7 +161,7 @@ impl<'a> ParentFolders<'a> {
         Ok(parent)
     }
 
-    /// Makes the names in them durable.
+    /// Makes the names in the folders durable.
     fn sync_all(self) -> rustix::io::Result<()> {
         let folders: Vec<Arc<OwnedFd>> = self.open.into_values().collect();
         let synced = in_parallel(folders, WRITERS, |folder| rustix::fs::fsync(&*folder));
@@ -179,7 +179,7 @@ impl<'a> PendingWrite<'a> {
         })
     }
 
-    /// Writes the new content aside.
+    /// Writes the new content beside the file.
     fn write_new(&self) -> Result<(), WriteError> {
         let Some(after) = &self.write.after else {
             return Ok(());
@@ -206,21 +206,22 @@ impl<'a> PendingWrite<'a> {
         Ok(())
     }
 
-    /// The file that is to be replaced, to be read.
+    /// Opens the file to be replaced, for reading.
     fn open_old(&self) -> Option<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&*self.parent, self.name.as_slice(), flags, Mode::empty());
         file.ok().map(File::from)
     }
 
-    /// Puts the new content into the file's place, and what was there aside.
+    /// Exchanges the file for the new content, and keeps the old content beside it.
     fn swap_in(&self) -> Result<ReplacedFile, WriteError> {
         let file = self.open_old();
         let aside = self.swap_leased(file.as_ref())?;
         Ok(ReplacedFile { file, aside })
     }
 
-    /// Whether what was there is aside now, and not gone at once.
+    /// Exchanges the file under a lease. Returns whether the old content lies beside the file, and
+    /// is not gone at once.
     fn swap_leased(&self, file: Option<&File>) -> Result<bool, WriteError> {
         // Whoever opens the file for writing from now on waits until the lease is gone.
         let lease = file.map(FileLease::take).transpose();
@@ -236,7 +237,7 @@ impl<'a> PendingWrite<'a> {
         Ok(aside)
     }
 
-    /// Whether what is aside is this very file.
+    /// Returns whether the file beside the target is this very file.
     fn is_aside(&self, file: &File) -> bool {
         let aside = rustix::fs::statat(&*self.parent, &self.aside, AtFlags::SYMLINK_NOFOLLOW);
         match (aside, rustix::fs::fstat(file)) {
@@ -264,7 +265,7 @@ impl<'a> PendingWrite<'a> {
         }
     }
 
-    /// Looks whether what was put aside is what was expected, and lets go of it.
+    /// Checks that the old content is the expected one, and removes it.
     fn finish_swap(&self, old: ReplacedFile) -> Result<(), WriteError> {
         if old.aside {
             let expected = self.write.before.as_ref();
@@ -291,7 +292,7 @@ impl<'a> PendingWrite<'a> {
         }
     }
 
-    /// Gives the file's place back to what was there: somebody wrote to it in the last moment.
+    /// Puts the old file back: another program wrote to it in the last moment.
     fn put_back(&self) {
         let (parent, aside) = (self.parent.as_fd(), self.aside.as_bytes());
         if self.write.after.is_none() {
@@ -332,7 +333,7 @@ impl<'a> PendingWrite<'a> {
         }
     }
 
-    /// Removes what is aside.
+    /// Removes the file beside the target.
     fn remove_aside(&self) {
         // The error that matters is another one; what is left has a telling name.
         let _ = rustix::fs::unlinkat(&*self.parent, &self.aside, AtFlags::empty());
@@ -374,8 +375,8 @@ fn set_attributes(file: &File, old: Option<&File>, kind: FileMode) -> Result<(),
     Ok(())
 }
 
-/// Keeps owner and group as far as that is allowed, and returns the mode to go with them: a group that
-/// could not be kept must not give another one its rights.
+/// Keeps owner and group if allowed, and returns the mode to go with them. A group that could not
+/// be kept must not give another one its rights.
 fn keep_owner(file: &File, old: &rustix::fs::Stat) -> u32 {
     let (user, group) = (
         rustix::fs::Uid::from_raw(old.st_uid),
@@ -393,7 +394,7 @@ fn keep_owner(file: &File, old: &rustix::fs::Stat) -> u32 {
     mode & 0o707 | (mode & 0o007) << 3
 }
 
-/// Keeps what can be kept: some attributes are only the system's to set.
+/// Keeps the extended attributes that may be kept: some are only the system's to set.
 fn keep_attributes(file: &File, old: &File) {
     let mut names = vec![0; MAX_ATTRIBUTE];
     let Ok(length) = rustix::fs::flistxattr(old, names.as_mut_slice()) else {
@@ -414,7 +415,7 @@ fn keep_attributes(file: &File, old: &File) {
     }
 }
 
-/// Whether a link at `path` with this target points out of the workspace, by its text. What it meets
+/// Returns whether a link at `path` with this target points out of the workspace, by its text. What it meets
 /// on the way is somebody else's link, checked when that was made.
 fn link_leaves(path: &RelPath, target: &[u8]) -> bool {
     if target.first() == Some(&b'/') {

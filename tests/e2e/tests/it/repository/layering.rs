@@ -232,3 +232,30 @@ fn the_pure_crate_has_its_own_lints_beside_the_shared_ones() {
     }
     assert!(pure.contains("disallowed-methods"));
 }
+
+/// Where the program puts the driver behind its service. Its commands know the daemon by the socket.
+const COMPOSITION: [&str; 3] = ["daemon/mod.rs", "daemon/service.rs", "driver_setup.rs"];
+
+#[test]
+fn the_program_names_the_driver_only_where_it_is_put_together() {
+    let folder = root().join("server/cli/src");
+    let mut open = vec![folder.clone()];
+    let mut found = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.any(|word| word == "Driver") {
+            let inner = path.strip_prefix(&folder).unwrap();
+            found.insert(inner.to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(found, COMPOSITION.map(str::to_owned).into());
+}
