@@ -19,7 +19,7 @@ use crate::{
     home::{Home, private_tempdir},
 };
 
-pub(crate) use claudecluster_driver::worker::sandbox::Probe;
+pub(crate) use claudecluster_driver::worker::sandbox::SandboxProbe;
 
 /// Opens the store of a state folder and starts a driver on it.
 pub(crate) async fn start_driver(
@@ -57,7 +57,7 @@ pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Op
 }
 
 /// Tries out a sandbox, in a folder that is removed again, and returns what kind it is.
-pub(crate) async fn probe_sandbox(home: &Home) -> Result<Probe, ErrorBody> {
+pub(crate) async fn probe_sandbox(home: &Home) -> Result<SandboxProbe, ErrorBody> {
     let scratch =
         private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
     Ok(sandbox::probe(&own_executable()?, scratch.path()).await)

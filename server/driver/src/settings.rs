@@ -5,7 +5,7 @@ pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{Span, Usd, plan::AgentName};
 use claudecluster_worker::agent::{
     AgentSettings, NativeSettings, ToolPermissions,
-    claude_code::{ClaudeSettings, Policy, Rule},
+    claude_code::{ClaudeSettings, ToolPolicy, ToolRule},
     registry,
 };
 use schemars::JsonSchema;
@@ -133,9 +133,9 @@ impl PermissionSettings {
     /// Adds the restrictions of a workspace. Only allowed tools can become asked about: a denied
     /// tool must not be opened.
     fn restrict_tools(&mut self, workspace: &WorkspacePermissions) {
-        let policy = Policy::new(&self.of_session());
+        let policy = ToolPolicy::new(&self.of_session());
         for tool in &workspace.ask {
-            if policy.rule(tool) == Rule::Allow && !self.ask.contains(tool) {
+            if policy.rule(tool) == ToolRule::Allow && !self.ask.contains(tool) {
                 self.ask.push(tool.clone());
             }
         }
@@ -473,9 +473,9 @@ mod tests {
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
-        let policy = Policy::new(&narrowed.permissions.of_session());
-        assert_eq!(policy.rule("Bash"), Rule::Ask);
-        assert_eq!(policy.rule("WebSearch"), Rule::Deny);
+        let policy = ToolPolicy::new(&narrowed.permissions.of_session());
+        assert_eq!(policy.rule("Bash"), ToolRule::Ask);
+        assert_eq!(policy.rule("WebSearch"), ToolRule::Deny);
     }
 
     #[test]

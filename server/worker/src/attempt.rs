@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
-    changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
-    launch::{Launch, argv},
-    program::{self, Deadlines, End},
+    changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
+    launch::{ProgramLauncher, argv},
+    program::{self, ProgramDeadlines, ProgramEnd},
     sandbox::{Sandbox, SandboxError, SandboxSpec},
 };
 
@@ -50,7 +50,7 @@ pub struct AttemptSpec {
     /// slowest part.
     pub view_timeout: Span,
     /// What version control knows.
-    pub tracked: Tracked,
+    pub tracked: TrackedFiles,
     /// Limits of the change set.
     pub limits: ChangeLimits,
     /// Where the agent's own words go, line by line. Made with its folder; added to where it exists.
@@ -323,7 +323,7 @@ async fn collect(
         let layer = sandbox.finish().await?.dir;
         report.layer = Some(layer.clone());
         let failed = SandboxError::io("read the layer", &layer);
-        tokio::task::spawn_blocking(move || changes::collect(&layer, &base, &limits))
+        tokio::task::spawn_blocking(move || changes::collect_changes(&layer, &base, &limits))
             .await
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
             .map_err(failed)
@@ -377,7 +377,7 @@ fn refusals(changes: &ChangeSet) -> String {
 /// Runs gates one after the other, all of them, so that a failure is told with everything else that is
 /// wrong. A cancelled run has fewer results than gates, and the last one did not pass.
 pub async fn run_gates(
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     gates: &[Gate],
     env: &[(OsString, OsString)],
     timeout: Span,
@@ -400,7 +400,7 @@ pub async fn run_gates(
 }
 
 async fn run_gate(
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     gate: &Gate,
     env: &[(OsString, OsString)],
     timeout: Span,
@@ -411,11 +411,11 @@ async fn run_gate(
     let mut all = launch.base_env();
     all.extend(env.iter().cloned());
     let command = launch.command(&argv(gate.argv()), &all);
-    let deadlines = Deadlines {
+    let deadlines = ProgramDeadlines {
         timeout: timeout.to_duration(),
         exit: GATE_EXIT,
     };
-    let ended = program::run(command, deadlines, None, events, cancel).await;
+    let ended = program::run_program(command, deadlines, None, events, cancel).await;
     let mut output = String::from_utf8_lossy(&ended.tail).into_owned();
     let mut note = |words: String| {
         if !output.is_empty() && !output.ends_with('\n') {
@@ -424,16 +424,16 @@ async fn run_gate(
         output.push_str(&words);
     };
     let (passed, status) = match ended.end {
-        End::Exited(status) => (status.success(), status.code()),
-        End::Failed(e) | End::NoTranscript(e) => {
+        ProgramEnd::Exited(status) => (status.success(), status.code()),
+        ProgramEnd::Failed(e) | ProgramEnd::NoTranscript(e) => {
             note(format!("[could not be started: {e}]"));
             (false, None)
         }
-        End::TimedOut => {
+        ProgramEnd::TimedOut => {
             note(format!("[took longer than {timeout}]"));
             (false, None)
         }
-        End::Cancelled => {
+        ProgramEnd::Cancelled => {
             note("[cancelled]".to_owned());
             (false, None)
         }

@@ -1,4 +1,4 @@
-//! From a finished layer to the changes in it.
+//! Reads the changes of an attempt out of its finished layer.
 
 mod collect;
 mod links;
@@ -11,43 +11,43 @@ use bytes::Bytes;
 pub use claudecluster_protocol::worker::ChangeLimits;
 use claudecluster_protocol::{FileMode, RelPath};
 
-pub use self::collect::collect;
+pub use self::collect::collect_changes;
 
-/// What a file is: bytes and mode.
+/// The content of a file: bytes and mode.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Content {
+pub struct FileContent {
     /// The content; for a symbolic link its target.
     pub bytes: Bytes,
     /// Kind and permission.
     pub mode: FileMode,
 }
 
-/// What happened to one file.
+/// The change of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
+pub struct CollectedChange {
     /// The file.
     pub path: RelPath,
-    /// For a rename: where it was. `before` is then the content there.
+    /// The old path of a renamed file. `before` is then the content at that path.
     pub from: Option<RelPath>,
-    /// What the view started from, as the layers and the workspace show it now; `None` where the file
-    /// did not exist. Where there is a snapshot, the snapshot's version is the one that counts.
-    pub before: Option<Content>,
-    /// What the attempt left; `None` where it deleted the file.
-    pub after: Option<Content>,
+    /// The content the view started from, as the layers and the workspace show it now; `None` if the file
+    /// did not exist. If there is a snapshot, its version takes precedence.
+    pub before: Option<FileContent>,
+    /// The content the attempt left; `None` if it deleted the file.
+    pub after: Option<FileContent>,
 }
 
-/// Something that was changed but is not in the change set.
+/// A changed path that is not in the change set.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refused {
-    /// What.
+pub struct RefusedChange {
+    /// The path.
     pub path: RelPath,
-    /// Why.
-    pub reason: Refusal,
+    /// The reason.
+    pub reason: RefusalReason,
 }
 
-/// Why something is not in a change set.
+/// The reason a changed path is not in a change set.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// The link points out of the workspace.
     #[error("the symbolic link points outside the workspace, to {0}")]
     LinkOutside(String),
@@ -57,7 +57,7 @@ pub enum Refusal {
     /// More bytes than a change may have.
     #[error("it has {bytes} bytes; the limit is {limit}")]
     FileTooLarge {
-        /// Its size.
+        /// The size of the file.
         bytes: u64,
         /// The limit.
         limit: u64,
@@ -74,13 +74,13 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
-    /// It could not be read.
+    /// The file could not be read.
     #[error("cannot read it: {0}")]
     Unreadable(String),
 }
 
-impl Refusal {
-    /// Whether the attempt broke a rule, as opposed to leaving something behind that cannot land.
+impl RefusalReason {
+    /// Returns whether the attempt broke a limit, rather than left a path that cannot be applied.
     pub fn breaks_limits(&self) -> bool {
         !matches!(self, Self::Special(_) | Self::Unreadable(_))
     }
@@ -90,10 +90,10 @@ impl Refusal {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChangeSet {
     /// In the order of their paths.
-    pub changes: Vec<Change>,
-    /// What was left out, in the order of paths; at most [`ChangeLimits::refusals`].
-    pub refused: Vec<Refused>,
-    /// How many more were left out.
+    pub changes: Vec<CollectedChange>,
+    /// The refused paths, in their order; at most [`ChangeLimits::refusals`].
+    pub refused: Vec<RefusedChange>,
+    /// The number of further refused paths.
     pub refused_more: u64,
     /// Whether the attempt wrote into `.git`, which never lands.
     pub touched_git: bool,
@@ -101,9 +101,9 @@ pub struct ChangeSet {
 
 /// The paths that version control knows: they count as changed even where `.gitignore` names them.
 #[derive(Clone, Debug, Default)]
-pub struct Tracked(Arc<[RelPath]>);
+pub struct TrackedFiles(Arc<[RelPath]>);
 
-impl Tracked {
+impl TrackedFiles {
     /// From paths in any order.
     pub fn new(paths: impl IntoIterator<Item = RelPath>) -> Self {
         let mut paths: Vec<_> = paths.into_iter().collect();
@@ -111,12 +111,12 @@ impl Tracked {
         Self(paths.into())
     }
 
-    /// Whether the path is tracked.
+    /// Returns whether the path is tracked.
     pub fn contains(&self, path: &RelPath) -> bool {
         self.0.binary_search(path).is_ok()
     }
 
-    /// Whether anything below the folder is tracked.
+    /// Returns whether any file below the folder is tracked.
     pub fn any_within(&self, dir: &RelPath) -> bool {
         // What is below a folder sorts behind it, but not always right behind: `a-b` comes before `a/b`.
         let first = format!("{}/", dir.as_str());
@@ -129,13 +129,13 @@ impl Tracked {
     }
 }
 
-/// What a finished layer is compared with.
+/// The base that a finished layer is compared with.
 #[derive(Clone, Debug)]
 pub struct ViewBase {
     /// The real workspace.
     pub workspace: PathBuf,
     /// The layers between, as in [`crate::sandbox::SandboxSpec::lowers`].
     pub lowers: Vec<PathBuf>,
-    /// What version control knows.
-    pub tracked: Tracked,
+    /// The files that version control tracks.
+    pub tracked: TrackedFiles,
 }

@@ -1,5 +1,4 @@
-//! The seam between agents and sandboxes: an agent is a program, and whoever isolates it says how
-//! a program is started.
+//! The seam between agents and sandboxes: a sandbox decides how the program of an agent is started.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -7,13 +6,13 @@ use std::{
 };
 
 /// Starts programs inside some view of the workspace.
-pub trait Launch: Send + Sync {
+pub trait ProgramLauncher: Send + Sync {
     /// A command that runs `argv` in the view, with exactly the environment `env` and nothing
     /// inherited. Standard streams are the caller's to set. Dropping the child kills it with
     /// everything it started.
     fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command;
 
-    /// Where the program sees the workspace.
+    /// Returns the path at which the program sees the workspace.
     fn root(&self) -> &Path;
 
     /// The environment every program in the view gets, before its own additions: an allow-list.

@@ -19,45 +19,45 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How much of the end of the output is kept.
+/// The bytes of the end of the output that are kept.
 pub(crate) const TAIL: usize = 64 << 10;
-/// How much goes to a transcript.
+/// The bytes that go to a transcript.
 const TRANSCRIPT: usize = 16 << 20;
-/// How much one event tells; what comes faster is told only by its end.
+/// The bytes one event carries; of faster output only the end is sent.
 const TOLD: usize = 4 << 10;
 /// The shortest time between two events.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Read at once.
 const CHUNK: usize = 16 << 10;
 
-/// How long a program may take.
+/// The deadlines of a program.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadlines {
+pub(crate) struct ProgramDeadlines {
     /// From its start to its end.
     pub(crate) timeout: Duration,
     /// From SIGTERM to SIGKILL, and from its exit to the end of its output.
     pub(crate) exit: Duration,
 }
 
-/// How a program ended.
+/// The way a program ended.
 #[derive(Debug)]
-pub(crate) enum End {
-    /// By itself.
+pub(crate) enum ProgramEnd {
+    /// The program exited by itself.
     Exited(ExitStatus),
-    /// It could not be started or waited for.
+    /// The program could not be started or waited for.
     Failed(io::Error),
-    /// Its output could not be written to the transcript.
+    /// The output could not be written to the transcript.
     NoTranscript(io::Error),
-    /// It was ended because it took too long.
+    /// The program was ended because it took too long.
     TimedOut,
-    /// It was ended because somebody cancelled it.
+    /// The program was ended because the run was cancelled.
     Cancelled,
 }
 
 /// A program that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) end: End,
+pub(crate) struct EndedProgram {
+    pub(crate) end: ProgramEnd,
     /// The end of what it wrote to both streams, in the order it came.
     pub(crate) tail: Vec<u8>,
 }
@@ -81,13 +81,13 @@ pub(crate) fn class_of(error: &io::Error) -> StopReason {
 
 /// Runs `command`, whose arguments and environment are set. Ends it, with everything it started, when
 /// it takes too long, when `cancel` is cancelled, and when this future is dropped.
-pub(crate) async fn run(
+pub(crate) async fn run_program(
     mut command: Command,
-    deadlines: Deadlines,
+    deadlines: ProgramDeadlines,
     transcript: Option<&mut (dyn AsyncWrite + Unpin + Send)>,
     events: &mpsc::Sender<AgentEvent>,
     cancel: &CancellationToken,
-) -> Ended {
+) -> EndedProgram {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -96,13 +96,13 @@ pub(crate) async fn run(
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => {
-            return Ended {
-                end: End::Failed(e),
+            return EndedProgram {
+                end: ProgramEnd::Failed(e),
                 tail: Vec::new(),
             };
         }
     };
-    let mut output = Output {
+    let mut output = ProgramOutput {
         tail: Vec::new(),
         untold: Vec::new(),
         told_at: None,
@@ -110,39 +110,39 @@ pub(crate) async fn run(
         transcript,
         events,
     };
-    let end = attend(&mut child, deadlines, &mut output, cancel).await;
-    output.tell(true);
+    let end = await_end(&mut child, deadlines, &mut output, cancel).await;
+    output.tell_watchers(true);
     let mut tail = output.tail;
     cut_front(&mut tail, TAIL);
-    Ended { end, tail }
+    EndedProgram { end, tail }
 }
 
 /// Why a program is being ended.
-enum Ending {
+enum ShutdownStage {
     No,
-    Asked(End),
-    Killed(End),
+    Asked(ProgramEnd),
+    Killed(ProgramEnd),
 }
 
-async fn attend(
+async fn await_end(
     child: &mut Child,
-    deadlines: Deadlines,
-    output: &mut Output<'_, '_>,
+    deadlines: ProgramDeadlines,
+    output: &mut ProgramOutput<'_, '_>,
     cancel: &CancellationToken,
-) -> End {
+) -> ProgramEnd {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
     let mut deadline = Instant::now() + deadlines.timeout;
-    let mut ending = Ending::No;
+    let mut ending = ShutdownStage::No;
     let mut status = None;
     loop {
         let told = output.next_telling();
         tokio::select! {
             // Deadlines first: a program that floods its output does not escape them.
             biased;
-            () = cancel.cancelled(), if matches!(ending, Ending::No) && status.is_none() => {
-                ask(child);
-                ending = Ending::Asked(End::Cancelled);
+            () = cancel.cancelled(), if matches!(ending, ShutdownStage::No) && status.is_none() => {
+                send_term(child);
+                ending = ShutdownStage::Asked(ProgramEnd::Cancelled);
                 deadline = Instant::now() + deadlines.exit;
             }
             () = sleep_until(deadline) => {
@@ -151,7 +151,7 @@ async fn attend(
                     break;
                 }
                 deadline = Instant::now() + deadlines.exit;
-                ending = match press(child, ending) {
+                ending = match escalate_end(child, ending) {
                     Ok(ending) => ending,
                     Err(end) => return end,
                 };
@@ -160,51 +160,50 @@ async fn attend(
                 status = Some(ended);
                 deadline = Instant::now() + deadlines.exit;
             }
-            read = read(&mut stdout, &mut out), if stdout.is_some() => match read {
-                Some(length) => if let Err(e) = output.take(&out[..length]).await {
-                    return End::NoTranscript(e);
+            read = read_chunk(&mut stdout, &mut out), if stdout.is_some() => match read {
+                Some(length) => if let Err(e) = output.take_output(&out[..length]).await {
+                    return ProgramEnd::NoTranscript(e);
                 },
                 None => stdout = None,
             },
-            read = read(&mut stderr, &mut err), if stderr.is_some() => match read {
-                Some(length) => if let Err(e) = output.take(&err[..length]).await {
-                    return End::NoTranscript(e);
+            read = read_chunk(&mut stderr, &mut err), if stderr.is_some() => match read {
+                Some(length) => if let Err(e) = output.take_output(&err[..length]).await {
+                    return ProgramEnd::NoTranscript(e);
                 },
                 None => stderr = None,
             },
-            () = sleep_until(told.unwrap_or(deadline)), if told.is_some() => output.tell(false),
+            () = sleep_until(told.unwrap_or(deadline)), if told.is_some() => output.tell_watchers(false),
         }
         if status.is_some() && stdout.is_none() && stderr.is_none() {
             break;
         }
     }
     match (ending, status) {
-        (Ending::Asked(end) | Ending::Killed(end), _) => end,
-        (Ending::No, Some(Ok(status))) => End::Exited(status),
-        (Ending::No, Some(Err(e))) => End::Failed(e),
-        (Ending::No, None) => End::TimedOut,
+        (ShutdownStage::Asked(end) | ShutdownStage::Killed(end), _) => end,
+        (ShutdownStage::No, Some(Ok(status))) => ProgramEnd::Exited(status),
+        (ShutdownStage::No, Some(Err(e))) => ProgramEnd::Failed(e),
+        (ShutdownStage::No, None) => ProgramEnd::TimedOut,
     }
 }
 
-/// A deadline has passed: the next harder way to end the program. The error is the end where there is
-/// none left.
-fn press(child: &mut Child, ending: Ending) -> Result<Ending, End> {
+/// Ends the program the next harder way, after a deadline. The error is the end if no harder way is left.
+fn escalate_end(child: &mut Child, ending: ShutdownStage) -> Result<ShutdownStage, ProgramEnd> {
     match ending {
-        Ending::No => {
-            ask(child);
-            Ok(Ending::Asked(End::TimedOut))
+        ShutdownStage::No => {
+            send_term(child);
+            Ok(ShutdownStage::Asked(ProgramEnd::TimedOut))
         }
-        Ending::Asked(end) => {
+        ShutdownStage::Asked(end) => {
             // It may have ended this very moment.
             let _ = child.start_kill();
-            Ok(Ending::Killed(end))
+            Ok(ShutdownStage::Killed(end))
         }
-        Ending::Killed(end) => Err(end),
+        ShutdownStage::Killed(end) => Err(end),
     }
 }
 
 /// Asks the program to end.
-fn ask(child: &Child) {
+fn send_term(child: &Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(pid) = id.and_then(Pid::from_raw) {
         // It may have ended this very moment.
@@ -212,15 +211,18 @@ fn ask(child: &Child) {
     }
 }
 
-/// Reads what there is; `None` at the end.
-async fn read<R: AsyncRead + Unpin>(stream: &mut Option<R>, buffer: &mut [u8]) -> Option<usize> {
+/// Reads the next bytes; `None` at the end.
+async fn read_chunk<R: AsyncRead + Unpin>(
+    stream: &mut Option<R>,
+    buffer: &mut [u8],
+) -> Option<usize> {
     let length = stream.as_mut()?.read(buffer).await.ok()?;
     (length > 0).then_some(length)
 }
 
-struct Output<'t, 'e> {
+struct ProgramOutput<'t, 'e> {
     tail: Vec<u8>,
-    /// What watchers have not been told.
+    /// Output that watchers have not been told.
     untold: Vec<u8>,
     told_at: Option<Instant>,
     written: usize,
@@ -228,8 +230,8 @@ struct Output<'t, 'e> {
     events: &'e mpsc::Sender<AgentEvent>,
 }
 
-impl Output<'_, '_> {
-    async fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl ProgramOutput<'_, '_> {
+    async fn take_output(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
         // Moving the rest to the front each time would cost more than the memory.
         if self.tail.len() > 2 * TAIL {
@@ -238,7 +240,7 @@ impl Output<'_, '_> {
         self.untold.extend_from_slice(bytes);
         cut_front(&mut self.untold, TOLD);
         if self.next_telling().is_some_and(|at| at <= Instant::now()) {
-            self.tell(false);
+            self.tell_watchers(false);
         }
         let Some(transcript) = &mut self.transcript else {
             return Ok(());
@@ -261,7 +263,7 @@ impl Output<'_, '_> {
 
     /// Tells whole lines, and at the end or where lines are long whatever there is. Where nobody takes
     /// it in time it is dropped: no watcher may hold up a program.
-    fn tell(&mut self, all: bool) {
+    fn tell_watchers(&mut self, all: bool) {
         self.told_at = Some(Instant::now());
         let line_end = self.untold.iter().rposition(|&byte| byte == b'\n');
         let until = match line_end {

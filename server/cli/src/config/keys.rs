@@ -1,7 +1,7 @@
 //! The settings as keys: what each takes, and how it is written in files, in the environment and on
 //! the command line.
 
-use claudecluster_driver::worker::agent::claude_code::Policy;
+use claudecluster_driver::worker::agent::claude_code::ToolPolicy;
 use claudecluster_protocol::{Span, plan::AgentName};
 use serde_json::{Value, json};
 use toml_edit::Item;
@@ -216,7 +216,7 @@ impl ConfigKey {
             KeyKind::Tools(opens) => match value.as_array() {
                 Some(names) => {
                     for name in names {
-                        Policy::check_name(name.as_str().unwrap_or_default(), opens)?;
+                        ToolPolicy::check_name(name.as_str().unwrap_or_default(), opens)?;
                     }
                     true
                 }

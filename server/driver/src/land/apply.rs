@@ -7,7 +7,7 @@ use std::time::Duration;
 use claudecluster_core::{state::FileEntry, step::Input};
 use claudecluster_protocol::{ErrorBody, EventBody, FileMode, RelPath, Span};
 use claudecluster_store::blob_id;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use tokio::time::Instant;
 
 use super::{
@@ -281,7 +281,7 @@ impl LandingContext {
                 document => document,
             };
             let goes = plan.after.is_none();
-            let as_text = plan.after.as_ref().and_then(Content::as_text).is_some();
+            let as_text = plan.after.as_ref().and_then(FileContent::as_text).is_some();
             let open = document.is_some() && (goes || as_text);
             let mut intents = std::mem::take(&mut dropped);
             intents.extend(plan.landing_intents(open));
@@ -355,7 +355,7 @@ impl LandingContext {
         }
         let edit = DocumentEdit {
             after: after
-                .and_then(Content::as_text)
+                .and_then(FileContent::as_text)
                 .unwrap_or_default()
                 .to_owned(),
             label: format!("ClaudeCluster {}: {path}", self.goal.id),
@@ -462,7 +462,7 @@ impl LandingContext {
         }
     }
 
-    async fn on_disk(&self, path: &RelPath) -> Result<Option<Content>, ErrorBody> {
+    async fn on_disk(&self, path: &RelPath) -> Result<Option<FileContent>, ErrorBody> {
         let (root, path) = (self.root.clone(), path.clone());
         run_blocking("reading a file", move || {
             let read = disk::read_file(&root, &path).map_err(|error| write_error(&path, &error))?;
@@ -471,7 +471,10 @@ impl LandingContext {
         .await
     }
 
-    async fn settled_text(&self, file: &FileDecision<'_>) -> Result<Option<Content>, ErrorBody> {
+    async fn settled_text(
+        &self,
+        file: &FileDecision<'_>,
+    ) -> Result<Option<FileContent>, ErrorBody> {
         let _ = self.settled_document(file).await;
         let (editors, root) = (self.editors.clone(), self.root.clone());
         let path = file.entry.file.path.clone();
@@ -503,8 +506,8 @@ impl LandingContext {
     async fn replace_file(
         &self,
         path: &RelPath,
-        before: Option<Content>,
-        after: Option<Content>,
+        before: Option<FileContent>,
+        after: Option<FileContent>,
     ) -> Result<WriteOutcome, WriteStop> {
         let (root, path) = (self.root.clone(), path.clone());
         let written = run_blocking("writing a file", move || {
@@ -550,7 +553,7 @@ impl AppliedFile {
 }
 
 /// Returns whether the ledger of the entry has a text, so that it can be restored.
-fn is_in_the_journal(entry: &FileEntry, content: &Content) -> bool {
+fn is_in_the_journal(entry: &FileEntry, content: &FileContent) -> bool {
     let id = blob_id(&content.bytes);
     let pair = [&entry.file.base, &entry.file.proposed];
     let pair = pair.into_iter().flatten().map(|version| &version.blob);

@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     event::ProposedFile,
     repair::{RepairCause, RepairSpec},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use super::{
     locks::LandingLocks,
@@ -198,7 +198,7 @@ impl RepairAmendment<'_> {
         &self,
         entry: &FileEntry,
         hunks: &[HunkId],
-        mine: Option<&Content>,
+        mine: Option<&FileContent>,
     ) -> Result<Option<VersionPair>, ErrorBody> {
         let mut entry = entry.clone();
         let mut resolved = false;
@@ -227,7 +227,8 @@ impl RepairAmendment<'_> {
                     let Ok(both) = review.resolve(key, &text) else {
                         break;
                     };
-                    let store = |content: &Option<Content>, text| self.store_text(content, text);
+                    let store =
+                        |content: &Option<FileContent>, text| self.store_text(content, text);
                     (
                         store(&versions.base, both.base)?,
                         store(&versions.proposed, both.proposed)?,
@@ -276,7 +277,7 @@ impl RepairAmendment<'_> {
 
     fn store_text(
         &self,
-        like: &Option<Content>,
+        like: &Option<FileContent>,
         text: String,
     ) -> Result<Option<FileVersion>, ErrorBody> {
         let mode = like.as_ref().map(|like| like.mode).unwrap_or_default();

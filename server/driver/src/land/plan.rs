@@ -11,7 +11,7 @@ use claudecluster_protocol::{
     ErrorBody, EventBody, RelPath, Span, api::Decision, change::FileVersion, event::Verdict,
     landed::LandedContent,
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use super::file_decision::FileDecision;
 use crate::{
@@ -41,9 +41,9 @@ pub(super) struct LandingContext {
 #[derive(Clone, Debug, Default)]
 pub(super) struct FileLanding {
     /// Expected content of the file.
-    pub(super) before: Option<Content>,
+    pub(super) before: Option<FileContent>,
     /// New content of the file.
-    pub(super) after: Option<Content>,
+    pub(super) after: Option<FileContent>,
     /// Facts to journal once the file has the new content.
     pub(super) facts: Vec<EventBody>,
     /// Whether the text has all of it already.
@@ -191,7 +191,7 @@ fn move_facts(
     versions: &FileVersions,
     verdicts: &EntryVerdicts,
 ) -> Result<Vec<EventBody>, ErrorBody> {
-    let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
+    let version = |content: &Option<FileContent>| contents.save_optional(content.as_ref());
     let mode = |version: &Option<FileVersion>| version.as_ref().map(|v| v.mode).unwrap_or_default();
     let mut before = version(&versions.current)?;
     let mut facts = Vec::new();

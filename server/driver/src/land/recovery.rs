@@ -16,7 +16,7 @@ use claudecluster_core::{
     step::Input,
 };
 use claudecluster_protocol::{ErrorBody, EventBody, GoalId, RelPath};
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use tracing::Instrument;
 
 use super::locks::LandingLocks;
@@ -185,7 +185,7 @@ impl LandingRecovery {
         if !landed && on_disk_only && !seen && begun.iter().any(|(_, begun)| begun.open) {
             return Ok(Vec::new());
         }
-        let known: Vec<&Content> = [&before, &after].into_iter().flatten().collect();
+        let known: Vec<&FileContent> = [&before, &after].into_iter().flatten().collect();
         if let Err(error) = disk::clear_leftovers(root, path, &known) {
             tracing::warn!(%path, %error, "cannot remove leftover files");
         }
@@ -233,7 +233,11 @@ fn first_and_last<'a>(
     Some((first, last))
 }
 
-fn has_landed(before: &Option<Content>, after: &Option<Content>, now: &Option<Content>) -> bool {
+fn has_landed(
+    before: &Option<FileContent>,
+    after: &Option<FileContent>,
+    now: &Option<FileContent>,
+) -> bool {
     let now = now.as_ref().filter(|_| now != before);
     now.is_some_and(|now| verdict::has_change(before.as_ref(), after.as_ref(), now))
 }

@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId, RelPath,
     change::{FileVersion, HunkWord, Provenance},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     review::{
@@ -349,8 +349,9 @@ impl EntryReview {
     ) -> Result<Option<Self>, ErrorBody> {
         let base = contents.load_optional(entry.file.base.as_ref())?;
         let proposed = contents.load_optional(entry.file.proposed.as_ref())?;
-        let texts = base.as_ref().and_then(Content::as_text);
-        let Some((base, proposed)) = texts.zip(proposed.as_ref().and_then(Content::as_text)) else {
+        let texts = base.as_ref().and_then(FileContent::as_text);
+        let Some((base, proposed)) = texts.zip(proposed.as_ref().and_then(FileContent::as_text))
+        else {
             return Ok(None);
         };
         let contributions = task_contributions(contents, entry)?;
@@ -386,7 +387,7 @@ fn merged_alternatives(
         .last()
         .filter(|_| entry.is_alternative());
     let started = contents.load_optional(started.and_then(|version| version.base.as_ref()))?;
-    let started = started.as_ref().and_then(Content::as_text);
+    let started = started.as_ref().and_then(FileContent::as_text);
     Ok(started.map_or_else(BTreeMap::new, |started| {
         review::merge_alternatives(started, base, proposed)
     }))
@@ -419,7 +420,7 @@ fn task_contributions(
         let content = contents.load_optional(version)?;
         let text = content
             .as_ref()
-            .and_then(Content::as_text)
+            .and_then(FileContent::as_text)
             .unwrap_or_default();
         Ok::<_, ErrorBody>(text.to_owned())
     };

@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     ErrorBody, RelPath,
     api::{Decision, DecisionReport},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     review::{
@@ -95,7 +95,7 @@ fn is_in(entry: &FileEntry, path: Option<&RelPath>) -> bool {
     path.is_none_or(|path| entry.file.path == *path || entry.file.from.as_ref() == Some(path))
 }
 
-fn file_at(content: &Option<Content>) -> Option<PatchFile<'_>> {
+fn file_at(content: &Option<FileContent>) -> Option<PatchFile<'_>> {
     content.as_ref().map(|content| PatchFile {
         mode: content.mode,
         content: &content.bytes,

@@ -9,7 +9,7 @@ use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId,
     change::{ChangeKind, ConflictView, HunkStatus, HunkView},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     review::{
@@ -246,7 +246,7 @@ fn whole_hunk(goal: &Goal, entry: &FileEntry, versions: &FileVersions) -> Pendin
     }
 }
 
-fn display_text(content: Option<&Content>) -> String {
+fn display_text(content: Option<&FileContent>) -> String {
     match content {
         None => String::new(),
         Some(content) => match content.as_text() {

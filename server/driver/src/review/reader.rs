@@ -10,7 +10,7 @@ use claudecluster_protocol::{
     event::Verdict,
     goal::HunkCounts,
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     published::PublishedGoals,
@@ -75,7 +75,7 @@ impl PendingReader {
         &self,
         goal: &Goal,
         entry: &FileEntry,
-        current: Option<Content>,
+        current: Option<FileContent>,
     ) -> Result<Vec<PendingHunk>, ErrorBody> {
         let versions = FileVersions::load(self.reviews.contents(), entry, current)?;
         let mut hunks = pending::pending_hunks(&self.reviews, goal, entry, &versions)?;
@@ -103,7 +103,7 @@ impl PendingReader {
                 let pending = self.pending_of(goal, entry, current.clone())?.into_iter();
                 hunks.extend(pending.map(|pending| (entry.file.entry, pending.view)));
             }
-            let text = current.as_ref().map(Content::as_text);
+            let text = current.as_ref().map(FileContent::as_text);
             // Of what is no text, nobody can be said to have written it.
             if text != Some(None) {
                 let text = text.flatten().map(TextSource::from);
@@ -249,7 +249,7 @@ impl PendingReader {
                 let after = change
                     .current
                     .as_ref()
-                    .and_then(Content::as_text)
+                    .and_then(FileContent::as_text)
                     .map(str::to_owned);
                 return after.ok_or_else(gone);
             }
@@ -312,7 +312,7 @@ fn relative_path(goal: &Goal, path: &Path) -> Option<RelPath> {
 
 /// Returns an open buffer's text as content. The mode is the file's, which the buffer does not
 /// know.
-pub(crate) fn buffer_content(entry: &FileEntry, current: &str) -> Content {
+pub(crate) fn buffer_content(entry: &FileEntry, current: &str) -> FileContent {
     let mode = entry
         .file
         .base

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use claudecluster_core::state::FileEntry;
 use claudecluster_protocol::ErrorBody;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::workspace::{content_store::ContentStore, content_text::ContentText};
 
 /// The three versions of one file: base, current and proposed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileVersions {
-    pub(crate) base: Option<Content>,
-    pub(crate) current: Option<Content>,
-    pub(crate) proposed: Option<Content>,
+    pub(crate) base: Option<FileContent>,
+    pub(crate) current: Option<FileContent>,
+    pub(crate) proposed: Option<FileContent>,
     /// Lines of the current text that the developer is typing in.
     pub(crate) typed: Option<Range<u32>>,
 }
@@ -23,7 +23,7 @@ impl FileVersions {
     pub(crate) fn load(
         contents: &ContentStore,
         entry: &FileEntry,
-        current: Option<Content>,
+        current: Option<FileContent>,
     ) -> Result<Self, ErrorBody> {
         Ok(Self {
             base: contents.load_optional(entry.file.base.as_ref())?,

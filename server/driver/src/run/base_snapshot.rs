@@ -17,7 +17,7 @@ use claudecluster_protocol::{
     change::{FileChange, FileVersion},
     worker::ReportedChange,
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     proposal::{file_merge::FileMergeRules, fold::merged_view},
@@ -112,8 +112,8 @@ fn touched_files(goal: &Goal) -> BTreeSet<&RelPath> {
 fn with_pending(
     reviews: &ReviewCache,
     entry: &FileEntry,
-    current: Option<Content>,
-) -> Result<Option<Content>, ErrorBody> {
+    current: Option<FileContent>,
+) -> Result<Option<FileContent>, ErrorBody> {
     let versions = FileVersions::load(reviews.contents(), entry, current)?;
     let Some((base, current, proposed)) = versions.texts() else {
         return Ok(if versions.is_untouched() {
@@ -128,7 +128,7 @@ fn with_pending(
             review::merge_with_side(base, current, proposed, MergeSide::Ours)
         }
     };
-    let mode = |content: &Option<Content>| content.as_ref().map(|content| content.mode);
+    let mode = |content: &Option<FileContent>| content.as_ref().map(|content| content.mode);
     let mode = if mode(&versions.current) == mode(&versions.base) {
         mode(&versions.proposed)
     } else {
@@ -165,12 +165,12 @@ impl FileBases<'_> {
         Ok(())
     }
 
-    fn reported_content(&self, version: &FileVersion) -> Result<Content, ErrorBody> {
+    fn reported_content(&self, version: &FileVersion) -> Result<FileContent, ErrorBody> {
         let bytes = self.reported.get(&version.blob).cloned();
         let bytes = bytes.ok_or_else(|| {
             ErrorBody::internal(format!("the report lacks the content {}", version.blob))
         })?;
-        Ok(Content {
+        Ok(FileContent {
             bytes,
             mode: version.mode,
         })
@@ -180,7 +180,7 @@ impl FileBases<'_> {
         &self,
         path: &RelPath,
         from: Option<RelPath>,
-        after: Option<&Content>,
+        after: Option<&FileContent>,
     ) -> Result<Option<FileChange>, ErrorBody> {
         let contents = self.contents;
         let base = match self.snapshot.above.get(path) {
@@ -215,10 +215,13 @@ impl FileBases<'_> {
     fn in_style_of(
         &self,
         base: Option<&FileVersion>,
-        after: &Content,
-    ) -> Result<Content, ErrorBody> {
+        after: &FileContent,
+    ) -> Result<FileContent, ErrorBody> {
         let before = self.contents.load_optional(base)?;
-        let texts = (before.as_ref().and_then(Content::as_text), after.as_text());
+        let texts = (
+            before.as_ref().and_then(FileContent::as_text),
+            after.as_text(),
+        );
         let (Some(before), Some(text)) = texts else {
             return Ok(after.clone());
         };

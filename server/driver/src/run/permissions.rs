@@ -14,7 +14,7 @@ use claudecluster_protocol::{
     BlobId, ErrorBody, GoalId, TaskId,
     permission::{PermissionDecision, PermissionRequest},
 };
-use claudecluster_worker::agent::{Ask, QuestionReply};
+use claudecluster_worker::agent::{PermissionQuestion, QuestionReply};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,7 +55,7 @@ impl PermissionBrokers {
         &self,
         goal: &GoalId,
         asker: PermissionAsker,
-    ) -> (PermissionBroker, mpsc::UnboundedSender<Ask>) {
+    ) -> (PermissionBroker, mpsc::UnboundedSender<PermissionQuestion>) {
         let (ask, asks) = mpsc::unbounded_channel();
         let (entry, replies) = mpsc::unbounded_channel();
         let broker = PermissionBroker {
@@ -84,7 +84,7 @@ pub(crate) struct PermissionBroker {
     brokers: PermissionBrokers,
     goal: GoalId,
     asker: PermissionAsker,
-    asks: mpsc::UnboundedReceiver<Ask>,
+    asks: mpsc::UnboundedReceiver<PermissionQuestion>,
     replies: mpsc::UnboundedReceiver<PermissionReply>,
     /// The broker's own sender among the open ones, to tell it from a later session's.
     entry: mpsc::UnboundedSender<PermissionReply>,
@@ -118,8 +118,11 @@ impl PermissionBroker {
         }
     }
 
-    async fn forward_ask(&mut self, ask: Ask) {
-        let Ask { wanted, reply } = ask;
+    async fn forward_ask(&mut self, ask: PermissionQuestion) {
+        let PermissionQuestion {
+            request: wanted,
+            reply,
+        } = ask;
         let (contents, bytes) = (self.brokers.contents.clone(), wanted.input.into_bytes());
         let stored = run_blocking("storing what a worker asks for", move || {
             contents.store().put_blob(&bytes).map_err(ErrorBody::from)
@@ -225,7 +228,7 @@ mod tests {
     fn broker() -> (
         PermissionBrokers,
         PermissionBroker,
-        mpsc::UnboundedSender<Ask>,
+        mpsc::UnboundedSender<PermissionQuestion>,
         mpsc::UnboundedReceiver<DispatcherMessage>,
     ) {
         let (mailbox, told) = DispatcherMailbox::new();
@@ -235,15 +238,18 @@ mod tests {
         (brokers, broker, asks, told)
     }
 
-    fn ask(asks: &mpsc::UnboundedSender<Ask>, input: &str) -> oneshot::Receiver<QuestionReply> {
+    fn ask(
+        asks: &mpsc::UnboundedSender<PermissionQuestion>,
+        input: &str,
+    ) -> oneshot::Receiver<QuestionReply> {
         let (reply, answer) = oneshot::channel();
-        let wanted = agent::ToolRequest {
+        let request = agent::ToolRequest {
             tool: "Fetch".into(),
             detail: input.into(),
             kind: None,
             input: input.into(),
         };
-        asks.send(Ask { wanted, reply }).unwrap();
+        asks.send(PermissionQuestion { request, reply }).unwrap();
         answer
     }
 

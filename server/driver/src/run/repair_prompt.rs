@@ -11,7 +11,7 @@ use claudecluster_protocol::{
     event::Verdict,
     repair::{RepairCause, RepairSpec},
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use crate::{
     proposal::{file_merge::FileMergeRules, fold::disputed_alternatives},
@@ -158,7 +158,7 @@ fn hunks_of(
     let after = match versions.texts() {
         Some((base, current, proposed)) if keys.len() == found.len() => {
             let accepted = FileReview::new(base, current, proposed).accept(&keys);
-            versions.current.as_ref().map(|content| Content {
+            versions.current.as_ref().map(|content| FileContent {
                 bytes: accepted.current.into_bytes().into(),
                 mode: content.mode,
             })
@@ -186,8 +186,8 @@ fn version_diff(
     Ok(unified_diff(path, old.as_ref(), new.as_ref()))
 }
 
-fn unified_diff(path: &RelPath, old: Option<&Content>, new: Option<&Content>) -> String {
-    fn file_at(content: &Content) -> PatchFile<'_> {
+fn unified_diff(path: &RelPath, old: Option<&FileContent>, new: Option<&FileContent>) -> String {
+    fn file_at(content: &FileContent) -> PatchFile<'_> {
         PatchFile {
             mode: content.mode,
             content: &content.bytes,

@@ -7,7 +7,7 @@ use std::{
 
 use claudecluster_protocol::{BlobId, ErrorBody, change::FileVersion};
 use claudecluster_store::Store;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 /// Bytes of file content kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -40,9 +40,9 @@ impl ContentStore {
     }
 
     /// Loads the content of a version, from memory if it was loaded before.
-    pub(crate) fn load(&self, version: &FileVersion) -> Result<Content, ErrorBody> {
+    pub(crate) fn load(&self, version: &FileVersion) -> Result<FileContent, ErrorBody> {
         if let Some(bytes) = self.cache().by_id.get(&version.blob) {
-            return Ok(Content {
+            return Ok(FileContent {
                 bytes: bytes.clone(),
                 mode: version.mode,
             });
@@ -66,19 +66,19 @@ impl ContentStore {
     pub(crate) fn load_optional(
         &self,
         version: Option<&FileVersion>,
-    ) -> Result<Option<Content>, ErrorBody> {
+    ) -> Result<Option<FileContent>, ErrorBody> {
         version.map(|version| self.load(version)).transpose()
     }
 
     /// Saves content as an artifact and returns its version.
-    pub(crate) fn save(&self, content: &Content) -> Result<FileVersion, ErrorBody> {
+    pub(crate) fn save(&self, content: &FileContent) -> Result<FileVersion, ErrorBody> {
         save_content(&self.store, content)
     }
 
     /// Saves content as an artifact if there is any, and returns its version.
     pub(crate) fn save_optional(
         &self,
-        content: Option<&Content>,
+        content: Option<&FileContent>,
     ) -> Result<Option<FileVersion>, ErrorBody> {
         content.map(|content| self.save(content)).transpose()
     }
@@ -89,7 +89,7 @@ impl ContentStore {
 }
 
 /// Loads the content of a version from the artifact store.
-pub(crate) fn load_content(store: &Store, version: &FileVersion) -> Result<Content, ErrorBody> {
+pub(crate) fn load_content(store: &Store, version: &FileVersion) -> Result<FileContent, ErrorBody> {
     let bytes = store
         .get_blob(&version.blob)
         .map_err(ErrorBody::from)?
@@ -97,14 +97,14 @@ pub(crate) fn load_content(store: &Store, version: &FileVersion) -> Result<Conte
             ErrorBody::internal(format!("the artifact {} no longer exists", version.blob))
                 .hint("start the goal again")
         })?;
-    Ok(Content {
+    Ok(FileContent {
         bytes: bytes.into(),
         mode: version.mode,
     })
 }
 
 /// Saves content in the artifact store and returns its version.
-pub(crate) fn save_content(store: &Store, content: &Content) -> Result<FileVersion, ErrorBody> {
+pub(crate) fn save_content(store: &Store, content: &FileContent) -> Result<FileVersion, ErrorBody> {
     Ok(FileVersion {
         blob: store.put_blob(&content.bytes).map_err(ErrorBody::from)?,
         mode: content.mode,

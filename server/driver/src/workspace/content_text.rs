@@ -2,7 +2,7 @@
 
 use claudecluster_core::diff::is_binary;
 use claudecluster_protocol::FileMode;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 /// Reads file content as text.
 pub(crate) trait ContentText {
@@ -13,7 +13,7 @@ pub(crate) trait ContentText {
     fn with_text(&self, text: String) -> Self;
 }
 
-impl ContentText for Content {
+impl ContentText for FileContent {
     fn as_text(&self) -> Option<&str> {
         if self.mode == FileMode::Symlink || is_binary(&self.bytes) {
             return None;
@@ -27,8 +27,8 @@ impl ContentText for Content {
 }
 
 /// Returns content with this text and mode.
-pub(crate) fn text_content(text: String, mode: FileMode) -> Content {
-    Content {
+pub(crate) fn text_content(text: String, mode: FileMode) -> FileContent {
+    FileContent {
         bytes: text.into_bytes().into(),
         mode,
     }

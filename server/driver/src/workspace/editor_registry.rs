@@ -10,7 +10,7 @@ use std::{
 };
 
 use claudecluster_protocol::{ErrorBody, RelPath};
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use dashmap::DashMap;
 
 use crate::workspace::{
@@ -116,7 +116,7 @@ impl EditorRegistry {
         &self,
         root: &Path,
         path: &RelPath,
-    ) -> Result<Option<Content>, ErrorBody> {
+    ) -> Result<Option<FileContent>, ErrorBody> {
         let on_disk =
             disk::read_file(root, path).map_err(|error| disk::unreadable_file(path, &error))?;
         let on_disk = on_disk.map(|(content, _)| content);

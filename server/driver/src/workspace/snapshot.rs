@@ -18,7 +18,7 @@ use std::{
 
 use claudecluster_protocol::{BlobId, ErrorBody, FileMode, RelPath, change::FileVersion};
 use claudecluster_store::Store;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::{
@@ -55,7 +55,7 @@ pub(crate) struct SnapshotManifest {
 #[derive(Clone, Debug)]
 pub(crate) enum RecordedBase {
     /// The content is known; `None` if there was no file.
-    Known(Option<Content>),
+    Known(Option<FileContent>),
     /// The file has changed since, and its earlier content is unknown.
     Unknown,
 }
@@ -177,7 +177,7 @@ impl SnapshotManifest {
             return Ok(absent());
         };
         let bytes = git::read_object(workspace, &object)?;
-        Ok(RecordedBase::Known(Some(Content {
+        Ok(RecordedBase::Known(Some(FileContent {
             bytes: bytes.into(),
             mode,
         })))

@@ -1,4 +1,4 @@
-//! What an agent is to the rest of the program: how it is found, what it can do, how it is run and read.
+//! The interface of an agent: how it is found, what it can do, how it is run and how its transcript is read.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use super::{
     AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings,
     native::settings::NativeSettings,
 };
-use crate::launch::Launch;
+use crate::launch::ProgramLauncher;
 
 /// A program that does a task inside a sandbox.
 ///
@@ -99,7 +99,7 @@ pub trait CodingAgent: Send + Sync {
     fn run<'a>(
         &'a self,
         spec: &'a AgentSpec,
-        launch: &'a dyn Launch,
+        launch: &'a dyn ProgramLauncher,
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport>;
@@ -110,7 +110,7 @@ pub trait CodingAgent: Send + Sync {
     fn replay(&self, transcript: &[u8]) -> Vec<AgentEvent>;
 }
 
-/// Where and with what an agent is looked for.
+/// The inputs for finding an agent.
 #[derive(Clone, Copy, Debug)]
 pub struct AgentSetup<'a> {
     /// The settings of all agents.
@@ -138,7 +138,7 @@ pub struct AgentSettings {
     pub native: NativeSettings,
 }
 
-/// What was found of an agent's installation.
+/// The state of an agent's installation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AgentInspection {
     /// The agent.
@@ -149,8 +149,8 @@ pub struct AgentInspection {
     pub usable: bool,
     /// The version, if the agent has one of its own.
     pub version: Option<String>,
-    /// What was found, or what is missing.
+    /// The program and version that were found, or what is missing.
     pub found: String,
-    /// Why it cannot be used, and what to do about it.
+    /// The reason it cannot be used, and what to do about it.
     pub problem: Option<String>,
 }

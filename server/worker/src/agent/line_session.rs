@@ -1,7 +1,7 @@
-//! One program, spoken to line by line, ended within its deadlines.
+//! Runs a program that speaks a line protocol, and ends it within its deadlines.
 //!
-//! Both agents that are programs with a line protocol are driven by this one loop. What the lines
-//! mean is a [`Dialogue`]'s business; when to stop waiting is decided here and nowhere else:
+//! All agents that speak a line protocol are driven by this one loop. A [`LineProtocol`] gives the lines
+//! their meaning; only this loop decides when to stop waiting:
 //!
 //! | phase | ends with | deadline | then |
 //! |---|---|---|---|
@@ -28,102 +28,102 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{AgentLimits, Ask, QuestionReply, SessionChannels, ToolRequest};
+use super::{AgentLimits, PermissionQuestion, QuestionReply, SessionChannels, ToolRequest};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
-/// How much of standard error is kept for messages.
+/// The bytes of standard error that are kept for messages.
 const TAIL: usize = 8 << 10;
-/// How long the end of standard error may take to arrive once the program has exited.
+/// The time the end of standard error may take to arrive once the program has exited.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
 /// Read at once.
 const CHUNK: usize = 64 << 10;
 
 /// The meaning of a program's lines.
-pub(crate) trait Dialogue: Send {
-    /// What is sent first. Every item is one line without its end.
-    fn opening(&mut self) -> Vec<String>;
+pub(crate) trait LineProtocol: Send {
+    /// Returns the lines to send first, without their ends.
+    fn opening_lines(&mut self) -> Vec<String>;
 
-    /// One line from the program, without its end.
-    fn line(&mut self, line: &[u8]) -> Step;
+    /// Handles one line from the program, without its end.
+    fn receive_line(&mut self, line: &[u8]) -> LineEffects;
 
-    /// What came of a question it asked.
-    fn answered(&mut self, _question: u64, _answer: Answer) -> Step {
-        Step::default()
+    /// Handles the answer to one of the program's questions.
+    fn receive_answer(&mut self, _question: u64, _answer: QuestionAnswer) -> LineEffects {
+        LineEffects::default()
     }
 
-    /// What asks the program to stop by itself, where its protocol has that.
-    fn interrupt(&mut self) -> Option<String> {
+    /// Returns the line that asks the program to stop, if its protocol has one.
+    fn interrupt_line(&mut self) -> Option<String> {
         None
     }
 }
 
-/// What follows from a line.
+/// The effects of a line.
 #[derive(Debug, Default)]
-pub(crate) struct Step {
+pub(crate) struct LineEffects {
     /// Lines to send.
     pub send: Vec<String>,
-    /// What to tell watchers.
+    /// Events for watchers.
     pub events: Vec<AgentEvent>,
-    /// What the program waits for somebody to decide.
-    pub questions: Vec<Question>,
-    /// Questions, by their numbers, that it does not wait for any more.
+    /// Questions that the program waits to have answered.
+    pub questions: Vec<ProtocolQuestion>,
+    /// The numbers of questions that the program no longer waits for.
     pub withdrawn: Vec<u64>,
-    /// How to go on.
-    pub next: Next,
+    /// How the session continues.
+    pub next: SessionControl,
 }
 
-/// What a program waits for somebody to decide.
+/// A question that a program waits to have answered.
 #[derive(Debug)]
-pub(crate) struct Question {
-    /// A number of the dialogue's own.
+pub(crate) struct ProtocolQuestion {
+    /// The number the protocol gave the question.
     pub number: u64,
-    /// What it wants.
-    pub wanted: ToolRequest,
+    /// The tool use to decide about.
+    pub request: ToolRequest,
 }
 
-/// What came of a question.
+/// The answer to a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Answer {
-    /// Somebody decided.
-    Said(QuestionReply),
-    /// There is nobody to ask, or whoever decides has gone.
-    Nobody,
+pub(crate) enum QuestionAnswer {
+    /// A person or a rule decided.
+    Decided(QuestionReply),
+    /// Nobody can decide: there is no approver, or the approver has gone.
+    NoApprover,
     /// Nobody decided within this time.
-    Late(Span),
+    TimedOut(Span),
 }
 
-/// How to go on after a line.
+/// How a session continues after a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum SessionControl {
     /// Wait for the next line.
     #[default]
     Continue,
-    /// That was the result: the program has nothing left to do but to exit.
+    /// The line was the result: the program only has to exit.
     Finished,
-    /// Waiting is pointless: end it, for this reason.
+    /// Waiting is pointless: end the program, for this reason.
     Abort(StopReason),
 }
 
-/// How the program ended.
+/// The end of a program's session.
 #[derive(Debug, Default)]
-pub(crate) struct Ended {
-    /// Why it was ended from outside, if it was.
+pub(crate) struct SessionExit {
+    /// The reason the program was ended from outside, if it was.
     pub stop: Option<StopReason>,
-    /// Its exit status, where it could be had.
+    /// The exit status of the program, if it is known.
     pub status: Option<ExitStatus>,
-    /// Why it could not be started.
+    /// The error that kept the program from starting.
     pub spawn_error: Option<std::io::Error>,
-    /// Whether it wrote a line at all.
+    /// Whether the program wrote a line at all.
     pub spoke: bool,
-    /// Whether its output ended within a line or had one that was too long.
+    /// Whether the output ended within a line or had a line that was too long.
     pub cut: bool,
-    /// The end of its standard error.
+    /// The end of the program's standard error.
     pub stderr: String,
 }
 
-impl Ended {
-    /// Why there is no result, in one class and in words.
+impl SessionExit {
+    /// Classifies and describes a session without a result.
     pub(crate) fn without_result(&self, name: &str, limits: &AgentLimits) -> (StopReason, String) {
         if let Some(error) = &self.spawn_error {
             let words = format!("cannot start {name}: {error}");
@@ -162,68 +162,70 @@ impl Ended {
     }
 }
 
-/// Starts `command` and speaks with it until it has ended.
+/// Starts `command` and drives its protocol until the program has ended.
 ///
 /// Every byte it writes to standard output goes to `transcript`. Events are offered to `events`;
 /// where nobody takes them in time they are dropped, because no watcher may hold up an attempt.
-pub(crate) async fn drive(
+pub(crate) async fn drive_session(
     mut command: Command,
-    dialogue: &mut dyn Dialogue,
+    protocol: &mut dyn LineProtocol,
     limits: &AgentLimits,
     answer_timeout: Span,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
     channels: &SessionChannels,
-) -> Ended {
+) -> SessionExit {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let spawned = command.spawn().and_then(Streams::of);
+    let spawned = command.spawn().and_then(ProgramStreams::of);
     let (child, streams) = match spawned {
         Ok(spawned) => spawned,
         Err(error) => {
-            return Ended {
+            return SessionExit {
                 spawn_error: Some(error),
-                ..Ended::default()
+                ..SessionExit::default()
             };
         }
     };
-    let mut session = Session {
+    let mut session = LineSession {
         child,
         input: Some(streams.input),
-        phase: Phase::Starting,
+        phase: SessionPhase::Starting,
         deadline: Instant::now() + limits.start.to_duration(),
         end: Instant::now() + limits.timeout.to_duration(),
         lines: Vec::new(),
         searched: 0,
         deaf: false,
         tail: Vec::new(),
-        ended: Ended::default(),
+        ended: SessionExit::default(),
         waiting: Vec::new(),
         paused: Instant::now(),
-        dialogue,
+        protocol,
         limits,
         answer_timeout,
         transcript,
         channels,
     };
-    for line in session.dialogue.opening() {
-        session.send(line);
+    for line in session.protocol.opening_lines() {
+        session.send_line(line);
     }
-    session.run(streams.stdout, streams.stderr).await;
+    session
+        .read_until_exit(streams.stdout, streams.stderr)
+        .await;
     streams.writer.abort();
-    session.finish()
+    session.into_exit()
 }
 
-struct Streams {
+struct ProgramStreams {
     input: mpsc::UnboundedSender<String>,
     writer: JoinHandle<()>,
     stdout: ChildStdout,
     stderr: ChildStderr,
 }
 
-impl Streams {
+impl ProgramStreams {
     fn of(mut child: Child) -> std::io::Result<(Child, Self)> {
         let taken = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
@@ -253,58 +255,61 @@ async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<S
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum SessionPhase {
     Starting,
     Working,
     Finished,
     Interrupting,
     Terminating,
     Killed,
-    /// It has exited; somebody may still hold its output open.
+    /// The program has exited; another process may still hold its output open.
     Exited,
 }
 
-struct Session<'a> {
+struct LineSession<'a> {
     child: Child,
     input: Option<mpsc::UnboundedSender<String>>,
-    phase: Phase,
-    /// Of the phase.
+    phase: SessionPhase,
+    /// The deadline of the phase.
     deadline: Instant,
-    /// Of the session.
+    /// The deadline of the session.
     end: Instant,
     lines: Vec<u8>,
-    /// How much of `lines` is known to hold no line end.
+    /// The length of the part of `lines` that is known to hold no line end.
     searched: usize,
-    /// Whether what it writes is no longer looked at.
+    /// Whether further output of the program is ignored.
     deaf: bool,
     tail: Vec<u8>,
-    ended: Ended,
+    ended: SessionExit,
     /// Questions that wait for an answer.
-    waiting: Vec<Waiting>,
-    /// Since when there are some.
+    waiting: Vec<PendingQuestion>,
+    /// The time at which the first of them was asked.
     paused: Instant,
-    dialogue: &'a mut dyn Dialogue,
+    protocol: &'a mut dyn LineProtocol,
     limits: &'a AgentLimits,
-    /// How long an answer to a question is waited for.
+    /// The time an answer to a question may take.
     answer_timeout: Span,
     transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
     channels: &'a SessionChannels,
 }
 
 /// A question that waits for an answer.
-struct Waiting {
+struct PendingQuestion {
     number: u64,
     deadline: Instant,
     answer: oneshot::Receiver<QuestionReply>,
 }
 
 /// The next answer, taken from those that wait; pending where none does.
-async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
+async fn next_answer(waiting: &mut Vec<PendingQuestion>) -> (u64, QuestionAnswer) {
     poll_fn(|cx| {
         for at in 0..waiting.len() {
             if let Poll::Ready(said) = Pin::new(&mut waiting[at].answer).poll(cx) {
                 let number = waiting.remove(at).number;
-                return Poll::Ready((number, said.map_or(Answer::Nobody, Answer::Said)));
+                return Poll::Ready((
+                    number,
+                    said.map_or(QuestionAnswer::NoApprover, QuestionAnswer::Decided),
+                ));
             }
         }
         Poll::Pending
@@ -312,31 +317,31 @@ async fn next_answer(waiting: &mut Vec<Waiting>) -> (u64, Answer) {
     .await
 }
 
-impl Session<'_> {
-    async fn run(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
+impl LineSession<'_> {
+    async fn read_until_exit(&mut self, mut stdout: ChildStdout, mut stderr: ChildStderr) {
         let channels = self.channels;
         let mut out = Vec::with_capacity(CHUNK);
         let mut err = Vec::with_capacity(TAIL);
         let (mut out_open, mut err_open) = (true, true);
-        while out_open || self.phase != Phase::Exited {
+        while out_open || self.phase != SessionPhase::Exited {
             out.clear();
             err.clear();
             tokio::select! {
                 // Deadlines first: a program that floods its output does not escape them.
                 biased;
-                () = channels.cancel.cancelled(), if self.is_live() => self.cancel(),
+                () = channels.cancel.cancelled(), if self.is_live() => self.cancel_session(),
                 () = sleep_until(self.next_deadline()) => {
-                    if !self.expire() {
+                    if !self.handle_deadline() {
                         return;
                     }
                 }
-                (number, answer) = next_answer(&mut self.waiting) => self.answer(number, answer),
-                status = self.child.wait(), if self.phase != Phase::Exited => {
+                (number, answer) = next_answer(&mut self.waiting) => self.deliver_answer(number, answer),
+                status = self.child.wait(), if self.phase != SessionPhase::Exited => {
                     self.ended.status = status.ok();
-                    self.enter(Phase::Exited, self.limits.exit.to_duration());
+                    self.enter_phase(SessionPhase::Exited, self.limits.exit.to_duration());
                 }
                 read = stdout.read_buf(&mut out), if out_open => match read {
-                    Ok(1..) => self.heard(&out).await,
+                    Ok(1..) => self.receive_output(&out).await,
                     _ => out_open = false,
                 },
                 read = stderr.read_buf(&mut err), if err_open => match read {
@@ -358,7 +363,7 @@ impl Session<'_> {
     }
 
     fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Working)
+        matches!(self.phase, SessionPhase::Starting | SessionPhase::Working)
     }
 
     fn next_deadline(&self) -> Instant {
@@ -372,7 +377,7 @@ impl Session<'_> {
         }
     }
 
-    fn enter(&mut self, phase: Phase, within: std::time::Duration) {
+    fn enter_phase(&mut self, phase: SessionPhase, within: std::time::Duration) {
         self.phase = phase;
         if !self.is_live() {
             // Who asked is not there to hear the answer.
@@ -381,65 +386,72 @@ impl Session<'_> {
         self.deadline = Instant::now() + within;
     }
 
-    fn send(&self, line: String) {
+    fn send_line(&self, line: String) {
         if let Some(input) = &self.input {
             // Where the writer is gone the program has closed its input; its exit tells the rest.
             let _ = input.send(line);
         }
     }
 
-    /// A deadline has passed. False where there is nothing left to wait for.
-    fn expire(&mut self) -> bool {
+    /// Handles a deadline that has passed; returns `false` if there is nothing left to wait for.
+    fn handle_deadline(&mut self) -> bool {
         if !self.waiting.is_empty() {
-            self.give_up();
+            self.expire_questions();
             return true;
         }
         let late = Instant::now() >= self.end;
         match self.phase {
-            Phase::Starting | Phase::Working if late => self.stop(StopReason::Timeout),
-            Phase::Starting => self.stop(StopReason::StartTimeout),
-            Phase::Working => self.stop(StopReason::Silent),
-            Phase::Finished => self.terminate(self.limits.exit.to_duration()),
-            Phase::Interrupting => self.terminate(self.limits.exit.to_duration() / 2),
-            Phase::Terminating => {
+            SessionPhase::Starting | SessionPhase::Working if late => {
+                self.stop_session(StopReason::Timeout)
+            }
+            SessionPhase::Starting => self.stop_session(StopReason::StartTimeout),
+            SessionPhase::Working => self.stop_session(StopReason::Silent),
+            SessionPhase::Finished => self.terminate_program(self.limits.exit.to_duration()),
+            SessionPhase::Interrupting => {
+                self.terminate_program(self.limits.exit.to_duration() / 2)
+            }
+            SessionPhase::Terminating => {
                 // It may have exited this very moment.
                 let _ = self.child.start_kill();
-                self.enter(Phase::Killed, self.limits.exit.to_duration());
+                self.enter_phase(SessionPhase::Killed, self.limits.exit.to_duration());
             }
-            Phase::Killed | Phase::Exited => return false,
+            SessionPhase::Killed | SessionPhase::Exited => return false,
         }
         true
     }
 
-    /// Asks whoever decides. Meanwhile the clocks of the session stand still.
-    fn ask(&mut self, question: Question) {
-        let Question { number, wanted } = question;
+    /// Sends a question to the approver. The clocks of the session pause meanwhile.
+    fn ask_approver(&mut self, question: ProtocolQuestion) {
+        let ProtocolQuestion { number, request } = question;
         let (reply, answer) = oneshot::channel();
         let questions = self.channels.questions.as_ref();
-        let asked = questions.is_some_and(|to| to.send(Ask { wanted, reply }).is_ok());
+        let asked =
+            questions.is_some_and(|to| to.send(PermissionQuestion { request, reply }).is_ok());
         if !asked {
-            let step = self.dialogue.answered(number, Answer::Nobody);
-            return self.carry_out(step);
+            let step = self
+                .protocol
+                .receive_answer(number, QuestionAnswer::NoApprover);
+            return self.apply_effects(step);
         }
         let now = Instant::now();
         if self.waiting.is_empty() {
             self.paused = now;
         }
-        self.waiting.push(Waiting {
+        self.waiting.push(PendingQuestion {
             number,
             deadline: now + self.answer_timeout.to_duration(),
             answer,
         });
     }
 
-    fn answer(&mut self, number: u64, answer: Answer) {
-        self.resume();
-        let step = self.dialogue.answered(number, answer);
-        self.carry_out(step);
+    fn deliver_answer(&mut self, number: u64, answer: QuestionAnswer) {
+        self.resume_clocks();
+        let step = self.protocol.receive_answer(number, answer);
+        self.apply_effects(step);
     }
 
-    /// Lets the clocks go on once nothing is waited for any more.
-    fn resume(&mut self) {
+    /// Resumes the clocks once no question is open.
+    fn resume_clocks(&mut self) {
         if self.waiting.is_empty() {
             let now = Instant::now();
             self.end += now - self.paused;
@@ -448,51 +460,54 @@ impl Session<'_> {
         }
     }
 
-    /// Answers, in place of the person who did not, what has waited long enough.
-    fn give_up(&mut self) {
+    /// Answers the questions whose deadline has passed.
+    fn expire_questions(&mut self) {
         let now = Instant::now();
         let late = self.waiting.extract_if(.., |one| one.deadline <= now);
         let late: Vec<u64> = late.map(|one| one.number).collect();
         for number in late {
-            self.answer(number, Answer::Late(self.answer_timeout));
+            self.deliver_answer(number, QuestionAnswer::TimedOut(self.answer_timeout));
         }
     }
 
-    fn withdraw(&mut self, number: u64) {
+    fn withdraw_question(&mut self, number: u64) {
         let before = self.waiting.len();
         self.waiting.retain(|one| one.number != number);
         if self.waiting.len() < before {
-            self.resume();
+            self.resume_clocks();
         }
     }
 
-    fn cancel(&mut self) {
+    fn cancel_session(&mut self) {
         self.ended.stop = Some(StopReason::Cancelled);
-        match self.dialogue.interrupt() {
+        match self.protocol.interrupt_line() {
             Some(line) => {
-                self.send(line);
-                self.enter(Phase::Interrupting, self.limits.exit.to_duration() / 2);
+                self.send_line(line);
+                self.enter_phase(
+                    SessionPhase::Interrupting,
+                    self.limits.exit.to_duration() / 2,
+                );
             }
-            None => self.terminate(self.limits.exit.to_duration() / 2),
+            None => self.terminate_program(self.limits.exit.to_duration() / 2),
         }
     }
 
-    fn stop(&mut self, reason: StopReason) {
+    fn stop_session(&mut self, reason: StopReason) {
         self.ended.stop.get_or_insert(reason);
-        self.terminate(self.limits.exit.to_duration());
+        self.terminate_program(self.limits.exit.to_duration());
     }
 
-    fn terminate(&mut self, grace: std::time::Duration) {
+    fn terminate_program(&mut self, grace: std::time::Duration) {
         self.input = None;
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
             // It may have exited this very moment.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        self.enter(Phase::Terminating, grace);
+        self.enter_phase(SessionPhase::Terminating, grace);
     }
 
-    async fn heard(&mut self, chunk: &[u8]) {
+    async fn receive_output(&mut self, chunk: &[u8]) {
         if self.deaf {
             return;
         }
@@ -501,13 +516,13 @@ impl Session<'_> {
             let start = self.deadline;
             self.deadline = match self.phase {
                 // A part of a line is no sign that it is ready.
-                Phase::Starting if !chunk.contains(&b'\n') => start,
+                SessionPhase::Starting if !chunk.contains(&b'\n') => start,
                 _ => Instant::now() + silence,
             };
         }
         if self.transcript.write_all(chunk).await.is_err() {
             self.deaf = true;
-            self.stop(StopReason::Resources);
+            self.stop_session(StopReason::Resources);
             return;
         }
         self.lines.extend_from_slice(chunk);
@@ -518,7 +533,7 @@ impl Session<'_> {
             .position(|b| *b == b'\n')
         {
             let end = from.max(self.searched) + at;
-            self.line(&lines[from..end]);
+            self.handle_line(&lines[from..end]);
             from = end + 1;
         }
         self.lines = lines;
@@ -528,45 +543,47 @@ impl Session<'_> {
             self.deaf = true;
             self.ended.cut = true;
             self.lines = Vec::new();
-            self.stop(StopReason::BrokenStream);
+            self.stop_session(StopReason::BrokenStream);
         }
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn handle_line(&mut self, line: &[u8]) {
         self.ended.spoke = true;
-        if self.phase == Phase::Starting {
-            self.enter(Phase::Working, self.limits.silence.to_duration());
+        if self.phase == SessionPhase::Starting {
+            self.enter_phase(SessionPhase::Working, self.limits.silence.to_duration());
         }
-        let step = self.dialogue.line(line.strip_suffix(b"\r").unwrap_or(line));
-        self.carry_out(step);
+        let step = self
+            .protocol
+            .receive_line(line.strip_suffix(b"\r").unwrap_or(line));
+        self.apply_effects(step);
     }
 
-    fn carry_out(&mut self, step: Step) {
+    fn apply_effects(&mut self, step: LineEffects) {
         for event in step.events {
             // Activity may be missed; an attempt may not be held up.
             let _ = self.channels.events.try_send(event);
         }
         for line in step.send {
-            self.send(line);
+            self.send_line(line);
         }
         for number in step.withdrawn {
-            self.withdraw(number);
+            self.withdraw_question(number);
         }
         if self.is_live() {
             for question in step.questions {
-                self.ask(question);
+                self.ask_approver(question);
             }
         }
         match step.next {
-            Next::Continue => {}
-            Next::Finished => {
+            SessionControl::Continue => {}
+            SessionControl::Finished => {
                 self.input = None;
                 if self.is_live() {
-                    self.enter(Phase::Finished, self.limits.exit.to_duration());
+                    self.enter_phase(SessionPhase::Finished, self.limits.exit.to_duration());
                 }
             }
-            Next::Abort(reason) if self.is_live() => self.stop(reason),
-            Next::Abort(_) => {}
+            SessionControl::Abort(reason) if self.is_live() => self.stop_session(reason),
+            SessionControl::Abort(_) => {}
         }
     }
 
@@ -576,7 +593,7 @@ impl Session<'_> {
         self.tail.drain(..excess);
     }
 
-    fn finish(mut self) -> Ended {
+    fn into_exit(mut self) -> SessionExit {
         self.ended.cut |= !self.lines.is_empty();
         self.ended.stderr = String::from_utf8_lossy(&self.tail).into_owned();
         self.ended

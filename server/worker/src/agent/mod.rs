@@ -20,7 +20,7 @@ mod text;
 pub use self::{
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
     native::settings::NativeSettings,
-    permission::{Ask, QuestionReply, ToolPermissions, ToolRequest},
+    permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},
     spec::{AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, SessionChannels},
 };

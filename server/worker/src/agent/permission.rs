@@ -1,25 +1,25 @@
-//! Permissions of a session: what its configuration says, and the way to whoever decides the rest.
+//! Permissions of a session: the configured lists of tools, and questions to the approver.
 
 pub use claudecluster_protocol::worker::{QuestionReply, ToolPermissions, ToolRequest};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::text::clip;
+use super::text::clip_text;
 
 /// At most this many bytes of what a tool is to do are shown. All of it is in [`ToolRequest::input`].
 const DETAIL: usize = 4 << 10;
 
 /// A session wants to use a tool, and waits. It waits no longer when the other end of `reply` is gone.
 #[derive(Debug)]
-pub struct Ask {
+pub struct PermissionQuestion {
     /// What it wants.
-    pub wanted: ToolRequest,
+    pub request: ToolRequest,
     /// Where the answer goes. Dropped without one, it is a denial.
     pub reply: oneshot::Sender<QuestionReply>,
 }
 
-/// JSON without space and with the keys of every object in order.
-pub(crate) fn canonical(value: &Value) -> String {
+/// Writes JSON without spaces and with the keys of every object in order.
+pub(crate) fn canonical_json(value: &Value) -> String {
     fn sorted(value: &Value) -> Value {
         match value {
             Value::Object(map) => {
@@ -35,8 +35,8 @@ pub(crate) fn canonical(value: &Value) -> String {
     sorted(value).to_string()
 }
 
-/// What a tool is to do, in full as far as that is bearable: who allows it has to see it.
-pub(crate) fn detail(input: &Value) -> String {
+/// Describes the input of a tool in full, up to a bounded length: the person who allows it must see it.
+pub(crate) fn input_detail(input: &Value) -> String {
     let text = match input.as_object() {
         Some(map) if map.len() == 1 => map.values().next().and_then(Value::as_str),
         // Beside these there are only words about them.
@@ -46,8 +46,8 @@ pub(crate) fn detail(input: &Value) -> String {
         None => None,
     };
     match text {
-        Some(text) => clip(text, DETAIL),
-        None => clip(&canonical(input), DETAIL),
+        Some(text) => clip_text(text, DETAIL),
+        None => clip_text(&canonical_json(input), DETAIL),
     }
 }
 
@@ -62,13 +62,13 @@ mod tests {
         let one: Value = serde_json::from_str(r#"{"b": [{"y": 1, "x": "ä"}], "a": null}"#).unwrap();
         let other: Value =
             serde_json::from_str("{\"a\":null,\n\"b\":[{\"x\":\"\\u00e4\",\"y\":1}]}").unwrap();
-        assert_eq!(canonical(&one), r#"{"a":null,"b":[{"x":"ä","y":1}]}"#);
-        assert_eq!(canonical(&one), canonical(&other));
+        assert_eq!(canonical_json(&one), r#"{"a":null,"b":[{"x":"ä","y":1}]}"#);
+        assert_eq!(canonical_json(&one), canonical_json(&other));
     }
 
     #[test]
     fn people_see_what_they_allow() {
-        let check = |input: Value, expected: &str| assert_eq!(detail(&input), expected);
+        let check = |input: Value, expected: &str| assert_eq!(input_detail(&input), expected);
         check(
             json!({"url": "http://a/b", "prompt": "read it"}),
             "http://a/b",
@@ -83,6 +83,6 @@ mod tests {
             r#"{"content":"b","file_path":"a"}"#,
         );
         check(json!(null), "null");
-        assert!(detail(&json!({"command": "x".repeat(10_000)})).ends_with("xx…"));
+        assert!(input_detail(&json!({"command": "x".repeat(10_000)})).ends_with("xx…"));
     }
 }

@@ -1,4 +1,4 @@
-//! What tokens cost, for estimates.
+//! Estimates the cost of tokens.
 //!
 //! List prices in US dollars for a million tokens. Claude Code reports its own cost at the end of a
 //! session and that number is used; the table serves running totals and the built-in agent. A model
@@ -25,8 +25,8 @@ const CACHE_READ: f64 = 0.1;
 /// Writing to the prompt cache for five minutes, in parts of the price of sending.
 const CACHE_WRITE: f64 = 1.25;
 
-/// What one turn took, by the names that the Messages API has for its parts.
-pub(crate) fn turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> AgentUsage {
+/// Returns the usage of one turn. `tokens` looks up a counter by its name in the Messages API.
+pub(crate) fn usage_of_turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> AgentUsage {
     let tokens = |name| tokens(name).unwrap_or_default();
     let mut usage = AgentUsage {
         input_tokens: tokens("input_tokens"),
@@ -36,12 +36,12 @@ pub(crate) fn turn(model: &str, tokens: impl Fn(&str) -> Option<u64>) -> AgentUs
         turns: 1,
         ..AgentUsage::default()
     };
-    usage.cost_usd = cost(model, &usage);
+    usage.cost_usd = cost_of_usage(model, &usage);
     usage
 }
 
-/// What `usage` costs with `model`.
-fn cost(model: &str, usage: &AgentUsage) -> Usd {
+/// Returns the cost of `usage` with `model`.
+fn cost_of_usage(model: &str, usage: &AgentUsage) -> Usd {
     let Some((_, sent, received)) = PRICES.iter().find(|(name, ..)| model.contains(name)) else {
         return Usd::ZERO;
     };
@@ -64,11 +64,14 @@ mod tests {
             cache_write_tokens: 1_000_000,
             ..AgentUsage::default()
         };
-        assert_eq!(cost("claude-sonnet-5", &usage), Usd::from_dollars(22.05));
         assert_eq!(
-            cost("claude-opus-4-8[1m]", &usage),
+            cost_of_usage("claude-sonnet-5", &usage),
+            Usd::from_dollars(22.05)
+        );
+        assert_eq!(
+            cost_of_usage("claude-opus-4-8[1m]", &usage),
             Usd::from_dollars(36.75)
         );
-        assert_eq!(cost("gpt-x", &usage), Usd::ZERO);
+        assert_eq!(cost_of_usage("gpt-x", &usage), Usd::ZERO);
     }
 }

@@ -6,12 +6,13 @@ use claudecluster_protocol::{
     agent::AgentCatalog, event::AgentEvent, goal::EnvVar, plan::AgentName,
 };
 use tokio::io::AsyncWrite;
+use tracing::Instrument as _;
 
 use super::{
-    AgentReport, AgentSettings, AgentSpec, CodingAgent, SessionChannels, claude_code::ClaudeCode,
-    command::CommandAgent, native::NativeAgent,
+    AgentReport, AgentSettings, AgentSpec, AgentTask, CodingAgent, SessionChannels,
+    claude_code::ClaudeCode, command::CommandAgent, native::NativeAgent,
 };
-use crate::launch::Launch;
+use crate::launch::ProgramLauncher;
 
 /// The agents there are, one for each [`AgentName`].
 #[derive(Clone, Copy)]
@@ -123,12 +124,20 @@ impl AgentRegistry {
     pub async fn run(
         &self,
         spec: &AgentSpec,
-        launch: &dyn Launch,
+        launch: &dyn ProgramLauncher,
         transcript: &mut (dyn AsyncWrite + Unpin + Send),
         channels: &SessionChannels,
     ) -> AgentReport {
-        let agent = self.get(spec.task.agent);
-        agent.run(spec, launch, transcript, channels).await
+        let AgentTask { agent, session, .. } = &spec.task;
+        let span = tracing::info_span!("agent_session", %agent, %session);
+        let run = self.get(*agent).run(spec, launch, transcript, channels);
+        async {
+            let report = run.await;
+            tracing::debug!(stop = ?report.stop, "the agent's session has ended");
+            report
+        }
+        .instrument(span)
+        .await
     }
 
     /// Reads a transcript of an agent back. See [`CodingAgent::replay`].
@@ -153,7 +162,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, AgentTask, ToolPermissions};
+    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, ToolPermissions};
 
     /// An agent that reports its prompt and the names of its variables.
     struct EchoAgent;
@@ -189,7 +198,7 @@ mod tests {
         fn run<'a>(
             &'a self,
             spec: &'a AgentSpec,
-            _launch: &'a dyn Launch,
+            _launch: &'a dyn ProgramLauncher,
             transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
             channels: &'a SessionChannels,
         ) -> BoxFuture<'a, AgentReport> {
@@ -213,7 +222,7 @@ mod tests {
 
     struct NoLaunch;
 
-    impl Launch for NoLaunch {
+    impl ProgramLauncher for NoLaunch {
         fn command(
             &self,
             argv: &[OsString],

@@ -1,4 +1,4 @@
-//! What an agent session is given, and what it reports.
+//! The inputs and the report of an agent session.
 //!
 //! [`AgentTask`] is data that could be sent to another machine. [`AgentPlace`] holds what only the
 //! executor of the session knows: paths and the environment. [`SessionChannels`] connect the two.
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::permission::Ask;
+use super::permission::PermissionQuestion;
 
 /// One agent session: its task, and the place it runs in.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct SessionChannels {
     /// hold up a session.
     pub events: mpsc::Sender<AgentEvent>,
     /// Receives questions about permissions. Without it, each of them is denied.
-    pub questions: Option<mpsc::UnboundedSender<Ask>>,
+    pub questions: Option<mpsc::UnboundedSender<PermissionQuestion>>,
     /// Ends the session.
     pub cancel: CancellationToken,
 }

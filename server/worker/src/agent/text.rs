@@ -1,4 +1,4 @@
-//! Words for people: short, and not one at a time.
+//! Shortens and gathers text for people who watch a session.
 
 use claudecluster_protocol::event::AgentEvent;
 
@@ -7,35 +7,35 @@ const DETAIL: usize = 200;
 /// Streamed words are passed on in pieces of about this many bytes.
 const PIECE: usize = 160;
 
-/// Gathers streamed words into pieces worth an event.
+/// Gathers streamed text into pieces of the size of an event.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct TextPieces {
     pending: String,
 }
 
-impl Words {
-    /// More words; an event where there are enough of them.
+impl TextPieces {
+    /// Adds text; returns an event if there is enough of it.
     pub(crate) fn push(&mut self, text: &str) -> Option<AgentEvent> {
         self.pending.push_str(text);
         let enough = self.pending.len() >= PIECE || self.pending.ends_with('\n');
         if enough { self.flush() } else { None }
     }
 
-    /// What is left, at the end of a block.
+    /// Returns the remaining text, at the end of a block.
     pub(crate) fn flush(&mut self) -> Option<AgentEvent> {
         let text = std::mem::take(&mut self.pending);
         (!text.trim().is_empty()).then_some(AgentEvent::Text { text })
     }
 }
 
-/// `text` as one line of bounded length.
+/// Returns the first non-empty line of `text`, with a bounded length.
 pub(crate) fn one_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty());
-    clip(line.unwrap_or_default().trim(), DETAIL)
+    clip_text(line.unwrap_or_default().trim(), DETAIL)
 }
 
-/// The first `most` bytes of `text`, not within a character.
-pub(crate) fn clip(text: &str, most: usize) -> String {
+/// Cuts `text` to at most `most` bytes, at a character boundary.
+pub(crate) fn clip_text(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn words_come_in_pieces() {
-        let mut words = Words::default();
+        let mut words = TextPieces::default();
         assert_eq!(words.push("Hel"), None);
         let text = "Hello\n".to_owned();
         assert_eq!(words.push("lo\n"), Some(AgentEvent::Text { text }));
@@ -62,6 +62,6 @@ mod tests {
     #[test]
     fn details_are_short_and_whole() {
         assert_eq!(one_line("\n  cargo test  \nmore"), "cargo test");
-        assert_eq!(clip("äöü", 3), "ä…");
+        assert_eq!(clip_text("äöü", 3), "ä…");
     }
 }

@@ -1,4 +1,4 @@
-//! The walk over a finished layer.
+//! Walks over a finished layer.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,130 +16,141 @@ use bytes::Bytes;
 use claudecluster_protocol::{FileMode, RelPath};
 
 use super::{
-    Change, ChangeLimits, ChangeSet, Content, Refusal, Refused, ViewBase, links, renames,
-    rules::Rules,
+    ChangeLimits, ChangeSet, CollectedChange, FileContent, RefusalReason, RefusedChange, ViewBase,
+    links, renames, rules::IgnoreRules,
 };
-use crate::sandbox::layer::{Merged, Node, Seen};
+use crate::sandbox::layer::{LayerNode, LayerStack, StackEntry};
 
-/// Collects what the layer `upper` changes against `base`. Costs what was changed, not what exists.
-/// Blocks.
-pub fn collect(upper: &Path, base: &ViewBase, limits: &ChangeLimits) -> io::Result<ChangeSet> {
-    let below = Merged::new(base.lowers.iter().cloned().chain([base.workspace.clone()]));
+/// Collects the changes of the layer `upper` against `base`. The cost depends on what was changed, not on
+/// the size of the workspace. Blocks.
+pub fn collect_changes(
+    upper: &Path,
+    base: &ViewBase,
+    limits: &ChangeLimits,
+) -> io::Result<ChangeSet> {
+    let below = LayerStack::new(base.lowers.iter().cloned().chain([base.workspace.clone()]));
     let view = below.under(upper.to_path_buf());
-    let rules = Rules::of_workspace(&base.workspace, &view)?;
-    let mut collector = Collector {
+    let rules = IgnoreRules::of_workspace(&base.workspace, &view)?;
+    let mut collector = ChangeCollector {
         base,
         limits,
         view,
         set: ChangeSet::default(),
         bytes: 0,
     };
-    let here = Here {
+    let here = WalkedFolder {
         path: PathBuf::new(),
         below,
         rules,
         sealed: false,
         ignored: false,
     };
-    collector.folder(upper, &here)?;
+    collector.walk_folder(upper, &here)?;
     let mut set = collector.set;
-    renames::detect(&mut set.changes);
+    renames::detect_renames(&mut set.changes);
     set.changes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     set.refused.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(set)
 }
 
 /// A folder in the walk.
-struct Here {
+struct WalkedFolder {
     /// Relative to the workspace.
     path: PathBuf,
-    /// What was there before.
-    below: Merged,
-    rules: Rc<Rules>,
-    /// Whether what was there before no longer shows unless this layer has it.
+    /// The folder as it was before the attempt.
+    below: LayerStack,
+    rules: Rc<IgnoreRules>,
+    /// Whether entries from before are hidden unless this layer has them.
     sealed: bool,
-    /// Whether it is ignored: then only tracked files in it count.
+    /// Whether the folder is ignored: then only its tracked files count.
     ignored: bool,
 }
 
-struct Collector<'a> {
+struct ChangeCollector<'a> {
     base: &'a ViewBase,
     limits: &'a ChangeLimits,
-    view: Merged,
+    view: LayerStack,
     set: ChangeSet,
     bytes: u64,
 }
 
-impl Collector<'_> {
-    /// One folder of the layer.
-    fn folder(&mut self, dir: &Path, here: &Here) -> io::Result<()> {
+impl ChangeCollector<'_> {
+    /// Walks one folder of the layer.
+    fn walk_folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
         let mut names: Vec<OsString> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<_>>()?;
         names.sort_unstable();
         for name in &names {
             if name == ".git" {
-                self.set.touched_git |= here.path.as_os_str().is_empty() && steers(&dir.join(name));
+                self.set.touched_git |=
+                    here.path.as_os_str().is_empty() && steers_git(&dir.join(name));
                 continue;
             }
             let path = here.path.join(name);
-            if let Err(e) = self.entry(&dir.join(name), &path, name, here) {
-                self.refuse(&path, Refusal::Unreadable(e.to_string()));
+            if let Err(e) = self.collect_entry(&dir.join(name), &path, name, here) {
+                self.refuse_path(&path, RefusalReason::Unreadable(e.to_string()));
             }
         }
         if here.sealed {
             for name in here.below.names()? {
                 if names.binary_search(&name).is_err() && name != ".git" {
                     let seen = here.below.child(&name)?;
-                    self.gone(seen, &here.path.join(&name), here)?;
+                    self.collect_deletion(seen, &here.path.join(&name), here)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, real: &Path, path: &Path, name: &OsStr, here: &Here) -> io::Result<()> {
+    fn collect_entry(
+        &mut self,
+        real: &Path,
+        path: &Path,
+        name: &OsStr,
+        here: &WalkedFolder,
+    ) -> io::Result<()> {
         let before = here.below.child(name)?;
-        match Node::at(real)? {
-            Node::Absent => Ok(()),
-            Node::Whiteout => self.gone(before, path, here),
-            Node::Dir { opaque } => self.enter(real, path, before, opaque, here),
-            Node::Special(what) => {
+        match LayerNode::at(real)? {
+            LayerNode::Absent => Ok(()),
+            LayerNode::Whiteout => self.collect_deletion(before, path, here),
+            LayerNode::Dir { opaque } => self.collect_folder(real, path, before, opaque, here),
+            LayerNode::Special(what) => {
                 if !self.leaves_out(path, false, here) {
-                    self.refuse(path, Refusal::Special(what));
+                    self.refuse_path(path, RefusalReason::Special(what));
                 }
-                self.gone(before, path, here)
+                self.collect_deletion(before, path, here)
             }
-            Node::File | Node::Symlink => {
+            LayerNode::File | LayerNode::Symlink => {
                 let before = match before {
-                    Seen::Dir(_) => {
-                        self.gone(before, path, here)?;
-                        Seen::Absent
+                    StackEntry::Dir(_) => {
+                        self.collect_deletion(before, path, here)?;
+                        StackEntry::Absent
                     }
                     other => other,
                 };
                 if !self.leaves_out(path, false, here) {
-                    self.changed(real, path, &before);
+                    self.collect_change(real, path, &before);
                 }
                 Ok(())
             }
         }
     }
 
-    /// A folder of the layer that may cover one that was there before, or something else.
-    fn enter(
+    /// Collects a folder of the layer, which may cover an earlier folder or file.
+    fn collect_folder(
         &mut self,
         real: &Path,
         path: &Path,
-        before: Seen,
+        before: StackEntry,
         opaque: bool,
-        here: &Here,
+        here: &WalkedFolder,
     ) -> io::Result<()> {
         let below = match before {
-            Seen::Dir(dir) => dir,
+            StackEntry::Dir(dir) => dir,
             other => {
-                self.gone(other, path, here)?;
-                Merged::default()
+                self.collect_deletion(other, path, here)?;
+                LayerStack::default()
             }
         };
         let Some(ignored) = self.step_into(path, here) else {
@@ -147,16 +158,16 @@ impl Collector<'_> {
         };
         let sealed = here.sealed || opaque;
         let shown = if sealed {
-            Merged::default()
+            LayerStack::default()
         } else {
             below.clone()
         };
         let rules = here
             .rules
-            .enter(&self.base.workspace.join(path), &shown.under(real.into()))?;
-        self.folder(
+            .with_folder(&self.base.workspace.join(path), &shown.under(real.into()))?;
+        self.walk_folder(
             real,
-            &Here {
+            &WalkedFolder {
                 path: path.into(),
                 below,
                 rules,
@@ -166,26 +177,33 @@ impl Collector<'_> {
         )
     }
 
-    /// Something that was there before and is no longer.
-    fn gone(&mut self, seen: Seen, path: &Path, here: &Here) -> io::Result<()> {
+    /// Collects the deletion of an earlier entry.
+    fn collect_deletion(
+        &mut self,
+        seen: StackEntry,
+        path: &Path,
+        here: &WalkedFolder,
+    ) -> io::Result<()> {
         match seen {
-            Seen::Absent | Seen::Special => Ok(()),
-            Seen::File(_) | Seen::Symlink(_) => {
+            StackEntry::Absent | StackEntry::Special => Ok(()),
+            StackEntry::File(_) | StackEntry::Symlink(_) => {
                 if !self.leaves_out(path, false, here) {
-                    match read_seen(&seen, self.limits) {
-                        Ok(before) => self.add(path, before, None),
-                        Err(refusal) => self.refuse(path, refusal),
+                    match read_entry(&seen, self.limits) {
+                        Ok(before) => self.add_change(path, before, None),
+                        Err(refusal) => self.refuse_path(path, refusal),
                     }
                 }
                 Ok(())
             }
-            Seen::Dir(below) => {
+            StackEntry::Dir(below) => {
                 let Some(ignored) = self.step_into(path, here) else {
                     return Ok(());
                 };
                 // The rules that went away with the folder still say what in it did not count.
-                let rules = here.rules.enter(&self.base.workspace.join(path), &below)?;
-                let inside = Here {
+                let rules = here
+                    .rules
+                    .with_folder(&self.base.workspace.join(path), &below)?;
+                let inside = WalkedFolder {
                     path: path.into(),
                     below,
                     rules,
@@ -194,7 +212,11 @@ impl Collector<'_> {
                 };
                 for name in inside.below.names()? {
                     if name != ".git" {
-                        self.gone(inside.below.child(&name)?, &path.join(&name), &inside)?;
+                        self.collect_deletion(
+                            inside.below.child(&name)?,
+                            &path.join(&name),
+                            &inside,
+                        )?;
                     }
                 }
                 Ok(())
@@ -202,27 +224,27 @@ impl Collector<'_> {
         }
     }
 
-    /// Whether a folder is ignored; `None` where nothing in it can count.
-    fn step_into(&self, path: &Path, here: &Here) -> Option<bool> {
+    /// Returns whether a folder is ignored; `None` if nothing in it can count.
+    fn step_into(&self, path: &Path, here: &WalkedFolder) -> Option<bool> {
         let ignored = self.leaves_out(path, true, here);
         let tracked =
             || RelPath::from_path(path).is_ok_and(|path| self.base.tracked.any_within(&path));
         (!ignored || tracked()).then_some(ignored)
     }
 
-    /// Whether git would not look at it.
-    fn leaves_out(&self, path: &Path, is_dir: bool, here: &Here) -> bool {
+    /// Returns whether git would ignore the path.
+    fn leaves_out(&self, path: &Path, is_dir: bool, here: &WalkedFolder) -> bool {
         let ignored = here.ignored || here.rules.ignores(&self.base.workspace.join(path), is_dir);
         ignored
             && (is_dir
                 || !RelPath::from_path(path).is_ok_and(|path| self.base.tracked.contains(&path)))
     }
 
-    /// A file or link of the layer, which may have been there before.
-    fn changed(&mut self, real: &Path, path: &Path, before: &Seen) {
+    /// Collects a file or link of the layer, which may have existed before.
+    fn collect_change(&mut self, real: &Path, path: &Path, before: &StackEntry) {
         let read = || {
-            let after = read(real, self.limits)?;
-            let before = read_seen(before, self.limits)?;
+            let after = read_file(real, self.limits)?;
+            let before = read_entry(before, self.limits)?;
             Ok((before, after))
         };
         match read() {
@@ -231,33 +253,34 @@ impl Collector<'_> {
                     return;
                 }
                 if after.mode == FileMode::Symlink
-                    && links::leaves(&self.view, &self.base.workspace, path, &after.bytes)
+                    && links::leads_outside(&self.view, &self.base.workspace, path, &after.bytes)
                 {
                     let target = String::from_utf8_lossy(&after.bytes).into_owned();
-                    return self.refuse(path, Refusal::LinkOutside(target));
+                    return self.refuse_path(path, RefusalReason::LinkOutside(target));
                 }
-                self.add(path, before, Some(after));
+                self.add_change(path, before, Some(after));
             }
             Ok((_, None)) => {}
-            Err(refusal) => self.refuse(path, refusal),
+            Err(refusal) => self.refuse_path(path, refusal),
         }
     }
 
-    fn add(&mut self, path: &Path, before: Option<Content>, after: Option<Content>) {
-        let size = |content: &Option<Content>| content.as_ref().map_or(0, |c| c.bytes.len() as u64);
+    fn add_change(&mut self, path: &Path, before: Option<FileContent>, after: Option<FileContent>) {
+        let size =
+            |content: &Option<FileContent>| content.as_ref().map_or(0, |c| c.bytes.len() as u64);
         let bytes = self.bytes + size(&before).max(size(&after));
         if self.set.changes.len() >= self.limits.files {
-            return self.refuse(
+            return self.refuse_path(
                 path,
-                Refusal::TooManyFiles {
+                RefusalReason::TooManyFiles {
                     limit: self.limits.files,
                 },
             );
         }
         if bytes > self.limits.total_bytes {
-            return self.refuse(
+            return self.refuse_path(
                 path,
-                Refusal::TotalTooLarge {
+                RefusalReason::TotalTooLarge {
                     limit: self.limits.total_bytes,
                 },
             );
@@ -265,7 +288,7 @@ impl Collector<'_> {
         match RelPath::from_path(path) {
             Ok(path) => {
                 self.bytes = bytes;
-                self.set.changes.push(Change {
+                self.set.changes.push(CollectedChange {
                     path,
                     from: None,
                     before,
@@ -277,35 +300,38 @@ impl Collector<'_> {
         }
     }
 
-    fn refuse(&mut self, path: &Path, reason: Refusal) {
+    fn refuse_path(&mut self, path: &Path, reason: RefusalReason) {
         match RelPath::from_path(path) {
             Ok(path) if self.set.refused.len() < self.limits.refusals => {
-                self.set.refused.push(Refused { path, reason });
+                self.set.refused.push(RefusedChange { path, reason });
             }
             _ => self.set.refused_more += 1,
         }
     }
 }
 
-/// Whether something in a layer's `.git` could steer git, as opposed to its index, which it refreshes
-/// whenever somebody asks for the status.
-fn steers(git: &Path) -> bool {
+/// Returns whether a layer's `.git` holds anything that could steer git. The index does not count: git
+/// refreshes it on every status.
+fn steers_git(git: &Path) -> bool {
     match fs::read_dir(git) {
         Ok(entries) => entries.flatten().any(|entry| entry.file_name() != "index"),
         Err(_) => true,
     }
 }
 
-fn read_seen(seen: &Seen, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> {
+fn read_entry(
+    seen: &StackEntry,
+    limits: &ChangeLimits,
+) -> Result<Option<FileContent>, RefusalReason> {
     match seen {
-        Seen::File(path) | Seen::Symlink(path) => read(path, limits),
-        Seen::Absent | Seen::Dir(_) | Seen::Special => Ok(None),
+        StackEntry::File(path) | StackEntry::Symlink(path) => read_file(path, limits),
+        StackEntry::Absent | StackEntry::Dir(_) | StackEntry::Special => Ok(None),
     }
 }
 
-/// Reads a file or link. `None` where there is none (any more).
-fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> {
-    let unreadable = |e: io::Error| Refusal::Unreadable(e.to_string());
+/// Reads a file or link; `None` if there is none any more.
+fn read_file(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
+    let unreadable = |e: io::Error| RefusalReason::Unreadable(e.to_string());
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -314,12 +340,12 @@ fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> 
     if meta.is_symlink() {
         let target = fs::read_link(path).map_err(unreadable)?;
         let bytes = Bytes::from(target.into_os_string().into_vec());
-        return Ok(Some(Content {
+        return Ok(Some(FileContent {
             bytes,
             mode: FileMode::Symlink,
         }));
     }
-    let too_large = |bytes| Refusal::FileTooLarge {
+    let too_large = |bytes| RefusalReason::FileTooLarge {
         bytes,
         limit: limits.file_bytes,
     };
@@ -346,7 +372,7 @@ fn read(path: &Path, limits: &ChangeLimits) -> Result<Option<Content>, Refusal> 
     } else {
         FileMode::Regular
     };
-    Ok(Some(Content {
+    Ok(Some(FileContent {
         bytes: bytes.into(),
         mode,
     }))

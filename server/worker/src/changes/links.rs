@@ -1,4 +1,4 @@
-//! Where symbolic links lead.
+//! Finds symbolic links that lead out of the workspace.
 
 use std::{
     ffi::OsStr,
@@ -6,19 +6,24 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::sandbox::layer::{Merged, Seen};
+use crate::sandbox::layer::{LayerStack, StackEntry};
 
-/// How many links one path may pass through, as in the kernel.
+/// The most links one path may pass through, as in the kernel.
 const MOST_LINKS: u32 = 40;
 
-/// Whether the link at `path` with that target leads out of the workspace, directly or through other
+/// Returns whether the link at `path` with that target leads out of the workspace, directly or through other
 /// links of the view. A link that leads nowhere leads nowhere outside.
-pub(super) fn leaves(view: &Merged, workspace: &Path, path: &Path, target: &[u8]) -> bool {
+pub(super) fn leads_outside(
+    view: &LayerStack,
+    workspace: &Path,
+    path: &Path,
+    target: &[u8],
+) -> bool {
     let mut at: PathBuf = path.parent().unwrap_or(Path::new("")).into();
     // What is still to be walked, next part last.
     let mut ahead = Vec::new();
     let mut links = 0;
-    if !turn(
+    if !follow_target(
         workspace,
         &mut at,
         &mut ahead,
@@ -34,7 +39,7 @@ pub(super) fn leaves(view: &Merged, workspace: &Path, path: &Path, target: &[u8]
             continue;
         }
         at.push(part);
-        let Ok(Seen::Symlink(real)) = view.at(&at) else {
+        let Ok(StackEntry::Symlink(real)) = view.at(&at) else {
             continue;
         };
         links += 1;
@@ -45,15 +50,15 @@ pub(super) fn leaves(view: &Merged, workspace: &Path, path: &Path, target: &[u8]
         if links > MOST_LINKS {
             return false;
         }
-        if !turn(workspace, &mut at, &mut ahead, &next) {
+        if !follow_target(workspace, &mut at, &mut ahead, &next) {
             return true;
         }
     }
     false
 }
 
-/// Adds a link's target to the way ahead; `false` where it is outside.
-fn turn(
+/// Adds a link's target to the remaining path; returns `false` if the target is outside.
+fn follow_target(
     workspace: &Path,
     at: &mut PathBuf,
     ahead: &mut Vec<std::ffi::OsString>,
@@ -91,10 +96,10 @@ mod tests {
         link("out", "/etc");
         link("a/up", "..");
         link("loop", "loop");
-        let view = Merged::new([top.to_path_buf()]);
+        let view = LayerStack::new([top.to_path_buf()]);
         let check = |path: &str, target: &str, expected: bool| {
             let target = target.replace("TOP", &top.display().to_string());
-            let found = leaves(&view, top, Path::new(path), target.as_bytes());
+            let found = leads_outside(&view, top, Path::new(path), target.as_bytes());
             assert_eq!(found, expected, "{path} -> {target}");
         };
         check("l", "a/b", false);

@@ -1,10 +1,10 @@
-//! Finds out which created file is a deleted one under a new name.
+//! Pairs created files with deleted ones that they are renames of.
 
 use std::collections::HashMap;
 
 use claudecluster_protocol::FileMode;
 
-use super::Change;
+use super::CollectedChange;
 
 /// The most pairs of files that are compared line by line.
 const MOST_PAIRS: usize = 2_500;
@@ -13,7 +13,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// Turns each deletion and creation that belong together into one rename: those with the same content
 /// first, then those that have at least half of it in common.
-pub(super) fn detect(changes: &mut Vec<Change>) {
+pub(super) fn detect_renames(changes: &mut Vec<CollectedChange>) {
     let mut sources = Vec::new();
     let mut targets = Vec::new();
     for (index, change) in changes.iter().enumerate() {
@@ -27,9 +27,9 @@ pub(super) fn detect(changes: &mut Vec<Change>) {
             _ => {}
         }
     }
-    let mut pairs = same(changes, &mut sources, &mut targets);
+    let mut pairs = pair_identical(changes, &mut sources, &mut targets);
     if sources.len() * targets.len() <= MOST_PAIRS {
-        pairs.extend(alike(changes, &sources, &targets));
+        pairs.extend(pair_similar(changes, &sources, &targets));
     }
     for &(source, target) in &pairs {
         let (from, before) = (changes[source].path.clone(), changes[source].before.clone());
@@ -43,31 +43,31 @@ pub(super) fn detect(changes: &mut Vec<Change>) {
     }
 }
 
-fn before(change: &Change) -> &[u8] {
+fn bytes_before(change: &CollectedChange) -> &[u8] {
     change.before.as_ref().map_or(&[], |content| &content.bytes)
 }
 
-fn after(change: &Change) -> &[u8] {
+fn bytes_after(change: &CollectedChange) -> &[u8] {
     change.after.as_ref().map_or(&[], |content| &content.bytes)
 }
 
-/// Pairs with the same content, preferring the same file name. Takes them off both lists.
-fn same(
-    changes: &[Change],
+/// Pairs files with the same content, preferring the same file name, and removes them from both lists.
+fn pair_identical(
+    changes: &[CollectedChange],
     sources: &mut Vec<usize>,
     targets: &mut Vec<usize>,
 ) -> Vec<(usize, usize)> {
     let mut by_content: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for &source in sources.iter().rev() {
         by_content
-            .entry(before(&changes[source]))
+            .entry(bytes_before(&changes[source]))
             .or_default()
             .push(source);
     }
     let mut pairs = Vec::new();
     for named in [true, false] {
         targets.retain(|&target| {
-            let Some(candidates) = by_content.get_mut(after(&changes[target])) else {
+            let Some(candidates) = by_content.get_mut(bytes_after(&changes[target])) else {
                 return true;
             };
             let name = changes[target].path.file_name();
@@ -87,12 +87,19 @@ fn same(
     pairs
 }
 
-/// Pairs that have at least half of the larger file in common, the most similar first.
-fn alike(changes: &[Change], sources: &[usize], targets: &[usize]) -> Vec<(usize, usize)> {
+/// Pairs files that have at least half of the larger one in common, the most similar first.
+fn pair_similar(
+    changes: &[CollectedChange],
+    sources: &[usize],
+    targets: &[usize],
+) -> Vec<(usize, usize)> {
     let mut scored = Vec::new();
     for &source in sources {
         for &target in targets {
-            let score = similarity(before(&changes[source]), after(&changes[target]));
+            let score = similarity(
+                bytes_before(&changes[source]),
+                bytes_after(&changes[target]),
+            );
             if score >= 50 {
                 scored.push((std::cmp::Reverse(score), source, target));
             }
@@ -108,7 +115,7 @@ fn alike(changes: &[Change], sources: &[usize], targets: &[usize]) -> Vec<(usize
     pairs
 }
 
-/// How much of the larger text is in lines both have, in percent.
+/// Returns the share of the larger text that is in common lines, in percent.
 fn similarity(a: &[u8], b: &[u8]) -> usize {
     let largest = a.len().max(b.len());
     let smallest = a.len().min(b.len());
@@ -134,16 +141,16 @@ mod tests {
     use bytes::Bytes;
     use claudecluster_protocol::RelPath;
 
-    use super::{super::Content, *};
+    use super::{super::FileContent, *};
 
     /// Changes as `-path text` and `+path text`; the result as `from>path` or `path`.
     fn check(given: &[&str], expected: &[&str]) {
-        let mut changes: Vec<Change> = given
+        let mut changes: Vec<CollectedChange> = given
             .iter()
             .map(|line| {
                 let (path, text) = line[1..].split_once(' ').unwrap();
                 let bytes = Bytes::copy_from_slice(text.replace('/', "\n").as_bytes());
-                let content = Some(Content {
+                let content = Some(FileContent {
                     bytes,
                     mode: FileMode::Regular,
                 });
@@ -152,7 +159,7 @@ mod tests {
                 } else {
                     (None, content)
                 };
-                Change {
+                CollectedChange {
                     path: RelPath::new(path).unwrap(),
                     from: None,
                     before,
@@ -160,7 +167,7 @@ mod tests {
                 }
             })
             .collect();
-        detect(&mut changes);
+        detect_renames(&mut changes);
         let found: Vec<String> = changes
             .iter()
             .map(|change| match &change.from {

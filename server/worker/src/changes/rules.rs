@@ -1,4 +1,4 @@
-//! What git ignores, by the rules of the view: a `.gitignore` the attempt changed counts as changed.
+//! Git's ignore rules in a view: a `.gitignore` that the attempt changed counts as changed.
 
 use std::{ffi::OsStr, io, path::Path, rc::Rc};
 
@@ -7,19 +7,19 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use crate::sandbox::layer::{Merged, Seen};
+use crate::sandbox::layer::{LayerStack, StackEntry};
 
 /// The rules of one folder, and of those above.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct IgnoreRules {
     own: Gitignore,
-    above: Option<Rc<Rules>>,
+    above: Option<Rc<IgnoreRules>>,
 }
 
-impl Rules {
+impl IgnoreRules {
     /// The rules at the top of the workspace: the user's own, the repository's, those of folders
     /// between the repository's top and the workspace, and the workspace's own.
-    pub(super) fn of_workspace(workspace: &Path, view: &Merged) -> io::Result<Rc<Self>> {
+    pub(super) fn of_workspace(workspace: &Path, view: &LayerStack) -> io::Result<Rc<Self>> {
         let (global, _) = Gitignore::global();
         let mut rules = Rc::new(Self {
             own: global,
@@ -27,28 +27,32 @@ impl Rules {
         });
         let top = workspace.ancestors().find(|dir| dir.join(".git").exists());
         if let Some(top) = top {
-            rules = rules.add(top, &top.join(".git/info/exclude"));
+            rules = rules.with_file(top, &top.join(".git/info/exclude"));
             let below: Vec<_> = workspace
                 .ancestors()
                 .skip(1)
                 .take_while(|dir| dir.starts_with(top))
                 .collect();
             for dir in below.into_iter().rev() {
-                rules = rules.add(dir, &dir.join(".gitignore"));
+                rules = rules.with_file(dir, &dir.join(".gitignore"));
             }
         }
-        rules.enter(workspace, view)
+        rules.with_folder(workspace, view)
     }
 
-    /// With those of a folder inside.
-    pub(super) fn enter(self: &Rc<Self>, dir: &Path, view: &Merged) -> io::Result<Rc<Self>> {
+    /// Returns these rules with those of a folder inside.
+    pub(super) fn with_folder(
+        self: &Rc<Self>,
+        dir: &Path,
+        view: &LayerStack,
+    ) -> io::Result<Rc<Self>> {
         Ok(match view.child(OsStr::new(".gitignore"))? {
-            Seen::File(file) => self.add(dir, &file),
+            StackEntry::File(file) => self.with_file(dir, &file),
             _ => Rc::clone(self),
         })
     }
 
-    fn add(self: &Rc<Self>, dir: &Path, file: &Path) -> Rc<Self> {
+    fn with_file(self: &Rc<Self>, dir: &Path, file: &Path) -> Rc<Self> {
         let mut builder = GitignoreBuilder::new(dir);
         // As git does: what cannot be read or understood says nothing.
         builder.add(file);
@@ -61,7 +65,7 @@ impl Rules {
         }
     }
 
-    /// Whether an absolute path is ignored by its own name; its folders are asked before.
+    /// Returns whether an absolute path is ignored by its own name. Its folders must be checked first.
     pub(super) fn ignores(&self, path: &Path, is_dir: bool) -> bool {
         match self.own.matched(path, is_dir) {
             Match::Ignore(_) => true,

@@ -36,7 +36,7 @@ use tokio::{
 
 use super::{JobPorts, check::check_report};
 use crate::{
-    agent::Ask,
+    agent::PermissionQuestion,
     attempt,
     link::{DaemonLinkEnd, LinkError},
 };
@@ -393,10 +393,7 @@ impl JobDrive<'_> {
                 let (reply, answer) = oneshot::channel();
                 if let Some(questions) = &self.ports.channels.questions {
                     // Where nobody listens any more, the reply is dropped, which is an answer.
-                    let _ = questions.send(Ask {
-                        wanted: request,
-                        reply,
-                    });
+                    let _ = questions.send(PermissionQuestion { request, reply });
                 }
                 if self.questions.insert(question, answer).is_some() {
                     return Err(nonsense("two of its questions have one number"));

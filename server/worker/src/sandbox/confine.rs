@@ -1,4 +1,4 @@
-//! What a program in a sandbox loses before it starts, beside the rest of the file system.
+//! Removes privileges from a program in a sandbox before it starts: capabilities and write access.
 
 use std::{io, path::PathBuf};
 
@@ -10,7 +10,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::sys;
 
-/// What root keeps: enough to unpack archives and drop to other users, nothing that reaches mounts,
+/// The capabilities that root keeps: enough to unpack archives and drop to other users, nothing that reaches mounts,
 /// devices, other processes' memory or the kernel.
 const ROOT_KEEPS: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
@@ -21,7 +21,7 @@ const ROOT_KEEPS: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SETUID)
     .union(CapabilitySet::NET_BIND_SERVICE);
 
-/// Takes away what could undo the mounts. Without this a program that runs as root could mount the
+/// Drops the capabilities that could undo the mounts. Without this a program that runs as root could mount the
 /// workspace writable again.
 pub(super) fn drop_capabilities() -> io::Result<()> {
     let keep = if rustix::process::geteuid().is_root() {
@@ -50,9 +50,11 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the kernel refuse writes outside `writable`, and signals and abstract sockets to anybody outside,
-/// in this process and all it starts. Gives whether it does; older kernels do a part of it.
-pub(super) fn landlock(writable: &[PathBuf]) -> io::Result<bool> {
+/// Makes the kernel refuse writes outside `writable`, for this process and all it starts.
+///
+/// Signals and abstract sockets to processes outside are refused as well; older kernels enforce a part of
+/// this. Returns whether anything is enforced.
+pub(super) fn restrict_writes(writable: &[PathBuf]) -> io::Result<bool> {
     rustix::thread::set_no_new_privs(true)?;
     let rights = AccessFs::from_write(ABI::V5);
     let status = Ruleset::default()

@@ -20,7 +20,7 @@ use std::{
 
 use ignore::{WalkBuilder, WalkState};
 
-use super::layer::{Node, remove, set_opaque, whiteout};
+use super::layer::{LayerNode, make_whiteout, remove_path, set_opaque};
 
 /// The largest ignored folder or file that is copied.
 const IGNORED_BYTES: u64 = 8 << 20;
@@ -29,22 +29,22 @@ const IGNORED_ENTRIES: u64 = 2_000;
 
 /// A copy as it was before any program saw it.
 #[derive(Debug, Default)]
-pub(super) struct Copied {
-    manifest: BTreeMap<PathBuf, Stamp>,
-    /// What of the workspace is not in the copy.
+pub(super) struct WorkspaceCopy {
+    manifest: BTreeMap<PathBuf, EntryStamp>,
+    /// The paths of the workspace that are not in the copy.
     pub(super) left_out: Vec<PathBuf>,
 }
 
-/// What tells whether an entry was touched. Any write, and any change of mode or name, changes the
+/// Metadata that changes whenever an entry is touched. Any write, and any change of mode or name, changes the
 /// time of the last status change, which no program can set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
+struct EntryStamp {
     inode: u64,
     /// `None` for folders, which change with their entries.
     rest: Option<(i64, i64, u64, u32)>,
 }
 
-impl Stamp {
+impl EntryStamp {
     fn of(meta: &fs::Metadata) -> Self {
         let rest = (meta.ctime(), meta.ctime_nsec(), meta.size(), meta.mode());
         Self {
@@ -56,39 +56,39 @@ impl Stamp {
 
 /// Copies `workspace`, without the folders in `skip`, to `tree`, applies `lowers` (the one that wins
 /// first), and remembers what is there. Its repository reads old objects from `objects`.
-pub(super) fn make(
+pub(super) fn copy_workspace(
     workspace: &Path,
     tree: &Path,
     lowers: &[PathBuf],
     skip: &[PathBuf],
     objects: &Path,
-) -> io::Result<Copied> {
-    remove(tree)?;
+) -> io::Result<WorkspaceCopy> {
+    remove_path(tree)?;
     fs::create_dir_all(tree)?;
-    let copier = Copier {
+    let copier = WorkspaceCopier {
         workspace,
         tree,
         skip,
         reflink: AtomicBool::new(true),
         left_out: Mutex::default(),
     };
-    copier.visible()?;
-    copier.ignored(workspace, tree)?;
-    copier.git(objects)?;
+    copier.copy_visible()?;
+    copier.copy_ignored(workspace, tree)?;
+    copier.copy_git(objects)?;
     for lower in lowers.iter().rev() {
-        copier.apply(lower, tree)?;
+        copier.apply_layer(lower, tree)?;
     }
     let mut manifest = BTreeMap::new();
-    remember(tree, Path::new(""), &mut manifest)?;
+    record_stamps(tree, Path::new(""), &mut manifest)?;
     let mut left_out = copier
         .left_out
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     left_out.sort_unstable();
-    Ok(Copied { manifest, left_out })
+    Ok(WorkspaceCopy { manifest, left_out })
 }
 
-struct Copier<'a> {
+struct WorkspaceCopier<'a> {
     workspace: &'a Path,
     tree: &'a Path,
     skip: &'a [PathBuf],
@@ -97,7 +97,7 @@ struct Copier<'a> {
     left_out: Mutex<Vec<PathBuf>>,
 }
 
-impl Copier<'_> {
+impl WorkspaceCopier<'_> {
     fn skips(&self, path: &Path) -> bool {
         path == self.workspace.join(".git") || self.skip.iter().any(|skip| skip == path)
     }
@@ -113,8 +113,8 @@ impl Copier<'_> {
             .push(path);
     }
 
-    /// What git does not ignore.
-    fn visible(&self) -> io::Result<()> {
+    /// Copies what git does not ignore.
+    fn copy_visible(&self) -> io::Result<()> {
         let walk = WalkBuilder::new(self.workspace)
             .hidden(false)
             .ignore(false)
@@ -138,7 +138,7 @@ impl Copier<'_> {
                 let target = self
                     .tree
                     .join(path.strip_prefix(self.workspace).unwrap_or(path));
-                match self.one(path, &target) {
+                match self.copy_entry(path, &target) {
                     Ok(()) => WalkState::Continue,
                     Err(e) => {
                         *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
@@ -153,8 +153,8 @@ impl Copier<'_> {
             .map_or(Ok(()), Err)
     }
 
-    /// Of what git ignores, what is small.
-    fn ignored(&self, from: &Path, to: &Path) -> io::Result<()> {
+    /// Copies the small ones of the entries that git ignores.
+    fn copy_ignored(&self, from: &Path, to: &Path) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(from) else {
             return Ok(());
         };
@@ -166,16 +166,16 @@ impl Copier<'_> {
             }
             let is_dir = entry.file_type()?.is_dir();
             match fs::symlink_metadata(&target) {
-                Ok(_) if is_dir => self.ignored(&path, &target)?,
+                Ok(_) if is_dir => self.copy_ignored(&path, &target)?,
                 Ok(_) => {}
                 Err(_)
-                    if small(
+                    if is_small(
                         &path,
                         &mut IGNORED_BYTES.clone(),
                         &mut IGNORED_ENTRIES.clone(),
                     ) =>
                 {
-                    self.whole(&path, &target)?;
+                    self.copy_tree(&path, &target)?;
                 }
                 Err(_) => self.leave_out(&path),
             }
@@ -183,12 +183,12 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// The repository's own folder, with the real objects read from where programs find them.
-    fn git(&self, objects: &Path) -> io::Result<()> {
+    /// Copies the repository's own folder, which reads the real objects from `objects`.
+    fn copy_git(&self, objects: &Path) -> io::Result<()> {
         let (real, copy) = (self.workspace.join(".git"), self.tree.join(".git"));
         match fs::symlink_metadata(&real) {
             Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return self.one(&real, &copy),
+            Ok(_) => return self.copy_entry(&real, &copy),
             Err(_) => return Ok(()),
         }
         fs::create_dir_all(copy.join("objects/info"))?;
@@ -199,7 +199,7 @@ impl Copier<'_> {
                 Some("objects") => {}
                 // Stores of their own that may be as large as the repository.
                 Some("modules" | "lfs" | "worktrees") => self.leave_out(&path),
-                _ => self.whole(&path, &copy.join(&name))?,
+                _ => self.copy_tree(&path, &copy.join(&name))?,
             }
         }
         let mut objects = objects.as_os_str().as_bytes().to_vec();
@@ -207,23 +207,23 @@ impl Copier<'_> {
         fs::write(copy.join("objects/info/alternates"), objects)
     }
 
-    /// A file, or a folder with everything in it.
-    fn whole(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.one(from, to)?;
+    /// Copies a file, or a folder with everything in it.
+    fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.copy_entry(from, to)?;
         if fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
             let Ok(entries) = fs::read_dir(from) else {
                 return Ok(());
             };
             for entry in entries {
                 let name = entry?.file_name();
-                self.whole(&from.join(&name), &to.join(&name))?;
+                self.copy_tree(&from.join(&name), &to.join(&name))?;
             }
         }
         Ok(())
     }
 
-    /// One entry, without what is in it. What cannot be read or has just gone away is left out.
-    fn one(&self, from: &Path, to: &Path) -> io::Result<()> {
+    /// Copies one entry without its content. Entries that cannot be read or no longer exist are left out.
+    fn copy_entry(&self, from: &Path, to: &Path) -> io::Result<()> {
         let Ok(meta) = fs::symlink_metadata(from) else {
             return Ok(());
         };
@@ -240,7 +240,7 @@ impl Copier<'_> {
                 .custom_flags(libc::O_NOFOLLOW)
                 .open(from)
             {
-                Ok(file) => self.content(file, &meta, to),
+                Ok(file) => self.copy_content(file, &meta, to),
                 Err(_) => {
                     self.leave_out(from);
                     Ok(())
@@ -251,7 +251,7 @@ impl Copier<'_> {
         }
     }
 
-    fn content(&self, mut from: fs::File, meta: &fs::Metadata, to: &Path) -> io::Result<()> {
+    fn copy_content(&self, mut from: fs::File, meta: &fs::Metadata, to: &Path) -> io::Result<()> {
         let mut file = fs::File::create_new(to)?;
         let shared = self.reflink.load(Ordering::Relaxed)
             && meta.size() > 0
@@ -272,37 +272,37 @@ impl Copier<'_> {
         file.set_modified(meta.modified()?)
     }
 
-    /// Puts a layer on top.
-    fn apply(&self, layer: &Path, tree: &Path) -> io::Result<()> {
+    /// Applies a layer to the copy.
+    fn apply_layer(&self, layer: &Path, tree: &Path) -> io::Result<()> {
         for entry in fs::read_dir(layer)? {
             let name = entry?.file_name();
             if name == OsStr::new(".git") {
                 continue;
             }
             let (path, target) = (layer.join(&name), tree.join(&name));
-            match Node::at(&path)? {
-                Node::Dir { opaque } => {
+            match LayerNode::at(&path)? {
+                LayerNode::Dir { opaque } => {
                     let there = fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir());
                     if opaque || !there {
-                        remove(&target)?;
+                        remove_path(&target)?;
                         fs::create_dir(&target)?;
                     }
-                    self.apply(&path, &target)?;
+                    self.apply_layer(&path, &target)?;
                 }
-                Node::Whiteout => remove(&target)?,
-                Node::File | Node::Symlink => {
-                    remove(&target)?;
-                    self.one(&path, &target)?;
+                LayerNode::Whiteout => remove_path(&target)?,
+                LayerNode::File | LayerNode::Symlink => {
+                    remove_path(&target)?;
+                    self.copy_entry(&path, &target)?;
                 }
-                Node::Absent | Node::Special(_) => {}
+                LayerNode::Absent | LayerNode::Special(_) => {}
             }
         }
         Ok(())
     }
 }
 
-/// Whether `path` stays within both limits, which shrink by what it needs.
-fn small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
+/// Returns whether `path` stays within both limits, and subtracts its size from them.
+fn is_small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return false;
     };
@@ -318,10 +318,14 @@ fn small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
     let Ok(mut inside) = fs::read_dir(path) else {
         return false;
     };
-    inside.all(|entry| entry.is_ok_and(|entry| small(&entry.path(), bytes, entries)))
+    inside.all(|entry| entry.is_ok_and(|entry| is_small(&entry.path(), bytes, entries)))
 }
 
-fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, Stamp>) -> io::Result<()> {
+fn record_stamps(
+    dir: &Path,
+    below: &Path,
+    into: &mut BTreeMap<PathBuf, EntryStamp>,
+) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let path = below.join(entry.file_name());
@@ -330,16 +334,16 @@ fn remember(dir: &Path, below: &Path, into: &mut BTreeMap<PathBuf, Stamp>) -> io
         }
         let meta = entry.metadata()?;
         if meta.is_dir() {
-            remember(&entry.path(), &path, into)?;
+            record_stamps(&entry.path(), &path, into)?;
         }
-        into.insert(path, Stamp::of(&meta));
+        into.insert(path, EntryStamp::of(&meta));
     }
     Ok(())
 }
 
-/// Moves what was changed in `tree` to `upper`, in the format of an overlay's upper directory. The copy
+/// Moves the changed entries of `tree` to `upper`, in the format of an overlay's upper directory. The copy
 /// is useless afterwards.
-pub(super) fn finish(copied: &Copied, tree: &Path, upper: &Path) -> io::Result<()> {
+pub(super) fn collect_layer(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
     fs::create_dir_all(upper)?;
     // What is below a folder that was removed or replaced needs no entry of its own.
     let mut done: Option<&Path> = None;
@@ -348,9 +352,9 @@ pub(super) fn finish(copied: &Copied, tree: &Path, upper: &Path) -> io::Result<(
             continue;
         }
         match fs::symlink_metadata(tree.join(path)) {
-            Ok(meta) if Stamp::of(&meta) == *stamp => {}
+            Ok(meta) if EntryStamp::of(&meta) == *stamp => {}
             Ok(meta) => {
-                take(tree, upper, path)?;
+                move_entry(tree, upper, path)?;
                 if meta.is_dir() {
                     set_opaque(&upper.join(path))?;
                 }
@@ -358,16 +362,21 @@ pub(super) fn finish(copied: &Copied, tree: &Path, upper: &Path) -> io::Result<(
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 make_parents(tree, upper, path)?;
-                whiteout(&upper.join(path))?;
+                make_whiteout(&upper.join(path))?;
                 done = Some(path);
             }
             Err(e) => return Err(e),
         }
     }
-    take_new(copied, tree, upper, Path::new(""))
+    move_new_entries(copied, tree, upper, Path::new(""))
 }
 
-fn take_new(copied: &Copied, tree: &Path, upper: &Path, below: &Path) -> io::Result<()> {
+fn move_new_entries(
+    copied: &WorkspaceCopy,
+    tree: &Path,
+    upper: &Path,
+    below: &Path,
+) -> io::Result<()> {
     for entry in fs::read_dir(tree.join(below))? {
         let entry = entry?;
         let path = below.join(entry.file_name());
@@ -375,15 +384,15 @@ fn take_new(copied: &Copied, tree: &Path, upper: &Path, below: &Path) -> io::Res
             continue;
         }
         if !copied.manifest.contains_key(&path) {
-            take(tree, upper, &path)?;
+            move_entry(tree, upper, &path)?;
         } else if entry.file_type()?.is_dir() {
-            take_new(copied, tree, upper, &path)?;
+            move_new_entries(copied, tree, upper, &path)?;
         }
     }
     Ok(())
 }
 
-fn take(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
+fn move_entry(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
     make_parents(tree, upper, path)?;
     fs::rename(tree.join(path), upper.join(path))
 }

@@ -62,16 +62,16 @@ const PASSED: [&str; 48] = [
 ];
 
 /// Whether a variable of the daemon may be seen by workers.
-fn passes(name: &str) -> bool {
+fn is_allowed(name: &str) -> bool {
     PASSED.contains(&name) || name.starts_with("LC_") || matches!(name, "all_proxy" | "ALL_PROXY")
 }
 
 /// The variables of `own` that workers may see.
-pub(super) fn allowed(
+pub(super) fn allowed_variables(
     own: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
     own.into_iter()
-        .filter(|(name, _)| name.to_str().is_some_and(passes))
+        .filter(|(name, _)| name.to_str().is_some_and(is_allowed))
         .collect()
 }
 
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn only_the_list_passes() {
         let check = |name: &str, expected: bool| {
-            let kept = allowed([(name.into(), "value".into())]);
+            let kept = allowed_variables([(name.into(), "value".into())]);
             assert_eq!(!kept.is_empty(), expected, "{name}");
         };
         for name in [

@@ -33,21 +33,21 @@ const WHITEOUT: &str = "user.overlay.whiteout";
 pub struct LayerFile {
     /// The file.
     pub path: RelPath,
-    /// What it is in this layer.
+    /// The state of the file in this layer.
     pub state: LayerState,
 }
 
-/// What a file is in a layer.
+/// The state of a file in a layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LayerState {
-    /// It is there.
+    /// The layer has the file.
     Present {
-        /// Its content; for a symbolic link its target.
+        /// The content; for a symbolic link its target.
         bytes: Bytes,
-        /// Its kind and permission.
+        /// The kind and permission of the file.
         mode: FileMode,
     },
-    /// It is not there, whatever is below.
+    /// The layer deletes the file of the layers below.
     Deleted,
 }
 
@@ -73,20 +73,22 @@ fn write_file(dir: &Path, path: &Path, state: &LayerState) -> io::Result<()> {
     match state {
         LayerState::Deleted => {
             if make_parents(dir, path, false)? {
-                whiteout(path)?;
+                make_whiteout(path)?;
             }
             Ok(())
         }
         LayerState::Present { bytes, mode } => {
             make_parents(dir, path, true)?;
-            remove(path)?;
+            remove_path(path)?;
             write_new(path, bytes, *mode)
         }
     }
 }
 
-/// Makes the folders above `path`. Where one of them is deleted in this layer: with `replace` it becomes
-/// a folder that shows nothing from below, else nothing is made and the answer is `false`.
+/// Makes the folders above `path`.
+///
+/// If one of them is deleted in this layer, `replace` turns it into a folder that shows nothing from below.
+/// Without `replace` nothing is made, and the result is `false`.
 fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
     let Some(parent) = path.parent() else {
         return Ok(true);
@@ -97,14 +99,14 @@ fn make_parents(dir: &Path, path: &Path, replace: bool) -> io::Result<bool> {
     let mut at = dir.to_path_buf();
     for part in below.components() {
         at.push(part);
-        match Node::at(&at)? {
-            Node::Dir { .. } => {}
-            Node::Absent => fs::create_dir(&at)?,
+        match LayerNode::at(&at)? {
+            LayerNode::Dir { .. } => {}
+            LayerNode::Absent => fs::create_dir(&at)?,
             _ if !replace => return Ok(false),
             node => {
-                remove(&at)?;
+                remove_path(&at)?;
                 fs::create_dir(&at)?;
-                if matches!(node, Node::Whiteout) {
+                if matches!(node, LayerNode::Whiteout) {
                     set_opaque(&at)?;
                 }
             }
@@ -130,8 +132,8 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: FileMode) -> io::Result
     file.set_permissions(fs::Permissions::from_mode(permission))
 }
 
-/// Removes whatever is there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file or a folder with its content, if there is one.
+pub(crate) fn remove_path(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => remove_tree(path),
         Ok(_) => fs::remove_file(path),
@@ -164,9 +166,9 @@ fn open_up(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Marks `path` as gone.
-pub(crate) fn whiteout(path: &Path) -> io::Result<()> {
-    remove(path)?;
+/// Marks `path` as deleted in a layer.
+pub(crate) fn make_whiteout(path: &Path) -> io::Result<()> {
+    remove_path(path)?;
     match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0) {
         Ok(()) => Ok(()),
         Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
@@ -182,7 +184,7 @@ pub(crate) fn whiteout(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Has a folder show nothing of what is below it.
+/// Makes a folder hide everything in the layers below it.
 pub(crate) fn set_opaque(dir: &Path) -> io::Result<()> {
     Ok(lsetxattr(dir, OPAQUE, b"y", XattrFlags::empty())?)
 }
@@ -192,9 +194,9 @@ fn is_opaque(dir: &Path) -> bool {
     matches!(lgetxattr(dir, OPAQUE, &mut value), Ok(1) if value[0] == b'y')
 }
 
-/// What one name is in one layer.
+/// The entry of one name in one layer.
 #[derive(Debug)]
-pub(crate) enum Node {
+pub(crate) enum LayerNode {
     Absent,
     Whiteout,
     Dir {
@@ -206,7 +208,7 @@ pub(crate) enum Node {
     Special(&'static str),
 }
 
-impl Node {
+impl LayerNode {
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let meta = match fs::symlink_metadata(path) {
             Ok(meta) => meta,
@@ -250,20 +252,20 @@ impl Node {
 /// One folder of a stack of layers, as an overlay would show it: the folders that make it up, the one
 /// that wins first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Merged(Vec<PathBuf>);
+pub(crate) struct LayerStack(Vec<PathBuf>);
 
-/// What one name is in a [`Merged`] folder.
+/// The entry of one name in a [`LayerStack`], as an overlay would show it.
 #[derive(Debug)]
-pub(crate) enum Seen {
+pub(crate) enum StackEntry {
     Absent,
-    Dir(Merged),
+    Dir(LayerStack),
     File(PathBuf),
     Symlink(PathBuf),
     Special,
 }
 
-impl Merged {
-    /// The top of a stack.
+impl LayerStack {
+    /// Returns the root folder of a stack of layers.
     pub(crate) fn new(layers: impl IntoIterator<Item = PathBuf>) -> Self {
         let mut kept = Vec::new();
         for layer in layers {
@@ -276,14 +278,14 @@ impl Merged {
         Self(kept)
     }
 
-    /// What `name` is here.
-    pub(crate) fn child(&self, name: &OsStr) -> io::Result<Seen> {
+    /// Returns the entry `name` of this folder.
+    pub(crate) fn child(&self, name: &OsStr) -> io::Result<StackEntry> {
         let mut dirs = Vec::new();
         for dir in &self.0 {
             let path = dir.join(name);
-            match Node::at(&path)? {
-                Node::Absent => {}
-                Node::Dir { opaque } => {
+            match LayerNode::at(&path)? {
+                LayerNode::Absent => {}
+                LayerNode::Dir { opaque } => {
                     dirs.push(path);
                     if opaque {
                         break;
@@ -291,32 +293,32 @@ impl Merged {
                 }
                 // Under a folder, anything else is hidden by it, with all that is below.
                 _ if !dirs.is_empty() => break,
-                Node::Whiteout => return Ok(Seen::Absent),
-                Node::File => return Ok(Seen::File(path)),
-                Node::Symlink => return Ok(Seen::Symlink(path)),
-                Node::Special(_) => return Ok(Seen::Special),
+                LayerNode::Whiteout => return Ok(StackEntry::Absent),
+                LayerNode::File => return Ok(StackEntry::File(path)),
+                LayerNode::Symlink => return Ok(StackEntry::Symlink(path)),
+                LayerNode::Special(_) => return Ok(StackEntry::Special),
             }
         }
         Ok(if dirs.is_empty() {
-            Seen::Absent
+            StackEntry::Absent
         } else {
-            Seen::Dir(Self(dirs))
+            StackEntry::Dir(Self(dirs))
         })
     }
 
-    /// What the path below this folder is.
-    pub(crate) fn at(&self, path: &Path) -> io::Result<Seen> {
-        let mut seen = Seen::Dir(self.clone());
+    /// Returns the entry at a path below this folder.
+    pub(crate) fn at(&self, path: &Path) -> io::Result<StackEntry> {
+        let mut seen = StackEntry::Dir(self.clone());
         for part in path.iter() {
-            let Seen::Dir(dir) = seen else {
-                return Ok(Seen::Absent);
+            let StackEntry::Dir(dir) = seen else {
+                return Ok(StackEntry::Absent);
             };
             seen = dir.child(part)?;
         }
         Ok(seen)
     }
 
-    /// The names here, those of deleted files among them.
+    /// Lists the names in this folder, including those of deleted files.
     pub(crate) fn names(&self) -> io::Result<BTreeSet<OsString>> {
         let mut names = BTreeSet::new();
         for dir in &self.0 {
@@ -327,7 +329,7 @@ impl Merged {
         Ok(names)
     }
 
-    /// This folder with `top` above all others.
+    /// Returns this folder with `top` as its uppermost layer.
     pub(crate) fn under(&self, top: PathBuf) -> Self {
         let mut dirs = vec![top];
         if !is_opaque(&dirs[0]) {
@@ -361,16 +363,16 @@ mod tests {
     }
 
     /// All files of a stack with their text.
-    fn listing(dir: &Merged, prefix: &str) -> Vec<String> {
+    fn listing(dir: &LayerStack, prefix: &str) -> Vec<String> {
         let mut all = Vec::new();
         for name in dir.names().unwrap() {
             let path = format!("{prefix}{}", name.display());
             match dir.child(&name).unwrap() {
-                Seen::Dir(dir) => all.extend(listing(&dir, &format!("{path}/"))),
-                Seen::File(real) => {
+                StackEntry::Dir(dir) => all.extend(listing(&dir, &format!("{path}/"))),
+                StackEntry::File(real) => {
                     all.push(format!("{path}={}", fs::read_to_string(real).unwrap()));
                 }
-                Seen::Absent => {}
+                StackEntry::Absent => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -387,7 +389,7 @@ mod tests {
             for (dir, files) in dirs.iter().zip(layers) {
                 write_layer(dir, files).unwrap();
             }
-            assert_eq!(listing(&Merged::new(dirs), ""), expected);
+            assert_eq!(listing(&LayerStack::new(dirs), ""), expected);
         };
         let below = [file("a", "1"), file("d/x", "1"), file("d/y", "1")];
         check(&[&[file("a", "2")], &below], &["a=2", "d/x=1", "d/y=1"]);

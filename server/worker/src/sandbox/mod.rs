@@ -8,9 +8,9 @@ mod confine;
 mod copy;
 mod env;
 pub(crate) mod layer;
+mod mount_policy;
 mod mounts;
 mod overlay;
-mod places;
 mod supervise;
 mod sys;
 mod view;
@@ -26,19 +26,20 @@ use std::{
 
 pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
+use tracing::Instrument as _;
 
-use self::view::{Backing, Isolation, Notes, View};
-use crate::launch::Launch;
+use self::view::{Isolation, SandboxView, ViewBacking, ViewNotes};
+use crate::launch::ProgramLauncher;
 
 pub use self::layer::{LayerFile, LayerState, write_layer};
 
-/// How long the launcher may take to make a view; it takes milliseconds.
+/// The time the launcher may take to make a view; it usually takes milliseconds.
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long programs may take to be gone once they are killed.
+/// The time killed programs may take to disappear.
 const GONE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a sandbox is made of. All paths are absolute.
+/// The inputs of a sandbox. All paths are absolute.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
     /// The root of the real workspace.
@@ -79,11 +80,11 @@ pub enum SandboxError {
     /// A file operation failed.
     #[error("cannot {what} {}: {source}", .path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb phrase.
         what: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -122,13 +123,13 @@ impl From<&SandboxError> for ErrorBody {
 #[derive(Debug)]
 pub struct Sandbox {
     launcher: PathBuf,
-    view: View,
+    view: SandboxView,
     description: PathBuf,
-    copied: Option<copy::Copied>,
+    copied: Option<copy::WorkspaceCopy>,
     why: String,
 }
 
-/// What a sandbox leaves behind.
+/// The layer that a sandbox leaves behind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FinishedLayer {
     /// The changes, in the format of an overlay's upper directory.
@@ -136,17 +137,29 @@ pub struct FinishedLayer {
 }
 
 impl Sandbox {
-    /// Makes the view. Nothing runs in it yet.
+    /// Makes the view. No program runs in it yet.
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
-        let spec = settle(spec)?;
+        let span = tracing::info_span!("prepare_sandbox", layer = %spec.layer.display());
+        async {
+            let sandbox = Self::prepare_view(spec).await?;
+            let kind = sandbox.kind();
+            tracing::debug!(?kind, why = sandbox.why, "the sandbox is ready");
+            Ok(sandbox)
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn prepare_view(spec: SandboxSpec) -> Result<Self, SandboxError> {
+        let spec = canonicalize_spec(spec)?;
         let mut reasons = Vec::new();
         if spec.preference != SandboxChoice::Copy {
             let lowers = spec.lowers.iter().map(Into::into).collect();
-            let mut sandbox = Self::new(&spec, Backing::Overlay(lowers), Isolation::Namespaces);
+            let mut sandbox = Self::new(&spec, ViewBacking::Overlay(lowers), Isolation::Namespaces);
             match sandbox.try_out().await {
                 Ok(notes) => {
                     sandbox.why = "copy-on-write overlay in its own namespaces".to_owned();
-                    sandbox.note(&notes.notes);
+                    sandbox.append_notes(&notes.notes);
                     return Ok(sandbox);
                 }
                 Err(why) if spec.preference == SandboxChoice::Overlay => {
@@ -158,8 +171,8 @@ impl Sandbox {
         Self::prepare_copy(&spec, reasons).await
     }
 
-    /// The copy with the strongest isolation there is. Which one is found out before anything is
-    /// copied.
+    /// Makes a copy with the strongest isolation this machine allows, which is tested before anything
+    /// is copied.
     async fn prepare_copy(
         spec: &SandboxSpec,
         mut reasons: Vec<String>,
@@ -179,7 +192,7 @@ impl Sandbox {
                 break;
             }
             let objects = Some(spec.workspace.join(".git/objects")).filter(|path| path.is_dir());
-            let backing = Backing::Copy {
+            let backing = ViewBacking::Copy {
                 tree: tree.clone().into(),
                 objects: objects.map(Into::into),
             };
@@ -188,8 +201,8 @@ impl Sandbox {
                 Ok(notes) => {
                     reasons.insert(0, what.to_owned());
                     sandbox.why = reasons.join("; ");
-                    sandbox.note(&notes.notes);
-                    sandbox.copy(spec, tree).await?;
+                    sandbox.append_notes(&notes.notes);
+                    sandbox.copy_workspace(spec, tree).await?;
                     return Ok(sandbox);
                 }
                 Err(why) => reasons.push(why),
@@ -198,12 +211,12 @@ impl Sandbox {
         Err(SandboxError::NoIsolation(reasons.join("; ")))
     }
 
-    fn new(spec: &SandboxSpec, backing: Backing, isolation: Isolation) -> Self {
+    fn new(spec: &SandboxSpec, backing: ViewBacking, isolation: Isolation) -> Self {
         let root = match (&backing, isolation) {
-            (Backing::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
+            (ViewBacking::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
             _ => spec.workspace.clone().into(),
         };
-        let view = View {
+        let view = SandboxView {
             workspace: spec.workspace.clone().into(),
             root,
             layer: spec.layer.clone().into(),
@@ -222,15 +235,15 @@ impl Sandbox {
         }
     }
 
-    fn note(&mut self, notes: &[String]) {
+    fn append_notes(&mut self, notes: &[String]) {
         for note in notes {
             self.why.push_str("; ");
             self.why.push_str(note);
         }
     }
 
-    /// Has the launcher make the view once without a program. The error is the reason it gives.
-    async fn try_out(&self) -> Result<Notes, String> {
+    /// Makes the launcher build the view once without a program. The error is the reason it gives.
+    async fn try_out(&self) -> Result<ViewNotes, String> {
         let text = serde_json::to_vec(&self.view).map_err(|e| e.to_string())?;
         std::fs::write(&self.description, text).map_err(|e| e.to_string())?;
         let mut command = self.command(&[], &[]);
@@ -256,7 +269,11 @@ impl Sandbox {
         })
     }
 
-    async fn copy(&mut self, spec: &SandboxSpec, tree: PathBuf) -> Result<(), SandboxError> {
+    async fn copy_workspace(
+        &mut self,
+        spec: &SandboxSpec,
+        tree: PathBuf,
+    ) -> Result<(), SandboxError> {
         let (workspace, lowers) = (spec.workspace.clone(), spec.lowers.clone());
         let mut skip = spec.hidden.clone();
         skip.push(spec.layer.clone());
@@ -266,7 +283,7 @@ impl Sandbox {
         };
         let failed = SandboxError::io("copy the workspace to", &tree);
         let made = tokio::task::spawn_blocking(move || {
-            copy::make(&workspace, &tree, &lowers, &skip, &objects)
+            copy::copy_workspace(&workspace, &tree, &lowers, &skip, &objects)
         });
         let copied = made
             .await
@@ -288,15 +305,15 @@ impl Sandbox {
         Ok(())
     }
 
-    /// How programs are kept from the workspace.
+    /// Returns the kind of the sandbox.
     pub fn kind(&self) -> SandboxKind {
         match self.view.backing {
-            Backing::Overlay(_) => SandboxKind::Overlay,
-            Backing::Copy { .. } => SandboxKind::Copy,
+            ViewBacking::Overlay(_) => SandboxKind::Overlay,
+            ViewBacking::Copy { .. } => SandboxKind::Copy,
         }
     }
 
-    /// Why this kind, and what is different in it, in words for a user.
+    /// Explains the kind of the sandbox and its limits, as text for the user.
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -311,7 +328,9 @@ impl Sandbox {
     pub async fn finish(self) -> Result<FinishedLayer, SandboxError> {
         let layer = PathBuf::from(&self.view.layer);
         let failed = SandboxError::io("finish the layer", &layer);
-        tokio::task::spawn_blocking(move || self.finish_blocking())
+        let kind = self.kind();
+        let span = tracing::info_span!("finish_sandbox", ?kind, layer = %layer.display());
+        tokio::task::spawn_blocking(move || span.in_scope(|| self.finish_blocking()))
             .await
             .unwrap_or_else(|e| Err(io::Error::other(e)))
             .map_err(failed)
@@ -320,16 +339,16 @@ impl Sandbox {
     fn finish_blocking(&self) -> io::Result<FinishedLayer> {
         let upper = self.view.upper();
         supervise::wait_until_gone(&self.view, GONE_DEADLINE);
-        if let (Backing::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
-            copy::finish(copied, Path::new(tree), &upper)?;
-            layer::remove(Path::new(tree))?;
+        if let (ViewBacking::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
+            copy::collect_layer(copied, Path::new(tree), &upper)?;
+            layer::remove_path(Path::new(tree))?;
         }
-        layer::remove(&view::scratch(Path::new(&self.view.layer)))?;
+        layer::remove_path(&view::scratch(Path::new(&self.view.layer)))?;
         Ok(FinishedLayer { dir: upper })
     }
 }
 
-impl Launch for Sandbox {
+impl ProgramLauncher for Sandbox {
     fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.launcher);
         command
@@ -350,7 +369,7 @@ impl Launch for Sandbox {
     }
 
     fn base_env(&self) -> Vec<(OsString, OsString)> {
-        let mut env = env::allowed(std::env::vars_os());
+        let mut env = env::allowed_variables(std::env::vars_os());
         if self.view.isolation != Isolation::Namespaces {
             // Without namespaces the home and temporary folders are the real ones, and read-only.
             let tmp = self.view.scratch("tmp");
@@ -361,8 +380,8 @@ impl Launch for Sandbox {
     }
 }
 
-/// Checks the places, makes those that are ours, and gives them their canonical names.
-fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
+/// Checks the folders of a sandbox, makes the private ones, and resolves all of them.
+fn canonicalize_spec(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     let canonical = |path: &Path| path.canonicalize().map_err(SandboxError::io("open", path));
     let private = |path: &Path| {
         std::fs::DirBuilder::new()
@@ -389,7 +408,7 @@ fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     std::fs::set_permissions(&spec.layer, std::fs::Permissions::from_mode(0o700))
         .map_err(SandboxError::io("protect", &spec.layer))?;
     let scratch = view::scratch(&spec.layer);
-    layer::remove(&scratch).map_err(SandboxError::io("clear", &scratch))?;
+    layer::remove_path(&scratch).map_err(SandboxError::io("clear", &scratch))?;
     private(&scratch)?;
     let upper = view::upper(&spec.layer);
     if !upper.exists() {
@@ -411,7 +430,7 @@ fn settle(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
     Ok(spec)
 }
 
-/// Refuses folders in each other's way. The daemon's state may lie inside the workspace: it is hidden
+/// Refuses folders that lie inside each other. The daemon's state may lie inside the workspace: it is hidden
 /// there as it is elsewhere.
 fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
     let overlap = |other: &Path| {
@@ -444,9 +463,9 @@ fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// What sandboxes will be like on this machine.
+/// The kind of sandbox this machine allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Probe {
+pub struct SandboxProbe {
     /// The kind that will be used; `None` where there is none.
     pub kind: Option<SandboxKind>,
     /// Why, in words for a user.
@@ -455,8 +474,8 @@ pub struct Probe {
     pub landlock: Option<u32>,
 }
 
-/// Finds out by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
-pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
+/// Tests the machine by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
+pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
     let dir = scratch.join(format!("probe-{}", std::process::id()));
     let workspace = dir.join("workspace");
     let prepared = match std::fs::create_dir_all(&workspace) {
@@ -474,14 +493,14 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
         }
         Err(e) => Err(SandboxError::io("create the folder", &workspace)(e)),
     };
-    if let Err(e) = layer::remove(&dir) {
+    if let Err(e) = layer::remove_path(&dir) {
         tracing::warn!("cannot remove {}: {e}", dir.display());
     }
     let (kind, why) = match prepared {
         Ok(sandbox) => (Some(sandbox.kind()), sandbox.why),
         Err(e) => (None, e.to_string()),
     };
-    Probe {
+    SandboxProbe {
         kind,
         why,
         landlock: confine::landlock_version(),
@@ -491,5 +510,5 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> Probe {
 /// The body of the hidden subcommand `sandbox-exec`, given the arguments after it; gives the exit
 /// status. Must be called before the process has a second thread.
 pub fn exec_main(args: impl Iterator<Item = OsString>) -> i32 {
-    supervise::main(args)
+    supervise::launcher_main(args)
 }

@@ -16,47 +16,50 @@ use rustix::{
 };
 
 use super::{
-    overlay::{Own, attach, clone_tree, make_place, open_folder, overlay, tmpfs},
-    places::{self, Discard, Nested},
-    supervise::{Step, StepError},
+    mount_policy::{self, DiscardedFolder, NestedMount},
+    overlay::{
+        OverlayFolders, attach_tree, clone_tree, make_place, mount_overlay, mount_tmpfs,
+        open_folder,
+    },
+    supervise::{NamedStep, StepError},
     sys,
-    view::{Backing, Isolation, Notes, OBJECTS, View},
+    view::{Isolation, OBJECTS, SandboxView, ViewBacking, ViewNotes},
 };
 
 /// A view that is in place.
-pub(super) struct Made {
-    /// What programs may write.
+pub(super) struct MountedView {
+    /// The folders that programs may write.
     pub(super) writable: Vec<PathBuf>,
-    /// What a user should know about it.
-    pub(super) notes: Notes,
+    /// The remarks for the user.
+    pub(super) notes: ViewNotes,
 }
 
 /// The devices programs need; none of them stores anything.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Makes the view that `view` describes, in this process's own namespaces from now on.
-pub(super) fn make(view: &View) -> Result<Made, StepError> {
+/// Makes the view that `view` describes, in namespaces that this process enters.
+pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     if view.isolation != Isolation::Namespaces {
-        return Ok(Made {
+        return Ok(MountedView {
             writable: open_places(view),
-            notes: Notes::default(),
+            notes: ViewNotes::default(),
         });
     }
     let privileged = enter_namespaces()?;
-    let mut plan = Plan::gather(view, privileged)?;
+    let mut plan = MountPlan::gather(view, privileged)?;
     plan.cover_devices()?;
     plan.cover_run()?;
     for index in 0..plan.discards.len() {
         plan.mount_discard(index)?;
     }
     plan.mount_workspace()?;
-    plan.hide()?;
+    plan.hide_folders()?;
     plan.mount_writable()?;
-    plan.seal()
+    plan.seal_mounts()
 }
 
-/// What stays writable where there are no namespaces.
-fn open_places(view: &View) -> Vec<PathBuf> {
+/// Returns the folders that stay writable without namespaces.
+fn open_places(view: &SandboxView) -> Vec<PathBuf> {
     let mut places = vec![
         PathBuf::from(&view.root),
         view.scratch("tmp"),
@@ -67,8 +70,9 @@ fn open_places(view: &View) -> Vec<PathBuf> {
     places
 }
 
-/// Enters new mount, PID and IPC namespaces, in a new user namespace only where it takes one. Gives
-/// whether it went without.
+/// Enters new mount, PID and IPC namespaces, and a new user namespace only if that is needed.
+///
+/// Returns whether no user namespace was needed.
 fn enter_namespaces() -> Result<bool, StepError> {
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
     let (uid, gid) = (
@@ -99,17 +103,17 @@ fn enter_namespaces() -> Result<bool, StepError> {
 }
 
 /// Descriptors of all that will be needed, opened before the first mount changes what paths mean.
-struct Plan<'a> {
-    view: &'a View,
+struct MountPlan<'a> {
+    view: &'a SandboxView,
     workspace: PathBuf,
     /// For a copy: its folder.
     base: Option<OwnedFd>,
     /// For an overlay: its layers, and its own folders.
-    layers: Option<(Vec<OwnedFd>, Own)>,
+    layers: Option<(Vec<OwnedFd>, OverlayFolders)>,
     /// For a copy: the real repository's objects.
     objects: Option<OwnedFd>,
-    discards: Vec<Discard>,
-    nested: Vec<Nested>,
+    discards: Vec<DiscardedFolder>,
+    nested: Vec<NestedMount>,
     writable_trees: Vec<(PathBuf, OwnedFd)>,
     run: Vec<(PathBuf, OwnedFd)>,
     /// Mounts to make writable again once everything is read-only.
@@ -117,25 +121,25 @@ struct Plan<'a> {
     notes: Vec<String>,
 }
 
-impl<'a> Plan<'a> {
-    fn gather(view: &'a View, privileged: bool) -> Result<Self, StepError> {
+impl<'a> MountPlan<'a> {
+    fn gather(view: &'a SandboxView, privileged: bool) -> Result<Self, StepError> {
         let workspace = PathBuf::from(&view.workspace);
         let (base, layers) = match &view.backing {
-            Backing::Overlay(lowers) => {
+            ViewBacking::Overlay(lowers) => {
                 let mut stack = Vec::new();
                 for lower in lowers {
                     stack.push(open_folder(Path::new(lower))?);
                 }
                 stack.push(open_folder(&workspace)?);
-                let own = Own::make(view, &view.upper(), "workspace")?;
+                let own = OverlayFolders::make(view, &view.upper(), "workspace")?;
                 (None, Some((stack, own)))
             }
-            Backing::Copy { tree, .. } => (Some(clone_tree(Path::new(tree), false)?), None),
+            ViewBacking::Copy { tree, .. } => (Some(clone_tree(Path::new(tree), false)?), None),
         };
-        let discards = places::discards(view, &workspace)?;
-        let nested = places::nested(view, &workspace, &discards, privileged)?;
+        let discards = mount_policy::discarded_folders(view, &workspace)?;
+        let nested = mount_policy::nested_mounts(view, &workspace, &discards, privileged)?;
         let objects = match &view.backing {
-            Backing::Copy {
+            ViewBacking::Copy {
                 objects: Some(objects),
                 ..
             } => Some(clone_tree(Path::new(objects), true)?),
@@ -147,7 +151,7 @@ impl<'a> Plan<'a> {
         };
         let writable_trees = view.writable.iter().map(clone).collect::<Result<_, _>>()?;
         Ok(Self {
-            run: places::run(),
+            run: mount_policy::kept_run_places(),
             view,
             workspace,
             base,
@@ -168,15 +172,15 @@ impl<'a> Plan<'a> {
             .map(|name| Path::new("/dev").join(name))
             .filter_map(|path| Some((clone_tree(&path, false).ok()?, path)))
             .collect();
-        tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
+        mount_tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
         for (tree, path) in trees {
             std::fs::write(&path, []).step(|| "create the mount point of a device".into())?;
-            attach(&tree, &path)?;
+            attach_tree(&tree, &path)?;
         }
         for folder in ["/dev/pts", "/dev/shm"] {
             std::fs::create_dir(folder).step(|| format!("create {folder}"))?;
         }
-        tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
+        mount_tmpfs(Path::new("/dev/shm"), c"mode=1777")?;
         let options = c"newinstance,ptmxmode=0666,mode=0620";
         mount(
             "devpts",
@@ -194,7 +198,7 @@ impl<'a> Plan<'a> {
             ("/proc/self/fd/2", "/dev/stderr"),
         ];
         if let Some(objects) = &self.objects {
-            attach(objects, Path::new(OBJECTS))?;
+            attach_tree(objects, Path::new(OBJECTS))?;
         }
         for (to, link) in links {
             std::os::unix::fs::symlink(to, link).step(|| format!("make {link}"))?;
@@ -208,9 +212,9 @@ impl<'a> Plan<'a> {
         if !Path::new("/run").is_dir() {
             return Ok(());
         }
-        tmpfs(Path::new("/run"), c"mode=0755,size=64k")?;
+        mount_tmpfs(Path::new("/run"), c"mode=0755,size=64k")?;
         for (path, tree) in &self.run {
-            attach(tree, path)?;
+            attach_tree(tree, path)?;
         }
         Ok(())
     }
@@ -218,12 +222,13 @@ impl<'a> Plan<'a> {
     fn mount_discard(&mut self, index: usize) -> Result<(), StepError> {
         let discard = &self.discards[index];
         let target = &discard.target;
-        let made = make_place(target)
-            .and_then(|()| overlay(target, std::slice::from_ref(&discard.lower), &discard.own));
+        let made = make_place(target).and_then(|()| {
+            mount_overlay(target, std::slice::from_ref(&discard.lower), &discard.own)
+        });
         match (made, &discard.plain) {
             (Ok(()), _) => self.open.push(target.clone()),
             (Err(_), Some(plain)) => {
-                attach(plain, target)?;
+                attach_tree(plain, target)?;
                 self.open.push(target.clone());
             }
             (Err(e), None) => {
@@ -233,7 +238,7 @@ impl<'a> Plan<'a> {
         }
         for nested in &self.nested {
             if nested.target.starts_with(target) && !nested.target.starts_with(&self.workspace) {
-                attach(&nested.tree, &nested.target)?;
+                attach_tree(&nested.tree, &nested.target)?;
             }
         }
         Ok(())
@@ -242,11 +247,11 @@ impl<'a> Plan<'a> {
     fn mount_workspace(&mut self) -> Result<(), StepError> {
         self.open.push(self.workspace.clone());
         if let Some(tree) = &self.base {
-            attach(tree, &self.workspace)?;
+            attach_tree(tree, &self.workspace)?;
         }
         if let Some((layers, own)) = &self.layers {
             make_place(&self.workspace)
-                .and_then(|()| overlay(&self.workspace, layers, own))
+                .and_then(|()| mount_overlay(&self.workspace, layers, own))
                 .step(|| format!("mount an overlay on {}", self.workspace.display()))?;
         }
         for nested in &self.nested {
@@ -254,13 +259,13 @@ impl<'a> Plan<'a> {
             if target == &self.workspace || !target.starts_with(&self.workspace) {
                 continue;
             }
-            attach(&nested.tree, target)?;
+            attach_tree(&nested.tree, target)?;
             let Some((layers, own)) = &nested.layers else {
                 self.notes
                     .push(format!("{} is read-only", target.display()));
                 continue;
             };
-            match overlay(target, layers, own) {
+            match mount_overlay(target, layers, own) {
                 Ok(()) => self.open.push(target.clone()),
                 Err(e) => self
                     .notes
@@ -270,11 +275,11 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn hide(&self) -> Result<(), StepError> {
+    fn hide_folders(&self) -> Result<(), StepError> {
         for hidden in self.view.hidden.iter().map(Path::new) {
             match std::fs::metadata(hidden) {
-                Ok(meta) if meta.is_dir() => tmpfs(hidden, c"mode=0755,size=64k")?,
-                Ok(_) => attach(&clone_tree(Path::new("/dev/null"), false)?, hidden)?,
+                Ok(meta) if meta.is_dir() => mount_tmpfs(hidden, c"mode=0755,size=64k")?,
+                Ok(_) => attach_tree(&clone_tree(Path::new("/dev/null"), false)?, hidden)?,
                 Err(_) => {}
             }
         }
@@ -283,14 +288,14 @@ impl<'a> Plan<'a> {
 
     fn mount_writable(&mut self) -> Result<(), StepError> {
         for (path, tree) in &self.writable_trees {
-            attach(tree, path)?;
+            attach_tree(tree, path)?;
             self.open.push(path.clone());
         }
         Ok(())
     }
 
     /// Makes the rest read-only.
-    fn seal(self) -> Result<Made, StepError> {
+    fn seal_mounts(self) -> Result<MountedView, StepError> {
         sys::set_read_only(Path::new("/"), true, true)
             .step(|| "make the file system read-only".into())?;
         for path in &self.open {
@@ -299,9 +304,9 @@ impl<'a> Plan<'a> {
         }
         let mut writable = self.open;
         writable.extend(["/dev".into(), "/proc".into()]);
-        Ok(Made {
+        Ok(MountedView {
             writable,
-            notes: Notes { notes: self.notes },
+            notes: ViewNotes { notes: self.notes },
         })
     }
 }
@@ -314,7 +319,7 @@ pub(super) fn mount_proc() -> Result<(), StepError> {
     for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
         let path = Path::new("/proc").join(part);
         if path.exists() {
-            attach(&clone_tree(&path, false)?, &path)?;
+            attach_tree(&clone_tree(&path, false)?, &path)?;
             sys::set_read_only(&path, true, false).step(|| format!("protect /proc/{part}"))?;
         }
     }

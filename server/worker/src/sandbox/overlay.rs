@@ -12,20 +12,20 @@ use rustix::{
 };
 
 use super::{
-    supervise::{Step, StepError},
+    supervise::{NamedStep, StepError},
     sys,
-    view::View,
+    view::SandboxView,
 };
 
 /// An overlay's own folders.
-pub(super) struct Own {
+pub(super) struct OverlayFolders {
     upper: OwnedFd,
     work: OwnedFd,
 }
 
-impl Own {
+impl OverlayFolders {
     /// The work folder is a new one each time: a `volatile` overlay refuses one that was used.
-    pub(super) fn make(view: &View, upper: &Path, name: &str) -> Result<Self, StepError> {
+    pub(super) fn make(view: &SandboxView, upper: &Path, name: &str) -> Result<Self, StepError> {
         let own = rustix::process::getpid().as_raw_nonzero();
         let work = view.scratch("work").join(format!("{name}-{own}"));
         std::fs::create_dir_all(upper)
@@ -40,7 +40,11 @@ impl Own {
 
 /// Mounts an overlay on `target`. Layers are named by descriptor, so no path needs escaping, and a
 /// layer may be hidden or far below a long path.
-pub(super) fn overlay(target: &Path, lowers: &[OwnedFd], own: &Own) -> io::Result<()> {
+pub(super) fn mount_overlay(
+    target: &Path,
+    lowers: &[OwnedFd],
+    own: &OverlayFolders,
+) -> io::Result<()> {
     match new_overlay(lowers, own) {
         Ok(tree) => {
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -68,7 +72,7 @@ pub(super) fn overlay(target: &Path, lowers: &[OwnedFd], own: &Own) -> io::Resul
 }
 
 /// An overlay that is mounted nowhere yet, by the interface of kernels since 6.8.
-fn new_overlay(lowers: &[OwnedFd], own: &Own) -> io::Result<OwnedFd> {
+fn new_overlay(lowers: &[OwnedFd], own: &OverlayFolders) -> io::Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let configure = || {
         for lower in lowers {
@@ -83,7 +87,7 @@ fn new_overlay(lowers: &[OwnedFd], own: &Own) -> io::Result<OwnedFd> {
         fsconfig_set_flag(&fs, "volatile")?;
         fsconfig_create(&fs)
     };
-    configure().map_err(|e| explain(&fs, e.into()))?;
+    configure().map_err(|e| explain_error(&fs, e.into()))?;
     Ok(fsmount(
         &fs,
         FsMountFlags::FSMOUNT_CLOEXEC,
@@ -92,7 +96,7 @@ fn new_overlay(lowers: &[OwnedFd], own: &Own) -> io::Result<OwnedFd> {
 }
 
 /// Adds what the kernel says about a file system that could not be made.
-fn explain(fs: &OwnedFd, error: io::Error) -> io::Error {
+fn explain_error(fs: &OwnedFd, error: io::Error) -> io::Error {
     let mut buffer = [0; 512];
     match rustix::io::read(fs, &mut buffer) {
         Ok(length) => {
@@ -122,7 +126,7 @@ pub(super) fn clone_tree(path: &Path, recursive: bool) -> Result<OwnedFd, StepEr
     open_tree(CWD, path, flags).step(|| format!("open {}", path.display()))
 }
 
-pub(super) fn attach(tree: &OwnedFd, target: &Path) -> Result<(), StepError> {
+pub(super) fn attach_tree(tree: &OwnedFd, target: &Path) -> Result<(), StepError> {
     let place = || -> io::Result<()> {
         if rustix::fs::fstat(tree).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR) {
             make_place(target)?;
@@ -152,7 +156,7 @@ pub(super) fn make_place(path: &Path) -> io::Result<()> {
     }
 }
 
-pub(super) fn tmpfs(path: &Path, options: &std::ffi::CStr) -> Result<(), StepError> {
+pub(super) fn mount_tmpfs(path: &Path, options: &std::ffi::CStr) -> Result<(), StepError> {
     mount(
         "tmpfs",
         path,

@@ -23,8 +23,8 @@ use rustix::{
 
 use super::{
     confine, mounts, sys,
-    sys::Fork,
-    view::{Isolation, View},
+    sys::ForkSide,
+    view::{Isolation, SandboxView},
 };
 
 /// Exit status when the view could not be made; the reason is on standard error.
@@ -43,11 +43,11 @@ pub(super) struct StepError {
 }
 
 /// Names a step for the reason a user may read.
-pub(super) trait Step<T> {
+pub(super) trait NamedStep<T> {
     fn step(self, what: impl FnOnce() -> String) -> Result<T, StepError>;
 }
 
-impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+impl<T, E: Into<io::Error>> NamedStep<T> for Result<T, E> {
     fn step(self, what: impl FnOnce() -> String) -> Result<T, StepError> {
         self.map_err(|e| StepError {
             what: what(),
@@ -58,43 +58,43 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 
 /// `sandbox-exec VIEW DAEMON [PROGRAM ARGUMENT…]`: without a program it only makes the view and prints
 /// what it noticed.
-pub(super) fn main(mut args: impl Iterator<Item = OsString>) -> i32 {
+pub(super) fn launcher_main(mut args: impl Iterator<Item = OsString>) -> i32 {
     let view = args.next().map(PathBuf::from);
     let daemon = args
         .next()
         .and_then(|pid| pid.to_str()?.parse().ok())
         .and_then(Pid::from_raw);
     let (Some(view), Some(daemon)) = (view, daemon) else {
-        complain("this command is for internal use by the daemon");
+        report_error("this command is for internal use by the daemon");
         return 2;
     };
     let argv: Vec<OsString> = args.collect();
-    match launch(&view, daemon, &argv) {
+    match launch_program(&view, daemon, &argv) {
         Ok(status) => status,
         Err(e) => {
-            complain(&e.to_string());
+            report_error(&e.to_string());
             NO_VIEW
         }
     }
 }
 
 /// Standard error is this command's only way to say something; there may be nobody left to read it.
-fn complain(what: &str) {
+fn report_error(what: &str) {
     let _ = writeln!(io::stderr(), "sandbox: {what}");
 }
 
-fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError> {
+fn launch_program(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError> {
     // A process descriptor rather than the death signal: that one fires when the *thread* ends that
     // started us, and the daemon's threads come and go.
     let watch = pidfd_open(daemon, PidfdFlags::empty()).step(|| "watch the daemon".into())?;
     if rustix::process::getppid() != Some(daemon) {
         return Err(io::Error::other("it has exited")).step(|| "watch the daemon".into());
     }
-    let view: View = std::fs::read(view)
+    let view: SandboxView = std::fs::read(view)
         .and_then(|text| serde_json::from_slice(&text).map_err(Into::into))
         .step(|| "read the description of the view".into())?;
-    let signals = sys::signals().step(|| "block signals".into())?;
-    let made = mounts::make(&view)?;
+    let signals = sys::block_signals().step(|| "block signals".into())?;
+    let made = mounts::make_view(&view)?;
     if argv.is_empty() {
         let notes = serde_json::to_vec(&made.notes).unwrap_or_default();
         let _ = io::stdout().write_all(&notes);
@@ -104,10 +104,10 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
     let (status_read, status_write) =
         pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
     let (life_read, life_write) = pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
-    match sys::fork().step(|| "start the init process".into())? {
-        Fork::Child => {
+    match sys::fork_process().step(|| "start the init process".into())? {
+        ForkSide::Child => {
             drop((watch, status_read, life_write));
-            Ok(init(
+            Ok(run_init(
                 &view,
                 &made,
                 argv,
@@ -116,9 +116,9 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
                 &life_read,
             ))
         }
-        Fork::Parent(init) => {
+        ForkSide::Parent(init) => {
             drop((status_write, life_read));
-            leave_word(&view, init);
+            record_init(&view, init);
             release_stdio(argv.is_empty());
             Ok(watch_over(init, &watch, &signals, status_read))
         }
@@ -126,23 +126,23 @@ fn launch(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError>
 }
 
 /// The folder that names the running inits of a view.
-fn running(view: &View) -> PathBuf {
+fn running_dir(view: &SandboxView) -> PathBuf {
     view.scratch("running")
 }
 
 /// Writes down which process is the init, for [`wait_until_gone`]. Best effort: without it a layer may
 /// be read while a program that was just killed still ends.
-fn leave_word(view: &View, init: Pid) {
-    let dir = running(view);
+fn record_init(view: &SandboxView, init: Pid) {
+    let dir = running_dir(view);
     let _ = std::fs::create_dir(&dir);
     let _ = std::fs::write(dir.join(init.as_raw_nonzero().to_string()), []);
 }
 
 /// Waits until no program of the view is left. Called when all have ended or been killed: killing the
 /// launcher ends the init and everything in the namespace, but not before `wait` returns.
-pub(super) fn wait_until_gone(view: &View, at_most: std::time::Duration) {
+pub(super) fn wait_until_gone(view: &SandboxView, at_most: std::time::Duration) {
     let deadline = std::time::Instant::now() + at_most;
-    for entry in std::fs::read_dir(running(view))
+    for entry in std::fs::read_dir(running_dir(view))
         .into_iter()
         .flatten()
         .flatten()
@@ -210,7 +210,7 @@ fn watch_over(init: Pid, daemon: &OwnedFd, signals: &OwnedFd, status: OwnedFd) -
             }
             Ok(None) => {
                 if let Ok(Some((_, ended))) = waitpid(Some(init), WaitOptions::NOHANG) {
-                    return outcome(ended, status);
+                    return exit_status(ended, status);
                 }
             }
             Err(_) => return NO_VIEW,
@@ -219,7 +219,7 @@ fn watch_over(init: Pid, daemon: &OwnedFd, signals: &OwnedFd, status: OwnedFd) -
 }
 
 /// The status to end with: the program's, where the init came to report it.
-fn outcome(init: WaitStatus, status: OwnedFd) -> i32 {
+fn exit_status(init: WaitStatus, status: OwnedFd) -> i32 {
     let mut raw = [0; 4];
     let mut status = std::fs::File::from(status);
     if status.read_exact(&mut raw).is_err() {
@@ -236,9 +236,9 @@ fn outcome(init: WaitStatus, status: OwnedFd) -> i32 {
 }
 
 /// The first process inside.
-fn init(
-    view: &View,
-    made: &mounts::Made,
+fn run_init(
+    view: &SandboxView,
+    made: &mounts::MountedView,
     argv: &[OsString],
     signals: &OwnedFd,
     status: &OwnedFd,
@@ -252,35 +252,35 @@ fn init(
     } else {
         Signal::TERM
     };
-    if let Err(e) = settle(view, made, last_words, life) {
-        complain(&e.to_string());
+    if let Err(e) = prepare_init(view, made, last_words, life) {
+        report_error(&e.to_string());
         return NO_VIEW;
     }
     if argv.is_empty() {
         return 0;
     }
-    match sys::fork() {
-        Ok(Fork::Child) => start(argv),
-        Ok(Fork::Parent(program)) => {
+    match sys::fork_process() {
+        Ok(ForkSide::Child) => exec_program(argv),
+        Ok(ForkSide::Parent(program)) => {
             release_stdio(false);
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-            reap(program, signals, status, life);
+            reap_children(program, signals, status, life);
             if !namespaces {
                 end_descendants();
             }
             0
         }
         Err(e) => {
-            complain(&format!("start a process: {e}"));
+            report_error(&format!("start a process: {e}"));
             NO_VIEW
         }
     }
 }
 
 /// Everything that must be in place before a foreign program runs.
-fn settle(
-    view: &View,
-    made: &mounts::Made,
+fn prepare_init(
+    view: &SandboxView,
+    made: &mounts::MountedView,
     last_words: Signal,
     life: &OwnedFd,
 ) -> Result<(), StepError> {
@@ -292,7 +292,8 @@ fn settle(
         set_child_subreaper(Some(rustix::process::getpid())).step(|| "adopt orphans".into())?;
     }
     if view.isolation != Isolation::None {
-        let enforced = confine::landlock(&made.writable).step(|| "restrict writes".into())?;
+        let enforced =
+            confine::restrict_writes(&made.writable).step(|| "restrict writes".into())?;
         if !enforced && view.isolation == Isolation::Landlock {
             return Err(io::Error::other("the kernel has no Landlock"))
                 .step(|| "restrict writes".into());
@@ -319,14 +320,14 @@ fn has_ended(life: &OwnedFd) -> bool {
 }
 
 /// Becomes the program.
-fn start(argv: &[OsString]) -> i32 {
+fn exec_program(argv: &[OsString]) -> i32 {
     sys::close_others_on_exec();
     let Some((program, args)) = argv.split_first() else {
         return NOT_FOUND;
     };
     // `exec` also resets the signal mask and the disposition of SIGPIPE.
     let e = std::process::Command::new(program).args(args).exec();
-    complain(&format!("{}: {e}", program.display()));
+    report_error(&format!("{}: {e}", program.display()));
     if e.kind() == io::ErrorKind::NotFound {
         NOT_FOUND
     } else {
@@ -335,7 +336,7 @@ fn start(argv: &[OsString]) -> i32 {
 }
 
 /// Reaps whatever ends, passes signals on, until the program ends.
-fn reap(program: Pid, signals: &OwnedFd, report: &OwnedFd, life: &OwnedFd) {
+fn reap_children(program: Pid, signals: &OwnedFd, report: &OwnedFd, life: &OwnedFd) {
     loop {
         match sys::next_signal(signals) {
             Ok(Some(signal)) => {

@@ -14,7 +14,7 @@ use rustix::{
     thread::UnshareFlags,
 };
 
-/// Leaves namespaces for new ones.
+/// Moves this process into new namespaces.
 #[expect(
     unsafe_code,
     reason = "the safe wrapper is deprecated because of threads"
@@ -24,23 +24,23 @@ pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(Into::into)
 }
 
-/// Which side of a fork this is.
-pub(super) enum Fork {
+/// The side of a fork this process is on.
+pub(super) enum ForkSide {
     /// The new process.
     Child,
     /// The old one, with the new one's id.
     Parent(Pid),
 }
 
-/// Makes a second process that continues here.
+/// Forks this process; both continue here.
 #[expect(unsafe_code, reason = "fork has no safe wrapper")]
-pub(super) fn fork() -> io::Result<Fork> {
+pub(super) fn fork_process() -> io::Result<ForkSide> {
     // SAFETY: the process has one thread, so the child may do everything its parent could.
     match unsafe { libc::fork() } {
-        0 => Ok(Fork::Child),
+        0 => Ok(ForkSide::Child),
         pid => Pid::from_raw(pid)
             .filter(|_| pid > 0)
-            .map(Fork::Parent)
+            .map(ForkSide::Parent)
             .ok_or_else(io::Error::last_os_error),
     }
 }
@@ -87,7 +87,7 @@ const FORWARDED: [libc::c_int; 6] = [
 
 /// Blocks the signals that [`next_signal`] then reads from the descriptor.
 #[expect(unsafe_code, reason = "signal sets have no safe wrapper")]
-pub(super) fn signals() -> io::Result<OwnedFd> {
+pub(super) fn block_signals() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before anything reads it, and the descriptor is
     // new and owned by nobody else.
     unsafe {
@@ -115,7 +115,7 @@ pub(super) fn next_signal(signals: &OwnedFd) -> io::Result<Option<Signal>> {
     Ok(Signal::from_named_raw(number).filter(|signal| *signal != Signal::CHILD))
 }
 
-/// Takes a capability away from this process and all it will ever start.
+/// Drops a capability of this process and of all processes it will start.
 #[expect(
     unsafe_code,
     reason = "the library's wrapper knows no capabilities newer than itself"
@@ -136,7 +136,7 @@ pub(super) fn drop_bounding(capability: u32) -> io::Result<()> {
     }
 }
 
-/// Has every descriptor but the standard ones closed by the next `exec`.
+/// Marks every descriptor but the standard ones to be closed by the next `exec`.
 #[expect(unsafe_code, reason = "close_range has no safe wrapper")]
 pub(super) fn close_others_on_exec() {
     // SAFETY: CLOEXEC closes nothing now. Where the kernel lacks the call, descriptors made by the
@@ -151,7 +151,7 @@ pub(super) fn close_others_on_exec() {
     }
 }
 
-/// Ends this process the way `signal` ends one, so that whoever waits sees the same status.
+/// Ends this process by `signal`, so that its parent sees the same status.
 #[expect(unsafe_code, reason = "signal dispositions have no safe wrapper")]
 pub(super) fn die_by(signal: i32) {
     // SAFETY: the default disposition runs no code of this process; a core dump of a supervisor would
@@ -171,7 +171,7 @@ pub(super) fn die_by(signal: i32) {
     }
 }
 
-/// The path by which the kernel finds an open descriptor: short, and free of characters that mount
+/// Returns the path by which the kernel finds an open descriptor: short, and free of characters that mount
 /// options give a meaning to.
 pub(super) fn descriptor_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())

@@ -1,4 +1,4 @@
-//! What the daemon tells its launcher: one file beside the layer, read before any program runs.
+//! The description of a view: one file beside the layer that the launcher reads before any program runs.
 
 use std::{
     ffi::OsString,
@@ -7,22 +7,22 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Where a copy in namespaces finds the real repository's objects: their own place is covered by the
-/// copy. A folder of `/dev` because that is always the sandbox's own.
+/// The path at which a copy in namespaces finds the real repository's objects: the copy covers their
+/// own path. A folder of `/dev` because that is always the sandbox's own.
 pub(super) const OBJECTS: &str = "/dev/git-objects";
 
 /// A view to make. Paths are `OsString`s because those survive JSON whatever bytes they hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct View {
+pub(super) struct SandboxView {
     /// The real workspace.
     pub(super) workspace: OsString,
-    /// Where programs see it, which is also where they start.
+    /// The path at which programs see the workspace, and their working directory.
     pub(super) root: OsString,
     /// The attempt's private folder.
     pub(super) layer: OsString,
-    /// How the view can be written.
-    pub(super) backing: Backing,
-    /// What keeps programs from everything else.
+    /// The mechanism that makes the view writable.
+    pub(super) backing: ViewBacking,
+    /// The kernel features that keep programs from everything else.
     pub(super) isolation: Isolation,
     /// The user's home folder.
     pub(super) home: Option<OsString>,
@@ -32,12 +32,12 @@ pub(super) struct View {
     pub(super) hidden: Vec<OsString>,
 }
 
-/// How a view can be written.
+/// The mechanism that makes a view writable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Backing {
-    /// By an overlay over the workspace and these layers, the one that wins first.
+pub(super) enum ViewBacking {
+    /// An overlay over the workspace and these layers, the one that wins first.
     Overlay(Vec<OsString>),
-    /// By a copy in this folder.
+    /// A private copy of the workspace.
     Copy {
         /// The folder.
         tree: OsString,
@@ -46,7 +46,7 @@ pub(super) enum Backing {
     },
 }
 
-/// What keeps a program from everything it should not write.
+/// The kernel features that keep a program from writing outside its view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Isolation {
     /// Namespaces, and Landlock where the kernel has it.
@@ -57,31 +57,31 @@ pub(super) enum Isolation {
     None,
 }
 
-/// What the launcher found out when it tried a view.
+/// The remarks of a launcher that tried a view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Notes {
-    /// What programs will find different, in words for a user.
+pub(super) struct ViewNotes {
+    /// Differences that programs will notice, as text for the user.
     pub(super) notes: Vec<String>,
 }
 
-impl View {
-    /// Where an overlay keeps what programs write.
+impl SandboxView {
+    /// Returns the folder in which an overlay keeps what programs write.
     pub(super) fn upper(&self) -> PathBuf {
         upper(Path::new(&self.layer))
     }
 
-    /// A folder of the layer that is thrown away at the end.
+    /// Returns a folder of the layer that is deleted at the end.
     pub(super) fn scratch(&self, name: &str) -> PathBuf {
         scratch(Path::new(&self.layer)).join(name)
     }
 }
 
-/// The finished layer of an attempt's private folder.
+/// Returns the path of the finished layer in an attempt's private folder.
 pub(super) fn upper(layer: &Path) -> PathBuf {
     layer.join("upper")
 }
 
-/// What of an attempt's private folder does not outlast it.
+/// Returns the part of an attempt's private folder that is deleted with the attempt.
 pub(super) fn scratch(layer: &Path) -> PathBuf {
     layer.join("scratch")
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     agent::{AgentPlace, AgentSpec, SessionChannels},
     attempt::{self, AttemptReport, AttemptSpec},
-    changes::{ChangeSet, Content, Tracked},
+    changes::{ChangeSet, FileContent, TrackedFiles},
     sandbox::SandboxSpec,
 };
 
@@ -117,7 +117,7 @@ async fn prepare_job(
         gate_env: os_env(&job.gate_env),
         gate_timeout: job.deadlines.gate,
         view_timeout: job.deadlines.view,
-        tracked: Tracked::new(job.tracked.iter().cloned()),
+        tracked: TrackedFiles::new(job.tracked.iter().cloned()),
         limits: job.change_limits,
         transcript: place.transcript(&job.epoch),
     })))
@@ -177,7 +177,7 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
     let changes = changes.into_iter().map(|change| ReportedChange {
         path: change.path,
         from: change.from,
-        version: change.after.map(|Content { bytes, mode }| FileVersion {
+        version: change.after.map(|FileContent { bytes, mode }| FileVersion {
             blob: offer(bytes),
             mode,
         }),

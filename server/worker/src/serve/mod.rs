@@ -37,7 +37,7 @@ use tracing::Instrument as _;
 use self::job::{JobEnd, run_job};
 pub use self::{place::WorkerPlace, stdio::worker_main};
 use crate::{
-    agent::{Ask, SessionChannels},
+    agent::{PermissionQuestion, SessionChannels},
     link::{LinkError, WorkerLinkEnd},
 };
 
@@ -249,7 +249,7 @@ struct JobServer<'a> {
     /// Events that may be sent.
     credit: u32,
     events: mpsc::Receiver<AgentEvent>,
-    asks: mpsc::UnboundedReceiver<Ask>,
+    asks: mpsc::UnboundedReceiver<PermissionQuestion>,
     requests: mpsc::Receiver<ContentRequest>,
     /// The questions that wait for an answer.
     questions: BTreeMap<u64, oneshot::Sender<QuestionReply>>,
@@ -272,7 +272,7 @@ enum ServeTurn {
     Came(Option<Result<MessageToWorker, LinkError>>),
     Sent,
     Event(AgentEvent),
-    Asked(Ask),
+    Asked(PermissionQuestion),
     GivenUp(u64),
     Wanted(ContentRequest),
     Quiet,
@@ -319,14 +319,14 @@ impl JobServer<'_> {
                 self.queue
                     .push_back(MessageFromWorker::Event { epoch, event });
             }
-            ServeTurn::Asked(Ask { wanted, reply }) => {
+            ServeTurn::Asked(PermissionQuestion { request, reply }) => {
                 self.asked += 1;
                 let question = self.asked;
                 self.questions.insert(question, reply);
                 self.queue.push_back(MessageFromWorker::Question {
                     epoch,
                     question,
-                    request: wanted,
+                    request,
                 });
             }
             ServeTurn::GivenUp(question) => {

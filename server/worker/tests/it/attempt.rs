@@ -15,7 +15,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::{
     agent::{AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, ToolPermissions},
     attempt::{self, AttemptReport, AttemptSpec},
-    changes::{ChangeLimits, Tracked},
+    changes::{ChangeLimits, TrackedFiles},
     sandbox::SandboxChoice,
 };
 use tokio::sync::mpsc;
@@ -49,7 +49,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         gate_env: Vec::new(),
         gate_timeout: Span::secs(60),
         view_timeout: Span::secs(300),
-        tracked: Tracked::default(),
+        tracked: TrackedFiles::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),
     }

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use claudecluster_worker::{
-    changes::{self, ChangeLimits, Tracked, ViewBase},
-    launch::{Launch, argv},
+    changes::{self, ChangeLimits, TrackedFiles, ViewBase},
+    launch::{ProgramLauncher, argv},
     sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 
@@ -125,9 +125,9 @@ async fn sandbox(
     let base = ViewBase {
         workspace: root.to_path_buf(),
         lowers: Vec::new(),
-        tracked: Tracked::default(),
+        tracked: TrackedFiles::default(),
     };
-    let set = changes::collect(&finished.dir, &base, &ChangeLimits::default())?;
+    let set = changes::collect_changes(&finished.dir, &base, &ChangeLimits::default())?;
     let collected = start.elapsed();
     if set.changes.len() != EDITED as usize {
         return Err(format!("the change set has {} files", set.changes.len()).into());

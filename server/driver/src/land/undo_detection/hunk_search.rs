@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 
 use claudecluster_protocol::{ErrorBody, HunkId, Span, change::FileVersion, event::Verdict};
 use claudecluster_store::blob_id;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use super::{ChangedLines, DetectedUndo, LandedMove, ObservedFiles, reverse_landing};
 use crate::{
@@ -25,9 +25,9 @@ pub(super) struct UndoScan<'a> {
     pub(super) typing_pause: Span,
     pub(super) path: &'a Path,
     /// Current content.
-    pub(super) current: &'a Content,
-    /// Content at the last look, if known.
-    pub(super) last: Option<&'a Content>,
+    pub(super) current: &'a FileContent,
+    /// FileContent at the last look, if known.
+    pub(super) last: Option<&'a FileContent>,
     /// Whether an editor has it open.
     pub(super) open: bool,
     /// Lines in which somebody types.
@@ -50,7 +50,7 @@ pub(super) fn search_hunks<'a>(
     let Some(now) = look.current.as_text() else {
         return Ok(UndoScanResult::Now(Vec::new()));
     };
-    let last = look.last.and_then(Content::as_text);
+    let last = look.last.and_then(FileContent::as_text);
     let changed = last.map(|last| ChangedLines::new(last, now));
     let changed = changed.as_ref();
     let mut seen = Vec::new();
@@ -152,7 +152,7 @@ impl UndoScan<'_> {
     ) -> Result<bool, ErrorBody> {
         let was_so = |version: Option<FileVersion>| {
             let content = self.contents.load_optional(version.as_ref())?;
-            Ok::<_, ErrorBody>(content.as_ref().and_then(Content::as_text).map(&is_so))
+            Ok::<_, ErrorBody>(content.as_ref().and_then(FileContent::as_text).map(&is_so))
         };
         for moved in later.iter().rev() {
             match was_so(moved.landed.version_after())? {

@@ -21,7 +21,7 @@ use claudecluster_protocol::{
     landed::LandedContent,
 };
 use claudecluster_store::blob_id;
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use self::{
     change_index::{ChangedLines, MoveTrace},
@@ -61,8 +61,8 @@ pub(crate) struct ObservedFiles {
 /// One followed file.
 #[derive(Default)]
 struct ObservedFile {
-    /// Content at the last look, while an editor has the file open.
-    last: Option<Content>,
+    /// FileContent at the last look, while an editor has the file open.
+    last: Option<FileContent>,
     /// Whether another look is scheduled.
     awaited: bool,
     /// Effects of moves, by the texts before and after them.
@@ -77,11 +77,11 @@ impl ObservedFiles {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last_content(&self, path: &Path) -> Option<Content> {
+    fn last_content(&self, path: &Path) -> Option<FileContent> {
         self.lock_files().get(path)?.last.clone()
     }
 
-    fn set_last_content(&self, path: &Path, now: Option<Content>) {
+    fn set_last_content(&self, path: &Path, now: Option<FileContent>) {
         let mut files = self.lock_files();
         let file = files.entry(path.to_owned()).or_default();
         file.last = now;
@@ -114,8 +114,8 @@ impl ObservedFiles {
         let after = contents.load_optional(landed.version_after().as_ref())?;
         let texts = before
             .as_ref()
-            .map(Content::as_text)
-            .zip(after.as_ref().map(Content::as_text));
+            .map(FileContent::as_text)
+            .zip(after.as_ref().map(FileContent::as_text));
         let Some((Some(before), Some(after))) = texts else {
             return Ok(None);
         };
@@ -456,7 +456,7 @@ fn revert_fact(
     let Some(change) = change else {
         return Ok(None);
     };
-    let version = |content: &Option<Content>| contents.save_optional(content.as_ref());
+    let version = |content: &Option<FileContent>| contents.save_optional(content.as_ref());
     Ok(Some(EventBody::Reviewed {
         path: seen.entry.file.path.clone(),
         entry: seen.entry.file.entry,

@@ -14,7 +14,7 @@ use claudecluster_core::{
     state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{ErrorBody, HunkId, api::Decision, event::Verdict};
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 pub(crate) use self::{
     accept::accept_entry,
@@ -63,11 +63,11 @@ pub(crate) struct VerdictChange {
     /// Parts that the text must contain for the verdict to count as carried out.
     pub(crate) parts: Vec<HunkPart>,
     /// The file.
-    pub(crate) current: Option<Content>,
+    pub(crate) current: Option<FileContent>,
     /// The pair.
-    pub(crate) base: Option<Content>,
+    pub(crate) base: Option<FileContent>,
     /// The pair.
-    pub(crate) proposed: Option<Content>,
+    pub(crate) proposed: Option<FileContent>,
     /// For an undo or a redo: which of the entry's moves it takes back.
     pub(crate) of: Option<u32>,
 }
@@ -165,16 +165,16 @@ fn line_keys(hunks: &[PendingHunk]) -> Vec<HunkKey> {
 
 /// Returns whether an observed text contains the change from one content to another.
 pub(crate) fn has_change(
-    before: Option<&Content>,
-    after: Option<&Content>,
-    observed: &Content,
+    before: Option<&FileContent>,
+    after: Option<&FileContent>,
+    observed: &FileContent,
 ) -> bool {
     if Some(observed) == after {
         return true;
     }
     let texts = (
-        before.and_then(Content::as_text),
-        after.and_then(Content::as_text),
+        before.and_then(FileContent::as_text),
+        after.and_then(FileContent::as_text),
     );
     let (Some(before), Some(after), Some(observed)) = (texts.0, texts.1, observed.as_text()) else {
         return false;
@@ -189,7 +189,7 @@ fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn set_text(content: &mut Option<Content>, text: String) {
+fn set_text(content: &mut Option<FileContent>, text: String) {
     if let Some(content) = content {
         content.bytes = text.into_bytes().into();
     }

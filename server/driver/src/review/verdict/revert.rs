@@ -18,7 +18,7 @@ use claudecluster_protocol::{
     event::Verdict,
     landed::LandedContent,
 };
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 
 use super::{VerdictChange, set_text};
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) struct PastMove<'a> {
 /// A file in which moves are undone one after the other, with the pairs of its entries.
 pub(crate) struct RevertState<'a> {
     contents: &'a ContentStore,
-    current: Option<Content>,
+    current: Option<FileContent>,
     pairs: BTreeMap<u32, FileVersions>,
 }
 
@@ -204,8 +204,8 @@ impl<'a> PastMove<'a> {
             return Some((made.current, keys.collect()));
         }
         // As a whole: the lines that were not there before.
-        let before = self.before.current.as_ref().and_then(Content::as_text);
-        let after = self.after.current.as_ref().and_then(Content::as_text)?;
+        let before = self.before.current.as_ref().and_then(FileContent::as_text);
+        let after = self.after.current.as_ref().and_then(FileContent::as_text)?;
         let (id, key) = (standing.first()?, HunkKey(0));
         let rewrite = HunkRewrite::between(before.unwrap_or_default(), after, key);
         Some((rewrite, vec![(key, id.clone())]))
@@ -284,11 +284,11 @@ impl<'a> PastMove<'a> {
     }
 
     fn resolved_effect(&self, before: ReviewTexts<'_>, key: HunkKey) -> Option<VerdictEffect> {
-        let base = self.after.base.as_ref().and_then(Content::as_text)?;
+        let base = self.after.base.as_ref().and_then(FileContent::as_text)?;
         let text = review::find_resolution(before, key, base)?;
         let made = VerdictEffect::resolved(before, key, text)?;
         // The base may have got a line ending after the text that the file, which ends there, has not.
-        let observed = self.after.current.as_ref().and_then(Content::as_text);
+        let observed = self.after.current.as_ref().and_then(FileContent::as_text);
         if observed != Some(made.current.to())
             && let Some(open) = text.strip_suffix('\n')
             && let Some(other) =
@@ -302,7 +302,7 @@ impl<'a> PastMove<'a> {
 }
 
 impl<'a> RevertState<'a> {
-    pub(crate) fn new(contents: &'a ContentStore, current: Option<Content>) -> Self {
+    pub(crate) fn new(contents: &'a ContentStore, current: Option<FileContent>) -> Self {
         Self {
             contents,
             current,
@@ -311,7 +311,7 @@ impl<'a> RevertState<'a> {
     }
 
     /// Replaces the current file.
-    pub(crate) fn set_current(&mut self, current: Option<Content>) {
+    pub(crate) fn set_current(&mut self, current: Option<FileContent>) {
         self.current = current;
     }
 
@@ -362,7 +362,7 @@ impl<'a> RevertState<'a> {
 
 impl RevertStep {
     /// Returns the file that the step expects if nothing has happened since.
-    pub(crate) fn start_content(&self) -> Option<Content> {
+    pub(crate) fn start_content(&self) -> Option<FileContent> {
         let mut start = self.from.current.clone();
         if let Some((made, _)) = &self.lines {
             set_text(&mut start, made.current.from().to_owned());
@@ -435,7 +435,9 @@ impl RevertStep {
 
     /// Applies the step to the file as a whole; `None` if something else is there by now.
     fn as_a_whole(&self, now: &FileVersions) -> Option<FileVersions> {
-        let back = |now: &Option<Content>, from: &Option<Content>, to: &Option<Content>| {
+        let back = |now: &Option<FileContent>,
+                    from: &Option<FileContent>,
+                    to: &Option<FileContent>| {
             if now == from || from == to {
                 return Some(if from == to { now.clone() } else { to.clone() });
             }
@@ -448,7 +450,7 @@ impl RevertStep {
                 here.mode
             };
             (undone.conflicts == 0).then(|| {
-                Some(Content {
+                Some(FileContent {
                     bytes: undone.text.into_bytes().into(),
                     mode,
                 })
@@ -477,11 +479,11 @@ fn keys_of(keys: &BTreeMap<HunkId, HunkKey>, hunks: &[HunkId]) -> BTreeSet<HunkK
     keys.copied().collect()
 }
 
-fn three_sides(versions: &FileVersions) -> [Option<&Content>; 3] {
+fn three_sides(versions: &FileVersions) -> [Option<&FileContent>; 3] {
     [&versions.base, &versions.current, &versions.proposed].map(Option::as_ref)
 }
 
-fn sides_mut(versions: &mut FileVersions) -> [Option<&mut Content>; 3] {
+fn sides_mut(versions: &mut FileVersions) -> [Option<&mut FileContent>; 3] {
     let FileVersions {
         base,
         current,

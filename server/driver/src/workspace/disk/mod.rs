@@ -19,7 +19,7 @@ use std::{
 };
 
 use claudecluster_protocol::{ErrorBody, FileMode, RelPath};
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 pub(crate) use self::stamp::{FileStamp, file_stamp};
@@ -83,7 +83,7 @@ pub(crate) fn is_gone(root: &Path, path: &RelPath) -> Result<bool, ErrorBody> {
 pub(crate) fn read_file(
     root: &Path,
     path: &RelPath,
-) -> Result<Option<(Content, i128)>, WriteError> {
+) -> Result<Option<(FileContent, i128)>, WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(None);
@@ -91,7 +91,7 @@ pub(crate) fn read_file(
     read_at(parent.as_fd(), &path_bytes(path.file_name()))
 }
 
-fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(Content, i128)>, WriteError> {
+fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(FileContent, i128)>, WriteError> {
     let stat = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
@@ -103,7 +103,7 @@ fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(Content, i128)
             let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
             let bytes = target.into_bytes().into();
             let mode = FileMode::Symlink;
-            Ok(Some((Content { bytes, mode }, changed_at)))
+            Ok(Some((FileContent { bytes, mode }, changed_at)))
         }
         FileType::RegularFile => {
             // Without waiting: what is a file now may be a pipe when it is opened.
@@ -113,7 +113,7 @@ fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(Content, i128)
             File::from(file).read_to_end(&mut bytes)?;
             let bytes = bytes.into();
             let mode = mode_of(stat.st_mode);
-            Ok(Some((Content { bytes, mode }, changed_at)))
+            Ok(Some((FileContent { bytes, mode }, changed_at)))
         }
         FileType::Directory => Err(WriteError::NoFile("a folder")),
         FileType::Fifo => Err(WriteError::NoFile("a pipe")),
@@ -196,7 +196,7 @@ fn with_kind(raw: u32, kind: FileMode) -> u32 {
 pub(crate) fn clear_leftovers(
     root: &Path,
     path: &RelPath,
-    known: &[&Content],
+    known: &[&FileContent],
 ) -> Result<(), WriteError> {
     let root = open_root(root)?;
     let Some(parent) = open_parent(&root, path, false)? else {

@@ -7,8 +7,8 @@ use std::{
 
 use super::*;
 
-fn text(text: &str) -> Content {
-    Content {
+fn text(text: &str) -> FileContent {
+    FileContent {
         bytes: text.as_bytes().to_vec().into(),
         mode: FileMode::Regular,
     }
@@ -45,7 +45,7 @@ fn modes_are_kept_and_changed() {
     let file = root.path().join("run.sh");
     fs::write(&file, "one").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    let run = Content {
+    let run = FileContent {
         mode: FileMode::Executable,
         ..text("two")
     };
@@ -82,7 +82,7 @@ fn nothing_is_read_or_written_outside() {
     assert!(matches!(written, Err(WriteError::Outside)), "{written:?}");
     assert!(!outside.path().join("new").exists());
     for target in ["/etc/passwd", "../..", "a/../../../x"] {
-        let link = Content {
+        let link = FileContent {
             mode: FileMode::Symlink,
             ..text(target)
         };
@@ -92,7 +92,7 @@ fn nothing_is_read_or_written_outside() {
             "{target}: {made:?}"
         );
     }
-    let link = Content {
+    let link = FileContent {
         mode: FileMode::Symlink,
         ..text("../run.sh")
     };
@@ -223,7 +223,7 @@ fn bytes_are_bytes() {
     let path = rel("x");
     let mut before = None;
     for bytes in texts {
-        let after = Content {
+        let after = FileContent {
             bytes: bytes.to_vec().into(),
             mode: FileMode::Regular,
         };
@@ -306,12 +306,12 @@ fn whoever_writes_meanwhile_loses_nothing() {
         while landed < 10 && tries < 2_000 {
             tries += 1;
             let before = read_file(root.path(), &rel("x")).unwrap().unwrap().0;
-            let after = Content {
+            let after = FileContent {
                 bytes: before.bytes.clone(),
                 mode: FileMode::Regular,
             };
             let marked = [format!("landed {landed}\n").as_bytes(), &after.bytes[..]].concat();
-            let after = Content {
+            let after = FileContent {
                 bytes: marked.into(),
                 ..after
             };

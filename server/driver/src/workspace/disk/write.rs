@@ -17,7 +17,7 @@ use std::{
 };
 
 use claudecluster_protocol::{FileMode, RelPath};
-use claudecluster_worker::changes::Content;
+use claudecluster_worker::changes::FileContent;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
 use super::{
@@ -42,9 +42,9 @@ pub(crate) struct FileWrite {
     /// The file.
     pub(crate) path: RelPath,
     /// Expected content; `None` if there must be no file.
-    pub(crate) before: Option<Content>,
+    pub(crate) before: Option<FileContent>,
     /// New content; `None` to delete the file.
-    pub(crate) after: Option<Content>,
+    pub(crate) after: Option<FileContent>,
     /// An earlier write without which this one must not happen.
     pub(crate) needs: Option<usize>,
 }
@@ -53,8 +53,8 @@ pub(crate) struct FileWrite {
 pub(crate) fn replace_file(
     root: &Path,
     path: &RelPath,
-    before: Option<&Content>,
-    after: Option<&Content>,
+    before: Option<&FileContent>,
+    after: Option<&FileContent>,
 ) -> Result<(), WriteError> {
     let write = FileWrite {
         path: path.clone(),
@@ -187,7 +187,7 @@ impl<'a> PendingWrite<'a> {
         self.write_aside(after).inspect_err(|_| self.remove_aside())
     }
 
-    fn write_aside(&self, after: &Content) -> Result<(), WriteError> {
+    fn write_aside(&self, after: &FileContent) -> Result<(), WriteError> {
         let parent = self.parent.as_fd();
         if after.mode == FileMode::Symlink {
             if link_leaves(&self.write.path, &after.bytes) {
@@ -279,7 +279,11 @@ impl<'a> PendingWrite<'a> {
         Ok(())
     }
 
-    fn check_unchanged(&self, name: &[u8], expected: Option<&Content>) -> Result<(), WriteError> {
+    fn check_unchanged(
+        &self,
+        name: &[u8],
+        expected: Option<&FileContent>,
+    ) -> Result<(), WriteError> {
         let now = read_at(self.parent.as_fd(), name)?.map(|(content, _)| content);
         if now.as_ref() == expected {
             Ok(())

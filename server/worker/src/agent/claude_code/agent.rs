@@ -18,7 +18,7 @@ use crate::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
         SessionChannels,
     },
-    launch::Launch,
+    launch::ProgramLauncher,
 };
 
 /// The command that installs it.
@@ -54,7 +54,7 @@ impl CodingAgent for ClaudeCode {
         let program = setup.settings.claude.program.as_deref();
         let path = setup.env.iter().find(|var| var.name == "PATH");
         let path = path.map(|var| OsStr::new(&var.value));
-        detect::find(program, path).ok_or_else(|| match program {
+        detect::find_program(program, path).ok_or_else(|| match program {
             Some(program) => ErrorBody::config(format!(
                 "the setting `claude.program` names {}, which is not a program",
                 program.display()
@@ -66,7 +66,7 @@ impl CodingAgent for ClaudeCode {
     }
 
     fn inspect(&self, setup: &AgentSetup<'_>) -> Option<AgentInspection> {
-        let found = detect::detect(setup.settings.claude.program.as_deref());
+        let found = detect::detect_program(setup.settings.claude.program.as_deref());
         let usable = found.is_usable();
         let path = found
             .path
@@ -115,7 +115,7 @@ impl CodingAgent for ClaudeCode {
     fn run<'a>(
         &'a self,
         spec: &'a AgentSpec,
-        launch: &'a dyn Launch,
+        launch: &'a dyn ProgramLauncher,
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {

@@ -10,22 +10,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long a probe may take. It is half a second where nothing else runs.
+/// The time a probe may take. On an idle machine it takes half a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Whether there is a Claude Code, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Detection {
-    /// Where it is.
+pub(super) struct ClaudeDetection {
+    /// The path of the program.
     pub(super) path: Option<PathBuf>,
-    /// Its version, such as `2.1.197`.
+    /// The version, such as `2.1.197`.
     pub(super) version: Option<String>,
-    /// Why it cannot be used, and what to do.
+    /// The reason it cannot be used, and what to do.
     pub(super) problem: Option<String>,
 }
 
-impl Detection {
-    /// Whether it can be used.
+impl ClaudeDetection {
+    /// Returns whether it can be used.
     pub(super) fn is_usable(&self) -> bool {
         self.path.is_some() && self.problem.is_none()
     }
@@ -33,25 +33,25 @@ impl Detection {
 
 /// Looks for Claude Code: at `program` where that is given, else on `PATH` and where its installers
 /// put it. Blocks for about half a second while it is asked for its version.
-pub(super) fn detect(program: Option<&Path>) -> Detection {
-    let Some(path) = find(program, None) else {
+pub(super) fn detect_program(program: Option<&Path>) -> ClaudeDetection {
+    let Some(path) = find_program(program, None) else {
         let problem = match program {
             Some(path) => format!("there is no program {}", path.display()),
             None => "not installed; install it with: npm install -g @anthropic-ai/claude-code"
                 .to_owned(),
         };
-        return Detection {
+        return ClaudeDetection {
             problem: Some(problem),
-            ..Detection::default()
+            ..ClaudeDetection::default()
         };
     };
-    match probe(&path, "--version") {
-        Ok(output) => Detection {
+    match run_probe(&path, "--version") {
+        Ok(output) => ClaudeDetection {
             version: output.split_whitespace().next().map(str::to_owned),
             path: Some(path),
             problem: None,
         },
-        Err(problem) => Detection {
+        Err(problem) => ClaudeDetection {
             path: Some(path),
             version: None,
             problem: Some(problem),
@@ -62,7 +62,7 @@ pub(super) fn detect(program: Option<&Path>) -> Detection {
 /// The program of Claude Code: `program` where that is given, else what is on `PATH` or where its
 /// installers put it. `search` is the `PATH` to look in, the daemon's own where there is none. Asks
 /// nothing of it.
-pub(super) fn find(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
+pub(super) fn find_program(program: Option<&Path>, search: Option<&OsStr>) -> Option<PathBuf> {
     let search = search
         .map(OsStr::to_owned)
         .or_else(|| std::env::var_os("PATH"));
@@ -93,8 +93,8 @@ fn is_program(path: &Path) -> bool {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// What `path argument` prints.
-fn probe(path: &Path, argument: &str) -> Result<String, String> {
+/// Runs `path argument` and returns its output.
+fn run_probe(path: &Path, argument: &str) -> Result<String, String> {
     let shown = path.display();
     let keep = ["PATH", "HOME", "LD_LIBRARY_PATH"];
     let kept = keep
@@ -142,15 +142,15 @@ fn probe(path: &Path, argument: &str) -> Result<String, String> {
 
 /// The flags a Claude Code knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Features {
+pub(super) enum ClaudeFeatures {
     /// Those that its help lists.
     Listed(Arc<str>),
-    /// It would not say; a recent one is assumed.
+    /// The program did not list its flags; a recent release is assumed.
     Unknown,
 }
 
-type Known = HashMap<PathBuf, (Option<SystemTime>, Features)>;
-static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+type KnownFeatures = HashMap<PathBuf, (Option<SystemTime>, ClaudeFeatures)>;
+static KNOWN: LazyLock<Mutex<KnownFeatures>> = LazyLock::new(Mutex::default);
 
 static KEPT_IN: OnceLock<PathBuf> = OnceLock::new();
 
@@ -162,13 +162,13 @@ pub(super) fn remember_in(folder: &Path) {
 }
 
 /// A program's answer on disk.
-struct Kept {
+struct CachedHelp {
     file: PathBuf,
-    /// What the file starts with if it is about the program as it is now.
+    /// The first lines of a file that is about the program as it is now.
     stamp: String,
 }
 
-impl Kept {
+impl CachedHelp {
     /// `None` where nothing is kept, or nobody can tell whether the program has changed.
     fn of(program: &Path, changed: Option<SystemTime>) -> Option<Self> {
         let since = changed?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -192,7 +192,7 @@ impl Kept {
     }
 }
 
-impl Features {
+impl ClaudeFeatures {
     /// Asks `program`, once for as long as its file does not change.
     pub(super) async fn of(program: &Path) -> Self {
         let path = program.to_owned();
@@ -211,10 +211,10 @@ impl Features {
         {
             return features.clone();
         }
-        let kept = Kept::of(&path, changed);
-        let features = match kept.as_ref().and_then(Kept::read) {
+        let kept = CachedHelp::of(&path, changed);
+        let features = match kept.as_ref().and_then(CachedHelp::read) {
             Some(help) => Self::Listed(help.into()),
-            None => match probe(&path, "--help") {
+            None => match run_probe(&path, "--help") {
                 Ok(help) if help.contains("--") => {
                     if let Some(kept) = &kept {
                         kept.write(&help);
@@ -259,17 +259,17 @@ mod tests {
 
     #[test]
     fn flags_are_whole_words() {
-        let features = Features::Listed("  --model <m>\n  --fork-session   x".into());
+        let features = ClaudeFeatures::Listed("  --model <m>\n  --fork-session   x".into());
         assert!(features.has("--model") && features.has("--fork-session"));
         assert!(!features.has("--mod") && !features.has("--fork"));
         assert_eq!(features.missing(), Some("--input-format"));
-        assert_eq!(Features::Unknown.missing(), None);
+        assert_eq!(ClaudeFeatures::Unknown.missing(), None);
     }
 
     #[test]
     fn answers_are_kept_for_a_program_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = |stamp: &str| Kept {
+        let kept = |stamp: &str| CachedHelp {
             file: folder.path().join("help.txt"),
             stamp: stamp.to_owned(),
         };
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        let found = detect(Some(Path::new("/no/such/claude")));
+        let found = detect_program(Some(Path::new("/no/such/claude")));
         assert!(!found.is_usable());
         assert!(found.problem.unwrap().contains("/no/such/claude"));
     }

@@ -9,18 +9,18 @@ use std::{
 use claudecluster_protocol::goal::AgentUsage;
 use serde::{Deserialize, Serialize};
 
-/// What Claude Code is told is its configuration folder.
+/// Returns the folder that Claude Code uses for its configuration.
 pub(super) fn config_dir(home: &Path) -> PathBuf {
     home.join("claude")
 }
 
-fn legacy_dir(home: &Path) -> PathBuf {
+fn inheritance_dir(home: &Path) -> PathBuf {
     home.join("sessions")
 }
 
-/// Makes the folders; keeps what is there.
-pub(super) fn make(home: &Path) -> io::Result<()> {
-    for folder in [config_dir(home), legacy_dir(home)] {
+/// Makes the folders of the home; keeps existing ones.
+pub(super) fn make_folders(home: &Path) -> io::Result<()> {
+    for folder in [config_dir(home), inheritance_dir(home)] {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -35,9 +35,9 @@ pub(super) fn make(home: &Path) -> io::Result<()> {
 /// The user's settings, hooks, MCP servers and memories stay out on purpose.
 ///
 /// # Errors
-/// Where the folder or the file cannot be written.
+/// The folder or the file cannot be written.
 pub(super) fn prepare_home(home: &Path) -> io::Result<()> {
-    make(home)?;
+    make_folders(home)?;
     let config = config_dir(home);
     let settings = config.join(".claude.json");
     if !settings.exists() {
@@ -73,12 +73,12 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-/// What a session leaves to its forks.
+/// The values that forks of a session inherit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Legacy {
-    /// Its running totals at its end. Some releases of Claude Code carry them on into every fork; what
-    /// the fork cost is the difference then.
+pub(super) struct ForkInheritance {
+    /// The running totals at the end of the session. Some releases of Claude Code carry them on into every
+    /// fork; the cost of the fork is the difference then.
     pub(super) totals: AgentUsage,
     /// The model as it named it, context variant included. A fork that is told none takes the name
     /// that the provider answered with, which lacks the variant: its prompt would differ from its
@@ -86,15 +86,15 @@ pub(super) struct Legacy {
     pub(super) model: Option<String>,
 }
 
-impl Legacy {
-    /// That of `session`; nothing where it left none.
+impl ForkInheritance {
+    /// Loads the values of `session`; the default if it left none.
     pub(super) fn load(home: &Path, session: &str) -> Self {
         let read = fs::read(Self::path(home, session)).ok();
         let left = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         left.unwrap_or_default()
     }
 
-    /// Keeps it for forks of `session`.
+    /// Saves the values for forks of `session`.
     pub(super) fn save(&self, home: &Path, session: &str) -> io::Result<()> {
         let json = serde_json::to_vec(self).map_err(io::Error::other)?;
         write_private(&Self::path(home, session), &json)
@@ -106,7 +106,7 @@ impl Legacy {
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
             .collect();
-        legacy_dir(home).join(format!("{name}.json"))
+        inheritance_dir(home).join(format!("{name}.json"))
     }
 }
 
@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn what_a_session_leaves_is_found_again_and_stays_in_its_folder() {
         let home = tempfile::tempdir().unwrap();
-        make(home.path()).unwrap();
-        let left = Legacy {
+        make_folders(home.path()).unwrap();
+        let left = ForkInheritance {
             totals: AgentUsage {
                 input_tokens: 7,
                 cost_usd: Usd::from_micros(12),
@@ -129,8 +129,11 @@ mod tests {
             model: Some("claude-opus-4-8[1m]".to_owned()),
         };
         left.save(home.path(), "../../a-1").unwrap();
-        assert_eq!(Legacy::load(home.path(), "../../a-1"), left);
+        assert_eq!(ForkInheritance::load(home.path(), "../../a-1"), left);
         assert!(home.path().join("sessions/a-1.json").exists());
-        assert_eq!(Legacy::load(home.path(), "b"), Legacy::default());
+        assert_eq!(
+            ForkInheritance::load(home.path(), "b"),
+            ForkInheritance::default()
+        );
     }
 }

@@ -6,24 +6,24 @@
 //! changes often, so optional flags are passed only where `--help` lists them, unknown messages
 //! and fields are ignored, and no text meant for people is ever parsed.
 //!
-//! What decides who controls the session (security requirements R12 to R14, R19):
+//! These rules decide who controls the session (security requirements R12 to R14, R19):
 //! - `--setting-sources user` with a private `CLAUDE_CONFIG_DIR`: neither the repository's settings
 //!   (hooks, environment, permissions) nor the user's are read. `--strict-mcp-config`: nor its MCP
 //!   servers. Both are required; a Claude Code without them is refused.
-//! - the permission mode stands on the command line, and requests are answered by [`Policy`].
+//! - the permission mode is set on the command line, and requests are answered by [`ToolPolicy`].
 //! - the prompt goes through standard input, never through the command line. It is sent as a text
 //!   block that is not the last one, because only the last is searched for slash commands and
 //!   `@file` mentions; releases that know `client_composed` do not search it either.
 
 mod agent;
 mod detect;
-mod dialogue;
 mod home;
 mod policy;
+mod protocol;
 mod result;
 mod session;
 mod settings;
 
 pub(super) use agent::ClaudeCode;
-pub use policy::{Policy, Rule};
+pub use policy::{ToolPolicy, ToolRule};
 pub use settings::ClaudeSettings;

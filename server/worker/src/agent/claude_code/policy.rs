@@ -1,4 +1,4 @@
-//! What a session may do that reaches beyond its sandbox.
+//! The tools a session may use that reach beyond its sandbox.
 
 use claudecluster_protocol::permission::PermissionKind;
 
@@ -14,19 +14,19 @@ use crate::agent::permission::ToolPermissions;
 /// A tool is allowed, asked about, or denied as a whole. There are no patterns for its input: what a shell
 /// command does cannot be told from its words, so a rule about words would promise what it cannot keep.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub struct ToolPolicy {
     denied: Vec<String>,
     asked: Vec<String>,
 }
 
-/// What is to be done about a tool.
+/// The rule for a tool.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Rule {
-    /// It may be used.
+pub enum ToolRule {
+    /// The tool may be used.
     Allow,
     /// A person decides each time.
     Ask,
-    /// It may not be used.
+    /// The tool may not be used.
     Deny,
 }
 
@@ -52,14 +52,14 @@ const NEVER: [&str; 12] = [
     "Skill",
 ];
 
-impl Default for Policy {
+impl Default for ToolPolicy {
     fn default() -> Self {
         Self::new(&ToolPermissions::default())
     }
 }
 
-impl Policy {
-    /// What configuration makes of the tools. A denial is over a question, a question over what is allowed.
+impl ToolPolicy {
+    /// Builds the policy from the configured lists. `deny` overrides `ask`, and `ask` overrides `allow`.
     pub fn new(permissions: &ToolPermissions) -> Self {
         let ToolPermissions {
             allow, ask, deny, ..
@@ -107,15 +107,15 @@ impl Policy {
         &self.asked
     }
 
-    /// What is to be done about a call of `tool`.
-    pub fn rule(&self, tool: &str) -> Rule {
+    /// Returns the rule for `tool`.
+    pub fn rule(&self, tool: &str) -> ToolRule {
         let among = |tools: &[String]| tools.iter().any(|one| one == tool);
         if among(&self.denied) {
-            Rule::Deny
+            ToolRule::Deny
         } else if among(&self.asked) {
-            Rule::Ask
+            ToolRule::Ask
         } else {
-            Rule::Allow
+            ToolRule::Allow
         }
     }
 
@@ -123,7 +123,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The name is invalid, or the tool cannot be opened.
     pub fn check_name(tool: &str, opens: bool) -> Result<(), String> {
         let is_name = !tool.is_empty()
             && tool
@@ -145,8 +145,8 @@ impl Policy {
     }
 }
 
-/// What kind of thing a tool does.
-pub(super) fn kind(tool: &str) -> Option<PermissionKind> {
+/// Returns the kind of a tool's uses.
+pub(super) fn kind_of_tool(tool: &str) -> Option<PermissionKind> {
     match tool {
         "WebFetch" | "WebSearch" => Some(PermissionKind::Network),
         "Bash" => Some(PermissionKind::Command),
@@ -162,36 +162,43 @@ mod tests {
     #[test]
     fn a_denial_is_over_a_question_is_over_an_allowance() {
         let tools = |tools: &[&str]| tools.iter().map(|&tool| tool.to_owned()).collect();
-        let check = |allow: &[&str], ask: &[&str], deny: &[&str], tool: &str, expected: Rule| {
-            let policy = Policy::new(&ToolPermissions {
-                allow: tools(allow),
-                ask: tools(ask),
-                deny: tools(deny),
-                ..ToolPermissions::default()
-            });
-            assert_eq!(policy.rule(tool), expected, "{tool} of {policy:?}");
-            // What is to be asked about is offered to the model, what is denied is not.
-            assert_eq!(
-                policy.denied().iter().any(|denied| denied == tool),
-                expected == Rule::Deny
-            );
-        };
-        check(&[], &[], &[], "WebFetch", Rule::Deny);
-        check(&[], &[], &[], "Bash", Rule::Allow);
-        check(&[], &["WebFetch"], &[], "WebFetch", Rule::Ask);
-        check(&[], &["WebFetch"], &[], "WebSearch", Rule::Deny);
-        check(&["WebFetch"], &[], &[], "WebFetch", Rule::Allow);
-        check(&["WebFetch"], &["WebFetch"], &[], "WebFetch", Rule::Ask);
-        check(&[], &["WebFetch"], &["WebFetch"], "WebFetch", Rule::Deny);
-        check(&[], &["Bash"], &[], "Bash", Rule::Ask);
-        check(&[], &[], &["Bash"], "Bash", Rule::Deny);
-        check(&["Skill"], &["Skill"], &[], "Skill", Rule::Deny);
+        let check =
+            |allow: &[&str], ask: &[&str], deny: &[&str], tool: &str, expected: ToolRule| {
+                let policy = ToolPolicy::new(&ToolPermissions {
+                    allow: tools(allow),
+                    ask: tools(ask),
+                    deny: tools(deny),
+                    ..ToolPermissions::default()
+                });
+                assert_eq!(policy.rule(tool), expected, "{tool} of {policy:?}");
+                // What is to be asked about is offered to the model, what is denied is not.
+                assert_eq!(
+                    policy.denied().iter().any(|denied| denied == tool),
+                    expected == ToolRule::Deny
+                );
+            };
+        check(&[], &[], &[], "WebFetch", ToolRule::Deny);
+        check(&[], &[], &[], "Bash", ToolRule::Allow);
+        check(&[], &["WebFetch"], &[], "WebFetch", ToolRule::Ask);
+        check(&[], &["WebFetch"], &[], "WebSearch", ToolRule::Deny);
+        check(&["WebFetch"], &[], &[], "WebFetch", ToolRule::Allow);
+        check(&["WebFetch"], &["WebFetch"], &[], "WebFetch", ToolRule::Ask);
+        check(
+            &[],
+            &["WebFetch"],
+            &["WebFetch"],
+            "WebFetch",
+            ToolRule::Deny,
+        );
+        check(&[], &["Bash"], &[], "Bash", ToolRule::Ask);
+        check(&[], &[], &["Bash"], "Bash", ToolRule::Deny);
+        check(&["Skill"], &["Skill"], &[], "Skill", ToolRule::Deny);
     }
 
     #[test]
     fn names_are_names() {
         let check = |tool: &str, opens: bool, wrong: Option<&str>| {
-            let checked = Policy::check_name(tool, opens);
+            let checked = ToolPolicy::check_name(tool, opens);
             match (&checked, wrong) {
                 (Ok(()), None) => {}
                 (Err(error), Some(part)) => assert!(error.contains(part), "{error}"),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// A session's result, classified.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Outcome {
+pub(super) struct ClaudeResult {
     /// `None` for success.
     pub stop: Option<StopReason>,
     /// The closing words.
@@ -15,11 +15,11 @@ pub(super) struct Outcome {
     /// The agent's running totals, from some releases on with its ancestors'; `None` where it
     /// reports none.
     pub totals: Option<AgentUsage>,
-    /// What the session's own main loop used, without its subagents.
+    /// The usage of the session's own main loop, without its subagents.
     pub own: AgentUsage,
 }
 
-impl Outcome {
+impl ClaudeResult {
     /// Reads a `result` message. `wants_answer`: a schema was given. `hint`: the class of the last
     /// API error, as an assistant message named it. `done_without`: whether the model was told to do
     /// without a tool use; what it denied by itself, or the policy did, means that something is missing.
@@ -40,18 +40,18 @@ impl Outcome {
             .unwrap_or_default()
             .to_owned();
         Self {
-            stop: stop(message, hint, done_without).or_else(|| {
+            stop: stop_of_result(message, hint, done_without).or_else(|| {
                 (wants_answer && answer.is_none()).then_some(StopReason::InvalidAnswer)
             }),
             words,
             answer,
-            totals: totals(message),
-            own: own(message),
+            totals: read_totals(message),
+            own: read_own_usage(message),
         }
     }
 }
 
-fn stop(
+fn stop_of_result(
     message: &Value,
     hint: Option<&str>,
     done_without: &dyn Fn(&str) -> bool,
@@ -76,14 +76,14 @@ fn stop(
             .as_str()
             .is_none_or(|kind| kind.starts_with("error"));
     failed.then(|| {
-        by_status(message["api_error_status"].as_u64())
-            .or_else(|| by_name(hint?))
+        stop_by_status(message["api_error_status"].as_u64())
+            .or_else(|| stop_by_error(hint?))
             .unwrap_or(StopReason::Crashed)
     })
 }
 
-/// What an HTTP status of the provider means for a session that ended with it.
-pub(super) fn by_status(status: Option<u64>) -> Option<StopReason> {
+/// Maps an HTTP status of the provider to the stop reason of a session.
+pub(super) fn stop_by_status(status: Option<u64>) -> Option<StopReason> {
     match status? {
         401 | 403 => Some(StopReason::Auth),
         429 | 500..=599 => Some(StopReason::Overloaded),
@@ -93,8 +93,8 @@ pub(super) fn by_status(status: Option<u64>) -> Option<StopReason> {
     }
 }
 
-/// What an assistant message's `error` means.
-fn by_name(name: &str) -> Option<StopReason> {
+/// Maps an assistant message's `error` to a stop reason.
+fn stop_by_error(name: &str) -> Option<StopReason> {
     match name {
         "authentication_failed" | "oauth_org_not_allowed" | "billing_error" => {
             Some(StopReason::Auth)
@@ -105,7 +105,7 @@ fn by_name(name: &str) -> Option<StopReason> {
     }
 }
 
-fn totals(message: &Value) -> Option<AgentUsage> {
+fn read_totals(message: &Value) -> Option<AgentUsage> {
     let models = message["modelUsage"].as_object()?;
     let sum = |key: &str| -> u64 {
         models
@@ -123,7 +123,7 @@ fn totals(message: &Value) -> Option<AgentUsage> {
     })
 }
 
-fn own(message: &Value) -> AgentUsage {
+fn read_own_usage(message: &Value) -> AgentUsage {
     let tokens = |key: &str| message["usage"][key].as_u64().unwrap_or_default();
     AgentUsage {
         input_tokens: tokens("input_tokens"),
@@ -134,12 +134,16 @@ fn own(message: &Value) -> AgentUsage {
     }
 }
 
-/// What a session spent whose parent had spent `before`.
+/// Returns the usage of a session alone, given its totals `after` and its parent's totals `before`.
 ///
 /// Some releases carry the parent's totals on into a fork (2.1.330), others start anew (2.1.197), and
 /// none says which. It is told by the main loop's own usage, which is never carried on: what is left
 /// after taking the parent's totals away cannot be less than that.
-pub(super) fn difference(after: AgentUsage, before: AgentUsage, own: AgentUsage) -> AgentUsage {
+pub(super) fn usage_difference(
+    after: AgentUsage,
+    before: AgentUsage,
+    own: AgentUsage,
+) -> AgentUsage {
     let carried = after.input_tokens >= before.input_tokens.saturating_add(own.input_tokens)
         && after.output_tokens >= before.output_tokens.saturating_add(own.output_tokens)
         && after.cache_read_tokens
@@ -172,7 +176,7 @@ mod tests {
 
     fn check(message: &Value, hint: Option<&str>, expected: Option<StopReason>) {
         let done_without = |tool_use: &str| tool_use == "ours";
-        let stop = Outcome::read(message, false, hint, &done_without).stop;
+        let stop = ClaudeResult::read(message, false, hint, &done_without).stop;
         assert_eq!(stop, expected, "{message}");
     }
 
@@ -239,11 +243,11 @@ mod tests {
     #[test]
     fn a_schema_wants_an_answer() {
         let message = json!({"subtype": "success", "result": "words"});
-        let outcome = Outcome::read(&message, true, None, &|_| false);
+        let outcome = ClaudeResult::read(&message, true, None, &|_| false);
         assert_eq!(outcome.stop, Some(StopReason::InvalidAnswer));
         let message =
             json!({"subtype": "success", "result": "{}", "structured_output": {"summary": "s"}});
-        let outcome = Outcome::read(&message, true, None, &|_| false);
+        let outcome = ClaudeResult::read(&message, true, None, &|_| false);
         assert_eq!((outcome.stop, outcome.words.as_str()), (None, "s"));
     }
 
@@ -255,9 +259,18 @@ mod tests {
             ..AgentUsage::default()
         };
         let own = usage(6, 0);
-        assert_eq!(difference(usage(10, 50), usage(4, 20), own), usage(6, 30));
+        assert_eq!(
+            usage_difference(usage(10, 50), usage(4, 20), own),
+            usage(6, 30)
+        );
         // Not carried on: more than the parent's, but not more than the parent's and its own.
-        assert_eq!(difference(usage(6, 30), usage(4, 20), own), usage(6, 30));
-        assert_eq!(difference(usage(6, 10), usage(9, 20), own), usage(6, 10));
+        assert_eq!(
+            usage_difference(usage(6, 30), usage(4, 20), own),
+            usage(6, 30)
+        );
+        assert_eq!(
+            usage_difference(usage(6, 10), usage(9, 20), own),
+            usage(6, 10)
+        );
     }
 }

@@ -9,17 +9,17 @@ use serde_json::json;
 use tokio::io::AsyncWrite;
 
 use super::{
-    detect::Features,
-    dialogue::ClaudeDialogue,
-    home::{self, Legacy},
-    policy::Policy,
+    detect::ClaudeFeatures,
+    home::{self, ForkInheritance},
+    policy::ToolPolicy,
+    protocol::ClaudeProtocol,
 };
 use crate::{
     agent::{
         AgentLimits, AgentReport, AgentSpec, AgentTask, SessionChannels, ToolPermissions,
         line_session,
     },
-    launch::Launch,
+    launch::ProgramLauncher,
 };
 
 /// Variables by which a Claude Code tells its children that they are inside it.
@@ -28,7 +28,7 @@ const INHERITED: &str = "CLAUDE";
 /// Takes settings of ours, which tell it what to ask about.
 const SETTINGS: &str = "--settings";
 
-/// How long a shell command may take where the model does not say.
+/// The time a shell command may take if the model names none.
 const USUAL_COMMAND: Span = Span::secs(120);
 
 /// Reads a transcript back as events.
@@ -46,23 +46,23 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
         limits: AgentLimits::default(),
         permissions: ToolPermissions::default(),
     };
-    let (root, policy) = (Path::new("/"), Policy::of_transcripts());
-    let mut dialogue = ClaudeDialogue::new(&task, root, policy, AgentUsage::default());
+    let (root, policy) = (Path::new("/"), ToolPolicy::of_transcripts());
+    let mut protocol = ClaudeProtocol::new(&task, root, policy, AgentUsage::default());
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter(|line| !line.is_empty())
-        .flat_map(|line| line_session::Dialogue::line(&mut dialogue, line).events)
+        .flat_map(|line| line_session::LineProtocol::receive_line(&mut protocol, line).events)
         .collect()
 }
 
 /// Runs one session.
 pub(super) async fn run_session(
     spec: &AgentSpec,
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
     channels: &SessionChannels,
 ) -> AgentReport {
-    let features = Features::of(&spec.place.program).await;
+    let features = ClaudeFeatures::of(&spec.place.program).await;
     if let Some(missing) = features.missing() {
         let summary = format!(
             "this version of Claude Code is too old: it does not support {missing}; update it with \
@@ -70,39 +70,39 @@ pub(super) async fn run_session(
         );
         return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
-    if let Err(error) = home::make(&spec.place.home) {
+    if let Err(error) = home::make_folders(&spec.place.home) {
         let summary = format!(
             "cannot create the agent's home {}: {error}",
             spec.place.home.display()
         );
         return AgentReport::failed(StopReason::Resources, summary);
     }
-    let mut policy = Policy::new(&spec.task.permissions);
+    let mut policy = ToolPolicy::new(&spec.task.permissions);
     if !features.has(SETTINGS) {
         policy = policy.without_asking();
     }
     let parent = match &spec.task.fork_of {
-        Some(parent) => Legacy::load(&spec.place.home, parent),
-        None => Legacy::default(),
+        Some(parent) => ForkInheritance::load(&spec.place.home, parent),
+        None => ForkInheritance::default(),
     };
     let command = launch.command(
-        &arguments(spec, &features, &policy, parent.model),
-        &environment(spec, launch),
+        &command_line(spec, &features, &policy, parent.model),
+        &session_env(spec, launch),
     );
-    let mut dialogue = ClaudeDialogue::new(&spec.task, launch.root(), policy, parent.totals);
-    let ended = line_session::drive(
+    let mut protocol = ClaudeProtocol::new(&spec.task, launch.root(), policy, parent.totals);
+    let ended = line_session::drive_session(
         command,
-        &mut dialogue,
+        &mut protocol,
         &spec.task.limits,
         spec.task.permissions.timeout,
         transcript,
         channels,
     )
     .await;
-    let (report, legacy) = dialogue.report(&ended);
-    if let (Some(legacy), Some(session)) = (legacy, &report.session) {
+    let (report, inheritance) = protocol.into_report(&ended);
+    if let (Some(inheritance), Some(session)) = (inheritance, &report.session) {
         // Without it a fork's cost would include its parent's: worth a warning, not a failure.
-        if let Err(error) = legacy.save(&spec.place.home, session) {
+        if let Err(error) = inheritance.save(&spec.place.home, session) {
             tracing::warn!(%error, "cannot keep the session for forks");
         }
     }
@@ -111,10 +111,10 @@ pub(super) async fn run_session(
 
 /// The command line. A planner and its forks differ in nothing but their session ids: tools, schema,
 /// system prompt and model all stand in the prefix they share in the provider's prompt cache.
-fn arguments(
+fn command_line(
     spec: &AgentSpec,
-    features: &Features,
-    policy: &Policy,
+    features: &ClaudeFeatures,
+    policy: &ToolPolicy,
     parents_model: Option<String>,
 ) -> Vec<OsString> {
     let mut argv = vec![spec.place.program.clone().into_os_string()];
@@ -162,7 +162,7 @@ fn arguments(
 }
 
 /// The allow-list, our own settings, and what the daemon adds (keys, base URL), later ones winning.
-fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
+fn session_env(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
     let config = home::config_dir(&spec.place.home).into_os_string();

@@ -13,11 +13,11 @@ use tokio::io::AsyncWrite;
 
 use super::{AgentLimits, AgentReport, AgentSetup, AgentSpec, CodingAgent, SessionChannels};
 use crate::{
-    launch::{Launch, argv},
-    program::{self, Deadlines, End, Ended},
+    launch::{ProgramLauncher, argv},
+    program::{self, EndedProgram, ProgramDeadlines, ProgramEnd},
 };
 
-/// What the launcher's complaints start with. Programs are told by it that they did not run at all.
+/// The prefix of the launcher's errors, by which a program that did not run at all is recognised.
 const LAUNCHER: &[u8] = b"sandbox: ";
 
 /// The agent that runs a task's command.
@@ -48,7 +48,7 @@ impl CodingAgent for CommandAgent {
     fn run<'a>(
         &'a self,
         spec: &'a AgentSpec,
-        launch: &'a dyn Launch,
+        launch: &'a dyn ProgramLauncher,
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {
@@ -64,7 +64,7 @@ impl CodingAgent for CommandAgent {
 /// Runs the program to its end. Its exit status is the result; it may be silent as long as it likes.
 async fn run_command(
     spec: &AgentSpec,
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
     channels: &SessionChannels,
 ) -> AgentReport {
@@ -78,11 +78,11 @@ async fn run_command(
         session: None,
         model: None,
     });
-    let deadlines = Deadlines {
+    let deadlines = ProgramDeadlines {
         timeout: spec.task.limits.timeout.to_duration(),
         exit: spec.task.limits.exit.to_duration(),
     };
-    let ended = program::run(
+    let ended = program::run_program(
         command,
         deadlines,
         Some(transcript),
@@ -107,29 +107,35 @@ async fn run_command(
 }
 
 /// Why the program did not succeed, in one class and in words; `None` where it did.
-fn why_stopped(ended: &Ended, run: &Command, limits: &AgentLimits) -> Option<(StopReason, String)> {
+fn why_stopped(
+    ended: &EndedProgram,
+    run: &Command,
+    limits: &AgentLimits,
+) -> Option<(StopReason, String)> {
     Some(match &ended.end {
-        End::Exited(status) if status.success() => return None,
-        End::Exited(status) if status.code() == Some(125) && ended.tail.starts_with(LAUNCHER) => {
+        ProgramEnd::Exited(status) if status.success() => return None,
+        ProgramEnd::Exited(status)
+            if status.code() == Some(125) && ended.tail.starts_with(LAUNCHER) =>
+        {
             let words = "cannot create the sandbox".to_owned();
             (StopReason::SpawnFailed, words)
         }
-        End::Exited(status) => {
+        ProgramEnd::Exited(status) => {
             let words = format!("`{run}` failed: {status}");
             (StopReason::ExitStatus, words)
         }
-        End::Failed(e) => {
+        ProgramEnd::Failed(e) => {
             let words = format!("cannot start `{run}`: {e}");
             (program::class_of(e), words)
         }
-        End::NoTranscript(e) => {
+        ProgramEnd::NoTranscript(e) => {
             let words = format!("cannot write the transcript: {e}");
             (StopReason::Resources, words)
         }
-        End::TimedOut => {
+        ProgramEnd::TimedOut => {
             let words = format!("`{run}` took longer than {}", limits.timeout);
             (StopReason::Timeout, words)
         }
-        End::Cancelled => (StopReason::Cancelled, format!("`{run}` was cancelled")),
+        ProgramEnd::Cancelled => (StopReason::Cancelled, format!("`{run}` was cancelled")),
     })
 }

@@ -14,7 +14,7 @@ use crate::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
         SessionChannels, coding_agent::find_variable,
     },
-    launch::Launch,
+    launch::ProgramLauncher,
 };
 
 /// The variables the agent itself reads.
@@ -116,7 +116,7 @@ impl CodingAgent for NativeAgent {
     fn run<'a>(
         &'a self,
         spec: &'a AgentSpec,
-        launch: &'a dyn Launch,
+        launch: &'a dyn ProgramLauncher,
         transcript: &'a mut (dyn AsyncWrite + Unpin + Send),
         channels: &'a SessionChannels,
     ) -> BoxFuture<'a, AgentReport> {

@@ -6,7 +6,7 @@ use claudecluster_protocol::{Span, StopReason, event::AgentEvent};
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, header::RETRY_AFTER};
 
-use super::sse::{Message, StreamError};
+use super::sse::{StreamError, StreamedMessage};
 
 const DEFAULT_URL: &str = "https://api.anthropic.com";
 /// Tries of one request.
@@ -20,24 +20,24 @@ const SILENCE: Duration = Duration::from_secs(180);
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct RequestFailure {
     pub stop: StopReason,
     pub words: String,
     pub retry_after: Option<Span>,
 }
 
 /// One try's failure.
-enum Try {
+enum FailedTry {
     /// Trying again may help; after `wait` where the provider says so.
     Again {
-        failure: Failure,
+        failure: RequestFailure,
         wait: Option<Duration>,
     },
-    Never(Failure),
+    Never(RequestFailure),
 }
 
 /// The provider.
-pub(super) struct Api {
+pub(super) struct MessagesApi {
     client: Client,
     url: String,
     key: Option<String>,
@@ -45,13 +45,13 @@ pub(super) struct Api {
     session: String,
 }
 
-impl Api {
+impl MessagesApi {
     /// From the environment: `ANTHROPIC_BASE_URL`, and `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN`.
-    pub(super) fn from_env(session: &str) -> Result<Self, Failure> {
+    pub(super) fn from_env(session: &str) -> Result<Self, RequestFailure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let base = variable("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
         let base = base.trim_end_matches('/').to_owned();
-        let client = client(base.starts_with("http://")).map_err(|error| Failure {
+        let client = build_client(base.starts_with("http://")).map_err(|error| RequestFailure {
             stop: StopReason::Resources,
             words: format!("cannot set up the connection to {base}: {error}"),
             retry_after: None,
@@ -64,7 +64,7 @@ impl Api {
             session: session.to_owned(),
         };
         if api.key.is_none() && api.token.is_none() {
-            return Err(Failure {
+            return Err(RequestFailure {
                 stop: StopReason::Auth,
                 words: "no API key: set ANTHROPIC_API_KEY".to_owned(),
                 retry_after: None,
@@ -77,25 +77,25 @@ impl Api {
     pub(super) async fn send(
         &self,
         body: &[u8],
-        tell: &mut dyn FnMut(Heard<'_>),
-    ) -> Result<Message, Failure> {
+        tell: &mut dyn FnMut(ResponseNotice<'_>),
+    ) -> Result<StreamedMessage, RequestFailure> {
         let mut pause = FIRST_WAIT;
         let mut tries = 1;
         loop {
-            let (mut failure, wait) = match self.once(body, tell).await {
+            let (mut failure, wait) = match self.send_once(body, tell).await {
                 Ok(message) => return Ok(message),
-                Err(Try::Never(failure)) => return Err(failure),
-                Err(Try::Again { failure, wait }) => (failure, wait),
+                Err(FailedTry::Never(failure)) => return Err(failure),
+                Err(FailedTry::Again { failure, wait }) => (failure, wait),
             };
-            tell(Heard::Discarded);
-            let wait = wait.unwrap_or_else(|| jittered(pause));
+            tell(ResponseNotice::Discarded);
+            let wait = wait.unwrap_or_else(|| jittered_pause(pause));
             if tries == TRIES || wait > LONGEST_WAIT {
-                failure.retry_after = Some(span(wait));
+                failure.retry_after = Some(to_span(wait));
                 return Err(failure);
             }
             if failure.stop == StopReason::Overloaded {
-                let wait = Some(span(wait));
-                tell(Heard::Event(AgentEvent::RateLimited { wait }));
+                let wait = Some(to_span(wait));
+                tell(ResponseNotice::Event(AgentEvent::RateLimited { wait }));
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_WAIT / 2);
@@ -103,7 +103,11 @@ impl Api {
         }
     }
 
-    async fn once(&self, body: &[u8], tell: &mut dyn FnMut(Heard<'_>)) -> Result<Message, Try> {
+    async fn send_once(
+        &self,
+        body: &[u8],
+        tell: &mut dyn FnMut(ResponseNotice<'_>),
+    ) -> Result<StreamedMessage, FailedTry> {
         let mut request = self
             .client
             .post(&self.url)
@@ -120,25 +124,25 @@ impl Api {
         let response = request
             .send()
             .await
-            .map_err(|error| broken(&describe(&error)))?;
+            .map_err(|error| broken_stream(&describe_error(&error)))?;
         if !response.status().is_success() {
-            return Err(refused(response).await);
+            return Err(refused_response(response).await);
         }
-        let mut message = Message::default();
+        let mut message = StreamedMessage::default();
         let mut stream = response.bytes_stream();
         while let Some(part) = stream.next().await {
-            let part = part.map_err(|error| broken(&describe(&error)))?;
+            let part = part.map_err(|error| broken_stream(&describe_error(&error)))?;
             message
-                .feed(&part, &mut |text| tell(Heard::Words(text)))
-                .map_err(|error| streamed(&error))?;
+                .feed(&part, &mut |text| tell(ResponseNotice::Words(text)))
+                .map_err(|error| stream_failure(&error))?;
         }
-        message.end().map_err(|error| streamed(&error))?;
+        message.end().map_err(|error| stream_failure(&error))?;
         Ok(message)
     }
 }
 
-/// What is heard while an answer is received.
-pub(super) enum Heard<'a> {
+/// A part of an answer that is being received.
+pub(super) enum ResponseNotice<'a> {
     /// Words of the answer.
     Words(&'a str),
     /// The words so far belong to an answer that is asked for again.
@@ -147,7 +151,7 @@ pub(super) enum Heard<'a> {
     Event(AgentEvent),
 }
 
-fn client(plain: bool) -> Result<Client, reqwest::Error> {
+fn build_client(plain: bool) -> Result<Client, reqwest::Error> {
     let builder = Client::builder()
         .connect_timeout(Duration::from_secs(30))
         .read_timeout(SILENCE)
@@ -164,9 +168,9 @@ fn client(plain: bool) -> Result<Client, reqwest::Error> {
     builder.tls_backend_preconfigured(nobody).build()
 }
 
-fn broken(words: &str) -> Try {
-    Try::Again {
-        failure: Failure {
+fn broken_stream(words: &str) -> FailedTry {
+    FailedTry::Again {
+        failure: RequestFailure {
             stop: StopReason::BrokenStream,
             words: words.to_owned(),
             retry_after: None,
@@ -175,7 +179,7 @@ fn broken(words: &str) -> Try {
     }
 }
 
-fn streamed(error: &StreamError) -> Try {
+fn stream_failure(error: &StreamError) -> FailedTry {
     let overloaded = matches!(error, StreamError::Provider { kind, .. }
         if kind == "overloaded_error" || kind == "rate_limit_error");
     let stop = if overloaded {
@@ -183,8 +187,8 @@ fn streamed(error: &StreamError) -> Try {
     } else {
         StopReason::BrokenStream
     };
-    Try::Again {
-        failure: Failure {
+    FailedTry::Again {
+        failure: RequestFailure {
             stop,
             words: error.to_string(),
             retry_after: None,
@@ -193,7 +197,7 @@ fn streamed(error: &StreamError) -> Try {
     }
 }
 
-async fn refused(response: Response) -> Try {
+async fn refused_response(response: Response) -> FailedTry {
     let status = response.status();
     let wait = response
         .headers()
@@ -203,27 +207,27 @@ async fn refused(response: Response) -> Try {
     let body = response.bytes().await.unwrap_or_default();
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let said = json["error"]["message"].as_str().unwrap_or_default();
-    let failure = |stop, words| Failure {
+    let failure = |stop, words| RequestFailure {
         stop,
         words,
         retry_after: None,
     };
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Try::Never(failure(
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FailedTry::Never(failure(
             StopReason::Auth,
             format!(
                 "the provider rejected the API key ({status}); check ANTHROPIC_API_KEY ({said})"
             ),
         )),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Try::Again {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => FailedTry::Again {
             failure: failure(StopReason::Overloaded, format!("{status}: {said}")),
             wait,
         },
-        _ if status.is_server_error() => Try::Again {
+        _ if status.is_server_error() => FailedTry::Again {
             failure: failure(StopReason::Overloaded, format!("{status}: {said}")),
             wait,
         },
-        _ => Try::Never(failure(
+        _ => FailedTry::Never(failure(
             StopReason::Refused,
             format!("the provider rejected the request ({status}): {said}"),
         )),
@@ -231,7 +235,7 @@ async fn refused(response: Response) -> Try {
 }
 
 /// The error and its causes; the outermost alone only says that something failed.
-fn describe(error: &reqwest::Error) -> String {
+fn describe_error(error: &reqwest::Error) -> String {
     let mut words = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -242,12 +246,12 @@ fn describe(error: &reqwest::Error) -> String {
 }
 
 /// Between half and all of `pause`, so that sessions that failed together do not return together.
-fn jittered(pause: Duration) -> Duration {
+fn jittered_pause(pause: Duration) -> Duration {
     let random = uuid::Uuid::new_v4().as_u128() % 1000;
     let part = u32::try_from(random).unwrap_or_default();
     pause / 2 + pause / 2 * part / 1000
 }
 
-fn span(wait: Duration) -> Span {
+fn to_span(wait: Duration) -> Span {
     Span(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }

@@ -6,19 +6,19 @@ use claudecluster_protocol::{StopReason, event::AgentEvent, goal::AgentUsage};
 use serde_json::{Value, json};
 
 use super::{
-    api::{Api, Failure, Heard},
-    conversation::{Conversation, Head},
-    files::Root,
-    lines::{Line, Report, Task},
+    api::{MessagesApi, RequestFailure, ResponseNotice},
+    conversation::{Conversation, RequestHead},
+    files::WorkspaceRoot,
+    lines::{NativeLine, NativeReport, NativeTask},
     tools,
 };
-use crate::agent::{prices, text::Words};
+use crate::agent::{prices, text::TextPieces};
 
-/// Where nobody names one.
+/// The model of tasks that name none.
 const DEFAULT_MODEL: &str = "claude-sonnet-5";
-/// Of one answer.
+/// The most tokens of one answer.
 const MAX_TOKENS: u32 = 16_000;
-/// How often the model is reminded of what it left out.
+/// The number of times the model is reminded of fields it left out.
 const REMINDERS: u32 = 3;
 
 /// Runs the agent: reads one task from standard input, writes events and one report to standard
@@ -28,10 +28,10 @@ const REMINDERS: u32 = 3;
 pub(super) fn native_main() -> i32 {
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
-    let task: Task = match read.map(|_| serde_json::from_str(&line)) {
+    let task: NativeTask = match read.map(|_| serde_json::from_str(&line)) {
         Ok(Ok(task)) => task,
-        Ok(Err(error)) => return complain(&format!("not a task: {error}")),
-        Err(error) => return complain(&format!("cannot read the task: {error}")),
+        Ok(Err(error)) => return write_error(&format!("not a task: {error}")),
+        Err(error) => return write_error(&format!("cannot read the task: {error}")),
     };
     drop(line);
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -39,21 +39,21 @@ pub(super) fn native_main() -> i32 {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&format!("cannot start: {error}")),
+        Err(error) => return write_error(&format!("cannot start: {error}")),
     };
-    let report = runtime.block_on(session(task));
+    let report = runtime.block_on(run_task(task));
     let failed = report.stop.is_some();
-    emit(&Line::Report(report));
+    write_line(&NativeLine::Report(report));
     i32::from(failed)
 }
 
-fn complain(words: &str) -> i32 {
+fn write_error(words: &str) -> i32 {
     // Standard error is where the other half looks for the reason; if it is closed nobody does.
     let _ = writeln!(std::io::stderr(), "{words}");
     2
 }
 
-fn emit(line: &Line) {
+fn write_line(line: &NativeLine) {
     let mut out = std::io::stdout().lock();
     let written = serde_json::to_writer(&mut out, line)
         .map_err(std::io::Error::from)
@@ -65,17 +65,17 @@ fn emit(line: &Line) {
     }
 }
 
-fn tell(event: AgentEvent) {
-    emit(&Line::Event(event));
+fn emit_event(event: AgentEvent) {
+    write_line(&NativeLine::Event(event));
 }
 
-async fn session(task: Task) -> Report {
-    let refuse = |stop, summary| Report {
+async fn run_task(task: NativeTask) -> NativeReport {
+    let refuse = |stop, summary| NativeReport {
         stop: Some(stop),
         summary,
-        ..Report::default()
+        ..NativeReport::default()
     };
-    let root = match Root::open(&task.root) {
+    let root = match WorkspaceRoot::open(&task.root) {
         Ok(root) => root,
         Err(words) => return refuse(StopReason::Resources, words),
     };
@@ -90,7 +90,7 @@ async fn session(task: Task) -> Report {
         },
     };
     conversation.say(&task.prompt);
-    tell(AgentEvent::Started {
+    emit_event(AgentEvent::Started {
         session: Some(task.session.clone()),
         model: Some(
             task.model
@@ -98,13 +98,13 @@ async fn session(task: Task) -> Report {
                 .unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
         ),
     });
-    let api = match Api::from_env(&task.session) {
+    let api = match MessagesApi::from_env(&task.session) {
         Ok(api) => api,
         Err(failure) => return refuse(failure.stop, failure.words),
     };
-    let mut session = Session {
-        tools: tools::offered(task.schema.as_ref()),
-        system: system(&task),
+    let mut session = NativeSession {
+        tools: tools::offered_tools(task.schema.as_ref()),
+        system: system_text(&task),
         task,
         root,
         api,
@@ -116,12 +116,12 @@ async fn session(task: Task) -> Report {
     let end = session.run().await;
     // What is lost without it is only the way to continue.
     if let Err(error) = session.save() {
-        complain(&format!("the conversation could not be kept: {error}"));
+        write_error(&format!("the conversation could not be kept: {error}"));
     }
     session.report(end)
 }
 
-fn system(task: &Task) -> String {
+fn system_text(task: &NativeTask) -> String {
     let mut text = format!(
         "You are a software engineer working on a task in a code workspace, alone: nobody answers \
          questions. Look before you change anything, change only what the task needs, and check \
@@ -140,17 +140,17 @@ fn system(task: &Task) -> String {
     text
 }
 
-/// How the loop ended.
-enum End {
+/// The end of a conversation.
+enum ConversationEnd {
     Done { answer: Option<Value> },
     Stopped { stop: StopReason, words: String },
-    Failed(Failure),
+    Failed(RequestFailure),
 }
 
-struct Session {
-    task: Task,
-    root: Root,
-    api: Api,
+struct NativeSession {
+    task: NativeTask,
+    root: WorkspaceRoot,
+    api: MessagesApi,
     system: String,
     tools: Vec<Value>,
     conversation: Conversation,
@@ -160,7 +160,7 @@ struct Session {
     said: String,
 }
 
-impl Session {
+impl NativeSession {
     fn model(&self) -> &str {
         self.task.model.as_deref().unwrap_or(DEFAULT_MODEL)
     }
@@ -169,7 +169,7 @@ impl Session {
         self.conversation.save(&self.task.home, &self.task.session)
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self) -> ConversationEnd {
         loop {
             if self.usage.turns >= self.task.max_turns {
                 let words = format!("reached the limit of {} turns", self.task.max_turns);
@@ -189,32 +189,35 @@ impl Session {
                 // Kept after every turn: a session that is killed can be continued.
                 Ok(None) => drop(self.save()),
                 Ok(Some(end)) => return end,
-                Err(failure) => return End::Failed(failure),
+                Err(failure) => return ConversationEnd::Failed(failure),
             }
         }
     }
 
     /// One answer of the model and what it asks for. `None` to go on.
-    async fn turn(&mut self) -> Result<Option<End>, Failure> {
-        let head = Head {
+    async fn turn(&mut self) -> Result<Option<ConversationEnd>, RequestFailure> {
+        let head = RequestHead {
             model: self.task.model.as_deref().unwrap_or(DEFAULT_MODEL),
             max_tokens: MAX_TOKENS,
             tools: &self.tools,
             system: &self.system,
         };
-        let body = self.conversation.request(&head).map_err(|error| Failure {
-            stop: StopReason::Crashed,
-            words: error.to_string(),
-            retry_after: None,
-        })?;
-        let mut words = Words::default();
-        let mut hear = |heard: Heard<'_>| match heard {
-            Heard::Words(text) => words.push(text).into_iter().for_each(tell),
-            Heard::Discarded => drop(words.flush()),
-            Heard::Event(event) => tell(event),
+        let body = self
+            .conversation
+            .request(&head)
+            .map_err(|error| RequestFailure {
+                stop: StopReason::Crashed,
+                words: error.to_string(),
+                retry_after: None,
+            })?;
+        let mut words = TextPieces::default();
+        let mut hear = |heard: ResponseNotice<'_>| match heard {
+            ResponseNotice::Words(text) => words.push(text).into_iter().for_each(emit_event),
+            ResponseNotice::Discarded => drop(words.flush()),
+            ResponseNotice::Event(event) => emit_event(event),
         };
         let mut message = self.api.send(&body, &mut hear).await?;
-        words.flush().into_iter().for_each(tell);
+        words.flush().into_iter().for_each(emit_event);
         self.count(&message.usage);
         let stop_reason = std::mem::take(&mut message.stop_reason);
         let message = message.take();
@@ -225,19 +228,19 @@ impl Session {
             return Ok(self.without_calls(&stop_reason));
         }
         let answer = self.carry_out(&calls).await;
-        Ok(answer.map(|answer| End::Done {
+        Ok(answer.map(|answer| ConversationEnd::Done {
             answer: Some(answer),
         }))
     }
 
     fn count(&mut self, usage: &serde_json::Map<String, Value>) {
-        let turn = prices::turn(self.model(), |part| usage.get(part)?.as_u64());
+        let turn = prices::usage_of_turn(self.model(), |part| usage.get(part)?.as_u64());
         self.usage = self.usage.plus(turn);
-        tell(AgentEvent::Spent { usage: self.usage });
+        emit_event(AgentEvent::Spent { usage: self.usage });
     }
 
     /// The model said something and asked for nothing.
-    fn without_calls(&mut self, stop_reason: &str) -> Option<End> {
+    fn without_calls(&mut self, stop_reason: &str) -> Option<ConversationEnd> {
         if stop_reason == "refusal" {
             return Some(stopped(StopReason::Refused, self.said.clone()));
         }
@@ -248,12 +251,12 @@ impl Session {
         } else if self.task.schema.is_some() {
             "Call the tool `answer` now."
         } else {
-            return Some(End::Done { answer: None });
+            return Some(ConversationEnd::Done { answer: None });
         };
         self.remind(reminder)
     }
 
-    fn remind(&mut self, words: &str) -> Option<End> {
+    fn remind(&mut self, words: &str) -> Option<ConversationEnd> {
         if self.reminders == REMINDERS {
             let words = format!("the agent gave no usable answer: {words}");
             return Some(stopped(StopReason::InvalidAnswer, words));
@@ -270,12 +273,13 @@ impl Session {
         for call in calls {
             let name = call["name"].as_str().unwrap_or_default();
             let input = &call["input"];
-            tell(AgentEvent::Tool {
+            emit_event(AgentEvent::Tool {
                 name: name.to_owned(),
-                detail: tools::detail(input),
+                detail: tools::call_detail(input),
             });
             let (text, failed) = match &self.task.schema {
-                Some(schema) if name == tools::ANSWER => match tools::lacks(schema, input) {
+                Some(schema) if name == tools::ANSWER => match tools::missing_fields(schema, input)
+                {
                     Some(lack) => (lack, true),
                     None => {
                         answer = Some(input.clone());
@@ -292,35 +296,35 @@ impl Session {
     }
 
     async fn call(&self, name: &str, input: &Value) -> (String, bool) {
-        let outcome = tools::call(&self.root, name, input, self.task.longest_command).await;
+        let outcome = tools::call_tool(&self.root, name, input, self.task.longest_command).await;
         if let Some(text) = outcome.output {
-            tell(AgentEvent::Output { text });
+            emit_event(AgentEvent::Output { text });
         }
         (outcome.text, outcome.failed)
     }
 
-    fn report(self, end: End) -> Report {
-        let report = Report {
+    fn report(self, end: ConversationEnd) -> NativeReport {
+        let report = NativeReport {
             usage: self.usage,
-            ..Report::default()
+            ..NativeReport::default()
         };
         match end {
-            End::Done { answer } => {
+            ConversationEnd::Done { answer } => {
                 let summary = answer
                     .as_ref()
                     .and_then(|answer| answer["summary"].as_str());
-                Report {
+                NativeReport {
                     summary: summary.map_or(self.said, str::to_owned),
                     answer,
                     ..report
                 }
             }
-            End::Stopped { stop, words } => Report {
+            ConversationEnd::Stopped { stop, words } => NativeReport {
                 stop: Some(stop),
                 summary: words,
                 ..report
             },
-            End::Failed(failure) => Report {
+            ConversationEnd::Failed(failure) => NativeReport {
                 stop: Some(failure.stop),
                 summary: failure.words,
                 retry_after: failure.retry_after,
@@ -330,8 +334,8 @@ impl Session {
     }
 }
 
-fn stopped(stop: StopReason, words: String) -> End {
-    End::Stopped { stop, words }
+fn stopped(stop: StopReason, words: String) -> ConversationEnd {
+    ConversationEnd::Stopped { stop, words }
 }
 
 fn text_of(message: &Value) -> String {

@@ -7,7 +7,7 @@ use tokio::{
     process::Command,
 };
 
-/// What is kept of the output: its beginning and its end.
+/// The bytes kept of an output: its beginning and its end.
 const HEAD: usize = 8 << 10;
 const TAIL: usize = 22 << 10;
 /// Variables that commands have no business with.
@@ -17,16 +17,16 @@ const SECRETS: [&str; 3] = [
     "CLAUDE_CODE_OAUTH_TOKEN",
 ];
 
-/// What a command came to.
-pub(super) struct Finished {
-    /// Its output, both streams, in words for the model.
+/// The result of a shell command.
+pub(super) struct ShellResult {
+    /// The output of both streams, as text for the model.
     pub output: String,
     /// Whether it exited with status 0.
     pub passed: bool,
 }
 
 /// Runs `script` in `folder`. It and everything it started is killed after `limit`.
-pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> Finished {
+pub(super) async fn run_script(script: &str, folder: &Path, limit: Duration) -> ShellResult {
     // One pipe for both streams keeps their order.
     let mut command = Command::new("sh");
     command
@@ -43,14 +43,14 @@ pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> Finishe
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            return Finished {
+            return ShellResult {
                 output: format!("cannot start a shell: {error}"),
                 passed: false,
             };
         }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
-    let mut kept = Kept::default();
+    let mut kept = BoundedOutput::default();
     let stdout = child.stdout.take();
     let work = async {
         if let Some(stdout) = stdout {
@@ -76,18 +76,18 @@ pub(super) async fn run(script: &str, folder: &Path, limit: Duration) -> Finishe
         }
         output.push_str(&end);
     }
-    Finished { output, passed }
+    ShellResult { output, passed }
 }
 
 /// The beginning and the end of an output of any length.
 #[derive(Default)]
-struct Kept {
+struct BoundedOutput {
     head: Vec<u8>,
     tail: Vec<u8>,
     left_out: usize,
 }
 
-impl Kept {
+impl BoundedOutput {
     async fn read(&mut self, mut from: impl AsyncRead + Unpin) {
         let mut chunk = vec![0; 8 << 10];
         while let Ok(count @ 1..) = from.read(&mut chunk).await {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     async fn check(script: &str, limit: Duration, expected: &str, passed: bool) {
-        let finished = run(script, Path::new("/"), limit).await;
+        let finished = run_script(script, Path::new("/"), limit).await;
         assert_eq!(
             (finished.output.as_str(), finished.passed),
             (expected, passed),
@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn long_output_keeps_its_beginning_and_its_end() {
         let script = "echo first; head -c 1000000 /dev/zero | tr '\\0' x; echo last";
-        let output = run(script, Path::new("/"), Duration::from_secs(60))
+        let output = run_script(script, Path::new("/"), Duration::from_secs(60))
             .await
             .output;
         assert!(output.starts_with("first\n") && output.ends_with("last\n"));

@@ -14,15 +14,15 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// That of an earlier session.
+    /// Loads the conversation of an earlier session.
     pub(super) fn load(home: &Path, session: &str) -> io::Result<Self> {
-        let messages = serde_json::from_slice(&fs::read(file(home, session))?)?;
+        let messages = serde_json::from_slice(&fs::read(conversation_file(home, session))?)?;
         Ok(Self { messages })
     }
 
     /// Keeps it under this session's id.
     pub(super) fn save(&self, home: &Path, session: &str) -> io::Result<()> {
-        let path = file(home, session);
+        let path = conversation_file(home, session);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -57,7 +57,7 @@ impl Conversation {
 
     /// The request's body. Marked for the prompt cache are the tools, the system prompt and the
     /// last block, so that every turn reads what the one before it wrote.
-    pub(super) fn request(&mut self, head: &Head<'_>) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn request(&mut self, head: &RequestHead<'_>) -> serde_json::Result<Vec<u8>> {
         let mark = || json!({"type": "ephemeral"});
         let mut tools = head.tools.to_vec();
         if let Some(last) = tools.last_mut() {
@@ -69,7 +69,7 @@ impl Conversation {
         }
         let system = [json!({"type": "text", "text": head.system, "cache_control": mark()})];
         #[derive(serde::Serialize)]
-        struct Body<'a> {
+        struct RequestBody<'a> {
             model: &'a str,
             max_tokens: u32,
             stream: bool,
@@ -77,7 +77,7 @@ impl Conversation {
             system: &'a [Value],
             messages: &'a [Value],
         }
-        let body = serde_json::to_vec(&Body {
+        let body = serde_json::to_vec(&RequestBody {
             model: head.model,
             max_tokens: head.max_tokens,
             stream: true,
@@ -101,15 +101,15 @@ impl Conversation {
     }
 }
 
-/// What stands before the messages.
-pub(super) struct Head<'a> {
+/// The parts of a request before its messages.
+pub(super) struct RequestHead<'a> {
     pub model: &'a str,
     pub max_tokens: u32,
     pub tools: &'a [Value],
     pub system: &'a str,
 }
 
-fn file(home: &Path, session: &str) -> PathBuf {
+fn conversation_file(home: &Path, session: &str) -> PathBuf {
     // An id that came from elsewhere must not lead elsewhere.
     let name: String = session
         .chars()
@@ -137,7 +137,7 @@ mod tests {
         let roles: Vec<&Value> = fork.messages.iter().map(|m| &m["role"]).collect();
         assert_eq!(roles, ["user", "assistant", "user"]);
         assert_eq!(fork.messages[2]["content"][1]["text"], "work");
-        let head = Head {
+        let head = RequestHead {
             model: "m",
             max_tokens: 1,
             tools: &[],

@@ -28,16 +28,16 @@ const MAX_WIDTH: usize = 300;
 
 /// The workspace's root.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(super) struct WorkspaceRoot {
     path: PathBuf,
     folder: OwnedFd,
 }
 
 /// Why a file operation was refused, in words for the model.
-pub(super) type Refusal = String;
+pub(super) type FileRefusal = String;
 
-impl Root {
-    pub(super) fn open(path: &Path) -> Result<Self, Refusal> {
+impl WorkspaceRoot {
+    pub(super) fn open(path: &Path) -> Result<Self, FileRefusal> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(CWD, path, flags, Mode::empty())
             .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
@@ -53,7 +53,7 @@ impl Root {
 
     /// `path` relative to the root. Models like to write absolute paths; those below the root are
     /// taken for what they mean.
-    fn relative<'p>(&self, path: &'p str) -> Result<&'p Path, Refusal> {
+    fn relative_path<'p>(&self, path: &'p str) -> Result<&'p Path, FileRefusal> {
         let path = Path::new(path);
         let relative = path.strip_prefix(&self.path).unwrap_or(path);
         let inside = relative
@@ -69,18 +69,18 @@ impl Root {
         })
     }
 
-    fn beneath(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    fn open_beneath(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         openat2(&self.folder, path, flags | OFlags::CLOEXEC, mode, resolve)
     }
 
-    fn open_file(&self, path: &str) -> Result<File, Refusal> {
-        let relative = self.relative(path)?;
+    fn open_file(&self, path: &str) -> Result<File, FileRefusal> {
+        let relative = self.relative_path(path)?;
         // Without waiting: a pipe without a writer would hold the session up.
         let file = self
-            .beneath(relative, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+            .open_beneath(relative, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
             .map(File::from)
-            .map_err(|error| refusal(path, error))?;
+            .map_err(|error| describe_errno(path, error))?;
         let kind = file
             .metadata()
             .map_err(|error| format!("{path}: {error}"))?;
@@ -93,7 +93,7 @@ impl Root {
         Ok(file)
     }
 
-    fn text(&self, path: &str) -> Result<String, Refusal> {
+    fn read_text(&self, path: &str) -> Result<String, FileRefusal> {
         let mut bytes = Vec::new();
         let file = self.open_file(path)?;
         file.take(MAX_FILE)
@@ -103,8 +103,13 @@ impl Root {
     }
 
     /// Lines `from` (counted from 1) to `from + count`.
-    pub(super) fn read(&self, path: &str, from: usize, count: usize) -> Result<String, Refusal> {
-        let text = self.text(path)?;
+    pub(super) fn read(
+        &self,
+        path: &str,
+        from: usize,
+        count: usize,
+    ) -> Result<String, FileRefusal> {
+        let text = self.read_text(path)?;
         let wanted = text.split_inclusive('\n').skip(from.max(1) - 1).take(count);
         let mut shown = String::new();
         for (line, number) in wanted.zip(from.max(1)..) {
@@ -118,15 +123,17 @@ impl Root {
     }
 
     /// Replaces the whole file; makes it and its folders where they are missing.
-    pub(super) fn write(&self, path: &str, content: &str) -> Result<(), Refusal> {
-        let relative = self.relative(path)?;
+    pub(super) fn write(&self, path: &str, content: &str) -> Result<(), FileRefusal> {
+        let relative = self.relative_path(path)?;
         if let Some(parent) = relative.parent().filter(|p| !p.as_os_str().is_empty()) {
             self.make_folders(parent)
-                .map_err(|error| refusal(path, error))?;
+                .map_err(|error| describe_errno(path, error))?;
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-        let file = self.beneath(relative, flags, Mode::from_raw_mode(0o666));
-        let mut file = file.map(File::from).map_err(|error| refusal(path, error))?;
+        let file = self.open_beneath(relative, flags, Mode::from_raw_mode(0o666));
+        let mut file = file
+            .map(File::from)
+            .map_err(|error| describe_errno(path, error))?;
         file.write_all(content.as_bytes())
             .map_err(|error| format!("{path}: {error}"))
     }
@@ -140,7 +147,7 @@ impl Root {
                 &done
             };
             let flags = OFlags::PATH | OFlags::DIRECTORY;
-            let folder = self.beneath(parent, flags, Mode::empty())?;
+            let folder = self.open_beneath(parent, flags, Mode::empty())?;
             match mkdirat(&folder, part.as_os_str(), Mode::from_raw_mode(0o777)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
@@ -151,11 +158,11 @@ impl Root {
     }
 
     /// Replaces `old`, which must stand there exactly once, by `new`.
-    pub(super) fn edit(&self, path: &str, old: &str, new: &str) -> Result<(), Refusal> {
+    pub(super) fn edit(&self, path: &str, old: &str, new: &str) -> Result<(), FileRefusal> {
         if old.is_empty() {
             return Err("`old` is empty; use `write` to make a file".to_owned());
         }
-        let text = self.text(path)?;
+        let text = self.read_text(path)?;
         let mut found = text.match_indices(old);
         let Some((at, _)) = found.next() else {
             return Err(format!(
@@ -170,10 +177,10 @@ impl Root {
         self.write(path, &[&text[..at], new, &text[at + old.len()..]].concat())
     }
 
-    fn walk(&self, path: &str, glob: Option<&str>) -> Result<ignore::Walk, Refusal> {
-        let relative = self.relative(path)?;
-        self.beneath(relative, OFlags::PATH, Mode::empty())
-            .map_err(|error| refusal(path, error))?;
+    fn walk_files(&self, path: &str, glob: Option<&str>) -> Result<ignore::Walk, FileRefusal> {
+        let relative = self.relative_path(path)?;
+        self.open_beneath(relative, OFlags::PATH, Mode::empty())
+            .map_err(|error| describe_errno(path, error))?;
         let mut only = OverrideBuilder::new(&self.path);
         if let Some(glob) = glob {
             only.add(glob).map_err(|error| error.to_string())?;
@@ -189,11 +196,11 @@ impl Root {
     }
 
     /// The files below `path` that version control does not ignore, one a line.
-    pub(super) fn list(&self, path: &str, glob: Option<&str>) -> Result<String, Refusal> {
-        let mut lines = Lines::default();
-        for entry in self.walk(path, glob)?.flatten() {
+    pub(super) fn list(&self, path: &str, glob: Option<&str>) -> Result<String, FileRefusal> {
+        let mut lines = BoundedListing::default();
+        for entry in self.walk_files(path, glob)?.flatten() {
             if entry.file_type().is_some_and(|kind| !kind.is_dir())
-                && !lines.push(&self.shown(entry.path()))
+                && !lines.push(&self.shown_path(entry.path()))
             {
                 break;
             }
@@ -207,24 +214,24 @@ impl Root {
         pattern: &str,
         path: &str,
         glob: Option<&str>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, FileRefusal> {
         let pattern = RegexBuilder::new(pattern)
             .size_limit(1 << 20)
             .build()
             .map_err(|error| error.to_string())?;
-        let mut lines = Lines::default();
-        for entry in self.walk(path, glob)?.flatten() {
+        let mut lines = BoundedListing::default();
+        for entry in self.walk_files(path, glob)?.flatten() {
             if !entry.file_type().is_some_and(|kind| kind.is_file()) {
                 continue;
             }
-            let shown = self.shown(entry.path());
+            let shown = self.shown_path(entry.path());
             // What cannot be read as text is not searched.
-            let Ok(text) = self.text(&shown) else {
+            let Ok(text) = self.read_text(&shown) else {
                 continue;
             };
             for (line, number) in text.lines().zip(1..) {
                 if pattern.is_match(line) {
-                    let line = crate::agent::text::clip(line, MAX_WIDTH);
+                    let line = crate::agent::text::clip_text(line, MAX_WIDTH);
                     if !lines.push(&format!("{shown}:{number}:{line}")) {
                         return Ok(lines.end("no match"));
                     }
@@ -234,13 +241,13 @@ impl Root {
         Ok(lines.end("no match"))
     }
 
-    fn shown(&self, path: &Path) -> String {
+    fn shown_path(&self, path: &Path) -> String {
         let relative = path.strip_prefix(&self.path).unwrap_or(path);
         relative.to_string_lossy().into_owned()
     }
 }
 
-fn refusal(path: &str, error: Errno) -> Refusal {
+fn describe_errno(path: &str, error: Errno) -> FileRefusal {
     match error {
         Errno::NOENT => format!("there is no {path}"),
         Errno::XDEV | Errno::LOOP => format!("{path} leads outside the workspace"),
@@ -251,12 +258,12 @@ fn refusal(path: &str, error: Errno) -> Refusal {
 
 /// Output of bounded length.
 #[derive(Default)]
-struct Lines {
+struct BoundedListing {
     text: String,
     count: usize,
 }
 
-impl Lines {
+impl BoundedListing {
     /// False where there is no more room.
     fn push(&mut self, line: &str) -> bool {
         if self.count == MAX_LINES {
@@ -283,13 +290,13 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn root() -> (tempfile::TempDir, Root) {
+    fn root() -> (tempfile::TempDir, WorkspaceRoot) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root");
         std::fs::create_dir_all(path.join("src")).unwrap();
         std::fs::write(folder.path().join("outside.txt"), "secret").unwrap();
         std::fs::write(path.join("src/a.rs"), "one\ntwo\nthree\n").unwrap();
-        let root = Root::open(&path).unwrap();
+        let root = WorkspaceRoot::open(&path).unwrap();
         (folder, root)
     }
 

@@ -9,16 +9,16 @@ use serde_json::Value;
 /// The hidden subcommand of our own binary that is this agent.
 pub(super) const SUBCOMMAND: &str = "agent-native";
 
-/// What the daemon sends: one line.
+/// The task, which the daemon sends as one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Task {
+pub(super) struct NativeTask {
     pub(super) prompt: String,
     pub(super) system: Option<String>,
     pub(super) schema: Option<Value>,
     pub(super) model: Option<String>,
     pub(super) session: String,
     pub(super) fork_of: Option<String>,
-    /// Where conversations are kept.
+    /// The folder of conversations.
     pub(super) home: PathBuf,
     /// The workspace as the sandbox shows it.
     pub(super) root: PathBuf,
@@ -28,18 +28,18 @@ pub(super) struct Task {
     pub(super) longest_command: Span,
 }
 
-/// What the agent sends: any number of events, then the report.
+/// A line of the agent: any number of events, then the report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Line {
+pub(super) enum NativeLine {
     Event(AgentEvent),
-    Report(Report),
+    Report(NativeReport),
 }
 
-/// How the session ended, as the agent itself sees it.
+/// The report of a session, as the agent itself sees it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(super) struct NativeReport {
     pub(super) stop: Option<StopReason>,
     pub(super) summary: String,
     pub(super) answer: Option<Value>,

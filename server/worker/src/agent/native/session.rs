@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use claudecluster_protocol::{StopReason, event::AgentEvent, goal::AgentUsage};
 use tokio::io::AsyncWrite;
 
-use super::lines::{Line, Report, SUBCOMMAND, Task};
+use super::lines::{NativeLine, NativeReport, NativeTask, SUBCOMMAND};
 use crate::{
     agent::{
         AgentReport, AgentSpec, SessionChannels,
-        line_session::{self, Dialogue, Next, Step},
+        line_session::{self, LineEffects, LineProtocol, SessionControl},
     },
-    launch::{Launch, argv},
+    launch::{ProgramLauncher, argv},
 };
 
 /// Reads a transcript back as events.
@@ -19,8 +19,8 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
     let lines = transcript.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| match serde_json::from_slice(line).ok()? {
-            Line::Event(event) => Some(event),
-            Line::Report(_) => None,
+            NativeLine::Event(event) => Some(event),
+            NativeLine::Report(_) => None,
         })
         .collect()
 }
@@ -28,7 +28,7 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
 /// Runs one session.
 pub(super) async fn run_session(
     spec: &AgentSpec,
-    launch: &dyn Launch,
+    launch: &dyn ProgramLauncher,
     transcript: &mut (dyn AsyncWrite + Unpin + Send),
     channels: &SessionChannels,
 ) -> AgentReport {
@@ -36,16 +36,16 @@ pub(super) async fn run_session(
         spec.place.program.clone().into_os_string(),
         SUBCOMMAND.into(),
     ];
-    let command = launch.command(&argv(program), &environment(spec, launch));
-    let mut dialogue = NativeDialogue {
-        task: task(spec, launch),
+    let command = launch.command(&argv(program), &session_env(spec, launch));
+    let mut protocol = NativeProtocol {
+        task: native_task(spec, launch),
         report: None,
         spent: AgentUsage::default(),
         garbled: false,
     };
-    let ended = line_session::drive(
+    let ended = line_session::drive_session(
         command,
-        &mut dialogue,
+        &mut protocol,
         &spec.task.limits,
         spec.task.permissions.timeout,
         transcript,
@@ -53,7 +53,7 @@ pub(super) async fn run_session(
     )
     .await;
     let session = ended.spoke.then(|| spec.task.session.clone());
-    match dialogue.report {
+    match protocol.report {
         Some(report) => AgentReport {
             stop: ended.stop.or(report.stop),
             summary: report.summary,
@@ -64,7 +64,7 @@ pub(super) async fn run_session(
         },
         None => {
             let (stop, summary) = ended.without_result("the built-in agent", &spec.task.limits);
-            let broken = stop == StopReason::Crashed && dialogue.garbled;
+            let broken = stop == StopReason::Crashed && protocol.garbled;
             AgentReport {
                 stop: Some(if broken {
                     StopReason::BrokenStream
@@ -72,7 +72,7 @@ pub(super) async fn run_session(
                     stop
                 }),
                 summary,
-                usage: dialogue.spent,
+                usage: protocol.spent,
                 session,
                 ..AgentReport::default()
             }
@@ -80,8 +80,8 @@ pub(super) async fn run_session(
     }
 }
 
-fn task(spec: &AgentSpec, launch: &dyn Launch) -> Task {
-    Task {
+fn native_task(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> NativeTask {
+    NativeTask {
         prompt: spec.task.prompt.clone(),
         system: spec.task.system.clone(),
         schema: spec.task.schema.clone(),
@@ -96,7 +96,7 @@ fn task(spec: &AgentSpec, launch: &dyn Launch) -> Task {
     }
 }
 
-fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString)> {
+fn session_env(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     for (name, value) in &spec.place.env {
         env.retain(|(known, _)| known != name);
@@ -105,40 +105,40 @@ fn environment(spec: &AgentSpec, launch: &dyn Launch) -> Vec<(OsString, OsString
     env
 }
 
-struct NativeDialogue {
-    task: Task,
-    report: Option<Report>,
+struct NativeProtocol {
+    task: NativeTask,
+    report: Option<NativeReport>,
     /// As last reported, for sessions that end without a report.
     spent: AgentUsage,
     garbled: bool,
 }
 
-impl Dialogue for NativeDialogue {
-    fn opening(&mut self) -> Vec<String> {
+impl LineProtocol for NativeProtocol {
+    fn opening_lines(&mut self) -> Vec<String> {
         // A task consists of strings and numbers; there is nothing that cannot be written.
         serde_json::to_string(&self.task).into_iter().collect()
     }
 
-    fn line(&mut self, line: &[u8]) -> Step {
+    fn receive_line(&mut self, line: &[u8]) -> LineEffects {
         let Ok(line) = serde_json::from_slice(line) else {
             self.garbled = true;
-            return Step::default();
+            return LineEffects::default();
         };
         match line {
-            Line::Event(event) => {
+            NativeLine::Event(event) => {
                 if let AgentEvent::Spent { usage } = event {
                     self.spent = usage;
                 }
-                Step {
+                LineEffects {
                     events: vec![event],
-                    ..Step::default()
+                    ..LineEffects::default()
                 }
             }
-            Line::Report(report) => {
+            NativeLine::Report(report) => {
                 self.report.get_or_insert(report);
-                Step {
-                    next: Next::Finished,
-                    ..Step::default()
+                LineEffects {
+                    next: SessionControl::Finished,
+                    ..LineEffects::default()
                 }
             }
         }

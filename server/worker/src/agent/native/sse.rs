@@ -8,25 +8,25 @@ const MAX_EVENT: usize = 8 << 20;
 /// Why a stream did not give a message.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum StreamError {
-    /// It ended before the message did.
+    /// The stream ended before the message did.
     #[error("the answer ended early")]
     Cut,
-    /// It is not what the API promises.
+    /// The stream breaks the promises of the API.
     #[error("the answer is malformed: {0}")]
     Malformed(String),
     /// The provider reported an error within the stream.
     #[error("{message}")]
     Provider {
-        /// Its class, such as `overloaded_error`.
+        /// The class of the error, such as `overloaded_error`.
         kind: String,
-        /// Its words.
+        /// The text of the error.
         message: String,
     },
 }
 
 /// A message that is being received.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub(super) struct StreamedMessage {
     /// The content blocks, as the API wants them back.
     pub content: Vec<Value>,
     /// Why it ended; empty before it did.
@@ -39,7 +39,7 @@ pub(super) struct Message {
     input: String,
 }
 
-impl Message {
+impl StreamedMessage {
     /// Takes the next bytes; `text` gets the words as they come.
     pub(super) fn feed(
         &mut self,
@@ -55,7 +55,7 @@ impl Message {
             if let Some(data) = line.strip_prefix(b"data:") {
                 let event = serde_json::from_slice(data.trim_ascii())
                     .map_err(|e| StreamError::Malformed(e.to_string()))?;
-                self.event(&event, text)?;
+                self.handle_event(&event, text)?;
             }
         }
         if rest.len() > MAX_EVENT {
@@ -74,17 +74,21 @@ impl Message {
         }
     }
 
-    fn event(&mut self, event: &Value, text: &mut dyn FnMut(&str)) -> Result<(), StreamError> {
+    fn handle_event(
+        &mut self,
+        event: &Value,
+        text: &mut dyn FnMut(&str),
+    ) -> Result<(), StreamError> {
         match event["type"].as_str() {
-            Some("message_start") => self.count(&event["message"]["usage"]),
+            Some("message_start") => self.merge_usage(&event["message"]["usage"]),
             Some("content_block_start") => {
                 self.input.clear();
                 self.content.push(event["content_block"].clone());
             }
-            Some("content_block_delta") => self.delta(&event["delta"], text),
-            Some("content_block_stop") => self.close()?,
+            Some("content_block_delta") => self.apply_delta(&event["delta"], text),
+            Some("content_block_stop") => self.close_block()?,
             Some("message_delta") => {
-                self.count(&event["usage"]);
+                self.merge_usage(&event["usage"]);
                 if let Some(reason) = event["delta"]["stop_reason"].as_str() {
                     reason.clone_into(&mut self.stop_reason);
                 }
@@ -102,7 +106,7 @@ impl Message {
         Ok(())
     }
 
-    fn count(&mut self, usage: &Value) {
+    fn merge_usage(&mut self, usage: &Value) {
         for (key, value) in usage.as_object().into_iter().flatten() {
             if !value.is_null() {
                 self.usage.insert(key.clone(), value.clone());
@@ -110,7 +114,7 @@ impl Message {
         }
     }
 
-    fn delta(&mut self, delta: &Value, text: &mut dyn FnMut(&str)) {
+    fn apply_delta(&mut self, delta: &Value, text: &mut dyn FnMut(&str)) {
         let Some(block) = self.content.last_mut() else {
             return;
         };
@@ -130,7 +134,7 @@ impl Message {
         }
     }
 
-    fn close(&mut self) -> Result<(), StreamError> {
+    fn close_block(&mut self) -> Result<(), StreamError> {
         let tool = self
             .content
             .last_mut()
@@ -189,7 +193,7 @@ mod tests {
     #[test]
     fn the_same_message_however_it_is_split() {
         for size in 1..STREAM.len() {
-            let mut message = Message::default();
+            let mut message = StreamedMessage::default();
             let mut heard = String::new();
             assert_eq!(message.end(), Err(StreamError::Cut));
             for part in STREAM.as_bytes().chunks(size) {
@@ -209,13 +213,13 @@ mod tests {
 
     #[test]
     fn errors_within_the_stream_are_named() {
-        let mut message = Message::default();
+        let mut message = StreamedMessage::default();
         let broken = message.feed(b"data: {\"type\n", &mut |_| {});
         assert!(matches!(broken, Err(StreamError::Malformed(_))));
         let error = b"data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n";
         let (kind, text) = ("overloaded_error".to_owned(), "m".to_owned());
         assert_eq!(
-            Message::default().feed(error, &mut |_| {}),
+            StreamedMessage::default().feed(error, &mut |_| {}),
             Err(StreamError::Provider {
                 kind,
                 message: text
@@ -231,7 +235,7 @@ mod tests {
                 "content_block_stop", "message_delta", "message_stop", "error", "ping", ""];
             let values = [json!(null), json!("x"), json!(7), json!([1]), json!({"type": "tool_use"}),
                 json!({"type": "text", "text": "", "partial_json": "{", "usage": {"input_tokens": -1}})];
-            let mut message = Message::default();
+            let mut message = StreamedMessage::default();
             for (kind, value) in picks {
                 let value = &values[value];
                 let event = json!({"type": kinds[kind], "message": value, "content_block": value,

@@ -6,18 +6,18 @@ use claudecluster_protocol::Span;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{command, files::Root};
-use crate::agent::text::{clip, one_line};
+use super::{command, files::WorkspaceRoot};
+use crate::agent::text::{clip_text, one_line};
 
 /// A tool call's result, in words for the model.
-pub(super) struct Outcome {
+pub(super) struct ToolResult {
     pub text: String,
     pub failed: bool,
-    /// What a command wrote, for watchers.
+    /// The output of a command, for watchers.
     pub output: Option<String>,
 }
 
-/// What watchers see of a command's output.
+/// The bytes of a command's output that watchers see.
 const WATCHED: usize = 2000;
 
 /// The name of the tool that takes the structured answer.
@@ -25,7 +25,7 @@ pub(super) const ANSWER: &str = "answer";
 
 /// The offered tools. Their text is part of the cached prefix: the same for every session that has
 /// the same schema.
-pub(super) fn offered(schema: Option<&Value>) -> Vec<Value> {
+pub(super) fn offered_tools(schema: Option<&Value>) -> Vec<Value> {
     let tool = |name: &str, description: &str, properties: Value, required: &[&str]| {
         json!({"name": name, "description": description, "input_schema": {
             "type": "object", "properties": properties, "required": required}})
@@ -80,56 +80,56 @@ pub(super) fn offered(schema: Option<&Value>) -> Vec<Value> {
 }
 
 #[derive(Deserialize)]
-struct Read {
+struct ReadArguments {
     path: String,
-    #[serde(default = "one")]
+    #[serde(default = "first_line")]
     offset: usize,
-    #[serde(default = "many")]
+    #[serde(default = "usual_limit")]
     limit: usize,
 }
 
-fn one() -> usize {
+fn first_line() -> usize {
     1
 }
 
-fn many() -> usize {
+fn usual_limit() -> usize {
     2000
 }
 
 #[derive(Deserialize)]
-struct Write {
+struct WriteArguments {
     path: String,
     content: String,
 }
 
 #[derive(Deserialize)]
-struct Edit {
+struct EditArguments {
     path: String,
     old: String,
     new: String,
 }
 
 #[derive(Deserialize)]
-struct List {
-    #[serde(default = "here")]
+struct ListArguments {
+    #[serde(default = "top_folder")]
     path: String,
     glob: Option<String>,
 }
 
-fn here() -> String {
+fn top_folder() -> String {
     ".".to_owned()
 }
 
 #[derive(Deserialize)]
-struct Search {
+struct SearchArguments {
     pattern: String,
-    #[serde(default = "here")]
+    #[serde(default = "top_folder")]
     path: String,
     glob: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Run {
+struct RunArguments {
     command: String,
     #[serde(default = "two_minutes")]
     timeout: u64,
@@ -140,65 +140,70 @@ fn two_minutes() -> u64 {
 }
 
 /// Carries out one call. A command takes `longest` at most.
-pub(super) async fn call(root: &Root, name: &str, input: &Value, longest: Span) -> Outcome {
+pub(super) async fn call_tool(
+    root: &WorkspaceRoot,
+    name: &str,
+    input: &Value,
+    longest: Span,
+) -> ToolResult {
     if name == "run" {
-        return match parse::<Run>(input) {
+        return match parse_input::<RunArguments>(input) {
             Ok(run) => run_command(root, &run, longest).await,
-            Err(refusal) => refused(refusal),
+            Err(refusal) => refused_call(refusal),
         };
     }
     match on_files(root, name, input) {
-        Ok(text) => Outcome {
+        Ok(text) => ToolResult {
             text,
             failed: false,
             output: None,
         },
-        Err(refusal) => refused(refusal),
+        Err(refusal) => refused_call(refusal),
     }
 }
 
-fn on_files(root: &Root, name: &str, input: &Value) -> Result<String, String> {
+fn on_files(root: &WorkspaceRoot, name: &str, input: &Value) -> Result<String, String> {
     match name {
         "read" => {
-            let Read {
+            let ReadArguments {
                 path,
                 offset,
                 limit,
-            } = parse(input)?;
+            } = parse_input(input)?;
             root.read(&path, offset, limit)
         }
         "write" => {
-            let Write { path, content } = parse(input)?;
+            let WriteArguments { path, content } = parse_input(input)?;
             root.write(&path, &content)
                 .map(|()| format!("wrote {path}"))
         }
         "edit" => {
-            let Edit { path, old, new } = parse(input)?;
+            let EditArguments { path, old, new } = parse_input(input)?;
             root.edit(&path, &old, &new)
                 .map(|()| format!("edited {path}"))
         }
         "list" => {
-            let List { path, glob } = parse(input)?;
+            let ListArguments { path, glob } = parse_input(input)?;
             root.list(&path, glob.as_deref())
         }
         "search" => {
-            let Search {
+            let SearchArguments {
                 pattern,
                 path,
                 glob,
-            } = parse(input)?;
+            } = parse_input(input)?;
             root.search(&pattern, &path, glob.as_deref())
         }
         other => Err(format!("there is no tool {other}")),
     }
 }
 
-async fn run_command(root: &Root, run: &Run, longest: Span) -> Outcome {
+async fn run_command(root: &WorkspaceRoot, run: &RunArguments, longest: Span) -> ToolResult {
     let limit = Duration::from_secs(run.timeout.max(1)).min(longest.to_duration());
-    let finished = command::run(&run.command, root.path(), limit).await;
-    let output = clip(&finished.output, WATCHED);
+    let finished = command::run_script(&run.command, root.path(), limit).await;
+    let output = clip_text(&finished.output, WATCHED);
     let nothing = finished.output.is_empty();
-    Outcome {
+    ToolResult {
         text: if nothing {
             "(no output)".to_owned()
         } else {
@@ -209,12 +214,12 @@ async fn run_command(root: &Root, run: &Run, longest: Span) -> Outcome {
     }
 }
 
-fn parse<T: DeserializeOwned>(input: &Value) -> Result<T, String> {
+fn parse_input<T: DeserializeOwned>(input: &Value) -> Result<T, String> {
     T::deserialize(input).map_err(|error| format!("bad input: {error}"))
 }
 
-fn refused(text: String) -> Outcome {
-    Outcome {
+fn refused_call(text: String) -> ToolResult {
+    ToolResult {
         text,
         failed: true,
         output: None,
@@ -222,14 +227,14 @@ fn refused(text: String) -> Outcome {
 }
 
 /// The one argument of a call that people want to see.
-pub(super) fn detail(input: &Value) -> String {
+pub(super) fn call_detail(input: &Value) -> String {
     let keys = ["path", "command", "pattern"];
     let found = keys.into_iter().find_map(|key| input[key].as_str());
     one_line(found.unwrap_or_default())
 }
 
-/// What an answer lacks, as far as the schema's top level says.
-pub(super) fn lacks(schema: &Value, answer: &Value) -> Option<String> {
+/// Names the fields an answer lacks, by the top level of the schema.
+pub(super) fn missing_fields(schema: &Value, answer: &Value) -> Option<String> {
     let Some(fields) = answer.as_object() else {
         return Some("the answer must be an object".to_owned());
     };

@@ -16,7 +16,9 @@ use claudecluster_protocol::{
     permission::{PermissionDecision, PermissionKind},
     plan::AgentName,
 };
-use claudecluster_worker::agent::{AgentSpec, Ask, QuestionReply, ToolPermissions, ToolRequest};
+use claudecluster_worker::agent::{
+    AgentSpec, PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest,
+};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,16 +45,16 @@ fn spec(stage: &Stage, fault: &str, permissions: ToolPermissions) -> AgentSpec {
     spec
 }
 
-fn say(ask: Ask, decision: PermissionDecision, reason: Option<&str>) {
+fn say(ask: PermissionQuestion, decision: PermissionDecision, reason: Option<&str>) {
     let reason = reason.map(str::to_owned);
     let _ = ask.reply.send(QuestionReply { decision, reason });
 }
 
 /// A session that asks once, and what it says it was told.
-async fn check(answer: impl FnOnce(Ask), expected: &str) -> Run {
+async fn check(answer: impl FnOnce(PermissionQuestion), expected: &str) -> Run {
     let stage = Stage::new("rules: []");
     let permissions = asking(&["WebFetch"], Span::secs(50));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let spec = spec(&stage, "asks", permissions);
     let answering = async {
         let ask = asks.recv().await.unwrap();
@@ -62,7 +64,7 @@ async fn check(answer: impl FnOnce(Ask), expected: &str) -> Run {
             kind: Some(PermissionKind::Network),
             input: r#"{"prompt":"what","url":"http://example.com/a"}"#.to_owned(),
         };
-        assert_eq!(ask.wanted, wanted);
+        assert_eq!(ask.request, wanted);
         answer(ask);
     };
     let (run, ()) = tokio::join!(
@@ -115,12 +117,12 @@ async fn with_nobody_to_ask_it_is_denied() {
 async fn answers_find_their_questions() {
     let stage = Stage::new("rules: []");
     let permissions = asking(&["WebFetch"], Span::secs(50));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let spec = spec(&stage, "asks-twice", permissions);
     let answering = async {
         let first = asks.recv().await.unwrap();
         let second = asks.recv().await.unwrap();
-        assert_eq!(second.wanted.detail, "http://example.com/2");
+        assert_eq!(second.request.detail, "http://example.com/2");
         say(second, PermissionDecision::Deny, None);
         say(first, PermissionDecision::Allow, None);
     };
@@ -137,13 +139,13 @@ async fn answers_find_their_questions() {
 async fn a_question_that_is_not_asked_any_more_is_closed() {
     let stage = Stage::new("rules: []");
     let permissions = asking(&["WebFetch"], Span::secs(50));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let spec = spec(&stage, "asks-and-goes-on", permissions);
     let closing = async {
         let mut first = asks.recv().await.unwrap();
         first.reply.closed().await;
         let second = asks.recv().await.unwrap();
-        assert_eq!(second.wanted.detail, "http://example.com/b");
+        assert_eq!(second.request.detail, "http://example.com/b");
         say(second, PermissionDecision::Allow, None);
     };
     let (run, ()) = tokio::join!(
@@ -162,7 +164,7 @@ async fn a_question_that_is_not_asked_any_more_is_closed() {
 async fn a_person_may_take_longer_than_an_agent() {
     let stage = Stage::new("rules: []");
     let permissions = asking(&["WebFetch"], Span(2_500));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let mut spec = spec(&stage, "asks", permissions);
     spec.task.limits.silence = Span(900);
     spec.task.limits.timeout = Span(2_000);
@@ -176,7 +178,7 @@ async fn a_person_may_take_longer_than_an_agent() {
     assert!(run.report.summary.starts_with(told), "{run:?}");
 
     let permissions = asking(&["WebFetch"], Span::secs(50));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     spec.place.env.retain(|(name, _)| name != "FAULT");
     spec.place
         .env
@@ -194,7 +196,7 @@ async fn a_person_may_take_longer_than_an_agent() {
 async fn cancelling_does_not_wait_for_the_answer() {
     let stage = Stage::new("rules: []");
     let permissions = asking(&["WebFetch"], Span::secs(3600));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let mut spec = spec(&stage, "asks-then-hangs", permissions);
     spec.task.limits.exit = Span(700);
     let cancel = CancellationToken::new();
@@ -225,15 +227,15 @@ rules:
 async fn the_real_one_asks_and_goes_on() {
     let stage = Stage::new(FETCHES);
     let permissions = asking(&["WebFetch", "Bash"], Span::secs(50));
-    let (questions, mut asks) = mpsc::unbounded_channel::<Ask>();
+    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "Do the task.");
     spec.task.permissions = permissions;
     let answering = async {
         let mut wanted = Vec::new();
         for _ in 0..2 {
             let ask = asks.recv().await.unwrap();
-            wanted.push((ask.wanted.tool.clone(), ask.wanted.detail.clone()));
-            match ask.wanted.tool.as_str() {
+            wanted.push((ask.request.tool.clone(), ask.request.detail.clone()));
+            match ask.request.tool.as_str() {
                 "WebFetch" => say(ask, PermissionDecision::Deny, Some("read docs/ instead")),
                 _ => say(ask, PermissionDecision::Allow, None),
             }

@@ -200,8 +200,8 @@ async fn questions_and_answers_pass_through() {
             asking.session_env = JobEnv(vec![fault]);
             let answering = async {
                 let ask = ends.asks.recv().await.unwrap();
-                assert_eq!(ask.wanted.detail, "http://example.com/a");
-                assert_eq!(ask.wanted.kind, Some(PermissionKind::Network));
+                assert_eq!(ask.request.detail, "http://example.com/a");
+                assert_eq!(ask.request.kind, Some(PermissionKind::Network));
                 if let Some(decision) = answer {
                     let reason = None;
                     let _ = ask.reply.send(QuestionReply { decision, reason });

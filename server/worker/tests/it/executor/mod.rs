@@ -29,7 +29,7 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    agent::{AgentSettings, Ask, SessionChannels},
+    agent::{AgentSettings, PermissionQuestion, SessionChannels},
     executor::{DriveLimits, Executor, JobPorts, LocalExecutor, PipeExecutor},
     serve::WorkerPlace,
 };
@@ -133,7 +133,7 @@ fn with_claude(fixture: &Fixture, program: &Path) -> [(&'static str, Box<dyn Exe
 /// The other ends of a job's ports.
 struct Ends {
     events: mpsc::Receiver<AgentEvent>,
-    asks: mpsc::UnboundedReceiver<Ask>,
+    asks: mpsc::UnboundedReceiver<PermissionQuestion>,
     cancel: CancellationToken,
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use claudecluster_protocol::{FileMode, RelPath};
 use claudecluster_worker::{
-    changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
+    changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
     sandbox::{LayerFile, LayerState, write_layer},
 };
 
@@ -49,9 +49,9 @@ fn collect(fixture: &Fixture, upper: &Path, tracked: &[&str], limits: &ChangeLim
     let base = ViewBase {
         workspace: fixture.workspace.clone(),
         lowers: Vec::new(),
-        tracked: Tracked::new(tracked.iter().map(|path| RelPath::new(*path).unwrap())),
+        tracked: TrackedFiles::new(tracked.iter().map(|path| RelPath::new(*path).unwrap())),
     };
-    changes::collect(upper, &base, limits).unwrap()
+    changes::collect_changes(upper, &base, limits).unwrap()
 }
 
 /// One line a change: `+a`, `-a`, `~a`, `a>b`; refused ones as `!a`.

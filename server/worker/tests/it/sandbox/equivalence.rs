@@ -14,7 +14,7 @@ use std::{
 
 use claudecluster_protocol::FileMode;
 use claudecluster_worker::{
-    changes::{Change, ChangeSet},
+    changes::{ChangeSet, CollectedChange},
     sandbox::{Sandbox, SandboxChoice},
 };
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ fn look(dir: &Path, below: &Path, tree: &mut Tree) {
 /// Puts a change set on top of a tree.
 fn apply(tree: &mut Tree, set: &ChangeSet) {
     assert_eq!(set.refused, []);
-    for Change {
+    for CollectedChange {
         path,
         from,
         before,

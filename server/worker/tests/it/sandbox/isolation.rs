@@ -16,7 +16,7 @@ use std::{
 
 use claudecluster_protocol::{FileMode, RelPath};
 use claudecluster_worker::{
-    launch::{Launch, argv},
+    launch::{ProgramLauncher, argv},
     sandbox::{LayerFile, LayerState, Sandbox, SandboxChoice, write_layer},
 };
 use tokio::io::AsyncReadExt;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use claudecluster_worker::{
-    changes::{self, ChangeLimits, ChangeSet, Tracked, ViewBase},
-    launch::{Launch, argv},
+    changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
+    launch::{ProgramLauncher, argv},
     sandbox::{Sandbox, SandboxChoice, SandboxSpec},
 };
 
@@ -82,9 +82,9 @@ impl Fixture {
         let base = ViewBase {
             workspace: self.workspace.clone(),
             lowers: lowers.to_vec(),
-            tracked: Tracked::default(),
+            tracked: TrackedFiles::default(),
         };
-        changes::collect(upper, &base, &ChangeLimits::default()).unwrap()
+        changes::collect_changes(upper, &base, &ChangeLimits::default()).unwrap()
     }
 }
 

@@ -18,10 +18,10 @@ use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
 use claudecluster_worker::{
     agent::{
-        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, Ask, SessionChannels,
-        ToolPermissions, registry,
+        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, PermissionQuestion,
+        SessionChannels, ToolPermissions, registry,
     },
-    launch::Launch,
+    launch::ProgramLauncher,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 /// Starts programs in a folder, without isolation.
 pub(crate) struct Bare(pub(crate) PathBuf);
 
-impl Launch for Bare {
+impl ProgramLauncher for Bare {
     fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&argv[0]);
         command.args(&argv[1..]).env_clear().current_dir(&self.0);
@@ -139,7 +139,7 @@ impl Stage {
     pub(crate) async fn run_asking(
         &self,
         spec: &AgentSpec,
-        questions: mpsc::UnboundedSender<Ask>,
+        questions: mpsc::UnboundedSender<PermissionQuestion>,
         cancel: CancellationToken,
     ) -> Run {
         let launch = Bare(self.root());
@@ -148,7 +148,7 @@ impl Stage {
 
     pub(crate) async fn run_in(
         &self,
-        launch: &dyn Launch,
+        launch: &dyn ProgramLauncher,
         spec: &AgentSpec,
         cancel: CancellationToken,
     ) -> Run {
@@ -157,9 +157,9 @@ impl Stage {
 
     async fn run_with(
         &self,
-        launch: &dyn Launch,
+        launch: &dyn ProgramLauncher,
         spec: &AgentSpec,
-        questions: Option<mpsc::UnboundedSender<Ask>>,
+        questions: Option<mpsc::UnboundedSender<PermissionQuestion>>,
         cancel: CancellationToken,
     ) -> Run {
         let (events, mut receive) = mpsc::channel(10_000);

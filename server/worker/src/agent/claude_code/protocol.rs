@@ -1,4 +1,4 @@
-//! The state of one session, moved by Claude's messages.
+//! Claude Code's messages, and the state of a session that they change.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,54 +12,56 @@ use claudecluster_protocol::{
 use serde_json::{Value, json};
 
 use super::{
-    home::Legacy,
-    policy::{self, Policy, Rule},
-    result::{Outcome, by_status, difference},
+    home::ForkInheritance,
+    policy::{self, ToolPolicy, ToolRule},
+    result::{ClaudeResult, stop_by_status, usage_difference},
 };
 use crate::agent::{
     AgentReport, AgentTask, QuestionReply, ToolRequest,
-    line_session::{Answer, Dialogue, Ended, Next, Question, Step},
+    line_session::{
+        LineEffects, LineProtocol, ProtocolQuestion, QuestionAnswer, SessionControl, SessionExit,
+    },
     permission, prices,
-    text::{Words, one_line},
+    text::{TextPieces, one_line},
 };
 
-pub(super) struct ClaudeDialogue<'a> {
+pub(super) struct ClaudeProtocol<'a> {
     task: &'a AgentTask,
     root: PathBuf,
-    policy: Policy,
+    policy: ToolPolicy,
     before: AgentUsage,
-    words: Words,
+    words: TextPieces,
     session: Option<String>,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
     running: AgentUsage,
-    outcome: Option<Outcome>,
+    outcome: Option<ClaudeResult>,
     retry_after: Option<Span>,
     /// The `error` of the last assistant message that had one.
     hint: Option<String>,
     /// Lines that were no messages.
     garbled: u32,
-    /// What somebody is asked, by number.
-    open: HashMap<u64, Call>,
+    /// The open permission questions, by number.
+    open: HashMap<u64, PendingToolUse>,
     questions: u64,
     /// Tool uses that somebody denied or did not decide: the model was told to do without.
     done_without: HashSet<String>,
 }
 
-/// A tool use that Claude waits to be let do.
-struct Call {
-    /// Of the request, as it came.
+/// A tool use that Claude asked for and waits for.
+struct PendingToolUse {
+    /// The id of the request, as Claude sent it.
     id: Value,
     tool: String,
     tool_use: Option<String>,
     input: Value,
 }
 
-impl<'a> ClaudeDialogue<'a> {
+impl<'a> ClaudeProtocol<'a> {
     pub(super) fn new(
         task: &'a AgentTask,
         root: &Path,
-        policy: Policy,
+        policy: ToolPolicy,
         before: AgentUsage,
     ) -> Self {
         Self {
@@ -67,7 +69,7 @@ impl<'a> ClaudeDialogue<'a> {
             root: root.to_owned(),
             policy,
             before,
-            words: Words::default(),
+            words: TextPieces::default(),
             session: None,
             model: task.model.clone(),
             running: AgentUsage::default(),
@@ -81,8 +83,8 @@ impl<'a> ClaudeDialogue<'a> {
         }
     }
 
-    /// What became of the session, and what it leaves to forks.
-    pub(super) fn report(self, ended: &Ended) -> (AgentReport, Option<Legacy>) {
+    /// Returns the report of the session, and what its forks inherit.
+    pub(super) fn into_report(self, ended: &SessionExit) -> (AgentReport, Option<ForkInheritance>) {
         let session = self
             .session
             .or_else(|| ended.spoke.then(|| self.task.session.clone()));
@@ -109,7 +111,7 @@ impl<'a> ClaudeDialogue<'a> {
         let usage = AgentUsage {
             turns: self.running.turns,
             ..match outcome.totals {
-                Some(totals) => difference(totals, self.before, outcome.own),
+                Some(totals) => usage_difference(totals, self.before, outcome.own),
                 None => self.running,
             }
         };
@@ -127,34 +129,34 @@ impl<'a> ClaudeDialogue<'a> {
             session,
             retry_after: self.retry_after,
         };
-        let left = Legacy {
+        let left = ForkInheritance {
             totals: outcome.totals.unwrap_or_default(),
             model: self.model,
         };
         (report, Some(left))
     }
 
-    fn message(&mut self, message: &Value) -> Step {
+    fn handle_message(&mut self, message: &Value) -> LineEffects {
         let main = message["parent_tool_use_id"].is_null();
         match message["type"].as_str() {
-            Some("stream_event") => Step {
-                events: self.streamed(&message["event"], main),
-                ..Step::default()
+            Some("stream_event") => LineEffects {
+                events: self.handle_stream_event(&message["event"], main),
+                ..LineEffects::default()
             },
-            Some("assistant") => Step {
-                events: self.said(message),
-                ..Step::default()
+            Some("assistant") => LineEffects {
+                events: self.handle_assistant(message),
+                ..LineEffects::default()
             },
-            Some("control_request") => self.asked(message),
-            Some("control_cancel_request") => self.not_asked(&message["request_id"]),
-            Some("system") => self.system(message),
-            Some("rate_limit_event") => self.limited(&message["rate_limit_info"]),
-            Some("result") => self.result(message),
-            _ => Step::default(),
+            Some("control_request") => self.handle_request(message),
+            Some("control_cancel_request") => self.withdraw_request(&message["request_id"]),
+            Some("system") => self.handle_system(message),
+            Some("rate_limit_event") => self.handle_rate_limit(&message["rate_limit_info"]),
+            Some("result") => self.handle_result(message),
+            _ => LineEffects::default(),
         }
     }
 
-    fn streamed(&mut self, event: &Value, main: bool) -> Vec<AgentEvent> {
+    fn handle_stream_event(&mut self, event: &Value, main: bool) -> Vec<AgentEvent> {
         match event["type"].as_str() {
             Some("content_block_delta") if main => {
                 let text = event["delta"]["text"].as_str().unwrap_or_default();
@@ -162,7 +164,7 @@ impl<'a> ClaudeDialogue<'a> {
             }
             Some("content_block_stop") => self.words.flush().into_iter().collect(),
             Some("message_delta") => {
-                self.count(&event["usage"]);
+                self.count_usage(&event["usage"]);
                 vec![AgentEvent::Spent {
                     usage: self.running,
                 }]
@@ -172,13 +174,13 @@ impl<'a> ClaudeDialogue<'a> {
     }
 
     /// Adds one model turn's usage.
-    fn count(&mut self, usage: &Value) {
+    fn count_usage(&mut self, usage: &Value) {
         let model = self.model.as_deref().unwrap_or_default();
-        let turn = prices::turn(model, |part| usage[part].as_u64());
+        let turn = prices::usage_of_turn(model, |part| usage[part].as_u64());
         self.running = self.running.plus(turn);
     }
 
-    fn said(&mut self, message: &Value) -> Vec<AgentEvent> {
+    fn handle_assistant(&mut self, message: &Value) -> Vec<AgentEvent> {
         if let Some(error) = message["error"].as_str() {
             self.hint = Some(error.to_owned());
         }
@@ -192,14 +194,14 @@ impl<'a> ClaudeDialogue<'a> {
             let name = block["name"].as_str().unwrap_or_default();
             events.push(AgentEvent::Tool {
                 name: name.to_owned(),
-                detail: self.detail(&block["input"]),
+                detail: self.tool_detail(&block["input"]),
             });
         }
         events
     }
 
     /// The one argument of a tool call that people want to see.
-    fn detail(&self, input: &Value) -> String {
+    fn tool_detail(&self, input: &Value) -> String {
         let keys = [
             "file_path",
             "notebook_path",
@@ -218,167 +220,170 @@ impl<'a> ClaudeDialogue<'a> {
 
     /// A request that Claude waits for an answer to. It has no deadline of its own, so every one
     /// is answered, also those we do not know.
-    fn asked(&mut self, message: &Value) -> Step {
+    fn handle_request(&mut self, message: &Value) -> LineEffects {
         let id = &message["request_id"];
         let request = &message["request"];
         if request["subtype"] != "can_use_tool" {
             let answer = json!({"type": "control_response", "response": {
                 "subtype": "error", "request_id": id, "error": "not supported by this host"}});
-            return Step {
+            return LineEffects {
                 send: vec![answer.to_string()],
-                ..Step::default()
+                ..LineEffects::default()
             };
         }
-        let call = Call {
+        let call = PendingToolUse {
             id: id.clone(),
             tool: request["tool_name"].as_str().unwrap_or_default().to_owned(),
             tool_use: request["tool_use_id"].as_str().map(str::to_owned),
             input: request["input"].clone(),
         };
         match self.policy.rule(&call.tool) {
-            Rule::Allow => allow(&call),
-            Rule::Ask => self.question(call),
-            Rule::Deny => {
+            ToolRule::Allow => allow_use(&call),
+            ToolRule::Ask => self.ask_permission(call),
+            ToolRule::Deny => {
                 let tool = &call.tool;
                 let words = format!("{tool} is not available in this session; do without it.");
-                self.deny(&call, &words)
+                self.deny_use(&call, &words)
             }
         }
     }
 
-    fn question(&mut self, call: Call) -> Step {
+    fn ask_permission(&mut self, call: PendingToolUse) -> LineEffects {
         self.questions += 1;
-        let wanted = ToolRequest {
+        let request = ToolRequest {
             tool: call.tool.clone(),
-            detail: permission::detail(&call.input),
-            kind: policy::kind(&call.tool),
-            input: permission::canonical(&call.input),
+            detail: permission::input_detail(&call.input),
+            kind: policy::kind_of_tool(&call.tool),
+            input: permission::canonical_json(&call.input),
         };
         self.open.insert(self.questions, call);
-        Step {
-            questions: vec![Question {
+        LineEffects {
+            questions: vec![ProtocolQuestion {
                 number: self.questions,
-                wanted,
+                request,
             }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
     /// Claude does not wait for the answer to a request any more.
-    fn not_asked(&mut self, id: &Value) -> Step {
-        let of = |open: &HashMap<u64, Call>| Some(*open.iter().find(|(_, call)| call.id == *id)?.0);
+    fn withdraw_request(&mut self, id: &Value) -> LineEffects {
+        let of = |open: &HashMap<u64, PendingToolUse>| {
+            Some(*open.iter().find(|(_, call)| call.id == *id)?.0)
+        };
         let number = of(&self.open);
         self.open.retain(|open, _| Some(*open) != number);
-        Step {
+        LineEffects {
             withdrawn: number.into_iter().collect(),
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
-    fn deny(&self, call: &Call, words: &str) -> Step {
-        let what = format!("{} {}", call.tool, self.detail(&call.input));
+    fn deny_use(&self, call: &PendingToolUse, words: &str) -> LineEffects {
+        let what = format!("{} {}", call.tool, self.tool_detail(&call.input));
         let what = what.trim().to_owned();
         let denial = json!({"behavior": "deny", "message": words, "interrupt": false});
-        Step {
+        LineEffects {
             send: vec![response(call, &denial)],
             events: vec![AgentEvent::Denied { what }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
-    fn system(&mut self, message: &Value) -> Step {
+    fn handle_system(&mut self, message: &Value) -> LineEffects {
         match message["subtype"].as_str() {
-            Some("init") => self.init(message),
-            Some("api_retry") => self.retrying(message),
+            Some("init") => self.handle_init(message),
+            Some("api_retry") => self.handle_retry(message),
             Some("permission_denied") => {
                 let what = message["tool_name"].as_str().unwrap_or("a tool").to_owned();
-                Step {
+                LineEffects {
                     events: vec![AgentEvent::Denied { what }],
-                    ..Step::default()
+                    ..LineEffects::default()
                 }
             }
-            _ => Step::default(),
+            _ => LineEffects::default(),
         }
     }
 
     /// Comes with every turn; news only the first time.
-    fn init(&mut self, message: &Value) -> Step {
+    fn handle_init(&mut self, message: &Value) -> LineEffects {
         let text = |key: &str| message[key].as_str().map(str::to_owned);
         if self.session.is_some() {
-            return Step::default();
+            return LineEffects::default();
         }
         self.session = text("session_id").or_else(|| Some(self.task.session.clone()));
         self.model = text("model").or_else(|| self.model.take());
-        Step {
+        LineEffects {
             events: vec![AgentEvent::Started {
                 session: self.session.clone(),
                 model: self.model.clone(),
             }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
-    fn retrying(&mut self, message: &Value) -> Step {
+    fn handle_retry(&mut self, message: &Value) -> LineEffects {
         let status = message["error_status"].as_u64();
-        if by_status(status) == Some(StopReason::Auth) {
+        if stop_by_status(status) == Some(StopReason::Auth) {
             // It would try ten times, with growing delays, what cannot succeed.
-            return Step {
-                next: Next::Abort(StopReason::Auth),
-                ..Step::default()
+            return LineEffects {
+                next: SessionControl::Abort(StopReason::Auth),
+                ..LineEffects::default()
             };
         }
         if !matches!(status, Some(429 | 503 | 529)) {
-            return Step::default();
+            return LineEffects::default();
         }
         let wait = message["retry_delay_ms"]
             .as_f64()
             .map(|ms| Span(ms.max(0.0) as u64));
-        Step {
+        LineEffects {
             events: vec![AgentEvent::RateLimited { wait }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
     /// The limit of a subscription. Only a rejection means waiting.
-    fn limited(&mut self, info: &Value) -> Step {
+    fn handle_rate_limit(&mut self, info: &Value) -> LineEffects {
         if info["status"] != "rejected" {
-            return Step::default();
+            return LineEffects::default();
         }
         let reset = info["resetsAt"]
             .as_u64()
             .map(|s| Timestamp(s.saturating_mul(1000)));
         let wait = reset.map(|at| at.since(now()));
         self.retry_after = wait;
-        Step {
+        LineEffects {
             events: vec![AgentEvent::RateLimited { wait }],
-            ..Step::default()
+            ..LineEffects::default()
         }
     }
 
     /// The first result counts; a second one would be about something we did not ask.
-    fn result(&mut self, message: &Value) -> Step {
+    fn handle_result(&mut self, message: &Value) -> LineEffects {
         if self.outcome.is_some() {
-            return Step::default();
+            return LineEffects::default();
         }
         let wants_answer = self.task.schema.is_some();
         let done_without = |tool_use: &str| self.done_without.contains(tool_use);
-        let mut outcome = Outcome::read(message, wants_answer, self.hint.as_deref(), &done_without);
+        let mut outcome =
+            ClaudeResult::read(message, wants_answer, self.hint.as_deref(), &done_without);
         if self.retry_after.is_some() && outcome.stop == Some(StopReason::Crashed) {
             outcome.stop = Some(StopReason::Overloaded);
         }
         let usage = AgentUsage {
             turns: self.running.turns,
             ..outcome.totals.map_or(self.running, |totals| {
-                difference(totals, self.before, outcome.own)
+                usage_difference(totals, self.before, outcome.own)
             })
         };
         self.outcome = Some(outcome);
         let mut events: Vec<AgentEvent> = self.words.flush().into_iter().collect();
         events.push(AgentEvent::Spent { usage });
-        Step {
+        LineEffects {
             events,
-            next: Next::Finished,
-            ..Step::default()
+            next: SessionControl::Finished,
+            ..LineEffects::default()
         }
     }
 }
@@ -386,8 +391,8 @@ impl<'a> ClaudeDialogue<'a> {
 const AUTH: &str = "the provider rejected the API key or login: set ANTHROPIC_API_KEY, or log in with \
                     `claude` and `/login`";
 
-impl Dialogue for ClaudeDialogue<'_> {
-    fn opening(&mut self) -> Vec<String> {
+impl LineProtocol for ClaudeProtocol<'_> {
+    fn opening_lines(&mut self) -> Vec<String> {
         let initialize = json!({"type": "control_request", "request_id": "initialize",
             "request": {"subtype": "initialize"}});
         // Two blocks: only the last is searched for commands and mentions (see the module's head).
@@ -400,50 +405,50 @@ impl Dialogue for ClaudeDialogue<'_> {
         vec![initialize.to_string(), turn.to_string()]
     }
 
-    fn line(&mut self, line: &[u8]) -> Step {
+    fn receive_line(&mut self, line: &[u8]) -> LineEffects {
         if line.trim_ascii().is_empty() {
-            return Step::default();
+            return LineEffects::default();
         }
         // Invalid UTF-8 spoils one string, not the message.
         match serde_json::from_str::<Value>(&String::from_utf8_lossy(line)) {
-            Ok(message) if message.is_object() => self.message(&message),
+            Ok(message) if message.is_object() => self.handle_message(&message),
             _ => {
                 self.garbled += 1;
-                Step::default()
+                LineEffects::default()
             }
         }
     }
 
-    fn answered(&mut self, question: u64, answer: Answer) -> Step {
+    fn receive_answer(&mut self, question: u64, answer: QuestionAnswer) -> LineEffects {
         let Some(call) = self.open.remove(&question) else {
-            return Step::default();
+            return LineEffects::default();
         };
         let tool = &call.tool;
         let words = match answer {
-            Answer::Said(QuestionReply {
+            QuestionAnswer::Decided(QuestionReply {
                 decision: PermissionDecision::Allow,
                 ..
-            }) => return allow(&call),
-            Answer::Said(QuestionReply {
+            }) => return allow_use(&call),
+            QuestionAnswer::Decided(QuestionReply {
                 reason: Some(reason),
                 ..
             }) => format!("The developer does not allow this: {reason}"),
-            Answer::Said(QuestionReply { reason: None, .. }) => {
+            QuestionAnswer::Decided(QuestionReply { reason: None, .. }) => {
                 format!("The developer does not allow this use of {tool}. Do without it.")
             }
-            Answer::Late(after) => format!(
+            QuestionAnswer::TimedOut(after) => format!(
                 "The developer was asked and did not answer within {after}, so {tool} cannot be used for \
                  this. Do without it."
             ),
-            Answer::Nobody => {
+            QuestionAnswer::NoApprover => {
                 format!("There is nobody to allow this use of {tool}. Do without it.")
             }
         };
         self.done_without.extend(call.tool_use.clone());
-        self.deny(&call, &words)
+        self.deny_use(&call, &words)
     }
 
-    fn interrupt(&mut self) -> Option<String> {
+    fn interrupt_line(&mut self) -> Option<String> {
         let request = json!({"type": "control_request", "request_id": "interrupt",
             "request": {"subtype": "interrupt"}});
         Some(request.to_string())
@@ -451,15 +456,15 @@ impl Dialogue for ClaudeDialogue<'_> {
 }
 
 /// Lets a tool do exactly what was asked for.
-fn allow(call: &Call) -> Step {
+fn allow_use(call: &PendingToolUse) -> LineEffects {
     let decision = json!({"behavior": "allow", "updatedInput": call.input});
-    Step {
+    LineEffects {
         send: vec![response(call, &decision)],
-        ..Step::default()
+        ..LineEffects::default()
     }
 }
 
-fn response(call: &Call, decision: &Value) -> String {
+fn response(call: &PendingToolUse, decision: &Value) -> String {
     json!({"type": "control_response", "response": {
         "subtype": "success", "request_id": call.id, "response": decision}})
     .to_string()
@@ -496,17 +501,17 @@ mod tests {
     /// What a session tells about these lines, and how it ends after them.
     fn play(task: &AgentTask, lines: &[&str]) -> (Vec<AgentEvent>, AgentReport) {
         let root = Path::new("/home/ada/space");
-        let mut dialogue =
-            ClaudeDialogue::new(task, root, Policy::default(), AgentUsage::default());
+        let mut protocol =
+            ClaudeProtocol::new(task, root, ToolPolicy::default(), AgentUsage::default());
         let mut events = Vec::new();
         for line in lines {
-            events.extend(dialogue.line(line.as_bytes()).events);
+            events.extend(protocol.receive_line(line.as_bytes()).events);
         }
-        let ended = Ended {
+        let ended = SessionExit {
             spoke: true,
-            ..Ended::default()
+            ..SessionExit::default()
         };
-        (events, dialogue.report(&ended).0)
+        (events, protocol.into_report(&ended).0)
     }
 
     /// Lines of Claude Code 2.1.197, shortened by what nobody reads.
@@ -574,13 +579,13 @@ mod tests {
     #[test]
     fn the_prompt_is_never_in_the_block_that_is_searched() {
         let task = task();
-        let mut dialogue = ClaudeDialogue::new(
+        let mut protocol = ClaudeProtocol::new(
             &task,
             Path::new("/"),
-            Policy::default(),
+            ToolPolicy::default(),
             AgentUsage::default(),
         );
-        let turn: Value = serde_json::from_str(&dialogue.opening()[1]).unwrap();
+        let turn: Value = serde_json::from_str(&protocol.opening_lines()[1]).unwrap();
         let blocks = turn["message"]["content"].as_array().unwrap();
         assert_eq!(blocks[0]["text"], task.prompt);
         assert_eq!(blocks.last().unwrap()["text"], "Begin.");
@@ -592,12 +597,12 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..8)) {
             let task = task();
-            let mut dialogue =
-                ClaudeDialogue::new(&task, Path::new("/"), Policy::default(), AgentUsage::default());
+            let mut protocol =
+                ClaudeProtocol::new(&task, Path::new("/"), ToolPolicy::default(), AgentUsage::default());
             for line in &lines {
-                dialogue.line(line);
+                protocol.receive_line(line);
             }
-            prop_assert!(dialogue.report(&Ended::default()).0.stop.is_some());
+            prop_assert!(protocol.into_report(&SessionExit::default()).0.stop.is_some());
         }
 
         /// Recorded lines with any of their values replaced by another kind of value.

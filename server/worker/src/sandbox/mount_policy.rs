@@ -1,4 +1,4 @@
-//! Which folders and mounts of the machine a view treats in a way of their own.
+//! The folders and mounts of the machine that a view treats differently from the rest.
 
 use std::{
     io,
@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    overlay::{Own, clone_tree, open_folder},
-    supervise::{Step, StepError},
-    view::{Backing, View},
+    overlay::{OverlayFolders, clone_tree, open_folder},
+    supervise::{NamedStep, StepError},
+    view::{SandboxView, ViewBacking},
 };
 
-/// What of `/run` programs need: how to resolve names, and where some systems keep their programs.
+/// The parts of `/run` that programs need: name resolution, and the programs of some systems.
 /// The rest are sockets of services that act with the user's rights outside the sandbox.
 const RUN_KEEPS: [&str; 6] = [
     "/run/systemd/resolve",
@@ -26,28 +26,34 @@ const RUN_KEEPS: [&str; 6] = [
 /// Variables that name package caches, which programs write while they work.
 const CACHES: [&str; 3] = ["CARGO_HOME", "GOPATH", "GRADLE_USER_HOME"];
 
-/// A folder that takes writes and forgets them.
-pub(super) struct Discard {
+/// A folder whose writes are discarded with the view.
+pub(super) struct DiscardedFolder {
     pub(super) target: PathBuf,
     pub(super) lower: OwnedFd,
-    pub(super) own: Own,
-    /// For a temporary folder: the upper folder as a mount, for where an overlay cannot be had. Others
+    pub(super) own: OverlayFolders,
+    /// The upper folder of a temporary folder as a mount, used if no overlay can be made. Other folders
     /// then stay read-only.
     pub(super) plain: Option<OwnedFd>,
 }
 
 /// A mount below a folder that is about to be covered by an overlay, which would not show it.
-pub(super) struct Nested {
+pub(super) struct NestedMount {
     pub(super) target: PathBuf,
     pub(super) tree: OwnedFd,
     /// Inside the workspace: what makes an overlay of its own.
-    pub(super) layers: Option<(Vec<OwnedFd>, Own)>,
+    pub(super) layers: Option<(Vec<OwnedFd>, OverlayFolders)>,
 }
 
-/// The folders that take writes and forget them: the home folder and the package caches that lie outside
-/// of it, so that tools can lock and fill them and nothing of it leaks out; and the temporary folders, so
-/// that what the user names in a prompt can be read and parallel workers do not meet.
-pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, StepError> {
+/// Lists the folders whose writes are discarded with the view:
+///
+/// - the home folder and the package caches outside of it, so that tools can lock and fill them and
+///   nothing leaks out;
+/// - the temporary folders, so that files the user names in a prompt can be read and parallel workers do
+///   not see each other.
+pub(super) fn discarded_folders(
+    view: &SandboxView,
+    workspace: &Path,
+) -> Result<Vec<DiscardedFolder>, StepError> {
     let mut candidates = vec![
         ("tmp".to_owned(), Some("/tmp".into()), true),
         ("vartmp".to_owned(), Some("/var/tmp".into()), true),
@@ -61,7 +67,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
         let path = std::env::var_os(variable).map(PathBuf::from);
         candidates.push((variable.to_lowercase(), path, false));
     }
-    let mut discards: Vec<Discard> = Vec::new();
+    let mut discards: Vec<DiscardedFolder> = Vec::new();
     for (name, path, temporary) in candidates {
         let Some(target) = path.and_then(|path| path.canonicalize().ok()) else {
             continue;
@@ -78,7 +84,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
             continue;
         }
         let upper = view.scratch(&name);
-        let own = Own::make(view, &upper, &name)?;
+        let own = OverlayFolders::make(view, &upper, &name)?;
         if !temporary {
             // Some programs refuse a home folder that others may enter.
             let like =
@@ -92,7 +98,7 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
         } else {
             None
         };
-        discards.push(Discard {
+        discards.push(DiscardedFolder {
             target,
             lower,
             own,
@@ -102,15 +108,15 @@ pub(super) fn discards(view: &View, workspace: &Path) -> Result<Vec<Discard>, St
     Ok(discards)
 }
 
-/// The mounts below what will be covered. A user namespace locks them in place; then an overlay over
+/// Lists the mounts below the folders that will be covered. A user namespace locks them in place; then an overlay over
 /// the workspace is impossible where it has any, and those elsewhere stay as they are.
-pub(super) fn nested(
-    view: &View,
+pub(super) fn nested_mounts(
+    view: &SandboxView,
     workspace: &Path,
-    discards: &[Discard],
+    discards: &[DiscardedFolder],
     privileged: bool,
-) -> Result<Vec<Nested>, StepError> {
-    let overlay = matches!(view.backing, Backing::Overlay(_));
+) -> Result<Vec<NestedMount>, StepError> {
+    let overlay = matches!(view.backing, ViewBacking::Overlay(_));
     let mut nested = Vec::new();
     for target in mount_points()? {
         let below = |top: &Path| target != top && target.starts_with(top);
@@ -133,7 +139,7 @@ pub(super) fn nested(
         // A mount that cannot be cloned, such as a broken network share, is left out.
         if let Ok(tree) = clone_tree(&target, false) {
             let layers = nested_layers(view, &target, nested.len()).filter(|_| in_workspace);
-            nested.push(Nested {
+            nested.push(NestedMount {
                 target,
                 tree,
                 layers,
@@ -143,8 +149,8 @@ pub(super) fn nested(
     Ok(nested)
 }
 
-/// What to keep of `/run`, opened.
-pub(super) fn run() -> Vec<(PathBuf, OwnedFd)> {
+/// Opens the parts of `/run` that the view keeps.
+pub(super) fn kept_run_places() -> Vec<(PathBuf, OwnedFd)> {
     let mut places: Vec<PathBuf> = RUN_KEEPS.into_iter().map(PathBuf::from).collect();
     places.extend(Path::new("/etc/resolv.conf").canonicalize());
     if let Some(path) = std::env::var_os("PATH") {
@@ -161,13 +167,13 @@ pub(super) fn run() -> Vec<(PathBuf, OwnedFd)> {
     opened.flatten().collect()
 }
 
-/// Where things are mounted, outermost first.
+/// Lists the mount points of the machine, outermost first.
 fn mount_points() -> Result<Vec<PathBuf>, StepError> {
     let table = std::fs::read("/proc/self/mountinfo").step(|| "read the table of mounts".into())?;
     let mut points: Vec<PathBuf> = table
         .split(|&b| b == b'\n')
         .filter_map(|line| line.split(|&b| b == b' ').nth(4))
-        .map(unescape)
+        .map(unescape_path)
         .collect();
     points.sort_unstable();
     points.dedup();
@@ -175,7 +181,7 @@ fn mount_points() -> Result<Vec<PathBuf>, StepError> {
 }
 
 /// The table writes space, tab, newline and backslash as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
+fn unescape_path(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
@@ -199,8 +205,12 @@ fn unescape(field: &[u8]) -> PathBuf {
 
 /// The layers of an overlay over a mount inside the workspace. What is written there belongs to the same
 /// layer as everything else. `None` where it has to stay read-only.
-fn nested_layers(view: &View, target: &Path, number: usize) -> Option<(Vec<OwnedFd>, Own)> {
-    let Backing::Overlay(lowers) = &view.backing else {
+fn nested_layers(
+    view: &SandboxView,
+    target: &Path,
+    number: usize,
+) -> Option<(Vec<OwnedFd>, OverlayFolders)> {
+    let ViewBacking::Overlay(lowers) = &view.backing else {
         return None;
     };
     let below = target.strip_prefix(Path::new(&view.workspace)).ok()?;
@@ -210,12 +220,12 @@ fn nested_layers(view: &View, target: &Path, number: usize) -> Option<(Vec<Owned
         .collect();
     stack.push(open_folder(target).ok()?);
     let upper = nested_upper(view, below).ok()?;
-    let own = Own::make(view, &upper, &format!("nested{number}")).ok()?;
+    let own = OverlayFolders::make(view, &upper, &format!("nested{number}")).ok()?;
     Some((stack, own))
 }
 
 /// A folder in the attempt's layer, and its parents, with the modes of those they will cover.
-fn nested_upper(view: &View, below: &Path) -> io::Result<PathBuf> {
+fn nested_upper(view: &SandboxView, below: &Path) -> io::Result<PathBuf> {
     let (mut real, mut upper) = (PathBuf::from(&view.workspace), view.upper());
     for part in below.components() {
         real.push(part);
@@ -238,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_table_of_mounts_is_unescaped() {
-        let check = |field: &[u8], path: &str| assert_eq!(unescape(field), Path::new(path));
+        let check = |field: &[u8], path: &str| assert_eq!(unescape_path(field), Path::new(path));
         check(b"/mnt/a\\040b\\011c\\134d\\012e", "/mnt/a b\tc\\d\ne");
         check(b"/plain\\9", "/plain\\9");
         check(b"/end\\04", "/end\\04");
