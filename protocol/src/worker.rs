@@ -14,7 +14,6 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
-use ts_rs::TS;
 
 use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span, StopReason, TaskId, Usd,
@@ -37,7 +36,8 @@ pub const EVENT_WINDOW: u32 = 256;
 pub const OPEN_QUESTIONS: usize = 64;
 
 /// A message from the daemon to a worker.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -97,7 +97,8 @@ pub enum MessageToWorker {
 }
 
 /// A message from a worker to the daemon.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -190,10 +191,10 @@ pub enum MessageFromWorker {
     Serialize,
     Deserialize,
     JsonSchema,
-    TS,
 )]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
-#[ts(type = "number")]
+#[cfg_attr(feature = "codegen", ts(type = "number"))]
 pub struct EpochNumber(pub u64);
 
 impl fmt::Display for EpochNumber {
@@ -203,7 +204,8 @@ impl fmt::Display for EpochNumber {
 }
 
 /// Which attempt a job is, and which try at running it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptEpoch {
     /// The goal.
@@ -217,7 +219,8 @@ pub struct AttemptEpoch {
 }
 
 /// What of a goal a job runs.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -236,7 +239,8 @@ pub enum JobWork {
 }
 
 /// Everything a worker has to know to run one attempt.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerJob {
     /// Which attempt this is.
@@ -272,7 +276,8 @@ pub struct WorkerJob {
 }
 
 /// Deadlines of a job beside those of its session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct JobDeadlines {
     /// For making the view of the workspace, and again for reading what changed in it.
@@ -282,7 +287,8 @@ pub struct JobDeadlines {
 }
 
 /// Variables of a job. Written to logs without their values.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
 pub struct JobEnv(pub Vec<EnvVar>);
 
@@ -303,9 +309,8 @@ impl fmt::Debug for JobEnv {
 }
 
 /// How workers are isolated from the workspace.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxChoice {
     /// Use an overlay if the kernel allows it, and a copy otherwise.
@@ -318,7 +323,8 @@ pub enum SandboxChoice {
 }
 
 /// A layer of a job.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LayerRef {
     /// The layer's manifest: the hash of [`LayerManifest::to_bytes`].
@@ -330,7 +336,8 @@ pub struct LayerRef {
 }
 
 /// An attempt of the same goal that left a layer.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LayerMaker {
     /// The task.
@@ -343,7 +350,8 @@ pub struct LayerMaker {
 ///
 /// Its bytes are canonical, so that equal layers have equal identifiers: JSON without space, paths in the
 /// order of their bytes.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
 pub struct LayerManifest(pub BTreeMap<RelPath, Option<FileVersion>>);
 
@@ -383,7 +391,8 @@ impl LayerManifest {
 }
 
 /// The task of one agent session, as data without paths or handles.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentTask {
     /// The agent that runs the session.
@@ -393,7 +402,7 @@ pub struct AgentTask {
     /// Text added to the agent's system prompt. Identical for a planner and its forks.
     pub system: Option<String>,
     /// The JSON Schema the closing answer must satisfy. Identical for a planner and its forks.
-    #[ts(type = "unknown")]
+    #[cfg_attr(feature = "codegen", ts(type = "unknown"))]
     pub schema: Option<Value>,
     /// The model. Default: the agent's own.
     pub model: Option<String>,
@@ -411,7 +420,8 @@ pub struct AgentTask {
 }
 
 /// Deadlines and limits of one session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentLimits {
     /// From spawn to the first sign of life.
@@ -450,7 +460,8 @@ impl AgentLimits {
 }
 
 /// Which tools a session may use, as configured.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolPermissions {
     /// Tools that may be used though they are denied by default.
@@ -475,7 +486,8 @@ impl Default for ToolPermissions {
 }
 
 /// Limits of a change set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeLimits {
     /// Bytes of one file, before or after.
@@ -500,7 +512,8 @@ impl Default for ChangeLimits {
 }
 
 /// A use of a tool that somebody has to allow.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ToolRequest {
     /// The tool, as its agent names it.
@@ -515,7 +528,8 @@ pub struct ToolRequest {
 }
 
 /// The answer to a [`ToolRequest`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct QuestionReply {
     /// Whether the tool may be used.
@@ -526,7 +540,8 @@ pub struct QuestionReply {
 }
 
 /// How a job ended.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct JobReport {
     /// Why it failed; `None` for success.
@@ -536,7 +551,7 @@ pub struct JobReport {
     pub summary: String,
     /// The agent's structured answer, where the session has a schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(type = "unknown")]
+    #[cfg_attr(feature = "codegen", ts(type = "unknown"))]
     pub answer: Option<Value>,
     /// What the session cost.
     pub usage: AgentUsage,
@@ -594,7 +609,8 @@ impl JobReport {
 }
 
 /// What a job left of one file.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedChange {
     /// The file.
@@ -608,7 +624,8 @@ pub struct ReportedChange {
 }
 
 /// A file that a job changed and that is not among its changes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOutFile {
     /// The file.
@@ -618,7 +635,8 @@ pub struct LeftOutFile {
 }
 
 /// A content, or a part of it. Parts of one content come in order, without another part of it between.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ContentPart {
     /// The hash of the whole content.
@@ -664,9 +682,10 @@ impl ContentPart {
 }
 
 /// Bytes that are base64 in JSON.
-#[derive(Clone, PartialEq, Eq, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[schemars(with = "String")]
-#[ts(type = "string")]
+#[cfg_attr(feature = "codegen", ts(type = "string"))]
 pub struct ContentBytes(pub Bytes);
 
 impl fmt::Debug for ContentBytes {
