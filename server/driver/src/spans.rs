@@ -1,13 +1,15 @@
 //! Spans of the log. Every line that is written inside one carries the ids of its goal, task and attempt.
+//!
+//! Spans with a goal's id have the level `error`, so that every filter that shows a line shows its span.
 
 use claudecluster_core::step::{Effect, Input};
 use claudecluster_protocol::{AttemptId, GoalId, TaskId, api::Decision};
-use tracing::{Span, field::display, info_span};
+use tracing::{Span, error_span, field::display};
 
 /// Returns the span of an input that the dispatcher decides about.
 pub(crate) fn input_span(input: &Input) -> Span {
     let (name, goal, task, attempt) = input_ids(input);
-    let span = info_span!(
+    let span = error_span!(
         "input",
         name,
         goal = tracing::field::Empty,
@@ -21,7 +23,7 @@ pub(crate) fn input_span(input: &Input) -> Span {
 /// Returns the span of the work that an effect starts.
 pub(crate) fn effect_span(effect: &Effect) -> Span {
     let (name, goal, task, attempt) = effect_ids(effect);
-    let span = info_span!(
+    let span = error_span!(
         "effect",
         name,
         goal = tracing::field::Empty,
@@ -34,7 +36,7 @@ pub(crate) fn effect_span(effect: &Effect) -> Span {
 
 /// Returns the span of one decision of a developer. The epoch tells it from the decisions before it.
 pub(crate) fn decision_span(decision: &Decision, epoch: u64) -> Span {
-    let span = info_span!(
+    let span = error_span!(
         "decision",
         goal = %decision.goal_id,
         epoch,

@@ -48,7 +48,7 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The caller lacks [`Right::Look`](crate::Right::Look).
+    /// The caller lacks [`Right::Look`].
     fn events(
         &self,
         caller: &Caller,

@@ -31,11 +31,11 @@ impl User {
             .collect()
     }
 
-    /// Runs a command with a daemon that logs everything.
+    /// Runs a command with a daemon that logs the lines of a filter.
     #[track_caller]
-    fn run_logged(&self, args: &[&str]) {
+    fn run_logged(&self, filter: &str, args: &[&str]) {
         let mut command = self.command(args);
-        let output = command.env("CLAUDECLUSTER_LOG", "debug").output().unwrap();
+        let output = command.env("CLAUDECLUSTER_LOG", filter).output().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
     }
 }
@@ -51,9 +51,9 @@ fn every_step_of_a_goal_is_found_by_its_id() {
     let user = User::new();
     user.write("a.txt", "old\n");
     user.write("plan.json", PLAN);
-    user.run_logged(&["run", "--plan", "plan.json", "--quiet"]);
-    user.run_logged(&["accept", "g1", "--quiet"]);
-    user.run_logged(&["daemon", "stop"]);
+    user.run_logged("debug", &["run", "--plan", "plan.json", "--quiet"]);
+    user.run_logged("debug", &["accept", "g1", "--quiet"]);
+    user.run_logged("debug", &["daemon", "stop"]);
 
     let lines = user.log_lines();
     let of_goal: Vec<&str> = lines
@@ -96,9 +96,9 @@ fn every_step_of_a_goal_is_found_by_its_id() {
 fn no_line_about_work_of_a_goal_lacks_its_id() {
     let user = User::new();
     user.write("plan.json", PLAN);
-    user.run_logged(&["run", "--plan", "plan.json", "--quiet"]);
-    user.run_logged(&["accept", "g1", "--quiet"]);
-    user.run_logged(&["daemon", "stop"]);
+    user.run_logged("debug", &["run", "--plan", "plan.json", "--quiet"]);
+    user.run_logged("debug", &["accept", "g1", "--quiet"]);
+    user.run_logged("debug", &["daemon", "stop"]);
 
     let lines = user.log_lines();
     let nameless: Vec<_> = lines
@@ -115,4 +115,22 @@ fn no_line_about_work_of_a_goal_lacks_its_id() {
         .filter(|line| !for_all.iter().any(|span| line.contains(span)))
         .collect();
     assert!(unexpected.is_empty(), "{unexpected:#?}");
+}
+
+#[test]
+fn a_filter_that_hides_most_lines_keeps_the_id_in_the_others() {
+    let user = User::new();
+    user.write("plan.json", PLAN);
+    let filter = "error,claudecluster_driver::land=debug";
+    user.run_logged(filter, &["run", "--plan", "plan.json", "--quiet"]);
+    user.run_logged(filter, &["accept", "g1", "--quiet"]);
+    user.run_logged(filter, &["daemon", "stop"]);
+
+    let lines = user.log_lines();
+    assert!(!lines.is_empty());
+    let nameless: Vec<_> = lines
+        .iter()
+        .filter(|line| !line.contains("goal=g1"))
+        .collect();
+    assert!(nameless.is_empty(), "{nameless:#?}");
 }

@@ -88,7 +88,7 @@ impl LandingRecovery {
         let here =
             |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
         for goal in state.goals.values().filter(here) {
-            let span = tracing::info_span!("recovery", goal = %goal.id);
+            let span = tracing::error_span!("recovery", goal = %goal.id);
             let facts = self.recover_landings_of(goal, root, scope);
             let facts = facts.instrument(span).await?;
             recovered.extend(facts.into_iter().map(|fact| (goal.id.clone(), fact)));

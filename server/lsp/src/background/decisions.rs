@@ -8,7 +8,7 @@ use claudecluster_protocol::{
 };
 use claudecluster_service::TypedCalls;
 use tokio::sync::mpsc;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error_span};
 
 use crate::{failure, phrases::count_noun, session::EditorSession};
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(
             () = session.tasks.wait_closed() => None,
         };
         let Some(decision) = decision else { return };
-        let span = info_span!(
+        let span = error_span!(
             "decision",
             goal = %decision.goal_id,
             hunk = decision.hunk_id.as_ref().map(tracing::field::display),

@@ -12,7 +12,7 @@ use claudecluster_protocol::{
 use claudecluster_service::{EventReceiver, TypedCalls};
 use lsp_types::{LspNotificationMethod, MessageDirection, Notification};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error_span};
 
 use super::{
     approval_questions::{ask_plan_approval, ask_task_approval},
@@ -72,7 +72,7 @@ async fn follow_events(session: Arc<EditorSession>, mut stream: EventReceiver) {
             if let StreamItem::Event(event) = &item {
                 last = Some(event.seq);
             }
-            let span = info_span!("goal event", goal = %goal_of(&item));
+            let span = error_span!("goal event", goal = %goal_of(&item));
             watcher.handle_item(item).instrument(span).await;
         }
         // The new stream repeats the events after `last`.
@@ -132,7 +132,7 @@ impl GoalEventWatcher {
     fn open_permission_question(&mut self, request: PermissionRequest) {
         let topic = QuestionTopic::Permission(request.id.clone());
         if !self.questions.contains_key(&topic) {
-            let span = info_span!("permission", goal = %request.goal_id, request = %request.id);
+            let span = error_span!("permission", goal = %request.goal_id, request = %request.id);
             let settled = self.open_question(topic);
             let asking = ask_permission(self.session.clone(), request, settled);
             self.session.tasks.spawn(asking.instrument(span));
@@ -254,7 +254,7 @@ impl GoalEventWatcher {
             let (wake, woken) = watch::channel(());
             self.progress.insert(goal.clone(), wake);
             let showing = progress::show_progress(self.session.clone(), goal.clone(), woken);
-            let span = info_span!("progress", %goal);
+            let span = error_span!("progress", %goal);
             self.session.tasks.spawn(showing.instrument(span));
         }
     }

@@ -129,7 +129,7 @@ impl AgentRegistry {
         channels: &SessionChannels,
     ) -> AgentReport {
         let AgentTask { agent, session, .. } = &spec.task;
-        let span = tracing::info_span!("agent_session", %agent, %session);
+        let span = tracing::error_span!("agent_session", %agent, %session);
         let run = self.get(*agent).run(spec, launch, transcript, channels);
         async {
             let report = run.await;

@@ -96,7 +96,7 @@ pub async fn serve(mut link: WorkerLinkEnd, place: Arc<WorkerPlace>) -> Result<(
                 .await;
             continue;
         }
-        let span = tracing::info_span!("job", goal = %job.epoch.goal, work = ?job.epoch.work,
+        let span = tracing::error_span!("job", goal = %job.epoch.goal, work = ?job.epoch.work,
             attempt = job.epoch.attempt.0, epoch = epoch.0);
         let serving = serve_job(&mut link, &place, *job, credit, heartbeat);
         match serving.instrument(span).await {
