@@ -47,7 +47,7 @@ impl AgentCatalog {
     }
 
     /// Lists the agents that `matches` accepts, preferred ones first, as words: `` `a`, `b` or `c` ``.
-    pub fn list(&self, matches: impl Fn(AgentCapabilities) -> bool) -> String {
+    pub fn list_names(&self, matches: impl Fn(AgentCapabilities) -> bool) -> String {
         let names: Vec<String> = AgentName::ALL
             .into_iter()
             .filter(|&agent| matches(self.get(agent)))
@@ -73,7 +73,7 @@ mod tests {
             });
             let planning = AgentName::ALL.map(|name| catalog.get(name).plans);
             assert_eq!(planning, AgentName::ALL.map(|name| name == agent));
-            assert_eq!(catalog.list(|one| one.plans), format!("`{agent}`"));
+            assert_eq!(catalog.list_names(|one| one.plans), format!("`{agent}`"));
         }
     }
 
@@ -81,9 +81,9 @@ mod tests {
     fn lists_are_words() {
         let catalog = AgentCatalog::default();
         assert_eq!(
-            catalog.list(|_| true),
+            catalog.list_names(|_| true),
             "`claude-code`, `native` or `command`"
         );
-        assert_eq!(catalog.list(|_| false), "");
+        assert_eq!(catalog.list_names(|_| false), "");
     }
 }

@@ -150,7 +150,7 @@ pub struct EditorSettings {
 impl EditorSettings {
     /// These settings, and those of `lower` for what they leave open.
     #[must_use]
-    pub fn over(self, lower: Self) -> Self {
+    pub fn with_defaults_from(self, lower: Self) -> Self {
         Self {
             agent: self.agent.or(lower.agent),
             model: self.model.or(lower.model),

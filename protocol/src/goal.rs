@@ -228,7 +228,7 @@ impl GoalState {
     }
 
     /// The state as the predicate of a sentence about the goal: "goal g1 has failed".
-    pub fn phrase(self) -> &'static str {
+    pub fn status_phrase(self) -> &'static str {
         match self {
             Self::Submitted => "is capturing the workspace",
             Self::Planning => "is still being planned",
@@ -359,7 +359,7 @@ pub struct AgentUsage {
 impl AgentUsage {
     /// The sum of both.
     #[must_use]
-    pub fn plus(self, other: AgentUsage) -> AgentUsage {
+    pub fn saturating_add(self, other: AgentUsage) -> AgentUsage {
         AgentUsage {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
@@ -369,7 +369,7 @@ impl AgentUsage {
             cache_write_tokens: self
                 .cache_write_tokens
                 .saturating_add(other.cache_write_tokens),
-            cost_usd: self.cost_usd.plus(other.cost_usd),
+            cost_usd: self.cost_usd.saturating_add(other.cost_usd),
             turns: self.turns.saturating_add(other.turns),
         }
     }
@@ -532,11 +532,15 @@ impl GoalView {
         self.tasks_detail
             .iter()
             .filter(|task| !task.state.is_terminal())
-            .filter(|task| task.repair.as_ref().is_some_and(RepairSpec::amends))
+            .filter(|task| {
+                task.repair
+                    .as_ref()
+                    .is_some_and(RepairSpec::amends_proposal)
+            })
     }
 
     /// Tasks that wait for somebody's approval.
-    pub fn paused(&self) -> impl Iterator<Item = &TaskView> {
+    pub fn paused_tasks(&self) -> impl Iterator<Item = &TaskView> {
         let tasks = self.tasks_detail.iter();
         tasks.filter(|task| task.state == TaskState::Paused)
     }
@@ -545,7 +549,7 @@ impl GoalView {
     pub fn is_paused(&self) -> bool {
         let goes_on = |task: &TaskView| matches!(task.state, TaskState::Ready | TaskState::Running);
         self.summary.state == GoalState::Running
-            && self.paused().next().is_some()
+            && self.paused_tasks().next().is_some()
             && !self.tasks_detail.iter().any(goes_on)
     }
 

@@ -86,7 +86,7 @@ string_id! {
 
 impl BlobId {
     /// Returns the identifier of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).to_hex().to_string())
     }
 
@@ -103,7 +103,7 @@ impl BlobId {
 
 impl PermissionId {
     /// The `n`th request of a state folder, counting from 1.
-    pub fn numbered(n: u64) -> Self {
+    pub fn from_number(n: u64) -> Self {
         Self(format!("p{n}"))
     }
 

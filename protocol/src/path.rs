@@ -138,12 +138,15 @@ pub fn text_of_bytes(bytes: &[u8]) -> String {
                 let mut buf = [0; 4];
                 c.encode_utf8(&mut buf)
                     .bytes()
-                    .for_each(|b| text.push(escape(b)));
+                    .for_each(|b| text.push(escape_byte(b)));
             } else {
                 text.push(c);
             }
         }
-        chunk.invalid().iter().for_each(|&b| text.push(escape(b)));
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|&b| text.push(escape_byte(b)));
     }
     text
 }
@@ -166,7 +169,7 @@ fn is_escape(c: char) -> bool {
     (ESCAPE_BASE..ESCAPE_BASE + 128).contains(&(c as u32))
 }
 
-fn escape(byte: u8) -> char {
+fn escape_byte(byte: u8) -> char {
     debug_assert!(byte >= 0x80, "ASCII is always valid UTF-8");
     char::from_u32(ESCAPE_BASE + u32::from(byte & 0x7f)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }

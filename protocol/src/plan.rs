@@ -120,7 +120,7 @@ impl TaskSpec {
     }
 
     /// The title, or the id where there is none.
-    pub fn label(&self) -> &str {
+    pub fn title_or_id(&self) -> &str {
         if self.title.is_empty() {
             self.id.as_str()
         } else {
@@ -154,7 +154,7 @@ pub enum Command {
 
 impl Command {
     /// The argument vector to run inside the sandbox.
-    pub fn argv(&self) -> Vec<String> {
+    pub fn to_argv(&self) -> Vec<String> {
         match self {
             Command::Shell(script) => vec!["sh".into(), "-c".into(), script.clone()],
             Command::Argv(argv) => argv.clone(),

@@ -27,7 +27,7 @@ pub struct RepairSpec {
 impl RepairSpec {
     /// Whether it repairs a proposal that is in review, so that what it makes is amended to it. Other
     /// repairs run before there is a proposal.
-    pub fn amends(&self) -> bool {
+    pub fn amends_proposal(&self) -> bool {
         self.cause != RepairCause::TaskConflict
     }
 }

@@ -28,12 +28,12 @@ pub struct Timestamp(pub u64);
 
 impl Timestamp {
     /// Milliseconds from `earlier` to `self`; zero when the clock went backwards.
-    pub fn since(self, earlier: Timestamp) -> Span {
+    pub fn span_since(self, earlier: Timestamp) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
 
     /// This moment plus `span`.
-    pub fn plus(self, span: Span) -> Timestamp {
+    pub fn saturating_add(self, span: Span) -> Timestamp {
         Timestamp(self.0.saturating_add(span.0))
     }
 }
@@ -47,7 +47,7 @@ pub struct Span(pub u64);
 
 impl Span {
     /// A span of whole seconds.
-    pub const fn secs(s: u64) -> Self {
+    pub const fn from_secs(s: u64) -> Self {
         Self(s * 1000)
     }
 
@@ -114,32 +114,32 @@ impl Usd {
     }
 
     /// The amount in dollars.
-    pub fn dollars(self) -> f64 {
+    pub fn as_dollars(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
     /// The sum, saturating.
     #[must_use]
-    pub fn plus(self, other: Usd) -> Usd {
+    pub fn saturating_add(self, other: Usd) -> Usd {
         Usd(self.0.saturating_add(other.0))
     }
 
     /// What is left of `self` after spending `other`; zero when overspent.
     #[must_use]
-    pub fn minus(self, other: Usd) -> Usd {
+    pub fn saturating_sub(self, other: Usd) -> Usd {
         Usd(self.0.saturating_sub(other.0))
     }
 }
 
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${:.2}", self.dollars())
+        write!(f, "${:.2}", self.as_dollars())
     }
 }
 
 impl Serialize for Usd {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_f64(self.dollars())
+        s.serialize_f64(self.as_dollars())
     }
 }
 

@@ -377,8 +377,8 @@ impl LayerManifest {
     }
 
     /// Returns the layer's identifier.
-    pub fn id(&self) -> BlobId {
-        BlobId::of(&self.to_bytes())
+    pub fn layer_id(&self) -> BlobId {
+        BlobId::of_bytes(&self.to_bytes())
     }
 }
 
@@ -431,10 +431,10 @@ pub struct AgentLimits {
 impl Default for AgentLimits {
     fn default() -> Self {
         Self {
-            start: Span::secs(60),
-            silence: Span::secs(600),
-            exit: Span::secs(10),
-            timeout: Span::secs(3600),
+            start: Span::from_secs(60),
+            silence: Span::from_secs(600),
+            exit: Span::from_secs(10),
+            timeout: Span::from_secs(3600),
             max_turns: 200,
             budget: None,
         }
@@ -469,7 +469,7 @@ impl Default for ToolPermissions {
             allow: Vec::new(),
             ask: Vec::new(),
             deny: Vec::new(),
-            timeout: Span::secs(1800),
+            timeout: Span::from_secs(1800),
         }
     }
 }
@@ -573,7 +573,7 @@ pub struct JobReport {
 
 impl JobReport {
     /// Returns the report of a job that never came to run.
-    pub fn failed(stop: StopReason, summary: impl Into<String>) -> Self {
+    pub fn failed_with(stop: StopReason, summary: impl Into<String>) -> Self {
         Self {
             stop: Some(stop),
             summary: summary.into(),
@@ -582,7 +582,7 @@ impl JobReport {
     }
 
     /// Returns what the attempt changed, as a layer.
-    pub fn manifest(&self) -> LayerManifest {
+    pub fn layer_manifest(&self) -> LayerManifest {
         let mut files = BTreeMap::new();
         let moved = self.changes.iter().filter_map(|change| change.from.clone());
         files.extend(moved.map(|from| (from, None)));
@@ -632,7 +632,7 @@ pub struct ContentPart {
 
 impl ContentPart {
     /// Returns a whole content, or that there is none.
-    pub fn whole(id: BlobId, data: Option<Bytes>) -> Self {
+    pub fn from_content(id: BlobId, data: Option<Bytes>) -> Self {
         Self {
             id,
             data: data.map(ContentBytes),
@@ -641,7 +641,7 @@ impl ContentPart {
     }
 
     /// Returns the same content in parts of at most [`PART_BYTES`].
-    pub fn split(self) -> Vec<Self> {
+    pub fn split_parts(self) -> Vec<Self> {
         let Some(ContentBytes(mut rest)) = self.data else {
             return vec![self];
         };

@@ -103,7 +103,7 @@ const PATTERNS: &[&[PathPartPattern]] = &[
 pub fn is_code_execution_path(path: &str) -> bool {
     let parts: Vec<String> = path
         .split(['/', '\\'])
-        .map(fold)
+        .map(fold_path_part)
         .filter(|part| !part.is_empty())
         .collect();
     PATTERNS.iter().any(|pattern| {
@@ -111,13 +111,13 @@ pub fn is_code_execution_path(path: &str) -> bool {
             window
                 .iter()
                 .zip(*pattern)
-                .all(|(part, pattern)| pattern.matches(part))
+                .all(|(part, pattern)| pattern.matches_part(part))
         })
     })
 }
 
 impl PathPartPattern {
-    fn matches(self, part: &str) -> bool {
+    fn matches_part(self, part: &str) -> bool {
         match self {
             Is(name) => part == name || is_short_name(part, name),
             StartsWith(start) => part.starts_with(start) || is_short_name(part, start),
@@ -134,7 +134,7 @@ impl PathPartPattern {
 }
 
 /// One part of a path as the most forgiving file system compares it.
-fn fold(part: &str) -> String {
+fn fold_path_part(part: &str) -> String {
     let folded: String = part
         .chars()
         .filter(|&c| !is_ignorable(c))

@@ -84,7 +84,7 @@ pub struct IndexedText<'a, T: LineText + ?Sized = str> {
 }
 
 /// Where the lines of a text start, and one more entry for its end.
-pub(crate) fn bounds(text: &[u8]) -> Vec<usize> {
+pub(crate) fn line_bounds(text: &[u8]) -> Vec<usize> {
     let mut bounds = Vec::with_capacity(text.len() / 24 + 2);
     bounds.push(0);
     bounds.extend(memchr::memchr_iter(b'\n', text).map(|at| at + 1));
@@ -99,12 +99,12 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
     pub fn new(text: &'a T) -> Self {
         Self {
             text,
-            bounds: Cow::Owned(bounds(text.as_bytes())),
+            bounds: Cow::Owned(line_bounds(text.as_bytes())),
         }
     }
 
-    /// A text whose [`bounds`] are known.
-    pub(crate) fn indexed(text: &'a T, bounds: &'a [usize]) -> Self {
+    /// A text whose [`line_bounds`] are known.
+    pub(crate) fn with_bounds(text: &'a T, bounds: &'a [usize]) -> Self {
         Self {
             text,
             bounds: Cow::Borrowed(bounds),
@@ -127,20 +127,20 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
     }
 
     /// Byte offset at which a line starts; the end of the text for lines that are not there.
-    pub fn start(&self, line: u32) -> usize {
+    pub fn line_start(&self, line: u32) -> usize {
         let last = self.bounds.len() - 1;
         self.bounds[(line as usize).min(last)]
     }
 
     /// Byte range of some lines.
-    pub fn bytes(&self, lines: &Range<u32>) -> Range<usize> {
-        let start = self.start(lines.start);
-        start..self.start(lines.end).max(start)
+    pub fn byte_range(&self, lines: &Range<u32>) -> Range<usize> {
+        let start = self.line_start(lines.start);
+        start..self.line_start(lines.end).max(start)
     }
 
     /// Some lines as one piece of text.
-    pub fn get(&self, lines: &Range<u32>) -> &'a T {
-        self.text.part(self.bytes(lines))
+    pub fn slice_lines(&self, lines: &Range<u32>) -> &'a T {
+        self.text.part(self.byte_range(lines))
     }
 
     fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -179,7 +179,7 @@ pub enum DiffPurpose {
 /// );
 /// ```
 pub fn diff_lines(old: &str, new: &str) -> Vec<LineChange> {
-    diff(
+    diff_indexed(
         &IndexedText::new(old),
         &IndexedText::new(new),
         DiffPurpose::Reading,
@@ -187,31 +187,31 @@ pub fn diff_lines(old: &str, new: &str) -> Vec<LineChange> {
 }
 
 /// The changes from one indexed text to another.
-pub fn diff<T: LineText + ?Sized>(
+pub fn diff_indexed<T: LineText + ?Sized>(
     old: &IndexedText<'_, T>,
     new: &IndexedText<'_, T>,
     purpose: DiffPurpose,
 ) -> Vec<LineChange> {
     let mut vocabulary = LineVocabulary::new(old.len() as usize + new.len() as usize);
-    let old = vocabulary.tokens(old);
-    let new = vocabulary.tokens(new);
+    let old = vocabulary.tokenize_text(old);
+    let new = vocabulary.tokenize_text(new);
     diff_tokens(&vocabulary, &old, &new, purpose)
 }
 
 /// Puts `replacements` (ranges of lines with the text that takes their place, in order and apart)
 /// into a text.
-pub(crate) fn splice<'t, T: LineText + ?Sized + 't>(
+pub(crate) fn splice_lines<'t, T: LineText + ?Sized + 't>(
     lines: &IndexedText<'_, T>,
     replacements: impl IntoIterator<Item = (Range<u32>, &'t T)>,
 ) -> T::Owned {
     let mut out = T::with_capacity(lines.text.as_bytes().len());
     let mut done = 0;
     for (range, text) in replacements {
-        T::push(&mut out, lines.get(&(done..range.start)));
+        T::push(&mut out, lines.slice_lines(&(done..range.start)));
         T::push(&mut out, text);
         done = range.end;
     }
-    T::push(&mut out, lines.get(&(done..lines.len())));
+    T::push(&mut out, lines.slice_lines(&(done..lines.len())));
     out
 }
 
@@ -253,8 +253,11 @@ mod tests {
         let new = "/// One.\nfn one() {}\n\n/// Mid.\nfn mid() {}\n\n/// Two.\nfn two() {}\n";
         let (a, b) = (IndexedText::new(old), IndexedText::new(new));
         let inserted = |purpose| {
-            let changes = diff(&a, &b, purpose);
-            changes.iter().map(|c| b.get(&c.new)).collect::<String>()
+            let changes = diff_indexed(&a, &b, purpose);
+            changes
+                .iter()
+                .map(|c| b.slice_lines(&c.new))
+                .collect::<String>()
         };
         assert_eq!(inserted(DiffPurpose::Reading), "/// Mid.\nfn mid() {}\n\n");
         assert_eq!(inserted(DiffPurpose::Merging), "/// Mid.\nfn mid() {}\n\n");
@@ -263,8 +266,11 @@ mod tests {
         let new = old.replace("/// Two.", "/// Two.\nfn zero() {}\n\n/// Two.");
         let b = IndexedText::new(new.as_str());
         let inserted = |purpose| {
-            let changes = diff(&a, &b, purpose);
-            changes.iter().map(|c| b.get(&c.new)).collect::<String>()
+            let changes = diff_indexed(&a, &b, purpose);
+            changes
+                .iter()
+                .map(|c| b.slice_lines(&c.new))
+                .collect::<String>()
         };
         assert_eq!(inserted(DiffPurpose::Reading), "/// Two.\nfn zero() {}\n\n");
         assert_eq!(inserted(DiffPurpose::Merging), "fn zero() {}\n\n/// Two.\n");

@@ -85,12 +85,12 @@ impl TaskGraph {
 
     /// Everything `task` waits for, directly or not.
     pub fn ancestors(&self, task: &TaskId) -> HashSet<TaskId> {
-        self.reach(task, Direction::Incoming)
+        self.reachable_from(task, Direction::Incoming)
     }
 
     /// Everything that waits for `task`, directly or not.
     pub fn descendants(&self, task: &TaskId) -> HashSet<TaskId> {
-        self.reach(task, Direction::Outgoing)
+        self.reachable_from(task, Direction::Outgoing)
     }
 
     fn neighbours<'a>(
@@ -105,7 +105,7 @@ impl TaskGraph {
             .map(|node| &self.graph[node])
     }
 
-    fn reach(&self, task: &TaskId, direction: Direction) -> HashSet<TaskId> {
+    fn reachable_from(&self, task: &TaskId, direction: Direction) -> HashSet<TaskId> {
         let mut seen = HashSet::new();
         let mut stack: Vec<&TaskId> = self.neighbours(task, direction).collect();
         while let Some(next) = stack.pop() {

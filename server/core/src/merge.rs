@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::diff::{
-    DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff, diff_tokens,
+    DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff_indexed, diff_tokens,
 };
 
 /// One of the three texts of a merge.
@@ -68,7 +68,7 @@ pub struct MergeRegion {
     pub(crate) their_changes: Range<usize>,
 }
 
-/// Part of a conflict, see [`Merge::refine`].
+/// Part of a conflict, see [`Merge::refine_conflict`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConflictPiece {
     /// Lines both sides have.
@@ -123,16 +123,16 @@ fn merge_texts<'a, T: LineText + ?Sized>(
     );
     let mut vocabulary =
         LineVocabulary::new((base.len() + ours.len() / 4 + theirs.len() / 4) as usize);
-    let b = vocabulary.tokens(&base);
-    let o = vocabulary.tokens(&ours);
-    let t = vocabulary.tokens(&theirs);
+    let b = vocabulary.tokenize_text(&base);
+    let o = vocabulary.tokenize_text(&ours);
+    let t = vocabulary.tokenize_text(&theirs);
     let our_changes = diff_tokens(&vocabulary, &b, &o, DiffPurpose::Merging);
     let their_changes = diff_tokens(&vocabulary, &b, &t, DiffPurpose::Merging);
     ThreeWayMerge::with_changes(base, ours, theirs, &our_changes, their_changes)
 }
 
 /// Divides three texts into regions, along the changes from the base to each side.
-pub(crate) fn regions<T: LineText + ?Sized>(
+pub(crate) fn divide_regions<T: LineText + ?Sized>(
     base: &IndexedText<'_, T>,
     ours: &IndexedText<'_, T>,
     theirs: &IndexedText<'_, T>,
@@ -145,7 +145,10 @@ pub(crate) fn regions<T: LineText + ?Sized>(
         done: 0,
         regions: Vec::new(),
     };
-    while sweep.step(|a, b| ours.get(a).as_bytes() == theirs.get(b).as_bytes()) {}
+    while sweep
+        .advance_region(|a, b| ours.slice_lines(a).as_bytes() == theirs.slice_lines(b).as_bytes())
+    {
+    }
     sweep.unchanged_until(base.len());
     sweep.regions
 }
@@ -161,7 +164,7 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         our_changes: &[LineChange],
         their_changes: Vec<LineChange>,
     ) -> Self {
-        let regions = regions(&base, &ours, &theirs, our_changes, &their_changes);
+        let regions = divide_regions(&base, &ours, &theirs, our_changes, &their_changes);
         Self::of_regions(base, ours, theirs, regions.into(), their_changes.into())
     }
 
@@ -205,7 +208,7 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
     }
 
     /// The merged text, if nothing needs a decision.
-    pub fn clean(&self) -> Option<T::Owned> {
+    pub fn clean_text(&self) -> Option<T::Owned> {
         self.is_clean()
             .then(|| self.with_conflicts_as(MergeSide::Base))
     }
@@ -237,15 +240,15 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
     /// A region's text on one side.
     pub fn text_of(&self, region: &MergeRegion, side: MergeSide) -> &'a T {
         match side {
-            MergeSide::Base => self.base.get(&region.base),
-            MergeSide::Ours => self.ours.get(&region.ours),
-            MergeSide::Theirs => self.theirs.get(&region.theirs),
+            MergeSide::Base => self.base.slice_lines(&region.base),
+            MergeSide::Ours => self.ours.slice_lines(&region.ours),
+            MergeSide::Theirs => self.theirs.slice_lines(&region.theirs),
         }
     }
 
     /// Narrows a conflict to the lines in which the two sides really differ, as git shows it.
-    pub fn refine(&self, region: &MergeRegion) -> Vec<ConflictPiece> {
-        let changes = diff(
+    pub fn refine_conflict(&self, region: &MergeRegion) -> Vec<ConflictPiece> {
+        let changes = diff_indexed(
             &IndexedText::new(self.text_of(region, MergeSide::Ours)),
             &IndexedText::new(self.text_of(region, MergeSide::Theirs)),
             DiffPurpose::Merging,
@@ -295,7 +298,7 @@ impl<'c> ChangeCursor<'c> {
     }
 
     /// Where the next change starts in the base.
-    fn start(&self) -> Option<u32> {
+    fn next_start(&self) -> Option<u32> {
         self.changes.get(self.next).map(|change| change.old.start)
     }
 
@@ -311,7 +314,7 @@ impl<'c> ChangeCursor<'c> {
     }
 
     /// The line of this side that stands where `line` of the base stands.
-    fn map(&self, line: u32) -> u32 {
+    fn map_line(&self, line: u32) -> u32 {
         u32::try_from(i64::from(line) + self.shift).unwrap_or(0)
     }
 }
@@ -326,15 +329,15 @@ struct MergeSweep<'c> {
 
 impl MergeSweep<'_> {
     /// Makes the next group of touching changes a region. False when no change is left.
-    fn step(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
-        let start = match (self.ours.start(), self.theirs.start()) {
+    fn advance_region(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
+        let start = match (self.ours.next_start(), self.theirs.next_start()) {
             (None, None) => return false,
             (Some(a), Some(b)) => a.min(b),
             (Some(a), None) | (None, Some(a)) => a,
         };
         self.unchanged_until(start);
         let first = (self.ours.next, self.theirs.next);
-        let (our_start, their_start) = (self.ours.map(start), self.theirs.map(start));
+        let (our_start, their_start) = (self.ours.map_line(start), self.theirs.map_line(start));
         let mut end = start;
         loop {
             let reached = self
@@ -346,8 +349,8 @@ impl MergeSweep<'_> {
                 None => break,
             }
         }
-        let ours = our_start..self.ours.map(end);
-        let theirs = their_start..self.theirs.map(end);
+        let ours = our_start..self.ours.map_line(end);
+        let theirs = their_start..self.theirs.map_line(end);
         let kind = if self.theirs.next == first.1 {
             MergeRegionKind::Ours
         } else if self.ours.next == first.0 {
@@ -373,8 +376,8 @@ impl MergeSweep<'_> {
             self.regions.push(MergeRegion {
                 kind: MergeRegionKind::Unchanged,
                 base: self.done..line,
-                ours: self.ours.map(self.done)..self.ours.map(line),
-                theirs: self.theirs.map(self.done)..self.theirs.map(line),
+                ours: self.ours.map_line(self.done)..self.ours.map_line(line),
+                theirs: self.theirs.map_line(self.done)..self.theirs.map_line(line),
                 their_changes: self.theirs.next..self.theirs.next,
             });
             self.done = line;
@@ -390,10 +393,18 @@ mod tests {
     fn check(base: &str, ours: &str, theirs: &str, expected: Option<&str>) {
         for (a, b) in [(ours, theirs), (theirs, ours)] {
             let merge = merge3(base, a, b);
-            assert_eq!(merge.clean().as_deref(), expected, "{base:?} {a:?} {b:?}");
+            assert_eq!(
+                merge.clean_text().as_deref(),
+                expected,
+                "{base:?} {a:?} {b:?}"
+            );
             let bytes = merge3_bytes(base.as_bytes(), a.as_bytes(), b.as_bytes());
             let expected = expected.map(str::as_bytes);
-            assert_eq!(bytes.clean().as_deref(), expected, "{base:?} {a:?} {b:?}");
+            assert_eq!(
+                bytes.clean_text().as_deref(),
+                expected,
+                "{base:?} {a:?} {b:?}"
+            );
             // The regions cover each text.
             let joined = |side| {
                 let texts = merge.regions().iter().map(|r| merge.text_of(r, side));
@@ -455,7 +466,7 @@ mod tests {
     #[test]
     fn bytes_need_no_encoding() {
         let merge = merge3_bytes(b"\xe4\nb\nc\n", b"\xf6\nb\nc\n", b"\xe4\nb\n\xfc\n");
-        assert_eq!(merge.clean().as_deref(), Some(&b"\xf6\nb\n\xfc\n"[..]));
+        assert_eq!(merge.clean_text().as_deref(), Some(&b"\xf6\nb\n\xfc\n"[..]));
     }
 
     #[test]
@@ -463,7 +474,7 @@ mod tests {
         let merge = merge3("a\n", "x\nsame\ny\n", "x\nsame\nz\n");
         let conflict = merge.conflicts().next().unwrap();
         assert_eq!(
-            merge.refine(conflict),
+            merge.refine_conflict(conflict),
             [
                 ConflictPiece::Agreed {
                     ours: 0..2,

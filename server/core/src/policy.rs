@@ -113,7 +113,7 @@ pub fn follow_up(
         StopClass::Restart => StopFollowUp::Retry(Span(0)),
         StopClass::Overload if overloads > MAX_OVERLOADS => StopFollowUp::FailTask,
         StopClass::Overload => {
-            StopFollowUp::Retry(retry_after.unwrap_or(backoff_delay(overloads, Span::secs(2))))
+            StopFollowUp::Retry(retry_after.unwrap_or(backoff_delay(overloads, Span::from_secs(2))))
         }
         StopClass::Infrastructure | StopClass::Wrong => {
             // A program gives the same answer to the same input, so it is run again only where the
@@ -139,7 +139,7 @@ pub fn follow_up(
 /// `first`, doubled for every time it did not help, at most two minutes.
 pub fn backoff_delay(times: u32, first: Span) -> Span {
     let factor = 1u64 << times.saturating_sub(1).min(16);
-    Span(first.0.saturating_mul(factor).min(Span::secs(120).0))
+    Span(first.0.saturating_mul(factor).min(Span::from_secs(120).0))
 }
 
 /// Tells the user what to do about a stop that ended `goal` or one of its tasks.
@@ -218,7 +218,7 @@ mod tests {
             StopReason::Overloaded,
             9,
             3,
-            StopFollowUp::Retry(Span::secs(8)),
+            StopFollowUp::Retry(Span::from_secs(8)),
         );
         check(StopReason::Overloaded, 0, 21, StopFollowUp::FailTask);
         check(StopReason::Refused, 1, 0, StopFollowUp::FailTask);
@@ -255,8 +255,8 @@ mod tests {
             &SchedulingPolicy::default(),
             0,
             1,
-            Some(Span::secs(300)),
+            Some(Span::from_secs(300)),
         );
-        assert_eq!(next, StopFollowUp::Retry(Span::secs(300)));
+        assert_eq!(next, StopFollowUp::Retry(Span::from_secs(300)));
     }
 }

@@ -21,7 +21,10 @@ pub fn pick_ready_tasks(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId>
         .map(|(id, _)| id)
         .collect();
     ready.sort_by_key(|id| std::cmp::Reverse(graph.critical_path(id)));
-    let mut claimed: Vec<&TaskSpec> = goal.running().map(|(id, _)| &goal.tasks[id].spec).collect();
+    let mut claimed: Vec<&TaskSpec> = goal
+        .running_attempts()
+        .map(|(id, _)| &goal.tasks[id].spec)
+        .collect();
     let mut picked = Vec::new();
     for id in ready {
         if picked.len() == free {

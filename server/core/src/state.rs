@@ -1,6 +1,6 @@
 //! The state of all goals, and the one place where events change it.
 //!
-//! [`State::apply`] is a fold: the journal's events, applied in order, give the state, whatever the
+//! [`ClusterState::apply_event`](crate::state::ClusterState::apply_event) is a fold: the journal's events, applied in order, give the state, whatever the
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
@@ -136,7 +136,9 @@ impl Goal {
             .values()
             .flat_map(|task| &task.attempts)
             .filter_map(|attempt| attempt.outcome.as_ref())
-            .fold(self.planner_usage, |sum, outcome| sum.plus(outcome.usage))
+            .fold(self.planner_usage, |sum, outcome| {
+                sum.saturating_add(outcome.usage)
+            })
     }
 
     /// Whether any attempt left changes.
@@ -148,17 +150,17 @@ impl Goal {
     }
 
     /// Attempts that run now.
-    pub fn running(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
+    pub fn running_attempts(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
         self.tasks
             .iter()
-            .filter_map(|(id, task)| Some((id, task.running()?)))
+            .filter_map(|(id, task)| Some((id, task.running_attempt()?)))
     }
 
     /// The repairs of its proposal of which something is still to come.
     pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &GoalTask)> {
         self.tasks.iter().filter(|(_, task)| {
-            let ended = task.state.is_terminal() && task.running().is_none();
-            task.amends() && (!ended || task.awaits_amending())
+            let ended = task.state.is_terminal() && task.running_attempt().is_none();
+            task.amends_proposal() && (!ended || task.awaits_amending())
         })
     }
 
@@ -179,7 +181,7 @@ impl Goal {
     }
 
     /// The entry of a file.
-    pub fn entry(&self, path: &RelPath, entry: u32) -> Option<&FileEntry> {
+    pub fn file_entry(&self, path: &RelPath, entry: u32) -> Option<&FileEntry> {
         self.files
             .iter()
             .find(|f| f.file.path == *path && f.file.entry == entry)
@@ -227,7 +229,7 @@ impl ClusterState {
 
     /// Applies one fact. Facts about goals that are not known are ignored: they can only come from a
     /// journal that somebody cut.
-    pub fn apply(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
+    pub fn apply_event(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
         if let EventBody::GoalSubmitted { spec } = body {
             let mut goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
             goal.set_clock(at);
@@ -235,15 +237,19 @@ impl ClusterState {
             return;
         }
         if let EventBody::AttemptEnded { outcome, .. } = body {
-            let running = self.goals.values().map(|goal| goal.running().count()).sum();
-            self.provider_limit.observe(outcome, running, at);
+            let running = self
+                .goals
+                .values()
+                .map(|goal| goal.running_attempts().count())
+                .sum();
+            self.provider_limit.observe_outcome(outcome, running, at);
         }
         if let EventBody::PermissionAsked { request } = body {
             self.permissions = self.permissions.max(request.id.number().unwrap_or(0));
         }
         if let Some(goal) = self.goals.get_mut(goal_id) {
             let goal = Arc::make_mut(goal);
-            goal.apply(at, body, self.ledger_records);
+            goal.apply_event(at, body, self.ledger_records);
             goal.set_clock(at);
         }
         if matches!(body, EventBody::Reviewed { .. }) {
@@ -254,7 +260,7 @@ impl ClusterState {
 
 impl Goal {
     /// `order` is that of the move, should it be one.
-    fn apply(&mut self, at: Timestamp, body: &EventBody, order: u64) {
+    fn apply_event(&mut self, at: Timestamp, body: &EventBody, order: u64) {
         match body {
             EventBody::GoalSubmitted { .. } => {}
             EventBody::ApprovalRequested => self.unapproved = true,
@@ -268,14 +274,14 @@ impl Goal {
             EventBody::PlanRefused { usage, session, .. } => {
                 self.planner_session.clone_from(session);
                 self.plan_refusals += 1;
-                self.planner_usage = self.planner_usage.plus(*usage);
+                self.planner_usage = self.planner_usage.saturating_add(*usage);
             }
             EventBody::PlannerTranscript { transcript } => {
                 self.plan_transcripts.push(transcript.clone());
             }
             EventBody::PlanningStopped { usage, .. } => {
                 self.plan_retries += 1;
-                self.planner_usage = self.planner_usage.plus(*usage);
+                self.planner_usage = self.planner_usage.saturating_add(*usage);
             }
             EventBody::Planned {
                 plan,
@@ -283,7 +289,7 @@ impl Goal {
                 usage,
             } => {
                 self.planner_session.clone_from(session);
-                self.planner_usage = self.planner_usage.plus(*usage);
+                self.planner_usage = self.planner_usage.saturating_add(*usage);
                 self.set_plan(plan.clone());
             }
             EventBody::PlanApproved { plan } => {
@@ -317,20 +323,20 @@ impl Goal {
                     task.amended = true;
                 }
                 for file in files {
-                    self.amend(file);
+                    self.amend_file(file);
                 }
             }
             EventBody::Gated { results } => {
                 self.gates.clone_from(results);
                 if results.iter().any(|gate| !gate.passed) {
                     for entry in &mut self.files {
-                        hold(&mut entry.file.held, HeldReason::GateFailed);
+                        add_held_reason(&mut entry.file.held, HeldReason::GateFailed);
                     }
                 }
             }
             EventBody::PermissionAsked { .. }
             | EventBody::PermissionAnswered { .. }
-            | EventBody::PermissionWithdrawn { .. } => self.permissions.apply(body),
+            | EventBody::PermissionWithdrawn { .. } => self.permissions.apply_event(body),
             EventBody::Reviewed { .. } => self.apply_review(at, body, order),
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {
@@ -406,7 +412,7 @@ impl Goal {
     }
 
     /// Puts an entry as a repair left it into the proposal. What was decided before stays decided.
-    fn amend(&mut self, file: &ProposedFile) {
+    fn amend_file(&mut self, file: &ProposedFile) {
         match self.entry_mut(&file.path, file.entry) {
             Some(entry) => entry.file = file.clone(),
             None => self.files.push(FileEntry::new(file.clone())),
@@ -466,13 +472,13 @@ impl Goal {
                 base: base.clone(),
                 proposed: proposed.clone(),
             };
-            file.record(LedgerRecord {
+            file.add_record(LedgerRecord {
                 order,
                 verdict: *verdict,
                 hunks: hunks.clone(),
                 undone: Vec::new(),
                 landed: landed.clone(),
-                before: file.pair(),
+                before: file.review_pair(),
                 after,
                 of: *of,
                 at,
@@ -482,7 +488,7 @@ impl Goal {
     }
 }
 
-fn hold(held: &mut Vec<HeldReason>, reason: HeldReason) {
+fn add_held_reason(held: &mut Vec<HeldReason>, reason: HeldReason) {
     if !held.contains(&reason) {
         held.push(reason);
     }

@@ -11,7 +11,7 @@ use claudecluster_protocol::{BlobId, ErrorBody, EventSeq};
 #[non_exhaustive]
 pub enum StoreError {
     /// Another daemon owns the state folder.
-    #[error("the state folder {} is in use by {}", home.display(), owner(*pid))]
+    #[error("the state folder {} is in use by {}", home.display(), describe_owner(*pid))]
     Locked {
         /// The state folder.
         home: PathBuf,
@@ -84,7 +84,7 @@ pub enum StoreError {
     Closed,
 }
 
-fn owner(pid: Option<u32>) -> String {
+fn describe_owner(pid: Option<u32>) -> String {
     pid.map_or_else(
         || "another process".to_owned(),
         |pid| format!("process {pid}"),
@@ -152,6 +152,6 @@ impl From<StoreError> for ErrorBody {
             StoreError::Encode(_) => ErrorBody::internal(message),
             _ => ErrorBody::environment(message),
         };
-        body.hint(error.hint())
+        body.with_hint(error.hint())
     }
 }

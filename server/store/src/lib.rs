@@ -1,6 +1,6 @@
 //! The journal of events and the store of artifacts.
 //!
-//! Everything a daemon knows can be rebuilt from here. What [`Store::append`] has acknowledged
+//! Everything a daemon knows can be rebuilt from here. What [`Store::append_events`] has acknowledged
 //! survives the death of the process and of the machine; see [`Store::put_blob`] for what that
 //! means for the blobs that events name.
 //!
@@ -84,10 +84,10 @@ impl Store {
     /// [`StoreError::Full`]: nothing was written, and a later append may succeed.
     /// [`StoreError::ReadOnly`]: writing failed, and no later append succeeds until the store is
     /// opened again; the events may turn out to be in the journal then.
-    pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
+    pub async fn append_events(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.append(events).await,
-            StoreBackend::MemoryBackend(memory) => Ok(memory.append(events)),
+            StoreBackend::DiskBackend(disk) => disk.append_events(events).await,
+            StoreBackend::MemoryBackend(memory) => Ok(memory.append_events(events)),
         }
     }
 
@@ -96,10 +96,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptEvent`] names the first event that is damaged or missing.
-    pub fn read(&self, after: EventSeq, goal: Option<&GoalId>) -> Result<Vec<Event>, StoreError> {
+    pub fn read_events(
+        &self,
+        after: EventSeq,
+        goal: Option<&GoalId>,
+    ) -> Result<Vec<Event>, StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.read(after, goal),
-            StoreBackend::MemoryBackend(memory) => Ok(memory.read(after, goal)),
+            StoreBackend::DiskBackend(disk) => disk.read_events(after, goal),
+            StoreBackend::MemoryBackend(memory) => Ok(memory.read_events(after, goal)),
         }
     }
 
@@ -119,7 +123,7 @@ impl Store {
     /// be written, so it must not be called from an async task.
     ///
     /// # Errors
-    /// As [`Store::append`].
+    /// As [`Store::append_events`].
     pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
         let id = artifacts::blob_id(bytes);
         match &self.backend {
@@ -172,9 +176,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::ReadOnly`].
-    pub fn health(&self) -> Result<(), StoreError> {
+    pub fn check_writable(&self) -> Result<(), StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.health(),
+            StoreBackend::DiskBackend(disk) => disk.check_writable(),
             StoreBackend::MemoryBackend(_) => Ok(()),
         }
     }
@@ -184,9 +188,9 @@ impl Store {
     ///
     /// # Errors
     /// The first damage found.
-    pub fn check(&self) -> Result<(), StoreError> {
+    pub fn verify_contents(&self) -> Result<(), StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.check(),
+            StoreBackend::DiskBackend(disk) => disk.verify_contents(),
             StoreBackend::MemoryBackend(_) => Ok(()),
         }
     }

@@ -145,7 +145,7 @@ pub(crate) fn duration_text(span: Span) -> String {
 
 /// How long ago something was: `12s`, `5m`, `3h`, `2d`.
 pub(crate) fn time_since(then: Timestamp, now: Timestamp) -> String {
-    let secs = now.since(then).0 / 1000;
+    let secs = now.span_since(then).0 / 1000;
     match secs {
         0..60 => format!("{secs}s ago"),
         60..3600 => format!("{}m ago", secs / 60),

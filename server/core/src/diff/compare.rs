@@ -26,20 +26,20 @@ pub(crate) fn diff_tokens(
     if is_all_different(parts) {
         marks.iter_mut().for_each(|marks| marks.fill(true));
     } else {
-        let mut counts = LineCounts::new(words.size());
+        let mut counts = LineCounts::new(words.distinct_lines());
         match purpose {
-            DiffPurpose::Merging => myers::mark(parts, [old, new], &mut counts, &mut marks),
-            DiffPurpose::Reading => histogram::mark(parts, &mut counts, &mut marks),
+            DiffPurpose::Merging => myers::mark_changes(parts, [old, new], &mut counts, &mut marks),
+            DiffPurpose::Reading => histogram::mark_changes(parts, &mut counts, &mut marks),
         }
     }
-    let [gone, come] = marks.map(|marks| groups(&marks, start));
+    let [gone, come] = marks.map(|marks| marked_runs(&marks, start));
     let place = |text: &[LineToken], lines: &Range<u32>, earliest: u32| match purpose {
         DiffPurpose::Merging => lines.end,
         DiffPurpose::Reading => words.best_end(text, lines, earliest),
     };
-    let gone = slide::settle(old, gone, &slide::gaps(&come), place);
-    let come = slide::settle(new, come, &slide::gaps(&gone), place);
-    slide::joined(&gone, &come)
+    let gone = slide::slide_groups(old, gone, &slide::gap_lengths(&come), place);
+    let come = slide::slide_groups(new, come, &slide::gap_lengths(&gone), place);
+    slide::join_groups(&gone, &come)
 }
 
 /// Whether it is plain without a search that two parts have no line in common. This is what most
@@ -50,7 +50,7 @@ fn is_all_different([old, new]: [&[LineToken]; 2]) -> bool {
 }
 
 /// The runs of marked lines. The first mark is for line `start`.
-fn groups(marks: &[bool], start: usize) -> Vec<Range<u32>> {
+fn marked_runs(marks: &[bool], start: usize) -> Vec<Range<u32>> {
     let mut groups = Vec::new();
     let mut at = start as u32;
     for run in marks.chunk_by(|a, b| a == b) {

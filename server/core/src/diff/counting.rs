@@ -23,12 +23,12 @@ impl LineCounts {
     }
 
     /// How many distinct lines there are.
-    pub(super) fn words(&self) -> usize {
+    pub(super) fn distinct_lines(&self) -> usize {
         self.0.len()
     }
 
     /// Counts the lines of two texts, from zero.
-    pub(super) fn fill(&mut self, texts: [&[LineToken]; 2]) {
+    pub(super) fn count_texts(&mut self, texts: [&[LineToken]; 2]) {
         for (side, text) in texts.into_iter().enumerate() {
             for token in text {
                 self.0[token.0 as usize][side] += 1;
@@ -37,14 +37,14 @@ impl LineCounts {
     }
 
     /// Forgets the lines of two texts; in work proportional to them, not to all lines there are.
-    pub(super) fn clear(&mut self, texts: [&[LineToken]; 2]) {
+    pub(super) fn forget_texts(&mut self, texts: [&[LineToken]; 2]) {
         for token in texts.into_iter().flatten() {
             self.0[token.0 as usize] = [0; 2];
         }
     }
 
     /// How often a line occurs on one side.
-    pub(super) fn of(&self, token: LineToken, side: usize) -> u32 {
+    pub(super) fn count_on_side(&self, token: LineToken, side: usize) -> u32 {
         self.0[token.0 as usize][side]
     }
 }

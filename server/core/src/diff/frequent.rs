@@ -56,7 +56,7 @@ pub(super) fn worth_comparing(
     let stretches = (frequent > 0 && absent > FREQUENT).then(|| RareLineStretches::new(&kinds));
     let keep = |at: usize| match (kinds[at], &stretches) {
         (LineFrequency::Absent, _) => false,
-        (LineFrequency::Frequent, Some(stretches)) => !stretches.drowns(at),
+        (LineFrequency::Frequent, Some(stretches)) => !stretches.is_drowned_by_absent(at),
         _ => true,
     };
     let mut kept = Vec::with_capacity(kinds.len() - absent);
@@ -105,7 +105,7 @@ impl RareLineStretches {
 
     /// Whether a frequent line has absent lines both above and below it in its stretch, and too many
     /// of them for the frequent ones, where the line itself counts for two.
-    fn drowns(&self, at: usize) -> bool {
+    fn is_drowned_by_absent(&self, at: usize) -> bool {
         let start = (self.starts[at] as usize).max(at.saturating_sub(WINDOW));
         let end = (self.ends[at] as usize).min(at + 1 + WINDOW);
         let above = self.absent[at] - self.absent[start];

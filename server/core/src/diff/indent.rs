@@ -17,7 +17,7 @@ const MOST_BLANK: usize = 20;
 const MOST_RAISED: u32 = 100;
 
 /// How deep a line is indented, nothing if it is blank.
-pub(super) fn depth(line: &[u8]) -> Option<u8> {
+pub(super) fn indent_depth(line: &[u8]) -> Option<u8> {
     let mut depth = 0;
     for byte in line {
         depth = match byte {
@@ -45,7 +45,7 @@ pub(super) fn best_end(
     let farthest = MOST_RAISED.min(size + 1);
     let earliest = earliest.max(group.end.saturating_sub(farthest));
     let badness = |end: u32| {
-        let seam = |at: u32| LineSeam::at(lines, at as usize, &depth).badness();
+        let seam = |at: u32| LineSeam::between_lines(lines, at as usize, &depth).badness();
         let (above, below) = (seam(end - size), seam(end));
         (above.0 + below.0, above.1 + below.1)
     };
@@ -108,7 +108,11 @@ impl SeamSide {
 }
 
 impl LineSeam {
-    fn at(lines: &[LineToken], at: usize, depth: impl Fn(LineToken) -> Option<u8>) -> Self {
+    fn between_lines(
+        lines: &[LineToken],
+        at: usize,
+        depth: impl Fn(LineToken) -> Option<u8>,
+    ) -> Self {
         let above = lines.iter().take(at).rev();
         let below = lines.iter().skip(at + 1);
         Self {
@@ -134,12 +138,12 @@ impl LineSeam {
             penalty += 21;
         }
         let depth = self.here.or(self.below.depth);
-        penalty += self.turn(depth, blank > 0);
+        penalty += self.turn_penalty(depth, blank > 0);
         (depth.map_or(-1, i32::from), penalty)
     }
 
     /// What the change of the indentation adds: into a block is better than out of one.
-    fn turn(&self, depth: Option<u8>, blank: bool) -> i32 {
+    fn turn_penalty(&self, depth: Option<u8>, blank: bool) -> i32 {
         let (Some(depth), Some(above)) = (depth, self.above.depth) else {
             return 0;
         };

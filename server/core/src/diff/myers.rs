@@ -30,19 +30,19 @@ const GOOD_PACE: i32 = 4;
 const LEAST_LIMIT: i32 = 256;
 
 /// Marks the lines that change between two parts of two texts.
-pub(super) fn mark(
+pub(super) fn mark_changes(
     parts: [&[LineToken]; 2],
     texts: [&[LineToken]; 2],
     counts: &mut LineCounts,
     marks: &mut [impl AsMut<[bool]>; 2],
 ) {
-    counts.fill(texts);
+    counts.count_texts(texts);
     let kept = [0, 1].map(|side| {
         worth_comparing(parts[side], texts[side].len(), |token| {
-            counts.of(token, 1 - side)
+            counts.count_on_side(token, 1 - side)
         })
     });
-    counts.clear(texts);
+    counts.forget_texts(texts);
     let lines = [0, 1].map(|side| -> Vec<LineToken> {
         let kept = kept[side].iter();
         kept.map(|&at| parts[side][at as usize]).collect()
@@ -54,7 +54,7 @@ pub(super) fn mark(
             marks[at as usize] = false;
         }
     }
-    MyersSearch::new([&lines[0], &lines[1]]).run(|side, changed| {
+    MyersSearch::new([&lines[0], &lines[1]]).report_changes(|side, changed| {
         let marks = marks[side].as_mut();
         for &at in &kept[side][changed] {
             marks[at as usize] = true;
@@ -96,7 +96,7 @@ impl<'t> MyersSearch<'t> {
     }
 
     /// Reports every range that changes, with the side it is on.
-    fn run(mut self, mut changed: impl FnMut(usize, Range<usize>)) {
+    fn report_changes(mut self, mut changed: impl FnMut(usize, Range<usize>)) {
         let whole = UncomparedRange {
             ranges: self.lists.map(|list| 0..list.len()),
             exact: false,
@@ -117,7 +117,7 @@ impl<'t> MyersSearch<'t> {
                 changed(1, b.clone());
                 continue;
             }
-            let split = self.split(&piece);
+            let split = self.split_range(&piece);
             let x = (a.start + split.at.0 as usize).min(a.end);
             let y = (b.start + split.at.1 as usize).min(b.end);
             pieces.push(UncomparedRange {
@@ -137,7 +137,7 @@ impl<'t> MyersSearch<'t> {
     }
 
     /// Finds a place to divide a piece at. Both its lists have lines, and begin and end differently.
-    fn split(&mut self, piece: &UncomparedRange) -> SearchSplit {
+    fn split_range(&mut self, piece: &UncomparedRange) -> SearchSplit {
         let [a, b] = self.lists_of(piece);
         let ahead = EditPlane::<false> { a, b };
         let back = EditPlane::<true> { a, b };
@@ -159,16 +159,16 @@ impl<'t> MyersSearch<'t> {
         // With an odd number of diagonals between the corners, the search from the start completes
         // a way, else the one from the end.
         let odd = (ahead.width() - ahead.height()) & 1 == 1;
-        self.ahead.reset(&ahead);
-        self.back.reset(&back);
+        self.ahead.reset_to_start(&ahead);
+        self.back.reset_to_start(&back);
         let mut cost = 0;
         loop {
             cost += 1;
-            let forward = self.ahead.advance(&ahead, odd.then_some(&self.back));
+            let forward = self.ahead.advance_edit(&ahead, odd.then_some(&self.back));
             if let Some(at) = forward.met {
                 return met(at);
             }
-            let backward = self.back.advance(&back, (!odd).then_some(&self.ahead));
+            let backward = self.back.advance_edit(&back, (!odd).then_some(&self.ahead));
             if let Some(at) = backward.met {
                 return met(turned(at));
             }
@@ -184,7 +184,10 @@ impl<'t> MyersSearch<'t> {
                 }
             }
             if cost >= self.limit {
-                let (f, b) = (self.ahead.farthest(&ahead), self.back.farthest(&back));
+                let (f, b) = (
+                    self.ahead.farthest_point(&ahead),
+                    self.back.farthest_point(&back),
+                );
                 return if b.0 + b.1 < f.0 + f.1 {
                     by_ahead(f)
                 } else {
@@ -212,7 +215,7 @@ impl<const BACK: bool> EditPlane<'_, BACK> {
         self.b.len() as i32
     }
 
-    fn same(&self, x: i32, y: i32) -> bool {
+    fn is_same_line(&self, x: i32, y: i32) -> bool {
         let (x, y) = (x as usize, y as usize);
         if BACK {
             self.a[self.a.len() - 1 - x] == self.b[self.b.len() - 1 - y]
@@ -222,9 +225,9 @@ impl<const BACK: bool> EditPlane<'_, BACK> {
     }
 
     /// Follows equal lines from a point; gives how far to the right that leads.
-    fn run(&self, mut x: i32, mut y: i32) -> i32 {
+    fn follow_run(&self, mut x: i32, mut y: i32) -> i32 {
         let (width, height) = (self.width(), self.height());
-        while x < width && y < height && self.same(x, y) {
+        while x < width && y < height && self.is_same_line(x, y) {
             x += 1;
             y += 1;
         }
@@ -264,17 +267,17 @@ impl SearchFront {
     }
 
     /// Back to the start, with no edit made.
-    fn reset<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
+    fn reset_to_start<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         self.zero = plane.height() + 1;
         (self.lowest, self.highest) = (0, 0);
-        self.set(0, 0);
+        self.set_reach(0, 0);
     }
 
-    fn at(&self, diagonal: i32) -> i32 {
+    fn reach_at(&self, diagonal: i32) -> i32 {
         self.reach[(self.zero + diagonal) as usize]
     }
 
-    fn set(&mut self, diagonal: i32, x: i32) {
+    fn set_reach(&mut self, diagonal: i32, x: i32) {
         self.reach[(self.zero + diagonal) as usize] = x;
     }
 
@@ -294,16 +297,16 @@ impl SearchFront {
 
     /// One diagonal further out at either side, or one further in where the plane ends: only every
     /// other diagonal can be reached with a given number of edits.
-    fn widen<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
+    fn widen_diagonals<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         if self.lowest > -plane.height() {
             self.lowest -= 1;
-            self.set(self.lowest - 1, -1);
+            self.set_reach(self.lowest - 1, -1);
         } else {
             self.lowest += 1;
         }
         if self.highest < plane.width() {
             self.highest += 1;
-            self.set(self.highest + 1, -1);
+            self.set_reach(self.highest + 1, -1);
         } else {
             self.highest -= 1;
         }
@@ -311,20 +314,20 @@ impl SearchFront {
 
     /// Makes one more edit on every diagonal. Stops where it meets the other search, if this is the
     /// one to complete a way.
-    fn advance<const BACK: bool>(
+    fn advance_edit<const BACK: bool>(
         &mut self,
         plane: &EditPlane<'_, BACK>,
         other: Option<&Self>,
     ) -> FrontAdvance {
-        self.widen(plane);
+        self.widen_diagonals(plane);
         let mut advance = FrontAdvance::default();
         for k in self.diagonals::<BACK>() {
-            let (removed, added) = (self.at(k - 1), self.at(k + 1));
+            let (removed, added) = (self.reach_at(k - 1), self.reach_at(k + 1));
             let x = if removed >= added { removed + 1 } else { added };
-            let end = plane.run(x, x - k);
+            let end = plane.follow_run(x, x - k);
             advance.ran |= end - x > GOOD_RUN;
-            self.set(k, end);
-            if other.is_some_and(|other| other.covers(plane, end, k)) {
+            self.set_reach(k, end);
+            if other.is_some_and(|other| other.covers_point(plane, end, k)) {
                 advance.met = Some((end, end - k));
                 break;
             }
@@ -333,9 +336,14 @@ impl SearchFront {
     }
 
     /// Whether this search, which sees the plane turned, has come to a point of the other one.
-    fn covers<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>, x: i32, diagonal: i32) -> bool {
+    fn covers_point<const BACK: bool>(
+        &self,
+        plane: &EditPlane<'_, BACK>,
+        x: i32,
+        diagonal: i32,
+    ) -> bool {
         let turned = plane.width() - plane.height() - diagonal;
-        (self.lowest..=self.highest).contains(&turned) && self.at(turned) + x >= plane.width()
+        (self.lowest..=self.highest).contains(&turned) && self.reach_at(turned) + x >= plane.width()
     }
 
     /// The best place to divide at that has a long run of equal lines behind it, if the way there
@@ -348,12 +356,12 @@ impl SearchFront {
         let mut best = None;
         let mut most = GOOD_PACE * cost;
         for k in self.diagonals::<BACK>() {
-            let x = self.at(k);
+            let x = self.reach_at(k);
             let y = x - k;
             let way = x + y - k.abs();
             let inside =
                 (GOOD_RUN..plane.width()).contains(&x) && (GOOD_RUN..plane.height()).contains(&y);
-            if way > most && inside && (1..=GOOD_RUN).all(|n| plane.same(x - n, y - n)) {
+            if way > most && inside && (1..=GOOD_RUN).all(|n| plane.is_same_line(x - n, y - n)) {
                 (best, most) = (Some((x, y)), way);
             }
         }
@@ -361,11 +369,11 @@ impl SearchFront {
     }
 
     /// The point that is the farthest from the start.
-    fn farthest<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>) -> (i32, i32) {
+    fn farthest_point<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>) -> (i32, i32) {
         let mut best = (0, -1);
         for k in self.diagonals::<BACK>() {
             // The last edit on a diagonal can lead out of the plane.
-            let x = self.at(k).min(plane.width()).min(plane.height() + k);
+            let x = self.reach_at(k).min(plane.width()).min(plane.height() + k);
             if x + x - k > best.0 + best.1 {
                 best = (x, x - k);
             }

@@ -32,14 +32,14 @@ impl LineOccurrences {
     }
 
     /// Where a line is, in order.
-    pub(crate) fn of(&self, token: LineToken) -> &[u32] {
+    pub(crate) fn places_of(&self, token: LineToken) -> &[u32] {
         let token = token.0 as usize;
         &self.at[self.starts[token] as usize..self.starts[token + 1] as usize]
     }
 
     /// Where a line is within a part of the text.
-    pub(super) fn within(&self, token: LineToken, part: &Range<usize>) -> &[u32] {
-        let places = self.of(token);
+    pub(super) fn places_within(&self, token: LineToken, part: &Range<usize>) -> &[u32] {
+        let places = self.places_of(token);
         let before = |end: usize| places.partition_point(|&place| (place as usize) < end);
         &places[before(part.start)..before(part.end)]
     }

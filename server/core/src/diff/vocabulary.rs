@@ -24,7 +24,7 @@ pub(crate) struct LineVocabulary {
     hasher: DefaultHashBuilder,
 }
 
-fn line<'v>(bytes: &'v [u8], ends: &[usize], token: LineToken) -> &'v [u8] {
+fn line_bytes<'v>(bytes: &'v [u8], ends: &[usize], token: LineToken) -> &'v [u8] {
     let at = token.0 as usize;
     let start = at.checked_sub(1).map_or(0, |before| ends[before]);
     &bytes[start..ends[at]]
@@ -42,23 +42,23 @@ impl LineVocabulary {
     }
 
     /// The numbers of a text's lines.
-    pub(crate) fn tokens<T: LineText + ?Sized>(
+    pub(crate) fn tokenize_text<T: LineText + ?Sized>(
         &mut self,
         lines: &IndexedText<'_, T>,
     ) -> Vec<LineToken> {
-        lines.iter().map(|line| self.token(line)).collect()
+        lines.iter().map(|line| self.tokenize_line(line)).collect()
     }
 
     /// The number of a line.
-    pub(crate) fn token(&mut self, text: &[u8]) -> LineToken {
+    pub(crate) fn tokenize_line(&mut self, text: &[u8]) -> LineToken {
         let Self {
             bytes,
             ends,
             table,
             hasher,
         } = self;
-        let same = |token: &LineToken| line(bytes, ends, *token) == text;
-        let rehash = |token: &LineToken| hasher.hash_one(line(bytes, ends, *token));
+        let same = |token: &LineToken| line_bytes(bytes, ends, *token) == text;
+        let rehash = |token: &LineToken| hasher.hash_one(line_bytes(bytes, ends, *token));
         match table.entry(hasher.hash_one(text), same, rehash) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
@@ -72,12 +72,12 @@ impl LineVocabulary {
     }
 
     /// How many distinct lines there are.
-    pub(crate) fn size(&self) -> usize {
+    pub(crate) fn distinct_lines(&self) -> usize {
         self.ends.len()
     }
 
     /// How long the distinct lines are together.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn total_bytes(&self) -> usize {
         self.bytes.len()
     }
 
@@ -104,7 +104,7 @@ impl LineVocabulary {
         if earliest == lines.end {
             return earliest;
         }
-        let depth = |token| indent::depth(line(&self.bytes, &self.ends, token));
+        let depth = |token| indent::indent_depth(line_bytes(&self.bytes, &self.ends, token));
         indent::best_end(tokens, lines, earliest, depth)
     }
 }

@@ -17,25 +17,25 @@ pub enum PlanPathStep {
 
 impl PlanPath {
     /// A key of the plan itself.
-    pub fn key(key: &str) -> Self {
-        Self::default().with(key)
+    pub fn from_key(key: &str) -> Self {
+        Self::default().join_key(key)
     }
 
     /// A task.
-    pub fn task(index: usize) -> Self {
-        Self::key("tasks").at(index)
+    pub fn of_task(index: usize) -> Self {
+        Self::from_key("tasks").join_index(index)
     }
 
     /// A key of what is at this place.
     #[must_use]
-    pub fn with(mut self, key: &str) -> Self {
+    pub fn join_key(mut self, key: &str) -> Self {
         self.0.push(PlanPathStep::Key(key.to_owned()));
         self
     }
 
     /// An element of what is at this place.
     #[must_use]
-    pub fn at(mut self, index: usize) -> Self {
+    pub fn join_index(mut self, index: usize) -> Self {
         self.0.push(PlanPathStep::Index(index));
         self
     }

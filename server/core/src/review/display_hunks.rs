@@ -22,7 +22,7 @@ pub(super) struct HunkRaises {
 }
 
 impl HunkRaises {
-    fn get(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
+    fn get_or_find(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
         if self.known.len() <= hunk {
             self.known.resize(hunk + 1, None);
         }
@@ -52,7 +52,7 @@ pub(super) fn place_for_reading(
             _ => continue,
         };
         let room = room_above(regions, hunk.region);
-        let by = raises.get(at, room, || vocabulary.best_raise(tokens, lines, room));
+        let by = raises.get_or_find(at, room, || vocabulary.best_raise(tokens, lines, room));
         let raise = |range: &mut Range<u32>| {
             range.start = range.start.saturating_sub(by);
             range.end = range.end.saturating_sub(by);

@@ -34,7 +34,7 @@ use std::{
 
 use super::{FileReview, HunkKey, HunkState};
 use crate::{
-    diff::{DiffPurpose, IndexedText, LineChange, diff},
+    diff::{DiffPurpose, IndexedText, LineChange, diff_indexed},
     merge::{MergeRegionKind, MergeSide, ThreeWayMerge},
 };
 
@@ -86,9 +86,9 @@ pub struct RebasedEffect {
 
 impl VerdictEffect {
     /// What accepting hunks makes of the texts; `None` if one of them is not there or in conflict.
-    pub fn accepted(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
+    pub fn of_accept(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
-        let hunks = chosen(&review, keys)?;
+        let hunks = choose_hunks(&review, keys)?;
         let here = hunks.iter().filter(|hunk| hunk.state == HunkState::Clean);
         let made = Self {
             base: HunkRewrite::new(
@@ -101,7 +101,7 @@ impl VerdictEffect {
                 before.current,
                 here.map(|hunk| (hunk.key, hunk.current.clone(), review.new_text(hunk))),
             )?,
-            proposed: HunkRewrite::nothing(before.proposed),
+            proposed: HunkRewrite::identity_of(before.proposed),
         };
         let accepted = review.accept(keys);
         let same = accepted.refused.is_empty()
@@ -111,12 +111,12 @@ impl VerdictEffect {
     }
 
     /// What rejecting hunks makes of the texts; `None` if one of them is not there.
-    pub fn rejected(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
+    pub fn of_reject(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
-        let hunks = chosen(&review, keys)?;
+        let hunks = choose_hunks(&review, keys)?;
         Some(Self {
-            base: HunkRewrite::nothing(before.base),
-            current: HunkRewrite::nothing(before.current),
+            base: HunkRewrite::identity_of(before.base),
+            current: HunkRewrite::identity_of(before.current),
             proposed: HunkRewrite::new(
                 before.proposed,
                 hunks
@@ -129,9 +129,9 @@ impl VerdictEffect {
     /// What putting `text` into the stretch of a hunk makes of the texts, see
     /// [`Review::resolve`]; `None` if the hunk is not there. Whatever other hunks it decides, all of
     /// it is this hunk's.
-    pub fn resolved(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
+    pub fn of_resolve(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
-        let region = review.region(review.hunk(key)?);
+        let region = review.decided_region(review.hunk(key)?);
         let resolved = review.resolve(key, text).ok()?;
         let put = |before: &str, range: Range<u32>, after: &str| {
             let text = put_there(before, &range, after)?;
@@ -155,21 +155,21 @@ impl VerdictEffect {
     }
 
     /// Whether a hunk has a place in any of the texts.
-    pub fn touches(&self, key: HunkKey) -> bool {
+    pub fn touches_hunk(&self, key: HunkKey) -> bool {
         [&self.base, &self.current, &self.proposed]
             .iter()
-            .any(|rewrite| rewrite.touches(key))
+            .any(|rewrite| rewrite.touches_hunk(key))
     }
 
     /// The same for texts that have changed since, for the hunks that are `wanted`. A hunk is left in
     /// all three texts where one of them has something else in its place, or right beside it.
-    pub fn carry(&self, now: ReviewTexts<'_>, wanted: &BTreeSet<HunkKey>) -> RebasedEffect {
+    pub fn rebase_onto(&self, now: ReviewTexts<'_>, wanted: &BTreeSet<HunkKey>) -> RebasedEffect {
         let mut wanted = wanted.clone();
         let mut left = BTreeSet::new();
         loop {
-            let (base, in_base) = self.base.carry(now.base, &wanted);
-            let (current, in_current) = self.current.carry(now.current, &wanted);
-            let (proposed, in_proposed) = self.proposed.carry(now.proposed, &wanted);
+            let (base, in_base) = self.base.rebase_onto(now.base, &wanted);
+            let (current, in_current) = self.current.rebase_onto(now.current, &wanted);
+            let (proposed, in_proposed) = self.proposed.rebase_onto(now.proposed, &wanted);
             let conflicts = [in_base, in_current, in_proposed].concat();
             if conflicts.is_empty() {
                 let made = Self {
@@ -189,42 +189,42 @@ impl VerdictEffect {
 
 impl HunkRewrite {
     /// The text before.
-    pub fn from(&self) -> &str {
+    pub fn old_text(&self) -> &str {
         &self.from
     }
 
     /// The text after.
-    pub fn to(&self) -> &str {
+    pub fn new_text(&self) -> &str {
         &self.to
     }
 
     /// The lines of [`Rewrite::to`] that it put there, with the hunk they belong to.
-    pub fn written(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
+    pub fn written_lines(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
         let places = self.places.iter();
         places.map(|place| (place.hunk, place.change.new.clone()))
     }
 
     /// Whether a hunk has a place in it.
-    pub fn touches(&self, key: HunkKey) -> bool {
+    pub fn touches_hunk(&self, key: HunkKey) -> bool {
         self.places.iter().any(|place| place.hunk == key)
     }
 
     /// Hunks that a text which has changed since has in all their places already, with the lines they are
     /// in there: what was made of those places is just what the rewrite makes of them.
     pub fn present_hunks_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
-        let since = diff(
+        let since = diff_indexed(
             &IndexedText::new(self.from.as_str()),
             &IndexedText::new(now),
             DiffPurpose::Merging,
         );
         let mut own = self.clone();
         loop {
-            let (found, missing) = own.agreed(now, &since);
+            let (found, missing) = own.present_hunks(now, &since);
             if found.is_empty() || missing.is_empty() {
                 return found;
             }
             // What others make of the same lines may have been a part of the agreement.
-            let Some(rest) = self.only(&found.into_keys().collect()) else {
+            let Some(rest) = self.restrict_to(&found.into_keys().collect()) else {
                 return BTreeMap::new();
             };
             own = rest;
@@ -243,20 +243,20 @@ impl HunkRewrite {
         if gone.is_disjoint(&moved) {
             return found;
         }
-        let rest = self.inverse().only(&(&gone - &moved));
+        let rest = self.inverse().restrict_to(&(&gone - &moved));
         rest.map(|rest| rest.present_hunks_in(now))
             .unwrap_or_default()
     }
 
     /// The hunks that a text has in all their places, with those places, and the others.
-    fn agreed(
+    fn present_hunks(
         &self,
         now: &str,
         since: &[LineChange],
     ) -> (BTreeMap<HunkKey, Vec<Range<u32>>>, BTreeSet<HunkKey>) {
         let mut found: BTreeMap<HunkKey, Vec<Range<u32>>> = BTreeMap::new();
         let mut missing = BTreeSet::new();
-        for region in self.merge(IndexedText::new(now), since).regions() {
+        for region in self.merge_with(IndexedText::new(now), since).regions() {
             for place in &self.places[region.their_changes.clone()] {
                 if region.kind == MergeRegionKind::Both {
                     let lines = found.entry(place.hunk).or_default();
@@ -277,24 +277,25 @@ impl HunkRewrite {
             IndexedText::new(self.to.as_str()),
             IndexedText::new(now),
         );
-        let since = diff(&then, &here, DiffPurpose::Merging);
+        let since = diff_indexed(&then, &here, DiffPurpose::Merging);
         let put_in: BTreeSet<&str> = since
             .iter()
-            .flat_map(|change| trimmed_lines(here.get(&change.new)))
+            .flat_map(|change| trimmed_lines(here.slice_lines(&change.new)))
             .filter(|line| is_distinctive(line))
             .collect();
         let places = self.places.iter().filter(|place| {
-            let old: BTreeSet<&str> = trimmed_lines(before.get(&place.change.old)).collect();
-            let mut own =
-                trimmed_lines(then.get(&place.change.new)).filter(|line| !old.contains(line));
+            let old: BTreeSet<&str> =
+                trimmed_lines(before.slice_lines(&place.change.old)).collect();
+            let mut own = trimmed_lines(then.slice_lines(&place.change.new))
+                .filter(|line| !old.contains(line));
             own.any(|line| put_in.contains(line))
         });
         places.map(|place| place.hunk).collect()
     }
 
     /// From one text to another, all of it one hunk's.
-    pub fn between(from: &str, to: &str, hunk: HunkKey) -> Self {
-        let changes = diff(
+    pub fn between_texts(from: &str, to: &str, hunk: HunkKey) -> Self {
+        let changes = diff_indexed(
             &IndexedText::new(from),
             &IndexedText::new(to),
             DiffPurpose::Merging,
@@ -309,7 +310,7 @@ impl HunkRewrite {
         }
     }
 
-    fn nothing(text: &str) -> Self {
+    fn identity_of(text: &str) -> Self {
         Self {
             from: text.to_owned(),
             to: text.to_owned(),
@@ -328,10 +329,10 @@ impl HunkRewrite {
         let mut places = Vec::new();
         let (mut done, mut written) = (0, 0);
         for (hunk, old, text) in replacements {
-            if lines.get(&old) == text {
+            if lines.slice_lines(&old) == text {
                 continue;
             }
-            to.push_str(lines.get(&(done..old.start)));
+            to.push_str(lines.slice_lines(&(done..old.start)));
             written += old.start - done;
             let new = written..written + IndexedText::new(text).len();
             to.push_str(text);
@@ -339,7 +340,7 @@ impl HunkRewrite {
             let change = LineChange { old, new };
             places.push(RewritePlace { change, hunk });
         }
-        to.push_str(lines.get(&(done..lines.len())));
+        to.push_str(lines.slice_lines(&(done..lines.len())));
         written += lines.len() - done;
         (IndexedText::new(to.as_str()).len() == written).then(|| Self {
             from: from.to_owned(),
@@ -365,19 +366,23 @@ impl HunkRewrite {
     }
 
     /// Only what some hunks change.
-    fn only(&self, wanted: &BTreeSet<HunkKey>) -> Option<Self> {
+    fn restrict_to(&self, wanted: &BTreeSet<HunkKey>) -> Option<Self> {
         let lines = IndexedText::new(self.to.as_str());
         let places = self.places.iter();
         let places = places.filter(|place| wanted.contains(&place.hunk));
         let places = places.map(|place| {
             let change = &place.change;
-            (place.hunk, change.old.clone(), lines.get(&change.new))
+            (
+                place.hunk,
+                change.old.clone(),
+                lines.slice_lines(&change.new),
+            )
         });
         Self::new(&self.from, places)
     }
 
     /// What the rewrite does, and what has happened to its text since.
-    fn merge<'t>(&'t self, here: IndexedText<'t>, since: &[LineChange]) -> ThreeWayMerge<'t> {
+    fn merge_with<'t>(&'t self, here: IndexedText<'t>, since: &[LineChange]) -> ThreeWayMerge<'t> {
         let (from, to) = (
             IndexedText::new(self.from.as_str()),
             IndexedText::new(self.to.as_str()),
@@ -388,26 +393,26 @@ impl HunkRewrite {
 
     /// The same for a text that has changed since, and the hunks that conflict with it. What the text
     /// has already is no place of the result.
-    fn carry(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
-        let refuse = || (Self::nothing(now), wanted.iter().copied().collect());
-        let Some(own) = self.only(wanted) else {
+    fn rebase_onto(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
+        let refuse = || (Self::identity_of(now), wanted.iter().copied().collect());
+        let Some(own) = self.restrict_to(wanted) else {
             return refuse();
         };
         if own.from == now || own.places.is_empty() {
             let own = if own.from == now {
                 own
             } else {
-                Self::nothing(now)
+                Self::identity_of(now)
             };
             return (own, Vec::new());
         }
         let here = IndexedText::new(now);
-        let since = diff(
+        let since = diff_indexed(
             &IndexedText::new(own.from.as_str()),
             &here,
             DiffPurpose::Merging,
         );
-        let merge = own.merge(here, &since);
+        let merge = own.merge_with(here, &since);
         let mut conflicts = Vec::new();
         let mut replacements = Vec::new();
         for region in merge.regions() {
@@ -422,7 +427,7 @@ impl HunkRewrite {
             }
         }
         if !conflicts.is_empty() {
-            return (Self::nothing(now), conflicts);
+            return (Self::identity_of(now), conflicts);
         }
         match Self::new(now, replacements) {
             Some(made) => (made, conflicts),
@@ -442,7 +447,10 @@ pub fn is_distinctive(line: &str) -> bool {
 }
 
 /// The hunks with these keys in the order of their lines, if all are there.
-fn chosen<'r>(review: &'r FileReview<'_>, keys: &[HunkKey]) -> Option<Vec<&'r super::ReviewHunk>> {
+fn choose_hunks<'r>(
+    review: &'r FileReview<'_>,
+    keys: &[HunkKey],
+) -> Option<Vec<&'r super::ReviewHunk>> {
     let asked: BTreeSet<HunkKey> = keys.iter().copied().collect();
     let hunks = review.hunks().iter();
     let found: Vec<_> = hunks.filter(|hunk| asked.contains(&hunk.key)).collect();
@@ -452,7 +460,7 @@ fn chosen<'r>(review: &'r FileReview<'_>, keys: &[HunkKey]) -> Option<Vec<&'r su
 /// The text that took the place of some lines, by what is around it before and after.
 fn put_there<'t>(before: &str, range: &Range<u32>, after: &'t str) -> Option<&'t str> {
     let lines = IndexedText::new(before);
-    let bytes = lines.bytes(range);
+    let bytes = lines.byte_range(range);
     let tail = before.len() - bytes.end;
     after.get(bytes.start..after.len().checked_sub(tail)?)
 }
@@ -464,16 +472,16 @@ pub fn find_resolution<'t>(
     base_after: &'t str,
 ) -> Option<&'t str> {
     let review = FileReview::new(before.base, before.current, before.proposed);
-    let region = review.region(review.hunk(key)?);
+    let region = review.decided_region(review.hunk(key)?);
     put_there(before.base, &region.base, base_after)
 }
 
 /// Lines of `now` that stand there as `rewrite` put them, with the hunk they belong to.
 pub fn surviving_lines(rewrite: &HunkRewrite, now: &str) -> Vec<(HunkKey, Range<u32>)> {
     let (then, here) = (IndexedText::new(rewrite.to.as_str()), IndexedText::new(now));
-    let since = diff(&then, &here, DiffPurpose::Merging);
+    let since = diff_indexed(&then, &here, DiffPurpose::Merging);
     let mut found = Vec::new();
-    for (hunk, lines) in rewrite.written() {
+    for (hunk, lines) in rewrite.written_lines() {
         let mut from = lines.start;
         let mut shift = 0i64;
         for change in &since {

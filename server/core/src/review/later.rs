@@ -37,7 +37,7 @@ impl<'a> LaterResult<'a> {
     }
 
     /// The new proposed text, if the two results do not conflict.
-    pub fn clean(&self) -> Option<String> {
+    pub fn clean_text(&self) -> Option<String> {
         let clean = self.conflicts().next().is_none();
         clean.then(|| self.taken_ours())
     }
@@ -45,28 +45,28 @@ impl<'a> LaterResult<'a> {
     /// Both results, and the earlier one's text where they conflict. What the developer has decided
     /// is part of the earlier text, so this is the one to go on with.
     pub fn taken_ours(&self) -> String {
-        self.taken(MergeSide::Ours)
+        self.side_lines(MergeSide::Ours)
     }
 
     /// Both results, and the later one's text where they conflict: the alternative to show.
     pub fn taken_theirs(&self) -> String {
-        self.taken(MergeSide::Theirs)
+        self.side_lines(MergeSide::Theirs)
     }
 
     /// Where the two results conflict. Ours is the earlier result, theirs the later one.
     pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         let all = self.merge.conflicts();
-        all.filter(|region| self.merged(region).is_none())
+        all.filter(|region| self.merged_region(region).is_none())
     }
 
-    fn taken(&self, side: MergeSide) -> String {
+    fn side_lines(&self, side: MergeSide) -> String {
         self.merge.with_conflicts(|region| {
             let text = || self.merge.text_of(region, side).to_owned();
-            self.merged(region).unwrap_or_else(text)
+            self.merged_region(region).unwrap_or_else(text)
         })
     }
 
-    fn merged(&self, region: &MergeRegion) -> Option<String> {
+    fn merged_region(&self, region: &MergeRegion) -> Option<String> {
         let text = |side| self.merge.text_of(region, side);
         let merged = || {
             words::merge_words(
@@ -122,8 +122,8 @@ pub fn merge_alternatives(
             if inside && paired && !old.is_empty() {
                 let lines = at..at + (old.end - old.start);
                 let woven = MergedAlternative {
-                    base: base.get(&lines).to_owned(),
-                    merged: merged.get(&lines).to_owned(),
+                    base: base.slice_lines(&lines).to_owned(),
+                    merged: merged.slice_lines(&lines).to_owned(),
                 };
                 found.insert(hunk.key, woven);
             }

@@ -58,7 +58,7 @@ pub use live::LiveReview;
 pub use provenance::{HunkAttribution, TaskContribution};
 
 use crate::{
-    diff::{IndexedText, splice},
+    diff::{IndexedText, splice_lines},
     merge::{MergeRegion, MergeRegionKind, MergeSide, ThreeWayMerge},
 };
 
@@ -207,7 +207,7 @@ impl<'a> FileReview<'a> {
 
     /// The stretch of all three texts that [`Review::resolve`] decides: more than the hunk itself
     /// where it conflicts. Ours is the current text, theirs the proposed one.
-    pub fn region(&self, hunk: &ReviewHunk) -> MergeRegion {
+    pub fn decided_region(&self, hunk: &ReviewHunk) -> MergeRegion {
         let region = self.merge.regions().get(hunk.region).cloned();
         let own = MergeRegion {
             kind: MergeRegionKind::Theirs,
@@ -224,34 +224,34 @@ impl<'a> FileReview<'a> {
 
     /// The lines the current text has where the hunk stands.
     pub fn old_text(&self, hunk: &ReviewHunk) -> &'a str {
-        self.merge.ours.get(&hunk.current)
+        self.merge.ours.slice_lines(&hunk.current)
     }
 
     /// The lines the hunk replaces, as they are in the base.
     pub fn base_text(&self, hunk: &ReviewHunk) -> &'a str {
-        self.merge.base.get(&hunk.base)
+        self.merge.base.slice_lines(&hunk.base)
     }
 
     /// The lines the hunk puts there.
     pub fn new_text(&self, hunk: &ReviewHunk) -> &'a str {
-        self.merge.theirs.get(&hunk.proposed)
+        self.merge.theirs.slice_lines(&hunk.proposed)
     }
 
     /// Byte offsets of [`Hunk::current`].
     pub fn current_bytes(&self, hunk: &ReviewHunk) -> Range<usize> {
-        self.merge.ours.bytes(&hunk.current)
+        self.merge.ours.byte_range(&hunk.current)
     }
 
     /// Puts hunks into the current text. Hunks that conflict are left and reported; hunks that are
     /// there already count as accepted.
     pub fn accept(&self, keys: &[HunkKey]) -> AcceptedTexts {
-        let (chosen, refused) = self.choose(keys, |state| match state {
+        let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Clean | HunkState::Present => Ok(()),
             HunkState::Conflict => Err(HunkRefusal::Conflict),
         });
         let clean = chosen.iter().filter(|hunk| hunk.state == HunkState::Clean);
         AcceptedTexts {
-            current: splice(
+            current: splice_lines(
                 &self.merge.ours,
                 clean.map(|hunk| (hunk.current.clone(), self.new_text(hunk))),
             ),
@@ -263,8 +263,8 @@ impl<'a> FileReview<'a> {
     /// The current text before hunks came into it that an editor has put there by itself. `None` where one of
     /// them is not there, or where accepting them in that text would give another one than the current:
     /// then nothing says what it was.
-    pub fn before(&self, keys: &[HunkKey]) -> Option<String> {
-        let (chosen, refused) = self.choose(keys, |state| match state {
+    pub fn text_before(&self, keys: &[HunkKey]) -> Option<String> {
+        let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Present => Ok(()),
             HunkState::Clean => Err(HunkRefusal::Missing),
             HunkState::Conflict => Err(HunkRefusal::Conflict),
@@ -272,7 +272,7 @@ impl<'a> FileReview<'a> {
         let old = chosen
             .iter()
             .map(|hunk| (hunk.current.clone(), self.base_text(hunk)));
-        let before = splice(&self.merge.ours, old);
+        let before = splice_lines(&self.merge.ours, old);
         let (base, proposed) = (self.merge.base.text(), self.merge.theirs.text());
         let again = FileReview::new(base, &before, proposed).accept(keys);
         let same = refused.is_empty()
@@ -282,8 +282,8 @@ impl<'a> FileReview<'a> {
     }
 
     /// Moves the base over hunks that the current text has, however they came there.
-    pub fn settle(&self, keys: &[HunkKey]) -> SettledBase {
-        let (chosen, refused) = self.choose(keys, |state| match state {
+    pub fn rebase_over_landed(&self, keys: &[HunkKey]) -> SettledBase {
+        let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Present => Ok(()),
             HunkState::Clean => Err(HunkRefusal::Missing),
             HunkState::Conflict => Err(HunkRefusal::Conflict),
@@ -296,12 +296,12 @@ impl<'a> FileReview<'a> {
 
     /// Takes hunks out of the proposal, in whatever state they are.
     pub fn reject(&self, keys: &[HunkKey]) -> RejectedText {
-        let (chosen, refused) = self.choose(keys, |_| Ok(()));
+        let (chosen, refused) = self.choose_hunks(keys, |_| Ok(()));
         let old = chosen
             .iter()
             .map(|hunk| (hunk.proposed.clone(), self.base_text(hunk)));
         RejectedText {
-            proposed: splice(&self.merge.theirs, old),
+            proposed: splice_lines(&self.merge.theirs, old),
             refused,
         }
     }
@@ -313,11 +313,11 @@ impl<'a> FileReview<'a> {
     /// [`Refused::Unknown`] if there is no such hunk.
     pub fn resolve(&self, key: HunkKey, text: &str) -> Result<ResolvedTexts, HunkRefusal> {
         let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
-        let region = self.region(hunk);
+        let region = self.decided_region(hunk);
         let put = |lines: &IndexedText<'a>, range: &Range<u32>| {
             let ended = range.end < lines.len();
-            let text = if ended { &self.ended(text) } else { text };
-            splice(lines, [(range.clone(), text)])
+            let text = if ended { &self.with_ending(text) } else { text };
+            splice_lines(lines, [(range.clone(), text)])
         };
         Ok(ResolvedTexts {
             current: put(&self.merge.ours, &region.ours),
@@ -333,7 +333,7 @@ impl<'a> FileReview<'a> {
     }
 
     /// The hunks with these keys in the order of their lines, and the keys that are refused.
-    fn choose(
+    fn choose_hunks(
         &self,
         keys: &[HunkKey],
         judge: impl Fn(HunkState) -> Result<(), HunkRefusal>,
@@ -357,7 +357,7 @@ impl<'a> FileReview<'a> {
         let new = hunks
             .iter()
             .map(|hunk| (hunk.base.clone(), self.new_text(hunk)));
-        splice(&self.merge.base, new)
+        splice_lines(&self.merge.base, new)
     }
 }
 

@@ -21,14 +21,14 @@ impl GoalClock {
         match (self.since, runs) {
             (None, true) => self.since = Some(now),
             (Some(since), false) => {
-                self.taken = Span(self.taken.0.saturating_add(now.since(since).0));
+                self.taken = Span(self.taken.0.saturating_add(now.span_since(since).0));
                 self.since = None;
             }
             _ => {}
         }
     }
 
-    fn left(&self, limit: Span) -> Span {
+    fn time_left(&self, limit: Span) -> Span {
         Span(limit.0.saturating_sub(self.taken.0))
     }
 }
@@ -37,14 +37,17 @@ impl Goal {
     /// When the goal's time is over, if nothing holds it up until then. `None` where it has no limit, or its
     /// clock stands still.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let left = self.clock.left(self.spec.timeout?);
-        Some(self.clock.since?.plus(left))
+        let left = self.clock.time_left(self.spec.timeout?);
+        Some(self.clock.since?.saturating_add(left))
     }
 
     /// How much of the goal's time is left; `None` where it has no limit.
     pub fn time_left(&self, now: Timestamp) -> Option<Span> {
-        let left = self.clock.left(self.spec.timeout?);
-        let running = self.clock.since.map_or(Span(0), |since| now.since(since));
+        let left = self.clock.time_left(self.spec.timeout?);
+        let running = self
+            .clock
+            .since
+            .map_or(Span(0), |since| now.span_since(since));
         Some(Span(left.0.saturating_sub(running.0)))
     }
 
@@ -81,7 +84,7 @@ impl Goal {
     /// Whether all that could go on waits for an approval or an answer: also what must not start before
     /// something that waits has ended, because both are expected to write the same files.
     fn is_held_up(&self) -> bool {
-        let waiting: Vec<_> = self.waiting().map(|(id, _)| id).collect();
+        let waiting: Vec<_> = self.waiting_attempts().map(|(id, _)| id).collect();
         let behind = |task: &super::GoalTask| {
             let mut ahead = waiting.iter().filter_map(|id| self.tasks.get(*id));
             ahead.any(|ahead| may_write_same_file(&task.spec, &ahead.spec))

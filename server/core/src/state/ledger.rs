@@ -54,7 +54,7 @@ pub struct LedgerRecord {
 
 impl LedgerRecord {
     /// What is the same for all moves of one decision, and different for those of any other.
-    pub fn decided(&self) -> impl PartialEq + use<> {
+    pub fn decision_key(&self) -> impl PartialEq + use<> {
         // The facts of one decision become durable in one moment.
         (self.decision, self.at)
     }
@@ -81,23 +81,23 @@ pub struct PendingLanding {
 
 impl LedgerRecord {
     /// The hunks that still are as this move decided.
-    pub fn standing(&self) -> impl Iterator<Item = &HunkId> {
+    pub fn standing_hunks(&self) -> impl Iterator<Item = &HunkId> {
         self.hunks.iter().filter(|id| !self.undone.contains(id))
     }
 
     /// Whether it put hunks or a chosen text into the file. Resolving a conflict to what is there is
     /// no landing, but as good as a rejection.
     pub fn is_landing(&self) -> bool {
-        self.verdict == Verdict::Accept || self.verdict == Verdict::Resolve && !self.keeps()
+        self.verdict == Verdict::Accept || self.verdict == Verdict::Resolve && !self.keeps_file()
     }
 
     /// Whether it took hunks out of the proposal and left the file as it is.
     pub fn is_rejection(&self) -> bool {
-        self.verdict == Verdict::Reject || self.verdict == Verdict::Resolve && self.keeps()
+        self.verdict == Verdict::Reject || self.verdict == Verdict::Resolve && self.keeps_file()
     }
 
     /// Whether the file is the same before and after it.
-    fn keeps(&self) -> bool {
+    fn keeps_file(&self) -> bool {
         let landed = self.landed.as_ref();
         landed.is_none_or(|landed| landed.version_before() == landed.version_after())
     }
@@ -110,7 +110,7 @@ impl FileEntry {
     }
 
     /// The pair as it is now.
-    pub fn pair(&self) -> ReviewPair {
+    pub fn review_pair(&self) -> ReviewPair {
         ReviewPair {
             base: self.file.base.clone(),
             proposed: self.file.proposed.clone(),
@@ -118,13 +118,13 @@ impl FileEntry {
     }
 
     /// How many hunks have landed and are not undone.
-    pub fn landed(&self) -> u32 {
-        self.count(LedgerRecord::is_landing)
+    pub fn landed_count(&self) -> u32 {
+        self.count_hunks(LedgerRecord::is_landing)
     }
 
     /// How many hunks were taken back for good.
-    pub fn rejected(&self) -> u32 {
-        self.count(LedgerRecord::is_rejection)
+    pub fn rejected_count(&self) -> u32 {
+        self.count_hunks(LedgerRecord::is_rejection)
     }
 
     /// The hunks of a move that stood as it decided before the move at `until` was made.
@@ -158,7 +158,7 @@ impl FileEntry {
             .filter(|one| one.of.is_none())
             .flat_map(|one| &one.hunks)
             .collect();
-        let standing = undo.standing().filter(|id| !decided.contains(id));
+        let standing = undo.standing_hunks().filter(|id| !decided.contains(id));
         standing.cloned().collect()
     }
 
@@ -167,9 +167,9 @@ impl FileEntry {
         self.ledger.get(undo)?.of.map(|of| of as usize)
     }
 
-    fn count(&self, of: impl Fn(&LedgerRecord) -> bool) -> u32 {
+    fn count_hunks(&self, of: impl Fn(&LedgerRecord) -> bool) -> u32 {
         let standing = self.ledger.iter().filter(|one| of(one));
-        u32::try_from(standing.flat_map(LedgerRecord::standing).count()).unwrap_or(u32::MAX)
+        u32::try_from(standing.flat_map(LedgerRecord::standing_hunks).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether it is an alternative to what merged: it never lands by itself.
@@ -188,7 +188,7 @@ impl FileEntry {
     }
 
     /// Takes a move in: the pair is what it leaves, and the move it takes back knows of it.
-    pub(super) fn record(&mut self, made: LedgerRecord) {
+    pub(super) fn add_record(&mut self, made: LedgerRecord) {
         if let Some(of) = made.of {
             self.take_back(of as usize, made.verdict, &made.hunks);
         }

@@ -60,12 +60,12 @@ impl PermissionRule {
 
 impl GoalPermissions {
     /// The request about this tool with this input.
-    pub fn about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
+    pub fn request_about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
         self.open.iter().find(|open| open.is_about(tool, input))
     }
 
     /// What a task, or the planner, has been told about this before. The last word counts.
-    pub fn rule(
+    pub fn last_rule(
         &self,
         tool: &str,
         input: &BlobId,
@@ -75,7 +75,7 @@ impl GoalPermissions {
         rules.find(|rule| rule.tool == tool && rule.input == *input && rule.is_for(task))
     }
 
-    pub(super) fn apply(&mut self, body: &EventBody) {
+    pub(super) fn apply_event(&mut self, body: &EventBody) {
         match body {
             EventBody::PermissionAsked { request } => {
                 let known = self.open.iter_mut().find(|open| open.id == request.id);
@@ -122,8 +122,8 @@ impl GoalPermissions {
 
 impl Goal {
     /// Attempts that run and wait for a person: they hold a process and do nothing.
-    pub fn waiting(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
-        self.running().filter(|(task, _)| {
+    pub fn waiting_attempts(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
+        self.running_attempts().filter(|(task, _)| {
             let mut open = self.permissions.open.iter();
             open.any(|request| request.task_ids.contains(task))
         })

@@ -61,17 +61,19 @@ impl GoalTask {
     }
 
     /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
-    pub fn amends(&self) -> bool {
-        self.repair.as_ref().is_some_and(RepairSpec::amends)
+    pub fn amends_proposal(&self) -> bool {
+        self.repair
+            .as_ref()
+            .is_some_and(RepairSpec::amends_proposal)
     }
 
     /// Whether what it made has not come into the proposal yet.
     pub fn awaits_amending(&self) -> bool {
-        self.amends() && self.state == TaskState::Succeeded && !self.amended
+        self.amends_proposal() && self.state == TaskState::Succeeded && !self.amended
     }
 
     /// The attempt that runs now.
-    pub fn running(&self) -> Option<&TaskAttempt> {
+    pub fn running_attempt(&self) -> Option<&TaskAttempt> {
         self.attempts
             .last()
             .filter(|attempt| attempt.outcome.is_none())
@@ -86,7 +88,7 @@ impl GoalTask {
     }
 
     /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
-    pub fn stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
+    pub fn count_stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
         let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
             .iter()
             .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
@@ -109,7 +111,11 @@ impl Goal {
     pub(crate) fn own_free_places(&self) -> usize {
         let plan_limit = self.plan.as_ref().and_then(|plan| plan.max_parallel);
         let own = self.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
-        free_places(own, self.running().count(), self.waiting().count())
+        free_places(
+            own,
+            self.running_attempts().count(),
+            self.waiting_attempts().count(),
+        )
     }
 }
 

@@ -280,7 +280,7 @@ pub fn step(
         policy,
         effects: Vec::new(),
     };
-    turn.take(input)?;
+    turn.handle_input(input)?;
     Ok(turn.effects)
 }
 
@@ -293,13 +293,13 @@ struct StepTurn<'a> {
 }
 
 impl StepTurn<'_> {
-    fn take(&mut self, input: Input) -> Result<(), ErrorBody> {
+    fn handle_input(&mut self, input: Input) -> Result<(), ErrorBody> {
         let deadlines = self.deadlines();
         match input {
-            Input::Submit { goal, spec } => self.submit(goal, spec)?,
+            Input::Submit { goal, spec } => self.submit_goal(goal, spec)?,
             Input::Snapshot { goal, result } => self.snapshot_done(&goal, result),
             Input::PlannerTranscript { goal, transcript } => {
-                self.record(&goal, EventBody::PlannerTranscript { transcript });
+                self.record_event(&goal, EventBody::PlannerTranscript { transcript });
             }
             Input::PlanAnswer {
                 goal,
@@ -317,7 +317,9 @@ impl StepTurn<'_> {
             } => {
                 self.plan_stopped(&goal, stop, summary, usage);
             }
-            Input::Approve { goal, plan, shown } => self.approve(&goal, plan, shown.as_deref())?,
+            Input::Approve { goal, plan, shown } => {
+                self.approve_plan(&goal, plan, shown.as_deref())?
+            }
             Input::ApproveTask { goal, task } => self.approve_task(&goal, &task)?,
             Input::Attempt {
                 goal,
@@ -327,17 +329,17 @@ impl StepTurn<'_> {
             } => {
                 self.attempt_ended(&goal, &task, attempt, *outcome);
             }
-            Input::Merged { goal, result } => self.merged(&goal, result),
-            Input::Gates { goal, results } => self.gated(&goal, results),
-            Input::Landing { goal, intents } => self.landing(&goal, intents)?,
-            Input::Reviewed { goal, facts } => self.reviewed(&goal, facts)?,
+            Input::Merged { goal, result } => self.record_merge(&goal, result),
+            Input::Gates { goal, results } => self.record_gates(&goal, results),
+            Input::Landing { goal, intents } => self.record_landing(&goal, intents)?,
+            Input::Reviewed { goal, facts } => self.record_review(&goal, facts)?,
             Input::Repair {
                 goal,
                 facts,
                 repairs,
-            } => self.repair(&goal, facts, repairs)?,
-            Input::Amended { goal, task, result } => self.amended(&goal, &task, result),
-            Input::Applied { goal, fact } => self.record(&goal, fact),
+            } => self.start_repairs(&goal, facts, repairs)?,
+            Input::Amended { goal, task, result } => self.record_amendment(&goal, &task, result),
+            Input::Applied { goal, fact } => self.record_event(&goal, fact),
             Input::PermissionAsked {
                 goal,
                 asker,
@@ -350,18 +352,18 @@ impl StepTurn<'_> {
                 input,
             } => self.permission_left(&goal, &asker, &tool, &input),
             Input::PermissionAnswered { answer, by } => self.permission_answered(answer, by)?,
-            Input::Cancel { goal } => self.cancel(&goal)?,
-            Input::Retry { goal, task } => self.retry(&goal, task.as_ref())?,
-            Input::Tick => self.tick(),
-            Input::Recover => self.recover(),
+            Input::Cancel { goal } => self.cancel_goal(&goal)?,
+            Input::Retry { goal, task } => self.retry_goal(&goal, task.as_ref())?,
+            Input::Tick => self.check_deadlines(),
+            Input::Recover => self.recover_goals(),
         }
-        self.schedule();
+        self.schedule_tasks();
         self.watch_deadlines(&deadlines);
         Ok(())
     }
 
-    fn record(&mut self, goal: &GoalId, body: EventBody) {
-        self.state.apply(goal, self.now, &body);
+    fn record_event(&mut self, goal: &GoalId, body: EventBody) {
+        self.state.apply_event(goal, self.now, &body);
         self.effects.push(Effect::Record(goal.clone(), body));
     }
 
@@ -374,8 +376,8 @@ impl StepTurn<'_> {
         self.state.goal(id).filter(|goal| goal.state == state)
     }
 
-    fn change(&mut self, goal: &GoalId, state: GoalState, error: Option<ErrorBody>) {
-        self.record(goal, EventBody::GoalChanged { state, error });
+    fn change_state(&mut self, goal: &GoalId, state: GoalState, error: Option<ErrorBody>) {
+        self.record_event(goal, EventBody::GoalChanged { state, error });
         // A failed or cancelled goal can be tried again and keeps what it built.
         if matches!(state, GoalState::Landed | GoalState::Rejected) {
             self.effects.push(Effect::Tidy(goal.clone()));
@@ -394,9 +396,13 @@ pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
 /// The error for a goal that is not there.
 pub fn unknown_goal(id: &GoalId) -> ErrorBody {
     ErrorBody::user(format!("there is no goal {:?}", id.as_str()))
-        .hint("list goals with: claudecluster goals")
+        .with_hint("list goals with: claudecluster goals")
 }
 
 fn wrong_state(goal: &Goal, why: &str) -> ErrorBody {
-    ErrorBody::user(format!("goal {} {}; {why}", goal.id, goal.state.phrase()))
+    ErrorBody::user(format!(
+        "goal {} {}; {why}",
+        goal.id,
+        goal.state.status_phrase()
+    ))
 }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::{LineIndex, PositionEncoding, TextPosition};
-use crate::diff::{DiffPurpose, IndexedText, diff};
+use crate::diff::{DiffPurpose, IndexedText, diff_indexed};
 
 /// Replaces a range by a text. Positions are those of the text before any edit of the same list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,19 +23,19 @@ pub struct TextEdit {
 ///     [TextEdit { range: at(0, 9)..at(0, 9), new_text: "2".to_owned() }],
 /// );
 /// ```
-pub fn edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
+pub fn text_edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
     let (old_lines, new_lines) = (IndexedText::new(old), IndexedText::new(new));
     let index = LineIndex::new(old);
-    diff(&old_lines, &new_lines, DiffPurpose::Merging)
+    diff_indexed(&old_lines, &new_lines, DiffPurpose::Merging)
         .into_iter()
         .map(|change| {
-            let old_range = old_lines.bytes(&change.old);
-            let replacement = new_lines.get(&change.new);
+            let old_range = old_lines.byte_range(&change.old);
+            let replacement = new_lines.slice_lines(&change.new);
             let kept = common_ends(old, &old_range, replacement);
             let range = old_range.start + kept.0..old_range.end - kept.1;
             let end = replacement.len() - kept.1;
             TextEdit {
-                range: index.range(&range, encoding),
+                range: index.position_range(&range, encoding),
                 new_text: replacement.get(kept.0..end).unwrap_or_default().to_owned(),
             }
         })

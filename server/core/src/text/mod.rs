@@ -20,7 +20,7 @@ mod endings;
 
 use std::ops::Range;
 
-pub use edits::{TextEdit, apply_edits, edits};
+pub use edits::{TextEdit, apply_edits, text_edits};
 pub use endings::LineEnding;
 use ropey::{Rope, RopeSlice};
 
@@ -38,7 +38,7 @@ pub enum PositionEncoding {
 
 impl PositionEncoding {
     /// The length of a character in this unit.
-    fn len(self, c: char) -> u32 {
+    fn char_len(self, c: char) -> u32 {
         match self {
             Self::Utf8 => c.len_utf8() as u32,
             Self::Utf16 => c.len_utf16() as u32,
@@ -93,14 +93,14 @@ pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> TextP
         PositionEncoding::Utf32 => column,
     };
     TextPosition {
-        line: narrow(line),
-        character: narrow(character),
+        line: to_wire_number(line),
+        character: to_wire_number(character),
     }
 }
 
 /// Applies one content change, as the protocol defines it. A range that ends before it starts is
 /// taken the other way round.
-pub fn apply(rope: &mut Rope, change: &ContentChange, encoding: PositionEncoding) {
+pub fn apply_change(rope: &mut Rope, change: &ContentChange, encoding: PositionEncoding) {
     let Some(range) = &change.range else {
         *rope = Rope::from_str(&change.text);
         return;
@@ -148,12 +148,12 @@ impl<'a> LineIndex<'a> {
 
     /// How many lines there are; an empty text has one.
     pub fn line_count(&self) -> u32 {
-        narrow(self.starts.len())
+        to_wire_number(self.starts.len())
     }
 
     /// The line an offset is in.
     pub fn line_of(&self, offset: usize) -> u32 {
-        narrow(self.starts.partition_point(|&start| start <= offset) - 1)
+        to_wire_number(self.starts.partition_point(|&start| start <= offset) - 1)
     }
 
     /// Byte offset of a position.
@@ -162,10 +162,10 @@ impl<'a> LineIndex<'a> {
         if line >= self.starts.len() {
             return self.text.len();
         }
-        let content = self.content(line);
+        let content = self.line_content(line);
         let mut column = 0u32;
         for (at, c) in content.char_indices() {
-            column = column.saturating_add(encoding.len(c));
+            column = column.saturating_add(encoding.char_len(c));
             if column > position.character {
                 return self.starts[line] + at;
             }
@@ -176,7 +176,7 @@ impl<'a> LineIndex<'a> {
     /// Position of a byte offset.
     pub fn position(&self, offset: usize, encoding: PositionEncoding) -> TextPosition {
         let line = self.line_of(offset);
-        let content = self.content(line as usize);
+        let content = self.line_content(line as usize);
         let mut column = offset - self.starts[line as usize];
         column = column.min(content.len());
         while !content.is_char_boundary(column) {
@@ -184,19 +184,23 @@ impl<'a> LineIndex<'a> {
         }
         let before = content.get(..column).unwrap_or_default();
         let character = match encoding {
-            PositionEncoding::Utf8 => narrow(column),
-            _ => before.chars().map(|c| encoding.len(c)).sum(),
+            PositionEncoding::Utf8 => to_wire_number(column),
+            _ => before.chars().map(|c| encoding.char_len(c)).sum(),
         };
         TextPosition { line, character }
     }
 
     /// Range of positions of a range of byte offsets.
-    pub fn range(&self, offsets: &Range<usize>, encoding: PositionEncoding) -> Range<TextPosition> {
+    pub fn position_range(
+        &self,
+        offsets: &Range<usize>,
+        encoding: PositionEncoding,
+    ) -> Range<TextPosition> {
         self.position(offsets.start, encoding)..self.position(offsets.end, encoding)
     }
 
     /// A line without its terminator.
-    fn content(&self, line: usize) -> &'a str {
+    fn line_content(&self, line: usize) -> &'a str {
         let end = self.starts.get(line + 1).copied();
         let text = self
             .text
@@ -211,6 +215,6 @@ impl<'a> LineIndex<'a> {
 }
 
 /// Line and column numbers on the wire have 32 bits; no text that an editor holds has more.
-fn narrow(n: usize) -> u32 {
+fn to_wire_number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
