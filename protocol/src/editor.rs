@@ -167,8 +167,8 @@ impl EditorSettings {
     }
 }
 
-/// What an edit is for, beside the version: a client that counts anew when it opens a document again does not
-/// tell two texts apart by that.
+/// Identifies the text an edit applies to, beside the version: a client that counts anew when it
+/// opens a document again does not tell two texts apart by that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -202,7 +202,7 @@ impl EditChecksum {
     }
 }
 
-/// What a goal is about that does not say so.
+/// Names the scope of a goal that gives none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -230,7 +230,7 @@ impl From<DefaultScope> for GoalScopeKind {
 pub struct SubmitArgs {
     /// The goal in the developer's words.
     pub prompt: String,
-    /// Which files it is about.
+    /// The files the goal may change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<ScopeArgs>,
     /// A ready plan.
@@ -242,7 +242,7 @@ pub struct SubmitArgs {
     /// The model for planning and for tasks that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many tasks may run at once.
+    /// The number of tasks that may run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<NonZeroU32>,
     /// Commands that must succeed on the merged result.
@@ -265,7 +265,7 @@ pub struct SubmitArgs {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeArgs {
-    /// How the files are chosen. Default: as the editor's settings say.
+    /// The way the files are chosen. Default: as the editor's settings say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<GoalScopeKind>,
     /// Documents, for `files`; the document the range is in, for a selection.
@@ -387,9 +387,9 @@ pub struct HunkArgs {
 pub struct ResolveArgs {
     /// The hunk.
     pub hunk_id: HunkId,
-    /// What the conflict becomes.
+    /// The text chosen for the conflict.
     pub resolution: Resolution,
-    /// What a repair task is told, in the developer's words.
+    /// The developer's instructions to the repair task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

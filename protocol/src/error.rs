@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum ErrorKind {
-    /// What was asked for cannot be done as asked: bad arguments, bad plan, unknown goal.
+    /// The request cannot be carried out as made: bad arguments, bad plan, unknown goal.
     User,
     /// A configuration file, option or environment variable is wrong.
     Config,
@@ -28,9 +28,9 @@ pub enum ErrorKind {
 pub struct ErrorBody {
     /// Whose move it is.
     pub kind: ErrorKind,
-    /// What is wrong, as one line.
+    /// A one-line description of the problem.
     pub message: String,
-    /// What to do next, as one line.
+    /// Returns the next step for the user, as one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -45,7 +45,7 @@ impl ErrorBody {
         }
     }
 
-    /// What was asked for cannot be done as asked.
+    /// Makes an error for a request that cannot be carried out as made.
     pub fn user(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::User, message)
     }

@@ -83,7 +83,7 @@ fn generate_schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
         .to_value()
 }
 
-/// What has been generated so far.
+/// Collects the generated files.
 #[derive(Default)]
 struct GeneratedFiles {
     files: Vec<GeneratedFile>,

@@ -107,7 +107,7 @@ impl PermissionId {
         Self(format!("p{n}"))
     }
 
-    /// Which one it is; `None` for what is no request's identifier.
+    /// Returns the number of the request; `None` if this is no identifier of a request.
     pub fn number(&self) -> Option<u64> {
         self.0.strip_prefix('p')?.parse().ok()
     }

@@ -104,7 +104,7 @@ impl RelPath {
             .map(|(parent, _)| Self(parent.to_owned()))
     }
 
-    /// Whether `self` is `dir` or lies beneath it.
+    /// Returns whether `self` is `dir` or lies beneath `dir`.
     pub fn is_within(&self, dir: &RelPath) -> bool {
         self.0
             .strip_prefix(dir.0.as_str())

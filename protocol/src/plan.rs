@@ -161,7 +161,7 @@ impl Command {
         }
     }
 
-    /// Whether there is nothing to run.
+    /// Returns whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
         match self {
             Command::Shell(script) => script.trim().is_empty(),

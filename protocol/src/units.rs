@@ -124,7 +124,7 @@ impl Usd {
         Usd(self.0.saturating_add(other.0))
     }
 
-    /// What is left of `self` after spending `other`; zero when overspent.
+    /// Returns the rest of `self` after spending `other`; zero when overspent.
     #[must_use]
     pub fn saturating_sub(self, other: Usd) -> Usd {
         Usd(self.0.saturating_sub(other.0))

@@ -8,7 +8,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// How a pattern is compared with a part of a path.
+/// Compares a pattern with a part of a path.
 #[derive(Clone, Copy)]
 enum PathPartPattern {
     Is(&'static str),
@@ -92,8 +92,8 @@ const PATTERNS: &[&[PathPartPattern]] = &[
     &[Is(".gitea"), Is("workflows")],
 ];
 
-/// Whether a path inside a workspace, `/`-separated, names a file that makes tools run code, or
-/// could on some file system.
+/// Returns whether a path names a file that makes tools run code. The path is relative to a
+/// workspace and `/`-separated; a file counts if it could do so on some file system.
 ///
 /// ```
 /// use claudecluster_core::code_execution_paths::is_self_arming;
@@ -158,8 +158,9 @@ fn is_ignorable(c: char) -> bool {
     )
 }
 
-/// Whether `part` could be the short (8.3) name NTFS gives to `name`: up to six of its letters, or
-/// two and four digits of a hash, then `~` and a number, then up to three letters of extension.
+/// Returns whether `part` could be the short (8.3) name NTFS gives to `name`: up to six of its
+/// letters, or two and four digits of a hash, then `~` and a number, then up to three letters of
+/// extension.
 fn is_short_name(part: &str, name: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default();
     let Some((head, _)) = stem.split_once('~').filter(|_| is_numbered(stem)) else {
@@ -178,7 +179,7 @@ fn is_short_name(part: &str, name: &str) -> bool {
     plain || hashed
 }
 
-/// Whether a name ends in `~` and digits.
+/// Returns whether a name ends in `~` and digits.
 fn is_numbered(stem: &str) -> bool {
     stem.rsplit_once('~')
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))

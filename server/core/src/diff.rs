@@ -79,11 +79,11 @@ impl LineText for [u8] {
 #[derive(Debug)]
 pub struct IndexedText<'a, T: LineText + ?Sized = str> {
     text: &'a T,
-    /// Where each line starts, and one more entry for the end of the text.
+    /// The start of each line, and one more entry for the end of the text.
     bounds: Cow<'a, [usize]>,
 }
 
-/// Where the lines of a text start, and one more entry for its end.
+/// Returns the start of each line of a text, and one more entry for the end.
 pub(crate) fn line_bounds(text: &[u8]) -> Vec<usize> {
     let mut bounds = Vec::with_capacity(text.len() / 24 + 2);
     bounds.push(0);
@@ -116,12 +116,12 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
         self.text
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub fn len(&self) -> u32 {
         u32::try_from(self.bounds.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Whether the text is empty.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.bounds.len() == 1
     }
@@ -158,7 +158,7 @@ pub struct LineChange {
     pub new: Range<u32>,
 }
 
-/// What a diff is for. Where lines repeat there is more than one way to see what changed.
+/// Names the purpose of a diff. Where lines repeat there is more than one way to see what changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiffPurpose {
     /// Changes as people would tell them: anchored at rare lines, placed by indentation.
@@ -168,8 +168,8 @@ pub enum DiffPurpose {
     Merging,
 }
 
-/// The lines to replace to get from `old` to `new`, in order; between two changes there is at least
-/// one unchanged line. Placed for reading, as `git diff` does.
+/// Returns the lines to replace to get from `old` to `new`, in order; between two changes there is
+/// at least one unchanged line. Placed for reading, as `git diff` does.
 ///
 /// ```
 /// use claudecluster_core::diff::{Change, diff_lines};
@@ -186,7 +186,7 @@ pub fn diff_lines(old: &str, new: &str) -> Vec<LineChange> {
     )
 }
 
-/// The changes from one indexed text to another.
+/// Returns the changes from one indexed text to another.
 pub fn diff_indexed<T: LineText + ?Sized>(
     old: &IndexedText<'_, T>,
     new: &IndexedText<'_, T>,
@@ -215,16 +215,16 @@ pub(crate) fn splice_lines<'t, T: LineText + ?Sized + 't>(
     out
 }
 
-/// Whether a file is better treated as a whole than line by line: it has a NUL in its first [`HEAD`]
-/// bytes, as git decides it, or is not UTF-8.
+/// Returns whether a file is better treated as a whole than line by line. Such a file has a NUL in
+/// its first [`HEAD`] bytes, as git decides it, or is not UTF-8.
 pub fn is_binary(bytes: &[u8]) -> bool {
     has_nul(bytes) || std::str::from_utf8(bytes).is_err()
 }
 
-/// How much of a text is looked at to tell whether it is binary.
+/// Limits the bytes that are searched for a NUL to tell whether a text is binary.
 pub const HEAD: usize = 8000;
 
-/// What is left of [`is_binary`] where the text is known to be UTF-8.
+/// Does the part of [`is_binary`] that remains for a text known to be UTF-8.
 pub fn has_nul(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
     memchr::memchr(0, head).is_some()

@@ -29,7 +29,7 @@ use crate::diff::{
 /// One of the three texts of a merge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MergeSide {
-    /// What both sides started from.
+    /// The text both sides started from.
     Base,
     /// The first side.
     Ours,
@@ -37,7 +37,7 @@ pub enum MergeSide {
     Theirs,
 }
 
-/// What happened to a region.
+/// Names the change to a region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MergeRegionKind {
     /// Neither side changed it.
@@ -56,7 +56,7 @@ pub enum MergeRegionKind {
 /// and in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct MergeRegion {
-    /// What happened to it.
+    /// The change to the region.
     pub kind: MergeRegionKind,
     /// Its lines in the base.
     pub base: Range<u32>,
@@ -202,7 +202,7 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
             .filter(|region| region.kind == MergeRegionKind::Conflict)
     }
 
-    /// Whether there is nothing to decide.
+    /// Returns whether no region needs a decision.
     pub fn is_clean(&self) -> bool {
         self.conflicts().next().is_none()
     }
@@ -297,7 +297,7 @@ impl<'c> ChangeCursor<'c> {
         }
     }
 
-    /// Where the next change starts in the base.
+    /// Returns the start of the next change in the base.
     fn next_start(&self) -> Option<u32> {
         self.changes.get(self.next).map(|change| change.old.start)
     }
@@ -322,7 +322,7 @@ impl<'c> ChangeCursor<'c> {
 struct MergeSweep<'c> {
     ours: ChangeCursor<'c>,
     theirs: ChangeCursor<'c>,
-    /// How far the base is divided into regions.
+    /// The first line of the base not yet divided into regions.
     done: u32,
     regions: Vec<MergeRegion>,
 }

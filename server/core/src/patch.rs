@@ -52,9 +52,9 @@ pub struct PatchFilePair<'a> {
 /// A change set as text.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UnifiedPatch {
-    /// What `git apply` takes.
+    /// A patch for `git apply`.
     pub diff: String,
-    /// What it does not express, one line for people each.
+    /// The changes the patch cannot express, one line for people each.
     pub omitted: Vec<String>,
 }
 

@@ -22,19 +22,19 @@ pub const MAX_TASKS: usize = 500;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct PlanProblem {
-    /// Where. A key that is missing is named where it would be.
+    /// The place of the problem. A key that is missing is named at the place it would have.
     pub place: PlanPath,
-    /// What kind of problem it is, for programs.
+    /// The kind of problem, for programs.
     pub kind: PlanProblemKind,
-    /// What is wrong and what would be right.
+    /// A description of the problem and of a correct value.
     pub message: String,
     /// The other places it is about, each with what it has to do with it.
     pub related: Vec<(PlanPath, String)>,
-    /// What was probably meant.
+    /// The value that was probably meant.
     pub meant: Option<String>,
 }
 
-/// What kind of problem it is.
+/// Names the kind of a problem.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PlanProblemKind {
     /// There is no task, or there are too many.
@@ -72,7 +72,7 @@ pub enum PlanProblemKind {
 }
 
 impl PlanProblemKind {
-    /// Whether a plan with it is not run.
+    /// Returns whether a plan with this problem is refused.
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Overlap | Self::NoGates)
     }
@@ -188,7 +188,7 @@ impl PlanProblemList {
         });
     }
 
-    /// What is known beside the problem that was added last.
+    /// Adds related places to the problem that was added last.
     fn about_last(&mut self, related: Vec<(PlanPath, String)>, meant: Option<String>) {
         if let Some(problem) = self.0.last_mut() {
             problem.related = related;

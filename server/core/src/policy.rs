@@ -6,19 +6,19 @@ use claudecluster_protocol::{GoalId, Span, StopReason, TaskSpec, agent::AgentCat
 /// journal does not ask them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SchedulingPolicy {
-    /// How many attempts run at once, over all goals.
+    /// The number of attempts that may run at once, over all goals.
     pub max_parallel: u32,
-    /// How often a task is tried again after a failure that counts.
+    /// The number of retries of a task after failures that count.
     pub retries: u32,
-    /// How often the planner may repair its answer.
+    /// The number of times the planner may repair its answer.
     pub plan_repairs: u32,
-    /// Whether plans wait for approval.
+    /// Says whether plans wait for approval.
     pub approve_plans: bool,
-    /// Whether conflicts between tasks of a goal go to a repair task before the developer sees them.
+    /// Says whether conflicts between tasks go to a repair task before the developer sees them.
     pub repair_conflicts: bool,
     /// The cost limit for goals that name none.
     pub budget: Option<claudecluster_protocol::Usd>,
-    /// What the agents can do.
+    /// The capabilities of the agents.
     pub agents: AgentCatalog,
 }
 
@@ -36,11 +36,11 @@ impl Default for SchedulingPolicy {
     }
 }
 
-/// How often overload is waited out before a task gives up. With the longest wait this is about
+/// Limits the overloads a task waits out before it gives up. With the longest wait this is about
 /// half an hour.
 const MAX_OVERLOADS: u32 = 20;
 
-/// What follows a stop.
+/// Names the follow-up of a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopFollowUp {
     /// Try again after this long.
@@ -91,7 +91,7 @@ fn stop_class(stop: StopReason) -> StopClass {
     }
 }
 
-/// Whether a stop counts against the retries of its task.
+/// Returns whether a stop counts against the retries of its task.
 pub fn counts_as_failure(stop: StopReason) -> bool {
     matches!(
         stop_class(stop),
@@ -99,7 +99,7 @@ pub fn counts_as_failure(stop: StopReason) -> bool {
     )
 }
 
-/// What follows when a task's attempt stopped. `failures` and `overloads` include this one.
+/// Returns the follow-up of a stopped attempt. `failures` and `overloads` include this one.
 pub fn follow_up(
     stop: StopReason,
     task: &TaskSpec,

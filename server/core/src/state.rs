@@ -39,11 +39,11 @@ pub struct ClusterState {
     pub goals: IndexMap<GoalId, Arc<Goal>>,
     /// The last event applied.
     pub last_seq: EventSeq,
-    /// How many attempts the provider lets run at once.
+    /// The number of attempts the provider lets run at once.
     pub provider_limit: ProviderLimit,
-    /// How many moves all ledgers hold.
+    /// The number of records in all ledgers.
     pub ledger_records: u64,
-    /// How many permission requests there have been.
+    /// The number of permission requests made so far.
     pub permissions: u64,
 }
 
@@ -52,15 +52,15 @@ pub struct ClusterState {
 pub struct Goal {
     /// Identifier.
     pub id: GoalId,
-    /// What was asked for.
+    /// The goal as the developer stated it.
     pub spec: GoalSpec,
-    /// How far it has come.
+    /// The current state.
     pub state: GoalState,
     /// Why it failed.
     pub error: Option<ErrorBody>,
-    /// When it was submitted.
+    /// The moment the goal was submitted.
     pub submitted_at: Timestamp,
-    /// When its state last changed.
+    /// The moment the state last changed.
     pub updated_at: Timestamp,
     /// The manifest of what it started from.
     pub snapshot: Option<BlobId>,
@@ -68,35 +68,35 @@ pub struct Goal {
     pub unsaved: Vec<RelPath>,
     /// The plan, once there is one.
     pub plan: Option<Plan>,
-    /// Whether somebody was asked to approve the plan and has not done so.
+    /// Says whether the plan waits for an approval.
     pub unapproved: bool,
     /// The plan's graph.
     pub graph: Option<Arc<TaskGraph>>,
     /// The session that planned.
     pub planner_session: Option<String>,
-    /// How often the planner's answer was refused.
+    /// The number of refused answers of the planner.
     pub plan_refusals: u32,
-    /// How often planning was tried again after it stopped.
+    /// The number of times planning was tried again after a stop.
     pub plan_retries: u32,
-    /// What was said in the planning sessions, oldest first.
+    /// The transcripts of the planning sessions, oldest first.
     pub plan_transcripts: Vec<BlobId>,
-    /// What planning cost.
+    /// The tokens and the cost of planning.
     pub planner_usage: AgentUsage,
     /// The tasks in the plan's order.
     pub tasks: IndexMap<TaskId, GoalTask>,
     /// Tasks in the order in which they succeeded: a topological order.
     pub finished: Vec<TaskId>,
-    /// Whether the tasks' changes, as they are now, have been merged into `files`.
+    /// Says whether the current changes of the tasks have been merged into `files`.
     pub merged: bool,
-    /// Whether everything clean has been landed, as `apply` asks.
+    /// Says whether everything clean has been landed, as `apply` asks.
     pub applied: bool,
     /// The proposal's files.
     pub files: Vec<FileEntry>,
-    /// What the goal's gates said.
+    /// The results of the goal's gates.
     pub gates: Vec<GateResult>,
-    /// What its workers ask for, and what they have been told.
+    /// The permission requests of the goal's workers, and the answers.
     pub permissions: GoalPermissions,
-    /// How much of its time it has taken.
+    /// The clock that measures the goal's time.
     clock: GoalClock,
 }
 
@@ -130,7 +130,7 @@ impl Goal {
         }
     }
 
-    /// What the goal has cost so far.
+    /// Returns the tokens and the cost of the goal so far.
     pub fn usage(&self) -> AgentUsage {
         self.tasks
             .values()
@@ -141,7 +141,7 @@ impl Goal {
             })
     }
 
-    /// Whether any attempt left changes.
+    /// Returns whether any attempt left changes.
     pub fn has_changes(&self) -> bool {
         self.tasks
             .values()
@@ -164,7 +164,7 @@ impl Goal {
         })
     }
 
-    /// Whether tasks of it run or are to be started.
+    /// Returns whether tasks of the goal run or are to be started.
     pub fn is_working(&self) -> bool {
         match self.state {
             GoalState::Running => true,

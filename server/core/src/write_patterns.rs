@@ -2,15 +2,16 @@
 
 use claudecluster_protocol::TaskSpec;
 
-/// Whether two tasks are expected to write the same file.
+/// Returns whether two tasks are expected to write the same file.
 pub(crate) fn may_write_same_file(a: &TaskSpec, b: &TaskSpec) -> bool {
     a.writes
         .iter()
         .any(|x| b.writes.iter().any(|y| patterns_meet(x, y)))
 }
 
-/// Whether some path may match both. Exact for plain paths; two patterns with wildcards meet where
-/// one's fixed beginning continues the other's, which errs on the side of waiting.
+/// Returns whether some path may match both patterns. Exact for plain paths; two patterns with
+/// wildcards meet where one's fixed beginning continues the other's, which errs on the side of
+/// waiting.
 pub(crate) fn patterns_meet(a: &str, b: &str) -> bool {
     let (a_fixed, a_open) = fixed_part(a);
     let (b_fixed, b_open) = fixed_part(b);

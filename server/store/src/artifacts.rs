@@ -44,7 +44,7 @@ impl BlobFiles {
         Ok(files)
     }
 
-    /// Where a large blob is, or would be.
+    /// Returns the path of a large blob, whether it exists or not.
     pub(crate) fn blob_path(&self, id: &BlobId) -> PathBuf {
         self.blobs.join(id.as_str())
     }

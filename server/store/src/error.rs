@@ -46,17 +46,17 @@ pub enum StoreError {
     /// The operating system refused.
     #[error("failed to {what}: {source}")]
     Io {
-        /// What was being done, with the path it was about.
+        /// The failed operation, with its path.
         what: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
     /// SQLite refused.
     #[error("failed to {what}: {source}")]
     Database {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: Arc<rusqlite::Error>,
     },
     /// An event is not what was written.
@@ -64,7 +64,7 @@ pub enum StoreError {
     CorruptEvent {
         /// The event.
         seq: EventSeq,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A blob is not what was written.
@@ -116,7 +116,7 @@ impl StoreError {
         }
     }
 
-    /// What to do next, as one line.
+    /// Returns the next step for the user, as one line.
     fn hint(&self) -> &'static str {
         match self {
             Self::Locked { .. } => {

@@ -171,8 +171,8 @@ impl Store {
         }
     }
 
-    /// Whether the last commit succeeded. New goals should be refused with this error, before any
-    /// work is done for them.
+    /// Checks that the last commit succeeded. New goals should be refused with this error, before
+    /// any work is done for them.
     ///
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::ReadOnly`].

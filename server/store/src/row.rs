@@ -8,11 +8,11 @@ use crate::StoreError;
 /// An event that has no place in the journal yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewEvent {
-    /// When it happened.
+    /// The moment of the event.
     pub at: Timestamp,
     /// The goal it happened to.
     pub goal: GoalId,
-    /// What happened.
+    /// The event itself.
     pub body: EventBody,
 }
 
@@ -28,8 +28,8 @@ impl NewEvent {
     }
 }
 
-/// What a row's checksum is over: every column that matters, each with its length, so that no two
-/// different rows have the same input.
+/// Computes a row's checksum over every column that matters. Each column goes in with its length,
+/// so that no two different rows have the same input.
 pub(crate) fn row_checksum(seq: EventSeq, at: Timestamp, goal: &str, body: &str) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     hash.update(&seq.0.to_le_bytes());

@@ -23,10 +23,10 @@ const GROUP_REQUESTS: usize = 1024;
 /// A commit takes no more bytes than this, so that the log stays small.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// Where the writer reports the number of the first event of a request.
+/// Receives the number of the first event of a request from the writer.
 type AppendReceipt = oneshot::Sender<Result<EventSeq, StoreError>>;
 
-/// What the writer is asked to do. Requests are carried out in the order they were sent: a blob
+/// Lists the requests to the writer. Requests are carried out in the order they were sent: a blob
 /// that was sent before an event is committed with it or before it.
 pub(crate) enum WriterRequest {
     /// Write events as one unit and report the number of the first. Without events: report when
@@ -46,7 +46,7 @@ pub(crate) struct EncodedEvent {
     pub(crate) body: String,
 }
 
-/// What the writer and the store's handles both see.
+/// Holds the state shared by the writer and the store's handles.
 #[derive(Debug, Default)]
 pub(crate) struct WriterStatus {
     last_seq: AtomicU64,
@@ -126,7 +126,7 @@ pub(crate) struct JournalWriter {
     unsaved: Vec<(BlobId, Arc<[u8]>)>,
 }
 
-/// What one commit holds beside the unsaved blobs.
+/// Collects the requests of one commit, beside the unsaved blobs.
 #[derive(Default)]
 struct CommitGroup {
     appends: Vec<(Vec<EncodedEvent>, AppendReceipt)>,

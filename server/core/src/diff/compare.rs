@@ -42,8 +42,8 @@ pub(crate) fn diff_tokens(
     slide::join_groups(&gone, &come)
 }
 
-/// Whether it is plain without a search that two parts have no line in common. This is what most
-/// keystrokes come to: one line became another.
+/// Returns whether two parts have no line in common, as far as that is plain without a search. This
+/// is what most keystrokes come to: one line became another.
 fn is_all_different([old, new]: [&[LineToken]; 2]) -> bool {
     const FEW: usize = 256;
     old.len() * new.len() <= FEW && !old.iter().any(|line| new.contains(line))

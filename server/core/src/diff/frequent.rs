@@ -8,21 +8,21 @@
 
 use super::LineToken;
 
-/// How far to look to either side of a frequent line.
+/// Limits the lines looked at on either side of a frequent line.
 const WINDOW: usize = 100;
 /// However long a text is, a line that the other one has more often than this is frequent.
 const MOST_OFTEN: u32 = 1024;
-/// So many absent lines for each frequent one leave it worth comparing.
+/// Sets the number of absent lines for each frequent one up to which comparing is worth it.
 const FREQUENT: usize = 3;
 
-/// What the other text says about a line.
+/// Classifies a line by its occurrences in the other text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LineFrequency {
-    /// It is not there.
+    /// The other text does not have the line.
     Absent,
-    /// It is there a few times.
+    /// The other text has the line a few times.
     Rare,
-    /// It is there so often that its places mean little.
+    /// The other text has the line so often that its places mean little.
     Frequent,
 }
 
@@ -32,8 +32,8 @@ pub(super) fn about_root(n: usize) -> u32 {
     1 << bits.div_ceil(2)
 }
 
-/// Which lines of a part of a text to compare, in order. The text has `len` lines, and the other
-/// text has each line as often as `occurs` says.
+/// Selects the lines of a part of a text to compare, in order. The text has `len` lines, and the
+/// other text has each line as often as `occurs` says.
 pub(super) fn worth_comparing(
     part: &[LineToken],
     len: usize,
@@ -66,9 +66,9 @@ pub(super) fn worth_comparing(
 
 /// The stretches between rare lines.
 struct RareLineStretches {
-    /// How many absent lines there are above each line, and above the end.
+    /// The number of absent lines above each line, and above the end.
     absent: Vec<u32>,
-    /// Where the stretch of each line starts and ends.
+    /// The start and the end of the stretch of each line.
     starts: Vec<u32>,
     ends: Vec<u32>,
 }

@@ -56,7 +56,7 @@ pub(super) fn mark_changes(
     }
 }
 
-/// What there is to divide a region at.
+/// Names the place to divide a region at.
 enum SplitAnchor {
     /// The sides have no line in common.
     Nothing,
@@ -124,7 +124,7 @@ fn find_anchor<'t>(
 }
 
 impl HistogramRegion<'_> {
-    /// How often a new line is in the old stretch.
+    /// Counts the occurrences of a new line in the old stretch.
     fn old_count(&self, at: usize) -> usize {
         self.found[at - self.new.start].len()
     }

@@ -16,7 +16,7 @@ const MOST_BLANK: usize = 20;
 /// No group is raised by more lines than this.
 const MOST_RAISED: u32 = 100;
 
-/// How deep a line is indented, nothing if it is blank.
+/// Returns the indentation of a line; `None` if the line is blank.
 pub(super) fn indent_depth(line: &[u8]) -> Option<u8> {
     let mut depth = 0;
     for byte in line {
@@ -72,13 +72,13 @@ fn is_worse((depth, penalty): (i32, i32), (best_depth, best_penalty): (i32, i32)
     deeper + penalty > best_penalty
 }
 
-/// What is around a place between two lines.
+/// Describes the surroundings of a place between two lines.
 struct LineSeam {
     /// The line below, nothing if it is blank or the text ends.
     here: Option<u8>,
     is_end: bool,
     above: SeamSide,
-    /// What follows the line below.
+    /// The lines after the one below.
     below: SeamSide,
 }
 
@@ -123,7 +123,7 @@ impl LineSeam {
         }
     }
 
-    /// How deep the text is here, and how bad a place this is otherwise.
+    /// Returns the depth of the text here, and a penalty for all other reasons.
     fn badness(&self) -> (i32, i32) {
         let blank_below = match self.here {
             None => 1 + self.below.blank,
@@ -142,7 +142,7 @@ impl LineSeam {
         (depth.map_or(-1, i32::from), penalty)
     }
 
-    /// What the change of the indentation adds: into a block is better than out of one.
+    /// Returns the penalty for the change of indentation: into a block is better than out of one.
     fn turn_penalty(&self, depth: Option<u8>, blank: bool) -> i32 {
         let (Some(depth), Some(above)) = (depth, self.above.depth) else {
             return 0;

@@ -20,9 +20,9 @@ use super::{
     frequent::{about_root, worth_comparing},
 };
 
-/// How many edits the search makes before it settles for a good place.
+/// Sets the number of edits after which the search accepts a good place.
 const GOOD_COST: i32 = 256;
-/// How many equal lines in a row make a place good.
+/// Sets the number of equal lines in a row that make a place good.
 const GOOD_RUN: i32 = 20;
 /// How many lines for each edit the search must have passed on the way to a good place.
 const GOOD_PACE: i32 = 4;
@@ -235,23 +235,23 @@ impl<const BACK: bool> EditPlane<'_, BACK> {
     }
 }
 
-/// How far a search has come on each diagonal with the edits made so far. Diagonal `k` has the
-/// points that are `k` more to the right than down.
+/// Stores the farthest point of a search on each diagonal with the edits made so far. Diagonal `k`
+/// has the points that are `k` more to the right than down.
 struct SearchFront {
-    /// How far to the right, for each diagonal; -1 next to the outermost ones.
+    /// The farthest column of each diagonal; -1 next to the outermost ones.
     reach: Vec<i32>,
-    /// Where the entry of diagonal 0 is.
+    /// The index of diagonal 0.
     zero: i32,
     lowest: i32,
     highest: i32,
 }
 
-/// What one more edit led to.
+/// Reports the result of one more edit.
 #[derive(Default)]
 struct FrontAdvance {
-    /// Where the other search was met.
+    /// The point at which both searches met.
     met: Option<(i32, i32)>,
-    /// Whether a long run of equal lines was passed.
+    /// Says whether a long run of equal lines was passed.
     ran: bool,
 }
 
@@ -335,7 +335,8 @@ impl SearchFront {
         advance
     }
 
-    /// Whether this search, which sees the plane turned, has come to a point of the other one.
+    /// Returns whether this search has reached a point of the other one, which sees the plane
+    /// turned.
     fn covers_point<const BACK: bool>(
         &self,
         plane: &EditPlane<'_, BACK>,

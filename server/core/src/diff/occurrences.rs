@@ -31,13 +31,13 @@ impl LineOccurrences {
         Self { starts, at }
     }
 
-    /// Where a line is, in order.
+    /// Returns the places of a line, in order.
     pub(crate) fn places_of(&self, token: LineToken) -> &[u32] {
         let token = token.0 as usize;
         &self.at[self.starts[token] as usize..self.starts[token + 1] as usize]
     }
 
-    /// Where a line is within a part of the text.
+    /// Returns the places of a line within a part of the text.
     pub(super) fn places_within(&self, token: LineToken, part: &Range<usize>) -> &[u32] {
         let places = self.places_of(token);
         let before = |end: usize| places.partition_point(|&place| (place as usize) < end);

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::{LineChange, LineToken};
 
-/// How many unchanged lines are above each group: two groups of different texts with the same number
+/// Counts the unchanged lines above each group: two groups of different texts with the same number
 /// stand beside each other.
 pub(super) fn gap_lengths(groups: &[Range<u32>]) -> Vec<u32> {
     let mut changed = 0;

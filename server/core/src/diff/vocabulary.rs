@@ -18,7 +18,7 @@ pub(crate) struct LineToken(pub(crate) u32);
 pub(crate) struct LineVocabulary {
     /// The distinct lines, one after the other in the order of their numbers.
     bytes: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each line.
     ends: Vec<usize>,
     table: HashTable<LineToken>,
     hasher: DefaultHashBuilder,
@@ -71,12 +71,12 @@ impl LineVocabulary {
         }
     }
 
-    /// How many distinct lines there are.
+    /// Returns the number of distinct lines.
     pub(crate) fn distinct_lines(&self) -> usize {
         self.ends.len()
     }
 
-    /// How long the distinct lines are together.
+    /// Returns the bytes of all distinct lines together.
     pub(crate) fn total_bytes(&self) -> usize {
         self.bytes.len()
     }

@@ -5,7 +5,8 @@ use claudecluster_protocol::{Plan, TaskId};
 use super::{PlanPath, PlanProblem, PlanProblemKind};
 use crate::{graph::TaskGraph, write_patterns};
 
-/// What is worth a look. Who may write the same file is only told of a plan that has a graph.
+/// Collects the warnings about a plan. Who may write the same file is only told of a plan that has
+/// a graph.
 pub(super) fn collect_advice(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
     let mut found = Vec::new();
     if let Some(graph) = graph {

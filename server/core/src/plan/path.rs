@@ -45,13 +45,13 @@ impl PlanPath {
         &self.0
     }
 
-    /// What this is a key or an element of, and the last step; `None` for the plan itself.
+    /// Returns the parent of this place, and the last step; `None` for the plan itself.
     pub fn split_last(&self) -> Option<(PlanPath, &PlanPathStep)> {
         let (last, above) = self.0.split_last()?;
         Some((Self(above.to_vec()), last))
     }
 
-    /// Whether this is `other` or lies in it.
+    /// Returns whether this place is `other` or lies in `other`.
     pub fn is_in(&self, other: &PlanPath) -> bool {
         self.0.starts_with(&other.0)
     }

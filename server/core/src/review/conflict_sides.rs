@@ -17,7 +17,7 @@ impl<'a> FileReview<'a> {
         Ok(self.merge.text_of(&self.decided_region(hunk), side))
     }
 
-    /// What is there, then what is proposed.
+    /// Returns the current text followed by the proposed text.
     ///
     /// # Errors
     /// [`Refused::Unknown`] if there is no such hunk.
@@ -37,7 +37,7 @@ impl<'a> FileReview<'a> {
         words::merge_words(base, ours, theirs).filter(|merged| merged != ours)
     }
 
-    /// Whether no other hunk stands in the stretch that [`Review::resolve`] decides.
+    /// Returns whether no other hunk stands in the stretch that [`Review::resolve`] decides.
     pub fn is_alone(&self, hunk: &ReviewHunk) -> bool {
         let mut others = self.hunks.iter();
         !others.any(|other| other.region == hunk.region && other.key != hunk.key)

@@ -13,8 +13,8 @@ use crate::{
     merge::{MergeRegion, MergeRegionKind},
 };
 
-/// What is known of the places of hunks. It depends on the proposal and on how much room there is
-/// above a hunk, and a keystroke changes that for few.
+/// Caches the places of hunks. It depends on the proposal and on how much room there is above a
+/// hunk, and a keystroke changes that for few.
 #[derive(Debug, Default)]
 pub(super) struct HunkRaises {
     /// For each hunk the room for which its place is known, and how many lines higher that is.
@@ -67,7 +67,8 @@ pub(super) fn place_for_reading(
 /// and looking at all of them for every hunk would take longer than a keystroke may.
 const MOST_RAISED: u32 = 100;
 
-/// How many lines above a region nobody changed, less one to keep it apart from what is above them.
+/// Counts the unchanged lines above a region, less one that keeps the region apart from the change
+/// above.
 fn room_above(regions: &[MergeRegion], region: usize) -> u32 {
     region
         .checked_sub(1)

@@ -41,15 +41,15 @@ use crate::{
 /// The three texts of a file in review.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReviewTexts<'a> {
-    /// What is decided already.
+    /// The text with everything already decided.
     pub base: &'a str,
-    /// What is there.
+    /// The current text.
     pub current: &'a str,
-    /// What is proposed.
+    /// The proposed version.
     pub proposed: &'a str,
 }
 
-/// What one move makes of the three texts.
+/// Describes the effect of one decision on the three texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerdictEffect {
     /// Of the base.
@@ -78,14 +78,14 @@ struct RewritePlace {
 /// A move that was carried over to texts which have changed since.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RebasedEffect {
-    /// What it makes of the texts as they are now.
+    /// The effect on the texts as they are now.
     pub made: VerdictEffect,
     /// Hunks that were left, in all three texts, because one of them has something else there now.
     pub left: BTreeSet<HunkKey>,
 }
 
 impl VerdictEffect {
-    /// What accepting hunks makes of the texts; `None` if one of them is not there or in conflict.
+    /// Returns the effect of accepting hunks; `None` if one of them is not there or in conflict.
     pub fn of_accept(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
         let hunks = choose_hunks(&review, keys)?;
@@ -110,7 +110,7 @@ impl VerdictEffect {
         same.then_some(made)
     }
 
-    /// What rejecting hunks makes of the texts; `None` if one of them is not there.
+    /// Returns the effect of rejecting hunks; `None` if one of them is not there.
     pub fn of_reject(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
         let hunks = choose_hunks(&review, keys)?;
@@ -126,9 +126,8 @@ impl VerdictEffect {
         })
     }
 
-    /// What putting `text` into the stretch of a hunk makes of the texts, see
-    /// [`Review::resolve`]; `None` if the hunk is not there. Whatever other hunks it decides, all of
-    /// it is this hunk's.
+    /// Returns the effect of putting `text` into the stretch of a hunk, see [`Review::resolve`];
+    /// `None` if the hunk is not there. Whatever other hunks it decides, all of it is this hunk's.
     pub fn of_resolve(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
         let region = review.decided_region(review.hunk(key)?);
@@ -154,7 +153,7 @@ impl VerdictEffect {
         }
     }
 
-    /// Whether a hunk has a place in any of the texts.
+    /// Returns whether a hunk has a place in any of the texts.
     pub fn touches_hunk(&self, key: HunkKey) -> bool {
         [&self.base, &self.current, &self.proposed]
             .iter()
@@ -204,7 +203,7 @@ impl HunkRewrite {
         places.map(|place| (place.hunk, place.change.new.clone()))
     }
 
-    /// Whether a hunk has a place in it.
+    /// Returns whether a hunk has a place in the rewrite.
     pub fn touches_hunk(&self, key: HunkKey) -> bool {
         self.places.iter().any(|place| place.hunk == key)
     }
@@ -381,7 +380,7 @@ impl HunkRewrite {
         Self::new(&self.from, places)
     }
 
-    /// What the rewrite does, and what has happened to its text since.
+    /// Merges the rewrite with the changes to its text since.
     fn merge_with<'t>(&'t self, here: IndexedText<'t>, since: &[LineChange]) -> ThreeWayMerge<'t> {
         let (from, to) = (
             IndexedText::new(self.from.as_str()),
@@ -441,7 +440,7 @@ pub fn trimmed_lines(lines: &str) -> impl Iterator<Item = &str> {
     lines.lines().map(str::trim)
 }
 
-/// Whether a line is told from others by its text: brackets and rules are alike everywhere.
+/// Returns whether a line differs from others by its text: brackets and rules are alike everywhere.
 pub fn is_distinctive(line: &str) -> bool {
     line.chars().any(char::is_alphanumeric)
 }

@@ -107,7 +107,7 @@ impl<'t> LookalikeCounter<'t> {
     }
 }
 
-/// Where a text has a pattern.
+/// Finds the places of a pattern in a text.
 fn find_pattern(
     text: &[LineToken],
     places: &LineOccurrences,
@@ -136,8 +136,8 @@ fn find_pattern(
         .collect()
 }
 
-/// Where a text has a pattern, in work proportional to the text however much of the pattern it has
-/// everywhere. This is the algorithm of Knuth, Morris and Pratt.
+/// Finds the places of a pattern in work proportional to the text, however often parts of the
+/// pattern repeat. This is the algorithm of Knuth, Morris and Pratt.
 fn search_pattern(text: &[LineToken], pattern: &[LineToken]) -> Vec<u32> {
     // For each line of the pattern, how many lines before the next one begin the pattern again.
     let mut again = vec![0; pattern.len()];

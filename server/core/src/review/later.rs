@@ -53,7 +53,8 @@ impl<'a> LaterResult<'a> {
         self.side_lines(MergeSide::Theirs)
     }
 
-    /// Where the two results conflict. Ours is the earlier result, theirs the later one.
+    /// Returns the regions in which the two results conflict. Ours is the earlier result, theirs
+    /// the later one.
     pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         let all = self.merge.conflicts();
         all.filter(|region| self.merged_region(region).is_none())
@@ -132,13 +133,13 @@ pub fn merge_alternatives(
     found
 }
 
-/// What undoing gives.
+/// Holds the result of undoing hunks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UndoneText {
     /// The text as if the landing had not happened. Where what has been typed since touches what
     /// landed, the text as it is now.
     pub text: String,
-    /// How many places were left because of that.
+    /// The number of places left unchanged because of a conflict.
     pub conflicts: usize,
 }
 

@@ -62,7 +62,7 @@ impl ReviewText {
     }
 }
 
-/// What depends on base and proposed alone.
+/// Indexes the part of a review that depends on base and proposed alone.
 #[derive(Debug)]
 struct IndexedProposal {
     vocabulary: LineVocabulary,
@@ -318,7 +318,7 @@ impl LiveReview {
 /// enough that the rest of the last block costs nothing.
 const BLOCK: usize = 1024;
 
-/// How many bytes two texts have in common at their start.
+/// Counts the bytes two texts have in common at their start.
 fn same_start(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
     let (a, b) = (&a[..len], &b[..len]);
@@ -329,7 +329,7 @@ fn same_start(a: &[u8], b: &[u8]) -> usize {
     same + rest.take_while(|(a, b)| a == b).count()
 }
 
-/// How many bytes two texts have in common at their end.
+/// Counts the bytes two texts have in common at their end.
 fn same_end(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
     let (a, b) = (&a[a.len() - len..], &b[b.len() - len..]);

@@ -85,7 +85,7 @@ impl FromStr for HunkKey {
     }
 }
 
-/// How a hunk stands against the current text.
+/// Compares a hunk with the current text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HunkState {
     /// The lines it replaces are still there and nothing that touches them has changed.
@@ -106,10 +106,10 @@ pub struct ReviewHunk {
     pub base: Range<u32>,
     /// The lines it has in the proposed text.
     pub proposed: Range<u32>,
-    /// Where it stands in the current text. For a clean hunk the lines it replaces; otherwise the
-    /// whole stretch that would have to be decided, which several hunks can share.
+    /// The lines of the hunk in the current text. For a clean hunk the lines it replaces; otherwise
+    /// the whole stretch that would have to be decided, which several hunks can share.
     pub current: Range<u32>,
-    /// How it stands.
+    /// The state of the hunk.
     pub state: HunkState,
     /// The region of the merge it belongs to.
     region: usize,
@@ -129,7 +129,7 @@ pub enum HunkRefusal {
     Missing,
 }
 
-/// What accepting gives.
+/// Holds the texts after an accept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptedTexts {
     /// The current text with the hunks in it.
@@ -140,7 +140,7 @@ pub struct AcceptedTexts {
     pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
-/// What observing landed hunks gives.
+/// Holds the base after landed hunks were observed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SettledBase {
     /// The base with the hunks that the current text has.
@@ -149,7 +149,7 @@ pub struct SettledBase {
     pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
-/// What rejecting gives.
+/// Holds the proposed text after a reject.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RejectedText {
     /// The proposed text without the hunks.
@@ -158,7 +158,7 @@ pub struct RejectedText {
     pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
-/// What resolving a conflict gives.
+/// Holds the texts after a conflict was resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResolvedTexts {
     /// The current text with the chosen text in the conflict's place.

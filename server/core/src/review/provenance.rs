@@ -12,7 +12,7 @@ pub struct TaskContribution<'a> {
     pub text: &'a str,
 }
 
-/// Who made the hunks of one proposal. What takes time is done once for all of them.
+/// Finds the tasks that made the hunks of one proposal. The costly part is done once for all hunks.
 #[derive(Debug)]
 pub struct HunkAttribution {
     tasks: Vec<TaskAuthor>,
@@ -31,8 +31,8 @@ impl HunkAttribution {
         }
     }
 
-    /// Which tasks made a hunk, as indices into the versions: first the one that wrote most of the
-    /// hunk's final lines, of equals the later one.
+    /// Returns the tasks that made a hunk, as indices into the versions. The first one wrote most
+    /// of the hunk's final lines; of equals the later one is first.
     ///
     /// A task contributed when lines it wrote are among the hunk's new lines, or lines it took away
     /// are among the old ones.
@@ -49,14 +49,15 @@ impl HunkAttribution {
     }
 }
 
-/// How many lines of a hunk a task accounts for. What was written decides before what was removed.
+/// Counts the lines of a hunk that a task wrote and removed. What was written decides before what
+/// was removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct AuthorShare {
     written: u32,
     removed: u32,
 }
 
-/// What one task changed, and which of it is still to be seen.
+/// Stores the changes of one task, and which of them are still to be counted.
 #[derive(Debug)]
 struct TaskAuthor {
     own: Vec<LineChange>,
@@ -105,7 +106,7 @@ impl TaskAuthor {
     }
 }
 
-/// How many of some lines are among those of the changes.
+/// Counts the given lines that are among those of the changes.
 fn count_common(
     lines: &Range<u32>,
     changes: &[LineChange],

@@ -62,7 +62,7 @@ pub fn refine_to_words(old: &str, new: &str) -> Vec<HunkWord> {
 /// word of its own.
 struct SplitWords<'a> {
     text: &'a str,
-    /// Where each starts, and one more entry for the end of the text.
+    /// The start of each word, and one more entry for the end of the text.
     bounds: Vec<usize>,
 }
 

@@ -28,14 +28,14 @@ use crate::{
     state::{ClusterState, Goal},
 };
 
-/// What happened.
+/// The event itself.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Somebody asks for something. The identifier is [`State::next_goal_id`]'s.
     Submit {
         /// The new goal's identifier.
         goal: GoalId,
-        /// What is asked for.
+        /// The goal to submit.
         spec: Box<GoalSpec>,
     },
     /// The workspace was captured, or could not be.
@@ -60,7 +60,7 @@ pub enum Input {
         answer: Result<Box<Plan>, String>,
         /// The session, for forking.
         session: Option<String>,
-        /// What it cost.
+        /// The tokens and the cost of it.
         usage: AgentUsage,
     },
     /// A planning session stopped short.
@@ -71,7 +71,7 @@ pub enum Input {
         stop: StopReason,
         /// The reason in words.
         summary: String,
-        /// What it cost.
+        /// The tokens and the cost of it.
         usage: AgentUsage,
     },
     /// Somebody approves the plan, edited or as it is.
@@ -98,7 +98,7 @@ pub enum Input {
         task: TaskId,
         /// The attempt.
         attempt: AttemptId,
-        /// How.
+        /// The outcome of the attempt.
         outcome: Box<AttemptOutcome>,
     },
     /// The tasks' changes were merged, or could not be.
@@ -112,7 +112,7 @@ pub enum Input {
     Gates {
         /// The goal.
         goal: GoalId,
-        /// What each said.
+        /// The result of each gate.
         results: Vec<GateResult>,
     },
     /// Verdicts are about to be carried out.
@@ -134,12 +134,12 @@ pub enum Input {
     Repair {
         /// The goal.
         goal: GoalId,
-        /// What was carried out of it, all of them [`EventBody::Reviewed`].
+        /// The facts that were carried out, all of them [`EventBody::Reviewed`].
         facts: Vec<EventBody>,
         /// The tasks that repair it.
         repairs: Vec<NewRepairTask>,
     },
-    /// What a repair made was merged into the proposal, or could not be.
+    /// The result of a repair was merged into the proposal, or could not be.
     Amended {
         /// The goal.
         goal: GoalId,
@@ -159,16 +159,16 @@ pub enum Input {
     PermissionAsked {
         /// The goal.
         goal: GoalId,
-        /// Who asks.
+        /// The task and attempt that ask, or the planner.
         asker: PermissionAsker,
-        /// What for.
+        /// The use of a tool to allow.
         wanted: RequestedToolUse,
     },
     /// A worker that asked goes on without an answer.
     PermissionLeft {
         /// The goal.
         goal: GoalId,
-        /// Who asked.
+        /// The task and attempt that asked, or the planner.
         asker: PermissionAsker,
         /// The tool it asked about.
         tool: String,
@@ -177,9 +177,9 @@ pub enum Input {
     },
     /// Somebody answers a permission request.
     PermissionAnswered {
-        /// What is said to which request.
+        /// The answer and the request it belongs to.
         answer: PermissionAnswer,
-        /// Who says it.
+        /// The client that answers.
         by: Option<String>,
     },
     /// Somebody cancels a goal.
@@ -200,7 +200,7 @@ pub enum Input {
     Recover,
 }
 
-/// What to do.
+/// Names work for the caller to carry out.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// Make this fact durable, then tell everybody.
@@ -211,9 +211,9 @@ pub enum Effect {
     Plan {
         /// The goal.
         goal: GoalId,
-        /// What was wrong with the last answer.
+        /// The problems of the planner's last answer.
         repair: Vec<String>,
-        /// How long to wait first.
+        /// The wait before planning starts.
         delay: Span,
     },
     /// Start an attempt.
@@ -235,7 +235,7 @@ pub enum Effect {
         tool: String,
         /// The tool's input.
         input: BlobId,
-        /// What was said.
+        /// The answer.
         decision: PermissionDecision,
         /// Why.
         reason: Option<String>,

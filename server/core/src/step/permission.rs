@@ -9,17 +9,17 @@ use claudecluster_protocol::{
 use super::{Effect, StepTurn};
 use crate::state::{ClusterState, Goal, PermissionEnding};
 
-/// Who asks: an attempt at a task, or the planner.
+/// Names the asker: an attempt at a task, or the planner.
 pub type PermissionAsker = Option<(TaskId, AttemptId)>;
 
-/// What somebody wants to do.
+/// Describes a use of a tool that needs permission.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestedToolUse {
     /// The tool.
     pub tool: String,
-    /// What it is to do, for people.
+    /// A description of the use, for people.
     pub detail: String,
-    /// What kind of thing that is.
+    /// The kind of access the tool wants.
     pub kind: Option<PermissionKind>,
     /// Its whole input, by the hash of its canonical form.
     pub input: BlobId,
@@ -186,7 +186,7 @@ impl StepTurn<'_> {
     }
 }
 
-/// Whether whoever asks is still there to hear the answer.
+/// Returns whether the asker still waits for the answer.
 fn is_waiting(goal: &Goal, asker: &PermissionAsker) -> bool {
     match asker {
         None => goal.state == GoalState::Planning,

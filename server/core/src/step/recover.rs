@@ -8,8 +8,8 @@ use claudecluster_protocol::{
 use super::{Effect, StepTurn};
 use crate::state::ClusterState;
 
-/// How long a failed or cancelled goal keeps its layers: trying it again is then quick. Later it still
-/// works, from the artifacts.
+/// Limits the time a failed or cancelled goal keeps its layers: trying it again is then quick.
+/// Later it still works, from the artifacts.
 const KEEP_STOPPED: Span = Span::from_secs(7 * 24 * 60 * 60);
 
 impl StepTurn<'_> {

@@ -22,7 +22,7 @@ use crate::{
 pub struct NewRepairTask {
     /// The task.
     pub task: TaskSpec,
-    /// What it repairs.
+    /// The conflict or refusal to repair.
     pub repair: RepairSpec,
 }
 
@@ -121,8 +121,8 @@ impl StepTurn<'_> {
         self.finish_review(id);
     }
 
-    /// What follows when an attempt at a repair stopped and is not tried again: the repair has failed,
-    /// and nothing else has.
+    /// Ends a repair whose attempt stopped and is not tried again: the repair has failed, and
+    /// nothing else has.
     pub(super) fn repair_failed(&mut self, id: &GoalId, task: &TaskId) {
         self.set_task(id, task, TaskState::Failed);
         self.finish_review(id);
@@ -201,8 +201,8 @@ impl StepTurn<'_> {
         self.finish_review(id);
     }
 
-    /// Whether nothing more may be started for want of money. Where only repairs are left to start they
-    /// are dropped, for the work itself is done.
+    /// Returns whether the budget allows no further start. Where only repairs are left to start
+    /// they are dropped, for the work itself is done.
     pub(super) fn out_of_money(&mut self, id: &GoalId) -> bool {
         let Some(goal) = self.state.goal(id) else {
             return false;
@@ -245,8 +245,8 @@ pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody>
     )
 }
 
-/// Whether a repair of a conflict between tasks in one of these files has been tried: once is enough, what
-/// is left then is the developer's.
+/// Returns whether a repair of a conflict in one of these files has been tried: once is enough,
+/// what is left then is the developer's.
 fn was_tried(goal: &Goal, repair: &RepairSpec) -> bool {
     goal.tasks
         .values()

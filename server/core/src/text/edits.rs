@@ -6,9 +6,9 @@ use crate::diff::{DiffPurpose, IndexedText, diff_indexed};
 /// Replaces a range by a text. Positions are those of the text before any edit of the same list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TextEdit {
-    /// What is replaced.
+    /// The range to replace.
     pub range: Range<TextPosition>,
-    /// What takes its place.
+    /// The replacement text.
     pub new_text: String,
 }
 

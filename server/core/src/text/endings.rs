@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-/// How the lines of a text end.
+/// Names the ending of the lines of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum LineEnding {
     /// `\n`.

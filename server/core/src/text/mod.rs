@@ -59,9 +59,9 @@ pub struct TextPosition {
 /// One `contentChanges` item of `textDocument/didChange`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContentChange {
-    /// What is replaced; everything where there is none.
+    /// The range to replace; everything where there is none.
     pub range: Option<Range<TextPosition>>,
-    /// What takes its place.
+    /// The replacement text.
     pub text: String,
 }
 
@@ -146,7 +146,7 @@ impl<'a> LineIndex<'a> {
         Self { text, starts }
     }
 
-    /// How many lines there are; an empty text has one.
+    /// Returns the number of lines; an empty text has one.
     pub fn line_count(&self) -> u32 {
         to_wire_number(self.starts.len())
     }

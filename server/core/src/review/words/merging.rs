@@ -31,7 +31,7 @@ use crate::diff::{DiffPurpose, IndexedText, LineChange, LineVocabulary, diff_ind
 /// More bytes than this on one side are not merged. Nobody can judge at a glance what became of them, and
 /// they are looked at after every keystroke.
 pub const MOST_MERGED: usize = 8 << 10;
-/// So many lines have to be told from each other.
+/// Limits the lines that are paired with each other.
 const MOST_LINES: u32 = 32;
 
 /// The lines with the changes of both sides, where that is safe.
@@ -105,7 +105,7 @@ impl<'a> LineParts<'a> {
         &self.text[..self.text.len() - rest.len()]
     }
 
-    /// How the line ends once both sides have their way.
+    /// Returns the ending of the line after the changes of both sides; `None` if they conflict.
     fn merged_ending(&self, ours: &LineParts<'a>, theirs: &LineParts<'a>) -> Option<&'a str> {
         match (self.end, ours.end, theirs.end) {
             (base, ours, theirs) if ours == base => Some(theirs),
@@ -115,12 +115,12 @@ impl<'a> LineParts<'a> {
     }
 }
 
-/// What a side puts in the place of some bytes of the base.
+/// Replaces some bytes of the base by a side's text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct WordEdit<'a> {
     at: Range<usize>,
     text: &'a str,
-    /// What it touches: all it could be seen to change.
+    /// The bytes touched: all that the edit could be seen to change.
     reach: Range<usize>,
 }
 
@@ -199,7 +199,7 @@ impl<'a> SideEdits<'a> {
     }
 }
 
-/// Whether something that divides stands between any two edits of different sides.
+/// Returns whether a divider stands between any two edits of different sides.
 fn are_apart<'e>(
     base: &str,
     ours: impl Iterator<Item = &'e WordEdit<'e>>,
@@ -221,7 +221,7 @@ fn are_apart<'e>(
     })
 }
 
-/// Whether an unchanged text keeps what is before it apart from what is after it.
+/// Returns whether an unchanged text divides the changes before it from those after it.
 fn divides_words(text: &str) -> bool {
     let visible = |c: char| char_class(c) == CharClass::Word || c.is_ascii_punctuation();
     text.contains(is_divider) || text.contains(char::is_whitespace) && text.contains(visible)
@@ -290,7 +290,7 @@ fn widen_to_words(
     start..end
 }
 
-/// Whether more than half of a line's words have gone: what is there now is another line.
+/// Returns whether more than half of a line's words have gone: what is there now is another line.
 fn is_rewritten(base: &SplitWords<'_>, made: &[LineChange]) -> bool {
     let count = |words: Range<u32>| words.filter(|&at| !is_blank(base.word_at(at))).count();
     let gone: usize = made.iter().map(|change| count(change.old.clone())).sum();
@@ -301,7 +301,7 @@ fn is_blank(word: &str) -> bool {
     word.starts_with(char::is_whitespace)
 }
 
-/// Whether each line of a side is the base's line in the same place.
+/// Returns whether each line of a side is the base's line in the same place.
 fn is_paired(base: &IndexedText<'_>, side: &IndexedText<'_>) -> bool {
     let mut words = WordBags::default();
     let changes = diff_indexed(base, side, DiffPurpose::Merging);
