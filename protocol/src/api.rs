@@ -257,7 +257,7 @@ pub enum Answer {
     },
     /// A decision was carried out.
     Decided {
-        /// The result.
+        /// The result of the decision.
         report: DecisionReport,
     },
     /// Permission requests that wait.
@@ -440,11 +440,11 @@ pub struct DaemonFile {
 pub struct GoalOutcome {
     /// The goal.
     pub goal_id: GoalId,
-    /// The final outcome.
+    /// The final state of the goal.
     pub state: GoalState,
     /// Its hunks by fate.
     pub hunks: HunkCounts,
-    /// The tokens and the cost of it.
+    /// The cost of the goal.
     pub cost_usd: Usd,
     /// From submission to now.
     pub duration_ms: u64,

@@ -30,7 +30,7 @@ pub struct ErrorBody {
     pub kind: ErrorKind,
     /// A one-line description of the problem.
     pub message: String,
-    /// Returns the next step for the user, as one line.
+    /// The next step for the user, as one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

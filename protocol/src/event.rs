@@ -33,7 +33,7 @@ pub struct Event {
     pub body: EventBody,
 }
 
-/// The event itself. Written to disk: variants and keys are added, never renamed or removed.
+/// Lists the events of the journal. Written to disk: variants and keys are added, never renamed or removed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
@@ -121,7 +121,7 @@ pub enum EventBody {
         task_id: TaskId,
         /// The attempt.
         attempt: AttemptId,
-        /// The final outcome.
+        /// The outcome of the attempt.
         outcome: AttemptOutcome,
     },
     /// A task waits before it is tried again.
@@ -337,7 +337,7 @@ pub struct AttemptOutcome {
     pub retry_after: Option<Span>,
     /// The changes of the attempt. Kept for failed attempts too.
     pub changes: Vec<FileChange>,
-    /// The tokens and the cost of it.
+    /// The tokens and the cost of the attempt.
     pub usage: AgentUsage,
     /// Results of the task's own gates.
     pub gates: Vec<GateResult>,

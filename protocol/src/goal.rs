@@ -38,7 +38,7 @@ pub struct GoalSpec {
     /// The most the goal may cost. Default: the plan's, then configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// How long the goal may take from submission to proposal. While all that could go on waits for
+    /// The longest time from submission to proposal. While all that could go on waits for
     /// somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
     /// tries a goal again gives it all of it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -578,7 +578,7 @@ pub struct AttemptView {
     /// The agent's closing words, or the reason in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
-    /// The tokens and the cost of it.
+    /// The tokens and the cost of the attempt.
     pub usage: AgentUsage,
     /// The isolation used; unknown until the attempt runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
-use ts_rs::TS;
 
 use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span, StopReason, TaskId, Usd,
@@ -37,7 +36,8 @@ pub const EVENT_WINDOW: u32 = 256;
 pub const OPEN_QUESTIONS: usize = 64;
 
 /// A message from the daemon to a worker.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -98,7 +98,8 @@ pub enum MessageToWorker {
 }
 
 /// A message from a worker to the daemon.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -156,7 +157,7 @@ pub enum MessageFromWorker {
     Report {
         /// The job.
         epoch: EpochNumber,
-        /// The result.
+        /// The report of the job.
         report: Box<JobReport>,
     },
     /// The job's files are kept or deleted, as the release said. The worker can take another job.
@@ -191,10 +192,10 @@ pub enum MessageFromWorker {
     Serialize,
     Deserialize,
     JsonSchema,
-    TS,
 )]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
-#[ts(type = "number")]
+#[cfg_attr(feature = "codegen", ts(type = "number"))]
 pub struct EpochNumber(pub u64);
 
 impl fmt::Display for EpochNumber {
@@ -204,7 +205,8 @@ impl fmt::Display for EpochNumber {
 }
 
 /// Identifies the attempt of a job, and the try at running it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptEpoch {
     /// The goal.
@@ -218,7 +220,8 @@ pub struct AttemptEpoch {
 }
 
 /// Names the part of a goal that a job runs.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -237,7 +240,8 @@ pub enum JobWork {
 }
 
 /// Everything a worker has to know to run one attempt.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerJob {
     /// The attempt and its epoch.
@@ -273,7 +277,8 @@ pub struct WorkerJob {
 }
 
 /// Deadlines of a job beside those of its session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct JobDeadlines {
     /// For making the view of the workspace, and again for reading what changed in it.
@@ -283,7 +288,8 @@ pub struct JobDeadlines {
 }
 
 /// Variables of a job. Written to logs without their values.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
 pub struct JobEnv(pub Vec<EnvVar>);
 
@@ -304,9 +310,8 @@ impl fmt::Debug for JobEnv {
 }
 
 /// Chooses the isolation of workers from the workspace.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema, TS,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum SandboxChoice {
     /// Use an overlay if the kernel allows it, and a copy otherwise.
@@ -319,7 +324,8 @@ pub enum SandboxChoice {
 }
 
 /// A layer of a job.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LayerRef {
     /// The layer's manifest: the hash of [`LayerManifest::to_bytes`].
@@ -331,7 +337,8 @@ pub struct LayerRef {
 }
 
 /// An attempt of the same goal that left a layer.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LayerMaker {
     /// The task.
@@ -344,7 +351,8 @@ pub struct LayerMaker {
 ///
 /// Its bytes are canonical, so that equal layers have equal identifiers: JSON without space, paths in the
 /// order of their bytes.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(transparent)]
 pub struct LayerManifest(pub BTreeMap<RelPath, Option<FileVersion>>);
 
@@ -384,7 +392,8 @@ impl LayerManifest {
 }
 
 /// The task of one agent session, as data without paths or handles.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentTask {
     /// The agent that runs the session.
@@ -394,7 +403,7 @@ pub struct AgentTask {
     /// Text added to the agent's system prompt. Identical for a planner and its forks.
     pub system: Option<String>,
     /// The JSON Schema the closing answer must satisfy. Identical for a planner and its forks.
-    #[ts(type = "unknown")]
+    #[cfg_attr(feature = "codegen", ts(type = "unknown"))]
     pub schema: Option<Value>,
     /// The model. Default: the agent's own.
     pub model: Option<String>,
@@ -412,7 +421,8 @@ pub struct AgentTask {
 }
 
 /// Deadlines and limits of one session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AgentLimits {
     /// From spawn to the first sign of life.
@@ -451,7 +461,8 @@ impl AgentLimits {
 }
 
 /// Lists the tools a session may use, as configured.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolPermissions {
     /// Tools that may be used though they are denied by default.
@@ -476,7 +487,8 @@ impl Default for ToolPermissions {
 }
 
 /// Limits of a change set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeLimits {
     /// Bytes of one file, before or after.
@@ -501,7 +513,8 @@ impl Default for ChangeLimits {
 }
 
 /// A use of a tool that somebody has to allow.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ToolRequest {
     /// The tool, as its agent names it.
@@ -516,7 +529,8 @@ pub struct ToolRequest {
 }
 
 /// The answer to a [`ToolRequest`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct QuestionReply {
     /// Allows or denies the tool.
@@ -527,7 +541,8 @@ pub struct QuestionReply {
 }
 
 /// Reports the end of a job.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct JobReport {
     /// Why it failed; `None` for success.
@@ -537,7 +552,7 @@ pub struct JobReport {
     pub summary: String,
     /// The agent's structured answer, where the session has a schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(type = "unknown")]
+    #[cfg_attr(feature = "codegen", ts(type = "unknown"))]
     pub answer: Option<Value>,
     /// The tokens and the cost of the session.
     pub usage: AgentUsage,
@@ -595,7 +610,8 @@ impl JobReport {
 }
 
 /// Reports the change a job made to one file.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedChange {
     /// The file.
@@ -609,7 +625,8 @@ pub struct ReportedChange {
 }
 
 /// A file that a job changed and that is not among its changes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOutFile {
     /// The file.
@@ -619,7 +636,8 @@ pub struct LeftOutFile {
 }
 
 /// A content, or a part of it. Parts of one content come in order, without another part of it between.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ContentPart {
     /// The hash of the whole content.
@@ -665,9 +683,10 @@ impl ContentPart {
 }
 
 /// Bytes that are base64 in JSON.
-#[derive(Clone, PartialEq, Eq, JsonSchema, TS)]
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[schemars(with = "String")]
-#[ts(type = "string")]
+#[cfg_attr(feature = "codegen", ts(type = "string"))]
 pub struct ContentBytes(pub Bytes);
 
 impl fmt::Debug for ContentBytes {

@@ -96,9 +96,9 @@ const PATTERNS: &[&[PathPartPattern]] = &[
 /// workspace and `/`-separated; a file counts if it could do so on some file system.
 ///
 /// ```
-/// use claudecluster_core::code_execution_paths::is_self_arming;
-/// assert!(is_self_arming("web/.VSCode/tasks.json"));
-/// assert!(!is_self_arming("src/vscode.rs"));
+/// use claudecluster_core::code_execution_paths::is_code_execution_path;
+/// assert!(is_code_execution_path("web/.VSCode/tasks.json"));
+/// assert!(!is_code_execution_path("src/vscode.rs"));
 /// ```
 pub fn is_code_execution_path(path: &str) -> bool {
     let parts: Vec<String> = path

@@ -172,10 +172,10 @@ pub enum DiffPurpose {
 /// at least one unchanged line. Placed for reading, as `git diff` does.
 ///
 /// ```
-/// use claudecluster_core::diff::{Change, diff_lines};
+/// use claudecluster_core::diff::{LineChange, diff_lines};
 /// assert_eq!(
 ///     diff_lines("a\nb\nc\n", "a\nB\nc\nd\n"),
-///     [Change { old: 1..2, new: 1..2 }, Change { old: 3..3, new: 3..4 }],
+///     [LineChange { old: 1..2, new: 1..2 }, LineChange { old: 3..3, new: 3..4 }],
 /// );
 /// ```
 pub fn diff_lines(old: &str, new: &str) -> Vec<LineChange> {

@@ -64,11 +64,11 @@ pub struct MergeRegion {
     pub ours: Range<u32>,
     /// Its lines in theirs.
     pub theirs: Range<u32>,
-    /// Which of theirs' changes it holds, as indices into [`Merge::their_changes`].
+    /// Which of theirs' changes it holds, as indices into [`ThreeWayMerge::their_changes`].
     pub(crate) their_changes: Range<usize>,
 }
 
-/// Part of a conflict, see [`Merge::refine_conflict`].
+/// Part of a conflict, see [`ThreeWayMerge::refine_conflict`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConflictPiece {
     /// Lines both sides have.

@@ -88,12 +88,12 @@ struct DriverParts {
 }
 
 /// Detaches an editor when dropped.
-pub struct EditorAttachment {
+pub struct AttachmentGuard {
     editors: EditorRegistry,
     number: u64,
 }
 
-impl Drop for EditorAttachment {
+impl Drop for AttachmentGuard {
     fn drop(&mut self) {
         self.editors.detach(self.number);
     }
@@ -488,8 +488,8 @@ impl Driver {
 
     /// Attaches an editor: its documents become part of every snapshot of its workspace, and
     /// changes to them land there.
-    pub fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment {
-        EditorAttachment {
+    pub fn attach(&self, editor: Arc<dyn Editor>) -> AttachmentGuard {
+        AttachmentGuard {
             number: self.0.editors.attach(editor),
             editors: self.0.editors.clone(),
         }

@@ -31,7 +31,7 @@ mod workspace;
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
 pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};
-pub use handle::{Driver, EditorAttachment};
+pub use handle::{AttachmentGuard, Driver};
 pub use review::diff::AcceptancePatch;
 pub use settings::DriverSettings;
 pub use workspace::{

@@ -7,11 +7,11 @@ use crate::{merge::MergeSide, text::LineEnding};
 const SIDES: [MergeSide; 3] = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs];
 
 impl<'a> FileReview<'a> {
-    /// One side of the stretch that [`Review::resolve`] decides: ours is the current text, theirs the
+    /// One side of the stretch that [`FileReview::resolve`] decides: ours is the current text, theirs the
     /// proposed one.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
     pub fn side_text(&self, key: HunkKey, side: MergeSide) -> Result<&'a str, HunkRefusal> {
         let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
         Ok(self.merge.text_of(&self.decided_region(hunk), side))
@@ -20,7 +20,7 @@ impl<'a> FileReview<'a> {
     /// Returns the current text followed by the proposed text.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
     pub fn both_texts(&self, key: HunkKey) -> Result<String, HunkRefusal> {
         let mine = self.with_ending(self.side_text(key, MergeSide::Ours)?);
         Ok(mine + self.side_text(key, MergeSide::Theirs)?)
@@ -37,7 +37,7 @@ impl<'a> FileReview<'a> {
         words::merge_words(base, ours, theirs).filter(|merged| merged != ours)
     }
 
-    /// Returns whether no other hunk stands in the stretch that [`Review::resolve`] decides.
+    /// Returns whether no other hunk stands in the stretch that [`FileReview::resolve`] decides.
     pub fn is_alone(&self, hunk: &ReviewHunk) -> bool {
         let mut others = self.hunks.iter();
         !others.any(|other| other.region == hunk.region && other.key != hunk.key)
@@ -46,7 +46,7 @@ impl<'a> FileReview<'a> {
     /// Both sides between conflict markers as git writes them, with a label for each.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
     pub fn conflict_markers(
         &self,
         key: HunkKey,

@@ -126,7 +126,7 @@ impl VerdictEffect {
         })
     }
 
-    /// Returns the effect of putting `text` into the stretch of a hunk, see [`Review::resolve`];
+    /// Returns the effect of putting `text` into the stretch of a hunk, see [`FileReview::resolve`];
     /// `None` if the hunk is not there. Whatever other hunks it decides, all of it is this hunk's.
     pub fn of_resolve(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
@@ -197,7 +197,7 @@ impl HunkRewrite {
         &self.to
     }
 
-    /// The lines of [`Rewrite::to`] that it put there, with the hunk they belong to.
+    /// The lines of [`HunkRewrite::new_text`] that it put there, with the hunk they belong to.
     pub fn written_lines(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
         let places = self.places.iter();
         places.map(|place| (place.hunk, place.change.new.clone()))

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// It keeps what depends on the proposal alone, and of the current text its lines as numbers. A new
 /// current text costs a comparison of bytes and a diff of numbers; only lines between the first and
-/// the last byte that changed are looked at. What comes out is what [`Review::new`] gives for the
+/// the last byte that changed are looked at. What comes out is what [`FileReview::new`] gives for the
 /// three texts, whatever the texts were before.
 ///
 /// ```

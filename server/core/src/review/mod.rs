@@ -96,7 +96,7 @@ pub enum HunkState {
     Conflict,
 }
 
-/// A proposed change. Ranges are of lines that end at `\n`; see [`Review::current_bytes`] for
+/// A proposed change. Ranges are of lines that end at `\n`; see [`FileReview::current_bytes`] for
 /// offsets that can be turned into editor positions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReviewHunk {
@@ -205,7 +205,7 @@ impl<'a> FileReview<'a> {
         &self.merge
     }
 
-    /// The stretch of all three texts that [`Review::resolve`] decides: more than the hunk itself
+    /// The stretch of all three texts that [`FileReview::resolve`] decides: more than the hunk itself
     /// where it conflicts. Ours is the current text, theirs the proposed one.
     pub fn decided_region(&self, hunk: &ReviewHunk) -> MergeRegion {
         let region = self.merge.regions().get(hunk.region).cloned();
@@ -310,7 +310,7 @@ impl<'a> FileReview<'a> {
     /// lacks a line ending where more lines follow gets one.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
     pub fn resolve(&self, key: HunkKey, text: &str) -> Result<ResolvedTexts, HunkRefusal> {
         let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
         let region = self.decided_region(hunk);

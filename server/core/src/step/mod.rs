@@ -28,10 +28,10 @@ use crate::{
     state::{ClusterState, Goal},
 };
 
-/// The event itself.
+/// Lists the inputs of a step.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Somebody asks for something. The identifier is [`State::next_goal_id`]'s.
+    /// A developer submits a goal. The identifier is [`ClusterState::next_goal_id`]'s.
     Submit {
         /// The new goal's identifier.
         goal: GoalId,
@@ -60,7 +60,7 @@ pub enum Input {
         answer: Result<Box<Plan>, String>,
         /// The session, for forking.
         session: Option<String>,
-        /// The tokens and the cost of it.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// A planning session stopped short.
@@ -71,7 +71,7 @@ pub enum Input {
         stop: StopReason,
         /// The reason in words.
         summary: String,
-        /// The tokens and the cost of it.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// Somebody approves the plan, edited or as it is.

@@ -6,11 +6,7 @@
 //! `fixtures/state-0.1.0.json` is the state that the same version had after it. Neither file is ever made
 //! anew: whoever changes what is journaled adds another pair.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 

@@ -402,13 +402,13 @@ impl LineSession<'_> {
         let late = Instant::now() >= self.end;
         match self.phase {
             SessionPhase::Starting | SessionPhase::Working if late => {
-                self.stop_session(StopReason::Timeout)
+                self.stop_session(StopReason::Timeout);
             }
             SessionPhase::Starting => self.stop_session(StopReason::StartTimeout),
             SessionPhase::Working => self.stop_session(StopReason::Silent),
             SessionPhase::Finished => self.terminate_program(self.limits.exit.to_duration()),
             SessionPhase::Interrupting => {
-                self.terminate_program(self.limits.exit.to_duration() / 2)
+                self.terminate_program(self.limits.exit.to_duration() / 2);
             }
             SessionPhase::Terminating => {
                 // It may have exited this very moment.

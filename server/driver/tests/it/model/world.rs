@@ -11,7 +11,7 @@ use claudecluster_core::{
     merge::merge3,
     review::{FileReview, HunkState, merge_later_result},
 };
-use claudecluster_driver::{Driver, EditorAttachment, settings::MergeWords, store::NewEvent};
+use claudecluster_driver::{AttachmentGuard, Driver, settings::MergeWords, store::NewEvent};
 use claudecluster_protocol::{
     EventBody, FileMode, GoalId, HunkId, RelPath, Timestamp,
     api::{Decision, DecisionReport},
@@ -41,7 +41,7 @@ pub(crate) struct World {
     fixture: Fixture,
     driver: Driver,
     desks: [Arc<Desk>; 2],
-    attached: Vec<EditorAttachment>,
+    attached: Vec<AttachmentGuard>,
     /// Which desk has a file open.
     open: BTreeMap<usize, usize>,
     /// What the disk is to hold.

@@ -15,8 +15,8 @@ use std::{
 
 use async_trait::async_trait;
 use claudecluster_driver::{
-    DocumentDeletion, DocumentEdit, Driver, DriverConfig, DriverSettings, EditError, EditedLines,
-    Editor, EditorAttachment, OpenDocument, store,
+    AttachmentGuard, DocumentDeletion, DocumentEdit, Driver, DriverConfig, DriverSettings,
+    EditError, EditedLines, Editor, OpenDocument, store,
 };
 use claudecluster_protocol::{
     AttemptId, EventBody, EventSeq, FileMode, GoalId, GoalSpec, GoalState, HunkId, RelPath, Span,
@@ -199,7 +199,7 @@ pub(crate) struct Stage {
     pub(crate) driver: Driver,
     pub(crate) editor: Arc<OneDocument>,
     /// `None` once the editor has left.
-    pub(crate) attached: Option<EditorAttachment>,
+    pub(crate) attached: Option<AttachmentGuard>,
 }
 
 impl Stage {

@@ -1,6 +1,13 @@
 //! A driver that records what it is asked. Its proposals replace one piece of text by another,
 //! wherever that piece stands now.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests"
+)]
+
 mod permissions;
 
 use std::{
@@ -482,10 +489,10 @@ impl Recorder {
         .ok_or_else(|| ErrorBody::user(format!("there is no goal {goal}")))
     }
 
-    fn hunks(&self, goal: Option<GoalId>) -> Vec<HunkView> {
+    fn hunks(&self, goal: Option<&GoalId>) -> Vec<HunkView> {
         self.with(|state| {
             let proposals = state.proposals.iter();
-            let wanted = proposals.filter(|p| goal.is_none() || p.id.goal() == goal);
+            let wanted = proposals.filter(|p| goal.is_none() || p.id.goal().as_ref() == goal);
             wanted.map(|p| p.view(&p.old)).collect()
         })
     }
@@ -597,7 +604,7 @@ impl Service for Recorder {
                 as_of,
             },
             Call::Hunks { goal_id, .. } => Answer::Hunks {
-                hunks: self.hunks(goal_id),
+                hunks: self.hunks(goal_id.as_ref()),
             },
             Call::Content { path, .. } => Answer::Content {
                 text: Some(format!("the text of {path}")),

@@ -181,7 +181,7 @@ async fn failures_have_their_class() {
     let no_key = |spec: &mut AgentSpec| {
         spec.place
             .env
-            .retain(|(name, _)| name != "ANTHROPIC_API_KEY")
+            .retain(|(name, _)| name != "ANTHROPIC_API_KEY");
     };
     check(words, no_key, Some(StopReason::Auth)).await;
     let orphan = |spec: &mut AgentSpec| spec.task.fork_of = Some("nobody".to_owned());

@@ -1,5 +1,7 @@
 //! A workspace in a private folder, and programs run in sandboxes over it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::{
     ffi::OsString,
     fs,

@@ -192,7 +192,11 @@ fn what_is_kept_apart_says_so_in_every_view() {
         said.stdout.contains("2 changes held for review"),
         "{said:#?}"
     );
-    assert!(said.stdout.contains("--file FILE"), "{said:#?}");
+    assert!(
+        said.stdout
+            .contains("claudecluster accept g1 --file .vscode/tasks.json"),
+        "{said:#?}"
+    );
     assert_eq!(world.read("in.txt") + &world.read("out.txt"), "2\n1\n");
     ok(&world, &["accept", &goal, "--file", "out.txt"], 0);
     let task = bringing(&world, &goal, "{}");
