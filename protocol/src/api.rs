@@ -316,7 +316,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// A decision about everything of a goal.
+    /// Makes a decision about everything of a goal.
     pub fn new(goal_id: GoalId, verdict: crate::event::Verdict) -> Self {
         Self {
             goal_id,

@@ -208,8 +208,8 @@ pub struct HunkView {
     /// For a rename: where the file was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RelPath>,
-    /// It is decided with its file or not at all, and has no lines of its own: a file that is
-    /// created, deleted, renamed, no text, or gets another mode.
+    /// Says that the hunk is decided together with its file and has no lines of its own: a file
+    /// that is created, deleted, renamed, no text, or gets another mode.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
     /// Says whether the hunk can land as it is.
@@ -238,9 +238,9 @@ pub struct HunkView {
     /// this one. What is there nobody has changed since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mine_pending: bool,
-    /// What is there with what is proposed in it, where both have changed different words of the same
-    /// lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is
-    /// this one, and only the daemon can land it.
+    /// The current text with the proposed words merged into it, where both changed different words
+    /// of the same lines. A conflict can be resolved with this text. A clean hunk with this field
+    /// lands as this text, and only the daemon can land it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<String>,
     /// The tasks that made it, first the one that decided its final text.

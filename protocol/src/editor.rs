@@ -18,7 +18,7 @@ use crate::{
 
 /// Command names, as `workspace/executeCommand` takes them.
 pub mod command {
-    /// Submit a goal: [`super::SubmitArgs`] → [`super::SubmittedGoal`].
+    /// Submit a goal: [`super::SubmitArgs`] → [`crate::submitted::SubmittedGoal`].
     pub const GOAL_SUBMIT: &str = "claudecluster.goal.submit";
     /// List goals: `{}` → array of goal summaries.
     pub const GOAL_LIST: &str = "claudecluster.goal.list";
@@ -86,18 +86,19 @@ pub mod method {
     pub const EVENT: &str = "claudecluster/event";
     /// Client → server request: [`super::ChangesParams`] → [`super::Changes`].
     pub const CHANGES: &str = "claudecluster/changes";
-    /// Client → server request: [`super::PendingContentParams`] → [`super::PendingContent`].
+    /// Client → server request: [`crate::content::PendingContentParams`] → [`crate::content::PendingContent`].
     pub const CONTENT: &str = "claudecluster/content";
-    /// Server → client notification with [`super::DocumentChanges`], whenever the pending hunks of an open
-    /// document have changed or moved, for clients that set [`super::EditorSettings::pending`].
+    /// Notifies the client of changed pending hunks. Server → client, with
+    /// [`super::DocumentChanges`], whenever the pending hunks of an open document have changed or
+    /// moved, for clients that set [`super::EditorSettings::pending`].
     pub const PENDING: &str = "claudecluster/pending";
 }
 
 /// The section of the client's settings that is ours.
 pub const SECTION: &str = "claudecluster";
 
-/// What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
-/// in `workspace/configuration` and in `workspace/didChangeConfiguration`.
+/// Holds the settings of an editor. They are read under `claudecluster` in `initializationOptions`
+/// (or at their top), in `workspace/configuration` and in `workspace/didChangeConfiguration`.
 ///
 /// The first six keys are defaults for goals started from this editor. Values of a goal override them,
 /// and the daemon's limits apply to both.
@@ -148,7 +149,7 @@ pub struct EditorSettings {
 }
 
 impl EditorSettings {
-    /// These settings, and those of `lower` for what they leave open.
+    /// Returns these settings, and those of `lower` for what they leave open.
     #[must_use]
     pub fn with_defaults_from(self, lower: Self) -> Self {
         Self {
@@ -179,7 +180,7 @@ pub struct EditChecksum {
 }
 
 impl EditChecksum {
-    /// Of a text in pieces.
+    /// Computes the checksum of a text in pieces.
     pub fn new<'a>(text: impl IntoIterator<Item = &'a str>) -> Self {
         let mut sum = 0u64;
         let mut add = |byte: u8| sum = (sum * 65_599 + u64::from(byte) + 1) % 4_294_967_291;
@@ -277,9 +278,9 @@ pub struct ScopeArgs {
     /// The selected range in the first of `uris`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<LineRange>,
-    /// Which text the range was made for, as the server put it into a code action. The range follows its
-    /// lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
-    /// text as it is when the command arrives.
+    /// The text the range was made for, as the server put it into a code action. The range follows
+    /// its lines; a goal whose lines have changed meanwhile is refused as stale. Without it the
+    /// range is of the text as it is when the command arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<RangeAnchor>,
 }

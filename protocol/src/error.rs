@@ -16,7 +16,7 @@ pub enum ErrorKind {
     Environment,
     /// The text or the state it was about has changed meanwhile; look again and retry.
     Stale,
-    /// Our own mistake.
+    /// Makes an error for a mistake of the program itself.
     Internal,
 }
 
@@ -36,7 +36,7 @@ pub struct ErrorBody {
 }
 
 impl ErrorBody {
-    /// An error of the given kind.
+    /// Makes an error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -50,22 +50,22 @@ impl ErrorBody {
         Self::new(ErrorKind::User, message)
     }
 
-    /// The configuration is wrong.
+    /// Makes an error for a wrong configuration.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Something outside is missing or refused.
+    /// Makes an error for something outside that is missing or refused.
     pub fn environment(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Environment, message)
     }
 
-    /// The world has changed meanwhile.
+    /// Makes an error for a request that a change in the meantime made stale.
     pub fn stale(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Stale, message)
     }
 
-    /// Our own mistake.
+    /// Makes an error for a mistake of the program itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }

@@ -353,7 +353,7 @@ pub struct AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    /// An end of which nothing more is known: what never came to run has changed and cost nothing.
+    /// Makes an outcome without changes or cost, for an attempt that never ran.
     pub fn new(stop: Option<StopReason>, summary: impl Into<String>) -> Self {
         Self {
             stop,

@@ -34,7 +34,7 @@ pub struct GeneratedFile {
     pub content: String,
 }
 
-/// Everything that is generated, in a fixed order.
+/// Returns all generated files, in a fixed order.
 pub fn generated_files() -> Vec<GeneratedFile> {
     let mut all = GeneratedFiles::default();
     // What others send is described as we read it, what we send as we write it: a key with a default

@@ -58,7 +58,7 @@ pub struct GoalSpec {
 }
 
 impl GoalSpec {
-    /// A goal in words that leaves everything else to configuration.
+    /// Returns a goal in words that leaves everything else to configuration.
     pub fn new(workspace: impl Into<String>, prompt: impl Into<String>) -> Self {
         Self {
             workspace: workspace.into(),
@@ -148,7 +148,8 @@ pub struct GoalSelection {
     pub start_line: u32,
     /// One past the last line.
     pub end_line: u32,
-    /// What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+    /// The selected text, which finds the place again once lines have moved. The daemon fills the
+    /// field in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<SelectedText>,
 }
@@ -210,7 +211,7 @@ impl GoalState {
         )
     }
 
-    /// The state as it is written on the wire.
+    /// Returns the state as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Submitted => "submitted",
@@ -227,7 +228,7 @@ impl GoalState {
         }
     }
 
-    /// The state as the predicate of a sentence about the goal: "goal g1 has failed".
+    /// Returns the state as the predicate of a sentence about the goal: "goal g1 has failed".
     pub fn status_phrase(self) -> &'static str {
         match self {
             Self::Submitted => "is capturing the workspace",
@@ -277,7 +278,7 @@ impl TaskState {
         )
     }
 
-    /// The state as it is written on the wire.
+    /// Returns the state as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -357,7 +358,7 @@ pub struct AgentUsage {
 }
 
 impl AgentUsage {
-    /// The sum of both.
+    /// Returns the sum of both.
     #[must_use]
     pub fn saturating_add(self, other: AgentUsage) -> AgentUsage {
         AgentUsage {
@@ -527,7 +528,7 @@ pub struct TaskView {
 }
 
 impl GoalView {
-    /// Repairs of its proposal that have not ended.
+    /// Returns the repairs of the goal's proposal that have not ended.
     pub fn repairs_under_way(&self) -> impl Iterator<Item = &TaskView> {
         self.tasks_detail
             .iter()
@@ -539,7 +540,7 @@ impl GoalView {
             })
     }
 
-    /// Tasks that wait for somebody's approval.
+    /// Returns the tasks that wait for somebody's approval.
     pub fn paused_tasks(&self) -> impl Iterator<Item = &TaskView> {
         let tasks = self.tasks_detail.iter();
         tasks.filter(|task| task.state == TaskState::Paused)

@@ -26,12 +26,12 @@ pub struct LandedContent {
 }
 
 impl LandedContent {
-    /// The file before.
+    /// Returns the version of the file before the landing.
     pub fn version_before(&self) -> Option<FileVersion> {
         file_version(self.before.as_ref(), self.mode_before)
     }
 
-    /// The file after.
+    /// Returns the version of the file after the landing.
     pub fn version_after(&self) -> Option<FileVersion> {
         file_version(self.after.as_ref(), self.mode_after)
     }

@@ -58,46 +58,46 @@ impl RelPath {
         Ok(Self(path))
     }
 
-    /// From the bytes of a path as the operating system gives it.
+    /// Makes a path from bytes as the operating system gives them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PathError> {
         Self::new(text_of_bytes(bytes))
     }
 
-    /// The bytes of the path as the operating system wants it.
+    /// Returns the bytes of the path as the operating system wants it.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes_of_text(&self.0)
     }
 
-    /// The path as the standard library's type, still relative.
+    /// Returns the path as the standard library's type, still relative.
     #[cfg(unix)]
     pub fn to_path_buf(&self) -> PathBuf {
         use std::os::unix::ffi::OsStringExt;
         PathBuf::from(std::ffi::OsString::from_vec(self.to_bytes()))
     }
 
-    /// From a relative path of the standard library.
+    /// Makes a path from a relative path of the standard library.
     #[cfg(unix)]
     pub fn from_path(path: &std::path::Path) -> Result<Self, PathError> {
         use std::os::unix::ffi::OsStrExt;
         Self::from_bytes(path.as_os_str().as_bytes())
     }
 
-    /// The path in wire form.
+    /// Returns the path in wire form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The parts between the slashes.
+    /// Returns the parts between the slashes.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// The last part.
+    /// Returns the last part.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// The path without its last part; `None` at the top of the workspace.
+    /// Returns the path without its last part; `None` at the top of the workspace.
     pub fn parent(&self) -> Option<RelPath> {
         self.0
             .rsplit_once('/')
@@ -111,8 +111,8 @@ impl RelPath {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// A form that is safe to print: control characters, bidirectional overrides and escaped bytes
-    /// are shown as `\x..` or `\u{..}`, so that a file name cannot steer a terminal.
+    /// Returns a form that is safe to print: control characters, bidirectional overrides and
+    /// escaped bytes are shown as `\x..` or `\u{..}`, so that a file name cannot steer a terminal.
     pub fn display(&self) -> String {
         let mut out = String::with_capacity(self.0.len());
         for c in self.0.chars() {
@@ -128,8 +128,8 @@ impl RelPath {
     }
 }
 
-/// Bytes as text that [`bytes_of_text`] turns back into exactly those bytes, in the way [`RelPath`]
-/// writes names: valid UTF-8 stays as it is.
+/// Returns the bytes as text that [`bytes_of_text`] turns back into exactly those bytes, in the way
+/// [`RelPath`] writes names: valid UTF-8 stays as it is.
 pub fn text_of_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -151,7 +151,7 @@ pub fn text_of_bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that [`text_of_bytes`] was given.
+/// Returns the bytes that [`text_of_bytes`] was given.
 pub fn bytes_of_text(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
@@ -174,7 +174,7 @@ fn escape_byte(byte: u8) -> char {
     char::from_u32(ESCAPE_BASE + u32::from(byte & 0x7f)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// Characters that reorder the text around them.
+/// Returns whether a character reorders the text around it.
 fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -97,7 +97,7 @@ pub struct PermissionAnswer {
 }
 
 impl PermissionAnswer {
-    /// An answer for those who wait now.
+    /// Makes an answer for the tasks that wait now.
     pub fn new(request_id: PermissionId, decision: PermissionDecision) -> Self {
         Self {
             request_id,

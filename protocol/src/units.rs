@@ -27,12 +27,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Milliseconds from `earlier` to `self`; zero when the clock went backwards.
+    /// Returns the milliseconds from `earlier` to `self`; zero when the clock went backwards.
     pub fn span_since(self, earlier: Timestamp) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
 
-    /// This moment plus `span`.
+    /// Returns this moment plus `span`.
     pub fn saturating_add(self, span: Span) -> Timestamp {
         Timestamp(self.0.saturating_add(span.0))
     }
@@ -46,12 +46,12 @@ impl Timestamp {
 pub struct Span(pub u64);
 
 impl Span {
-    /// A span of whole seconds.
+    /// Returns a span of whole seconds.
     pub const fn from_secs(s: u64) -> Self {
         Self(s * 1000)
     }
 
-    /// The span as the standard library's type.
+    /// Returns the span as the standard library's type.
     pub const fn to_duration(self) -> Duration {
         Duration::from_millis(self.0)
     }
@@ -98,12 +98,13 @@ impl Usd {
     /// Nothing spent.
     pub const ZERO: Usd = Usd(0);
 
-    /// From millionths of a dollar.
+    /// Makes an amount from millionths of a dollar.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// From dollars as agents report them. Negative and non-finite amounts count as zero.
+    /// Makes an amount from dollars as agents report them. Negative and non-finite amounts count as
+    /// zero.
     pub fn from_dollars(dollars: f64) -> Self {
         if dollars.is_finite() && dollars > 0.0 {
             // Saturates at the top, which no budget reaches.
@@ -113,12 +114,12 @@ impl Usd {
         }
     }
 
-    /// The amount in dollars.
+    /// Returns the amount in dollars.
     pub fn as_dollars(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
-    /// The sum, saturating.
+    /// Returns the sum, saturating.
     #[must_use]
     pub fn saturating_add(self, other: Usd) -> Usd {
         Usd(self.0.saturating_add(other.0))

@@ -571,7 +571,7 @@ pub struct JobReport {
     /// The number of files left out beyond those listed.
     #[serde(default)]
     pub left_out_more: u64,
-    /// The layer that the attempt left: the identifier of [`Self::manifest`].
+    /// The layer that the attempt left: the identifier of [`Self::layer_manifest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<BlobId>,
     /// The results of its gates, in their order. Fewer than gates if it was cancelled.

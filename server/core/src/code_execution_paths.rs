@@ -133,7 +133,7 @@ impl PathPartPattern {
     }
 }
 
-/// One part of a path as the most forgiving file system compares it.
+/// Folds a part of a path as the most forgiving file system compares parts.
 fn fold_path_part(part: &str) -> String {
     let folded: String = part
         .chars()
@@ -150,7 +150,7 @@ fn fold_path_part(part: &str) -> String {
         .to_owned()
 }
 
-/// Characters that HFS+ ignores when it compares names.
+/// Returns whether HFS+ ignores a character when it compares names.
 fn is_ignorable(c: char) -> bool {
     matches!(
         c,

@@ -29,11 +29,11 @@ mod sealed {
 /// Text that can be split into lines and put together again: `str`, or `[u8]` where the encoding
 /// is not known.
 pub trait LineText: sealed::Sealed + ToOwned {
-    /// The text as bytes.
+    /// Returns the text as bytes.
     fn as_bytes(&self) -> &[u8];
-    /// A part of the text. Both ends are line boundaries of this text.
+    /// Returns a part of the text. Both ends are line boundaries of this text.
     fn part(&self, range: Range<usize>) -> &Self;
-    /// An empty text with room for `bytes`.
+    /// Returns an empty text with room for `bytes`.
     fn with_capacity(bytes: usize) -> Self::Owned;
     /// Appends.
     fn push(out: &mut Self::Owned, part: &Self);
@@ -103,7 +103,7 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
         }
     }
 
-    /// A text whose [`line_bounds`] are known.
+    /// Returns a text whose [`line_bounds`] are known.
     pub(crate) fn with_bounds(text: &'a T, bounds: &'a [usize]) -> Self {
         Self {
             text,
@@ -111,7 +111,7 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
         }
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     pub fn text(&self) -> &'a T {
         self.text
     }
@@ -126,19 +126,20 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
         self.bounds.len() == 1
     }
 
-    /// Byte offset at which a line starts; the end of the text for lines that are not there.
+    /// Returns the byte offset at which a line starts; the end of the text for lines that are not
+    /// there.
     pub fn line_start(&self, line: u32) -> usize {
         let last = self.bounds.len() - 1;
         self.bounds[(line as usize).min(last)]
     }
 
-    /// Byte range of some lines.
+    /// Returns the byte range of some lines.
     pub fn byte_range(&self, lines: &Range<u32>) -> Range<usize> {
         let start = self.line_start(lines.start);
         start..self.line_start(lines.end).max(start)
     }
 
-    /// Some lines as one piece of text.
+    /// Returns some lines as one piece of text.
     pub fn slice_lines(&self, lines: &Range<u32>) -> &'a T {
         self.text.part(self.byte_range(lines))
     }

@@ -7,7 +7,7 @@ use claudecluster_protocol::{
 
 use crate::state::{ClusterState, Goal};
 
-/// A goal that is not settled and is about the same: the same words in the same place of the same
+/// Returns an unsettled goal that asks for the same: the same words in the same place of the same
 /// workspace, with the same plan where one comes along. The oldest, if there are several.
 ///
 /// What else goals can say (agent, model, limits, gates) is how they are done, not what is done.
@@ -24,13 +24,14 @@ pub fn find_duplicate<'a>(state: &'a ClusterState, spec: &GoalSpec) -> Option<&'
     })
 }
 
-/// The words, whatever they are written like.
+/// Splits a prompt into words in lower case.
 fn split_words(prompt: &str) -> Vec<String> {
     let prompt = prompt.trim_end_matches(|c: char| c.is_whitespace() || c == '.');
     prompt.split_whitespace().map(str::to_lowercase).collect()
 }
 
-/// Which documents are open changes all the time and is no other place.
+/// Returns whether two scopes name the same place. The list of open documents changes all the time
+/// and makes no other place.
 fn is_same_place(one: &GoalScope, other: &GoalScope) -> bool {
     let files = one.kind != GoalScopeKind::Files || {
         let both = [one, other].map(|scope| (sorted_refs(&scope.files), sorted_refs(&scope.globs)));
@@ -39,7 +40,8 @@ fn is_same_place(one: &GoalScope, other: &GoalScope) -> bool {
     one.kind == other.kind && is_same_selection(one, other) && files
 }
 
-/// Lines move, so what stands there tells more than their numbers, where it is known.
+/// Returns whether two scopes select the same lines. Lines move, so the selected text counts more
+/// than line numbers, where the text is known.
 fn is_same_selection(one: &GoalScope, other: &GoalScope) -> bool {
     match (&one.selection, &other.selection) {
         (Some(one), Some(other)) => {

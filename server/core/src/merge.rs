@@ -64,7 +64,7 @@ pub struct MergeRegion {
     pub ours: Range<u32>,
     /// Its lines in theirs.
     pub theirs: Range<u32>,
-    /// Which of theirs' changes it holds, as indices into [`ThreeWayMerge::their_changes`].
+    /// The changes of theirs in the region, as indices into [`ThreeWayMerge::their_changes`].
     pub(crate) their_changes: Range<usize>,
 }
 
@@ -168,7 +168,7 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         Self::of_regions(base, ours, theirs, regions.into(), their_changes.into())
     }
 
-    /// A merge of which everything is known.
+    /// Makes a merge from its parts.
     pub(crate) fn of_regions(
         base: IndexedText<'a, T>,
         ours: IndexedText<'a, T>,
@@ -190,12 +190,12 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         &self.regions
     }
 
-    /// The changes from base to theirs.
+    /// Returns the changes from base to theirs.
     pub fn their_changes(&self) -> &[LineChange] {
         &self.their_changes
     }
 
-    /// The regions that need a decision.
+    /// Returns the regions that need a decision.
     pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         self.regions
             .iter()
@@ -207,18 +207,18 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         self.conflicts().next().is_none()
     }
 
-    /// The merged text, if nothing needs a decision.
+    /// Returns the merged text, if nothing needs a decision.
     pub fn clean_text(&self) -> Option<T::Owned> {
         self.is_clean()
             .then(|| self.with_conflicts_as(MergeSide::Base))
     }
 
-    /// The merged text, with one side's text in every conflict.
+    /// Returns the merged text, with one side's text in every conflict.
     pub fn with_conflicts_as(&self, side: MergeSide) -> T::Owned {
         self.with_conflicts(|region| self.text_of(region, side).to_owned())
     }
 
-    /// The merged text, with a text of its own in every conflict.
+    /// Returns the merged text, with a text of its own in every conflict.
     pub fn with_conflicts(&self, mut text: impl FnMut(&MergeRegion) -> T::Owned) -> T::Owned {
         let mut out = T::with_capacity(self.ours.text().as_bytes().len());
         for region in self.regions.iter() {
@@ -237,7 +237,7 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         out
     }
 
-    /// A region's text on one side.
+    /// Returns a region's text on one side.
     pub fn text_of(&self, region: &MergeRegion, side: MergeSide) -> &'a T {
         match side {
             MergeSide::Base => self.base.slice_lines(&region.base),
@@ -313,7 +313,7 @@ impl<'c> ChangeCursor<'c> {
         Some(change.old.end)
     }
 
-    /// The line of this side that stands where `line` of the base stands.
+    /// Returns the line of this side at the place of `line` in the base.
     fn map_line(&self, line: u32) -> u32 {
         u32::try_from(i64::from(line) + self.shift).unwrap_or(0)
     }

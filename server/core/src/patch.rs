@@ -58,7 +58,7 @@ pub struct UnifiedPatch {
     pub omitted: Vec<String>,
 }
 
-/// The unified diff of some files, in the order they are given.
+/// Returns the unified diff of some files, in the order they are given.
 pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
     let mut patch = UnifiedPatch::default();
     for file in files {
@@ -72,7 +72,7 @@ pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
     patch
 }
 
-/// The diff of one file, empty if nothing changed; `None` if it cannot be expressed.
+/// Returns the diff of one file, empty if nothing changed; `None` if it cannot be expressed.
 fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
     let from = file.from.unwrap_or(file.path);
     match (file.old, file.new) {
@@ -177,7 +177,8 @@ fn mode_digits(mode: FileMode) -> &'static str {
     }
 }
 
-/// How much of the larger text the other one shares, in percent. Only identical texts have 100.
+/// Returns the share of the larger text that the other one has too, in percent. Only identical
+/// texts have 100.
 fn similarity_percent(before: &[u8], after: &[u8]) -> usize {
     if before == after {
         return 100;
@@ -236,12 +237,12 @@ fn write_lines(out: &mut String, sign: char, text: &IndexedText<'_, [u8]>, range
     }
 }
 
-/// A tab after a name with spaces tells where the name ends.
+/// Returns a tab for a name with spaces, which marks the end of the name.
 fn tab_after(name: &str) -> &'static str {
     if name.contains(' ') { "\t" } else { "" }
 }
 
-/// A path in git's C-style quotes, where it needs them.
+/// Returns a path in git's C-style quotes, where it needs them.
 fn quote_path(prefix: &str, path: &RelPath) -> String {
     let bytes = path.to_bytes();
     let plain = |b: &u8| matches!(b, 0x20..=0x7e) && !matches!(b, b'"' | b'\\');

@@ -77,7 +77,7 @@ impl PlanProblemKind {
         !matches!(self, Self::Overlap | Self::NoGates)
     }
 
-    /// A name for programs.
+    /// Returns a name for programs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TaskCount => "task-count",
@@ -347,7 +347,7 @@ fn is_task_id(id: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// A path or glob must stay inside the workspace.
+/// Checks that a path or glob stays inside the workspace.
 fn check_write(pattern: &str) -> Result<(), String> {
     // A folder is often written with a slash at its end.
     RelPath::new(pattern.strip_suffix('/').unwrap_or(pattern))
@@ -381,7 +381,7 @@ fn forbidden_env(name: &str) -> Option<String> {
         })
 }
 
-/// The one of `candidates` that `word` is probably a misspelling of.
+/// Returns the one of `candidates` that `word` is probably a misspelling of.
 pub fn nearest_word<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| (edit_distance(candidate, word), candidate))

@@ -149,14 +149,14 @@ impl Goal {
             .any(|outcome| !outcome.changes.is_empty())
     }
 
-    /// Attempts that run now.
+    /// Returns the attempts that run now.
     pub fn running_attempts(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
         self.tasks
             .iter()
             .filter_map(|(id, task)| Some((id, task.running_attempt()?)))
     }
 
-    /// The repairs of its proposal of which something is still to come.
+    /// Returns the repairs of the goal's proposal that are not finished.
     pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &GoalTask)> {
         self.tasks.iter().filter(|(_, task)| {
             let ended = task.state.is_terminal() && task.running_attempt().is_none();
@@ -173,14 +173,14 @@ impl Goal {
         }
     }
 
-    /// The identifier of the `n`th repair task from now, counting from 0.
+    /// Returns the identifier of the `n`th repair task from now, counting from 0.
     pub fn repair_id(&self, n: usize) -> TaskId {
         let name = |i: usize| TaskId::new(format!("repair-{i}"));
         let free = (1..).map(name).filter(|id| !self.tasks.contains_key(id));
         free.into_iter().nth(n).unwrap_or_else(|| name(0))
     }
 
-    /// The entry of a file.
+    /// Returns the entry of a file.
     pub fn file_entry(&self, path: &RelPath, entry: u32) -> Option<&FileEntry> {
         self.files
             .iter()
@@ -212,12 +212,12 @@ impl Goal {
 }
 
 impl ClusterState {
-    /// One goal.
+    /// Returns one goal.
     pub fn goal(&self, id: &GoalId) -> Option<&Goal> {
         self.goals.get(id).map(Arc::as_ref)
     }
 
-    /// The identifier the next goal gets.
+    /// Returns the identifier the next goal gets.
     pub fn next_goal_id(&self) -> GoalId {
         let last = self
             .goals
@@ -259,7 +259,7 @@ impl ClusterState {
 }
 
 impl Goal {
-    /// `order` is that of the move, should it be one.
+    /// Applies one event. `order` numbers the record that the event makes in the ledger, if any.
     fn apply_event(&mut self, at: Timestamp, body: &EventBody, order: u64) {
         match body {
             EventBody::GoalSubmitted { .. } => {}

@@ -27,7 +27,7 @@ pub(crate) fn patterns_meet(a: &str, b: &str) -> bool {
     }
 }
 
-/// The part of a pattern before its first wildcard, and whether there is one.
+/// Returns the part of a pattern before its first wildcard, and whether there is one.
 fn fixed_part(pattern: &str) -> (&str, bool) {
     let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
     match pattern.find(['*', '?', '[', '{']) {

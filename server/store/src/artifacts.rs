@@ -12,7 +12,7 @@ use claudecluster_protocol::BlobId;
 
 use crate::{StoreError, home};
 
-/// The name of a blob: the BLAKE3 hash of its bytes.
+/// Returns the name of a blob: the BLAKE3 hash of its bytes.
 pub fn blob_id(bytes: &[u8]) -> BlobId {
     BlobId::of_bytes(bytes)
 }

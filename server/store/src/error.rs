@@ -39,8 +39,8 @@ pub enum StoreError {
     /// No space is left for the state folder. Reading goes on working.
     #[error("the disk that holds the state folder is full")]
     Full,
-    /// Writing failed in a way after which nothing may be assumed about what is on disk, so that
-    /// this store takes no more writes. Reading goes on working.
+    /// A write failed and left the disk in an unknown state. The store takes no more writes;
+    /// reading still works.
     #[error("the journal rejects writes after a failed write: {0}")]
     ReadOnly(Arc<str>),
     /// The operating system refused.

@@ -54,8 +54,8 @@ enum StoreBackend {
 }
 
 impl Store {
-    /// Opens the store in `home`, which is created where it does not exist and made private to the
-    /// user (0700), and takes ownership of it.
+    /// Opens the store in `home` and takes ownership of the folder. The folder is created where it
+    /// does not exist, and made private to the user (0700).
     ///
     /// # Errors
     /// [`StoreError::Locked`] where another process owns the folder, [`StoreError::NewerSchema`]
@@ -66,7 +66,7 @@ impl Store {
         })
     }
 
-    /// A store that lives in memory and forgets everything when it is dropped: for simulations and
+    /// Makes a store that lives in memory and forgets everything when dropped: for simulations and
     /// tests. It behaves like the other in everything but durability.
     pub fn in_memory() -> Self {
         Self {
@@ -91,8 +91,8 @@ impl Store {
         }
     }
 
-    /// The events after `after`, of one goal or of all, in order. Every one is verified against its
-    /// checksum. Blocks on the disk.
+    /// Returns the events after `after`, of one goal or of all, in order. Every one is verified
+    /// against its checksum. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError::CorruptEvent`] names the first event that is damaged or missing.
@@ -107,7 +107,7 @@ impl Store {
         }
     }
 
-    /// The number of the last durable event; 0 where there is none.
+    /// Returns the number of the last durable event; 0 where there is none.
     pub fn last_seq(&self) -> EventSeq {
         match &self.backend {
             StoreBackend::DiskBackend(disk) => disk.last_seq(),
@@ -133,8 +133,8 @@ impl Store {
         Ok(id)
     }
 
-    /// The bytes of a blob, verified against its name; `None` where there is none of that name.
-    /// Blocks on the disk.
+    /// Returns the bytes of a blob, verified against its name; `None` where there is none of that
+    /// name. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError::CorruptBlob`] where the bytes are not those that were stored.
@@ -148,7 +148,8 @@ impl Store {
         }
     }
 
-    /// The size of a blob in bytes, without reading it; `None` where there is none of that name.
+    /// Returns the size of a blob in bytes, without reading it; `None` where there is none of that
+    /// name.
     ///
     /// # Errors
     /// Whatever the disk and SQLite say.
@@ -162,8 +163,8 @@ impl Store {
         }
     }
 
-    /// The file of a blob that has one of its own, to be read or cloned from: never to be written.
-    /// `None` for small blobs, unknown ones, and in memory. The content is not verified.
+    /// Returns the file of a blob that has one of its own, to be read or cloned from: never to be
+    /// written. `None` for small blobs, unknown ones, and in memory. The content is not verified.
     pub fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
         match &self.backend {
             StoreBackend::DiskBackend(disk) if id.is_hash() => disk.blob_path(id),

@@ -17,7 +17,7 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// The event at its place.
+    /// Returns the event at its place.
     pub(crate) fn with_seq(self, seq: EventSeq) -> Event {
         Event {
             seq,

@@ -76,7 +76,7 @@ impl PendingBlobs {
         self.blobs.get(id).cloned()
     }
 
-    /// Bytes held in memory.
+    /// Returns the bytes held in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -104,7 +104,7 @@ impl WriterStatus {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the last commit failed; `None` when it did not.
+    /// Returns the error of the last commit; `None` if the commit succeeded.
     pub(crate) fn last_failure(&self) -> Option<StoreError> {
         self.failure
             .lock()

@@ -9,7 +9,7 @@ use super::{
     vocabulary::{LineToken, LineVocabulary},
 };
 
-/// The changes from `old` to `new`.
+/// Returns the changes from `old` to `new`.
 ///
 /// What both begin and end with takes no part in the search. The search marks lines as changed;
 /// sliding then settles where each group of them stands.
@@ -49,7 +49,7 @@ fn is_all_different([old, new]: [&[LineToken]; 2]) -> bool {
     old.len() * new.len() <= FEW && !old.iter().any(|line| new.contains(line))
 }
 
-/// The runs of marked lines. The first mark is for line `start`.
+/// Returns the runs of marked lines. The first mark is for line `start`.
 fn marked_runs(marks: &[bool], start: usize) -> Vec<Range<u32>> {
     let mut groups = Vec::new();
     let mut at = start as u32;

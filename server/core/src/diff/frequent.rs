@@ -26,7 +26,7 @@ enum LineFrequency {
     Frequent,
 }
 
-/// A power of two near the square root, which is what git goes by.
+/// Returns a power of two near the square root, the measure git uses.
 pub(super) fn about_root(n: usize) -> u32 {
     let bits = usize::BITS - n.leading_zeros();
     1 << bits.div_ceil(2)
@@ -103,8 +103,9 @@ impl RareLineStretches {
         }
     }
 
-    /// Whether a frequent line has absent lines both above and below it in its stretch, and too many
-    /// of them for the frequent ones, where the line itself counts for two.
+    /// Returns whether absent lines outnumber a frequent line in its stretch. Absent lines must be
+    /// both above and below the line, and too many for the frequent ones, where the line itself
+    /// counts for two.
     fn is_drowned_by_absent(&self, at: usize) -> bool {
         let start = (self.starts[at] as usize).max(at.saturating_sub(WINDOW));
         let end = (self.ends[at] as usize).min(at + 1 + WINDOW);

@@ -15,8 +15,8 @@ use super::{
 
 /// A line that is there more often than this is nothing to go by.
 const MOST_OFTEN: usize = 64;
-/// How many lines may be looked at for each line there is: halving a text again and again takes
-/// about twenty, and taking it apart from one end could take as many as it has.
+/// Limits the lines looked at for each line of the text: halving a text again and again takes about
+/// twenty, and taking it apart from one end could take as many as it has.
 const PATIENCE: usize = 64;
 
 /// Marks the lines that change between two parts.
@@ -129,7 +129,7 @@ impl HistogramRegion<'_> {
         self.found[at - self.new.start].len()
     }
 
-    /// The runs that a new line is part of.
+    /// Returns the runs that a new line is part of.
     fn equal_runs(&self, at: usize) -> impl Iterator<Item = EqualRun> {
         let [a, b] = self.parts;
         let mut done = self.old.start;

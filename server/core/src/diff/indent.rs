@@ -33,7 +33,7 @@ pub(super) fn indent_depth(line: &[u8]) -> Option<u8> {
     None
 }
 
-/// Where a group should end that can end anywhere from `earliest` to where it ends now.
+/// Returns the best end of a group that can end anywhere from `earliest` to its present end.
 pub(super) fn best_end(
     lines: &[LineToken],
     group: &Range<u32>,
@@ -60,8 +60,9 @@ pub(super) fn best_end(
     best.map_or(group.end, |(end, _)| end)
 }
 
-/// Less indented is better, unless it is much worse otherwise. This is no order: what is better than
-/// what is better need not be better itself, so it matters that places are tried from the top down.
+/// Returns whether a place is worse than the best one so far. Less indentation is better, unless
+/// the penalty is much higher. The relation is not transitive, so it matters that places are tried
+/// from the top down.
 fn is_worse((depth, penalty): (i32, i32), (best_depth, best_penalty): (i32, i32)) -> bool {
     const DEPTH: i32 = 60;
     let deeper = match depth.cmp(&best_depth) {

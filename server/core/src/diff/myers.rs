@@ -24,7 +24,8 @@ use super::{
 const GOOD_COST: i32 = 256;
 /// Sets the number of equal lines in a row that make a place good.
 const GOOD_RUN: i32 = 20;
-/// How many lines for each edit the search must have passed on the way to a good place.
+/// Sets the number of lines for each edit that the search must have passed on the way to a good
+/// place.
 const GOOD_PACE: i32 = 4;
 /// However short the texts are, the search goes on for so many edits.
 const LEAST_LIMIT: i32 = 256;
@@ -65,7 +66,8 @@ pub(super) fn mark_changes(
 /// A stretch of each list that is still to be compared.
 struct UncomparedRange {
     ranges: [Range<usize>; 2],
-    /// Whether its diff must be a shortest one. It is known to be short then.
+    /// Says whether the diff of the piece must be a shortest one. The diff is known to be short
+    /// then.
     exact: bool,
 }
 
@@ -76,8 +78,8 @@ struct MyersSearch<'t> {
     limit: i32,
 }
 
-/// Where to divide a piece, as lines from its start, and whether what is before and after must be
-/// compared exactly.
+/// Divides a piece at some lines from its start, and says whether the parts before and after must
+/// be compared exactly.
 struct SearchSplit {
     at: (i32, i32),
     exact: [bool; 2],
@@ -266,7 +268,7 @@ impl SearchFront {
         }
     }
 
-    /// Back to the start, with no edit made.
+    /// Resets the search to the start, with no edit made.
     fn reset_to_start<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         self.zero = plane.height() + 1;
         (self.lowest, self.highest) = (0, 0);
@@ -281,8 +283,8 @@ impl SearchFront {
         self.reach[(self.zero + diagonal) as usize] = x;
     }
 
-    /// The diagonals this search is on. Both searches take them from the same side of the plane, so
-    /// the one that sees it turned takes them in the other order.
+    /// Returns the diagonals this search is on. Both searches take them from the same side of the
+    /// plane, so the one that sees it turned takes them in the other order.
     fn diagonals<const BACK: bool>(&self) -> impl Iterator<Item = i32> + use<BACK> {
         let (lowest, highest) = (self.lowest, self.highest);
         let count = (highest - lowest) / 2;
@@ -295,8 +297,8 @@ impl SearchFront {
         })
     }
 
-    /// One diagonal further out at either side, or one further in where the plane ends: only every
-    /// other diagonal can be reached with a given number of edits.
+    /// Moves one diagonal further out at either side, or one further in where the plane ends: only
+    /// every other diagonal can be reached with a given number of edits.
     fn widen_diagonals<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         if self.lowest > -plane.height() {
             self.lowest -= 1;
@@ -347,8 +349,8 @@ impl SearchFront {
         (self.lowest..=self.highest).contains(&turned) && self.reach_at(turned) + x >= plane.width()
     }
 
-    /// The best place to divide at that has a long run of equal lines behind it, if the way there
-    /// was quick.
+    /// Returns the best place to divide at that has a long run of equal lines behind it, if the
+    /// search reached the place quickly.
     fn good_place<const BACK: bool>(
         &self,
         plane: &EditPlane<'_, BACK>,
@@ -369,7 +371,7 @@ impl SearchFront {
         best
     }
 
-    /// The point that is the farthest from the start.
+    /// Returns the point that is the farthest from the start.
     fn farthest_point<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>) -> (i32, i32) {
         let mut best = (0, -1);
         for k in self.diagonals::<BACK>() {

@@ -12,7 +12,7 @@ pub(crate) struct LineOccurrences {
 }
 
 impl LineOccurrences {
-    /// The places in a text with tokens of a vocabulary that has `words` of them.
+    /// Returns the places in a text with tokens of a vocabulary that has `words` of them.
     pub(crate) fn new(text: &[LineToken], words: usize) -> Self {
         let mut starts = vec![0u32; words + 1];
         for token in text {

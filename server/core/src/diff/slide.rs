@@ -79,7 +79,7 @@ fn can_sink(lines: &[LineToken], group: &Range<u32>) -> bool {
     lines.get(group.end as usize) == Some(&lines[group.start as usize])
 }
 
-/// The changes that the groups of two texts make.
+/// Returns the changes that the groups of two texts make.
 pub(super) fn join_groups(gone: &[Range<u32>], come: &[Range<u32>]) -> Vec<LineChange> {
     let mut changes = Vec::with_capacity(gone.len().max(come.len()));
     let mut olds = gone.iter().cloned().zip(gap_lengths(gone)).peekable();

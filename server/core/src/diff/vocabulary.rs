@@ -31,7 +31,7 @@ fn line_bytes<'v>(bytes: &'v [u8], ends: &[usize], token: LineToken) -> &'v [u8]
 }
 
 impl LineVocabulary {
-    /// An empty one with room for some lines.
+    /// Makes an empty vocabulary with room for some lines.
     pub(crate) fn new(lines: usize) -> Self {
         Self {
             bytes: Vec::new(),
@@ -41,7 +41,7 @@ impl LineVocabulary {
         }
     }
 
-    /// The numbers of a text's lines.
+    /// Returns the numbers of a text's lines.
     pub(crate) fn tokenize_text<T: LineText + ?Sized>(
         &mut self,
         lines: &IndexedText<'_, T>,
@@ -49,7 +49,7 @@ impl LineVocabulary {
         lines.iter().map(|line| self.tokenize_line(line)).collect()
     }
 
-    /// The number of a line.
+    /// Returns the number of a line.
     pub(crate) fn tokenize_line(&mut self, text: &[u8]) -> LineToken {
         let Self {
             bytes,
@@ -88,8 +88,8 @@ impl LineVocabulary {
         self.table.retain(|token| (token.0 as usize) < size);
     }
 
-    /// By how many lines to raise a group of lines that is only added or only removed, and stands
-    /// as low as it can, so that it reads best. At most `room` lines.
+    /// Returns the number of lines to raise a group by so that the group reads best. The group is
+    /// only added or only removed, and is as low as it can be. At most `room` lines.
     pub(crate) fn best_raise(&self, tokens: &[LineToken], lines: &Range<u32>, room: u32) -> u32 {
         let token = |line: u32| tokens.get(line as usize);
         let room = room.min(lines.start);
@@ -99,7 +99,7 @@ impl LineVocabulary {
         lines.end - self.best_end(tokens, lines, lines.end - possible)
     }
 
-    /// Where a group of lines that can be slid up until it ends at `earliest` should end.
+    /// Returns the best end of a group of lines that can be slid up until it ends at `earliest`.
     pub(super) fn best_end(&self, tokens: &[LineToken], lines: &Range<u32>, earliest: u32) -> u32 {
         if earliest == lines.end {
             return earliest;

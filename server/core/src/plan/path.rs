@@ -16,31 +16,31 @@ pub enum PlanPathStep {
 }
 
 impl PlanPath {
-    /// A key of the plan itself.
+    /// Makes the place of a key of the plan itself.
     pub fn from_key(key: &str) -> Self {
         Self::default().join_key(key)
     }
 
-    /// A task.
+    /// Makes the place of a task.
     pub fn of_task(index: usize) -> Self {
         Self::from_key("tasks").join_index(index)
     }
 
-    /// A key of what is at this place.
+    /// Returns the place of a key below this one.
     #[must_use]
     pub fn join_key(mut self, key: &str) -> Self {
         self.0.push(PlanPathStep::Key(key.to_owned()));
         self
     }
 
-    /// An element of what is at this place.
+    /// Returns the place of an element below this one.
     #[must_use]
     pub fn join_index(mut self, index: usize) -> Self {
         self.0.push(PlanPathStep::Index(index));
         self
     }
 
-    /// The steps from the plan to this place.
+    /// Returns the steps from the plan to this place.
     pub fn steps(&self) -> &[PlanPathStep] {
         &self.0
     }
@@ -56,7 +56,7 @@ impl PlanPath {
         self.0.starts_with(&other.0)
     }
 
-    /// The task this is about, by its index.
+    /// Returns the index of the task that holds this place.
     pub fn task_index(&self) -> Option<usize> {
         match self.0.as_slice() {
             [PlanPathStep::Key(key), PlanPathStep::Index(index), ..] if key == "tasks" => {

@@ -7,8 +7,8 @@ use crate::{merge::MergeSide, text::LineEnding};
 const SIDES: [MergeSide; 3] = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs];
 
 impl<'a> FileReview<'a> {
-    /// One side of the stretch that [`FileReview::resolve`] decides: ours is the current text, theirs the
-    /// proposed one.
+    /// Returns one side of the stretch that [`FileReview::resolve`] decides: ours is the current
+    /// text, theirs the proposed one.
     ///
     /// # Errors
     /// [`HunkRefusal::Unknown`] if there is no such hunk.
@@ -26,8 +26,9 @@ impl<'a> FileReview<'a> {
         Ok(mine + self.side_text(key, MergeSide::Theirs)?)
     }
 
-    /// What is there with what is proposed in it, where the two sides of a conflict have changed
-    /// [different words](words::merge) of the same lines. `None` where what is there has all of it.
+    /// Merges the proposed words into the current text, where the two sides of a conflict changed
+    /// [different words](words::merge_words) of the same lines. Returns `None` where the current text has
+    /// all of them.
     pub fn merged_words(&self, hunk: &ReviewHunk) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
@@ -68,7 +69,7 @@ impl<'a> FileReview<'a> {
         .concat())
     }
 
-    /// The text with a line ending, unless it is empty.
+    /// Returns the text with a line ending, unless it is empty.
     pub(super) fn with_ending(&self, text: &str) -> String {
         let mut text = text.to_owned();
         if !text.is_empty() && !text.ends_with('\n') {
@@ -77,7 +78,7 @@ impl<'a> FileReview<'a> {
         text
     }
 
-    /// The style of the file, as far as lines that end at `\n` have one.
+    /// Returns the style of the file, as far as lines that end at `\n` have one.
     fn line_ending(&self) -> LineEnding {
         match LineEnding::most_common_in(self.merge.ours.text()) {
             Some(LineEnding::CrLf) => LineEnding::CrLf,

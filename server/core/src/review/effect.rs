@@ -126,8 +126,8 @@ impl VerdictEffect {
         })
     }
 
-    /// Returns the effect of putting `text` into the stretch of a hunk, see [`FileReview::resolve`];
-    /// `None` if the hunk is not there. Whatever other hunks it decides, all of it is this hunk's.
+    /// Returns the effect of resolving a hunk with `text`, see [`FileReview::resolve`]; `None` if
+    /// the hunk is not there. Whatever other hunks it decides, all of it is this hunk's.
     pub fn of_resolve(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
         let region = review.decided_region(review.hunk(key)?);
@@ -160,8 +160,9 @@ impl VerdictEffect {
             .any(|rewrite| rewrite.touches_hunk(key))
     }
 
-    /// The same for texts that have changed since, for the hunks that are `wanted`. A hunk is left in
-    /// all three texts where one of them has something else in its place, or right beside it.
+    /// Rebases the effect onto texts that have changed since, for the `wanted` hunks. A hunk is
+    /// left in all three texts where one of them has something else in its place, or right beside
+    /// it.
     pub fn rebase_onto(&self, now: ReviewTexts<'_>, wanted: &BTreeSet<HunkKey>) -> RebasedEffect {
         let mut wanted = wanted.clone();
         let mut left = BTreeSet::new();
@@ -187,17 +188,17 @@ impl VerdictEffect {
 }
 
 impl HunkRewrite {
-    /// The text before.
+    /// Returns the text before.
     pub fn old_text(&self) -> &str {
         &self.from
     }
 
-    /// The text after.
+    /// Returns the text after.
     pub fn new_text(&self) -> &str {
         &self.to
     }
 
-    /// The lines of [`HunkRewrite::new_text`] that it put there, with the hunk they belong to.
+    /// Returns the lines of [`HunkRewrite::new_text`] that the rewrite wrote, each with its hunk.
     pub fn written_lines(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
         let places = self.places.iter();
         places.map(|place| (place.hunk, place.change.new.clone()))
@@ -208,8 +209,8 @@ impl HunkRewrite {
         self.places.iter().any(|place| place.hunk == key)
     }
 
-    /// Hunks that a text which has changed since has in all their places already, with the lines they are
-    /// in there: what was made of those places is just what the rewrite makes of them.
+    /// Returns the hunks that a later text has in all their places already, with their lines there:
+    /// the text of those places is just the one the rewrite gives.
     pub fn present_hunks_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
         let since = diff_indexed(
             &IndexedText::new(self.from.as_str()),
@@ -247,7 +248,7 @@ impl HunkRewrite {
             .unwrap_or_default()
     }
 
-    /// The hunks that a text has in all their places, with those places, and the others.
+    /// Returns the hunks that a text has in all their places, with those places, and the others.
     fn present_hunks(
         &self,
         now: &str,
@@ -390,8 +391,8 @@ impl HunkRewrite {
         ThreeWayMerge::with_changes(from, here, to, since, own.collect())
     }
 
-    /// The same for a text that has changed since, and the hunks that conflict with it. What the text
-    /// has already is no place of the result.
+    /// Rebases the rewrite onto a text that has changed since; also returns the hunks that conflict
+    /// with the text. What the text has already is no place of the result.
     fn rebase_onto(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
         let refuse = || (Self::identity_of(now), wanted.iter().copied().collect());
         let Some(own) = self.restrict_to(wanted) else {
@@ -435,7 +436,8 @@ impl HunkRewrite {
     }
 }
 
-/// The lines of a text, without what is around their words: a line that was moved may be indented anew.
+/// Returns the lines of a text without the space around their words: a line that was moved may be
+/// indented anew.
 pub fn trimmed_lines(lines: &str) -> impl Iterator<Item = &str> {
     lines.lines().map(str::trim)
 }
@@ -445,7 +447,7 @@ pub fn is_distinctive(line: &str) -> bool {
     line.chars().any(char::is_alphanumeric)
 }
 
-/// The hunks with these keys in the order of their lines, if all are there.
+/// Returns the hunks with these keys in the order of their lines, if all are there.
 fn choose_hunks<'r>(
     review: &'r FileReview<'_>,
     keys: &[HunkKey],
@@ -456,7 +458,7 @@ fn choose_hunks<'r>(
     (found.len() == asked.len()).then_some(found)
 }
 
-/// The text that took the place of some lines, by what is around it before and after.
+/// Returns the replacement of some lines, found by the lines around it before and after.
 fn put_there<'t>(before: &str, range: &Range<u32>, after: &'t str) -> Option<&'t str> {
     let lines = IndexedText::new(before);
     let bytes = lines.byte_range(range);
@@ -464,7 +466,7 @@ fn put_there<'t>(before: &str, range: &Range<u32>, after: &'t str) -> Option<&'t
     after.get(bytes.start..after.len().checked_sub(tail)?)
 }
 
-/// The text that resolving a hunk put into the base, found again from the base after it.
+/// Returns the text that resolving a hunk put into the base, found again from the base after it.
 pub fn find_resolution<'t>(
     before: ReviewTexts<'_>,
     key: HunkKey,

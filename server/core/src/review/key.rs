@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use super::HunkKey;
 use crate::diff::{IndexedText, LineChange, LineOccurrences, LineToken};
 
-/// The keys of all changes.
+/// Returns the keys of all changes.
 ///
 /// The unchanged lines directly above and below a change stay where they are whatever is decided
 /// about other hunks, while lines further away may themselves be part of one. Equal changes between
@@ -61,8 +61,8 @@ fn hash_parts(parts: &[Option<&[u8]>]) -> KeyDigest {
 struct LookalikeCounter<'t> {
     base: &'t [LineToken],
     places: LineOccurrences,
-    /// Where the base has some lines, for those that were asked for. Changes that look alike share a
-    /// search, and so do different insertions between equal lines.
+    /// Caches the places of lines in the base. Changes that look alike share a search, and so do
+    /// different insertions between equal lines.
     found: BTreeMap<LinePattern<'t>, Vec<u32>>,
 }
 
@@ -78,8 +78,9 @@ impl<'t> LookalikeCounter<'t> {
         }
     }
 
-    /// How many lines before `above` equal it and are followed by the change's old or new lines and
-    /// then by a line that equals `below`.
+    /// Counts the earlier places that look like the place of a change. These are lines equal to
+    /// `above` that are followed by the change's old or new lines, and then by a line that equals
+    /// `below`.
     fn count_lookalikes(
         &mut self,
         above: u32,

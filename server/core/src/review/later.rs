@@ -26,8 +26,8 @@ pub fn merge_later_result<'a>(base: &'a str, proposed: &'a str, new: &'a str) ->
 }
 
 impl<'a> LaterResult<'a> {
-    /// The same, where the two results do not conflict in lines of which they have changed
-    /// [different words](words::merge).
+    /// Returns the same, where the two results do not conflict in lines of which they have changed
+    /// [different words](words::merge_words).
     #[must_use]
     pub fn by_words(self) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl<'a> LaterResult<'a> {
         }
     }
 
-    /// The new proposed text, if the two results do not conflict.
+    /// Returns the new proposed text, if the two results do not conflict.
     pub fn clean_text(&self) -> Option<String> {
         let clean = self.conflicts().next().is_none();
         clean.then(|| self.taken_ours())
@@ -79,15 +79,14 @@ impl<'a> LaterResult<'a> {
         self.by_words.then(merged).flatten()
     }
 
-    /// The merge itself, for the texts of its regions.
+    /// Returns the merge itself, for the texts of its regions.
     pub fn merge(&self) -> &ThreeWayMerge<'a> {
         &self.merge
     }
 }
 
-/// What two results come to where their hunks conflict, for those of which they have changed
-/// [different words](words::merge): lines of one hunk from `earlier` to `later`, without the hunk and
-/// with both results in it.
+/// Merges two results where their hunks conflict but changed [different words](words::merge_words): lines
+/// of one hunk from `earlier` to `later`, without the hunk and with both results in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MergedAlternative {
     /// The lines as both results found them.

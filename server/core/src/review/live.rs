@@ -32,8 +32,8 @@ pub struct LiveReview {
     base: ReviewText,
     proposed: ReviewText,
     proposal: IndexedProposal,
-    /// How many distinct lines base and proposed have, and their bytes. What the vocabulary has
-    /// beyond that came from current texts, old ones too.
+    /// The number of distinct lines of base and proposed, and their bytes. All further lines of the
+    /// vocabulary came from current texts, old ones too.
     own: (usize, usize),
     current: String,
     bounds: Vec<usize>,
@@ -143,7 +143,7 @@ fn make_hunks(
     hunks
 }
 
-/// The review of three texts that are looked at once.
+/// Reviews three texts once.
 pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> FileReview<'a> {
     let (base, current, proposed) = (
         IndexedText::new(base),
@@ -166,7 +166,7 @@ pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> 
 }
 
 impl LiveReview {
-    /// The review of a proposal where the current text is the base.
+    /// Returns the review of a proposal where the current text is the base.
     pub fn new(base: impl Into<Arc<str>>, proposed: impl Into<Arc<str>>) -> Self {
         let (base, proposed) = (
             ReviewText::new(base.into()),
@@ -191,7 +191,7 @@ impl LiveReview {
         live
     }
 
-    /// The text that is there now, and the review against it.
+    /// Updates the current text and returns the review against it.
     pub fn update(&mut self, current: &str) -> FileReview<'_> {
         let (old, new) = (self.current.as_bytes(), current.as_bytes());
         let prefix = same_start(old, new);
@@ -236,7 +236,7 @@ impl LiveReview {
         self.review()
     }
 
-    /// The review against the text of the last update.
+    /// Returns the review against the text of the last update.
     pub fn review(&self) -> FileReview<'_> {
         let current = IndexedText::with_bounds(self.current.as_str(), &self.bounds);
         FileReview {
@@ -263,7 +263,7 @@ impl LiveReview {
             + self.hunks.len() * hunk
     }
 
-    /// The whole lines of the current text that bytes `start..end` are in or touch.
+    /// Returns the whole lines of the current text that bytes `start..end` are in or touch.
     fn lines_around(&self, start: usize, end: usize) -> Range<usize> {
         let text = self.current.as_bytes();
         let start = memchr::memrchr(b'\n', &text[..start]).map_or(0, |at| at + 1);

@@ -178,35 +178,36 @@ pub struct FileReview<'a> {
     hunks: Cow<'a, [ReviewHunk]>,
 }
 
-/// The hunks of `base` → `proposed`, each judged against `current`.
+/// Returns the hunks of `base` → `proposed`, each judged against `current`.
 pub fn hunks(base: &str, current: &str, proposed: &str) -> Vec<ReviewHunk> {
     FileReview::new(base, current, proposed).hunks.into_owned()
 }
 
 impl<'a> FileReview<'a> {
-    /// Compares the three texts. What is asked again and again while somebody types is a [`Live`]
+    /// Compares the three texts. What is asked again and again while somebody types is a [`LiveReview`]
     /// review: the same, without doing all of it again.
     pub fn new(base: &'a str, current: &'a str, proposed: &'a str) -> Self {
         live::review(base, current, proposed)
     }
 
-    /// The hunks, in the order of their lines.
+    /// Returns the hunks, in the order of their lines.
     pub fn hunks(&self) -> &[ReviewHunk] {
         &self.hunks
     }
 
-    /// The hunk with this key.
+    /// Returns the hunk with this key.
     pub fn hunk(&self, key: HunkKey) -> Option<&ReviewHunk> {
         self.hunks.iter().find(|hunk| hunk.key == key)
     }
 
-    /// The merge everything is derived from: ours is the current text, theirs the proposed one.
+    /// Returns the merge that the review is derived from: ours is the current text, theirs the
+    /// proposed one.
     pub fn merge(&self) -> &ThreeWayMerge<'a> {
         &self.merge
     }
 
-    /// The stretch of all three texts that [`FileReview::resolve`] decides: more than the hunk itself
-    /// where it conflicts. Ours is the current text, theirs the proposed one.
+    /// Returns the stretch that [`FileReview::resolve`] decides, in all three texts: more than the
+    /// hunk itself where it conflicts. Ours is the current text, theirs the proposed one.
     pub fn decided_region(&self, hunk: &ReviewHunk) -> MergeRegion {
         let region = self.merge.regions().get(hunk.region).cloned();
         let own = MergeRegion {
@@ -222,22 +223,22 @@ impl<'a> FileReview<'a> {
         }
     }
 
-    /// The lines the current text has where the hunk stands.
+    /// Returns the lines of the current text at the hunk.
     pub fn old_text(&self, hunk: &ReviewHunk) -> &'a str {
         self.merge.ours.slice_lines(&hunk.current)
     }
 
-    /// The lines the hunk replaces, as they are in the base.
+    /// Returns the lines the hunk replaces, as they are in the base.
     pub fn base_text(&self, hunk: &ReviewHunk) -> &'a str {
         self.merge.base.slice_lines(&hunk.base)
     }
 
-    /// The lines the hunk puts there.
+    /// Returns the lines the hunk inserts.
     pub fn new_text(&self, hunk: &ReviewHunk) -> &'a str {
         self.merge.theirs.slice_lines(&hunk.proposed)
     }
 
-    /// Byte offsets of [`Hunk::current`].
+    /// Returns the byte offsets of [`ReviewHunk::current`].
     pub fn current_bytes(&self, hunk: &ReviewHunk) -> Range<usize> {
         self.merge.ours.byte_range(&hunk.current)
     }
@@ -260,9 +261,9 @@ impl<'a> FileReview<'a> {
         }
     }
 
-    /// The current text before hunks came into it that an editor has put there by itself. `None` where one of
-    /// them is not there, or where accepting them in that text would give another one than the current:
-    /// then nothing says what it was.
+    /// Returns the current text without hunks that an editor inserted by itself. `None` where one
+    /// of them is not there, or where accepting them in that text would give another one than the
+    /// current: then nothing says what it was.
     pub fn text_before(&self, keys: &[HunkKey]) -> Option<String> {
         let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Present => Ok(()),
@@ -332,7 +333,8 @@ impl<'a> FileReview<'a> {
         })
     }
 
-    /// The hunks with these keys in the order of their lines, and the keys that are refused.
+    /// Returns the hunks with these keys in the order of their lines, and the keys that are
+    /// refused.
     fn choose_hunks(
         &self,
         keys: &[HunkKey],
@@ -361,14 +363,14 @@ impl<'a> FileReview<'a> {
     }
 }
 
-/// One side's text of the merge `base`, `current`, `proposed` in which every clean hunk has landed
-/// and every conflict is as `side` has it.
+/// Returns the merge of three texts with every conflict taken from `side`. Every clean hunk has
+/// landed.
 pub fn merge_with_side(base: &str, current: &str, proposed: &str, side: MergeSide) -> String {
     crate::merge::merge3(base, current, proposed).with_conflicts_as(side)
 }
 
-/// The same with the [words](words::merge) of both sides in the conflicts of one hunk that can be merged
-/// so, and with what is there in all others.
+/// Returns the merge of three texts with conflicts merged by [words](words::merge_words). A conflict that
+/// is not of one hunk, or cannot be merged so, keeps the current text.
 pub fn merge_with_words(base: &str, current: &str, proposed: &str) -> String {
     let merge = crate::merge::merge3(base, current, proposed);
     merge.with_conflicts(|region| {

@@ -118,7 +118,7 @@ fn count_common(
     changes.iter().map(|c| overlap_len(side(c), lines)).sum()
 }
 
-/// The stretches two texts share, as pairs of equally long ranges.
+/// Returns the stretches two texts share, as pairs of equally long ranges.
 fn unchanged_ranges(
     changes: &[LineChange],
     old_len: u32,

@@ -18,10 +18,10 @@ const MOST_BYTES: usize = 16 << 10;
 /// nothing where lines only come or only go, where no word stays, and where there is too much of it.
 ///
 /// ```
-/// use claudecluster_core::review::words::refine;
-/// use claudecluster_protocol::change::WordKind::{Added, Removed, Same};
+/// use claudecluster_core::review::words::refine_to_words;
+/// use claudecluster_protocol::change::HunkWordKind::{Added, Removed, Same};
 ///
-/// let parts = refine("let x = 1;\n", "let x = 12 + y;\n");
+/// let parts = refine_to_words("let x = 1;\n", "let x = 12 + y;\n");
 /// let parts: Vec<_> = parts.iter().map(|part| (part.kind, part.text.as_str())).collect();
 /// assert_eq!(
 ///     parts,
@@ -116,7 +116,7 @@ impl<'a> SplitWords<'a> {
     }
 }
 
-/// The unchanged stretches of the old text.
+/// Returns the unchanged stretches of the old text.
 fn unchanged_words(changes: &[LineChange], len: u32) -> impl Iterator<Item = Range<u32>> {
     let starts = std::iter::once(0).chain(changes.iter().map(|change| change.old.end));
     let ends = changes.iter().map(|change| change.old.start).chain([len]);
@@ -134,7 +134,7 @@ fn word_changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<LineChange> {
     diff_tokens(&vocabulary, &o, &n, DiffPurpose::Merging)
 }
 
-/// Changes with nothing but a blank between them are one: two new words read as a phrase.
+/// Joins changes with nothing but a blank between them: two new words read as a phrase.
 fn join_across_blanks(old: &SplitWords<'_>, changes: Vec<LineChange>) -> Vec<LineChange> {
     let mut out: Vec<LineChange> = Vec::with_capacity(changes.len());
     for change in changes {

@@ -80,7 +80,7 @@ pub struct PendingLanding {
 }
 
 impl LedgerRecord {
-    /// The hunks that still are as this move decided.
+    /// Returns the hunks that are still as this record decided.
     pub fn standing_hunks(&self) -> impl Iterator<Item = &HunkId> {
         self.hunks.iter().filter(|id| !self.undone.contains(id))
     }
@@ -109,7 +109,7 @@ impl FileEntry {
         self.file.base == self.file.proposed
     }
 
-    /// The pair as it is now.
+    /// Returns the present pair of base and proposed text.
     pub fn review_pair(&self) -> ReviewPair {
         ReviewPair {
             base: self.file.base.clone(),
@@ -127,7 +127,7 @@ impl FileEntry {
         self.count_hunks(LedgerRecord::is_rejection)
     }
 
-    /// The hunks of a move that stood as it decided before the move at `until` was made.
+    /// Returns the hunks of a record that were still as decided before the record at `until`.
     pub fn standing_before(&self, index: usize, until: usize) -> Vec<HunkId> {
         let Some(of) = self.ledger.get(index) else {
             return Vec::new();
@@ -147,7 +147,7 @@ impl FileEntry {
         standing
     }
 
-    /// The hunks an undo took back that are still as it left them: neither done again nor decided in
+    /// Returns the hunks of an undo that are still undone by it: neither done again nor decided in
     /// another way since.
     pub fn undone_by(&self, index: usize) -> Vec<HunkId> {
         let Some(undo) = self.ledger.get(index) else {

@@ -59,7 +59,7 @@ impl PermissionRule {
 }
 
 impl GoalPermissions {
-    /// The request about this tool with this input.
+    /// Returns the request about this tool with this input.
     pub fn request_about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
         self.open.iter().find(|open| open.is_about(tool, input))
     }
@@ -121,7 +121,7 @@ impl GoalPermissions {
 }
 
 impl Goal {
-    /// Attempts that run and wait for a person: they hold a process and do nothing.
+    /// Returns the attempts that run and wait for a person: they hold a process and do nothing.
     pub fn waiting_attempts(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
         self.running_attempts().filter(|(task, _)| {
             let mut open = self.permissions.open.iter();

@@ -12,7 +12,8 @@ pub struct ProviderLimit {
 }
 
 impl ProviderLimit {
-    /// The answer to a provider that is overloaded: half the fleet that runs, then slowly more.
+    /// Adjusts the limit after an attempt. An overloaded provider halves the number of running
+    /// attempts; successes then raise it slowly.
     pub(super) fn observe_outcome(
         &mut self,
         outcome: &AttemptOutcome,

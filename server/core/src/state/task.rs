@@ -74,7 +74,7 @@ impl GoalTask {
         self.amends_proposal() && self.state == TaskState::Succeeded && !self.amended
     }
 
-    /// The attempt that runs now.
+    /// Returns the attempt that runs now.
     pub fn running_attempt(&self) -> Option<&TaskAttempt> {
         self.attempts
             .last()
@@ -89,7 +89,7 @@ impl GoalTask {
             .find_map(|attempt| attempt.outcome.as_ref())
     }
 
-    /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
+    /// Counts the finished attempts that ended for a reason `of` accepts and count against a limit.
     pub fn count_stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
         let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
             .iter()

@@ -263,7 +263,7 @@ pub enum Effect {
     WakeAt(Timestamp),
 }
 
-/// Decides what follows from `input`.
+/// Applies an input to the state and returns the effects that follow.
 ///
 /// # Errors
 ///
@@ -371,7 +371,8 @@ impl StepTurn<'_> {
         self.state.goal(id).ok_or_else(|| unknown_goal(id))
     }
 
-    /// The goal, if it is in this state: answers of work that was cancelled meanwhile are dropped.
+    /// Returns the goal if it is in this state: answers of work that was cancelled meanwhile are
+    /// dropped.
     fn goal_in(&self, id: &GoalId, state: GoalState) -> Option<&Goal> {
         self.state.goal(id).filter(|goal| goal.state == state)
     }
@@ -385,7 +386,7 @@ impl StepTurn<'_> {
     }
 }
 
-/// The cost limit of a goal.
+/// Returns the cost limit of a goal.
 pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
     goal.spec
         .budget_usd
@@ -393,7 +394,7 @@ pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
         .or(policy.budget)
 }
 
-/// The error for a goal that is not there.
+/// Makes the error for an unknown goal.
 pub fn unknown_goal(id: &GoalId) -> ErrorBody {
     ErrorBody::user(format!("there is no goal {:?}", id.as_str()))
         .with_hint("list goals with: claudecluster goals")

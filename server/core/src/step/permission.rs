@@ -26,7 +26,7 @@ pub struct RequestedToolUse {
 }
 
 impl StepTurn<'_> {
-    /// Somebody asks, and waits.
+    /// Records that a task or the planner asks for permission and waits.
     pub(super) fn permission_asked(
         &mut self,
         id: &GoalId,
@@ -76,7 +76,7 @@ impl StepTurn<'_> {
         self.record_event(id, EventBody::PermissionAsked { request });
     }
 
-    /// Somebody answers.
+    /// Records the answer to a permission request.
     pub(super) fn permission_answered(
         &mut self,
         answer: PermissionAnswer,
@@ -120,7 +120,7 @@ impl StepTurn<'_> {
         Ok(())
     }
 
-    /// Somebody who asked does not wait any more, though it goes on.
+    /// Records that an asker continues without waiting for its answer.
     pub(super) fn permission_left(
         &mut self,
         id: &GoalId,
@@ -136,7 +136,7 @@ impl StepTurn<'_> {
         }
     }
 
-    /// A task's attempt, or the planner, has ended with everything it asked.
+    /// Withdraws all requests of a task's attempt, or of the planner, that has ended.
     pub(super) fn leave_all(&mut self, id: &GoalId, task: Option<&TaskId>) {
         let Some(goal) = self.state.goal(id) else {
             return;
@@ -169,7 +169,7 @@ impl StepTurn<'_> {
         }
     }
 
-    /// Everybody who asked in a goal is being ended, or has ended with the last daemon.
+    /// Withdraws all requests of a goal. Its askers are being ended, or ended with the last daemon.
     pub(super) fn withdraw_permissions(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
             return;
@@ -196,7 +196,7 @@ fn is_waiting(goal: &Goal, asker: &PermissionAsker) -> bool {
     }
 }
 
-/// The error for a request that does not wait.
+/// Makes the error for a request that no longer waits.
 fn closed_request(state: &ClusterState, id: &PermissionId) -> ErrorBody {
     let mut goals = state.goals.values();
     let error = match goals.find_map(|goal| goal.permissions.ended.get(id)) {

@@ -36,7 +36,8 @@ pub struct MergedProposal {
 }
 
 impl StepTurn<'_> {
-    /// Has conflicts between tasks repaired before anybody sees them. Returns whether it does.
+    /// Starts repairs of conflicts between tasks before the developer sees them. Returns whether
+    /// repairs were started.
     pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) -> bool {
         let Some(goal) = self.state.goal(id) else {
             return false;
@@ -236,7 +237,7 @@ impl StepTurn<'_> {
     }
 }
 
-/// Why nothing more may be started for a goal: it has cost what it may.
+/// Returns the error for a goal that has used up its budget.
 pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody> {
     let limit = goal_budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
     Some(
@@ -255,7 +256,7 @@ fn was_tried(goal: &Goal, repair: &RepairSpec) -> bool {
         .any(|earlier| earlier.files.iter().any(|file| repair.files.contains(file)))
 }
 
-/// The repairs of a proposal that have not ended.
+/// Returns the repairs of a proposal that have not ended.
 fn unfinished_repairs(goal: &Goal) -> Vec<TaskId> {
     goal.tasks
         .iter()

@@ -169,7 +169,7 @@ impl StepTurn<'_> {
         }
     }
 
-    /// A proposal is over once nothing is left to decide and nothing more is to come.
+    /// Ends a proposal once nothing is left to decide and no repair is unfinished.
     pub(super) fn finish_review(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
             return;

@@ -59,8 +59,8 @@ impl StepTurn<'_> {
         self.merge_leftovers(id);
     }
 
-    /// Once the last process of a goal that was stopped has ended: what its tasks have made is merged
-    /// into a proposal, so that nothing that was paid for is lost.
+    /// Merges the work of a stopped goal into a proposal once its last process has ended, so that
+    /// nothing that was paid for is lost.
     pub(super) fn merge_leftovers(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
             return;
@@ -284,8 +284,8 @@ impl StepTurn<'_> {
     }
 }
 
-/// A number below 100 that differs between tasks and tries, so that retries of a fleet do not come
-/// back in step. Not random: a replayed decision must be the same decision.
+/// Returns a number below 100 that differs between tasks and tries. Retries of a fleet then do not
+/// come back in step. The number is not random: a replayed decision must be the same decision.
 fn retry_jitter(goal: &GoalId, task: &TaskId, tries: u32) -> u64 {
     let seed = goal
         .as_str()

@@ -77,7 +77,7 @@ impl StepTurn<'_> {
         Ok(())
     }
 
-    /// The deadlines of the goals whose clock runs.
+    /// Returns the deadlines of the goals whose clock runs.
     pub(super) fn deadlines(&self) -> IndexMap<GoalId, Timestamp> {
         let goals = self.state.goals.values();
         goals
@@ -85,7 +85,7 @@ impl StepTurn<'_> {
             .collect()
     }
 
-    /// Has the deadlines looked at when they come that are not as they were `before` this turn.
+    /// Schedules a look at the deadlines that differ from those `before` this turn.
     pub(super) fn watch_deadlines(&mut self, before: &IndexMap<GoalId, Timestamp>) {
         for (goal, deadline) in self.deadlines() {
             if before.get(&goal) != Some(&deadline) {

@@ -13,7 +13,7 @@ pub enum LineEnding {
 }
 
 impl LineEnding {
-    /// The terminator itself.
+    /// Returns the terminator itself.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lf => "\n",
@@ -22,8 +22,8 @@ impl LineEnding {
         }
     }
 
-    /// The ending most lines of `text` have; of two that are equally common the one that is met
-    /// first. `None` where nothing ends a line.
+    /// Returns the most common line ending of `text`; of two that are equally common the one that
+    /// is met first. `None` where nothing ends a line.
     pub fn most_common_in(text: &str) -> Option<Self> {
         let mut counts = [(Self::Lf, 0usize), (Self::CrLf, 0), (Self::Cr, 0)];
         let mut first = None;

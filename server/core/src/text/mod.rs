@@ -37,7 +37,7 @@ pub enum PositionEncoding {
 }
 
 impl PositionEncoding {
-    /// The length of a character in this unit.
+    /// Returns the length of a character in this unit.
     fn char_len(self, c: char) -> u32 {
         match self {
             Self::Utf8 => c.len_utf8() as u32,
@@ -65,7 +65,7 @@ pub struct ContentChange {
     pub text: String,
 }
 
-/// Byte offset of a position in a rope.
+/// Returns the byte offset of a position in a rope.
 pub fn offset(rope: &Rope, position: TextPosition, encoding: PositionEncoding) -> usize {
     let line = position.line as usize;
     if line >= rope.len_lines() {
@@ -81,7 +81,7 @@ pub fn offset(rope: &Rope, position: TextPosition, encoding: PositionEncoding) -
     rope.line_to_byte(line) + content.char_to_byte(char)
 }
 
-/// Position of a byte offset in a rope.
+/// Returns the position of a byte offset in a rope.
 pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> TextPosition {
     let char = rope.byte_to_char(offset.min(rope.len_bytes()));
     let line = rope.char_to_line(char);
@@ -111,7 +111,7 @@ pub fn apply_change(rope: &mut Rope, change: &ContentChange, encoding: PositionE
     rope.insert(a.min(b), &change.text);
 }
 
-/// A line's text without what ends it.
+/// Returns a line's text without its terminator.
 fn without_terminator(line: RopeSlice<'_>) -> RopeSlice<'_> {
     let mut end = line.len_chars();
     if end > 0 && line.char(end - 1) == '\n' {
@@ -151,12 +151,12 @@ impl<'a> LineIndex<'a> {
         to_wire_number(self.starts.len())
     }
 
-    /// The line an offset is in.
+    /// Returns the line an offset is in.
     pub fn line_of(&self, offset: usize) -> u32 {
         to_wire_number(self.starts.partition_point(|&start| start <= offset) - 1)
     }
 
-    /// Byte offset of a position.
+    /// Returns the byte offset of a position.
     pub fn offset(&self, position: TextPosition, encoding: PositionEncoding) -> usize {
         let line = position.line as usize;
         if line >= self.starts.len() {
@@ -173,7 +173,7 @@ impl<'a> LineIndex<'a> {
         self.starts[line] + content.len()
     }
 
-    /// Position of a byte offset.
+    /// Returns the position of a byte offset.
     pub fn position(&self, offset: usize, encoding: PositionEncoding) -> TextPosition {
         let line = self.line_of(offset);
         let content = self.line_content(line as usize);
@@ -190,7 +190,7 @@ impl<'a> LineIndex<'a> {
         TextPosition { line, character }
     }
 
-    /// Range of positions of a range of byte offsets.
+    /// Returns the range of positions of a range of byte offsets.
     pub fn position_range(
         &self,
         offsets: &Range<usize>,
@@ -199,7 +199,7 @@ impl<'a> LineIndex<'a> {
         self.position(offsets.start, encoding)..self.position(offsets.end, encoding)
     }
 
-    /// A line without its terminator.
+    /// Returns a line without its terminator.
     fn line_content(&self, line: usize) -> &'a str {
         let end = self.starts.get(line + 1).copied();
         let text = self
@@ -214,7 +214,8 @@ impl<'a> LineIndex<'a> {
     }
 }
 
-/// Line and column numbers on the wire have 32 bits; no text that an editor holds has more.
+/// Converts a line or column number to the 32 bits of the wire; no text that an editor holds has
+/// more.
 fn to_wire_number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -34,18 +34,18 @@ pub const MOST_MERGED: usize = 8 << 10;
 /// Limits the lines that are paired with each other.
 const MOST_LINES: u32 = 32;
 
-/// The lines with the changes of both sides, where that is safe.
+/// Merges the changes of both sides word by word, where that is safe.
 ///
 /// ```
-/// use claudecluster_core::review::words::merge;
+/// use claudecluster_core::review::words::merge_words;
 ///
 /// let base = "let total = sum(a, b);\n";
-/// let both = merge(base, "let total = add(a, b);\n", "let total = sum(a, b, c);\n");
+/// let both = merge_words(base, "let total = add(a, b);\n", "let total = sum(a, b, c);\n");
 /// assert_eq!(both.as_deref(), Some("let total = add(a, b, c);\n"));
 ///
 /// // Both want something else of the same word, or of its neighbour.
-/// assert_eq!(merge(base, "let total = add(a, b);\n", "let total = max(a, b);\n"), None);
-/// assert_eq!(merge("x < 10\n", "x <= 10\n", "x < 9\n"), None);
+/// assert_eq!(merge_words(base, "let total = add(a, b);\n", "let total = max(a, b);\n"), None);
+/// assert_eq!(merge_words("x < 10\n", "x <= 10\n", "x < 9\n"), None);
 /// ```
 pub fn merge_words(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if ours == base || ours == theirs {
@@ -156,8 +156,8 @@ impl<'a> SideEdits<'a> {
         Some(())
     }
 
-    /// The text with all edits in it, and with these line endings: where each is, its length, and what
-    /// takes its place. `None` where edits of the two sides are not apart.
+    /// Returns the text with all edits in it, and with these line endings: where each is, its
+    /// length, and what takes its place. `None` where edits of the two sides are not apart.
     fn apply_to(self, base: &str, endings: &[(usize, usize, &str)]) -> Option<String> {
         let Self { ours, mut theirs } = self;
         let same = |edit: &WordEdit<'_>| {
@@ -235,7 +235,7 @@ fn is_operator(word: &str) -> bool {
     word.starts_with(|c| "+-*/%=<>!&|^~?:.".contains(c))
 }
 
-/// The edits of one line.
+/// Returns the edits of one line.
 fn line_edits<'a>(
     start: usize,
     base: &SplitWords<'_>,
@@ -258,7 +258,7 @@ fn line_edits<'a>(
     made.iter().enumerate().map(edit).collect()
 }
 
-/// The words of the base that a change touches. `room` is what lies between its neighbours.
+/// Returns the words of the base that a change touches. `room` is what lies between its neighbours.
 fn widen_to_words(
     base: &SplitWords<'_>,
     side: &SplitWords<'_>,
