@@ -7,14 +7,14 @@
 //! that they are independent.
 //!
 //! ```
-//! use claudecluster_core::merge::{Side, merge3};
+//! use claudecluster_core::merge::{MergeSide, merge3};
 //!
 //! let merge = merge3("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nD\n");
-//! assert_eq!(merge.clean().as_deref(), Some("A\nb\nc\nD\n"));
+//! assert_eq!(merge.clean_text().as_deref(), Some("A\nb\nc\nD\n"));
 //!
 //! let merge = merge3("a\nb\n", "a\nx\n", "a\ny\n");
-//! assert_eq!(merge.clean(), None);
-//! assert_eq!(merge.with_conflicts_as(Side::Theirs), "a\ny\n");
+//! assert_eq!(merge.clean_text(), None);
+//! assert_eq!(merge.with_conflicts_as(MergeSide::Theirs), "a\ny\n");
 //! ```
 
 use std::{

@@ -5,14 +5,14 @@
 //! Content that is not text is left out and reported.
 //!
 //! ```
-//! use claudecluster_core::patch::{FileAt, FilePair, unified};
+//! use claudecluster_core::patch::{PatchFile, PatchFilePair, unified_patch};
 //! use claudecluster_protocol::{FileMode, RelPath};
 //!
 //! let path = RelPath::new("a.txt")?;
-//! let version = |content| Some(FileAt { mode: FileMode::Regular, content });
-//! let pair = FilePair { path: &path, from: None, old: version(b"a\n"), new: version(b"b\n") };
+//! let version = |content| Some(PatchFile { mode: FileMode::Regular, content });
+//! let pair = PatchFilePair { path: &path, from: None, old: version(b"a\n"), new: version(b"b\n") };
 //! assert_eq!(
-//!     unified(&[pair]).diff,
+//!     unified_patch(&[pair]).diff,
 //!     "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1,1 +1,1 @@\n-a\n+b\n",
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -8,22 +8,22 @@
 //!
 //! ```
 //! use std::collections::BTreeSet;
-//! use claudecluster_core::review::{Made, Review, Texts};
+//! use claudecluster_core::review::{FileReview, ReviewTexts, VerdictEffect};
 //!
-//! let before = Texts { base: "a\nb\nc\n", current: "a\nb\nc\n", proposed: "A\nb\nC\n" };
-//! let review = Review::new(before.base, before.current, before.proposed);
+//! let before = ReviewTexts { base: "a\nb\nc\n", current: "a\nb\nc\n", proposed: "A\nb\nC\n" };
+//! let review = FileReview::new(before.base, before.current, before.proposed);
 //! let [first, second] = [review.hunks()[0].key, review.hunks()[1].key];
 //!
 //! // Both have landed, and something has been typed since.
-//! let landing = Made::accepted(before, &[first, second]).unwrap();
-//! let now = Texts { base: "A\nb\nC\n", current: "A\nb\nC\ntyped\n", proposed: before.proposed };
-//! let undo = landing.inverse().carry(now, &BTreeSet::from([first]));
-//! assert_eq!(undo.made.current.to(), "a\nb\nC\ntyped\n");
-//! assert_eq!(undo.made.base.to(), "a\nb\nC\n");
+//! let landing = VerdictEffect::of_accept(before, &[first, second]).unwrap();
+//! let now = ReviewTexts { base: "A\nb\nC\n", current: "A\nb\nC\ntyped\n", proposed: before.proposed };
+//! let undo = landing.inverse().rebase_onto(now, &BTreeSet::from([first]));
+//! assert_eq!(undo.made.current.new_text(), "a\nb\nC\ntyped\n");
+//! assert_eq!(undo.made.base.new_text(), "a\nb\nC\n");
 //!
 //! // What is typed right beside the other hunk now touches it: it is left.
-//! let undo = landing.inverse().carry(now, &BTreeSet::from([second]));
-//! assert_eq!(undo.made.current.to(), now.current);
+//! let undo = landing.inverse().rebase_onto(now, &BTreeSet::from([second]));
+//! assert_eq!(undo.made.current.new_text(), now.current);
 //! assert_eq!(undo.left, BTreeSet::from([second]));
 //! ```
 

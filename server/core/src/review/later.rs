@@ -150,8 +150,8 @@ pub struct UndoneText {
 /// base's texts from before and after.
 ///
 /// ```
-/// use claudecluster_core::review::undo;
-/// let undone = undo("a\nb\nc\n", "a\nB\nc\n", "a\nB\nc\ntyped\n");
+/// use claudecluster_core::review::undo_landing;
+/// let undone = undo_landing("a\nb\nc\n", "a\nB\nc\n", "a\nB\nc\ntyped\n");
 /// assert_eq!((undone.text.as_str(), undone.conflicts), ("a\nb\nc\ntyped\n", 0));
 /// ```
 pub fn undo_landing(before: &str, after: &str, current: &str) -> UndoneText {

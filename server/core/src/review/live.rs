@@ -20,9 +20,9 @@ use crate::{
 /// three texts, whatever the texts were before.
 ///
 /// ```
-/// use claudecluster_core::review::Live;
+/// use claudecluster_core::review::LiveReview;
 ///
-/// let mut live = Live::new("a\nb\nc\n", "a\nB\nc\n");
+/// let mut live = LiveReview::new("a\nb\nc\n", "a\nB\nc\n");
 /// let key = live.review().hunks()[0].key;
 /// let review = live.update("typed\na\nb\nc\n");
 /// assert_eq!((review.hunks()[0].key, review.hunks()[0].current.clone()), (key, 2..3));

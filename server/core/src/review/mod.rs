@@ -14,14 +14,14 @@
 //! - there is nothing left to decide when `base` and `proposed` are equal.
 //!
 //! ```
-//! use claudecluster_core::review::{HunkState, Review};
+//! use claudecluster_core::review::{FileReview, HunkState};
 //!
 //! let base = "fn main() {\n    run();\n}\n\nfn run() {}\n";
 //! let proposed = "fn main() {\n    run(1);\n}\n\nfn run(n: u32) {}\n";
 //! // The developer typed a line at the top meanwhile.
 //! let current = "// entry\n\nfn main() {\n    run();\n}\n\nfn run() {}\n";
 //!
-//! let review = Review::new(base, current, proposed);
+//! let review = FileReview::new(base, current, proposed);
 //! let [first, second] = review.hunks() else { unreachable!() };
 //! assert_eq!((first.state, first.current.clone()), (HunkState::Clean, 3..4));
 //! assert_eq!(review.new_text(first), "    run(1);\n");
@@ -30,7 +30,7 @@
 //! assert_eq!(accepted.current, "// entry\n\nfn main() {\n    run(1);\n}\n\nfn run() {}\n");
 //!
 //! // Once the editor shows that text, the pair moves on; the other hunk keeps its key.
-//! let review = Review::new(&accepted.base, &accepted.current, proposed);
+//! let review = FileReview::new(&accepted.base, &accepted.current, proposed);
 //! assert_eq!(review.hunks().len(), 1);
 //! assert_eq!(review.hunks()[0].key, second.key);
 //! ```

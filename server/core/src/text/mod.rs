@@ -8,11 +8,11 @@
 //! character.
 //!
 //! ```
-//! use claudecluster_core::text::{LineIndex, Position, PositionEncoding::Utf16};
+//! use claudecluster_core::text::{LineIndex, PositionEncoding::Utf16, TextPosition};
 //! let index = LineIndex::new("a\u{1f600}b\r\nc");
-//! assert_eq!(index.position(5, Utf16), Position { line: 0, character: 3 });
-//! assert_eq!(index.offset(Position { line: 0, character: 2 }, Utf16), 1);
-//! assert_eq!(index.offset(Position { line: 0, character: 99 }, Utf16), 6);
+//! assert_eq!(index.position(5, Utf16), TextPosition { line: 0, character: 3 });
+//! assert_eq!(index.offset(TextPosition { line: 0, character: 2 }, Utf16), 1);
+//! assert_eq!(index.offset(TextPosition { line: 0, character: 99 }, Utf16), 6);
 //! ```
 
 mod edits;
