@@ -318,7 +318,7 @@ impl StepTurn<'_> {
                 self.plan_stopped(&goal, stop, summary, usage);
             }
             Input::Approve { goal, plan, shown } => {
-                self.approve_plan(&goal, plan, shown.as_deref())?
+                self.approve_plan(&goal, plan, shown.as_deref())?;
             }
             Input::ApproveTask { goal, task } => self.approve_task(&goal, &task)?,
             Input::Attempt {
