@@ -1,4 +1,4 @@
-//! The command line: what can be said, and nothing of what it does.
+//! Declares the command line: the commands and their arguments, without their work.
 
 use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
@@ -177,7 +177,7 @@ pub(crate) struct LogsArgs {
     pub(crate) raw: bool,
 }
 
-/// A goal, or one hunk of it: the identifier of a hunk names its goal.
+/// Names a goal or one hunk of it. The id of a hunk contains its goal's id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct GoalOrHunk {
     pub(crate) goal: GoalId,

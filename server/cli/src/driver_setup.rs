@@ -1,5 +1,5 @@
-//! Puts the driver together from the crates below. It reaches them by the driver's
-//! own exports, so that the arrows between crates stay as they are.
+//! Builds the driver from the crates below it. It names these crates by the driver's own exports,
+//! so that the dependencies between crates stay as they are.
 
 use std::{ffi::OsString, path::Path, sync::Arc};
 
@@ -46,8 +46,8 @@ fn own_executable() -> Result<std::path::PathBuf, ErrorBody> {
     std::env::current_exe().context("cannot find the path of this program")
 }
 
-/// Runs a hidden subcommand, if that is what was asked for. Nothing may have made a second thread
-/// before: one of them enters new namespaces.
+/// Runs the hidden subcommand that the arguments name, if they name one. No second thread may exist
+/// before this call: one of the subcommands enters new namespaces.
 pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Option<i32> {
     match args.nth(1)?.to_str()? {
         "sandbox-exec" => Some(sandbox::exec_main(args)),
@@ -56,15 +56,15 @@ pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Op
     }
 }
 
-/// Tries out a sandbox, in a folder that is removed again, and returns what kind it is.
+/// Tries a sandbox in a temporary folder, and returns its kind.
 pub(crate) async fn probe_sandbox(home: &Home) -> Result<SandboxProbe, ErrorBody> {
     let scratch =
         private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
     Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
 }
 
-/// Looks at the installation of every agent that has one, preferred agents first, with the variables
-/// `env` before those of this process.
+/// Inspects the installation of every agent that has one, preferred agents first. The variables
+/// `env` come before those of this process.
 pub(crate) async fn inspect_agents(
     settings: &DriverSettings,
     env: Vec<EnvVar>,
@@ -86,7 +86,7 @@ pub(crate) async fn inspect_agents(
         .map_err(|error| ErrorBody::internal(error.to_string()))
 }
 
-/// The exit status of a hidden subcommand as the process's own.
+/// Converts the exit status of a hidden subcommand to the exit code of the process.
 pub(crate) fn process_exit_code(status: i32) -> std::process::ExitCode {
     u8::try_from(status).map_or(
         std::process::ExitCode::from(CommandExit::Failed as u8),

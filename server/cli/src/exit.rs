@@ -1,37 +1,37 @@
-//! How a command ends: exit statuses, failures and their context.
+//! The end of a command: exit statuses, failures and their context.
 
 use std::{fmt::Display, io};
 
 use claudecluster_protocol::{ErrorBody, ErrorKind};
 
-/// Exit statuses, as `docs/guide.md` lists them.
+/// Lists the exit statuses, as `docs/guide.md` does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum CommandExit {
-    /// Done as asked.
+    /// The command succeeded.
     Done = 0,
-    /// It failed.
+    /// The command failed.
     Failed = 1,
-    /// What was asked for cannot be understood.
+    /// The arguments or the input are invalid.
     Usage = 2,
-    /// Somebody has to decide something first.
+    /// The goal waits for a decision of the user.
     Waiting = 3,
     /// A limit on cost or time was reached.
     Limit = 4,
-    /// Somebody cancelled it.
+    /// The user cancelled the command.
     Cancelled = 130,
 }
 
-/// Why a command ended early.
+/// Gives the reason why a command ended early.
 #[derive(Debug)]
 pub(crate) enum CommandFailure {
-    /// Something is wrong that the user is told.
+    /// An error that the user sees.
     Error(ErrorBody),
-    /// Nobody reads the output any more. Nothing is wrong, and nobody is there to be told.
+    /// The reader has closed the output. This is no error, and nobody is left to read a message.
     Unread,
 }
 
-/// The result of a command, or of a part of one.
+/// Holds the result of a command, or of a part of one.
 pub(crate) type CommandResult<T> = Result<T, CommandFailure>;
 
 impl From<ErrorBody> for CommandFailure {
@@ -40,7 +40,7 @@ impl From<ErrorBody> for CommandFailure {
     }
 }
 
-/// For writing to stdout only: everything else says what it was about, with [`ErrorContext`].
+/// Converts errors of writing to stdout. Other errors get their context from [`ErrorContext`].
 impl From<io::Error> for CommandFailure {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
@@ -53,7 +53,7 @@ impl From<io::Error> for CommandFailure {
     }
 }
 
-/// Adds to an error of the operating system what the program was doing.
+/// Adds the program's current action to an error of the operating system.
 pub(crate) trait ErrorContext<T> {
     /// Puts `what` and a colon before the system's message.
     fn context(self, what: impl Display) -> Result<T, ErrorBody>;

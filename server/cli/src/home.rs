@@ -1,5 +1,5 @@
-//! The state folder: where it is, and what the command line and the daemon keep in it beside the
-//! store's own files.
+//! The state folder: its path, and the files that the command line and the daemon keep beside the
+//! store's own.
 
 use std::{
     env,
@@ -14,18 +14,18 @@ use etcetera::BaseStrategy;
 
 use crate::exit::ErrorContext;
 
-/// The longest path a socket can be bound to, with room to spare: the kernel takes 107 bytes on
-/// Linux and 103 on macOS.
+/// Limits the length of a socket's path. The kernel takes 107 bytes on Linux and 103 on macOS, so
+/// there is room to spare.
 const SOCKET_PATH_LIMIT: usize = 100;
 
-/// A state folder.
+/// Names a state folder and the files in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Home {
     dir: PathBuf,
 }
 
 impl Home {
-    /// `CLAUDECLUSTER_HOME`, or what the platform's convention says.
+    /// Finds the state folder: `CLAUDECLUSTER_HOME`, or the folder of the platform's convention.
     pub(crate) fn find() -> Result<Self, ErrorBody> {
         if let Some(dir) = env::var_os("CLAUDECLUSTER_HOME").filter(|dir| !dir.is_empty()) {
             let dir = std::path::absolute(&dir)
@@ -42,7 +42,7 @@ impl Home {
         })
     }
 
-    /// A given folder.
+    /// Uses `dir` as the state folder.
     pub(crate) fn at(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -55,22 +55,22 @@ impl Home {
         self.dir.join("logs")
     }
 
-    /// Diffs that editors show as documents.
+    /// Returns the folder of the diffs that editors show as documents.
     pub(crate) fn diffs(&self) -> PathBuf {
         self.dir.join("diffs")
     }
 
-    /// Plans that editors show as documents, and that people write in.
+    /// Returns the folder of the plans that editors show as documents. People edit these plans.
     pub(crate) fn plans(&self) -> PathBuf {
         self.dir.join("plans")
     }
 
-    /// What the daemon's process says outside its log: the last words of a crash.
+    /// Returns the file for the output of the daemon's process outside its log, such as a crash.
     pub(crate) fn stderr_log(&self) -> PathBuf {
         self.logs().join("stderr.log")
     }
 
-    /// The file the store locks for as long as a daemon owns the folder.
+    /// Returns the file that the store locks while a daemon owns the folder.
     pub(crate) fn store_lock(&self) -> PathBuf {
         self.dir.join("lock")
     }
@@ -79,7 +79,7 @@ impl Home {
         self.dir.join("daemon.json")
     }
 
-    /// Makes the folder and its `logs`, private to the user.
+    /// Creates the folder and its `logs`, private to the user.
     pub(crate) fn create(&self) -> Result<(), ErrorBody> {
         for dir in [&self.dir, &self.logs()] {
             DirBuilder::new()
@@ -95,7 +95,7 @@ impl Home {
         Ok(())
     }
 
-    /// Waits until nobody else starts a daemon here. Gone when the file is dropped.
+    /// Waits until no other process starts a daemon here. Dropping the file releases the lock.
     pub(crate) fn lock_start(&self) -> Result<File, ErrorBody> {
         self.create()?;
         let path = self.dir.join("start.lock");
@@ -114,8 +114,8 @@ impl Home {
         }
     }
 
-    /// Where a daemon listens: in the folder, or in a private one with a shorter path. The second
-    /// value removes that one when dropped.
+    /// Returns the path of the daemon's socket. It is in the state folder, or in a private folder
+    /// with a shorter path. Dropping the second value removes that private folder.
     pub(crate) fn socket(&self) -> Result<(PathBuf, Option<tempfile::TempDir>), ErrorBody> {
         let usual = self.dir.join("daemon.sock");
         if usual.as_os_str().len() <= SOCKET_PATH_LIMIT {
@@ -141,13 +141,13 @@ impl Home {
         .with_hint("set CLAUDECLUSTER_HOME to a folder with a shorter path"))
     }
 
-    /// How to find the daemon; `None` where none has written it, or what it wrote is no use.
+    /// Reads the daemon's address. Returns `None` if the file is missing or invalid.
     pub(crate) fn read_daemon_file(&self) -> Option<DaemonFile> {
         let text = fs::read(self.daemon_file()).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Says how to find the daemon. Readers see the old file or the new one, nothing between.
+    /// Writes the daemon's address. Readers see the old file or the new one, nothing between.
     pub(crate) fn write_daemon_file(&self, file: &DaemonFile) -> Result<(), ErrorBody> {
         let path = self.daemon_file();
         let write = || -> io::Result<()> {
@@ -161,7 +161,7 @@ impl Home {
         write().context(format!("cannot write {}", path.display()))
     }
 
-    /// Takes the file away if it still is the one of process `pid`.
+    /// Removes the daemon's address if it still belongs to process `pid`.
     pub(crate) fn remove_daemon_file(&self, pid: u32) {
         if self.read_daemon_file().is_some_and(|file| file.pid == pid) {
             let _ = fs::remove_file(self.daemon_file());
@@ -169,7 +169,8 @@ impl Home {
     }
 }
 
-/// A folder that only its owner may enter, with a name nobody can guess. Removed when dropped.
+/// Creates a folder that only its owner may enter, with a random name. Dropping the value removes
+/// the folder.
 pub(crate) fn private_tempdir(parent: &Path) -> io::Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("claudecluster-")

@@ -1,8 +1,8 @@
-//! `claudecluster lsp`: messages from the editor to the daemon and back, over the ends of daemons.
+//! `claudecluster lsp`: passes messages between the editor and the daemon, and outlives daemons.
 //!
-//! Architecture invariant: this opens no TCP socket and decides nothing about the protocol. What has to
-//! be remembered for the next daemon, and what is told to whom when one is lost, is
-//! [`claudecluster_lsp::proxy`]'s.
+//! Architecture invariant: this module opens no TCP socket and decides nothing about the protocol.
+//! [`claudecluster_lsp::proxy`] decides which state the next daemon needs, and which side learns of
+//! a lost daemon.
 
 use std::{io, time::Duration};
 
@@ -26,22 +26,22 @@ use crate::{
     exit::{CommandExit, CommandFailure, CommandResult},
 };
 
-/// The longest header line; real ones have 30 bytes.
+/// Limits the length of a header line. Real header lines have 30 bytes.
 const HEADER_LIMIT: u64 = 16 << 10;
-/// Messages of the editor that wait while a daemon is slow to read.
+/// Limits the editor's messages that wait while a daemon is slow to read.
 const QUEUE: usize = 64;
-/// How long to wait before each further try to find or start a daemon.
+/// Lists the pauses before the tries to find or start a daemon.
 const PAUSES: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(200),
     Duration::from_secs(1),
     Duration::from_secs(5),
 ];
-/// Daemons that end one after the other without the editor having said anything: then something is
-/// wrong that another daemon does not mend.
+/// Limits the daemons that may end in a row without a message of the editor. Beyond this limit,
+/// another daemon does not help.
 const LOSSES: u32 = 5;
 
-/// What comes from the daemon.
+/// Holds one message from the daemon.
 #[derive(PartialEq, Eq, Debug)]
 enum DaemonMessage {
     /// A message's body.
@@ -54,9 +54,9 @@ enum DaemonMessage {
     Lost,
 }
 
-/// Why a connection to a daemon is over.
+/// Gives the reason why the connection to a daemon ended.
 enum SessionEnd {
-    /// The editor hears of this exit status.
+    /// The server ended with this exit status, which the editor gets.
     Exit(u8),
     /// The daemon was asked to end.
     Stopped,
@@ -64,10 +64,11 @@ enum SessionEnd {
     Lost,
 }
 
-/// What the editor sends: a message, or what is none and why.
+/// Holds a message of the editor, or the reason why the input is no message.
 type EditorMessage = Result<Vec<u8>, String>;
 
-/// Connects the editor with the daemon, and with the next one where that ends, until the editor goes.
+/// Connects the editor to a daemon, and to the next daemon if that one ends, until the editor
+/// leaves.
 pub(crate) async fn run_lsp_proxy(
     client: &DaemonClient,
     env: Vec<EnvVar>,
@@ -125,12 +126,12 @@ struct LspProxy {
     mirror: SessionReplay,
     editor: mpsc::Receiver<EditorMessage>,
     to_editor: mpsc::UnboundedSender<Vec<u8>>,
-    /// The editor has said something to this daemon.
+    /// Whether the editor has sent a message to this daemon.
     heard: bool,
 }
 
 impl LspProxy {
-    /// Passes messages between the editor and one daemon until one of them is gone.
+    /// Passes messages between the editor and one daemon until one of the two is gone.
     async fn serve(&mut self, link: DaemonLink) -> SessionEnd {
         let DaemonLink {
             reader, mut writer, ..
@@ -182,8 +183,9 @@ impl LspProxy {
         }
     }
 
-    /// Finds or starts the next daemon while the editor continues. One that was stopped on purpose is
-    /// started again when the editor says something. `None` if the editor goes meanwhile.
+    /// Finds or starts the next daemon while the editor continues. A daemon that was stopped on
+    /// purpose starts again with the editor's next message. Returns `None` if the editor leaves
+    /// meanwhile.
     async fn next_daemon(
         &mut self,
         client: &DaemonClient,
@@ -207,7 +209,8 @@ impl LspProxy {
         }
     }
 
-    /// Takes the editor's next message without a daemon; `false` if there will be no more.
+    /// Handles the editor's next message without a daemon. Returns `false` if the editor sends no
+    /// more.
     async fn next_from_editor(&mut self) -> bool {
         let Some(message) = self.editor.recv().await else {
             return false;
@@ -306,7 +309,7 @@ async fn read_daemon(mut stream: impl AsyncBufRead + Unpin, messages: mpsc::Send
     }
 }
 
-/// The next message of the daemon, or how it ended.
+/// Reads the daemon's next message, or the reason for its end.
 async fn read_message(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<DaemonMessage> {
     let mut line = Vec::new();
     let mut length = 0;

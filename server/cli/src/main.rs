@@ -1,9 +1,9 @@
 //! The `claudecluster` program: its commands, the daemon, and the pipe between an editor and the
 //! daemon.
 //!
-//! Architecture invariant: commands know the daemon by its socket only. `daemon` is the one module
-//! that holds a driver; `demo` starts such a daemon inside its own process and then talks to it over
-//! the socket like everybody else.
+//! Architecture invariant: commands reach the daemon by its socket only. `daemon` is the one module
+//! that holds a driver. `demo` starts such a daemon inside its own process, and also talks to it
+//! over the socket.
 
 mod cli;
 mod client;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Runs a command on the runtime it needs.
+/// Runs a command on the runtime that the command needs.
 fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
     let mut builder = match commands::runtime_kind(&cli.command) {
         RuntimeKind::Client => tokio::runtime::Builder::new_current_thread(),
@@ -69,7 +69,7 @@ fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
     exit
 }
 
-/// What clap has to say: help and version on stdout, mistakes on stderr.
+/// Prints the output of clap: help and version on stdout, mistakes on stderr.
 fn report_usage(error: &clap::Error) -> ExitCode {
     let asked_for = matches!(
         error.kind(),

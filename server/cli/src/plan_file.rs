@@ -4,10 +4,10 @@ use std::{fs, path::Path};
 
 use claudecluster_protocol::{ErrorBody, Plan};
 
-/// Larger files are no plans.
+/// Limits the size of a plan file. Larger files are no plans.
 const LIMIT: u64 = 8 << 20;
 
-/// Reads a plan file. Its form is told by the extension.
+/// Reads a plan file. Its extension decides the format.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     let shown = path.display();
     let unreadable = |e: &dyn std::fmt::Display| {
@@ -37,7 +37,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     parsed.map_err(|wrong| wrong.in_file(path))
 }
 
-/// A mistake in a plan's text.
+/// Describes a mistake in a plan's text.
 struct PlanFileError {
     line: Option<usize>,
     key: Option<String>,
@@ -128,7 +128,7 @@ fn from_yaml(text: &str) -> Result<Plan, PlanFileError> {
     })
 }
 
-/// What the YAML reader says, without the place it puts in front: that is said already.
+/// Returns the YAML reader's message without its position. The caller prints the position itself.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let words = line.strip_prefix("error: ").unwrap_or(line);

@@ -1,4 +1,4 @@
-//! Watching a goal: as a live view, as lines, or as JSON.
+//! Watches a goal and prints it as a live view, as lines, or as JSON.
 
 use std::{future::pending, time::Duration};
 
@@ -18,34 +18,34 @@ use crate::{
     ui::{Ui, board::GoalBoard, live::LiveView, plain, render, text},
 };
 
-/// The live view is painted at most so often.
+/// Limits how often the live view is painted.
 const FRAME: Duration = Duration::from_millis(100);
-/// A daemon that ends again and again is no use.
+/// Limits the connections that may be lost in a row. A daemon that ends that often does not work.
 const RECONNECTS: u32 = 3;
 
-/// What [`watch_goal`] does besides printing.
+/// Sets the actions of [`watch_goal`] besides printing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WatchOptions {
     /// Cancel the goal on Ctrl-C, instead of only leaving it.
     pub(crate) cancel: bool,
-    /// Approve the plan where that is asked.
+    /// Approve the plan when the goal waits for approval.
     pub(crate) approve: bool,
-    /// States before this moment are history.
+    /// Ignore the states before this moment: they are history.
     pub(crate) since: Timestamp,
     /// The repairs of a proposal to wait for.
     pub(crate) repairs: Vec<TaskId>,
 }
 
-/// How a watch ended.
+/// Tells how a watch ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WatchEnd {
-    /// Nothing more happens by itself.
+    /// The goal does not continue by itself.
     Settled,
-    /// The user left; the goal goes on, or is being cancelled.
+    /// The user left. The goal continues, or its cancellation does.
     Left,
 }
 
-/// Watches a goal until nothing more happens by itself.
+/// Watches a goal until it does not continue by itself.
 pub(crate) async fn watch_goal(
     client: &DaemonClient,
     ui: &mut Ui,
@@ -122,12 +122,13 @@ impl GoalWatcher<'_> {
         }
     }
 
-    /// Another daemon takes the goal up where the last one left it, and we after the last event.
+    /// Watches again after the last event seen. Another daemon resumes the goal where the last
+    /// daemon left it.
     async fn resume(&self, goal: &GoalId) -> Result<WatchStream, ErrorBody> {
         self.client.watch(Some(goal.clone()), Some(self.last)).await
     }
 
-    /// Takes one item; `true` once nothing more happens by itself.
+    /// Handles one item. Returns `true` once the goal does not continue by itself.
     async fn take(&mut self, ui: &mut Ui, item: &StreamItem) -> CommandResult<bool> {
         self.board.apply(item);
         self.dirty = true;
@@ -159,8 +160,8 @@ impl GoalWatcher<'_> {
         Ok(true)
     }
 
-    /// Whether an event left all that could go on to somebody's approval. Facts of one turn come one by
-    /// one, so that the daemon is asked what they amount to.
+    /// Returns whether an event has left only tasks that wait for approval. The facts of one turn
+    /// arrive one by one, so the daemon is asked for the resulting state.
     async fn is_paused(&self, event: &Event) -> Result<bool, ErrorBody> {
         let may_be_last = match &event.body {
             EventBody::TaskChanged { state, .. } => {
@@ -177,7 +178,7 @@ impl GoalWatcher<'_> {
         Ok(view.is_paused())
     }
 
-    /// Whether an event is the end of the last repair that is waited for.
+    /// Returns whether an event ends the last repair that the watch waits for.
     fn repairs_ended(&mut self, event: &Event) -> bool {
         let ended = match &event.body {
             _ if event.at < self.manner.since => return false,
@@ -222,7 +223,7 @@ impl GoalWatcher<'_> {
     }
 }
 
-/// The state in which an event left its goal to the user.
+/// Returns the state in which an event left its goal to the user.
 fn state_left_to_user(event: &Event, since: Timestamp) -> Option<GoalState> {
     match event.body {
         _ if event.at < since => None,
@@ -232,12 +233,12 @@ fn state_left_to_user(event: &Event, since: Timestamp) -> Option<GoalState> {
     }
 }
 
-/// Whether an event says that what was to land by itself has done so.
+/// Returns whether an event reports the end of the automatic landing.
 fn is_applied(event: &Event) -> bool {
     matches!(event.body, EventBody::Applied { .. })
 }
 
-/// Shows an item as a line, where lines are wanted.
+/// Prints an item as a line or as JSON, as the options ask.
 fn print_item(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
     if ui.json {
         ui.json(item)?;
@@ -250,7 +251,7 @@ fn print_item(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
     Ok(())
 }
 
-/// Prints everything that happens to all goals, until the user leaves.
+/// Prints the items of all goals until the user leaves.
 pub(crate) async fn watch_all_goals(client: &DaemonClient, ui: &mut Ui) -> CommandResult<()> {
     let mut watch = client.watch(None, None).await?;
     let mut interrupted = listen_for_signal(SignalKind::interrupt());

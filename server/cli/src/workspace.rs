@@ -1,4 +1,4 @@
-//! Which folder a command is about, and the files in it that the user names.
+//! Finds the workspace of a command, and the files in it that the user names.
 
 use std::{
     env,
@@ -12,9 +12,10 @@ use claudecluster_protocol::{
 
 use crate::exit::ErrorContext;
 
-/// The workspace: `named`, or the git repository around the current folder, or that folder.
+/// Returns the workspace: `named`, else the git repository around the current folder, else that
+/// folder.
 ///
-/// No program is run to find it out: a repository must not get to say anything before it is trusted.
+/// This function runs no program: a repository must not run code before the user trusts it.
 pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody> {
     let start = match named {
         Some(dir) => dir.to_owned(),
@@ -58,7 +59,7 @@ pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody>
     Ok(root)
 }
 
-/// The closest folder above (or at) `dir` that git calls a work tree.
+/// Returns the closest folder at or above `dir` that git calls a work tree.
 fn git_toplevel(dir: &Path) -> Option<PathBuf> {
     dir.ancestors()
         .find(|dir| dir.join(".git").exists())
@@ -88,7 +89,7 @@ fn refuse_too_wide(root: &Path) -> Result<(), ErrorBody> {
     .with_hint("change to the project folder, or name it with --workspace"))
 }
 
-/// A path the user gave, as one inside the workspace. It need not exist.
+/// Converts a path of the user to a path inside the workspace. The file need not exist.
 pub(crate) fn relative_path(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
     let outside = || {
         ErrorBody::user(format!(
@@ -129,8 +130,8 @@ pub(crate) fn relative_path(root: &Path, given: &Path) -> Result<RelPath, ErrorB
     RelPath::from_path(inside).map_err(|_| outside())
 }
 
-/// The path of a hunk or file as `accept --file` takes it: relative to the workspace as lists show
-/// it, or a path from the current folder.
+/// Converts the value of `accept --file` to the path of a hunk or file. The value is relative to
+/// the workspace, as lists show it, or to the current folder.
 pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, ErrorBody> {
     let from_here = relative_path(root, given);
     match RelPath::from_path(given) {
@@ -140,7 +141,7 @@ pub(crate) fn listed_or_relative(root: &Path, given: &Path) -> Result<RelPath, E
     }
 }
 
-/// What `--file` names, as a goal's scope.
+/// Converts the values of `--file` to a goal's scope.
 pub(crate) fn goal_scope(root: &Path, given: &[String]) -> Result<GoalScope, ErrorBody> {
     if given.is_empty() {
         return Ok(GoalScope::default());

@@ -208,6 +208,7 @@ impl Dispatcher {
 
     fn step(&mut self, input: Input, at: Timestamp) -> Result<Vec<Effect>, ErrorBody> {
         let _span = input_span(&input).entered();
+        tracing::debug!("handling an input");
         step(&mut self.state, input, at, &self.policy)
     }
 

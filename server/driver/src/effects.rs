@@ -55,7 +55,11 @@ pub(crate) struct EffectRunner {
 impl EffectRunner {
     /// Starts the work of one effect. Facts and times to wake at are the dispatcher's own.
     pub(crate) fn start_effect(&self, effect: Effect) {
+        if matches!(effect, Effect::Record(..) | Effect::WakeAt(_)) {
+            return;
+        }
         let _span = effect_span(&effect).entered();
+        tracing::debug!("starting the work of an effect");
         match effect {
             Effect::Record(..) | Effect::WakeAt(_) => {}
             Effect::Stop(goal) => {

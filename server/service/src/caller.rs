@@ -1,19 +1,19 @@
-//! Who calls, and with which rights.
+//! Callers and their rights.
 
 use std::{fmt, sync::Arc};
 
 use crate::rights::Rights;
 
-/// Somebody who calls a [`Service`](crate::Service). Cheap to clone.
+/// Describes one caller of a [`Service`](crate::Service). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Caller {
-    /// Who it is, for the journal and for error texts.
+    /// The caller's name, for the journal and for error texts.
     pub name: CallerName,
-    /// What the caller may do.
+    /// The caller's rights.
     pub rights: Rights,
 }
 
-/// The name of a [`Caller`]. Its text goes into the journal where a decision is recorded with who made it.
+/// Names a [`Caller`]. The journal records this name with each decision.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CallerName {
     /// The command line, over the daemon's socket.
@@ -25,7 +25,8 @@ pub enum CallerName {
 }
 
 impl Caller {
-    /// The command line of the user who runs the daemon. It has every right: the socket is that user's alone.
+    /// Returns the command line of the user who runs the daemon. It has every right: the socket is
+    /// that user's alone.
     pub fn command_line() -> Self {
         Self {
             name: CallerName::CommandLine,
@@ -33,7 +34,8 @@ impl Caller {
         }
     }
 
-    /// An editor of the user who runs the daemon. It has every right, as the command line has.
+    /// Returns an editor of the user who runs the daemon. It has every right, as the command line
+    /// has.
     pub fn editor(client_name: impl Into<Arc<str>>) -> Self {
         Self {
             name: CallerName::Editor(client_name.into()),
@@ -41,7 +43,7 @@ impl Caller {
         }
     }
 
-    /// The daemon itself, which only looks.
+    /// Returns the daemon itself as a caller, which may only look.
     pub fn daemon() -> Self {
         Self {
             name: CallerName::Daemon,

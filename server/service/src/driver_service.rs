@@ -1,4 +1,4 @@
-//! The driver as a service.
+//! Implements the service with the driver.
 
 use std::{path::Path, sync::Arc};
 
@@ -22,7 +22,8 @@ use crate::{
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
-/// Every call but two: [`Call::Watch`] is [`Service::events`], and [`Call::Stop`] is for whoever owns the process.
+/// Answers every call but two with a driver. [`Call::Watch`] is [`Service::events`], and
+/// [`Call::Stop`] belongs to the owner of the process.
 #[async_trait]
 impl Service for Driver {
     async fn answer(&self, permit: Permit<'_>, call: Call) -> Result<Answer> {
@@ -167,7 +168,7 @@ fn done(result: Result<()>) -> Result<Answer> {
     result.map(|()| Answer::Done)
 }
 
-/// Runs what waits for the disk on a thread that may wait.
+/// Runs work that blocks on the disk on a thread for such work.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

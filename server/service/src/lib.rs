@@ -1,4 +1,5 @@
-//! The one door to the daemon for every front: the command line's socket, editors, and later HTTP, ACP and MCP.
+//! The one interface of the daemon for every front: the command line's socket, editors, and later
+//! HTTP, ACP and MCP.
 //!
 //! Architecture invariants:
 //! - A front speaks [`Service`] only: one [`Call`](claudecluster_protocol::api::Call) is answered by one

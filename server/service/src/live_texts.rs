@@ -1,4 +1,4 @@
-//! What editors need beyond calls, because their texts change with every key.
+//! Synchronous questions about the texts that editors hold, which change with every key.
 
 use std::{any::Any, path::Path, sync::Arc};
 
@@ -11,20 +11,21 @@ use claudecluster_protocol::{
 
 use crate::service::Service;
 
-/// Keeps an editor attached; dropping it detaches the editor.
+/// Keeps an editor attached. Dropping this value detaches the editor.
 pub type EditorAttachment = Box<dyn Any + Send + Sync>;
 
-/// Questions about a text that an editor holds, and the way to attach an editor.
+/// Answers questions about a text that an editor holds, and attaches editors.
 ///
-/// The questions are synchronous and read memory, but may read a file of a proposal: ask them on a thread that
-/// may block. No caller is checked here, so only fronts whose callers have every right may have it.
+/// The questions are synchronous and read memory, but may read a file of a proposal: ask them on a
+/// thread that may block. No caller is checked here, so only fronts whose callers have every right
+/// may use this trait.
 #[async_trait]
 pub trait LiveTexts: Send + Sync + 'static {
     /// Returns the pending hunks of one file (absolute path), of all goals, against `text`.
     fn hunks_in(&self, path: &Path, text: TextSource<'_>) -> Vec<HunkView>;
 
-    /// Returns where the lines of a file (absolute path) come from: hunks that are pending or have landed, of all
-    /// goals, against `text`.
+    /// Returns the origins of the lines of a file (absolute path): the hunks of all goals that are
+    /// pending or have landed, against `text`.
     fn origins(&self, path: &Path, text: &str) -> Vec<HunkOrigin>;
 
     /// Returns `text` with a hunk accepted.
@@ -34,15 +35,15 @@ pub trait LiveTexts: Send + Sync + 'static {
     /// The hunk is no longer pending, or no longer merges cleanly.
     fn preview(&self, hunk: &HunkId, text: &str) -> Result<String, ErrorBody>;
 
-    /// Tells that the text of an open document (absolute path) has not changed for a moment. Returns once the
-    /// ledger has what the editor undid or redid there by itself.
+    /// Reports that the text of an open document (absolute path) has paused. Returns once the
+    /// ledger records every undo and redo that the editor did there by itself.
     async fn text_settled(&self, path: &Path);
 
     /// Attaches an editor: its documents become part of every snapshot, and changes to them land there.
     fn attach(&self, editor: Arc<dyn Editor>) -> EditorAttachment;
 }
 
-/// Both halves of what an editor front needs.
+/// Joins both traits that an editor front needs.
 pub trait EditorService: Service + LiveTexts {}
 
 impl<T: Service + LiveTexts> EditorService for T {}

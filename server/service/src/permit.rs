@@ -1,4 +1,4 @@
-//! The one check of a caller's rights.
+//! Checks a caller's rights, in one place.
 
 use claudecluster_protocol::ErrorBody;
 
@@ -7,7 +7,7 @@ use crate::{
     rights::Right,
 };
 
-/// Proof that a caller has the right that what follows needs. Only the check in this module makes one.
+/// Proves that a caller has the right a method needs. Only the check in this module makes a permit.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit<'a> {
     caller: &'a Caller,
@@ -18,7 +18,7 @@ impl<'a> Permit<'a> {
     ///
     /// # Errors
     ///
-    /// The caller does not have it.
+    /// The caller does not have `right`.
     pub(crate) fn check(caller: &'a Caller, right: Right) -> Result<Self, ErrorBody> {
         if caller.rights.include(right) {
             return Ok(Self { caller });
@@ -31,7 +31,7 @@ impl<'a> Permit<'a> {
         )
     }
 
-    /// The name of the caller that was checked.
+    /// Returns the name of the checked caller.
     pub fn caller_name(self) -> &'a CallerName {
         &self.caller.name
     }

@@ -1,19 +1,19 @@
-//! The rights of callers: which there are, and which each call needs.
+//! The rights of callers, and the table of the right that each call needs.
 
 use claudecluster_protocol::api::Call;
 
-/// One thing a caller may be allowed to do.
+/// Names one right that a caller may have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Right {
-    /// Read goals, changes, files of changes, artifacts and events.
+    /// Reads goals, changes, files of changes, artifacts and events.
     Look,
-    /// Start goals and decide about them: accept, reject, approve, cancel, retry, grant.
+    /// Starts goals and decides about them: accept, reject, approve, cancel, retry, grant.
     Decide,
-    /// Act on the daemon itself.
+    /// Administers the daemon itself.
     Administer,
 }
 
-/// The rights of one caller. No right contains another.
+/// Holds the rights of one caller. No right contains another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rights {
     /// See [`Right::Look`].
@@ -25,10 +25,10 @@ pub struct Rights {
 }
 
 impl Right {
-    /// All of them.
+    /// Lists all rights.
     pub const ALL: [Self; 3] = [Self::Look, Self::Decide, Self::Administer];
 
-    /// The right as error texts name it.
+    /// Returns the right's name for error texts.
     pub(crate) fn as_words(self) -> &'static str {
         match self {
             Self::Look => "read goals",
@@ -39,26 +39,26 @@ impl Right {
 }
 
 impl Rights {
-    /// Every right.
+    /// Returns every right.
     pub const ALL: Self = Self {
         look: true,
         decide: true,
         administer: true,
     };
-    /// Only [`Right::Look`].
+    /// Returns [`Right::Look`] only.
     pub const LOOK: Self = Self {
         look: true,
         decide: false,
         administer: false,
     };
-    /// No right.
+    /// Returns no right.
     pub const NONE: Self = Self {
         look: false,
         decide: false,
         administer: false,
     };
 
-    /// Whether a right is among them.
+    /// Returns whether these rights contain `right`.
     pub fn include(self, right: Right) -> bool {
         match right {
             Right::Look => self.look,
@@ -68,7 +68,8 @@ impl Rights {
     }
 }
 
-/// The right that a call needs. This is the whole table: a new call does not compile before it has a row.
+/// Returns the right that a call needs. This is the whole table: a new call does not compile before
+/// it has a row.
 pub fn right_needed(call: &Call) -> Right {
     match call {
         Call::Goals

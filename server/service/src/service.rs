@@ -14,21 +14,23 @@ use crate::{
     rights::{Right, right_needed},
 };
 
-/// Events and activity, in order. It ends when the service ends or the reader is far behind.
+/// Streams events and activity in order. The stream ends when the service ends or the reader is far
+/// behind.
 pub type EventReceiver = mpsc::Receiver<StreamItem>;
 
-/// What the daemon can do for a front.
+/// Answers calls and streams events for a front.
 ///
 /// Fronts use [`call`](Self::call) and [`events`](Self::events); [`TypedCalls`](crate::TypedCalls) is the
 /// comfortable form of the former. Implementations write [`answer`](Self::answer) and
 /// [`stream`](Self::stream), which nobody reaches without a [`Permit`].
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// Answers one call. Anything but [`Call::Watch`], which [`events`](Self::events) serves.
+    /// Answers one call. [`Call::Watch`] is an error here: [`events`](Self::events) serves it.
     ///
     /// # Errors
     ///
-    /// The caller may not do it, or it cannot be done; the error's hint says what to do next.
+    /// The caller lacks the right, or the call cannot be carried out. The error's hint names the
+    /// next step.
     async fn call(&self, caller: &Caller, call: Call) -> Result<Answer, ErrorBody> {
         let permit = Permit::check(caller, right_needed(&call))?;
         self.answer(permit, call).await
@@ -41,12 +43,12 @@ pub trait Service: Send + Sync + 'static {
     /// - A snapshot's sequence number ([`Dated::as_of`](crate::Dated)) is an `after` that fits the snapshot.
     /// - Activity is not journaled: it may be missed and never comes again.
     ///
-    /// The stream is open when this returns, so what a later call causes is in it. It ends when the receiver is
-    /// dropped.
+    /// The stream is open when this method returns, so it contains the events that a later call
+    /// causes. The stream ends when the receiver is dropped.
     ///
     /// # Errors
     ///
-    /// The caller may not look.
+    /// The caller lacks [`Right::Look`](crate::Right::Look).
     fn events(
         &self,
         caller: &Caller,
@@ -61,7 +63,7 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// It cannot be done.
+    /// The call cannot be carried out.
     async fn answer(&self, permit: Permit<'_>, call: Call) -> Result<Answer, ErrorBody>;
 
     /// Opens the stream of [`events`](Self::events) for a caller who has been checked.

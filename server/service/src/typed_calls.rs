@@ -1,4 +1,4 @@
-//! Calls as methods, so that no front takes an [`Answer`] apart by hand.
+//! Turns calls into methods, so that no front matches on [`Answer`] by hand.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ use crate::{
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
-/// A snapshot, with the event it is as of: the events after that one are those it does not show yet.
+/// Holds a snapshot and the last event it shows. A watch that starts after this event misses
+/// nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dated<T> {
     /// The snapshot.
@@ -30,16 +31,17 @@ pub struct Dated<T> {
     pub as_of: EventSeq,
 }
 
-/// A unified diff, with what it cannot express.
+/// Holds a unified diff, and the changes that a unified diff cannot express.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnifiedDiff {
-    /// What `git apply` takes. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
+    /// The text that `git apply` reads. Encoded as [`RelPath`] encodes bytes if the text is not
+    /// UTF-8.
     pub text: String,
     /// Binary and symlink changes, one line each.
     pub omitted: Vec<String>,
 }
 
-/// A service with the caller who uses it. Cheap to clone.
+/// Joins a service and the caller who uses it. Cheap to clone.
 #[derive(Clone)]
 pub struct ServiceClient<S: ?Sized = dyn Service> {
     service: Arc<S>,
@@ -47,7 +49,7 @@ pub struct ServiceClient<S: ?Sized = dyn Service> {
 }
 
 impl<S: Service + ?Sized> ServiceClient<S> {
-    /// A client of `service` that calls as `caller`.
+    /// Returns a client of `service` that calls as `caller`.
     pub fn new(service: Arc<S>, caller: Caller) -> Self {
         Self { service, caller }
     }
@@ -56,7 +58,7 @@ impl<S: Service + ?Sized> ServiceClient<S> {
     ///
     /// # Errors
     ///
-    /// The caller may not look.
+    /// The caller lacks [`Right::Look`](crate::Right::Look).
     pub fn events(&self, goal: Option<GoalId>, after: Option<EventSeq>) -> Result<EventReceiver> {
         self.service.events(&self.caller, goal, after)
     }
@@ -69,7 +71,7 @@ impl<S: Service + ?Sized> TypedCalls for ServiceClient<S> {
     }
 }
 
-/// Takes the one answer that a call has, or reports the other as a mistake of ours.
+/// Unwraps the one answer that a call has, or reports another answer as an internal error.
 macro_rules! expect_answer {
     ($answer:expr, $pattern:pat => $value:expr) => {
         match $answer {
@@ -79,8 +81,9 @@ macro_rules! expect_answer {
     };
 }
 
-/// Calls as methods with their own results, for whatever can send a [`Call`]: a [`ServiceClient`], or a client at
-/// the other end of a wire. The errors are those of [`Service::call`].
+/// Offers each call as a method with its own result, over anything that can send a [`Call`]. That
+/// is a [`ServiceClient`], or a client at the other end of a wire. The errors are those of
+/// [`Service::call`].
 #[async_trait]
 #[allow(
     clippy::missing_errors_doc,
@@ -90,7 +93,7 @@ pub trait TypedCalls: Sync {
     /// Sends one call and returns its answer.
     async fn send_call(&self, call: Call) -> Result<Answer>;
 
-    /// Starts a goal, unless an equal one is still open: then the answer names that one.
+    /// Starts a goal, unless an equal goal is still open: then the answer names the open goal.
     async fn submit_once(&self, spec: GoalSpec) -> Result<SubmittedGoal> {
         let (spec, again) = (Box::new(spec), false);
         submitted(self.send_call(Call::Submit { spec, again }).await?)
@@ -122,7 +125,8 @@ pub trait TypedCalls: Sync {
         expect_answer!(answer, Answer::Hunks { hunks } => hunks)
     }
 
-    /// Returns what accepting would change, as a unified diff: of a goal, or of a task, a file or a hunk of it.
+    /// Returns the changes that accepting would make, as a unified diff: of a whole goal, or
+    /// of one task, file or hunk of the goal.
     async fn diff(
         &self,
         goal_id: GoalId,
@@ -155,13 +159,13 @@ pub trait TypedCalls: Sync {
         expect_answer!(self.send_call(call).await?, Answer::Content { text } => text)
     }
 
-    /// Decides hunks. The decision is carried out even if the caller stops waiting.
+    /// Decides hunks. The decision is carried out even if the caller drops this future.
     async fn decide(&self, decision: Decision) -> Result<DecisionReport> {
         let answer = self.send_call(Call::Decide { decision }).await?;
         expect_answer!(answer, Answer::Decided { report } => report)
     }
 
-    /// Cancels a goal; its processes are gone when this returns.
+    /// Cancels a goal. Its processes are gone when this method returns.
     async fn cancel(&self, goal_id: &GoalId) -> Result<()> {
         let goal_id = goal_id.clone();
         self.send_for_done(Call::Cancel { goal_id }).await
@@ -211,7 +215,7 @@ pub trait TypedCalls: Sync {
         self.send_for_done(Call::Permit { answer }).await
     }
 
-    /// Returns what a goal left in the artifact store.
+    /// Returns the artifacts of a goal.
     async fn artifacts(&self, goal_id: &GoalId) -> Result<Vec<GoalArtifact>> {
         let goal_id = goal_id.clone();
         let answer = self.send_call(Call::Artifacts { goal_id }).await?;
@@ -245,7 +249,7 @@ fn submitted(answer: Answer) -> Result<SubmittedGoal> {
     expect_answer!(answer, Answer::Submitted { goal_id, duplicate_of } => SubmittedGoal { goal_id, duplicate_of })
 }
 
-/// Makes the error for an answer to another question than the one asked.
+/// Returns the error for an answer that does not fit the call.
 pub fn unexpected_answer(answer: &Answer) -> ErrorBody {
     let name = serde_json::to_value(answer)
         .ok()

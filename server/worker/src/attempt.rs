@@ -323,7 +323,9 @@ async fn collect(
         let layer = sandbox.finish().await?.dir;
         report.layer = Some(layer.clone());
         let failed = SandboxError::io("read the layer", &layer);
-        tokio::task::spawn_blocking(move || changes::collect_changes(&layer, &base, &limits))
+        let span = tracing::Span::current();
+        let collecting = move || changes::collect_changes(&layer, &base, &limits);
+        tokio::task::spawn_blocking(move || span.in_scope(collecting))
             .await
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
             .map_err(failed)

@@ -14,6 +14,7 @@ use tokio::{
     sync::mpsc,
     task::JoinHandle,
 };
+use tracing::Instrument as _;
 
 /// Messages that wait in one direction of a link.
 const WAITING: usize = 16;
@@ -142,12 +143,12 @@ pub fn over_lines<Out: WireMessage, In: WireMessage>(
 ) -> (LinkEnd<Out, In>, LinkTasks) {
     let (sender, outgoing) = mpsc::channel(WAITING);
     let (incoming, receiver) = mpsc::channel(WAITING);
+    let reader = BufReader::with_capacity(64 << 10, reader);
+    let reading = read_messages(reader, incoming);
+    let writing = write_messages(writer, outgoing);
     let tasks = LinkTasks {
-        reading: tokio::spawn(read_messages(
-            BufReader::with_capacity(64 << 10, reader),
-            incoming,
-        )),
-        writing: tokio::spawn(write_messages(writer, outgoing)),
+        reading: tokio::spawn(reading.in_current_span()),
+        writing: tokio::spawn(writing.in_current_span()),
     };
     (LinkEnd { sender, receiver }, tasks)
 }

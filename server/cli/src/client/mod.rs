@@ -1,4 +1,4 @@
-//! The daemon as commands see it.
+//! Connects commands to the daemon.
 
 mod start;
 
@@ -26,7 +26,7 @@ use crate::{exit::ErrorContext, home::Home};
 
 pub(crate) use start::StartReport;
 
-/// A daemon that works greets within milliseconds.
+/// Limits the wait for a greeting. A daemon that works greets within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Finds the daemon of a state folder.
@@ -37,15 +37,15 @@ pub(crate) struct DaemonClient {
 
 /// The result of looking for a daemon.
 pub(crate) enum DaemonLookup {
-    /// It answers, and speaks our version.
+    /// A daemon of our version answers.
     Ready(DaemonLink),
-    /// It answers, in another version.
+    /// A daemon of another version answers.
     Other(DaemonLink),
-    /// There is none.
+    /// No daemon runs.
     None,
 }
 
-/// An open connection, behind [`Hello`] and [`Welcome`].
+/// Holds an open connection after the exchange of [`Hello`] and [`Welcome`].
 pub(crate) struct DaemonLink {
     pub(crate) reader: BufReader<OwnedReadHalf>,
     pub(crate) writer: OwnedWriteHalf,
@@ -76,14 +76,14 @@ impl DaemonClient {
         exchange_greetings(stream, &file, purpose).await
     }
 
-    /// A connection for requests to a daemon that is started where there is none.
+    /// Opens a connection for requests, and starts a daemon if none runs.
     pub(crate) async fn connect(&self) -> Result<DaemonConnection, ErrorBody> {
         Ok(DaemonConnection::new(
             self.link(ConnectionPurpose::Requests).await?,
         ))
     }
 
-    /// A connection to a daemon that is running, if one is.
+    /// Opens a connection for requests to a running daemon, if there is one.
     pub(crate) async fn connect_running(&self) -> Result<Option<DaemonConnection>, ErrorBody> {
         Ok(match self.find(ConnectionPurpose::Requests).await? {
             DaemonLookup::Ready(link) | DaemonLookup::Other(link) => {
@@ -93,7 +93,7 @@ impl DaemonClient {
         })
     }
 
-    /// The events of one goal, or of all, after `after` and from then on.
+    /// Streams the events of one goal, or of all, after `after` and from then on.
     pub(crate) async fn watch(
         &self,
         goal_id: Option<GoalId>,
@@ -106,7 +106,7 @@ impl DaemonClient {
     }
 }
 
-/// Each call on a connection of its own, to a daemon that is started where there is none.
+/// Sends each call on a connection of its own, and starts a daemon if none runs.
 #[async_trait]
 impl TypedCalls for DaemonClient {
     async fn send_call(&self, call: Call) -> Result<Answer, ErrorBody> {
@@ -114,7 +114,7 @@ impl TypedCalls for DaemonClient {
     }
 }
 
-/// Exchanges the greetings of a new connection. A daemon that hangs up meanwhile was just ending.
+/// Exchanges the greetings of a new connection. A daemon that hangs up meanwhile was ending.
 async fn exchange_greetings(
     stream: UnixStream,
     file: &DaemonFile,
@@ -191,13 +191,13 @@ async fn write_line(writer: &mut OwnedWriteHalf, message: &impl Serialize) -> io
     writer.write_all(&line).await
 }
 
-/// A connection for requests. One request at a time.
+/// Sends requests, one at a time.
 pub(crate) struct DaemonConnection {
     lines: Mutex<RequestLines>,
     pub(crate) welcome: Welcome,
 }
 
-/// Requests and replies as lines of a socket.
+/// Reads and writes requests and replies as lines of a socket.
 struct RequestLines {
     reader: Lines<BufReader<OwnedReadHalf>>,
     writer: OwnedWriteHalf,
@@ -242,8 +242,8 @@ impl RequestLines {
         Ok(id)
     }
 
-    /// The next answer to request `id`; `None` once the daemon has hung up. May be dropped and
-    /// called again without losing anything.
+    /// Returns the next answer to request `id`, or `None` once the daemon has hung up. Dropping
+    /// this future loses nothing.
     async fn next_answer(&mut self, id: u64) -> Result<Option<Answer>, ErrorBody> {
         loop {
             let Ok(Some(line)) = self.reader.next_line().await else {
@@ -258,15 +258,15 @@ impl RequestLines {
     }
 }
 
-/// A stream of what happens.
+/// Streams the items of a watch.
 pub(crate) struct WatchStream {
     lines: RequestLines,
     id: u64,
 }
 
 impl WatchStream {
-    /// The next item; `None` once the daemon has ended. May be dropped and called again without
-    /// losing anything.
+    /// Returns the next item, or `None` once the daemon has ended. Dropping this future loses
+    /// nothing.
     pub(crate) async fn next(&mut self) -> Result<Option<StreamItem>, ErrorBody> {
         match self.lines.next_answer(self.id).await? {
             Some(Answer::Item { item }) => Ok(Some(item)),
@@ -276,7 +276,7 @@ impl WatchStream {
     }
 }
 
-/// Makes the error for a daemon that hung up before it answered.
+/// Returns the error for a daemon that hung up before it answered.
 pub(crate) fn daemon_lost() -> ErrorBody {
     ErrorBody::environment("the daemon stopped before it answered").with_hint(
         "nothing is lost: the next command restarts it and goals resume; \

@@ -1,5 +1,5 @@
-//! Starting the daemon on demand: once, however many clients want it at the same moment, and
-//! waiting for it without asking again and again.
+//! Starts the daemon on demand: once for all clients that want it at the same moment, and without
+//! polling.
 
 use std::{
     fs::{File, OpenOptions},
@@ -25,23 +25,24 @@ use tokio::{
 use super::{DaemonClient, DaemonConnection, DaemonLink, DaemonLookup};
 use crate::{exit::ErrorContext, home::Home};
 
-/// A journal of any length is read within this time; what takes longer hangs.
+/// Limits the time for a daemon's start. A journal of any length is read within it, so a longer
+/// start hangs.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// A daemon without work ends within this time.
+/// Limits the time in which a daemon without work ends.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a daemon started on demand says on its stdout, as one line, before it closes it.
+/// Reports the start of a daemon, as one line on its stdout before it closes that stream.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum StartReport {
-    /// It listens.
+    /// The daemon listens.
     Ready,
-    /// It cannot work.
+    /// The daemon cannot work.
     Failed(ErrorBody),
 }
 
 impl DaemonClient {
-    /// A connection to a daemon of our version, which is started where there is none.
+    /// Connects to a daemon of our version, and starts one if none runs.
     pub(crate) async fn link(&self, purpose: ConnectionPurpose) -> Result<DaemonLink, ErrorBody> {
         if let DaemonLookup::Ready(link) = self.find(purpose.clone()).await? {
             return Ok(link);
@@ -68,8 +69,9 @@ impl DaemonClient {
         }
     }
 
-    /// A connection for an editor. What editors speak has no version of ours, so a newer daemon serves it
-    /// as well: one that took the place of an older daemon while the editor was open.
+    /// Connects an editor to a daemon. The editor's protocol has no version of ours, so a newer
+    /// daemon serves it as well. Such a daemon may have replaced an older one while the editor was
+    /// open.
     pub(crate) async fn link_editor(&self, env: Vec<EnvVar>) -> Result<DaemonLink, ErrorBody> {
         let purpose = ConnectionPurpose::Lsp { env };
         match self.find(purpose.clone()).await? {
@@ -83,14 +85,14 @@ impl DaemonClient {
         }
     }
 
-    /// Waits for a daemon that is ending: it is not found any more and still has the state folder. One
-    /// that keeps it will be the error of whoever starts the next.
+    /// Waits for a daemon that is ending: it has removed its address but still holds the state
+    /// folder. If it keeps the folder, the start of the next daemon fails with that error.
     async fn let_go(&self) {
         let home = self.home.clone();
         let _ = timeout(STOP_LIMIT, in_background(move || home.wait_for_store())).await;
     }
 
-    /// Ends a daemon of another version, if it is older and has nothing to do.
+    /// Stops a daemon of an older version if it has no work.
     async fn replace(&self) -> Result<(), ErrorBody> {
         let Some(connection) = self.connect_running().await? else {
             return Ok(());
@@ -112,7 +114,7 @@ impl DaemonClient {
         })
     }
 
-    /// Asks a daemon to end and waits until it has given up the state folder.
+    /// Stops a daemon and waits until it has released the state folder.
     pub(crate) async fn stop(
         &self,
         connection: DaemonConnection,
@@ -141,7 +143,7 @@ async fn in_background<T: Send + 'static>(
         .map_err(|_| ErrorBody::internal("a background task failed"))
 }
 
-/// Returns the numbers of a version, which compare as versions do.
+/// Returns the numbers of a version. They compare as versions do.
 fn version_numbers(version: &str) -> Vec<u64> {
     let plain = version.split(['-', '+']).next().unwrap_or(version);
     plain

@@ -65,7 +65,7 @@ async fn download_artifact(
     Ok(path)
 }
 
-/// Where an artifact goes: below the folder of its task, under a name that leaves no folder.
+/// Returns the file for an artifact: in its task's folder, under a name that cannot leave it.
 fn artifact_path(artifact: &GoalArtifact) -> PathBuf {
     let plain = |name: &str| -> String {
         let name: String = name

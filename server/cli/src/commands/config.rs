@@ -45,7 +45,8 @@ pub(super) fn run_config_command(
     }
 }
 
-/// The workspace whose file counts. Outside every workspace there is none, and that is no mistake.
+/// Returns the workspace whose file applies. Outside every workspace there is none, and that is no
+/// error.
 fn workspace_if_any(cx: &CommandContext) -> Result<Option<PathBuf>, ErrorBody> {
     match cx.workspace() {
         Ok(root) => Ok(Some(root)),
@@ -133,7 +134,7 @@ fn set_setting(
     Ok(CommandExit::Done)
 }
 
-/// Replaces the file as a whole, through a link if it is one: people keep such files elsewhere.
+/// Replaces a whole file, and follows a link: people keep such files elsewhere.
 fn write_file(file: &Path, text: &str) -> Result<(), ErrorBody> {
     let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let parent = target.parent().unwrap_or(Path::new("/"));

@@ -1,4 +1,4 @@
-//! `claudecluster diff --conflicts`: both sides of everything that conflicts.
+//! `claudecluster diff --conflicts`: prints both sides of each conflict.
 
 use claudecluster_protocol::change::{ConflictView, HunkStatus, HunkView, Provenance};
 use serde_json::json;
@@ -35,7 +35,7 @@ pub(super) async fn print_conflicts(
     Ok(CommandExit::Done)
 }
 
-/// One conflict: where it is, what each side has there and whose it is, and what can be done.
+/// Describes one conflict: its place, both sides with their authors, and the ways to resolve it.
 fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
     let mut head = StyledLine::new()
         .add(BOLD, hunk.path.display())
@@ -74,7 +74,7 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
     lines
 }
 
-/// The command that resolves a conflict, with every option that its kind allows.
+/// Returns the command that resolves a conflict, with every option that its kind allows.
 pub(super) fn resolve_command(hunk: &HunkView) -> String {
     let ways = match (&hunk.conflict, &hunk.merged) {
         // Of what has no lines only one side or the other can be taken.
@@ -103,7 +103,7 @@ fn both_sides(hunk: &HunkView, sides: &ConflictView) -> Vec<StyledLine> {
     lines
 }
 
-/// The lines of a side, marked for those who see no colours.
+/// Returns the lines of a side, with a sign for terminals without colours.
 fn side_lines(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> {
     if side.is_empty() {
         return vec![StyledLine::new().add(DIM, "    (nothing)")];
@@ -116,7 +116,7 @@ fn side_lines(side: &str, sign: char, style: anstyle::Style) -> Vec<StyledLine> 
         .collect()
 }
 
-/// Who made something, and why.
+/// Names the authors of a text, and their reasons.
 fn authors(by: &[Provenance]) -> String {
     let one = |by: &Provenance| {
         let title = if by.title == by.task.as_str() {

@@ -85,7 +85,7 @@ async fn print_daemon_status(cx: &mut CommandContext) -> CommandResult<CommandEx
     Ok(CommandExit::Done)
 }
 
-/// The daemon's state in one line.
+/// Describes the daemon's state in one line.
 pub(super) fn describe_status(status: &DaemonStatus) -> String {
     let up = text::duration_text(claudecluster_protocol::Span::from_secs(status.uptime_secs));
     format!(
@@ -99,7 +99,7 @@ pub(super) fn describe_status(status: &DaemonStatus) -> String {
     )
 }
 
-/// Is the daemon until somebody wants it to end. `ready` is called once it listens.
+/// Runs the daemon until it is asked to end. Calls `ready` once it listens.
 async fn serve_until_stopped(
     ready: impl FnOnce() -> Result<(), ErrorBody>,
 ) -> CommandResult<CommandExit> {
@@ -129,7 +129,8 @@ async fn serve_until_stopped(
     Ok(CommandExit::Done)
 }
 
-/// The same, for a client that waits on our stdout: it hears when we are ready, or why we are not.
+/// Runs the daemon for a client that waits on our stdout. That client learns when the daemon is
+/// ready, or why it is not.
 async fn on_demand() -> CommandResult<CommandExit> {
     // A session of our own: no terminal's signals reach us.
     let _ = rustix::process::setsid();
@@ -143,7 +144,7 @@ async fn on_demand() -> CommandResult<CommandExit> {
     }
 }
 
-/// Says one line on stdout and closes it: the client's end of the pipe is gone soon.
+/// Prints one line on stdout and closes it: the client soon drops its end of the pipe.
 fn announce_start(what: &StartReport) -> Result<(), ErrorBody> {
     let failed = "cannot report that the daemon is ready";
     let mut line = serde_json::to_vec(what).context(failed)?;

@@ -1,4 +1,4 @@
-//! `claudecluster accept`, `reject`, `undo` and `redo`, and what every decision says of itself.
+//! `claudecluster accept`, `reject`, `undo` and `redo`, and the report of every decision.
 
 use std::fmt::Write as _;
 
@@ -63,7 +63,7 @@ async fn decide_selection(
     decide_and_report(cx, &client, selection.decision(verdict)).await
 }
 
-/// Sends a decision, and prints its result and what it has left.
+/// Sends a decision, and prints its result and the hunks left.
 pub(super) async fn decide_and_report(
     cx: &mut CommandContext,
     client: &DaemonClient,
@@ -81,7 +81,7 @@ pub(super) async fn decide_and_report(
     Ok(report_exit(&report))
 }
 
-/// Returns the pending hunks that a decision was about and has left, so that hints can name them.
+/// Returns the pending hunks of a decision that are left, so that hints can name them.
 pub(super) async fn undecided_hunks(
     client: &DaemonClient,
     report: &DecisionReport,
@@ -93,8 +93,8 @@ pub(super) async fn undecided_hunks(
     HunkSelection::of_decision(decision).hunks(client).await
 }
 
-/// 3 where conflicts remain, something needs an explicit look or lines are being edited, 1 where a
-/// file could not be written.
+/// Returns the exit status of a decision. It is 3 if conflicts, held hunks or lines being edited
+/// remain, and 1 if a file could not be written.
 pub(super) fn report_exit(report: &DecisionReport) -> CommandExit {
     if !report.failed.is_empty() {
         CommandExit::Failed
@@ -105,7 +105,7 @@ pub(super) fn report_exit(report: &DecisionReport) -> CommandExit {
     }
 }
 
-/// Describes the result of a decision, and how to continue with the hunks it has left.
+/// Describes the result of a decision, and how to continue with the hunks left.
 pub(super) fn report_lines(
     report: &DecisionReport,
     decision: &Decision,
@@ -164,7 +164,7 @@ fn nothing_decided(report: &DecisionReport, decision: &Decision) -> String {
     format!("{}: {state}", decision.goal_id)
 }
 
-/// Describes what a decision has left, with the commands that continue from there.
+/// Describes the hunks left by a decision, with the commands that continue from there.
 fn undecided_lines(
     report: &DecisionReport,
     decision: &Decision,

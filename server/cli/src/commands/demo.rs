@@ -1,7 +1,7 @@
-//! `claudecluster demo`: the real thing on a small project, with a model that follows a script.
+//! `claudecluster demo`: runs a real goal on a small project, with a model that follows a script.
 //!
-//! Everything lies in one private folder and everything runs in this process or below it, so nothing
-//! is left when it ends. Only the model is not real: it answers on loopback, from a script.
+//! Everything is in one private folder, and everything runs in this process or below it, so nothing
+//! is left when the demo ends. Only the model is not real: it answers on loopback, from a script.
 
 use std::{
     fs,
@@ -40,7 +40,7 @@ use crate::{
 
 const SCRIPT: &str = include_str!("../../assets/demo/model.yaml");
 
-/// The project, file by file.
+/// Lists the files of the sample project.
 const PROJECT: [(&str, &str); 6] = [
     ("README.md", include_str!("../../assets/demo/README.md")),
     ("lib/sum.sh", include_str!("../../assets/demo/sum.sh")),
@@ -52,7 +52,7 @@ const PROJECT: [(&str, &str); 6] = [
 
 const GOAL: &str = "Show a bar for every row of the report, and the average below the total";
 
-/// The key the scripted model gets. It is no secret and opens nothing.
+/// The key for the scripted model. It is no secret and opens nothing.
 const KEY: &str = "demo";
 
 pub(super) async fn run_demo(
@@ -83,7 +83,7 @@ pub(super) async fn run_demo(
     Ok(exit)
 }
 
-/// No file of the user's and nothing of their environment, but the model's address.
+/// Returns settings without the user's files and environment, and with the model's address.
 fn demo_sources(url: &str) -> ConfigSources {
     let variables = [
         ("CLAUDECLUSTER_NATIVE_BASE_URL", url),
@@ -116,7 +116,7 @@ fn demo_goal(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, Er
     })
 }
 
-/// The scripted model, as agents find a provider.
+/// Returns the variables by which agents find the scripted model.
 fn provider_env(url: &str) -> Vec<EnvVar> {
     let variable = |(name, value): (&str, &str)| EnvVar {
         name: name.to_owned(),
@@ -127,7 +127,7 @@ fn provider_env(url: &str) -> Vec<EnvVar> {
         .to_vec()
 }
 
-/// The agent that was asked for, else the first that can plan and is usable.
+/// Returns the agent that the user asked for, else the first usable agent that can plan.
 fn choose_agent(
     asked: Option<AgentName>,
     found: &[AgentInspection],
@@ -158,7 +158,7 @@ fn choose_agent(
     })
 }
 
-/// An agent in the words of the demo's head: with its version, and what is missing of preferred ones.
+/// Describes an agent with its version, and the missing agents that come before it.
 fn describe_agent(agent: AgentName, found: &[AgentInspection]) -> String {
     let label = registry().get(agent).label();
     let own = found.iter().find(|one| one.agent == agent);
@@ -204,7 +204,7 @@ fn print_introduction(
     Ok(())
 }
 
-/// The goal's way from submission to landing.
+/// Runs the goal from its start to its landing.
 async fn play_demo(
     cx: &mut CommandContext,
     client: &DaemonClient,
@@ -228,7 +228,7 @@ async fn play_demo(
     apply_proposal(&mut cx.ui, client, &goal, project).await
 }
 
-/// The plan with its attempts, and the merged diff with who made what.
+/// Prints the plan with its attempts, and the merged diff with the task of each hunk.
 async fn print_proposal(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> CommandResult<()> {
     print_heading(ui, "What each session did")?;
     for line in show::task_lines(view) {
@@ -257,7 +257,7 @@ async fn print_proposal(ui: &mut Ui, client: &DaemonClient, view: &GoalView) -> 
     diff::print_diff(ui, &diff.text, &hunks)
 }
 
-/// Accepts everything and runs the project's own test, in the project itself this time.
+/// Accepts all changes, then runs the project's own test in the project itself.
 async fn apply_proposal(
     ui: &mut Ui,
     client: &DaemonClient,
@@ -333,7 +333,7 @@ fn print_farewell(ui: &mut Ui, kept: Option<&Path>) -> CommandResult<()> {
     Ok(())
 }
 
-/// Makes the project, as a git repository with one commit.
+/// Creates the project as a git repository with one commit.
 fn make_project(dir: &Path) -> Result<(), ErrorBody> {
     for (name, content) in PROJECT {
         let path: PathBuf = dir.join(name);

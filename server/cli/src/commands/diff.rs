@@ -53,7 +53,7 @@ pub(super) async fn show_diff(
     Ok(CommandExit::Done)
 }
 
-/// What whoever reads the diff has to know beside it.
+/// Prints notes to stderr about hunks that the diff does not explain.
 fn print_notes(hunks: &[HunkView]) {
     let Some(goal) = hunks.first().and_then(|hunk| hunk.id.goal()) else {
         return;
@@ -84,8 +84,8 @@ fn print_note(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Prints a diff: for people in colour and safe to look at, for programs byte by byte. On a terminal
-/// the words that differ stand out and each place names its hunks.
+/// Prints a diff: in colour and escaped for people, byte by byte for programs. On a terminal,
+/// changed words stand out and each change names its hunks.
 pub(super) fn print_diff(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> CommandResult<()> {
     if !ui.colors() {
         ui.bytes(&bytes_of_text(diff))?;
@@ -98,7 +98,7 @@ pub(super) fn print_diff(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> Command
     Ok(())
 }
 
-/// The lines of a diff with styles.
+/// Returns the lines of a diff with styles.
 fn painted_lines(diff: &str, hunks: &[HunkView]) -> Vec<String> {
     let mut out = Vec::new();
     let mut lines = diff.split_terminator('\n').peekable();
@@ -147,7 +147,7 @@ fn plain_line(line: &str) -> String {
     style_line(style, line)
 }
 
-/// The hunks of the file that a diff's first line names. Names that had to be quoted name none.
+/// Returns the hunks of the file that a diff's first line names. Quoted names match no file.
 fn of_file<'a>(line: &str, hunks: &'a [HunkView]) -> Vec<&'a HunkView> {
     hunks
         .iter()
@@ -158,7 +158,7 @@ fn of_file<'a>(line: &str, hunks: &'a [HunkView]) -> Vec<&'a HunkView> {
         .collect()
 }
 
-/// The line of the old text at which the lines below a `@@` line start, counted from 0.
+/// Returns the line of the old text where a `@@` section starts, counted from 0.
 fn hunk_start(line: &str) -> Option<u32> {
     let range = line.strip_prefix("@@ -")?.split(' ').next()?;
     let (first, count) = range.split_once(',')?;
@@ -171,7 +171,7 @@ fn hunk_start(line: &str) -> Option<u32> {
     })
 }
 
-/// What hunks are called, and why they are kept apart.
+/// Returns the ids of hunks, and the reasons why some are held.
 fn hunk_names(hunks: &[&HunkView]) -> String {
     let names = hunks.iter().map(|hunk| {
         let id = text::one_line(hunk.id.as_str());
@@ -187,8 +187,8 @@ fn hunk_names(hunks: &[&HunkView]) -> String {
     names.collect()
 }
 
-/// A run of removed and added lines at line `at` of the old text, with the names of its hunks behind
-/// the first and the words that differ where they are known.
+/// Formats a run of removed and added lines at line `at` of the old text. The first line names the
+/// run's hunks, and changed words stand out if they are known.
 fn changed_run(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<String> {
     let side = |sign: char| -> Vec<&str> {
         let lines = run.iter().filter_map(|line| line.strip_prefix(sign));
@@ -220,7 +220,7 @@ fn changed_run(run: &[&str], at: &mut u32, file: &mut Vec<&HunkView>) -> Vec<Str
     lines
 }
 
-/// The lines of a run with the words that differ standing out.
+/// Formats the lines of a run with the changed words highlighted.
 fn refined_run(run: &[&str], words: &[HunkWord]) -> Vec<String> {
     let mut old = side_of(words, HunkWordKind::Removed, RED).into_iter();
     let mut new = side_of(words, HunkWordKind::Added, GREEN).into_iter();
@@ -236,7 +236,7 @@ fn refined_run(run: &[&str], words: &[HunkWord]) -> Vec<String> {
         .collect()
 }
 
-/// The lines of one side, its own words standing out.
+/// Formats the lines of one side with the side's own words highlighted.
 fn side_of(words: &[HunkWord], own: HunkWordKind, style: anstyle::Style) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words {
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Styles as something to read: `[words that stand out]`, `{what is dimmed}`.
+    /// Formats styles as text: `[highlighted words]`, `{dimmed text}`.
     fn shown(diff: &str, hunks: &[HunkView]) -> String {
         let mut text = painted_lines(diff, hunks).join("\n") + "\n";
         for (style, open, close) in [

@@ -23,29 +23,29 @@ use crate::{
     ui::text::{self, BOLD, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
-/// Less free space than this ends in trouble soon.
+/// Sets the free space below which `doctor` warns.
 const LITTLE_SPACE: u64 = 512 << 20;
 
-/// How one thing was found.
+/// Rates the result of one check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum CheckState {
-    /// As it should be.
+    /// The checked part works.
     Good,
-    /// Work goes on without it.
+    /// The product works without this part.
     Warning,
-    /// Nothing works without it.
+    /// Nothing works without this part.
     Missing,
 }
 
-/// One thing that was looked at.
+/// Holds the result of one check.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SetupCheck {
     name: &'static str,
     state: CheckState,
     found: String,
-    /// The command that brings it, or what else to do.
+    /// The command that installs the missing part, or another next step.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
@@ -135,7 +135,7 @@ fn check_lines(check: &SetupCheck) -> Vec<StyledLine> {
     lines
 }
 
-/// The settings as far as they can be read: everything else is looked at with them.
+/// Checks the configuration and returns its valid settings: all other checks use them.
 fn check_configuration(cx: &CommandContext) -> (SetupCheck, DriverSettings) {
     let workspace = cx.workspace().ok();
     let loaded = ConfigSources::of_process().and_then(|sources| {
@@ -192,7 +192,7 @@ fn check_git() -> SetupCheck {
     }
 }
 
-/// The agent that goals use unless they name one.
+/// Checks the agent that goals use by default.
 fn check_agents(found: &[AgentInspection], settings: &DriverSettings) -> SetupCheck {
     let usable = |agent| found.iter().any(|one| one.agent == agent && one.usable);
     if let Some(agent) = registry().planners().find(|one| usable(one.name())) {

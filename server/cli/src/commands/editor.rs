@@ -1,10 +1,10 @@
-//! The user's own editor, for text that somebody has to write.
+//! Opens the user's own editor for texts that the user has to write.
 
 use std::{path::Path, process::Command};
 
 use claudecluster_protocol::ErrorBody;
 
-/// Opens a file in `$VISUAL`, `$EDITOR` or `vi`, and returns once it is closed.
+/// Opens a file in `$VISUAL`, `$EDITOR` or `vi`, and returns once that editor ends.
 pub(super) fn open_in_editor(file: &Path) -> Result<(), ErrorBody> {
     let editor = ["VISUAL", "EDITOR"]
         .into_iter()

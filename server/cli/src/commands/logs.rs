@@ -91,7 +91,7 @@ async fn list_transcripts(
     Ok(found)
 }
 
-/// A task's attempts in a line each.
+/// Prints a task's attempts, one line each.
 fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
     ui.line(
         StyledLine::new()
@@ -114,7 +114,7 @@ fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
     Ok(())
 }
 
-/// What a session said and did.
+/// Prints the words and actions of a session.
 async fn print_transcript(
     ui: &mut Ui,
     client: &DaemonClient,
@@ -130,7 +130,7 @@ async fn print_transcript(
     Ok(())
 }
 
-/// Events as lines: words as they were said, everything else in a line each.
+/// Formats events as lines: words as they were written, every other event as one line.
 fn readable_lines(events: &[AgentEvent]) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     let mut words = String::new();

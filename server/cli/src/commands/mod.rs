@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! Runs the commands. Each has a file of its own.
 
 mod artifacts;
 mod completions;
@@ -36,7 +36,7 @@ use crate::{
     workspace,
 };
 
-/// The options and the output that every command shares.
+/// Holds the options and the output that every command shares.
 pub(crate) struct CommandContext {
     pub(crate) global: GlobalArgs,
     pub(crate) ui: Ui,
@@ -47,17 +47,17 @@ impl CommandContext {
         Ok(DaemonClient::new(Home::find()?))
     }
 
-    /// The workspace the command is about.
+    /// Returns the workspace of the command.
     pub(crate) fn workspace(&self) -> Result<PathBuf, ErrorBody> {
         workspace::find_workspace(self.global.workspace.as_deref())
     }
 }
 
-/// Which runtime a command needs.
+/// Names the runtime that a command needs.
 pub(crate) enum RuntimeKind {
-    /// A client, or less: one thread.
+    /// One thread, for a client or less.
     Client,
-    /// A daemon: several.
+    /// Several threads, for a daemon.
     Daemon,
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn list_permissions(cx: &mut CommandContext) -> CommandResult<C
     Ok(CommandExit::Done)
 }
 
-/// Who asks for what since when, all of it, and what can be said.
+/// Describes a permission request: the task, its waiting time, the whole input, and the possible
+/// answers.
 fn request_lines(request: &PermissionRequest) -> Vec<StyledLine> {
     let mut tasks: Vec<&str> = request.task_ids.iter().map(AsRef::as_ref).collect();
     if tasks.is_empty() {

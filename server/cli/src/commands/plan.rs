@@ -59,14 +59,14 @@ pub(super) async fn show_or_edit_plan(
     }
 }
 
-/// A plan as people read and write it.
+/// Formats a plan as people read and write it.
 fn plan_text(plan: &Plan) -> String {
     let mut text = serde_json::to_string_pretty(plan).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// A private file to edit.
+/// Writes a plan to a private file, for editing.
 fn write_plan(text: &str) -> Result<TempPath, ErrorBody> {
     let cannot = "cannot write a file to edit";
     let mut file = tempfile::Builder::new()
@@ -78,7 +78,7 @@ fn write_plan(text: &str) -> Result<TempPath, ErrorBody> {
     Ok(file.into_temp_path())
 }
 
-/// Lets the plan run that was written, in place of the one that was shown.
+/// Approves the edited plan in place of the plan that was shown.
 async fn approve_edited(
     cx: &mut CommandContext,
     args: &PlanOptions,
@@ -95,7 +95,7 @@ async fn approve_edited(
     steer::send_and_report(cx, call, &steer::goal_started(&args.goal)).await
 }
 
-/// What somebody has written is not lost because it has a mistake.
+/// Keeps the edited file after a failure, so that a mistake does not lose the user's text.
 fn keep_edited_file(failure: CommandFailure, args: &PlanOptions, file: TempPath) -> CommandFailure {
     let goal = &args.goal;
     match (failure, file.keep()) {

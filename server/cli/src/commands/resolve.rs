@@ -56,7 +56,8 @@ fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     })
 }
 
-/// What was asked for; `None` where an editor has to say it.
+/// Returns the resolution that the options name, or `None` if the user has to write it in an
+/// editor.
 fn chosen_resolution(how: ResolutionArgs) -> Result<Option<Resolution>, ErrorBody> {
     Ok(Some(match how {
         ResolutionArgs { mine: true, .. } => Resolution::Mine,
@@ -94,7 +95,7 @@ fn read_text(file: &Path) -> Result<String, ErrorBody> {
     })
 }
 
-/// The text the user makes of both sides in an editor.
+/// Opens both sides in an editor, and returns the text that the user makes of them.
 async fn text_from_editor(
     client: &DaemonClient,
     goal: &GoalId,
@@ -153,7 +154,7 @@ async fn text_from_editor(
     Ok(text)
 }
 
-/// The conflict as it stands now.
+/// Returns the conflict with its current texts.
 async fn current_conflict(
     client: &DaemonClient,
     goal: &GoalId,
@@ -177,7 +178,7 @@ async fn current_conflict(
         .into())
 }
 
-/// Both sides as people know them from git, with what they come from in between.
+/// Joins both sides with conflict markers as git writes them, and the base in between.
 fn with_markers(sides: &ConflictView) -> String {
     let mut text = String::new();
     for (marker, side) in [
@@ -196,7 +197,8 @@ fn with_markers(sides: &ConflictView) -> String {
     text
 }
 
-/// The first marker that nobody has taken out. A line of a side's own may look like one.
+/// Returns the first conflict marker left in a text. Lines of a side that look like a marker do not
+/// count.
 fn marker_in<'a>(text: &'a str, sides: &ConflictView) -> Option<&'a str> {
     let own = |line: &str| {
         [&sides.mine, &sides.base, &sides.theirs]

@@ -56,8 +56,8 @@ pub(super) async fn run_goal(cx: &mut CommandContext, args: RunArgs) -> CommandR
     report_outcome(cx, &client, &goal, &board).await
 }
 
-/// Starts a goal. A command is an order: where another goal does the same, this one is started all the
-/// same, and its user is told of the other.
+/// Starts a goal, even if an equal goal is open: a command is an order. The user is told of the
+/// other goal.
 async fn start_goal(
     cx: &CommandContext,
     client: &DaemonClient,
@@ -84,7 +84,7 @@ async fn start_goal(
     Ok(goal)
 }
 
-/// What is asked for.
+/// Builds the goal from the arguments and the settings.
 fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, ErrorBody> {
     let plan = args.plan.as_deref().map(plan_file::read_plan).transpose()?;
     let prompt = args.goal.join(" ").trim().to_owned();
@@ -250,7 +250,7 @@ fn next_steps(view: &GoalView) -> Option<String> {
     }
 }
 
-/// The exit status for a goal.
+/// Returns the exit status for a goal.
 fn goal_exit(view: &GoalView, limited: bool) -> CommandExit {
     let goal = &view.summary;
     match goal.state {
@@ -266,7 +266,7 @@ fn goal_exit(view: &GoalView, limited: bool) -> CommandExit {
     }
 }
 
-/// Whether a goal that failed had used up its money or its time.
+/// Returns whether a failed goal had reached its limit on cost or time.
 fn over_limit(view: &GoalView) -> bool {
     let goal = &view.summary;
     let budget = view

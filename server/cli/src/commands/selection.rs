@@ -1,4 +1,4 @@
-//! Which hunks of a goal a command is about.
+//! Selects the hunks of a goal that a command is about.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use claudecluster_service::{TypedCalls, UnifiedDiff};
 
 use crate::{cli, client::DaemonClient, exit::CommandResult, workspace};
 
-/// Some hunks of one goal, with the file as the workspace names it.
+/// Selects hunks of one goal, with the file as the workspace names it.
 #[derive(Clone, Debug)]
 pub(super) struct HunkSelection {
     pub(super) goal: GoalId,
@@ -19,7 +19,7 @@ pub(super) struct HunkSelection {
 }
 
 impl HunkSelection {
-    /// Everything of a goal.
+    /// Selects all hunks of a goal.
     pub(super) fn all(goal: GoalId) -> Self {
         Self {
             goal,
@@ -29,7 +29,7 @@ impl HunkSelection {
         }
     }
 
-    /// What a decision is about.
+    /// Selects the hunks of a decision.
     pub(super) fn of_decision(decision: &Decision) -> Self {
         Self {
             goal: decision.goal_id.clone(),
@@ -39,7 +39,7 @@ impl HunkSelection {
         }
     }
 
-    /// What the arguments name.
+    /// Selects the hunks that the arguments name.
     pub(super) async fn of(client: &DaemonClient, args: cli::SelectionArgs) -> CommandResult<Self> {
         let hunk = match (args.target.hunk, args.hunk) {
             (Some(one), Some(other)) if one != other => {
@@ -68,7 +68,7 @@ impl HunkSelection {
         })
     }
 
-    /// The pending hunks it names, in the order of files and lines.
+    /// Returns the selected pending hunks, in the order of files and lines.
     pub(super) async fn hunks(&self, client: &DaemonClient) -> CommandResult<Vec<HunkView>> {
         let mut hunks = client.hunks(Some(self.goal.clone()), None).await?;
         hunks.retain(|hunk| self.has(hunk));
@@ -83,7 +83,7 @@ impl HunkSelection {
             && self.hunk.as_ref().is_none_or(|id| *id == hunk.id)
     }
 
-    /// Returns what accepting it would change.
+    /// Returns the changes that accepting this selection would make.
     pub(super) async fn diff(&self, client: &DaemonClient) -> Result<UnifiedDiff, ErrorBody> {
         let (goal, task) = (self.goal.clone(), self.task.clone());
         client
@@ -91,7 +91,7 @@ impl HunkSelection {
             .await
     }
 
-    /// A decision about it.
+    /// Returns a decision about this selection.
     pub(super) fn decision(&self, verdict: Verdict) -> Decision {
         Decision {
             task_id: self.task.clone(),

@@ -1,7 +1,7 @@
 //! `claudecluster show`
 
 use claudecluster_protocol::{
-    GoalId, TaskState, Usd,
+    GoalId, TaskId, TaskState, Usd,
     change::HunkView,
     goal::{AttemptView, GoalView, SandboxKind, TaskView},
 };
@@ -53,16 +53,16 @@ pub(super) async fn show_goal(
     Ok(CommandExit::Done)
 }
 
-/// What `--json` prints.
+/// Holds the output of `--json`.
 #[derive(Serialize)]
 struct GoalJson<'a> {
     #[serde(flatten)]
     view: &'a GoalView,
-    /// The pending hunks; the others are in `decided`.
+    /// The pending hunks. The others are in `decided`.
     changes: &'a [HunkView],
 }
 
-/// Every hunk with what became of it, and what can be done.
+/// Prints every hunk with its state, and the commands that continue from there.
 fn print_changes(ui: &mut Ui, view: &GoalView, hunks: &[HunkView]) -> CommandResult<()> {
     let counts = summary::hunk_counts(&view.summary.hunks);
     if counts.is_empty() {
@@ -127,7 +127,7 @@ pub(super) fn approval_commands(view: &GoalView) -> Option<String> {
     ))
 }
 
-/// The tasks as a tree, each with its attempts.
+/// Returns the tasks as a tree, each with its attempts.
 pub(super) fn task_lines(view: &GoalView) -> Vec<StyledLine> {
     let tasks = &view.tasks_detail;
     let items: Vec<TreeItem<'_>> = tasks
@@ -140,7 +140,7 @@ pub(super) fn task_lines(view: &GoalView) -> Vec<StyledLine> {
     let mut lines = Vec::new();
     for place in render::tree_rows(&items) {
         let task = &tasks[place.index];
-        lines.push(task_line(task, &place.prefix, place.also.len() > 1));
+        lines.push(task_line(task, &place.prefix, &place.also));
         let indent = place.prefix.replace("├─", "│ ").replace("└─", "  ");
         for attempt in &task.attempts {
             lines.push(attempt_line(attempt, &indent));
@@ -149,7 +149,7 @@ pub(super) fn task_lines(view: &GoalView) -> Vec<StyledLine> {
     lines
 }
 
-fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
+fn task_line(task: &TaskView, prefix: &str, also: &[TaskId]) -> StyledLine {
     let (mark, style) = task_mark(task.state);
     let mut line = StyledLine::new()
         .add(DIM, prefix)
@@ -159,9 +159,8 @@ fn task_line(task: &TaskView, prefix: &str, join: bool) -> StyledLine {
         line.push(PLAIN, format!("  {}", task.title));
     }
     line.push(DIM, format!("  {}", task.agent));
-    if join {
-        let after: Vec<&str> = task.depends_on.iter().map(AsRef::as_ref).collect();
-        line.push(DIM, format!("  after {}", after.join(", ")));
+    if !also.is_empty() {
+        line.push(DIM, format!("  after {}", render::task_names(also)));
     }
     if task.state == TaskState::Paused {
         line.push(style, "  waiting for approval");

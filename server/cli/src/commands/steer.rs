@@ -51,7 +51,7 @@ pub(super) async fn approve_plan_or_task(
     send_and_report(cx, call, &said).await
 }
 
-/// What is said once a plan runs.
+/// Returns the message for a plan that starts to run.
 pub(super) fn goal_started(goal: &GoalId) -> String {
     format!("Started {goal}; watch it with: claudecluster watch {goal}")
 }

@@ -1,4 +1,4 @@
-//! The pending changes of a goal in a few lines: which files, how much, and who made them.
+//! Summarises the pending changes of a goal: files, numbers of lines, and tasks.
 
 use claudecluster_protocol::{
     ChangeKind, RelPath, TaskId, Timestamp,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Prints what is pending; nothing where nothing is.
+/// Prints the pending changes, or nothing if there are none.
 pub(super) async fn print_pending(
     ui: &mut Ui,
     client: &DaemonClient,
@@ -33,7 +33,7 @@ pub(super) async fn print_pending(
     Ok(())
 }
 
-/// How many hunks came to what, in words; empty where there are none.
+/// Describes the numbers of hunks by state. The text is empty if there are no hunks.
 pub(super) fn hunk_counts(counts: &HunkCounts) -> String {
     let undone = match counts.undone {
         0 => String::new(),
@@ -53,7 +53,8 @@ pub(super) fn hunk_counts(counts: &HunkCounts) -> String {
     parts.join(", ") + &undone
 }
 
-/// Every file with its hunks: what is pending, and what was decided about the others.
+/// Returns the lines of every file with its hunks: the pending hunks, and the decisions about the
+/// others.
 pub(super) fn file_lines(
     hunks: &[HunkView],
     decided: &[DecidedHunk],
@@ -141,7 +142,7 @@ fn by<'a>(line: &mut StyledLine, tasks: impl Iterator<Item = &'a TaskId>) {
     }
 }
 
-/// Each task once, in the order they come.
+/// Names each task once, in the order of `tasks`.
 fn names<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
     let mut names: Vec<&str> = Vec::new();
     for task in tasks {
@@ -152,7 +153,7 @@ fn names<'a>(tasks: impl Iterator<Item = &'a TaskId>) -> String {
     names.join(", ")
 }
 
-/// Describes where a hunk is: its lines, or the change of its whole file.
+/// Describes a hunk's place: its lines, or the change of its whole file.
 pub(super) fn hunk_place(hunk: &HunkView) -> String {
     match (hunk.kind, &hunk.from) {
         (ChangeKind::Create, _) => "new file".to_owned(),
@@ -240,7 +241,7 @@ pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// A clean hunk that changes one line of a file, for tests.
+/// Returns a clean hunk that changes one line of a file, for tests.
 #[cfg(test)]
 pub(super) fn example_hunk(path: &str) -> HunkView {
     tests::hunk(path, "old\n", "new\n", "task")

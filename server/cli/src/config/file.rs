@@ -1,5 +1,5 @@
-//! One configuration file: reading it with every mistake and its place, and changing one key of it
-//! without touching the rest.
+//! One configuration file. Reads it with every mistake and its place, and changes one key without
+//! touching the rest.
 
 use std::{
     fmt,
@@ -14,21 +14,21 @@ use toml_edit::{Document, DocumentMut, Item, TableLike};
 
 use super::keys::{self, ConfigKey};
 
-/// Whose file it is.
+/// Tells whose file it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ConfigOwner {
     User,
     Workspace,
 }
 
-/// One mistake in a file.
+/// Describes one mistake in a file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfigProblem {
     pub(crate) file: PathBuf,
-    /// From 1; 0 for an environment variable.
+    /// The line, counted from 1. It is 0 for an environment variable.
     pub(crate) line: usize,
-    /// The key, where the mistake is about one.
+    /// The key that the mistake is about, if any.
     pub(crate) key: Option<String>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
@@ -59,16 +59,16 @@ impl From<ConfigProblem> for ErrorBody {
     }
 }
 
-/// One value of a file.
+/// Holds one value of a file.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct ConfigEntry {
     pub(crate) key: &'static ConfigKey,
     pub(crate) value: Value,
-    /// From 1.
+    /// The line, counted from 1.
     pub(crate) line: usize,
 }
 
-/// Reads a file's text: everything in it that is right, and everything that is wrong.
+/// Reads a file's text and returns its valid entries and its mistakes.
 pub(crate) fn read_config(
     file: &Path,
     text: &str,
@@ -167,7 +167,7 @@ impl ConfigReader<'_> {
     }
 }
 
-/// The file's text with one key changed. Comments, order and everything else stay as they are.
+/// Returns the file's text with one key changed. Comments and order stay.
 pub(crate) fn set_value(text: &str, key: &ConfigKey, value: &Value) -> Result<String, String> {
     let mut document: DocumentMut = text
         .parse()

@@ -1,35 +1,35 @@
-//! The settings as keys: what each takes, and how it is written in files, in the environment and on
-//! the command line.
+//! The settings as keys: the values of each, and its form in files, in the environment and on the
+//! command line.
 
 use claudecluster_driver::worker::agent::claude_code::ToolPolicy;
 use claudecluster_protocol::{Span, plan::AgentName};
 use serde_json::{Value, json};
 use toml_edit::Item;
 
-/// What a key takes.
+/// Lists the kinds of values that keys have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KeyKind {
     Text,
     Texts,
     Agent,
     Agents,
-    /// Tools; whether they are opened by it.
+    /// A list of tools. `true` if the setting opens tools to workers, with or without a question.
     Tools(bool),
     Bool,
-    /// A whole number from the first to the second, both included.
+    /// A whole number between these two, both included.
     Number(u64, u64),
     Money,
     Span,
     Choice(&'static [&'static str]),
 }
 
-/// One setting.
+/// Describes one setting.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct ConfigKey {
-    /// Its place: the names of its tables and its own, with dots.
+    /// The path: the names of its tables and its own, with dots.
     pub(crate) path: &'static str,
     pub(crate) kind: KeyKind,
-    /// Whether a workspace's file may narrow it.
+    /// Whether a workspace's file may narrow this setting.
     pub(crate) workspace: bool,
 }
 
@@ -53,7 +53,7 @@ const U32: u64 = u32::MAX as u64;
 // What a TOML integer can hold.
 const I64: u64 = i64::MAX as u64;
 
-/// Every setting, in the order of the documentation. A test compares it with the schema.
+/// Lists every setting, in the order of the documentation. A test compares it with the schema.
 pub(crate) static KEYS: [ConfigKey; 32] = [
     key("agent", KeyKind::Agent),
     narrowable("denyAgents", KeyKind::Agents),
@@ -92,12 +92,12 @@ pub(crate) static KEYS: [ConfigKey; 32] = [
     key("log", KeyKind::Text),
 ];
 
-/// The key at `path`.
+/// Returns the key at `path`.
 pub(crate) fn find_key(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// Whether keys lie beneath `path`.
+/// Returns whether `path` is a table that contains keys.
 pub(crate) fn is_table(path: &str) -> bool {
     KEYS.iter().any(|key| {
         key.path
@@ -106,7 +106,7 @@ pub(crate) fn is_table(path: &str) -> bool {
     })
 }
 
-/// The key that was probably meant, for a message.
+/// Returns the known key that is closest to `path`, for a message.
 pub(crate) fn nearest_key(path: &str, workspace: bool) -> Option<&'static str> {
     let wanted = path.replace(['-', '_'], "").to_lowercase();
     KEYS.iter()
@@ -123,7 +123,7 @@ pub(crate) fn nearest_key(path: &str, workspace: bool) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// A hint for a key that does not exist.
+/// Returns the hint for a key that does not exist.
 pub(crate) fn unknown_key_hint(path: &str, workspace: bool) -> String {
     match nearest_key(path, workspace) {
         Some(known) => format!("did you mean `{known}`?"),
@@ -132,7 +132,8 @@ pub(crate) fn unknown_key_hint(path: &str, workspace: bool) -> String {
 }
 
 impl ConfigKey {
-    /// The environment variable that sets it: `timeouts.attempt` is `CLAUDECLUSTER_TIMEOUTS_ATTEMPT`.
+    /// Returns the environment variable of this key: `CLAUDECLUSTER_TIMEOUTS_ATTEMPT` for
+    /// `timeouts.attempt`.
     pub(crate) fn variable(&self) -> String {
         let mut name = String::from("CLAUDECLUSTER_");
         for c in self.path.chars() {
@@ -148,7 +149,7 @@ impl ConfigKey {
         name
     }
 
-    /// The value that one string stands for, as in the environment and in `config set`.
+    /// Parses the value from one string, as the environment and `config set` have it.
     pub(crate) fn read(&self, text: &str) -> Result<Value, String> {
         let list = || {
             text.split(',')
@@ -177,7 +178,7 @@ impl ConfigKey {
         self.check(value)
     }
 
-    /// The value of an entry in a TOML file.
+    /// Reads the value from an entry of a TOML file.
     pub(crate) fn read_toml(&self, item: &Item) -> Result<Value, String> {
         let value = match item {
             Item::Value(toml_edit::Value::String(s)) => json!(s.value()),
@@ -195,7 +196,7 @@ impl ConfigKey {
         self.check(value)
     }
 
-    /// The value, if it is one this key takes.
+    /// Returns the value if this key accepts it.
     fn check(&self, value: Value) -> Result<Value, String> {
         let shown = value.to_string();
         let ok = match self.kind {
@@ -265,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// The paths of all leaves of a schema.
+    /// Collects the paths of all leaves of a schema.
     fn leaves(schema: &Value, root: &Value, prefix: &str, found: &mut BTreeSet<String>) {
         let schema = match schema.get("$ref").and_then(Value::as_str) {
             Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),

@@ -1,5 +1,5 @@
-//! Settings in layers: defaults, the user's file, the environment, and options of a command goal by
-//! goal. The workspace's file comes last and only narrows.
+//! Combines the settings: defaults, the user's file, the environment, and a command's options for
+//! its goal. The workspace's file comes last and only narrows.
 
 pub(crate) mod file;
 pub(crate) mod keys;
@@ -18,20 +18,20 @@ use serde_json::{Map, Value};
 use file::{ConfigEntry, ConfigOwner, ConfigProblem};
 use keys::{ConfigKey, KEYS};
 
-/// The name of the workspace's file.
+/// Names the workspace's configuration file.
 pub(crate) const WORKSPACE_FILE: &str = ".claudecluster.toml";
 
-/// Larger files are no configuration.
+/// Limits the size of a configuration file.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// Variables that are no settings.
+/// Lists the variables with our prefix that are no settings.
 const RESERVED: [&str; 3] = [
     "CLAUDECLUSTER_HOME",
     "CLAUDECLUSTER_CONFIG",
     "CLAUDECLUSTER_SERVER",
 ];
 
-/// Where a value comes from.
+/// Names the origin of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ConfigOrigin {
     Default,
@@ -52,7 +52,7 @@ impl fmt::Display for ConfigOrigin {
     }
 }
 
-/// The settings that hold, and where each comes from.
+/// Holds the settings in effect, and the origin of each.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) settings: DriverSettings,
@@ -60,7 +60,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Where the value of a key comes from.
+    /// Returns the origin of a key's value.
     pub(crate) fn origin(&self, key: &ConfigKey) -> ConfigOrigin {
         self.origins
             .get(key.path)
@@ -68,7 +68,7 @@ impl Config {
             .unwrap_or(ConfigOrigin::Default)
     }
 
-    /// The value of a key; null for one that is not set and has no default.
+    /// Returns a key's value, or null if the key has neither a value nor a default.
     pub(crate) fn value(&self, key: &ConfigKey) -> Value {
         let all = serde_json::to_value(&self.settings).unwrap_or_default();
         let pointer = format!("/{}", key.path.replace('.', "/"));
@@ -76,19 +76,19 @@ impl Config {
     }
 }
 
-/// Where settings are read from.
+/// Names the sources of the settings.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigSources {
-    /// The user's file, whether it exists or not.
+    /// The path of the user's file, which need not exist.
     pub(crate) user_file: PathBuf,
-    /// Whether `CLAUDECLUSTER_CONFIG` names it, so that it has to exist.
+    /// Whether `CLAUDECLUSTER_CONFIG` names the user's file. Then the file has to exist.
     named: bool,
-    /// Variables that start with `CLAUDECLUSTER_`.
+    /// The variables that start with `CLAUDECLUSTER_`.
     variables: Vec<(String, String)>,
 }
 
 impl ConfigSources {
-    /// Those of this process.
+    /// Returns the sources of this process.
     pub(crate) fn of_process() -> Result<Self, ErrorBody> {
         let variables = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
@@ -115,7 +115,7 @@ impl ConfigSources {
         })
     }
 
-    /// No file, and only these variables: for the demo.
+    /// Returns sources without a file and with these variables only, for the demo.
     pub(crate) fn only(variables: Vec<(String, String)>) -> Self {
         Self {
             user_file: PathBuf::new(),
@@ -124,7 +124,7 @@ impl ConfigSources {
         }
     }
 
-    /// The settings for a workspace, or those for none. The first mistake is an error.
+    /// Loads the settings for a workspace, or without one. The first mistake is an error.
     pub(crate) fn load(&self, workspace: Option<&Path>) -> Result<Config, ErrorBody> {
         let (config, problems) = self.load_all(workspace)?;
         match problems.into_iter().next() {
@@ -133,7 +133,7 @@ impl ConfigSources {
         }
     }
 
-    /// The settings as far as they are right, and every mistake.
+    /// Loads the valid settings, and returns every mistake.
     pub(crate) fn load_all(
         &self,
         workspace: Option<&Path>,
@@ -172,7 +172,7 @@ impl ConfigSources {
         Ok((Config { settings, origins }, problems))
     }
 
-    /// What a workspace's file says. The first mistake in it is an error.
+    /// Loads a workspace's file. The first mistake in the file is an error.
     pub(crate) fn narrowing(&self, workspace: &Path) -> Result<WorkspaceSettings, ErrorBody> {
         let (entries, problems) =
             self.read(&workspace.join(WORKSPACE_FILE), ConfigOwner::Workspace)?;
@@ -182,7 +182,7 @@ impl ConfigSources {
         }
     }
 
-    /// Variables that look like settings and are none.
+    /// Returns the variables with our prefix that name no setting.
     pub(crate) fn unknown_variables(&self) -> Vec<String> {
         self.variables
             .iter()
@@ -246,7 +246,7 @@ impl ConfigSources {
     }
 }
 
-/// A file's text. Only regular files are read: a workspace may hold a pipe of that name.
+/// Reads a file's text. Other kinds of files are refused: a workspace may hold a pipe of that name.
 fn read_text(path: &Path) -> io::Result<String> {
     if path.as_os_str().is_empty() {
         return Err(io::ErrorKind::NotFound.into());
@@ -261,7 +261,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
-/// `base` with the values of `entries` in their places.
+/// Returns `base` with the values of `entries` set.
 fn overlay<T: serde::Serialize + serde::de::DeserializeOwned>(
     base: &T,
     entries: &[ConfigEntry],
@@ -286,7 +286,7 @@ fn put_value(all: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
-/// Notes the workspace's file as the origin of what it changed.
+/// Records the workspace's file as the origin of each value that the file changed.
 fn note_narrowed(
     before: &DriverSettings,
     after: &DriverSettings,
@@ -309,7 +309,7 @@ fn note_narrowed(
     }
 }
 
-/// A value as people write it.
+/// Formats a value as people write it in a file.
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

@@ -1,4 +1,4 @@
-//! One connection, from its first line to its end.
+//! Serves one connection, from its first line to its end.
 
 use std::{
     io,
@@ -25,18 +25,19 @@ use tokio::{
 
 use super::{DaemonState, requests::answer_request};
 
-/// The longest line a client may send. A request can hold a plan with its instructions.
+/// Limits the length of a client's line. A request can hold a plan with its instructions.
 const LINE_LIMIT: u64 = 64 << 20;
-/// Replies that wait for a client that reads slowly; then its requests wait too.
+/// Limits the replies that wait for a slow client. Beyond this limit, the client's requests wait
+/// too.
 const QUEUE: usize = 64;
 
-/// Starts the last line of a connection for an editor, behind the last frame: the exit status of
-/// the server follows. Frames start with a header, so nothing else starts like this.
+/// Starts the last line of an editor's connection, after the last frame: the exit status of the
+/// server follows. Frames start with a header, so no frame starts like this.
 pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
-/// Takes the place of the exit status where the daemon ends and the editor does not.
+/// Replaces the exit status if the daemon ends before the editor does.
 pub(crate) const STOPPED: &str = "stopped";
 
-/// Counts a client for as long as it is connected.
+/// Counts a client while it is connected.
 struct ClientCount(Arc<DaemonState>);
 
 impl ClientCount {
@@ -117,7 +118,7 @@ pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState
     }
 }
 
-/// Serves requests, each in a task of its own, until the client hangs up or the daemon ends.
+/// Serves requests, each in its own task, until the client hangs up or the daemon ends.
 async fn serve_requests(
     mut reader: BufReader<OwnedReadHalf>,
     mut writer: OwnedWriteHalf,
@@ -170,7 +171,7 @@ async fn serve_requests(
     let _ = writing.await;
 }
 
-/// Serves an editor, then says how it ended, so that the pipe can pass that on.
+/// Serves an editor, then sends the server's exit status, so that the pipe can pass it on.
 async fn serve_editor(
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
@@ -198,7 +199,7 @@ async fn serve_editor(
     let _ = writer.write_all(farewell.as_bytes()).await;
 }
 
-/// A writer that is still there when the server that was given a clone of it has ended.
+/// Shares a writer with the server, so that the writer outlives the server.
 #[derive(Clone)]
 struct SharedWriter(Arc<Mutex<OwnedWriteHalf>>);
 
@@ -228,7 +229,7 @@ impl AsyncWrite for SharedWriter {
     }
 }
 
-/// One line without its end; `None` where the client has hung up.
+/// Reads one line without its line end. Returns `None` if the client has hung up.
 async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let read = reader.take(LINE_LIMIT).read_until(b'\n', &mut line).await?;

@@ -10,10 +10,10 @@ use tokio::{
 
 use super::DaemonState;
 
-/// Returns once there has been neither a client nor a goal at work for `limit`.
+/// Returns once the daemon has had no client and no active goal for `limit`.
 ///
-/// Nothing is asked periodically: the clock starts with the last client's leaving or the last
-/// goal's end, and both are events.
+/// This function does not poll: the clock starts when the last client leaves or the last goal ends,
+/// and both are events.
 pub(crate) async fn wait_until_idle(shared: Arc<DaemonState>, limit: Duration) {
     let mut clients = shared.clients.subscribe();
     let mut events = Some(shared.driver.watch(None, None));
@@ -46,7 +46,7 @@ async fn sleep_until_deadline(deadline: Option<Instant>) {
     }
 }
 
-/// Returns when a goal has come or changed its state; `false` when there will be no more events.
+/// Waits until a goal starts or changes its state. Returns `false` if no more events come.
 async fn goals_changed(events: &mut Option<Receiver<StreamItem>>) -> bool {
     let Some(events) = events else {
         return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! The daemon's log: a file a day, seven of them.
+//! The daemon's log: one file a day, for seven days.
 
 use std::sync::Once;
 
@@ -11,16 +11,16 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use crate::{exit::ErrorContext, home::Home};
 
-/// Days for which logs are kept.
+/// Limits the days for which logs are kept.
 const DAYS: usize = 7;
 
-/// Writes out what is left when dropped.
+/// Writes the buffered lines when dropped.
 pub(crate) struct LogGuard {
     _worker: WorkerGuard,
 }
 
-/// Starts logging. `filter` has been checked by whoever read the configuration, but not by the one
-/// who knows.
+/// Starts the log. The configuration's reader does not know the syntax of `filter`, so this
+/// function checks it.
 pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
     let filter = EnvFilter::try_new(filter).map_err(|e: ParseError| {
         ErrorBody::config(format!("`log`: invalid filter {filter:?}: {e}")).with_hint(
@@ -44,7 +44,7 @@ pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody
     Ok(LogGuard { _worker: worker })
 }
 
-/// Panics go to the log with their place, and nowhere a client could see them.
+/// Writes panics to the log with their place, and to nothing that a client could see.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

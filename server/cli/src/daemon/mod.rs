@@ -30,39 +30,39 @@ pub(crate) use connection::{FAREWELL, STOPPED};
 pub(crate) use idle::wait_until_idle;
 pub(crate) use log::start_log;
 
-/// How long connections may take to send what they still have to say.
+/// Limits the time for connections to send their last replies.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A running daemon. In `claudecluster daemon run` it is all the process does; `demo` has one
-/// beside its own work.
+/// Holds a running daemon. `claudecluster daemon run` does nothing else; `demo` runs one beside its
+/// own work.
 pub(crate) struct Daemon {
     shared: Arc<DaemonState>,
     home: Home,
     socket: PathBuf,
-    /// The private folder of a socket whose usual path is too long.
+    /// The private folder of the socket, if its usual path is too long.
     _socket_dir: Option<tempfile::TempDir>,
     tasks: TaskTracker,
-    /// Keeps the state folder ours until everything has ended.
+    /// The store. It keeps the state folder locked until everything has ended.
     _store: claudecluster_driver::store::Store,
 }
 
-/// What connections work with.
+/// Holds the state that connections share.
 pub(crate) struct DaemonState {
     pub(crate) driver: Driver,
-    /// What the socket's requests are answered by.
+    /// The service that answers the socket's requests.
     pub(crate) service: Arc<DaemonService>,
-    /// Set once somebody asks the daemon to end.
+    /// Cancelled once the daemon is asked to end.
     pub(crate) stop: CancellationToken,
-    /// How many clients are connected.
+    /// The number of connected clients.
     pub(crate) clients: watch::Sender<usize>,
-    /// Where diffs that editors show are written.
+    /// The folder for the diffs that editors show.
     pub(crate) diffs: PathBuf,
-    /// Where plans that editors show are written.
+    /// The folder for the plans that editors show.
     pub(crate) plans: PathBuf,
 }
 
 impl Daemon {
-    /// Takes the state folder, starts the driver and listens.
+    /// Locks the state folder, starts the driver and listens.
     pub(crate) async fn start(home: Home, sources: ConfigSources) -> Result<Self, ErrorBody> {
         home.create()?;
         let settings = sources.load(None)?.settings;
@@ -108,7 +108,7 @@ impl Daemon {
         &self.shared
     }
 
-    /// Ends everything; goals that run are resumed by the next daemon.
+    /// Ends everything. The next daemon resumes the active goals.
     pub(crate) async fn end(self) {
         // From here on nobody finds this daemon any more; whoever looks for one waits for the
         // store and starts the next.
@@ -127,7 +127,8 @@ impl Daemon {
     }
 }
 
-/// Binds the socket. A file of that name belongs to a dead daemon: the living one has the store.
+/// Binds the socket. An existing file of that name belongs to a dead daemon, since this one holds
+/// the store.
 fn bind_socket(socket: &Path) -> Result<UnixListener, ErrorBody> {
     let shown = socket.display();
     match fs::remove_file(socket) {
@@ -146,8 +147,8 @@ fn bind_socket(socket: &Path) -> Result<UnixListener, ErrorBody> {
     Ok(listener)
 }
 
-/// Takes connections until the daemon ends. Each has a task of its own: what goes wrong in one, a
-/// panic included, ends that one only.
+/// Accepts connections until the daemon ends. Each has its own task, so a failure or panic ends
+/// only that connection.
 async fn accept_connections(listener: UnixListener, shared: Arc<DaemonState>, tasks: TaskTracker) {
     let stop = shared.stop.clone();
     loop {

@@ -1,4 +1,4 @@
-//! The map from the socket's requests onto the service, and from its answers to replies.
+//! Maps the socket's requests to service calls, and the service's answers to replies.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(super) async fn answer_request(
     }
 }
 
-/// Forwards a watch's items as replies until either end of it closes.
+/// Forwards a watch's items as replies until the watch or the client closes.
 async fn forward_events(
     id: u64,
     mut events: EventReceiver,
@@ -69,7 +69,7 @@ async fn forward_events(
     send_reply(replies, id, result).await;
 }
 
-/// Queues a reply. A client that is gone needs none.
+/// Queues a reply. A closed queue is no error: that client is gone.
 async fn send_reply(replies: &mpsc::Sender<Reply>, id: u64, result: Result<Answer, ErrorBody>) {
     let _ = replies.send(Reply { id, result }).await;
 }

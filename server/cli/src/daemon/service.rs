@@ -1,4 +1,4 @@
-//! The daemon as a service: the driver's calls, and the one that is about the daemon itself.
+//! Answers calls with the driver, and the one call about the daemon itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use claudecluster_protocol::{
 use claudecluster_service::{EventReceiver, Permit, Service};
 use tokio_util::sync::CancellationToken;
 
-/// The driver, with [`Call::Stop`] answered by the daemon that owns it.
+/// Serves the driver, and answers [`Call::Stop`] for the daemon that owns it.
 pub(crate) struct DaemonService {
     driver: Driver,
     stop: CancellationToken,
@@ -19,7 +19,7 @@ pub(crate) struct DaemonService {
 }
 
 impl DaemonService {
-    /// `stop` ends the daemon when it is cancelled.
+    /// Creates the service. Cancelling `stop` ends the daemon.
     pub(crate) fn new(driver: Driver, stop: CancellationToken) -> Self {
         Self {
             driver,
@@ -28,15 +28,15 @@ impl DaemonService {
         }
     }
 
-    /// Ends the daemon if a stop was granted. A front calls this once it has sent an answer: ending closes its
-    /// connection, and the answer to the stop would be lost with it.
+    /// Ends the daemon if a stop was granted. A front calls this after it has sent an answer:
+    /// ending closes the connection and would lose the answer to the stop.
     pub(crate) fn end_if_granted(&self) {
         if self.stop_granted.load(Ordering::SeqCst) {
             self.stop.cancel();
         }
     }
 
-    /// Grants a stop unless goals run and it is not forced.
+    /// Grants a stop. Unless `force` is set, active goals are a reason to refuse.
     fn grant_stop(&self, force: bool) -> Result<Answer, ErrorBody> {
         let active = self.driver.status()?.active_goals;
         if active > 0 && !force {

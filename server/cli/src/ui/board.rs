@@ -1,4 +1,4 @@
-//! What is known of a goal from its stream: the state behind the live view. Pure.
+//! The state of a goal behind the live view, from the goal's event stream. Pure.
 
 use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, Plan, StopReason, TaskId, TaskState, Timestamp, Usd,
@@ -7,7 +7,7 @@ use claudecluster_protocol::{
     permission::PermissionRequest,
 };
 
-/// A goal as its stream has told it so far.
+/// Holds the state of a goal, as far as its stream has come.
 #[derive(Clone, Debug)]
 pub(crate) struct GoalBoard {
     pub(crate) goal: GoalId,
@@ -15,42 +15,43 @@ pub(crate) struct GoalBoard {
     pub(crate) state: GoalState,
     pub(crate) error: Option<ErrorBody>,
     pub(crate) submitted: Option<Timestamp>,
-    /// When it settled: elapsed time stands still from then on.
+    /// When the goal ended or began to wait. The elapsed time stops then.
     pub(crate) settled: Option<Timestamp>,
-    /// Files in the proposal.
+    /// The number of files in the proposal.
     pub(crate) files: usize,
     pub(crate) rows: Vec<TaskRow>,
     pub(crate) gates: Vec<GateResult>,
-    /// What its workers wait for.
+    /// The open permission requests of the goal's workers.
     pub(crate) permissions: Vec<PermissionRequest>,
-    /// Whether everything clean lands by itself, and what could not.
+    /// Whether all clean changes land without asking.
     pub(crate) apply: bool,
+    /// The errors of clean changes that could not land.
     pub(crate) not_landed: Vec<ErrorBody>,
-    /// What the planner, or the goal's gates, do right now.
+    /// The current action of the planner or of the goal's gates.
     pub(crate) doing: String,
     spent: AgentUsage,
-    /// Of the planner, while it runs.
+    /// The usage of the planner's current session.
     running: AgentUsage,
-    /// A planning session stopped because of a limit.
+    /// Whether a planning session stopped because of a limit.
     limited: bool,
 }
 
-/// A task.
+/// Holds the state of one task.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskRow {
     pub(crate) id: TaskId,
     pub(crate) title: String,
     pub(crate) depends_on: Vec<TaskId>,
-    /// For a task that was added to repair others: those.
+    /// The tasks that this task repairs, if it is a repair.
     pub(crate) repairs: Vec<TaskId>,
     pub(crate) state: TaskState,
     pub(crate) attempts: u32,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
     pub(crate) stop: Option<StopReason>,
-    /// When it is tried again.
+    /// When the next attempt may start.
     pub(crate) not_before: Option<Timestamp>,
-    /// Files its last attempt changed.
+    /// The number of files that the last attempt changed.
     pub(crate) changed: usize,
     pub(crate) doing: String,
     pub(crate) spent: AgentUsage,
@@ -100,7 +101,7 @@ impl GoalBoard {
         }
     }
 
-    /// What everything has cost so far.
+    /// Returns the cost of all sessions so far.
     pub(crate) fn cost(&self) -> Usd {
         let tasks = self
             .rows
@@ -112,12 +113,12 @@ impl GoalBoard {
         )
     }
 
-    /// Whether a limit on cost or time has stopped something.
+    /// Returns whether a limit on cost or time has stopped a session.
     pub(crate) fn limited(&self) -> bool {
         self.limited || self.rows.iter().any(|row| row.stop.is_some_and(is_limit))
     }
 
-    /// Takes the next item of the stream; of other goals nothing is taken.
+    /// Applies the next item of the stream. Items of other goals are ignored.
     pub(crate) fn apply(&mut self, item: &StreamItem) {
         match item {
             StreamItem::Event(event) if event.goal_id == self.goal => {
@@ -270,7 +271,7 @@ fn is_limit(stop: StopReason) -> bool {
     matches!(stop, StopReason::Budget | StopReason::Timeout)
 }
 
-/// What an agent is doing, in a few words; `None` where there is nothing to say.
+/// Describes an agent's activity in a few words, or returns `None` if there is nothing to show.
 pub(crate) fn doing_of(what: &AgentEvent) -> Option<String> {
     let last_line = |text: &str| {
         text.lines()

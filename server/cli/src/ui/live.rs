@@ -1,4 +1,4 @@
-//! A block of lines at the bottom of the terminal that is painted over and over.
+//! Paints a block of lines at the bottom of the terminal, again and again.
 
 use std::fmt::Write as _;
 use std::io;
@@ -14,7 +14,7 @@ use super::{
     text::{DIM, StyledLine},
 };
 
-/// The terminal's size in columns and rows.
+/// Returns the terminal's size in columns and rows.
 pub(crate) fn terminal_size() -> (usize, usize) {
     match terminal::size() {
         Ok((columns, rows)) if columns > 0 && rows > 0 => (columns.into(), rows.into()),
@@ -22,15 +22,15 @@ pub(crate) fn terminal_size() -> (usize, usize) {
     }
 }
 
-/// What is on the screen right now.
+/// Holds the widths of the lines on the screen.
 #[derive(Debug, Default)]
 pub(crate) struct LiveView {
-    /// Columns of each line that was painted.
+    /// The columns of each painted line.
     painted: Vec<usize>,
 }
 
 impl LiveView {
-    /// Paints lines over those painted before.
+    /// Paints lines over the lines painted before.
     pub(crate) fn paint(&mut self, ui: &mut Ui, lines: Vec<StyledLine>) -> io::Result<()> {
         let (columns, rows) = terminal_size();
         let lines = fit_rows(lines, rows.saturating_sub(1).max(1));
@@ -38,7 +38,7 @@ impl LiveView {
         ui.raw(&text)
     }
 
-    /// Leaves what is there and gives the cursor back.
+    /// Leaves the painted lines on the screen and shows the cursor again.
     pub(crate) fn end(&mut self, ui: &mut Ui) -> io::Result<()> {
         self.painted.clear();
         let mut text = String::new();
@@ -46,7 +46,7 @@ impl LiveView {
         ui.raw(&text)
     }
 
-    /// The bytes that replace the last frame by this one on a terminal of `columns`.
+    /// Returns the bytes that replace the last frame by this one, on a terminal of `columns`.
     fn frame(&mut self, lines: &[StyledLine], columns: usize) -> String {
         let mut text = String::new();
         write_command(&mut text, BeginSynchronizedUpdate);
@@ -77,7 +77,7 @@ fn write_command(text: &mut String, command: impl Command) {
     let _ = command.write_ansi(text);
 }
 
-/// At most `rows` lines: the first, and as many of the others as there is room for.
+/// Shortens a block to `rows` lines: the first lines, and the number of the hidden ones.
 fn fit_rows(mut lines: Vec<StyledLine>, rows: usize) -> Vec<StyledLine> {
     if lines.len() > rows {
         let hidden = lines.len() + 1 - rows;

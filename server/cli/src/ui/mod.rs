@@ -1,4 +1,4 @@
-//! What people see: text, colours, the live view.
+//! The output for people: text, colours, the live view.
 
 pub(crate) mod board;
 pub(crate) mod live;
@@ -14,14 +14,14 @@ use serde::Serialize;
 
 use crate::cli::{ColorChoice, GlobalArgs};
 
-/// Where a command writes its results.
+/// Writes the results of a command.
 pub(crate) struct Ui {
     out: AutoStream<io::Stdout>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     /// Whether stdout is a terminal.
     pub(crate) terminal: bool,
-    /// Whether a person is looking: stdout is a terminal that can move its cursor.
+    /// Whether a live view is possible: stdout is a terminal that can move its cursor.
     pub(crate) live: bool,
 }
 
@@ -44,39 +44,39 @@ impl Ui {
         }
     }
 
-    /// Whether colours are wanted.
+    /// Returns whether the output has colours.
     pub(crate) fn colors(&self) -> bool {
         !matches!(self.out.current_choice(), anstream::ColorChoice::Never)
     }
 
-    /// One line of text with styles, which are dropped where they are not wanted.
+    /// Writes one line of styled text. Without colours, the styles are dropped.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
         writeln!(self.out, "{}", text.as_ref())
     }
 
-    /// One value as one line of JSON.
+    /// Writes one value as one line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
         self.bytes(&line)
     }
 
-    /// Bytes exactly as they are.
+    /// Writes bytes unchanged.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
         out.flush()
     }
 
-    /// Text with cursor movements and styles.
+    /// Writes text with cursor movements and styles.
     pub(crate) fn raw(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
 }
 
-/// Tells the user what is wrong and what to do: one line on stderr, and one of JSON on stdout
-/// where that is asked for.
+/// Prints an error and its hint: one line on stderr, and with `json` also one line of JSON on
+/// stdout.
 pub(crate) fn print_error(error: &ErrorBody, json: bool) {
     #[derive(Serialize)]
     struct Wrapped<'a> {

@@ -1,4 +1,4 @@
-//! What happens, a line an event: for logs, pipes and `watch`. Pure.
+//! Formats each event as one line: for logs, pipes and `watch`. Pure.
 
 use claudecluster_protocol::{
     EventBody, TaskId,
@@ -12,7 +12,7 @@ use super::{
     text::{self, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
-/// The line of an item; `None` for what is not worth one.
+/// Formats an item as a line, or returns `None` for an item without one.
 pub(crate) fn item_line(item: &StreamItem) -> Option<StyledLine> {
     match item {
         StreamItem::Event(event) => self::event_line(event),
@@ -156,7 +156,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
     })
 }
 
-/// What happened to a task, behind its name.
+/// Formats an event of a task, after the task's name.
 fn task_event(event: &Event, line: StyledLine) -> Option<StyledLine> {
     Some(match &event.body {
         EventBody::TaskChanged { state, .. } => {

@@ -1,4 +1,4 @@
-//! A goal as lines of text. Pure: the same board at the same moment gives the same lines.
+//! Formats a goal as lines of text. Pure: the same board at the same moment gives the same lines.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{
     text::{self, BLUE, BOLD, CYAN, DIM, GREEN, PLAIN, RED, StyledLine, YELLOW},
 };
 
-/// The mark of a task's state, and its colour.
+/// Returns the mark and the colour of a task's state.
 pub(crate) fn task_mark(state: TaskState) -> (&'static str, Style) {
     match state {
         TaskState::Waiting => ("○", DIM),
@@ -24,7 +24,7 @@ pub(crate) fn task_mark(state: TaskState) -> (&'static str, Style) {
     }
 }
 
-/// The colour of a goal's state.
+/// Returns the colour of a goal's state.
 pub(crate) fn goal_style(state: GoalState) -> Style {
     match state {
         GoalState::Proposed | GoalState::Landed => GREEN,
@@ -34,7 +34,7 @@ pub(crate) fn goal_style(state: GoalState) -> Style {
     }
 }
 
-/// A goal's state in words.
+/// Describes a goal's state.
 pub(crate) fn goal_words(state: GoalState) -> &'static str {
     match state {
         GoalState::Submitted => "taking a snapshot",
@@ -51,7 +51,7 @@ pub(crate) fn goal_words(state: GoalState) -> &'static str {
     }
 }
 
-/// A goal's state in words, and their colour: also whether it is only waiting.
+/// Describes a goal's state with its colour, and tells whether the goal is paused.
 pub(crate) fn goal_now(goal: &GoalView) -> (Style, &'static str) {
     if goal.is_paused() {
         return (YELLOW, "paused");
@@ -60,7 +60,7 @@ pub(crate) fn goal_now(goal: &GoalView) -> (Style, &'static str) {
     (goal_style(state), goal_words(state))
 }
 
-/// The live view: a line for the goal, its tasks as a tree, its gates.
+/// Returns the live view: a line for the goal, its tasks as a tree, its gates.
 pub(crate) fn board_lines(board: &GoalBoard, now: Timestamp, width: usize) -> Vec<StyledLine> {
     let mut lines = vec![header_line(board, now)];
     if board.rows.is_empty() && !board.doing.is_empty() {
@@ -92,7 +92,7 @@ pub(crate) fn board_lines(board: &GoalBoard, now: Timestamp, width: usize) -> Ve
     lines.into_iter().map(|line| line.fit(width)).collect()
 }
 
-/// What a gate said, as a line.
+/// Formats a gate's result as a line.
 pub(crate) fn gate_line(command: &str, passed: bool, duration_ms: u64) -> StyledLine {
     let (mark, style) = if passed { ("✓", GREEN) } else { ("✗", RED) };
     StyledLine::new()
@@ -131,7 +131,7 @@ fn header_line(board: &GoalBoard, now: Timestamp) -> StyledLine {
     line
 }
 
-/// A bar of ten places.
+/// Draws a bar of ten places.
 fn progress_bar(done: usize, all: usize) -> String {
     let full = (done * 10).checked_div(all).unwrap_or(0);
     format!("{}{}", "▰".repeat(full), "▱".repeat(10 - full))
@@ -194,33 +194,34 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
     line
 }
 
-fn task_names(ids: &[TaskId]) -> String {
+/// Lists the ids of tasks.
+pub(crate) fn task_names(ids: &[TaskId]) -> String {
     ids.iter()
         .map(TaskId::as_str)
         .collect::<Vec<_>>()
         .join(", ")
 }
 
-/// A node to be placed in a tree.
+/// Holds a node of the graph that [`tree_rows`] draws.
 #[derive(Clone, Copy)]
 pub(crate) struct TreeItem<'a> {
     pub(crate) id: &'a TaskId,
     pub(crate) depends_on: &'a [TaskId],
 }
 
-/// Where a task stands in the tree.
+/// Holds a task's position in the tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct TreeRow {
-    /// Its index among the items.
+    /// The task's index among the items.
     pub(crate) index: usize,
-    /// The branches in front of it.
+    /// The branches drawn before the task.
     pub(crate) prefix: String,
-    /// For a join: everything it waits for.
+    /// For a join: all tasks it depends on.
     pub(crate) also: Vec<TaskId>,
 }
 
-/// A graph drawn as a tree: each task below the last of those it waits for, in the order of the
-/// plan. A join names all of them, for a tree shows only one.
+/// Draws a graph as a tree: each task below its last dependency, in the order of the plan. A join
+/// names all its dependencies, since a tree shows only one.
 pub(crate) fn tree_rows(items: &[TreeItem<'_>]) -> Vec<TreeRow> {
     let index_of = |id: &TaskId| items.iter().position(|item| item.id == id);
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); items.len()];
@@ -285,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    /// A goal that happens: one event a second.
+    /// Applies events to a board, one a second.
     struct Story {
         board: GoalBoard,
         now: u64,

@@ -1,6 +1,6 @@
-//! Text that is safe to print and fits where it goes.
+//! Makes text safe to print and fits it into lines.
 //!
-//! What agents say and what files are called is input: it must not steer the terminal.
+//! Agents' words and file names are input: they must not control the terminal.
 
 use anstyle::{AnsiColor, Style};
 use claudecluster_protocol::{
@@ -19,7 +19,7 @@ pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 pub(crate) const BLUE: Style = AnsiColor::Blue.on_default();
 
-/// Text with everything that could steer a terminal made visible. Line ends and tabs stay.
+/// Escapes every character that could control a terminal. Line ends and tabs stay.
 pub(crate) fn escape_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -32,12 +32,12 @@ pub(crate) fn escape_controls(text: &str) -> String {
     out
 }
 
-/// The same, on one line.
+/// Escapes a text like [`escape_controls`] and joins its lines.
 pub(crate) fn one_line(text: &str) -> String {
     escape_controls(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Quotes a word for a shell where it needs that, so that a command that names it can be copied.
+/// Quotes a word for a shell if necessary, so that the user can copy a command that contains it.
 pub(crate) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
     if !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) {
@@ -51,14 +51,14 @@ fn is_control(c: char) -> bool {
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A piece of a line in one style.
+/// Holds a piece of a line in one style.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct StyledPiece {
     pub(crate) style: Style,
     pub(crate) text: String,
 }
 
-/// A line that knows how wide it is.
+/// Holds the styled pieces of a line, and measures their width.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct StyledLine(pub(crate) Vec<StyledPiece>);
 
@@ -67,7 +67,7 @@ impl StyledLine {
         Self::default()
     }
 
-    /// Adds text, made safe and kept on the line.
+    /// Adds text, escaped and without line ends.
     #[must_use]
     pub(crate) fn add(mut self, style: Style, text: impl AsRef<str>) -> Self {
         self.push(style, text);
@@ -81,12 +81,12 @@ impl StyledLine {
         }
     }
 
-    /// Columns it takes.
+    /// Returns the width in columns.
     pub(crate) fn width(&self) -> usize {
         self.0.iter().map(|piece| piece.text.width()).sum()
     }
 
-    /// At most `width` columns of it, with an ellipsis where something was cut off.
+    /// Shortens the line to `width` columns, with an ellipsis if text was cut off.
     #[must_use]
     pub(crate) fn fit(self, width: usize) -> Self {
         if self.width() <= width {
@@ -116,13 +116,13 @@ impl StyledLine {
         cut
     }
 
-    /// The line without styles.
+    /// Returns the line without styles.
     #[cfg(test)]
     pub(crate) fn plain(&self) -> String {
         self.0.iter().map(|piece| piece.text.as_str()).collect()
     }
 
-    /// The line with styles.
+    /// Returns the line with styles.
     pub(crate) fn styled(&self) -> String {
         let mut out = String::new();
         for StyledPiece { style, text } in &self.0 {
@@ -132,7 +132,7 @@ impl StyledLine {
     }
 }
 
-/// How long something took, short: `0.4s`, `12s`, `3m 05s`, `2h 10m`.
+/// Formats a duration: `0.4s`, `12s`, `3m 05s`, `2h 10m`.
 pub(crate) fn duration_text(span: Span) -> String {
     let secs = span.0 / 1000;
     match secs {
@@ -143,7 +143,7 @@ pub(crate) fn duration_text(span: Span) -> String {
     }
 }
 
-/// How long ago something was: `12s`, `5m`, `3h`, `2d`.
+/// Formats the time since a moment: `12s ago`, `5m ago`, `3h ago`, `2d ago`.
 pub(crate) fn time_since(then: Timestamp, now: Timestamp) -> String {
     let secs = now.span_since(then).0 / 1000;
     match secs {
@@ -154,7 +154,7 @@ pub(crate) fn time_since(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A size in bytes for people.
+/// Formats a size in bytes for people.
 pub(crate) fn size_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
@@ -170,7 +170,7 @@ pub(crate) fn size_text(bytes: u64) -> String {
     }
 }
 
-/// `1 file`, `2 files`.
+/// Formats a number with its noun: `1 file`, `2 files`.
 pub(crate) fn counted(n: usize, what: &str) -> String {
     match n {
         1 => format!("1 {what}"),
@@ -178,7 +178,7 @@ pub(crate) fn counted(n: usize, what: &str) -> String {
     }
 }
 
-/// Why an attempt stopped, in a few words.
+/// Describes in a few words why an attempt stopped.
 pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
     match reason {
         StopReason::SpawnFailed => "could not start",
@@ -203,7 +203,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
     }
 }
 
-/// What a repair is for, in a few words.
+/// Describes a repair in a few words: its tasks, files and cause.
 pub(crate) fn repair_text(repair: &RepairSpec) -> String {
     let of: Vec<&str> = repair.of.iter().map(AsRef::as_ref).collect();
     let of = of.join(", ");
@@ -220,8 +220,8 @@ pub(crate) fn repair_text(repair: &RepairSpec) -> String {
     format!("repairs {of} in {} ({why}{reason})", files.join(" "))
 }
 
-/// What a worker waits for, and the command that answers it. That comes first: it must not be what is cut
-/// off at the end of a line.
+/// Describes a permission request and the commands that answer it. The commands come first, so that
+/// the end of a long line does not lose them.
 pub(crate) fn permission_line(request: &PermissionRequest) -> StyledLine {
     let id = &request.id;
     // Two lines are not one: a command must not look like another.
@@ -244,7 +244,7 @@ fn waiting_tasks(request: &PermissionRequest) -> String {
     }
 }
 
-/// The present.
+/// Returns the current time.
 pub(crate) fn current_time() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| {

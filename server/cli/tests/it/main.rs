@@ -3,4 +3,5 @@
 mod commands;
 mod daemon;
 mod hints;
+mod log;
 mod support;

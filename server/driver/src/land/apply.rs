@@ -152,7 +152,15 @@ impl LandingContext {
                 self.write_alone(&files[index], dropped).await
             });
         }
-        Ok(done.into_iter().map(Option::unwrap_or_default).collect())
+        let done: Vec<_> = done.into_iter().map(Option::unwrap_or_default).collect();
+        for (file, applied) in files.iter().zip(&done) {
+            tracing::debug!(
+                path = %file.entry.file.path,
+                landed = applied.has_landed(),
+                "a decision about a file is carried out"
+            );
+        }
+        Ok(done)
     }
 
     /// Plans all files at once, as many at a time as there are processors.

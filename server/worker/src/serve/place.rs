@@ -197,7 +197,8 @@ fn is_one_part(name: &str) -> bool {
 pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
     let dir = dir.to_owned();
     let keep: Vec<OsString> = keep.iter().map(OsString::from).collect();
-    let cleared = tokio::task::spawn_blocking(move || {
+    let span = tracing::Span::current();
+    let clearing = move || {
         let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| !keep.contains(&entry.file_name())) {
             let path = entry.path();
@@ -209,7 +210,8 @@ pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
             }
         }
-    });
+    };
+    let cleared = tokio::task::spawn_blocking(move || span.in_scope(clearing));
     if let Err(error) = cleared.await {
         tracing::warn!(%error, "cannot remove leftovers");
     }

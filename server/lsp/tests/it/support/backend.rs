@@ -1,13 +1,6 @@
 //! A driver that records what it is asked. Its proposals replace one piece of text by another,
 //! wherever that piece stands now.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail like tests"
-)]
-
 mod permissions;
 
 use std::{

@@ -1,11 +1,5 @@
 //! A client that speaks raw JSON over a pipe in memory.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "helpers of tests fail like tests"
-)]
-
 use std::{collections::VecDeque, sync::Arc};
 
 use claudecluster_lsp::{ExitStatus, LspConfig, serve};

@@ -1,7 +1,5 @@
 //! What workers of the recorded goals ask for, and what is said to it: as the driver does it.
 
-#![expect(clippy::expect_used, reason = "helpers of tests fail like tests")]
-
 use claudecluster_protocol::{
     BlobId, ErrorBody, EventBody, GoalId, PermissionId, TaskId, Timestamp,
     goal::GoalView,

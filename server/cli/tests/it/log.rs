@@ -1,0 +1,118 @@
+//! The daemon's log: the lines about a goal are found by the goal's id.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use crate::support::User;
+
+const PLAN: &str = r#"{"goal": "x", "tasks": [{"id": "a", "run": "echo new > a.txt"}]}"#;
+
+impl User {
+    /// Returns the lines of the daemon's log. The daemon has to be stopped: it writes the log with a delay.
+    fn log_lines(&self) -> Vec<String> {
+        let files = fs::read_dir(self.state().join("logs")).unwrap();
+        let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "log"))
+            .filter(|file| {
+                file.file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .starts_with("daemon.")
+            })
+            .flat_map(|file| {
+                let text = fs::read_to_string(file).unwrap();
+                text.lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Runs a command with a daemon that logs everything.
+    #[track_caller]
+    fn run_logged(&self, args: &[&str]) {
+        let mut command = self.command(args);
+        let output = command.env("CLAUDECLUSTER_LOG", "debug").output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    }
+}
+
+/// Returns the lines that carry all of these parts.
+fn lines_with<'a>(lines: &[&'a str], parts: &[&str]) -> Vec<&'a str> {
+    let has_all = |line: &&&str| parts.iter().all(|part| line.contains(part));
+    lines.iter().filter(has_all).copied().collect()
+}
+
+#[test]
+fn every_step_of_a_goal_is_found_by_its_id() {
+    let user = User::new();
+    user.write("a.txt", "old\n");
+    user.write("plan.json", PLAN);
+    user.run_logged(&["run", "--plan", "plan.json", "--quiet"]);
+    user.run_logged(&["accept", "g1", "--quiet"]);
+    user.run_logged(&["daemon", "stop"]);
+
+    let lines = user.log_lines();
+    let of_goal: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.contains("goal=g1"))
+        .collect();
+    for (step, parts) in [
+        ("submission", &["a goal is submitted"][..]),
+        ("snapshot", &[r#"effect{name="snapshot" goal=g1}"#]),
+        (
+            "start of the attempt",
+            &[r#"effect{name="attempt" goal=g1 task=a attempt=1}"#],
+        ),
+        ("session", &["task=a attempt=1", "the sandbox is ready"]),
+        (
+            "end of the attempt",
+            &[r#"input{name="attempt" goal=g1 task=a attempt=1}"#],
+        ),
+        ("merge", &[r#"effect{name="merge" goal=g1}"#]),
+        (
+            "decision",
+            &["decision{goal=g1", "verdict=Accept", "decided=1"],
+        ),
+        (
+            "landing",
+            &["decision{goal=g1", "path=a.txt", "landed=true"],
+        ),
+        (
+            "record of the landing",
+            &[r#"input{name="landing" goal=g1}"#],
+        ),
+    ] {
+        let found = lines_with(&of_goal, parts);
+        assert!(!found.is_empty(), "no line about the {step} in {lines:#?}");
+    }
+}
+
+#[test]
+fn no_line_about_work_of_a_goal_lacks_its_id() {
+    let user = User::new();
+    user.write("plan.json", PLAN);
+    user.run_logged(&["run", "--plan", "plan.json", "--quiet"]);
+    user.run_logged(&["accept", "g1", "--quiet"]);
+    user.run_logged(&["daemon", "stop"]);
+
+    let lines = user.log_lines();
+    let nameless: Vec<_> = lines
+        .iter()
+        .filter(|line| {
+            line.contains("claudecluster_driver") || line.contains("claudecluster_worker")
+        })
+        .filter(|line| !line.contains("goal=g1"))
+        .collect();
+    // A daemon recovers and wakes for all goals at once.
+    let for_all = [r#"input{name="recover"}"#, r#"input{name="tick"}"#];
+    let unexpected: Vec<_> = nameless
+        .iter()
+        .filter(|line| !for_all.iter().any(|span| line.contains(span)))
+        .collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+}
