@@ -1,7 +1,7 @@
 // Written by `cargo xtask codegen` from the Rust types.
 
 /**
- * What a worker or the planner is doing right now.
+ * Reports the current activity of a worker or the planner.
  */
 export type AgentActivity = {
 /**
@@ -33,15 +33,15 @@ name: string,
  */
 detail: string, } | { "kind": "output",
 /**
- * What it wrote.
+ * The text of the agent.
  */
 text: string, } | { "kind": "denied",
 /**
- * What it asked for.
+ * The denied use.
  */
 what: string, } | { "kind": "rateLimited",
 /**
- * How long the agent waits before it tries again.
+ * The wait before the agent's next try.
  */
 wait: Span | null, } | { "kind": "spent",
 /**
@@ -50,7 +50,8 @@ wait: Span | null, } | { "kind": "spent",
 usage: AgentUsage, });
 
 /**
- * What an agent reports while it works. Every agent's own format is converted to this at its edge.
+ * Lists the reports of an agent at work. Every agent's own format is converted to this at its
+ * edge.
  */
 export type AgentEvent = { "kind": "started",
 /**
@@ -74,15 +75,15 @@ name: string,
  */
 detail: string, } | { "kind": "output",
 /**
- * What it wrote.
+ * The text of the agent.
  */
 text: string, } | { "kind": "denied",
 /**
- * What it asked for.
+ * The denied use.
  */
 what: string, } | { "kind": "rateLimited",
 /**
- * How long the agent waits before it tries again.
+ * The wait before the agent's next try.
  */
 wait: Span | null, } | { "kind": "spent",
 /**
@@ -171,7 +172,7 @@ limits: AgentLimits,
 permissions: ToolPermissions, };
 
 /**
- * What an attempt cost.
+ * Counts the tokens and the cost of an attempt.
  */
 export type AgentUsage = {
 /**
@@ -191,7 +192,7 @@ cacheReadTokens: number,
  */
 cacheWriteTokens: number,
 /**
- * What it cost, as the agent reports it.
+ * The cost as the agent reports it.
  */
 costUsd: Usd,
 /**
@@ -200,7 +201,7 @@ costUsd: Usd,
 turns: number, };
 
 /**
- * What comes back.
+ * Lists the answers to calls.
  */
 export type Answer = { "answer": "done" } | { "answer": "submitted",
 /**
@@ -236,7 +237,7 @@ item: StreamItem, } | { "answer": "hunks",
  */
 hunks: Array<HunkView>, } | { "answer": "diff",
 /**
- * What `git apply` takes. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
+ * A patch for `git apply`. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
  */
 diff: string,
 /**
@@ -248,7 +249,7 @@ omitted: Array<string>, } | { "answer": "content",
  */
 text: string | null, } | { "answer": "decided",
 /**
- * What came of it.
+ * The result of the decision.
  */
 report: DecisionReport, } | { "answer": "permissions",
 /**
@@ -256,7 +257,7 @@ report: DecisionReport, } | { "answer": "permissions",
  */
 requests: Array<PermissionRequest>, } | { "answer": "artifacts",
 /**
- * What there is.
+ * The artifacts of the goal.
  */
 artifacts: Array<GoalArtifact>, } | { "answer": "blob",
 /**
@@ -264,7 +265,7 @@ artifacts: Array<GoalArtifact>, } | { "answer": "blob",
  */
 base64: string, } | { "answer": "status",
 /**
- * What it says of itself.
+ * The daemon's report about itself.
  */
 status: DaemonStatus, };
 
@@ -296,7 +297,7 @@ taskId?: TaskId | null,
 shown?: Plan | null, };
 
 /**
- * Which attempt a job is, and which try at running it.
+ * Identifies the attempt of a job, and the try at running it.
  */
 export type AttemptEpoch = {
 /**
@@ -304,7 +305,7 @@ export type AttemptEpoch = {
  */
 goal: GoalId,
 /**
- * What of the goal is run.
+ * The part of the goal to run.
  */
 work: JobWork,
 /**
@@ -322,7 +323,7 @@ number: EpochNumber, };
 export type AttemptId = number;
 
 /**
- * How an attempt ended.
+ * Records the end of an attempt.
  */
 export type AttemptOutcome = {
 /**
@@ -334,15 +335,15 @@ stop: StopReason | null,
  */
 summary: string,
 /**
- * When the provider will answer again, where it said so.
+ * The wait until the provider answers again, where the provider named one.
  */
 retryAfter?: Span | null,
 /**
- * What it changed. Kept for failed attempts too.
+ * The changes of the attempt. Kept for failed attempts too.
  */
 changes: Array<FileChange>,
 /**
- * What it cost.
+ * The tokens and the cost of the attempt.
  */
 usage: AgentUsage,
 /**
@@ -354,7 +355,7 @@ gates: Array<GateResult>,
  */
 session?: string | null,
 /**
- * How it was isolated; `None` where it never came to that.
+ * The isolation used; `None` where the attempt ended before a sandbox was set up.
  */
 sandbox?: SandboxKind | null,
 /**
@@ -371,11 +372,11 @@ export type AttemptView = {
  */
 id: AttemptId,
 /**
- * When it started.
+ * The moment of the start.
  */
 startedAt: Timestamp,
 /**
- * When it ended.
+ * The moment of the end.
  */
 endedAt?: Timestamp | null,
 /**
@@ -387,11 +388,11 @@ stop?: StopReason | null,
  */
 summary?: string,
 /**
- * What it cost.
+ * The tokens and the cost of the attempt.
  */
 usage: AgentUsage,
 /**
- * How it was isolated; unknown until it runs.
+ * The isolation used; unknown until the attempt runs.
  */
 sandbox?: SandboxKind | null, };
 
@@ -401,7 +402,7 @@ sandbox?: SandboxKind | null, };
 export type BlobId = string;
 
 /**
- * What can be asked.
+ * Lists the calls a client can make.
  */
 export type Call = { "method": "submit",
 /**
@@ -457,11 +458,11 @@ goalId: GoalId,
  */
 path: RelPath,
 /**
- * Which side.
+ * The text to return.
  */
 side: PendingSide, } | { "method": "decide",
 /**
- * What to decide.
+ * The decision to carry out.
  */
 decision: Decision, } | { "method": "cancel",
 /**
@@ -493,7 +494,7 @@ shown?: Plan | null,
  */
 taskId?: TaskId | null, } | { "method": "permissions" } | { "method": "permit",
 /**
- * What is said to which request.
+ * The answer and the request it belongs to.
  */
 answer: PermissionAnswer, } | { "method": "artifacts",
 /**
@@ -501,7 +502,7 @@ answer: PermissionAnswer, } | { "method": "artifacts",
  */
 goalId: GoalId, } | { "method": "blob",
 /**
- * Which.
+ * The identifier of the blob.
  */
 id: BlobId, } | { "method": "status" } | { "method": "stop",
 /**
@@ -510,7 +511,7 @@ id: BlobId, } | { "method": "status" } | { "method": "stop",
 force: boolean, };
 
 /**
- * What happens to one file.
+ * Names the change to one file.
  */
 export type ChangeKind = "create" | "modify" | "delete" | "rename" | "mode";
 
@@ -563,21 +564,21 @@ export type Command = string | Array<string>;
  */
 export type ConflictView = {
 /**
- * What both sides started from.
+ * The text both sides started from.
  */
 base: string,
 /**
- * What is there now; where the hunk's `minePending` says so, what another task proposes for the same
- * lines.
+ * The current text; where the hunk's `minePending` says so, what another task proposes for the
+ * same lines.
  */
 mine: string,
 /**
- * What is proposed.
+ * The proposed version.
  */
 theirs: string, };
 
 /**
- * What a connection is for.
+ * Names the purpose of a connection.
  */
 export type ConnectionPurpose = { "lsp": {
 /**
@@ -604,7 +605,7 @@ id: BlobId,
  */
 data: ContentBytes | null,
 /**
- * Whether more parts follow.
+ * Says whether more parts follow.
  */
 more?: boolean, };
 
@@ -634,7 +635,7 @@ http?: string | null,
 token?: string | null, };
 
 /**
- * What the daemon says of itself.
+ * Reports the state of the daemon.
  */
 export type DaemonStatus = {
 /**
@@ -683,7 +684,7 @@ id: HunkId,
  */
 path: RelPath,
 /**
- * What became of it.
+ * The fate of the hunk.
  */
 fate: HunkFate,
 /**
@@ -691,7 +692,7 @@ fate: HunkFate,
  */
 tasks: Array<TaskId>,
 /**
- * When it was decided.
+ * The moment of the decision.
  */
 at: Timestamp, };
 
@@ -728,17 +729,17 @@ applied: boolean,
  */
 reason: string | null,
 /**
- * What a conflict becomes, for [`Verdict::Resolve`](crate::event::Verdict::Resolve).
+ * The text chosen for a conflict, for [`Verdict::Resolve`](crate::event::Verdict::Resolve).
  */
 resolution: Resolution | null,
 /**
- * Whether a rejection goes back to the worker as a repair turn. Default: as configured, where there
+ * Sends a rejection back to the worker as a repair turn. Default: as configured, where there
  * is a reason.
  */
 repair: boolean | null, };
 
 /**
- * What came of a decision.
+ * Reports the result of a decision.
  */
 export type DecisionReport = {
 /**
@@ -783,7 +784,7 @@ state: GoalState | null,
 hunks: HunkCounts, };
 
 /**
- * What a goal is about that does not say so.
+ * Names the scope of a goal that gives none.
  */
 export type DefaultScope = "open" | "workspace";
 
@@ -805,8 +806,8 @@ version: number | null,
 hunks: Array<HunkView>, };
 
 /**
- * What an edit is for, beside the version: a client that counts anew when it opens a document again does not
- * tell two texts apart by that.
+ * Identifies the text an edit applies to, beside the version: a client that counts anew when it
+ * opens a document again does not tell two texts apart by that.
  */
 export type EditChecksum = {
 /**
@@ -816,8 +817,8 @@ export type EditChecksum = {
 checksum: number, };
 
 /**
- * What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
- * in `workspace/configuration` and in `workspace/didChangeConfiguration`.
+ * Holds the settings of an editor. They are read under `claudecluster` in `initializationOptions`
+ * (or at their top), in `workspace/configuration` and in `workspace/didChangeConfiguration`.
  *
  * The first six keys are defaults for goals started from this editor. Values of a goal override them,
  * and the daemon's limits apply to both.
@@ -905,11 +906,11 @@ export type ErrorBody = {
  */
 kind: ErrorKind,
 /**
- * What is wrong, as one line.
+ * A one-line description of the problem.
  */
 message: string,
 /**
- * What to do next, as one line.
+ * The next step for the user, as one line.
  */
 hint?: string | null, };
 
@@ -927,7 +928,7 @@ export type Event = {
  */
 seq: EventSeq,
 /**
- * When it happened.
+ * The moment of the event.
  */
 at: Timestamp,
 /**
@@ -935,7 +936,7 @@ at: Timestamp,
  */
 goalId: GoalId, } & ({ "type": "goalSubmitted",
 /**
- * What was asked for.
+ * The goal as the developer stated it.
  */
 spec: GoalSpec, } | { "type": "snapshotTaken",
 /**
@@ -943,8 +944,8 @@ spec: GoalSpec, } | { "type": "snapshotTaken",
  */
 manifest: BlobId,
 /**
- * How many files it holds the content of: open, changed, and small untracked ones. What every
- * other file was is known without its content.
+ * The number of files stored with their content: open, changed, and small untracked ones.
+ * What every other file was is known without its content.
  */
 files: number,
 /**
@@ -952,7 +953,7 @@ files: number,
  */
 unsaved: Array<RelPath>, } | { "type": "planRefused",
 /**
- * What was wrong with it, one line each.
+ * The problems, one line each.
  */
 errors: Array<string>,
 /**
@@ -960,7 +961,7 @@ errors: Array<string>,
  */
 session?: string | null,
 /**
- * What the session cost.
+ * The tokens and the cost of the session.
  */
 usage: AgentUsage, } | { "type": "plannerTranscript",
 /**
@@ -976,7 +977,7 @@ stop: StopReason,
  */
 summary: string,
 /**
- * What the session cost.
+ * The tokens and the cost of the session.
  */
 usage: AgentUsage, } | { "type": "planned",
 /**
@@ -988,7 +989,7 @@ plan: Plan,
  */
 session: string | null,
 /**
- * What the session cost.
+ * The tokens and the cost of the session.
  */
 usage: AgentUsage, } | { "type": "approvalRequested" } | { "type": "planApproved",
 /**
@@ -1025,7 +1026,7 @@ taskId: TaskId,
  */
 attempt: AttemptId,
 /**
- * How it ended.
+ * The outcome of the attempt.
  */
 outcome: AttemptOutcome, } | { "type": "retryScheduled",
 /**
@@ -1033,11 +1034,11 @@ outcome: AttemptOutcome, } | { "type": "retryScheduled",
  */
 taskId: TaskId,
 /**
- * When it may start again.
+ * The earliest moment of the next start.
  */
 notBefore: Timestamp,
 /**
- * What the next attempt is told about the last one.
+ * The note to the next attempt about the last one.
  */
 lesson: string, } | { "type": "proposed",
 /**
@@ -1045,7 +1046,7 @@ lesson: string, } | { "type": "proposed",
  */
 files: Array<ProposedFile>, } | { "type": "gated",
 /**
- * What each said.
+ * The result of each gate.
  */
 results: Array<GateResult>, } | { "type": "reviewed",
 /**
@@ -1053,11 +1054,11 @@ results: Array<GateResult>, } | { "type": "reviewed",
  */
 path: RelPath,
 /**
- * Which entry of that file.
+ * The index of the entry among those of the file.
  */
 entry: number,
 /**
- * What was decided.
+ * The verdict.
  */
 verdict: Verdict,
 /**
@@ -1094,11 +1095,11 @@ decision?: number | null, } | { "type": "landingBegun",
  */
 path: RelPath,
 /**
- * Which entry of that file.
+ * The index of the entry among those of the file.
  */
 entry: number,
 /**
- * What was decided.
+ * The verdict.
  */
 verdict: Verdict,
 /**
@@ -1134,7 +1135,7 @@ open?: boolean, } | { "type": "landingDropped",
  */
 path: RelPath,
 /**
- * Which entry of that file.
+ * The index of the entry among those of the file.
  */
 entry: number, } | { "type": "taskAdded",
 /**
@@ -1142,7 +1143,7 @@ entry: number, } | { "type": "taskAdded",
  */
 task: TaskSpec,
 /**
- * What it repairs.
+ * The conflict or refusal to repair.
  */
 repair: RepairSpec, } | { "type": "amended",
 /**
@@ -1178,11 +1179,11 @@ request: PermissionRequest, } | { "type": "permissionAnswered",
  */
 requestId: PermissionId,
 /**
- * What was said to it.
+ * The answer.
  */
 decision: PermissionDecision,
 /**
- * How far it reaches.
+ * The tasks the answer covers.
  */
 scope: PermissionScope,
 /**
@@ -1190,7 +1191,7 @@ scope: PermissionScope,
  */
 reason?: string | null,
 /**
- * Who answered: an editor or the command line.
+ * The client that answered: an editor or the command line.
  */
 by?: string | null, } | { "type": "permissionWithdrawn",
 /**
@@ -1224,11 +1225,11 @@ path: RelPath,
  */
 from?: RelPath | null,
 /**
- * What the attempt started from; `None` where the file did not exist.
+ * The version the attempt started from; `None` where the file did not exist.
  */
 base?: FileVersion | null,
 /**
- * What the attempt left; `None` where it deleted the file.
+ * The version the attempt left; `None` where the attempt deleted the file.
  */
 proposed?: FileVersion | null, };
 
@@ -1251,7 +1252,7 @@ error: ErrorBody, };
 export type FileMode = "regular" | "executable" | "symlink";
 
 /**
- * What a file is at one moment: its bytes and its mode.
+ * Describes a file at one moment: its bytes and its mode.
  */
 export type FileVersion = {
 /**
@@ -1264,7 +1265,7 @@ blob: BlobId,
 mode: FileMode, };
 
 /**
- * What a gate said.
+ * Records the result of a gate.
  */
 export type GateResult = {
 /**
@@ -1272,7 +1273,7 @@ export type GateResult = {
  */
 command: Command,
 /**
- * Whether it exited with status 0 within its time.
+ * Says whether the gate exited with status 0 within its time.
  */
 passed: boolean,
 /**
@@ -1284,7 +1285,7 @@ status: number | null,
  */
 output: string,
 /**
- * How long it took.
+ * The duration in milliseconds.
  */
 durationMs: number, };
 
@@ -1314,7 +1315,7 @@ reason?: string | null, };
  */
 export type GoalArtifact = {
 /**
- * Where its bytes are.
+ * The blob with the bytes.
  */
 id: BlobId,
 /**
@@ -1322,7 +1323,7 @@ id: BlobId,
  */
 name: string,
 /**
- * What it is: `transcript`, `file`, `snapshot`.
+ * The kind of artifact: `transcript`, `file`, `snapshot`.
  */
 kind: string,
 /**
@@ -1341,12 +1342,12 @@ bytes: number | null, };
 export type GoalId = string;
 
 /**
- * Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
- * everything.
+ * Selects the files a goal may change. Changes elsewhere are kept apart and never land by an
+ * accept of everything.
  */
 export type GoalScope = {
 /**
- * How the files are chosen.
+ * The way the files are chosen.
  */
 kind: GoalScopeKind,
 /**
@@ -1363,7 +1364,7 @@ globs?: Array<string>,
 selection?: GoalSelection | null, };
 
 /**
- * How the files of a goal are chosen.
+ * Names the way the files of a goal are chosen.
  */
 export type GoalScopeKind = "open" | "workspace" | "files";
 
@@ -1384,12 +1385,13 @@ startLine: number,
  */
 endLine: number,
 /**
- * What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+ * The selected text, which finds the place again once lines have moved. The daemon fills the
+ * field in.
  */
 text?: SelectedText | null, };
 
 /**
- * What a developer asked for.
+ * Describes a goal as the developer stated it.
  */
 export type GoalSpec = {
 /**
@@ -1401,7 +1403,7 @@ workspace: string,
  */
 prompt?: string,
 /**
- * Which files the goal is about.
+ * The files the goal may change.
  */
 scope: GoalScope,
 /**
@@ -1417,7 +1419,7 @@ agent?: AgentName | null,
  */
 model?: string | null,
 /**
- * How many tasks may run at once. Default: the plan's, then configuration.
+ * The number of tasks that may run at once. Default: the plan's, then configuration.
  */
 jobs?: number | null,
 /**
@@ -1425,7 +1427,7 @@ jobs?: number | null,
  */
 budgetUsd?: Usd | null,
 /**
- * How long the goal may take from submission to proposal. While all that could go on waits for
+ * The longest time from submission to proposal. While all that could go on waits for
  * somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
  * tries a goal again gives it all of it anew.
  */
@@ -1448,7 +1450,7 @@ apply?: boolean,
 env?: Array<EnvVar>, };
 
 /**
- * How far a goal has come.
+ * Names the state of a goal.
  */
 export type GoalState = "submitted" | "planning" | "awaitingApproval" | "running" | "merging" | "gating" | "proposed" | "landed" | "rejected" | "failed" | "cancelled";
 
@@ -1469,7 +1471,7 @@ workspace: string,
  */
 prompt: string,
 /**
- * How far it has come.
+ * The current state.
  */
 state: GoalState,
 /**
@@ -1497,15 +1499,15 @@ paused: number,
  */
 hunks: HunkCounts,
 /**
- * What it cost so far.
+ * The cost of the goal so far.
  */
 costUsd: Usd,
 /**
- * When it was submitted.
+ * The moment the goal was submitted.
  */
 submittedAt: Timestamp,
 /**
- * When it last changed state.
+ * The moment of the last change of state.
  */
 updatedAt: Timestamp,
 /**
@@ -1518,7 +1520,7 @@ error?: ErrorBody | null, };
  */
 export type GoalView = {
 /**
- * What was asked for.
+ * The goal as the developer stated it.
  */
 spec: GoalSpec,
 /**
@@ -1542,7 +1544,7 @@ permissions?: Array<PermissionRequest>,
  */
 decided?: Array<DecidedHunk>,
 /**
- * How much of the goal's time is left, where it has a limit.
+ * The rest of the goal's time, where the goal has a limit.
  */
 timeLeft?: Span | null,
 /**
@@ -1558,7 +1560,7 @@ workspace: string,
  */
 prompt: string,
 /**
- * How far it has come.
+ * The current state.
  */
 state: GoalState,
 /**
@@ -1586,15 +1588,15 @@ paused: number,
  */
 hunks: HunkCounts,
 /**
- * What it cost so far.
+ * The cost of the goal so far.
  */
 costUsd: Usd,
 /**
- * When it was submitted.
+ * The moment the goal was submitted.
  */
 submittedAt: Timestamp,
 /**
- * When it last changed state.
+ * The moment of the last change of state.
  */
 updatedAt: Timestamp,
 /**
@@ -1616,7 +1618,7 @@ export type Hello = {
  */
 version: string,
 /**
- * What the connection is for.
+ * The purpose of the connection.
  */
 purpose: ConnectionPurpose, };
 
@@ -1663,7 +1665,7 @@ conflicts: number,
 undone: number, };
 
 /**
- * What became of a hunk.
+ * Names the fate of a hunk.
  */
 export type HunkFate = "landed" | "resolved" | "rejected" | "undone";
 
@@ -1674,8 +1676,8 @@ export type HunkFate = "landed" | "resolved" | "rejected" | "undone";
 export type HunkId = string;
 
 /**
- * Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
- * half-open.
+ * Records the origin of lines of a text, or the change proposed to them. Lines count from 0;
+ * ranges are half-open.
  */
 export type HunkOrigin = {
 /**
@@ -1691,7 +1693,7 @@ prompt: string,
  */
 hunkId: HunkId,
 /**
- * Whether it is in the text.
+ * Says whether the hunk is in the text.
  */
 state: HunkOriginState,
 /**
@@ -1707,17 +1709,17 @@ endLine: number,
  */
 provenance: Array<Provenance>,
 /**
- * When it landed.
+ * The moment the hunk landed.
  */
 landedAt?: Timestamp | null, };
 
 /**
- * Whether a hunk is in the text.
+ * Says whether a hunk is in the text.
  */
 export type HunkOriginState = "pending" | "conflict" | "landed";
 
 /**
- * How a pending hunk stands against the text that is there now.
+ * Compares a pending hunk with the current text.
  */
 export type HunkStatus = "clean" | "conflict";
 
@@ -1735,7 +1737,7 @@ id: HunkId,
  */
 path: RelPath,
 /**
- * What happens to the file; `modify` for a hunk of text.
+ * The change to the file; `modify` for a hunk of text.
  */
 kind: ChangeKind,
 /**
@@ -1743,12 +1745,12 @@ kind: ChangeKind,
  */
 from?: RelPath | null,
 /**
- * It is decided with its file or not at all, and has no lines of its own: a file that is
- * created, deleted, renamed, no text, or gets another mode.
+ * Says that the hunk is decided together with its file and has no lines of its own: a file
+ * that is created, deleted, renamed, no text, or gets another mode.
  */
 whole?: boolean,
 /**
- * Whether it can land as it is.
+ * Says whether the hunk can land as it is.
  */
 status: HunkStatus,
 /**
@@ -1789,9 +1791,9 @@ mineBy?: Array<Provenance>,
  */
 minePending?: boolean,
 /**
- * What is there with what is proposed in it, where both have changed different words of the same
- * lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is
- * this one, and only the daemon can land it.
+ * The current text with the proposed words merged into it, where both changed different words
+ * of the same lines. A conflict can be resolved with this text. A clean hunk with this field
+ * lands as this text, and only the daemon can land it.
  */
 merged?: string | null,
 /**
@@ -1805,7 +1807,7 @@ provenance: Array<Provenance>, };
  */
 export type HunkWord = {
 /**
- * What happens to it.
+ * The change to this part.
  */
 kind: HunkWordKind,
 /**
@@ -1814,7 +1816,7 @@ kind: HunkWordKind,
 text: string, };
 
 /**
- * What happens to a part of a hunk.
+ * Names the change to a part of a hunk.
  */
 export type HunkWordKind = "same" | "removed" | "added";
 
@@ -1837,7 +1839,7 @@ gate: Span, };
 export type JobEnv = Array<EnvVar>;
 
 /**
- * How a job ended.
+ * Reports the end of a job.
  */
 export type JobReport = {
 /**
@@ -1853,7 +1855,7 @@ summary: string,
  */
 answer?: unknown,
 /**
- * What the session cost.
+ * The tokens and the cost of the session.
  */
 usage: AgentUsage,
 /**
@@ -1861,11 +1863,11 @@ usage: AgentUsage,
  */
 session?: string | null,
 /**
- * When the provider will answer again, where it said so.
+ * The wait until the provider answers again, where the provider named one.
  */
 retryAfter?: Span | null,
 /**
- * What the attempt changed, in the order of paths; collected for failed attempts too.
+ * The changes of the attempt, in the order of paths; collected for failed attempts too.
  */
 changes: Array<ReportedChange>,
 /**
@@ -1873,11 +1875,11 @@ changes: Array<ReportedChange>,
  */
 leftOut: Array<LeftOutFile>,
 /**
- * How many more are not.
+ * The number of files left out beyond those listed.
  */
 leftOutMore: number,
 /**
- * The layer that the attempt left: the identifier of [`Self::manifest`].
+ * The layer that the attempt left: the identifier of [`Self::layer_manifest`].
  */
 layer?: BlobId | null,
 /**
@@ -1885,7 +1887,7 @@ layer?: BlobId | null,
  */
 gates: Array<GateResult>,
 /**
- * How it was isolated; `None` where it never came to that.
+ * The isolation used; `None` where the attempt ended before a sandbox was set up.
  */
 sandbox?: SandboxKind | null,
 /**
@@ -1898,7 +1900,7 @@ isolation: string,
 transcript?: BlobId | null, };
 
 /**
- * What of a goal a job runs.
+ * Names the part of a goal that a job runs.
  */
 export type JobWork = { "type": "planner" } | { "type": "task",
 /**
@@ -1941,7 +1943,7 @@ task: TaskId,
 attempt: AttemptId, };
 
 /**
- * What a layer holds: each of its files, or that the file is deleted.
+ * Lists the files of a layer, each with its version or as deleted.
  *
  * Its bytes are canonical, so that equal layers have equal identifiers: JSON without space, paths in the
  * order of their bytes.
@@ -2013,7 +2015,7 @@ epoch: EpochNumber, } | { "type": "alive" } | { "type": "event",
  */
 epoch: EpochNumber,
 /**
- * What it does.
+ * The activity.
  */
 event: AgentEvent, } | { "type": "question",
 /**
@@ -2045,7 +2047,7 @@ id: BlobId, } | { "type": "content" } & ContentPart | { "type": "report",
  */
 epoch: EpochNumber,
 /**
- * What came of it.
+ * The report of the job.
  */
 report: JobReport, } | { "type": "released",
 /**
@@ -2070,7 +2072,8 @@ export type MessageToWorker = { "type": "hello",
  */
 version: number,
 /**
- * How often the worker says at least [`MessageFromWorker::Alive`].
+ * The longest time between two messages of the worker, at least
+ * [`MessageFromWorker::Alive`].
  */
 heartbeat: Span, } | { "type": "start",
 /**
@@ -2078,7 +2081,7 @@ heartbeat: Span, } | { "type": "start",
  */
 job: WorkerJob,
 /**
- * How many events the worker may send.
+ * The number of events the worker may send.
  */
 credit: number, } | { "type": "credit",
 /**
@@ -2086,7 +2089,7 @@ credit: number, } | { "type": "credit",
  */
 epoch: EpochNumber,
 /**
- * How many more.
+ * The number of further events allowed.
  */
 events: number, } | { "type": "answer",
 /**
@@ -2114,8 +2117,8 @@ id: BlobId, } | { "type": "content" } & ContentPart | { "type": "release",
  */
 epoch: EpochNumber,
 /**
- * Whether later jobs may build on the job's layer. If not, the worker may delete the files of the
- * job.
+ * Says whether later jobs may build on the job's layer. If not, the worker may delete the
+ * files of the job.
  */
 keepLayer: boolean, };
 
@@ -2141,12 +2144,12 @@ goalId: GoalId,
  */
 uri: string,
 /**
- * Which of its texts.
+ * The text to read.
  */
 side: PendingSide, };
 
 /**
- * Which text of a pending file.
+ * Selects a text of a pending file.
  */
 export type PendingSide = "base" | "proposed" | "merged";
 
@@ -2159,11 +2162,11 @@ export type PermissionAnswer = {
  */
 requestId: PermissionId,
 /**
- * What is said to it.
+ * The answer.
  */
 decision: PermissionDecision,
 /**
- * How far it reaches.
+ * The tasks the answer covers.
  */
 scope: PermissionScope,
 /**
@@ -2172,7 +2175,7 @@ scope: PermissionScope,
 reason?: string | null, };
 
 /**
- * What somebody says to a permission request.
+ * Answers a permission request.
  */
 export type PermissionDecision = "allow" | "deny";
 
@@ -2183,7 +2186,7 @@ export type PermissionDecision = "allow" | "deny";
 export type PermissionId = string;
 
 /**
- * What kind of thing a tool does.
+ * Names the kind of access a tool wants.
  */
 export type PermissionKind = "network" | "command" | "file";
 
@@ -2212,11 +2215,11 @@ taskIds: Array<TaskId>,
  */
 tool: string,
 /**
- * What it is to do, for people: an address, a command, or all of its input as JSON.
+ * A description of the use, for people: an address, a command, or all of its input as JSON.
  */
 detail: string,
 /**
- * What kind of thing that is; `None` where it is of none of the known kinds.
+ * The kind of access the tool wants; `None` where it is of no known kind.
  */
 kind?: PermissionKind | null,
 /**
@@ -2225,12 +2228,12 @@ kind?: PermissionKind | null,
  */
 input: BlobId,
 /**
- * When the first of the tasks asked.
+ * The moment the first of the tasks asked.
  */
 askedAt: Timestamp, };
 
 /**
- * How far an answer reaches. However far, it is about this tool with exactly this input.
+ * Says which tasks an answer covers. It always concerns this tool with exactly this input.
  */
 export type PermissionScope = "once" | "task" | "goal";
 
@@ -2297,11 +2300,11 @@ from?: RelPath | null,
  */
 entry: number,
 /**
- * What is already decided or was there from the start.
+ * The version with everything already decided, or the original one.
  */
 base: FileVersion | null,
 /**
- * What is proposed.
+ * The proposed version.
  */
 proposed: FileVersion | null,
 /**
@@ -2314,7 +2317,7 @@ held?: Array<HeldReason>,
 versions: Array<TaskVersion>, };
 
 /**
- * Who made a hunk.
+ * Names the task and agent that made a hunk.
  */
 export type Provenance = {
 /**
@@ -2339,7 +2342,7 @@ why?: string | null, };
  */
 export type QuestionReply = {
 /**
- * Whether the tool may be used.
+ * Allows or denies the tool.
  */
 decision: PermissionDecision,
 /**
@@ -2376,7 +2379,7 @@ export type RelPath = string;
 export type RepairCause = "taskConflict" | "rejected" | "conflict";
 
 /**
- * What a task that was added to a plan repairs.
+ * Names the cause of a task that was added to a plan as a repair.
  */
 export type RepairSpec = {
 /**
@@ -2414,7 +2417,7 @@ id: number,
 result: { Ok : Answer } | { Err : ErrorBody }, };
 
 /**
- * What a job left of one file.
+ * Reports the change a job made to one file.
  */
 export type ReportedChange = {
 /**
@@ -2426,7 +2429,7 @@ path: RelPath,
  */
 from?: RelPath | null,
 /**
- * What the job left; `None` where it deleted the file.
+ * The version the job left; `None` where the job deleted the file.
  */
 version?: FileVersion | null, };
 
@@ -2439,12 +2442,12 @@ export type Request = {
  */
 id: number,
 /**
- * What is asked.
+ * The call to answer.
  */
 call: Call, };
 
 /**
- * What a conflict becomes.
+ * Chooses the text of a conflict.
  */
 export type Resolution = { "kind": "mine" } | { "kind": "theirs" } | { "kind": "both" } | { "kind": "merged" } | { "kind": "markers" } | { "kind": "text",
 /**
@@ -2461,21 +2464,21 @@ export type ResolveArgs = {
  */
 hunkId: HunkId,
 /**
- * What the conflict becomes.
+ * The text chosen for the conflict.
  */
 resolution: Resolution,
 /**
- * What a repair task is told, in the developer's words.
+ * The developer's instructions to the repair task.
  */
 reason?: string | null, };
 
 /**
- * How workers are isolated from the workspace.
+ * Chooses the isolation of workers from the workspace.
  */
 export type SandboxChoice = "auto" | "overlay" | "copy";
 
 /**
- * How an attempt is isolated from the workspace.
+ * Names the isolation of an attempt from the workspace.
  */
 export type SandboxKind = "overlay" | "copy";
 
@@ -2484,7 +2487,7 @@ export type SandboxKind = "overlay" | "copy";
  */
 export type ScopeArgs = {
 /**
- * How the files are chosen. Default: as the editor's settings say.
+ * The way the files are chosen. Default: as the editor's settings say.
  */
 kind?: GoalScopeKind | null,
 /**
@@ -2500,9 +2503,9 @@ globs?: Array<string>,
  */
 range?: LineRange | null,
 /**
- * Which text the range was made for, as the server put it into a code action. The range follows its
- * lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
- * text as it is when the command arrives.
+ * The text the range was made for, as the server put it into a code action. The range follows
+ * its lines; a goal whose lines have changed meanwhile is refused as stale. Without it the
+ * range is of the text as it is when the command arrives.
  */
 anchor?: RangeAnchor | null, };
 
@@ -2515,7 +2518,7 @@ export type SelectedText = {
  */
 hash: BlobId,
 /**
- * How many stretches of the file above it read the same.
+ * The number of equal stretches above this one in the file.
  */
 above: number, };
 
@@ -2543,7 +2546,7 @@ export type SubmitArgs = {
  */
 prompt: string,
 /**
- * Which files it is about.
+ * The files the goal may change.
  */
 scope: ScopeArgs | null,
 /**
@@ -2559,7 +2562,7 @@ agent: AgentName | null,
  */
 model: string | null,
 /**
- * How many tasks may run at once.
+ * The number of tasks that may run at once.
  */
 jobs: number | null,
 /**
@@ -2646,8 +2649,8 @@ gates?: Array<Command>,
  */
 timeout?: Span | null,
 /**
- * How often a failed attempt is retried. Default: the setting `retries`; a command that exits with an
- * error is not retried by default.
+ * The number of retries of a failed attempt. Default: the setting `retries`; a command that
+ * exits with an error is not retried by default.
  */
 retries?: number | null,
 /**
@@ -2665,7 +2668,7 @@ pause?: boolean,
 env?: Record<string, string>, };
 
 /**
- * How far a task has come.
+ * Names the state of a task.
  */
 export type TaskState = "waiting" | "ready" | "paused" | "running" | "succeeded" | "failed" | "skipped" | "cancelled";
 
@@ -2674,11 +2677,11 @@ export type TaskState = "waiting" | "ready" | "paused" | "running" | "succeeded"
  */
 export type TaskVersion = {
 /**
- * What the task started from.
+ * The version the task started from.
  */
 base: FileVersion | null,
 /**
- * What it left.
+ * The version the task left.
  */
 proposed: FileVersion | null,
 /**
@@ -2711,15 +2714,15 @@ id: TaskId,
  */
 title: string,
 /**
- * How far it has come.
+ * The current state.
  */
 state: TaskState,
 /**
- * What it waits for.
+ * The tasks this one depends on.
  */
 dependsOn: Array<TaskId>,
 /**
- * Which agent runs it.
+ * The agent that runs the task.
  */
 agent: AgentName,
 /**
@@ -2731,7 +2734,7 @@ attempts: Array<AttemptView>,
  */
 changed: Array<RelPath>,
 /**
- * What it repairs, where it was added for that.
+ * The conflict or refusal to repair, for a task added as a repair.
  */
 repair?: RepairSpec | null, };
 
@@ -2741,7 +2744,7 @@ repair?: RepairSpec | null, };
 export type Timestamp = number;
 
 /**
- * Which tools a session may use, as configured.
+ * Lists the tools a session may use, as configured.
  */
 export type ToolPermissions = {
 /**
@@ -2757,7 +2760,7 @@ ask: Array<string>,
  */
 deny: Array<string>,
 /**
- * How long an answer is waited for. Then the tool is denied, and the session goes on.
+ * The longest wait for an answer. Then the tool is denied, and the session goes on.
  */
 timeout: Span, };
 
@@ -2770,11 +2773,11 @@ export type ToolRequest = {
  */
 tool: string,
 /**
- * What it is to do, for people.
+ * A description of the use, for people.
  */
 detail: string,
 /**
- * What kind of thing that is.
+ * The kind of access the tool wants.
  */
 kind?: PermissionKind | null,
 /**
@@ -2788,7 +2791,7 @@ input: string, };
 export type Usd = number;
 
 /**
- * What a developer, or `--apply`, decided about hunks.
+ * Names a decision about hunks, by a developer or by `--apply`.
  */
 export type Verdict = "accept" | "reject" | "undo" | "redo" | "resolve";
 
@@ -2814,7 +2817,7 @@ error?: ErrorBody | null, };
  */
 export type WorkerJob = {
 /**
- * Which attempt this is.
+ * The attempt and its epoch.
  */
 epoch: AttemptEpoch,
 /**
@@ -2830,7 +2833,7 @@ base?: BlobId | null,
  */
 layers: Array<LayerRef>,
 /**
- * How to isolate the attempt.
+ * The isolation to use for the attempt.
  */
 sandbox: SandboxChoice,
 /**
@@ -2871,7 +2874,7 @@ export type outcome = { "type": "outcome",
  */
 goalId: GoalId,
 /**
- * How it ended.
+ * The final state of the goal.
  */
 state: GoalState,
 /**
@@ -2879,7 +2882,7 @@ state: GoalState,
  */
 hunks: HunkCounts,
 /**
- * What it cost.
+ * The cost of the goal.
  */
 costUsd: Usd,
 /**

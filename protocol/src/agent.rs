@@ -2,26 +2,26 @@
 
 use crate::plan::AgentName;
 
-/// What an agent can do.
+/// Lists the capabilities of an agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AgentCapabilities {
-    /// What the agent works from.
+    /// The input the agent works from: instructions or a command.
     pub input: AgentInput,
-    /// It can turn a goal into a plan.
+    /// The agent can turn a goal into a plan.
     pub plans: bool,
     /// A session can start with a copy of another session's context.
     pub forks: bool,
     /// A session can continue one that has ended.
     pub resumes: bool,
-    /// It asks for permission, and waits for the answer, while it works.
+    /// The agent asks for permission while it works, and waits for the answer.
     pub asks_permission: bool,
-    /// It reports what a session costs, so that a budget can end the session.
+    /// The agent reports the cost of a session, so that a budget can end the session.
     pub reports_cost: bool,
-    /// It needs a model provider, and therefore sees the developer's keys.
+    /// The agent needs a model provider, and therefore sees the developer's keys.
     pub needs_provider: bool,
 }
 
-/// What an agent works from.
+/// Names the input an agent works from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AgentInput {
     /// A task's `instructions`.
@@ -47,7 +47,7 @@ impl AgentCatalog {
     }
 
     /// Lists the agents that `matches` accepts, preferred ones first, as words: `` `a`, `b` or `c` ``.
-    pub fn list(&self, matches: impl Fn(AgentCapabilities) -> bool) -> String {
+    pub fn list_names(&self, matches: impl Fn(AgentCapabilities) -> bool) -> String {
         let names: Vec<String> = AgentName::ALL
             .into_iter()
             .filter(|&agent| matches(self.get(agent)))
@@ -73,7 +73,7 @@ mod tests {
             });
             let planning = AgentName::ALL.map(|name| catalog.get(name).plans);
             assert_eq!(planning, AgentName::ALL.map(|name| name == agent));
-            assert_eq!(catalog.list(|one| one.plans), format!("`{agent}`"));
+            assert_eq!(catalog.list_names(|one| one.plans), format!("`{agent}`"));
         }
     }
 
@@ -81,9 +81,9 @@ mod tests {
     fn lists_are_words() {
         let catalog = AgentCatalog::default();
         assert_eq!(
-            catalog.list(|_| true),
+            catalog.list_names(|_| true),
             "`claude-code`, `native` or `command`"
         );
-        assert_eq!(catalog.list(|_| false), "");
+        assert_eq!(catalog.list_names(|_| false), "");
     }
 }

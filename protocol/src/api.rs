@@ -27,11 +27,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Hello {
     /// The client's [`VERSION`].
     pub version: String,
-    /// What the connection is for.
+    /// The purpose of the connection.
     pub purpose: ConnectionPurpose,
 }
 
-/// What a connection is for.
+/// Names the purpose of a connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -68,11 +68,11 @@ pub struct Welcome {
 pub struct Request {
     /// Chosen by the client.
     pub id: u64,
-    /// What is asked.
+    /// The call to answer.
     pub call: Call,
 }
 
-/// What can be asked.
+/// Lists the calls a client can make.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
@@ -130,12 +130,12 @@ pub enum Call {
         goal_id: GoalId,
         /// The file.
         path: RelPath,
-        /// Which side.
+        /// The text to return.
         side: PendingSide,
     },
     /// Decide hunks → [`Answer::Decided`].
     Decide {
-        /// What to decide.
+        /// The decision to carry out.
         decision: Decision,
     },
     /// Stop a goal → [`Answer::Done`].
@@ -167,17 +167,17 @@ pub enum Call {
     Permissions,
     /// Allow or deny what a worker asks for → [`Answer::Done`].
     Permit {
-        /// What is said to which request.
+        /// The answer and the request it belongs to.
         answer: PermissionAnswer,
     },
-    /// What a goal left in the artifact store → [`Answer::Artifacts`].
+    /// Lists the artifacts of a goal in the store → [`Answer::Artifacts`].
     Artifacts {
         /// The goal.
         goal_id: GoalId,
     },
     /// One artifact's bytes → [`Answer::Blob`].
     Blob {
-        /// Which.
+        /// The identifier of the blob.
         id: BlobId,
     },
     /// The daemon's state → [`Answer::Status`].
@@ -200,7 +200,7 @@ pub struct Reply {
     pub result: Result<Answer, ErrorBody>,
 }
 
-/// What comes back.
+/// Lists the answers to calls.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
@@ -209,7 +209,7 @@ pub struct Reply {
     rename_all_fields = "camelCase"
 )]
 pub enum Answer {
-    /// It is done.
+    /// The call succeeded and has no result.
     Done,
     /// The goal is durable.
     Submitted {
@@ -245,7 +245,7 @@ pub enum Answer {
     },
     /// A unified diff.
     Diff {
-        /// What `git apply` takes. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
+        /// A patch for `git apply`. Encoded as [`RelPath`] encodes bytes where it is not UTF-8.
         diff: String,
         /// Binary and symlink changes it cannot express, one line each.
         omitted: Vec<String>,
@@ -257,7 +257,7 @@ pub enum Answer {
     },
     /// A decision was carried out.
     Decided {
-        /// What came of it.
+        /// The result of the decision.
         report: DecisionReport,
     },
     /// Permission requests that wait.
@@ -267,7 +267,7 @@ pub enum Answer {
     },
     /// Artifacts.
     Artifacts {
-        /// What there is.
+        /// The artifacts of the goal.
         artifacts: Vec<GoalArtifact>,
     },
     /// The bytes of an artifact.
@@ -277,7 +277,7 @@ pub enum Answer {
     },
     /// The daemon's state.
     Status {
-        /// What it says of itself.
+        /// The daemon's report about itself.
         status: DaemonStatus,
     },
 }
@@ -306,17 +306,17 @@ pub struct Decision {
     /// Why, for a rejection.
     #[serde(default)]
     pub reason: Option<String>,
-    /// What a conflict becomes, for [`Verdict::Resolve`](crate::event::Verdict::Resolve).
+    /// The text chosen for a conflict, for [`Verdict::Resolve`](crate::event::Verdict::Resolve).
     #[serde(default)]
     pub resolution: Option<Resolution>,
-    /// Whether a rejection goes back to the worker as a repair turn. Default: as configured, where there
+    /// Sends a rejection back to the worker as a repair turn. Default: as configured, where there
     /// is a reason.
     #[serde(default)]
     pub repair: Option<bool>,
 }
 
 impl Decision {
-    /// A decision about everything of a goal.
+    /// Makes a decision about everything of a goal.
     pub fn new(goal_id: GoalId, verdict: crate::event::Verdict) -> Self {
         Self {
             goal_id,
@@ -332,7 +332,7 @@ impl Decision {
     }
 }
 
-/// What came of a decision.
+/// Reports the result of a decision.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -378,11 +378,11 @@ pub struct FileFailure {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GoalArtifact {
-    /// Where its bytes are.
+    /// The blob with the bytes.
     pub id: BlobId,
     /// A file name for it.
     pub name: String,
-    /// What it is: `transcript`, `file`, `snapshot`.
+    /// The kind of artifact: `transcript`, `file`, `snapshot`.
     pub kind: String,
     /// The task that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -391,7 +391,7 @@ pub struct GoalArtifact {
     pub bytes: Option<u64>,
 }
 
-/// What the daemon says of itself.
+/// Reports the state of the daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -440,11 +440,11 @@ pub struct DaemonFile {
 pub struct GoalOutcome {
     /// The goal.
     pub goal_id: GoalId,
-    /// How it ended.
+    /// The final state of the goal.
     pub state: GoalState,
     /// Its hunks by fate.
     pub hunks: HunkCounts,
-    /// What it cost.
+    /// The cost of the goal.
     pub cost_usd: Usd,
     /// From submission to now.
     pub duration_ms: u64,

@@ -20,13 +20,13 @@ pub enum FileMode {
 }
 
 impl FileMode {
-    /// Whether it is that of an ordinary file.
+    /// Returns whether the mode is that of an ordinary file.
     pub fn is_regular(&self) -> bool {
         *self == Self::Regular
     }
 }
 
-/// What a file is at one moment: its bytes and its mode.
+/// Describes a file at one moment: its bytes and its mode.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +37,7 @@ pub struct FileVersion {
     pub mode: FileMode,
 }
 
-/// What happens to one file.
+/// Names the change to one file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -81,26 +81,26 @@ pub struct FileChange {
     /// For a rename: where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RelPath>,
-    /// What the attempt started from; `None` where the file did not exist.
+    /// The version the attempt started from; `None` where the file did not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<FileVersion>,
-    /// What the attempt left; `None` where it deleted the file.
+    /// The version the attempt left; `None` where the attempt deleted the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<FileVersion>,
 }
 
-/// How a pending hunk stands against the text that is there now.
+/// Compares a pending hunk with the current text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum HunkStatus {
-    /// It can land as it is.
+    /// The hunk can land as it is.
     Clean,
     /// The text it replaces has changed, or another task proposes something else there.
     Conflict,
 }
 
-/// Who made a hunk.
+/// Names the task and agent that made a hunk.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -121,12 +121,12 @@ pub struct Provenance {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct ConflictView {
-    /// What both sides started from.
+    /// The text both sides started from.
     pub base: String,
-    /// What is there now; where the hunk's `minePending` says so, what another task proposes for the same
-    /// lines.
+    /// The current text; where the hunk's `minePending` says so, what another task proposes for the
+    /// same lines.
     pub mine: String,
-    /// What is proposed.
+    /// The proposed version.
     pub theirs: String,
 }
 
@@ -136,27 +136,27 @@ pub struct ConflictView {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct HunkWord {
-    /// What happens to it.
+    /// The change to this part.
     pub kind: HunkWordKind,
     /// The text.
     pub text: String,
 }
 
-/// What happens to a part of a hunk.
+/// Names the change to a part of a hunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum HunkWordKind {
-    /// It stays.
+    /// The part is in both texts.
     Same,
-    /// It goes.
+    /// The part is removed.
     Removed,
-    /// It comes.
+    /// The part is added.
     Added,
 }
 
-/// Where lines of a text come from, or what is to become of them. Lines count from 0; ranges are
-/// half-open.
+/// Records the origin of lines of a text, or the change proposed to them. Lines count from 0;
+/// ranges are half-open.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -167,7 +167,7 @@ pub struct HunkOrigin {
     pub prompt: String,
     /// The hunk.
     pub hunk_id: HunkId,
-    /// Whether it is in the text.
+    /// Says whether the hunk is in the text.
     pub state: HunkOriginState,
     /// First line in the current text.
     pub start_line: u32,
@@ -175,21 +175,21 @@ pub struct HunkOrigin {
     pub end_line: u32,
     /// The tasks that made it, first the one that decided its final text.
     pub provenance: Vec<Provenance>,
-    /// When it landed.
+    /// The moment the hunk landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landed_at: Option<Timestamp>,
 }
 
-/// Whether a hunk is in the text.
+/// Says whether a hunk is in the text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum HunkOriginState {
-    /// It can land.
+    /// The hunk can land.
     Pending,
-    /// It conflicts with the text.
+    /// The hunk conflicts with the text.
     Conflict,
-    /// It has landed.
+    /// The hunk has landed.
     Landed,
 }
 
@@ -203,16 +203,16 @@ pub struct HunkView {
     pub id: HunkId,
     /// The file.
     pub path: RelPath,
-    /// What happens to the file; `modify` for a hunk of text.
+    /// The change to the file; `modify` for a hunk of text.
     pub kind: ChangeKind,
     /// For a rename: where the file was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RelPath>,
-    /// It is decided with its file or not at all, and has no lines of its own: a file that is
-    /// created, deleted, renamed, no text, or gets another mode.
+    /// Says that the hunk is decided together with its file and has no lines of its own: a file
+    /// that is created, deleted, renamed, no text, or gets another mode.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
-    /// Whether it can land as it is.
+    /// Says whether the hunk can land as it is.
     pub status: HunkStatus,
     /// Why it is kept apart, if it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -238,9 +238,9 @@ pub struct HunkView {
     /// this one. What is there nobody has changed since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mine_pending: bool,
-    /// What is there with what is proposed in it, where both have changed different words of the same
-    /// lines. A conflict can be resolved so. A clean hunk is clean because it lands so: its new text is
-    /// this one, and only the daemon can land it.
+    /// The current text with the proposed words merged into it, where both changed different words
+    /// of the same lines. A conflict can be resolved with this text. A clean hunk with this field
+    /// lands as this text, and only the daemon can land it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<String>,
     /// The tasks that made it, first the one that decided its final text.

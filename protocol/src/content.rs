@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::GoalId;
 
-/// Which text of a pending file.
+/// Selects a text of a pending file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum PendingSide {
-    /// What the proposal is a change to.
+    /// The text before the proposed change.
     Base,
-    /// What is proposed.
+    /// The proposed version.
     Proposed,
-    /// What an accept of everything clean would give now.
+    /// The text that accepting every clean hunk would give now.
     Merged,
 }
 
@@ -27,7 +27,7 @@ pub struct PendingContentParams {
     pub goal_id: GoalId,
     /// The document.
     pub uri: String,
-    /// Which of its texts.
+    /// The text to read.
     pub side: PendingSide,
 }
 

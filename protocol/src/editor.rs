@@ -18,7 +18,7 @@ use crate::{
 
 /// Command names, as `workspace/executeCommand` takes them.
 pub mod command {
-    /// Submit a goal: [`super::SubmitArgs`] → [`super::SubmittedGoal`].
+    /// Submit a goal: [`super::SubmitArgs`] → [`crate::submitted::SubmittedGoal`].
     pub const GOAL_SUBMIT: &str = "claudecluster.goal.submit";
     /// List goals: `{}` → array of goal summaries.
     pub const GOAL_LIST: &str = "claudecluster.goal.list";
@@ -86,18 +86,19 @@ pub mod method {
     pub const EVENT: &str = "claudecluster/event";
     /// Client → server request: [`super::ChangesParams`] → [`super::Changes`].
     pub const CHANGES: &str = "claudecluster/changes";
-    /// Client → server request: [`super::PendingContentParams`] → [`super::PendingContent`].
+    /// Client → server request: [`crate::content::PendingContentParams`] → [`crate::content::PendingContent`].
     pub const CONTENT: &str = "claudecluster/content";
-    /// Server → client notification with [`super::DocumentChanges`], whenever the pending hunks of an open
-    /// document have changed or moved, for clients that set [`super::EditorSettings::pending`].
+    /// Notifies the client of changed pending hunks. Server → client, with
+    /// [`super::DocumentChanges`], whenever the pending hunks of an open document have changed or
+    /// moved, for clients that set [`super::EditorSettings::pending`].
     pub const PENDING: &str = "claudecluster/pending";
 }
 
 /// The section of the client's settings that is ours.
 pub const SECTION: &str = "claudecluster";
 
-/// What an editor's settings say: under `claudecluster` in `initializationOptions` (or at their top),
-/// in `workspace/configuration` and in `workspace/didChangeConfiguration`.
+/// Holds the settings of an editor. They are read under `claudecluster` in `initializationOptions`
+/// (or at their top), in `workspace/configuration` and in `workspace/didChangeConfiguration`.
 ///
 /// The first six keys are defaults for goals started from this editor. Values of a goal override them,
 /// and the daemon's limits apply to both.
@@ -148,9 +149,9 @@ pub struct EditorSettings {
 }
 
 impl EditorSettings {
-    /// These settings, and those of `lower` for what they leave open.
+    /// Returns these settings, and those of `lower` for what they leave open.
     #[must_use]
-    pub fn over(self, lower: Self) -> Self {
+    pub fn with_defaults_from(self, lower: Self) -> Self {
         Self {
             agent: self.agent.or(lower.agent),
             model: self.model.or(lower.model),
@@ -167,8 +168,8 @@ impl EditorSettings {
     }
 }
 
-/// What an edit is for, beside the version: a client that counts anew when it opens a document again does not
-/// tell two texts apart by that.
+/// Identifies the text an edit applies to, beside the version: a client that counts anew when it
+/// opens a document again does not tell two texts apart by that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -179,7 +180,7 @@ pub struct EditChecksum {
 }
 
 impl EditChecksum {
-    /// Of a text in pieces.
+    /// Computes the checksum of a text in pieces.
     pub fn new<'a>(text: impl IntoIterator<Item = &'a str>) -> Self {
         let mut sum = 0u64;
         let mut add = |byte: u8| sum = (sum * 65_599 + u64::from(byte) + 1) % 4_294_967_291;
@@ -202,7 +203,7 @@ impl EditChecksum {
     }
 }
 
-/// What a goal is about that does not say so.
+/// Names the scope of a goal that gives none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -230,7 +231,7 @@ impl From<DefaultScope> for GoalScopeKind {
 pub struct SubmitArgs {
     /// The goal in the developer's words.
     pub prompt: String,
-    /// Which files it is about.
+    /// The files the goal may change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<ScopeArgs>,
     /// A ready plan.
@@ -242,7 +243,7 @@ pub struct SubmitArgs {
     /// The model for planning and for tasks that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many tasks may run at once.
+    /// The number of tasks that may run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<NonZeroU32>,
     /// Commands that must succeed on the merged result.
@@ -265,7 +266,7 @@ pub struct SubmitArgs {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeArgs {
-    /// How the files are chosen. Default: as the editor's settings say.
+    /// The way the files are chosen. Default: as the editor's settings say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<GoalScopeKind>,
     /// Documents, for `files`; the document the range is in, for a selection.
@@ -277,9 +278,9 @@ pub struct ScopeArgs {
     /// The selected range in the first of `uris`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<LineRange>,
-    /// Which text the range was made for, as the server put it into a code action. The range follows its
-    /// lines; a goal whose lines have changed meanwhile is refused as stale. Without it the range is of the
-    /// text as it is when the command arrives.
+    /// The text the range was made for, as the server put it into a code action. The range follows
+    /// its lines; a goal whose lines have changed meanwhile is refused as stale. Without it the
+    /// range is of the text as it is when the command arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<RangeAnchor>,
 }
@@ -387,9 +388,9 @@ pub struct HunkArgs {
 pub struct ResolveArgs {
     /// The hunk.
     pub hunk_id: HunkId,
-    /// What the conflict becomes.
+    /// The text chosen for the conflict.
     pub resolution: Resolution,
-    /// What a repair task is told, in the developer's words.
+    /// The developer's instructions to the repair task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

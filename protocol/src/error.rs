@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum ErrorKind {
-    /// What was asked for cannot be done as asked: bad arguments, bad plan, unknown goal.
+    /// The request cannot be carried out as made: bad arguments, bad plan, unknown goal.
     User,
     /// A configuration file, option or environment variable is wrong.
     Config,
@@ -16,7 +16,7 @@ pub enum ErrorKind {
     Environment,
     /// The text or the state it was about has changed meanwhile; look again and retry.
     Stale,
-    /// Our own mistake.
+    /// Makes an error for a mistake of the program itself.
     Internal,
 }
 
@@ -28,15 +28,15 @@ pub enum ErrorKind {
 pub struct ErrorBody {
     /// Whose move it is.
     pub kind: ErrorKind,
-    /// What is wrong, as one line.
+    /// A one-line description of the problem.
     pub message: String,
-    /// What to do next, as one line.
+    /// The next step for the user, as one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl ErrorBody {
-    /// An error of the given kind.
+    /// Makes an error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -45,34 +45,34 @@ impl ErrorBody {
         }
     }
 
-    /// What was asked for cannot be done as asked.
+    /// Makes an error for a request that cannot be carried out as made.
     pub fn user(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::User, message)
     }
 
-    /// The configuration is wrong.
+    /// Makes an error for a wrong configuration.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Something outside is missing or refused.
+    /// Makes an error for something outside that is missing or refused.
     pub fn environment(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Environment, message)
     }
 
-    /// The world has changed meanwhile.
+    /// Makes an error for a request that a change in the meantime made stale.
     pub fn stale(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Stale, message)
     }
 
-    /// Our own mistake.
+    /// Makes an error for a mistake of the program itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }
 
     /// Adds what to do next.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -24,16 +24,16 @@ use crate::{
 pub struct Event {
     /// Position in the journal.
     pub seq: EventSeq,
-    /// When it happened.
+    /// The moment of the event.
     pub at: Timestamp,
     /// The goal it happened to.
     pub goal_id: GoalId,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub body: EventBody,
 }
 
-/// What happened. Written to disk: variants and keys are added, never renamed or removed.
+/// Lists the events of the journal. Written to disk: variants and keys are added, never renamed or removed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
@@ -44,27 +44,27 @@ pub struct Event {
 pub enum EventBody {
     /// Somebody asked for something.
     GoalSubmitted {
-        /// What was asked for.
+        /// The goal as the developer stated it.
         spec: Box<GoalSpec>,
     },
     /// The workspace was captured: what every proposal is a change to.
     SnapshotTaken {
         /// The snapshot's manifest in the artifact store.
         manifest: BlobId,
-        /// How many files it holds the content of: open, changed, and small untracked ones. What every
-        /// other file was is known without its content.
+        /// The number of files stored with their content: open, changed, and small untracked ones.
+        /// What every other file was is known without its content.
         files: u32,
         /// Open buffers whose unsaved text it holds.
         unsaved: Vec<RelPath>,
     },
     /// The planner's answer broke the rules and it is asked to repair it.
     PlanRefused {
-        /// What was wrong with it, one line each.
+        /// The problems, one line each.
         errors: Vec<String>,
         /// The session that gave it, which the repair goes on from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
-        /// What the session cost.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// A planning session ended and left what was said in it.
@@ -78,7 +78,7 @@ pub enum EventBody {
         stop: StopReason,
         /// The reason in words.
         summary: String,
-        /// What the session cost.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// There is a valid plan.
@@ -87,7 +87,7 @@ pub enum EventBody {
         plan: Plan,
         /// The session that made it, which workers may fork.
         session: Option<String>,
-        /// What the session cost.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// Somebody has to approve the plan before it runs.
@@ -121,16 +121,16 @@ pub enum EventBody {
         task_id: TaskId,
         /// The attempt.
         attempt: AttemptId,
-        /// How it ended.
+        /// The outcome of the attempt.
         outcome: AttemptOutcome,
     },
     /// A task waits before it is tried again.
     RetryScheduled {
         /// The task.
         task_id: TaskId,
-        /// When it may start again.
+        /// The earliest moment of the next start.
         not_before: Timestamp,
-        /// What the next attempt is told about the last one.
+        /// The note to the next attempt about the last one.
         lesson: String,
     },
     /// All finished tasks' changes were merged into one proposal.
@@ -140,16 +140,16 @@ pub enum EventBody {
     },
     /// The goal's gates ran on the merged result.
     Gated {
-        /// What each said.
+        /// The result of each gate.
         results: Vec<GateResult>,
     },
     /// One file of the proposal moved: a verdict was carried out, or a later result came in.
     Reviewed {
         /// The file.
         path: RelPath,
-        /// Which entry of that file.
+        /// The index of the entry among those of the file.
         entry: u32,
-        /// What was decided.
+        /// The verdict.
         verdict: Verdict,
         /// The hunks it was about.
         hunks: Vec<HunkId>,
@@ -176,9 +176,9 @@ pub enum EventBody {
     LandingBegun {
         /// The file.
         path: RelPath,
-        /// Which entry of that file.
+        /// The index of the entry among those of the file.
         entry: u32,
-        /// What was decided.
+        /// The verdict.
         verdict: Verdict,
         /// The hunks it is about.
         hunks: Vec<HunkId>,
@@ -202,24 +202,24 @@ pub enum EventBody {
     LandingDropped {
         /// The file.
         path: RelPath,
-        /// Which entry of that file.
+        /// The index of the entry among those of the file.
         entry: u32,
     },
     /// A task was added to the plan: work that was found wanting is to be repaired.
     TaskAdded {
         /// The task.
         task: Box<TaskSpec>,
-        /// What it repairs.
+        /// The conflict or refusal to repair.
         repair: RepairSpec,
     },
-    /// What a repair made came into the proposal.
+    /// The result of a repair was merged into the proposal.
     Amended {
         /// The task that made it.
         task_id: TaskId,
         /// The entries as they are now, new ones included.
         files: Vec<ProposedFile>,
     },
-    /// What came of landing everything clean, for a goal that was submitted with `apply`.
+    /// Everything clean was landed, for a goal that was submitted with `apply`.
     Applied {
         /// Hunks that landed.
         landed: u32,
@@ -240,14 +240,14 @@ pub enum EventBody {
     PermissionAnswered {
         /// The request.
         request_id: PermissionId,
-        /// What was said to it.
+        /// The answer.
         decision: PermissionDecision,
-        /// How far it reaches.
+        /// The tasks the answer covers.
         scope: PermissionScope,
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// Who answered: an editor or the command line.
+        /// The client that answered: an editor or the command line.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
@@ -266,7 +266,7 @@ pub enum EventBody {
     },
 }
 
-/// What a developer, or `--apply`, decided about hunks.
+/// Names a decision about hunks, by a developer or by `--apply`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -298,9 +298,9 @@ pub struct ProposedFile {
     pub from: Option<RelPath>,
     /// 0 for the merged entry, then counting up.
     pub entry: u32,
-    /// What is already decided or was there from the start.
+    /// The version with everything already decided, or the original one.
     pub base: Option<FileVersion>,
-    /// What is proposed.
+    /// The proposed version.
     pub proposed: Option<FileVersion>,
     /// Why the file needs an explicit look.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -314,16 +314,16 @@ pub struct ProposedFile {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct TaskVersion {
-    /// Who made it.
+    /// The task and agent that made the change.
     #[serde(flatten)]
     pub by: Provenance,
-    /// What the task started from.
+    /// The version the task started from.
     pub base: Option<FileVersion>,
-    /// What it left.
+    /// The version the task left.
     pub proposed: Option<FileVersion>,
 }
 
-/// How an attempt ended.
+/// Records the end of an attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -332,19 +332,19 @@ pub struct AttemptOutcome {
     pub stop: Option<StopReason>,
     /// The agent's closing words, or the reason in words.
     pub summary: String,
-    /// When the provider will answer again, where it said so.
+    /// The wait until the provider answers again, where the provider named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Span>,
-    /// What it changed. Kept for failed attempts too.
+    /// The changes of the attempt. Kept for failed attempts too.
     pub changes: Vec<FileChange>,
-    /// What it cost.
+    /// The tokens and the cost of the attempt.
     pub usage: AgentUsage,
     /// Results of the task's own gates.
     pub gates: Vec<GateResult>,
     /// The agent's session, for resuming.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// How it was isolated; `None` where it never came to that.
+    /// The isolation used; `None` where the attempt ended before a sandbox was set up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,
     /// The transcript in the artifact store.
@@ -353,7 +353,7 @@ pub struct AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    /// An end of which nothing more is known: what never came to run has changed and cost nothing.
+    /// Makes an outcome without changes or cost, for an attempt that never ran.
     pub fn new(stop: Option<StopReason>, summary: impl Into<String>) -> Self {
         Self {
             stop,
@@ -369,7 +369,7 @@ impl AttemptOutcome {
     }
 }
 
-/// What a worker or the planner is doing right now.
+/// Reports the current activity of a worker or the planner.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -379,12 +379,13 @@ pub struct AgentActivity {
     /// The task; `None` for the planner and the goal's gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
-    /// What it is doing.
+    /// The activity.
     #[serde(flatten)]
     pub what: AgentEvent,
 }
 
-/// What an agent reports while it works. Every agent's own format is converted to this at its edge.
+/// Lists the reports of an agent at work. Every agent's own format is converted to this at its
+/// edge.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
@@ -400,12 +401,12 @@ pub enum AgentEvent {
         /// The model it says it uses.
         model: Option<String>,
     },
-    /// It said something.
+    /// The agent wrote a message.
     Text {
         /// The words, or a part of them.
         text: String,
     },
-    /// It uses a tool.
+    /// The agent uses a tool.
     Tool {
         /// The tool's name.
         name: String,
@@ -414,20 +415,20 @@ pub enum AgentEvent {
     },
     /// A program it ran wrote something.
     Output {
-        /// What it wrote.
+        /// The text of the agent.
         text: String,
     },
-    /// It asked for something that the policy denied.
+    /// The agent asked for a use that the policy denied.
     Denied {
-        /// What it asked for.
+        /// The denied use.
         what: String,
     },
     /// The provider asks to slow down.
     RateLimited {
-        /// How long the agent waits before it tries again.
+        /// The wait before the agent's next try.
         wait: Option<Span>,
     },
-    /// What it has cost so far.
+    /// The cost of the session so far.
     Spent {
         /// Running total of this attempt.
         usage: AgentUsage,
@@ -441,6 +442,6 @@ pub enum AgentEvent {
 pub enum StreamItem {
     /// A journaled fact.
     Event(Box<Event>),
-    /// What somebody is doing right now.
+    /// The current activity of a worker or the planner.
     Activity(Box<AgentActivity>),
 }

@@ -34,56 +34,56 @@ pub struct GeneratedFile {
     pub content: String,
 }
 
-/// Everything that is generated, in a fixed order.
+/// Returns all generated files, in a fixed order.
 pub fn generated_files() -> Vec<GeneratedFile> {
     let mut all = GeneratedFiles::default();
     // What others send is described as we read it, what we send as we write it: a key with a default
     // may be left out of the one and is always there in the other.
-    all.input::<Plan>("plan");
-    all.input::<GoalSpec>("goal-spec");
-    all.input::<Call>("call");
-    all.input::<Request>("request");
-    all.input::<Hello>("hello");
-    all.output::<Welcome>("welcome");
-    all.output::<Answer>("answer");
-    all.output::<Reply>("reply");
-    all.output::<DaemonFile>("daemon-file");
-    all.output::<Event>("event");
-    all.output::<StreamItem>("stream-item");
-    all.output::<GoalView>("goal-view");
-    all.output::<PermissionRequest>("permission-request");
-    all.output::<HunkView>("hunk-view");
-    all.output::<HunkOrigin>("origin");
-    all.output::<GoalOutcome>("outcome");
-    all.output::<ErrorBody>("error-body");
-    all.input::<EditorSettings>("editor-settings");
-    all.output::<EditChecksum>("editor-edit-of");
-    all.input::<SubmitArgs>("editor-submit-args");
-    all.output::<SubmittedGoal>("editor-submitted");
-    all.input::<GoalArgs>("editor-goal-args");
-    all.input::<ApproveArgs>("editor-approve-args");
-    all.input::<PlanArgs>("editor-plan-args");
-    all.output::<PlanDocument>("editor-plan-document");
-    all.input::<HunkArgs>("editor-hunk-args");
-    all.input::<ResolveArgs>("editor-resolve-args");
-    all.input::<PermissionAnswer>("editor-permission-answer");
-    all.input::<ChangesParams>("editor-changes-params");
-    all.output::<Changes>("editor-changes");
-    all.input::<PendingContentParams>("editor-content-params");
-    all.output::<PendingContent>("editor-content");
-    all.output::<MessageToWorker>("message-to-worker");
-    all.input::<MessageFromWorker>("message-from-worker");
-    all.output::<LayerManifest>("layer-manifest");
-    all.finish()
+    all.add_input_type::<Plan>("plan");
+    all.add_input_type::<GoalSpec>("goal-spec");
+    all.add_input_type::<Call>("call");
+    all.add_input_type::<Request>("request");
+    all.add_input_type::<Hello>("hello");
+    all.add_output_type::<Welcome>("welcome");
+    all.add_output_type::<Answer>("answer");
+    all.add_output_type::<Reply>("reply");
+    all.add_output_type::<DaemonFile>("daemon-file");
+    all.add_output_type::<Event>("event");
+    all.add_output_type::<StreamItem>("stream-item");
+    all.add_output_type::<GoalView>("goal-view");
+    all.add_output_type::<PermissionRequest>("permission-request");
+    all.add_output_type::<HunkView>("hunk-view");
+    all.add_output_type::<HunkOrigin>("origin");
+    all.add_output_type::<GoalOutcome>("outcome");
+    all.add_output_type::<ErrorBody>("error-body");
+    all.add_input_type::<EditorSettings>("editor-settings");
+    all.add_output_type::<EditChecksum>("editor-edit-of");
+    all.add_input_type::<SubmitArgs>("editor-submit-args");
+    all.add_output_type::<SubmittedGoal>("editor-submitted");
+    all.add_input_type::<GoalArgs>("editor-goal-args");
+    all.add_input_type::<ApproveArgs>("editor-approve-args");
+    all.add_input_type::<PlanArgs>("editor-plan-args");
+    all.add_output_type::<PlanDocument>("editor-plan-document");
+    all.add_input_type::<HunkArgs>("editor-hunk-args");
+    all.add_input_type::<ResolveArgs>("editor-resolve-args");
+    all.add_input_type::<PermissionAnswer>("editor-permission-answer");
+    all.add_input_type::<ChangesParams>("editor-changes-params");
+    all.add_output_type::<Changes>("editor-changes");
+    all.add_input_type::<PendingContentParams>("editor-content-params");
+    all.add_output_type::<PendingContent>("editor-content");
+    all.add_output_type::<MessageToWorker>("message-to-worker");
+    all.add_input_type::<MessageFromWorker>("message-from-worker");
+    all.add_output_type::<LayerManifest>("layer-manifest");
+    all.into_files()
 }
 
-fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
+fn generate_schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
     SchemaGenerator::new(settings)
         .into_root_schema_for::<T>()
         .to_value()
 }
 
-/// What has been generated so far.
+/// Collects the generated files.
 #[derive(Default)]
 struct GeneratedFiles {
     files: Vec<GeneratedFile>,
@@ -91,26 +91,26 @@ struct GeneratedFiles {
 }
 
 impl GeneratedFiles {
-    fn input<T: JsonSchema + TS + 'static>(&mut self, name: &str) {
-        self.add::<T>(name, SchemaSettings::draft2020_12().for_deserialize());
+    fn add_input_type<T: JsonSchema + TS + 'static>(&mut self, name: &str) {
+        self.add_type::<T>(name, SchemaSettings::draft2020_12().for_deserialize());
     }
 
-    fn output<T: JsonSchema + TS + 'static>(&mut self, name: &str) {
-        self.add::<T>(name, SchemaSettings::draft2020_12().for_serialize());
+    fn add_output_type<T: JsonSchema + TS + 'static>(&mut self, name: &str) {
+        self.add_type::<T>(name, SchemaSettings::draft2020_12().for_serialize());
     }
 
-    fn add<T: JsonSchema + TS + 'static>(&mut self, name: &str, settings: SchemaSettings) {
+    fn add_type<T: JsonSchema + TS + 'static>(&mut self, name: &str, settings: SchemaSettings) {
         self.files.push(GeneratedFile {
             name: format!("{name}.schema.json"),
-            content: format!("{:#}\n", schema::<T>(settings)),
+            content: format!("{:#}\n", generate_schema::<T>(settings)),
         });
         self.types.visit::<T>();
     }
 
-    fn finish(mut self) -> Vec<GeneratedFile> {
+    fn into_files(mut self) -> Vec<GeneratedFile> {
         self.files.push(GeneratedFile {
             name: "protocol.ts".to_owned(),
-            content: self.types.finish(),
+            content: self.types.into_source(),
         });
         self.files
     }
@@ -156,7 +156,7 @@ impl TypeVisitor for TypeDeclarations {
 }
 
 impl TypeDeclarations {
-    fn finish(self) -> String {
+    fn into_source(self) -> String {
         let mut text = String::from("// Written by `cargo xtask codegen` from the Rust types.\n");
         for declaration in self.by_name.values() {
             text.push('\n');

@@ -10,7 +10,7 @@ use crate::{
     repair::RepairSpec,
 };
 
-/// What a developer asked for.
+/// Describes a goal as the developer stated it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -20,7 +20,7 @@ pub struct GoalSpec {
     /// The goal in the developer's words. May be empty where a plan is given.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
-    /// Which files the goal is about.
+    /// The files the goal may change.
     #[serde(default)]
     pub scope: GoalScope,
     /// A ready plan: no planner runs.
@@ -32,13 +32,13 @@ pub struct GoalSpec {
     /// The model for planning and for tasks that name none. Default: configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// How many tasks may run at once. Default: the plan's, then configuration.
+    /// The number of tasks that may run at once. Default: the plan's, then configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u32>,
     /// The most the goal may cost. Default: the plan's, then configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<Usd>,
-    /// How long the goal may take from submission to proposal. While all that could go on waits for
+    /// The longest time from submission to proposal. While all that could go on waits for
     /// somebody, an approval of its plan or of a task or an answer to a worker, none of it passes; whoever
     /// tries a goal again gives it all of it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct GoalSpec {
 }
 
 impl GoalSpec {
-    /// A goal in words that leaves everything else to configuration.
+    /// Returns a goal in words that leaves everything else to configuration.
     pub fn new(workspace: impl Into<String>, prompt: impl Into<String>) -> Self {
         Self {
             workspace: workspace.into(),
@@ -103,13 +103,13 @@ pub struct EnvVar {
     pub value: String,
 }
 
-/// Which files a goal is about. Changes elsewhere are kept apart and never land by an accept of
-/// everything.
+/// Selects the files a goal may change. Changes elsewhere are kept apart and never land by an
+/// accept of everything.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GoalScope {
-    /// How the files are chosen.
+    /// The way the files are chosen.
     #[serde(default)]
     pub kind: GoalScopeKind,
     /// For `open` (filled in by the daemon) and `files`: paths relative to the workspace.
@@ -123,7 +123,7 @@ pub struct GoalScope {
     pub selection: Option<GoalSelection>,
 }
 
-/// How the files of a goal are chosen.
+/// Names the way the files of a goal are chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -148,7 +148,8 @@ pub struct GoalSelection {
     pub start_line: u32,
     /// One past the last line.
     pub end_line: u32,
-    /// What stands there, by which the place is known again once lines have moved. The daemon fills it in.
+    /// The selected text, which finds the place again once lines have moved. The daemon fills the
+    /// field in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<SelectedText>,
 }
@@ -160,11 +161,11 @@ pub struct GoalSelection {
 pub struct SelectedText {
     /// The hash of its lines, as artifacts are named.
     pub hash: BlobId,
-    /// How many stretches of the file above it read the same.
+    /// The number of equal stretches above this one in the file.
     pub above: u32,
 }
 
-/// How far a goal has come.
+/// Names the state of a goal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -194,7 +195,7 @@ pub enum GoalState {
 }
 
 impl GoalState {
-    /// Whether work goes on by itself.
+    /// Returns whether work continues without a decision.
     pub fn is_active(self) -> bool {
         matches!(
             self,
@@ -202,7 +203,7 @@ impl GoalState {
         )
     }
 
-    /// Whether the goal has ended for good, apart from partial work that may be pending.
+    /// Returns whether the goal has ended for good, apart from partial work that may be pending.
     pub fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -210,7 +211,7 @@ impl GoalState {
         )
     }
 
-    /// The state as it is written on the wire.
+    /// Returns the state as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Submitted => "submitted",
@@ -227,8 +228,8 @@ impl GoalState {
         }
     }
 
-    /// The state as the predicate of a sentence about the goal: "goal g1 has failed".
-    pub fn phrase(self) -> &'static str {
+    /// Returns the state as the predicate of a sentence about the goal: "goal g1 has failed".
+    pub fn status_phrase(self) -> &'static str {
         match self {
             Self::Submitted => "is capturing the workspace",
             Self::Planning => "is still being planned",
@@ -245,14 +246,14 @@ impl GoalState {
     }
 }
 
-/// How far a task has come.
+/// Names the state of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum TaskState {
     /// Some task it depends on has not succeeded yet.
     Waiting,
-    /// It could run and waits for a free place, or for a retry's delay.
+    /// The task can run and waits for a free place, or for a retry's delay.
     Ready,
     /// Everything it depends on has succeeded, and its plan says that somebody has to approve it first.
     Paused,
@@ -269,7 +270,7 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Whether nothing more happens to the task by itself.
+    /// Returns whether the task has ended and nothing restarts it.
     pub fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -277,7 +278,7 @@ impl TaskState {
         )
     }
 
-    /// The state as it is written on the wire.
+    /// Returns the state as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -337,7 +338,7 @@ pub enum StopReason {
     Resources,
 }
 
-/// What an attempt cost.
+/// Counts the tokens and the cost of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -350,16 +351,16 @@ pub struct AgentUsage {
     pub cache_read_tokens: u64,
     /// Tokens written to the provider's prompt cache.
     pub cache_write_tokens: u64,
-    /// What it cost, as the agent reports it.
+    /// The cost as the agent reports it.
     pub cost_usd: Usd,
     /// Model turns.
     pub turns: u32,
 }
 
 impl AgentUsage {
-    /// The sum of both.
+    /// Returns the sum of both.
     #[must_use]
-    pub fn plus(self, other: AgentUsage) -> AgentUsage {
+    pub fn saturating_add(self, other: AgentUsage) -> AgentUsage {
         AgentUsage {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
@@ -369,13 +370,13 @@ impl AgentUsage {
             cache_write_tokens: self
                 .cache_write_tokens
                 .saturating_add(other.cache_write_tokens),
-            cost_usd: self.cost_usd.plus(other.cost_usd),
+            cost_usd: self.cost_usd.saturating_add(other.cost_usd),
             turns: self.turns.saturating_add(other.turns),
         }
     }
 }
 
-/// How an attempt is isolated from the workspace.
+/// Names the isolation of an attempt from the workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -415,7 +416,7 @@ pub struct GoalSummary {
     pub workspace: String,
     /// The goal in the developer's words, or the plan's.
     pub prompt: String,
-    /// How far it has come.
+    /// The current state.
     pub state: GoalState,
     /// Tasks in all.
     pub tasks: u32,
@@ -431,11 +432,11 @@ pub struct GoalSummary {
     pub paused: u32,
     /// Hunks by fate.
     pub hunks: HunkCounts,
-    /// What it cost so far.
+    /// The cost of the goal so far.
     pub cost_usd: Usd,
-    /// When it was submitted.
+    /// The moment the goal was submitted.
     pub submitted_at: Timestamp,
-    /// When it last changed state.
+    /// The moment of the last change of state.
     pub updated_at: Timestamp,
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -450,7 +451,7 @@ pub struct GoalView {
     /// The line for lists.
     #[serde(flatten)]
     pub summary: GoalSummary,
-    /// What was asked for.
+    /// The goal as the developer stated it.
     pub spec: GoalSpec,
     /// The plan, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -465,7 +466,7 @@ pub struct GoalView {
     /// The hunks that were decided, in the order of files, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<DecidedHunk>,
-    /// How much of the goal's time is left, where it has a limit.
+    /// The rest of the goal's time, where the goal has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_left: Option<Span>,
 }
@@ -479,26 +480,26 @@ pub struct DecidedHunk {
     pub id: HunkId,
     /// The file.
     pub path: RelPath,
-    /// What became of it.
+    /// The fate of the hunk.
     pub fate: HunkFate,
     /// The tasks that made it.
     pub tasks: Vec<TaskId>,
-    /// When it was decided.
+    /// The moment of the decision.
     pub at: Timestamp,
 }
 
-/// What became of a hunk.
+/// Names the fate of a hunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum HunkFate {
-    /// It is in the text.
+    /// The hunk is in the text.
     Landed,
     /// A chosen text is in its place.
     Resolved,
-    /// It was taken back before it landed.
+    /// The hunk was rejected before it landed.
     Rejected,
-    /// It had landed and was taken back.
+    /// The hunk had landed and was undone.
     Undone,
 }
 
@@ -511,45 +512,49 @@ pub struct TaskView {
     pub id: TaskId,
     /// Title for people.
     pub title: String,
-    /// How far it has come.
+    /// The current state.
     pub state: TaskState,
-    /// What it waits for.
+    /// The tasks this one depends on.
     pub depends_on: Vec<TaskId>,
-    /// Which agent runs it.
+    /// The agent that runs the task.
     pub agent: AgentName,
     /// The attempts, oldest first.
     pub attempts: Vec<AttemptView>,
     /// Files the last attempt changed.
     pub changed: Vec<RelPath>,
-    /// What it repairs, where it was added for that.
+    /// The conflict or refusal to repair, for a task added as a repair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairSpec>,
 }
 
 impl GoalView {
-    /// Repairs of its proposal that have not ended.
+    /// Returns the repairs of the goal's proposal that have not ended.
     pub fn repairs_under_way(&self) -> impl Iterator<Item = &TaskView> {
         self.tasks_detail
             .iter()
             .filter(|task| !task.state.is_terminal())
-            .filter(|task| task.repair.as_ref().is_some_and(RepairSpec::amends))
+            .filter(|task| {
+                task.repair
+                    .as_ref()
+                    .is_some_and(RepairSpec::amends_proposal)
+            })
     }
 
-    /// Tasks that wait for somebody's approval.
-    pub fn paused(&self) -> impl Iterator<Item = &TaskView> {
+    /// Returns the tasks that wait for somebody's approval.
+    pub fn paused_tasks(&self) -> impl Iterator<Item = &TaskView> {
         let tasks = self.tasks_detail.iter();
         tasks.filter(|task| task.state == TaskState::Paused)
     }
 
-    /// Whether all that could go on waits for somebody's approval.
+    /// Returns whether all work that could continue waits for an approval.
     pub fn is_paused(&self) -> bool {
         let goes_on = |task: &TaskView| matches!(task.state, TaskState::Ready | TaskState::Running);
         self.summary.state == GoalState::Running
-            && self.paused().next().is_some()
+            && self.paused_tasks().next().is_some()
             && !self.tasks_detail.iter().any(goes_on)
     }
 
-    /// Whether work goes on without anybody deciding anything.
+    /// Returns whether work continues without a decision.
     pub fn is_working(&self) -> bool {
         let active = self.summary.state.is_active() && !self.is_paused();
         active || self.repairs_under_way().next().is_some()
@@ -563,9 +568,9 @@ impl GoalView {
 pub struct AttemptView {
     /// Number within the task.
     pub id: AttemptId,
-    /// When it started.
+    /// The moment of the start.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The moment of the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// Why it stopped short, if it did.
@@ -574,26 +579,26 @@ pub struct AttemptView {
     /// The agent's closing words, or the reason in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
-    /// What it cost.
+    /// The tokens and the cost of the attempt.
     pub usage: AgentUsage,
-    /// How it was isolated; unknown until it runs.
+    /// The isolation used; unknown until the attempt runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,
 }
 
-/// What a gate said.
+/// Records the result of a gate.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct GateResult {
     /// The command.
     pub command: Gate,
-    /// Whether it exited with status 0 within its time.
+    /// Says whether the gate exited with status 0 within its time.
     pub passed: bool,
     /// Its exit status; `None` where a signal or a timeout ended it.
     pub status: Option<i32>,
     /// The end of its output.
     pub output: String,
-    /// How long it took.
+    /// The duration in milliseconds.
     pub duration_ms: u64,
 }

@@ -21,7 +21,7 @@ macro_rules! string_id {
                 Self(id.into())
             }
 
-            /// The identifier as it is written on the wire.
+            /// Returns the identifier as it is written on the wire.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -86,11 +86,11 @@ string_id! {
 
 impl BlobId {
     /// Returns the identifier of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).to_hex().to_string())
     }
 
-    /// Returns whether this is an identifier that [`Self::of`] makes. Only such a one may become part of a
+    /// Returns whether this is an identifier that [`Self::of_bytes`] makes. Only such a one may become part of a
     /// path.
     pub fn is_hash(&self) -> bool {
         self.0.len() == blake3::OUT_LEN * 2
@@ -102,19 +102,19 @@ impl BlobId {
 }
 
 impl PermissionId {
-    /// The `n`th request of a state folder, counting from 1.
-    pub fn numbered(n: u64) -> Self {
+    /// Returns the `n`th request of a state folder, counting from 1.
+    pub fn from_number(n: u64) -> Self {
         Self(format!("p{n}"))
     }
 
-    /// Which one it is; `None` for what is no request's identifier.
+    /// Returns the number of the request; `None` if this is no identifier of a request.
     pub fn number(&self) -> Option<u64> {
         self.0.strip_prefix('p')?.parse().ok()
     }
 }
 
 impl HunkId {
-    /// The goal this hunk belongs to, from the part before the first dot.
+    /// Returns the goal this hunk belongs to, from the part before the first dot.
     pub fn goal(&self) -> Option<GoalId> {
         self.0.split_once('.').map(|(goal, _)| GoalId::new(goal))
     }

@@ -26,18 +26,18 @@ pub struct LandedContent {
 }
 
 impl LandedContent {
-    /// The file before.
+    /// Returns the version of the file before the landing.
     pub fn version_before(&self) -> Option<FileVersion> {
-        version(self.before.as_ref(), self.mode_before)
+        file_version(self.before.as_ref(), self.mode_before)
     }
 
-    /// The file after.
+    /// Returns the version of the file after the landing.
     pub fn version_after(&self) -> Option<FileVersion> {
-        version(self.after.as_ref(), self.mode_after)
+        file_version(self.after.as_ref(), self.mode_after)
     }
 }
 
-fn version(blob: Option<&BlobId>, mode: FileMode) -> Option<FileVersion> {
+fn file_version(blob: Option<&BlobId>, mode: FileMode) -> Option<FileVersion> {
     let blob = blob?.clone();
     Some(FileVersion { blob, mode })
 }

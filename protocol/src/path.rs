@@ -58,61 +58,61 @@ impl RelPath {
         Ok(Self(path))
     }
 
-    /// From the bytes of a path as the operating system gives it.
+    /// Makes a path from bytes as the operating system gives them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PathError> {
         Self::new(text_of_bytes(bytes))
     }
 
-    /// The bytes of the path as the operating system wants it.
+    /// Returns the bytes of the path as the operating system wants it.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytes_of_text(&self.0)
     }
 
-    /// The path as the standard library's type, still relative.
+    /// Returns the path as the standard library's type, still relative.
     #[cfg(unix)]
     pub fn to_path_buf(&self) -> PathBuf {
         use std::os::unix::ffi::OsStringExt;
         PathBuf::from(std::ffi::OsString::from_vec(self.to_bytes()))
     }
 
-    /// From a relative path of the standard library.
+    /// Makes a path from a relative path of the standard library.
     #[cfg(unix)]
     pub fn from_path(path: &std::path::Path) -> Result<Self, PathError> {
         use std::os::unix::ffi::OsStrExt;
         Self::from_bytes(path.as_os_str().as_bytes())
     }
 
-    /// The path in wire form.
+    /// Returns the path in wire form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The parts between the slashes.
+    /// Returns the parts between the slashes.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// The last part.
+    /// Returns the last part.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// The path without its last part; `None` at the top of the workspace.
+    /// Returns the path without its last part; `None` at the top of the workspace.
     pub fn parent(&self) -> Option<RelPath> {
         self.0
             .rsplit_once('/')
             .map(|(parent, _)| Self(parent.to_owned()))
     }
 
-    /// Whether `self` is `dir` or lies beneath it.
+    /// Returns whether `self` is `dir` or lies beneath `dir`.
     pub fn is_within(&self, dir: &RelPath) -> bool {
         self.0
             .strip_prefix(dir.0.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// A form that is safe to print: control characters, bidirectional overrides and escaped bytes
-    /// are shown as `\x..` or `\u{..}`, so that a file name cannot steer a terminal.
+    /// Returns a form that is safe to print: control characters, bidirectional overrides and
+    /// escaped bytes are shown as `\x..` or `\u{..}`, so that a file name cannot steer a terminal.
     pub fn display(&self) -> String {
         let mut out = String::with_capacity(self.0.len());
         for c in self.0.chars() {
@@ -128,8 +128,8 @@ impl RelPath {
     }
 }
 
-/// Bytes as text that [`bytes_of_text`] turns back into exactly those bytes, in the way [`RelPath`]
-/// writes names: valid UTF-8 stays as it is.
+/// Returns the bytes as text that [`bytes_of_text`] turns back into exactly those bytes, in the way
+/// [`RelPath`] writes names: valid UTF-8 stays as it is.
 pub fn text_of_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -138,17 +138,20 @@ pub fn text_of_bytes(bytes: &[u8]) -> String {
                 let mut buf = [0; 4];
                 c.encode_utf8(&mut buf)
                     .bytes()
-                    .for_each(|b| text.push(escape(b)));
+                    .for_each(|b| text.push(escape_byte(b)));
             } else {
                 text.push(c);
             }
         }
-        chunk.invalid().iter().for_each(|&b| text.push(escape(b)));
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|&b| text.push(escape_byte(b)));
     }
     text
 }
 
-/// The bytes that [`text_of_bytes`] was given.
+/// Returns the bytes that [`text_of_bytes`] was given.
 pub fn bytes_of_text(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
@@ -166,12 +169,12 @@ fn is_escape(c: char) -> bool {
     (ESCAPE_BASE..ESCAPE_BASE + 128).contains(&(c as u32))
 }
 
-fn escape(byte: u8) -> char {
+fn escape_byte(byte: u8) -> char {
     debug_assert!(byte >= 0x80, "ASCII is always valid UTF-8");
     char::from_u32(ESCAPE_BASE + u32::from(byte & 0x7f)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// Characters that reorder the text around them.
+/// Returns whether a character reorders the text around it.
 fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

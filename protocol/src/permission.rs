@@ -22,50 +22,50 @@ pub struct PermissionRequest {
     pub task_ids: Vec<TaskId>,
     /// The tool, as its agent names it.
     pub tool: String,
-    /// What it is to do, for people: an address, a command, or all of its input as JSON.
+    /// A description of the use, for people: an address, a command, or all of its input as JSON.
     pub detail: String,
-    /// What kind of thing that is; `None` where it is of none of the known kinds.
+    /// The kind of access the tool wants; `None` where it is of no known kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<PermissionKind>,
     /// The whole input, as canonical JSON in the artifact store. Being the hash of its bytes, it is what
     /// an answer is bound to.
     pub input: BlobId,
-    /// When the first of the tasks asked.
+    /// The moment the first of the tasks asked.
     pub asked_at: Timestamp,
 }
 
 impl PermissionRequest {
-    /// Whether it is about this tool with this input.
+    /// Returns whether the request is about this tool with this input.
     pub fn is_about(&self, tool: &str, input: &BlobId) -> bool {
         self.tool == tool && self.input == *input
     }
 }
 
-/// What kind of thing a tool does.
+/// Names the kind of access a tool wants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionKind {
-    /// It reaches the network.
+    /// The tool reaches the network.
     Network,
-    /// It runs a command in the worker's sandbox.
+    /// The tool runs a command in the worker's sandbox.
     Command,
-    /// It reads or writes a file in the worker's view.
+    /// The tool reads or writes a file in the worker's view.
     File,
 }
 
-/// What somebody says to a permission request.
+/// Answers a permission request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionDecision {
-    /// It may.
+    /// Allows the use.
     Allow,
-    /// It may not; the worker goes on without.
+    /// Denies the use; the worker continues without it.
     Deny,
 }
 
-/// How far an answer reaches. However far, it is about this tool with exactly this input.
+/// Says which tasks an answer covers. It always concerns this tool with exactly this input.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -86,9 +86,9 @@ pub enum PermissionScope {
 pub struct PermissionAnswer {
     /// The request.
     pub request_id: PermissionId,
-    /// What is said to it.
+    /// The answer.
     pub decision: PermissionDecision,
-    /// How far it reaches.
+    /// The tasks the answer covers.
     #[serde(default)]
     pub scope: PermissionScope,
     /// Why, for a denial: the worker is told.
@@ -97,7 +97,7 @@ pub struct PermissionAnswer {
 }
 
 impl PermissionAnswer {
-    /// An answer for those who wait now.
+    /// Makes an answer for the tasks that wait now.
     pub fn new(request_id: PermissionId, decision: PermissionDecision) -> Self {
         Self {
             request_id,

@@ -80,8 +80,8 @@ pub struct TaskSpec {
     /// The time limit for one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
-    /// How often a failed attempt is retried. Default: the setting `retries`; a command that exits with an
-    /// error is not retried by default.
+    /// The number of retries of a failed attempt. Default: the setting `retries`; a command that
+    /// exits with an error is not retried by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
     /// The number of parallel attempts of which the best is kept. Only `1` is supported.
@@ -99,7 +99,7 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
-    /// A task with an id and instructions and the defaults for everything else.
+    /// Returns a task with an id and instructions and the defaults for everything else.
     pub fn new(id: impl Into<TaskId>, instructions: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -119,8 +119,8 @@ impl TaskSpec {
         }
     }
 
-    /// The title, or the id where there is none.
-    pub fn label(&self) -> &str {
+    /// Returns the title, or the id where there is none.
+    pub fn title_or_id(&self) -> &str {
         if self.title.is_empty() {
             self.id.as_str()
         } else {
@@ -128,7 +128,7 @@ impl TaskSpec {
         }
     }
 
-    /// The agent that runs this task when the goal's is `default`.
+    /// Returns the agent that runs this task when the goal's is `default`.
     pub fn agent_or(&self, default: AgentName) -> AgentName {
         match (self.agent, &self.run) {
             (Some(agent), _) => agent,
@@ -153,15 +153,15 @@ pub enum Command {
 }
 
 impl Command {
-    /// The argument vector to run inside the sandbox.
-    pub fn argv(&self) -> Vec<String> {
+    /// Returns the argument vector to run inside the sandbox.
+    pub fn to_argv(&self) -> Vec<String> {
         match self {
             Command::Shell(script) => vec!["sh".into(), "-c".into(), script.clone()],
             Command::Argv(argv) => argv.clone(),
         }
     }
 
-    /// Whether there is nothing to run.
+    /// Returns whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
         match self {
             Command::Shell(script) => script.trim().is_empty(),
@@ -210,7 +210,7 @@ impl AgentName {
     /// The agent of goals that were recorded without one.
     pub const FALLBACK: AgentName = AgentName::ClaudeCode;
 
-    /// The name as it is written in plans and options.
+    /// Returns the name as it is written in plans and options.
     pub const fn as_str(self) -> &'static str {
         match self {
             AgentName::ClaudeCode => "claude-code",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HunkId, RelPath, TaskId};
 
-/// What a task that was added to a plan repairs.
+/// Names the cause of a task that was added to a plan as a repair.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -25,9 +25,9 @@ pub struct RepairSpec {
 }
 
 impl RepairSpec {
-    /// Whether it repairs a proposal that is in review, so that what it makes is amended to it. Other
-    /// repairs run before there is a proposal.
-    pub fn amends(&self) -> bool {
+    /// Returns whether the task repairs a proposal in review. Its result is then amended to the
+    /// proposal. Other repairs run before there is a proposal.
+    pub fn amends_proposal(&self) -> bool {
         self.cause != RepairCause::TaskConflict
     }
 }

@@ -3,18 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a conflict becomes.
+/// Chooses the text of a conflict.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Resolution {
-    /// What is there now stays.
+    /// Keeps the current text.
     Mine,
-    /// What is proposed takes its place.
+    /// Takes the proposed text.
     Theirs,
-    /// What is there now, then what is proposed.
+    /// Takes the current text, then the proposed text.
     Both,
-    /// What is there now with what is proposed in it, word by word: the hunk's `merged`.
+    /// Merges the proposed text into the current one word by word: the hunk's `merged`.
     Merged,
     /// Both between standard conflict markers, to be edited by hand.
     Markers,

@@ -27,13 +27,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Milliseconds from `earlier` to `self`; zero when the clock went backwards.
-    pub fn since(self, earlier: Timestamp) -> Span {
+    /// Returns the milliseconds from `earlier` to `self`; zero when the clock went backwards.
+    pub fn span_since(self, earlier: Timestamp) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
 
-    /// This moment plus `span`.
-    pub fn plus(self, span: Span) -> Timestamp {
+    /// Returns this moment plus `span`.
+    pub fn saturating_add(self, span: Span) -> Timestamp {
         Timestamp(self.0.saturating_add(span.0))
     }
 }
@@ -46,12 +46,12 @@ impl Timestamp {
 pub struct Span(pub u64);
 
 impl Span {
-    /// A span of whole seconds.
-    pub const fn secs(s: u64) -> Self {
+    /// Returns a span of whole seconds.
+    pub const fn from_secs(s: u64) -> Self {
         Self(s * 1000)
     }
 
-    /// The span as the standard library's type.
+    /// Returns the span as the standard library's type.
     pub const fn to_duration(self) -> Duration {
         Duration::from_millis(self.0)
     }
@@ -98,12 +98,13 @@ impl Usd {
     /// Nothing spent.
     pub const ZERO: Usd = Usd(0);
 
-    /// From millionths of a dollar.
+    /// Makes an amount from millionths of a dollar.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// From dollars as agents report them. Negative and non-finite amounts count as zero.
+    /// Makes an amount from dollars as agents report them. Negative and non-finite amounts count as
+    /// zero.
     pub fn from_dollars(dollars: f64) -> Self {
         if dollars.is_finite() && dollars > 0.0 {
             // Saturates at the top, which no budget reaches.
@@ -113,33 +114,33 @@ impl Usd {
         }
     }
 
-    /// The amount in dollars.
-    pub fn dollars(self) -> f64 {
+    /// Returns the amount in dollars.
+    pub fn as_dollars(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
-    /// The sum, saturating.
+    /// Returns the sum, saturating.
     #[must_use]
-    pub fn plus(self, other: Usd) -> Usd {
+    pub fn saturating_add(self, other: Usd) -> Usd {
         Usd(self.0.saturating_add(other.0))
     }
 
-    /// What is left of `self` after spending `other`; zero when overspent.
+    /// Returns the rest of `self` after spending `other`; zero when overspent.
     #[must_use]
-    pub fn minus(self, other: Usd) -> Usd {
+    pub fn saturating_sub(self, other: Usd) -> Usd {
         Usd(self.0.saturating_sub(other.0))
     }
 }
 
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${:.2}", self.dollars())
+        write!(f, "${:.2}", self.as_dollars())
     }
 }
 
 impl Serialize for Usd {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_f64(self.dollars())
+        s.serialize_f64(self.as_dollars())
     }
 }
 

@@ -30,9 +30,9 @@ pub const WORKER_PROTOCOL: u32 = 1;
 pub const LINE_BYTES: usize = 64 << 20;
 /// The most content that one line carries, in bytes before they are encoded.
 pub const PART_BYTES: usize = 512 << 10;
-/// How many events a worker may send before it is given more credit.
+/// Limits the events a worker may send before it is given more credit.
 pub const EVENT_WINDOW: u32 = 256;
-/// How many questions of one job may be open at once.
+/// Limits the questions of one job that may be open at once.
 pub const OPEN_QUESTIONS: usize = 64;
 
 /// A message from the daemon to a worker.
@@ -48,21 +48,22 @@ pub enum MessageToWorker {
     Hello {
         /// The version of the protocol that the daemon speaks.
         version: u32,
-        /// How often the worker says at least [`MessageFromWorker::Alive`].
+        /// The longest time between two messages of the worker, at least
+        /// [`MessageFromWorker::Alive`].
         heartbeat: Span,
     },
     /// Runs a job. A connection runs one at a time.
     Start {
         /// The job.
         job: Box<WorkerJob>,
-        /// How many events the worker may send.
+        /// The number of events the worker may send.
         credit: u32,
     },
     /// Lets the worker send more events.
     Credit {
         /// The job.
         epoch: EpochNumber,
-        /// How many more.
+        /// The number of further events allowed.
         events: u32,
     },
     /// Answers a question of the job.
@@ -90,8 +91,8 @@ pub enum MessageToWorker {
     Release {
         /// The job.
         epoch: EpochNumber,
-        /// Whether later jobs may build on the job's layer. If not, the worker may delete the files of the
-        /// job.
+        /// Says whether later jobs may build on the job's layer. If not, the worker may delete the
+        /// files of the job.
         keep_layer: bool,
     },
 }
@@ -121,12 +122,12 @@ pub enum MessageFromWorker {
     },
     /// The worker is there and has nothing else to say.
     Alive,
-    /// What the job's agent does. Costs one credit. Without credit events wait, and are dropped once more
-    /// than [`EVENT_WINDOW`] of them wait.
+    /// Reports an activity of the job's agent. Costs one credit. Without credit events wait, and
+    /// are dropped once more than [`EVENT_WINDOW`] of them wait.
     Event {
         /// The job.
         epoch: EpochNumber,
-        /// What it does.
+        /// The activity.
         event: AgentEvent,
     },
     /// The job's agent waits for somebody to allow a use of a tool.
@@ -156,7 +157,7 @@ pub enum MessageFromWorker {
     Report {
         /// The job.
         epoch: EpochNumber,
-        /// What came of it.
+        /// The report of the job.
         report: Box<JobReport>,
     },
     /// The job's files are kept or deleted, as the release said. The worker can take another job.
@@ -203,14 +204,14 @@ impl fmt::Display for EpochNumber {
     }
 }
 
-/// Which attempt a job is, and which try at running it.
+/// Identifies the attempt of a job, and the try at running it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptEpoch {
     /// The goal.
     pub goal: GoalId,
-    /// What of the goal is run.
+    /// The part of the goal to run.
     pub work: JobWork,
     /// The attempt at it, counting from 1.
     pub attempt: AttemptId,
@@ -218,7 +219,7 @@ pub struct AttemptEpoch {
     pub number: EpochNumber,
 }
 
-/// What of a goal a job runs.
+/// Names the part of a goal that a job runs.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(
@@ -243,7 +244,7 @@ pub enum JobWork {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerJob {
-    /// Which attempt this is.
+    /// The attempt and its epoch.
     pub epoch: AttemptEpoch,
     /// The root of the workspace, absolute, as the agent sees it.
     pub workspace: String,
@@ -252,7 +253,7 @@ pub struct WorkerJob {
     pub base: Option<BlobId>,
     /// The layers over the workspace, the one that wins first.
     pub layers: Vec<LayerRef>,
-    /// How to isolate the attempt.
+    /// The isolation to use for the attempt.
     pub sandbox: SandboxChoice,
     /// The agent's session; `None` for a job that only runs gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -308,7 +309,7 @@ impl fmt::Debug for JobEnv {
     }
 }
 
-/// How workers are isolated from the workspace.
+/// Chooses the isolation of workers from the workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -346,7 +347,7 @@ pub struct LayerMaker {
     pub attempt: AttemptId,
 }
 
-/// What a layer holds: each of its files, or that the file is deleted.
+/// Lists the files of a layer, each with its version or as deleted.
 ///
 /// Its bytes are canonical, so that equal layers have equal identifiers: JSON without space, paths in the
 /// order of their bytes.
@@ -358,10 +359,10 @@ pub struct LayerManifest(pub BTreeMap<RelPath, Option<FileVersion>>);
 /// Why bytes are no layer manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// They cannot be read.
+    /// The bytes are no manifest.
     #[error("the layer's manifest cannot be read: {0}")]
     Unreadable(String),
-    /// They name the same files in another form.
+    /// The bytes are a manifest in another than the canonical form.
     #[error("the layer's manifest is not in canonical form")]
     NotCanonical,
 }
@@ -385,8 +386,8 @@ impl LayerManifest {
     }
 
     /// Returns the layer's identifier.
-    pub fn id(&self) -> BlobId {
-        BlobId::of(&self.to_bytes())
+    pub fn layer_id(&self) -> BlobId {
+        BlobId::of_bytes(&self.to_bytes())
     }
 }
 
@@ -441,10 +442,10 @@ pub struct AgentLimits {
 impl Default for AgentLimits {
     fn default() -> Self {
         Self {
-            start: Span::secs(60),
-            silence: Span::secs(600),
-            exit: Span::secs(10),
-            timeout: Span::secs(3600),
+            start: Span::from_secs(60),
+            silence: Span::from_secs(600),
+            exit: Span::from_secs(10),
+            timeout: Span::from_secs(3600),
             max_turns: 200,
             budget: None,
         }
@@ -459,7 +460,7 @@ impl AgentLimits {
     }
 }
 
-/// Which tools a session may use, as configured.
+/// Lists the tools a session may use, as configured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -470,7 +471,7 @@ pub struct ToolPermissions {
     pub ask: Vec<String>,
     /// Tools that may not be used.
     pub deny: Vec<String>,
-    /// How long an answer is waited for. Then the tool is denied, and the session goes on.
+    /// The longest wait for an answer. Then the tool is denied, and the session goes on.
     pub timeout: Span,
 }
 
@@ -480,7 +481,7 @@ impl Default for ToolPermissions {
             allow: Vec::new(),
             ask: Vec::new(),
             deny: Vec::new(),
-            timeout: Span::secs(1800),
+            timeout: Span::from_secs(1800),
         }
     }
 }
@@ -518,9 +519,9 @@ impl Default for ChangeLimits {
 pub struct ToolRequest {
     /// The tool, as its agent names it.
     pub tool: String,
-    /// What it is to do, for people.
+    /// A description of the use, for people.
     pub detail: String,
-    /// What kind of thing that is.
+    /// The kind of access the tool wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<PermissionKind>,
     /// Its whole input as canonical JSON: the same for the same input, whoever asks.
@@ -532,14 +533,14 @@ pub struct ToolRequest {
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct QuestionReply {
-    /// Whether the tool may be used.
+    /// Allows or denies the tool.
     pub decision: PermissionDecision,
     /// Why, for a denial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// How a job ended.
+/// Reports the end of a job.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -553,30 +554,30 @@ pub struct JobReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "codegen", ts(type = "unknown"))]
     pub answer: Option<Value>,
-    /// What the session cost.
+    /// The tokens and the cost of the session.
     pub usage: AgentUsage,
     /// The agent's session, for resuming and forking it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// When the provider will answer again, where it said so.
+    /// The wait until the provider answers again, where the provider named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Span>,
-    /// What the attempt changed, in the order of paths; collected for failed attempts too.
+    /// The changes of the attempt, in the order of paths; collected for failed attempts too.
     #[serde(default)]
     pub changes: Vec<ReportedChange>,
     /// Changed files that are not among the changes, the first of them by name.
     #[serde(default)]
     pub left_out: Vec<LeftOutFile>,
-    /// How many more are not.
+    /// The number of files left out beyond those listed.
     #[serde(default)]
     pub left_out_more: u64,
-    /// The layer that the attempt left: the identifier of [`Self::manifest`].
+    /// The layer that the attempt left: the identifier of [`Self::layer_manifest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<BlobId>,
     /// The results of its gates, in their order. Fewer than gates if it was cancelled.
     #[serde(default)]
     pub gates: Vec<GateResult>,
-    /// How it was isolated; `None` where it never came to that.
+    /// The isolation used; `None` where the attempt ended before a sandbox was set up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,
     /// Why in that way, and what was different in it; empty where it never came to that.
@@ -588,7 +589,7 @@ pub struct JobReport {
 
 impl JobReport {
     /// Returns the report of a job that never came to run.
-    pub fn failed(stop: StopReason, summary: impl Into<String>) -> Self {
+    pub fn failed_with(stop: StopReason, summary: impl Into<String>) -> Self {
         Self {
             stop: Some(stop),
             summary: summary.into(),
@@ -597,7 +598,7 @@ impl JobReport {
     }
 
     /// Returns what the attempt changed, as a layer.
-    pub fn manifest(&self) -> LayerManifest {
+    pub fn layer_manifest(&self) -> LayerManifest {
         let mut files = BTreeMap::new();
         let moved = self.changes.iter().filter_map(|change| change.from.clone());
         files.extend(moved.map(|from| (from, None)));
@@ -608,7 +609,7 @@ impl JobReport {
     }
 }
 
-/// What a job left of one file.
+/// Reports the change a job made to one file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
@@ -618,7 +619,7 @@ pub struct ReportedChange {
     /// For a rename: where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RelPath>,
-    /// What the job left; `None` where it deleted the file.
+    /// The version the job left; `None` where the job deleted the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<FileVersion>,
 }
@@ -643,14 +644,14 @@ pub struct ContentPart {
     pub id: BlobId,
     /// The bytes; `None` if the sender has no such content.
     pub data: Option<ContentBytes>,
-    /// Whether more parts follow.
+    /// Says whether more parts follow.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
 }
 
 impl ContentPart {
     /// Returns a whole content, or that there is none.
-    pub fn whole(id: BlobId, data: Option<Bytes>) -> Self {
+    pub fn from_content(id: BlobId, data: Option<Bytes>) -> Self {
         Self {
             id,
             data: data.map(ContentBytes),
@@ -659,7 +660,7 @@ impl ContentPart {
     }
 
     /// Returns the same content in parts of at most [`PART_BYTES`].
-    pub fn split(self) -> Vec<Self> {
+    pub fn split_parts(self) -> Vec<Self> {
         let Some(ContentBytes(mut rest)) = self.data else {
             return vec![self];
         };

@@ -7,7 +7,7 @@ use crate::FileMode;
 fn a_layer_has_one_identifier() {
     let version = |text: &str| {
         Some(FileVersion {
-            blob: BlobId::of(text.as_bytes()),
+            blob: BlobId::of_bytes(text.as_bytes()),
             mode: FileMode::Regular,
         })
     };
@@ -19,7 +19,7 @@ fn a_layer_has_one_identifier() {
     ];
     let one = LayerManifest(files.iter().cloned().collect());
     let other = LayerManifest(files.iter().rev().cloned().collect());
-    assert_eq!(one.id(), other.id());
+    assert_eq!(one.layer_id(), other.layer_id());
     let bytes = one.to_bytes();
     assert!(bytes.starts_with(br#"{"a-b":{"blob":""#), "{one:?}");
     assert_eq!(LayerManifest::from_bytes(&bytes), Ok(one));
@@ -41,8 +41,8 @@ fn a_layer_has_one_identifier() {
 fn contents_come_in_parts_and_whole_again() {
     for length in [0, 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES] {
         let bytes = Bytes::from(vec![7; length]);
-        let whole = ContentPart::whole(BlobId::of(&bytes), Some(bytes.clone()));
-        let parts = whole.split();
+        let whole = ContentPart::from_content(BlobId::of_bytes(&bytes), Some(bytes.clone()));
+        let parts = whole.split_parts();
         let (last, rest) = parts.split_last().unwrap();
         assert!(!last.more && rest.iter().all(|part| part.more), "{length}");
         let mut joined = Vec::new();

@@ -34,7 +34,7 @@ impl Home {
         }
         let base = etcetera::choose_base_strategy().map_err(|e| {
             ErrorBody::environment(format!("cannot find the home folder: {e}"))
-                .hint("set HOME or CLAUDECLUSTER_HOME")
+                .with_hint("set HOME or CLAUDECLUSTER_HOME")
         })?;
         let state = base.state_dir().unwrap_or_else(|| base.data_dir());
         Ok(Self {
@@ -89,7 +89,7 @@ impl Home {
                 .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o700)))
                 .map_err(|e| {
                     ErrorBody::environment(format!("cannot create {}: {e}", dir.display()))
-                        .hint("make it writable, or set CLAUDECLUSTER_HOME to another folder")
+                        .with_hint("make it writable, or set CLAUDECLUSTER_HOME to another folder")
                 })?;
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Home {
             "the path {} is too long for a socket, and no folder with a shorter path is available{why}",
             usual.display()
         ))
-        .hint("set CLAUDECLUSTER_HOME to a folder with a shorter path"))
+        .with_hint("set CLAUDECLUSTER_HOME to a folder with a shorter path"))
     }
 
     /// Reads the daemon's address. Returns `None` if the file is missing or invalid.

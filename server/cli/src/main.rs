@@ -61,7 +61,7 @@ fn run_command(cli: CliArgs) -> CommandResult<CommandExit> {
     };
     let runtime = builder.enable_all().build().map_err(|e| {
         ErrorBody::environment(format!("cannot start the runtime: {e}"))
-            .hint("check the limits on open files and processes (ulimit -a)")
+            .with_hint("check the limits on open files and processes (ulimit -a)")
     })?;
     let exit = runtime.block_on(commands::run_command(cli));
     // A thread may be blocked reading stdin for ever; the process ends without it.
@@ -89,7 +89,8 @@ fn report_usage(error: &clap::Error) -> ExitCode {
             .unwrap_or(&message)
             .to_owned();
         ui::print_error(
-            &ErrorBody::user(message).hint("list commands and options with: claudecluster --help"),
+            &ErrorBody::user(message)
+                .with_hint("list commands and options with: claudecluster --help"),
             true,
         );
     } else {

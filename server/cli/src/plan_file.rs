@@ -12,7 +12,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
     let shown = path.display();
     let unreadable = |e: &dyn std::fmt::Display| {
         ErrorBody::user(format!("cannot read the plan {shown}: {e}"))
-            .hint("pass an existing file to --plan")
+            .with_hint("pass an existing file to --plan")
     };
     let meta = fs::metadata(path).map_err(|e| unreadable(&e))?;
     if meta.len() > LIMIT {
@@ -31,7 +31,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
             return Err(ErrorBody::user(format!(
                 "cannot tell the format of {shown} from its extension"
             ))
-            .hint("rename it to *.json, *.yaml or *.toml"));
+            .with_hint("rename it to *.json, *.yaml or *.toml"));
         }
     };
     parsed.map_err(|wrong| wrong.in_file(path))
@@ -57,7 +57,7 @@ impl PlanFileError {
             path.display(),
             one_line(&self.message)
         ))
-        .hint("see \"Plan files\" in docs/guide.md for all keys")
+        .with_hint("see \"Plan files\" in docs/guide.md for all keys")
     }
 }
 

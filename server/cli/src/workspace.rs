@@ -21,7 +21,7 @@ pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody>
         Some(dir) => dir.to_owned(),
         None => env::current_dir().map_err(|e| {
             ErrorBody::user(format!("cannot use the current folder: {e}"))
-                .hint("change to an existing folder, or name one with --workspace")
+                .with_hint("change to an existing folder, or name one with --workspace")
         })?,
     };
     let dir = start.canonicalize().map_err(|e| {
@@ -29,12 +29,12 @@ pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody>
             "cannot use {} as a workspace: {e}",
             start.display()
         ))
-        .hint("pass an existing folder to --workspace")
+        .with_hint("pass an existing folder to --workspace")
     })?;
     if !dir.is_dir() {
         return Err(
             ErrorBody::user(format!("{} is not a folder", start.display()))
-                .hint("pass the project folder to --workspace"),
+                .with_hint("pass the project folder to --workspace"),
         );
     }
     if dir.components().any(|part| part.as_os_str() == ".git") {
@@ -42,14 +42,14 @@ pub(crate) fn find_workspace(named: Option<&Path>) -> Result<PathBuf, ErrorBody>
             "{} is inside a repository's .git folder",
             dir.display()
         ))
-        .hint("change to the project folder, or name it with --workspace"));
+        .with_hint("change to the project folder, or name it with --workspace"));
     }
     if let Some(bare) = dir.ancestors().find(|dir| is_bare(dir)) {
         return Err(ErrorBody::user(format!(
             "{} is a bare repository: it has no files to work on",
             bare.display()
         ))
-        .hint("clone it and run this command in the clone"));
+        .with_hint("clone it and run this command in the clone"));
     }
     let root = match named {
         Some(_) => dir,
@@ -86,7 +86,7 @@ fn refuse_too_wide(root: &Path) -> Result<(), ErrorBody> {
         "the workspace cannot be {what} ({})",
         root.display()
     ))
-    .hint("change to the project folder, or name it with --workspace"))
+    .with_hint("change to the project folder, or name it with --workspace"))
 }
 
 /// Converts a path of the user to a path inside the workspace. The file need not exist.
@@ -97,7 +97,7 @@ pub(crate) fn relative_path(root: &Path, given: &Path) -> Result<RelPath, ErrorB
             given.display(),
             root.display()
         ))
-        .hint("name a file in the workspace")
+        .with_hint("name a file in the workspace")
     };
     let absolute = match given.is_absolute() {
         true => given.to_owned(),

@@ -8,7 +8,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// How a pattern is compared with a part of a path.
+/// Compares a pattern with a part of a path.
 #[derive(Clone, Copy)]
 enum PathPartPattern {
     Is(&'static str),
@@ -92,18 +92,18 @@ const PATTERNS: &[&[PathPartPattern]] = &[
     &[Is(".gitea"), Is("workflows")],
 ];
 
-/// Whether a path inside a workspace, `/`-separated, names a file that makes tools run code, or
-/// could on some file system.
+/// Returns whether a path names a file that makes tools run code. The path is relative to a
+/// workspace and `/`-separated; a file counts if it could do so on some file system.
 ///
 /// ```
-/// use claudecluster_core::code_execution_paths::is_self_arming;
-/// assert!(is_self_arming("web/.VSCode/tasks.json"));
-/// assert!(!is_self_arming("src/vscode.rs"));
+/// use claudecluster_core::code_execution_paths::is_code_execution_path;
+/// assert!(is_code_execution_path("web/.VSCode/tasks.json"));
+/// assert!(!is_code_execution_path("src/vscode.rs"));
 /// ```
 pub fn is_code_execution_path(path: &str) -> bool {
     let parts: Vec<String> = path
         .split(['/', '\\'])
-        .map(fold)
+        .map(fold_path_part)
         .filter(|part| !part.is_empty())
         .collect();
     PATTERNS.iter().any(|pattern| {
@@ -111,13 +111,13 @@ pub fn is_code_execution_path(path: &str) -> bool {
             window
                 .iter()
                 .zip(*pattern)
-                .all(|(part, pattern)| pattern.matches(part))
+                .all(|(part, pattern)| pattern.matches_part(part))
         })
     })
 }
 
 impl PathPartPattern {
-    fn matches(self, part: &str) -> bool {
+    fn matches_part(self, part: &str) -> bool {
         match self {
             Is(name) => part == name || is_short_name(part, name),
             StartsWith(start) => part.starts_with(start) || is_short_name(part, start),
@@ -133,8 +133,8 @@ impl PathPartPattern {
     }
 }
 
-/// One part of a path as the most forgiving file system compares it.
-fn fold(part: &str) -> String {
+/// Folds a part of a path as the most forgiving file system compares parts.
+fn fold_path_part(part: &str) -> String {
     let folded: String = part
         .chars()
         .filter(|&c| !is_ignorable(c))
@@ -150,7 +150,7 @@ fn fold(part: &str) -> String {
         .to_owned()
 }
 
-/// Characters that HFS+ ignores when it compares names.
+/// Returns whether HFS+ ignores a character when it compares names.
 fn is_ignorable(c: char) -> bool {
     matches!(
         c,
@@ -158,8 +158,9 @@ fn is_ignorable(c: char) -> bool {
     )
 }
 
-/// Whether `part` could be the short (8.3) name NTFS gives to `name`: up to six of its letters, or
-/// two and four digits of a hash, then `~` and a number, then up to three letters of extension.
+/// Returns whether `part` could be the short (8.3) name NTFS gives to `name`: up to six of its
+/// letters, or two and four digits of a hash, then `~` and a number, then up to three letters of
+/// extension.
 fn is_short_name(part: &str, name: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default();
     let Some((head, _)) = stem.split_once('~').filter(|_| is_numbered(stem)) else {
@@ -178,7 +179,7 @@ fn is_short_name(part: &str, name: &str) -> bool {
     plain || hashed
 }
 
-/// Whether a name ends in `~` and digits.
+/// Returns whether a name ends in `~` and digits.
 fn is_numbered(stem: &str) -> bool {
     stem.rsplit_once('~')
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))

@@ -29,11 +29,11 @@ mod sealed {
 /// Text that can be split into lines and put together again: `str`, or `[u8]` where the encoding
 /// is not known.
 pub trait LineText: sealed::Sealed + ToOwned {
-    /// The text as bytes.
+    /// Returns the text as bytes.
     fn as_bytes(&self) -> &[u8];
-    /// A part of the text. Both ends are line boundaries of this text.
+    /// Returns a part of the text. Both ends are line boundaries of this text.
     fn part(&self, range: Range<usize>) -> &Self;
-    /// An empty text with room for `bytes`.
+    /// Returns an empty text with room for `bytes`.
     fn with_capacity(bytes: usize) -> Self::Owned;
     /// Appends.
     fn push(out: &mut Self::Owned, part: &Self);
@@ -79,12 +79,12 @@ impl LineText for [u8] {
 #[derive(Debug)]
 pub struct IndexedText<'a, T: LineText + ?Sized = str> {
     text: &'a T,
-    /// Where each line starts, and one more entry for the end of the text.
+    /// The start of each line, and one more entry for the end of the text.
     bounds: Cow<'a, [usize]>,
 }
 
-/// Where the lines of a text start, and one more entry for its end.
-pub(crate) fn bounds(text: &[u8]) -> Vec<usize> {
+/// Returns the start of each line of a text, and one more entry for the end.
+pub(crate) fn line_bounds(text: &[u8]) -> Vec<usize> {
     let mut bounds = Vec::with_capacity(text.len() / 24 + 2);
     bounds.push(0);
     bounds.extend(memchr::memchr_iter(b'\n', text).map(|at| at + 1));
@@ -99,48 +99,49 @@ impl<'a, T: LineText + ?Sized> IndexedText<'a, T> {
     pub fn new(text: &'a T) -> Self {
         Self {
             text,
-            bounds: Cow::Owned(bounds(text.as_bytes())),
+            bounds: Cow::Owned(line_bounds(text.as_bytes())),
         }
     }
 
-    /// A text whose [`bounds`] are known.
-    pub(crate) fn indexed(text: &'a T, bounds: &'a [usize]) -> Self {
+    /// Returns a text whose [`line_bounds`] are known.
+    pub(crate) fn with_bounds(text: &'a T, bounds: &'a [usize]) -> Self {
         Self {
             text,
             bounds: Cow::Borrowed(bounds),
         }
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     pub fn text(&self) -> &'a T {
         self.text
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub fn len(&self) -> u32 {
         u32::try_from(self.bounds.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Whether the text is empty.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.bounds.len() == 1
     }
 
-    /// Byte offset at which a line starts; the end of the text for lines that are not there.
-    pub fn start(&self, line: u32) -> usize {
+    /// Returns the byte offset at which a line starts; the end of the text for lines that are not
+    /// there.
+    pub fn line_start(&self, line: u32) -> usize {
         let last = self.bounds.len() - 1;
         self.bounds[(line as usize).min(last)]
     }
 
-    /// Byte range of some lines.
-    pub fn bytes(&self, lines: &Range<u32>) -> Range<usize> {
-        let start = self.start(lines.start);
-        start..self.start(lines.end).max(start)
+    /// Returns the byte range of some lines.
+    pub fn byte_range(&self, lines: &Range<u32>) -> Range<usize> {
+        let start = self.line_start(lines.start);
+        start..self.line_start(lines.end).max(start)
     }
 
-    /// Some lines as one piece of text.
-    pub fn get(&self, lines: &Range<u32>) -> &'a T {
-        self.text.part(self.bytes(lines))
+    /// Returns some lines as one piece of text.
+    pub fn slice_lines(&self, lines: &Range<u32>) -> &'a T {
+        self.text.part(self.byte_range(lines))
     }
 
     fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -158,7 +159,7 @@ pub struct LineChange {
     pub new: Range<u32>,
 }
 
-/// What a diff is for. Where lines repeat there is more than one way to see what changed.
+/// Names the purpose of a diff. Where lines repeat there is more than one way to see what changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DiffPurpose {
     /// Changes as people would tell them: anchored at rare lines, placed by indentation.
@@ -168,63 +169,63 @@ pub enum DiffPurpose {
     Merging,
 }
 
-/// The lines to replace to get from `old` to `new`, in order; between two changes there is at least
-/// one unchanged line. Placed for reading, as `git diff` does.
+/// Returns the lines to replace to get from `old` to `new`, in order; between two changes there is
+/// at least one unchanged line. Placed for reading, as `git diff` does.
 ///
 /// ```
-/// use claudecluster_core::diff::{Change, diff_lines};
+/// use claudecluster_core::diff::{LineChange, diff_lines};
 /// assert_eq!(
 ///     diff_lines("a\nb\nc\n", "a\nB\nc\nd\n"),
-///     [Change { old: 1..2, new: 1..2 }, Change { old: 3..3, new: 3..4 }],
+///     [LineChange { old: 1..2, new: 1..2 }, LineChange { old: 3..3, new: 3..4 }],
 /// );
 /// ```
 pub fn diff_lines(old: &str, new: &str) -> Vec<LineChange> {
-    diff(
+    diff_indexed(
         &IndexedText::new(old),
         &IndexedText::new(new),
         DiffPurpose::Reading,
     )
 }
 
-/// The changes from one indexed text to another.
-pub fn diff<T: LineText + ?Sized>(
+/// Returns the changes from one indexed text to another.
+pub fn diff_indexed<T: LineText + ?Sized>(
     old: &IndexedText<'_, T>,
     new: &IndexedText<'_, T>,
     purpose: DiffPurpose,
 ) -> Vec<LineChange> {
     let mut vocabulary = LineVocabulary::new(old.len() as usize + new.len() as usize);
-    let old = vocabulary.tokens(old);
-    let new = vocabulary.tokens(new);
+    let old = vocabulary.tokenize_text(old);
+    let new = vocabulary.tokenize_text(new);
     diff_tokens(&vocabulary, &old, &new, purpose)
 }
 
 /// Puts `replacements` (ranges of lines with the text that takes their place, in order and apart)
 /// into a text.
-pub(crate) fn splice<'t, T: LineText + ?Sized + 't>(
+pub(crate) fn splice_lines<'t, T: LineText + ?Sized + 't>(
     lines: &IndexedText<'_, T>,
     replacements: impl IntoIterator<Item = (Range<u32>, &'t T)>,
 ) -> T::Owned {
     let mut out = T::with_capacity(lines.text.as_bytes().len());
     let mut done = 0;
     for (range, text) in replacements {
-        T::push(&mut out, lines.get(&(done..range.start)));
+        T::push(&mut out, lines.slice_lines(&(done..range.start)));
         T::push(&mut out, text);
         done = range.end;
     }
-    T::push(&mut out, lines.get(&(done..lines.len())));
+    T::push(&mut out, lines.slice_lines(&(done..lines.len())));
     out
 }
 
-/// Whether a file is better treated as a whole than line by line: it has a NUL in its first [`HEAD`]
-/// bytes, as git decides it, or is not UTF-8.
+/// Returns whether a file is better treated as a whole than line by line. Such a file has a NUL in
+/// its first [`HEAD`] bytes, as git decides it, or is not UTF-8.
 pub fn is_binary(bytes: &[u8]) -> bool {
     has_nul(bytes) || std::str::from_utf8(bytes).is_err()
 }
 
-/// How much of a text is looked at to tell whether it is binary.
+/// Limits the bytes that are searched for a NUL to tell whether a text is binary.
 pub const HEAD: usize = 8000;
 
-/// What is left of [`is_binary`] where the text is known to be UTF-8.
+/// Does the part of [`is_binary`] that remains for a text known to be UTF-8.
 pub fn has_nul(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
     memchr::memchr(0, head).is_some()
@@ -253,8 +254,11 @@ mod tests {
         let new = "/// One.\nfn one() {}\n\n/// Mid.\nfn mid() {}\n\n/// Two.\nfn two() {}\n";
         let (a, b) = (IndexedText::new(old), IndexedText::new(new));
         let inserted = |purpose| {
-            let changes = diff(&a, &b, purpose);
-            changes.iter().map(|c| b.get(&c.new)).collect::<String>()
+            let changes = diff_indexed(&a, &b, purpose);
+            changes
+                .iter()
+                .map(|c| b.slice_lines(&c.new))
+                .collect::<String>()
         };
         assert_eq!(inserted(DiffPurpose::Reading), "/// Mid.\nfn mid() {}\n\n");
         assert_eq!(inserted(DiffPurpose::Merging), "/// Mid.\nfn mid() {}\n\n");
@@ -263,8 +267,11 @@ mod tests {
         let new = old.replace("/// Two.", "/// Two.\nfn zero() {}\n\n/// Two.");
         let b = IndexedText::new(new.as_str());
         let inserted = |purpose| {
-            let changes = diff(&a, &b, purpose);
-            changes.iter().map(|c| b.get(&c.new)).collect::<String>()
+            let changes = diff_indexed(&a, &b, purpose);
+            changes
+                .iter()
+                .map(|c| b.slice_lines(&c.new))
+                .collect::<String>()
         };
         assert_eq!(inserted(DiffPurpose::Reading), "/// Two.\nfn zero() {}\n\n");
         assert_eq!(inserted(DiffPurpose::Merging), "fn zero() {}\n\n/// Two.\n");

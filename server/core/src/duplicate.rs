@@ -7,39 +7,41 @@ use claudecluster_protocol::{
 
 use crate::state::{ClusterState, Goal};
 
-/// A goal that is not settled and is about the same: the same words in the same place of the same
+/// Returns an unsettled goal that asks for the same: the same words in the same place of the same
 /// workspace, with the same plan where one comes along. The oldest, if there are several.
 ///
 /// What else goals can say (agent, model, limits, gates) is how they are done, not what is done.
 pub fn find_duplicate<'a>(state: &'a ClusterState, spec: &GoalSpec) -> Option<&'a Goal> {
-    let words = words(&spec.prompt);
+    let words = split_words(&spec.prompt);
     let mut goals = state.goals.values().map(AsRef::as_ref);
     goals.find(|goal| {
         let other = &goal.spec;
         !goal.state.is_terminal()
             && other.workspace == spec.workspace
             && other.plan == spec.plan
-            && self::words(&other.prompt) == words
+            && self::split_words(&other.prompt) == words
             && is_same_place(&other.scope, &spec.scope)
     })
 }
 
-/// The words, whatever they are written like.
-fn words(prompt: &str) -> Vec<String> {
+/// Splits a prompt into words in lower case.
+fn split_words(prompt: &str) -> Vec<String> {
     let prompt = prompt.trim_end_matches(|c: char| c.is_whitespace() || c == '.');
     prompt.split_whitespace().map(str::to_lowercase).collect()
 }
 
-/// Which documents are open changes all the time and is no other place.
+/// Returns whether two scopes name the same place. The list of open documents changes all the time
+/// and makes no other place.
 fn is_same_place(one: &GoalScope, other: &GoalScope) -> bool {
     let files = one.kind != GoalScopeKind::Files || {
-        let both = [one, other].map(|scope| (sorted(&scope.files), sorted(&scope.globs)));
+        let both = [one, other].map(|scope| (sorted_refs(&scope.files), sorted_refs(&scope.globs)));
         both[0] == both[1]
     };
     one.kind == other.kind && is_same_selection(one, other) && files
 }
 
-/// Lines move, so what stands there tells more than their numbers, where it is known.
+/// Returns whether two scopes select the same lines. Lines move, so the selected text counts more
+/// than line numbers, where the text is known.
 fn is_same_selection(one: &GoalScope, other: &GoalScope) -> bool {
     match (&one.selection, &other.selection) {
         (Some(one), Some(other)) => {
@@ -54,7 +56,7 @@ fn is_same_selection(one: &GoalScope, other: &GoalScope) -> bool {
     }
 }
 
-fn sorted<T: Ord>(items: &[T]) -> Vec<&T> {
+fn sorted_refs<T: Ord>(items: &[T]) -> Vec<&T> {
     let mut items: Vec<_> = items.iter().collect();
     items.sort();
     items
@@ -130,12 +132,12 @@ mod tests {
         let mut state = ClusterState::default();
         let id = GoalId::new("g1");
         let spec = Box::new(spec);
-        state.apply(&id, Timestamp(1), &EventBody::GoalSubmitted { spec });
+        state.apply_event(&id, Timestamp(1), &EventBody::GoalSubmitted { spec });
         let changed = EventBody::GoalChanged {
             state: now,
             error: None,
         };
-        state.apply(&id, Timestamp(2), &changed);
+        state.apply_event(&id, Timestamp(2), &changed);
         state
     }
 

@@ -23,7 +23,7 @@ pub struct TaskGraph {
 impl TaskGraph {
     /// Builds the graph of a plan.
     ///
-    /// Edges to unknown tasks are left out ([`crate::plan::check`] reports them).
+    /// Edges to unknown tasks are left out ([`crate::plan::check_plan`] reports them).
     ///
     /// # Errors
     ///
@@ -73,24 +73,24 @@ impl TaskGraph {
         self.depth.get(task).copied().unwrap_or(0)
     }
 
-    /// The tasks that wait for `task`.
+    /// Returns the tasks that wait for `task`.
     pub fn children<'a>(&'a self, task: &TaskId) -> impl Iterator<Item = &'a TaskId> + use<'a> {
         self.neighbours(task, Direction::Outgoing)
     }
 
-    /// The tasks that `task` waits for.
+    /// Returns the tasks that `task` waits for.
     pub fn parents<'a>(&'a self, task: &TaskId) -> impl Iterator<Item = &'a TaskId> + use<'a> {
         self.neighbours(task, Direction::Incoming)
     }
 
     /// Everything `task` waits for, directly or not.
     pub fn ancestors(&self, task: &TaskId) -> HashSet<TaskId> {
-        self.reach(task, Direction::Incoming)
+        self.reachable_from(task, Direction::Incoming)
     }
 
     /// Everything that waits for `task`, directly or not.
     pub fn descendants(&self, task: &TaskId) -> HashSet<TaskId> {
-        self.reach(task, Direction::Outgoing)
+        self.reachable_from(task, Direction::Outgoing)
     }
 
     fn neighbours<'a>(
@@ -105,7 +105,7 @@ impl TaskGraph {
             .map(|node| &self.graph[node])
     }
 
-    fn reach(&self, task: &TaskId, direction: Direction) -> HashSet<TaskId> {
+    fn reachable_from(&self, task: &TaskId, direction: Direction) -> HashSet<TaskId> {
         let mut seen = HashSet::new();
         let mut stack: Vec<&TaskId> = self.neighbours(task, direction).collect();
         while let Some(next) = stack.pop() {
@@ -117,8 +117,8 @@ impl TaskGraph {
     }
 }
 
-/// Kahn's algorithm, always taking the task that stands first in the plan, so that the order people
-/// see is the order they wrote wherever the dependencies allow it.
+/// Orders tasks by Kahn's algorithm. The task that is first in the plan is always taken first, so
+/// that people see the order they wrote wherever the dependencies allow it.
 fn plan_order(
     plan: &Plan,
     graph: &DiGraph<TaskId, ()>,
@@ -154,7 +154,7 @@ fn plan_order(
     order
 }
 
-/// One walkable cycle for each strongly connected group.
+/// Returns one walkable cycle for each strongly connected group.
 fn find_cycles(graph: &DiGraph<TaskId, ()>) -> Vec<Vec<TaskId>> {
     tarjan_scc(graph)
         .into_iter()

@@ -7,14 +7,14 @@
 //! that they are independent.
 //!
 //! ```
-//! use claudecluster_core::merge::{Side, merge3};
+//! use claudecluster_core::merge::{MergeSide, merge3};
 //!
 //! let merge = merge3("a\nb\nc\nd\n", "A\nb\nc\nd\n", "a\nb\nc\nD\n");
-//! assert_eq!(merge.clean().as_deref(), Some("A\nb\nc\nD\n"));
+//! assert_eq!(merge.clean_text().as_deref(), Some("A\nb\nc\nD\n"));
 //!
 //! let merge = merge3("a\nb\n", "a\nx\n", "a\ny\n");
-//! assert_eq!(merge.clean(), None);
-//! assert_eq!(merge.with_conflicts_as(Side::Theirs), "a\ny\n");
+//! assert_eq!(merge.clean_text(), None);
+//! assert_eq!(merge.with_conflicts_as(MergeSide::Theirs), "a\ny\n");
 //! ```
 
 use std::{
@@ -23,13 +23,13 @@ use std::{
 };
 
 use crate::diff::{
-    DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff, diff_tokens,
+    DiffPurpose, IndexedText, LineChange, LineText, LineVocabulary, diff_indexed, diff_tokens,
 };
 
 /// One of the three texts of a merge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MergeSide {
-    /// What both sides started from.
+    /// The text both sides started from.
     Base,
     /// The first side.
     Ours,
@@ -37,7 +37,7 @@ pub enum MergeSide {
     Theirs,
 }
 
-/// What happened to a region.
+/// Names the change to a region.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MergeRegionKind {
     /// Neither side changed it.
@@ -56,7 +56,7 @@ pub enum MergeRegionKind {
 /// and in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct MergeRegion {
-    /// What happened to it.
+    /// The change to the region.
     pub kind: MergeRegionKind,
     /// Its lines in the base.
     pub base: Range<u32>,
@@ -64,11 +64,11 @@ pub struct MergeRegion {
     pub ours: Range<u32>,
     /// Its lines in theirs.
     pub theirs: Range<u32>,
-    /// Which of theirs' changes it holds, as indices into [`Merge::their_changes`].
+    /// The changes of theirs in the region, as indices into [`ThreeWayMerge::their_changes`].
     pub(crate) their_changes: Range<usize>,
 }
 
-/// Part of a conflict, see [`Merge::refine`].
+/// Part of a conflict, see [`ThreeWayMerge::refine_conflict`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConflictPiece {
     /// Lines both sides have.
@@ -123,16 +123,16 @@ fn merge_texts<'a, T: LineText + ?Sized>(
     );
     let mut vocabulary =
         LineVocabulary::new((base.len() + ours.len() / 4 + theirs.len() / 4) as usize);
-    let b = vocabulary.tokens(&base);
-    let o = vocabulary.tokens(&ours);
-    let t = vocabulary.tokens(&theirs);
+    let b = vocabulary.tokenize_text(&base);
+    let o = vocabulary.tokenize_text(&ours);
+    let t = vocabulary.tokenize_text(&theirs);
     let our_changes = diff_tokens(&vocabulary, &b, &o, DiffPurpose::Merging);
     let their_changes = diff_tokens(&vocabulary, &b, &t, DiffPurpose::Merging);
     ThreeWayMerge::with_changes(base, ours, theirs, &our_changes, their_changes)
 }
 
 /// Divides three texts into regions, along the changes from the base to each side.
-pub(crate) fn regions<T: LineText + ?Sized>(
+pub(crate) fn divide_regions<T: LineText + ?Sized>(
     base: &IndexedText<'_, T>,
     ours: &IndexedText<'_, T>,
     theirs: &IndexedText<'_, T>,
@@ -145,7 +145,10 @@ pub(crate) fn regions<T: LineText + ?Sized>(
         done: 0,
         regions: Vec::new(),
     };
-    while sweep.step(|a, b| ours.get(a).as_bytes() == theirs.get(b).as_bytes()) {}
+    while sweep
+        .advance_region(|a, b| ours.slice_lines(a).as_bytes() == theirs.slice_lines(b).as_bytes())
+    {
+    }
     sweep.unchanged_until(base.len());
     sweep.regions
 }
@@ -161,11 +164,11 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         our_changes: &[LineChange],
         their_changes: Vec<LineChange>,
     ) -> Self {
-        let regions = regions(&base, &ours, &theirs, our_changes, &their_changes);
+        let regions = divide_regions(&base, &ours, &theirs, our_changes, &their_changes);
         Self::of_regions(base, ours, theirs, regions.into(), their_changes.into())
     }
 
-    /// A merge of which everything is known.
+    /// Makes a merge from its parts.
     pub(crate) fn of_regions(
         base: IndexedText<'a, T>,
         ours: IndexedText<'a, T>,
@@ -187,35 +190,35 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         &self.regions
     }
 
-    /// The changes from base to theirs.
+    /// Returns the changes from base to theirs.
     pub fn their_changes(&self) -> &[LineChange] {
         &self.their_changes
     }
 
-    /// The regions that need a decision.
+    /// Returns the regions that need a decision.
     pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         self.regions
             .iter()
             .filter(|region| region.kind == MergeRegionKind::Conflict)
     }
 
-    /// Whether there is nothing to decide.
+    /// Returns whether no region needs a decision.
     pub fn is_clean(&self) -> bool {
         self.conflicts().next().is_none()
     }
 
-    /// The merged text, if nothing needs a decision.
-    pub fn clean(&self) -> Option<T::Owned> {
+    /// Returns the merged text, if nothing needs a decision.
+    pub fn clean_text(&self) -> Option<T::Owned> {
         self.is_clean()
             .then(|| self.with_conflicts_as(MergeSide::Base))
     }
 
-    /// The merged text, with one side's text in every conflict.
+    /// Returns the merged text, with one side's text in every conflict.
     pub fn with_conflicts_as(&self, side: MergeSide) -> T::Owned {
         self.with_conflicts(|region| self.text_of(region, side).to_owned())
     }
 
-    /// The merged text, with a text of its own in every conflict.
+    /// Returns the merged text, with a text of its own in every conflict.
     pub fn with_conflicts(&self, mut text: impl FnMut(&MergeRegion) -> T::Owned) -> T::Owned {
         let mut out = T::with_capacity(self.ours.text().as_bytes().len());
         for region in self.regions.iter() {
@@ -234,18 +237,18 @@ impl<'a, T: LineText + ?Sized> ThreeWayMerge<'a, T> {
         out
     }
 
-    /// A region's text on one side.
+    /// Returns a region's text on one side.
     pub fn text_of(&self, region: &MergeRegion, side: MergeSide) -> &'a T {
         match side {
-            MergeSide::Base => self.base.get(&region.base),
-            MergeSide::Ours => self.ours.get(&region.ours),
-            MergeSide::Theirs => self.theirs.get(&region.theirs),
+            MergeSide::Base => self.base.slice_lines(&region.base),
+            MergeSide::Ours => self.ours.slice_lines(&region.ours),
+            MergeSide::Theirs => self.theirs.slice_lines(&region.theirs),
         }
     }
 
     /// Narrows a conflict to the lines in which the two sides really differ, as git shows it.
-    pub fn refine(&self, region: &MergeRegion) -> Vec<ConflictPiece> {
-        let changes = diff(
+    pub fn refine_conflict(&self, region: &MergeRegion) -> Vec<ConflictPiece> {
+        let changes = diff_indexed(
             &IndexedText::new(self.text_of(region, MergeSide::Ours)),
             &IndexedText::new(self.text_of(region, MergeSide::Theirs)),
             DiffPurpose::Merging,
@@ -294,8 +297,8 @@ impl<'c> ChangeCursor<'c> {
         }
     }
 
-    /// Where the next change starts in the base.
-    fn start(&self) -> Option<u32> {
+    /// Returns the start of the next change in the base.
+    fn next_start(&self) -> Option<u32> {
         self.changes.get(self.next).map(|change| change.old.start)
     }
 
@@ -310,8 +313,8 @@ impl<'c> ChangeCursor<'c> {
         Some(change.old.end)
     }
 
-    /// The line of this side that stands where `line` of the base stands.
-    fn map(&self, line: u32) -> u32 {
+    /// Returns the line of this side at the place of `line` in the base.
+    fn map_line(&self, line: u32) -> u32 {
         u32::try_from(i64::from(line) + self.shift).unwrap_or(0)
     }
 }
@@ -319,22 +322,22 @@ impl<'c> ChangeCursor<'c> {
 struct MergeSweep<'c> {
     ours: ChangeCursor<'c>,
     theirs: ChangeCursor<'c>,
-    /// How far the base is divided into regions.
+    /// The first line of the base not yet divided into regions.
     done: u32,
     regions: Vec<MergeRegion>,
 }
 
 impl MergeSweep<'_> {
     /// Makes the next group of touching changes a region. False when no change is left.
-    fn step(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
-        let start = match (self.ours.start(), self.theirs.start()) {
+    fn advance_region(&mut self, same: impl Fn(&Range<u32>, &Range<u32>) -> bool) -> bool {
+        let start = match (self.ours.next_start(), self.theirs.next_start()) {
             (None, None) => return false,
             (Some(a), Some(b)) => a.min(b),
             (Some(a), None) | (None, Some(a)) => a,
         };
         self.unchanged_until(start);
         let first = (self.ours.next, self.theirs.next);
-        let (our_start, their_start) = (self.ours.map(start), self.theirs.map(start));
+        let (our_start, their_start) = (self.ours.map_line(start), self.theirs.map_line(start));
         let mut end = start;
         loop {
             let reached = self
@@ -346,8 +349,8 @@ impl MergeSweep<'_> {
                 None => break,
             }
         }
-        let ours = our_start..self.ours.map(end);
-        let theirs = their_start..self.theirs.map(end);
+        let ours = our_start..self.ours.map_line(end);
+        let theirs = their_start..self.theirs.map_line(end);
         let kind = if self.theirs.next == first.1 {
             MergeRegionKind::Ours
         } else if self.ours.next == first.0 {
@@ -373,8 +376,8 @@ impl MergeSweep<'_> {
             self.regions.push(MergeRegion {
                 kind: MergeRegionKind::Unchanged,
                 base: self.done..line,
-                ours: self.ours.map(self.done)..self.ours.map(line),
-                theirs: self.theirs.map(self.done)..self.theirs.map(line),
+                ours: self.ours.map_line(self.done)..self.ours.map_line(line),
+                theirs: self.theirs.map_line(self.done)..self.theirs.map_line(line),
                 their_changes: self.theirs.next..self.theirs.next,
             });
             self.done = line;
@@ -390,10 +393,18 @@ mod tests {
     fn check(base: &str, ours: &str, theirs: &str, expected: Option<&str>) {
         for (a, b) in [(ours, theirs), (theirs, ours)] {
             let merge = merge3(base, a, b);
-            assert_eq!(merge.clean().as_deref(), expected, "{base:?} {a:?} {b:?}");
+            assert_eq!(
+                merge.clean_text().as_deref(),
+                expected,
+                "{base:?} {a:?} {b:?}"
+            );
             let bytes = merge3_bytes(base.as_bytes(), a.as_bytes(), b.as_bytes());
             let expected = expected.map(str::as_bytes);
-            assert_eq!(bytes.clean().as_deref(), expected, "{base:?} {a:?} {b:?}");
+            assert_eq!(
+                bytes.clean_text().as_deref(),
+                expected,
+                "{base:?} {a:?} {b:?}"
+            );
             // The regions cover each text.
             let joined = |side| {
                 let texts = merge.regions().iter().map(|r| merge.text_of(r, side));
@@ -455,7 +466,7 @@ mod tests {
     #[test]
     fn bytes_need_no_encoding() {
         let merge = merge3_bytes(b"\xe4\nb\nc\n", b"\xf6\nb\nc\n", b"\xe4\nb\n\xfc\n");
-        assert_eq!(merge.clean().as_deref(), Some(&b"\xf6\nb\n\xfc\n"[..]));
+        assert_eq!(merge.clean_text().as_deref(), Some(&b"\xf6\nb\n\xfc\n"[..]));
     }
 
     #[test]
@@ -463,7 +474,7 @@ mod tests {
         let merge = merge3("a\n", "x\nsame\ny\n", "x\nsame\nz\n");
         let conflict = merge.conflicts().next().unwrap();
         assert_eq!(
-            merge.refine(conflict),
+            merge.refine_conflict(conflict),
             [
                 ConflictPiece::Agreed {
                     ours: 0..2,

@@ -5,14 +5,14 @@
 //! Content that is not text is left out and reported.
 //!
 //! ```
-//! use claudecluster_core::patch::{FileAt, FilePair, unified};
+//! use claudecluster_core::patch::{PatchFile, PatchFilePair, unified_patch};
 //! use claudecluster_protocol::{FileMode, RelPath};
 //!
 //! let path = RelPath::new("a.txt")?;
-//! let version = |content| Some(FileAt { mode: FileMode::Regular, content });
-//! let pair = FilePair { path: &path, from: None, old: version(b"a\n"), new: version(b"b\n") };
+//! let version = |content| Some(PatchFile { mode: FileMode::Regular, content });
+//! let pair = PatchFilePair { path: &path, from: None, old: version(b"a\n"), new: version(b"b\n") };
 //! assert_eq!(
-//!     unified(&[pair]).diff,
+//!     unified_patch(&[pair]).diff,
 //!     "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1,1 +1,1 @@\n-a\n+b\n",
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -22,7 +22,7 @@ use std::{fmt::Write, ops::Range};
 
 use claudecluster_protocol::{FileMode, RelPath};
 
-use crate::diff::{DiffPurpose, IndexedText, LineChange, diff, is_binary};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, diff_indexed, is_binary};
 
 /// Unchanged lines shown around a change.
 const CONTEXT: u32 = 3;
@@ -52,13 +52,13 @@ pub struct PatchFilePair<'a> {
 /// A change set as text.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UnifiedPatch {
-    /// What `git apply` takes.
+    /// A patch for `git apply`.
     pub diff: String,
-    /// What it does not express, one line for people each.
+    /// The changes the patch cannot express, one line for people each.
     pub omitted: Vec<String>,
 }
 
-/// The unified diff of some files, in the order they are given.
+/// Returns the unified diff of some files, in the order they are given.
 pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
     let mut patch = UnifiedPatch::default();
     for file in files {
@@ -72,7 +72,7 @@ pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
     patch
 }
 
-/// The diff of one file, empty if nothing changed; `None` if it cannot be expressed.
+/// Returns the diff of one file, empty if nothing changed; `None` if it cannot be expressed.
 fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
     let from = file.from.unwrap_or(file.path);
     match (file.old, file.new) {
@@ -81,20 +81,20 @@ fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
             if (old.mode == FileMode::Symlink) != (new.mode == FileMode::Symlink) =>
         {
             // As in git, a file that becomes a link goes away and comes again.
-            let gone = entry(from, from, Some(old), None)?;
-            Some(gone + &entry(file.path, file.path, None, Some(new))?)
+            let gone = write_entry(from, from, Some(old), None)?;
+            Some(gone + &write_entry(file.path, file.path, None, Some(new))?)
         }
-        (old, new) => entry(from, file.path, old, new),
+        (old, new) => write_entry(from, file.path, old, new),
     }
 }
 
-fn entry(
+fn write_entry(
     from: &RelPath,
     to: &RelPath,
     old: Option<PatchFile<'_>>,
     new: Option<PatchFile<'_>>,
 ) -> Option<String> {
-    let (before, after) = (content(old), content(new));
+    let (before, after) = (file_content(old), file_content(new));
     let renamed = from != to && old.is_some() && new.is_some();
     if old == new && !renamed {
         return Some(String::new());
@@ -104,20 +104,20 @@ fn entry(
     } else if is_binary(before) || is_binary(after) {
         return None;
     } else {
-        diff(
+        diff_indexed(
             &IndexedText::new(before),
             &IndexedText::new(after),
             DiffPurpose::Reading,
         )
     };
-    let (a, b) = (quoted("a/", from), quoted("b/", to));
+    let (a, b) = (quote_path("a/", from), quote_path("b/", to));
     let mut out = format!("diff --git {a} {b}\n");
-    for line in header(
+    for line in write_header(
         from,
         to,
         old,
         new,
-        renamed.then(|| similarity(before, after)),
+        renamed.then(|| similarity_percent(before, after)),
     ) {
         out.push_str(&line);
         out.push('\n');
@@ -133,18 +133,18 @@ fn entry(
         } else {
             "/dev/null"
         };
-        let _ = write!(out, "--- {a}{}\n+++ {b}{}\n", tab(a), tab(b));
-        body(&mut out, &changes, before, after);
+        let _ = write!(out, "--- {a}{}\n+++ {b}{}\n", tab_after(a), tab_after(b));
+        write_hunks(&mut out, &changes, before, after);
     }
     Some(out)
 }
 
-fn content(file: Option<PatchFile<'_>>) -> &[u8] {
+fn file_content(file: Option<PatchFile<'_>>) -> &[u8] {
     file.map_or(&[], |file| file.content)
 }
 
 /// Git's extended header lines.
-fn header(
+fn write_header(
     from: &RelPath,
     to: &RelPath,
     old: Option<PatchFile<'_>>,
@@ -153,23 +153,23 @@ fn header(
 ) -> Vec<String> {
     let mut lines = Vec::new();
     match (old, new) {
-        (None, Some(new)) => lines.push(format!("new file mode {}", digits(new.mode))),
-        (Some(old), None) => lines.push(format!("deleted file mode {}", digits(old.mode))),
+        (None, Some(new)) => lines.push(format!("new file mode {}", mode_digits(new.mode))),
+        (Some(old), None) => lines.push(format!("deleted file mode {}", mode_digits(old.mode))),
         (Some(old), Some(new)) if old.mode != new.mode => {
-            lines.push(format!("old mode {}", digits(old.mode)));
-            lines.push(format!("new mode {}", digits(new.mode)));
+            lines.push(format!("old mode {}", mode_digits(old.mode)));
+            lines.push(format!("new mode {}", mode_digits(new.mode)));
         }
         _ => {}
     }
     if let Some(percent) = similarity {
         lines.push(format!("similarity index {percent}%"));
-        lines.push(format!("rename from {}", quoted("", from)));
-        lines.push(format!("rename to {}", quoted("", to)));
+        lines.push(format!("rename from {}", quote_path("", from)));
+        lines.push(format!("rename to {}", quote_path("", to)));
     }
     lines
 }
 
-fn digits(mode: FileMode) -> &'static str {
+fn mode_digits(mode: FileMode) -> &'static str {
     match mode {
         FileMode::Regular => "100644",
         FileMode::Executable => "100755",
@@ -177,20 +177,21 @@ fn digits(mode: FileMode) -> &'static str {
     }
 }
 
-/// How much of the larger text the other one shares, in percent. Only identical texts have 100.
-fn similarity(before: &[u8], after: &[u8]) -> usize {
+/// Returns the share of the larger text that the other one has too, in percent. Only identical
+/// texts have 100.
+fn similarity_percent(before: &[u8], after: &[u8]) -> usize {
     if before == after {
         return 100;
     }
     let (old, new) = (IndexedText::new(before), IndexedText::new(after));
-    let changes = diff(&old, &new, DiffPurpose::Reading);
-    let removed: usize = changes.iter().map(|c| old.bytes(&c.old).len()).sum();
+    let changes = diff_indexed(&old, &new, DiffPurpose::Reading);
+    let removed: usize = changes.iter().map(|c| old.byte_range(&c.old).len()).sum();
     let larger = before.len().max(after.len()).max(1);
     ((before.len() - removed) * 100 / larger).min(99)
 }
 
 /// Writes the hunks: changes with their context, those that are near each other together.
-fn body(out: &mut String, changes: &[LineChange], before: &[u8], after: &[u8]) {
+fn write_hunks(out: &mut String, changes: &[LineChange], before: &[u8], after: &[u8]) {
     let (old, new) = (IndexedText::new(before), IndexedText::new(after));
     let near = |a: &LineChange, b: &LineChange| b.old.start - a.old.end <= 2 * CONTEXT;
     for group in changes.chunk_by(near) {
@@ -201,28 +202,33 @@ fn body(out: &mut String, changes: &[LineChange], before: &[u8], after: &[u8]) {
         let tail = (old.len() - last.old.end).min(CONTEXT);
         let old_range = first.old.start - lead..last.old.end + tail;
         let new_range = first.new.start - lead..last.new.end + tail;
-        let _ = writeln!(out, "@@ -{} +{} @@", span(&old_range), span(&new_range));
+        let _ = writeln!(
+            out,
+            "@@ -{} +{} @@",
+            hunk_span(&old_range),
+            hunk_span(&new_range)
+        );
         let mut done = old_range.start;
         for change in group {
-            lines(out, ' ', &old, done..change.old.start);
-            lines(out, '-', &old, change.old.clone());
-            lines(out, '+', &new, change.new.clone());
+            write_lines(out, ' ', &old, done..change.old.start);
+            write_lines(out, '-', &old, change.old.clone());
+            write_lines(out, '+', &new, change.new.clone());
             done = change.old.end;
         }
-        lines(out, ' ', &old, done..old_range.end);
+        write_lines(out, ' ', &old, done..old_range.end);
     }
 }
 
 /// `start,count` with lines counted from 1; an empty range names the line before it.
-fn span(range: &Range<u32>) -> String {
+fn hunk_span(range: &Range<u32>) -> String {
     let start = range.start + u32::from(!range.is_empty());
     format!("{start},{}", range.len())
 }
 
-fn lines(out: &mut String, sign: char, text: &IndexedText<'_, [u8]>, range: Range<u32>) {
+fn write_lines(out: &mut String, sign: char, text: &IndexedText<'_, [u8]>, range: Range<u32>) {
     for line in range {
         // Content that is not UTF-8 never comes this far.
-        let line = String::from_utf8_lossy(text.get(&(line..line + 1)));
+        let line = String::from_utf8_lossy(text.slice_lines(&(line..line + 1)));
         out.push(sign);
         out.push_str(&line);
         if !line.ends_with('\n') {
@@ -231,13 +237,13 @@ fn lines(out: &mut String, sign: char, text: &IndexedText<'_, [u8]>, range: Rang
     }
 }
 
-/// A tab after a name with spaces tells where the name ends.
-fn tab(name: &str) -> &'static str {
+/// Returns a tab for a name with spaces, which marks the end of the name.
+fn tab_after(name: &str) -> &'static str {
     if name.contains(' ') { "\t" } else { "" }
 }
 
-/// A path in git's C-style quotes, where it needs them.
-fn quoted(prefix: &str, path: &RelPath) -> String {
+/// Returns a path in git's C-style quotes, where it needs them.
+fn quote_path(prefix: &str, path: &RelPath) -> String {
     let bytes = path.to_bytes();
     let plain = |b: &u8| matches!(b, 0x20..=0x7e) && !matches!(b, b'"' | b'\\');
     if bytes.iter().all(plain) {

@@ -22,19 +22,19 @@ pub const MAX_TASKS: usize = 500;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{place}: {message}")]
 pub struct PlanProblem {
-    /// Where. A key that is missing is named where it would be.
+    /// The place of the problem. A key that is missing is named at the place it would have.
     pub place: PlanPath,
-    /// What kind of problem it is, for programs.
+    /// The kind of problem, for programs.
     pub kind: PlanProblemKind,
-    /// What is wrong and what would be right.
+    /// A description of the problem and of a correct value.
     pub message: String,
     /// The other places it is about, each with what it has to do with it.
     pub related: Vec<(PlanPath, String)>,
-    /// What was probably meant.
+    /// The value that was probably meant.
     pub meant: Option<String>,
 }
 
-/// What kind of problem it is.
+/// Names the kind of a problem.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PlanProblemKind {
     /// There is no task, or there are too many.
@@ -72,12 +72,12 @@ pub enum PlanProblemKind {
 }
 
 impl PlanProblemKind {
-    /// Whether a plan with it is not run.
+    /// Returns whether a plan with this problem is refused.
     pub fn is_error(self) -> bool {
         !matches!(self, Self::Overlap | Self::NoGates)
     }
 
-    /// A name for programs.
+    /// Returns a name for programs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TaskCount => "task-count",
@@ -103,9 +103,12 @@ impl PlanProblemKind {
 /// Everything that is wrong with a plan or worth a look: errors first, in the order of the plan.
 pub fn inspect_plan(plan: &Plan, agents: &AgentCatalog) -> Vec<PlanProblem> {
     match check_plan(plan, agents) {
-        Ok(graph) => advice::advise(plan, Some(&graph)),
+        Ok(graph) => advice::collect_advice(plan, Some(&graph)),
         Err(mut problems) => {
-            problems.extend(advice::advise(plan, TaskGraph::new(plan).ok().as_ref()));
+            problems.extend(advice::collect_advice(
+                plan,
+                TaskGraph::new(plan).ok().as_ref(),
+            ));
             problems
         }
     }
@@ -120,17 +123,25 @@ pub fn check_plan(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<P
     let mut problems = PlanProblemList::default();
     if plan.tasks.is_empty() {
         let message = "a plan needs at least one task";
-        problems.add(PlanPath::key("tasks"), PlanProblemKind::TaskCount, message);
+        problems.add_problem(
+            PlanPath::from_key("tasks"),
+            PlanProblemKind::TaskCount,
+            message,
+        );
     }
     if plan.tasks.len() > MAX_TASKS {
         let message = format!("{} tasks; the limit is {MAX_TASKS}", plan.tasks.len());
-        problems.add(PlanPath::key("tasks"), PlanProblemKind::TaskCount, message);
+        problems.add_problem(
+            PlanPath::from_key("tasks"),
+            PlanProblemKind::TaskCount,
+            message,
+        );
     }
     if plan.max_parallel == Some(0) {
-        let place = PlanPath::key("maxParallel");
-        problems.add(place, PlanProblemKind::OutOfRange, "must be at least 1");
+        let place = PlanPath::from_key("maxParallel");
+        problems.add_problem(place, PlanProblemKind::OutOfRange, "must be at least 1");
     }
-    check_gates(&mut problems, &PlanPath::key("gates"), &plan.gates);
+    check_gates(&mut problems, &PlanPath::from_key("gates"), &plan.gates);
     let mut seen: BTreeMap<&TaskId, usize> = BTreeMap::new();
     for (i, task) in plan.tasks.iter().enumerate() {
         if let Some(&first) = seen.get(&task.id) {
@@ -138,9 +149,9 @@ pub fn check_plan(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<P
                 "duplicate task id {:?}, also used by tasks[{first}]",
                 task.id.as_str()
             );
-            let other = PlanPath::task(first).with("id");
-            problems.add(
-                PlanPath::task(i).with("id"),
+            let other = PlanPath::of_task(first).join_key("id");
+            problems.add_problem(
+                PlanPath::of_task(i).join_key("id"),
                 PlanProblemKind::DuplicateId,
                 message,
             );
@@ -167,7 +178,7 @@ pub fn check_plan(plan: &Plan, agents: &AgentCatalog) -> Result<TaskGraph, Vec<P
 struct PlanProblemList(Vec<PlanProblem>);
 
 impl PlanProblemList {
-    fn add(&mut self, place: PlanPath, kind: PlanProblemKind, message: impl Into<String>) {
+    fn add_problem(&mut self, place: PlanPath, kind: PlanProblemKind, message: impl Into<String>) {
         self.0.push(PlanProblem {
             place,
             kind,
@@ -177,7 +188,7 @@ impl PlanProblemList {
         });
     }
 
-    /// What is known beside the problem that was added last.
+    /// Adds related places to the problem that was added last.
     fn about_last(&mut self, related: Vec<(PlanPath, String)>, meant: Option<String>) {
         if let Some(problem) = self.0.last_mut() {
             problem.related = related;
@@ -187,9 +198,9 @@ impl PlanProblemList {
 }
 
 fn check_task(problems: &mut PlanProblemList, i: usize, task: &TaskSpec, agents: &AgentCatalog) {
-    let place = |key: &str| PlanPath::task(i).with(key);
+    let place = |key: &str| PlanPath::of_task(i).join_key(key);
     if !is_task_id(task.id.as_str()) {
-        problems.add(
+        problems.add_problem(
             place("id"),
             PlanProblemKind::InvalidId,
             format!(
@@ -203,22 +214,22 @@ fn check_task(problems: &mut PlanProblemList, i: usize, task: &TaskSpec, agents:
     match (&task.run, task.agent) {
         (Some(run), _) if run.is_empty() => {
             let message = "the command is empty";
-            problems.add(place("run"), PlanProblemKind::EmptyCommand, message);
+            problems.add_problem(place("run"), PlanProblemKind::EmptyCommand, message);
         }
         (Some(_), Some(agent)) if !runs_commands(agents.get(agent)) => {
             let message = format!(
                 "`run` needs the agent {}, but this task uses `{agent}`",
-                agents.list(runs_commands)
+                agents.list_names(runs_commands)
             );
-            problems.add(place("run"), PlanProblemKind::UnusedCommand, message);
+            problems.add_problem(place("run"), PlanProblemKind::UnusedCommand, message);
         }
         (None, Some(agent)) if runs_commands(agents.get(agent)) => {
             let message = format!("the agent `{agent}` needs a `run` key");
-            problems.add(place("run"), PlanProblemKind::MissingCommand, message);
+            problems.add_problem(place("run"), PlanProblemKind::MissingCommand, message);
         }
         (None, _) if task.instructions.trim().is_empty() => {
             let message = "describe the task in `instructions`";
-            problems.add(
+            problems.add_problem(
                 place("instructions"),
                 PlanProblemKind::MissingInstructions,
                 message,
@@ -228,23 +239,23 @@ fn check_task(problems: &mut PlanProblemList, i: usize, task: &TaskSpec, agents:
     }
     for (j, pattern) in task.writes.iter().enumerate() {
         if let Err(message) = check_write(pattern) {
-            let place = place("writes").at(j);
-            problems.add(place, PlanProblemKind::OutsideWorkspace, message);
+            let place = place("writes").join_index(j);
+            problems.add_problem(place, PlanProblemKind::OutsideWorkspace, message);
         }
     }
     check_gates(problems, &place("gates"), &task.gates);
     if task.timeout.is_some_and(|t| t.0 == 0) {
         let message = "must be greater than zero";
-        problems.add(place("timeout"), PlanProblemKind::OutOfRange, message);
+        problems.add_problem(place("timeout"), PlanProblemKind::OutOfRange, message);
     }
     if task.candidates.is_some_and(|n| n != 1) {
         let message = "only 1 is supported";
-        problems.add(place("candidates"), PlanProblemKind::OutOfRange, message);
+        problems.add_problem(place("candidates"), PlanProblemKind::OutOfRange, message);
     }
     for name in task.env.keys() {
         if let Some(why) = forbidden_env(name) {
-            let place = place("env").with(name);
-            problems.add(place, PlanProblemKind::ForbiddenVariable, why);
+            let place = place("env").join_key(name);
+            problems.add_problem(place, PlanProblemKind::ForbiddenVariable, why);
         }
     }
 }
@@ -256,20 +267,20 @@ fn check_edges(
     known: &BTreeMap<&TaskId, usize>,
 ) {
     for (j, parent) in task.depends_on.iter().enumerate() {
-        let place = PlanPath::task(i).with("dependsOn").at(j);
+        let place = PlanPath::of_task(i).join_key("dependsOn").join_index(j);
         let name = parent.as_str();
         if !known.contains_key(parent) {
             let meant = nearest_word(name, known.keys().map(|id| id.as_str())).map(str::to_owned);
             let hint = meant.as_ref().map(|id| format!("; did you mean {id:?}?"));
             let message = format!("there is no task {name:?}{}", hint.unwrap_or_default());
-            problems.add(place, PlanProblemKind::UnknownDependency, message);
+            problems.add_problem(place, PlanProblemKind::UnknownDependency, message);
             problems.about_last(Vec::new(), meant);
         } else if *parent == task.id {
             let message = format!("{name:?} depends on itself");
-            problems.add(place, PlanProblemKind::SelfDependency, message);
+            problems.add_problem(place, PlanProblemKind::SelfDependency, message);
         } else if task.depends_on[..j].contains(parent) {
             let message = format!("{name:?} is listed twice");
-            problems.add(place, PlanProblemKind::RepeatedDependency, message);
+            problems.add_problem(place, PlanProblemKind::RepeatedDependency, message);
         }
     }
 }
@@ -297,21 +308,26 @@ fn check_cycle(
         })
         .collect();
     edges.sort();
-    let mut edges = edges
-        .into_iter()
-        .map(|(task, edge, what)| (PlanPath::task(task).with("dependsOn").at(edge), what));
+    let mut edges = edges.into_iter().map(|(task, edge, what)| {
+        (
+            PlanPath::of_task(task)
+                .join_key("dependsOn")
+                .join_index(edge),
+            what,
+        )
+    });
     let (place, _) = edges
         .next()
-        .unwrap_or_else(|| (PlanPath::key("tasks"), String::new()));
-    problems.add(place, PlanProblemKind::Cycle, describe_cycle(cycle));
+        .unwrap_or_else(|| (PlanPath::from_key("tasks"), String::new()));
+    problems.add_problem(place, PlanProblemKind::Cycle, describe_cycle(cycle));
     problems.about_last(edges.collect(), None);
 }
 
 fn check_gates(problems: &mut PlanProblemList, place: &PlanPath, gates: &[Command]) {
     for (i, gate) in gates.iter().enumerate() {
         if gate.is_empty() {
-            let place = place.clone().at(i);
-            problems.add(place, PlanProblemKind::EmptyCommand, "the command is empty");
+            let place = place.clone().join_index(i);
+            problems.add_problem(place, PlanProblemKind::EmptyCommand, "the command is empty");
         }
     }
 }
@@ -331,7 +347,7 @@ fn is_task_id(id: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// A path or glob must stay inside the workspace.
+/// Checks that a path or glob stays inside the workspace.
 fn check_write(pattern: &str) -> Result<(), String> {
     // A folder is often written with a slash at its end.
     RelPath::new(pattern.strip_suffix('/').unwrap_or(pattern))
@@ -365,17 +381,17 @@ fn forbidden_env(name: &str) -> Option<String> {
         })
 }
 
-/// The one of `candidates` that `word` is probably a misspelling of.
+/// Returns the one of `candidates` that `word` is probably a misspelling of.
 pub fn nearest_word<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .map(|candidate| (distance(candidate, word), candidate))
+        .map(|candidate| (edit_distance(candidate, word), candidate))
         .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
         .min()
         .map(|(_, candidate)| candidate)
 }
 
 /// Levenshtein distance; ids and keys are short.
-fn distance(a: &str, b: &str) -> usize {
+fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

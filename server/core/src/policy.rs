@@ -6,19 +6,19 @@ use claudecluster_protocol::{GoalId, Span, StopReason, TaskSpec, agent::AgentCat
 /// journal does not ask them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SchedulingPolicy {
-    /// How many attempts run at once, over all goals.
+    /// The number of attempts that may run at once, over all goals.
     pub max_parallel: u32,
-    /// How often a task is tried again after a failure that counts.
+    /// The number of retries of a task after failures that count.
     pub retries: u32,
-    /// How often the planner may repair its answer.
+    /// The number of times the planner may repair its answer.
     pub plan_repairs: u32,
-    /// Whether plans wait for approval.
+    /// Says whether plans wait for approval.
     pub approve_plans: bool,
-    /// Whether conflicts between tasks of a goal go to a repair task before the developer sees them.
+    /// Says whether conflicts between tasks go to a repair task before the developer sees them.
     pub repair_conflicts: bool,
     /// The cost limit for goals that name none.
     pub budget: Option<claudecluster_protocol::Usd>,
-    /// What the agents can do.
+    /// The capabilities of the agents.
     pub agents: AgentCatalog,
 }
 
@@ -36,11 +36,11 @@ impl Default for SchedulingPolicy {
     }
 }
 
-/// How often overload is waited out before a task gives up. With the longest wait this is about
+/// Limits the overloads a task waits out before it gives up. With the longest wait this is about
 /// half an hour.
 const MAX_OVERLOADS: u32 = 20;
 
-/// What follows a stop.
+/// Names the follow-up of a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopFollowUp {
     /// Try again after this long.
@@ -91,7 +91,7 @@ fn stop_class(stop: StopReason) -> StopClass {
     }
 }
 
-/// Whether a stop counts against the retries of its task.
+/// Returns whether a stop counts against the retries of its task.
 pub fn counts_as_failure(stop: StopReason) -> bool {
     matches!(
         stop_class(stop),
@@ -99,7 +99,7 @@ pub fn counts_as_failure(stop: StopReason) -> bool {
     )
 }
 
-/// What follows when a task's attempt stopped. `failures` and `overloads` include this one.
+/// Returns the follow-up of a stopped attempt. `failures` and `overloads` include this one.
 pub fn follow_up(
     stop: StopReason,
     task: &TaskSpec,
@@ -113,7 +113,7 @@ pub fn follow_up(
         StopClass::Restart => StopFollowUp::Retry(Span(0)),
         StopClass::Overload if overloads > MAX_OVERLOADS => StopFollowUp::FailTask,
         StopClass::Overload => {
-            StopFollowUp::Retry(retry_after.unwrap_or(backoff_delay(overloads, Span::secs(2))))
+            StopFollowUp::Retry(retry_after.unwrap_or(backoff_delay(overloads, Span::from_secs(2))))
         }
         StopClass::Infrastructure | StopClass::Wrong => {
             // A program gives the same answer to the same input, so it is run again only where the
@@ -139,7 +139,7 @@ pub fn follow_up(
 /// `first`, doubled for every time it did not help, at most two minutes.
 pub fn backoff_delay(times: u32, first: Span) -> Span {
     let factor = 1u64 << times.saturating_sub(1).min(16);
-    Span(first.0.saturating_mul(factor).min(Span::secs(120).0))
+    Span(first.0.saturating_mul(factor).min(Span::from_secs(120).0))
 }
 
 /// Tells the user what to do about a stop that ended `goal` or one of its tasks.
@@ -218,7 +218,7 @@ mod tests {
             StopReason::Overloaded,
             9,
             3,
-            StopFollowUp::Retry(Span::secs(8)),
+            StopFollowUp::Retry(Span::from_secs(8)),
         );
         check(StopReason::Overloaded, 0, 21, StopFollowUp::FailTask);
         check(StopReason::Refused, 1, 0, StopFollowUp::FailTask);
@@ -255,8 +255,8 @@ mod tests {
             &SchedulingPolicy::default(),
             0,
             1,
-            Some(Span::secs(300)),
+            Some(Span::from_secs(300)),
         );
-        assert_eq!(next, StopFollowUp::Retry(Span::secs(300)));
+        assert_eq!(next, StopFollowUp::Retry(Span::from_secs(300)));
     }
 }

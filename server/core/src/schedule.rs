@@ -6,9 +6,9 @@ use claudecluster_protocol::{TaskId, TaskSpec, TaskState, Timestamp};
 
 use crate::{state::Goal, write_patterns::may_write_same_file};
 
-/// The tasks of `goal` to start now, at most `free` of them: those on the longest chains first, in
-/// the plan's order among equals; none whose retry is not due; none that is expected to write where
-/// a running task writes.
+/// Returns at most `free` tasks of `goal` to start now: those on the longest chains first, in the
+/// plan's order among equals; none whose retry is not due; none that is expected to write where a
+/// running task writes.
 pub fn pick_ready_tasks(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId> {
     let Some(graph) = &goal.graph else {
         return Vec::new();
@@ -21,7 +21,10 @@ pub fn pick_ready_tasks(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId>
         .map(|(id, _)| id)
         .collect();
     ready.sort_by_key(|id| std::cmp::Reverse(graph.critical_path(id)));
-    let mut claimed: Vec<&TaskSpec> = goal.running().map(|(id, _)| &goal.tasks[id].spec).collect();
+    let mut claimed: Vec<&TaskSpec> = goal
+        .running_attempts()
+        .map(|(id, _)| &goal.tasks[id].spec)
+        .collect();
     let mut picked = Vec::new();
     for id in ready {
         if picked.len() == free {
@@ -37,8 +40,9 @@ pub fn pick_ready_tasks(goal: &Goal, free: usize, now: Timestamp) -> Vec<TaskId>
     picked
 }
 
-/// The finished tasks an attempt builds on, in the order they finished: what it depends on, and
-/// whatever else has written where it is expected to write, each with everything beneath it.
+/// Returns the finished tasks an attempt builds on, in the order they finished. These are its
+/// dependencies and all tasks that wrote files it is expected to write, each with everything
+/// beneath it.
 pub fn upstream_tasks(goal: &Goal, task: &TaskId) -> Vec<TaskId> {
     let Some(graph) = &goal.graph else {
         return Vec::new();

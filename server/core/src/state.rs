@@ -1,6 +1,6 @@
 //! The state of all goals, and the one place where events change it.
 //!
-//! [`State::apply`] is a fold: the journal's events, applied in order, give the state, whatever the
+//! [`ClusterState::apply_event`](crate::state::ClusterState::apply_event) is a fold: the journal's events, applied in order, give the state, whatever the
 //! configuration was when they were made. Decisions are made in [`crate::step`], before an event is
 //! written; nothing is decided here.
 
@@ -39,11 +39,11 @@ pub struct ClusterState {
     pub goals: IndexMap<GoalId, Arc<Goal>>,
     /// The last event applied.
     pub last_seq: EventSeq,
-    /// How many attempts the provider lets run at once.
+    /// The number of attempts the provider lets run at once.
     pub provider_limit: ProviderLimit,
-    /// How many moves all ledgers hold.
+    /// The number of records in all ledgers.
     pub ledger_records: u64,
-    /// How many permission requests there have been.
+    /// The number of permission requests made so far.
     pub permissions: u64,
 }
 
@@ -52,15 +52,15 @@ pub struct ClusterState {
 pub struct Goal {
     /// Identifier.
     pub id: GoalId,
-    /// What was asked for.
+    /// The goal as the developer stated it.
     pub spec: GoalSpec,
-    /// How far it has come.
+    /// The current state.
     pub state: GoalState,
     /// Why it failed.
     pub error: Option<ErrorBody>,
-    /// When it was submitted.
+    /// The moment the goal was submitted.
     pub submitted_at: Timestamp,
-    /// When its state last changed.
+    /// The moment the state last changed.
     pub updated_at: Timestamp,
     /// The manifest of what it started from.
     pub snapshot: Option<BlobId>,
@@ -68,35 +68,35 @@ pub struct Goal {
     pub unsaved: Vec<RelPath>,
     /// The plan, once there is one.
     pub plan: Option<Plan>,
-    /// Whether somebody was asked to approve the plan and has not done so.
+    /// Says whether the plan waits for an approval.
     pub unapproved: bool,
     /// The plan's graph.
     pub graph: Option<Arc<TaskGraph>>,
     /// The session that planned.
     pub planner_session: Option<String>,
-    /// How often the planner's answer was refused.
+    /// The number of refused answers of the planner.
     pub plan_refusals: u32,
-    /// How often planning was tried again after it stopped.
+    /// The number of times planning was tried again after a stop.
     pub plan_retries: u32,
-    /// What was said in the planning sessions, oldest first.
+    /// The transcripts of the planning sessions, oldest first.
     pub plan_transcripts: Vec<BlobId>,
-    /// What planning cost.
+    /// The tokens and the cost of planning.
     pub planner_usage: AgentUsage,
     /// The tasks in the plan's order.
     pub tasks: IndexMap<TaskId, GoalTask>,
     /// Tasks in the order in which they succeeded: a topological order.
     pub finished: Vec<TaskId>,
-    /// Whether the tasks' changes, as they are now, have been merged into `files`.
+    /// Says whether the current changes of the tasks have been merged into `files`.
     pub merged: bool,
-    /// Whether everything clean has been landed, as `apply` asks.
+    /// Says whether everything clean has been landed, as `apply` asks.
     pub applied: bool,
     /// The proposal's files.
     pub files: Vec<FileEntry>,
-    /// What the goal's gates said.
+    /// The results of the goal's gates.
     pub gates: Vec<GateResult>,
-    /// What its workers ask for, and what they have been told.
+    /// The permission requests of the goal's workers, and the answers.
     pub permissions: GoalPermissions,
-    /// How much of its time it has taken.
+    /// The clock that measures the goal's time.
     clock: GoalClock,
 }
 
@@ -130,16 +130,18 @@ impl Goal {
         }
     }
 
-    /// What the goal has cost so far.
+    /// Returns the tokens and the cost of the goal so far.
     pub fn usage(&self) -> AgentUsage {
         self.tasks
             .values()
             .flat_map(|task| &task.attempts)
             .filter_map(|attempt| attempt.outcome.as_ref())
-            .fold(self.planner_usage, |sum, outcome| sum.plus(outcome.usage))
+            .fold(self.planner_usage, |sum, outcome| {
+                sum.saturating_add(outcome.usage)
+            })
     }
 
-    /// Whether any attempt left changes.
+    /// Returns whether any attempt left changes.
     pub fn has_changes(&self) -> bool {
         self.tasks
             .values()
@@ -147,22 +149,22 @@ impl Goal {
             .any(|outcome| !outcome.changes.is_empty())
     }
 
-    /// Attempts that run now.
-    pub fn running(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
+    /// Returns the attempts that run now.
+    pub fn running_attempts(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
         self.tasks
             .iter()
-            .filter_map(|(id, task)| Some((id, task.running()?)))
+            .filter_map(|(id, task)| Some((id, task.running_attempt()?)))
     }
 
-    /// The repairs of its proposal of which something is still to come.
+    /// Returns the repairs of the goal's proposal that are not finished.
     pub fn repairs_under_way(&self) -> impl Iterator<Item = (&TaskId, &GoalTask)> {
         self.tasks.iter().filter(|(_, task)| {
-            let ended = task.state.is_terminal() && task.running().is_none();
-            task.amends() && (!ended || task.awaits_amending())
+            let ended = task.state.is_terminal() && task.running_attempt().is_none();
+            task.amends_proposal() && (!ended || task.awaits_amending())
         })
     }
 
-    /// Whether tasks of it run or are to be started.
+    /// Returns whether tasks of the goal run or are to be started.
     pub fn is_working(&self) -> bool {
         match self.state {
             GoalState::Running => true,
@@ -171,15 +173,15 @@ impl Goal {
         }
     }
 
-    /// The identifier of the `n`th repair task from now, counting from 0.
+    /// Returns the identifier of the `n`th repair task from now, counting from 0.
     pub fn repair_id(&self, n: usize) -> TaskId {
         let name = |i: usize| TaskId::new(format!("repair-{i}"));
         let free = (1..).map(name).filter(|id| !self.tasks.contains_key(id));
         free.into_iter().nth(n).unwrap_or_else(|| name(0))
     }
 
-    /// The entry of a file.
-    pub fn entry(&self, path: &RelPath, entry: u32) -> Option<&FileEntry> {
+    /// Returns the entry of a file.
+    pub fn file_entry(&self, path: &RelPath, entry: u32) -> Option<&FileEntry> {
         self.files
             .iter()
             .find(|f| f.file.path == *path && f.file.entry == entry)
@@ -210,12 +212,12 @@ impl Goal {
 }
 
 impl ClusterState {
-    /// One goal.
+    /// Returns one goal.
     pub fn goal(&self, id: &GoalId) -> Option<&Goal> {
         self.goals.get(id).map(Arc::as_ref)
     }
 
-    /// The identifier the next goal gets.
+    /// Returns the identifier the next goal gets.
     pub fn next_goal_id(&self) -> GoalId {
         let last = self
             .goals
@@ -227,7 +229,7 @@ impl ClusterState {
 
     /// Applies one fact. Facts about goals that are not known are ignored: they can only come from a
     /// journal that somebody cut.
-    pub fn apply(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
+    pub fn apply_event(&mut self, goal_id: &GoalId, at: Timestamp, body: &EventBody) {
         if let EventBody::GoalSubmitted { spec } = body {
             let mut goal = Goal::new(goal_id.clone(), (**spec).clone(), at);
             goal.set_clock(at);
@@ -235,15 +237,19 @@ impl ClusterState {
             return;
         }
         if let EventBody::AttemptEnded { outcome, .. } = body {
-            let running = self.goals.values().map(|goal| goal.running().count()).sum();
-            self.provider_limit.observe(outcome, running, at);
+            let running = self
+                .goals
+                .values()
+                .map(|goal| goal.running_attempts().count())
+                .sum();
+            self.provider_limit.observe_outcome(outcome, running, at);
         }
         if let EventBody::PermissionAsked { request } = body {
             self.permissions = self.permissions.max(request.id.number().unwrap_or(0));
         }
         if let Some(goal) = self.goals.get_mut(goal_id) {
             let goal = Arc::make_mut(goal);
-            goal.apply(at, body, self.ledger_records);
+            goal.apply_event(at, body, self.ledger_records);
             goal.set_clock(at);
         }
         if matches!(body, EventBody::Reviewed { .. }) {
@@ -253,8 +259,8 @@ impl ClusterState {
 }
 
 impl Goal {
-    /// `order` is that of the move, should it be one.
-    fn apply(&mut self, at: Timestamp, body: &EventBody, order: u64) {
+    /// Applies one event. `order` numbers the record that the event makes in the ledger, if any.
+    fn apply_event(&mut self, at: Timestamp, body: &EventBody, order: u64) {
         match body {
             EventBody::GoalSubmitted { .. } => {}
             EventBody::ApprovalRequested => self.unapproved = true,
@@ -268,14 +274,14 @@ impl Goal {
             EventBody::PlanRefused { usage, session, .. } => {
                 self.planner_session.clone_from(session);
                 self.plan_refusals += 1;
-                self.planner_usage = self.planner_usage.plus(*usage);
+                self.planner_usage = self.planner_usage.saturating_add(*usage);
             }
             EventBody::PlannerTranscript { transcript } => {
                 self.plan_transcripts.push(transcript.clone());
             }
             EventBody::PlanningStopped { usage, .. } => {
                 self.plan_retries += 1;
-                self.planner_usage = self.planner_usage.plus(*usage);
+                self.planner_usage = self.planner_usage.saturating_add(*usage);
             }
             EventBody::Planned {
                 plan,
@@ -283,7 +289,7 @@ impl Goal {
                 usage,
             } => {
                 self.planner_session.clone_from(session);
-                self.planner_usage = self.planner_usage.plus(*usage);
+                self.planner_usage = self.planner_usage.saturating_add(*usage);
                 self.set_plan(plan.clone());
             }
             EventBody::PlanApproved { plan } => {
@@ -317,20 +323,20 @@ impl Goal {
                     task.amended = true;
                 }
                 for file in files {
-                    self.amend(file);
+                    self.amend_file(file);
                 }
             }
             EventBody::Gated { results } => {
                 self.gates.clone_from(results);
                 if results.iter().any(|gate| !gate.passed) {
                     for entry in &mut self.files {
-                        hold(&mut entry.file.held, HeldReason::GateFailed);
+                        add_held_reason(&mut entry.file.held, HeldReason::GateFailed);
                     }
                 }
             }
             EventBody::PermissionAsked { .. }
             | EventBody::PermissionAnswered { .. }
-            | EventBody::PermissionWithdrawn { .. } => self.permissions.apply(body),
+            | EventBody::PermissionWithdrawn { .. } => self.permissions.apply_event(body),
             EventBody::Reviewed { .. } => self.apply_review(at, body, order),
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {
@@ -406,7 +412,7 @@ impl Goal {
     }
 
     /// Puts an entry as a repair left it into the proposal. What was decided before stays decided.
-    fn amend(&mut self, file: &ProposedFile) {
+    fn amend_file(&mut self, file: &ProposedFile) {
         match self.entry_mut(&file.path, file.entry) {
             Some(entry) => entry.file = file.clone(),
             None => self.files.push(FileEntry::new(file.clone())),
@@ -466,13 +472,13 @@ impl Goal {
                 base: base.clone(),
                 proposed: proposed.clone(),
             };
-            file.record(LedgerRecord {
+            file.add_record(LedgerRecord {
                 order,
                 verdict: *verdict,
                 hunks: hunks.clone(),
                 undone: Vec::new(),
                 landed: landed.clone(),
-                before: file.pair(),
+                before: file.review_pair(),
                 after,
                 of: *of,
                 at,
@@ -482,7 +488,7 @@ impl Goal {
     }
 }
 
-fn hold(held: &mut Vec<HeldReason>, reason: HeldReason) {
+fn add_held_reason(held: &mut Vec<HeldReason>, reason: HeldReason) {
     if !held.contains(&reason) {
         held.push(reason);
     }

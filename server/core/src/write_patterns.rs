@@ -2,15 +2,16 @@
 
 use claudecluster_protocol::TaskSpec;
 
-/// Whether two tasks are expected to write the same file.
+/// Returns whether two tasks are expected to write the same file.
 pub(crate) fn may_write_same_file(a: &TaskSpec, b: &TaskSpec) -> bool {
     a.writes
         .iter()
         .any(|x| b.writes.iter().any(|y| patterns_meet(x, y)))
 }
 
-/// Whether some path may match both. Exact for plain paths; two patterns with wildcards meet where
-/// one's fixed beginning continues the other's, which errs on the side of waiting.
+/// Returns whether some path may match both patterns. Exact for plain paths; two patterns with
+/// wildcards meet where one's fixed beginning continues the other's, which errs on the side of
+/// waiting.
 pub(crate) fn patterns_meet(a: &str, b: &str) -> bool {
     let (a_fixed, a_open) = fixed_part(a);
     let (b_fixed, b_open) = fixed_part(b);
@@ -26,7 +27,7 @@ pub(crate) fn patterns_meet(a: &str, b: &str) -> bool {
     }
 }
 
-/// The part of a pattern before its first wildcard, and whether there is one.
+/// Returns the part of a pattern before its first wildcard, and whether there is one.
 fn fixed_part(pattern: &str) -> (&str, bool) {
     let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
     match pattern.find(['*', '?', '[', '{']) {

@@ -18,5 +18,5 @@ pub(crate) async fn run_blocking<T: Send + 'static>(
 /// Returns the error of work that panicked.
 pub(crate) fn internal_failure(what: &str) -> ErrorBody {
     ErrorBody::internal(format!("{what} failed because of an internal error"))
-        .hint("see the daemon's log; `claudecluster daemon status` shows the state folder")
+        .with_hint("see the daemon's log; `claudecluster daemon status` shows the state folder")
 }

@@ -92,7 +92,7 @@ impl Dispatcher {
             let due = self
                 .wakes
                 .peek()
-                .map(|Reverse(at)| at.since(now()).to_duration());
+                .map(|Reverse(at)| at.span_since(now()).to_duration());
             let first = tokio::select! {
                 message = self.inbox.recv() => message,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => {
@@ -228,7 +228,7 @@ impl Dispatcher {
         if facts.is_empty() {
             return Ok(());
         }
-        let events = self.store.append(facts).await?;
+        let events = self.store.append_events(facts).await?;
         if let Some(last) = events.last() {
             self.state.last_seq = last.seq;
         }

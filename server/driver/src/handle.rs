@@ -111,8 +111,11 @@ impl Driver {
         let reader = store.clone();
         let state = run_blocking("replaying the journal", move || {
             let mut state = ClusterState::default();
-            for event in reader.read(EventSeq(0), None).map_err(ErrorBody::from)? {
-                state.apply(&event.goal_id, event.at, &event.body);
+            for event in reader
+                .read_events(EventSeq(0), None)
+                .map_err(ErrorBody::from)?
+            {
+                state.apply_event(&event.goal_id, event.at, &event.body);
                 state.last_seq = event.seq;
             }
             Ok(state)
@@ -152,7 +155,7 @@ impl Driver {
     }
 
     async fn hand_in(&self, spec: GoalSpec, duplicates: DuplicatePolicy) -> Result<SubmittedGoal> {
-        self.0.store.health().map_err(ErrorBody::from)?;
+        self.0.store.check_writable().map_err(ErrorBody::from)?;
         let (config, editors) = (self.0.config.clone(), self.0.editors.clone());
         let spec = run_blocking("checking the goal", move || {
             check_goal(&config, &editors, spec)
@@ -293,11 +296,10 @@ impl Driver {
         let (editors, pending) = (self.0.editors.clone(), self.0.pending.clone());
         let (goal, path) = (self.0.goals.goal(goal)?, path.clone());
         run_blocking("reading a file", move || {
-            let entry = goal.entry(&path, 0).ok_or_else(|| {
-                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).hint(format!(
-                    "list its files with: claudecluster show {}",
-                    goal.id
-                ))
+            let entry = goal.file_entry(&path, 0).ok_or_else(|| {
+                ErrorBody::user(format!("goal {} does not change {path}", goal.id)).with_hint(
+                    format!("list its files with: claudecluster show {}", goal.id),
+                )
             })?;
             let reviews = pending.reviews();
             let current = editors.current_content(Path::new(&goal.spec.workspace), &path)?;
@@ -335,7 +337,7 @@ impl Driver {
         done.await.unwrap_or_else(|_| {
             Err(
                 ErrorBody::internal("the decision failed because of an internal error")
-                    .hint("nothing is lost; review the pending changes and try again"),
+                    .with_hint("nothing is lost; review the pending changes and try again"),
             )
         })
     }
@@ -446,7 +448,7 @@ impl Driver {
             .map_err(ErrorBody::from)?
             .ok_or_else(|| {
                 ErrorBody::user(format!("there is no artifact {id}"))
-                    .hint("list a goal's artifacts with: claudecluster artifacts GOAL")
+                    .with_hint("list a goal's artifacts with: claudecluster artifacts GOAL")
             })
     }
 
@@ -471,7 +473,13 @@ impl Driver {
                     .filter(|g| !g.is_paused())
                     .count(),
             ),
-            running_attempts: count(state.goals.values().map(|g| g.running().count()).sum()),
+            running_attempts: count(
+                state
+                    .goals
+                    .values()
+                    .map(|g| g.running_attempts().count())
+                    .sum(),
+            ),
             editors: count(self.0.editors.len()),
             last_seq: state.last_seq,
             home: self.0.config.home.display().to_string(),

@@ -84,7 +84,8 @@ impl DispatcherMailbox {
         let (reply, answer) = oneshot::channel();
         self.send(message(reply));
         answer.await.unwrap_or_else(|_| {
-            Err(ErrorBody::environment("the daemon is shutting down").hint("try again in a moment"))
+            Err(ErrorBody::environment("the daemon is shutting down")
+                .with_hint("try again in a moment"))
         })
     }
 }

@@ -114,7 +114,7 @@ impl Default for PermissionSettings {
             allow: Vec::new(),
             ask: Vec::new(),
             deny: Vec::new(),
-            timeout: Span::secs(1800),
+            timeout: Span::from_secs(1800),
         }
     }
 }
@@ -195,7 +195,7 @@ pub enum MergeWords {
 impl Default for ReviewSettings {
     fn default() -> Self {
         Self {
-            typing_pause: Span::secs(2),
+            typing_pause: Span::from_secs(2),
             merge_words: MergeWords::default(),
         }
     }
@@ -221,11 +221,11 @@ pub struct AttemptTimeouts {
 impl Default for AttemptTimeouts {
     fn default() -> Self {
         Self {
-            start: Span::secs(60),
-            silence: Span::secs(600),
-            exit: Span::secs(10),
-            attempt: Span::secs(3600),
-            gate: Span::secs(900),
+            start: Span::from_secs(60),
+            silence: Span::from_secs(600),
+            exit: Span::from_secs(10),
+            attempt: Span::from_secs(3600),
+            gate: Span::from_secs(900),
         }
     }
 }
@@ -325,7 +325,7 @@ pub struct DaemonSettings {
 impl Default for DaemonSettings {
     fn default() -> Self {
         Self {
-            idle_timeout: Span::secs(1800),
+            idle_timeout: Span::from_secs(1800),
         }
     }
 }
@@ -441,8 +441,8 @@ mod tests {
             retries: Some(1000),
             budget_usd: Some(Usd::from_dollars(1000.0)),
             timeouts: WorkspaceTimeouts {
-                attempt: Some(Span::secs(1_000_000)),
-                gate: Some(Span::secs(1_000_000)),
+                attempt: Some(Span::from_secs(1_000_000)),
+                gate: Some(Span::from_secs(1_000_000)),
             },
             limits: WorkspaceLimits {
                 file_bytes: Some(u64::MAX),

@@ -79,7 +79,7 @@ impl EventWatcher {
     async fn catch_up(&mut self) -> Option<()> {
         let (store, goal, last) = (self.store.clone(), self.goal.clone(), self.last);
         let events = run_blocking("reading the journal", move || {
-            Ok(store.read(last, goal.as_ref())?)
+            Ok(store.read_events(last, goal.as_ref())?)
         });
         match events.await {
             Ok(events) => {

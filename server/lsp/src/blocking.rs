@@ -14,6 +14,6 @@ pub(crate) async fn run_blocking<T: Send + 'static>(
     let span = Span::current();
     let result = tokio::task::spawn_blocking(move || span.in_scope(work));
     result.await.unwrap_or_else(|_| {
-        Err(ErrorBody::internal("the driver did not respond").hint("see its log"))
+        Err(ErrorBody::internal("the driver did not respond").with_hint("see its log"))
     })
 }

@@ -169,7 +169,7 @@ impl OpenDocuments {
         let mut tracker = EditTracker::new(document.now.edited.take());
         for change in changes {
             let before = document.now.text.clone();
-            text::apply(&mut document.now.text, change, encoding);
+            text::apply_change(&mut document.now.text, change, encoding);
             tracker.record_change(&before, &document.now.text, change);
             if let Some(expected) = &mut document.expected
                 && expected.observed.is_none()

@@ -62,7 +62,7 @@ pub(crate) async fn remove_finished<S: Service + ?Sized>(
         files::remove_unedited(&folder, |goal| !open.contains(goal)).map_err(|error| {
             let folder = folder.display();
             ErrorBody::environment(format!("cannot remove old plans from {folder}: {error}"))
-                .hint("check the permissions of the state folder")
+                .with_hint("check the permissions of the state folder")
         })
     })
     .await

@@ -55,7 +55,7 @@ pub(crate) fn parse_file(uri: &str) -> Result<PathBuf, ErrorBody> {
         .and_then(|uri| to_path(&uri))
         .ok_or_else(|| {
             ErrorBody::user(format!("{uri:?} is not a file URI"))
-                .hint("use a URI of the form file:///…")
+                .with_hint("use a URI of the form file:///…")
         })
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn to_workspace_edit(
     after: &str,
     client: &EditorCapabilities,
 ) -> WorkspaceEdit {
-    let edits: Vec<_> = text::edits(&document.text.to_string(), after, client.encoding)
+    let edits: Vec<_> = text::text_edits(&document.text.to_string(), after, client.encoding)
         .into_iter()
         .map(|edit| TextEdit {
             range: Range {

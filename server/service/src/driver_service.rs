@@ -120,7 +120,7 @@ impl Service for Driver {
             },
             Call::Stop { .. } => {
                 return Err(ErrorBody::internal("the driver cannot stop the daemon")
-                    .hint("stop it with: claudecluster daemon stop"));
+                    .with_hint("stop it with: claudecluster daemon stop"));
             }
             // Answered by many items, not by one.
             Call::Watch { .. } => {
@@ -174,6 +174,6 @@ async fn run_blocking<T: Send + 'static>(
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         Err(ErrorBody::internal("a background task failed")
-            .hint("run `claudecluster doctor` to find its log"))
+            .with_hint("run `claudecluster doctor` to find its log"))
     })
 }

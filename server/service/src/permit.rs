@@ -24,9 +24,11 @@ impl<'a> Permit<'a> {
             return Ok(Self { caller });
         }
         let (name, right) = (&caller.name, right.as_words());
-        Err(ErrorBody::user(format!("{name} may not {right}")).hint(
-            "use the command line or an editor on the daemon's machine; they have all rights",
-        ))
+        Err(
+            ErrorBody::user(format!("{name} may not {right}")).with_hint(
+                "use the command line or an editor on the daemon's machine; they have all rights",
+            ),
+        )
     }
 
     /// Returns the name of the checked caller.

@@ -256,5 +256,5 @@ pub fn unexpected_answer(answer: &Answer) -> ErrorBody {
         .and_then(|value| value.get("answer")?.as_str().map(str::to_owned))
         .unwrap_or_default();
     ErrorBody::internal(format!("unexpected reply from the daemon: `{name}`"))
-        .hint("restart it with: claudecluster daemon stop")
+        .with_hint("restart it with: claudecluster daemon stop")
 }

@@ -12,9 +12,9 @@ use claudecluster_protocol::BlobId;
 
 use crate::{StoreError, home};
 
-/// The name of a blob: the BLAKE3 hash of its bytes.
+/// Returns the name of a blob: the BLAKE3 hash of its bytes.
 pub fn blob_id(bytes: &[u8]) -> BlobId {
-    BlobId::of(bytes)
+    BlobId::of_bytes(bytes)
 }
 
 /// The folder of large blobs, and the one in which they are written first.
@@ -44,14 +44,14 @@ impl BlobFiles {
         Ok(files)
     }
 
-    /// Where a large blob is, or would be.
-    pub(crate) fn path(&self, id: &BlobId) -> PathBuf {
+    /// Returns the path of a large blob, whether it exists or not.
+    pub(crate) fn blob_path(&self, id: &BlobId) -> PathBuf {
         self.blobs.join(id.as_str())
     }
 
     /// Writes a blob. It is durable on return.
-    pub(crate) fn put(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.path(id);
+    pub(crate) fn write_blob(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.blob_path(id);
         let there = fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64);
         if !there {
             let number = self.counter.fetch_add(1, Ordering::Relaxed);
@@ -68,16 +68,16 @@ impl BlobFiles {
         home::sync_folder(&self.blobs)
     }
 
-    pub(crate) fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
-        match fs::read(self.path(id)) {
+    pub(crate) fn read_blob(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        match fs::read(self.blob_path(id)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(StoreError::io(format!("read artifact {id}"), e)),
         }
     }
 
-    pub(crate) fn len(&self, id: &BlobId) -> Result<Option<u64>, StoreError> {
-        match fs::metadata(self.path(id)) {
+    pub(crate) fn blob_len(&self, id: &BlobId) -> Result<Option<u64>, StoreError> {
+        match fs::metadata(self.blob_path(id)) {
             Ok(file) => Ok(Some(file.len())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(StoreError::io(format!("look at artifact {id}"), e)),

@@ -67,7 +67,7 @@ impl DiskBackend {
         })
     }
 
-    fn send(&self, request: WriterRequest) -> Result<(), StoreError> {
+    fn send_request(&self, request: WriterRequest) -> Result<(), StoreError> {
         self.requests
             .as_ref()
             .and_then(|requests| requests.send(request).ok())
@@ -79,33 +79,36 @@ impl DiskBackend {
         rows: Vec<EncodedEvent>,
     ) -> Result<oneshot::Receiver<Result<EventSeq, StoreError>>, StoreError> {
         let (done, result) = oneshot::channel();
-        self.send(WriterRequest::Append { rows, done })?;
+        self.send_request(WriterRequest::Append { rows, done })?;
         Ok(result)
     }
 
-    pub(crate) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
-        let rows = events.iter().map(encode).collect::<Result<_, _>>()?;
+    pub(crate) async fn append_events(
+        &self,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows = events.iter().map(encode_event).collect::<Result<_, _>>()?;
         let first = self
             .send_append(rows)?
             .await
             .map_err(|_| StoreError::Closed)??;
         Ok((first.0..)
             .zip(events)
-            .map(|(seq, event)| event.at(EventSeq(seq)))
+            .map(|(seq, event)| event.with_seq(EventSeq(seq)))
             .collect())
     }
 
-    fn reader(&self) -> MutexGuard<'_, Connection> {
+    fn lock_reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn read(
+    pub(crate) fn read_events(
         &self,
         after: EventSeq,
         goal: Option<&GoalId>,
     ) -> Result<Vec<Event>, StoreError> {
         let failed = || StoreError::database("read the journal");
-        let db = self.reader();
+        let db = self.lock_reader();
         let after_column = i64::try_from(after.0).unwrap_or(i64::MAX);
         let mut events = Vec::new();
         if let Some(goal) = goal {
@@ -119,7 +122,7 @@ impl DiskBackend {
                 .query(params![after_column, goal.as_str()])
                 .map_err(failed())?;
             while let Some(row) = rows.next().map_err(failed())? {
-                events.push(row::decode(row)?);
+                events.push(row::decode_row(row)?);
             }
             return Ok(events);
         }
@@ -131,7 +134,7 @@ impl DiskBackend {
         let mut rows = query.query(params![after_column]).map_err(failed())?;
         let mut expected = after.0.saturating_add(1);
         while let Some(row) = rows.next().map_err(failed())? {
-            let event = row::decode(row)?;
+            let event = row::decode_row(row)?;
             if event.seq.0 != expected {
                 return Err(StoreError::CorruptEvent {
                     seq: EventSeq(expected),
@@ -148,29 +151,29 @@ impl DiskBackend {
         self.shared.last_seq()
     }
 
-    pub(crate) fn health(&self) -> Result<(), StoreError> {
-        self.shared.failure().map_or(Ok(()), Err)
+    pub(crate) fn check_writable(&self) -> Result<(), StoreError> {
+        self.shared.last_failure().map_or(Ok(()), Err)
     }
 
     pub(crate) fn put_blob(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
-        if let Err(error @ StoreError::ReadOnly(_)) = self.health() {
+        if let Err(error @ StoreError::ReadOnly(_)) = self.check_writable() {
             return Err(error);
         }
         if bytes.len() >= LARGE {
-            return self.files.put(id, bytes);
+            return self.files.write_blob(id, bytes);
         }
         if self.has_row(id)? {
             return Ok(());
         }
         let bytes: Arc<[u8]> = bytes.into();
         let full = {
-            let mut pending = self.shared.pending();
+            let mut pending = self.shared.lock_pending();
             if !pending.insert(id.clone(), Arc::clone(&bytes)) {
                 return Ok(());
             }
             // Sent under the lock: whoever finds the blob pending may rely on its having been sent
             // before whatever they send next.
-            self.send(WriterRequest::Blob {
+            self.send_request(WriterRequest::Blob {
                 id: id.clone(),
                 bytes,
             })?;
@@ -185,24 +188,24 @@ impl DiskBackend {
     }
 
     fn has_row(&self, id: &BlobId) -> Result<bool, StoreError> {
-        self.reader()
+        self.lock_reader()
             .prepare_cached("SELECT 1 FROM blobs WHERE id = ?1")
             .and_then(|mut query| query.exists([id.as_str()]))
             .map_err(StoreError::database("look for an artifact"))
     }
 
     pub(crate) fn get_blob(&self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(bytes) = self.shared.pending().get(id) {
+        if let Some(bytes) = self.shared.lock_pending().get(id) {
             return Ok(Some(bytes.to_vec()));
         }
         let row: Option<Vec<u8>> = self
-            .reader()
+            .lock_reader()
             .prepare_cached("SELECT bytes FROM blobs WHERE id = ?1")
             .and_then(|mut query| query.query_row([id.as_str()], |row| row.get(0)).optional())
             .map_err(StoreError::database("read an artifact"))?;
         let bytes = match row {
             Some(bytes) => Some(bytes),
-            None => self.files.get(id)?,
+            None => self.files.read_blob(id)?,
         };
         match bytes {
             Some(bytes) if artifacts::blob_id(&bytes) != *id => {
@@ -213,38 +216,38 @@ impl DiskBackend {
     }
 
     pub(crate) fn blob_len(&self, id: &BlobId) -> Result<Option<u64>, StoreError> {
-        if let Some(bytes) = self.shared.pending().get(id) {
+        if let Some(bytes) = self.shared.lock_pending().get(id) {
             return Ok(Some(bytes.len() as u64));
         }
         let row: Option<i64> = self
-            .reader()
+            .lock_reader()
             .prepare_cached("SELECT length(bytes) FROM blobs WHERE id = ?1")
             .and_then(|mut query| query.query_row([id.as_str()], |row| row.get(0)).optional())
             .map_err(StoreError::database("look at an artifact"))?;
         match row {
             Some(len) => Ok(Some(len.cast_unsigned())),
-            None => self.files.len(id),
+            None => self.files.blob_len(id),
         }
     }
 
     pub(crate) fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
-        let path = self.files.path(id);
+        let path = self.files.blob_path(id);
         path.is_file().then_some(path)
     }
 
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn verify_contents(&self) -> Result<(), StoreError> {
         let report: String = self
-            .reader()
+            .lock_reader()
             .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
             .map_err(StoreError::database("check the journal"))?;
         if report != "ok" {
             return Err(StoreError::CorruptFile(report));
         }
-        self.read(EventSeq(0), None).map(drop)
+        self.read_events(EventSeq(0), None).map(drop)
     }
 }
 
-fn encode(event: &NewEvent) -> Result<EncodedEvent, StoreError> {
+fn encode_event(event: &NewEvent) -> Result<EncodedEvent, StoreError> {
     Ok(EncodedEvent {
         at: event.at,
         goal: event.goal.as_str().to_owned(),

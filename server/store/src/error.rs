@@ -11,7 +11,7 @@ use claudecluster_protocol::{BlobId, ErrorBody, EventSeq};
 #[non_exhaustive]
 pub enum StoreError {
     /// Another daemon owns the state folder.
-    #[error("the state folder {} is in use by {}", home.display(), owner(*pid))]
+    #[error("the state folder {} is in use by {}", home.display(), describe_owner(*pid))]
     Locked {
         /// The state folder.
         home: PathBuf,
@@ -39,24 +39,24 @@ pub enum StoreError {
     /// No space is left for the state folder. Reading goes on working.
     #[error("the disk that holds the state folder is full")]
     Full,
-    /// Writing failed in a way after which nothing may be assumed about what is on disk, so that
-    /// this store takes no more writes. Reading goes on working.
+    /// A write failed and left the disk in an unknown state. The store takes no more writes;
+    /// reading still works.
     #[error("the journal rejects writes after a failed write: {0}")]
     ReadOnly(Arc<str>),
     /// The operating system refused.
     #[error("failed to {what}: {source}")]
     Io {
-        /// What was being done, with the path it was about.
+        /// The failed operation, with its path.
         what: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
     /// SQLite refused.
     #[error("failed to {what}: {source}")]
     Database {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: Arc<rusqlite::Error>,
     },
     /// An event is not what was written.
@@ -64,7 +64,7 @@ pub enum StoreError {
     CorruptEvent {
         /// The event.
         seq: EventSeq,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// A blob is not what was written.
@@ -84,7 +84,7 @@ pub enum StoreError {
     Closed,
 }
 
-fn owner(pid: Option<u32>) -> String {
+fn describe_owner(pid: Option<u32>) -> String {
     pid.map_or_else(
         || "another process".to_owned(),
         |pid| format!("process {pid}"),
@@ -116,7 +116,7 @@ impl StoreError {
         }
     }
 
-    /// What to do next, as one line.
+    /// Returns the next step for the user, as one line.
     fn hint(&self) -> &'static str {
         match self {
             Self::Locked { .. } => {
@@ -152,6 +152,6 @@ impl From<StoreError> for ErrorBody {
             StoreError::Encode(_) => ErrorBody::internal(message),
             _ => ErrorBody::environment(message),
         };
-        body.hint(error.hint())
+        body.with_hint(error.hint())
     }
 }

@@ -1,6 +1,6 @@
 //! The journal of events and the store of artifacts.
 //!
-//! Everything a daemon knows can be rebuilt from here. What [`Store::append`] has acknowledged
+//! Everything a daemon knows can be rebuilt from here. What [`Store::append_events`] has acknowledged
 //! survives the death of the process and of the machine; see [`Store::put_blob`] for what that
 //! means for the blobs that events name.
 //!
@@ -54,8 +54,8 @@ enum StoreBackend {
 }
 
 impl Store {
-    /// Opens the store in `home`, which is created where it does not exist and made private to the
-    /// user (0700), and takes ownership of it.
+    /// Opens the store in `home` and takes ownership of the folder. The folder is created where it
+    /// does not exist, and made private to the user (0700).
     ///
     /// # Errors
     /// [`StoreError::Locked`] where another process owns the folder, [`StoreError::NewerSchema`]
@@ -66,7 +66,7 @@ impl Store {
         })
     }
 
-    /// A store that lives in memory and forgets everything when it is dropped: for simulations and
+    /// Makes a store that lives in memory and forgets everything when dropped: for simulations and
     /// tests. It behaves like the other in everything but durability.
     pub fn in_memory() -> Self {
         Self {
@@ -84,26 +84,30 @@ impl Store {
     /// [`StoreError::Full`]: nothing was written, and a later append may succeed.
     /// [`StoreError::ReadOnly`]: writing failed, and no later append succeeds until the store is
     /// opened again; the events may turn out to be in the journal then.
-    pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
+    pub async fn append_events(&self, events: Vec<NewEvent>) -> Result<Vec<Event>, StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.append(events).await,
-            StoreBackend::MemoryBackend(memory) => Ok(memory.append(events)),
+            StoreBackend::DiskBackend(disk) => disk.append_events(events).await,
+            StoreBackend::MemoryBackend(memory) => Ok(memory.append_events(events)),
         }
     }
 
-    /// The events after `after`, of one goal or of all, in order. Every one is verified against its
-    /// checksum. Blocks on the disk.
+    /// Returns the events after `after`, of one goal or of all, in order. Every one is verified
+    /// against its checksum. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError::CorruptEvent`] names the first event that is damaged or missing.
-    pub fn read(&self, after: EventSeq, goal: Option<&GoalId>) -> Result<Vec<Event>, StoreError> {
+    pub fn read_events(
+        &self,
+        after: EventSeq,
+        goal: Option<&GoalId>,
+    ) -> Result<Vec<Event>, StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.read(after, goal),
-            StoreBackend::MemoryBackend(memory) => Ok(memory.read(after, goal)),
+            StoreBackend::DiskBackend(disk) => disk.read_events(after, goal),
+            StoreBackend::MemoryBackend(memory) => Ok(memory.read_events(after, goal)),
         }
     }
 
-    /// The number of the last durable event; 0 where there is none.
+    /// Returns the number of the last durable event; 0 where there is none.
     pub fn last_seq(&self) -> EventSeq {
         match &self.backend {
             StoreBackend::DiskBackend(disk) => disk.last_seq(),
@@ -119,7 +123,7 @@ impl Store {
     /// be written, so it must not be called from an async task.
     ///
     /// # Errors
-    /// As [`Store::append`].
+    /// As [`Store::append_events`].
     pub fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
         let id = artifacts::blob_id(bytes);
         match &self.backend {
@@ -129,8 +133,8 @@ impl Store {
         Ok(id)
     }
 
-    /// The bytes of a blob, verified against its name; `None` where there is none of that name.
-    /// Blocks on the disk.
+    /// Returns the bytes of a blob, verified against its name; `None` where there is none of that
+    /// name. Blocks on the disk.
     ///
     /// # Errors
     /// [`StoreError::CorruptBlob`] where the bytes are not those that were stored.
@@ -144,7 +148,8 @@ impl Store {
         }
     }
 
-    /// The size of a blob in bytes, without reading it; `None` where there is none of that name.
+    /// Returns the size of a blob in bytes, without reading it; `None` where there is none of that
+    /// name.
     ///
     /// # Errors
     /// Whatever the disk and SQLite say.
@@ -158,8 +163,8 @@ impl Store {
         }
     }
 
-    /// The file of a blob that has one of its own, to be read or cloned from: never to be written.
-    /// `None` for small blobs, unknown ones, and in memory. The content is not verified.
+    /// Returns the file of a blob that has one of its own, to be read or cloned from: never to be
+    /// written. `None` for small blobs, unknown ones, and in memory. The content is not verified.
     pub fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
         match &self.backend {
             StoreBackend::DiskBackend(disk) if id.is_hash() => disk.blob_path(id),
@@ -167,14 +172,14 @@ impl Store {
         }
     }
 
-    /// Whether the last commit succeeded. New goals should be refused with this error, before any
-    /// work is done for them.
+    /// Checks that the last commit succeeded. New goals should be refused with this error, before
+    /// any work is done for them.
     ///
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::ReadOnly`].
-    pub fn health(&self) -> Result<(), StoreError> {
+    pub fn check_writable(&self) -> Result<(), StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.health(),
+            StoreBackend::DiskBackend(disk) => disk.check_writable(),
             StoreBackend::MemoryBackend(_) => Ok(()),
         }
     }
@@ -184,9 +189,9 @@ impl Store {
     ///
     /// # Errors
     /// The first damage found.
-    pub fn check(&self) -> Result<(), StoreError> {
+    pub fn verify_contents(&self) -> Result<(), StoreError> {
         match &self.backend {
-            StoreBackend::DiskBackend(disk) => disk.check(),
+            StoreBackend::DiskBackend(disk) => disk.verify_contents(),
             StoreBackend::MemoryBackend(_) => Ok(()),
         }
     }

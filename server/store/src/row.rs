@@ -8,17 +8,17 @@ use crate::StoreError;
 /// An event that has no place in the journal yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewEvent {
-    /// When it happened.
+    /// The moment of the event.
     pub at: Timestamp,
     /// The goal it happened to.
     pub goal: GoalId,
-    /// What happened.
+    /// The event itself.
     pub body: EventBody,
 }
 
 impl NewEvent {
-    /// The event at its place.
-    pub(crate) fn at(self, seq: EventSeq) -> Event {
+    /// Returns the event at its place.
+    pub(crate) fn with_seq(self, seq: EventSeq) -> Event {
         Event {
             seq,
             at: self.at,
@@ -28,9 +28,9 @@ impl NewEvent {
     }
 }
 
-/// What a row's checksum is over: every column that matters, each with its length, so that no two
-/// different rows have the same input.
-pub(crate) fn checksum(seq: EventSeq, at: Timestamp, goal: &str, body: &str) -> [u8; 32] {
+/// Computes a row's checksum over every column that matters. Each column goes in with its length,
+/// so that no two different rows have the same input.
+pub(crate) fn row_checksum(seq: EventSeq, at: Timestamp, goal: &str, body: &str) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     hash.update(&seq.0.to_le_bytes());
     hash.update(&at.0.to_le_bytes());
@@ -41,7 +41,7 @@ pub(crate) fn checksum(seq: EventSeq, at: Timestamp, goal: &str, body: &str) -> 
 }
 
 /// Reads `seq, at, goal, body, checksum` and verifies them.
-pub(crate) fn decode(row: &Row<'_>) -> Result<Event, StoreError> {
+pub(crate) fn decode_row(row: &Row<'_>) -> Result<Event, StoreError> {
     let seq: i64 = row
         .get(0)
         .map_err(StoreError::database("read the number of an event"))?;
@@ -55,7 +55,7 @@ pub(crate) fn decode(row: &Row<'_>) -> Result<Event, StoreError> {
     let body = body.as_str().map_err(|e| corrupt(e.to_string()))?;
     let stored = row.get_ref(4).map_err(column)?;
     let stored = stored.as_blob().map_err(|e| corrupt(e.to_string()))?;
-    if stored != checksum(seq, at, &goal, body) {
+    if stored != row_checksum(seq, at, &goal, body) {
         return Err(corrupt("its checksum does not match".to_owned()));
     }
     let body = serde_json::from_str(body).map_err(|e| corrupt(e.to_string()))?;

@@ -43,7 +43,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .map_err(StoreError::database("open the journal"))?;
     check_format(&db)?;
     configure_writer(&db).map_err(StoreError::database("configure the journal"))?;
-    migrate(&mut db).map_err(StoreError::database("upgrade the journal"))?;
+    migrate_schema(&mut db).map_err(StoreError::database("upgrade the journal"))?;
     Ok(db)
 }
 
@@ -91,7 +91,7 @@ fn configure_writer(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(db: &mut Connection) -> rusqlite::Result<()> {
+fn migrate_schema(db: &mut Connection) -> rusqlite::Result<()> {
     let from = format_of(db)?;
     for (format, sql) in (1_u32..).zip(MIGRATIONS) {
         if format <= from {

@@ -23,10 +23,10 @@ const GROUP_REQUESTS: usize = 1024;
 /// A commit takes no more bytes than this, so that the log stays small.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// Where the writer reports the number of the first event of a request.
+/// Receives the number of the first event of a request from the writer.
 type AppendReceipt = oneshot::Sender<Result<EventSeq, StoreError>>;
 
-/// What the writer is asked to do. Requests are carried out in the order they were sent: a blob
+/// Lists the requests to the writer. Requests are carried out in the order they were sent: a blob
 /// that was sent before an event is committed with it or before it.
 pub(crate) enum WriterRequest {
     /// Write events as one unit and report the number of the first. Without events: report when
@@ -35,7 +35,7 @@ pub(crate) enum WriterRequest {
         rows: Vec<EncodedEvent>,
         done: AppendReceipt,
     },
-    /// Write a blob that [`WriterStatus::pending`] holds until then.
+    /// Write a blob that [`WriterStatus::lock_pending`] holds until then.
     Blob { id: BlobId, bytes: Arc<[u8]> },
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct EncodedEvent {
     pub(crate) body: String,
 }
 
-/// What the writer and the store's handles both see.
+/// Holds the state shared by the writer and the store's handles.
 #[derive(Debug, Default)]
 pub(crate) struct WriterStatus {
     last_seq: AtomicU64,
@@ -76,7 +76,7 @@ impl PendingBlobs {
         self.blobs.get(id).cloned()
     }
 
-    /// Bytes held in memory.
+    /// Returns the bytes held in memory.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -100,12 +100,12 @@ impl WriterStatus {
         EventSeq(self.last_seq.load(Ordering::Acquire))
     }
 
-    pub(crate) fn pending(&self) -> MutexGuard<'_, PendingBlobs> {
+    pub(crate) fn lock_pending(&self) -> MutexGuard<'_, PendingBlobs> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the last commit failed; `None` when it did not.
-    pub(crate) fn failure(&self) -> Option<StoreError> {
+    /// Returns the error of the last commit; `None` if the commit succeeded.
+    pub(crate) fn last_failure(&self) -> Option<StoreError> {
         self.failure
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -126,7 +126,7 @@ pub(crate) struct JournalWriter {
     unsaved: Vec<(BlobId, Arc<[u8]>)>,
 }
 
-/// What one commit holds beside the unsaved blobs.
+/// Collects the requests of one commit, beside the unsaved blobs.
 #[derive(Default)]
 struct CommitGroup {
     appends: Vec<(Vec<EncodedEvent>, AppendReceipt)>,
@@ -153,17 +153,17 @@ impl JournalWriter {
     pub(crate) fn run(mut self, inbox: &Receiver<WriterRequest>) {
         while let Ok(first) = inbox.recv() {
             let mut group = CommitGroup::default();
-            self.take(first, &mut group);
+            self.accept_request(first, &mut group);
             while !group.is_full()
                 && let Ok(next) = inbox.try_recv()
             {
-                self.take(next, &mut group);
+                self.accept_request(next, &mut group);
             }
-            self.serve(group);
+            self.commit_and_reply(group);
         }
     }
 
-    fn take(&mut self, request: WriterRequest, group: &mut CommitGroup) {
+    fn accept_request(&mut self, request: WriterRequest, group: &mut CommitGroup) {
         group.requests += 1;
         match request {
             WriterRequest::Append { rows, done } => {
@@ -178,10 +178,10 @@ impl JournalWriter {
     }
 
     /// Commits a group and tells everybody who waits for it.
-    fn serve(&mut self, group: CommitGroup) {
-        let result = match self.shared.failure() {
+    fn commit_and_reply(&mut self, group: CommitGroup) {
+        let result = match self.shared.last_failure() {
             Some(StoreError::ReadOnly(why)) => Err(StoreError::ReadOnly(why)),
-            _ => self.commit(&group),
+            _ => self.make_durable(&group),
         };
         match result {
             Ok(mut first) => {
@@ -201,11 +201,11 @@ impl JournalWriter {
     }
 
     /// Makes a group durable and returns the number of its first event.
-    fn commit(&mut self, group: &CommitGroup) -> Result<EventSeq, StoreError> {
+    fn make_durable(&mut self, group: &CommitGroup) -> Result<EventSeq, StoreError> {
         let last = self.shared.last_seq();
-        match self.write(last, group) {
+        match self.write_transaction(last, group) {
             Ok(new_last) => {
-                let mut pending = self.shared.pending();
+                let mut pending = self.shared.lock_pending();
                 for (id, _) in self.unsaved.drain(..) {
                     pending.remove(&id);
                 }
@@ -228,7 +228,11 @@ impl JournalWriter {
         }
     }
 
-    fn write(&mut self, last: EventSeq, group: &CommitGroup) -> rusqlite::Result<EventSeq> {
+    fn write_transaction(
+        &mut self,
+        last: EventSeq,
+        group: &CommitGroup,
+    ) -> rusqlite::Result<EventSeq> {
         // Dropping the transaction on an error rolls it back.
         let step = self.db.transaction()?;
         let mut seq = last;
@@ -243,7 +247,7 @@ impl JournalWriter {
             )?;
             for row in group.appends.iter().flat_map(|(rows, _)| rows) {
                 seq.0 += 1;
-                let checksum = row::checksum(seq, row.at, &row.goal, &row.body);
+                let checksum = row::row_checksum(seq, row.at, &row.goal, &row.body);
                 insert.execute(params![
                     seq.0.cast_signed(),
                     row.at.0.cast_signed(),

@@ -412,7 +412,7 @@ async fn run_gate(
     let started = Instant::now();
     let mut all = launch.base_env();
     all.extend(env.iter().cloned());
-    let command = launch.command(&argv(gate.argv()), &all);
+    let command = launch.command(&argv(gate.to_argv()), &all);
     let deadlines = ProgramDeadlines {
         timeout: timeout.to_duration(),
         exit: GATE_EXIT,

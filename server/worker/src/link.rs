@@ -83,7 +83,7 @@ pub trait WireMessage: Serialize + DeserializeOwned + Send + 'static {
 impl WireMessage for MessageToWorker {
     fn into_parts(self) -> Vec<Self> {
         match self {
-            Self::Content(part) => part.split().into_iter().map(Self::Content).collect(),
+            Self::Content(part) => part.split_parts().into_iter().map(Self::Content).collect(),
             other => vec![other],
         }
     }
@@ -92,7 +92,7 @@ impl WireMessage for MessageToWorker {
 impl WireMessage for MessageFromWorker {
     fn into_parts(self) -> Vec<Self> {
         match self {
-            Self::Content(part) => part.split().into_iter().map(Self::Content).collect(),
+            Self::Content(part) => part.split_parts().into_iter().map(Self::Content).collect(),
             other => vec![other],
         }
     }
@@ -105,7 +105,7 @@ impl WireMessage for MessageFromWorker {
         let short = JobReport {
             usage: report.usage,
             sandbox: report.sandbox,
-            ..JobReport::failed(StopReason::ChangesRefused, words)
+            ..JobReport::failed_with(StopReason::ChangesRefused, words)
         };
         Some(Self::Report {
             epoch: *epoch,

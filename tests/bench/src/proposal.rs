@@ -53,7 +53,7 @@ pub(crate) async fn driver(
         body,
     };
     store
-        .append(events.into_iter().map(event).collect())
+        .append_events(events.into_iter().map(event).collect())
         .await?;
     let config = DriverConfig {
         home: state,

@@ -10,7 +10,7 @@ use claudecluster_core::{
     merge::{MergeSide, merge3},
     plan::check_plan,
     review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, words},
-    text::{ContentChange, LineIndex, PositionEncoding, apply, apply_edits, edits},
+    text::{ContentChange, LineIndex, PositionEncoding, apply_change, apply_edits, text_edits},
 };
 use claudecluster_protocol::Plan;
 use ropey::Rope;
@@ -99,14 +99,21 @@ fn merges(base: &str, ours: &str, theirs: &str) {
         assert_eq!(parts.collect::<String>(), text, "the regions are the text");
     }
     let turned = merge3(base, theirs, ours);
-    assert_eq!(merge.clean(), turned.clean(), "a merge has no direction");
+    assert_eq!(
+        merge.clean_text(),
+        turned.clean_text(),
+        "a merge has no direction"
+    );
     assert_eq!(
         merge.with_conflicts_as(MergeSide::Ours),
         turned.with_conflicts_as(MergeSide::Theirs)
     );
-    assert_eq!(merge3(base, base, theirs).clean().as_deref(), Some(theirs));
     assert_eq!(
-        merge3(base, theirs, theirs).clean().as_deref(),
+        merge3(base, base, theirs).clean_text().as_deref(),
+        Some(theirs)
+    );
+    assert_eq!(
+        merge3(base, theirs, theirs).clean_text().as_deref(),
         Some(theirs)
     );
 }
@@ -157,16 +164,18 @@ fn reviews(base: &str, current: &str, proposed: &str) {
         current,
         proposed,
     };
-    if let Some(made) = VerdictEffect::accepted(before, &ready) {
+    if let Some(made) = VerdictEffect::of_accept(before, &ready) {
         let now = ReviewTexts {
-            base: made.base.to(),
-            current: made.current.to(),
-            proposed: made.proposed.to(),
+            base: made.base.new_text(),
+            current: made.current.new_text(),
+            proposed: made.proposed.new_text(),
         };
-        let undone = made.inverse().carry(now, &ready.into_iter().collect());
+        let undone = made
+            .inverse()
+            .rebase_onto(now, &ready.into_iter().collect());
         assert!(undone.left.is_empty());
-        assert_eq!(undone.made.current.to(), current, "undo is exact");
-        assert_eq!(undone.made.base.to(), base, "undo is exact");
+        assert_eq!(undone.made.current.new_text(), current, "undo is exact");
+        assert_eq!(undone.made.base.new_text(), base, "undo is exact");
     }
 }
 
@@ -176,7 +185,7 @@ pub fn positions(data: &[u8]) {
     let _ = two(&mut data).map(|(old, new)| {
         for encoding in ENCODINGS {
             places(&old, encoding);
-            let list = edits(&old, &new, encoding);
+            let list = text_edits(&old, &new, encoding);
             assert_eq!(apply_edits(&old, &list, encoding), new);
             // As a client applies them: one after the other, the last first.
             let mut rope = Rope::from_str(&old);
@@ -185,7 +194,7 @@ pub fn positions(data: &[u8]) {
                     range: Some(edit.range.clone()),
                     text: edit.new_text.clone(),
                 };
-                apply(&mut rope, &change, encoding);
+                apply_change(&mut rope, &change, encoding);
             }
             assert_eq!(rope, new);
         }

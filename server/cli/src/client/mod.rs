@@ -130,7 +130,7 @@ async fn exchange_greetings(
             "the socket {} belongs to another user (uid {peer})",
             file.socket
         ))
-        .hint("set CLAUDECLUSTER_HOME to a folder that only you can write"));
+        .with_hint("set CLAUDECLUSTER_HOME to a folder that only you can write"));
     }
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
@@ -151,13 +151,13 @@ async fn exchange_greetings(
         Err(e) => {
             return Err(
                 ErrorBody::environment(format!("the daemon is not responding: {e}"))
-                    .hint(format!("stop it with: kill {}", file.pid)),
+                    .with_hint(format!("stop it with: kill {}", file.pid)),
             );
         }
     }
     let welcome: Welcome = serde_json::from_str(&line).map_err(|_| {
         ErrorBody::environment("another program is listening on the daemon's socket")
-            .hint(format!("stop process {}, then try again", file.pid))
+            .with_hint(format!("stop process {}, then try again", file.pid))
     })?;
     let same = welcome.version == VERSION;
     if let (true, Some(error)) = (same, &welcome.error) {
@@ -278,7 +278,7 @@ impl WatchStream {
 
 /// Returns the error for a daemon that hung up before it answered.
 pub(crate) fn daemon_lost() -> ErrorBody {
-    ErrorBody::environment("the daemon stopped before it answered").hint(
+    ErrorBody::environment("the daemon stopped before it answered").with_hint(
         "nothing is lost: the next command restarts it and goals resume; \
          run `claudecluster doctor` to find its log",
     )

@@ -64,7 +64,7 @@ impl DaemonClient {
             DaemonLookup::Ready(link) => Ok(link),
             DaemonLookup::Other(_) | DaemonLookup::None => {
                 Err(ErrorBody::internal("the daemon started and then stopped")
-                    .hint(format!("its log is in {}", self.home.logs().display())))
+                    .with_hint(format!("its log is in {}", self.home.logs().display())))
             }
         }
     }
@@ -102,13 +102,15 @@ impl DaemonClient {
             return Err(ErrorBody::environment(format!(
                 "a newer daemon is running (version {theirs}; this program is version {VERSION})"
             ))
-            .hint("use the newer program, or stop the daemon with: claudecluster daemon stop"));
+            .with_hint(
+                "use the newer program, or stop the daemon with: claudecluster daemon stop",
+            ));
         }
         self.stop(connection, false).await.map_err(|e| {
             ErrorBody::environment(format!(
                 "a daemon of version {theirs} is still working (this program is version {VERSION}): {e}"
             ))
-            .hint("wait for its goals to finish, or stop it with: claudecluster daemon stop --force")
+            .with_hint("wait for its goals to finish, or stop it with: claudecluster daemon stop --force")
         })
     }
 
@@ -128,7 +130,7 @@ impl DaemonClient {
         match timeout(STOP_LIMIT, gone).await {
             Ok(waited) => waited?.context("cannot tell whether the daemon has stopped"),
             Err(_) => Err(ErrorBody::environment("the daemon is not stopping")
-                .hint(format!("stop it with: kill {pid}"))),
+                .with_hint(format!("stop it with: kill {pid}"))),
         }
     }
 }
@@ -178,11 +180,11 @@ async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
             let _ = child.start_kill();
             Err(
                 ErrorBody::environment("the daemon did not become ready in time")
-                    .hint(format!("its log is in {}", log.display())),
+                    .with_hint(format!("its log is in {}", log.display())),
             )
         }
         _ => Err(
-            ErrorBody::environment("the daemon exited before it was ready").hint(format!(
+            ErrorBody::environment("the daemon exited before it was ready").with_hint(format!(
                 "its error output is in {}",
                 home.stderr_log().display()
             )),

@@ -76,7 +76,7 @@ fn list_settings(cx: &mut CommandContext, sources: &ConfigSources) -> CommandRes
 fn known_key(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
     keys::find_key(path).ok_or_else(|| {
         ErrorBody::user(format!("unknown setting `{path}`"))
-            .hint(keys::unknown_key_hint(path, false))
+            .with_hint(keys::unknown_key_hint(path, false))
     })
 }
 
@@ -115,7 +115,7 @@ fn set_setting(
             file.display(),
             text::one_line(&e)
         ))
-        .hint("fix the file first: claudecluster config edit")
+        .with_hint("fix the file first: claudecluster config edit")
     })?;
     write_file(file, &after)?;
     if !cx.ui.quiet && !cx.ui.json {

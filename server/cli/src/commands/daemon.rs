@@ -87,7 +87,7 @@ async fn print_daemon_status(cx: &mut CommandContext) -> CommandResult<CommandEx
 
 /// Describes the daemon's state in one line.
 pub(super) fn describe_status(status: &DaemonStatus) -> String {
-    let up = text::duration_text(claudecluster_protocol::Span::secs(status.uptime_secs));
+    let up = text::duration_text(claudecluster_protocol::Span::from_secs(status.uptime_secs));
     format!(
         "version {}, process {}, up {up}; {} active, {} running, {} connected; state folder {}",
         status.version,

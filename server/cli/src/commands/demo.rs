@@ -110,7 +110,7 @@ fn demo_goal(project: &Path, agent: AgentName, url: &str) -> Result<GoalSpec, Er
     // The planner finds the project's own test and makes it the gate.
     Ok(GoalSpec {
         agent: Some(agent),
-        timeout: Some(Span::secs(120)),
+        timeout: Some(Span::from_secs(120)),
         env,
         ..GoalSpec::new(workspace, GOAL)
     })
@@ -153,8 +153,8 @@ fn choose_agent(
         },
     };
     Err(match usable {
-        Some(agent) => error.hint(format!("claudecluster demo --agent {agent}")),
-        None => error.hint("claudecluster doctor"),
+        Some(agent) => error.with_hint(format!("claudecluster demo --agent {agent}")),
+        None => error.with_hint("claudecluster doctor"),
     })
 }
 
@@ -370,7 +370,7 @@ fn run_git(dir: &Path, args: &[&str]) -> Result<(), ErrorBody> {
         .output()
         .map_err(|e| {
             ErrorBody::environment(format!("cannot run git: {e}"))
-                .hint("install it: apt-get install git, dnf install git, or brew install git")
+                .with_hint("install it: apt-get install git, dnf install git, or brew install git")
         })?;
     if output.status.success() {
         return Ok(());

@@ -22,7 +22,7 @@ pub(super) fn open_in_editor(file: &Path) -> Result<(), ErrorBody> {
         .status()
         .map_err(|e| {
             ErrorBody::environment(format!("cannot start the editor {editor:?}: {e}"))
-                .hint("set EDITOR to a command that waits until the file is closed, such as `code --wait`")
+                .with_hint("set EDITOR to a command that waits until the file is closed, such as `code --wait`")
         })?;
     if !status.success() {
         return Err(ErrorBody::environment(format!(

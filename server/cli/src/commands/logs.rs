@@ -73,7 +73,7 @@ fn check_task(view: &GoalView, task: &TaskId) -> CommandResult<()> {
     let goal = &view.summary.id;
     let error = claudecluster_protocol::ErrorBody::user(format!("{goal} has no task {task}"));
     Err(error
-        .hint(format!("its tasks are: {}", names.join(", ")))
+        .with_hint(format!("its tasks are: {}", names.join(", ")))
         .into())
 }
 

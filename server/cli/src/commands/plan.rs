@@ -20,9 +20,9 @@ pub(super) async fn show_or_edit_plan(
 ) -> CommandResult<CommandExit> {
     let view = cx.client()?.goal(&args.goal).await?.value;
     let Some(plan) = view.plan else {
-        let state = view.summary.state.phrase();
+        let state = view.summary.state.status_phrase();
         let error = ErrorBody::user(format!("goal {} {state}; it has no plan", args.goal));
-        return Err(error.hint("wait until planning has finished").into());
+        return Err(error.with_hint("wait until planning has finished").into());
     };
     let text = plan_text(&plan);
     if !args.edit {
@@ -30,13 +30,13 @@ pub(super) async fn show_or_edit_plan(
         return Ok(CommandExit::Done);
     }
     if view.summary.state != GoalState::AwaitingApproval {
-        let state = view.summary.state.phrase();
+        let state = view.summary.state.status_phrase();
         let error = ErrorBody::user(format!(
             "goal {} {state}; its plan is not waiting for approval",
             args.goal
         ));
         return Err(error
-            .hint(
+            .with_hint(
                 "to edit a plan before it runs, start the goal with: claudecluster run --plan-only \"…\"",
             )
             .into());
@@ -104,7 +104,7 @@ fn keep_edited_file(failure: CommandFailure, args: &PlanOptions, file: TempPath)
             let hint = format!(
                 "the plan was not started; fix {kept}, then run: claudecluster approve {goal} --plan {kept}"
             );
-            error.hint(hint).into()
+            error.with_hint(hint).into()
         }
         (failure, _) => failure,
     }

@@ -50,7 +50,7 @@ pub(super) async fn resolve_conflict(
 
 fn goal_of_hunk(hunk: &HunkId) -> Result<GoalId, ErrorBody> {
     hunk.goal().ok_or_else(|| {
-        ErrorBody::user(format!("{hunk} is not a hunk id")).hint(
+        ErrorBody::user(format!("{hunk} is not a hunk id")).with_hint(
             "list goals with: claudecluster goals, and their hunks with: claudecluster show GOAL",
         )
     })
@@ -85,13 +85,13 @@ fn read_text(file: &Path) -> Result<String, ErrorBody> {
     } else {
         bytes = fs::read(file).map_err(|e| {
             ErrorBody::user(format!("cannot read {}: {e}", file.display()))
-                .hint("pass an existing file to --text, or - for stdin")
+                .with_hint("pass an existing file to --text, or - for stdin")
         })?;
         file.display().to_string()
     };
     String::from_utf8(bytes).map_err(|_| {
         ErrorBody::user(format!("{name} is not UTF-8"))
-            .hint("convert it to UTF-8, or resolve the conflict in the file with --markers")
+            .with_hint("convert it to UTF-8, or resolve the conflict in the file with --markers")
     })
 }
 
@@ -104,7 +104,9 @@ async fn text_from_editor(
     let view = current_conflict(client, goal, hunk).await?;
     let Some(sides) = &view.conflict else {
         let error = ErrorBody::user(format!("{hunk} cannot be edited line by line"));
-        return Err(error.hint("choose one side: --mine or --theirs").into());
+        return Err(error
+            .with_hint("choose one side: --mine or --theirs")
+            .into());
     };
     let name = view.path.as_str().rsplit('/').next().unwrap_or_default();
     let mut file = tempfile::Builder::new()
@@ -121,7 +123,7 @@ async fn text_from_editor(
     if text == before {
         let error = ErrorBody::user("the text was not changed, so the conflict was not resolved");
         return Err(error
-            .hint(format!(
+            .with_hint(format!(
                 "to write both sides into the file, run: claudecluster resolve {hunk} --markers"
             ))
             .into());
@@ -129,7 +131,7 @@ async fn text_from_editor(
     let kept = |what: ErrorBody, file: tempfile::NamedTempFile| {
         let kept = file.into_temp_path().keep();
         match kept {
-            Ok(path) => what.hint(format!(
+            Ok(path) => what.with_hint(format!(
                 "your text is saved in {path}; edit it there, then run: \
                  claudecluster resolve {hunk} --text {path}",
                 path = text::shell_word(&path.display().to_string())
@@ -163,7 +165,7 @@ async fn current_conflict(
         ..HunkSelection::all(goal.clone())
     };
     let view = wanted.hunks(client).await?.pop().ok_or_else(|| {
-        ErrorBody::stale(format!("there is no pending hunk {hunk}")).hint(format!(
+        ErrorBody::stale(format!("there is no pending hunk {hunk}")).with_hint(format!(
             "list conflicts with: claudecluster diff {goal} --conflicts"
         ))
     })?;
@@ -172,7 +174,7 @@ async fn current_conflict(
     }
     let error = ErrorBody::user(format!("{hunk} is not in conflict"));
     Err(error
-        .hint(format!("accept it with: claudecluster accept {hunk}"))
+        .with_hint(format!("accept it with: claudecluster accept {hunk}"))
         .into())
 }
 

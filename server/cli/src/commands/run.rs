@@ -76,7 +76,7 @@ async fn start_goal(
         let note = ErrorBody::user(format!(
             "{same} already has this goal and is still open; starting {goal} anyway"
         ))
-        .hint(format!(
+        .with_hint(format!(
             "watch {same} instead: claudecluster watch {same}; disable this warning: --again"
         ));
         ui::print_error(&note, false);
@@ -89,13 +89,13 @@ fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, Er
     let plan = args.plan.as_deref().map(plan_file::read_plan).transpose()?;
     let prompt = args.goal.join(" ").trim().to_owned();
     if prompt.is_empty() && plan.is_none() {
-        return Err(ErrorBody::user("the goal is empty").hint(
+        return Err(ErrorBody::user("the goal is empty").with_hint(
             "describe the change, as in: claudecluster run \"add tests for the parser\", or pass --plan FILE",
         ));
     }
     let workspace = root.to_str().ok_or_else(|| {
         ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-            .hint("move the project to a folder whose path is valid UTF-8")
+            .with_hint("move the project to a folder whose path is valid UTF-8")
     })?;
     let settings = &config.settings;
     // The daemon has read the same files, but its environment is that of whoever started it.
@@ -169,7 +169,7 @@ fn run_outcome(view: &GoalView) -> RunOutcome {
         state: goal.state,
         hunks: goal.hunks,
         cost_usd: goal.cost_usd,
-        duration_ms: goal.updated_at.since(goal.submitted_at).0,
+        duration_ms: goal.updated_at.span_since(goal.submitted_at).0,
     }
 }
 
@@ -180,7 +180,7 @@ async fn print_report(
     not_landed: &[ErrorBody],
 ) -> CommandResult<()> {
     let goal = &view.summary;
-    let took = text::duration_text(goal.updated_at.since(goal.submitted_at));
+    let took = text::duration_text(goal.updated_at.span_since(goal.submitted_at));
     let (style, words) = goal_now(view);
     let mut line = StyledLine::new()
         .add(BOLD, format!("{} ", goal.id))

@@ -47,7 +47,7 @@ impl HunkSelection {
                     "cannot select two hunks at once: {one} and {other}"
                 ));
                 return Err(error
-                    .hint("name one hunk, or select a whole file with --file")
+                    .with_hint("name one hunk, or select a whole file with --file")
                     .into());
             }
             (one, other) => one.or(other),

@@ -85,7 +85,7 @@ fn print_header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
             .add(PLAIN, format!("  {}", text::one_line(&goal.prompt)))
             .styled(),
     )?;
-    let took = goal.updated_at.since(goal.submitted_at);
+    let took = goal.updated_at.span_since(goal.submitted_at);
     ui.line(
         StyledLine::new()
             .add(
@@ -114,7 +114,7 @@ fn print_header(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
 
 /// Returns the commands that approve the paused tasks, if there are any.
 pub(super) fn approval_commands(view: &GoalView) -> Option<String> {
-    let (id, tasks) = (&view.summary.id, view.paused());
+    let (id, tasks) = (&view.summary.id, view.paused_tasks());
     let commands: Vec<_> = tasks
         .map(|task| format!("claudecluster approve {id} --task {}", task.id))
         .collect();
@@ -185,7 +185,10 @@ fn attempt_line(attempt: &AttemptView, indent: &str) -> StyledLine {
     if let Some(ended) = attempt.ended_at {
         line.push(
             DIM,
-            format!("  {}", text::duration_text(ended.since(attempt.started_at))),
+            format!(
+                "  {}",
+                text::duration_text(ended.span_since(attempt.started_at))
+            ),
         );
     }
     if attempt.usage.cost_usd > Usd::ZERO {

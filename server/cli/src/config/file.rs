@@ -53,7 +53,7 @@ impl From<ConfigProblem> for ErrorBody {
     fn from(problem: ConfigProblem) -> Self {
         let error = ErrorBody::config(problem.to_string());
         match problem.hint {
-            Some(hint) => error.hint(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         }
     }

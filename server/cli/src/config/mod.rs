@@ -102,7 +102,7 @@ impl ConfigSources {
             None => etcetera::choose_base_strategy()
                 .map_err(|e| {
                     ErrorBody::environment(format!("cannot find the home folder: {e}"))
-                        .hint("set HOME or CLAUDECLUSTER_CONFIG")
+                        .with_hint("set HOME or CLAUDECLUSTER_CONFIG")
                 })?
                 .config_dir()
                 .join("claudecluster")
@@ -203,7 +203,7 @@ impl ConfigSources {
                 if owner == ConfigOwner::User && self.named {
                     return Err(
                         ErrorBody::config(format!("{} does not exist", path.display()))
-                            .hint("create it, or unset CLAUDECLUSTER_CONFIG"),
+                            .with_hint("create it, or unset CLAUDECLUSTER_CONFIG"),
                     );
                 }
                 Ok((Vec::new(), Vec::new()))

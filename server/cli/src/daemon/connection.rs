@@ -81,7 +81,7 @@ pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState
                 "the daemon is version {VERSION}, but the client is version {}",
                 hello.version
             ))
-            .hint("stop the daemon with: claudecluster daemon stop"),
+            .with_hint("stop the daemon with: claudecluster daemon stop"),
         ),
         Err(e) => Some(ErrorBody::user(format!(
             "the first line is not a valid greeting: {e}"

@@ -23,7 +23,7 @@ pub(crate) struct LogGuard {
 /// function checks it.
 pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody> {
     let filter = EnvFilter::try_new(filter).map_err(|e: ParseError| {
-        ErrorBody::config(format!("`log`: invalid filter {filter:?}: {e}")).hint(
+        ErrorBody::config(format!("`log`: invalid filter {filter:?}: {e}")).with_hint(
             "use a level such as \"info\", or a filter such as \"info,claudecluster_driver=debug\"",
         )
     })?;

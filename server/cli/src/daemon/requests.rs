@@ -38,7 +38,7 @@ pub(super) async fn answer_request(
             tracing::error!(error = %e, "a request handler panicked");
             Err(
                 ErrorBody::internal("the daemon could not answer this request")
-                    .hint("run `claudecluster doctor` to find its log"),
+                    .with_hint("run `claudecluster doctor` to find its log"),
             )
         });
         send_reply(&replies, id, result).await;
@@ -65,7 +65,7 @@ async fn forward_events(
     }
     let lagged =
         ErrorBody::environment("the daemon closed this watch: the client reads too slowly");
-    let result = Err(lagged.hint("watch again from the last event you received"));
+    let result = Err(lagged.with_hint("watch again from the last event you received"));
     send_reply(replies, id, result).await;
 }
 

@@ -46,7 +46,7 @@ impl DaemonService {
                 "goals are still running"
             };
             return Err(
-                ErrorBody::user(format!("{goals}, so the daemon was not stopped")).hint(
+                ErrorBody::user(format!("{goals}, so the daemon was not stopped")).with_hint(
                     "cancel running goals first, or stop the daemon anyway with --force: \
                  the next daemon resumes its goals",
                 ),

@@ -62,7 +62,7 @@ impl TaskRow {
     fn new(task: &claudecluster_protocol::TaskSpec) -> Self {
         Self {
             id: task.id.clone(),
-            title: task.label().to_owned(),
+            title: task.title_or_id().to_owned(),
             depends_on: task.depends_on.clone(),
             repairs: Vec::new(),
             state: TaskState::Waiting,
@@ -106,10 +106,10 @@ impl GoalBoard {
         let tasks = self
             .rows
             .iter()
-            .map(|row| row.spent.cost_usd.plus(row.running.cost_usd));
+            .map(|row| row.spent.cost_usd.saturating_add(row.running.cost_usd));
         tasks.fold(
-            self.spent.cost_usd.plus(self.running.cost_usd),
-            |sum, cost| sum.plus(cost),
+            self.spent.cost_usd.saturating_add(self.running.cost_usd),
+            |sum, cost| sum.saturating_add(cost),
         )
     }
 
@@ -194,7 +194,7 @@ impl GoalBoard {
     }
 
     fn end_session(&mut self, usage: AgentUsage) {
-        self.spent = self.spent.plus(usage);
+        self.spent = self.spent.saturating_add(usage);
         self.running = AgentUsage::default();
         self.doing.clear();
     }
@@ -236,7 +236,7 @@ impl GoalBoard {
                 row.stop = outcome.stop;
                 row.ended = Some(at);
                 row.changed = outcome.changes.len();
-                row.spent = row.spent.plus(outcome.usage);
+                row.spent = row.spent.saturating_add(outcome.usage);
                 row.running = AgentUsage::default();
                 row.doing.clear();
             }

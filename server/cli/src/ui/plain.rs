@@ -178,7 +178,7 @@ fn task_event(event: &Event, line: StyledLine) -> Option<StyledLine> {
             }
         },
         EventBody::RetryScheduled { not_before, .. } => {
-            let wait = text::duration_text(not_before.since(event.at));
+            let wait = text::duration_text(not_before.span_since(event.at));
             line.add(YELLOW, format!("retrying in {wait}"))
         }
         _ => return None,

@@ -118,7 +118,7 @@ fn header_line(board: &GoalBoard, now: Timestamp) -> StyledLine {
         let until = board.settled.unwrap_or(now);
         line.push(
             DIM,
-            format!("  {}", text::duration_text(until.since(submitted))),
+            format!("  {}", text::duration_text(until.span_since(submitted))),
         );
     }
     if board.cost() > Usd::ZERO {
@@ -153,10 +153,10 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
         let until = row.ended.unwrap_or(now);
         line.push(
             DIM,
-            format!("  {}", text::duration_text(until.since(started))),
+            format!("  {}", text::duration_text(until.span_since(started))),
         );
     }
-    let cost = row.spent.cost_usd.plus(row.running.cost_usd);
+    let cost = row.spent.cost_usd.saturating_add(row.running.cost_usd);
     if cost > Usd::ZERO {
         line.push(DIM, format!("  {cost}"));
     }
@@ -183,7 +183,7 @@ fn task_line(row: &TaskRow, place: &TreeRow, now: Timestamp, width: usize) -> St
         }
         TaskState::Ready => {
             if let Some(at) = row.not_before.filter(|at| *at > now) {
-                let wait = text::duration_text(at.since(now));
+                let wait = text::duration_text(at.span_since(now));
                 let why = row.stop.map_or("failed", text::stop_reason_text);
                 line.push(YELLOW, format!("  {why}; retrying in {wait}"));
             }

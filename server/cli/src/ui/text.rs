@@ -145,7 +145,7 @@ pub(crate) fn duration_text(span: Span) -> String {
 
 /// Formats the time since a moment: `12s ago`, `5m ago`, `3h ago`, `2d ago`.
 pub(crate) fn time_since(then: Timestamp, now: Timestamp) -> String {
-    let secs = now.since(then).0 / 1000;
+    let secs = now.span_since(then).0 / 1000;
     match secs {
         0..60 => format!("{secs}s ago"),
         60..3600 => format!("{}m ago", secs / 60),

@@ -9,7 +9,7 @@ use super::{
     vocabulary::{LineToken, LineVocabulary},
 };
 
-/// The changes from `old` to `new`.
+/// Returns the changes from `old` to `new`.
 ///
 /// What both begin and end with takes no part in the search. The search marks lines as changed;
 /// sliding then settles where each group of them stands.
@@ -26,31 +26,31 @@ pub(crate) fn diff_tokens(
     if is_all_different(parts) {
         marks.iter_mut().for_each(|marks| marks.fill(true));
     } else {
-        let mut counts = LineCounts::new(words.size());
+        let mut counts = LineCounts::new(words.distinct_lines());
         match purpose {
-            DiffPurpose::Merging => myers::mark(parts, [old, new], &mut counts, &mut marks),
-            DiffPurpose::Reading => histogram::mark(parts, &mut counts, &mut marks),
+            DiffPurpose::Merging => myers::mark_changes(parts, [old, new], &mut counts, &mut marks),
+            DiffPurpose::Reading => histogram::mark_changes(parts, &mut counts, &mut marks),
         }
     }
-    let [gone, come] = marks.map(|marks| groups(&marks, start));
+    let [gone, come] = marks.map(|marks| marked_runs(&marks, start));
     let place = |text: &[LineToken], lines: &Range<u32>, earliest: u32| match purpose {
         DiffPurpose::Merging => lines.end,
         DiffPurpose::Reading => words.best_end(text, lines, earliest),
     };
-    let gone = slide::settle(old, gone, &slide::gaps(&come), place);
-    let come = slide::settle(new, come, &slide::gaps(&gone), place);
-    slide::joined(&gone, &come)
+    let gone = slide::slide_groups(old, gone, &slide::gap_lengths(&come), place);
+    let come = slide::slide_groups(new, come, &slide::gap_lengths(&gone), place);
+    slide::join_groups(&gone, &come)
 }
 
-/// Whether it is plain without a search that two parts have no line in common. This is what most
-/// keystrokes come to: one line became another.
+/// Returns whether two parts have no line in common, as far as that is plain without a search. This
+/// is what most keystrokes come to: one line became another.
 fn is_all_different([old, new]: [&[LineToken]; 2]) -> bool {
     const FEW: usize = 256;
     old.len() * new.len() <= FEW && !old.iter().any(|line| new.contains(line))
 }
 
-/// The runs of marked lines. The first mark is for line `start`.
-fn groups(marks: &[bool], start: usize) -> Vec<Range<u32>> {
+/// Returns the runs of marked lines. The first mark is for line `start`.
+fn marked_runs(marks: &[bool], start: usize) -> Vec<Range<u32>> {
     let mut groups = Vec::new();
     let mut at = start as u32;
     for run in marks.chunk_by(|a, b| a == b) {

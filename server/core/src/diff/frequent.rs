@@ -8,32 +8,32 @@
 
 use super::LineToken;
 
-/// How far to look to either side of a frequent line.
+/// Limits the lines looked at on either side of a frequent line.
 const WINDOW: usize = 100;
 /// However long a text is, a line that the other one has more often than this is frequent.
 const MOST_OFTEN: u32 = 1024;
-/// So many absent lines for each frequent one leave it worth comparing.
+/// Sets the number of absent lines for each frequent one up to which comparing is worth it.
 const FREQUENT: usize = 3;
 
-/// What the other text says about a line.
+/// Classifies a line by its occurrences in the other text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LineFrequency {
-    /// It is not there.
+    /// The other text does not have the line.
     Absent,
-    /// It is there a few times.
+    /// The other text has the line a few times.
     Rare,
-    /// It is there so often that its places mean little.
+    /// The other text has the line so often that its places mean little.
     Frequent,
 }
 
-/// A power of two near the square root, which is what git goes by.
+/// Returns a power of two near the square root, the measure git uses.
 pub(super) fn about_root(n: usize) -> u32 {
     let bits = usize::BITS - n.leading_zeros();
     1 << bits.div_ceil(2)
 }
 
-/// Which lines of a part of a text to compare, in order. The text has `len` lines, and the other
-/// text has each line as often as `occurs` says.
+/// Selects the lines of a part of a text to compare, in order. The text has `len` lines, and the
+/// other text has each line as often as `occurs` says.
 pub(super) fn worth_comparing(
     part: &[LineToken],
     len: usize,
@@ -56,7 +56,7 @@ pub(super) fn worth_comparing(
     let stretches = (frequent > 0 && absent > FREQUENT).then(|| RareLineStretches::new(&kinds));
     let keep = |at: usize| match (kinds[at], &stretches) {
         (LineFrequency::Absent, _) => false,
-        (LineFrequency::Frequent, Some(stretches)) => !stretches.drowns(at),
+        (LineFrequency::Frequent, Some(stretches)) => !stretches.is_drowned_by_absent(at),
         _ => true,
     };
     let mut kept = Vec::with_capacity(kinds.len() - absent);
@@ -66,9 +66,9 @@ pub(super) fn worth_comparing(
 
 /// The stretches between rare lines.
 struct RareLineStretches {
-    /// How many absent lines there are above each line, and above the end.
+    /// The number of absent lines above each line, and above the end.
     absent: Vec<u32>,
-    /// Where the stretch of each line starts and ends.
+    /// The start and the end of the stretch of each line.
     starts: Vec<u32>,
     ends: Vec<u32>,
 }
@@ -103,9 +103,10 @@ impl RareLineStretches {
         }
     }
 
-    /// Whether a frequent line has absent lines both above and below it in its stretch, and too many
-    /// of them for the frequent ones, where the line itself counts for two.
-    fn drowns(&self, at: usize) -> bool {
+    /// Returns whether absent lines outnumber a frequent line in its stretch. Absent lines must be
+    /// both above and below the line, and too many for the frequent ones, where the line itself
+    /// counts for two.
+    fn is_drowned_by_absent(&self, at: usize) -> bool {
         let start = (self.starts[at] as usize).max(at.saturating_sub(WINDOW));
         let end = (self.ends[at] as usize).min(at + 1 + WINDOW);
         let above = self.absent[at] - self.absent[start];

@@ -15,13 +15,17 @@ use super::{
 
 /// A line that is there more often than this is nothing to go by.
 const MOST_OFTEN: usize = 64;
-/// How many lines may be looked at for each line there is: halving a text again and again takes
-/// about twenty, and taking it apart from one end could take as many as it has.
+/// Limits the lines looked at for each line of the text: halving a text again and again takes about
+/// twenty, and taking it apart from one end could take as many as it has.
 const PATIENCE: usize = 64;
 
 /// Marks the lines that change between two parts.
-pub(super) fn mark(parts: [&[LineToken]; 2], counts: &mut LineCounts, marks: &mut [Vec<bool>; 2]) {
-    let places = LineOccurrences::new(parts[0], counts.words());
+pub(super) fn mark_changes(
+    parts: [&[LineToken]; 2],
+    counts: &mut LineCounts,
+    marks: &mut [Vec<bool>; 2],
+) {
+    let places = LineOccurrences::new(parts[0], counts.distinct_lines());
     let mut patience = PATIENCE * (parts[0].len() + parts[1].len());
     let mut regions = vec![parts.map(|part| 0..part.len())];
     while let Some(region) = regions.pop() {
@@ -32,7 +36,7 @@ pub(super) fn mark(parts: [&[LineToken]; 2], counts: &mut LineCounts, marks: &mu
         } else if patience == 0 {
             SplitAnchor::Frequent
         } else {
-            anchor(parts, &old, &new, &places)
+            find_anchor(parts, &old, &new, &places)
         };
         match anchor {
             SplitAnchor::Nothing => {
@@ -42,7 +46,7 @@ pub(super) fn mark(parts: [&[LineToken]; 2], counts: &mut LineCounts, marks: &mu
             SplitAnchor::Frequent => {
                 let parts = [&parts[0][old.clone()], &parts[1][new.clone()]];
                 let [a, b] = &mut *marks;
-                myers::mark(parts, parts, counts, &mut [&mut a[old], &mut b[new]]);
+                myers::mark_changes(parts, parts, counts, &mut [&mut a[old], &mut b[new]]);
             }
             SplitAnchor::EqualRun(run) => {
                 regions.push([run.old + run.len..old.end, run.new + run.len..new.end]);
@@ -52,7 +56,7 @@ pub(super) fn mark(parts: [&[LineToken]; 2], counts: &mut LineCounts, marks: &mu
     }
 }
 
-/// What there is to divide a region at.
+/// Names the place to divide a region at.
 enum SplitAnchor {
     /// The sides have no line in common.
     Nothing,
@@ -83,7 +87,7 @@ struct HistogramRegion<'t> {
 }
 
 /// Finds the best run to divide a region at.
-fn anchor<'t>(
+fn find_anchor<'t>(
     parts: [&'t [LineToken]; 2],
     old: &'t Range<usize>,
     new: &'t Range<usize>,
@@ -94,17 +98,17 @@ fn anchor<'t>(
         parts,
         old,
         new,
-        found: lines.map(|&line| places.within(line, old)).collect(),
+        found: lines.map(|&line| places.places_within(line, old)).collect(),
     };
     let mut best: Option<(EqualRunRank, EqualRun)> = None;
     let mut at = new.start;
     while at < new.end {
         let most = best.map_or(MOST_OFTEN, |((often, ..), _)| often);
         let mut next = at + 1;
-        if (1..=most).contains(&region.often(at)) {
-            for run in region.runs(at) {
+        if (1..=most).contains(&region.old_count(at)) {
+            for run in region.equal_runs(at) {
                 next = next.max(run.new + run.len);
-                let rank = region.rank(&run);
+                let rank = region.rank_run(&run);
                 if best.is_none_or(|(best, _)| rank < best) {
                     best = Some((rank, run));
                 }
@@ -120,13 +124,13 @@ fn anchor<'t>(
 }
 
 impl HistogramRegion<'_> {
-    /// How often a new line is in the old stretch.
-    fn often(&self, at: usize) -> usize {
+    /// Counts the occurrences of a new line in the old stretch.
+    fn old_count(&self, at: usize) -> usize {
         self.found[at - self.new.start].len()
     }
 
-    /// The runs that a new line is part of.
-    fn runs(&self, at: usize) -> impl Iterator<Item = EqualRun> {
+    /// Returns the runs that a new line is part of.
+    fn equal_runs(&self, at: usize) -> impl Iterator<Item = EqualRun> {
         let [a, b] = self.parts;
         let mut done = self.old.start;
         let places = self.found[at - self.new.start].iter();
@@ -149,9 +153,9 @@ impl HistogramRegion<'_> {
         })
     }
 
-    fn rank(&self, run: &EqualRun) -> EqualRunRank {
+    fn rank_run(&self, run: &EqualRun) -> EqualRunRank {
         let lines = run.new..run.new + run.len;
-        let rarest = lines.map(|line| self.often(line)).min();
+        let rarest = lines.map(|line| self.old_count(line)).min();
         let aside = (2 * run.new + run.len).abs_diff(self.new.start + self.new.end);
         (rarest.unwrap_or(usize::MAX), Reverse(run.len), aside)
     }

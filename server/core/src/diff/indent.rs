@@ -16,8 +16,8 @@ const MOST_BLANK: usize = 20;
 /// No group is raised by more lines than this.
 const MOST_RAISED: u32 = 100;
 
-/// How deep a line is indented, nothing if it is blank.
-pub(super) fn depth(line: &[u8]) -> Option<u8> {
+/// Returns the indentation of a line; `None` if the line is blank.
+pub(super) fn indent_depth(line: &[u8]) -> Option<u8> {
     let mut depth = 0;
     for byte in line {
         depth = match byte {
@@ -33,7 +33,7 @@ pub(super) fn depth(line: &[u8]) -> Option<u8> {
     None
 }
 
-/// Where a group should end that can end anywhere from `earliest` to where it ends now.
+/// Returns the best end of a group that can end anywhere from `earliest` to its present end.
 pub(super) fn best_end(
     lines: &[LineToken],
     group: &Range<u32>,
@@ -45,7 +45,7 @@ pub(super) fn best_end(
     let farthest = MOST_RAISED.min(size + 1);
     let earliest = earliest.max(group.end.saturating_sub(farthest));
     let badness = |end: u32| {
-        let seam = |at: u32| LineSeam::at(lines, at as usize, &depth).badness();
+        let seam = |at: u32| LineSeam::between_lines(lines, at as usize, &depth).badness();
         let (above, below) = (seam(end - size), seam(end));
         (above.0 + below.0, above.1 + below.1)
     };
@@ -60,8 +60,9 @@ pub(super) fn best_end(
     best.map_or(group.end, |(end, _)| end)
 }
 
-/// Less indented is better, unless it is much worse otherwise. This is no order: what is better than
-/// what is better need not be better itself, so it matters that places are tried from the top down.
+/// Returns whether a place is worse than the best one so far. Less indentation is better, unless
+/// the penalty is much higher. The relation is not transitive, so it matters that places are tried
+/// from the top down.
 fn is_worse((depth, penalty): (i32, i32), (best_depth, best_penalty): (i32, i32)) -> bool {
     const DEPTH: i32 = 60;
     let deeper = match depth.cmp(&best_depth) {
@@ -72,13 +73,13 @@ fn is_worse((depth, penalty): (i32, i32), (best_depth, best_penalty): (i32, i32)
     deeper + penalty > best_penalty
 }
 
-/// What is around a place between two lines.
+/// Describes the surroundings of a place between two lines.
 struct LineSeam {
     /// The line below, nothing if it is blank or the text ends.
     here: Option<u8>,
     is_end: bool,
     above: SeamSide,
-    /// What follows the line below.
+    /// The lines after the one below.
     below: SeamSide,
 }
 
@@ -108,7 +109,11 @@ impl SeamSide {
 }
 
 impl LineSeam {
-    fn at(lines: &[LineToken], at: usize, depth: impl Fn(LineToken) -> Option<u8>) -> Self {
+    fn between_lines(
+        lines: &[LineToken],
+        at: usize,
+        depth: impl Fn(LineToken) -> Option<u8>,
+    ) -> Self {
         let above = lines.iter().take(at).rev();
         let below = lines.iter().skip(at + 1);
         Self {
@@ -119,7 +124,7 @@ impl LineSeam {
         }
     }
 
-    /// How deep the text is here, and how bad a place this is otherwise.
+    /// Returns the depth of the text here, and a penalty for all other reasons.
     fn badness(&self) -> (i32, i32) {
         let blank_below = match self.here {
             None => 1 + self.below.blank,
@@ -134,12 +139,12 @@ impl LineSeam {
             penalty += 21;
         }
         let depth = self.here.or(self.below.depth);
-        penalty += self.turn(depth, blank > 0);
+        penalty += self.turn_penalty(depth, blank > 0);
         (depth.map_or(-1, i32::from), penalty)
     }
 
-    /// What the change of the indentation adds: into a block is better than out of one.
-    fn turn(&self, depth: Option<u8>, blank: bool) -> i32 {
+    /// Returns the penalty for the change of indentation: into a block is better than out of one.
+    fn turn_penalty(&self, depth: Option<u8>, blank: bool) -> i32 {
         let (Some(depth), Some(above)) = (depth, self.above.depth) else {
             return 0;
         };

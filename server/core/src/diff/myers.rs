@@ -20,29 +20,30 @@ use super::{
     frequent::{about_root, worth_comparing},
 };
 
-/// How many edits the search makes before it settles for a good place.
+/// Sets the number of edits after which the search accepts a good place.
 const GOOD_COST: i32 = 256;
-/// How many equal lines in a row make a place good.
+/// Sets the number of equal lines in a row that make a place good.
 const GOOD_RUN: i32 = 20;
-/// How many lines for each edit the search must have passed on the way to a good place.
+/// Sets the number of lines for each edit that the search must have passed on the way to a good
+/// place.
 const GOOD_PACE: i32 = 4;
 /// However short the texts are, the search goes on for so many edits.
 const LEAST_LIMIT: i32 = 256;
 
 /// Marks the lines that change between two parts of two texts.
-pub(super) fn mark(
+pub(super) fn mark_changes(
     parts: [&[LineToken]; 2],
     texts: [&[LineToken]; 2],
     counts: &mut LineCounts,
     marks: &mut [impl AsMut<[bool]>; 2],
 ) {
-    counts.fill(texts);
+    counts.count_texts(texts);
     let kept = [0, 1].map(|side| {
         worth_comparing(parts[side], texts[side].len(), |token| {
-            counts.of(token, 1 - side)
+            counts.count_on_side(token, 1 - side)
         })
     });
-    counts.clear(texts);
+    counts.forget_texts(texts);
     let lines = [0, 1].map(|side| -> Vec<LineToken> {
         let kept = kept[side].iter();
         kept.map(|&at| parts[side][at as usize]).collect()
@@ -54,7 +55,7 @@ pub(super) fn mark(
             marks[at as usize] = false;
         }
     }
-    MyersSearch::new([&lines[0], &lines[1]]).run(|side, changed| {
+    MyersSearch::new([&lines[0], &lines[1]]).report_changes(|side, changed| {
         let marks = marks[side].as_mut();
         for &at in &kept[side][changed] {
             marks[at as usize] = true;
@@ -65,7 +66,8 @@ pub(super) fn mark(
 /// A stretch of each list that is still to be compared.
 struct UncomparedRange {
     ranges: [Range<usize>; 2],
-    /// Whether its diff must be a shortest one. It is known to be short then.
+    /// Says whether the diff of the piece must be a shortest one. The diff is known to be short
+    /// then.
     exact: bool,
 }
 
@@ -76,8 +78,8 @@ struct MyersSearch<'t> {
     limit: i32,
 }
 
-/// Where to divide a piece, as lines from its start, and whether what is before and after must be
-/// compared exactly.
+/// Divides a piece at some lines from its start, and says whether the parts before and after must
+/// be compared exactly.
 struct SearchSplit {
     at: (i32, i32),
     exact: [bool; 2],
@@ -96,7 +98,7 @@ impl<'t> MyersSearch<'t> {
     }
 
     /// Reports every range that changes, with the side it is on.
-    fn run(mut self, mut changed: impl FnMut(usize, Range<usize>)) {
+    fn report_changes(mut self, mut changed: impl FnMut(usize, Range<usize>)) {
         let whole = UncomparedRange {
             ranges: self.lists.map(|list| 0..list.len()),
             exact: false,
@@ -117,7 +119,7 @@ impl<'t> MyersSearch<'t> {
                 changed(1, b.clone());
                 continue;
             }
-            let split = self.split(&piece);
+            let split = self.split_range(&piece);
             let x = (a.start + split.at.0 as usize).min(a.end);
             let y = (b.start + split.at.1 as usize).min(b.end);
             pieces.push(UncomparedRange {
@@ -137,7 +139,7 @@ impl<'t> MyersSearch<'t> {
     }
 
     /// Finds a place to divide a piece at. Both its lists have lines, and begin and end differently.
-    fn split(&mut self, piece: &UncomparedRange) -> SearchSplit {
+    fn split_range(&mut self, piece: &UncomparedRange) -> SearchSplit {
         let [a, b] = self.lists_of(piece);
         let ahead = EditPlane::<false> { a, b };
         let back = EditPlane::<true> { a, b };
@@ -159,16 +161,16 @@ impl<'t> MyersSearch<'t> {
         // With an odd number of diagonals between the corners, the search from the start completes
         // a way, else the one from the end.
         let odd = (ahead.width() - ahead.height()) & 1 == 1;
-        self.ahead.reset(&ahead);
-        self.back.reset(&back);
+        self.ahead.reset_to_start(&ahead);
+        self.back.reset_to_start(&back);
         let mut cost = 0;
         loop {
             cost += 1;
-            let forward = self.ahead.advance(&ahead, odd.then_some(&self.back));
+            let forward = self.ahead.advance_edit(&ahead, odd.then_some(&self.back));
             if let Some(at) = forward.met {
                 return met(at);
             }
-            let backward = self.back.advance(&back, (!odd).then_some(&self.ahead));
+            let backward = self.back.advance_edit(&back, (!odd).then_some(&self.ahead));
             if let Some(at) = backward.met {
                 return met(turned(at));
             }
@@ -184,7 +186,10 @@ impl<'t> MyersSearch<'t> {
                 }
             }
             if cost >= self.limit {
-                let (f, b) = (self.ahead.farthest(&ahead), self.back.farthest(&back));
+                let (f, b) = (
+                    self.ahead.farthest_point(&ahead),
+                    self.back.farthest_point(&back),
+                );
                 return if b.0 + b.1 < f.0 + f.1 {
                     by_ahead(f)
                 } else {
@@ -212,7 +217,7 @@ impl<const BACK: bool> EditPlane<'_, BACK> {
         self.b.len() as i32
     }
 
-    fn same(&self, x: i32, y: i32) -> bool {
+    fn is_same_line(&self, x: i32, y: i32) -> bool {
         let (x, y) = (x as usize, y as usize);
         if BACK {
             self.a[self.a.len() - 1 - x] == self.b[self.b.len() - 1 - y]
@@ -222,9 +227,9 @@ impl<const BACK: bool> EditPlane<'_, BACK> {
     }
 
     /// Follows equal lines from a point; gives how far to the right that leads.
-    fn run(&self, mut x: i32, mut y: i32) -> i32 {
+    fn follow_run(&self, mut x: i32, mut y: i32) -> i32 {
         let (width, height) = (self.width(), self.height());
-        while x < width && y < height && self.same(x, y) {
+        while x < width && y < height && self.is_same_line(x, y) {
             x += 1;
             y += 1;
         }
@@ -232,23 +237,23 @@ impl<const BACK: bool> EditPlane<'_, BACK> {
     }
 }
 
-/// How far a search has come on each diagonal with the edits made so far. Diagonal `k` has the
-/// points that are `k` more to the right than down.
+/// Stores the farthest point of a search on each diagonal with the edits made so far. Diagonal `k`
+/// has the points that are `k` more to the right than down.
 struct SearchFront {
-    /// How far to the right, for each diagonal; -1 next to the outermost ones.
+    /// The farthest column of each diagonal; -1 next to the outermost ones.
     reach: Vec<i32>,
-    /// Where the entry of diagonal 0 is.
+    /// The index of diagonal 0.
     zero: i32,
     lowest: i32,
     highest: i32,
 }
 
-/// What one more edit led to.
+/// Reports the result of one more edit.
 #[derive(Default)]
 struct FrontAdvance {
-    /// Where the other search was met.
+    /// The point at which both searches met.
     met: Option<(i32, i32)>,
-    /// Whether a long run of equal lines was passed.
+    /// Says whether a long run of equal lines was passed.
     ran: bool,
 }
 
@@ -263,23 +268,23 @@ impl SearchFront {
         }
     }
 
-    /// Back to the start, with no edit made.
-    fn reset<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
+    /// Resets the search to the start, with no edit made.
+    fn reset_to_start<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         self.zero = plane.height() + 1;
         (self.lowest, self.highest) = (0, 0);
-        self.set(0, 0);
+        self.set_reach(0, 0);
     }
 
-    fn at(&self, diagonal: i32) -> i32 {
+    fn reach_at(&self, diagonal: i32) -> i32 {
         self.reach[(self.zero + diagonal) as usize]
     }
 
-    fn set(&mut self, diagonal: i32, x: i32) {
+    fn set_reach(&mut self, diagonal: i32, x: i32) {
         self.reach[(self.zero + diagonal) as usize] = x;
     }
 
-    /// The diagonals this search is on. Both searches take them from the same side of the plane, so
-    /// the one that sees it turned takes them in the other order.
+    /// Returns the diagonals this search is on. Both searches take them from the same side of the
+    /// plane, so the one that sees it turned takes them in the other order.
     fn diagonals<const BACK: bool>(&self) -> impl Iterator<Item = i32> + use<BACK> {
         let (lowest, highest) = (self.lowest, self.highest);
         let count = (highest - lowest) / 2;
@@ -292,18 +297,18 @@ impl SearchFront {
         })
     }
 
-    /// One diagonal further out at either side, or one further in where the plane ends: only every
-    /// other diagonal can be reached with a given number of edits.
-    fn widen<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
+    /// Moves one diagonal further out at either side, or one further in where the plane ends: only
+    /// every other diagonal can be reached with a given number of edits.
+    fn widen_diagonals<const BACK: bool>(&mut self, plane: &EditPlane<'_, BACK>) {
         if self.lowest > -plane.height() {
             self.lowest -= 1;
-            self.set(self.lowest - 1, -1);
+            self.set_reach(self.lowest - 1, -1);
         } else {
             self.lowest += 1;
         }
         if self.highest < plane.width() {
             self.highest += 1;
-            self.set(self.highest + 1, -1);
+            self.set_reach(self.highest + 1, -1);
         } else {
             self.highest -= 1;
         }
@@ -311,20 +316,20 @@ impl SearchFront {
 
     /// Makes one more edit on every diagonal. Stops where it meets the other search, if this is the
     /// one to complete a way.
-    fn advance<const BACK: bool>(
+    fn advance_edit<const BACK: bool>(
         &mut self,
         plane: &EditPlane<'_, BACK>,
         other: Option<&Self>,
     ) -> FrontAdvance {
-        self.widen(plane);
+        self.widen_diagonals(plane);
         let mut advance = FrontAdvance::default();
         for k in self.diagonals::<BACK>() {
-            let (removed, added) = (self.at(k - 1), self.at(k + 1));
+            let (removed, added) = (self.reach_at(k - 1), self.reach_at(k + 1));
             let x = if removed >= added { removed + 1 } else { added };
-            let end = plane.run(x, x - k);
+            let end = plane.follow_run(x, x - k);
             advance.ran |= end - x > GOOD_RUN;
-            self.set(k, end);
-            if other.is_some_and(|other| other.covers(plane, end, k)) {
+            self.set_reach(k, end);
+            if other.is_some_and(|other| other.covers_point(plane, end, k)) {
                 advance.met = Some((end, end - k));
                 break;
             }
@@ -332,14 +337,20 @@ impl SearchFront {
         advance
     }
 
-    /// Whether this search, which sees the plane turned, has come to a point of the other one.
-    fn covers<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>, x: i32, diagonal: i32) -> bool {
+    /// Returns whether this search has reached a point of the other one, which sees the plane
+    /// turned.
+    fn covers_point<const BACK: bool>(
+        &self,
+        plane: &EditPlane<'_, BACK>,
+        x: i32,
+        diagonal: i32,
+    ) -> bool {
         let turned = plane.width() - plane.height() - diagonal;
-        (self.lowest..=self.highest).contains(&turned) && self.at(turned) + x >= plane.width()
+        (self.lowest..=self.highest).contains(&turned) && self.reach_at(turned) + x >= plane.width()
     }
 
-    /// The best place to divide at that has a long run of equal lines behind it, if the way there
-    /// was quick.
+    /// Returns the best place to divide at that has a long run of equal lines behind it, if the
+    /// search reached the place quickly.
     fn good_place<const BACK: bool>(
         &self,
         plane: &EditPlane<'_, BACK>,
@@ -348,24 +359,24 @@ impl SearchFront {
         let mut best = None;
         let mut most = GOOD_PACE * cost;
         for k in self.diagonals::<BACK>() {
-            let x = self.at(k);
+            let x = self.reach_at(k);
             let y = x - k;
             let way = x + y - k.abs();
             let inside =
                 (GOOD_RUN..plane.width()).contains(&x) && (GOOD_RUN..plane.height()).contains(&y);
-            if way > most && inside && (1..=GOOD_RUN).all(|n| plane.same(x - n, y - n)) {
+            if way > most && inside && (1..=GOOD_RUN).all(|n| plane.is_same_line(x - n, y - n)) {
                 (best, most) = (Some((x, y)), way);
             }
         }
         best
     }
 
-    /// The point that is the farthest from the start.
-    fn farthest<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>) -> (i32, i32) {
+    /// Returns the point that is the farthest from the start.
+    fn farthest_point<const BACK: bool>(&self, plane: &EditPlane<'_, BACK>) -> (i32, i32) {
         let mut best = (0, -1);
         for k in self.diagonals::<BACK>() {
             // The last edit on a diagonal can lead out of the plane.
-            let x = self.at(k).min(plane.width()).min(plane.height() + k);
+            let x = self.reach_at(k).min(plane.width()).min(plane.height() + k);
             if x + x - k > best.0 + best.1 {
                 best = (x, x - k);
             }

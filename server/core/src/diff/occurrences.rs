@@ -12,7 +12,7 @@ pub(crate) struct LineOccurrences {
 }
 
 impl LineOccurrences {
-    /// The places in a text with tokens of a vocabulary that has `words` of them.
+    /// Returns the places in a text with tokens of a vocabulary that has `words` of them.
     pub(crate) fn new(text: &[LineToken], words: usize) -> Self {
         let mut starts = vec![0u32; words + 1];
         for token in text {
@@ -31,15 +31,15 @@ impl LineOccurrences {
         Self { starts, at }
     }
 
-    /// Where a line is, in order.
-    pub(crate) fn of(&self, token: LineToken) -> &[u32] {
+    /// Returns the places of a line, in order.
+    pub(crate) fn places_of(&self, token: LineToken) -> &[u32] {
         let token = token.0 as usize;
         &self.at[self.starts[token] as usize..self.starts[token + 1] as usize]
     }
 
-    /// Where a line is within a part of the text.
-    pub(super) fn within(&self, token: LineToken, part: &Range<usize>) -> &[u32] {
-        let places = self.of(token);
+    /// Returns the places of a line within a part of the text.
+    pub(super) fn places_within(&self, token: LineToken, part: &Range<usize>) -> &[u32] {
+        let places = self.places_of(token);
         let before = |end: usize| places.partition_point(|&place| (place as usize) < end);
         &places[before(part.start)..before(part.end)]
     }

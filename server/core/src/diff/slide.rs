@@ -10,9 +10,9 @@ use std::ops::Range;
 
 use super::{LineChange, LineToken};
 
-/// How many unchanged lines are above each group: two groups of different texts with the same number
+/// Counts the unchanged lines above each group: two groups of different texts with the same number
 /// stand beside each other.
-pub(super) fn gaps(groups: &[Range<u32>]) -> Vec<u32> {
+pub(super) fn gap_lengths(groups: &[Range<u32>]) -> Vec<u32> {
     let mut changed = 0;
     let gap = |group: &Range<u32>| {
         let gap = group.start - changed;
@@ -22,9 +22,9 @@ pub(super) fn gaps(groups: &[Range<u32>]) -> Vec<u32> {
     groups.iter().map(gap).collect()
 }
 
-/// Slides the groups of one text. `beside` are the [`gaps`] of the other text's groups, and `place`
+/// Slides the groups of one text. `beside` are the [`gap_lengths`] of the other text's groups, and `place`
 /// says where a group that could stand higher should end, given where it could end at the highest.
-pub(super) fn settle(
+pub(super) fn slide_groups(
     lines: &[LineToken],
     groups: Vec<Range<u32>>,
     beside: &[u32],
@@ -79,11 +79,11 @@ fn can_sink(lines: &[LineToken], group: &Range<u32>) -> bool {
     lines.get(group.end as usize) == Some(&lines[group.start as usize])
 }
 
-/// The changes that the groups of two texts make.
-pub(super) fn joined(gone: &[Range<u32>], come: &[Range<u32>]) -> Vec<LineChange> {
+/// Returns the changes that the groups of two texts make.
+pub(super) fn join_groups(gone: &[Range<u32>], come: &[Range<u32>]) -> Vec<LineChange> {
     let mut changes = Vec::with_capacity(gone.len().max(come.len()));
-    let mut olds = gone.iter().cloned().zip(gaps(gone)).peekable();
-    let mut news = come.iter().cloned().zip(gaps(come)).peekable();
+    let mut olds = gone.iter().cloned().zip(gap_lengths(gone)).peekable();
+    let mut news = come.iter().cloned().zip(gap_lengths(come)).peekable();
     // By how much a line of each text is farther down than unchanged lines say.
     let (mut removed, mut added) = (0, 0);
     loop {

@@ -18,20 +18,20 @@ pub(crate) struct LineToken(pub(crate) u32);
 pub(crate) struct LineVocabulary {
     /// The distinct lines, one after the other in the order of their numbers.
     bytes: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each line.
     ends: Vec<usize>,
     table: HashTable<LineToken>,
     hasher: DefaultHashBuilder,
 }
 
-fn line<'v>(bytes: &'v [u8], ends: &[usize], token: LineToken) -> &'v [u8] {
+fn line_bytes<'v>(bytes: &'v [u8], ends: &[usize], token: LineToken) -> &'v [u8] {
     let at = token.0 as usize;
     let start = at.checked_sub(1).map_or(0, |before| ends[before]);
     &bytes[start..ends[at]]
 }
 
 impl LineVocabulary {
-    /// An empty one with room for some lines.
+    /// Makes an empty vocabulary with room for some lines.
     pub(crate) fn new(lines: usize) -> Self {
         Self {
             bytes: Vec::new(),
@@ -41,24 +41,24 @@ impl LineVocabulary {
         }
     }
 
-    /// The numbers of a text's lines.
-    pub(crate) fn tokens<T: LineText + ?Sized>(
+    /// Returns the numbers of a text's lines.
+    pub(crate) fn tokenize_text<T: LineText + ?Sized>(
         &mut self,
         lines: &IndexedText<'_, T>,
     ) -> Vec<LineToken> {
-        lines.iter().map(|line| self.token(line)).collect()
+        lines.iter().map(|line| self.tokenize_line(line)).collect()
     }
 
-    /// The number of a line.
-    pub(crate) fn token(&mut self, text: &[u8]) -> LineToken {
+    /// Returns the number of a line.
+    pub(crate) fn tokenize_line(&mut self, text: &[u8]) -> LineToken {
         let Self {
             bytes,
             ends,
             table,
             hasher,
         } = self;
-        let same = |token: &LineToken| line(bytes, ends, *token) == text;
-        let rehash = |token: &LineToken| hasher.hash_one(line(bytes, ends, *token));
+        let same = |token: &LineToken| line_bytes(bytes, ends, *token) == text;
+        let rehash = |token: &LineToken| hasher.hash_one(line_bytes(bytes, ends, *token));
         match table.entry(hasher.hash_one(text), same, rehash) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
@@ -71,13 +71,13 @@ impl LineVocabulary {
         }
     }
 
-    /// How many distinct lines there are.
-    pub(crate) fn size(&self) -> usize {
+    /// Returns the number of distinct lines.
+    pub(crate) fn distinct_lines(&self) -> usize {
         self.ends.len()
     }
 
-    /// How long the distinct lines are together.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns the bytes of all distinct lines together.
+    pub(crate) fn total_bytes(&self) -> usize {
         self.bytes.len()
     }
 
@@ -88,8 +88,8 @@ impl LineVocabulary {
         self.table.retain(|token| (token.0 as usize) < size);
     }
 
-    /// By how many lines to raise a group of lines that is only added or only removed, and stands
-    /// as low as it can, so that it reads best. At most `room` lines.
+    /// Returns the number of lines to raise a group by so that the group reads best. The group is
+    /// only added or only removed, and is as low as it can be. At most `room` lines.
     pub(crate) fn best_raise(&self, tokens: &[LineToken], lines: &Range<u32>, room: u32) -> u32 {
         let token = |line: u32| tokens.get(line as usize);
         let room = room.min(lines.start);
@@ -99,12 +99,12 @@ impl LineVocabulary {
         lines.end - self.best_end(tokens, lines, lines.end - possible)
     }
 
-    /// Where a group of lines that can be slid up until it ends at `earliest` should end.
+    /// Returns the best end of a group of lines that can be slid up until it ends at `earliest`.
     pub(super) fn best_end(&self, tokens: &[LineToken], lines: &Range<u32>, earliest: u32) -> u32 {
         if earliest == lines.end {
             return earliest;
         }
-        let depth = |token| indent::depth(line(&self.bytes, &self.ends, token));
+        let depth = |token| indent::indent_depth(line_bytes(&self.bytes, &self.ends, token));
         indent::best_end(tokens, lines, earliest, depth)
     }
 }

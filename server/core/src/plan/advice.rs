@@ -5,16 +5,17 @@ use claudecluster_protocol::{Plan, TaskId};
 use super::{PlanPath, PlanProblem, PlanProblemKind};
 use crate::{graph::TaskGraph, write_patterns};
 
-/// What is worth a look. Who may write the same file is only told of a plan that has a graph.
-pub(super) fn advise(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
+/// Collects the warnings about a plan. Who may write the same file is only told of a plan that has
+/// a graph.
+pub(super) fn collect_advice(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem> {
     let mut found = Vec::new();
     if let Some(graph) = graph {
-        overlaps(plan, graph, &mut found);
+        find_overlaps(plan, graph, &mut found);
     }
     let has_gates = !plan.gates.is_empty() || plan.tasks.iter().any(|task| !task.gates.is_empty());
     if !plan.tasks.is_empty() && !has_gates {
         found.push(PlanProblem {
-            place: PlanPath::key("gates"),
+            place: PlanPath::from_key("gates"),
             kind: PlanProblemKind::NoGates,
             message: "no gates: neither the plan nor its tasks check the result".into(),
             related: Vec::new(),
@@ -26,7 +27,7 @@ pub(super) fn advise(plan: &Plan, graph: Option<&TaskGraph>) -> Vec<PlanProblem>
 
 /// Tasks that may write the same file while neither waits for the other. They do not run at once, but
 /// which of them comes first is left to chance.
-fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
+fn find_overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
     for (i, task) in plan.tasks.iter().enumerate() {
         if task.writes.is_empty() {
             continue;
@@ -47,7 +48,7 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
             for (n, other) in &earlier {
                 let meets = |theirs: &String| write_patterns::patterns_meet(pattern, theirs);
                 if let Some(at) = other.writes.iter().position(meets) {
-                    let place = PlanPath::task(*n).with("writes").at(at);
+                    let place = PlanPath::of_task(*n).join_key("writes").join_index(at);
                     related.push((place, format!("{} also writes here", other.id)));
                     names.push(other.id.as_str());
                 }
@@ -59,7 +60,7 @@ fn overlaps(plan: &Plan, graph: &TaskGraph, found: &mut Vec<PlanProblem>) {
                     task.id
                 );
                 found.push(PlanProblem {
-                    place: PlanPath::task(i).with("writes").at(j),
+                    place: PlanPath::of_task(i).join_key("writes").join_index(j),
                     kind: PlanProblemKind::Overlap,
                     message,
                     related,

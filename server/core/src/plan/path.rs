@@ -16,47 +16,47 @@ pub enum PlanPathStep {
 }
 
 impl PlanPath {
-    /// A key of the plan itself.
-    pub fn key(key: &str) -> Self {
-        Self::default().with(key)
+    /// Makes the place of a key of the plan itself.
+    pub fn from_key(key: &str) -> Self {
+        Self::default().join_key(key)
     }
 
-    /// A task.
-    pub fn task(index: usize) -> Self {
-        Self::key("tasks").at(index)
+    /// Makes the place of a task.
+    pub fn of_task(index: usize) -> Self {
+        Self::from_key("tasks").join_index(index)
     }
 
-    /// A key of what is at this place.
+    /// Returns the place of a key below this one.
     #[must_use]
-    pub fn with(mut self, key: &str) -> Self {
+    pub fn join_key(mut self, key: &str) -> Self {
         self.0.push(PlanPathStep::Key(key.to_owned()));
         self
     }
 
-    /// An element of what is at this place.
+    /// Returns the place of an element below this one.
     #[must_use]
-    pub fn at(mut self, index: usize) -> Self {
+    pub fn join_index(mut self, index: usize) -> Self {
         self.0.push(PlanPathStep::Index(index));
         self
     }
 
-    /// The steps from the plan to this place.
+    /// Returns the steps from the plan to this place.
     pub fn steps(&self) -> &[PlanPathStep] {
         &self.0
     }
 
-    /// What this is a key or an element of, and the last step; `None` for the plan itself.
+    /// Returns the parent of this place, and the last step; `None` for the plan itself.
     pub fn split_last(&self) -> Option<(PlanPath, &PlanPathStep)> {
         let (last, above) = self.0.split_last()?;
         Some((Self(above.to_vec()), last))
     }
 
-    /// Whether this is `other` or lies in it.
+    /// Returns whether this place is `other` or lies in `other`.
     pub fn is_in(&self, other: &PlanPath) -> bool {
         self.0.starts_with(&other.0)
     }
 
-    /// The task this is about, by its index.
+    /// Returns the index of the task that holds this place.
     pub fn task_index(&self) -> Option<usize> {
         match self.0.as_slice() {
             [PlanPathStep::Key(key), PlanPathStep::Index(index), ..] if key == "tasks" => {

@@ -7,37 +7,38 @@ use crate::{merge::MergeSide, text::LineEnding};
 const SIDES: [MergeSide; 3] = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs];
 
 impl<'a> FileReview<'a> {
-    /// One side of the stretch that [`Review::resolve`] decides: ours is the current text, theirs the
-    /// proposed one.
+    /// Returns one side of the stretch that [`FileReview::resolve`] decides: ours is the current
+    /// text, theirs the proposed one.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn side(&self, key: HunkKey, side: MergeSide) -> Result<&'a str, HunkRefusal> {
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
+    pub fn side_text(&self, key: HunkKey, side: MergeSide) -> Result<&'a str, HunkRefusal> {
         let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
-        Ok(self.merge.text_of(&self.region(hunk), side))
+        Ok(self.merge.text_of(&self.decided_region(hunk), side))
     }
 
-    /// What is there, then what is proposed.
+    /// Returns the current text followed by the proposed text.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn both(&self, key: HunkKey) -> Result<String, HunkRefusal> {
-        let mine = self.ended(self.side(key, MergeSide::Ours)?);
-        Ok(mine + self.side(key, MergeSide::Theirs)?)
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
+    pub fn both_texts(&self, key: HunkKey) -> Result<String, HunkRefusal> {
+        let mine = self.with_ending(self.side_text(key, MergeSide::Ours)?);
+        Ok(mine + self.side_text(key, MergeSide::Theirs)?)
     }
 
-    /// What is there with what is proposed in it, where the two sides of a conflict have changed
-    /// [different words](words::merge) of the same lines. `None` where what is there has all of it.
-    pub fn merged(&self, hunk: &ReviewHunk) -> Option<String> {
+    /// Merges the proposed words into the current text, where the two sides of a conflict changed
+    /// [different words](words::merge_words) of the same lines. Returns `None` where the current text has
+    /// all of them.
+    pub fn merged_words(&self, hunk: &ReviewHunk) -> Option<String> {
         if hunk.state != HunkState::Conflict {
             return None;
         }
-        let (merge, region) = (&self.merge, self.region(hunk));
+        let (merge, region) = (&self.merge, self.decided_region(hunk));
         let [base, ours, theirs] = SIDES.map(|side| merge.text_of(&region, side));
         words::merge_words(base, ours, theirs).filter(|merged| merged != ours)
     }
 
-    /// Whether no other hunk stands in the stretch that [`Review::resolve`] decides.
+    /// Returns whether no other hunk stands in the stretch that [`FileReview::resolve`] decides.
     pub fn is_alone(&self, hunk: &ReviewHunk) -> bool {
         let mut others = self.hunks.iter();
         !others.any(|other| other.region == hunk.region && other.key != hunk.key)
@@ -46,35 +47,40 @@ impl<'a> FileReview<'a> {
     /// Both sides between conflict markers as git writes them, with a label for each.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
-    pub fn markers(&self, key: HunkKey, mine: &str, theirs: &str) -> Result<String, HunkRefusal> {
-        let end = self.ending().as_str();
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
+    pub fn conflict_markers(
+        &self,
+        key: HunkKey,
+        mine: &str,
+        theirs: &str,
+    ) -> Result<String, HunkRefusal> {
+        let end = self.line_ending().as_str();
         let (ours, proposed) = (
-            self.side(key, MergeSide::Ours)?,
-            self.side(key, MergeSide::Theirs)?,
+            self.side_text(key, MergeSide::Ours)?,
+            self.side_text(key, MergeSide::Theirs)?,
         );
         Ok([
             format!("<<<<<<< {mine}{end}"),
-            self.ended(ours),
+            self.with_ending(ours),
             format!("======={end}"),
-            self.ended(proposed),
+            self.with_ending(proposed),
             format!(">>>>>>> {theirs}{end}"),
         ]
         .concat())
     }
 
-    /// The text with a line ending, unless it is empty.
-    pub(super) fn ended(&self, text: &str) -> String {
+    /// Returns the text with a line ending, unless it is empty.
+    pub(super) fn with_ending(&self, text: &str) -> String {
         let mut text = text.to_owned();
         if !text.is_empty() && !text.ends_with('\n') {
-            text.push_str(self.ending().as_str());
+            text.push_str(self.line_ending().as_str());
         }
         text
     }
 
-    /// The style of the file, as far as lines that end at `\n` have one.
-    fn ending(&self) -> LineEnding {
-        match LineEnding::of(self.merge.ours.text()) {
+    /// Returns the style of the file, as far as lines that end at `\n` have one.
+    fn line_ending(&self) -> LineEnding {
+        match LineEnding::most_common_in(self.merge.ours.text()) {
             Some(LineEnding::CrLf) => LineEnding::CrLf,
             _ => LineEnding::Lf,
         }
@@ -92,8 +98,8 @@ mod tests {
             panic!("{:?}", review.hunks())
         };
         let texts = (
-            review.both(hunk.key),
-            review.markers(hunk.key, "here", "there"),
+            review.both_texts(hunk.key),
+            review.conflict_markers(hunk.key, "here", "there"),
         );
         assert_eq!(texts, (Ok(both.to_owned()), Ok(markers.to_owned())));
         let resolved = review.resolve(hunk.key, markers).map(|done| done.current);

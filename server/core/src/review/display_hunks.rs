@@ -13,8 +13,8 @@ use crate::{
     merge::{MergeRegion, MergeRegionKind},
 };
 
-/// What is known of the places of hunks. It depends on the proposal and on how much room there is
-/// above a hunk, and a keystroke changes that for few.
+/// Caches the places of hunks. It depends on the proposal and on how much room there is above a
+/// hunk, and a keystroke changes that for few.
 #[derive(Debug, Default)]
 pub(super) struct HunkRaises {
     /// For each hunk the room for which its place is known, and how many lines higher that is.
@@ -22,7 +22,7 @@ pub(super) struct HunkRaises {
 }
 
 impl HunkRaises {
-    fn get(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
+    fn get_or_find(&mut self, hunk: usize, room: u32, find: impl FnOnce() -> u32) -> u32 {
         if self.known.len() <= hunk {
             self.known.resize(hunk + 1, None);
         }
@@ -52,7 +52,7 @@ pub(super) fn place_for_reading(
             _ => continue,
         };
         let room = room_above(regions, hunk.region);
-        let by = raises.get(at, room, || vocabulary.best_raise(tokens, lines, room));
+        let by = raises.get_or_find(at, room, || vocabulary.best_raise(tokens, lines, room));
         let raise = |range: &mut Range<u32>| {
             range.start = range.start.saturating_sub(by);
             range.end = range.end.saturating_sub(by);
@@ -67,7 +67,8 @@ pub(super) fn place_for_reading(
 /// and looking at all of them for every hunk would take longer than a keystroke may.
 const MOST_RAISED: u32 = 100;
 
-/// How many lines above a region nobody changed, less one to keep it apart from what is above them.
+/// Counts the unchanged lines above a region, less one that keeps the region apart from the change
+/// above.
 fn room_above(regions: &[MergeRegion], region: usize) -> u32 {
     region
         .checked_sub(1)

@@ -8,22 +8,22 @@
 //!
 //! ```
 //! use std::collections::BTreeSet;
-//! use claudecluster_core::review::{Made, Review, Texts};
+//! use claudecluster_core::review::{FileReview, ReviewTexts, VerdictEffect};
 //!
-//! let before = Texts { base: "a\nb\nc\n", current: "a\nb\nc\n", proposed: "A\nb\nC\n" };
-//! let review = Review::new(before.base, before.current, before.proposed);
+//! let before = ReviewTexts { base: "a\nb\nc\n", current: "a\nb\nc\n", proposed: "A\nb\nC\n" };
+//! let review = FileReview::new(before.base, before.current, before.proposed);
 //! let [first, second] = [review.hunks()[0].key, review.hunks()[1].key];
 //!
 //! // Both have landed, and something has been typed since.
-//! let landing = Made::accepted(before, &[first, second]).unwrap();
-//! let now = Texts { base: "A\nb\nC\n", current: "A\nb\nC\ntyped\n", proposed: before.proposed };
-//! let undo = landing.inverse().carry(now, &BTreeSet::from([first]));
-//! assert_eq!(undo.made.current.to(), "a\nb\nC\ntyped\n");
-//! assert_eq!(undo.made.base.to(), "a\nb\nC\n");
+//! let landing = VerdictEffect::of_accept(before, &[first, second]).unwrap();
+//! let now = ReviewTexts { base: "A\nb\nC\n", current: "A\nb\nC\ntyped\n", proposed: before.proposed };
+//! let undo = landing.inverse().rebase_onto(now, &BTreeSet::from([first]));
+//! assert_eq!(undo.made.current.new_text(), "a\nb\nC\ntyped\n");
+//! assert_eq!(undo.made.base.new_text(), "a\nb\nC\n");
 //!
 //! // What is typed right beside the other hunk now touches it: it is left.
-//! let undo = landing.inverse().carry(now, &BTreeSet::from([second]));
-//! assert_eq!(undo.made.current.to(), now.current);
+//! let undo = landing.inverse().rebase_onto(now, &BTreeSet::from([second]));
+//! assert_eq!(undo.made.current.new_text(), now.current);
 //! assert_eq!(undo.left, BTreeSet::from([second]));
 //! ```
 
@@ -34,22 +34,22 @@ use std::{
 
 use super::{FileReview, HunkKey, HunkState};
 use crate::{
-    diff::{DiffPurpose, IndexedText, LineChange, diff},
+    diff::{DiffPurpose, IndexedText, LineChange, diff_indexed},
     merge::{MergeRegionKind, MergeSide, ThreeWayMerge},
 };
 
 /// The three texts of a file in review.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReviewTexts<'a> {
-    /// What is decided already.
+    /// The text with everything already decided.
     pub base: &'a str,
-    /// What is there.
+    /// The current text.
     pub current: &'a str,
-    /// What is proposed.
+    /// The proposed version.
     pub proposed: &'a str,
 }
 
-/// What one move makes of the three texts.
+/// Describes the effect of one decision on the three texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerdictEffect {
     /// Of the base.
@@ -78,17 +78,17 @@ struct RewritePlace {
 /// A move that was carried over to texts which have changed since.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RebasedEffect {
-    /// What it makes of the texts as they are now.
+    /// The effect on the texts as they are now.
     pub made: VerdictEffect,
     /// Hunks that were left, in all three texts, because one of them has something else there now.
     pub left: BTreeSet<HunkKey>,
 }
 
 impl VerdictEffect {
-    /// What accepting hunks makes of the texts; `None` if one of them is not there or in conflict.
-    pub fn accepted(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
+    /// Returns the effect of accepting hunks; `None` if one of them is not there or in conflict.
+    pub fn of_accept(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
-        let hunks = chosen(&review, keys)?;
+        let hunks = choose_hunks(&review, keys)?;
         let here = hunks.iter().filter(|hunk| hunk.state == HunkState::Clean);
         let made = Self {
             base: HunkRewrite::new(
@@ -101,7 +101,7 @@ impl VerdictEffect {
                 before.current,
                 here.map(|hunk| (hunk.key, hunk.current.clone(), review.new_text(hunk))),
             )?,
-            proposed: HunkRewrite::nothing(before.proposed),
+            proposed: HunkRewrite::identity_of(before.proposed),
         };
         let accepted = review.accept(keys);
         let same = accepted.refused.is_empty()
@@ -110,13 +110,13 @@ impl VerdictEffect {
         same.then_some(made)
     }
 
-    /// What rejecting hunks makes of the texts; `None` if one of them is not there.
-    pub fn rejected(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
+    /// Returns the effect of rejecting hunks; `None` if one of them is not there.
+    pub fn of_reject(before: ReviewTexts<'_>, keys: &[HunkKey]) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
-        let hunks = chosen(&review, keys)?;
+        let hunks = choose_hunks(&review, keys)?;
         Some(Self {
-            base: HunkRewrite::nothing(before.base),
-            current: HunkRewrite::nothing(before.current),
+            base: HunkRewrite::identity_of(before.base),
+            current: HunkRewrite::identity_of(before.current),
             proposed: HunkRewrite::new(
                 before.proposed,
                 hunks
@@ -126,12 +126,11 @@ impl VerdictEffect {
         })
     }
 
-    /// What putting `text` into the stretch of a hunk makes of the texts, see
-    /// [`Review::resolve`]; `None` if the hunk is not there. Whatever other hunks it decides, all of
-    /// it is this hunk's.
-    pub fn resolved(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
+    /// Returns the effect of resolving a hunk with `text`, see [`FileReview::resolve`]; `None` if
+    /// the hunk is not there. Whatever other hunks it decides, all of it is this hunk's.
+    pub fn of_resolve(before: ReviewTexts<'_>, key: HunkKey, text: &str) -> Option<Self> {
         let review = FileReview::new(before.base, before.current, before.proposed);
-        let region = review.region(review.hunk(key)?);
+        let region = review.decided_region(review.hunk(key)?);
         let resolved = review.resolve(key, text).ok()?;
         let put = |before: &str, range: Range<u32>, after: &str| {
             let text = put_there(before, &range, after)?;
@@ -154,22 +153,23 @@ impl VerdictEffect {
         }
     }
 
-    /// Whether a hunk has a place in any of the texts.
-    pub fn touches(&self, key: HunkKey) -> bool {
+    /// Returns whether a hunk has a place in any of the texts.
+    pub fn touches_hunk(&self, key: HunkKey) -> bool {
         [&self.base, &self.current, &self.proposed]
             .iter()
-            .any(|rewrite| rewrite.touches(key))
+            .any(|rewrite| rewrite.touches_hunk(key))
     }
 
-    /// The same for texts that have changed since, for the hunks that are `wanted`. A hunk is left in
-    /// all three texts where one of them has something else in its place, or right beside it.
-    pub fn carry(&self, now: ReviewTexts<'_>, wanted: &BTreeSet<HunkKey>) -> RebasedEffect {
+    /// Rebases the effect onto texts that have changed since, for the `wanted` hunks. A hunk is
+    /// left in all three texts where one of them has something else in its place, or right beside
+    /// it.
+    pub fn rebase_onto(&self, now: ReviewTexts<'_>, wanted: &BTreeSet<HunkKey>) -> RebasedEffect {
         let mut wanted = wanted.clone();
         let mut left = BTreeSet::new();
         loop {
-            let (base, in_base) = self.base.carry(now.base, &wanted);
-            let (current, in_current) = self.current.carry(now.current, &wanted);
-            let (proposed, in_proposed) = self.proposed.carry(now.proposed, &wanted);
+            let (base, in_base) = self.base.rebase_onto(now.base, &wanted);
+            let (current, in_current) = self.current.rebase_onto(now.current, &wanted);
+            let (proposed, in_proposed) = self.proposed.rebase_onto(now.proposed, &wanted);
             let conflicts = [in_base, in_current, in_proposed].concat();
             if conflicts.is_empty() {
                 let made = Self {
@@ -188,43 +188,43 @@ impl VerdictEffect {
 }
 
 impl HunkRewrite {
-    /// The text before.
-    pub fn from(&self) -> &str {
+    /// Returns the text before.
+    pub fn old_text(&self) -> &str {
         &self.from
     }
 
-    /// The text after.
-    pub fn to(&self) -> &str {
+    /// Returns the text after.
+    pub fn new_text(&self) -> &str {
         &self.to
     }
 
-    /// The lines of [`Rewrite::to`] that it put there, with the hunk they belong to.
-    pub fn written(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
+    /// Returns the lines of [`HunkRewrite::new_text`] that the rewrite wrote, each with its hunk.
+    pub fn written_lines(&self) -> impl Iterator<Item = (HunkKey, Range<u32>)> {
         let places = self.places.iter();
         places.map(|place| (place.hunk, place.change.new.clone()))
     }
 
-    /// Whether a hunk has a place in it.
-    pub fn touches(&self, key: HunkKey) -> bool {
+    /// Returns whether a hunk has a place in the rewrite.
+    pub fn touches_hunk(&self, key: HunkKey) -> bool {
         self.places.iter().any(|place| place.hunk == key)
     }
 
-    /// Hunks that a text which has changed since has in all their places already, with the lines they are
-    /// in there: what was made of those places is just what the rewrite makes of them.
+    /// Returns the hunks that a later text has in all their places already, with their lines there:
+    /// the text of those places is just the one the rewrite gives.
     pub fn present_hunks_in(&self, now: &str) -> BTreeMap<HunkKey, Vec<Range<u32>>> {
-        let since = diff(
+        let since = diff_indexed(
             &IndexedText::new(self.from.as_str()),
             &IndexedText::new(now),
             DiffPurpose::Merging,
         );
         let mut own = self.clone();
         loop {
-            let (found, missing) = own.agreed(now, &since);
+            let (found, missing) = own.present_hunks(now, &since);
             if found.is_empty() || missing.is_empty() {
                 return found;
             }
             // What others make of the same lines may have been a part of the agreement.
-            let Some(rest) = self.only(&found.into_keys().collect()) else {
+            let Some(rest) = self.restrict_to(&found.into_keys().collect()) else {
                 return BTreeMap::new();
             };
             own = rest;
@@ -243,20 +243,20 @@ impl HunkRewrite {
         if gone.is_disjoint(&moved) {
             return found;
         }
-        let rest = self.inverse().only(&(&gone - &moved));
+        let rest = self.inverse().restrict_to(&(&gone - &moved));
         rest.map(|rest| rest.present_hunks_in(now))
             .unwrap_or_default()
     }
 
-    /// The hunks that a text has in all their places, with those places, and the others.
-    fn agreed(
+    /// Returns the hunks that a text has in all their places, with those places, and the others.
+    fn present_hunks(
         &self,
         now: &str,
         since: &[LineChange],
     ) -> (BTreeMap<HunkKey, Vec<Range<u32>>>, BTreeSet<HunkKey>) {
         let mut found: BTreeMap<HunkKey, Vec<Range<u32>>> = BTreeMap::new();
         let mut missing = BTreeSet::new();
-        for region in self.merge(IndexedText::new(now), since).regions() {
+        for region in self.merge_with(IndexedText::new(now), since).regions() {
             for place in &self.places[region.their_changes.clone()] {
                 if region.kind == MergeRegionKind::Both {
                     let lines = found.entry(place.hunk).or_default();
@@ -277,24 +277,25 @@ impl HunkRewrite {
             IndexedText::new(self.to.as_str()),
             IndexedText::new(now),
         );
-        let since = diff(&then, &here, DiffPurpose::Merging);
+        let since = diff_indexed(&then, &here, DiffPurpose::Merging);
         let put_in: BTreeSet<&str> = since
             .iter()
-            .flat_map(|change| trimmed_lines(here.get(&change.new)))
+            .flat_map(|change| trimmed_lines(here.slice_lines(&change.new)))
             .filter(|line| is_distinctive(line))
             .collect();
         let places = self.places.iter().filter(|place| {
-            let old: BTreeSet<&str> = trimmed_lines(before.get(&place.change.old)).collect();
-            let mut own =
-                trimmed_lines(then.get(&place.change.new)).filter(|line| !old.contains(line));
+            let old: BTreeSet<&str> =
+                trimmed_lines(before.slice_lines(&place.change.old)).collect();
+            let mut own = trimmed_lines(then.slice_lines(&place.change.new))
+                .filter(|line| !old.contains(line));
             own.any(|line| put_in.contains(line))
         });
         places.map(|place| place.hunk).collect()
     }
 
     /// From one text to another, all of it one hunk's.
-    pub fn between(from: &str, to: &str, hunk: HunkKey) -> Self {
-        let changes = diff(
+    pub fn between_texts(from: &str, to: &str, hunk: HunkKey) -> Self {
+        let changes = diff_indexed(
             &IndexedText::new(from),
             &IndexedText::new(to),
             DiffPurpose::Merging,
@@ -309,7 +310,7 @@ impl HunkRewrite {
         }
     }
 
-    fn nothing(text: &str) -> Self {
+    fn identity_of(text: &str) -> Self {
         Self {
             from: text.to_owned(),
             to: text.to_owned(),
@@ -328,10 +329,10 @@ impl HunkRewrite {
         let mut places = Vec::new();
         let (mut done, mut written) = (0, 0);
         for (hunk, old, text) in replacements {
-            if lines.get(&old) == text {
+            if lines.slice_lines(&old) == text {
                 continue;
             }
-            to.push_str(lines.get(&(done..old.start)));
+            to.push_str(lines.slice_lines(&(done..old.start)));
             written += old.start - done;
             let new = written..written + IndexedText::new(text).len();
             to.push_str(text);
@@ -339,7 +340,7 @@ impl HunkRewrite {
             let change = LineChange { old, new };
             places.push(RewritePlace { change, hunk });
         }
-        to.push_str(lines.get(&(done..lines.len())));
+        to.push_str(lines.slice_lines(&(done..lines.len())));
         written += lines.len() - done;
         (IndexedText::new(to.as_str()).len() == written).then(|| Self {
             from: from.to_owned(),
@@ -365,19 +366,23 @@ impl HunkRewrite {
     }
 
     /// Only what some hunks change.
-    fn only(&self, wanted: &BTreeSet<HunkKey>) -> Option<Self> {
+    fn restrict_to(&self, wanted: &BTreeSet<HunkKey>) -> Option<Self> {
         let lines = IndexedText::new(self.to.as_str());
         let places = self.places.iter();
         let places = places.filter(|place| wanted.contains(&place.hunk));
         let places = places.map(|place| {
             let change = &place.change;
-            (place.hunk, change.old.clone(), lines.get(&change.new))
+            (
+                place.hunk,
+                change.old.clone(),
+                lines.slice_lines(&change.new),
+            )
         });
         Self::new(&self.from, places)
     }
 
-    /// What the rewrite does, and what has happened to its text since.
-    fn merge<'t>(&'t self, here: IndexedText<'t>, since: &[LineChange]) -> ThreeWayMerge<'t> {
+    /// Merges the rewrite with the changes to its text since.
+    fn merge_with<'t>(&'t self, here: IndexedText<'t>, since: &[LineChange]) -> ThreeWayMerge<'t> {
         let (from, to) = (
             IndexedText::new(self.from.as_str()),
             IndexedText::new(self.to.as_str()),
@@ -386,28 +391,28 @@ impl HunkRewrite {
         ThreeWayMerge::with_changes(from, here, to, since, own.collect())
     }
 
-    /// The same for a text that has changed since, and the hunks that conflict with it. What the text
-    /// has already is no place of the result.
-    fn carry(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
-        let refuse = || (Self::nothing(now), wanted.iter().copied().collect());
-        let Some(own) = self.only(wanted) else {
+    /// Rebases the rewrite onto a text that has changed since; also returns the hunks that conflict
+    /// with the text. What the text has already is no place of the result.
+    fn rebase_onto(&self, now: &str, wanted: &BTreeSet<HunkKey>) -> (Self, Vec<HunkKey>) {
+        let refuse = || (Self::identity_of(now), wanted.iter().copied().collect());
+        let Some(own) = self.restrict_to(wanted) else {
             return refuse();
         };
         if own.from == now || own.places.is_empty() {
             let own = if own.from == now {
                 own
             } else {
-                Self::nothing(now)
+                Self::identity_of(now)
             };
             return (own, Vec::new());
         }
         let here = IndexedText::new(now);
-        let since = diff(
+        let since = diff_indexed(
             &IndexedText::new(own.from.as_str()),
             &here,
             DiffPurpose::Merging,
         );
-        let merge = own.merge(here, &since);
+        let merge = own.merge_with(here, &since);
         let mut conflicts = Vec::new();
         let mut replacements = Vec::new();
         for region in merge.regions() {
@@ -422,7 +427,7 @@ impl HunkRewrite {
             }
         }
         if !conflicts.is_empty() {
-            return (Self::nothing(now), conflicts);
+            return (Self::identity_of(now), conflicts);
         }
         match Self::new(now, replacements) {
             Some(made) => (made, conflicts),
@@ -431,49 +436,53 @@ impl HunkRewrite {
     }
 }
 
-/// The lines of a text, without what is around their words: a line that was moved may be indented anew.
+/// Returns the lines of a text without the space around their words: a line that was moved may be
+/// indented anew.
 pub fn trimmed_lines(lines: &str) -> impl Iterator<Item = &str> {
     lines.lines().map(str::trim)
 }
 
-/// Whether a line is told from others by its text: brackets and rules are alike everywhere.
+/// Returns whether a line differs from others by its text: brackets and rules are alike everywhere.
 pub fn is_distinctive(line: &str) -> bool {
     line.chars().any(char::is_alphanumeric)
 }
 
-/// The hunks with these keys in the order of their lines, if all are there.
-fn chosen<'r>(review: &'r FileReview<'_>, keys: &[HunkKey]) -> Option<Vec<&'r super::ReviewHunk>> {
+/// Returns the hunks with these keys in the order of their lines, if all are there.
+fn choose_hunks<'r>(
+    review: &'r FileReview<'_>,
+    keys: &[HunkKey],
+) -> Option<Vec<&'r super::ReviewHunk>> {
     let asked: BTreeSet<HunkKey> = keys.iter().copied().collect();
     let hunks = review.hunks().iter();
     let found: Vec<_> = hunks.filter(|hunk| asked.contains(&hunk.key)).collect();
     (found.len() == asked.len()).then_some(found)
 }
 
-/// The text that took the place of some lines, by what is around it before and after.
+/// Returns the replacement of some lines, found by the lines around it before and after.
 fn put_there<'t>(before: &str, range: &Range<u32>, after: &'t str) -> Option<&'t str> {
     let lines = IndexedText::new(before);
-    let bytes = lines.bytes(range);
+    let bytes = lines.byte_range(range);
     let tail = before.len() - bytes.end;
     after.get(bytes.start..after.len().checked_sub(tail)?)
 }
 
-/// The text that resolving a hunk put into the base, found again from the base after it.
+/// Returns the text that resolving a hunk put into the base, found again from the base after it.
 pub fn find_resolution<'t>(
     before: ReviewTexts<'_>,
     key: HunkKey,
     base_after: &'t str,
 ) -> Option<&'t str> {
     let review = FileReview::new(before.base, before.current, before.proposed);
-    let region = review.region(review.hunk(key)?);
+    let region = review.decided_region(review.hunk(key)?);
     put_there(before.base, &region.base, base_after)
 }
 
 /// Lines of `now` that stand there as `rewrite` put them, with the hunk they belong to.
 pub fn surviving_lines(rewrite: &HunkRewrite, now: &str) -> Vec<(HunkKey, Range<u32>)> {
     let (then, here) = (IndexedText::new(rewrite.to.as_str()), IndexedText::new(now));
-    let since = diff(&then, &here, DiffPurpose::Merging);
+    let since = diff_indexed(&then, &here, DiffPurpose::Merging);
     let mut found = Vec::new();
-    for (hunk, lines) in rewrite.written() {
+    for (hunk, lines) in rewrite.written_lines() {
         let mut from = lines.start;
         let mut shift = 0i64;
         for change in &since {

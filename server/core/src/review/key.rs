@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, ops::Range};
 use super::HunkKey;
 use crate::diff::{IndexedText, LineChange, LineOccurrences, LineToken};
 
-/// The keys of all changes.
+/// Returns the keys of all changes.
 ///
 /// The unchanged lines directly above and below a change stay where they are whatever is decided
 /// about other hunks, while lines further away may themselves be part of one. Equal changes between
 /// equal lines are told apart by counting: how many places above look like this one, before or
 /// after such a change landed. The count must not depend on which of them are still undecided.
-pub(super) fn keys(
+pub(super) fn hunk_keys(
     base: &IndexedText<'_>,
     proposed: &IndexedText<'_>,
     base_tokens: &[LineToken],
@@ -25,19 +25,19 @@ pub(super) fn keys(
         .map(|change| {
             let above = change.old.start.checked_sub(1);
             let below = (change.old.end < base.len()).then_some(change.old.end);
-            let line = |at: Option<u32>| at.map(|at| base.get(&(at..at + 1)).as_bytes());
-            let look = hash(&[
+            let line = |at: Option<u32>| at.map(|at| base.slice_lines(&(at..at + 1)).as_bytes());
+            let look = hash_parts(&[
                 line(above),
-                Some(base.get(&change.old).as_bytes()),
-                Some(proposed.get(&change.new).as_bytes()),
+                Some(base.slice_lines(&change.old).as_bytes()),
+                Some(proposed.slice_lines(&change.new).as_bytes()),
                 line(below),
             ]);
             let ordinal = above.map_or(0, |above| {
-                let old = slice(base_tokens, &change.old);
-                let new = slice(proposed_tokens, &change.new);
-                alike.before(above, below, [old, new])
+                let old = slice_tokens(base_tokens, &change.old);
+                let new = slice_tokens(proposed_tokens, &change.new);
+                alike.count_lookalikes(above, below, [old, new])
             });
-            let whole = hash(&[Some(&look), Some(&(ordinal as u64).to_le_bytes())]);
+            let whole = hash_parts(&[Some(&look), Some(&(ordinal as u64).to_le_bytes())]);
             let [a, b, c, d, e, f, g, h, ..] = whole;
             HunkKey(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
         })
@@ -47,7 +47,7 @@ pub(super) fn keys(
 type KeyDigest = [u8; 32];
 
 /// Each part goes in with its length, so that no two lists of parts look the same.
-fn hash(parts: &[Option<&[u8]>]) -> KeyDigest {
+fn hash_parts(parts: &[Option<&[u8]>]) -> KeyDigest {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
@@ -61,8 +61,8 @@ fn hash(parts: &[Option<&[u8]>]) -> KeyDigest {
 struct LookalikeCounter<'t> {
     base: &'t [LineToken],
     places: LineOccurrences,
-    /// Where the base has some lines, for those that were asked for. Changes that look alike share a
-    /// search, and so do different insertions between equal lines.
+    /// Caches the places of lines in the base. Changes that look alike share a search, and so do
+    /// different insertions between equal lines.
     found: BTreeMap<LinePattern<'t>, Vec<u32>>,
 }
 
@@ -78,14 +78,20 @@ impl<'t> LookalikeCounter<'t> {
         }
     }
 
-    /// How many lines before `above` equal it and are followed by the change's old or new lines and
-    /// then by a line that equals `below`.
-    fn before(&mut self, above: u32, below: Option<u32>, lines: [&'t [LineToken]; 2]) -> usize {
+    /// Counts the earlier places that look like the place of a change. These are lines equal to
+    /// `above` that are followed by the change's old or new lines, and then by a line that equals
+    /// `below`.
+    fn count_lookalikes(
+        &mut self,
+        above: u32,
+        below: Option<u32>,
+        lines: [&'t [LineToken]; 2],
+    ) -> usize {
         let token = |line: u32| self.base[line as usize];
         let (first, last) = (token(above), below.map(token));
         let patterns = lines.map(|lines| (first, lines, last));
         for pattern in patterns {
-            let search = || places(self.base, &self.places, pattern);
+            let search = || find_pattern(self.base, &self.places, pattern);
             self.found.entry(pattern).or_insert_with(search);
         }
         let [mut few, mut many] = patterns.map(|pattern| {
@@ -102,8 +108,8 @@ impl<'t> LookalikeCounter<'t> {
     }
 }
 
-/// Where a text has a pattern.
-fn places(
+/// Finds the places of a pattern in a text.
+fn find_pattern(
     text: &[LineToken],
     places: &LineOccurrences,
     (first, lines, last): LinePattern<'_>,
@@ -116,12 +122,12 @@ fn places(
     }
     // The rarest line of the pattern has the fewest places to try.
     let rarest = (0u32..).zip(&pattern);
-    let rarest = rarest.map(|(at, &token)| (at, places.of(token)));
+    let rarest = rarest.map(|(at, &token)| (at, places.places_of(token)));
     let Some((offset, candidates)) = rarest.min_by_key(|(_, places)| places.len()) else {
         return Vec::new();
     };
     if candidates.len() * pattern.len() > 4 * text.len() {
-        return search(text, &pattern);
+        return search_pattern(text, &pattern);
     }
     let starts = candidates
         .iter()
@@ -131,9 +137,9 @@ fn places(
         .collect()
 }
 
-/// Where a text has a pattern, in work proportional to the text however much of the pattern it has
-/// everywhere. This is the algorithm of Knuth, Morris and Pratt.
-fn search(text: &[LineToken], pattern: &[LineToken]) -> Vec<u32> {
+/// Finds the places of a pattern in work proportional to the text, however often parts of the
+/// pattern repeat. This is the algorithm of Knuth, Morris and Pratt.
+fn search_pattern(text: &[LineToken], pattern: &[LineToken]) -> Vec<u32> {
     // For each line of the pattern, how many lines before the next one begin the pattern again.
     let mut again = vec![0; pattern.len()];
     let advance = |again: &[usize], mut matched: usize, token: LineToken| {
@@ -156,7 +162,7 @@ fn search(text: &[LineToken], pattern: &[LineToken]) -> Vec<u32> {
     found
 }
 
-fn slice<'t>(tokens: &'t [LineToken], range: &Range<u32>) -> &'t [LineToken] {
+fn slice_tokens<'t>(tokens: &'t [LineToken], range: &Range<u32>) -> &'t [LineToken] {
     tokens
         .get(range.start as usize..range.end as usize)
         .unwrap_or_default()
@@ -170,12 +176,12 @@ mod tests {
     fn check(text: &str, pattern: &str, expected: &[u32]) {
         let [text, pattern] = [text, pattern]
             .map(|text| -> Vec<_> { text.bytes().map(|byte| LineToken(byte.into())).collect() });
-        assert_eq!(search(&text, &pattern), expected);
+        assert_eq!(search_pattern(&text, &pattern), expected);
         let known = LineOccurrences::new(&text, 256);
         let (first, lines) = pattern.split_first().unwrap();
         let (last, lines) = lines.split_last().unwrap();
         assert_eq!(
-            places(&text, &known, (*first, lines, Some(*last))),
+            find_pattern(&text, &known, (*first, lines, Some(*last))),
             expected
         );
         let rest = [lines, &[*last]].concat();
@@ -183,7 +189,7 @@ mod tests {
             .last()
             .filter(|&&at| at as usize + pattern.len() == text.len());
         let at_end: Vec<_> = at_end.copied().into_iter().collect();
-        assert_eq!(places(&text, &known, (*first, &rest, None)), at_end);
+        assert_eq!(find_pattern(&text, &known, (*first, &rest, None)), at_end);
     }
 
     #[test]

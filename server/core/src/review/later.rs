@@ -26,8 +26,8 @@ pub fn merge_later_result<'a>(base: &'a str, proposed: &'a str, new: &'a str) ->
 }
 
 impl<'a> LaterResult<'a> {
-    /// The same, where the two results do not conflict in lines of which they have changed
-    /// [different words](words::merge).
+    /// Returns the same, where the two results do not conflict in lines of which they have changed
+    /// [different words](words::merge_words).
     #[must_use]
     pub fn by_words(self) -> Self {
         Self {
@@ -36,8 +36,8 @@ impl<'a> LaterResult<'a> {
         }
     }
 
-    /// The new proposed text, if the two results do not conflict.
-    pub fn clean(&self) -> Option<String> {
+    /// Returns the new proposed text, if the two results do not conflict.
+    pub fn clean_text(&self) -> Option<String> {
         let clean = self.conflicts().next().is_none();
         clean.then(|| self.taken_ours())
     }
@@ -45,28 +45,29 @@ impl<'a> LaterResult<'a> {
     /// Both results, and the earlier one's text where they conflict. What the developer has decided
     /// is part of the earlier text, so this is the one to go on with.
     pub fn taken_ours(&self) -> String {
-        self.taken(MergeSide::Ours)
+        self.side_lines(MergeSide::Ours)
     }
 
     /// Both results, and the later one's text where they conflict: the alternative to show.
     pub fn taken_theirs(&self) -> String {
-        self.taken(MergeSide::Theirs)
+        self.side_lines(MergeSide::Theirs)
     }
 
-    /// Where the two results conflict. Ours is the earlier result, theirs the later one.
+    /// Returns the regions in which the two results conflict. Ours is the earlier result, theirs
+    /// the later one.
     pub fn conflicts(&self) -> impl Iterator<Item = &MergeRegion> {
         let all = self.merge.conflicts();
-        all.filter(|region| self.merged(region).is_none())
+        all.filter(|region| self.merged_region(region).is_none())
     }
 
-    fn taken(&self, side: MergeSide) -> String {
+    fn side_lines(&self, side: MergeSide) -> String {
         self.merge.with_conflicts(|region| {
             let text = || self.merge.text_of(region, side).to_owned();
-            self.merged(region).unwrap_or_else(text)
+            self.merged_region(region).unwrap_or_else(text)
         })
     }
 
-    fn merged(&self, region: &MergeRegion) -> Option<String> {
+    fn merged_region(&self, region: &MergeRegion) -> Option<String> {
         let text = |side| self.merge.text_of(region, side);
         let merged = || {
             words::merge_words(
@@ -78,15 +79,14 @@ impl<'a> LaterResult<'a> {
         self.by_words.then(merged).flatten()
     }
 
-    /// The merge itself, for the texts of its regions.
+    /// Returns the merge itself, for the texts of its regions.
     pub fn merge(&self) -> &ThreeWayMerge<'a> {
         &self.merge
     }
 }
 
-/// What two results come to where their hunks conflict, for those of which they have changed
-/// [different words](words::merge): lines of one hunk from `earlier` to `later`, without the hunk and
-/// with both results in it.
+/// Merges two results where their hunks conflict but changed [different words](words::merge_words): lines
+/// of one hunk from `earlier` to `later`, without the hunk and with both results in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MergedAlternative {
     /// The lines as both results found them.
@@ -122,8 +122,8 @@ pub fn merge_alternatives(
             if inside && paired && !old.is_empty() {
                 let lines = at..at + (old.end - old.start);
                 let woven = MergedAlternative {
-                    base: base.get(&lines).to_owned(),
-                    merged: merged.get(&lines).to_owned(),
+                    base: base.slice_lines(&lines).to_owned(),
+                    merged: merged.slice_lines(&lines).to_owned(),
                 };
                 found.insert(hunk.key, woven);
             }
@@ -132,13 +132,13 @@ pub fn merge_alternatives(
     found
 }
 
-/// What undoing gives.
+/// Holds the result of undoing hunks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UndoneText {
     /// The text as if the landing had not happened. Where what has been typed since touches what
     /// landed, the text as it is now.
     pub text: String,
-    /// How many places were left because of that.
+    /// The number of places left unchanged because of a conflict.
     pub conflicts: usize,
 }
 
@@ -150,8 +150,8 @@ pub struct UndoneText {
 /// base's texts from before and after.
 ///
 /// ```
-/// use claudecluster_core::review::undo;
-/// let undone = undo("a\nb\nc\n", "a\nB\nc\n", "a\nB\nc\ntyped\n");
+/// use claudecluster_core::review::undo_landing;
+/// let undone = undo_landing("a\nb\nc\n", "a\nB\nc\n", "a\nB\nc\ntyped\n");
 /// assert_eq!((undone.text.as_str(), undone.conflicts), ("a\nb\nc\ntyped\n", 0));
 /// ```
 pub fn undo_landing(before: &str, after: &str, current: &str) -> UndoneText {

@@ -6,7 +6,9 @@ use ropey::Rope;
 
 use super::{FileReview, HunkKey, HunkState, ReviewHunk, display_hunks, key};
 use crate::{
-    diff::{DiffPurpose, IndexedText, LineChange, LineToken, LineVocabulary, bounds, diff_tokens},
+    diff::{
+        DiffPurpose, IndexedText, LineChange, LineToken, LineVocabulary, diff_tokens, line_bounds,
+    },
     merge::{self, MergeRegion, MergeRegionKind, ThreeWayMerge},
 };
 
@@ -14,13 +16,13 @@ use crate::{
 ///
 /// It keeps what depends on the proposal alone, and of the current text its lines as numbers. A new
 /// current text costs a comparison of bytes and a diff of numbers; only lines between the first and
-/// the last byte that changed are looked at. What comes out is what [`Review::new`] gives for the
+/// the last byte that changed are looked at. What comes out is what [`FileReview::new`] gives for the
 /// three texts, whatever the texts were before.
 ///
 /// ```
-/// use claudecluster_core::review::Live;
+/// use claudecluster_core::review::LiveReview;
 ///
-/// let mut live = Live::new("a\nb\nc\n", "a\nB\nc\n");
+/// let mut live = LiveReview::new("a\nb\nc\n", "a\nB\nc\n");
 /// let key = live.review().hunks()[0].key;
 /// let review = live.update("typed\na\nb\nc\n");
 /// assert_eq!((review.hunks()[0].key, review.hunks()[0].current.clone()), (key, 2..3));
@@ -30,8 +32,8 @@ pub struct LiveReview {
     base: ReviewText,
     proposed: ReviewText,
     proposal: IndexedProposal,
-    /// How many distinct lines base and proposed have, and their bytes. What the vocabulary has
-    /// beyond that came from current texts, old ones too.
+    /// The number of distinct lines of base and proposed, and their bytes. All further lines of the
+    /// vocabulary came from current texts, old ones too.
     own: (usize, usize),
     current: String,
     bounds: Vec<usize>,
@@ -50,17 +52,17 @@ struct ReviewText {
 impl ReviewText {
     fn new(text: Arc<str>) -> Self {
         Self {
-            bounds: bounds(text.as_bytes()),
+            bounds: line_bounds(text.as_bytes()),
             text,
         }
     }
 
     fn lines(&self) -> IndexedText<'_> {
-        IndexedText::indexed(&self.text, &self.bounds)
+        IndexedText::with_bounds(&self.text, &self.bounds)
     }
 }
 
-/// What depends on base and proposed alone.
+/// Indexes the part of a review that depends on base and proposed alone.
 #[derive(Debug)]
 struct IndexedProposal {
     vocabulary: LineVocabulary,
@@ -74,10 +76,17 @@ struct IndexedProposal {
 impl IndexedProposal {
     fn new(base: &IndexedText<'_>, proposed: &IndexedText<'_>) -> Self {
         let mut vocabulary = LineVocabulary::new(base.len() as usize * 2);
-        let b = vocabulary.tokens(base);
-        let p = vocabulary.tokens(proposed);
+        let b = vocabulary.tokenize_text(base);
+        let p = vocabulary.tokenize_text(proposed);
         let changes = diff_tokens(&vocabulary, &b, &p, DiffPurpose::Merging);
-        let keys = key::keys(base, proposed, &b, &p, vocabulary.size(), &changes);
+        let keys = key::hunk_keys(
+            base,
+            proposed,
+            &b,
+            &p,
+            vocabulary.distinct_lines(),
+            &changes,
+        );
         Self {
             vocabulary,
             base: b,
@@ -89,7 +98,7 @@ impl IndexedProposal {
     }
 
     /// Holds the proposal against a current text.
-    fn place(
+    fn place_hunks(
         &mut self,
         base: &IndexedText<'_>,
         current: &IndexedText<'_>,
@@ -97,8 +106,8 @@ impl IndexedProposal {
         tokens: &[LineToken],
     ) -> (Vec<MergeRegion>, Vec<ReviewHunk>) {
         let typed = diff_tokens(&self.vocabulary, &self.base, tokens, DiffPurpose::Merging);
-        let regions = merge::regions(base, current, proposed, &typed, &self.changes);
-        let mut hunks = hunks(&regions, &self.changes, &self.keys);
+        let regions = merge::divide_regions(base, current, proposed, &typed, &self.changes);
+        let mut hunks = make_hunks(&regions, &self.changes, &self.keys);
         let (b, p) = (&self.base, &self.proposed);
         let (words, raises) = (&self.vocabulary, &mut self.raises);
         display_hunks::place_for_reading(&mut hunks, &regions, words, b, p, raises);
@@ -107,7 +116,11 @@ impl IndexedProposal {
 }
 
 /// Makes a hunk of every change of the proposal.
-fn hunks(regions: &[MergeRegion], changes: &[LineChange], keys: &[HunkKey]) -> Vec<ReviewHunk> {
+fn make_hunks(
+    regions: &[MergeRegion],
+    changes: &[LineChange],
+    keys: &[HunkKey],
+) -> Vec<ReviewHunk> {
     let mut hunks = Vec::with_capacity(keys.len());
     for (index, region) in regions.iter().enumerate() {
         let state = match region.kind {
@@ -130,7 +143,7 @@ fn hunks(regions: &[MergeRegion], changes: &[LineChange], keys: &[HunkKey]) -> V
     hunks
 }
 
-/// The review of three texts that are looked at once.
+/// Reviews three texts once.
 pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> FileReview<'a> {
     let (base, current, proposed) = (
         IndexedText::new(base),
@@ -138,8 +151,8 @@ pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> 
         IndexedText::new(proposed),
     );
     let mut proposal = IndexedProposal::new(&base, &proposed);
-    let tokens = proposal.vocabulary.tokens(&current);
-    let (regions, hunks) = proposal.place(&base, &current, &proposed, &tokens);
+    let tokens = proposal.vocabulary.tokenize_text(&current);
+    let (regions, hunks) = proposal.place_hunks(&base, &current, &proposed, &tokens);
     FileReview {
         merge: ThreeWayMerge::of_regions(
             base,
@@ -153,7 +166,7 @@ pub(super) fn review<'a>(base: &'a str, current: &'a str, proposed: &'a str) -> 
 }
 
 impl LiveReview {
-    /// The review of a proposal where the current text is the base.
+    /// Returns the review of a proposal where the current text is the base.
     pub fn new(base: impl Into<Arc<str>>, proposed: impl Into<Arc<str>>) -> Self {
         let (base, proposed) = (
             ReviewText::new(base.into()),
@@ -161,7 +174,10 @@ impl LiveReview {
         );
         let proposal = IndexedProposal::new(&base.lines(), &proposed.lines());
         let mut live = Self {
-            own: (proposal.vocabulary.size(), proposal.vocabulary.bytes()),
+            own: (
+                proposal.vocabulary.distinct_lines(),
+                proposal.vocabulary.total_bytes(),
+            ),
             current: base.text.as_ref().to_owned(),
             bounds: base.bounds.clone(),
             tokens: proposal.base.clone(),
@@ -171,11 +187,11 @@ impl LiveReview {
             proposed,
             proposal,
         };
-        live.place();
+        live.place_hunks();
         live
     }
 
-    /// The text that is there now, and the review against it.
+    /// Updates the current text and returns the review against it.
     pub fn update(&mut self, current: &str) -> FileReview<'_> {
         let (old, new) = (self.current.as_bytes(), current.as_bytes());
         let prefix = same_start(old, new);
@@ -184,7 +200,7 @@ impl LiveReview {
             let lines = self.lines_around(prefix, old.len() - suffix);
             let end = new.len() - (old.len() - lines.end);
             let middle = current.get(lines.start..end).unwrap_or_default();
-            self.splice(&lines, middle);
+            self.splice_lines(&lines, middle);
         }
         self.review()
     }
@@ -215,14 +231,14 @@ impl LiveReview {
             let lines = self.lines_around(prefix, old.len() - suffix.min(most));
             let end = new_len - (old.len() - lines.end);
             let middle = Cow::from(current.byte_slice(lines.start..end));
-            self.splice(&lines, &middle);
+            self.splice_lines(&lines, &middle);
         }
         self.review()
     }
 
-    /// The review against the text of the last update.
+    /// Returns the review against the text of the last update.
     pub fn review(&self) -> FileReview<'_> {
-        let current = IndexedText::indexed(self.current.as_str(), &self.bounds);
+        let current = IndexedText::with_bounds(self.current.as_str(), &self.bounds);
         FileReview {
             merge: ThreeWayMerge::of_regions(
                 self.base.lines(),
@@ -236,18 +252,18 @@ impl LiveReview {
     }
 
     /// About how many bytes of memory it takes.
-    pub fn size(&self) -> usize {
+    pub fn memory_size(&self) -> usize {
         let texts = self.base.text.len() + self.proposed.text.len() + self.current.len();
         let lines = self.base.bounds.len() + self.proposed.bounds.len() + self.bounds.len();
         let hunk = size_of::<ReviewHunk>() + size_of::<LineChange>() + 3 * size_of::<MergeRegion>();
         texts
             + lines * (size_of::<usize>() + size_of::<LineToken>())
-            + self.proposal.vocabulary.bytes()
-            + self.proposal.vocabulary.size() * 2 * size_of::<usize>()
+            + self.proposal.vocabulary.total_bytes()
+            + self.proposal.vocabulary.distinct_lines() * 2 * size_of::<usize>()
             + self.hunks.len() * hunk
     }
 
-    /// The whole lines of the current text that bytes `start..end` are in or touch.
+    /// Returns the whole lines of the current text that bytes `start..end` are in or touch.
     fn lines_around(&self, start: usize, end: usize) -> Range<usize> {
         let text = self.current.as_bytes();
         let start = memchr::memrchr(b'\n', &text[..start]).map_or(0, |at| at + 1);
@@ -256,42 +272,44 @@ impl LiveReview {
     }
 
     /// Replaces whole lines of the current text by other whole lines.
-    fn splice(&mut self, bytes: &Range<usize>, text: &str) {
+    fn splice_lines(&mut self, bytes: &Range<usize>, text: &str) {
         self.forget_old_lines();
         let first = self.bounds.partition_point(|&bound| bound < bytes.start);
         let last = self.bounds.partition_point(|&bound| bound < bytes.end);
         let new = IndexedText::new(text);
-        let tokens = self.proposal.vocabulary.tokens(&new);
+        let tokens = self.proposal.vocabulary.tokenize_text(&new);
         self.tokens.splice(first..last, tokens);
         let (was, is) = (bytes.end, bytes.start + text.len());
         for bound in &mut self.bounds[last + 1..] {
             *bound = *bound - was + is;
         }
-        let ends = (1..=new.len()).map(|line| bytes.start + new.start(line));
+        let ends = (1..=new.len()).map(|line| bytes.start + new.line_start(line));
         self.bounds.splice(first + 1..=last, ends);
         self.current.replace_range(bytes.clone(), text);
-        self.place();
+        self.place_hunks();
     }
 
     /// Keeps the vocabulary from growing with every line that was ever there.
     fn forget_old_lines(&mut self) {
         let vocabulary = &mut self.proposal.vocabulary;
         let (lines, bytes) = self.own;
-        let grown = vocabulary.size() > lines + 2 * self.tokens.len() + 4096
-            || vocabulary.bytes() > bytes + 4 * self.current.len() + (256 << 10);
+        let grown = vocabulary.distinct_lines() > lines + 2 * self.tokens.len() + 4096
+            || vocabulary.total_bytes() > bytes + 4 * self.current.len() + (256 << 10);
         if grown {
             vocabulary.truncate(lines);
-            self.tokens =
-                vocabulary.tokens(&IndexedText::indexed(self.current.as_str(), &self.bounds));
+            self.tokens = vocabulary.tokenize_text(&IndexedText::with_bounds(
+                self.current.as_str(),
+                &self.bounds,
+            ));
         }
     }
 
-    fn place(&mut self) {
-        let current = IndexedText::indexed(self.current.as_str(), &self.bounds);
+    fn place_hunks(&mut self) {
+        let current = IndexedText::with_bounds(self.current.as_str(), &self.bounds);
         let (base, proposed) = (self.base.lines(), self.proposed.lines());
         let placed = self
             .proposal
-            .place(&base, &current, &proposed, &self.tokens);
+            .place_hunks(&base, &current, &proposed, &self.tokens);
         (self.regions, self.hunks) = placed;
     }
 }
@@ -300,7 +318,7 @@ impl LiveReview {
 /// enough that the rest of the last block costs nothing.
 const BLOCK: usize = 1024;
 
-/// How many bytes two texts have in common at their start.
+/// Counts the bytes two texts have in common at their start.
 fn same_start(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
     let (a, b) = (&a[..len], &b[..len]);
@@ -311,7 +329,7 @@ fn same_start(a: &[u8], b: &[u8]) -> usize {
     same + rest.take_while(|(a, b)| a == b).count()
 }
 
-/// How many bytes two texts have in common at their end.
+/// Counts the bytes two texts have in common at their end.
 fn same_end(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
     let (a, b) = (&a[a.len() - len..], &b[b.len() - len..]);

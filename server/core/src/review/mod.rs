@@ -14,14 +14,14 @@
 //! - there is nothing left to decide when `base` and `proposed` are equal.
 //!
 //! ```
-//! use claudecluster_core::review::{HunkState, Review};
+//! use claudecluster_core::review::{FileReview, HunkState};
 //!
 //! let base = "fn main() {\n    run();\n}\n\nfn run() {}\n";
 //! let proposed = "fn main() {\n    run(1);\n}\n\nfn run(n: u32) {}\n";
 //! // The developer typed a line at the top meanwhile.
 //! let current = "// entry\n\nfn main() {\n    run();\n}\n\nfn run() {}\n";
 //!
-//! let review = Review::new(base, current, proposed);
+//! let review = FileReview::new(base, current, proposed);
 //! let [first, second] = review.hunks() else { unreachable!() };
 //! assert_eq!((first.state, first.current.clone()), (HunkState::Clean, 3..4));
 //! assert_eq!(review.new_text(first), "    run(1);\n");
@@ -30,7 +30,7 @@
 //! assert_eq!(accepted.current, "// entry\n\nfn main() {\n    run(1);\n}\n\nfn run() {}\n");
 //!
 //! // Once the editor shows that text, the pair moves on; the other hunk keeps its key.
-//! let review = Review::new(&accepted.base, &accepted.current, proposed);
+//! let review = FileReview::new(&accepted.base, &accepted.current, proposed);
 //! assert_eq!(review.hunks().len(), 1);
 //! assert_eq!(review.hunks()[0].key, second.key);
 //! ```
@@ -58,7 +58,7 @@ pub use live::LiveReview;
 pub use provenance::{HunkAttribution, TaskContribution};
 
 use crate::{
-    diff::{IndexedText, splice},
+    diff::{IndexedText, splice_lines},
     merge::{MergeRegion, MergeRegionKind, MergeSide, ThreeWayMerge},
 };
 
@@ -85,7 +85,7 @@ impl FromStr for HunkKey {
     }
 }
 
-/// How a hunk stands against the current text.
+/// Compares a hunk with the current text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HunkState {
     /// The lines it replaces are still there and nothing that touches them has changed.
@@ -96,7 +96,7 @@ pub enum HunkState {
     Conflict,
 }
 
-/// A proposed change. Ranges are of lines that end at `\n`; see [`Review::current_bytes`] for
+/// A proposed change. Ranges are of lines that end at `\n`; see [`FileReview::current_bytes`] for
 /// offsets that can be turned into editor positions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReviewHunk {
@@ -106,10 +106,10 @@ pub struct ReviewHunk {
     pub base: Range<u32>,
     /// The lines it has in the proposed text.
     pub proposed: Range<u32>,
-    /// Where it stands in the current text. For a clean hunk the lines it replaces; otherwise the
-    /// whole stretch that would have to be decided, which several hunks can share.
+    /// The lines of the hunk in the current text. For a clean hunk the lines it replaces; otherwise
+    /// the whole stretch that would have to be decided, which several hunks can share.
     pub current: Range<u32>,
-    /// How it stands.
+    /// The state of the hunk.
     pub state: HunkState,
     /// The region of the merge it belongs to.
     region: usize,
@@ -129,7 +129,7 @@ pub enum HunkRefusal {
     Missing,
 }
 
-/// What accepting gives.
+/// Holds the texts after an accept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptedTexts {
     /// The current text with the hunks in it.
@@ -140,7 +140,7 @@ pub struct AcceptedTexts {
     pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
-/// What observing landed hunks gives.
+/// Holds the base after landed hunks were observed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SettledBase {
     /// The base with the hunks that the current text has.
@@ -149,7 +149,7 @@ pub struct SettledBase {
     pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
-/// What rejecting gives.
+/// Holds the proposed text after a reject.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RejectedText {
     /// The proposed text without the hunks.
@@ -158,7 +158,7 @@ pub struct RejectedText {
     pub refused: Vec<(HunkKey, HunkRefusal)>,
 }
 
-/// What resolving a conflict gives.
+/// Holds the texts after a conflict was resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResolvedTexts {
     /// The current text with the chosen text in the conflict's place.
@@ -178,36 +178,37 @@ pub struct FileReview<'a> {
     hunks: Cow<'a, [ReviewHunk]>,
 }
 
-/// The hunks of `base` → `proposed`, each judged against `current`.
+/// Returns the hunks of `base` → `proposed`, each judged against `current`.
 pub fn hunks(base: &str, current: &str, proposed: &str) -> Vec<ReviewHunk> {
     FileReview::new(base, current, proposed).hunks.into_owned()
 }
 
 impl<'a> FileReview<'a> {
-    /// Compares the three texts. What is asked again and again while somebody types is a [`Live`]
+    /// Compares the three texts. What is asked again and again while somebody types is a [`LiveReview`]
     /// review: the same, without doing all of it again.
     pub fn new(base: &'a str, current: &'a str, proposed: &'a str) -> Self {
         live::review(base, current, proposed)
     }
 
-    /// The hunks, in the order of their lines.
+    /// Returns the hunks, in the order of their lines.
     pub fn hunks(&self) -> &[ReviewHunk] {
         &self.hunks
     }
 
-    /// The hunk with this key.
+    /// Returns the hunk with this key.
     pub fn hunk(&self, key: HunkKey) -> Option<&ReviewHunk> {
         self.hunks.iter().find(|hunk| hunk.key == key)
     }
 
-    /// The merge everything is derived from: ours is the current text, theirs the proposed one.
+    /// Returns the merge that the review is derived from: ours is the current text, theirs the
+    /// proposed one.
     pub fn merge(&self) -> &ThreeWayMerge<'a> {
         &self.merge
     }
 
-    /// The stretch of all three texts that [`Review::resolve`] decides: more than the hunk itself
-    /// where it conflicts. Ours is the current text, theirs the proposed one.
-    pub fn region(&self, hunk: &ReviewHunk) -> MergeRegion {
+    /// Returns the stretch that [`FileReview::resolve`] decides, in all three texts: more than the
+    /// hunk itself where it conflicts. Ours is the current text, theirs the proposed one.
+    pub fn decided_region(&self, hunk: &ReviewHunk) -> MergeRegion {
         let region = self.merge.regions().get(hunk.region).cloned();
         let own = MergeRegion {
             kind: MergeRegionKind::Theirs,
@@ -222,36 +223,36 @@ impl<'a> FileReview<'a> {
         }
     }
 
-    /// The lines the current text has where the hunk stands.
+    /// Returns the lines of the current text at the hunk.
     pub fn old_text(&self, hunk: &ReviewHunk) -> &'a str {
-        self.merge.ours.get(&hunk.current)
+        self.merge.ours.slice_lines(&hunk.current)
     }
 
-    /// The lines the hunk replaces, as they are in the base.
+    /// Returns the lines the hunk replaces, as they are in the base.
     pub fn base_text(&self, hunk: &ReviewHunk) -> &'a str {
-        self.merge.base.get(&hunk.base)
+        self.merge.base.slice_lines(&hunk.base)
     }
 
-    /// The lines the hunk puts there.
+    /// Returns the lines the hunk inserts.
     pub fn new_text(&self, hunk: &ReviewHunk) -> &'a str {
-        self.merge.theirs.get(&hunk.proposed)
+        self.merge.theirs.slice_lines(&hunk.proposed)
     }
 
-    /// Byte offsets of [`Hunk::current`].
+    /// Returns the byte offsets of [`ReviewHunk::current`].
     pub fn current_bytes(&self, hunk: &ReviewHunk) -> Range<usize> {
-        self.merge.ours.bytes(&hunk.current)
+        self.merge.ours.byte_range(&hunk.current)
     }
 
     /// Puts hunks into the current text. Hunks that conflict are left and reported; hunks that are
     /// there already count as accepted.
     pub fn accept(&self, keys: &[HunkKey]) -> AcceptedTexts {
-        let (chosen, refused) = self.choose(keys, |state| match state {
+        let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Clean | HunkState::Present => Ok(()),
             HunkState::Conflict => Err(HunkRefusal::Conflict),
         });
         let clean = chosen.iter().filter(|hunk| hunk.state == HunkState::Clean);
         AcceptedTexts {
-            current: splice(
+            current: splice_lines(
                 &self.merge.ours,
                 clean.map(|hunk| (hunk.current.clone(), self.new_text(hunk))),
             ),
@@ -260,11 +261,11 @@ impl<'a> FileReview<'a> {
         }
     }
 
-    /// The current text before hunks came into it that an editor has put there by itself. `None` where one of
-    /// them is not there, or where accepting them in that text would give another one than the current:
-    /// then nothing says what it was.
-    pub fn before(&self, keys: &[HunkKey]) -> Option<String> {
-        let (chosen, refused) = self.choose(keys, |state| match state {
+    /// Returns the current text without hunks that an editor inserted by itself. `None` where one
+    /// of them is not there, or where accepting them in that text would give another one than the
+    /// current: then nothing says what it was.
+    pub fn text_before(&self, keys: &[HunkKey]) -> Option<String> {
+        let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Present => Ok(()),
             HunkState::Clean => Err(HunkRefusal::Missing),
             HunkState::Conflict => Err(HunkRefusal::Conflict),
@@ -272,7 +273,7 @@ impl<'a> FileReview<'a> {
         let old = chosen
             .iter()
             .map(|hunk| (hunk.current.clone(), self.base_text(hunk)));
-        let before = splice(&self.merge.ours, old);
+        let before = splice_lines(&self.merge.ours, old);
         let (base, proposed) = (self.merge.base.text(), self.merge.theirs.text());
         let again = FileReview::new(base, &before, proposed).accept(keys);
         let same = refused.is_empty()
@@ -282,8 +283,8 @@ impl<'a> FileReview<'a> {
     }
 
     /// Moves the base over hunks that the current text has, however they came there.
-    pub fn settle(&self, keys: &[HunkKey]) -> SettledBase {
-        let (chosen, refused) = self.choose(keys, |state| match state {
+    pub fn rebase_over_landed(&self, keys: &[HunkKey]) -> SettledBase {
+        let (chosen, refused) = self.choose_hunks(keys, |state| match state {
             HunkState::Present => Ok(()),
             HunkState::Clean => Err(HunkRefusal::Missing),
             HunkState::Conflict => Err(HunkRefusal::Conflict),
@@ -296,12 +297,12 @@ impl<'a> FileReview<'a> {
 
     /// Takes hunks out of the proposal, in whatever state they are.
     pub fn reject(&self, keys: &[HunkKey]) -> RejectedText {
-        let (chosen, refused) = self.choose(keys, |_| Ok(()));
+        let (chosen, refused) = self.choose_hunks(keys, |_| Ok(()));
         let old = chosen
             .iter()
             .map(|hunk| (hunk.proposed.clone(), self.base_text(hunk)));
         RejectedText {
-            proposed: splice(&self.merge.theirs, old),
+            proposed: splice_lines(&self.merge.theirs, old),
             refused,
         }
     }
@@ -310,14 +311,14 @@ impl<'a> FileReview<'a> {
     /// lacks a line ending where more lines follow gets one.
     ///
     /// # Errors
-    /// [`Refused::Unknown`] if there is no such hunk.
+    /// [`HunkRefusal::Unknown`] if there is no such hunk.
     pub fn resolve(&self, key: HunkKey, text: &str) -> Result<ResolvedTexts, HunkRefusal> {
         let hunk = self.hunk(key).ok_or(HunkRefusal::Unknown)?;
-        let region = self.region(hunk);
+        let region = self.decided_region(hunk);
         let put = |lines: &IndexedText<'a>, range: &Range<u32>| {
             let ended = range.end < lines.len();
-            let text = if ended { &self.ended(text) } else { text };
-            splice(lines, [(range.clone(), text)])
+            let text = if ended { &self.with_ending(text) } else { text };
+            splice_lines(lines, [(range.clone(), text)])
         };
         Ok(ResolvedTexts {
             current: put(&self.merge.ours, &region.ours),
@@ -332,8 +333,9 @@ impl<'a> FileReview<'a> {
         })
     }
 
-    /// The hunks with these keys in the order of their lines, and the keys that are refused.
-    fn choose(
+    /// Returns the hunks with these keys in the order of their lines, and the keys that are
+    /// refused.
+    fn choose_hunks(
         &self,
         keys: &[HunkKey],
         judge: impl Fn(HunkState) -> Result<(), HunkRefusal>,
@@ -357,18 +359,18 @@ impl<'a> FileReview<'a> {
         let new = hunks
             .iter()
             .map(|hunk| (hunk.base.clone(), self.new_text(hunk)));
-        splice(&self.merge.base, new)
+        splice_lines(&self.merge.base, new)
     }
 }
 
-/// One side's text of the merge `base`, `current`, `proposed` in which every clean hunk has landed
-/// and every conflict is as `side` has it.
+/// Returns the merge of three texts with every conflict taken from `side`. Every clean hunk has
+/// landed.
 pub fn merge_with_side(base: &str, current: &str, proposed: &str, side: MergeSide) -> String {
     crate::merge::merge3(base, current, proposed).with_conflicts_as(side)
 }
 
-/// The same with the [words](words::merge) of both sides in the conflicts of one hunk that can be merged
-/// so, and with what is there in all others.
+/// Returns the merge of three texts with conflicts merged by [words](words::merge_words). A conflict that
+/// is not of one hunk, or cannot be merged so, keeps the current text.
 pub fn merge_with_words(base: &str, current: &str, proposed: &str) -> String {
     let merge = crate::merge::merge3(base, current, proposed);
     merge.with_conflicts(|region| {

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::ReviewHunk;
-use crate::diff::{DiffPurpose, IndexedText, LineChange, diff};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, diff_indexed};
 
 /// A file as one task left it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,7 +12,7 @@ pub struct TaskContribution<'a> {
     pub text: &'a str,
 }
 
-/// Who made the hunks of one proposal. What takes time is done once for all of them.
+/// Finds the tasks that made the hunks of one proposal. The costly part is done once for all hunks.
 #[derive(Debug)]
 pub struct HunkAttribution {
     tasks: Vec<TaskAuthor>,
@@ -31,17 +31,17 @@ impl HunkAttribution {
         }
     }
 
-    /// Which tasks made a hunk, as indices into the versions: first the one that wrote most of the
-    /// hunk's final lines, of equals the later one.
+    /// Returns the tasks that made a hunk, as indices into the versions. The first one wrote most
+    /// of the hunk's final lines; of equals the later one is first.
     ///
     /// A task contributed when lines it wrote are among the hunk's new lines, or lines it took away
     /// are among the old ones.
-    pub fn of(&self, hunk: &ReviewHunk) -> Vec<usize> {
+    pub fn authors_of(&self, hunk: &ReviewHunk) -> Vec<usize> {
         let mut shares: Vec<(AuthorShare, usize)> = self
             .tasks
             .iter()
             .enumerate()
-            .map(|(task, author)| (author.share(hunk), task))
+            .map(|(task, author)| (author.hunk_share(hunk), task))
             .filter(|(share, _)| *share != AuthorShare::default())
             .collect();
         shares.sort_by(|a, b| b.cmp(a));
@@ -49,14 +49,15 @@ impl HunkAttribution {
     }
 }
 
-/// How many lines of a hunk a task accounts for. What was written decides before what was removed.
+/// Counts the lines of a hunk that a task wrote and removed. What was written decides before what
+/// was removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct AuthorShare {
     written: u32,
     removed: u32,
 }
 
-/// What one task changed, and which of it is still to be seen.
+/// Stores the changes of one task, and which of them are still to be counted.
 #[derive(Debug)]
 struct TaskAuthor {
     own: Vec<LineChange>,
@@ -76,23 +77,27 @@ impl TaskAuthor {
             IndexedText::new(version.base),
             IndexedText::new(version.text),
         );
-        let kept = diff(&left, proposed, DiffPurpose::Merging);
-        let known = diff(base, &started, DiffPurpose::Merging);
+        let kept = diff_indexed(&left, proposed, DiffPurpose::Merging);
+        let known = diff_indexed(base, &started, DiffPurpose::Merging);
         Self {
-            own: diff(&started, &left, DiffPurpose::Merging),
-            kept: unchanged(&kept, left.len(), proposed.len()).collect(),
-            known: unchanged(&known, base.len(), started.len()).collect(),
+            own: diff_indexed(&started, &left, DiffPurpose::Merging),
+            kept: unchanged_ranges(&kept, left.len(), proposed.len()).collect(),
+            known: unchanged_ranges(&known, base.len(), started.len()).collect(),
         }
     }
 
-    fn share(&self, hunk: &ReviewHunk) -> AuthorShare {
+    fn hunk_share(&self, hunk: &ReviewHunk) -> AuthorShare {
         let written = self.kept.iter().map(|(left, proposed)| {
-            let shared = intersect(proposed, &hunk.proposed);
-            count(&project(&shared, proposed, left), &self.own, |c| &c.new)
+            let shared = intersect_ranges(proposed, &hunk.proposed);
+            count_common(&project_range(&shared, proposed, left), &self.own, |c| {
+                &c.new
+            })
         });
         let removed = self.known.iter().map(|(base, started)| {
-            let shared = intersect(base, &hunk.base);
-            count(&project(&shared, base, started), &self.own, |c| &c.old)
+            let shared = intersect_ranges(base, &hunk.base);
+            count_common(&project_range(&shared, base, started), &self.own, |c| {
+                &c.old
+            })
         });
         AuthorShare {
             written: written.sum(),
@@ -101,8 +106,8 @@ impl TaskAuthor {
     }
 }
 
-/// How many of some lines are among those of the changes.
-fn count(
+/// Counts the given lines that are among those of the changes.
+fn count_common(
     lines: &Range<u32>,
     changes: &[LineChange],
     side: impl Fn(&LineChange) -> &Range<u32>,
@@ -110,11 +115,11 @@ fn count(
     if lines.is_empty() {
         return 0;
     }
-    changes.iter().map(|c| overlap(side(c), lines)).sum()
+    changes.iter().map(|c| overlap_len(side(c), lines)).sum()
 }
 
-/// The stretches two texts share, as pairs of equally long ranges.
-fn unchanged(
+/// Returns the stretches two texts share, as pairs of equally long ranges.
+fn unchanged_ranges(
     changes: &[LineChange],
     old_len: u32,
     new_len: u32,
@@ -129,17 +134,17 @@ fn unchanged(
         .map(|(start, end)| (start.0..end.0, start.1..end.1))
 }
 
-fn intersect(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
+fn intersect_ranges(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
     let start = a.start.max(b.start);
     start..a.end.min(b.end).max(start)
 }
 
-fn overlap(a: &Range<u32>, b: &Range<u32>) -> u32 {
-    intersect(a, b).len() as u32
+fn overlap_len(a: &Range<u32>, b: &Range<u32>) -> u32 {
+    intersect_ranges(a, b).len() as u32
 }
 
 /// Moves a part of `from` to the same part of `to`.
-fn project(part: &Range<u32>, from: &Range<u32>, to: &Range<u32>) -> Range<u32> {
+fn project_range(part: &Range<u32>, from: &Range<u32>, to: &Range<u32>) -> Range<u32> {
     if part.is_empty() {
         return 0..0;
     }

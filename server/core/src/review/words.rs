@@ -18,10 +18,10 @@ const MOST_BYTES: usize = 16 << 10;
 /// nothing where lines only come or only go, where no word stays, and where there is too much of it.
 ///
 /// ```
-/// use claudecluster_core::review::words::refine;
-/// use claudecluster_protocol::change::WordKind::{Added, Removed, Same};
+/// use claudecluster_core::review::words::refine_to_words;
+/// use claudecluster_protocol::change::HunkWordKind::{Added, Removed, Same};
 ///
-/// let parts = refine("let x = 1;\n", "let x = 12 + y;\n");
+/// let parts = refine_to_words("let x = 1;\n", "let x = 12 + y;\n");
 /// let parts: Vec<_> = parts.iter().map(|part| (part.kind, part.text.as_str())).collect();
 /// assert_eq!(
 ///     parts,
@@ -33,9 +33,9 @@ pub fn refine_to_words(old: &str, new: &str) -> Vec<HunkWord> {
         return Vec::new();
     }
     let (old, new) = (SplitWords::new(old), SplitWords::new(new));
-    let changes = joined(&old, changes(&old, &new));
+    let changes = join_across_blanks(&old, word_changes(&old, &new));
     let stays = |words: &Range<u32>| old.text(words).chars().any(char::is_alphanumeric);
-    if !gaps(&changes, old.len()).any(|words| stays(&words)) {
+    if !unchanged_words(&changes, old.len()).any(|words| stays(&words)) {
         return Vec::new();
     }
     let mut parts = Vec::new();
@@ -62,7 +62,7 @@ pub fn refine_to_words(old: &str, new: &str) -> Vec<HunkWord> {
 /// word of its own.
 struct SplitWords<'a> {
     text: &'a str,
-    /// Where each starts, and one more entry for the end of the text.
+    /// The start of each word, and one more entry for the end of the text.
     bounds: Vec<usize>,
 }
 
@@ -73,7 +73,7 @@ enum CharClass {
     Other,
 }
 
-fn class(c: char) -> CharClass {
+fn char_class(c: char) -> CharClass {
     if c.is_alphanumeric() || c == '_' {
         CharClass::Word
     } else if c.is_whitespace() && c != '\n' && c != '\r' {
@@ -88,7 +88,7 @@ impl<'a> SplitWords<'a> {
         let mut bounds = Vec::new();
         let mut last = None;
         for (at, c) in text.char_indices() {
-            let class = class(c);
+            let class = char_class(c);
             let terminator = c == '\n' && at > 0 && text.as_bytes()[at - 1] == b'\r';
             if !terminator && (class == CharClass::Other || last != Some(class)) {
                 bounds.push(at);
@@ -103,39 +103,39 @@ impl<'a> SplitWords<'a> {
         u32::try_from(self.bounds.len() - 1).unwrap_or(u32::MAX)
     }
 
-    fn bytes(&self, words: &Range<u32>) -> Range<usize> {
+    fn byte_range(&self, words: &Range<u32>) -> Range<usize> {
         self.bounds[words.start as usize]..self.bounds[words.end as usize]
     }
 
     fn text(&self, words: &Range<u32>) -> &'a str {
-        self.text.get(self.bytes(words)).unwrap_or_default()
+        self.text.get(self.byte_range(words)).unwrap_or_default()
     }
 
-    fn word(&self, at: u32) -> &'a str {
+    fn word_at(&self, at: u32) -> &'a str {
         self.text(&(at..at + 1))
     }
 }
 
-/// The unchanged stretches of the old text.
-fn gaps(changes: &[LineChange], len: u32) -> impl Iterator<Item = Range<u32>> {
+/// Returns the unchanged stretches of the old text.
+fn unchanged_words(changes: &[LineChange], len: u32) -> impl Iterator<Item = Range<u32>> {
     let starts = std::iter::once(0).chain(changes.iter().map(|change| change.old.end));
     let ends = changes.iter().map(|change| change.old.start).chain([len]);
     starts.zip(ends).map(|(start, end)| start..end)
 }
 
-fn changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<LineChange> {
+fn word_changes(old: &SplitWords<'_>, new: &SplitWords<'_>) -> Vec<LineChange> {
     let mut vocabulary = LineVocabulary::new((old.len() + new.len()) as usize);
     let mut tokens = |words: &SplitWords<'_>| -> Vec<_> {
         let each = words.bounds.windows(2);
-        each.map(|pair| vocabulary.token(&words.text.as_bytes()[pair[0]..pair[1]]))
+        each.map(|pair| vocabulary.tokenize_line(&words.text.as_bytes()[pair[0]..pair[1]]))
             .collect()
     };
     let (o, n) = (tokens(old), tokens(new));
     diff_tokens(&vocabulary, &o, &n, DiffPurpose::Merging)
 }
 
-/// Changes with nothing but a blank between them are one: two new words read as a phrase.
-fn joined(old: &SplitWords<'_>, changes: Vec<LineChange>) -> Vec<LineChange> {
+/// Joins changes with nothing but a blank between them: two new words read as a phrase.
+fn join_across_blanks(old: &SplitWords<'_>, changes: Vec<LineChange>) -> Vec<LineChange> {
     let mut out: Vec<LineChange> = Vec::with_capacity(changes.len());
     for change in changes {
         match out.last_mut() {
@@ -150,7 +150,7 @@ fn joined(old: &SplitWords<'_>, changes: Vec<LineChange>) -> Vec<LineChange> {
 }
 
 fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| class(c) == CharClass::Blank)
+    text.chars().all(|c| char_class(c) == CharClass::Blank)
 }
 
 #[cfg(test)]

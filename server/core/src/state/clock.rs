@@ -6,8 +6,8 @@ use claudecluster_protocol::{GoalState, Span, TaskState, Timestamp};
 use super::Goal;
 use crate::write_patterns::may_write_same_file;
 
-/// How much of its time a goal has taken. It knows nothing but the moments of events, so that replaying
-/// them gives the same.
+/// Measures the time a goal has taken. The clock knows only the moments of events, so that
+/// replaying them gives the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct GoalClock {
     /// Taken before it stood still the last time.
@@ -21,30 +21,33 @@ impl GoalClock {
         match (self.since, runs) {
             (None, true) => self.since = Some(now),
             (Some(since), false) => {
-                self.taken = Span(self.taken.0.saturating_add(now.since(since).0));
+                self.taken = Span(self.taken.0.saturating_add(now.span_since(since).0));
                 self.since = None;
             }
             _ => {}
         }
     }
 
-    fn left(&self, limit: Span) -> Span {
+    fn time_left(&self, limit: Span) -> Span {
         Span(limit.0.saturating_sub(self.taken.0))
     }
 }
 
 impl Goal {
-    /// When the goal's time is over, if nothing holds it up until then. `None` where it has no limit, or its
-    /// clock stands still.
+    /// Returns the moment the goal's time is over, if nothing stops the clock until then. `None`
+    /// where it has no limit, or its clock stands still.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let left = self.clock.left(self.spec.timeout?);
-        Some(self.clock.since?.plus(left))
+        let left = self.clock.time_left(self.spec.timeout?);
+        Some(self.clock.since?.saturating_add(left))
     }
 
-    /// How much of the goal's time is left; `None` where it has no limit.
+    /// Returns the rest of the goal's time; `None` where the goal has no limit.
     pub fn time_left(&self, now: Timestamp) -> Option<Span> {
-        let left = self.clock.left(self.spec.timeout?);
-        let running = self.clock.since.map_or(Span(0), |since| now.since(since));
+        let left = self.clock.time_left(self.spec.timeout?);
+        let running = self
+            .clock
+            .since
+            .map_or(Span(0), |since| now.span_since(since));
         Some(Span(left.0.saturating_sub(running.0)))
     }
 
@@ -55,12 +58,12 @@ impl Goal {
         }
     }
 
-    /// Whoever tries a goal again gives it its time anew.
+    /// Resets the clock: a goal that is tried again gets its full time.
     pub(super) fn reset_clock(&mut self) {
         self.clock = GoalClock::default();
     }
 
-    /// Whether the goal goes on by itself, and does not only wait for somebody.
+    /// Returns whether the goal makes progress, and does not only wait for a person.
     fn takes_time(&self) -> bool {
         match self.state {
             GoalState::Submitted | GoalState::Merging | GoalState::Gating => true,
@@ -78,10 +81,11 @@ impl Goal {
         }
     }
 
-    /// Whether all that could go on waits for an approval or an answer: also what must not start before
-    /// something that waits has ended, because both are expected to write the same files.
+    /// Returns whether all work that could continue waits for an approval or an answer: also what
+    /// must not start before something that waits has ended, because both are expected to write the
+    /// same files.
     fn is_held_up(&self) -> bool {
-        let waiting: Vec<_> = self.waiting().map(|(id, _)| id).collect();
+        let waiting: Vec<_> = self.waiting_attempts().map(|(id, _)| id).collect();
         let behind = |task: &super::GoalTask| {
             let mut ahead = waiting.iter().filter_map(|id| self.tasks.get(*id));
             ahead.any(|ahead| may_write_same_file(&task.spec, &ahead.spec))

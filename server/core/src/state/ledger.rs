@@ -21,9 +21,9 @@ pub struct FileEntry {
 /// The two texts that are in review.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ReviewPair {
-    /// What is already decided or was there from the start.
+    /// The version with everything already decided, or the original one.
     pub base: Option<FileVersion>,
-    /// What is proposed.
+    /// The proposed version.
     pub proposed: Option<FileVersion>,
 }
 
@@ -32,11 +32,11 @@ pub struct ReviewPair {
 pub struct LedgerRecord {
     /// Its place among all moves of all goals, counting from 0.
     pub order: u64,
-    /// What was decided.
+    /// The verdict.
     pub verdict: Verdict,
     /// The hunks it was about.
     pub hunks: Vec<HunkId>,
-    /// Those of them that later moves have taken back, and none has done again.
+    /// The hunks that later records have undone, and none has redone.
     pub undone: Vec<HunkId>,
     /// The content before and after, if it changed the file.
     pub landed: Option<LandedContent>,
@@ -46,15 +46,15 @@ pub struct LedgerRecord {
     pub after: ReviewPair,
     /// For an undo or a redo: which move it takes back.
     pub of: Option<u32>,
-    /// When it was observed.
+    /// The moment the decision was observed.
     pub at: Timestamp,
     /// The decision it is a part of; `None` in journals of older versions.
     pub decision: Option<u64>,
 }
 
 impl LedgerRecord {
-    /// What is the same for all moves of one decision, and different for those of any other.
-    pub fn decided(&self) -> impl PartialEq + use<> {
+    /// Returns a key that is equal for all records of one decision, and different for any other.
+    pub fn decision_key(&self) -> impl PartialEq + use<> {
         // The facts of one decision become durable in one moment.
         (self.decision, self.at)
     }
@@ -63,7 +63,7 @@ impl LedgerRecord {
 /// A landing under way, see [`claudecluster_protocol::EventBody::LandingBegun`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PendingLanding {
-    /// What was decided.
+    /// The verdict.
     pub verdict: Verdict,
     /// The hunks it is about.
     pub hunks: Vec<HunkId>,
@@ -80,54 +80,54 @@ pub struct PendingLanding {
 }
 
 impl LedgerRecord {
-    /// The hunks that still are as this move decided.
-    pub fn standing(&self) -> impl Iterator<Item = &HunkId> {
+    /// Returns the hunks that are still as this record decided.
+    pub fn standing_hunks(&self) -> impl Iterator<Item = &HunkId> {
         self.hunks.iter().filter(|id| !self.undone.contains(id))
     }
 
-    /// Whether it put hunks or a chosen text into the file. Resolving a conflict to what is there is
-    /// no landing, but as good as a rejection.
+    /// Returns whether the record put hunks or a chosen text into the file. Resolving a conflict to
+    /// what is there is no landing, but as good as a rejection.
     pub fn is_landing(&self) -> bool {
-        self.verdict == Verdict::Accept || self.verdict == Verdict::Resolve && !self.keeps()
+        self.verdict == Verdict::Accept || self.verdict == Verdict::Resolve && !self.keeps_file()
     }
 
-    /// Whether it took hunks out of the proposal and left the file as it is.
+    /// Returns whether the record took hunks out of the proposal and left the file as it is.
     pub fn is_rejection(&self) -> bool {
-        self.verdict == Verdict::Reject || self.verdict == Verdict::Resolve && self.keeps()
+        self.verdict == Verdict::Reject || self.verdict == Verdict::Resolve && self.keeps_file()
     }
 
-    /// Whether the file is the same before and after it.
-    fn keeps(&self) -> bool {
+    /// Returns whether the file is the same before and after the record.
+    fn keeps_file(&self) -> bool {
         let landed = self.landed.as_ref();
         landed.is_none_or(|landed| landed.version_before() == landed.version_after())
     }
 }
 
 impl FileEntry {
-    /// Whether there is nothing left to decide.
+    /// Returns whether nothing is left to decide.
     pub fn is_settled(&self) -> bool {
         self.file.base == self.file.proposed
     }
 
-    /// The pair as it is now.
-    pub fn pair(&self) -> ReviewPair {
+    /// Returns the present pair of base and proposed text.
+    pub fn review_pair(&self) -> ReviewPair {
         ReviewPair {
             base: self.file.base.clone(),
             proposed: self.file.proposed.clone(),
         }
     }
 
-    /// How many hunks have landed and are not undone.
-    pub fn landed(&self) -> u32 {
-        self.count(LedgerRecord::is_landing)
+    /// Counts the hunks that have landed and are not undone.
+    pub fn landed_count(&self) -> u32 {
+        self.count_hunks(LedgerRecord::is_landing)
     }
 
-    /// How many hunks were taken back for good.
-    pub fn rejected(&self) -> u32 {
-        self.count(LedgerRecord::is_rejection)
+    /// Counts the hunks that were rejected for good.
+    pub fn rejected_count(&self) -> u32 {
+        self.count_hunks(LedgerRecord::is_rejection)
     }
 
-    /// The hunks of a move that stood as it decided before the move at `until` was made.
+    /// Returns the hunks of a record that were still as decided before the record at `until`.
     pub fn standing_before(&self, index: usize, until: usize) -> Vec<HunkId> {
         let Some(of) = self.ledger.get(index) else {
             return Vec::new();
@@ -147,7 +147,7 @@ impl FileEntry {
         standing
     }
 
-    /// The hunks an undo took back that are still as it left them: neither done again nor decided in
+    /// Returns the hunks of an undo that are still undone by it: neither done again nor decided in
     /// another way since.
     pub fn undone_by(&self, index: usize) -> Vec<HunkId> {
         let Some(undo) = self.ledger.get(index) else {
@@ -158,21 +158,22 @@ impl FileEntry {
             .filter(|one| one.of.is_none())
             .flat_map(|one| &one.hunks)
             .collect();
-        let standing = undo.standing().filter(|id| !decided.contains(id));
+        let standing = undo.standing_hunks().filter(|id| !decided.contains(id));
         standing.cloned().collect()
     }
 
-    /// Which move an undo takes back.
+    /// Returns the index of the record an undo takes back.
     pub fn takes_back(&self, undo: usize) -> Option<usize> {
         self.ledger.get(undo)?.of.map(|of| of as usize)
     }
 
-    fn count(&self, of: impl Fn(&LedgerRecord) -> bool) -> u32 {
+    fn count_hunks(&self, of: impl Fn(&LedgerRecord) -> bool) -> u32 {
         let standing = self.ledger.iter().filter(|one| of(one));
-        u32::try_from(standing.flat_map(LedgerRecord::standing).count()).unwrap_or(u32::MAX)
+        u32::try_from(standing.flat_map(LedgerRecord::standing_hunks).count()).unwrap_or(u32::MAX)
     }
 
-    /// Whether it is an alternative to what merged: it never lands by itself.
+    /// Returns whether the entry is an alternative to the merged one. An alternative never lands by
+    /// itself.
     pub fn is_alternative(&self) -> bool {
         self.file.entry > 0
     }
@@ -188,7 +189,7 @@ impl FileEntry {
     }
 
     /// Takes a move in: the pair is what it leaves, and the move it takes back knows of it.
-    pub(super) fn record(&mut self, made: LedgerRecord) {
+    pub(super) fn add_record(&mut self, made: LedgerRecord) {
         if let Some(of) = made.of {
             self.take_back(of as usize, made.verdict, &made.hunks);
         }
@@ -202,8 +203,7 @@ impl FileEntry {
         self.ledger.push(made);
     }
 
-    /// An undo takes hunks of a move back; a redo takes them back from the undo, and so does them
-    /// again.
+    /// Undoes hunks of a record. A redo undoes the undo, and so lands the hunks again.
     fn take_back(&mut self, of: usize, verdict: Verdict, hunks: &[HunkId]) {
         let Some(earlier) = self.ledger.get_mut(of) else {
             return;

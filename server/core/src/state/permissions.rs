@@ -11,25 +11,25 @@ use super::{Goal, TaskAttempt};
 /// The permission requests of one goal.
 #[derive(Clone, Debug, Default)]
 pub struct GoalPermissions {
-    /// Those that wait for an answer, oldest first. No two are about the same.
+    /// The requests that wait for an answer, oldest first. No two are about the same.
     pub open: Vec<PermissionRequest>,
     /// Answers that go on standing, oldest first.
     pub rules: Vec<PermissionRule>,
-    /// What became of those that wait no more.
+    /// The endings of the requests that no longer wait.
     pub ended: IndexMap<PermissionId, PermissionEnding>,
 }
 
-/// What became of a permission request.
+/// Records the ending of a permission request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PermissionEnding {
     /// Somebody answered it.
     Answered {
-        /// What was said.
+        /// The answer.
         decision: PermissionDecision,
-        /// Who said it, where that is known.
+        /// The client that answered, where that is known.
         by: Option<String>,
     },
-    /// Whoever asked has ended, or goes on without an answer.
+    /// The asker has ended, or continues without an answer.
     Withdrawn,
 }
 
@@ -42,7 +42,7 @@ pub struct PermissionRule {
     pub input: BlobId,
     /// For whom it stands: these tasks, or the planner where there are none; `None` for everybody.
     pub tasks: Option<Vec<TaskId>>,
-    /// What was said.
+    /// The answer.
     pub decision: PermissionDecision,
     /// Why.
     pub reason: Option<String>,
@@ -59,13 +59,13 @@ impl PermissionRule {
 }
 
 impl GoalPermissions {
-    /// The request about this tool with this input.
-    pub fn about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
+    /// Returns the request about this tool with this input.
+    pub fn request_about(&self, tool: &str, input: &BlobId) -> Option<&PermissionRequest> {
         self.open.iter().find(|open| open.is_about(tool, input))
     }
 
-    /// What a task, or the planner, has been told about this before. The last word counts.
-    pub fn rule(
+    /// Returns the last rule a task, or the planner, was given about this use.
+    pub fn last_rule(
         &self,
         tool: &str,
         input: &BlobId,
@@ -75,7 +75,7 @@ impl GoalPermissions {
         rules.find(|rule| rule.tool == tool && rule.input == *input && rule.is_for(task))
     }
 
-    pub(super) fn apply(&mut self, body: &EventBody) {
+    pub(super) fn apply_event(&mut self, body: &EventBody) {
         match body {
             EventBody::PermissionAsked { request } => {
                 let known = self.open.iter_mut().find(|open| open.id == request.id);
@@ -121,9 +121,9 @@ impl GoalPermissions {
 }
 
 impl Goal {
-    /// Attempts that run and wait for a person: they hold a process and do nothing.
-    pub fn waiting(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
-        self.running().filter(|(task, _)| {
+    /// Returns the attempts that run and wait for a person: they hold a process and do nothing.
+    pub fn waiting_attempts(&self) -> impl Iterator<Item = (&TaskId, &TaskAttempt)> {
+        self.running_attempts().filter(|(task, _)| {
             let mut open = self.permissions.open.iter();
             open.any(|request| request.task_ids.contains(task))
         })

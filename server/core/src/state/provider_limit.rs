@@ -12,14 +12,20 @@ pub struct ProviderLimit {
 }
 
 impl ProviderLimit {
-    /// The answer to a provider that is overloaded: half the fleet that runs, then slowly more.
-    pub(super) fn observe(&mut self, outcome: &AttemptOutcome, running: usize, at: Timestamp) {
+    /// Adjusts the limit after an attempt. An overloaded provider halves the number of running
+    /// attempts; successes then raise it slowly.
+    pub(super) fn observe_outcome(
+        &mut self,
+        outcome: &AttemptOutcome,
+        running: usize,
+        at: Timestamp,
+    ) {
         match outcome.stop {
             Some(StopReason::Overloaded) => {
                 let running = u32::try_from(running).unwrap_or(u32::MAX);
                 self.cap = Some((self.cap.unwrap_or(running).min(running) / 2).max(1));
-                let wait = outcome.retry_after.unwrap_or(Span::secs(5));
-                self.paused_until = Some(at.plus(wait));
+                let wait = outcome.retry_after.unwrap_or(Span::from_secs(5));
+                self.paused_until = Some(at.saturating_add(wait));
             }
             None => {
                 // Back to no limit of its own once it has grown past any sensible fleet.

@@ -10,23 +10,24 @@ use super::Goal;
 /// One task.
 #[derive(Clone, Debug)]
 pub struct GoalTask {
-    /// What the plan says of it.
+    /// The task as the plan states it.
     pub spec: TaskSpec,
-    /// How far it has come.
+    /// The current state.
     pub state: TaskState,
     /// Its attempts, oldest first.
     pub attempts: Vec<TaskAttempt>,
-    /// It is not started before this moment.
+    /// The earliest moment of the next start.
     pub not_before: Option<Timestamp>,
-    /// What the next attempt is told about the last one.
+    /// The note to the next attempt about the last one.
     pub lesson: Option<String>,
     /// Attempts before this index do not count against the retries: somebody asked to retry.
     pub forgiven: usize,
-    /// Whether somebody approved it after its plan had paused it. It is not paused again.
+    /// Says whether the task was approved after its plan had paused the task. It is not paused
+    /// again.
     pub approved: bool,
-    /// What it repairs, for a task that was added after planning.
+    /// The conflict or refusal to repair, for a task that was added after planning.
     pub repair: Option<RepairSpec>,
-    /// Whether what it made has come into the proposal, for a repair that amends it.
+    /// Says whether the result was merged into the proposal, for a repair that amends one.
     pub amended: bool,
 }
 
@@ -35,13 +36,13 @@ pub struct GoalTask {
 pub struct TaskAttempt {
     /// Number within the task, from 1.
     pub id: AttemptId,
-    /// When it started.
+    /// The moment of the start.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The moment of the end.
     pub ended_at: Option<Timestamp>,
     /// Tasks whose results it builds on.
     pub upstream: Vec<TaskId>,
-    /// How it ended; `None` while it runs.
+    /// The outcome; `None` while the attempt runs.
     pub outcome: Option<AttemptOutcome>,
 }
 
@@ -60,24 +61,27 @@ impl GoalTask {
         }
     }
 
-    /// Whether it repairs a proposal that is in review already, so that what it makes is amended to it.
-    pub fn amends(&self) -> bool {
-        self.repair.as_ref().is_some_and(RepairSpec::amends)
+    /// Returns whether the task repairs a proposal in review. Its result is then amended to the
+    /// proposal.
+    pub fn amends_proposal(&self) -> bool {
+        self.repair
+            .as_ref()
+            .is_some_and(RepairSpec::amends_proposal)
     }
 
-    /// Whether what it made has not come into the proposal yet.
+    /// Returns whether the result is still to be merged into the proposal.
     pub fn awaits_amending(&self) -> bool {
-        self.amends() && self.state == TaskState::Succeeded && !self.amended
+        self.amends_proposal() && self.state == TaskState::Succeeded && !self.amended
     }
 
-    /// The attempt that runs now.
-    pub fn running(&self) -> Option<&TaskAttempt> {
+    /// Returns the attempt that runs now.
+    pub fn running_attempt(&self) -> Option<&TaskAttempt> {
         self.attempts
             .last()
             .filter(|attempt| attempt.outcome.is_none())
     }
 
-    /// How the last finished attempt ended.
+    /// Returns the outcome of the last finished attempt.
     pub fn outcome(&self) -> Option<&AttemptOutcome> {
         self.attempts
             .iter()
@@ -85,8 +89,8 @@ impl GoalTask {
             .find_map(|attempt| attempt.outcome.as_ref())
     }
 
-    /// Finished attempts that ended for one of the reasons `of` accepts and count against a limit.
-    pub fn stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
+    /// Counts the finished attempts that ended for a reason `of` accepts and count against a limit.
+    pub fn count_stops(&self, of: impl Fn(StopReason) -> bool) -> u32 {
         let stops = self.attempts[self.forgiven.min(self.attempts.len())..]
             .iter()
             .filter_map(|attempt| attempt.outcome.as_ref()?.stop)
@@ -96,7 +100,7 @@ impl GoalTask {
 }
 
 impl Goal {
-    /// Whether all that could go on waits for somebody's approval.
+    /// Returns whether all work that could continue waits for an approval.
     pub fn is_paused(&self) -> bool {
         let has = |state| self.tasks.values().any(|task| task.state == state);
         self.state == GoalState::Running
@@ -105,17 +109,21 @@ impl Goal {
             && !has(TaskState::Running)
     }
 
-    /// How many more of its attempts the goal's own limit lets start.
+    /// Returns the number of further attempts that the goal's own limit lets start.
     pub(crate) fn own_free_places(&self) -> usize {
         let plan_limit = self.plan.as_ref().and_then(|plan| plan.max_parallel);
         let own = self.spec.jobs.or(plan_limit).unwrap_or(u32::MAX) as usize;
-        free_places(own, self.running().count(), self.waiting().count())
+        free_places(
+            own,
+            self.running_attempts().count(),
+            self.waiting_attempts().count(),
+        )
     }
 }
 
-/// How many more attempts may start where `limit` may work at once. Attempts that wait for a person give
-/// their places to others, so that nobody's coffee break idles the rest; as they keep their processes and
-/// go on at any moment, no more than `limit` of them do.
+/// Returns the number of attempts that may start where `limit` may work at once. Attempts that wait
+/// for a person give their places to others, so that nobody's coffee break idles the rest; as they
+/// keep their processes and go on at any moment, no more than `limit` of them do.
 pub(crate) fn free_places(limit: usize, running: usize, waiting: usize) -> usize {
     let working = running.saturating_sub(waiting.min(limit));
     limit.saturating_sub(working)

@@ -28,14 +28,14 @@ use crate::{
     state::{ClusterState, Goal},
 };
 
-/// What happened.
+/// Lists the inputs of a step.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Somebody asks for something. The identifier is [`State::next_goal_id`]'s.
+    /// A developer submits a goal. The identifier is [`ClusterState::next_goal_id`]'s.
     Submit {
         /// The new goal's identifier.
         goal: GoalId,
-        /// What is asked for.
+        /// The goal to submit.
         spec: Box<GoalSpec>,
     },
     /// The workspace was captured, or could not be.
@@ -60,7 +60,7 @@ pub enum Input {
         answer: Result<Box<Plan>, String>,
         /// The session, for forking.
         session: Option<String>,
-        /// What it cost.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// A planning session stopped short.
@@ -71,7 +71,7 @@ pub enum Input {
         stop: StopReason,
         /// The reason in words.
         summary: String,
-        /// What it cost.
+        /// The tokens and the cost of the session.
         usage: AgentUsage,
     },
     /// Somebody approves the plan, edited or as it is.
@@ -98,7 +98,7 @@ pub enum Input {
         task: TaskId,
         /// The attempt.
         attempt: AttemptId,
-        /// How.
+        /// The outcome of the attempt.
         outcome: Box<AttemptOutcome>,
     },
     /// The tasks' changes were merged, or could not be.
@@ -112,7 +112,7 @@ pub enum Input {
     Gates {
         /// The goal.
         goal: GoalId,
-        /// What each said.
+        /// The result of each gate.
         results: Vec<GateResult>,
     },
     /// Verdicts are about to be carried out.
@@ -134,12 +134,12 @@ pub enum Input {
     Repair {
         /// The goal.
         goal: GoalId,
-        /// What was carried out of it, all of them [`EventBody::Reviewed`].
+        /// The facts that were carried out, all of them [`EventBody::Reviewed`].
         facts: Vec<EventBody>,
         /// The tasks that repair it.
         repairs: Vec<NewRepairTask>,
     },
-    /// What a repair made was merged into the proposal, or could not be.
+    /// The result of a repair was merged into the proposal, or could not be.
     Amended {
         /// The goal.
         goal: GoalId,
@@ -159,16 +159,16 @@ pub enum Input {
     PermissionAsked {
         /// The goal.
         goal: GoalId,
-        /// Who asks.
+        /// The task and attempt that ask, or the planner.
         asker: PermissionAsker,
-        /// What for.
+        /// The use of a tool to allow.
         wanted: RequestedToolUse,
     },
     /// A worker that asked goes on without an answer.
     PermissionLeft {
         /// The goal.
         goal: GoalId,
-        /// Who asked.
+        /// The task and attempt that asked, or the planner.
         asker: PermissionAsker,
         /// The tool it asked about.
         tool: String,
@@ -177,9 +177,9 @@ pub enum Input {
     },
     /// Somebody answers a permission request.
     PermissionAnswered {
-        /// What is said to which request.
+        /// The answer and the request it belongs to.
         answer: PermissionAnswer,
-        /// Who says it.
+        /// The client that answers.
         by: Option<String>,
     },
     /// Somebody cancels a goal.
@@ -200,7 +200,7 @@ pub enum Input {
     Recover,
 }
 
-/// What to do.
+/// Names work for the caller to carry out.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// Make this fact durable, then tell everybody.
@@ -211,9 +211,9 @@ pub enum Effect {
     Plan {
         /// The goal.
         goal: GoalId,
-        /// What was wrong with the last answer.
+        /// The problems of the planner's last answer.
         repair: Vec<String>,
-        /// How long to wait first.
+        /// The wait before planning starts.
         delay: Span,
     },
     /// Start an attempt.
@@ -235,7 +235,7 @@ pub enum Effect {
         tool: String,
         /// The tool's input.
         input: BlobId,
-        /// What was said.
+        /// The answer.
         decision: PermissionDecision,
         /// Why.
         reason: Option<String>,
@@ -263,7 +263,7 @@ pub enum Effect {
     WakeAt(Timestamp),
 }
 
-/// Decides what follows from `input`.
+/// Applies an input to the state and returns the effects that follow.
 ///
 /// # Errors
 ///
@@ -280,7 +280,7 @@ pub fn step(
         policy,
         effects: Vec::new(),
     };
-    turn.take(input)?;
+    turn.handle_input(input)?;
     Ok(turn.effects)
 }
 
@@ -293,13 +293,13 @@ struct StepTurn<'a> {
 }
 
 impl StepTurn<'_> {
-    fn take(&mut self, input: Input) -> Result<(), ErrorBody> {
+    fn handle_input(&mut self, input: Input) -> Result<(), ErrorBody> {
         let deadlines = self.deadlines();
         match input {
-            Input::Submit { goal, spec } => self.submit(goal, spec)?,
+            Input::Submit { goal, spec } => self.submit_goal(goal, spec)?,
             Input::Snapshot { goal, result } => self.snapshot_done(&goal, result),
             Input::PlannerTranscript { goal, transcript } => {
-                self.record(&goal, EventBody::PlannerTranscript { transcript });
+                self.record_event(&goal, EventBody::PlannerTranscript { transcript });
             }
             Input::PlanAnswer {
                 goal,
@@ -317,7 +317,9 @@ impl StepTurn<'_> {
             } => {
                 self.plan_stopped(&goal, stop, summary, usage);
             }
-            Input::Approve { goal, plan, shown } => self.approve(&goal, plan, shown.as_deref())?,
+            Input::Approve { goal, plan, shown } => {
+                self.approve_plan(&goal, plan, shown.as_deref())?;
+            }
             Input::ApproveTask { goal, task } => self.approve_task(&goal, &task)?,
             Input::Attempt {
                 goal,
@@ -327,17 +329,17 @@ impl StepTurn<'_> {
             } => {
                 self.attempt_ended(&goal, &task, attempt, *outcome);
             }
-            Input::Merged { goal, result } => self.merged(&goal, result),
-            Input::Gates { goal, results } => self.gated(&goal, results),
-            Input::Landing { goal, intents } => self.landing(&goal, intents)?,
-            Input::Reviewed { goal, facts } => self.reviewed(&goal, facts)?,
+            Input::Merged { goal, result } => self.record_merge(&goal, result),
+            Input::Gates { goal, results } => self.record_gates(&goal, results),
+            Input::Landing { goal, intents } => self.record_landing(&goal, intents)?,
+            Input::Reviewed { goal, facts } => self.record_review(&goal, facts)?,
             Input::Repair {
                 goal,
                 facts,
                 repairs,
-            } => self.repair(&goal, facts, repairs)?,
-            Input::Amended { goal, task, result } => self.amended(&goal, &task, result),
-            Input::Applied { goal, fact } => self.record(&goal, fact),
+            } => self.start_repairs(&goal, facts, repairs)?,
+            Input::Amended { goal, task, result } => self.record_amendment(&goal, &task, result),
+            Input::Applied { goal, fact } => self.record_event(&goal, fact),
             Input::PermissionAsked {
                 goal,
                 asker,
@@ -350,18 +352,18 @@ impl StepTurn<'_> {
                 input,
             } => self.permission_left(&goal, &asker, &tool, &input),
             Input::PermissionAnswered { answer, by } => self.permission_answered(answer, by)?,
-            Input::Cancel { goal } => self.cancel(&goal)?,
-            Input::Retry { goal, task } => self.retry(&goal, task.as_ref())?,
-            Input::Tick => self.tick(),
-            Input::Recover => self.recover(),
+            Input::Cancel { goal } => self.cancel_goal(&goal)?,
+            Input::Retry { goal, task } => self.retry_goal(&goal, task.as_ref())?,
+            Input::Tick => self.check_deadlines(),
+            Input::Recover => self.recover_goals(),
         }
-        self.schedule();
+        self.schedule_tasks();
         self.watch_deadlines(&deadlines);
         Ok(())
     }
 
-    fn record(&mut self, goal: &GoalId, body: EventBody) {
-        self.state.apply(goal, self.now, &body);
+    fn record_event(&mut self, goal: &GoalId, body: EventBody) {
+        self.state.apply_event(goal, self.now, &body);
         self.effects.push(Effect::Record(goal.clone(), body));
     }
 
@@ -369,13 +371,14 @@ impl StepTurn<'_> {
         self.state.goal(id).ok_or_else(|| unknown_goal(id))
     }
 
-    /// The goal, if it is in this state: answers of work that was cancelled meanwhile are dropped.
+    /// Returns the goal if it is in this state: answers of work that was cancelled meanwhile are
+    /// dropped.
     fn goal_in(&self, id: &GoalId, state: GoalState) -> Option<&Goal> {
         self.state.goal(id).filter(|goal| goal.state == state)
     }
 
-    fn change(&mut self, goal: &GoalId, state: GoalState, error: Option<ErrorBody>) {
-        self.record(goal, EventBody::GoalChanged { state, error });
+    fn change_state(&mut self, goal: &GoalId, state: GoalState, error: Option<ErrorBody>) {
+        self.record_event(goal, EventBody::GoalChanged { state, error });
         // A failed or cancelled goal can be tried again and keeps what it built.
         if matches!(state, GoalState::Landed | GoalState::Rejected) {
             self.effects.push(Effect::Tidy(goal.clone()));
@@ -383,7 +386,7 @@ impl StepTurn<'_> {
     }
 }
 
-/// The cost limit of a goal.
+/// Returns the cost limit of a goal.
 pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
     goal.spec
         .budget_usd
@@ -391,12 +394,16 @@ pub fn goal_budget(goal: &Goal, policy: &SchedulingPolicy) -> Option<Usd> {
         .or(policy.budget)
 }
 
-/// The error for a goal that is not there.
+/// Makes the error for an unknown goal.
 pub fn unknown_goal(id: &GoalId) -> ErrorBody {
     ErrorBody::user(format!("there is no goal {:?}", id.as_str()))
-        .hint("list goals with: claudecluster goals")
+        .with_hint("list goals with: claudecluster goals")
 }
 
 fn wrong_state(goal: &Goal, why: &str) -> ErrorBody {
-    ErrorBody::user(format!("goal {} {}; {why}", goal.id, goal.state.phrase()))
+    ErrorBody::user(format!(
+        "goal {} {}; {why}",
+        goal.id,
+        goal.state.status_phrase()
+    ))
 }

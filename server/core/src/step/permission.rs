@@ -9,35 +9,38 @@ use claudecluster_protocol::{
 use super::{Effect, StepTurn};
 use crate::state::{ClusterState, Goal, PermissionEnding};
 
-/// Who asks: an attempt at a task, or the planner.
+/// Names the asker: an attempt at a task, or the planner.
 pub type PermissionAsker = Option<(TaskId, AttemptId)>;
 
-/// What somebody wants to do.
+/// Describes a use of a tool that needs permission.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestedToolUse {
     /// The tool.
     pub tool: String,
-    /// What it is to do, for people.
+    /// A description of the use, for people.
     pub detail: String,
-    /// What kind of thing that is.
+    /// The kind of access the tool wants.
     pub kind: Option<PermissionKind>,
     /// Its whole input, by the hash of its canonical form.
     pub input: BlobId,
 }
 
 impl StepTurn<'_> {
-    /// Somebody asks, and waits.
+    /// Records that a task or the planner asks for permission and waits.
     pub(super) fn permission_asked(
         &mut self,
         id: &GoalId,
         asker: &PermissionAsker,
         wanted: RequestedToolUse,
     ) {
-        let Some(goal) = self.state.goal(id).filter(|goal| waits(goal, asker)) else {
+        let Some(goal) = self.state.goal(id).filter(|goal| is_waiting(goal, asker)) else {
             return;
         };
         let task = asker.as_ref().map(|(task, _)| task);
-        if let Some(rule) = goal.permissions.rule(&wanted.tool, &wanted.input, task) {
+        if let Some(rule) = goal
+            .permissions
+            .last_rule(&wanted.tool, &wanted.input, task)
+        {
             let effect = Effect::Permit {
                 goal: id.clone(),
                 task: task.cloned(),
@@ -49,7 +52,7 @@ impl StepTurn<'_> {
             self.effects.push(effect);
             return;
         }
-        let request = match goal.permissions.about(&wanted.tool, &wanted.input) {
+        let request = match goal.permissions.request_about(&wanted.tool, &wanted.input) {
             Some(open) => {
                 let Some(task) = task.filter(|task| !open.task_ids.contains(task)) else {
                     return;
@@ -59,7 +62,7 @@ impl StepTurn<'_> {
                 joined
             }
             None => PermissionRequest {
-                id: PermissionId::numbered(self.state.permissions + 1),
+                id: PermissionId::from_number(self.state.permissions + 1),
                 goal_id: id.clone(),
                 task_ids: task.cloned().into_iter().collect(),
                 tool: wanted.tool,
@@ -70,10 +73,10 @@ impl StepTurn<'_> {
             },
         };
         let request = Box::new(request);
-        self.record(id, EventBody::PermissionAsked { request });
+        self.record_event(id, EventBody::PermissionAsked { request });
     }
 
-    /// Somebody answers.
+    /// Records the answer to a permission request.
     pub(super) fn permission_answered(
         &mut self,
         answer: PermissionAnswer,
@@ -87,12 +90,12 @@ impl StepTurn<'_> {
         } = answer;
         let mut open = self.state.goals.values().flat_map(|g| &g.permissions.open);
         let Some(request) = open.find(|open| open.id == request_id).cloned() else {
-            return Err(gone(self.state, &request_id));
+            return Err(closed_request(self.state, &request_id));
         };
         // A reason of nothing but space is none.
         let reason = reason.filter(|reason| !reason.trim().is_empty());
         let goal = request.goal_id;
-        self.record(
+        self.record_event(
             &goal,
             EventBody::PermissionAnswered {
                 request_id,
@@ -117,7 +120,7 @@ impl StepTurn<'_> {
         Ok(())
     }
 
-    /// Somebody who asked does not wait any more, though it goes on.
+    /// Records that an asker continues without waiting for its answer.
     pub(super) fn permission_left(
         &mut self,
         id: &GoalId,
@@ -125,25 +128,30 @@ impl StepTurn<'_> {
         tool: &str,
         input: &BlobId,
     ) {
-        let Some(goal) = self.state.goal(id).filter(|goal| waits(goal, asker)) else {
+        let Some(goal) = self.state.goal(id).filter(|goal| is_waiting(goal, asker)) else {
             return;
         };
-        if let Some(request) = goal.permissions.about(tool, input).cloned() {
-            self.leave(id, request, asker.as_ref().map(|(task, _)| task));
+        if let Some(request) = goal.permissions.request_about(tool, input).cloned() {
+            self.withdraw_asker(id, request, asker.as_ref().map(|(task, _)| task));
         }
     }
 
-    /// A task's attempt, or the planner, has ended with everything it asked.
+    /// Withdraws all requests of a task's attempt, or of the planner, that has ended.
     pub(super) fn leave_all(&mut self, id: &GoalId, task: Option<&TaskId>) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
         for request in goal.permissions.open.clone() {
-            self.leave(id, request, task);
+            self.withdraw_asker(id, request, task);
         }
     }
 
-    fn leave(&mut self, id: &GoalId, mut request: PermissionRequest, task: Option<&TaskId>) {
+    fn withdraw_asker(
+        &mut self,
+        id: &GoalId,
+        mut request: PermissionRequest,
+        task: Option<&TaskId>,
+    ) {
         let waits = match task {
             Some(task) => request.task_ids.contains(task),
             None => request.task_ids.is_empty(),
@@ -154,14 +162,14 @@ impl StepTurn<'_> {
         request.task_ids.retain(|id| Some(id) != task);
         if request.task_ids.is_empty() {
             let request_id = request.id;
-            self.record(id, EventBody::PermissionWithdrawn { request_id });
+            self.record_event(id, EventBody::PermissionWithdrawn { request_id });
         } else {
             let request = Box::new(request);
-            self.record(id, EventBody::PermissionAsked { request });
+            self.record_event(id, EventBody::PermissionAsked { request });
         }
     }
 
-    /// Everybody who asked in a goal is being ended, or has ended with the last daemon.
+    /// Withdraws all requests of a goal. Its askers are being ended, or ended with the last daemon.
     pub(super) fn withdraw_permissions(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
             return;
@@ -173,23 +181,23 @@ impl StepTurn<'_> {
             .map(|request| request.id.clone())
             .collect();
         for request_id in open {
-            self.record(id, EventBody::PermissionWithdrawn { request_id });
+            self.record_event(id, EventBody::PermissionWithdrawn { request_id });
         }
     }
 }
 
-/// Whether whoever asks is still there to hear the answer.
-fn waits(goal: &Goal, asker: &PermissionAsker) -> bool {
+/// Returns whether the asker still waits for the answer.
+fn is_waiting(goal: &Goal, asker: &PermissionAsker) -> bool {
     match asker {
         None => goal.state == GoalState::Planning,
         Some((task, attempt)) => goal.tasks.get(task).is_some_and(|task| {
-            !task.state.is_terminal() && task.running().is_some_and(|a| a.id == *attempt)
+            !task.state.is_terminal() && task.running_attempt().is_some_and(|a| a.id == *attempt)
         }),
     }
 }
 
-/// The error for a request that does not wait.
-fn gone(state: &ClusterState, id: &PermissionId) -> ErrorBody {
+/// Makes the error for a request that no longer waits.
+fn closed_request(state: &ClusterState, id: &PermissionId) -> ErrorBody {
     let mut goals = state.goals.values();
     let error = match goals.find_map(|goal| goal.permissions.ended.get(id)) {
         Some(PermissionEnding::Answered { decision, by }) => {
@@ -206,5 +214,5 @@ fn gone(state: &ClusterState, id: &PermissionId) -> ErrorBody {
         )),
         None => ErrorBody::user(format!("there is no permission request {:?}", id.as_str())),
     };
-    error.hint("list open requests with: claudecluster permissions")
+    error.with_hint("list open requests with: claudecluster permissions")
 }

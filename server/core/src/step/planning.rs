@@ -12,9 +12,13 @@ use crate::{
 };
 
 impl StepTurn<'_> {
-    pub(super) fn submit(&mut self, goal: GoalId, spec: Box<GoalSpec>) -> Result<(), ErrorBody> {
+    pub(super) fn submit_goal(
+        &mut self,
+        goal: GoalId,
+        spec: Box<GoalSpec>,
+    ) -> Result<(), ErrorBody> {
         if spec.prompt.trim().is_empty() && spec.plan.is_none() {
-            return Err(ErrorBody::user("the goal is empty").hint(
+            return Err(ErrorBody::user("the goal is empty").with_hint(
                 "describe the change, as in: claudecluster run \"add tests for the parser\"",
             ));
         }
@@ -22,13 +26,13 @@ impl StepTurn<'_> {
             plan::check_plan(given, &self.policy.agents).map_err(|problems| {
                 let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
-                    .hint("fix the plan and start the goal again")
+                    .with_hint("fix the plan and start the goal again")
             })?;
         }
         if spec.jobs == Some(0) {
             return Err(ErrorBody::user("the number of jobs must be at least 1"));
         }
-        self.record(&goal, EventBody::GoalSubmitted { spec });
+        self.record_event(&goal, EventBody::GoalSubmitted { spec });
         self.effects.push(Effect::Snapshot(goal));
         Ok(())
     }
@@ -43,9 +47,9 @@ impl StepTurn<'_> {
         };
         let given = goal.spec.plan.clone();
         match result {
-            Err(error) => self.change(id, GoalState::Failed, Some(error)),
+            Err(error) => self.change_state(id, GoalState::Failed, Some(error)),
             Ok((manifest, files, unsaved)) => {
-                self.record(
+                self.record_event(
                     id,
                     EventBody::SnapshotTaken {
                         manifest,
@@ -53,16 +57,16 @@ impl StepTurn<'_> {
                         unsaved,
                     },
                 );
-                self.change(id, GoalState::Planning, None);
+                self.change_state(id, GoalState::Planning, None);
                 match given {
-                    Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
-                    None => self.plan(id, Vec::new(), Span(0)),
+                    Some(plan) => self.record_plan(id, plan, None, AgentUsage::default()),
+                    None => self.start_planning(id, Vec::new(), Span(0)),
                 }
             }
         }
     }
 
-    pub(super) fn plan(&mut self, goal: &GoalId, repair: Vec<String>, delay: Span) {
+    pub(super) fn start_planning(&mut self, goal: &GoalId, repair: Vec<String>, delay: Span) {
         self.effects.push(Effect::Plan {
             goal: goal.clone(),
             repair,
@@ -85,11 +89,11 @@ impl StepTurn<'_> {
         let errors = match answer {
             Err(error) => vec![error],
             Ok(plan) => match plan::check_plan(&plan, &self.policy.agents) {
-                Ok(_) => return self.planned(id, *plan, session, usage),
+                Ok(_) => return self.record_plan(id, *plan, session, usage),
                 Err(problems) => problems.iter().map(ToString::to_string).collect(),
             },
         };
-        self.record(
+        self.record_event(
             id,
             EventBody::PlanRefused {
                 errors: errors.clone(),
@@ -98,15 +102,15 @@ impl StepTurn<'_> {
             },
         );
         if refusals < self.policy.plan_repairs {
-            self.plan(id, errors, Span(0));
+            self.start_planning(id, errors, Span(0));
         } else {
             let error = ErrorBody::user(format!(
                 "the planner gave no valid plan in {} attempts; the last problem: {}",
                 refusals + 1,
                 errors.join("; ")
             ))
-            .hint("describe the goal more precisely, or write a plan file and run it with: claudecluster run --plan FILE");
-            self.change(id, GoalState::Failed, Some(error));
+            .with_hint("describe the goal more precisely, or write a plan file and run it with: claudecluster run --plan FILE");
+            self.change_state(id, GoalState::Failed, Some(error));
         }
     }
 
@@ -123,7 +127,7 @@ impl StepTurn<'_> {
         let tries = goal.plan_retries + 1;
         self.leave_all(id, None);
         let text = format!("planning failed: {summary}");
-        self.record(
+        self.record_event(
             id,
             EventBody::PlanningStopped {
                 stop,
@@ -134,22 +138,22 @@ impl StepTurn<'_> {
         // Planning is a task like any other to the retry policies.
         let as_task = claudecluster_protocol::TaskSpec::new("plan", "plan");
         match policy::follow_up(stop, &as_task, self.policy, tries, tries, None) {
-            StopFollowUp::Retry(delay) => self.plan(id, Vec::new(), delay),
+            StopFollowUp::Retry(delay) => self.start_planning(id, Vec::new(), delay),
             StopFollowUp::FailTask | StopFollowUp::FailGoal => {
-                let error = ErrorBody::environment(text).hint(policy::stop_hint(stop, id));
-                self.change(id, GoalState::Failed, Some(error));
+                let error = ErrorBody::environment(text).with_hint(policy::stop_hint(stop, id));
+                self.change_state(id, GoalState::Failed, Some(error));
             }
         }
     }
 
-    pub(super) fn planned(
+    pub(super) fn record_plan(
         &mut self,
         id: &GoalId,
         plan: Plan,
         session: Option<String>,
         usage: AgentUsage,
     ) {
-        self.record(
+        self.record_event(
             id,
             EventBody::Planned {
                 plan,
@@ -159,15 +163,15 @@ impl StepTurn<'_> {
         );
         let plan_only = self.state.goal(id).is_some_and(|goal| goal.spec.plan_only);
         if plan_only || self.policy.approve_plans {
-            self.record(id, EventBody::ApprovalRequested);
-            self.change(id, GoalState::AwaitingApproval, None);
+            self.record_event(id, EventBody::ApprovalRequested);
+            self.change_state(id, GoalState::AwaitingApproval, None);
         } else {
-            self.change(id, GoalState::Running, None);
-            self.advance(id);
+            self.change_state(id, GoalState::Running, None);
+            self.advance_goal(id);
         }
     }
 
-    pub(super) fn approve(
+    pub(super) fn approve_plan(
         &mut self,
         id: &GoalId,
         plan: Option<Box<Plan>>,
@@ -182,7 +186,7 @@ impl StepTurn<'_> {
             return Err(ErrorBody::stale(format!(
                 "the plan of goal {id} has changed since it was shown"
             ))
-            .hint("review the new plan, then approve it"));
+            .with_hint("review the new plan, then approve it"));
         }
         if let Some(plan) = &plan {
             plan::check_plan(plan, &self.policy.agents).map_err(|problems| {
@@ -190,14 +194,14 @@ impl StepTurn<'_> {
                 ErrorBody::user(format!("the plan is not valid: {}", list.join("; ")))
             })?;
         }
-        self.record(
+        self.record_event(
             id,
             EventBody::PlanApproved {
                 plan: plan.map(|plan| *plan),
             },
         );
-        self.change(id, GoalState::Running, None);
-        self.advance(id);
+        self.change_state(id, GoalState::Running, None);
+        self.advance_goal(id);
         Ok(())
     }
 
@@ -218,7 +222,7 @@ impl StepTurn<'_> {
                 "task {task} of goal {id} is not paused; its state is {}",
                 found.state.as_str()
             ))
-            .hint(hint));
+            .with_hint(hint));
         }
         self.set_task(id, task, TaskState::Ready);
         Ok(())

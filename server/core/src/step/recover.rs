@@ -8,13 +8,13 @@ use claudecluster_protocol::{
 use super::{Effect, StepTurn};
 use crate::state::ClusterState;
 
-/// How long a failed or cancelled goal keeps its layers: trying it again is then quick. Later it still
-/// works, from the artifacts.
-const KEEP_STOPPED: Span = Span::secs(7 * 24 * 60 * 60);
+/// Limits the time a failed or cancelled goal keeps its layers: trying it again is then quick.
+/// Later it still works, from the artifacts.
+const KEEP_STOPPED: Span = Span::from_secs(7 * 24 * 60 * 60);
 
 impl StepTurn<'_> {
     /// Takes up every goal where the last daemon left it.
-    pub(super) fn recover(&mut self) {
+    pub(super) fn recover_goals(&mut self) {
         let ids: Vec<GoalId> = self.state.goals.keys().cloned().collect();
         for id in ids {
             self.recover_goal(&id);
@@ -49,7 +49,7 @@ impl StepTurn<'_> {
             GoalState::Submitted => self.effects.push(Effect::Snapshot(id.clone())),
             GoalState::Planning => match (goal.snapshot.is_some(), goal.plan.clone()) {
                 (_, Some(plan)) => {
-                    self.planned(
+                    self.record_plan(
                         id,
                         plan,
                         goal_session(self.state, id),
@@ -57,8 +57,8 @@ impl StepTurn<'_> {
                     );
                 }
                 (true, None) => match self.state.goal(id).and_then(|g| g.spec.plan.clone()) {
-                    Some(plan) => self.planned(id, plan, None, AgentUsage::default()),
-                    None => self.plan(id, Vec::new(), Span(0)),
+                    Some(plan) => self.record_plan(id, plan, None, AgentUsage::default()),
+                    None => self.start_planning(id, Vec::new(), Span(0)),
                 },
                 (false, None) => self.effects.push(Effect::Snapshot(id.clone())),
             },
@@ -69,7 +69,7 @@ impl StepTurn<'_> {
                 self.effects.push(Effect::Land(id.clone()));
             }
             GoalState::Failed | GoalState::Cancelled => {
-                if self.now.since(goal.updated_at) > KEEP_STOPPED {
+                if self.now.span_since(goal.updated_at) > KEEP_STOPPED {
                     self.effects.push(Effect::Tidy(id.clone()));
                 }
                 self.recover_attempts(id);
@@ -87,7 +87,7 @@ impl StepTurn<'_> {
             return;
         };
         let orphans: Vec<(TaskId, AttemptId)> = goal
-            .running()
+            .running_attempts()
             .map(|(task, attempt)| (task.clone(), attempt.id))
             .collect();
         // Facts that stand between an attempt's end and its task's next state may have been lost with
@@ -95,7 +95,9 @@ impl StepTurn<'_> {
         let undecided: Vec<TaskId> = goal
             .tasks
             .iter()
-            .filter(|(_, task)| task.state == TaskState::Running && task.running().is_none())
+            .filter(|(_, task)| {
+                task.state == TaskState::Running && task.running_attempt().is_none()
+            })
             .map(|(id, _)| id.clone())
             .collect();
         let waits: Vec<Timestamp> = goal
@@ -120,7 +122,7 @@ impl StepTurn<'_> {
             }
         }
         self.effects.extend(waits.into_iter().map(Effect::WakeAt));
-        self.advance(id);
+        self.advance_goal(id);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 pub struct NewRepairTask {
     /// The task.
     pub task: TaskSpec,
-    /// What it repairs.
+    /// The conflict or refusal to repair.
     pub repair: RepairSpec,
 }
 
@@ -36,7 +36,8 @@ pub struct MergedProposal {
 }
 
 impl StepTurn<'_> {
-    /// Has conflicts between tasks repaired before anybody sees them. Returns whether it does.
+    /// Starts repairs of conflicts between tasks before the developer sees them. Returns whether
+    /// repairs were started.
     pub(super) fn repair_conflicts(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) -> bool {
         let Some(goal) = self.state.goal(id) else {
             return false;
@@ -51,15 +52,15 @@ impl StepTurn<'_> {
         if repairs.is_empty() {
             return false;
         }
-        self.add(id, repairs);
-        self.change(id, GoalState::Running, None);
-        self.advance(id);
+        self.add_repairs(id, repairs);
+        self.change_state(id, GoalState::Running, None);
+        self.advance_goal(id);
         true
     }
 
     /// Takes the facts of a verdict that is to be repaired, and the repairs. Both or neither: a goal
     /// whose last hunk was rejected is not over while its repair is to come.
-    pub(super) fn repair(
+    pub(super) fn start_repairs(
         &mut self,
         id: &GoalId,
         facts: Vec<EventBody>,
@@ -81,22 +82,22 @@ impl StepTurn<'_> {
                 "goal {id} already has a task {task}"
             )));
         }
-        self.decided(id, facts);
-        self.add(id, repairs);
-        self.advance(id);
-        self.settle(id);
+        self.record_decision(id, facts);
+        self.add_repairs(id, repairs);
+        self.advance_goal(id);
+        self.finish_review(id);
         Ok(())
     }
 
-    fn add(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) {
+    fn add_repairs(&mut self, id: &GoalId, repairs: Vec<NewRepairTask>) {
         for NewRepairTask { task, repair } in repairs {
             let task = Box::new(task);
-            self.record(id, EventBody::TaskAdded { task, repair });
+            self.record_event(id, EventBody::TaskAdded { task, repair });
         }
     }
 
     /// Takes what a repair comes to in the proposal.
-    pub(super) fn amended(
+    pub(super) fn record_amendment(
         &mut self,
         id: &GoalId,
         task_id: &TaskId,
@@ -114,35 +115,37 @@ impl StepTurn<'_> {
         match result {
             Ok(files) => {
                 let task_id = task_id.clone();
-                self.record(id, EventBody::Amended { task_id, files });
+                self.record_event(id, EventBody::Amended { task_id, files });
             }
             Err(_) => self.set_task(id, task_id, TaskState::Failed),
         }
-        self.settle(id);
+        self.finish_review(id);
     }
 
-    /// What follows when an attempt at a repair stopped and is not tried again: the repair has failed,
-    /// and nothing else has.
+    /// Ends a repair whose attempt stopped and is not tried again: the repair has failed, and
+    /// nothing else has.
     pub(super) fn repair_failed(&mut self, id: &GoalId, task: &TaskId) {
         self.set_task(id, task, TaskState::Failed);
-        self.settle(id);
+        self.finish_review(id);
     }
 
     /// Ends the repairs of a proposal; the proposal stays.
     pub(super) fn cancel_repairs(&mut self, id: &GoalId) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
-        let open = unfinished(goal);
+        let open = unfinished_repairs(goal);
         if open.is_empty() {
-            return Err(wrong_state(goal, "its work is already done").hint(format!(
-                "reject its changes with: claudecluster reject {id}"
-            )));
+            return Err(
+                wrong_state(goal, "its work is already done").with_hint(format!(
+                    "reject its changes with: claudecluster reject {id}"
+                )),
+            );
         }
         for task in &open {
             self.set_task(id, task, TaskState::Cancelled);
         }
         self.withdraw_permissions(id);
         self.effects.push(Effect::Stop(id.clone()));
-        self.settle(id);
+        self.finish_review(id);
         Ok(())
     }
 
@@ -156,9 +159,9 @@ impl StepTurn<'_> {
         let again: Vec<TaskId> = goal
             .tasks
             .iter()
-            .filter(|(id, task)| task.amends() && only.is_none_or(|only| only == *id))
+            .filter(|(id, task)| task.amends_proposal() && only.is_none_or(|only| only == *id))
             .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::Cancelled))
-            .filter(|(_, task)| task.running().is_none())
+            .filter(|(_, task)| task.running_attempt().is_none())
             .map(|(id, _)| id.clone())
             .collect();
         if again.is_empty() {
@@ -173,7 +176,7 @@ impl StepTurn<'_> {
         for task in &again {
             self.set_task(id, task, TaskState::Waiting);
         }
-        self.advance(id);
+        self.advance_goal(id);
         Ok(())
     }
 
@@ -196,11 +199,11 @@ impl StepTurn<'_> {
             self.effects.push(Effect::Amend { goal, task });
         }
         self.recover_attempts(id);
-        self.settle(id);
+        self.finish_review(id);
     }
 
-    /// Whether nothing more may be started for want of money. Where only repairs are left to start they
-    /// are dropped, for the work itself is done.
+    /// Returns whether the budget allows no further start. Where only repairs are left to start
+    /// they are dropped, for the work itself is done.
     pub(super) fn out_of_money(&mut self, id: &GoalId) -> bool {
         let Some(goal) = self.state.goal(id) else {
             return false;
@@ -219,32 +222,32 @@ impl StepTurn<'_> {
                 .tasks
                 .iter()
                 .filter(open)
-                .filter(|(_, task)| task.running().is_none())
+                .filter(|(_, task)| task.running_attempt().is_none())
                 .map(|(id, _)| id.clone())
                 .collect();
             for task in &waiting {
                 self.set_task(id, task, TaskState::Cancelled);
             }
-            self.advance(id);
-            self.settle(id);
+            self.advance_goal(id);
+            self.finish_review(id);
         } else {
-            self.abort(id, GoalState::Failed, Some(error));
+            self.abort_goal(id, GoalState::Failed, Some(error));
         }
         true
     }
 }
 
-/// Why nothing more may be started for a goal: it has cost what it may.
+/// Returns the error for a goal that has used up its budget.
 pub fn budget_error(goal: &Goal, policy: &SchedulingPolicy) -> Option<ErrorBody> {
     let limit = goal_budget(goal, policy).filter(|&limit| goal.usage().cost_usd >= limit)?;
     Some(
         ErrorBody::user(format!("the goal reached its cost limit of {limit}"))
-            .hint(policy::stop_hint(StopReason::Budget, &goal.id)),
+            .with_hint(policy::stop_hint(StopReason::Budget, &goal.id)),
     )
 }
 
-/// Whether a repair of a conflict between tasks in one of these files has been tried: once is enough, what
-/// is left then is the developer's.
+/// Returns whether a repair of a conflict in one of these files has been tried: once is enough,
+/// what is left then is the developer's.
 fn was_tried(goal: &Goal, repair: &RepairSpec) -> bool {
     goal.tasks
         .values()
@@ -253,11 +256,11 @@ fn was_tried(goal: &Goal, repair: &RepairSpec) -> bool {
         .any(|earlier| earlier.files.iter().any(|file| repair.files.contains(file)))
 }
 
-/// The repairs of a proposal that have not ended.
-fn unfinished(goal: &Goal) -> Vec<TaskId> {
+/// Returns the repairs of a proposal that have not ended.
+fn unfinished_repairs(goal: &Goal) -> Vec<TaskId> {
     goal.tasks
         .iter()
-        .filter(|(_, task)| task.amends() && !task.state.is_terminal())
+        .filter(|(_, task)| task.amends_proposal() && !task.state.is_terminal())
         .map(|(id, _)| id.clone())
         .collect()
 }

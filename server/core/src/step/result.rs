@@ -8,7 +8,7 @@ use super::{Effect, MergedProposal, StepTurn};
 use crate::{policy, state::FileEntry};
 
 impl StepTurn<'_> {
-    pub(super) fn merged(&mut self, id: &GoalId, result: Result<MergedProposal, ErrorBody>) {
+    pub(super) fn record_merge(&mut self, id: &GoalId, result: Result<MergedProposal, ErrorBody>) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -40,7 +40,7 @@ impl StepTurn<'_> {
             Ok(merged) => merged,
             Err(error) => {
                 if !stopped {
-                    self.change(id, GoalState::Failed, Some(error));
+                    self.change_state(id, GoalState::Failed, Some(error));
                 }
                 return;
             }
@@ -49,35 +49,35 @@ impl StepTurn<'_> {
             return;
         }
         let nothing = files.is_empty();
-        self.record(id, EventBody::Proposed { files });
+        self.record_event(id, EventBody::Proposed { files });
         if stopped {
             return;
         }
         if !failed.is_empty() {
-            let error = ErrorBody::user(failed.join("; ")).hint(
+            let error = ErrorBody::user(failed.join("; ")).with_hint(
                 hint.unwrap_or_else(|| format!("see the details with: claudecluster show {id}")),
             );
-            self.change(id, GoalState::Failed, Some(error));
+            self.change_state(id, GoalState::Failed, Some(error));
         } else if has_gates {
-            self.change(id, GoalState::Gating, None);
+            self.change_state(id, GoalState::Gating, None);
             self.effects.push(Effect::Gates(id.clone()));
         } else {
-            self.propose(id, nothing);
+            self.propose_changes(id, nothing);
         }
     }
 
-    pub(super) fn propose(&mut self, id: &GoalId, nothing: bool) {
+    pub(super) fn propose_changes(&mut self, id: &GoalId, nothing: bool) {
         if nothing {
             // Nothing to decide: the workspace already is as the goal wants it.
-            return self.change(id, GoalState::Landed, None);
+            return self.change_state(id, GoalState::Landed, None);
         }
-        self.change(id, GoalState::Proposed, None);
+        self.change_state(id, GoalState::Proposed, None);
         if self.state.goal(id).is_some_and(|goal| goal.spec.apply) {
             self.effects.push(Effect::Land(id.clone()));
         }
     }
 
-    pub(super) fn gated(&mut self, id: &GoalId, results: Vec<GateResult>) {
+    pub(super) fn record_gates(&mut self, id: &GoalId, results: Vec<GateResult>) {
         let Some(goal) = self.goal_in(id, GoalState::Gating) else {
             return;
         };
@@ -90,20 +90,20 @@ impl StepTurn<'_> {
                 None => format!("`{}` did not finish", gate.command),
             })
             .collect();
-        self.record(id, EventBody::Gated { results });
+        self.record_event(id, EventBody::Gated { results });
         if failed.is_empty() {
-            self.propose(id, nothing);
+            self.propose_changes(id, nothing);
         } else {
-            let error = ErrorBody::user(format!("gate failed: {}", failed.join("; "))).hint(format!(
+            let error = ErrorBody::user(format!("gate failed: {}", failed.join("; "))).with_hint(format!(
                 "see the output with: claudecluster show {id}; the changes are kept: claudecluster diff {id}"
             ));
-            self.change(id, GoalState::Failed, Some(error));
+            self.change_state(id, GoalState::Failed, Some(error));
         }
     }
 
     /// Takes the intents of verdicts that are about to be carried out. One landing at a time touches
     /// a file: what was begun before has to be settled first, by what stands before them at the least.
-    pub(super) fn landing(
+    pub(super) fn record_landing(
         &mut self,
         id: &GoalId,
         intents: Vec<EventBody>,
@@ -117,62 +117,66 @@ impl StepTurn<'_> {
                     dropped.push((path, *entry));
                     continue;
                 }
-                _ => return Err(misplaced(intent, "an intent")),
+                _ => return Err(misplaced_fact(intent, "an intent")),
             };
-            let Some(file) = goal.entry(path, entry) else {
-                return Err(gone(id, path));
+            let Some(file) = goal.file_entry(path, entry) else {
+                return Err(proposal_gone(id, path));
             };
             if !file.pending_landings.is_empty() && !dropped.contains(&(path, entry)) {
                 return Err(
                     ErrorBody::stale(format!("another change to {path} is being applied"))
-                        .hint("try again in a moment"),
+                        .with_hint("try again in a moment"),
                 );
             }
         }
         for intent in intents {
-            self.record(id, intent);
+            self.record_event(id, intent);
         }
         Ok(())
     }
 
     /// Takes the facts of verdicts that were carried out and observed, or seen not to be.
-    pub(super) fn reviewed(&mut self, id: &GoalId, facts: Vec<EventBody>) -> Result<(), ErrorBody> {
+    pub(super) fn record_review(
+        &mut self,
+        id: &GoalId,
+        facts: Vec<EventBody>,
+    ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         for fact in &facts {
             let (EventBody::Reviewed { path, entry, .. }
             | EventBody::LandingDropped { path, entry }) = fact
             else {
-                return Err(misplaced(fact, "a verdict"));
+                return Err(misplaced_fact(fact, "a verdict"));
             };
-            if goal.entry(path, *entry).is_none() {
-                return Err(gone(id, path));
+            if goal.file_entry(path, *entry).is_none() {
+                return Err(proposal_gone(id, path));
             }
         }
-        self.decided(id, facts);
-        self.settle(id);
+        self.record_decision(id, facts);
+        self.finish_review(id);
         Ok(())
     }
 
     /// Records the facts of one decision, numbered as such: a moment does not tell decisions apart that
     /// follow each other at once.
-    pub(super) fn decided(&mut self, id: &GoalId, facts: Vec<EventBody>) {
+    pub(super) fn record_decision(&mut self, id: &GoalId, facts: Vec<EventBody>) {
         let number = self.state.ledger_records;
         for mut fact in facts {
             if let EventBody::Reviewed { decision, .. } = &mut fact {
                 *decision = Some(number);
             }
-            self.record(id, fact);
+            self.record_event(id, fact);
         }
     }
 
-    /// A proposal is over once nothing is left to decide and nothing more is to come.
-    pub(super) fn settle(&mut self, id: &GoalId) {
+    /// Ends a proposal once nothing is left to decide and no repair is unfinished.
+    pub(super) fn finish_review(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
         let settled = goal.files.iter().all(FileEntry::is_settled)
             && goal.repairs_under_way().next().is_none();
-        let landed = goal.files.iter().any(|entry| entry.landed() > 0);
+        let landed = goal.files.iter().any(|entry| entry.landed_count() > 0);
         let state = match goal.state {
             GoalState::Proposed | GoalState::Landed | GoalState::Rejected => {
                 match (settled, landed) {
@@ -185,20 +189,20 @@ impl StepTurn<'_> {
             other => other,
         };
         if state != goal.state {
-            self.change(id, state, None);
+            self.change_state(id, state, None);
         }
     }
 }
 
-fn misplaced(fact: &EventBody, expected: &str) -> ErrorBody {
+fn misplaced_fact(fact: &EventBody, expected: &str) -> ErrorBody {
     ErrorBody::internal(format!("expected {expected}, found {fact:?}"))
-        .hint("nothing is lost; review the pending changes and try again")
+        .with_hint("nothing is lost; review the pending changes and try again")
 }
 
-fn gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
-    ErrorBody::stale(format!("goal {goal} no longer proposes changes to {path}")).hint(format!(
-        "show pending changes with: claudecluster diff {goal}"
-    ))
+fn proposal_gone(goal: &GoalId, path: &RelPath) -> ErrorBody {
+    ErrorBody::stale(format!("goal {goal} no longer proposes changes to {path}")).with_hint(
+        format!("show pending changes with: claudecluster diff {goal}"),
+    )
 }
 
 fn first_line(text: &str) -> &str {

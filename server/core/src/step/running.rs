@@ -22,12 +22,12 @@ impl StepTurn<'_> {
     ) {
         let running = self.state.goal(id).and_then(|goal| goal.tasks.get(task_id));
         if running
-            .and_then(|task| task.running())
+            .and_then(|task| task.running_attempt())
             .is_none_or(|a| a.id != attempt)
         {
             return;
         }
-        let amends = running.is_some_and(GoalTask::amends);
+        let amends = running.is_some_and(GoalTask::amends_proposal);
         if amends && running.is_some_and(|task| task.state.is_terminal()) {
             // Cancelled while it was about to succeed: nothing of it comes into the proposal any more.
             outcome.stop = outcome.stop.or(Some(StopReason::Cancelled));
@@ -35,7 +35,7 @@ impl StepTurn<'_> {
         let (stop, summary, retry_after) =
             (outcome.stop, outcome.summary.clone(), outcome.retry_after);
         let (task_id, outcome) = (task_id.clone(), outcome);
-        self.record(
+        self.record_event(
             id,
             EventBody::AttemptEnded {
                 task_id: task_id.clone(),
@@ -52,21 +52,22 @@ impl StepTurn<'_> {
                 task: task_id,
             });
         }
-        self.advance(id);
+        self.advance_goal(id);
         if amends {
-            self.settle(id);
+            self.finish_review(id);
         }
         self.merge_leftovers(id);
     }
 
-    /// Once the last process of a goal that was stopped has ended: what its tasks have made is merged
-    /// into a proposal, so that nothing that was paid for is lost.
+    /// Merges the work of a stopped goal into a proposal once its last process has ended, so that
+    /// nothing that was paid for is lost.
     pub(super) fn merge_leftovers(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
         let stopped = matches!(goal.state, GoalState::Failed | GoalState::Cancelled);
-        if stopped && !goal.merged && goal.running().next().is_none() && goal.has_changes() {
+        if stopped && !goal.merged && goal.running_attempts().next().is_none() && goal.has_changes()
+        {
             self.effects.push(Effect::Merge(id.clone()));
         }
     }
@@ -90,8 +91,8 @@ impl StepTurn<'_> {
             return;
         }
         let repairs = task.repair.is_some();
-        let failures = task.stops(policy::counts_as_failure);
-        let overloads = task.stops(|stop| stop == StopReason::Overloaded);
+        let failures = task.count_stops(policy::counts_as_failure);
+        let overloads = task.count_stops(|stop| stop == StopReason::Overloaded);
         let next = policy::follow_up(
             stop,
             &task.spec,
@@ -100,13 +101,13 @@ impl StepTurn<'_> {
             overloads,
             retry_after,
         );
-        let spread = jitter(id, task_id, failures + overloads);
+        let spread = retry_jitter(id, task_id, failures + overloads);
         match next {
             StopFollowUp::Retry(delay) => {
                 let wait = Span(delay.0 + delay.0 * spread / 400);
-                let not_before = self.now.plus(wait);
+                let not_before = self.now.saturating_add(wait);
                 let task_id = task_id.clone();
-                self.record(
+                self.record_event(
                     id,
                     EventBody::RetryScheduled {
                         task_id,
@@ -125,14 +126,14 @@ impl StepTurn<'_> {
             StopFollowUp::FailGoal => {
                 self.set_task(id, task_id, TaskState::Failed);
                 let error = ErrorBody::environment(format!("task {task_id} failed: {summary}"))
-                    .hint(policy::stop_hint(stop, id));
-                self.abort(id, GoalState::Failed, Some(error));
+                    .with_hint(policy::stop_hint(stop, id));
+                self.abort_goal(id, GoalState::Failed, Some(error));
             }
         }
     }
 
     pub(super) fn set_task(&mut self, id: &GoalId, task: &TaskId, state: TaskState) {
-        self.record(
+        self.record_event(
             id,
             EventBody::TaskChanged {
                 task_id: task.clone(),
@@ -142,7 +143,7 @@ impl StepTurn<'_> {
     }
 
     /// Ends all work of a goal. What its tasks have made is merged and stays pending.
-    pub(super) fn abort(&mut self, id: &GoalId, state: GoalState, error: Option<ErrorBody>) {
+    pub(super) fn abort_goal(&mut self, id: &GoalId, state: GoalState, error: Option<ErrorBody>) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -156,20 +157,20 @@ impl StepTurn<'_> {
             self.set_task(id, task, TaskState::Cancelled);
         }
         self.withdraw_permissions(id);
-        self.change(id, state, error);
+        self.change_state(id, state, error);
         self.effects.push(Effect::Stop(id.clone()));
         self.merge_leftovers(id);
     }
 
     /// Moves tasks and the goal on as far as facts allow, without starting anything.
-    pub(super) fn advance(&mut self, id: &GoalId) {
+    pub(super) fn advance_goal(&mut self, id: &GoalId) {
         let Some(goal) = self.state.goal(id).filter(|goal| goal.is_working()) else {
             return;
         };
         let Some(graph) = goal.graph.clone() else {
             let error =
-                ErrorBody::internal("the plan has no task graph").hint("start the goal again");
-            return self.change(id, GoalState::Failed, Some(error));
+                ErrorBody::internal("the plan has no task graph").with_hint("start the goal again");
+            return self.change_state(id, GoalState::Failed, Some(error));
         };
         for task_id in graph.order() {
             let Some(goal) = self.state.goal(id) else {
@@ -203,13 +204,13 @@ impl StepTurn<'_> {
             .goal_in(id, GoalState::Running)
             .is_some_and(|goal| goal.tasks.values().all(|task| task.state.is_terminal()));
         if done {
-            self.change(id, GoalState::Merging, None);
+            self.change_state(id, GoalState::Merging, None);
             self.effects.push(Effect::Merge(id.clone()));
         }
     }
 
     /// Starts what can start, over all goals, oldest goal first.
-    pub(super) fn schedule(&mut self) {
+    pub(super) fn schedule_tasks(&mut self) {
         if let Some(until) = self.state.provider_limit.paused_until
             && until > self.now
         {
@@ -225,8 +226,8 @@ impl StepTurn<'_> {
         let sum = |of: fn(&Goal) -> usize| self.state.goals.values().map(|goal| of(goal)).sum();
         let mut free = free_places(
             cap as usize,
-            sum(|goal| goal.running().count()),
-            sum(|goal| goal.waiting().count()),
+            sum(|goal| goal.running_attempts().count()),
+            sum(|goal| goal.waiting_attempts().count()),
         );
         let running: Vec<GoalId> = self
             .state
@@ -239,12 +240,12 @@ impl StepTurn<'_> {
             if free == 0 {
                 return;
             }
-            free -= self.start(&id, free);
+            free -= self.start_tasks(&id, free);
         }
     }
 
     /// Starts at most `free` tasks of a goal; returns how many.
-    pub(super) fn start(&mut self, id: &GoalId, free: usize) -> usize {
+    pub(super) fn start_tasks(&mut self, id: &GoalId, free: usize) -> usize {
         if self.out_of_money(id) {
             return 0;
         }
@@ -265,7 +266,7 @@ impl StepTurn<'_> {
             let attempt = AttemptId(u32::try_from(tries + 1).unwrap_or(u32::MAX));
             let upstream = schedule::upstream_tasks(goal, task_id);
             let task_id = task_id.clone();
-            self.record(
+            self.record_event(
                 id,
                 EventBody::AttemptStarted {
                     task_id: task_id.clone(),
@@ -283,9 +284,9 @@ impl StepTurn<'_> {
     }
 }
 
-/// A number below 100 that differs between tasks and tries, so that retries of a fleet do not come
-/// back in step. Not random: a replayed decision must be the same decision.
-fn jitter(goal: &GoalId, task: &TaskId, tries: u32) -> u64 {
+/// Returns a number below 100 that differs between tasks and tries. Retries of a fleet then do not
+/// come back in step. The number is not random: a replayed decision must be the same decision.
+fn retry_jitter(goal: &GoalId, task: &TaskId, tries: u32) -> u64 {
     let seed = goal
         .as_str()
         .bytes()

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use super::{Effect, StepTurn, wrong_state};
 
 impl StepTurn<'_> {
-    pub(super) fn cancel(&mut self, id: &GoalId) -> Result<(), ErrorBody> {
+    pub(super) fn cancel_goal(&mut self, id: &GoalId) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state.is_terminal() {
             return Err(wrong_state(goal, "there is nothing to cancel"));
@@ -14,11 +14,15 @@ impl StepTurn<'_> {
         if goal.state == GoalState::Proposed {
             return self.cancel_repairs(id);
         }
-        self.abort(id, GoalState::Cancelled, None);
+        self.abort_goal(id, GoalState::Cancelled, None);
         Ok(())
     }
 
-    pub(super) fn retry(&mut self, id: &GoalId, only: Option<&TaskId>) -> Result<(), ErrorBody> {
+    pub(super) fn retry_goal(
+        &mut self,
+        id: &GoalId,
+        only: Option<&TaskId>,
+    ) -> Result<(), ErrorBody> {
         let goal = self.goal(id)?;
         if goal.state == GoalState::Proposed {
             return self.retry_repairs(id, only);
@@ -32,16 +36,16 @@ impl StepTurn<'_> {
         if goal
             .files
             .iter()
-            .any(|entry| entry.landed() > 0 || entry.rejected() > 0)
+            .any(|entry| entry.landed_count() > 0 || entry.rejected_count() > 0)
         {
             return Err(wrong_state(
                 goal,
                 "some of its changes were already accepted or rejected",
             )
-            .hint("start a new goal for the rest"));
+            .with_hint("start a new goal for the rest"));
         }
         if goal.plan.is_none() {
-            self.change(id, GoalState::Submitted, None);
+            self.change_state(id, GoalState::Submitted, None);
             self.effects.push(Effect::Snapshot(id.clone()));
             return Ok(());
         }
@@ -65,15 +69,15 @@ impl StepTurn<'_> {
         } else {
             GoalState::Running
         };
-        self.change(id, next, None);
+        self.change_state(id, next, None);
         for task in &again {
             self.set_task(id, task, TaskState::Waiting);
         }
-        self.advance(id);
+        self.advance_goal(id);
         Ok(())
     }
 
-    /// The deadlines of the goals whose clock runs.
+    /// Returns the deadlines of the goals whose clock runs.
     pub(super) fn deadlines(&self) -> IndexMap<GoalId, Timestamp> {
         let goals = self.state.goals.values();
         goals
@@ -81,7 +85,7 @@ impl StepTurn<'_> {
             .collect()
     }
 
-    /// Has the deadlines looked at when they come that are not as they were `before` this turn.
+    /// Schedules a look at the deadlines that differ from those `before` this turn.
     pub(super) fn watch_deadlines(&mut self, before: &IndexMap<GoalId, Timestamp>) {
         for (goal, deadline) in self.deadlines() {
             if before.get(&goal) != Some(&deadline) {
@@ -90,7 +94,7 @@ impl StepTurn<'_> {
         }
     }
 
-    pub(super) fn tick(&mut self) {
+    pub(super) fn check_deadlines(&mut self) {
         let late: Vec<GoalId> = self
             .state
             .goals
@@ -100,13 +104,13 @@ impl StepTurn<'_> {
             .collect();
         for id in late {
             let error = ErrorBody::user("the goal reached its time limit")
-                .hint(format!("partial work is kept: claudecluster diff {id}"));
-            self.abort(&id, GoalState::Failed, Some(error));
+                .with_hint(format!("partial work is kept: claudecluster diff {id}"));
+            self.abort_goal(&id, GoalState::Failed, Some(error));
         }
     }
 }
 
 pub(super) fn unknown_task(goal: &GoalId, task: &TaskId) -> ErrorBody {
     ErrorBody::user(format!("goal {goal} has no task {task}"))
-        .hint(format!("list its tasks with: claudecluster show {goal}"))
+        .with_hint(format!("list its tasks with: claudecluster show {goal}"))
 }

@@ -1,49 +1,49 @@
 use std::ops::Range;
 
 use super::{LineIndex, PositionEncoding, TextPosition};
-use crate::diff::{DiffPurpose, IndexedText, diff};
+use crate::diff::{DiffPurpose, IndexedText, diff_indexed};
 
 /// Replaces a range by a text. Positions are those of the text before any edit of the same list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TextEdit {
-    /// What is replaced.
+    /// The range to replace.
     pub range: Range<TextPosition>,
-    /// What takes its place.
+    /// The replacement text.
     pub new_text: String,
 }
 
-/// Small edits that turn `old` into `new`: one for each group of changed lines, without what the
-/// old and new lines have in common at their start and end. In order, not overlapping.
+/// Returns small edits that turn `old` into `new`: one for each group of changed lines, without the
+/// common start and end of the lines. In order, not overlapping.
 ///
 /// ```
-/// use claudecluster_core::text::{Position, PositionEncoding, TextEdit, edits};
-/// let at = |line, character| Position { line, character };
+/// use claudecluster_core::text::{PositionEncoding, TextEdit, TextPosition, text_edits};
+/// let at = |line, character| TextPosition { line, character };
 /// assert_eq!(
-///     edits("let x = 1;\nrest\n", "let x = 12;\nrest\n", PositionEncoding::Utf16),
+///     text_edits("let x = 1;\nrest\n", "let x = 12;\nrest\n", PositionEncoding::Utf16),
 ///     [TextEdit { range: at(0, 9)..at(0, 9), new_text: "2".to_owned() }],
 /// );
 /// ```
-pub fn edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
+pub fn text_edits(old: &str, new: &str, encoding: PositionEncoding) -> Vec<TextEdit> {
     let (old_lines, new_lines) = (IndexedText::new(old), IndexedText::new(new));
     let index = LineIndex::new(old);
-    diff(&old_lines, &new_lines, DiffPurpose::Merging)
+    diff_indexed(&old_lines, &new_lines, DiffPurpose::Merging)
         .into_iter()
         .map(|change| {
-            let old_range = old_lines.bytes(&change.old);
-            let replacement = new_lines.get(&change.new);
+            let old_range = old_lines.byte_range(&change.old);
+            let replacement = new_lines.slice_lines(&change.new);
             let kept = common_ends(old, &old_range, replacement);
             let range = old_range.start + kept.0..old_range.end - kept.1;
             let end = replacement.len() - kept.1;
             TextEdit {
-                range: index.range(&range, encoding),
+                range: index.position_range(&range, encoding),
                 new_text: replacement.get(kept.0..end).unwrap_or_default().to_owned(),
             }
         })
         .collect()
 }
 
-/// How many bytes at the start and at the end of `old[range]` and `new` are the same, cut back to
-/// places a position can name: between characters, and not inside a `\r\n` of the old text.
+/// Counts the equal bytes at the start and at the end of `old[range]` and `new`. The counts are cut
+/// back to places a position can name: between characters, and not inside a `\r\n` of the old text.
 fn common_ends(old: &str, range: &Range<usize>, new: &str) -> (usize, usize) {
     let bytes = old.as_bytes();
     let replaced = &bytes[range.clone()];
@@ -72,8 +72,8 @@ fn common_ends(old: &str, range: &Range<usize>, new: &str) -> (usize, usize) {
     (prefix, suffix)
 }
 
-/// The text after all `edits`, as a client applies them. Edits that overlap an earlier one of the
-/// list are left out.
+/// Returns the text after all `edits`, as a client applies them. Edits that overlap an earlier one
+/// of the list are left out.
 pub fn apply_edits(text: &str, edits: &[TextEdit], encoding: PositionEncoding) -> String {
     let index = LineIndex::new(text);
     let mut out = String::with_capacity(text.len());

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-/// How the lines of a text end.
+/// Names the ending of the lines of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum LineEnding {
     /// `\n`.
@@ -13,7 +13,7 @@ pub enum LineEnding {
 }
 
 impl LineEnding {
-    /// The terminator itself.
+    /// Returns the terminator itself.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lf => "\n",
@@ -22,9 +22,9 @@ impl LineEnding {
         }
     }
 
-    /// The ending most lines of `text` have; of two that are equally common the one that is met
-    /// first. `None` where nothing ends a line.
-    pub fn of(text: &str) -> Option<Self> {
+    /// Returns the most common line ending of `text`; of two that are equally common the one that
+    /// is met first. `None` where nothing ends a line.
+    pub fn most_common_in(text: &str) -> Option<Self> {
         let mut counts = [(Self::Lf, 0usize), (Self::CrLf, 0), (Self::Cr, 0)];
         let mut first = None;
         let bytes = text.as_bytes();
@@ -51,7 +51,7 @@ impl LineEnding {
 
     /// `text` with every line ending in this way. Whether the last line has a terminator does not
     /// change.
-    pub fn apply(self, text: &str) -> Cow<'_, str> {
+    pub fn convert_text(self, text: &str) -> Cow<'_, str> {
         let bytes = text.as_bytes();
         let mut out = String::new();
         let (mut done, mut seen) = (0, 0);
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_common_ending_wins_and_a_tie_goes_to_the_first() {
         let check = |text: &str, expected: Option<LineEnding>| {
-            assert_eq!(LineEnding::of(text), expected, "{text:?}");
+            assert_eq!(LineEnding::most_common_in(text), expected, "{text:?}");
         };
         check("", None);
         check("one line", None);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn every_terminator_is_replaced_and_nothing_else() {
         let check = |ending: LineEnding, text: &str, expected: &str| {
-            assert_eq!(ending.apply(text), expected, "{ending:?} {text:?}");
+            assert_eq!(ending.convert_text(text), expected, "{ending:?} {text:?}");
         };
         let mixed = "a\nb\r\nc\rd\r\r\n\n\re\u{2028}f";
         check(LineEnding::Lf, mixed, "a\nb\nc\nd\n\n\n\ne\u{2028}f");

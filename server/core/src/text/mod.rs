@@ -8,11 +8,11 @@
 //! character.
 //!
 //! ```
-//! use claudecluster_core::text::{LineIndex, Position, PositionEncoding::Utf16};
+//! use claudecluster_core::text::{LineIndex, PositionEncoding::Utf16, TextPosition};
 //! let index = LineIndex::new("a\u{1f600}b\r\nc");
-//! assert_eq!(index.position(5, Utf16), Position { line: 0, character: 3 });
-//! assert_eq!(index.offset(Position { line: 0, character: 2 }, Utf16), 1);
-//! assert_eq!(index.offset(Position { line: 0, character: 99 }, Utf16), 6);
+//! assert_eq!(index.position(5, Utf16), TextPosition { line: 0, character: 3 });
+//! assert_eq!(index.offset(TextPosition { line: 0, character: 2 }, Utf16), 1);
+//! assert_eq!(index.offset(TextPosition { line: 0, character: 99 }, Utf16), 6);
 //! ```
 
 mod edits;
@@ -20,7 +20,7 @@ mod endings;
 
 use std::ops::Range;
 
-pub use edits::{TextEdit, apply_edits, edits};
+pub use edits::{TextEdit, apply_edits, text_edits};
 pub use endings::LineEnding;
 use ropey::{Rope, RopeSlice};
 
@@ -37,8 +37,8 @@ pub enum PositionEncoding {
 }
 
 impl PositionEncoding {
-    /// The length of a character in this unit.
-    fn len(self, c: char) -> u32 {
+    /// Returns the length of a character in this unit.
+    fn char_len(self, c: char) -> u32 {
         match self {
             Self::Utf8 => c.len_utf8() as u32,
             Self::Utf16 => c.len_utf16() as u32,
@@ -59,13 +59,13 @@ pub struct TextPosition {
 /// One `contentChanges` item of `textDocument/didChange`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContentChange {
-    /// What is replaced; everything where there is none.
+    /// The range to replace; everything where there is none.
     pub range: Option<Range<TextPosition>>,
-    /// What takes its place.
+    /// The replacement text.
     pub text: String,
 }
 
-/// Byte offset of a position in a rope.
+/// Returns the byte offset of a position in a rope.
 pub fn offset(rope: &Rope, position: TextPosition, encoding: PositionEncoding) -> usize {
     let line = position.line as usize;
     if line >= rope.len_lines() {
@@ -81,7 +81,7 @@ pub fn offset(rope: &Rope, position: TextPosition, encoding: PositionEncoding) -
     rope.line_to_byte(line) + content.char_to_byte(char)
 }
 
-/// Position of a byte offset in a rope.
+/// Returns the position of a byte offset in a rope.
 pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> TextPosition {
     let char = rope.byte_to_char(offset.min(rope.len_bytes()));
     let line = rope.char_to_line(char);
@@ -93,14 +93,14 @@ pub fn position(rope: &Rope, offset: usize, encoding: PositionEncoding) -> TextP
         PositionEncoding::Utf32 => column,
     };
     TextPosition {
-        line: narrow(line),
-        character: narrow(character),
+        line: to_wire_number(line),
+        character: to_wire_number(character),
     }
 }
 
 /// Applies one content change, as the protocol defines it. A range that ends before it starts is
 /// taken the other way round.
-pub fn apply(rope: &mut Rope, change: &ContentChange, encoding: PositionEncoding) {
+pub fn apply_change(rope: &mut Rope, change: &ContentChange, encoding: PositionEncoding) {
     let Some(range) = &change.range else {
         *rope = Rope::from_str(&change.text);
         return;
@@ -111,7 +111,7 @@ pub fn apply(rope: &mut Rope, change: &ContentChange, encoding: PositionEncoding
     rope.insert(a.min(b), &change.text);
 }
 
-/// A line's text without what ends it.
+/// Returns a line's text without its terminator.
 fn without_terminator(line: RopeSlice<'_>) -> RopeSlice<'_> {
     let mut end = line.len_chars();
     if end > 0 && line.char(end - 1) == '\n' {
@@ -146,26 +146,26 @@ impl<'a> LineIndex<'a> {
         Self { text, starts }
     }
 
-    /// How many lines there are; an empty text has one.
+    /// Returns the number of lines; an empty text has one.
     pub fn line_count(&self) -> u32 {
-        narrow(self.starts.len())
+        to_wire_number(self.starts.len())
     }
 
-    /// The line an offset is in.
+    /// Returns the line an offset is in.
     pub fn line_of(&self, offset: usize) -> u32 {
-        narrow(self.starts.partition_point(|&start| start <= offset) - 1)
+        to_wire_number(self.starts.partition_point(|&start| start <= offset) - 1)
     }
 
-    /// Byte offset of a position.
+    /// Returns the byte offset of a position.
     pub fn offset(&self, position: TextPosition, encoding: PositionEncoding) -> usize {
         let line = position.line as usize;
         if line >= self.starts.len() {
             return self.text.len();
         }
-        let content = self.content(line);
+        let content = self.line_content(line);
         let mut column = 0u32;
         for (at, c) in content.char_indices() {
-            column = column.saturating_add(encoding.len(c));
+            column = column.saturating_add(encoding.char_len(c));
             if column > position.character {
                 return self.starts[line] + at;
             }
@@ -173,10 +173,10 @@ impl<'a> LineIndex<'a> {
         self.starts[line] + content.len()
     }
 
-    /// Position of a byte offset.
+    /// Returns the position of a byte offset.
     pub fn position(&self, offset: usize, encoding: PositionEncoding) -> TextPosition {
         let line = self.line_of(offset);
-        let content = self.content(line as usize);
+        let content = self.line_content(line as usize);
         let mut column = offset - self.starts[line as usize];
         column = column.min(content.len());
         while !content.is_char_boundary(column) {
@@ -184,19 +184,23 @@ impl<'a> LineIndex<'a> {
         }
         let before = content.get(..column).unwrap_or_default();
         let character = match encoding {
-            PositionEncoding::Utf8 => narrow(column),
-            _ => before.chars().map(|c| encoding.len(c)).sum(),
+            PositionEncoding::Utf8 => to_wire_number(column),
+            _ => before.chars().map(|c| encoding.char_len(c)).sum(),
         };
         TextPosition { line, character }
     }
 
-    /// Range of positions of a range of byte offsets.
-    pub fn range(&self, offsets: &Range<usize>, encoding: PositionEncoding) -> Range<TextPosition> {
+    /// Returns the range of positions of a range of byte offsets.
+    pub fn position_range(
+        &self,
+        offsets: &Range<usize>,
+        encoding: PositionEncoding,
+    ) -> Range<TextPosition> {
         self.position(offsets.start, encoding)..self.position(offsets.end, encoding)
     }
 
-    /// A line without its terminator.
-    fn content(&self, line: usize) -> &'a str {
+    /// Returns a line without its terminator.
+    fn line_content(&self, line: usize) -> &'a str {
         let end = self.starts.get(line + 1).copied();
         let text = self
             .text
@@ -210,7 +214,8 @@ impl<'a> LineIndex<'a> {
     }
 }
 
-/// Line and column numbers on the wire have 32 bits; no text that an editor holds has more.
-fn narrow(n: usize) -> u32 {
+/// Converts a line or column number to the 32 bits of the wire; no text that an editor holds has
+/// more.
+fn to_wire_number(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -22,7 +22,7 @@ pub(crate) fn check_goal(
     let root = workspace_root(&config.home, &spec.workspace)?;
     spec.workspace = root.to_str().map(str::to_owned).ok_or_else(|| {
         ErrorBody::user(format!("the path {} is not UTF-8", root.display()))
-            .hint("move the project to a folder whose path is valid UTF-8")
+            .with_hint("move the project to a folder whose path is valid UTF-8")
     })?;
     parse_globs(&spec.scope.globs)?;
     if spec.scope.kind == GoalScopeKind::Open && spec.scope.files.is_empty() {
@@ -50,7 +50,7 @@ fn workspace_root(home: &Path, path: &str) -> Result<PathBuf, ErrorBody> {
     }
     let refused = |error: std::io::Error| {
         ErrorBody::user(format!("cannot use {path} as a workspace: {error}"))
-            .hint("change to the project folder, or name it with --workspace")
+            .with_hint("change to the project folder, or name it with --workspace")
     };
     let root = given.canonicalize().map_err(refused)?;
     disk::readable_dir(&root).map_err(refused)?;
@@ -65,7 +65,7 @@ fn workspace_root(home: &Path, path: &str) -> Result<PathBuf, ErrorBody> {
             root.display(),
             home.display()
         ))
-        .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"));
+        .with_hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"));
     }
     // Refuses what git knows not to be a work tree.
     git::find_repository(&root)?;

@@ -69,7 +69,7 @@ fn task_view(goal: &Goal, task: &GoalTask) -> TaskView {
         .unwrap_or_default();
     TaskView {
         id: task.spec.id.clone(),
-        title: task.spec.label().to_owned(),
+        title: task.spec.title_or_id().to_owned(),
         state: task.state,
         depends_on: task.spec.depends_on.clone(),
         agent: goal.spec.agent_for(&task.spec),

@@ -31,7 +31,7 @@ const NEXT_CHANGE: Span = Span(300);
 /// How long to wait before a file is looked at again that some program writes to.
 const NEXT_LOOK: Duration = Duration::from_millis(20);
 /// How long a client that applied an edit itself may take to report the change.
-const OBSERVE: Span = Span::secs(2);
+const OBSERVE: Span = Span::from_secs(2);
 
 /// The result of a decision for one file.
 #[derive(Default)]
@@ -389,7 +389,7 @@ impl LandingContext {
             Some(error) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
-                    .hint("accept it again once the editor responds"),
+                    .with_hint("accept it again once the editor responds"),
             }),
         }
     }
@@ -427,16 +427,16 @@ impl LandingContext {
                 "{path} has unsaved text, and its editor cannot delete files"
             ));
             return Err(closed(
-                error.hint("save or close the file in the editor, then try again"),
+                error.with_hint("save or close the file in the editor, then try again"),
             ));
         }
         if !same && !is_in_the_journal(file.entry, &saved) {
             let error = ErrorBody::stale(format!(
                 "{path} differs on disk from the text in the editor"
             ));
-            return Err(closed(
-                error.hint("save or reload the file in the editor, then try again"),
-            ));
+            return Err(closed(error.with_hint(
+                "save or reload the file in the editor, then try again",
+            )));
         }
         let deletion = DocumentDeletion {
             label: format!("ClaudeCluster {}: {path}", self.goal.id),
@@ -465,7 +465,7 @@ impl LandingContext {
             (Some(_), _, Some(error)) => Err(WriteStop {
                 open: matches!(error, EditError::Unconfirmed),
                 error: ErrorBody::environment(format!("{path}: {error}"))
-                    .hint("try again once the editor responds"),
+                    .with_hint("try again once the editor responds"),
             }),
         }
     }
@@ -574,7 +574,7 @@ fn keeps_changing_error(path: &RelPath) -> ErrorBody {
     ErrorBody::stale(format!(
         "{path} keeps changing while changes are applied to it"
     ))
-    .hint("accept them again once the file stops changing")
+    .with_hint("accept them again once the file stops changing")
 }
 
 fn write_error(path: &RelPath, error: &WriteError) -> ErrorBody {
@@ -586,5 +586,5 @@ fn write_error(path: &RelPath, error: &WriteError) -> ErrorBody {
         WriteError::NoFile(_) => "move that away, then accept the change again",
         WriteError::Io(_) => "check permissions and free space, then accept it again",
     };
-    ErrorBody::environment(format!("cannot write {path}: {error}")).hint(hint)
+    ErrorBody::environment(format!("cannot write {path}: {error}")).with_hint(hint)
 }

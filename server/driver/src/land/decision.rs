@@ -177,7 +177,7 @@ pub(super) fn check_hunk_of_goal(decision: &Decision) -> Result<(), ErrorBody> {
         Some(hunk) if hunk.goal().as_ref() != Some(id) => Err(ErrorBody::user(format!(
             "hunk {hunk} does not belong to goal {id}"
         ))
-        .hint(format!("show its hunks with: claudecluster diff {id}"))),
+        .with_hint(format!("show its hunks with: claudecluster diff {id}"))),
         _ => Ok(()),
     }
 }
@@ -220,9 +220,9 @@ fn nothing_proposed(goal: &Goal) -> ErrorBody {
     ErrorBody::user(format!(
         "goal {} {what}; it {}",
         goal.id,
-        goal.state.phrase()
+        goal.state.status_phrase()
     ))
-    .hint(format!(
+    .with_hint(format!(
         "see its progress with: claudecluster show {}",
         goal.id
     ))
@@ -242,7 +242,7 @@ fn found_done(
     let named = decision.hunk_id.as_ref()?;
     if decision.applied && decision.verdict == Verdict::Accept {
         let stands =
-            |made: &LedgerRecord| made.is_landing() && made.standing().any(|id| id == named);
+            |made: &LedgerRecord| made.is_landing() && made.standing_hunks().any(|id| id == named);
         let mut files = goal.files.iter();
         let landed = files.find(|entry| entry.ledger.iter().any(stands));
         return landed.map(|entry| entry.file.path.clone());

@@ -104,5 +104,8 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
 /// Returns a hunk of the last decision.
 fn last_decided(entry: &FileEntry) -> Option<HunkId> {
     let decided = entry.ledger.iter().rev().filter(|made| made.of.is_none());
-    decided.flat_map(LedgerRecord::standing).next().cloned()
+    decided
+        .flat_map(LedgerRecord::standing_hunks)
+        .next()
+        .cloned()
 }

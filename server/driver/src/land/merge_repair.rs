@@ -141,7 +141,7 @@ impl RepairAmendment<'_> {
             .files
             .iter()
             .find(|file| file.path == *path && file.entry == number);
-        let file = amended.or_else(|| Some(&self.goal.entry(path, number)?.file))?;
+        let file = amended.or_else(|| Some(&self.goal.file_entry(path, number)?.file))?;
         Some(file.clone())
     }
 
@@ -167,7 +167,7 @@ impl RepairAmendment<'_> {
             .map(|entry| entry.file.entry)
             .collect();
         for number in numbers {
-            let Some(entry) = self.goal.entry(path, number) else {
+            let Some(entry) = self.goal.file_entry(path, number) else {
                 continue;
             };
             let pair = if entry.is_alternative() {
@@ -222,7 +222,7 @@ impl RepairAmendment<'_> {
                     let Some(hunk) = review.hunk(key) else { break };
                     let text = review
                         .merge()
-                        .text_of(&review.region(hunk), MergeSide::Ours)
+                        .text_of(&review.decided_region(hunk), MergeSide::Ours)
                         .to_owned();
                     let Ok(both) = review.resolve(key, &text) else {
                         break;

@@ -170,7 +170,7 @@ fn before_client(
     else {
         return Ok(None);
     };
-    let before = FileReview::new(base, current, proposed).before(&[key]);
+    let before = FileReview::new(base, current, proposed).text_before(&[key]);
     Ok(before.map(|text| {
         let mut versions = versions.clone();
         if let Some(current) = &mut versions.current {

@@ -77,7 +77,7 @@ pub(crate) fn merge_files(
         MergeWords::On => merged.by_words(),
         MergeWords::Off | MergeWords::Suggest => merged,
     };
-    Ok(match merged.clean() {
+    Ok(match merged.clean_text() {
         Some(text) => MergeOutcome::Clean(store(text)?),
         None => MergeOutcome::Conflict {
             ours: store(merged.taken_ours())?,

@@ -236,7 +236,7 @@ pub(crate) fn task_version(goal: &Goal, id: &TaskId, change: &FileChange) -> Tas
     TaskVersion {
         by: Provenance {
             task: id.clone(),
-            title: task.spec.label().to_owned(),
+            title: task.spec.title_or_id().to_owned(),
             attempt: attempt.map_or(AttemptId(1), |attempt| attempt.id),
             why: None,
         },

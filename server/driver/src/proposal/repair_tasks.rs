@@ -62,7 +62,10 @@ pub(crate) fn repair_of_dispute(
     let last = of.iter().rposition(told)?;
     let author = of.remove(last);
     of.insert(0, author);
-    let labels: Vec<&str> = of.iter().map(|id| goal.tasks[id].spec.label()).collect();
+    let labels: Vec<&str> = of
+        .iter()
+        .map(|id| goal.tasks[id].spec.title_or_id())
+        .collect();
     let title = format!("Settle: {}", labels.join(" / "));
     let repair = RepairSpec {
         cause: RepairCause::TaskConflict,
@@ -180,7 +183,7 @@ fn of_authors(
         .into_iter()
         .enumerate()
         .filter_map(|(n, repair)| {
-            let label = goal.tasks[&repair.of[0]].spec.label();
+            let label = goal.tasks[&repair.of[0]].spec.title_or_id();
             let label = label.strip_prefix("Repair: ").unwrap_or(label);
             new_repair(goal, n, format!("Repair: {label}"), repair)
         })
@@ -213,7 +216,7 @@ pub(crate) fn repairs_of_conflicts(
                 "{task} is already repairing hunk {}",
                 hunk.id
             ))
-            .hint(format!(
+            .with_hint(format!(
                 "watch it with: claudecluster watch {id}; or cancel it with: claudecluster cancel {id}"
             )));
         }
@@ -224,7 +227,7 @@ pub(crate) fn repairs_of_conflicts(
     }
     if !found {
         return Err(
-            ErrorBody::stale("there is no such pending conflict").hint(format!(
+            ErrorBody::stale("there is no such pending conflict").with_hint(format!(
                 "show pending changes with: claudecluster diff {id}"
             )),
         );
@@ -239,7 +242,7 @@ pub(crate) fn repairs_of_conflicts(
 
 fn no_author_error() -> ErrorBody {
     ErrorBody::user("a command made this change, and no agent session can repair it")
-        .hint("resolve it yourself, or start a new goal")
+        .with_hint("resolve it yourself, or start a new goal")
 }
 
 /// Checks that a goal can be repaired now.
@@ -248,9 +251,9 @@ fn check_repairable(config: &DriverConfig, goal: &Goal) -> Result<(), ErrorBody>
         return Err(ErrorBody::user(format!(
             "goal {} {}; it cannot be repaired",
             goal.id,
-            goal.state.phrase()
+            goal.state.status_phrase()
         ))
-        .hint("start a new goal"));
+        .with_hint("start a new goal"));
     }
     budget_error(goal, &config.policy()).map_or(Ok(()), Err)
 }

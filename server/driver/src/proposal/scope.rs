@@ -55,7 +55,7 @@ impl<'a> ScopeMatcher<'a> {
 pub(crate) fn parse_globs(patterns: &[String]) -> Result<GlobSet, ErrorBody> {
     let wrong = |pattern: &str, error: globset::Error| {
         ErrorBody::user(format!("invalid glob {pattern:?}: {error}"))
-            .hint("use a glob such as `src/**/*.rs`")
+            .with_hint("use a glob such as `src/**/*.rs`")
     };
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {

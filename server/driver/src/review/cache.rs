@@ -126,7 +126,7 @@ impl KnownHunk {
         authors: &HunkAttribution,
         hunk: &ReviewHunk,
     ) -> Self {
-        let tasks = authors.of(hunk);
+        let tasks = authors.authors_of(hunk);
         let provenance = if tasks.is_empty() {
             entry_provenance(goal, entry)
         } else {
@@ -154,12 +154,12 @@ impl KnownHunk {
         let woven = self.woven.as_ref()?;
         let there = review
             .merge()
-            .text_of(&review.region(hunk), MergeSide::Ours);
+            .text_of(&review.decided_region(hunk), MergeSide::Ours);
         let untouched = hunk.state == HunkState::Clean || there == woven.base;
         untouched.then(|| woven.merged.clone())
     }
 
-    /// Returns a conflict merged by words, see [`FileReview::merged`].
+    /// Returns a conflict merged by words, see [`FileReview::merged_words`].
     pub(crate) fn merged_words(
         &mut self,
         review: &FileReview<'_>,
@@ -168,7 +168,7 @@ impl KnownHunk {
         if hunk.state != HunkState::Conflict {
             return None;
         }
-        let (merge, region) = (review.merge(), review.region(hunk));
+        let (merge, region) = (review.merge(), review.decided_region(hunk));
         let sides = [MergeSide::Base, MergeSide::Ours, MergeSide::Theirs]
             .map(|side| merge.text_of(&region, side));
         if sides.iter().any(|side| side.len() > words::MOST_MERGED) {
@@ -176,7 +176,7 @@ impl KnownHunk {
         }
         if self.merged.as_ref().is_none_or(|(from, _)| *from != sides) {
             let from = sides.map(str::to_owned);
-            self.merged = Some((from, review.merged(hunk)));
+            self.merged = Some((from, review.merged_words(hunk)));
         }
         self.merged.as_ref()?.1.clone()
     }
@@ -223,7 +223,7 @@ impl ReviewCache {
         ask: impl FnOnce(&FileReview<'_>, &mut HashMap<HunkKey, KnownHunk>) -> R,
     ) -> Result<Option<R>, ErrorBody> {
         let place = EntryKey::for_entry(goal, entry);
-        let pair = entry.pair();
+        let pair = entry.review_pair();
         let review = match self.find_review(&place, &pair) {
             Some(review) => review,
             None => match EntryReview::new(&self.contents, goal, entry)? {
@@ -235,7 +235,7 @@ impl ReviewCache {
             let mut reviewed = lock_unpoisoned(&review);
             let EntryReview { live, known } = &mut *reviewed;
             let answer = ask(&current.update(live), known);
-            (answer, live.size())
+            (answer, live.memory_size())
         };
         lock_unpoisoned(&self.kept).keep_review(place, pair, review, bytes);
         Ok(Some(answer))
@@ -249,7 +249,7 @@ impl ReviewCache {
 
     /// Returns whether the review of an entry is at hand and has this hunk.
     pub(crate) fn has_hunk(&self, goal: &Goal, entry: &FileEntry, hunk: &HunkId) -> bool {
-        let found = self.find_review(&EntryKey::for_entry(goal, entry), &entry.pair());
+        let found = self.find_review(&EntryKey::for_entry(goal, entry), &entry.review_pair());
         found.is_some_and(|review| {
             lock_unpoisoned(&review)
                 .known
@@ -267,7 +267,7 @@ impl ReviewCache {
     ) -> Option<RemainingHunks> {
         let counted = lock_unpoisoned(&self.counted);
         let known = counted.get(&EntryKey::for_entry(goal, entry))?;
-        (known.stamp == stamp && known.pair == entry.pair()).then_some(known.left)
+        (known.stamp == stamp && known.pair == entry.review_pair()).then_some(known.left)
     }
 
     /// Stores the result of [`Self::remaining_hunks`]. A file that has changed just now is not
@@ -282,7 +282,7 @@ impl ReviewCache {
         if stamp.is_some_and(|stamp| !stamp.is_settled()) {
             return;
         }
-        let pair = entry.pair();
+        let pair = entry.review_pair();
         lock_unpoisoned(&self.counted).insert(
             EntryKey::for_entry(goal, entry),
             CountedEntry { pair, stamp, left },

@@ -142,7 +142,7 @@ mod tests {
         let mut state = ClusterState::default();
         let read = |event: Value| serde_json::from_value::<EventBody>(event).unwrap();
         for (second, event) in events.into_iter().map(read).enumerate() {
-            state.apply(&goal, Timestamp(second as u64), &event);
+            state.apply_event(&goal, Timestamp(second as u64), &event);
         }
         let entry = &state.goal(&goal).unwrap().files[0];
         let found: Vec<_> = hunk_fates(entry)

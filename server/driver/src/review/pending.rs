@@ -183,7 +183,7 @@ fn lines_hunk(
     view.merged = merged;
     view.provenance = provenance;
     if view.status == HunkStatus::Conflict {
-        let (merge, region) = (review.merge(), review.region(hunk));
+        let (merge, region) = (review.merge(), review.decided_region(hunk));
         let text = |side| merge.text_of(&region, side).to_owned();
         view.conflict = Some(ConflictView {
             base: text(MergeSide::Base),

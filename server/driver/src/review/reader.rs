@@ -120,8 +120,8 @@ impl PendingReader {
     pub(crate) fn hunk_counts(&self, goal: &Goal) -> HunkCounts {
         let mut counts = HunkCounts::default();
         for entry in &goal.files {
-            counts.landed += entry.landed();
-            counts.rejected += entry.rejected();
+            counts.landed += entry.landed_count();
+            counts.rejected += entry.rejected_count();
             counts.undone += history::count_undone(entry);
         }
         let root = Path::new(&goal.spec.workspace);
@@ -222,7 +222,7 @@ impl PendingReader {
     pub(crate) fn preview(&self, hunk: &HunkId, current: &str) -> Result<String, ErrorBody> {
         let gone = || {
             ErrorBody::stale(format!("hunk {hunk} is no longer pending"))
-                .hint("review the pending changes again")
+                .with_hint("review the pending changes again")
         };
         let goal = self.goals.goal(&hunk.goal().ok_or_else(gone)?)?;
         let decision = Decision {
@@ -257,7 +257,7 @@ impl PendingReader {
                 return Err(ErrorBody::stale(format!(
                     "hunk {hunk} conflicts with the current text"
                 ))
-                .hint("change the conflicting text, or reject the hunk"));
+                .with_hint("change the conflicting text, or reject the hunk"));
             }
         }
         Err(gone())

@@ -45,9 +45,9 @@ pub(crate) fn resolve_defaults(
         && spec.plan.is_none()
         && !registry().get(agent).capabilities().plans
     {
-        let planners = agent_catalog().list(|one| one.plans);
+        let planners = agent_catalog().list_names(|one| one.plans);
         return Err(
-            ErrorBody::user(format!("the agent `{agent}` cannot plan a goal")).hint(format!(
+            ErrorBody::user(format!("the agent `{agent}` cannot plan a goal")).with_hint(format!(
                 "pass a plan file with --plan, or use the agent {planners}"
             )),
         );
@@ -89,7 +89,7 @@ fn default_agent(
         });
     }
     let error = ErrorBody::environment(format!("no agent available: {}", missing.join("; ")));
-    Err(error.hint(remedies.join(", or ")))
+    Err(error.with_hint(remedies.join(", or ")))
 }
 
 /// Checks that an agent may run and can.
@@ -102,7 +102,7 @@ fn check(
         return Err(ErrorBody::config(format!(
             "the setting `denyAgents` denies the agent `{agent}`"
         ))
-        .hint("see where it is set with: claudecluster config list"));
+        .with_hint("see where it is set with: claudecluster config list"));
     }
     registry().get(agent).check_usable(setup)
 }
@@ -166,5 +166,6 @@ pub(crate) fn budget_left(policy: &SchedulingPolicy, goal: &Goal, agent: AgentNa
     if !registry().get(agent).capabilities().reports_cost {
         return None;
     }
-    claudecluster_core::step::goal_budget(goal, policy).map(|all| all.minus(goal.usage().cost_usd))
+    claudecluster_core::step::goal_budget(goal, policy)
+        .map(|all| all.saturating_sub(goal.usage().cost_usd))
 }

@@ -169,7 +169,7 @@ impl AttemptRunner {
         task: &TaskId,
         attempt: AttemptId,
     ) -> Result<(BaseSnapshot, JobLayers), ErrorBody> {
-        if goal.tasks[task].amends() {
+        if goal.tasks[task].amends_proposal() {
             let (editors, pending, goal) = (
                 self.setup.editors.clone(),
                 self.pending.clone(),

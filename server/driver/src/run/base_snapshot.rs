@@ -74,7 +74,7 @@ impl BaseSnapshot {
         }
         for path in touched_files(goal) {
             let current = editors.current_content(root, path)?;
-            let content = match goal.entry(path, 0) {
+            let content = match goal.file_entry(path, 0) {
                 Some(entry) => with_pending(reviews, entry, current)?,
                 None => current,
             };
@@ -225,9 +225,9 @@ impl FileBases<'_> {
         let (Some(before), Some(text)) = texts else {
             return Ok(after.clone());
         };
-        if !before.contains('\r') || LineEnding::CrLf.apply(before) != before {
+        if !before.contains('\r') || LineEnding::CrLf.convert_text(before) != before {
             return Ok(after.clone());
         }
-        Ok(after.with_text(LineEnding::CrLf.apply(text).into_owned()))
+        Ok(after.with_text(LineEnding::CrLf.convert_text(text).into_owned()))
     }
 }

@@ -79,6 +79,6 @@ async fn run_in_sandbox(
             "cannot create a sandbox for the gates: {}",
             report.summary
         ))
-        .hint("check the setup with: claudecluster doctor")),
+        .with_hint("check the setup with: claudecluster doctor")),
     }
 }

@@ -27,7 +27,7 @@ impl JobLayers {
     /// Adds a layer below the others. `made_by` is the attempt that left it.
     pub(crate) fn push(&mut self, manifest: &LayerManifest, made_by: Option<LayerMaker>) {
         let bytes = Bytes::from(manifest.to_bytes());
-        let manifest = BlobId::of(&bytes);
+        let manifest = BlobId::of_bytes(&bytes);
         self.manifests.insert(manifest.clone(), bytes);
         self.layers.push(LayerRef { manifest, made_by });
     }

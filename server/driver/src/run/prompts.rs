@@ -110,7 +110,10 @@ pub(crate) fn plan_repair_prompt(errors: &[String]) -> String {
 /// Returns the prompt of a worker's turn.
 pub(crate) fn task_prompt(goal: &Goal, task: &TaskId) -> String {
     let spec = &goal.tasks[task].spec;
-    let mut text = format!("Work on one task of a goal: {} ({task}).\n\n", spec.label());
+    let mut text = format!(
+        "Work on one task of a goal: {} ({task}).\n\n",
+        spec.title_or_id()
+    );
     text.push_str("What to do:\n");
     push_quoted(&mut text, &spec.instructions);
     if !goal.spec.prompt.is_empty() {
@@ -157,7 +160,7 @@ pub(crate) fn repair_task_prompt(
     let spec = &goal.tasks[task].spec;
     let mut text = format!(
         "Work on a repair of a goal's work: {} ({task}).\n\n",
-        spec.label()
+        spec.title_or_id()
     );
     text.push_str(match repair.cause {
         RepairCause::TaskConflict => {
@@ -233,7 +236,7 @@ pub(crate) fn repair_task_prompt(
 /// Appends the instructions and the summary of a task.
 fn push_task(text: &mut String, goal: &Goal, id: &TaskId) {
     let task = &goal.tasks[id];
-    let _ = writeln!(text, "{} ({id}) was to do:", task.spec.label());
+    let _ = writeln!(text, "{} ({id}) was to do:", task.spec.title_or_id());
     push_quoted(text, &task.spec.instructions);
     if let Some(outcome) = task.outcome() {
         text.push_str("It ended with:\n");
@@ -252,7 +255,7 @@ fn push_siblings(text: &mut String, goal: &Goal, task: &TaskId) {
                 _ => "another session's",
             };
             let files = other.spec.writes.join(", ");
-            format!("{} ({id}, {state}): {files}", other.spec.label())
+            format!("{} ({id}, {state}): {files}", other.spec.title_or_id())
         })
         .collect();
     if !others.is_empty() {

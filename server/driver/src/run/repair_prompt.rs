@@ -112,7 +112,7 @@ fn conflicting_changes(
         if now.is_empty() {
             continue;
         }
-        let found = hunks_of(pending.reviews(), goal, entry, &entry.pair(), repair)?;
+        let found = hunks_of(pending.reviews(), goal, entry, &entry.review_pair(), repair)?;
         shown.extend(found.map(|found| RepairedChange {
             now: Some(now.join("\n")).filter(|_| !entry.is_alternative()),
             ..found

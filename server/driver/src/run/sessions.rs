@@ -32,7 +32,7 @@ use crate::{
 const EVENTS: usize = 256;
 /// How long making the view of a workspace may take, and reading what changed in it. A copy of a large
 /// workspace is the slowest part.
-const VIEW: Span = Span::secs(300);
+const VIEW: Span = Span::from_secs(300);
 
 /// Prepares the jobs of goals.
 #[derive(Clone)]
@@ -179,7 +179,7 @@ impl SessionSetup {
                 "cannot write {}: {error}",
                 kept.display()
             ))
-            .hint("free some space for the state folder")),
+            .with_hint("free some space for the state folder")),
             Ok(()) => Ok(text),
         }
     }

@@ -95,7 +95,7 @@ pub(crate) fn load_content(store: &Store, version: &FileVersion) -> Result<FileC
         .map_err(ErrorBody::from)?
         .ok_or_else(|| {
             ErrorBody::internal(format!("the artifact {} no longer exists", version.blob))
-                .hint("start the goal again")
+                .with_hint("start the goal again")
         })?;
     Ok(FileContent {
         bytes: bytes.into(),

@@ -37,7 +37,7 @@ impl From<GitError> for ErrorBody {
             GitError::Start(_) => "check the setup with: claudecluster doctor",
             GitError::Failed { .. } => "run `git status` in the workspace to see the problem",
         };
-        ErrorBody::environment(error.to_string()).hint(hint)
+        ErrorBody::environment(error.to_string()).with_hint(hint)
     }
 }
 
@@ -225,7 +225,7 @@ fn bare_error(workspace: &Path) -> ErrorBody {
         "{} is a bare repository or a .git folder: it has no files to work on",
         workspace.display()
     ))
-    .hint("create a checkout and run the command there: git worktree add ../checkout")
+    .with_hint("create a checkout and run the command there: git worktree add ../checkout")
 }
 
 fn to_path(bytes: &[u8]) -> PathBuf {

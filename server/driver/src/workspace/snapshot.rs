@@ -99,7 +99,7 @@ pub(crate) fn load_snapshot(store: &Store, id: &BlobId) -> Result<SnapshotManife
         .map_err(ErrorBody::from)?
         .ok_or_else(|| {
             ErrorBody::internal(format!("the snapshot {id} no longer exists"))
-                .hint("start the goal again")
+                .with_hint("start the goal again")
         })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ErrorBody::internal(format!("the snapshot {id} is damaged: {error}")))
@@ -376,7 +376,7 @@ fn now_nanos() -> i128 {
 
 fn io_error(what: &str, path: &Path, error: &io::Error) -> ErrorBody {
     ErrorBody::environment(format!("cannot {what} {}: {error}", path.display()))
-        .hint("check that the file is readable and that there is free space")
+        .with_hint("check that the file is readable and that there is free space")
 }
 
 #[cfg(test)]

@@ -271,14 +271,18 @@ impl GoalEventWatcher {
         let Some(task) = tasks.find(|one| one.id == *task) else {
             return;
         };
-        if !task.repair.as_ref().is_some_and(RepairSpec::amends) {
+        if !task
+            .repair
+            .as_ref()
+            .is_some_and(RepairSpec::amends_proposal)
+        {
             return;
         }
         let words = task.attempts.last().map(|last| last.summary.as_str());
         let words = words.unwrap_or_default();
         if task.state == TaskState::Failed {
             let error = ErrorBody::environment(words)
-                .hint("resolve it yourself, or try again with: claudecluster retry {goal}");
+                .with_hint("resolve it yourself, or try again with: claudecluster retry {goal}");
             let what = format!("{goal}: {} failed; nothing has changed", task.title);
             self.session.show_error(&what, &error).await;
         } else {

@@ -208,7 +208,10 @@ pub(crate) async fn describe_outcome(session: &EditorSession, goal: &GoalId) -> 
         },
         GoalState::AwaitingApproval => "the plan is waiting for approval".into(),
         GoalState::Running if view.is_paused() => {
-            let titles: Vec<_> = view.paused().map(|task| task.title.as_str()).collect();
+            let titles: Vec<_> = view
+                .paused_tasks()
+                .map(|task| task.title.as_str())
+                .collect();
             format!("waiting for approval: {}", titles.join(", "))
         }
         GoalState::Landed if view.summary.hunks.landed == 0 => "no changes needed".into(),

@@ -241,7 +241,7 @@ mod tests {
             let mut tracker = EditTracker::new(edited.take());
             for change in *message {
                 let before = text.clone();
-                text::apply(&mut text, change, PositionEncoding::Utf16);
+                text::apply_change(&mut text, change, PositionEncoding::Utf16);
                 tracker.record_change(&before, &text, change);
             }
             edited = tracker.finish();
@@ -269,7 +269,7 @@ mod tests {
         let mut text = Rope::from_str(TEXT);
         let mut step = |tracker: &mut EditTracker, change: ContentChange| {
             let before = text.clone();
-            text::apply(&mut text, &change, PositionEncoding::Utf16);
+            text::apply_change(&mut text, &change, PositionEncoding::Utf16);
             tracker.record_change(&before, &text, &change);
         };
         let mut typed = EditTracker::new(None);

@@ -64,5 +64,5 @@ pub(crate) async fn resolve_action(
 
 fn text_changed() -> ErrorBody {
     ErrorBody::stale("the text has changed since the action was offered")
-        .hint("request code actions again")
+        .with_hint("request code actions again")
 }

@@ -98,12 +98,12 @@ async fn find_hunk(
 
 fn not_pending(id: &HunkId) -> ErrorBody {
     ErrorBody::stale(format!("hunk {id} is no longer pending"))
-        .hint("review the pending changes again")
+        .with_hint("review the pending changes again")
 }
 
 fn unreadable_file(path: &Path, error: &io::Error) -> ErrorBody {
     ErrorBody::environment(format!("cannot read {}: {error}", path.display()))
-        .hint("check that the file exists and is readable")
+        .with_hint("check that the file exists and is readable")
 }
 
 /// Returns the diff of a hunk of lines.
@@ -268,7 +268,7 @@ fn write_diff(folder: &Path, name: &str, diff: &str) -> Result<PathBuf, ErrorBod
         })
         .map_err(|e| {
             ErrorBody::environment(format!("cannot write {}: {e}", path.display()))
-                .hint("check the free disk space and the permissions of the state folder")
+                .with_hint("check the free disk space and the permissions of the state folder")
         })?;
     Ok(path)
 }

@@ -109,7 +109,7 @@ async fn describe_standing(session: &EditorSession, goal: &GoalId) -> String {
 fn to_spec(session: &EditorSession, args: SubmitArgs) -> Result<GoalSpec> {
     if args.prompt.trim().is_empty() && args.plan.is_none() {
         return Err(ErrorBody::user("prompt: a goal needs a prompt or a plan")
-            .hint("describe the change you want"));
+            .with_hint("describe the change you want"));
     }
     let settings = session.settings.current();
     let asked = args.scope.unwrap_or_default();
@@ -177,7 +177,7 @@ fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBu
     };
     if roots.is_empty() {
         return Err(ErrorBody::user("no workspace folder is open")
-            .hint("open a folder or a file in a project, then try again"));
+            .with_hint("open a folder or a file in a project, then try again"));
     }
     if let Some(first) = named.first() {
         return holding(first).ok_or_else(|| {
@@ -196,7 +196,7 @@ fn choose_workspace(session: &EditorSession, named: &[PathBuf]) -> Result<PathBu
         (Some(root), _) => Ok(root),
         (None, [only]) => Ok(only.clone()),
         (None, _) => Err(ErrorBody::user("several workspace folders are open")
-            .hint("open a document in the right folder, or name the folder in scope.uris")),
+            .with_hint("open a document in the right folder, or name the folder in scope.uris")),
     }
 }
 
@@ -246,7 +246,7 @@ fn open_files(session: &EditorSession, root: &Path, named: &[PathBuf]) -> Result
     if files.is_empty() {
         return Err(
             ErrorBody::user(format!("no file in {} is open", root.display()))
-                .hint("open the files for the goal, or use the whole workspace as its scope"),
+                .with_hint("open the files for the goal, or use the whole workspace as its scope"),
         );
     }
     Ok(files)
@@ -313,5 +313,5 @@ fn to_selection(
 /// The error for lines that have changed since their goal was offered.
 fn lines_changed() -> ErrorBody {
     ErrorBody::stale("scope.range: these lines have changed since the goal was offered")
-        .hint("request code actions again")
+        .with_hint("request code actions again")
 }

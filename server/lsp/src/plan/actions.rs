@@ -58,7 +58,7 @@ pub(crate) async fn plan_actions(
 
 /// Returns the index of the task at an offset.
 fn task_at(open: &CheckedPlanDocument, offset: usize) -> Option<usize> {
-    let tasks = open.checked.text.node_at(&PlanPath::key("tasks"))?;
+    let tasks = open.checked.text.node_at(&PlanPath::from_key("tasks"))?;
     let holds = |task: &PlanSyntaxNode| task.range.start <= offset && offset <= task.range.end;
     tasks.elements().iter().position(holds)
 }
@@ -102,7 +102,7 @@ impl PlanActionMenu<'_> {
             _ if !open.checked.is_valid() => Some("The plan has errors".to_owned()),
             (PlanOwner::Goal(id), None) => Some(format!("Goal {id} no longer exists")),
             (PlanOwner::Goal(id), Some(goal)) if !waits(goal) => {
-                let state = goal.summary.state.phrase();
+                let state = goal.summary.state.status_phrase();
                 Some(format!(
                     "Goal {id} {state} and is not waiting for plan approval"
                 ))

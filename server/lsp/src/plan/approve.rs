@@ -31,7 +31,7 @@ pub(crate) async fn approve_plan(
             let path = uri::parse_file(&uri)?;
             let document = session.documents.get_by_path(&path).ok_or_else(|| {
                 ErrorBody::user(format!("uri: {} is not open", path.display()))
-                    .hint("open the plan document first")
+                    .with_hint("open the plan document first")
             })?;
             let (plan, shown) = read_document(session, &goal, &document).await?;
             let shown = args.shown.or(shown);
@@ -61,7 +61,7 @@ async fn read_document(
     document: &DocumentSnapshot,
 ) -> Result<(Plan, Option<Plan>), ErrorBody> {
     let owner = plan_owner(session, document).ok_or_else(|| {
-        ErrorBody::user(format!("uri: {} is not a plan", document.uri)).hint(
+        ErrorBody::user(format!("uri: {} is not a plan", document.uri)).with_hint(
             "plans are documents opened by claudecluster.plan.open, and *.claudecluster.json files",
         )
     })?;
@@ -113,5 +113,5 @@ fn mistakes_error(checked: &CheckedPlan) -> ErrorBody {
         count_noun(errors().count(), "error"),
         told.join("; ")
     ))
-    .hint("fix the plan, then approve it again")
+    .with_hint("fix the plan, then approve it again")
 }

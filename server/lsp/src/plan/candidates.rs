@@ -154,7 +154,7 @@ impl CandidateFinder<'_> {
                 continue;
             }
             for (index, child) in &ids {
-                let parents = PlanPath::task(*index).with("dependsOn");
+                let parents = PlanPath::of_task(*index).join_key("dependsOn");
                 let mut parents = self.outline.elements_of(&parents);
                 if parents.any(|item| item.text == id) {
                     below.push(child);
@@ -163,7 +163,9 @@ impl CandidateFinder<'_> {
         }
         let free = ids.iter().filter(|(_, id)| !out.contains(*id));
         free.map(|(index, id)| {
-            let title = self.outline.value_at(&PlanPath::task(*index).with("title"));
+            let title = self
+                .outline
+                .value_at(&PlanPath::of_task(*index).join_key("title"));
             PlanCandidate {
                 detail: title.map(str::to_owned),
                 ..string_candidate(id, CompletionItemKind::Reference)

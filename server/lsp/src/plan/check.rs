@@ -229,7 +229,7 @@ impl PlanChecker<'_> {
             self.report_mismatch(&place, &message);
             put_placeholder(&mut value, &place, &message);
             self.unreadable.push(match missing_field(&message) {
-                Some(key) => place.with(key),
+                Some(key) => place.join_key(key),
                 None => place,
             });
         }
@@ -240,7 +240,7 @@ impl PlanChecker<'_> {
         match &node.kind {
             PlanSyntaxKind::Object(entries) => {
                 for (i, entry) in entries.iter().enumerate() {
-                    let place = place.clone().with(&entry.key);
+                    let place = place.clone().join_key(&entry.key);
                     if entries[..i].iter().any(|one| one.key == entry.key) {
                         let message = format!("duplicate key `{}`", entry.key);
                         let at = Some(place.clone());
@@ -252,7 +252,7 @@ impl PlanChecker<'_> {
             }
             PlanSyntaxKind::Array(elements) => {
                 for (i, element) in elements.iter().enumerate() {
-                    self.check_duplicate_keys(element, &place.clone().at(i));
+                    self.check_duplicate_keys(element, &place.clone().join_index(i));
                 }
             }
             _ => {}
@@ -264,7 +264,7 @@ impl PlanChecker<'_> {
         let range = self.text.marked_range(place);
         if let Some(key) = missing_field(message) {
             let message = format!("missing key `{key}`");
-            let place = place.clone().with(key);
+            let place = place.clone().join_key(key);
             self.add_finding(FindingKind::MissingKey, Some(place), range, message);
             return;
         }
@@ -365,7 +365,7 @@ impl PlanChecker<'_> {
     fn check_paths(&mut self, plan: &Plan, root: &Path) {
         for (i, task) in plan.tasks.iter().enumerate() {
             for (j, path) in task.writes.iter().enumerate() {
-                let place = PlanPath::task(i).with("writes").at(j);
+                let place = PlanPath::of_task(i).join_key("writes").join_index(j);
                 if path.contains(['*', '?', '[', '{'])
                     || self
                         .unreadable

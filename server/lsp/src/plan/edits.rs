@@ -45,7 +45,9 @@ struct PlanTextLayout<'a> {
 
 impl ParsedPlanText {
     fn layout(&self) -> PlanTextLayout<'_> {
-        let newline = LineEnding::of(&self.text).unwrap_or_default().as_str();
+        let newline = LineEnding::most_common_in(&self.text)
+            .unwrap_or_default()
+            .as_str();
         // The first line inside the plan is indented by one level.
         let inner = self.text.lines().nth(1).unwrap_or_default();
         let unit = &inner[..inner.len() - inner.trim_start().len()];
@@ -123,7 +125,7 @@ impl ParsedPlanText {
         values: &[Value],
         after: &[&str],
     ) -> Option<TextSplice> {
-        let array = self.node_at(&object.clone().with(key));
+        let array = self.node_at(&object.clone().join_key(key));
         let Some(array) = array.filter(|node| matches!(node.kind, PlanSyntaxKind::Array(_))) else {
             return self.set_key(object, key, &Value::from(values), after);
         };
@@ -238,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_removed_part_takes_its_comma_with_it() {
-        let second = PlanPath::key("a").at(1);
+        let second = PlanPath::from_key("a").join_index(1);
         check(
             r#"{"a": [1, 2, 3]}"#,
             |p| p.remove_at(&second),
@@ -249,9 +251,9 @@ mod tests {
             |p| p.remove_at(&second),
             r#"{"a": [1]}"#,
         );
-        let first = PlanPath::key("a").at(0);
+        let first = PlanPath::from_key("a").join_index(0);
         check(r#"{"a": [ 1 ]}"#, |p| p.remove_at(&first), r#"{"a": []}"#);
-        let key = PlanPath::key("b");
+        let key = PlanPath::from_key("b");
         check(
             "{\n  \"a\": 1,\n  \"b\": [2],\n  \"c\": 3\n}",
             |p| p.remove_at(&key),
@@ -302,7 +304,7 @@ mod tests {
             |p| p.append_to(&plan, "b", &[json!("x"), json!("y")], &["a"]),
             r#"{"a": 1, "b": ["x", "y"]}"#,
         );
-        let first = PlanPath::key("tasks").at(0);
+        let first = PlanPath::from_key("tasks").join_index(0);
         check(
             "{\n  \"tasks\": [\n    {\n      \"id\": \"b\"\n    }\n  ]\n}",
             |p| p.insert_before(&first, &json!({"id": "a", "writes": ["x", "y"]})),

@@ -29,7 +29,7 @@ pub(super) fn find_or_write(
 ) -> Result<PathBuf, ErrorBody> {
     let failed = |e: io::Error| {
         ErrorBody::environment(format!("cannot write a plan to {}: {e}", folder.display()))
-            .hint("check the free disk space and the permissions of the state folder")
+            .with_hint("check the free disk space and the permissions of the state folder")
     };
     let shown = folder.join(SHOWN);
     create_private_folder(&shown).map_err(failed)?;
@@ -71,7 +71,7 @@ pub(super) fn read_shown(path: &Path) -> Result<Plan, ErrorBody> {
             "cannot tell which plan {} was written from",
             path.display()
         ))
-        .hint("open the goal's plan again")
+        .with_hint("open the goal's plan again")
     };
     let text = fs::read_to_string(kept.ok_or_else(unknown)?).map_err(|_| unknown())?;
     serde_json::from_str(&text).map_err(|_| unknown())

@@ -34,7 +34,7 @@ pub(super) fn list_fixes(checked: &CheckedPlan, finding: &PlanFinding) -> Vec<Pl
         }
         (FindingKind::UnknownKey, Some(place)) => {
             let renamed = finding.meant.as_ref().filter(|meant| {
-                let above = place.split_last().map(|(above, _)| above.with(meant));
+                let above = place.split_last().map(|(above, _)| above.join_key(meant));
                 above.is_some_and(|other| text.node_at(&other).is_none())
             });
             vec![
@@ -77,7 +77,7 @@ fn fix_rule(
     place: &PlanPath,
 ) -> Vec<Option<PlanQuickFix>> {
     let text = &checked.text;
-    let task = place.task_index().map(PlanPath::task);
+    let task = place.task_index().map(PlanPath::of_task);
     let task = task.unwrap_or_default();
     match kind {
         PlanProblemKind::UnknownDependency => vec![
@@ -91,7 +91,7 @@ fn fix_rule(
         | PlanProblemKind::SelfDependency
         | PlanProblemKind::RepeatedDependency => {
             let waits = text
-                .node_at(&task.with("id"))
+                .node_at(&task.join_key("id"))
                 .and_then(|node| node.as_str());
             let other = text.node_at(place).and_then(|node| node.as_str());
             let title = match (waits, other) {
@@ -112,7 +112,9 @@ fn fix_rule(
         }
         PlanProblemKind::InvalidId => vec![rename_task(checked, place)],
         PlanProblemKind::MissingInstructions => {
-            let new = text.node_at(&task.clone().with("instructions")).is_none();
+            let new = text
+                .node_at(&task.clone().join_key("instructions"))
+                .is_none();
             let key = text.set_key(&task, "instructions", &json!(""), &["id", "title"]);
             vec![PlanQuickFix::new("Add `instructions`", key.filter(|_| new))]
         }
@@ -150,10 +152,10 @@ fn order_tasks(
     task: &PlanPath,
 ) -> Option<PlanQuickFix> {
     let text = &checked.text;
-    let id = |place: &PlanPath| text.node_at(&place.clone().with("id"))?.as_str();
+    let id = |place: &PlanPath| text.node_at(&place.clone().join_key("id"))?.as_str();
     let others = finding.related.iter().filter_map(|one| {
         let index = one.place.task_index()?;
-        id(&PlanPath::task(index))
+        id(&PlanPath::of_task(index))
     });
     let others: Vec<&str> = others.collect();
     let title = format!("Make {} depend on {}", id(task)?, others.join(", "));
@@ -187,7 +189,7 @@ fn task_references<'a>(
     checked: &'a CheckedPlan,
     id: &'a str,
 ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-    let tasks = checked.text.node_at(&PlanPath::key("tasks"));
+    let tasks = checked.text.node_at(&PlanPath::from_key("tasks"));
     let tasks = tasks.into_iter().flat_map(|tasks| tasks.elements());
     tasks
         .flat_map(|task| {
@@ -201,7 +203,7 @@ fn task_references<'a>(
 
 /// Returns `wanted`, or `wanted` with a number, so that no task has the id yet.
 pub(super) fn unused_id(checked: &CheckedPlan, wanted: &str) -> String {
-    let tasks = checked.text.node_at(&PlanPath::key("tasks"));
+    let tasks = checked.text.node_at(&PlanPath::from_key("tasks"));
     let tasks = tasks.map(|tasks| tasks.elements()).unwrap_or_default();
     let taken: Vec<_> = tasks
         .iter()

@@ -70,7 +70,7 @@ fn describe_dependency(outline: &PlanOutline, item: &OutlineItem) -> Option<Stri
     }
     let ids = outline.task_ids();
     let (index, _) = ids.iter().find(|(_, id)| **id == item.text)?;
-    let value = |key: &str| outline.value_at(&PlanPath::task(*index).with(key));
+    let value = |key: &str| outline.value_at(&PlanPath::of_task(*index).join_key(key));
     let title = value("title").unwrap_or(&item.text);
     let rest = value("instructions").map(phrases::short_title);
     Some(match rest.filter(|rest| !rest.is_empty()) {

@@ -39,8 +39,8 @@ pub(crate) async fn plan_lenses(
     let mut lenses = Vec::new();
     let tasks = open.checked.plan.iter().flat_map(|plan| &plan.tasks);
     for (index, task) in tasks.enumerate() {
-        if goal.paused().any(|paused| paused.id == task.id) {
-            let mark = open.checked.text.marked_range(&PlanPath::task(index));
+        if goal.paused_tasks().any(|paused| paused.id == task.id) {
+            let mark = open.checked.text.marked_range(&PlanPath::of_task(index));
             let range = to_lsp_range(&document.text, &mark, session.encoding());
             let argument = json!({"goalId": id, "taskId": task.id});
             let title = format!("Start {}", task.id);

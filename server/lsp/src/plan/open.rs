@@ -15,15 +15,15 @@ pub(crate) async fn open_plan(
 ) -> Result<PlanDocument, ErrorBody> {
     let id = goal.summary.id;
     let Some(plan) = goal.plan else {
-        let state = goal.summary.state.phrase();
+        let state = goal.summary.state.status_phrase();
         return Err(
             ErrorBody::user(format!("goal {id} {state}; it has no plan"))
-                .hint("wait until planning has finished"),
+                .with_hint("wait until planning has finished"),
         );
     };
     let Some(folder) = session.config.plans.clone() else {
         return Err(
-            ErrorBody::environment("the server has no folder for plans").hint(format!(
+            ErrorBody::environment("the server has no folder for plans").with_hint(format!(
                 "show the plan in a terminal: claudecluster plan {id}"
             )),
         );
@@ -31,7 +31,7 @@ pub(crate) async fn open_plan(
     let path = run_blocking(move || files::find_or_write(&folder, &id, &plan)).await?;
     let uri = uri::from_path(&path).ok_or_else(|| {
         ErrorBody::internal(format!("cannot make a URI of {}", path.display()))
-            .hint("set CLAUDECLUSTER_HOME to an absolute path")
+            .with_hint("set CLAUDECLUSTER_HOME to an absolute path")
     })?;
     let document = PlanDocument {
         uri: uri.to_string(),

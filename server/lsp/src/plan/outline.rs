@@ -122,7 +122,8 @@ impl PlanOutline {
         let ids = self.items.iter().filter(|item| !item.is_key);
         ids.filter_map(|item| {
             let index = item.place.task_index()?;
-            (item.place == PlanPath::task(index).with("id")).then_some((index, item.text.as_str()))
+            (item.place == PlanPath::of_task(index).join_key("id"))
+                .then_some((index, item.text.as_str()))
         })
         .collect()
     }

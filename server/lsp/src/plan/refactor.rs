@@ -54,9 +54,9 @@ pub(super) fn list_refactorings(checked: &CheckedPlan, index: usize) -> Vec<Plan
 }
 
 fn toggle_pause(checked: &CheckedPlan, index: usize, task: &TaskSpec) -> PlanRefactoring {
-    let place = PlanPath::task(index);
+    let place = PlanPath::of_task(index);
     let (title, splice) = if task.pause {
-        let key = place.with("pause");
+        let key = place.join_key("pause");
         (
             format!("Remove the pause before {}", task.id),
             checked.text.remove_at(&key),
@@ -88,7 +88,7 @@ fn split_task(
     if task.run.is_some() {
         return Err("A command cannot be split");
     }
-    let (text, place) = (&checked.text, PlanPath::task(index));
+    let (text, place) = (&checked.text, PlanPath::of_task(index));
     let (first, second) = halve_instructions(&task.instructions);
     let id = unused_id(checked, &format!("{}-1", task.id));
     let mut half = Map::new();
@@ -122,7 +122,7 @@ fn split_task(
     ];
     let mut splices: Vec<_> = splices.into_iter().collect::<Option<_>>().ok_or(CANNOT)?;
     if task.pause {
-        splices.extend(text.remove_at(&place.with("pause")));
+        splices.extend(text.remove_at(&place.join_key("pause")));
     }
     Ok(splices)
 }
@@ -164,7 +164,7 @@ fn merge_tasks(
     {
         return Err("Another task comes between them");
     }
-    let (text, place) = (&checked.text, PlanPath::task(into));
+    let (text, place) = (&checked.text, PlanPath::of_task(into));
     let mut splices = Vec::new();
     let mut set = |key: &str, value: Value, after: &[&str]| {
         splices.push(text.set_key(&place, key, &value, after));
@@ -194,7 +194,7 @@ fn merge_tasks(
             );
         }
     }
-    splices.push(text.remove_at(&PlanPath::task(child)));
+    splices.push(text.remove_at(&PlanPath::of_task(child)));
     for (i, task) in plan.tasks.iter().enumerate() {
         let at = task
             .depends_on
@@ -203,7 +203,7 @@ fn merge_tasks(
         let Some(at) = at.filter(|_| i != into && i != child) else {
             continue;
         };
-        let place = PlanPath::task(i).with("dependsOn").at(at);
+        let place = PlanPath::of_task(i).join_key("dependsOn").join_index(at);
         splices.push(if task.depends_on.contains(&one.id) {
             text.remove_at(&place)
         } else {

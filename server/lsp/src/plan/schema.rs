@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_place_has_its_schema() {
-        let task = schema_at(&PlanPath::task(3)).unwrap();
+        let task = schema_at(&PlanPath::of_task(3)).unwrap();
         let keys = task.keys();
         let shown: Vec<_> = keys
             .iter()
@@ -166,13 +166,13 @@ mod tests {
                 "env {}",
             ]
         );
-        let agent = schema_at(&PlanPath::task(0).with("agent")).unwrap();
+        let agent = schema_at(&PlanPath::of_task(0).join_key("agent")).unwrap();
         let names: Vec<_> = agent.choices().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["claude-code", "native", "command"]);
-        let pause = schema_at(&PlanPath::task(0).with("pause")).unwrap();
+        let pause = schema_at(&PlanPath::of_task(0).join_key("pause")).unwrap();
         assert!(pause.is_boolean());
-        let first = schema_at(&PlanPath::task(0).with("dependsOn").at(0)).unwrap();
+        let first = schema_at(&PlanPath::of_task(0).join_key("dependsOn").join_index(0)).unwrap();
         assert!(first.description().unwrap().starts_with("A task inside"));
-        assert!(schema_at(&PlanPath::key("nothing")).is_none());
+        assert!(schema_at(&PlanPath::from_key("nothing")).is_none());
     }
 }

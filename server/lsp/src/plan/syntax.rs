@@ -282,11 +282,14 @@ mod tests {
         let check = |place: PlanPath, marked: &str| {
             assert_eq!(&plan.text[plan.marked_range(&place)], marked, "{place}");
         };
-        check(PlanPath::task(0).with("dependsOn").at(1), "\"b\"");
-        check(PlanPath::task(0).with("dependsOn"), "\"dependsOn\"");
-        check(PlanPath::task(1), "\"c\"");
-        check(PlanPath::task(1).with("run"), "\"c\"");
-        check(PlanPath::key("gates"), "{");
+        check(
+            PlanPath::of_task(0).join_key("dependsOn").join_index(1),
+            "\"b\"",
+        );
+        check(PlanPath::of_task(0).join_key("dependsOn"), "\"dependsOn\"");
+        check(PlanPath::of_task(1), "\"c\"");
+        check(PlanPath::of_task(1).join_key("run"), "\"c\"");
+        check(PlanPath::from_key("gates"), "{");
     }
 
     #[test]

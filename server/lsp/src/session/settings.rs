@@ -51,7 +51,10 @@ impl SettingsStore {
     /// Returns the settings that apply now.
     pub(crate) fn current(&self) -> EditorSettings {
         let layers = self.0.lock();
-        layers.client.clone().over(layers.initial.clone())
+        layers
+            .client
+            .clone()
+            .with_defaults_from(layers.initial.clone())
     }
 
     /// Returns a new revision.
@@ -104,7 +107,7 @@ fn read_section(section: &Value, place: &str) -> (EditorSettings, BTreeSet<Strin
         Value::Object(keys) => {
             for (key, value) in keys {
                 match serde_path_to_error::deserialize::<_, EditorSettings>(json!({ key: value })) {
-                    Ok(one) => settings = one.over(settings),
+                    Ok(one) => settings = one.with_defaults_from(settings),
                     Err(error) => {
                         let path = error.path().to_string();
                         wrong.insert(format!("{place}.{path}: {}", error.into_inner()));

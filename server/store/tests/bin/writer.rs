@@ -60,7 +60,7 @@ fn write_on(store: &Store, mut oracle: &File, client: u64, cycle: &str) -> Resul
         blob.extend_from_slice(task.as_bytes());
         let blob = store.put_blob(&blob)?;
         let event = event(&format!("c{client}"), &task, blob.as_str());
-        let placed = block_on(store.append(vec![event]))?;
+        let placed = block_on(store.append_events(vec![event]))?;
         // One write each: the kernel keeps it whole even when the process dies right after it.
         let line = format!("{} c{client} {task}\n", placed[0].seq);
         oracle.write_all(line.as_bytes())?;
@@ -83,7 +83,7 @@ fn until_full(home: &Path, ballast: &Path) -> Result<(), Failure> {
         _ => "other",
     };
     let readable = check_all(&store)?;
-    let healthy = store.health().is_ok();
+    let healthy = store.check_writable().is_ok();
     let large = match store.put_blob(&[7; 200_000]) {
         Ok(_) => "stored",
         Err(StoreError::Full) => "full",
@@ -92,8 +92,8 @@ fn until_full(home: &Path, ballast: &Path) -> Result<(), Failure> {
     let half = fs::read_dir(home.join("incoming"))?.count();
     relieve(ballast)?;
     // Stores the refused blob once more, which is still known and so not sent again.
-    let recovered = write_one(&store, acknowledged).is_ok() && store.health().is_ok();
-    let commits = block_on(store.append(Vec::new())).is_ok();
+    let recovered = write_one(&store, acknowledged).is_ok() && store.check_writable().is_ok();
+    let commits = block_on(store.append_events(Vec::new())).is_ok();
     drop(store);
     check_all(&Store::open(home)?)?;
     let mut out = std::io::stdout().lock();
@@ -124,7 +124,7 @@ fn relieve(ballast: &Path) -> Result<(), Failure> {
 
 /// Reads every event and the blob it names, and counts them.
 fn check_all(store: &Store) -> Result<usize, Failure> {
-    let events = store.read(EventSeq(0), None)?;
+    let events = store.read_events(EventSeq(0), None)?;
     for event in &events {
         let EventBody::RetryScheduled { lesson, .. } = &event.body else {
             return Err("an event that nobody wrote".into());
@@ -138,7 +138,7 @@ fn check_all(store: &Store) -> Result<usize, Failure> {
 fn write_one(store: &Store, number: u64) -> Result<(), StoreError> {
     let blob = store.put_blob(format!("{number}{}", "x".repeat(3000)).as_bytes())?;
     let event = event("g1", &number.to_string(), blob.as_str());
-    block_on(store.append(vec![event])).map(drop)
+    block_on(store.append_events(vec![event])).map(drop)
 }
 
 fn event(goal: &str, task: &str, lesson: &str) -> NewEvent {

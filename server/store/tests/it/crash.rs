@@ -63,7 +63,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     }
 
     let store = Store::open(&home).unwrap();
-    store.check().unwrap();
+    store.verify_contents().unwrap();
     let acknowledged = fs::read_to_string(&oracle).unwrap();
     for line in acknowledged.lines() {
         let (seq, what) = line.split_once(' ').unwrap();
@@ -80,7 +80,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
 
 /// Reads what is new, and looks for the blob that each event names.
 fn check_new(store: &Store, after: EventSeq, seen: &mut HashMap<EventSeq, String>) -> EventSeq {
-    for event in store.read(after, None).unwrap() {
+    for event in store.read_events(after, None).unwrap() {
         let EventBody::RetryScheduled {
             task_id, lesson, ..
         } = &event.body
@@ -182,8 +182,8 @@ fn a_failing_write_at_any_place_loses_nothing() {
 /// there too: its writer was told that nothing is known about it.
 fn reopens_whole(home: &Path, acknowledged: u64) {
     let store = Store::open(home).unwrap();
-    store.check().unwrap();
-    store.health().unwrap();
+    store.verify_contents().unwrap();
+    store.check_writable().unwrap();
     let last = store.last_seq().0;
     assert!(acknowledged > 0);
     assert!((acknowledged..=acknowledged + 1).contains(&last), "{last}");
@@ -199,7 +199,7 @@ fn check_blobs(store: &Store) -> u64 {
         EventBody::RetryScheduled { lesson, .. } => store.get_blob(&lesson.as_str().into()),
         _ => Ok(None),
     };
-    let events = store.read(EventSeq(0), None).unwrap();
+    let events = store.read_events(EventSeq(0), None).unwrap();
     events
         .iter()
         .filter(|event| named(&event.body).unwrap().is_some())

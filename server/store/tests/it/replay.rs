@@ -28,14 +28,14 @@ fn journaled(name: &str) -> Vec<Event> {
     let home = tempfile::tempdir().unwrap();
     fs::copy(fixture(name), home.path().join("journal.db")).unwrap();
     let store = Store::open(home.path()).unwrap();
-    store.check().unwrap();
-    store.read(EventSeq(0), None).unwrap()
+    store.verify_contents().unwrap();
+    store.read_events(EventSeq(0), None).unwrap()
 }
 
 fn replay(events: &[Event]) -> ClusterState {
     let mut state = ClusterState::default();
     for event in events {
-        state.apply(&event.goal_id, event.at, &event.body);
+        state.apply_event(&event.goal_id, event.at, &event.body);
         state.last_seq = event.seq;
     }
     state
@@ -86,8 +86,14 @@ fn goal(goal: &Goal, now: Timestamp) -> Value {
         ("permissions", permissions(goal)),
         ("deadline", json!(goal.deadline())),
         ("timeLeft", json!(goal.time_left(now))),
-        ("running", ids(goal.running().map(|(id, _)| id).collect())),
-        ("waiting", ids(goal.waiting().map(|(id, _)| id).collect())),
+        (
+            "running",
+            ids(goal.running_attempts().map(|(id, _)| id).collect()),
+        ),
+        (
+            "waiting",
+            ids(goal.waiting_attempts().map(|(id, _)| id).collect()),
+        ),
         (
             "repairsUnderWay",
             ids(goal.repairs_under_way().map(|(id, _)| id).collect()),
@@ -123,7 +129,7 @@ fn task(task: &GoalTask) -> Value {
         "approved": task.approved,
         "repair": task.repair,
         "amended": task.amended,
-        "stops": task.stops(|_| true),
+        "stops": task.count_stops(|_| true),
     })
 }
 
@@ -136,8 +142,8 @@ fn entry(entry: &FileEntry) -> Value {
         "file": entry.file,
         "moves": entry.ledger.iter().map(decided).collect::<Vec<_>>(),
         "begun": entry.pending_landings.iter().map(begun).collect::<Vec<_>>(),
-        "landed": entry.landed(),
-        "rejected": entry.rejected(),
+        "landed": entry.landed_count(),
+        "rejected": entry.rejected_count(),
         "isSettled": entry.is_settled(),
         "undoneBy": (0..entry.ledger.len()).map(|at| entry.undone_by(at)).collect::<Vec<_>>(),
     })

@@ -41,26 +41,29 @@ fn database(home: &Path) -> Connection {
 /// Every promise that does not need a disk is kept by both stores.
 async fn keeps_events(store: &Store) {
     assert_eq!(store.last_seq(), EventSeq(0));
-    assert_eq!(store.read(EventSeq(0), None).unwrap(), []);
+    assert_eq!(store.read_events(EventSeq(0), None).unwrap(), []);
     let first = store
-        .append(vec![event("g1", "a"), event("g2", "b \u{1f600}\0")])
+        .append_events(vec![event("g1", "a"), event("g2", "b \u{1f600}\0")])
         .await
         .unwrap();
-    let second = store.append(vec![event("g1", "c")]).await.unwrap();
-    assert_eq!(store.append(Vec::new()).await.unwrap(), []);
+    let second = store.append_events(vec![event("g1", "c")]).await.unwrap();
+    assert_eq!(store.append_events(Vec::new()).await.unwrap(), []);
     assert_eq!(store.last_seq(), EventSeq(3));
 
     let all = [first, second].concat();
     let seqs: Vec<u64> = all.iter().map(|event| event.seq.0).collect();
     assert_eq!(seqs, [1, 2, 3]);
-    assert_eq!(store.read(EventSeq(0), None).unwrap(), all);
-    assert_eq!(store.read(EventSeq(2), None).unwrap(), all[2..]);
-    assert_eq!(store.read(EventSeq(9), None).unwrap(), []);
-    assert_eq!(store.read(EventSeq(u64::MAX), None).unwrap(), []);
+    assert_eq!(store.read_events(EventSeq(0), None).unwrap(), all);
+    assert_eq!(store.read_events(EventSeq(2), None).unwrap(), all[2..]);
+    assert_eq!(store.read_events(EventSeq(9), None).unwrap(), []);
+    assert_eq!(store.read_events(EventSeq(u64::MAX), None).unwrap(), []);
     let g1 = GoalId::new("g1");
     let of_g1 = [all[0].clone(), all[2].clone()];
-    assert_eq!(store.read(EventSeq(0), Some(&g1)).unwrap(), of_g1);
-    assert_eq!(store.read(EventSeq(1), Some(&g1)).unwrap(), of_g1[1..]);
+    assert_eq!(store.read_events(EventSeq(0), Some(&g1)).unwrap(), of_g1);
+    assert_eq!(
+        store.read_events(EventSeq(1), Some(&g1)).unwrap(),
+        of_g1[1..]
+    );
 }
 
 fn keeps_blobs(store: &Store) {
@@ -87,8 +90,8 @@ async fn both_stores_keep_events_and_blobs() {
     for store in [Store::in_memory(), Store::open(folder.path()).unwrap()] {
         keeps_events(&store).await;
         keeps_blobs(&store);
-        store.check().unwrap();
-        store.health().unwrap();
+        store.verify_contents().unwrap();
+        store.check_writable().unwrap();
     }
 }
 
@@ -99,17 +102,17 @@ async fn everything_is_there_after_reopening() {
     let (small, large) = (vec![1; 100], vec![2; 100_000]);
     let store = Store::open(&home).unwrap();
     let ids = [&small, &large].map(|bytes| store.put_blob(bytes).unwrap());
-    let written = store.append(vec![event("g1", "a")]).await.unwrap();
+    let written = store.append_events(vec![event("g1", "a")]).await.unwrap();
     drop(store);
 
     let store = Store::open(&home).unwrap();
-    assert_eq!(store.read(EventSeq(0), None).unwrap(), written);
+    assert_eq!(store.read_events(EventSeq(0), None).unwrap(), written);
     assert_eq!(store.get_blob(&ids[0]).unwrap(), Some(small));
     assert_eq!(store.get_blob(&ids[1]).unwrap(), Some(large.clone()));
     assert_eq!(store.blob_path(&ids[0]), None);
     let path = store.blob_path(&ids[1]).unwrap();
     assert_eq!(fs::read(path).unwrap(), large);
-    let next = store.append(vec![event("g1", "b")]).await.unwrap();
+    let next = store.append_events(vec![event("g1", "b")]).await.unwrap();
     assert_eq!(next[0].seq, EventSeq(2));
 }
 
@@ -120,7 +123,7 @@ async fn small_blobs_are_durable_with_the_next_event_at_the_latest() {
     let ids: Vec<BlobId> = (0..500)
         .map(|n: u32| store.put_blob(&n.to_le_bytes()).unwrap())
         .collect();
-    store.append(vec![event("g1", "a")]).await.unwrap();
+    store.append_events(vec![event("g1", "a")]).await.unwrap();
     // A connection of its own sees only what is committed.
     let db = database(folder.path());
     for id in ids {
@@ -147,7 +150,7 @@ async fn sixty_four_writers_leave_no_gap_and_keep_their_order() {
                 for n in 0..20 {
                     let pair =
                         ["x", "y"].map(|half| event(&format!("g{writer}"), &format!("{n}{half}")));
-                    mine.extend(store.append(pair.to_vec()).await.unwrap());
+                    mine.extend(store.append_events(pair.to_vec()).await.unwrap());
                 }
                 mine
             })
@@ -166,7 +169,7 @@ async fn sixty_four_writers_leave_no_gap_and_keep_their_order() {
     acknowledged.sort_by_key(|event| event.seq);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.last_seq(), EventSeq(64 * 20 * 2));
-    assert_eq!(store.read(EventSeq(0), None).unwrap(), acknowledged);
+    assert_eq!(store.read_events(EventSeq(0), None).unwrap(), acknowledged);
 }
 
 #[tokio::test]
@@ -174,16 +177,19 @@ async fn an_append_that_nobody_waits_for_stands() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     {
-        let mut append = std::pin::pin!(store.append(vec![event("g1", "a")]));
+        let mut append = std::pin::pin!(store.append_events(vec![event("g1", "a")]));
         let waker = std::task::Waker::noop();
         // Once polled, it is sent; dropping it takes nothing back.
         let _ = append
             .as_mut()
             .poll(&mut std::task::Context::from_waker(waker));
     }
-    let next = store.append(vec![event("g1", "b")]).await.unwrap();
+    let next = store.append_events(vec![event("g1", "b")]).await.unwrap();
     assert_eq!(next[0].seq, EventSeq(2));
-    assert_eq!(lesson(&store.read(EventSeq(0), None).unwrap()[0]), "a");
+    assert_eq!(
+        lesson(&store.read_events(EventSeq(0), None).unwrap()[0]),
+        "a"
+    );
 }
 
 /// Damages a journal of five events and says what reading it gives.
@@ -191,7 +197,7 @@ async fn damage(sql: &str) -> StoreError {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     for text in ["a", "b", "c", "d", "e"] {
-        store.append(vec![event("g1", text)]).await.unwrap();
+        store.append_events(vec![event("g1", text)]).await.unwrap();
     }
     drop(store);
     assert_eq!(
@@ -200,8 +206,11 @@ async fn damage(sql: &str) -> StoreError {
         "{sql}"
     );
     let store = Store::open(folder.path()).unwrap();
-    let error = store.read(EventSeq(0), None).unwrap_err();
-    assert_eq!(store.check().unwrap_err().to_string(), error.to_string());
+    let error = store.read_events(EventSeq(0), None).unwrap_err();
+    assert_eq!(
+        store.verify_contents().unwrap_err().to_string(),
+        error.to_string()
+    );
     error
 }
 
@@ -235,7 +244,7 @@ async fn a_damaged_blob_is_named_and_never_handed_out() {
     let store = Store::open(folder.path()).unwrap();
     let small = store.put_blob(b"small").unwrap();
     let large = store.put_blob(&vec![3; 100_000]).unwrap();
-    store.append(vec![event("g1", "a")]).await.unwrap();
+    store.append_events(vec![event("g1", "a")]).await.unwrap();
     fs::write(store.blob_path(&large).unwrap(), vec![4; 100_000]).unwrap();
     drop(store);
     database(folder.path())
@@ -314,7 +323,7 @@ async fn only_the_user_can_look_inside() {
     fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
     let store = Store::open(&home).unwrap();
     let large = store.put_blob(&vec![3; 100_000]).unwrap();
-    store.append(vec![event("g1", "a")]).await.unwrap();
+    store.append_events(vec![event("g1", "a")]).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for name in ["", "blobs", "incoming"] {
         assert_eq!(mode(&home.join(name)), 0o700, "{name:?}");

@@ -342,7 +342,7 @@ mod tests {
         }
         let commands = registry()
             .catalog()
-            .list(|one| one.input == AgentInput::Command);
+            .list_names(|one| one.input == AgentInput::Command);
         assert_eq!(commands, "`command`");
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn check_report(job: &WorkerJob, report: &JobReport) -> Result<(), St
     if report
         .layer
         .as_ref()
-        .is_some_and(|layer| *layer != report.manifest().id())
+        .is_some_and(|layer| *layer != report.layer_manifest().layer_id())
     {
         return Err("its layer is not what it changes".to_owned());
     }
@@ -93,8 +93,8 @@ mod tests {
             gates: vec![Command::Shell("true".into())],
             gate_env: JobEnv::default(),
             deadlines: JobDeadlines {
-                view: Span::secs(1),
-                gate: Span::secs(1),
+                view: Span::from_secs(1),
+                gate: Span::from_secs(1),
             },
             change_limits: ChangeLimits {
                 files: 2,
@@ -109,7 +109,7 @@ mod tests {
             path: RelPath::new(path).unwrap(),
             from: None,
             version: Some(FileVersion {
-                blob: BlobId::of(b"x"),
+                blob: BlobId::of_bytes(b"x"),
                 mode: FileMode::Regular,
             }),
         }
@@ -120,7 +120,7 @@ mod tests {
             changes: paths.iter().map(|path| change(path)).collect(),
             ..JobReport::default()
         };
-        report.layer = Some(report.manifest().id());
+        report.layer = Some(report.layer_manifest().layer_id());
         report
     }
 
@@ -139,7 +139,7 @@ mod tests {
         check(&report(&[".git/hooks/post-commit"]), "belongs to git");
         check(&report(&["sub/.git/config"]), "belongs to git");
         let mut other = report(&["a"]);
-        other.layer = Some(BlobId::of(b"other"));
+        other.layer = Some(BlobId::of_bytes(b"other"));
         check(&other, "not what it changes");
         let mut named = report(&["a"]);
         let blob = BlobId::new("../../etc/passwd");

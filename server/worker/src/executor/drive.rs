@@ -69,7 +69,7 @@ impl Default for DriveLimits {
     fn default() -> Self {
         Self {
             start: Duration::from_secs(30),
-            heartbeat: Span::secs(10),
+            heartbeat: Span::from_secs(10),
             silence: Some(Duration::from_secs(30)),
         }
     }
@@ -438,7 +438,7 @@ impl JobDrive<'_> {
             let files = manifest.0.into_values().flatten();
             self.served.extend(files.map(|version| version.blob));
         }
-        let part = ContentPart::whole(id, data);
+        let part = ContentPart::from_content(id, data);
         self.queue.push_back(MessageToWorker::Content(part));
         Ok(())
     }
@@ -608,7 +608,9 @@ async fn verify_contents(
     contents: HashMap<BlobId, Bytes>,
 ) -> Result<HashMap<BlobId, Bytes>, JobFailure> {
     let checked = tokio::task::spawn_blocking(move || {
-        let wrong = contents.iter().any(|(id, bytes)| BlobId::of(bytes) != *id);
+        let wrong = contents
+            .iter()
+            .any(|(id, bytes)| BlobId::of_bytes(bytes) != *id);
         (!wrong).then_some(contents)
     });
     match checked.await {

@@ -40,7 +40,7 @@ impl Executor for LocalExecutor {
         // The end of the task closes the channel, so its silence means nothing. A busy machine must not
         // end an attempt.
         let limits = DriveLimits {
-            heartbeat: Span::secs(3600),
+            heartbeat: Span::from_secs(3600),
             silence: None,
             ..DriveLimits::default()
         };

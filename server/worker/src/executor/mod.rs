@@ -95,7 +95,7 @@ struct HeldJob {
 impl FinishedJob {
     /// Returns a job that ended without a report of its worker.
     fn failed(failure: JobFailure) -> Self {
-        let mut report = JobReport::failed(failure.stop, failure.words);
+        let mut report = JobReport::failed_with(failure.stop, failure.words);
         report.isolation.clear();
         Self {
             report,

@@ -100,9 +100,9 @@ impl From<&SandboxError> for ErrorBody {
     fn from(error: &SandboxError) -> Self {
         match error {
             SandboxError::Overlap { .. } => Self::config(error.to_string())
-                .hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"),
+                .with_hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"),
             SandboxError::NoIsolation(_) | SandboxError::NoOverlay(_) => {
-                Self::environment(error.to_string()).hint(
+                Self::environment(error.to_string()).with_hint(
                     "allow user namespaces: on Ubuntu `sysctl \
                      kernel.apparmor_restrict_unprivileged_userns=0`, in a container \
                      `--security-opt seccomp=unconfined`",
@@ -111,7 +111,7 @@ impl From<&SandboxError> for ErrorBody {
             SandboxError::Io { source, .. } => {
                 let body = Self::environment(error.to_string());
                 match source.kind() {
-                    io::ErrorKind::StorageFull => body.hint("free some disk space"),
+                    io::ErrorKind::StorageFull => body.with_hint("free some disk space"),
                     _ => body,
                 }
             }

@@ -31,7 +31,7 @@ pub(crate) struct JobEnd {
 impl JobEnd {
     fn failed(stop: StopReason, words: impl Into<String>) -> Self {
         Self {
-            report: JobReport::failed(stop, words),
+            report: JobReport::failed_with(stop, words),
             contents: HashMap::new(),
         }
     }
@@ -164,7 +164,7 @@ async fn report_attempt(report: AttemptReport) -> JobEnd {
 fn hash_and_report(report: AttemptReport) -> JobEnd {
     let mut contents = HashMap::new();
     let mut offer = |bytes: Bytes| {
-        let id = BlobId::of(&bytes);
+        let id = BlobId::of_bytes(&bytes);
         contents.insert(id.clone(), bytes);
         id
     };
@@ -201,12 +201,15 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
         changes,
         left_out: left_out.collect(),
         left_out_more: refused_more,
-        layer: report.layer.map(|_| BlobId::of(&[])),
+        layer: report.layer.map(|_| BlobId::of_bytes(&[])),
         gates: report.gates,
         sandbox: report.sandbox,
         isolation: report.isolation,
         transcript,
     };
-    report.layer = report.layer.is_some().then(|| report.manifest().id());
+    report.layer = report
+        .layer
+        .is_some()
+        .then(|| report.layer_manifest().layer_id());
     JobEnd { report, contents }
 }

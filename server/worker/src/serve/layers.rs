@@ -75,7 +75,7 @@ async fn fetch_content(contents: &ContentClient, id: &BlobId) -> Result<Bytes, E
     let bytes = contents.get(id).await.ok_or_else(|| {
         ErrorBody::internal(format!("the artifact {id}, which a layer needs, is gone"))
     })?;
-    if BlobId::of(&bytes) == *id {
+    if BlobId::of_bytes(&bytes) == *id {
         Ok(bytes)
     } else {
         Err(ErrorBody::internal(format!("the artifact {id} is damaged")))
@@ -88,7 +88,7 @@ fn write_whole_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBody> {
     let building = parent.join(format!(".building-{}", uuid::Uuid::new_v4().simple()));
     let refused = |error: String| {
         ErrorBody::environment(format!("cannot write a layer of the workspace: {error}"))
-            .hint("free some space for the state folder")
+            .with_hint("free some space for the state folder")
     };
     std::fs::create_dir_all(parent).map_err(|error| refused(error.to_string()))?;
     write_layer(&building, files).map_err(|error| refused(error.to_string()))?;

@@ -123,7 +123,7 @@ async fn answer_hello(link: &mut WorkerLinkEnd) -> Result<Option<Span>, LinkErro
             "the daemon speaks version {version} of the worker protocol, this worker version \
              {WORKER_PROTOCOL}"
         ))
-        .hint("use the same version of claudecluster on both sides");
+        .with_hint("use the same version of claudecluster on both sides");
         // The daemon may be gone, which is an end as well.
         let _ = link
             .sender
@@ -381,7 +381,7 @@ impl JobServer<'_> {
                     return Err(JobBreak::Link(out_of_order(&fetch)));
                 };
                 let data = offered.get(&id).cloned();
-                let part = ContentPart::whole(id, data);
+                let part = ContentPart::from_content(id, data);
                 self.queue.push_back(MessageFromWorker::Content(part));
             }
             MessageToWorker::Release { keep_layer, .. } if self.offered.is_some() => {

@@ -121,7 +121,7 @@ impl WorkerPlace {
         if !existed || !ready.contains(goal) {
             registry().prepare_home(&home).map_err(|error| {
                 ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
-                    .hint("check that the state folder is writable and has free space")
+                    .with_hint("check that the state folder is writable and has free space")
             })?;
             ready.insert(goal.clone());
         }

@@ -37,7 +37,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
                 fork_of: None,
                 run: Some(Command::Shell(script.into())),
                 limits: AgentLimits {
-                    timeout: Span::secs(60),
+                    timeout: Span::from_secs(60),
                     exit: Span(200),
                     ..AgentLimits::default()
                 },
@@ -47,8 +47,8 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         },
         gates: Vec::new(),
         gate_env: Vec::new(),
-        gate_timeout: Span::secs(60),
-        view_timeout: Span::secs(300),
+        gate_timeout: Span::from_secs(60),
+        view_timeout: Span::from_secs(300),
         tracked: TrackedFiles::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),
@@ -154,7 +154,7 @@ async fn a_program_that_does_not_end_is_ended() {
         "trap '' TERM; echo new > a; while :; do sleep 1000; done",
     );
     // Long enough to begin, however busy the machine is.
-    spec.agent.task.limits.timeout = Span::secs(3);
+    spec.agent.task.limits.timeout = Span::from_secs(3);
     let run = Run::of(spec).await;
     assert_eq!(run.report.stop, Some(StopReason::Timeout));
     assert_eq!(run.paths(), ["a"]);
@@ -217,7 +217,7 @@ async fn gates_run_in_the_view_and_decide() {
         Command::Argv(vec!["no-such-program".into()]),
     ];
     spec.gate_env = vec![("WHO".into(), "me".into())];
-    spec.gate_timeout = Span::secs(5);
+    spec.gate_timeout = Span::from_secs(5);
     let run = Run::of(spec).await;
     assert_eq!(run.report.stop, Some(StopReason::GateFailed));
     assert!(

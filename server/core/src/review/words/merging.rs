@@ -25,27 +25,27 @@
 
 use std::ops::Range;
 
-use super::{CharClass, SplitWords, changes, class};
-use crate::diff::{DiffPurpose, IndexedText, LineChange, LineVocabulary, diff};
+use super::{CharClass, SplitWords, char_class, word_changes};
+use crate::diff::{DiffPurpose, IndexedText, LineChange, LineVocabulary, diff_indexed};
 
 /// More bytes than this on one side are not merged. Nobody can judge at a glance what became of them, and
 /// they are looked at after every keystroke.
 pub const MOST_MERGED: usize = 8 << 10;
-/// So many lines have to be told from each other.
+/// Limits the lines that are paired with each other.
 const MOST_LINES: u32 = 32;
 
-/// The lines with the changes of both sides, where that is safe.
+/// Merges the changes of both sides word by word, where that is safe.
 ///
 /// ```
-/// use claudecluster_core::review::words::merge;
+/// use claudecluster_core::review::words::merge_words;
 ///
 /// let base = "let total = sum(a, b);\n";
-/// let both = merge(base, "let total = add(a, b);\n", "let total = sum(a, b, c);\n");
+/// let both = merge_words(base, "let total = add(a, b);\n", "let total = sum(a, b, c);\n");
 /// assert_eq!(both.as_deref(), Some("let total = add(a, b, c);\n"));
 ///
 /// // Both want something else of the same word, or of its neighbour.
-/// assert_eq!(merge(base, "let total = add(a, b);\n", "let total = max(a, b);\n"), None);
-/// assert_eq!(merge("x < 10\n", "x <= 10\n", "x < 9\n"), None);
+/// assert_eq!(merge_words(base, "let total = add(a, b);\n", "let total = max(a, b);\n"), None);
+/// assert_eq!(merge_words("x < 10\n", "x <= 10\n", "x < 9\n"), None);
 /// ```
 pub fn merge_words(base: &str, ours: &str, theirs: &str) -> Option<String> {
     if ours == base || ours == theirs {
@@ -70,17 +70,17 @@ pub fn merge_words(base: &str, ours: &str, theirs: &str) -> Option<String> {
     let mut endings = Vec::new();
     for line in 0..lines {
         let at = line..line + 1;
-        let start = base.start(line);
+        let start = base.line_start(line);
         let [base, ours, theirs] =
-            [&base, &ours, &theirs].map(|side| LineParts::new(side.get(&at)));
+            [&base, &ours, &theirs].map(|side| LineParts::new(side.slice_lines(&at)));
         endings.push((
             start + base.text.len(),
             base.end.len(),
-            base.ending(&ours, &theirs)?,
+            base.merged_ending(&ours, &theirs)?,
         ));
-        merged.add(start, &base, &ours, &theirs)?;
+        merged.add_edit(start, &base, &ours, &theirs)?;
     }
-    merged.put(base.text(), &endings)
+    merged.apply_to(base.text(), &endings)
 }
 
 /// A line without what ends it.
@@ -105,8 +105,8 @@ impl<'a> LineParts<'a> {
         &self.text[..self.text.len() - rest.len()]
     }
 
-    /// How the line ends once both sides have their way.
-    fn ending(&self, ours: &LineParts<'a>, theirs: &LineParts<'a>) -> Option<&'a str> {
+    /// Returns the ending of the line after the changes of both sides; `None` if they conflict.
+    fn merged_ending(&self, ours: &LineParts<'a>, theirs: &LineParts<'a>) -> Option<&'a str> {
         match (self.end, ours.end, theirs.end) {
             (base, ours, theirs) if ours == base => Some(theirs),
             (base, ours, theirs) if theirs == base || ours == theirs => Some(ours),
@@ -115,12 +115,12 @@ impl<'a> LineParts<'a> {
     }
 }
 
-/// What a side puts in the place of some bytes of the base.
+/// Replaces some bytes of the base by a side's text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct WordEdit<'a> {
     at: Range<usize>,
     text: &'a str,
-    /// What it touches: all it could be seen to change.
+    /// The bytes touched: all that the edit could be seen to change.
     reach: Range<usize>,
 }
 
@@ -133,7 +133,7 @@ struct SideEdits<'a> {
 
 impl<'a> SideEdits<'a> {
     /// Takes in a line that starts at `start` in the base. `None` if it cannot be merged.
-    fn add(
+    fn add_edit(
         &mut self,
         start: usize,
         base: &LineParts<'a>,
@@ -145,19 +145,20 @@ impl<'a> SideEdits<'a> {
         }
         let words = SplitWords::new(base.text);
         let (ours, theirs) = (SplitWords::new(ours.text), SplitWords::new(theirs.text));
-        let [own, other] = [&ours, &theirs].map(|side| changes(&words, side));
+        let [own, other] = [&ours, &theirs].map(|side| word_changes(&words, side));
         let both = !own.is_empty() && !other.is_empty();
         if both && [&own, &other].iter().any(|made| is_rewritten(&words, made)) {
             return None;
         }
-        self.ours.extend(edits(start, &words, &ours, &own));
-        self.theirs.extend(edits(start, &words, &theirs, &other));
+        self.ours.extend(line_edits(start, &words, &ours, &own));
+        self.theirs
+            .extend(line_edits(start, &words, &theirs, &other));
         Some(())
     }
 
-    /// The text with all edits in it, and with these line endings: where each is, its length, and what
-    /// takes its place. `None` where edits of the two sides are not apart.
-    fn put(self, base: &str, endings: &[(usize, usize, &str)]) -> Option<String> {
+    /// Returns the text with all edits in it, and with these line endings: where each is, its
+    /// length, and what takes its place. `None` where edits of the two sides are not apart.
+    fn apply_to(self, base: &str, endings: &[(usize, usize, &str)]) -> Option<String> {
         let Self { ours, mut theirs } = self;
         let same = |edit: &WordEdit<'_>| {
             let at = ours
@@ -198,7 +199,7 @@ impl<'a> SideEdits<'a> {
     }
 }
 
-/// Whether something that divides stands between any two edits of different sides.
+/// Returns whether a divider stands between any two edits of different sides.
 fn are_apart<'e>(
     base: &str,
     ours: impl Iterator<Item = &'e WordEdit<'e>>,
@@ -213,16 +214,16 @@ fn are_apart<'e>(
     all.iter().all(|&(reach, side)| {
         let other = reached[1 - side].filter(|_| passed[side] != reached[1 - side]);
         let between = other.map(|end| base.get(end..reach.start));
-        let apart = between.is_none_or(|text| text.is_some_and(divides));
+        let apart = between.is_none_or(|text| text.is_some_and(divides_words));
         passed[side] = reached[1 - side];
         reached[side] = reached[side].max(Some(reach.end));
         apart
     })
 }
 
-/// Whether an unchanged text keeps what is before it apart from what is after it.
-fn divides(text: &str) -> bool {
-    let visible = |c: char| class(c) == CharClass::Word || c.is_ascii_punctuation();
+/// Returns whether an unchanged text divides the changes before it from those after it.
+fn divides_words(text: &str) -> bool {
+    let visible = |c: char| char_class(c) == CharClass::Word || c.is_ascii_punctuation();
     text.contains(is_divider) || text.contains(char::is_whitespace) && text.contains(visible)
 }
 
@@ -234,15 +235,15 @@ fn is_operator(word: &str) -> bool {
     word.starts_with(|c| "+-*/%=<>!&|^~?:.".contains(c))
 }
 
-/// The edits of one line.
-fn edits<'a>(
+/// Returns the edits of one line.
+fn line_edits<'a>(
     start: usize,
     base: &SplitWords<'_>,
     side: &SplitWords<'a>,
     made: &[LineChange],
 ) -> Vec<WordEdit<'a>> {
     let bytes = |words: Range<u32>| {
-        let range = base.bytes(&words);
+        let range = base.byte_range(&words);
         start + range.start..start + range.end
     };
     let edit = |(at, change): (usize, &LineChange)| {
@@ -251,14 +252,14 @@ fn edits<'a>(
         WordEdit {
             at: bytes(change.old.clone()),
             text: side.text(&change.new),
-            reach: bytes(reach(base, side, change, above..below)),
+            reach: bytes(widen_to_words(base, side, change, above..below)),
         }
     };
     made.iter().enumerate().map(edit).collect()
 }
 
-/// The words of the base that a change touches. `room` is what lies between its neighbours.
-fn reach(
+/// Returns the words of the base that a change touches. `room` is what lies between its neighbours.
+fn widen_to_words(
     base: &SplitWords<'_>,
     side: &SplitWords<'_>,
     change: &LineChange,
@@ -271,27 +272,27 @@ fn reach(
         _ => None,
     };
     if let Some((words, group)) = group {
-        let above = |by: &u32| base.word(change.old.start - by) == words.word(group.end - by);
-        let below = |by: &u32| base.word(change.old.end + by) == words.word(group.start + by);
+        let above = |by: &u32| base.word_at(change.old.start - by) == words.word_at(group.end - by);
+        let below = |by: &u32| base.word_at(change.old.end + by) == words.word_at(group.start + by);
         start -= (1..=start - room.start).take_while(above).count() as u32;
         end += (0..room.end - end).take_while(below).count() as u32;
     }
-    let gone = change.old.clone().map(|at| base.word(at));
-    let come = change.new.clone().map(|at| side.word(at));
+    let gone = change.old.clone().map(|at| base.word_at(at));
+    let come = change.new.clone().map(|at| side.word_at(at));
     if gone.chain(come).any(is_operator) {
-        while start > 0 && is_operator(base.word(start - 1)) {
+        while start > 0 && is_operator(base.word_at(start - 1)) {
             start -= 1;
         }
-        while end < base.len() && is_operator(base.word(end)) {
+        while end < base.len() && is_operator(base.word_at(end)) {
             end += 1;
         }
     }
     start..end
 }
 
-/// Whether more than half of a line's words have gone: what is there now is another line.
+/// Returns whether more than half of a line's words have gone: what is there now is another line.
 fn is_rewritten(base: &SplitWords<'_>, made: &[LineChange]) -> bool {
-    let count = |words: Range<u32>| words.filter(|&at| !is_blank(base.word(at))).count();
+    let count = |words: Range<u32>| words.filter(|&at| !is_blank(base.word_at(at))).count();
     let gone: usize = made.iter().map(|change| count(change.old.clone())).sum();
     2 * gone > count(0..base.len())
 }
@@ -300,10 +301,10 @@ fn is_blank(word: &str) -> bool {
     word.starts_with(char::is_whitespace)
 }
 
-/// Whether each line of a side is the base's line in the same place.
+/// Returns whether each line of a side is the base's line in the same place.
 fn is_paired(base: &IndexedText<'_>, side: &IndexedText<'_>) -> bool {
     let mut words = WordBags::default();
-    let changes = diff(base, side, DiffPurpose::Merging);
+    let changes = diff_indexed(base, side, DiffPurpose::Merging);
     changes.iter().all(|LineChange { old, new }| {
         if old.len() != new.len() {
             return false;
@@ -313,8 +314,10 @@ fn is_paired(base: &IndexedText<'_>, side: &IndexedText<'_>) -> bool {
             return true;
         }
         let mut bags = |text: &IndexedText<'_>, lines: &Range<u32>| -> Vec<_> {
-            let each = lines.clone().map(|line| text.get(&(line..line + 1)));
-            each.map(|line| words.of(line)).collect()
+            let each = lines
+                .clone()
+                .map(|line| text.slice_lines(&(line..line + 1)));
+            each.map(|line| words.words_of(line)).collect()
         };
         let (old, new) = (bags(base, old), bags(side, new));
         let pairs = old.iter().enumerate();
@@ -340,12 +343,12 @@ impl Default for WordBags {
 }
 
 impl WordBags {
-    fn of(&mut self, line: &str) -> Vec<u32> {
+    fn words_of(&mut self, line: &str) -> Vec<u32> {
         let words = SplitWords::new(line);
-        let words = (0..words.len()).map(|at| words.word(at));
+        let words = (0..words.len()).map(|at| words.word_at(at));
         let words = words.filter(|word| !is_blank(word));
         let mut bag: Vec<u32> = words
-            .map(|word| self.vocabulary.token(word.as_bytes()).0)
+            .map(|word| self.vocabulary.tokenize_line(word.as_bytes()).0)
             .collect();
         bag.sort_unstable();
         bag

@@ -47,7 +47,7 @@ proptest! {
                 &git.ours,
                 git.theirs.clone(),
             );
-            assert_eq!(merge.clean(), git.clean, "{family:#?}\n{git:#?}");
+            assert_eq!(merge.clean_text(), git.clean, "{family:#?}\n{git:#?}");
         });
     }
 
@@ -61,7 +61,7 @@ proptest! {
     ) {
         check_all(&families, |family, git| {
             let merge = merge3(&family.base, &family.variants[0], &family.variants[1]);
-            assert_eq!(merge.clean(), git.clean, "{family:#?}\n{git:#?}\n{merge:#?}");
+            assert_eq!(merge.clean_text(), git.clean, "{family:#?}\n{git:#?}\n{merge:#?}");
         });
     }
 }

@@ -364,7 +364,7 @@ proptest! {
         let by_words = merge_with_words(&base, &current, &proposed);
         let mut expected = review.accept(&review.hunks().iter().map(|hunk| hunk.key).collect::<Vec<_>>()).current;
         for hunk in review.hunks().iter().filter(|hunk| hunk.state == HunkState::Conflict) {
-            let Some(text) = review.merged(hunk) else { continue };
+            let Some(text) = review.merged_words(hunk) else { continue };
             let resolved = review.resolve(hunk.key, &text).unwrap();
             if review.is_alone(hunk) && review.hunks().len() == 1 {
                 expected.clone_from(&resolved.current);
@@ -372,13 +372,13 @@ proptest! {
             let settled = support::review(&resolved.base, &resolved.current, &resolved.proposed);
             prop_assert!(!settled.hunks().iter().any(|other| resolved.keys.contains(&other.key)));
             let before = ReviewTexts { base: &base, current: &current, proposed: &proposed };
-            let made = VerdictEffect::resolved(before, hunk.key, &text).unwrap();
-            prop_assert_eq!(made.current.to(), &resolved.current);
+            let made = VerdictEffect::of_resolve(before, hunk.key, &text).unwrap();
+            prop_assert_eq!(made.current.new_text(), &resolved.current);
             let typed = format!("typed\n{}", resolved.current);
             let now = ReviewTexts { base: &resolved.base, current: &typed, proposed: &resolved.proposed };
-            let back = made.inverse().carry(now, &BTreeSet::from([hunk.key]));
-            prop_assert_eq!(back.made.current.to(), format!("typed\n{current}"));
-            prop_assert_eq!((back.made.base.to(), back.made.proposed.to()), (base.as_str(), proposed.as_str()));
+            let back = made.inverse().rebase_onto(now, &BTreeSet::from([hunk.key]));
+            prop_assert_eq!(back.made.current.new_text(), format!("typed\n{current}"));
+            prop_assert_eq!((back.made.base.new_text(), back.made.proposed.new_text()), (base.as_str(), proposed.as_str()));
         }
         if review.hunks().len() == 1 {
             prop_assert_eq!(by_words, expected);
@@ -389,12 +389,12 @@ proptest! {
     #[test]
     fn later_results_are_merged_by_lines_unless_asked((base, ours, theirs) in three()) {
         let lines = merge_later_result(&base, &ours, &theirs);
-        prop_assert_eq!(lines.clean(), lines.merge().clean());
+        prop_assert_eq!(lines.clean_text(), lines.merge().clean_text());
         prop_assert_eq!(lines.taken_ours(), lines.merge().with_conflicts_as(MergeSide::Ours));
         prop_assert_eq!(lines.taken_theirs(), lines.merge().with_conflicts_as(MergeSide::Theirs));
         let words = merge_later_result(&base, &ours, &theirs).by_words();
         prop_assert!(words.conflicts().count() <= lines.conflicts().count());
-        if let Some(clean) = words.clean() {
+        if let Some(clean) = words.clean_text() {
             prop_assert_eq!(&clean, &words.taken_theirs());
             prop_assert_eq!(written(&clean, 'm'), written(&ours, 'm'));
             prop_assert_eq!(written(&clean, 't'), written(&theirs, 't'));
@@ -451,7 +451,7 @@ fn a_review_offers_what_is_new() {
         let review = support::review(base, current, proposed);
         let hunk = &review.hunks()[0];
         let merged = review
-            .merged(hunk)
+            .merged_words(hunk)
             .map(|text| (text, review.is_alone(hunk)));
         let expected = expected.map(|(text, alone)| (text.to_owned(), alone));
         assert_eq!(merged, expected, "{base:?} {current:?} {proposed:?}");

@@ -33,7 +33,7 @@ proptest! {
         let review = support::review(base, current, proposed);
         let accepted = review.accept(&all_keys(&review));
         let merge = merge3(base, current, proposed);
-        if let Some(clean) = merge.clean() {
+        if let Some(clean) = merge.clean_text() {
             prop_assert_eq!(&accepted.current, &clean);
             prop_assert_eq!(&accepted.base, proposed, "nothing is left to decide");
             prop_assert!(accepted.refused.is_empty());
@@ -57,9 +57,9 @@ proptest! {
         for (current, exact) in [(base, distinct), (&texts.variants[0], false)] {
             let review = support::review(base, current, proposed);
             for key in keys(&review, HunkState::Clean) {
-                prop_assert_eq!(review.before(&[key]), None, "it is not there");
+                prop_assert_eq!(review.text_before(&[key]), None, "it is not there");
                 let after = review.accept(&[key]).current;
-                let before = support::review(base, &after, proposed).before(&[key]);
+                let before = support::review(base, &after, proposed).text_before(&[key]);
                 prop_assert!(!exact || before.as_ref() == Some(base), "{before:?}");
                 if let Some(before) = before {
                     let again = support::review(base, &before, proposed).accept(&[key]);
@@ -160,7 +160,7 @@ proptest! {
         let (base, current, proposed) = (&texts.base, &texts.variants[0], &texts.variants[1]);
         let review = support::review(base, current, proposed);
         for hunk in review.hunks() {
-            let region = review.region(hunk);
+            let region = review.decided_region(hunk);
             prop_assert!(region.base.start <= hunk.base.start && hunk.base.end <= region.base.end);
             prop_assert_eq!(&current[review.current_bytes(hunk)], review.old_text(hunk));
             match hunk.state {
@@ -171,7 +171,7 @@ proptest! {
         }
         for state in [HunkState::Clean, HunkState::Present, HunkState::Conflict] {
             let asked = keys(&review, state);
-            let settled = review.settle(&asked);
+            let settled = review.rebase_over_landed(&asked);
             prop_assert_eq!(settled.refused.is_empty(), state == HunkState::Present || asked.is_empty());
         }
     }
@@ -219,12 +219,12 @@ proptest! {
     fn later_results_join(texts in family(DISTINCT, 0..20, 2)) {
         let (base, proposed, new) = (&texts.base, &texts.variants[0], &texts.variants[1]);
         let merged = merge_later_result(base, proposed, new);
-        match merged.clean() {
+        match merged.clean_text() {
             Some(text) => {
                 prop_assert_eq!(&merged.taken_ours(), &text);
                 prop_assert_eq!(&merged.taken_theirs(), &text);
                 // Whichever comes first.
-                prop_assert_eq!(merge_later_result(base, new, proposed).clean(), Some(text));
+                prop_assert_eq!(merge_later_result(base, new, proposed).clean_text(), Some(text));
             }
             None => {
                 prop_assert!(merged.conflicts().count() > 0);
@@ -232,8 +232,8 @@ proptest! {
             }
         }
         // Nothing new changes nothing, and the same again changes nothing.
-        prop_assert_eq!(merge_later_result(base, proposed, base).clean(), Some(proposed.clone()));
-        prop_assert_eq!(merge_later_result(base, proposed, proposed).clean(), Some(proposed.clone()));
+        prop_assert_eq!(merge_later_result(base, proposed, base).clean_text(), Some(proposed.clone()));
+        prop_assert_eq!(merge_later_result(base, proposed, proposed).clean_text(), Some(proposed.clone()));
     }
 }
 

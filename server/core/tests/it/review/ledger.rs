@@ -46,15 +46,15 @@ fn of(texts: &Family) -> ReviewTexts<'_> {
 
 fn after(made: &VerdictEffect) -> ReviewTexts<'_> {
     ReviewTexts {
-        base: made.base.to(),
-        current: made.current.to(),
-        proposed: made.proposed.to(),
+        base: made.base.new_text(),
+        current: made.current.new_text(),
+        proposed: made.proposed.new_text(),
     }
 }
 
 /// Types a line before a line of the text that is neither written by `made` nor beside that.
 fn type_apart(made: &VerdictEffect, at: Index, mark: &str) -> Option<String> {
-    let now = made.current.to();
+    let now = made.current.new_text();
     let mut lines: Vec<&str> = now.split_inclusive('\n').collect();
     if lines.is_empty() {
         return None;
@@ -63,7 +63,7 @@ fn type_apart(made: &VerdictEffect, at: Index, mark: &str) -> Option<String> {
     let line = u32::try_from(at).unwrap();
     let free = made
         .current
-        .written()
+        .written_lines()
         .all(|(_, own)| line + 1 < own.start || line > own.end);
     if !free || !lines[at].ends_with('\n') {
         return None;
@@ -85,15 +85,15 @@ proptest! {
         let before = of(&texts);
         let review = FileReview::new(before.base, before.current, before.proposed);
         let keys = list(&pick(&acceptable(before), chosen));
-        let (accepted, made) = (review.accept(&keys), VerdictEffect::accepted(before, &keys).unwrap());
-        prop_assert_eq!((made.current.to(), made.base.to()), (&*accepted.current, &*accepted.base));
-        let made = VerdictEffect::rejected(before, &keys).unwrap();
-        prop_assert_eq!(made.proposed.to(), review.reject(&keys).proposed);
+        let (accepted, made) = (review.accept(&keys), VerdictEffect::of_accept(before, &keys).unwrap());
+        prop_assert_eq!((made.current.new_text(), made.base.new_text()), (&*accepted.current, &*accepted.base));
+        let made = VerdictEffect::of_reject(before, &keys).unwrap();
+        prop_assert_eq!(made.proposed.new_text(), review.reject(&keys).proposed);
         let conflicts = review.hunks().iter().filter(|hunk| hunk.state == HunkState::Conflict);
         for hunk in conflicts {
             for text in ["", "chosen\n", review.new_text(hunk), review.old_text(hunk)] {
                 let resolved = review.resolve(hunk.key, text).unwrap();
-                let Some(made) = VerdictEffect::resolved(before, hunk.key, text) else {
+                let Some(made) = VerdictEffect::of_resolve(before, hunk.key, text) else {
                     continue;
                 };
                 prop_assert_eq!(after(&made), ReviewTexts {
@@ -103,7 +103,7 @@ proptest! {
                 });
                 // The text itself is not kept: it is found again in the base.
                 let found = find_resolution(before, hunk.key, &resolved.base).unwrap();
-                prop_assert_eq!(VerdictEffect::resolved(before, hunk.key, found).unwrap().base, made.base);
+                prop_assert_eq!(VerdictEffect::of_resolve(before, hunk.key, found).unwrap().base, made.base);
             }
         }
     }
@@ -120,20 +120,20 @@ proptest! {
         let keys = pick(&acceptable(before), landed);
         let back = pick(&list(&keys), back);
         let kept: Vec<HunkKey> = keys.difference(&back).copied().collect();
-        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
-        let undo = landing.inverse().carry(after(&landing), &back);
+        let landing = VerdictEffect::of_accept(before, &list(&keys)).unwrap();
+        let undo = landing.inverse().rebase_onto(after(&landing), &back);
         prop_assert!(undo.left.is_empty());
-        let others = VerdictEffect::accepted(before, &kept).unwrap();
+        let others = VerdictEffect::of_accept(before, &kept).unwrap();
         prop_assert_eq!(after(&undo.made), after(&others));
-        let redo = undo.made.inverse().carry(after(&undo.made), &back);
+        let redo = undo.made.inverse().rebase_onto(after(&undo.made), &back);
         prop_assert!(redo.left.is_empty());
         prop_assert_eq!(after(&redo.made), after(&landing));
         // The same for a rejection.
-        let rejection = VerdictEffect::rejected(before, &list(&keys)).unwrap();
-        let undo = rejection.inverse().carry(after(&rejection), &back);
+        let rejection = VerdictEffect::of_reject(before, &list(&keys)).unwrap();
+        let undo = rejection.inverse().rebase_onto(after(&rejection), &back);
         prop_assert!(undo.left.is_empty());
-        let expected = VerdictEffect::rejected(before, &kept).unwrap();
-        prop_assert_eq!(undo.made.proposed.to(), expected.proposed.to());
+        let expected = VerdictEffect::of_reject(before, &kept).unwrap();
+        prop_assert_eq!(undo.made.proposed.new_text(), expected.proposed.new_text());
     }
 
     /// Hunks landed one by one can be undone one by one in any order, and nothing is left of them.
@@ -143,10 +143,10 @@ proptest! {
         order in prop::collection::vec(any::<Index>(), 40),
     ) {
         let start = of(&texts);
-        let mut now = VerdictEffect::accepted(start, &[]).unwrap();
+        let mut now = VerdictEffect::of_accept(start, &[]).unwrap();
         let mut landings = Vec::new();
         for key in acceptable(start) {
-            let landing = VerdictEffect::accepted(after(&now), &[key]).unwrap();
+            let landing = VerdictEffect::of_accept(after(&now), &[key]).unwrap();
             landings.push((key, landing.clone()));
             now = landing;
         }
@@ -155,7 +155,7 @@ proptest! {
                 break;
             }
             let (key, landing) = landings.remove(index.index(landings.len()));
-            let undo = landing.inverse().carry(after(&now), &BTreeSet::from([key]));
+            let undo = landing.inverse().rebase_onto(after(&now), &BTreeSet::from([key]));
             prop_assert!(undo.left.is_empty());
             now = undo.made;
         }
@@ -174,28 +174,28 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = pick(&acceptable(before), landed);
-        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
+        let landing = VerdictEffect::of_accept(before, &list(&keys)).unwrap();
         let Some(typed) = type_apart(&landing, at, "typed since") else {
             return Ok(());
         };
         let now = ReviewTexts { current: &typed, ..after(&landing) };
-        let undo = landing.inverse().carry(now, &keys);
+        let undo = landing.inverse().rebase_onto(now, &keys);
         prop_assert!(undo.left.is_empty(), "it was typed apart");
-        let text = undo.made.current.to();
+        let text = undo.made.current.new_text();
         prop_assert_eq!(text.matches("typed since\n").count(), 1);
         prop_assert_eq!(text.replace("typed since\n", ""), before.current);
-        prop_assert_eq!(undo.made.base.to(), before.base);
-        let redo = undo.made.inverse().carry(after(&undo.made), &keys);
-        prop_assert_eq!(redo.made.current.to(), typed);
+        prop_assert_eq!(undo.made.base.new_text(), before.base);
+        let redo = undo.made.inverse().rebase_onto(after(&undo.made), &keys);
+        prop_assert_eq!(redo.made.current.new_text(), typed);
         // And where something is typed between undo and redo.
         if let Some(typed) = type_apart(&undo.made, later, "typed later") {
             let now = ReviewTexts { current: &typed, ..after(&undo.made) };
-            let redo = undo.made.inverse().carry(now, &keys);
-            let text = redo.made.current.to();
+            let redo = undo.made.inverse().rebase_onto(now, &keys);
+            let text = redo.made.current.new_text();
             prop_assert_eq!(text.matches("typed later\n").count(), 1);
             if redo.left.is_empty() {
                 let without = text.replace("typed later\n", "").replace("typed since\n", "");
-                prop_assert_eq!(without, landing.current.to());
+                prop_assert_eq!(without, landing.current.new_text());
             }
         }
     }
@@ -210,8 +210,8 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = pick(&acceptable(before), landed);
-        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
-        let mut typed = landing.current.to().to_owned();
+        let landing = VerdictEffect::of_accept(before, &list(&keys)).unwrap();
+        let mut typed = landing.current.new_text().to_owned();
         for (mark, at) in (0xE000u32..).zip(marks) {
             let mut at = at.index(typed.len() + 1);
             while !typed.is_char_boundary(at) {
@@ -220,19 +220,19 @@ proptest! {
             typed.insert(at, char::from_u32(mark).unwrap());
         }
         let now = ReviewTexts { current: &typed, ..after(&landing) };
-        let undo = landing.inverse().carry(now, &keys);
+        let undo = landing.inverse().rebase_onto(now, &keys);
         let marks = |text: &str| -> Vec<char> {
             text.chars().filter(|c| ('\u{E000}'..'\u{F000}').contains(c)).collect()
         };
-        prop_assert_eq!(marks(undo.made.current.to()), marks(&typed));
+        prop_assert_eq!(marks(undo.made.current.new_text()), marks(&typed));
         for key in &undo.left {
-            prop_assert!(!undo.made.touches(*key), "left in all three texts");
+            prop_assert!(!undo.made.touches_hunk(*key), "left in all three texts");
         }
         // Text that has nothing to do with the landing.
         let other = ReviewTexts { current: &texts.variants[2], ..after(&landing) };
-        let undo = landing.inverse().carry(other, &keys);
-        let redo = undo.made.inverse().carry(after(&undo.made), &keys);
-        prop_assert_eq!(redo.made.current.to(), other.current);
+        let undo = landing.inverse().rebase_onto(other, &keys);
+        let redo = undo.made.inverse().rebase_onto(after(&undo.made), &keys);
+        prop_assert_eq!(redo.made.current.new_text(), other.current);
         prop_assert!(undo.left.iter().all(|key| keys.contains(key)));
     }
 
@@ -250,26 +250,26 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = pick(&acceptable(before), landed);
-        let landing = VerdictEffect::accepted(before, &list(&keys)).unwrap();
+        let landing = VerdictEffect::of_accept(before, &list(&keys)).unwrap();
         let gone = pick(&list(&keys), gone);
         let made = &landing.current;
         let touched = |keys: &BTreeSet<HunkKey>| -> BTreeSet<HunkKey> {
-            keys.iter().copied().filter(|key| made.touches(*key)).collect()
+            keys.iter().copied().filter(|key| made.touches_hunk(*key)).collect()
         };
         let out = |now: &str| made.reverted_hunks_in(now).into_keys().collect::<BTreeSet<_>>();
         let there = |now: &str| made.present_hunks_in(now).into_keys().collect::<BTreeSet<_>>();
-        prop_assert_eq!(out(made.to()), BTreeSet::new());
-        prop_assert_eq!(there(made.from()), BTreeSet::new());
+        prop_assert_eq!(out(made.new_text()), BTreeSet::new());
+        prop_assert_eq!(there(made.old_text()), BTreeSet::new());
         // Where lines repeat it may look as if others had gone or come.
         if distinct {
-            prop_assert_eq!(there(made.to()), touched(&keys));
-            prop_assert_eq!(out(made.from()), touched(&keys));
+            prop_assert_eq!(there(made.new_text()), touched(&keys));
+            prop_assert_eq!(out(made.old_text()), touched(&keys));
         }
         if let Some(typed) = type_apart(&landing, at, "typed") {
             prop_assert_eq!(out(&typed), BTreeSet::new());
             let now = ReviewTexts { current: &typed, ..after(&landing) };
-            let undo = landing.inverse().carry(now, &gone);
-            let is = out(undo.made.current.to());
+            let undo = landing.inverse().rebase_onto(now, &gone);
+            let is = out(undo.made.current.new_text());
             prop_assert!(is.is_subset(&gone), "{:?} of {:?}", is, gone);
             let undone = touched(&gone).difference(&undo.left).copied().collect();
             if distinct {
@@ -280,8 +280,8 @@ proptest! {
         let other = ReviewTexts { current: &texts.variants[2], ..after(&landing) };
         let gone = made.reverted_hunks_in(other.current);
         prop_assert!(gone.values().all(|lines| !lines.is_empty()));
-        let undo = landing.inverse().carry(other, &gone.into_keys().collect());
-        prop_assert_eq!(undo.made.current.to(), other.current);
+        let undo = landing.inverse().rebase_onto(other, &gone.into_keys().collect());
+        prop_assert_eq!(undo.made.current.new_text(), other.current);
         prop_assert!(undo.left.is_empty());
     }
 
@@ -294,13 +294,13 @@ proptest! {
         let before = of(&texts);
         let review = FileReview::new(before.base, before.current, before.proposed);
         for hunk in review.hunks() {
-            let Some(made) = VerdictEffect::resolved(before, hunk.key, &text) else {
+            let Some(made) = VerdictEffect::of_resolve(before, hunk.key, &text) else {
                 continue;
             };
             let all = BTreeSet::from([hunk.key]);
-            let undo = made.inverse().carry(after(&made), &all);
+            let undo = made.inverse().rebase_onto(after(&made), &all);
             prop_assert_eq!(after(&undo.made), before);
-            let redo = undo.made.inverse().carry(after(&undo.made), &all);
+            let redo = undo.made.inverse().rebase_onto(after(&undo.made), &all);
             prop_assert_eq!(after(&redo.made), after(&made));
         }
     }
@@ -313,18 +313,18 @@ proptest! {
     ) {
         let before = of(&texts);
         let keys = list(&pick(&acceptable(before), landed));
-        let landing = VerdictEffect::accepted(before, &keys).unwrap().current;
+        let landing = VerdictEffect::of_accept(before, &keys).unwrap().current;
         let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
-        let (then, now) = (lines(landing.to()), lines(&texts.variants[2]));
+        let (then, now) = (lines(landing.new_text()), lines(&texts.variants[2]));
         for (key, found) in surviving_lines(&landing, &texts.variants[2]) {
             let found = &now[found.start as usize..found.end as usize];
-            let own = landing.written().filter(|(own, _)| *own == key);
+            let own = landing.written_lines().filter(|(own, _)| *own == key);
             let written: Vec<&[String]> =
                 own.map(|(_, r)| &then[r.start as usize..r.end as usize]).collect();
             prop_assert!(written.iter().any(|own| own.windows(found.len()).any(|w| w == found)));
         }
-        let all: Vec<_> = landing.written().filter(|(_, lines)| !lines.is_empty()).collect();
-        prop_assert_eq!(surviving_lines(&landing, landing.to()), all);
+        let all: Vec<_> = landing.written_lines().filter(|(_, lines)| !lines.is_empty()).collect();
+        prop_assert_eq!(surviving_lines(&landing, landing.new_text()), all);
     }
 }
 
@@ -337,7 +337,7 @@ fn what_was_typed_over_is_left() {
         proposed: "1\nTWO\n3\n4\nFIVE\n",
     };
     let keys = acceptable(before);
-    let landing = VerdictEffect::accepted(before, &keys).unwrap();
+    let landing = VerdictEffect::of_accept(before, &keys).unwrap();
     let typed = "1\nTWO and more\n3\n4\nFIVE\n";
     let now = ReviewTexts {
         current: typed,
@@ -345,13 +345,13 @@ fn what_was_typed_over_is_left() {
     };
     let undo = landing
         .inverse()
-        .carry(now, &keys.iter().copied().collect());
-    assert_eq!(undo.made.current.to(), "1\nTWO and more\n3\n4\n5\n");
-    assert_eq!(undo.made.base.to(), "1\nTWO\n3\n4\n5\n");
+        .rebase_onto(now, &keys.iter().copied().collect());
+    assert_eq!(undo.made.current.new_text(), "1\nTWO and more\n3\n4\n5\n");
+    assert_eq!(undo.made.base.new_text(), "1\nTWO\n3\n4\n5\n");
     assert_eq!(undo.left, BTreeSet::from([keys[0]]));
     assert!(
-        merge3(landing.current.to(), typed, before.current)
-            .clean()
+        merge3(landing.current.new_text(), typed, before.current)
+            .clean_text()
             .is_none()
     );
 }

@@ -104,7 +104,7 @@ fn memory_is_bounded() {
     let proposed = base.replace("line 50\n", "fifty\n");
     let mut live = LiveReview::new(base.as_str(), proposed.as_str());
     let mut current = base.clone();
-    let before = live.size();
+    let before = live.memory_size();
     let long = "x".repeat(1000);
     for n in 0..12_000 {
         let text = if n % 2 == 0 { "" } else { &long };
@@ -112,9 +112,9 @@ fn memory_is_bounded() {
         live.update(&current);
     }
     assert!(
-        live.size() < before + (2 << 20),
+        live.memory_size() < before + (2 << 20),
         "{before} -> {}",
-        live.size()
+        live.memory_size()
     );
     assert_same(&live.review(), &FileReview::new(&base, &current, &proposed));
 }

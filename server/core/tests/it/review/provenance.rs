@@ -14,7 +14,7 @@ fn check(base: &str, tasks: &[(&str, &str)], expected: &[&[usize]]) {
     let mut proposed = base.to_owned();
     for (started, left) in tasks {
         proposed = merge_later_result(started, &proposed, left)
-            .clean()
+            .clean_text()
             .unwrap();
     }
     let versions: Vec<_> = tasks
@@ -23,7 +23,11 @@ fn check(base: &str, tasks: &[(&str, &str)], expected: &[&[usize]]) {
         .collect();
     let review = FileReview::new(base, base, &proposed);
     let authors = HunkAttribution::new(base, &proposed, &versions);
-    let found: Vec<_> = review.hunks().iter().map(|hunk| authors.of(hunk)).collect();
+    let found: Vec<_> = review
+        .hunks()
+        .iter()
+        .map(|hunk| authors.authors_of(hunk))
+        .collect();
     assert_eq!(found, expected, "{base:?} {tasks:?} -> {proposed:?}");
 }
 
@@ -71,7 +75,7 @@ proptest! {
         let own = |text: &String, task: &str| text.replace("new ", &format!("{task} "));
         let lefts = [own(&texts.variants[0], "zero"), own(&texts.variants[1], "one")];
         let base = texts.base.as_str();
-        let Some(proposed) = merge_later_result(base, &lefts[0], &lefts[1]).clean() else { return Ok(()) };
+        let Some(proposed) = merge_later_result(base, &lefts[0], &lefts[1]).clean_text() else { return Ok(()) };
         let versions = [
             TaskContribution { base, text: &lefts[0] },
             TaskContribution { base, text: &lefts[1] },
@@ -79,7 +83,7 @@ proptest! {
         let review = FileReview::new(base, base, &proposed);
         let authors = HunkAttribution::new(base, &proposed, &versions);
         for hunk in review.hunks() {
-            let found = authors.of(hunk);
+            let found = authors.authors_of(hunk);
             for (task, word) in ["zero ", "one "].into_iter().enumerate() {
                 let wrote = review.new_text(hunk).contains(word);
                 let lines = review.base_text(hunk).split_inclusive('\n');

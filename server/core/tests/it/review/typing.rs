@@ -125,13 +125,13 @@ impl Desk {
                 let review = FileReview::new(&self.base, &self.current, &self.proposed);
                 let ready = |key: &HunkKey| review.hunk(*key).unwrap().state != HunkState::Conflict;
                 let keys: Vec<HunkKey> = self.pick(&chosen).into_iter().filter(ready).collect();
-                let made = VerdictEffect::accepted(self.texts(), &keys);
+                let made = VerdictEffect::of_accept(self.texts(), &keys);
                 self.make(made, keys);
                 return false;
             }
             Event::Reject(chosen) => {
                 let keys = self.pick(&chosen);
-                let made = VerdictEffect::rejected(self.texts(), &keys);
+                let made = VerdictEffect::of_reject(self.texts(), &keys);
                 self.make(made, keys);
                 return false;
             }
@@ -149,7 +149,7 @@ impl Desk {
             Event::Undo(which) => {
                 if !self.moves.is_empty() {
                     let (made, keys) = &self.moves[which.index(self.moves.len())];
-                    let undone = made.inverse().carry(self.texts(), keys);
+                    let undone = made.inverse().rebase_onto(self.texts(), keys);
                     let keys = keys.difference(&undone.left).copied().collect();
                     self.make(Some(undone.made), keys);
                 }
@@ -178,9 +178,9 @@ impl Desk {
     /// Makes a move, if it could be computed.
     fn make(&mut self, made: Option<VerdictEffect>, keys: Vec<HunkKey>) {
         let Some(made) = made else { return };
-        made.base.to().clone_into(&mut self.base);
-        made.current.to().clone_into(&mut self.current);
-        made.proposed.to().clone_into(&mut self.proposed);
+        made.base.new_text().clone_into(&mut self.base);
+        made.current.new_text().clone_into(&mut self.current);
+        made.proposed.new_text().clone_into(&mut self.proposed);
         self.moves.push((made, keys.into_iter().collect()));
     }
 
@@ -195,7 +195,7 @@ impl Desk {
             return;
         };
         let review = FileReview::new(&self.base, &self.current, &self.proposed);
-        let region = review.region(review.hunk(key).unwrap());
+        let region = review.decided_region(review.hunk(key).unwrap());
         let mine = review.merge().text_of(&region, MergeSide::Ours);
         let theirs = review.merge().text_of(&region, MergeSide::Theirs);
         // Taking theirs is how the developer takes their own text away, and a proposal that was made
@@ -209,7 +209,7 @@ impl Desk {
             }
             _ => mine.to_owned(),
         };
-        let made = VerdictEffect::resolved(self.texts(), key, &choice);
+        let made = VerdictEffect::of_resolve(self.texts(), key, &choice);
         self.make(made, vec![key]);
     }
 }
@@ -304,10 +304,10 @@ proptest! {
         let (now, moves) = replay(base, &proposed, &steps, &BTreeSet::new());
         for (step, (made, keys)) in &moves {
             let (without, _) = replay(base, &proposed, &steps, &BTreeSet::from([*step]));
-            let undone = made.inverse().carry(texts_of(&now, &proposed), keys);
+            let undone = made.inverse().rebase_onto(texts_of(&now, &proposed), keys);
             prop_assert!(undone.left.is_empty());
             prop_assert_eq!(made_of(&undone.made), without.clone());
-            let redone = undone.made.inverse().carry(texts_of(&without, &proposed), keys);
+            let redone = undone.made.inverse().rebase_onto(texts_of(&without, &proposed), keys);
             prop_assert!(redone.left.is_empty());
             prop_assert_eq!(made_of(&redone.made), now.clone());
         }
@@ -317,7 +317,7 @@ proptest! {
                 break;
             }
             let (step, (made, keys)) = left.swap_remove(which.index(left.len()));
-            texts = made_of(&made.inverse().carry(texts_of(&texts, &proposed), &keys).made);
+            texts = made_of(&made.inverse().rebase_onto(texts_of(&texts, &proposed), &keys).made);
             gone.insert(step);
             prop_assert_eq!(&texts, &replay(base, &proposed, &steps, &gone).0);
         }
@@ -336,7 +336,10 @@ fn texts_of<'a>((base, current): &'a BaseAndCurrent, proposed: &'a str) -> Revie
 }
 
 fn made_of(made: &VerdictEffect) -> BaseAndCurrent {
-    (made.base.to().to_owned(), made.current.to().to_owned())
+    (
+        made.base.new_text().to_owned(),
+        made.current.new_text().to_owned(),
+    )
 }
 
 /// What happens at a desk where landings are to be undone.
@@ -398,7 +401,7 @@ fn replay(
                 if skip.contains(&at) || new.is_empty() {
                     continue;
                 }
-                let made = VerdictEffect::accepted(texts_of(&texts, proposed), &new).unwrap();
+                let made = VerdictEffect::of_accept(texts_of(&texts, proposed), &new).unwrap();
                 texts = made_of(&made);
                 moves.push((at, (made, new.into_iter().collect())));
             }

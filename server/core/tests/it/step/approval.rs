@@ -63,7 +63,7 @@ impl World {
     fn restart(&mut self) {
         self.state = ClusterState::default();
         for (goal, body) in &self.journal {
-            self.state.apply(goal, NOW, body);
+            self.state.apply_event(goal, NOW, body);
         }
         self.give(Input::Recover).unwrap();
     }

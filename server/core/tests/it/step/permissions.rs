@@ -115,7 +115,7 @@ impl World {
     fn restart(&mut self) -> Vec<String> {
         let mut state = ClusterState::default();
         for body in &self.journal {
-            state.apply(&goal(), Timestamp(5), body);
+            state.apply_event(&goal(), Timestamp(5), body);
         }
         self.state = state;
         self.give(Input::Recover)

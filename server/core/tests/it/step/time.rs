@@ -107,7 +107,7 @@ impl World {
     fn replayed(&self) -> ClusterState {
         let mut state = ClusterState::default();
         for (at, body) in &self.journal {
-            state.apply(&goal(), *at, body);
+            state.apply_event(&goal(), *at, body);
         }
         state
     }
@@ -169,7 +169,10 @@ impl World {
     /// The processes of a goal that is stopped have ended.
     fn end_running(&mut self) {
         let stopped = self.state.goal(&goal()).unwrap();
-        let running: Vec<_> = stopped.running().map(|(t, a)| (t.clone(), a.id)).collect();
+        let running: Vec<_> = stopped
+            .running_attempts()
+            .map(|(t, a)| (t.clone(), a.id))
+            .collect();
         for (task, attempt) in running {
             self.give(Input::Attempt {
                 goal: goal(),

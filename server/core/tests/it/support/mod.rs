@@ -179,7 +179,7 @@ pub(crate) fn assert_same(live: &FileReview<'_>, fresh: &FileReview<'_>) {
         assert_eq!(live.old_text(a), fresh.old_text(b));
         assert_eq!(live.new_text(a), fresh.new_text(b));
         assert_eq!(live.current_bytes(a), fresh.current_bytes(b));
-        assert_eq!(live.merged(a), fresh.merged(b));
+        assert_eq!(live.merged_words(a), fresh.merged_words(b));
         assert_eq!(live.is_alone(a), fresh.is_alone(b));
     }
     let keys: Vec<_> = fresh.hunks().iter().map(|hunk| hunk.key).collect();

@@ -1,6 +1,6 @@
 //! The line diff: what holds of every diff, and agreement with the real `git diff`.
 
-use claudecluster_core::diff::{DiffPurpose, IndexedText, LineChange, diff};
+use claudecluster_core::diff::{DiffPurpose, IndexedText, LineChange, diff_indexed};
 use proptest::prelude::*;
 
 use crate::support::{Dice, batched, config, git_diff_all};
@@ -9,7 +9,7 @@ use crate::support::{Dice, batched, config, git_diff_all};
 const BATCH: usize = 32;
 
 fn changes(old: &str, new: &str, purpose: DiffPurpose) -> Vec<LineChange> {
-    diff(&IndexedText::new(old), &IndexedText::new(new), purpose)
+    diff_indexed(&IndexedText::new(old), &IndexedText::new(new), purpose)
 }
 
 /// How many lines come and go.
@@ -33,11 +33,11 @@ fn applied(old: &str, new: &str, changes: &[LineChange]) -> String {
             change.new.start,
             "change {at}"
         );
-        out.push_str(old.get(&unchanged));
-        out.push_str(new.get(&change.new));
+        out.push_str(old.slice_lines(&unchanged));
+        out.push_str(new.slice_lines(&change.new));
         done = (change.old.end, change.new.end);
     }
-    out.push_str(old.get(&(done.0..old.len())));
+    out.push_str(old.slice_lines(&(done.0..old.len())));
     out
 }
 

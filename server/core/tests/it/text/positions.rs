@@ -7,10 +7,10 @@
 )]
 
 use claudecluster_core::{
-    diff::{DiffPurpose, IndexedText, diff, diff_lines},
+    diff::{DiffPurpose, IndexedText, diff_indexed, diff_lines},
     text::{
-        ContentChange, LineIndex, PositionEncoding, TextEdit, TextPosition, apply, apply_edits,
-        edits, offset, position,
+        ContentChange, LineIndex, PositionEncoding, TextEdit, TextPosition, apply_change,
+        apply_edits, offset, position, text_edits,
     },
 };
 use proptest::prelude::*;
@@ -223,7 +223,7 @@ proptest! {
                     range: range.map(|(start, end)| start..end),
                     text: text.clone(),
                 };
-                apply(&mut rope, &change, encoding);
+                apply_change(&mut rope, &change, encoding);
                 match range {
                     None => expected.clone_from(text),
                     Some((start, end)) => {
@@ -247,7 +247,7 @@ proptest! {
             .collect();
         for new in [&new, &related] {
             for encoding in ENCODINGS {
-                let edits = edits(&old, new, encoding);
+                let edits = text_edits(&old, new, encoding);
                 let mut expected = old.clone();
                 let mut limit = usize::MAX;
                 for edit in edits.iter().rev() {
@@ -272,16 +272,16 @@ proptest! {
         let (a, b) = (IndexedText::new(old.as_str()), IndexedText::new(new.as_str()));
         prop_assert_eq!(a.len() as usize, old.split_inclusive('\n').count());
         for purpose in [DiffPurpose::Reading, DiffPurpose::Merging] {
-            let changes = diff(&a, &b, purpose);
+            let changes = diff_indexed(&a, &b, purpose);
             let (mut out, mut done) = (String::new(), 0);
             for change in &changes {
                 prop_assert!(change.old.start > done || done == 0, "unchanged lines between");
                 prop_assert!(!change.old.is_empty() || !change.new.is_empty());
-                out.push_str(a.get(&(done..change.old.start)));
-                out.push_str(b.get(&change.new));
+                out.push_str(a.slice_lines(&(done..change.old.start)));
+                out.push_str(b.slice_lines(&change.new));
                 done = change.old.end;
             }
-            out.push_str(a.get(&(done..a.len())));
+            out.push_str(a.slice_lines(&(done..a.len())));
             prop_assert_eq!(&out, &new);
         }
         prop_assert_eq!(diff_lines(&old, &old), []);
@@ -291,7 +291,7 @@ proptest! {
 #[test]
 fn edits_are_small() {
     let check = |old: &str, new: &str, expected: &[(u32, u32, u32, u32, &str)]| {
-        let found = edits(old, new, PositionEncoding::Utf16);
+        let found = text_edits(old, new, PositionEncoding::Utf16);
         let found: Vec<_> = found
             .iter()
             .map(|e| {

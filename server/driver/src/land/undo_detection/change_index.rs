@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use claudecluster_core::{
-    diff::{DiffPurpose, IndexedText, diff},
+    diff::{DiffPurpose, IndexedText, diff_indexed},
     review::{is_distinctive, trimmed_lines},
 };
 
@@ -23,8 +23,8 @@ impl MoveTrace {
             out: Vec::new(),
             put_in: Vec::new(),
         };
-        for change in diff(&old, &new, DiffPurpose::Merging) {
-            let (out, put_in) = (old.get(&change.old), new.get(&change.new));
+        for change in diff_indexed(&old, &new, DiffPurpose::Merging) {
+            let (out, put_in) = (old.slice_lines(&change.old), new.slice_lines(&change.new));
             // Brackets and empty lines come and go everywhere. With the words beside them is enough.
             let some_tell = trimmed_lines(out)
                 .chain(trimmed_lines(put_in))
@@ -52,9 +52,10 @@ impl<'t> ChangedLines<'t> {
     pub(super) fn new(last: &'t str, now: &'t str) -> Self {
         let (old, new) = (IndexedText::new(last), IndexedText::new(now));
         let mut lines = HashSet::new();
-        for change in diff(&old, &new, DiffPurpose::Merging) {
+        for change in diff_indexed(&old, &new, DiffPurpose::Merging) {
             lines.extend(
-                trimmed_lines(old.get(&change.old)).chain(trimmed_lines(new.get(&change.new))),
+                trimmed_lines(old.slice_lines(&change.old))
+                    .chain(trimmed_lines(new.slice_lines(&change.new))),
             );
         }
         Self {

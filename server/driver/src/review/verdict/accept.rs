@@ -148,7 +148,7 @@ fn accept_alternative(
         conflicts: 1,
         ..EntryVerdicts::default()
     };
-    let below = goal.entry(&entry.file.path, 0);
+    let below = goal.file_entry(&entry.file.path, 0);
     let wanted = std::slice::from_ref(wanted);
     let (HunkPart::Lines(key), Some(_)) = (wanted[0].part, versions.texts()) else {
         // As a whole it takes the place of what it was made from, or of what nobody has touched.
@@ -193,7 +193,7 @@ pub(super) fn land_beneath(
     key: HunkKey,
 ) -> Result<(FileVersions, Vec<VerdictChange>), ErrorBody> {
     let mut ground = versions.clone();
-    let below = goal.entry(&entry.file.path, 0);
+    let below = goal.file_entry(&entry.file.path, 0);
     let Some(below) = below.filter(|below| !below.is_settled()) else {
         return Ok((ground, Vec::new()));
     };

@@ -42,7 +42,7 @@ pub(crate) fn check_named(decision: &Decision, report: &DecisionReport) -> Resul
         ),
         (_, None) => return Ok(()),
     };
-    Err(ErrorBody::stale(what).hint(hint))
+    Err(ErrorBody::stale(what).with_hint(hint))
 }
 
 /// Returns whether a decision has neither changed nor found anything.

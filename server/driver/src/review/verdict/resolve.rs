@@ -123,7 +123,7 @@ fn resolve_whole(
             let path = &entry.file.path;
             return Err(
                 ErrorBody::user(format!("{path} cannot be merged line by line"))
-                    .hint("choose one side: `mine` or `theirs`"),
+                    .with_hint("choose one side: `mine` or `theirs`"),
             );
         }
     };
@@ -142,7 +142,7 @@ fn proposal_label(goal: &Goal, hunk: &PendingHunk) -> String {
 }
 
 fn switched_off() -> ErrorBody {
-    ErrorBody::config("word-by-word merging is off (`review.mergeWords` is \"off\")").hint(
+    ErrorBody::config("word-by-word merging is off (`review.mergeWords` is \"off\")").with_hint(
         "turn it on with: claudecluster config set review.mergeWords suggest; then restart the daemon with: claudecluster daemon stop",
     )
 }

@@ -145,10 +145,10 @@ impl<'a> PastMove<'a> {
             let wanted = keys_of(&keys, &undone.ledger_move().hunks);
             let then = made
                 .inverse()
-                .carry(texts_of(&undone.before)?, &wanted)
+                .rebase_onto(texts_of(&undone.before)?, &wanted)
                 .made;
             let all = again.iter().filter_map(|id| keys.get(id));
-            let exact = all.into_iter().all(|key| then.touches(*key));
+            let exact = all.into_iter().all(|key| then.touches_hunk(*key));
             exact.then(|| (then.inverse(), keys))
         });
         let lines = exact.or_else(|| {
@@ -180,13 +180,13 @@ impl<'a> PastMove<'a> {
         }
         let list: Vec<HunkKey> = keys.values().copied().collect();
         let made = match self.ledger_move().verdict {
-            Verdict::Reject => VerdictEffect::rejected(texts, &list)?,
+            Verdict::Reject => VerdictEffect::of_reject(texts, &list)?,
             Verdict::Resolve if !list.is_empty() => {
                 // One stretch, whatever hunks it decides.
                 keys.values_mut().for_each(|key| *key = list[0]);
                 self.resolved_effect(texts, list[0])?
             }
-            _ => VerdictEffect::accepted(texts, &list)?,
+            _ => VerdictEffect::of_accept(texts, &list)?,
         };
         Some((made, keys))
     }
@@ -207,7 +207,7 @@ impl<'a> PastMove<'a> {
         let before = self.before.current.as_ref().and_then(FileContent::as_text);
         let after = self.after.current.as_ref().and_then(FileContent::as_text)?;
         let (id, key) = (standing.first()?, HunkKey(0));
-        let rewrite = HunkRewrite::between(before.unwrap_or_default(), after, key);
+        let rewrite = HunkRewrite::between_texts(before.unwrap_or_default(), after, key);
         Some((rewrite, vec![(key, id.clone())]))
     }
 
@@ -228,7 +228,7 @@ impl<'a> PastMove<'a> {
         let mut found = made.current.reverted_hunks_in(now);
         let unclear: BTreeSet<HunkKey> = keys
             .values()
-            .filter(|key| made.current.touches(**key) && !found.contains_key(key))
+            .filter(|key| made.current.touches_hunk(**key) && !found.contains_key(key))
             .copied()
             .collect();
         if !unclear.is_empty() {
@@ -262,17 +262,21 @@ impl<'a> PastMove<'a> {
         };
         let landed = ReviewTexts {
             base,
-            current: made.current.to(),
+            current: made.current.new_text(),
             proposed,
         };
-        let back = made.inverse().carry(landed, &keys);
-        let review = FileReview::new(back.made.base.to(), now, back.made.proposed.to());
+        let back = made.inverse().rebase_onto(landed, &keys);
+        let review = FileReview::new(
+            back.made.base.new_text(),
+            now,
+            back.made.proposed.new_text(),
+        );
         let clean = |key: &HunkKey| {
             let hunk = review.hunk(*key)?;
             (hunk.state == HunkState::Clean).then(|| hunk.current.clone())
         };
         if self.is_indivisible() {
-            let all = self.ledger_move().standing();
+            let all = self.ledger_move().standing_hunks();
             let all = all.map(|id| clean(&self.hunks.get(id)?.0));
             let lines: Option<Vec<_>> = all.collect();
             let one = keys.first().filter(|key| !back.left.contains(key));
@@ -286,14 +290,14 @@ impl<'a> PastMove<'a> {
     fn resolved_effect(&self, before: ReviewTexts<'_>, key: HunkKey) -> Option<VerdictEffect> {
         let base = self.after.base.as_ref().and_then(FileContent::as_text)?;
         let text = review::find_resolution(before, key, base)?;
-        let made = VerdictEffect::resolved(before, key, text)?;
+        let made = VerdictEffect::of_resolve(before, key, text)?;
         // The base may have got a line ending after the text that the file, which ends there, has not.
         let observed = self.after.current.as_ref().and_then(FileContent::as_text);
-        if observed != Some(made.current.to())
+        if observed != Some(made.current.new_text())
             && let Some(open) = text.strip_suffix('\n')
             && let Some(other) =
-                VerdictEffect::resolved(before, key, open.strip_suffix('\r').unwrap_or(open))
-            && observed == Some(other.current.to())
+                VerdictEffect::of_resolve(before, key, open.strip_suffix('\r').unwrap_or(open))
+            && observed == Some(other.current.new_text())
         {
             return Some(other);
         }
@@ -365,7 +369,7 @@ impl RevertStep {
     pub(crate) fn start_content(&self) -> Option<FileContent> {
         let mut start = self.from.current.clone();
         if let Some((made, _)) = &self.lines {
-            set_text(&mut start, made.current.from().to_owned());
+            set_text(&mut start, made.current.old_text().to_owned());
         }
         start
     }
@@ -396,12 +400,18 @@ impl RevertStep {
             ground.current.clone_from(&now.base);
         }
         if let Some(texts) = texts_of(&ground) {
-            let carried = made.carry(texts, &keys_of(keys, hunks));
+            let carried = made.rebase_onto(texts, &keys_of(keys, hunks));
             if self.lands {
-                set_text(&mut next.current, carried.made.current.to().to_owned());
+                set_text(
+                    &mut next.current,
+                    carried.made.current.new_text().to_owned(),
+                );
             }
-            set_text(&mut next.base, carried.made.base.to().to_owned());
-            set_text(&mut next.proposed, carried.made.proposed.to().to_owned());
+            set_text(&mut next.base, carried.made.base.new_text().to_owned());
+            set_text(
+                &mut next.proposed,
+                carried.made.proposed.new_text().to_owned(),
+            );
             let moved = |id: &&HunkId| keys.get(*id).is_some_and(|key| !carried.left.contains(key));
             done.extend(hunks.iter().filter(moved).cloned());
         }

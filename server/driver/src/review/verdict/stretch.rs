@@ -26,17 +26,20 @@ pub(super) fn decide_stretch(
     let review = FileReview::new(base, current, proposed);
     let lost = |_: HunkRefusal| conflict_gone();
     let text = match resolution {
-        Resolution::Mine => review.side(key, MergeSide::Ours).map_err(lost)?.to_owned(),
-        Resolution::Theirs => review
-            .side(key, MergeSide::Theirs)
+        Resolution::Mine => review
+            .side_text(key, MergeSide::Ours)
             .map_err(lost)?
             .to_owned(),
-        Resolution::Both => review.both(key).map_err(lost)?,
+        Resolution::Theirs => review
+            .side_text(key, MergeSide::Theirs)
+            .map_err(lost)?
+            .to_owned(),
+        Resolution::Both => review.both_texts(key).map_err(lost)?,
         Resolution::Merged => {
             let hunk = review.hunk(key).ok_or_else(conflict_gone)?;
-            review.merged(hunk).ok_or_else(inseparable_words)?
+            review.merged_words(hunk).ok_or_else(inseparable_words)?
         }
-        Resolution::Markers => review.markers(key, MINE, label).map_err(lost)?,
+        Resolution::Markers => review.conflict_markers(key, MINE, label).map_err(lost)?,
         Resolution::Text { text } => text.clone(),
         Resolution::Repair => return Err(incomplete_resolution()),
     };
@@ -66,17 +69,17 @@ pub(super) fn merge_words_of(
 
 pub(super) fn inseparable_words() -> ErrorBody {
     ErrorBody::user("both sides changed the same words or adjacent ones")
-        .hint("choose `mine`, `theirs` or `both`, or edit the text yourself")
+        .with_hint("choose `mine`, `theirs` or `both`, or edit the text yourself")
 }
 
 pub(super) fn conflict_gone() -> ErrorBody {
     ErrorBody::stale("the text has changed since the conflict was shown")
-        .hint("review the conflict again, then resolve it")
+        .with_hint("review the conflict again, then resolve it")
 }
 
 /// Returns the error of a decision to resolve that does not name the hunk or the resolution.
 pub(crate) fn incomplete_resolution() -> ErrorBody {
-    ErrorBody::user("the hunk or its resolution is missing").hint(
+    ErrorBody::user("the hunk or its resolution is missing").with_hint(
         "name one hunk and a resolution: mine, theirs, both, merged, markers, a text or a repair",
     )
 }

@@ -39,7 +39,7 @@ pub(crate) fn undo_moves(
     let mut verdicts = EntryVerdicts::default();
     for target in to_undo(contents, goal, &entry.file.path, decision)? {
         let RevertTarget { past, hunks, .. } = target;
-        let standing: Vec<HunkId> = past.ledger_move().standing().cloned().collect();
+        let standing: Vec<HunkId> = past.ledger_move().standing_hunks().cloned().collect();
         let step = past.undo_step(&standing);
         let (change, left) =
             state.apply_step(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
@@ -98,7 +98,7 @@ fn to_undo<'a>(
         |entry: &FileEntry, made: &LedgerRecord| entry.file.path == *path && made.of.is_none();
     for (entry, index) in moves_latest_first(goal, here) {
         let made = &entry.ledger[index];
-        let mut hunks: Vec<HunkId> = made.standing().cloned().collect();
+        let mut hunks: Vec<HunkId> = made.standing_hunks().cloned().collect();
         match &decision.hunk_id {
             Some(named) => hunks.retain(|id| id == named),
             None if made.is_landing() => {}
@@ -112,7 +112,7 @@ fn to_undo<'a>(
             hunks.retain(|id| past.is_by(id, task));
         }
         if past.is_indivisible() && !hunks.is_empty() {
-            hunks = made.standing().cloned().collect();
+            hunks = made.standing_hunks().cloned().collect();
         }
         if !hunks.is_empty() {
             found.push(RevertTarget {
@@ -146,7 +146,7 @@ fn to_redo<'a>(
         let made = &entry.ledger[index];
         let here = entry.file.path == *path;
         match &latest {
-            Some(latest) if *latest != made.decided() => break,
+            Some(latest) if *latest != made.decision_key() => break,
             // Which decision it is is known; what else it undid is for the other files to tell.
             Some(_) if !here => continue,
             _ => {}
@@ -163,7 +163,7 @@ fn to_redo<'a>(
         }
         // The texts that a move was made from are read only where they tell something.
         if !here && decision.task_id.is_none() {
-            latest = Some(made.decided());
+            latest = Some(made.decision_key());
             continue;
         }
         let past = PastMove::load_move(contents, goal, entry, of)?;
@@ -176,7 +176,7 @@ fn to_redo<'a>(
         if past.is_indivisible() {
             hunks = entry.undone_by(index);
         }
-        latest = Some(made.decided());
+        latest = Some(made.decision_key());
         if here {
             found.push(RevertTarget {
                 past,

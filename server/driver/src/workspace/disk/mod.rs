@@ -67,7 +67,7 @@ impl From<rustix::io::Errno> for WriteError {
 /// Returns the error of a workspace file that cannot be read.
 pub(crate) fn unreadable_file(path: &RelPath, error: &WriteError) -> ErrorBody {
     ErrorBody::environment(format!("cannot read {path}: {error}"))
-        .hint("check the file's permissions and the targets of its links")
+        .with_hint("check the file's permissions and the targets of its links")
 }
 
 /// Returns whether there is no such file on disk. An editor can still show the text of a deleted file.

@@ -30,7 +30,7 @@ fn proposed() -> Fixture {
 }
 
 fn events(fixture: &Fixture) -> Vec<EventBody> {
-    let events = fixture.store.read(EventSeq(0), None).unwrap();
+    let events = fixture.store.read_events(EventSeq(0), None).unwrap();
     events.into_iter().map(|event| event.body).collect()
 }
 
@@ -71,7 +71,7 @@ async fn begin(fixture: &Fixture, hunks: Vec<HunkId>, open: bool) {
         goal: GoalId::new(GOAL),
         body,
     };
-    fixture.store.append(vec![event]).await.unwrap();
+    fixture.store.append_events(vec![event]).await.unwrap();
 }
 
 /// A daemon that journaled the intent to land everything, and ended.

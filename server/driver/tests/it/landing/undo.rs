@@ -344,7 +344,7 @@ async fn a_redo_is_of_one_decision_even_if_all_were_made_in_one_moment() {
     decide(&driver, of_hunk(Verdict::Undo, &names[1])).await;
     driver.shutdown().await;
 
-    let events = fixture.store.read(EventSeq(0), None).unwrap();
+    let events = fixture.store.read_events(EventSeq(0), None).unwrap();
     let at_once = Store::in_memory();
     for version in events.iter().filter_map(texts).flatten() {
         let bytes = fixture.store.get_blob(&version).unwrap().unwrap();
@@ -355,7 +355,7 @@ async fn a_redo_is_of_one_decision_even_if_all_were_made_in_one_moment() {
         goal: event.goal_id,
         body: event.body,
     });
-    at_once.append(events.collect()).await.unwrap();
+    at_once.append_events(events.collect()).await.unwrap();
     fixture.store = at_once;
 
     let driver = fixture.start().await;

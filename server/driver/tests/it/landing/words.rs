@@ -165,7 +165,7 @@ async fn merged_clean_and_conflicting_hunks_land_beside_each_other() {
     assert_eq!((report.decided, report.conflicts), (5, 1), "{report:?}");
     assert_eq!((editor.text(), editor.edits()), (expected.clone(), 1));
     assert_eq!(left(&driver), (0, 1));
-    let events = fixture.store.read(EventSeq(0), None).unwrap();
+    let events = fixture.store.read_events(EventSeq(0), None).unwrap();
     let verdicts: Vec<Verdict> = events
         .iter()
         .filter_map(|event| match event.body {

@@ -518,7 +518,7 @@ impl World {
                     files: vec![file],
                 },
             };
-            self.fixture.store.append(vec![event]).await.unwrap();
+            self.fixture.store.append_events(vec![event]).await.unwrap();
         }
         self.driver = self.fixture.start().await;
         self.attach();
@@ -576,7 +576,7 @@ impl World {
             let by_words = self.fixture.settings.review.merge_words == MergeWords::On;
             let new = |hunk| {
                 let merged = review
-                    .merged(hunk)
+                    .merged_words(hunk)
                     .filter(|_| by_words && review.is_alone(hunk));
                 merged.unwrap_or_else(|| review.new_text(hunk).to_owned())
             };
@@ -600,7 +600,7 @@ impl World {
                 self.content(file, PendingSide::Proposed).await,
             );
             let merge = match (&base, &self.text(file), &proposed) {
-                (Some(base), Some(now), Some(proposed)) => merge3(base, now, proposed).clean(),
+                (Some(base), Some(now), Some(proposed)) => merge3(base, now, proposed).clean_text(),
                 _ => None,
             };
             expected.push(merge);

@@ -144,7 +144,7 @@ impl Fixture {
                     body,
                 }));
             }
-            self.store.append(events).await.unwrap();
+            self.store.append_events(events).await.unwrap();
         }
         let config = DriverConfig {
             home: self.home.path().to_owned(),

@@ -460,7 +460,7 @@ async fn edits_of_one_document_go_one_after_the_other() {
         let editor = editor.clone();
         tokio::spawn(async move {
             editor
-                .changed(Path::new("/w/a.rs"), 2, Span::secs(60))
+                .changed(Path::new("/w/a.rs"), 2, Span::from_secs(60))
                 .await
         })
     };

@@ -205,7 +205,7 @@ impl Recorder {
                 view.tasks_detail = tasks
                     .map(|(spec, &state)| TaskView {
                         id: spec.id.clone(),
-                        title: spec.label().to_owned(),
+                        title: spec.title_or_id().to_owned(),
                         state,
                         depends_on: spec.depends_on.clone(),
                         agent: AgentName::Native,

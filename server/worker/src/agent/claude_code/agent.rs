@@ -59,9 +59,9 @@ impl CodingAgent for ClaudeCode {
                 "the setting `claude.program` names {}, which is not a program",
                 program.display()
             ))
-            .hint("correct it with: claudecluster config set claude.program PATH"),
+            .with_hint("correct it with: claudecluster config set claude.program PATH"),
             None => ErrorBody::environment("Claude Code is not installed: `claude` is not on PATH")
-                .hint(INSTALL),
+                .with_hint(INSTALL),
         })
     }
 

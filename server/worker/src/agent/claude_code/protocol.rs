@@ -177,7 +177,7 @@ impl<'a> ClaudeProtocol<'a> {
     fn count_usage(&mut self, usage: &Value) {
         let model = self.model.as_deref().unwrap_or_default();
         let turn = prices::usage_of_turn(model, |part| usage[part].as_u64());
-        self.running = self.running.plus(turn);
+        self.running = self.running.saturating_add(turn);
     }
 
     fn handle_assistant(&mut self, message: &Value) -> Vec<AgentEvent> {
@@ -351,7 +351,7 @@ impl<'a> ClaudeProtocol<'a> {
         let reset = info["resetsAt"]
             .as_u64()
             .map(|s| Timestamp(s.saturating_mul(1000)));
-        let wait = reset.map(|at| at.since(now()));
+        let wait = reset.map(|at| at.span_since(now()));
         self.retry_after = wait;
         LineEffects {
             events: vec![AgentEvent::RateLimited { wait }],

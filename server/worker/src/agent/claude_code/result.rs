@@ -163,7 +163,7 @@ pub(super) fn usage_difference(
         output_tokens: after.output_tokens - before.output_tokens,
         cache_read_tokens: after.cache_read_tokens - before.cache_read_tokens,
         cache_write_tokens: after.cache_write_tokens - before.cache_write_tokens,
-        cost_usd: after.cost_usd.minus(before.cost_usd),
+        cost_usd: after.cost_usd.saturating_sub(before.cost_usd),
         turns: after.turns,
     }
 }

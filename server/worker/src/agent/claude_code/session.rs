@@ -29,7 +29,7 @@ const INHERITED: &str = "CLAUDE";
 const SETTINGS: &str = "--settings";
 
 /// The time a shell command may take if the model names none.
-const USUAL_COMMAND: Span = Span::secs(120);
+const USUAL_COMMAND: Span = Span::from_secs(120);
 
 /// Reads a transcript back as events.
 pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
@@ -153,7 +153,11 @@ fn command_line(
         spec.task.schema.as_ref().map(ToString::to_string),
     );
     optional("--model", spec.task.model.clone().or(parents_model));
-    let budget = spec.task.limits.budget.map(|usd| usd.dollars().to_string());
+    let budget = spec
+        .task
+        .limits
+        .budget
+        .map(|usd| usd.as_dollars().to_string());
     optional("--max-budget-usd", budget);
     if features.has("--include-partial-messages") {
         argv.push("--include-partial-messages".into());

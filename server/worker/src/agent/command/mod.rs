@@ -73,7 +73,7 @@ async fn run_command(
     };
     let mut env = launch.base_env();
     env.extend(spec.place.env.iter().cloned());
-    let command = launch.command(&argv(run.argv()), &env);
+    let command = launch.command(&argv(run.to_argv()), &env);
     let _ = channels.events.try_send(AgentEvent::Started {
         session: None,
         model: None,

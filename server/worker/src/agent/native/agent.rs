@@ -58,7 +58,7 @@ impl CodingAgent for NativeAgent {
             ErrorBody::environment(format!(
                 "the built-in agent needs an API key: {key_env} is not set"
             ))
-            .hint(
+            .with_hint(
                 "set it in the environment of claudecluster, or choose another agent with --agent",
             )
         })

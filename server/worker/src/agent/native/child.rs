@@ -235,7 +235,7 @@ impl NativeSession {
 
     fn count(&mut self, usage: &serde_json::Map<String, Value>) {
         let turn = prices::usage_of_turn(self.model(), |part| usage.get(part)?.as_u64());
-        self.usage = self.usage.plus(turn);
+        self.usage = self.usage.saturating_add(turn);
         emit_event(AgentEvent::Spent { usage: self.usage });
     }
 

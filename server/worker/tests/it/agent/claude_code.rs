@@ -338,7 +338,7 @@ async fn cancelling_ends_it_and_keeps_what_it_cost() {
 async fn silence_has_an_end() {
     let stage = Stage::new("rules: [{hold: never, answer: [{text: x}]}]");
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "hello");
-    spec.task.limits.silence = Span::secs(2);
+    spec.task.limits.silence = Span::from_secs(2);
     let run = stage.run(&spec).await;
     assert_eq!(run.report.stop, Some(StopReason::Silent), "{run:?}");
     assert!(run.report.summary.contains("2s"), "{}", run.report.summary);

@@ -39,7 +39,7 @@ async fn play(agent: AgentName, fault: &str, short: Short) -> Run {
     let stage = Stage::new("rules: []");
     let mut spec = stage.spec(agent, &program(), &"long ".repeat(100_000));
     spec.place.env.push(("FAULT".into(), fault.into()));
-    let (long, brief) = (Span::secs(50), Span(700));
+    let (long, brief) = (Span::from_secs(50), Span(700));
     let pick = |wanted: bool| if wanted { brief } else { long };
     spec.task.limits = AgentLimits {
         start: pick(matches!(short, Short::Start)),

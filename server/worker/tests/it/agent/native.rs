@@ -159,7 +159,7 @@ async fn failures_have_their_class() {
     assert!(run.report.summary.contains("too long"), "{run:?}");
     let script = "rules: [{error: {status: 429, retryAfter: 3600}}]";
     let run = check(script, |_| (), Some(StopReason::Overloaded)).await;
-    assert_eq!(run.report.retry_after, Some(Span::secs(3600)));
+    assert_eq!(run.report.retry_after, Some(Span::from_secs(3600)));
     let script = "rules: [{stopReason: refusal, answer: [{text: I will not.}]}]";
     check(script, |_| (), Some(StopReason::Refused)).await;
     let endless = "rules: [{answer: [{run: 'true'}]}]";
@@ -197,7 +197,7 @@ async fn overload_and_broken_streams_pass() {
     let run = check(script, |_| (), None).await;
     assert_eq!(run.report.summary, "fine");
     assert_eq!(run.report.usage.turns, 1);
-    let wait = Some(Span::secs(1));
+    let wait = Some(Span::from_secs(1));
     assert!(
         run.events.contains(&AgentEvent::RateLimited { wait }),
         "{:?}",

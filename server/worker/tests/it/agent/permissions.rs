@@ -53,7 +53,7 @@ fn say(ask: PermissionQuestion, decision: PermissionDecision, reason: Option<&st
 /// A session that asks once, and what it says it was told.
 async fn check(answer: impl FnOnce(PermissionQuestion), expected: &str) -> Run {
     let stage = Stage::new("rules: []");
-    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::from_secs(50));
     let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let spec = spec(&stage, "asks", permissions);
     let answering = async {
@@ -107,7 +107,7 @@ async fn the_session_is_told_what_was_said() {
 #[tokio::test]
 async fn with_nobody_to_ask_it_is_denied() {
     let stage = Stage::new("rules: []");
-    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::from_secs(50));
     let run = stage.run(&spec(&stage, "asks", permissions)).await;
     assert_eq!(run.report.stop, None, "{run:?}");
     assert!(run.report.summary.starts_with("There is nobody"), "{run:?}");
@@ -116,7 +116,7 @@ async fn with_nobody_to_ask_it_is_denied() {
 #[tokio::test]
 async fn answers_find_their_questions() {
     let stage = Stage::new("rules: []");
-    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::from_secs(50));
     let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let spec = spec(&stage, "asks-twice", permissions);
     let answering = async {
@@ -138,7 +138,7 @@ async fn answers_find_their_questions() {
 #[tokio::test]
 async fn a_question_that_is_not_asked_any_more_is_closed() {
     let stage = Stage::new("rules: []");
-    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::from_secs(50));
     let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let spec = spec(&stage, "asks-and-goes-on", permissions);
     let closing = async {
@@ -177,7 +177,7 @@ async fn a_person_may_take_longer_than_an_agent() {
     let told = "The developer was asked and did not answer within 2s 500ms";
     assert!(run.report.summary.starts_with(told), "{run:?}");
 
-    let permissions = asking(&["WebFetch"], Span::secs(50));
+    let permissions = asking(&["WebFetch"], Span::from_secs(50));
     let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     spec.place.env.retain(|(name, _)| name != "FAULT");
     spec.place
@@ -195,7 +195,7 @@ async fn a_person_may_take_longer_than_an_agent() {
 #[tokio::test]
 async fn cancelling_does_not_wait_for_the_answer() {
     let stage = Stage::new("rules: []");
-    let permissions = asking(&["WebFetch"], Span::secs(3600));
+    let permissions = asking(&["WebFetch"], Span::from_secs(3600));
     let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let mut spec = spec(&stage, "asks-then-hangs", permissions);
     spec.task.limits.exit = Span(700);
@@ -226,7 +226,7 @@ rules:
 #[tokio::test]
 async fn the_real_one_asks_and_goes_on() {
     let stage = Stage::new(FETCHES);
-    let permissions = asking(&["WebFetch", "Bash"], Span::secs(50));
+    let permissions = asking(&["WebFetch", "Bash"], Span::from_secs(50));
     let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
     let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "Do the task.");
     spec.task.permissions = permissions;
@@ -327,7 +327,7 @@ async fn the_real_ones_forks_share_its_tools() {
     let spec = |prompt: &str, fork_of: Option<&str>| {
         let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), prompt);
         spec.task.fork_of = fork_of.map(str::to_owned);
-        spec.task.permissions = asking(&["WebFetch", "Bash"], Span::secs(50));
+        spec.task.permissions = asking(&["WebFetch", "Bash"], Span::from_secs(50));
         spec
     };
     let planner = spec("Make a plan.", None);

@@ -116,7 +116,7 @@ fn fixture() -> Fixture {
 /// A layer that no attempt made: one file more, one less.
 fn seed(contents: &mut Contents) -> LayerRef {
     let text = Bytes::from_static(b"unsaved\n");
-    let blob = BlobId::of(&text);
+    let blob = BlobId::of_bytes(&text);
     contents.insert(blob.clone(), text);
     let version = FileVersion {
         blob,
@@ -133,7 +133,7 @@ fn add_layer(
     made_by: Option<LayerMaker>,
 ) -> LayerRef {
     let bytes = Bytes::from(manifest.to_bytes());
-    let manifest = BlobId::of(&bytes);
+    let manifest = BlobId::of_bytes(&bytes);
     contents.insert(manifest.clone(), bytes);
     LayerRef { manifest, made_by }
 }
@@ -169,8 +169,8 @@ async fn play<E: Executor>(
         }
         let (mut report, changed) =
             run(&executor(number), job, contents.clone(), step.status == 0).await;
-        let manifest = report.manifest();
-        assert_eq!(report.layer, Some(manifest.id()), "{report:?}");
+        let manifest = report.layer_manifest();
+        assert_eq!(report.layer, Some(manifest.layer_id()), "{report:?}");
         contents.extend(changed);
         if report.stop.is_none() {
             let maker = LayerMaker {

@@ -22,8 +22,8 @@ async fn ignored_files_help_where_they_are_and_are_missed_nowhere_else() {
     let paths: Vec<String> = first.changes.iter().map(|c| c.path.to_string()).collect();
     assert_eq!(paths, ["a"]);
     let mut contents = contents;
-    let manifest = Bytes::from(first.manifest().to_bytes());
-    let id = BlobId::of(&manifest);
+    let manifest = Bytes::from(first.layer_manifest().to_bytes());
+    let id = BlobId::of_bytes(&manifest);
     contents.insert(id.clone(), manifest);
     let mut next = job(&fixture, "cat a target/out 2>/dev/null | tail -1");
     next.epoch = epoch("u", 1, 2);
@@ -67,12 +67,12 @@ async fn ignored_files_help_where_they_are_and_are_missed_nowhere_else() {
 async fn a_layer_that_cannot_be_had_is_a_job_that_does_not_start() {
     let fixture = Fixture::new(&[("a", "old\n")]);
     let version = FileVersion {
-        blob: BlobId::of(b"lost"),
+        blob: BlobId::of_bytes(b"lost"),
         mode: FileMode::Regular,
     };
     let files = [(RelPath::new("a").unwrap(), Some(version))];
     let manifest = Bytes::from(LayerManifest(files.into()).to_bytes());
-    let id = BlobId::of(&manifest);
+    let id = BlobId::of_bytes(&manifest);
     for executor in [&local(&fixture, "l") as &dyn Executor, &pipe(&fixture, "p")] {
         let mut lost = job(&fixture, "true");
         lost.layers = vec![LayerRef {

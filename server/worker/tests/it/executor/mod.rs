@@ -59,7 +59,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
             fork_of: None,
             run: Some(Command::Shell(script.to_owned())),
             limits: AgentLimits {
-                timeout: Span::secs(60),
+                timeout: Span::from_secs(60),
                 exit: Span(200),
                 ..AgentLimits::default()
             },
@@ -69,8 +69,8 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
         gates: Vec::new(),
         gate_env: JobEnv::default(),
         deadlines: JobDeadlines {
-            view: Span::secs(60),
-            gate: Span::secs(60),
+            view: Span::from_secs(60),
+            gate: Span::from_secs(60),
         },
         change_limits: ChangeLimits::default(),
         tracked: Vec::new(),

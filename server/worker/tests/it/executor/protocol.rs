@@ -94,7 +94,7 @@ async fn check(messages: Vec<MessageFromWorker>, stop: StopReason, words: &str) 
 
 #[tokio::test]
 async fn what_belongs_to_another_epoch_is_dropped() {
-    let late = JobReport::failed(StopReason::Refused, "late");
+    let late = JobReport::failed_with(StopReason::Refused, "late");
     let own = JobReport {
         summary: "own".into(),
         ..JobReport::default()
@@ -212,8 +212,8 @@ async fn nonsense_ends_a_job() {
     check(vec![accepted], broken, "accepted a job twice").await;
     let released = MessageFromWorker::Released { epoch: OURS };
     check(vec![released], broken, "not told to release").await;
-    let id = BlobId::of(b"x");
-    let part = ContentPart::whole(id.clone(), Some(Bytes::from_static(b"x")));
+    let id = BlobId::of_bytes(b"x");
+    let part = ContentPart::from_content(id.clone(), Some(Bytes::from_static(b"x")));
     check(
         vec![MessageFromWorker::Content(part)],
         broken,
@@ -244,18 +244,18 @@ async fn nonsense_ends_a_job() {
             }],
             ..JobReport::default()
         };
-        changed.layer = Some(changed.manifest().id());
+        changed.layer = Some(changed.layer_manifest().layer_id());
         report(OURS, changed)
     };
     check(vec![changed(".git/config")], broken, "belongs to git").await;
     // A content that is not what it is called, and one that does not come.
-    let wrong = ContentPart::whole(id.clone(), Some(Bytes::from_static(b"y")));
+    let wrong = ContentPart::from_content(id.clone(), Some(Bytes::from_static(b"y")));
     let wrong = MessageFromWorker::Content(wrong);
     check(vec![changed("a"), wrong], broken, "not what its name says").await;
-    let none = MessageFromWorker::Content(ContentPart::whole(id.clone(), None));
+    let none = MessageFromWorker::Content(ContentPart::from_content(id.clone(), None));
     check(vec![changed("a"), none], broken, "has not got").await;
     let large = vec![0; ChangeLimits::default().file_bytes as usize + 1];
-    let large = ContentPart::whole(id.clone(), Some(large.into()));
+    let large = ContentPart::from_content(id.clone(), Some(large.into()));
     let large = MessageFromWorker::Content(large);
     check(vec![changed("a"), large], broken, "too large").await;
     let refused = MessageFromWorker::Refused {
@@ -271,7 +271,7 @@ async fn a_worker_gets_only_what_its_job_names() {
     let fixture = Fixture::new(&[]);
     let (mut daemon, mut worker) = in_process();
     let secret = Bytes::from_static(b"of another goal");
-    let id = BlobId::of(&secret);
+    let id = BlobId::of_bytes(&secret);
     let (ports, _ends) = ports(Contents::from([(id.clone(), secret)]), 16);
     let playing = async {
         begin(&mut worker).await;

@@ -5,7 +5,12 @@ use super::*;
 impl World {
     /// What must hold after every turn.
     pub(super) fn check(&self) {
-        let running: usize = self.state.goals.values().map(|g| g.running().count()).sum();
+        let running: usize = self
+            .state
+            .goals
+            .values()
+            .map(|g| g.running_attempts().count())
+            .sum();
         assert!(
             running <= 2 * self.policy.max_parallel as usize,
             "{running} attempts run"
@@ -25,8 +30,8 @@ impl World {
         let count = |of: fn(&Goal) -> usize| -> usize {
             self.state.goals.values().map(|goal| of(goal)).sum()
         };
-        let running = count(|goal| goal.running().count());
-        let waiting = count(|goal| goal.waiting().count());
+        let running = count(|goal| goal.running_attempts().count());
+        let waiting = count(|goal| goal.waiting_attempts().count());
         let limit = self.policy.max_parallel as usize;
         assert!(
             running <= limit + waiting.min(limit),
@@ -45,7 +50,7 @@ impl World {
                     self.wakes.contains(&deadline),
                     "nobody looks at {deadline:?}"
                 );
-                assert!(deadline >= goal.submitted_at.plus(limit));
+                assert!(deadline >= goal.submitted_at.saturating_add(limit));
             }
             let late = goal
                 .error
@@ -53,7 +58,7 @@ impl World {
                 .is_some_and(|error| error.message.contains("time limit"));
             if late && goal.state == GoalState::Failed {
                 assert_eq!(goal.time_left(self.now), Some(Span(0)));
-                assert!(self.now >= goal.submitted_at.plus(limit));
+                assert!(self.now >= goal.submitted_at.saturating_add(limit));
             }
         }
     }
@@ -71,7 +76,7 @@ impl World {
                     request.id
                 );
                 for task in &request.task_ids {
-                    let attempt = goal.tasks[task].running().unwrap().id;
+                    let attempt = goal.tasks[task].running_attempt().unwrap().id;
                     let input = request.input.clone();
                     open.insert((goal.id.clone(), task.clone(), attempt, input));
                 }

@@ -343,7 +343,7 @@ impl World {
     fn replay(&self) -> ClusterState {
         let mut state = ClusterState::default();
         for (goal, at, body) in &self.journal {
-            state.apply(goal, *at, body);
+            state.apply_event(goal, *at, body);
         }
         state
     }
@@ -360,7 +360,7 @@ impl World {
 
     /// Lets something happen. Returns whether anything was left to happen.
     fn turn(&mut self) -> bool {
-        self.now = self.now.plus(Span(1));
+        self.now = self.now.saturating_add(Span(1));
         let due = self.wakes.len();
         self.wakes.retain(|&at| at > self.now);
         if self.wakes.len() < due {
@@ -572,7 +572,7 @@ proptest! {
             matches!(end.state, GoalState::Proposed | GoalState::Rejected | GoalState::Failed | GoalState::Cancelled),
             "{:?}", end.state
         );
-        prop_assert!(end.running().next().is_none());
+        prop_assert!(end.running_attempts().next().is_none());
         prop_assert!(end.permissions.open.is_empty());
         for (id, task) in &end.tasks {
             prop_assert!(task.state.is_terminal(), "{} is {:?}", id, task.state);
@@ -582,7 +582,7 @@ proptest! {
         if matches!(end.state, GoalState::Proposed | GoalState::Rejected) {
             for task in end.tasks.values() {
                 prop_assert!(task.state == TaskState::Succeeded || task.repair.is_some());
-                prop_assert_eq!(task.amended, task.amends() && task.state == TaskState::Succeeded);
+                prop_assert_eq!(task.amended, task.amends_proposal() && task.state == TaskState::Succeeded);
             }
         } else {
             prop_assert!(end.error.is_some() || end.state == GoalState::Cancelled);
@@ -621,7 +621,7 @@ fn overload_slows_the_fleet_down() {
     assert_eq!(world.state.provider_limit.cap, Some(2));
     end(&mut world, None);
     assert_eq!(world.running.len(), 2, "nothing starts during the pause");
-    world.now = world.now.plus(Span::secs(60));
+    world.now = world.now.saturating_add(Span::from_secs(60));
     world.give(Input::Tick);
     assert_eq!(world.running.len(), 3, "the cap has grown by the success");
 }
