@@ -1,5 +1,7 @@
 //! What the types of the worker protocol promise on the wire.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::FileMode;
 
