@@ -99,7 +99,7 @@ pub(crate) async fn run_lsp_proxy(
             losses + 1
         };
         let lost = pipe.mirror.handle_loss();
-        pipe.tell_editor(lost);
+        pipe.send_to_editor(lost);
         if pipe.mirror.stage() != EditorStage::Open {
             break 0;
         }
@@ -164,7 +164,7 @@ impl LspProxy {
             };
             // Where it cannot be written to there is still something to read, up to the end.
             broken |= write_frames(&mut writer, out.daemon).await.is_err();
-            self.tell_bodies(out.editor);
+            self.send_bodies(out.editor);
         };
         reading.abort();
         match end {
@@ -216,15 +216,15 @@ impl LspProxy {
             return false;
         };
         let out = self.take(message);
-        self.tell_editor(out);
+        self.send_to_editor(out);
         self.mirror.stage() != EditorStage::Exited
     }
 
-    fn tell_editor(&self, out: ProxyOutput) {
-        self.tell_bodies(out.editor);
+    fn send_to_editor(&self, out: ProxyOutput) {
+        self.send_bodies(out.editor);
     }
 
-    fn tell_bodies(&self, bodies: Vec<Vec<u8>>) {
+    fn send_bodies(&self, bodies: Vec<Vec<u8>>) {
         for body in bodies {
             // An editor that reads no more is gone, and its other pipe says so.
             let _ = self.to_editor.send(body);
@@ -233,7 +233,7 @@ impl LspProxy {
 
     fn give_up(&mut self, mut error: ErrorBody) -> CommandFailure {
         let out = self.mirror.give_up(&error.message);
-        self.tell_editor(out);
+        self.send_to_editor(out);
         error.hint =
             Some("restart the language server in your editor; goals resume automatically".into());
         CommandFailure::Error(error)

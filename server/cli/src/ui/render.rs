@@ -302,13 +302,13 @@ mod tests {
                 r#"{"workspace": "/w", "prompt": "Sort\nthe \u001b[31mimports"}"#,
             )
             .unwrap();
-            story.tell(EventBody::GoalSubmitted {
+            story.apply_event(EventBody::GoalSubmitted {
                 spec: Box::new(spec),
             });
             story
         }
 
-        fn tell(&mut self, body: EventBody) {
+        fn apply_event(&mut self, body: EventBody) {
             self.now += 1000;
             self.board.apply(&StreamItem::Event(Box::new(Event {
                 seq: EventSeq(self.now / 1000),
@@ -319,7 +319,7 @@ mod tests {
         }
 
         fn state(&mut self, state: GoalState) {
-            self.tell(EventBody::GoalChanged { state, error: None });
+            self.apply_event(EventBody::GoalChanged { state, error: None });
         }
 
         fn plan(&mut self) {
@@ -338,7 +338,7 @@ mod tests {
                 ..Plan::default()
             };
             let usage = AgentUsage::default();
-            self.tell(EventBody::Planned {
+            self.apply_event(EventBody::Planned {
                 plan,
                 session: None,
                 usage,
@@ -347,7 +347,7 @@ mod tests {
         }
 
         fn start(&mut self, task: &str, attempt: u32) {
-            self.tell(EventBody::AttemptStarted {
+            self.apply_event(EventBody::AttemptStarted {
                 task_id: task.into(),
                 attempt: AttemptId(attempt),
                 upstream: Vec::new(),
@@ -355,7 +355,7 @@ mod tests {
         }
 
         fn end(&mut self, task: &str, stop: Option<StopReason>) {
-            self.tell(EventBody::AttemptEnded {
+            self.apply_event(EventBody::AttemptEnded {
                 task_id: task.into(),
                 attempt: AttemptId(1),
                 outcome: AttemptOutcome {
@@ -380,7 +380,7 @@ mod tests {
                 asked_at: Timestamp(self.now),
             };
             let request = Box::new(request);
-            self.tell(EventBody::PermissionAsked { request });
+            self.apply_event(EventBody::PermissionAsked { request });
         }
 
         fn act(&mut self, task: &str, what: AgentEvent) {
@@ -443,7 +443,7 @@ mod tests {
                 ? api, docs are waiting for permission (claudecluster allow…
             "#]],
         );
-        story.tell(EventBody::PermissionWithdrawn {
+        story.apply_event(EventBody::PermissionWithdrawn {
             request_id: PermissionId::new("p1"),
         });
         story.now -= 3000;
@@ -459,7 +459,7 @@ mod tests {
         );
         story.end("docs", None);
         story.end("api", Some(StopReason::Crashed));
-        story.tell(EventBody::RetryScheduled {
+        story.apply_event(EventBody::RetryScheduled {
             task_id: "api".into(),
             not_before: Timestamp(story.now + 9000),
             lesson: String::new(),

@@ -81,7 +81,7 @@ pub struct PendingLanding {
 
 impl LedgerRecord {
     /// Returns the hunks that are still as this record decided.
-    pub fn standing_hunks(&self) -> impl Iterator<Item = &HunkId> {
+    pub fn hunks_in_effect(&self) -> impl Iterator<Item = &HunkId> {
         self.hunks.iter().filter(|id| !self.undone.contains(id))
     }
 
@@ -105,7 +105,7 @@ impl LedgerRecord {
 
 impl FileEntry {
     /// Returns whether nothing is left to decide.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_fully_decided(&self) -> bool {
         self.file.base == self.file.proposed
     }
 
@@ -128,7 +128,7 @@ impl FileEntry {
     }
 
     /// Returns the hunks of a record that were still as decided before the record at `until`.
-    pub fn standing_before(&self, index: usize, until: usize) -> Vec<HunkId> {
+    pub fn hunks_in_effect_before(&self, index: usize, until: usize) -> Vec<HunkId> {
         let Some(of) = self.ledger.get(index) else {
             return Vec::new();
         };
@@ -158,7 +158,7 @@ impl FileEntry {
             .filter(|one| one.of.is_none())
             .flat_map(|one| &one.hunks)
             .collect();
-        let standing = undo.standing_hunks().filter(|id| !decided.contains(id));
+        let standing = undo.hunks_in_effect().filter(|id| !decided.contains(id));
         standing.cloned().collect()
     }
 
@@ -169,7 +169,7 @@ impl FileEntry {
 
     fn count_hunks(&self, of: impl Fn(&LedgerRecord) -> bool) -> u32 {
         let standing = self.ledger.iter().filter(|one| of(one));
-        u32::try_from(standing.flat_map(LedgerRecord::standing_hunks).count()).unwrap_or(u32::MAX)
+        u32::try_from(standing.flat_map(LedgerRecord::hunks_in_effect).count()).unwrap_or(u32::MAX)
     }
 
     /// Returns whether the entry is an alternative to the merged one. An alternative never lands by

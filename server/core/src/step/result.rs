@@ -174,7 +174,7 @@ impl StepTurn<'_> {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
-        let settled = goal.files.iter().all(FileEntry::is_settled)
+        let settled = goal.files.iter().all(FileEntry::is_fully_decided)
             && goal.repairs_under_way().next().is_none();
         let landed = goal.files.iter().any(|entry| entry.landed_count() > 0);
         let state = match goal.state {

@@ -52,7 +52,7 @@ pub(crate) struct DecisionRunner {
 impl DecisionRunner {
     /// Carries out a decision against the current texts, in `only` these files if given. Also
     /// returns the files in which hunks wait because somebody types there.
-    pub(crate) async fn carry_out(
+    pub(crate) async fn run_decision(
         &self,
         decision: &Decision,
         only: Option<&[RelPath]>,
@@ -242,7 +242,7 @@ fn found_done(
     let named = decision.hunk_id.as_ref()?;
     if decision.applied && decision.verdict == Verdict::Accept {
         let stands =
-            |made: &LedgerRecord| made.is_landing() && made.standing_hunks().any(|id| id == named);
+            |made: &LedgerRecord| made.is_landing() && made.hunks_in_effect().any(|id| id == named);
         let mut files = goal.files.iter();
         let landed = files.find(|entry| entry.ledger.iter().any(stands));
         return landed.map(|entry| entry.file.path.clone());

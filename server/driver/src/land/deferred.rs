@@ -30,7 +30,7 @@ pub(super) async fn land_deferred(
         if !epochs.is_current(&decision.goal_id, epoch) {
             return;
         }
-        files = match decisions.carry_out(&decision, Some(&files)).await {
+        files = match decisions.run_decision(&decision, Some(&files)).await {
             Ok((_, waiting)) if waiting.is_empty() => return,
             Ok((_, waiting)) => waiting,
             Err(error) => {

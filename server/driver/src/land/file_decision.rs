@@ -105,7 +105,7 @@ fn moved_to<'a>(goal: &'a Goal, entry: &FileEntry, verdict: Verdict) -> Option<&
 fn last_decided(entry: &FileEntry) -> Option<HunkId> {
     let decided = entry.ledger.iter().rev().filter(|made| made.of.is_none());
     decided
-        .flat_map(LedgerRecord::standing_hunks)
+        .flat_map(LedgerRecord::hunks_in_effect)
         .next()
         .cloned()
 }

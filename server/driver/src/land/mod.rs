@@ -40,7 +40,7 @@ impl LandingService {
         let epoch = self.epochs.supersede(&decision);
         let span = decision_span(&decision, epoch);
         let carried_out = async {
-            let (report, waiting) = self.decisions.carry_out(&decision, None).await?;
+            let (report, waiting) = self.decisions.run_decision(&decision, None).await?;
             tracing::info!(
                 decided = report.decided,
                 conflicts = report.conflicts,

@@ -64,7 +64,7 @@ impl LandingRecovery {
         let state = self.goals.state();
         let goals = state.goals.values();
         let left: Vec<PathBuf> = goals
-            .filter(|goal| is_unsettled(goal))
+            .filter(|goal| has_pending_landings(goal))
             .map(|goal| PathBuf::from(&goal.spec.workspace))
             .filter(|root| path.starts_with(root))
             .collect();
@@ -85,8 +85,9 @@ impl LandingRecovery {
     ) -> Result<Vec<(GoalId, EventBody)>, ErrorBody> {
         let state = self.goals.state();
         let mut recovered = Vec::new();
-        let here =
-            |goal: &&Arc<Goal>| Path::new(&goal.spec.workspace) == root && is_unsettled(goal);
+        let here = |goal: &&Arc<Goal>| {
+            Path::new(&goal.spec.workspace) == root && has_pending_landings(goal)
+        };
         for goal in state.goals.values().filter(here) {
             let span = tracing::error_span!("recovery", goal = %goal.id);
             let facts = self.recover_landings_of(goal, root, scope);
@@ -205,7 +206,7 @@ impl LandingRecovery {
     }
 }
 
-fn is_unsettled(goal: &Goal) -> bool {
+fn has_pending_landings(goal: &Goal) -> bool {
     goal.files
         .iter()
         .any(|entry| !entry.pending_landings.is_empty())

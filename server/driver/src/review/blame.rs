@@ -171,7 +171,7 @@ impl BlameCache {
             let here = |entry: &&FileEntry| entry.file.path.to_path_buf() == relative;
             for entry in goal.files.iter().filter(here) {
                 for made in &entry.ledger {
-                    let stands = made.is_landing() && made.standing_hunks().next().is_some();
+                    let stands = made.is_landing() && made.hunks_in_effect().next().is_some();
                     let left = made
                         .landed
                         .as_ref()
@@ -197,7 +197,7 @@ impl BlameCache {
             };
             for entry in goal.files.iter().filter(|file| file.file.path == relative) {
                 for (index, made) in entry.ledger.iter().enumerate() {
-                    if !made.is_landing() || made.standing_hunks().next().is_none() {
+                    if !made.is_landing() || made.hunks_in_effect().next().is_none() {
                         continue;
                     }
                     let landing = match self.blamed_move(goal, entry, index) {
@@ -237,7 +237,7 @@ impl BlameCache {
             entry: entry.file.entry,
             index,
         };
-        let standing: Vec<HunkId> = entry.ledger[index].standing_hunks().cloned().collect();
+        let standing: Vec<HunkId> = entry.ledger[index].hunks_in_effect().cloned().collect();
         {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let known = kept.by_move.get(&place);

@@ -279,7 +279,7 @@ impl ReviewCache {
         stamp: Option<FileStamp>,
         left: RemainingHunks,
     ) {
-        if stamp.is_some_and(|stamp| !stamp.is_settled()) {
+        if stamp.is_some_and(|stamp| !stamp.is_reliable()) {
             return;
         }
         let pair = entry.review_pair();

@@ -48,7 +48,7 @@ pub(crate) fn pending_hunks(
     entry: &FileEntry,
     versions: &FileVersions,
 ) -> Result<Vec<PendingHunk>, ErrorBody> {
-    if entry.is_settled() {
+    if entry.is_fully_decided() {
         return Ok(Vec::new());
     }
     let current = versions.current.as_ref();
@@ -69,7 +69,7 @@ pub(crate) fn hunks_of_text(
     current: TextSource<'_>,
     mode: Option<FileMode>,
 ) -> Result<Option<Vec<PendingHunk>>, ErrorBody> {
-    if entry.is_settled() {
+    if entry.is_fully_decided() {
         return Ok(Some(Vec::new()));
     }
     if current.has_nul() {
@@ -98,7 +98,7 @@ pub(crate) fn count_remaining(
     versions: &FileVersions,
 ) -> Result<RemainingHunks, ErrorBody> {
     let mut left = RemainingHunks::default();
-    if entry.is_settled() {
+    if entry.is_fully_decided() {
         return Ok(left);
     }
     let current = versions.current.as_ref();

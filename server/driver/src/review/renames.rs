@@ -14,13 +14,15 @@ pub(crate) fn renamed_to<'a>(goal: &'a Goal, entry: &FileEntry) -> Option<&'a Re
     }
     goal.files
         .iter()
-        .find(|other| other.file.from.as_ref() == Some(&entry.file.path) && !other.is_settled())
+        .find(|other| {
+            other.file.from.as_ref() == Some(&entry.file.path) && !other.is_fully_decided()
+        })
         .map(|other| &other.file.path)
 }
 
 /// Returns the entries in which something may be left to decide, without the old paths of renames.
 pub(crate) fn open_entries(goal: &Goal) -> impl Iterator<Item = &FileEntry> {
-    let open = || goal.files.iter().filter(|entry| !entry.is_settled());
+    let open = || goal.files.iter().filter(|entry| !entry.is_fully_decided());
     let moving: HashSet<&RelPath> = open()
         .filter_map(|entry| entry.file.from.as_ref())
         .collect();

@@ -189,7 +189,7 @@ impl GoalEventWatcher {
     async fn handle_event(&mut self, event: &Event) {
         let goal = &event.goal_id;
         self.wake_progress(goal).await;
-        if let Some(topic) = settled_topic(event) {
+        if let Some(topic) = answered_topic(event) {
             self.questions.remove(&topic);
         }
         match &event.body {
@@ -322,7 +322,7 @@ impl GoalEventWatcher {
 }
 
 /// Returns the topic of the question that an event settles.
-fn settled_topic(event: &Event) -> Option<QuestionTopic> {
+fn answered_topic(event: &Event) -> Option<QuestionTopic> {
     let goal = || event.goal_id.clone();
     match &event.body {
         EventBody::PermissionAnswered { request_id, .. }

@@ -66,7 +66,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
     let answer = question::ask_user(&session.client, &about, &[SHOW, ANOTHER], settled).await;
     match answer.as_deref() {
         Some(SHOW) => {
-            let message = describe_standing(&session, &same).await;
+            let message = describe_progress(&session, &same).await;
             session.show_info(format!("{same}: {message}")).await;
         }
         Some(ANOTHER) => {
@@ -90,7 +90,7 @@ async fn ask_about_duplicate(session: Arc<EditorSession>, same: GoalId, args: Su
 }
 
 /// Describes the progress or the outcome of a goal.
-async fn describe_standing(session: &EditorSession, goal: &GoalId) -> String {
+async fn describe_progress(session: &EditorSession, goal: &GoalId) -> String {
     match session.goal_view(goal).await {
         Ok(view) if view.summary.state.is_active() => {
             let goal = &view.summary;

@@ -144,7 +144,7 @@ fn entry(entry: &FileEntry) -> Value {
         "begun": entry.pending_landings.iter().map(begun).collect::<Vec<_>>(),
         "landed": entry.landed_count(),
         "rejected": entry.rejected_count(),
-        "isSettled": entry.is_settled(),
+        "isSettled": entry.is_fully_decided(),
         "undoneBy": (0..entry.ledger.len()).map(|at| entry.undone_by(at)).collect::<Vec<_>>(),
     })
 }

@@ -55,7 +55,7 @@ pub(super) fn search_hunks<'a>(
     let changed = changed.as_ref();
     let mut seen = Vec::new();
     for (at, moved) in history.iter().enumerate().rev() {
-        let standing: Vec<HunkId> = moved.ledger_move().standing_hunks().cloned().collect();
+        let standing: Vec<HunkId> = moved.ledger_move().hunks_in_effect().cloned().collect();
         if !moved.ledger_move().is_landing()
             || standing.is_empty()
             || !look.can_have_changed(moved, changed)?

@@ -393,7 +393,7 @@ fn detect_by_text<'a>(history: &[LandedMove<'a>], now: Option<&BlobId>) -> Vec<D
         let same =
             |one: &&DetectedUndo<'_>| std::ptr::eq(one.entry, moved.entry) && one.index == index;
         let known: Vec<&HunkId> = run.iter().filter(same).flat_map(|one| &one.hunks).collect();
-        let standing = moved.entry.ledger[index].standing_hunks();
+        let standing = moved.entry.ledger[index].hunks_in_effect();
         let hunks = standing.filter(|id| made.hunks.contains(id) && !known.contains(id));
         let hunks: Vec<HunkId> = hunks.cloned().collect();
         let mut landed = reverse_landing(moved.landed);
@@ -442,7 +442,7 @@ fn revert_fact(
     seen: &DetectedUndo<'_>,
 ) -> Result<Option<EventBody>, ErrorBody> {
     let past = PastMove::load_move(contents, seen.goal, seen.entry, seen.index)?;
-    let standing: Vec<HunkId> = past.ledger_move().standing_hunks().cloned().collect();
+    let standing: Vec<HunkId> = past.ledger_move().hunks_in_effect().cloned().collect();
     let (step, verdict, of) = match seen.undo {
         Some(undo) => {
             let step = past.redo_step(contents, seen.goal, undo, &seen.hunks)?;

@@ -194,7 +194,7 @@ pub(super) fn land_beneath(
 ) -> Result<(FileVersions, Vec<VerdictChange>), ErrorBody> {
     let mut ground = versions.clone();
     let below = goal.file_entry(&entry.file.path, 0);
-    let Some(below) = below.filter(|below| !below.is_settled()) else {
+    let Some(below) = below.filter(|below| !below.is_fully_decided()) else {
         return Ok((ground, Vec::new()));
     };
     let below_versions = FileVersions::load(reviews.contents(), below, versions.current.clone())?;

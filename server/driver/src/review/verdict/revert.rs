@@ -140,7 +140,7 @@ impl<'a> PastMove<'a> {
         again: &[HunkId],
     ) -> Result<RevertStep, ErrorBody> {
         let undone = PastMove::load_move(contents, goal, self.entry, undo)?;
-        let stood = self.entry.standing_before(self.index, undo);
+        let stood = self.entry.hunks_in_effect_before(self.index, undo);
         let exact = self.line_effect(&stood).and_then(|(made, keys)| {
             let wanted = keys_of(&keys, &undone.ledger_move().hunks);
             let then = made
@@ -154,7 +154,7 @@ impl<'a> PastMove<'a> {
         let lines = exact.or_else(|| {
             // The undo found the text without them already: they are put there as at first.
             let until = self.entry.ledger.len();
-            let mut all = self.entry.standing_before(self.index, until);
+            let mut all = self.entry.hunks_in_effect_before(self.index, until);
             all.extend(again.iter().cloned());
             self.line_effect(&all)
         });
@@ -276,7 +276,7 @@ impl<'a> PastMove<'a> {
             (hunk.state == HunkState::Clean).then(|| hunk.current.clone())
         };
         if self.is_indivisible() {
-            let all = self.ledger_move().standing_hunks();
+            let all = self.ledger_move().hunks_in_effect();
             let all = all.map(|id| clean(&self.hunks.get(id)?.0));
             let lines: Option<Vec<_>> = all.collect();
             let one = keys.first().filter(|key| !back.left.contains(key));

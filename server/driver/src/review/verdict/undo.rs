@@ -39,7 +39,7 @@ pub(crate) fn undo_moves(
     let mut verdicts = EntryVerdicts::default();
     for target in to_undo(contents, goal, &entry.file.path, decision)? {
         let RevertTarget { past, hunks, .. } = target;
-        let standing: Vec<HunkId> = past.ledger_move().standing_hunks().cloned().collect();
+        let standing: Vec<HunkId> = past.ledger_move().hunks_in_effect().cloned().collect();
         let step = past.undo_step(&standing);
         let (change, left) =
             state.apply_step(past.entry, &step, &hunks, Verdict::Undo, past.index)?;
@@ -98,7 +98,7 @@ fn to_undo<'a>(
         |entry: &FileEntry, made: &LedgerRecord| entry.file.path == *path && made.of.is_none();
     for (entry, index) in moves_latest_first(goal, here) {
         let made = &entry.ledger[index];
-        let mut hunks: Vec<HunkId> = made.standing_hunks().cloned().collect();
+        let mut hunks: Vec<HunkId> = made.hunks_in_effect().cloned().collect();
         match &decision.hunk_id {
             Some(named) => hunks.retain(|id| id == named),
             None if made.is_landing() => {}
@@ -112,7 +112,7 @@ fn to_undo<'a>(
             hunks.retain(|id| past.is_by(id, task));
         }
         if past.is_indivisible() && !hunks.is_empty() {
-            hunks = made.standing_hunks().cloned().collect();
+            hunks = made.hunks_in_effect().cloned().collect();
         }
         if !hunks.is_empty() {
             found.push(RevertTarget {

@@ -27,7 +27,7 @@ const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
 impl FileStamp {
     /// Returns whether another change would have other times.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_reliable(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(0));
         let since = now - self.changed.max(self.modified);
@@ -74,13 +74,13 @@ mod tests {
         let one = look().unwrap();
         assert_eq!(look(), Some(one));
         // It could change again and still have the same times.
-        assert!(!one.is_settled());
+        assert!(!one.is_reliable());
         let long_ago = FileStamp {
             modified: 0,
             changed: 0,
             ..one
         };
-        assert!(long_ago.is_settled());
+        assert!(long_ago.is_reliable());
         fs::write(root.path().join("a.txt"), "three").unwrap();
         assert_ne!(look(), Some(one));
     }

@@ -102,7 +102,7 @@ fn replace_batch(root: &Path, batch: &[FileWrite], done: &mut Vec<Result<(), Wri
         let apart = needed.is_some_and(|index| done.get(index).is_none_or(Result::is_err));
         let result = flight.and_then(|flight| {
             if apart {
-                flight.remove_aside();
+                flight.remove_temporary();
                 return Err(WriteError::Apart);
             }
             let swapped_out = flight.swap_in()?;
@@ -184,10 +184,11 @@ impl<'a> PendingWrite<'a> {
         let Some(after) = &self.write.after else {
             return Ok(());
         };
-        self.write_aside(after).inspect_err(|_| self.remove_aside())
+        self.write_temporary(after)
+            .inspect_err(|_| self.remove_temporary())
     }
 
-    fn write_aside(&self, after: &FileContent) -> Result<(), WriteError> {
+    fn write_temporary(&self, after: &FileContent) -> Result<(), WriteError> {
         let parent = self.parent.as_fd();
         if after.mode == FileMode::Symlink {
             if link_leaves(&self.write.path, &after.bytes) {
@@ -226,10 +227,10 @@ impl<'a> PendingWrite<'a> {
         // Whoever opens the file for writing from now on waits until the lease is gone.
         let lease = file.map(FileLease::take).transpose();
         let swapped = lease.and_then(|lease| Ok((self.swap_names()?, lease)));
-        let (aside, lease) = swapped.inspect_err(|_| self.remove_aside())?;
+        let (aside, lease) = swapped.inspect_err(|_| self.remove_temporary())?;
         // Said at once, not when the batch settles: until then whoever replaces the file again would do so
         // on top of ours, and what was replaced in the last moment would be gone.
-        let replaced = file.is_some_and(|file| !self.is_aside(file));
+        let replaced = file.is_some_and(|file| !self.is_temporary(file));
         if aside && (replaced || lease.is_some_and(|lease| lease.is_wanted())) {
             self.put_back();
             return Err(WriteError::Changed);
@@ -238,7 +239,7 @@ impl<'a> PendingWrite<'a> {
     }
 
     /// Returns whether the file beside the target is this very file.
-    fn is_aside(&self, file: &File) -> bool {
+    fn is_temporary(&self, file: &File) -> bool {
         let aside = rustix::fs::statat(&*self.parent, &self.aside, AtFlags::SYMLINK_NOFOLLOW);
         match (aside, rustix::fs::fstat(file)) {
             (Ok(aside), Ok(file)) => (aside.st_dev, aside.st_ino) == (file.st_dev, file.st_ino),
@@ -273,7 +274,7 @@ impl<'a> PendingWrite<'a> {
                 self.put_back();
                 return Err(error);
             }
-            self.remove_aside();
+            self.remove_temporary();
         }
         drop(old.file);
         Ok(())
@@ -321,7 +322,7 @@ impl<'a> PendingWrite<'a> {
             return;
         }
         if back.is_ok() {
-            self.remove_aside();
+            self.remove_temporary();
         }
         self.left_behind(back);
     }
@@ -334,7 +335,7 @@ impl<'a> PendingWrite<'a> {
     }
 
     /// Removes the file beside the target.
-    fn remove_aside(&self) {
+    fn remove_temporary(&self) {
         // The error that matters is another one; what is left has a telling name.
         let _ = rustix::fs::unlinkat(&*self.parent, &self.aside, AtFlags::empty());
     }

@@ -227,7 +227,7 @@ impl NativeSession {
         if calls.is_empty() {
             return Ok(self.without_calls(&stop_reason));
         }
-        let answer = self.carry_out(&calls).await;
+        let answer = self.run_tool_calls(&calls).await;
         Ok(answer.map(|answer| ConversationEnd::Done {
             answer: Some(answer),
         }))
@@ -267,7 +267,7 @@ impl NativeSession {
     }
 
     /// Does what the model asks for, in its order. Some where the answer was among it.
-    async fn carry_out(&mut self, calls: &[Value]) -> Option<Value> {
+    async fn run_tool_calls(&mut self, calls: &[Value]) -> Option<Value> {
         let mut results = Vec::new();
         let mut answer = None;
         for call in calls {

@@ -217,7 +217,7 @@ impl World {
         if under_way && roll < 60 {
             return self.give(Input::Cancel { goal: id.clone() });
         }
-        let Some(entry) = goal.files.iter().find(|entry| !entry.is_settled()) else {
+        let Some(entry) = goal.files.iter().find(|entry| !entry.is_fully_decided()) else {
             return self.give(Input::Retry {
                 goal: id.clone(),
                 task: None,
