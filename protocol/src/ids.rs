@@ -5,6 +5,28 @@ use std::{fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Defines an identifier that is a number on every wire, with the number's type.
+macro_rules! number_id {
+    ($(#[$meta:meta])* $name:ident($number:ty)) => {
+        $(#[$meta])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize,
+            schemars::JsonSchema,
+        )]
+        #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+        #[serde(transparent)]
+        #[cfg_attr(feature = "codegen", ts(type = "number"))]
+        pub struct $name(pub $number);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+pub(crate) use number_id;
+
 /// Defines an identifier that is a string on every wire.
 macro_rules! string_id {
     ($(#[$meta:meta])* $name:ident) => {
@@ -120,43 +142,13 @@ impl HunkId {
     }
 }
 
-/// One try at one task: numbered from 1 within the task.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema,
-)]
-#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
-#[serde(transparent)]
-#[cfg_attr(feature = "codegen", ts(type = "number"))]
-pub struct AttemptId(pub u32);
-
-impl fmt::Display for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+number_id! {
+    /// One try at one task: numbered from 1 within the task.
+    AttemptId(u32)
 }
 
-/// Position of an event in the journal. Starts at 1, has no gaps.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Debug,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
-#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
-#[serde(transparent)]
-#[cfg_attr(feature = "codegen", ts(type = "number"))]
-pub struct EventSeq(pub u64);
-
-impl fmt::Display for EventSeq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+number_id! {
+    /// Position of an event in the journal. Starts at 1, has no gaps.
+    #[derive(Default)]
+    EventSeq(u64)
 }

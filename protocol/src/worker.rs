@@ -20,6 +20,7 @@ use crate::{
     change::FileVersion,
     event::AgentEvent,
     goal::{AgentUsage, EnvVar, GateResult, SandboxKind},
+    ids::number_id,
     permission::{PermissionDecision, PermissionKind},
     plan::{AgentName, Command, Gate},
 };
@@ -177,33 +178,13 @@ pub enum MessageFromWorker {
     },
 }
 
-/// A number that no other job of any daemon on the same state folder has. Later jobs have higher ones.
-///
-/// It is the fence against late results: what a worker says of any other job than the one that its
-/// connection runs now is dropped.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Debug,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
-#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
-#[serde(transparent)]
-#[cfg_attr(feature = "codegen", ts(type = "number"))]
-pub struct EpochNumber(pub u64);
-
-impl fmt::Display for EpochNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+number_id! {
+    /// A number that no other job of any daemon on the same state folder has. Later jobs have higher ones.
+    ///
+    /// It is the fence against late results: what a worker says of any other job than the one that its
+    /// connection runs now is dropped.
+    #[derive(Default)]
+    EpochNumber(u64)
 }
 
 /// Identifies the attempt of a job, and the try at running it.

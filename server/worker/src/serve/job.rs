@@ -191,6 +191,7 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
         path: refused.path,
         reason: refused.reason.to_string(),
     });
+    let has_layer = report.layer.is_some();
     let mut report = JobReport {
         stop: report.stop,
         summary: report.summary,
@@ -201,15 +202,12 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
         changes,
         left_out: left_out.collect(),
         left_out_more: refused_more,
-        layer: report.layer.map(|_| BlobId::of_bytes(&[])),
+        layer: None,
         gates: report.gates,
         sandbox: report.sandbox,
         isolation: report.isolation,
         transcript,
     };
-    report.layer = report
-        .layer
-        .is_some()
-        .then(|| report.layer_manifest().layer_id());
+    report.layer = has_layer.then(|| report.layer_manifest().layer_id());
     JobEnd { report, contents }
 }
