@@ -66,7 +66,7 @@ pub(crate) fn repair_of_dispute(
         .iter()
         .map(|id| goal.tasks[id].spec.title_or_id())
         .collect();
-    let title = format!("Settle: {}", labels.join(" / "));
+    let title = format!("Resolve: {}", labels.join(" / "));
     let repair = RepairSpec {
         cause: RepairCause::TaskConflict,
         hunks: Vec::new(),
