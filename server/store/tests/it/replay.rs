@@ -224,12 +224,13 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::PermissionAsked { .. } => "permissionAsked",
         EventBody::PermissionAnswered { .. } => "permissionAnswered",
         EventBody::PermissionWithdrawn { .. } => "permissionWithdrawn",
+        EventBody::NetworkUsed { .. } => "networkUsed",
         EventBody::GoalChanged { .. } => "goalChanged",
     }
 }
 
 /// Every kind of event there is.
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "goalSubmitted",
     "snapshotTaken",
     "planRefused",
@@ -253,11 +254,12 @@ const KINDS: [&str; 24] = [
     "permissionAsked",
     "permissionAnswered",
     "permissionWithdrawn",
+    "networkUsed",
     "goalChanged",
 ];
 
 /// Kinds that came after the journals were written.
-const LATER: [&str; 0] = [];
+const LATER: [&str; 1] = ["networkUsed"];
 
 #[test]
 fn a_journal_of_0_1_0_replays_to_the_state_it_had() {

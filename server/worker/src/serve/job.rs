@@ -1,11 +1,12 @@
 //! From a job to an attempt on this machine, and from its end to a report.
 
-use std::{collections::HashMap, ffi::OsString, panic::AssertUnwindSafe, path::PathBuf};
+use std::{collections::HashMap, ffi::OsString, panic::AssertUnwindSafe, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use claudecluster_protocol::{
     BlobId, StopReason,
     change::FileVersion,
+    network::NetworkMode,
     worker::{AgentTask, JobEnv, JobReport, LeftOutFile, ReportedChange, WorkerJob},
 };
 use futures::FutureExt as _;
@@ -16,9 +17,10 @@ use super::{
     place::{NotPrepared, WorkerPlace, clear_folder},
 };
 use crate::{
-    agent::{AgentPlace, AgentSpec, SessionChannels},
+    agent::{AgentPlace, AgentSpec, SessionChannels, registry},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeSet, FileContent, TrackedFiles},
+    network::{DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies, longest_wait},
     sandbox::SandboxSpec,
 };
 
@@ -62,6 +64,7 @@ async fn run_prepared(
 ) -> JobEnd {
     // What an interrupted job left under the same name is nobody's.
     clear_folder(&place.job_dir(&job.epoch), &[]).await;
+    let door = open_door(job, &channels);
     let preparing = prepare_job(place, job, &contents);
     let prepared = tokio::select! {
         biased;
@@ -78,7 +81,35 @@ async fn run_prepared(
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
     };
-    report_attempt(report).await
+    let mut end = report_attempt(report).await;
+    if let Some(door) = door {
+        (end.report.hosts, end.report.hosts_more) = door.close().await;
+    }
+    end
+}
+
+/// Makes the door through which the job's programs reach the network; `None` where it is open to them.
+fn open_door(job: &WorkerJob, channels: &SessionChannels) -> Option<Arc<TaskDoor>> {
+    if job.network.mode == NetworkMode::Open {
+        return None;
+    }
+    let addresses = job.session.as_ref().map(|task| {
+        let agent = registry().get(task.agent);
+        agent.provider_addresses(&job.session_env.0)
+    });
+    let (session, gates) = (&job.session_env, &job.gate_env);
+    let upstream = UpstreamProxies::from_variables(|name| {
+        let given = session.get(name).or_else(|| gates.get(name));
+        given
+            .map(str::to_owned)
+            .or_else(|| std::env::var(name).ok())
+    });
+    Some(Arc::new(TaskDoor::new(DoorSetup {
+        policy: &job.network,
+        provider: ProviderHosts::read(&addresses.unwrap_or_default()),
+        upstream,
+        channels,
+    })))
 }
 
 enum PreparedJob {
@@ -117,6 +148,7 @@ async fn prepare_job(
         gate_env: os_env(&job.gate_env),
         gate_timeout: job.deadlines.gate,
         view_timeout: job.deadlines.view,
+        network_wait: longest_wait(&job.network),
         tracked: TrackedFiles::new(job.tracked.iter().cloned()),
         limits: job.change_limits,
         transcript: place.transcript(&job.epoch),
@@ -206,6 +238,8 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
         gates: report.gates,
         sandbox: report.sandbox,
         isolation: report.isolation,
+        hosts: Vec::new(),
+        hosts_more: 0,
         transcript,
     };
     report.layer = has_layer.then(|| report.layer_manifest().layer_id());

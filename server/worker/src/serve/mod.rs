@@ -37,7 +37,7 @@ use tracing::Instrument as _;
 use self::job::{JobEnd, run_job};
 pub use self::{place::WorkerPlace, stdio::worker_main};
 use crate::{
-    agent::{PermissionQuestion, SessionChannels},
+    agent::{PermissionQuestion, SessionChannels, SessionClocks},
     link::{LinkError, WorkerLinkEnd},
 };
 
@@ -219,6 +219,7 @@ async fn serve_job(
         events: events_in,
         questions: Some(asks_in),
         cancel,
+        clocks: SessionClocks::default(),
     };
     let end = {
         let mut running = pin!(run_job(place, &job, channels, ContentClient(requests_in)));

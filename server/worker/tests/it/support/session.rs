@@ -19,7 +19,7 @@ use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
 use claudecluster_worker::{
     agent::{
         AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, PermissionQuestion,
-        SessionChannels, ToolPermissions, registry,
+        SessionChannels, SessionClocks, ToolPermissions, registry,
     },
     launch::ProgramLauncher,
 };
@@ -168,6 +168,7 @@ impl Stage {
             events,
             questions,
             cancel,
+            clocks: SessionClocks::default(),
         };
         let report = registry()
             .run(spec, launch, &mut transcript, &channels)
