@@ -30,7 +30,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::service::DaemonService;
-use crate::{config::ConfigSources, driver_setup, exit::ErrorContext, home::Home};
+use crate::{
+    config::ConfigSources, driver_setup, exit::ErrorContext, folder_registry::FolderRegistry,
+    home::Home,
+};
 
 pub(crate) use greeting::{FAREWELL, STOPPED};
 pub(crate) use idle::wait_until_idle;
@@ -78,7 +81,10 @@ impl Daemon {
     pub(crate) async fn start(home: Home, sources: ConfigSources) -> Result<Self, ErrorBody> {
         home.create()?;
         let settings = sources.load(None)?.settings;
-        let (driver, store) = driver_setup::start_driver(&home, sources, settings).await?;
+        let folders = FolderRegistry::of_user();
+        folders.register(home.dir());
+        let (driver, store) =
+            driver_setup::start_driver(&home, sources, settings, folders.clone()).await?;
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
         let service = ServiceClient::new(Arc::new(driver.clone()), Caller::daemon());
@@ -86,6 +92,9 @@ impl Daemon {
             tracing::warn!(%error, "cannot remove the plan documents of finished goals");
         }
         let (socket, socket_dir) = home.socket()?;
+        if let Some(dir) = &socket_dir {
+            folders.register(dir.path());
+        }
         let listener = bind_socket(&socket)?;
         let secret = secret::create_secret()?;
         home.write_daemon_file(&DaemonFile {
