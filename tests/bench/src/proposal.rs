@@ -61,6 +61,7 @@ pub(crate) async fn driver(
         settings: DriverSettings::default(),
         restrictions: Arc::new(|_| Ok(Default::default())),
         keep_host: Arc::new(|_| Ok(())),
+        hidden: Default::default(),
     };
     Driver::start(config, store)
         .await

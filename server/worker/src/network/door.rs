@@ -1,11 +1,10 @@
 //! The door of one job: takes connections of programs and serves each to its end.
 
 use std::{
-    collections::HashMap,
     ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener as StdListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,7 +30,7 @@ use super::{
     upstream::UpstreamProxies,
     variables::door_variables,
 };
-use crate::agent::SessionChannels;
+use crate::{agent::SessionChannels, sandbox::NetworkDoor};
 
 /// The connections of one job that are served at once. Further ones wait.
 const CONNECTIONS: usize = 512;
@@ -57,9 +56,6 @@ pub struct DoorSetup<'a> {
 pub struct TaskDoor {
     state: Arc<DoorState>,
     runtime: Handle,
-    /// The listeners that are served, by port and kind of address. A program's later start replaces them: the
-    /// network that an earlier one listened in is gone.
-    listeners: Mutex<HashMap<(u16, bool), CancellationToken>>,
     proxy_port: u16,
     ports: Vec<u16>,
 }
@@ -113,50 +109,9 @@ impl TaskDoor {
                 ended: CancellationToken::new(),
             }),
             runtime: Handle::current(),
-            listeners: Mutex::default(),
             proxy_port,
             ports,
         }
-    }
-
-    /// Returns the ports inside that the door listens on.
-    pub fn ports(&self) -> Vec<u16> {
-        self.ports.clone()
-    }
-
-    /// Returns the variables that lead programs to the door.
-    pub fn variables(&self) -> Vec<(OsString, OsString)> {
-        door_variables(self.proxy_port)
-    }
-
-    /// Serves a listener inside until the program's next start, or the end of the door.
-    pub fn listen(&self, port: u16, listener: StdListener) {
-        let _runtime = self.runtime.enter();
-        let started = listener.set_nonblocking(true).and_then(|()| {
-            let v6 = listener.local_addr()?.is_ipv6();
-            Ok((v6, TcpListener::from_std(listener)?))
-        });
-        let (v6, listener) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                tracing::warn!(port, %error, "cannot serve a port of a sandbox");
-                return;
-            }
-        };
-        let ended = self.state.ended.child_token();
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = listeners.insert((port, v6), ended.clone()) {
-            earlier.cancel();
-        }
-        let kind = match port {
-            port if port == self.proxy_port => InnerPort::Proxy,
-            port => InnerPort::Loopback(port),
-        };
-        let serving = accept_all(self.state.clone(), kind, listener, ended);
-        self.state.tracker.spawn(serving.in_current_span());
     }
 
     /// Ends every connection, and returns the counts of all there were, with the number of connections to
@@ -174,6 +129,36 @@ impl TaskDoor {
     }
 }
 
+impl NetworkDoor for TaskDoor {
+    fn ports(&self) -> Vec<u16> {
+        self.ports.clone()
+    }
+
+    fn listen(&self, port: u16, listener: StdListener) {
+        let _runtime = self.runtime.enter();
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| TcpListener::from_std(listener));
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::warn!(port, %error, "cannot serve a port of a sandbox");
+                return;
+            }
+        };
+        let kind = match port {
+            port if port == self.proxy_port => InnerPort::Proxy,
+            port => InnerPort::Loopback(port),
+        };
+        let serving = accept_all(self.state.clone(), kind, listener);
+        self.state.tracker.spawn(serving.in_current_span());
+    }
+
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        door_variables(self.proxy_port)
+    }
+}
+
 impl Drop for TaskDoor {
     fn drop(&mut self) {
         self.state.ended.cancel();
@@ -188,20 +173,16 @@ enum InnerPort {
     Loopback(u16),
 }
 
-/// Takes connections until `ended`. While too many are served, the others wait in the listener's queue.
-async fn accept_all(
-    state: Arc<DoorState>,
-    kind: InnerPort,
-    listener: TcpListener,
-    ended: CancellationToken,
-) {
+/// Takes connections until the door or the program has ended. While too many are served, the others wait in the
+/// listener's queue.
+async fn accept_all(state: Arc<DoorState>, kind: InnerPort, listener: TcpListener) {
     loop {
         let accepted = async {
             let slot = state.slots.clone().acquire_owned().await.ok()?;
             Some((slot, listener.accept().await))
         };
         let accepted = tokio::select! {
-            () = ended.cancelled() => return,
+            () = state.ended.cancelled() => return,
             accepted = accepted => accepted,
         };
         let Some((slot, accepted)) = accepted else {
@@ -209,18 +190,19 @@ async fn accept_all(
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
-            Err(error) => {
+            Err(error) if is_passing(&error) => {
                 tracing::debug!(%error, "cannot take a connection of a sandbox");
-                // Out of descriptors: others end meanwhile.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
+            // The listener was shut down: its program has ended.
+            Err(_) => return,
         };
-        let (served, ended) = (state.clone(), ended.clone());
+        let served = state.clone();
         let serving = async move {
             let _slot = slot;
             tokio::select! {
-                () = ended.cancelled() => {}
+                () = served.ended.cancelled() => {}
                 served = serve_connection(&served, kind, stream) => {
                     if let Err(error) = served {
                         tracing::trace!(%error, "a connection of a sandbox broke");
@@ -230,6 +212,22 @@ async fn accept_all(
         };
         state.tracker.spawn(serving.in_current_span());
     }
+}
+
+/// Returns whether another try at taking a connection may succeed: the machine is short of something, or the
+/// connection has gone meanwhile.
+fn is_passing(error: &io::Error) -> bool {
+    let short = [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOBUFS,
+        libc::ENOMEM,
+        libc::ECONNABORTED,
+        libc::EPERM,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| short.contains(&code))
 }
 
 async fn serve_connection(

@@ -1,6 +1,12 @@
 //! From a job to an attempt on this machine, and from its end to a report.
 
-use std::{collections::HashMap, ffi::OsString, panic::AssertUnwindSafe, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use claudecluster_protocol::{
@@ -20,8 +26,10 @@ use crate::{
     agent::{AgentPlace, AgentSpec, SessionChannels, registry},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeSet, FileContent, TrackedFiles},
-    network::{DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies, longest_wait},
-    sandbox::SandboxSpec,
+    network::{
+        DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies, is_proxy_variable, longest_wait,
+    },
+    sandbox::{NetworkDoor, SandboxSpec},
 };
 
 /// A job that has ended, with the contents that its report names.
@@ -65,7 +73,7 @@ async fn run_prepared(
     // What an interrupted job left under the same name is nobody's.
     clear_folder(&place.job_dir(&job.epoch), &[]).await;
     let door = open_door(job, &channels);
-    let preparing = prepare_job(place, job, &contents);
+    let preparing = prepare_job(place, job, &contents, door.clone());
     let prepared = tokio::select! {
         biased;
         prepared = preparing => prepared,
@@ -76,7 +84,7 @@ async fn run_prepared(
     let report = match prepared {
         Ok(PreparedJob::Session(spec)) => attempt::run(*spec, channels).await,
         Ok(PreparedJob::Gates(sandbox)) => {
-            let env = os_env(&job.gate_env);
+            let env = os_env(job, &job.gate_env);
             attempt::run_gates_alone(sandbox, &job.gates, &env, job.deadlines, &channels).await
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
@@ -121,6 +129,7 @@ async fn prepare_job(
     place: &WorkerPlace,
     job: &WorkerJob,
     contents: &ContentClient,
+    door: Option<Arc<TaskDoor>>,
 ) -> Result<PreparedJob, NotPrepared> {
     let goal = &job.epoch.goal;
     let lowers = resolve_layers(place, goal, &job.layers, contents).await?;
@@ -129,14 +138,17 @@ async fn prepare_job(
         None => place.job_dir(&job.epoch).join("run"),
     };
     let sandbox = SandboxSpec {
-        workspace: PathBuf::from(&job.workspace),
-        layer,
         lowers,
         writable: vec![place.home(goal)],
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
-        hidden: place.hidden().to_vec(),
+        hidden: place.hidden(Path::new(&job.workspace)),
+        network: door.map(|door| door as Arc<dyn NetworkDoor>),
         preference: job.sandbox,
-        launcher: place.launcher().to_owned(),
+        ..SandboxSpec::new(
+            PathBuf::from(&job.workspace),
+            layer,
+            place.launcher().to_owned(),
+        )
     };
     let Some(task) = &job.session else {
         return Ok(PreparedJob::Gates(sandbox));
@@ -145,7 +157,7 @@ async fn prepare_job(
         sandbox,
         agent: session_spec(place, job, task)?,
         gates: job.gates.clone(),
-        gate_env: os_env(&job.gate_env),
+        gate_env: os_env(job, &job.gate_env),
         gate_timeout: job.deadlines.gate,
         view_timeout: job.deadlines.view,
         network_wait: longest_wait(&job.network),
@@ -171,16 +183,20 @@ fn session_spec(
     Ok(AgentSpec {
         task,
         place: AgentPlace {
-            env: os_env(&job.session_env),
+            env: os_env(job, &job.session_env),
             home: place.home(goal),
             program,
         },
     })
 }
 
-fn os_env(env: &JobEnv) -> Vec<(OsString, OsString)> {
+/// Returns variables of a job as its programs get them. Where the network has a door, the user's own proxies are
+/// reached by the door.
+fn os_env(job: &WorkerJob, env: &JobEnv) -> Vec<(OsString, OsString)> {
+    let is_open = job.network.mode == NetworkMode::Open;
     let pairs = env.0.iter();
     pairs
+        .filter(|var| is_open || !is_proxy_variable(&var.name))
         .map(|var| (var.name.clone().into(), var.value.clone().into()))
         .collect()
 }

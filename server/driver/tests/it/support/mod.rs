@@ -152,6 +152,7 @@ impl Fixture {
             settings: self.settings.clone(),
             restrictions: Arc::new(|_| Ok(Default::default())),
             keep_host: Arc::new(|_| Ok(())),
+            hidden: Default::default(),
         };
         Driver::start(config, self.store.clone()).await.unwrap()
     }

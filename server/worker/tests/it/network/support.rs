@@ -12,6 +12,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::{
     agent::{PermissionQuestion, SessionChannels, SessionClocks},
     network::{DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies},
+    sandbox::NetworkDoor as _,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
