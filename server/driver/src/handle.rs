@@ -41,6 +41,7 @@ use crate::{
         recovery::LandingRecovery,
         undo_detection::{ObservedFiles, UndoDetection},
     },
+    last_end,
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
     proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
@@ -122,10 +123,11 @@ impl Driver {
         })
         .await?;
         let policy = config.policy();
+        let ended = last_end::take_last_end(&config.home);
         let recoveries = TaskTracker::new();
         let (parts, effects, inbox) = assemble(config, store, state, recoveries.clone());
         let mut dispatcher = Dispatcher::new(effects, inbox, policy);
-        dispatcher.recover().await;
+        dispatcher.recover(ended).await;
         tokio::spawn(dispatcher.run());
         recoveries.close();
         if timeout(RECOVERY, recoveries.wait()).await.is_err() {
@@ -497,6 +499,7 @@ impl Driver {
 
     /// Stops all work without ending any goal: the next daemon resumes them.
     pub async fn shutdown(&self) {
+        last_end::record_stop(&self.0.config.home);
         // The dispatcher first, so that it does not take ended work for failed work.
         let (reply, ended) = oneshot::channel();
         self.0.mailbox.send(DispatcherMessage::Shutdown(reply));
