@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,6 +23,27 @@ const CLEARING: Duration = Duration::from_mins(1);
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
 
+/// Finds the folders that jobs must not see, anew for each job.
+#[derive(Clone, Default)]
+pub struct HiddenFolders(Option<Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>>);
+
+impl HiddenFolders {
+    /// Asks `find` whenever a job starts.
+    pub fn new(find: impl Fn() -> Vec<PathBuf> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(find)))
+    }
+
+    fn list(&self) -> Vec<PathBuf> {
+        self.0.as_ref().map(|find| find()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for HiddenFolders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HiddenFolders").finish_non_exhaustive()
+    }
+}
+
 /// The folders and programs of a worker. No job names any of them.
 ///
 /// ```text
@@ -37,6 +58,7 @@ const TRANSCRIPT: &str = "transcript.jsonl";
 pub struct WorkerPlace {
     state: PathBuf,
     hidden: Vec<PathBuf>,
+    hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
     /// Goals whose agents have a home.
@@ -49,6 +71,7 @@ impl WorkerPlace {
     pub fn new(state: PathBuf, launcher: PathBuf) -> Self {
         Self {
             hidden: vec![state.clone()],
+            hidden_source: HiddenFolders::default(),
             state,
             launcher,
             agents: AgentSettings::default(),
@@ -70,9 +93,28 @@ impl WorkerPlace {
         self
     }
 
-    /// Folders that jobs must not see.
-    pub(crate) fn hidden(&self) -> &[PathBuf] {
-        &self.hidden
+    /// Hides from each job the folders that `source` returns when the job starts.
+    #[must_use]
+    pub fn hide_found(mut self, source: HiddenFolders) -> Self {
+        self.hidden_source = source;
+        self
+    }
+
+    /// Returns the folders that a job in `workspace` must not see.
+    ///
+    /// A found folder that contains the workspace is left out, because the job works below it.
+    pub(crate) fn hidden(&self, workspace: &Path) -> Vec<PathBuf> {
+        let (inside, mut hidden): (Vec<_>, Vec<_>) = self
+            .hidden_source
+            .list()
+            .into_iter()
+            .filter(|dir| !self.hidden.contains(dir))
+            .partition(|dir| workspace.starts_with(dir));
+        for dir in inside {
+            tracing::warn!(dir = %dir.display(), "the workspace is in another daemon's folder, which is not hidden");
+        }
+        hidden.extend_from_slice(&self.hidden);
+        hidden
     }
 
     /// The program with the hidden subcommands.
