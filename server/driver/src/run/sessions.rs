@@ -1,6 +1,6 @@
 //! Jobs of goals: how they are made from settings and goals, and how they run.
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use claudecluster_core::{state::Goal, step::PermissionAsker};
 use claudecluster_protocol::{
@@ -169,7 +169,8 @@ impl SessionSetup {
                 break;
             }
         }
-        let written = std::fs::create_dir_all(&dir);
+        let mut builder = std::fs::DirBuilder::new();
+        let written = builder.recursive(true).mode(0o700).create(&dir);
         match written.and_then(|()| disk::write_private(&kept, text.as_bytes())) {
             // Another session of the goal was first; its text is the one that is shared.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
