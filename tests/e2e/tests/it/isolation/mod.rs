@@ -2,3 +2,4 @@
 
 mod escapes;
 mod hostile;
+mod modes;
