@@ -626,6 +626,10 @@ version: string,
  */
 socket: string,
 /**
+ * What a client shows in its [`Hello`]. Each daemon makes its own.
+ */
+secret?: SocketSecret | null,
+/**
  * The HTTP address, once it serves one.
  */
 http?: string | null,
@@ -1620,7 +1624,11 @@ version: string,
 /**
  * The purpose of the connection.
  */
-purpose: ConnectionPurpose, };
+purpose: ConnectionPurpose,
+/**
+ * The daemon's secret, as its [`DaemonFile`] has it.
+ */
+secret?: SocketSecret | null, };
 
 /**
  * Argument of the commands that name a hunk.
@@ -2521,6 +2529,12 @@ hash: BlobId,
  * The number of equal stretches above this one in the file.
  */
 above: number, };
+
+/**
+ * Holds the secret that a client shows to the daemon: 64 hexadecimal digits. The debug form of this
+ * type does not contain it.
+ */
+export type SocketSecret = string;
 
 /**
  * A length of time in milliseconds; written `"90s"`, `"10m"`, `"1h 30m"` in files and options.

@@ -8,7 +8,8 @@ use claudecluster_driver::{
     store::Store,
     worker::{
         agent::{AgentInspection, AgentSetup, registry},
-        sandbox, serve,
+        sandbox,
+        serve::{self, HiddenFolders},
     },
 };
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
@@ -16,6 +17,7 @@ use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 use crate::{
     config::ConfigSources,
     exit::{CommandExit, ErrorContext},
+    folder_registry::FolderRegistry,
     home::{Home, private_tempdir},
 };
 
@@ -26,6 +28,7 @@ pub(crate) async fn start_driver(
     home: &Home,
     sources: ConfigSources,
     settings: DriverSettings,
+    folders: FolderRegistry,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
         .dir()
@@ -37,6 +40,7 @@ pub(crate) async fn start_driver(
         launcher: own_executable()?,
         settings,
         restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        hidden: HiddenFolders::new(move || folders.list()),
     };
     Ok((Driver::start(config, store.clone()).await?, store))
 }

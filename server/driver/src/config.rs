@@ -7,7 +7,7 @@ use std::{
 
 use claudecluster_core::policy::SchedulingPolicy;
 use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
-use claudecluster_worker::agent::registry;
+use claudecluster_worker::{agent::registry, serve::HiddenFolders};
 
 use crate::settings::{DriverSettings, WorkspaceSettings};
 
@@ -26,6 +26,8 @@ pub struct DriverConfig {
     pub settings: DriverSettings,
     /// Reads the settings of a workspace.
     pub restrictions: WorkspaceSettingsSource,
+    /// Finds the folders that workers must not see besides `home`: those of other daemons.
+    pub hidden: HiddenFolders,
 }
 
 impl DriverConfig {

@@ -541,7 +541,8 @@ fn assemble(
         merge_words: review.merge_words,
     };
     let place = WorkerPlace::new(config.home.clone(), config.launcher.clone())
-        .with_agents(config.settings.agent_settings());
+        .with_agents(config.settings.agent_settings())
+        .hide_found(config.hidden.clone());
     let attempts = AttemptRunner {
         setup: SessionSetup {
             config: config.clone(),

@@ -10,7 +10,7 @@ const PLAN: &str = r#"{"goal": "x", "tasks": [{"id": "a", "run": "echo new > a.t
 
 impl User {
     /// Returns the lines of the daemon's log. The daemon has to be stopped: it writes the log with a delay.
-    fn log_lines(&self) -> Vec<String> {
+    pub(crate) fn log_lines(&self) -> Vec<String> {
         let files = fs::read_dir(self.state().join("logs")).unwrap();
         let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
         files.sort();

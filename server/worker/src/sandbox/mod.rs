@@ -7,6 +7,7 @@
 mod confine;
 mod copy;
 mod env;
+mod host_sockets;
 pub(crate) mod layer;
 mod mount_policy;
 mod mounts;
@@ -395,13 +396,14 @@ fn canonicalize_spec(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError>
     }
     spec.workspace = canonical(&spec.workspace)?;
     spec.layer = canonical(&spec.layer)?;
-    spec.hidden.retain(|path| path.exists());
-    for path in spec
-        .lowers
-        .iter_mut()
-        .chain(&mut spec.writable)
-        .chain(&mut spec.hidden)
-    {
+    // Folders of other daemons may vanish at any time.
+    spec.hidden = spec
+        .hidden
+        .iter()
+        .map(|path| canonical(path))
+        .filter(|found| !matches!(found, Err(SandboxError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound))
+        .collect::<Result<_, _>>()?;
+    for path in spec.lowers.iter_mut().chain(&mut spec.writable) {
         *path = canonical(path)?;
     }
     check_places(&spec)?;

@@ -16,6 +16,7 @@ use rustix::{
 };
 
 use super::{
+    host_sockets::{HostSocket, list_host_sockets},
     mount_policy::{self, DiscardedFolder, NestedMount},
     overlay::{
         OverlayFolders, attach_tree, clone_tree, make_place, mount_overlay, mount_tmpfs,
@@ -45,6 +46,8 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
             notes: ViewNotes::default(),
         });
     }
+    // The kernel lists the sockets of the network that this process is in.
+    let sockets = list_host_sockets().step(|| "list the sockets of the machine".into())?;
     let privileged = enter_namespaces()?;
     let mut plan = MountPlan::gather(view, privileged)?;
     plan.cover_devices()?;
@@ -55,7 +58,16 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     plan.mount_workspace()?;
     plan.hide_folders()?;
     plan.mount_writable()?;
+    cover_sockets(&sockets)?;
     plan.seal_mounts()
+}
+
+/// Covers the machine's sockets that the view still shows.
+fn cover_sockets(sockets: &[HostSocket]) -> Result<(), StepError> {
+    for socket in sockets.iter().filter(|socket| socket.is_reachable()) {
+        attach_tree(&clone_tree(Path::new("/dev/null"), false)?, socket.path())?;
+    }
+    Ok(())
 }
 
 /// Returns the folders that stay writable without namespaces.

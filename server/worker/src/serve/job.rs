@@ -1,6 +1,11 @@
 //! From a job to an attempt on this machine, and from its end to a report.
 
-use std::{collections::HashMap, ffi::OsString, panic::AssertUnwindSafe, path::PathBuf};
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use claudecluster_protocol::{
@@ -103,7 +108,7 @@ async fn prepare_job(
         lowers,
         writable: vec![place.home(goal)],
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
-        hidden: place.hidden().to_vec(),
+        hidden: place.hidden(Path::new(&job.workspace)),
         preference: job.sandbox,
         launcher: place.launcher().to_owned(),
     };

@@ -35,7 +35,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use self::job::{JobEnd, run_job};
-pub use self::{place::WorkerPlace, stdio::worker_main};
+pub use self::{
+    place::{HiddenFolders, WorkerPlace},
+    stdio::worker_main,
+};
 use crate::{
     agent::{PermissionQuestion, SessionChannels},
     link::{LinkError, WorkerLinkEnd},

@@ -2,11 +2,13 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use claudecluster_files::{FolderHandle, run_with_deadline};
 use claudecluster_protocol::{
     ErrorBody, GoalId, StopReason,
     plan::AgentName,
@@ -15,8 +17,32 @@ use claudecluster_protocol::{
 
 use crate::agent::{AgentSettings, AgentSetup, registry};
 
+/// How long a job or a goal waits until its folder is empty. It goes on being emptied then.
+const CLEARING: Duration = Duration::from_mins(1);
+
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
+
+/// Finds the folders that jobs must not see, anew for each job.
+#[derive(Clone, Default)]
+pub struct HiddenFolders(Option<Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>>);
+
+impl HiddenFolders {
+    /// Asks `find` whenever a job starts.
+    pub fn new(find: impl Fn() -> Vec<PathBuf> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(find)))
+    }
+
+    fn list(&self) -> Vec<PathBuf> {
+        self.0.as_ref().map(|find| find()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for HiddenFolders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HiddenFolders").finish_non_exhaustive()
+    }
+}
 
 /// The folders and programs of a worker. No job names any of them.
 ///
@@ -32,6 +58,7 @@ const TRANSCRIPT: &str = "transcript.jsonl";
 pub struct WorkerPlace {
     state: PathBuf,
     hidden: Vec<PathBuf>,
+    hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
     /// Goals whose agents have a home.
@@ -44,6 +71,7 @@ impl WorkerPlace {
     pub fn new(state: PathBuf, launcher: PathBuf) -> Self {
         Self {
             hidden: vec![state.clone()],
+            hidden_source: HiddenFolders::default(),
             state,
             launcher,
             agents: AgentSettings::default(),
@@ -65,9 +93,28 @@ impl WorkerPlace {
         self
     }
 
-    /// Folders that jobs must not see.
-    pub(crate) fn hidden(&self) -> &[PathBuf] {
-        &self.hidden
+    /// Hides from each job the folders that `source` returns when the job starts.
+    #[must_use]
+    pub fn hide_found(mut self, source: HiddenFolders) -> Self {
+        self.hidden_source = source;
+        self
+    }
+
+    /// Returns the folders that a job in `workspace` must not see.
+    ///
+    /// A found folder that contains the workspace is left out, because the job works below it.
+    pub(crate) fn hidden(&self, workspace: &Path) -> Vec<PathBuf> {
+        let (inside, mut hidden): (Vec<_>, Vec<_>) = self
+            .hidden_source
+            .list()
+            .into_iter()
+            .filter(|dir| !self.hidden.contains(dir))
+            .partition(|dir| workspace.starts_with(dir));
+        for dir in inside {
+            tracing::warn!(dir = %dir.display(), "the workspace is in another daemon's folder, which is not hidden");
+        }
+        hidden.extend_from_slice(&self.hidden);
+        hidden
     }
 
     /// The program with the hidden subcommands.
@@ -195,25 +242,18 @@ fn is_one_part(name: &str) -> bool {
 
 /// Empties a folder, all but some of its entries.
 pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
-    let dir = dir.to_owned();
+    let path = dir.to_owned();
     let keep: Vec<OsString> = keep.iter().map(OsString::from).collect();
-    let span = tracing::Span::current();
     let clearing = move || {
-        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| !keep.contains(&entry.file_name())) {
-            let path = entry.path();
-            let removed = match entry.file_type() {
-                Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&path),
-                _ => std::fs::remove_file(&path),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
-            }
-        }
+        let keep: Vec<&OsStr> = keep.iter().map(OsString::as_os_str).collect();
+        FolderHandle::open(&path).and_then(|folder| folder.clear(&keep))
     };
-    let cleared = tokio::task::spawn_blocking(move || span.in_scope(clearing));
-    if let Err(error) = cleared.await {
-        tracing::warn!(%error, "cannot remove leftovers");
+    match run_with_deadline(CLEARING, clearing).await {
+        Ok(()) => {}
+        Err(error) if error.is_not_found() => {}
+        Err(error) => {
+            tracing::warn!(path = %dir.display(), %error, "cannot remove a leftover");
+        }
     }
 }
 

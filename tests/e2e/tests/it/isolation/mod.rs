@@ -3,3 +3,4 @@
 mod escapes;
 mod hostile;
 mod modes;
+mod sockets;
