@@ -53,6 +53,7 @@ use crate::{
     },
     run::{
         attempts::AttemptRunner,
+        host_answers::{Attendance, HostAnswers},
         permissions::{self, PermissionBrokers},
         running_goals::RunningGoals,
         sessions::{SessionRunner, SessionSetup},
@@ -82,6 +83,7 @@ struct DriverParts {
     goals: PublishedGoals,
     editors: EditorRegistry,
     running: RunningGoals,
+    hosts: HostAnswers,
     pending: PendingReader,
     landing: LandingService,
     undo_detection: UndoDetection,
@@ -423,10 +425,20 @@ impl Driver {
     ///
     /// There is no such request, or (stale) it does not wait any more.
     pub async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
-        self.0
+        let parts = &self.0;
+        parts
+            .hosts
+            .keep_answer(&parts.store, self.permissions(), &answer)
+            .await?;
+        parts
             .mailbox
             .ask(Input::PermissionAnswered { answer, by })
             .await
+    }
+
+    /// Records that somebody watches events and can answer questions, until the returned value is dropped.
+    pub fn attend(&self) -> Attendance {
+        self.0.hosts.attend()
     }
 
     /// Lists the artifacts of a goal.
@@ -538,7 +550,13 @@ fn assemble(
         contents.clone(),
         review.merge_words,
     );
-    let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
+    let hosts = HostAnswers::new(editors.clone(), config.keep_host.clone());
+    let permissions = PermissionBrokers::new(
+        contents.clone(),
+        mailbox.clone(),
+        goals.clone(),
+        hosts.clone(),
+    );
     let merge = FileMergeRules {
         contents: contents.clone(),
         merge_words: review.merge_words,
@@ -552,10 +570,12 @@ fn assemble(
             running: running.clone(),
             editors: editors.clone(),
             epochs: Arc::default(),
+            hosts: hosts.clone(),
         },
         sessions: SessionRunner {
             goals: goals.clone(),
             permissions: permissions.clone(),
+            mailbox: mailbox.clone(),
             executor: Arc::new(LocalExecutor::new(place)),
         },
         merge: merge.clone(),
@@ -606,6 +626,7 @@ fn assemble(
         goals: goals.clone(),
         editors: editors.clone(),
         running: running.clone(),
+        hosts,
         pending: pending.clone(),
         landing: landing.clone(),
         undo_detection,
