@@ -521,7 +521,10 @@ fn assemble(
     EffectRunner,
     mpsc::UnboundedReceiver<DispatcherMessage>,
 ) {
-    let review = config.settings.review;
+    let (merge_words, typing_pause) = {
+        let review = &config.settings.review;
+        (review.merge_words, review.typing_pause)
+    };
     let (mailbox, inbox) = DispatcherMailbox::new();
     let config = Arc::new(config);
     let goals = PublishedGoals::new(state);
@@ -533,12 +536,13 @@ fn assemble(
         goals.clone(),
         editors.clone(),
         contents.clone(),
-        review.merge_words,
+        merge_words,
     );
     let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
     let merge = FileMergeRules {
+        config: config.clone(),
         contents: contents.clone(),
-        merge_words: review.merge_words,
+        merge_words,
     };
     let place = WorkerPlace::new(config.home.clone(), config.launcher.clone())
         .with_agents(config.settings.agent_settings());
@@ -592,7 +596,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks,
         recovery,
-        typing_pause: review.typing_pause,
+        typing_pause,
         observed: Arc::new(ObservedFiles::default()),
     };
     let parts = DriverParts {

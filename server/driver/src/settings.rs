@@ -167,9 +167,12 @@ impl Default for RepairSettings {
 }
 
 /// Settings of the review.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReviewSettings {
+    /// Files whose changes are held for review, beside those that can make tools run code. Patterns as in a
+    /// `.gitignore`.
+    pub hold: Vec<String>,
     /// How long after the last keystroke the lines around it are protected. Changes that were not accepted
     /// by naming the hunk or the file wait until then. `"0s"` disables the protection.
     pub typing_pause: Span,
@@ -192,9 +195,18 @@ pub enum MergeWords {
     On,
 }
 
+impl ReviewSettings {
+    /// Adds the patterns of a workspace. An exception among them (`!`) would take away from what the user holds.
+    fn hold_also(&mut self, patterns: &[String]) {
+        let adds = |pattern: &&String| !pattern.trim_start().starts_with('!');
+        self.hold.extend(patterns.iter().filter(adds).cloned());
+    }
+}
+
 impl Default for ReviewSettings {
     fn default() -> Self {
         Self {
+            hold: Vec::new(),
             typing_pause: Span::from_secs(2),
             merge_words: MergeWords::default(),
         }
@@ -345,6 +357,8 @@ pub struct WorkspaceSettings {
     pub budget_usd: Option<Usd>,
     /// Adds tools that are denied or need permission.
     pub permissions: WorkspacePermissions,
+    /// Adds files that are held for review.
+    pub review: WorkspaceReview,
     /// Lowers time limits.
     pub timeouts: WorkspaceTimeouts,
     /// Lowers limits.
@@ -359,6 +373,14 @@ pub struct WorkspacePermissions {
     pub ask: Vec<String>,
     /// Adds to `permissions.deny`.
     pub deny: Vec<String>,
+}
+
+/// Files that a workspace has held for review.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceReview {
+    /// Adds to `review.hold`.
+    pub hold: Vec<String>,
 }
 
 /// Time limits that a workspace lowers.
@@ -404,6 +426,7 @@ impl DriverSettings {
             }
         }
         self.permissions.restrict_tools(&workspace.permissions);
+        self.review.hold_also(&workspace.review.hold);
         lower_limit(&mut self.max_parallel, workspace.max_parallel);
         lower_limit(&mut self.retries, workspace.retries);
         lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
@@ -455,6 +478,9 @@ mod tests {
                 ask: vec!["WebFetch".into(), "Skill".into()],
                 deny: Vec::new(),
             },
+            review: WorkspaceReview {
+                hold: vec!["!*.sql".into()],
+            },
             deny_agents: Vec::new(),
         };
         assert_eq!(own.clone().restrict(&greedy), own);
@@ -463,6 +489,9 @@ mod tests {
             deny_agents: vec![AgentName::Native],
             max_parallel: Some(1),
             budget_usd: Some(Usd::from_dollars(0.5)),
+            review: WorkspaceReview {
+                hold: vec!["*.sql".into()],
+            },
             permissions: WorkspacePermissions {
                 ask: vec!["Bash".into()],
                 deny: vec!["WebSearch".into()],
@@ -473,6 +502,7 @@ mod tests {
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
+        assert_eq!(narrowed.review.hold, ["*.sql"]);
         let policy = ToolPolicy::new(&narrowed.permissions.of_session());
         assert_eq!(policy.rule("Bash"), ToolRule::Ask);
         assert_eq!(policy.rule("WebSearch"), ToolRule::Deny);

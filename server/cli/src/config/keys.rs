@@ -1,7 +1,7 @@
 //! The settings as keys: the values of each, and its form in files, in the environment and on the
 //! command line.
 
-use claudecluster_driver::worker::agent::claude_code::ToolPolicy;
+use claudecluster_driver::{check_hold_pattern, worker::agent::claude_code::ToolPolicy};
 use claudecluster_protocol::{Span, plan::AgentName};
 use serde_json::{Value, json};
 use toml_edit::Item;
@@ -13,6 +13,8 @@ pub(crate) enum KeyKind {
     Texts,
     Agent,
     Agents,
+    /// A list of patterns as in a `.gitignore`.
+    Patterns,
     /// A list of tools. `true` if the setting opens tools to workers, with or without a question.
     Tools(bool),
     Bool,
@@ -54,7 +56,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Lists every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [ConfigKey; 32] = [
+pub(crate) static KEYS: [ConfigKey; 33] = [
     key("agent", KeyKind::Agent),
     narrowable("denyAgents", KeyKind::Agents),
     key("model", KeyKind::Text),
@@ -69,6 +71,7 @@ pub(crate) static KEYS: [ConfigKey; 32] = [
     key("permissions.timeout", KeyKind::Span),
     key("repair.conflicts", KeyKind::Bool),
     key("repair.rejections", KeyKind::Bool),
+    narrowable("review.hold", KeyKind::Patterns),
     key("review.typingPause", KeyKind::Span),
     key(
         "review.mergeWords",
@@ -170,7 +173,7 @@ impl ConfigKey {
                 Ok(amount) => json!(amount),
                 Err(_) => return Err(self.expected(&format!("{text:?}"))),
             },
-            KeyKind::Texts | KeyKind::Agents | KeyKind::Tools(_) => {
+            KeyKind::Texts | KeyKind::Agents | KeyKind::Tools(_) | KeyKind::Patterns => {
                 json!(list().collect::<Vec<_>>())
             }
             KeyKind::Text | KeyKind::Agent | KeyKind::Span | KeyKind::Choice(_) => json!(text),
@@ -223,6 +226,15 @@ impl ConfigKey {
                 }
                 None => false,
             },
+            KeyKind::Patterns => match value.as_array() {
+                Some(patterns) => {
+                    for pattern in patterns {
+                        check_hold_pattern(pattern.as_str().unwrap_or_default())?;
+                    }
+                    true
+                }
+                None => false,
+            },
             KeyKind::Agents => match value.as_array() {
                 Some(names) => {
                     for name in names {
@@ -246,6 +258,7 @@ impl ConfigKey {
             KeyKind::Texts => "a list of strings".to_owned(),
             KeyKind::Agent => "the name of an agent".to_owned(),
             KeyKind::Agents => "a list of agents".to_owned(),
+            KeyKind::Patterns => "a list of patterns such as [\"*.sql\"]".to_owned(),
             KeyKind::Tools(_) => "a list of tools such as [\"WebFetch\"]".to_owned(),
             KeyKind::Bool => "true or false".to_owned(),
             KeyKind::Number(low, high) => format!("a whole number from {low} to {high}"),
