@@ -1688,7 +1688,7 @@ error?: ErrorBody | null, };
 /**
  * Why a change is kept apart and never lands without being named.
  */
-export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed";
+export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed" | "listed";
 
 /**
  * First line of a connection.
@@ -1871,6 +1871,10 @@ status: HunkStatus,
  * Why it is kept apart, if it is.
  */
 held?: Array<HeldReason>,
+/**
+ * Which program runs the file and when, if one does so of its own accord. Clients show it as a mark.
+ */
+runs?: string | null,
 /**
  * First line it replaces in the current text.
  */

@@ -536,7 +536,10 @@ fn assemble(
     EffectRunner,
     mpsc::UnboundedReceiver<DispatcherMessage>,
 ) {
-    let review = config.settings.review;
+    let (merge_words, typing_pause) = {
+        let review = &config.settings.review;
+        (review.merge_words, review.typing_pause)
+    };
     let (mailbox, inbox) = DispatcherMailbox::new();
     let config = Arc::new(config);
     let goals = PublishedGoals::new(state);
@@ -548,7 +551,7 @@ fn assemble(
         goals.clone(),
         editors.clone(),
         contents.clone(),
-        review.merge_words,
+        merge_words,
     );
     let hosts = HostAnswers::new(editors.clone(), config.keep_host.clone());
     let permissions = PermissionBrokers::new(
@@ -558,8 +561,9 @@ fn assemble(
         hosts.clone(),
     );
     let merge = FileMergeRules {
+        config: config.clone(),
         contents: contents.clone(),
-        merge_words: review.merge_words,
+        merge_words,
     };
     let place = WorkerPlace::new(config.home.clone(), config.launcher.clone())
         .with_agents(config.settings.agent_settings())
@@ -616,7 +620,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks,
         recovery,
-        typing_pause: review.typing_pause,
+        typing_pause,
         observed: Arc::new(ObservedFiles::default()),
     };
     let parts = DriverParts {

@@ -177,9 +177,12 @@ impl Default for RepairSettings {
 }
 
 /// Settings of the review.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReviewSettings {
+    /// Files whose changes are held for review, beside those that can make tools run code. Patterns as in a
+    /// `.gitignore`.
+    pub hold: Vec<String>,
     /// How long after the last keystroke the lines around it are protected. Changes that were not accepted
     /// by naming the hunk or the file wait until then. `"0s"` disables the protection.
     pub typing_pause: Span,
@@ -202,9 +205,18 @@ pub enum MergeWords {
     On,
 }
 
+impl ReviewSettings {
+    /// Adds the patterns of a workspace. An exception among them (`!`) would take away from what the user holds.
+    fn hold_also(&mut self, patterns: &[String]) {
+        let adds = |pattern: &&String| !pattern.trim_start().starts_with('!');
+        self.hold.extend(patterns.iter().filter(adds).cloned());
+    }
+}
+
 impl Default for ReviewSettings {
     fn default() -> Self {
         Self {
+            hold: Vec::new(),
             typing_pause: Span::from_secs(2),
             merge_words: MergeWords::default(),
         }
@@ -383,6 +395,8 @@ pub struct WorkspaceSettings {
     pub budget_usd: Option<Usd>,
     /// Adds tools that are denied or need permission.
     pub permissions: WorkspacePermissions,
+    /// Adds files that are held for review.
+    pub review: WorkspaceReview,
     /// Lowers time limits.
     pub timeouts: WorkspaceTimeouts,
     /// Narrows the network.
@@ -407,6 +421,14 @@ pub struct WorkspacePermissions {
     pub ask: Vec<String>,
     /// Adds to `permissions.deny`.
     pub deny: Vec<String>,
+}
+
+/// Files that a workspace has held for review.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceReview {
+    /// Adds to `review.hold`.
+    pub hold: Vec<String>,
 }
 
 /// Time limits that a workspace lowers.
@@ -471,6 +493,7 @@ impl DriverSettings {
         }
         self.permissions.restrict_tools(&workspace.permissions);
         lower_limit(&mut self.network.mode, workspace.network.mode);
+        self.review.hold_also(&workspace.review.hold);
         lower_limit(&mut self.max_parallel, workspace.max_parallel);
         lower_limit(&mut self.retries, workspace.retries);
         lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
@@ -525,6 +548,9 @@ mod tests {
             network: WorkspaceNetwork {
                 mode: Some(NetworkMode::Open),
             },
+            review: WorkspaceReview {
+                hold: vec!["!*.sql".into()],
+            },
             deny_agents: Vec::new(),
         };
         assert_eq!(own.clone().restrict(&greedy), own);
@@ -535,6 +561,9 @@ mod tests {
             budget_usd: Some(Usd::from_dollars(0.5)),
             network: WorkspaceNetwork {
                 mode: Some(NetworkMode::Closed),
+            },
+            review: WorkspaceReview {
+                hold: vec!["*.sql".into()],
             },
             permissions: WorkspacePermissions {
                 ask: vec!["Bash".into()],
@@ -547,6 +576,7 @@ mod tests {
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
+        assert_eq!(narrowed.review.hold, ["*.sql"]);
         let policy = ToolPolicy::new(&narrowed.permissions.of_session());
         assert_eq!(policy.rule("Bash"), ToolRule::Ask);
         assert_eq!(policy.rule("WebSearch"), ToolRule::Deny);
