@@ -3,6 +3,7 @@
 mod fuzz_seeds;
 mod merge;
 mod review;
+mod secrets;
 mod step;
 mod support;
 mod text;
