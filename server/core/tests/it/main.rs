@@ -4,6 +4,7 @@ mod code_execution;
 mod fuzz_seeds;
 mod merge;
 mod review;
+mod secrets;
 mod step;
 mod support;
 mod text;
