@@ -1044,7 +1044,11 @@ notBefore: Timestamp,
 /**
  * The note to the next attempt about the last one.
  */
-lesson: string, } | { "type": "proposed",
+lesson: string, } | { "type": "interrupted",
+/**
+ * Whether the daemon was stopped or ended unexpectedly.
+ */
+stop: StopReason, } | { "type": "proposed",
 /**
  * The files of the proposal.
  */
@@ -2544,7 +2548,7 @@ export type Span = string;
 /**
  * Why an attempt, or a planning session, ended without success. Each has its own retry policy.
  */
-export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "cancelled" | "resources";
+export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "daemonCrash" | "cancelled" | "resources";
 
 /**
  * One item of the stream that watchers get.

@@ -18,6 +18,7 @@ mod effects;
 mod goal;
 mod handle;
 mod land;
+mod last_end;
 mod mailbox;
 mod proposal;
 mod published;

@@ -172,7 +172,8 @@ async fn prepare(
 
 async fn open_transcript(path: &std::path::Path) -> std::io::Result<BufWriter<File>> {
     if let Some(dir) = path.parent() {
-        tokio::fs::create_dir_all(dir).await?;
+        let mut builder = tokio::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(dir).await?;
     }
     let file = File::options()
         .create(true)

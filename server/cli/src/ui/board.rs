@@ -183,6 +183,7 @@ impl GoalBoard {
                 self.permissions.retain(|open| open.id != *request_id);
             }
             EventBody::SnapshotTaken { .. }
+            | EventBody::Interrupted { .. }
             | EventBody::ApprovalRequested
             | EventBody::PlannerTranscript { .. }
             | EventBody::PlanApproved { plan: None }

@@ -198,6 +198,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
         StopReason::InvalidAnswer => "unusable answer",
         StopReason::ChangesRefused => "changes rejected",
         StopReason::DaemonRestart => "daemon restarted",
+        StopReason::DaemonCrash => "daemon ended unexpectedly",
         StopReason::Cancelled => "cancelled",
         StopReason::Resources => "out of resources",
     }

@@ -215,6 +215,7 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::RetryScheduled { .. } => "retryScheduled",
         EventBody::Proposed { .. } => "proposed",
         EventBody::Gated { .. } => "gated",
+        EventBody::Interrupted { .. } => "interrupted",
         EventBody::Reviewed { .. } => "reviewed",
         EventBody::LandingBegun { .. } => "landingBegun",
         EventBody::LandingDropped { .. } => "landingDropped",
@@ -229,7 +230,7 @@ fn kind(body: &EventBody) -> &'static str {
 }
 
 /// Every kind of event there is.
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "goalSubmitted",
     "snapshotTaken",
     "planRefused",
@@ -244,6 +245,7 @@ const KINDS: [&str; 24] = [
     "retryScheduled",
     "proposed",
     "gated",
+    "interrupted",
     "reviewed",
     "landingBegun",
     "landingDropped",
@@ -257,7 +259,7 @@ const KINDS: [&str; 24] = [
 ];
 
 /// Kinds that came after the journals were written.
-const LATER: [&str; 0] = [];
+const LATER: [&str; 1] = ["interrupted"];
 
 #[test]
 fn a_journal_of_0_1_0_replays_to_the_state_it_had() {

@@ -103,14 +103,16 @@ async fn prepare_job(
         None => place.job_dir(&job.epoch).join("run"),
     };
     let sandbox = SandboxSpec {
-        workspace: PathBuf::from(&job.workspace),
-        layer,
         lowers,
         writable: vec![place.home(goal)],
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
         hidden: place.hidden(Path::new(&job.workspace)),
         preference: job.sandbox,
-        launcher: place.launcher().to_owned(),
+        ..SandboxSpec::new(
+            PathBuf::from(&job.workspace),
+            layer,
+            place.launcher().to_owned(),
+        )
     };
     let Some(task) = &job.session else {
         return Ok(PreparedJob::Gates(sandbox));
