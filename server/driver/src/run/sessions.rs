@@ -119,6 +119,7 @@ impl SessionSetup {
                 files: settings.limits.files as usize,
                 ..ChangeLimits::default()
             },
+            fences: settings.fences(),
             tracked: Vec::new(),
         }
     }

@@ -70,7 +70,7 @@ mod tests {
         plan::Command,
         worker::{
             AttemptEpoch, ChangeLimits, EpochNumber, JobDeadlines, JobEnv, JobWork, ReportedChange,
-            SandboxChoice,
+            SandboxChoice, SandboxFences,
         },
     };
 
@@ -100,6 +100,7 @@ mod tests {
                 files: 2,
                 ..ChangeLimits::default()
             },
+            fences: SandboxFences::default(),
             tracked: Vec::new(),
         }
     }

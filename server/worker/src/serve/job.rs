@@ -79,7 +79,7 @@ async fn run_prepared(
         Ok(PreparedJob::Session(spec)) => attempt::run(*spec, channels).await,
         Ok(PreparedJob::Gates(sandbox)) => {
             let env = os_env(&job.gate_env);
-            attempt::run_gates_alone(sandbox, &job.gates, &env, job.deadlines, &channels).await
+            attempt::run_gates_alone(*sandbox, &job.gates, &env, job.deadlines, &channels).await
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
     };
@@ -88,7 +88,7 @@ async fn run_prepared(
 
 enum PreparedJob {
     Session(Box<AttemptSpec>),
-    Gates(SandboxSpec),
+    Gates(Box<SandboxSpec>),
 }
 
 async fn prepare_job(
@@ -108,6 +108,7 @@ async fn prepare_job(
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
         hidden: place.hidden(Path::new(&job.workspace)),
         preference: job.sandbox,
+        fences: job.fences.clone(),
         ..SandboxSpec::new(
             PathBuf::from(&job.workspace),
             layer,
@@ -115,7 +116,7 @@ async fn prepare_job(
         )
     };
     let Some(task) = &job.session else {
-        return Ok(PreparedJob::Gates(sandbox));
+        return Ok(PreparedJob::Gates(Box::new(sandbox)));
     };
     Ok(PreparedJob::Session(Box::new(AttemptSpec {
         sandbox,
