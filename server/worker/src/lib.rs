@@ -9,3 +9,4 @@ pub mod link;
 mod program;
 pub mod sandbox;
 pub mod serve;
+mod transcript;

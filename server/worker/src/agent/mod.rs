@@ -9,6 +9,7 @@
 pub mod claude_code;
 mod coding_agent;
 mod command;
+mod home;
 mod line_session;
 mod native;
 mod permission;
@@ -19,6 +20,7 @@ mod text;
 
 pub use self::{
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
+    home::{AgentHome, ForkInheritance, is_model_name},
     native::settings::NativeSettings,
     permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},
