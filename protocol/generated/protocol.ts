@@ -207,6 +207,10 @@ session: string,
  */
 forkOf: string | null,
 /**
+ * The first user turn where there is no session to start from; the same as with one if it is not set.
+ */
+unforkedPrompt?: string | null,
+/**
  * The command to run, for agents that run a command instead of following a prompt.
  */
 run: Command | null,

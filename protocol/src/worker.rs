@@ -402,6 +402,9 @@ pub struct AgentTask {
     /// The session to start from: a planner's, or that of an interrupted attempt. A worker that has no
     /// session of the goal starts a new one.
     pub fork_of: Option<String>,
+    /// The first user turn where there is no session to start from; the same as with one if it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unforked_prompt: Option<String>,
     /// The command to run, for agents that run a command instead of following a prompt.
     pub run: Option<Command>,
     /// Deadlines and limits.

@@ -1,12 +1,12 @@
 //! What can be configured, with its defaults. The command line reads the layers (files,
 //! environment, options) and hands the driver the result; the driver and the workers obey it.
 
-<<<<<<< HEAD
-pub use claudecluster_protocol::worker::SandboxChoice;
+pub use claudecluster_protocol::worker::{SandboxChoice, SecretRules};
 use claudecluster_protocol::{
     Span, Usd,
     network::{NetworkMode, NetworkPolicy},
     plan::AgentName,
+    worker::{ResourceLimits, SandboxFences},
 };
 use claudecluster_worker::{
     agent::{
@@ -15,18 +15,6 @@ use claudecluster_worker::{
         registry,
     },
     network::default_registries,
-=======
-pub use claudecluster_protocol::worker::{SandboxChoice, SecretRules};
-use claudecluster_protocol::{
-    Span, Usd,
-    plan::AgentName,
-    worker::{ResourceLimits, SandboxFences},
-};
-use claudecluster_worker::agent::{
-    AgentSettings, NativeSettings, ToolPermissions,
-    claude_code::{ClaudeSettings, ToolPolicy, ToolRule},
-    registry,
->>>>>>> kernel
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -511,7 +499,6 @@ impl DriverSettings {
         }
     }
 
-<<<<<<< HEAD
     /// Returns the policy of a job. `added` are hosts that have been allowed for always since the settings were
     /// read.
     pub(crate) fn network_policy(&self, added: Vec<String>) -> NetworkPolicy {
@@ -527,7 +514,9 @@ impl DriverSettings {
             registries,
             loopback,
             answer_timeout: self.permissions.timeout,
-=======
+        }
+    }
+
     /// Returns the fences around the programs of an attempt.
     pub(crate) fn fences(&self) -> SandboxFences {
         SandboxFences {
@@ -538,7 +527,6 @@ impl DriverSettings {
                 open_files: self.limits.open_files,
                 disk_bytes: self.limits.disk_bytes,
             },
->>>>>>> kernel
         }
     }
 
@@ -659,16 +647,13 @@ mod tests {
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
-<<<<<<< HEAD
         assert_eq!(narrowed.review.hold, ["*.sql"]);
-=======
         let fences = narrowed.fences();
         assert_eq!(
             (fences.limits.processes, fences.limits.memory_bytes),
             (7, Some(1))
         );
         assert_eq!(fences.secrets.hide, ["~/x"]);
->>>>>>> kernel
         let policy = ToolPolicy::new(&narrowed.permissions.of_session());
         assert_eq!(policy.rule("Bash"), ToolRule::Ask);
         assert_eq!(policy.rule("WebSearch"), ToolRule::Deny);

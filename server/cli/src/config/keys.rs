@@ -63,11 +63,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Lists every setting, in the order of the documentation. A test compares it with the schema.
-<<<<<<< HEAD
-pub(crate) static KEYS: [ConfigKey; 37] = [
-=======
-pub(crate) static KEYS: [ConfigKey; 38] = [
->>>>>>> kernel
+pub(crate) static KEYS: [ConfigKey; 43] = [
     key("agent", KeyKind::Agent),
     narrowable("denyAgents", KeyKind::Agents),
     key("model", KeyKind::Text),

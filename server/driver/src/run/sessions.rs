@@ -170,6 +170,7 @@ impl SessionSetup {
             model: goal.spec.model.clone(),
             session: uuid::Uuid::new_v4().to_string(),
             fork_of: None,
+            unforked_prompt: None,
             run: None,
             limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
             permissions: settings.permissions.of_session(),

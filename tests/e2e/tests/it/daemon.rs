@@ -99,7 +99,7 @@ rules:
         requests.iter().any(|r| r.rule.as_deref() == Some("held"))
     };
     assert!(model.wait_until(std::time::Duration::from_secs(120), asked));
-    let agents = claudes(&world);
+    let agents = claudes(&model.url());
     assert!(!agents.is_empty(), "the planner's process");
     world.kill_daemon();
     for pid in agents {
@@ -111,16 +111,20 @@ rules:
     assert_eq!(world.read("a.txt"), "b\n");
 }
 
-/// Processes that have the goal folder of this world in their environment: the agents' own.
-fn claudes(world: &World) -> Vec<u32> {
-    let mark = format!("CLAUDE_CONFIG_DIR={}", world.home().display());
+/// Processes that have a session's home and this world's model in their environment: the agents' own.
+fn claudes(model: &str) -> Vec<u32> {
+    let marks = [
+        "CLAUDE_CONFIG_DIR=/run/claudecluster/home/claude".to_owned(),
+        format!("ANTHROPIC_BASE_URL={model}"),
+    ];
     fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter(|entry| {
             let env = fs::read(entry.path().join("environ")).unwrap_or_default();
-            env.split(|&b| b == 0)
-                .any(|var| var.starts_with(mark.as_bytes()))
+            marks
+                .iter()
+                .all(|mark| env.split(|&b| b == 0).any(|var| var == mark.as_bytes()))
         })
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
