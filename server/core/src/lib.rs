@@ -11,6 +11,7 @@
 
 pub mod code_execution_paths;
 pub mod diff;
+pub mod display_text;
 pub mod duplicate;
 pub mod graph;
 pub mod merge;

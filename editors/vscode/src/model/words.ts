@@ -11,6 +11,7 @@ import type {
   TaskState,
   TaskView,
 } from '../../../../protocol/generated/protocol';
+import { visible } from './visible';
 
 const { t } = vscode.l10n;
 
@@ -84,7 +85,7 @@ export function hunkTitle(hunk: HunkView): string {
 
 /** Who made a hunk. */
 export function maker(hunk: HunkView): string {
-  return hunk.provenance[0]?.title ?? t('a task');
+  return visible(hunk.provenance[0]?.title ?? t('a task'));
 }
 
 /** The first line of a goal's words. */
@@ -95,13 +96,14 @@ export function goalTitle(goal: Pick<GoalSummary, 'id' | 'prompt'>): string {
 
 /** A text that fits; what is cut is hinted at. */
 export function shorten(text: string, most: number): string {
-  const letters = [...text];
-  return letters.length <= most ? text : `${letters.slice(0, most - 1).join('')}…`;
+  const shown = visible(text);
+  const letters = [...shown];
+  return letters.length <= most ? shown : `${letters.slice(0, most - 1).join('')}…`;
 }
 
 /** Words as a message shows them, which makes links of some. What a worker says must not become a command. */
 export function plain(text: string): string {
-  return text.replaceAll('](', '] (');
+  return text.split('\n').map(visible).join('\n').replaceAll('](', '] (');
 }
 
 /** `$0.12`; nothing where nothing was spent. */

@@ -84,13 +84,14 @@ fn print_notes(hunks: &[HunkView]) {
 
 fn print_note(line: std::fmt::Arguments<'_>) {
     // Where nobody reads it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", text::escape_controls(&line.to_string()));
 }
 
-/// Prints a diff: in colour and escaped for people, byte by byte for programs. On a terminal,
-/// changed words stand out and each change names its hunks.
+/// Prints a diff: escaped for people, byte by byte for programs. People read it on a terminal, with or without
+/// colours, and where colours were asked for. On a terminal, changed words stand out and each change names its
+/// hunks.
 pub(super) fn print_diff(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> CommandResult<()> {
-    if !ui.colors() {
+    if !ui.colors() && !ui.terminal {
         ui.bytes(&bytes_of_text(diff))?;
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! The pure core against properties and against the real git.
 
 mod code_execution;
+mod display_text;
 mod fuzz_seeds;
 mod merge;
 mod review;

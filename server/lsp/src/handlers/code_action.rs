@@ -26,13 +26,13 @@ use tower_lsp::jsonrpc::Result;
 
 use crate::{
     commands::{
-        accept_hunk, accept_title, goal_action_kind, new_command, reject_hunk, resolve_conflict,
-        show_diff, to_quick_fix,
+        LONGEST_TITLE, accept_hunk, accept_title, goal_action_kind, new_command, reject_hunk,
+        resolve_conflict, show_diff, to_quick_fix,
     },
     documents::{DocumentSnapshot, lines::covered_lines},
     failure, hunks,
     phrases::{count_noun, short_title},
-    plan,
+    plain_text, plan,
     session::{
         EditorSession,
         capabilities::{PROMPT_COMMAND, REASON_COMMAND},
@@ -105,6 +105,10 @@ pub(crate) async fn list_actions(
     actions
         .into_iter()
         .filter(|action| matches_kind(action, params.context.only.as_deref()))
+        .map(|mut action| {
+            action.title = plain_text::to_line(&action.title, LONGEST_TITLE);
+            action
+        })
         .filter_map(|action| to_response(session, action))
         .collect()
 }
