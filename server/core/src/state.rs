@@ -6,6 +6,7 @@
 
 mod clock;
 mod ledger;
+mod network;
 mod permissions;
 mod provider_limit;
 mod task;
@@ -26,6 +27,7 @@ use self::clock::GoalClock;
 pub(crate) use self::task::free_places;
 pub use self::{
     ledger::{FileEntry, LedgerRecord, PendingLanding, ReviewPair},
+    network::GoalNetwork,
     permissions::{GoalPermissions, PermissionEnding, PermissionRule},
     provider_limit::ProviderLimit,
     task::{GoalTask, TaskAttempt},
@@ -98,6 +100,8 @@ pub struct Goal {
     pub gates: Vec<GateResult>,
     /// The permission requests of the goal's workers, and the answers.
     pub permissions: GoalPermissions,
+    /// The hosts of the network that the goal's programs asked for.
+    pub network: GoalNetwork,
     /// The clock that measures the goal's time.
     clock: GoalClock,
 }
@@ -129,6 +133,7 @@ impl Goal {
             files: Vec::new(),
             gates: Vec::new(),
             permissions: GoalPermissions::default(),
+            network: GoalNetwork::default(),
             clock: GoalClock::default(),
         }
     }
@@ -351,6 +356,9 @@ impl Goal {
             EventBody::PermissionAsked { .. }
             | EventBody::PermissionAnswered { .. }
             | EventBody::PermissionWithdrawn { .. } => self.permissions.apply_event(body),
+            EventBody::NetworkUsed { task_id, hosts, .. } => {
+                self.network.add(task_id.as_ref(), hosts);
+            }
             EventBody::Reviewed { .. } => self.apply_review(at, body, order),
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {

@@ -17,6 +17,7 @@ use claudecluster_protocol::{
     StopReason, TaskId, Timestamp, Usd,
     event::{AttemptOutcome, ProposedFile},
     goal::{AgentUsage, GateResult},
+    network::HostTraffic,
     permission::{PermissionAnswer, PermissionDecision},
 };
 
@@ -174,6 +175,17 @@ pub enum Input {
         tool: String,
         /// The tool's input.
         input: BlobId,
+    },
+    /// A job has ended whose programs asked for hosts of the network.
+    NetworkUsed {
+        /// The goal.
+        goal: GoalId,
+        /// The task; `None` for the planner and the goal's gates.
+        task: Option<TaskId>,
+        /// The hosts.
+        hosts: Vec<HostTraffic>,
+        /// Connections to further hosts.
+        more: u64,
     },
     /// Somebody answers a permission request.
     PermissionAnswered {
@@ -355,6 +367,20 @@ impl StepTurn<'_> {
                 tool,
                 input,
             } => self.permission_left(&goal, &asker, &tool, &input),
+            Input::NetworkUsed {
+                goal,
+                task,
+                hosts,
+                more,
+            } => {
+                let task_id = task;
+                let used = EventBody::NetworkUsed {
+                    task_id,
+                    hosts,
+                    more,
+                };
+                self.record_event(&goal, used);
+            }
             Input::PermissionAnswered { answer, by } => self.permission_answered(answer, by)?,
             Input::Cancel { goal } => self.cancel_goal(&goal)?,
             Input::Retry { goal, task } => self.retry_goal(&goal, task.as_ref())?,

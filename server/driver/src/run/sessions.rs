@@ -2,7 +2,10 @@
 
 use std::{io, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
-use claudecluster_core::{state::Goal, step::PermissionAsker};
+use claudecluster_core::{
+    state::Goal,
+    step::{Input, PermissionAsker},
+};
 use claudecluster_files::{FolderHandle, ForeignFileError};
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span,
@@ -12,7 +15,7 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    agent::SessionChannels,
+    agent::{SessionChannels, SessionClocks},
     executor::{EpochNumbers, Executor, FinishedJob, JobPorts},
 };
 use tokio::sync::mpsc;
@@ -21,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blocking::read_workspace,
     config::DriverConfig,
+    mailbox::DispatcherMailbox,
     published::PublishedGoals,
     run::{
-        agents, layers::JobContents, permissions::PermissionBrokers, prompts,
-        running_goals::RunningGoals,
+        agents, host_answers::HostAnswers, layers::JobContents, permissions::PermissionBrokers,
+        prompts, running_goals::RunningGoals,
     },
     settings::DriverSettings,
     workspace::{content_text::ContentText, editor_registry::EditorRegistry, git},
@@ -49,6 +53,7 @@ pub(crate) struct SessionSetup {
     pub(crate) running: RunningGoals,
     pub(crate) editors: EditorRegistry,
     pub(crate) epochs: Arc<EpochNumbers>,
+    pub(crate) hosts: HostAnswers,
 }
 
 /// Runs jobs: publishes the activity of their agents, and forwards their permission requests.
@@ -56,6 +61,7 @@ pub(crate) struct SessionSetup {
 pub(crate) struct SessionRunner {
     pub(crate) goals: PublishedGoals,
     pub(crate) permissions: PermissionBrokers,
+    pub(crate) mailbox: DispatcherMailbox,
     pub(crate) executor: Arc<dyn Executor>,
 }
 
@@ -69,8 +75,8 @@ impl SessionRunner {
         contents: JobContents,
         cancel: CancellationToken,
     ) -> FinishedJob {
-        let task = asker.as_ref().map(|(task, _)| task.clone());
-        let task = task.as_ref();
+        let task_id = asker.as_ref().map(|(task, _)| task.clone());
+        let task = task_id.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
         let pass_on = async {
@@ -83,11 +89,22 @@ impl SessionRunner {
                 events,
                 questions: Some(asks),
                 cancel,
+                clocks: SessionClocks::default(),
             },
             contents: Arc::new(contents),
         };
         let running = self.executor.run_job(job, ports);
-        let (finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        let (mut finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        let report = &mut finished.report;
+        let (hosts, more) = (std::mem::take(&mut report.hosts), report.hosts_more);
+        if !hosts.is_empty() || more > 0 {
+            self.mailbox.report(Input::NetworkUsed {
+                goal: goal.clone(),
+                task: task_id,
+                hosts,
+                more,
+            });
+        }
         finished
     }
 }
@@ -113,6 +130,7 @@ impl SessionSetup {
             base,
             layers,
             sandbox: settings.sandbox,
+            network: settings.network_policy(self.hosts.added_hosts()),
             session: None,
             session_env: JobEnv::default(),
             gates: Vec::new(),

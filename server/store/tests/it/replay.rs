@@ -225,6 +225,7 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::PermissionAsked { .. } => "permissionAsked",
         EventBody::PermissionAnswered { .. } => "permissionAnswered",
         EventBody::PermissionWithdrawn { .. } => "permissionWithdrawn",
+        EventBody::NetworkUsed { .. } => "networkUsed",
         EventBody::GoalChanged { .. } => "goalChanged",
     }
 }
@@ -255,11 +256,12 @@ const KINDS: [&str; 25] = [
     "permissionAsked",
     "permissionAnswered",
     "permissionWithdrawn",
+    "networkUsed",
     "goalChanged",
 ];
 
 /// Kinds that came after the journals were written.
-const LATER: [&str; 1] = ["interrupted"];
+const LATER: [&str; 2] = ["interrupted", "networkUsed"];
 
 #[test]
 fn a_journal_of_0_1_0_replays_to_the_state_it_had() {

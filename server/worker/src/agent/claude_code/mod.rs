@@ -21,6 +21,7 @@ mod detect;
 mod home;
 mod policy;
 mod protocol;
+mod provider;
 mod result;
 mod session;
 mod settings;

@@ -21,7 +21,7 @@ use claudecluster_protocol::{
 use claudecluster_worker::{
     agent::{
         AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, PermissionQuestion,
-        QuestionReply, SessionChannels, ToolPermissions, registry,
+        QuestionReply, SessionChannels, SessionClocks, ToolPermissions, registry,
     },
     launch::ProgramLauncher,
 };
@@ -170,6 +170,7 @@ impl Stage {
             events,
             questions,
             cancel,
+            clocks: SessionClocks::default(),
         };
         let report = registry()
             .run(spec, launch, &mut transcript, &channels)
