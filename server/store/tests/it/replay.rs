@@ -231,7 +231,7 @@ fn kind(body: &EventBody) -> &'static str {
 }
 
 /// Every kind of event there is.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "goalSubmitted",
     "snapshotTaken",
     "planRefused",
