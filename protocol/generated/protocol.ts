@@ -2629,9 +2629,43 @@ resolution: Resolution,
 reason?: string | null, };
 
 /**
+ * What the programs of an attempt may take of the machine, together.
+ */
+export type ResourceLimits = {
+/**
+ * Processes and threads.
+ */
+processes: number,
+/**
+ * Bytes of memory; `None` sets no limit.
+ */
+memoryBytes?: number | null,
+/**
+ * Open files of each process.
+ */
+openFiles: number,
+/**
+ * Bytes of what is written to disk; `None` sets no limit.
+ */
+diskBytes?: number | null, };
+
+/**
  * Chooses the isolation of workers from the workspace.
  */
 export type SandboxChoice = "auto" | "overlay" | "copy";
+
+/**
+ * Fences around the programs of an attempt.
+ */
+export type SandboxFences = {
+/**
+ * Files that programs cannot read.
+ */
+secrets: SecretRules,
+/**
+ * What programs may take of the machine.
+ */
+limits: ResourceLimits, };
 
 /**
  * Names the isolation of an attempt from the workspace.
@@ -2664,6 +2698,19 @@ range?: LineRange | null,
  * range is of the text as it is when the command arrives.
  */
 anchor?: RangeAnchor | null, };
+
+/**
+ * Changes to the built-in list of files that programs cannot read. A path may start with `~/`.
+ */
+export type SecretRules = {
+/**
+ * Further files and folders that workers cannot read.
+ */
+hide: Array<string>,
+/**
+ * Files and folders of the list that workers can read.
+ */
+show: Array<string>, };
 
 /**
  * The text of a selection, as it was when the goal was submitted.
@@ -3030,6 +3077,10 @@ deadlines: JobDeadlines,
  * Limits of what the attempt may change.
  */
 changeLimits: ChangeLimits,
+/**
+ * The fences around the attempt's programs.
+ */
+fences: SandboxFences,
 /**
  * Paths that version control knows although an ignore rule names them.
  */

@@ -199,6 +199,10 @@ impl World {
                 "CLAUDECLUSTER_CONFIG".to_owned(),
                 self.dir.path().join("config.toml").display().to_string(),
             ),
+            (
+                "CLAUDECLUSTER_NETWORK_LOOPBACK".to_owned(),
+                live::place_ports().to_owned(),
+            ),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
         ];

@@ -63,7 +63,11 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Lists every setting, in the order of the documentation. A test compares it with the schema.
+<<<<<<< HEAD
 pub(crate) static KEYS: [ConfigKey; 37] = [
+=======
+pub(crate) static KEYS: [ConfigKey; 38] = [
+>>>>>>> kernel
     key("agent", KeyKind::Agent),
     narrowable("denyAgents", KeyKind::Agents),
     key("model", KeyKind::Text),
@@ -98,6 +102,12 @@ pub(crate) static KEYS: [ConfigKey; 37] = [
     narrowable("limits.totalBytes", KeyKind::Number(0, I64)),
     narrowable("limits.files", KeyKind::Number(0, U32)),
     narrowable("limits.turns", KeyKind::Number(1, U32)),
+    narrowable("limits.processes", KeyKind::Number(16, U32)),
+    narrowable("limits.memoryBytes", KeyKind::Number(64 << 20, I64)),
+    narrowable("limits.openFiles", KeyKind::Number(64, U32)),
+    narrowable("limits.diskBytes", KeyKind::Number(1 << 20, I64)),
+    narrowable("secrets.hide", KeyKind::Texts),
+    key("secrets.show", KeyKind::Texts),
     key("claude.program", KeyKind::Text),
     key("native.baseUrl", KeyKind::Text),
     key("native.keyEnv", KeyKind::Text),

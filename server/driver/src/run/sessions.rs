@@ -145,6 +145,7 @@ impl SessionSetup {
                 files: settings.limits.files as usize,
                 ..ChangeLimits::default()
             },
+            fences: settings.fences(),
             tracked: Vec::new(),
         }
     }

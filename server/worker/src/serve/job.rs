@@ -84,8 +84,13 @@ async fn run_prepared(
     let report = match prepared {
         Ok(PreparedJob::Session(spec)) => attempt::run(*spec, channels).await,
         Ok(PreparedJob::Gates(sandbox)) => {
+<<<<<<< HEAD
             let env = os_env(job, &job.gate_env);
             attempt::run_gates_alone(sandbox, &job.gates, &env, job.deadlines, &channels).await
+=======
+            let env = os_env(&job.gate_env);
+            attempt::run_gates_alone(*sandbox, &job.gates, &env, job.deadlines, &channels).await
+>>>>>>> kernel
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
     };
@@ -122,7 +127,7 @@ fn open_door(job: &WorkerJob, channels: &SessionChannels) -> Option<Arc<TaskDoor
 
 enum PreparedJob {
     Session(Box<AttemptSpec>),
-    Gates(SandboxSpec),
+    Gates(Box<SandboxSpec>),
 }
 
 async fn prepare_job(
@@ -144,6 +149,7 @@ async fn prepare_job(
         hidden: place.hidden(Path::new(&job.workspace)),
         network: door.map(|door| door as Arc<dyn NetworkDoor>),
         preference: job.sandbox,
+        fences: job.fences.clone(),
         ..SandboxSpec::new(
             PathBuf::from(&job.workspace),
             layer,
@@ -151,7 +157,7 @@ async fn prepare_job(
         )
     };
     let Some(task) = &job.session else {
-        return Ok(PreparedJob::Gates(sandbox));
+        return Ok(PreparedJob::Gates(Box::new(sandbox)));
     };
     Ok(PreparedJob::Session(Box::new(AttemptSpec {
         sandbox,

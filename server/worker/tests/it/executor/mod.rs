@@ -75,6 +75,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
             gate: Span::from_secs(60),
         },
         change_limits: ChangeLimits::default(),
+        fences: Default::default(),
         tracked: Vec::new(),
     }
 }

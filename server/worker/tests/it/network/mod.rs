@@ -7,4 +7,5 @@
 )]
 
 mod proxy;
+mod sandboxed;
 mod support;

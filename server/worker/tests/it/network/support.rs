@@ -1,6 +1,9 @@
 //! A door on a listener of the test's own, and hosts behind it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+};
 
 use claudecluster_protocol::{
     Span,
@@ -23,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A door, and whom it asks and tells.
 pub(super) struct Door {
-    pub(super) door: TaskDoor,
+    pub(super) door: Arc<TaskDoor>,
     pub(super) proxy: SocketAddr,
     pub(super) asked: mpsc::UnboundedReceiver<PermissionQuestion>,
     pub(super) events: mpsc::Receiver<AgentEvent>,
@@ -41,12 +44,25 @@ impl Door {
         allow: &[&str],
         variables: &[(&str, String)],
     ) -> Self {
+        Self::of_policy(
+            NetworkPolicy {
+                mode,
+                ..policy(allow)
+            },
+            variables,
+        )
+    }
+
+    /// The door of a job that may reach these hosts and ports of this machine, and nothing else.
+    pub(super) fn closed(allow: &[&str], loopback: &[u16]) -> Self {
         let policy = NetworkPolicy {
-            mode,
-            allow: allow.iter().map(|&rule| rule.to_owned()).collect(),
-            answer_timeout: Span::from_secs(600),
-            ..NetworkPolicy::default()
+            loopback: loopback.to_vec(),
+            ..policy(allow)
         };
+        Self::of_policy(policy, &[])
+    }
+
+    fn of_policy(policy: NetworkPolicy, variables: &[(&str, String)]) -> Self {
         let (events_in, events) = mpsc::channel(1024);
         let (ask, asked) = mpsc::unbounded_channel();
         let clocks = SessionClocks::default();
@@ -60,12 +76,12 @@ impl Door {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.clone())
         });
-        let door = TaskDoor::new(DoorSetup {
+        let door = Arc::new(TaskDoor::new(DoorSetup {
             policy: &policy,
             provider: ProviderHosts::default(),
             upstream,
             channels: &channels,
-        });
+        }));
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = listener.local_addr().unwrap();
         door.listen(door.ports()[0], listener);
@@ -104,6 +120,15 @@ impl Door {
             .send(QuestionReply { decision, reason })
             .unwrap();
         question.request.detail
+    }
+}
+
+fn policy(allow: &[&str]) -> NetworkPolicy {
+    NetworkPolicy {
+        mode: NetworkMode::Closed,
+        allow: allow.iter().map(|&rule| rule.to_owned()).collect(),
+        answer_timeout: Span::from_secs(600),
+        ..NetworkPolicy::default()
     }
 }
 
