@@ -1,9 +1,6 @@
 //! What the attacker is told about its surroundings, and what the tests watch: canaries.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -40,9 +37,9 @@ impl AttackTargets {
     /// Reads what [`AttackTargets::to_json`] made.
     ///
     /// # Errors
-    /// The file cannot be read, or lacks something.
-    pub fn load(file: impl AsRef<Path>) -> io::Result<Self> {
-        let value: Value = serde_json::from_slice(&fs::read(file)?)?;
+    /// It is no JSON, or lacks something.
+    pub fn parse(json: &str) -> io::Result<Self> {
+        let value: Value = serde_json::from_str(json)?;
         let text = |name: &str| {
             let text = value[name].as_str().map(str::to_owned);
             text.ok_or_else(|| io::Error::other(format!("the targets lack {name}")))

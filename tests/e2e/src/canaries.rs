@@ -1,6 +1,7 @@
 //! Things outside a sandbox that nobody inside may touch, and the proof that nobody has.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{TcpListener, UdpSocket},
     os::{
@@ -28,12 +29,41 @@ use crate::{
 /// What the secret file holds, and nothing else.
 pub const SECRET: &str = "canary-of-a-private-key";
 
+/// Something outside that was touched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Damage {
+    /// A file has another content now.
+    Content(PathBuf, String),
+    /// A file has another owner, mode or time, or one more name.
+    Attributes(PathBuf),
+    /// A file is new.
+    New(PathBuf),
+    /// A file is gone.
+    Removed(PathBuf),
+    /// Somebody has connected to a socket.
+    Connection,
+    /// Somebody has sent a datagram.
+    Datagram,
+    /// A process was ended.
+    Ended(&'static str),
+    /// A process of the worker's goes on.
+    StaysBehind,
+}
+
+/// What a file is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct WatchedFile {
+    content: String,
+    owner: (u32, u32),
+    mode: u32,
+    modified: i64,
+    links: u64,
+}
+
 /// What is watched in the surroundings of one world.
 pub struct Canaries {
     targets: AttackTargets,
-    /// Where the attacker finds its targets.
-    file: PathBuf,
-    before: Vec<String>,
+    before: BTreeMap<PathBuf, WatchedFile>,
     contacts: Arc<AtomicUsize>,
     datagrams: UdpSocket,
     bystander: Child,
@@ -97,12 +127,9 @@ impl Canaries {
             sleeper: format!("78{}{tcp_port}", std::process::id()),
             canary,
         };
-        let file = dir.join("targets.json");
-        fs::write(&file, targets.to_json().to_string()).unwrap();
         let mut canaries = Self {
             targets,
-            file,
-            before: Vec::new(),
+            before: BTreeMap::new(),
             contacts,
             datagrams,
             bystander,
@@ -120,7 +147,8 @@ impl Canaries {
     /// A shell command that runs the attacker.
     pub fn attack(&self, what: &str) -> String {
         let attacker = helper("claudecluster-attacker");
-        format!("{} {} {what}", attacker.display(), self.file.display())
+        // In the command itself: what lies in a temporary folder outside is not seen in every sandbox.
+        format!("{} '{}' {what}", attacker.display(), self.targets.to_json())
     }
 
     /// Asserts that nobody has touched anything, the daemon included.
@@ -130,23 +158,50 @@ impl Canaries {
     /// If somebody has.
     #[track_caller]
     pub fn assert_untouched(&self, when: &str) {
-        assert_eq!(self.files(), self.before, "{when}: files");
-        let contacts = self.contacts.load(Ordering::SeqCst);
-        assert_eq!(contacts, 0, "{when}: connections to sockets outside");
-        let datagram = self.datagrams.recv(&mut [0; 1]);
-        assert!(datagram.is_err(), "{when}: a datagram came out");
-        let targets = &self.targets;
-        assert!(!gone(targets.bystander), "{when}: a process was ended");
-        assert!(!gone(targets.daemon), "{when}: the daemon was ended");
-        assert_eq!(sleepers(&targets.sleeper), 0, "{when}: one stays behind");
+        let damage = self.damage();
+        assert!(damage.is_empty(), "{when}: {damage:#?}");
+    }
+
+    /// What has been touched.
+    pub fn damage(&self) -> Vec<Damage> {
+        let (targets, mut found) = (&self.targets, Vec::new());
+        let (now, before) = (self.files(), &self.before);
+        for (path, file) in &now {
+            match before.get(path) {
+                Some(was) if was.content != file.content => {
+                    found.push(Damage::Content(path.clone(), file.content.clone()));
+                }
+                Some(was) if was != file => found.push(Damage::Attributes(path.clone())),
+                Some(_) => {}
+                None => found.push(Damage::New(path.clone())),
+            }
+        }
+        let gone_files = before.keys().filter(|path| !now.contains_key(*path));
+        found.extend(gone_files.cloned().map(Damage::Removed));
         for folder in ["/tmp", "/var/tmp", "/dev/shm"] {
             let left = Path::new(folder).join(format!("claudecluster-{}", targets.sleeper));
-            assert!(!left.exists(), "{when}: {} came out", left.display());
+            found.extend(left.exists().then_some(Damage::New(left)));
         }
-        for path in ["/usr/bin", "/etc/cron.d", "/var/lib", "/", "/boot", "/opt"] {
-            let evil = Path::new(path).join("evil");
-            assert!(!evil.exists(), "{when}: {} came out", evil.display());
+        for folder in ["/usr/bin", "/etc/cron.d", "/var/lib", "/", "/boot", "/opt"] {
+            let evil = Path::new(folder).join("evil");
+            found.extend(evil.exists().then_some(Damage::New(evil)));
         }
+        if self.contacts.load(Ordering::SeqCst) > 0 {
+            found.push(Damage::Connection);
+        }
+        if self.datagrams.recv(&mut [0; 1]).is_ok() {
+            found.push(Damage::Datagram);
+        }
+        if gone(targets.bystander) {
+            found.push(Damage::Ended("a process of the user"));
+        }
+        if gone(targets.daemon) {
+            found.push(Damage::Ended("the daemon"));
+        }
+        if sleepers(&targets.sleeper) > 0 {
+            found.push(Damage::StaysBehind);
+        }
+        found
     }
 
     /// Follows a daemon that was started again.
@@ -155,31 +210,30 @@ impl Canaries {
     }
 
     /// Every watched file with what can be changed of it.
-    fn files(&self) -> Vec<String> {
+    fn files(&self) -> BTreeMap<PathBuf, WatchedFile> {
         let mut open = vec![self.targets.canary.clone(), self.targets.home.clone()];
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         while let Some(path) = open.pop() {
             let meta = fs::symlink_metadata(&path).unwrap();
-            let content = if meta.is_dir() {
+            let mut file = WatchedFile {
+                content: String::new(),
+                owner: (meta.uid(), meta.gid()),
+                mode: meta.mode(),
+                // Those of folders change with the caches of tools in them.
+                modified: 0,
+                links: 0,
+            };
+            if meta.is_dir() {
                 let entries = fs::read_dir(&path).unwrap();
                 open.extend(entries.map(|entry| entry.unwrap().path()));
-                // Times of folders change with the caches of tools in them.
-                String::new()
             } else {
                 let content = fs::read(&path).unwrap_or_default();
-                format!("{} {}", meta.mtime(), String::from_utf8_lossy(&content))
-            };
-            let line = format!(
-                "{} {:o} {}:{} {} {content}",
-                path.display(),
-                meta.mode(),
-                meta.uid(),
-                meta.gid(),
-                meta.nlink()
-            );
-            found.push(line);
+                file.content = String::from_utf8_lossy(&content).into_owned();
+                file.modified = meta.mtime();
+                file.links = meta.nlink();
+            }
+            found.insert(path, file);
         }
-        found.sort();
         found
     }
 }

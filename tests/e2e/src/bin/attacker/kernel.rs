@@ -69,7 +69,14 @@ pub(crate) const TRICKS: &[Trick] = &[
         let (kind, place) = (c"tmpfs", c"/etc/passwd");
         is_let_in(
             libc::SYS_mount,
-            [address(kind), address(place), address(kind), 0, 0, 0],
+            [
+                address(kind),
+                address(place),
+                address(kind),
+                usize::try_from(libc::MS_NOSUID).unwrap_or(0),
+                0,
+                0,
+            ],
         )
     }),
     ("kernel-remount", |_| {

@@ -1,6 +1,6 @@
 //! A worker that tries to get out: `claudecluster-attacker TARGETS order SEED` tries every trick it knows in a random
-//! order, `claudecluster-attacker TARGETS NAME…` some of them. `TARGETS` is a JSON file that says what is worth
-//! attacking (`claudecluster_e2e::attack::AttackTargets`).
+//! order, `claudecluster-attacker TARGETS NAME…` those whose names start so. `TARGETS` is JSON that says what is worth attacking
+//! (`claudecluster_e2e::attack::AttackTargets`).
 //!
 //! Each trick runs in a process of its own, because a filter of system calls may end it. A trick that worked, as far
 //! as it can tell itself, is reported as `NAME worked`, any other as `NAME refused REASON`. Nothing here harms the
@@ -31,9 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let file = args.next().unwrap_or_default();
+    let targets = args.next().unwrap_or_default();
     let names: Vec<String> = args.collect();
-    match try_tricks(&file, &names) {
+    match try_tricks(&targets, &names) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("refused {error}"));
@@ -56,14 +56,14 @@ fn all_tricks() -> Vec<Trick> {
     kinds.concat()
 }
 
-fn try_tricks(file: &str, names: &[String]) -> io::Result<()> {
-    match (file, names) {
+fn try_tricks(json: &str, names: &[String]) -> io::Result<()> {
+    match (json, names) {
         // For the tests, outside.
         ("add-key", [name]) => return kernel::add_key(name),
         ("forget-key", [name]) => return kernel::forget_key(name),
         _ => {}
     }
-    let targets = AttackTargets::load(file)?;
+    let targets = AttackTargets::parse(json)?;
     let tricks = all_tricks();
     let find = |name: &str| {
         let found = tricks.iter().find(|(known, _)| *known == name);
@@ -75,13 +75,17 @@ fn try_tricks(file: &str, names: &[String]) -> io::Result<()> {
             let seed = seed.parse().map_err(io::Error::other)?;
             let mut order: Vec<&str> = tricks.iter().map(|(name, _)| *name).collect();
             shuffle(&mut order, seed);
-            order.into_iter().for_each(|name| run_apart(file, name));
+            order.into_iter().for_each(|name| run_apart(json, name));
             Ok(())
         }
-        names => {
-            for name in names {
-                find(name)?;
-                run_apart(file, name);
+        starts => {
+            for start in starts {
+                let chosen = tricks.iter().filter(|(name, _)| name.starts_with(start));
+                let chosen: Vec<&str> = chosen.map(|(name, _)| *name).collect();
+                if chosen.is_empty() {
+                    return Err(io::Error::other(format!("no trick starts with {start}")));
+                }
+                chosen.into_iter().for_each(|name| run_apart(json, name));
             }
             Ok(())
         }
@@ -101,11 +105,11 @@ fn shuffle(names: &mut [&str], seed: u64) {
 }
 
 /// Runs one trick in a process of its own and reports what came of it.
-fn run_apart(file: &str, name: &str) {
+fn run_apart(json: &str, name: &str) {
     let outcome = std::env::current_exe()
         .and_then(|exe| {
             Command::new(exe)
-                .args([file, "one", name])
+                .args([json, "one", name])
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())

@@ -3,4 +3,5 @@
 mod escapes;
 mod hostile;
 mod modes;
+mod requirements;
 mod sockets;
