@@ -1611,7 +1611,7 @@ error?: ErrorBody | null, };
 /**
  * Why a change is kept apart and never lands without being named.
  */
-export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed";
+export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed" | "secret";
 
 /**
  * First line of a connection.

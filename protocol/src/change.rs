@@ -69,6 +69,8 @@ pub enum HeldReason {
     Partial,
     /// A gate failed on the result that holds this change.
     GateFailed,
+    /// The change adds what looks like a key, a token or another secret.
+    Secret,
 }
 
 /// One file's change, as one attempt left it.

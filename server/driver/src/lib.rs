@@ -28,6 +28,7 @@ mod spans;
 mod watch;
 mod workspace;
 
+pub use claudecluster_core::secrets;
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
 pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};

@@ -7,6 +7,7 @@ local reasons = {
   selfArming = 'can make tools run code',
   partial = 'its task did not succeed',
   gateFailed = 'a gate failed',
+  secret = 'adds what looks like a secret',
 }
 
 ---Why a hunk lands only when it is named.

@@ -55,6 +55,7 @@ export function held(reasons: readonly HeldReason[] | undefined): string {
     selfArming: t('can make tools run code'),
     partial: t('its task did not succeed'),
     gateFailed: t('a gate failed'),
+    secret: t('adds what looks like a secret'),
   };
   return (reasons ?? []).map((reason) => words[reason] ?? reason).join(', ');
 }

@@ -237,6 +237,7 @@ pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
         HeldReason::SelfArming => "can make tools run code",
         HeldReason::Partial => "its task did not succeed",
         HeldReason::GateFailed => "a gate failed",
+        HeldReason::Secret => "adds what looks like a secret",
     });
     words.collect::<Vec<_>>().join(", ")
 }

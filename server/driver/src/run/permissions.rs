@@ -7,6 +7,7 @@
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use claudecluster_core::{
+    secrets::SecretMask,
     state::ClusterState,
     step::{Input, PermissionAsker, RequestedToolUse},
 };
@@ -153,7 +154,7 @@ impl PermissionBroker {
             asker: self.asker.clone(),
             wanted: RequestedToolUse {
                 tool: wanted.tool,
-                detail: wanted.detail,
+                detail: SecretMask::default().mask(&wanted.detail).into_owned(),
                 kind: wanted.kind,
                 input,
             },

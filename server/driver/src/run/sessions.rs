@@ -22,7 +22,7 @@ use crate::{
     published::PublishedGoals,
     run::{
         agents, layers::JobContents, permissions::PermissionBrokers, prompts,
-        running_goals::RunningGoals,
+        running_goals::RunningGoals, session_mask::SessionMask,
     },
     settings::DriverSettings,
     workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
@@ -65,9 +65,11 @@ impl SessionRunner {
         let task = task.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
+        let mask = SessionMask::of_job(&job);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
-                self.goals.publish_activity(goal, task, event);
+                self.goals
+                    .publish_activity(goal, task, mask.mask_event(event));
             }
         };
         let ports = JobPorts {
@@ -79,7 +81,8 @@ impl SessionRunner {
             contents: Arc::new(contents),
         };
         let running = self.executor.run_job(job, ports);
-        let (finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        let (mut finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        mask.mask_report(&mut finished).await;
         finished
     }
 }

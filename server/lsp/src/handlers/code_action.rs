@@ -367,6 +367,7 @@ fn describe_held(reasons: &[HeldReason]) -> String {
             HeldReason::SelfArming => "can make tools run code",
             HeldReason::Partial => "its task did not succeed",
             HeldReason::GateFailed => "a gate failed",
+            HeldReason::Secret => "adds what looks like a secret",
         })
         .collect();
     if words.is_empty() {

@@ -2,4 +2,5 @@
 
 mod escapes;
 mod hostile;
+mod secrets;
 mod sockets;
