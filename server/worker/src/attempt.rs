@@ -22,6 +22,7 @@ use crate::{
     agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
     changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
+    network,
     program::{self, ProgramDeadlines, ProgramEnd},
     sandbox::{Sandbox, SandboxError, SandboxSpec},
 };
@@ -49,6 +50,8 @@ pub struct AttemptSpec {
     /// For making the view, and again for reading what came out of it. A copy of a large workspace is the
     /// slowest part.
     pub view_timeout: Span,
+    /// How long its programs may wait for answers about hosts, in all.
+    pub network_wait: Duration,
     /// What version control knows.
     pub tracked: TrackedFiles,
     /// Limits of the change set.
@@ -139,13 +142,13 @@ pub(crate) async fn run_gates_alone(
     deadlines: JobDeadlines,
     channels: &SessionChannels,
 ) -> AttemptReport {
-    let SessionChannels { events, cancel, .. } = channels;
+    let cancel = &channels.cancel;
     let mut report = AttemptReport::default();
     match prepare(sandbox, deadlines.view, cancel).await {
         Ok(sandbox) => {
             report.sandbox = Some(sandbox.kind());
             sandbox.why().clone_into(&mut report.isolation);
-            report.gates = run_gates(&sandbox, gates, env, deadlines.gate, events, cancel).await;
+            report.gates = run_gates(&sandbox, gates, env, deadlines.gate, channels).await;
             judge(gates, cancel, &mut report);
         }
         Err((stop, words)) => report.fail(stop, &words),
@@ -212,10 +215,14 @@ async fn work(
     channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
-    let SessionChannels { events, cancel, .. } = channels;
     let session = registry().run(&spec.agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
-    let said = match timeout(longest(&spec.agent.task), session).await {
+    let said = match timeout(
+        longest(&spec.agent.task).saturating_add(spec.network_wait),
+        session,
+    )
+    .await
+    {
         Ok(Ok(said)) => said,
         Ok(Err(_)) => AgentReport::failed(
             StopReason::Crashed,
@@ -238,8 +245,8 @@ async fn work(
     if report.stop.is_none() {
         let env = &spec.gate_env;
         let timeout = spec.gate_timeout;
-        report.gates = run_gates(sandbox, &spec.gates, env, timeout, events, cancel).await;
-        judge(&spec.gates, cancel, report);
+        report.gates = run_gates(sandbox, &spec.gates, env, timeout, channels).await;
+        judge(&spec.gates, &channels.cancel, report);
     }
 }
 
@@ -289,6 +296,7 @@ pub(crate) fn longest_job(job: &WorkerJob) -> Duration {
     session
         .saturating_add(gate.saturating_mul(gates))
         .saturating_add(views)
+        .saturating_add(network::longest_wait(&job.network))
         .saturating_add(SLACK)
         .min(FAR)
 }
@@ -384,20 +392,19 @@ pub async fn run_gates(
     gates: &[Gate],
     env: &[(OsString, OsString)],
     timeout: Span,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> Vec<GateResult> {
     let mut results = Vec::new();
     for gate in gates {
-        if cancel.is_cancelled() {
+        if channels.cancel.is_cancelled() {
             break;
         }
         let detail = gate.to_string();
-        let _ = events.try_send(AgentEvent::Tool {
+        let _ = channels.events.try_send(AgentEvent::Tool {
             name: "gate".to_owned(),
             detail,
         });
-        results.push(run_gate(launch, gate, env, timeout, events, cancel).await);
+        results.push(run_gate(launch, gate, env, timeout, channels).await);
     }
     results
 }
@@ -407,8 +414,7 @@ async fn run_gate(
     gate: &Gate,
     env: &[(OsString, OsString)],
     timeout: Span,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> GateResult {
     let started = Instant::now();
     let mut all = launch.base_env();
@@ -418,7 +424,7 @@ async fn run_gate(
         timeout: timeout.to_duration(),
         exit: GATE_EXIT,
     };
-    let ended = program::run_program(command, deadlines, None, events, cancel).await;
+    let ended = program::run_program(command, deadlines, None, channels).await;
     let mut output = String::from_utf8_lossy(&ended.tail).into_owned();
     let mut note = |words: String| {
         if !output.is_empty() && !output.ends_with('\n') {

@@ -48,6 +48,11 @@ export function taskState(state: TaskState): string {
   return words[state] ?? state;
 }
 
+/** Why a change is kept apart, and which program runs its file. */
+export function notes(hunk: HunkView): string {
+  return joined([held(hunk.held), hunk.runs ?? '']);
+}
+
 /** Why a change is kept apart. */
 export function held(reasons: readonly HeldReason[] | undefined): string {
   const words: Record<string, string> = {
@@ -55,6 +60,7 @@ export function held(reasons: readonly HeldReason[] | undefined): string {
     selfArming: t('can make tools run code'),
     partial: t('its task did not succeed'),
     gateFailed: t('a gate failed'),
+    listed: t('listed in review.hold'),
     secret: t('adds what looks like a secret'),
   };
   return (reasons ?? []).map((reason) => words[reason] ?? reason).join(', ');

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     CommandContext, conflicts,
     selection::HunkSelection,
-    summary::{held_reasons, is_held},
+    summary::{is_held, notes_on_file},
 };
 use crate::{
     cli::DiffArgs,
@@ -60,17 +60,20 @@ fn print_notes(hunks: &[HunkView]) {
     };
     let mut paths: Vec<_> = hunks
         .iter()
-        .filter(|hunk| !hunk.held.is_empty())
-        .map(|hunk| (&hunk.path, &hunk.held))
+        .filter(|hunk| is_held(hunk) || hunk.runs.is_some())
         .collect();
-    paths.dedup();
-    for (path, reasons) in paths {
-        let file = text::shell_word(&path.display());
-        let path = text::one_line(&path.display());
-        let why = held_reasons(reasons);
-        print_note(format_args!(
-            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {file})"
-        ));
+    paths.dedup_by(|one, other| one.path == other.path && one.held == other.held);
+    for hunk in paths {
+        let file = text::shell_word(&hunk.path.display());
+        let path = text::one_line(&hunk.path.display());
+        let why = text::one_line(&notes_on_file(&[hunk]));
+        if is_held(hunk) {
+            print_note(format_args!(
+                "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {file})"
+            ));
+        } else {
+            print_note(format_args!("look at {path}: {why}"));
+        }
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
         print_note(format_args!(
@@ -175,13 +178,9 @@ fn hunk_start(line: &str) -> Option<u32> {
 fn hunk_names(hunks: &[&HunkView]) -> String {
     let names = hunks.iter().map(|hunk| {
         let id = text::one_line(hunk.id.as_str());
-        if is_held(hunk) {
-            format!(
-                "  {DIM}{id}{DIM:#} {YELLOW}{}{YELLOW:#}",
-                held_reasons(&hunk.held)
-            )
-        } else {
-            format!("  {DIM}{id}{DIM:#}")
+        match text::one_line(&notes_on_file(&[*hunk])) {
+            notes if notes.is_empty() => format!("  {DIM}{id}{DIM:#}"),
+            notes => format!("  {DIM}{id}{DIM:#} {YELLOW}{notes}{YELLOW:#}"),
         }
     });
     names.collect()
@@ -285,6 +284,7 @@ mod tests {
             whole: false,
             status: HunkStatus::Clean,
             held: Vec::new(),
+            runs: None,
             start_line: line,
             end_line: line + lines,
             old_text: old.to_owned(),

@@ -1,5 +1,6 @@
 //! The pure core against properties and against the real git.
 
+mod code_execution;
 mod fuzz_seeds;
 mod merge;
 mod review;

@@ -81,7 +81,7 @@ async fn run_plan_session(
         Ok(layers)
     })
     .await?;
-    let mut session = setup.session_task(&settings, goal, agent, None)?;
+    let mut session = setup.session_task(&settings, goal, agent, None).await?;
     session.model = settings.planner.model.clone().or(goal.spec.model.clone());
     session.prompt = match (repair, &goal.planner_session) {
         ([], _) => prompts::plan_prompt(goal),

@@ -36,6 +36,7 @@ impl SessionMask {
             AgentEvent::Tool { detail, .. } => self.mask_text(detail),
             AgentEvent::Denied { what } => self.mask_text(what),
             AgentEvent::Started { .. }
+            | AgentEvent::Connection { .. }
             | AgentEvent::RateLimited { .. }
             | AgentEvent::Spent { .. } => {}
         }

@@ -191,7 +191,7 @@ fn accept_action(
 }
 
 fn accept_action_title(hunk: &HunkView) -> String {
-    format!("{}{}", accept_title(hunk), describe_held(&hunk.held))
+    format!("{}{}", accept_title(hunk), describe_held(hunk))
 }
 
 /// Returns the actions for each hunk.
@@ -358,17 +358,20 @@ async fn undo_actions(
     commands.into_iter().map(to_quick_fix).collect()
 }
 
-/// Returns the reasons why a hunk is held for review, to follow a title.
-fn describe_held(reasons: &[HeldReason]) -> String {
-    let words: Vec<_> = reasons
+/// Returns the reasons why a hunk is held for review and what runs its file, to follow a title.
+fn describe_held(hunk: &HunkView) -> String {
+    let words: Vec<_> = hunk
+        .held
         .iter()
         .map(|reason| match reason {
             HeldReason::OutOfScope => "outside the goal's scope",
             HeldReason::SelfArming => "can make tools run code",
             HeldReason::Partial => "its task did not succeed",
             HeldReason::GateFailed => "a gate failed",
+            HeldReason::Listed => "listed in review.hold",
             HeldReason::Secret => "adds what looks like a secret",
         })
+        .chain(hunk.runs.as_deref())
         .collect();
     if words.is_empty() {
         String::new()

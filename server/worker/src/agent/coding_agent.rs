@@ -74,6 +74,12 @@ pub trait CodingAgent: Send + Sync {
         developer
     }
 
+    /// Lists what a session must reach of its provider: hosts, and the base URLs of interfaces. `variables`
+    /// are those of the session.
+    fn provider_addresses(&self, _variables: &[EnvVar]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Prepares the agent's part of a goal's private home, before the first session of the goal.
     ///
     /// # Errors

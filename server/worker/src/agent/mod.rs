@@ -7,6 +7,7 @@
 //!   [`AgentEvent`](claudecluster_protocol::event::AgentEvent)s and one [`AgentReport`] at this edge.
 
 pub mod claude_code;
+mod clocks;
 mod coding_agent;
 mod command;
 mod line_session;
@@ -17,7 +18,9 @@ mod registry;
 mod spec;
 mod text;
 
+pub(crate) use self::clocks::{ClockChange, ClockWatch};
 pub use self::{
+    clocks::{SessionClocks, StoppedClocks},
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
     native::settings::NativeSettings,
     permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},

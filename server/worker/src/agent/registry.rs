@@ -162,7 +162,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, ToolPermissions};
+    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, SessionClocks, ToolPermissions};
 
     /// An agent that reports its prompt and the names of its variables.
     struct EchoAgent;
@@ -282,6 +282,7 @@ mod tests {
             events,
             questions: None,
             cancel: CancellationToken::new(),
+            clocks: SessionClocks::default(),
         };
         let mut transcript = Vec::new();
         let report = agents

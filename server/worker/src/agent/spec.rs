@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::permission::PermissionQuestion;
+use super::{clocks::SessionClocks, permission::PermissionQuestion};
 
 /// One agent session: its task, and the place it runs in.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct SessionChannels {
     pub questions: Option<mpsc::UnboundedSender<PermissionQuestion>>,
     /// Ends the session.
     pub cancel: CancellationToken,
+    /// Stops the session's clocks while one of its programs waits for a person.
+    pub clocks: SessionClocks,
 }
 
 /// How a session ended.

@@ -48,7 +48,7 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     }
     // The kernel lists the sockets of the network that this process is in.
     let sockets = list_host_sockets().step(|| "list the sockets of the machine".into())?;
-    let privileged = enter_namespaces()?;
+    let privileged = enter_namespaces(view.ports.is_some())?;
     let mut plan = MountPlan::gather(view, privileged)?;
     plan.cover_devices()?;
     plan.cover_run()?;
@@ -79,14 +79,19 @@ fn open_places(view: &SandboxView) -> Vec<PathBuf> {
         "/proc".into(),
     ];
     places.extend(view.writable.iter().map(PathBuf::from));
+    places.extend(view.mounts.iter().map(|mount| PathBuf::from(&mount.target)));
     places
 }
 
-/// Enters new mount, PID and IPC namespaces, and a new user namespace only if that is needed.
+/// Enters new mount, PID and IPC namespaces, a network namespace if that is asked for, and a new user
+/// namespace only if that is needed.
 ///
 /// Returns whether no user namespace was needed.
-fn enter_namespaces() -> Result<bool, StepError> {
-    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+fn enter_namespaces(network: bool) -> Result<bool, StepError> {
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+    if network {
+        flags |= UnshareFlags::NEWNET;
+    }
     let (uid, gid) = (
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
@@ -157,11 +162,17 @@ impl<'a> MountPlan<'a> {
             } => Some(clone_tree(Path::new(objects), true)?),
             _ => None,
         };
-        let clone = |path: &OsString| {
-            let path = PathBuf::from(path);
-            clone_tree(&path, true).map(|tree| (path, tree))
+        let clone = |(source, target): (&OsString, &OsString)| {
+            let tree = clone_tree(Path::new(source), true)?;
+            Ok((PathBuf::from(target), tree))
         };
-        let writable_trees = view.writable.iter().map(clone).collect::<Result<_, _>>()?;
+        let mounts = view
+            .mounts
+            .iter()
+            .map(|mount| (&mount.source, &mount.target));
+        let writable = view.writable.iter().map(|path| (path, path));
+        let writable_trees = writable.chain(mounts).map(clone);
+        let writable_trees = writable_trees.collect::<Result<_, _>>()?;
         Ok(Self {
             run: mount_policy::kept_run_places(),
             view,

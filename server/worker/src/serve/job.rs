@@ -5,12 +5,14 @@ use std::{
     ffi::OsString,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use claudecluster_protocol::{
     BlobId, StopReason,
     change::FileVersion,
+    network::NetworkMode,
     worker::{AgentTask, JobEnv, JobReport, LeftOutFile, ReportedChange, WorkerJob},
 };
 use futures::FutureExt as _;
@@ -21,10 +23,13 @@ use super::{
     place::{NotPrepared, WorkerPlace, clear_folder},
 };
 use crate::{
-    agent::{AgentPlace, AgentSpec, SessionChannels},
+    agent::{AgentPlace, AgentSpec, SessionChannels, registry},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeSet, FileContent, TrackedFiles},
-    sandbox::SandboxSpec,
+    network::{
+        DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies, is_proxy_variable, longest_wait,
+    },
+    sandbox::{NetworkDoor, SandboxSpec},
 };
 
 /// A job that has ended, with the contents that its report names.
@@ -67,7 +72,8 @@ async fn run_prepared(
 ) -> JobEnd {
     // What an interrupted job left under the same name is nobody's.
     clear_folder(&place.job_dir(&job.epoch), &[]).await;
-    let preparing = prepare_job(place, job, &contents);
+    let door = open_door(job, &channels);
+    let preparing = prepare_job(place, job, &contents, door.clone());
     let prepared = tokio::select! {
         biased;
         prepared = preparing => prepared,
@@ -78,12 +84,40 @@ async fn run_prepared(
     let report = match prepared {
         Ok(PreparedJob::Session(spec)) => attempt::run(*spec, channels).await,
         Ok(PreparedJob::Gates(sandbox)) => {
-            let env = os_env(&job.gate_env);
+            let env = os_env(job, &job.gate_env);
             attempt::run_gates_alone(sandbox, &job.gates, &env, job.deadlines, &channels).await
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
     };
-    report_attempt(report).await
+    let mut end = report_attempt(report).await;
+    if let Some(door) = door {
+        (end.report.hosts, end.report.hosts_more) = door.close().await;
+    }
+    end
+}
+
+/// Makes the door through which the job's programs reach the network; `None` where it is open to them.
+fn open_door(job: &WorkerJob, channels: &SessionChannels) -> Option<Arc<TaskDoor>> {
+    if job.network.mode == NetworkMode::Open {
+        return None;
+    }
+    let addresses = job.session.as_ref().map(|task| {
+        let agent = registry().get(task.agent);
+        agent.provider_addresses(&job.session_env.0)
+    });
+    let (session, gates) = (&job.session_env, &job.gate_env);
+    let upstream = UpstreamProxies::from_variables(|name| {
+        let given = session.get(name).or_else(|| gates.get(name));
+        given
+            .map(str::to_owned)
+            .or_else(|| std::env::var(name).ok())
+    });
+    Some(Arc::new(TaskDoor::new(DoorSetup {
+        policy: &job.network,
+        provider: ProviderHosts::read(&addresses.unwrap_or_default()),
+        upstream,
+        channels,
+    })))
 }
 
 enum PreparedJob {
@@ -95,6 +129,7 @@ async fn prepare_job(
     place: &WorkerPlace,
     job: &WorkerJob,
     contents: &ContentClient,
+    door: Option<Arc<TaskDoor>>,
 ) -> Result<PreparedJob, NotPrepared> {
     let goal = &job.epoch.goal;
     let lowers = resolve_layers(place, goal, &job.layers, contents).await?;
@@ -103,14 +138,17 @@ async fn prepare_job(
         None => place.job_dir(&job.epoch).join("run"),
     };
     let sandbox = SandboxSpec {
-        workspace: PathBuf::from(&job.workspace),
-        layer,
         lowers,
         writable: vec![place.home(goal)],
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
         hidden: place.hidden(Path::new(&job.workspace)),
+        network: door.map(|door| door as Arc<dyn NetworkDoor>),
         preference: job.sandbox,
-        launcher: place.launcher().to_owned(),
+        ..SandboxSpec::new(
+            PathBuf::from(&job.workspace),
+            layer,
+            place.launcher().to_owned(),
+        )
     };
     let Some(task) = &job.session else {
         return Ok(PreparedJob::Gates(sandbox));
@@ -119,9 +157,10 @@ async fn prepare_job(
         sandbox,
         agent: session_spec(place, job, task)?,
         gates: job.gates.clone(),
-        gate_env: os_env(&job.gate_env),
+        gate_env: os_env(job, &job.gate_env),
         gate_timeout: job.deadlines.gate,
         view_timeout: job.deadlines.view,
+        network_wait: longest_wait(&job.network),
         tracked: TrackedFiles::new(job.tracked.iter().cloned()),
         limits: job.change_limits,
         transcript: place.transcript(&job.epoch),
@@ -144,16 +183,20 @@ fn session_spec(
     Ok(AgentSpec {
         task,
         place: AgentPlace {
-            env: os_env(&job.session_env),
+            env: os_env(job, &job.session_env),
             home: place.home(goal),
             program,
         },
     })
 }
 
-fn os_env(env: &JobEnv) -> Vec<(OsString, OsString)> {
+/// Returns variables of a job as its programs get them. Where the network has a door, the user's own proxies are
+/// reached by the door.
+fn os_env(job: &WorkerJob, env: &JobEnv) -> Vec<(OsString, OsString)> {
+    let is_open = job.network.mode == NetworkMode::Open;
     let pairs = env.0.iter();
     pairs
+        .filter(|var| is_open || !is_proxy_variable(&var.name))
         .map(|var| (var.name.clone().into(), var.value.clone().into()))
         .collect()
 }
@@ -211,6 +254,8 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
         gates: report.gates,
         sandbox: report.sandbox,
         isolation: report.isolation,
+        hosts: Vec::new(),
+        hosts_more: 0,
         transcript,
     };
     report.layer = has_layer.then(|| report.layer_manifest().layer_id());

@@ -40,7 +40,7 @@ pub use self::{
     stdio::worker_main,
 };
 use crate::{
-    agent::{PermissionQuestion, SessionChannels},
+    agent::{PermissionQuestion, SessionChannels, SessionClocks},
     link::{LinkError, WorkerLinkEnd},
 };
 
@@ -222,6 +222,7 @@ async fn serve_job(
         events: events_in,
         questions: Some(asks_in),
         cancel,
+        clocks: SessionClocks::default(),
     };
     let end = {
         let mut running = pin!(run_job(place, &job, channels, ContentClient(requests_in)));

@@ -2,11 +2,13 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use claudecluster_files::{FolderHandle, run_with_deadline};
 use claudecluster_protocol::{
     ErrorBody, GoalId, StopReason,
     plan::AgentName,
@@ -14,6 +16,9 @@ use claudecluster_protocol::{
 };
 
 use crate::agent::{AgentSettings, AgentSetup, registry};
+
+/// How long a job or a goal waits until its folder is empty. It goes on being emptied then.
+const CLEARING: Duration = Duration::from_mins(1);
 
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
@@ -237,25 +242,18 @@ fn is_one_part(name: &str) -> bool {
 
 /// Empties a folder, all but some of its entries.
 pub(crate) async fn clear_folder(dir: &Path, keep: &[&str]) {
-    let dir = dir.to_owned();
+    let path = dir.to_owned();
     let keep: Vec<OsString> = keep.iter().map(OsString::from).collect();
-    let span = tracing::Span::current();
     let clearing = move || {
-        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| !keep.contains(&entry.file_name())) {
-            let path = entry.path();
-            let removed = match entry.file_type() {
-                Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&path),
-                _ => std::fs::remove_file(&path),
-            };
-            if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "cannot remove a leftover");
-            }
-        }
+        let keep: Vec<&OsStr> = keep.iter().map(OsString::as_os_str).collect();
+        FolderHandle::open(&path).and_then(|folder| folder.clear(&keep))
     };
-    let cleared = tokio::task::spawn_blocking(move || span.in_scope(clearing));
-    if let Err(error) = cleared.await {
-        tracing::warn!(%error, "cannot remove leftovers");
+    match run_with_deadline(CLEARING, clearing).await {
+        Ok(()) => {}
+        Err(error) if error.is_not_found() => {}
+        Err(error) => {
+            tracing::warn!(path = %dir.display(), %error, "cannot remove a leftover");
+        }
     }
 }
 

@@ -159,7 +159,32 @@ fn killed_while_tasks_run() {
     let goal = world.goal("g1");
     assert_eq!(attempts(&goal), [1, 2, 2, 1]);
     let stop = &goal["tasksDetail"][1]["attempts"][0]["stop"];
-    assert_eq!(stop, "daemonRestart", "{goal:#}");
+    assert_eq!(stop, "daemonCrash", "{goal:#}");
+}
+
+#[test]
+fn a_task_during_which_the_daemon_is_killed_three_times_is_held() {
+    let world = World::new(&[("a.txt", "a\n")]);
+    let meet = Meet::new();
+    let script = format!("{}; echo b > a.txt", meet.script("t"));
+    let live = Live::plan(&world, &plan_of(&[shell("t", &script, &[])]), &["--apply"]);
+    for _ in 0..3 {
+        let worker = meet.next();
+        world.kill_daemon();
+        worker.ended();
+    }
+    let said = live.end().expect(1);
+    assert_eq!(said.outcome()["state"], "failed", "{said:#?}");
+    let error = world.goal("g1")["error"].to_string();
+    assert!(error.contains("during 3 attempts"), "{error}");
+    assert!(error.contains("claudecluster retry g1"), "{error}");
+    // The daemon stays up, and the task has its tries again once somebody asks.
+    let pid = world.daemon();
+    assert!(!gone(pid));
+    world.run(&["retry", "g1"]).expect(0);
+    meet.next().release();
+    let landed = world.run(&["watch", "g1"]).expect(0);
+    assert_eq!(world.read("a.txt"), "b\n", "{landed:#?}");
 }
 
 #[test]

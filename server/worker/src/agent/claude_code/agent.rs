@@ -7,12 +7,12 @@ use std::{
 };
 
 use claudecluster_protocol::{
-    ErrorBody, agent::AgentCapabilities, event::AgentEvent, plan::AgentName,
+    ErrorBody, agent::AgentCapabilities, event::AgentEvent, goal::EnvVar, plan::AgentName,
 };
 use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
-use super::{detect, home, session};
+use super::{detect, home, provider, session};
 use crate::{
     agent::{
         AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
@@ -102,6 +102,10 @@ impl CodingAgent for ClaudeCode {
 
     fn secret_prefixes(&self) -> &'static [&'static str] {
         &["ANTHROPIC_", "CLAUDE", "AWS_"]
+    }
+
+    fn provider_addresses(&self, variables: &[EnvVar]) -> Vec<String> {
+        provider::provider_addresses(variables)
     }
 
     fn prepare_home(&self, home: &Path) -> io::Result<()> {

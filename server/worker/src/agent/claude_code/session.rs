@@ -25,9 +25,6 @@ use crate::{
 /// Variables by which a Claude Code tells its children that they are inside it.
 const INHERITED: &str = "CLAUDE";
 
-/// Takes settings of ours, which tell it what to ask about.
-const SETTINGS: &str = "--settings";
-
 /// The time a shell command may take if the model names none.
 const USUAL_COMMAND: Span = Span::from_secs(120);
 
@@ -63,11 +60,8 @@ pub(super) async fn run_session(
     channels: &SessionChannels,
 ) -> AgentReport {
     let features = ClaudeFeatures::of(&spec.place.program).await;
-    if let Some(missing) = features.missing() {
-        let summary = format!(
-            "this version of Claude Code is too old: it does not support {missing}; update it with \
-             `npm install -g @anthropic-ai/claude-code`"
-        );
+    if let Some(problem) = features.find_problem() {
+        let summary = format!("cannot use Claude Code: {problem}");
         return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
     if let Err(error) = home::make_folders(&spec.place.home) {
@@ -77,10 +71,7 @@ pub(super) async fn run_session(
         );
         return AgentReport::failed(StopReason::Resources, summary);
     }
-    let mut policy = ToolPolicy::new(&spec.task.permissions);
-    if !features.has(SETTINGS) {
-        policy = policy.without_asking();
-    }
+    let policy = ToolPolicy::new(&spec.task.permissions);
     let parent = match &spec.task.fork_of {
         Some(parent) => ForkInheritance::load(&spec.place.home, parent),
         None => ForkInheritance::default(),
@@ -142,11 +133,14 @@ fn command_line(
             argv.push(format!("{flag}={value}").into());
         }
     };
+    let offered: Vec<&str> = policy.offered().collect();
+    optional("--tools", Some(offered.join(",")));
+    // A second time, for tools that do not come from the built-in set.
     optional("--disallowed-tools", Some(policy.denied().join(",")));
     // By itself it asks only about what its own rules do not allow, and not, say, about `ls`.
     let ask = (!policy.asked().is_empty())
         .then(|| json!({"permissions": {"ask": policy.asked()}}).to_string());
-    optional(SETTINGS, ask);
+    optional("--settings", ask);
     optional("--append-system-prompt", spec.task.system.clone());
     optional(
         "--json-schema",

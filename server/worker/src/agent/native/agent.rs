@@ -109,6 +109,11 @@ impl CodingAgent for NativeAgent {
         variables
     }
 
+    fn provider_addresses(&self, variables: &[EnvVar]) -> Vec<String> {
+        let address = variables.iter().rev().find(|var| var.name == BASE_URL);
+        address.map(|var| var.value.clone()).into_iter().collect()
+    }
+
     fn run_subcommand(&self, name: &str) -> Option<i32> {
         (name == SUBCOMMAND).then(child::native_main)
     }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use claudecluster_protocol::{
     AttemptId, BlobId, Span,
     event::AgentEvent,
+    network::NetworkPolicy,
     plan::{AgentName, Command},
     worker::{
         AgentLimits, AgentTask, AttemptEpoch, ChangeLimits, EpochNumber, JobDeadlines, JobEnv,
@@ -29,7 +30,7 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    agent::{AgentSettings, PermissionQuestion, SessionChannels},
+    agent::{AgentSettings, PermissionQuestion, SessionChannels, SessionClocks},
     executor::{DriveLimits, Executor, JobPorts, LocalExecutor, PipeExecutor},
     serve::WorkerPlace,
 };
@@ -49,6 +50,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
         base: None,
         layers: Vec::new(),
         sandbox: SandboxChoice::Auto,
+        network: NetworkPolicy::default(),
         session: Some(AgentTask {
             agent: AgentName::Command,
             prompt: String::new(),
@@ -148,6 +150,7 @@ fn ports(contents: Contents, events: usize) -> (JobPorts, Ends) {
             events: events_in,
             questions: Some(asks_in),
             cancel: cancel.clone(),
+            clocks: SessionClocks::default(),
         },
         contents: Arc::new(contents),
     };

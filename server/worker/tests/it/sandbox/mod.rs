@@ -1,6 +1,7 @@
 //! Views of a workspace and the change sets that leave them.
 
 mod changes;
+mod control;
 mod equivalence;
 mod isolation;
 mod privileges;

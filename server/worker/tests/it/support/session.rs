@@ -15,11 +15,13 @@ use std::{
 };
 
 use claudecluster_model::{Script, Server};
-use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
+use claudecluster_protocol::{
+    Span, event::AgentEvent, permission::PermissionDecision, plan::AgentName,
+};
 use claudecluster_worker::{
     agent::{
         AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, PermissionQuestion,
-        SessionChannels, ToolPermissions, registry,
+        QuestionReply, SessionChannels, SessionClocks, ToolPermissions, registry,
     },
     launch::ProgramLauncher,
 };
@@ -168,6 +170,7 @@ impl Stage {
             events,
             questions,
             cancel,
+            clocks: SessionClocks::default(),
         };
         let report = registry()
             .run(spec, launch, &mut transcript, &channels)
@@ -187,13 +190,46 @@ impl Stage {
 
 /// The real Claude Code that the test command provides.
 pub(crate) fn claude() -> PathBuf {
-    match std::env::var_os("CLAUDECLUSTER_TEST_CLAUDE") {
+    provided("CLAUDECLUSTER_TEST_CLAUDE")
+}
+
+/// The releases of Claude Code that sessions are tested with: the oldest and the newest, and the one of
+/// the other tests.
+pub(crate) fn claudes() -> [PathBuf; 3] {
+    [
+        provided("CLAUDECLUSTER_TEST_CLAUDE_OLDEST"),
+        claude(),
+        newest_claude(),
+    ]
+}
+
+/// The newest release of Claude Code.
+pub(crate) fn newest_claude() -> PathBuf {
+    provided("CLAUDECLUSTER_TEST_CLAUDE_NEWEST")
+}
+
+fn provided(variable: &str) -> PathBuf {
+    match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
         None => panic!(
-            "CLAUDECLUSTER_TEST_CLAUDE is not set: run `cargo xtask provision`, or the tests through \
-             `cargo xtask test`"
+            "{variable} is not set: run `cargo xtask provision`, or the tests through `cargo xtask test`"
         ),
     }
+}
+
+/// Permissions under which `tools` are asked about.
+pub(crate) fn asking(tools: &[&str], timeout: Span) -> ToolPermissions {
+    ToolPermissions {
+        ask: tools.iter().map(|&tool| tool.to_owned()).collect(),
+        timeout,
+        ..ToolPermissions::default()
+    }
+}
+
+/// Answers a question.
+pub(crate) fn say(ask: PermissionQuestion, decision: PermissionDecision, reason: Option<&str>) {
+    let reason = reason.map(str::to_owned);
+    let _ = ask.reply.send(QuestionReply { decision, reason });
 }
 
 /// Long enough for anything but a hang.

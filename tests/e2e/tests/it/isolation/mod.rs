@@ -2,5 +2,6 @@
 
 mod escapes;
 mod hostile;
+mod modes;
 mod secrets;
 mod sockets;
