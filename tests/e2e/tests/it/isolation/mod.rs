@@ -4,4 +4,5 @@ mod escapes;
 mod hostile;
 mod modes;
 mod requirements;
+mod secrets;
 mod sockets;
