@@ -207,6 +207,10 @@ session: string,
  */
 forkOf: string | null,
 /**
+ * The first user turn where there is no session to start from; the same as with one if it is not set.
+ */
+unforkedPrompt?: string | null,
+/**
  * The command to run, for agents that run a command instead of following a prompt.
  */
 run: Command | null,
@@ -1097,7 +1101,11 @@ notBefore: Timestamp,
 /**
  * The note to the next attempt about the last one.
  */
-lesson: string, } | { "type": "proposed",
+lesson: string, } | { "type": "interrupted",
+/**
+ * Whether the daemon was stopped or ended unexpectedly.
+ */
+stop: StopReason, } | { "type": "proposed",
 /**
  * The files of the proposal.
  */
@@ -1684,7 +1692,7 @@ error?: ErrorBody | null, };
 /**
  * Why a change is kept apart and never lands without being named.
  */
-export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed";
+export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed" | "listed" | "secret";
 
 /**
  * First line of a connection.
@@ -1867,6 +1875,10 @@ status: HunkStatus,
  * Why it is kept apart, if it is.
  */
 held?: Array<HeldReason>,
+/**
+ * Which program runs the file and when, if one does so of its own accord. Clients show it as a mark.
+ */
+runs?: string | null,
 /**
  * First line it replaces in the current text.
  */
@@ -2621,9 +2633,43 @@ resolution: Resolution,
 reason?: string | null, };
 
 /**
+ * What the programs of an attempt may take of the machine, together.
+ */
+export type ResourceLimits = {
+/**
+ * Processes and threads.
+ */
+processes: number,
+/**
+ * Bytes of memory; `None` sets no limit.
+ */
+memoryBytes?: number | null,
+/**
+ * Open files of each process.
+ */
+openFiles: number,
+/**
+ * Bytes of what is written to disk; `None` sets no limit.
+ */
+diskBytes?: number | null, };
+
+/**
  * Chooses the isolation of workers from the workspace.
  */
 export type SandboxChoice = "auto" | "overlay" | "copy";
+
+/**
+ * Fences around the programs of an attempt.
+ */
+export type SandboxFences = {
+/**
+ * Files that programs cannot read.
+ */
+secrets: SecretRules,
+/**
+ * What programs may take of the machine.
+ */
+limits: ResourceLimits, };
 
 /**
  * Names the isolation of an attempt from the workspace.
@@ -2658,6 +2704,19 @@ range?: LineRange | null,
 anchor?: RangeAnchor | null, };
 
 /**
+ * Changes to the built-in list of files that programs cannot read. A path may start with `~/`.
+ */
+export type SecretRules = {
+/**
+ * Further files and folders that workers cannot read.
+ */
+hide: Array<string>,
+/**
+ * Files and folders of the list that workers can read.
+ */
+show: Array<string>, };
+
+/**
  * The text of a selection, as it was when the goal was submitted.
  */
 export type SelectedText = {
@@ -2684,7 +2743,7 @@ export type Span = string;
 /**
  * Why an attempt, or a planning session, ended without success. Each has its own retry policy.
  */
-export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "cancelled" | "resources";
+export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "daemonCrash" | "cancelled" | "resources";
 
 /**
  * One item of the stream that watchers get.
@@ -3022,6 +3081,10 @@ deadlines: JobDeadlines,
  * Limits of what the attempt may change.
  */
 changeLimits: ChangeLimits,
+/**
+ * The fences around the attempt's programs.
+ */
+fences: SandboxFences,
 /**
  * Paths that version control knows although an ignore rule names them.
  */

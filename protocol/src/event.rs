@@ -134,6 +134,12 @@ pub enum EventBody {
         /// The note to the next attempt about the last one.
         lesson: String,
     },
+    /// The daemon ended while the goal's own work ran: while the workspace was captured, or the goal was planned,
+    /// merged or gated. The next daemon takes the work up again.
+    Interrupted {
+        /// Whether the daemon was stopped or ended unexpectedly.
+        stop: StopReason,
+    },
     /// All finished tasks' changes were merged into one proposal.
     Proposed {
         /// The files of the proposal.

@@ -335,8 +335,10 @@ pub enum StopReason {
     InvalidAnswer,
     /// The change set broke a limit: outside the workspace, too many files, too large.
     ChangesRefused,
-    /// The daemon ended while the attempt ran.
+    /// The daemon was stopped while the attempt ran.
     DaemonRestart,
+    /// The daemon ended unexpectedly while the attempt ran.
+    DaemonCrash,
     /// Somebody cancelled it.
     Cancelled,
     /// The machine refused: disk full, no memory, no permission.

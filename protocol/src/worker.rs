@@ -258,6 +258,9 @@ pub struct WorkerJob {
     pub deadlines: JobDeadlines,
     /// Limits of what the attempt may change.
     pub change_limits: ChangeLimits,
+    /// The fences around the attempt's programs.
+    #[serde(default)]
+    pub fences: SandboxFences,
     /// Paths that version control knows although an ignore rule names them.
     #[serde(default)]
     pub tracked: Vec<RelPath>,
@@ -399,6 +402,9 @@ pub struct AgentTask {
     /// The session to start from: a planner's, or that of an interrupted attempt. A worker that has no
     /// session of the goal starts a new one.
     pub fork_of: Option<String>,
+    /// The first user turn where there is no session to start from; the same as with one if it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unforked_prompt: Option<String>,
     /// The command to run, for agents that run a command instead of following a prompt.
     pub run: Option<Command>,
     /// Deadlines and limits.
@@ -495,6 +501,57 @@ impl Default for ChangeLimits {
             total_bytes: 256 << 20,
             files: 20_000,
             refusals: 1_000,
+        }
+    }
+}
+
+/// Fences around the programs of an attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxFences {
+    /// Files that programs cannot read.
+    pub secrets: SecretRules,
+    /// What programs may take of the machine.
+    #[serde(default)]
+    pub limits: ResourceLimits,
+}
+
+/// Changes to the built-in list of files that programs cannot read. A path may start with `~/`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SecretRules {
+    /// Further files and folders that workers cannot read.
+    pub hide: Vec<String>,
+    /// Files and folders of the list that workers can read.
+    pub show: Vec<String>,
+}
+
+/// What the programs of an attempt may take of the machine, together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceLimits {
+    /// Processes and threads.
+    pub processes: u32,
+    /// Bytes of memory; `None` sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Open files of each process.
+    pub open_files: u64,
+    /// Bytes of what is written to disk; `None` sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+}
+
+impl Default for ResourceLimits {
+    fn default() -> Self {
+        Self {
+            processes: 4096,
+            memory_bytes: None,
+            open_files: 65_536,
+            disk_bytes: Some(64 << 30),
         }
     }
 }

@@ -118,7 +118,7 @@ fn input_ids(input: &Input) -> NamedIds<'_> {
         Input::Cancel { goal } => of_goal("cancel", goal),
         Input::Retry { goal, task } => ("retry", Some(goal), task.as_ref(), None),
         Input::Tick => ("tick", None, None, None),
-        Input::Recover => ("recover", None, None, None),
+        Input::Recover { .. } => ("recover", None, None, None),
     }
 }
 

@@ -19,12 +19,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
+    agent::{AgentReport, AgentSpec, AgentTask, ForkInheritance, SessionChannels, registry},
     changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
     network,
     program::{self, ProgramDeadlines, ProgramEnd},
     sandbox::{Sandbox, SandboxError, SandboxSpec},
+    transcript::TranscriptWriter,
 };
 
 /// How long a gate has from SIGTERM to SIGKILL.
@@ -73,6 +74,8 @@ pub struct AttemptReport {
     pub usage: AgentUsage,
     /// The agent's session, for resuming and forking.
     pub session: Option<String>,
+    /// The values that forks of the session inherit.
+    pub inheritance: ForkInheritance,
     /// When the provider will answer again, where it said so.
     pub retry_after: Option<Span>,
     /// What it changed; collected for failed attempts too.
@@ -110,7 +113,7 @@ pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport 
         transcript: spec.transcript.clone(),
         ..AttemptReport::default()
     };
-    let transcript = match open_transcript(&spec.transcript).await {
+    let transcript = match TranscriptWriter::open(&spec.transcript).await {
         Ok(file) => file,
         Err(e) => {
             let words = format!(
@@ -173,19 +176,6 @@ async fn prepare(
     }
 }
 
-async fn open_transcript(path: &std::path::Path) -> std::io::Result<BufWriter<File>> {
-    if let Some(dir) = path.parent() {
-        tokio::fs::create_dir_all(dir).await?;
-    }
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .await?;
-    Ok(BufWriter::new(file))
-}
-
 /// The class of a sandbox's failure. Trying again helps where the machine was short of something for
 /// a moment, not where the places or the kernel are wrong.
 fn class_of(error: &SandboxError) -> StopReason {
@@ -210,7 +200,7 @@ fn in_words(error: &SandboxError) -> String {
 async fn work(
     spec: &AttemptSpec,
     sandbox: &Sandbox,
-    mut transcript: BufWriter<File>,
+    mut transcript: TranscriptWriter<BufWriter<File>>,
     channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
@@ -234,6 +224,7 @@ async fn work(
     report.answer = said.answer;
     report.usage = said.usage;
     report.session = said.session;
+    report.inheritance = said.inheritance;
     report.retry_after = said.retry_after;
     if let Err(e) = transcript.flush().await {
         report.fail(
@@ -244,7 +235,9 @@ async fn work(
     if report.stop.is_none() {
         let env = &spec.gate_env;
         let timeout = spec.gate_timeout;
-        report.gates = run_gates(sandbox, &spec.gates, env, timeout, channels).await;
+        // What the session has left in its home is none of theirs.
+        let launch = sandbox.without_mounts();
+        report.gates = run_gates(&launch, &spec.gates, env, timeout, channels).await;
         judge(&spec.gates, &channels.cancel, report);
     }
 }

@@ -10,3 +10,4 @@ pub mod network;
 mod program;
 pub mod sandbox;
 pub mod serve;
+mod transcript;

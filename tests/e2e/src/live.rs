@@ -220,6 +220,11 @@ impl Editor {
         editor
     }
 
+    /// The process id of `claudecluster lsp`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Opens a document with this text.
     pub fn open(&mut self, world: &World, path: &str, text: &str) {
         let uri = format!("file://{}", world.path(path).display());

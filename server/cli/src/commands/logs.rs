@@ -34,7 +34,7 @@ pub(super) async fn print_logs(
     let transcripts = list_transcripts(&client, &args.goal, args.task.as_ref()).await?;
     if args.raw {
         for transcript in &transcripts {
-            cx.ui.bytes(&client.blob(&transcript.id).await?)?;
+            cx.ui.foreign_bytes(&client.blob(&transcript.id).await?)?;
         }
         return Ok(CommandExit::Done);
     }

@@ -1,7 +1,10 @@
 //! The settings as keys: the values of each, and its form in files, in the environment and on the
 //! command line.
 
-use claudecluster_driver::worker::{agent::claude_code::ToolPolicy, network::HostRule};
+use claudecluster_driver::{
+    check_hold_pattern,
+    worker::{agent::claude_code::ToolPolicy, network::HostRule},
+};
 use claudecluster_protocol::{Span, plan::AgentName};
 use serde_json::{Value, json};
 use toml_edit::Item;
@@ -13,6 +16,8 @@ pub(crate) enum KeyKind {
     Texts,
     Agent,
     Agents,
+    /// A list of patterns as in a `.gitignore`.
+    Patterns,
     /// A list of tools. `true` if the setting opens tools to workers, with or without a question.
     Tools(bool),
     Bool,
@@ -58,7 +63,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Lists every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [ConfigKey; 36] = [
+pub(crate) static KEYS: [ConfigKey; 43] = [
     key("agent", KeyKind::Agent),
     narrowable("denyAgents", KeyKind::Agents),
     key("model", KeyKind::Text),
@@ -73,6 +78,7 @@ pub(crate) static KEYS: [ConfigKey; 36] = [
     key("permissions.timeout", KeyKind::Span),
     key("repair.conflicts", KeyKind::Bool),
     key("repair.rejections", KeyKind::Bool),
+    narrowable("review.hold", KeyKind::Patterns),
     key("review.typingPause", KeyKind::Span),
     key(
         "review.mergeWords",
@@ -92,6 +98,12 @@ pub(crate) static KEYS: [ConfigKey; 36] = [
     narrowable("limits.totalBytes", KeyKind::Number(0, I64)),
     narrowable("limits.files", KeyKind::Number(0, U32)),
     narrowable("limits.turns", KeyKind::Number(1, U32)),
+    narrowable("limits.processes", KeyKind::Number(16, U32)),
+    narrowable("limits.memoryBytes", KeyKind::Number(64 << 20, I64)),
+    narrowable("limits.openFiles", KeyKind::Number(64, U32)),
+    narrowable("limits.diskBytes", KeyKind::Number(1 << 20, I64)),
+    narrowable("secrets.hide", KeyKind::Texts),
+    key("secrets.show", KeyKind::Texts),
     key("claude.program", KeyKind::Text),
     key("native.baseUrl", KeyKind::Text),
     key("native.keyEnv", KeyKind::Text),
@@ -183,7 +195,11 @@ impl ConfigKey {
                 Ok(amount) => json!(amount),
                 Err(_) => return Err(self.expected(&format!("{text:?}"))),
             },
-            KeyKind::Texts | KeyKind::Agents | KeyKind::Tools(_) | KeyKind::Hosts => {
+            KeyKind::Texts
+            | KeyKind::Agents
+            | KeyKind::Tools(_)
+            | KeyKind::Hosts
+            | KeyKind::Patterns => {
                 json!(list().collect::<Vec<_>>())
             }
             KeyKind::Ports => match list().map(str::parse::<u16>).collect::<Result<Vec<_>, _>>() {
@@ -253,6 +269,15 @@ impl ConfigKey {
                 }
                 None => false,
             },
+            KeyKind::Patterns => match value.as_array() {
+                Some(patterns) => {
+                    for pattern in patterns {
+                        check_hold_pattern(pattern.as_str().unwrap_or_default())?;
+                    }
+                    true
+                }
+                None => false,
+            },
             KeyKind::Ports => value.as_array().is_some_and(|ports| {
                 let is_port =
                     |port: &Value| port.as_u64().is_some_and(|n| (1..=65_535).contains(&n));
@@ -281,6 +306,7 @@ impl ConfigKey {
             KeyKind::Texts => "a list of strings".to_owned(),
             KeyKind::Agent => "the name of an agent".to_owned(),
             KeyKind::Agents => "a list of agents".to_owned(),
+            KeyKind::Patterns => "a list of patterns such as [\"*.sql\"]".to_owned(),
             KeyKind::Tools(_) => "a list of tools such as [\"WebFetch\"]".to_owned(),
             KeyKind::Bool => "true or false".to_owned(),
             KeyKind::Number(low, high) => format!("a whole number from {low} to {high}"),

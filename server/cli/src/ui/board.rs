@@ -184,6 +184,7 @@ impl GoalBoard {
                 self.permissions.retain(|open| open.id != *request_id);
             }
             EventBody::SnapshotTaken { .. }
+            | EventBody::Interrupted { .. }
             | EventBody::NetworkUsed { .. }
             | EventBody::ApprovalRequested
             | EventBody::PlannerTranscript { .. }

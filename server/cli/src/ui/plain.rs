@@ -61,6 +61,10 @@ fn event_line(event: &Event) -> Option<StyledLine> {
                 text::one_line(summary)
             ),
         ),
+        EventBody::Interrupted { stop } => goal.add(
+            PLAIN,
+            format!("resuming: {}", text::stop_reason_text(*stop)),
+        ),
         EventBody::Planned { plan, .. } => goal.add(
             PLAIN,
             format!("planned {}", text::counted(plan.tasks.len(), "task")),

@@ -209,7 +209,11 @@ pub enum Input {
     /// A moment asked for with [`Effect::WakeAt`] has come.
     Tick,
     /// The daemon has started and the journal is replayed.
-    Recover,
+    Recover {
+        /// How the last daemon ended: [`StopReason::DaemonRestart`] if it was stopped, and
+        /// [`StopReason::DaemonCrash`] if not.
+        ended: StopReason,
+    },
 }
 
 /// Names work for the caller to carry out.
@@ -381,7 +385,7 @@ impl StepTurn<'_> {
             Input::Cancel { goal } => self.cancel_goal(&goal)?,
             Input::Retry { goal, task } => self.retry_goal(&goal, task.as_ref())?,
             Input::Tick => self.check_deadlines(),
-            Input::Recover => self.recover_goals(),
+            Input::Recover { ended } => self.recover_goals(ended),
         }
         self.schedule_tasks();
         self.watch_deadlines(&deadlines);

@@ -215,6 +215,7 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::RetryScheduled { .. } => "retryScheduled",
         EventBody::Proposed { .. } => "proposed",
         EventBody::Gated { .. } => "gated",
+        EventBody::Interrupted { .. } => "interrupted",
         EventBody::Reviewed { .. } => "reviewed",
         EventBody::LandingBegun { .. } => "landingBegun",
         EventBody::LandingDropped { .. } => "landingDropped",
@@ -230,7 +231,7 @@ fn kind(body: &EventBody) -> &'static str {
 }
 
 /// Every kind of event there is.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "goalSubmitted",
     "snapshotTaken",
     "planRefused",
@@ -245,6 +246,7 @@ const KINDS: [&str; 25] = [
     "retryScheduled",
     "proposed",
     "gated",
+    "interrupted",
     "reviewed",
     "landingBegun",
     "landingDropped",
@@ -259,7 +261,7 @@ const KINDS: [&str; 25] = [
 ];
 
 /// Kinds that came after the journals were written.
-const LATER: [&str; 1] = ["networkUsed"];
+const LATER: [&str; 2] = ["interrupted", "networkUsed"];
 
 #[test]
 fn a_journal_of_0_1_0_replays_to_the_state_it_had() {

@@ -10,6 +10,7 @@ pub mod claude_code;
 mod clocks;
 mod coding_agent;
 mod command;
+mod home;
 mod line_session;
 mod native;
 mod permission;
@@ -22,6 +23,7 @@ pub(crate) use self::clocks::{ClockChange, ClockWatch};
 pub use self::{
     clocks::{SessionClocks, StoppedClocks},
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
+    home::{AgentHome, ForkInheritance, is_model_name},
     native::settings::NativeSettings,
     permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},

@@ -1,6 +1,6 @@
 //! All agents, by name.
 
-use std::{io, path::Path, sync::LazyLock};
+use std::{path::Path, sync::LazyLock};
 
 use claudecluster_protocol::{
     agent::AgentCatalog, event::AgentEvent, goal::EnvVar, plan::AgentName,
@@ -95,15 +95,6 @@ impl AgentRegistry {
     /// Iterates over the names of the developer's variables that agents may see; one `*` may end a name.
     pub fn passed_variables(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.iter().flat_map(CodingAgent::passed_variables).copied()
-    }
-
-    /// Prepares the private home of a goal for every agent, before the first session of the goal.
-    ///
-    /// # Errors
-    ///
-    /// A folder or file cannot be written.
-    pub fn prepare_home(&self, home: &Path) -> io::Result<()> {
-        self.iter().try_for_each(|agent| agent.prepare_home(home))
     }
 
     /// Names the folder for what agents remember about their programs from one daemon to the next.
@@ -271,6 +262,7 @@ mod tests {
                 model: None,
                 session: String::new(),
                 fork_of: None,
+                unforked_prompt: None,
                 run: None,
                 limits: AgentLimits::default(),
                 permissions: ToolPermissions::default(),

@@ -78,7 +78,7 @@ mod tests {
         plan::Command,
         worker::{
             AttemptEpoch, ChangeLimits, EpochNumber, JobDeadlines, JobEnv, JobWork, ReportedChange,
-            SandboxChoice,
+            SandboxChoice, SandboxFences,
         },
     };
 
@@ -109,6 +109,7 @@ mod tests {
                 files: 2,
                 ..ChangeLimits::default()
             },
+            fences: SandboxFences::default(),
             tracked: Vec::new(),
         }
     }

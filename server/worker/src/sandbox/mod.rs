@@ -7,6 +7,7 @@
 mod confine;
 mod control;
 mod copy;
+mod covers;
 mod env;
 mod host_sockets;
 pub(crate) mod layer;
@@ -14,9 +15,11 @@ mod mount_policy;
 mod mounts;
 mod network;
 mod overlay;
+mod secrets;
 mod spec;
 mod supervise;
 mod sys;
+mod syscalls;
 mod view;
 
 use std::{
@@ -33,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::{
+    secrets::SecretSearch,
     spec::canonicalize_spec,
     view::{Isolation, SandboxView, ViewBacking, ViewMount, ViewNotes},
 };
@@ -60,6 +64,8 @@ pub struct Sandbox {
     programs: TaskTracker,
     copied: Option<copy::WorkspaceCopy>,
     why: String,
+    /// Remarks on what was found before the view was tried.
+    notes: Vec<String>,
 }
 
 /// The layer that a sandbox leaves behind.
@@ -149,6 +155,13 @@ impl Sandbox {
             (ViewBacking::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
             _ => spec.workspace.clone().into(),
         };
+        let home = std::env::var_os("HOME");
+        let search = SecretSearch {
+            homes: secrets::home_folders(home.as_deref()),
+            variable: &|name| std::env::var_os(name),
+            shown: std::slice::from_ref(&spec.workspace),
+        };
+        let secrets = secrets::find_secrets(&search, &spec.fences.secrets);
         let network = spec
             .network
             .clone()
@@ -159,10 +172,11 @@ impl Sandbox {
             layer: spec.layer.clone().into(),
             backing,
             isolation,
-            home: std::env::var_os("HOME"),
+            home,
             writable: spec.writable.iter().map(Into::into).collect(),
             mounts: view_mounts(spec, isolation),
             hidden: spec.hidden.iter().map(Into::into).collect(),
+            secrets: secrets.hidden,
             ports: network.as_ref().map(|door| door.ports()),
         };
         Self {
@@ -172,11 +186,12 @@ impl Sandbox {
             programs: TaskTracker::new(),
             copied: None,
             why: String::new(),
+            notes: secrets.notes,
         }
     }
 
     fn append_notes(&mut self, notes: &[String]) {
-        for note in notes {
+        for note in std::mem::take(&mut self.notes).iter().chain(notes) {
             self.why.push_str("; ");
             self.why.push_str(note);
         }

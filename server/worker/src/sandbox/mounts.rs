@@ -16,6 +16,7 @@ use rustix::{
 };
 
 use super::{
+    covers::cover_secrets,
     host_sockets::{HostSocket, list_host_sockets},
     mount_policy::{self, DiscardedFolder, NestedMount},
     overlay::{
@@ -57,6 +58,7 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     }
     plan.mount_workspace()?;
     plan.hide_folders()?;
+    cover_secrets(view)?;
     plan.mount_writable()?;
     cover_sockets(&sockets)?;
     plan.seal_mounts()
@@ -195,7 +197,7 @@ impl<'a> MountPlan<'a> {
             .map(|name| Path::new("/dev").join(name))
             .filter_map(|path| Some((clone_tree(&path, false).ok()?, path)))
             .collect();
-        mount_tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
+        mount_tmpfs(Path::new("/dev"), c"mode=0755,size=4m")?;
         for (tree, path) in trees {
             std::fs::write(&path, []).step(|| "create the mount point of a device".into())?;
             attach_tree(&tree, &path)?;

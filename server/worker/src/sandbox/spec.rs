@@ -7,8 +7,8 @@ use std::{
     sync::Arc,
 };
 
-use claudecluster_protocol::ErrorBody;
 pub use claudecluster_protocol::worker::SandboxChoice;
+use claudecluster_protocol::{ErrorBody, worker::SandboxFences};
 
 use super::{layer, network::NetworkDoor, view};
 
@@ -31,6 +31,8 @@ pub struct SandboxSpec {
     pub hidden: Vec<PathBuf>,
     /// Serves what programs reach of the network; `None` leaves them the machine's own network.
     pub network: Option<Arc<dyn NetworkDoor>>,
+    /// The files that programs cannot read, and what they may take of the machine.
+    pub fences: SandboxFences,
     /// Which kind to use.
     pub preference: SandboxChoice,
     /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
@@ -48,6 +50,7 @@ impl SandboxSpec {
             mounts: Vec::new(),
             hidden: Vec::new(),
             network: None,
+            fences: SandboxFences::default(),
             preference: SandboxChoice::Auto,
             launcher,
         }

@@ -24,6 +24,7 @@ use super::{
     control::LauncherSocket,
     mounts, network, sys,
     sys::ForkSide,
+    syscalls::{self, SocketChoice},
     view::{Isolation, SandboxView},
 };
 
@@ -253,6 +254,13 @@ fn prepare_init(
                 .step(|| "restrict writes".into());
         }
     }
+    sys::leave_keyrings().step(|| "leave the user's keyrings".into())?;
+    let sockets = if view.isolation == Isolation::Namespaces {
+        SocketChoice::Common
+    } else {
+        SocketChoice::TcpOnly
+    };
+    syscalls::restrict_syscalls(sockets).step(|| "restrict system calls".into())?;
     std::env::set_current_dir(&view.root).step(|| "enter the workspace".into())?;
     // Changes of credentials clear the death signal, so it comes after them. The launcher may have
     // ended meanwhile: then its end of the pipe is closed already.

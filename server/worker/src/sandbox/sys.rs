@@ -152,6 +152,26 @@ pub(super) fn close_others_on_exec() {
     }
 }
 
+/// Gives this process a session keyring of its own, so that it holds none of the user's keys.
+#[expect(unsafe_code, reason = "keyrings have no safe wrapper")]
+pub(super) fn leave_keyrings() -> io::Result<()> {
+    // SAFETY: without a name the call reads no memory.
+    let joined = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        _ if joined >= 0 => Ok(()),
+        // No keys in this kernel, or nobody in this container may use them.
+        Some(libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Takes over an inherited descriptor that must be a socket, so that programs do not inherit it.
 #[expect(
     unsafe_code,

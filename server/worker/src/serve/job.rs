@@ -6,31 +6,39 @@ use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
+use claudecluster_files::{ForeignFileError, read_named_file, remove_path, run_with_deadline};
 use claudecluster_protocol::{
-    BlobId, StopReason,
+    BlobId, ErrorBody, StopReason,
     change::FileVersion,
     network::NetworkMode,
+    plan::AgentName,
     worker::{AgentTask, JobEnv, JobReport, LeftOutFile, ReportedChange, WorkerJob},
 };
 use futures::FutureExt as _;
 
 use super::{
     ContentClient,
+    homes::{HOME, home_of, remove_old_homes},
     layers::resolve_layers,
     place::{NotPrepared, WorkerPlace, clear_folder},
 };
 use crate::{
-    agent::{AgentPlace, AgentSpec, SessionChannels, registry},
+    agent::{AgentPlace, AgentSpec, ForkInheritance, SessionChannels, registry},
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeSet, FileContent, TrackedFiles},
     network::{
         DoorSetup, ProviderHosts, TaskDoor, UpstreamProxies, is_proxy_variable, longest_wait,
     },
-    sandbox::{NetworkDoor, SandboxSpec},
+    sandbox::{NetworkDoor, PRIVATE_PLACES, PrivateMount, SandboxSpec},
+    transcript::TRANSCRIPT_BYTES,
 };
+
+/// How long copying a session's files into its home or out of it may take.
+const FILES_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A job that has ended, with the contents that its report names.
 pub(crate) struct JobEnd {
@@ -82,10 +90,15 @@ async fn run_prepared(
         }
     };
     let report = match prepared {
-        Ok(PreparedJob::Session(spec)) => attempt::run(*spec, channels).await,
+        Ok(PreparedJob::Session(spec)) => {
+            let (agent, home) = (spec.agent.task.agent, spec.agent.place.home.clone());
+            let mut report = attempt::run(*spec, channels).await;
+            keep_session(place, job, agent, home, &mut report).await;
+            report
+        }
         Ok(PreparedJob::Gates(sandbox)) => {
             let env = os_env(job, &job.gate_env);
-            attempt::run_gates_alone(sandbox, &job.gates, &env, job.deadlines, &channels).await
+            attempt::run_gates_alone(*sandbox, &job.gates, &env, job.deadlines, &channels).await
         }
         Err(NotPrepared { stop, words }) => return JobEnd::failed(stop, words),
     };
@@ -122,7 +135,7 @@ fn open_door(job: &WorkerJob, channels: &SessionChannels) -> Option<Arc<TaskDoor
 
 enum PreparedJob {
     Session(Box<AttemptSpec>),
-    Gates(SandboxSpec),
+    Gates(Box<SandboxSpec>),
 }
 
 async fn prepare_job(
@@ -137,13 +150,24 @@ async fn prepare_job(
         Some(_) => place.job_dir(&job.epoch),
         None => place.job_dir(&job.epoch).join("run"),
     };
+    let has_home = job
+        .session
+        .as_ref()
+        .and_then(|task| home_of(task.agent))
+        .is_some();
+    let mounts = has_home.then(|| PrivateMount {
+        source: place.home(&job.epoch),
+        target: Path::new(PRIVATE_PLACES).join(HOME),
+    });
+    let mounts = mounts.into_iter().collect();
     let sandbox = SandboxSpec {
         lowers,
-        writable: vec![place.home(goal)],
+        mounts,
         // The state folder may hold the daemon's socket: a job that reached it could accept its own hunks.
         hidden: place.hidden(Path::new(&job.workspace)),
         network: door.map(|door| door as Arc<dyn NetworkDoor>),
         preference: job.sandbox,
+        fences: job.fences.clone(),
         ..SandboxSpec::new(
             PathBuf::from(&job.workspace),
             layer,
@@ -151,11 +175,11 @@ async fn prepare_job(
         )
     };
     let Some(task) = &job.session else {
-        return Ok(PreparedJob::Gates(sandbox));
+        return Ok(PreparedJob::Gates(Box::new(sandbox)));
     };
     Ok(PreparedJob::Session(Box::new(AttemptSpec {
         sandbox,
-        agent: session_spec(place, job, task)?,
+        agent: session_spec(place, job, task).await?,
         gates: job.gates.clone(),
         gate_env: os_env(job, &job.gate_env),
         gate_timeout: job.deadlines.gate,
@@ -167,27 +191,88 @@ async fn prepare_job(
     })))
 }
 
-fn session_spec(
+async fn session_spec(
     place: &WorkerPlace,
     job: &WorkerJob,
     task: &AgentTask,
 ) -> Result<AgentSpec, NotPrepared> {
-    let goal = &job.epoch.goal;
-    let had_home = place.prepare_home(goal)?;
     let mut task = task.clone();
-    if !had_home {
+    let program = place.program(task.agent, &job.session_env)?;
+    let inherited = make_home(place, job, &task).await?;
+    if inherited.is_none() {
         // There is nothing here to fork.
         task.fork_of = None;
+        if let Some(prompt) = task.unforked_prompt.take() {
+            task.prompt = prompt;
+        }
     }
-    let program = place.program(task.agent, &job.session_env)?;
     Ok(AgentSpec {
         task,
         place: AgentPlace {
             env: os_env(job, &job.session_env),
-            home: place.home(goal),
+            home: place.home(&job.epoch),
+            inherited: inherited.unwrap_or_default(),
             program,
         },
     })
+}
+
+/// Makes the home of a job's session, if its agent has one. Returns what the session inherits; `None` if it does not
+/// start from an earlier one.
+async fn make_home(
+    place: &WorkerPlace,
+    job: &WorkerJob,
+    task: &AgentTask,
+) -> Result<Option<ForkInheritance>, ErrorBody> {
+    let Some(home) = home_of(task.agent) else {
+        return Ok(None);
+    };
+    let keep = place.session_keep(&job.epoch.goal);
+    let (name, parent) = (task.agent, task.fork_of.clone());
+    let dir = place.job_dir(&job.epoch);
+    let shown = dir.clone();
+    let made = run_with_deadline(FILES_DEADLINE, move || {
+        remove_old_homes(&dir);
+        keep.make_home(home, name, &dir, parent.as_deref())
+    });
+    made.await.map_err(|error: ForeignFileError| {
+        ErrorBody::environment(format!(
+            "cannot make a home for the agent in {}: {error}",
+            shown.display()
+        ))
+        .with_hint("check that the state folder is writable and has free space")
+    })
+}
+
+/// Keeps what forks of the job's session need, and deletes its home. The session's programs have ended; what they left
+/// is read as foreign files all the same.
+async fn keep_session(
+    place: &WorkerPlace,
+    job: &WorkerJob,
+    agent: AgentName,
+    home: PathBuf,
+    report: &mut AttemptReport,
+) {
+    let Some(kind) = home_of(agent) else { return };
+    let keep = place.session_keep(&job.epoch.goal);
+    let (session, inheritance) = (report.session.clone(), report.inheritance.clone());
+    let kept = run_with_deadline(FILES_DEADLINE, move || {
+        let kept = match &session {
+            Some(session) => keep.keep_session(kind, agent, &home, session, inheritance),
+            None => Ok(false),
+        };
+        if let Err(error) = remove_path(&home) {
+            tracing::warn!(%error, "cannot remove the home of a session");
+        }
+        kept
+    });
+    let is_kept = kept.await.unwrap_or_else(|error: ForeignFileError| {
+        tracing::warn!(%error, "a session is not kept; none can be forked from it");
+        false
+    });
+    if !is_kept {
+        report.session = None;
+    }
 }
 
 /// Returns variables of a job as its programs get them. Where the network has a door, the user's own proxies are
@@ -232,7 +317,7 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
     });
     let changes: Vec<ReportedChange> = changes.collect();
     // One that cannot be read is none.
-    let transcript = std::fs::read(&report.transcript).ok();
+    let transcript = read_named_file(&report.transcript, TRANSCRIPT_BYTES).ok();
     let transcript = transcript.filter(|bytes| !bytes.is_empty());
     let transcript = transcript.map(|bytes| offer(bytes.into()));
     let left_out = refused.into_iter().map(|refused| LeftOutFile {

@@ -3,6 +3,7 @@
 //! The same loop serves the daemon's own executor and `claudecluster worker`. It runs one job at a time. Whatever
 //! ends the link ends the job with everything it started.
 
+mod homes;
 mod job;
 mod layers;
 mod place;

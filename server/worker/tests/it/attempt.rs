@@ -38,6 +38,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
                 model: None,
                 session: String::new(),
                 fork_of: None,
+                unforked_prompt: None,
                 run: Some(Command::Shell(script.into())),
                 limits: AgentLimits {
                     timeout: Span::from_secs(60),

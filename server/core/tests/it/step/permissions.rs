@@ -120,7 +120,9 @@ impl World {
             state.apply_event(&goal(), Timestamp(5), body);
         }
         self.state = state;
-        self.give(Input::Recover)
+        self.give(Input::Recover {
+            ended: StopReason::DaemonRestart,
+        })
     }
 }
 

@@ -349,6 +349,7 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
             HunkStatus::Conflict
         },
         held: Vec::new(),
+        runs: None,
         start_line,
         end_line: start_line + old.matches('\n').count().max(1) as u32,
         old_text: old.to_owned(),

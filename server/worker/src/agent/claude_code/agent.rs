@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    io,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +14,7 @@ use tokio::io::AsyncWrite;
 use super::{detect, home, provider, session};
 use crate::{
     agent::{
-        AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
+        AgentHome, AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
         SessionChannels,
     },
     launch::ProgramLauncher,
@@ -108,8 +107,8 @@ impl CodingAgent for ClaudeCode {
         provider::provider_addresses(variables)
     }
 
-    fn prepare_home(&self, home: &Path) -> io::Result<()> {
-        home::prepare_home(home)
+    fn home(&self) -> Option<&'static dyn AgentHome> {
+        Some(&home::ClaudeHome)
     }
 
     fn cache_in(&self, folder: &Path) {

@@ -19,6 +19,7 @@
 mod agent;
 mod detect;
 mod home;
+mod login;
 mod policy;
 mod protocol;
 mod provider;

@@ -8,6 +8,7 @@
 
 mod equality;
 mod faults;
+mod homes;
 mod layers;
 mod protocol;
 
@@ -59,6 +60,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
             model: None,
             session: "00000000-0000-4000-8000-000000000000".to_owned(),
             fork_of: None,
+            unforked_prompt: None,
             run: Some(Command::Shell(script.to_owned())),
             limits: AgentLimits {
                 timeout: Span::from_secs(60),
@@ -75,6 +77,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
             gate: Span::from_secs(60),
         },
         change_limits: ChangeLimits::default(),
+        fences: Default::default(),
         tracked: Vec::new(),
     }
 }

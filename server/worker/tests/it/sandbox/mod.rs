@@ -3,5 +3,6 @@
 mod changes;
 mod control;
 mod equivalence;
+mod fences;
 mod isolation;
 mod privileges;

@@ -2,4 +2,7 @@
 
 mod escapes;
 mod hostile;
+mod modes;
+mod requirements;
+mod secrets;
 mod sockets;
