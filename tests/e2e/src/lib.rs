@@ -15,6 +15,7 @@ pub mod greetings;
 pub mod live;
 pub mod machine;
 pub mod neovim;
+mod places;
 pub mod terminal;
 
 use std::{
@@ -201,7 +202,7 @@ impl World {
             ),
             (
                 "CLAUDECLUSTER_NETWORK_LOOPBACK".to_owned(),
-                live::place_ports().to_owned(),
+                places::place_ports().to_owned(),
             ),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
