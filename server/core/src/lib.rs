@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod review;
 pub mod schedule;
+pub mod secrets;
 pub mod state;
 pub mod step;
 pub mod text;

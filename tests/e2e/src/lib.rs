@@ -9,8 +9,11 @@
     reason = "everything here runs inside tests, where a panic is how a failure is reported"
 )]
 
+pub mod attack;
+pub mod canaries;
 pub mod greetings;
 pub mod live;
+pub mod machine;
 pub mod neovim;
 pub mod terminal;
 
@@ -54,6 +57,8 @@ pub struct World {
     pub env: Vec<(String, String)>,
     /// Who runs commands, where it is not whoever runs the tests.
     user: Option<u32>,
+    /// The machine that commands run on, if it offers less than this one.
+    machine: Option<machine::Machine>,
 }
 
 /// The user and the group that own nothing.
@@ -116,6 +121,7 @@ impl World {
                 .unwrap(),
             env: Vec::new(),
             user: None,
+            machine: None,
         };
         for folder in [world.root(), world.home(), world.user_home()] {
             fs::create_dir_all(folder).unwrap();
@@ -193,6 +199,10 @@ impl World {
                 "CLAUDECLUSTER_CONFIG".to_owned(),
                 self.dir.path().join("config.toml").display().to_string(),
             ),
+            (
+                "CLAUDECLUSTER_NETWORK_LOOPBACK".to_owned(),
+                live::place_ports().to_owned(),
+            ),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
         ];
@@ -207,17 +217,42 @@ impl World {
 
     /// `claudecluster` with these arguments, not started yet.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(part("CLAUDECLUSTER_BIN"));
+        let program = part("CLAUDECLUSTER_BIN");
+        let mut command = match self.machine {
+            Some(machine) => {
+                let mut command = Command::new(machine::helper("claudecluster-restricted"));
+                command.arg(machine.name()).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command
             .args(args)
             .current_dir(self.root())
             .env_clear()
             .envs(self.environment())
             .stdin(Stdio::null());
+        self.as_user(command)
+    }
+
+    /// Makes a command one of whoever runs the product in this world.
+    pub fn as_user(&self, mut command: Command) -> Command {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
         command
+    }
+
+    /// Gives files, and what is in folders, to whoever runs the product in this world.
+    pub fn own(&self, paths: &[&Path]) {
+        if let Some(user) = self.user {
+            let given = Command::new("chown")
+                .args(["-R", "-h", &format!("{user}:{user}")])
+                .args(paths)
+                .status()
+                .unwrap();
+            assert!(given.success());
+        }
     }
 
     /// Where the tests run as root, gives everything in this world to a user without rights, who runs the
@@ -226,14 +261,8 @@ impl World {
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
             return;
         }
-        let owner = format!("{NOBODY}:{NOBODY}");
-        let given = Command::new("chown")
-            .args(["-R", "-h", &owner])
-            .arg(self.dir.path())
-            .status()
-            .unwrap();
-        assert!(given.success());
         self.user = Some(NOBODY);
+        self.own(&[self.dir.path()]);
     }
 
     /// Runs `claudecluster`.

@@ -111,6 +111,10 @@ fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
         }
         ui.line(line.styled())?;
     }
+    if !task.network.is_empty() {
+        let hosts = format!("  network: {}", text::hosts_text(&task.network, 0));
+        ui.line(StyledLine::new().add(DIM, hosts).styled())?;
+    }
     Ok(())
 }
 

@@ -45,6 +45,11 @@ impl Ui {
         }
     }
 
+    /// Returns whether a person looks at the output and can answer questions, in another terminal or an editor.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.terminal && !self.json && !self.quiet && io::stdin().is_terminal()
+    }
+
     /// Returns whether the output has colours.
     pub(crate) fn colors(&self) -> bool {
         !matches!(self.out.current_choice(), anstream::ColorChoice::Never)

@@ -5,6 +5,7 @@ mod display_text;
 mod fuzz_seeds;
 mod merge;
 mod review;
+mod secrets;
 mod step;
 mod support;
 mod text;

@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod attempts;
 pub(crate) mod base_snapshot;
 pub(crate) mod gates;
+pub(crate) mod host_answers;
 pub(crate) mod layers;
 pub(crate) mod permissions;
 pub(crate) mod planner;

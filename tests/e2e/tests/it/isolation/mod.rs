@@ -2,3 +2,6 @@
 
 mod escapes;
 mod hostile;
+mod modes;
+mod requirements;
+mod sockets;

@@ -10,15 +10,21 @@ use super::workspace::{packages, root};
 
 /// Who may depend on whom. Arrows point downward only; what is not written here is not allowed.
 /// Dependencies that only tests have are free, apart from cycles, which cargo refuses.
-const FLOORS: [(&str, &[&str]); 12] = [
+const FLOORS: [(&str, &[&str]); 13] = [
     ("claudecluster-protocol", &[]),
     ("claudecluster-core", &["claudecluster-protocol"]),
+    // It knows the kernel and nothing of ours.
+    ("claudecluster-files", &[]),
     ("claudecluster-store", &["claudecluster-protocol"]),
-    ("claudecluster-worker", &["claudecluster-protocol"]),
+    (
+        "claudecluster-worker",
+        &["claudecluster-files", "claudecluster-protocol"],
+    ),
     (
         "claudecluster-driver",
         &[
             "claudecluster-core",
+            "claudecluster-files",
             "claudecluster-protocol",
             "claudecluster-store",
             "claudecluster-worker",
@@ -33,6 +39,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
         // Core's text positions, which no other type could stand for.
         &[
             "claudecluster-core",
+            "claudecluster-files",
             "claudecluster-protocol",
             "claudecluster-service",
         ],
@@ -42,6 +49,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
         // The scripted model is part of the program: `claudecluster demo` runs on it.
         &[
             "claudecluster-driver",
+            "claudecluster-files",
             "claudecluster-lsp",
             "claudecluster-model",
             "claudecluster-protocol",
@@ -101,6 +109,7 @@ const ONLY_IN: [(&str, &[&str]); 15] = [
             "claudecluster-bench",
             "claudecluster-driver",
             "claudecluster-e2e",
+            "claudecluster-files",
             "claudecluster-lsp",
             "claudecluster-model",
             "claudecluster-service",

@@ -1,0 +1,29 @@
+//! Files in folders that somebody else writes: a workspace, the layer an attempt left, an agent's home.
+//!
+//! What lies there is input. A file may be a link to a secret, a pipe that nobody writes to, a device
+//! without an end, a sparse file of a terabyte, or a folder nested 20,000 deep. So everything here
+//!
+//! - is opened beneath the handle of a folder, through no link ([`FolderHandle`]);
+//! - is a regular file when it is read, is read without waiting, and has a limit;
+//! - walks and removes iteratively, with few descriptors, within [`WalkLimits`];
+//! - is written under a random name that did not exist, and renamed.
+//!
+//! A file system can still be slow or hang by itself. [`run_with_deadline`] keeps that off the threads that
+//! answer people.
+
+mod blocking;
+mod error;
+mod folder;
+mod open;
+mod remove;
+mod walk;
+mod write;
+
+pub use self::{
+    blocking::run_with_deadline,
+    error::ForeignFileError,
+    folder::{EntryKind, FolderEntry, FolderHandle, read_named_file},
+    open::open_folder_beneath,
+    remove::remove_path,
+    walk::{WalkLimits, WalkStep, WalkedEntry},
+};
