@@ -1,10 +1,6 @@
 //! The table of files that run by themselves, against the page that shows it.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "the page is a file, and a test fails by panicking"
-)]
+#![expect(clippy::disallowed_methods, reason = "the page is a file")]
 
 use std::{fmt::Write as _, path::Path};
 
