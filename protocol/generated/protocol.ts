@@ -1692,7 +1692,7 @@ error?: ErrorBody | null, };
 /**
  * Why a change is kept apart and never lands without being named.
  */
-export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed" | "listed";
+export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed" | "listed" | "secret";
 
 /**
  * First line of a connection.

@@ -71,6 +71,8 @@ pub enum HeldReason {
     GateFailed,
     /// The setting `review.hold` names the file.
     Listed,
+    /// The change adds what looks like a key, a token or another secret.
+    Secret,
 }
 
 /// One file's change, as one attempt left it.

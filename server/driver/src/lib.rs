@@ -29,7 +29,7 @@ mod spans;
 mod watch;
 mod workspace;
 
-pub use claudecluster_core::display_text;
+pub use claudecluster_core::{display_text, secrets};
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
 pub use config::{DriverConfig, HostKeeper, WorkspaceSettingsSource, agent_catalog};

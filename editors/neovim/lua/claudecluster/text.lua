@@ -8,6 +8,7 @@ local reasons = {
   partial = 'its task did not succeed',
   gateFailed = 'a gate failed',
   listed = 'listed in review.hold',
+  secret = 'adds what looks like a secret',
 }
 
 ---Why a hunk lands only when it is named, and which program runs its file.

@@ -62,6 +62,7 @@ export function held(reasons: readonly HeldReason[] | undefined): string {
     partial: t('its task did not succeed'),
     gateFailed: t('a gate failed'),
     listed: t('listed in review.hold'),
+    secret: t('adds what looks like a secret'),
   };
   return (reasons ?? []).map((reason) => words[reason] ?? reason).join(', ');
 }

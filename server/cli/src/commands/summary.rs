@@ -248,6 +248,7 @@ fn held_reasons(reasons: &[HeldReason]) -> String {
         HeldReason::Partial => "its task did not succeed",
         HeldReason::GateFailed => "a gate failed",
         HeldReason::Listed => "listed in review.hold",
+        HeldReason::Secret => "adds what looks like a secret",
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -219,20 +219,33 @@ pub(crate) fn add_items(
         .as_array_mut()
         .ok_or_else(|| format!("`{}` is not a list in this file", key.path))?;
     for item in items.iter().filter_map(to_toml) {
-        let is_there =
-            |known: &toml_edit::Value| known.to_string().trim() == item.to_string().trim();
-        if list.iter().any(is_there) {
+        if list.iter().any(|known| is_same_value(known, &item)) {
             continue;
         }
         // A list with one item a line stays one.
         let prefix = list.iter().last().and_then(|last| last.decor().prefix());
         let prefix = prefix.and_then(|prefix| Some(prefix.as_str()?.to_owned()));
         match prefix.filter(|prefix| prefix.contains('\n')) {
-            Some(prefix) => list.push_formatted(item.decorated(indent_of(&prefix), "")),
+            Some(prefix) => {
+                // A comment behind the last comma belongs to the item before it.
+                let behind = list.trailing().as_str().unwrap_or_default().trim_end();
+                let before = format!("{behind}{}", indent_of(&prefix));
+                list.push_formatted(item.decorated(before, ""));
+                list.set_trailing("\n");
+            }
             None => list.push(item),
         }
     }
     Ok(document.to_string())
+}
+
+/// Returns whether two items are equal, whatever comments are beside them.
+fn is_same_value(one: &toml_edit::Value, other: &toml_edit::Value) -> bool {
+    match (one.as_str(), one.as_integer()) {
+        (Some(text), _) => other.as_str() == Some(text),
+        (None, Some(number)) => other.as_integer() == Some(number),
+        (None, None) => false,
+    }
 }
 
 /// Returns the last line end of a prefix, with the space behind it: comments before an item are its own.
@@ -252,7 +265,9 @@ fn open_table<'a>(
     if inner.is_str() && keys::mode_key(part).is_some() {
         let mode = std::mem::take(inner);
         let mut long = toml_edit::InlineTable::new();
-        if let Ok(mode) = mode.into_value() {
+        if let Ok(mut mode) = mode.into_value() {
+            // A comment behind the value stands behind the table from now on.
+            *long.decor_mut() = std::mem::take(mode.decor_mut());
             long.insert("mode", mode);
         }
         *inner = Item::Value(long.into());
@@ -420,7 +435,7 @@ mod tests {
         check_added(
             "network = \"closed\" # strict\n",
             expect![[r#"
-                network = { mode = "closed" , allow = ["a.example", "b.example", "c.example:8443"] }
+                network = { mode = "closed", allow = ["a.example", "b.example", "c.example:8443"] } # strict
             "#]],
         );
     }

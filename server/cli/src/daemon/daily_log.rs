@@ -1,6 +1,7 @@
 //! The files of the log: one a day, readable by their user only.
 
 use std::{
+    env,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -8,27 +9,34 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use claudecluster_driver::secrets::{SecretMask, is_secret_name};
 use rustix::fs::OFlags;
 
 /// Limits the days for which logs are kept.
 const DAYS: usize = 7;
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
-/// Writes to the file of the day, whatever the process's umask.
+/// Writes to the file of the day, whatever the process's umask, and masks secrets.
 pub(super) struct DailyLog {
     dir: PathBuf,
     /// The days since 1970, in universal time.
     day: u64,
     file: File,
+    mask: SecretMask,
 }
 
 impl DailyLog {
     /// Opens the file of today in `dir`, and makes older ones private.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
-        Self::open_day(dir, today())
+        let secrets: Vec<String> = env::vars_os()
+            .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
+            .filter_map(|(_, value)| value.into_string().ok())
+            .collect();
+        let mask = SecretMask::with_values(secrets.iter().map(String::as_str));
+        Self::open_day(dir, today(), mask)
     }
 
-    fn open_day(dir: PathBuf, day: u64) -> io::Result<Self> {
+    fn open_day(dir: PathBuf, day: u64, mask: SecretMask) -> io::Result<Self> {
         let file = open_private(&dir.join(file_name(day)))?;
         for (number, old) in log_files(&dir)?.into_iter().enumerate() {
             let kept = number < DAYS;
@@ -41,17 +49,23 @@ impl DailyLog {
                 tracing::warn!(path = %old.display(), %error, "cannot tidy an old log");
             }
         }
-        Ok(Self { dir, day, file })
+        Ok(Self {
+            dir,
+            day,
+            file,
+            mask,
+        })
     }
 
     /// Writes to the file of `day`. Without such a file the last one goes on.
     fn write_on(&mut self, day: u64, text: &[u8]) -> io::Result<()> {
         if day != self.day
-            && let Ok(next) = Self::open_day(self.dir.clone(), day)
+            && let Ok(next) = Self::open_day(self.dir.clone(), day, self.mask.clone())
         {
             *self = next;
         }
-        self.file.write_all(text)
+        // The log's lines come here one at a time, each as a whole.
+        self.file.write_all(&self.mask.mask_bytes(text))
     }
 }
 
@@ -116,7 +130,8 @@ mod tests {
         fs::write(at("daemon.2023-11-14.log"), "old\n").unwrap();
         fs::set_permissions(at("daemon.2023-11-14.log"), Permissions::from_mode(0o644)).unwrap();
         // 2023-11-15.
-        let mut log = DailyLog::open_day(dir.path().to_owned(), 19_676).unwrap();
+        let mut log =
+            DailyLog::open_day(dir.path().to_owned(), 19_676, SecretMask::default()).unwrap();
         for day in 19_676..19_682 {
             log.write_on(day, b"one\n").unwrap();
             log.write_on(day, b"two\n").unwrap();
@@ -146,7 +161,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("target");
         std::os::unix::fs::symlink(&target, dir.path().join(file_name(1))).unwrap();
-        assert!(DailyLog::open_day(dir.path().to_owned(), 1).is_err());
+        assert!(DailyLog::open_day(dir.path().to_owned(), 1, SecretMask::default()).is_err());
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn secrets_do_not_get_into_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mask = SecretMask::with_values(["value-of-mine"]);
+        let mut log = DailyLog::open_day(dir.path().to_owned(), 1, mask).unwrap();
+        let key = format!("ghp_{}", "kR7xQ2mZ9aLw4TnB8cVy1HsD5fGj3PuEo6iK");
+        let line = format!("INFO goal=g1: {key} and value-of-mine ä\n");
+        log.write_on(1, line.as_bytes()).unwrap();
+        let text = fs::read_to_string(dir.path().join(file_name(1))).unwrap();
+        assert_eq!(text, "INFO goal=g1: ghp_…[hidden] and …[hidden] ä\n");
     }
 }

@@ -237,6 +237,15 @@ fn pem_end(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     Some((body - start, body + run))
 }
 
+/// Returns whether a variable of this name holds a secret.
+pub fn is_secret_name(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"];
+    // The place of a secret is none.
+    const PLACES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_URL", "_URI", "_HELPER"];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word)) && !PLACES.iter().any(|end| name.ends_with(end))
+}
+
 /// Masks secrets in texts: those that look like one, and values that are known.
 #[derive(Clone, Default, Debug)]
 pub struct SecretMask {

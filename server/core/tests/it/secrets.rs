@@ -1,10 +1,14 @@
 //! What is taken for a secret, and what is not.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the files of the repository are examples"
+)]
 
 use std::{borrow::Cow, path::Path, process::Command};
 
-use claudecluster_core::secrets::{SecretMask, added_secret, find_secrets};
+use claudecluster_core::secrets::{SecretMask, added_secret, find_secrets, is_secret_name};
 use proptest::prelude::*;
 
 const LETTERS: &[u8] = b"kR7xQ2mZ9aLw4TnB8cVy1HsD5fGj3PuEo6iKqXtMzA0rNbWvSlYpUdChJgFeO";
@@ -187,6 +191,24 @@ fn known_values_are_masked_whatever_their_shape() {
         &b"\xff hunter2-of-mine"[..]
     );
     assert_eq!(mask.mask_bytes(b"hunter2-of-mine"), "…[hidden]".as_bytes());
+}
+
+#[test]
+fn variables_with_secrets_are_known_by_their_names() {
+    let secret = [
+        "ANTHROPIC_API_KEY",
+        "GITHUB_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "db_password",
+    ];
+    let plain = [
+        "PATH",
+        "ANTHROPIC_BASE_URL",
+        "AWS_REGION",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+    ];
+    assert!(secret.into_iter().all(is_secret_name));
+    assert!(!plain.into_iter().any(is_secret_name));
 }
 
 #[test]

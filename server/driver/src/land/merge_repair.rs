@@ -30,6 +30,7 @@ use crate::{
         file_merge::{self, FileMergeRules, MergeOutcome},
         fold::task_version,
         scope::held_reasons,
+        secret_scan::hold_secrets,
     },
     published::PublishedGoals,
     review::{hunk_part::HunkPart, pending, reader::PendingReader, versions::FileVersions},
@@ -122,6 +123,9 @@ fn amended_entries(
         } else {
             amendment.keep_apart(change)?;
         }
+    }
+    for entry in &mut amendment.files {
+        hold_secrets(amendment.contents, entry)?;
     }
     Ok(amendment.files)
 }

@@ -18,6 +18,7 @@ use claudecluster_protocol::{
 use crate::proposal::{
     file_merge::{FileMergeRules, MergeOutcome, is_text, merge_files},
     scope::HoldMatcher,
+    secret_scan::hold_secrets,
 };
 
 /// One file while tasks are merged into it.
@@ -69,6 +70,9 @@ pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedPro
     let mut proposal = Vec::new();
     for (path, file) in files {
         file.into_entries(&path, &holds.held_reasons(&path), &mut proposal);
+    }
+    for entry in &mut proposal {
+        hold_secrets(&rules.contents, entry)?;
     }
     Ok(FoldedProposal {
         files: proposal,

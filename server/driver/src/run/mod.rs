@@ -11,4 +11,5 @@ pub(crate) mod planner;
 pub(crate) mod prompts;
 pub(crate) mod repair_prompt;
 pub(crate) mod running_goals;
+pub(crate) mod session_mask;
 pub(crate) mod sessions;

@@ -10,6 +10,7 @@
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use claudecluster_core::{
+    secrets::SecretMask,
     state::ClusterState,
     step::{Input, PermissionAsker, RequestedToolUse},
 };
@@ -173,7 +174,7 @@ impl PermissionBroker {
             asker: self.asker.clone(),
             wanted: RequestedToolUse {
                 tool: wanted.tool,
-                detail: wanted.detail,
+                detail: SecretMask::default().mask(&wanted.detail).into_owned(),
                 kind: wanted.kind,
                 input,
             },

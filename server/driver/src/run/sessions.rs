@@ -28,7 +28,7 @@ use crate::{
     published::PublishedGoals,
     run::{
         agents, host_answers::HostAnswers, layers::JobContents, permissions::PermissionBrokers,
-        prompts, running_goals::RunningGoals,
+        prompts, running_goals::RunningGoals, session_mask::SessionMask,
     },
     settings::DriverSettings,
     workspace::{content_text::ContentText, editor_registry::EditorRegistry, git},
@@ -79,9 +79,11 @@ impl SessionRunner {
         let task = task_id.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
+        let mask = SessionMask::of_job(&job);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
-                self.goals.publish_activity(goal, task, event);
+                self.goals
+                    .publish_activity(goal, task, mask.mask_event(event));
             }
         };
         let ports = JobPorts {
@@ -95,6 +97,7 @@ impl SessionRunner {
         };
         let running = self.executor.run_job(job, ports);
         let (mut finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        mask.mask_report(&mut finished).await;
         let report = &mut finished.report;
         let (hosts, more) = (std::mem::take(&mut report.hosts), report.hosts_more);
         if !hosts.is_empty() || more > 0 {

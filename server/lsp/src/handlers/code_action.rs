@@ -373,6 +373,7 @@ fn describe_held(hunk: &HunkView) -> String {
             HeldReason::Partial => "its task did not succeed",
             HeldReason::GateFailed => "a gate failed",
             HeldReason::Listed => "listed in review.hold",
+            HeldReason::Secret => "adds what looks like a secret",
         })
         .chain(hunk.runs.as_deref())
         .collect();

@@ -109,7 +109,7 @@ fn a_host_is_asked_about_and_allowed_for_always() {
     let config = std::fs::read_to_string(world.dir.path().join("config.toml")).unwrap();
     assert_eq!(
         config,
-        "# mine\nnetwork = { mode = \"ask\" , allow = [\"host.example\"] }\n"
+        "# mine\nnetwork = { mode = \"ask\", allow = [\"host.example\"] }\n"
     );
     // Another goal of the same daemon does not ask again.
     let said = world

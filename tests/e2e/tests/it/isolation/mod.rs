@@ -5,4 +5,5 @@ mod findings;
 mod hostile;
 mod modes;
 mod requirements;
+mod secrets;
 mod sockets;
