@@ -18,8 +18,9 @@ pub(crate) const LONGEST_TITLE: usize = 300;
 
 /// Creates a command with its one argument.
 pub(crate) fn new_command(name: &str, title: String, argument: serde_json::Value) -> Command {
+    let clean = plain_text::to_line(&title, LONGEST_TITLE);
     Command {
-        title: plain_text::to_line(&title, LONGEST_TITLE),
+        title: if clean == title { title } else { clean },
         tooltip: None,
         command: name.to_owned(),
         arguments: Some(vec![argument]),

@@ -1,5 +1,7 @@
 //! The table of files that run by themselves, against the page that shows it.
 
+#![expect(clippy::disallowed_methods, reason = "the page is a file")]
+
 use std::{fmt::Write as _, path::Path};
 
 use claudecluster_core::code_execution_paths::{CODE_EXECUTION_RULES, CodeExecutionVerdict};

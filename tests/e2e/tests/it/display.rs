@@ -1,7 +1,11 @@
 //! What people see of a hostile goal: every command over words, names and contents that try to control the
 //! terminal, hide or pretend, to a pipe and to a terminal without colours.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::process::{Command, Stdio};
 

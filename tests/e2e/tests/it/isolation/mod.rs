@@ -1,6 +1,7 @@
 //! Workers and repositories that try to get out.
 
 mod escapes;
+mod findings;
 mod hostile;
 mod modes;
 mod requirements;
