@@ -130,6 +130,10 @@ pub enum Call {
         goal_id: Option<GoalId>,
         /// Start after this event; `None` for live only.
         after: Option<EventSeq>,
+        /// Whether somebody looks at the stream who can answer questions. Questions about hosts of the network
+        /// wait for an answer only while there is such a person, or an editor.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        attended: bool,
     },
     /// Pending hunks → [`Answer::Hunks`].
     Hunks {

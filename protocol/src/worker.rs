@@ -21,6 +21,7 @@ use crate::{
     event::AgentEvent,
     goal::{AgentUsage, EnvVar, GateResult, SandboxKind},
     ids::number_id,
+    network::{HostTraffic, NetworkPolicy},
     permission::{PermissionDecision, PermissionKind},
     plan::{AgentName, Command, Gate},
 };
@@ -238,6 +239,9 @@ pub struct WorkerJob {
     pub layers: Vec<LayerRef>,
     /// The isolation to use for the attempt.
     pub sandbox: SandboxChoice,
+    /// What its programs may reach of the network.
+    #[serde(default)]
+    pub network: NetworkPolicy,
     /// The agent's session; `None` for a job that only runs gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<AgentTask>,
@@ -398,6 +402,9 @@ pub struct AgentTask {
     /// The session to start from: a planner's, or that of an interrupted attempt. A worker that has no
     /// session of the goal starts a new one.
     pub fork_of: Option<String>,
+    /// The first user turn where there is no session to start from; the same as with one if it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unforked_prompt: Option<String>,
     /// The command to run, for agents that run a command instead of following a prompt.
     pub run: Option<Command>,
     /// Deadlines and limits.
@@ -619,6 +626,12 @@ pub struct JobReport {
     pub sandbox: Option<SandboxKind>,
     /// Why in that way, and what was different in it; empty where it never came to that.
     pub isolation: String,
+    /// The hosts its programs asked for, at most [`NAMED_HOSTS`](crate::network::NAMED_HOSTS).
+    #[serde(default)]
+    pub hosts: Vec<HostTraffic>,
+    /// The number of connections to hosts beyond those listed.
+    #[serde(default)]
+    pub hosts_more: u64,
     /// Everything the agent wrote, line by line; `None` if it wrote nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<BlobId>,

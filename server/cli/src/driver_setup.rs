@@ -35,11 +35,13 @@ pub(crate) async fn start_driver(
         .canonicalize()
         .context(format!("cannot use {}", home.dir().display()))?;
     let store = Store::open(&dir).map_err(ErrorBody::from)?;
+    let own = sources.clone();
     let config = DriverConfig {
         home: dir,
         launcher: own_executable()?,
         settings,
         restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        keep_host: Arc::new(move |host: &str| own.add_to_list("network.allow", host)),
         hidden: HiddenFolders::new(move || folders.list()),
     };
     Ok((Driver::start(config, store.clone()).await?, store))

@@ -15,6 +15,9 @@ use crate::settings::{DriverSettings, WorkspaceSettings};
 pub type WorkspaceSettingsSource =
     Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
 
+/// Adds a host to the setting `network.allow` of the user. An error leaves the question open.
+pub type HostKeeper = Arc<dyn Fn(&str) -> Result<(), ErrorBody> + Send + Sync>;
+
 /// Configuration of a driver.
 #[derive(Clone)]
 pub struct DriverConfig {
@@ -26,6 +29,8 @@ pub struct DriverConfig {
     pub settings: DriverSettings,
     /// Reads the settings of a workspace.
     pub restrictions: WorkspaceSettingsSource,
+    /// Keeps hosts that are allowed for always.
+    pub keep_host: HostKeeper,
     /// Finds the folders that workers must not see besides `home`: those of other daemons.
     pub hidden: HiddenFolders,
 }

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
-    blocking::{internal_failure, run_blocking},
+    blocking::{internal_failure, read_workspace, run_blocking},
     land::{LandingService, decision::applied_input, merge_repair::RepairMerger},
     mailbox::DispatcherMailbox,
     proposal::build_proposal,
@@ -143,7 +143,7 @@ impl EffectRunner {
         let (editors, contents) = (self.editors.clone(), self.contents.clone());
         self.spawn_work(id, panicked, async move {
             let id = goal.id.clone();
-            let result = run_blocking("capturing the workspace", move || {
+            let result = read_workspace("capturing the workspace", move || {
                 let root = Path::new(&goal.spec.workspace);
                 let open = editors.documents(root);
                 let (manifest, blob) = snapshot::take_snapshot(contents.store(), root, &open)?;

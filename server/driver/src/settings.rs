@@ -4,13 +4,17 @@
 pub use claudecluster_protocol::worker::{SandboxChoice, SecretRules};
 use claudecluster_protocol::{
     Span, Usd,
+    network::{NetworkMode, NetworkPolicy},
     plan::AgentName,
     worker::{ResourceLimits, SandboxFences},
 };
-use claudecluster_worker::agent::{
-    AgentSettings, NativeSettings, ToolPermissions,
-    claude_code::{ClaudeSettings, ToolPolicy, ToolRule},
-    registry,
+use claudecluster_worker::{
+    agent::{
+        AgentSettings, NativeSettings, ToolPermissions,
+        claude_code::{ClaudeSettings, ToolPolicy, ToolRule},
+        registry,
+    },
+    network::default_registries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +52,8 @@ pub struct DriverSettings {
     pub timeouts: AttemptTimeouts,
     /// How workers are isolated from the workspace.
     pub sandbox: SandboxChoice,
+    /// What workers may reach of the network.
+    pub network: NetworkSettings,
     /// Limits for one attempt.
     pub limits: AttemptLimits,
     /// Files of yours that workers cannot read, beside or against the built-in list.
@@ -80,6 +86,7 @@ impl Default for DriverSettings {
             review: ReviewSettings::default(),
             timeouts: AttemptTimeouts::default(),
             sandbox: SandboxChoice::default(),
+            network: NetworkSettings::default(),
             limits: AttemptLimits::default(),
             secrets: SecretRules::default(),
             claude: ClaudeSettings::default(),
@@ -174,9 +181,12 @@ impl Default for RepairSettings {
 }
 
 /// Settings of the review.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReviewSettings {
+    /// Files whose changes are held for review, beside those that can make tools run code. Patterns as in a
+    /// `.gitignore`.
+    pub hold: Vec<String>,
     /// How long after the last keystroke the lines around it are protected. Changes that were not accepted
     /// by naming the hunk or the file wait until then. `"0s"` disables the protection.
     pub typing_pause: Span,
@@ -199,9 +209,18 @@ pub enum MergeWords {
     On,
 }
 
+impl ReviewSettings {
+    /// Adds the patterns of a workspace. An exception among them (`!`) would take away from what the user holds.
+    fn hold_also(&mut self, patterns: &[String]) {
+        let adds = |pattern: &&String| !pattern.trim_start().starts_with('!');
+        self.hold.extend(patterns.iter().filter(adds).cloned());
+    }
+}
+
 impl Default for ReviewSettings {
     fn default() -> Self {
         Self {
+            hold: Vec::new(),
             typing_pause: Span::from_secs(2),
             merge_words: MergeWords::default(),
         }
@@ -233,6 +252,34 @@ impl Default for AttemptTimeouts {
             exit: Span::from_secs(10),
             attempt: Span::from_secs(3600),
             gate: Span::from_secs(900),
+        }
+    }
+}
+
+/// What workers may reach of the network. Their agent's provider is always allowed to a session.
+///
+/// A host is a name (`example.org`), all names below one (`*.example.org`), or an address, with or without a
+/// port. Without one, it is allowed on ports 80 and 443.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NetworkSettings {
+    /// What happens to hosts on no list: deny them, ask, or leave the whole network to workers.
+    pub mode: NetworkMode,
+    /// Hosts that workers may reach.
+    pub allow: Vec<String>,
+    /// Ports of this machine's loopback address, such as a database's, that workers reach at the same port.
+    pub loopback: Vec<u16>,
+    /// Package registries that workers may reach. Default: those of the common languages.
+    pub registries: Vec<String>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            mode: NetworkMode::default(),
+            allow: Vec::new(),
+            loopback: Vec::new(),
+            registries: default_registries(),
         }
     }
 }
@@ -365,12 +412,24 @@ pub struct WorkspaceSettings {
     pub budget_usd: Option<Usd>,
     /// Adds tools that are denied or need permission.
     pub permissions: WorkspacePermissions,
+    /// Adds files that are held for review.
+    pub review: WorkspaceReview,
     /// Lowers time limits.
     pub timeouts: WorkspaceTimeouts,
+    /// Narrows the network.
+    pub network: WorkspaceNetwork,
     /// Lowers limits.
     pub limits: WorkspaceLimits,
     /// Hides further files.
     pub secrets: WorkspaceSecrets,
+}
+
+/// The network as a workspace narrows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceNetwork {
+    /// Narrows `network.mode`: `closed` is narrower than `ask`, and `ask` is narrower than `open`.
+    pub mode: Option<NetworkMode>,
 }
 
 /// Tools that a workspace restricts.
@@ -381,6 +440,14 @@ pub struct WorkspacePermissions {
     pub ask: Vec<String>,
     /// Adds to `permissions.deny`.
     pub deny: Vec<String>,
+}
+
+/// Files that a workspace has held for review.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceReview {
+    /// Adds to `review.hold`.
+    pub hold: Vec<String>,
 }
 
 /// Time limits that a workspace lowers.
@@ -432,6 +499,24 @@ impl DriverSettings {
         }
     }
 
+    /// Returns the policy of a job. `added` are hosts that have been allowed for always since the settings were
+    /// read.
+    pub(crate) fn network_policy(&self, added: Vec<String>) -> NetworkPolicy {
+        let NetworkSettings {
+            mode,
+            allow,
+            loopback,
+            registries,
+        } = self.network.clone();
+        NetworkPolicy {
+            mode,
+            allow: allow.into_iter().chain(added).collect(),
+            registries,
+            loopback,
+            answer_timeout: self.permissions.timeout,
+        }
+    }
+
     /// Returns the fences around the programs of an attempt.
     pub(crate) fn fences(&self) -> SandboxFences {
         SandboxFences {
@@ -455,6 +540,8 @@ impl DriverSettings {
             }
         }
         self.permissions.restrict_tools(&workspace.permissions);
+        lower_limit(&mut self.network.mode, workspace.network.mode);
+        self.review.hold_also(&workspace.review.hold);
         lower_limit(&mut self.max_parallel, workspace.max_parallel);
         lower_limit(&mut self.retries, workspace.retries);
         lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
@@ -521,6 +608,12 @@ mod tests {
                 ask: vec!["WebFetch".into(), "Skill".into()],
                 deny: Vec::new(),
             },
+            network: WorkspaceNetwork {
+                mode: Some(NetworkMode::Open),
+            },
+            review: WorkspaceReview {
+                hold: vec!["!*.sql".into()],
+            },
             deny_agents: Vec::new(),
         };
         assert_eq!(own.clone().restrict(&greedy), own);
@@ -529,6 +622,12 @@ mod tests {
             deny_agents: vec![AgentName::Native],
             max_parallel: Some(1),
             budget_usd: Some(Usd::from_dollars(0.5)),
+            network: WorkspaceNetwork {
+                mode: Some(NetworkMode::Closed),
+            },
+            review: WorkspaceReview {
+                hold: vec!["*.sql".into()],
+            },
             permissions: WorkspacePermissions {
                 ask: vec!["Bash".into()],
                 deny: vec!["WebSearch".into()],
@@ -544,9 +643,11 @@ mod tests {
             ..WorkspaceSettings::default()
         };
         let narrowed = own.restrict(&modest);
+        assert_eq!(narrowed.network.mode, NetworkMode::Closed);
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
+        assert_eq!(narrowed.review.hold, ["*.sql"]);
         let fences = narrowed.fences();
         assert_eq!(
             (fences.limits.processes, fences.limits.memory_bytes),

@@ -23,6 +23,7 @@ pub use self::{
     blocking::run_with_deadline,
     error::ForeignFileError,
     folder::{EntryKind, FolderEntry, FolderHandle, read_named_file},
+    open::open_folder_beneath,
     remove::remove_path,
     walk::{WalkLimits, WalkStep, WalkedEntry},
 };

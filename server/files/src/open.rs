@@ -40,6 +40,14 @@ pub(crate) fn open_beneath(
     open_part_by_part(dir, path, flags)
 }
 
+/// Opens a folder beneath another for listing, through no link.
+///
+/// # Errors
+/// As of the kernel: `XDEV` or `LOOP` where a link or `..` is on the way.
+pub fn open_folder_beneath(dir: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_beneath(dir.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
 fn checked(path: &Path) -> rustix::io::Result<&Path> {
     for part in path.components() {
         match part {

@@ -108,15 +108,23 @@ impl DaemonClient {
         })
     }
 
-    /// Streams the events of one goal, or of all, after `after` and from then on.
+    /// Streams the events of one goal, or of all, after `after` and from then on. `attended` says that
+    /// somebody who can answer questions looks at them.
     pub(crate) async fn watch(
         &self,
         goal_id: Option<GoalId>,
         after: Option<EventSeq>,
+        attended: bool,
     ) -> Result<WatchStream, ErrorBody> {
         let connection = self.connect().await?;
         let mut lines = connection.lines.into_inner();
-        let id = lines.send(Call::Watch { goal_id, after }).await?;
+        let id = lines
+            .send(Call::Watch {
+                goal_id,
+                after,
+                attended,
+            })
+            .await?;
         Ok(WatchStream { lines, id })
     }
 }

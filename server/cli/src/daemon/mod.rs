@@ -1,6 +1,7 @@
 //! The daemon: one driver behind a local socket.
 
 mod connection;
+mod daily_log;
 mod greeting;
 mod idle;
 mod log;

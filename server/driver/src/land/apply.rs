@@ -15,7 +15,7 @@ use super::{
     plan::{FileLanding, LandingContext},
 };
 use crate::{
-    blocking::run_blocking,
+    blocking::{read_workspace, run_blocking},
     review::verdict,
     workspace::{
         content_text::{ContentText, text_content},
@@ -472,7 +472,7 @@ impl LandingContext {
 
     async fn on_disk(&self, path: &RelPath) -> Result<Option<FileContent>, ErrorBody> {
         let (root, path) = (self.root.clone(), path.clone());
-        run_blocking("reading a file", move || {
+        read_workspace("reading a file", move || {
             let read = disk::read_file(&root, &path).map_err(|error| write_error(&path, &error))?;
             Ok(read.map(|(content, _)| content))
         })
@@ -486,7 +486,7 @@ impl LandingContext {
         let _ = self.settled_document(file).await;
         let (editors, root) = (self.editors.clone(), self.root.clone());
         let path = file.entry.file.path.clone();
-        run_blocking("reading a file", move || {
+        read_workspace("reading a file", move || {
             editors.current_content(&root, &path)
         })
         .await
@@ -583,7 +583,9 @@ fn write_error(path: &RelPath, error: &WriteError) -> ErrorBody {
         WriteError::Changed | WriteError::Apart => {
             "accept it again to merge it with the current text"
         }
-        WriteError::NoFile(_) => "move that away, then accept the change again",
+        WriteError::NoFile(_) | WriteError::TooLarge => {
+            "move that away, then accept the change again"
+        }
         WriteError::Io(_) => "check permissions and free space, then accept it again",
     };
     ErrorBody::environment(format!("cannot write {path}: {error}")).with_hint(hint)

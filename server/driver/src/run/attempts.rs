@@ -15,7 +15,7 @@ use claudecluster_worker::agent::registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    blocking::run_blocking,
+    blocking::{read_workspace, run_blocking},
     proposal::{file_merge::FileMergeRules, fold::joined_files},
     review::reader::PendingReader,
     run::{
@@ -118,7 +118,9 @@ impl AttemptRunner {
         let agent = goal.spec.agent_for(spec);
         let can = registry().get(agent).capabilities();
         let (snapshot, layers) = self.base_of(goal, task, attempt).await?;
-        let mut session = setup.session_task(&settings, goal, agent, spec.timeout)?;
+        let mut session = setup
+            .session_task(&settings, goal, agent, spec.timeout)
+            .await?;
         session.prompt = self.prompt(goal, task, attempt).await?;
         session.run.clone_from(&spec.run);
         session.model = spec.model.clone().or(session.model);
@@ -144,7 +146,7 @@ impl AttemptRunner {
         let mut gate_env = agents::command_env(&setup.running, &settings, goal);
         gate_env.extend(task_env);
         let (owned, owned_goal) = (setup.clone(), goal.clone());
-        let tracked = run_blocking("listing tracked files", move || {
+        let tracked = read_workspace("listing tracked files", move || {
             Ok(owned.tracked_files(&owned_goal))
         })
         .await?;
@@ -175,7 +177,7 @@ impl AttemptRunner {
                 self.pending.clone(),
                 goal.clone(),
             );
-            return run_blocking("capturing the workspace", move || {
+            return read_workspace("capturing the workspace", move || {
                 let snapshot = BaseSnapshot::of_review(&editors, pending.reviews(), &goal)?;
                 let mut layers = JobLayers::default();
                 layers.push_versions(snapshot.above());

@@ -1,8 +1,12 @@
 //! Jobs of goals: how they are made from settings and goals, and how they run.
 
-use std::{path::Path, sync::Arc};
+use std::{io, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
-use claudecluster_core::{state::Goal, step::PermissionAsker};
+use claudecluster_core::{
+    state::Goal,
+    step::{Input, PermissionAsker},
+};
+use claudecluster_files::{FolderHandle, ForeignFileError};
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span,
     plan::AgentName,
@@ -11,25 +15,33 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    agent::SessionChannels,
+    agent::{SessionChannels, SessionClocks},
     executor::{EpochNumbers, Executor, FinishedJob, JobPorts},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    blocking::read_workspace,
     config::DriverConfig,
+    mailbox::DispatcherMailbox,
     published::PublishedGoals,
     run::{
-        agents, layers::JobContents, permissions::PermissionBrokers, prompts,
-        running_goals::RunningGoals,
+        agents, host_answers::HostAnswers, layers::JobContents, permissions::PermissionBrokers,
+        prompts, running_goals::RunningGoals, session_mask::SessionMask,
     },
     settings::DriverSettings,
-    workspace::{content_text::ContentText, disk, editor_registry::EditorRegistry, git},
+    workspace::{content_text::ContentText, editor_registry::EditorRegistry, git},
 };
 
 /// Reports of an agent that wait to be passed on.
 const EVENTS: usize = 256;
+/// The system text of a goal's sessions, in the goal's folder.
+const SYSTEM_TEXT: &str = "system.txt";
+/// The most bytes of it.
+const SYSTEM_TEXT_BYTES: u64 = 4 << 20;
+/// The most bytes of a project's own instructions: more would leave no room for the work.
+const INSTRUCTIONS_BYTES: usize = 1 << 20;
 /// How long making the view of a workspace may take, and reading what changed in it. A copy of a large
 /// workspace is the slowest part.
 const VIEW: Span = Span::from_secs(300);
@@ -41,6 +53,7 @@ pub(crate) struct SessionSetup {
     pub(crate) running: RunningGoals,
     pub(crate) editors: EditorRegistry,
     pub(crate) epochs: Arc<EpochNumbers>,
+    pub(crate) hosts: HostAnswers,
 }
 
 /// Runs jobs: publishes the activity of their agents, and forwards their permission requests.
@@ -48,6 +61,7 @@ pub(crate) struct SessionSetup {
 pub(crate) struct SessionRunner {
     pub(crate) goals: PublishedGoals,
     pub(crate) permissions: PermissionBrokers,
+    pub(crate) mailbox: DispatcherMailbox,
     pub(crate) executor: Arc<dyn Executor>,
 }
 
@@ -61,13 +75,15 @@ impl SessionRunner {
         contents: JobContents,
         cancel: CancellationToken,
     ) -> FinishedJob {
-        let task = asker.as_ref().map(|(task, _)| task.clone());
-        let task = task.as_ref();
+        let task_id = asker.as_ref().map(|(task, _)| task.clone());
+        let task = task_id.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
+        let mask = SessionMask::of_job(&job);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
-                self.goals.publish_activity(goal, task, event);
+                self.goals
+                    .publish_activity(goal, task, mask.mask_event(event));
             }
         };
         let ports = JobPorts {
@@ -75,11 +91,23 @@ impl SessionRunner {
                 events,
                 questions: Some(asks),
                 cancel,
+                clocks: SessionClocks::default(),
             },
             contents: Arc::new(contents),
         };
         let running = self.executor.run_job(job, ports);
-        let (finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        let (mut finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        mask.mask_report(&mut finished).await;
+        let report = &mut finished.report;
+        let (hosts, more) = (std::mem::take(&mut report.hosts), report.hosts_more);
+        if !hosts.is_empty() || more > 0 {
+            self.mailbox.report(Input::NetworkUsed {
+                goal: goal.clone(),
+                task: task_id,
+                hosts,
+                more,
+            });
+        }
         finished
     }
 }
@@ -105,6 +133,7 @@ impl SessionSetup {
             base,
             layers,
             sandbox: settings.sandbox,
+            network: settings.network_policy(self.hosts.added_hosts()),
             session: None,
             session_env: JobEnv::default(),
             gates: Vec::new(),
@@ -125,7 +154,7 @@ impl SessionSetup {
     }
 
     /// Returns a session with everything but its prompt.
-    pub(crate) fn session_task(
+    pub(crate) async fn session_task(
         &self,
         settings: &DriverSettings,
         goal: &Goal,
@@ -133,14 +162,18 @@ impl SessionSetup {
         timeout: Option<Span>,
     ) -> Result<AgentTask, ErrorBody> {
         let policy = self.config.policy();
+        let (setup, owned) = (self.clone(), goal.clone());
+        let system =
+            read_workspace("reading instructions", move || setup.system_text(&owned)).await?;
         Ok(AgentTask {
             agent,
             prompt: String::new(),
-            system: Some(self.system_text(goal)?),
+            system: Some(system),
             schema: Some(prompts::answer_schema()),
             model: goal.spec.model.clone(),
             session: uuid::Uuid::new_v4().to_string(),
             fork_of: None,
+            unforked_prompt: None,
             run: None,
             limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
             permissions: settings.permissions.of_session(),
@@ -154,8 +187,8 @@ impl SessionSetup {
     /// code. The text is taken once a goal, so that all its sessions share one prompt prefix.
     fn system_text(&self, goal: &Goal) -> Result<String, ErrorBody> {
         let dir = self.running.goal_dir(&goal.id);
-        let kept = dir.join("system.txt");
-        if let Ok(text) = std::fs::read_to_string(&kept) {
+        let kept = dir.join(SYSTEM_TEXT);
+        if let Some(text) = read_text(&kept) {
             return Ok(text);
         }
         let mut text = prompts::SYSTEM.to_owned();
@@ -166,15 +199,26 @@ impl SessionSetup {
             // One that cannot be read is none.
             let file = self.editors.current_content(root, &path).ok().flatten();
             if let Some(instructions) = file.as_ref().and_then(ContentText::as_text) {
+                if instructions.len() > INSTRUCTIONS_BYTES {
+                    tracing::warn!(goal = %goal.id, name, "too long for instructions; left out");
+                    continue;
+                }
                 text.push_str(&prompts::project_instructions(name, instructions));
                 break;
             }
         }
-        let written = std::fs::create_dir_all(&dir);
-        match written.and_then(|()| disk::write_private(&kept, text.as_bytes())) {
+        let mut builder = std::fs::DirBuilder::new();
+        let written = builder
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(ForeignFileError::from)
+            .and_then(|()| FolderHandle::open(&dir)?.create_private(SYSTEM_TEXT, text.as_bytes()))
+            .map_err(io::Error::from);
+        match written {
             // Another session of the goal was first; its text is the one that is shared.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Ok(std::fs::read_to_string(&kept).unwrap_or(text))
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(read_text(&kept).unwrap_or(text))
             }
             Err(error) => Err(ErrorBody::environment(format!(
                 "cannot write {}: {error}",
@@ -201,4 +245,13 @@ impl SessionSetup {
             }
         })
     }
+}
+
+/// Returns the text of a file that was kept for a goal; `None` if there is none.
+fn read_text(path: &Path) -> Option<String> {
+    let folder = FolderHandle::open(path.parent()?).ok()?;
+    let bytes = folder
+        .read_file(path.file_name()?, SYSTEM_TEXT_BYTES)
+        .ok()?;
+    String::from_utf8(bytes).ok()
 }

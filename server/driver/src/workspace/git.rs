@@ -1,15 +1,31 @@
 //! The `git` program, called so that neither the repository nor the user's configuration can make it
 //! run anything.
 
+mod folder;
+
 use std::{
     ffi::{OsStr, OsString},
     io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
+    time::Duration,
 };
 
 use claudecluster_protocol::{ErrorBody, RelPath};
+
+use self::folder::UnreadableByGit;
+pub(crate) use self::folder::read_index;
+use super::bounded_process::{BoundedProcessError, ProcessLimits, run_bounded};
+
+/// How much git may take: it reads what somebody else wrote.
+const LIMITS: ProcessLimits = ProcessLimits {
+    // A listing of the largest checkouts, from a cold disk.
+    deadline: Duration::from_mins(2),
+    patience: Duration::from_secs(2),
+    output: 512 << 20,
+    memory: 4 << 30,
+};
 
 /// Why git did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +36,17 @@ pub(crate) enum GitError {
     /// It could not be started.
     #[error("cannot start git: {0}")]
     Start(io::Error),
+    /// It was ended before it had answered.
+    #[error("`git {command}` was ended: {reason}")]
+    Ended {
+        /// The arguments of the command.
+        command: String,
+        /// Why.
+        reason: String,
+    },
+    /// It was not asked: it would not end.
+    #[error("git cannot be used here: {0}")]
+    Unreadable(#[from] UnreadableByGit),
     /// It exited with an error.
     #[error("`git {command}` failed: {stderr}")]
     Failed {
@@ -35,11 +62,20 @@ impl From<GitError> for ErrorBody {
         let hint = match &error {
             GitError::Missing => "install git, for example with `apt install git`",
             GitError::Start(_) => "check the setup with: claudecluster doctor",
+            GitError::Ended { .. } => {
+                "remove what is no file from the workspace, then check that this ends: git status"
+            }
+            GitError::Unreadable(_) => {
+                "replace it by a regular file, or clone the repository again: git clone"
+            }
             GitError::Failed { .. } => "run `git status` in the workspace to see the problem",
         };
         ErrorBody::environment(error.to_string()).with_hint(hint)
     }
 }
+
+/// The arguments that every command begins with, which nobody needs to read.
+const CONFIGURATION: usize = 10;
 
 /// Returns a git command in `dir` that reads only the repository's own configuration, runs none of
 /// its programs, and leaves no lock or index refresh behind.
@@ -83,8 +119,7 @@ fn git_command(dir: &Path) -> Command {
         ])
         // Who may use the folder is decided by who may read it; git asks because it would run hooks.
         .args(["-c", "safe.directory=*"])
-        .current_dir(dir)
-        .stdin(Stdio::null());
+        .current_dir(dir);
     command
 }
 
@@ -99,7 +134,7 @@ pub(crate) fn run_git_with<S: AsRef<OsStr>>(
     args: &[S],
     env: &[(&str, &OsStr)],
 ) -> Result<Vec<u8>, GitError> {
-    let output = run_command(git_command(dir).args(args).envs(env.iter().copied()))?;
+    let output = run_command(git_command(dir).args(args).envs(env.iter().copied()), dir)?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -113,10 +148,22 @@ pub(crate) fn run_git_with<S: AsRef<OsStr>>(
     })
 }
 
-fn run_command(command: &mut Command) -> Result<Output, GitError> {
-    command.output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => GitError::Missing,
-        _ => GitError::Start(error),
+fn run_command(command: &mut Command, dir: &Path) -> Result<Output, GitError> {
+    run_bounded(command, LIMITS, || folder::find_endless_file(dir)).map_err(|error| {
+        let words = command
+            .get_args()
+            .skip(CONFIGURATION)
+            .map(OsStr::to_string_lossy);
+        match error {
+            BoundedProcessError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                GitError::Missing
+            }
+            BoundedProcessError::Io(error) => GitError::Start(error),
+            error => GitError::Ended {
+                command: words.collect::<Vec<_>>().join(" "),
+                reason: error.to_string(),
+            },
+        }
     })
 }
 
@@ -143,7 +190,7 @@ pub(crate) fn status<S: AsRef<OsStr>>(dir: &Path, args: &[S]) -> Result<Vec<u8>,
 /// one of them would have converted counts as changed then, which costs a copy of it and nothing else.
 fn without_filters(dir: &Path) -> Result<Vec<(OsString, &'static str)>, GitError> {
     let args = ["config", "--name-only", "-z", "--get-regexp", r"^filter\."];
-    let found = run_command(git_command(dir).args(args))?;
+    let found = run_command(git_command(dir).args(args), dir)?;
     // It fails where there is none, and where the configuration cannot be read: what needs it says so.
     let mut drivers: Vec<&[u8]> = found
         .stdout
@@ -179,6 +226,7 @@ pub(crate) struct GitRepository {
 
 /// Returns the repository `workspace` lies in, if any.
 pub(crate) fn find_repository(workspace: &Path) -> Result<Option<GitRepository>, ErrorBody> {
+    folder::check_repository(workspace).map_err(GitError::from)?;
     let args = [
         "rev-parse",
         "--is-bare-repository",
@@ -339,6 +387,29 @@ mod tests {
     }
 
     #[test]
+    fn git_that_waits_for_a_pipe_is_ended_and_the_pipe_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        run_git(root, &["init", "-q"]).unwrap();
+        fs::write(root.join("a"), "").unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.join(".gitignore"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o644),
+            0,
+        )
+        .unwrap();
+        let ended = status(root, &["status", "--porcelain"]).unwrap_err();
+        let told = ended.to_string();
+        assert!(
+            told.starts_with("`git status --porcelain` was ended"),
+            "{told}"
+        );
+        assert!(told.contains(".gitignore, which is a pipe"), "{told}");
+    }
+
+    #[test]
     fn nothing_is_fetched() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
@@ -358,12 +429,16 @@ mod tests {
         read_object(root, missing).unwrap_err();
         // As git before it knew GIT_NO_LAZY_FETCH.
         let args = ["cat-file", "blob", missing];
-        let _ = run_command(git_command(root).args(args).env_remove("GIT_NO_LAZY_FETCH")).unwrap();
+        let _ = run_command(
+            git_command(root).args(args).env_remove("GIT_NO_LAZY_FETCH"),
+            root,
+        )
+        .unwrap();
         assert!(!canary.exists());
         let mut open = git_command(root);
         open.env_remove("GIT_NO_LAZY_FETCH");
         open.env_remove("GIT_ALLOW_PROTOCOL");
-        let _ = run_command(open.args(args)).unwrap();
+        let _ = run_command(open.args(args), root).unwrap();
         assert!(canary.exists(), "the trap works");
     }
 }

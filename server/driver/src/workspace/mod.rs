@@ -1,5 +1,6 @@
 //! The workspace as it is: files on disk, open buffers, git, and the content of recorded versions.
 
+mod bounded_process;
 pub(crate) mod content_store;
 pub(crate) mod content_text;
 pub(crate) mod disk;

@@ -8,6 +8,8 @@
 //! - Else the recorded index names its object.
 //! - A file that is neither has no known base. A change to it becomes a conflict, never a guess.
 
+mod untracked;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -16,6 +18,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use claudecluster_files::FolderHandle;
 use claudecluster_protocol::{BlobId, ErrorBody, FileMode, RelPath, change::FileVersion};
 use claudecluster_store::Store;
 use claudecluster_worker::changes::FileContent;
@@ -28,11 +31,6 @@ use crate::workspace::{
     git::{self, GitRepository},
 };
 
-/// Untracked files up to this size are captured.
-const UNTRACKED_BYTES: u64 = 1 << 20;
-/// At most this many untracked files are captured, and this many bytes.
-const UNTRACKED_FILES: usize = 1_000;
-const UNTRACKED_TOTAL: u64 = 64 << 20;
 /// Change times are as coarse as the kernel's clock tick. A file that changed this close to the
 /// snapshot may have changed after it.
 const TICK_NANOS: i128 = 20_000_000;
@@ -72,10 +70,9 @@ pub(crate) fn take_snapshot(
     let mut index = None;
     if let Some(repository) = &repository {
         // The index first: what is staged after it was read shows in the status as well.
-        index = match fs::read(&repository.index) {
-            Ok(bytes) => Some(put_blob(store, &bytes)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_error("read", &repository.index, &error)),
+        index = match git::read_index(&repository.index) {
+            Ok(bytes) => bytes.map(|bytes| put_blob(store, &bytes)).transpose()?,
+            Err(error) => return Err(io_error("read", &repository.index, &error.into())),
         };
         capture_status(store, workspace, repository, &mut captured)?;
     }
@@ -199,9 +196,12 @@ impl IndexFile {
             .get_blob(index)
             .map_err(ErrorBody::from)?
             .unwrap_or_default();
-        let path =
-            std::env::temp_dir().join(format!("claudecluster-index-{}", uuid::Uuid::new_v4()));
-        disk::write_private(&path, &bytes).map_err(|error| io_error("write", &path, &error))?;
+        let folder = std::env::temp_dir();
+        let name = format!("claudecluster-index-{}", uuid::Uuid::new_v4());
+        let path = folder.join(&name);
+        FolderHandle::open(&folder)
+            .and_then(|folder| folder.create_private(&name, &bytes))
+            .map_err(|error| io_error("write", &path, &error.into()))?;
         Ok(Self::Temporary(path))
     }
 
@@ -260,45 +260,7 @@ fn capture_status(
             captured.insert(path, version);
         }
     }
-    capture_untracked(store, workspace, untracked, captured)
-}
-
-/// Captures small untracked files. Larger ones, and those past the limits, are known by their change
-/// time alone.
-fn capture_untracked(
-    store: &Store,
-    workspace: &Path,
-    mut open: Vec<RelPath>,
-    captured: &mut BTreeMap<RelPath, Option<FileVersion>>,
-) -> Result<(), ErrorBody> {
-    let (mut files, mut bytes) = (0usize, 0u64);
-    while let Some(path) = open.pop() {
-        if files >= UNTRACKED_FILES || bytes >= UNTRACKED_TOTAL {
-            return Ok(());
-        }
-        let absolute = workspace.join(path.to_path_buf());
-        let Ok(meta) = fs::symlink_metadata(&absolute) else {
-            continue;
-        };
-        if meta.is_dir() {
-            // A folder that cannot be read holds nothing a task could change unseen.
-            let Ok(entries) = fs::read_dir(&absolute) else {
-                continue;
-            };
-            for entry in entries.flatten().take(UNTRACKED_FILES) {
-                use std::os::unix::ffi::OsStrExt;
-                let mut name = path.to_bytes();
-                name.push(b'/');
-                name.extend_from_slice(entry.file_name().as_bytes());
-                open.extend(RelPath::from_bytes(&name));
-            }
-        } else if let Some(version) = capture_file(store, workspace, &path, UNTRACKED_BYTES)? {
-            files += 1;
-            bytes += meta.size();
-            captured.insert(path, version);
-        }
-    }
-    Ok(())
+    untracked::capture_untracked(store, workspace, untracked, captured)
 }
 
 /// Returns the version of a file on disk; `Some(None)` if there is none, `None` if it is too large
@@ -310,7 +272,7 @@ fn capture_file(
     limit: u64,
 ) -> Result<Option<Option<FileVersion>>, ErrorBody> {
     let meta = fs::symlink_metadata(workspace.join(path.to_path_buf()));
-    if meta.is_ok_and(|meta| meta.size() > limit.min(256 << 20)) {
+    if meta.is_ok_and(|meta| meta.size() > limit.min(disk::MOST_FILE_BYTES)) {
         return Ok(None);
     }
     match disk::read_file(workspace, path) {
@@ -543,6 +505,62 @@ mod tests {
         // A damaged repository is an error, not a folder without git.
         fs::write(repo.root().join(".git/HEAD"), "nonsense").unwrap();
         take_snapshot(&repo.store, repo.root(), &[]).unwrap_err();
+    }
+
+    #[test]
+    fn what_lies_untracked_neither_delays_nor_fills_a_snapshot() {
+        use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
+        let repo = TestRepository::new();
+        let root = repo.root();
+        fs::create_dir_all(root.join("new/deep")).unwrap();
+        mknodat(
+            CWD,
+            root.join("new/pipe"),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o644),
+            0,
+        )
+        .unwrap();
+        std::os::unix::fs::symlink("/dev/zero", root.join("new/zero")).unwrap();
+        fs::File::create(root.join("new/sparse"))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        // A tracked one too.
+        fs::File::create(root.join("a.txt"))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = openat(CWD, root.join("new/deep"), flags, Mode::empty()).unwrap();
+        for _ in 0..5_000 {
+            mkdirat(&at, "d", Mode::from_raw_mode(0o755)).unwrap();
+            at = openat(&at, "d", flags, Mode::empty()).unwrap();
+        }
+        repo.write("new/file", "text");
+        let manifest = repo.take_snapshot(&[]);
+        let captured: Vec<_> = manifest.captured.keys().map(ToString::to_string).collect();
+        // A link is recorded as a link.
+        assert_eq!(captured, ["new/file", "new/zero"]);
+        claudecluster_files::remove_path(&root.join("new")).unwrap();
+    }
+
+    #[test]
+    fn an_index_that_is_a_link_is_not_recorded() {
+        let repo = TestRepository::new();
+        let index = repo.root().join(".git/index");
+        let outside = tempfile::tempdir().unwrap();
+        let canary = outside.path().join("canary");
+        fs::copy(&index, &canary).unwrap();
+        fs::remove_file(&index).unwrap();
+        std::os::unix::fs::symlink(&canary, &index).unwrap();
+        let refused = take_snapshot(&repo.store, repo.root(), &[]).unwrap_err();
+        assert!(
+            refused.message.contains("index is a symbolic link"),
+            "{}",
+            refused.message
+        );
+        assert!(refused.hint.is_some());
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl<'a> MountPlan<'a> {
         let writable_trees = writable.chain(mounts).map(clone);
         let writable_trees = writable_trees.collect::<Result<_, _>>()?;
         Ok(Self {
-            run: mount_policy::kept_run_places(),
+            run: mount_policy::kept_run_places(view.ports.is_some()),
             view,
             workspace,
             base,

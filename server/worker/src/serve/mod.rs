@@ -3,6 +3,7 @@
 //! The same loop serves the daemon's own executor and `claudecluster worker`. It runs one job at a time. Whatever
 //! ends the link ends the job with everything it started.
 
+mod homes;
 mod job;
 mod layers;
 mod place;
@@ -40,7 +41,7 @@ pub use self::{
     stdio::worker_main,
 };
 use crate::{
-    agent::{PermissionQuestion, SessionChannels},
+    agent::{PermissionQuestion, SessionChannels, SessionClocks},
     link::{LinkError, WorkerLinkEnd},
 };
 
@@ -222,6 +223,7 @@ async fn serve_job(
         events: events_in,
         questions: Some(asks_in),
         cancel,
+        clocks: SessionClocks::default(),
     };
     let end = {
         let mut running = pin!(run_job(place, &job, channels, ContentClient(requests_in)));

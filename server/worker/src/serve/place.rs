@@ -1,10 +1,9 @@
 //! Where a worker keeps its files, and what it runs.
 
 use std::{
-    collections::HashSet,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,10 +11,11 @@ use claudecluster_files::{FolderHandle, run_with_deadline};
 use claudecluster_protocol::{
     ErrorBody, GoalId, StopReason,
     plan::AgentName,
-    worker::{AttemptEpoch, JobEnv, JobWork, LayerMaker, WorkerJob},
+    worker::{AgentTask, AttemptEpoch, JobEnv, JobWork, LayerMaker, WorkerJob},
 };
 
-use crate::agent::{AgentSettings, AgentSetup, registry};
+use super::homes::{HOME, SessionKeep, session_name};
+use crate::agent::{AgentSettings, AgentSetup, is_model_name, registry};
 
 /// How long a job or a goal waits until its folder is empty. It goes on being emptied then.
 const CLEARING: Duration = Duration::from_mins(1);
@@ -48,9 +48,10 @@ impl std::fmt::Debug for HiddenFolders {
 ///
 /// ```text
 /// STATE/goals/<goal>/
-///   agent/                       the agents' private home
+///   sessions/<session>/          what forks and resumes need of sessions that have ended
 ///   layers/<manifest>/           layers made from their manifests
-///   tasks/<task>/<attempt>/      transcript.jsonl, upper/: the layer that the attempt left
+///   tasks/<task>/<attempt>/      transcript.jsonl, upper/: the layer that the attempt left; home/: the home of
+///                                its session, while that runs
 ///   planner/<attempt>/
 ///   gates/
 /// ```
@@ -61,8 +62,6 @@ pub struct WorkerPlace {
     hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
-    /// Goals whose agents have a home.
-    homes: Mutex<HashSet<GoalId>>,
 }
 
 impl WorkerPlace {
@@ -75,7 +74,6 @@ impl WorkerPlace {
             state,
             launcher,
             agents: AgentSettings::default(),
-            homes: Mutex::default(),
         }
     }
 
@@ -142,6 +140,9 @@ impl WorkerPlace {
                 layer.manifest
             )));
         }
+        if let Some(task) = &job.session {
+            check_session(task)?;
+        }
         if !Path::new(&job.workspace).is_absolute() {
             return Err(ErrorBody::user(format!(
                 "the workspace {:?} is not absolute",
@@ -155,24 +156,14 @@ impl WorkerPlace {
         self.state.join("goals").join(goal.as_str())
     }
 
-    /// The agents' home of a goal.
-    pub(crate) fn home(&self, goal: &GoalId) -> PathBuf {
-        self.goal_dir(goal).join("agent")
+    /// The sessions that a goal keeps.
+    pub(crate) fn session_keep(&self, goal: &GoalId) -> SessionKeep {
+        SessionKeep::new(self.goal_dir(goal).join("sessions"))
     }
 
-    /// Makes the agents' home of a goal ready, once a goal. Returns whether there was one before. Blocks.
-    pub(crate) fn prepare_home(&self, goal: &GoalId) -> Result<bool, ErrorBody> {
-        let home = self.home(goal);
-        let mut ready = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        let existed = home.is_dir();
-        if !existed || !ready.contains(goal) {
-            registry().prepare_home(&home).map_err(|error| {
-                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
-                    .with_hint("check that the state folder is writable and has free space")
-            })?;
-            ready.insert(goal.clone());
-        }
-        Ok(existed)
+    /// The home of a job's session.
+    pub(crate) fn home(&self, epoch: &AttemptEpoch) -> PathBuf {
+        self.job_dir(epoch).join(HOME)
     }
 
     /// The folder of the layers that are made from manifests.
@@ -220,10 +211,6 @@ impl WorkerPlace {
 
     /// Deletes everything that is kept for a goal.
     pub(crate) async fn forget_goal(&self, goal: &GoalId) {
-        self.homes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(goal);
         if is_one_part(goal.as_str()) {
             clear_folder(&self.goal_dir(goal), &[]).await;
         }
@@ -233,6 +220,23 @@ impl WorkerPlace {
     pub(crate) fn transcript(&self, epoch: &AttemptEpoch) -> PathBuf {
         self.job_dir(epoch).join(TRANSCRIPT)
     }
+}
+
+/// Refuses a session whose names could be anything else on a command line.
+fn check_session(task: &AgentTask) -> Result<(), ErrorBody> {
+    if session_name(&task.session).as_ref() != Some(&task.session) {
+        return Err(ErrorBody::user(format!(
+            "{:?} cannot be the id of a session",
+            task.session
+        )));
+    }
+    if let Some(model) = task.model.as_ref().filter(|model| !is_model_name(model)) {
+        return Err(
+            ErrorBody::user(format!("{model:?} cannot be the name of a model"))
+                .with_hint("correct it where it is set: in the plan, or the setting `model`"),
+        );
+    }
+    Ok(())
 }
 
 /// Returns whether a name is one part of a path and stays where it is put.

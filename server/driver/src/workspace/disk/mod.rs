@@ -9,11 +9,12 @@ mod stamp;
 mod write;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
-    io::{self, Read, Write as _},
+    io::{self, Read},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
+        unix::ffi::OsStrExt as _,
     },
     path::Path,
 };
@@ -24,6 +25,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 pub(crate) use self::stamp::{FileStamp, file_stamp};
 pub(crate) use self::write::{FileWrite, replace_file, replace_files};
+
+/// The most bytes of a file that is read. A sparse file of a terabyte costs nobody anything to make.
+pub(crate) const MOST_FILE_BYTES: u64 = 256 << 20;
 
 /// Returns the number of threads for work that processors do.
 pub(crate) fn processor_count() -> usize {
@@ -39,6 +43,9 @@ pub(crate) enum WriteError {
     /// The path leads out of the workspace, or through something that is not a folder.
     #[error("the path leads outside the workspace or through a file")]
     Outside,
+    /// The file has more bytes than are read.
+    #[error("it has more than {MOST_FILE_BYTES} bytes, the most that is read")]
+    TooLarge,
     /// A link would point out of the workspace.
     #[error("the symbolic link would point outside the workspace")]
     LinkOutside,
@@ -107,10 +114,19 @@ fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(FileContent, i
         }
         FileType::RegularFile => {
             // Without waiting: what is a file now may be a pipe when it is opened.
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+            let file = open_at(parent, name)?;
+            let size = rustix::fs::fstat(&file)?.st_size;
+            if u64::try_from(size).unwrap_or(0) > MOST_FILE_BYTES {
+                return Err(WriteError::TooLarge);
+            }
             let mut bytes = Vec::new();
-            File::from(file).read_to_end(&mut bytes)?;
+            // It may grow meanwhile.
+            File::from(file)
+                .take(MOST_FILE_BYTES + 1)
+                .read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > MOST_FILE_BYTES {
+                return Err(WriteError::TooLarge);
+            }
             let bytes = bytes.into();
             let mode = mode_of(stat.st_mode);
             Ok(Some((FileContent { bytes, mode }, changed_at)))
@@ -120,6 +136,13 @@ fn read_at(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<(FileContent, i
         FileType::Socket => Err(WriteError::NoFile("a socket")),
         _ => Err(WriteError::NoFile("a device")),
     }
+}
+
+/// Opens an entry for reading; neither waits nor follows a link.
+fn open_at(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
 }
 
 fn mode_of(raw: u32) -> FileMode {
@@ -168,9 +191,7 @@ pub(crate) fn set_mode(root: &Path, path: &RelPath, mode: FileMode) -> Result<()
     let Some(parent) = open_parent(&root, path, false)? else {
         return Ok(());
     };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let name = path_bytes(path.file_name());
-    let file = match rustix::fs::openat(&parent, name.as_slice(), flags, Mode::empty()) {
+    let file = match open_at(&parent, &path_bytes(path.file_name())) {
         Ok(file) => file,
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno.into()),
@@ -219,16 +240,6 @@ pub(crate) fn clear_leftovers(
     Ok(())
 }
 
-/// Writes a file nobody else may read, outside any workspace.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)
-}
-
 fn open_root(root: &Path) -> Result<OwnedFd, WriteError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(root, flags, Mode::empty())?)
@@ -236,9 +247,7 @@ fn open_root(root: &Path) -> Result<OwnedFd, WriteError> {
 
 /// Opens the folder that a path lies in; `None` if it does not exist and is not to be made.
 fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<OwnedFd>, WriteError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let open = |dir: &[u8]| rustix::fs::openat2(root, dir, flags, Mode::empty(), beneath);
+    let open = |dir: &[u8]| open_folder(root, dir);
     let Some(parent) = path.parent() else {
         return Ok(Some(open(b".")?));
     };
@@ -265,6 +274,24 @@ fn open_parent(root: &OwnedFd, path: &RelPath, make: bool) -> Result<Option<Owne
         dir = open(&reached)?;
     }
     Ok(Some(dir))
+}
+
+/// Opens a folder beneath the root. Links are followed as long as they stay beneath it: they are the user's.
+fn open_folder(root: &OwnedFd, dir: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(root, dir, flags, Mode::empty(), beneath) {
+        // The kernel is old, or a container's filter does not know the call. Then no link is followed.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+            let dir = Path::new(OsStr::from_bytes(dir));
+            claudecluster_files::open_folder_beneath(root, dir)
+        }
+        // A rename elsewhere disturbed the lookup.
+        Err(rustix::io::Errno::AGAIN) => {
+            rustix::fs::openat2(root, dir, flags, Mode::empty(), beneath)
+        }
+        opened => opened,
+    }
 }
 
 /// Returns the bytes of one part of a path.

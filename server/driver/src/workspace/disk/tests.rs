@@ -1,6 +1,7 @@
 //! Files of a workspace, read and written while others read and write them.
 
 use std::{
+    io::Write as _,
     os::unix::fs::{MetadataExt, PermissionsExt},
     sync::atomic::{AtomicBool, Ordering},
 };

@@ -21,8 +21,8 @@ use claudecluster_worker::changes::FileContent;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags};
 
 use super::{
-    WriteError, in_parallel, lease::FileLease, open_parent, open_root, path_bytes, read_at,
-    with_kind,
+    WriteError, in_parallel, lease::FileLease, open_at, open_parent, open_root, path_bytes,
+    read_at, with_kind,
 };
 
 /// Prefix of the names of files that are written beside their target.
@@ -209,9 +209,7 @@ impl<'a> PendingWrite<'a> {
 
     /// Opens the file to be replaced, for reading.
     fn open_old(&self) -> Option<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&*self.parent, self.name.as_slice(), flags, Mode::empty());
-        file.ok().map(File::from)
+        open_at(&*self.parent, &self.name).ok().map(File::from)
     }
 
     /// Exchanges the file for the new content, and keeps the old content beside it.

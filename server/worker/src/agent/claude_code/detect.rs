@@ -10,6 +10,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use claudecluster_files::FolderHandle;
+
 /// The time a probe may take. On an idle machine it takes half a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -215,7 +217,12 @@ impl CachedHelp {
     /// Where it cannot be written the program is asked again next time.
     fn write(&self, help: &str) {
         let text = format!("{}{help}", self.stamp);
-        if let Err(error) = super::home::write_private(&self.file, text.as_bytes()) {
+        let (Some(folder), Some(name)) = (self.file.parent(), self.file.file_name()) else {
+            return;
+        };
+        let written = FolderHandle::open(folder)
+            .and_then(|folder| folder.write_private(name, text.as_bytes()));
+        if let Err(error) = written {
             tracing::debug!(%error, "cannot cache the help output of Claude Code");
         }
     }

@@ -19,8 +19,10 @@
 mod agent;
 mod detect;
 mod home;
+mod login;
 mod policy;
 mod protocol;
+mod provider;
 mod result;
 mod session;
 mod settings;

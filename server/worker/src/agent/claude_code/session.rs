@@ -8,16 +8,11 @@ use claudecluster_protocol::{
 use serde_json::json;
 use tokio::io::AsyncWrite;
 
-use super::{
-    detect::ClaudeFeatures,
-    home::{self, ForkInheritance},
-    policy::ToolPolicy,
-    protocol::ClaudeProtocol,
-};
+use super::{detect::ClaudeFeatures, home, policy::ToolPolicy, protocol::ClaudeProtocol};
 use crate::{
     agent::{
-        AgentLimits, AgentReport, AgentSpec, AgentTask, SessionChannels, ToolPermissions,
-        line_session,
+        AgentLimits, AgentReport, AgentSpec, AgentTask, ForkInheritance, SessionChannels,
+        ToolPermissions, line_session,
     },
     launch::ProgramLauncher,
 };
@@ -39,6 +34,7 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
         model: None,
         session: String::new(),
         fork_of: None,
+        unforked_prompt: None,
         run: None,
         limits: AgentLimits::default(),
         permissions: ToolPermissions::default(),
@@ -64,23 +60,13 @@ pub(super) async fn run_session(
         let summary = format!("cannot use Claude Code: {problem}");
         return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
-    if let Err(error) = home::make_folders(&spec.place.home) {
-        let summary = format!(
-            "cannot create the agent's home {}: {error}",
-            spec.place.home.display()
-        );
-        return AgentReport::failed(StopReason::Resources, summary);
-    }
     let policy = ToolPolicy::new(&spec.task.permissions);
-    let parent = match &spec.task.fork_of {
-        Some(parent) => ForkInheritance::load(&spec.place.home, parent),
-        None => ForkInheritance::default(),
-    };
+    let ForkInheritance { totals, model } = spec.place.inherited.clone();
     let command = launch.command(
-        &command_line(spec, &features, &policy, parent.model),
+        &command_line(spec, &features, &policy, model),
         &session_env(spec, launch),
     );
-    let mut protocol = ClaudeProtocol::new(&spec.task, launch.root(), policy, parent.totals);
+    let mut protocol = ClaudeProtocol::new(&spec.task, launch.root(), policy, totals);
     let ended = line_session::drive_session(
         command,
         &mut protocol,
@@ -90,14 +76,7 @@ pub(super) async fn run_session(
         channels,
     )
     .await;
-    let (report, inheritance) = protocol.into_report(&ended);
-    if let (Some(inheritance), Some(session)) = (inheritance, &report.session) {
-        // Without it a fork's cost would include its parent's: worth a warning, not a failure.
-        if let Err(error) = inheritance.save(&spec.place.home, session) {
-            tracing::warn!(%error, "cannot keep the session for forks");
-        }
-    }
-    report
+    protocol.into_report(&ended)
 }
 
 /// The command line. A planner and its forks differ in nothing but their session ids: tools, schema,
@@ -163,7 +142,8 @@ fn command_line(
 fn session_env(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
-    let config = home::config_dir(&spec.place.home).into_os_string();
+    let home = launch.path_inside(&spec.place.home);
+    let config = home::config_dir(&home).into_os_string();
     let longest = spec.task.limits.longest_command();
     let ours = [
         ("CLAUDE_CONFIG_DIR", config),

@@ -8,20 +8,23 @@
 )]
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use claudecluster_files::FolderHandle;
 use claudecluster_model::{Script, Server};
 use claudecluster_protocol::{
     Span, event::AgentEvent, permission::PermissionDecision, plan::AgentName,
 };
 use claudecluster_worker::{
     agent::{
-        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, PermissionQuestion,
-        QuestionReply, SessionChannels, ToolPermissions, registry,
+        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, CodingAgent, ForkInheritance,
+        PermissionQuestion, QuestionReply, SessionChannels, SessionClocks, ToolPermissions,
+        registry,
     },
     launch::ProgramLauncher,
 };
@@ -57,6 +60,8 @@ impl ProgramLauncher for Bare {
 pub(crate) struct Stage {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) server: Arc<Server>,
+    /// What forks of each session inherit.
+    inheritances: Mutex<HashMap<String, ForkInheritance>>,
 }
 
 /// What a session came to.
@@ -72,10 +77,17 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let stage = Self {
             server: Arc::new(Server::start(Script::parse(script).unwrap()).unwrap()),
+            inheritances: Mutex::default(),
             folder,
         };
         std::fs::create_dir(stage.root()).unwrap();
-        registry().prepare_home(&stage.home()).unwrap();
+        std::fs::create_dir(stage.home()).unwrap();
+        std::fs::create_dir(stage.folder.path().join("keep")).unwrap();
+        let home = FolderHandle::open(&stage.home()).unwrap();
+        let keep = FolderHandle::open(&stage.folder.path().join("keep")).unwrap();
+        for agent in registry().iter().filter_map(CodingAgent::home) {
+            agent.fill(&home, &keep).unwrap();
+        }
         stage
     }
 
@@ -107,6 +119,7 @@ impl Stage {
                 model: Some("claude-sonnet-5".to_owned()),
                 session: uuid::Uuid::new_v4().to_string(),
                 fork_of: None,
+                unforked_prompt: None,
                 run: None,
                 limits: AgentLimits {
                     start: Span::from_secs(60),
@@ -124,6 +137,7 @@ impl Stage {
                     ("ANTHROPIC_API_KEY".into(), "test".into()),
                 ],
                 home: self.home(),
+                inherited: ForkInheritance::default(),
                 program: program.to_owned(),
             },
         }
@@ -170,10 +184,20 @@ impl Stage {
             events,
             questions,
             cancel,
+            clocks: SessionClocks::default(),
         };
+        let mut spec = spec.clone();
+        if let Some(parent) = &spec.task.fork_of {
+            let known = self.inheritances.lock().unwrap().get(parent).cloned();
+            spec.place.inherited = known.unwrap_or_default();
+        }
         let report = registry()
-            .run(spec, launch, &mut transcript, &channels)
+            .run(&spec, launch, &mut transcript, &channels)
             .await;
+        if let Some(session) = report.session.clone() {
+            let left = report.inheritance.clone();
+            self.inheritances.lock().unwrap().insert(session, left);
+        }
         drop(channels);
         let mut events = Vec::new();
         while let Some(event) = receive.recv().await {
