@@ -26,6 +26,55 @@ pub trait NetworkDoor: Send + Sync + std::fmt::Debug {
     fn variables(&self) -> Vec<(OsString, OsString)>;
 }
 
+/// The door of a sandbox without a network of its own: on ports of the machine's loopback interface.
+#[derive(Debug)]
+pub(super) struct HostPorts {
+    /// The ports that programs may connect to.
+    pub(super) ports: Vec<u16>,
+    /// The variables that lead to the door.
+    pub(super) variables: Vec<(OsString, OsString)>,
+    listeners: Vec<TcpListener>,
+}
+
+impl HostPorts {
+    /// Opens the door. A port that its variables name is a free one here, since other sandboxes have doors too; any
+    /// other is the machine's own port.
+    pub(super) fn open(door: &dyn NetworkDoor) -> io::Result<Self> {
+        let mut opened = Self {
+            ports: Vec::new(),
+            variables: door.variables(),
+            listeners: Vec::new(),
+        };
+        for port in door.ports() {
+            let inside = format!("127.0.0.1:{port}");
+            let names = |text: &OsString| text.to_str().is_some_and(|t| t.contains(&inside));
+            if !opened.variables.iter().any(|(_, value)| names(value)) {
+                opened.ports.push(port);
+                continue;
+            }
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let address = listener.local_addr()?;
+            for (_, value) in &mut opened.variables {
+                if let Some(text) = value.to_str() {
+                    *value = text.replace(&inside, &address.to_string()).into();
+                }
+            }
+            opened.ports.push(address.port());
+            opened.listeners.push(listener.try_clone()?);
+            door.listen(port, listener);
+        }
+        Ok(opened)
+    }
+}
+
+impl Drop for HostPorts {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Read);
+        }
+    }
+}
+
 /// Makes the loopback interface of a new network namespace usable, and hands its listeners out.
 pub(super) fn open_listeners(ports: &[u16], socket: &LauncherSocket) -> Result<(), StepError> {
     sys::bring_up_loopback().step(|| "start the loopback interface".into())?;

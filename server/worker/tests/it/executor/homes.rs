@@ -71,7 +71,7 @@ async fn what_a_session_makes_of_its_home_reaches_nothing() {
         ("ln -sf $CANARY $record", false),
         ("rm $record; mkfifo $record", false),
         ("ln -sf /dev/zero $record", false),
-        ("rm $record; truncate -s 1T $record", false),
+        ("rm $record; truncate -s 60G $record", false),
         (
             "rm -r $CLAUDE_CONFIG_DIR/projects; ln -s $FOLDER $CLAUDE_CONFIG_DIR/projects",
             false,
