@@ -3,6 +3,7 @@
 use std::{collections::HashMap, ffi::OsString, panic::AssertUnwindSafe, path::PathBuf};
 
 use bytes::Bytes;
+use claudecluster_files::read_named_file;
 use claudecluster_protocol::{
     BlobId, StopReason,
     change::FileVersion,
@@ -21,6 +22,9 @@ use crate::{
     changes::{ChangeSet, FileContent, TrackedFiles},
     sandbox::SandboxSpec,
 };
+
+/// The most bytes of a transcript that is kept.
+const TRANSCRIPT_BYTES: u64 = 256 << 20;
 
 /// A job that has ended, with the contents that its report names.
 pub(crate) struct JobEnd {
@@ -184,7 +188,7 @@ fn hash_and_report(report: AttemptReport) -> JobEnd {
     });
     let changes: Vec<ReportedChange> = changes.collect();
     // One that cannot be read is none.
-    let transcript = std::fs::read(&report.transcript).ok();
+    let transcript = read_named_file(&report.transcript, TRANSCRIPT_BYTES).ok();
     let transcript = transcript.filter(|bytes| !bytes.is_empty());
     let transcript = transcript.map(|bytes| offer(bytes.into()));
     let left_out = refused.into_iter().map(|refused| LeftOutFile {
