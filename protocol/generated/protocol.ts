@@ -39,7 +39,31 @@ text: string, } | { "kind": "denied",
 /**
  * The denied use.
  */
-what: string, } | { "kind": "rateLimited",
+what: string, } | { "kind": "connection",
+/**
+ * The host: a name in lower case, or an address.
+ */
+host: string,
+/**
+ * The port.
+ */
+port: number,
+/**
+ * Whether the last connection was allowed.
+ */
+allowed: boolean,
+/**
+ * The connections of this attempt to this port of the host so far.
+ */
+connections: number,
+/**
+ * Bytes sent to it so far.
+ */
+sent: number,
+/**
+ * Bytes received from it so far.
+ */
+received: number, } | { "kind": "rateLimited",
 /**
  * The wait before the agent's next try.
  */
@@ -81,7 +105,31 @@ text: string, } | { "kind": "denied",
 /**
  * The denied use.
  */
-what: string, } | { "kind": "rateLimited",
+what: string, } | { "kind": "connection",
+/**
+ * The host: a name in lower case, or an address.
+ */
+host: string,
+/**
+ * The port.
+ */
+port: number,
+/**
+ * Whether the last connection was allowed.
+ */
+allowed: boolean,
+/**
+ * The connections of this attempt to this port of the host so far.
+ */
+connections: number,
+/**
+ * Bytes sent to it so far.
+ */
+sent: number,
+/**
+ * Bytes received from it so far.
+ */
+received: number, } | { "kind": "rateLimited",
 /**
  * The wait before the agent's next try.
  */
@@ -158,6 +206,10 @@ session: string,
  * session of the goal starts a new one.
  */
 forkOf: string | null,
+/**
+ * The first user turn where there is no session to start from; the same as with one if it is not set.
+ */
+unforkedPrompt?: string | null,
 /**
  * The command to run, for agents that run a command instead of following a prompt.
  */
@@ -424,7 +476,12 @@ goalId: GoalId | null,
 /**
  * Start after this event; `None` for live only.
  */
-after: EventSeq | null, } | { "method": "hunks",
+after: EventSeq | null,
+/**
+ * Whether somebody looks at the stream who can answer questions. Questions about hosts of the network
+ * wait for an answer only while there is such a person, or an editor.
+ */
+attended?: boolean, } | { "method": "hunks",
 /**
  * Only this goal.
  */
@@ -625,6 +682,10 @@ version: string,
  * The local socket, absolute.
  */
 socket: string,
+/**
+ * What a client shows in its [`Hello`]. Each daemon makes its own.
+ */
+secret?: SocketSecret | null,
 /**
  * The HTTP address, once it serves one.
  */
@@ -1040,7 +1101,11 @@ notBefore: Timestamp,
 /**
  * The note to the next attempt about the last one.
  */
-lesson: string, } | { "type": "proposed",
+lesson: string, } | { "type": "interrupted",
+/**
+ * Whether the daemon was stopped or ended unexpectedly.
+ */
+stop: StopReason, } | { "type": "proposed",
 /**
  * The files of the proposal.
  */
@@ -1197,7 +1262,19 @@ by?: string | null, } | { "type": "permissionWithdrawn",
 /**
  * The request.
  */
-requestId: PermissionId, } | { "type": "goalChanged",
+requestId: PermissionId, } | { "type": "networkUsed",
+/**
+ * The task; `None` for the planner and the goal's gates.
+ */
+taskId?: TaskId | null,
+/**
+ * The hosts, at most [`NAMED_HOSTS`](crate::network::NAMED_HOSTS).
+ */
+hosts: Array<HostTraffic>,
+/**
+ * The number of connections to hosts beyond those listed.
+ */
+more: number, } | { "type": "goalChanged",
 /**
  * Its state now.
  */
@@ -1445,6 +1522,10 @@ planOnly?: boolean,
  */
 apply?: boolean,
 /**
+ * Nobody is to be asked: what would wait for an answer about a host of the network is denied at once.
+ */
+unattended?: boolean,
+/**
  * Environment of the client that submitted the goal, reduced to what workers may see.
  */
 env?: Array<EnvVar>, };
@@ -1548,6 +1629,10 @@ decided?: Array<DecidedHunk>,
  */
 timeLeft?: Span | null,
 /**
+ * The hosts of the network that the goal's programs asked for, in the order of names.
+ */
+network?: Array<HostTraffic>,
+/**
  * Identifier.
  */
 id: GoalId,
@@ -1607,7 +1692,7 @@ error?: ErrorBody | null, };
 /**
  * Why a change is kept apart and never lands without being named.
  */
-export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed";
+export type HeldReason = "outOfScope" | "selfArming" | "partial" | "gateFailed" | "listed" | "secret";
 
 /**
  * First line of a connection.
@@ -1620,7 +1705,40 @@ version: string,
 /**
  * The purpose of the connection.
  */
-purpose: ConnectionPurpose, };
+purpose: ConnectionPurpose,
+/**
+ * The daemon's secret, as its [`DaemonFile`] has it.
+ */
+secret?: SocketSecret | null, };
+
+/**
+ * Counts the connections of a job, or of a goal, to one port of one host.
+ */
+export type HostTraffic = {
+/**
+ * The host: a name in lower case, or an address.
+ */
+host: string,
+/**
+ * The port.
+ */
+port: number,
+/**
+ * Connections that were allowed.
+ */
+allowed: number,
+/**
+ * Connections that were denied.
+ */
+denied: number,
+/**
+ * Bytes sent to the host.
+ */
+sent: number,
+/**
+ * Bytes received from the host.
+ */
+received: number, };
 
 /**
  * Argument of the commands that name a hunk.
@@ -1758,6 +1876,10 @@ status: HunkStatus,
  */
 held?: Array<HeldReason>,
 /**
+ * Which program runs the file and when, if one does so of its own accord. Clients show it as a mark.
+ */
+runs?: string | null,
+/**
  * First line it replaces in the current text.
  */
 startLine: number,
@@ -1894,6 +2016,14 @@ sandbox?: SandboxKind | null,
  * Why in that way, and what was different in it; empty where it never came to that.
  */
 isolation: string,
+/**
+ * The hosts its programs asked for, at most [`NAMED_HOSTS`](crate::network::NAMED_HOSTS).
+ */
+hosts: Array<HostTraffic>,
+/**
+ * The number of connections to hosts beyond those listed.
+ */
+hostsMore: number,
 /**
  * Everything the agent wrote, line by line; `None` if it wrote nothing.
  */
@@ -2123,6 +2253,36 @@ epoch: EpochNumber,
 keepLayer: boolean, };
 
 /**
+ * Decides about hosts that no list names.
+ */
+export type NetworkMode = "closed" | "ask" | "open";
+
+/**
+ * The network of a job.
+ */
+export type NetworkPolicy = {
+/**
+ * What happens to hosts that no list names.
+ */
+mode: NetworkMode,
+/**
+ * Hosts that are allowed: `example.org`, `*.example.org`, `example.org:8443`, `10.0.0.5:5432`.
+ */
+allow: Array<string>,
+/**
+ * Package registries, in the same form.
+ */
+registries: Array<string>,
+/**
+ * Ports of the machine's own loopback address that are handed in.
+ */
+loopback: Array<number>,
+/**
+ * The longest wait for an answer. Then the host is denied.
+ */
+answerTimeout: Span, };
+
+/**
  * Answer of `claudecluster/content`.
  */
 export type PendingContent = {
@@ -2235,7 +2395,7 @@ askedAt: Timestamp, };
 /**
  * Says which tasks an answer covers. It always concerns this tool with exactly this input.
  */
-export type PermissionScope = "once" | "task" | "goal";
+export type PermissionScope = "once" | "task" | "goal" | "always";
 
 /**
  * A task graph with its gates and limits.
@@ -2473,9 +2633,43 @@ resolution: Resolution,
 reason?: string | null, };
 
 /**
+ * What the programs of an attempt may take of the machine, together.
+ */
+export type ResourceLimits = {
+/**
+ * Processes and threads.
+ */
+processes: number,
+/**
+ * Bytes of memory; `None` sets no limit.
+ */
+memoryBytes?: number | null,
+/**
+ * Open files of each process.
+ */
+openFiles: number,
+/**
+ * Bytes of what is written to disk; `None` sets no limit.
+ */
+diskBytes?: number | null, };
+
+/**
  * Chooses the isolation of workers from the workspace.
  */
 export type SandboxChoice = "auto" | "overlay" | "copy";
+
+/**
+ * Fences around the programs of an attempt.
+ */
+export type SandboxFences = {
+/**
+ * Files that programs cannot read.
+ */
+secrets: SecretRules,
+/**
+ * What programs may take of the machine.
+ */
+limits: ResourceLimits, };
 
 /**
  * Names the isolation of an attempt from the workspace.
@@ -2510,6 +2704,19 @@ range?: LineRange | null,
 anchor?: RangeAnchor | null, };
 
 /**
+ * Changes to the built-in list of files that programs cannot read. A path may start with `~/`.
+ */
+export type SecretRules = {
+/**
+ * Further files and folders that workers cannot read.
+ */
+hide: Array<string>,
+/**
+ * Files and folders of the list that workers can read.
+ */
+show: Array<string>, };
+
+/**
  * The text of a selection, as it was when the goal was submitted.
  */
 export type SelectedText = {
@@ -2523,6 +2730,12 @@ hash: BlobId,
 above: number, };
 
 /**
+ * Holds the secret that a client shows to the daemon: 64 hexadecimal digits. The debug form of this
+ * type does not contain it.
+ */
+export type SocketSecret = string;
+
+/**
  * A length of time in milliseconds; written `"90s"`, `"10m"`, `"1h 30m"` in files and options.
  */
 export type Span = string;
@@ -2530,7 +2743,7 @@ export type Span = string;
 /**
  * Why an attempt, or a planning session, ended without success. Each has its own retry policy.
  */
-export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "cancelled" | "resources";
+export type StopReason = "spawnFailed" | "crashed" | "startTimeout" | "silent" | "timeout" | "brokenStream" | "overloaded" | "auth" | "budget" | "turnLimit" | "refused" | "exitStatus" | "permissionDenied" | "gateFailed" | "invalidAnswer" | "changesRefused" | "daemonRestart" | "daemonCrash" | "cancelled" | "resources";
 
 /**
  * One item of the stream that watchers get.
@@ -2736,7 +2949,11 @@ changed: Array<RelPath>,
 /**
  * The conflict or refusal to repair, for a task added as a repair.
  */
-repair?: RepairSpec | null, };
+repair?: RepairSpec | null,
+/**
+ * The hosts of the network that its programs asked for, in the order of names.
+ */
+network?: Array<HostTraffic>, };
 
 /**
  * Milliseconds since the Unix epoch, UTC.
@@ -2837,6 +3054,10 @@ layers: Array<LayerRef>,
  */
 sandbox: SandboxChoice,
 /**
+ * What its programs may reach of the network.
+ */
+network: NetworkPolicy,
+/**
  * The agent's session; `None` for a job that only runs gates.
  */
 session?: AgentTask | null,
@@ -2860,6 +3081,10 @@ deadlines: JobDeadlines,
  * Limits of what the attempt may change.
  */
 changeLimits: ChangeLimits,
+/**
+ * The fences around the attempt's programs.
+ */
+fences: SandboxFences,
 /**
  * Paths that version control knows although an ignore rule names them.
  */

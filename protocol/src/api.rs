@@ -29,6 +29,34 @@ pub struct Hello {
     pub version: String,
     /// The purpose of the connection.
     pub purpose: ConnectionPurpose,
+    /// The daemon's secret, as its [`DaemonFile`] has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SocketSecret>,
+}
+
+/// Holds the secret that a client shows to the daemon: 64 hexadecimal digits. The debug form of this
+/// type does not contain it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(transparent)]
+pub struct SocketSecret(String);
+
+impl SocketSecret {
+    /// Wraps the text of a secret.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the text of the secret. It belongs into no log and no message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SocketSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SocketSecret(…)")
+    }
 }
 
 /// Names the purpose of a connection.
@@ -102,6 +130,10 @@ pub enum Call {
         goal_id: Option<GoalId>,
         /// Start after this event; `None` for live only.
         after: Option<EventSeq>,
+        /// Whether somebody looks at the stream who can answer questions. Questions about hosts of the network
+        /// wait for an answer only while there is such a person, or an editor.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        attended: bool,
     },
     /// Pending hunks → [`Answer::Hunks`].
     Hunks {
@@ -425,6 +457,9 @@ pub struct DaemonFile {
     pub version: String,
     /// The local socket, absolute.
     pub socket: String,
+    /// What a client shows in its [`Hello`]. Each daemon makes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SocketSecret>,
     /// The HTTP address, once it serves one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,

@@ -69,6 +69,10 @@ pub enum HeldReason {
     Partial,
     /// A gate failed on the result that holds this change.
     GateFailed,
+    /// The setting `review.hold` names the file.
+    Listed,
+    /// The change adds what looks like a key, a token or another secret.
+    Secret,
 }
 
 /// One file's change, as one attempt left it.
@@ -217,6 +221,9 @@ pub struct HunkView {
     /// Why it is kept apart, if it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldReason>,
+    /// Which program runs the file and when, if one does so of its own accord. Clients show it as a mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
     /// First line it replaces in the current text.
     pub start_line: u32,
     /// One past the last line it replaces in the current text.

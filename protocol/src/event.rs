@@ -13,6 +13,7 @@ use crate::{
     change::{FileChange, FileVersion, HeldReason, Provenance},
     goal::{AgentUsage, GateResult, GoalSpec, SandboxKind},
     landed::LandedContent,
+    network::HostTraffic,
     permission::{PermissionDecision, PermissionRequest, PermissionScope},
     repair::RepairSpec,
 };
@@ -132,6 +133,12 @@ pub enum EventBody {
         not_before: Timestamp,
         /// The note to the next attempt about the last one.
         lesson: String,
+    },
+    /// The daemon ended while the goal's own work ran: while the workspace was captured, or the goal was planned,
+    /// merged or gated. The next daemon takes the work up again.
+    Interrupted {
+        /// Whether the daemon was stopped or ended unexpectedly.
+        stop: StopReason,
     },
     /// All finished tasks' changes were merged into one proposal.
     Proposed {
@@ -256,6 +263,17 @@ pub enum EventBody {
     PermissionWithdrawn {
         /// The request.
         request_id: PermissionId,
+    },
+    /// A job of the goal has ended whose programs asked for hosts of the network.
+    NetworkUsed {
+        /// The task; `None` for the planner and the goal's gates.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task_id: Option<TaskId>,
+        /// The hosts, at most [`NAMED_HOSTS`](crate::network::NAMED_HOSTS).
+        hosts: Vec<HostTraffic>,
+        /// The number of connections to hosts beyond those listed.
+        #[serde(default)]
+        more: u64,
     },
     /// The goal changed state.
     GoalChanged {
@@ -422,6 +440,22 @@ pub enum AgentEvent {
     Denied {
         /// The denied use.
         what: String,
+    },
+    /// A program reached a host of the network, or was kept from it. Comes for the first connections to
+    /// a host, and from then on each time their number has doubled.
+    Connection {
+        /// The host: a name in lower case, or an address.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Whether the last connection was allowed.
+        allowed: bool,
+        /// The connections of this attempt to this port of the host so far.
+        connections: u64,
+        /// Bytes sent to it so far.
+        sent: u64,
+        /// Bytes received from it so far.
+        received: u64,
     },
     /// The provider asks to slow down.
     RateLimited {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, BlobId, ErrorBody, GoalId, HunkId, Plan, RelPath, Span, TaskId, Timestamp, Usd,
+    network::HostTraffic,
     permission::PermissionRequest,
     plan::{AgentName, Gate, TaskSpec},
     repair::RepairSpec,
@@ -52,6 +53,9 @@ pub struct GoalSpec {
     /// Land everything clean without asking.
     #[serde(default, skip_serializing_if = "is_false")]
     pub apply: bool,
+    /// Nobody is to be asked: what would wait for an answer about a host of the network is denied at once.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unattended: bool,
     /// Environment of the client that submitted the goal, reduced to what workers may see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
@@ -73,6 +77,7 @@ impl GoalSpec {
             gates: Vec::new(),
             plan_only: false,
             apply: false,
+            unattended: false,
             env: Vec::new(),
         }
     }
@@ -330,8 +335,10 @@ pub enum StopReason {
     InvalidAnswer,
     /// The change set broke a limit: outside the workspace, too many files, too large.
     ChangesRefused,
-    /// The daemon ended while the attempt ran.
+    /// The daemon was stopped while the attempt ran.
     DaemonRestart,
+    /// The daemon ended unexpectedly while the attempt ran.
+    DaemonCrash,
     /// Somebody cancelled it.
     Cancelled,
     /// The machine refused: disk full, no memory, no permission.
@@ -469,6 +476,9 @@ pub struct GoalView {
     /// The rest of the goal's time, where the goal has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_left: Option<Span>,
+    /// The hosts of the network that the goal's programs asked for, in the order of names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network: Vec<HostTraffic>,
 }
 
 /// A hunk that was decided, with the last decision about it.
@@ -525,6 +535,9 @@ pub struct TaskView {
     /// The conflict or refusal to repair, for a task added as a repair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairSpec>,
+    /// The hosts of the network that its programs asked for, in the order of names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network: Vec<HostTraffic>,
 }
 
 impl GoalView {

@@ -19,6 +19,7 @@ pub mod export;
 pub mod goal;
 pub mod ids;
 pub mod landed;
+pub mod network;
 pub mod path;
 pub mod permission;
 pub mod plan;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BlobId, GoalId, PermissionId, TaskId, Timestamp};
 
+/// The tool of requests about hosts of the network. No agent has a tool of that name.
+pub const NETWORK_TOOL: &str = "Network";
+
 /// A worker waits until somebody allows or denies what it wants to do.
 ///
 /// Workers of one goal that want exactly the same share one request. Its identifier stands for this tool
@@ -35,6 +38,11 @@ pub struct PermissionRequest {
 }
 
 impl PermissionRequest {
+    /// Returns whether the request is about a host of the network, which can be allowed for always.
+    pub fn is_about_host(&self) -> bool {
+        self.tool == NETWORK_TOOL && self.kind == Some(PermissionKind::Network)
+    }
+
     /// Returns whether the request is about this tool with this input.
     pub fn is_about(&self, tool: &str, input: &BlobId) -> bool {
         self.tool == tool && self.input == *input
@@ -77,6 +85,9 @@ pub enum PermissionScope {
     Task,
     /// To all tasks of the goal, now and later.
     Goal,
+    /// To all goals, now and later. Only for a host of the network, and only to allow it: the host is added
+    /// to the setting `network.allow`.
+    Always,
 }
 
 /// An answer to a permission request.

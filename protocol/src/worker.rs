@@ -21,6 +21,7 @@ use crate::{
     event::AgentEvent,
     goal::{AgentUsage, EnvVar, GateResult, SandboxKind},
     ids::number_id,
+    network::{HostTraffic, NetworkPolicy},
     permission::{PermissionDecision, PermissionKind},
     plan::{AgentName, Command, Gate},
 };
@@ -238,6 +239,9 @@ pub struct WorkerJob {
     pub layers: Vec<LayerRef>,
     /// The isolation to use for the attempt.
     pub sandbox: SandboxChoice,
+    /// What its programs may reach of the network.
+    #[serde(default)]
+    pub network: NetworkPolicy,
     /// The agent's session; `None` for a job that only runs gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<AgentTask>,
@@ -254,6 +258,9 @@ pub struct WorkerJob {
     pub deadlines: JobDeadlines,
     /// Limits of what the attempt may change.
     pub change_limits: ChangeLimits,
+    /// The fences around the attempt's programs.
+    #[serde(default)]
+    pub fences: SandboxFences,
     /// Paths that version control knows although an ignore rule names them.
     #[serde(default)]
     pub tracked: Vec<RelPath>,
@@ -395,6 +402,9 @@ pub struct AgentTask {
     /// The session to start from: a planner's, or that of an interrupted attempt. A worker that has no
     /// session of the goal starts a new one.
     pub fork_of: Option<String>,
+    /// The first user turn where there is no session to start from; the same as with one if it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unforked_prompt: Option<String>,
     /// The command to run, for agents that run a command instead of following a prompt.
     pub run: Option<Command>,
     /// Deadlines and limits.
@@ -495,6 +505,57 @@ impl Default for ChangeLimits {
     }
 }
 
+/// Fences around the programs of an attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxFences {
+    /// Files that programs cannot read.
+    pub secrets: SecretRules,
+    /// What programs may take of the machine.
+    #[serde(default)]
+    pub limits: ResourceLimits,
+}
+
+/// Changes to the built-in list of files that programs cannot read. A path may start with `~/`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SecretRules {
+    /// Further files and folders that workers cannot read.
+    pub hide: Vec<String>,
+    /// Files and folders of the list that workers can read.
+    pub show: Vec<String>,
+}
+
+/// What the programs of an attempt may take of the machine, together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceLimits {
+    /// Processes and threads.
+    pub processes: u32,
+    /// Bytes of memory; `None` sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Open files of each process.
+    pub open_files: u64,
+    /// Bytes of what is written to disk; `None` sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+}
+
+impl Default for ResourceLimits {
+    fn default() -> Self {
+        Self {
+            processes: 4096,
+            memory_bytes: None,
+            open_files: 65_536,
+            disk_bytes: Some(64 << 30),
+        }
+    }
+}
+
 /// A use of a tool that somebody has to allow.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "codegen", derive(ts_rs::TS))]
@@ -565,6 +626,12 @@ pub struct JobReport {
     pub sandbox: Option<SandboxKind>,
     /// Why in that way, and what was different in it; empty where it never came to that.
     pub isolation: String,
+    /// The hosts its programs asked for, at most [`NAMED_HOSTS`](crate::network::NAMED_HOSTS).
+    #[serde(default)]
+    pub hosts: Vec<HostTraffic>,
+    /// The number of connections to hosts beyond those listed.
+    #[serde(default)]
+    pub hosts_more: u64,
     /// Everything the agent wrote, line by line; `None` if it wrote nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<BlobId>,

@@ -91,6 +91,11 @@ test('hunks on lines, and the way to the next', () => {
 test('a diff cannot end its own fence', () => {
   const text = asMarkdownDiff(hunk({ oldText: '```\n', newText: '````\n' }));
   assert.equal(text, '`````diff\n- ```\n+ ````\n`````');
+  // The longest of several runs counts, and no character of a line ends it.
+  const hostile = asMarkdownDiff(
+    hunk({ oldText: '', newText: '` ```` `\r![](https://a/b.png)\u202e\n' }),
+  );
+  assert.equal(hostile, '`````diff\n+ ` ```` `\\u{d}![](https://a/b.png)\\u{202e}\n`````');
   assert.deepEqual(linesOf('a\r\nb'), ['a', 'b']);
   assert.deepEqual(linesOf(''), []);
   assert.deepEqual(linesOf('\n'), ['']);

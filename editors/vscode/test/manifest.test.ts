@@ -17,6 +17,7 @@ interface Setting {
   default: unknown;
   enum?: unknown[];
   minimum?: number;
+  scope?: string;
 }
 
 const manifest = JSON.parse(read('package.json')) as {
@@ -151,4 +152,23 @@ test('the version is the project’s', () => {
   const cargo = readFileSync(path.join(repository, 'Cargo.toml'), 'utf8');
   const [, version] = /^version = "([^"]+)"/m.exec(cargo) ?? [];
   assert.equal(manifest.version, version);
+});
+
+test('a workspace cannot say which program runs', () => {
+  const settings = Object.entries(contributes.configuration.properties);
+  // What names a program or a place of this machine, by the words such settings have.
+  const ofTheMachine = settings.filter(([name]) => /path|program|command|home|env|dir/i.test(name));
+  assert.deepEqual(
+    ofTheMachine.map(([name, { scope }]) => [name, scope]),
+    [['claudecluster.server.path', 'machine']],
+  );
+  // Every setting has a known scope: the default one is taken from a workspace as well.
+  for (const [name, { scope }] of settings) {
+    assert.ok(scope === 'machine' || scope === 'window', name);
+  }
+  // Nor can a workspace that is not trusted choose what a goal runs.
+  const { restrictedConfigurations } = manifest.capabilities.untrustedWorkspaces;
+  for (const name of ['server.path', 'agent', 'model', 'gates']) {
+    assert.ok(restrictedConfigurations.includes(`${SECTION}.${name}`), name);
+  }
 });

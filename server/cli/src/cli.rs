@@ -328,6 +328,9 @@ pub(crate) struct AllowArgs {
     pub(crate) request: PermissionId,
     #[command(flatten)]
     pub(crate) reach: PermissionReach,
+    /// Also for all other goals: add the host to your setting network.allow
+    #[arg(long, conflicts_with_all = ["task", "goal"])]
+    pub(crate) always: bool,
 }
 
 #[derive(Debug, Args)]
@@ -394,6 +397,13 @@ pub(crate) enum ConfigAction {
         /// The key, such as timeouts.attempt
         key: String,
         /// The value; separate list items with commas
+        value: String,
+    },
+    /// Add items to a setting that is a list, such as network.allow
+    Add {
+        /// The key, such as network.allow
+        key: String,
+        /// The items; separate them with commas
         value: String,
     },
     /// Edit your configuration file in $EDITOR, then check it

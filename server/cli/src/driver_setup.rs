@@ -8,7 +8,8 @@ use claudecluster_driver::{
     store::Store,
     worker::{
         agent::{AgentInspection, AgentSetup, registry},
-        sandbox, serve,
+        sandbox,
+        serve::{self, HiddenFolders},
     },
 };
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
@@ -16,6 +17,7 @@ use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 use crate::{
     config::ConfigSources,
     exit::{CommandExit, ErrorContext},
+    folder_registry::FolderRegistry,
     home::{Home, private_tempdir},
 };
 
@@ -26,17 +28,21 @@ pub(crate) async fn start_driver(
     home: &Home,
     sources: ConfigSources,
     settings: DriverSettings,
+    folders: FolderRegistry,
 ) -> Result<(Driver, Store), ErrorBody> {
     let dir = home
         .dir()
         .canonicalize()
         .context(format!("cannot use {}", home.dir().display()))?;
     let store = Store::open(&dir).map_err(ErrorBody::from)?;
+    let own = sources.clone();
     let config = DriverConfig {
         home: dir,
         launcher: own_executable()?,
         settings,
         restrictions: Arc::new(move |workspace: &Path| sources.narrowing(workspace)),
+        keep_host: Arc::new(move |host: &str| own.add_to_list("network.allow", host)),
+        hidden: HiddenFolders::new(move || folders.list()),
     };
     Ok((Driver::start(config, store.clone()).await?, store))
 }

@@ -8,7 +8,7 @@ use std::{io, time::Duration};
 
 use claudecluster_lsp::{
     LspConfig,
-    proxy::{EditorStage, FrameStream, ProxyOutput, SessionReplay, encode_frame, malformed_reply},
+    proxy::{EditorStage, FrameStream, ProxyOutput, SessionReplay, encode_frame},
 };
 use claudecluster_protocol::{ErrorBody, goal::EnvVar};
 use tokio::{
@@ -64,8 +64,8 @@ enum SessionEnd {
     Lost,
 }
 
-/// Holds a message of the editor, or the reason why the input is no message.
-type EditorMessage = Result<Vec<u8>, String>;
+/// Holds a message of the editor, or the reply to input that is not one.
+type EditorMessage = Result<Vec<u8>, Vec<u8>>;
 
 /// Connects the editor to a daemon, and to the next daemon if that one ends, until the editor
 /// leaves.
@@ -176,8 +176,8 @@ impl LspProxy {
     fn take(&mut self, message: EditorMessage) -> ProxyOutput {
         match message {
             Ok(body) => self.mirror.handle_editor(body),
-            Err(why) => ProxyOutput {
-                editor: vec![malformed_reply(&why)],
+            Err(reply) => ProxyOutput {
+                editor: vec![reply],
                 daemon: Vec::new(),
             },
         }

@@ -12,6 +12,7 @@ mod config;
 mod daemon;
 mod driver_setup;
 mod exit;
+mod folder_registry;
 mod home;
 mod lsp_proxy;
 mod plan_file;

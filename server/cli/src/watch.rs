@@ -61,6 +61,7 @@ pub(crate) async fn watch_goal(
         dirty: true,
         painted: Instant::now() - FRAME,
         cancelling: false,
+        attended: false,
     };
     let end = follower.run(ui).await;
     if ui.live {
@@ -78,15 +79,15 @@ struct GoalWatcher<'a> {
     dirty: bool,
     painted: Instant,
     cancelling: bool,
+    /// Whether somebody looks at the output who can answer questions.
+    attended: bool,
 }
 
 impl GoalWatcher<'_> {
     async fn run(&mut self, ui: &mut Ui) -> CommandResult<WatchEnd> {
         let goal = self.board.goal.clone();
-        let mut watch = self
-            .client
-            .watch(Some(goal.clone()), Some(self.last))
-            .await?;
+        self.attended = ui.is_attended() && !self.manner.approve;
+        let mut watch = self.resume(&goal).await?;
         let mut reconnects = 0;
         let mut clock = interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -125,7 +126,8 @@ impl GoalWatcher<'_> {
     /// Watches again after the last event seen. Another daemon resumes the goal where the last
     /// daemon left it.
     async fn resume(&self, goal: &GoalId) -> Result<WatchStream, ErrorBody> {
-        self.client.watch(Some(goal.clone()), Some(self.last)).await
+        let (goal, attended) = (Some(goal.clone()), self.attended);
+        self.client.watch(goal, Some(self.last), attended).await
     }
 
     /// Handles one item. Returns `true` once the goal does not continue by itself.
@@ -253,7 +255,7 @@ fn print_item(ui: &mut Ui, item: &StreamItem) -> CommandResult<()> {
 
 /// Prints the items of all goals until the user leaves.
 pub(crate) async fn watch_all_goals(client: &DaemonClient, ui: &mut Ui) -> CommandResult<()> {
-    let mut watch = client.watch(None, None).await?;
+    let mut watch = client.watch(None, None, ui.is_attended()).await?;
     let mut interrupted = listen_for_signal(SignalKind::interrupt());
     loop {
         tokio::select! {

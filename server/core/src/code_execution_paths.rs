@@ -1,99 +1,59 @@
 //! Files that make tools run code: editor settings, hooks, package manager configuration, agent
-//! instructions. A change to one of them never lands without being named.
+//! instructions. A change to one of them is held until it is named, or shown with a mark.
 //!
 //! The comparison is deliberately generous. File systems fold case, normalise Unicode, ignore
 //! invisible characters, drop trailing dots and spaces, and offer short names; a path that *could*
 //! be one of these files on some of them counts, wherever in the workspace it is. Saying yes too
 //! often costs one look, saying no too often runs somebody else's code.
 
+mod table;
+
+use std::sync::LazyLock;
+
 use unicode_normalization::UnicodeNormalization;
 
-/// Compares a pattern with a part of a path.
-#[derive(Clone, Copy)]
-enum PathPartPattern {
-    Is(&'static str),
-    StartsWith(&'static str),
-    EndsWith(&'static str),
-}
+pub use table::{CODE_EXECUTION_RULES, CodeExecutionRule, CodeExecutionVerdict};
 
-use PathPartPattern::{EndsWith, Is, StartsWith};
+/// Says why a part of a bare repository is held.
+pub const BARE_REPOSITORY: &str = "git takes a folder with HEAD, objects and refs for a repository, and runs what its configuration names";
 
-/// Consecutive parts of a path; everything beneath them counts too. All in lower case.
-const PATTERNS: &[&[PathPartPattern]] = &[
-    // Version control.
-    &[Is(".git")],
-    &[Is(".gitmodules")],
-    &[Is(".gitattributes")],
-    &[Is(".gitconfig")],
-    &[Is(".hg")],
-    &[Is(".jj")],
-    &[Is(".husky")],
-    &[Is(".githooks")],
-    &[Is(".pre-commit-config.yaml")],
-    &[StartsWith("lefthook.")],
-    &[StartsWith(".lefthook")],
-    // Editors.
-    &[Is(".vscode")],
-    &[EndsWith(".code-workspace")],
-    &[Is(".idea")],
-    &[Is(".zed")],
-    &[Is(".helix")],
-    &[Is(".exrc")],
-    &[Is(".nvimrc")],
-    &[Is(".nvim.lua")],
-    &[Is(".vimrc")],
-    &[Is(".lvimrc")],
-    &[Is(".dir-locals.el")],
-    &[Is(".dir-locals-2.el")],
-    &[EndsWith(".sublime-project")],
-    &[Is(".devcontainer")],
-    &[Is(".devcontainer.json")],
-    // Shells, tool chains and package managers.
-    &[Is(".envrc")],
-    &[StartsWith(".mise")],
-    &[StartsWith("mise.")],
-    &[Is(".npmrc")],
-    &[StartsWith(".yarnrc")],
-    &[Is(".pnpmfile.cjs")],
-    &[Is(".cargo"), StartsWith("config")],
-    &[StartsWith("rust-toolchain")],
-    // Agents and their instructions.
-    &[Is(".claude")],
-    &[Is(".claude.json")],
-    &[Is("claude.md")],
-    &[Is("claude.local.md")],
-    &[Is("agents.md")],
-    &[Is("agents.override.md")],
-    &[Is("agent.md")],
-    &[Is("gemini.md")],
-    &[Is(".gemini")],
-    &[Is(".codex")],
-    &[Is(".opencode")],
-    &[Is(".mcp.json")],
-    &[Is(".cursor")],
-    &[Is(".cursorrules")],
-    &[Is(".windsurf")],
-    &[Is(".windsurfrules")],
-    &[Is(".clinerules")],
-    &[Is(".roo")],
-    &[Is(".roorules")],
-    &[Is(".continue")],
-    &[Is(".kiro")],
-    &[StartsWith(".aider.conf")],
-    &[Is(".github"), Is("copilot-instructions.md")],
-    &[Is(".github"), Is("instructions")],
-    &[Is(".claudecluster")],
-    &[StartsWith(".claudecluster.")],
-    // What runs on a forge as soon as it is pushed.
-    &[Is(".github"), Is("workflows")],
-    &[Is(".github"), Is("actions")],
-    &[Is(".gitlab-ci.yml")],
-    &[Is(".forgejo"), Is("workflows")],
-    &[Is(".gitea"), Is("workflows")],
+/// The name that every git repository has, folded.
+const HEAD: &str = "head";
+
+/// The names beside it that make or configure a repository, folded.
+const REPOSITORY_PARTS: [&str; 10] = [
+    "objects",
+    "refs",
+    "packed-refs",
+    "commondir",
+    "config",
+    "config.worktree",
+    "hooks",
+    "info",
+    "modules",
+    "worktrees",
 ];
 
-/// Returns whether a path names a file that makes tools run code. The path is relative to a
-/// workspace and `/`-separated; a file counts if it could do so on some file system.
+/// The names of each pattern, with its rule, in the order of the table.
+static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static CodeExecutionRule)>> =
+    LazyLock::new(|| {
+        let names = |pattern: &'static str| pattern.split('/').collect();
+        CODE_EXECUTION_RULES
+            .iter()
+            .flat_map(|rule| rule.files.split_whitespace().map(move |p| (names(p), rule)))
+            .collect()
+    });
+
+/// Returns the rule for a path, the one that holds if there are several. The path is relative to a workspace
+/// and `/`-separated; a file counts if it could be one of these on some file system.
+pub fn find_code_execution_rule(path: &str) -> Option<&'static CodeExecutionRule> {
+    let parts = fold_path(path);
+    let mut patterns = PATTERNS.iter();
+    let found = patterns.find(|(pattern, _)| matches_path(pattern, &parts));
+    found.map(|(_, rule)| *rule)
+}
+
+/// Returns whether a change to a path is held because tools could run the file.
 ///
 /// ```
 /// use claudecluster_core::code_execution_paths::is_code_execution_path;
@@ -101,40 +61,80 @@ const PATTERNS: &[&[PathPartPattern]] = &[
 /// assert!(!is_code_execution_path("src/vscode.rs"));
 /// ```
 pub fn is_code_execution_path(path: &str) -> bool {
-    let parts: Vec<String> = path
-        .split(['/', '\\'])
+    let held = |rule: &CodeExecutionRule| rule.verdict == CodeExecutionVerdict::Held;
+    find_code_execution_rule(path).is_some_and(held) || is_repository_head(path)
+}
+
+/// Returns why tools could run a file, for people: the program and the occasion.
+pub fn describe_execution(path: &str) -> Option<&'static str> {
+    let head = || is_repository_head(path).then_some(BARE_REPOSITORY);
+    find_code_execution_rule(path)
+        .map(|rule| rule.runs)
+        .or_else(head)
+}
+
+/// Returns whether a file makes the folder that it is in a bare repository, as soon as the other parts are there.
+/// No folder becomes one without such a file, in whatever order and by however many goals its parts land.
+fn is_repository_head(path: &str) -> bool {
+    fold_path(path).last().is_some_and(|name| name == HEAD)
+}
+
+/// Returns the paths of files named `HEAD` whose presence would make a path a part of a repository. Whoever lands
+/// the path looks whether one of them exists.
+///
+/// ```
+/// use claudecluster_core::code_execution_paths::repository_heads;
+/// assert_eq!(repository_heads("a/objects/x"), ["a/HEAD"]);
+/// assert!(repository_heads("a/b/x").is_empty());
+/// ```
+pub fn repository_heads(path: &str) -> Vec<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_part = |part: &str| REPOSITORY_PARTS.contains(&fold_path_part(part).as_str());
+    parts
+        .iter()
+        .enumerate()
+        .filter(|(_, part)| is_part(part))
+        .map(|(at, _)| [&parts[..at], &["HEAD"]].concat().join("/"))
+        .collect()
+}
+
+/// Folds a path into its parts, without empty ones.
+pub fn fold_path(path: &str) -> Vec<String> {
+    path.split(['/', '\\'])
         .map(fold_path_part)
         .filter(|part| !part.is_empty())
-        .collect();
-    PATTERNS.iter().any(|pattern| {
-        parts.windows(pattern.len()).any(|window| {
-            window
-                .iter()
-                .zip(*pattern)
-                .all(|(part, pattern)| pattern.matches_part(part))
-        })
+        .collect()
+}
+
+fn matches_path(names: &[&str], parts: &[String]) -> bool {
+    parts.windows(names.len()).any(|window| {
+        window
+            .iter()
+            .zip(names)
+            .all(|(part, name)| matches_part(name, part))
     })
 }
 
-impl PathPartPattern {
-    fn matches_part(self, part: &str) -> bool {
-        match self {
-            Is(name) => part == name || is_short_name(part, name),
-            StartsWith(start) => part.starts_with(start) || is_short_name(part, start),
-            // What the short name of a name with any beginning is cannot be told, but its
-            // extension's first three letters stay.
-            EndsWith(end) => {
-                part.ends_with(end)
-                    || part
-                        .rsplit_once('.')
-                        .is_some_and(|(stem, ext)| is_numbered(stem) && end.get(1..4) == Some(ext))
-            }
-        }
+fn matches_part(name: &str, part: &str) -> bool {
+    if let Some(start) = name.strip_suffix('*') {
+        return part.starts_with(start) || is_short_name(part, start);
     }
+    let Some(end) = name.strip_prefix('*') else {
+        return part == name || is_short_name(part, name);
+    };
+    // What the short name of a name with any beginning is cannot be told, but its extension's first three
+    // letters stay.
+    part.ends_with(end)
+        || part.rsplit_once('.').is_some_and(|(stem, ext)| {
+            is_numbered(stem) && end.len() > 4 && end.get(1..4) == Some(ext)
+        })
 }
 
 /// Folds a part of a path as the most forgiving file system compares parts.
 fn fold_path_part(part: &str) -> String {
+    if part.is_ascii() {
+        return strip_ignored_ends(&part.to_ascii_lowercase());
+    }
     let folded: String = part
         .chars()
         .filter(|&c| !is_ignorable(c))
@@ -143,6 +143,10 @@ fn fold_path_part(part: &str) -> String {
         .nfkc()
         .filter(|&c| !is_ignorable(c))
         .collect();
+    strip_ignored_ends(&folded)
+}
+
+fn strip_ignored_ends(folded: &str) -> String {
     // NTFS: what follows a colon names a stream of the file.
     let name = folded.split(':').next().unwrap_or_default();
     name.trim_end_matches(['.', ' '])
@@ -187,7 +191,10 @@ fn is_numbered(stem: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_code_execution_path;
+    use super::{
+        CODE_EXECUTION_RULES, CodeExecutionVerdict, find_code_execution_rule,
+        is_code_execution_path, repository_heads,
+    };
 
     #[test]
     fn files_that_make_tools_run_code() {
@@ -228,6 +235,30 @@ mod tests {
             ".nvim.lua",
             ".exrc",
             ".dir-locals.el",
+            ".yarn/releases/yarn-4.cjs",
+            ".yarn/plugins/x.cjs",
+            ".pnp.cjs",
+            "bunfig.toml",
+            ".mvn/wrapper/maven-wrapper.properties",
+            ".bundle/config",
+            ".luarc.json",
+            ".lazy.lua",
+            ".gdbinit",
+            ".Rprofile",
+            ".tool-versions",
+            "mise.toml",
+            ".bazelrc",
+            "gradle/wrapper/gradle-wrapper.jar",
+            ".circleci/config.yml",
+            "Jenkinsfile",
+            "ci/Jenkinsfile.nightly",
+            "azure-pipelines.yml",
+            "pip.conf",
+            "uv.toml",
+            "lib/sitecustomize.py",
+            "lib/x.pth",
+            "tests/fixtures/repo.git/HEAD",
+            "a/Head",
         ];
         for path in yes {
             assert!(is_code_execution_path(path), "{path:?}");
@@ -299,9 +330,81 @@ mod tests {
             "a.code",
             "toolchain.toml",
             "caf\u{e9}/main.rs",
+            "src/components/head/index.tsx",
+            "objects/cube.rs",
+            "refs/links.md",
+            "HEADER",
+            "yarn/releases/x",
+            // Marked, not held.
+            "build.rs",
+            "package.json",
         ];
         for path in no {
             assert!(!is_code_execution_path(path), "{path:?}");
         }
+    }
+
+    #[test]
+    fn files_that_ordinary_work_changes_are_marked() {
+        let yes = [
+            "build.rs",
+            "crates/a/build.rs",
+            "tests/conftest.py",
+            "setup.py",
+            "eslint.config.mjs",
+            ".eslintrc.json",
+            "package.json",
+            "Makefile",
+            "rules.mk",
+            ".env",
+            ".env.local",
+            "Dockerfile",
+        ];
+        for path in yes {
+            let rule = find_code_execution_rule(path).unwrap();
+            assert_eq!(rule.verdict, CodeExecutionVerdict::Marked, "{path:?}");
+        }
+        for path in [
+            "src/build.rs.txt",
+            "my-package.json",
+            "environment",
+            ".environment",
+            "a.key",
+        ] {
+            assert!(find_code_execution_rule(path).is_none(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn parts_of_repositories_are_known_by_the_head_beside_them() {
+        let check =
+            |path: &str, heads: &[&str]| assert_eq!(repository_heads(path), heads, "{path}");
+        check("objects/pack/x", &["HEAD"]);
+        check("a/b.git/config", &["a/b.git/HEAD"]);
+        check("a/Refs/hooks/x", &["a/HEAD", "a/Refs/HEAD"]);
+        check("a/commondir", &["a/HEAD"]);
+        check("src/main.rs", &[]);
+    }
+
+    #[test]
+    fn every_pattern_stands_once_and_matches_itself() {
+        let mut seen = std::collections::BTreeSet::new();
+        for rule in CODE_EXECUTION_RULES {
+            for pattern in rule.files.split_whitespace() {
+                assert!(seen.insert(pattern), "{pattern} stands twice");
+                assert_eq!(pattern, pattern.to_lowercase());
+                let example = pattern.replace('*', "x");
+                let found = find_code_execution_rule(&format!("some/folder/{example}"));
+                assert_eq!(
+                    found.map(|rule| rule.verdict),
+                    Some(rule.verdict),
+                    "{pattern}"
+                );
+            }
+        }
+        let held = |rule: &&super::CodeExecutionRule| rule.verdict == CodeExecutionVerdict::Held;
+        let first_marked = CODE_EXECUTION_RULES.iter().position(|rule| !held(&rule));
+        let last_held = CODE_EXECUTION_RULES.iter().rposition(|rule| held(&rule));
+        assert!(last_held < first_marked);
     }
 }

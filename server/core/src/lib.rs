@@ -11,6 +11,7 @@
 
 pub mod code_execution_paths;
 pub mod diff;
+pub mod display_text;
 pub mod duplicate;
 pub mod graph;
 pub mod merge;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod review;
 pub mod schedule;
+pub mod secrets;
 pub mod state;
 pub mod step;
 pub mod text;

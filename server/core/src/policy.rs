@@ -40,6 +40,21 @@ impl Default for SchedulingPolicy {
 /// half an hour.
 const MAX_OVERLOADS: u32 = 20;
 
+/// The number of unexpected ends of the daemon after which the work that it ran each time is not tried again.
+/// Work that can end the daemon could otherwise do so for ever.
+pub const MAX_DAEMON_CRASHES: u32 = 3;
+
+/// Counts the stops of a task that limits are about, the last one included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StopCounts {
+    /// Failures that count against the retries.
+    pub failures: u32,
+    /// Overloads of the provider.
+    pub overloads: u32,
+    /// Attempts during which the daemon ended unexpectedly.
+    pub daemon_crashes: u32,
+}
+
 /// Names the follow-up of a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StopFollowUp {
@@ -60,6 +75,8 @@ enum StopClass {
     Overload,
     /// Our own restart. Does not count.
     Restart,
+    /// Our own unexpected end. Counts by itself: most ends are no fault of the task, but the task may cause them.
+    DaemonCrash,
     /// The result is wrong; another try with the lesson may be right. Counts.
     Wrong,
     /// Another try would end the same way.
@@ -78,6 +95,7 @@ fn stop_class(stop: StopReason) -> StopClass {
         | StopReason::BrokenStream => StopClass::Infrastructure,
         StopReason::Overloaded => StopClass::Overload,
         StopReason::DaemonRestart => StopClass::Restart,
+        StopReason::DaemonCrash => StopClass::DaemonCrash,
         StopReason::GateFailed | StopReason::InvalidAnswer | StopReason::ExitStatus => {
             StopClass::Wrong
         }
@@ -99,18 +117,25 @@ pub fn counts_as_failure(stop: StopReason) -> bool {
     )
 }
 
-/// Returns the follow-up of a stopped attempt. `failures` and `overloads` include this one.
+/// Returns the follow-up of a stopped attempt.
 pub fn follow_up(
     stop: StopReason,
     task: &TaskSpec,
     policy: &SchedulingPolicy,
-    failures: u32,
-    overloads: u32,
+    counts: StopCounts,
     retry_after: Option<Span>,
 ) -> StopFollowUp {
     let is_command = task.run.is_some();
+    let StopCounts {
+        failures,
+        overloads,
+        daemon_crashes,
+    } = counts;
     match stop_class(stop) {
         StopClass::Restart => StopFollowUp::Retry(Span(0)),
+        // A failed task says why and can be retried. A paused one would keep an unattended goal open for ever.
+        StopClass::DaemonCrash if daemon_crashes >= MAX_DAEMON_CRASHES => StopFollowUp::FailTask,
+        StopClass::DaemonCrash => StopFollowUp::Retry(Span(0)),
         StopClass::Overload if overloads > MAX_OVERLOADS => StopFollowUp::FailTask,
         StopClass::Overload => {
             StopFollowUp::Retry(retry_after.unwrap_or(backoff_delay(overloads, Span::from_secs(2))))
@@ -169,6 +194,9 @@ pub fn stop_hint(stop: StopReason, goal: &GoalId) -> String {
             "see the output with: claudecluster logs {goal}; \
              partial work is kept: claudecluster diff {goal}"
         ),
+        StopReason::DaemonCrash => format!(
+            "the daemon's log, in `logs` of the state folder, may say why; then run: claudecluster retry {goal}"
+        ),
         StopReason::Crashed
         | StopReason::BrokenStream
         | StopReason::Refused
@@ -187,14 +215,12 @@ mod tests {
     #[track_caller]
     fn check(stop: StopReason, failures: u32, overloads: u32, expected: StopFollowUp) {
         let task = TaskSpec::new("t", "do it");
-        let next = follow_up(
-            stop,
-            &task,
-            &SchedulingPolicy::default(),
+        let counts = StopCounts {
             failures,
             overloads,
-            None,
-        );
+            daemon_crashes: 0,
+        };
+        let next = follow_up(stop, &task, &SchedulingPolicy::default(), counts, None);
         assert_eq!(
             next, expected,
             "{stop:?} after {failures} failures, {overloads} overloads"
@@ -231,19 +257,37 @@ mod tests {
         task.run = Some(claudecluster_protocol::plan::Command::Shell("make".into()));
         let policy = SchedulingPolicy::default();
         let stop = StopReason::ExitStatus;
-        assert_eq!(
-            follow_up(stop, &task, &policy, 1, 0, None),
-            StopFollowUp::FailTask
-        );
+        let after = |task: &TaskSpec, failures| {
+            let counts = StopCounts {
+                failures,
+                ..StopCounts::default()
+            };
+            follow_up(stop, task, &policy, counts, None)
+        };
+        assert_eq!(after(&task, 1), StopFollowUp::FailTask);
         task.retries = Some(1);
-        assert_eq!(
-            follow_up(stop, &task, &policy, 1, 0, None),
-            StopFollowUp::Retry(Span(0))
-        );
-        assert_eq!(
-            follow_up(stop, &task, &policy, 2, 0, None),
-            StopFollowUp::FailTask
-        );
+        assert_eq!(after(&task, 1), StopFollowUp::Retry(Span(0)));
+        assert_eq!(after(&task, 2), StopFollowUp::FailTask);
+    }
+
+    #[test]
+    fn work_that_ends_the_daemon_is_held_the_third_time() {
+        let mut task = TaskSpec::new("t", "do it");
+        // Retries that the plan grants are for failures of the task itself.
+        task.retries = Some(100);
+        for (daemon_crashes, expected) in [
+            (1, StopFollowUp::Retry(Span(0))),
+            (2, StopFollowUp::Retry(Span(0))),
+            (3, StopFollowUp::FailTask),
+        ] {
+            let counts = StopCounts {
+                daemon_crashes,
+                ..StopCounts::default()
+            };
+            let policy = SchedulingPolicy::default();
+            let next = follow_up(StopReason::DaemonCrash, &task, &policy, counts, None);
+            assert_eq!(next, expected, "after {daemon_crashes}");
+        }
     }
 
     #[test]
@@ -253,8 +297,10 @@ mod tests {
             StopReason::Overloaded,
             &task,
             &SchedulingPolicy::default(),
-            0,
-            1,
+            StopCounts {
+                overloads: 1,
+                ..StopCounts::default()
+            },
             Some(Span::from_secs(300)),
         );
         assert_eq!(next, StopFollowUp::Retry(Span::from_secs(300)));

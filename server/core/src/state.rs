@@ -6,6 +6,7 @@
 
 mod clock;
 mod ledger;
+mod network;
 mod permissions;
 mod provider_limit;
 mod task;
@@ -13,8 +14,8 @@ mod task;
 use std::sync::Arc;
 
 use claudecluster_protocol::{
-    BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath, TaskId,
-    TaskSpec, TaskState, Timestamp,
+    BlobId, ErrorBody, EventBody, EventSeq, GoalId, GoalSpec, GoalState, Plan, RelPath, StopReason,
+    TaskId, TaskSpec, TaskState, Timestamp,
     change::HeldReason,
     event::ProposedFile,
     goal::{AgentUsage, GateResult},
@@ -26,6 +27,7 @@ use self::clock::GoalClock;
 pub(crate) use self::task::free_places;
 pub use self::{
     ledger::{FileEntry, LedgerRecord, PendingLanding, ReviewPair},
+    network::GoalNetwork,
     permissions::{GoalPermissions, PermissionEnding, PermissionRule},
     provider_limit::ProviderLimit,
     task::{GoalTask, TaskAttempt},
@@ -78,6 +80,8 @@ pub struct Goal {
     pub plan_refusals: u32,
     /// The number of times planning was tried again after a stop.
     pub plan_retries: u32,
+    /// The number of times the daemon ended unexpectedly during the goal's own work, since that began.
+    pub daemon_crashes: u32,
     /// The transcripts of the planning sessions, oldest first.
     pub plan_transcripts: Vec<BlobId>,
     /// The tokens and the cost of planning.
@@ -96,6 +100,8 @@ pub struct Goal {
     pub gates: Vec<GateResult>,
     /// The permission requests of the goal's workers, and the answers.
     pub permissions: GoalPermissions,
+    /// The hosts of the network that the goal's programs asked for.
+    pub network: GoalNetwork,
     /// The clock that measures the goal's time.
     clock: GoalClock,
 }
@@ -117,6 +123,7 @@ impl Goal {
             planner_session: None,
             plan_refusals: 0,
             plan_retries: 0,
+            daemon_crashes: 0,
             plan_transcripts: Vec::new(),
             planner_usage: AgentUsage::default(),
             tasks: IndexMap::new(),
@@ -126,6 +133,7 @@ impl Goal {
             files: Vec::new(),
             gates: Vec::new(),
             permissions: GoalPermissions::default(),
+            network: GoalNetwork::default(),
             clock: GoalClock::default(),
         }
     }
@@ -154,6 +162,11 @@ impl Goal {
         self.tasks
             .iter()
             .filter_map(|(id, task)| Some((id, task.running_attempt()?)))
+    }
+
+    /// Returns whether work of its attempts, all of which have ended, has not been merged.
+    pub(crate) fn has_unmerged_leftovers(&self) -> bool {
+        !self.merged && self.running_attempts().next().is_none() && self.has_changes()
     }
 
     /// Returns the repairs of the goal's proposal that are not finished.
@@ -305,6 +318,9 @@ impl Goal {
                 self.state = *state;
                 self.error.clone_from(error);
                 self.updated_at = at;
+                if !state.is_terminal() {
+                    self.daemon_crashes = 0;
+                }
                 if *state == GoalState::Running {
                     self.merged = false;
                 }
@@ -313,6 +329,9 @@ impl Goal {
             | EventBody::AttemptStarted { .. }
             | EventBody::AttemptEnded { .. }
             | EventBody::RetryScheduled { .. } => self.apply_to_task(at, body),
+            EventBody::Interrupted { stop } => {
+                self.daemon_crashes += u32::from(*stop == StopReason::DaemonCrash);
+            }
             EventBody::Proposed { files } => {
                 self.files = files.iter().cloned().map(FileEntry::new).collect();
                 self.merged = true;
@@ -337,6 +356,9 @@ impl Goal {
             EventBody::PermissionAsked { .. }
             | EventBody::PermissionAnswered { .. }
             | EventBody::PermissionWithdrawn { .. } => self.permissions.apply_event(body),
+            EventBody::NetworkUsed { task_id, hosts, .. } => {
+                self.network.add(task_id.as_ref(), hosts);
+            }
             EventBody::Reviewed { .. } => self.apply_review(at, body, order),
             EventBody::LandingBegun { .. } => self.begin_landing(body),
             EventBody::LandingDropped { path, entry } => {

@@ -7,13 +7,16 @@ use std::{
 
 use claudecluster_core::policy::SchedulingPolicy;
 use claudecluster_protocol::{ErrorBody, agent::AgentCatalog};
-use claudecluster_worker::agent::registry;
+use claudecluster_worker::{agent::registry, serve::HiddenFolders};
 
 use crate::settings::{DriverSettings, WorkspaceSettings};
 
 /// Reads the settings file of a workspace. An error refuses the goal.
 pub type WorkspaceSettingsSource =
     Arc<dyn Fn(&Path) -> Result<WorkspaceSettings, ErrorBody> + Send + Sync>;
+
+/// Adds a host to the setting `network.allow` of the user. An error leaves the question open.
+pub type HostKeeper = Arc<dyn Fn(&str) -> Result<(), ErrorBody> + Send + Sync>;
 
 /// Configuration of a driver.
 #[derive(Clone)]
@@ -26,6 +29,10 @@ pub struct DriverConfig {
     pub settings: DriverSettings,
     /// Reads the settings of a workspace.
     pub restrictions: WorkspaceSettingsSource,
+    /// Keeps hosts that are allowed for always.
+    pub keep_host: HostKeeper,
+    /// Finds the folders that workers must not see besides `home`: those of other daemons.
+    pub hidden: HiddenFolders,
 }
 
 impl DriverConfig {

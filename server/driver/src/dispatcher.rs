@@ -12,7 +12,7 @@ use claudecluster_core::{
     state::ClusterState,
     step::{Effect, Input, step},
 };
-use claudecluster_protocol::{ErrorBody, Timestamp, submitted::SubmittedGoal};
+use claudecluster_protocol::{ErrorBody, StopReason, Timestamp, submitted::SubmittedGoal};
 use claudecluster_store::{NewEvent, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -81,8 +81,8 @@ impl Dispatcher {
     }
 
     /// Resumes the goals that the last daemon left.
-    pub(crate) async fn recover(&mut self) {
-        self.run_turn(vec![DispatcherMessage::Report(Input::Recover)])
+    pub(crate) async fn recover(&mut self, ended: StopReason) {
+        self.run_turn(vec![DispatcherMessage::Report(Input::Recover { ended })])
             .await;
     }
 

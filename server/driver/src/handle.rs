@@ -41,6 +41,7 @@ use crate::{
         recovery::LandingRecovery,
         undo_detection::{ObservedFiles, UndoDetection},
     },
+    last_end,
     mailbox::{DispatcherMailbox, DispatcherMessage, DuplicatePolicy},
     proposal::file_merge::FileMergeRules,
     published::PublishedGoals,
@@ -52,6 +53,7 @@ use crate::{
     },
     run::{
         attempts::AttemptRunner,
+        host_answers::{Attendance, HostAnswers},
         permissions::{self, PermissionBrokers},
         running_goals::RunningGoals,
         sessions::{SessionRunner, SessionSetup},
@@ -81,6 +83,7 @@ struct DriverParts {
     goals: PublishedGoals,
     editors: EditorRegistry,
     running: RunningGoals,
+    hosts: HostAnswers,
     pending: PendingReader,
     landing: LandingService,
     undo_detection: UndoDetection,
@@ -122,10 +125,11 @@ impl Driver {
         })
         .await?;
         let policy = config.policy();
+        let ended = last_end::take_last_end(&config.home);
         let recoveries = TaskTracker::new();
         let (parts, effects, inbox) = assemble(config, store, state, recoveries.clone());
         let mut dispatcher = Dispatcher::new(effects, inbox, policy);
-        dispatcher.recover().await;
+        dispatcher.recover(ended).await;
         tokio::spawn(dispatcher.run());
         recoveries.close();
         if timeout(RECOVERY, recoveries.wait()).await.is_err() {
@@ -421,10 +425,20 @@ impl Driver {
     ///
     /// There is no such request, or (stale) it does not wait any more.
     pub async fn permit(&self, answer: PermissionAnswer, by: Option<String>) -> Result<()> {
-        self.0
+        let parts = &self.0;
+        parts
+            .hosts
+            .keep_answer(&parts.store, self.permissions(), &answer)
+            .await?;
+        parts
             .mailbox
             .ask(Input::PermissionAnswered { answer, by })
             .await
+    }
+
+    /// Records that somebody watches events and can answer questions, until the returned value is dropped.
+    pub fn attend(&self) -> Attendance {
+        self.0.hosts.attend()
     }
 
     /// Lists the artifacts of a goal.
@@ -497,6 +511,7 @@ impl Driver {
 
     /// Stops all work without ending any goal: the next daemon resumes them.
     pub async fn shutdown(&self) {
+        last_end::record_stop(&self.0.config.home);
         // The dispatcher first, so that it does not take ended work for failed work.
         let (reply, ended) = oneshot::channel();
         self.0.mailbox.send(DispatcherMessage::Shutdown(reply));
@@ -521,7 +536,10 @@ fn assemble(
     EffectRunner,
     mpsc::UnboundedReceiver<DispatcherMessage>,
 ) {
-    let review = config.settings.review;
+    let (merge_words, typing_pause) = {
+        let review = &config.settings.review;
+        (review.merge_words, review.typing_pause)
+    };
     let (mailbox, inbox) = DispatcherMailbox::new();
     let config = Arc::new(config);
     let goals = PublishedGoals::new(state);
@@ -533,25 +551,35 @@ fn assemble(
         goals.clone(),
         editors.clone(),
         contents.clone(),
-        review.merge_words,
+        merge_words,
     );
-    let permissions = PermissionBrokers::new(contents.clone(), mailbox.clone());
+    let hosts = HostAnswers::new(editors.clone(), config.keep_host.clone());
+    let permissions = PermissionBrokers::new(
+        contents.clone(),
+        mailbox.clone(),
+        goals.clone(),
+        hosts.clone(),
+    );
     let merge = FileMergeRules {
+        config: config.clone(),
         contents: contents.clone(),
-        merge_words: review.merge_words,
+        merge_words,
     };
     let place = WorkerPlace::new(config.home.clone(), config.launcher.clone())
-        .with_agents(config.settings.agent_settings());
+        .with_agents(config.settings.agent_settings())
+        .hide_found(config.hidden.clone());
     let attempts = AttemptRunner {
         setup: SessionSetup {
             config: config.clone(),
             running: running.clone(),
             editors: editors.clone(),
             epochs: Arc::default(),
+            hosts: hosts.clone(),
         },
         sessions: SessionRunner {
             goals: goals.clone(),
             permissions: permissions.clone(),
+            mailbox: mailbox.clone(),
             executor: Arc::new(LocalExecutor::new(place)),
         },
         merge: merge.clone(),
@@ -592,7 +620,7 @@ fn assemble(
         mailbox: mailbox.clone(),
         locks,
         recovery,
-        typing_pause: review.typing_pause,
+        typing_pause,
         observed: Arc::new(ObservedFiles::default()),
     };
     let parts = DriverParts {
@@ -602,6 +630,7 @@ fn assemble(
         goals: goals.clone(),
         editors: editors.clone(),
         running: running.clone(),
+        hosts,
         pending: pending.clone(),
         landing: landing.clone(),
         undo_detection,

@@ -18,6 +18,7 @@ mod effects;
 mod goal;
 mod handle;
 mod land;
+mod last_end;
 mod mailbox;
 mod proposal;
 mod published;
@@ -28,11 +29,14 @@ mod spans;
 mod watch;
 mod workspace;
 
+pub use claudecluster_core::{display_text, secrets};
 pub use claudecluster_store as store;
 pub use claudecluster_worker as worker;
-pub use config::{DriverConfig, WorkspaceSettingsSource, agent_catalog};
+pub use config::{DriverConfig, HostKeeper, WorkspaceSettingsSource, agent_catalog};
 pub use handle::{AttachmentGuard, Driver};
+pub use proposal::scope::check_hold_pattern;
 pub use review::diff::AcceptancePatch;
+pub use run::host_answers::Attendance;
 pub use settings::DriverSettings;
 pub use workspace::{
     editor::{DocumentDeletion, DocumentEdit, EditError, EditedLines, Editor, OpenDocument},

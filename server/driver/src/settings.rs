@@ -1,12 +1,20 @@
 //! What can be configured, with its defaults. The command line reads the layers (files,
 //! environment, options) and hands the driver the result; the driver and the workers obey it.
 
-pub use claudecluster_protocol::worker::SandboxChoice;
-use claudecluster_protocol::{Span, Usd, plan::AgentName};
-use claudecluster_worker::agent::{
-    AgentSettings, NativeSettings, ToolPermissions,
-    claude_code::{ClaudeSettings, ToolPolicy, ToolRule},
-    registry,
+pub use claudecluster_protocol::worker::{SandboxChoice, SecretRules};
+use claudecluster_protocol::{
+    Span, Usd,
+    network::{NetworkMode, NetworkPolicy},
+    plan::AgentName,
+    worker::{ResourceLimits, SandboxFences},
+};
+use claudecluster_worker::{
+    agent::{
+        AgentSettings, NativeSettings, ToolPermissions,
+        claude_code::{ClaudeSettings, ToolPolicy, ToolRule},
+        registry,
+    },
+    network::default_registries,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,8 +52,12 @@ pub struct DriverSettings {
     pub timeouts: AttemptTimeouts,
     /// How workers are isolated from the workspace.
     pub sandbox: SandboxChoice,
+    /// What workers may reach of the network.
+    pub network: NetworkSettings,
     /// Limits for one attempt.
     pub limits: AttemptLimits,
+    /// Files of yours that workers cannot read, beside or against the built-in list.
+    pub secrets: SecretRules,
     /// Settings of Claude Code.
     pub claude: ClaudeSettings,
     /// Settings of the built-in agent.
@@ -74,7 +86,9 @@ impl Default for DriverSettings {
             review: ReviewSettings::default(),
             timeouts: AttemptTimeouts::default(),
             sandbox: SandboxChoice::default(),
+            network: NetworkSettings::default(),
             limits: AttemptLimits::default(),
+            secrets: SecretRules::default(),
             claude: ClaudeSettings::default(),
             native: NativeSettings::default(),
             env: EnvSettings::default(),
@@ -167,9 +181,12 @@ impl Default for RepairSettings {
 }
 
 /// Settings of the review.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReviewSettings {
+    /// Files whose changes are held for review, beside those that can make tools run code. Patterns as in a
+    /// `.gitignore`.
+    pub hold: Vec<String>,
     /// How long after the last keystroke the lines around it are protected. Changes that were not accepted
     /// by naming the hunk or the file wait until then. `"0s"` disables the protection.
     pub typing_pause: Span,
@@ -192,9 +209,18 @@ pub enum MergeWords {
     On,
 }
 
+impl ReviewSettings {
+    /// Adds the patterns of a workspace. An exception among them (`!`) would take away from what the user holds.
+    fn hold_also(&mut self, patterns: &[String]) {
+        let adds = |pattern: &&String| !pattern.trim_start().starts_with('!');
+        self.hold.extend(patterns.iter().filter(adds).cloned());
+    }
+}
+
 impl Default for ReviewSettings {
     fn default() -> Self {
         Self {
+            hold: Vec::new(),
             typing_pause: Span::from_secs(2),
             merge_words: MergeWords::default(),
         }
@@ -230,6 +256,34 @@ impl Default for AttemptTimeouts {
     }
 }
 
+/// What workers may reach of the network. Their agent's provider is always allowed to a session.
+///
+/// A host is a name (`example.org`), all names below one (`*.example.org`), or an address, with or without a
+/// port. Without one, it is allowed on ports 80 and 443.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NetworkSettings {
+    /// What happens to hosts on no list: deny them, ask, or leave the whole network to workers.
+    pub mode: NetworkMode,
+    /// Hosts that workers may reach.
+    pub allow: Vec<String>,
+    /// Ports of this machine's loopback address, such as a database's, that workers reach at the same port.
+    pub loopback: Vec<u16>,
+    /// Package registries that workers may reach. Default: those of the common languages.
+    pub registries: Vec<String>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            mode: NetworkMode::default(),
+            allow: Vec::new(),
+            loopback: Vec::new(),
+            registries: default_registries(),
+        }
+    }
+}
+
 /// Limits for one attempt. Exceeding a limit ends the attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -243,15 +297,28 @@ pub struct AttemptLimits {
     pub files: u32,
     /// The maximum number of model turns.
     pub turns: u32,
+    /// The maximum number of processes and threads that run at once.
+    pub processes: u32,
+    /// The maximum memory of all processes together, in bytes. Default: no limit.
+    pub memory_bytes: Option<u64>,
+    /// The maximum number of files that one process has open.
+    pub open_files: u64,
+    /// The maximum size of what is written to disk, in bytes.
+    pub disk_bytes: Option<u64>,
 }
 
 impl Default for AttemptLimits {
     fn default() -> Self {
+        let fences = ResourceLimits::default();
         Self {
             file_bytes: 16 << 20,
             total_bytes: 256 << 20,
             files: 10_000,
             turns: 200,
+            processes: fences.processes,
+            memory_bytes: fences.memory_bytes,
+            open_files: fences.open_files,
+            disk_bytes: fences.disk_bytes,
         }
     }
 }
@@ -345,10 +412,24 @@ pub struct WorkspaceSettings {
     pub budget_usd: Option<Usd>,
     /// Adds tools that are denied or need permission.
     pub permissions: WorkspacePermissions,
+    /// Adds files that are held for review.
+    pub review: WorkspaceReview,
     /// Lowers time limits.
     pub timeouts: WorkspaceTimeouts,
+    /// Narrows the network.
+    pub network: WorkspaceNetwork,
     /// Lowers limits.
     pub limits: WorkspaceLimits,
+    /// Hides further files.
+    pub secrets: WorkspaceSecrets,
+}
+
+/// The network as a workspace narrows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceNetwork {
+    /// Narrows `network.mode`: `closed` is narrower than `ask`, and `ask` is narrower than `open`.
+    pub mode: Option<NetworkMode>,
 }
 
 /// Tools that a workspace restricts.
@@ -359,6 +440,14 @@ pub struct WorkspacePermissions {
     pub ask: Vec<String>,
     /// Adds to `permissions.deny`.
     pub deny: Vec<String>,
+}
+
+/// Files that a workspace has held for review.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceReview {
+    /// Adds to `review.hold`.
+    pub hold: Vec<String>,
 }
 
 /// Time limits that a workspace lowers.
@@ -383,6 +472,22 @@ pub struct WorkspaceLimits {
     pub files: Option<u32>,
     /// Lowers `limits.turns`.
     pub turns: Option<u32>,
+    /// Lowers `limits.processes`.
+    pub processes: Option<u32>,
+    /// Lowers `limits.memoryBytes`.
+    pub memory_bytes: Option<u64>,
+    /// Lowers `limits.openFiles`.
+    pub open_files: Option<u64>,
+    /// Lowers `limits.diskBytes`.
+    pub disk_bytes: Option<u64>,
+}
+
+/// Files that a workspace hides from workers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WorkspaceSecrets {
+    /// Adds to `secrets.hide`.
+    pub hide: Vec<String>,
 }
 
 impl DriverSettings {
@@ -391,6 +496,37 @@ impl DriverSettings {
         AgentSettings {
             claude: self.claude.clone(),
             native: self.native.clone(),
+        }
+    }
+
+    /// Returns the policy of a job. `added` are hosts that have been allowed for always since the settings were
+    /// read.
+    pub(crate) fn network_policy(&self, added: Vec<String>) -> NetworkPolicy {
+        let NetworkSettings {
+            mode,
+            allow,
+            loopback,
+            registries,
+        } = self.network.clone();
+        NetworkPolicy {
+            mode,
+            allow: allow.into_iter().chain(added).collect(),
+            registries,
+            loopback,
+            answer_timeout: self.permissions.timeout,
+        }
+    }
+
+    /// Returns the fences around the programs of an attempt.
+    pub(crate) fn fences(&self) -> SandboxFences {
+        SandboxFences {
+            secrets: self.secrets.clone(),
+            limits: ResourceLimits {
+                processes: self.limits.processes,
+                memory_bytes: self.limits.memory_bytes,
+                open_files: self.limits.open_files,
+                disk_bytes: self.limits.disk_bytes,
+            },
         }
     }
 
@@ -404,6 +540,8 @@ impl DriverSettings {
             }
         }
         self.permissions.restrict_tools(&workspace.permissions);
+        lower_limit(&mut self.network.mode, workspace.network.mode);
+        self.review.hold_also(&workspace.review.hold);
         lower_limit(&mut self.max_parallel, workspace.max_parallel);
         lower_limit(&mut self.retries, workspace.retries);
         lower_limit(&mut self.timeouts.attempt, workspace.timeouts.attempt);
@@ -412,12 +550,22 @@ impl DriverSettings {
         lower_limit(&mut self.limits.total_bytes, workspace.limits.total_bytes);
         lower_limit(&mut self.limits.files, workspace.limits.files);
         lower_limit(&mut self.limits.turns, workspace.limits.turns);
-        self.budget_usd = match (self.budget_usd, workspace.budget_usd) {
-            (Some(own), Some(lower)) => Some(own.min(lower)),
-            (own, lower) => own.or(lower),
-        };
+        lower_limit(&mut self.limits.processes, workspace.limits.processes);
+        lower_limit(&mut self.limits.open_files, workspace.limits.open_files);
+        lower_optional(&mut self.limits.memory_bytes, workspace.limits.memory_bytes);
+        lower_optional(&mut self.limits.disk_bytes, workspace.limits.disk_bytes);
+        let hidden = workspace.secrets.hide.iter();
+        self.secrets.hide.extend(hidden.cloned());
+        lower_optional(&mut self.budget_usd, workspace.budget_usd);
         self
     }
+}
+
+fn lower_optional<T: Ord + Copy>(value: &mut Option<T>, limit: Option<T>) {
+    *value = match (*value, limit) {
+        (Some(own), Some(lower)) => Some(own.min(lower)),
+        (own, lower) => own.or(lower),
+    };
 }
 
 fn lower_limit<T: Ord + Copy>(value: &mut T, limit: Option<T>) {
@@ -449,11 +597,22 @@ mod tests {
                 total_bytes: Some(u64::MAX),
                 files: Some(u32::MAX),
                 turns: Some(u32::MAX),
+                processes: Some(u32::MAX),
+                memory_bytes: None,
+                open_files: Some(u64::MAX),
+                disk_bytes: Some(u64::MAX),
             },
+            secrets: WorkspaceSecrets::default(),
             // What is denied by default cannot be opened by asking about it.
             permissions: WorkspacePermissions {
                 ask: vec!["WebFetch".into(), "Skill".into()],
                 deny: Vec::new(),
+            },
+            network: WorkspaceNetwork {
+                mode: Some(NetworkMode::Open),
+            },
+            review: WorkspaceReview {
+                hold: vec!["!*.sql".into()],
             },
             deny_agents: Vec::new(),
         };
@@ -463,16 +622,38 @@ mod tests {
             deny_agents: vec![AgentName::Native],
             max_parallel: Some(1),
             budget_usd: Some(Usd::from_dollars(0.5)),
+            network: WorkspaceNetwork {
+                mode: Some(NetworkMode::Closed),
+            },
+            review: WorkspaceReview {
+                hold: vec!["*.sql".into()],
+            },
             permissions: WorkspacePermissions {
                 ask: vec!["Bash".into()],
                 deny: vec!["WebSearch".into()],
             },
+            limits: WorkspaceLimits {
+                processes: Some(7),
+                memory_bytes: Some(1),
+                ..WorkspaceLimits::default()
+            },
+            secrets: WorkspaceSecrets {
+                hide: vec!["~/x".into()],
+            },
             ..WorkspaceSettings::default()
         };
         let narrowed = own.restrict(&modest);
+        assert_eq!(narrowed.network.mode, NetworkMode::Closed);
         assert_eq!(narrowed.max_parallel, 1);
         assert_eq!(narrowed.deny_agents, [AgentName::Native]);
         assert_eq!(narrowed.budget_usd, Some(Usd::from_dollars(0.5)));
+        assert_eq!(narrowed.review.hold, ["*.sql"]);
+        let fences = narrowed.fences();
+        assert_eq!(
+            (fences.limits.processes, fences.limits.memory_bytes),
+            (7, Some(1))
+        );
+        assert_eq!(fences.secrets.hide, ["~/x"]);
         let policy = ToolPolicy::new(&narrowed.permissions.of_session());
         assert_eq!(policy.rule("Bash"), ToolRule::Ask);
         assert_eq!(policy.rule("WebSearch"), ToolRule::Deny);

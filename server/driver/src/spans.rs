@@ -113,11 +113,12 @@ fn input_ids(input: &Input) -> NamedIds<'_> {
             let (task, attempt) = asker_ids(asker.as_ref());
             ("permission left", Some(goal), task, attempt)
         }
+        Input::NetworkUsed { goal, task, .. } => ("network used", Some(goal), task.as_ref(), None),
         Input::PermissionAnswered { .. } => ("permission answered", None, None, None),
         Input::Cancel { goal } => of_goal("cancel", goal),
         Input::Retry { goal, task } => ("retry", Some(goal), task.as_ref(), None),
         Input::Tick => ("tick", None, None, None),
-        Input::Recover => ("recover", None, None, None),
+        Input::Recover { .. } => ("recover", None, None, None),
     }
 }
 

@@ -6,17 +6,21 @@ use claudecluster_protocol::{change::HunkView, editor::command, resolution::Reso
 use lsp_types::{CodeAction, CodeActionKind, CodeLens, Command, Position, Range};
 use serde_json::json;
 
-use crate::hunks;
+use crate::{hunks, plain_text};
 
 /// The kind of code actions that start a goal or change a plan.
 pub(crate) fn goal_action_kind() -> CodeActionKind {
     CodeActionKind::Custom(Cow::Borrowed("refactor.rewrite.claudecluster"))
 }
 
+/// The longest title, in characters. Titles hold words of goals and names of files.
+pub(crate) const LONGEST_TITLE: usize = 300;
+
 /// Creates a command with its one argument.
 pub(crate) fn new_command(name: &str, title: String, argument: serde_json::Value) -> Command {
+    let clean = plain_text::to_line(&title, LONGEST_TITLE);
     Command {
-        title,
+        title: if clean == title { title } else { clean },
         tooltip: None,
         command: name.to_owned(),
         arguments: Some(vec![argument]),

@@ -21,9 +21,7 @@ mod editor;
 mod failure;
 mod handlers;
 mod hunks;
-mod markdown;
 mod phrases;
-mod plain_text;
 mod plan;
 mod private_files;
 pub mod proxy;
@@ -42,6 +40,7 @@ use std::{
     },
 };
 
+use claudecluster_core::display_text::{line as plain_text, markdown};
 use claudecluster_protocol::ErrorBody;
 use claudecluster_service::{EditorService, Service, ServiceClient};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -434,11 +434,6 @@ impl SessionReplay {
     }
 }
 
-/// Returns the reply to bytes that are not a message.
-pub fn malformed_reply(why: &str) -> Vec<u8> {
-    to_bytes(&error_reply(&Value::Null, PARSE_ERROR, why))
-}
-
 /// Creates the reply to a request whose daemon is gone.
 fn restart_reply(id: &Value, method: &str) -> Value {
     let (code, message) = if method == EXECUTE {

@@ -40,7 +40,7 @@ pub(crate) async fn ask_user(
     let question = Request::build("window/showMessageRequest")
         .params(json!({
             "type": MessageType::Info,
-            "message": plain_text::without_links(message),
+            "message": plain_text::to_message(message),
             "actions": actions,
         }))
         .id(id.clone())

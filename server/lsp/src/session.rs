@@ -262,7 +262,7 @@ impl EditorSession {
     }
 
     async fn show_message(&self, kind: MessageType, message: impl std::fmt::Display + Send) {
-        let message = plain_text::without_links(&message.to_string());
+        let message = plain_text::to_message(&message.to_string());
         self.client.show_message(kind, message).await;
     }
 }

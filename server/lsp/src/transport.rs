@@ -12,6 +12,7 @@ pub(crate) mod client_process;
 pub(crate) mod frame;
 pub(crate) mod message;
 pub(crate) mod notify_queue;
+pub(crate) mod skipped;
 
 use std::{
     future::Future,
@@ -21,6 +22,7 @@ use std::{
 };
 
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
+use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -41,6 +43,8 @@ use self::{
 
 /// The size in bytes at which a batch of messages is written.
 const BATCH: usize = 256 * 1024;
+/// The protocol's error for a request that cannot be carried out, which the editor shows to its user.
+const REQUEST_FAILED: i64 = -32803;
 /// How long the remaining messages may take to be written after `exit`.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -150,6 +154,7 @@ where
                 WireFrame::Malformed(why) => {
                     HandlerOutcome::Reply(error_reply(Id::Null, ErrorCode::ParseError, why))
                 }
+                WireFrame::TooLong { why, reply_id } => too_long_reply(why, reply_id),
                 WireFrame::Body(body) => connection.handle_message(&body).await,
             };
             match outcome {
@@ -171,7 +176,7 @@ where
             }
         }
         while tasks.try_join_next().is_some() {}
-        match reader.read_buf(&mut decoder.buffer).await {
+        match reader.read_buf(decoder.read_buffer()).await {
             Ok(0) | Err(_) => return ConnectionEnd::Eof,
             Ok(_) => connection.arrived = Instant::now(),
         }
@@ -185,6 +190,18 @@ enum HandlerOutcome {
     /// The rest of a handler that has to wait.
     Pending(BoxFuture<'static, Option<Response>>),
     Exit,
+}
+
+/// Returns the reply to a message that was skipped; a client's own reply gets none.
+fn too_long_reply(why: String, reply_id: Option<Value>) -> HandlerOutcome {
+    let id = reply_id.map(|id| serde_json::from_value(id).unwrap_or(Id::Null));
+    let code = match &id {
+        Some(Id::Null) | None => ErrorCode::ParseError,
+        Some(_) => ErrorCode::ServerError(REQUEST_FAILED),
+    };
+    id.map_or(HandlerOutcome::Nothing, |id| {
+        HandlerOutcome::Reply(error_reply(id, code, why))
+    })
 }
 
 /// The state that only the loop reads and writes.
@@ -368,8 +385,6 @@ fn append_message<T: serde::Serialize>(batch: &mut Vec<u8>, message: &T) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[tokio::test]
@@ -388,7 +403,7 @@ mod tests {
         let mut decoder = FrameDecoder::new(2 * BATCH);
         let mut heard = Vec::new();
         while heard.len() < 4 {
-            theirs.read_buf(&mut decoder.buffer).await.unwrap();
+            theirs.read_buf(decoder.read_buffer()).await.unwrap();
             while let Some(WireFrame::Body(body)) = decoder.next_frame() {
                 let message: Value = serde_json::from_slice(&body).unwrap();
                 heard.push(message.get("method").unwrap_or(&message["id"]).clone());

@@ -19,11 +19,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{AgentReport, AgentSpec, AgentTask, SessionChannels, registry},
+    agent::{AgentReport, AgentSpec, AgentTask, ForkInheritance, SessionChannels, registry},
     changes::{self, ChangeLimits, ChangeSet, TrackedFiles, ViewBase},
     launch::{ProgramLauncher, argv},
+    network,
     program::{self, ProgramDeadlines, ProgramEnd},
     sandbox::{Sandbox, SandboxError, SandboxSpec},
+    transcript::TranscriptWriter,
 };
 
 /// How long a gate has from SIGTERM to SIGKILL.
@@ -49,6 +51,8 @@ pub struct AttemptSpec {
     /// For making the view, and again for reading what came out of it. A copy of a large workspace is the
     /// slowest part.
     pub view_timeout: Span,
+    /// How long its programs may wait for answers about hosts, in all.
+    pub network_wait: Duration,
     /// What version control knows.
     pub tracked: TrackedFiles,
     /// Limits of the change set.
@@ -70,6 +74,8 @@ pub struct AttemptReport {
     pub usage: AgentUsage,
     /// The agent's session, for resuming and forking.
     pub session: Option<String>,
+    /// The values that forks of the session inherit.
+    pub inheritance: ForkInheritance,
     /// When the provider will answer again, where it said so.
     pub retry_after: Option<Span>,
     /// What it changed; collected for failed attempts too.
@@ -107,7 +113,7 @@ pub async fn run(spec: AttemptSpec, channels: SessionChannels) -> AttemptReport 
         transcript: spec.transcript.clone(),
         ..AttemptReport::default()
     };
-    let transcript = match open_transcript(&spec.transcript).await {
+    let transcript = match TranscriptWriter::open(&spec.transcript).await {
         Ok(file) => file,
         Err(e) => {
             let words = format!(
@@ -139,13 +145,13 @@ pub(crate) async fn run_gates_alone(
     deadlines: JobDeadlines,
     channels: &SessionChannels,
 ) -> AttemptReport {
-    let SessionChannels { events, cancel, .. } = channels;
+    let cancel = &channels.cancel;
     let mut report = AttemptReport::default();
     match prepare(sandbox, deadlines.view, cancel).await {
         Ok(sandbox) => {
             report.sandbox = Some(sandbox.kind());
             sandbox.why().clone_into(&mut report.isolation);
-            report.gates = run_gates(&sandbox, gates, env, deadlines.gate, events, cancel).await;
+            report.gates = run_gates(&sandbox, gates, env, deadlines.gate, channels).await;
             judge(gates, cancel, &mut report);
         }
         Err((stop, words)) => report.fail(stop, &words),
@@ -168,19 +174,6 @@ async fn prepare(
             Err(_) => Err((StopReason::Resources, "cannot create the sandbox in time".to_owned())),
         },
     }
-}
-
-async fn open_transcript(path: &std::path::Path) -> std::io::Result<BufWriter<File>> {
-    if let Some(dir) = path.parent() {
-        tokio::fs::create_dir_all(dir).await?;
-    }
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .await?;
-    Ok(BufWriter::new(file))
 }
 
 /// The class of a sandbox's failure. Trying again helps where the machine was short of something for
@@ -207,14 +200,18 @@ fn in_words(error: &SandboxError) -> String {
 async fn work(
     spec: &AttemptSpec,
     sandbox: &Sandbox,
-    mut transcript: BufWriter<File>,
+    mut transcript: TranscriptWriter<BufWriter<File>>,
     channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
-    let SessionChannels { events, cancel, .. } = channels;
     let session = registry().run(&spec.agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
-    let said = match timeout(longest(&spec.agent.task), session).await {
+    let said = match timeout(
+        longest(&spec.agent.task).saturating_add(spec.network_wait),
+        session,
+    )
+    .await
+    {
         Ok(Ok(said)) => said,
         Ok(Err(_)) => AgentReport::failed(
             StopReason::Crashed,
@@ -227,6 +224,7 @@ async fn work(
     report.answer = said.answer;
     report.usage = said.usage;
     report.session = said.session;
+    report.inheritance = said.inheritance;
     report.retry_after = said.retry_after;
     if let Err(e) = transcript.flush().await {
         report.fail(
@@ -237,8 +235,10 @@ async fn work(
     if report.stop.is_none() {
         let env = &spec.gate_env;
         let timeout = spec.gate_timeout;
-        report.gates = run_gates(sandbox, &spec.gates, env, timeout, events, cancel).await;
-        judge(&spec.gates, cancel, report);
+        // What the session has left in its home is none of theirs.
+        let launch = sandbox.without_mounts();
+        report.gates = run_gates(&launch, &spec.gates, env, timeout, channels).await;
+        judge(&spec.gates, &channels.cancel, report);
     }
 }
 
@@ -288,6 +288,7 @@ pub(crate) fn longest_job(job: &WorkerJob) -> Duration {
     session
         .saturating_add(gate.saturating_mul(gates))
         .saturating_add(views)
+        .saturating_add(network::longest_wait(&job.network))
         .saturating_add(SLACK)
         .min(FAR)
 }
@@ -383,20 +384,19 @@ pub async fn run_gates(
     gates: &[Gate],
     env: &[(OsString, OsString)],
     timeout: Span,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> Vec<GateResult> {
     let mut results = Vec::new();
     for gate in gates {
-        if cancel.is_cancelled() {
+        if channels.cancel.is_cancelled() {
             break;
         }
         let detail = gate.to_string();
-        let _ = events.try_send(AgentEvent::Tool {
+        let _ = channels.events.try_send(AgentEvent::Tool {
             name: "gate".to_owned(),
             detail,
         });
-        results.push(run_gate(launch, gate, env, timeout, events, cancel).await);
+        results.push(run_gate(launch, gate, env, timeout, channels).await);
     }
     results
 }
@@ -406,8 +406,7 @@ async fn run_gate(
     gate: &Gate,
     env: &[(OsString, OsString)],
     timeout: Span,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> GateResult {
     let started = Instant::now();
     let mut all = launch.base_env();
@@ -417,7 +416,7 @@ async fn run_gate(
         timeout: timeout.to_duration(),
         exit: GATE_EXIT,
     };
-    let ended = program::run_program(command, deadlines, None, events, cancel).await;
+    let ended = program::run_program(command, deadlines, None, channels).await;
     let mut output = String::from_utf8_lossy(&ended.tail).into_owned();
     let mut note = |words: String| {
         if !output.is_empty() && !output.ends_with('\n') {

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Starts programs inside some view of the workspace.
@@ -14,6 +14,12 @@ pub trait ProgramLauncher: Send + Sync {
 
     /// Returns the path at which the program sees the workspace.
     fn root(&self) -> &Path;
+
+    /// Returns the path at which the program sees a private folder, or what lies in it. Other paths are
+    /// the same inside.
+    fn path_inside(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 
     /// The environment every program in the view gets, before its own additions: an allow-list.
     fn base_env(&self) -> Vec<(OsString, OsString)>;

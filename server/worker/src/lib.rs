@@ -6,6 +6,8 @@ pub mod changes;
 pub mod executor;
 pub mod launch;
 pub mod link;
+pub mod network;
 mod program;
 pub mod sandbox;
 pub mod serve;
+mod transcript;

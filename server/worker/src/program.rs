@@ -17,7 +17,8 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
+
+use crate::agent::{ClockChange, SessionChannels};
 
 /// The bytes of the end of the output that are kept.
 pub(crate) const TAIL: usize = 64 << 10;
@@ -80,13 +81,12 @@ pub(crate) fn class_of(error: &io::Error) -> StopReason {
 }
 
 /// Runs `command`, whose arguments and environment are set. Ends it, with everything it started, when
-/// it takes too long, when `cancel` is cancelled, and when this future is dropped.
+/// it takes too long, when it is cancelled, and when this future is dropped.
 pub(crate) async fn run_program(
     mut command: Command,
     deadlines: ProgramDeadlines,
     transcript: Option<&mut (dyn AsyncWrite + Unpin + Send)>,
-    events: &mpsc::Sender<AgentEvent>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> EndedProgram {
     command
         .stdin(Stdio::null())
@@ -108,9 +108,9 @@ pub(crate) async fn run_program(
         told_at: None,
         written: 0,
         transcript,
-        events,
+        events: &channels.events,
     };
-    let end = await_end(&mut child, deadlines, &mut output, cancel).await;
+    let end = await_end(&mut child, deadlines, &mut output, channels).await;
     output.tell_watchers(true);
     let mut tail = output.tail;
     cut_front(&mut tail, TAIL);
@@ -128,8 +128,10 @@ async fn await_end(
     child: &mut Child,
     deadlines: ProgramDeadlines,
     output: &mut ProgramOutput<'_, '_>,
-    cancel: &CancellationToken,
+    channels: &SessionChannels,
 ) -> ProgramEnd {
+    let cancel = &channels.cancel;
+    let mut clocks = channels.clocks.watch();
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
     let mut deadline = Instant::now() + deadlines.timeout;
@@ -137,6 +139,8 @@ async fn await_end(
     let mut status = None;
     loop {
         let told = output.next_telling();
+        // Somebody is waited for, and may take longer than a program.
+        let stands = clocks.is_stopped() && matches!(ending, ShutdownStage::No) && status.is_none();
         tokio::select! {
             // Deadlines first: a program that floods its output does not escape them.
             biased;
@@ -145,7 +149,12 @@ async fn await_end(
                 ending = ShutdownStage::Asked(ProgramEnd::Cancelled);
                 deadline = Instant::now() + deadlines.exit;
             }
-            () = sleep_until(deadline) => {
+            change = clocks.changed() => {
+                if let (ClockChange::Resumed(stood), ShutdownStage::No, None) = (change, &ending, &status) {
+                    deadline += stood;
+                }
+            }
+            () = sleep_until(deadline), if !stands => {
                 // It has ended; somebody else holds its streams open.
                 if status.is_some() {
                     break;

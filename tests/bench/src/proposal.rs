@@ -60,6 +60,8 @@ pub(crate) async fn driver(
         launcher: dir.join("none"),
         settings: DriverSettings::default(),
         restrictions: Arc::new(|_| Ok(Default::default())),
+        keep_host: Arc::new(|_| Ok(())),
+        hidden: Default::default(),
     };
     Driver::start(config, store)
         .await

@@ -9,9 +9,13 @@
     reason = "everything here runs inside tests, where a panic is how a failure is reported"
 )]
 
+pub mod attack;
+pub mod canaries;
 pub mod greetings;
 pub mod live;
+pub mod machine;
 pub mod neovim;
+pub mod places;
 pub mod terminal;
 
 use std::{
@@ -25,6 +29,8 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use machine::{Machine, TestUser};
 
 /// The path of a part that `cargo xtask test` provides.
 ///
@@ -46,6 +52,21 @@ pub fn part(variable: &str) -> PathBuf {
     path
 }
 
+/// A program of this crate, which is built beside the product.
+///
+/// # Panics
+///
+/// If it is not there.
+pub fn helper(name: &str) -> PathBuf {
+    let path = part("CLAUDECLUSTER_BIN").with_file_name(name);
+    assert!(
+        path.is_file(),
+        "{} is missing; run the tests with `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
 /// A workspace and a daemon of its own. Both go when it is dropped.
 pub struct World {
     /// Everything lies in here.
@@ -54,6 +75,8 @@ pub struct World {
     pub env: Vec<(String, String)>,
     /// Who runs commands, where it is not whoever runs the tests.
     user: Option<u32>,
+    /// The machine that commands run on, if it offers less than this one.
+    machine: Option<Machine>,
 }
 
 /// The user and the group that own nothing.
@@ -116,6 +139,7 @@ impl World {
                 .unwrap(),
             env: Vec::new(),
             user: None,
+            machine: None,
         };
         for folder in [world.root(), world.home(), world.user_home()] {
             fs::create_dir_all(folder).unwrap();
@@ -193,6 +217,10 @@ impl World {
                 "CLAUDECLUSTER_CONFIG".to_owned(),
                 self.dir.path().join("config.toml").display().to_string(),
             ),
+            (
+                "CLAUDECLUSTER_NETWORK_LOOPBACK".to_owned(),
+                places::place_ports().to_owned(),
+            ),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
         ];
@@ -207,17 +235,50 @@ impl World {
 
     /// `claudecluster` with these arguments, not started yet.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(part("CLAUDECLUSTER_BIN"));
+        let program = part("CLAUDECLUSTER_BIN");
+        let mut command = match self.machine {
+            Some(machine) => {
+                let mut command = Command::new(helper("claudecluster-restricted"));
+                command.arg(machine.name()).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command
             .args(args)
             .current_dir(self.root())
             .env_clear()
             .envs(self.environment())
             .stdin(Stdio::null());
+        self.as_user(command)
+    }
+
+    /// Makes a command one of whoever runs the product in this world.
+    pub fn as_user(&self, mut command: Command) -> Command {
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
         command
+    }
+
+    /// Gives files, and what is in folders, to whoever runs the product in this world.
+    pub fn own(&self, paths: &[&Path]) {
+        if let Some(user) = self.user {
+            let given = Command::new("chown")
+                .args(["-R", "-h", &format!("{user}:{user}")])
+                .args(paths)
+                .status()
+                .unwrap();
+            assert!(given.success());
+        }
+    }
+
+    /// Runs everything from now on as on this machine and as this user.
+    pub fn place(&mut self, machine: Machine, user: TestUser) {
+        self.machine = Some(machine).filter(|machine| *machine != Machine::Whole);
+        if user == TestUser::Nobody {
+            self.give_to_nobody();
+        }
     }
 
     /// Where the tests run as root, gives everything in this world to a user without rights, who runs the
@@ -226,14 +287,8 @@ impl World {
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
             return;
         }
-        let owner = format!("{NOBODY}:{NOBODY}");
-        let given = Command::new("chown")
-            .args(["-R", "-h", &owner])
-            .arg(self.dir.path())
-            .status()
-            .unwrap();
-        assert!(given.success());
         self.user = Some(NOBODY);
+        self.own(&[self.dir.path()]);
     }
 
     /// Runs `claudecluster`.

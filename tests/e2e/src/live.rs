@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{Said, World};
+use crate::{Said, World, places};
 
 /// A `claudecluster` command that prints JSON lines and still runs.
 pub struct Live {
@@ -217,6 +217,11 @@ impl Editor {
         editor
     }
 
+    /// The process id of `claudecluster lsp`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Opens a document with this text.
     pub fn open(&mut self, world: &World, path: &str, text: &str) {
         let uri = format!("file://{}", world.path(path).display());
@@ -309,7 +314,7 @@ pub struct Guest {
 impl Meet {
     /// A new place.
     pub fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = places::take_place();
         listener.set_nonblocking(true).unwrap();
         Self { listener }
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Result, Unstructured};
 use claudecluster_core::{
+    display_text::{is_hidden, json, line, markdown, terminal},
     merge::{MergeSide, merge3},
     plan::check_plan,
     review::{FileReview, HunkKey, HunkState, ReviewTexts, VerdictEffect, words},
@@ -252,4 +253,34 @@ pub fn plan(data: &[u8]) {
     let again = serde_json::to_vec(&plan).expect("a plan is JSON");
     let again: Plan = serde_json::from_slice(&again).expect("what is written can be read");
     assert_eq!(again, plan);
+}
+
+/// A foreign text in every medium.
+pub fn display(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let shown = terminal::escape_controls(&text);
+    assert!(
+        shown
+            .chars()
+            .all(|c| matches!(c, '\n' | '\t') || !is_hidden(c))
+    );
+    assert_eq!(shown, terminal::escape_controls(&shown));
+    let styled = terminal::escape_all_but_styles(&text);
+    assert!(
+        styled
+            .chars()
+            .all(|c| matches!(c, '\n' | '\t' | '\u{1b}') || !is_hidden(c))
+    );
+    let value = serde_json::Value::from(text.as_ref());
+    let written = json::escape_hidden(&value.to_string());
+    assert!(!written.chars().any(is_hidden));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&written).ok(),
+        Some(value)
+    );
+    let one = line::to_line(&text, 60);
+    assert!(one.chars().count() <= 60 && !one.contains(['\n', '\r', '\u{1b}', '\u{202e}']));
+    assert!(!line::to_message(&text).contains(['\r', '\u{1b}', '\u{202e}']));
+    let rendered = markdown::escape_text(&text);
+    assert!(rendered.chars().all(|c| c == '\n' || !is_hidden(c)));
 }

@@ -66,6 +66,32 @@ const CLAUDE: Part = Part {
     version: ("--version", "2.1.197"),
 };
 
+/// The oldest release that is supported. It is a script for Node.js, in the package itself.
+const OLDEST_CLAUDE: Part = Part {
+    name: "Claude Code 2.0.73",
+    folder: "claude-code-2.0.73",
+    variable: "CLAUDECLUSTER_TEST_CLAUDE_OLDEST",
+    source: Source::Npm {
+        package: "@anthropic-ai/claude-code@2.0.73",
+        platform_prefix: "node_modules/@anthropic-ai/claude-code",
+        program: "cli.js",
+    },
+    version: ("--version", "2.0.73"),
+};
+
+/// The newest release that was tried. What it adds is judged before this number is raised.
+const NEWEST_CLAUDE: Part = Part {
+    name: "Claude Code 2.1.332",
+    folder: "claude-code-2.1.332",
+    variable: "CLAUDECLUSTER_TEST_CLAUDE_NEWEST",
+    source: Source::Npm {
+        package: "@anthropic-ai/claude-code@2.1.332",
+        platform_prefix: "node_modules/@anthropic-ai/claude-code-",
+        program: "claude",
+    },
+    version: ("--version", "2.1.332"),
+};
+
 const NEOVIM: Part = Part {
     name: "Neovim 0.11.4",
     folder: "neovim-0.11.4",
@@ -144,7 +170,7 @@ impl Parts {
 pub(crate) fn all() -> Result<Parts> {
     let cache = cache_folder()?;
     fs::create_dir_all(&cache)?;
-    let mut variables = [CLAUDE, NEOVIM]
+    let mut variables = [CLAUDE, OLDEST_CLAUDE, NEWEST_CLAUDE, NEOVIM]
         .iter()
         .map(|part| Ok((part.variable, provide(part, &cache)?)))
         .collect::<Result<Vec<_>>>()?;

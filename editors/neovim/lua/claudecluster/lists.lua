@@ -20,7 +20,8 @@ function M.items(documents, goal)
         local by = hunk.provenance[1]
         local what = hunk.whole and hunk.kind .. ' ' or ''
         -- These land only when they are named.
-        local held = hunk.held and (' [%s]'):format(table.concat(text.held(hunk), ', ')) or ''
+        local notes = text.held(hunk)
+        local held = #notes > 0 and (' [%s]'):format(table.concat(notes, ', ')) or ''
         local title = by and by.title or ''
         table.insert(items, {
           filename = vim.uri_to_fname(document.uri),

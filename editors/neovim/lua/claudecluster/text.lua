@@ -7,15 +7,18 @@ local reasons = {
   selfArming = 'can make tools run code',
   partial = 'its task did not succeed',
   gateFailed = 'a gate failed',
+  listed = 'listed in review.hold',
+  secret = 'adds what looks like a secret',
 }
 
----Why a hunk lands only when it is named.
+---Why a hunk lands only when it is named, and which program runs its file.
 ---@param hunk claudecluster.Hunk
 ---@return string[]
 function M.held(hunk)
-  return vim.tbl_map(function(reason)
+  local notes = vim.tbl_map(function(reason)
     return reasons[reason] or reason
   end, hunk.held or {})
+  return vim.list_extend(notes, { hunk.runs })
 end
 
 ---@param hunk claudecluster.Hunk

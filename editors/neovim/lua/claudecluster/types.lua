@@ -23,6 +23,7 @@
 ---@field whole boolean it is decided with its file
 ---@field status 'clean'|'conflict'
 ---@field held? string[] why it lands only when it is named
+---@field runs? string which program runs the file, and when
 ---@field startLine integer counted from 0
 ---@field endLine integer one past the last
 ---@field oldText string

@@ -1,6 +1,7 @@
 // Pending hunks as text: what is drawn where, and what a text is once one has landed.
 
 import type { HunkView, HunkWord } from '../../../../protocol/generated/protocol';
+import { visible } from './visible';
 
 /** A place in a text. Lines and columns count from 0. */
 export interface Place {
@@ -154,7 +155,9 @@ export function asMarkdownDiff(hunk: HunkView): string {
         ...linesOf(hunk.newText).map((line) => `+ ${line}`),
       ];
   // A fence that nothing inside can close.
-  const longest = Math.max(2, ...rows.map((row) => /`+/.exec(row)?.[0].length ?? 0));
+  const shown = rows.map(visible);
+  const runs = shown.flatMap((row) => row.match(/`+/g) ?? []);
+  const longest = runs.reduce((most, run) => Math.max(most, run.length), 2);
   const fence = '`'.repeat(longest + 1);
-  return `${fence}diff\n${rows.join('\n')}\n${fence}`;
+  return `${fence}diff\n${shown.join('\n')}\n${fence}`;
 }

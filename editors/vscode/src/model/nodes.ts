@@ -17,11 +17,11 @@ import {
   doingNow,
   goalState,
   goalTitle,
-  held,
   hunkTitle,
   joined,
   maker,
   money,
+  notes,
   span,
   taskCost,
   taskState,
@@ -384,7 +384,7 @@ function fileLook(store: Store, node: Node & { kind: 'file' }): Look {
 
 function hunkLook(hunk: HunkView): Look {
   const conflict = isConflict(hunk);
-  const apart = held(hunk.held);
+  const apart = notes(hunk);
   return {
     id: `hunk/${hunk.id}`,
     label: hunkTitle(hunk),

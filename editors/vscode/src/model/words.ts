@@ -11,6 +11,7 @@ import type {
   TaskState,
   TaskView,
 } from '../../../../protocol/generated/protocol';
+import { visible } from './visible';
 
 const { t } = vscode.l10n;
 
@@ -48,6 +49,11 @@ export function taskState(state: TaskState): string {
   return words[state] ?? state;
 }
 
+/** Why a change is kept apart, and which program runs its file. */
+export function notes(hunk: HunkView): string {
+  return joined([held(hunk.held), hunk.runs ?? '']);
+}
+
 /** Why a change is kept apart. */
 export function held(reasons: readonly HeldReason[] | undefined): string {
   const words: Record<string, string> = {
@@ -55,6 +61,8 @@ export function held(reasons: readonly HeldReason[] | undefined): string {
     selfArming: t('can make tools run code'),
     partial: t('its task did not succeed'),
     gateFailed: t('a gate failed'),
+    listed: t('listed in review.hold'),
+    secret: t('adds what looks like a secret'),
   };
   return (reasons ?? []).map((reason) => words[reason] ?? reason).join(', ');
 }
@@ -78,7 +86,7 @@ export function hunkTitle(hunk: HunkView): string {
 
 /** Who made a hunk. */
 export function maker(hunk: HunkView): string {
-  return hunk.provenance[0]?.title ?? t('a task');
+  return visible(hunk.provenance[0]?.title ?? t('a task'));
 }
 
 /** The first line of a goal's words. */
@@ -89,13 +97,14 @@ export function goalTitle(goal: Pick<GoalSummary, 'id' | 'prompt'>): string {
 
 /** A text that fits; what is cut is hinted at. */
 export function shorten(text: string, most: number): string {
-  const letters = [...text];
-  return letters.length <= most ? text : `${letters.slice(0, most - 1).join('')}…`;
+  const shown = visible(text);
+  const letters = [...shown];
+  return letters.length <= most ? shown : `${letters.slice(0, most - 1).join('')}…`;
 }
 
 /** Words as a message shows them, which makes links of some. What a worker says must not become a command. */
 export function plain(text: string): string {
-  return text.replaceAll('](', '] (');
+  return text.split('\n').map(visible).join('\n').replaceAll('](', '] (');
 }
 
 /** `$0.12`; nothing where nothing was spent. */

@@ -6,7 +6,7 @@ import * as vscode from 'vscode';
 import type { DocumentChanges, HunkView } from '../../../../protocol/generated/protocol';
 import { asMarkdownDiff, draw, isConflict, type Drawing } from '../model/hunks';
 import { goalOf, type Store } from '../model/store';
-import { held, hunkTitle, joined, maker } from '../model/words';
+import { hunkTitle, joined, maker, notes } from '../model/words';
 import { setting } from '../settings';
 import { SCHEME } from './diff';
 
@@ -225,7 +225,7 @@ function isInDiff(uri: string): boolean {
 function hover(hunk: HunkView): vscode.MarkdownString {
   const text = new vscode.MarkdownString();
   text.appendMarkdown('**');
-  text.appendText(joined([maker(hunk), goalOf(hunk), held(hunk.held)]));
+  text.appendText(joined([maker(hunk), goalOf(hunk), notes(hunk)]));
   text.appendMarkdown('**\n\n');
   text.appendMarkdown(asMarkdownDiff(hunk));
   return text;

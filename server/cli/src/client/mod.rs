@@ -62,6 +62,21 @@ impl DaemonClient {
         let Some(file) = self.home.read_daemon_file() else {
             return Ok(DaemonLookup::None);
         };
+        let found = self.greet(&file, purpose.clone()).await;
+        match self.home.read_daemon_file() {
+            // The next daemon has taken the place of the one that the file named: its secret is
+            // another one.
+            Some(newer) if found.is_err() && newer != file => self.greet(&newer, purpose).await,
+            _ => found,
+        }
+    }
+
+    /// Exchanges greetings with the daemon that `file` names.
+    async fn greet(
+        &self,
+        file: &DaemonFile,
+        purpose: ConnectionPurpose,
+    ) -> Result<DaemonLookup, ErrorBody> {
         let stream = match UnixStream::connect(&file.socket).await {
             Ok(stream) => stream,
             // A daemon that is gone leaves its socket behind, or not even that.
@@ -73,7 +88,7 @@ impl DaemonClient {
                 )));
             }
         };
-        exchange_greetings(stream, &file, purpose).await
+        exchange_greetings(stream, file, purpose).await
     }
 
     /// Opens a connection for requests, and starts a daemon if none runs.
@@ -93,15 +108,23 @@ impl DaemonClient {
         })
     }
 
-    /// Streams the events of one goal, or of all, after `after` and from then on.
+    /// Streams the events of one goal, or of all, after `after` and from then on. `attended` says that
+    /// somebody who can answer questions looks at them.
     pub(crate) async fn watch(
         &self,
         goal_id: Option<GoalId>,
         after: Option<EventSeq>,
+        attended: bool,
     ) -> Result<WatchStream, ErrorBody> {
         let connection = self.connect().await?;
         let mut lines = connection.lines.into_inner();
-        let id = lines.send(Call::Watch { goal_id, after }).await?;
+        let id = lines
+            .send(Call::Watch {
+                goal_id,
+                after,
+                attended,
+            })
+            .await?;
         Ok(WatchStream { lines, id })
     }
 }
@@ -137,6 +160,7 @@ async fn exchange_greetings(
     let hello = Hello {
         version: VERSION.to_owned(),
         purpose,
+        secret: file.secret.clone(),
     };
     let mut line = String::new();
     let greeted = async {

@@ -2,8 +2,9 @@
 //! polling.
 
 use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    fs::{File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     process::Stdio,
     time::Duration,
 };
@@ -194,13 +195,18 @@ async fn spawn_daemon(home: &Home) -> Result<(), ErrorBody> {
 
 fn stderr_log(home: &Home) -> Result<File, ErrorBody> {
     let path = home.stderr_log();
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)
-        .context(format!("cannot open {}", path.display()))
+    let open = || {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(file)
+    };
+    let opened: io::Result<File> = open();
+    opened.context(format!("cannot open {}", path.display()))
 }
 
 #[cfg(test)]

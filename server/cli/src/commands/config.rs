@@ -1,11 +1,6 @@
 //! `claudecluster config`
 
-use std::{
-    fs::{self, DirBuilder},
-    io::{self, Write},
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use claudecluster_driver::DriverSettings;
 use claudecluster_protocol::ErrorBody;
@@ -15,11 +10,12 @@ use super::{CommandContext, editor};
 use crate::{
     cli::ConfigAction,
     config::{
-        ConfigSources, WORKSPACE_FILE, file,
+        ConfigSources, WORKSPACE_FILE,
         keys::{self, ConfigKey, KEYS},
         value_text,
+        write::write_file,
     },
-    exit::{CommandExit, CommandResult, ErrorContext as _},
+    exit::{CommandExit, CommandResult},
     ui::text::{self, BOLD, DIM, PLAIN, StyledLine},
 };
 
@@ -32,6 +28,7 @@ pub(super) fn run_config_command(
         ConfigAction::List => list_settings(cx, &sources),
         ConfigAction::Get { key } => get(cx, &sources, key),
         ConfigAction::Set { key, value } => set_setting(cx, &sources, key, value),
+        ConfigAction::Add { key, value } => add_items(cx, &sources, key, value),
         ConfigAction::Edit => edit_file(cx, &sources),
         ConfigAction::Path => print_path(cx, &sources),
         ConfigAction::Check => check_files(cx, &sources),
@@ -74,10 +71,12 @@ fn list_settings(cx: &mut CommandContext, sources: &ConfigSources) -> CommandRes
 }
 
 fn known_key(path: &str) -> Result<&'static ConfigKey, ErrorBody> {
-    keys::find_key(path).ok_or_else(|| {
-        ErrorBody::user(format!("unknown setting `{path}`"))
-            .with_hint(keys::unknown_key_hint(path, false))
-    })
+    keys::find_key(path)
+        .or_else(|| keys::mode_key(path))
+        .ok_or_else(|| {
+            ErrorBody::user(format!("unknown setting `{path}`"))
+                .with_hint(keys::unknown_key_hint(path, false))
+        })
 }
 
 fn get(cx: &mut CommandContext, sources: &ConfigSources, path: &str) -> CommandResult<CommandExit> {
@@ -102,22 +101,7 @@ fn set_setting(
         .read(value)
         .map_err(|e| ErrorBody::user(format!("`{path}`: {e}")))?;
     let file = &sources.user_file;
-    let before = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(e) => {
-            return Err(ErrorBody::config(format!("cannot read {}: {e}", file.display())).into());
-        }
-    };
-    let after = file::set_value(&before, key, &value).map_err(|e| {
-        ErrorBody::config(format!(
-            "cannot change {}: {}",
-            file.display(),
-            text::one_line(&e)
-        ))
-        .with_hint("fix the file first: claudecluster config edit")
-    })?;
-    write_file(file, &after)?;
+    sources.write_value(key, &value)?;
     if !cx.ui.quiet && !cx.ui.json {
         cx.ui.line(format!(
             "{path} = {}  ({})",
@@ -134,24 +118,23 @@ fn set_setting(
     Ok(CommandExit::Done)
 }
 
-/// Replaces a whole file, and follows a link: people keep such files elsewhere.
-fn write_file(file: &Path, text: &str) -> Result<(), ErrorBody> {
-    let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let parent = target.parent().unwrap_or(Path::new("/"));
-    let write = || -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(parent)?;
-        temporary.write_all(text.as_bytes())?;
-        if let Ok(meta) = fs::metadata(&target) {
-            temporary.as_file().set_permissions(meta.permissions())?;
-        }
-        temporary.persist(&target)?;
-        Ok(())
-    };
-    write().context(format!("cannot write {}", target.display()))
+fn add_items(
+    cx: &mut CommandContext,
+    sources: &ConfigSources,
+    path: &str,
+    items: &str,
+) -> CommandResult<CommandExit> {
+    let key = known_key(path)?;
+    sources.add_to_list(key.path, items)?;
+    if !cx.ui.quiet && !cx.ui.json {
+        let value = sources.load(None)?.value(key);
+        cx.ui.line(format!(
+            "{path} = {}  ({})",
+            text::escape_controls(&value_text(&value)),
+            sources.user_file.display()
+        ))?;
+    }
+    Ok(CommandExit::Done)
 }
 
 fn edit_file(cx: &mut CommandContext, sources: &ConfigSources) -> CommandResult<CommandExit> {

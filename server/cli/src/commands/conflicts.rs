@@ -41,8 +41,9 @@ fn conflict_lines(hunk: &HunkView) -> Vec<StyledLine> {
         .add(BOLD, hunk.path.display())
         .add(BOLD, format!(" {}", summary::hunk_place(hunk)))
         .add(DIM, format!("  {}", hunk.id));
-    if summary::is_held(hunk) {
-        head.push(YELLOW, format!("  {}", summary::held_reasons(&hunk.held)));
+    let notes = summary::notes_on_file(&[hunk]);
+    if !notes.is_empty() {
+        head.push(YELLOW, format!("  {notes}"));
     }
     let mut lines = vec![head];
     match &hunk.conflict {
@@ -166,6 +167,7 @@ mod tests {
             whole: false,
             status: HunkStatus::Conflict,
             held: Vec::new(),
+            runs: None,
             start_line: 11,
             end_line: 12,
             old_text: "let x = 1;\n".to_owned(),

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     CommandContext, conflicts,
     selection::HunkSelection,
-    summary::{held_reasons, is_held},
+    summary::{is_held, notes_on_file},
 };
 use crate::{
     cli::DiffArgs,
@@ -60,17 +60,20 @@ fn print_notes(hunks: &[HunkView]) {
     };
     let mut paths: Vec<_> = hunks
         .iter()
-        .filter(|hunk| !hunk.held.is_empty())
-        .map(|hunk| (&hunk.path, &hunk.held))
+        .filter(|hunk| is_held(hunk) || hunk.runs.is_some())
         .collect();
-    paths.dedup();
-    for (path, reasons) in paths {
-        let file = text::shell_word(&path.display());
-        let path = text::one_line(&path.display());
-        let why = held_reasons(reasons);
-        print_note(format_args!(
-            "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {file})"
-        ));
+    paths.dedup_by(|one, other| one.path == other.path && one.held == other.held);
+    for hunk in paths {
+        let file = text::shell_word(&hunk.path.display());
+        let path = text::one_line(&hunk.path.display());
+        let why = text::one_line(&notes_on_file(&[hunk]));
+        if is_held(hunk) {
+            print_note(format_args!(
+                "held for review: {path}: {why} (accept it with: claudecluster accept {goal} --file {file})"
+            ));
+        } else {
+            print_note(format_args!("look at {path}: {why}"));
+        }
     }
     if hunks.iter().any(|hunk| hunk.status == HunkStatus::Conflict) {
         print_note(format_args!(
@@ -81,13 +84,14 @@ fn print_notes(hunks: &[HunkView]) {
 
 fn print_note(line: std::fmt::Arguments<'_>) {
     // Where nobody reads it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", text::escape_controls(&line.to_string()));
 }
 
-/// Prints a diff: in colour and escaped for people, byte by byte for programs. On a terminal,
-/// changed words stand out and each change names its hunks.
+/// Prints a diff: escaped for people, byte by byte for programs. People read it on a terminal, with or without
+/// colours, and where colours were asked for. On a terminal, changed words stand out and each change names its
+/// hunks.
 pub(super) fn print_diff(ui: &mut Ui, diff: &str, hunks: &[HunkView]) -> CommandResult<()> {
-    if !ui.colors() {
+    if !ui.colors() && !ui.terminal {
         ui.bytes(&bytes_of_text(diff))?;
         return Ok(());
     }
@@ -175,13 +179,9 @@ fn hunk_start(line: &str) -> Option<u32> {
 fn hunk_names(hunks: &[&HunkView]) -> String {
     let names = hunks.iter().map(|hunk| {
         let id = text::one_line(hunk.id.as_str());
-        if is_held(hunk) {
-            format!(
-                "  {DIM}{id}{DIM:#} {YELLOW}{}{YELLOW:#}",
-                held_reasons(&hunk.held)
-            )
-        } else {
-            format!("  {DIM}{id}{DIM:#}")
+        match text::one_line(&notes_on_file(&[*hunk])) {
+            notes if notes.is_empty() => format!("  {DIM}{id}{DIM:#}"),
+            notes => format!("  {DIM}{id}{DIM:#} {YELLOW}{notes}{YELLOW:#}"),
         }
     });
     names.collect()
@@ -285,6 +285,7 @@ mod tests {
             whole: false,
             status: HunkStatus::Clean,
             held: Vec::new(),
+            runs: None,
             start_line: line,
             end_line: line + lines,
             old_text: old.to_owned(),

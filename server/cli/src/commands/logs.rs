@@ -34,7 +34,7 @@ pub(super) async fn print_logs(
     let transcripts = list_transcripts(&client, &args.goal, args.task.as_ref()).await?;
     if args.raw {
         for transcript in &transcripts {
-            cx.ui.bytes(&client.blob(&transcript.id).await?)?;
+            cx.ui.foreign_bytes(&client.blob(&transcript.id).await?)?;
         }
         return Ok(CommandExit::Done);
     }
@@ -110,6 +110,10 @@ fn print_attempts(ui: &mut Ui, task: &TaskView) -> CommandResult<()> {
             line.push(PLAIN, format!("  {}", text::one_line(&attempt.summary)));
         }
         ui.line(line.styled())?;
+    }
+    if !task.network.is_empty() {
+        let hosts = format!("  network: {}", text::hosts_text(&task.network, 0));
+        ui.line(StyledLine::new().add(DIM, hosts).styled())?;
     }
     Ok(())
 }

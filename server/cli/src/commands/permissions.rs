@@ -58,8 +58,13 @@ fn request_lines(request: &PermissionRequest) -> Vec<StyledLine> {
         .lines()
         .map(|line| StyledLine::new().add(PLAIN, format!("    {line}")));
     let id = &request.id;
+    let always = if request.is_about_host() {
+        "|--always"
+    } else {
+        ""
+    };
     let how = format!(
-        "    claudecluster allow {id} [--task|--goal]   claudecluster deny {id} [--reason TEXT]"
+        "    claudecluster allow {id} [--task|--goal{always}]   claudecluster deny {id} [--reason TEXT]"
     );
     [head]
         .into_iter()
@@ -72,11 +77,22 @@ pub(super) async fn allow_permission(
     cx: &mut CommandContext,
     args: AllowArgs,
 ) -> CommandResult<CommandExit> {
+    let scope = if args.always {
+        PermissionScope::Always
+    } else {
+        answer_scope(args.reach)
+    };
     let answer = PermissionAnswer {
-        scope: answer_scope(args.reach),
+        scope,
         ..PermissionAnswer::new(args.request, PermissionDecision::Allow)
     };
-    let said = format!("Granted {}", answer.request_id);
+    let said = match scope {
+        PermissionScope::Always => format!(
+            "Granted {}; the host is now in your setting network.allow",
+            answer.request_id
+        ),
+        _ => format!("Granted {}", answer.request_id),
+    };
     steer::send_and_report(cx, Call::Permit { answer }, &said).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, io::Write as _};
 
+use claudecluster_driver::display_text::json;
 use claudecluster_protocol::{ErrorBody, GoalState, Plan, api::Call};
 use claudecluster_service::TypedCalls;
 use tempfile::TempPath;
@@ -61,7 +62,8 @@ pub(super) async fn show_or_edit_plan(
 
 /// Formats a plan as people read and write it.
 fn plan_text(plan: &Plan) -> String {
-    let mut text = serde_json::to_string_pretty(plan).unwrap_or_default();
+    let text = serde_json::to_string_pretty(plan).unwrap_or_default();
+    let mut text = json::escape_hidden(&text);
     text.push('\n');
     text
 }

@@ -122,6 +122,7 @@ fn goal_spec(root: &Path, args: RunArgs, config: &Config) -> Result<GoalSpec, Er
         gates: args.gates.into_iter().map(Gate::Shell).collect(),
         plan_only: args.plan_only,
         apply: args.apply,
+        unattended: args.yes,
         env: worker_environment(settings),
     })
 }

@@ -1,9 +1,11 @@
 //! `claudecluster show`
 
+use claudecluster_driver::worker::network::{HostPort, HostRule};
 use claudecluster_protocol::{
     GoalId, TaskId, TaskState, Usd,
     change::HunkView,
     goal::{AttemptView, GoalView, SandboxKind, TaskView},
+    network::HostTraffic,
 };
 use claudecluster_service::TypedCalls;
 use serde::Serialize;
@@ -49,8 +51,39 @@ pub(super) async fn show_goal(
             print_indented(&mut cx.ui, &gate.output)?;
         }
     }
+    print_denied_hosts(&mut cx.ui, &view)?;
     print_changes(&mut cx.ui, &view, &hunks)?;
     Ok(CommandExit::Done)
+}
+
+/// Returns the rule that allows a host, for a command.
+fn rule_for(host: &HostTraffic) -> String {
+    let address = host.address();
+    match HostPort::parse(&address, None) {
+        Ok(target) => text::shell_word(&HostRule::exactly(&target).to_string()),
+        Err(_) => text::shell_word(&address),
+    }
+}
+
+/// Names the hosts of the network that programs of the goal were kept from, and the way to allow them.
+fn print_denied_hosts(ui: &mut Ui, view: &GoalView) -> CommandResult<()> {
+    let denied: Vec<_> = view.network.iter().filter(|host| host.denied > 0).collect();
+    let Some(first) = denied.first() else {
+        return Ok(());
+    };
+    let named = denied.iter().map(|host| {
+        let times = text::counted(usize::try_from(host.denied).unwrap_or(usize::MAX), "time");
+        format!("{} ({times})", text::one_line(&host.address()))
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let line = format!("Network: denied {named}");
+    ui.line(StyledLine::new().add(YELLOW, line).styled())?;
+    let hint = format!(
+        "  Allow a host: claudecluster config add network.allow {}",
+        rule_for(first)
+    );
+    ui.line(StyledLine::new().add(DIM, hint).styled())?;
+    Ok(())
 }
 
 /// Holds the output of `--json`.

@@ -221,22 +221,34 @@ fn file_line(path: &RelPath, hunks: &[&HunkView], width: usize) -> StyledLine {
             format!("  {}", text::counted(conflicts, "conflict")),
         );
     }
-    let mut reasons: Vec<HeldReason> = hunks.iter().flat_map(|hunk| hunk.held.clone()).collect();
-    reasons.sort_unstable();
-    reasons.dedup();
-    if !reasons.is_empty() {
-        line.push(YELLOW, format!("  {}", held_reasons(&reasons)));
+    let notes = notes_on_file(hunks);
+    if !notes.is_empty() {
+        line.push(YELLOW, format!("  {notes}"));
     }
     line
 }
 
+/// Describes what to know about a file before its hunks are accepted: why they are held, and which program runs
+/// the file. Empty if there is nothing to know.
+pub(super) fn notes_on_file(hunks: &[&HunkView]) -> String {
+    let mut reasons: Vec<HeldReason> = hunks.iter().flat_map(|hunk| hunk.held.clone()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let runs = hunks.iter().find_map(|hunk| hunk.runs.clone());
+    let notes = [held_reasons(&reasons), runs.unwrap_or_default()];
+    let notes: Vec<String> = notes.into_iter().filter(|note| !note.is_empty()).collect();
+    notes.join(": ")
+}
+
 /// Describes in a few words why a change is held for review.
-pub(super) fn held_reasons(reasons: &[HeldReason]) -> String {
+fn held_reasons(reasons: &[HeldReason]) -> String {
     let words = reasons.iter().map(|reason| match reason {
         HeldReason::OutOfScope => "outside the goal's scope",
         HeldReason::SelfArming => "can make tools run code",
         HeldReason::Partial => "its task did not succeed",
         HeldReason::GateFailed => "a gate failed",
+        HeldReason::Listed => "listed in review.hold",
+        HeldReason::Secret => "adds what looks like a secret",
     });
     words.collect::<Vec<_>>().join(", ")
 }
@@ -265,6 +277,7 @@ mod tests {
             whole: false,
             status: HunkStatus::Clean,
             held: Vec::new(),
+            runs: None,
             start_line: 0,
             end_line: 1,
             old_text: old.to_owned(),

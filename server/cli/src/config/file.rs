@@ -120,7 +120,8 @@ impl ConfigReader<'_> {
 
     fn entry(&mut self, path: &str, item: &Item, span: Option<&Range<usize>>) {
         let workspace = self.owner == ConfigOwner::Workspace;
-        let Some(key) = keys::find_key(path) else {
+        let short = keys::mode_key(path).filter(|_| item.is_str());
+        let Some(key) = keys::find_key(path).or(short) else {
             let (message, hint) = if keys::is_table(path) {
                 ("expected a table".to_owned(), format!("write `[{path}]`"))
             } else {
@@ -190,14 +191,90 @@ pub(crate) fn set_value(text: &str, key: &ConfigKey, value: &Value) -> Result<St
             }
             break;
         }
-        let inner = table
-            .entry(part)
-            .or_insert_with(|| Item::Table(toml_edit::Table::new()));
-        table = inner
-            .as_table_like_mut()
-            .ok_or_else(|| format!("`{part}` is not a table in this file"))?;
+        table = open_table(table, part)?;
     }
     Ok(document.to_string())
+}
+
+/// Returns the file's text with items added to a list. Comments, order and what the list has already stay. A list
+/// that the file does not have begins with `default`.
+pub(crate) fn add_items(
+    text: &str,
+    key: &ConfigKey,
+    default: &Value,
+    items: &[Value],
+) -> Result<String, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|e: toml_edit::TomlError| e.to_string())?;
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    let (parents, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+    for part in parents.split('.').filter(|part| !part.is_empty()) {
+        table = open_table(table, part)?;
+    }
+    let fresh = to_toml(default).unwrap_or_else(|| toml_edit::Array::new().into());
+    let list = table
+        .entry(name)
+        .or_insert(Item::Value(fresh))
+        .as_array_mut()
+        .ok_or_else(|| format!("`{}` is not a list in this file", key.path))?;
+    for item in items.iter().filter_map(to_toml) {
+        if list.iter().any(|known| is_same_value(known, &item)) {
+            continue;
+        }
+        // A list with one item a line stays one.
+        let prefix = list.iter().last().and_then(|last| last.decor().prefix());
+        let prefix = prefix.and_then(|prefix| Some(prefix.as_str()?.to_owned()));
+        match prefix.filter(|prefix| prefix.contains('\n')) {
+            Some(prefix) => {
+                // A comment behind the last comma belongs to the item before it.
+                let behind = list.trailing().as_str().unwrap_or_default().trim_end();
+                let before = format!("{behind}{}", indent_of(&prefix));
+                list.push_formatted(item.decorated(before, ""));
+                list.set_trailing("\n");
+            }
+            None => list.push(item),
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// Returns whether two items are equal, whatever comments are beside them.
+fn is_same_value(one: &toml_edit::Value, other: &toml_edit::Value) -> bool {
+    match (one.as_str(), one.as_integer()) {
+        (Some(text), _) => other.as_str() == Some(text),
+        (None, Some(number)) => other.as_integer() == Some(number),
+        (None, None) => false,
+    }
+}
+
+/// Returns the last line end of a prefix, with the space behind it: comments before an item are its own.
+fn indent_of(prefix: &str) -> &str {
+    prefix.rfind('\n').map_or("", |at| &prefix[at..])
+}
+
+/// Opens a table for writing, and makes it if it is not there. The short form of a table that has a mode becomes
+/// a table with that mode.
+fn open_table<'a>(
+    table: &'a mut dyn TableLike,
+    part: &str,
+) -> Result<&'a mut dyn TableLike, String> {
+    let inner = table
+        .entry(part)
+        .or_insert_with(|| Item::Table(toml_edit::Table::new()));
+    if inner.is_str() && keys::mode_key(part).is_some() {
+        let mode = std::mem::take(inner);
+        let mut long = toml_edit::InlineTable::new();
+        if let Ok(mut mode) = mode.into_value() {
+            // A comment behind the value stands behind the table from now on.
+            *long.decor_mut() = std::mem::take(mode.decor_mut());
+            long.insert("mode", mode);
+        }
+        *inner = Item::Value(long.into());
+    }
+    inner
+        .as_table_like_mut()
+        .ok_or_else(|| format!("`{part}` is not a table in this file"))
 }
 
 fn to_toml(value: &Value) -> Option<toml_edit::Value> {
@@ -321,5 +398,61 @@ mod tests {
             files = 10
         "#]]
         .assert_eq(&text);
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "expectations are written in place"
+    )]
+    fn check_added(text: &str, expected: Expect) {
+        let key = keys::find_key("network.allow").unwrap();
+        let items = [json!("b.example"), json!("c.example:8443")];
+        let text = add_items(text, key, &json!(["a.example"]), &items).unwrap();
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn adding_to_a_list_keeps_what_is_there() {
+        check_added(
+            "",
+            expect![[r#"
+                [network]
+                allow = ["a.example", "b.example", "c.example:8443"]
+            "#]],
+        );
+        check_added(
+            "[network]\nmode = \"closed\" # strict\nallow = [\n    # ours\n    \"b.example\", # yes\n]\n",
+            expect![[r#"
+                [network]
+                mode = "closed" # strict
+                allow = [
+                    # ours
+                    "b.example", # yes
+                    "c.example:8443",
+                ]
+            "#]],
+        );
+        check_added(
+            "network = \"closed\" # strict\n",
+            expect![[r#"
+                network = { mode = "closed", allow = ["a.example", "b.example", "c.example:8443"] } # strict
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_table_with_a_mode_has_a_short_form() {
+        let read = |text: &str, owner| read_config(Path::new("c.toml"), text, owner);
+        for owner in [ConfigOwner::User, ConfigOwner::Workspace] {
+            let (entries, problems) = read("network = \"closed\"\n", owner);
+            assert_eq!(problems, []);
+            assert_eq!(entries[0].key.path, "network.mode");
+            assert_eq!(entries[0].value, json!("closed"));
+        }
+        let (entries, problems) = read(
+            "[network]\nallow = [\"a.example\"]\n",
+            ConfigOwner::Workspace,
+        );
+        assert_eq!((entries.len(), problems.len()), (0, 1));
     }
 }

@@ -1,7 +1,10 @@
 //! The settings as keys: the values of each, and its form in files, in the environment and on the
 //! command line.
 
-use claudecluster_driver::worker::agent::claude_code::ToolPolicy;
+use claudecluster_driver::{
+    check_hold_pattern,
+    worker::{agent::claude_code::ToolPolicy, network::HostRule},
+};
 use claudecluster_protocol::{Span, plan::AgentName};
 use serde_json::{Value, json};
 use toml_edit::Item;
@@ -13,6 +16,8 @@ pub(crate) enum KeyKind {
     Texts,
     Agent,
     Agents,
+    /// A list of patterns as in a `.gitignore`.
+    Patterns,
     /// A list of tools. `true` if the setting opens tools to workers, with or without a question.
     Tools(bool),
     Bool,
@@ -21,6 +26,10 @@ pub(crate) enum KeyKind {
     Money,
     Span,
     Choice(&'static [&'static str]),
+    /// A list of hosts that workers may reach.
+    Hosts,
+    /// A list of ports.
+    Ports,
 }
 
 /// Describes one setting.
@@ -54,7 +63,7 @@ const U32: u64 = u32::MAX as u64;
 const I64: u64 = i64::MAX as u64;
 
 /// Lists every setting, in the order of the documentation. A test compares it with the schema.
-pub(crate) static KEYS: [ConfigKey; 32] = [
+pub(crate) static KEYS: [ConfigKey; 43] = [
     key("agent", KeyKind::Agent),
     narrowable("denyAgents", KeyKind::Agents),
     key("model", KeyKind::Text),
@@ -69,6 +78,7 @@ pub(crate) static KEYS: [ConfigKey; 32] = [
     key("permissions.timeout", KeyKind::Span),
     key("repair.conflicts", KeyKind::Bool),
     key("repair.rejections", KeyKind::Bool),
+    narrowable("review.hold", KeyKind::Patterns),
     key("review.typingPause", KeyKind::Span),
     key(
         "review.mergeWords",
@@ -80,10 +90,20 @@ pub(crate) static KEYS: [ConfigKey; 32] = [
     narrowable("timeouts.attempt", KeyKind::Span),
     narrowable("timeouts.gate", KeyKind::Span),
     key("sandbox", KeyKind::Choice(&["auto", "overlay", "copy"])),
+    narrowable("network.mode", KeyKind::Choice(&["closed", "ask", "open"])),
+    key("network.allow", KeyKind::Hosts),
+    key("network.loopback", KeyKind::Ports),
+    key("network.registries", KeyKind::Hosts),
     narrowable("limits.fileBytes", KeyKind::Number(0, I64)),
     narrowable("limits.totalBytes", KeyKind::Number(0, I64)),
     narrowable("limits.files", KeyKind::Number(0, U32)),
     narrowable("limits.turns", KeyKind::Number(1, U32)),
+    narrowable("limits.processes", KeyKind::Number(16, U32)),
+    narrowable("limits.memoryBytes", KeyKind::Number(64 << 20, I64)),
+    narrowable("limits.openFiles", KeyKind::Number(64, U32)),
+    narrowable("limits.diskBytes", KeyKind::Number(1 << 20, I64)),
+    narrowable("secrets.hide", KeyKind::Texts),
+    key("secrets.show", KeyKind::Texts),
     key("claude.program", KeyKind::Text),
     key("native.baseUrl", KeyKind::Text),
     key("native.keyEnv", KeyKind::Text),
@@ -95,6 +115,11 @@ pub(crate) static KEYS: [ConfigKey; 32] = [
 /// Returns the key at `path`.
 pub(crate) fn find_key(path: &str) -> Option<&'static ConfigKey> {
     KEYS.iter().find(|key| key.path == path)
+}
+
+/// Returns the key for the short form of a table that has a mode: `network = "open"` is `network.mode`.
+pub(crate) fn mode_key(path: &str) -> Option<&'static ConfigKey> {
+    find_key(&format!("{path}.mode"))
 }
 
 /// Returns whether `path` is a table that contains keys.
@@ -170,9 +195,17 @@ impl ConfigKey {
                 Ok(amount) => json!(amount),
                 Err(_) => return Err(self.expected(&format!("{text:?}"))),
             },
-            KeyKind::Texts | KeyKind::Agents | KeyKind::Tools(_) => {
+            KeyKind::Texts
+            | KeyKind::Agents
+            | KeyKind::Tools(_)
+            | KeyKind::Hosts
+            | KeyKind::Patterns => {
                 json!(list().collect::<Vec<_>>())
             }
+            KeyKind::Ports => match list().map(str::parse::<u16>).collect::<Result<Vec<_>, _>>() {
+                Ok(ports) => json!(ports),
+                Err(_) => return Err(self.expected(&format!("{text:?}"))),
+            },
             KeyKind::Text | KeyKind::Agent | KeyKind::Span | KeyKind::Choice(_) => json!(text),
         };
         self.check(value)
@@ -187,7 +220,11 @@ impl ConfigKey {
             Item::Value(toml_edit::Value::Boolean(b)) => json!(b.value()),
             Item::Value(toml_edit::Value::Array(array)) => array
                 .iter()
-                .map(|item| item.as_str())
+                .map(|item| match (self.kind, item) {
+                    (KeyKind::Ports, toml_edit::Value::Integer(port)) => Some(json!(port.value())),
+                    (KeyKind::Ports, _) => None,
+                    (_, item) => item.as_str().map(|text| json!(text)),
+                })
                 .collect::<Option<Vec<_>>>()
                 .map(|items| json!(items))
                 .ok_or_else(|| self.expected("a list with other values"))?,
@@ -223,6 +260,29 @@ impl ConfigKey {
                 }
                 None => false,
             },
+            KeyKind::Hosts => match value.as_array() {
+                Some(hosts) => {
+                    for host in hosts {
+                        host.as_str().unwrap_or_default().parse::<HostRule>()?;
+                    }
+                    true
+                }
+                None => false,
+            },
+            KeyKind::Patterns => match value.as_array() {
+                Some(patterns) => {
+                    for pattern in patterns {
+                        check_hold_pattern(pattern.as_str().unwrap_or_default())?;
+                    }
+                    true
+                }
+                None => false,
+            },
+            KeyKind::Ports => value.as_array().is_some_and(|ports| {
+                let is_port =
+                    |port: &Value| port.as_u64().is_some_and(|n| (1..=65_535).contains(&n));
+                ports.iter().all(is_port)
+            }),
             KeyKind::Agents => match value.as_array() {
                 Some(names) => {
                     for name in names {
@@ -246,11 +306,16 @@ impl ConfigKey {
             KeyKind::Texts => "a list of strings".to_owned(),
             KeyKind::Agent => "the name of an agent".to_owned(),
             KeyKind::Agents => "a list of agents".to_owned(),
+            KeyKind::Patterns => "a list of patterns such as [\"*.sql\"]".to_owned(),
             KeyKind::Tools(_) => "a list of tools such as [\"WebFetch\"]".to_owned(),
             KeyKind::Bool => "true or false".to_owned(),
             KeyKind::Number(low, high) => format!("a whole number from {low} to {high}"),
             KeyKind::Money => "an amount in US dollars such as 2.5".to_owned(),
             KeyKind::Span => "a duration such as \"90s\" or \"10m\"".to_owned(),
+            KeyKind::Hosts => {
+                "a list of hosts such as [\"example.org\", \"*.example.org\"]".to_owned()
+            }
+            KeyKind::Ports => "a list of ports such as [5432]".to_owned(),
             KeyKind::Choice(choices) => format!("one of {}", choices.join(", ")),
         };
         format!("expected {wanted}, found {found}")
@@ -323,6 +388,15 @@ mod tests {
         assert_eq!(check("maxParallel", "8"), Ok(json!(8)));
         assert_eq!(check("env.pass", "A, B_*"), Ok(json!(["A", "B_*"])));
         assert_eq!(check("permissions.deny", "Skill"), Ok(json!(["Skill"])));
+        let hosts = json!(["*.example.org", "10.0.0.5:5432"]);
+        assert_eq!(
+            check("network.allow", "*.example.org, 10.0.0.5:5432"),
+            Ok(hosts)
+        );
+        assert_eq!(
+            check("network.loopback", "5432,8080"),
+            Ok(json!([5432, 8080]))
+        );
         for (path, text, part) in [
             ("maxParallel", "0", "from 1 to 1024"),
             ("timeouts.attempt", "soon", "is not a duration"),
@@ -333,6 +407,11 @@ mod tests {
             ("approvePlans", "maybe", "expected true or false"),
             ("permissions.ask", "Bash(git push *)", "patterns"),
             ("permissions.allow", "WebFetch,Skill", "cannot be enabled"),
+            ("network.mode", "off", "one of closed, ask, open"),
+            ("network.allow", "https://example.org", "is not"),
+            ("network.allow", "*", "first labels"),
+            ("network.loopback", "5432,0", "list of ports"),
+            ("network.loopback", "http", "list of ports"),
         ] {
             let error = check(path, text).unwrap_err();
             assert!(error.contains(part), "{path}: {error}");

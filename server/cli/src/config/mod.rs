@@ -3,6 +3,7 @@
 
 pub(crate) mod file;
 pub(crate) mod keys;
+pub(crate) mod write;
 
 use std::{
     collections::BTreeMap,
@@ -66,6 +67,15 @@ impl Config {
             .get(key.path)
             .cloned()
             .unwrap_or(ConfigOrigin::Default)
+    }
+
+    /// Returns the default value of a key.
+    pub(super) fn default_value(key: &ConfigKey) -> Value {
+        let config = Self {
+            settings: DriverSettings::default(),
+            origins: BTreeMap::new(),
+        };
+        config.value(key)
     }
 
     /// Returns a key's value, or null if the key has neither a value nor a default.

@@ -10,32 +10,29 @@ use std::{
 use claudecluster_lsp::{ExitStatus, LspConfig};
 use claudecluster_protocol::{
     ErrorBody,
-    api::{ConnectionPurpose, Hello, Reply, Request, VERSION, Welcome},
+    api::{ConnectionPurpose, Reply, Request},
     goal::EnvVar,
 };
-use serde::Serialize;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncWrite, AsyncWriteExt, BufReader},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
 };
 
-use super::{DaemonState, requests::answer_request};
+use super::{
+    DaemonState,
+    greeting::{self, FAREWELL, GreetedClient, STOPPED, read_line, write_line},
+    requests::answer_request,
+};
 
-/// Limits the length of a client's line. A request can hold a plan with its instructions.
-const LINE_LIMIT: u64 = 64 << 20;
+/// Limits the length of a request. It can hold a plan with its instructions.
+const REQUEST_LIMIT: u64 = 64 << 20;
 /// Limits the replies that wait for a slow client. Beyond this limit, the client's requests wait
 /// too.
 const QUEUE: usize = 64;
-
-/// Starts the last line of an editor's connection, after the last frame: the exit status of the
-/// server follows. Frames start with a header, so no frame starts like this.
-pub(crate) const FAREWELL: &str = "claudecluster-exit: ";
-/// Replaces the exit status if the daemon ends before the editor does.
-pub(crate) const STOPPED: &str = "stopped";
 
 /// Counts a client while it is connected.
 struct ClientCount(Arc<DaemonState>);
@@ -53,67 +50,33 @@ impl Drop for ClientCount {
     }
 }
 
-pub(super) async fn serve_connection(stream: UnixStream, shared: Arc<DaemonState>) {
-    let _counted = ClientCount::new(&shared);
-    let own = rustix::process::geteuid().as_raw();
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == own => {}
-        Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), "refused a connection from another user");
-            return;
-        }
-        Err(e) => {
-            tracing::warn!(error = %e, "refused a connection from an unknown user");
-            return;
-        }
-    }
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader);
-    let hello = match read_line(&mut reader).await {
-        Ok(Some(line)) => serde_json::from_slice::<Hello>(&line).map_err(|e| e.to_string()),
-        Ok(None) => return,
-        Err(e) => Err(e.to_string()),
+/// Serves a connection. `turn` is its place among those that have not greeted yet.
+pub(super) async fn serve_connection(
+    stream: UnixStream,
+    shared: Arc<DaemonState>,
+    turn: Option<OwnedSemaphorePermit>,
+) {
+    let greeted = tokio::select! {
+        () = shared.stop.cancelled() => None,
+        greeted = greeting::receive_greeting(stream, &shared.secret) => greeted,
     };
-    let error = match &hello {
-        Ok(hello) if hello.version == VERSION => None,
-        Ok(hello) => Some(
-            ErrorBody::environment(format!(
-                "the daemon is version {VERSION}, but the client is version {}",
-                hello.version
-            ))
-            .with_hint("stop the daemon with: claudecluster daemon stop"),
-        ),
-        Err(e) => Some(ErrorBody::user(format!(
-            "the first line is not a valid greeting: {e}"
-        ))),
-    };
-    let welcome = Welcome {
-        version: VERSION.to_owned(),
-        pid: std::process::id(),
-        error: error.clone(),
-    };
-    if write_line(&mut writer, &welcome).await.is_err() {
+    drop(turn);
+    let Some(GreetedClient {
+        reader,
+        writer,
+        purpose,
+        version_error,
+    }) = greeted
+    else {
         return;
-    }
-    match (hello, error) {
-        (Err(_), _) => {}
-        (
-            Ok(Hello {
-                purpose: ConnectionPurpose::Lsp { env },
-                ..
-            }),
-            // The protocol they speak has no version of ours: a pipe that is older goes on with us.
-            _,
-        ) => serve_editor(reader, writer, shared, env).await,
+    };
+    let _counted = ClientCount::new(&shared);
+    match purpose {
+        // The protocol they speak has no version of ours: a pipe that is older goes on with us.
+        ConnectionPurpose::Lsp { env } => serve_editor(reader, writer, shared, env).await,
         // A client of another version may still ask how we are and to make way for its own.
-        (
-            Ok(Hello {
-                purpose: ConnectionPurpose::Requests,
-                ..
-            }),
-            other,
-        ) => {
-            serve_requests(reader, writer, shared, other).await;
+        ConnectionPurpose::Requests => {
+            serve_requests(reader, writer, shared, version_error).await;
         }
     }
 }
@@ -138,7 +101,7 @@ async fn serve_requests(
     loop {
         let line = tokio::select! {
             () = stop.cancelled() => break,
-            line = read_line(&mut reader) => line,
+            line = read_line(&mut reader, REQUEST_LIMIT) => line,
         };
         let request = match line {
             Ok(Some(line)) => serde_json::from_slice::<Request>(&line).map_err(|e| e.to_string()),
@@ -227,21 +190,4 @@ impl AsyncWrite for SharedWriter {
         // The farewell is still to come.
         Poll::Ready(Ok(()))
     }
-}
-
-/// Reads one line without its line end. Returns `None` if the client has hung up.
-async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let read = reader.take(LINE_LIMIT).read_until(b'\n', &mut line).await?;
-    match line.pop() {
-        Some(b'\n') => Ok(Some(line)),
-        _ if read as u64 == LINE_LIMIT => Err(io::Error::other("the line is too long")),
-        _ => Ok(None),
-    }
-}
-
-async fn write_line(writer: &mut OwnedWriteHalf, message: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    writer.write_all(&line).await
 }

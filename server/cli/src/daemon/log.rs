@@ -3,16 +3,11 @@
 use std::sync::Once;
 
 use claudecluster_protocol::ErrorBody;
-use tracing_appender::{
-    non_blocking::WorkerGuard,
-    rolling::{RollingFileAppender, Rotation},
-};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
+use super::daily_log::DailyLog;
 use crate::{exit::ErrorContext, home::Home};
-
-/// Limits the days for which logs are kept.
-const DAYS: usize = 7;
 
 /// Writes the buffered lines when dropped.
 pub(crate) struct LogGuard {
@@ -27,12 +22,7 @@ pub(crate) fn start_log(home: &Home, filter: &str) -> Result<LogGuard, ErrorBody
             "use a level such as \"info\", or a filter such as \"info,claudecluster_driver=debug\"",
         )
     })?;
-    let files = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix("daemon")
-        .filename_suffix("log")
-        .max_log_files(DAYS)
-        .build(home.logs())
+    let files = DailyLog::open(home.logs())
         .context(format!("cannot write the log to {}", home.logs().display()))?;
     let (writer, worker) = tracing_appender::non_blocking(files);
     tracing_subscriber::fmt()

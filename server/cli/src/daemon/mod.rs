@@ -1,9 +1,13 @@
 //! The daemon: one driver behind a local socket.
 
 mod connection;
+mod daily_log;
+mod greeting;
 mod idle;
 mod log;
+mod peer;
 mod requests;
+mod secret;
 mod service;
 
 use std::{
@@ -17,21 +21,31 @@ use std::{
 use claudecluster_driver::Driver;
 use claudecluster_protocol::{
     ErrorBody,
-    api::{DaemonFile, VERSION},
+    api::{DaemonFile, SocketSecret, VERSION},
 };
 use claudecluster_service::{Caller, ServiceClient};
-use tokio::{net::UnixListener, sync::watch};
+use tokio::{
+    net::UnixListener,
+    sync::{Semaphore, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::service::DaemonService;
-use crate::{config::ConfigSources, driver_setup, exit::ErrorContext, home::Home};
+use crate::{
+    config::ConfigSources, driver_setup, exit::ErrorContext, folder_registry::FolderRegistry,
+    home::Home,
+};
 
-pub(crate) use connection::{FAREWELL, STOPPED};
+pub(crate) use greeting::{FAREWELL, STOPPED};
 pub(crate) use idle::wait_until_idle;
 pub(crate) use log::start_log;
 
 /// Limits the time for connections to send their last replies.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Limits the connections that have not greeted yet. Others wait in the socket's queue, which costs
+/// the daemon nothing.
+const STRANGERS: usize = 64;
 
 /// Holds a running daemon. `claudecluster daemon run` does nothing else; `demo` runs one beside its
 /// own work.
@@ -51,6 +65,8 @@ pub(crate) struct DaemonState {
     pub(crate) driver: Driver,
     /// The service that answers the socket's requests.
     pub(crate) service: Arc<DaemonService>,
+    /// The secret that every client has to show.
+    pub(crate) secret: SocketSecret,
     /// Cancelled once the daemon is asked to end.
     pub(crate) stop: CancellationToken,
     /// The number of connected clients.
@@ -66,7 +82,10 @@ impl Daemon {
     pub(crate) async fn start(home: Home, sources: ConfigSources) -> Result<Self, ErrorBody> {
         home.create()?;
         let settings = sources.load(None)?.settings;
-        let (driver, store) = driver_setup::start_driver(&home, sources, settings).await?;
+        let folders = FolderRegistry::of_user();
+        folders.register(home.dir());
+        let (driver, store) =
+            driver_setup::start_driver(&home, sources, settings, folders.clone()).await?;
         // What an earlier daemon wrote for editors that are gone with it.
         let _ = fs::remove_dir_all(home.diffs());
         let service = ServiceClient::new(Arc::new(driver.clone()), Caller::daemon());
@@ -74,11 +93,16 @@ impl Daemon {
             tracing::warn!(%error, "cannot remove the plan documents of finished goals");
         }
         let (socket, socket_dir) = home.socket()?;
+        if let Some(dir) = &socket_dir {
+            folders.register(dir.path());
+        }
         let listener = bind_socket(&socket)?;
+        let secret = secret::create_secret()?;
         home.write_daemon_file(&DaemonFile {
             pid: std::process::id(),
             version: VERSION.to_owned(),
             socket: socket.to_string_lossy().into_owned(),
+            secret: Some(secret.clone()),
             http: None,
             token: None,
         })?;
@@ -86,6 +110,7 @@ impl Daemon {
         let shared = Arc::new(DaemonState {
             service: Arc::new(DaemonService::new(driver.clone(), stop.clone())),
             driver,
+            secret,
             stop,
             clients: watch::Sender::new(0),
             diffs: home.diffs(),
@@ -151,15 +176,24 @@ fn bind_socket(socket: &Path) -> Result<UnixListener, ErrorBody> {
 /// only that connection.
 async fn accept_connections(listener: UnixListener, shared: Arc<DaemonState>, tasks: TaskTracker) {
     let stop = shared.stop.clone();
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
-        let accepted = tokio::select! {
+        let accepting = async {
+            let turn = strangers.clone().acquire_owned().await;
+            (turn, listener.accept().await)
+        };
+        let (turn, accepted) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = accepting => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
                 // A panic ends this task only; the hook has logged it.
-                tasks.spawn(connection::serve_connection(stream, shared.clone()));
+                tasks.spawn(connection::serve_connection(
+                    stream,
+                    shared.clone(),
+                    turn.ok(),
+                ));
             }
             Err(e) => {
                 // Out of descriptors, most likely. They come back when connections end.

@@ -25,7 +25,14 @@ pub(super) async fn answer_request(
         matches!(call, Call::Status | Call::Stop { .. }),
     ) {
         send_reply(&replies, id, Err(error)).await;
-    } else if let Call::Watch { goal_id, after } = call {
+    } else if let Call::Watch {
+        goal_id,
+        after,
+        attended,
+    } = call
+    {
+        // Questions wait for the person while the stream is open.
+        let _attendance = attended.then(|| daemon.driver.attend());
         match daemon.service.events(&caller, goal_id, after) {
             Ok(events) => forward_events(id, events, &replies, &daemon).await,
             Err(error) => send_reply(&replies, id, Err(error)).await,

@@ -4,6 +4,7 @@ use claudecluster_protocol::{
     ErrorBody, EventBody, GoalId, GoalState, Plan, StopReason, TaskId, TaskState, Timestamp, Usd,
     event::{AgentActivity, AgentEvent, StreamItem},
     goal::{AgentUsage, GateResult},
+    network::host_and_port,
     permission::PermissionRequest,
 };
 
@@ -183,6 +184,8 @@ impl GoalBoard {
                 self.permissions.retain(|open| open.id != *request_id);
             }
             EventBody::SnapshotTaken { .. }
+            | EventBody::Interrupted { .. }
+            | EventBody::NetworkUsed { .. }
             | EventBody::ApprovalRequested
             | EventBody::PlannerTranscript { .. }
             | EventBody::PlanApproved { plan: None }
@@ -288,6 +291,19 @@ pub(crate) fn doing_of(what: &AgentEvent) -> Option<String> {
         AgentEvent::Tool { name, detail } if detail.is_empty() => Some(name.clone()),
         AgentEvent::Tool { name, detail } => Some(format!("{name} {detail}")),
         AgentEvent::Denied { what } => Some(format!("denied: {what}")),
+        AgentEvent::Connection {
+            host,
+            port,
+            allowed,
+            ..
+        } => {
+            let address = host_and_port(host, *port);
+            Some(if *allowed {
+                format!("connected to {address}")
+            } else {
+                format!("denied: {address} (network)")
+            })
+        }
         AgentEvent::RateLimited { wait: Some(wait) } => {
             Some(format!("waiting {wait} (rate limit)"))
         }

@@ -9,6 +9,7 @@ pub(crate) mod text;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::AutoStream;
+use claudecluster_driver::display_text::json;
 use claudecluster_protocol::ErrorBody;
 use serde::Serialize;
 
@@ -44,21 +45,36 @@ impl Ui {
         }
     }
 
+    /// Returns whether a person looks at the output and can answer questions, in another terminal or an editor.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.terminal && !self.json && !self.quiet && io::stdin().is_terminal()
+    }
+
     /// Returns whether the output has colours.
     pub(crate) fn colors(&self) -> bool {
         !matches!(self.out.current_choice(), anstream::ColorChoice::Never)
     }
 
-    /// Writes one line of styled text. Without colours, the styles are dropped.
+    /// Writes one line of styled text. Without colours, the styles are dropped. What could control the terminal
+    /// beside styles is escaped, whoever made the line.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        writeln!(self.out, "{}", text.as_ref())
+        writeln!(self.out, "{}", text::escape_all_but_styles(text.as_ref()))
     }
 
     /// Writes one value as one line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
-        self.bytes(&line)
+        let mut line = json::escape_hidden(&serde_json::to_string(value)?);
+        line.push('\n');
+        self.bytes(line.as_bytes())
+    }
+
+    /// Writes bytes that are not ours: unchanged for programs and files, and escaped like text on a terminal.
+    pub(crate) fn foreign_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.terminal {
+            let text = String::from_utf8_lossy(bytes);
+            return self.bytes(text::escape_controls(&text).as_bytes());
+        }
+        self.bytes(bytes)
     }
 
     /// Writes bytes unchanged.
@@ -82,9 +98,9 @@ pub(crate) fn print_error(error: &ErrorBody, json: bool) {
     struct Wrapped<'a> {
         error: &'a ErrorBody,
     }
-    if json && let Ok(mut line) = serde_json::to_vec(&Wrapped { error }) {
-        line.push(b'\n');
-        let _ = io::stdout().write_all(&line);
+    if json && let Ok(line) = serde_json::to_string(&Wrapped { error }) {
+        let line = json::escape_hidden(&line);
+        let _ = writeln!(io::stdout(), "{line}");
     }
     let message = text::one_line(&error.message);
     let hint = match &error.hint {

@@ -61,6 +61,10 @@ fn event_line(event: &Event) -> Option<StyledLine> {
                 text::one_line(summary)
             ),
         ),
+        EventBody::Interrupted { stop } => goal.add(
+            PLAIN,
+            format!("resuming: {}", text::stop_reason_text(*stop)),
+        ),
         EventBody::Planned { plan, .. } => goal.add(
             PLAIN,
             format!("planned {}", text::counted(plan.tasks.len(), "task")),
@@ -133,6 +137,7 @@ fn event_line(event: &Event) -> Option<StyledLine> {
                 PermissionScope::Once => "",
                 PermissionScope::Task => " for the task",
                 PermissionScope::Goal => " for the goal",
+                PermissionScope::Always => " for always",
             };
             let by = by
                 .as_ref()
@@ -146,6 +151,17 @@ fn event_line(event: &Event) -> Option<StyledLine> {
             DIM,
             format!("{request_id} withdrawn: the worker no longer waits for it"),
         ),
+        EventBody::NetworkUsed {
+            task_id,
+            hosts,
+            more,
+        } => {
+            let line = match task_id {
+                Some(task) => add_task(goal, task),
+                None => goal,
+            };
+            line.add(DIM, format!("network: {}", text::hosts_text(hosts, *more)))
+        }
         EventBody::GoalChanged { state, error } => {
             let line = goal.add(goal_style(*state), goal_words(*state));
             match error {

@@ -5,6 +5,7 @@
 use anstyle::{AnsiColor, Style};
 use claudecluster_protocol::{
     Span, StopReason, Timestamp,
+    network::HostTraffic,
     permission::PermissionRequest,
     repair::{RepairCause, RepairSpec},
 };
@@ -19,18 +20,9 @@ pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 pub(crate) const BLUE: Style = AnsiColor::Blue.on_default();
 
-/// Escapes every character that could control a terminal. Line ends and tabs stay.
-pub(crate) fn escape_controls(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' => out.push(c),
-            c if is_control(c) => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
-}
+pub(crate) use claudecluster_driver::display_text::terminal::{
+    escape_all_but_styles, escape_controls,
+};
 
 /// Escapes a text like [`escape_controls`] and joins its lines.
 pub(crate) fn one_line(text: &str) -> String {
@@ -44,11 +36,6 @@ pub(crate) fn shell_word(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", escape_controls(word).replace('\'', r"'\''"))
-}
-
-fn is_control(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Holds a piece of a line in one style.
@@ -170,6 +157,32 @@ pub(crate) fn size_text(bytes: u64) -> String {
     }
 }
 
+/// The hosts that one line names. The rest is a number.
+const HOSTS_SHOWN: usize = 8;
+
+/// Names hosts of the network with what passed: `example.org:443 (1.2 KiB up, 3.4 MiB down)`.
+pub(crate) fn hosts_text(hosts: &[HostTraffic], more: u64) -> String {
+    let one = |host: &HostTraffic| {
+        let address = one_line(&host.address());
+        let passed = format!(
+            "{} up, {} down",
+            size_text(host.sent),
+            size_text(host.received)
+        );
+        match (host.allowed, host.denied) {
+            (0, _) => format!("{address} (denied)"),
+            (_, 0) => format!("{address} ({passed})"),
+            (_, denied) => format!("{address} ({passed}; {denied} denied)"),
+        }
+    };
+    let mut named: Vec<String> = hosts.iter().take(HOSTS_SHOWN).map(one).collect();
+    let rest = hosts.len().saturating_sub(HOSTS_SHOWN) as u64 + more;
+    if rest > 0 {
+        named.push(format!("and {rest} more"));
+    }
+    named.join(", ")
+}
+
 /// Formats a number with its noun: `1 file`, `2 files`.
 pub(crate) fn counted(n: usize, what: &str) -> String {
     match n {
@@ -198,6 +211,7 @@ pub(crate) fn stop_reason_text(reason: StopReason) -> &'static str {
         StopReason::InvalidAnswer => "unusable answer",
         StopReason::ChangesRefused => "changes rejected",
         StopReason::DaemonRestart => "daemon restarted",
+        StopReason::DaemonCrash => "daemon ended unexpectedly",
         StopReason::Cancelled => "cancelled",
         StopReason::Resources => "out of resources",
     }

@@ -14,7 +14,9 @@ use std::{
     process::Stdio,
 };
 
-use claudecluster_protocol::api::{ConnectionPurpose, DaemonFile, Hello, VERSION, Welcome};
+use claudecluster_protocol::api::{
+    ConnectionPurpose, DaemonFile, Hello, SocketSecret, VERSION, Welcome,
+};
 use serde_json::{Value, json};
 
 use crate::support::User;
@@ -166,6 +168,8 @@ fn pretend(user: &User, version: &str, stop: Value) -> std::thread::JoinHandle<V
         pid: std::process::id(),
         version: version.to_owned(),
         socket: socket.to_string_lossy().into_owned(),
+        // Daemons had none at first.
+        secret: None,
         http: None,
         token: None,
     };
@@ -248,6 +252,7 @@ fn a_client_of_another_version_may_only_look_and_stop() {
     let hello = Hello {
         version: "0.0.1".to_owned(),
         purpose: ConnectionPurpose::Requests,
+        secret: daemon_file(&user).secret,
     };
     writeln!(stream, "{}", serde_json::to_string(&hello).unwrap()).unwrap();
     let welcome: Welcome = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -259,6 +264,124 @@ fn a_client_of_another_version_may_only_look_and_stop() {
     assert!(ask(json!({"method": "goals"}))["result"]["Err"].is_object());
     assert!(ask(json!({"method": "status"}))["result"]["Ok"].is_object());
     assert!(ask(json!({"method": "stop", "force": false}))["result"]["Ok"].is_object());
+}
+
+/// What the daemon says to a greeting and one request, up to the end of the connection.
+fn greet(user: &User, version: &str, purpose: &str, secret: Option<&str>) -> Vec<String> {
+    let mut stream = UnixStream::connect(daemon_file(user).socket).unwrap();
+    let hello = Hello {
+        version: version.to_owned(),
+        purpose: serde_json::from_str(purpose).unwrap(),
+        secret: secret.map(|secret| SocketSecret::new(secret.to_owned())),
+    };
+    writeln!(stream, "{}", serde_json::to_string(&hello).unwrap()).unwrap();
+    let stop = json!({"id": 7, "call": {"method": "stop", "force": true}});
+    // It may have hung up already.
+    let _ = writeln!(stream, "{stop}");
+    BufReader::new(stream)
+        .lines()
+        .map_while(Result::ok)
+        .collect()
+}
+
+#[test]
+fn nobody_is_served_without_the_secret() {
+    let user = User::new();
+    assert_eq!(user.run(&["daemon", "start"]).status, 0);
+    let pid = daemon_file(&user).pid;
+    let secret = daemon_file(&user).secret.unwrap();
+    assert_eq!(secret.expose().len(), 64);
+    let wrong = "0".repeat(64);
+    for purpose in [r#""requests""#, r#"{"lsp": {"env": []}}"#] {
+        for shown in [None, Some(""), Some(&*wrong), Some(&secret.expose()[1..])] {
+            let said = greet(&user, VERSION, purpose, shown);
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(
+                said[0].contains("does not show the daemon's secret"),
+                "{said:?}"
+            );
+            assert!(said[0].contains("hint"), "{said:?}");
+        }
+        // A program from before the secret is told that it is too old, in each way it understands.
+        let said = greet(&user, "0.0.1", purpose, None);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("but the client is version 0.0.1"),
+            "{said:?}"
+        );
+        let last = if purpose.contains("lsp") {
+            said[1] == "claudecluster-exit: 1"
+        } else {
+            let reply: Value = serde_json::from_str(&said[1]).unwrap();
+            reply["id"] == 7 && reply["result"]["Err"]["message"].is_string()
+        };
+        assert!(last, "{said:?}");
+    }
+    assert_eq!(daemon_file(&user).pid, pid, "nobody has stopped it");
+    assert_eq!(user.run(&["goals"]).status, 0);
+    assert_eq!(user.run(&["daemon", "stop"]).status, 0);
+    let log = user.log_lines().concat();
+    assert!(log.contains("without the daemon's secret"), "{log}");
+    assert!(
+        !log.contains(secret.expose()) && !log.contains(&wrong),
+        "{log}"
+    );
+    // Each daemon has its own.
+    assert_eq!(user.run(&["goals"]).status, 0);
+    assert_ne!(daemon_file(&user).secret.unwrap(), secret);
+}
+
+#[test]
+fn a_process_in_a_sandbox_is_refused_though_it_knows_the_secret() {
+    let user = User::new();
+    assert_eq!(user.run(&["daemon", "start"]).status, 0);
+    let program = user.command(&[]).get_program().to_owned();
+    let mut refused = Vec::new();
+    for (options, words) in [
+        (&["--mount"][..], "another mount namespace"),
+        (&["--pid", "--fork"], "another process namespace"),
+        (&["--user", "--map-root-user"], "another user namespace"),
+    ] {
+        let inside = user.command(&[]);
+        let mut command = std::process::Command::new("unshare");
+        command.args(options).arg(&program).args(["daemon", "stop"]);
+        command
+            .env_clear()
+            .envs(inside.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        let output = command.current_dir(user.project()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.contains("unshare: unshare failed") {
+            eprintln!("skipped {options:?}: {said}");
+            continue;
+        }
+        assert!(!output.status.success(), "{options:?}: {said}");
+        assert!(
+            said.contains(words) && said.contains("flatpak-spawn"),
+            "{options:?}: {said}"
+        );
+        refused.push(words);
+    }
+    assert_eq!(user.run(&["daemon", "stop"]).status, 0);
+    let log = user.log_lines().concat();
+    for words in refused {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+}
+
+#[test]
+fn silent_connections_keep_nobody_out() {
+    let user = User::new();
+    assert_eq!(user.run(&["daemon", "start"]).status, 0);
+    let socket = daemon_file(&user).socket;
+    let connect = || UnixStream::connect(&socket).unwrap();
+    // As many as may be silent at once, but one.
+    let silent: Vec<_> = (0..63).map(|_| connect()).collect();
+    assert_eq!(user.run(&["daemon", "status"]).status, 0);
+    drop(silent);
+    for _ in 0..200 {
+        drop(connect());
+    }
+    assert_eq!(user.run(&["daemon", "status"]).status, 0);
 }
 
 #[test]

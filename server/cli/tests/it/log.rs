@@ -10,7 +10,7 @@ const PLAN: &str = r#"{"goal": "x", "tasks": [{"id": "a", "run": "echo new > a.t
 
 impl User {
     /// Returns the lines of the daemon's log. The daemon has to be stopped: it writes the log with a delay.
-    fn log_lines(&self) -> Vec<String> {
+    pub(crate) fn log_lines(&self) -> Vec<String> {
         let files = fs::read_dir(self.state().join("logs")).unwrap();
         let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
         files.sort();
@@ -133,4 +133,80 @@ fn a_filter_that_hides_most_lines_keeps_the_id_in_the_others() {
         .filter(|line| !line.contains("goal=g1"))
         .collect();
     assert!(nameless.is_empty(), "{nameless:#?}");
+}
+
+/// Lists what lies below a folder, with the modes.
+fn modes_below(dir: &std::path::Path, found: &mut Vec<(std::path::PathBuf, u32)>) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let meta = fs::symlink_metadata(&path).unwrap();
+        found.push((path.clone(), meta.mode() & 0o7777));
+        if meta.is_dir() {
+            modes_below(&path, found);
+        }
+    }
+}
+
+#[test]
+fn nothing_in_the_state_folder_is_for_others_whatever_the_umask() {
+    let user = User::new();
+    user.write("p.json", PLAN);
+    let mut command = std::process::Command::new("sh");
+    let claudecluster = user.command(&[]);
+    command
+        .args(["-c", "umask 000; \"$0\" run --plan p.json --json"])
+        .arg(claudecluster.get_program())
+        .env_clear()
+        .envs(
+            claudecluster
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .current_dir(user.project());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut found = Vec::new();
+    modes_below(&user.state(), &mut found);
+    // The daemon stays up, with everything that it has open.
+    for name in [
+        "daemon.json",
+        "daemon.sock",
+        "journal.db",
+        "journal.db-wal",
+        "logs",
+        "lock",
+    ] {
+        let path = user.state().join(name);
+        assert!(
+            found.iter().any(|(found, _)| *found == path),
+            "{name}: {found:#?}"
+        );
+    }
+    let open: Vec<_> = found.iter().filter(|(_, mode)| mode & 0o077 != 0).collect();
+    // Views of the workspace keep its modes, in folders that nobody else can enter.
+    let goals = user.state().join("goals");
+    let (views, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|(path, _)| {
+        let below = path.strip_prefix(&goals).ok();
+        below.is_some_and(|below| {
+            below.components().any(|part| {
+                ["upper", "layers"]
+                    .iter()
+                    .any(|name| part.as_os_str() == *name)
+            })
+        })
+    });
+    assert!(open.is_empty(), "{open:#?}");
+    for (view, _) in views {
+        let private = view
+            .ancestors()
+            .skip(1)
+            .take_while(|dir| dir.starts_with(&goals));
+        let enclosed = private.filter_map(|dir| found.iter().find(|(path, _)| path == dir));
+        assert!(
+            enclosed.clone().any(|(_, mode)| mode & 0o077 == 0),
+            "{view:?}"
+        );
+    }
 }

@@ -17,6 +17,7 @@ use claudecluster_protocol::{
     StopReason, TaskId, Timestamp, Usd,
     event::{AttemptOutcome, ProposedFile},
     goal::{AgentUsage, GateResult},
+    network::HostTraffic,
     permission::{PermissionAnswer, PermissionDecision},
 };
 
@@ -175,6 +176,17 @@ pub enum Input {
         /// The tool's input.
         input: BlobId,
     },
+    /// A job has ended whose programs asked for hosts of the network.
+    NetworkUsed {
+        /// The goal.
+        goal: GoalId,
+        /// The task; `None` for the planner and the goal's gates.
+        task: Option<TaskId>,
+        /// The hosts.
+        hosts: Vec<HostTraffic>,
+        /// Connections to further hosts.
+        more: u64,
+    },
     /// Somebody answers a permission request.
     PermissionAnswered {
         /// The answer and the request it belongs to.
@@ -197,7 +209,11 @@ pub enum Input {
     /// A moment asked for with [`Effect::WakeAt`] has come.
     Tick,
     /// The daemon has started and the journal is replayed.
-    Recover,
+    Recover {
+        /// How the last daemon ended: [`StopReason::DaemonRestart`] if it was stopped, and
+        /// [`StopReason::DaemonCrash`] if not.
+        ended: StopReason,
+    },
 }
 
 /// Names work for the caller to carry out.
@@ -351,11 +367,25 @@ impl StepTurn<'_> {
                 tool,
                 input,
             } => self.permission_left(&goal, &asker, &tool, &input),
+            Input::NetworkUsed {
+                goal,
+                task,
+                hosts,
+                more,
+            } => {
+                let task_id = task;
+                let used = EventBody::NetworkUsed {
+                    task_id,
+                    hosts,
+                    more,
+                };
+                self.record_event(&goal, used);
+            }
             Input::PermissionAnswered { answer, by } => self.permission_answered(answer, by)?,
             Input::Cancel { goal } => self.cancel_goal(&goal)?,
             Input::Retry { goal, task } => self.retry_goal(&goal, task.as_ref())?,
             Input::Tick => self.check_deadlines(),
-            Input::Recover => self.recover_goals(),
+            Input::Recover { ended } => self.recover_goals(ended),
         }
         self.schedule_tasks();
         self.watch_deadlines(&deadlines);

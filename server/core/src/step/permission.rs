@@ -3,7 +3,9 @@
 
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, EventBody, GoalId, GoalState, PermissionId, TaskId,
-    permission::{PermissionAnswer, PermissionDecision, PermissionKind, PermissionRequest},
+    permission::{
+        PermissionAnswer, PermissionDecision, PermissionKind, PermissionRequest, PermissionScope,
+    },
 };
 
 use super::{Effect, StepTurn};
@@ -92,6 +94,9 @@ impl StepTurn<'_> {
         let Some(request) = open.find(|open| open.id == request_id).cloned() else {
             return Err(closed_request(self.state, &request_id));
         };
+        if scope == PermissionScope::Always {
+            check_always(&request, decision)?;
+        }
         // A reason of nothing but space is none.
         let reason = reason.filter(|reason| !reason.trim().is_empty());
         let goal = request.goal_id;
@@ -193,6 +198,32 @@ fn is_waiting(goal: &Goal, asker: &PermissionAsker) -> bool {
         Some((task, attempt)) => goal.tasks.get(task).is_some_and(|task| {
             !task.state.is_terminal() && task.running_attempt().is_some_and(|a| a.id == *attempt)
         }),
+    }
+}
+
+/// Refuses an answer that cannot stand for all goals.
+fn check_always(
+    request: &PermissionRequest,
+    decision: PermissionDecision,
+) -> Result<(), ErrorBody> {
+    let id = &request.id;
+    if !request.is_about_host() {
+        let error =
+            format!("{id} is not about a host of the network, so it cannot be allowed for always");
+        return Err(ErrorBody::user(error).with_hint(format!(
+            "allow it for the goal with: claudecluster allow {id} --goal"
+        )));
+    }
+    match decision {
+        PermissionDecision::Allow => Ok(()),
+        PermissionDecision::Deny => {
+            let error = format!(
+                "{id} cannot be denied for always: hosts are denied unless they are allowed"
+            );
+            Err(ErrorBody::user(error).with_hint(format!(
+                "deny it for the goal with: claudecluster deny {id} --goal"
+            )))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use claudecluster_protocol::{
 use super::{Effect, StepTurn, wrong_state};
 use crate::{
     plan,
-    policy::{self, StopFollowUp},
+    policy::{self, StopCounts, StopFollowUp},
 };
 
 impl StepTurn<'_> {
@@ -137,7 +137,12 @@ impl StepTurn<'_> {
         );
         // Planning is a task like any other to the retry policies.
         let as_task = claudecluster_protocol::TaskSpec::new("plan", "plan");
-        match policy::follow_up(stop, &as_task, self.policy, tries, tries, None) {
+        let counts = StopCounts {
+            failures: tries,
+            overloads: tries,
+            daemon_crashes: 0,
+        };
+        match policy::follow_up(stop, &as_task, self.policy, counts, None) {
             StopFollowUp::Retry(delay) => self.start_planning(id, Vec::new(), delay),
             StopFollowUp::FailTask | StopFollowUp::FailGoal => {
                 let error = ErrorBody::environment(text).with_hint(policy::stop_hint(stop, id));

@@ -1,12 +1,15 @@
 //! Taking up what the last daemon left.
 
 use claudecluster_protocol::{
-    AttemptId, GoalId, GoalState, Span, StopReason, TaskId, TaskState, Timestamp,
-    event::AttemptOutcome, goal::AgentUsage,
+    AttemptId, ErrorBody, EventBody, GoalId, GoalState, Span, StopReason, TaskId, TaskState,
+    Timestamp, event::AttemptOutcome, goal::AgentUsage,
 };
 
 use super::{Effect, StepTurn};
-use crate::state::ClusterState;
+use crate::{
+    policy,
+    state::{ClusterState, Goal},
+};
 
 /// Limits the time a failed or cancelled goal keeps its layers: trying it again is then quick.
 /// Later it still works, from the artifacts.
@@ -14,14 +17,35 @@ const KEEP_STOPPED: Span = Span::from_secs(7 * 24 * 60 * 60);
 
 impl StepTurn<'_> {
     /// Takes up every goal where the last daemon left it.
-    pub(super) fn recover_goals(&mut self) {
+    pub(super) fn recover_goals(&mut self, ended: StopReason) {
         let ids: Vec<GoalId> = self.state.goals.keys().cloned().collect();
         for id in ids {
-            self.recover_goal(&id);
+            self.record_interruption(&id, ended);
+            self.recover_goal(&id, ended);
         }
     }
 
-    pub(super) fn recover_goal(&mut self, id: &GoalId) {
+    /// Records that the last daemon ended during a goal's own work. The goal fails where that happened too often.
+    fn record_interruption(&mut self, id: &GoalId, ended: StopReason) {
+        let Some((goal, work)) = self.state.goal(id).and_then(|g| Some((g, own_work(g)?))) else {
+            return;
+        };
+        if goal.daemon_crashes >= policy::MAX_DAEMON_CRASHES {
+            return;
+        }
+        let is_stopped = goal.state.is_terminal();
+        let crashes = goal.daemon_crashes + u32::from(ended == StopReason::DaemonCrash);
+        self.record_event(id, EventBody::Interrupted { stop: ended });
+        if crashes >= policy::MAX_DAEMON_CRASHES && !is_stopped {
+            let error = ErrorBody::environment(format!(
+                "the daemon ended unexpectedly {crashes} times while it {work}, so that is not tried again"
+            ))
+            .with_hint(policy::stop_hint(StopReason::DaemonCrash, id));
+            self.change_state(id, GoalState::Failed, Some(error));
+        }
+    }
+
+    fn recover_goal(&mut self, id: &GoalId, ended: StopReason) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -33,7 +57,7 @@ impl StepTurn<'_> {
             return;
         };
         if goal.state == GoalState::Proposed {
-            self.recover_repairs(id);
+            self.recover_repairs(id, ended);
         }
         let Some(goal) = self.state.goal(id) else {
             return;
@@ -62,7 +86,7 @@ impl StepTurn<'_> {
                 },
                 (false, None) => self.effects.push(Effect::Snapshot(id.clone())),
             },
-            GoalState::Running => self.recover_attempts(id),
+            GoalState::Running => self.recover_attempts(id, ended),
             GoalState::Merging => self.effects.push(Effect::Merge(id.clone())),
             GoalState::Gating => self.effects.push(Effect::Gates(id.clone())),
             GoalState::Proposed if goal.spec.apply && !goal.applied => {
@@ -72,7 +96,7 @@ impl StepTurn<'_> {
                 if self.now.span_since(goal.updated_at) > KEEP_STOPPED {
                     self.effects.push(Effect::Tidy(id.clone()));
                 }
-                self.recover_attempts(id);
+                self.recover_attempts(id, ended);
                 self.merge_leftovers(id);
             }
             GoalState::AwaitingApproval
@@ -82,7 +106,7 @@ impl StepTurn<'_> {
         }
     }
 
-    pub(super) fn recover_attempts(&mut self, id: &GoalId) {
+    pub(super) fn recover_attempts(&mut self, id: &GoalId, ended: StopReason) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -106,10 +130,8 @@ impl StepTurn<'_> {
             .filter_map(|task| task.not_before)
             .collect();
         for (task, attempt) in orphans {
-            let outcome = AttemptOutcome::new(
-                Some(StopReason::DaemonRestart),
-                "the daemon stopped during the attempt",
-            );
+            let outcome =
+                AttemptOutcome::new(Some(ended), self.interruption_words(id, &task, ended));
             self.attempt_ended(id, &task, attempt, outcome);
         }
         for task in undecided {
@@ -123,6 +145,38 @@ impl StepTurn<'_> {
         }
         self.effects.extend(waits.into_iter().map(Effect::WakeAt));
         self.advance_goal(id);
+    }
+
+    /// Returns what people are told of an attempt that ended with the daemon.
+    fn interruption_words(&self, id: &GoalId, task: &TaskId, ended: StopReason) -> String {
+        if ended != StopReason::DaemonCrash {
+            return "the daemon was stopped during the attempt".to_owned();
+        }
+        let crashes = self.state.goal(id).map_or(0, |goal| {
+            goal.tasks[task].count_stops(|stop| stop == StopReason::DaemonCrash) + 1
+        });
+        if crashes < policy::MAX_DAEMON_CRASHES {
+            return "the daemon ended unexpectedly during the attempt".to_owned();
+        }
+        format!(
+            "the daemon ended unexpectedly during {crashes} attempts at this task, so it is not tried again"
+        )
+    }
+}
+
+/// Returns what a goal's own work does, apart from its attempts; `None` if none is under way.
+fn own_work(goal: &Goal) -> Option<&'static str> {
+    match goal.state {
+        GoalState::Submitted => Some("captured the workspace"),
+        GoalState::Planning if goal.plan.is_none() && goal.spec.plan.is_none() => {
+            Some("planned the goal")
+        }
+        GoalState::Merging => Some("merged the changes"),
+        GoalState::Gating => Some("ran the gates"),
+        GoalState::Failed | GoalState::Cancelled if goal.has_unmerged_leftovers() => {
+            Some("merged the changes")
+        }
+        _ => None,
     }
 }
 

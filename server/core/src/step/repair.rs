@@ -181,7 +181,7 @@ impl StepTurn<'_> {
     }
 
     /// Takes the repairs of a proposal up where the last daemon left them.
-    pub(super) fn recover_repairs(&mut self, id: &GoalId) {
+    pub(super) fn recover_repairs(&mut self, id: &GoalId, ended: StopReason) {
         let Some(goal) = self.state.goal(id) else {
             return;
         };
@@ -198,7 +198,7 @@ impl StepTurn<'_> {
             let goal = id.clone();
             self.effects.push(Effect::Amend { goal, task });
         }
-        self.recover_attempts(id);
+        self.recover_attempts(id, ended);
         self.finish_review(id);
     }
 

@@ -7,7 +7,7 @@ use claudecluster_protocol::{
 
 use super::{Effect, StepTurn};
 use crate::{
-    policy::{self, StopFollowUp},
+    policy::{self, StopCounts, StopFollowUp},
     schedule,
     state::{Goal, GoalTask, free_places},
 };
@@ -66,8 +66,8 @@ impl StepTurn<'_> {
             return;
         };
         let stopped = matches!(goal.state, GoalState::Failed | GoalState::Cancelled);
-        if stopped && !goal.merged && goal.running_attempts().next().is_none() && goal.has_changes()
-        {
+        let held = goal.daemon_crashes >= policy::MAX_DAEMON_CRASHES;
+        if stopped && !held && goal.has_unmerged_leftovers() {
             self.effects.push(Effect::Merge(id.clone()));
         }
     }
@@ -91,17 +91,13 @@ impl StepTurn<'_> {
             return;
         }
         let repairs = task.repair.is_some();
-        let failures = task.count_stops(policy::counts_as_failure);
-        let overloads = task.count_stops(|stop| stop == StopReason::Overloaded);
-        let next = policy::follow_up(
-            stop,
-            &task.spec,
-            self.policy,
-            failures,
-            overloads,
-            retry_after,
-        );
-        let spread = retry_jitter(id, task_id, failures + overloads);
+        let counts = StopCounts {
+            failures: task.count_stops(policy::counts_as_failure),
+            overloads: task.count_stops(|stop| stop == StopReason::Overloaded),
+            daemon_crashes: task.count_stops(|stop| stop == StopReason::DaemonCrash),
+        };
+        let next = policy::follow_up(stop, &task.spec, self.policy, counts, retry_after);
+        let spread = retry_jitter(id, task_id, counts.failures + counts.overloads);
         match next {
             StopFollowUp::Retry(delay) => {
                 let wait = Span(delay.0 + delay.0 * spread / 400);

@@ -24,6 +24,7 @@ fn the_seeds_of_the_fuzzer_are_fine() {
             target(&fs::read(file).unwrap());
         }
     };
+    run("display", targets::display);
     run("merge", targets::merge);
     run("plan", targets::plan);
     run("positions", targets::positions);

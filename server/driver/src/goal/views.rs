@@ -59,6 +59,7 @@ pub(crate) fn goal_view(review: &PendingReader, goal: &Goal) -> GoalView {
         permissions: goal.permissions.open.clone(),
         decided: history::decided_hunks(review.reviews(), goal),
         time_left: goal.time_left(now()),
+        network: goal.network.total(),
     }
 }
 
@@ -76,6 +77,7 @@ fn task_view(goal: &Goal, task: &GoalTask) -> TaskView {
         attempts: task.attempts.iter().map(attempt_view).collect(),
         changed: changes.iter().map(|change| change.path.clone()).collect(),
         repair: task.repair.clone(),
+        network: goal.network.of_task(&task.spec.id),
     }
 }
 

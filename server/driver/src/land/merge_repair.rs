@@ -30,6 +30,7 @@ use crate::{
         file_merge::{self, FileMergeRules, MergeOutcome},
         fold::task_version,
         scope::held_reasons,
+        secret_scan::hold_secrets,
     },
     published::PublishedGoals,
     review::{hunk_part::HunkPart, pending, reader::PendingReader, versions::FileVersions},
@@ -122,6 +123,9 @@ fn amended_entries(
         } else {
             amendment.keep_apart(change)?;
         }
+    }
+    for entry in &mut amendment.files {
+        hold_secrets(amendment.contents, entry)?;
     }
     Ok(amendment.files)
 }
@@ -287,7 +291,7 @@ impl RepairAmendment<'_> {
     /// Merges a change of a file that the repair is about.
     fn merge_change(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
         let Some(entry) = self.amended_entry(&change.path, 0) else {
-            let held = held_reasons(self.goal, &change.path)?;
+            let held = held_reasons(&self.merger.merge, self.goal, &change.path)?;
             self.create_entry(change, held);
             return Ok(());
         };
@@ -336,7 +340,7 @@ impl RepairAmendment<'_> {
             .push(task_version(self.goal, self.task, change));
         self.put_entry(amended);
         if let Some(pair) = other {
-            let held = held_reasons(self.goal, &change.path)?;
+            let held = held_reasons(&self.merger.merge, self.goal, &change.path)?;
             self.add_alternative(change, pair, held);
         }
         Ok(())
@@ -344,7 +348,7 @@ impl RepairAmendment<'_> {
 
     /// Holds a change of a file that the repair is not about: nobody asked for it.
     fn keep_apart(&mut self, change: &FileChange) -> Result<(), ErrorBody> {
-        let mut held = held_reasons(self.goal, &change.path)?;
+        let mut held = held_reasons(&self.merger.merge, self.goal, &change.path)?;
         held.insert(HeldReason::OutOfScope);
         match self.amended_entry(&change.path, 0) {
             None => self.create_entry(change, held),

@@ -1,9 +1,12 @@
 //! Whole files merged: two later versions and the one they started from.
 
+use std::sync::Arc;
+
 use claudecluster_core::review;
 use claudecluster_protocol::{ErrorBody, FileMode, change::FileVersion};
 
 use crate::{
+    config::DriverConfig,
     settings::MergeWords,
     workspace::{
         content_store::ContentStore,
@@ -11,9 +14,10 @@ use crate::{
     },
 };
 
-/// Where merged texts come from and go to, and whether words are merged.
+/// Where merged texts come from and go to, whether words are merged, and which files are held.
 #[derive(Clone)]
 pub(crate) struct FileMergeRules {
+    pub(crate) config: Arc<DriverConfig>,
     pub(crate) contents: ContentStore,
     pub(crate) merge_words: MergeWords,
 }

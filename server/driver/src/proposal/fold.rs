@@ -17,7 +17,8 @@ use claudecluster_protocol::{
 
 use crate::proposal::{
     file_merge::{FileMergeRules, MergeOutcome, is_text, merge_files},
-    scope::ScopeMatcher,
+    scope::HoldMatcher,
+    secret_scan::hold_secrets,
 };
 
 /// One file while tasks are merged into it.
@@ -65,10 +66,13 @@ pub(crate) fn fold_goal(rules: &FileMergeRules, goal: &Goal) -> Result<FoldedPro
             add_partial(rules, goal, id, change, &mut files)?;
         }
     }
-    let scope = ScopeMatcher::new(&goal.spec.scope)?;
+    let holds = HoldMatcher::new(rules, goal)?;
     let mut proposal = Vec::new();
     for (path, file) in files {
-        file.into_entries(&path, &scope.held_reasons(&path), &mut proposal);
+        file.into_entries(&path, &holds.held_reasons(&path), &mut proposal);
+    }
+    for entry in &mut proposal {
+        hold_secrets(&rules.contents, entry)?;
     }
     Ok(FoldedProposal {
         files: proposal,

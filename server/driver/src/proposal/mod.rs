@@ -4,6 +4,7 @@ pub(crate) mod file_merge;
 pub(crate) mod fold;
 pub(crate) mod repair_tasks;
 pub(crate) mod scope;
+pub(crate) mod secret_scan;
 
 use claudecluster_core::{state::Goal, step::MergedProposal};
 use claudecluster_protocol::ErrorBody;

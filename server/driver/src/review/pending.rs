@@ -1,13 +1,14 @@
 //! Pending hunks: each entry of a proposal against the current text.
 
 use claudecluster_core::{
+    code_execution_paths::{self, BARE_REPOSITORY},
     merge::MergeSide,
     review::{FileReview, HunkState, ReviewHunk},
     state::{FileEntry, Goal},
 };
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId,
-    change::{ChangeKind, ConflictView, HunkStatus, HunkView},
+    change::{ChangeKind, ConflictView, HeldReason, HunkStatus, HunkView},
 };
 use claudecluster_worker::changes::FileContent;
 
@@ -267,6 +268,16 @@ fn hunk_view(goal: &Goal, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -
     new_hunk_view(hunk_id(goal, entry, part), entry, part, kind)
 }
 
+/// Returns which program runs a proposed file and when, if one does so of its own accord.
+fn describe_execution(entry: &FileEntry) -> Option<&'static str> {
+    // What is held and has no rule of its own completes a repository.
+    let completes = || {
+        let held = entry.file.held.contains(&HeldReason::SelfArming);
+        held.then_some(BARE_REPOSITORY)
+    };
+    code_execution_paths::describe_execution(entry.file.path.as_str()).or_else(completes)
+}
+
 fn new_hunk_view(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind) -> HunkView {
     // An alternative stands against what another task wants there: never clean.
     let status = if entry.is_alternative() {
@@ -282,6 +293,7 @@ fn new_hunk_view(id: HunkId, entry: &FileEntry, part: HunkPart, kind: ChangeKind
         whole: !matches!(part, HunkPart::Lines(_)),
         status,
         held: entry.file.held.clone(),
+        runs: describe_execution(entry).map(str::to_owned),
         start_line: 0,
         end_line: 0,
         old_text: String::new(),

@@ -3,23 +3,28 @@
 //! Every session has a broker. It reports what the session asks to the dispatcher, which makes it a
 //! request, journals it, and delivers the answer to the brokers of all sessions that wait for it.
 //! If a session repeats a question that is still open, it gets another copy of the answer.
+//!
+//! A question about a host of the network does not wait where nobody can answer it: what was decided before
+//! counts, and otherwise it is denied at once.
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use claudecluster_core::{
+    secrets::SecretMask,
     state::ClusterState,
     step::{Input, PermissionAsker, RequestedToolUse},
 };
 use claudecluster_protocol::{
-    BlobId, ErrorBody, GoalId, TaskId,
-    permission::{PermissionDecision, PermissionRequest},
+    BlobId, ErrorBody, GoalId, GoalState, TaskId,
+    permission::{NETWORK_TOOL, PermissionDecision, PermissionRequest},
 };
 use claudecluster_worker::agent::{PermissionQuestion, QuestionReply};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    blocking::run_blocking, mailbox::DispatcherMailbox, workspace::content_store::ContentStore,
+    blocking::run_blocking, mailbox::DispatcherMailbox, published::PublishedGoals,
+    run::host_answers::HostAnswers, workspace::content_store::ContentStore,
 };
 
 /// The brokers of the sessions that run. Clones share them.
@@ -27,6 +32,8 @@ use crate::{
 pub(crate) struct PermissionBrokers {
     contents: ContentStore,
     mailbox: DispatcherMailbox,
+    goals: PublishedGoals,
+    hosts: HostAnswers,
     open: Arc<OpenBrokers>,
 }
 
@@ -42,10 +49,17 @@ pub(crate) struct PermissionReply {
 
 impl PermissionBrokers {
     /// Returns brokers that store requests in `contents` and report them to the dispatcher.
-    pub(crate) fn new(contents: ContentStore, mailbox: DispatcherMailbox) -> Self {
+    pub(crate) fn new(
+        contents: ContentStore,
+        mailbox: DispatcherMailbox,
+        goals: PublishedGoals,
+        hosts: HostAnswers,
+    ) -> Self {
         Self {
             contents,
             mailbox,
+            goals,
+            hosts,
             open: Arc::default(),
         }
     }
@@ -123,6 +137,13 @@ impl PermissionBroker {
             request: wanted,
             reply,
         } = ask;
+        if wanted.tool == NETWORK_TOOL
+            && let Some(known) = self.answer_about_host(&wanted.input)
+        {
+            // The session may have ended meanwhile.
+            let _ = reply.send(known);
+            return;
+        }
         let (contents, bytes) = (self.brokers.contents.clone(), wanted.input.into_bytes());
         let stored = run_blocking("storing what a worker asks for", move || {
             contents.store().put_blob(&bytes).map_err(ErrorBody::from)
@@ -153,11 +174,45 @@ impl PermissionBroker {
             asker: self.asker.clone(),
             wanted: RequestedToolUse {
                 tool: wanted.tool,
-                detail: wanted.detail,
+                detail: SecretMask::default().mask(&wanted.detail).into_owned(),
                 kind: wanted.kind,
                 input,
             },
         });
+    }
+
+    /// Returns the answer to a question about a host; `None` if somebody can be asked.
+    fn answer_about_host(&self, input: &str) -> Option<QuestionReply> {
+        let hosts = &self.brokers.hosts;
+        if let Some(decision) = hosts.standing_answer(input) {
+            let reason = None;
+            return Some(QuestionReply { decision, reason });
+        }
+        let deny = |reason: &str| {
+            let (decision, reason) = (PermissionDecision::Deny, Some(reason.to_owned()));
+            Some(QuestionReply { decision, reason })
+        };
+        let Ok(goal) = self.brokers.goals.goal(&self.goal) else {
+            return deny("its goal is gone");
+        };
+        let task = self.asker.as_ref().map(|(task, _)| task);
+        let id = BlobId::of_bytes(input.as_bytes());
+        if let Some(rule) = goal.permissions.last_rule(NETWORK_TOOL, &id, task) {
+            let (decision, reason) = (rule.decision, rule.reason.clone());
+            return Some(QuestionReply { decision, reason });
+        }
+        if self.asker.is_none() && goal.state != GoalState::Planning {
+            return deny("the gates of a goal cannot ask for a host");
+        }
+        if goal.spec.unattended {
+            return deny("the goal was started with --yes, so nobody is asked");
+        }
+        if !hosts.somebody_attends() {
+            return deny(
+                "nobody is there to ask: no editor is attached, and no terminal follows the goal",
+            );
+        }
+        None
     }
 
     fn answer_waiting(&mut self, reply: &PermissionReply) {
@@ -222,7 +277,7 @@ mod tests {
     use claudecluster_worker::agent;
 
     use super::*;
-    use crate::mailbox::DispatcherMessage;
+    use crate::{mailbox::DispatcherMessage, workspace::editor_registry::EditorRegistry};
 
     /// Returns the brokers, one session's, what the session asks with, and what the dispatcher is told.
     fn broker() -> (
@@ -232,7 +287,10 @@ mod tests {
         mpsc::UnboundedReceiver<DispatcherMessage>,
     ) {
         let (mailbox, told) = DispatcherMailbox::new();
-        let brokers = PermissionBrokers::new(ContentStore::new(Store::in_memory()), mailbox);
+        let goals = PublishedGoals::new(ClusterState::default());
+        let hosts = HostAnswers::new(EditorRegistry::default(), Arc::new(|_| Ok(())));
+        let contents = ContentStore::new(Store::in_memory());
+        let brokers = PermissionBrokers::new(contents, mailbox, goals, hosts);
         let asker = Some((TaskId::new("t"), AttemptId(1)));
         let (broker, asks) = brokers.open_broker(&GoalId::new("g1"), asker);
         (brokers, broker, asks, told)

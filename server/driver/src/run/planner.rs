@@ -83,16 +83,18 @@ async fn run_plan_session(
     .await?;
     let mut session = setup.session_task(&settings, goal, agent, None).await?;
     session.model = settings.planner.model.clone().or(goal.spec.model.clone());
-    session.prompt = match (repair, &goal.planner_session) {
-        ([], _) => prompts::plan_prompt(goal),
-        // Without a session to go on from, the errors follow the whole request.
-        (errors, None) => format!(
-            "{}\n{}",
-            prompts::plan_prompt(goal),
-            prompts::plan_repair_prompt(errors)
-        ),
-        (errors, Some(_)) => prompts::plan_repair_prompt(errors),
-    };
+    match repair {
+        [] => session.prompt = prompts::plan_prompt(goal),
+        errors => {
+            session.prompt = prompts::plan_repair_prompt(errors);
+            // Without a session to go on from, the errors follow the whole request.
+            session.unforked_prompt = Some(format!(
+                "{}\n{}",
+                prompts::plan_prompt(goal),
+                session.prompt
+            ));
+        }
+    }
     session.fork_of.clone_from(&goal.planner_session);
     let (work, base) = ((JobWork::Planner, AttemptId(number)), goal.snapshot.clone());
     let job = WorkerJob {

@@ -1,8 +1,11 @@
 //! Jobs of goals: how they are made from settings and goals, and how they run.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
-use claudecluster_core::{state::Goal, step::PermissionAsker};
+use claudecluster_core::{
+    state::Goal,
+    step::{Input, PermissionAsker},
+};
 use claudecluster_files::{FolderHandle, ForeignFileError};
 use claudecluster_protocol::{
     AttemptId, BlobId, ErrorBody, GoalId, RelPath, Span,
@@ -12,7 +15,7 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    agent::SessionChannels,
+    agent::{SessionChannels, SessionClocks},
     executor::{EpochNumbers, Executor, FinishedJob, JobPorts},
 };
 use tokio::sync::mpsc;
@@ -21,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blocking::read_workspace,
     config::DriverConfig,
+    mailbox::DispatcherMailbox,
     published::PublishedGoals,
     run::{
-        agents, layers::JobContents, permissions::PermissionBrokers, prompts,
-        running_goals::RunningGoals,
+        agents, host_answers::HostAnswers, layers::JobContents, permissions::PermissionBrokers,
+        prompts, running_goals::RunningGoals, session_mask::SessionMask,
     },
     settings::DriverSettings,
     workspace::{content_text::ContentText, editor_registry::EditorRegistry, git},
@@ -49,6 +53,7 @@ pub(crate) struct SessionSetup {
     pub(crate) running: RunningGoals,
     pub(crate) editors: EditorRegistry,
     pub(crate) epochs: Arc<EpochNumbers>,
+    pub(crate) hosts: HostAnswers,
 }
 
 /// Runs jobs: publishes the activity of their agents, and forwards their permission requests.
@@ -56,6 +61,7 @@ pub(crate) struct SessionSetup {
 pub(crate) struct SessionRunner {
     pub(crate) goals: PublishedGoals,
     pub(crate) permissions: PermissionBrokers,
+    pub(crate) mailbox: DispatcherMailbox,
     pub(crate) executor: Arc<dyn Executor>,
 }
 
@@ -69,13 +75,15 @@ impl SessionRunner {
         contents: JobContents,
         cancel: CancellationToken,
     ) -> FinishedJob {
-        let task = asker.as_ref().map(|(task, _)| task.clone());
-        let task = task.as_ref();
+        let task_id = asker.as_ref().map(|(task, _)| task.clone());
+        let task = task_id.as_ref();
         let (broker, asks) = self.permissions.open_broker(goal, asker);
         let (events, mut reported) = mpsc::channel(EVENTS);
+        let mask = SessionMask::of_job(&job);
         let pass_on = async {
             while let Some(event) = reported.recv().await {
-                self.goals.publish_activity(goal, task, event);
+                self.goals
+                    .publish_activity(goal, task, mask.mask_event(event));
             }
         };
         let ports = JobPorts {
@@ -83,11 +91,23 @@ impl SessionRunner {
                 events,
                 questions: Some(asks),
                 cancel,
+                clocks: SessionClocks::default(),
             },
             contents: Arc::new(contents),
         };
         let running = self.executor.run_job(job, ports);
-        let (finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        let (mut finished, (), ()) = tokio::join!(running, pass_on, broker.run());
+        mask.mask_report(&mut finished).await;
+        let report = &mut finished.report;
+        let (hosts, more) = (std::mem::take(&mut report.hosts), report.hosts_more);
+        if !hosts.is_empty() || more > 0 {
+            self.mailbox.report(Input::NetworkUsed {
+                goal: goal.clone(),
+                task: task_id,
+                hosts,
+                more,
+            });
+        }
         finished
     }
 }
@@ -113,6 +133,7 @@ impl SessionSetup {
             base,
             layers,
             sandbox: settings.sandbox,
+            network: settings.network_policy(self.hosts.added_hosts()),
             session: None,
             session_env: JobEnv::default(),
             gates: Vec::new(),
@@ -127,6 +148,7 @@ impl SessionSetup {
                 files: settings.limits.files as usize,
                 ..ChangeLimits::default()
             },
+            fences: settings.fences(),
             tracked: Vec::new(),
         }
     }
@@ -151,6 +173,7 @@ impl SessionSetup {
             model: goal.spec.model.clone(),
             session: uuid::Uuid::new_v4().to_string(),
             fork_of: None,
+            unforked_prompt: None,
             run: None,
             limits: agents::limits(settings, timeout, agents::budget_left(&policy, goal, agent)),
             permissions: settings.permissions.of_session(),
@@ -184,7 +207,11 @@ impl SessionSetup {
                 break;
             }
         }
-        let written = std::fs::create_dir_all(&dir)
+        let mut builder = std::fs::DirBuilder::new();
+        let written = builder
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
             .map_err(ForeignFileError::from)
             .and_then(|()| FolderHandle::open(&dir)?.create_private(SYSTEM_TEXT, text.as_bytes()))
             .map_err(io::Error::from);

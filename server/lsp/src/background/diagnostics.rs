@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use claudecluster_protocol::change::HunkView;
 use lsp_types::{Diagnostic, DiagnosticSeverity, Uri};
 
-use crate::{hunks, plan, session::EditorSession};
+use crate::{hunks, plain_text, plan, session::EditorSession};
 
 /// Typing comes in bursts; diagnostics follow when it pauses.
 pub(super) const SETTLE: Duration = Duration::from_millis(150);
@@ -58,7 +58,7 @@ async fn collect_diagnostics(session: &EditorSession, uri: &Uri) -> (Option<i32>
             severity: Some(DiagnosticSeverity::Warning),
             code: Some(hunk.id.to_string().into()),
             source: Some("claudecluster".into()),
-            message: conflict_message(hunk).into(),
+            message: plain_text::to_message(&conflict_message(hunk)).into(),
             ..Diagnostic::default()
         })
         .collect::<Vec<_>>();

@@ -17,7 +17,7 @@ use crate::{
 /// The most characters of a request that a message shows. The rest is reported by its length.
 const LONGEST_DETAIL: usize = 1000;
 
-const CHOICES: [(&str, PermissionDecision, PermissionScope); 3] = [
+const CHOICES: [(&str, PermissionDecision, PermissionScope); 4] = [
     (
         "Allow once",
         PermissionDecision::Allow,
@@ -28,8 +28,23 @@ const CHOICES: [(&str, PermissionDecision, PermissionScope); 3] = [
         PermissionDecision::Allow,
         PermissionScope::Goal,
     ),
+    (
+        "Always allow",
+        PermissionDecision::Allow,
+        PermissionScope::Always,
+    ),
     ("Deny", PermissionDecision::Deny, PermissionScope::Once),
 ];
+
+/// Returns the answers that fit a request: only a host of the network can be allowed for always.
+fn fitting_choices(
+    request: &PermissionRequest,
+) -> impl Iterator<Item = (&'static str, PermissionDecision, PermissionScope)> {
+    let always = request.is_about_host();
+    CHOICES
+        .into_iter()
+        .filter(move |(.., scope)| always || *scope != PermissionScope::Always)
+}
 
 /// Asks the user about a request and forwards the answer. Waits without a limit.
 ///
@@ -47,12 +62,12 @@ pub(super) async fn ask_permission(
     let Ok(view) = session.goal_view(&request.goal_id).await else {
         return;
     };
-    let titles = CHOICES.map(|(title, ..)| title);
+    let titles: Vec<&str> = fitting_choices(&request).map(|(title, ..)| title).collect();
     let message = question_text(&view, &request);
     let chosen = question::ask_user(&session.client, &message, &titles, settled).await;
     // Closed without an answer: the worker keeps waiting, and another client may answer.
     let Some(chosen) = chosen else { return };
-    let choice = CHOICES.into_iter().find(|(title, ..)| *title == chosen);
+    let choice = fitting_choices(&request).find(|(title, ..)| *title == chosen);
     let Some((_, decision, scope)) = choice else {
         return;
     };
@@ -102,6 +117,10 @@ fn question_text(view: &GoalView, request: &PermissionRequest) -> String {
         }
     };
     let (goal, tool, id) = (&request.goal_id, &request.tool, &request.id);
+    if request.is_about_host() {
+        let host = safe_detail(&request.detail);
+        return format!("{goal}: {who} to reach {host} ({id})");
+    }
     format!(
         "{goal}: {who} to use {tool}: {} ({id})",
         safe_detail(&request.detail)

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::permission_questions::safe_detail;
 use crate::{
     phrases::{count_noun, short_title},
+    plain_text,
     session::EditorSession,
 };
 
@@ -23,6 +24,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the client may take to accept a token. A client that takes longer shows no progress.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest title or message, in characters.
+const LONGEST_MESSAGE: usize = 300;
 const PREFIX: &str = "claudecluster/";
 
 /// Returns the goal of a progress token; `None` for tokens of others.
@@ -61,7 +64,10 @@ pub(super) async fn show_progress(
     let (percentage, message) = describe_progress(&view);
     shown.update(percentage, message);
     let begin = WorkDoneProgressBegin {
-        title: format!("{goal} {}", short_title(&view.summary.prompt)),
+        title: plain_text::to_line(
+            &format!("{goal} {}", short_title(&view.summary.prompt)),
+            LONGEST_MESSAGE,
+        ),
         cancellable: Some(true),
         message: Some(shown.message.clone()),
         percentage: Some(shown.percentage),
@@ -90,7 +96,8 @@ pub(super) async fn show_progress(
     }
     // Dropped first, so that the next event starts a new task instead of waking this one.
     drop(woken);
-    let message = Some(describe_outcome(&session, &goal).await);
+    let message = describe_outcome(&session, &goal).await;
+    let message = Some(plain_text::to_line(&message, LONGEST_MESSAGE));
     send_progress(&session, &token, "end", &WorkDoneProgressEnd { message }).await;
 }
 
@@ -150,6 +157,7 @@ impl ShownProgress {
 /// Returns the percentage of an active goal and a description of its current work.
 fn describe_progress(view: &GoalView) -> (u32, String) {
     let (percentage, message) = describe_state(view);
+    let message = plain_text::to_line(&message, LONGEST_MESSAGE);
     match view.permissions.first() {
         None => (percentage, message),
         Some(request) => {

@@ -26,13 +26,13 @@ use tower_lsp::jsonrpc::Result;
 
 use crate::{
     commands::{
-        accept_hunk, accept_title, goal_action_kind, new_command, reject_hunk, resolve_conflict,
-        show_diff, to_quick_fix,
+        LONGEST_TITLE, accept_hunk, accept_title, goal_action_kind, new_command, reject_hunk,
+        resolve_conflict, show_diff, to_quick_fix,
     },
     documents::{DocumentSnapshot, lines::covered_lines},
     failure, hunks,
     phrases::{count_noun, short_title},
-    plan,
+    plain_text, plan,
     session::{
         EditorSession,
         capabilities::{PROMPT_COMMAND, REASON_COMMAND},
@@ -105,6 +105,10 @@ pub(crate) async fn list_actions(
     actions
         .into_iter()
         .filter(|action| matches_kind(action, params.context.only.as_deref()))
+        .map(|mut action| {
+            action.title = plain_text::to_line(&action.title, LONGEST_TITLE);
+            action
+        })
         .filter_map(|action| to_response(session, action))
         .collect()
 }
@@ -191,7 +195,7 @@ fn accept_action(
 }
 
 fn accept_action_title(hunk: &HunkView) -> String {
-    format!("{}{}", accept_title(hunk), describe_held(&hunk.held))
+    format!("{}{}", accept_title(hunk), describe_held(hunk))
 }
 
 /// Returns the actions for each hunk.
@@ -358,16 +362,20 @@ async fn undo_actions(
     commands.into_iter().map(to_quick_fix).collect()
 }
 
-/// Returns the reasons why a hunk is held for review, to follow a title.
-fn describe_held(reasons: &[HeldReason]) -> String {
-    let words: Vec<_> = reasons
+/// Returns the reasons why a hunk is held for review and what runs its file, to follow a title.
+fn describe_held(hunk: &HunkView) -> String {
+    let words: Vec<_> = hunk
+        .held
         .iter()
         .map(|reason| match reason {
             HeldReason::OutOfScope => "outside the goal's scope",
             HeldReason::SelfArming => "can make tools run code",
             HeldReason::Partial => "its task did not succeed",
             HeldReason::GateFailed => "a gate failed",
+            HeldReason::Listed => "listed in review.hold",
+            HeldReason::Secret => "adds what looks like a secret",
         })
+        .chain(hunk.runs.as_deref())
         .collect();
     if words.is_empty() {
         String::new()

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use claudecluster_protocol::change::{HunkOrigin, HunkOriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
-use crate::{hunks, markdown::escape_text, phrases::short_title, plan, session::EditorSession};
+use crate::{
+    hunks, markdown::escape_text, phrases::short_title, plain_text, plan, session::EditorSession,
+};
 
 /// Describes the changes on a line, or a key or value of a plan.
 pub(crate) async fn show_hover(session: &EditorSession, params: &HoverParams) -> Option<Hover> {
@@ -69,6 +71,10 @@ fn to_markdown(origin: &HunkOrigin) -> String {
 }
 
 fn to_plain_text(origin: &HunkOrigin) -> String {
+    plain_text::to_message(&describe_origin(origin))
+}
+
+fn describe_origin(origin: &HunkOrigin) -> String {
     let goal = short_title(&origin.prompt);
     let mut out = format!("{} · {} · {goal}", state_title(origin), origin.goal_id);
     for by in &origin.provenance {

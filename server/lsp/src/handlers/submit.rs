@@ -145,6 +145,7 @@ fn to_spec(session: &EditorSession, args: SubmitArgs) -> Result<GoalSpec> {
         gates,
         plan_only: false,
         apply: false,
+        unattended: false,
         env: session.config.env.clone(),
     })
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     documents::{DocumentSnapshot, lines::to_lsp_range},
+    plain_text,
     session::EditorSession,
 };
 
@@ -40,7 +41,7 @@ pub(super) fn to_diagnostic(
                 uri: document.uri.clone(),
                 range: to_lsp_range(&document.text, &one.range, encoding),
             },
-            message: one.message.clone(),
+            message: plain_text::to_message(&one.message),
         });
     let related: Vec<_> = related.collect();
     Diagnostic {
@@ -52,7 +53,7 @@ pub(super) fn to_diagnostic(
         }),
         code: Some(finding.kind.code().to_owned().into()),
         source: Some("claudecluster".into()),
-        message: finding.message.clone().into(),
+        message: plain_text::to_message(&finding.message).into(),
         related_information: (!related.is_empty()).then_some(related),
         ..Diagnostic::default()
     }

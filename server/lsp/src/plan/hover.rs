@@ -14,7 +14,7 @@ use crate::{
         DocumentSnapshot,
         lines::{to_byte_offset, to_lsp_range},
     },
-    markdown, phrases,
+    markdown, phrases, plain_text,
     session::EditorSession,
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn explain_item(
     let (kind, value) = if session.capabilities().markdown {
         (MarkupKind::Markdown, markdown::escape_text(&words))
     } else {
-        (MarkupKind::PlainText, words)
+        (MarkupKind::PlainText, plain_text::to_message(&words))
     };
     Some(Hover {
         contents: MarkupContent { kind, value }.into(),

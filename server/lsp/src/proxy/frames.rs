@@ -1,8 +1,12 @@
 //! The messages of a stream of bytes.
 
 use bytes::BytesMut;
+use serde_json::Value;
 
-use crate::transport::frame::{FrameDecoder, WireFrame};
+use crate::{
+    proxy::{PARSE_ERROR, REQUEST_FAILED, error_reply, to_bytes},
+    transport::frame::{FrameDecoder, WireFrame},
+};
 
 /// Splits the bytes of the editor or the daemon into messages.
 pub struct FrameStream(FrameDecoder);
@@ -13,21 +17,29 @@ impl FrameStream {
         Self(FrameDecoder::new(max_body))
     }
 
-    /// Returns the buffer to read into.
+    /// Returns the buffer to read into, with room for one read.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.0.buffer
+        self.0.read_buffer()
     }
 
     /// Returns the body of the next message, or `None` until more bytes have been read.
     ///
     /// # Errors
     ///
-    /// The bytes are not a message; the error is the reason, for the sender.
-    pub fn next_message(&mut self) -> Option<Result<Vec<u8>, String>> {
-        Some(match self.0.next_frame()? {
-            WireFrame::Body(body) => Ok(body.to_vec()),
-            WireFrame::Malformed(why) => Err(why),
-        })
+    /// The bytes are not a message, or the message is too long; the error is the reply to the sender.
+    pub fn next_message(&mut self) -> Option<Result<Vec<u8>, Vec<u8>>> {
+        loop {
+            let (id, code, why) = match self.0.next_frame()? {
+                WireFrame::Body(body) => return Some(Ok(body.to_vec())),
+                WireFrame::Malformed(why) => (Value::Null, PARSE_ERROR, why),
+                WireFrame::TooLong { why, reply_id } => match reply_id {
+                    None => continue,
+                    Some(Value::Null) => (Value::Null, PARSE_ERROR, why),
+                    Some(id) => (id, REQUEST_FAILED, why),
+                },
+            };
+            return Some(Err(to_bytes(&error_reply(&id, code, &why))));
+        }
     }
 }
 

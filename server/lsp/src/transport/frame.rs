@@ -3,7 +3,15 @@
 //! The decoder is tolerant, because a malformed frame must not cost the frames after it.
 
 use bytes::{Buf, BytesMut};
+use memchr::memchr;
+use serde_json::Value;
 
+use crate::transport::skipped::MessageScanner;
+
+/// How many bytes are read at once, unless a body needs fewer.
+const READ: usize = 64 * 1024;
+/// A buffer beyond this size is given back once its message has been taken.
+const KEPT_BUFFER: usize = 1024 * 1024;
 /// The longest header line in bytes. Longer input is not a header.
 const MAX_LINE: usize = 8 * 1024;
 const LENGTH: &[u8] = b"content-length:";
@@ -15,13 +23,19 @@ pub(crate) enum WireFrame {
     Body(BytesMut),
     /// Bytes that are not a message, with the reason. Decoding continues after them.
     Malformed(String),
+    /// A message that was longer than the limit and has been skipped.
+    TooLong {
+        /// The reason, for the sender.
+        why: String,
+        /// The id of the reply: that of a request, or null. `None` for a reply of the client.
+        reply_id: Option<Value>,
+    },
 }
 
 /// Splits a stream of bytes into frames.
 pub(crate) struct FrameDecoder {
-    /// Bytes that have been read and not yet split. Callers read into this buffer, then call
-    /// [`FrameDecoder::next_frame`].
-    pub(crate) buffer: BytesMut,
+    /// Bytes that have been read and not yet split.
+    buffer: BytesMut,
     max_body: usize,
     state: DecoderState,
 }
@@ -29,7 +43,7 @@ pub(crate) struct FrameDecoder {
 enum DecoderState {
     Headers(FrameHeaders),
     Body(usize),
-    Skip(u64),
+    Skip(SkippedBody),
 }
 
 #[derive(Default)]
@@ -38,6 +52,15 @@ struct FrameHeaders {
     started: bool,
     length: Option<u64>,
     fault: Option<String>,
+    /// The number of bytes in the buffer that contain no line end.
+    searched: usize,
+}
+
+/// A body that is passed over.
+struct SkippedBody {
+    length: u64,
+    left: u64,
+    scanner: MessageScanner,
 }
 
 impl FrameDecoder {
@@ -49,39 +72,66 @@ impl FrameDecoder {
         }
     }
 
+    /// Returns the buffer to read into, with room for one read. Call [`FrameDecoder::next_frame`]
+    /// after each read.
+    pub(crate) fn read_buffer(&mut self) -> &mut BytesMut {
+        let wanted = match &self.state {
+            DecoderState::Body(length) => length.saturating_sub(self.buffer.len()),
+            DecoderState::Headers(_) | DecoderState::Skip(_) => READ,
+        };
+        // A length is only a claim, so a body's memory is taken as it arrives.
+        let room = wanted.clamp(1, READ.max(self.buffer.len()));
+        self.buffer.reserve(room);
+        &mut self.buffer
+    }
+
     /// Returns the next frame, or `None` until more bytes have been read.
     pub(crate) fn next_frame(&mut self) -> Option<WireFrame> {
         loop {
             match &mut self.state {
-                DecoderState::Skip(left) => {
-                    let here = usize::try_from(*left)
+                DecoderState::Skip(body) => {
+                    let here = usize::try_from(body.left)
                         .unwrap_or(usize::MAX)
                         .min(self.buffer.len());
+                    body.scanner.scan(&self.buffer[..here]);
                     self.buffer.advance(here);
-                    *left -= here as u64;
-                    if *left > 0 {
+                    body.left -= here as u64;
+                    if body.left > 0 {
                         return None;
                     }
+                    let why = format!(
+                        "a message of {} bytes; the limit is {}",
+                        body.length, self.max_body
+                    );
+                    let reply_id = std::mem::take(&mut body.scanner).reply_id();
                     self.state = DecoderState::Headers(FrameHeaders::default());
+                    return Some(WireFrame::TooLong { why, reply_id });
                 }
                 DecoderState::Body(length) => {
                     if self.buffer.len() < *length {
                         return None;
                     }
                     let body = self.buffer.split_to(*length);
+                    if *length > KEPT_BUFFER {
+                        self.buffer = BytesMut::from(&self.buffer[..]);
+                    }
                     self.state = DecoderState::Headers(FrameHeaders::default());
                     return Some(WireFrame::Body(body));
                 }
                 DecoderState::Headers(headers) => {
-                    let Some(end) = self.buffer.iter().position(|&b| b == b'\n') else {
+                    let unseen = self.buffer.get(headers.searched..).unwrap_or_default();
+                    let Some(end) = memchr(b'\n', unseen) else {
+                        headers.searched = self.buffer.len();
                         if self.buffer.len() > MAX_LINE {
                             // The tail is kept, because the next real header may begin in it.
                             let garbage = self.buffer.len() - LENGTH.len();
                             self.buffer.advance(garbage);
                             headers.started = true;
+                            headers.searched = self.buffer.len();
                         }
                         return None;
                     };
+                    let end = std::mem::take(&mut headers.searched) + end;
                     let line = self.buffer.split_to(end + 1);
                     if let Some(frame) = self.header_line(line.trim_ascii()) {
                         return Some(frame);
@@ -118,11 +168,13 @@ impl FrameDecoder {
                     None
                 }
                 _ => {
-                    self.state = DecoderState::Skip(length);
-                    Some(WireFrame::Malformed(format!(
-                        "a message of {length} bytes; the limit is {}",
-                        self.max_body
-                    )))
+                    tracing::warn!(length, "skipping a message over the limit");
+                    self.state = DecoderState::Skip(SkippedBody {
+                        length,
+                        left: length,
+                        scanner: MessageScanner::default(),
+                    });
+                    None
                 }
             },
         }
@@ -172,11 +224,12 @@ mod tests {
         let mut decoder = FrameDecoder::new(1000);
         let mut found = Vec::new();
         for chunk in input.chunks(step) {
-            decoder.buffer.extend_from_slice(chunk);
+            decoder.read_buffer().extend_from_slice(chunk);
             while let Some(frame) = decoder.next_frame() {
                 found.push(match frame {
                     WireFrame::Body(body) => String::from_utf8_lossy(&body).into_owned(),
                     WireFrame::Malformed(why) => format!("! {why}"),
+                    WireFrame::TooLong { why, reply_id } => format!("! {why} {reply_id:?}"),
                 });
             }
         }
@@ -254,5 +307,58 @@ mod tests {
             &format!("{}\r\n\r\n", "x".repeat(3 * MAX_LINE)),
             "without Content-Length",
         );
+    }
+
+    /// Reads as a socket does that always has bytes: as many as there is room for. Returns the frames, the
+    /// number of reads, and the largest buffer.
+    fn read_all(decoder: &mut FrameDecoder, mut input: &[u8]) -> (Vec<WireFrame>, usize, usize) {
+        let (mut frames, mut reads, mut largest) = (Vec::new(), 0, 0);
+        while !input.is_empty() {
+            let buffer = decoder.read_buffer();
+            let room = buffer.capacity() - buffer.len();
+            assert!(room > 0);
+            let (now, later) = input.split_at(room.min(input.len()));
+            buffer.extend_from_slice(now);
+            (reads, largest, input) = (reads + 1, largest.max(buffer.capacity()), later);
+            while let Some(frame) = decoder.next_frame() {
+                frames.push(frame);
+            }
+        }
+        (frames, reads, largest)
+    }
+
+    #[test]
+    fn a_message_over_the_limit_takes_few_reads_and_no_memory() {
+        const LONG: usize = 65 << 20;
+        let start = r#"{"jsonrpc":"2.0","id":5,"method":"m","params":""#;
+        let text = format!("{start}{}\"}}", "x".repeat(LONG - start.len() - 2));
+        let input = format!("Content-Length: {LONG}\r\n\r\n{text}Content-Length: 2\r\n\r\n{{}}");
+        let mut decoder = FrameDecoder::new(64 << 20);
+        let (frames, reads, largest) = read_all(&mut decoder, input.as_bytes());
+        let why = "a message of 68157440 bytes; the limit is 67108864".to_owned();
+        let reply_id = Some(Value::from(5));
+        let expected = [
+            WireFrame::TooLong { why, reply_id },
+            WireFrame::Body(BytesMut::from("{}")),
+        ];
+        assert_eq!(frames, expected);
+        assert!(reads <= LONG / READ + 4, "{reads} reads");
+        assert!(largest <= 4 * READ, "{largest} bytes");
+    }
+
+    #[test]
+    fn the_buffer_of_a_long_message_is_given_back() {
+        const LONG: usize = 16 << 20;
+        let input = format!("Content-Length: {LONG}\r\n\r\n{}", "x".repeat(LONG));
+        let mut decoder = FrameDecoder::new(LONG);
+        let (frames, reads, largest) = read_all(&mut decoder, input.as_bytes());
+        assert!(matches!(&frames[..], [WireFrame::Body(body)] if body.len() == LONG));
+        assert!(reads <= LONG / READ + 4, "{reads} reads");
+        assert!(largest <= 4 * LONG, "{largest} bytes");
+        assert!(decoder.read_buffer().capacity() <= 4 * READ);
+        // What is claimed is not reserved before it arrives.
+        let mut decoder = FrameDecoder::new(LONG);
+        let (_, _, largest) = read_all(&mut decoder, &input.as_bytes()[..1000]);
+        assert!(largest <= 4 * READ, "{largest} bytes");
     }
 }

@@ -73,6 +73,7 @@ fn table() -> Vec<(Call, Right)> {
         Call::Watch {
             goal_id: None,
             after: None,
+            attended: false,
         },
         Call::Hunks {
             goal_id: None,

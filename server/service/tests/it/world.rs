@@ -23,6 +23,8 @@ impl World {
             launcher: PathBuf::from("/nonexistent"),
             settings: DriverSettings::default(),
             restrictions: Arc::new(|_| Ok(Default::default())),
+            keep_host: Arc::new(|_| Ok(())),
+            hidden: Default::default(),
         };
         let driver = Driver::start(config, Store::in_memory()).await.unwrap();
         let driver = Arc::new(driver);

@@ -215,6 +215,7 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::RetryScheduled { .. } => "retryScheduled",
         EventBody::Proposed { .. } => "proposed",
         EventBody::Gated { .. } => "gated",
+        EventBody::Interrupted { .. } => "interrupted",
         EventBody::Reviewed { .. } => "reviewed",
         EventBody::LandingBegun { .. } => "landingBegun",
         EventBody::LandingDropped { .. } => "landingDropped",
@@ -224,12 +225,13 @@ fn kind(body: &EventBody) -> &'static str {
         EventBody::PermissionAsked { .. } => "permissionAsked",
         EventBody::PermissionAnswered { .. } => "permissionAnswered",
         EventBody::PermissionWithdrawn { .. } => "permissionWithdrawn",
+        EventBody::NetworkUsed { .. } => "networkUsed",
         EventBody::GoalChanged { .. } => "goalChanged",
     }
 }
 
 /// Every kind of event there is.
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 26] = [
     "goalSubmitted",
     "snapshotTaken",
     "planRefused",
@@ -244,6 +246,7 @@ const KINDS: [&str; 24] = [
     "retryScheduled",
     "proposed",
     "gated",
+    "interrupted",
     "reviewed",
     "landingBegun",
     "landingDropped",
@@ -253,11 +256,12 @@ const KINDS: [&str; 24] = [
     "permissionAsked",
     "permissionAnswered",
     "permissionWithdrawn",
+    "networkUsed",
     "goalChanged",
 ];
 
 /// Kinds that came after the journals were written.
-const LATER: [&str; 0] = [];
+const LATER: [&str; 2] = ["interrupted", "networkUsed"];
 
 #[test]
 fn a_journal_of_0_1_0_replays_to_the_state_it_had() {

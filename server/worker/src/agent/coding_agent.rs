@@ -1,9 +1,6 @@
 //! The interface of an agent: how it is found, what it can do, how it is run and how its transcript is read.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use claudecluster_protocol::{
     ErrorBody, agent::AgentCapabilities, event::AgentEvent, goal::EnvVar, plan::AgentName,
@@ -12,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
 use super::{
-    AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings,
+    AgentHome, AgentReport, AgentSpec, SessionChannels, claude_code::ClaudeSettings,
     native::settings::NativeSettings,
 };
 use crate::launch::ProgramLauncher;
@@ -74,13 +71,15 @@ pub trait CodingAgent: Send + Sync {
         developer
     }
 
-    /// Prepares the agent's part of a goal's private home, before the first session of the goal.
-    ///
-    /// # Errors
-    ///
-    /// A folder or file cannot be written.
-    fn prepare_home(&self, _home: &Path) -> io::Result<()> {
-        Ok(())
+    /// Lists what a session must reach of its provider: hosts, and the base URLs of interfaces. `variables`
+    /// are those of the session.
+    fn provider_addresses(&self, _variables: &[EnvVar]) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns the agent's part of the private home of a session, if it needs one.
+    fn home(&self) -> Option<&'static dyn AgentHome> {
+        None
     }
 
     /// Names the folder for answers of the agent's program that outlive this process.

@@ -7,6 +7,7 @@
 //! |---|---|---|---|
 //! | starting | the first line | `start` | `StartTimeout` |
 //! | working | the result | `silence` since the last byte, `timeout` in all | `Silent`, `Timeout` |
+//! | working, a program waits for a person | the answer | that of who asks | the clocks go on |
 //! | working, a person is asked | the answer | the permissions' `timeout` | a denial; the session goes on |
 //! | finished | the program's exit | `exit` | ended; the result counts |
 //! | interrupting | the program's exit | half of `exit` | SIGTERM |
@@ -28,7 +29,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{AgentLimits, PermissionQuestion, QuestionReply, SessionChannels, ToolRequest};
+use super::{
+    AgentLimits, ClockChange, ClockWatch, PermissionQuestion, QuestionReply, SessionChannels,
+    ToolRequest,
+};
 
 /// The longest line that is taken for a message. Longer ones are nobody's intention.
 const MAX_LINE: usize = 32 << 20;
@@ -36,6 +40,8 @@ const MAX_LINE: usize = 32 << 20;
 const TAIL: usize = 8 << 10;
 /// The time the end of standard error may take to arrive once the program has exited.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
+/// A deadline that does not come.
+const NEVER: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
 /// Read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -202,6 +208,7 @@ pub(crate) async fn drive_session(
         ended: SessionExit::default(),
         waiting: Vec::new(),
         paused: Instant::now(),
+        clocks: channels.clocks.watch(),
         protocol,
         limits,
         answer_timeout,
@@ -283,8 +290,10 @@ struct LineSession<'a> {
     ended: SessionExit,
     /// Questions that wait for an answer.
     waiting: Vec<PendingQuestion>,
-    /// The time at which the first of them was asked.
+    /// The time from which on somebody is waited for.
     paused: Instant,
+    /// Tells that a program of the session waits for somebody.
+    clocks: ClockWatch,
     protocol: &'a mut dyn LineProtocol,
     limits: &'a AgentLimits,
     /// The time an answer to a question may take.
@@ -336,6 +345,11 @@ impl LineSession<'_> {
                     }
                 }
                 (number, answer) = next_answer(&mut self.waiting) => self.deliver_answer(number, answer),
+                change = self.clocks.changed() => match change {
+                    ClockChange::Stopped if self.waiting.is_empty() => self.paused = Instant::now(),
+                    ClockChange::Stopped => {}
+                    ClockChange::Resumed(_) => self.resume_clocks(),
+                },
                 status = self.child.wait(), if self.phase != SessionPhase::Exited => {
                     self.ended.status = status.ok();
                     self.enter_phase(SessionPhase::Exited, self.limits.exit.to_duration());
@@ -370,6 +384,8 @@ impl LineSession<'_> {
         if let Some(first) = self.waiting.iter().map(|one| one.deadline).min() {
             // A person may take longer than an agent.
             first
+        } else if self.is_live() && self.clocks.is_stopped() {
+            Instant::now() + NEVER
         } else if self.is_live() {
             self.deadline.min(self.end)
         } else {
@@ -434,7 +450,7 @@ impl LineSession<'_> {
             return self.apply_effects(step);
         }
         let now = Instant::now();
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.clocks.is_stopped() {
             self.paused = now;
         }
         self.waiting.push(PendingQuestion {
@@ -450,13 +466,17 @@ impl LineSession<'_> {
         self.apply_effects(step);
     }
 
-    /// Resumes the clocks once no question is open.
+    /// Resumes the clocks once nobody is waited for.
     fn resume_clocks(&mut self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.clocks.is_stopped() && self.is_live() {
             let now = Instant::now();
             self.end += now - self.paused;
             self.paused = now;
-            self.deadline = now + self.limits.silence.to_duration();
+            let within = match self.phase {
+                SessionPhase::Starting => self.limits.start,
+                _ => self.limits.silence,
+            };
+            self.deadline = now + within.to_duration();
         }
     }
 

@@ -7,8 +7,10 @@
 //!   [`AgentEvent`](claudecluster_protocol::event::AgentEvent)s and one [`AgentReport`] at this edge.
 
 pub mod claude_code;
+mod clocks;
 mod coding_agent;
 mod command;
+mod home;
 mod line_session;
 mod native;
 mod permission;
@@ -17,8 +19,11 @@ mod registry;
 mod spec;
 mod text;
 
+pub(crate) use self::clocks::{ClockChange, ClockWatch};
 pub use self::{
+    clocks::{SessionClocks, StoppedClocks},
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
+    home::{AgentHome, ForkInheritance, is_model_name},
     native::settings::NativeSettings,
     permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},

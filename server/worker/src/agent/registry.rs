@@ -1,6 +1,6 @@
 //! All agents, by name.
 
-use std::{io, path::Path, sync::LazyLock};
+use std::{path::Path, sync::LazyLock};
 
 use claudecluster_protocol::{
     agent::AgentCatalog, event::AgentEvent, goal::EnvVar, plan::AgentName,
@@ -97,15 +97,6 @@ impl AgentRegistry {
         self.iter().flat_map(CodingAgent::passed_variables).copied()
     }
 
-    /// Prepares the private home of a goal for every agent, before the first session of the goal.
-    ///
-    /// # Errors
-    ///
-    /// A folder or file cannot be written.
-    pub fn prepare_home(&self, home: &Path) -> io::Result<()> {
-        self.iter().try_for_each(|agent| agent.prepare_home(home))
-    }
-
     /// Names the folder for what agents remember about their programs from one daemon to the next.
     ///
     /// Only the first call counts.
@@ -162,7 +153,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, ToolPermissions};
+    use crate::agent::{AgentLimits, AgentPlace, AgentSetup, SessionClocks, ToolPermissions};
 
     /// An agent that reports its prompt and the names of its variables.
     struct EchoAgent;
@@ -271,6 +262,7 @@ mod tests {
                 model: None,
                 session: String::new(),
                 fork_of: None,
+                unforked_prompt: None,
                 run: None,
                 limits: AgentLimits::default(),
                 permissions: ToolPermissions::default(),
@@ -282,6 +274,7 @@ mod tests {
             events,
             questions: None,
             cancel: CancellationToken::new(),
+            clocks: SessionClocks::default(),
         };
         let mut transcript = Vec::new();
         let report = agents

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::permission::PermissionQuestion;
+use super::{clocks::SessionClocks, home::ForkInheritance, permission::PermissionQuestion};
 
 /// One agent session: its task, and the place it runs in.
 #[derive(Clone, Debug)]
@@ -27,8 +27,11 @@ pub struct AgentSpec {
 pub struct AgentPlace {
     /// Variables added to the environment of the agent's process.
     pub env: Vec<(OsString, OsString)>,
-    /// The agent's private home (settings, sessions), shared by the sessions of one goal.
+    /// The private home of the session (settings, record), if the agent has one. Programs may see it at
+    /// another path ([`ProgramLauncher::path_inside`](crate::launch::ProgramLauncher::path_inside)).
     pub home: PathBuf,
+    /// The values that a fork inherits.
+    pub inherited: ForkInheritance,
     /// The agent's program, such as `claude`, or our own binary for the built-in agent.
     pub program: PathBuf,
 }
@@ -43,6 +46,8 @@ pub struct SessionChannels {
     pub questions: Option<mpsc::UnboundedSender<PermissionQuestion>>,
     /// Ends the session.
     pub cancel: CancellationToken,
+    /// Stops the session's clocks while one of its programs waits for a person.
+    pub clocks: SessionClocks,
 }
 
 /// How a session ended.
@@ -57,8 +62,10 @@ pub struct AgentReport {
     pub answer: Option<serde_json::Value>,
     /// The cost of this session alone, without that of the session it was forked from.
     pub usage: AgentUsage,
-    /// The id of the session, for resuming or forking it.
+    /// The id of the session, for resuming or forking it: that of the task, whatever the agent says.
     pub session: Option<String>,
+    /// The values that forks of the session inherit.
+    pub inheritance: ForkInheritance,
     /// When the provider will answer again, if it said so.
     pub retry_after: Option<Span>,
 }

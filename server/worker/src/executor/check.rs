@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use claudecluster_protocol::{
     RelPath,
+    network::NAMED_HOSTS,
     worker::{JobReport, WorkerJob},
 };
 
@@ -18,6 +19,12 @@ pub(super) fn check_report(job: &WorkerJob, report: &JobReport) -> Result<(), St
             "it names more than {} files that are left out",
             limits.refusals
         ));
+    }
+    if report.hosts.len() > NAMED_HOSTS {
+        return Err(format!("it names more than {NAMED_HOSTS} hosts"));
+    }
+    if let Some(host) = report.hosts.iter().find(|host| host.host.len() > 255) {
+        return Err(format!("{:?} names no host", host.host));
     }
     let mut seen = HashSet::new();
     for change in &report.changes {
@@ -67,10 +74,11 @@ mod tests {
         AttemptId, BlobId, FileMode, Span,
         change::FileVersion,
         goal::GateResult,
+        network::NetworkPolicy,
         plan::Command,
         worker::{
             AttemptEpoch, ChangeLimits, EpochNumber, JobDeadlines, JobEnv, JobWork, ReportedChange,
-            SandboxChoice,
+            SandboxChoice, SandboxFences,
         },
     };
 
@@ -87,6 +95,7 @@ mod tests {
             workspace: "/w".into(),
             base: None,
             layers: Vec::new(),
+            network: NetworkPolicy::default(),
             sandbox: SandboxChoice::Auto,
             session: None,
             session_env: JobEnv::default(),
@@ -100,6 +109,7 @@ mod tests {
                 files: 2,
                 ..ChangeLimits::default()
             },
+            fences: SandboxFences::default(),
             tracked: Vec::new(),
         }
     }

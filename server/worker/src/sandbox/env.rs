@@ -66,6 +66,12 @@ fn is_allowed(name: &str) -> bool {
     PASSED.contains(&name) || name.starts_with("LC_") || matches!(name, "all_proxy" | "ALL_PROXY")
 }
 
+/// Whether a variable names a proxy, or what needs none.
+pub(super) fn is_proxy(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.to_str().is_some_and(|name| name.ends_with("_proxy"))
+}
+
 /// The variables of `own` that workers may see.
 pub(super) fn allowed_variables(
     own: impl IntoIterator<Item = (OsString, OsString)>,

@@ -5,33 +5,48 @@
 //! view was made.
 
 mod confine;
+mod control;
 mod copy;
+mod covers;
 mod env;
+mod host_sockets;
 pub(crate) mod layer;
 mod mount_policy;
 mod mounts;
+mod network;
 mod overlay;
+mod secrets;
+mod spec;
 mod supervise;
 mod sys;
+mod syscalls;
 mod view;
 
 use std::{
     ffi::OsString,
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
-pub use claudecluster_protocol::worker::SandboxChoice;
-use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
+use claudecluster_protocol::goal::SandboxKind;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use self::view::{Isolation, SandboxView, ViewBacking, ViewNotes};
+use self::{
+    secrets::SecretSearch,
+    spec::canonicalize_spec,
+    view::{Isolation, SandboxView, ViewBacking, ViewMount, ViewNotes},
+};
 use crate::launch::ProgramLauncher;
 
-pub use self::layer::{LayerFile, LayerState, write_layer};
+pub use self::{
+    layer::{LayerFile, LayerState, write_layer},
+    network::NetworkDoor,
+    spec::{PRIVATE_PLACES, PrivateMount, SandboxChoice, SandboxError, SandboxSpec},
+};
 
 /// The time the launcher may take to make a view; it usually takes milliseconds.
 const LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
@@ -39,94 +54,18 @@ const LAUNCH_DEADLINE: Duration = Duration::from_secs(20);
 /// The time killed programs may take to disappear.
 const GONE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The inputs of a sandbox. All paths are absolute.
-#[derive(Clone, Debug)]
-pub struct SandboxSpec {
-    /// The root of the real workspace.
-    pub workspace: PathBuf,
-    /// The private folder of this attempt. Made, with mode 0700, where it does not exist.
-    pub layer: PathBuf,
-    /// Finished layers to start from, the one that wins first; usually the last is the goal's seed
-    /// layer with the unsaved buffers.
-    pub lowers: Vec<PathBuf>,
-    /// Folders outside the workspace that programs may write: the agent's private home. Made where
-    /// they do not exist.
-    pub writable: Vec<PathBuf>,
-    /// Folders that programs must not see: the daemon's state. `writable` folders inside stay visible.
-    pub hidden: Vec<PathBuf>,
-    /// Which kind to use.
-    pub preference: SandboxChoice,
-    /// The program that has the hidden subcommand `sandbox-exec` (see [`exec_main`]).
-    pub launcher: PathBuf,
-}
-
-/// Why there is no sandbox, or no layer.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// The workspace and another folder are in each other's way.
-    #[error("the workspace {} and the folder {} overlap", .workspace.display(), .other.display())]
-    Overlap {
-        /// The workspace.
-        workspace: PathBuf,
-        /// The folder.
-        other: PathBuf,
-    },
-    /// The machine offers no isolation.
-    #[error("this machine cannot isolate workers: {0}")]
-    NoIsolation(String),
-    /// An overlay was demanded and cannot be had.
-    #[error("cannot create an overlay: {0}")]
-    NoOverlay(String),
-    /// A file operation failed.
-    #[error("cannot {what} {}: {source}", .path.display())]
-    Io {
-        /// The operation, as a verb phrase.
-        what: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-}
-
-impl SandboxError {
-    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_path_buf();
-        move |source| Self::Io { what, path, source }
-    }
-}
-
-impl From<&SandboxError> for ErrorBody {
-    fn from(error: &SandboxError) -> Self {
-        match error {
-            SandboxError::Overlap { .. } => Self::config(error.to_string())
-                .with_hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"),
-            SandboxError::NoIsolation(_) | SandboxError::NoOverlay(_) => {
-                Self::environment(error.to_string()).with_hint(
-                    "allow user namespaces: on Ubuntu `sysctl \
-                     kernel.apparmor_restrict_unprivileged_userns=0`, in a container \
-                     `--security-opt seccomp=unconfined`",
-                )
-            }
-            SandboxError::Io { source, .. } => {
-                let body = Self::environment(error.to_string());
-                match source.kind() {
-                    io::ErrorKind::StorageFull => body.with_hint("free some disk space"),
-                    _ => body,
-                }
-            }
-        }
-    }
-}
-
 /// A view of a workspace. Programs in it run one after the other, not side by side.
 #[derive(Debug)]
 pub struct Sandbox {
     launcher: PathBuf,
     view: SandboxView,
-    description: PathBuf,
+    network: Option<Arc<dyn NetworkDoor>>,
+    /// The programs that were started, each until nothing of it is left.
+    programs: TaskTracker,
     copied: Option<copy::WorkspaceCopy>,
     why: String,
+    /// Remarks on what was found before the view was tried.
+    notes: Vec<String>,
 }
 
 /// The layer that a sandbox leaves behind.
@@ -216,27 +155,43 @@ impl Sandbox {
             (ViewBacking::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
             _ => spec.workspace.clone().into(),
         };
+        let home = std::env::var_os("HOME");
+        let search = SecretSearch {
+            homes: secrets::home_folders(home.as_deref()),
+            variable: &|name| std::env::var_os(name),
+            shown: std::slice::from_ref(&spec.workspace),
+        };
+        let secrets = secrets::find_secrets(&search, &spec.fences.secrets);
+        let network = spec
+            .network
+            .clone()
+            .filter(|_| isolation == Isolation::Namespaces);
         let view = SandboxView {
             workspace: spec.workspace.clone().into(),
             root,
             layer: spec.layer.clone().into(),
             backing,
             isolation,
-            home: std::env::var_os("HOME"),
+            home,
             writable: spec.writable.iter().map(Into::into).collect(),
+            mounts: view_mounts(spec, isolation),
             hidden: spec.hidden.iter().map(Into::into).collect(),
+            secrets: secrets.hidden,
+            ports: network.as_ref().map(|door| door.ports()),
         };
         Self {
             launcher: spec.launcher.clone(),
-            description: view.scratch("view.json"),
             view,
+            network,
+            programs: TaskTracker::new(),
             copied: None,
             why: String::new(),
+            notes: secrets.notes,
         }
     }
 
     fn append_notes(&mut self, notes: &[String]) {
-        for note in notes {
+        for note in std::mem::take(&mut self.notes).iter().chain(notes) {
             self.why.push_str("; ");
             self.why.push_str(note);
         }
@@ -244,8 +199,6 @@ impl Sandbox {
 
     /// Makes the launcher build the view once without a program. The error is the reason it gives.
     async fn try_out(&self) -> Result<ViewNotes, String> {
-        let text = serde_json::to_vec(&self.view).map_err(|e| e.to_string())?;
-        std::fs::write(&self.description, text).map_err(|e| e.to_string())?;
         let mut command = self.command(&[], &[]);
         command
             .stdin(Stdio::null())
@@ -323,6 +276,41 @@ impl Sandbox {
         self.view.isolation != Isolation::None
     }
 
+    fn start_command(
+        &self,
+        argv: &[OsString],
+        env: &[(OsString, OsString)],
+        view: &SandboxView,
+    ) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.launcher);
+        command
+            .arg("sandbox-exec")
+            .args(argv)
+            .env_clear()
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .process_group(0)
+            .kill_on_drop(true);
+        match control::attach_socket(&mut command, view) {
+            Ok(socket) => {
+                self.programs.spawn(socket.serve(self.network.clone()));
+            }
+            Err(error) => sys::refuse_to_start(&mut command, &error),
+        }
+        command
+    }
+
+    /// Returns a launcher of programs that do not get the private folders of [`SandboxSpec::mounts`].
+    pub fn without_mounts(&self) -> MountlessSandbox<'_> {
+        MountlessSandbox {
+            sandbox: self,
+            view: SandboxView {
+                mounts: Vec::new(),
+                ..self.view.clone()
+            },
+        }
+    }
+
     /// Ends the view and keeps what was changed in it. Programs that were killed are waited for, at
     /// most a few seconds.
     pub async fn finish(self) -> Result<FinishedLayer, SandboxError> {
@@ -330,6 +318,14 @@ impl Sandbox {
         let failed = SandboxError::io("finish the layer", &layer);
         let kind = self.kind();
         let span = tracing::info_span!("finish_sandbox", ?kind, layer = %layer.display());
+        // A killed launcher ends everything inside, but not before `wait` returns.
+        self.programs.close();
+        if tokio::time::timeout(GONE_DEADLINE, self.programs.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(parent: &span, "a program that was ended still runs");
+        }
         tokio::task::spawn_blocking(move || span.in_scope(|| self.finish_blocking()))
             .await
             .unwrap_or_else(|e| Err(io::Error::other(e)))
@@ -338,7 +334,6 @@ impl Sandbox {
 
     fn finish_blocking(&self) -> io::Result<FinishedLayer> {
         let upper = self.view.upper();
-        supervise::wait_until_gone(&self.view, GONE_DEADLINE);
         if let (ViewBacking::Copy { tree, .. }, Some(copied)) = (&self.view.backing, &self.copied) {
             copy::collect_layer(copied, Path::new(tree), &upper)?;
             layer::remove_path(Path::new(tree))?;
@@ -350,18 +345,7 @@ impl Sandbox {
 
 impl ProgramLauncher for Sandbox {
     fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(&self.launcher);
-        command
-            .arg("sandbox-exec")
-            .arg(&self.description)
-            .arg(std::process::id().to_string())
-            .args(argv)
-            .env_clear()
-            .envs(env.iter().map(|(name, value)| (name, value)))
-            .current_dir("/")
-            .process_group(0)
-            .kill_on_drop(true);
-        command
+        self.start_command(argv, env, &self.view)
     }
 
     fn root(&self) -> &Path {
@@ -376,91 +360,56 @@ impl ProgramLauncher for Sandbox {
             env.push(("XDG_CACHE_HOME".into(), tmp.join("cache").into()));
             env.push(("TMPDIR".into(), tmp.into()));
         }
+        if let Some(door) = &self.network {
+            env.retain(|(name, _)| !env::is_proxy(name));
+            env.extend(door.variables());
+        }
         env
     }
+
+    fn path_inside(&self, path: &Path) -> PathBuf {
+        let mut mounts = self.view.mounts.iter();
+        let inside = mounts.find_map(|mount| {
+            let below = path.strip_prefix(Path::new(&mount.source)).ok()?;
+            Some(Path::new(&mount.target).join(below))
+        });
+        inside.unwrap_or_else(|| path.to_owned())
+    }
 }
 
-/// Checks the folders of a sandbox, makes the private ones, and resolves all of them.
-fn canonicalize_spec(mut spec: SandboxSpec) -> Result<SandboxSpec, SandboxError> {
-    let canonical = |path: &Path| path.canonicalize().map_err(SandboxError::io("open", path));
-    let private = |path: &Path| {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(SandboxError::io("create the folder", path))
-    };
-    for path in std::iter::once(&spec.layer).chain(&spec.writable) {
-        private(path)?;
-    }
-    spec.workspace = canonical(&spec.workspace)?;
-    spec.layer = canonical(&spec.layer)?;
-    spec.hidden.retain(|path| path.exists());
-    for path in spec
-        .lowers
-        .iter_mut()
-        .chain(&mut spec.writable)
-        .chain(&mut spec.hidden)
-    {
-        *path = canonical(path)?;
-    }
-    check_places(&spec)?;
-    std::fs::set_permissions(&spec.layer, std::fs::Permissions::from_mode(0o700))
-        .map_err(SandboxError::io("protect", &spec.layer))?;
-    let scratch = view::scratch(&spec.layer);
-    layer::remove_path(&scratch).map_err(SandboxError::io("clear", &scratch))?;
-    private(&scratch)?;
-    let upper = view::upper(&spec.layer);
-    if !upper.exists() {
-        std::fs::create_dir(&upper).map_err(SandboxError::io("create the folder", &upper))?;
-        // An overlay shows its upper folder's permissions as the workspace's.
-        let permissions = std::fs::metadata(&spec.workspace)
-            .map_err(SandboxError::io("read", &spec.workspace))?
-            .permissions();
-        let mode = permissions.mode() | 0o700;
-        std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(mode))
-            .map_err(SandboxError::io("protect", &upper))?;
-    }
-    for name in ["tmp", "vartmp"] {
-        let path = scratch.join(name);
-        private(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o1777))
-            .map_err(SandboxError::io("open", &path))?;
-    }
-    Ok(spec)
+/// Starts programs in a view without its private folders.
+#[derive(Debug)]
+pub struct MountlessSandbox<'a> {
+    sandbox: &'a Sandbox,
+    view: SandboxView,
 }
 
-/// Refuses folders that lie inside each other. The daemon's state may lie inside the workspace: it is hidden
-/// there as it is elsewhere.
-fn check_places(spec: &SandboxSpec) -> Result<(), SandboxError> {
-    let overlap = |other: &Path| {
-        Err(SandboxError::Overlap {
-            workspace: spec.workspace.clone(),
-            other: other.to_path_buf(),
+impl ProgramLauncher for MountlessSandbox<'_> {
+    fn command(&self, argv: &[OsString], env: &[(OsString, OsString)]) -> tokio::process::Command {
+        self.sandbox.start_command(argv, env, &self.view)
+    }
+
+    fn root(&self) -> &Path {
+        self.sandbox.root()
+    }
+
+    fn base_env(&self) -> Vec<(OsString, OsString)> {
+        self.sandbox.base_env()
+    }
+}
+
+/// Returns where programs see each private folder: without namespaces, or without a `/run` of their own, where it is.
+fn view_mounts(spec: &SandboxSpec, isolation: Isolation) -> Vec<ViewMount> {
+    let moved = isolation == Isolation::Namespaces && Path::new("/run").is_dir();
+    let mounts = spec.mounts.iter();
+    mounts
+        .map(|mount| ViewMount {
+            source: mount.source.clone().into(),
+            target: if moved { &mount.target } else { &mount.source }
+                .clone()
+                .into(),
         })
-    };
-    let hidden = |path: &Path| {
-        spec.hidden
-            .iter()
-            .any(|h| path.starts_with(h) && h.starts_with(&spec.workspace))
-    };
-    if spec.workspace == Path::new("/") {
-        return overlap(&spec.layer);
-    }
-    for other in std::iter::once(&spec.layer)
-        .chain(&spec.hidden)
-        .chain(&spec.writable)
-    {
-        if spec.workspace.starts_with(other) {
-            return overlap(other);
-        }
-    }
-    for other in std::iter::once(&spec.layer).chain(&spec.writable) {
-        if other.starts_with(&spec.workspace) && !hidden(other) {
-            return overlap(other);
-        }
-    }
-    Ok(())
+        .collect()
 }
 
 /// The kind of sandbox this machine allows.
@@ -480,15 +429,7 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
     let workspace = dir.join("workspace");
     let prepared = match std::fs::create_dir_all(&workspace) {
         Ok(()) => {
-            let spec = SandboxSpec {
-                workspace,
-                layer: dir.join("layer"),
-                lowers: Vec::new(),
-                writable: Vec::new(),
-                hidden: Vec::new(),
-                preference: SandboxChoice::Auto,
-                launcher: launcher.to_path_buf(),
-            };
+            let spec = SandboxSpec::new(workspace, dir.join("layer"), launcher.to_path_buf());
             Sandbox::prepare(spec).await
         }
         Err(e) => Err(SandboxError::io("create the folder", &workspace)(e)),
@@ -507,8 +448,8 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
     }
 }
 
-/// The body of the hidden subcommand `sandbox-exec`, given the arguments after it; gives the exit
-/// status. Must be called before the process has a second thread.
+/// The body of the hidden subcommand `sandbox-exec`, given the arguments after it: the program and its
+/// arguments. Gives the exit status. Must be called before the process has a second thread.
 pub fn exec_main(args: impl Iterator<Item = OsString>) -> i32 {
     supervise::launcher_main(args)
 }

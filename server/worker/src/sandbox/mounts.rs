@@ -16,6 +16,8 @@ use rustix::{
 };
 
 use super::{
+    covers::cover_secrets,
+    host_sockets::{HostSocket, list_host_sockets},
     mount_policy::{self, DiscardedFolder, NestedMount},
     overlay::{
         OverlayFolders, attach_tree, clone_tree, make_place, mount_overlay, mount_tmpfs,
@@ -45,7 +47,9 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
             notes: ViewNotes::default(),
         });
     }
-    let privileged = enter_namespaces()?;
+    // The kernel lists the sockets of the network that this process is in.
+    let sockets = list_host_sockets().step(|| "list the sockets of the machine".into())?;
+    let privileged = enter_namespaces(view.ports.is_some())?;
     let mut plan = MountPlan::gather(view, privileged)?;
     plan.cover_devices()?;
     plan.cover_run()?;
@@ -54,8 +58,18 @@ pub(super) fn make_view(view: &SandboxView) -> Result<MountedView, StepError> {
     }
     plan.mount_workspace()?;
     plan.hide_folders()?;
+    cover_secrets(view)?;
     plan.mount_writable()?;
+    cover_sockets(&sockets)?;
     plan.seal_mounts()
+}
+
+/// Covers the machine's sockets that the view still shows.
+fn cover_sockets(sockets: &[HostSocket]) -> Result<(), StepError> {
+    for socket in sockets.iter().filter(|socket| socket.is_reachable()) {
+        attach_tree(&clone_tree(Path::new("/dev/null"), false)?, socket.path())?;
+    }
+    Ok(())
 }
 
 /// Returns the folders that stay writable without namespaces.
@@ -67,14 +81,19 @@ fn open_places(view: &SandboxView) -> Vec<PathBuf> {
         "/proc".into(),
     ];
     places.extend(view.writable.iter().map(PathBuf::from));
+    places.extend(view.mounts.iter().map(|mount| PathBuf::from(&mount.target)));
     places
 }
 
-/// Enters new mount, PID and IPC namespaces, and a new user namespace only if that is needed.
+/// Enters new mount, PID and IPC namespaces, a network namespace if that is asked for, and a new user
+/// namespace only if that is needed.
 ///
 /// Returns whether no user namespace was needed.
-fn enter_namespaces() -> Result<bool, StepError> {
-    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+fn enter_namespaces(network: bool) -> Result<bool, StepError> {
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+    if network {
+        flags |= UnshareFlags::NEWNET;
+    }
     let (uid, gid) = (
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
@@ -145,11 +164,17 @@ impl<'a> MountPlan<'a> {
             } => Some(clone_tree(Path::new(objects), true)?),
             _ => None,
         };
-        let clone = |path: &OsString| {
-            let path = PathBuf::from(path);
-            clone_tree(&path, true).map(|tree| (path, tree))
+        let clone = |(source, target): (&OsString, &OsString)| {
+            let tree = clone_tree(Path::new(source), true)?;
+            Ok((PathBuf::from(target), tree))
         };
-        let writable_trees = view.writable.iter().map(clone).collect::<Result<_, _>>()?;
+        let mounts = view
+            .mounts
+            .iter()
+            .map(|mount| (&mount.source, &mount.target));
+        let writable = view.writable.iter().map(|path| (path, path));
+        let writable_trees = writable.chain(mounts).map(clone);
+        let writable_trees = writable_trees.collect::<Result<_, _>>()?;
         Ok(Self {
             run: mount_policy::kept_run_places(),
             view,
@@ -172,7 +197,7 @@ impl<'a> MountPlan<'a> {
             .map(|name| Path::new("/dev").join(name))
             .filter_map(|path| Some((clone_tree(&path, false).ok()?, path)))
             .collect();
-        mount_tmpfs(Path::new("/dev"), c"mode=0755,size=64k")?;
+        mount_tmpfs(Path::new("/dev"), c"mode=0755,size=4m")?;
         for (tree, path) in trees {
             std::fs::write(&path, []).step(|| "create the mount point of a device".into())?;
             attach_tree(&tree, &path)?;

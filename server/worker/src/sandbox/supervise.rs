@@ -1,6 +1,6 @@
 //! The launcher: makes the view, starts the program in it, and sees that nothing outlives it.
 //!
-//! Three processes. The *launcher* stays outside and watches the daemon. Its child is the *init* of the
+//! Three processes. The *launcher* stays outside and ends with the daemon. Its child is the *init* of the
 //! PID namespace: when it ends, for whatever reason, the kernel ends everything in the namespace,
 //! whichever session or group it has moved to. The init's child is the program.
 
@@ -8,22 +8,23 @@ use std::{
     ffi::OsString,
     io::{self, Read, Write},
     os::{fd::OwnedFd, unix::process::CommandExt},
-    path::{Path, PathBuf},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
     pipe::{PipeFlags, pipe_with},
     process::{
-        DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process,
-        pidfd_open, set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal,
-        setsid, waitpid,
+        DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, kill_process, set_child_subreaper,
+        set_dumpable_behavior, set_parent_process_death_signal, setsid, waitpid,
     },
 };
 
 use super::{
-    confine, mounts, sys,
+    confine,
+    control::LauncherSocket,
+    mounts, network, sys,
     sys::ForkSide,
+    syscalls::{self, SocketChoice},
     view::{Isolation, SandboxView},
 };
 
@@ -56,20 +57,15 @@ impl<T, E: Into<io::Error>> NamedStep<T> for Result<T, E> {
     }
 }
 
-/// `sandbox-exec VIEW DAEMON [PROGRAM ARGUMENT…]`: without a program it only makes the view and prints
-/// what it noticed.
-pub(super) fn launcher_main(mut args: impl Iterator<Item = OsString>) -> i32 {
-    let view = args.next().map(PathBuf::from);
-    let daemon = args
-        .next()
-        .and_then(|pid| pid.to_str()?.parse().ok())
-        .and_then(Pid::from_raw);
-    let (Some(view), Some(daemon)) = (view, daemon) else {
+/// `sandbox-exec [PROGRAM ARGUMENT…]`, with the control socket inherited: without a program it only
+/// makes the view and prints what it noticed.
+pub(super) fn launcher_main(args: impl Iterator<Item = OsString>) -> i32 {
+    let Ok(socket) = LauncherSocket::inherited() else {
         report_error("this command is for internal use by the daemon");
         return 2;
     };
     let argv: Vec<OsString> = args.collect();
-    match launch_program(&view, daemon, &argv) {
+    match launch_program(&socket, &argv) {
         Ok(status) => status,
         Err(e) => {
             report_error(&e.to_string());
@@ -83,18 +79,15 @@ fn report_error(what: &str) {
     let _ = writeln!(io::stderr(), "sandbox: {what}");
 }
 
-fn launch_program(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, StepError> {
-    // A process descriptor rather than the death signal: that one fires when the *thread* ends that
-    // started us, and the daemon's threads come and go.
-    let watch = pidfd_open(daemon, PidfdFlags::empty()).step(|| "watch the daemon".into())?;
-    if rustix::process::getppid() != Some(daemon) {
-        return Err(io::Error::other("it has exited")).step(|| "watch the daemon".into());
-    }
-    let view: SandboxView = std::fs::read(view)
-        .and_then(|text| serde_json::from_slice(&text).map_err(Into::into))
-        .step(|| "read the description of the view".into())?;
+fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, StepError> {
+    let view = socket
+        .receive_view()
+        .step(|| "receive the description of the view".into())?;
     let signals = sys::block_signals().step(|| "block signals".into())?;
     let made = mounts::make_view(&view)?;
+    if let Some(ports) = &view.ports {
+        network::open_listeners(ports, socket)?;
+    }
     if argv.is_empty() {
         let notes = serde_json::to_vec(&made.notes).unwrap_or_default();
         let _ = io::stdout().write_all(&notes);
@@ -106,74 +99,20 @@ fn launch_program(view: &Path, daemon: Pid, argv: &[OsString]) -> Result<i32, St
     let (life_read, life_write) = pipe_with(PipeFlags::CLOEXEC).step(|| "create a pipe".into())?;
     match sys::fork_process().step(|| "start the init process".into())? {
         ForkSide::Child => {
-            drop((watch, status_read, life_write));
-            Ok(run_init(
-                &view,
-                &made,
-                argv,
-                &signals,
-                &status_write,
-                &life_read,
-            ))
+            drop((status_read, life_write));
+            let ends = InitEnds {
+                socket,
+                signals: &signals,
+                status: &status_write,
+                life: &life_read,
+            };
+            Ok(run_init(&view, &made, argv, &ends))
         }
         ForkSide::Parent(init) => {
             drop((status_write, life_read));
-            record_init(&view, init);
             release_stdio(argv.is_empty());
-            Ok(watch_over(init, &watch, &signals, status_read))
+            Ok(watch_over(init, socket, &signals, status_read))
         }
-    }
-}
-
-/// The folder that names the running inits of a view.
-fn running_dir(view: &SandboxView) -> PathBuf {
-    view.scratch("running")
-}
-
-/// Writes down which process is the init, for [`wait_until_gone`]. Best effort: without it a layer may
-/// be read while a program that was just killed still ends.
-fn record_init(view: &SandboxView, init: Pid) {
-    let dir = running_dir(view);
-    let _ = std::fs::create_dir(&dir);
-    let _ = std::fs::write(dir.join(init.as_raw_nonzero().to_string()), []);
-}
-
-/// Waits until no program of the view is left. Called when all have ended or been killed: killing the
-/// launcher ends the init and everything in the namespace, but not before `wait` returns.
-pub(super) fn wait_until_gone(view: &SandboxView, at_most: std::time::Duration) {
-    let deadline = std::time::Instant::now() + at_most;
-    for entry in std::fs::read_dir(running_dir(view))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
-        let Some(pid) = pid.and_then(Pid::from_raw) else {
-            continue;
-        };
-        // The number may be in use again; then it names no process of our own making.
-        let stat =
-            std::fs::read_to_string(format!("/proc/{pid}/cmdline", pid = pid.as_raw_nonzero()));
-        let ours = stat.is_ok_and(|text| {
-            text.split('\0')
-                .nth(2)
-                .is_some_and(|arg| Path::new(arg) == view.scratch("view.json"))
-        });
-        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-            continue;
-        };
-        if !ours {
-            continue;
-        }
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        let left = rustix::event::Timespec::try_from(left).unwrap_or(rustix::event::Timespec {
-            tv_sec: 1,
-            tv_nsec: 0,
-        });
-        let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left));
     }
 }
 
@@ -193,16 +132,20 @@ fn release_stdio(keep_errors: bool) {
 }
 
 /// Waits for the init, passing signals on; ends it when the daemon ends.
-fn watch_over(init: Pid, daemon: &OwnedFd, signals: &OwnedFd, status: OwnedFd) -> i32 {
+fn watch_over(init: Pid, daemon: &LauncherSocket, signals: &OwnedFd, status: OwnedFd) -> i32 {
     loop {
         let mut fds = [
             PollFd::new(signals, PollFlags::IN),
-            PollFd::new(daemon, PollFlags::IN),
+            PollFd::new(daemon.descriptor(), PollFlags::IN),
         ];
         let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
         if polled.is_err() || !fds[1].revents().is_empty() {
-            // The init follows: its death signal is set.
-            return NO_VIEW;
+            // The daemon also lets go of a program whose init has ended. Otherwise the init follows: its
+            // death signal is set.
+            return match waitpid(Some(init), WaitOptions::NOHANG) {
+                Ok(Some((_, ended))) => exit_status(ended, status),
+                _ => NO_VIEW,
+            };
         }
         match sys::next_signal(signals) {
             Ok(Some(signal)) => {
@@ -235,14 +178,23 @@ fn exit_status(init: WaitStatus, status: OwnedFd) -> i32 {
     libc::WEXITSTATUS(raw)
 }
 
+/// The descriptors of the init.
+struct InitEnds<'a> {
+    socket: &'a LauncherSocket,
+    /// The signals it reads.
+    signals: &'a OwnedFd,
+    /// Where it writes the program's raw wait status.
+    status: &'a OwnedFd,
+    /// Closed at the other end when the launcher has ended.
+    life: &'a OwnedFd,
+}
+
 /// The first process inside.
 fn run_init(
     view: &SandboxView,
     made: &mounts::MountedView,
     argv: &[OsString],
-    signals: &OwnedFd,
-    status: &OwnedFd,
-    life: &OwnedFd,
+    ends: &InitEnds<'_>,
 ) -> i32 {
     let namespaces = view.isolation == Isolation::Namespaces;
     // Outside a PID namespace nothing ends the program's descendants but this process, so it must live
@@ -252,7 +204,7 @@ fn run_init(
     } else {
         Signal::TERM
     };
-    if let Err(e) = prepare_init(view, made, last_words, life) {
+    if let Err(e) = prepare_init(view, made, last_words, ends) {
         report_error(&e.to_string());
         return NO_VIEW;
     }
@@ -264,7 +216,7 @@ fn run_init(
         Ok(ForkSide::Parent(program)) => {
             release_stdio(false);
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-            reap_children(program, signals, status, life);
+            reap_children(program, ends);
             if !namespaces {
                 end_descendants();
             }
@@ -282,9 +234,12 @@ fn prepare_init(
     view: &SandboxView,
     made: &mounts::MountedView,
     last_words: Signal,
-    life: &OwnedFd,
+    ends: &InitEnds<'_>,
 ) -> Result<(), StepError> {
     let _ = setsid();
+    ends.socket
+        .send_init()
+        .step(|| "report to the daemon".into())?;
     if view.isolation == Isolation::Namespaces {
         mounts::mount_proc()?;
         confine::drop_capabilities().step(|| "drop capabilities".into())?;
@@ -299,11 +254,18 @@ fn prepare_init(
                 .step(|| "restrict writes".into());
         }
     }
+    sys::leave_keyrings().step(|| "leave the user's keyrings".into())?;
+    let sockets = if view.isolation == Isolation::Namespaces {
+        SocketChoice::Common
+    } else {
+        SocketChoice::TcpOnly
+    };
+    syscalls::restrict_syscalls(sockets).step(|| "restrict system calls".into())?;
     std::env::set_current_dir(&view.root).step(|| "enter the workspace".into())?;
     // Changes of credentials clear the death signal, so it comes after them. The launcher may have
     // ended meanwhile: then its end of the pipe is closed already.
     set_parent_process_death_signal(Some(last_words)).step(|| "follow the launcher".into())?;
-    if has_ended(life) {
+    if has_ended(ends.life) {
         return Err(io::Error::other("it has exited")).step(|| "follow the launcher".into());
     }
     Ok(())
@@ -336,20 +298,20 @@ fn exec_program(argv: &[OsString]) -> i32 {
 }
 
 /// Reaps whatever ends, passes signals on, until the program ends.
-fn reap_children(program: Pid, signals: &OwnedFd, report: &OwnedFd, life: &OwnedFd) {
+fn reap_children(program: Pid, ends: &InitEnds<'_>) {
     loop {
-        match sys::next_signal(signals) {
+        match sys::next_signal(ends.signals) {
             Ok(Some(signal)) => {
                 let _ = kill_process(program, signal);
                 // Without a PID namespace this is also how the launcher's death arrives.
-                if has_ended(life) {
+                if has_ended(ends.life) {
                     return;
                 }
             }
             Ok(None) => {
                 while let Ok(Some((pid, ended))) = waitpid(None, WaitOptions::NOHANG) {
                     if pid == program {
-                        let _ = rustix::io::write(report, &ended.as_raw().to_ne_bytes());
+                        let _ = rustix::io::write(ends.status, &ended.as_raw().to_ne_bytes());
                         return;
                     }
                 }

@@ -1,10 +1,10 @@
-//! The system calls no library wraps safely. Everything here runs in the launcher's process, which
-//! has a single thread.
+//! The system calls no library wraps safely. Everything here but what says otherwise runs in the
+//! launcher's process, which has a single thread.
 
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
@@ -13,6 +13,7 @@ use rustix::{
     process::{Pid, Signal},
     thread::UnshareFlags,
 };
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Moves this process into new namespaces.
 #[expect(
@@ -149,6 +150,93 @@ pub(super) fn close_others_on_exec() {
             libc::CLOSE_RANGE_CLOEXEC,
         );
     }
+}
+
+/// Gives this process a session keyring of its own, so that it holds none of the user's keys.
+#[expect(unsafe_code, reason = "keyrings have no safe wrapper")]
+pub(super) fn leave_keyrings() -> io::Result<()> {
+    // SAFETY: without a name the call reads no memory.
+    let joined = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        _ if joined >= 0 => Ok(()),
+        // No keys in this kernel, or nobody in this container may use them.
+        Some(libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Takes over an inherited descriptor that must be a socket, so that programs do not inherit it.
+#[expect(
+    unsafe_code,
+    reason = "an inherited descriptor is a number until somebody owns it"
+)]
+pub(super) fn take_socket(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: nothing in this process, which has just started, owns this number; it is borrowed only
+    // to look at what is there.
+    let there = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::net::sockopt::socket_type(there)?;
+    rustix::io::fcntl_setfd(there, rustix::io::FdFlags::CLOEXEC)?;
+    // SAFETY: as above, and it is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Registers a descriptor with the runtime, for when it can be read. Used by the daemon.
+#[expect(
+    unsafe_code,
+    reason = "a descriptor of another type could be closed while it is registered"
+)]
+pub(super) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the registration owns the descriptor, so it stays open and the same until both end.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
+}
+
+/// Makes every start of `command` fail with `error`. Used by the daemon.
+#[expect(
+    unsafe_code,
+    reason = "steps between fork and exec have no safe wrapper"
+)]
+pub(super) fn refuse_to_start(command: &mut tokio::process::Command, error: &io::Error) {
+    let code = error.raw_os_error().unwrap_or(libc::EIO);
+    // SAFETY: the step neither allocates nor locks.
+    unsafe {
+        command.pre_exec(move || Err(io::Error::from_raw_os_error(code)));
+    }
+}
+
+/// Starts the loopback interface of this process's network namespace.
+#[expect(unsafe_code, reason = "the interface's flags have no safe wrapper")]
+pub(super) fn bring_up_loopback() -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: all bits zero are a valid request; the name ends with a zero; the kernel reads and
+    // writes nothing but the structure, which lives through both calls.
+    unsafe {
+        let mut request = std::mem::zeroed::<libc::ifreq>();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = from.cast_signed();
+        }
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The constant is small.
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Ends this process by `signal`, so that its parent sees the same status.

@@ -1,4 +1,4 @@
-//! The description of a view: one file beside the layer that the launcher reads before any program runs.
+//! The description of a view, which the launcher receives before any program runs.
 
 use std::{
     ffi::OsString,
@@ -28,8 +28,45 @@ pub(super) struct SandboxView {
     pub(super) home: Option<OsString>,
     /// Folders outside the workspace that programs may write.
     pub(super) writable: Vec<OsString>,
+    /// Folders outside the workspace that programs may write at another path.
+    pub(super) mounts: Vec<ViewMount>,
     /// Folders programs must not see.
     pub(super) hidden: Vec<OsString>,
+    /// Files and folders programs must not read.
+    pub(super) secrets: Vec<HiddenSecret>,
+    /// The ports inside that lead to the network; `None` leaves the machine's own network.
+    pub(super) ports: Option<Vec<u16>>,
+}
+
+/// A private folder and the path at which programs see it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ViewMount {
+    /// The folder.
+    pub(super) source: OsString,
+    /// The path inside.
+    pub(super) target: OsString,
+}
+
+/// A file or folder that programs must not read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct HiddenSecret {
+    /// Its real path.
+    pub(super) path: OsString,
+    /// What programs find there.
+    pub(super) cover: SecretCover,
+    /// Parts of it that stay visible.
+    pub(super) shown: Vec<OsString>,
+}
+
+/// What programs find in place of a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum SecretCover {
+    /// An empty folder.
+    Folder,
+    /// An empty file.
+    File,
+    /// The file without the lines that carry a secret.
+    Lines,
 }
 
 /// The mechanism that makes a view writable.

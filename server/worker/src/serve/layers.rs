@@ -3,7 +3,10 @@
 //! A layer that an attempt of this worker left is used as it is, with what version control ignores in it.
 //! Any other is made from its manifest, once a goal, and holds exactly what the manifest says.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use claudecluster_protocol::{
@@ -94,7 +97,11 @@ fn write_whole_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBody> {
         ErrorBody::environment(format!("cannot write a layer of the workspace: {error}"))
             .with_hint("free some space for the state folder")
     };
-    std::fs::create_dir_all(parent).map_err(|error| refused(error.to_string()))?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)
+        .map_err(|error| refused(error.to_string()))?;
     write_layer(&building, files).map_err(|error| refused(error.to_string()))?;
     match std::fs::rename(&building, dir) {
         Ok(()) => Ok(()),

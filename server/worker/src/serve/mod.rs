@@ -3,6 +3,7 @@
 //! The same loop serves the daemon's own executor and `claudecluster worker`. It runs one job at a time. Whatever
 //! ends the link ends the job with everything it started.
 
+mod homes;
 mod job;
 mod layers;
 mod place;
@@ -35,9 +36,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use self::job::{JobEnd, run_job};
-pub use self::{place::WorkerPlace, stdio::worker_main};
+pub use self::{
+    place::{HiddenFolders, WorkerPlace},
+    stdio::worker_main,
+};
 use crate::{
-    agent::{PermissionQuestion, SessionChannels},
+    agent::{PermissionQuestion, SessionChannels, SessionClocks},
     link::{LinkError, WorkerLinkEnd},
 };
 
@@ -219,6 +223,7 @@ async fn serve_job(
         events: events_in,
         questions: Some(asks_in),
         cancel,
+        clocks: SessionClocks::default(),
     };
     let end = {
         let mut running = pin!(run_job(place, &job, channels, ContentClient(requests_in)));

@@ -1,10 +1,9 @@
 //! Where a worker keeps its files, and what it runs.
 
 use std::{
-    collections::HashSet,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,10 +11,11 @@ use claudecluster_files::{FolderHandle, run_with_deadline};
 use claudecluster_protocol::{
     ErrorBody, GoalId, StopReason,
     plan::AgentName,
-    worker::{AttemptEpoch, JobEnv, JobWork, LayerMaker, WorkerJob},
+    worker::{AgentTask, AttemptEpoch, JobEnv, JobWork, LayerMaker, WorkerJob},
 };
 
-use crate::agent::{AgentSettings, AgentSetup, registry};
+use super::homes::{HOME, SessionKeep, session_name};
+use crate::agent::{AgentSettings, AgentSetup, is_model_name, registry};
 
 /// How long a job or a goal waits until its folder is empty. It goes on being emptied then.
 const CLEARING: Duration = Duration::from_mins(1);
@@ -23,13 +23,35 @@ const CLEARING: Duration = Duration::from_mins(1);
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
 
+/// Finds the folders that jobs must not see, anew for each job.
+#[derive(Clone, Default)]
+pub struct HiddenFolders(Option<Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>>);
+
+impl HiddenFolders {
+    /// Asks `find` whenever a job starts.
+    pub fn new(find: impl Fn() -> Vec<PathBuf> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(find)))
+    }
+
+    fn list(&self) -> Vec<PathBuf> {
+        self.0.as_ref().map(|find| find()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for HiddenFolders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HiddenFolders").finish_non_exhaustive()
+    }
+}
+
 /// The folders and programs of a worker. No job names any of them.
 ///
 /// ```text
 /// STATE/goals/<goal>/
-///   agent/                       the agents' private home
+///   sessions/<session>/          what forks and resumes need of sessions that have ended
 ///   layers/<manifest>/           layers made from their manifests
-///   tasks/<task>/<attempt>/      transcript.jsonl, upper/: the layer that the attempt left
+///   tasks/<task>/<attempt>/      transcript.jsonl, upper/: the layer that the attempt left; home/: the home of
+///                                its session, while that runs
 ///   planner/<attempt>/
 ///   gates/
 /// ```
@@ -37,10 +59,9 @@ const TRANSCRIPT: &str = "transcript.jsonl";
 pub struct WorkerPlace {
     state: PathBuf,
     hidden: Vec<PathBuf>,
+    hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
-    /// Goals whose agents have a home.
-    homes: Mutex<HashSet<GoalId>>,
 }
 
 impl WorkerPlace {
@@ -49,10 +70,10 @@ impl WorkerPlace {
     pub fn new(state: PathBuf, launcher: PathBuf) -> Self {
         Self {
             hidden: vec![state.clone()],
+            hidden_source: HiddenFolders::default(),
             state,
             launcher,
             agents: AgentSettings::default(),
-            homes: Mutex::default(),
         }
     }
 
@@ -70,9 +91,28 @@ impl WorkerPlace {
         self
     }
 
-    /// Folders that jobs must not see.
-    pub(crate) fn hidden(&self) -> &[PathBuf] {
-        &self.hidden
+    /// Hides from each job the folders that `source` returns when the job starts.
+    #[must_use]
+    pub fn hide_found(mut self, source: HiddenFolders) -> Self {
+        self.hidden_source = source;
+        self
+    }
+
+    /// Returns the folders that a job in `workspace` must not see.
+    ///
+    /// A found folder that contains the workspace is left out, because the job works below it.
+    pub(crate) fn hidden(&self, workspace: &Path) -> Vec<PathBuf> {
+        let (inside, mut hidden): (Vec<_>, Vec<_>) = self
+            .hidden_source
+            .list()
+            .into_iter()
+            .filter(|dir| !self.hidden.contains(dir))
+            .partition(|dir| workspace.starts_with(dir));
+        for dir in inside {
+            tracing::warn!(dir = %dir.display(), "the workspace is in another daemon's folder, which is not hidden");
+        }
+        hidden.extend_from_slice(&self.hidden);
+        hidden
     }
 
     /// The program with the hidden subcommands.
@@ -100,6 +140,9 @@ impl WorkerPlace {
                 layer.manifest
             )));
         }
+        if let Some(task) = &job.session {
+            check_session(task)?;
+        }
         if !Path::new(&job.workspace).is_absolute() {
             return Err(ErrorBody::user(format!(
                 "the workspace {:?} is not absolute",
@@ -113,24 +156,14 @@ impl WorkerPlace {
         self.state.join("goals").join(goal.as_str())
     }
 
-    /// The agents' home of a goal.
-    pub(crate) fn home(&self, goal: &GoalId) -> PathBuf {
-        self.goal_dir(goal).join("agent")
+    /// The sessions that a goal keeps.
+    pub(crate) fn session_keep(&self, goal: &GoalId) -> SessionKeep {
+        SessionKeep::new(self.goal_dir(goal).join("sessions"))
     }
 
-    /// Makes the agents' home of a goal ready, once a goal. Returns whether there was one before. Blocks.
-    pub(crate) fn prepare_home(&self, goal: &GoalId) -> Result<bool, ErrorBody> {
-        let home = self.home(goal);
-        let mut ready = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        let existed = home.is_dir();
-        if !existed || !ready.contains(goal) {
-            registry().prepare_home(&home).map_err(|error| {
-                ErrorBody::environment(format!("cannot create {}: {error}", home.display()))
-                    .with_hint("check that the state folder is writable and has free space")
-            })?;
-            ready.insert(goal.clone());
-        }
-        Ok(existed)
+    /// The home of a job's session.
+    pub(crate) fn home(&self, epoch: &AttemptEpoch) -> PathBuf {
+        self.job_dir(epoch).join(HOME)
     }
 
     /// The folder of the layers that are made from manifests.
@@ -178,10 +211,6 @@ impl WorkerPlace {
 
     /// Deletes everything that is kept for a goal.
     pub(crate) async fn forget_goal(&self, goal: &GoalId) {
-        self.homes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(goal);
         if is_one_part(goal.as_str()) {
             clear_folder(&self.goal_dir(goal), &[]).await;
         }
@@ -191,6 +220,23 @@ impl WorkerPlace {
     pub(crate) fn transcript(&self, epoch: &AttemptEpoch) -> PathBuf {
         self.job_dir(epoch).join(TRANSCRIPT)
     }
+}
+
+/// Refuses a session whose names could be anything else on a command line.
+fn check_session(task: &AgentTask) -> Result<(), ErrorBody> {
+    if session_name(&task.session).as_ref() != Some(&task.session) {
+        return Err(ErrorBody::user(format!(
+            "{:?} cannot be the id of a session",
+            task.session
+        )));
+    }
+    if let Some(model) = task.model.as_ref().filter(|model| !is_model_name(model)) {
+        return Err(
+            ErrorBody::user(format!("{model:?} cannot be the name of a model"))
+                .with_hint("correct it where it is set: in the plan, or the setting `model`"),
+        );
+    }
+    Ok(())
 }
 
 /// Returns whether a name is one part of a path and stays where it is put.

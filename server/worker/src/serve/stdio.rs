@@ -1,6 +1,6 @@
 //! A worker on its standard streams: the hidden subcommand `worker`.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc};
 
 use super::{WorkerPlace, serve};
 use crate::{agent::AgentSettings, link::over_lines};
@@ -35,7 +35,10 @@ fn read_args(mut args: impl Iterator<Item = OsString>) -> Result<WorkerPlace, St
         }
     }
     let state = state.ok_or("--state DIR is missing")?;
-    std::fs::create_dir_all(&state)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&state)
         .and_then(|()| state.canonicalize())
         .map_err(|error| format!("cannot use {}: {error}", state.display()))
         .and_then(|state| {

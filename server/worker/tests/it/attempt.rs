@@ -13,7 +13,10 @@ use claudecluster_protocol::{
     plan::{AgentName, Command},
 };
 use claudecluster_worker::{
-    agent::{AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, ToolPermissions},
+    agent::{
+        AgentLimits, AgentPlace, AgentSpec, AgentTask, SessionChannels, SessionClocks,
+        ToolPermissions,
+    },
     attempt::{self, AttemptReport, AttemptSpec},
     changes::{ChangeLimits, TrackedFiles},
     sandbox::SandboxChoice,
@@ -35,6 +38,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
                 model: None,
                 session: String::new(),
                 fork_of: None,
+                unforked_prompt: None,
                 run: Some(Command::Shell(script.into())),
                 limits: AgentLimits {
                     timeout: Span::from_secs(60),
@@ -49,6 +53,7 @@ fn spec(fixture: &Fixture, script: &str) -> AttemptSpec {
         gate_env: Vec::new(),
         gate_timeout: Span::from_secs(60),
         view_timeout: Span::from_secs(300),
+        network_wait: Duration::ZERO,
         tracked: TrackedFiles::default(),
         limits: ChangeLimits::default(),
         transcript: fixture.state.join("logs/transcript"),
@@ -60,6 +65,7 @@ fn channels(events: mpsc::Sender<AgentEvent>, cancel: CancellationToken) -> Sess
         events,
         questions: None,
         cancel,
+        clocks: SessionClocks::default(),
     }
 }
 

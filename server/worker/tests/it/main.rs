@@ -3,5 +3,6 @@
 mod agent;
 mod attempt;
 mod executor;
+mod network;
 mod sandbox;
 mod support;

@@ -107,13 +107,12 @@ async fn sandbox(
     edit: &str,
 ) -> Result<(Duration, Duration)> {
     let spec = SandboxSpec {
-        workspace: root.to_path_buf(),
-        layer: layer.to_path_buf(),
-        lowers: Vec::new(),
-        writable: Vec::new(),
-        hidden: Vec::new(),
         preference: SandboxChoice::Overlay,
-        launcher: bench.binary.clone(),
+        ..SandboxSpec::new(
+            root.to_path_buf(),
+            layer.to_path_buf(),
+            bench.binary.clone(),
+        )
     };
     let start = std::time::Instant::now();
     let sandbox = Sandbox::prepare(spec).await?;

@@ -99,7 +99,7 @@ rules:
         requests.iter().any(|r| r.rule.as_deref() == Some("held"))
     };
     assert!(model.wait_until(std::time::Duration::from_secs(120), asked));
-    let agents = claudes(&world);
+    let agents = claudes(&model.url());
     assert!(!agents.is_empty(), "the planner's process");
     world.kill_daemon();
     for pid in agents {
@@ -111,16 +111,20 @@ rules:
     assert_eq!(world.read("a.txt"), "b\n");
 }
 
-/// Processes that have the goal folder of this world in their environment: the agents' own.
-fn claudes(world: &World) -> Vec<u32> {
-    let mark = format!("CLAUDE_CONFIG_DIR={}", world.home().display());
+/// Processes that have a session's home and this world's model in their environment: the agents' own.
+fn claudes(model: &str) -> Vec<u32> {
+    let marks = [
+        "CLAUDE_CONFIG_DIR=/run/claudecluster/home/claude".to_owned(),
+        format!("ANTHROPIC_BASE_URL={model}"),
+    ];
     fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter(|entry| {
             let env = fs::read(entry.path().join("environ")).unwrap_or_default();
-            env.split(|&b| b == 0)
-                .any(|var| var.starts_with(mark.as_bytes()))
+            marks
+                .iter()
+                .all(|mark| env.split(|&b| b == 0).any(|var| var == mark.as_bytes()))
         })
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
@@ -159,7 +163,32 @@ fn killed_while_tasks_run() {
     let goal = world.goal("g1");
     assert_eq!(attempts(&goal), [1, 2, 2, 1]);
     let stop = &goal["tasksDetail"][1]["attempts"][0]["stop"];
-    assert_eq!(stop, "daemonRestart", "{goal:#}");
+    assert_eq!(stop, "daemonCrash", "{goal:#}");
+}
+
+#[test]
+fn a_task_during_which_the_daemon_is_killed_three_times_is_held() {
+    let world = World::new(&[("a.txt", "a\n")]);
+    let meet = Meet::new();
+    let script = format!("{}; echo b > a.txt", meet.script("t"));
+    let live = Live::plan(&world, &plan_of(&[shell("t", &script, &[])]), &["--apply"]);
+    for _ in 0..3 {
+        let worker = meet.next();
+        world.kill_daemon();
+        worker.ended();
+    }
+    let said = live.end().expect(1);
+    assert_eq!(said.outcome()["state"], "failed", "{said:#?}");
+    let error = world.goal("g1")["error"].to_string();
+    assert!(error.contains("during 3 attempts"), "{error}");
+    assert!(error.contains("claudecluster retry g1"), "{error}");
+    // The daemon stays up, and the task has its tries again once somebody asks.
+    let pid = world.daemon();
+    assert!(!gone(pid));
+    world.run(&["retry", "g1"]).expect(0);
+    meet.next().release();
+    let landed = world.run(&["watch", "g1"]).expect(0);
+    assert_eq!(world.read("a.txt"), "b\n", "{landed:#?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The whole product from outside, and the rules of its repository.
 
 mod daemon;
+mod display;
 mod goal;
 mod histories;
 mod isolation;

@@ -65,7 +65,10 @@ impl World {
         for (goal, body) in &self.journal {
             self.state.apply_event(goal, NOW, body);
         }
-        self.give(Input::Recover).unwrap();
+        self.give(Input::Recover {
+            ended: StopReason::DaemonRestart,
+        })
+        .unwrap();
     }
 
     fn succeed(&mut self, task: &str) {

@@ -17,12 +17,14 @@ use claudecluster_protocol::{
     TaskId, TaskSpec, TaskState, Timestamp,
     event::AttemptOutcome,
     goal::AgentUsage,
-    permission::{PermissionAnswer, PermissionDecision, PermissionScope},
+    permission::{
+        NETWORK_TOOL, PermissionAnswer, PermissionDecision, PermissionKind, PermissionScope,
+    },
 };
 use serde_json::json;
 
 use PermissionDecision::{Allow, Deny};
-use PermissionScope::{Goal, Once, Task};
+use PermissionScope::{Always, Goal, Once, Task};
 
 /// A goal of four independent tasks, and everything that was journaled.
 struct World {
@@ -118,7 +120,9 @@ impl World {
             state.apply_event(&goal(), Timestamp(5), body);
         }
         self.state = state;
-        self.give(Input::Recover)
+        self.give(Input::Recover {
+            ended: StopReason::DaemonRestart,
+        })
     }
 }
 
@@ -346,4 +350,46 @@ fn a_planner_asks_too() {
         *asker = Some((TaskId::new("a"), AttemptId(1)));
     }
     assert_eq!(give(by_task), ["p3 of a"]);
+}
+
+#[test]
+fn only_hosts_are_allowed_for_always() {
+    let mut world = World::new(4);
+    let ask = |world: &mut World, task: &str, tool: &str| {
+        world.give(Input::PermissionAsked {
+            goal: goal(),
+            asker: Some((TaskId::new(task), AttemptId(1))),
+            wanted: RequestedToolUse {
+                tool: tool.into(),
+                detail: "a.example:443".into(),
+                kind: Some(PermissionKind::Network),
+                input: BlobId::new("x"),
+            },
+        })
+    };
+    ask(&mut world, "a", "WebFetch");
+    ask(&mut world, "a", NETWORK_TOOL);
+    let refused = |world: &mut World, id: &str, decision| {
+        let answer = PermissionAnswer {
+            scope: Always,
+            ..PermissionAnswer::new(PermissionId::new(id), decision)
+        };
+        let input = Input::PermissionAnswered { answer, by: None };
+        let error = step(&mut world.state, input, Timestamp(5), &world.policy).unwrap_err();
+        format!("{} ({})", error.message, error.hint.unwrap_or_default())
+    };
+    assert_eq!(
+        refused(&mut world, "p1", Allow),
+        "p1 is not about a host of the network, so it cannot be allowed for always (allow it for the goal \
+         with: claudecluster allow p1 --goal)"
+    );
+    assert_eq!(
+        refused(&mut world, "p2", Deny),
+        "p2 cannot be denied for always: hosts are denied unless they are allowed (deny it for the goal \
+         with: claudecluster deny p2 --goal)"
+    );
+    let said = world.answer("p2", Allow, Always);
+    assert_eq!(said, ["p2 answered", "tell a Allow x"]);
+    // Other tasks of the goal need no answer of their own.
+    assert_eq!(ask(&mut world, "b", NETWORK_TOOL), ["tell b Allow x"]);
 }

@@ -155,7 +155,9 @@ impl World {
             Restart => {
                 self.state = self.replayed();
                 self.wakes.clear();
-                self.give(Input::Recover);
+                self.give(Input::Recover {
+                    ended: StopReason::DaemonRestart,
+                });
             }
             Cancel => {
                 self.give(Input::Cancel { goal });

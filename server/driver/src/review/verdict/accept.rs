@@ -31,9 +31,12 @@ fn is_explicit_look(decision: &Decision, entry: &FileEntry) -> bool {
     named
         || entry.file.held.iter().all(|reason| match reason {
             // Naming the task that failed, or the task whose gate failed, is a look at its work. What
-            // can make tools run code, or was never asked for, is looked at file by file.
+            // can make tools run code, was never asked for, or has a secret is looked at file by file.
             HeldReason::Partial | HeldReason::GateFailed => decision.task_id.is_some(),
-            HeldReason::OutOfScope | HeldReason::SelfArming => false,
+            HeldReason::OutOfScope
+            | HeldReason::SelfArming
+            | HeldReason::Listed
+            | HeldReason::Secret => false,
         })
 }
 

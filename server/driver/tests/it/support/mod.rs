@@ -151,6 +151,8 @@ impl Fixture {
             launcher: PathBuf::from("/nonexistent"),
             settings: self.settings.clone(),
             restrictions: Arc::new(|_| Ok(Default::default())),
+            keep_host: Arc::new(|_| Ok(())),
+            hidden: Default::default(),
         };
         Driver::start(config, self.store.clone()).await.unwrap()
     }

@@ -154,6 +154,16 @@ async fn messages_over_the_limit_are_skipped() {
             .unwrap()
             .contains("the limit is 1000")
     );
+    assert_eq!(complaint["id"], Value::Null);
+    // A request gets the error itself, and a reply none.
+    client
+        .send(&json!({"jsonrpc": "2.0", "id": 3, "result": "x".repeat(5000)}))
+        .await;
+    let id = client
+        .start_request("textDocument/hover", json!({"x": "x".repeat(100_000)}))
+        .await;
+    let refused = client.reply(id).await;
+    assert_eq!(refused["error"]["code"], -32803, "{refused}");
     let reply = client.command("claudecluster.goal.list", json!({})).await;
     assert_eq!(reply["result"], json!([]));
 }

@@ -2,6 +2,7 @@
 //! wherever that piece stands now.
 
 mod permissions;
+mod tasks;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +19,6 @@ use claudecluster_protocol::{
     event::{StreamItem, Verdict},
     goal::{GoalSummary, GoalView, HunkCounts, TaskView},
     permission::{PermissionAnswer, PermissionRequest},
-    plan::AgentName,
     resolution::Resolution,
     submitted::SubmittedGoal,
 };
@@ -26,6 +26,8 @@ use claudecluster_service::{
     DocumentEdit, Editor, EditorAttachment, EventReceiver, LiveTexts, Permit, Service, TextSource,
 };
 use tokio::sync::{Notify, mpsc, watch};
+
+use self::tasks::task_view;
 
 type Result<T> = std::result::Result<T, ErrorBody>;
 
@@ -176,22 +178,14 @@ impl Recorder {
         });
     }
 
-    /// Gives a goal a task of an agent, which can repair what it has made.
+    /// Gives a goal a task of an agent, which can repair its work.
     pub(crate) fn add_agent(&self, goal: &str) {
         self.with(|state| {
             let id = GoalId::new(goal);
             for view in state.goals.iter_mut().filter(|view| view.summary.id == id) {
                 view.summary.tasks = 2;
-                view.tasks_detail.push(TaskView {
-                    id: TaskId::new("t"),
-                    title: "Rename things".into(),
-                    state: TaskState::Succeeded,
-                    depends_on: Vec::new(),
-                    agent: AgentName::Native,
-                    attempts: Vec::new(),
-                    changed: Vec::new(),
-                    repair: None,
-                });
+                view.tasks_detail =
+                    vec![task_view("t".into(), "Rename things", TaskState::Succeeded)];
             }
         });
     }
@@ -204,14 +198,8 @@ impl Recorder {
                 let tasks = plan.tasks.iter().zip(states);
                 view.tasks_detail = tasks
                     .map(|(spec, &state)| TaskView {
-                        id: spec.id.clone(),
-                        title: spec.title_or_id().to_owned(),
-                        state,
                         depends_on: spec.depends_on.clone(),
-                        agent: AgentName::Native,
-                        attempts: Vec::new(),
-                        changed: Vec::new(),
-                        repair: None,
+                        ..task_view(spec.id.clone(), spec.title_or_id(), state)
                     })
                     .collect();
                 view.plan = Some(plan.clone());
@@ -298,6 +286,7 @@ fn view(workspace: &Path, goal: &str, state: GoalState) -> GoalView {
         permissions: Vec::new(),
         decided: Vec::new(),
         time_left: None,
+        network: Vec::new(),
     }
 }
 
@@ -360,6 +349,7 @@ fn hunk(id: &str, path: &Path, current: &str, old: &str, new: &str) -> HunkView 
             HunkStatus::Conflict
         },
         held: Vec::new(),
+        runs: None,
         start_line,
         end_line: start_line + old.matches('\n').count().max(1) as u32,
         old_text: old.to_owned(),

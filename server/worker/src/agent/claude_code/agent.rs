@@ -2,20 +2,19 @@
 
 use std::{
     ffi::OsStr,
-    io,
     path::{Path, PathBuf},
 };
 
 use claudecluster_protocol::{
-    ErrorBody, agent::AgentCapabilities, event::AgentEvent, plan::AgentName,
+    ErrorBody, agent::AgentCapabilities, event::AgentEvent, goal::EnvVar, plan::AgentName,
 };
 use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
-use super::{detect, home, session};
+use super::{detect, home, provider, session};
 use crate::{
     agent::{
-        AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
+        AgentHome, AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
         SessionChannels,
     },
     launch::ProgramLauncher,
@@ -104,8 +103,12 @@ impl CodingAgent for ClaudeCode {
         &["ANTHROPIC_", "CLAUDE", "AWS_"]
     }
 
-    fn prepare_home(&self, home: &Path) -> io::Result<()> {
-        home::prepare_home(home)
+    fn provider_addresses(&self, variables: &[EnvVar]) -> Vec<String> {
+        provider::provider_addresses(variables)
+    }
+
+    fn home(&self) -> Option<&'static dyn AgentHome> {
+        Some(&home::ClaudeHome)
     }
 
     fn cache_in(&self, folder: &Path) {

@@ -10,8 +10,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use claudecluster_files::FolderHandle;
+
 /// The time a probe may take. On an idle machine it takes half a second.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The oldest release that is used. Earlier ones cannot be told which tools to offer, run shell commands
+/// that they take for harmless without asking, whatever the settings say, or cannot fork a session under an
+/// id of ours.
+const OLDEST: [u32; 3] = [2, 0, 73];
 
 /// Whether there is a Claude Code, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +56,7 @@ pub(super) fn detect_program(program: Option<&Path>) -> ClaudeDetection {
         Ok(output) => ClaudeDetection {
             version: output.split_whitespace().next().map(str::to_owned),
             path: Some(path),
-            problem: None,
+            problem: find_version_problem(&output),
         },
         Err(problem) => ClaudeDetection {
             path: Some(path),
@@ -57,6 +64,23 @@ pub(super) fn detect_program(program: Option<&Path>) -> ClaudeDetection {
             problem: Some(problem),
         },
     }
+}
+
+/// Returns what is wrong with a version, given the program's answer to `--version`. A version in another form
+/// is taken for a recent one.
+fn find_version_problem(output: &str) -> Option<String> {
+    let shown = output.split_whitespace().next()?;
+    let version: Vec<u32> = shown
+        .split(['.', '-', '+'])
+        .map_while(|part| part.parse().ok())
+        .collect();
+    let [major, minor, patch] = OLDEST;
+    (version.len() >= 3 && version[..3] < OLDEST[..]).then(|| {
+        format!(
+            "version {shown} is too old: {major}.{minor}.{patch} or newer is needed; update it with \
+             `npm install -g @anthropic-ai/claude-code`"
+        )
+    })
 }
 
 /// The program of Claude Code: `program` where that is given, else what is on `PATH` or where its
@@ -140,10 +164,17 @@ fn run_probe(path: &Path, argument: &str) -> Result<String, String> {
     }
 }
 
+/// Runs `path` for its version, then for its help.
+fn ask_version_and_help(path: &Path) -> Result<String, String> {
+    let version = run_probe(path, "--version")?;
+    let version = version.lines().next().unwrap_or_default();
+    Ok(format!("{version}\n{}", run_probe(path, "--help")?))
+}
+
 /// The flags a Claude Code knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ClaudeFeatures {
-    /// Those that its help lists.
+    /// Those that its help lists. The text is its version, an end of line, and its help.
     Listed(Arc<str>),
     /// The program did not list its flags; a recent release is assumed.
     Unknown,
@@ -173,7 +204,7 @@ impl CachedHelp {
     fn of(program: &Path, changed: Option<SystemTime>) -> Option<Self> {
         let since = changed?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(Self {
-            file: KEPT_IN.get()?.join("claude-help.txt"),
+            file: KEPT_IN.get()?.join("claude-features.txt"),
             stamp: format!("{}\n{}\n", program.display(), since.as_nanos()),
         })
     }
@@ -186,7 +217,12 @@ impl CachedHelp {
     /// Where it cannot be written the program is asked again next time.
     fn write(&self, help: &str) {
         let text = format!("{}{help}", self.stamp);
-        if let Err(error) = super::home::write_private(&self.file, text.as_bytes()) {
+        let (Some(folder), Some(name)) = (self.file.parent(), self.file.file_name()) else {
+            return;
+        };
+        let written = FolderHandle::open(folder)
+            .and_then(|folder| folder.write_private(name, text.as_bytes()));
+        if let Err(error) = written {
             tracing::debug!(%error, "cannot cache the help output of Claude Code");
         }
     }
@@ -214,7 +250,7 @@ impl ClaudeFeatures {
         let kept = CachedHelp::of(&path, changed);
         let features = match kept.as_ref().and_then(CachedHelp::read) {
             Some(help) => Self::Listed(help.into()),
-            None => match run_probe(&path, "--help") {
+            None => match ask_version_and_help(&path) {
                 Ok(help) if help.contains("--") => {
                     if let Some(kept) = &kept {
                         kept.write(&help);
@@ -238,8 +274,22 @@ impl ClaudeFeatures {
             .any(|(at, _)| help[at + flag.len()..].chars().next().is_none_or(is_end))
     }
 
+    /// Returns why this Claude Code cannot be used, and what to do.
+    pub(super) fn find_problem(&self) -> Option<String> {
+        let Self::Listed(text) = self else {
+            return None;
+        };
+        find_version_problem(text.lines().next().unwrap_or_default()).or_else(|| {
+            let missing = self.missing()?;
+            Some(format!(
+                "this version is too old: it does not support {missing}; update it with \
+                 `npm install -g @anthropic-ai/claude-code`"
+            ))
+        })
+    }
+
     /// The first flag that must be there and is not.
-    pub(super) fn missing(&self) -> Option<&'static str> {
+    fn missing(&self) -> Option<&'static str> {
         let needed = [
             "--input-format",
             "--output-format",
@@ -248,6 +298,9 @@ impl ClaudeFeatures {
             "--setting-sources",
             "--session-id",
             "--fork-session",
+            "--tools",
+            "--settings",
+            "--json-schema",
         ];
         needed.into_iter().find(|flag| !self.has(flag))
     }
@@ -264,6 +317,28 @@ mod tests {
         assert!(!features.has("--mod") && !features.has("--fork"));
         assert_eq!(features.missing(), Some("--input-format"));
         assert_eq!(ClaudeFeatures::Unknown.missing(), None);
+    }
+
+    #[test]
+    fn old_releases_are_refused() {
+        let check = |output: &str, usable: bool| {
+            let problem = find_version_problem(output);
+            assert_eq!(problem.is_none(), usable, "{output}: {problem:?}");
+        };
+        check("2.0.73 (Claude Code)", true);
+        check("2.1.0 (Claude Code)", true);
+        check("2.0.72 (Claude Code)", false);
+        check("1.9.99", false);
+        check("2.0.72-beta", false);
+        check("10.0.0", true);
+        check("latest", true);
+        check("2.0", true);
+        check("", true);
+        let features = ClaudeFeatures::Listed("2.0.72 (Claude Code)\n --tools".into());
+        assert!(features.find_problem().unwrap().contains("2.0.72"));
+        let features = ClaudeFeatures::Listed("2.0.73 (Claude Code)\n --tools".into());
+        assert!(features.find_problem().unwrap().contains("--input-format"));
+        assert_eq!(ClaudeFeatures::Unknown.find_problem(), None);
     }
 
     #[test]

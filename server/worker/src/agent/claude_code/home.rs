@@ -1,139 +1,167 @@
-//! The private home of a goal's sessions.
+//! The home of a Claude Code session: its configuration folder, its login and its record.
 
-use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use claudecluster_protocol::goal::AgentUsage;
-use serde::{Deserialize, Serialize};
+use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError, read_named_file};
+
+use super::login::{self, ClaudeLogin};
+use crate::agent::AgentHome;
+
+/// The folder for the configuration, in the home.
+const CONFIG: &str = "claude";
+/// The folder for the records of sessions, in that for the configuration.
+const PROJECTS: &str = "projects";
+/// The login, in the configuration folder; the user's own has the same name.
+const CREDENTIALS: &str = ".credentials.json";
+/// The login that a session has renewed, in the goal's keep.
+const RENEWED: &str = "claude-login.json";
+/// The largest login that is copied, in bytes.
+const LOGIN_BYTES: u64 = 64 << 10;
+/// The largest number of projects that a home has, and of files that belong to a session. A session has one of the
+/// former.
+const ENTRIES: usize = 256;
 
 /// Returns the folder that Claude Code uses for its configuration.
 pub(super) fn config_dir(home: &Path) -> PathBuf {
-    home.join("claude")
+    home.join(CONFIG)
 }
 
-fn inheritance_dir(home: &Path) -> PathBuf {
-    home.join("sessions")
-}
-
-/// Makes the folders of the home; keeps existing ones.
-pub(super) fn make_folders(home: &Path) -> io::Result<()> {
-    for folder in [config_dir(home), inheritance_dir(home)] {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    Ok(())
-}
-
-/// Prepares the private home of a goal's Claude Code sessions: a configuration folder of its own,
-/// with the user's login where there is one. Once a goal, before its first session.
+/// The home of a Claude Code session.
 ///
 /// The user's settings, hooks, MCP servers and memories stay out on purpose.
-///
-/// # Errors
-/// The folder or the file cannot be written.
-pub(super) fn prepare_home(home: &Path) -> io::Result<()> {
-    make_folders(home)?;
-    let config = config_dir(home);
-    let settings = config.join(".claude.json");
-    if !settings.exists() {
-        write_private(&settings, br#"{"hasCompletedOnboarding":true}"#)?;
-    }
-    let own = std::env::var_os("CLAUDE_CONFIG_DIR").map(PathBuf::from);
-    let users = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".claude")));
-    let Some(login) = users.map(|folder| folder.join(".credentials.json")) else {
-        return Ok(());
-    };
-    match fs::read(login) {
-        Ok(secret) => write_private(&config.join(".credentials.json"), &secret),
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClaudeHome;
+
+impl AgentHome for ClaudeHome {
+    /// Makes a configuration folder of its own, with the login where there is one: the user's, or a later one that
+    /// an earlier session of the goal has made of it.
+    fn fill(&self, home: &FolderHandle, keep: &FolderHandle) -> Result<(), ForeignFileError> {
+        let config = home.make_folder(CONFIG)?;
+        config.create_private(".claude.json", br#"{"hasCompletedOnboarding":true}"#)?;
+        let renewed = keep.read_file(RENEWED, LOGIN_BYTES).ok();
         // No login: a key in the environment, or none, which the session will say.
-        Err(_) => Ok(()),
-    }
-}
-
-/// Writes a file that nobody else can read, not even while it is being written.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| io::Write::write_all(&mut file, content))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Nothing half-written stays behind; the first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// The values that forks of a session inherit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct ForkInheritance {
-    /// The running totals at the end of the session. Some releases of Claude Code carry them on into every
-    /// fork; the cost of the fork is the difference then.
-    pub(super) totals: AgentUsage,
-    /// The model as it named it, context variant included. A fork that is told none takes the name
-    /// that the provider answered with, which lacks the variant: its prompt would differ from its
-    /// parent's near the start.
-    pub(super) model: Option<String>,
-}
-
-impl ForkInheritance {
-    /// Loads the values of `session`; the default if it left none.
-    pub(super) fn load(home: &Path, session: &str) -> Self {
-        let read = fs::read(Self::path(home, session)).ok();
-        let left = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        left.unwrap_or_default()
+        let users = read_user_login();
+        let login = match (users, renewed) {
+            (Some(users), Some(renewed)) => login::choose_later(users, renewed),
+            (Some(users), None) => users,
+            // Whoever has logged out is not logged in again.
+            (None, _) => return Ok(()),
+        };
+        config.create_private(CREDENTIALS, &login)
     }
 
-    /// Saves the values for forks of `session`.
-    pub(super) fn save(&self, home: &Path, session: &str) -> io::Result<()> {
-        let json = serde_json::to_vec(self).map_err(io::Error::other)?;
-        write_private(&Self::path(home, session), &json)
-    }
-
-    fn path(home: &Path, session: &str) -> PathBuf {
-        // A session id is a name of ours or of the agent; either way it must not lead elsewhere.
-        let name: String = session
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+    fn list_session_files(
+        &self,
+        home: &FolderHandle,
+        session: &str,
+    ) -> Result<Vec<PathBuf>, ForeignFileError> {
+        let place = Path::new(CONFIG).join(PROJECTS);
+        let record = format!("{session}.jsonl");
+        let names = match home.open_folder(&place) {
+            Ok(folder) => list_names(&folder, EntryKind::Folder)?,
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let mut projects: Vec<PathBuf> = names
+            .into_iter()
+            .map(|name| place.join(name))
+            .filter(|project| {
+                let kind = home.kind(project.join(&record));
+                matches!(kind, Ok(Some(EntryKind::File)))
+            })
             .collect();
-        inheritance_dir(home).join(format!("{name}.json"))
+        // A session works in one folder; which one it is matters to nobody but its forks.
+        projects.sort();
+        let Some(project) = projects.into_iter().next() else {
+            return Ok(Vec::new());
+        };
+        // The record names these where an output was too long for it.
+        let results = project.join(session).join("tool-results");
+        let names = match home.open_folder(&results) {
+            Ok(folder) => list_names(&folder, EntryKind::File)?,
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let results = names.into_iter().map(|name| results.join(name));
+        Ok(std::iter::once(project.join(record))
+            .chain(results)
+            .collect())
     }
+
+    /// Keeps a login that Claude Code has renewed because it had run out: the one before is worth nothing then.
+    ///
+    /// A hostile session could leave the login of another account in that moment. So it is taken only where the
+    /// user's was about to run out, has to look like it in everything but the tokens, and never leaves the goal.
+    fn keep_login(&self, home: &FolderHandle, keep: &FolderHandle) -> Result<(), ForeignFileError> {
+        let path = Path::new(CONFIG).join(CREDENTIALS);
+        let left = match home.read_file(path, LOGIN_BYTES) {
+            Ok(left) => ClaudeLogin::parse(&left),
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let users = read_user_login().and_then(|users| ClaudeLogin::parse(&users));
+        let (Some(left), Some(users)) = (left, users) else {
+            return Ok(());
+        };
+        let before = keep.read_file(RENEWED, LOGIN_BYTES).ok();
+        let before = before.and_then(|kept| ClaudeLogin::parse(&kept));
+        let before = before.filter(|kept| kept.is_later_than(&users));
+        if left.renews(before.as_ref().unwrap_or(&users), login::now()) {
+            keep.write_private(RENEWED, &left.to_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the login of the user's own Claude Code.
+fn read_user_login() -> Option<Vec<u8>> {
+    let own = std::env::var_os("CLAUDE_CONFIG_DIR").map(PathBuf::from);
+    let users = own.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".claude")))?;
+    read_named_file(&users.join(CREDENTIALS), LOGIN_BYTES).ok()
+}
+
+/// Lists the entries of a kind whose names Claude Code could have given.
+fn list_names(folder: &FolderHandle, kind: EntryKind) -> Result<Vec<String>, ForeignFileError> {
+    let entries = folder.entries(ENTRIES)?;
+    let named = entries.into_iter().filter(|entry| entry.kind == kind);
+    let names = named.filter_map(|entry| entry.name.into_string().ok());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    Ok(names
+        .filter(|name| !name.starts_with('.') && name.chars().all(is_plain))
+        .collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use claudecluster_protocol::Usd;
+    use std::{fs, os::unix::fs::symlink};
 
     use super::*;
 
+    const SESSION: &str = "11111111-1111-4111-8111-111111111111";
+
     #[test]
-    fn what_a_session_leaves_is_found_again_and_stays_in_its_folder() {
-        let home = tempfile::tempdir().unwrap();
-        make_folders(home.path()).unwrap();
-        let left = ForkInheritance {
-            totals: AgentUsage {
-                input_tokens: 7,
-                cost_usd: Usd::from_micros(12),
-                ..AgentUsage::default()
-            },
-            model: Some("claude-opus-4-8[1m]".to_owned()),
-        };
-        left.save(home.path(), "../../a-1").unwrap();
-        assert_eq!(ForkInheritance::load(home.path(), "../../a-1"), left);
-        assert!(home.path().join("sessions/a-1.json").exists());
-        assert_eq!(
-            ForkInheritance::load(home.path(), "b"),
-            ForkInheritance::default()
-        );
+    fn a_session_is_its_record_and_long_outputs() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = FolderHandle::open(dir.path()).unwrap();
+        let project = dir.path().join("claude/projects/-w");
+        let results = project.join(SESSION).join("tool-results");
+        fs::create_dir_all(&results).unwrap();
+        fs::create_dir_all(project.join(SESSION).join("subagents")).unwrap();
+        let list = || ClaudeHome.list_session_files(&home, SESSION).unwrap();
+        assert!(list().is_empty());
+        let record = PathBuf::from(format!("claude/projects/-w/{SESSION}.jsonl"));
+        fs::write(dir.path().join(&record), "{}").unwrap();
+        fs::write(project.join("other.jsonl"), "{}").unwrap();
+        fs::write(results.join("b1.txt"), "long").unwrap();
+        symlink("/etc/passwd", results.join("b2.txt")).unwrap();
+        let result = PathBuf::from(format!("claude/projects/-w/{SESSION}/tool-results/b1.txt"));
+        assert_eq!(list(), [record.clone(), result]);
+        // A link is no record, nor is anything behind one.
+        fs::remove_file(dir.path().join(&record)).unwrap();
+        symlink("/etc/passwd", dir.path().join(&record)).unwrap();
+        assert!(list().is_empty());
+        fs::rename(dir.path().join("claude/projects"), dir.path().join("moved")).unwrap();
+        symlink(dir.path().join("moved"), dir.path().join("claude/projects")).unwrap();
+        assert!(ClaudeHome.list_session_files(&home, SESSION).is_err());
     }
 }

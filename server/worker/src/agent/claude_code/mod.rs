@@ -10,7 +10,8 @@
 //! - `--setting-sources user` with a private `CLAUDE_CONFIG_DIR`: neither the repository's settings
 //!   (hooks, environment, permissions) nor the user's are read. `--strict-mcp-config`: nor its MCP
 //!   servers. Both are required; a Claude Code without them is refused.
-//! - the permission mode is set on the command line, and requests are answered by [`ToolPolicy`].
+//! - the permission mode and the offered tools are set on the command line, and requests are answered by
+//!   [`ToolPolicy`]. Tools are an allow-list: what a new release adds stays out until it has been judged.
 //! - the prompt goes through standard input, never through the command line. It is sent as a text
 //!   block that is not the last one, because only the last is searched for slash commands and
 //!   `@file` mentions; releases that know `client_composed` do not search it either.
@@ -18,11 +19,14 @@
 mod agent;
 mod detect;
 mod home;
+mod login;
 mod policy;
 mod protocol;
+mod provider;
 mod result;
 mod session;
 mod settings;
+mod tools;
 
 pub(super) use agent::ClaudeCode;
 pub use policy::{ToolPolicy, ToolRule};

@@ -1,22 +1,29 @@
 //! The tools a session may use that reach beyond its sandbox.
 
+use std::collections::BTreeSet;
+
 use claudecluster_protocol::permission::PermissionKind;
 
+use super::tools::{JUDGED_TOOLS, JudgedTool, ToolVerdict, find_judged, names_of_tool};
 use crate::agent::permission::ToolPermissions;
 
-/// Answers a session's permission requests.
+/// Answers a session's permission requests, and says which tools it is offered.
 ///
 /// The sandbox is the boundary (R20): whatever stays inside is allowed without looking at it, shell
-/// commands included. Denied are tools that act outside of it, or that wait for somebody who is not
-/// there. Denied tools are not even offered to the model where Claude Code allows to say so; that
-/// also takes two thirds off the fixed part of every request.
+/// commands included. Everything else has to be judged first: a tool is offered if [`JUDGED_TOOLS`] or the
+/// configuration says so, and a tool that neither knows is denied, because a new release may have added it.
+/// Denied tools are not even offered to the model; that also takes two thirds off the fixed part of every
+/// request.
 ///
 /// A tool is allowed, asked about, or denied as a whole. There are no patterns for its input: what a shell
 /// command does cannot be told from its words, so a rule about words would promise what it cannot keep.
 #[derive(Clone, Debug)]
 pub struct ToolPolicy {
-    denied: Vec<String>,
+    allowed: Vec<String>,
     asked: Vec<String>,
+    denied: Vec<String>,
+    /// The rule for tools that are in none of the lists.
+    unlisted: ToolRule,
 }
 
 /// The rule for a tool.
@@ -30,28 +37,6 @@ pub enum ToolRule {
     Deny,
 }
 
-/// Denied unless configured otherwise: they reach the network in the provider's or the daemon's name.
-const USUALLY_DENIED: [&str; 2] = ["WebFetch", "WebSearch"];
-
-/// Denied whatever is configured.
-const NEVER: [&str; 12] = [
-    // Wait for a person at the session's own terminal.
-    "AskUserQuestion",
-    "EnterPlanMode",
-    "ExitPlanMode",
-    // Make worktrees, timers and further sessions behind the driver's back.
-    "EnterWorktree",
-    "ExitWorktree",
-    "CronCreate",
-    "CronDelete",
-    "CronList",
-    "ScheduleWakeup",
-    "SendMessage",
-    "Workflow",
-    // Procedures for people at a terminal.
-    "Skill",
-];
-
 impl Default for ToolPolicy {
     fn default() -> Self {
         Self::new(&ToolPermissions::default())
@@ -64,40 +49,62 @@ impl ToolPolicy {
         let ToolPermissions {
             allow, ask, deny, ..
         } = permissions;
-        let mut denied: Vec<String> = Vec::new();
-        let usually = USUALLY_DENIED.into_iter().map(str::to_owned);
-        let usually = usually.filter(|tool| !allow.contains(tool) && !ask.contains(tool));
-        let never = NEVER.into_iter().map(str::to_owned);
-        for tool in usually.chain(never).chain(deny.iter().cloned()) {
-            if !denied.contains(&tool) {
-                denied.push(tool);
+        let named = |tools: &[String]| -> BTreeSet<String> {
+            tools.iter().flat_map(|tool| names_of_tool(tool)).collect()
+        };
+        let (allow, ask, deny) = (named(allow), named(ask), named(deny));
+        let never = |tool: &str| find_judged(tool).is_some_and(|t| t.verdict == ToolVerdict::Never);
+        let mut policy = Self {
+            allowed: Vec::new(),
+            asked: Vec::new(),
+            denied: Vec::new(),
+            unlisted: ToolRule::Deny,
+        };
+        // In the order of the table, whatever the order of the configuration: the names stand on the
+        // command line, and what follows from it in the prompt that a planner and its forks share.
+        let judged = JUDGED_TOOLS.iter().flat_map(|tool| tool.names);
+        let judged: Vec<String> = judged.map(|&name| name.to_owned()).collect();
+        let others = allow.iter().chain(&ask).chain(&deny);
+        let others: BTreeSet<String> = others
+            .filter(|tool| !judged.contains(tool))
+            .cloned()
+            .collect();
+        for tool in judged.into_iter().chain(others) {
+            let offered = find_judged(&tool).is_some_and(|t| t.verdict == ToolVerdict::Offered);
+            if never(&tool) || deny.contains(&tool) {
+                policy.denied.push(tool);
+            } else if ask.contains(&tool) {
+                policy.asked.push(tool);
+            } else if offered || allow.contains(&tool) {
+                policy.allowed.push(tool);
+            } else {
+                policy.denied.push(tool);
             }
         }
-        let mut asked: Vec<String> = Vec::new();
-        for tool in ask {
-            if !denied.contains(tool) && !asked.contains(tool) {
-                asked.push(tool.clone());
-            }
-        }
-        Self { denied, asked }
-    }
-
-    /// This policy for a Claude Code that cannot be told to ask: what it would ask about is denied.
-    pub(super) fn without_asking(mut self) -> Self {
-        self.denied.append(&mut self.asked);
-        self
+        policy
     }
 
     /// For transcripts, which do not hold what was said to questions: only what is always denied is told
     /// as denied.
     pub(super) fn of_transcripts() -> Self {
-        Self::new(&ToolPermissions {
-            ask: USUALLY_DENIED.map(str::to_owned).to_vec(),
+        let on_request = |tool: &&JudgedTool| tool.verdict == ToolVerdict::OnRequest;
+        let on_request = JUDGED_TOOLS.iter().filter(on_request);
+        let policy = Self::new(&ToolPermissions {
+            ask: on_request.map(|tool| tool.names[0].to_owned()).collect(),
             ..ToolPermissions::default()
-        })
+        });
+        Self {
+            unlisted: ToolRule::Ask,
+            ..policy
+        }
     }
 
-    /// The denied tools.
+    /// Returns the tools that the model is offered. Nothing else may be used.
+    pub(super) fn offered(&self) -> impl Iterator<Item = &str> {
+        self.allowed.iter().chain(&self.asked).map(String::as_str)
+    }
+
+    /// Returns the known tools that are denied.
     pub(super) fn denied(&self) -> &[String] {
         &self.denied
     }
@@ -114,8 +121,10 @@ impl ToolPolicy {
             ToolRule::Deny
         } else if among(&self.asked) {
             ToolRule::Ask
-        } else {
+        } else if among(&self.allowed) {
             ToolRule::Allow
+        } else {
+            self.unlisted
         }
     }
 
@@ -135,7 +144,8 @@ impl ToolPolicy {
                  are not supported, because a command's text does not show what it does"
             ));
         }
-        if opens && NEVER.contains(&tool) {
+        let never = |tool: &JudgedTool| tool.verdict == ToolVerdict::Never;
+        if opens && find_judged(tool).is_some_and(never) {
             return Err(format!(
                 "{tool} cannot be enabled: it needs a terminal, or it starts work that \
                  ClaudeCluster cannot track"
@@ -173,8 +183,8 @@ mod tests {
                 assert_eq!(policy.rule(tool), expected, "{tool} of {policy:?}");
                 // What is to be asked about is offered to the model, what is denied is not.
                 assert_eq!(
-                    policy.denied().iter().any(|denied| denied == tool),
-                    expected == ToolRule::Deny
+                    policy.offered().any(|offered| offered == tool),
+                    expected != ToolRule::Deny
                 );
             };
         check(&[], &[], &[], "WebFetch", ToolRule::Deny);
@@ -193,6 +203,47 @@ mod tests {
         check(&[], &["Bash"], &[], "Bash", ToolRule::Ask);
         check(&[], &[], &["Bash"], "Bash", ToolRule::Deny);
         check(&["Skill"], &["Skill"], &[], "Skill", ToolRule::Deny);
+        // Tools that a release adds, before and after a user has judged them.
+        check(&[], &[], &[], "TakeOver", ToolRule::Deny);
+        check(&["TakeOver"], &[], &[], "TakeOver", ToolRule::Allow);
+        check(
+            &[],
+            &["mcp__docs__read"],
+            &[],
+            "mcp__docs__read",
+            ToolRule::Ask,
+        );
+        check(
+            &["mcp__docs__read"],
+            &[],
+            &[],
+            "mcp__docs__write",
+            ToolRule::Deny,
+        );
+        // One tool under two names.
+        check(&[], &[], &["Task"], "Agent", ToolRule::Deny);
+        check(&[], &["Agent"], &[], "Task", ToolRule::Ask);
+    }
+
+    #[test]
+    fn the_order_of_the_configuration_does_not_reach_the_command_line() {
+        let tools = |tools: &[&str]| ToolPermissions {
+            allow: tools.iter().map(|&tool| tool.to_owned()).collect(),
+            ..ToolPermissions::default()
+        };
+        let one = ToolPolicy::new(&tools(&["b", "WebFetch", "a"]));
+        let other = ToolPolicy::new(&tools(&["a", "b", "WebFetch"]));
+        assert!(one.offered().eq(other.offered()));
+        assert_eq!(one.denied(), other.denied());
+    }
+
+    #[test]
+    fn transcripts_tell_only_certain_denials() {
+        let policy = ToolPolicy::of_transcripts();
+        assert_eq!(policy.rule("Skill"), ToolRule::Deny);
+        assert_eq!(policy.rule("WebFetch"), ToolRule::Ask);
+        assert_eq!(policy.rule("mcp__docs__read"), ToolRule::Ask);
+        assert_eq!(policy.rule("Bash"), ToolRule::Allow);
     }
 
     #[test]

@@ -12,12 +12,11 @@ use claudecluster_protocol::{
 use serde_json::{Value, json};
 
 use super::{
-    home::ForkInheritance,
     policy::{self, ToolPolicy, ToolRule},
     result::{ClaudeResult, stop_by_status, usage_difference},
 };
 use crate::agent::{
-    AgentReport, AgentTask, QuestionReply, ToolRequest,
+    AgentReport, AgentTask, ForkInheritance, QuestionReply, ToolRequest, is_model_name,
     line_session::{
         LineEffects, LineProtocol, ProtocolQuestion, QuestionAnswer, SessionControl, SessionExit,
     },
@@ -31,7 +30,8 @@ pub(super) struct ClaudeProtocol<'a> {
     policy: ToolPolicy,
     before: AgentUsage,
     words: TextPieces,
-    session: Option<String>,
+    /// Whether it has said that it has begun.
+    begun: bool,
     model: Option<String>,
     /// Summed up while it works: exact in tokens, estimated in cost.
     running: AgentUsage,
@@ -70,7 +70,7 @@ impl<'a> ClaudeProtocol<'a> {
             policy,
             before,
             words: TextPieces::default(),
-            session: None,
+            begun: false,
             model: task.model.clone(),
             running: AgentUsage::default(),
             outcome: None,
@@ -83,11 +83,11 @@ impl<'a> ClaudeProtocol<'a> {
         }
     }
 
-    /// Returns the report of the session, and what its forks inherit.
-    pub(super) fn into_report(self, ended: &SessionExit) -> (AgentReport, Option<ForkInheritance>) {
-        let session = self
-            .session
-            .or_else(|| ended.spoke.then(|| self.task.session.clone()));
+    /// Returns the report of the session.
+    pub(super) fn into_report(self, ended: &SessionExit) -> AgentReport {
+        // The id is the one we gave. What the stream says is a program's word.
+        let session = ended.spoke.then(|| self.task.session.clone());
+        let model = self.model.filter(|model| is_model_name(model));
         let Some(outcome) = self.outcome else {
             let (mut stop, mut summary) = ended.without_result("Claude Code", &self.task.limits);
             if stop == StopReason::Crashed && self.garbled > 0 {
@@ -96,7 +96,7 @@ impl<'a> ClaudeProtocol<'a> {
             if stop == StopReason::Auth {
                 summary = AUTH.to_owned();
             }
-            let report = AgentReport {
+            return AgentReport {
                 stop: Some(stop),
                 summary,
                 usage: self.running,
@@ -104,7 +104,6 @@ impl<'a> ClaudeProtocol<'a> {
                 retry_after: self.retry_after,
                 ..AgentReport::default()
             };
-            return (report, None);
         };
         // A result that came while it was being stopped still says what it cost.
         let stop = ended.stop.or(outcome.stop);
@@ -121,19 +120,18 @@ impl<'a> ClaudeProtocol<'a> {
         } else if summary.is_empty() && stop.is_some() {
             summary = ended.without_result("Claude Code", &self.task.limits).1;
         }
-        let report = AgentReport {
+        AgentReport {
             stop,
             summary,
             answer: outcome.answer,
             usage,
             session,
+            inheritance: ForkInheritance {
+                totals: outcome.totals.unwrap_or_default(),
+                model,
+            },
             retry_after: self.retry_after,
-        };
-        let left = ForkInheritance {
-            totals: outcome.totals.unwrap_or_default(),
-            model: self.model,
-        };
-        (report, Some(left))
+        }
     }
 
     fn handle_message(&mut self, message: &Value) -> LineEffects {
@@ -307,15 +305,15 @@ impl<'a> ClaudeProtocol<'a> {
 
     /// Comes with every turn; news only the first time.
     fn handle_init(&mut self, message: &Value) -> LineEffects {
-        let text = |key: &str| message[key].as_str().map(str::to_owned);
-        if self.session.is_some() {
+        if self.begun {
             return LineEffects::default();
         }
-        self.session = text("session_id").or_else(|| Some(self.task.session.clone()));
-        self.model = text("model").or_else(|| self.model.take());
+        self.begun = true;
+        let model = message["model"].as_str().map(str::to_owned);
+        self.model = model.or_else(|| self.model.take());
         LineEffects {
             events: vec![AgentEvent::Started {
-                session: self.session.clone(),
+                session: Some(self.task.session.clone()),
                 model: self.model.clone(),
             }],
             ..LineEffects::default()
@@ -492,6 +490,7 @@ mod tests {
             model: None,
             session: "ours".to_owned(),
             fork_of: None,
+            unforked_prompt: None,
             run: None,
             limits: AgentLimits::default(),
             permissions: ToolPermissions::default(),
@@ -511,7 +510,7 @@ mod tests {
             spoke: true,
             ..SessionExit::default()
         };
-        (events, protocol.into_report(&ended).0)
+        (events, protocol.into_report(&ended))
     }
 
     /// Lines of Claude Code 2.1.197, shortened by what nobody reads.
@@ -546,7 +545,7 @@ mod tests {
         };
         let expected = [
             AgentEvent::Started {
-                session: Some("be67".to_owned()),
+                session: Some("ours".to_owned()),
                 model: Some("claude-sonnet-5".to_owned()),
             },
             AgentEvent::RateLimited {
@@ -565,7 +564,22 @@ mod tests {
         assert_eq!(events, expected);
         assert_eq!((report.stop, report.summary.as_str()), (None, "done"));
         assert_eq!(report.usage, usage);
-        assert_eq!(report.session.as_deref(), Some("be67"));
+        assert_eq!(
+            report.session.as_deref(),
+            Some("ours"),
+            "not what the stream says"
+        );
+        let model = report.inheritance.model.as_deref();
+        assert_eq!(model, Some("claude-sonnet-5"));
+    }
+
+    #[test]
+    fn what_forks_are_started_with_is_no_word_of_the_stream() {
+        let init =
+            r#"{"type":"system","subtype":"init","session_id":"--help","model":"$(touch x)\n"}"#;
+        let (_, report) = play(&task(), &[init, RECORDED[8]]);
+        assert_eq!(report.session.as_deref(), Some("ours"));
+        assert_eq!(report.inheritance.model, None);
     }
 
     #[test]
@@ -602,7 +616,7 @@ mod tests {
             for line in &lines {
                 protocol.receive_line(line);
             }
-            prop_assert!(protocol.into_report(&SessionExit::default()).0.stop.is_some());
+            prop_assert!(protocol.into_report(&SessionExit::default()).stop.is_some());
         }
 
         /// Recorded lines with any of their values replaced by another kind of value.

@@ -8,25 +8,17 @@ use claudecluster_protocol::{
 use serde_json::json;
 use tokio::io::AsyncWrite;
 
-use super::{
-    detect::ClaudeFeatures,
-    home::{self, ForkInheritance},
-    policy::ToolPolicy,
-    protocol::ClaudeProtocol,
-};
+use super::{detect::ClaudeFeatures, home, policy::ToolPolicy, protocol::ClaudeProtocol};
 use crate::{
     agent::{
-        AgentLimits, AgentReport, AgentSpec, AgentTask, SessionChannels, ToolPermissions,
-        line_session,
+        AgentLimits, AgentReport, AgentSpec, AgentTask, ForkInheritance, SessionChannels,
+        ToolPermissions, line_session,
     },
     launch::ProgramLauncher,
 };
 
 /// Variables by which a Claude Code tells its children that they are inside it.
 const INHERITED: &str = "CLAUDE";
-
-/// Takes settings of ours, which tell it what to ask about.
-const SETTINGS: &str = "--settings";
 
 /// The time a shell command may take if the model names none.
 const USUAL_COMMAND: Span = Span::from_secs(120);
@@ -42,6 +34,7 @@ pub(super) fn replay_transcript(transcript: &[u8]) -> Vec<AgentEvent> {
         model: None,
         session: String::new(),
         fork_of: None,
+        unforked_prompt: None,
         run: None,
         limits: AgentLimits::default(),
         permissions: ToolPermissions::default(),
@@ -63,33 +56,17 @@ pub(super) async fn run_session(
     channels: &SessionChannels,
 ) -> AgentReport {
     let features = ClaudeFeatures::of(&spec.place.program).await;
-    if let Some(missing) = features.missing() {
-        let summary = format!(
-            "this version of Claude Code is too old: it does not support {missing}; update it with \
-             `npm install -g @anthropic-ai/claude-code`"
-        );
+    if let Some(problem) = features.find_problem() {
+        let summary = format!("cannot use Claude Code: {problem}");
         return AgentReport::failed(StopReason::SpawnFailed, summary);
     }
-    if let Err(error) = home::make_folders(&spec.place.home) {
-        let summary = format!(
-            "cannot create the agent's home {}: {error}",
-            spec.place.home.display()
-        );
-        return AgentReport::failed(StopReason::Resources, summary);
-    }
-    let mut policy = ToolPolicy::new(&spec.task.permissions);
-    if !features.has(SETTINGS) {
-        policy = policy.without_asking();
-    }
-    let parent = match &spec.task.fork_of {
-        Some(parent) => ForkInheritance::load(&spec.place.home, parent),
-        None => ForkInheritance::default(),
-    };
+    let policy = ToolPolicy::new(&spec.task.permissions);
+    let ForkInheritance { totals, model } = spec.place.inherited.clone();
     let command = launch.command(
-        &command_line(spec, &features, &policy, parent.model),
+        &command_line(spec, &features, &policy, model),
         &session_env(spec, launch),
     );
-    let mut protocol = ClaudeProtocol::new(&spec.task, launch.root(), policy, parent.totals);
+    let mut protocol = ClaudeProtocol::new(&spec.task, launch.root(), policy, totals);
     let ended = line_session::drive_session(
         command,
         &mut protocol,
@@ -99,14 +76,7 @@ pub(super) async fn run_session(
         channels,
     )
     .await;
-    let (report, inheritance) = protocol.into_report(&ended);
-    if let (Some(inheritance), Some(session)) = (inheritance, &report.session) {
-        // Without it a fork's cost would include its parent's: worth a warning, not a failure.
-        if let Err(error) = inheritance.save(&spec.place.home, session) {
-            tracing::warn!(%error, "cannot keep the session for forks");
-        }
-    }
-    report
+    protocol.into_report(&ended)
 }
 
 /// The command line. A planner and its forks differ in nothing but their session ids: tools, schema,
@@ -142,11 +112,14 @@ fn command_line(
             argv.push(format!("{flag}={value}").into());
         }
     };
+    let offered: Vec<&str> = policy.offered().collect();
+    optional("--tools", Some(offered.join(",")));
+    // A second time, for tools that do not come from the built-in set.
     optional("--disallowed-tools", Some(policy.denied().join(",")));
     // By itself it asks only about what its own rules do not allow, and not, say, about `ls`.
     let ask = (!policy.asked().is_empty())
         .then(|| json!({"permissions": {"ask": policy.asked()}}).to_string());
-    optional(SETTINGS, ask);
+    optional("--settings", ask);
     optional("--append-system-prompt", spec.task.system.clone());
     optional(
         "--json-schema",
@@ -169,7 +142,8 @@ fn command_line(
 fn session_env(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> Vec<(OsString, OsString)> {
     let mut env = launch.base_env();
     env.retain(|(name, _)| !name.to_string_lossy().starts_with(INHERITED));
-    let config = home::config_dir(&spec.place.home).into_os_string();
+    let home = launch.path_inside(&spec.place.home);
+    let config = home::config_dir(&home).into_os_string();
     let longest = spec.task.limits.longest_command();
     let ours = [
         ("CLAUDE_CONFIG_DIR", config),

@@ -82,14 +82,7 @@ async fn run_command(
         timeout: spec.task.limits.timeout.to_duration(),
         exit: spec.task.limits.exit.to_duration(),
     };
-    let ended = program::run_program(
-        command,
-        deadlines,
-        Some(transcript),
-        &channels.events,
-        &channels.cancel,
-    )
-    .await;
+    let ended = program::run_program(command, deadlines, Some(transcript), channels).await;
     let last = program::last_lines(&ended.tail);
     let Some((stop, words)) = why_stopped(&ended, run, &spec.task.limits) else {
         let summary = last.lines().last().unwrap_or("done").to_owned();

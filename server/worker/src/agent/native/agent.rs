@@ -8,10 +8,12 @@ use claudecluster_protocol::{
 use futures::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
-use super::{child, lines::SUBCOMMAND, session, settings::NativeSettings};
+use super::{
+    child, conversation::NativeHome, lines::SUBCOMMAND, session, settings::NativeSettings,
+};
 use crate::{
     agent::{
-        AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
+        AgentHome, AgentInspection, AgentReport, AgentSettings, AgentSetup, AgentSpec, CodingAgent,
         SessionChannels, coding_agent::find_variable,
     },
     launch::ProgramLauncher,
@@ -107,6 +109,15 @@ impl CodingAgent for NativeAgent {
             variables.push(variable(BASE_URL, settings.native.base_url.clone()));
         }
         variables
+    }
+
+    fn provider_addresses(&self, variables: &[EnvVar]) -> Vec<String> {
+        let address = variables.iter().rev().find(|var| var.name == BASE_URL);
+        address.map(|var| var.value.clone()).into_iter().collect()
+    }
+
+    fn home(&self) -> Option<&'static dyn AgentHome> {
+        Some(&NativeHome)
     }
 
     fn run_subcommand(&self, name: &str) -> Option<i32> {

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError};
 use serde_json::{Value, json};
+
+use crate::agent::AgentHome;
 
 /// The messages so far, as the API wants them.
 #[derive(Debug, Default)]
@@ -107,6 +110,26 @@ pub(super) struct RequestHead<'a> {
     pub max_tokens: u32,
     pub tools: &'a [Value],
     pub system: &'a str,
+}
+
+/// The home of a session of the built-in agent: its conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NativeHome;
+
+impl AgentHome for NativeHome {
+    fn fill(&self, _home: &FolderHandle, _keep: &FolderHandle) -> Result<(), ForeignFileError> {
+        Ok(())
+    }
+
+    fn list_session_files(
+        &self,
+        home: &FolderHandle,
+        session: &str,
+    ) -> Result<Vec<PathBuf>, ForeignFileError> {
+        let path = conversation_file(Path::new(""), session);
+        let is_file = home.kind(&path)? == Some(EntryKind::File);
+        Ok(is_file.then_some(path).into_iter().collect())
+    }
 }
 
 fn conversation_file(home: &Path, session: &str) -> PathBuf {

@@ -8,7 +8,7 @@ use tokio::io::AsyncWrite;
 use super::lines::{NativeLine, NativeReport, NativeTask, SUBCOMMAND};
 use crate::{
     agent::{
-        AgentReport, AgentSpec, SessionChannels,
+        AgentReport, AgentSpec, ForkInheritance, SessionChannels,
         line_session::{self, LineEffects, LineProtocol, SessionControl},
     },
     launch::{ProgramLauncher, argv},
@@ -60,6 +60,7 @@ pub(super) async fn run_session(
             answer: report.answer,
             usage: report.usage,
             session,
+            inheritance: ForkInheritance::default(),
             retry_after: report.retry_after,
         },
         None => {
@@ -88,7 +89,7 @@ fn native_task(spec: &AgentSpec, launch: &dyn ProgramLauncher) -> NativeTask {
         model: spec.task.model.clone(),
         session: spec.task.session.clone(),
         fork_of: spec.task.fork_of.clone(),
-        home: spec.place.home.clone(),
+        home: launch.path_inside(&spec.place.home),
         root: launch.root().to_owned(),
         max_turns: spec.task.limits.max_turns,
         budget: spec.task.limits.budget,

@@ -15,7 +15,7 @@ use claudecluster_protocol::{
     event::AgentEvent,
     plan::AgentName,
 };
-use claudecluster_worker::agent::{AgentLimits, SessionChannels, registry};
+use claudecluster_worker::agent::{AgentLimits, SessionChannels, SessionClocks, registry};
 use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
 
@@ -222,6 +222,7 @@ async fn without_a_transcript_it_does_not_go_on() {
         events,
         questions: None,
         cancel: CancellationToken::new(),
+        clocks: SessionClocks::default(),
     };
     let report = registry().run(&spec, &launch, &mut Full, &channels).await;
     assert_eq!(report.stop, Some(Resources), "{report:?}");

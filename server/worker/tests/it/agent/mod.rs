@@ -5,3 +5,4 @@ mod faults;
 mod native;
 mod permissions;
 mod sandboxed;
+mod tools;

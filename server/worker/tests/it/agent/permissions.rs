@@ -9,33 +9,20 @@
 
 use std::path::{Path, PathBuf};
 
-use claudecluster_model::common_prefix;
 use claudecluster_protocol::{
     Span, StopReason,
     event::AgentEvent,
     permission::{PermissionDecision, PermissionKind},
     plan::AgentName,
 };
-use claudecluster_worker::agent::{
-    AgentSpec, PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest,
-};
-use serde_json::Value;
+use claudecluster_worker::agent::{AgentSpec, PermissionQuestion, ToolPermissions, ToolRequest};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::session::{PATIENCE, Run, Stage, claude};
+use crate::support::session::{Run, Stage, asking, say};
 
 fn faulty() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/agent/faulty-agent.sh")
-}
-
-/// Permissions under which `tools` are asked about.
-fn asking(tools: &[&str], timeout: Span) -> ToolPermissions {
-    ToolPermissions {
-        ask: tools.iter().map(|&tool| tool.to_owned()).collect(),
-        timeout,
-        ..ToolPermissions::default()
-    }
 }
 
 fn spec(stage: &Stage, fault: &str, permissions: ToolPermissions) -> AgentSpec {
@@ -43,11 +30,6 @@ fn spec(stage: &Stage, fault: &str, permissions: ToolPermissions) -> AgentSpec {
     spec.place.env.push(("FAULT".into(), fault.into()));
     spec.task.permissions = permissions;
     spec
-}
-
-fn say(ask: PermissionQuestion, decision: PermissionDecision, reason: Option<&str>) {
-    let reason = reason.map(str::to_owned);
-    let _ = ask.reply.send(QuestionReply { decision, reason });
 }
 
 /// A session that asks once, and what it says it was told.
@@ -208,141 +190,4 @@ async fn cancelling_does_not_wait_for_the_answer() {
     };
     let (run, ()) = tokio::join!(stage.run_asking(&spec, questions, cancel), cancelling);
     assert_eq!(run.report.stop, Some(StopReason::Cancelled), "{run:?}");
-}
-
-const FETCHES: &str = r"
-rules:
-  - name: work
-    when: {user: 'the task'}
-    turns:
-      - - tool: WebFetch
-          input: {url: 'http://127.0.0.1:9/docs', prompt: what is it}
-        - run: ls
-      - - text: I did without.
-";
-
-/// The real Claude Code: asked tools are offered to the model, everything that is to be asked about is
-/// asked about, and what the developer says reaches the model as the tool's result.
-#[tokio::test]
-async fn the_real_one_asks_and_goes_on() {
-    let stage = Stage::new(FETCHES);
-    let permissions = asking(&["WebFetch", "Bash"], Span::from_secs(50));
-    let (questions, mut asks) = mpsc::unbounded_channel::<PermissionQuestion>();
-    let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "Do the task.");
-    spec.task.permissions = permissions;
-    let answering = async {
-        let mut wanted = Vec::new();
-        for _ in 0..2 {
-            let ask = asks.recv().await.unwrap();
-            wanted.push((ask.request.tool.clone(), ask.request.detail.clone()));
-            match ask.request.tool.as_str() {
-                "WebFetch" => say(ask, PermissionDecision::Deny, Some("read docs/ instead")),
-                _ => say(ask, PermissionDecision::Allow, None),
-            }
-        }
-        wanted
-    };
-    let (run, wanted) = tokio::join!(
-        stage.run_asking(&spec, questions, CancellationToken::new()),
-        answering
-    );
-    assert_eq!(run.report.stop, None, "{run:?}");
-    assert_eq!(run.report.summary, "I did without.");
-    let wanted: Vec<(&str, &str)> = wanted.iter().map(|(a, b)| (&**a, &**b)).collect();
-    assert_eq!(
-        wanted,
-        [("WebFetch", "http://127.0.0.1:9/docs"), ("Bash", "ls")]
-    );
-    let server = stage.server.clone();
-    let seen = tokio::task::spawn_blocking(move || {
-        server.wait_until(PATIENCE, |requests| {
-            requests.iter().filter(|request| request.is_turn()).count() == 2
-        })
-    });
-    assert!(seen.await.unwrap());
-    let turns = stage.server.turns();
-    let offered = |turn: usize, name: &str| {
-        let tools = turns[turn].json()["tools"].clone();
-        tools
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|tool| tool["name"] == name)
-    };
-    assert!(offered(0, "WebFetch") && !offered(0, "WebSearch"));
-    let last = turns[1].json()["messages"]
-        .as_array()
-        .unwrap()
-        .last()
-        .cloned();
-    let result = last.unwrap()["content"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|block| block["is_error"] == true)
-        .cloned()
-        .unwrap();
-    let told = "The developer does not allow this: read docs/ instead";
-    assert_eq!(text_of(&result), told, "{result}");
-}
-
-fn text_of(result: &Value) -> String {
-    match &result["content"] {
-        Value::Array(blocks) => blocks[0]["text"].as_str().unwrap_or_default().to_owned(),
-        text => text.as_str().unwrap_or_default().to_owned(),
-    }
-}
-
-/// Configuration steers the tools of real sessions; nobody is asked where nothing says so.
-#[tokio::test]
-async fn the_real_one_offers_what_is_allowed() {
-    let stage = Stage::new("rules: []");
-    let offered = async |permissions: ToolPermissions| {
-        let before = stage.server.turns().len();
-        let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), "hello");
-        spec.task.permissions = permissions;
-        let run = stage.run(&spec).await;
-        assert_eq!(run.report.stop, None, "{run:?}");
-        let tools = stage.server.turns()[before].json()["tools"].clone();
-        let named = |name: &str| tools.as_array().unwrap().iter().any(|t| t["name"] == name);
-        ["WebFetch", "WebSearch", "Bash"].map(named)
-    };
-    let tools = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let usual = offered(ToolPermissions::default()).await;
-    assert_eq!(usual, [false, false, true]);
-    let changed = offered(ToolPermissions {
-        allow: tools(&["WebSearch"]),
-        deny: tools(&["Bash"]),
-        ..ToolPermissions::default()
-    })
-    .await;
-    assert_eq!(changed, [false, true, false]);
-}
-
-/// What is asked about stands among the tools at the head of the prompt, the same for a planner and a fork
-/// of its session.
-#[tokio::test]
-async fn the_real_ones_forks_share_its_tools() {
-    let stage = Stage::new("rules: []");
-    let spec = |prompt: &str, fork_of: Option<&str>| {
-        let mut spec = stage.spec(AgentName::ClaudeCode, &claude(), prompt);
-        spec.task.fork_of = fork_of.map(str::to_owned);
-        spec.task.permissions = asking(&["WebFetch", "Bash"], Span::from_secs(50));
-        spec
-    };
-    let planner = spec("Make a plan.", None);
-    let planned = stage.run(&planner).await;
-    assert_eq!(planned.report.stop, None, "{planned:?}");
-    let forked = stage
-        .run(&spec("Do it.", Some(&planner.task.session)))
-        .await;
-    assert_eq!(forked.report.stop, None, "{forked:?}");
-    let turns = stage.server.turns();
-    let [first, .., last] = turns.as_slice() else {
-        panic!("{} requests were sent", turns.len())
-    };
-    assert_eq!(first.json()["tools"], last.json()["tools"]);
-    let (all, of_fork) = (first.context(), last.context());
-    let shared = common_prefix(&all, &of_fork);
-    assert!(shared * 100 >= all.len() * 95, "{shared} of {}", all.len());
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use claudecluster_protocol::{StopReason, plan::AgentName};
 use claudecluster_worker::{
     agent::AgentSpec,
-    sandbox::{Sandbox, SandboxChoice, SandboxSpec},
+    sandbox::{Sandbox, SandboxSpec},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -30,13 +30,9 @@ async fn sandbox(stage: &Stage, name: &str) -> Sandbox {
     let state = stage.folder.path().join("state");
     std::fs::create_dir_all(&state).unwrap();
     let spec = SandboxSpec {
-        workspace: stage.root(),
-        layer: state.join(name),
-        lowers: Vec::new(),
         writable: vec![stage.home()],
-        hidden: vec![state],
-        preference: SandboxChoice::Auto,
-        launcher: launcher(),
+        hidden: vec![state.clone()],
+        ..SandboxSpec::new(stage.root(), state.join(name), launcher())
     };
     Sandbox::prepare(spec).await.unwrap()
 }

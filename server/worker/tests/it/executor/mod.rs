@@ -8,6 +8,7 @@
 
 mod equality;
 mod faults;
+mod homes;
 mod layers;
 mod protocol;
 
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use claudecluster_protocol::{
     AttemptId, BlobId, Span,
     event::AgentEvent,
+    network::NetworkPolicy,
     plan::{AgentName, Command},
     worker::{
         AgentLimits, AgentTask, AttemptEpoch, ChangeLimits, EpochNumber, JobDeadlines, JobEnv,
@@ -29,7 +31,7 @@ use claudecluster_protocol::{
     },
 };
 use claudecluster_worker::{
-    agent::{AgentSettings, PermissionQuestion, SessionChannels},
+    agent::{AgentSettings, PermissionQuestion, SessionChannels, SessionClocks},
     executor::{DriveLimits, Executor, JobPorts, LocalExecutor, PipeExecutor},
     serve::WorkerPlace,
 };
@@ -49,6 +51,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
         base: None,
         layers: Vec::new(),
         sandbox: SandboxChoice::Auto,
+        network: NetworkPolicy::default(),
         session: Some(AgentTask {
             agent: AgentName::Command,
             prompt: String::new(),
@@ -57,6 +60,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
             model: None,
             session: "00000000-0000-4000-8000-000000000000".to_owned(),
             fork_of: None,
+            unforked_prompt: None,
             run: Some(Command::Shell(script.to_owned())),
             limits: AgentLimits {
                 timeout: Span::from_secs(60),
@@ -73,6 +77,7 @@ fn job(fixture: &Fixture, script: &str) -> WorkerJob {
             gate: Span::from_secs(60),
         },
         change_limits: ChangeLimits::default(),
+        fences: Default::default(),
         tracked: Vec::new(),
     }
 }
@@ -148,6 +153,7 @@ fn ports(contents: Contents, events: usize) -> (JobPorts, Ends) {
             events: events_in,
             questions: Some(asks_in),
             cancel: cancel.clone(),
+            clocks: SessionClocks::default(),
         },
         contents: Arc::new(contents),
     };

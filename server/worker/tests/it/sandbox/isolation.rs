@@ -153,21 +153,19 @@ async fn nothing_outlives_the_launcher() {
 
 #[tokio::test]
 async fn nothing_outlives_the_daemon() {
-    let fixture = Fixture::new(&[]);
-    let sandbox = fixture.overlay("layer").await;
+    const MARK: &str = "TEST_MARK";
+    if let Some(mark) = std::env::var_os(MARK) {
+        // The daemon of this test: it starts a program and never ends by itself.
+        let fixture = Fixture::new(&[]);
+        let sandbox = fixture.overlay("layer").await;
+        let _child = escapee(&sandbox, mark.to_str().unwrap()).await;
+        return std::future::pending().await;
+    }
     let mark = format!("escapee-b-{}", std::process::id());
-    let script = format!("setsid bash -c 'exec -a {mark} sleep 1000' & exec sleep 1000");
-    let command = sandbox.command(&argv(["bash", "-c", &script]), &[]);
-    let args: Vec<_> = command.as_std().get_args().collect();
-    // A shell stands for the daemon: it names itself to the launcher and waits for it.
-    let mut daemon = tokio::process::Command::new("bash")
-        .args([
-            "-c",
-            "view=$1; shift 2; $0 sandbox-exec $view $$ \"$@\"; true",
-        ])
-        .arg(support::launcher())
-        .args(&args[1..])
-        .env("PATH", std::env::var_os("PATH").unwrap())
+    let mut daemon = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sandbox::isolation::nothing_outlives_the_daemon"])
+        .env(MARK, &mark)
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     support::until(Duration::from_secs(10), || is_running(&mark));

@@ -6,49 +6,12 @@
     reason = "a failed step is a failed test, helpers included"
 )]
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use claudecluster_protocol::goal::SandboxKind;
 use claudecluster_worker::sandbox::{self, Sandbox, SandboxChoice};
 
-use crate::support::{self, Fixture, ok, sh};
-
-/// Whether this is the second run. If not, does it: this test alone, started by `wrapper`.
-fn is_inside(test: &str, wrapper: &[&str]) -> bool {
-    if std::env::var_os("TEST_INSIDE").is_some() {
-        return true;
-    }
-    // Where other users can reach the programs.
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let (exe, launcher) = (dir.path().join("test"), dir.path().join("launcher"));
-    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
-    fs::copy(support::launcher(), &launcher).unwrap();
-    let home = dir.path().join("home");
-    fs::create_dir(&home).unwrap();
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
-    let (_, module) = module_path!().split_once("::").unwrap();
-    let name = format!("{module}::{test}");
-    let words = wrapper.iter().map(Path::new).chain([exe.as_path()]);
-    let words: Vec<_> = words.collect();
-    let output = Command::new(words[0])
-        .args(&words[1..])
-        .args(["--exact", &name, "--nocapture"])
-        .env("TEST_INSIDE", "1")
-        .env("TEST_LAUNCHER", &launcher)
-        .env("HOME", &home)
-        .current_dir("/")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{said}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(said.contains("1 passed"), "{said}");
-    false
-}
+use crate::support::{self, Fixture, ok, runs_inside, sh};
 
 /// What every sandbox must do, whoever makes it.
 async fn check(sandbox: Sandbox, fixture: &Fixture) {
@@ -97,7 +60,7 @@ async fn a_plain_user_gets_an_overlay() {
     } else {
         &["env"]
     };
-    if !is_inside("a_plain_user_gets_an_overlay", wrapper) {
+    if !runs_inside(module_path!(), "a_plain_user_gets_an_overlay", wrapper) {
         return;
     }
     assert!(!rustix::process::geteuid().is_root());
@@ -121,7 +84,8 @@ async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
                   exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
     let wrapper = ["unshare", "-Ur", "sh", "-c", script, "sh"];
-    if !is_inside(
+    if !runs_inside(
+        module_path!(),
         "without_namespaces_there_is_an_isolated_copy_and_a_reason",
         &wrapper,
     ) {
@@ -157,7 +121,11 @@ async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
 
 #[tokio::test]
 async fn mounts_inside_the_workspace_stay() {
-    if !is_inside("mounts_inside_the_workspace_stay", &["unshare", "-Urm"]) {
+    if !runs_inside(
+        module_path!(),
+        "mounts_inside_the_workspace_stay",
+        &["unshare", "-Urm"],
+    ) {
         return;
     }
     let fixture = Fixture::new(&[("a", "old"), ("sub/disk/covered", ""), ("one", "")]);

@@ -5,8 +5,9 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use claudecluster_worker::{
@@ -20,6 +21,43 @@ pub(crate) fn launcher() -> PathBuf {
     std::env::var_os("TEST_LAUNCHER")
         .unwrap_or_else(|| env!("CARGO_BIN_EXE_sandbox-launcher").into())
         .into()
+}
+
+/// Whether this is the second run. If not, does it: this test alone, started by `wrapper`.
+pub(crate) fn runs_inside(module: &str, test: &str, wrapper: &[&str]) -> bool {
+    if std::env::var_os("TEST_INSIDE").is_some() {
+        return true;
+    }
+    // Where other users can reach the programs.
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (exe, copied) = (dir.path().join("test"), dir.path().join("launcher"));
+    fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
+    fs::copy(launcher(), &copied).unwrap();
+    let home = dir.path().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+    let (_, module) = module.split_once("::").unwrap();
+    let name = format!("{module}::{test}");
+    let words = wrapper.iter().map(Path::new).chain([exe.as_path()]);
+    let words: Vec<_> = words.collect();
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .args(["--exact", &name, "--nocapture"])
+        .env("TEST_INSIDE", "1")
+        .env("TEST_LAUNCHER", &copied)
+        .env("HOME", &home)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(said.contains("1 passed"), "{said}");
+    false
 }
 
 /// A workspace beside a state folder.
@@ -62,13 +100,9 @@ impl Fixture {
     /// The description of a sandbox whose layer has that name.
     pub(crate) fn spec(&self, layer: &str, preference: SandboxChoice) -> SandboxSpec {
         SandboxSpec {
-            workspace: self.workspace.clone(),
-            layer: self.state.join(layer),
-            lowers: Vec::new(),
-            writable: Vec::new(),
             hidden: vec![self.state.clone()],
             preference,
-            launcher: launcher(),
+            ..SandboxSpec::new(self.workspace.clone(), self.state.join(layer), launcher())
         }
     }
 

@@ -3,4 +3,4 @@
 mod fixture;
 pub(crate) mod session;
 
-pub(crate) use fixture::{Fixture, launcher, ok, processes, run, sh, until};
+pub(crate) use fixture::{Fixture, launcher, ok, processes, run, runs_inside, sh, until};

@@ -8,18 +8,23 @@
 )]
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use claudecluster_files::FolderHandle;
 use claudecluster_model::{Script, Server};
-use claudecluster_protocol::{Span, event::AgentEvent, plan::AgentName};
+use claudecluster_protocol::{
+    Span, event::AgentEvent, permission::PermissionDecision, plan::AgentName,
+};
 use claudecluster_worker::{
     agent::{
-        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, PermissionQuestion,
-        SessionChannels, ToolPermissions, registry,
+        AgentLimits, AgentPlace, AgentReport, AgentSpec, AgentTask, CodingAgent, ForkInheritance,
+        PermissionQuestion, QuestionReply, SessionChannels, SessionClocks, ToolPermissions,
+        registry,
     },
     launch::ProgramLauncher,
 };
@@ -55,6 +60,8 @@ impl ProgramLauncher for Bare {
 pub(crate) struct Stage {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) server: Arc<Server>,
+    /// What forks of each session inherit.
+    inheritances: Mutex<HashMap<String, ForkInheritance>>,
 }
 
 /// What a session came to.
@@ -70,10 +77,17 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let stage = Self {
             server: Arc::new(Server::start(Script::parse(script).unwrap()).unwrap()),
+            inheritances: Mutex::default(),
             folder,
         };
         std::fs::create_dir(stage.root()).unwrap();
-        registry().prepare_home(&stage.home()).unwrap();
+        std::fs::create_dir(stage.home()).unwrap();
+        std::fs::create_dir(stage.folder.path().join("keep")).unwrap();
+        let home = FolderHandle::open(&stage.home()).unwrap();
+        let keep = FolderHandle::open(&stage.folder.path().join("keep")).unwrap();
+        for agent in registry().iter().filter_map(CodingAgent::home) {
+            agent.fill(&home, &keep).unwrap();
+        }
         stage
     }
 
@@ -105,6 +119,7 @@ impl Stage {
                 model: Some("claude-sonnet-5".to_owned()),
                 session: uuid::Uuid::new_v4().to_string(),
                 fork_of: None,
+                unforked_prompt: None,
                 run: None,
                 limits: AgentLimits {
                     start: Span::from_secs(60),
@@ -122,6 +137,7 @@ impl Stage {
                     ("ANTHROPIC_API_KEY".into(), "test".into()),
                 ],
                 home: self.home(),
+                inherited: ForkInheritance::default(),
                 program: program.to_owned(),
             },
         }
@@ -168,10 +184,20 @@ impl Stage {
             events,
             questions,
             cancel,
+            clocks: SessionClocks::default(),
         };
+        let mut spec = spec.clone();
+        if let Some(parent) = &spec.task.fork_of {
+            let known = self.inheritances.lock().unwrap().get(parent).cloned();
+            spec.place.inherited = known.unwrap_or_default();
+        }
         let report = registry()
-            .run(spec, launch, &mut transcript, &channels)
+            .run(&spec, launch, &mut transcript, &channels)
             .await;
+        if let Some(session) = report.session.clone() {
+            let left = report.inheritance.clone();
+            self.inheritances.lock().unwrap().insert(session, left);
+        }
         drop(channels);
         let mut events = Vec::new();
         while let Some(event) = receive.recv().await {
@@ -187,13 +213,46 @@ impl Stage {
 
 /// The real Claude Code that the test command provides.
 pub(crate) fn claude() -> PathBuf {
-    match std::env::var_os("CLAUDECLUSTER_TEST_CLAUDE") {
+    provided("CLAUDECLUSTER_TEST_CLAUDE")
+}
+
+/// The releases of Claude Code that sessions are tested with: the oldest and the newest, and the one of
+/// the other tests.
+pub(crate) fn claudes() -> [PathBuf; 3] {
+    [
+        provided("CLAUDECLUSTER_TEST_CLAUDE_OLDEST"),
+        claude(),
+        newest_claude(),
+    ]
+}
+
+/// The newest release of Claude Code.
+pub(crate) fn newest_claude() -> PathBuf {
+    provided("CLAUDECLUSTER_TEST_CLAUDE_NEWEST")
+}
+
+fn provided(variable: &str) -> PathBuf {
+    match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
         None => panic!(
-            "CLAUDECLUSTER_TEST_CLAUDE is not set: run `cargo xtask provision`, or the tests through \
-             `cargo xtask test`"
+            "{variable} is not set: run `cargo xtask provision`, or the tests through `cargo xtask test`"
         ),
     }
+}
+
+/// Permissions under which `tools` are asked about.
+pub(crate) fn asking(tools: &[&str], timeout: Span) -> ToolPermissions {
+    ToolPermissions {
+        ask: tools.iter().map(|&tool| tool.to_owned()).collect(),
+        timeout,
+        ..ToolPermissions::default()
+    }
+}
+
+/// Answers a question.
+pub(crate) fn say(ask: PermissionQuestion, decision: PermissionDecision, reason: Option<&str>) {
+    let reason = reason.map(str::to_owned);
+    let _ = ask.reply.send(QuestionReply { decision, reason });
 }
 
 /// Long enough for anything but a hang.

@@ -2,6 +2,7 @@
 
 mod claude;
 mod from_position;
+mod network;
 mod permissions;
 mod plan_document;
 mod plan_files;

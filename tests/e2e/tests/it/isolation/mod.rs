@@ -1,4 +1,9 @@
 //! Workers and repositories that try to get out.
 
 mod escapes;
+mod findings;
 mod hostile;
+mod modes;
+mod requirements;
+mod secrets;
+mod sockets;

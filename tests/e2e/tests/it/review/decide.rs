@@ -1,7 +1,7 @@
 //! Accept and reject: by hunk, file and task, in any order, with several goals on one file.
 
 use claudecluster_e2e::World;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{bringing, counts, id_of, numbered, ok, pending, propose, propose_with, replace};
 
@@ -202,6 +202,64 @@ fn what_is_kept_apart_says_so_in_every_view() {
     let task = bringing(&world, &goal, "{}");
     ok(&world, &["accept", task["id"].as_str().unwrap()], 0);
     assert_eq!(world.read(".vscode/tasks.json"), "{}\n");
+}
+
+#[test]
+fn files_that_run_by_themselves_are_held_or_marked() {
+    let world = World::new(&[("old.git/HEAD", "ref: refs/heads/main\n")]);
+    world.configure("review.hold = [\"*.sql\"]");
+    let script = "mkdir -p new.git/objects new.git/refs old.git/objects; \
+        echo 'ref: refs/heads/main' > new.git/HEAD; echo x > new.git/objects/x; echo x > new.git/refs/x; \
+        echo x > old.git/objects/x; echo x > old.git/config; \
+        echo x > a.sql; echo x > build.rs; echo x > plain.txt";
+    let goal = propose(&world, &[("t", script)]);
+    let hunks = pending(&world, &goal);
+    let of = |path: &str| hunks.iter().find(|hunk| hunk["path"] == path).unwrap();
+    let check = |path: &str, held: Value, runs: Option<&str>| {
+        let hunk = of(path);
+        assert_eq!(hunk["held"], held, "{path}");
+        let said = hunk["runs"].as_str();
+        assert!(
+            said.is_some() == runs.is_some() && said.unwrap_or("").contains(runs.unwrap_or("")),
+            "{path}: {said:?}"
+        );
+    };
+    let repository = Some("git takes a folder with HEAD");
+    check("new.git/HEAD", json!(["selfArming"]), repository);
+    check("old.git/objects/x", json!(["selfArming"]), repository);
+    check("old.git/config", json!(["selfArming"]), repository);
+    // Without its head, it is no repository.
+    check("new.git/objects/x", json!(null), None);
+    check("a.sql", json!(["listed"]), None);
+    check("build.rs", json!(null), Some("when the project is built"));
+    check("plain.txt", json!(null), None);
+
+    let show = ok(&world, &["show", &goal], 0).stdout;
+    for words in ["listed in review.hold", "runs it when the project is built"] {
+        assert!(show.contains(words), "{words}\n{show}");
+    }
+    let diff = ok(&world, &["diff", &goal], 0);
+    let mark = "look at build.rs: a compiler or build tool runs it when the project is built";
+    assert!(diff.stderr.contains(mark), "{diff:#?}");
+
+    let said = ok(&world, &["accept", &goal], 3);
+    assert!(
+        said.stdout.contains("4 changes held for review"),
+        "{said:#?}"
+    );
+    for (path, landed) in [
+        ("build.rs", true),
+        ("plain.txt", true),
+        ("new.git/objects/x", true),
+        ("new.git/HEAD", false),
+        ("old.git/objects/x", false),
+        ("old.git/config", false),
+        ("a.sql", false),
+    ] {
+        assert_eq!(world.root().join(path).exists(), landed, "{path}");
+    }
+    ok(&world, &["accept", &goal, "--file", "a.sql"], 0);
+    assert_eq!(world.read("a.sql"), "x\n");
 }
 
 #[test]

@@ -355,7 +355,13 @@ impl World {
         self.waiting.clear();
         self.pending.clear();
         self.wakes.clear();
-        self.give(Input::Recover);
+        let unexpected = self.now.0.is_multiple_of(2);
+        let ended = if unexpected {
+            StopReason::DaemonCrash
+        } else {
+            StopReason::DaemonRestart
+        };
+        self.give(Input::Recover { ended });
     }
 
     /// Lets something happen. Returns whether anything was left to happen.

@@ -1,10 +1,25 @@
-//! Untrusted text (names, messages, comments) made safe to show and to pass on.
+//! Foreign text in the titles and messages of editors.
 //!
 //! Sanitized text cannot end a line, control a terminal, hide or reorder the text around it, or grow
 //! without bound.
 
+use super::is_hidden;
+
+/// Sanitizes a message of several lines: hidden characters go, and Markdown links are defused.
+pub fn to_message(text: &str) -> String {
+    let ends = text
+        .replace("\r\n", "\n")
+        .replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n");
+    let clean: String = ends
+        .chars()
+        .filter(|&c| c == '\n' || c.is_control() || !is_invisible_control(c))
+        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+        .collect();
+    without_links(&clean)
+}
+
 /// Sanitizes a text to one line of at most `longest` characters.
-pub(crate) fn to_line(text: &str, longest: usize) -> String {
+pub fn to_line(text: &str, longest: usize) -> String {
     // Text that would be cut anyway is not read: a message may have megabytes.
     let clean: String = text
         .chars()
@@ -21,7 +36,7 @@ pub(crate) fn to_line(text: &str, longest: usize) -> String {
 }
 
 /// Sanitizes a text to at most `most` lines of at most `longest` characters, without empty lines.
-pub(crate) fn to_lines(text: &str, most: usize, longest: usize) -> Vec<String> {
+pub fn to_lines(text: &str, most: usize, longest: usize) -> Vec<String> {
     text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
         .map(|line| to_line(line, longest))
         .filter(|line| !line.is_empty())
@@ -30,7 +45,7 @@ pub(crate) fn to_lines(text: &str, most: usize, longest: usize) -> Vec<String> {
 }
 
 /// Defuses Markdown links, for messages: some editors render them and run the commands they name.
-pub(crate) fn without_links(text: &str) -> String {
+pub fn without_links(text: &str) -> String {
     text.replace("](", "] (")
 }
 
@@ -38,9 +53,9 @@ pub(crate) fn without_links(text: &str) -> String {
 ///
 /// The joiners that scripts and emoji need are not included.
 fn is_invisible_control(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    is_hidden(c)
+        && !c.is_control()
+        && !matches!(c, '\u{200c}' | '\u{200d}' | '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -68,6 +83,14 @@ mod tests {
         let check = |text: &str, expected: &str| assert_eq!(without_links(text), expected);
         check("[run](command:x?y) it", "[run] (command:x?y) it");
         check("a[0] (b) c", "a[0] (b) c");
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_and_nothing_hidden() {
+        let check = |text: &str, expected: &str| assert_eq!(to_message(text), expected);
+        check("one\r\ntwo\rthree", "one\ntwo\nthree");
+        check("a\u{202e}b\u{1b}[2J", "ab [2J");
+        check("[run](command:x)", "[run] (command:x)");
     }
 
     #[test]

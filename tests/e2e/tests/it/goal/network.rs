@@ -1,0 +1,174 @@
+//! Hosts of the network that no list names: denied where nobody is there, asked about where an editor is.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+};
+
+use claudecluster_e2e::{
+    World,
+    live::{Editor, Live, plan_of, shell},
+};
+use serde_json::{Value, json};
+
+/// Reaches a host through the proxy of the sandbox, and keeps what it says.
+const REACH: &str = "p=${HTTPS_PROXY#http://}; bash -c \"exec 3<>/dev/tcp/${p%:*}/${p#*:}; \
+                     printf 'CONNECT host.example:443 HTTP/1.1\\r\\nUser-Agent: tool/1\\r\\n\\r\\n' >&3; \
+                     cat <&3\" >said";
+
+/// A world whose own proxy leads everywhere: every host says hello.
+fn world() -> World {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        let serve = |stream: TcpStream| -> std::io::Result<()> {
+            let mut reader = BufReader::new(stream.try_clone()?);
+            let mut line = String::new();
+            while reader.read_line(&mut line)? > 2 {
+                line.clear();
+            }
+            (&stream).write_all(b"HTTP/1.1 200 OK\r\n\r\nhello\n")
+        };
+        for stream in proxy.incoming().flatten() {
+            let _ = serve(stream);
+        }
+    });
+    let mut world = World::new(&[("README.md", "a project\n")]);
+    let variable = ("HTTPS_PROXY".to_owned(), format!("http://{address}"));
+    world.env.push(variable);
+    world
+}
+
+fn hosts(world: &World, goal: &str) -> Vec<Value> {
+    let shown = world.goal(goal);
+    shown["network"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_host_is_denied_where_nobody_can_be_asked() {
+    let world = world();
+    let plan = plan_of(&[shell("reach", REACH, &[])]);
+    world.run_plan(&plan, &[]).expect(0);
+    let (host, port) = ("host.example", 443);
+    let expected = json!([{
+        "host": host, "port": port, "allowed": 0, "denied": 1, "sent": 0, "received": 0
+    }]);
+    assert_eq!(json!(hosts(&world, "g1")), expected);
+    let shown = world.run(&["show", "g1"]).expect(0).stdout;
+    assert!(
+        shown.contains("Network: denied host.example:443 (1 time)"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("claudecluster config add network.allow host.example\n"),
+        "{shown}"
+    );
+    // What was denied outlives the daemon.
+    world.kill_daemon();
+    assert_eq!(json!(hosts(&world, "g1")), expected);
+    // The command of the hint works, for the next daemon.
+    world.run(&["daemon", "stop"]).expect(0);
+    world
+        .run(&["config", "add", "network.allow", "host.example"])
+        .expect(0);
+    world.run_plan(&plan, &[]).expect(0);
+    assert_eq!(hosts(&world, "g2")[0]["allowed"], 1);
+}
+
+#[test]
+fn a_host_is_asked_about_and_allowed_for_always() {
+    let world = world();
+    world.configure("# mine\nnetwork = \"ask\"\n");
+    let _editor = Editor::start(&world);
+    let plan = plan_of(&[shell("one", REACH, &[]), shell("two", REACH, &[])]);
+    let mut goal = Live::plan(&world, &plan, &[]);
+    let event = goal.until(|event| {
+        let tasks = event["request"]["taskIds"].as_array().map_or(0, Vec::len);
+        event["type"] == "permissionAsked" && tasks == 2
+    });
+    let request = &event["request"];
+    assert_eq!(
+        (&request["tool"], &request["kind"], &request["detail"]),
+        (
+            &json!("Network"),
+            &json!("network"),
+            &json!("host.example:443 — tool/1")
+        )
+    );
+    let id = request["id"].as_str().unwrap();
+    let listed = world.run(&["permissions"]).expect(0).stdout;
+    assert!(listed.contains("[--task|--goal|--always]"), "{listed}");
+    world.run(&["allow", id, "--always"]).expect(0);
+    goal.end().expect(0);
+    assert_eq!(hosts(&world, "g1")[0]["allowed"], 2);
+    let diff = world.run(&["diff", "g1"]).expect(0).stdout;
+    assert!(diff.contains("+hello"), "{diff}");
+    let config = std::fs::read_to_string(world.dir.path().join("config.toml")).unwrap();
+    assert_eq!(
+        config,
+        "# mine\nnetwork = { mode = \"ask\", allow = [\"host.example\"] }\n"
+    );
+    // Another goal of the same daemon does not ask again.
+    let said = world
+        .run_plan(&plan_of(&[shell("three", REACH, &[])]), &[])
+        .expect(0);
+    assert!(!said.stdout.contains("permissionAsked"), "{said:#?}");
+    assert_eq!(hosts(&world, "g2")[0]["allowed"], 1);
+}
+
+#[test]
+fn a_denial_reaches_the_program_and_the_next_task() {
+    let world = world();
+    let _editor = Editor::start(&world);
+    let plan = plan_of(&[shell("one", REACH, &[]), shell("two", REACH, &["one"])]);
+    let mut goal = Live::plan(&world, &plan, &[]);
+    let event = goal.event("permissionAsked");
+    let id = event["request"]["id"].as_str().unwrap();
+    world
+        .run(&["deny", id, "--goal", "--reason", "not today"])
+        .expect(0);
+    let said = goal.end().expect(0);
+    let asked = said
+        .json()
+        .iter()
+        .filter(|event| event["type"] == "permissionAsked")
+        .count();
+    assert_eq!(asked, 1);
+    assert_eq!(hosts(&world, "g1")[0]["denied"], 2);
+    let diff = world.run(&["diff", "g1"]).expect(0).stdout;
+    assert!(
+        diff.contains("host.example:443 is not allowed: not today"),
+        "{diff}"
+    );
+}
+
+#[test]
+fn nobody_is_asked_with_yes() {
+    let world = world();
+    let _editor = Editor::start(&world);
+    let plan = plan_of(&[shell("one", REACH, &[])]);
+    let said = world.run_plan(&plan, &["--yes"]).expect(0);
+    assert!(!said.stdout.contains("permissionAsked"), "{said:#?}");
+    assert_eq!(hosts(&world, "g1")[0]["denied"], 1);
+}
+
+#[test]
+fn an_open_network_has_no_door() {
+    let world = world();
+    world.configure("network = \"open\"\n");
+    let script = "test \"$HTTPS_PROXY\" = \"$1\" || echo \"$HTTPS_PROXY\" >proxy";
+    world
+        .run_plan(&plan_of(&[shell("one", script, &[])]), &[])
+        .expect(0);
+    let proxy = world
+        .env
+        .iter()
+        .find(|(name, _)| name == "HTTPS_PROXY")
+        .unwrap();
+    let diff = world.run(&["diff", "g1"]).expect(0).stdout;
+    assert!(diff.contains(&format!("+{}", proxy.1)), "{diff}");
+    assert_eq!(hosts(&world, "g1"), Vec::<Value>::new());
+}
