@@ -163,16 +163,7 @@ impl FolderHandle {
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<(File, Stat), ForeignFileError> {
         let (parent, name) = self.parent_of(path.as_ref())?;
         let dir = parent.as_ref().map_or(self.as_fd(), AsFd::as_fd);
-        // Looked at first: opening alone does something to some devices.
-        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        check_regular(&stat)?;
-        // What is a file now may be a pipe or a link when it is opened.
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
-        check_regular(&stat)?;
-        Ok((File::from(fd), stat))
+        open_regular(dir, Path::new(name))
     }
 
     /// Returns the target of a link.
@@ -252,8 +243,19 @@ pub fn read_named_file(path: &Path, limit: u64) -> Result<Vec<u8>, ForeignFileEr
     read_open_file(File::from(fd), &stat, limit)
 }
 
+/// Opens a regular file by a path whose folders are trusted; the file itself is no link.
+///
+/// # Errors
+/// It is no regular file, or it cannot be opened.
+pub fn open_regular_file(path: &Path) -> Result<(File, Stat), ForeignFileError> {
+    open_regular(rustix::fs::CWD, path)
+}
+
 /// Reads a regular file that is open, at most `limit` bytes of it.
-fn read_open_file(file: File, stat: &Stat, limit: u64) -> Result<Vec<u8>, ForeignFileError> {
+///
+/// # Errors
+/// It has more bytes, or it cannot be read.
+pub fn read_open_file(file: File, stat: &Stat, limit: u64) -> Result<Vec<u8>, ForeignFileError> {
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     if size > limit {
         return Err(ForeignFileError::TooLarge { limit });
@@ -265,6 +267,19 @@ fn read_open_file(file: File, stat: &Stat, limit: u64) -> Result<Vec<u8>, Foreig
         return Err(ForeignFileError::TooLarge { limit });
     }
     Ok(bytes)
+}
+
+fn open_regular(dir: BorrowedFd<'_>, name: &Path) -> Result<(File, Stat), ForeignFileError> {
+    // Looked at first: opening alone does something to some devices.
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    check_regular(&stat)?;
+    // What is a file now may be a pipe or a link when it is opened.
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&fd)?;
+    check_regular(&stat)?;
+    Ok((File::from(fd), stat))
 }
 
 fn check_regular(stat: &Stat) -> Result<(), ForeignFileError> {

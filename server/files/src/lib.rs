@@ -22,7 +22,9 @@ mod write;
 pub use self::{
     blocking::run_with_deadline,
     error::ForeignFileError,
-    folder::{EntryKind, FolderEntry, FolderHandle, read_named_file},
+    folder::{
+        EntryKind, FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file,
+    },
     open::open_folder_beneath,
     remove::remove_path,
     walk::{WalkLimits, WalkStep, WalkedEntry},

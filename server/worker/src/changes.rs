@@ -3,7 +3,7 @@
 mod collect;
 mod links;
 mod renames;
-mod rules;
+pub(crate) mod rules;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -71,6 +71,18 @@ pub enum RefusalReason {
     /// The change set would have too many files.
     #[error("the change set would exceed its limit of {limit} files")]
     TooManyFiles {
+        /// The limit.
+        limit: usize,
+    },
+    /// The folders in it are nested too deep.
+    #[error("folders in it are nested more than {limit} deep")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// The layer has too many entries to look at.
+    #[error("more than {limit} files and folders were changed")]
+    TooManyEntries {
         /// The limit.
         limit: usize,
     },

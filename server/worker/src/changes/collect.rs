@@ -2,17 +2,14 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs,
-    io::{self, Read},
-    os::unix::{
-        ffi::OsStringExt,
-        fs::{MetadataExt, OpenOptionsExt},
-    },
+    fs, io,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
 use bytes::Bytes;
+use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError, read_open_file};
 use claudecluster_protocol::{FileMode, RelPath};
 
 use super::{
@@ -20,6 +17,15 @@ use super::{
     links, renames, rules::IgnoreRules,
 };
 use crate::sandbox::layer::{LayerNode, LayerStack, StackEntry};
+
+/// The most folders within each other that are walked. Longer paths than these make are no use to any program.
+const MOST_DEPTH: usize = 512;
+/// The most bytes of a path that is walked: the kernel takes 4,095, with that of the layer in front.
+const MOST_PATH_BYTES: usize = 3_000;
+/// How much of a path that is too deep is told.
+const TOLD_DEPTH: usize = 8;
+/// The most entries of a layer, and of what it covers, that are looked at.
+const MOST_ENTRIES: usize = 1_000_000;
 
 /// Collects the changes of the layer `upper` against `base`. The cost depends on what was changed, not on
 /// the size of the workspace. Blocks.
@@ -37,6 +43,8 @@ pub fn collect_changes(
         view,
         set: ChangeSet::default(),
         bytes: 0,
+        entries: MOST_ENTRIES,
+        waiting: Vec::new(),
     };
     let here = WalkedFolder {
         path: PathBuf::new(),
@@ -46,11 +54,25 @@ pub fn collect_changes(
         ignored: false,
     };
     collector.walk_folder(upper, &here)?;
+    collector.walk_rest();
     let mut set = collector.set;
     renames::detect_renames(&mut set.changes);
     set.changes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     set.refused.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(set)
+}
+
+/// A folder that waits to be walked. A list, not the stack of calls: a program can nest folders deeper than any
+/// stack is.
+enum WaitingFolder {
+    /// One of the layer.
+    InLayer {
+        /// The folder itself.
+        real: PathBuf,
+        here: WalkedFolder,
+    },
+    /// One from before, with everything in it gone.
+    Gone(WalkedFolder),
 }
 
 /// A folder in the walk.
@@ -72,15 +94,61 @@ struct ChangeCollector<'a> {
     view: LayerStack,
     set: ChangeSet,
     bytes: u64,
+    /// How many more entries are looked at.
+    entries: usize,
+    waiting: Vec<WaitingFolder>,
 }
 
 impl ChangeCollector<'_> {
+    /// Walks the folders that wait, those inside others first.
+    fn walk_rest(&mut self) {
+        while let Some(next) = self.waiting.pop() {
+            let (walked, path) = match next {
+                WaitingFolder::InLayer { real, here } => {
+                    (self.walk_folder(&real, &here), here.path)
+                }
+                WaitingFolder::Gone(here) => (self.walk_gone(&here), here.path),
+            };
+            if let Err(error) = walked {
+                self.refuse_path(&path, RefusalReason::Unreadable(error.to_string()));
+            }
+        }
+    }
+
+    /// Has a folder walked later, unless it lies too deep.
+    fn walk_later(&mut self, folder: WaitingFolder) {
+        let (WaitingFolder::InLayer { here, .. } | WaitingFolder::Gone(here)) = &folder;
+        let path = &here.path;
+        if path.components().count() >= MOST_DEPTH || path.as_os_str().len() > MOST_PATH_BYTES {
+            // Its own name can be too long to be told.
+            let told: PathBuf = path.components().take(TOLD_DEPTH).collect();
+            return self.refuse_path(&told, RefusalReason::TooDeep { limit: MOST_DEPTH });
+        }
+        self.waiting.push(folder);
+    }
+
+    /// Takes entries off the number that is looked at; returns `false` where there are too many.
+    fn take_entries(&mut self, count: usize, path: &Path) -> bool {
+        match self.entries.checked_sub(count) {
+            Some(left) => self.entries = left,
+            None => {
+                self.waiting.clear();
+                let limit = MOST_ENTRIES;
+                self.refuse_path(path, RefusalReason::TooManyEntries { limit });
+                return false;
+            }
+        }
+        true
+    }
+
     /// Walks one folder of the layer.
     fn walk_folder(&mut self, dir: &Path, here: &WalkedFolder) -> io::Result<()> {
-        let mut names: Vec<OsString> = fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<io::Result<_>>()?;
+        let listed = FolderHandle::open(dir)?.entries(MOST_ENTRIES)?;
+        let mut names: Vec<OsString> = listed.into_iter().map(|entry| entry.name).collect();
         names.sort_unstable();
+        if !self.take_entries(names.len(), &here.path) {
+            return Ok(());
+        }
         for name in &names {
             if name == ".git" {
                 self.set.touched_git |=
@@ -165,16 +233,17 @@ impl ChangeCollector<'_> {
         let rules = here
             .rules
             .with_folder(&self.base.workspace.join(path), &shown.under(real.into()))?;
-        self.walk_folder(
-            real,
-            &WalkedFolder {
+        self.walk_later(WaitingFolder::InLayer {
+            real: real.into(),
+            here: WalkedFolder {
                 path: path.into(),
                 below,
                 rules,
                 sealed,
                 ignored,
             },
-        )
+        });
+        Ok(())
     }
 
     /// Collects the deletion of an earlier entry.
@@ -203,25 +272,31 @@ impl ChangeCollector<'_> {
                 let rules = here
                     .rules
                     .with_folder(&self.base.workspace.join(path), &below)?;
-                let inside = WalkedFolder {
+                self.walk_later(WaitingFolder::Gone(WalkedFolder {
                     path: path.into(),
                     below,
                     rules,
                     sealed: true,
                     ignored,
-                };
-                for name in inside.below.names()? {
-                    if name != ".git" {
-                        self.collect_deletion(
-                            inside.below.child(&name)?,
-                            &path.join(&name),
-                            &inside,
-                        )?;
-                    }
-                }
+                }));
                 Ok(())
             }
         }
+    }
+
+    /// Collects the deletion of everything in an earlier folder.
+    fn walk_gone(&mut self, here: &WalkedFolder) -> io::Result<()> {
+        let names = here.below.names()?;
+        if !self.take_entries(names.len(), &here.path) {
+            return Ok(());
+        }
+        for name in names {
+            if name != ".git" {
+                let seen = here.below.child(&name)?;
+                self.collect_deletion(seen, &here.path.join(&name), here)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether a folder is ignored; `None` if nothing in it can count.
@@ -313,8 +388,8 @@ impl ChangeCollector<'_> {
 /// Returns whether a layer's `.git` holds anything that could steer git. The index does not count: git
 /// refreshes it on every status.
 fn steers_git(git: &Path) -> bool {
-    match fs::read_dir(git) {
-        Ok(entries) => entries.flatten().any(|entry| entry.file_name() != "index"),
+    match FolderHandle::open(git).and_then(|folder| folder.entries(MOST_ENTRIES)) {
+        Ok(entries) => entries.iter().any(|entry| entry.name != "index"),
         Err(_) => true,
     }
 }
@@ -331,49 +406,32 @@ fn read_entry(
 
 /// Reads a file or link; `None` if there is none any more.
 fn read_file(path: &Path, limits: &ChangeLimits) -> Result<Option<FileContent>, RefusalReason> {
-    let unreadable = |e: io::Error| RefusalReason::Unreadable(e.to_string());
-    let meta = match fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(unreadable(e)),
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(None);
     };
-    if meta.is_symlink() {
-        let target = fs::read_link(path).map_err(unreadable)?;
-        let bytes = Bytes::from(target.into_os_string().into_vec());
-        return Ok(Some(FileContent {
-            bytes,
-            mode: FileMode::Symlink,
-        }));
+    let read = FolderHandle::open(parent).and_then(|folder| {
+        if folder.kind(name)? == Some(EntryKind::Link) {
+            let target = folder.read_link(name)?;
+            let bytes = Bytes::from(target.into_vec());
+            let mode = FileMode::Symlink;
+            return Ok(FileContent { bytes, mode });
+        }
+        let (file, stat) = folder.open_file(name)?;
+        let bytes = read_open_file(file, &stat, limits.file_bytes)?.into();
+        let mode = if stat.st_mode & 0o100 == 0 {
+            FileMode::Regular
+        } else {
+            FileMode::Executable
+        };
+        Ok(FileContent { bytes, mode })
+    });
+    match read {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(ForeignFileError::TooLarge { limit }) => {
+            let bytes = fs::symlink_metadata(path).map_or(limit + 1, |meta| meta.len());
+            Err(RefusalReason::FileTooLarge { bytes, limit })
+        }
+        Err(error) => Err(RefusalReason::Unreadable(error.to_string())),
     }
-    let too_large = |bytes| RefusalReason::FileTooLarge {
-        bytes,
-        limit: limits.file_bytes,
-    };
-    if meta.size() > limits.file_bytes {
-        return Err(too_large(meta.size()));
-    }
-    // The real workspace may change between the two looks: neither follow a link nor wait for a pipe.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(unreadable)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.size()).unwrap_or(0));
-    file.take(limits.file_bytes + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > limits.file_bytes {
-        return Err(too_large(bytes.len() as u64));
-    }
-    let executable = meta.mode() & 0o100 != 0;
-    let mode = if executable {
-        FileMode::Executable
-    } else {
-        FileMode::Regular
-    };
-    Ok(Some(FileContent {
-        bytes: bytes.into(),
-        mode,
-    }))
 }

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsStr, io, path::Path, rc::Rc};
 
+use claudecluster_files::{FolderHandle, ForeignFileError, read_named_file};
 use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
@@ -9,9 +10,12 @@ use ignore::{
 
 use crate::sandbox::layer::{LayerStack, StackEntry};
 
+/// The most bytes of a file of patterns.
+const PATTERN_BYTES: u64 = 4 << 20;
+
 /// The rules of one folder, and of those above.
 #[derive(Debug)]
-pub(super) struct IgnoreRules {
+pub(crate) struct IgnoreRules {
     own: Gitignore,
     above: Option<Rc<IgnoreRules>>,
 }
@@ -19,7 +23,7 @@ pub(super) struct IgnoreRules {
 impl IgnoreRules {
     /// The rules at the top of the workspace: the user's own, the repository's, those of folders
     /// between the repository's top and the workspace, and the workspace's own.
-    pub(super) fn of_workspace(workspace: &Path, view: &LayerStack) -> io::Result<Rc<Self>> {
+    pub(crate) fn of_workspace(workspace: &Path, view: &LayerStack) -> io::Result<Rc<Self>> {
         let (global, _) = Gitignore::global();
         let mut rules = Rc::new(Self {
             own: global,
@@ -27,7 +31,8 @@ impl IgnoreRules {
         });
         let top = workspace.ancestors().find(|dir| dir.join(".git").exists());
         if let Some(top) = top {
-            rules = rules.with_file(top, &top.join(".git/info/exclude"));
+            let exclude = read_named_file(&top.join(".git/info/exclude"), PATTERN_BYTES);
+            rules = rules.with_patterns(top, exclude);
             let below: Vec<_> = workspace
                 .ancestors()
                 .skip(1)
@@ -41,7 +46,7 @@ impl IgnoreRules {
     }
 
     /// Returns these rules with those of a folder inside.
-    pub(super) fn with_folder(
+    pub(crate) fn with_folder(
         self: &Rc<Self>,
         dir: &Path,
         view: &LayerStack,
@@ -53,9 +58,28 @@ impl IgnoreRules {
     }
 
     fn with_file(self: &Rc<Self>, dir: &Path, file: &Path) -> Rc<Self> {
+        let folder = file.parent().unwrap_or(dir);
+        let name = file.file_name().unwrap_or(OsStr::new(".gitignore"));
+        // As git does, a link is not followed.
+        let read = FolderHandle::open(folder).and_then(|dir| dir.read_file(name, PATTERN_BYTES));
+        self.with_patterns(dir, read)
+    }
+
+    /// Returns these rules with patterns for what is in `dir`.
+    fn with_patterns(
+        self: &Rc<Self>,
+        dir: &Path,
+        read: Result<Vec<u8>, ForeignFileError>,
+    ) -> Rc<Self> {
         let mut builder = GitignoreBuilder::new(dir);
         // As git does: what cannot be read or understood says nothing.
-        builder.add(file);
+        let patterns = read.unwrap_or_default();
+        let patterns = patterns.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&patterns);
+        for line in patterns.split(|&byte| byte == b'\n') {
+            if let Ok(line) = std::str::from_utf8(line) {
+                let _ = builder.add_line(None, line.strip_suffix('\r').unwrap_or(line));
+            }
+        }
         match builder.build() {
             Ok(own) if !own.is_empty() => Rc::new(Self {
                 own,
@@ -66,7 +90,7 @@ impl IgnoreRules {
     }
 
     /// Returns whether an absolute path is ignored by its own name. Its folders must be checked first.
-    pub(super) fn ignores(&self, path: &Path, is_dir: bool) -> bool {
+    pub(crate) fn ignores(&self, path: &Path, is_dir: bool) -> bool {
         match self.own.matched(path, is_dir) {
             Match::Ignore(_) => true,
             Match::Whitelist(_) => false,

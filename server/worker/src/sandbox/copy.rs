@@ -5,27 +5,44 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
-    fs, io,
+    ffi::{OsStr, OsString},
+    fs,
+    io::{self, Read as _},
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, OpenOptionsExt, symlink},
+        fs::{MetadataExt, symlink},
     },
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use ignore::{WalkBuilder, WalkState};
+use claudecluster_files::{
+    EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep, open_regular_file,
+};
+use rustix::{fs::Stat, io::Errno};
 
-use super::layer::{LayerNode, make_whiteout, remove_path, set_opaque};
+use super::layer::{LayerNode, LayerStack, make_whiteout, remove_path, set_opaque};
+use crate::changes::rules::IgnoreRules;
 
 /// The largest ignored folder or file that is copied.
 const IGNORED_BYTES: u64 = 8 << 20;
 /// The most entries of an ignored folder that is copied.
-const IGNORED_ENTRIES: u64 = 2_000;
+const IGNORED_ENTRIES: usize = 2_000;
+/// The largest file that is copied where its blocks cannot be shared. A sparse one would fill the disk.
+const COPIED_BYTES: u64 = 4 << 30;
+/// The most folders within each other that are copied.
+const COPIED_DEPTH: usize = 512;
+/// A copy has no more than was copied, and what layers put in it.
+const COPY_LIMITS: WalkLimits = WalkLimits {
+    depth: 2 * COPIED_DEPTH,
+    entries: usize::MAX,
+    bytes: u64::MAX,
+};
+/// Threads that copy files.
+const COPIERS: usize = 8;
 
 /// A copy as it was before any program saw it.
 #[derive(Debug, Default)]
@@ -45,11 +62,13 @@ struct EntryStamp {
 }
 
 impl EntryStamp {
-    fn of(meta: &fs::Metadata) -> Self {
-        let rest = (meta.ctime(), meta.ctime_nsec(), meta.size(), meta.mode());
+    fn of(stat: &Stat) -> Self {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let nanos = i64::try_from(stat.st_ctime_nsec).unwrap_or(0);
+        let rest = (stat.st_ctime, nanos, size, stat.st_mode);
         Self {
-            inode: meta.ino(),
-            rest: (!meta.is_dir()).then_some(rest),
+            inode: stat.st_ino,
+            rest: (EntryKind::of(stat) != EntryKind::Folder).then_some(rest),
         }
     }
 }
@@ -73,13 +92,12 @@ pub(super) fn copy_workspace(
         left_out: Mutex::default(),
     };
     copier.copy_visible()?;
-    copier.copy_ignored(workspace, tree)?;
+    copier.copy_ignored()?;
     copier.copy_git(objects)?;
     for lower in lowers.iter().rev() {
         copier.apply_layer(lower, tree)?;
     }
-    let mut manifest = BTreeMap::new();
-    record_stamps(tree, Path::new(""), &mut manifest)?;
+    let manifest = record_stamps(tree)?;
     let mut left_out = copier
         .left_out
         .into_inner()
@@ -113,71 +131,85 @@ impl WorkspaceCopier<'_> {
             .push(path);
     }
 
-    /// Copies what git does not ignore.
+    /// Copies what git does not ignore: folders and links first, then the content of files on many threads.
     fn copy_visible(&self) -> io::Result<()> {
-        let walk = WalkBuilder::new(self.workspace)
-            .hidden(false)
-            .ignore(false)
-            .require_git(false)
-            .threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(8)))
-            .build_parallel();
-        let failed = Mutex::new(None);
-        walk.run(|| {
-            Box::new(|entry| {
-                // A folder that cannot be read is left out; so is one that just went away.
-                let Ok(entry) = entry else {
-                    return WalkState::Continue;
-                };
-                let path = entry.path();
-                if entry.depth() == 0 {
-                    return WalkState::Continue;
+        let view = LayerStack::new([self.workspace.to_path_buf()]);
+        let rules = IgnoreRules::of_workspace(self.workspace, &view)?;
+        let mut files = Vec::new();
+        let mut waiting = vec![(self.workspace.to_path_buf(), 0usize, rules)];
+        while let Some((folder, depth, rules)) = waiting.pop() {
+            // A folder that cannot be read is left out; so is one that just went away.
+            let Ok(entries) = list(&folder) else {
+                continue;
+            };
+            for (name, kind) in entries {
+                let path = folder.join(&name);
+                let is_dir = kind == EntryKind::Folder;
+                if self.skips(&path) || name == ".git" && depth == 0 || rules.ignores(&path, is_dir)
+                {
+                    continue;
                 }
-                if self.skips(path) {
-                    return WalkState::Skip;
-                }
-                let target = self
-                    .tree
-                    .join(path.strip_prefix(self.workspace).unwrap_or(path));
-                match self.copy_entry(path, &target) {
-                    Ok(()) => WalkState::Continue,
-                    Err(e) => {
-                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-                        WalkState::Quit
+                match kind {
+                    EntryKind::Folder if depth + 1 >= COPIED_DEPTH => self.leave_out(&path),
+                    EntryKind::Folder => {
+                        self.copy_entry(&path, &self.target(&path))?;
+                        let inside = LayerStack::new([path.clone()]);
+                        let rules = rules.with_folder(&path, &inside)?;
+                        waiting.push((path, depth + 1, rules));
                     }
+                    EntryKind::File => files.push(path),
+                    _ => self.copy_entry(&path, &self.target(&path))?,
                 }
-            })
-        });
-        failed
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .map_or(Ok(()), Err)
+            }
+        }
+        self.copy_files(&files)
+    }
+
+    /// Copies files on several threads.
+    fn copy_files(&self, files: &[PathBuf]) -> io::Result<()> {
+        let threads = std::thread::available_parallelism().map_or(2, |n| n.get().min(COPIERS));
+        let next = AtomicUsize::new(0);
+        let copy = || {
+            while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.copy_entry(path, &self.target(path))?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(copy)).collect();
+            let ended = running.into_iter().map(|thread| {
+                let panicked = |_| Err(io::Error::other("a thread that copies files panicked"));
+                thread.join().unwrap_or_else(panicked)
+            });
+            ended.collect()
+        })
+    }
+
+    /// The place of a path of the workspace in the copy.
+    fn target(&self, path: &Path) -> PathBuf {
+        self.tree
+            .join(path.strip_prefix(self.workspace).unwrap_or(path))
     }
 
     /// Copies the small ones of the entries that git ignores.
-    fn copy_ignored(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let Ok(entries) = fs::read_dir(from) else {
-            return Ok(());
-        };
-        for entry in entries {
-            let entry = entry?;
-            let (path, target) = (entry.path(), to.join(entry.file_name()));
-            if self.skips(&path) {
+    fn copy_ignored(&self) -> io::Result<()> {
+        let mut waiting = vec![self.workspace.to_path_buf()];
+        while let Some(folder) = waiting.pop() {
+            let Ok(entries) = list(&folder) else {
                 continue;
-            }
-            let is_dir = entry.file_type()?.is_dir();
-            match fs::symlink_metadata(&target) {
-                Ok(_) if is_dir => self.copy_ignored(&path, &target)?,
-                Ok(_) => {}
-                Err(_)
-                    if is_small(
-                        &path,
-                        &mut IGNORED_BYTES.clone(),
-                        &mut IGNORED_ENTRIES.clone(),
-                    ) =>
-                {
-                    self.copy_tree(&path, &target)?;
+            };
+            for (name, kind) in entries {
+                let path = folder.join(&name);
+                if self.skips(&path) {
+                    continue;
                 }
-                Err(_) => self.leave_out(&path),
+                let target = self.target(&path);
+                match fs::symlink_metadata(&target) {
+                    Ok(_) if kind == EntryKind::Folder => waiting.push(path),
+                    Ok(_) => {}
+                    Err(_) if is_small(&path) => self.copy_tree(&path, &target)?,
+                    Err(_) => self.leave_out(&path),
+                }
             }
         }
         Ok(())
@@ -192,8 +224,7 @@ impl WorkspaceCopier<'_> {
             Err(_) => return Ok(()),
         }
         fs::create_dir_all(copy.join("objects/info"))?;
-        for entry in fs::read_dir(&real)? {
-            let name = entry?.file_name();
+        for (name, _) in list(&real)? {
             let path = real.join(&name);
             match name.to_str() {
                 Some("objects") => {}
@@ -210,16 +241,16 @@ impl WorkspaceCopier<'_> {
     /// Copies a file, or a folder with everything in it.
     fn copy_tree(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.copy_entry(from, to)?;
-        if fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
-            let Ok(entries) = fs::read_dir(from) else {
-                return Ok(());
-            };
-            for entry in entries {
-                let name = entry?.file_name();
-                self.copy_tree(&from.join(&name), &to.join(&name))?;
-            }
+        if !fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
+            return Ok(());
         }
-        Ok(())
+        let Ok(folder) = FolderHandle::open(from) else {
+            return Ok(());
+        };
+        folder.walk(WalkLimits::default(), |entry| {
+            self.copy_entry(&from.join(entry.path), &to.join(entry.path))?;
+            Ok::<_, io::Error>(WalkStep::Into)
+        })
     }
 
     /// Copies one entry without its content. Entries that cannot be read or no longer exist are left out.
@@ -235,12 +266,8 @@ impl WorkspaceCopier<'_> {
         } else if meta.is_symlink() {
             symlink(fs::read_link(from)?, to)
         } else if meta.is_file() {
-            match fs::OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(from)
-            {
-                Ok(file) => self.copy_content(file, &meta, to),
+            match open_regular_file(from) {
+                Ok((file, _)) => self.copy_content(from, file, &meta, to),
                 Err(_) => {
                     self.leave_out(from);
                     Ok(())
@@ -251,7 +278,13 @@ impl WorkspaceCopier<'_> {
         }
     }
 
-    fn copy_content(&self, mut from: fs::File, meta: &fs::Metadata, to: &Path) -> io::Result<()> {
+    fn copy_content(
+        &self,
+        path: &Path,
+        mut from: fs::File,
+        meta: &fs::Metadata,
+        to: &Path,
+    ) -> io::Result<()> {
         let mut file = fs::File::create_new(to)?;
         let shared = self.reflink.load(Ordering::Relaxed)
             && meta.size() > 0
@@ -262,8 +295,14 @@ impl WorkspaceCopier<'_> {
                     false
                 }
             };
+        if !shared && meta.size() > COPIED_BYTES {
+            drop(file);
+            self.leave_out(path);
+            return fs::remove_file(to);
+        }
         if !shared {
-            io::copy(&mut from, &mut file)?;
+            // It may grow meanwhile.
+            io::copy(&mut from.by_ref().take(COPIED_BYTES), &mut file)?;
         }
         // The owner must be able to read and write the copy; the time keeps build tools from building
         // everything again.
@@ -274,71 +313,79 @@ impl WorkspaceCopier<'_> {
 
     /// Applies a layer to the copy.
     fn apply_layer(&self, layer: &Path, tree: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(layer)? {
-            let name = entry?.file_name();
-            if name == OsStr::new(".git") {
-                continue;
+        let mut waiting = vec![(layer.to_path_buf(), tree.to_path_buf(), 0usize)];
+        while let Some((layer, tree, depth)) = waiting.pop() {
+            if depth >= COPIED_DEPTH {
+                let limit = COPIED_DEPTH;
+                return Err(ForeignFileError::TooDeep { limit }.into());
             }
-            let (path, target) = (layer.join(&name), tree.join(&name));
-            match LayerNode::at(&path)? {
-                LayerNode::Dir { opaque } => {
-                    let there = fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir());
-                    if opaque || !there {
-                        remove_path(&target)?;
-                        fs::create_dir(&target)?;
+            for (name, _) in list(&layer)? {
+                if name == OsStr::new(".git") {
+                    continue;
+                }
+                let (path, target) = (layer.join(&name), tree.join(&name));
+                match LayerNode::at(&path)? {
+                    LayerNode::Dir { opaque } => {
+                        let there = fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_dir());
+                        if opaque || !there {
+                            remove_path(&target)?;
+                            fs::create_dir(&target)?;
+                        }
+                        waiting.push((path, target, depth + 1));
                     }
-                    self.apply_layer(&path, &target)?;
+                    LayerNode::Whiteout => remove_path(&target)?,
+                    LayerNode::File | LayerNode::Symlink => {
+                        remove_path(&target)?;
+                        self.copy_entry(&path, &target)?;
+                    }
+                    LayerNode::Absent | LayerNode::Special(_) => {}
                 }
-                LayerNode::Whiteout => remove_path(&target)?,
-                LayerNode::File | LayerNode::Symlink => {
-                    remove_path(&target)?;
-                    self.copy_entry(&path, &target)?;
-                }
-                LayerNode::Absent | LayerNode::Special(_) => {}
             }
         }
         Ok(())
     }
 }
 
-/// Returns whether `path` stays within both limits, and subtracts its size from them.
-fn is_small(path: &Path, bytes: &mut u64, entries: &mut u64) -> bool {
+/// Lists a folder.
+fn list(folder: &Path) -> io::Result<Vec<(OsString, EntryKind)>> {
+    let entries = FolderHandle::open(folder)?.entries(WalkLimits::default().entries)?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.kind))
+        .collect())
+}
+
+/// Returns whether an ignored entry is small enough to be copied.
+fn is_small(path: &Path) -> bool {
     let Ok(meta) = fs::symlink_metadata(path) else {
         return false;
     };
-    let size = if meta.is_dir() { 0 } else { meta.size() };
-    if size > *bytes || *entries == 0 {
-        return false;
-    }
-    *bytes -= size;
-    *entries -= 1;
     if !meta.is_dir() {
-        return true;
+        return meta.size() <= IGNORED_BYTES;
     }
-    let Ok(mut inside) = fs::read_dir(path) else {
-        return false;
+    let limits = WalkLimits {
+        depth: COPIED_DEPTH,
+        entries: IGNORED_ENTRIES,
+        bytes: IGNORED_BYTES,
     };
-    inside.all(|entry| entry.is_ok_and(|entry| is_small(&entry.path(), bytes, entries)))
+    FolderHandle::open(path).is_ok_and(|folder| {
+        folder
+            .walk(limits, |_| Ok::<_, ForeignFileError>(WalkStep::Into))
+            .is_ok()
+    })
 }
 
-fn record_stamps(
-    dir: &Path,
-    below: &Path,
-    into: &mut BTreeMap<PathBuf, EntryStamp>,
-) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        if path.as_os_str().as_bytes() == b".git" {
-            continue;
+/// Records everything that is in the copy.
+fn record_stamps(tree: &Path) -> io::Result<BTreeMap<PathBuf, EntryStamp>> {
+    let mut stamps = BTreeMap::new();
+    FolderHandle::open(tree)?.walk(COPY_LIMITS, |entry| {
+        if entry.path.as_os_str() == ".git" {
+            return Ok(WalkStep::Past);
         }
-        let meta = entry.metadata()?;
-        if meta.is_dir() {
-            record_stamps(&entry.path(), &path, into)?;
-        }
-        into.insert(path, EntryStamp::of(&meta));
-    }
-    Ok(())
+        stamps.insert(entry.path.to_owned(), EntryStamp::of(entry.stat));
+        Ok::<_, ForeignFileError>(WalkStep::Into)
+    })?;
+    Ok(stamps)
 }
 
 /// Moves the changed entries of `tree` to `upper`, in the format of an overlay's upper directory. The copy
@@ -351,42 +398,40 @@ pub(super) fn collect_layer(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -
         if done.is_some_and(|done| path.starts_with(done)) {
             continue;
         }
-        match fs::symlink_metadata(tree.join(path)) {
-            Ok(meta) if EntryStamp::of(&meta) == *stamp => {}
-            Ok(meta) => {
+        match rustix::fs::lstat(tree.join(path)) {
+            Ok(stat) if EntryStamp::of(&stat) == *stamp => {}
+            Ok(stat) => {
                 move_entry(tree, upper, path)?;
-                if meta.is_dir() {
+                if EntryKind::of(&stat) == EntryKind::Folder {
                     set_opaque(&upper.join(path))?;
                 }
                 done = Some(path);
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(Errno::NOENT) => {
                 make_parents(tree, upper, path)?;
                 make_whiteout(&upper.join(path))?;
                 done = Some(path);
             }
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         }
     }
-    move_new_entries(copied, tree, upper, Path::new(""))
+    move_new_entries(copied, tree, upper)
 }
 
-fn move_new_entries(
-    copied: &WorkspaceCopy,
-    tree: &Path,
-    upper: &Path,
-    below: &Path,
-) -> io::Result<()> {
-    for entry in fs::read_dir(tree.join(below))? {
-        let entry = entry?;
-        let path = below.join(entry.file_name());
-        if path.as_os_str().as_bytes() == b".git" {
-            continue;
-        }
-        if !copied.manifest.contains_key(&path) {
-            move_entry(tree, upper, &path)?;
-        } else if entry.file_type()?.is_dir() {
-            move_new_entries(copied, tree, upper, &path)?;
+/// Moves what a program made. Whole folders go at once, however deep.
+fn move_new_entries(copied: &WorkspaceCopy, tree: &Path, upper: &Path) -> io::Result<()> {
+    let mut waiting = vec![PathBuf::new()];
+    while let Some(below) = waiting.pop() {
+        for (name, kind) in list(&tree.join(&below))? {
+            let path = below.join(name);
+            if path.as_os_str() == ".git" {
+                continue;
+            }
+            if !copied.manifest.contains_key(&path) {
+                move_entry(tree, upper, &path)?;
+            } else if kind == EntryKind::Folder {
+                waiting.push(path);
+            }
         }
     }
     Ok(())
@@ -398,18 +443,17 @@ fn move_entry(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
 }
 
 fn make_parents(tree: &Path, upper: &Path, path: &Path) -> io::Result<()> {
-    let Some(parent) = path
-        .parent()
+    let above: Vec<&Path> = path
+        .ancestors()
+        .skip(1)
         .filter(|parent| !parent.as_os_str().is_empty())
-    else {
-        return Ok(());
-    };
-    if upper.join(parent).is_dir() {
-        return Ok(());
+        .take_while(|parent| !upper.join(parent).is_dir())
+        .collect();
+    for parent in above.into_iter().rev() {
+        fs::create_dir(upper.join(parent))?;
+        // An overlay shows the upper folder's permissions.
+        let permissions = fs::metadata(tree.join(parent))?.permissions();
+        fs::set_permissions(upper.join(parent), permissions)?;
     }
-    make_parents(tree, upper, parent)?;
-    fs::create_dir(upper.join(parent))?;
-    // An overlay shows the upper folder's permissions.
-    let permissions = fs::metadata(tree.join(parent))?.permissions();
-    fs::set_permissions(upper.join(parent), permissions)
+    Ok(())
 }

@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use claudecluster_files::FolderHandle;
 use claudecluster_protocol::{FileMode, RelPath};
 use rustix::{
     fs::{CWD, FileType, Mode, XattrFlags, lgetxattr, lsetxattr, mknodat},
@@ -25,6 +26,8 @@ use rustix::{
 
 use super::SandboxError;
 
+/// The most names in one folder that are listed.
+const MOST_NAMES: usize = 4_000_000;
 const OPAQUE: &str = "user.overlay.opaque";
 const WHITEOUT: &str = "user.overlay.whiteout";
 
@@ -132,38 +135,10 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: FileMode) -> io::Result
     file.set_permissions(fs::Permissions::from_mode(permission))
 }
 
-/// Removes a file or a folder with its content, if there is one.
+/// Removes a file or a folder with its content, if there is one, even where programs, or the kernel, left folders
+/// in it that cannot be entered.
 pub(crate) fn remove_path(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => remove_tree(path),
-        Ok(_) => fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// Removes a folder even where programs, or the kernel, left folders in it that cannot be entered.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-        other => return other,
-    }
-    open_up(path)?;
-    fs::remove_dir_all(path)
-}
-
-fn open_up(dir: &Path) -> io::Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
+    Ok(claudecluster_files::remove_path(path)?)
 }
 
 /// Marks `path` as deleted in a layer.
@@ -322,9 +297,8 @@ impl LayerStack {
     pub(crate) fn names(&self) -> io::Result<BTreeSet<OsString>> {
         let mut names = BTreeSet::new();
         for dir in &self.0 {
-            for entry in fs::read_dir(dir)? {
-                names.insert(entry?.file_name());
-            }
+            let entries = FolderHandle::open(dir)?.entries(MOST_NAMES)?;
+            names.extend(entries.into_iter().map(|entry| entry.name));
         }
         Ok(names)
     }

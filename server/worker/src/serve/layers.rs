@@ -32,7 +32,11 @@ pub(crate) async fn resolve_layers(
             Some(dir) => dir,
             None => make_from_manifest(place, goal, &layer.manifest, contents).await?,
         };
-        dirs.push(dir);
+        // Two attempts that changed the same leave the same manifest. The upper one hides all of the other, and an
+        // overlay refuses one folder twice.
+        if !dirs.contains(&dir) {
+            dirs.push(dir);
+        }
     }
     Ok(dirs)
 }
@@ -102,7 +106,7 @@ fn write_whole_layer(dir: &Path, files: &[LayerFile]) -> Result<(), ErrorBody> {
     match std::fs::rename(&building, dir) {
         Ok(()) => Ok(()),
         Err(_) if dir.is_dir() => {
-            std::fs::remove_dir_all(&building).map_err(|error| refused(error.to_string()))
+            claudecluster_files::remove_path(&building).map_err(|error| refused(error.to_string()))
         }
         Err(error) => Err(refused(error.to_string())),
     }
