@@ -3,13 +3,7 @@
 use std::{
     ffi::OsString,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
-};
-
-use super::{
-    control::LauncherSocket,
-    supervise::{NamedStep, StepError},
-    sys,
+    net::{Ipv4Addr, TcpListener},
 };
 
 /// Serves what programs in a sandbox reach of the network.
@@ -73,32 +67,4 @@ impl Drop for HostPorts {
             let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Read);
         }
     }
-}
-
-/// Makes the loopback interface of a new network namespace usable, and hands its listeners out.
-pub(super) fn open_listeners(ports: &[u16], socket: &LauncherSocket) -> Result<(), StepError> {
-    sys::bring_up_loopback().step(|| "start the loopback interface".into())?;
-    for &port in ports {
-        for address in [
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-        ] {
-            match TcpListener::bind((address, port)) {
-                Ok(listener) => socket
-                    .send_listener(port, listener)
-                    .step(|| format!("hand out port {port}"))?,
-                Err(e) if address.is_ipv6() && lacks_address(&e) => {}
-                Err(e) => return Err(e).step(|| format!("listen on port {port} inside")),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether the machine has no IPv6.
-fn lacks_address(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)
-    )
 }

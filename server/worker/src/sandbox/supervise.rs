@@ -7,6 +7,7 @@
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::{fd::OwnedFd, unix::process::CommandExt},
 };
 
@@ -22,7 +23,7 @@ use rustix::{
 use super::{
     confine::{self, AccessRules},
     control::LauncherSocket,
-    limits, mounts, network, sys,
+    limits, mounts, sys,
     sys::ForkSide,
     syscalls::{self, SocketChoice},
     view::{Isolation, SandboxView},
@@ -86,7 +87,7 @@ fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, Ste
     let signals = sys::block_signals().step(|| "block signals".into())?;
     let made = mounts::make_view(&view)?;
     if let (Some(ports), Isolation::Namespaces) = (&view.ports, view.isolation) {
-        network::open_listeners(ports, socket)?;
+        open_listeners(ports, socket)?;
     }
     if argv.is_empty() {
         let notes = serde_json::to_vec(&made.notes).unwrap_or_default();
@@ -114,6 +115,34 @@ fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, Ste
             Ok(watch_over(init, socket, &signals, status_read))
         }
     }
+}
+
+/// Makes the loopback interface of a new network namespace usable, and hands its listeners out.
+fn open_listeners(ports: &[u16], socket: &LauncherSocket) -> Result<(), StepError> {
+    sys::bring_up_loopback().step(|| "start the loopback interface".into())?;
+    for &port in ports {
+        for address in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ] {
+            match TcpListener::bind((address, port)) {
+                Ok(listener) => socket
+                    .send_listener(port, listener)
+                    .step(|| format!("hand out port {port}"))?,
+                Err(e) if address.is_ipv6() && lacks_address(&e) => {}
+                Err(e) => return Err(e).step(|| format!("listen on port {port} inside")),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the machine has no IPv6.
+fn lacks_address(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)
+    )
 }
 
 /// Lets go of the program's streams, so that whoever reads them sees when the *program* closes them.

@@ -71,6 +71,7 @@ const SITES: &[(&str, &[&str])] = &[
         "config set review.mergeWords suggest",
         &["words_that_are_not_merged"],
     ),
+    ("config set sandbox copy", &["places_without_a_front_here"]),
     (
         "daemon stop",
         &[

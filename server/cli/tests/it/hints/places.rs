@@ -436,4 +436,5 @@ fn places_without_a_front_here() {
     world.run_as("cancel {}", &["g4"], &[0]);
     world.run_as("daemon stop", &[], &[0, 2]);
     world.run_as("daemon stop --force", &[], &[0]);
+    world.run_as("config set sandbox copy", &[], &[0]);
 }
