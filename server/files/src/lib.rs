@@ -12,6 +12,7 @@
 //! answer people.
 
 mod blocking;
+mod entry_kind;
 mod error;
 mod folder;
 mod open;
@@ -21,10 +22,9 @@ mod write;
 
 pub use self::{
     blocking::run_with_deadline,
+    entry_kind::EntryKind,
     error::ForeignFileError,
-    folder::{
-        EntryKind, FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file,
-    },
+    folder::{FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file},
     open::open_folder_beneath,
     remove::remove_path,
     walk::{WalkLimits, WalkStep, WalkedEntry},

@@ -12,10 +12,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{
-    error::ForeignFileError,
-    folder::{EntryKind, FolderHandle},
-};
+use crate::{entry_kind::EntryKind, error::ForeignFileError, folder::FolderHandle};
 
 /// The prefix of the names that folders get on their way out.
 const LEAVING: &str = ".claudecluster-leaving-";

@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Stat};
 
-use crate::{
-    error::ForeignFileError,
-    folder::{EntryKind, FolderHandle},
-};
+use crate::{entry_kind::EntryKind, error::ForeignFileError, folder::FolderHandle};
 
 /// The longest path that the kernel takes, without the byte that ends it.
 const MOST_PATH_BYTES: usize = 4_095;
