@@ -22,8 +22,8 @@ use std::{
 use crate::{
     World,
     attack::AttackTargets,
+    helper,
     live::{gone, kill, sleepers},
-    machine::helper,
 };
 
 /// What the secret file holds, and nothing else.

@@ -15,6 +15,7 @@ pub mod greetings;
 pub mod live;
 pub mod machine;
 pub mod neovim;
+pub mod places;
 pub mod terminal;
 
 use std::{
@@ -28,6 +29,8 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use machine::{Machine, TestUser};
 
 /// The path of a part that `cargo xtask test` provides.
 ///
@@ -49,6 +52,21 @@ pub fn part(variable: &str) -> PathBuf {
     path
 }
 
+/// A program of this crate, which is built beside the product.
+///
+/// # Panics
+///
+/// If it is not there.
+pub fn helper(name: &str) -> PathBuf {
+    let path = part("CLAUDECLUSTER_BIN").with_file_name(name);
+    assert!(
+        path.is_file(),
+        "{} is missing; run the tests with `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
 /// A workspace and a daemon of its own. Both go when it is dropped.
 pub struct World {
     /// Everything lies in here.
@@ -58,7 +76,7 @@ pub struct World {
     /// Who runs commands, where it is not whoever runs the tests.
     user: Option<u32>,
     /// The machine that commands run on, if it offers less than this one.
-    machine: Option<machine::Machine>,
+    machine: Option<Machine>,
 }
 
 /// The user and the group that own nothing.
@@ -201,7 +219,7 @@ impl World {
             ),
             (
                 "CLAUDECLUSTER_NETWORK_LOOPBACK".to_owned(),
-                live::place_ports().to_owned(),
+                places::place_ports().to_owned(),
             ),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
@@ -220,7 +238,7 @@ impl World {
         let program = part("CLAUDECLUSTER_BIN");
         let mut command = match self.machine {
             Some(machine) => {
-                let mut command = Command::new(machine::helper("claudecluster-restricted"));
+                let mut command = Command::new(helper("claudecluster-restricted"));
                 command.arg(machine.name()).arg(program);
                 command
             }
@@ -252,6 +270,14 @@ impl World {
                 .status()
                 .unwrap();
             assert!(given.success());
+        }
+    }
+
+    /// Runs everything from now on as on this machine and as this user.
+    pub fn place(&mut self, machine: Machine, user: TestUser) {
+        self.machine = Some(machine).filter(|machine| *machine != Machine::Whole);
+        if user == TestUser::Nobody {
+            self.give_to_nobody();
         }
     }
 

@@ -5,16 +5,13 @@ use std::{
     io::{BufRead, BufReader, Lines, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        LazyLock, Mutex,
-        mpsc::{Receiver, channel},
-    },
+    sync::mpsc::{Receiver, channel},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::{Said, World};
+use crate::{Said, World, places};
 
 /// A `claudecluster` command that prints JSON lines and still runs.
 pub struct Live {
@@ -301,30 +298,6 @@ pub fn plan_of(tasks: &[Value]) -> Value {
     json!({"goal": "test", "tasks": tasks})
 }
 
-/// How many places where programs stop a test may have.
-const PLACES: usize = 8;
-
-/// The listeners of places that no test has taken yet. Their ports are handed in to every sandbox by
-/// [`World::environment`](crate::World::environment), and are therefore known before a daemon starts.
-static FREE_PLACES: LazyLock<Mutex<Vec<TcpListener>>> = LazyLock::new(|| {
-    let listen = |_| TcpListener::bind("127.0.0.1:0").unwrap();
-    Mutex::new((0..PLACES).map(listen).collect())
-});
-
-/// The ports of all places, as the setting `network.loopback` has them in the environment.
-static PLACE_PORTS: LazyLock<String> = LazyLock::new(|| {
-    let free = FREE_PLACES.lock().unwrap();
-    let ports = free
-        .iter()
-        .map(|place| place.local_addr().unwrap().port().to_string());
-    ports.collect::<Vec<_>>().join(",")
-});
-
-/// Returns the ports at which programs in a sandbox reach the places of this test.
-pub fn place_ports() -> &'static str {
-    &PLACE_PORTS
-}
-
 /// A place where programs under test stop until the test lets them go. It is on the network because what
 /// happens to a file is not seen in every sandbox.
 pub struct Meet {
@@ -341,10 +314,7 @@ pub struct Guest {
 impl Meet {
     /// A new place.
     pub fn new() -> Self {
-        // All ports are known before one of them is taken.
-        place_ports();
-        let listener = FREE_PLACES.lock().unwrap().pop();
-        let listener = listener.expect("a test has no more than eight places");
+        let listener = places::take_place();
         listener.set_nonblocking(true).unwrap();
         Self { listener }
     }

@@ -1,8 +1,6 @@
 //! Machines that offer less than this one, and users without rights.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
-
-use crate::{World, part};
+use std::{fs, os::unix::fs::MetadataExt};
 
 /// What a machine offers to sandboxes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,29 +67,4 @@ impl TestUser {
 /// Whether the tests run as root.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-/// A program of this crate, which is built beside the product.
-///
-/// # Panics
-///
-/// If it is not there.
-pub fn helper(name: &str) -> PathBuf {
-    let path = part("CLAUDECLUSTER_BIN").with_file_name(name);
-    assert!(
-        path.is_file(),
-        "{} is missing; run the tests with `cargo xtask test`",
-        path.display()
-    );
-    path
-}
-
-impl World {
-    /// Runs everything from now on as on this machine and as this user.
-    pub fn place(&mut self, machine: Machine, user: TestUser) {
-        self.machine = Some(machine).filter(|machine| *machine != Machine::Whole);
-        if user == TestUser::Nobody {
-            self.give_to_nobody();
-        }
-    }
 }

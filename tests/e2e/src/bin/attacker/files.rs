@@ -15,7 +15,7 @@ use std::{
 use claudecluster_e2e::attack::AttackTargets;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, XattrFlags, mkdirat, mknodat, openat};
 
-use crate::Trick;
+use crate::trick::Trick;
 
 pub(crate) const TRICKS: &[Trick] = &[
     ("file-change-canary", change_canary),

@@ -5,8 +5,8 @@ use std::{fs, io, os::fd::AsRawFd};
 use claudecluster_e2e::attack::AttackTargets;
 
 use crate::{
-    Trick,
     sys::{address, is_let_in, system_call},
+    trick::Trick,
 };
 
 pub(crate) const TRICKS: &[Trick] = &[

@@ -11,6 +11,7 @@ mod kernel;
 mod processes;
 mod sockets;
 mod sys;
+mod trick;
 
 use std::{
     io::{self, Write},
@@ -20,11 +21,7 @@ use std::{
 
 use claudecluster_e2e::attack::AttackTargets;
 
-/// What a trick does. `Ok` if it worked.
-type TrickBody = fn(&AttackTargets) -> io::Result<()>;
-
-/// A name and what is tried.
-type Trick = (&'static str, TrickBody);
+use trick::Trick;
 
 /// The time one trick may take. Some wait for an answer that never comes.
 const PATIENCE: Duration = Duration::from_secs(5);

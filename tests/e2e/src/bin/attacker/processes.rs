@@ -10,8 +10,8 @@ use claudecluster_e2e::attack::AttackTargets;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::{
-    Trick,
     sys::{address, system_call},
+    trick::Trick,
 };
 
 pub(crate) const TRICKS: &[Trick] = &[

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use crate::Trick;
+use crate::trick::Trick;
 
 pub(crate) const TRICKS: &[Trick] = &[
     ("socket-daemon", |targets| {
