@@ -1,6 +1,5 @@
 //! Secrets that a worker comes across: people see that there was one, and not which.
 
-
 use std::fs;
 
 use claudecluster_e2e::{
