@@ -3,6 +3,7 @@
 mod escapes;
 mod findings;
 mod hostile;
+mod hostile_agent;
 mod modes;
 mod requirements;
 mod secrets;
