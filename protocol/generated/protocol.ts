@@ -411,6 +411,10 @@ session?: string | null,
  */
 sandbox?: SandboxKind | null,
 /**
+ * What that isolation is, and what it leaves open, as text for the user.
+ */
+isolation?: string,
+/**
  * The transcript in the artifact store.
  */
 transcript?: BlobId | null, };
@@ -444,9 +448,13 @@ summary?: string,
  */
 usage: AgentUsage,
 /**
- * The isolation used; unknown until the attempt runs.
+ * The isolation used; unknown until the attempt has ended.
  */
-sandbox?: SandboxKind | null, };
+sandbox?: SandboxKind | null,
+/**
+ * What that isolation is, and what it leaves open, as text for the user.
+ */
+isolation?: string, };
 
 /**
  * A blob in the artifact store: the lower-case hexadecimal BLAKE3 hash of its bytes.

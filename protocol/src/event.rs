@@ -365,6 +365,9 @@ pub struct AttemptOutcome {
     /// The isolation used; `None` where the attempt ended before a sandbox was set up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,
+    /// What that isolation is, and what it leaves open, as text for the user.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub isolation: String,
     /// The transcript in the artifact store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<BlobId>,
@@ -382,6 +385,7 @@ impl AttemptOutcome {
             gates: Vec::new(),
             session: None,
             sandbox: None,
+            isolation: String::new(),
             transcript: None,
         }
     }

@@ -594,9 +594,12 @@ pub struct AttemptView {
     pub summary: String,
     /// The tokens and the cost of the attempt.
     pub usage: AgentUsage,
-    /// The isolation used; unknown until the attempt runs.
+    /// The isolation used; unknown until the attempt has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,
+    /// What that isolation is, and what it leaves open, as text for the user.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub isolation: String,
 }
 
 /// Records the result of a gate.

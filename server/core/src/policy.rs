@@ -181,7 +181,7 @@ pub fn stop_hint(stop: StopReason, goal: &GoalId) -> String {
         }
         StopReason::SpawnFailed => "check the setup with: claudecluster doctor".to_owned(),
         StopReason::Resources => {
-            format!("free some disk space or memory, then run: claudecluster retry {goal}")
+            format!("provide what is missing, then run: claudecluster retry {goal}")
         }
         StopReason::Overloaded => {
             format!("the provider is overloaded; try again later: claudecluster retry {goal}")

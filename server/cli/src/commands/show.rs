@@ -177,6 +177,11 @@ pub(super) fn task_lines(view: &GoalView) -> Vec<StyledLine> {
         let indent = place.prefix.replace("├─", "│ ").replace("└─", "  ");
         for attempt in &task.attempts {
             lines.push(attempt_line(attempt, &indent));
+            // Remarks on an isolation say what is different in it, or open.
+            if let Some((_, remarks)) = attempt.isolation.split_once("; ") {
+                let text = format!("{indent}     isolation: {}", text::one_line(remarks));
+                lines.push(StyledLine::new().add(DIM, text));
+            }
         }
     }
     lines

@@ -93,5 +93,8 @@ fn attempt_view(attempt: &TaskAttempt) -> AttemptView {
             .unwrap_or_default(),
         usage: outcome.map(|outcome| outcome.usage).unwrap_or_default(),
         sandbox: outcome.and_then(|outcome| outcome.sandbox),
+        isolation: outcome
+            .map(|outcome| outcome.isolation.clone())
+            .unwrap_or_default(),
     }
 }

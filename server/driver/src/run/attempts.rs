@@ -29,6 +29,9 @@ use crate::{
     workspace::content_store::ContentStore,
 };
 
+/// The characters that are kept of what a worker says of its isolation.
+const ISOLATION_CHARS: usize = 2000;
+
 /// Why an attempt was not started.
 #[derive(Debug, thiserror::Error)]
 enum AttemptStartError {
@@ -262,6 +265,7 @@ fn store_outcome(
         gates: report.gates,
         session: report.session,
         sandbox: report.sandbox,
+        isolation: report.isolation.chars().take(ISOLATION_CHARS).collect(),
         transcript: store_transcript(contents, report.transcript.as_ref(), reported)?,
     })
 }

@@ -23,7 +23,10 @@ const ROOT_KEEPS: CapabilitySet = CapabilitySet::CHOWN
 
 /// Drops the capabilities that could undo the mounts. Without this a program that runs as root could mount the
 /// workspace writable again.
-pub(super) fn drop_capabilities() -> io::Result<()> {
+///
+/// Who may not drop them for what it will start, without namespaces, has few of them: the filter of privileges that
+/// comes later keeps programs from gaining any.
+pub(super) fn drop_capabilities(namespaces: bool) -> io::Result<()> {
     let keep = if rustix::process::geteuid().is_root() {
         ROOT_KEEPS
     } else {
@@ -34,6 +37,7 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
             match sys::drop_bounding(capability) {
                 // The first number the kernel does not know: there are no more.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => break,
+                Err(e) if e.raw_os_error() == Some(libc::EPERM) && !namespaces => break,
                 other => other?,
             }
         }

@@ -162,13 +162,9 @@ impl Sandbox {
         match (self.view.isolation, &self.view.ports) {
             (Isolation::Namespaces, _) => "a copy in its own namespaces",
             (Isolation::Landlock, Some(_)) => {
-                "a copy in another folder; Landlock bars other files and ports, but programs see other \
-                 processes and the names of files"
+                "a copy in another folder; Landlock bars other files and ports"
             }
-            (Isolation::Landlock, None) => {
-                "a copy in another folder; Landlock bars other files, but programs see other processes and \
-                 the names of files"
-            }
+            (Isolation::Landlock, None) => "a copy in another folder; Landlock bars other files",
         }
     }
 
@@ -223,7 +219,9 @@ impl Sandbox {
     }
 
     fn append_notes(&mut self, notes: &[String]) {
-        for note in std::mem::take(&mut self.notes).iter().chain(notes) {
+        let open = remedy::open_points(self.view.isolation, confine::landlock_version());
+        let own = std::mem::take(&mut self.notes);
+        for note in own.iter().chain(notes).chain(&open) {
             self.why.push_str("; ");
             self.why.push_str(note);
         }

@@ -74,12 +74,13 @@ fn cover_sockets(sockets: &[HostSocket]) -> Result<(), StepError> {
 
 /// Returns the folders that stay writable without namespaces.
 fn open_places(view: &SandboxView) -> Vec<PathBuf> {
-    let mut places = vec![
-        PathBuf::from(&view.root),
-        view.scratch("tmp"),
-        "/dev".into(),
-        "/proc".into(),
-    ];
+    // Root could change the machine through the rest of `/dev`, and through `/proc`.
+    let mut places: Vec<PathBuf> = DEVICES
+        .iter()
+        .map(|name| Path::new("/dev").join(name))
+        .collect();
+    places.extend(["/dev/ptmx".into(), "/dev/pts".into()]);
+    places.extend([PathBuf::from(&view.root), view.scratch("tmp")]);
     places.extend(view.writable.iter().map(PathBuf::from));
     places.extend(view.mounts.iter().map(|mount| PathBuf::from(&mount.target)));
     places

@@ -117,7 +117,8 @@ impl From<&SandboxError> for ErrorBody {
             SandboxError::NoNamespaces(_) => {
                 let remedy = namespace_remedy();
                 Self::environment(error.to_string()).with_hint(format!(
-                    "{remedy}; or accept a weaker isolation: claudecluster config set sandbox copy"
+                    "{remedy}; or accept a weaker isolation with `claudecluster config set sandbox copy` \
+                     and `claudecluster daemon stop`"
                 ))
             }
             SandboxError::NoIsolation(_) | SandboxError::NoOverlay(_) => {

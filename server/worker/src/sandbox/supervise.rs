@@ -276,10 +276,10 @@ fn prepare_init(
     limits::set_limits(&view.limits, namespaces).step(|| "set limits".into())?;
     if namespaces {
         mounts::protect_proc()?;
-        confine::drop_capabilities().step(|| "drop capabilities".into())?;
     } else {
         set_child_subreaper(Some(rustix::process::getpid())).step(|| "adopt orphans".into())?;
     }
+    confine::drop_capabilities(namespaces).step(|| "drop capabilities".into())?;
     restrict_program(view, made)?;
     std::env::set_current_dir(&view.root).step(|| "enter the workspace".into())?;
     // Changes of credentials clear the death signal, so it comes after them. The launcher may have

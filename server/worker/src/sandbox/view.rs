@@ -104,11 +104,14 @@ pub(super) struct ViewNotes {
 }
 
 impl SandboxView {
-    /// Lists what programs must not read, but for the parts that stay visible.
+    /// Lists what programs must not read without namespaces, but for the parts that stay visible.
     pub(super) fn barred(&self) -> Vec<PathBuf> {
         let secrets = self.secrets.iter().filter(|secret| secret.shown.is_empty());
         let secrets = secrets.map(|secret| &secret.path);
-        self.hidden.iter().chain(secrets).map(Into::into).collect()
+        let mut barred: Vec<PathBuf> = self.hidden.iter().chain(secrets).map(Into::into).collect();
+        // The devices that programs need are allowed one by one.
+        barred.push("/dev".into());
+        barred
     }
 
     /// Returns the folder in which an overlay keeps what programs write.

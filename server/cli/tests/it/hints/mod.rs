@@ -84,6 +84,7 @@ const SITES: &[(&str, &[&str])] = &[
             "places_without_a_front_here",
             "places_without_a_front_here",
             "places_without_a_front_here",
+            "places_without_a_front_here",
         ],
     ),
     ("daemon stop --force", &["places_without_a_front_here"]),

@@ -30,7 +30,8 @@ async fn check(sandbox: Sandbox, fixture: &Fixture) {
         "ok\ntmp\n",
         "{output:?}"
     );
-    let same_path = sandbox.kind() == SandboxKind::Overlay || sandbox.why().contains("namespaces");
+    let same_path =
+        sandbox.kind() == SandboxKind::Overlay || sandbox.why().contains("own namespaces");
     let layer = sandbox.finish().await.unwrap();
     assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
     assert_eq!(

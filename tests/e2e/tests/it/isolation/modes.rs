@@ -175,9 +175,11 @@ fn without_namespaces_nothing_runs_unless_you_say_so() {
             // What you say is. What is open then is said.
             world.configure("sandbox = \"copy\"\n");
             world.own(&[&world.dir.path().join("config.toml")]);
+            // A daemon reads your settings when it starts.
+            world.run(&["daemon", "stop"]).expect(0);
             world.run_plan(&plan, &["--apply"]).expect(0);
             assert_eq!(world.read("a.txt"), "ran\n", "{context}");
-            let shown = world.run(&["show", "g3"]).expect(0).stdout;
+            let shown = world.run(&["show", "g2"]).expect(0).stdout;
             assert!(shown.contains("Landlock"), "{context}: {shown}");
         }
     }
