@@ -2,7 +2,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt,
     fs::File,
     io::{self, Read as _},
     os::{
@@ -17,60 +16,10 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::ForeignFileError, open::open_beneath};
+use crate::{error::ForeignFileError, kind::EntryKind, open::open_beneath};
 
 /// What reading a file takes up front at most, however large the file says it is.
 const FIRST_BYTES: u64 = 1 << 20;
-
-/// The kind of an entry of a folder.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EntryKind {
-    /// A regular file.
-    File,
-    /// A folder.
-    Folder,
-    /// A symbolic link.
-    Link,
-    /// A named pipe.
-    Pipe,
-    /// A socket.
-    Socket,
-    /// A device, or what else a system has.
-    Device,
-}
-
-impl EntryKind {
-    /// Returns the kind of an entry with this metadata.
-    pub fn of(stat: &Stat) -> Self {
-        FileType::from_raw_mode(stat.st_mode).into()
-    }
-}
-
-impl From<FileType> for EntryKind {
-    fn from(kind: FileType) -> Self {
-        match kind {
-            FileType::RegularFile => Self::File,
-            FileType::Directory => Self::Folder,
-            FileType::Symlink => Self::Link,
-            FileType::Fifo => Self::Pipe,
-            FileType::Socket => Self::Socket,
-            _ => Self::Device,
-        }
-    }
-}
-
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File => "a file",
-            Self::Folder => "a folder",
-            Self::Link => "a symbolic link",
-            Self::Pipe => "a pipe",
-            Self::Socket => "a socket",
-            Self::Device => "a device",
-        })
-    }
-}
 
 /// One entry of a folder.
 #[derive(Clone, PartialEq, Eq, Debug)]

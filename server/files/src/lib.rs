@@ -14,6 +14,7 @@
 mod blocking;
 mod error;
 mod folder;
+mod kind;
 mod open;
 mod remove;
 mod walk;
@@ -22,9 +23,8 @@ mod write;
 pub use self::{
     blocking::run_with_deadline,
     error::ForeignFileError,
-    folder::{
-        EntryKind, FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file,
-    },
+    folder::{FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file},
+    kind::EntryKind,
     open::open_folder_beneath,
     remove::remove_path,
     walk::{WalkLimits, WalkStep, WalkedEntry},
