@@ -1,7 +1,8 @@
 //! Plan files: JSON, YAML or TOML, with errors that name the file, the line and the key.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
+use claudecluster_files::read_named_file;
 use claudecluster_protocol::{ErrorBody, Plan};
 
 /// Limits the size of a plan file. Larger files are no plans.
@@ -14,11 +15,8 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, ErrorBody> {
         ErrorBody::user(format!("cannot read the plan {shown}: {e}"))
             .with_hint("pass an existing file to --plan")
     };
-    let meta = fs::metadata(path).map_err(|e| unreadable(&e))?;
-    if meta.len() > LIMIT {
-        return Err(unreadable(&"larger than 8 MiB"));
-    }
-    let text = fs::read_to_string(path).map_err(|e| unreadable(&e))?;
+    let bytes = read_named_file(path, LIMIT).map_err(|e| unreadable(&e))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not UTF-8"))?;
     let form = path
         .extension()
         .and_then(|e| e.to_str())
@@ -144,6 +142,8 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use expect_test::{Expect, expect};
 
     use super::*;

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use rustix::io::Errno;
 
-use crate::entry_kind::EntryKind;
+use crate::kind::EntryKind;
 
 /// Why a file of somebody else's was not read, written, walked or removed.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{entry_kind::EntryKind, error::ForeignFileError, open::open_beneath};
+use crate::{error::ForeignFileError, kind::EntryKind, open::open_beneath};
 
 /// What reading a file takes up front at most, however large the file says it is.
 const FIRST_BYTES: u64 = 1 << 20;

@@ -12,9 +12,9 @@
 //! answer people.
 
 mod blocking;
-mod entry_kind;
 mod error;
 mod folder;
+mod kind;
 mod open;
 mod remove;
 mod walk;
@@ -22,9 +22,9 @@ mod write;
 
 pub use self::{
     blocking::run_with_deadline,
-    entry_kind::EntryKind,
     error::ForeignFileError,
     folder::{FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file},
+    kind::EntryKind,
     open::open_folder_beneath,
     remove::remove_path,
     walk::{WalkLimits, WalkStep, WalkedEntry},

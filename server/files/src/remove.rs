@@ -12,7 +12,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{entry_kind::EntryKind, error::ForeignFileError, folder::FolderHandle};
+use crate::{error::ForeignFileError, folder::FolderHandle, kind::EntryKind};
 
 /// The prefix of the names that folders get on their way out.
 const LEAVING: &str = ".claudecluster-leaving-";

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Stat};
 
-use crate::{entry_kind::EntryKind, error::ForeignFileError, folder::FolderHandle};
+use crate::{error::ForeignFileError, folder::FolderHandle, kind::EntryKind};
 
 /// The longest path that the kernel takes, without the byte that ends it.
 const MOST_PATH_BYTES: usize = 4_095;

@@ -1,11 +1,11 @@
 //! `claudecluster resolve`
 
 use std::{
-    fs,
     io::{self, Read, Write},
     path::Path,
 };
 
+use claudecluster_files::read_named_file;
 use claudecluster_protocol::{
     ErrorBody, GoalId, HunkId,
     api::Decision,
@@ -22,6 +22,8 @@ use crate::{
     ui::text,
 };
 
+/// The most bytes of a text that resolves a conflict.
+const TEXT_BYTES: u64 = 256 << 20;
 const MINE: &str = "<<<<<<< mine: current text";
 const BASE: &str = "||||||| base: text before both changes";
 const MIDDLE: &str = "=======";
@@ -83,7 +85,7 @@ fn read_text(file: &Path) -> Result<String, ErrorBody> {
             .context("cannot read stdin")?;
         "stdin".to_owned()
     } else {
-        bytes = fs::read(file).map_err(|e| {
+        bytes = read_named_file(file, TEXT_BYTES).map_err(|e| {
             ErrorBody::user(format!("cannot read {}: {e}", file.display()))
                 .with_hint("pass an existing file to --text, or - for stdin")
         })?;

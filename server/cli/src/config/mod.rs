@@ -7,11 +7,12 @@ pub(crate) mod write;
 
 use std::{
     collections::BTreeMap,
-    env, fmt, fs, io,
+    env, fmt, io,
     path::{Path, PathBuf},
 };
 
 use claudecluster_driver::settings::{DriverSettings, WorkspaceSettings};
+use claudecluster_files::{open_regular_file, read_named_file, read_open_file};
 use claudecluster_protocol::ErrorBody;
 use etcetera::BaseStrategy;
 use serde_json::{Map, Value};
@@ -207,7 +208,7 @@ impl ConfigSources {
         path: &Path,
         owner: ConfigOwner,
     ) -> Result<(Vec<ConfigEntry>, Vec<ConfigProblem>), ErrorBody> {
-        match read_text(path) {
+        match read_text(path, owner) {
             Ok(text) => Ok(file::read_config(path, &text, owner)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if owner == ConfigOwner::User && self.named {
@@ -256,19 +257,18 @@ impl ConfigSources {
     }
 }
 
-/// Reads a file's text. Other kinds of files are refused: a workspace may hold a pipe of that name.
-fn read_text(path: &Path) -> io::Result<String> {
+/// Reads a file's text. A workspace's own file may be no link: what it leads to would be shown in errors.
+fn read_text(path: &Path, owner: ConfigOwner) -> io::Result<String> {
     if path.as_os_str().is_empty() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let meta = fs::metadata(path)?;
-    if !meta.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    if meta.len() > FILE_LIMIT {
-        return Err(io::Error::other("larger than 1 MiB"));
-    }
-    fs::read_to_string(path)
+    let read = match owner {
+        ConfigOwner::User => read_named_file(path, FILE_LIMIT),
+        ConfigOwner::Workspace => {
+            open_regular_file(path).and_then(|(file, stat)| read_open_file(file, &stat, FILE_LIMIT))
+        }
+    };
+    String::from_utf8(read?).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
 /// Returns `base` with the values of `entries` set.
@@ -331,6 +331,8 @@ pub(crate) fn value_text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use claudecluster_protocol::plan::AgentName;
 
     use super::*;

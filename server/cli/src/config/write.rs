@@ -46,7 +46,7 @@ impl ConfigSources {
         change: impl FnOnce(&str) -> Result<String, String>,
     ) -> Result<(), ErrorBody> {
         let file = &self.user_file;
-        let before = match fs::read_to_string(file) {
+        let before = match super::read_text(file, super::ConfigOwner::User) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => {

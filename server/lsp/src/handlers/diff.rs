@@ -9,6 +9,7 @@ use std::{
 };
 
 use claudecluster_core::patch::{self, PatchFile, PatchFilePair};
+use claudecluster_files::{open_regular_file, read_open_file};
 use claudecluster_protocol::{
     ErrorBody, FileMode, HunkId, RelPath,
     change::{ChangeKind, ConflictView, HunkView},
@@ -22,6 +23,8 @@ use crate::{
     session::EditorSession, uri,
 };
 
+/// The most bytes of a file that is shown.
+const TEXT_BYTES: u64 = 256 << 20;
 /// The most lines of a diff in a message.
 const MESSAGE_LINES: usize = 40;
 /// The longest part of a file name in bytes. File systems allow 255 for the name with id and ending.
@@ -85,7 +88,7 @@ async fn find_hunk(
         .query_texts(move |texts| {
             let text = match open {
                 Some(text) => String::from(&text),
-                None => fs::read_to_string(&path).map_err(|e| unreadable_file(&path, &e))?,
+                None => read_text(&path).map_err(|e| unreadable_file(&path, &e))?,
             };
             let mut hunks = texts.hunks_in(&path, text.as_str().into()).into_iter();
             match hunks.find(|hunk| hunk.id == id) {
@@ -94,6 +97,13 @@ async fn find_hunk(
             }
         })
         .await
+}
+
+/// Reads a file of a workspace. Its folders are the user's; the file itself is no link.
+fn read_text(path: &Path) -> io::Result<String> {
+    let (file, stat) = open_regular_file(path)?;
+    let bytes = read_open_file(file, &stat, TEXT_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
 fn not_pending(id: &HunkId) -> ErrorBody {

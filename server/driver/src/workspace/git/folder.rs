@@ -1,9 +1,8 @@
 //! What lies in a repository's own folder, looked at before git reads it.
 //!
-//! Git opens and reads what is there and waits for a pipe, or reads a device until memory ends. Links are
-//! left to git where they lead to a file or a folder: users make them (a shared `objects`, an old-style
-//! `HEAD`, `.git` itself), and git tells nobody what it read there. The index is the exception, for its
-//! content is recorded.
+//! Git opens and reads what is there and waits for a pipe, or reads a device until memory ends. A link to a file
+//! is refused as well: the index is recorded, and of others git quotes lines in its errors. Links to folders are
+//! left to git, for users make them (a shared `objects`, `.git` itself), and so is an old-style `HEAD`.
 
 use std::{
     fs, io,
@@ -75,7 +74,7 @@ pub(crate) fn check_repository(workspace: &Path) -> Result<(), UnreadableByGit> 
     for (name, limit) in OF_CHECKOUT {
         check_file(&checkout.join(name), limit)?;
     }
-    check_index(&checkout.join("index"))?;
+    check_file(&checkout.join("index"), INDEX_BYTES)?;
     let shared = match read_pointer(&checkout.join("commondir"))? {
         Some(common) => checkout.join(common),
         None => checkout.clone(),
@@ -132,7 +131,7 @@ fn read_pointer(path: &Path) -> Result<Option<String>, UnreadableByGit> {
 
 fn check_file(path: &Path, limit: u64) -> Result<(), UnreadableByGit> {
     // What cannot be looked at, git cannot read either, and says so.
-    let Ok(stat) = rustix::fs::stat(path) else {
+    let Ok(stat) = rustix::fs::lstat(path) else {
         return Ok(());
     };
     match EntryKind::of(&stat) {
@@ -140,11 +139,20 @@ fn check_file(path: &Path, limit: u64) -> Result<(), UnreadableByGit> {
             UnreadableByGit::new(path, format!("has more than {limit} bytes")),
         ),
         EntryKind::File | EntryKind::Folder => Ok(()),
+        EntryKind::Link if names_branch(path) => Ok(()),
         other => Err(UnreadableByGit::new(
             path,
             format!("is {other}, not a regular file"),
         )),
     }
+}
+
+/// Returns whether a link is a `HEAD` as git wrote it once: one that leads to a branch.
+fn names_branch(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "HEAD")
+        && fs::read_link(path).is_ok_and(|to| {
+            to.starts_with("refs/heads") && !to.components().any(|part| part.as_os_str() == "..")
+        })
 }
 
 fn check_folder(path: &Path) -> Result<(), UnreadableByGit> {
@@ -158,16 +166,6 @@ fn check_folder(path: &Path) -> Result<(), UnreadableByGit> {
             format!("is {other}, not a folder"),
         )),
     }
-}
-
-fn check_index(path: &Path) -> Result<(), UnreadableByGit> {
-    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
-        return Err(UnreadableByGit::new(
-            path,
-            "is a symbolic link, not a regular file",
-        ));
-    }
-    check_file(path, INDEX_BYTES)
 }
 
 /// Reads the index, which is recorded; `None` if there is none.
@@ -266,14 +264,7 @@ mod tests {
                 let _ = fs::remove_file(git.join(name));
                 symlink("/dev/zero", git.join(name)).unwrap();
             };
-            check(
-                zero,
-                Some(if name == "index" {
-                    "a symbolic link"
-                } else {
-                    "is a device"
-                }),
-            );
+            check(zero, Some("is a symbolic link"));
             let sparse = |git: &Path| {
                 fs::File::create(git.join(name))
                     .unwrap()
@@ -292,6 +283,11 @@ mod tests {
             symlink("elsewhere", git.join("objects")).unwrap();
         };
         check(linked, None);
+        let old_style = |git: &Path| {
+            fs::remove_file(git.join("HEAD")).unwrap();
+            symlink("refs/heads/main", git.join("HEAD")).unwrap();
+        };
+        check(old_style, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod escapes;
 mod findings;
+mod foreign_files;
 mod hostile;
 mod hostile_agent;
 mod modes;

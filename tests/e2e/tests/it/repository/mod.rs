@@ -7,6 +7,7 @@
 )]
 
 mod circles;
+mod foreign_reads;
 mod hygiene;
 mod layering;
 mod modules;

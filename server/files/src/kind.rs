@@ -1,4 +1,4 @@
-//! The kinds of entries that a folder can have.
+//! Kinds of entries.
 
 use std::fmt;
 
