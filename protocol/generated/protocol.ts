@@ -2633,7 +2633,7 @@ resolution: Resolution,
 reason?: string | null, };
 
 /**
- * What the programs of an attempt may take of the machine, together.
+ * What the programs of an attempt may take of the machine.
  */
 export type ResourceLimits = {
 /**
@@ -2641,7 +2641,7 @@ export type ResourceLimits = {
  */
 processes: number,
 /**
- * Bytes of memory; `None` sets no limit.
+ * Bytes of memory that one process can write to; `None` sets no limit.
  */
 memoryBytes?: number | null,
 /**
@@ -2649,7 +2649,7 @@ memoryBytes?: number | null,
  */
 openFiles: number,
 /**
- * Bytes of what is written to disk; `None` sets no limit.
+ * Bytes of one file that is written; `None` sets no limit.
  */
 diskBytes?: number | null, };
 

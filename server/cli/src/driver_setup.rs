@@ -12,7 +12,7 @@ use claudecluster_driver::{
         serve::{self, HiddenFolders},
     },
 };
-use claudecluster_protocol::{ErrorBody, goal::EnvVar};
+use claudecluster_protocol::{ErrorBody, goal::EnvVar, worker::SandboxChoice};
 
 use crate::{
     config::ConfigSources,
@@ -63,10 +63,13 @@ pub(crate) fn run_hidden_command(mut args: impl Iterator<Item = OsString>) -> Op
 }
 
 /// Tries a sandbox in a temporary folder, and returns its kind.
-pub(crate) async fn probe_sandbox(home: &Home) -> Result<SandboxProbe, ErrorBody> {
+pub(crate) async fn probe_sandbox(
+    home: &Home,
+    preference: SandboxChoice,
+) -> Result<SandboxProbe, ErrorBody> {
     let scratch =
         private_tempdir(home.dir()).context(format!("cannot write to {}", home.dir().display()))?;
-    Ok(sandbox::probe(&own_executable()?, scratch.path()).await)
+    Ok(sandbox::probe(&own_executable()?, scratch.path(), preference).await)
 }
 
 /// Inspects the installation of every agent that has one, preferred agents first. The variables

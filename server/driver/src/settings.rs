@@ -299,11 +299,11 @@ pub struct AttemptLimits {
     pub turns: u32,
     /// The maximum number of processes and threads that run at once.
     pub processes: u32,
-    /// The maximum memory of all processes together, in bytes. Default: no limit.
+    /// The maximum memory that one process can write to, in bytes. Default: no limit.
     pub memory_bytes: Option<u64>,
     /// The maximum number of files that one process has open.
     pub open_files: u64,
-    /// The maximum size of what is written to disk, in bytes.
+    /// The maximum size of one file that is written, in bytes.
     pub disk_bytes: Option<u64>,
 }
 

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{change::HunkView, editor::command, resolution::Resolution};
 use lsp_types::{CodeAction, CodeActionKind, CodeLens, Command, Position, Range};
 use serde_json::json;
 
-use crate::{hunks, plain_text};
+use crate::hunks;
 
 /// The kind of code actions that start a goal or change a plan.
 pub(crate) fn goal_action_kind() -> CodeActionKind {

@@ -40,7 +40,6 @@ use std::{
     },
 };
 
-use claudecluster_core::display_text::{line as plain_text, markdown};
 use claudecluster_protocol::ErrorBody;
 use claudecluster_service::{EditorService, Service, ServiceClient};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use claudecluster_core::display_text::line as plain_text;
 use lsp_types::{CancelNotification, CancelParams, MessageActionItem, MessageType};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -10,8 +11,6 @@ use tower_lsp::{
     Client,
     jsonrpc::{Id, Request},
 };
-
-use crate::plain_text;
 
 /// Resolves when the question needs no answer any more: its [`OpenQuestion`] was dropped.
 pub(crate) type QuestionSettled = oneshot::Receiver<()>;

@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_core::text::PositionEncoding;
 use claudecluster_protocol::{ErrorBody, GoalId, editor::SECTION, goal::GoalView};
 use claudecluster_service::{
@@ -34,7 +35,7 @@ use crate::{
     blocking::run_blocking,
     config::LspConfig,
     documents::{OpenDocuments, closing::ClosingDocuments},
-    failure, plain_text,
+    failure,
     transport::notify_queue::NotifyQueue,
     uri,
 };

@@ -183,6 +183,7 @@ fn class_of(error: &SandboxError) -> StopReason {
         SandboxError::Io { source, .. } => program::class_of(source),
         SandboxError::Overlap { .. }
         | SandboxError::NoIsolation(_)
+        | SandboxError::NoNamespaces(_)
         | SandboxError::NoOverlay(_) => StopReason::Resources,
     }
 }

@@ -27,7 +27,8 @@ impl TranscriptWriter<BufWriter<File>> {
     /// Opens a transcript, which is made with its folder, or added to.
     pub(crate) async fn open(path: &Path) -> io::Result<Self> {
         if let Some(dir) = path.parent() {
-            tokio::fs::create_dir_all(dir).await?;
+            let mut builder = tokio::fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(dir).await?;
         }
         let file = File::options()
             .create(true)

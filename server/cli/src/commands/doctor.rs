@@ -9,6 +9,7 @@ use claudecluster_driver::{
 use claudecluster_protocol::{
     api::{ConnectionPurpose, VERSION},
     goal::SandboxKind,
+    worker::SandboxChoice,
 };
 use claudecluster_service::TypedCalls;
 use serde::Serialize;
@@ -88,7 +89,7 @@ pub(super) async fn run_doctor(cx: &mut CommandContext) -> CommandResult<Command
             let usable = state.state != CheckState::Missing;
             checks.push(state);
             if usable {
-                checks.push(check_sandbox(&home).await);
+                checks.push(check_sandbox(&home, settings.sandbox).await);
             }
             checks.push(check_daemon(&home).await);
         }
@@ -242,36 +243,31 @@ fn free_space(dir: &Path) -> Option<u64> {
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
-async fn check_sandbox(home: &Home) -> SetupCheck {
-    match driver_setup::probe_sandbox(home).await {
-        Ok(probe) => {
-            let landlock = match probe.landlock {
-                Some(version) => format!("Landlock {version}"),
-                None => "no Landlock".to_owned(),
-            };
-            match probe.kind {
-                Some(SandboxKind::Overlay) => SetupCheck::new(
-                    "sandbox",
-                    CheckState::Good,
-                    format!("overlay, {landlock}: {}", probe.why),
-                ),
-                Some(SandboxKind::Copy) => SetupCheck::new(
-                    "sandbox",
-                    CheckState::Warning,
-                    format!("copy, {landlock}: {}", probe.why),
-                )
-                .hint("works, but copies the workspace for each attempt"),
-                None => SetupCheck::new(
-                    "sandbox",
-                    CheckState::Missing,
-                    format!("none, {landlock}: {}", probe.why),
-                )
-                .hint(
-                    "allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1",
-                ),
+async fn check_sandbox(home: &Home, preference: SandboxChoice) -> SetupCheck {
+    let probe = match driver_setup::probe_sandbox(home, preference).await {
+        Ok(probe) => probe,
+        Err(e) => return SetupCheck::new("sandbox", CheckState::Missing, e.message),
+    };
+    let landlock = match probe.landlock {
+        Some(version) => format!("Landlock {version}"),
+        None => "no Landlock".to_owned(),
+    };
+    let found = |kind: &str| format!("{kind}, {landlock}: {}", probe.why);
+    let open = (!probe.open.is_empty()).then(|| format!("open: {}", probe.open.join("; ")));
+    match probe.kind {
+        Some(SandboxKind::Overlay) => match open {
+            None => SetupCheck::new("sandbox", CheckState::Good, found("overlay")),
+            Some(open) => {
+                SetupCheck::new("sandbox", CheckState::Warning, found("overlay")).hint(open)
             }
+        },
+        Some(SandboxKind::Copy) => {
+            let copies = "works, but copies the workspace for each attempt".to_owned();
+            let hint = open.map_or(copies.clone(), |open| format!("{copies}; {open}"));
+            SetupCheck::new("sandbox", CheckState::Warning, found("copy")).hint(hint)
         }
-        Err(e) => SetupCheck::new("sandbox", CheckState::Missing, e.message),
+        None => SetupCheck::new("sandbox", CheckState::Missing, found("none"))
+            .hint(probe.hint.unwrap_or_default()),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::change::HunkView;
 use lsp_types::{Diagnostic, DiagnosticSeverity, Uri};
 
-use crate::{hunks, plain_text, plan, session::EditorSession};
+use crate::{hunks, plan, session::EditorSession};
 
 /// Typing comes in bursts; diagnostics follow when it pauses.
 pub(super) const SETTLE: Duration = Duration::from_millis(150);

@@ -4,6 +4,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{GoalId, GoalState, TaskState, change::HunkView, goal::GoalView};
 use claudecluster_service::TypedCalls;
 use lsp_types::{
@@ -16,7 +17,6 @@ use tokio::sync::watch;
 use super::permission_questions::safe_detail;
 use crate::{
     phrases::{count_noun, short_title},
-    plain_text,
     session::EditorSession,
 };
 

@@ -8,6 +8,7 @@ mod test_functions;
 
 use std::{collections::BTreeSet, path::Path};
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{
     GoalId, HunkId,
     change::{HeldReason, HunkOrigin, HunkOriginState, HunkView},
@@ -32,7 +33,7 @@ use crate::{
     documents::{DocumentSnapshot, lines::covered_lines},
     failure, hunks,
     phrases::{count_noun, short_title},
-    plain_text, plan,
+    plan,
     session::{
         EditorSession,
         capabilities::{PROMPT_COMMAND, REASON_COMMAND},

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
+use claudecluster_core::display_text::{line as plain_text, markdown::escape_text};
 use claudecluster_protocol::change::{HunkOrigin, HunkOriginState, Provenance};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind, Range};
 
-use crate::{
-    hunks, markdown::escape_text, phrases::short_title, plain_text, plan, session::EditorSession,
-};
+use crate::{hunks, phrases::short_title, plan, session::EditorSession};
 
 /// Describes the changes on a line, or a key or value of a plan.
 pub(crate) async fn show_hover(session: &EditorSession, params: &HoverParams) -> Option<Hover> {

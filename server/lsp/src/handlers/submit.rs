@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{
     ErrorBody, GoalId, GoalScope, GoalSpec, Plan, RelPath,
     editor::{EditorSettings, LineRange, RangeAnchor, ScopeArgs, SubmitArgs},
@@ -19,7 +20,7 @@ use crate::{
     background::progress::describe_outcome,
     documents::{anchor, lines},
     phrases::count_noun,
-    plain_text, question,
+    question,
     session::EditorSession,
     uri,
 };

@@ -1,5 +1,6 @@
 //! Diagnostics of a plan document.
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_core::text::PositionEncoding;
 use lsp_types::{Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location};
 
@@ -9,7 +10,6 @@ use super::{
 };
 use crate::{
     documents::{DocumentSnapshot, lines::to_lsp_range},
-    plain_text,
     session::EditorSession,
 };
 

@@ -1,5 +1,6 @@
 //! Explanations of the keys and values of a plan.
 
+use claudecluster_core::display_text::{line as plain_text, markdown};
 use lsp_types::{Hover, HoverParams, MarkupContent, MarkupKind};
 
 use claudecluster_core::plan::{PlanPath, PlanPathStep};
@@ -14,7 +15,7 @@ use crate::{
         DocumentSnapshot,
         lines::{to_byte_offset, to_lsp_range},
     },
-    markdown, phrases, plain_text,
+    phrases,
     session::EditorSession,
 };
 

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     host::{HostName, HostPort},
     questions::{HostQuestions, HostSubject},
-    rules::{NetworkRules, Verdict},
+    rules::{HostVerdict, NetworkRules},
     upstream::{UpstreamProxies, UpstreamProxy},
 };
 
@@ -63,9 +63,9 @@ impl HostDialer {
         program: Option<&str>,
     ) -> Result<(), DialError> {
         match self.rules.judge_host(target) {
-            Verdict::Allowed => Ok(()),
-            Verdict::Denied(why) => Err(DialError::Denied(why)),
-            Verdict::Ask => self.ask(target, None, program).await,
+            HostVerdict::Allowed => Ok(()),
+            HostVerdict::Denied(why) => Err(DialError::Denied(why)),
+            HostVerdict::Ask => self.ask(target, None, program).await,
         }
     }
 
@@ -113,9 +113,9 @@ impl HostDialer {
         let (mut asked, mut denied) = (None, None);
         for address in addresses {
             match self.rules.judge_address(target, *address) {
-                Verdict::Allowed => allowed.push(*address),
-                Verdict::Ask => asked = asked.or(Some(*address)),
-                Verdict::Denied(why) => denied = denied.or(Some(why)),
+                HostVerdict::Allowed => allowed.push(*address),
+                HostVerdict::Ask => asked = asked.or(Some(*address)),
+                HostVerdict::Denied(why) => denied = denied.or(Some(why)),
             }
         }
         // An address of a private network that a program names itself has been asked about as the host.

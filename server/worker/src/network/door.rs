@@ -276,16 +276,19 @@ async fn serve_request(
 ) -> io::Result<()> {
     let plain_http = matches!(request.speech, Speech::PlainHttp(_));
     let program = request.program.as_deref();
-    let reaching = async {
-        state.dialer.decide(&request.target, program).await?;
-        state
-            .dialer
-            .reach(&request.target, program, plain_http)
-            .await
-    };
-    let reached = tokio::select! {
-        reached = reaching => reached,
+    let decided = tokio::select! {
+        // A program may have said all it has to say and still listen. Only while somebody is asked does that
+        // count as leaving.
+        biased;
+        decided = state.dialer.decide(&request.target, program) => decided,
         () = program_left(&stream) => return Ok(()),
+    };
+    let reached = match decided {
+        Ok(()) => {
+            let dialer = &state.dialer;
+            dialer.reach(&request.target, program, plain_http).await
+        }
+        Err(error) => Err(error),
     };
     let reached = match reached {
         Ok(reached) => reached,

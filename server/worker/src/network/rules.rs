@@ -20,7 +20,7 @@ pub fn default_registries() -> Vec<String> {
 
 /// What rules say about a host or an address.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(super) enum HostVerdict {
     /// It may be reached.
     Allowed,
     /// Somebody has to be asked.
@@ -64,21 +64,21 @@ impl NetworkRules {
 
     /// Judges a host before its name is resolved. Nothing of a name that is not allowed leaves the machine, not
     /// even as a question to a name server.
-    pub(super) fn judge_host(&self, target: &HostPort) -> Verdict {
+    pub(super) fn judge_host(&self, target: &HostPort) -> HostVerdict {
         if is_this_machine(&target.host) {
             if self.loopback.contains(&target.port) || self.names(target) {
-                return Verdict::Allowed;
+                return HostVerdict::Allowed;
             }
-            return Verdict::Denied(format!(
+            return HostVerdict::Denied(format!(
                 "{target} is this machine's own; hand its port in with the setting `network.loopback`"
             ));
         }
         if self.allow.iter().any(|rule| rule.covers(target)) {
-            return Verdict::Allowed;
+            return HostVerdict::Allowed;
         }
         match target.host {
             HostName::Address(address) if address_reach(address) == AddressReach::Barred => {
-                Verdict::Denied(format!(
+                HostVerdict::Denied(format!(
                     "{target} is an address that is only reached if `network.allow` names it"
                 ))
             }
@@ -87,28 +87,28 @@ impl NetworkRules {
     }
 
     /// Judges an address that the name of a host leads to. Names are anybody's to point wherever they like.
-    pub(super) fn judge_address(&self, target: &HostPort, address: IpAddr) -> Verdict {
+    pub(super) fn judge_address(&self, target: &HostPort, address: IpAddr) -> HostVerdict {
         let at = HostPort {
             host: HostName::Address(address),
             port: target.port,
         };
         let is_own = is_this_machine(&target.host) && self.loopback.contains(&target.port);
         match address_reach(address) {
-            AddressReach::Public => Verdict::Allowed,
-            _ if self.names(&at) || (is_own && address.is_loopback()) => Verdict::Allowed,
-            AddressReach::Private if self.names(target) => Verdict::Allowed,
+            AddressReach::Public => HostVerdict::Allowed,
+            _ if self.names(&at) || (is_own && address.is_loopback()) => HostVerdict::Allowed,
+            AddressReach::Private if self.names(target) => HostVerdict::Allowed,
             AddressReach::Private => self.judge_unnamed(target),
-            AddressReach::Barred => Verdict::Denied(format!(
+            AddressReach::Barred => HostVerdict::Denied(format!(
                 "{target} leads to {address}, which is only reached if `network.allow` names it"
             )),
         }
     }
 
-    fn judge_unnamed(&self, target: &HostPort) -> Verdict {
+    fn judge_unnamed(&self, target: &HostPort) -> HostVerdict {
         match self.mode {
-            NetworkMode::Ask => Verdict::Ask,
+            NetworkMode::Ask => HostVerdict::Ask,
             NetworkMode::Closed | NetworkMode::Open => {
-                Verdict::Denied(format!("{target} is not on the list of allowed hosts"))
+                HostVerdict::Denied(format!("{target} is not on the list of allowed hosts"))
             }
         }
     }
@@ -149,11 +149,11 @@ mod tests {
         NetworkRules::new(&policy, &["api.anthropic.com".parse().unwrap()])
     }
 
-    fn word(verdict: &Verdict) -> &'static str {
+    fn word(verdict: &HostVerdict) -> &'static str {
         match verdict {
-            Verdict::Allowed => "allowed",
-            Verdict::Ask => "ask",
-            Verdict::Denied(_) => "denied",
+            HostVerdict::Allowed => "allowed",
+            HostVerdict::Ask => "ask",
+            HostVerdict::Denied(_) => "denied",
         }
     }
 

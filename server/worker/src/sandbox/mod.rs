@@ -11,10 +11,12 @@ mod covers;
 mod env;
 mod host_sockets;
 pub(crate) mod layer;
+mod limits;
 mod mount_policy;
 mod mounts;
 mod network;
 mod overlay;
+mod remedy;
 mod secrets;
 mod spec;
 mod supervise;
@@ -31,11 +33,12 @@ use std::{
     time::Duration,
 };
 
-use claudecluster_protocol::goal::SandboxKind;
+use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::{
+    network::HostPorts,
     secrets::SecretSearch,
     spec::canonicalize_spec,
     view::{Isolation, SandboxView, ViewBacking, ViewMount, ViewNotes},
@@ -45,6 +48,7 @@ use crate::launch::ProgramLauncher;
 pub use self::{
     layer::{LayerFile, LayerState, write_layer},
     network::NetworkDoor,
+    remedy::namespace_remedy,
     spec::{PRIVATE_PLACES, PrivateMount, SandboxChoice, SandboxError, SandboxSpec},
 };
 
@@ -60,6 +64,8 @@ pub struct Sandbox {
     launcher: PathBuf,
     view: SandboxView,
     network: Option<Arc<dyn NetworkDoor>>,
+    /// The door where there is no network namespace.
+    host_ports: Option<HostPorts>,
     /// The programs that were started, each until nothing of it is left.
     programs: TaskTracker,
     copied: Option<copy::WorkspaceCopy>,
@@ -94,7 +100,8 @@ impl Sandbox {
         let mut reasons = Vec::new();
         if spec.preference != SandboxChoice::Copy {
             let lowers = spec.lowers.iter().map(Into::into).collect();
-            let mut sandbox = Self::new(&spec, ViewBacking::Overlay(lowers), Isolation::Namespaces);
+            let mut sandbox =
+                Self::new(&spec, ViewBacking::Overlay(lowers), Isolation::Namespaces)?;
             match sandbox.try_out().await {
                 Ok(notes) => {
                     sandbox.why = "copy-on-write overlay in its own namespaces".to_owned();
@@ -118,41 +125,60 @@ impl Sandbox {
     ) -> Result<Self, SandboxError> {
         let tree = spec.layer.join("copy");
         std::fs::create_dir_all(&tree).map_err(SandboxError::io("create the folder", &tree))?;
-        let kinds = [
-            (Isolation::Namespaces, "a copy in its own namespaces"),
-            (
-                Isolation::Landlock,
-                "a copy in another folder; Landlock prevents writes elsewhere, but not reads",
-            ),
-            (Isolation::None, "a copy in another folder, not isolated"),
-        ];
-        for (isolation, what) in kinds {
-            if isolation == Isolation::None && spec.preference != SandboxChoice::Copy {
-                break;
-            }
-            let objects = Some(spec.workspace.join(".git/objects")).filter(|path| path.is_dir());
+        let objects = overlay::open_objects(&spec.workspace).is_ok() && !hides_objects(spec);
+        let (tree, mut sandbox) = (tree.into_os_string(), None);
+        for isolation in [Isolation::Namespaces, Isolation::Landlock] {
             let backing = ViewBacking::Copy {
-                tree: tree.clone().into(),
-                objects: objects.map(Into::into),
+                tree: tree.clone(),
+                objects,
             };
-            let mut sandbox = Self::new(spec, backing, isolation);
-            match sandbox.try_out().await {
+            let mut tried = Self::new(spec, backing, isolation)?;
+            match tried.try_out().await {
+                // The weaker isolation is for those who ask for it.
+                Ok(_)
+                    if isolation == Isolation::Landlock
+                        && spec.preference != SandboxChoice::Copy =>
+                {
+                    return Err(SandboxError::NoNamespaces(reasons.join("; ")));
+                }
                 Ok(notes) => {
-                    reasons.insert(0, what.to_owned());
-                    sandbox.why = reasons.join("; ");
-                    sandbox.append_notes(&notes.notes);
-                    sandbox.copy_workspace(spec, tree).await?;
-                    return Ok(sandbox);
+                    reasons.insert(0, tried.describe_copy().to_owned());
+                    tried.why = reasons.join("; ");
+                    tried.append_notes(&notes.notes);
+                    sandbox = Some(tried);
+                    break;
                 }
                 Err(why) => reasons.push(why),
             }
         }
-        Err(SandboxError::NoIsolation(reasons.join("; ")))
+        let Some(mut sandbox) = sandbox else {
+            return Err(SandboxError::NoIsolation(reasons.join("; ")));
+        };
+        sandbox.copy_workspace(spec, tree.into()).await?;
+        Ok(sandbox)
     }
 
-    fn new(spec: &SandboxSpec, backing: ViewBacking, isolation: Isolation) -> Self {
+    fn describe_copy(&self) -> &'static str {
+        match (self.view.isolation, &self.view.ports) {
+            (Isolation::Namespaces, _) => "a copy in its own namespaces",
+            (Isolation::Landlock, Some(_)) => {
+                "a copy in another folder; Landlock bars other files and ports, but programs see other \
+                 processes and the names of files"
+            }
+            (Isolation::Landlock, None) => {
+                "a copy in another folder; Landlock bars other files, but programs see other processes and \
+                 the names of files"
+            }
+        }
+    }
+
+    fn new(
+        spec: &SandboxSpec,
+        backing: ViewBacking,
+        isolation: Isolation,
+    ) -> Result<Self, SandboxError> {
         let root = match (&backing, isolation) {
-            (ViewBacking::Copy { tree, .. }, Isolation::Landlock | Isolation::None) => tree.clone(),
+            (ViewBacking::Copy { tree, .. }, Isolation::Landlock) => tree.clone(),
             _ => spec.workspace.clone().into(),
         };
         let home = std::env::var_os("HOME");
@@ -162,10 +188,14 @@ impl Sandbox {
             shown: std::slice::from_ref(&spec.workspace),
         };
         let secrets = secrets::find_secrets(&search, &spec.fences.secrets);
-        let network = spec
-            .network
-            .clone()
-            .filter(|_| isolation == Isolation::Namespaces);
+        let network = spec.network.clone();
+        let (mut ports, mut host_ports) = (network.as_ref().map(|door| door.ports()), None);
+        if let (Some(door), Isolation::Landlock) = (&network, isolation) {
+            let opened =
+                HostPorts::open(&**door).map_err(SandboxError::io("listen for", &spec.layer))?;
+            ports = Some(opened.ports.clone());
+            host_ports = Some(opened);
+        }
         let view = SandboxView {
             workspace: spec.workspace.clone().into(),
             root,
@@ -177,17 +207,19 @@ impl Sandbox {
             mounts: view_mounts(spec, isolation),
             hidden: spec.hidden.iter().map(Into::into).collect(),
             secrets: secrets.hidden,
-            ports: network.as_ref().map(|door| door.ports()),
+            limits: spec.fences.limits,
+            ports,
         };
-        Self {
+        Ok(Self {
             launcher: spec.launcher.clone(),
             view,
             network,
+            host_ports,
             programs: TaskTracker::new(),
             copied: None,
             why: String::new(),
             notes: secrets.notes,
-        }
+        })
     }
 
     fn append_notes(&mut self, notes: &[String]) {
@@ -232,7 +264,7 @@ impl Sandbox {
         skip.push(spec.layer.clone());
         let objects = match self.view.isolation {
             Isolation::Namespaces => PathBuf::from(view::OBJECTS),
-            Isolation::Landlock | Isolation::None => workspace.join(".git/objects"),
+            Isolation::Landlock => workspace.join(".git/objects"),
         };
         let failed = SandboxError::io("copy the workspace to", &tree);
         let made = tokio::task::spawn_blocking(move || {
@@ -269,11 +301,6 @@ impl Sandbox {
     /// Explains the kind of the sandbox and its limits, as text for the user.
     pub fn why(&self) -> &str {
         &self.why
-    }
-
-    /// Whether the kernel keeps programs from writing anything but their view.
-    pub fn is_isolated(&self) -> bool {
-        self.view.isolation != Isolation::None
     }
 
     fn start_command(
@@ -362,7 +389,8 @@ impl ProgramLauncher for Sandbox {
         }
         if let Some(door) = &self.network {
             env.retain(|(name, _)| !env::is_proxy(name));
-            env.extend(door.variables());
+            let host = self.host_ports.as_ref();
+            env.extend(host.map_or_else(|| door.variables(), |host| host.variables.clone()));
         }
         env
     }
@@ -375,6 +403,14 @@ impl ProgramLauncher for Sandbox {
         });
         inside.unwrap_or_else(|| path.to_owned())
     }
+}
+
+/// Whether a folder that programs must not see lies among the repository's objects, which are shown as they are.
+fn hides_objects(spec: &SandboxSpec) -> bool {
+    let objects = spec.workspace.join(".git/objects");
+    spec.hidden
+        .iter()
+        .any(|hidden| hidden.starts_with(&objects))
 }
 
 /// Starts programs in a view without its private folders.
@@ -421,15 +457,22 @@ pub struct SandboxProbe {
     pub why: String,
     /// The version of the kernel's Landlock interface; `None` where it has none.
     pub landlock: Option<u32>,
+    /// What this machine leaves open, as text for the user.
+    pub open: Vec<String>,
+    /// What to do where there is no sandbox.
+    pub hint: Option<String>,
 }
 
 /// Tests the machine by making a small sandbox in `scratch`, a folder on the file system of the daemon's state.
-pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
+pub async fn probe(launcher: &Path, scratch: &Path, preference: SandboxChoice) -> SandboxProbe {
     let dir = scratch.join(format!("probe-{}", std::process::id()));
     let workspace = dir.join("workspace");
     let prepared = match std::fs::create_dir_all(&workspace) {
         Ok(()) => {
-            let spec = SandboxSpec::new(workspace, dir.join("layer"), launcher.to_path_buf());
+            let spec = SandboxSpec {
+                preference,
+                ..SandboxSpec::new(workspace, dir.join("layer"), launcher.to_path_buf())
+            };
             Sandbox::prepare(spec).await
         }
         Err(e) => Err(SandboxError::io("create the folder", &workspace)(e)),
@@ -437,14 +480,25 @@ pub async fn probe(launcher: &Path, scratch: &Path) -> SandboxProbe {
     if let Err(e) = layer::remove_path(&dir) {
         tracing::warn!("cannot remove {}: {e}", dir.display());
     }
-    let (kind, why) = match prepared {
-        Ok(sandbox) => (Some(sandbox.kind()), sandbox.why),
-        Err(e) => (None, e.to_string()),
+    let (kind, why, isolation, hint) = match prepared {
+        Ok(sandbox) => (
+            Some(sandbox.kind()),
+            sandbox.why,
+            sandbox.view.isolation,
+            None,
+        ),
+        Err(e) => {
+            let hint = ErrorBody::from(&e).hint;
+            (None, e.to_string(), Isolation::Landlock, hint)
+        }
     };
+    let landlock = confine::landlock_version();
     SandboxProbe {
         kind,
         why,
-        landlock: confine::landlock_version(),
+        landlock,
+        open: remedy::open_points(isolation, landlock),
+        hint,
     }
 }
 

@@ -14,14 +14,16 @@ use super::{
 
 /// The parts of `/run` that programs need: name resolution, and the programs of some systems.
 /// The rest are sockets of services that act with the user's rights outside the sandbox.
-const RUN_KEEPS: [&str; 6] = [
-    "/run/systemd/resolve",
+const RUN_KEEPS: [&str; 4] = [
     "/run/resolvconf",
-    "/run/nscd",
     "/run/current-system",
     "/run/wrappers",
     "/run/opengl-driver",
 ];
+
+/// Those with services that look up names, which programs without a network must not reach: a name can carry
+/// what was read here.
+const RUN_RESOLVERS: [&str; 2] = ["/run/systemd/resolve", "/run/nscd"];
 
 /// Variables that name package caches, which programs write while they work.
 const CACHES: [&str; 3] = ["CARGO_HOME", "GOPATH", "GRADLE_USER_HOME"];
@@ -149,9 +151,12 @@ pub(super) fn nested_mounts(
     Ok(nested)
 }
 
-/// Opens the parts of `/run` that the view keeps.
-pub(super) fn kept_run_places() -> Vec<(PathBuf, OwnedFd)> {
+/// Opens the parts of `/run` that the view keeps; `closed` says that it has no network.
+pub(super) fn kept_run_places(closed: bool) -> Vec<(PathBuf, OwnedFd)> {
     let mut places: Vec<PathBuf> = RUN_KEEPS.into_iter().map(PathBuf::from).collect();
+    if !closed {
+        places.extend(RUN_RESOLVERS.into_iter().map(PathBuf::from));
+    }
     places.extend(Path::new("/etc/resolv.conf").canonicalize());
     if let Some(path) = std::env::var_os("PATH") {
         places.extend(std::env::split_paths(&path));

@@ -20,8 +20,8 @@ use super::{
     host_sockets::{HostSocket, list_host_sockets},
     mount_policy::{self, DiscardedFolder, NestedMount},
     overlay::{
-        OverlayFolders, attach_tree, clone_tree, make_place, mount_overlay, mount_tmpfs,
-        open_folder,
+        OverlayFolders, attach_tree, clone_objects, clone_tree, make_place, mount_overlay,
+        mount_tmpfs, open_folder,
     },
     supervise::{NamedStep, StepError},
     sys,
@@ -158,10 +158,7 @@ impl<'a> MountPlan<'a> {
         let discards = mount_policy::discarded_folders(view, &workspace)?;
         let nested = mount_policy::nested_mounts(view, &workspace, &discards, privileged)?;
         let objects = match &view.backing {
-            ViewBacking::Copy {
-                objects: Some(objects),
-                ..
-            } => Some(clone_tree(Path::new(objects), true)?),
+            ViewBacking::Copy { objects: true, .. } => Some(clone_objects(&workspace)?),
             _ => None,
         };
         let clone = |(source, target): (&OsString, &OsString)| {
@@ -176,7 +173,7 @@ impl<'a> MountPlan<'a> {
         let writable_trees = writable.chain(mounts).map(clone);
         let writable_trees = writable_trees.collect::<Result<_, _>>()?;
         Ok(Self {
-            run: mount_policy::kept_run_places(),
+            run: mount_policy::kept_run_places(view.ports.is_some()),
             view,
             workspace,
             base,
@@ -339,7 +336,11 @@ impl<'a> MountPlan<'a> {
 /// A `/proc` that shows only the sandbox. Run by its first process.
 pub(super) fn mount_proc() -> Result<(), StepError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("proc", "/proc", "proc", flags, c"").step(|| "mount /proc".into())?;
+    mount("proc", "/proc", "proc", flags, c"").step(|| "mount /proc".into())
+}
+
+/// Makes the parts of `/proc` read-only that are about more than processes. Run by the sandbox's first process.
+pub(super) fn protect_proc() -> Result<(), StepError> {
     // Root could steer the kernel through these.
     for part in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
         let path = Path::new("/proc").join(part);

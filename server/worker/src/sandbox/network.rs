@@ -3,13 +3,7 @@
 use std::{
     ffi::OsString,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
-};
-
-use super::{
-    control::LauncherSocket,
-    supervise::{NamedStep, StepError},
-    sys,
+    net::{Ipv4Addr, TcpListener},
 };
 
 /// Serves what programs in a sandbox reach of the network.
@@ -26,30 +20,51 @@ pub trait NetworkDoor: Send + Sync + std::fmt::Debug {
     fn variables(&self) -> Vec<(OsString, OsString)>;
 }
 
-/// Makes the loopback interface of a new network namespace usable, and hands its listeners out.
-pub(super) fn open_listeners(ports: &[u16], socket: &LauncherSocket) -> Result<(), StepError> {
-    sys::bring_up_loopback().step(|| "start the loopback interface".into())?;
-    for &port in ports {
-        for address in [
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-        ] {
-            match TcpListener::bind((address, port)) {
-                Ok(listener) => socket
-                    .send_listener(port, listener)
-                    .step(|| format!("hand out port {port}"))?,
-                Err(e) if address.is_ipv6() && lacks_address(&e) => {}
-                Err(e) => return Err(e).step(|| format!("listen on port {port} inside")),
-            }
-        }
-    }
-    Ok(())
+/// The door of a sandbox without a network of its own: on ports of the machine's loopback interface.
+#[derive(Debug)]
+pub(super) struct HostPorts {
+    /// The ports that programs may connect to.
+    pub(super) ports: Vec<u16>,
+    /// The variables that lead to the door.
+    pub(super) variables: Vec<(OsString, OsString)>,
+    listeners: Vec<TcpListener>,
 }
 
-/// Whether the machine has no IPv6.
-fn lacks_address(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)
-    )
+impl HostPorts {
+    /// Opens the door. A port that its variables name is a free one here, since other sandboxes have doors too; any
+    /// other is the machine's own port.
+    pub(super) fn open(door: &dyn NetworkDoor) -> io::Result<Self> {
+        let mut opened = Self {
+            ports: Vec::new(),
+            variables: door.variables(),
+            listeners: Vec::new(),
+        };
+        for port in door.ports() {
+            let inside = format!("127.0.0.1:{port}");
+            let names = |text: &OsString| text.to_str().is_some_and(|t| t.contains(&inside));
+            if !opened.variables.iter().any(|(_, value)| names(value)) {
+                opened.ports.push(port);
+                continue;
+            }
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let address = listener.local_addr()?;
+            for (_, value) in &mut opened.variables {
+                if let Some(text) = value.to_str() {
+                    *value = text.replace(&inside, &address.to_string()).into();
+                }
+            }
+            opened.ports.push(address.port());
+            opened.listeners.push(listener.try_clone()?);
+            door.listen(port, listener);
+        }
+        Ok(opened)
+    }
+}
+
+impl Drop for HostPorts {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Read);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{io, os::fd::OwnedFd, path::Path};
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, open},
+    fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2},
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
         fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
@@ -124,6 +124,32 @@ pub(super) fn clone_tree(path: &Path, recursive: bool) -> Result<OwnedFd, StepEr
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     open_tree(CWD, path, flags).step(|| format!("open {}", path.display()))
+}
+
+/// Opens a repository's objects: a plain folder beneath the workspace. A repository from elsewhere may bring a
+/// link in its place.
+pub(super) fn open_objects(workspace: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let workspace = open(workspace, flags, Mode::empty())?;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(
+        workspace,
+        ".git/objects",
+        flags,
+        Mode::empty(),
+        beneath,
+    )?)
+}
+
+/// A detached copy of the mount of a repository's objects.
+pub(super) fn clone_objects(workspace: &Path) -> Result<OwnedFd, StepError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    open_objects(workspace)
+        .and_then(|objects| Ok(open_tree(objects, "", flags)?))
+        .step(|| "open the repository's objects".into())
 }
 
 pub(super) fn attach_tree(tree: &OwnedFd, target: &Path) -> Result<(), StepError> {

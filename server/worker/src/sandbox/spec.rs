@@ -10,7 +10,7 @@ use std::{
 pub use claudecluster_protocol::worker::SandboxChoice;
 use claudecluster_protocol::{ErrorBody, worker::SandboxFences};
 
-use super::{layer, network::NetworkDoor, view};
+use super::{layer, network::NetworkDoor, remedy::namespace_remedy, view};
 
 /// The inputs of a sandbox. All paths are absolute.
 #[derive(Clone, Debug)]
@@ -84,6 +84,9 @@ pub enum SandboxError {
     /// The machine offers no isolation.
     #[error("this machine cannot isolate workers: {0}")]
     NoIsolation(String),
+    /// The machine offers only an isolation that the user has to ask for.
+    #[error("this machine cannot give workers namespaces of their own: {0}")]
+    NoNamespaces(String),
     /// An overlay was demanded and cannot be had.
     #[error("cannot create an overlay: {0}")]
     NoOverlay(String),
@@ -111,12 +114,14 @@ impl From<&SandboxError> for ErrorBody {
         match error {
             SandboxError::Overlap { .. } => Self::config(error.to_string())
                 .with_hint("set CLAUDECLUSTER_HOME to a folder outside the workspace"),
+            SandboxError::NoNamespaces(_) => {
+                let remedy = namespace_remedy();
+                Self::environment(error.to_string()).with_hint(format!(
+                    "{remedy}; or accept a weaker isolation: claudecluster config set sandbox copy"
+                ))
+            }
             SandboxError::NoIsolation(_) | SandboxError::NoOverlay(_) => {
-                Self::environment(error.to_string()).with_hint(
-                    "allow user namespaces: on Ubuntu `sysctl \
-                     kernel.apparmor_restrict_unprivileged_userns=0`, in a container \
-                     `--security-opt seccomp=unconfined`",
-                )
+                Self::environment(error.to_string()).with_hint(namespace_remedy())
             }
             SandboxError::Io { source, .. } => {
                 let body = Self::environment(error.to_string());

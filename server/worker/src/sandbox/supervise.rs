@@ -7,6 +7,7 @@
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::{fd::OwnedFd, unix::process::CommandExt},
 };
 
@@ -20,9 +21,9 @@ use rustix::{
 };
 
 use super::{
-    confine,
+    confine::{self, AccessRules},
     control::LauncherSocket,
-    mounts, network, sys,
+    limits, mounts, sys,
     sys::ForkSide,
     syscalls::{self, SocketChoice},
     view::{Isolation, SandboxView},
@@ -85,8 +86,8 @@ fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, Ste
         .step(|| "receive the description of the view".into())?;
     let signals = sys::block_signals().step(|| "block signals".into())?;
     let made = mounts::make_view(&view)?;
-    if let Some(ports) = &view.ports {
-        network::open_listeners(ports, socket)?;
+    if let (Some(ports), Isolation::Namespaces) = (&view.ports, view.isolation) {
+        open_listeners(ports, socket)?;
     }
     if argv.is_empty() {
         let notes = serde_json::to_vec(&made.notes).unwrap_or_default();
@@ -114,6 +115,34 @@ fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, Ste
             Ok(watch_over(init, socket, &signals, status_read))
         }
     }
+}
+
+/// Makes the loopback interface of a new network namespace usable, and hands its listeners out.
+fn open_listeners(ports: &[u16], socket: &LauncherSocket) -> Result<(), StepError> {
+    sys::bring_up_loopback().step(|| "start the loopback interface".into())?;
+    for &port in ports {
+        for address in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ] {
+            match TcpListener::bind((address, port)) {
+                Ok(listener) => socket
+                    .send_listener(port, listener)
+                    .step(|| format!("hand out port {port}"))?,
+                Err(e) if address.is_ipv6() && lacks_address(&e) => {}
+                Err(e) => return Err(e).step(|| format!("listen on port {port} inside")),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the machine has no IPv6.
+fn lacks_address(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)
+    )
 }
 
 /// Lets go of the program's streams, so that whoever reads them sees when the *program* closes them.
@@ -240,27 +269,18 @@ fn prepare_init(
     ends.socket
         .send_init()
         .step(|| "report to the daemon".into())?;
-    if view.isolation == Isolation::Namespaces {
+    let namespaces = view.isolation == Isolation::Namespaces;
+    if namespaces {
         mounts::mount_proc()?;
+    }
+    limits::set_limits(&view.limits, namespaces).step(|| "set limits".into())?;
+    if namespaces {
+        mounts::protect_proc()?;
         confine::drop_capabilities().step(|| "drop capabilities".into())?;
     } else {
         set_child_subreaper(Some(rustix::process::getpid())).step(|| "adopt orphans".into())?;
     }
-    if view.isolation != Isolation::None {
-        let enforced =
-            confine::restrict_writes(&made.writable).step(|| "restrict writes".into())?;
-        if !enforced && view.isolation == Isolation::Landlock {
-            return Err(io::Error::other("the kernel has no Landlock"))
-                .step(|| "restrict writes".into());
-        }
-    }
-    sys::leave_keyrings().step(|| "leave the user's keyrings".into())?;
-    let sockets = if view.isolation == Isolation::Namespaces {
-        SocketChoice::Common
-    } else {
-        SocketChoice::TcpOnly
-    };
-    syscalls::restrict_syscalls(sockets).step(|| "restrict system calls".into())?;
+    restrict_program(view, made)?;
     std::env::set_current_dir(&view.root).step(|| "enter the workspace".into())?;
     // Changes of credentials clear the death signal, so it comes after them. The launcher may have
     // ended meanwhile: then its end of the pipe is closed already.
@@ -269,6 +289,29 @@ fn prepare_init(
         return Err(io::Error::other("it has exited")).step(|| "follow the launcher".into());
     }
     Ok(())
+}
+
+/// Takes from this process, and from all it starts, what the view does not need.
+fn restrict_program(view: &SandboxView, made: &mounts::MountedView) -> Result<(), StepError> {
+    let namespaces = view.isolation == Isolation::Namespaces;
+    let closed = view.ports.as_deref();
+    let rules = AccessRules {
+        writable: &made.writable,
+        readable: (!namespaces).then(|| confine::everything_but(&view.barred())),
+        connect: closed.filter(|_| !namespaces),
+    };
+    let enforced = confine::restrict_access(&rules).step(|| "restrict access".into())?;
+    if !enforced && !namespaces {
+        return Err(io::Error::other("the kernel has no Landlock"))
+            .step(|| "restrict access".into());
+    }
+    sys::leave_keyrings().step(|| "leave the user's keyrings".into())?;
+    let sockets = match (view.isolation, closed) {
+        (Isolation::Namespaces, _) => SocketChoice::Common,
+        (Isolation::Landlock, None) => SocketChoice::Internet,
+        (Isolation::Landlock, Some(_)) => SocketChoice::TcpOnly,
+    };
+    syscalls::restrict_syscalls(sockets).step(|| "restrict system calls".into())
 }
 
 /// Whether the launcher, which holds the other end, has ended.
@@ -287,7 +330,11 @@ fn exec_program(argv: &[OsString]) -> i32 {
     let Some((program, args)) = argv.split_first() else {
         return NOT_FOUND;
     };
-    // `exec` also resets the signal mask and the disposition of SIGPIPE.
+    if let Err(e) = sys::unblock_signals() {
+        report_error(&format!("let signals pass: {e}"));
+        return NOT_STARTED;
+    }
+    // `exec` also resets the disposition of SIGPIPE.
     let e = std::process::Command::new(program).args(args).exec();
     report_error(&format!("{}: {e}", program.display()));
     if e.kind() == io::ErrorKind::NotFound {

@@ -107,6 +107,22 @@ pub(super) fn block_signals() -> io::Result<OwnedFd> {
     }
 }
 
+/// Lets every signal reach this process again, as a program expects that starts.
+#[expect(unsafe_code, reason = "signal sets have no safe wrapper")]
+pub(super) fn unblock_signals() -> io::Result<()> {
+    // SAFETY: the set is initialised by sigemptyset before anything reads it.
+    let set = unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())
+    };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Waits for the next signal. `None` for SIGCHLD.
 pub(super) fn next_signal(signals: &OwnedFd) -> io::Result<Option<Signal>> {
     let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];

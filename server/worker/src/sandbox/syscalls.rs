@@ -94,8 +94,9 @@ const PERSONALITIES: [u32; 6] = [0, u32::MAX, 0x8, 0x2_0000, 0x2_0008, 0x4_0000]
 pub(super) enum SocketChoice {
     /// Local sockets and those of the internet protocols.
     Common,
-    /// TCP alone: where no namespace keeps local sockets of the machine away, and none tells UDP where
-    /// to go.
+    /// Those of the internet protocols: where no namespace keeps local sockets of the machine away.
+    Internet,
+    /// TCP alone: where the kernel's access rules close the network, which say nothing of UDP.
     TcpOnly,
 }
 
@@ -151,8 +152,10 @@ fn socket_rules(sockets: SocketChoice) -> io::Result<SyscallRules> {
         libc::SYS_socket,
         &[(0, Eq, netlink), (2, Ne, route)],
     )?;
-    if sockets == SocketChoice::TcpOnly {
+    if sockets != SocketChoice::Common {
         deny_if(&mut rules, libc::SYS_socket, &[(0, Eq, unix)])?;
+    }
+    if sockets == SocketChoice::TcpOnly {
         for family in [inet, inet6] {
             // The type shares its number with flags.
             let stream = libc::SOCK_STREAM.cast_unsigned();

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use claudecluster_protocol::worker::ResourceLimits;
 use serde::{Deserialize, Serialize};
 
 /// The path at which a copy in namespaces finds the real repository's objects: the copy covers their
@@ -34,7 +35,10 @@ pub(super) struct SandboxView {
     pub(super) hidden: Vec<OsString>,
     /// Files and folders programs must not read.
     pub(super) secrets: Vec<HiddenSecret>,
-    /// The ports inside that lead to the network; `None` leaves the machine's own network.
+    /// What programs may take of the machine.
+    pub(super) limits: ResourceLimits,
+    /// The ports that lead to the network: of the loopback interface inside, or without namespaces of the machine's.
+    /// `None` leaves the machine's own network.
     pub(super) ports: Option<Vec<u16>>,
 }
 
@@ -78,8 +82,8 @@ pub(super) enum ViewBacking {
     Copy {
         /// The folder.
         tree: OsString,
-        /// The repository's real objects, which the copy of the repository reads at [`OBJECTS`].
-        objects: Option<OsString>,
+        /// Whether the copy of the repository reads the real repository's objects, at [`OBJECTS`].
+        objects: bool,
     },
 }
 
@@ -88,10 +92,8 @@ pub(super) enum ViewBacking {
 pub(super) enum Isolation {
     /// Namespaces, and Landlock where the kernel has it.
     Namespaces,
-    /// Landlock alone.
+    /// Landlock alone, and only on the user's word.
     Landlock,
-    /// Nothing.
-    None,
 }
 
 /// The remarks of a launcher that tried a view.
@@ -102,6 +104,13 @@ pub(super) struct ViewNotes {
 }
 
 impl SandboxView {
+    /// Lists what programs must not read, but for the parts that stay visible.
+    pub(super) fn barred(&self) -> Vec<PathBuf> {
+        let secrets = self.secrets.iter().filter(|secret| secret.shown.is_empty());
+        let secrets = secrets.map(|secret| &secret.path);
+        self.hidden.iter().chain(secrets).map(Into::into).collect()
+    }
+
     /// Returns the folder in which an overlay keeps what programs write.
     pub(super) fn upper(&self) -> PathBuf {
         upper(Path::new(&self.layer))

@@ -8,7 +8,12 @@
 //!
 //! No sandbox shows the keep. A session whose files are not there is not forked: the new one starts without it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
 
 use claudecluster_files::{
     EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep, remove_path,
@@ -76,7 +81,7 @@ impl SessionKeep {
         job: &Path,
         parent: Option<&str>,
     ) -> Result<Option<ForkInheritance>, ForeignFileError> {
-        std::fs::create_dir_all(job)?;
+        make_private_folder(job)?;
         let job = FolderHandle::open(job)?;
         job.remove_entry(HOME.as_ref())?;
         let home = job.make_folder(HOME)?;
@@ -139,7 +144,7 @@ impl SessionKeep {
     }
 
     fn open(&self) -> Result<FolderHandle, ForeignFileError> {
-        std::fs::create_dir_all(&self.dir)?;
+        make_private_folder(&self.dir)?;
         FolderHandle::open(&self.dir)
     }
 }
@@ -225,4 +230,9 @@ fn make_parents(folder: &FolderHandle, path: &Path) -> Result<(), ForeignFileErr
 /// Returns the home of an agent, if it has one.
 pub(crate) fn home_of(agent: AgentName) -> Option<&'static dyn AgentHome> {
     registry().get(agent).home()
+}
+
+/// Makes a folder and its parents so that nobody else can enter them, whatever the umask is.
+fn make_private_folder(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

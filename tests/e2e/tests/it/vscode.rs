@@ -149,7 +149,8 @@ rules:
 #[test]
 fn a_question_of_two_workers_is_answered_once() {
     let mut world = World::new(&[("README.md", "a project\n")]);
-    world.with_claude_and("permissions.ask = [\"WebFetch\"]\n");
+    // The question is about the tool, not about the host that it would reach.
+    world.with_claude_and("permissions.ask = [\"WebFetch\"]\nnetwork.mode = \"open\"\n");
     let model = world.model(ASKING);
     drive(&world, &model, "permission");
     let view = world.run(&["show", "g1", "--json"]).expect(0).json();

@@ -97,8 +97,8 @@ fn belongs(before: &[String], word: &str) -> bool {
     match before {
         [] => true,
         [_] if group("daemon") || group("config") => word.chars().all(|c| c.is_ascii_lowercase()),
-        [config, set] if config == "config" && set == "set" => true,
-        [config, set, _] if config == "config" && set == "set" => true,
+        [config, set] if config == "config" && matches!(&**set, "set" | "add") => true,
+        [config, set, _] if config == "config" && matches!(&**set, "set" | "add") => true,
         [.., last] if WITH_VALUE.contains(&&**last) => true,
         _ => {
             word.starts_with(['-', '[', '{', '"'])
@@ -120,6 +120,7 @@ pub(super) fn shape(words: &[String]) -> String {
             _ if value || upper || word.starts_with(['{', '"']) => "{}",
             _ if word.starts_with('[') => "[]",
             _ if word.starts_with('-') && word.contains('|') => "{}",
+            _ if config && words[1] == "add" && at == 3 => "{}",
             _ if config || words[0] == "daemon" || words[0] == "demo" => word,
             _ if word.starts_with('-') => word,
             _ => "{}",

@@ -35,6 +35,7 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     ("accept {} --file {}", &["held_changes", "held_changes"]),
     ("allow {}", &["permissions"]),
+    ("allow {} --goal", &["permissions"]),
     ("allow {} []", &["permissions"]),
     ("approve {}", &["a_waiting_plan", "a_waiting_plan"]),
     ("approve {} --plan {}", &["a_waiting_plan"]),
@@ -47,6 +48,10 @@ const SITES: &[(&str, &[&str])] = &[
             "a_paused_task",
             "places_without_a_front_here",
         ],
+    ),
+    (
+        "config add network.allow {}",
+        &["hosts_that_are_denied", "hosts_that_are_denied"],
     ),
     ("config check", &["configuration"]),
     ("config edit", &["configuration"]),
@@ -61,10 +66,12 @@ const SITES: &[(&str, &[&str])] = &[
     ),
     ("config path", &["configuration"]),
     ("config set claude.program {}", &["agents_that_may_not_run"]),
+    ("config set {} {}", &["configuration"]),
     (
         "config set review.mergeWords suggest",
         &["words_that_are_not_merged"],
     ),
+    ("config set sandbox copy", &["places_without_a_front_here"]),
     (
         "daemon stop",
         &[
@@ -82,6 +89,7 @@ const SITES: &[(&str, &[&str])] = &[
     ("daemon stop --force", &["places_without_a_front_here"]),
     ("daemon status", &["places_without_a_front_here"]),
     ("demo --agent {}", &["the_demo"]),
+    ("deny {} --goal", &["permissions"]),
     ("deny {} []", &["permissions"]),
     (
         "diff {}",
@@ -134,6 +142,7 @@ const SITES: &[(&str, &[&str])] = &[
             "tasks_that_fail",
             "providers_that_fail",
             "providers_that_fail",
+            "places_without_a_front_here",
             "places_without_a_front_here",
             "places_without_a_front_here",
         ],

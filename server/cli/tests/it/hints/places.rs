@@ -274,6 +274,26 @@ fn permissions() {
     let (_, three) = ask("three");
     world.follow(&world.run(&["permissions"]), "deny {} []", &[0]);
     three.join().unwrap();
+    let (_, four) = ask("four");
+    let refused = world.run(&["allow", "p4", "--always"]);
+    world.follow(&refused, "allow {} --goal", &[0]);
+    four.join().unwrap();
+    let (_, five) = ask("five");
+    world.run_as("deny {} --goal", &["p5"], &[0]);
+    five.join().unwrap();
+}
+
+#[test]
+fn hosts_that_are_denied() {
+    let world = World::new();
+    let script = "p=${HTTPS_PROXY#http://}; bash -c \"exec 3<>/dev/tcp/${p%:*}/${p#*:}; \
+                  printf 'CONNECT host.example:443 HTTP/1.1\\r\\n\\r\\n' >&3; cat <&3\"";
+    world.run_tasks("one", &json!([task("a", script)]), &[]);
+    // What the program was told, and what is shown of it.
+    for printed in [world.run(&["logs", "g1"]), world.run(&["show", "g1"])] {
+        let added = world.follow(&printed, "config add network.allow {}", &[0]);
+        assert!(added.text.contains("host.example"), "{added:?}");
+    }
 }
 
 #[test]
@@ -373,6 +393,7 @@ fn configuration() {
     world
         .env
         .push(("CLAUDECLUSTER_MAX_PARALLEL", "2".to_owned()));
+    world.run_as("config set {} {}", &["maxParallel", "3"], &[0]);
     let overridden = world.run(&["config", "set", "maxParallel", "3"]);
     world.follow(&overridden, "config list", &[0]);
 
@@ -415,4 +436,5 @@ fn places_without_a_front_here() {
     world.run_as("cancel {}", &["g4"], &[0]);
     world.run_as("daemon stop", &[], &[0, 2]);
     world.run_as("daemon stop --force", &[], &[0]);
+    world.run_as("config set sandbox copy", &[], &[0]);
 }

@@ -3,16 +3,14 @@
 //! There is no parser: a marker counts if it is the first word of a comment, in the comment styles of
 //! most languages.
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{
     editor::{DefaultScope, LineRange},
     goal::GoalScopeKind,
 };
 
 use super::goal_offer::{GoalOffer, OfferContext};
-use crate::{
-    documents::lines::{ClientLines, lines_overlap},
-    plain_text,
-};
+use crate::documents::lines::{ClientLines, lines_overlap};
 
 /// The words that mark work to do.
 const MARKERS: [&str; 4] = ["TODO", "FIXME", "HACK", "XXX"];

@@ -3,6 +3,7 @@
 //! The offers come from diagnostics of other servers, from comments that name work to do, and from
 //! tests. Their prompts are complete, so every client can start them.
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::editor::{ScopeArgs, SubmitArgs, command};
 use lsp_types::{CodeAction, CodeActionParams, CodeActionTriggerKind};
 
@@ -14,7 +15,6 @@ use super::{
 use crate::{
     commands::{new_command, to_quick_fix},
     documents::{DocumentSnapshot, anchor::create_anchor, lines::covered_lines},
-    plain_text,
     session::EditorSession,
     uri,
 };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{
     RelPath,
     editor::{EditorSettings, LineRange},
@@ -9,10 +10,7 @@ use claudecluster_protocol::{
 };
 use lsp_types::Diagnostic;
 
-use crate::{
-    documents::{DocumentSnapshot, lines::ClientLines},
-    plain_text,
-};
+use crate::documents::{DocumentSnapshot, lines::ClientLines};
 
 /// The place for which goals are offered.
 pub(super) struct OfferContext<'a> {

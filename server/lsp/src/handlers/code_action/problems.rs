@@ -1,5 +1,6 @@
 //! Goals that fix the diagnostics of other servers, as the client passes them on.
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{
     editor::{LineRange, SECTION},
     goal::GoalScopeKind,
@@ -7,10 +8,7 @@ use claudecluster_protocol::{
 use lsp_types::{Code, Diagnostic, DiagnosticSeverity, Message};
 
 use super::goal_offer::{GoalOffer, OfferContext};
-use crate::{
-    documents::lines::{covered_lines, lines_overlap},
-    plain_text,
-};
+use crate::documents::lines::{covered_lines, lines_overlap};
 
 /// The most problems of one place that are offered one by one.
 const MOST_OFFERED: usize = 5;

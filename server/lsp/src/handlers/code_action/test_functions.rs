@@ -3,10 +3,11 @@
 //! There is no parser: a test is recognized by its first line, and its end by its indentation. A test
 //! with another layout gets no offer. Whether a test fails is unknown, so the goal runs it first.
 
+use claudecluster_core::display_text::line as plain_text;
 use claudecluster_protocol::{editor::LineRange, goal::GoalScopeKind};
 
 use super::goal_offer::{GoalOffer, OfferContext};
-use crate::{documents::lines::ClientLines, plain_text};
+use crate::documents::lines::ClientLines;
 
 /// The most lines of one test.
 const LONGEST_TEST: usize = 400;

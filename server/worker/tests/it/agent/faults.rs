@@ -142,7 +142,12 @@ async fn those_that_are_only_odd() {
     ];
     for fault in odd {
         let run = check(fault, Short::None, None, "fine").await;
-        assert_eq!(run.report.session.as_deref(), Some("theirs"), "{fault}");
+        // Its own name for the session is not taken: programs inside can write to its stream.
+        let session = run.report.session.as_deref();
+        assert!(
+            session.is_some_and(|id| id != "theirs"),
+            "{fault}: {session:?}"
+        );
     }
     for fault in [
         "hang-after-result",

@@ -57,6 +57,19 @@ async fn what_is_sent_with_the_request_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_program_that_has_said_all_is_still_served() {
+    let host = echo_when_done().await;
+    let door = Door::new(NetworkMode::Closed, &[&host.to_string()]);
+    for _ in 0..50 {
+        let request = format!("CONNECT {host} HTTP/1.1\r\n\r\nall");
+        let mut stream = door.say(request.as_bytes()).await;
+        stream.shutdown().await.unwrap();
+        read_head(&mut stream).await;
+        assert_eq!(read_all(&mut stream).await, "all");
+    }
+}
+
+#[tokio::test]
 async fn socks_reaches_what_http_reaches() {
     let host = echo_when_done().await;
     let door = Door::new(NetworkMode::Closed, &[&host.to_string()]);

@@ -45,7 +45,7 @@ impl Door {
         variables: &[(&str, String)],
     ) -> Self {
         Self::of_policy(
-            NetworkPolicy {
+            &NetworkPolicy {
                 mode,
                 ..policy(allow)
             },
@@ -59,10 +59,10 @@ impl Door {
             loopback: loopback.to_vec(),
             ..policy(allow)
         };
-        Self::of_policy(policy, &[])
+        Self::of_policy(&policy, &[])
     }
 
-    fn of_policy(policy: NetworkPolicy, variables: &[(&str, String)]) -> Self {
+    fn of_policy(policy: &NetworkPolicy, variables: &[(&str, String)]) -> Self {
         let (events_in, events) = mpsc::channel(1024);
         let (ask, asked) = mpsc::unbounded_channel();
         let clocks = SessionClocks::default();
@@ -77,7 +77,7 @@ impl Door {
             found.map(|(_, value)| value.clone())
         });
         let door = Arc::new(TaskDoor::new(DoorSetup {
-            policy: &policy,
+            policy,
             provider: ProviderHosts::default(),
             upstream,
             channels: &channels,

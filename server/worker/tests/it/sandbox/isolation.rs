@@ -177,6 +177,9 @@ async fn nothing_outlives_the_daemon() {
 async fn signals_and_statuses_pass_through() {
     let fixture = Fixture::new(&[]);
     let sandbox = fixture.overlay("layer").await;
+    // A program starts with no signal blocked.
+    let blocked = ok(&sandbox, "grep SigBlk /proc/self/status").await;
+    assert_eq!(blocked, "SigBlk:\t0000000000000000\n");
     assert_eq!(sh(&sandbox, "exit 42").await.status.code(), Some(42));
     assert_eq!(
         sh(&sandbox, "kill -SEGV $$").await.status.signal(),

@@ -8,9 +8,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use claudecluster_protocol::goal::SandboxKind;
+use claudecluster_protocol::{ErrorBody, goal::SandboxKind};
 use claudecluster_worker::sandbox::{self, Sandbox, SandboxChoice};
 
+use super::control::HelloDoor;
 use crate::support::{self, Fixture, ok, runs_inside, sh};
 
 /// What every sandbox must do, whoever makes it.
@@ -65,7 +66,7 @@ async fn a_plain_user_gets_an_overlay() {
     }
     assert!(!rustix::process::geteuid().is_root());
     let fixture = Fixture::new(&[("a", "old"), ("d/e", "")]);
-    let probe = sandbox::probe(&support::launcher(), &fixture.state).await;
+    let probe = sandbox::probe(&support::launcher(), &fixture.state, SandboxChoice::Auto).await;
     assert_eq!(probe.kind, Some(SandboxKind::Overlay), "{probe:?}");
     let sandbox = fixture.overlay("layer").await;
     assert_eq!(
@@ -96,11 +97,21 @@ async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("user namespace"), "{refused}");
-    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Auto))
+    // A weaker isolation is never chosen silently.
+    let refused = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Auto))
+        .await
+        .unwrap_err();
+    let hint = ErrorBody::from(&refused).hint.unwrap();
+    for command in [
+        "sysctl -w user.max_user_namespaces=",
+        "claudecluster config set sandbox copy",
+    ] {
+        assert!(hint.contains(command), "{hint}");
+    }
+    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Copy))
         .await
         .unwrap();
     assert_eq!(sandbox.kind(), SandboxKind::Copy);
-    assert!(sandbox.is_isolated());
     for word in ["Landlock", "user namespace"] {
         assert!(sandbox.why().contains(word), "{}", sandbox.why());
     }
@@ -117,6 +128,53 @@ async fn without_namespaces_there_is_an_isolated_copy_and_a_reason() {
             .any(|line| line.starts_with(&mark))
     );
     check(sandbox, &fixture).await;
+    check_landlock(&fixture).await;
+}
+
+/// What Landlock and the filter of calls keep away where nothing else does.
+async fn check_landlock(fixture: &Fixture) {
+    let home = std::env::var_os("HOME").unwrap();
+    let ssh = Path::new(&home).join(".ssh");
+    fs::create_dir(&ssh).unwrap();
+    fs::write(ssh.join("id"), "canary").unwrap();
+    fs::write(Path::new(&home).join("plain"), "plain").unwrap();
+    fs::write(fixture.state.join("journal"), "canary").unwrap();
+    let _socket =
+        std::os::unix::net::UnixListener::bind(fixture.dir.path().join("socket")).unwrap();
+    let machine = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut spec = fixture.spec("closed", SandboxChoice::Copy);
+    spec.network = Some(std::sync::Arc::<HelloDoor>::default());
+    let sandbox = Sandbox::prepare(spec).await.unwrap();
+    let script = format!(
+        "cat ~/.ssh/id {state}/journal; cat ~/plain; \
+         perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) or print \"\\nno local\";\
+           socket(S, AF_INET, SOCK_DGRAM, 0) or print \" no udp\";\
+           socket(S, AF_INET, SOCK_STREAM, 0) or die;\
+           connect(S, sockaddr_in({port}, INADDR_LOOPBACK)) or print \" no tcp\\n\"'; \
+         bash -c 'exec 9<>/dev/tcp/${{https_proxy#http://}}' 2> /dev/null; \
+         proxy=${{https_proxy#http://}}; \
+         bash -c \"exec 9<>/dev/tcp/127.0.0.1/${{proxy#*:}} && head -c 6 <&9\"",
+        state = fixture.state.display(),
+        port = machine.local_addr().unwrap().port(),
+    );
+    let output = sh(&sandbox, &script).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "plain\nno local no udp no tcp\nhello\n", "{output:?}");
+    sandbox.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn objects_that_are_a_link_are_not_shown() {
+    let fixture = Fixture::new(&[(".git/HEAD", "ref: refs/heads/main\n")]);
+    fs::create_dir(fixture.state.join("00")).unwrap();
+    fs::write(fixture.state.join("00/journal"), "canary").unwrap();
+    std::os::unix::fs::symlink(&fixture.state, fixture.workspace.join(".git/objects")).unwrap();
+    let sandbox = Sandbox::prepare(fixture.spec("layer", SandboxChoice::Copy))
+        .await
+        .unwrap();
+    let script =
+        "ls -A /dev/git-objects; cat .git/objects/00/journal /dev/git-objects/00/journal; true";
+    assert_eq!(ok(&sandbox, script).await, "");
 }
 
 #[tokio::test]

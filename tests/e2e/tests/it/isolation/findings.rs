@@ -1,8 +1,8 @@
-//! One test for each way out that was found in an earlier version.
+//! One test for each way out that was found in an earlier version. `docs/security.md` lists them.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 use claudecluster_e2e::{
     World,
@@ -138,6 +138,56 @@ fn pipes_and_links_in_a_sessions_home_hang_nobody() {
     world
         .run_plan(&plan_of(&[shell("t", "true", &[])]), &[])
         .expect(0);
+}
+
+#[test]
+fn objects_that_are_a_link_show_nothing_of_the_state_folder() {
+    for choice in ["copy", "auto"] {
+        let world = World::new(&[("a.txt", "a\n")]);
+        world.configure(&format!("sandbox = \"{choice}\"\n"));
+        let canaries = Canaries::set(&world);
+        // All is there that git needs, so the repository is as good as any.
+        for entry in fs::read_dir(world.path(".git/objects")).unwrap() {
+            let entry = entry.unwrap();
+            fs::rename(entry.path(), world.home().join(entry.file_name())).unwrap();
+        }
+        fs::remove_dir(world.path(".git/objects")).unwrap();
+        symlink(world.home(), world.path(".git/objects")).unwrap();
+        assert_eq!(world.git(&["log", "--format=%s"]), "first\n");
+        let script = "for f in .git/objects /dev/git-objects /dev/*; do \
+                        if cat $f/journal.db $f/daemon.json 2>/dev/null | grep -q .; then echo $f; fi; \
+                        if [ -S $f/daemon.sock ]; then echo $f; fi; \
+                      done > seen.txt; echo b > a.txt";
+        // A repository like this may be refused; then nothing runs.
+        let said = world.run_plan(&plan_of(&[shell("t", script, &[])]), &["--apply"]);
+        if world.has("seen.txt") {
+            assert_eq!(world.read("seen.txt"), "", "{choice}: {said:#?}");
+        } else {
+            assert_ne!(said.status, 0, "{choice}: {said:#?}");
+        }
+        canaries.assert_untouched(choice);
+    }
+}
+
+#[test]
+fn folders_of_any_depth_are_removed_without_the_daemon_noticing() {
+    let world = World::new(&[("a.txt", "a\n")]);
+    let canaries = Canaries::set(&world);
+    let script = format!(
+        "{} > deep.txt; echo b > a.txt",
+        canaries.attack("file-deep-tree")
+    );
+    let said = world.run_plan(&plan_of(&[shell("t", &script, &[])]), &[]);
+    assert!(said.outcome()["state"].is_string(), "{said:#?}");
+    canaries.assert_untouched("after the goal");
+    world.run(&["accept", "g1"]);
+    let script = "echo next > a.txt";
+    world
+        .run_plan(&plan_of(&[shell("t", script, &[])]), &["--apply"])
+        .expect(0);
+    assert_eq!(world.read("a.txt"), "next\n");
+    canaries.assert_untouched("after the next goal");
+    world.run(&["daemon", "stop"]).expect(0);
 }
 
 /// What the worker brought home, by name.

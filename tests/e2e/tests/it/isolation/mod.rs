@@ -4,6 +4,7 @@ mod escapes;
 mod findings;
 mod foreign_files;
 mod hostile;
+mod hostile_agent;
 mod modes;
 mod requirements;
 mod secrets;

@@ -139,3 +139,46 @@ fn check(wanted: Fence) {
 fn attacks_fail_on_every_machine_with_namespaces() {
     check(Fence::Namespaces);
 }
+
+#[test]
+fn attacks_fail_where_landlock_is_all_there_is() {
+    check(Fence::Landlock);
+}
+
+#[test]
+fn without_namespaces_nothing_runs_unless_you_say_so() {
+    for machine in [Machine::Container, Machine::NoUserNamespaces] {
+        for user in TestUser::available() {
+            if fence(machine, *user) == Fence::Namespaces {
+                continue;
+            }
+            let mut world = World::new(&[("a.txt", "a\n")]);
+            world.place(machine, *user);
+            let plan = plan_of(&[shell("t", "echo ran > a.txt", &[])]);
+            let context = format!("{machine:?} {user:?}");
+            let said = world.run_plan(&plan, &["--apply"]);
+            assert_eq!(said.status, 1, "{context}: {said:#?}");
+            assert_eq!(world.read("a.txt"), "a\n", "{context}");
+            let view = world.goal("g1");
+            let error = view["error"].to_string();
+            for word in ["namespace", "sandbox", "copy"] {
+                assert!(error.contains(word), "{context}, {word}: {view:#}");
+            }
+            let check = sandbox_check(&world);
+            assert_eq!(check["state"], "missing", "{context}: {check:#}");
+            // What a repository says is no permission.
+            world.write(".claudecluster.toml", "sandbox = \"copy\"\n");
+            world.own(&[&world.root()]);
+            world.run_plan(&plan, &["--apply"]).expect(2);
+            assert_eq!(world.read("a.txt"), "a\n", "{context}");
+            std::fs::remove_file(world.path(".claudecluster.toml")).unwrap();
+            // What you say is. What is open then is said.
+            world.configure("sandbox = \"copy\"\n");
+            world.own(&[&world.dir.path().join("config.toml")]);
+            world.run_plan(&plan, &["--apply"]).expect(0);
+            assert_eq!(world.read("a.txt"), "ran\n", "{context}");
+            let shown = world.run(&["show", "g3"]).expect(0).stdout;
+            assert!(shown.contains("Landlock"), "{context}: {shown}");
+        }
+    }
+}

@@ -1,13 +1,14 @@
-//! Rules that other tools of this kind have broken.
+//! Rules that other tools of this kind have broken. `docs/security.md` lists them with the tests that hold each.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, mem::MaybeUninit, path::Path};
 
 use claudecluster_e2e::{
     World,
     live::{Editor, Live, plan_of, shell},
 };
+use rustix::fs::inotify;
 
 /// The sockets that listen on the machine's own network, or receive datagrams there, by inode.
 fn listening() -> BTreeSet<String> {
@@ -57,6 +58,38 @@ fn no_process_of_ours_listens_on_the_network() {
     assert_eq!(held_by(daemon), [""; 0]);
     world.run(&["cancel", "g1"]).expect(0);
     live.end();
+}
+
+#[test]
+fn nothing_is_written_to_the_machines_temporary_folder() {
+    let mut world = World::new(&[("a.txt", "a\n")]);
+    let temporary = world.dir.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    world
+        .env
+        .push(("TMPDIR".to_owned(), temporary.display().to_string()));
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&watch, &temporary, events).unwrap();
+    let plan = plan_of(&[shell("t", "echo b > a.txt; echo new > new.txt", &[])]);
+    world.run_plan(&plan, &["--apply"]).expect(0);
+    for command in [
+        &["show", "g1"][..],
+        &["diff", "g1"],
+        &["logs", "g1"],
+        &["undo", "g1"],
+        &["doctor"],
+        &["daemon", "stop"],
+    ] {
+        world.run(command);
+    }
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(&watch, &mut buffer);
+    let first = reader.next().map(|event| format!("{event:?}"));
+    assert_eq!(
+        first.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::WouldBlock)
+    );
 }
 
 /// Where a shell is started: by the built-in agent, inside the sandbox, and by the demo, for its own project.

@@ -5,6 +5,8 @@ use claudecluster_e2e::World;
 fn check(script: &str) {
     let lines = |name: char| -> String { (1..=9).map(|n| format!("{name}{n}\n")).collect() };
     let mut world = World::new(&[("f.txt", &lines('a')), ("g.txt", &lines('b'))]);
+    // A task waits for the script on a port of this machine.
+    world.configure("network.mode = \"open\"\n");
     let said = world.neovim(script, &[]);
     assert_eq!(said.status, 0, "{said:#?}");
 }

@@ -12,5 +12,6 @@ mod hygiene;
 mod layering;
 mod modules;
 mod pages;
+mod promises;
 mod test_files;
 mod workspace;
