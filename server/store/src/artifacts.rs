@@ -44,6 +44,11 @@ impl BlobFiles {
         Ok(files)
     }
 
+    /// Returns the folder of files that are being written.
+    pub(crate) fn incoming(&self) -> &Path {
+        &self.incoming
+    }
+
     /// Returns the path of a large blob, whether it exists or not.
     pub(crate) fn blob_path(&self, id: &BlobId) -> PathBuf {
         self.blobs.join(id.as_str())

@@ -230,6 +230,10 @@ impl DiskBackend {
         }
     }
 
+    pub(crate) fn scratch_folder(&self) -> &Path {
+        self.files.incoming()
+    }
+
     pub(crate) fn blob_path(&self, id: &BlobId) -> Option<PathBuf> {
         let path = self.files.blob_path(id);
         path.is_file().then_some(path)

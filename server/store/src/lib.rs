@@ -172,6 +172,15 @@ impl Store {
         }
     }
 
+    /// Returns a private folder for files that are needed for a moment; it is emptied at every start. `None` in
+    /// memory.
+    pub fn scratch_folder(&self) -> Option<&Path> {
+        match &self.backend {
+            StoreBackend::DiskBackend(disk) => Some(disk.scratch_folder()),
+            StoreBackend::MemoryBackend(_) => None,
+        }
+    }
+
     /// Checks that the last commit succeeded. New goals should be refused with this error, before
     /// any work is done for them.
     ///

@@ -196,7 +196,10 @@ impl IndexFile {
             .get_blob(index)
             .map_err(ErrorBody::from)?
             .unwrap_or_default();
-        let folder = std::env::temp_dir();
+        // The machine's temporary folder is everybody's; a store in memory has no other.
+        let folder = store
+            .scratch_folder()
+            .map_or_else(std::env::temp_dir, Path::to_owned);
         let name = format!("claudecluster-index-{}", uuid::Uuid::new_v4());
         let path = folder.join(&name);
         FolderHandle::open(&folder)
@@ -215,7 +218,7 @@ impl IndexFile {
 impl Drop for IndexFile {
     fn drop(&mut self) {
         if let Self::Temporary(path) = self {
-            // A leftover is harmless: it is private and in the temporary folder.
+            // A leftover is harmless: it is private, and removed at the next start.
             let _ = fs::remove_file(path);
         }
     }
