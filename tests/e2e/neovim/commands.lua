@@ -318,6 +318,11 @@ check(plan_only.code == 3, vim.inspect(plan_only))
 eventually('the plan is announced', function()
   return told('the plan of g5 is waiting')
 end)
+-- The message comes with the event, what the command chooses from with the answer about the goal.
+eventually('the plan is known to wait', function()
+  local known = require('claudecluster.goals').get('g5')
+  return known and known.state == 'awaitingApproval'
+end)
 vim.cmd('ClaudeCluster approve')
 left(1)
 vim.cmd('ClaudeCluster reject g5')

@@ -158,7 +158,8 @@ fn hunks_that_do_not_conflict() {
 fn an_undo_that_leaves_something() {
     let world = World::new();
     world.user.write("a.txt", "1\n");
-    world.run_tasks("one", &json!([task("a", "echo 2 > a.txt")]), &["--apply"]);
+    let applied = world.run_tasks("one", &json!([task("a", "echo 2 > a.txt")]), &["--apply"]);
+    assert_eq!(applied.status, 0, "{applied:#?}");
     world.user.write("a.txt", "3\n");
     let undone = world.run(&["undo", "g1"]);
     assert_eq!(undone.status, 3, "{undone:#?}");
