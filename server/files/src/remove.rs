@@ -46,6 +46,21 @@ impl FolderHandle {
         Ok(())
     }
 
+    /// Removes an entry at any depth, as [`FolderHandle::remove_entry`] does.
+    ///
+    /// # Errors
+    /// A link is on the way to it, or something cannot be removed.
+    pub fn remove(&self, path: impl AsRef<Path>) -> Result<(), ForeignFileError> {
+        let path = path.as_ref();
+        let name = path.file_name().ok_or(ForeignFileError::Link)?;
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                self.open_folder(parent)?.remove_entry(name)
+            }
+            _ => self.remove_entry(name),
+        }
+    }
+
     /// Removes every entry but those in `keep`, goes on where one cannot be removed, and returns the first error.
     ///
     /// Folders lose their names before any is emptied: whoever gives up waiting can use the names again.

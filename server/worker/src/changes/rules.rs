@@ -52,7 +52,8 @@ impl IgnoreRules {
         view: &LayerStack,
     ) -> io::Result<Rc<Self>> {
         Ok(match view.child(OsStr::new(".gitignore"))? {
-            StackEntry::File(file) => self.with_file(dir, &file),
+            // As git does, a link is not followed.
+            StackEntry::File(file) => self.with_patterns(dir, file.read_file(PATTERN_BYTES)),
             _ => Rc::clone(self),
         })
     }
