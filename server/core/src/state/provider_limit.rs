@@ -4,7 +4,7 @@ use claudecluster_protocol::{Span, StopReason, Timestamp, event::AttemptOutcome}
 
 /// How long everybody waits for the provider at most. An attempt says when it will answer again, and what an attempt
 /// says is a program's word: it must not keep all goals waiting for years. Its own task waits as long as it says.
-const LONGEST_PAUSE: Span = Span::from_secs(6 * 3600);
+const LONGEST_PAUSE: Span = Span::from_secs(30 * 60);
 
 /// The concurrency the provider has shown to allow, over all goals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
