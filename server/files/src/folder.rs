@@ -16,7 +16,11 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{error::ForeignFileError, kind::EntryKind, open::open_beneath};
+use crate::{
+    error::ForeignFileError,
+    kind::EntryKind,
+    open::{open_beneath, set_folder_mode},
+};
 
 /// What reading a file takes up front at most, however large the file says it is.
 const FIRST_BYTES: u64 = 1 << 20;
@@ -176,7 +180,18 @@ impl FolderHandle {
         let (place, new_name) = target.parent_of(to.as_ref())?;
         let source = source.as_ref().map_or(self.as_fd(), AsFd::as_fd);
         let place = place.as_ref().map_or(target.as_fd(), AsFd::as_fd);
-        Ok(rustix::fs::renameat(source, name, place, new_name)?)
+        let rename = || rustix::fs::renameat(source, name, place, new_name);
+        match rename() {
+            // To move a folder elsewhere is to write it.
+            Err(Errno::ACCESS) => {
+                let stat = rustix::fs::statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+                set_folder_mode(source, name, mode | Mode::RWXU)?;
+                rename()?;
+                Ok(set_folder_mode(place, new_name, mode)?)
+            }
+            moved => Ok(moved?),
+        }
     }
 
     /// Lists the folder, in no order.
