@@ -283,6 +283,15 @@ fn an_editor_is_told_text() {
 }
 
 #[test]
+fn neovim_shows_text() {
+    let mut world = World::new(&[("base.txt", "base\n")]);
+    world.configure("repair.conflicts = false");
+    hostile_goal(&world);
+    let output = world.neovim("hostile.lua", &[]);
+    assert_eq!(output.status, 0, "{output:#?}");
+}
+
+#[test]
 fn a_diff_for_programs_is_exact() {
     let world = World::new(&[("base.txt", "base\n")]);
     hostile_goal(&world);

@@ -1,8 +1,6 @@
 //! Files that a repository or a worker leaves for the daemon to meet: links, pipes, devices, sparse files, folders
 //! nested deeper than any stack.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use claudecluster_e2e::{

@@ -125,12 +125,6 @@ fn check(sandbox: &str) {
         }
         let said = world.run_plan(&plan, &["--apply"]);
         let context = format!("{sandbox}, round {round}: {said:#?}");
-        eprintln!(
-            "XX {} {} {:?}",
-            said.status,
-            said.stdout.lines().last().unwrap_or(""),
-            fs::read_to_string(world.path("found.txt"))
-        );
         assert!(!context.contains("panicked"), "{context}");
         let goal = format!("g{round}");
         world.run(&["accept", &goal, "--task", "t"]);
