@@ -312,7 +312,16 @@ impl WorkspaceCopier<'_> {
                 let limit = COPIED_DEPTH;
                 return Err(ForeignFileError::TooDeep { limit }.into());
             }
-            for (name, _) in list(&folder)? {
+            let entries = match list(&folder) {
+                Ok(entries) => entries,
+                // A task may have closed it; an overlay shows it closed as well.
+                Err(_) if depth > 0 => {
+                    self.leave_out(folder.below());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (name, _) in entries {
                 if name == OsStr::new(".git") {
                     continue;
                 }
