@@ -62,11 +62,20 @@ pub struct UnifiedPatch {
     pub omitted: Vec<String>,
 }
 
-/// Returns the unified diff of some files, in the order they are given.
+/// Returns the unified diff of some files, in the order they are given, with the names of contents for git.
 pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
+    write_patch(files, true)
+}
+
+/// Returns the unified diff of some files for readers, who have no use for the names of contents.
+pub fn readable_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
+    write_patch(files, false)
+}
+
+fn write_patch(files: &[PatchFilePair<'_>], names: bool) -> UnifiedPatch {
     let mut patch = UnifiedPatch::default();
     for file in files {
-        match file_diff(file) {
+        match file_diff(file, names) {
             Some(diff) => patch.diff.push_str(&diff),
             None => patch
                 .omitted
@@ -77,7 +86,7 @@ pub fn unified_patch(files: &[PatchFilePair<'_>]) -> UnifiedPatch {
 }
 
 /// Returns the diff of one file, empty if nothing changed; `None` if it cannot be expressed.
-fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
+fn file_diff(file: &PatchFilePair<'_>, names: bool) -> Option<String> {
     let from = file.from.unwrap_or(file.path);
     match (file.old, file.new) {
         (None, None) => Some(String::new()),
@@ -85,10 +94,10 @@ fn file_diff(file: &PatchFilePair<'_>) -> Option<String> {
             if (old.mode == FileMode::Symlink) != (new.mode == FileMode::Symlink) =>
         {
             // As in git, a file that becomes a link goes away and comes again.
-            let gone = write_entry(from, from, Some(old), None)?;
-            Some(gone + &write_entry(file.path, file.path, None, Some(new))?)
+            let gone = write_entry(from, from, Some(old), None, names)?;
+            Some(gone + &write_entry(file.path, file.path, None, Some(new), names)?)
         }
-        (old, new) => write_entry(from, file.path, old, new),
+        (old, new) => write_entry(from, file.path, old, new, names),
     }
 }
 
@@ -97,6 +106,7 @@ fn write_entry(
     to: &RelPath,
     old: Option<PatchFile<'_>>,
     new: Option<PatchFile<'_>>,
+    names: bool,
 ) -> Option<String> {
     let (before, after) = (file_content(old), file_content(new));
     let renamed = from != to && old.is_some() && new.is_some();
@@ -123,6 +133,10 @@ fn write_entry(
         new,
         renamed.then(|| similarity_percent(before, after)),
     ) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    if let Some(line) = index_line(old, new).filter(|_| names) {
         out.push_str(&line);
         out.push('\n');
     }
@@ -170,7 +184,6 @@ fn write_header(
         lines.push(format!("rename from {}", quote_path("", from)));
         lines.push(format!("rename to {}", quote_path("", to)));
     }
-    lines.extend(index_line(old, new));
     lines
 }
 
