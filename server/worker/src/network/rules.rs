@@ -163,6 +163,8 @@ mod tests {
         for (target, in_closed, in_ask) in [
             ("index.crates.io:443", "allowed", "allowed"),
             ("index.crates.io:8080", "denied", "ask"),
+            // Takes what is published, and no build needs it.
+            ("crates.io:443", "denied", "ask"),
             ("api.anthropic.com:443", "allowed", "allowed"),
             ("example.org:443", "denied", "ask"),
             ("1.1.1.1:443", "denied", "ask"),
@@ -188,16 +190,16 @@ mod tests {
     fn names_do_not_lead_to_addresses_inside() {
         let rules = rules(NetworkMode::Ask);
         for (target, address, expected) in [
-            ("crates.io:443", "1.1.1.1", "allowed"),
-            ("crates.io:443", "127.0.0.1", "denied"),
-            ("crates.io:443", "::ffff:127.0.0.1", "denied"),
-            ("crates.io:443", "169.254.169.253", "denied"),
+            ("index.crates.io:443", "1.1.1.1", "allowed"),
+            ("index.crates.io:443", "127.0.0.1", "denied"),
+            ("index.crates.io:443", "::ffff:127.0.0.1", "denied"),
+            ("index.crates.io:443", "169.254.169.253", "denied"),
             // Somebody has named this very host, and this very address.
             ("git.corp.example:443", "10.1.2.3", "allowed"),
             ("git.corp.example:443", "127.0.0.1", "denied"),
             ("other.corp.example:443", "10.1.2.3", "ask"),
-            ("crates.io:5432", "10.0.0.5", "allowed"),
-            ("crates.io:80", "169.254.169.254", "allowed"),
+            ("index.crates.io:5432", "10.0.0.5", "allowed"),
+            ("index.crates.io:80", "169.254.169.254", "allowed"),
             ("localhost:5432", "127.0.0.1", "allowed"),
         ] {
             let target = HostPort::parse(target, None).unwrap();
