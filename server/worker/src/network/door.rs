@@ -87,10 +87,12 @@ impl TaskDoor {
             ..policy.clone()
         };
         let rules = NetworkRules::new(&policy, &provider.rules);
+        let ended = CancellationToken::new();
         let questions = HostQuestions::new(
             channels.questions.clone(),
             channels.clocks.clone(),
             policy.answer_timeout.to_duration(),
+            ended.clone(),
         );
         let taken = |port: &u16| rules.loopback().contains(port);
         let proxy_port = (PROXY_PORT..=u16::MAX).find(|port| !taken(port));
@@ -106,7 +108,7 @@ impl TaskDoor {
                 ledger: Arc::new(TrafficLedger::new(channels.events.clone())),
                 slots: Arc::new(Semaphore::new(CONNECTIONS)),
                 tracker: TaskTracker::new(),
-                ended: CancellationToken::new(),
+                ended,
             }),
             runtime: Handle::current(),
             proxy_port,

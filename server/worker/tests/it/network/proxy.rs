@@ -4,6 +4,7 @@ use claudecluster_protocol::{
     event::AgentEvent,
     network::{HostTraffic, NetworkMode},
     permission::PermissionDecision,
+    worker::QuestionReply,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -210,12 +211,30 @@ async fn a_denial_holds_for_the_job() {
 }
 
 #[tokio::test]
-async fn a_program_that_leaves_takes_its_question_with_it() {
+async fn a_program_that_gives_up_meets_the_answer_later() {
     let mut door = Door::new(NetworkMode::Ask, &[]);
-    let stream = door.say(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n").await;
-    let mut question = door.asked.recv().await.unwrap();
+    let request = b"CONNECT example.org:443 HTTP/1.1\r\n\r\n";
+    let stream = door.say(request).await;
+    let question = door.asked.recv().await.unwrap();
     assert!(door.clocks.are_stopped());
     drop(stream);
+    door.clocks.run_again().await;
+    let mut stream = door.say(request).await;
+    let (decision, reason) = (PermissionDecision::Deny, None);
+    question
+        .reply
+        .send(QuestionReply { decision, reason })
+        .unwrap();
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 403"));
+    assert!(door.asked.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_end_of_a_job_withdraws_its_questions() {
+    let mut door = Door::new(NetworkMode::Ask, &[]);
+    let _stream = door.say(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n").await;
+    let mut question = door.asked.recv().await.unwrap();
+    door.door.close().await;
     question.reply.closed().await;
 }
 
