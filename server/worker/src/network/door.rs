@@ -10,6 +10,7 @@ use std::{
 
 use claudecluster_protocol::network::{HostTraffic, NetworkPolicy};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::Semaphore,
@@ -26,7 +27,8 @@ use super::{
     questions::HostQuestions,
     relay::relay,
     request::{ProxyRequest, SocksAnswer, Speech, answer_http, answer_socks, read_request},
-    rules::NetworkRules,
+    rules::{HostVerdict, NetworkRules},
+    tunnel::{TunnelStart, check_tunnel},
     upstream::UpstreamProxies,
     variables::door_variables,
 };
@@ -309,7 +311,7 @@ async fn serve_request(
     let early = match &request.speech {
         Speech::Tunnel => {
             let granted = b"HTTP/1.1 200 Connection Established\r\n\r\n";
-            tokio::io::AsyncWriteExt::write_all(&mut stream, granted).await?;
+            stream.write_all(granted).await?;
             request.early
         }
         Speech::Socks => {
@@ -320,10 +322,22 @@ async fn serve_request(
             let to_proxy = to_proxy.as_ref().map(Option::as_deref);
             let mut head = plain.head(&request.target, to_proxy);
             head.extend_from_slice(&request.early);
-            head
+            return relay(stream, host, &head, &counts).await;
         }
     };
-    relay(stream, host, &early, &counts).await
+    let target = &request.target;
+    let is_allowed =
+        |named: &HostPort| state.dialer.rules.judge_host(named) == HostVerdict::Allowed;
+    match check_tunnel(&mut stream, &host, target, early, is_allowed).await? {
+        TunnelStart::Passed(early) => relay(stream, host, &early, &counts).await,
+        TunnelStart::Refused { named, answer } => {
+            if let Some(named) = named {
+                state.ledger.count_denied(&named);
+            }
+            stream.write_all(&answer).await?;
+            stream.shutdown().await
+        }
+    }
 }
 
 /// Waits until a program that waits for an answer has gone. One that has sent more is taken to be there.

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::support::{Door, echo_when_done, mirror_heads, read_all, read_head, serve};
+use super::support::{Door, echo_when_done, mirror_heads, read_all, read_head, tunnel_to};
 
 const OK: &str = "HTTP/1.1 200 Connection Established";
 
@@ -325,23 +325,4 @@ async fn closing_the_door_ends_connections() {
     assert_eq!(hosts[0].allowed, 1);
     assert_eq!(read_all(&mut stream).await, "");
     assert!(TcpStream::connect(door.proxy).await.is_err());
-}
-
-/// Starts a proxy that wants a password, and leads every tunnel to one host.
-async fn tunnel_to(host: std::net::SocketAddr) -> std::net::SocketAddr {
-    serve(move |mut stream| async move {
-        let head = read_head(&mut stream).await;
-        if !head.contains("Proxy-Authorization: Basic bWU6cHc=\r\n") {
-            stream
-                .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-                .await
-                .unwrap();
-            return;
-        }
-        let mut host = TcpStream::connect(host).await.unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-        // Either side may go first.
-        let _ = tokio::io::copy_bidirectional(&mut stream, &mut host).await;
-    })
-    .await
 }
