@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 
 use super::{
     dial::{DialError, HostDialer, Reached},
-    host::{HostName, HostPort, HostRule},
+    host::{HostName, HostPort},
     ledger::TrafficLedger,
     provider::ProviderHosts,
     questions::HostQuestions,
@@ -365,10 +365,10 @@ async fn answer_error(
         DialError::Denied(why) => {
             // Many programs show the words of the status and nothing else.
             let status = format!("403 Not allowed by claudecluster: {}", request.target);
-            let rule = HostRule::exactly(&request.target);
+            let (setting, value) = request.target.allowing_setting();
             let text = format!(
                 "claudecluster: {why}\nTo allow it, run outside of this sandbox:\n    claudecluster config add \
-                 network.allow {rule}"
+                 {setting} {value}"
             );
             answer_http(stream, &status, &text).await
         }

@@ -65,7 +65,7 @@ impl NetworkRules {
     /// Judges a host before its name is resolved. Nothing of a name that is not allowed leaves the machine, not
     /// even as a question to a name server.
     pub(super) fn judge_host(&self, target: &HostPort) -> HostVerdict {
-        if is_this_machine(&target.host) {
+        if target.host.is_this_machine() {
             if self.loopback.contains(&target.port) || self.names(target) {
                 return HostVerdict::Allowed;
             }
@@ -92,7 +92,7 @@ impl NetworkRules {
             host: HostName::Address(address),
             port: target.port,
         };
-        let is_own = is_this_machine(&target.host) && self.loopback.contains(&target.port);
+        let is_own = target.host.is_this_machine() && self.loopback.contains(&target.port);
         match address_reach(address) {
             AddressReach::Public => HostVerdict::Allowed,
             _ if self.names(&at) || (is_own && address.is_loopback()) => HostVerdict::Allowed,
@@ -116,14 +116,6 @@ impl NetworkRules {
     /// Returns whether a rule names the target itself.
     fn names(&self, target: &HostPort) -> bool {
         self.allow.iter().any(|rule| rule.names(target))
-    }
-}
-
-/// Returns whether a host stands for the machine it is resolved on.
-fn is_this_machine(host: &HostName) -> bool {
-    match host {
-        HostName::Name(name) => name.rsplit('.').next() == Some("localhost"),
-        HostName::Address(address) => address.is_loopback() || address.is_unspecified(),
     }
 }
 

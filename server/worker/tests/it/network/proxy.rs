@@ -106,8 +106,8 @@ async fn a_denied_program_is_told_what_to_do() {
         ("EXAMPLE.net:443", "network.allow example.net"),
         ("example.org:8443", "network.allow example.org:8443"),
         ("169.254.169.254:80", "network.allow 169.254.169.254"),
-        ("0x7f.1:80", "network.loopback"),
-        ("localhost:5432", "network.loopback"),
+        ("0x7f.1:80", "config add network.loopback 80"),
+        ("localhost:5432", "config add network.loopback 5432"),
     ] {
         let (mut stream, status) = door.connect(target).await;
         assert!(

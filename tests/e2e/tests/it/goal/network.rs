@@ -2,49 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
-};
-
 use claudecluster_e2e::{
     World,
+    hosts::{REACH, hosts_world},
     live::{Editor, Live, plan_of, shell},
 };
 use serde_json::{Value, json};
 
-/// Reaches a host through the proxy of the sandbox, and keeps what it says.
-const REACH: &str = "p=${HTTPS_PROXY#http://}; bash -c \"exec 3<>/dev/tcp/${p%:*}/${p#*:}; \
-                     printf 'CONNECT host.example:443 HTTP/1.1\\r\\nUser-Agent: tool/1\\r\\n\\r\\n' >&3; \
-                     cat <&3\" >said";
-
-/// A world whose own proxy leads everywhere: every host says hello.
+/// A world in which every host says hello.
 fn world() -> World {
-    world_saying(|_| "hello".to_owned())
-}
-
-/// The same, where hosts say what depends on the number of connections before.
-fn world_saying(words: impl Fn(usize) -> String + Send + 'static) -> World {
-    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = proxy.local_addr().unwrap();
-    // Ends with the test's process.
-    std::thread::spawn(move || {
-        let serve = |stream: TcpStream, number: usize| -> std::io::Result<()> {
-            let mut reader = BufReader::new(stream.try_clone()?);
-            let mut line = String::new();
-            while reader.read_line(&mut line)? > 2 {
-                line.clear();
-            }
-            write!(&stream, "HTTP/1.1 200 OK\r\n\r\n{}\n", words(number))
-        };
-        for (number, stream) in proxy.incoming().flatten().enumerate() {
-            let _ = serve(stream, number);
-        }
-    });
-    let mut world = World::new(&[("README.md", "a project\n")]);
-    let variable = ("HTTPS_PROXY".to_owned(), format!("http://{address}"));
-    world.env.push(variable);
-    world
+    hosts_world(&[("README.md", "a project\n")], |_| "hello".to_owned())
 }
 
 fn hosts(world: &World, goal: &str) -> Vec<Value> {
@@ -151,6 +118,39 @@ fn a_denial_reaches_the_program_and_the_next_task() {
 }
 
 #[test]
+fn what_allows_each_denied_host_is_shown() {
+    let world = world();
+    let reach = |host: &str| REACH.replace("host.example:443", host);
+    let script = ["localhost:5432", "b.example:8443", "169.254.169.254:80"].map(reach);
+    let plan = plan_of(&[shell("reach", &script.join("; "), &[])]);
+    world.run_plan(&plan, &[]).expect(0);
+    let shown = world.run(&["show", "g1"]).expect(0).stdout;
+    let commands: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.split_once("claudecluster config add "))
+        .map(|(_, words)| words)
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "network.allow 169.254.169.254",
+            "network.allow b.example:8443",
+            "network.loopback 5432"
+        ],
+        "{shown}"
+    );
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').collect();
+        world
+            .run(&[&["config", "add"], words.as_slice()].concat())
+            .expect(0);
+    }
+    // The daemon's settings are those that it started with.
+    let logs = world.run(&["logs", "g1", "reach"]).expect(0).stdout;
+    assert!(logs.contains("b.example:8443 (denied)"), "{logs}");
+}
+
+#[test]
 fn nobody_is_asked_with_yes() {
     let world = world();
     let _editor = Editor::start(&world);
@@ -205,7 +205,7 @@ fn an_answer_lasts_as_long_as_it_says() {
         (&["--goal"], 1, 1),
         (&["--always"], 1, 0),
     ] {
-        let world = world_saying(|number| format!("hello {number}"));
+        let world = hosts_world(&[], |number| format!("hello {number}"));
         let _editor = Editor::start(&world);
         let mut one = shell("one", &again, &[]);
         one["retries"] = json!(1);
