@@ -2,6 +2,7 @@
 
 mod commands;
 mod goal;
+mod host;
 mod killed;
 mod reload;
 mod terminal;
