@@ -323,3 +323,33 @@ async fn slow_and_silent_programs_do_not_stop_others() {
     assert_eq!(read_all(&mut stream).await, "x");
     drop(kept);
 }
+
+#[tokio::test]
+async fn endless_heads_of_another_proxy_end() {
+    let endless = serve(|mut stream| async move {
+        // Ends when the door has had enough.
+        while stream.write_all(&[b'a'; 4096]).await.is_ok() {}
+    })
+    .await;
+    let variables = [("https_proxy", endless.to_string())];
+    let door = Door::with_upstream(NetworkMode::Closed, &["a.example"], &variables);
+    let (mut stream, status) = door.connect("a.example:443").await;
+    assert_eq!(status, "HTTP/1.1 502 Bad Gateway");
+    let text = read_all(&mut stream).await;
+    assert!(text.contains("its answer is too long"), "{text}");
+}
+
+#[tokio::test]
+async fn websockets_without_encryption_are_refused_with_the_way() {
+    let door = Door::new(NetworkMode::Closed, &["a.example"]);
+    let request =
+        b"GET http://a.example/chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\n\r\n";
+    let mut stream = door.say(request).await;
+    let said = read_all(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 400"), "{said}");
+    assert!(
+        said.contains("WebSockets need CONNECT and wss://"),
+        "{said}"
+    );
+}
