@@ -3,7 +3,10 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{fd::AsFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::{AsFd, AsRawFd as _},
+        unix::ffi::OsStrExt as _,
+    },
     path::Path,
 };
 
@@ -112,8 +115,7 @@ impl TreeRemoval<'_> {
         let open = || rustix::fs::openat(self.top, name, flags, Mode::empty());
         let folder = match open() {
             Err(Errno::ACCESS) => {
-                let all = Mode::from_raw_mode(0o700);
-                rustix::fs::chmodat(self.top, name, all, AtFlags::empty())?;
+                permit_folder(self.top, name)?;
                 open()?
             }
             Err(Errno::NOENT) => return Ok(()),
@@ -176,9 +178,8 @@ impl TreeRemoval<'_> {
         let moved = match rename() {
             // To move a folder elsewhere is to write it, and the one it is in.
             Err(Errno::ACCESS | Errno::PERM) => {
-                let all = Mode::from_raw_mode(0o700);
-                rustix::fs::fchmod(folder, all)?;
-                rustix::fs::chmodat(folder, name, all, AtFlags::empty())?;
+                rustix::fs::fchmod(folder, Mode::from_raw_mode(0o700))?;
+                permit_folder(folder, name)?;
                 rename()
             }
             other => other,
@@ -190,6 +191,15 @@ impl TreeRemoval<'_> {
         }
         Ok(())
     }
+}
+
+/// Gives the owner every permission of a folder. It is opened first: `fchmodat` would follow a link that has
+/// taken the folder's place.
+fn permit_folder(dir: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    rustix::fs::chmod(path, Mode::from_raw_mode(0o700))
 }
 
 fn gone(removed: rustix::io::Result<()>) -> Result<(), ForeignFileError> {
