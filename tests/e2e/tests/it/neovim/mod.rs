@@ -3,6 +3,7 @@
 mod commands;
 mod edits;
 mod goal;
+mod host;
 mod killed;
 mod reload;
 mod terminal;
