@@ -12,6 +12,7 @@
 pub mod attack;
 pub mod canaries;
 pub mod greetings;
+pub mod hosts;
 pub mod live;
 pub mod machine;
 pub mod neovim;

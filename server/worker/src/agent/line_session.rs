@@ -40,8 +40,6 @@ const MAX_LINE: usize = 32 << 20;
 const TAIL: usize = 8 << 10;
 /// The time the end of standard error may take to arrive once the program has exited.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
-/// A deadline that does not come.
-const NEVER: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
 /// Read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -323,11 +321,12 @@ impl LineSession<'_> {
         while out_open || self.phase != SessionPhase::Exited {
             out.clear();
             err.clear();
+            let deadline = self.next_deadline();
             tokio::select! {
                 // Deadlines first: a program that floods its output does not escape them.
                 biased;
                 () = channels.cancel.cancelled(), if self.is_live() => self.cancel_session(),
-                () = sleep_until(self.next_deadline()) => {
+                () = sleep_until(deadline.unwrap_or(self.deadline)), if deadline.is_some() => {
                     if !self.handle_deadline() {
                         return;
                     }
@@ -368,16 +367,15 @@ impl LineSession<'_> {
         matches!(self.phase, SessionPhase::Starting | SessionPhase::Working)
     }
 
-    fn next_deadline(&self) -> Instant {
+    /// Returns what time limit ends next; `None` while the clocks stand.
+    fn next_deadline(&self) -> Option<Instant> {
+        // A person may take longer than an agent.
         if let Some(first) = self.waiting.iter().map(|one| one.deadline).min() {
-            // A person may take longer than an agent.
-            first
-        } else if self.is_live() && self.clocks.is_stopped() {
-            Instant::now() + NEVER
+            Some(first)
         } else if self.is_live() {
-            self.deadline.min(self.end)
+            (!self.clocks.is_stopped()).then(|| self.deadline.min(self.end))
         } else {
-            self.deadline
+            Some(self.deadline)
         }
     }
 

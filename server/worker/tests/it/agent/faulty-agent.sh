@@ -78,6 +78,7 @@ asks-and-goes-on)
     while read -r line; do
         case "$line" in *'"r9"'*) exit 9 ;; *'"r10"'*) say "$result"; exit 0 ;; esac
     done ;;
+waits-at-a-pipe) say "$init"; read -r line <"$PIPE"; say "$result" ;;
 asks-then-hangs)
     say "$init"
     say '{"type":"control_request","request_id":"r9","request":{"subtype":"can_use_tool","tool_name":"WebFetch","input":{"url":"http://example.com/a"}}}'
