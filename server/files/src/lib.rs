@@ -26,6 +26,6 @@ pub use self::{
     folder::{FolderEntry, FolderHandle, open_regular_file, read_named_file, read_open_file},
     kind::EntryKind,
     open::open_folder_beneath,
-    remove::remove_path,
+    remove::{LEAVING, remove_path},
     walk::{WalkLimits, WalkStep, WalkedEntry},
 };

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The prefix of the names that folders get on their way out.
-const LEAVING: &str = ".claudecluster-leaving-";
+pub const LEAVING: &str = ".claudecluster-leaving-";
 
 impl FolderHandle {
     /// Removes an entry of this very folder, a folder with all that is in it. Nothing happens where there is none.

@@ -18,8 +18,9 @@ pub struct LocalExecutor {
 }
 
 impl LocalExecutor {
-    /// Runs jobs in `place`.
+    /// Runs jobs in `place`, where no other executor does.
     pub fn new(place: WorkerPlace) -> Self {
+        place.remove_leftovers();
         Self {
             place: Arc::new(place),
         }

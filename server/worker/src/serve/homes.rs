@@ -15,7 +15,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use claudecluster_files::{EntryKind, FolderHandle, ForeignFileError, WalkLimits, WalkStep};
+use claudecluster_files::{
+    EntryKind, FolderHandle, ForeignFileError, LEAVING, WalkLimits, WalkStep,
+};
 use claudecluster_protocol::plan::AgentName;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -158,7 +160,7 @@ pub(crate) fn take_away_old_homes(job: &Path) -> Vec<PathBuf> {
     for attempt in entries {
         let gone = attempt
             .path()
-            .join(format!(".gone-{}", Uuid::new_v4().simple()));
+            .join(format!("{LEAVING}{}", Uuid::new_v4().simple()));
         match std::fs::rename(attempt.path().join(HOME), &gone) {
             Ok(()) => aside.push(gone),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use claudecluster_files::{FolderHandle, ForeignFileError, run_with_deadline};
+use claudecluster_files::{
+    FolderHandle, ForeignFileError, LEAVING, WalkLimits, WalkStep, run_with_deadline,
+};
 use claudecluster_protocol::{
     ErrorBody, GoalId, StopReason,
     plan::AgentName,
@@ -19,6 +21,9 @@ use crate::agent::{AgentSettings, AgentSetup, is_model_name, registry};
 
 /// How long a job or a goal waits until its folder is empty. It goes on being emptied then; its names are free at once.
 const CLEARING: Duration = Duration::from_secs(5);
+
+/// How deep the entries of a job's folder lie below the folder of all goals.
+const JOB_DEPTH: usize = 5;
 
 /// The transcript of a job, in its folder.
 const TRANSCRIPT: &str = "transcript.jsonl";
@@ -216,10 +221,52 @@ impl WorkerPlace {
         }
     }
 
+    /// Removes, in the background, what an earlier daemon was still removing when it ended.
+    pub(crate) fn remove_leftovers(&self) {
+        let goals = self.state.join("goals");
+        let removing = move || {
+            if let Err(error) = remove_leaving(&goals)
+                && !error.is_not_found()
+            {
+                tracing::warn!(%error, "cannot remove all that an earlier daemon has left");
+            }
+        };
+        let named = std::thread::Builder::new().name("leftovers".into());
+        if let Err(error) = named.spawn(removing) {
+            tracing::warn!(%error, "cannot remove what an earlier daemon has left");
+        }
+    }
+
     /// The file for a job's transcript.
     pub(crate) fn transcript(&self, epoch: &AttemptEpoch) -> PathBuf {
         self.job_dir(epoch).join(TRANSCRIPT)
     }
+}
+
+/// Removes what is on its way out in the folders of goals and of their jobs, and nothing in what a worker has written.
+fn remove_leaving(goals: &Path) -> Result<(), ForeignFileError> {
+    let goals = FolderHandle::open(goals)?;
+    let mut leaving = Vec::new();
+    goals.walk(WalkLimits::default(), |entry| {
+        let name = entry.path.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(LEAVING.as_bytes()) {
+            leaving.push(entry.path.to_owned());
+            return Ok(WalkStep::Past);
+        }
+        let is_foreign = [HOME, "upper", "layers", "sessions", "copy", "scratch"]
+            .iter()
+            .any(|foreign| name == *foreign);
+        let step = if is_foreign || entry.path.components().count() >= JOB_DEPTH {
+            WalkStep::Past
+        } else {
+            WalkStep::Into
+        };
+        Ok::<_, ForeignFileError>(step)
+    })?;
+    for path in leaving {
+        goals.remove(&path)?;
+    }
+    Ok(())
 }
 
 /// Refuses a session whose names could be anything else on a command line.

@@ -5,7 +5,7 @@ use std::fs;
 
 use claudecluster_e2e::{
     World,
-    live::{Live, Meet, plan_of, shell},
+    live::{Live, Meet, plan_of, shell, wait_for},
     machine::{Machine, TestUser},
     traps::{CANARY, DEEP, Outside, Trap, copy_folder},
 };
@@ -92,11 +92,11 @@ fn no_entry_of_a_repository_hangs_or_fills_a_goal() {
 #[test]
 fn folders_nested_without_end_are_refused_by_name_and_tidied() {
     let (world, outside) = world();
-    let layer = format!("{DEEP}; deep layer");
+    let layer = format!("{DEEP}; deep layer 30");
     let said = world.run_plan(&plan_of(&[shell("t", &layer, &[])]), &[]);
     let text = format!("{said:?}");
     assert!(text.contains("nested more than 512 deep"), "{text}");
-    let elsewhere = format!("{DEEP}; deep /tmp/t");
+    let elsewhere = format!("{DEEP}; deep /tmp/t 10");
     world
         .run_plan(&plan_of(&[shell("t", &elsewhere, &[])]), &[])
         .expect(0);
@@ -105,6 +105,18 @@ fn folders_nested_without_end_are_refused_by_name_and_tidied() {
     let said = world.run_plan(&plan, &["--apply"]);
     said.expect(0);
     assert_eq!(world.read("made.txt"), "made\n");
+    world.run(&["reject", "g1"]);
+    world.run(&["reject", "g2"]);
+    // It is removed in the background, and what one daemon does not get done the next one does.
+    world.run(&["daemon", "stop"]).expect(0);
+    world.run(&["daemon", "start"]).expect(0);
+    wait_for("the removal of what is on its way out", || {
+        let left = std::process::Command::new("find")
+            .arg(world.home().join("goals"))
+            .args(["-maxdepth", "6", "-name", ".claudecluster-leaving-*"])
+            .output();
+        left.is_ok_and(|left| left.stdout.is_empty())
+    });
     outside.assert_well(&world, "after tidying");
 }
 
