@@ -205,7 +205,9 @@ async fn work(
     channels: &SessionChannels,
     report: &mut AttemptReport,
 ) {
-    let session = registry().run(&spec.agent, sandbox, &mut transcript, channels);
+    let mut agent = spec.agent.clone();
+    sandbox.move_ports(&mut agent.place.env);
+    let session = registry().run(&agent, sandbox, &mut transcript, channels);
     let session = AssertUnwindSafe(session).catch_unwind();
     let said = match timeout(
         longest(&spec.agent.task).saturating_add(spec.network_wait),

@@ -14,8 +14,10 @@ pub struct Recorded {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// The headers in the order they came; secrets are left out.
+    /// The headers in the order they came; logins are left out.
     pub headers: Vec<(String, String)>,
+    /// The headers with logins.
+    pub logins: Vec<(String, String)>,
     /// The session that sent it, where it says so.
     pub session: Option<String>,
     /// The rule that answered; `None` for the default answer.
@@ -91,6 +93,7 @@ mod tests {
             method: String::new(),
             path: String::new(),
             headers: Vec::new(),
+            logins: Vec::new(),
             session: None,
             rule: None,
             body: Bytes::from_static(body.as_bytes()),

@@ -12,6 +12,7 @@ mod coding_agent;
 mod command;
 mod home;
 mod line_session;
+mod login;
 mod native;
 mod permission;
 mod prices;
@@ -24,6 +25,7 @@ pub use self::{
     clocks::{SessionClocks, StoppedClocks},
     coding_agent::{AgentInspection, AgentSettings, AgentSetup, CodingAgent},
     home::{AgentHome, ForkInheritance, is_model_name},
+    login::{LoginHeader, LoginSecret, ProviderLogin},
     native::settings::NativeSettings,
     permission::{PermissionQuestion, QuestionReply, ToolPermissions, ToolRequest},
     registry::{AgentRegistry, registry},

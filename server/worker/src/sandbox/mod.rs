@@ -325,6 +325,13 @@ impl Sandbox {
         command
     }
 
+    /// Makes variables that name ports of the door name them as programs reach them.
+    pub(crate) fn move_ports(&self, variables: &mut [(OsString, OsString)]) {
+        if let Some(host) = &self.host_ports {
+            host.move_ports(variables);
+        }
+    }
+
     /// Returns a launcher of programs that do not get the private folders of [`SandboxSpec::mounts`].
     pub fn without_mounts(&self) -> MountlessSandbox<'_> {
         MountlessSandbox {

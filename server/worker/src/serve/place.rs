@@ -189,6 +189,11 @@ impl WorkerPlace {
         layer.is_dir().then_some(layer)
     }
 
+    /// Returns the settings of the agents.
+    pub(crate) fn agents(&self) -> &AgentSettings {
+        &self.agents
+    }
+
     /// The program of an agent.
     pub(crate) fn program(&self, agent: AgentName, env: &JobEnv) -> Result<PathBuf, ErrorBody> {
         registry().get(agent).find_program(&AgentSetup {
