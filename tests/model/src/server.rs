@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     cache::PromptCache,
     engine,
-    record::{Recorded, SECRET, SESSION},
+    record::{Recorded, RecordedLogins, SECRET, SESSION},
     request::Request,
     script::{Failure, Rule, Script, Tokens},
     sse::Message,
@@ -217,7 +217,7 @@ fn head(request: &HttpRequest) -> Recorded {
         method: request.method().to_string(),
         path: request.uri().to_string(),
         headers: others,
-        logins,
+        logins: RecordedLogins(logins),
         session: session(headers),
         rule: None,
         body: Bytes::new(),

@@ -61,7 +61,7 @@ fn made_file(report: &JobReport, contents: &Contents, path: &str) -> String {
 
 /// The one value of a header of logins in all requests; `None` where a request has another.
 fn login_of<'a>(requests: &'a [Recorded], header: &str) -> Option<&'a str> {
-    let mut values = requests.iter().flat_map(|request| &request.logins);
+    let mut values = requests.iter().flat_map(|request| &request.logins.0);
     let first = values.next()?;
     (first.0 == header && values.all(|other| other == first)).then_some(first.1.as_str())
 }
