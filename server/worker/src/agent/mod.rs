@@ -11,6 +11,7 @@ mod clocks;
 mod coding_agent;
 mod command;
 mod home;
+mod input_queue;
 mod line_session;
 mod login;
 mod native;
@@ -18,7 +19,7 @@ mod permission;
 mod prices;
 mod registry;
 mod spec;
-mod text;
+pub(crate) mod text;
 
 pub(crate) use self::clocks::{ClockChange, ClockWatch};
 pub use self::{

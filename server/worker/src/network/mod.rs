@@ -21,6 +21,7 @@ mod questions;
 mod relay;
 mod request;
 mod rules;
+mod tunnel;
 mod upstream;
 mod variables;
 

@@ -14,7 +14,7 @@ mod headers;
 mod paths;
 mod upstream;
 
-use std::{ffi::OsString, io, sync::Arc};
+use std::{ffi::OsString, io, sync::Arc, time::Duration};
 
 use claudecluster_protocol::{
     goal::EnvVar,
@@ -24,6 +24,7 @@ use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::{
@@ -91,10 +92,12 @@ impl KeyBroker {
             paths: AskedPaths::new(&provider.path, login.paths),
             dialer: HostDialer {
                 rules: NetworkRules::new(&policy, &named.rules),
+                // Nobody is asked.
                 questions: HostQuestions::new(
                     None,
                     SessionClocks::default(),
-                    std::time::Duration::ZERO,
+                    Duration::ZERO,
+                    CancellationToken::new(),
                 ),
                 // A proxy does not lead back to this machine.
                 upstream: if is_own {
