@@ -4,18 +4,23 @@
 //! it changed is a *layer*: a folder in the format of an overlay's upper directory, whichever way the
 //! view was made.
 
+mod breach;
 mod confine;
 mod control;
 mod copy;
 mod covers;
 mod env;
+mod groups;
+mod guard;
 mod host_sockets;
 pub(crate) mod layer;
 mod limits;
 mod mount_policy;
+mod mount_table;
 mod mounts;
 mod network;
 mod overlay;
+mod processes;
 mod remedy;
 mod secrets;
 mod spec;
@@ -38,6 +43,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::{
+    guard::LimitGuard,
     network::HostPorts,
     secrets::SecretSearch,
     spec::canonicalize_spec,
@@ -46,6 +52,9 @@ use self::{
 use crate::launch::ProgramLauncher;
 
 pub use self::{
+    breach::LimitBreach,
+    groups::ResourceGroups,
+    guard::describe_limits,
     layer::{LayerFile, LayerState, write_layer},
     network::NetworkDoor,
     remedy::namespace_remedy,
@@ -69,6 +78,8 @@ pub struct Sandbox {
     /// The programs that were started, each until nothing of it is left.
     programs: TaskTracker,
     copied: Option<copy::WorkspaceCopy>,
+    /// Holds the programs to the limits of the task.
+    guard: Arc<LimitGuard>,
     why: String,
     /// Remarks on what was found before the view was tried.
     notes: Vec<String>,
@@ -204,7 +215,14 @@ impl Sandbox {
             hidden: spec.hidden.iter().map(Into::into).collect(),
             secrets: secrets.hidden,
             limits: spec.fences.limits,
+            groups: Vec::new(),
             ports,
+        };
+        let mut notes = secrets.notes;
+        let guard = make_guard(spec, &mut notes);
+        let view = SandboxView {
+            groups: entrances(&guard),
+            ..view
         };
         Ok(Self {
             launcher: spec.launcher.clone(),
@@ -213,8 +231,9 @@ impl Sandbox {
             host_ports,
             programs: TaskTracker::new(),
             copied: None,
+            guard: Arc::new(guard),
             why: String::new(),
-            notes: secrets.notes,
+            notes,
         })
     }
 
@@ -228,7 +247,23 @@ impl Sandbox {
     }
 
     /// Makes the launcher build the view once without a program. The error is the reason it gives.
-    async fn try_out(&self) -> Result<ViewNotes, String> {
+    async fn try_out(&mut self) -> Result<ViewNotes, String> {
+        match self.try_launcher().await {
+            Err((Some(supervise::NO_GROUP), why)) => {
+                self.notes
+                    .push(format!("limits are held by measuring ({why})"));
+                self.view.groups.clear();
+                self.guard = Arc::new(self.guard.without_group());
+                self.try_launcher().await
+            }
+            tried => tried,
+        }
+        .map_err(|(_, why)| why)
+    }
+
+    /// Runs the launcher once without a program. The error is its exit status and the reason it gives.
+    async fn try_launcher(&self) -> Result<ViewNotes, (Option<i32>, String)> {
+        let fail = |why: String| (None, why);
         let mut command = self.command(&[], &[]);
         command
             .stdin(Stdio::null())
@@ -236,20 +271,22 @@ impl Sandbox {
             .stderr(Stdio::piped());
         let output = match tokio::time::timeout(LAUNCH_DEADLINE, command.output()).await {
             Ok(output) => {
-                output.map_err(|e| format!("cannot start {}: {e}", self.launcher.display()))?
+                let shown = self.launcher.display();
+                output.map_err(|e| fail(format!("cannot start {shown}: {e}")))?
             }
-            Err(_) => return Err("the launcher did not respond in time".to_owned()),
+            Err(_) => return Err(fail("the launcher did not respond in time".to_owned())),
         };
         if output.status.success() {
-            return serde_json::from_slice(&output.stdout).map_err(|e| e.to_string());
+            return serde_json::from_slice(&output.stdout).map_err(|e| fail(e.to_string()));
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.trim().trim_start_matches("sandbox: ");
-        Err(if said.is_empty() {
+        let why = if said.is_empty() {
             format!("the launcher exited with {}", output.status)
         } else {
             said.to_owned()
-        })
+        };
+        Err((output.status.code(), why))
     }
 
     async fn copy_workspace(
@@ -282,6 +319,7 @@ impl Sandbox {
                 .push_str(&format!("; left out: {}{more}", first.display()));
         }
         self.copied = Some(copied);
+        self.guard.set_before().await;
         // File times advance in steps of a few milliseconds: a write within the same step as the copy
         // could not be told from it.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -318,7 +356,9 @@ impl Sandbox {
             .kill_on_drop(true);
         match control::attach_socket(&mut command, view) {
             Ok(socket) => {
-                self.programs.spawn(socket.serve(self.network.clone()));
+                let guard = self.guard.clone();
+                self.programs
+                    .spawn(socket.serve(self.network.clone(), guard));
             }
             Err(error) => sys::refuse_to_start(&mut command, &error),
         }
@@ -334,6 +374,11 @@ impl Sandbox {
                 ..self.view.clone()
             },
         }
+    }
+
+    /// Returns the limit of the task that its programs have exceeded.
+    pub async fn breach(&self) -> Option<LimitBreach> {
+        self.guard.breach().await
     }
 
     /// Ends the view and keeps what was changed in it. Programs that were killed are waited for, at
@@ -430,6 +475,35 @@ impl ProgramLauncher for MountlessSandbox<'_> {
     fn base_env(&self) -> Vec<(OsString, OsString)> {
         self.sandbox.base_env()
     }
+}
+
+/// Makes the guard of a task, with a resource group where there can be one.
+fn make_guard(spec: &SandboxSpec, notes: &mut Vec<String>) -> LimitGuard {
+    let limits = spec.fences.limits;
+    let made = spec.groups.as_ref().map_or(Ok(None), |groups| {
+        groups.make_group(guard::memory_limit(&limits), limits.processes.into())
+    });
+    let group = made.unwrap_or_else(|error| {
+        notes.push(format!("limits are held by measuring ({error})"));
+        None
+    });
+    let mounts = spec.mounts.iter().map(|mount| &mount.source);
+    let mut folders = vec![spec.layer.clone()];
+    for folder in spec.writable.iter().chain(mounts) {
+        if !folders.iter().any(|counted| folder.starts_with(counted)) {
+            folders.push(folder.clone());
+        }
+    }
+    LimitGuard::new(limits, group, folders)
+}
+
+/// Lists the files by which the launcher enters the group of a task.
+fn entrances(guard: &LimitGuard) -> Vec<OsString> {
+    let group = guard.group().into_iter();
+    group
+        .flat_map(|group| group.entrances())
+        .map(OsString::from)
+        .collect()
 }
 
 /// Returns where programs see each private folder: without namespaces, or without a `/run` of their own, where it is.

@@ -5,10 +5,12 @@
 //! whichever session or group it has moved to. The init's child is the program.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     os::{fd::OwnedFd, unix::process::CommandExt},
+    path::Path,
 };
 
 use rustix::{
@@ -23,7 +25,9 @@ use rustix::{
 use super::{
     confine::{self, AccessRules},
     control::LauncherSocket,
-    limits, mounts, sys,
+    groups, limits, mounts,
+    processes::{list_descendants, measure_processes},
+    sys,
     sys::ForkSide,
     syscalls::{self, SocketChoice},
     view::{Isolation, SandboxView},
@@ -31,6 +35,8 @@ use super::{
 
 /// Exit status when the view could not be made; the reason is on standard error.
 pub(super) const NO_VIEW: i32 = 125;
+/// Exit status when the resource groups of the task cannot be entered.
+pub(super) const NO_GROUP: i32 = 124;
 /// Exit status when the program is there but could not be started.
 const NOT_STARTED: i32 = 126;
 /// Exit status when there is no such program.
@@ -66,7 +72,17 @@ pub(super) fn launcher_main(args: impl Iterator<Item = OsString>) -> i32 {
         return 2;
     };
     let argv: Vec<OsString> = args.collect();
-    match launch_program(&socket, &argv) {
+    let launched = socket.receive_view();
+    let launched = launched.step(|| "receive the description of the view".into());
+    if let Ok(view) = &launched {
+        for entrance in &view.groups {
+            if let Err(e) = groups::enter_group(Path::new(entrance)) {
+                report_error(&format!("enter {}: {e}", entrance.display()));
+                return NO_GROUP;
+            }
+        }
+    }
+    match launched.and_then(|view| launch_program(&socket, &view, &argv)) {
         Ok(status) => status,
         Err(e) => {
             report_error(&e.to_string());
@@ -80,12 +96,13 @@ fn report_error(what: &str) {
     let _ = writeln!(io::stderr(), "sandbox: {what}");
 }
 
-fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, StepError> {
-    let view = socket
-        .receive_view()
-        .step(|| "receive the description of the view".into())?;
+fn launch_program(
+    socket: &LauncherSocket,
+    view: &SandboxView,
+    argv: &[OsString],
+) -> Result<i32, StepError> {
     let signals = sys::block_signals().step(|| "block signals".into())?;
-    let made = mounts::make_view(&view)?;
+    let made = mounts::make_view(view)?;
     if let (Some(ports), Isolation::Namespaces) = (&view.ports, view.isolation) {
         open_listeners(ports, socket)?;
     }
@@ -107,7 +124,7 @@ fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, Ste
                 status: &status_write,
                 life: &life_read,
             };
-            Ok(run_init(&view, &made, argv, &ends))
+            Ok(run_init(view, &made, argv, &ends))
         }
         ForkSide::Parent(init) => {
             drop((status_write, life_read));
@@ -245,7 +262,7 @@ fn run_init(
         Ok(ForkSide::Parent(program)) => {
             release_stdio(false);
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-            reap_children(program, ends);
+            reap_children(program, view, ends);
             if !namespaces {
                 end_descendants();
             }
@@ -273,7 +290,7 @@ fn prepare_init(
     if namespaces {
         mounts::mount_proc()?;
     }
-    limits::set_limits(&view.limits, namespaces).step(|| "set limits".into())?;
+    limits::set_limits(view, namespaces).step(|| "set limits".into())?;
     if namespaces {
         mounts::protect_proc()?;
     } else {
@@ -345,7 +362,7 @@ fn exec_program(argv: &[OsString]) -> i32 {
 }
 
 /// Reaps whatever ends, passes signals on, until the program ends.
-fn reap_children(program: Pid, ends: &InitEnds<'_>) {
+fn reap_children(program: Pid, view: &SandboxView, ends: &InitEnds<'_>) {
     loop {
         match sys::next_signal(ends.signals) {
             Ok(Some(signal)) => {
@@ -358,6 +375,7 @@ fn reap_children(program: Pid, ends: &InitEnds<'_>) {
             Ok(None) => {
                 while let Ok(Some((pid, ended))) = waitpid(None, WaitOptions::NOHANG) {
                     if pid == program {
+                        report_excess(view, ends);
                         let _ = rustix::io::write(ends.status, &ended.as_raw().to_ne_bytes());
                         return;
                     }
@@ -368,16 +386,38 @@ fn reap_children(program: Pid, ends: &InitEnds<'_>) {
     }
 }
 
+/// Tells the daemon if the program has left more than it may have: one that cannot start another process often ends
+/// before anybody has counted.
+fn report_excess(view: &SandboxView, ends: &InitEnds<'_>) {
+    let left = list_descendants(rustix::process::getpid());
+    // The program itself, too.
+    if measure_processes(&left).threads + 1 > view.limits.processes.into() {
+        let _ = ends.socket.send_excess();
+    }
+}
+
 /// Ends everything this process started or adopted. Best effort: a program that forks faster than it
 /// is ended gets away; only a PID namespace is proof against that.
 fn end_descendants() {
+    let own = rustix::process::getpid();
+    // What is stopped starts nothing, so the end can catch up with programs that start others.
+    let mut stopped = HashSet::new();
     for _ in 0..100 {
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
-        for pid in children.unwrap_or_default().split_whitespace() {
-            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        let found = list_descendants(own);
+        let new: Vec<Pid> = found
+            .into_iter()
+            .filter(|pid| stopped.insert(*pid))
+            .collect();
+        for pid in &new {
+            let _ = kill_process(*pid, Signal::STOP);
+        }
+        if new.is_empty() {
+            break;
+        }
+    }
+    for _ in 0..100 {
+        for pid in list_descendants(own) {
+            let _ = kill_process(pid, Signal::KILL);
         }
         // Ended children hand theirs to us; none left means all are gone.
         if waitpid(None, WaitOptions::empty()).is_err() {

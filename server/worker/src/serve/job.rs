@@ -168,6 +168,7 @@ async fn prepare_job(
         network: door.map(|door| door as Arc<dyn NetworkDoor>),
         preference: job.sandbox,
         fences: job.fences.clone(),
+        groups: Some(place.groups().clone()),
         ..SandboxSpec::new(
             PathBuf::from(&job.workspace),
             layer,

@@ -15,7 +15,10 @@ use claudecluster_protocol::{
 };
 
 use super::homes::{HOME, SessionKeep, session_name};
-use crate::agent::{AgentSettings, AgentSetup, is_model_name, registry};
+use crate::{
+    agent::{AgentSettings, AgentSetup, is_model_name, registry},
+    sandbox::ResourceGroups,
+};
 
 /// How long a job or a goal waits until its folder is empty. It goes on being emptied then.
 const CLEARING: Duration = Duration::from_mins(1);
@@ -62,6 +65,7 @@ pub struct WorkerPlace {
     hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
+    groups: Arc<ResourceGroups>,
 }
 
 impl WorkerPlace {
@@ -74,6 +78,7 @@ impl WorkerPlace {
             state,
             launcher,
             agents: AgentSettings::default(),
+            groups: ResourceGroups::open(),
         }
     }
 
@@ -118,6 +123,11 @@ impl WorkerPlace {
     /// The program with the hidden subcommands.
     pub(crate) fn launcher(&self) -> &Path {
         &self.launcher
+    }
+
+    /// The place of the resource groups of tasks.
+    pub(crate) fn groups(&self) -> &Arc<ResourceGroups> {
+        &self.groups
     }
 
     /// Refuses a job whose names could lead out of the worker's folder.

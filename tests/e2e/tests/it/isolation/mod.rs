@@ -5,6 +5,7 @@ mod findings;
 mod foreign_files;
 mod hostile;
 mod hostile_agent;
+mod limits;
 mod modes;
 mod requirements;
 mod secrets;
