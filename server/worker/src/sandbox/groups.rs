@@ -7,9 +7,12 @@
 mod place;
 
 use std::{
-    fs, io,
+    fs,
+    future::pending,
+    io,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -46,6 +49,8 @@ pub struct ResourceGroups {
 #[derive(Debug)]
 struct DaemonFolder {
     path: PathBuf,
+    /// The group of the daemon itself.
+    own: PathBuf,
     controller: Controller,
     _lock: OwnedFd,
 }
@@ -103,6 +108,23 @@ impl ResourceGroups {
         (any(Controller::has_memory), any(Controller::has_processes))
     }
 
+    /// Makes the kernel ready to take a program into a group soon.
+    ///
+    /// After a while without any, the kernel lets the first one wait until all processors have taken note, some 15 ms.
+    /// To enter the group in which this process is already makes it begin with that, and moves nothing.
+    pub(super) fn announce_program(&self) {
+        if let Some(folder) = self.folders.first() {
+            let own = folder.own.join(PROCESSES);
+            let announce = move || {
+                // Where that is refused, the program waits.
+                let _ = enter_group(&own);
+            };
+            let _ = std::thread::Builder::new()
+                .name("resource-group".into())
+                .spawn(announce);
+        }
+    }
+
     /// Makes the group of a task; `None` where there is no place for one.
     ///
     /// # Errors
@@ -150,11 +172,13 @@ fn make_folder(place: &GroupPlace) -> io::Result<DaemonFolder> {
     let made = open_folder(&path).and_then(|lock| {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         place.controller.prepare_parent(&path)?;
+        try_group(&path, place.controller)?;
         Ok(lock)
     });
     match made {
         Ok(lock) => Ok(DaemonFolder {
             path,
+            own: place.own.clone(),
             controller: place.controller,
             _lock: lock,
         }),
@@ -163,6 +187,23 @@ fn make_folder(place: &GroupPlace) -> io::Result<DaemonFolder> {
             Err(error)
         }
     }
+}
+
+/// Makes a group with limits, and moves a process into it that does nothing. The error is why that is not possible.
+fn try_group(folder: &Path, controller: Controller) -> io::Result<()> {
+    let path = folder.join("task-0");
+    fs::create_dir(&path)?;
+    controller.set_limits(&path, 1 << 30, 100)?;
+    let mut idle = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let entered = fs::write(path.join(PROCESSES), idle.id().to_string());
+    let _ = idle.kill();
+    let _ = idle.wait();
+    remove_folder(&path);
+    entered
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {
@@ -356,6 +397,9 @@ impl GroupEvents {
                 Ok(*source)
             })
         });
+        if self.0.is_empty() {
+            return pending().await;
+        }
         select_all(waits).await.0
     }
 }

@@ -126,11 +126,6 @@ impl LimitGuard {
         }
     }
 
-    /// Returns a guard of the same task that does without a resource group.
-    pub(super) fn without_group(&self) -> Self {
-        Self::new(self.limits, None, self.folders.clone())
-    }
-
     /// The resource group of the task.
     pub(super) fn group(&self) -> Option<&ResourceGroup> {
         self.group.as_ref()
@@ -245,6 +240,9 @@ impl LimitGuard {
 
     fn check_processes(&self, init: Pid) -> Option<LimitKind> {
         let group = self.group.as_ref();
+        if let Some(limit) = group.and_then(ResourceGroup::exceeded) {
+            return Some(limit);
+        }
         let listed = group.and_then(|group| group.processes().ok());
         let pids = listed.unwrap_or_else(|| processes::list_descendants(init));
         let sum = processes::measure_processes(&pids);

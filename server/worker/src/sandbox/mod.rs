@@ -96,6 +96,9 @@ impl Sandbox {
     /// Makes the view. No program runs in it yet.
     pub async fn prepare(spec: SandboxSpec) -> Result<Self, SandboxError> {
         let span = tracing::info_span!("prepare_sandbox", layer = %spec.layer.display());
+        if let Some(groups) = &spec.groups {
+            groups.announce_program();
+        }
         async {
             let sandbox = Self::prepare_view(spec).await?;
             let kind = sandbox.kind();
@@ -247,46 +250,33 @@ impl Sandbox {
     }
 
     /// Makes the launcher build the view once without a program. The error is the reason it gives.
-    async fn try_out(&mut self) -> Result<ViewNotes, String> {
-        match self.try_launcher().await {
-            Err((Some(supervise::NO_GROUP), why)) => {
-                self.notes
-                    .push(format!("limits are held by measuring ({why})"));
-                self.view.groups.clear();
-                self.guard = Arc::new(self.guard.without_group());
-                self.try_launcher().await
-            }
-            tried => tried,
-        }
-        .map_err(|(_, why)| why)
-    }
-
-    /// Runs the launcher once without a program. The error is its exit status and the reason it gives.
-    async fn try_launcher(&self) -> Result<ViewNotes, (Option<i32>, String)> {
-        let fail = |why: String| (None, why);
-        let mut command = self.command(&[], &[]);
+    async fn try_out(&self) -> Result<ViewNotes, String> {
+        // To enter a group takes time, and nothing is limited here.
+        let view = SandboxView {
+            groups: Vec::new(),
+            ..self.view.clone()
+        };
+        let mut command = self.start_command(&[], &[], &view);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let output = match tokio::time::timeout(LAUNCH_DEADLINE, command.output()).await {
             Ok(output) => {
-                let shown = self.launcher.display();
-                output.map_err(|e| fail(format!("cannot start {shown}: {e}")))?
+                output.map_err(|e| format!("cannot start {}: {e}", self.launcher.display()))?
             }
-            Err(_) => return Err(fail("the launcher did not respond in time".to_owned())),
+            Err(_) => return Err("the launcher did not respond in time".to_owned()),
         };
         if output.status.success() {
-            return serde_json::from_slice(&output.stdout).map_err(|e| fail(e.to_string()));
+            return serde_json::from_slice(&output.stdout).map_err(|e| e.to_string());
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.trim().trim_start_matches("sandbox: ");
-        let why = if said.is_empty() {
+        Err(if said.is_empty() {
             format!("the launcher exited with {}", output.status)
         } else {
             said.to_owned()
-        };
-        Err((output.status.code(), why))
+        })
     }
 
     async fn copy_workspace(

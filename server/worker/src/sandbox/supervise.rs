@@ -35,8 +35,6 @@ use super::{
 
 /// Exit status when the view could not be made; the reason is on standard error.
 pub(super) const NO_VIEW: i32 = 125;
-/// Exit status when the resource groups of the task cannot be entered.
-pub(super) const NO_GROUP: i32 = 124;
 /// Exit status when the program is there but could not be started.
 const NOT_STARTED: i32 = 126;
 /// Exit status when there is no such program.
@@ -72,17 +70,7 @@ pub(super) fn launcher_main(args: impl Iterator<Item = OsString>) -> i32 {
         return 2;
     };
     let argv: Vec<OsString> = args.collect();
-    let launched = socket.receive_view();
-    let launched = launched.step(|| "receive the description of the view".into());
-    if let Ok(view) = &launched {
-        for entrance in &view.groups {
-            if let Err(e) = groups::enter_group(Path::new(entrance)) {
-                report_error(&format!("enter {}: {e}", entrance.display()));
-                return NO_GROUP;
-            }
-        }
-    }
-    match launched.and_then(|view| launch_program(&socket, &view, &argv)) {
+    match launch_program(&socket, &argv) {
         Ok(status) => status,
         Err(e) => {
             report_error(&e.to_string());
@@ -96,11 +84,14 @@ fn report_error(what: &str) {
     let _ = writeln!(io::stderr(), "sandbox: {what}");
 }
 
-fn launch_program(
-    socket: &LauncherSocket,
-    view: &SandboxView,
-    argv: &[OsString],
-) -> Result<i32, StepError> {
+fn launch_program(socket: &LauncherSocket, argv: &[OsString]) -> Result<i32, StepError> {
+    let view = &socket
+        .receive_view()
+        .step(|| "receive the description of the view".into())?;
+    for entrance in &view.groups {
+        groups::enter_group(Path::new(entrance))
+            .step(|| "enter the resource group of the task".into())?;
+    }
     let signals = sys::block_signals().step(|| "block signals".into())?;
     let made = mounts::make_view(view)?;
     if let (Some(ports), Isolation::Namespaces) = (&view.ports, view.isolation) {

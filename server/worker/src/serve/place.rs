@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -65,20 +65,26 @@ pub struct WorkerPlace {
     hidden_source: HiddenFolders,
     launcher: PathBuf,
     agents: AgentSettings,
-    groups: Arc<ResourceGroups>,
+    groups: Arc<OnceLock<Arc<ResourceGroups>>>,
 }
 
 impl WorkerPlace {
     /// Keeps files in `state`, which belongs to one daemon's jobs and is hidden from them. `launcher` is our
     /// own program, which has the hidden subcommands.
     pub fn new(state: PathBuf, launcher: PathBuf) -> Self {
+        let groups = Arc::new(OnceLock::new());
+        let opening = groups.clone();
+        // It takes some milliseconds, and the first job is still to come. Where no thread can be had, that job opens them.
+        let _ = std::thread::Builder::new().spawn(move || {
+            opening.get_or_init(ResourceGroups::open);
+        });
         Self {
             hidden: vec![state.clone()],
             hidden_source: HiddenFolders::default(),
             state,
             launcher,
             agents: AgentSettings::default(),
-            groups: ResourceGroups::open(),
+            groups,
         }
     }
 
@@ -127,7 +133,7 @@ impl WorkerPlace {
 
     /// The place of the resource groups of tasks.
     pub(crate) fn groups(&self) -> &Arc<ResourceGroups> {
-        &self.groups
+        self.groups.get_or_init(ResourceGroups::open)
     }
 
     /// Refuses a job whose names could lead out of the worker's folder.

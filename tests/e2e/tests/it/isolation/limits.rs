@@ -23,8 +23,8 @@ const ATTACKS: [(&str, &str, &str); 5] = [
     ),
     (
         "memory",
-        "for i in $(seq 50); do { head -c 10M /dev/zero; sleep 60; } | tail -c 10M > /dev/null & done; wait",
-        "limits.",
+        "perl -e 'for (1..50) { $p = fork; last unless $p } $x = \"x\" x (10_000_000 + $$ % 2); sleep 60'",
+        "limits.memoryBytes (256 MiB)",
     ),
     (
         "small files",
@@ -45,7 +45,7 @@ const ATTACKS: [(&str, &str, &str); 5] = [
 
 fn task<'a>(view: &'a Value, id: &str) -> &'a Value {
     let mut tasks = view["tasksDetail"].as_array().unwrap().iter();
-    tasks.find(|task| task["spec"]["id"] == id).unwrap()
+    tasks.find(|task| task["id"] == id).unwrap()
 }
 
 fn last_attempt(task: &Value) -> &Value {
