@@ -28,7 +28,7 @@ const ATTACKS: [(&str, &str, &str); 5] = [
     ),
     (
         "small files",
-        "i=0; while [ $i -lt 20000 ]; do echo x > /tmp/f$i; i=$((i+1)); done; sleep 60",
+        "i=0; while [ $i -lt 20000 ]; do echo x > ${TMPDIR:-/tmp}/f$i; i=$((i+1)); done; sleep 60",
         "limits.diskBytes (8 MiB)",
     ),
     (
@@ -109,7 +109,7 @@ fn check(machine: Machine, user: TestUser) {
         assert!(shown.contains(&told), "{context}: {shown}");
     }
     // The daemon lives, and what only seems large or long is none of these limits' business.
-    let script = "truncate -s 1T /tmp/sparse; head -c 4M /dev/zero | tr '\\0' x; echo done > a.txt";
+    let script = "truncate -s 1T ${TMPDIR:-/tmp}/sparse; head -c 4M /dev/zero | tr '\\0' x; echo done > a.txt";
     let plan = plan_of(&[shell("t", script, &[])]);
     let said = world.run_plan(&plan, &["--apply"]);
     assert_eq!(said.status, 0, "{machine:?} {user:?}: {said:#?}");
